@@ -1,0 +1,51 @@
+# Two commands for a newcomer: `make demo` and `make test`. Both install what they need into .venv.
+ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
+VENV := $(ROOT)/.venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+UV := uv==0.13.9
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench lock down clean
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*## ' $(ROOT)/Makefile | sed 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+demo: $(VENV)/.demo  ## real purchases to served recommendations; Ctrl-C stops everything
+	@cd $(ROOT) && exec $(BIN)/recsys demo $(DEMO_FLAGS)
+
+test: $(VENV)/.test lint  ## every check: format, lint, types, and all tests on real servers
+	@cd $(ROOT) && $(BIN)/python -m pytest -n 2 $(TEST_FLAGS)
+
+lint: $(VENV)/.test  ## format, lint and types only
+	@cd $(ROOT) && $(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/python -m mypy
+
+bench: $(VENV)/.test $(VENV)/.demo  ## the benchmarks, each printing its ratio to a floor of the same run
+	@cd $(ROOT) && for bench in $$(ls tests/benchmarks/bench_*.py); do \
+	  name=$$(basename $$bench .py); echo "== $$name"; $(BIN)/python -m tests.benchmarks.$$name || exit 1; done
+
+down: ## stop the embedded servers
+	@$(BIN)/recsys down
+
+lock: $(VENV)/bin/python  ## write the pinned requirements anew from pyproject.toml
+	@$(BIN)/python -m pip install --quiet $(UV)
+	@cd $(ROOT) && for kind in test demo; do \
+	  $(BIN)/uv pip compile pyproject.toml --extra build --extra $$kind --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet \
+	    $$([ $$kind = demo ] && echo --constraint requirements/test.txt) -o requirements/$$kind.txt; done
+
+clean: ## remove the virtual environment and all run-time data
+	@[ ! -x $(BIN)/recsys ] || $(BIN)/recsys down
+	rm -rf $(VENV) $(ROOT)/var
+
+$(VENV)/bin/python:
+	@[ -n "$(PYTHON)" ] || { echo "recsys needs Python 3.11 or newer; install one, or say which: make PYTHON=/path/to/python3" >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { echo "could not make a virtual environment with $(PYTHON); on Debian and Ubuntu install the package python3-venv" >&2; rm -rf $(VENV); exit 2; }
+
+$(VENV)/.demo $(VENV)/.test: $(VENV)/.%: $(ROOT)/requirements/%.txt $(ROOT)/pyproject.toml | $(VENV)/bin/python
+	@echo "installing the pinned dependencies of '$*' into .venv (about 1.3 GB, once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e $(ROOT)
+	@$(BIN)/python -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null || [ "$$(uname)" != Linux ] || \
+	  { echo "the library libgomp.so.1 is missing, which the package implicit needs; on Debian and Ubuntu: apt-get install libgomp1" >&2; exit 1; }
+	@touch $@

@@ -1,0 +1,1 @@
+"""From stored behaviour to what models learn from."""

@@ -1,0 +1,111 @@
+"""A folder of arrays: one JSON header and one `.npy` per array, checksummed and memory-mapped, never pickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.errors import Invalid, NotFound
+
+__all__ = ["checksum", "read_arrays", "write_arrays"]
+
+Array = npt.NDArray[Any]
+
+
+def checksum(arrays: Mapping[str, Array], header: Mapping[str, Any] | None = None) -> str:
+    """SHA-256 (hex) of the header and of each array's name, dtype, shape and bytes, in the order of names."""
+    return _combine({name: _array_digest(array) for name, array in arrays.items()}, header or {})
+
+
+def write_arrays(
+    folder: Path, header: Mapping[str, Any], arrays: Mapping[str, Array], *, header_name: str
+) -> str:
+    """Write the folder whole or not at all, replacing what was there; return its checksum.
+
+    `header` must be JSON. An array of objects is refused (ValueError), since it could only be pickled.
+    """
+    for name, array in arrays.items():
+        if array.dtype.hasobject:
+            raise ValueError(f"array {name!r} holds Python objects; only plain numbers are stored")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        listed: dict[str, Any] = {}
+        for name, array in arrays.items():
+            contiguous = np.ascontiguousarray(array)
+            np.save(staging / f"{name}.npy", contiguous, allow_pickle=False)
+            listed[name] = {
+                "dtype": contiguous.dtype.str,
+                "shape": list(contiguous.shape),
+                "sha256": _array_digest(contiguous),
+            }
+        total = _combine({name: entry["sha256"] for name, entry in listed.items()}, header)
+        document = {"checksum": total, "header": dict(header), "arrays": listed}
+        (staging / header_name).write_text(json.dumps(document, indent=1, sort_keys=True))
+        staging.chmod(0o755)
+        if folder.exists():
+            # rename cannot replace a folder that holds files: the old one steps aside first
+            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+            os.replace(folder, old / folder.name)
+            os.replace(staging, folder)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.replace(staging, folder)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    return total
+
+
+def read_arrays(
+    folder: Path, *, header_name: str, verify: bool = True
+) -> tuple[dict[str, Any], dict[str, Array], str]:
+    """Read what `write_arrays` wrote: the header, the arrays memory-mapped read-only, and the checksum.
+
+    Raises NotFound when there is no such folder, Invalid when a file is missing, of another shape
+    or (with `verify`) of another content than the header says.
+    """
+    path = folder / header_name
+    if not path.is_file():
+        raise NotFound(f"{folder} holds no {header_name}; expected a folder written by this program")
+    try:
+        document = json.loads(path.read_text())
+        header, listed, total = document["header"], document["arrays"], document["checksum"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Invalid(f"{path} is damaged ({error}); restore the folder or build it again") from error
+    arrays: dict[str, Array] = {}
+    for name, expected in listed.items():
+        file = folder / f"{name}.npy"
+        try:
+            array: Array = np.load(file, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise Invalid(f"{file} is missing or damaged ({error}); build the folder again") from error
+        if array.dtype.str != expected["dtype"] or list(array.shape) != expected["shape"]:
+            raise Invalid(f"{file} has another shape or type than {header_name} says; build the folder again")
+        if verify and _array_digest(array) != expected["sha256"]:
+            raise Invalid(f"{file} does not match its checksum; the file is damaged, build the folder again")
+        arrays[name] = array
+    if verify and _combine({name: entry["sha256"] for name, entry in listed.items()}, header) != total:
+        raise Invalid(f"{path} does not match its checksum; the header was changed, build the folder again")
+    return header, arrays, str(total)
+
+
+def _combine(digests: Mapping[str, str], header: Mapping[str, Any]) -> str:
+    lines = [json.dumps(dict(header), sort_keys=True), *(f"{name}:{digests[name]}" for name in sorted(digests))]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _array_digest(array: Array) -> str:
+    contiguous = np.ascontiguousarray(array)
+    digest = hashlib.sha256(f"{contiguous.dtype.str}{contiguous.shape}".encode())
+    digest.update(memoryview(contiguous.reshape(-1).view(np.uint8)))
+    return digest.hexdigest()

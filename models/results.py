@@ -1,0 +1,45 @@
+"""What models answer: ranked lists, and explanations whose parts add up to the score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Explanation", "Ranking"]
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """One ranked list per row, best first.
+
+    queries   int64, shape (n,): the users, or for similar items the products, that were asked about
+    products  int64, shape (n, k): product ids; -1 where fewer than k could be recommended, always at the end
+    scores    float32, shape (n, k): the model's own scores, never increasing along a row; -inf where no product
+    """
+
+    queries: npt.NDArray[np.int64]
+    products: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return int(self.queries.size)
+
+    def row(self, i: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """Products and scores of row i without the padding."""
+        filled = self.products[i] >= 0
+        return self.products[i][filled], self.scores[i][filled]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a product got its score: `baseline` + the sum of all contributions = `score` (to float32 precision).
+
+    contributions  (product id from the user's history, its part of the score), largest first
+    """
+
+    product: int
+    score: float
+    baseline: float
+    contributions: tuple[tuple[int, float], ...]

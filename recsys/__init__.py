@@ -1,0 +1,1 @@
+"""The shared core: runs the shop and knows no machine learning."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: declarative base, units of work and migrations."""

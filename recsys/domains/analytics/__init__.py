@@ -1,0 +1,1 @@
+"""Page views, events, sessions and daily metrics."""

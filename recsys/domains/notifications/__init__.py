@@ -1,0 +1,1 @@
+"""Notifications, templates, channel preferences and delivery logs."""

@@ -1,0 +1,1 @@
+"""Orders, their items, addresses, tracking, and abandoned carts."""

@@ -1,0 +1,1 @@
+"""Payments, stored methods, refunds, attempts and fraud flags."""

@@ -1,0 +1,1 @@
+"""The catalogue: categories, brands, products, variants, reviews, views and stock."""

@@ -1,0 +1,1 @@
+"""What people did and want, and the records of models and recommendations."""

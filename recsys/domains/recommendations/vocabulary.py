@@ -1,0 +1,21 @@
+"""The words of interactions, in the order of their stored codes."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["INTERACTION_TYPES", "InteractionType"]
+
+
+class InteractionType(StrEnum):
+    """What a user did with a product (`user_interactions.interaction_type`)."""
+
+    VIEW = "view"
+    LIKE = "like"
+    ADD_TO_CART = "add_to_cart"
+    PURCHASE = "purchase"
+    REVIEW = "review"
+    DISMISSED = "dismissed"
+
+
+INTERACTION_TYPES: tuple[str, ...] = tuple(kind.value for kind in InteractionType)

@@ -1,0 +1,1 @@
+"""Accounts, profiles, sessions, activities and social ties."""

@@ -1,0 +1,61 @@
+"""One family of errors; each carries the HTTP status and exit code that an edge should answer with.
+
+RecsysError
+├── NotFound      404  what was asked for does not exist
+├── Conflict      409  it collides with what is already there
+├── Invalid       422  the input is wrong; nothing was changed
+├── Forbidden     403  the caller may not do this
+└── Unavailable   503  a part we depend on is down or damaged; try again later
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = ["Conflict", "Forbidden", "Invalid", "NotFound", "RecsysError", "Unavailable"]
+
+
+class RecsysError(Exception):
+    """Something the user should read: what happened, what was expected, what to do.
+
+    `status` is the HTTP status; `exit_code` is what a command ends with (2: the input was wrong,
+    1: anything else).
+    """
+
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, **details: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+
+class NotFound(RecsysError):
+    status = 404
+    title = "Not found"
+    exit_code = 2
+
+
+class Conflict(RecsysError):
+    status = 409
+    title = "Conflict"
+    exit_code = 2
+
+
+class Invalid(RecsysError):
+    status = 422
+    title = "Invalid input"
+    exit_code = 2
+
+
+class Forbidden(RecsysError):
+    status = 403
+    title = "Forbidden"
+    exit_code = 2
+
+
+class Unavailable(RecsysError):
+    status = 503
+    title = "Unavailable"

@@ -1,0 +1,1 @@
+"""Bulk import of real data sets and files into the domain tables."""

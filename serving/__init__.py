@@ -1,0 +1,1 @@
+"""From a registered model to what the shop shows."""

@@ -1,0 +1,1 @@
+"""The house itself: import arrows, house rules and the shape of the tree."""

@@ -1,0 +1,82 @@
+"""Every module keeps the house rules, and every rule can fail."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.rules import broken_rules
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("recsys", "features", "models", "training", "serving")
+DOMAIN_FILES = {"__init__", "tables", "schemas", "service", "handlers", "routes"}
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_module_keeps_the_house_rules(module: Path) -> None:
+    assert list(broken_rules(module.relative_to(ROOT).as_posix(), module.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "expected"),
+    [
+        ("recsys/a.py", "x = 1\n", "has no docstring"),
+        ("recsys/a.py", '"""A."""\n' + "x = 1\n" * 401, "is longer than"),
+        ("recsys/utils.py", '"""A."""\n', "named after nothing"),
+        ("recsys/a.py", '"""A."""\nsession.commit()\n', "commits"),
+        ("recsys/a.py", '"""A."""\nprint(1)\n', "prints"),
+        ("recsys/a.py", '"""A."""\ndatetime.datetime.now()\n', "reads the time"),
+        ("recsys/a.py", '"""A."""\nimport pickle\n', "pickled"),
+        ("recsys/a.py", '"""A."""\nnp.load(f)\n', "allow_pickle"),
+        ("recsys/a.py", '"""A."""\ntry:\n    f()\nexcept Exception:\n    pass\n', "swallows"),
+    ],
+)
+def test_a_broken_rule_is_named(name: str, source: str, expected: str) -> None:
+    assert any(expected in fault for fault in broken_rules(name, source))
+
+
+def test_every_tests_folder_is_a_package() -> None:
+    folders = {path.parent for path in (ROOT / "tests").rglob("*.py")}
+    assert [str(folder) for folder in folders if not (folder / "__init__.py").exists()] == []
+
+
+def test_domains_have_tables_and_name_their_other_files_by_a_noun() -> None:
+    for domain in (ROOT / "recsys" / "domains").iterdir():
+        if (domain / "__init__.py").exists():
+            names = {path.stem for path in domain.glob("*.py")}
+            assert "tables" in names, domain.name
+            assert all(re.fullmatch(r"[a-z_]+", name) for name in names - DOMAIN_FILES), domain.name
+
+
+def test_no_committed_file_names_an_index_or_a_download_address() -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\n")
+    address = re.compile(r"--(?:extra-)?index-url|--find-links|files\.pythonhosted|pypi\.(?:org|python)")
+    bad = [
+        name
+        for name in tracked
+        if name
+        and (ROOT / name).is_file()
+        and name != Path(__file__).relative_to(ROOT).as_posix()
+        and address.search((ROOT / name).read_text(errors="ignore"))
+    ]
+    assert bad == []
+
+
+def test_every_requirement_is_pinned_with_hashes() -> None:
+    for file in (ROOT / "requirements").glob("*.txt"):
+        requirements = [
+            line for line in file.read_text().splitlines() if line and not line.startswith((" ", "#"))
+        ]
+        assert requirements
+        assert [line for line in requirements if "==" not in line] == []
+        assert file.read_text().count("--hash=sha256:") >= len(requirements)

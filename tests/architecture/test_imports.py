@@ -1,0 +1,56 @@
+"""Import arrows, checked by import-linter, and proof that a planted violation is caught."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("recsys", "features", "models", "training", "serving")
+
+
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_the_contracts_hold() -> None:
+    result = lint_imports(ROOT)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_contracts_name_every_domain() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    domains = {
+        path.name for path in (ROOT / "recsys" / "domains").iterdir() if (path / "__init__.py").exists()
+    }
+    assert len(domains) == 7
+    assert all(f"recsys.domains.{domain}" in text for domain in domains)
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("recsys/clock.py", "import features.ids"),
+        ("features/ids.py", "import models.results"),
+        ("models/results.py", "import training"),
+        ("training/__init__.py", "import serving"),
+        ("serving/__init__.py", "import training"),
+        ("features/dataset.py", "import sqlalchemy"),
+        ("models/topk.py", "import redis"),
+        ("recsys/domains/users/__init__.py", "import recsys.domains.orders"),
+    ],
+)
+def test_a_planted_violation_is_caught(tmp_path: Path, file: str, line: str) -> None:
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    planted = tmp_path / file
+    planted.write_text(planted.read_text() + f"\n{line}\n")
+    result = lint_imports(tmp_path)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "BROKEN" in result.stdout

@@ -1,0 +1,1 @@
+"""From a dataset to a registered model: fit, measure, report, register, promote."""

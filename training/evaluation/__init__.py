@@ -1,0 +1,1 @@
+"""How good a model is: sees ranked lists and test lists, never how a model was fitted."""
