@@ -1,0 +1,19 @@
+"""All tables of all domains in one place, for migrations and whatever walks over every table."""
+
+from __future__ import annotations
+
+from recsys.database.base import Base
+from recsys.domains.analytics import tables as analytics
+from recsys.domains.notifications import tables as notifications
+from recsys.domains.orders import tables as orders
+from recsys.domains.payments import tables as payments
+from recsys.domains.products import tables as products
+from recsys.domains.recommendations import tables as recommendations
+from recsys.domains.users import tables as users
+
+__all__ = ["DOMAIN_TABLES", "metadata"]
+
+DOMAIN_TABLES = (users, products, orders, payments, notifications, analytics, recommendations)
+"""The modules that define the tables, from the lowest domain upwards."""
+
+metadata = Base.metadata

@@ -1,0 +1,126 @@
+"""Brings a database to a version of the schema, and says which it has; Alembic, configured in code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, NullPool, create_engine, inspect, text
+from sqlalchemy.exc import DBAPIError
+
+from recsys.database.base import SCHEMAS
+from recsys.database.session import connect_arguments, reaching
+from recsys.errors import Conflict, Invalid
+
+__all__ = ["current", "downgrade", "head", "upgrade"]
+
+MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+
+# Any number that no other program uses: whoever migrates holds this lock, the next one waits and finds
+# nothing left to do.
+_LOCK = 7_355_608_001
+
+
+def upgrade(url: str, revision: str = "head") -> str:
+    """Bring the database at `url` (SQLAlchemy or libpq form) up to `revision`, whole or not at all.
+
+    Returns the revision it has now. Several processes may call it at once. Raises Unavailable when
+    PostgreSQL cannot be reached, Invalid for an unknown `revision`, and Conflict when a newer version of
+    this program migrated the database or when schemas of our names are there already.
+    """
+    with _connection(url) as connection:
+        _check_known(revision, connection)
+        if _version(connection) is None:
+            _check_free(connection)
+        command.upgrade(_config(connection), revision)
+        return _version(connection) or "base"
+
+
+def downgrade(url: str, revision: str) -> str:
+    """Take the database at `url` back to `revision`; `base` removes all of ours, and all data with it.
+
+    Raises like `upgrade`, and Conflict when something that is not ours (a view, a table) depends on what
+    would be dropped; then nothing is changed.
+    """
+    with _connection(url) as connection:
+        _check_known(revision, connection)
+        try:
+            command.downgrade(_config(connection), revision)
+        except DBAPIError as error:
+            if not isinstance(error.orig, psycopg.errors.DependentObjectsStillExist):
+                raise
+            detail = " ".join((error.orig.diag.message_detail or str(error.orig)).split())
+            raise Conflict(
+                f"nothing was dropped, because something that is not ours needs it: {detail}; remove it first"
+            ) from error
+        version = _version(connection)
+        if version is None:
+            connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
+        return version or "base"
+
+
+def current(url: str) -> str | None:
+    """The revision of the database at `url`; None when it was never migrated. Raises Unavailable."""
+    with _connection(url, lock=False) as connection:
+        return _version(connection)
+
+
+def head() -> str:
+    """The newest revision that this program knows."""
+    newest = ScriptDirectory.from_config(_config()).get_current_head()
+    if newest is None:
+        raise RuntimeError(f"no migrations in {MIGRATIONS}; the installation is incomplete")
+    return newest
+
+
+@contextmanager
+def _connection(url: str, *, lock: bool = True) -> Iterator[Connection]:
+    address = f"postgresql+psycopg://{url.partition('://')[2]}"
+    engine = create_engine(address, poolclass=NullPool, connect_args=connect_arguments(address))
+    with reaching(address), engine.begin() as connection:
+        if lock:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        yield connection
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    # Alembic reads % as the start of a placeholder
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def _version(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _check_free(connection: Connection) -> None:
+    taken = sorted(set(SCHEMAS) & set(inspect(connection).get_schema_names()))
+    if taken:
+        raise Conflict(
+            f"the database has {', '.join(taken)} already, but not from this program; nothing was changed: "
+            "use an empty database, or rename what is there"
+        )
+
+
+def _check_known(revision: str, connection: Connection) -> None:
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    version = _version(connection)
+    if version is not None and version not in known:
+        raise Conflict(
+            f"the database has schema version {version}, which this program does not know "
+            f"(newest: {head()}); a newer version migrated it: run that one, "
+            "or downgrade the schema with it first"
+        )
+    if revision not in known | {"head", "base"}:
+        raise Invalid(
+            f"there is no schema version {revision!r}; known: base, {', '.join(sorted(known))}, head"
+        )

@@ -1,0 +1,222 @@
+"""The way to PostgreSQL: its address, the engine, the only place that commits, and COPY."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+from recsys.embedded import database_address
+from recsys.errors import Invalid, Unavailable
+from recsys.settings import Settings, get_settings
+
+__all__ = [
+    "connect_arguments",
+    "copy_connection",
+    "database_url",
+    "dispose_engines",
+    "get_engine",
+    "libpq_url",
+    "reaching",
+    "unit_of_work",
+]
+
+_SCHEMES = ("postgresql+psycopg", "postgresql", "postgres")
+_CONNECT_SECONDS = 5
+_POOL_SECONDS = 10
+# A lock that is not given within this time fails its statement, so that a forgotten transaction elsewhere
+# is an error that names itself and never a program that hangs. Times are UTC, whatever the server's zone.
+_OPTIONS = "-c timezone=UTC -c lock_timeout=30s"
+# A connection whose peer vanished without a word is noticed after about a minute instead of hours.
+_KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+
+# SQLSTATEs that mean "the server is not there for us", not "this statement is wrong": connection exceptions,
+# wrong login, no such database, too many connections, shutting down or starting up.
+_NOT_THERE = ("08", "28", "3D000", "53300", "57P01", "57P02", "57P03")
+
+_engines: dict[str, Engine] = {}
+_engines_lock = threading.Lock()
+
+
+@dataclass
+class _Unit:
+    """A unit of work that is open, and the thread that opened it."""
+
+    thread: int
+    is_open: bool = True
+
+
+# Nested use is a mistake: the inner unit would not see, and could wait for, what the outer one has not
+# committed. The mark is looked at together with its thread and its state, because the context it is stored
+# in is copied into tasks and threads that outlive it.
+_current_unit: ContextVar[_Unit | None] = ContextVar("unit_of_work", default=None)
+
+
+def database_url(settings: Settings | None = None) -> str:
+    """The SQLAlchemy address, `postgresql+psycopg://…`, password included.
+
+    Raises Unavailable when no address is configured and the embedded server does not run, Invalid when the
+    configured address is not one of PostgreSQL.
+    """
+    return f"postgresql+psycopg://{_address(settings)}"
+
+
+def libpq_url(settings: Settings | None = None) -> str:
+    """The address as psql and psycopg take it, `postgresql://…`; raises like `database_url`."""
+    return f"postgresql://{_address(settings)}"
+
+
+def get_engine() -> Engine:
+    """The engine of the configured (or embedded) server, made once for each address and shared by threads."""
+    return _engine_of(database_url())
+
+
+def dispose_engines() -> None:
+    """Close every pooled connection and forget the engines; the next use connects again."""
+    with _engines_lock:
+        for engine in _engines.values():
+            engine.dispose()
+        _engines.clear()
+
+
+@contextmanager
+def unit_of_work() -> Iterator[Session]:
+    """One transaction: committed at the end of the block, rolled back when the block raises.
+
+    Objects stay readable after the commit. Raises Unavailable when PostgreSQL cannot be reached (or is lost
+    on the way), and RuntimeError when the thread has a unit of work open already: pass its session on.
+    """
+    outer = _current_unit.get()
+    if outer is not None and outer.is_open and outer.thread == threading.get_ident():
+        raise RuntimeError("a unit of work is open already; pass its session on instead of opening another")
+    url = database_url()
+    unit = _Unit(threading.get_ident())
+    _current_unit.set(unit)
+    try:
+        with reaching(url), Session(_engine_of(url), expire_on_commit=False) as session:
+            session.connection()  # a server that is not there is noticed before any work is done
+            yield session
+            session.commit()
+    finally:
+        unit.is_open = False
+
+
+@contextmanager
+def copy_connection() -> Iterator[psycopg.Connection]:
+    """A connection of psycopg's own for COPY, in one transaction: committed at the end, rolled back on error.
+
+    It is not taken from the pool and shares no transaction with `unit_of_work`. Raises Unavailable like it.
+    """
+    url = libpq_url()
+    with reaching(url), psycopg.connect(url, **connect_arguments(url)) as connection:
+        yield connection
+
+
+@contextmanager
+def reaching(url: str) -> Iterator[None]:
+    """Turn "PostgreSQL is not there" inside the block into Unavailable: one line, without the password."""
+    try:
+        yield
+    except PoolTimeout as error:
+        raise Unavailable(
+            f"all connections to PostgreSQL at {_place(url)} are in use and none came free within "
+            f"{_POOL_SECONDS} s; try again, or raise RECSYS_DATABASE__POOL_SIZE"
+        ) from error
+    except (DBAPIError, psycopg.OperationalError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if isinstance(cause, psycopg.errors.LockNotAvailable):
+            raise Unavailable(
+                f"PostgreSQL at {_place(url)} waited too long for rows or tables that another program is "
+                "changing; nothing was stored, try again when it has finished"
+            ) from error
+        if not isinstance(cause, psycopg.OperationalError) or not _is_absence(cause):
+            raise
+        raise Unavailable(
+            f"PostgreSQL at {_place(url)} cannot be reached ({_reason(cause, url)}); "
+            "start the embedded servers with `recsys up`, or correct RECSYS_DATABASE__URL"
+        ) from None
+
+
+def connect_arguments(url: str) -> dict[str, Any]:
+    """Our timeouts and time zone for psycopg, except what the address sets itself."""
+    given = _parameters(url)
+    ours: dict[str, Any] = {
+        "connect_timeout": _CONNECT_SECONDS,
+        "application_name": "recsys",
+        "options": _OPTIONS,
+        **_KEEPALIVES,
+    }
+    return {name: value for name, value in ours.items() if name not in given}
+
+
+def _engine_of(url: str) -> Engine:
+    with _engines_lock:
+        engine = _engines.get(url)
+        if engine is None:
+            size = get_settings().database.pool_size
+            engine = create_engine(
+                url,
+                pool_size=size,
+                max_overflow=size,
+                pool_timeout=_POOL_SECONDS,
+                pool_pre_ping=True,
+                connect_args=connect_arguments(url),
+            )
+            _engines[url] = engine
+        return engine
+
+
+def _address(settings: Settings | None) -> str:
+    """Everything after the `://`, exactly as it was given."""
+    used = get_settings() if settings is None else settings
+    configured = used.database.url
+    url = database_address(used) if configured is None else configured.get_secret_value()
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in _SCHEMES:
+        raise Invalid(
+            "RECSYS_DATABASE__URL is not an address of PostgreSQL; expected "
+            "postgresql://user:password@host:port/database"
+        )
+    _parameters(url)
+    return rest
+
+
+def _parameters(url: str) -> dict[str, Any]:
+    rest = url.partition("://")[2]
+    try:
+        make_url(f"postgresql+psycopg://{rest}")
+        return conninfo_to_dict(f"postgresql://{rest}")
+    except (ArgumentError, ValueError, psycopg.ProgrammingError):
+        # the parsers quote what they could not read, which may hold the password: say nothing of it
+        raise Invalid(
+            "RECSYS_DATABASE__URL cannot be read; expected postgresql://user:password@host:port/database, "
+            "with special characters of the password written as %XX"
+        ) from None
+
+
+def _is_absence(error: psycopg.OperationalError) -> bool:
+    # without a SQLSTATE it is libpq that speaks: no connection was made, or it broke
+    return error.sqlstate is None or error.sqlstate.startswith(_NOT_THERE)
+
+
+def _place(url: str) -> str:
+    parameters = _parameters(url)
+    place = f"{parameters.get('host') or 'the local socket'}:{parameters.get('port') or 5432}"
+    return f"{place}/{parameters['dbname']}" if parameters.get("dbname") else place
+
+
+def _reason(error: psycopg.OperationalError, url: str) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = lines[0].removeprefix("connection failed: ") if lines else type(error).__name__
+    password = _parameters(url).get("password")
+    return reason.replace(str(password), "***") if password else reason

@@ -1,0 +1,228 @@
+"""The tables of recommendations_db: what users did and like, which models exist, what they recommend."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, String, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from recsys.database.base import (
+    EMPTY,
+    Base,
+    DefaultNow,
+    Id,
+    JsonObject,
+    LargeText,
+    Money,
+    Off,
+    Rate,
+    where_given,
+)
+from recsys.domains.products.tables import Category
+from recsys.domains.users.tables import User
+
+__all__ = [
+    "CategoryPolicy",
+    "InteractionEvent",
+    "ModelPromotion",
+    "ProductRecommendation",
+    "RecommendationFeedback",
+    "RecommendationGeneration",
+    "RecommendationModel",
+    "UserInteraction",
+    "UserPreference",
+]
+
+SCHEMA = "recommendations_db"
+
+
+class UserPreference(Base):
+    """What a user said they like: categories, brands, prices, colours, sizes and styles."""
+
+    __tablename__ = "user_preferences"
+    __table_args__ = (UniqueConstraint("user_id"), {"schema": SCHEMA})
+
+    id: Mapped[Id]
+    user_id: Mapped[int | None] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"))
+    category_preferences: Mapped[JsonObject | None] = mapped_column(server_default=EMPTY)
+    brand_preferences: Mapped[JsonObject | None] = mapped_column(server_default=EMPTY)
+    price_range: Mapped[JsonObject | None]
+    color_preferences: Mapped[JsonObject | None] = mapped_column(server_default=EMPTY)
+    size_preferences: Mapped[JsonObject | None] = mapped_column(server_default=EMPTY)
+    style_preferences: Mapped[JsonObject | None] = mapped_column(server_default=EMPTY)
+    created_at: Mapped[DefaultNow | None]
+    updated_at: Mapped[datetime | None]
+
+
+class ProductRecommendation(Base):
+    """One product recommended to one user, with its calibrated score (0 to 1) and its reason."""
+
+    __tablename__ = "product_recommendations"
+    __table_args__ = (
+        # PostgreSQL cuts its own name for this constraint to 63 characters, in this way
+        UniqueConstraint(
+            "user_id",
+            "product_id",
+            "recommendation_type",
+            name="product_recommendations_user_id_product_id_recommendation_t_key",
+        ),
+        # a user's list, best first
+        Index(None, "user_id", "score"),
+        # what has expired, to be removed
+        Index(None, "expires_at"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[Id]
+    user_id: Mapped[int | None] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"))
+    product_id: Mapped[int]
+    score: Mapped[Rate]
+    reason: Mapped[str | None] = mapped_column(String(100))
+    recommendation_type: Mapped[str | None] = mapped_column(String(50))
+    context: Mapped[JsonObject | None] = mapped_column(server_default=EMPTY)
+    expires_at: Mapped[datetime | None]
+    created_at: Mapped[DefaultNow | None]
+
+
+class UserInteraction(Base):
+    """One thing that a user, or a guest's session, did with a product; what every model learns from."""
+
+    __tablename__ = "user_interactions"
+    __table_args__ = (
+        # what a user did last, for live answers; deleting a user sets it null
+        Index(None, "user_id", "created_at"),
+        # who did something with a product
+        Index(None, "product_id"),
+        # the newest interaction, and those of the last days, for popularity and for the age of features
+        Index(None, "created_at"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[Id]
+    user_id: Mapped[int | None] = mapped_column(ForeignKey(User.id, ondelete="SET NULL"))
+    product_id: Mapped[int]
+    interaction_type: Mapped[str] = mapped_column(String(50))
+    interaction_value: Mapped[Money | None]
+    context: Mapped[JsonObject | None] = mapped_column(server_default=EMPTY)
+    session_id: Mapped[str | None] = mapped_column(String(255))
+    created_at: Mapped[DefaultNow | None]
+
+
+class RecommendationModel(Base):
+    """One trained version of a model, such as `als-v3`; at most one is active."""
+
+    __tablename__ = "recommendation_models"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    id: Mapped[Id]
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    version: Mapped[str] = mapped_column(String(20))
+    type: Mapped[str | None] = mapped_column(String(50))
+    algorithm: Mapped[str | None] = mapped_column(String(100))
+    parameters: Mapped[JsonObject | None] = mapped_column(server_default=EMPTY)
+    accuracy: Mapped[Rate | None]
+    precision_score: Mapped[Rate | None]
+    recall_score: Mapped[Rate | None]
+    is_active: Mapped[Off | None]
+    training_data_size: Mapped[int | None]
+    last_trained_at: Mapped[datetime | None]
+    created_at: Mapped[DefaultNow | None]
+
+
+class RecommendationFeedback(Base):
+    """What a user did with a recommendation: clicked, bought, rated or said."""
+
+    __tablename__ = "recommendation_feedback"
+    __table_args__ = (
+        CheckConstraint("rating >= 1 AND rating <= 5", name="rating"),
+        # the feedback of a user; deleting a user cascades here
+        Index(None, "user_id"),
+        # deleting a recommendation sets it null; feedback on a live answer refers to none
+        Index(None, "recommendation_id", postgresql_where=where_given("recommendation_id")),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[Id]
+    user_id: Mapped[int | None] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"))
+    product_id: Mapped[int]
+    recommendation_id: Mapped[int | None] = mapped_column(
+        ForeignKey(ProductRecommendation.id, ondelete="SET NULL")
+    )
+    recommended: Mapped[Off | None]
+    clicked: Mapped[Off | None]
+    purchased: Mapped[Off | None]
+    rating: Mapped[int | None]
+    feedback_type: Mapped[str | None] = mapped_column(String(50))
+    feedback_text: Mapped[LargeText | None]
+    created_at: Mapped[DefaultNow | None]
+
+
+class InteractionEvent(Base):
+    """The sender's own id of an interaction: the same event sent twice counts once (our own table)."""
+
+    __tablename__ = "interaction_events"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    event_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    interaction_id: Mapped[int] = mapped_column(
+        ForeignKey(UserInteraction.id, ondelete="CASCADE"), unique=True
+    )
+
+
+class RecommendationGeneration(Base):
+    """One complete set of stored recommendations; readers see the one that is live (our own table)."""
+
+    __tablename__ = "recommendation_generations"
+    __table_args__ = (
+        CheckConstraint("status IN ('writing', 'live', 'retired', 'failed')", name="status"),
+        # at most one live generation, whoever writes at the same time; also how readers find it
+        Index(
+            "recommendation_generations_one_live_idx",
+            "status",
+            unique=True,
+            postgresql_where=text("status = 'live'"),
+        ),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    model_name: Mapped[str] = mapped_column(String(100))
+    model_version: Mapped[str] = mapped_column(String(20))
+    status: Mapped[str] = mapped_column(String(20))
+    users: Mapped[int | None]
+    rows: Mapped[int | None]
+    started_at: Mapped[datetime]
+    live_at: Mapped[datetime | None]
+
+
+class ModelPromotion(Base):
+    """One change of the active model: from which, to which, by whom, why, on what figures (our own table)."""
+
+    __tablename__ = "model_promotions"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    from_name: Mapped[str | None] = mapped_column(String(100))
+    to_name: Mapped[str | None] = mapped_column(String(100))
+    action: Mapped[str] = mapped_column(String(20))
+    actor: Mapped[str | None] = mapped_column(String(100))
+    reason: Mapped[LargeText | None]
+    figures: Mapped[JsonObject | None]
+    created_at: Mapped[DefaultNow]
+
+
+class CategoryPolicy(Base):
+    """Whether products of a category may be recommended again to who bought them (our own table).
+
+    A category without a row inherits from its nearest ancestor, then from `serving.repeat_purchases`.
+    """
+
+    __tablename__ = "category_policies"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    category_id: Mapped[int] = mapped_column(
+        ForeignKey(Category.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    repeat_purchases: Mapped[bool]

@@ -1,0 +1,115 @@
+"""The tables of users_db: who the shop's users are and what they do."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from sqlalchemy import ForeignKey, Index, Integer, String
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from recsys.database.base import EMPTY, Base, DefaultNow, Id, InetAddress, JsonObject, LargeText, Off, On
+
+__all__ = ["User", "UserActivity", "UserProfile", "UserSession", "UserSocial"]
+
+SCHEMA = "users_db"
+
+
+class User(Base):
+    """One account of the shop; an imported user's own id is its `username`."""
+
+    __tablename__ = "users"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    id: Mapped[Id]
+    email: Mapped[str] = mapped_column(String(255), unique=True)
+    username: Mapped[str] = mapped_column(String(100), unique=True)
+    full_name: Mapped[str] = mapped_column(String(255))
+    password_hash: Mapped[str] = mapped_column(String(255))
+    avatar_url: Mapped[str | None] = mapped_column(String(500))
+    is_online: Mapped[Off | None]
+    is_active: Mapped[On | None]
+    is_admin: Mapped[Off | None]
+    last_seen: Mapped[datetime | None]
+    created_at: Mapped[DefaultNow | None]
+    updated_at: Mapped[datetime | None]
+
+
+class UserProfile(Base):
+    """What a user says about themselves and how they want the shop to look."""
+
+    __tablename__ = "user_profiles"
+    __table_args__ = (
+        # the profile of a user; deleting a user cascades here
+        Index(None, "user_id"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[Id]
+    user_id: Mapped[int | None] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"))
+    bio: Mapped[LargeText | None]
+    preferences: Mapped[JsonObject | None] = mapped_column(server_default=EMPTY)
+    settings: Mapped[JsonObject | None] = mapped_column(server_default=EMPTY)
+    phone: Mapped[str | None] = mapped_column(String(20))
+    address: Mapped[LargeText | None]
+    date_of_birth: Mapped[date | None]
+    gender: Mapped[str | None] = mapped_column(String(10))
+    created_at: Mapped[DefaultNow | None]
+    updated_at: Mapped[datetime | None]
+
+
+class UserSession(Base):
+    """One signed-in device of a user, until it expires."""
+
+    __tablename__ = "user_sessions"
+    __table_args__ = (
+        # the open sessions of a user; deleting a user cascades here
+        Index(None, "user_id"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[Id]
+    session_id: Mapped[str] = mapped_column(String(255), unique=True)
+    user_id: Mapped[int | None] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"))
+    device_type: Mapped[str | None] = mapped_column(String(50))
+    device_info: Mapped[JsonObject | None]
+    ip_address: Mapped[InetAddress | None]
+    last_activity: Mapped[DefaultNow | None]
+    expires_at: Mapped[datetime]
+    created_at: Mapped[DefaultNow | None]
+
+
+class UserActivity(Base):
+    """One thing a user did with their account, such as signing in or changing the password."""
+
+    __tablename__ = "user_activities"
+    __table_args__ = (
+        # a user's latest activities; deleting a user cascades here
+        Index(None, "user_id", "timestamp"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[Id]
+    user_id: Mapped[int | None] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"))
+    activity_type: Mapped[str] = mapped_column(String(50))
+    details: Mapped[JsonObject | None] = mapped_column("metadata", server_default=EMPTY)
+    timestamp: Mapped[DefaultNow | None]
+
+
+class UserSocial(Base):
+    """Whom a user follows, is followed by and has blocked, as arrays of user ids."""
+
+    __tablename__ = "user_social"
+    __table_args__ = (
+        # the connections of a user; deleting a user cascades here
+        Index(None, "user_id"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[Id]
+    user_id: Mapped[int | None] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"))
+    followers: Mapped[list[int] | None] = mapped_column(ARRAY(Integer), server_default=EMPTY)
+    following: Mapped[list[int] | None] = mapped_column(ARRAY(Integer), server_default=EMPTY)
+    blocked: Mapped[list[int] | None] = mapped_column(ARRAY(Integer), server_default=EMPTY)
+    created_at: Mapped[DefaultNow | None]
+    updated_at: Mapped[datetime | None]
