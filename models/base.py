@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +19,10 @@ from features.ids import IdMap
 from features.interactions import History
 from models.artifact import read_artifact, write_artifact
 from models.calibration import Calibration
+from models.memory import refuse_if_larger
 from models.results import Explanation, Ranking
-from models.topk import top_k
+from models.selection import Exclude, Selection, as_ids
+from models.threads import WORKERS, in_parallel, one_blas_thread
 from recsys.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
@@ -31,11 +34,8 @@ Arrays = dict[str, npt.NDArray[Any]]
 Scores = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 
-Exclude = Literal["seen"] | npt.ArrayLike | None
-"""`"seen"`: what the user touched before; an array of product ids: those, for everybody."""
-
-BLOCK_BYTES = 64 * 2**20
-"""Scores are computed in blocks of users of about this size, so memory is bounded whatever their number."""
+BLOCK_BYTES = 128 * 2**20 // WORKERS
+"""Scores are computed in blocks of about this size, one per thread: memory is bounded however many users."""
 
 
 class ModelKind(StrEnum):
@@ -68,10 +68,13 @@ class Recommender(ABC):
     def __init__(self, parameters: DataclassInstance | None = None) -> None:
         chosen = self.Parameters() if parameters is None else parameters
         if not isinstance(chosen, self.Parameters):
-            raise TypeError(f"{type(self).__name__} takes {self.Parameters.__name__}, not {type(chosen).__name__}")
+            raise TypeError(
+                f"{type(self).__name__} takes {self.Parameters.__name__}, not {type(chosen).__name__}"
+            )
         self.parameters = chosen
+        self._of_thread = threading.local()
 
-    # --- hooks -----------------------------------------------------------------------------------
+    # --- hooks: every one but `_fit` and `_restore` may be called by several threads at once ------------
 
     @abstractmethod
     def _fit(self, dataset: Dataset) -> None:
@@ -79,7 +82,7 @@ class Recommender(ABC):
 
     @abstractmethod
     def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
-        """Fill `out` (n, items) with scores, -inf for items this model can say nothing about.
+        """Fill all of `out` (n, items) with scores, never NaN; -inf where the model can say nothing.
 
         history : csr float32 (n, items), positive weights only, one row per user asked for.
         rows : int64 (n,), rows of the users in `users_`, -1 for users who are folded in by their history.
@@ -87,7 +90,7 @@ class Recommender(ABC):
 
     @abstractmethod
     def _score_similar(self, items: Rows, out: Scores) -> None:
-        """Fill `out` (n, all items) with the likeness to each of `items` (n,), -inf where nothing is known."""
+        """Fill `out` (n, all items) with likeness to each of `items` (n,), -inf where nothing is known."""
 
     @abstractmethod
     def _contributions(
@@ -109,13 +112,20 @@ class Recommender(ABC):
 
     # --- fitting ---------------------------------------------------------------------------------
 
+    def forecast(self, users: int, items: int, nnz: int) -> int:
+        """Peak bytes of a fit beyond the dataset; a model that needs more than copies of it says so."""
+        return 40 * nnz + 8 * (users + items)
+
     def fit(self, dataset: Dataset) -> Self:
-        """Learn from `dataset`, starting from nothing. Raises Invalid when it holds no event to learn from."""
+        """Learn from `dataset`, starting from nothing. Raises Invalid when it holds nothing to learn from."""
         if dataset.matrix.nnz == 0:
             raise Invalid(
-                f"the dataset holds no interaction with a positive weight ({len(dataset.events)} events in all); "
+                f"no interaction in the dataset has a positive weight ({len(dataset.events)} events in all); "
                 "import interactions or change the weights, then run `recsys features build`"
             )
+        shape = len(dataset.users), len(dataset.items), int(dataset.matrix.nnz)
+        described = f"{shape[0]:,} users, {shape[1]:,} products and {shape[2]:,} pairs"
+        refuse_if_larger(self.forecast(*shape), self.algorithm, described)
         self.users_, self.items_ = dataset.users, dataset.items
         self.history_ = dataset.touched
         self.moment_ = dataset.moment
@@ -143,18 +153,16 @@ class Recommender(ABC):
         exclude : see `Exclude`. only : product ids to choose from (default: all).
         A user unknown at fit time gets an empty row; see `recommend_from`.
         """
-        asked = _ids(users, "users")
-        _check_k(k)
-        products = np.full((asked.size, k), -1, dtype=np.int64)
-        scores = np.full((asked.size, k), -np.inf, dtype=np.float32)
+        asked = as_ids(users, "users")
+        shown = Selection.of(self.items_, exclude, only)
         rows = self.users_.index(asked)
         known = np.flatnonzero(rows >= 0)
-        for part in self._blocks(known.size):
+
+        def rank(part: Rows) -> tuple[Rows, Rows, Scores]:
             places = known[part]
-            block_rows = rows[places]
-            history = self.history_[block_rows]
-            products[places], scores[places] = self._rank(history, block_rows, k, exclude, only)
-        return Ranking(asked, products, scores)
+            return places, *self._rank(self.history_[rows[places]], rows[places], k, shown)
+
+        return self._gathered(asked, k, known.size, rank)
 
     def recommend_from(
         self,
@@ -168,37 +176,34 @@ class Recommender(ABC):
 
         Products unknown at fit time are ignored; `queries` of the answer are the positions 0..n-1.
         """
-        _check_k(k)
-        products = np.full((len(histories), k), -1, dtype=np.int64)
-        scores = np.full((len(histories), k), -np.inf, dtype=np.float32)
-        for part in self._blocks(len(histories)):
+        shown = Selection.of(self.items_, exclude, only)
+
+        def rank(part: Rows) -> tuple[Rows, Rows, Scores]:
             history = self._matrix_of([histories[i] for i in part])
-            nobody = np.full(history.shape[0], -1, dtype=np.int64)
-            products[part], scores[part] = self._rank(history, nobody, k, exclude, only)
-        return Ranking(np.arange(len(histories), dtype=np.int64), products, scores)
+            nobody = np.full(part.size, -1, dtype=np.int64)
+            return part, *self._rank(history, nobody, k, shown)
+
+        return self._gathered(np.arange(len(histories), dtype=np.int64), k, len(histories), rank)
 
     def similar_items(self, products: npt.ArrayLike, k: int, *, only: npt.ArrayLike | None = None) -> Ranking:
-        """The k products most like each of `products`, itself left out; an unknown product gets an empty row."""
-        asked = _ids(products, "products")
-        _check_k(k)
-        found = np.full((asked.size, k), -1, dtype=np.int64)
-        scores = np.full((asked.size, k), -np.inf, dtype=np.float32)
+        """The k products most like each of `products`, itself left out; an unknown one gets an empty row."""
+        asked = as_ids(products, "products")
+        shown = Selection.of(self.items_, None, only)
         rows = self.items_.index(asked)
         known = np.flatnonzero(rows >= 0)
-        closed = self._closed(None, only)
-        for part in self._blocks(known.size):
+
+        def rank(part: Rows) -> tuple[Rows, Rows, Scores]:
             places = known[part]
             out = self._buffer(places.size)
             self._score_similar(rows[places], out)
             out[np.arange(places.size), rows[places]] = -np.inf
-            if closed is not None:
-                out[:, closed] = -np.inf
-            columns, scores[places] = top_k(out, k)
-            found[places] = np.where(columns >= 0, self.items_.ids[columns], -1)
-        return Ranking(asked, found, scores)
+            columns, values = shown.best(out, k)
+            return places, self._ids_of(columns), values
+
+        return self._gathered(asked, k, known.size, rank)
 
     def explain(self, user: int, product: int) -> Explanation:
-        """The parts of the score of one product for one user. Raises NotFound for an id unknown at fit time."""
+        """The parts of the score of one product for one user. Raises NotFound for an unknown id."""
         if not self.knows(user):
             raise NotFound(f"user {user} was not in the training data; use explain_from with a history")
         row = int(self.users_.index([user])[0])
@@ -214,21 +219,25 @@ class Recommender(ABC):
         int64, shape of `ranking.products`; -1 where nothing in the history does (popularity, for example).
         With `histories` the rows of `ranking` are those of `recommend_from`.
         """
-        best = np.full(ranking.products.shape, -1, dtype=np.int64)
-        rows = self.users_.index(ranking.queries) if histories is None else np.full(len(ranking), -1, dtype=np.int64)
-        for i in range(len(ranking)):
-            products, _ = ranking.row(i)
-            if products.size == 0 or (histories is None and rows[i] < 0):
-                continue
+        rows = np.full(len(ranking), -1) if histories is not None else self.users_.index(ranking.queries)
+
+        def speaks_most(i: int) -> Rows:
+            best = np.full(ranking.products.shape[1], -1, dtype=np.int64)
+            items = self.items_.index(ranking.products[i])
+            known = np.flatnonzero(items >= 0)
+            if known.size == 0 or (histories is None and rows[i] < 0):
+                return best
             history = self.history_[[rows[i]]] if histories is None else self._matrix_of([histories[i]])
             history = _positive(history)
-            if history.nnz == 0:
-                continue
-            parts, _ = self._contributions(history, int(rows[i]), self.items_.index(products))
-            top = parts.argmax(axis=1)
-            speaks = parts[np.arange(products.size), top] > 0
-            best[i, : products.size] = np.where(speaks, self.items_.ids[history.indices[top]], -1)
-        return best
+            if history.nnz:
+                parts, _ = self._contributions(history, int(rows[i]), items[known])
+                top = parts.argmax(axis=1)
+                speaks = parts[np.arange(known.size), top] > 0
+                best[known[speaks]] = self.items_.ids[history.indices[top[speaks]]]
+            return best
+
+        found = in_parallel(speaks_most, range(len(ranking)))
+        return np.array(found, dtype=np.int64).reshape(ranking.products.shape)
 
     # --- the artifact ----------------------------------------------------------------------------
 
@@ -254,66 +263,67 @@ class Recommender(ABC):
 
     @classmethod
     def load(cls, folder: Path, *, verify: bool = True) -> Self:
-        """Read an artifact of this class, memory-mapped. Raises NotFound, or Invalid when damaged or of another class."""
+        """Read an artifact of this class, memory-mapped.
+
+        Raises NotFound, or Invalid when it is damaged or of another class; `verify=False` skips checksums.
+        """
         header, arrays = read_artifact(folder, verify=verify)
         if header["algorithm"] != cls.algorithm:
-            raise Invalid(f"{folder} holds a model of algorithm {header['algorithm']!r}, not {cls.algorithm!r}")
+            raise Invalid(
+                f"{folder} holds a model of algorithm {header['algorithm']!r}, not {cls.algorithm!r}"
+            )
         model = cls(cls.Parameters(**_known_parameters(cls.Parameters, header["parameters"], folder)))
-        model.users_, model.items_ = IdMap(arrays["users"]), IdMap(arrays["items"])
-        parts = (arrays["history_data"], arrays["history_indices"], arrays["history_indptr"])
-        model.history_ = sparse.csr_matrix(parts, shape=(len(model.users_), len(model.items_)))
-        model.moment_ = int(header["moment"])
-        model.dataset_fingerprint_ = header["dataset"]
-        saved = header["calibration"]
-        model.calibration_ = None if saved is None else Calibration.from_json(saved)
-        model._restore({name.removeprefix("fitted_"): a for name, a in arrays.items() if name.startswith("fitted_")})
+        try:
+            model.users_, model.items_ = IdMap(arrays["users"]), IdMap(arrays["items"])
+            parts = (arrays["history_data"], arrays["history_indices"], arrays["history_indptr"])
+            model.history_ = sparse.csr_matrix(parts, shape=(len(model.users_), len(model.items_)))
+            model.moment_ = int(header["moment"])
+            model.dataset_fingerprint_ = header["dataset"]
+            saved = header["calibration"]
+            model.calibration_ = None if saved is None else Calibration.from_json(saved)
+            own = {n.removeprefix("fitted_"): a for n, a in arrays.items() if n.startswith("fitted_")}
+            model._restore(own)
+        except (KeyError, ValueError) as error:
+            raise Invalid(
+                f"{folder} does not hold what a model of algorithm {cls.algorithm!r} needs ({error}); "
+                "train the model again"
+            ) from error
         return model
 
     # --- shared steps ----------------------------------------------------------------------------
 
-    def _blocks(self, n: int) -> Iterator[npt.NDArray[np.int64]]:
+    def _gathered(
+        self, queries: Rows, k: int, n: int, rank: Callable[[Rows], tuple[Rows, Rows, Scores]]
+    ) -> Ranking:
+        """One Ranking out of blocks of 0..n-1; `rank` gives the places, products and scores of a block."""
+        if k < 1:
+            raise ValueError(f"k must be at least 1, not {k}")
+        products = np.full((queries.size, k), -1, dtype=np.int64)
+        scores = np.full((queries.size, k), -np.inf, dtype=np.float32)
         size = max(1, BLOCK_BYTES // (4 * max(1, len(self.items_))))
-        for start in range(0, n, size):
-            yield np.arange(start, min(n, start + size), dtype=np.int64)
+        blocks = [np.arange(start, min(n, start + size)) for start in range(0, n, size)]
+        for places, found, values in in_parallel(rank, blocks):
+            products[places], scores[places] = found, values
+        return Ranking(queries, products, scores)
 
     def _buffer(self, n: int) -> Scores:
         # a fresh matrix for each block costs several times the multiplication (page faults): keep one
-        kept: Scores | None = getattr(self, "_kept_buffer", None)
-        if kept is None or kept.shape[0] < n or kept.shape[1] != len(self.items_):
-            kept = np.empty((n, len(self.items_)), dtype=np.float32)
-            self._kept_buffer = kept
-        return kept[:n]
+        size = n * len(self.items_)
+        kept: Scores | None = getattr(self._of_thread, "scores", None)
+        if kept is None or kept.size < size:
+            kept = np.empty(size, dtype=np.float32)
+            self._of_thread.scores = kept
+        return kept[:size].reshape(n, len(self.items_))
 
-    def _rank(
-        self, history: sparse.csr_matrix, rows: Rows, k: int, exclude: Exclude, only: npt.ArrayLike | None
-    ) -> tuple[npt.NDArray[np.int64], Scores]:
+    def _rank(self, history: sparse.csr_matrix, rows: Rows, k: int, shown: Selection) -> tuple[Rows, Scores]:
         out = self._buffer(history.shape[0])
         self._score(_positive(history), rows, out)
-        if isinstance(exclude, str):
-            if exclude != "seen":
-                raise ValueError(f'exclude is "seen", an array of product ids or None, not {exclude!r}')
-            owner = np.repeat(np.arange(history.shape[0]), np.diff(history.indptr))
-            out[owner, history.indices] = -np.inf
-            closed = self._closed(None, only)
-        else:
-            closed = self._closed(exclude, only)
-        if closed is not None:
-            out[:, closed] = -np.inf
-        columns, scores = top_k(out, k)
-        return np.where(columns >= 0, self.items_.ids[columns], -1), scores
+        columns, scores = shown.best(out, k, history)
+        return self._ids_of(columns), scores
 
-    def _closed(self, exclude: npt.ArrayLike | None, only: npt.ArrayLike | None) -> npt.NDArray[np.bool_] | None:
-        if exclude is None and only is None:
-            return None
-        closed = np.zeros(len(self.items_), dtype=bool)
-        if only is not None:
-            closed[:] = True
-            allowed = self.items_.index(_ids(only, "only"))
-            closed[allowed[allowed >= 0]] = False
-        if exclude is not None:
-            barred = self.items_.index(_ids(exclude, "exclude"))
-            closed[barred[barred >= 0]] = True
-        return closed
+    def _ids_of(self, columns: Rows) -> Rows:
+        """Product ids of item rows, -1 for -1."""
+        return np.where(columns >= 0, self.items_.ids[columns], -1)
 
     def _matrix_of(self, histories: Sequence[History]) -> sparse.csr_matrix:
         sizes = [history.products.size for history in histories]
@@ -323,7 +333,9 @@ class Recommender(ABC):
         columns = self.items_.index(products)
         known = columns >= 0
         shape = (len(histories), len(self.items_))
-        summed = sparse.coo_matrix((weights[known].astype(np.float64), (owner[known], columns[known])), shape=shape)
+        summed = sparse.coo_matrix(
+            (weights[known].astype(np.float64), (owner[known], columns[known])), shape=shape
+        )
         matrix = summed.tocsr()
         matrix.sort_indices()
         matrix.data = np.maximum(matrix.data, 0.0)
@@ -333,9 +345,12 @@ class Recommender(ABC):
         item = int(self.items_.index([product])[0])
         if item < 0:
             raise NotFound(f"product {product} was not in the training data")
-        parts, baseline = self._contributions(history, row, np.array([item], dtype=np.int64))
+        with one_blas_thread():
+            parts, baseline = self._contributions(history, row, np.array([item], dtype=np.int64))
         order = np.argsort(-parts[0], kind="stable")
-        named = tuple((int(self.items_.ids[history.indices[j]]), float(parts[0, j])) for j in order if parts[0, j] != 0)
+        named = tuple(
+            (int(self.items_.ids[history.indices[j]]), float(parts[0, j])) for j in order if parts[0, j] != 0
+        )
         score = float(baseline[0]) + float(parts[0].sum(dtype=np.float64))
         return Explanation(product, score, float(baseline[0]), named)
 
@@ -348,22 +363,10 @@ def _positive(history: sparse.csr_matrix) -> sparse.csr_matrix:
     return positive
 
 
-def _ids(values: npt.ArrayLike, name: str) -> npt.NDArray[np.int64]:
-    array = np.asarray(values)
-    if array.size == 0:
-        return np.empty(0, dtype=np.int64)
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise ValueError(f"{name} must be a one-dimensional array of integer ids, not {array.dtype} {array.shape}")
-    return array.astype(np.int64)
-
-
-def _check_k(k: int) -> None:
-    if k < 1:
-        raise ValueError(f"k must be at least 1, not {k}")
-
-
 def _known_parameters(cls: type[DataclassInstance], given: dict[str, Any], folder: Path) -> dict[str, Any]:
     known = {field.name for field in fields(cls)}
     if unknown := sorted(given.keys() - known):
-        raise Invalid(f"{folder} was written with parameters this version does not know: {', '.join(unknown)}")
+        raise Invalid(
+            f"{folder} was written with parameters this version does not know: {', '.join(unknown)}"
+        )
     return given

@@ -14,9 +14,9 @@ __all__ = ["Explanation", "Ranking"]
 class Ranking:
     """One ranked list per row, best first.
 
-    queries   int64, shape (n,): the users, or for similar items the products, that were asked about
+    queries   int64, shape (n,): users, or products for similar items, that were asked about
     products  int64, shape (n, k): product ids; -1 where fewer than k could be recommended, always at the end
-    scores    float32, shape (n, k): the model's own scores, never increasing along a row; -inf where no product
+    scores    float32, shape (n, k): the model's own scores, never increasing along a row; -inf for no product
     """
 
     queries: npt.NDArray[np.int64]
@@ -34,7 +34,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a product got its score: `baseline` + the sum of all contributions = `score` (to float32 precision).
+    """Why a product got its score: `baseline` + all contributions = `score` (to float32 precision).
 
     contributions  (product id from the user's history, its part of the score), largest first
     """

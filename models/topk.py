@@ -7,35 +7,52 @@ import numpy.typing as npt
 
 __all__ = ["top_k"]
 
+GROUPS_PER_K = 8
+"""Enough groups that the k-th largest of their maxima lies just under the k-th largest entry."""
+
 
 def top_k(scores: npt.NDArray[np.float32], k: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Columns and scores of the k largest entries of each row, best first; ties go to the lower column.
 
     Parameters
     ----------
-    scores : float32, shape (n, m); -inf marks what must not be returned.
+    scores : float32, shape (n, m), without NaN; -inf marks what must not be returned.
 
     Returns
     -------
     columns : int64, shape (n, k), -1 where a row has fewer than k entries above -inf.
     values : float32, shape (n, k), -inf in those places.
     """
-    n, m = scores.shape
-    kept = min(k, m)
+    n = scores.shape[0]
     columns = np.full((n, k), -1, dtype=np.int64)
     values = np.full((n, k), -np.inf, dtype=np.float32)
-    if kept == 0:
-        return columns, values
+    floors = _floors(scores, k)
     for row in range(n):
         line = scores[row]
-        if kept < m:
-            # every entry equal to the k-th largest is a candidate, or ties would be broken by chance
-            threshold = np.partition(line, m - kept)[m - kept]
-            candidates = np.flatnonzero(line >= threshold) if threshold > -np.inf else np.flatnonzero(line > -np.inf)
-        else:
-            candidates = np.flatnonzero(line > -np.inf)
-        order = np.lexsort((candidates, -line[candidates]))[:kept]
-        best = candidates[order]
-        columns[row, : best.size] = best
-        values[row, : best.size] = line[best]
+        above = line >= floors[row] if floors[row] > -np.inf else line > -np.inf
+        candidates = np.flatnonzero(above)
+        found = line[candidates]
+        if candidates.size > 4 * k:
+            # every entry equal to the k-th largest stays, or ties would be broken by chance
+            close = found >= np.partition(found, found.size - k)[found.size - k]
+            candidates, found = candidates[close], found[close]
+        order = np.argsort(-found, kind="stable")[:k]
+        columns[row, : order.size] = candidates[order]
+        values[row, : order.size] = found[order]
     return columns, values
+
+
+def _floors(scores: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.float32]:
+    """For each row a value that at least k of its entries reach, float32 (n,); -inf where none was found.
+
+    The k-th largest of the maxima of disjoint groups is such a value. Finding it reads each entry once and
+    partitions a few hundred numbers, where a partition of the row itself would move all of them.
+    """
+    n, m = scores.shape
+    groups = GROUPS_PER_K * k
+    size = m // groups
+    if size < 2:
+        return np.full(n, -np.inf, dtype=np.float32)
+    maxima = scores[:, : groups * size].reshape(n, size, groups).max(axis=1)
+    floors: npt.NDArray[np.float32] = np.partition(maxima, groups - k, axis=1)[:, groups - k]
+    return floors

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,14 @@ def test_the_contracts_name_every_domain() -> None:
     }
     assert len(domains) == 7
     assert all(f"recsys.domains.{domain}" in text for domain in domains)
+
+
+def test_the_algorithms_contract_names_every_algorithm() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    named = next(set(c["source_modules"]) for c in contracts if c["name"].startswith("Algorithms"))
+    infrastructure = {"__init__", "registry"}
+    algorithms = {f"models.{path.stem}" for path in (ROOT / "models").glob("*.py") if path.stem not in infrastructure}
+    assert algorithms - named == set()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,162 @@
+"""Matrix factorisation for implicit feedback by alternating least squares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from implicit.cpu.als import AlternatingLeastSquares
+from scipy import sparse
+
+from features.dataset import Dataset
+from models.base import Arrays, ModelKind, Recommender, Rows, Scores
+from models.parameters import check_float, check_int
+from models.threads import WORKERS, in_parallel, one_blas_thread
+
+__all__ = ["ALS", "ALSParameters"]
+
+
+@dataclass(frozen=True)
+class ALSParameters:
+    """factors : length of the vectors.
+    alpha : confidence of an interaction = alpha × its weight; everything else has confidence 1.
+    regularization : lambda, added to the diagonal of each least-squares problem.
+    iterations : how often users and items are solved for in turn.
+    seed : of the random item and user vectors that the first iteration starts from.
+    """
+
+    factors: int = 128
+    alpha: float = 1.0
+    regularization: float = 20.0
+    iterations: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_int(self, "factors", 1, 4_096)
+        check_float(self, "alpha", 0.0, 1e6, above_low=True)
+        check_float(self, "regularization", 0.0, 1e6, above_low=True)
+        check_int(self, "iterations", 1, 1_000)
+        check_int(self, "seed", 0, 2**32 - 1)
+
+
+class ALS(Recommender):
+    """Hu, Koren & Volinsky 2008, "Collaborative filtering for implicit feedback datasets".
+
+    Items come out of the alternation, run by `implicit`. A user is then always the exact minimiser for those
+    items, x = (YᵀCY + λI)⁻¹ YᵀCp (their equation 4), at fit time as well as at fold-in, so that a guest with
+    the same history gets the same list and an explanation (their section 5) adds up to the score.
+    """
+
+    algorithm: ClassVar[str] = "als"
+    kind: ClassVar[ModelKind] = ModelKind.COLLABORATIVE
+    Parameters = ALSParameters
+    parameters: ALSParameters
+
+    item_factors_: npt.NDArray[np.float32]
+    """float32 (items, factors); zero for an item that nobody took, which is never shown."""
+    user_factors_: npt.NDArray[np.float32]
+    """float32 (users, factors); zero for a user without a positive interaction, who gets an empty list."""
+    gram_: npt.NDArray[np.float64]
+    """float64 (factors, factors): YᵀY + λI."""
+    cold_: Rows
+    """int64: rows of the items that nobody took."""
+
+    def _fit(self, dataset: Dataset) -> None:
+        chosen = self.parameters
+        # a BLAS pool under implicit's own threads makes it several times slower; with one BLAS thread, and
+        # each row solved by one thread, the result does not depend on how the work was shared out
+        with one_blas_thread():
+            solver = AlternatingLeastSquares(
+                factors=chosen.factors,
+                alpha=chosen.alpha,
+                regularization=chosen.regularization,
+                iterations=chosen.iterations,
+                random_state=chosen.seed,
+            )
+            solver.fit(dataset.matrix, show_progress=False)
+            self._take(solver.item_factors)
+        # per user the matrices are too small to share out, so the users are
+        bounds = np.linspace(0, len(dataset.users), 4 * WORKERS + 1).astype(int)
+        parts = [dataset.matrix[start:end] for start, end in pairwise(bounds)]
+        self.user_factors_ = np.concatenate(in_parallel(self._fold_in, parts))
+
+    def _take(self, item_factors: npt.NDArray[np.float32]) -> None:
+        self.item_factors_ = item_factors
+        factors = item_factors.astype(np.float64)
+        self.gram_ = factors.T @ factors + self.parameters.regularization * np.eye(factors.shape[1])
+        self.cold_ = np.flatnonzero(~item_factors.any(axis=1))
+
+    def _system(
+        self, items: npt.NDArray[np.integer], weights: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """YᵀCY + λI (factors, factors), the vectors of `items` (n, factors), their confidences; float64."""
+        vectors = self.item_factors_[items].astype(np.float64)
+        confidence = self.parameters.alpha * weights.astype(np.float64)
+        system, gain = self.gram_.copy(), confidence - 1.0
+        for sign in (1.0, -1.0):
+            part = sign * gain > 0
+            # numpy computes AᵀA at half the cost of AᵀB
+            scaled = vectors[part] * np.sqrt(sign * gain[part])[:, None]
+            system += sign * (scaled.T @ scaled)
+        return system, vectors, confidence
+
+    def _fold_in(self, history: sparse.csr_matrix) -> npt.NDArray[np.float32]:
+        """The exact vector of each row's user, float32 (n, factors); zero where the row is empty."""
+        found = np.zeros((history.shape[0], self.item_factors_.shape[1]), dtype=np.float32)
+        for row in np.flatnonzero(np.diff(history.indptr)):
+            part = slice(history.indptr[row], history.indptr[row + 1])
+            system, vectors, confidence = self._system(history.indices[part], history.data[part])
+            found[row] = np.linalg.solve(system, confidence @ vectors)
+        return found
+
+    def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
+        users = self.user_factors_[rows]
+        folded = np.flatnonzero(rows < 0)
+        if folded.size:
+            users[folded] = self._fold_in(history[folded])
+        np.matmul(users, self.item_factors_.T, out=out)
+        out[:, self.cold_] = -np.inf
+        out[np.diff(history.indptr) == 0] = -np.inf
+
+    def _score_similar(self, items: Rows, out: Scores) -> None:
+        """Cosine of the item vectors."""
+        lengths = self._lengths()
+        np.matmul(self.item_factors_[items] / lengths[items, None], self.item_factors_.T, out=out)
+        out /= lengths
+        out[:, self.cold_] = -np.inf
+        out[np.isin(items, self.cold_)] = -np.inf
+
+    def _lengths(self) -> npt.NDArray[np.float32]:
+        lengths: npt.NDArray[np.float32] = np.linalg.norm(self.item_factors_, axis=1)
+        lengths[self.cold_] = 1.0
+        return lengths
+
+    def _contributions(
+        self, history: sparse.csr_matrix, row: int, items: Rows
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        nothing = np.zeros(items.size, dtype=np.float32)
+        if history.nnz == 0:
+            return np.zeros((items.size, 0), dtype=np.float32), nothing
+        system, vectors, confidence = self._system(history.indices, history.data)
+        # one solve for the shorter side: y_iᵀ A⁻¹ c_j y_j, with A symmetric
+        targets = self.item_factors_[items].astype(np.float64)
+        if items.size < history.nnz:
+            parts = np.linalg.solve(system, targets.T).T @ (vectors * confidence[:, None]).T
+        else:
+            parts = targets @ np.linalg.solve(system, (vectors * confidence[:, None]).T)
+        return parts.astype(np.float32), nothing
+
+    def _arrays(self) -> Arrays:
+        return {
+            "item_factors": self.item_factors_,
+            "user_factors": self.user_factors_,
+            "gram": self.gram_,
+            "cold": self.cold_,
+        }
+
+    def _restore(self, arrays: Arrays) -> None:
+        self.item_factors_, self.user_factors_ = arrays["item_factors"], arrays["user_factors"]
+        self.gram_, self.cold_ = arrays["gram"], arrays["cold"]

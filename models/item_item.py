@@ -1,0 +1,153 @@
+"""What all sparse item-to-item models share: a score is the weighted history times one matrix."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from models.base import Arrays, ModelKind, Recommender, Rows, Scores
+
+__all__ = ["VALUES", "ItemItem", "Values", "scatter", "top_products", "valued"]
+
+Values = Literal["binary", "log", "linear"]
+VALUES: tuple[str, ...] = ("binary", "log", "linear")
+"""How strongly a history entry counts: 1 each; log(1 + weight); the weight itself."""
+
+GRAM_BYTES = 96 * 2**20
+"""Products of sparse matrices are taken in blocks of rows that need about this much at most."""
+
+
+def valued(matrix: sparse.csr_matrix, values: str) -> sparse.csr_matrix:
+    """`matrix` (csr, positive weights) with each entry as `values` says; same pattern, float32."""
+    result = sparse.csr_matrix(matrix, dtype=np.float32, copy=True)
+    if values == "binary":
+        result.data[:] = 1.0
+    elif values == "log":
+        np.log1p(result.data, out=result.data)
+    return result
+
+
+def top_products(
+    left: sparse.csr_matrix,
+    right: sparse.csr_matrix,
+    k: int,
+    *,
+    power: float = 1.0,
+    off_diagonal: npt.NDArray[np.float32] | None = None,
+) -> sparse.csr_matrix:
+    """The k largest positive entries of each row of `left @ right`, in bounded memory.
+
+    Parameters
+    ----------
+    left : csr float32, shape (n, m). right : csr float32, shape (m, n).
+    power : each kept entry is raised to it.
+    off_diagonal : float32 (n,), taken off each entry (i, i) first; without it, no entry (i, i) is kept.
+
+    Returns
+    -------
+    csr float32, shape (n, n), columns of a row increasing; ties at the k-th place go to the lower column.
+    """
+    n = left.shape[0]
+    # the products of row i meet sum of right's row lengths over the entries of i: an upper bound of its
+    # entries
+    width = np.minimum(left.astype(bool).astype(np.float64) @ np.diff(right.indptr), right.shape[1])
+    bounds = _blocks_of(width * (right.data.itemsize + right.indices.itemsize))
+    columns: list[npt.NDArray[np.int32]] = []
+    entries: list[npt.NDArray[np.float32]] = []
+    lengths = np.zeros(n, dtype=np.int64)
+    for start, end in pairwise(bounds):
+        block = sparse.csr_matrix(left[start:end] @ right)
+        for row in range(end - start):
+            inside = slice(block.indptr[row], block.indptr[row + 1])
+            found, value = block.indices[inside], block.data[inside]
+            own = found == start + row
+            value[own] = value[own] - off_diagonal[start + row] if off_diagonal is not None else 0.0
+            kept_columns, kept = _best(found, value, k)
+            columns.append(kept_columns)
+            entries.append(kept)
+            lengths[start + row] = kept.size
+    data = np.concatenate(entries) if entries else np.empty(0, np.float32)
+    if power != 1.0:
+        data = np.power(data, np.float32(power))
+    indices = np.concatenate(columns) if columns else np.empty(0, np.int32)
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    return sparse.csr_matrix((data, indices, indptr), shape=(n, right.shape[1]))
+
+
+def _blocks_of(sizes: npt.NDArray[np.float64]) -> list[int]:
+    """Row bounds of blocks of at most GRAM_BYTES each (one row at least)."""
+    bounds, filled = [0], 0.0
+    for row, size in enumerate(sizes):
+        if filled + size > GRAM_BYTES and row > bounds[-1]:
+            bounds.append(row)
+            filled = 0.0
+        filled += float(size)
+    bounds.append(int(sizes.size))
+    return bounds
+
+
+def _best(
+    columns: npt.NDArray[np.int32], values: npt.NDArray[np.float32], k: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    keep = values > 0
+    columns, values = columns[keep], values[keep]
+    order = np.argsort(columns)
+    columns, values = columns[order], values[order]
+    if columns.size > k:
+        threshold = np.partition(values, columns.size - k)[columns.size - k]
+        chosen = np.flatnonzero(values > threshold)
+        ties = np.flatnonzero(values == threshold)[: k - chosen.size]
+        chosen = np.sort(np.concatenate([chosen, ties]))
+        columns, values = columns[chosen], values[chosen]
+    return columns.astype(np.int32), values.astype(np.float32)
+
+
+def scatter(found: sparse.csr_matrix, out: Scores) -> None:
+    """Fill `out` with the entries of `found` (same shape), -inf where it has none: nothing is known there."""
+    out.fill(-np.inf)
+    owner = np.repeat(np.arange(found.shape[0]), np.diff(found.indptr))
+    out[owner, found.indices] = found.data
+
+
+class ItemItem(Recommender):
+    """A model whose score is `valued(history) @ weights_`.
+
+    A user's score of item j is the sum over the items i of the history of value(i) × weights_[i, j]: folding
+    in a guest is the very same sum, and each term is a part of the explanation.
+    """
+
+    kind: ClassVar[ModelKind] = ModelKind.COLLABORATIVE
+    weights_: sparse.csr_matrix
+    """csr float32 (items, items): what one unit of row item says about the column item."""
+
+    def _values(self) -> str:
+        return str(getattr(self.parameters, "values", "linear"))
+
+    def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
+        scatter(sparse.csr_matrix(valued(history, self._values()) @ self.weights_), out)
+
+    def _score_similar(self, items: Rows, out: Scores) -> None:
+        scatter(self.weights_[items], out)
+
+    def _contributions(
+        self, history: sparse.csr_matrix, row: int, items: Rows
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        value = valued(history, self._values()).data
+        near = self.weights_[history.indices][:, items].toarray()
+        parts = (near * value[:, None]).T
+        return np.ascontiguousarray(parts, dtype=np.float32), np.zeros(items.size, dtype=np.float32)
+
+    def _arrays(self) -> Arrays:
+        return {
+            "weights_indptr": self.weights_.indptr.astype(np.int64),
+            "weights_indices": self.weights_.indices.astype(np.int32),
+            "weights_data": self.weights_.data.astype(np.float32),
+        }
+
+    def _restore(self, arrays: Arrays) -> None:
+        parts = (arrays["weights_data"], arrays["weights_indices"], arrays["weights_indptr"])
+        self.weights_ = sparse.csr_matrix(parts, shape=(len(self.items_), len(self.items_)))

@@ -1,0 +1,81 @@
+"""What may be shown: the rules of one call, applied to a block of scores before the best are taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from features.ids import IdMap
+from models.topk import top_k
+
+__all__ = ["Exclude", "Selection", "as_ids"]
+
+Exclude = Literal["seen"] | npt.ArrayLike | None
+"""`"seen"`: what the user touched before; an array of product ids: those, for everybody."""
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """seen : the user's own history is hidden. hidden : item rows that nobody is shown, int64.
+    open : the item rows to choose from, int64, increasing; None: all of them but the hidden ones.
+    """
+
+    seen: bool
+    hidden: npt.NDArray[np.int64]
+    open: npt.NDArray[np.int64] | None
+
+    @classmethod
+    def of(cls, items: IdMap, exclude: Exclude, only: npt.ArrayLike | None) -> Self:
+        """The rules of `Recommender.recommend`; ids that the model does not know have no effect."""
+        seen = isinstance(exclude, str)
+        if seen and exclude != "seen":
+            raise ValueError(f'exclude is "seen", an array of product ids or None, not {exclude!r}')
+        barred = None if seen or exclude is None else exclude
+        hidden = _rows(items, barred, "exclude") if barred is not None else np.empty(0, dtype=np.int64)
+        if only is None:
+            return cls(seen, hidden, None)
+        shown = np.setdiff1d(_rows(items, only, "only"), hidden, assume_unique=True)
+        if shown.size > len(items) // 2:
+            # hiding the few others costs less than copying the many
+            return cls(seen, np.setdiff1d(np.arange(len(items)), shown, assume_unique=True), None)
+        return cls(seen, hidden, shown)
+
+    def best(
+        self, scores: npt.NDArray[np.float32], k: int, history: sparse.csr_matrix | None = None
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """`top_k` of what may be shown; `scores` (n, items) is written to.
+
+        history : csr (n, items), what the user of each row touched, stored zeros included; for `seen`.
+        """
+        if self.seen and history is not None:
+            owner = np.repeat(np.arange(history.shape[0]), np.diff(history.indptr))
+            scores[owner, history.indices] = -np.inf
+        if self.open is None:
+            if self.hidden.size:
+                scores[:, self.hidden] = -np.inf
+            return top_k(scores, k)
+        columns, values = top_k(scores[:, self.open], k)
+        # the appended -1 is what the -1 of a missing column points at
+        return np.append(self.open, -1)[columns], values
+
+
+def as_ids(values: npt.ArrayLike, name: str) -> npt.NDArray[np.int64]:
+    """`values` as int64 (n,). Raises ValueError, naming the argument, for anything but whole numbers."""
+    array = np.asarray(values)
+    if array.size == 0:
+        return np.empty(0, dtype=np.int64)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise ValueError(
+            f"{name} must be a one-dimensional array of integer ids, not {array.dtype} {array.shape}"
+        )
+    return array.astype(np.int64)
+
+
+def _rows(items: IdMap, ids: npt.ArrayLike, name: str) -> npt.NDArray[np.int64]:
+    """Known rows of `ids`, increasing, each once."""
+    rows = np.unique(items.index(as_ids(ids, name)))
+    return rows[rows >= 0]
