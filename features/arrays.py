@@ -1,4 +1,4 @@
-"""A folder of arrays: one JSON header and one `.npy` per array, checksummed and memory-mapped, never pickled."""
+"""A folder of arrays: one JSON header and one `.npy` per array, checksummed, memory-mapped, never pickled."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+import tokenize
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,18 @@ from recsys.errors import Invalid, NotFound
 __all__ = ["checksum", "read_arrays", "write_arrays"]
 
 Array = npt.NDArray[Any]
+
+_DAMAGE = (
+    OSError,
+    ValueError,
+    EOFError,
+    SyntaxError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    tokenize.TokenError,
+)
+"""What numpy raises over a `.npy` file with a wrong byte somewhere in its head."""
 
 
 def checksum(arrays: Mapping[str, Array], header: Mapping[str, Any] | None = None) -> str:
@@ -41,7 +54,7 @@ def write_arrays(
     try:
         listed: dict[str, Any] = {}
         for name, array in arrays.items():
-            contiguous = np.ascontiguousarray(array)
+            contiguous = np.asarray(array, order="C")
             np.save(staging / f"{name}.npy", contiguous, allow_pickle=False)
             listed[name] = {
                 "dtype": contiguous.dtype.str,
@@ -50,7 +63,7 @@ def write_arrays(
             }
         total = _combine({name: entry["sha256"] for name, entry in listed.items()}, header)
         document = {"checksum": total, "header": dict(header), "arrays": listed}
-        (staging / header_name).write_text(json.dumps(document, indent=1, sort_keys=True))
+        (staging / header_name).write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
         staging.chmod(0o755)
         if folder.exists():
             # rename cannot replace a folder that holds files: the old one steps aside first
@@ -71,41 +84,49 @@ def read_arrays(
 ) -> tuple[dict[str, Any], dict[str, Array], str]:
     """Read what `write_arrays` wrote: the header, the arrays memory-mapped read-only, and the checksum.
 
-    Raises NotFound when there is no such folder, Invalid when a file is missing, of another shape
-    or (with `verify`) of another content than the header says.
+    Raises NotFound when there is no such folder, Invalid when the header was changed, when a file is
+    missing, of another shape, or (with `verify`) of another content than the header says.
     """
     path = folder / header_name
     if not path.is_file():
         raise NotFound(f"{folder} holds no {header_name}; expected a folder written by this program")
     try:
-        document = json.loads(path.read_text())
-        header, listed, total = document["header"], document["arrays"], document["checksum"]
-    except (ValueError, KeyError, TypeError) as error:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        header, listed, total = document["header"], document["arrays"], str(document["checksum"])
+        expected = {
+            str(name): (entry["dtype"], entry["shape"], entry["sha256"]) for name, entry in listed.items()
+        }
+        found = _combine({name: digest for name, (_, _, digest) in expected.items()}, header)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Invalid(f"{path} is damaged ({error}); restore the folder or build it again") from error
+    if found != total:
+        raise Invalid(f"{path} does not match its checksum; the header was changed, build the folder again")
     arrays: dict[str, Array] = {}
-    for name, expected in listed.items():
+    for name, (dtype, shape, digest) in expected.items():
         file = folder / f"{name}.npy"
         try:
-            array: Array = np.load(file, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            # not np.load: it would look at the first bytes and might take a damaged file for another format
+            array: Array = np.lib.format.open_memmap(file, mode="r")
+        except _DAMAGE as error:
             raise Invalid(f"{file} is missing or damaged ({error}); build the folder again") from error
-        if array.dtype.str != expected["dtype"] or list(array.shape) != expected["shape"]:
+        if array.dtype.str != dtype or list(array.shape) != shape:
             raise Invalid(f"{file} has another shape or type than {header_name} says; build the folder again")
-        if verify and _array_digest(array) != expected["sha256"]:
+        if verify and _array_digest(array) != digest:
             raise Invalid(f"{file} does not match its checksum; the file is damaged, build the folder again")
         arrays[name] = array
-    if verify and _combine({name: entry["sha256"] for name, entry in listed.items()}, header) != total:
-        raise Invalid(f"{path} does not match its checksum; the header was changed, build the folder again")
-    return header, arrays, str(total)
+    return header, arrays, total
 
 
 def _combine(digests: Mapping[str, str], header: Mapping[str, Any]) -> str:
-    lines = [json.dumps(dict(header), sort_keys=True), *(f"{name}:{digests[name]}" for name in sorted(digests))]
+    lines = [
+        json.dumps(dict(header), sort_keys=True),
+        *(f"{name}:{digests[name]}" for name in sorted(digests)),
+    ]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _array_digest(array: Array) -> str:
-    contiguous = np.ascontiguousarray(array)
+    contiguous = np.asarray(array, order="C")
     digest = hashlib.sha256(f"{contiguous.dtype.str}{contiguous.shape}".encode())
-    digest.update(memoryview(contiguous.reshape(-1).view(np.uint8)))
+    digest.update(contiguous.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

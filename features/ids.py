@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 __all__ = ["IdMap"]
+
+_TABLE_FROM = 4096
+"""From so many questions at once a direct table is worth making."""
 
 
 class IdMap:
@@ -19,14 +24,16 @@ class IdMap:
     __slots__ = ("ids",)
 
     def __init__(self, ids: npt.ArrayLike) -> None:
-        self.ids: npt.NDArray[np.int64] = np.asarray(ids, dtype=np.int64)
-        if self.ids.ndim != 1 or (self.ids.size > 1 and not bool((np.diff(self.ids) > 0).all())):
+        kept = _integers(ids).view()
+        if kept.ndim != 1 or (kept.size > 1 and not bool((kept[1:] > kept[:-1]).all())):
             raise ValueError("an IdMap needs a one-dimensional, strictly increasing array of ids")
+        kept.flags.writeable = False
+        self.ids: npt.NDArray[np.int64] = kept
 
     @classmethod
     def of(cls, ids: npt.ArrayLike) -> IdMap:
         """The map of any ids, sorted and with repeats removed."""
-        return cls(np.unique(np.asarray(ids, dtype=np.int64)))
+        return cls(_integers(_distinct(np.asarray(ids).reshape(-1))))
 
     def __len__(self) -> int:
         return int(self.ids.size)
@@ -40,10 +47,40 @@ class IdMap:
     __hash__ = None  # type: ignore[assignment]
 
     def index(self, ids: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """Rows of `ids`, int64, same shape; -1 where an id is unknown."""
-        wanted = np.asarray(ids, dtype=np.int64)
-        if self.ids.size == 0:
+        """Rows of `ids`, int64, same shape; -1 where unknown. Raises ValueError for what is no integer."""
+        wanted = np.asarray(ids)
+        if wanted.size and wanted.dtype.kind not in "iu":
+            raise ValueError(f"ids are integers, not {wanted.dtype}")
+        if self.ids.size == 0 or wanted.size == 0:
             return np.full(wanted.shape, -1, dtype=np.int64)
-        rows = np.searchsorted(self.ids, wanted)
-        rows[rows == self.ids.size] = 0
+        first, last = int(self.ids[0]), int(self.ids[-1])
+        span = last - first + 1
+        if wanted.size >= _TABLE_FROM and span <= 4 * wanted.size:
+            return self._by_table(wanted, first, last)
+        rows = np.minimum(np.searchsorted(self.ids, wanted), self.ids.size - 1)
         return np.where(self.ids[rows] == wanted, rows, -1)
+
+    def _by_table(self, wanted: npt.NDArray[np.integer], first: int, last: int) -> npt.NDArray[np.int64]:
+        # ids from a sequence lie close together: one look-up each instead of a binary search
+        table = np.full(last - first + 2, -1, dtype=np.int64)
+        table[self.ids - first] = np.arange(self.ids.size)
+        inside = (wanted >= first) & (wanted <= last)
+        return table[np.where(inside, wanted.astype(np.int64) - first, -1)]
+
+
+def _distinct(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if values.size >= _TABLE_FROM and values.dtype.kind in "iu":
+        first, last = int(values.min()), int(values.max())
+        if last - first <= 4 * values.size:
+            # close together: ticking them off costs a fraction of sorting or hashing
+            there = np.zeros(last - first + 1, dtype=bool)
+            there[values - first] = True
+            return np.flatnonzero(there) + first
+    return np.unique(values)
+
+
+def _integers(ids: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    array = np.asarray(ids)
+    if array.size and array.dtype.kind not in "iu":
+        raise ValueError(f"ids are integers, not {array.dtype}")
+    return array.astype(np.int64, copy=False)

@@ -1,24 +1,28 @@
-"""How much each interaction weighs: one definition for training, for stored preferences and for live answers."""
+"""How much each interaction weighs: one definition for training, stored preferences and live answers."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES
+from recsys.errors import Invalid
 
-__all__ = ["MICROSECONDS_PER_DAY", "Events", "History", "InteractionWeights"]
+__all__ = ["MICROSECONDS_PER_DAY", "Events", "History", "InteractionWeights", "canonical_order"]
 
 MICROSECONDS_PER_DAY = 86_400 * 1_000_000
+_BLOCK = 1 << 19
+"""Events whose ties are put in order at once."""
 
 
 @dataclass(frozen=True, eq=False)
 class Events:
-    """Interactions as columns, sorted by time, then user, item and kind; row i of each belongs together.
+    """Interactions as columns, in `canonical_order`; row i of each belongs together.
 
     user    int32, row of the user, -1 for a guest
     item    int32, row of the item
@@ -41,8 +45,71 @@ class Events:
     def take(self, keep: npt.NDArray[Any]) -> Events:
         """The rows that a boolean mask or an index array selects."""
         return Events(
-            self.user[keep], self.item[keep], self.kind[keep], self.value[keep], self.session[keep], self.time[keep]
+            self.user[keep],
+            self.item[keep],
+            self.kind[keep],
+            self.value[keep],
+            self.session[keep],
+            self.time[keep],
         )
+
+
+def canonical_order(columns: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.int64] | None:
+    """The order (int64, shape (n,)) that sorts the columns of `Events` by time, then by all the others.
+
+    None when they lie so already. Events equal in every column are interchangeable, so the sorted
+    columns depend on nothing but the set of events.
+    """
+    time = columns["time"]
+    in_time = bool((time[1:] >= time[:-1]).all())
+    order = np.arange(time.size, dtype=np.int64) if in_time else np.argsort(time)
+    bits = np.ascontiguousarray(columns["value"]).view(np.int32)  # NaN equals NaN that way
+    keys = (columns["user"], columns["item"], columns["kind"], bits, columns["session"])
+    placed = time[order]
+    tied = placed[1:] == placed[:-1]  # place i and the next are of one time
+    del placed
+    moved, start = not in_time, 0
+    while start < time.size:  # in blocks that end where a time ends: what is needed on the way stays small
+        stop = min(start + _BLOCK, time.size)
+        if stop < time.size and tied[stop - 1]:
+            gap = int(np.argmin(tied[stop:])) if stop < tied.size else 0
+            stop = time.size if stop + gap >= tied.size or tied[stop + gap] else stop + gap + 1
+        moved |= _order_ties(keys, order[start:stop], tied[start : stop - 1].copy())
+        start = stop
+    return order if moved else None
+
+
+def _order_ties(
+    keys: tuple[npt.NDArray[Any], ...], order: npt.NDArray[np.int64], tied: npt.NDArray[np.bool_]
+) -> bool:
+    """Sort, in place, runs of places tied with the next, key after key; say whether any place moved."""
+    moved = False
+    for key in keys:
+        if not tied.any():
+            break
+        in_run = np.zeros(order.size, dtype=bool)
+        in_run[:-1] |= tied
+        in_run[1:] |= tied
+        places = np.flatnonzero(in_run)
+        starts = np.ones(places.size, dtype=bool)
+        starts[1:] = ~tied[places[1:] - 1]
+        values = key[order[places]]
+        if not ((values[1:] >= values[:-1]) | starts[1:]).all():
+            moved = True
+            better = _sorted_in_runs(np.cumsum(starts), values)
+            order[places] = order[places][better]
+            values = values[better]
+        tied[:] = False
+        same = np.flatnonzero((values[1:] == values[:-1]) & ~starts[1:])
+        tied[places[same + 1] - 1] = True
+    return moved
+
+
+def _sorted_in_runs(run: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    if values.dtype.itemsize > 4:
+        return np.lexsort((values, run))
+    # both fit into one number, which sorts several times faster than two keys
+    return np.argsort(run << 32 | values.astype(np.int64) - np.iinfo(np.int32).min)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,13 +137,26 @@ class History:
 class InteractionWeights:
     """Weight of an event = weight of its type × ½^(age / half-life); a review also × (rating − 3) / 2.
 
-    A type without a weight counts 0: it is remembered as touched, and teaches nothing.
+    A type without a weight counts 0: it is remembered as touched, and teaches nothing. A rating lies between
+    1 and 5; one outside is taken as the nearer end, a review without one as neutral.
+    Raises Invalid for a type that does not exist and for a number that is not finite.
     """
 
     by_type: Mapping[str, float] = field(
         default_factory=lambda: {"view": 1.0, "like": 2.0, "add_to_cart": 3.0, "purchase": 5.0, "review": 4.0}
     )
     half_life_days: float = 90.0
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.by_type) - set(INTERACTION_TYPES)):
+            raise Invalid(
+                f"weights name the interaction type {', '.join(map(repr, unknown))}; "
+                f"known are {', '.join(INTERACTION_TYPES)}"
+            )
+        if not all(math.isfinite(weight) for weight in self.by_type.values()):
+            raise Invalid("the weight of an interaction type must be a finite number")
+        if not (math.isfinite(self.half_life_days) and self.half_life_days > 0):
+            raise Invalid(f"half_life_days must be a positive number, not {self.half_life_days}")
 
     def weigh(
         self,
@@ -89,16 +169,21 @@ class InteractionWeights:
 
         An event later than `moment` counts as of age zero.
         """
-        table = np.array([self.by_type.get(word, 0.0) for word in INTERACTION_TYPES] + [0.0], dtype=np.float64)
+        table = np.array(
+            [self.by_type.get(word, 0.0) for word in INTERACTION_TYPES] + [0.0], dtype=np.float64
+        )
         weights = table[kind]  # code -1 takes the last entry: unknown words weigh nothing
-        review = kind == INTERACTION_TYPES.index("review")
-        rating = np.where(np.isnan(value), 3.0, value)
-        weights = np.where(review, weights * (rating - 3.0) / 2.0, weights)
+        reviews = np.flatnonzero(kind == _REVIEW)
+        rating = value[reviews].astype(np.float64)
+        weights[reviews] *= (np.clip(np.where(np.isnan(rating), 3.0, rating), 1.0, 5.0) - 3.0) / 2.0
         age_days = np.maximum(moment - time, 0) / MICROSECONDS_PER_DAY
-        return (weights * np.exp2(-age_days / self.half_life_days)).astype(np.float32)
+        weights *= np.exp2(age_days / -self.half_life_days)
+        return weights.astype(np.float32)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for headers and fingerprints."""
-        plain = asdict(self)
-        plain["by_type"] = dict(sorted(self.by_type.items()))
-        return plain
+        by_type = {word: float(weight) for word, weight in sorted(self.by_type.items())}
+        return {"by_type": by_type, "half_life_days": float(self.half_life_days)}
+
+
+_REVIEW = INTERACTION_TYPES.index("review")

@@ -1,0 +1,216 @@
+"""Reads what users said they like (`user_preferences`), in any of the spellings that its JSON allows."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from psycopg import sql
+from scipy import sparse
+
+from features.columns import NO_ID, Column, Snapshot
+from features.dataset import Preferences
+from features.ids import IdMap
+from features.products import SEPARATOR, Taxonomy
+
+__all__ = [
+    "Affinities",
+    "RawPreferences",
+    "affinities",
+    "price_range",
+    "read_preferences",
+    "user_preferences",
+]
+
+TABLE = sql.Identifier("recommendations_db", "user_preferences")
+_COLUMNS = {
+    "user": Column(f"coalesce(user_id, {NO_ID})", "int4"),
+    "updated": Column("coalesce(updated_at, created_at, '-infinity')", "timestamptz"),
+    "categories": Column("coalesce(category_preferences::text, '')", "text"),
+    "brands": Column("coalesce(brand_preferences::text, '')", "text"),
+    "price": Column("coalesce(price_range::text, '')", "text"),
+}
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True, eq=False)
+class RawPreferences:
+    """One row per user who has preferences, in the order of their ids; the JSON as text."""
+
+    user: npt.NDArray[np.int32]
+    updated: npt.NDArray[np.int64]
+    categories: list[str]
+    brands: list[str]
+    price: list[str]
+
+
+@dataclass
+class Affinities:
+    """What one JSON value says: code → affinity; and what of it could not be used.
+
+    malformed  parts that are no affinity at all; unknown  names that the catalogue does not have
+    """
+
+    by_code: dict[int, float] = field(default_factory=dict)
+    malformed: int = 0
+    unknown: int = 0
+
+
+def read_preferences(snapshot: Snapshot, until: sql.Composable | None = None) -> RawPreferences:
+    """The preferences that were told up to `until` (an SQL timestamptz), or all there are."""
+    conditions: list[sql.Composable] = [sql.SQL("user_id IS NOT NULL")]
+    if until is not None:
+        told = sql.SQL("coalesce(updated_at, created_at, '-infinity') <= {}").format(until)
+        conditions.append(told)
+    where = sql.SQL(" AND ").join(conditions)
+    pieces: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+    for part in snapshot.read(TABLE, _COLUMNS, where=where):
+        for name, piece in pieces.items():
+            piece.append(part[name])
+    user = np.concatenate(pieces["user"])
+    order = np.argsort(user)
+    texts = {
+        name: [value for part in pieces[name] for value in part] for name in ("categories", "brands", "price")
+    }
+    return RawPreferences(
+        user[order],
+        np.concatenate(pieces["updated"])[order],
+        *([values[i] for i in order] for values in texts.values()),
+    )
+
+
+def user_preferences(
+    raw: RawPreferences, users: IdMap, categories: Taxonomy, brands: Taxonomy
+) -> tuple[Preferences, dict[str, int]]:
+    """The preferences as matrices, and the counts of what was read, malformed and unknown.
+
+    `users` must know every user of `raw`.
+    """
+    counts = {"read": int(raw.user.size), "malformed": 0, "unknown": 0}
+    rows = users.index(raw.user)
+    updated = np.zeros(len(users), dtype=np.int64)
+    updated[rows] = raw.updated
+    price = np.full((len(users), 2), np.nan, dtype=np.float32)
+    for row, text in zip(rows.tolist(), raw.price, strict=True):
+        price[row], wrong = price_range(text)
+        counts["malformed"] += wrong
+    liked = [
+        _matrix(texts, rows, taxonomy, len(users), counts)
+        for texts, taxonomy in ((raw.categories, categories), (raw.brands, brands))
+    ]
+    return Preferences(liked[0], liked[1], price, updated), counts
+
+
+def affinities(text: str, taxonomy: Taxonomy) -> Affinities:
+    """Read one JSON value: {"id, name, slug or path": number, …}, or a list of those, counting 1 each."""
+    found = Affinities()
+    for key, value in _entries(text, found):
+        number = _number(value)
+        if number is None:
+            found.malformed += 1
+            continue
+        code = _code(key, taxonomy)
+        if code is None:
+            found.unknown += 1
+        elif number != 0.0 and abs(number) > abs(found.by_code.get(code, 0.0)):
+            # the same thing under two spellings is said once, the stronger way
+            found.by_code[code] = number
+    return found
+
+
+def price_range(text: str) -> tuple[tuple[float, float], int]:
+    """Read {"min": …, "max": …} or [min, max]: the ends, NaN where not given, and how much was wrong."""
+    nothing = (math.nan, math.nan)
+    try:
+        value = _parse(text)
+    except ValueError:
+        return nothing, 1
+    if value is None:
+        return nothing, 0
+    if isinstance(value, dict):
+        given = [value.get("min"), value.get("max")]
+    elif isinstance(value, list) and len(value) == 2:
+        given = value
+    else:
+        return nothing, 1
+    numbers = [None if end is None else _number(end) for end in given]
+    ends = [math.nan if number is None or number < 0 else number for number in numbers]
+    wrong = sum(end is not None and math.isnan(number) for end, number in zip(given, ends, strict=True))
+    if ends[0] > ends[1]:
+        ends.reverse()
+    return (ends[0], ends[1]), wrong
+
+
+def _matrix(
+    texts: list[str], rows: npt.NDArray[np.int64], taxonomy: Taxonomy, users: int, counts: dict[str, int]
+) -> sparse.csr_matrix:
+    owner: list[int] = []
+    codes: list[int] = []
+    values: list[float] = []
+    for row, text in zip(rows.tolist(), texts, strict=True):
+        found = affinities(text, taxonomy)
+        counts["malformed"] += found.malformed
+        counts["unknown"] += found.unknown
+        owner.extend([row] * len(found.by_code))
+        codes.extend(found.by_code.keys())
+        values.extend(found.by_code.values())
+    matrix = sparse.csr_matrix(
+        (
+            np.array(values, dtype=np.float32),
+            (np.array(owner, dtype=np.int32), np.array(codes, dtype=np.int32)),
+        ),
+        shape=(users, len(taxonomy.words)),
+    )
+    matrix.sort_indices()
+    return matrix
+
+
+def _entries(text: str, found: Affinities) -> Iterator[tuple[object, object]]:
+    try:
+        value = _parse(text)
+    except ValueError:
+        found.malformed += 1
+        return
+    if isinstance(value, dict):
+        yield from value.items()
+    elif isinstance(value, list):
+        yield from ((key, 1.0) for key in value)
+    elif value is not None:
+        found.malformed += 1
+
+
+def _parse(text: str) -> Any:
+    """Raises ValueError. Numbers all become float: a JSON integer may be longer than Python reads."""
+    if not text:
+        return None
+    try:
+        return json.loads(text, parse_int=float)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _number(value: object) -> float | None:
+    """A finite number that float32 holds, from a number, a truth value or a text; None for anything else."""
+    if not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if abs(number) <= _LARGEST else None
+
+
+def _code(key: object, taxonomy: Taxonomy) -> int | None:
+    if isinstance(key, float) and key.is_integer():
+        return taxonomy.by_id.get(int(key))
+    if not isinstance(key, str):
+        return None
+    if key.strip().isdecimal() and (code := taxonomy.by_id.get(int(key.strip()[:20]))) is not None:
+        return code
+    spelled = SEPARATOR.join(part.strip() for part in key.split(">"))
+    return taxonomy.by_spelling.get(spelled.casefold())

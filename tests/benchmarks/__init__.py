@@ -1,0 +1,1 @@
+"""Measurements that print ratios; run by hand or by `make bench`."""

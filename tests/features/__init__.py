@@ -1,0 +1,1 @@
+"""Tests of the way from stored behaviour to a dataset."""
