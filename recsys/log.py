@@ -13,7 +13,9 @@ __all__ = ["configure", "get_logger"]
 _SECRET_WORDS = ("password", "secret", "token", "authorization", "api_key", "cookie")
 
 
-def _hide_secrets(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _hide_secrets(
+    _logger: Any, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
     for key in event:
         if any(word in key.lower() for word in _SECRET_WORDS):
             event[key] = "[hidden]"

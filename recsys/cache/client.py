@@ -1,0 +1,64 @@
+"""Redis clients: one synchronous for the process, and asynchronous ones for those who own an event loop."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from recsys import embedded
+from recsys.settings import Settings, get_settings
+
+__all__ = ["close", "connect", "get_async_redis", "get_redis", "redis_url"]
+
+_SOCKET_TIMEOUT = 5.0
+"""Seconds before an answer that does not come becomes an error, so that nobody waits for ever."""
+
+
+def redis_url(settings: Settings | None = None) -> str:
+    """`settings.redis.url`, else the embedded server's address. Raises Unavailable naming `recsys up`."""
+    chosen = settings or get_settings()
+    if chosen.redis.url is not None:
+        return chosen.redis.url.get_secret_value()
+    return embedded.redis_address(chosen)
+
+
+@lru_cache(maxsize=1)
+def get_redis() -> redis.Redis:
+    """The synchronous client of this process, pooled and thread-safe; values are bytes (tests: `close()`)."""
+    return connect(redis_url())
+
+
+def connect(url: str) -> redis.Redis:
+    """A new synchronous client of our habits; its owner closes it.
+
+    One immediate retry takes care of a pooled connection that a restarted server has dropped. The library's
+    own habit, waiting longer and longer, would keep somebody waiting for seconds while Redis is down.
+    """
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=_SOCKET_TIMEOUT,
+        socket_connect_timeout=_SOCKET_TIMEOUT,
+        retry=Retry(NoBackoff(), 1),
+    )
+
+
+def get_async_redis() -> redis.asyncio.Redis:
+    """A new asynchronous client; its owner closes it (`await client.aclose()`) in the loop that used it."""
+    return redis.asyncio.Redis.from_url(
+        redis_url(),
+        socket_timeout=_SOCKET_TIMEOUT,
+        socket_connect_timeout=_SOCKET_TIMEOUT,
+        retry=AsyncRetry(NoBackoff(), 1),
+    )
+
+
+def close() -> None:
+    """Close the cached client; the next `get_redis()` reads the settings anew."""
+    if get_redis.cache_info().currsize:
+        get_redis().close()
+        get_redis.cache_clear()

@@ -1,0 +1,172 @@
+"""Every Redis key and stream, as a function of what identifies it; nobody else spells a key.
+
+The first line of each docstring opens with the key's Redis type. The documented ones come first, in the
+document's order; those of our own follow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+# --- users ---------------------------------------------------------------------------------------
+
+
+def user(user_id: int) -> str:
+    """Hash: the profile of one user."""
+    return f"user:{user_id}"
+
+
+def user_by_email(email: str) -> str:
+    """String: the user id that belongs to an e-mail address."""
+    return f"user:email:{email}"
+
+
+def user_by_username(username: str) -> str:
+    """String: the user id that belongs to a user name."""
+    return f"user:username:{username}"
+
+
+# --- products ------------------------------------------------------------------------------------
+
+
+def product(product_id: int) -> str:
+    """Hash: the data of one product."""
+    return f"product:{product_id}"
+
+
+def product_inventory(product_id: int) -> str:
+    """String: how many pieces are in stock."""
+    return f"product:inventory:{product_id}"
+
+
+def product_views(product_id: int) -> str:
+    """Sorted Set: the moments at which the product was viewed."""
+    return f"product:views:{product_id}"
+
+
+# --- carts ---------------------------------------------------------------------------------------
+
+
+def cart(user_id: int) -> str:
+    """Hash: the items in a user's cart."""
+    return f"cart:{user_id}"
+
+
+def guest_cart(session_id: str) -> str:
+    """Hash: the items in a guest's cart."""
+    return f"cart:session:{session_id}"
+
+
+def cart_analytics() -> str:
+    """Stream: what happens to carts, for analytics."""
+    return "cart:analytics"
+
+
+# --- search --------------------------------------------------------------------------------------
+
+
+def search_results(query: str) -> str:
+    """String: the results of one query as JSON; the query is hashed (SHA-256), so it may be of any length."""
+    return f"search:{hashlib.sha256(query.encode()).hexdigest()}"
+
+
+def search_suggestions(prefix: str) -> str:
+    """List: completions of what was typed so far."""
+    return f"search:suggestions:{prefix}"
+
+
+# --- sessions ------------------------------------------------------------------------------------
+
+
+def session(session_id: str) -> str:
+    """Hash: the data of one session."""
+    return f"session:{session_id}"
+
+
+def user_sessions(user_id: int) -> str:
+    """Set: the ids of a user's sessions."""
+    return f"session:user:{user_id}"
+
+
+# --- live data -----------------------------------------------------------------------------------
+
+
+def online_users() -> str:
+    """Set: the ids of users who are online."""
+    return "online_users"
+
+
+def trending_products() -> str:
+    """Sorted Set: product ids by their views of late."""
+    return "trending_products"
+
+
+def live_orders() -> str:
+    """Stream: order updates as they happen."""
+    return "live_orders"
+
+
+def notifications(user_id: int) -> str:
+    """List: a user's notifications."""
+    return f"notifications:{user_id}"
+
+
+# --- event streams -------------------------------------------------------------------------------
+
+
+def user_events() -> str:
+    """Stream: user activities, profile updates."""
+    return "user_events"
+
+
+def product_events() -> str:
+    """Stream: product updates, inventory changes."""
+    return "product_events"
+
+
+def order_events() -> str:
+    """Stream: order status changes, new orders."""
+    return "order_events"
+
+
+def payment_events() -> str:
+    """Stream: payment processing, refunds."""
+    return "payment_events"
+
+
+def notification_events() -> str:
+    """Stream: email, SMS, push notifications."""
+    return "notification_events"
+
+
+def cart_events() -> str:
+    """Stream: cart updates, abandonment."""
+    return "cart_events"
+
+
+def search_events() -> str:
+    """Stream: search queries, result clicks."""
+    return "search_events"
+
+
+def analytics_events() -> str:
+    """Stream: page views, user events."""
+    return "analytics_events"
+
+
+# --- of our own ----------------------------------------------------------------------------------
+
+
+def live_generation() -> str:
+    """String: the id of the generation of stored recommendations that is shown now."""
+    return "recommendations:generation"
+
+
+def stored_recommendations(generation: int, user_id: int) -> str:
+    """String: one user's stored list of one generation, in binary; expires with the generation."""
+    return f"recommendations:{generation}:{user_id}"
+
+
+def recent_interactions(user_id: int) -> str:
+    """Set: ids of products the user touched since the last scoring; expires."""
+    return f"interactions:recent:{user_id}"

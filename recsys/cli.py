@@ -1,0 +1,300 @@
+"""The `recsys` command: servers, schema, health and demo; other packages plug in their commands."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.main import get_command
+
+from recsys.errors import Invalid, RecsysError
+from recsys.groups import LazyRoot
+
+if TYPE_CHECKING:
+    from recsys.settings import Settings
+
+__all__ = ["app", "main", "run"]
+
+app = typer.Typer(
+    cls=LazyRoot,
+    name="recsys",
+    help="Recommendations for a shop, from stored behaviour to what customers see.\n\n"
+    "Start with `recsys demo`, or with `recsys up` and `recsys migrate`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Plain JSON on stdout, for scripts.")]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and end.", is_eager=True)
+    ] = False,
+) -> None:
+    """Recommendations for a shop, from stored behaviour to what customers see.
+
+    Start with `recsys demo`, or with `recsys up` and `recsys migrate`.
+    """
+    if version:
+        typer.echo(f"recsys {installed_version('recsys')}")
+        raise typer.Exit
+    if context.invoked_subcommand is None or context.resilient_parsing or "--help" in sys.argv:
+        return
+    import logging
+
+    from recsys import log
+
+    level = _settings().log_level
+    try:
+        log.configure(level.upper())
+    except ValueError as error:
+        raise Invalid(
+            f"RECSYS_LOG_LEVEL is {level!r}; use DEBUG, INFO, WARNING, ERROR or CRITICAL"
+        ) from error
+    if level.upper() != "DEBUG":
+        # Alembic tells the loading of each of its plugins.
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+@app.command()
+def up(
+    throwaway: Annotated[
+        bool, typer.Option(help="For tests: faster, and a crash of the machine may lose data.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Start the embedded PostgreSQL and Valkey under var/ and return; those that run are left alone.
+
+    Example: recsys up && recsys status
+    """
+    from recsys import embedded
+
+    settings = _settings()
+    done = embedded.start(settings, throwaway=throwaway)
+    for note in done.notes:
+        typer.echo(f"note: {note}", err=True)
+    servers = embedded.status(settings)
+    if as_json:
+        _json({"started": list(done.started), "servers": [asdict(each) for each in servers]})
+        return
+    for server in servers:
+        if server.state == "external":
+            typer.echo(f"{server.title}: your own at {server.address} is used; nothing is started for it")
+        else:
+            how = "started" if server.title in done.started else "was running already"
+            typer.echo(f"{server.title} {server.version} {how} on {server.address} (process {server.pid})")
+
+
+@app.command()
+def down(
+    delete_data: Annotated[
+        bool, typer.Option("--delete-data", help="Also delete all that PostgreSQL and Valkey have stored.")
+    ] = False,
+) -> None:
+    """Stop the embedded servers cleanly; their data stays.
+
+    Example: recsys down
+    """
+    from recsys import embedded
+
+    settings = _settings()
+    stopped = embedded.stop(settings)
+    for title in stopped:
+        typer.echo(f"{title} stopped")
+    if not stopped:
+        typer.echo("no embedded server was running")
+    if delete_data:
+        folder = embedded.remove(settings)
+        typer.echo(f"{folder} deleted" if folder else "there was no data to delete")
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Show the servers: process, port, uptime, size of the data and version.
+
+    Example: recsys status --json
+    """
+    from recsys import embedded
+
+    servers = embedded.status(_settings())
+    if as_json:
+        _json([asdict(each) for each in servers])
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("server", "state", "version", "address", "process", "up for", "data"):
+        table.add_column(heading, overflow="fold")
+    for each in servers:
+        table.add_row(
+            each.title,
+            "your own" if each.state == "external" else each.state,
+            each.version or "",
+            each.address or "",
+            str(each.pid or ""),
+            _duration(each.uptime_seconds),
+            "" if each.data_bytes is None else f"{each.data_bytes / 2**20:.1f} MiB",
+        )
+    Console().print(table)
+    for each in servers:
+        if each.log is not None:
+            typer.echo(f"{each.title}'s data: {each.folder}\n{each.title}'s log:  {each.log}")
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest schema; safe to repeat.
+
+    Example: recsys migrate
+    """
+    from recsys.database import migrate as migrations
+    from recsys.database.session import database_url
+
+    url = database_url(_settings())
+    before = migrations.current(url)
+    migrations.upgrade(url)
+    after = migrations.current(url)
+    typer.echo(
+        f"schema {after} stands already" if before == after else f"schema {before or 'empty'} → {after}"
+    )
+
+
+@app.command()
+def env(as_json: Json = False) -> None:
+    """Print the addresses, passwords included, as lines for a shell. Nothing else ever prints a password.
+
+    Example: eval "$(recsys env)" && psql "$DATABASE_URL"
+    """
+    from recsys import environment
+
+    found = environment.read(_settings())
+    if as_json:
+        _json(asdict(found))
+    else:
+        typer.echo(environment.as_shell(found))
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Examine each part and say what to do; ends with 1 when a part is broken.
+
+    Example: recsys doctor
+    """
+    from recsys import doctor as health
+
+    findings = health.examine(_settings())
+    if as_json:
+        _json([asdict(each) for each in findings])
+    else:
+        health.show(findings)
+    raise typer.Exit(1 if any(each.state == "broken" for each in findings) else 0)
+
+
+@app.command()
+def demo(
+    no_serve: Annotated[
+        bool, typer.Option("--no-serve", help="End after the table instead of serving until Ctrl-C.")
+    ] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write the table's figures to this file, as JSON.")
+    ] = None,
+) -> None:
+    """From nothing to served recommendations on a year of real purchases; Ctrl-C stops everything.
+
+    Example: recsys demo --no-serve --json figures.json
+    """
+    from recsys import demo as demonstration
+
+    demonstration.run(_settings(), serve=not no_serve, figures=json_file)
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code: 0, 1 (failed), 2 (the input was wrong) or 130 (Ctrl-C)."""
+    try:
+        code = get_command(app).main(args=list(arguments), prog_name="recsys", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except RecsysError as error:
+        return _complain(error.message, error.exit_code, error)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        if context is not None and type(error).__name__ == "NoArgsIsHelpError":
+            typer.echo(context.get_help())
+            return 0
+        path = context.command_path if context is not None else "recsys"
+        text = " ".join(error.format_message().split())
+        end = "" if text.endswith(("?", ".")) else "."
+        return _complain(f"{path}: {text}{end} See `{path} --help`", error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except Exception as error:  # noqa: BLE001 the edge: whatever happens, a user reads one line
+        return _complain_of_unexpected(error)
+
+
+def _complain(message: str, code: int, error: BaseException | None = None) -> int:
+    typer.echo(f"recsys: {message}" if not message.startswith("recsys") else message, err=True)
+    if error is not None and _wants_trace():
+        traceback.print_exception(error)
+    return code
+
+
+def _complain_of_unexpected(error: Exception) -> int:
+    """One line; the trace only on request, and never the values of variables, which may be secret."""
+    if type(error).__name__ == "ValidationError" and getattr(error, "title", "") == "Settings":
+        return _complain(_settings_fault(error), 2)
+    first = str(error).strip().partition("\n")[0]
+    text = f"unexpected {type(error).__name__}: {first}" if first else f"unexpected {type(error).__name__}"
+    hint = "" if _wants_trace() else " (run it with RECSYS_LOG_LEVEL=DEBUG to see where)"
+    return _complain(text + hint, 1, error)
+
+
+def _settings_fault(error: Any) -> str:
+    """Names the variable and what is wrong with it, without repeating its value."""
+    faults = []
+    for fault in error.errors(include_url=False, include_input=False, include_context=False):
+        name = (
+            "RECSYS_" + "__".join(str(part).upper() for part in fault["loc"]) if fault["loc"] else "settings"
+        )
+        faults.append(f"{name}: {fault['msg']}")
+    return "; ".join(faults)
+
+
+def _wants_trace() -> bool:
+    import os
+
+    return os.environ.get("RECSYS_LOG_LEVEL", "").upper() == "DEBUG"
+
+
+def _settings() -> Settings:
+    from recsys.settings import get_settings
+
+    return get_settings()
+
+
+def _json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=1))
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    minutes, hours = seconds / 60, seconds / 3600
+    return (
+        f"{seconds:.0f} s" if seconds < 120 else f"{minutes:.0f} min" if minutes < 120 else f"{hours:.1f} h"
+    )

@@ -1,0 +1,30 @@
+"""Fixtures for all tests, and a clean slate: no RECSYS_* variable or .env file of the developer gets in."""
+
+from __future__ import annotations
+
+import os
+
+from recsys.settings import Settings
+from tests.fixtures.servers import (
+    database_url,
+    fresh_database,
+    migrated_template,
+    redis_client,
+    servers,
+    session,
+)
+from tests.fixtures.shop import shop
+
+__all__ = [
+    "database_url",
+    "fresh_database",
+    "migrated_template",
+    "redis_client",
+    "servers",
+    "session",
+    "shop",
+]
+
+for _name in [name for name in os.environ if name.startswith("RECSYS_")]:
+    del os.environ[_name]
+Settings.model_config["env_file"] = None
