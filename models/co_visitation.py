@@ -1,0 +1,183 @@
+"""Directed co-visitation: what people go on to after what they did last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from features.dataset import Dataset
+from features.interactions import History
+from models.item_item import GRAM_BYTES, ItemItem, top_products
+from models.parameters import check_float, check_int
+from recsys.errors import Invalid
+
+__all__ = ["CoVisitation", "CoVisitationParameters"]
+
+
+@dataclass(frozen=True)
+class CoVisitationParameters:
+    """window: steps between two items that still count; distance_decay: per step beyond the first.
+    reverse: weight of the way back. source_power, target_power: how far popular ends are turned down.
+    history_decay: per step into a user's past, at scoring. neighbours: kept per item.
+    repeats: whether doing the same thing again counts, so that what was done may be recommended for itself.
+    """
+
+    window: int = 5
+    distance_decay: float = 0.6
+    reverse: float = 0.5
+    source_power: float = 0.5
+    target_power: float = 0.3
+    history_decay: float = 0.5
+    neighbours: int = 500
+    repeats: bool = False
+
+    def __post_init__(self) -> None:
+        check_int(self, "window", 1, 100)
+        check_float(self, "distance_decay", 0.0, 1.0)
+        check_float(self, "reverse", 0.0, 1.0)
+        check_float(self, "source_power", 0.0, 1.0)
+        check_float(self, "target_power", 0.0, 1.0)
+        check_float(self, "history_decay", 0.0, 1.0, above_low=True)
+        check_int(self, "neighbours", 1, 5_000)
+        if not isinstance(self.repeats, bool):
+            raise Invalid(
+                f"parameter repeats of CoVisitation must be true or false, not {self.repeats!r}",
+                field="repeats",
+            )
+
+
+class CoVisitation(ItemItem):
+    """W[a, b] = Σ over pairs "b came d steps after a" of weight(b) · decay^(d-1), and `reverse` of it where
+    b came before a, divided by n_a^source_power · n_b^target_power (times a was there; summed weights of b);
+    score = Σ over the history of weight × history_decay^(steps back) × W.
+
+    After the co-visitation matrices of the OTTO session challenge (Kaggle 2022) and vector multiplication
+    with decayed sessions (Ludewig & Jannach 2018, "Evaluation of session-based recommendation algorithms",
+    section 3.2, S-SKNN and V-SKNN). A step is one moment of one user (or of one guest's session): things
+    done at the same moment have no order, so they count for each other as half a step forth and half a step
+    back, and no order of the rows in the log can leak. Everything is a sparse product: with A (steps ×
+    items) and the banded M of the weights between steps, W = Aᵀ (M A). What a user did carries its steps
+    back in `history_` and in the folded-in matrix (from `History.times`), so fold-in and refit give the same
+    scores.
+    """
+
+    algorithm: ClassVar[str] = "co_visitation"
+    Parameters = CoVisitationParameters
+    parameters: CoVisitationParameters
+
+    def _fit(self, dataset: Dataset) -> None:
+        events = dataset.events
+        weight = dataset.weights.weigh(events.kind, events.value, events.time, dataset.moment)
+        liked = (weight > 0) & ((events.user >= 0) | (events.session != 0))
+        taken = events.take(liked)
+        # users and guests' sessions both walk; the two kinds of number must not meet
+        guest = taken.user < 0
+        _, session = np.unique(np.where(guest, taken.session, 0), return_inverse=True)
+        walker = np.where(guest, len(dataset.users) + session, taken.user).astype(np.int64)
+        order = np.lexsort((taken.time, walker))
+        walker, time, item = walker[order], taken.time[order], taken.item[order]
+        new = np.ones(walker.size, dtype=bool)
+        new[1:] = (walker[1:] != walker[:-1]) | (time[1:] != time[:-1])
+        step = np.cumsum(new) - 1
+        shape = (int(new.sum()), len(dataset.items))
+        done = (weight[liked][order].astype(np.float64), (step, item))
+        target = sparse.coo_matrix(done, shape=shape).tocsr().astype(np.float32)
+        self.weights_ = self._transitions(walker[new], target)
+        self.history_ = self._by_recency(dataset)
+
+    def _transitions(self, walker: npt.NDArray[np.int64], target: sparse.csr_matrix) -> sparse.csr_matrix:
+        """walker : of each step. target : csr (steps, items), the weight of what was done."""
+        chosen = self.parameters
+        source = target.copy()
+        source.data[:] = 1.0
+        between = _band(walker, chosen.window, chosen.distance_decay, chosen.reverse)
+        source_scale = sparse.diags_array(_turned_down(source, chosen.source_power))
+        target_scale = sparse.diags_array(_turned_down(target, chosen.target_power))
+        before = sparse.csr_matrix(source_scale @ source.T.tocsr())
+        after = sparse.csr_matrix((between @ target) @ target_scale)
+        if not chosen.repeats:
+            return top_products(before, after, chosen.neighbours)
+        # within one moment everything meets itself: that is no repeat
+        met = np.asarray(target.sum(axis=0)).ravel() * np.float32((1.0 + chosen.reverse) / 2.0)
+        # rounding must not leave a trace of it
+        itself = source_scale.diagonal() * met * target_scale.diagonal() * np.float32(1.0 + 1e-5)
+        return top_products(before, after, chosen.neighbours, off_diagonal=itself.astype(np.float32))
+
+    def _by_recency(self, dataset: Dataset) -> sparse.csr_matrix:
+        """`touched` with each user's weights turned down by how many steps ago the item was last liked."""
+        events, touched = dataset.events, dataset.touched
+        weight = dataset.weights.weigh(events.kind, events.value, events.time, dataset.moment)
+        liked = (weight > 0) & (events.user >= 0)
+        return self._faded(touched, events.user[liked], events.item[liked], events.time[liked])
+
+    def _matrix_of(self, histories: Sequence[History]) -> sparse.csr_matrix:
+        summed = super()._matrix_of(histories)
+        user = np.repeat(np.arange(len(histories)), [history.products.size for history in histories])
+        item = self.items_.index(np.concatenate([h.products for h in histories] or [np.empty(0, np.int64)]))
+        time = np.concatenate([h.times for h in histories] or [np.empty(0, np.int64)])
+        weight = np.concatenate([h.weights for h in histories] or [np.empty(0, np.float32)])
+        liked = (weight > 0) & (item >= 0)
+        return self._faded(summed, user[liked], item[liked], time[liked])
+
+    def _faded(
+        self,
+        weights: sparse.csr_matrix,
+        user: npt.NDArray[Any],
+        item: npt.NDArray[Any],
+        time: npt.NDArray[Any],
+    ) -> sparse.csr_matrix:
+        """`weights` × history_decay^steps, steps = later moments at which the user last liked some other
+        item.
+
+        user, item, time : the liking events. An entry of weight zero stays zero and makes no step.
+        """
+        last = np.full(weights.nnz, np.iinfo(np.int64).min)
+        width = weights.shape[1]
+        owner = np.repeat(np.arange(weights.shape[0], dtype=np.int64), np.diff(weights.indptr))
+        # both are sorted by user, then item: the place of an event's entry is found by one search
+        place = np.searchsorted(owner * width + weights.indices, user.astype(np.int64) * width + item)
+        np.maximum.at(last, place, time)
+        counted = np.flatnonzero(weights.data > 0)
+        order = counted[np.lexsort((-last[counted], owner[counted]))]
+        later = np.zeros(order.size, dtype=np.int64)
+        same_user = owner[order][1:] == owner[order][:-1]
+        later[1:] = same_user & (last[order][1:] != last[order][:-1])
+        total = np.cumsum(later)
+        start = np.ones(order.size, dtype=bool)
+        start[1:] = ~same_user
+        steps = total - np.repeat(total[start], np.diff(np.append(np.flatnonzero(start), order.size)))
+        data = weights.data.astype(np.float32)
+        # a weight must not fade to zero, which would say "touched, not liked"
+        data[order] *= np.maximum(self.parameters.history_decay**steps, 1e-12).astype(np.float32)
+        return sparse.csr_matrix((data, weights.indices, weights.indptr), shape=weights.shape)
+
+    def forecast(self, users: int, items: int, nnz: int) -> int:
+        """Peak bytes of a fit: the kept transitions twice, one block, and the banded steps."""
+        kept = 16 * items * min(items, self.parameters.neighbours)
+        return kept + 2 * GRAM_BYTES + nnz * (80 + 24 * self.parameters.window)
+
+
+def _band(walker: npt.NDArray[np.int64], window: int, decay: float, reverse: float) -> sparse.csr_matrix:
+    """csr float32 (steps, steps): what a step says about each of its walker's steps at most `window` away."""
+    steps = walker.size
+    here = np.arange(steps)
+    rows, columns, weights = [here], [here], [np.full(steps, (1.0 + reverse) / 2.0)]
+    for distance in range(1, window + 1):
+        start = np.flatnonzero(walker[distance:] == walker[:-distance])
+        rows += [start, start + distance]
+        columns += [start + distance, start]
+        weight = decay ** (distance - 1)
+        weights += [np.full(start.size, weight), np.full(start.size, reverse * weight)]
+    entries = (np.concatenate(weights).astype(np.float32), (np.concatenate(rows), np.concatenate(columns)))
+    return sparse.csr_matrix(entries, shape=(steps, steps))
+
+
+def _turned_down(counts: sparse.csr_matrix, power: float) -> npt.NDArray[np.float32]:
+    """(sum of the column)^-power, 0 for an empty column."""
+    total = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel()
+    return np.where(total > 0, np.power(np.maximum(total, 1e-300), -power), 0.0).astype(np.float32)

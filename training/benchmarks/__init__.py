@@ -1,0 +1,1 @@
+"""Published and measured tables, fitted again and printed beside the peers."""

@@ -1,0 +1,55 @@
+"""The settings of a benchmark, kept in TOML beside the code, chosen on a validation part of train only."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from models.base import Recommender
+from models.factory import create
+from recsys.errors import Invalid
+
+__all__ = ["BenchmarkSettings", "ModelSettings", "read_settings"]
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """One model of a table."""
+
+    name: str
+    algorithm: str
+    parameters: dict[str, Any]
+
+    def create(self) -> Recommender:
+        """An unfitted model with these settings."""
+        return create(self.algorithm, self.parameters)
+
+
+@dataclass(frozen=True)
+class BenchmarkSettings:
+    """models by name; validation: how the fold is cut; blend: learned weight by model; peers: table lines.
+    weights: of event types and the half-life in days, where the benchmark fits them."""
+
+    models: dict[str, ModelSettings]
+    validation: dict[str, Any]
+    blend: dict[str, float]
+    peers: list[dict[str, Any]]
+    weights: dict[str, float]
+
+
+def read_settings(name: str) -> BenchmarkSettings:
+    """The settings of benchmark `name`; raises Invalid when the blend names a model that is not there."""
+    document = tomllib.loads((files(__package__) / "settings" / f"{name}.toml").read_text())
+    models = {
+        model: ModelSettings(model, given["algorithm"], given.get("parameters", {}))
+        for model, given in document["models"].items()
+    }
+    blend = {model: float(weight) for model, weight in document.get("blend", {}).items()}
+    if unknown := sorted(blend.keys() - models.keys()):
+        raise Invalid(f"settings of {name}: the blend names {', '.join(unknown)}, which is no model there")
+    weights = {event: float(weight) for event, weight in document.get("weights", {}).items()}
+    return BenchmarkSettings(
+        models, document.get("validation", {}), blend, document.get("peers", []), weights
+    )

@@ -1,0 +1,166 @@
+"""`recsys train benchmark …`: published tables, fitted again on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from training.benchmarks.chosen import BenchmarkSettings
+    from training.benchmarks.measure import Result
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="benchmark",
+    help="Fit the algorithms on public data and print them beside published figures.",
+    no_args_is_help=True,
+)
+
+Data = Annotated[Path, typer.Option("--data", help="Folder that holds the files of the benchmark.")]
+Models = Annotated[
+    list[str] | None, typer.Option("--model", help="Only this model of the settings; may be given again.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Plain JSON instead of a table.")]
+
+
+@app.command()
+def gowalla(
+    data: Data,
+    model: Models = None,
+    hybrid: Annotated[bool, typer.Option(help="Also blend the members that the settings name.")] = True,
+    validate: Annotated[
+        bool, typer.Option("--validate", help="Learn the blend on the validation part of train; no test.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Gowalla, published split: every unseen item ranked, Recall@20 and NDCG@20.
+
+    Example: recsys train benchmark gowalla --data data/gowalla --model degree_svd
+    """
+    from training.benchmarks import gowalla as benchmark
+    from training.benchmarks.chosen import read_settings
+
+    settings = read_settings("gowalla")
+    names = _chosen(settings, model)
+    split = benchmark.read(data)
+    with _progress() as say:
+        if validate:
+            blend, results = benchmark.learn_blend(split, settings, names, progress=say)
+            say("weights: " + ", ".join(f"{name} {weight:g}" for name, weight in blend.weights.items()))
+        else:
+            results = benchmark.run(split, settings, names, blend=hybrid and model is None, progress=say)
+    title = "Gowalla, validation part of train" if validate else "Gowalla, published split"
+    _answer(title, results, [] if validate else settings.peers, "ndcg@20", as_json)
+
+
+@app.command()
+def beauty(data: Data, model: Models = None, as_json: AsJson = False) -> None:
+    """Amazon Beauty, last item held out: HR@10 and NDCG@10, and again with neighbouring events shuffled.
+
+    Example: recsys train benchmark beauty --data data/beauty
+    """
+    from training.benchmarks import beauty as benchmark
+    from training.benchmarks.chosen import read_settings
+
+    settings = read_settings("beauty")
+    names = _chosen(settings, model)
+    sequences = benchmark.read(data)
+    seed = int(settings.validation["seed"])
+    with _progress() as say:
+        results = benchmark.run(sequences, settings, names, progress=say)
+        mixed = benchmark.shuffled(sequences, 2, seed)
+        results += benchmark.run(mixed, settings, names, variant="pairs shuffled", progress=say)
+    _answer("Amazon Beauty, last item held out", results, settings.peers, "ndcg@10", as_json)
+
+
+@app.command()
+def retailrocket(
+    data: Data,
+    validate: Annotated[
+        bool, typer.Option("--validate", help="Fit the weights on the last buy but one; no test.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """RetailRocket, last buy held out: fitted event weights against equal ones and buys alone.
+
+    Example: recsys train benchmark retailrocket --data data/retailrocket
+    """
+    from training.benchmarks import retailrocket as benchmark
+    from training.benchmarks.chosen import read_settings
+
+    settings = read_settings("retailrocket")
+    model = next(iter(settings.models.values()))
+    log = benchmark.read(data)
+    if validate:
+        with _progress() as say:
+            _show_weights(benchmark.fit_weights(log, model, progress=say), as_json)
+        return
+    with _progress() as say:
+        results = benchmark.run(log, settings, model, progress=say)
+        say("comparing")
+        found = benchmark.compared(results, int(settings.validation["seed"]))
+    for other, comparison in found.items():
+        typer.echo(
+            f"{results[0].model} - {other}: {comparison.difference:+.4f} NDCG@20 "
+            f"({comparison.low:+.4f} to {comparison.high:+.4f}), p = {comparison.p_value:.4f}",
+            err=True,
+        )
+    _answer("RetailRocket, last buy held out", results, [], "ndcg@20", as_json)
+
+
+def _show_weights(weights: dict[str, float], as_json: bool) -> None:
+    import json
+
+    plain = "\n".join(f"{name} = {value:g}" for name, value in weights.items())
+    typer.echo(json.dumps({"weights": weights}) if as_json else plain)
+
+
+def _chosen(settings: BenchmarkSettings, names: list[str] | None) -> list[str]:
+    from recsys.errors import Invalid
+
+    if not names:
+        return list(settings.models)
+    if unknown := sorted(set(names) - set(settings.models)):
+        raise Invalid(
+            f"--model {', '.join(unknown)} is not in this benchmark's settings; "
+            f"known: {', '.join(settings.models)}"
+        )
+    return names
+
+
+def _answer(
+    title: str, results: list[Result], peers: Sequence[dict[str, object]], sort_by: str, as_json: bool
+) -> None:
+    import json
+
+    from rich.console import Console
+
+    from training.benchmarks.table import show
+
+    if as_json:
+        typer.echo(json.dumps({"models": [result.as_json() for result in results]}))
+    else:
+        show(title, results, peers, sort_by, Console())
+
+
+class _progress:
+    """A line on stderr that says what is being done."""
+
+    def __enter__(self) -> Callable[[str], None]:
+        from rich.console import Console
+
+        self._status = Console(stderr=True, log_path=False).status("reading")
+        self._status.start()
+        return self._say
+
+    def __exit__(self, *_: object) -> None:
+        self._status.stop()
+
+    def _say(self, line: str) -> None:
+        self._status.update(line)
+        self._status.console.log(line)
