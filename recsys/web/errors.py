@@ -1,0 +1,167 @@
+"""One rendering of every error: RFC 9457 problem+json, with a request id and nothing leaked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from recsys.errors import RecsysError
+from recsys.log import get_logger
+
+__all__ = [
+    "PROBLEM_JSON",
+    "FieldProblem",
+    "Problem",
+    "field_problems",
+    "install_error_handlers",
+    "problem",
+    "problem_responses",
+    "request_id_of",
+]
+
+PROBLEM_JSON = "application/problem+json"
+_log = get_logger(__name__)
+
+
+class FieldProblem(BaseModel):
+    """One part of the input that was not as expected."""
+
+    field: str = Field(examples=["limit"])
+    expected: str = Field(examples=["Input should be less than or equal to 100"])
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details; `errors` is there when parts of the input were wrong."""
+
+    type: str = Field(default="about:blank", examples=["urn:recsys:problem:invalid-input"])
+    title: str = Field(examples=["Invalid input"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["1 part of the request is not as expected: limit"])
+    request_id: str | None = Field(examples=["5f0c1d9e8b7a4f36a1b2c3d4e5f60718"])
+    errors: list[FieldProblem] | None = None
+
+
+def problem(
+    status: int,
+    detail: str,
+    *,
+    title: str | None = None,
+    request_id: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    **members: Any,
+) -> Response:
+    """A problem+json response; `members` are extension members (RFC 9457, section 3.2)."""
+    phrase = HTTPStatus(status).phrase
+    # section 4.2.1: about:blank says that the title is no more than the status phrase
+    kind = (
+        "about:blank" if title in (None, phrase) else f"urn:recsys:problem:{title.lower().replace(' ', '-')}"
+    )
+    body = {
+        "type": kind,
+        "title": title or phrase,
+        "status": status,
+        "detail": detail,
+        "request_id": request_id,
+        **members,
+    }
+    return Response(
+        orjson.dumps(body),
+        status,
+        headers=None if headers is None else dict(headers),
+        media_type=PROBLEM_JSON,
+    )
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What a route documents about its errors: `responses=problem_responses(404, 422)`."""
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in statuses
+    }
+
+
+def request_id_of(request: Request) -> str | None:
+    """The id that the middleware gave this request."""
+    found: str | None = request.scope.get("state", {}).get("request_id")
+    return found
+
+
+def field_problems(errors: Sequence[Mapping[str, Any]], *, skip: int = 0) -> list[FieldProblem]:
+    """Pydantic's errors as field names and what was expected; what the user sent is not repeated."""
+    found = []
+    for error in errors:
+        place = [str(part) for part in error["loc"]][skip:]
+        kind = str(error["type"])
+        expected = "no such field is known" if kind == "extra_forbidden" else str(error["msg"])
+        # a message of our own validators starts with a word of pydantic's that helps nobody
+        found.append(
+            FieldProblem(field=".".join(place) or "body", expected=expected.removeprefix("Value error, "))
+        )
+    return found
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Make every error of `app` a problem. Unexpected ones are handled by `middleware.RequestContext`."""
+    app.add_exception_handler(RecsysError, _recsys_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+
+
+async def _recsys_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RecsysError)
+    if error.status >= 500:
+        _log.error(
+            "request failed", request_id=request_id_of(request), status=error.status, reason=error.message
+        )
+    return problem(
+        error.status,
+        error.message,
+        title=error.title,
+        request_id=request_id_of(request),
+        headers={"Retry-After": "5"} if error.status == 503 else None,
+        **{name: value for name, value in error.details.items() if name not in Problem.model_fields},
+    )
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    given = error.errors()
+    if any(one["type"] == "json_invalid" for one in given):
+        return problem(400, "The body is not valid JSON.", request_id=request_id_of(request))
+    # the first part of a place says where (path, query, body), which the field name makes clear enough
+    found = field_problems(given, skip=1)
+    names = ", ".join(dict.fromkeys(one.field for one in found))
+    parts = "1 part" if len(found) == 1 else f"{len(found)} parts"
+    verb = "is" if len(found) == 1 else "are"
+    return problem(
+        422,
+        f"{parts} of the request {verb} not as expected: {names}",
+        title="Invalid input",
+        request_id=request_id_of(request),
+        errors=[one.model_dump() for one in found],
+    )
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    details = {
+        404: "There is nothing at this address; /docs lists what there is.",
+        405: "This address does not answer to this method; see the Allow header and /docs.",
+    }
+    detail = error.detail if error.detail != HTTPStatus(error.status_code).phrase else None
+    return problem(
+        error.status_code,
+        detail or details.get(error.status_code, HTTPStatus(error.status_code).description),
+        request_id=request_id_of(request),
+        headers=error.headers,
+    )

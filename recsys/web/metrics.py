@@ -1,0 +1,40 @@
+"""What the HTTP edge counts, in Prometheus' text format."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+__all__ = ["CONTENT_TYPE", "REGISTRY", "observe_request", "render"]
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+REGISTRY = CollectorRegistry()
+"""One per process; other packages register their own figures here."""
+
+_REQUESTS = Counter(
+    "recsys_http_requests", "Requests answered.", ["method", "route", "status"], registry=REGISTRY
+)
+_SECONDS = Histogram(
+    "recsys_http_request_seconds",
+    "Seconds from the first byte of a request to the last of its answer.",
+    ["route"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+    registry=REGISTRY,
+)
+# looking up a labelled child costs more than counting: keep the few there are
+_children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+
+def observe_request(method: str, route: str, status: int, seconds: float) -> None:
+    """Count one answered request. `route` is the template, so that no id becomes a label."""
+    key = (method, route, status)
+    children = _children.get(key)
+    if children is None:
+        children = _children[key] = (_REQUESTS.labels(method, route, str(status)), _SECONDS.labels(route))
+    children[0].inc()
+    children[1].observe(seconds)
+
+
+def render() -> bytes:
+    """Everything counted so far."""
+    return generate_latest(REGISTRY)

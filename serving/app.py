@@ -1,0 +1,36 @@
+"""The application that the shop talks to: the core's routes and serving's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from recsys import log
+from recsys.api import create_api
+from recsys.settings import get_settings
+from serving.routes import router
+from serving.state import running_state
+
+__all__ = ["create_app"]
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with running_state() as state:
+        app.state.serving = state
+        yield
+
+
+def create_app() -> FastAPI:
+    """A fresh application; its state is filled when it starts (ASGI lifespan)."""
+    app = create_api(lifespan=_lifespan)
+    app.include_router(router)
+    return app
+
+
+def create_worker() -> FastAPI:
+    """The same for a worker process, which has its logs to set up by itself."""
+    log.configure(get_settings().log_level)
+    return create_app()

@@ -1,0 +1,91 @@
+"""`recsys serve`: score everybody, and answer over HTTP."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Stored recommendations, and the HTTP API.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON on stdout.")]
+
+
+@app.command(epilog="Example: recsys serve score --if-needed --json")
+def score(
+    if_needed: Annotated[
+        bool,
+        typer.Option(
+            "--if-needed", help="Do nothing while the stored lists are fresh and of the active model."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write each active user's list, as one generation, to PostgreSQL and Redis.
+
+    Readers see the former lists until the new ones are complete.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from serving import precompute
+
+    columns = (TextColumn("scoring users"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("scoring", total=None)
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        report = precompute.score_if_needed(progress) if if_needed else precompute.score(progress)
+    if as_json:
+        plain = {"scored": report is not None, **({} if report is None else asdict(report))}
+        sys.stdout.write(json.dumps(plain) + "\n")
+        return
+    console = Console(highlight=False)
+    if report is None:
+        console.print("The stored recommendations are fresh and of the active model; nothing to do.")
+        return
+    console.print(
+        f"Generation {report.generation} by {report.model} is live: {report.rows:,} recommendations "
+        f"for {report.users:,} users in {report.seconds:.1f} s."
+    )
+    if report.filled:
+        console.print(f"{report.filled:,} of these lists were filled up with popular products.")
+    if not report.redis:
+        console.print("Redis did not take the lists; answers come from PostgreSQL until it is back.")
+
+
+@app.command(epilog="Example: recsys serve api --port 8080")
+def api(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on. Default: the setting api.host.")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=65535, help="Port; when taken, the next free one. Default: the setting api.port."
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that share the port.")] = 1,
+) -> None:
+    """Answer over HTTP until Ctrl-C; /docs in the browser shows everything it answers."""
+    from rich.console import Console
+
+    from recsys import log
+    from recsys.settings import get_settings
+    from serving.server import serve
+
+    settings = get_settings()
+    log.configure(settings.log_level)
+    console = Console(highlight=False)
+
+    def announce(url: str) -> None:
+        console.print(f"recsys answers at {url}  (documentation: {url}/docs; Ctrl-C stops it)")
+
+    serve(settings, host or settings.api.host, port or settings.api.port, workers, announce)

@@ -1,0 +1,106 @@
+"""One user's list as bytes: what Redis holds, 11 bytes a product."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, overload
+
+from recsys.errors import Invalid
+from serving.reasons import Kind, ReasonCode
+
+__all__ = ["FORMAT", "Entry", "StoredList", "pack", "unpack"]
+
+FORMAT = 1
+SCORE_UNIT = 10_000
+"""Scores are kept in ten-thousandths, as `product_recommendations.score` is."""
+
+# format, products, generation, length of the model's name, length of its version; then both, in UTF-8
+_HEADER = struct.Struct("<BHIBB")
+# product, evidence (0: none), score, and a byte: bits 0-2 kind, 3-6 reason, 7 new to the user
+_RECORD = struct.Struct("<IIHB")
+
+
+class Entry(NamedTuple):
+    """One product of a list. `score` in ten-thousandths, 0..10000; `evidence` a product id, -1 for none."""
+
+    product: int
+    score: int
+    kind: Kind
+    reason: ReasonCode
+    evidence: int
+    novel: bool
+
+
+@dataclass(frozen=True)
+class StoredList:
+    """A list with where it came from; all entries are of one generation and one model."""
+
+    generation: int
+    model: str
+    version: str
+    entries: Sequence[Entry]
+
+
+_KINDS = tuple(Kind)
+_REASONS = tuple(ReasonCode)
+
+
+def pack(stored: StoredList) -> bytes:
+    """The bytes of a list. Raises ValueError for what the format cannot hold."""
+    model, version = stored.model.encode(), stored.version.encode()
+    try:
+        head = _HEADER.pack(FORMAT, len(stored.entries), stored.generation, len(model), len(version))
+        records = [
+            _RECORD.pack(
+                one.product, max(0, one.evidence), one.score, one.kind | one.reason << 3 | one.novel << 7
+            )
+            for one in stored.entries
+        ]
+    except struct.error as error:
+        raise ValueError(f"the list does not fit its format: {error}") from error
+    return b"".join([head, model, version, *records])
+
+
+def unpack(data: bytes) -> StoredList:
+    """Take back what `pack` gave. Raises Invalid for bytes of another format, or cut short."""
+    if len(data) < _HEADER.size or data[0] != FORMAT:
+        raise Invalid(f"a stored list of another format than {FORMAT}; run `recsys serve score`")
+    _, count, generation, model_size, version_size = _HEADER.unpack_from(data)
+    names = _HEADER.size + model_size
+    start = names + version_size
+    if len(data) != start + count * _RECORD.size:
+        raise Invalid("a stored list is cut short; run `recsys serve score`")
+    model, version = data[_HEADER.size : names].decode(), data[names:start].decode()
+    return StoredList(generation, model, version, _Packed(data[start:]))
+
+
+class _Packed(Sequence[Entry]):
+    """Entries that are decoded when they are looked at: an answer seldom needs the whole list."""
+
+    def __init__(self, records: bytes) -> None:
+        self._records = records
+
+    def __len__(self) -> int:
+        return len(self._records) // _RECORD.size
+
+    @overload
+    def __getitem__(self, place: int) -> Entry: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Entry]: ...
+    def __getitem__(self, place: int | slice) -> Entry | Sequence[Entry]:
+        return list(self)[place]
+
+    def __iter__(self) -> Iterator[Entry]:
+        return _entries(self._records)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _entries(records: bytes) -> Iterator[Entry]:
+    for product, evidence, score, codes in _RECORD.iter_unpack(records):
+        yield Entry(product, score, _KINDS[codes & 7], _REASONS[codes >> 3 & 15], evidence or -1, codes > 127)

@@ -1,0 +1,39 @@
+"""Integer columns out of PostgreSQL, packed by the server: one row whatever their number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import psycopg
+from psycopg import sql
+from psycopg.rows import tuple_row
+
+__all__ = ["read_integers"]
+
+
+def read_integers(
+    connection: psycopg.Connection[Any],
+    query: sql.Composable,
+    columns: Sequence[str],
+    parameters: Sequence[object] = (),
+) -> list[npt.NDArray[np.int32]]:
+    """The named columns of `query`, each int32 of shape (rows,), in one order of rows.
+
+    A driver that hands over each row for itself, COPY included, takes ten times as long. Raises ValueError
+    when a value is NULL.
+    """
+    packed = sql.SQL(", ").join(
+        sql.SQL("string_agg(int4send({}), ''::bytea)").format(sql.Identifier(column)) for column in columns
+    )
+    statement = sql.SQL("SELECT count(*), {} FROM ({}) AS asked").format(packed, query)
+    with connection.cursor(binary=True, row_factory=tuple_row) as cursor:
+        found = cursor.execute(statement, parameters or None).fetchone()
+    assert found is not None
+    count, *fields = found
+    values = [np.frombuffer(field or b"", dtype=">i4").astype(np.int32) for field in fields]
+    if any(value.size != count for value in values):
+        raise ValueError("a value was NULL")
+    return values

@@ -1,0 +1,97 @@
+"""Why a product is in a list: said from the evidence of the model, never made up."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TypedDict
+
+__all__ = ["Kind", "Reason", "ReasonCode", "evidence_reason", "reason", "reason_text"]
+
+MAX_TEXT = 100
+"""`product_recommendations.reason` holds no more."""
+
+
+class Kind(IntEnum):
+    """What put the product into the list; the words of `product_recommendations.recommendation_type`."""
+
+    COLLABORATIVE = 0
+    CONTENT_BASED = 1
+    POPULAR = 2
+    SIMILAR = 3
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
+class ReasonCode(IntEnum):
+    """The reasons, in the order of their stored codes: only ever add at the end (at most 16)."""
+
+    POPULAR = 0
+    BECAUSE_BOUGHT = 1
+    BECAUSE_VIEWED = 2
+    BOUGHT_BEFORE = 3
+    VIEWED_BEFORE = 4
+    SIMILAR_TO = 5
+    CHOSEN = 6
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
+class Reason(TypedDict):
+    """A reason as an answer shows it."""
+
+    code: str
+    text: str
+    product_ids: list[int]
+
+
+_WITH_NAME = {
+    ReasonCode.BECAUSE_BOUGHT: "Because you bought ",
+    ReasonCode.BECAUSE_VIEWED: "Because you looked at ",
+    ReasonCode.SIMILAR_TO: "Similar to ",
+}
+_WITHOUT_NAME = {
+    ReasonCode.POPULAR: "Popular right now",
+    ReasonCode.BECAUSE_BOUGHT: "Because of what you bought",
+    ReasonCode.BECAUSE_VIEWED: "Because of what you looked at",
+    ReasonCode.BOUGHT_BEFORE: "You bought it before",
+    ReasonCode.VIEWED_BEFORE: "You looked at it before",
+    ReasonCode.SIMILAR_TO: "Similar to what you looked at",
+    ReasonCode.CHOSEN: "Chosen for you",
+}
+
+
+def evidence_reason(product: int, evidence: int, evidence_was_bought: bool, kind: Kind) -> ReasonCode:
+    """The reason for `product`, when `evidence` (-1: none) speaks most for it in the user's history."""
+    if evidence < 0:
+        return ReasonCode.POPULAR if kind is Kind.POPULAR else ReasonCode.CHOSEN
+    if evidence == product:
+        return ReasonCode.BOUGHT_BEFORE if evidence_was_bought else ReasonCode.VIEWED_BEFORE
+    return ReasonCode.BECAUSE_BOUGHT if evidence_was_bought else ReasonCode.BECAUSE_VIEWED
+
+
+KIND_WORDS = tuple(kind.word for kind in Kind)
+CODE_WORDS = tuple(code.word for code in ReasonCode)
+"""The same words by stored code: looking them up is on the hot path."""
+
+
+def reason_text(code: ReasonCode, evidence_name: str | None) -> str:
+    """At most 100 characters; a name that is too long is cut, one that is gone is left out."""
+    start = _WITH_NAME.get(code)
+    if start is None or evidence_name is None:
+        return _WITHOUT_NAME[code]
+    full = start + evidence_name
+    return full if len(full) <= MAX_TEXT else full[: MAX_TEXT - 1].rstrip() + "…"
+
+
+def reason(code: ReasonCode, evidence: int, evidence_name: str | None) -> Reason:
+    """The reason as an answer shows it; `product_ids` names the products it speaks of."""
+    named = evidence > 0 and evidence_name is not None
+    return {
+        "code": CODE_WORDS[code],
+        "text": reason_text(code, evidence_name),
+        "product_ids": [evidence] if named else [],
+    }

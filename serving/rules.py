@@ -1,0 +1,73 @@
+"""What may appear in whose list."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+
+from serving.catalogue import Catalogue
+from serving.lists import Entry
+
+__all__ = ["Novelty", "Visitor", "barred_by_policy"]
+
+
+class Novelty(StrEnum):
+    """`any`: what was bought may appear if its category allows; `new`: only what the user never touched."""
+
+    ANY = "any"
+    NEW = "new"
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """What is known of one user's past when an answer is made; stored entries know of an older past."""
+
+    touched: Collection[int] = field(default_factory=frozenset)
+    bought: Collection[int] = field(default_factory=frozenset)
+
+    @classmethod
+    def of_recent(cls, members: Iterable[bytes]) -> Visitor:
+        """From `interactions:recent:{user_id}`: a product id each, and its negative when it was bought."""
+        ids = {int(member) for member in members}
+        return cls({abs(one) for one in ids}, {-one for one in ids if one < 0})
+
+    def and_also(self, other: Visitor) -> Visitor:
+        """Both pasts together."""
+        return Visitor({*self.touched, *other.touched}, {*self.bought, *other.bought})
+
+    def may_see(self, catalogue: Catalogue, entry: Entry, novelty: Novelty) -> bool:
+        """Active, sellable, and allowed by the repeat policy and the novelty asked for."""
+        card = catalogue.cards.get(entry.product)
+        if card is None:
+            return False
+        if novelty is Novelty.NEW and (not entry.novel or entry.product in self.touched):
+            return False
+        return card.repeats or entry.product not in self.bought
+
+    def first(
+        self, catalogue: Catalogue, entries: Iterable[Entry], limit: int, novelty: Novelty
+    ) -> list[Entry]:
+        """The first `limit` entries that this user may see."""
+        return list(islice((one for one in entries if self.may_see(catalogue, one, novelty)), limit))
+
+    def closed(self, catalogue: Catalogue, novelty: Novelty) -> npt.NDArray[np.int64]:
+        """Product ids that a model must leave out for this user, before it takes its best."""
+        if novelty is Novelty.NEW:
+            own = np.fromiter(self.touched, np.int64, len(self.touched))
+        else:
+            own = np.fromiter(self.bought, np.int64, len(self.bought))
+            own = own[barred_by_policy(catalogue, own)]
+        return np.concatenate([catalogue.hidden_ids, own])
+
+
+def barred_by_policy(catalogue: Catalogue, bought: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Whether each product, since it was bought, must not appear again; bool, same shape."""
+    if len(catalogue) == 0:
+        return np.zeros(bought.shape, dtype=bool)
+    rows = catalogue.rows(bought)
+    return (rows >= 0) & ~catalogue.repeats[rows]

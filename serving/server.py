@@ -1,0 +1,125 @@
+"""Runs the API as a process: finds a port, says where it is, ends cleanly."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from recsys.database import migrate
+from recsys.database.session import database_url
+from recsys.errors import Unavailable
+from recsys.settings import Settings
+
+__all__ = ["bind", "check_schema", "serve"]
+
+PORTS_TRIED = 100
+
+
+def check_schema() -> None:
+    """Raises Unavailable unless the database is at the newest migration."""
+    current, head = migrate.current(database_url()), migrate.head()
+    if current != head:
+        found = "has no schema yet" if current is None else f"is at schema version {current}"
+        raise Unavailable(
+            f"the database {found}, this program needs {head}; run `recsys up`, which migrates it"
+        )
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket on `port`, or the next free one. Raises Unavailable when the host is not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for candidate in range(port, min(port + PORTS_TRIED, 65536)):
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, candidate))
+            listener.listen(2048)
+        except OSError as error:
+            listener.close()
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise Unavailable(
+                    f"cannot listen on {host}: {error.strerror}; "
+                    "expected an address of this machine, such as 127.0.0.1"
+                ) from error
+        else:
+            listener.set_inheritable(True)
+            return listener
+    raise Unavailable(
+        f"no free port from {port} to {port + PORTS_TRIED - 1} on {host}; choose another with --port"
+    )
+
+
+def serve(settings: Settings, host: str, port: int, workers: int, announce: Callable[[str], None]) -> None:
+    """Answer requests until SIGINT or SIGTERM. `var/run/api.json` says where while it runs."""
+    check_schema()
+    listener = bind(host, port)
+    url = _url(listener)
+    config = uvicorn.Config(
+        "serving.app:create_worker",
+        factory=True,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        lifespan="on",
+        workers=workers,
+        timeout_graceful_shutdown=10,
+    )
+    with listener, _address_file(settings.var / "run" / "api.json", url):
+        announce(url)
+        if workers == 1:
+            server = _Server(config)
+            server.run(sockets=[listener])
+            if not server.started:
+                raise Unavailable("the API could not start; the lines above say why")
+        else:
+            Multiprocess(config, sockets=[listener]).run()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn raises the signal again once it has shut down; here a clean end is a success."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {
+            number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{shown}:{port}"
+
+
+@contextlib.contextmanager
+def _address_file(path: Path, url: str) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging = path.with_suffix(f".{os.getpid()}")
+    staging.write_text(json.dumps({"url": url, "pid": os.getpid()}))
+    os.replace(staging, path)
+    try:
+        yield
+    finally:
+        # another one may have started since, and written its own
+        with contextlib.suppress(OSError, ValueError):
+            if json.loads(path.read_text())["pid"] == os.getpid():
+                path.unlink()

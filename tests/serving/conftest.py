@@ -1,0 +1,49 @@
+"""A scored shop, and a client that talks to the real application."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from serving import precompute
+from serving.app import create_app
+from tests.fixtures.shop import Shop
+from tests.serving import shopping
+from tests.serving.running import running
+
+
+@pytest.fixture
+def open_shop(shop: Shop) -> Shop:
+    """Products, users and interactions; nothing trained."""
+    shopping.open_shop(shop.database_url)
+    return shop
+
+
+@pytest.fixture
+def trained_shop(open_shop: Shop) -> Shop:
+    """The same with an active item-kNN model `knn-v1`."""
+    shopping.promote(shopping.fit(), "knn-v1")
+    return open_shop
+
+
+@pytest.fixture
+def scored_shop(trained_shop: Shop) -> Shop:
+    """The same with stored lists."""
+    precompute.score()
+    return trained_shop
+
+
+@pytest.fixture
+def client(scored_shop: Shop) -> Iterator[httpx.Client]:
+    """The application of the scored shop."""
+    with running(create_app()) as found:
+        yield found
+
+
+@pytest.fixture
+def bare_client(open_shop: Shop) -> Iterator[httpx.Client]:
+    """The application of a shop without a model."""
+    with running(create_app()) as found:
+        yield found

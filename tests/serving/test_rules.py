@@ -1,0 +1,120 @@
+"""Repeat policies, what a user may see, the choice of stored products, and reasons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from serving.catalogue import Catalogue, inherit
+from serving.lists import Entry
+from serving.precompute import choose_best
+from serving.reasons import Kind, ReasonCode, evidence_reason, reason, reason_text
+from serving.rules import Novelty, Visitor
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ({1: (None, None), 2: (1, None)}, {1: True, 2: True}),
+        ({1: (None, False), 2: (1, None), 3: (2, None)}, {1: False, 2: False, 3: False}),
+        ({1: (None, False), 2: (1, True), 3: (2, None)}, {1: False, 2: True, 3: True}),
+        ({1: (2, None), 2: (1, None)}, {1: True, 2: True}),  # a circle
+        ({1: (9, None)}, {1: True}),  # a parent that is gone
+    ],
+)
+def test_the_nearest_rule_of_a_category_counts(
+    rows: dict[int, tuple[int | None, bool | None]], expected: dict[int, bool]
+) -> None:
+    assert inherit(rows, True) == expected
+
+
+def entry(product: int, *, novel: bool = True) -> Entry:
+    return Entry(product, 1, Kind.COLLABORATIVE, ReasonCode.CHOSEN, -1, novel)
+
+
+def test_what_a_visitor_may_see() -> None:
+    # 1 repeats; 2 does not; 3 is hidden
+    catalogue = Catalogue(
+        np.array([1, 2, 3]),
+        ["a", "b", "c"],
+        [1.0, 2.0, 3.0],
+        np.zeros(3, np.int32),
+        np.array([True, True, False]),
+        np.array([True, False, True]),
+    )
+    entries = [entry(1), entry(2), entry(3), entry(4)]
+
+    def seen(visitor: Visitor, novelty: Novelty) -> list[int]:
+        return [one.product for one in visitor.first(catalogue, entries, 10, novelty)]
+
+    assert seen(Visitor(), Novelty.ANY) == [1, 2]
+    both = Visitor({1, 2}, {1, 2})
+    assert seen(both, Novelty.ANY) == [1]
+    assert seen(both, Novelty.NEW) == []
+    assert seen(Visitor({2}), Novelty.ANY) == [1, 2]
+    assert seen(Visitor({2}), Novelty.NEW) == [1]
+    assert sorted(both.closed(catalogue, Novelty.ANY).tolist()) == [2, 3]
+    assert sorted(both.closed(catalogue, Novelty.NEW).tolist()) == [1, 2, 3]
+    assert Visitor.of_recent([b"5", b"7", b"-7"]) == Visitor({5, 7}, {7})
+
+
+@given(
+    st.integers(1, 30).flatmap(
+        lambda m: st.tuples(
+            arrays.arrays(np.float32, (3, m), elements=st.sampled_from([-np.inf, 0.0, 1.0, 2.0, 3.0])),
+            arrays.arrays(np.bool_, (3, m)),
+        )
+    ),
+    st.integers(1, 20),
+    st.integers(0, 20),
+)
+def test_the_best_are_taken_and_new_ones_are_reserved(
+    given_: tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]], stored: int, fresh: int
+) -> None:
+    scores, novel = given_
+    fresh = min(fresh, stored)
+    products = np.tile(np.arange(scores.shape[1]), (3, 1))
+    found, values = choose_best(products, scores, novel, stored, fresh)
+    for row in range(3):
+        kept = found[row][found[row] >= 0]
+        usable = np.flatnonzero(scores[row] > -np.inf)
+        assert set(kept) <= set(usable)
+        assert kept.size == len(set(kept)) == min(stored, usable.size)
+        assert novel[row][kept].sum() >= min(fresh, novel[row][usable].sum())
+        assert (np.diff(values[row][found[row] >= 0]) <= 0).all()
+        left = np.setdiff1d(usable, kept)
+        for one in left:  # nothing better was left out but for the sake of a reserved new one
+            worse = kept[scores[row][kept] < scores[row][one]]
+            assert novel[row][worse].all()
+
+
+def test_reasons_follow_the_evidence() -> None:
+    collaborative = Kind.COLLABORATIVE
+    assert evidence_reason(1, 1, True, collaborative) is ReasonCode.BOUGHT_BEFORE
+    assert evidence_reason(1, 1, False, collaborative) is ReasonCode.VIEWED_BEFORE
+    assert evidence_reason(1, 2, True, collaborative) is ReasonCode.BECAUSE_BOUGHT
+    assert evidence_reason(1, 2, False, collaborative) is ReasonCode.BECAUSE_VIEWED
+    assert evidence_reason(1, -1, False, collaborative) is ReasonCode.CHOSEN
+    assert evidence_reason(1, -1, False, Kind.POPULAR) is ReasonCode.POPULAR
+    told: Any = reason(ReasonCode.BECAUSE_BOUGHT, 7, "Tea")
+    assert told == {
+        "code": "because_bought", "text": "Because you bought Tea", "product_ids": [7],
+    }  # fmt: skip
+    gone: Any = reason(ReasonCode.BECAUSE_BOUGHT, 7, None)
+    assert gone == {"code": "because_bought", "text": "Because of what you bought", "product_ids": []}
+
+
+@given(st.sampled_from(ReasonCode), st.text(max_size=255))
+def test_a_reason_always_fits_its_column(code: ReasonCode, name: str) -> None:
+    assert 0 < len(reason_text(code, name)) <= 100
+
+
+def test_stored_codes_fit_their_bits() -> None:
+    assert max(Kind) < 8
+    assert max(ReasonCode) < 16
