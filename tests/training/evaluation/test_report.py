@@ -1,0 +1,177 @@
+"""The report: a self-contained page and a JSON twin that say the same, whatever names products bear."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from features.dataset import Dataset
+from tests.training.shops import HOSTILE, dataset_of, purchases
+from training.evaluation.examples import choose_users
+from training.evaluation.report.document import Report
+from training.evaluation.report.page import render, write_report
+from training.evaluation.splits import time_split
+from training.experiment import Experiment
+from training.fitting import judge
+from training.promotion import decide
+from training.reporting import Version, build_report
+from training.steps import Steps
+
+PLAN = {
+    "split": {"test_days": 12},
+    "evaluation": {"ks": [1, 5, 10], "primary_k": 5, "draws": 100},
+}
+
+
+def _named(data: Dataset) -> Dataset:
+    names = [HOSTILE if i % 5 == 0 else f"Tom & Jerry's {i}" for i in range(len(data.items))]
+    return replace(data, item_features=replace(data.item_features, names=names))
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    data = _named(dataset_of([(user, product, day, "purchase") for user, product, day in purchases()]))
+    split = time_split(data, 12)
+    examples = choose_users(split)
+    experiments = [
+        Experiment.model_validate({"name": name, "algorithm": name, "parameters": parameters, **PLAN})
+        for name, parameters in (("popularity", {}), ("item_knn", {"neighbours": 20}))
+    ]
+    judged = {f"{one.name}-v1": judge(one, split, examples, Steps()) for one in experiments}
+    rule = experiments[0].promotion
+    decision = decide(
+        {name: one.primary() for name, one in judged.items()}, None, rule, k=5, draws=100, seed=0
+    )
+    return build_report(
+        run="r",
+        dataset=data,
+        split=split,
+        versions=[Version(name, 1, one, "c" * 64, 0.1, 0.2) for name, one in judged.items()],
+        decision=decision,
+        champion=None,
+        examples=examples,
+        command="recsys train run --all",
+    )
+
+
+class _Loads(HTMLParser):
+    """Collects what a browser would fetch, the ids, and the tags that were left open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.ids: list[str] = []
+        self.references: list[str] = []
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(str(value))
+            if name in {"src", "href", "data", "srcset", "action", "poster"}:
+                (self.references if str(value).startswith("#") else self.loads).append(str(value))
+
+
+def test_the_page_loads_nothing(report: Report) -> None:
+    page = render(report)
+    parsed = _Loads()
+    parsed.feed(page)
+    assert parsed.loads == []
+    assert not parsed.tags & {"script", "link", "iframe", "img", "object", "base"}
+    assert "@import" not in page
+    assert not re.findall(r"url\((?!#)", page)
+    assert "http://" not in page.replace(HOSTILE, "").replace("http://evil.example", "")
+
+
+def test_ids_are_unique_and_references_lead_somewhere(report: Report) -> None:
+    parsed = _Loads()
+    page = render(report)
+    parsed.feed(page)
+    assert len(parsed.ids) == len(set(parsed.ids)) > 0
+    assert {reference[1:] for reference in parsed.references} <= set(parsed.ids)
+    assert set(re.findall(r"url\(#([^)]+)\)", page)) <= set(parsed.ids)
+
+
+def test_hostile_names_are_text(report: Report) -> None:
+    page = render(report)
+    assert HOSTILE not in page
+    assert "&lt;script src=" in page
+    assert "Tom &amp; Jerry&#39;s" in page
+
+
+def test_figures_take_the_colours_of_the_page(report: Report) -> None:
+    page = render(report)
+    figures = re.findall(r'<svg class="plot".*?</svg>', page, flags=re.DOTALL)
+    assert len(figures) == 6
+    for figure in figures:
+        assert "currentColor" in figure
+        assert "<text" in figure  # text stays text: it can be found, read aloud and scaled
+        assert not set(re.findall(r"#[0-9a-f]{6}\b", figure)), "a colour of its own does not follow dark mode"
+        assert "var(--series-" in figure
+
+
+def test_the_first_screen_tells_winner_decision_and_cost(report: Report) -> None:
+    text = re.sub(r"<[^>]+>", " ", render(report))
+    first = text[: text.index("Every model")]
+    verdict = report.verdict
+    assert verdict.winner == "item_knn-v1"
+    for said in (
+        verdict.winner,
+        f"{verdict.figure.value:.3f}",
+        "Promoted",
+        "over popularity-v1",
+        "memory at most",
+    ):
+        assert said in first
+    assert verdict.over_next is not None
+    assert ("significant" if verdict.over_next.significant else "could be chance") in first
+
+
+def test_the_json_twin_round_trips_and_has_a_schema(report: Report, tmp_path: Path) -> None:
+    page, document = write_report(report, tmp_path / "reports")
+    assert page.read_text(encoding="utf-8") == render(report)
+    assert Report.model_validate_json(document.read_text(encoding="utf-8")) == report
+    plain = json.loads(document.read_text(encoding="utf-8"))
+    assert plain["format"] == 1
+    assert not list((tmp_path / "reports").glob("*.part"))
+    schema = Report.model_json_schema()
+    assert schema["$defs"]["Comparison"]["properties"]["p_value"]["description"].startswith("Sign-flip")
+
+
+def test_figures_of_the_document(report: Report) -> None:
+    for section in report.models:
+        for view in section.views.values():
+            for figures in view.metrics.values():
+                assert all(figure.low <= figure.value <= figure.high for figure in figures)
+                assert [figure.k for figure in figures] == report.ks
+    ranked = [section.views["all"].metrics["ndcg"][1].value for section in report.models]
+    assert ranked == sorted(ranked, reverse=True)
+    new = next(one for one in report.comparisons if one.view == "new")
+    assert new.difference >= 0
+    assert report.data.test_events["total"] + report.data.train_events == report.data.events
+
+
+def test_examples_are_chosen_by_the_past_and_explained(report: Report) -> None:
+    assert len(report.examples) >= 3
+    for example in report.examples:
+        assert example.why
+        for section in report.models:
+            lists = {one.view: one for one in section.examples[example.user]}
+            assert set(lists) == {"all", "new"}
+            assert len(lists["all"].places) == 10
+            assert sum(place.hit for place in lists["all"].places) <= example.right["all"]
+            assert all(place.reason != "bought before" for place in lists["new"].places)
+    reasons = {p.reason for p in report.model("item_knn-v1").examples[report.examples[0].user][0].places}
+    assert any(reason.startswith(("because of", "bought before")) for reason in reasons)
+
+
+def test_one_model_alone_needs_no_comparison(report: Report) -> None:
+    verdict = report.verdict.model_copy(update={"over_next": None, "over_popularity": None})
+    alone = report.model_copy(update={"models": report.models[:1], "comparisons": [], "verdict": verdict})
+    assert "was judged alone" in render(alone)

@@ -1,0 +1,107 @@
+"""Intervals and paired tests: known behaviour on planted winners, losers and ties."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training.evaluation.significance import bootstrap_interval, compare, holm, smallest_difference
+
+DRAWS = 400
+
+
+def _users(n: int = 300, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).beta(1, 4, n)
+
+
+def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(5)
+    held = 0
+    for trial in range(200):
+        low, high = bootstrap_interval(rng.exponential(1.0, (150, 1)), draws=DRAWS, seed=trial)
+        held += int(low[0] <= 1.0 <= high[0])
+    assert 0.88 <= held / 200 <= 0.985
+
+
+def test_intervals_agree_with_theory_and_shrink_with_users() -> None:
+    values = _users(2000)
+    low, high = bootstrap_interval(values[:, None], draws=4000, seed=1)
+    error = values.std() / np.sqrt(values.size)
+    assert low[0] == pytest.approx(values.mean() - 1.96 * error, abs=0.15 * error)
+    assert high[0] == pytest.approx(values.mean() + 1.96 * error, abs=0.15 * error)
+
+
+def test_intervals_repeat_with_the_seed_and_share_their_draws() -> None:
+    values = np.stack([_users(), _users() * 2], axis=1)
+    low, high = bootstrap_interval(values, draws=DRAWS, seed=3)
+    again, _ = bootstrap_interval(values, draws=DRAWS, seed=3)
+    assert np.array_equal(low, again)
+    assert low[1] == pytest.approx(2 * low[0])
+    assert high[1] == pytest.approx(2 * high[0])
+    assert not np.array_equal(low, bootstrap_interval(values, draws=DRAWS, seed=4)[0])
+
+
+def test_planted_winner_loser_and_tie() -> None:
+    base = _users()
+    noise = np.random.default_rng(9).normal(0, 0.05, base.size)
+    better = compare(base + 0.02 + noise, base, draws=DRAWS, seed=0)
+    assert better.difference > 0
+    assert better.low > 0
+    assert better.p_value < 0.01
+    worse = compare(base, base + 0.02 + noise, draws=DRAWS, seed=0)
+    assert worse.difference == pytest.approx(-better.difference)
+    assert worse.high < 0
+    assert worse.p_value < 0.01
+    tie = compare(base + noise - noise.mean(), base, draws=DRAWS, seed=0)
+    assert tie.low < 0 < tie.high
+    assert tie.p_value > 0.5
+    same = compare(base, base, draws=DRAWS, seed=0)
+    assert (same.difference, same.p_value) == (0.0, 1.0)
+
+
+def test_p_values_of_equal_models_are_even() -> None:
+    rng = np.random.default_rng(2)
+    p_values = []
+    for trial in range(200):
+        a, b = rng.random(60), rng.random(60)
+        p_values.append(compare(a, b, draws=199, seed=trial).p_value)
+    assert 0.02 <= np.mean(np.array(p_values) < 0.05 + 1e-9) <= 0.1
+    assert 0.4 < np.mean(p_values) < 0.6
+
+
+def test_p_value_equals_full_enumeration() -> None:
+    change = np.array([0.3, 0.1, -0.05, 0.2, 0.15])
+    signs = np.array([[1 if i >> j & 1 else -1 for j in range(5)] for i in range(32)])
+    exact = (np.abs(signs @ change) >= abs(change.sum()) - 1e-12).mean()
+    assert compare(change, np.zeros(5), draws=20_000, seed=0).p_value == pytest.approx(exact, abs=0.01)
+
+
+def test_holm_known_answer() -> None:
+    # Holm 1979: sorted p times 3, 2, 1, then never falling
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_is_cautious_and_keeps_the_order(p_values: list[float]) -> None:
+    adjusted = holm(p_values)
+    assert all(p <= q <= 1 for p, q in zip(p_values, adjusted, strict=True))
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    assert all(adjusted[a] <= adjusted[b] for a, b in pairwise(order))
+
+
+def test_the_smallest_findable_difference_is_found_four_times_of_five() -> None:
+    rng = np.random.default_rng(4)
+    smallest = smallest_difference(rng.normal(0, 1, 400))
+    assert smallest is not None
+    found = sum(
+        compare(rng.normal(smallest, 1, 400), np.zeros(400), draws=199, seed=trial).p_value < 0.05
+        for trial in range(150)
+    )
+    assert 0.68 <= found / 150 <= 0.92
+    assert smallest_difference(np.array([1.0])) is None

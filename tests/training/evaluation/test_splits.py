@@ -1,0 +1,109 @@
+"""The time split: nothing of the future gets in, and everything left out is counted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from features.interactions import MICROSECONDS_PER_DAY
+from recsys.errors import Invalid
+from tests.training.shops import dataset_of, purchases
+from training.evaluation.splits import Fold, assert_no_leak, time_split
+
+
+def _asked(fold: Fold, items: np.ndarray) -> dict[int, set[int]]:
+    return {int(user): set(items[fold.relevant[[i]].indices].tolist()) for i, user in enumerate(fold.users)}
+
+
+ROWS = [
+    (1, 10, 0.0, "purchase"),
+    (1, 11, 1.0, "view"),
+    (2, 10, 2.0, "purchase"),
+    (-1, 12, 3.0, "view"),
+    # the cutoff: day 10
+    (1, 10, 11.0, "purchase"),  # again
+    (1, 11, 12.0, "purchase"),  # seen before, so not new
+    (1, 12, 13.0, "purchase"),
+    (1, 12, 14.0, "view"),  # the same product twice is one right answer
+    (2, 99, 15.0, "purchase"),  # did not exist
+    (3, 10, 16.0, "purchase"),  # came later
+    (-1, 10, 17.0, "purchase"),
+    (2, 11, 20.0, "dismissed"),
+]
+
+
+def test_two_views_and_every_reason() -> None:
+    split = time_split(dataset_of(ROWS, created={99: 14.0}), 10)
+    assert split.cutoff == split.until - 10 * MICROSECONDS_PER_DAY
+    items = split.train.items.ids
+    assert 99 not in items
+    assert _asked(split.folds["all"], items) == {1: {10, 11, 12}}
+    assert _asked(split.folds["new"], items) == {1: {12}}
+    assert split.events == {
+        "total": 8,
+        "kept": 4,
+        "guest": 1,
+        "no_positive_evidence": 1,
+        "product_unknown_at_cutoff": 1,
+        "user_unknown_at_cutoff": 1,
+    }
+    assert split.users == {
+        "total": 3,
+        "kept": 1,
+        "kept_in_view_new": 1,
+        "product_unknown_at_cutoff": 1,
+        "user_unknown_at_cutoff": 1,
+    }
+
+
+def test_only_the_types_asked_for_and_users_with_enough_events() -> None:
+    split = time_split(dataset_of(ROWS, created={99: 14.0}), 10, positive=["view"])
+    assert _asked(split.folds["all"], split.train.items.ids) == {1: {12}}
+    with pytest.raises(Invalid, match="user_with_too_few_events"):
+        time_split(dataset_of(ROWS), 10, min_events=3)
+
+
+def test_an_event_at_the_cutoff_is_past() -> None:
+    rows = [(1, 10, 0.0, "purchase"), (1, 11, 5.0, "purchase"), (1, 12, 10.0, "purchase")]
+    split = time_split(dataset_of(rows), 5)
+    assert len(split.train.events) == 2
+    assert _asked(split.folds["all"], split.train.items.ids) == {1: {12}}
+
+
+def test_counts_add_up_and_folds_are_as_sparse_as_the_events() -> None:
+    rows = [(user, product, day, "purchase") for user, product, day in purchases()]
+    split = time_split(dataset_of(rows), 12)
+    assert split.events["total"] == sum(n for word, n in split.events.items() if word != "total")
+    assert split.events["total"] + len(split.train.events) == len(rows)
+    every, fresh = split.folds["all"], split.folds["new"]
+    assert (every.sizes > 0).all()
+    touched = split.train.touched[split.train.users.index(fresh.users)]
+    assert touched.multiply(fresh.relevant).nnz == 0
+    assert fresh.relevant.nnz < every.relevant.nnz <= split.events["kept"]
+
+
+def test_a_planted_leak_is_caught() -> None:
+    rows = [(user, product, day, "purchase") for user, product, day in purchases()]
+    whole = dataset_of(rows)
+    split = time_split(whole, 12)
+    assert_no_leak(split.train, split.cutoff)
+    with pytest.raises(Invalid, match=r"leaks the future: \d+ events, 1 moment"):
+        assert_no_leak(whole, split.cutoff)
+    events = split.train.events
+    late = events.time.copy()
+    late[-1] = split.cutoff + 1
+    with pytest.raises(Invalid, match="1 events later"):
+        assert_no_leak(replace(split.train, events=replace(events, time=late)), split.cutoff)
+    told = split.train.preferences.updated.copy()
+    told[0] = split.cutoff + 1
+    preferences = replace(split.train.preferences, updated=told)
+    with pytest.raises(Invalid, match="1 preferences"):
+        assert_no_leak(replace(split.train, preferences=preferences), split.cutoff)
+
+
+@pytest.mark.parametrize(("days", "said"), [(1000.0, "before the cutoff"), (1e-12, "after the cutoff")])
+def test_a_test_period_outside_the_data_is_refused(days: float, said: str) -> None:
+    with pytest.raises(Invalid, match=said):
+        time_split(dataset_of([(1, 10, 0.0, "purchase"), (1, 11, 20.0, "purchase")]), days)

@@ -1,0 +1,224 @@
+"""The report as data: the JSON twin that the page is drawn from (schema: `Report.model_json_schema()`)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = [
+    "Comparison",
+    "Cost",
+    "DataSection",
+    "ExampleList",
+    "ExamplePlace",
+    "ExampleUser",
+    "Figure",
+    "ModelSection",
+    "Report",
+    "Reproduction",
+    "Verdict",
+    "ViewSection",
+]
+
+FORMAT = 1
+
+ViewName = Literal["all", "new"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Figure(_Part):
+    """A mean over users with its bootstrap interval."""
+
+    k: int
+    """List length."""
+    value: float
+    low: float
+    """Lower end of the 95% percentile bootstrap interval over users."""
+    high: float
+    """Upper end of the same interval."""
+
+
+class ViewSection(_Part):
+    """One model in one view."""
+
+    users: int
+    """Test users judged in this view."""
+    metrics: dict[str, list[Figure]]
+    """ndcg, precision, recall, hit_rate, map, mrr; each at every k."""
+    coverage: list[float]
+    """Share of the catalogue that was shown to anybody, at every k in the order of `Report.ks`."""
+    empty_share: float
+    """Share of users who got no product at all."""
+
+
+class Cost(_Part):
+    """What the model takes on the machine of this run."""
+
+    fit_seconds: float
+    """Fitting on the data before the cutoff."""
+    refit_seconds: float
+    """Fitting on all data and writing the artifact."""
+    judge_seconds: float
+    """Ranking the whole catalogue for every test user in both views."""
+    peak_mib: float
+    """Most resident memory of the whole process while this model was fitted and judged, in MiB."""
+    artifact_mib: float
+    """Size of the artifact on disk, in MiB."""
+
+
+class ExamplePlace(_Part):
+    """One place of an example list."""
+
+    product: int
+    name: str
+    hit: bool
+    """Whether the user took it up in the test period."""
+    reason: str
+    """What in the user's history speaks for it, in words."""
+
+
+class ExampleList(_Part):
+    """What one model would have shown one user in one view."""
+
+    view: ViewName
+    places: list[ExamplePlace]
+
+
+class ModelSection(_Part):
+    """One trained version."""
+
+    name: str
+    version: int
+    experiment: str
+    algorithm: str
+    kind: str
+    seed: int
+    parameters: dict[str, Any]
+    """All hyper-parameters, defaults included."""
+    checksum: str
+    """SHA-256 of the artifact."""
+    views: dict[ViewName, ViewSection]
+    cost: Cost
+    examples: dict[int, list[ExampleList]]
+    """Example lists by user id."""
+
+
+class Comparison(_Part):
+    """Two models on the same users at the primary k: mean of a − b, paired."""
+
+    view: ViewName
+    a: str
+    b: str
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    """Sign-flip permutation test, Holm-adjusted for all comparisons of the view."""
+    smallest: float | None
+    """Smallest true difference found with 80% power at the 5% level on this test set."""
+    significant: bool
+
+
+class Verdict(_Part):
+    """The first screen: who won, by how much, and what was done about it."""
+
+    metric: str
+    k: int
+    view: ViewName
+    winner: str
+    figure: Figure
+    over_next: Comparison | None
+    """The winner against the second; None when it ran alone."""
+    over_popularity: Comparison | None
+    """The winner against popularity; None when it won itself or did not run."""
+    action: Literal["promote", "refresh", "hold"]
+    promoted: str | None
+    champion: str | None
+    """The model that served before this run."""
+    champion_figure: Figure | None
+    """The champion on the same test, where it could be judged."""
+    against_champion: Comparison | None
+    margin: float
+    significance: float
+    reason: str
+
+
+class DataSection(_Part):
+    """The data that was learned from and tested on."""
+
+    fingerprint: str
+    """SHA-256 of the snapshot."""
+    first: datetime
+    last: datetime
+    cutoff: datetime
+    """Models saw nothing later than this."""
+    test_days: float
+    users: int
+    items: int
+    events: int
+    density: float
+    """Share of all (user, item) pairs with a positive weight."""
+    by_type: dict[str, int]
+    """Events by interaction type."""
+    train_users: int
+    train_items: int
+    train_events: int
+    test_events: dict[str, int]
+    """Events after the cutoff: total, kept, and dropped by reason."""
+    test_users: dict[str, int]
+    """Users after the cutoff: total, kept, kept in the view `new`, and dropped by reason."""
+    right_per_user: dict[ViewName, float]
+    """Mean number of right products per judged user."""
+
+
+class Reproduction(_Part):
+    """What it takes to get the same figures again."""
+
+    command: str
+    seed: int
+    draws: int
+    """Resamples of each interval and test."""
+    fingerprint: str
+    commit: str | None
+    versions: dict[str, str]
+
+
+class ExampleUser(_Part):
+    """A test user, chosen by the past alone."""
+
+    user: int
+    why: str
+    events: int
+    recent: list[str]
+    """Names of the latest products before the cutoff, newest first."""
+    right: dict[ViewName, int]
+    """Number of right products per view."""
+
+
+class Report(_Part):
+    """Everything the page shows."""
+
+    format: int = FORMAT
+    run: str
+    created_at: datetime
+    ks: list[int]
+    verdict: Verdict
+    models: list[ModelSection]
+    """Best first, by the primary metric."""
+    comparisons: list[Comparison]
+    """In each view the best model against each of the others."""
+    data: DataSection
+    examples: list[ExampleUser]
+    reproduction: Reproduction
+
+    def model(self, name: str) -> ModelSection:
+        """The section of one model. Raises KeyError for a name that did not run."""
+        for section in self.models:
+            if section.name == name:
+                return section
+        raise KeyError(name)

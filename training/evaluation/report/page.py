@@ -1,0 +1,148 @@
+"""The report as one self-contained HTML page, with its JSON twin beside it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from training.evaluation.report.document import Comparison, Report, ViewName
+from training.evaluation.report.plots import coverage_plot, curve_plot, dot_plot, mark_of
+
+__all__ = ["render", "write_report"]
+
+LABELS = {
+    "ndcg": "NDCG",
+    "precision": "Precision",
+    "recall": "Recall",
+    "hit_rate": "Hit rate",
+    "map": "MAP",
+    "mrr": "MRR",
+}
+VIEW_TITLES: dict[ViewName, str] = {"all": "All products", "new": "New to the user"}
+DROPPED = {
+    "guest": "by guests",
+    "no_positive_evidence": "no sign of liking",
+    "product_unknown_at_cutoff": "product did not exist at the cutoff",
+    "user_unknown_at_cutoff": "user unknown at the cutoff",
+    "user_with_too_few_events": "user with too few events before the cutoff",
+}
+SYMBOLS = ("●", "■", "▲", "◆", "▼", "✚", "✖", "⬟")
+
+
+def render(report: Report) -> str:
+    """The whole page as text: styles, figures and lists inside, nothing loaded from anywhere."""
+    environment = Environment(
+        loader=PackageLoader("training.evaluation.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(_FILTERS)
+    verdict = report.verdict
+    label = LABELS[verdict.metric]
+    views: tuple[ViewName, ...] = ("all", "new")
+    drawings: dict[str, Callable[[Report, ViewName, str, str], str]] = {
+        "dots": dot_plot,
+        "curve": curve_plot,
+        "coverage": coverage_plot,
+    }
+    plots = {
+        name: {view: Markup(draw(report, view, verdict.metric, label)) for view in views}
+        for name, draw in drawings.items()
+    }
+    winner = report.models[0]
+    return environment.get_template("page.html.j2").render(
+        report=report,
+        verdict=verdict,
+        winner=winner,
+        place=report.ks.index(verdict.k),
+        label=label,
+        labels=LABELS,
+        views=views,
+        view_titles=VIEW_TITLES,
+        dropped=DROPPED,
+        plots=plots,
+        mark={section.name: mark_of(report, section.name) for section in report.models},
+        symbols=SYMBOLS,
+        next=verdict.over_next,
+    )
+
+
+def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
+    """Write `report.html` and `report.json`, each whole or not at all; return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    page, document = folder / "report.html", folder / "report.json"
+    _write(page, render(report))
+    _write(document, report.model_dump_json(indent=1))
+    return page, document
+
+
+def _write(path: Path, text: str) -> None:
+    staging = path.with_suffix(f"{path.suffix}.part")
+    staging.write_text(text, encoding="utf-8")
+    os.replace(staging, path)
+
+
+def _figure(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4f}".replace("-", "−")
+
+
+def _percent(value: float) -> str:
+    """As many digits as tell something: 0.04%, 1.2%, 38%."""
+    share = value * 100
+    return f"{share:.0f}%" if share >= 10 else f"{share:.1f}%" if share >= 1 else f"{share:.2g}%"
+
+
+def _chance(p_value: float) -> str:
+    return "< 0.001" if p_value < 0.001 else f"= {p_value:.3f}"
+
+
+def _count(number: float) -> str:
+    return f"{number:,.0f}".replace(",", " ")  # a thin space, which never breaks
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment.day} {moment:%B %Y}"
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.0f} s" if value >= 9.95 else f"{value:.1f} s"
+
+
+def _mib(value: float) -> str:
+    return f"{_count(value)} MiB" if value >= 9.95 else f"{value:.1f} MiB"
+
+
+def _judgement(comparison: Comparison) -> str:
+    if comparison.significant:
+        return "better" if comparison.difference > 0 else "worse"
+    return "no difference shown"
+
+
+_FILTERS: dict[str, Callable[[Any], str]] = {
+    "figure": _figure,
+    "signed": _signed,
+    "percent": _percent,
+    "chance": _chance,
+    "count": _count,
+    "day": _day,
+    "minute": _minute,
+    "seconds": _seconds,
+    "mib": _mib,
+    "judgement": _judgement,
+}

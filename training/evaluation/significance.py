@@ -1,0 +1,117 @@
+"""How far a figure could be chance: bootstrap intervals over users, and paired tests between models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import norm
+
+__all__ = ["Comparison", "bootstrap_interval", "compare", "holm", "smallest_difference"]
+
+Values = npt.NDArray[np.float64]
+
+CHUNK = 4_000_000
+"""Resampling weights held in memory at once (float64: 32 MB)."""
+
+
+def bootstrap_interval(
+    values: Values, *, draws: int, seed: int, level: float = 0.95
+) -> tuple[Values, Values]:
+    """Percentile interval of the mean over users (Efron & Tibshirani 1993, chapter 13).
+
+    Parameters
+    ----------
+    values : float64 (n users, m figures); all figures see the same resampled users.
+
+    Returns
+    -------
+    low, high : float64 (m,).
+    """
+    means = _resampled_means(values, draws, seed)
+    tail = (1.0 - level) / 2.0
+    low, high = np.quantile(means, [tail, 1.0 - tail], axis=0)
+    return low, high
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Model a against b on the same users: mean of a − b, its interval, and the chance of as much by luck."""
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    smallest: float | None
+    """The smallest true difference found with 80% power at the 5% level on these users; None for one."""
+
+
+def compare(a: Values, b: Values, *, draws: int, seed: int, level: float = 0.95) -> Comparison:
+    """Paired comparison of two models' values, float64 (n,), user by user.
+
+    Interval: paired percentile bootstrap. p-value: two-sided sign-flip permutation test of the mean
+    difference (Fisher 1935; Smucker, Allan & Carterette 2007, section 3.2, recommend it for rankings), with
+    the observed one counted among the draws, so it is never zero (Phipson & Smyth 2010).
+    """
+    if a.shape != b.shape or a.ndim != 1 or a.size == 0:
+        raise ValueError(
+            f"a paired comparison needs two equally long lists of values, not {a.shape} and {b.shape}"
+        )
+    change = a - b
+    observed = float(change.mean())
+    if not change.any():
+        return Comparison(0.0, 0.0, 0.0, 1.0, 0.0)
+    low, high = bootstrap_interval(change[:, None], draws=draws, seed=seed, level=level)
+    rng = np.random.default_rng([seed, 1])
+    as_extreme = 0
+    for size in _chunks(draws, change.size):
+        signs = rng.integers(0, 2, size=(size, change.size), dtype=np.int8)
+        # mean of flipped differences = (2 · signs − 1) · change / n
+        flipped = (2.0 * (signs @ change) - change.sum()) / change.size
+        # rounding of the sums must not make an equal draw look smaller than the observed one
+        as_extreme += int((np.abs(flipped) >= abs(observed) * (1.0 - 1e-12)).sum())
+    p_value = (as_extreme + 1) / (draws + 1)
+    return Comparison(observed, float(low[0]), float(high[0]), p_value, smallest_difference(change))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values, in the order given, for all of these comparisons together (Holm 1979).
+
+    Compare each with the level directly; never smaller than the p-value itself, never above 1.
+    """
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, so_far = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        so_far = max(so_far, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = so_far
+    return adjusted
+
+
+def smallest_difference(change: Values, *, level: float = 0.05, power: float = 0.8) -> float | None:
+    """The smallest mean difference that a two-sided paired test on these users finds with `power`.
+
+    Normal approximation: (z(1 − level/2) + z(power)) · standard error (Cohen 1988, chapter 2).
+    """
+    if change.size < 2:
+        return None
+    error = float(change.std(ddof=1)) / float(np.sqrt(change.size))
+    return float(norm.ppf(1.0 - level / 2.0) + norm.ppf(power)) * error
+
+
+def _resampled_means(values: Values, draws: int, seed: int) -> Values:
+    n = values.shape[0]
+    if n == 0:
+        raise ValueError("an interval needs at least one user")
+    rng = np.random.default_rng([seed, 0])
+    even = np.full(n, 1.0 / n)
+    # how often each user is drawn is multinomial; one matrix product then averages every figure at once
+    parts = [rng.multinomial(n, even, size=size) @ values / n for size in _chunks(draws, n)]
+    means: Values = np.concatenate(parts)
+    return means
+
+
+def _chunks(draws: int, n: int) -> list[int]:
+    size = max(1, CHUNK // n)
+    return [min(size, draws - start) for start in range(0, draws, size)]

@@ -1,0 +1,210 @@
+"""From experiments to registered models: snapshot, split, fit, judge, decide, refit, report, register."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from features.dataset import Dataset
+from models import registry
+from models.registry import RegisteredModel
+from recsys import clock
+from recsys.database.session import unit_of_work
+from recsys.errors import Invalid, NotFound
+from recsys.settings import get_settings
+from training.champion import judge_champion, split_signature, write_values
+from training.evaluation.examples import choose_users
+from training.evaluation.report.document import Report
+from training.evaluation.report.page import write_report
+from training.evaluation.splits import Split, time_split
+from training.experiment import Experiment
+from training.fitting import Judged, create, judge, refit
+from training.lock import training_lock
+from training.promotion import Champion, Decision, decide
+from training.registering import register, tracked_run
+from training.reporting import Version, build_report
+from training.steps import MIB, Steps
+from training.tracking import Tracked, track
+
+__all__ = ["Outcome", "train"]
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a run came to. `skipped` says why nothing was done (empty: something was)."""
+
+    experiments: list[str]
+    dataset: str
+    skipped: str = ""
+    active: str | None = None
+    report: Report | None = None
+    page: Path | None = None
+    document: Path | None = None
+    tracked: Tracked | None = None
+    seconds: float = 0.0
+    peak_mib: float = 0.0
+    steps: list[dict[str, Any]] = field(default_factory=list)
+
+
+def train(
+    experiments: Sequence[Experiment],
+    *,
+    command: str,
+    actor: str,
+    steps: Steps,
+    if_needed: bool = False,
+    rebuild: bool = False,
+) -> Outcome:
+    """Run all experiments on one snapshot and one split; register every version; promote or hold.
+
+    Raises Invalid for a wrong experiment or data that cannot be split, Conflict while another training runs.
+    A failing MLflow store is told in the outcome and loses nothing.
+    """
+    started = perf_counter()
+    for experiment in experiments:
+        create(experiment)  # a wrong parameter is refused before anything long begins
+    with training_lock():
+        dataset = _snapshot(rebuild, steps)
+        names = [experiment.name for experiment in experiments]
+        if if_needed and (standing := _standing(experiments, dataset.fingerprint)):
+            reason = (
+                f"every experiment is registered for this dataset and settings already, and {standing} serves"
+            )
+            return Outcome(names, dataset.fingerprint, skipped=reason, active=standing)
+        run = f"{clock.now():%Y%m%dT%H%M%SZ}-{dataset.fingerprint[:8]}"
+        split, judged, champion, decision = _judge_all(experiments, dataset, steps)
+        versions = _refit_all(judged, dataset, steps)
+        folder = get_settings().var / "reports" / run
+        with steps.step("write the report") as writing:
+            report = build_report(
+                run=run,
+                dataset=dataset,
+                split=split,
+                versions=versions,
+                decision=decision,
+                champion=None if champion is None else champion.values,
+                examples=choose_users(split),
+                command=command,
+            )
+            page, document = write_report(report, folder)
+            signature = split_signature(split, dataset.fingerprint, experiments[0])
+            write_values(
+                folder / "figures", signature, {v.name: v.judged.evaluation for v in versions}, split
+            )
+            writing.note = str(page)
+        with steps.step(
+            "register" if decision.promoted is None else f"register, promote {decision.promoted}"
+        ):
+            active = register(versions, report, decision, dataset, actor)
+    with steps.step("log to MLflow") as tracking:
+        tracked = track([tracked_run(version, report, [page, document]) for version in versions])
+        tracking.note = tracked.problem or tracked.uri
+    _remember_tracking(tracked)
+    return Outcome(
+        names,
+        dataset.fingerprint,
+        active=active,
+        report=report,
+        page=page,
+        document=document,
+        tracked=tracked,
+        seconds=perf_counter() - started,
+        peak_mib=max(step.peak_mib for step in steps.done),
+        steps=[
+            {"name": s.name, "seconds": round(s.seconds, 2), "peak_mib": round(s.peak_mib)}
+            for s in steps.done
+        ],
+    )
+
+
+def _snapshot(rebuild: bool, steps: Steps) -> Dataset:
+    from features.build import build, current
+
+    settings = get_settings()
+    if not rebuild:
+        try:
+            with steps.step("open the dataset snapshot") as opening:
+                dataset = current(settings)
+                opening.note = f"{len(dataset.events):,} events, fingerprint {dataset.fingerprint[:12]}"
+            return dataset
+        except NotFound:
+            steps.say("there is no dataset snapshot yet: one is built now")
+    with steps.step("build the dataset snapshot") as building:
+        dataset = build(settings)
+        building.note = f"{len(dataset.events):,} events, fingerprint {dataset.fingerprint[:12]}"
+    return dataset
+
+
+def _standing(experiments: Sequence[Experiment], fingerprint: str) -> str:
+    """The active model's name when nothing would be learned by running again, else an empty string."""
+    with unit_of_work() as session:
+        active, registered = registry.active(session), registry.list_models(session)
+    if active is None or active.dataset != fingerprint or not (active.folder / "model.json").is_file():
+        return ""
+    there = [model.parameters.get("experiment") for model in registered if model.dataset == fingerprint]
+    complete = all(experiment.model_dump(mode="json") in there for experiment in experiments)
+    return active.name if complete else ""
+
+
+def _names(experiments: Sequence[Experiment]) -> tuple[list[int], RegisteredModel | None]:
+    with unit_of_work() as session:
+        return [
+            registry.next_version(session, experiment.name) for experiment in experiments
+        ], registry.active(session)
+
+
+def _judge_all(
+    experiments: Sequence[Experiment], dataset: Dataset, steps: Steps
+) -> tuple[Split, list[tuple[str, int, Judged]], Champion | None, Decision]:
+    first = experiments[0]
+    plan, rule = first.split, first.promotion
+    with steps.step(f"split off the last {plan.test_days:g} days") as splitting:
+        split = time_split(dataset, plan.test_days, min_events=plan.min_events, positive=plan.positive)
+        splitting.note = f"{split.users['kept']:,} test users, {split.events['kept']:,} test events"
+    if split.folds[rule.view].users.size == 0:
+        raise Invalid(
+            f"no user took up a product of the view {rule.view!r} in the test period, so [promotion] view = "
+            f'"{rule.view}" has nothing to judge; use a longer [split] test_days or the other view'
+        )
+    examples = choose_users(split)
+    versions, serving = _names(experiments)
+    judged = [
+        (f"{experiment.name}-v{version}", version, judge(experiment, split, examples, steps))
+        for experiment, version in zip(experiments, versions, strict=True)
+    ]
+    champion = None
+    if serving is not None:
+        pairs = [(name, one) for name, _, one in judged]
+        champion = judge_champion(serving, pairs, split, dataset.fingerprint, steps)
+    decision = decide(
+        {name: one.primary() for name, _, one in judged},
+        champion,
+        rule,
+        k=first.evaluation.primary_k,
+        draws=first.evaluation.draws,
+        seed=first.seed,
+    )
+    return split, judged, champion, decision
+
+
+def _refit_all(judged: Sequence[tuple[str, int, Judged]], dataset: Dataset, steps: Steps) -> list[Version]:
+    versions = []
+    for name, version, one in judged:
+        with steps.step(f"fit {one.experiment.name} on everything") as fitting:
+            folder = registry.artifact_folder(name)
+            checksum = refit(one, dataset, folder)
+            size = sum(file.stat().st_size for file in folder.iterdir()) / MIB
+            fitting.note = f"{name}, {size:,.1f} MiB"
+        versions.append(Version(name, version, one, checksum, fitting.seconds, size))
+    return versions
+
+
+def _remember_tracking(tracked: Tracked) -> None:
+    if not tracked.runs:
+        return
+    with unit_of_work() as session:
+        for name, run in tracked.runs.items():
+            registry.annotate(session, name, {"mlflow": {"uri": tracked.uri, "run": run}})

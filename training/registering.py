@@ -1,0 +1,137 @@
+"""What is kept of a trained version: its row with every column filled, the promotion, the MLflow run."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from features.dataset import Dataset
+from models import registry
+from models.registry import Registration
+from recsys.database.session import unit_of_work
+from training.evaluation.report.document import ModelSection, Report
+from training.promotion import Decision, label
+from training.reporting import Version
+from training.tracking import TrackedRun
+
+__all__ = ["register", "tracked_run"]
+
+
+def register(
+    versions: Sequence[Version], report: Report, decision: Decision, dataset: Dataset, actor: str
+) -> str | None:
+    """All rows and the promotion in one transaction; returns the model that serves after it."""
+    figures = report.verdict.model_dump(mode="json")
+    try:
+        with unit_of_work() as session:
+            for version in versions:
+                registry.register(session, _registration(version, report, dataset))
+            if decision.promoted is not None:
+                registry.activate(
+                    session,
+                    decision.promoted,
+                    action=decision.action,
+                    actor=actor,
+                    reason=decision.reason,
+                    figures=figures,
+                )
+            else:
+                registry.record(
+                    session,
+                    "hold",
+                    from_name=decision.champion,
+                    to_name=decision.winner,
+                    actor=actor,
+                    reason=decision.reason,
+                    figures=figures,
+                )
+            active = registry.active(session)
+            return None if active is None else active.name
+    except BaseException:
+        # an artifact without a row would look like a model and be none
+        for version in versions:
+            shutil.rmtree(registry.artifact_folder(version.name), ignore_errors=True)
+        raise
+
+
+def _registration(version: Version, report: Report, dataset: Dataset) -> Registration:
+    judged, section = version.judged, report.model(version.name)
+    k = judged.experiment.evaluation.primary_k
+    place = report.ks.index(k)
+    metrics = section.views["all"].metrics
+    return Registration(
+        name=version.name,
+        version=version.version,
+        type=judged.kind,
+        algorithm=judged.experiment.algorithm,
+        checksum=version.checksum,
+        dataset=dataset.fingerprint,
+        events=len(dataset.events),
+        accuracy=metrics["hit_rate"][place].value,
+        precision=metrics["precision"][place].value,
+        recall=metrics["recall"][place].value,
+        parameters={
+            "experiment": judged.experiment.model_dump(mode="json"),
+            "hyperparameters": judged.parameters,
+            "seed": judged.experiment.seed,
+            "run": report.run,
+            "report": f"reports/{report.run}/report.html",
+            "report_json": f"reports/{report.run}/report.json",
+            "figures": f"reports/{report.run}/figures",
+            "cutoff": report.data.cutoff.isoformat(),
+            "metrics": _plain_metrics(section, k, place),
+            "columns": {
+                column: f"{label(metric, k)}, all products, test period after the cutoff"
+                for column, metric in (
+                    ("accuracy", "hit_rate"),
+                    ("precision_score", "precision"),
+                    ("recall_score", "recall"),
+                )
+            },
+            "cost": section.cost.model_dump(mode="json"),
+        },
+    )
+
+
+def _plain_metrics(section: ModelSection, k: int, place: int) -> dict[str, Any]:
+    """View → metric → mean and interval at the primary k."""
+    return {
+        view: {
+            **{
+                metric: figures[place].model_dump(mode="json", exclude={"k"})
+                for metric, figures in part.metrics.items()
+            },
+            "coverage": part.coverage[place],
+            "k": k,
+        }
+        for view, part in section.views.items()
+    }
+
+
+def tracked_run(version: Version, report: Report, artifacts: Sequence[Path]) -> TrackedRun:
+    """What MLflow remembers: hyper-parameters, every metric with the list length as its step, the report."""
+    judged, section = version.judged, report.model(version.name)
+    metrics: dict[str, dict[int, float]] = {}
+    for view, part in section.views.items():
+        for metric, figures in part.metrics.items():
+            metrics[f"{view}.{metric}"] = {figure.k: figure.value for figure in figures}
+        metrics[f"{view}.coverage"] = dict(zip(report.ks, part.coverage, strict=True))
+    for name, value in section.cost.model_dump().items():
+        metrics[f"cost.{name}"] = {0: float(value)}
+    return TrackedRun(
+        version.name,
+        {"algorithm": section.algorithm, "seed": section.seed, **judged.parameters},
+        {
+            "recsys.name": version.name,
+            "recsys.version": str(version.version),
+            "recsys.experiment": judged.experiment.name,
+            "recsys.run": report.run,
+            "recsys.dataset": report.data.fingerprint,
+            "recsys.checksum": version.checksum,
+            "recsys.promoted": str(report.verdict.promoted == version.name).lower(),
+        },
+        metrics,
+        artifacts,
+    )

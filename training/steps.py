@@ -1,0 +1,117 @@
+"""What the person at the terminal sees of long work: each step, its progress, its time and its memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import psutil
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+__all__ = ["Step", "Steps", "watch_memory"]
+
+SAMPLE_SECONDS = 0.02
+MIB = 2**20
+
+
+@dataclass
+class Step:
+    """One piece of work: `advance(n)` moves its bar; `seconds` and `peak_mib` are true once it is over.
+
+    peak_mib  the most resident memory of the whole process meanwhile, sampled 50 times a second
+    """
+
+    name: str
+    seconds: float = 0.0
+    peak_mib: float = 0.0
+    note: str = ""
+    _progress: Progress | None = None
+    _task: int = 0
+
+    def advance(self, count: int = 1) -> None:
+        """Say that `count` more units are done."""
+        if self._progress is not None:
+            self._progress.advance(self._progress.task_ids[-1], count)
+
+
+@dataclass
+class Steps:
+    """All steps of a run, in order. `console=None` shows nothing and still measures."""
+
+    console: Console | None = None
+    done: list[Step] = field(default_factory=list)
+
+    @contextmanager
+    def step(self, name: str, total: int | None = None) -> Iterator[Step]:
+        """Show `name` while the block runs, with a bar where `total` is known; then a line with its time."""
+        step = Step(name)
+        with watch_memory() as memory, self._shown(step, total):
+            started = perf_counter()
+            try:
+                yield step
+            finally:
+                step.seconds = perf_counter() - started
+        step.peak_mib = memory.peak_mib
+        self.done.append(step)
+        if self.console is not None:
+            note = f"  [dim]{step.note}[/dim]" if step.note else ""
+            self.console.print(
+                f"[green]✓[/green] {name:<34} {step.seconds:7.1f} s {step.peak_mib:7,.0f} MiB{note}",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+    def say(self, text: str) -> None:
+        """One line of plain words."""
+        if self.console is not None:
+            self.console.print(text, markup=False, highlight=False)
+
+    @contextmanager
+    def _shown(self, step: Step, total: int | None) -> Iterator[None]:
+        if self.console is None or not self.console.is_terminal:
+            yield
+            return
+        columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24)]
+        with Progress(
+            *columns, TaskProgressColumn(), TimeElapsedColumn(), console=self.console, transient=True
+        ) as progress:
+            progress.add_task(step.name, total=total)
+            step._progress = progress
+            yield
+            step._progress = None
+
+
+@dataclass
+class _Memory:
+    peak_mib: float = 0.0
+
+
+@contextmanager
+def watch_memory() -> Iterator[_Memory]:
+    """Sample this process's resident memory while the block runs."""
+    process, memory, over = psutil.Process(), _Memory(), threading.Event()
+
+    def sample() -> None:
+        while True:
+            memory.peak_mib = max(memory.peak_mib, process.memory_info().rss / MIB)
+            if over.wait(SAMPLE_SECONDS):
+                return
+
+    sampler = threading.Thread(target=sample, name="memory-sampler", daemon=True)
+    sampler.start()
+    try:
+        yield memory
+    finally:
+        over.set()
+        sampler.join()
