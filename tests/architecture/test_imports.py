@@ -37,7 +37,9 @@ def test_the_algorithms_contract_names_every_algorithm() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     named = next(set(c["source_modules"]) for c in contracts if c["name"].startswith("Algorithms"))
     infrastructure = {"__init__", "registry"}
-    algorithms = {f"models.{path.stem}" for path in (ROOT / "models").glob("*.py") if path.stem not in infrastructure}
+    algorithms = {
+        f"models.{path.stem}" for path in (ROOT / "models").glob("*.py") if path.stem not in infrastructure
+    }
     assert algorithms - named == set()
 
 

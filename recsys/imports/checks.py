@@ -1,0 +1,158 @@
+"""What a cell must be, as vectorised expressions: numbers, moments, lengths, JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import orjson
+import polars as pl
+
+__all__ = ["Check", "json_objects", "moment_checks", "moments", "money", "numbers", "split", "too_long"]
+
+Check = tuple[str, pl.Expr]
+"""A reason to refuse a row, and the expression that is true where it holds."""
+
+LARGEST_MONEY = 99_999_999.99
+"""The largest value of DECIMAL(10,2)."""
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+MOMENT = pl.Datetime("us", "UTC")
+
+_ISO = (
+    r"^(\d{4}-\d{2}-\d{2})(?:[Tt ](\d{2}:\d{2})(:\d{2})?(?:[.,](\d{1,9}))?"
+    r"\s?(?:([Zz])|([+-])(\d{2}):?(\d{2})?)?)?$"
+)
+_EPOCH = r"^\d{9,19}(\.\d+)?$"
+
+
+def split(frame: pl.DataFrame, checks: Sequence[Check]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows that pass, and (`line`, `reason`, `raw`) of the others: the first reason that holds."""
+    verdict = pl.coalesce(
+        *(pl.when(broken.fill_null(False)).then(pl.lit(reason)) for reason, broken in checks),
+        pl.lit(None, dtype=pl.String),
+    )
+    judged = frame.with_columns(reason=verdict)
+    return (
+        judged.filter(pl.col("reason").is_null()).drop("reason"),
+        judged.filter(pl.col("reason").is_not_null()).select("line", "reason", "raw"),
+    )
+
+
+def too_long(column: str, longest: int) -> Check:
+    """Longer than the database's VARCHAR holds."""
+    return f"{column} longer than {longest} characters", pl.col(column).str.len_chars() > longest
+
+
+def numbers(series: pl.Series) -> pl.Series:
+    """Float64; null where the text is no number. NaN and infinities stay, for the checks to see."""
+    if series.dtype == pl.String:
+        series = series.str.strip_chars()
+    return series.cast(pl.Float64, strict=False)
+
+
+def money(column: str, parsed: str) -> list[Check]:
+    """The checks of a DECIMAL(10,2): `column` as given, `parsed` as numbers."""
+    return [
+        (
+            f"{column} is not a number",
+            pl.col(column).is_not_null() & (pl.col(parsed).is_null() | ~pl.col(parsed).is_finite()),
+        ),
+        (f"{column} is negative", pl.col(parsed).round(2) < 0),
+        (f"{column} is larger than {LARGEST_MONEY}", pl.col(parsed).round(2) > LARGEST_MONEY),
+    ]
+
+
+def moments(series: pl.Series) -> pl.Series:
+    """Datetime in microseconds UTC; null where the value is no moment.
+
+    Read are ISO 8601 dates and times (without an offset: UTC) and Unix time in seconds, milli-, micro- or
+    nanoseconds by its size; a number of fewer than nine digits is more likely a date or a year: refused.
+    """
+    dtype = series.dtype
+    if isinstance(dtype, pl.Datetime):
+        aware = series.dt.replace_time_zone("UTC") if dtype.time_zone is None else series
+        return aware.dt.convert_time_zone("UTC").cast(MOMENT)
+    if dtype == pl.Date:
+        return series.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    text = (series.cast(pl.String) if dtype != pl.String else series).str.strip_chars()
+    parsed = text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
+    for slower in (_from_iso, _from_epoch):
+        left = parsed.is_null() & text.is_not_null()
+        if not left.any():
+            break
+        rows = left.arg_true()
+        parsed = parsed.scatter(rows, slower(text.gather(rows)))
+    return parsed.dt.replace_time_zone("UTC")
+
+
+def moment_checks(column: str, parsed: str, now: datetime) -> list[Check]:
+    """A moment that is given must be one, and lie between 1970 and tomorrow."""
+    return [
+        (
+            f"{column} is not an ISO 8601 or Unix time",
+            pl.col(column).is_not_null() & pl.col(parsed).is_null(),
+        ),
+        (f"{column} is before 1970", pl.col(parsed) < EARLIEST),
+        (f"{column} is in the future", pl.col(parsed) > now + timedelta(days=1)),
+    ]
+
+
+def json_objects(series: pl.Series) -> pl.Series:
+    """The texts again as compact JSON objects; null where one is no JSON object that PostgreSQL can store."""
+    distinct = series.drop_nulls().unique()
+    stored = pl.Series([_json_object(text) for text in distinct], dtype=pl.String)
+    return series.replace_strict(distinct, stored, default=None, return_dtype=pl.String)
+
+
+def _json_object(text: str) -> str | None:
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    stored = orjson.dumps(value).decode() if isinstance(value, dict) else None
+    # PostgreSQL's jsonb has no character zero
+    return None if stored is None or "\\u0000" in stored else stored
+
+
+def _from_iso(text: pl.Series) -> pl.Series:
+    part = text.str.extract_groups(_ISO).struct.unnest()
+    date, minute, second, fraction, _, sign, hours, minutes = part.get_columns()
+    columns = pl.DataFrame(
+        {"date": date, "minute": minute, "second": second, "fraction": fraction, "sign": sign}
+    ).with_columns(
+        hours=hours.cast(pl.Int64).fill_null(0),
+        minutes=minutes.cast(pl.Int64).fill_null(0),
+    )
+    clock = pl.concat_str(
+        "date",
+        pl.lit("T"),
+        pl.col("minute").fill_null("00:00"),
+        pl.col("second").fill_null(":00"),
+        pl.lit("."),
+        pl.col("fraction").fill_null("0"),
+    ).str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
+    offset = pl.duration(hours=pl.col("hours"), minutes=pl.col("minutes"))
+    possible = (pl.col("hours") < 24) & (pl.col("minutes") < 60)
+    moment = (
+        pl.when(pl.col("sign").is_null())
+        .then(clock)
+        .when(possible)
+        .then(pl.when(pl.col("sign") == "+").then(clock - offset).otherwise(clock + offset))
+    )
+    return columns.select(moment.alias("moment")).to_series()
+
+
+def _from_epoch(text: pl.Series) -> pl.Series:
+    frame = pl.DataFrame({"text": text.set(~text.str.contains(_EPOCH).fill_null(False), None)})
+    whole = pl.col("text").str.replace(r"\..*$", "").cast(pl.Int64, strict=False)
+    tail = pl.col("text").str.extract(r"(\.\d+)$").cast(pl.Float64).fill_null(0.0)
+    micros = (
+        pl.when(whole < 10**11)
+        .then(whole * 1_000_000 + (tail * 1_000_000).round().cast(pl.Int64))
+        .when(whole < 10**14)
+        .then(whole * 1_000 + (tail * 1_000).round().cast(pl.Int64))
+        .when(whole < 10**17)
+        .then(whole)
+        .otherwise(whole // 1_000)
+    )
+    return frame.select(micros.cast(pl.Datetime("us"))).to_series()

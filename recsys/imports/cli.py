@@ -1,0 +1,150 @@
+"""`recsys import`: real data sets and files of one's own into the shop's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from recsys.imports.report import Report
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Import users, products, orders and interactions.")
+
+Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
+RefusedFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--rejects",
+        help="Where refused rows go, with file, line, reason and the row. "
+        "Default: var/imports/<time>-refused.csv. Written only when a row is refused.",
+        dir_okay=False,
+    ),
+]
+
+
+@app.command("complete-journey")
+def complete_journey(
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", help="Folder with the parquet files; default: the installed package.", file_okay=False
+        ),
+    ] = None,
+    rejects: RefusedFile = None,
+    as_json: Json = False,
+) -> None:
+    """Import The Complete Journey: a year of grocery baskets of 2,469 households.
+
+    A second import adds nothing. An order line that cannot be stored is written to the rejects file.
+
+    Example: recsys import complete-journey --json
+    """
+    from recsys.imports.complete_journey import data_folder, import_complete_journey
+
+    folder = data_folder(data)
+    refused_file = rejects or _refused_file()
+    with _progress_bar() as progress:
+        report = import_complete_journey(folder, refused_file, progress)
+    _show(report, as_json)
+
+
+@app.command("csv")
+def csv(
+    interactions: Annotated[
+        Path | None,
+        typer.Option(
+            help="Columns user, product, interaction_type, created_at; optionally interaction_value, "
+            "session_id, event_id, context (JSON). An empty user is a guest, who needs a session_id."
+        ),
+    ] = None,
+    products: Annotated[
+        Path | None,
+        typer.Option(
+            help="Columns product, name, price; optionally category ('A > B'), brand, tags ('a|b'), "
+            "description, created_at, stock."
+        ),
+    ] = None,
+    users: Annotated[
+        Path | None, typer.Option(help="Column user; optionally email, username, full_name, created_at.")
+    ] = None,
+    create_missing: Annotated[
+        bool,
+        typer.Option(
+            "--create-missing",
+            help="Create users and products that interactions name and nobody knows (name = id, price 0).",
+        ),
+    ] = False,
+    rejects: RefusedFile = None,
+    as_json: Json = False,
+) -> None:
+    """Import files of your own, CSV (UTF-8, also gzipped) or parquet, in any combination.
+
+    Any text may be an id. Times are ISO 8601 (UTC without an offset) or Unix time. A second import of the
+    same rows adds nothing: events are known by event_id, or by their content and its repetitions in the file.
+
+    Example: recsys import csv --interactions events.csv --products products.csv --users users.csv
+
+    Example with events only: recsys import csv --interactions events.csv --create-missing
+    """
+    from recsys.imports.files import import_files
+
+    with _progress_bar() as progress:
+        report = import_files(
+            users=users,
+            products=products,
+            interactions=interactions,
+            create_missing=create_missing,
+            refused_file=rejects or _refused_file(),
+            progress=progress,
+        )
+    _show(report, as_json)
+
+
+def _refused_file() -> Path:
+    from recsys.clock import now
+    from recsys.settings import get_settings
+
+    return get_settings().var / "imports" / f"{now():%Y%m%dT%H%M%S%f}-refused.csv"
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    with Progress(
+        TextColumn("{task.description:<18}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    ) as bar:
+        tasks: dict[str, int] = {}
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = int(bar.add_task(stage.replace("_", " "), total=total))
+            bar.update(bar.task_ids[tasks[stage]], completed=done, total=total)
+
+        yield show
+
+
+def _show(report: Report, as_json: bool) -> None:
+    import json
+
+    from rich.console import Console
+
+    if as_json:
+        typer.echo(json.dumps(report.as_json(), indent=2))
+    else:
+        from recsys.imports.summary import show
+
+        show(report, Console())
+    if report.nothing_taken:
+        raise typer.Exit(1)

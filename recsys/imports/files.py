@@ -1,0 +1,241 @@
+"""Users, products and interactions from CSV or parquet files, in batches that memory bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from time import perf_counter
+
+import polars as pl
+
+from recsys import clock
+from recsys.errors import Invalid
+from recsys.imports.ahead import ahead
+from recsys.imports.checks import split
+from recsys.imports.event_ids import event_ids
+from recsys.imports.interactions import merge_interactions
+from recsys.imports.known import KnownIds
+from recsys.imports.occurrences import Occurrences
+from recsys.imports.products import merge_products, product_ids
+from recsys.imports.records import Source, open_source
+from recsys.imports.report import Refusals, Report
+from recsys.imports.rows import (
+    INTERACTIONS,
+    PRODUCTS,
+    USERS,
+    Kind,
+    bare_products,
+    bare_users,
+    parse_interactions,
+    parse_products,
+    parse_users,
+)
+from recsys.imports.staging import Connection, analyze, batch_transaction
+from recsys.imports.users import merge_users, user_ids
+
+__all__ = ["import_files"]
+
+Progress = Callable[[str, int, int], None]
+TABLES = (
+    "users_db.users",
+    "products_db.categories",
+    "products_db.brands",
+    "products_db.products",
+    "products_db.product_variants",
+    "recommendations_db.user_interactions",
+    "recommendations_db.interaction_events",
+)
+
+
+@dataclass(frozen=True)
+class _Parsed:
+    """One batch whose rows are checked as far as that goes without the database."""
+
+    rows: pl.DataFrame
+    refused: list[pl.DataFrame]
+    read: int
+    done: int
+
+
+def import_files(
+    *,
+    users: Path | None,
+    products: Path | None,
+    interactions: Path | None,
+    create_missing: bool,
+    refused_file: Path,
+    progress: Progress,
+) -> Report:
+    """Import the files that are given, each batch in a transaction of its own.
+
+    All files are opened and their columns checked before anything is written; raises Invalid in one line.
+    """
+    began = perf_counter()
+    given = {USERS: users, PRODUCTS: products, INTERACTIONS: interactions}
+    sources = {
+        kind: open_source(path, kind.required, kind.optional)
+        for kind, path in given.items()
+        if path is not None
+    }
+    if not sources:
+        raise Invalid("no file is given; name at least one of --interactions, --products, --users")
+    report = Report(Refusals(refused_file))
+    for source in sources.values():
+        if source.unknown:
+            report.notes.append(f"{source.path.name}: ignored the columns {', '.join(source.unknown)}")
+    importer = _Importer(report, clock.now(), create_missing, progress)
+    if USERS in sources:
+        importer.users(sources[USERS])
+    if PRODUCTS in sources:
+        importer.products(sources[PRODUCTS])
+    if INTERACTIONS in sources:
+        importer.interactions(sources[INTERACTIONS])
+    importer.date_back()
+    progress("analysing", 0, 1)
+    analyze(TABLES)
+    progress("analysing", 1, 1)
+    report.seconds = perf_counter() - began
+    return report
+
+
+class _Importer:
+    """One import: its moment, what it may do, and what it reports to."""
+
+    def __init__(self, report: Report, now: datetime, create_missing: bool, progress: Progress) -> None:
+        self._report = report
+        self._now = now
+        self._create_missing = create_missing
+        self._progress = progress
+        self._earliest: datetime | None = None
+
+    def users(self, source: Source) -> None:
+        """Every user of the file that is not there yet."""
+        counts, began = self._report.table("users"), perf_counter()
+        for batch in self._batches(source, USERS):
+            with batch_transaction("catalogue") as connection:
+                merged = merge_users(connection, batch.rows, self._now)
+            taken = batch.rows.filter(pl.col("line").is_in(merged.taken)).select(
+                "line", reason=pl.lit("email belongs to another user"), raw="raw"
+            )
+            counts.added += merged.added
+            counts.already_there += merged.already_there
+            self._account(source, "users", batch, taken)
+            counts.seconds = perf_counter() - began
+
+    def products(self, source: Source) -> None:
+        """Every product of the file: added, or brought up to date."""
+        counts, began = self._report.table("products"), perf_counter()
+        for batch in self._batches(source, PRODUCTS):
+            with batch_transaction("catalogue") as connection:
+                merged = merge_products(connection, batch.rows, source.columns, self._now)
+            counts.added += merged.added
+            counts.updated += merged.updated
+            counts.already_there += merged.already_there
+            for name, added, updated in (
+                ("product_variants", merged.variants_added, merged.variants_updated),
+                ("categories", merged.categories_added, 0),
+                ("brands", merged.brands_added, 0),
+            ):
+                self._report.table(name).added += added
+                self._report.table(name).updated += updated
+            self._account(source, "products", batch)
+            counts.seconds = perf_counter() - began
+
+    def interactions(self, source: Source) -> None:
+        """Every event of the file whose user and product are known."""
+        counts, began = self._report.table("user_interactions"), perf_counter()
+        users, products = KnownIds(user_ids), KnownIds(product_ids)
+        missing_users = missing_products = 0
+        writes = ("catalogue", "interactions") if self._create_missing else ("interactions",)
+        for batch in self._batches(source, INTERACTIONS):
+            rows = batch.rows
+            with batch_transaction(*writes) as connection:
+                if self._create_missing:
+                    missing_users += self._create_users(connection, rows, users)
+                    missing_products += self._create_products(connection, rows, products)
+                rows = rows.with_columns(
+                    users.of(connection, rows["user"]).alias("user_id"),
+                    products.of(connection, rows["product"]).alias("product_id"),
+                )
+                known, unknown = split(
+                    rows,
+                    [
+                        ("unknown user", pl.col("user").is_not_null() & pl.col("user_id").is_null()),
+                        ("unknown product", pl.col("product_id").is_null()),
+                    ],
+                )
+                merged = merge_interactions(connection, known)
+            if known.height:
+                first = known["created_at"].min()
+                if isinstance(first, datetime) and (self._earliest is None or first < self._earliest):
+                    self._earliest = first
+            counts.added += merged.added
+            counts.already_there += merged.already_there
+            self._account(source, "user_interactions", batch, unknown)
+            counts.seconds = perf_counter() - began
+        if missing_users or missing_products:
+            self._report.notes.append(
+                f"created what was missing: {missing_users} users and {missing_products} products "
+                "(name = id, price 0); import --products to give them names and prices"
+            )
+        reasons = self._report.refusals.counts.get(source.path.name, {})
+        if not self._create_missing and ("unknown user" in reasons or "unknown product" in reasons):
+            self._report.notes.append(
+                "rows refer to users or products that are not known: give --users and --products, "
+                "or let --create-missing make bare ones"
+            )
+
+    def date_back(self) -> None:
+        """Users and products without a date were there when the first event happened."""
+        if self._earliest is None or self._earliest >= self._now:
+            return
+        with batch_transaction("catalogue") as connection:
+            for table in (b"users_db.users", b"products_db.products", b"products_db.product_variants"):
+                # `now` to the microsecond marks what this import added without a date
+                connection.execute(
+                    b"UPDATE " + table + b" SET created_at = %s WHERE created_at = %s",
+                    (self._earliest, self._now),
+                )
+
+    def _create_users(self, connection: Connection, rows: pl.DataFrame, known: KnownIds) -> int:
+        missing = known.missing(connection, rows["user"])
+        if not missing.len():
+            return 0
+        added = merge_users(connection, bare_users(missing, rows), self._now).added
+        self._report.table("users").added += added
+        return added
+
+    def _create_products(self, connection: Connection, rows: pl.DataFrame, known: KnownIds) -> int:
+        missing = known.missing(connection, rows["product"])
+        if not missing.len():
+            return 0
+        merged = merge_products(connection, bare_products(missing, rows), (), self._now)
+        self._report.table("products").added += merged.added
+        self._report.table("product_variants").added += merged.variants_added
+        return merged.added
+
+    def _batches(self, source: Source, kind: Kind) -> Iterator[_Parsed]:
+        self._progress(kind.name, 0, source.total)
+        yield from ahead(_parsed(source, kind, self._now))
+
+    def _account(self, source: Source, table: str, batch: _Parsed, more: pl.DataFrame | None = None) -> None:
+        refused = pl.concat([*batch.refused, *([] if more is None else [more])]).sort("line")
+        counts = self._report.table(table)
+        counts.read += batch.read
+        counts.refused += self._report.refusals.add(source.path.name, refused)
+        self._progress(table, batch.done, source.total)
+
+
+def _parsed(source: Source, kind: Kind, now: datetime) -> Iterator[_Parsed]:
+    occurrences, emails = Occurrences(), Occurrences()
+    for batch in source.batches():
+        if kind is USERS:
+            rows, refused = parse_users(batch.rows, occurrences, emails, now)
+        elif kind is PRODUCTS:
+            rows, refused = parse_products(batch.rows, occurrences, now)
+        else:
+            rows, refused = parse_interactions(batch.rows, now)
+            rows = rows.with_columns(event_ids(rows, occurrences).alias("event_id"))
+        yield _Parsed(rows, [batch.refused, refused], batch.rows.height + batch.refused.height, batch.done)

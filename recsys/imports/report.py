@@ -1,0 +1,121 @@
+"""What an import did: counts per table, refused rows by reason, speed and memory."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+__all__ = ["Refusals", "Report", "TableCounts", "peak_memory_mib"]
+
+
+@dataclass
+class TableCounts:
+    """How many rows of one kind were read, and what became of them."""
+
+    read: int = 0
+    added: int = 0
+    updated: int = 0
+    already_there: int = 0
+    refused: int = 0
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain numbers; `rows_per_second` counts the rows read."""
+        return {
+            "read": self.read,
+            "added": self.added,
+            "updated": self.updated,
+            "already_there": self.already_there,
+            "refused": self.refused,
+            "seconds": round(self.seconds, 3),
+            "rows_per_second": self.rows_per_second,
+        }
+
+    @property
+    def rows_per_second(self) -> int:
+        return round(self.read / self.seconds) if self.seconds > 0 else 0
+
+
+class Refusals:
+    """Writes refused rows to a CSV file (made with the first one) and counts them by file and reason.
+
+    Columns: file, line (the header of a CSV file is line 1; of a parquet file it is the row number, from 1),
+    reason, and the row as it was (as JSON for parquet).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.counts: dict[str, dict[str, int]] = {}
+        self._begun = False
+
+    @property
+    def total(self) -> int:
+        return sum(sum(reasons.values()) for reasons in self.counts.values())
+
+    def add(self, file: str, refused: pl.DataFrame) -> int:
+        """Write `line`, `reason`, `raw` of the refused rows; return how many there are."""
+        if not refused.height:
+            return 0
+        by_reason = self.counts.setdefault(file, {})
+        for reason, number in refused.group_by("reason").len().sort("reason").iter_rows():
+            by_reason[reason] = by_reason.get(reason, 0) + number
+        if not self._begun:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.unlink(missing_ok=True)
+            # the rows may hold personal data: for the owner's eyes only
+            self.path.touch(mode=0o600)
+        with self.path.open("ab") as stream:
+            refused.select(
+                pl.lit(file).alias("file"), "line", "reason", pl.col("raw").alias("row")
+            ).write_csv(stream, include_header=not self._begun)
+        self._begun = True
+        return refused.height
+
+
+@dataclass
+class Report:
+    """The summary of one import."""
+
+    refusals: Refusals
+    tables: dict[str, TableCounts] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def table(self, name: str) -> TableCounts:
+        return self.tables.setdefault(name, TableCounts())
+
+    @property
+    def nothing_taken(self) -> bool:
+        """Rows were refused, and not one was stored or there already."""
+        taken = sum(counts.added + counts.updated + counts.already_there for counts in self.tables.values())
+        return self.refusals.total > 0 and taken == 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return {
+            "tables": {name: counts.as_json() for name, counts in self.tables.items()},
+            "refused": {
+                "total": self.refusals.total,
+                "by_reason": self.refusals.counts,
+                "file": str(self.refusals.path) if self.refusals.total else None,
+            },
+            "notes": self.notes,
+            "seconds": round(self.seconds, 3),
+            "peak_memory_mib": round(peak_memory_mib(), 1),
+        }
+
+
+def peak_memory_mib() -> float:
+    """The largest resident size of this process so far, in MiB."""
+    if sys.platform == "win32":
+        import psutil
+
+        return float(psutil.Process().memory_info().peak_wset) / (1 << 20)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20) if sys.platform == "darwin" else peak / (1 << 10)
