@@ -24,11 +24,11 @@ from recsys.imports.complete_journey_frames import (
     household_frame,
     read_journey,
 )
-from recsys.imports.complete_journey_names import DURABLE
+from recsys.imports.complete_journey_names import DURABLE, NOT_GOODS
 from recsys.imports.interactions import MergedInteractions, merge_interactions
 from recsys.imports.orders import MergedOrders, merge_orders
 from recsys.imports.policies import merge_policies
-from recsys.imports.products import merge_products, product_ids
+from recsys.imports.products import hide, merge_products, product_ids
 from recsys.imports.report import Refusals, Report, TableCounts
 from recsys.imports.staging import analyze, batch_transaction
 from recsys.imports.users import merge_users, user_ids
@@ -94,6 +94,9 @@ def import_complete_journey(folder: Path, refused_file: Path, progress: Progress
     progress("analysing", 1, 1)
     report.notes += journey.notes
     report.notes.append(f"stock is made up, since the data has none: {STOCK} of each product, policy 'deny'")
+    report.notes.append(
+        "fuel, coupons, store supplies and nameless till entries are stored hidden: never recommended"
+    )
     report.seconds = perf_counter() - began
     return report
 
@@ -122,6 +125,7 @@ def _catalogue(journey: Journey, report: Report, now: datetime, progress: Progre
         merged = merge_products(connection, products, {"category", "brand", "tags"}, now)
         policies = {path: path not in DURABLE for path in sorted(departments)}
         added, there = merge_policies(connection, policies | dict.fromkeys(sorted(DURABLE), False))
+        hide(connection, _not_goods(products))
     seconds = perf_counter() - began
     for name, read, new, updated in (
         ("categories", len(departments | {path_parts(path) for path in paths}), merged.categories_added, 0),
@@ -132,6 +136,13 @@ def _catalogue(journey: Journey, report: Report, now: datetime, progress: Progre
     ):
         report.tables[name] = TableCounts(read, new, updated, read - new - updated, 0, seconds)
     progress("products", products.height, products.height)
+
+
+def _not_goods(products: pl.DataFrame) -> list[str]:
+    levels = pl.col("category").str.split(SEPARATOR)
+    departments, categories = (sorted(names) for names in NOT_GOODS)
+    inside = levels.list.first().is_in(departments) | levels.list.get(1, null_on_oob=True).is_in(categories)
+    return products.filter(inside.fill_null(False))["sku"].to_list()
 
 
 def _baskets(journey: Journey, report: Report, progress: Progress) -> None:

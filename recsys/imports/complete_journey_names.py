@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-__all__ = ["DURABLE", "category_paths", "product_names", "readable"]
+__all__ = ["DURABLE", "NOT_GOODS", "category_paths", "product_names", "readable"]
 
 NO_DEPARTMENT = "Other"
 DRUGSTORE = "Drugstore & General Merchandise"
@@ -54,6 +54,12 @@ Everything else in the data is used up (food, drinks, drugstore goods, flowers, 
 goods) and may be bought again. Chosen by hand from the list of departments, and of the categories of
 "DRUG GM", which mixes both.
 """
+
+NOT_GOODS = (
+    frozenset({"Charitable Contributions", "Coupon", "Fuel", "Miscellaneous", "Store Supplies"}),
+    frozenset({"Coupon", "Coupon/Misc Items", "Coupons/Store & Mfg"}),
+)
+"""Departments, and categories of any department, that hold nothing to put on a shelf: stored hidden."""
 
 _ABBREVIATIONS = {
     r"\bFrzn\b": "Frozen",

@@ -12,7 +12,7 @@ from recsys.imports.catalogue import Brands, Categories
 from recsys.imports.slugs import slug
 from recsys.imports.staging import Connection, count, stage
 
-__all__ = ["MergedProducts", "merge_products", "product_ids"]
+__all__ = ["MergedProducts", "hide", "merge_products", "product_ids"]
 
 _STAGED = {
     "line": "bigint",
@@ -134,6 +134,15 @@ def merge_products(
         variants_updated,
         categories.added,
         brands.added,
+    )
+
+
+def hide(connection: Connection, skus: Sequence[str]) -> None:
+    """Take products off the shelves, unless somebody has changed them since they were added."""
+    connection.execute(
+        """UPDATE products_db.products SET status = 'hidden'
+        WHERE sku = ANY(%s) AND status = 'active' AND updated_at IS NULL""",
+        (list(skus),),
     )
 
 

@@ -142,6 +142,12 @@ def test_households_products_baskets_and_purchases(desk: Desk, folder: Path) -> 
         ("Grocery", True),
         ("Toys And Games", False),
     ]
+    assert desk.rows("SELECT sku, status FROM products_db.products ORDER BY sku") == [
+        ("1", "active"),
+        ("2", "hidden"),
+        ("3", "active"),
+        ("4", "active"),
+    ]
     assert [note.split(" lines")[0] for note in report.notes[:2]] == ["1", "1"]
 
 
