@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from recsys.embedded.account import Account
-from recsys.embedded.state import Record
+from recsys.embedded.state import Record, hand_over
 from recsys.errors import Unavailable
 
 __all__ = ["disown", "end", "find", "free_port", "is_free", "last_lines", "spawn"]
@@ -28,7 +28,10 @@ def spawn(
     """Start a server in its own session, so that neither Ctrl-C nor the end of the terminal reaches it."""
     if log.exists() and log.stat().st_size > _LOG_LIMIT:
         log.replace(log.with_suffix(".log.1"))
+    made = not log.exists()
     with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
+        if made:
+            hand_over(log, log.parent)
         process = subprocess.Popen(
             command,
             cwd=folder,

@@ -344,13 +344,19 @@ def test_eight_threads_get_what_one_gets(model: Recommender) -> None:
 def test_memory_does_not_grow_with_the_number_of_users(
     algorithm: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base, "BLOCK_BYTES", 16 * 1024)
-    model = fitted(algorithm)
-    model.recommend(EVERYBODY, 1)
-    some, more = (_peak_bytes(model, np.tile(EVERYBODY, times)) for times in (100, 200))
-    grown = (more - some) / (100 * EVERYBODY.size)
-    # ids, rows and the answer take some 60 bytes a user; a row of scores would take 164
-    assert grown < 100
+    monkeypatch.setattr(base, "BLOCK_BYTES", 64 * 1024)
+    wide = 1_000
+    bought = [
+        (user, (7 * user + 3 * step) % 90, "purchase", float(step))
+        for user in range(USERS)
+        for step in range(8)
+    ]
+    data = dataset(bought, users=USERS, items=wide)
+    model = factory.create(algorithm).fit(data)
+    model.recommend(data.users.ids, 1)
+    some, more = (_peak_bytes(model, np.tile(data.users.ids, times)) for times in (20, 60))
+    # ids, rows, the answer and a share of the block take some 200 bytes a user; a row of scores would take 4,000
+    assert (more - some) / (40 * USERS) < 1_000
 
 
 def _peak_bytes(model: Recommender, users: npt.NDArray[np.int64]) -> int:

@@ -75,10 +75,7 @@ def _left_behind(var: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("to_the_group", [True, False])
-def test_it_serves_until_it_is_ended_and_leaves_nothing_behind(
-    to_the_group: bool, stages: list[object], tmp_path: Path
-) -> None:
+def test_it_serves_until_it_is_ended_and_leaves_nothing_behind(stages: list[object], tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     with temporary_var() as var, _demo(var, stages, "--json", str(figures)) as demo:
         assert demo.stdout is not None
@@ -93,10 +90,7 @@ def test_it_serves_until_it_is_ended_and_leaves_nothing_behind(
         for url in curls:
             with urllib.request.urlopen(url, timeout=10) as answer:
                 assert answer.status == 200
-        if to_the_group:
-            os.killpg(demo.pid, signal.SIGINT)
-        else:
-            demo.send_signal(signal.SIGTERM)
+        os.killpg(demo.pid, signal.SIGINT)
         rest, errors = demo.communicate(timeout=60)
         assert demo.returncode == 0, errors
         assert "Traceback" not in text + rest + errors

@@ -19,6 +19,7 @@ from recsys.embedded.binaries import runnable
 from recsys.errors import Unavailable
 from recsys.settings import Settings
 from tests.fixtures.servers import ROOT, temporary_var
+from tests.fixtures.shop import run_recsys
 from tests.recsys.embedded.conftest import AS_ROOT, pids
 
 only_root = pytest.mark.skipif(not AS_ROOT, reason="only root can become another user")
@@ -40,6 +41,8 @@ def _recsys_as(account: Account, *args: str, var: Path) -> subprocess.CompletedP
         "PYTHONPATH": f"{ROOT}{os.pathsep}{packages}",
         "RECSYS_VAR": str(var),
         "HOME": "/nonexistent",
+        # an interpreter with a shared library outside the system's folders needs it
+        "LD_LIBRARY_PATH": os.environ.get("LD_LIBRARY_PATH", ""),
     }
 
     def run(*command: str) -> subprocess.CompletedProcess[str]:
@@ -82,6 +85,16 @@ def test_passwords_are_in_no_process_list(durable: Settings) -> None:
     for pid in pids(durable).values():
         shown = " ".join(psutil.Process(pid).cmdline() + list(psutil.Process(pid).environ().values()))
         assert not any(record["password"] in shown for record in state.values())
+
+
+def test_env_alone_prints_passwords(durable: Settings) -> None:
+    state = json.loads((durable.var / "run" / "embedded.json").read_text())
+    passwords = [record["password"] for record in state.values()]
+    for command in (["up"], ["status", "--json"], ["doctor", "--json"], ["env", "--json"]):
+        done = run_recsys(*command, folder=durable.var, RECSYS_VAR=str(durable.var), RECSYS_LOG_LEVEL="DEBUG")
+        shown = [password in done.stdout for password in passwords]
+        assert shown == [command[0] == "env"] * 2, command
+        assert not any(password in done.stderr for password in passwords), command
 
 
 @only_root
@@ -154,6 +167,8 @@ def test_an_ordinary_user_needs_no_root(fresh_var: Path) -> None:
     assert {psutil.Process(pid).uids().real for pid in pids(settings).values()} == {account.uid}
     down = recsys("down")
     assert (down.returncode, down.stdout.count("stopped")) == (0, 2), down.stderr
+    again = recsys("up")
+    assert (again.returncode, again.stdout.count("started")) == (0, 2), again.stderr
 
 
 @only_root
