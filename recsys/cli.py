@@ -258,10 +258,18 @@ def _complain_of_unexpected(error: Exception) -> int:
     """One line; the trace only on request, and never the values of variables, which may be secret."""
     if type(error).__name__ == "ValidationError" and getattr(error, "title", "") == "Settings":
         return _complain(_settings_fault(error), 2)
+    if _finds_no_table(error):
+        return _complain("the database lacks a table that is needed; run `recsys migrate` first", 1, error)
     first = str(error).strip().partition("\n")[0]
     text = f"unexpected {type(error).__name__}: {first}" if first else f"unexpected {type(error).__name__}"
     hint = "" if _wants_trace() else " (run it with RECSYS_LOG_LEVEL=DEBUG to see where)"
     return _complain(text + hint, 1, error)
+
+
+def _finds_no_table(error: Exception) -> bool:
+    """PostgreSQL's undefined_table or invalid_schema_name, from psycopg or wrapped by SQLAlchemy."""
+    origin = getattr(error, "orig", None) or error
+    return getattr(origin, "sqlstate", None) in {"42P01", "3F000"}
 
 
 def _settings_fault(error: Any) -> str:

@@ -119,6 +119,17 @@ def test_an_unexpected_error_is_one_line_and_its_trace_is_there_on_request(
     assert "Traceback" in capfd.readouterr().err
 
 
+def test_a_database_without_its_schema_is_told_to_migrate(
+    shop: Shop, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with psycopg.connect(shop.database_url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA products_db CASCADE")
+    assert cli.run(["features", "build"]) == 1
+    assert capfd.readouterr().err.splitlines()[-1] == (
+        "recsys: the database lacks a table that is needed; run `recsys migrate` first"
+    )
+
+
 def test_ctrl_c_is_quiet(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     _with(monkeypatch, KeyboardInterrupt())
     assert cli.run(["status"]) == 130
