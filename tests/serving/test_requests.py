@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import pytest
 
@@ -40,4 +42,12 @@ def test_every_route_is_documented(bare_client: httpx.Client, path: str) -> None
     responses = document["paths"][path]["get"]["responses"]
     assert responses["200"]["content"]["application/json"]["schema"]["$ref"].endswith("RecommendationsOut")
     assert "application/problem+json" in responses["422"]["content"]
-    assert bare_client.get("/docs").status_code == 200
+
+
+def test_the_docs_page_needs_no_network(bare_client: httpx.Client) -> None:
+    page = bare_client.get("/docs").text
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(loaded) >= 2
+    for address in loaded:
+        assert address.startswith("/")
+        assert bare_client.get(address).status_code == 200
