@@ -355,7 +355,7 @@ def test_memory_does_not_grow_with_the_number_of_users(
     model = factory.create(algorithm).fit(data)
     model.recommend(data.users.ids, 1)
     some, more = (_peak_bytes(model, np.tile(data.users.ids, times)) for times in (20, 60))
-    # ids, rows, the answer and a share of the block take some 200 bytes a user; a row of scores would take 4,000
+    # ids, rows, the answer and a share of the block take some 200 bytes a user; a row of scores takes 4,000
     assert (more - some) / (40 * USERS) < 1_000
 
 
