@@ -46,8 +46,11 @@ class ALS(Recommender):
     """Hu, Koren & Volinsky 2008, "Collaborative filtering for implicit feedback datasets".
 
     Items come out of the alternation, run by `implicit`. A user is then always the exact minimiser for those
-    items, x = (YᵀCY + λI)⁻¹ YᵀCp (their equation 4), at fit time as well as at fold-in, so that a guest with
-    the same history gets the same list and an explanation (their section 5) adds up to the score.
+    items, x = (YᵀCY + λI)⁻¹ YᵀCp (their equation 4), a known user as well as one who is folded in, so that a
+    guest with the same history gets the same list and an explanation (their section 5) adds up to the score.
+    The users that `implicit` leaves behind are one step older than the items and, by its conjugate gradients,
+    only near the minimum: no substitute. Solving for everybody can cost as much as the whole alternation, so
+    a user is solved for when first scored, and kept; the fit costs what `implicit` costs.
     """
 
     algorithm: ClassVar[str] = "als"
@@ -57,12 +60,12 @@ class ALS(Recommender):
 
     item_factors_: npt.NDArray[np.float32]
     """float32 (items, factors); zero for an item that nobody took, which is never shown."""
-    user_factors_: npt.NDArray[np.float32]
-    """float32 (users, factors); zero for a user without a positive interaction, who gets an empty list."""
     gram_: npt.NDArray[np.float64]
     """float64 (factors, factors): YᵀY + λI."""
     cold_: Rows
     """int64: rows of the items that nobody took."""
+    _users: npt.NDArray[np.float32]
+    _solved: npt.NDArray[np.bool_]
 
     def _fit(self, dataset: Dataset) -> None:
         chosen = self.parameters
@@ -78,10 +81,30 @@ class ALS(Recommender):
             )
             solver.fit(dataset.matrix, show_progress=False)
             self._take(solver.item_factors)
+        self._solve_none()
+
+    def _solve_none(self) -> None:
+        self._users = np.empty((len(self.users_), self.item_factors_.shape[1]), dtype=np.float32)
+        self._solved = np.zeros(len(self.users_), dtype=bool)
+
+    @property
+    def user_factors_(self) -> npt.NDArray[np.float32]:
+        """float32 (users, factors); zero for a user without a liked product, who gets an empty list."""
         # per user the matrices are too small to share out, so the users are
-        bounds = np.linspace(0, len(dataset.users), 4 * WORKERS + 1).astype(int)
-        parts = [dataset.matrix[start:end] for start, end in pairwise(bounds)]
-        self.user_factors_ = np.concatenate(in_parallel(self._fold_in, parts))
+        bounds = np.linspace(0, len(self.users_), 4 * WORKERS + 1).astype(int)
+        in_parallel(lambda part: self._known(np.arange(*part)), list(pairwise(bounds)))
+        return self._users
+
+    def _known(self, rows: Rows) -> npt.NDArray[np.float32]:
+        """The exact vectors of known users, float32 (n, factors), solved for where they were not yet."""
+        new = rows[~self._solved[rows]]
+        if new.size:
+            history = self.history_[new]
+            history.eliminate_zeros()
+            self._users[new] = self._fold_in(history)
+            # only now: another thread that finds the mark must find the vector, too
+            self._solved[new] = True
+        return self._users[rows]
 
     def _take(self, item_factors: npt.NDArray[np.float32]) -> None:
         self.item_factors_ = item_factors
@@ -113,10 +136,10 @@ class ALS(Recommender):
         return found
 
     def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
-        users = self.user_factors_[rows]
-        folded = np.flatnonzero(rows < 0)
-        if folded.size:
-            users[folded] = self._fold_in(history[folded])
+        users = np.empty((rows.size, self.item_factors_.shape[1]), dtype=np.float32)
+        folded = rows < 0
+        users[~folded] = self._known(rows[~folded])
+        users[folded] = self._fold_in(history[folded])
         np.matmul(users, self.item_factors_.T, out=out)
         out[:, self.cold_] = -np.inf
         out[np.diff(history.indptr) == 0] = -np.inf
@@ -152,11 +175,10 @@ class ALS(Recommender):
     def _arrays(self) -> Arrays:
         return {
             "item_factors": self.item_factors_,
-            "user_factors": self.user_factors_,
             "gram": self.gram_,
             "cold": self.cold_,
         }
 
     def _restore(self, arrays: Arrays) -> None:
-        self.item_factors_, self.user_factors_ = arrays["item_factors"], arrays["user_factors"]
-        self.gram_, self.cold_ = arrays["gram"], arrays["cold"]
+        self.item_factors_, self.gram_, self.cold_ = arrays["item_factors"], arrays["gram"], arrays["cold"]
+        self._solve_none()

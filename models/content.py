@@ -116,12 +116,12 @@ class ContentBased(Recommender):
         return sparse.csr_matrix(_unit_rows(said) * np.float32(self.parameters.preference))
 
     def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
-        profile = (self._done(history, rows) + self._told(rows)).toarray()
+        profile = (self._done(history, rows) + self._stated(rows)).toarray()
         # catalogue × profiles runs over each stored number once for all users of the block
         out[:] = np.asarray(self.vectors_ @ np.ascontiguousarray(profile.T)).T
         out[out <= 0] = -np.inf
 
-    def _told(self, rows: Rows) -> sparse.csr_matrix:
+    def _stated(self, rows: Rows) -> sparse.csr_matrix:
         known = sparse.csr_matrix(
             ((rows >= 0).astype(np.float32), np.maximum(rows, 0), np.arange(rows.size + 1)),
             shape=(rows.size, self.said_.shape[0]),
@@ -136,7 +136,7 @@ class ContentBased(Recommender):
     def _scale(self, profile: sparse.csr_matrix, rows: Rows) -> npt.NDArray[np.float32]:
         """What a summed profile is multiplied by: its share divided by its length."""
         lengths = np.sqrt(np.asarray(profile.multiply(profile).sum(axis=1)).ravel())
-        told = np.diff(self._told(rows).indptr) > 0
+        told = np.diff(self._stated(rows).indptr) > 0
         share = np.where(told, 1.0 - self.parameters.preference, 1.0)
         scale = np.divide(share, lengths, out=np.zeros_like(share), where=lengths > 0)
         return np.asarray(scale, dtype=np.float32)
@@ -152,7 +152,7 @@ class ContentBased(Recommender):
         rows = np.array([row], dtype=np.int64)
         scale = self._scale(sparse.csr_matrix(history @ self.vectors_), rows)
         likeness = (self.vectors_[items] @ self.vectors_[history.indices].T).toarray()
-        baseline = (self.vectors_[items] @ self._told(rows).T).toarray().ravel()
+        baseline = (self.vectors_[items] @ self._stated(rows).T).toarray().ravel()
         return (likeness * history.data * scale).astype(np.float32), baseline.astype(np.float32)
 
     def _arrays(self) -> Arrays:

@@ -10,42 +10,49 @@ import numpy.typing as npt
 from scipy import linalg, sparse
 
 from features.dataset import Dataset
-from models.base import Arrays, ModelKind, Recommender, Rows, Scores
+from models.base import Arrays, ModelKind, Rows, Scores
 from models.degree_svd import degree_normalised
+from models.ease_dual import BLOCK, DualWeights, inverted
+from models.faded import Faded
 from models.item_item import GRAM_BYTES, VALUES, Values, scatter, top_products, valued
 from models.parameters import check_choice, check_float, check_int
-from recsys.errors import Invalid
 
 __all__ = ["EASE", "EASEParameters"]
-
-_BLOCK = 512
-"""Rows of the Gram matrix that are computed at once."""
 
 
 @dataclass(frozen=True)
 class EASEParameters:
-    """ridge λ; full_below: with more items, each item has only its `candidates` nearest as predictors."""
+    """ridge : λ. values : how strongly a weight counts.
+    full_below, dual_below : up to so many items, or users, the exact solution is computed; with more of both,
+        each item has only its `candidates` nearest as predictors.
+    half_life_days : age at which an event counts half; 0: as in the dataset's weights.
+    """
 
     ridge: float = 200.0
     full_below: int = 15_000
+    dual_below: int = 12_000
     candidates: int = 100
     values: Values = "log"
+    half_life_days: float = 0.0
 
     def __post_init__(self) -> None:
         check_float(self, "ridge", 0.0, 1e9, above_low=True)
         check_int(self, "full_below", 0, 100_000)
+        check_int(self, "dual_below", 0, 100_000)
         check_int(self, "candidates", 1, 1_000)
         check_choice(self, "values", VALUES)
+        check_float(self, "half_life_days", 0.0, 36_500.0)
 
 
-class EASE(Recommender):
+class EASE(Faded):
     """score(x) = x B, where B minimises ‖X − X B‖² + λ‖B‖² with a diagonal of zeros.
 
     Steck 2019, "Embarrassingly shallow autoencoders for sparse data", WWW, arXiv 1905.03375, equation 8:
-    P = (XᵀX + λI)⁻¹, B_ij = −P_ij / P_jj. The inverse takes items² × 8 bytes and items³ operations, so above
-    `full_below` items column j is fitted on the candidates C of j alone ("local"): the ridge regression
+    P = (XᵀX + λI)⁻¹, B_ij = −P_ij / P_jj. The inverse takes items² × 8 bytes and items³ operations ("full").
+    Where users are fewer than items, the same B comes from a users × users matrix (`DualWeights`, "dual").
+    With many of both, column j is fitted on the candidates C of j alone ("local"): the ridge regression
     (X_CᵀX_C + λI) b = X_Cᵀx_j, exact within C (Ning & Karypis 2011, SLIM, feature-selected variant, section
-    4.3). `reason_` says which of the two was chosen and why.
+    4.3). `reason_` says which of the three was chosen and why.
     """
 
     algorithm: ClassVar[str] = "ease"
@@ -53,61 +60,95 @@ class EASE(Recommender):
     Parameters = EASEParameters
     parameters: EASEParameters
 
-    weights_: npt.NDArray[np.float32] | sparse.csr_matrix
-    """float32 (items, items): dense when full, csr when local; row i says what item i adds to each item."""
+    weights_: npt.NDArray[np.float32] | sparse.csr_matrix | DualWeights
+    """(items, items): dense when full, csr when local; row i says what item i adds to each item."""
     reason_: str
 
     def _fit(self, dataset: Dataset) -> None:
         chosen = self.parameters
-        x = valued(dataset.matrix, chosen.values)
-        self.reason_ = self._reason(x.shape[1])
-        if self._is_full(x.shape[1]):
+        x = valued(self._learned_from(dataset), chosen.values)
+        form, self.reason_ = self._form(*x.shape)
+        if form == "full":
             self.weights_ = _full(x, chosen.ridge)
+        elif form == "dual":
+            self.weights_ = DualWeights.fit(x, chosen.ridge)
         else:
             self.weights_ = _local(x, chosen.ridge, chosen.candidates)
 
-    def _is_full(self, items: int) -> bool:
-        return items <= self.parameters.full_below
+    def _learned_from(self, dataset: Dataset) -> sparse.csr_matrix:
+        if not self.parameters.half_life_days:
+            self.source_half_life_ = np.inf
+            return dataset.matrix
+        self._remember(dataset)
+        positive = self.history_.copy()
+        positive.eliminate_zeros()
+        return positive
 
-    def _reason(self, items: int) -> str:
-        bound, gib = self.parameters.full_below, 8 * items**2 / 2**30
-        if self._is_full(items):
-            return f"full: {items} items are within the bound of {bound} (the inverse takes {gib:.1f} GiB)"
-        return f"local: {items} items are above the bound of {bound} (the inverse would take {gib:.1f} GiB)"
+    def _own_half_life(self) -> float:
+        return self.parameters.half_life_days or self.source_half_life_
+
+    def _form(self, users: int, items: int) -> tuple[str, str]:
+        """The cheapest exact form that is within its bound, else "local"; and why."""
+        full, dual = self.parameters.full_below, self.parameters.dual_below
+        sizes = f"{users:,} users, {items:,} items"
+        if users <= dual and (users < items or items > full):
+            takes = 12 * users**2 / 2**30
+            return "dual", f"dual: {sizes}; users are within the bound of {dual:,} (exact, {takes:.1f} GiB)"
+        takes = 8 * items**2 / 2**30
+        if items <= full:
+            return "full", f"full: {sizes}; items are within the bound of {full:,} (exact, {takes:.1f} GiB)"
+        return "local", (
+            f"local: {sizes}; users are above the bound of {dual:,} and items above that of {full:,} "
+            f"(the inverse would take {takes:.1f} GiB)"
+        )
 
     def forecast(self, users: int, items: int, nnz: int) -> int:
-        """Peak bytes of a fit: the inverse in double precision and B, or the local weights and candidates."""
-        if self._is_full(items):
-            return 16 * items**2 + 40 * _BLOCK * items + 40 * nnz
-        return 40 * items * min(items, self.parameters.candidates) + 2 * GRAM_BYTES + 60 * nnz
+        """Peak bytes of a fit: an inverse in double precision and a copy, or local weights and candidates."""
+        form, _ = self._form(users, items)
+        faded = super().forecast(users, items, nnz) if self.parameters.half_life_days else 0
+        if form == "full":
+            return faded + 16 * items**2 + 40 * BLOCK * items + 40 * nnz
+        if form == "dual":
+            return faded + 16 * users**2 + 40 * BLOCK * users + 60 * nnz + 2 * GRAM_BYTES
+        return faded + 40 * items * min(items, self.parameters.candidates) + 2 * GRAM_BYTES + 60 * nnz
 
     def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
         given = valued(history, self.parameters.values)
-        if isinstance(self.weights_, np.ndarray):
+        if isinstance(self.weights_, DualWeights):
+            self.weights_.score(given, out)
+        elif isinstance(self.weights_, np.ndarray):
             out[:] = given @ self.weights_
         else:
             # an item that nothing of the history speaks for or against has no score
             scatter(sparse.csr_matrix(given @ self.weights_), out)
 
     def _score_similar(self, items: Rows, out: Scores) -> None:
-        near = self.weights_[items]
-        if isinstance(near, np.ndarray):
-            out[:] = near
+        if isinstance(self.weights_, DualWeights):
+            self.weights_.rows(items, out)
+        elif isinstance(self.weights_, np.ndarray):
+            out[:] = self.weights_[items]
         else:
-            scatter(near, out)
+            scatter(self.weights_[items], out)
 
     def _contributions(
         self, history: sparse.csr_matrix, row: int, items: Rows
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        near = self.weights_[history.indices][:, items]
-        dense = near if isinstance(near, np.ndarray) else near.toarray()
+        if isinstance(self.weights_, DualWeights):
+            dense = self.weights_.between(history.indices, items)
+        else:
+            near = self.weights_[history.indices][:, items]
+            dense = near if isinstance(near, np.ndarray) else near.toarray()
         value = valued(history, self.parameters.values).data
         return np.ascontiguousarray((dense * value[:, None]).T), np.zeros(items.size, dtype=np.float32)
 
     def _arrays(self) -> Arrays:
+        faded = {"source_half_life": np.array([self.source_half_life_])}
+        own: Arrays = faded if self.parameters.half_life_days else {}
+        if isinstance(self.weights_, DualWeights):
+            return own | self.weights_.arrays()
         if isinstance(self.weights_, np.ndarray):
-            return {"weights": self.weights_}
-        return {
+            return own | {"weights": self.weights_}
+        return own | {
             "weights_indptr": self.weights_.indptr.astype(np.int64),
             "weights_indices": self.weights_.indices.astype(np.int32),
             "weights_data": self.weights_.data.astype(np.float32),
@@ -115,8 +156,12 @@ class EASE(Recommender):
 
     def _restore(self, arrays: Arrays) -> None:
         items = len(self.items_)
-        self.reason_ = self._reason(items)
-        if "weights" in arrays:
+        _, self.reason_ = self._form(len(self.users_), items)
+        given = arrays["source_half_life"][0] if self.parameters.half_life_days else np.inf
+        self.source_half_life_ = float(given)
+        if "dual_inverse" in arrays:
+            self.weights_ = DualWeights.restore(arrays)
+        elif "weights" in arrays:
             self.weights_ = arrays["weights"]
         else:
             parts = (arrays["weights_data"], arrays["weights_indices"], arrays["weights_indptr"])
@@ -127,16 +172,10 @@ def _full(x: sparse.csr_matrix, ridge: float) -> npt.NDArray[np.float32]:
     """B from the inverse, in place and in blocks: 8 bytes an entry for the inverse, 4 for B."""
     n, by_item = x.shape[1], x.T.tocsr()
     gram = np.empty((n, n), dtype=np.float64)
-    blocks = [slice(start, min(n, start + _BLOCK)) for start in range(0, n, _BLOCK)]
+    blocks = [slice(start, min(n, start + BLOCK)) for start in range(0, n, BLOCK)]
     for block in blocks:
         gram[block] = (by_item[block] @ x).toarray()
-    gram[np.diag_indices_from(gram)] += ridge
-    # LAPACK wants columns together; the transpose of a symmetric matrix is itself
-    factor, info = linalg.lapack.dpotrf(gram.T, lower=1, clean=0, overwrite_a=1)
-    if info == 0:
-        factor, info = linalg.lapack.dpotri(factor, lower=1, overwrite_c=1)
-    if info != 0:
-        raise Invalid(f"ridge is {ridge}; too small for this data to be inverted, choose a larger one")
+    factor = inverted(gram, ridge)
     diagonal = np.diag(factor).copy()
     weights = np.empty((n, n), dtype=np.float32)
     for block in blocks:  # LAPACK filled the lower triangle; its transpose is the upper one

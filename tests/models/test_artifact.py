@@ -60,7 +60,7 @@ def empty(folder: Path) -> None:
 
 
 def lose_an_array(folder: Path) -> None:
-    (folder / "fitted_user_factors.npy").unlink()
+    (folder / "fitted_item_factors.npy").unlink()
 
 
 def change_a_parameter(folder: Path) -> None:
@@ -89,7 +89,7 @@ def replace_the_header(folder: Path) -> None:
         (flip_a_byte, r"fitted_item_factors\.npy does not match its checksum"),
         (truncate, r"fitted_item_factors\.npy is missing or damaged"),
         (empty, r"users\.npy is missing or damaged"),
-        (lose_an_array, r"fitted_user_factors\.npy is missing or damaged"),
+        (lose_an_array, r"fitted_item_factors\.npy is missing or damaged"),
         (change_a_parameter, "the header was changed"),
         (unlist_an_array, "the header was changed"),
         (store_objects, r"users\.npy is missing or damaged"),

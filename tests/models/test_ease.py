@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy import sparse
 
 from features.interactions import History
 from models.ease import EASE, EASEParameters
+from models.ease_dual import DualWeights
 from recsys.errors import Invalid
 from tests.models.data import dataset, two_tastes
 
@@ -28,12 +30,13 @@ def test_two_products_by_hand() -> None:
     # both took both: G = [[2, 2], [2, 2]] + 1·I, so each predicts the other by 2 / (2 + 1)
     rows = [(user, item, "purchase", 1.0) for user in (0, 1) for item in (0, 1)]
     model = EASE(EASEParameters(ridge=1.0, values="binary")).fit(dataset(rows, users=2, items=2))
-    assert isinstance(model.weights_, np.ndarray)
+    assert isinstance(model.weights_, np.ndarray), "as many items as users: full"
     np.testing.assert_allclose(model.weights_, [[0.0, 2 / 3], [2 / 3, 0.0]], atol=1e-6)
 
 
-def test_fold_in_is_the_closed_form() -> None:
-    model = EASE(EASEParameters(ridge=5.0)).fit(DATA)
+@pytest.mark.parametrize("dual_below", [0, 100])
+def test_fold_in_is_the_closed_form(dual_below: int) -> None:
+    model = EASE(EASEParameters(ridge=5.0, dual_below=dual_below)).fit(DATA)
     columns, given = np.array([0, 2, 11]), np.array([1.0, 4.0, 0.3])
     products, scores = model.recommend_from(
         [History.of(DATA.items.ids[columns], given)], len(DATA.items)
@@ -42,8 +45,40 @@ def test_fold_in_is_the_closed_form() -> None:
     np.testing.assert_allclose(scores, expected[DATA.items.index(products)], atol=1e-5)
 
 
+@pytest.mark.parametrize("ridge", [0.3, 5.0, 200.0])
+def test_dual_is_full(ridge: float) -> None:
+    full = EASE(EASEParameters(ridge=ridge, dual_below=0)).fit(DATA)
+    dual = EASE(EASEParameters(ridge=ridge)).fit(DATA)
+    assert isinstance(full.weights_, np.ndarray)
+    assert isinstance(dual.weights_, DualWeights)
+    n = len(DATA.items)
+    everything = np.arange(n)
+    np.testing.assert_allclose(dual.weights_.between(everything, everything), full.weights_, atol=1e-5)
+    rows = np.empty((n, n), dtype=np.float32)
+    dual.weights_.rows(everything, rows)
+    np.testing.assert_allclose(rows, full.weights_, atol=1e-5)
+    left, right = (np.empty((len(DATA.users), n), dtype=np.float32) for _ in range(2))
+    for model, out in ((full, left), (dual, right)):
+        model._score(DATA.matrix, np.arange(len(DATA.users)), out)
+    np.testing.assert_allclose(left, right, atol=1e-5 * np.abs(left).max())
+
+
+def test_an_own_half_life_reaches_fit_and_fold_in() -> None:
+    other = replace(DATA, weights=replace(DATA.weights, half_life_days=20.0))
+    for bound in (0, 100):
+        expected = EASE(EASEParameters(ridge=5.0, dual_below=bound)).fit(other)
+        model = EASE(EASEParameters(ridge=5.0, dual_below=bound, half_life_days=20.0)).fit(DATA)
+        left, right = (found.recommend(DATA.users.ids, 8) for found in (expected, model))
+        np.testing.assert_allclose(left.scores, right.scores, atol=1e-5)
+        events = DATA.events.take(DATA.events.user == 3)
+        weights = DATA.weights.weigh(events.kind, events.value, events.time, DATA.moment)
+        history = History(DATA.items.ids[events.item], weights, events.time)
+        folded = model.recommend_from([history], 8)
+        np.testing.assert_allclose(folded.scores[0], right.scores[3], atol=1e-5)
+
+
 def test_local_with_every_candidate_is_the_ridge_regression_on_them() -> None:
-    local = EASE(EASEParameters(ridge=5.0, full_below=0, candidates=1000)).fit(DATA)
+    local = EASE(EASEParameters(ridge=5.0, full_below=0, dual_below=0, candidates=1000)).fit(DATA)
     assert sparse.issparse(local.weights_)
     # items that share no user with an item are no candidates of it: there the full solution differs
     gram = (DATA.matrix.T @ DATA.matrix).toarray()
@@ -58,18 +93,27 @@ def test_local_with_every_candidate_is_the_ridge_regression_on_them() -> None:
 
 
 def test_the_form_is_chosen_by_size_and_says_why(tmp_path: Path) -> None:
-    items = len(DATA.items)
-    full = EASE(EASEParameters(full_below=items)).fit(DATA)
-    local = EASE(EASEParameters(full_below=items - 1)).fit(DATA)
-    assert full.reason_.startswith("full")
-    assert str(items) in full.reason_
-    assert local.reason_.startswith("local")
-    assert str(items - 1) in local.reason_
-    local.save(tmp_path / "local")
-    assert EASE.load(tmp_path / "local").reason_ == local.reason_
+    users, items = len(DATA.users), len(DATA.items)
+    assert users < items
+    chosen = {
+        "dual": EASEParameters(full_below=items, dual_below=users),
+        "full": EASEParameters(full_below=items, dual_below=users - 1),
+        "local": EASEParameters(full_below=items - 1, dual_below=users - 1),
+    }
+    for form, parameters in chosen.items():
+        model = EASE(parameters).fit(DATA)
+        assert model.reason_.startswith(form)
+        assert f"{users} users, {items} items" in model.reason_
+        model.save(tmp_path / form)
+        loaded = EASE.load(tmp_path / form)
+        assert loaded.reason_ == model.reason_
+        left, right = (found.recommend(DATA.users.ids, 5) for found in (model, loaded))
+        np.testing.assert_array_equal(left.scores, right.scores)
 
 
-@pytest.mark.parametrize("wrong", [{"ridge": 0.0}, {"full_below": -1}, {"candidates": 0}, {"values": "x"}])
+@pytest.mark.parametrize(
+    "wrong", [{"ridge": 0.0}, {"full_below": -1}, {"dual_below": -1}, {"candidates": 0}, {"values": "x"}]
+)
 def test_parameters_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(Invalid, match=next(iter(wrong))):
         EASEParameters(**wrong)  # type: ignore[arg-type]

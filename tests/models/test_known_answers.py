@@ -107,6 +107,16 @@ def test_users_of_als_are_the_closed_form() -> None:
     np.testing.assert_allclose(model._fold_in(DATA.matrix), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_users_are_solved_for_when_first_scored_and_kept() -> None:
+    model = ALS(ALSParameters(factors=6)).fit(DATA)
+    assert not model._solved.any()
+    first = model.recommend(DATA.users.ids[3:5], 5)
+    assert np.flatnonzero(model._solved).tolist() == [3, 4]
+    np.testing.assert_array_equal(model.recommend(DATA.users.ids[3:5], 5).scores, first.scores)
+    np.testing.assert_allclose(model.user_factors_, model._fold_in(DATA.matrix), rtol=1e-6)
+    assert model._solved.all()
+
+
 def test_a_guest_with_a_users_history_gets_the_users_list() -> None:
     model = ALS(ALSParameters(factors=6)).fit(DATA)
     histories = [

@@ -9,13 +9,17 @@ import pytest
 
 from models import memory
 from models.base import Recommender
+from models.bought_together import BoughtTogether
 from models.bpr import BPR, BPRParameters
+from models.buy_again import BuyAgain
 from models.co_visitation import CoVisitation
+from models.cold_items import ColdItems
 from models.degree_svd import DegreeSVD, DegreeSVDParameters
 from models.ease import EASE, EASEParameters
 from models.graph_filter import GraphFilter
 from models.normalised_knn import NormalisedKNN
 from models.rp3beta import RP3Beta
+from models.tifu_knn import TIFUKNN
 from models.trending import Trending
 from recsys.errors import Invalid
 from tests.models.data import dataset, two_tastes
@@ -23,13 +27,18 @@ from tests.models.data import dataset, two_tastes
 MODELS = [
     NormalisedKNN(),
     RP3Beta(),
-    EASE(EASEParameters(full_below=0)),
+    EASE(EASEParameters(full_below=0, dual_below=0)),
+    EASE(EASEParameters(dual_below=0)),
     EASE(),
     DegreeSVD(DegreeSVDParameters(factors=64)),
     GraphFilter(),
     BPR(BPRParameters(iterations=1)),
     Trending(),
     CoVisitation(),
+    BuyAgain(),
+    TIFUKNN(),
+    BoughtTogether(),
+    ColdItems(),
 ]
 
 
