@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,16 +12,19 @@ import numpy as np
 import numpy.typing as npt
 from psycopg import sql
 
+from features.caps import KEPT, outliers
 from features.columns import NO_ID, Progress, Snapshot, open_snapshot
-from features.dataset import Dataset, compact
+from features.dataset import Cut, Dataset, compact
+from features.demographics import read_demographics
 from features.ids import IdMap
 from features.interactions import Events, InteractionWeights, canonical_order
 from features.preferences import RawPreferences, read_preferences, user_preferences
 from features.products import Catalogue, item_features, read_catalogue
 from features.read_interactions import RawInteractions, read_interactions
-from features.snapshots import current, load, store
+from features.snapshots import current, current_record, load, store
+from features.watermark import Watermark, counted, here, new_rows
 from recsys.database.session import libpq_url
-from recsys.errors import Invalid
+from recsys.errors import Invalid, NotFound
 from recsys.settings import Settings
 
 __all__ = [
@@ -46,7 +50,12 @@ class Built:
     undated        events left out because they have no time
     unknown_types  events whose type is no word we know; kept as touched, weighing nothing
     guests         events without a user
-    preferences    rows read, parts that were malformed, names that the catalogue does not have
+    cut            events left out as too many of one day, by reason (`features.caps`)
+    preferences    rows read, parts that were malformed, names that the catalogue does not have, and parts
+                   that were inferred from behaviour and not said
+    new            events that came since the snapshot that this build went on from; None for a build from
+                   nothing
+    whole          why the build started from nothing; empty where it went on from the current snapshot
     """
 
     dataset: Dataset
@@ -54,25 +63,44 @@ class Built:
     undated: int = 0
     unknown_types: int = 0
     guests: int = 0
+    cut: dict[str, int] = field(default_factory=dict)
     preferences: dict[str, int] = field(default_factory=dict)
+    new: int | None = None
+    whole: str = ""
 
 
 def weights_of(settings: Settings) -> InteractionWeights:
-    """The one definition of what an interaction weighs, as configured."""
-    return InteractionWeights(dict(settings.features.weights), settings.features.half_life_days)
+    """The one definition of what an interaction weighs and which are too many, as configured."""
+    chosen = settings.features
+    return InteractionWeights(
+        dict(chosen.weights), chosen.half_life_days, chosen.max_repeats_per_day, chosen.max_events_per_day
+    )
 
 
-def build(settings: Settings, until: datetime | None = None, progress: Progress | None = None) -> Dataset:
+def build(
+    settings: Settings,
+    until: datetime | None = None,
+    progress: Progress | None = None,
+    *,
+    incremental: bool = True,
+) -> Dataset:
     """Read, assemble and store a snapshot, make it the current one and return it; see `build_reported`."""
-    return build_reported(settings, until, progress).dataset
+    return build_reported(settings, until, progress, incremental=incremental).dataset
 
 
 def build_reported(
-    settings: Settings, until: datetime | None = None, progress: Progress | None = None
+    settings: Settings,
+    until: datetime | None = None,
+    progress: Progress | None = None,
+    *,
+    incremental: bool = True,
 ) -> Built:
     """Read, assemble and store a snapshot, make it the current one, and say what was done.
 
     until : timezone-aware; nothing after it gets in, and ages count from it, not from the newest interaction.
+    incremental : go on from the current snapshot where that gives exactly what a build from nothing gives
+        (`features.watermark`): only new interactions are read, and the catalogue, profiles and preferences
+        anew. Where it cannot, `Built.whole` says why.
     Raises Invalid when there is no interaction to learn from, Unavailable when PostgreSQL can't be reached.
     """
     started = time.perf_counter()
@@ -82,18 +110,80 @@ def build_reported(
     with open_snapshot(libpq_url(settings)) as snapshot:
         catalogue = read_catalogue(snapshot, lambda done, total: told("Reading products", done, total))
         preferences = read_preferences(snapshot, limit)
-        raw = read_interactions(
-            snapshot, limit, lambda done, total: told("Reading interactions", done, total)
-        )
+        reading = _Reading(snapshot, limit, lambda done, total: told("Reading interactions", done, total))
+        raw, mark, new, whole = reading.events(settings, incremental)
         if len(raw) == 0:
             raise Invalid(_nothing(snapshot, until, raw.undated))
-    told("Sorting", 0, 1)
-    built = assemble(raw, catalogue, preferences, weights, None if until is None else as_microseconds(until))
+        told("Sorting", 0, 1)
+        moment = None if until is None else as_microseconds(until)
+        built = assemble(raw, catalogue, preferences, weights, moment)
+        demographics = read_demographics(snapshot, built.dataset.users, limit)
+    built.dataset = replace(built.dataset, demographics=demographics)
+    built.new, built.whole = new, whole
     told("Writing", 0, 1)
-    store(settings, built.dataset, until=until)
+    store(settings, built.dataset, until=until, watermark=None if mark is None else mark.as_json())
     built.seconds = time.perf_counter() - started
     told("Writing", 1, 1)
     return built
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How this build reads the interactions."""
+
+    snapshot: Snapshot
+    limit: sql.Composable | None
+    progress: Callable[[int, int], None]
+
+    def events(
+        self, settings: Settings, incremental: bool
+    ) -> tuple[RawInteractions, Watermark | None, int | None, str]:
+        """The interactions, the new watermark, how many were new, and why all had to be read."""
+        if self.limit is not None:
+            return self._all(None, "an earlier moment was asked for")
+        now = here(self.snapshot)
+        if not incremental:
+            return self._all(now, "it was asked for")
+        try:
+            record = current_record(settings)
+            before = Watermark.of(record)
+            if before is None:
+                return self._all(now, "the current snapshot does not say up to where it has read")
+            if before.place != now.place:
+                return self._all(now, "the current snapshot is of another database")
+            old = load(settings, record["fingerprint"])
+        except (NotFound, Invalid) as error:
+            return self._all(now, error.message)
+        now = counted(self.snapshot, now)
+        new = read_interactions(self.snapshot, None, self.progress, only=new_rows(before))
+        if not before.grows_to(now, new.read, new.digest):
+            return self._all(now, "interactions that the current snapshot holds were changed or deleted")
+        undated = before.undated + new.undated
+        fresh = len(new)
+        return _joined(old, new, undated), replace(now, undated=undated), fresh, ""
+
+    def _all(
+        self, now: Watermark | None, reason: str
+    ) -> tuple[RawInteractions, Watermark | None, int | None, str]:
+        raw = read_interactions(self.snapshot, self.limit, self.progress)
+        if now is not None:
+            now = replace(now, rows=raw.read, digest=raw.digest, undated=raw.undated)
+        return raw, now, None, reason
+
+
+def _joined(old: Dataset, new: RawInteractions, undated: int) -> RawInteractions:
+    """All that the old snapshot was built from, what was cut included, and the new events; uses `new` up."""
+    columns: dict[str, npt.NDArray[Any]] = {}
+    no_user = np.append(old.users.ids, NO_ID).astype(np.int32)  # the last entry serves guests' -1
+    item_ids = old.items.ids.astype(np.int32)
+    for name in list(new.columns):
+        parts = [getattr(old.events, name), getattr(old.cut.events, name)]
+        if name == "user":
+            parts = [no_user[rows] for rows in parts]
+        elif name == "item":
+            parts = [item_ids[rows] for rows in parts]
+        columns[name] = np.concatenate([*parts, new.columns.pop(name)])
+    return RawInteractions(columns, undated)
 
 
 def assemble(
@@ -123,21 +213,34 @@ def assemble(
         for name in list(columns):
             columns[name] = columns[name][order]
     del order
-    events = Events(**columns)
     first_event = np.zeros(len(items), dtype=np.int64)
     # from the last to the first, so that the first one stays
-    first_event[events.item[::-1]] = events.time[::-1]
+    first_event[columns["item"][::-1]] = columns["time"][::-1]
+    events, cut = _split(columns, weights)
 
     told, counts = user_preferences(preferences, users, catalogue.categories, catalogue.brands)
     features, told = compact(item_features(catalogue, items, first_event), told)
-    dataset = Dataset(users, items, events, features, told, moment, weights)
+    dataset = Dataset(users, items, events, features, told, moment, weights, cut=cut)
     return Built(
         dataset,
         undated=raw.undated,
         unknown_types=int(np.count_nonzero(events.kind < 0)),
         guests=int(np.count_nonzero(events.user < 0)),
+        cut=cut.as_json(),
         preferences=counts,
     )
+
+
+def _split(columns: dict[str, npt.NDArray[Any]], weights: InteractionWeights) -> tuple[Events, Cut]:
+    """What counts, and what is too much; uses `columns` up."""
+    verdict = outliers(columns, weights)
+    if verdict is None:
+        return Events(**columns), Cut.none()
+    kept = verdict == KEPT
+    aside = Cut(Events(**columns).take(~kept), verdict[~kept])
+    for name in list(columns):
+        columns[name] = columns[name][kept]
+    return Events(**columns), aside
 
 
 def as_microseconds(moment: datetime) -> int:

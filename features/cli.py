@@ -35,11 +35,19 @@ def build(
             "it names an offset. Nothing after T gets in. Default: everything.",
         ),
     ] = None,
+    incremental: Annotated[
+        bool,
+        typer.Option(
+            "--incremental/--full",
+            help="Go on from the current snapshot where that gives exactly the same, or read everything.",
+        ),
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Read interactions, preferences and the catalogue into a snapshot under var/.
 
-    Ages count from T, or from the newest interaction, never from the wall clock.
+    Ages count from T, or from the newest interaction, never from the wall clock. Only what came since the
+    current snapshot is read where it can be gone on from; the summary says when not, and why.
 
     Example: recsys features build --until 2017-11-01
     """
@@ -47,17 +55,51 @@ def build(
     from features.build import build_reported
 
     with _progress() as told:
-        built = build_reported(get_settings(), moment, told)
+        built = build_reported(get_settings(), moment, told, incremental=incremental)
     events = len(built.dataset.events)
     summary = _summary(built.dataset) | {
         "until": None if moment is None else moment.isoformat(),
         "guest_events": built.guests,
         "unknown_types": built.unknown_types,
         "undated": built.undated,
+        "new_events": built.new,
+        "full_because": built.whole or None,
         "preferences": built.preferences,
         "seconds": round(built.seconds, 3),
         "rows_per_second": round(events / built.seconds),
         "peak_rss_mib": _peak_rss_mib(),
+    }
+    _show(summary, as_json)
+
+
+@app.command()
+def preferences(as_json: AsJson = False) -> None:
+    """Infer what each user likes from the current snapshot and write it to user_preferences.
+
+    Categories, brands, colours, sizes, styles and price range; what a user said stays and wins. Without a
+    snapshot one is built first. Run again it changes nothing.
+
+    Example: recsys features preferences --json
+    """
+    import time
+
+    from features.build import build as build_dataset
+    from features.preference_job import write_preferences
+    from features.snapshots import current
+    from recsys.errors import NotFound
+
+    started = time.perf_counter()
+    settings = get_settings()
+    try:
+        dataset = current(settings)
+    except NotFound:
+        with _progress() as told:
+            dataset = build_dataset(settings, progress=told)
+    written = write_preferences(settings, dataset)
+    summary = written.as_json() | {
+        "moment": _iso(dataset.moment),
+        "fingerprint": dataset.fingerprint,
+        "seconds": round(time.perf_counter() - started, 3),
     }
     _show(summary, as_json)
 
@@ -102,6 +144,7 @@ def _summary(dataset: Dataset) -> dict[str, Any]:
         "period": [_iso(int(events.time[0])), _iso(int(events.time[-1]))] if len(events) else None,
         "moment": _iso(dataset.moment),
         "fingerprint": dataset.fingerprint,
+        "cut": dataset.cut.as_json(),
         "weights": dataset.weights.as_json(),
     }
 

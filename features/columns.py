@@ -25,7 +25,7 @@ from recsys.database.session import connect_arguments, reaching
 
 __all__ = ["NO_ID", "UNDATED", "Column", "Progress", "Snapshot", "open_snapshot"]
 
-Kind = Literal["int2", "int4", "int8", "float4", "timestamptz", "text"]
+Kind = Literal["int2", "int4", "int8", "float4", "timestamptz", "text", "xor"]
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
@@ -46,7 +46,14 @@ _SEND = {
     "float4": "float4send",
     "timestamptz": "timestamptz_send",
 }
-_BIG_ENDIAN = {"int2": ">i2", "int4": ">i4", "int8": ">i8", "float4": ">f4", "timestamptz": ">i8"}
+_BIG_ENDIAN = {
+    "int2": ">i2",
+    "int4": ">i4",
+    "int8": ">i8",
+    "float4": ">f4",
+    "timestamptz": ">i8",
+    "xor": ">i8",
+}
 _INFINITE = np.iinfo(np.int64)
 
 
@@ -55,7 +62,8 @@ class Column:
     """One column of the answer: an SQL expression that is never NULL, of the type `kind`.
 
     Decoded to native int16, int32, int64 or float32; timestamptz to int64 microseconds since 1970-01-01 UTC
-    (-infinity becomes UNDATED, infinity the largest number there is); text to a list of str.
+    (-infinity becomes UNDATED, infinity the largest number there is); text to a list of str. "xor" is one
+    int64 for all rows of a range, the XOR of the expression's values.
     """
 
     expression: str
@@ -114,6 +122,31 @@ class Snapshot:
         finally:
             readers.shutdown(wait=True, cancel_futures=True)
 
+    def totals(self, table: sql.Composable, aggregate: str) -> tuple[int, int]:
+        """How many rows there are, and the XOR over all of them that the SQL aggregate (int8) gives."""
+        pages = self._pages(table)
+        share = max(1, -(-pages // len(self.connections)))
+        bounds = [(share * i, share * (i + 1)) for i in range(len(self.connections) - 1)]
+        ranges: list[tuple[int, int | None]] = [*bounds, (share * len(bounds), None)]
+
+        def count(connection: psycopg.Connection[Any], start: int, end: int | None) -> tuple[int, int]:
+            asked = sql.SQL("SELECT count(*), coalesce({}, 0) FROM {} WHERE {}").format(
+                sql.SQL(aggregate), table, sql.SQL(" AND ").join(_within(start, end))
+            )
+            found = connection.execute(asked).fetchone() or (0, 0)
+            return int(found[0]), int(found[1])
+
+        with ThreadPoolExecutor(max_workers=len(self.connections)) as readers:
+            waiting = [
+                readers.submit(count, connection, *bounds)
+                for connection, bounds in zip(self.connections, ranges, strict=True)
+            ]
+            found = [each.result() for each in waiting]
+        rows, digest = 0, 0
+        for part_rows, part_digest in found:
+            rows, digest = rows + part_rows, digest ^ part_digest
+        return rows, digest
+
     def _pages(self, table: sql.Composable) -> int:
         asked = sql.SQL(
             "SELECT greatest(pg_relation_size(t), (SELECT max(pg_relation_size(relid)) "
@@ -159,9 +192,7 @@ def _statement(
     end: int | None,
 ) -> sql.Composed:
     packed = sql.SQL(", ").join(_packed(column) for column in columns.values())
-    conditions = [sql.SQL("ctid >= {}::tid").format(sql.Literal(f"({start},0)"))]
-    if end is not None:
-        conditions.append(sql.SQL("ctid < {}::tid").format(sql.Literal(f"({end},0)")))
+    conditions = _within(start, end)
     if where is not None:
         conditions.append(sql.SQL("({})").format(where))
     return sql.SQL("COPY (SELECT int8send(count(*)), {} FROM {} WHERE {}) TO STDOUT (FORMAT binary)").format(
@@ -169,8 +200,17 @@ def _statement(
     )
 
 
+def _within(start: int, end: int | None) -> list[sql.Composed]:
+    conditions = [sql.SQL("ctid >= {}::tid").format(sql.Literal(f"({start},0)"))]
+    if end is not None:
+        conditions.append(sql.SQL("ctid < {}::tid").format(sql.Literal(f"({end},0)")))
+    return conditions
+
+
 def _packed(column: Column) -> sql.Composed:
     expression = sql.SQL(column.expression)
+    if column.kind == "xor":
+        return sql.SQL("int8send(coalesce(bit_xor({}), 0))").format(expression)
     if column.kind == "text":
         return sql.SQL("json_agg({})::text").format(expression)
     return sql.SQL("string_agg({}({}), '')").format(sql.SQL(_SEND[column.kind]), expression)
@@ -186,7 +226,7 @@ def _read_range(
     decoded: Columns = {}
     for (name, column), field in zip(columns.items(), fields[1:], strict=True):
         values = _decode(column.kind, field)
-        if len(values) != count:
+        if len(values) != count and column.kind != "xor":
             raise ValueError(
                 f"column {name!r} has {len(values)} values for {count} rows: it must never be NULL"
             )

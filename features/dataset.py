@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,79 +14,43 @@ import orjson
 from scipy import sparse
 
 from features.arrays import checksum, read_arrays, write_arrays
+from features.caps import DAILY, REPEATED
 from features.ids import IdMap
 from features.interactions import Events, InteractionWeights
+from features.parts import Demographics, ItemFeatures, Preferences, Words, compact, only_rows
+from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES
 from recsys.errors import Invalid
 
-__all__ = ["Dataset", "ItemFeatures", "Preferences", "compact"]
+__all__ = ["Cut", "Dataset", "Demographics", "ItemFeatures", "Preferences", "Words", "compact"]
 
 HEADER = "dataset.json"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, eq=False)
-class ItemFeatures:
-    """The catalogue; row i belongs to item row i.
+class Cut:
+    """Events that are too many to be a taste (`features.caps`): no model sees them, a rebuild needs them.
 
-    text      one string per item: name, tags and descriptions, for a vectoriser
-    category  int32 code into `category_paths` ("A > B"), -1 for none
-    brand     int32 code into `brand_names`, -1 for none
-    price     float32 in the shop's currency, NaN where unknown
-    created   int64, microseconds since 1970-01-01 UTC; the first event for a product outside the catalogue,
-              the year 1 where the catalogue does not say
-    active    bool: may be shown (as the catalogue says now; it keeps no history)
+    events  in `canonical_order`
+    reason  int8, REPEATED or DAILY
     """
 
-    names: list[str]
-    text: list[str]
-    category: npt.NDArray[np.int32]
-    category_paths: list[str]
-    brand: npt.NDArray[np.int32]
-    brand_names: list[str]
-    price: npt.NDArray[np.float32]
-    created: npt.NDArray[np.int64]
-    active: npt.NDArray[np.bool_]
-
-    def take(self, keep: npt.NDArray[np.int64]) -> ItemFeatures:
-        """The items of the rows in `keep`; codes keep their meaning."""
-        return ItemFeatures(
-            [self.names[i] for i in keep],
-            [self.text[i] for i in keep],
-            self.category[keep],
-            self.category_paths,
-            self.brand[keep],
-            self.brand_names,
-            self.price[keep],
-            self.created[keep],
-            self.active[keep],
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Preferences:
-    """What `user_preferences` says; row i belongs to user row i.
-
-    categories  csr float32, shape (users, category paths)
-    brands      csr float32, shape (users, brand names)
-    price       float32, shape (users, 2): lower and upper end, NaN where unknown
-    updated     int64, microseconds since 1970-01-01 UTC; 0 for a user without preferences,
-                the year 1 where their time is unknown
-    """
-
-    categories: sparse.csr_matrix
-    brands: sparse.csr_matrix
-    price: npt.NDArray[np.float32]
-    updated: npt.NDArray[np.int64]
+    events: Events
+    reason: npt.NDArray[np.int8]
 
     @classmethod
-    def none(cls, users: int, category_paths: int, brand_names: int) -> Preferences:
-        """Nobody said anything."""
+    def none(cls) -> Cut:
+        """Nothing was cut."""
         return cls(
-            _nothing_liked(users, category_paths),
-            _nothing_liked(users, brand_names),
-            np.full((users, 2), np.nan, dtype=np.float32),
-            np.zeros(users, dtype=np.int64),
+            Events(*(np.empty(0, _EVENT_COLUMNS[column]) for column in _EVENT_COLUMNS)), np.empty(0, np.int8)
         )
+
+    def as_json(self) -> dict[str, int]:
+        """How many events were cut, and why."""
+        return {
+            "repeated": int(np.count_nonzero(self.reason == REPEATED)),
+            "daily": int(np.count_nonzero(self.reason == DAILY)),
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +67,12 @@ class Dataset:
     preferences: Preferences
     moment: int
     weights: InteractionWeights
+    demographics: Demographics = field(default_factory=lambda: Demographics.none(0))
+    cut: Cut = field(default_factory=Cut.none)
+
+    def __post_init__(self) -> None:
+        if len(self.users) and not self.demographics.updated.size:
+            object.__setattr__(self, "demographics", Demographics.none(len(self.users)))
 
     @cached_property
     def touched(self) -> sparse.csr_matrix:
@@ -146,8 +116,11 @@ class Dataset:
         Users and items that nothing is known of by then leave the id maps.
         """
         events = self.events.take(self.events.time <= moment)
+        early = self.cut.events.time <= moment
+        cut = self.cut.events.take(early)
         seen_items = np.zeros(len(self.items), dtype=bool)
         seen_items[events.item] = True
+        seen_items[cut.item] = True
         item_rows = np.flatnonzero(seen_items | (self.item_features.created <= moment))
         told = (self.preferences.updated != 0) & (self.preferences.updated <= moment)
         seen_users = told.copy()
@@ -158,17 +131,13 @@ class Dataset:
         new_item[item_rows] = np.arange(item_rows.size, dtype=np.int32)
         new_user = np.full(len(self.users) + 1, -1, dtype=np.int32)  # the last entry serves guests' -1
         new_user[user_rows] = np.arange(user_rows.size, dtype=np.int32)
-        renumbered = Events(
-            new_user[events.user],
-            new_item[events.item],
-            events.kind,
-            events.value,
-            events.session,
-            events.time,
-        )
+        renumbered = [
+            Events(new_user[each.user], new_item[each.item], each.kind, each.value, each.session, each.time)
+            for each in (events, cut)
+        ]
         preferences = Preferences(
-            _only_rows(self.preferences.categories, user_rows, told),
-            _only_rows(self.preferences.brands, user_rows, told),
+            only_rows(self.preferences.categories, user_rows, told),
+            only_rows(self.preferences.brands, user_rows, told),
             np.where(told[user_rows, None], self.preferences.price[user_rows], np.float32(np.nan)),
             np.where(told[user_rows], self.preferences.updated[user_rows], 0),
         )
@@ -176,11 +145,13 @@ class Dataset:
         return Dataset(
             IdMap(self.users.ids[user_rows]),
             IdMap(self.items.ids[item_rows]),
-            renumbered,
+            renumbered[0],
             features,
             preferences,
             moment,
             self.weights,
+            self.demographics.until(moment, user_rows),
+            Cut(renumbered[1], self.cut.reason[early]),
         )
 
     def save(self, folder: Path) -> str:
@@ -212,6 +183,8 @@ class Dataset:
             arrays["price"],
             arrays["created"],
             arrays["active"],
+            arrays["stock"],
+            *(_words(arrays, name, len(items)) for name in _ITEM_WORDS),
         )
         preferences = Preferences(
             _csr(arrays, "preferred_categories", (len(users), len(features.category_paths))),
@@ -221,12 +194,26 @@ class Dataset:
         )
         events = Events(*(arrays[f"event_{column}"] for column in _EVENT_COLUMNS))
         weights = InteractionWeights(**header["weights"])
-        dataset = cls(users, items, events, features, preferences, int(header["moment"]), weights)
+        demographics = Demographics(
+            _words(arrays, "demographics", len(users)), arrays["demographics_updated"]
+        )
+        cut = Cut(Events(*(arrays[f"cut_{column}"] for column in _EVENT_COLUMNS)), arrays["cut_reason"])
+        moment = int(header["moment"])
+        dataset = cls(users, items, events, features, preferences, moment, weights, demographics, cut)
         dataset.__dict__["fingerprint"] = fingerprint
         return dataset
 
     def _header(self) -> Mapping[str, Any]:
-        return {"format": FORMAT, "moment": self.moment, "weights": self.weights.as_json()}
+        return {
+            "format": FORMAT,
+            "moment": self.moment,
+            "weights": self.weights.as_json(),
+            "cut": self.cut.as_json(),
+            "types": {
+                word: int(np.count_nonzero(self.events.kind == code))
+                for code, word in enumerate(INTERACTION_TYPES)
+            },
+        }
 
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
         features, preferences = self.item_features, self.preferences
@@ -238,6 +225,9 @@ class Dataset:
             "price": features.price,
             "created": features.created,
             "active": features.active,
+            "stock": features.stock,
+            "demographics_updated": self.demographics.updated,
+            "cut_reason": self.cut.reason,
             "preferred_price": preferences.price,
             "preferences_updated": preferences.updated,
         }
@@ -245,72 +235,44 @@ class Dataset:
             arrays[name] = np.frombuffer(orjson.dumps(getattr(features, name)), dtype=np.uint8)
         for column in _EVENT_COLUMNS:
             arrays[f"event_{column}"] = getattr(self.events, column)
-        for name, matrix in (("categories", preferences.categories), ("brands", preferences.brands)):
+            arrays[f"cut_{column}"] = getattr(self.cut.events, column)
+        words = {name: getattr(features, name) for name in _ITEM_WORDS}
+        words["demographics"] = self.demographics.words
+        matrices = {
+            "preferred_categories": preferences.categories,
+            "preferred_brands": preferences.brands,
+            **{name: each.matrix for name, each in words.items()},
+        }
+        for name, each in words.items():
+            arrays[f"{name}_words"] = np.frombuffer(orjson.dumps(each.words), dtype=np.uint8)
+        for name, matrix in matrices.items():
             arrays |= {
-                f"preferred_{name}_indptr": matrix.indptr.astype(np.int64),
-                f"preferred_{name}_indices": matrix.indices.astype(np.int32),
-                f"preferred_{name}_data": matrix.data.astype(np.float32),
+                f"{name}_indptr": matrix.indptr.astype(np.int64),
+                f"{name}_indices": matrix.indices.astype(np.int32),
+                f"{name}_data": matrix.data.astype(np.float32),
             }
         return arrays
 
 
 _TEXTS = ("names", "text", "category_paths", "brand_names")
-_EVENT_COLUMNS = ("user", "item", "kind", "value", "session", "time")
+_ITEM_WORDS = ("colours", "sizes", "styles")
+_EVENT_COLUMNS: dict[str, Any] = {
+    "user": np.int32,
+    "item": np.int32,
+    "kind": np.int8,
+    "value": np.float32,
+    "session": np.int64,
+    "time": np.int64,
+}
 _BLOCK = 1 << 20
 """Events that are weighed at once."""
-
-
-def compact(features: ItemFeatures, preferences: Preferences) -> tuple[ItemFeatures, Preferences]:
-    """The same with only those category paths and brand names that an item or a preference refers to.
-
-    So a category that did not exist yet leaves no trace in an earlier snapshot.
-    """
-    category, category_paths, categories = _compact(
-        features.category, features.category_paths, preferences.categories
-    )
-    brand, brand_names, brands = _compact(features.brand, features.brand_names, preferences.brands)
-    return (
-        replace(
-            features, category=category, category_paths=category_paths, brand=brand, brand_names=brand_names
-        ),
-        replace(preferences, categories=categories, brands=brands),
-    )
-
-
-def _compact(
-    codes: npt.NDArray[np.int32], words: list[str], preferred: sparse.csr_matrix
-) -> tuple[npt.NDArray[np.int32], list[str], sparse.csr_matrix]:
-    used = np.zeros(len(words), dtype=bool)
-    used[codes[codes >= 0]] = True
-    used[preferred.indices] = True
-    kept = np.flatnonzero(used)
-    new = np.full(len(words) + 1, -1, dtype=np.int32)  # the last entry serves the code -1
-    new[kept] = np.arange(kept.size, dtype=np.int32)
-    parts = (preferred.data, new[preferred.indices], preferred.indptr)
-    return (
-        new[codes],
-        [words[i] for i in kept],
-        sparse.csr_matrix(parts, shape=(preferred.shape[0], kept.size)),
-    )
-
-
-def _only_rows(
-    matrix: sparse.csr_matrix, rows: npt.NDArray[np.int64], told: npt.NDArray[np.bool_]
-) -> sparse.csr_matrix:
-    """The rows in `rows`, emptied where the user had told nothing yet; entries keep their order."""
-    lengths = np.where(told, np.diff(matrix.indptr), 0)
-    keep = np.repeat(told, np.diff(matrix.indptr))
-    indptr = np.concatenate([[0], np.cumsum(lengths[rows])])
-    # rows left out hold no kept entry: a user who told something by then is always kept
-    parts = (matrix.data[keep], matrix.indices[keep], indptr)
-    return sparse.csr_matrix(parts, shape=(rows.size, matrix.shape[1]))
-
-
-def _nothing_liked(users: int, words: int) -> sparse.csr_matrix:
-    parts = (np.empty(0, np.float32), np.empty(0, np.int32), np.zeros(users + 1, np.int64))
-    return sparse.csr_matrix(parts, shape=(users, words))
 
 
 def _csr(arrays: Mapping[str, npt.NDArray[Any]], name: str, shape: tuple[int, int]) -> sparse.csr_matrix:
     parts = (arrays[f"{name}_data"], arrays[f"{name}_indices"], arrays[f"{name}_indptr"])
     return sparse.csr_matrix(parts, shape=shape)
+
+
+def _words(arrays: Mapping[str, npt.NDArray[Any]], name: str, rows: int) -> Words:
+    words = orjson.loads(arrays[f"{name}_words"].tobytes())
+    return Words(_csr(arrays, name, (rows, len(words))), words)

@@ -139,6 +139,9 @@ class InteractionWeights:
 
     A type without a weight counts 0: it is remembered as touched, and teaches nothing. A rating lies between
     1 and 5; one outside is taken as the nearer end, a review without one as neutral.
+
+    max_repeats_per_day, max_events_per_day : events of one user beyond them are left out (`features.caps`);
+        0 for no limit.
     Raises Invalid for a type that does not exist and for a number that is not finite.
     """
 
@@ -146,6 +149,8 @@ class InteractionWeights:
         default_factory=lambda: {"view": 1.0, "like": 2.0, "add_to_cart": 3.0, "purchase": 5.0, "review": 4.0}
     )
     half_life_days: float = 90.0
+    max_repeats_per_day: int = 0
+    max_events_per_day: int = 0
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.by_type) - set(INTERACTION_TYPES)):
@@ -157,6 +162,9 @@ class InteractionWeights:
             raise Invalid("the weight of an interaction type must be a finite number")
         if not (math.isfinite(self.half_life_days) and self.half_life_days > 0):
             raise Invalid(f"half_life_days must be a positive number, not {self.half_life_days}")
+        for name in ("max_repeats_per_day", "max_events_per_day"):
+            if getattr(self, name) < 0:
+                raise Invalid(f"{name} must be 0 (no limit) or more, not {getattr(self, name)}")
 
     def weigh(
         self,
@@ -183,7 +191,12 @@ class InteractionWeights:
     def as_json(self) -> dict[str, Any]:
         """Plain values, for headers and fingerprints."""
         by_type = {word: float(weight) for word, weight in sorted(self.by_type.items())}
-        return {"by_type": by_type, "half_life_days": float(self.half_life_days)}
+        return {
+            "by_type": by_type,
+            "half_life_days": float(self.half_life_days),
+            "max_repeats_per_day": int(self.max_repeats_per_day),
+            "max_events_per_day": int(self.max_events_per_day),
+        }
 
 
 _REVIEW = INTERACTION_TYPES.index("review")

@@ -1,4 +1,13 @@
-"""Reads what users said they like (`user_preferences`), in any of the spellings that its JSON allows."""
+"""Reads what users said they like (`user_preferences`), in any of the spellings that its JSON allows.
+
+The columns hold two sorts of entries. What the user said is a number under a name, `{"Toys": 1}` (or an
+object, `{"Toys": {"affinity": 1, "source": "explicit"}}`), or a list of names. What the preferences job
+inferred from behaviour is marked: `{"Toys": {"affinity": 0.4, "source": "inferred"}}`, and for prices
+`{"min": 1, "max": 9, "source": "inferred"}`. A Dataset takes in what was said and leaves the inferred
+entries to the events, of which they are made: it computes them itself for its own moment
+(`features.affinities`), so that nothing of a later day gets into an earlier snapshot, nothing counts twice,
+and the job's own output is not learned from.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +28,14 @@ from features.ids import IdMap
 from features.products import SEPARATOR, Taxonomy
 
 __all__ = [
+    "FACETS",
+    "INFERRED",
     "Affinities",
     "RawPreferences",
     "affinities",
+    "anything_inferred",
+    "anything_said",
+    "is_inferred",
     "price_range",
     "read_preferences",
     "user_preferences",
@@ -35,7 +49,18 @@ _COLUMNS = {
     "brands": Column("coalesce(brand_preferences::text, '')", "text"),
     "price": Column("coalesce(price_range::text, '')", "text"),
 }
+INFERRED = "inferred"
+FACETS = ("category", "brand", "color", "size", "style")
+"""The columns `…_preferences` of the table."""
 _LARGEST = float(np.finfo(np.float32).max)
+
+
+_FACET_SAID = """(jsonb_typeof({0}) NOT IN ('object', 'null')
+    OR jsonb_path_exists({0}, '$.* ? (!(@.source == "inferred"))'))"""
+_FACET_GUESSED = """jsonb_path_exists({0}, '$.* ? (@.source == "inferred")')"""
+_PRICE_SAID = """({0} <> '{{}}' AND jsonb_typeof({0}) <> 'null'
+    AND NOT jsonb_path_exists({0}, '$ ? (@.source == "inferred")'))"""
+_PRICE_GUESSED = """jsonb_path_exists({0}, '$ ? (@.source == "inferred")')"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,16 +79,47 @@ class Affinities:
     """What one JSON value says: code → affinity; and what of it could not be used.
 
     malformed  parts that are no affinity at all; unknown  names that the catalogue does not have
+    inferred   code → affinity that nobody said
     """
 
     by_code: dict[int, float] = field(default_factory=dict)
     malformed: int = 0
     unknown: int = 0
+    inferred: dict[int, float] = field(default_factory=dict)
+
+
+def anything_said(row: str = "user_preferences") -> sql.Composed:
+    """SQL: whether the row holds anything that the user said."""
+    return _any_column(row, _FACET_SAID, _PRICE_SAID)
+
+
+def anything_inferred(row: str = "user_preferences") -> sql.Composed:
+    """SQL: whether the row holds anything that the preferences job wrote."""
+    return _any_column(row, _FACET_GUESSED, _PRICE_GUESSED)
+
+
+def _any_column(row: str, facet: str, price: str) -> sql.Composed:
+    parts = [
+        sql.SQL("coalesce({}, false)").format(
+            sql.SQL(facet).format(sql.Identifier(row, f"{name}_preferences"))
+        )
+        for name in FACETS
+    ]
+    parts.append(
+        sql.SQL("coalesce({}, false)").format(sql.SQL(price).format(sql.Identifier(row, "price_range")))
+    )
+    return sql.SQL("({})").format(sql.SQL(" OR ").join(parts))
 
 
 def read_preferences(snapshot: Snapshot, until: sql.Composable | None = None) -> RawPreferences:
-    """The preferences that were told up to `until` (an SQL timestamptz), or all there are."""
-    conditions: list[sql.Composable] = [sql.SQL("user_id IS NOT NULL")]
+    """What was said up to `until` (an SQL timestamptz), or all there is.
+
+    A row that holds nothing but what the preferences job inferred is nobody's word and is left out.
+    """
+    conditions: list[sql.Composable] = [
+        sql.SQL("user_id IS NOT NULL"),
+        sql.SQL("({} OR NOT {})").format(anything_said(), anything_inferred()),
+    ]
     if until is not None:
         told = sql.SQL("coalesce(updated_at, created_at, '-infinity') <= {}").format(until)
         conditions.append(told)
@@ -91,7 +147,7 @@ def user_preferences(
 
     `users` must know every user of `raw`.
     """
-    counts = {"read": int(raw.user.size), "malformed": 0, "unknown": 0}
+    counts = {"read": int(raw.user.size), "malformed": 0, "unknown": 0, "inferred": 0}
     rows = users.index(raw.user)
     updated = np.zeros(len(users), dtype=np.int64)
     updated[rows] = raw.updated
@@ -107,30 +163,44 @@ def user_preferences(
 
 
 def affinities(text: str, taxonomy: Taxonomy) -> Affinities:
-    """Read one JSON value: {"id, name, slug or path": number, …}, or a list of those, counting 1 each."""
+    """Read one JSON value: {"id, name, slug or path": number, …}, or a list of those, counting 1 each.
+
+    In place of a number may stand {"affinity": number, "source": "explicit" or "inferred"}.
+    """
     found = Affinities()
     for key, value in _entries(text, found):
-        number = _number(value)
+        guessed = is_inferred(value)
+        number = _number(value.get("affinity") if isinstance(value, dict) else value)
         if number is None:
             found.malformed += 1
             continue
         code = _code(key, taxonomy)
         if code is None:
             found.unknown += 1
+        elif guessed:
+            found.inferred[code] = number
         elif number != 0.0 and abs(number) > abs(found.by_code.get(code, 0.0)):
             # the same thing under two spellings is said once, the stronger way
             found.by_code[code] = number
     return found
 
 
+def is_inferred(value: object) -> bool:
+    """Whether a part of the JSON was written by the preferences job, not said by the user."""
+    return isinstance(value, dict) and value.get("source") == INFERRED
+
+
 def price_range(text: str) -> tuple[tuple[float, float], int]:
-    """Read {"min": …, "max": …} or [min, max]: the ends, NaN where not given, and how much was wrong."""
+    """Read {"min": …, "max": …} or [min, max]: the ends, NaN where not given, and how much was wrong.
+
+    An inferred range was not said: it is read as none.
+    """
     nothing = (math.nan, math.nan)
     try:
         value = _parse(text)
     except ValueError:
         return nothing, 1
-    if value is None:
+    if value is None or is_inferred(value):
         return nothing, 0
     if isinstance(value, dict):
         given = [value.get("min"), value.get("max")]
@@ -156,6 +226,7 @@ def _matrix(
         found = affinities(text, taxonomy)
         counts["malformed"] += found.malformed
         counts["unknown"] += found.unknown
+        counts["inferred"] += len(found.inferred)
         owner.extend([row] * len(found.by_code))
         codes.extend(found.by_code.keys())
         values.extend(found.by_code.values())

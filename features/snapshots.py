@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,18 @@ def folder_of(settings: Settings, fingerprint: str) -> Path:
     return settings.var / "datasets" / fingerprint[:16]
 
 
-def store(settings: Settings, dataset: Dataset, *, until: datetime | None = None) -> dict[str, Any]:
-    """Write the snapshot and make it the current one, each whole or not at all; return the new record."""
+def store(
+    settings: Settings,
+    dataset: Dataset,
+    *,
+    until: datetime | None = None,
+    watermark: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write the snapshot and make it the current one, each whole or not at all; return the new record.
+
+    watermark : up to where the table was read, for the next build (`features.watermark`); None for nothing
+        to go on from.
+    """
     datasets = settings.var / "datasets"
     datasets.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=datasets))
@@ -52,6 +63,7 @@ def store(settings: Settings, dataset: Dataset, *, until: datetime | None = None
         "users": len(dataset.users),
         "items": len(dataset.items),
         "until": None if until is None else until.isoformat(),
+        "watermark": None if watermark is None else dict(watermark),
     }
     written = datasets / f".{CURRENT}-{os.getpid()}"
     written.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -21,6 +21,7 @@ from recsys.database import migrate
 from recsys.database.session import connect_arguments, database_url, reaching
 from recsys.errors import RecsysError
 from recsys.settings import Settings
+from recsys.skew import BUILD_AND_TRAIN, skews
 
 __all__ = ["Finding", "examine", "show"]
 
@@ -181,6 +182,17 @@ def _features(settings: Settings, connection: Connection) -> Finding:
         text("SELECT max(created_at) FROM recommendations_db.user_interactions")
     ).scalar()
     found = f"{events:,} events up to {moment:%Y-%m-%d %H:%M}, built {_ago(built)}"
+    try:
+        differences = skews(settings, connection, folder)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        return Finding(
+            "features", "broken", f"{found}; it cannot be compared with today ({type(error).__name__})", build
+        )
+    if differences:
+        said = "; ".join(each.found for each in differences)
+        remedies = {each.remedy for each in differences}
+        remedy = BUILD_AND_TRAIN if len(remedies) > 1 else remedies.pop()
+        return Finding("features", "attention", f"{found}; {said}", remedy)
     if newest is not None and newest > moment and record.get("until") is None:
         return Finding(
             "features", "attention", f"{found}; the newest interaction came {newest:%Y-%m-%d %H:%M}", build

@@ -39,12 +39,23 @@ class ApiSettings(BaseModel):
 
 
 class FeatureSettings(BaseModel):
-    """How much each interaction says about a taste, and how fast it fades."""
+    """How much each interaction says about a taste, how fast it fades, and what is too much to be one.
+
+    max_repeats_per_day : a user's events of one type with one product on one day that count; 0 for all.
+    max_events_per_day : a user's events of one day that count; 0 for all. Bots have more.
+    preference_prior : so much behaviour (in summed weights) counts as much as the whole shop's taste in the
+        affinities that are inferred; more of it makes them more careful.
+    preference_words : so many affinities of one kind are stored for a user, the strongest.
+    """
 
     weights: dict[str, float] = Field(
         default={"view": 1.0, "like": 2.0, "add_to_cart": 3.0, "purchase": 5.0, "review": 4.0}
     )
     half_life_days: float = Field(default=90.0, gt=0)
+    max_repeats_per_day: int = Field(default=50, ge=0)
+    max_events_per_day: int = Field(default=1000, ge=0)
+    preference_prior: float = Field(default=10.0, ge=0)
+    preference_words: int = Field(default=20, ge=1, le=1000)
 
 
 class ServingSettings(BaseModel):

@@ -18,6 +18,8 @@ from features.read_interactions import RawInteractions
 
 CATEGORIES = Taxonomy.of({1: "A", 2: "A > B", 3: "C"}, {1: ("A",), 2: ("B",), 3: ("C",)})
 BRANDS = Taxonomy.of({1: "x", 2: "y"}, {1: ("x",), 2: ("y",)})
+CAPPED = InteractionWeights(max_repeats_per_day=1, max_events_per_day=2)
+"""So low that random shops have something to cut."""
 MOMENTS = st.integers(-4, 6).map(lambda day: day * 86_400_000_000)
 USERS = st.sampled_from([NO_ID, 1, 2, 3, 7])
 WORDS = st.sampled_from(["", "{}", '{"1": 1, "3": 0.5}', '{"B": -1}', '["A > B"]', "null", "7"])
@@ -31,7 +33,12 @@ class Shop:
     products: dict[int, tuple[int, int, int]]
     preferences: dict[int, tuple[int, str, str]]
 
-    def dataset(self, until: int | None = None, order: list[int] | None = None) -> Dataset:
+    def dataset(
+        self,
+        until: int | None = None,
+        order: list[int] | None = None,
+        weights: InteractionWeights = CAPPED,
+    ) -> Dataset:
         """What a build makes of it: the database filters events and preferences, the build does the rest."""
         rows = self.events if order is None else [self.events[i] for i in order]
         if until is not None:
@@ -39,9 +46,7 @@ class Shop:
         told = {
             user: row for user, row in sorted(self.preferences.items()) if until is None or row[0] <= until
         }
-        return assemble(
-            _raw(rows), self._catalogue(), _preferences(told), InteractionWeights(), until
-        ).dataset
+        return assemble(_raw(rows), self._catalogue(), _preferences(told), weights, until).dataset
 
     def _catalogue(self) -> Catalogue:
         ids = sorted(self.products)
@@ -52,10 +57,19 @@ class Shop:
             "brand": np.array([self.products[i][2] for i in ids], np.int32),
             "price": np.array([i / 2 for i in ids], np.float32),
             "active": np.ones(len(ids), np.int16),
+            "counted": np.array([i % 3 > 0 for i in ids], np.int16),
+            "tags": ["\x1f".join(["Soft", f"t{i % 3}"][: i % 4]) for i in ids],
             "name": [f"name {i}" for i in ids],
             "text": [f"text {i}" for i in ids],
         }
-        return Catalogue(columns, CATEGORIES, BRANDS)
+        variants: dict[str, Any] = {
+            "product": np.array(ids, np.int32),
+            "stock": np.array([i / 2 for i in ids], np.float32),
+            "option1": [["Red", "dark blue", ""][i % 3] for i in ids],
+            "option2": [["XL", "12 oz"][i % 2] for i in ids],
+            "option3": [""] * len(ids),
+        }
+        return Catalogue(columns, CATEGORIES, BRANDS, variants)
 
 
 def _raw(rows: list[tuple[int, int, int, float, int, int]]) -> RawInteractions:

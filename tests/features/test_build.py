@@ -103,6 +103,57 @@ def test_items_texts_and_categories(shop: Shop, rows: Rows) -> None:
     assert features.created[3] == as_microseconds(NOON - DAY)
 
 
+def test_stock_colours_sizes_and_styles(shop: Shop, rows: Rows) -> None:
+    rows.events(Event(1, 99, "purchase", NOON - 9 * DAY))
+    rows.product(13, "Shirt", tags=["Casual", " casual", ""], track_inventory=False, created_at=NOON)
+    rows.product(14, "Hat", created_at=NOON)
+    rows.many(
+        "INSERT INTO products_db.product_variants "
+        "(product_id, inventory_quantity, inventory_policy, option1, option2) VALUES (%s, %s, %s, %s, %s)",
+        [
+            (10, 3, "deny", "Red", "1 kg"),
+            (10, -2, "deny", "Green", None),
+            (11, 0, "continue", None, None),
+            (12, 0, "deny", None, None),
+            (13, 0, "deny", "Dark  Blue", "XL"),
+            (None, 5, "deny", "Pink", "S"),
+        ],
+    )
+    features = build(shop.settings).item_features
+    inf, nan = math.inf, math.nan
+    np.testing.assert_array_equal(features.stock, np.array([3, inf, 0, inf, nan, nan], np.float32))
+    assert features.colours.words == ["dark blue", "green", "red"]
+    assert features.colours.matrix.toarray()[[0, 3]].tolist() == [[0, 1, 1], [1, 0, 0]]
+    assert (features.sizes.words, features.sizes.matrix.nnz) == (["1 kg", "xl"], 2)
+    assert features.styles.words == ["casual", "red", "round"]
+    # a word of a product that was not there yet leaves no trace
+    earlier = build(shop.settings, until=NOON - DAY).item_features
+    assert earlier.styles.words == ["red", "round"]
+    assert earlier.colours.words == ["green", "red"]
+
+
+def test_demographics_as_of_then(shop: Shop, rows: Rows) -> None:
+    rows.events(Event(1, 10, "view", NOON - 9 * DAY), Event(2, 10, "view", NOON - 9 * DAY))
+    rows.many(
+        "INSERT INTO users_db.user_profiles (user_id, gender, date_of_birth, preferences, created_at) "
+        "VALUES (%s, %s, %s, %s::jsonb, %s)",
+        [
+            (1, " F", "1985-04-01", '{"household": {"age": "35-44", "kids": 2}, "list": [1]}', NOON - DAY),
+            (2, None, None, '{"age": "25-34"}', NOON),
+            (3, "M", None, None, NOON),  # did nothing: no user of the dataset
+        ],
+    )
+    dataset = build(shop.settings)
+    found = dataset.demographics
+    assert found.words.words == ["age: 25-34", "age: 35-44", "born: 1980s", "gender: f", "kids: 2"]
+    assert found.words.matrix.toarray().tolist() == [[0, 1, 1, 1, 1], [1, 0, 0, 0, 0]]
+    assert found.updated.tolist() == [as_microseconds(NOON - DAY), as_microseconds(NOON)]
+    then = NOON - DAY / 2
+    assert dataset.until(as_microseconds(then)).fingerprint == build(shop.settings, until=then).fingerprint
+    assert dataset.until(as_microseconds(then)).demographics.words.words[0] == "age: 35-44"
+    assert dataset.until(as_microseconds(NOON - 2 * DAY)).demographics.words.words == []
+
+
 def test_guests_unknown_words_and_undated_rows(shop: Shop, rows: Rows) -> None:
     rows.events(
         Event(None, 10, "view", NOON, session="abc"),
@@ -195,7 +246,7 @@ def test_preferences_in_all_shapes(shop: Shop, rows: Rows) -> None:
     np.testing.assert_array_equal(
         told.price, np.array([[1, 9.5], [2, 3], [math.nan] * 2, [math.nan] * 2], np.float32)
     )
-    assert built.preferences == {"read": 4, "malformed": 3, "unknown": 1}
+    assert built.preferences == {"read": 4, "malformed": 3, "unknown": 1, "inferred": 0}
     assert told.updated.tolist() == [as_microseconds(NOON)] * 3 + [columns.UNDATED]
 
 
@@ -250,7 +301,7 @@ def test_a_table_of_many_ranges_and_a_partitioned_one(
         )
     whole = build(shop.settings)
     monkeypatch.setattr(columns, "PAGES_PER_READ", 2)
-    assert build(shop.settings).fingerprint == whole.fingerprint
+    assert build(shop.settings, incremental=False).fingerprint == whole.fingerprint
     assert [row[1] for row in log_of(whole)] == list(range(1, 3001))
     rows.execute("ALTER TABLE recommendations_db.user_interactions RENAME TO before")
     rows.execute(

@@ -41,6 +41,28 @@ def test_build_and_show(shop: Shop) -> None:
     assert summary["fingerprint"] in for_people.stdout
 
 
+def test_the_summary_says_what_was_new_and_what_was_cut(
+    shop: Shop,
+) -> None:
+    rows = Rows(shop.database_url)
+    rows.users(1)
+    rows.events(*(Event(1, 10, "view", NOON) for _ in range(55)))
+
+    def built(*options: str) -> tuple[int | None, str | None, dict[str, int]]:
+        done = CliRunner().invoke(app, ["build", "--json", *options])
+        assert done.exit_code == 0, done.output
+        summary = json.loads(done.stdout)
+        return summary["new_events"], summary["full_because"], summary["cut"]
+
+    new, reason, cut = built()
+    assert (new, cut) == (None, {"repeated": 5, "daily": 0})
+    assert str(reason).startswith("no dataset was built yet")
+    rows.events(Event(1, 11, "view", NOON))
+    assert built() == (1, None, cut)
+    assert built("--incremental") == (0, None, cut)
+    assert built("--full") == (None, "it was asked for", cut)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -64,6 +86,6 @@ def test_bad_input_is_one_line_and_exit_code_2(shop: Shop) -> None:
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("command", ["build", "show"])
+@pytest.mark.parametrize("command", ["build", "preferences", "show"])
 def test_help_has_an_example(command: str) -> None:
     assert f"recsys features {command} --" in CliRunner().invoke(app, [command, "--help"]).stdout

@@ -43,6 +43,7 @@ def test_the_record_and_the_current_snapshot(own: Settings) -> None:
         "users": 3,
         "items": 4,
         "until": "1970-04-01T00:00:00+00:00",
+        "watermark": None,
     }
     assert current(own).fingerprint == taken.fingerprint
     assert load(own, taken.fingerprint[:16]).fingerprint == taken.fingerprint

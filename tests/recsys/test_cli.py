@@ -12,6 +12,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 import psycopg
 import pytest
 import redis
@@ -218,11 +219,20 @@ def test_env_takes_the_drivers_name_out_of_an_address(shop: Shop) -> None:
 def test_envs_lines_can_be_evaluated_by_a_shell(shop: Shop) -> None:
     note = shop.var / "run" / "api.json"
     note.parent.mkdir()
-    note.write_text(json.dumps({"url": "http://127.0.0.1:1", "pid": os.getpid()}))
+    own = {"pid": os.getpid(), "created": psutil.Process().create_time()}
+    note.write_text(json.dumps({"url": "http://127.0.0.1:1", **own}))
     lines = shop.run("env").stdout
     script = f'{lines}\nprintf "%s\\n" "$DATABASE_URL" "$REDIS_URL" "$API_URL"'
     done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [shop.database_url, shop.redis_url, "http://127.0.0.1:1"]
+
+
+def test_env_does_not_believe_the_note_of_a_killed_api(shop: Shop) -> None:
+    note = shop.var / "run" / "api.json"
+    note.parent.mkdir()
+    # the pid lives, but it is another process, which was given the number later
+    note.write_text(json.dumps({"url": "http://127.0.0.1:1", "pid": os.getpid(), "created": 1.0}))
+    assert json.loads(shop.run("env", "--json").stdout)["api_url"] is None
 
 
 def test_no_other_command_prints_a_password(shop: Shop) -> None:
