@@ -37,8 +37,12 @@ def running_api(var: Path) -> str | None:
 
     try:
         noted = json.loads((var / "run" / "api.json").read_text(encoding="utf-8"))
-        return str(noted["url"]) if psutil.pid_exists(int(noted["pid"])) else None
-    except (OSError, ValueError, KeyError, TypeError):
+        process = psutil.Process(int(noted["pid"]))
+        # a killed API leaves its note behind, and its pid may be another process by now
+        same = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        same = same and abs(process.create_time() - float(noted["created"])) < 1.0
+        return str(noted["url"]) if same else None
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return None
 
 

@@ -16,6 +16,7 @@ from models.registry import RegisteredModel
 from recsys.database.session import unit_of_work
 from recsys.errors import NotFound, RecsysError
 from recsys.log import get_logger
+from serving.catalogue import Catalogue
 from serving.lists import SCORE_UNIT
 from serving.reasons import Kind
 
@@ -33,6 +34,15 @@ class Loaded:
     registered: RegisteredModel
     model: Recommender
     lock: threading.Lock = field(default_factory=threading.Lock)
+    _gone: list[tuple[Catalogue, npt.NDArray[np.int64]]] = field(default_factory=list, repr=False)
+
+    def gone(self, catalogue: Catalogue) -> npt.NDArray[np.int64]:
+        """Products that the model knows and the shop no longer has."""
+        kept = self._gone[-1:]
+        if not kept or kept[0][0] is not catalogue:
+            ids = self.model.items_.ids
+            kept = self._gone[:] = [(catalogue, ids[catalogue.rows(ids) < 0])]
+        return kept[0][1]
 
     @property
     def kind(self) -> Kind:
@@ -96,14 +106,18 @@ class ActiveModel:
             return False
         try:
             loaded = Loaded(wanted, registry.load(wanted))
-        except RecsysError as error:
+        except Exception as error:  # noqa: BLE001 a plugged-in algorithm may fail in ways of its own
             self._failed = (wanted.id, wanted.checksum, time.monotonic() + RETRY_SECONDS)
-            self.problem = error.message
+            expected = isinstance(error, RecsysError)
+            self.problem = (
+                str(error) if expected else f"{wanted.name} cannot be loaded ({type(error).__name__})"
+            )
             _log.error(
                 "a model cannot be loaded",
                 model=wanted.name,
                 goes_on="popular products" if self.current is None else self.current.registered.name,
-                reason=error.message,
+                reason=self.problem,
+                exc_info=None if expected else error,
             )
             return False
         before = None if self.current is None else self.current.registered.name

@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware import Middleware
 
 from recsys import log
 from recsys.api import create_api
 from recsys.settings import get_settings
 from serving.routes import router
+from serving.shortcut import Shortcut
 from serving.state import running_state
 
 __all__ = ["create_app"]
@@ -25,7 +27,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def create_app() -> FastAPI:
     """A fresh application; its state is filled when it starts (ASGI lifespan)."""
-    app = create_api(lifespan=_lifespan)
+    app = create_api(lifespan=_lifespan, middleware=[Middleware(Shortcut)])
     app.include_router(router)
     return app
 

@@ -13,7 +13,7 @@ from serving.active_model import Loaded
 from serving.lists import Entry
 from serving.reasons import Kind, ReasonCode, evidence_reason
 
-__all__ = ["entries_of", "from_history", "from_model", "similar"]
+__all__ = ["entries_of", "from_history", "from_model", "remembered", "similar"]
 
 
 def from_history(
@@ -36,9 +36,17 @@ def from_model(loaded: Loaded, user: int, k: int, closed: npt.NDArray[np.int64])
     with loaded.lock:
         ranking = loaded.model.recommend([user], k, exclude=closed)
         evidence = loaded.model.evidence(ranking)
-        remembered = loaded.model.history_[[int(loaded.model.users_.index([user])[0])]]
-        products = frozenset(loaded.model.items_.ids[remembered.indices].tolist())
-    return entries_of(loaded, ranking, evidence, 0, products.__contains__, lambda _: False)
+    return entries_of(loaded, ranking, evidence, 0, remembered(loaded, user).__contains__, lambda _: False)
+
+
+def remembered(loaded: Loaded, user: int) -> frozenset[int]:
+    """The products that the user touched before the model was fitted; none of a user it does not know."""
+    model = loaded.model
+    row = int(model.users_.index([user])[0])
+    if row < 0:
+        return frozenset()
+    indptr = model.history_.indptr
+    return frozenset(model.items_.ids[model.history_.indices[indptr[row] : indptr[row + 1]]].tolist())
 
 
 def similar(loaded: Loaded, product: int, k: int, only: npt.NDArray[np.int64]) -> list[Entry]:
@@ -72,6 +80,7 @@ def entries_of(
             evidence_reason(product, because, bought(because), kind),
             because,
             not touched(product),
+            bought(product),
         )
         for product, score, because in zip(
             products.tolist(), loaded.units(scores).tolist(), evidence[row].tolist(), strict=False

@@ -34,8 +34,10 @@ async def check(state: State) -> Health:
     except (RecsysError, SQLAlchemyError):
         parts["postgresql"] = PartOut(well=False, detail="does not answer; lists come from Redis and memory")
     try:
+        if state.redis is None:
+            raise Unavailable("its address is not known")
         await state.redis.ping()
-    except (RedisError, OSError):
+    except (RedisError, OSError, Unavailable):
         parts["redis"] = PartOut(well=False, detail="does not answer; lists come from PostgreSQL")
     reasons = [f"{name}: {part.detail}" for name, part in parts.items() if not part.well]
     plain = {name: part.model_dump() for name, part in parts.items()}

@@ -18,12 +18,15 @@ SCORE_UNIT = 10_000
 
 # format, products, generation, length of the model's name, length of its version; then both, in UTF-8
 _HEADER = struct.Struct("<BHIBB")
-# product, evidence (0: none), score, and a byte: bits 0-2 kind, 3-6 reason, 7 new to the user
+# product, evidence (0: none), score, and a byte: bits 0-1 kind, 2 bought, 3-6 reason, 7 new to the user
 _RECORD = struct.Struct("<IIHB")
 
 
 class Entry(NamedTuple):
-    """One product of a list. `score` in ten-thousandths, 0..10000; `evidence` a product id, -1 for none."""
+    """One product of a list. `score` in ten-thousandths, 0..10000; `evidence` a product id, -1 for none.
+
+    `novel` and `bought` speak of the user's past when the list was made.
+    """
 
     product: int
     score: int
@@ -31,6 +34,7 @@ class Entry(NamedTuple):
     reason: ReasonCode
     evidence: int
     novel: bool
+    bought: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,10 @@ def pack(stored: StoredList) -> bytes:
         head = _HEADER.pack(FORMAT, len(stored.entries), stored.generation, len(model), len(version))
         records = [
             _RECORD.pack(
-                one.product, max(0, one.evidence), one.score, one.kind | one.reason << 3 | one.novel << 7
+                one.product,
+                max(0, one.evidence),
+                one.score,
+                one.kind | one.bought << 2 | one.reason << 3 | one.novel << 7,
             )
             for one in stored.entries
         ]
@@ -103,4 +110,12 @@ class _Packed(Sequence[Entry]):
 
 def _entries(records: bytes) -> Iterator[Entry]:
     for product, evidence, score, codes in _RECORD.iter_unpack(records):
-        yield Entry(product, score, _KINDS[codes & 7], _REASONS[codes >> 3 & 15], evidence or -1, codes > 127)
+        yield Entry(
+            product,
+            score,
+            _KINDS[codes & 3],
+            _REASONS[codes >> 3 & 15],
+            evidence or -1,
+            codes > 127,
+            bool(codes & 4),
+        )

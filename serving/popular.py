@@ -44,7 +44,9 @@ class Popular:
 
     products: npt.NDArray[np.int64]
     shares: npt.NDArray[np.float64]
-    _orders: dict[int, tuple[Catalogue, list[int], list[int]]] = field(default_factory=dict, repr=False)
+    _orders: dict[int, tuple[Catalogue, list[int], list[int], list[int]]] = field(
+        default_factory=dict, repr=False
+    )
 
     @classmethod
     def none(cls) -> Popular:
@@ -63,15 +65,13 @@ class Popular:
         self, catalogue: Catalogue, leave_out: Collection[int] = (), category: int | None = None
     ) -> Iterator[Entry]:
         """Every product that may be shown, best first, without those to leave out."""
-        order, scores = self._order(catalogue)
-        for product, score in zip(order, scores, strict=True):
-            if product in leave_out:
-                continue
-            if category is not None and catalogue.category[int(catalogue.rows([product])[0])] != category:
+        order, scores, categories = self._order(catalogue)
+        for product, score, its in zip(order, scores, categories, strict=True):
+            if product in leave_out or (category is not None and its != category):
                 continue
             yield Entry(product, score, Kind.POPULAR, ReasonCode.POPULAR, -1, True)
 
-    def _order(self, catalogue: Catalogue) -> tuple[list[int], list[int]]:
+    def _order(self, catalogue: Catalogue) -> tuple[list[int], list[int], list[int]]:
         kept = self._orders.get(0)
         if kept is None or kept[0] is not catalogue:
             share = np.zeros(len(catalogue), dtype=np.float64)
@@ -80,5 +80,10 @@ class Popular:
             order = np.lexsort((-catalogue.ids, -share))
             order = order[catalogue.shown[order]]
             units = np.rint(np.clip(share[order], 0, 1) * SCORE_UNIT).astype(np.int64)
-            kept = self._orders[0] = (catalogue, catalogue.ids[order].tolist(), units.tolist())
-        return kept[1], kept[2]
+            kept = self._orders[0] = (
+                catalogue,
+                catalogue.ids[order].tolist(),
+                units.tolist(),
+                catalogue.category[order].tolist(),
+            )
+        return kept[1:]

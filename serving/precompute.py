@@ -190,10 +190,12 @@ class _Batch:
             told = self._histories(connection, users) if folded_in else None
             chosen = self._choose(users, told, touches)
             evidence = self.loaded.model.evidence(chosen, told)
-            was_bought = touches.were_bought(users[:, None], evidence)
+            # the evidence of a row and its products, side by side: was it bought?
+            asked = np.hstack([evidence, chosen.products])
+            was_bought = touches.were_bought(users[:, None], asked)
             was_touched = touches.were_touched(users[:, None], chosen.products)
             for row, user in enumerate(users.tolist()):
-                bought = dict(zip(evidence[row].tolist(), was_bought[row].tolist(), strict=True))
+                bought = dict(zip(asked[row].tolist(), was_bought[row].tolist(), strict=True))
                 touched = dict(zip(chosen.products[row].tolist(), was_touched[row].tolist(), strict=True))
                 entries = entries_of(
                     self.loaded, chosen, evidence, row, touched.__getitem__, bought.__getitem__
@@ -263,7 +265,11 @@ class _Batch:
         # the chance that just anybody takes a product says less than the model: it never ranks above it
         ceiling = entries[-1].score if entries else 10_000
         return entries + [
-            one._replace(score=min(one.score, ceiling), novel=one.product not in visitor.touched)
+            one._replace(
+                score=min(one.score, ceiling),
+                novel=one.product not in visitor.touched,
+                bought=one.product in visitor.bought,
+            )
             for one in added
         ]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+import numpy as np
 import orjson
 from anyio import to_thread
 from redis.exceptions import RedisError
@@ -21,7 +22,7 @@ from recsys.log import get_logger
 from recsys.settings import get_settings
 from serving import storage, touches
 from serving.active_model import Loaded
-from serving.candidates import from_history, from_model, similar
+from serving.candidates import from_history, from_model, remembered, similar
 from serving.catalogue import Catalogue
 from serving.lists import SCORE_UNIT, Entry, StoredList, unpack
 from serving.reasons import KIND_WORDS, reason
@@ -56,16 +57,14 @@ async def for_user(state: State, catalogue: Catalogue, user: int, limit: int, no
 
 
 async def _from_redis(state: State, user: int) -> tuple[StoredList | None, Visitor]:
-    if not state.redis_well:
+    line = state.line
+    if line is None or not state.redis_well:
         return None, Visitor()
     try:
-        pipeline = state.redis.pipeline(transaction=False)
-        pipeline.smembers(keys.recent_interactions(user))
-        if state.generation is not None:
-            pipeline.get(keys.stored_recommendations(state.generation, user))
-        replies: list[Any] = await pipeline.execute()
-        data = replies[1] if len(replies) > 1 else None
-        return None if data is None else unpack(data), Visitor.of_recent(replies[0])
+        # no generation has the id 0, so nothing is found while none is shown
+        shown = keys.stored_recommendations(state.generation or 0, user)
+        recent, data = await line.read(keys.recent_interactions(user), shown)
+        return None if data is None else unpack(data), Visitor.of_recent(recent)
     except (RedisError, OSError) as error:
         state.redis_well = False  # the background looks again each second; until then nobody waits
         _log.error("Redis does not answer; lists come from PostgreSQL", error=str(error))
@@ -97,12 +96,16 @@ def _slowly(
     except (RecsysError, SQLAlchemyError) as error:
         known = False
         _log.error("PostgreSQL does not answer; the list is made from memory", error=str(error))
+        if loaded is not None:
+            # the model does not remember what of it was bought: all of it counts as bought
+            past = remembered(loaded, user)
+            visitor = recent.and_also(Visitor(past, past))
 
     answer = Answer([], "popular")
     if stored is not None:
         answer = _stored(stored, visitor.first(catalogue, stored.entries, limit, novelty))
     if len(answer.entries) < limit and loaded is not None:
-        live = _live(loaded, catalogue, user, limit, novelty, visitor, history if known else None)
+        live = _live(loaded, catalogue, user, limit, novelty, visitor, history, known)
         if len(live) > len(answer.entries):
             answer = Answer(live, "live", loaded.registered.name, loaded.registered.version)
     return _filled(state, catalogue, answer, limit, novelty, visitor)
@@ -116,15 +119,14 @@ def _live(
     novelty: Novelty,
     visitor: Visitor,
     history: History | None,
+    known: bool,
 ) -> list[Entry]:
-    closed = visitor.closed(catalogue, novelty)
+    closed = np.concatenate([visitor.closed(catalogue, novelty), loaded.gone(catalogue)])
     if history is not None:
         touched, bought = visitor.touched.__contains__, visitor.bought.__contains__
         return from_history(loaded, history, limit, closed, touched, bought)
-    if loaded.model.knows(user) and not visitor.touched:
-        entries = from_model(loaded, user, 2 * limit, closed)
-        return visitor.first(catalogue, entries, limit, novelty)
-    return []
+    # who has no past by PostgreSQL's word is told nothing from the model's memory of them
+    return [] if known or not loaded.model.knows(user) else from_model(loaded, user, limit, closed)
 
 
 def _filled(
@@ -182,7 +184,7 @@ def render(catalogue: Catalogue, answer: Answer, request_id: str) -> bytes:
     """The documented answer as JSON."""
     cards = catalogue.cards
     items = []
-    for product, score, kind, code, evidence, _ in answer.entries:
+    for product, score, kind, code, evidence, _, _ in answer.entries:
         card = cards.get(product)
         if card is None:  # gone since the list was made
             continue

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from recsys.settings import get_settings
 from recsys.web.errors import problem_responses
-from serving import health, recommend
+from serving import health, recommend, shortcut
 from serving.catalogue import Catalogue
 from serving.metrics import count_answer
 from serving.recommend import Answer
@@ -44,7 +44,7 @@ def _answer(request: Request, catalogue: Catalogue, answer: Answer) -> Response:
 
 
 @router.get(
-    "/api/v1/users/{user_id}/recommendations",
+    shortcut.PATH,
     tags=["recommendations"],
     response_model=RecommendationsOut,
     responses=problem_responses(422),

@@ -47,7 +47,7 @@ class Visitor:
             return False
         if novelty is Novelty.NEW and (not entry.novel or entry.product in self.touched):
             return False
-        return card.repeats or entry.product not in self.bought
+        return card.repeats or not (entry.bought or entry.product in self.bought)
 
     def first(
         self, catalogue: Catalogue, entries: Iterable[Entry], limit: int, novelty: Novelty

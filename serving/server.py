@@ -12,17 +12,20 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from recsys.database import migrate
 from recsys.database.session import database_url
 from recsys.errors import Unavailable
+from recsys.log import get_logger
 from recsys.settings import Settings
 
 __all__ = ["bind", "check_schema", "serve"]
 
 PORTS_TRIED = 100
+_log = get_logger(__name__)
 
 
 def check_schema() -> None:
@@ -75,15 +78,22 @@ def serve(settings: Settings, host: str, port: int, workers: int, announce: Call
         workers=workers,
         timeout_graceful_shutdown=10,
     )
-    with listener, _address_file(settings.var / "run" / "api.json", url):
+    # both take signals from now on: one that comes while starting must not leave the address behind
+    server = _Server(config)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(listener)
+        supervisor = Multiprocess(config, sockets=[listener]) if workers > 1 else None
+        if supervisor is None:
+            stack.enter_context(server.capture_signals())
+        stack.enter_context(_address_file(settings.var / "run" / "api.json", url))
         announce(url)
-        if workers == 1:
-            server = _Server(config)
+        if supervisor is not None:
+            supervisor.run()
+            return
+        try:
             server.run(sockets=[listener])
-            if not server.started:
-                raise Unavailable("the API could not start; the lines above say why")
-        else:
-            Multiprocess(config, sockets=[listener]).run()
+        except SystemExit as error:  # how uvicorn says that the start-up failed
+            raise Unavailable("the API could not start; the lines above say why") from error
 
 
 class _Server(uvicorn.Server):
@@ -112,10 +122,17 @@ def _url(listener: socket.socket) -> str:
 
 @contextlib.contextmanager
 def _address_file(path: Path, url: str) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    # the age of the process tells a pid that was given to another one since
+    noted = {"url": url, "pid": os.getpid(), "created": psutil.Process().create_time()}
     staging = path.with_suffix(f".{os.getpid()}")
-    staging.write_text(json.dumps({"url": url, "pid": os.getpid()}))
-    os.replace(staging, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staging.write_text(json.dumps(noted))
+        os.replace(staging, path)
+    except OSError as error:  # a var/ that is mounted for reading only is enough to serve from
+        _log.warning(
+            "the address could not be noted; `recsys env` will not know it", file=str(path), error=str(error)
+        )
     try:
         yield
     finally:

@@ -9,13 +9,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-import redis.asyncio
 from anyio import to_thread
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
+from recsys.cache import client as cache
 from recsys.cache import keys
 from recsys.cache.client import redis_url
 from recsys.database.session import unit_of_work
@@ -24,6 +25,7 @@ from recsys.log import get_logger
 from serving import storage
 from serving.active_model import ActiveModel
 from serving.catalogue import CatalogueFeed
+from serving.line import Line
 from serving.popular import Popular
 
 __all__ = ["State", "running_state"]
@@ -33,6 +35,8 @@ MODEL_SECONDS = 2.0
 CATALOGUE_SECONDS = 2.0
 POPULAR_SECONDS = 60.0
 RECONCILE_SECONDS = 10.0
+REDIS_SECONDS = 0.5
+"""So long an answer waits at most, and tries one new connection; PostgreSQL has the list as well."""
 _log = get_logger(__name__)
 
 
@@ -40,13 +44,17 @@ _log = get_logger(__name__)
 class State:
     """Everything an answer needs but the user's own list; read by requests, written by the background."""
 
-    redis: redis.asyncio.Redis
+    redis: Redis | None = None
+    """None until its address is known: an embedded server that does not run has none."""
+    line: Line | None = None
+    """The same server, for what every answer reads."""
     catalogue: CatalogueFeed = field(default_factory=CatalogueFeed)
     model: ActiveModel = field(default_factory=ActiveModel)
     popular: Popular = field(default_factory=Popular.none)
     generation: int | None = None
-    redis_well: bool = True
+    redis_well: bool = False
     """Whether the last word to Redis was answered; while it was not, answers do not wait for it."""
+    _redis_url: str | None = field(default=None, repr=False)
 
     def refresh_catalogue(self) -> None:
         """Prices, stock, new products. Raises Unavailable."""
@@ -67,20 +75,43 @@ class State:
         storage.reconcile()
 
     async def refresh_generation(self) -> None:
-        """Which generation Redis shows. Raises RedisError."""
+        """Which generation Redis shows. Raises RedisError, Unavailable when an embedded one does not run."""
+        client = self.redis if self.redis_well and self.redis is not None else await self._find_redis()
         try:
-            shown = await self.redis.get(keys.live_generation())
+            shown = await client.get(keys.live_generation())
         except (RedisError, OSError):
             self.redis_well = False
             raise
         self.redis_well = True
         self.generation = int(shown) if shown is not None and shown.isdigit() else None
 
+    async def _find_redis(self) -> Redis:
+        """The client of the address that holds now: an embedded server may come back on another port."""
+        url = await to_thread.run_sync(redis_url)
+        if self.redis is None or url != self._redis_url:
+            if self.redis is not None:
+                cache.close()
+            await self.hang_up()
+            self.redis, self._redis_url = _redis_client(url), url
+            self.line = Line(self.redis, REDIS_SECONDS)
+        return self.redis
 
-def _redis_client() -> redis.asyncio.Redis:
-    # an answer waits half a second at most and tries one new connection; PostgreSQL has the list as well
-    return redis.asyncio.Redis.from_url(
-        redis_url(), socket_timeout=0.5, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 1)
+    async def hang_up(self) -> None:
+        """Close what talks to Redis."""
+        line, client, self.line, self.redis = self.line, self.redis, None, None
+        with contextlib.suppress(RedisError, OSError):
+            if line is not None:
+                await line.close()
+            if client is not None:
+                await client.aclose()
+
+
+def _redis_client(url: str) -> Redis:
+    return Redis.from_url(
+        url,
+        socket_timeout=REDIS_SECONDS,
+        socket_connect_timeout=REDIS_SECONDS,
+        retry=Retry(NoBackoff(), 1),
     )
 
 
@@ -90,7 +121,7 @@ async def running_state() -> AsyncIterator[State]:
 
     Raises Unavailable when PostgreSQL cannot be reached; without Redis or a model it starts all the same.
     """
-    state = State(_redis_client())
+    state = State()
     tasks: list[asyncio.Task[None]] = []
     try:
         await to_thread.run_sync(state.refresh_catalogue)
@@ -110,8 +141,7 @@ async def running_state() -> AsyncIterator[State]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        with contextlib.suppress(RedisError, OSError):
-            await state.redis.aclose()
+        await state.hang_up()
 
 
 def _background(state: State) -> list[tuple[str, float, Callable[[], object]]]:
@@ -134,10 +164,14 @@ async def _repeat(name: str, seconds: float, step: Callable[[], object]) -> None
                 await step()
             else:
                 await to_thread.run_sync(step)
-        except (RedisError, OSError, RecsysError, SQLAlchemyError) as error:
+        except Exception as error:  # noqa: BLE001 whatever it is: one that ends would leave a stale state
             if not failing:  # said once when it begins, once when it ends
+                expected = isinstance(error, RedisError | OSError | RecsysError | SQLAlchemyError)
                 _log.error(
-                    "a background refresh fails; the last state goes on serving", part=name, error=str(error)
+                    "a background refresh fails; the last state goes on serving",
+                    part=name,
+                    error=str(error),
+                    exc_info=None if expected else error,
                 )
             failing = True
         else:

@@ -81,6 +81,7 @@ _LIST = text(
            CAST(context ->> 'reason' AS integer) AS reason,
            CAST(context ->> 'evidence' AS integer) AS evidence,
            CAST(context ->> 'novel' AS boolean) AS novel,
+           coalesce(CAST(context ->> 'bought' AS boolean), false) AS bought,
            CAST(context ->> 'generation' AS integer) AS generation,
            g.model_name, g.model_version
     FROM recommendations_db.product_recommendations r
@@ -172,23 +173,34 @@ def reconcile() -> int | None:
 
     Raises Unavailable (PostgreSQL) or redis.RedisError.
     """
-    with unit_of_work() as session:
-        live = live_generation(session)
-    client = get_redis()
-    shown = client.get(keys.live_generation())
+    key = keys.live_generation()
+    pointer: Any  # `watch` has no types
+    with get_redis().pipeline() as pointer:
+        # watched before PostgreSQL is asked: a scoring that ends meanwhile moves the pointer itself, and must
+        # neither be undone nor have its lists retired
+        pointer.watch(key)
+        shown = pointer.get(key)
+        with unit_of_work() as session:
+            live = live_generation(session)
+        wanted = None if live is None else str(live.id).encode()
+        if shown == wanted:
+            return None if live is None else live.id
+        pointer.multi()
+        if wanted is None:
+            pointer.delete(key)
+        else:
+            pointer.set(key, wanted)
+        try:
+            pointer.execute()
+        except redis.WatchError:
+            return None if live is None else live.id
     if live is None:
-        if shown is not None:
-            client.delete(keys.live_generation())
         return None
-    if shown != str(live.id).encode():
-        _log.warning(
-            "Redis pointed to another generation",
-            found=None if shown is None else str(shown),
-            live=live.id,
-        )
-        show_generation(live.id)
-        if shown is not None and shown.isdigit():
-            retire_lists(int(shown))
+    _log.warning(
+        "Redis pointed to another generation", found=None if shown is None else str(shown), live=live.id
+    )
+    if shown is not None and shown.isdigit():
+        retire_lists(int(shown))
     return live.id
 
 
@@ -205,6 +217,7 @@ def read_list(session: Session, user_id: int) -> StoredList | None:
             ReasonCode(row.reason),
             row.evidence,
             row.novel,
+            row.bought,
         )
         for row in rows
     ]
@@ -218,6 +231,7 @@ _TEMPORARY = """
     ) ON COMMIT DROP
 """
 _COPY = "COPY incoming_recommendations FROM STDIN"
+_BOUGHT = ', "bought": true'
 _STEPS = {
     # a user deleted meanwhile would break the foreign key; the lock keeps the others until the commit
     "lock users": """
@@ -284,7 +298,8 @@ class RowWriter:
                 for rank, one in enumerate(entries, 1):
                     context = (
                         f'{{"generation": {generation}, "rank": {rank}, "evidence": {one.evidence}, '
-                        f'"reason": {int(one.reason)}, "novel": {"true" if one.novel else "false"}}}'
+                        f'"reason": {int(one.reason)}, "novel": {"true" if one.novel else "false"}'
+                        f"{_BOUGHT if one.bought else ''}}}"
                     )
                     copy.write_row(
                         (user, one.product, f"{one.score / SCORE_UNIT:.4f}", texts[one.reason, one.evidence],

@@ -6,6 +6,7 @@ while a command starts or stops servers. Both survive a command that is killed h
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -19,6 +20,8 @@ from typing import IO, Any
 from recsys.errors import Unavailable
 
 __all__ = ["Record", "State", "exclusive", "hand_over", "load"]
+
+_NO_PLACE = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST)
 
 
 @dataclass
@@ -77,7 +80,7 @@ def load(var: Path) -> tuple[State, str | None]:
     try:
         raw = json.loads(state.path.read_text(encoding="utf-8"))
         state.records = {name: _record(fields_) for name, fields_ in raw.items()}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return state, None
     except PermissionError as error:
         raise Unavailable(
@@ -126,6 +129,13 @@ def exclusive(var: Path, patience: float = 180.0) -> Iterator[None]:
         raise Unavailable(
             f"this user ({_me()}) may not write to {error.filename or folder}; run the command as the owner "
             f"of {var}, or choose another folder with RECSYS_VAR"
+        ) from error
+    except OSError as error:
+        if error.errno not in _NO_PLACE:
+            raise
+        raise Unavailable(
+            f"{error.filename or folder} cannot be written ({error.strerror}); make room or mount it for "
+            "writing, or choose another folder with RECSYS_VAR"
         ) from error
 
 

@@ -105,8 +105,11 @@ def _log_access(request_id: str, method: str, route: str, status: int, seconds: 
             "level": "info",
             "timestamp": clock.now().isoformat(),
         }
-        arguments, extra = ProcessorFormatter.wrap_for_formatter(_access, "info", line)
-        _access.info(*arguments, **extra)  # type: ignore[arg-type]
+        (said,), extra = ProcessorFormatter.wrap_for_formatter(_access, "info", line)
+        # handed over as a record: `info()` would first walk the stack for a place that no line shows
+        _access.handle(
+            _access.makeRecord(_access.name, logging.INFO, __file__, 0, said, (), None, extra=extra["extra"])
+        )
 
 
 def _read_headers(scope: Scope) -> tuple[str, int]:

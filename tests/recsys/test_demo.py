@@ -21,6 +21,7 @@ from recsys import embedded
 from recsys.demo.run import API, STAGES
 from recsys.settings import Settings
 from tests.fixtures.servers import ROOT, temporary_var
+from tests.fixtures.shop import Shop
 
 SHORT = (("servers", ("up", "--throwaway")), ("schema", ("migrate",)))
 
@@ -167,3 +168,25 @@ def test_figures_into_a_folder_that_is_not_there_are_refused_before_any_work(tmp
     )
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert not (tmp_path / "var" / "servers").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent was killed")
+def test_a_killed_demo_leaves_no_api_behind(shop: Shop) -> None:
+    program = (
+        "from recsys.demo.stages import start_process; process = start_process(['serve', 'api'])\n"
+        "print(process.pid, flush=True); process.wait()"
+    )
+    demo = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert demo.stdout is not None
+        api = psutil.Process(int(demo.stdout.readline()))
+        note = shop.var / "run" / "api.json"
+        deadline = time.monotonic() + 60
+        while not note.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert json.loads(note.read_text())["pid"] == api.pid
+    finally:
+        demo.kill()
+        demo.communicate()
+    api.wait(30)
+    assert not note.exists()

@@ -19,6 +19,7 @@ ENTRIES = st.builds(
     reason=st.sampled_from(ReasonCode),
     evidence=st.one_of(st.just(-1), ID),
     novel=st.booleans(),
+    bought=st.booleans(),
 )
 LISTS = st.builds(
     StoredList,

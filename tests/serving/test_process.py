@@ -62,6 +62,40 @@ def test_it_refuses_an_address_that_is_not_ours(open_shop: Shop) -> None:
     assert "cannot listen on 203.0.113.1" in result.stderr
 
 
+def test_it_serves_though_its_address_cannot_be_noted(open_shop: Shop) -> None:
+    (open_shop.var / "run").write_text("in the way, as a read-only file system would be")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "recsys", "serve", "api"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"},
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[3]
+        until(lambda: _ready(url), 60)
+    finally:
+        process.terminate()
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "could not be noted" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_signal_during_the_start_leaves_no_address_behind(open_shop: Shop, workers: str) -> None:
+    address = open_shop.var / "run" / "api.json"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "recsys", "serve", "api", "--workers", workers],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    until(lambda: address.exists() or process.poll() is not None, 60)
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+    assert not address.exists()
+
+
 def test_scoring_by_command(trained_shop: Shop, tmp_path: Path) -> None:
     first = trained_shop.run("serve", "score", "--json")
     assert first.returncode == 0, first.stderr

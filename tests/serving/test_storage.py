@@ -12,6 +12,7 @@ import httpx
 import psycopg
 import pytest
 import redis
+from sqlalchemy.orm import Session
 
 from recsys.database.session import unit_of_work
 from recsys.errors import Conflict, NotFound, Unavailable
@@ -54,7 +55,7 @@ def test_rows_are_complete_and_score_is_calibrated(scored_shop: Shop) -> None:
         assert kind in ("collaborative", "popular")
         assert 0 <= score <= 1
         assert 0 < len(reason) <= 100
-        assert set(context) == {"generation", "rank", "novel", "evidence", "reason"}
+        assert set(context) - {"bought"} == {"generation", "rank", "novel", "evidence", "reason"}
         assert expires is not None
 
 
@@ -242,3 +243,30 @@ def test_users_who_came_after_training_are_folded_in_and_short_lists_are_filled(
     assert [one.product for one in stored.entries if not one.novel] == [95]
     scores = [one.score for one in stored.entries]
     assert scores == sorted(scores, reverse=True)
+
+
+def test_a_scoring_that_ends_during_a_reconcile_is_not_undone(
+    scored_shop: Shop, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = storage.live_generation
+    slow = [True]
+
+    def look_slowly(session: Session) -> storage.Generation | None:
+        found = look(session)
+        if slow and slow.pop():  # PostgreSQL has answered "1"; now another process goes live with 2
+            run = threading.Thread(target=precompute.score)
+            run.start()
+            run.join()
+        return found
+
+    monkeypatch.setattr(storage, "live_generation", look_slowly)
+    storage.reconcile()
+    assert generations(scored_shop) == [(1, "retired"), (2, "live")]
+    assert redis_client.get("recommendations:generation") == b"2"
+    assert redis_client.ttl("recommendations:2:1") > storage.OLD_GENERATION_SECONDS, "the live lists stay"
+
+
+def test_a_generation_of_another_database_is_forgotten(scored_shop: Shop, redis_client: redis.Redis) -> None:
+    redis_client.set("recommendations:generation", 77)
+    assert storage.reconcile() == 1
+    assert redis_client.get("recommendations:generation") == b"1"

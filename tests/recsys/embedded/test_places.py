@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ import pytest
 from recsys import embedded
 from recsys.embedded.account import Account, enters
 from recsys.embedded.binaries import runnable
+from recsys.embedded.state import exclusive
 from recsys.errors import Unavailable
 from recsys.settings import Settings
 from tests.fixtures.servers import ROOT, temporary_var
@@ -198,3 +200,17 @@ def test_a_var_that_cannot_be_made_is_said(fresh_var: Path) -> None:
     file.write_text("")
     with pytest.raises(Unavailable, match="RECSYS_VAR"):
         embedded.start(Settings(var=file / "var", environment="test"))
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC])
+def test_a_place_that_cannot_be_written_is_one_clear_line(tmp_path: Path, number: int) -> None:
+    with pytest.raises(Unavailable, match="RECSYS_VAR"), exclusive(tmp_path):
+        raise OSError(number, os.strerror(number), str(tmp_path / "postgres"))
+
+
+def test_a_var_below_a_file_is_a_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for command, code in (("status", 0), ("up", 1)):
+        done = run_recsys(command, folder=tmp_path, RECSYS_VAR=str(tmp_path / "file" / "var"))
+        assert "unexpected" not in done.stderr
+        assert done.returncode == code
