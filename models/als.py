@@ -18,6 +18,9 @@ from models.threads import WORKERS, in_parallel, one_blas_thread
 
 __all__ = ["ALS", "ALSParameters"]
 
+SHARED_ENTRIES = 8_192
+"""Users with about this many history entries in all are solved for together."""
+
 
 @dataclass(frozen=True)
 class ALSParameters:
@@ -64,6 +67,7 @@ class ALS(Recommender):
     """float64 (factors, factors): YᵀY + λI."""
     cold_: Rows
     """int64: rows of the items that nobody took."""
+    _inverse: npt.NDArray[np.float64]
     _users: npt.NDArray[np.float32]
     _solved: npt.NDArray[np.bool_]
 
@@ -111,6 +115,7 @@ class ALS(Recommender):
         factors = item_factors.astype(np.float64)
         self.gram_ = factors.T @ factors + self.parameters.regularization * np.eye(factors.shape[1])
         self.cold_ = np.flatnonzero(~item_factors.any(axis=1))
+        self._inverse = np.linalg.inv(self.gram_).astype(np.float64)
 
     def _system(
         self, items: npt.NDArray[np.integer], weights: npt.NDArray[np.float32]
@@ -129,11 +134,33 @@ class ALS(Recommender):
     def _fold_in(self, history: sparse.csr_matrix) -> npt.NDArray[np.float32]:
         """The exact vector of each row's user, float32 (n, factors); zero where the row is empty."""
         found = np.zeros((history.shape[0], self.item_factors_.shape[1]), dtype=np.float32)
-        for row in np.flatnonzero(np.diff(history.indptr)):
+        lengths = np.diff(history.indptr)
+        for row in np.flatnonzero(lengths >= found.shape[1]):
             part = slice(history.indptr[row], history.indptr[row + 1])
             system, vectors, confidence = self._system(history.indices[part], history.data[part])
             found[row] = np.linalg.solve(system, confidence @ vectors)
+        short = np.flatnonzero((lengths > 0) & (lengths < found.shape[1]))
+        block = np.cumsum(lengths[short]) // SHARED_ENTRIES
+        for rows in np.split(short, np.flatnonzero(np.diff(block)) + 1):
+            self._fold_in_short(history, rows, found)
         return found
+
+    def _fold_in_short(self, history: sparse.csr_matrix, rows: Rows, found: npt.NDArray[np.float32]) -> None:
+        """Users with fewer items than factors: a system as large as their items instead.
+
+        With G the gram of all items plus λI, Y the user's n item vectors and D = C - I, Woodbury's identity
+        says (G + YᵀDY)⁻¹Yᵀc = G⁻¹Yᵀ(I + D Y G⁻¹Yᵀ)⁻¹c; G⁻¹y of an item serves every user who has it.
+        """
+        mine = history[rows]
+        items, place = np.unique(mine.indices, return_inverse=True)
+        vectors = self.item_factors_[items].astype(np.float64)
+        solved = vectors @ self._inverse
+        confidence = self.parameters.alpha * mine.data.astype(np.float64)
+        for row, (start, end) in zip(rows, pairwise(mine.indptr), strict=True):
+            own, weight = place[start:end], confidence[start:end]
+            system = (weight - 1.0)[:, None] * (vectors[own] @ solved[own].T)
+            system[np.diag_indices_from(system)] += 1.0
+            found[row] = np.linalg.solve(system, weight) @ solved[own]
 
     def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
         users = np.empty((rows.size, self.item_factors_.shape[1]), dtype=np.float32)
@@ -181,4 +208,5 @@ class ALS(Recommender):
 
     def _restore(self, arrays: Arrays) -> None:
         self.item_factors_, self.gram_, self.cold_ = arrays["item_factors"], arrays["gram"], arrays["cold"]
+        self._inverse = np.linalg.inv(self.gram_).astype(np.float64)
         self._solve_none()

@@ -21,7 +21,7 @@ from models.artifact import read_artifact, write_artifact
 from models.calibration import Calibration
 from models.memory import refuse_if_larger
 from models.results import Explanation, Ranking
-from models.selection import Exclude, Selection, as_ids
+from models.selection import Asked, Exclude, Selection, as_ids
 from models.threads import WORKERS, in_parallel, one_blas_thread
 from recsys.errors import Invalid, NotFound
 
@@ -87,6 +87,14 @@ class Recommender(ABC):
         history : csr float32 (n, items), positive weights only, one row per user asked for.
         rows : int64 (n,), rows of the users in `users_`, -1 for users who are folded in by their history.
         """
+
+    def _answer(self, asked: Asked, out: Scores) -> None:
+        """`_score` of one block; a model that needs more than weights (which task, times) overrides this."""
+        self._score(_positive(asked.history), asked.rows, out)
+
+    def _reasons(self, asked: Asked, items: Rows) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """`_contributions` of the one row of `asked`; overridden together with `_answer`."""
+        return self._contributions(_positive(asked.history), int(asked.rows[0]), items)
 
     @abstractmethod
     def _score_similar(self, items: Rows, out: Scores) -> None:
@@ -160,7 +168,7 @@ class Recommender(ABC):
 
         def rank(part: Rows) -> tuple[Rows, Rows, Scores]:
             places = known[part]
-            return places, *self._rank(self.history_[rows[places]], rows[places], k, shown)
+            return places, *self._rank(Asked(self.history_[rows[places]], rows[places], shown), k)
 
         return self._gathered(asked, k, known.size, rank)
 
@@ -179,9 +187,7 @@ class Recommender(ABC):
         shown = Selection.of(self.items_, exclude, only)
 
         def rank(part: Rows) -> tuple[Rows, Rows, Scores]:
-            history = self._matrix_of([histories[i] for i in part])
-            nobody = np.full(part.size, -1, dtype=np.int64)
-            return part, *self._rank(history, nobody, k, shown)
+            return part, *self._rank(self._told([histories[i] for i in part], shown), k)
 
         return self._gathered(np.arange(len(histories), dtype=np.int64), k, len(histories), rank)
 
@@ -207,11 +213,11 @@ class Recommender(ABC):
         if not self.knows(user):
             raise NotFound(f"user {user} was not in the training data; use explain_from with a history")
         row = int(self.users_.index([user])[0])
-        return self._explain(_positive(self.history_[[row]]), row, product)
+        return self._explain(Asked.one(self.history_, row), product)
 
     def explain_from(self, history: History, product: int) -> Explanation:
         """The same for a user or guest who is folded in."""
-        return self._explain(_positive(self._matrix_of([history])), -1, product)
+        return self._explain(self._told([history]), product)
 
     def evidence(self, ranking: Ranking, histories: Sequence[History] | None = None) -> npt.NDArray[np.int64]:
         """For each recommended product, the one of the user's own products that speaks most for it.
@@ -227,10 +233,12 @@ class Recommender(ABC):
             known = np.flatnonzero(items >= 0)
             if known.size == 0 or (histories is None and rows[i] < 0):
                 return best
-            history = self.history_[[rows[i]]] if histories is None else self._matrix_of([histories[i]])
-            history = _positive(history)
+            asked = (
+                Asked.one(self.history_, int(rows[i])) if histories is None else self._told([histories[i]])
+            )
+            history = _positive(asked.history)
             if history.nnz:
-                parts, _ = self._contributions(history, int(rows[i]), items[known])
+                parts, _ = self._reasons(asked, items[known])
                 top = parts.argmax(axis=1)
                 speaks = parts[np.arange(known.size), top] > 0
                 best[known[speaks]] = self.items_.ids[history.indices[top[speaks]]]
@@ -315,10 +323,14 @@ class Recommender(ABC):
             self._of_thread.scores = kept
         return kept[:size].reshape(n, len(self.items_))
 
-    def _rank(self, history: sparse.csr_matrix, rows: Rows, k: int, shown: Selection) -> tuple[Rows, Scores]:
-        out = self._buffer(history.shape[0])
-        self._score(_positive(history), rows, out)
-        columns, scores = shown.best(out, k, history)
+    def _told(self, histories: Sequence[History], shown: Selection | None = None) -> Asked:
+        nobody = np.full(len(histories), -1, dtype=np.int64)
+        return Asked(self._matrix_of(histories), nobody, shown or Selection.all(), histories)
+
+    def _rank(self, asked: Asked, k: int) -> tuple[Rows, Scores]:
+        out = self._buffer(asked.history.shape[0])
+        self._answer(asked, out)
+        columns, scores = asked.shown.best(out, k, asked.history)
         return self._ids_of(columns), scores
 
     def _ids_of(self, columns: Rows) -> Rows:
@@ -341,12 +353,13 @@ class Recommender(ABC):
         matrix.data = np.maximum(matrix.data, 0.0)
         return matrix.astype(np.float32)
 
-    def _explain(self, history: sparse.csr_matrix, row: int, product: int) -> Explanation:
+    def _explain(self, asked: Asked, product: int) -> Explanation:
         item = int(self.items_.index([product])[0])
         if item < 0:
             raise NotFound(f"product {product} was not in the training data")
         with one_blas_thread():
-            parts, baseline = self._contributions(history, row, np.array([item], dtype=np.int64))
+            parts, baseline = self._reasons(asked, np.array([item], dtype=np.int64))
+        history = _positive(asked.history)
         order = np.argsort(-parts[0], kind="stable")
         named = tuple(
             (int(self.items_.ids[history.indices[j]]), float(parts[0, j])) for j in order if parts[0, j] != 0

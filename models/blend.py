@@ -12,7 +12,7 @@ import numpy.typing as npt
 from models.results import Ranking
 from models.topk import top_k
 
-__all__ = ["Blend", "Pool", "pool"]
+__all__ = ["Blend", "Pool", "ndcg_of", "pool"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,14 +142,28 @@ def _mean_ndcg(
     sizes: npt.NDArray[np.int64],
     k: int,
 ) -> float:
-    """NDCG@k of each query (Järvelin & Kekäläinen 2002), mean over queries with anything right."""
     scores = candidates.features @ weights.astype(np.float32)
     scores[candidates.products < 0] = -np.inf
+    return float(np.mean(ndcg_of(scores, relevant, sizes, k)))
+
+
+def ndcg_of(
+    scores: npt.NDArray[np.float32],
+    relevant: npt.NDArray[np.bool_],
+    sizes: npt.NDArray[np.int64],
+    k: int,
+) -> npt.NDArray[np.float64]:
+    """NDCG@k (Järvelin & Kekäläinen 2002) of each query with anything right, float64 (queries with any,).
+
+    scores : float32 (n, c), -inf for what is not to be listed. relevant, sizes : as in `Blend.learn`.
+    """
     kept = min(k, scores.shape[1])
     top = np.argpartition(-scores, kept - 1, axis=1)[:, :kept]
-    order = np.argsort(-np.take_along_axis(scores, top, axis=1), axis=1, kind="stable")
-    hits = np.take_along_axis(relevant, np.take_along_axis(top, order, axis=1), axis=1)
+    found = np.take_along_axis(scores, top, axis=1)
+    order = np.argsort(-found, axis=1, kind="stable")
+    hits = np.take_along_axis(relevant & (scores > -np.inf), np.take_along_axis(top, order, axis=1), axis=1)
     discount = 1.0 / np.log2(np.arange(2, k + 2))
     ideal = np.append(0.0, np.cumsum(discount))[np.minimum(sizes, k)]
     asked = sizes > 0
-    return float(np.mean((hits[asked] @ discount[:kept]) / ideal[asked]))
+    values: npt.NDArray[np.float64] = (hits[asked] @ discount[:kept]) / ideal[asked]
+    return values

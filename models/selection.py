@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -10,9 +11,10 @@ import numpy.typing as npt
 from scipy import sparse
 
 from features.ids import IdMap
+from features.interactions import History
 from models.topk import top_k
 
-__all__ = ["Exclude", "Selection", "as_ids"]
+__all__ = ["Asked", "Exclude", "Selection", "as_ids"]
 
 Exclude = Literal["seen"] | npt.ArrayLike | None
 """`"seen"`: what the user touched before; an array of product ids: those, for everybody."""
@@ -27,6 +29,11 @@ class Selection:
     seen: bool
     hidden: npt.NDArray[np.int64]
     open: npt.NDArray[np.int64] | None
+
+    @classmethod
+    def all(cls) -> Self:
+        """Nothing is hidden."""
+        return cls(False, np.empty(0, dtype=np.int64), None)
 
     @classmethod
     def of(cls, items: IdMap, exclude: Exclude, only: npt.ArrayLike | None) -> Self:
@@ -61,6 +68,27 @@ class Selection:
         columns, values = top_k(scores[:, self.open], k)
         # the appended -1 is what the -1 of a missing column points at
         return np.append(self.open, -1)[columns], values
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """One block of questions to a model.
+
+    history  csr float32 (n, items): what was touched, stored zeros included
+    rows     int64 (n,): rows of known users, -1 for those who are folded in
+    shown    what the lists will be chosen from; `shown.seen` says that they are to be new to the user
+    told     the histories of those who are folded in, one per row, or None: they hold times, too
+    """
+
+    history: sparse.csr_matrix
+    rows: npt.NDArray[np.int64]
+    shown: Selection
+    told: Sequence[History] | None = None
+
+    @classmethod
+    def one(cls, history: sparse.csr_matrix, row: int) -> Self:
+        """A known user; `history` is that of all users."""
+        return cls(history[[row]], np.array([row], dtype=np.int64), Selection.all())
 
 
 def as_ids(values: npt.ArrayLike, name: str) -> npt.NDArray[np.int64]:

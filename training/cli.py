@@ -14,6 +14,7 @@ from rich.table import Table
 
 from recsys.errors import Invalid, NotFound
 from training.benchmarks import cli as benchmarks
+from training.weights import weights
 
 if TYPE_CHECKING:
     from models.registry import RegisteredModel
@@ -23,6 +24,7 @@ __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Train, evaluate, report, register and promote models.")
 app.add_typer(benchmarks.app, name="benchmark")
+app.command()(weights)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")]
 Name = Annotated[str, typer.Argument(help="Name of a registered model, for example als-v3.")]
@@ -36,7 +38,9 @@ def run(
             help="Experiment files, or names of those that come with recsys.", metavar="FILE|NAME..."
         ),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All experiments that come with recsys.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Those that come with recsys, but no long ones.")
+    ] = False,
     if_needed: Annotated[
         bool,
         typer.Option("--if-needed", help="Do nothing when these experiments stand on this dataset already."),
@@ -55,11 +59,11 @@ def run(
     Example: recsys train run training/experiments/als.toml
     Example: recsys train run --all --if-needed
     """
-    from training.experiment import load_all, shipped
+    from training.experiment import everyday, load_all
 
     if everything and experiments:
         raise Invalid("give experiments or --all, not both")
-    sources = list(shipped()) if everything else list(experiments or [])
+    sources = everyday() if everything else list(experiments or [])
     checked = load_all(sources, seed=seed)
 
     from training.pipeline import train

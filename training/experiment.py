@@ -14,7 +14,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES
 from recsys.errors import Invalid, NotFound
 
-__all__ = ["EvaluationPlan", "Experiment", "PromotionRule", "SplitPlan", "load", "load_all", "shipped"]
+__all__ = [
+    "EvaluationPlan",
+    "Experiment",
+    "PromotionRule",
+    "SplitPlan",
+    "everyday",
+    "load",
+    "load_all",
+    "shipped",
+]
 
 
 class _Section(BaseModel):
@@ -74,6 +83,8 @@ class Experiment(_Section):
     algorithm: str
     seed: int = Field(default=0, ge=0, lt=2**32)
     description: str = ""
+    in_all: bool = True
+    """Whether `recsys train run --all` runs it; false for one that takes minutes."""
     parameters: dict[str, Any] = Field(default_factory=dict)
     split: SplitPlan = SplitPlan()
     evaluation: EvaluationPlan = EvaluationPlan()
@@ -104,6 +115,11 @@ def shipped() -> dict[str, Path]:
         for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
         if entry.name.endswith(".toml")
     }
+
+
+def everyday() -> list[str]:
+    """The names of the shipped experiments that `recsys train run --all` runs."""
+    return [name for name in shipped() if load(name).in_all]
 
 
 def load(source: str) -> Experiment:

@@ -8,7 +8,7 @@ import pytest
 
 from models import factory
 from recsys.errors import Invalid, NotFound
-from training.experiment import load, load_all, shipped
+from training.experiment import everyday, load, load_all, shipped
 from training.fitting import create
 
 GOOD = 'name = "mine"\nalgorithm = "als"\nseed = 5\n[parameters]\nfactors = 8\n'
@@ -29,13 +29,17 @@ def test_a_file_and_its_defaults(tmp_path: Path) -> None:
     assert (model.parameters.factors, model.parameters.seed) == (8, 5)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("name", ["popularity", "item_knn", "als", "content"])
+@pytest.mark.parametrize("name", ["popularity", "item_knn", "als", "content", "hybrid"])
 def test_shipped_experiments_name_themselves_and_fit_their_algorithm(name: str) -> None:
     experiment = load(name)
     assert experiment.name == name
     assert experiment.algorithm in factory.algorithms()
     create(experiment)
     assert experiment.description
+
+
+def test_an_experiment_of_minutes_ships_but_is_not_part_of_all() -> None:
+    assert set(shipped()) - set(everyday()) == {"hybrid"}
 
 
 def test_shipped_experiments_can_be_compared() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
@@ -11,7 +11,7 @@ from models.base import Recommender
 from models.factory import create
 from recsys.errors import Invalid
 
-__all__ = ["BenchmarkSettings", "ModelSettings", "read_settings"]
+__all__ = ["BenchmarkSettings", "ModelSettings", "SearchSpace", "read_settings"]
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,24 @@ class ModelSettings:
 
 
 @dataclass(frozen=True)
+class SearchSpace:
+    """Where a search of one model's settings starts, and the values of each parameter tried, step by step."""
+
+    start: dict[str, Any]
+    steps: list[dict[str, list[Any]]]
+
+
+@dataclass(frozen=True)
 class BenchmarkSettings:
     """models by name; validation: how the fold is cut; blend: learned weight by model; peers: table lines.
-    weights: of event types and the half-life in days, where the benchmark fits them."""
+    weights: of event types and the half-life in days, where the benchmark fits them; search: by model."""
 
     models: dict[str, ModelSettings]
     validation: dict[str, Any]
     blend: dict[str, float]
     peers: list[dict[str, Any]]
     weights: dict[str, float]
+    search: dict[str, SearchSpace] = field(default_factory=dict)
 
 
 def read_settings(name: str) -> BenchmarkSettings:
@@ -50,6 +59,12 @@ def read_settings(name: str) -> BenchmarkSettings:
     if unknown := sorted(blend.keys() - models.keys()):
         raise Invalid(f"settings of {name}: the blend names {', '.join(unknown)}, which is no model there")
     weights = {event: float(weight) for event, weight in document.get("weights", {}).items()}
+    search = {
+        model: SearchSpace(given["start"], given["steps"])
+        for model, given in document.get("search", {}).items()
+    }
+    if unknown := sorted(search.keys() - models.keys()):
+        raise Invalid(f"settings of {name}: the search names {', '.join(unknown)}, which is no model there")
     return BenchmarkSettings(
-        models, document.get("validation", {}), blend, document.get("peers", []), weights
+        models, document.get("validation", {}), blend, document.get("peers", []), weights, search
     )

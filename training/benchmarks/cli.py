@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +37,9 @@ def gowalla(
     validate: Annotated[
         bool, typer.Option("--validate", help="Learn the blend on the validation part of train; no test.")
     ] = False,
+    search: Annotated[
+        bool, typer.Option("--search", help="Search the models' settings on that part of train; no test.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Gowalla, published split: every unseen item ranked, Recall@20 and NDCG@20.
@@ -49,13 +53,17 @@ def gowalla(
     names = _chosen(settings, model)
     split = benchmark.read(data)
     with _progress() as say:
-        if validate:
+        if search:
+            found = benchmark.choose(split, settings, names, progress=say)
+            results = [point for one in found.values() for point in one.points]
+        elif validate:
             blend, results = benchmark.learn_blend(split, settings, names, progress=say)
             say("weights: " + ", ".join(f"{name} {weight:g}" for name, weight in blend.weights.items()))
         else:
             results = benchmark.run(split, settings, names, blend=hybrid and model is None, progress=say)
-    title = "Gowalla, validation part of train" if validate else "Gowalla, published split"
-    _answer(title, results, [] if validate else settings.peers, "ndcg@20", as_json)
+    inside = validate or search
+    title = "Gowalla, validation part of train" if inside else "Gowalla, published split"
+    _answer(title, results, [] if inside else settings.peers, "ndcg@20", as_json)
 
 
 @app.command()
@@ -111,6 +119,44 @@ def retailrocket(
             err=True,
         )
     _answer("RetailRocket, last buy held out", results, [], "ndcg@20", as_json)
+
+
+@app.command("complete-journey")
+def complete_journey(
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Folder of the parquet files; by default that of the demo package."),
+    ] = None,
+    model: Models = None,
+    as_json: AsJson = False,
+) -> None:
+    """The Complete Journey, weeks 45 to 48 held out: any product and new ones, cold users and products.
+
+    Example: recsys train benchmark complete-journey --model tifu_knn --model hybrid
+    """
+    import json
+
+    from training.benchmarks import complete_journey as benchmark
+    from training.benchmarks import journey
+    from training.benchmarks.chosen import read_settings
+
+    settings = read_settings("complete_journey")
+    names = _chosen(settings, model)
+    split = journey.read(journey.folder_of(data))
+    with _progress() as say:
+        say(f"{split.refused:,} lines without quantity or money are left out")
+        results = benchmark.run(split, settings, names, progress=say)
+        say("comparing")
+        seed = int(settings.validation["seed"])
+        tests = [benchmark.compared(results, "hybrid", task, seed=seed) for task in benchmark.TASKS]
+    found = [test for test in tests if test is not None]
+    if as_json:
+        typer.echo(json.dumps(benchmark.document(split, results, found, seed)))
+        return
+    for line in benchmark.lines(results, found, seed):
+        typer.echo(line, err=True)
+    shown = [replace(result, figures=benchmark.headlines(result), note="") for result in results]
+    _answer("The Complete Journey, weeks 45 to 48, NDCG@20", shown, settings.peers, "any", False)
 
 
 def _show_weights(weights: dict[str, float], as_json: bool) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +18,15 @@ from recsys.errors import Invalid
 from training.benchmarks.chosen import BenchmarkSettings, ModelSettings
 from training.benchmarks.datasets import open_text, purchases, whole_numbers
 from training.benchmarks.measure import Result, judged, metered
+from training.benchmarks.search import Search, search
 from training.evaluation.metrics import find_hits
 
-__all__ = ["Split", "learn_blend", "read", "run", "validation_fold"]
+__all__ = ["Split", "choose", "learn_blend", "read", "run", "validation_fold"]
 
 K = 20
 LIST = 100
 METRICS = ("recall", "ndcg")
+FIGURE = "ndcg@20"
 
 Progress = Callable[[str], None]
 Pairs = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
@@ -76,47 +79,80 @@ def validation_fold(train: Dataset, share: float, seed: int, *, blocks: bool = F
 def run(
     split: Split, settings: BenchmarkSettings, names: Sequence[str], *, blend: bool, progress: Progress
 ) -> list[Result]:
-    """Fit and judge the models `names`, and the blend of those that `settings.blend` weighs."""
+    """Fit and judge the models `names`, and the blend of those that `settings.blend` weighs.
+
+    A model's seconds are those of its fit; the blend's are all it takes, members' fits and lists included.
+    """
     results: list[Result] = []
     lists: dict[str, Ranking] = {}
-    fitted: dict[str, tuple[float, float]] = {}
+    spent: dict[str, float] = {}
     members = settings.blend if blend else {}
     for name in dict.fromkeys([*names, *members]):
         progress(f"fitting {name}")
-        ranking, seconds, peak = _ranked(settings.models[name], split)
-        fitted[name] = seconds, peak
-        results.append(_result(name, ranking, split, seconds, peak))
+        ranking, result, spent[name] = _ranked(name, settings.models[name], split)
+        results.append(result)
         if name in members:
             lists[name] = ranking
     if members:
         progress("blending")
         with metered() as meter:
             ranking = Blend(members).rank(pool([lists[name] for name in members]), K)
-        seconds = meter.seconds + sum(fitted[name][0] for name in members)
-        peak = max([meter.peak_mib, *(fitted[name][1] for name in members)])
+        seconds = meter.seconds + sum(spent[name] for name in members)
+        peak = max(meter.peak_mib, *(result.peak_rss_mib for result in results if result.model in members))
         note = "here: " + ", ".join(f"{name} {weight:g}" for name, weight in members.items())
         results.append(_result("hybrid", ranking, split, seconds, peak, note))
     return results
+
+
+def choose(
+    split: Split, settings: BenchmarkSettings, names: Sequence[str], *, progress: Progress
+) -> dict[str, Search]:
+    """Search the settings of those of `names` that have a space, on the validation fold of train alone.
+
+    Models are fitted on the whole fold and judged on a sample of its users.
+    """
+    fold = _fold(split, settings)
+    sample = _sample(fold, settings, int(settings.validation.get("search_on", 4_000)))
+    return {
+        name: search(
+            name, settings.search[name], _judge(settings.models[name], fold, sample, progress), FIGURE
+        )
+        for name in names
+        if name in settings.search
+    }
+
+
+def _judge(
+    model: ModelSettings, fold: Split, sample: npt.NDArray[np.int64], progress: Progress
+) -> Callable[[Mapping[str, Any]], Result]:
+    def judge(parameters: Mapping[str, Any]) -> Result:
+        fitted = replace(model, parameters=dict(parameters)).create()
+        with metered() as meter:
+            fitted.fit(fold.train)
+        ranking = fitted.recommend(fold.train.users.ids[sample], K, exclude="seen")
+        part = Split(fold.train, fold.relevant[sample])
+        result = _result(model.name, ranking, part, meter.seconds, meter.peak_mib)
+        progress(f"{model.name} {dict(parameters)}: {FIGURE} {result.figures[FIGURE]:.5f}")
+        return result
+
+    fold.train.fingerprint  # noqa: B018 - computed once and kept, so that no point pays for it
+    return judge
 
 
 def learn_blend(
     split: Split, settings: BenchmarkSettings, names: Sequence[str], *, progress: Progress
 ) -> tuple[Blend, list[Result]]:
     """Weights of the models `names`, learned on the validation fold of train alone."""
-    cut = settings.validation
-    fold = validation_fold(split.train, cut["share"], cut["seed"], blocks=cut.get("blocks", False))
+    fold = _fold(split, settings)
     lists: list[Ranking] = []
     results: list[Result] = []
     for name in names:
         progress(f"fitting {name} without the validation fold")
-        ranking, seconds, peak = _ranked(settings.models[name], fold)
+        ranking, result, _ = _ranked(name, settings.models[name], fold)
         lists.append(ranking)
-        results.append(_result(name, ranking, fold, seconds, peak, "validation"))
+        results.append(replace(result, note="validation"))
     progress("learning the weights")
-    asked = np.flatnonzero(np.diff(fold.relevant.indptr) > 0)
-    sample = np.sort(
-        np.random.default_rng(settings.validation["seed"]).permutation(asked)[: _learn_on(settings)]
-    )
+    sample = _sample(fold, settings, int(settings.validation.get("learn_on", 10_000)))
     candidates = pool([Ranking(r.queries[sample], r.products[sample], r.scores[sample]) for r in lists])
     blend = Blend.learn(names, *_labelled(candidates, fold.relevant[sample]), k=K)
     every = pool(lists)
@@ -124,8 +160,15 @@ def learn_blend(
     return blend, results
 
 
-def _learn_on(settings: BenchmarkSettings) -> int:
-    return int(settings.validation.get("learn_on", 10_000))
+def _fold(split: Split, settings: BenchmarkSettings) -> Split:
+    cut = settings.validation
+    return validation_fold(split.train, cut["share"], cut["seed"], blocks=cut.get("blocks", False))
+
+
+def _sample(fold: Split, settings: BenchmarkSettings, size: int) -> npt.NDArray[np.int64]:
+    """Rows of `size` users at random of those with anything held out, increasing, int64."""
+    asked = np.flatnonzero(np.diff(fold.relevant.indptr) > 0)
+    return np.sort(np.random.default_rng(settings.validation["seed"]).permutation(asked)[:size])
 
 
 def _labelled(
@@ -134,12 +177,16 @@ def _labelled(
     return candidates, find_hits(candidates.products, relevant), np.diff(relevant.indptr).astype(np.int64)
 
 
-def _ranked(model_settings: ModelSettings, split: Split) -> tuple[Ranking, float, float]:
+def _ranked(name: str, model_settings: ModelSettings, split: Split) -> tuple[Ranking, Result, float]:
+    """Lists of every user, their figures, and the seconds of the fit and of the lists together."""
     split.train.fingerprint  # noqa: B018 - computed once and kept, so that no model pays for it
     model = model_settings.create()
-    with metered() as meter:
+    with metered() as fit:
         model.fit(split.train)
-    return model.recommend(split.train.users.ids, LIST, exclude="seen"), meter.seconds, meter.peak_mib
+    with metered() as rank:
+        ranking = model.recommend(split.train.users.ids, LIST, exclude="seen")
+    peak = max(fit.peak_mib, rank.peak_mib)
+    return ranking, _result(name, ranking, split, fit.seconds, peak), fit.seconds + rank.seconds
 
 
 def _result(name: str, ranking: Ranking, split: Split, seconds: float, peak: float, note: str = "") -> Result:

@@ -1,0 +1,66 @@
+"""Which members a hybrid has, and how it learns what to make of them."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+from models.parameters import check_float, check_int
+from recsys.errors import Invalid
+
+__all__ = ["MEMBERS", "HybridParameters"]
+
+MEMBERS: dict[str, dict[str, Any]] = {
+    "buy_again": {"algorithm": "buy_again"},
+    "tifu_knn": {"algorithm": "tifu_knn"},
+    "ease": {"algorithm": "ease"},
+    "degree_svd": {"algorithm": "degree_svd", "parameters": {"factors": 128}},
+    "als": {"algorithm": "als", "parameters": {"factors": 64, "alpha": 0.3, "iterations": 5}},
+    "co_visitation": {"algorithm": "co_visitation", "parameters": {"neighbours": 200, "repeats": True}},
+    "popularity": {"algorithm": "popularity", "parameters": {"half_life_days": 14.0}},
+    "content": {"algorithm": "content"},
+}
+"""Habits, neighbours, factors, sequence, fashion and catalogue: what may lead in one shop or another."""
+
+
+@dataclass(frozen=True)
+class HybridParameters:
+    """members : name → {"algorithm": …, "parameters": {…}}.
+    validation_days : length of a window that rules are learned and judged on; None: see `windows`.
+    candidates : of each member, per user. trees : of the second stage, 0 for none. users : learned from, per
+    window. k : length of the list that is judged.
+    """
+
+    members: dict[str, dict[str, Any]] = field(default_factory=lambda: copy.deepcopy(MEMBERS))
+    validation_days: float | None = None
+    candidates: int = 100
+    trees: int = 100
+    users: int = 2_000
+    k: int = 20
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        check_int(self, "candidates", 1, 10_000)
+        check_int(self, "trees", 0, 10_000)
+        check_int(self, "users", 1, 10_000_000)
+        check_int(self, "k", 1, 1_000)
+        check_int(self, "seed", 0, 2**32 - 1)
+        if self.validation_days is not None:
+            check_float(self, "validation_days", 0.0, 36_500.0, above_low=True)
+        if not isinstance(self.members, dict) or not self.members:
+            raise Invalid("parameter members of Hybrid must name at least one model", field="members")
+        for name, given in self.members.items():
+            if not isinstance(given, dict) or "algorithm" not in given or given.keys() - _MEMBER_KEYS:
+                raise Invalid(
+                    f"member {name!r} of Hybrid must be a table with algorithm and, if wanted, parameters, "
+                    f"not {given!r}",
+                    field="members",
+                )
+            if given["algorithm"] == "hybrid":
+                raise Invalid(
+                    f"member {name!r} of Hybrid is a hybrid itself; name plain models", field="members"
+                )
+
+
+_MEMBER_KEYS = {"algorithm", "parameters"}

@@ -1,0 +1,65 @@
+"""Why a hybrid scores a product so: its members' own reasons, weighed as its rule weighs their opinions."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from models.base import Recommender, Rows
+from models.ranking_features import PERSONAL
+from models.recall import Candidates
+from models.selection import Asked, Selection
+from models.stages import Stage
+
+__all__ = ["Parts", "blended", "member_parts", "shared_out"]
+
+Parts = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+"""Contributions of the user's history (m, entries), and baselines (m,)."""
+
+
+def member_parts(member: Recommender, asked: Asked, items: Rows, seen: npt.NDArray[np.int32]) -> Parts:
+    """What a member says; `seen` are the items of the history, increasing."""
+    if asked.told is not None:
+        history = member._matrix_of(asked.told)
+    else:
+        history = member.history_[asked.rows] if int(asked.rows[0]) >= 0 else asked.history
+    own, rest = member._reasons(Asked(history, asked.rows, Selection.all(), asked.told), items)
+    liked = history.indices[history.data > 0]
+    parts = np.zeros((items.size, seen.size))
+    if not seen.size:
+        return parts, rest.astype(np.float64) + own.sum(axis=1, dtype=np.float64)
+    place = np.minimum(np.searchsorted(seen, liked), seen.size - 1)
+    same = seen[place] == liked
+    parts[:, place[same]] = own[:, same]
+    return parts, rest.astype(np.float64) + own[:, ~same].sum(axis=1, dtype=np.float64)
+
+
+def blended(stage: Stage, found: Candidates, back: Rows, told: list[Parts]) -> Parts:
+    """weight × (score − lowest) / mean, for members that list the product."""
+    listed = np.maximum(found.scaled, 0)[back] > 0
+    parts, rest = np.zeros_like(told[0][0]), np.zeros(back.size)
+    for place, ((own, baseline), weight) in enumerate(zip(told, stage.weights, strict=True)):
+        lowest, mean = found.scale[0, place].astype(np.float64)
+        factor = np.where(listed[:, place], weight / mean if mean > 0 else 0.0, 0.0)
+        parts += factor[:, None] * own
+        rest += factor * (np.where(factor > 0, baseline, 0) - lowest)
+    return parts, rest
+
+
+def shared_out(
+    stage: Stage, shap: npt.NDArray[np.float64], told: list[Parts], items: Rows, seen: npt.NDArray[np.int32]
+) -> Parts:
+    """SHAP values (m, features + 1) as contributions of the history and a baseline."""
+    assert stage.ranker is not None
+    names = stage.ranker.names
+    parts = np.zeros((items.size, seen.size))
+    for (own, baseline), member in zip(told, stage.members, strict=True):
+        columns_of_it = [i for i, name in enumerate(names) if name.startswith(f"{member}:")]
+        owed = shap[:, columns_of_it].sum(axis=1)
+        speaks = np.maximum(own, 0)
+        whole = speaks.sum(axis=1) + np.where(np.isfinite(baseline), np.maximum(baseline, 0), 0)
+        share = np.divide(speaks, whole[:, None], out=np.zeros_like(speaks), where=whole[:, None] > 0)
+        parts += owed[:, None] * share
+    personal = shap[:, [i for i, name in enumerate(names) if name in PERSONAL]].sum(axis=1)
+    parts += personal[:, None] * (seen[None, :] == items[:, None])
+    return parts, shap.sum(axis=1) - parts.sum(axis=1)

@@ -1,0 +1,185 @@
+"""The first stage of a hybrid: several fitted models side by side, and the candidates that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from features.interactions import History
+from models.base import Recommender
+from models.blend import Pool
+from models.ranking_features import rounded
+from models.selection import Asked, Selection
+from models.topk import top_k
+
+__all__ = ["Candidates", "Panel", "joined"]
+
+Float = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Pairs of a user and a product that at least one model names; sorted by user, then item.
+
+    owner, item  int64 (c,): row 0..users-1, and item row
+    raw     float32 (c, models): the model's own score, -inf where it can say nothing
+    scaled  float32 (c, models): (raw - lowest of the model's list) / mean of these over the list; 0 for
+            -inf, less than 0 for what is not on the list
+    rank    float32 (c, models): how many products the model puts before it, at most the list's length
+    scale   float32 (users, models, 2): lowest of the list, and that mean (0 for a list of one value)
+    length  of the models' lists
+    """
+
+    users: int
+    owner: Rows
+    item: Rows
+    raw: Float
+    scaled: Float
+    rank: Float
+    scale: Float
+    length: int
+
+    def pool(self) -> Pool:
+        """One row per user, as wide as the longest; what is not on a model's list counts 0."""
+        products = np.full((self.users, self.width), -1, dtype=np.int64)
+        features = np.zeros((self.users, self.width, self.raw.shape[1]), dtype=np.float32)
+        place = self.places
+        products[self.owner, place] = self.item
+        features[self.owner, place] = np.maximum(self.scaled, 0)
+        return Pool(np.arange(self.users, dtype=np.int64), products, features)
+
+    @property
+    def width(self) -> int:
+        """Candidates of the user who has most of them, at least 1."""
+        return int(np.bincount(self.owner, minlength=1).max(initial=1))
+
+    @property
+    def places(self) -> Rows:
+        """Of each candidate among those of its user, int64 (c,)."""
+        starts = np.searchsorted(self.owner, np.arange(self.users))
+        return np.arange(self.owner.size, dtype=np.int64) - starts[self.owner]
+
+    def padded(self, values: npt.NDArray[Any], nothing: float | bool) -> npt.NDArray[Any]:
+        """`values` (c,) as a matrix (users, width), `nothing` where a user has fewer candidates."""
+        out = np.full((self.users, self.width), nothing, dtype=values.dtype)
+        out[self.owner, self.places] = values
+        return out
+
+    def only(self, models: Sequence[int]) -> Candidates:
+        """What these models name, and what they say of it."""
+        keep = (self.rank[:, models] < self.length).any(axis=1)
+        raw, scaled, rank = (each[keep][:, models] for each in (self.raw, self.scaled, self.rank))
+        pairs = self.owner[keep], self.item[keep]
+        return Candidates(self.users, *pairs, raw, scaled, rank, self.scale[:, models], self.length)
+
+    def member_columns(self) -> Float:
+        """float32 (c, 3 × models + 2): what a second stage is told of the models' opinions; NaN for none."""
+        said = np.isfinite(self.raw)
+        named = self.rank < self.length
+        return np.concatenate(
+            [
+                rounded(np.where(said, self.scaled, np.float32(np.nan))),
+                rounded(np.where(said, self.raw, np.float32(np.nan))),
+                self.rank,
+                named.sum(axis=1, keepdims=True, dtype=np.float32),
+                self.rank.min(axis=1, keepdims=True, initial=np.inf),
+            ],
+            axis=1,
+        ).astype(np.float32)
+
+
+def joined(parts: Sequence[Candidates]) -> Candidates:
+    """Those of several blocks of users, one after the other."""
+    starts = np.cumsum([0, *(part.users for part in parts)])
+    owner = [part.owner + start for part, start in zip(parts, starts[:-1], strict=True)]
+    item, raw, scaled, rank, scale = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("item", "raw", "scaled", "rank", "scale")
+    )
+    users, length = int(starts[-1]), parts[0].length
+    return Candidates(users, np.concatenate(owner), item, raw, scaled, rank, scale, length)
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """Models by name, all fitted on one dataset."""
+
+    members: Mapping[str, Recommender]
+
+    def of(self, names: Sequence[str]) -> Panel:
+        """These members alone, in this order."""
+        return Panel({name: self.members[name] for name in names})
+
+    def ask(self, asked: Asked, lines: npt.NDArray[np.float32]) -> None:
+        """Fill `lines`, float32 (models, n, items), with every model's scores of everything."""
+        told = asked.told
+        if told is None and asked.rows.size and int(asked.rows.min()) < 0:
+            told = self.untimed(asked.history)
+        nothing_hidden = Selection.all()
+        for line, member in zip(lines, self.members.values(), strict=True):
+            history = member.history_[asked.rows] if told is None else member._matrix_of(told)
+            member._answer(Asked(history, asked.rows, nothing_hidden, told), line)
+
+    def untimed(self, history: sparse.csr_matrix) -> list[History]:
+        """The rows of a matrix as histories that know no times."""
+        ids = next(iter(self.members.values())).items_.ids
+        return [History.of(ids[line.indices], line.data) for line in history]
+
+    def candidates(
+        self,
+        lines: npt.NDArray[np.float32],
+        asked: Asked,
+        length: int,
+        pairs: tuple[Rows, Rows] | None = None,
+    ) -> Candidates:
+        """The best `length` of each model among what may be shown, with every model's opinion of them.
+
+        Scales and ranks are those of the model's whole list (of products new to the user, where these are
+        asked for), so that what else is hidden changes nobody's score. `lines` is written to.
+        pairs : take these candidates (owner, item) instead, sorted.
+        """
+        shown, history = asked.shown, asked.history
+        if shown.seen:
+            owner = np.repeat(np.arange(history.shape[0]), np.diff(history.indptr))
+            lines[:, owner, history.indices] = -np.inf
+        n, items = lines.shape[1:]
+        tops, keys = [], []
+        for line in lines:
+            columns, values = top_k(line, length)
+            tops.append(values)
+            if pairs is None:
+                if shown.open is not None or shown.hidden.size:
+                    columns, _ = shown.best(line.copy(), length)
+                row, place = np.nonzero(columns >= 0)
+                keys.append(row * items + columns[row, place])
+        if pairs is None:
+            key = np.unique(np.concatenate(keys))
+            pairs = key // items, key % items
+        owner, item = pairs
+        raw = lines[:, owner, item].T
+        ranks = np.empty(raw.shape, dtype=np.float32)
+        scale = np.zeros((n, len(tops), 2), dtype=np.float32)
+        bounds = np.searchsorted(owner, np.arange(n + 1))
+        for model, values in enumerate(tops):
+            filled = np.isfinite(values)
+            count = np.maximum(filled.sum(axis=1), 1)
+            lowest = np.where(filled.any(axis=1), np.where(filled, values, np.inf).min(axis=1), 0)
+            scale[:, model, 0] = lowest
+            scale[:, model, 1] = np.where(filled, values - lowest[:, None], 0).sum(axis=1) / count
+            for user in range(n):
+                part = slice(bounds[user], bounds[user + 1])
+                ranks[part, model] = np.searchsorted(-values[user], -raw[part, model])
+        ranks[~np.isfinite(raw)] = length
+        lowest, mean = scale[owner, :, 0], scale[owner, :, 1]
+        usable = np.isfinite(raw) & (mean > 0)
+        above = np.where(usable, raw - lowest, 0)
+        scaled = np.divide(above, mean, out=np.zeros_like(above), where=usable)
+        # far below a list's end all is the same
+        scaled = np.maximum(scaled, -5).astype(np.float32)
+        return Candidates(n, owner, item, raw, scaled, ranks, scale, length)

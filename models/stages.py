@@ -1,0 +1,234 @@
+"""The ways a hybrid can order its candidates, and the choice between them by a paired test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import norm
+
+from models.blend import Blend, Pool, ndcg_of
+from models.ranking_features import FACT_NAMES, Facts, Habits
+from models.recall import Candidates
+from models.second_stage import SecondStage
+
+__all__ = ["Choice", "Examples", "Stage", "choose"]
+
+Float = npt.NDArray[np.float32]
+
+SIGNIFICANCE = 0.05
+BLEND_USERS = 1_000
+"""The blend has a handful of weights: more users would only take longer."""
+DEPTH = 120
+"""Of each user's candidates the trees learn from so many, the best by equal weights of all members."""
+DEEPER = 4
+"""Of the others they learn from every fourth."""
+WEAK = 0.25
+"""A member below this share of the best one, and without a weight in the blend, is left out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One rule of one task: `single` (the score of one member), `blend` (weights) or `ranker` (trees).
+
+    members : the names it needs, in the order of its weights and of its feature columns.
+    """
+
+    kind: str
+    members: tuple[str, ...]
+    weights: tuple[float, ...] = ()
+    ranker: SecondStage | None = None
+
+    def score(self, candidates: Candidates, facts: Facts, habits: Habits) -> Float:
+        """float32 (c,); -inf for what is not to be listed. The candidates are those of `members`."""
+        if self.ranker is not None:
+            return self.ranker.score(columns(candidates, facts, habits)).astype(np.float32)
+        if self.kind == "single":
+            return candidates.raw[:, 0]
+        return np.maximum(candidates.scaled, 0) @ np.array(self.weights, dtype=np.float32)
+
+
+def columns(candidates: Candidates, facts: Facts, habits: Habits) -> Float:
+    """float32 (c, features): what the trees see, in the order of `column_names`."""
+    told = facts.columns(habits, candidates.owner, candidates.item)
+    return np.concatenate([candidates.member_columns(), told], axis=1)
+
+
+def column_names(members: Sequence[str]) -> tuple[str, ...]:
+    """Names of the columns; a member's begin with its name and a colon."""
+    opinions = [f"{member}:{what}" for what in ("scaled", "score", "rank") for member in members]
+    return (*opinions, "named_by", "best_rank", *FACT_NAMES)
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Candidates of past users and what these then took up.
+
+    relevant  bool (c,). sizes int64 (users,): how many products would have been right, listed or not
+    """
+
+    candidates: Candidates
+    relevant: npt.NDArray[np.bool_]
+    sizes: npt.NDArray[np.int64]
+    facts: Facts
+    habits: Habits
+
+    def only(self, models: Sequence[int]) -> Examples:
+        """As these members alone would have made them."""
+        candidates, wanted = self.candidates, list(models)
+        keep = (candidates.rank[:, wanted] < candidates.length).any(axis=1)
+        return Examples(candidates.only(wanted), self.relevant[keep], self.sizes, self.facts, self.habits)
+
+    def take(self, users: npt.NDArray[np.int64]) -> Examples:
+        """Some of the users; `users` rises."""
+        place = np.full(self.candidates.users, -1, dtype=np.int64)
+        place[users] = np.arange(users.size)
+        keep = place[self.candidates.owner] >= 0
+        old = self.candidates
+        kept = Candidates(
+            users.size,
+            place[old.owner[keep]],
+            old.item[keep],
+            old.raw[keep],
+            old.scaled[keep],
+            old.rank[keep],
+            old.scale[users],
+            old.length,
+        )
+        return Examples(kept, self.relevant[keep], self.sizes[users], self.facts, self.habits.take(users))
+
+    def ndcg(self, scores: Float, k: int) -> npt.NDArray[np.float64]:
+        """Of each user, by these scores of the candidates; -inf is not listed."""
+        return ndcg_of(
+            self.candidates.padded(scores, -np.inf),
+            self.candidates.padded(self.relevant, False),
+            self.sizes,
+            k,
+        )
+
+    def lessons(self) -> tuple[Float, npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+        """Features, relevance and owner of what the trees learn from."""
+        candidates = self.candidates
+        helped = np.bincount(candidates.owner, weights=self.relevant, minlength=candidates.users) > 0
+        rough = np.maximum(candidates.scaled, 0).sum(axis=1)
+        order = np.lexsort((-rough, candidates.owner))
+        depth = np.empty(order.size, dtype=np.int64)
+        depth[order] = candidates.places
+        # what is kept must not depend on what is right, nor on the product alone: the trees would find out
+        keep = (depth < DEPTH) | ((candidates.item + 7 * candidates.owner) % DEEPER == 0)
+        keep &= helped[candidates.owner]
+        narrow = Candidates(
+            candidates.users,
+            candidates.owner[keep],
+            candidates.item[keep],
+            candidates.raw[keep],
+            candidates.scaled[keep],
+            candidates.rank[keep],
+            candidates.scale,
+            candidates.length,
+        )
+        return columns(narrow, self.facts, self.habits), self.relevant[keep], narrow.owner
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What was chosen for a task and why; figures : mean NDCG of each rule on the judged users."""
+
+    stage: Stage
+    reason: str
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+def choose(
+    names: Sequence[str], learn: Examples, judge: Examples, *, k: int, trees: int, seed: int
+) -> Choice:
+    """The simplest rule that nothing beats: the best member, else the blend, else the trees.
+
+    Both are learned on `learn` and must beat the simpler one on `judge`, which is later or has other users,
+    by a paired test over users; what is chosen is then learned again from both.
+    """
+    both = (learn, judge)
+    solo = [[each.ndcg(each.candidates.raw[:, i], k) for each in both] for i in range(len(names))]
+    mean = np.array([np.concatenate(values).mean() for values in solo])
+    best = int(mean.argmax())
+    values = {names[i]: solo[i][1] for i in range(len(names))}
+    blend = _blend(names, learn, k, seed)
+    weights = np.array(list(blend.weights.values()), dtype=np.float32)
+    values["blend"] = judge.ndcg(np.maximum(judge.candidates.scaled, 0) @ weights, k)
+    useful = [i for i in range(len(names)) if weights[i] > 0 or mean[i] >= WEAK * mean[best]]
+    members = tuple(names[i] for i in useful)
+    narrow = [each.only(useful) for each in both]
+    ranker = _ranker(members, narrow[:1], trees, seed, k)
+    if ranker is not None:
+        scores = Stage("ranker", members, ranker=ranker).score(
+            narrow[1].candidates, judge.facts, judge.habits
+        )
+        values["ranker"] = narrow[1].ndcg(scores, k)
+    stage, standing, steps = Stage("single", (names[best],)), names[best], []
+    for challenger in ("blend", "ranker"):
+        if challenger not in values:
+            continue
+        won, p_value = _beats(values[challenger], values[standing])
+        change = values[challenger].mean() - values[standing].mean()
+        steps.append(f"{challenger} {change:+.4f} against {standing} (p = {p_value:.3g})")
+        if won:
+            standing = challenger
+    if standing == "blend":
+        final = _blend(names, learn, k, seed, judge)
+        parts = {name: weight for name, weight in final.weights.items() if weight > 0}
+        stage = Stage("blend", tuple(parts), tuple(parts.values()))
+    elif standing == "ranker":
+        stage = Stage("ranker", members, ranker=_ranker(members, narrow, trees, seed, k))
+    figures = {name: float(each.mean()) for name, each in values.items()}
+    reason = f"{standing}: " + "; ".join(steps) + f"; judged on {values[standing].size:,} users"
+    return Choice(stage, reason, figures)
+
+
+def _beats(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> tuple[bool, float]:
+    """Whether a is larger than b beyond chance: two-sided paired z-test of the mean difference."""
+    change = a - b
+    error = float(change.std(ddof=1)) / np.sqrt(change.size) if change.size > 1 else 0.0
+    if error == 0.0:
+        return False, 1.0
+    p_value = float(2 * norm.sf(abs(float(change.mean())) / error))
+    return bool(change.mean() > 0 and p_value < SIGNIFICANCE), p_value
+
+
+def _blend(names: Sequence[str], learn: Examples, k: int, seed: int, more: Examples | None = None) -> Blend:
+    sampled = []
+    for each in (learn,) if more is None else (learn, more):
+        count = min(each.candidates.users, BLEND_USERS)
+        chosen = np.random.default_rng([seed, 1]).permutation(each.candidates.users)[:count]
+        sampled.append(each.take(np.sort(chosen)))
+    pools = [each.candidates.pool() for each in sampled]
+    width = max(each.products.shape[1] for each in pools)
+    products = np.concatenate([_widened(each.products, width, -1) for each in pools])
+    features = np.concatenate([_widened(each.features, width, 0) for each in pools])
+    relevant = np.concatenate(
+        [_widened(e.candidates.padded(e.relevant, False), width, False) for e in sampled]
+    )
+    pool = Pool(np.arange(products.shape[0]), products, features)
+    return Blend.learn(names, pool, relevant, np.concatenate([each.sizes for each in sampled]), k=k)
+
+
+def _widened(values: npt.NDArray[np.generic], width: int, nothing: float | bool) -> npt.NDArray[np.generic]:
+    room = [(0, 0), (0, width - values.shape[1]), *[(0, 0)] * (values.ndim - 2)]
+    return np.pad(values, room, constant_values=nothing)
+
+
+def _ranker(
+    members: tuple[str, ...], examples: Sequence[Examples], trees: int, seed: int, k: int
+) -> SecondStage | None:
+    lessons = [each.lessons() for each in examples]
+    owner, start = [], 0
+    for _, _, users in lessons:
+        owner.append(users + start)
+        start += int(users.max(initial=-1)) + 1
+    relevant = np.concatenate([each[1] for each in lessons])
+    if not relevant.any() or trees == 0:
+        return None
+    features = np.concatenate([each[0] for each in lessons])
+    names = column_names(members)
+    return SecondStage.learn(features, relevant, np.concatenate(owner), names, trees=trees, seed=seed, k=k)
