@@ -29,7 +29,7 @@ def test_a_file_and_its_defaults(tmp_path: Path) -> None:
     assert (model.parameters.factors, model.parameters.seed) == (8, 5)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("name", ["popularity", "item_knn", "als", "content", "hybrid"])
+@pytest.mark.parametrize("name", ["popularity", "item_knn", "als", "content", "tifu_knn", "ease", "hybrid"])
 def test_shipped_experiments_name_themselves_and_fit_their_algorithm(name: str) -> None:
     experiment = load(name)
     assert experiment.name == name
@@ -38,8 +38,8 @@ def test_shipped_experiments_name_themselves_and_fit_their_algorithm(name: str) 
     assert experiment.description
 
 
-def test_an_experiment_of_minutes_ships_but_is_not_part_of_all() -> None:
-    assert set(shipped()) - set(everyday()) == {"hybrid"}
+def test_long_experiments_ship_but_are_not_part_of_all() -> None:
+    assert set(shipped()) - set(everyday()) == {"ease", "hybrid"}
 
 
 def test_shipped_experiments_can_be_compared() -> None:
