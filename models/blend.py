@@ -112,7 +112,8 @@ class Blend:
                 for model in range(len(names)):
                     for change in (1.0 + step, 1.0 / (1.0 + step), 0.0):
                         tried = weights.copy()
-                        tried[model] = weights[model] * change
+                        # a model that was left out too early may come back
+                        tried[model] = weights[model] * change if weights[model] else weights.max() * step
                         if tried.sum() <= 0 or np.array_equal(tried, weights):
                             continue
                         tried /= tried.sum()

@@ -14,6 +14,7 @@ from models.base import Arrays, ModelKind, Recommender, Rows, Scores
 from models.item_item import VALUES, Values, valued
 from models.parameters import check_choice, check_float, check_int
 from models.svd import right_singular
+from models.threads import one_blas_thread
 
 __all__ = ["DegreeSVD", "DegreeSVDParameters"]
 
@@ -61,7 +62,9 @@ class DegreeSVD(Recommender):
     def _fit(self, dataset: Dataset) -> None:
         chosen = self.parameters
         normal, item_scale = self._normalised(dataset.matrix)
-        values, vectors = right_singular(normal, chosen.factors, seed=chosen.seed)
+        # where anything else wants the cores, BLAS threads that wait for each other cost several times more
+        with one_blas_thread():
+            values, vectors = right_singular(normal, chosen.factors, seed=chosen.seed)
         energy = values.astype(np.float64) ** 2
         shrink = energy / (energy + chosen.ridge * energy[energy.size // 8] + np.finfo(np.float32).tiny)
         self.encoder_ = item_scale[:, None] * vectors * shrink.astype(np.float32)
