@@ -1,33 +1,26 @@
-"""`recsys train`: run experiments, list and show what is registered, find reports, promote by hand."""
+"""`recsys train`: run experiments; the other commands have modules of their own in `training/commands/`."""
 
 from __future__ import annotations
 
-import getpass
-import json
 import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from recsys.errors import Invalid, NotFound
+from recsys.errors import Invalid
 from training.benchmarks import cli as benchmarks
+from training.commands import registry, reports
+from training.commands.common import AsJson, actor, print_json, table_of
 from training.weights import weights
 
 if TYPE_CHECKING:
-    from models.registry import RegisteredModel
     from training.pipeline import Outcome
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Train, evaluate, report, register and promote models.")
-app.add_typer(benchmarks.app, name="benchmark")
-app.command()(weights)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")]
-Name = Annotated[str, typer.Argument(help="Name of a registered model, for example als-v3.")]
 
 
 @app.command()
@@ -72,175 +65,20 @@ def run(
     outcome = train(
         checked,
         command=_command(sources, everything, seed),
-        actor=_actor(),
+        actor=actor(),
         steps=Steps(Console(stderr=True)),
         if_needed=if_needed,
         rebuild=rebuild,
     )
     if as_json:
-        _print_json(_outcome_json(outcome))
+        print_json(_outcome_json(outcome))
     else:
         _show_outcome(outcome)
-
-
-@app.command("list")
-def list_(as_json: AsJson = False) -> None:
-    """List the registered models, newest first.
-
-    Example: recsys train list
-    """
-    from models import registry
-    from recsys.database.session import unit_of_work
-
-    with unit_of_work() as session:
-        models = registry.list_models(session)
-    if as_json:
-        _print_json([_model_json(model, whole=False) for model in models])
-        return
-    console = Console()
-    if not models:
-        console.print("No model is registered yet. Train with: recsys train run --all")
-        return
-    table = _table("", "name", "algorithm", "trained", "NDCG", "NDCG new", "dataset")
-    for model in models:
-        metrics = model.parameters.get("metrics", {})
-        every, fresh = metrics.get("all", {}), metrics.get("new", {})
-        table.add_row(
-            "[green]●[/green]" if model.is_active else "",
-            escape(model.name),
-            escape(model.algorithm),
-            f"{model.last_trained_at:%Y-%m-%d %H:%M}",
-            _share(every.get("ndcg", {}).get("value")),
-            _share(fresh.get("ndcg", {}).get("value")),
-            model.dataset[:8],
-        )
-    console.print(table)
-    console.print("● serves now", style="dim", highlight=False)
-
-
-@app.command()
-def show(name: Name, as_json: AsJson = False) -> None:
-    """Show everything that is known of one registered model.
-
-    Example: recsys train show als-v3
-    """
-    model = _get(name)
-    plain = _model_json(model, whole=True)
-    if as_json:
-        _print_json(plain)
-        return
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for key, value in plain.items():
-        if key != "parameters":
-            table.add_row(key, escape(str(value)))
-    parameters = plain["parameters"]
-    for key in ("seed", "run", "cutoff"):
-        table.add_row(key, escape(str(parameters.get(key, "–"))))
-    for key, value in parameters.get("hyperparameters", {}).items():
-        table.add_row(f"parameter {key}", escape(str(value)))
-    for view, metrics in parameters.get("metrics", {}).items():
-        for metric, figure in metrics.items():
-            if isinstance(figure, dict):
-                said = f"{figure['value']:.4f}  (95% interval {figure['low']:.4f} to {figure['high']:.4f})"
-                table.add_row(f"{metric}@{metrics['k']}, {view} products", said)
-    Console().print(table, highlight=False)
-
-
-@app.command()
-def report(name: Name) -> None:
-    """Print the path of the report of the run that made this model.
-
-    Example: xdg-open "$(recsys train report als-v3)"
-    """
-    from recsys.settings import get_settings
-
-    model = _get(name)
-    kept = model.parameters.get("report")
-    path = get_settings().var / str(kept)
-    if not kept or not path.is_file():
-        raise NotFound(f"the report of {name} is no longer at {path}; train again to write a new one")
-    typer.echo(path)
-
-
-@app.command()
-def promote(
-    name: Name,
-    reason: Annotated[str, typer.Option(help="Why, for the audit row.")],
-    as_json: AsJson = False,
-) -> None:
-    """Make a registered model the one that serves, whatever the rule says; who and why are kept.
-
-    Example: recsys train promote als-v3 --reason "als-v4 shows too few new products"
-    """
-    from models import registry
-    from recsys.database.session import unit_of_work
-
-    if not reason.strip():
-        raise Invalid("--reason is empty; say why in a few words, the audit row keeps it")
-    registry.load(_get(name))  # a damaged artifact is refused before anything changes
-    with unit_of_work() as session:
-        before = registry.active(session)
-        model = registry.activate(session, name, actor=_actor(), reason=reason.strip())
-    was = None if before is None else before.name
-    if as_json:
-        _print_json({"active": model.name, "before": was})
-        return
-    Console().print(f"{model.name} is active now (before: {was or 'none'}).", markup=False, highlight=False)
-
-
-def _table(*columns: str) -> Table:
-    """Columns that never break a name or a figure over lines."""
-    table = Table(box=None, padding=(0, 1))
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    return table
-
-
-def _get(name: str) -> RegisteredModel:
-    from models import registry
-    from recsys.database.session import unit_of_work
-
-    with unit_of_work() as session:
-        return registry.get(session, name)
-
-
-def _actor() -> str:
-    try:
-        return getpass.getuser()[:100]
-    except (KeyError, OSError):  # a container's user may have no name
-        return "unknown"
 
 
 def _command(sources: list[str], everything: bool, seed: int | None) -> str:
     named = "--all" if everything else " ".join(shlex.quote(source) for source in sources)
     return f"recsys train run {named}" + ("" if seed is None else f" --seed {seed}")
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
-
-
-def _model_json(model: RegisteredModel, *, whole: bool) -> dict[str, Any]:
-    plain: dict[str, Any] = {
-        "name": model.name,
-        "version": model.version,
-        "type": model.type,
-        "algorithm": model.algorithm,
-        "is_active": model.is_active,
-        "last_trained_at": model.last_trained_at.isoformat(),
-        "dataset": model.dataset,
-        "checksum": model.checksum,
-        "artifact": str(model.folder),
-    }
-    if whole:
-        return {**plain, "parameters": model.parameters}
-    return {**plain, "metrics": model.parameters.get("metrics", {})}
 
 
 def _outcome_json(outcome: Outcome) -> dict[str, Any]:
@@ -280,7 +118,7 @@ def _show_outcome(outcome: Outcome) -> None:
     document = outcome.report
     verdict, place = document.verdict, document.ks.index(document.verdict.k)
     k = verdict.k
-    table = _table("", "model", f"NDCG@{k}", "95% interval", "new only", "95% interval", "fit")
+    table = table_of("", "model", f"NDCG@{k}", "95% interval", "new only", "95% interval", "fit")
     for section in document.models:
         every, fresh = (section.views[view].metrics["ndcg"][place] for view in ("all", "new"))
         table.add_row(
@@ -307,3 +145,9 @@ def _show_outcome(outcome: Outcome) -> None:
         f"{len(document.models)} trained in {outcome.seconds:.0f} s, peak {outcome.peak_mib:,.0f} MiB.",
         highlight=False,
     )
+
+
+app.add_typer(registry.app)
+app.add_typer(reports.app)
+app.command()(weights)
+app.add_typer(benchmarks.app, name="benchmark")

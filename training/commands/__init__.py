@@ -1,0 +1,1 @@
+"""The commands of `recsys train`, a module for each group of them."""
