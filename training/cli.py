@@ -12,7 +12,7 @@ from rich.markup import escape
 from recsys.errors import Invalid
 from training.benchmarks import cli as benchmarks
 from training.commands import registry, reports
-from training.commands.common import AsJson, actor, print_json, table_of
+from training.commands.printing import AsJson, actor, print_json, table_of
 from training.weights import weights
 
 if TYPE_CHECKING:

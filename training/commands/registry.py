@@ -10,7 +10,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from recsys.errors import Invalid
-from training.commands.common import AsJson, Name, actor, model_json, print_json, registered, share, table_of
+from training.commands.printing import (
+    AsJson,
+    Name,
+    actor,
+    model_json,
+    print_json,
+    registered,
+    share,
+    table_of,
+)
 
 __all__ = ["app"]
 

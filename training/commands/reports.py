@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from recsys.errors import NotFound
-from training.commands.common import Name, registered
+from training.commands.printing import Name, registered
 
 __all__ = ["app"]
 
