@@ -22,6 +22,19 @@ def _hide_secrets(
     return event
 
 
+class _Stderr(logging.Handler):
+    """Writes to what `sys.stderr` is at that moment: a notebook or a test runner replaces and closes it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+            sys.stderr.flush()
+        except RecursionError:
+            raise
+        except Exception:  # noqa: BLE001 - logging's own way: a log line never stops the work
+            self.handleError(record)
+
+
 def configure(level: str = "INFO", *, json: bool | None = None) -> None:
     """Send structlog and the standard library's logging to stderr in one format.
 
@@ -51,7 +64,7 @@ def configure(level: str = "INFO", *, json: bool | None = None) -> None:
             renderer,
         ],
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Stderr()
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers = [handler]

@@ -1,0 +1,48 @@
+"""The log follows whatever stderr is now, in one line of JSON, and hides what must not be read."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from recsys import log
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers, root.level = handlers, level
+
+
+def test_a_line_goes_to_the_stderr_of_the_moment_not_to_one_that_was_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", first)
+    log.configure(json=True)
+    logger = logging.getLogger("shop")
+    logger.warning("before")
+    said = first.getvalue()
+    monkeypatch.setattr(sys, "stderr", second)
+    first.close()
+    logger.warning("after")
+    assert json.loads(said)["event"] == "before"
+    assert json.loads(second.getvalue())["event"] == "after"
+
+
+def test_what_is_named_like_a_secret_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    log.configure(json=True)
+    log.get_logger("shop").warning("log-in", password="hunter2", user_id=5)
+    line = json.loads(stream.getvalue())
+    assert line["password"] == "[hidden]"
+    assert line["user_id"] == 5
+    assert "hunter2" not in stream.getvalue()
