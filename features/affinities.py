@@ -21,7 +21,7 @@ from scipy import sparse
 
 from features.dataset import Dataset
 
-__all__ = ["Inferred", "infer"]
+__all__ = ["Inferred", "infer", "shop_shares", "smoothed"]
 
 _RANGE = (0.1, 0.9)
 
@@ -52,18 +52,26 @@ def infer(dataset: Dataset, *, prior: float = 10.0, words: int | None = None) ->
         "size": (features.sizes.matrix, features.sizes.words),
         "style": (features.styles.matrix, features.styles.words),
     }
-    facets = {
-        name: (_strongest(_smoothed(sparse.csr_matrix(liked @ has), prior), words), known)
-        for name, (has, known) in belongs.items()
-    }
+    facets = {}
+    for name, (has, known) in belongs.items():
+        weight = sparse.csr_matrix(liked @ has)
+        facets[name] = _strongest(smoothed(weight, shop_shares(weight), prior), words), known
     return Inferred(facets, _price_ranges(dataset, prior))
 
 
-def _smoothed(weight: sparse.csr_matrix, prior: float) -> sparse.csr_matrix:
+def shop_shares(weight: sparse.csr_matrix) -> npt.NDArray[np.float64]:
+    """q: the share of each word in the summed weights (users, words) of everybody, float64 (words,)."""
+    of_word = np.asarray(weight.sum(axis=0)).ravel()
+    return np.asarray(of_word / max(float(of_word.sum()), np.finfo(np.float64).tiny))
+
+
+def smoothed(weight: sparse.csr_matrix, shop: npt.NDArray[np.float64], prior: float) -> sparse.csr_matrix:
+    """The affinities, csr float32 of the pattern of `weight` (users, words), float64; `shop`: q of the words.
+
+    Sorts the indices of `weight`.
+    """
     weight.sort_indices()
     own = np.asarray(weight.sum(axis=1)).ravel()
-    of_word = np.asarray(weight.sum(axis=0)).ravel()
-    shop = of_word / max(float(of_word.sum()), np.finfo(np.float64).tiny)
     owner = np.repeat(np.arange(own.size), np.diff(weight.indptr))
     share = (weight.data + prior * shop[weight.indices]) / (own[owner] + prior)
     parts = (share.astype(np.float32), weight.indices, weight.indptr)

@@ -218,8 +218,9 @@ def assemble(
     first_event[columns["item"][::-1]] = columns["time"][::-1]
     events, cut = _split(columns, weights)
 
-    told, counts = user_preferences(preferences, users, catalogue.categories, catalogue.brands)
-    features, told = compact(item_features(catalogue, items, first_event), told)
+    features = item_features(catalogue, items, first_event)
+    told, counts = user_preferences(preferences, users, catalogue.categories, catalogue.brands, features)
+    features, told = compact(features, told)
     dataset = Dataset(users, items, events, features, told, moment, weights, cut=cut)
     return Built(
         dataset,

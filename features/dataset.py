@@ -17,14 +17,14 @@ from features.arrays import checksum, read_arrays, write_arrays
 from features.caps import DAILY, REPEATED
 from features.ids import IdMap
 from features.interactions import Events, InteractionWeights
-from features.parts import Demographics, ItemFeatures, Preferences, Words, compact, only_rows
+from features.parts import Demographics, ItemFeatures, Preferences, Words, compact
 from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES
 from recsys.errors import Invalid
 
 __all__ = ["Cut", "Dataset", "Demographics", "ItemFeatures", "Preferences", "Words", "compact"]
 
 HEADER = "dataset.json"
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,12 +135,7 @@ class Dataset:
             Events(new_user[each.user], new_item[each.item], each.kind, each.value, each.session, each.time)
             for each in (events, cut)
         ]
-        preferences = Preferences(
-            only_rows(self.preferences.categories, user_rows, told),
-            only_rows(self.preferences.brands, user_rows, told),
-            np.where(told[user_rows, None], self.preferences.price[user_rows], np.float32(np.nan)),
-            np.where(told[user_rows], self.preferences.updated[user_rows], 0),
-        )
+        preferences = self.preferences.until(moment, user_rows)
         features, preferences = compact(self.item_features.take(item_rows), preferences)
         return Dataset(
             IdMap(self.users.ids[user_rows]),
@@ -191,6 +186,7 @@ class Dataset:
             _csr(arrays, "preferred_brands", (len(users), len(features.brand_names))),
             arrays["preferred_price"],
             arrays["preferences_updated"],
+            *(_words(arrays, f"preferred_{name}", len(users)) for name in _ITEM_WORDS),
         )
         events = Events(*(arrays[f"event_{column}"] for column in _EVENT_COLUMNS))
         weights = InteractionWeights(**header["weights"])
@@ -237,6 +233,7 @@ class Dataset:
             arrays[f"event_{column}"] = getattr(self.events, column)
             arrays[f"cut_{column}"] = getattr(self.cut.events, column)
         words = {name: getattr(features, name) for name in _ITEM_WORDS}
+        words |= {f"preferred_{name}": getattr(preferences, name) for name in _ITEM_WORDS}
         words["demographics"] = self.demographics.words
         matrices = {
             "preferred_categories": preferences.categories,

@@ -110,12 +110,37 @@ class Preferences:
     price       float32, shape (users, 2): lower and upper end, NaN where unknown
     updated     int64, microseconds since 1970-01-01 UTC; 0 for a user who said nothing,
                 the year 1 where their time is unknown
+    colours, sizes, styles : csr with affinities in place of ones, and words of their own, in the spelling of
+                `ItemFeatures`, whether or not a product has them
     """
 
     categories: sparse.csr_matrix
     brands: sparse.csr_matrix
     price: npt.NDArray[np.float32]
     updated: npt.NDArray[np.int64]
+    colours: Words = field(default_factory=lambda: Words.none(0))
+    sizes: Words = field(default_factory=lambda: Words.none(0))
+    styles: Words = field(default_factory=lambda: Words.none(0))
+
+    def __post_init__(self) -> None:
+        for name in ("colours", "sizes", "styles"):
+            if self.updated.size and not getattr(self, name).matrix.shape[0]:
+                object.__setattr__(self, name, Words.none(self.updated.size))
+
+    def until(self, moment: int, rows: npt.NDArray[np.int64]) -> Preferences:
+        """Of the users in `rows`, what was said up to `moment`; codes keep their meaning, but of `Words`."""
+        told = (self.updated != 0) & (self.updated <= moment)
+        words = (
+            _used(only_rows(each.matrix, rows, told), each.words)
+            for each in (self.colours, self.sizes, self.styles)
+        )
+        return Preferences(
+            only_rows(self.categories, rows, told),
+            only_rows(self.brands, rows, told),
+            np.where(told[rows, None], self.price[rows], np.float32(np.nan)),
+            np.where(told[rows], self.updated[rows], 0),
+            *words,
+        )
 
     @classmethod
     def none(cls, users: int, category_paths: int, brand_names: int) -> Preferences:

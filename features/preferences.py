@@ -11,10 +11,8 @@ and the job's own output is not learned from.
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,18 +23,15 @@ from scipy import sparse
 from features.columns import NO_ID, Column, Snapshot
 from features.dataset import Preferences
 from features.ids import IdMap
-from features.products import SEPARATOR, Taxonomy
+from features.parts import ItemFeatures, Words
+from features.products import Taxonomy
+from features.spellings import affinities, price_range, worded
 
 __all__ = [
     "FACETS",
-    "INFERRED",
-    "Affinities",
     "RawPreferences",
-    "affinities",
     "anything_inferred",
     "anything_said",
-    "is_inferred",
-    "price_range",
     "read_preferences",
     "user_preferences",
 ]
@@ -48,11 +43,14 @@ _COLUMNS = {
     "categories": Column("coalesce(category_preferences::text, '')", "text"),
     "brands": Column("coalesce(brand_preferences::text, '')", "text"),
     "price": Column("coalesce(price_range::text, '')", "text"),
+    "colours": Column("coalesce(color_preferences::text, '')", "text"),
+    "sizes": Column("coalesce(size_preferences::text, '')", "text"),
+    "styles": Column("coalesce(style_preferences::text, '')", "text"),
 }
-INFERRED = "inferred"
+_TEXTS = tuple(name for name, column in _COLUMNS.items() if column.kind == "text")
+TRAITS = ("colours", "sizes", "styles")
 FACETS = ("category", "brand", "color", "size", "style")
 """The columns `…_preferences` of the table."""
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 _FACET_SAID = """(jsonb_typeof({0}) NOT IN ('object', 'null')
@@ -72,20 +70,9 @@ class RawPreferences:
     categories: list[str]
     brands: list[str]
     price: list[str]
-
-
-@dataclass
-class Affinities:
-    """What one JSON value says: code → affinity; and what of it could not be used.
-
-    malformed  parts that are no affinity at all; unknown  names that the catalogue does not have
-    inferred   code → affinity that nobody said
-    """
-
-    by_code: dict[int, float] = field(default_factory=dict)
-    malformed: int = 0
-    unknown: int = 0
-    inferred: dict[int, float] = field(default_factory=dict)
+    colours: list[str]
+    sizes: list[str]
+    styles: list[str]
 
 
 def anything_said(row: str = "user_preferences") -> sql.Composed:
@@ -130,9 +117,7 @@ def read_preferences(snapshot: Snapshot, until: sql.Composable | None = None) ->
             piece.append(part[name])
     user = np.concatenate(pieces["user"])
     order = np.argsort(user)
-    texts = {
-        name: [value for part in pieces[name] for value in part] for name in ("categories", "brands", "price")
-    }
+    texts = {name: [value for part in pieces[name] for value in part] for name in _TEXTS}
     return RawPreferences(
         user[order],
         np.concatenate(pieces["updated"])[order],
@@ -141,11 +126,12 @@ def read_preferences(snapshot: Snapshot, until: sql.Composable | None = None) ->
 
 
 def user_preferences(
-    raw: RawPreferences, users: IdMap, categories: Taxonomy, brands: Taxonomy
+    raw: RawPreferences, users: IdMap, categories: Taxonomy, brands: Taxonomy, features: ItemFeatures
 ) -> tuple[Preferences, dict[str, int]]:
     """The preferences as matrices, and the counts of what was read, malformed and unknown.
 
-    `users` must know every user of `raw`.
+    `users` must know every user of `raw`. Colours, sizes and styles that none of `features` has are kept,
+    and counted as unknown.
     """
     counts = {"read": int(raw.user.size), "malformed": 0, "unknown": 0, "inferred": 0}
     rows = users.index(raw.user)
@@ -159,61 +145,38 @@ def user_preferences(
         _matrix(texts, rows, taxonomy, len(users), counts)
         for texts, taxonomy in ((raw.categories, categories), (raw.brands, brands))
     ]
-    return Preferences(liked[0], liked[1], price, updated), counts
+    traits = [
+        _worded(getattr(raw, name), rows, getattr(features, name).words, len(users), counts)
+        for name in TRAITS
+    ]
+    return Preferences(liked[0], liked[1], price, updated, *traits), counts
 
 
-def affinities(text: str, taxonomy: Taxonomy) -> Affinities:
-    """Read one JSON value: {"id, name, slug or path": number, …}, or a list of those, counting 1 each.
-
-    In place of a number may stand {"affinity": number, "source": "explicit" or "inferred"}.
-    """
-    found = Affinities()
-    for key, value in _entries(text, found):
-        guessed = is_inferred(value)
-        number = _number(value.get("affinity") if isinstance(value, dict) else value)
-        if number is None:
-            found.malformed += 1
-            continue
-        code = _code(key, taxonomy)
-        if code is None:
-            found.unknown += 1
-        elif guessed:
-            found.inferred[code] = number
-        elif number != 0.0 and abs(number) > abs(found.by_code.get(code, 0.0)):
-            # the same thing under two spellings is said once, the stronger way
-            found.by_code[code] = number
-    return found
-
-
-def is_inferred(value: object) -> bool:
-    """Whether a part of the JSON was written by the preferences job, not said by the user."""
-    return isinstance(value, dict) and value.get("source") == INFERRED
-
-
-def price_range(text: str) -> tuple[tuple[float, float], int]:
-    """Read {"min": …, "max": …} or [min, max]: the ends, NaN where not given, and how much was wrong.
-
-    An inferred range was not said: it is read as none.
-    """
-    nothing = (math.nan, math.nan)
-    try:
-        value = _parse(text)
-    except ValueError:
-        return nothing, 1
-    if value is None or is_inferred(value):
-        return nothing, 0
-    if isinstance(value, dict):
-        given = [value.get("min"), value.get("max")]
-    elif isinstance(value, list) and len(value) == 2:
-        given = value
-    else:
-        return nothing, 1
-    numbers = [None if end is None else _number(end) for end in given]
-    ends = [math.nan if number is None or number < 0 else number for number in numbers]
-    wrong = sum(end is not None and math.isnan(number) for end, number in zip(given, ends, strict=True))
-    if ends[0] > ends[1]:
-        ends.reverse()
-    return (ends[0], ends[1]), wrong
+def _worded(
+    texts: list[str], rows: npt.NDArray[np.int64], known: Sequence[str], users: int, counts: dict[str, int]
+) -> Words:
+    there = set(known)
+    said: list[tuple[int, str, float]] = []
+    for row, text in zip(rows.tolist(), texts, strict=True):
+        found = worded(text)
+        counts["malformed"] += found.malformed
+        counts["inferred"] += found.inferred
+        counts["unknown"] += len(found.by_word.keys() - there)
+        said += [(row, word, number) for word, number in found.by_word.items()]
+    words = sorted({word for _, word, _ in said})
+    code = {word: i for i, word in enumerate(words)}
+    matrix = sparse.csr_matrix(
+        (
+            np.array([number for _, _, number in said], dtype=np.float32),
+            (
+                np.array([row for row, _, _ in said], dtype=np.int32),
+                np.array([code[word] for _, word, _ in said], dtype=np.int32),
+            ),
+        ),
+        shape=(users, len(words)),
+    )
+    matrix.sort_indices()
+    return Words(matrix, words)
 
 
 def _matrix(
@@ -239,49 +202,3 @@ def _matrix(
     )
     matrix.sort_indices()
     return matrix
-
-
-def _entries(text: str, found: Affinities) -> Iterator[tuple[object, object]]:
-    try:
-        value = _parse(text)
-    except ValueError:
-        found.malformed += 1
-        return
-    if isinstance(value, dict):
-        yield from value.items()
-    elif isinstance(value, list):
-        yield from ((key, 1.0) for key in value)
-    elif value is not None:
-        found.malformed += 1
-
-
-def _parse(text: str) -> Any:
-    """Raises ValueError. Numbers all become float: a JSON integer may be longer than Python reads."""
-    if not text:
-        return None
-    try:
-        return json.loads(text, parse_int=float)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-
-
-def _number(value: object) -> float | None:
-    """A finite number that float32 holds, from a number, a truth value or a text; None for anything else."""
-    if not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if abs(number) <= _LARGEST else None
-
-
-def _code(key: object, taxonomy: Taxonomy) -> int | None:
-    if isinstance(key, float) and key.is_integer():
-        return taxonomy.by_id.get(int(key))
-    if not isinstance(key, str):
-        return None
-    if key.strip().isdecimal() and (code := taxonomy.by_id.get(int(key.strip()[:20]))) is not None:
-        return code
-    spelled = SEPARATOR.join(part.strip() for part in key.split(">"))
-    return taxonomy.by_spelling.get(spelled.casefold())

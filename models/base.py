@@ -19,21 +19,21 @@ from features.ids import IdMap
 from features.interactions import History
 from models.artifact import read_artifact, write_artifact
 from models.calibration import Calibration
+from models.evidence import Reasons, strongest
 from models.memory import refuse_if_larger
 from models.results import Explanation, Ranking
-from models.selection import Asked, Exclude, Selection, as_ids
+from models.selection import Asked, Exclude, Selection, as_ids, positive
 from models.threads import WORKERS, in_parallel, one_blas_thread
 from recsys.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["Exclude", "ModelKind", "Recommender"]
+__all__ = ["Exclude", "ModelKind", "Reasons", "Recommender"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 Scores = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
-
 BLOCK_BYTES = 128 * 2**20 // WORKERS
 """Scores are computed in blocks of about this size, one per thread: memory is bounded however many users."""
 
@@ -90,11 +90,22 @@ class Recommender(ABC):
 
     def _answer(self, asked: Asked, out: Scores) -> None:
         """`_score` of one block; a model that needs more than weights (which task, times) overrides this."""
-        self._score(_positive(asked.history), asked.rows, out)
+        self._score(positive(asked.history), asked.rows, out)
 
     def _reasons(self, asked: Asked, items: Rows) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """`_contributions` of the one row of `asked`; overridden together with `_answer`."""
-        return self._contributions(_positive(asked.history), int(asked.rows[0]), items)
+        return self._contributions(positive(asked.history), int(asked.rows[0]), items)
+
+    def _reasons_for(self, items: Rows) -> Reasons:
+        """`_reasons` for many users whose lists hold nothing but `items` (increasing, each once).
+
+        A model that can compute once for all of them what a reason needs of each product overrides this,
+        and `_prepared_bytes`: what that takes for one product.
+        """
+        return self._reasons
+
+    def _prepared_bytes(self) -> int:
+        return 0
 
     @abstractmethod
     def _score_similar(self, items: Rows, out: Scores) -> None:
@@ -225,27 +236,7 @@ class Recommender(ABC):
         int64, shape of `ranking.products`; -1 where nothing in the history does (popularity, for example).
         With `histories` the rows of `ranking` are those of `recommend_from`.
         """
-        rows = np.full(len(ranking), -1) if histories is not None else self.users_.index(ranking.queries)
-
-        def speaks_most(i: int) -> Rows:
-            best = np.full(ranking.products.shape[1], -1, dtype=np.int64)
-            items = self.items_.index(ranking.products[i])
-            known = np.flatnonzero(items >= 0)
-            if known.size == 0 or (histories is None and rows[i] < 0):
-                return best
-            asked = (
-                Asked.one(self.history_, int(rows[i])) if histories is None else self._told([histories[i]])
-            )
-            history = _positive(asked.history)
-            if history.nnz:
-                parts, _ = self._reasons(asked, items[known])
-                top = parts.argmax(axis=1)
-                speaks = parts[np.arange(known.size), top] > 0
-                best[known[speaks]] = self.items_.ids[history.indices[top[speaks]]]
-            return best
-
-        found = in_parallel(speaks_most, range(len(ranking)))
-        return np.array(found, dtype=np.int64).reshape(ranking.products.shape)
+        return strongest(self, ranking, histories)
 
     # --- the artifact ----------------------------------------------------------------------------
 
@@ -359,21 +350,13 @@ class Recommender(ABC):
             raise NotFound(f"product {product} was not in the training data")
         with one_blas_thread():
             parts, baseline = self._reasons(asked, np.array([item], dtype=np.int64))
-        history = _positive(asked.history)
+        history = positive(asked.history)
         order = np.argsort(-parts[0], kind="stable")
         named = tuple(
             (int(self.items_.ids[history.indices[j]]), float(parts[0, j])) for j in order if parts[0, j] != 0
         )
         score = float(baseline[0]) + float(parts[0].sum(dtype=np.float64))
         return Explanation(product, score, float(baseline[0]), named)
-
-
-def _positive(history: sparse.csr_matrix) -> sparse.csr_matrix:
-    if history.nnz and float(history.data.min()) > 0:
-        return history
-    positive = history.copy()
-    positive.eliminate_zeros()
-    return positive
 
 
 def _known_parameters(cls: type[DataclassInstance], given: dict[str, Any], folder: Path) -> dict[str, Any]:

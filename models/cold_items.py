@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import linalg, sparse
 
 from features.dataset import Dataset
+from features.interactions import MICROSECONDS_PER_DAY
 from models.base import Arrays, ModelKind, Rows, Scores
 from models.content import ContentBased, ContentBasedParameters
 from models.degree_svd import DegreeSVD, DegreeSVDParameters
@@ -17,6 +18,9 @@ from models.parameters import check_float, check_int
 from models.svd import right_singular
 
 __all__ = ["ColdItems", "ColdItemsParameters"]
+
+_LITTLE = 0.1
+"""Demand of an item whose last event is long ago; without it, it would never be shown."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class ColdItemsParameters(DegreeSVDParameters):
     content_factors : length of the content vectors. content_ridge : λ of the regression.
     confidence : users an item needs to count half in the regression.
     trust : users an item needs for its own factors to count as much as the mapped ones.
+    demand : so much recent demand (events, faded) is half of a lot; 0: demand does not count.
+    demand_days : half-life of an event's part in the demand.
     """
 
     factors: int = 128
@@ -33,6 +39,8 @@ class ColdItemsParameters(DegreeSVDParameters):
     content_ridge: float = 1.0
     confidence: float = 20.0
     trust: float = 1.0
+    demand: float = 3.0
+    demand_days: float = 3.5
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -40,6 +48,8 @@ class ColdItemsParameters(DegreeSVDParameters):
         check_float(self, "content_ridge", 0.0, 1e6, above_low=True)
         check_float(self, "confidence", 0.0, 1e6)
         check_float(self, "trust", 0.0, 1e6)
+        check_float(self, "demand", 0.0, 1e6)
+        check_float(self, "demand_days", 0.0, 36_500.0, above_low=True)
 
 
 class ColdItems(DegreeSVD):
@@ -54,6 +64,10 @@ class ColdItems(DegreeSVD):
     SVD (latent semantic indexing, Deerwester et al. 1990), and a one for the mean. An item that nobody took
     has the mapped factors alone, on both sides: it is recommended, and speaks for others. One of which the
     catalogue says nothing either is never shown.
+
+    A score is x · F' times d_i / (d_i + demand), with d the events of an item, each × ½^(age / demand_days),
+    and a little: what sells since its launch gains on what does not, and established items hardly differ.
+    An item that nobody took counts like the median of those with the fewest users.
     """
 
     algorithm: ClassVar[str] = "cold_items"
@@ -79,6 +93,20 @@ class ColdItems(DegreeSVD):
             factors = getattr(self, name)
             mixed = own * factors + (1.0 - own) * self._mapped(given, factors, np.where(told, users, 0.0))
             setattr(self, name, mixed.astype(np.float32))
+        self.decoder_ *= self._demand(dataset, takers)[:, None]
+
+    def _demand(self, dataset: Dataset, takers: Rows) -> npt.NDArray[np.float32]:
+        """float32 (items,): by what the scores of each item are multiplied, in (0, 1]."""
+        events, half = dataset.events, self.parameters.demand
+        liked = dataset.weights.weigh(events.kind, events.value, events.time, dataset.moment) > 0
+        age = (dataset.moment - events.time[liked]) / MICROSECONDS_PER_DAY
+        faded = np.exp2(-age / self.parameters.demand_days)
+        demand = np.bincount(events.item[liked], weights=faded, minlength=len(dataset.items)) + _LITTLE
+        share = demand / (demand + half)
+        taken = takers > 0
+        if taken.any():
+            share[~taken] = np.median(share[takers == takers[taken].min()])
+        return np.asarray(share, dtype=np.float32)
 
     def _mapped(
         self,

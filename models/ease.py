@@ -11,12 +11,13 @@ import numpy.typing as npt
 from scipy import sparse
 
 from features.dataset import Dataset
-from models.base import Arrays, ModelKind, Rows, Scores
+from models.base import Arrays, ModelKind, Reasons, Rows, Scores
 from models.degree_svd import degree_normalised
 from models.ease_dual import BLOCK, DualWeights, inverted
 from models.faded import Faded
 from models.item_item import GRAM_BYTES, VALUES, Values, scatter, top_products, valued
 from models.parameters import check_choice, check_float, check_int
+from models.selection import Asked, positive
 from models.threads import in_parallel
 
 __all__ = ["EASE", "EASEParameters"]
@@ -145,6 +146,20 @@ class EASE(Faded):
             dense = near if isinstance(near, np.ndarray) else near.toarray()
         value = valued(history, self.parameters.values).data
         return np.ascontiguousarray((dense * value[:, None]).T), np.zeros(items.size, dtype=np.float32)
+
+    def _reasons_for(self, items: Rows) -> Reasons:
+        if not isinstance(self.weights_, DualWeights):
+            return self._reasons
+        weights = self.weights_.prepared(items)
+
+        def reasons(asked: Asked, wanted: Rows) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+            value = valued(positive(asked.history), self.parameters.values)
+            return weights.parts(value, wanted), np.zeros(wanted.size, dtype=np.float32)
+
+        return reasons
+
+    def _prepared_bytes(self) -> int:
+        return 4 * len(self.users_) if isinstance(self.weights_, DualWeights) else 0
 
     def _arrays(self) -> Arrays:
         faded = {"source_half_life": np.array([self.source_half_life_])}

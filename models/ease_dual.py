@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg, sparse
 
+from models.threads import in_parallel
 from recsys.errors import Invalid
 
 __all__ = ["BLOCK", "DualWeights", "inverted"]
@@ -73,6 +74,17 @@ class DualWeights:
         found[np.asarray(sources)[:, None] == np.asarray(targets)[None, :]] = 0.0
         return np.asarray(found, dtype=np.float32)
 
+    def prepared(self, targets: npt.NDArray[np.int64]) -> Prepared:
+        """What `parts` of many histories need of the items `targets` (increasing, each once)."""
+        users = np.empty((targets.size, self.inverse.shape[0]), dtype=np.float32)
+
+        def fill(start: int) -> None:
+            part = targets[start : start + BLOCK]
+            users[start : start + BLOCK] = (self.by_item[part] @ self.inverse) / self.free[part, None]
+
+        in_parallel(fill, range(0, targets.size, BLOCK))
+        return Prepared(self.by_item, targets, users)
+
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """For the artifact."""
         return {
@@ -90,6 +102,28 @@ class DualWeights:
         shape = arrays["dual_free"].size, arrays["dual_inverse"].shape[0]
         by_item = sparse.csr_matrix(parts, shape=shape)
         return cls(by_item, arrays["dual_inverse"], arrays["dual_free"])
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """G X_j / d_j of some items j, so that columns of B cost one sparse product more.
+
+    by_item : csr float32 (items, users). targets : int64 (m,), increasing. users : float32 (m, users).
+    """
+
+    by_item: sparse.csr_matrix
+    targets: npt.NDArray[np.int64]
+    users: npt.NDArray[np.float32]
+
+    def parts(self, given: sparse.csr_matrix, wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """What each entry of one history adds to the scores of `wanted`, float32 (wanted, given.nnz).
+
+        given : csr float32 (1, items). wanted : items among `targets`.
+        """
+        columns = np.ascontiguousarray(self.users[np.searchsorted(self.targets, wanted)].T)
+        found = np.asarray(self.by_item[given.indices] @ columns) * given.data[:, None]
+        found[np.asarray(given.indices)[:, None] == wanted[None, :]] = 0.0
+        return np.ascontiguousarray(found.T)
 
 
 def inverted(gram: npt.NDArray[np.float64], ridge: float) -> npt.NDArray[np.float64]:

@@ -14,14 +14,16 @@ from scipy import sparse
 from features.dataset import Dataset
 from models import base, factory
 from models.base import Arrays, ModelKind, Recommender, Rows, Scores
+from models.content import ContentBased
 from models.hindsight import TASKS, Task, fitted, windows
 from models.hybrid_parameters import HybridParameters
 from models.hybrid_reasons import blended, member_parts, shared_out
+from models.newcomers import greeted, newcomers, unfitted
 from models.ranking_features import Facts, Habits
 from models.recall import Panel
 from models.rehearsal import LIKENESS, Plan, rehearse, without_rehearsal
 from models.second_stage import SecondStage
-from models.selection import Asked, Selection
+from models.selection import Asked, Selection, positive
 from models.stages import Stage, columns
 from recsys.errors import Invalid
 
@@ -41,7 +43,8 @@ class Hybrid(Recommender):
     rank fusion in `models.blend`.
 
     Scores of the two tasks are not comparable. Asked to leave out what was seen, the rule for new products
-    orders the list; everything else is the rule for any product, explanations too.
+    orders the list; everything else is the rule for any product, explanations too. Who did nothing yet, but
+    said what they like, gets the list of a content-based model instead (`models.newcomers`).
     """
 
     algorithm: ClassVar[str] = "hybrid"
@@ -55,6 +58,8 @@ class Hybrid(Recommender):
     """What the second stage is told of users and products; None where no task has one."""
     reasons_: dict[str, str]
     """Per task why its rule was chosen, and per member that is left out why."""
+    newcomers_: ContentBased | None
+    """Answers those who said what they like and did nothing; None where nobody said anything."""
     figures_: dict[str, dict[str, float]]
     """Per task the mean NDCG of each member and rule on the judged users."""
 
@@ -112,6 +117,7 @@ class Hybrid(Recommender):
         self.facts_ = None
         if any(stage.ranker is not None for stage in self.stages_.values()):
             self.facts_ = Facts.learn(dataset, self._window_days(dataset))
+        self.newcomers_ = newcomers(dataset, chosen.members.values())
 
     def _window_days(self, dataset: Dataset) -> float:
         last = windows(dataset, self.parameters.validation_days)[-1]
@@ -144,6 +150,11 @@ class Hybrid(Recommender):
             candidates = panel.candidates(lines, block, self.parameters.candidates)
             scores = stage.score(candidates, self._known_facts(), self._habits(block))
             out[part][candidates.owner, candidates.item] = scores
+        new = greeted(self.newcomers_, asked)
+        if self.newcomers_ is not None and new.size:
+            scores = np.empty((new.size, items), dtype=np.float32)
+            self.newcomers_._score(positive(asked.history[new]), asked.rows[new], scores)
+            out[new] = scores
 
     def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
         self._answer(Asked(history, rows, Selection.all()), out)
@@ -193,6 +204,8 @@ class Hybrid(Recommender):
         what they owe to a member's opinion goes to the history in the member's own proportions, what they
         owe to this very product's past goes to that product, and the rest is the baseline.
         """
+        if self.newcomers_ is not None and greeted(self.newcomers_, asked).size:
+            return self.newcomers_._reasons(asked, items)
         stage = self.stages_["any"]
         panel = self.panel_.of(stage.members)
         seen = asked.history.indices[asked.history.data > 0]
@@ -231,6 +244,8 @@ class Hybrid(Recommender):
                 arrays[f"{task}.trees"] = stage.ranker.text
         if self.facts_ is not None:
             arrays |= {f"facts.{key}": value for key, value in self.facts_.arrays().items()}
+        if self.newcomers_ is not None:
+            arrays |= {f"newcomers.{key}": value for key, value in self.newcomers_._arrays().items()}
         document = {
             "members": list(self.panel_.members),
             "stages": {
@@ -264,6 +279,11 @@ class Hybrid(Recommender):
         self.reasons_, self.figures_ = document["reasons"], document["figures"]
         facts = _under("facts.", arrays)
         self.facts_ = Facts.restore(facts) if facts else None
+        self.newcomers_ = None
+        if _under("newcomers.", arrays):
+            model = self._member(unfitted(self.parameters.members.values()), "newcomers", arrays)
+            assert isinstance(model, ContentBased)
+            self.newcomers_ = model
 
     def _member(self, model: Recommender, name: str, arrays: Arrays) -> Recommender:
         own = _under(f"{name}.", arrays)

@@ -14,7 +14,7 @@ from features.ids import IdMap
 from features.interactions import History
 from models.topk import top_k
 
-__all__ = ["Asked", "Exclude", "Selection", "as_ids"]
+__all__ = ["Asked", "Exclude", "Selection", "as_ids", "positive"]
 
 Exclude = Literal["seen"] | npt.ArrayLike | None
 """`"seen"`: what the user touched before; an array of product ids: those, for everybody."""
@@ -107,3 +107,12 @@ def _rows(items: IdMap, ids: npt.ArrayLike, name: str) -> npt.NDArray[np.int64]:
     """Known rows of `ids`, increasing, each once."""
     rows = np.unique(items.index(as_ids(ids, name)))
     return rows[rows >= 0]
+
+
+def positive(history: sparse.csr_matrix) -> sparse.csr_matrix:
+    """`history` without its stored zeros; itself where it has none."""
+    if history.nnz and float(history.data.min()) > 0:
+        return history
+    positive = history.copy()
+    positive.eliminate_zeros()
+    return positive

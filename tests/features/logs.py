@@ -88,6 +88,9 @@ def _preferences(told: dict[int, tuple[int, str, str]]) -> RawPreferences:
         [row[1] for row in told.values()],
         [row[2] for row in told.values()],
         ['{"min": 1, "max": 2}'] * len(told),
+        [row[2] for row in told.values()],
+        ["[12]"] * len(told),
+        [row[1] for row in told.values()],
     )
 
 

@@ -93,16 +93,16 @@ class Rows:
         price: Any = None,
         updated: datetime | None = NOON,
         created: datetime | None = NOON - DAY,
+        colours: Any = None,
+        sizes: Any = None,
+        styles: Any = None,
     ) -> None:
+        given = (categories, brands, price, colours, sizes, styles)
         self.execute(
             "INSERT INTO recommendations_db.user_preferences (user_id, category_preferences, "
-            "brand_preferences, price_range, updated_at, created_at) VALUES (%s, %s, %s, %s, %s, %s)",
-            (
-                user,
-                *(None if part is None else json.dumps(part) for part in (categories, brands, price)),
-                updated,
-                created,
-            ),
+            "brand_preferences, price_range, color_preferences, size_preferences, style_preferences, "
+            "updated_at, created_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            (user, *(None if part is None else json.dumps(part) for part in given), updated, created),
         )
 
 

@@ -250,6 +250,34 @@ def test_preferences_in_all_shapes(shop: Shop, rows: Rows) -> None:
     assert told.updated.tolist() == [as_microseconds(NOON)] * 3 + [columns.UNDATED]
 
 
+def test_colours_sizes_and_styles_that_users_said(shop: Shop, rows: Rows) -> None:
+    rows.events(Event(1, 10, "view", NOON - 3 * DAY))
+    rows.many(
+        "INSERT INTO products_db.product_variants (product_id, option1, option2) VALUES (%s, %s, %s)",
+        [(10, "Red", "XL"), (12, "Blue", "42")],
+    )
+    rows.preferences(
+        1,
+        colours={"RED": 1, "pink": -0.5},
+        sizes=[42],
+        styles={"round": {"affinity": 2, "source": "explicit"}},
+    )
+    rows.preferences(2, colours=["Blue"], updated=NOON - 2 * DAY)
+    rows.preferences(3, colours={"red": {"affinity": 0.4, "source": "inferred"}})
+    built = build_reported(shop.settings)
+    told = built.dataset.preferences
+    assert built.dataset.users.ids.tolist() == [1, 2]  # nobody said what was inferred of user 3
+    assert told.colours.words == ["blue", "pink", "red"]
+    assert told.colours.matrix.toarray().tolist() == [[0, -0.5, 1], [1, 0, 0]]
+    assert (told.sizes.words, told.sizes.matrix.toarray().tolist()) == (["42"], [[1], [0]])
+    assert (told.styles.words, told.styles.matrix.toarray().tolist()) == (["round"], [[2], [0]])
+    assert built.preferences == {"read": 2, "malformed": 0, "unknown": 1, "inferred": 0}  # nothing is pink
+    then = NOON - DAY
+    earlier = built.dataset.until(as_microseconds(then))
+    assert earlier.preferences.colours.words == ["blue"]
+    assert earlier.fingerprint == build(shop.settings, until=then).fingerprint
+
+
 def test_a_write_during_the_build_does_not_mix_two_states(
     shop: Shop, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -146,5 +146,5 @@ def test_damage_and_other_formats_are_refused(tmp_path: Path, monkeypatch: pytes
         Dataset.load(tmp_path / "d")
     file.write_bytes(whole)
     monkeypatch.setattr(module, "FORMAT", 99)
-    with pytest.raises(Invalid, match="format 2; this version reads 99"):
+    with pytest.raises(Invalid, match="format 3; this version reads 99"):
         Dataset.load(tmp_path / "d")

@@ -176,3 +176,17 @@ def test_what_cannot_be_gone_on_from(shop: Shop, rows: Rows) -> None:
     rows.execute("ALTER TABLE other RENAME TO user_interactions")
     rows.execute("ALTER TABLE user_interactions SET SCHEMA recommendations_db")
     assert "another database" in build_reported(shop.settings).whole
+
+
+def test_a_snapshot_of_an_older_format_is_built_anew_and_the_reason_said(
+    shop: Shop, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows.events(Event(1, 10, "view"))
+    with monkeypatch.context() as older:
+        older.setattr("features.dataset.FORMAT", 2)
+        build(shop.settings)
+    rows.events(Event(2, 10, "view"))
+    built = build_reported(shop.settings)
+    assert built.new is None
+    assert "format 2; this version reads 3" in built.whole
+    assert build_reported(shop.settings).new == 0

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.preferences import affinities, price_range
 from features.products import Taxonomy
+from features.spellings import affinities, price_range, worded
 
 WORDS = {3: "Food", 5: "Food > Fresh Fruit", 8: "Toys"}
 TAXONOMY = Taxonomy.of(WORDS, {3: ("Food", "food"), 5: ("Fresh Fruit", "fresh-fruit"), 8: ("Toys", "toys")})
@@ -81,6 +81,24 @@ def test_no_json_is_too_strange(value: Any) -> None:
     assert all(math.isfinite(number) and number for number in found.by_code.values())
     (low, high), _ = price_range(text)
     assert math.isnan(low) or math.isnan(high) or 0 <= low <= high
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "malformed", "inferred"),
+    [
+        ({"Navy  Blue": 0.5, "red": -1}, {"navy blue": 0.5, "red": -1.0}, 0, 0),
+        (["XL", " xl ", 42, 42.5], {"xl": 1.0, "42": 1.0, "42.5": 1.0}, 0, 0),
+        ({"red": {"affinity": 2, "source": "explicit"}}, {"red": 2.0}, 0, 0),
+        ({"red": {"affinity": 0.2, "source": "inferred"}, "blue": 1}, {"blue": 1.0}, 0, 1),
+        ({"red": 0, "": 1, "blue": "much"}, {}, 2, 0),
+        ([None, ["red"], True], {}, 3, 0),
+        (None, {}, 0, 0),
+        ("red", {}, 1, 0),
+    ],
+)
+def test_words(value: Any, expected: dict[str, float], malformed: int, inferred: int) -> None:
+    found = worded(json.dumps(value))
+    assert (found.by_word, found.malformed, found.inferred) == (expected, malformed, inferred)
 
 
 @pytest.mark.parametrize("text", ["{", "[" * 100_000, '{"Toys": ' + "9" * 5000 + "}"])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from models.blend import Blend, pool, scaled
+from models import blend as module
+from models.blend import Blend, Pool, pool, scaled
 from models.results import Ranking
 
 INF = -np.inf
@@ -63,3 +67,35 @@ def test_the_model_that_knows_wins_the_weight() -> None:
     blend = Blend.learn(["guesses", "knows"], candidates, relevant, np.full(n, 5), k=5)
     assert blend.weights["knows"] > 0.9
     assert sum(blend.weights.values()) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_model_that_was_left_out_too_early_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first product is right in all four queries; the search drops the best model first."""
+    features = [
+        [[0, 1, 1], [0, 1, 2], [1, 2, 0]],
+        [[3, 0, 0], [2, 3, 2], [1, 3, 1]],
+        [[2, 1, 2], [0, 0, 0], [3, 2, 2]],
+        [[2, 1, 1], [0, 2, 0], [1, 1, 1]],
+    ]
+    candidates = Pool(np.arange(4), np.tile(np.arange(3), (4, 1)), np.array(features, np.float32))
+    relevant = np.tile([True, False, False], (4, 1))
+    tried: list[tuple[float, float]] = []
+    judge = module._mean_ndcg
+
+    def noted(pool: Pool, weights: npt.NDArray[np.float64], *rest: Any) -> float:
+        value = judge(pool, weights, *rest)
+        tried.append((value, float(weights[0])))
+        return value
+
+    monkeypatch.setattr(module, "_mean_ndcg", noted)
+    blend = Blend.learn(["best", "worse", "other"], candidates, relevant, np.ones(4, np.int64), k=2)
+    best, stood = tried[0]
+    standing = [stood]
+    for value, weight in tried[1:]:
+        if value > best + 1e-6:
+            best, stood = value, weight
+            standing.append(stood)
+    assert 0.0 in standing, "the data must lead the search to leave it out"
+    assert blend.weights == {"best": 1.0, "worse": 0.0, "other": 0.0}
+    # right at the first place in two queries, at the second in two: (2 + 2 / log2 3) / 4
+    assert best == pytest.approx((2 + 2 / np.log2(3)) / 4)

@@ -15,7 +15,9 @@ from recsys.errors import Invalid
 from tests.models.data import ITEMS, NEVER_TAKEN, USERS, catalogue, dataset, two_tastes
 
 DATA = two_tastes()
-CHOSEN = ColdItemsParameters(factors=6, content_factors=1000, content_ridge=0.5, confidence=3.0, trust=2.0)
+CHOSEN = ColdItemsParameters(
+    factors=6, content_factors=1000, content_ridge=0.5, confidence=3.0, trust=2.0, demand=0.0
+)
 
 
 def test_factors_are_the_formula() -> None:
@@ -66,12 +68,33 @@ def test_what_nobody_took_and_nothing_is_said_of_is_never_shown() -> None:
     )
     rows = [(0, 0, "purchase", 1.0), (0, 1, "purchase", 1.0), (1, 1, "purchase", 1.0)]
     data = dataset(rows, users=2, items=4, features=silent)
-    model = ColdItems().fit(data)
+    model = ColdItems(ColdItemsParameters(demand=0.0)).fit(data)
     assert model.unknown_.tolist() == [3]
     assert data.items.ids[3] not in model.recommend(data.users.ids, 4).products
     assert data.items.ids[2] in model.recommend(data.users.ids, 4).products
     plain = DegreeSVD(DegreeSVDParameters(factors=128)).fit(data)
     np.testing.assert_allclose(model.decoder_[0], plain.decoder_[0], atol=1e-6)
+
+
+def test_scores_count_by_recent_demand() -> None:
+    rows = [
+        *[(user, 0, "purchase", float(age)) for user, age in ((0, 1), (1, 2), (2, 0))],
+        *[(0, 1, "purchase", 100.0), (1, 1, "view", 50.0), (-1, 1, "view", 7.0)],
+        *[(2, 2, "purchase", 14.0), (1, 2, "dismissed", 0.0)],
+    ]
+    data = dataset(rows, users=3, items=4)
+    chosen = ColdItemsParameters(factors=2, content_factors=8, demand=2.0, demand_days=7.0)
+    model, plain = ColdItems(chosen).fit(data), ColdItems(replace(chosen, demand=0.0)).fit(data)
+    # what guests do is demand, a dismissal is none
+    sold = np.array(
+        [2 ** (-1 / 7) + 2 ** (-2 / 7) + 1, 2 ** (-100 / 7) + 2 ** (-50 / 7) + 0.5, 0.25], np.float64
+    )
+    share = (sold + 0.1) / (sold + 2.1)
+    share = np.append(share, share[2])  # nobody took the last: it counts like the one with the fewest users
+    np.testing.assert_allclose(model.decoder_, plain.decoder_ * share[:, None], rtol=1e-5)
+    np.testing.assert_array_equal(model.encoder_, plain.encoder_)
+    found, scores = model.recommend(data.users.ids, 4).row(1)
+    assert model.explain(17, int(found[0])).score == pytest.approx(float(scores[0]), rel=1e-4)
 
 
 @pytest.mark.parametrize("wrong", [{"content_factors": 0}, {"content_ridge": 0.0}, {"trust": -1.0}])

@@ -10,8 +10,11 @@ import pytest
 from scipy import sparse
 
 from features.interactions import History
+from models import evidence
+from models.base import Recommender
 from models.ease import EASE, EASEParameters
 from models.ease_dual import DualWeights
+from models.selection import Asked
 from recsys.errors import Invalid
 from tests.models.data import dataset, two_tastes
 
@@ -117,3 +120,32 @@ def test_the_form_is_chosen_by_size_and_says_why(tmp_path: Path) -> None:
 def test_parameters_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(Invalid, match=next(iter(wrong))):
         EASEParameters(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dual_below", [0, 100])
+def test_reasons_for_many_users_are_those_of_each(dual_below: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = EASE(EASEParameters(ridge=5.0, dual_below=dual_below)).fit(DATA)
+    assert isinstance(model.weights_, DualWeights) == (dual_below > 0)
+    ranking = model.recommend(DATA.users.ids, 12)
+    guests = [History.of(DATA.items.ids[[0, 4, 8]], [1.0, 0.0, 2.0]), History.of([])]
+    folded = model.recommend_from(guests, 12)
+    prepared, told = model.evidence(ranking), model.evidence(folded, guests)
+    assert (prepared >= 0).any()
+    assert (told >= 0).any()
+    for room in (1, 4 * len(DATA.users) * 20):  # a user at a time; a few
+        monkeypatch.setattr(evidence, "PREPARED_BYTES", room)
+        np.testing.assert_array_equal(model.evidence(ranking), prepared)
+    monkeypatch.setattr(EASE, "_reasons_for", Recommender._reasons_for)
+    np.testing.assert_array_equal(model.evidence(ranking), prepared)
+    np.testing.assert_array_equal(model.evidence(folded, guests), told)
+
+
+def test_prepared_parts_are_the_contributions() -> None:
+    model = EASE(EASEParameters(ridge=5.0, dual_below=100)).fit(DATA)
+    listed = np.arange(1, len(DATA.items), 2)
+    reasons = model._reasons_for(listed)
+    for row in range(5):
+        asked = Asked.one(model.history_, row)
+        wanted = listed[[7, 2, 11]]
+        for found, expected in zip(reasons(asked, wanted), model._reasons(asked, wanted), strict=True):
+            np.testing.assert_allclose(found, expected, atol=1e-6)

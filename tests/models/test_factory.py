@@ -10,6 +10,7 @@ import pytest
 from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
 from models import factory
+from models.content import PARTS
 from models.popularity import Popularity
 from models.threads import in_parallel, one_blas_thread
 from recsys.errors import Invalid
@@ -41,7 +42,7 @@ def test_create_takes_parameters_by_name() -> None:
         ),
         ("item_knn", {"b": 1.5}, "b of ItemKNN must be a number from 0 to 1, not 1.5"),
         ("content", {"preference": 2}, "preference of ContentBased must be a number from 0 to 1, not 2"),
-        ("content", {"text": 0, "category": 0, "brand": 0, "price": 0}, "are all 0"),
+        ("content", dict.fromkeys(PARTS, 0), "are all 0"),
     ],
 )
 def test_wrong_parameters_are_refused(algorithm: str, parameters: dict[str, Any], message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import numpy.typing as npt
 import pytest
 from scipy import sparse
 
-from features.dataset import Dataset
+from features.dataset import Dataset, Demographics, Preferences
+from features.ids import IdMap
 from features.interactions import MICROSECONDS_PER_DAY as DAY
 from features.interactions import History
 from models import factory, stages
@@ -222,3 +224,39 @@ def test_a_member_that_cannot_be_fitted_is_left_out_with_its_reason(monkeypatch:
 def test_wrong_members_are_refused_at_once(members: dict[str, dict[str, object]], said: str) -> None:
     with pytest.raises(Invalid, match=said):
         Hybrid(HybridParameters(members=members))
+
+
+def test_who_only_said_something_gets_that_first(tmp_path: Path) -> None:
+    shop = groceries(users=60, items=40)
+    users = len(shop.users)
+    said = Preferences.none(users + 2, 6, 4)
+    brands = sparse.lil_matrix((users + 2, 4), dtype=np.float32)
+    brands[users, 2] = 1.0
+    told = replace(
+        shop,
+        users=IdMap(np.append(shop.users.ids, [90_001, 90_002])),
+        preferences=replace(said, brands=brands.tocsr()),
+        demographics=Demographics.none(users + 2),
+    )
+    members = {name: {"algorithm": name} for name in ("popularity", "buy_again")}
+    model = Hybrid(HybridParameters(members=members)).fit(told)
+    assert model.save(tmp_path / "hybrid")
+    again = Hybrid.load(tmp_path / "hybrid")
+    for each in (model, again):
+        talker, silent = _two(each)
+        assert (told.item_features.brand[told.items.index(talker)] == 2).all()
+        assert talker.size == 10
+        assert not np.array_equal(talker, silent)
+        best = int(talker[0])
+        score = float(each.recommend([90_001], 1).scores[0, 0])
+        assert each.explain(90_001, best).score == pytest.approx(score, abs=1e-5)
+    # as soon as they do something, the rule for everybody takes over
+    guest = History.of(told.items.ids[[0, 4]])
+    assert not (
+        told.item_features.brand[told.items.index(model.recommend_from([guest], 10).products[0])] == 2
+    ).all()
+
+
+def _two(model: Hybrid) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    ranking = model.recommend([90_001, 90_002], 10)
+    return ranking.row(0)[0], ranking.row(1)[0]

@@ -148,8 +148,7 @@ def complete_journey(
         results = benchmark.run(split, settings, names, progress=say)
         say("comparing")
         seed = int(settings.validation["seed"])
-        tests = [benchmark.compared(results, "hybrid", task, seed=seed) for task in benchmark.TASKS]
-    found = [test for test in tests if test is not None]
+        found = benchmark.tests(results, seed)
     if as_json:
         typer.echo(json.dumps(benchmark.document(split, results, found, seed)))
         return

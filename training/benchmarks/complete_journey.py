@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,11 +19,12 @@ from training.evaluation.metrics import find_hits, per_user
 from training.evaluation.significance import Comparison, bootstrap_interval, compare, holm
 from training.evaluation.splits import VIEWS, Split
 
-__all__ = ["TASKS", "Comparisons", "compared", "document", "headlines", "lines", "run", "slices"]
+__all__ = ["TASKS", "Comparisons", "compared", "document", "headlines", "lines", "run", "slices", "tests"]
 
 K = 20
 METRICS = ("ndcg", "recall")
 TASKS = (f"ndcg@{K}", f"new_ndcg@{K}", f"cold_items_ndcg@{K}")
+CONTENT = ("cold_items", "content")
 COLD_USER_EVENTS = 5
 COLD_ITEM_DAYS = 28.0
 
@@ -118,12 +119,31 @@ class Comparisons:
     against: dict[str, tuple[Comparison, float]]
 
 
+def tests(results: list[Result], seed: int) -> list[Comparisons]:
+    """The hybrid against every other model by each task, and on cold products, those that know content
+    against popularity."""
+    found = [compared(results, "hybrid", task, seed=seed) for task in TASKS]
+    found += [compared(results, name, TASKS[2], rivals=("popularity",), seed=seed) for name in CONTENT]
+    return [each for each in found if each is not None]
+
+
 def compared(
-    results: list[Result], model: str, figure: str, *, draws: int = 10_000, seed: int = 1
+    results: list[Result],
+    model: str,
+    figure: str,
+    *,
+    rivals: Sequence[str] | None = None,
+    draws: int = 10_000,
+    seed: int = 1,
 ) -> Comparisons | None:
-    """`model` against every other result by `figure`, user by user; None with nothing to compare."""
+    """`model` against `rivals`, or every other result, by `figure`, user by user; None with nothing to
+    compare."""
     mine = next((result for result in results if result.model == model), None)
-    others = [result for result in results if result.model != model and figure in result.figures]
+    others = [
+        result
+        for result in results
+        if result.model != model and figure in result.figures and (rivals is None or result.model in rivals)
+    ]
     if mine is None or figure not in mine.figures or not others:
         return None
     tests = [compare(mine.per_user[figure], o.per_user[figure], draws=draws, seed=seed) for o in others]

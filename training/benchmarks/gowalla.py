@@ -18,7 +18,7 @@ from recsys.errors import Invalid
 from training.benchmarks.chosen import BenchmarkSettings, ModelSettings
 from training.benchmarks.datasets import open_text, purchases, whole_numbers
 from training.benchmarks.measure import Result, judged, metered
-from training.benchmarks.search import Search, search
+from training.benchmarks.search import GAIN, Search, search
 from training.evaluation.metrics import find_hits
 
 __all__ = ["Split", "choose", "learn_blend", "read", "run", "validation_fold"]
@@ -109,13 +109,19 @@ def choose(
 ) -> dict[str, Search]:
     """Search the settings of those of `names` that have a space, on the validation fold of train alone.
 
-    Models are fitted on the whole fold and judged on a sample of its users.
+    Models are fitted on the whole fold and judged on a sample of its users, `search_on` of the settings;
+    `search_gain` is the relative gain that so many users can tell.
     """
     fold = _fold(split, settings)
     sample = _sample(fold, settings, int(settings.validation.get("search_on", 4_000)))
+    gain = float(settings.validation.get("search_gain", GAIN))
     return {
         name: search(
-            name, settings.search[name], _judge(settings.models[name], fold, sample, progress), FIGURE
+            name,
+            settings.search[name],
+            _judge(settings.models[name], fold, sample, progress),
+            FIGURE,
+            gain=gain,
         )
         for name in names
         if name in settings.search

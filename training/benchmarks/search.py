@@ -16,7 +16,7 @@ from training.benchmarks.measure import Result
 __all__ = ["GAIN", "Search", "search"]
 
 GAIN = 0.01
-"""Points whose figures differ by less than this, relatively, are not told apart."""
+"""Points whose figures differ by less than this, relatively, are not told apart; settings may say another."""
 
 Judge = Callable[[Mapping[str, Any]], Result]
 """Fits one model with these parameters on the fold; a Result with its figures of each user."""
@@ -30,8 +30,8 @@ class Search:
     points: list[Result] = field(default_factory=list)
 
 
-def search(name: str, space: SearchSpace, judge: Judge, figure: str) -> Search:
-    """From `space.start`, step by step: of a step's values the first that the best does not beat by GAIN.
+def search(name: str, space: SearchSpace, judge: Judge, figure: str, *, gain: float = GAIN) -> Search:
+    """From `space.start`, step by step: of a step's values the first that the best does not beat by `gain`.
 
     A step of several parameters tries every combination. What was there counts as the first, so that
     published settings stay unless the fold speaks against them, and of several that it can't tell apart the
@@ -48,7 +48,7 @@ def search(name: str, space: SearchSpace, judge: Judge, figure: str) -> Search:
         found.points += [
             _noted(name, one, f"{_said(changed)}: {_gain(now, one, figure)}") for changed, one in tried[1:]
         ]
-        enough = max(one.figures[figure] for _, one in tried) / (1 + GAIN)
+        enough = max(one.figures[figure] for _, one in tried) / (1 + gain)
         changed, now = next(point for point in tried if point[1].figures[figure] >= enough)
         found.chosen |= changed
     found.points.append(_noted(name, now, f"chosen: {_said(found.chosen)}"))

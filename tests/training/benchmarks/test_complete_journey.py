@@ -99,6 +99,19 @@ def test_figures_are_those_of_the_evaluation(folder: Path) -> None:
     assert complete_journey.compared(results, "hybrid", "ndcg@20") is None
 
 
+def test_what_knows_content_is_compared_with_popularity_on_cold_products(folder: Path) -> None:
+    models = {name: ModelSettings(name, name, {}) for name in ("popularity", "cold_items", "content")}
+    settings = BenchmarkSettings(models, {}, {}, [], {})
+    results = complete_journey.run(
+        journey.read(folder), settings, ["popularity", "content", "cold_items"], progress=lambda _: None
+    )
+    found = complete_journey.tests(results, seed=1)
+    assert [(test.figure, test.model, list(test.against)) for test in found] == [
+        ("cold_items_ndcg@20", "cold_items", ["popularity"]),
+        ("cold_items_ndcg@20", "content", ["popularity"]),
+    ]
+
+
 def test_the_command_prints_what_a_script_needs(folder: Path) -> None:
     asked = ["complete-journey", "--data", str(folder), "--model", "tifu_knn", "--model", "hybrid"]
     answer = CliRunner().invoke(app, [*asked, "--json"])

@@ -1,0 +1,120 @@
+"""Catalogue vectors: the parts of products and of profiles as sparse rows, side by side."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+__all__ = [
+    "band_ranges",
+    "bands_of",
+    "empty",
+    "every_band",
+    "heaviest",
+    "identity",
+    "joined",
+    "one_hot",
+    "path_levels",
+    "price_edges",
+    "unit_rows",
+]
+
+LEVELS = " > "
+
+
+def joined(blocks: list[tuple[float, sparse.csr_matrix]]) -> sparse.csr_matrix:
+    """The parts side by side, each a unit row times the root of its weight; the whole is one again."""
+    parts = [unit_rows(block.astype(np.float32)) * np.float32(np.sqrt(weight)) for weight, block in blocks]
+    joined = sparse.csr_matrix(sparse.hstack(parts, format="csr", dtype=np.float32))
+    joined.eliminate_zeros()
+    joined.sort_indices()
+    return sparse.csr_matrix(unit_rows(joined))
+
+
+def unit_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Rows divided by their Euclidean lengths; an empty row stays empty."""
+    squares = np.asarray(matrix.multiply(matrix).sum(axis=1), dtype=np.float64).ravel()
+    scale = np.divide(1.0, np.sqrt(squares), out=np.zeros_like(squares), where=squares > 0)
+    scaled = matrix.copy()
+    scaled.data = (scaled.data * np.repeat(scale, np.diff(scaled.indptr))).astype(np.float32)
+    return scaled
+
+
+def empty(rows: int, columns: int) -> sparse.csr_matrix:
+    nothing = (np.empty(0, np.float32), np.empty(0, np.int32), np.zeros(rows + 1, np.int32))
+    return sparse.csr_matrix(nothing, shape=(rows, columns))
+
+
+def one_hot(codes: npt.NDArray[np.integer], width: int) -> sparse.csr_matrix:
+    """Row i has a one in column codes[i], nothing where that is -1; csr float32 (n, width)."""
+    known = codes >= 0
+    indptr = np.concatenate([[0], np.cumsum(known)])
+    ones = np.ones(int(indptr[-1]), dtype=np.float32)
+    return sparse.csr_matrix((ones, codes[known].astype(np.int32), indptr), shape=(codes.size, width))
+
+
+def path_levels(paths: list[str]) -> sparse.csr_matrix:
+    """For each path "A > B > C" ones at "A", "A > B" and "A > B > C"; csr float32 (paths, levels)."""
+    prefixes = [
+        [LEVELS.join(path.split(LEVELS)[: n + 1]) for n in range(path.count(LEVELS) + 1)] for path in paths
+    ]
+    column = {name: i for i, name in enumerate(sorted({name for names in prefixes for name in names}))}
+    owner = [i for i, names in enumerate(prefixes) for _ in names]
+    levels = [column[name] for names in prefixes for name in names]
+    ones = np.ones(len(owner), dtype=np.float32)
+    return sparse.csr_matrix((ones, (owner, levels)), shape=(len(paths), len(column)))
+
+
+def price_edges(price: npt.NDArray[np.float32], bands: int) -> npt.NDArray[np.float32]:
+    """The bands - 1 prices between bands of equally many products; empty where no price is known."""
+    known = price[np.isfinite(price)]
+    inner = np.arange(1, bands) / bands
+    return np.quantile(known, inner).astype(np.float32) if known.size else np.empty(0, dtype=np.float32)
+
+
+def bands_of(price: npt.NDArray[np.float32], edges: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """The band of each price, -1 where it is unknown."""
+    return np.where(np.isfinite(price), np.searchsorted(edges, price, side="right"), -1)
+
+
+def band_ranges(ranges: npt.NDArray[np.float32], edges: npt.NDArray[np.float32]) -> sparse.csr_matrix:
+    """Ones at the bands that each user's price range touches; an open end reaches to the last band.
+
+    ranges : float32 (users, 2), NaN where an end is open; both open: an empty row.
+    """
+    bands = edges.size + 1
+    low = np.where(np.isnan(ranges[:, 0]), 0, np.searchsorted(edges, ranges[:, 0], side="right"))
+    high = np.where(np.isnan(ranges[:, 1]), bands - 1, np.searchsorted(edges, ranges[:, 1], side="right"))
+    sizes = np.where(np.isnan(ranges).all(axis=1), 0, np.maximum(high - low + 1, 0))
+    indptr = np.concatenate(([0], np.cumsum(sizes)))
+    columns = np.arange(indptr[-1]) - np.repeat(indptr[:-1], sizes) + np.repeat(low, sizes)
+    return sparse.csr_matrix((np.ones(columns.size, np.float32), columns, indptr), shape=(len(ranges), bands))
+
+
+def every_band(ranges: sparse.csr_matrix) -> sparse.csr_matrix:
+    """The same with stored zeros at the other bands of whoever has a range: they were spoken of, too."""
+    spoken = np.diff(ranges.indptr) > 0
+    bands = ranges.shape[1]
+    indptr = np.concatenate([[0], np.cumsum(np.where(spoken, bands, 0))])
+    parts = (ranges[spoken].toarray().ravel(), np.tile(np.arange(bands), int(spoken.sum())), indptr)
+    return sparse.csr_matrix(parts, shape=ranges.shape)
+
+
+def identity(width: int) -> sparse.csr_matrix:
+    """Ones on the diagonal, csr float32."""
+    return one_hot(np.arange(width), width)
+
+
+def heaviest(matrix: sparse.csr_matrix, count: int) -> sparse.csr_matrix:
+    """The `count` largest entries of each row; ties go to the lower column."""
+    matrix.sort_indices()
+    sizes = np.diff(matrix.indptr)
+    if matrix.nnz == 0 or int(sizes.max()) <= count:
+        return matrix
+    owner = np.repeat(np.arange(matrix.shape[0]), sizes)
+    order = np.lexsort((matrix.indices, -matrix.data, owner))
+    rank = np.arange(matrix.nnz) - np.repeat(matrix.indptr[:-1], sizes)
+    kept = np.sort(order[rank < count])
+    indptr = np.concatenate(([0], np.cumsum(np.minimum(sizes, count))))
+    return sparse.csr_matrix((matrix.data[kept], matrix.indices[kept], indptr), shape=matrix.shape)

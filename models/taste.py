@@ -1,0 +1,204 @@
+"""What users like of each facet of the catalogue: what they said, and what their behaviour lets infer.
+
+An inferred affinity a of a word whose share in the shop is q counts a · ln(a / q) / ln(1 / q), never below
+zero: as much as was inferred where nobody else cares, nothing where the user is like everybody. (The summand
+of the Kullback-Leibler divergence of the user's shares from the shop's, divided by the largest that it can
+be, so that it stays within 0..1 and a plain word of the user, which counts 1, wins.) Bare shares would favour
+the large categories of every user alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from features.affinities import shop_shares, smoothed
+
+__all__ = ["Facet", "Taste"]
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Facet:
+    """One facet: categories, brands, price bands, colours, sizes or styles.
+
+    weight  of the facet in a profile; place : column where its part of the catalogue vectors begins
+    has     csr float32 (items, words): which words a product has, ones
+    onto    csr float32 (words, columns): the facet's columns in a catalogue vector, per word
+    said    csr float32 (users, words): what users said, zero (stored) or less for what they do not like
+    """
+
+    weight: float
+    place: int
+    has: sparse.csr_matrix
+    onto: sparse.csr_matrix
+    said: sparse.csr_matrix
+
+
+@dataclass(frozen=True, eq=False)
+class Taste:
+    """All facets side by side; w counts the words of all of them, f the columns of a catalogue vector.
+
+    has     csr float32 (items, w)
+    onto    csr float32 (w, f)
+    said    csr float32 (users, w): zero (stored) where the user said that it is not liked
+    shop    float64 (w,): the share of each word in its facet in the whole shop
+    facet   int64 (w,): the facet of each word
+    weights float64 (facets,)
+    prior   so much behaviour (in summed weights) counts as much as the shop's shares (`features.affinities`)
+    """
+
+    has: sparse.csr_matrix
+    onto: sparse.csr_matrix
+    said: sparse.csr_matrix
+    shop: npt.NDArray[np.float64]
+    facet: Rows
+    weights: npt.NDArray[np.float64]
+    prior: float
+
+    @classmethod
+    def of(cls, facets: Sequence[Facet], liked: sparse.csr_matrix, width: int, prior: float) -> Self:
+        """liked : csr (users, items), summed weights of everybody. width : columns of a catalogue vector."""
+        behaviour = liked.astype(np.float64)
+        shop = [shop_shares(sparse.csr_matrix(behaviour @ each.has)) for each in facets]
+        sizes = [each.has.shape[1] for each in facets]
+        onto = sparse.vstack([_moved(each.onto, each.place, width) for each in facets], format="csr")
+        said = sparse.csr_matrix(sparse.hstack([each.said for each in facets], format="csr"))
+        said.data = np.maximum(said.data, 0.0)
+        return cls(
+            sparse.csr_matrix(sparse.hstack([each.has for each in facets], format="csr")),
+            sparse.csr_matrix(onto),
+            said,
+            np.concatenate(shop),
+            np.repeat(np.arange(len(facets)), sizes),
+            np.array([each.weight for each in facets], dtype=np.float64),
+            prior,
+        )
+
+    def told(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Whether the user of each row (-1: nobody known) said that they like anything, bool (n,)."""
+        known = self._said(rows)
+        known.eliminate_zeros()
+        return np.asarray(np.diff(known.indptr) > 0)
+
+    def inferred(self, history: sparse.csr_matrix, rows: Rows) -> sparse.csr_matrix:
+        """What each row's history lets infer, csr float32 (n, w), but for words that the user spoke of."""
+        weight = sparse.csr_matrix(history.astype(np.float64) @ self.has)
+        spoken = self._said(rows)
+        parts = []
+        for number in range(self.weights.size):
+            inside = slice(*np.searchsorted(self.facet, [number, number + 1]))
+            parts.append(smoothed(sparse.csr_matrix(weight[:, inside]), self.shop[inside], self.prior))
+        shares = sparse.csr_matrix(sparse.hstack(parts, format="csr"))
+        shares.data = _distinctive(shares.data, self.shop[shares.indices])
+        if spoken.nnz:
+            spoken.data = np.ones_like(spoken.data)
+            shares = sparse.csr_matrix(shares - shares.multiply(spoken))
+            shares.eliminate_zeros()
+        return shares
+
+    def profiles(self, history: sparse.csr_matrix, rows: Rows) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+        """Two csr float32 (n, f) that add up to a unit row each: what was said, and what was inferred.
+
+        Within a facet the affinities make a unit vector, which counts by the root of the facet's weight; and
+        beside facets that the user spoke of, others by W / (W + prior) of that, W the summed history.
+        """
+        said, inferred = self._said(rows), self.inferred(history, rows)
+        scale = self._scale(said, inferred, history)
+        return self._scaled(said, scale), self._scaled(inferred, scale)
+
+    def shares_of(self, history: sparse.csr_matrix, row: int, vectors: sparse.csr_matrix) -> npt.NDArray[Any]:
+        """What each entry of one history adds to `vectors @ inferred profile`, float64 (m, history.nnz).
+
+        Each product's part of an affinity is its part of the behaviour behind it.
+        """
+        rows = np.array([row], dtype=np.int64)
+        said, inferred = self._said(rows), self.inferred(history, rows)
+        scale = self._scale(said, inferred, history)
+        weight = (history.astype(np.float64) @ self.has).toarray().ravel()
+        per_weight = np.divide(
+            inferred.toarray().ravel() * scale[0, self.facet],
+            weight,
+            out=np.zeros(weight.size),
+            where=weight > 0,
+        )
+        speaks = (vectors @ self.onto.T).multiply(per_weight[None, :]).tocsr()
+        return np.asarray((speaks @ self.has[history.indices].T).toarray() * history.data)
+
+    def _said(self, rows: Rows) -> sparse.csr_matrix:
+        """What the users of `rows` said, csr float32 (n, w); an own copy."""
+        taken = self.said[np.maximum(rows, 0)] if self.said.shape[0] else self.said
+        lengths = np.where(rows >= 0, np.diff(taken.indptr), 0)
+        keep = np.repeat(rows >= 0, np.diff(taken.indptr))
+        parts = (taken.data[keep], taken.indices[keep], np.concatenate([[0], np.cumsum(lengths)]))
+        return sparse.csr_matrix(parts, shape=(rows.size, self.said.shape[1]))
+
+    def _scale(
+        self, said: sparse.csr_matrix, inferred: sparse.csr_matrix, history: sparse.csr_matrix
+    ) -> npt.NDArray[np.float64]:
+        """By what each facet's affinities are multiplied, float64 (n, facets)."""
+        merged = sparse.csr_matrix(said + inferred)
+        lengths, spoken = np.zeros((2, merged.shape[0], self.weights.size))
+        for number in range(self.weights.size):
+            inside = slice(*np.searchsorted(self.facet, [number, number + 1]))
+            part = sparse.csr_matrix(merged[:, inside] @ self.onto[inside])
+            lengths[:, number] = np.sqrt(np.asarray(part.multiply(part).sum(axis=1)).ravel())
+            spoken[:, number] = np.diff(said[:, inside].indptr) > 0
+        done = np.asarray(history.sum(axis=1), dtype=np.float64).reshape(-1, 1)
+        counts = np.where(spoken > 0, 1.0, done / (done + self.prior)) * np.sqrt(self.weights)
+        whole = np.sqrt(((lengths > 0) * counts**2).sum(axis=1, keepdims=True))
+        counts /= np.maximum(whole, np.finfo(np.float64).tiny)
+        return np.asarray(counts * np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0))
+
+    def _scaled(self, merged: sparse.csr_matrix, scale: npt.NDArray[np.float64]) -> sparse.csr_matrix:
+        owner = np.repeat(np.arange(merged.shape[0]), np.diff(merged.indptr))
+        data = (merged.data * scale[owner, self.facet[merged.indices]]).astype(np.float32)
+        words = sparse.csr_matrix((data, merged.indices, merged.indptr), shape=merged.shape)
+        return sparse.csr_matrix(words @ self.onto)
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Named arrays for the artifact."""
+        found: dict[str, npt.NDArray[Any]] = {"shop": self.shop, "facet": self.facet, "weights": self.weights}
+        for name in ("has", "onto", "said"):
+            found |= matrix_arrays(name, getattr(self, name))
+        return found
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, npt.NDArray[Any]], prior: float) -> Self:
+        """Take back what `arrays` gave."""
+        has, onto, said = (matrix_of(name, arrays) for name in ("has", "onto", "said"))
+        return cls(has, onto, said, arrays["shop"], arrays["facet"], arrays["weights"], prior)
+
+
+def _distinctive(share: npt.NDArray[np.float32], shop: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """a · ln(a / q) / ln(1 / q) of the module, float32."""
+    q = np.clip(shop, 1e-12, 1.0 - 1e-6)
+    told = share.astype(np.float64) * np.log(share / q) / -np.log(q)
+    return np.maximum(told, 0.0).astype(np.float32)
+
+
+def matrix_arrays(name: str, matrix: sparse.csr_matrix) -> dict[str, npt.NDArray[Any]]:
+    """A csr matrix as arrays whose names begin with `name`."""
+    return {
+        f"{name}_indptr": matrix.indptr.astype(np.int64),
+        f"{name}_indices": matrix.indices.astype(np.int32),
+        f"{name}_data": matrix.data.astype(np.float32),
+        f"{name}_shape": np.array(matrix.shape, dtype=np.int64),
+    }
+
+
+def matrix_of(name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> sparse.csr_matrix:
+    """What `matrix_arrays` took apart."""
+    parts = tuple(arrays[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
+    return sparse.csr_matrix(parts, shape=tuple(arrays[f"{name}_shape"].tolist()))
+
+
+def _moved(onto: sparse.csr_matrix, place: int, width: int) -> sparse.csr_matrix:
+    moved = (onto.data, onto.indices + np.int32(place), onto.indptr)
+    return sparse.csr_matrix(moved, shape=(onto.shape[0], width))
