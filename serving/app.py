@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 from recsys import log
 from recsys.api import create_api
 from recsys.settings import get_settings
+from serving import reports
 from serving.routes import router
 from serving.shortcut import Shortcut
 from serving.state import running_state
@@ -29,6 +30,7 @@ def create_app() -> FastAPI:
     """A fresh application; its state is filled when it starts (ASGI lifespan)."""
     app = create_api(lifespan=_lifespan, middleware=[Middleware(Shortcut)])
     app.include_router(router)
+    app.include_router(reports.router)
     return app
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -16,6 +16,7 @@ from recsys.database.session import unit_of_work
 from recsys.errors import Invalid, NotFound
 from recsys.settings import get_settings
 from training.champion import judge_champion, split_signature, write_values
+from training.costs import read_costs
 from training.evaluation.examples import choose_users
 from training.evaluation.report.document import Report
 from training.evaluation.report.page import write_report
@@ -163,6 +164,7 @@ def _judge_all(
     plan, rule = first.split, first.promotion
     with steps.step(f"split off the last {plan.test_days:g} days") as splitting:
         split = time_split(dataset, plan.test_days, min_events=plan.min_events, positive=plan.positive)
+        split = replace(split, costs=read_costs(split.train))
         splitting.note = f"{split.users['kept']:,} test users, {split.events['kept']:,} test events"
     if split.folds[rule.view].users.size == 0:
         raise Invalid(

@@ -19,8 +19,12 @@ from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES
 from training.evaluation.evaluate import Evaluation, ViewResult
 from training.evaluation.examples import ExampleItem, ExampleUser
 from training.evaluation.report import document as d
+from training.evaluation.report.parts import Exposure, Measure, SegmentSection
+from training.evaluation.report.reliability import reliability
+from training.evaluation.segments import segments
 from training.evaluation.significance import Comparison, bootstrap_interval, compare, holm
-from training.evaluation.splits import VIEWS, Split, View
+from training.evaluation.splits import VIEWS, Fold, Split, View
+from training.evaluation.summary import lorenz, plain, summarise
 from training.experiment import Experiment
 from training.fitting import Judged
 from training.promotion import Decision
@@ -81,7 +85,7 @@ def build_report(
     first = versions[0].judged.experiment
     seed, draws = first.seed, first.evaluation.draws
     sections = sorted(
-        (_model(version, draws, seed) for version in versions),
+        (_model(version, draws, seed, split) for version in versions),
         key=lambda section: -_primary(section, first).value,
     )
     comparisons = _compare_all(versions, first)
@@ -108,7 +112,7 @@ def build_report(
     )
 
 
-def _model(version: Version, draws: int, seed: int) -> d.ModelSection:
+def _model(version: Version, draws: int, seed: int, split: Split) -> d.ModelSection:
     judged = version.judged
     figures = intervals(judged.evaluation, draws=draws, seed=seed)
     return d.ModelSection(
@@ -120,7 +124,11 @@ def _model(version: Version, draws: int, seed: int) -> d.ModelSection:
         seed=judged.experiment.seed,
         parameters=judged.parameters,
         checksum=version.checksum,
-        views={view: _view(result, figures[view]) for view, result in judged.evaluation.views.items()},
+        views={
+            view: _view(result, figures[view], split.folds[view], split, judged.experiment)
+            for view, result in judged.evaluation.views.items()
+        },
+        reliability=reliability(judged.evaluation),
         cost=d.Cost(
             fit_seconds=judged.fit_seconds,
             refit_seconds=version.refit_seconds,
@@ -140,12 +148,32 @@ def _model(version: Version, draws: int, seed: int) -> d.ModelSection:
     )
 
 
-def _view(result: ViewResult, metrics: dict[str, list[d.Figure]]) -> d.ViewSection:
+def _view(
+    result: ViewResult, metrics: dict[str, list[d.Figure]], fold: Fold, split: Split, experiment: Experiment
+) -> d.ViewSection:
+    plan, seed = experiment.evaluation, experiment.seed
+    ks, k, draws = plan.ks, plan.primary_k, plan.draws
+    summary = summarise(result, ks, draws=draws, seed=seed)
+    exposure = None
+    if result.users.size and result.exposure.size:
+        x, y = lorenz(result, ks, k)
+        exposure = Exposure(catalogue=x.tolist(), places=y.tolist())
     return d.ViewSection(
         users=int(result.users.size),
         metrics=metrics,
         coverage=[float(share) for share in result.coverage],
         empty_share=result.empty_share,
+        beyond={
+            name: [Measure.model_validate(plain(one)) for one in found]
+            for name, found in summary.items()
+            if name not in metrics
+        },
+        unknown=result.unknown,
+        segments=[
+            SegmentSection.model_validate(plain(one))
+            for one in segments(result, split, fold, k=k, draws=draws, seed=seed)
+        ],
+        exposure=exposure,
     )
 
 
@@ -275,6 +303,7 @@ def _data(dataset: Dataset, split: Split, experiment: Experiment) -> d.DataSecti
         train_events=len(split.train.events),
         test_events=split.events,
         test_users=split.users,
+        cut=dataset.cut.as_json(),
         right_per_user={view: _mean(fold.sizes.astype(np.float64)) for view, fold in split.folds.items()},
     )
 

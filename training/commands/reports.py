@@ -1,11 +1,15 @@
-"""`recsys train report`: where the report of a model is."""
+"""`recsys train report`: where the report of a model is; drawn again from its JSON twin where it is lost."""
 
 from __future__ import annotations
 
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
-from recsys.errors import NotFound
-from training.commands.printing import Name, registered
+from recsys.errors import Invalid, NotFound, Unavailable
+from training.commands.printing import AsJson, Name, print_json, registered
 
 __all__ = ["app"]
 
@@ -13,16 +17,49 @@ app = typer.Typer()
 
 
 @app.command()
-def report(name: Name) -> None:
-    """Print the path of the report of the run that made this model.
+def report(
+    name: Name,
+    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Draw it again from its JSON twin.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print the path of the report of the run that made this model; a lost page is drawn again.
 
-    Example: xdg-open "$(recsys train report als-v3)"
+    Example: recsys train report als-v3 --open
     """
-    from recsys.settings import get_settings
+    from models.report_files import report_path
 
     model = registered(name)
-    kept = model.parameters.get("report")
-    path = get_settings().var / str(kept)
-    if not kept or not path.is_file():
-        raise NotFound(f"the report of {name} is no longer at {path}; train again to write a new one")
-    typer.echo(path)
+    page, document = report_path(model, "html"), report_path(model, "json")
+    drawn = rebuild or not page.is_file()
+    if drawn:
+        _draw(name, document, page)
+    if show and not webbrowser.open(page.as_uri()):
+        raise Unavailable(f"no browser could be started here; open {page} by hand")
+    if as_json:
+        print_json({"name": name, "html": str(page), "json": str(document), "rebuilt": drawn})
+    else:
+        typer.echo(page)
+
+
+def _draw(name: str, document: Path, page: Path) -> None:
+    from pydantic import ValidationError
+
+    from training.evaluation.report.document import Report
+    from training.evaluation.report.page import write_page
+
+    try:
+        text = document.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise NotFound(
+            f"the report of {name} can't be drawn: its JSON twin is no longer at {document}; "
+            "train again to write a new one"
+        ) from error
+    try:
+        found = Report.model_validate_json(text)
+    except ValidationError as error:
+        raise Invalid(
+            f"{document} is damaged or of another version ({error.error_count()} parts are not as expected); "
+            "restore it or train again"
+        ) from error
+    write_page(found, page)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
+from features.ids import IdMap
+from features.interactions import History
 from models.results import Ranking
-from training.evaluation.metrics import catalogue_coverage, find_hits, per_user
+from recsys.errors import Invalid
+from training.evaluation.beyond import exposures, gini, per_user_quality
+from training.evaluation.metrics import find_hits, per_user
 from training.evaluation.splits import Fold, Split, View
 
 if TYPE_CHECKING:
     from models.base import Recommender
 
-__all__ = ["Evaluation", "ViewResult", "evaluate"]
+__all__ = ["Evaluation", "ViewResult", "evaluate", "figures_of", "refuse_leak"]
 
 BATCH = 256
 """Users asked for at once: enough for the matrix products to be fast, few enough for progress to move."""
@@ -28,8 +34,13 @@ Values = npt.NDArray[np.float64]
 class ViewResult:
     """One model in one view.
 
-    values    metric → float64 (users, len(ks)), one value per user and cut-off
+    values    accuracy: metric → float64 (users, len(ks)), one value per user and cut-off
     coverage  float64 (len(ks),): share of the catalogue that was shown to anybody
+              (Ge, Delgado-Battenfeld & Jannach 2010, "Beyond accuracy", section 3.2.1)
+    quality   the same as `values` for what is beyond accuracy; NaN where it means nothing for a user
+    totals    figures of all lists together (coverage, gini), float64 (len(ks),)
+    unknown   metric → why it could not be computed
+    exposure  int64 (len(ks), items of the training data): how often each was shown in the first k
     scores    float32 (users, K): the model's own scores of its lists, -inf in empty places
     products  int64 (users, K) ids, -1 in empty places
     hits      bool (users, K)
@@ -42,6 +53,10 @@ class ViewResult:
     scores: npt.NDArray[np.float32]
     products: npt.NDArray[np.int64]
     hits: npt.NDArray[np.bool_]
+    quality: dict[str, Values] = field(default_factory=dict)
+    totals: dict[str, Values] = field(default_factory=dict)
+    unknown: dict[str, str] = field(default_factory=dict)
+    exposure: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
     @property
     def empty_share(self) -> float:
@@ -66,10 +81,60 @@ def evaluate(
 ) -> Evaluation:
     """Judge a model that was fitted on `split.train`; `advance` hears how many lists were just made.
 
-    In the view `all` nothing is excluded; in `new` what the user touched before the cutoff is.
+    In the view `all` nothing is excluded; in `new` what the user touched before is. Raises Invalid for a
+    model that learned from what this split tests on.
     """
+    refuse_leak(model, split)
     views = {view: _judge(model, split, fold, tuple(ks), advance) for view, fold in split.folds.items()}
     return Evaluation(tuple(ks), views)
+
+
+def refuse_leak(model: Recommender, split: Split) -> None:
+    """Raise Invalid when `model` may have learned from the test: figures would be of what it memorised."""
+    if model.moment_ > split.cutoff:
+        raise Invalid(
+            f"this {model.algorithm} model learned from data up to {_said(model.moment_)}, but the test "
+            f"begins at {_said(split.cutoff)}: it has seen the answers. Fit it on "
+            "the training part of the split"
+        )
+    if split.kind.startswith("cold") and model.dataset_fingerprint_ != split.train.fingerprint:
+        raise Invalid(
+            f"this {model.algorithm} model did not learn from the training part of this {split.kind} split, "
+            "so it may know who and what is meant to be cold. Fit it on the training part of the split"
+        )
+
+
+def figures_of(
+    fold: Fold,
+    split: Split,
+    products: npt.NDArray[np.int64],
+    scores: npt.NDArray[np.float32],
+    ks: tuple[int, ...],
+) -> ViewResult:
+    """All figures of lists that were made already: ids, int64 (users of the fold, K), -1 in empty places."""
+    facts = split.facts
+    columns = split.train.items.index(products)
+    hits = find_hits(columns, fold.relevant)
+    quality, unknown = per_user_quality(columns, hits, fold.bought, _tastes(fold, split), facts, ks)
+    shown = exposures(columns, facts.items, ks)
+    totals = {
+        "coverage": (shown > 0).mean(axis=1),
+        "gini": np.array([gini(counts) for counts in shown]),
+    }
+    values = per_user(hits, fold.sizes, ks)
+    return ViewResult(
+        fold.users,
+        fold.sizes,
+        values,
+        totals["coverage"],
+        scores,
+        products,
+        hits,
+        quality,
+        totals,
+        unknown,
+        shown,
+    )
 
 
 def _judge(
@@ -81,11 +146,34 @@ def _judge(
     for start in range(0, fold.users.size, BATCH):
         part = slice(start, start + BATCH)
         asked = fold.users[part]
-        ranking: Ranking = model.recommend(asked, longest, exclude="seen" if fold.view == "new" else None)
+        exclude = "seen" if fold.view == "new" else None
+        ranking: Ranking = (
+            model.recommend(asked, longest, exclude=exclude)
+            if fold.histories is None
+            else model.recommend_from(fold.histories[part], longest, exclude=exclude)
+        )
         products[part], scores[part] = ranking.products, ranking.scores
         advance(asked.size)
-    columns = split.train.items.index(products)
-    hits = find_hits(columns, fold.relevant)
-    values = per_user(hits, fold.sizes, ks)
-    coverage = catalogue_coverage(columns, len(split.train.items), ks)
-    return ViewResult(fold.users, fold.sizes, values, coverage, scores, products, hits)
+    return figures_of(fold, split, products, scores, ks)
+
+
+def _tastes(fold: Fold, split: Split) -> sparse.csr_matrix:
+    """What the users of the fold did before, csr (users, items of the training data), by weight."""
+    if fold.histories is None:
+        known = split.train.matrix[split.train.users.index(fold.users)]
+        return sparse.csr_matrix(known)
+    return _matrix_of(fold.histories, split.train.items)
+
+
+def _matrix_of(histories: Sequence[History], items: IdMap) -> sparse.csr_matrix:
+    rows = np.repeat(np.arange(len(histories)), [told.products.size for told in histories])
+    nothing = np.empty(0, dtype=np.int64)
+    columns = items.index(np.concatenate([*(told.products for told in histories), nothing]))
+    weights = np.concatenate([*(told.weights for told in histories), np.empty(0, np.float32)])
+    liked = (columns >= 0) & (weights > 0)
+    shape = (len(histories), len(items))
+    return sparse.coo_matrix((weights[liked], (rows[liked], columns[liked])), shape=shape).tocsr()
+
+
+def _said(moment: int) -> str:
+    return f"{datetime.fromtimestamp(moment / 1e6, UTC):%Y-%m-%d %H:%M}"

@@ -16,7 +16,6 @@ from scipy import sparse
 __all__ = [
     "METRICS",
     "average_precision",
-    "catalogue_coverage",
     "find_hits",
     "hit_rate",
     "ndcg",
@@ -115,18 +114,6 @@ def per_user(hits: Hits, sizes: Sizes, ks: Sequence[int]) -> dict[str, Values]:
     if sizes.size and int(sizes.min()) < 1:
         raise ValueError("a user without any right product cannot be judged")
     return {name: metric(hits, sizes, ks) for name, metric in METRICS.items()}
-
-
-def catalogue_coverage(columns: npt.NDArray[np.int64], items: int, ks: Sequence[int]) -> Values:
-    """Share of the catalogue that appears in the first k of at least one list; float64 (len(ks),).
-
-    Ge, Delgado-Battenfeld & Jannach 2010, "Beyond accuracy", section 3.2.1. `columns` as in `find_hits`.
-    """
-    earliest = np.full(items + 1, np.iinfo(np.int64).max)
-    places = np.broadcast_to(np.arange(1, columns.shape[1] + 1), columns.shape)
-    np.minimum.at(earliest, np.where(columns >= 0, columns, items).ravel(), places.ravel())
-    earliest = earliest[:items]  # the last entry collected the padding
-    return np.array([(earliest <= k).sum() / items for k in ks], dtype=np.float64)
 
 
 def _found(hits: Hits, ks: Sequence[int]) -> Values:

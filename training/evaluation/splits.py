@@ -1,10 +1,11 @@
-"""The global time split: models learn what was known at T and are asked what each user took up after it."""
+"""What a test asks: models learn what was known at T and are asked what each user took up after it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -12,28 +13,65 @@ import numpy.typing as npt
 from scipy import sparse
 
 from features.dataset import Dataset
-from features.interactions import MICROSECONDS_PER_DAY, Events
+from features.interactions import MICROSECONDS_PER_DAY, Events, History
 from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES
 from recsys.errors import Invalid
+from training.evaluation.facts import Facts, describe
 
-__all__ = ["VIEWS", "Fold", "Split", "View", "assert_no_leak", "time_split"]
+__all__ = [
+    "KINDS",
+    "VIEWS",
+    "Fold",
+    "Kind",
+    "Split",
+    "View",
+    "assert_history_first",
+    "assert_no_leak",
+    "time_split",
+]
+
+Kind = Literal["time", "rolling", "last-n", "cold-users", "cold-items"]
+KINDS: tuple[Kind, ...] = ("time", "rolling", "last-n", "cold-users", "cold-items")
 
 View = Literal["all", "new"]
 VIEWS: tuple[View, ...] = ("all", "new")
 """`all`: every product counts, bought before or not; `new`: only products the user had never touched."""
+
+NOTE = "models learn everything up to the cutoff and are asked what users took up after it"
+
+
+PURCHASE = INTERACTION_TYPES.index("purchase")
+REASONS = (
+    "product_unknown_at_cutoff",
+    "product_not_cold",
+    "not_the_last",
+    "given_as_history",
+    "user_without_history",
+    "user_without_later_events",
+    "user_not_cold",
+    "user_with_too_few_events",
+    "user_unknown_at_cutoff",
+)
+"""Why an event of a known user is not asked for, the one that came furthest first."""
 
 
 @dataclass(frozen=True, eq=False)
 class Fold:
     """What one view asks: for each user the products that would have been right.
 
-    users     int64 ids, shape (n,); each has at least one relevant product
-    relevant  csr bool, shape (n, items of the training dataset), sorted indices
+    users      int64 ids, shape (n,); each has at least one relevant product
+    relevant   csr bool, shape (n, items of the training dataset), sorted indices
+    bought     csr float32, the same shape: how often what is relevant was bought in the test period
+    asked_at   int64 (n,): time of the first event that is asked for, microseconds since 1970
+    histories  what the users come with where the model has not seen it; None: the model's own training data
     """
 
     view: View
     users: npt.NDArray[np.int64]
     relevant: sparse.csr_matrix
+    bought: sparse.csr_matrix
+    asked_at: npt.NDArray[np.int64]
+    histories: tuple[History, ...] | None = None
 
     @property
     def sizes(self) -> npt.NDArray[np.int64]:
@@ -43,11 +81,13 @@ class Fold:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Training data up to `cutoff` and one fold per view after it.
+    """Training data up to `cutoff` and one fold per view after it. Raises Invalid when the future leaks in.
 
     cutoff, until  microseconds since 1970-01-01 UTC; the test period is (cutoff, until]
     events         counts of the test period's events by what became of them; they add up to `total`
     users          counts of the users seen in the test period, the same way
+    note           what this kind of split asks and asserts, in words
+    costs          float64 (items of `train`): cost price, NaN where unknown; None: nobody looked them up
     """
 
     train: Dataset
@@ -56,6 +96,21 @@ class Split:
     until: int
     events: dict[str, int]
     users: dict[str, int]
+    kind: Kind = "time"
+    note: str = NOTE
+    costs: npt.NDArray[np.float64] | None = None
+    guests: Events | None = None
+    """Events of guests in the test period, item rows of `train` (-1: unknown then)."""
+
+    def __post_init__(self) -> None:
+        assert_no_leak(self.train, self.cutoff)
+        for fold in self.folds.values():
+            assert_history_first(fold, self.cutoff)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What is known of each training item, for the figures beyond accuracy; computed once."""
+        return describe(self.train, self.costs)
 
 
 def time_split(
@@ -74,8 +129,7 @@ def time_split(
     cutoff = dataset.moment - round(test_days * MICROSECONDS_PER_DAY)
     train = dataset.until(cutoff)
     later = dataset.events.take(dataset.events.time > cutoff)
-    _refuse_empty(dataset, train, later, cutoff, test_days)
-    assert_no_leak(train, cutoff)
+    refuse_empty(dataset, train, later, cutoff, test_days)
 
     # rows of the whole dataset → rows of the training dataset; -1 (guests) reads the last entry
     user = np.append(train.users.index(dataset.users.ids), -1)[later.user]
@@ -88,25 +142,75 @@ def time_split(
     reason[~enough[user]] = "user_with_too_few_events"
     reason[user < 0] = "user_unknown_at_cutoff"
     reason[later.user < 0] = "guest"
-    reason[~_is_evidence(later, dataset, positive)] = "no_positive_evidence"
+    reason[~is_evidence(later, dataset, positive)] = "no_positive_evidence"
     kept = reason == "kept"
     if not kept.any():
         raise Invalid(
-            f"no event of the {test_days:g} test days can be judged ({_counts(reason)}); "
+            f"no event of the {test_days:g} test days can be judged ({counts_of(reason)}); "
             "use a longer [split] test_days"
         )
-    shape = (len(train.users), len(train.items))
-    pairs = sparse.coo_matrix(
-        (np.ones(int(kept.sum()), np.int8), (user[kept], item[kept])), shape=shape
-    ).tocsr()
-    pairs.data[:] = 1  # an item bought twice is one right answer
-    touched = train.touched.copy()
-    touched.data = np.ones_like(touched.data)
-    fresh = pairs - pairs.multiply(touched.astype(np.int8))
-    folds: dict[View, Fold] = {"all": _fold("all", train, pairs), "new": _fold("new", train, fresh.tocsr())}
+    folds = folds_of(train.users.ids, user[kept], item[kept], later.take(kept), train.touched)
+    guests = later.user < 0
     return Split(
-        train, folds, cutoff, dataset.moment, _counts(reason), _count_users(dataset, later, reason, folds)
+        train,
+        folds,
+        cutoff,
+        dataset.moment,
+        counts_of(reason),
+        count_users(dataset, later, reason, folds),
+        guests=replace(later.take(guests), item=item[guests].astype(np.int32)),
     )
+
+
+def folds_of(
+    ids: npt.NDArray[np.int64],
+    user: npt.NDArray[np.int64],
+    item: npt.NDArray[np.int64],
+    events: Events,
+    seen: sparse.csr_matrix,
+    histories: Sequence[History] | None = None,
+) -> dict[View, Fold]:
+    """One fold per view from the events that are asked for, which belong to places `user` of `ids`.
+
+    seen : csr (ids, items), a stored entry, be it zero, for whatever the user touched before.
+    """
+    shape = (ids.size, seen.shape[1])
+    paid = (events.kind == PURCHASE).astype(np.float32)
+    bought = sparse.coo_matrix((paid, (user, item)), shape=shape).tocsr()
+    pairs = sparse.coo_matrix((np.ones(user.size, np.int8), (user, item)), shape=shape).tocsr()
+    pairs.data[:] = 1  # an item bought twice is one right answer
+    touched = seen.copy()
+    touched.data = np.ones_like(touched.data)
+    fresh = (pairs - pairs.multiply(touched.astype(np.int8))).tocsr()
+    asked_at = np.full(ids.size, np.iinfo(np.int64).max)
+    np.minimum.at(asked_at, user, events.time)
+    found: dict[View, Fold] = {}
+    views: tuple[tuple[View, sparse.csr_matrix], ...] = (("all", pairs), ("new", fresh))
+    for view, wanted in views:
+        wanted.eliminate_zeros()
+        wanted.sort_indices()
+        rows = np.flatnonzero(np.diff(wanted.indptr))
+        right = sparse.csr_matrix(wanted[rows].astype(bool))
+        amount = sparse.csr_matrix(bought[rows].multiply(right)).astype(np.float32)
+        amount.eliminate_zeros()
+        amount.sort_indices()
+        told = None if histories is None else tuple(histories[row] for row in rows.tolist())
+        found[view] = Fold(view, ids[rows], right, amount, asked_at[rows], told)
+    return found
+
+
+def assert_history_first(fold: Fold, cutoff: int) -> None:
+    """Raise Invalid when a user is asked for what came before the cutoff, or comes with what came later."""
+    early = int((fold.asked_at <= cutoff).sum())
+    if early:
+        raise Invalid(f"{early} users of the test are asked for what happened before the cutoff")
+    if fold.histories is None:
+        return
+    latest = np.array([told.times.max(initial=0) for told in fold.histories], dtype=np.int64)
+    if late := int((latest >= fold.asked_at).sum()):
+        raise Invalid(
+            f"the histories of {late} users leak the future: they hold events not earlier than what is asked"
+        )
 
 
 def assert_no_leak(train: Dataset, cutoff: int) -> None:
@@ -131,7 +235,7 @@ def _sold(train: Dataset) -> npt.NDArray[np.bool_]:
     return sold
 
 
-def _is_evidence(events: Events, dataset: Dataset, positive: Sequence[str] | None) -> npt.NDArray[np.bool_]:
+def is_evidence(events: Events, dataset: Dataset, positive: Sequence[str] | None) -> npt.NDArray[np.bool_]:
     weight = dataset.weights.weigh(events.kind, events.value, events.time, dataset.moment)
     evidence: npt.NDArray[np.bool_] = weight > 0
     if positive is not None:
@@ -139,14 +243,7 @@ def _is_evidence(events: Events, dataset: Dataset, positive: Sequence[str] | Non
     return evidence
 
 
-def _fold(view: View, train: Dataset, pairs: sparse.csr_matrix) -> Fold:
-    pairs.eliminate_zeros()
-    pairs.sort_indices()
-    rows = np.flatnonzero(np.diff(pairs.indptr))
-    return Fold(view, train.users.ids[rows], sparse.csr_matrix(pairs[rows].astype(bool)))
-
-
-def _refuse_empty(dataset: Dataset, train: Dataset, later: Events, cutoff: int, test_days: float) -> None:
+def refuse_empty(dataset: Dataset, train: Dataset, later: Events, cutoff: int, test_days: float) -> None:
     if len(train.events) and len(later):
         return
     times = dataset.events.time
@@ -159,18 +256,18 @@ def _refuse_empty(dataset: Dataset, train: Dataset, later: Events, cutoff: int, 
     )
 
 
-def _counts(reason: npt.NDArray[np.object_]) -> dict[str, int]:
+def counts_of(reason: npt.NDArray[np.object_]) -> dict[str, int]:
     words, counts = np.unique(reason.astype(str), return_counts=True)
     named = {str(word): int(count) for word, count in zip(words, counts, strict=True)}
     return {"total": int(reason.size), "kept": named.pop("kept", 0), **named}
 
 
-def _count_users(
+def count_users(
     dataset: Dataset, later: Events, reason: npt.NDArray[np.object_], folds: dict[View, Fold]
 ) -> dict[str, int]:
     """Each user once, by the reason that came furthest: kept before anything else."""
     known = later.user >= 0
-    ranked = ("kept", "product_unknown_at_cutoff", "user_with_too_few_events", "user_unknown_at_cutoff")
+    ranked = ("kept", *REASONS)
     best = np.full(len(dataset.users), len(ranked) + 1, dtype=np.int64)
     order = np.full(len(later), len(ranked), dtype=np.int64)
     for place, word in enumerate(ranked):

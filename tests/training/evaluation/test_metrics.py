@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from training.evaluation.metrics import METRICS, catalogue_coverage, find_hits, per_user
+from training.evaluation.metrics import METRICS, find_hits, per_user
 
 KS = (1, 2, 3, 5)
 
@@ -129,8 +129,3 @@ def test_hits_are_found_where_they_are(seed: int) -> None:
     columns[1, 4:] = -1
     expected = [[bool(c >= 0 and right[i, c]) for c in row] for i, row in enumerate(columns.tolist())]
     assert find_hits(columns, sparse.csr_matrix(right)).tolist() == expected
-
-
-def test_coverage_counts_each_product_once() -> None:
-    columns = np.array([[0, 1, 2], [0, 3, -1]])
-    assert catalogue_coverage(columns, 10, (1, 2, 3)).tolist() == [0.1, 0.3, 0.4]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from features.dataset import Dataset
@@ -15,6 +16,7 @@ from tests.training.shops import HOSTILE, dataset_of, purchases
 from training.evaluation.examples import choose_users
 from training.evaluation.report.document import Report
 from training.evaluation.report.page import render, write_report
+from training.evaluation.report.reliability import bins_of
 from training.evaluation.splits import time_split
 from training.experiment import Experiment
 from training.fitting import judge
@@ -108,7 +110,7 @@ def test_hostile_names_are_text(report: Report) -> None:
 def test_figures_take_the_colours_of_the_page(report: Report) -> None:
     page = render(report)
     figures = re.findall(r'<svg class="plot".*?</svg>', page, flags=re.DOTALL)
-    assert len(figures) == 6
+    assert len(figures) == 7
     for figure in figures:
         assert "currentColor" in figure
         assert "<text" in figure  # text stays text: it can be found, read aloud and scaled
@@ -138,7 +140,7 @@ def test_the_json_twin_round_trips_and_has_a_schema(report: Report, tmp_path: Pa
     assert page.read_text(encoding="utf-8") == render(report)
     assert Report.model_validate_json(document.read_text(encoding="utf-8")) == report
     plain = json.loads(document.read_text(encoding="utf-8"))
-    assert plain["format"] == 1
+    assert plain["format"] == 2
     assert not list((tmp_path / "reports").glob("*.part"))
     schema = Report.model_json_schema()
     assert schema["$defs"]["Comparison"]["properties"]["p_value"]["description"].startswith("Sign-flip")
@@ -175,3 +177,23 @@ def test_one_model_alone_needs_no_comparison(report: Report) -> None:
     verdict = report.verdict.model_copy(update={"over_next": None, "over_popularity": None})
     alone = report.model_copy(update={"models": report.models[:1], "comparisons": [], "verdict": verdict})
     assert "was judged alone" in render(alone)
+
+
+def test_reliability_counts_every_bin_and_adds_up() -> None:
+    predicted = np.repeat([0.1, 0.5], 50)
+    taken = np.r_[np.arange(50) < 5, np.arange(50) < 40]
+    found = bins_of(predicted, taken, bins=2)
+    assert [(one.count, one.predicted, one.observed) for one in found] == [
+        (50, pytest.approx(0.1), pytest.approx(0.1)),
+        (50, pytest.approx(0.5), pytest.approx(0.8)),
+    ]
+
+
+def test_the_report_holds_reliability_segments_and_exposure(report: Report) -> None:
+    for section in report.models:
+        assert section.reliability is not None
+        assert 0 <= section.reliability.ece <= 1
+        for view in section.views.values():
+            assert view.segments
+            assert view.exposure is not None
+            assert "gini" in view.beyond

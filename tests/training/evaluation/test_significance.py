@@ -105,3 +105,20 @@ def test_the_smallest_findable_difference_is_found_four_times_of_five() -> None:
     )
     assert 0.68 <= found / 150 <= 0.92
     assert smallest_difference(np.array([1.0])) is None
+
+
+def test_users_without_a_figure_are_left_out_of_its_interval() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.random((200, 3))
+    some = values.copy()
+    some[50:, 1] = np.nan
+    some[:, 2] = np.nan
+    low, high = bootstrap_interval(some, draws=2000, seed=1)
+    whole_low, whole_high = bootstrap_interval(values, draws=2000, seed=1)
+    # the same users are drawn for every figure: a complete one does not notice the gaps of another
+    assert low[0] == pytest.approx(whole_low[0], abs=1e-12)
+    assert high[0] == pytest.approx(whole_high[0], abs=1e-12)
+    assert low[1] < some[:50, 1].mean() < high[1]
+    # a quarter of the users: about twice as wide
+    assert (high[1] - low[1]) / (whole_high[1] - whole_low[1]) == pytest.approx(2.0, rel=0.25)
+    assert np.isnan([low[2], high[2]]).all()

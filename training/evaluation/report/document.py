@@ -5,7 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
+
+from training.evaluation.report.parts import (
+    Exposure,
+    Guardrail,
+    Measure,
+    Part,
+    Reliability,
+    SegmentSection,
+    ViewName,
+)
 
 __all__ = [
     "Comparison",
@@ -19,19 +29,15 @@ __all__ = [
     "Report",
     "Reproduction",
     "Verdict",
+    "ViewName",
     "ViewSection",
 ]
 
-FORMAT = 1
-
-ViewName = Literal["all", "new"]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+FORMAT = 2
+"""2 added what has a default here; documents of format 1 can still be read."""
 
 
-class Figure(_Part):
+class Figure(Part):
     """A mean over users with its bootstrap interval."""
 
     k: int
@@ -43,7 +49,7 @@ class Figure(_Part):
     """Upper end of the same interval."""
 
 
-class ViewSection(_Part):
+class ViewSection(Part):
     """One model in one view."""
 
     users: int
@@ -54,9 +60,15 @@ class ViewSection(_Part):
     """Share of the catalogue that was shown to anybody, at every k in the order of `Report.ks`."""
     empty_share: float
     """Share of users who got no product at all."""
+    beyond: dict[str, list[Measure]] = Field(default_factory=dict)
+    """What is beyond accuracy (novelty, diversity, revenue, Gini and more), each at every k."""
+    unknown: dict[str, str] = Field(default_factory=dict)
+    """Metrics that could not be computed, and why."""
+    segments: list[SegmentSection] = Field(default_factory=list)
+    exposure: Exposure | None = None
 
 
-class Cost(_Part):
+class Cost(Part):
     """What the model takes on the machine of this run."""
 
     fit_seconds: float
@@ -71,7 +83,7 @@ class Cost(_Part):
     """Size of the artifact on disk, in MiB."""
 
 
-class ExamplePlace(_Part):
+class ExamplePlace(Part):
     """One place of an example list."""
 
     product: int
@@ -82,14 +94,14 @@ class ExamplePlace(_Part):
     """What in the user's history speaks for it, in words."""
 
 
-class ExampleList(_Part):
+class ExampleList(Part):
     """What one model would have shown one user in one view."""
 
     view: ViewName
     places: list[ExamplePlace]
 
 
-class ModelSection(_Part):
+class ModelSection(Part):
     """One trained version."""
 
     name: str
@@ -106,9 +118,11 @@ class ModelSection(_Part):
     cost: Cost
     examples: dict[int, list[ExampleList]]
     """Example lists by user id."""
+    reliability: Reliability | None = None
+    """None where there are too few users to judge it."""
 
 
-class Comparison(_Part):
+class Comparison(Part):
     """Two models on the same users at the primary k: mean of a − b, paired."""
 
     view: ViewName
@@ -124,7 +138,7 @@ class Comparison(_Part):
     significant: bool
 
 
-class Verdict(_Part):
+class Verdict(Part):
     """The first screen: who won, by how much, and what was done about it."""
 
     metric: str
@@ -146,9 +160,11 @@ class Verdict(_Part):
     margin: float
     significance: float
     reason: str
+    guardrails: list[Guardrail] = Field(default_factory=list)
+    """Figures that the promotion may not break."""
 
 
-class DataSection(_Part):
+class DataSection(Part):
     """The data that was learned from and tested on."""
 
     fingerprint: str
@@ -174,9 +190,11 @@ class DataSection(_Part):
     """Users after the cutoff: total, kept, kept in the view `new`, and dropped by reason."""
     right_per_user: dict[ViewName, float]
     """Mean number of right products per judged user."""
+    cut: dict[str, int] = Field(default_factory=dict)
+    """Events left out as too many to be a taste, by reason."""
 
 
-class Reproduction(_Part):
+class Reproduction(Part):
     """What it takes to get the same figures again."""
 
     command: str
@@ -188,7 +206,7 @@ class Reproduction(_Part):
     versions: dict[str, str]
 
 
-class ExampleUser(_Part):
+class ExampleUser(Part):
     """A test user, chosen by the past alone."""
 
     user: int
@@ -200,7 +218,7 @@ class ExampleUser(_Part):
     """Number of right products per view."""
 
 
-class Report(_Part):
+class Report(Part):
     """Everything the page shows."""
 
     format: int = FORMAT

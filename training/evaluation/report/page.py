@@ -12,9 +12,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from training.evaluation.report.document import Comparison, Report, ViewName
-from training.evaluation.report.plots import coverage_plot, curve_plot, dot_plot, mark_of
+from training.evaluation.report.plots import coverage_plot, curve_plot, dot_plot, mark_of, reliability_plot
 
-__all__ = ["render", "write_report"]
+__all__ = ["render", "write_page", "write_report"]
 
 LABELS = {
     "ndcg": "NDCG",
@@ -69,6 +69,7 @@ def render(report: Report) -> str:
         view_titles=VIEW_TITLES,
         dropped=DROPPED,
         plots=plots,
+        reliability=Markup(reliability_plot(report)) if any(m.reliability for m in report.models) else "",
         mark={section.name: mark_of(report, section.name) for section in report.models},
         symbols=SYMBOLS,
         next=verdict.over_next,
@@ -79,9 +80,15 @@ def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
     """Write `report.html` and `report.json`, each whole or not at all; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     page, document = folder / "report.html", folder / "report.json"
-    _write(page, render(report))
+    write_page(report, page)
     _write(document, report.model_dump_json(indent=1))
     return page, document
+
+
+def write_page(report: Report, page: Path) -> None:
+    """Write the HTML alone, whole or not at all."""
+    page.parent.mkdir(parents=True, exist_ok=True)
+    _write(page, render(report))
 
 
 def _write(path: Path, text: str) -> None:

@@ -17,7 +17,7 @@ from training.evaluation.report.document import Figure, ModelSection, Report, Vi
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["MARKS", "coverage_plot", "curve_plot", "dot_plot", "mark_of"]
+__all__ = ["MARKS", "coverage_plot", "curve_plot", "dot_plot", "mark_of", "reliability_plot"]
 
 INK, FAINT = "#010203", "#040506"
 """Colours that stand in for the page's own; no figure uses them otherwise."""
@@ -147,6 +147,33 @@ def coverage_plot(report: Report, view: ViewName, metric: str, label: str) -> st
         return _svg(
             canvas, f"coverage-{view}-{metric}", f"{label}@{k} against catalogue coverage, {view} products"
         )
+
+
+def reliability_plot(report: Report) -> str:
+    """Observed against predicted chance of each model; on the diagonal a chance means what it says."""
+    with mpl.rc_context(SETTINGS):
+        canvas, axes = _canvas()
+        top = 0.01
+        for section in report.models:
+            if section.reliability is None:
+                continue
+            style, bins = mark_of(report, section.name), section.reliability.bins
+            predicted, observed = [b.predicted for b in bins], [b.observed for b in bins]
+            top = max([top, *predicted, *observed])
+            axes.plot(
+                predicted,
+                observed,
+                color=SERIES[style],
+                linestyle=DASHES[style],
+                marker=MARKS[style],
+                markersize=4.5,
+            )
+        axes.plot([0, top], [0, top], color=FAINT, linewidth=0.8)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.set_xlabel("predicted chance")
+        axes.set_ylabel("share taken up")
+        return _svg(canvas, "reliability", "Share taken up against predicted chance")
 
 
 def _figures(section: ModelSection, view: ViewName, metric: str) -> Sequence[Figure]:

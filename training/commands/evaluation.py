@@ -1,0 +1,252 @@
+"""`recsys train evaluate|compare|curves`: registered models on any test, two of them against each other."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from recsys.errors import Invalid, NotFound
+from training.commands.examinations import (
+    examination_json,
+    show_curve,
+    show_duel,
+    show_how,
+    show_splits,
+    show_trial,
+    splits_json,
+)
+from training.commands.printing import AsJson, print_json, registered
+
+if TYPE_CHECKING:
+    from training.evaluation.holdouts import Plan
+    from training.experiment import Experiment
+    from training.judging import Examination
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+
+class SplitKind(StrEnum):
+    """What is held out; the words of `training.evaluation.splits.KINDS`."""
+
+    TIME = "time"
+    ROLLING = "rolling"
+    LAST_N = "last-n"
+    COLD_USERS = "cold-users"
+    COLD_ITEMS = "cold-items"
+
+
+class ViewName(StrEnum):
+    """Which products count as right."""
+
+    ALL = "all"
+    NEW = "new"
+
+
+SplitOption = Annotated[SplitKind, typer.Option("--split", help="What is held out of training.")]
+KsOption = Annotated[
+    list[int] | None, typer.Option("--k", min=1, max=1000, help="A list length; repeat for several.")
+]
+DaysOption = Annotated[float, typer.Option(help="Length of the test period.")]
+FoldsOption = Annotated[int, typer.Option(help="How many periods (rolling).")]
+LastOption = Annotated[int, typer.Option(help="How many of each user's last events (last-n).")]
+ShareOption = Annotated[float, typer.Option(help="Share of users or products hidden (cold-…).")]
+GivenOption = Annotated[int, typer.Option(help="With how many events a cold user comes.")]
+DrawsOption = Annotated[
+    int, typer.Option(min=100, max=100_000, help="Resamples for intervals and paired tests.")
+]
+SeedOption = Annotated[
+    int, typer.Option(min=0, max=2**32 - 1, help="Seed of resamples and of what is hidden.")
+]
+DEFAULT_KS = (5, 10, 20, 50, 100)
+
+
+@app.command()
+def evaluate(
+    names: Annotated[list[str], typer.Argument(help="Names of registered models.", metavar="NAME...")],
+    split: SplitOption = SplitKind.TIME,
+    k: KsOption = None,
+    test_days: DaysOption = 28.0,
+    folds: FoldsOption = 3,
+    last: LastOption = 5,
+    share: ShareOption = 0.2,
+    given: GivenOption = 5,
+    draws: DrawsOption = 1000,
+    seed: SeedOption = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Test registered models on the current dataset; a model that has seen the test is fitted anew first.
+
+    Example: recsys train evaluate als-v3 popularity-v1 --split rolling --k 10 --k 20
+    """
+    ks, primary = _lengths(k)
+    found = _examined(
+        names, split, ks, primary, _plan(test_days, folds, last, share, given, seed), draws, seed
+    )
+    if as_json:
+        print_json(examination_json(found, ks, draws, seed))
+        return
+    console = Console()
+    show_splits(found)
+    for trial in found.trials:
+        show_trial(trial, ks, primary, draws, seed)
+    console.print(
+        "Intervals are 95%, by resampling users. To tell two models apart: recsys train compare A B",
+        style="dim",
+        highlight=False,
+    )
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help="Name of a registered model.")],
+    b: Annotated[str, typer.Argument(help="Name of another one.")],
+    split: SplitOption = SplitKind.TIME,
+    k: Annotated[int, typer.Option(min=1, max=1000, help="List length that decides.")] = 20,
+    metric: Annotated[str, typer.Option(help="Metric that decides.")] = "ndcg",
+    view: Annotated[ViewName, typer.Option(help="Products that count.")] = ViewName.ALL,
+    test_days: DaysOption = 28.0,
+    folds: FoldsOption = 3,
+    last: LastOption = 5,
+    share: ShareOption = 0.2,
+    given: GivenOption = 5,
+    # below a thousand, chance alone leaves a p-value that no adjusting for some thirty rows brings under 5%
+    draws: Annotated[
+        int, typer.Option(min=1000, max=100_000, help="Resamples for intervals and paired tests.")
+    ] = 2000,
+    seed: SeedOption = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Tell which of two registered models is better on the same users, or that the test cannot tell.
+
+    Example: recsys train compare als-v3 item_knn-v1 --split last-n --k 10
+    """
+    from training.evaluation.compare import compare_evaluations
+
+    plan = _plan(test_days, folds, last, share, given, seed)
+    found = _examined([a, b], split, (k,), k, plan, draws, seed)
+    first, second = found.trials
+    duel = compare_evaluations(
+        a,
+        first.evaluation,
+        b,
+        second.evaluation,
+        metric=metric,
+        view=view.value,
+        k=k,
+        draws=draws,
+        seed=seed,
+    )
+    if as_json:
+        from training.evaluation.significance import DETECTABLE
+        from training.evaluation.summary import plain
+
+        fitted = {trial.name: {"how": trial.how, "reason": trial.reason} for trial in found.trials}
+        print_json(
+            {
+                "dataset": found.dataset,
+                "splits": splits_json(found),
+                "models": fitted,
+                **plain(duel),
+                "smallest_is": DETECTABLE,
+            }
+        )
+        return
+    show_splits(found)
+    for trial in found.trials:
+        show_how(trial)
+    show_duel(duel)
+
+
+@app.command()
+def curves(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A registered model, or an experiment (file or name).", metavar="NAME|EXPERIMENT"
+        ),
+    ],
+    share: Annotated[
+        list[float] | None, typer.Option(help="A share of the training data; repeat for several.")
+    ] = None,
+    age: Annotated[
+        list[float] | None, typer.Option(help="Days between training and test; repeat for several.")
+    ] = None,
+    test_days: Annotated[
+        float | None, typer.Option(min=0.01, help="Length of the test period instead of the experiment's.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fit a recipe on growing data and on ever older data: does more help, and how fast does it go stale?
+
+    Example: recsys train curves als-v3 --share 0.25 --share 1 --age 0 --age 28
+    """
+    from training.curves import AGES, SHARES, data_curve, staleness_curve
+    from training.evaluation.summary import plain
+    from training.judging import open_dataset
+    from training.steps import Steps
+
+    experiment = _experiment(source)
+    if test_days is not None:
+        planned = experiment.split.model_copy(update={"test_days": test_days})
+        experiment = experiment.model_copy(update={"split": planned})
+    dataset, steps = open_dataset(), Steps(Console(stderr=True))
+    found = [
+        data_curve(experiment, dataset, steps, share or SHARES),
+        staleness_curve(experiment, dataset, steps, age if age else AGES),
+    ]
+    if as_json:
+        print_json({"experiment": experiment.name, "dataset": dataset.fingerprint, "curves": plain(found)})
+        return
+    for curve in found:
+        show_curve(curve)
+
+
+def _experiment(source: str) -> Experiment:
+    from training.experiment import load
+    from training.judging import experiment_of
+
+    try:
+        return load(source)
+    except NotFound as no_file:
+        try:
+            return experiment_of(registered(source))
+        except NotFound as no_model:
+            raise NotFound(f"{no_file.message}; and {no_model.message}") from no_model
+
+
+def _lengths(given: list[int] | None) -> tuple[tuple[int, ...], int]:
+    """All list lengths, rising, and the one that is shown first: the first given, or 20."""
+    if not given:
+        return DEFAULT_KS, 20
+    return tuple(sorted(set(given))), given[0]
+
+
+def _plan(test_days: float, folds: int, last: int, share: float, given: int, seed: int) -> Plan:
+    from training.evaluation.holdouts import Plan
+
+    return Plan(test_days=test_days, folds=folds, last=last, share=share, given=given, seed=seed)
+
+
+def _examined(
+    names: list[str],
+    split: SplitKind,
+    ks: tuple[int, ...],
+    k: int,
+    plan: Plan,
+    draws: int,
+    seed: int,
+) -> Examination:
+    from training.judging import examine, open_dataset
+    from training.steps import Steps
+
+    if len(set(names)) < len(names):
+        raise Invalid(f"a model is named twice ({', '.join(names)}); name each once")
+    steps = Steps(Console(stderr=True))
+    return examine(
+        names, open_dataset(), kind=split.value, plan=plan, ks=ks, k=k, draws=draws, seed=seed, steps=steps
+    )

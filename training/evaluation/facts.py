@@ -1,0 +1,153 @@
+"""What is known of each product at the cutoff, for the figures beyond accuracy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from features.dataset import Dataset
+
+__all__ = ["GROUPS", "Facts", "describe"]
+
+GROUPS = ("head", "middle", "tail")
+LEVELS = " > "
+WIDTH = 64
+"""Numbers per product that stand for its content; a catalogue of fewer different words is kept exactly."""
+MOST_GENRES = 100
+SEED = 20_260_101
+_WORD = re.compile(r"\w\w+")
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """Row i belongs to item row i of the training data.
+
+    users        how many users the training data holds
+    information  float64: −log2 of the share of users who touched the product, bits; one whom nobody touched
+                 counts as touched by one
+    group        int8, place in GROUPS: the most touched products that together make a third of all pairs of
+                 user and product are the head, the next third the middle, all others the tail
+    category     int32: the whole category path, an own code for none
+    genre        int32, place in `genres`: the first level of the path that tells products apart, -1 for none
+    vectors      float32 (items, ≤ WIDTH): dot products are likenesses of content, 1 with itself
+    price        float64, NaN where unknown
+    stock        float32: pieces that can be sold now (the catalogue keeps no history), NaN where unknown
+    costs        float64, NaN where unknown; None: nobody looked them up
+    """
+
+    users: int
+    information: Floats
+    group: npt.NDArray[np.int8]
+    category: npt.NDArray[np.int32]
+    genre: npt.NDArray[np.int32]
+    genres: list[str]
+    vectors: npt.NDArray[np.float32]
+    price: Floats
+    stock: npt.NDArray[np.float32]
+    costs: Floats | None
+
+    @property
+    def items(self) -> int:
+        return int(self.group.size)
+
+
+def describe(train: Dataset, costs: Floats | None = None) -> Facts:
+    """The facts as of the moment of `train`."""
+    features = train.item_features
+    touched_by = np.asarray((train.touched > 0).sum(axis=0)).ravel()
+    users = max(1, len(train.users))
+    genre, genres = _genres(features.category, features.category_paths)
+    return Facts(
+        users,
+        -np.log2(np.maximum(touched_by, 1) / users),
+        _groups(touched_by),
+        np.where(features.category < 0, len(features.category_paths), features.category).astype(np.int32),
+        genre,
+        genres,
+        _vectors(train),
+        features.price.astype(np.float64),
+        features.stock,
+        costs,
+    )
+
+
+def _groups(touched_by: npt.NDArray[np.int64]) -> npt.NDArray[np.int8]:
+    order = np.argsort(-touched_by, kind="stable")
+    total = int(touched_by.sum())
+    before = np.cumsum(touched_by[order]) - touched_by[order]
+    group = np.empty(touched_by.size, dtype=np.int8)
+    group[order] = np.minimum(before * 3 // max(1, total), 2)
+    group[touched_by == 0] = 2
+    return group
+
+
+def _genres(category: npt.NDArray[np.int32], paths: Sequence[str]) -> tuple[npt.NDArray[np.int32], list[str]]:
+    levels = [path.split(LEVELS) for path in paths]
+    names: list[str] = []
+    for depth in range(1, max((len(parts) for parts in levels), default=0) + 1):
+        names = [LEVELS.join(parts[:depth]) for parts in levels]
+        if len(set(names)) > 1:
+            break
+    used = np.bincount(category[category >= 0], minlength=len(paths))
+    weight: dict[str, int] = {}
+    for name, count in zip(names, used.tolist(), strict=True):
+        weight[name] = weight.get(name, 0) + count
+    # a taste is compared genre by genre: the rarest of very many share one
+    kept = sorted(weight, key=lambda name: (-weight[name], name))[:MOST_GENRES]
+    words = [*kept, "other"] if len(kept) < len(weight) else kept
+    code = {name: i for i, name in enumerate(kept)}
+    table = np.array([code.get(name, len(kept)) for name in names] + [-1], dtype=np.int32)
+    return table[category], words
+
+
+def _vectors(train: Dataset) -> npt.NDArray[np.float32]:
+    """Unit TF-IDF vectors of words, category levels and brand, projected at random where they are long.
+
+    Random signs keep dot products in expectation (Achlioptas 2003, "Database-friendly random projections",
+    theorem 1.1); a mean over the pairs of many lists is off by far less than the single product is.
+    """
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+    features = train.item_features
+    code: dict[str, int] = {}
+    levels = [
+        [code.setdefault(f"c {part}", len(code)) for part in _levels(path)]
+        for path in features.category_paths
+    ]
+    brands = [code.setdefault(f"b {name}", len(code)) for name in features.brand_names]
+    rows: list[list[int]] = []
+    for text, category, brand in zip(
+        features.text, features.category.tolist(), features.brand.tolist(), strict=True
+    ):
+        words = [code.setdefault(word, len(code)) for word in set(_WORD.findall(text.casefold()))]
+        if category >= 0:
+            words += levels[category]
+        if brand >= 0:
+            words.append(brands[brand])
+        rows.append(words)
+    lengths = np.array([len(words) for words in rows], dtype=np.int64)
+    indices = np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=int(lengths.sum()))
+    parts = (np.ones(indices.size, np.float32), indices, np.append(0, np.cumsum(lengths)))
+    terms = sparse.csr_matrix(parts, shape=(len(rows), max(1, len(code))))
+    if not indices.size:
+        return np.zeros((len(rows), 1), dtype=np.float32)
+    weighed = sparse.csr_matrix(TfidfTransformer().fit_transform(terms))
+    if len(code) <= WIDTH:
+        return np.asarray(weighed.toarray(), dtype=np.float32)
+    signs = np.random.default_rng(SEED).integers(0, 2, size=(len(code), WIDTH), dtype=np.int8)
+    spread = (2 * signs - 1).astype(np.float32) / np.float32(np.sqrt(WIDTH))
+    projected: npt.NDArray[np.float32] = np.asarray(weighed.astype(np.float32) @ spread)
+    return projected
+
+
+def _levels(path: str) -> list[str]:
+    parts = path.split(LEVELS)
+    return [LEVELS.join(parts[: depth + 1]) for depth in range(len(parts))]

@@ -1,0 +1,123 @@
+"""From values per user to figures that can be said: mean, interval, for how many users."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from training.evaluation.evaluate import ViewResult
+from training.evaluation.significance import bootstrap_interval
+
+__all__ = ["HIGHER_IS_BETTER", "LABELS", "Figure", "figures_from", "lorenz", "plain", "summarise"]
+
+Values = npt.NDArray[np.float64]
+
+LABELS = {
+    "ndcg": "NDCG",
+    "precision": "precision",
+    "recall": "recall",
+    "hit_rate": "hit rate",
+    "map": "MAP",
+    "mrr": "MRR",
+    "novelty": "novelty (bits)",
+    "popularity_share": "share of bestsellers",
+    "diversity_category": "diversity of categories",
+    "diversity_content": "diversity of content",
+    "miscalibration": "distance from own taste",
+    "revenue": "revenue found per user",
+    "margin": "margin found per user",
+    "in_stock": "share in stock",
+    "coverage": "share of the catalogue shown",
+    "gini": "inequality of exposure, Gini",
+}
+"""What each metric is called to people."""
+
+HIGHER_IS_BETTER: dict[str, bool | None] = {
+    **dict.fromkeys(("ndcg", "precision", "recall", "hit_rate", "map", "mrr"), True),
+    **dict.fromkeys(("revenue", "margin", "in_stock", "coverage"), True),
+    **dict.fromkeys(("miscalibration", "gini"), False),
+    **dict.fromkeys(("novelty", "popularity_share", "diversity_category", "diversity_content"), None),
+}
+"""None: neither end is good by itself."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A mean over `users` users at cut-off k with its 95% interval; NaN when it is defined for nobody.
+
+    A total over all lists (coverage, Gini) has no users to resample: low and high equal the value.
+    """
+
+    k: int
+    value: float
+    low: float
+    high: float
+    users: int
+
+
+def summarise(result: ViewResult, ks: Sequence[int], *, draws: int, seed: int) -> dict[str, list[Figure]]:
+    """Every metric at every k; all are resampled with the same users."""
+    named = {**result.values, **result.quality}
+    found: dict[str, list[Figure]] = {}
+    if named:
+        width = len(ks)
+        stacked = np.concatenate(list(named.values()), axis=1)
+        figures = figures_from(stacked, [*ks] * len(named), draws=draws, seed=seed)
+        found = {name: figures[i * width : (i + 1) * width] for i, name in enumerate(named)}
+    users = int(result.users.size)
+    for name, totals in result.totals.items():
+        found[name] = [
+            Figure(k, float(value), float(value), float(value), users)
+            for k, value in zip(ks, totals, strict=True)
+        ]
+    return found
+
+
+def figures_from(values: Values, ks: Sequence[int], *, draws: int, seed: int) -> list[Figure]:
+    """One figure per column of `values`, float64 (users, columns), NaN where a user has none."""
+    nan = float("nan")
+    if values.shape[0] == 0:
+        return [Figure(k, nan, nan, nan, 0) for k in ks]
+    low, high = bootstrap_interval(values, draws=draws, seed=seed)
+    users = (~np.isnan(values)).sum(axis=0)
+    total = np.nansum(values, axis=0)
+    return [
+        Figure(
+            k, float(total[i] / users[i]) if users[i] else nan, float(low[i]), float(high[i]), int(users[i])
+        )
+        for i, k in enumerate(ks)
+    ]
+
+
+def lorenz(result: ViewResult, ks: Sequence[int], k: int, points: int = 101) -> tuple[Values, Values]:
+    """The exposure curve: share of the catalogue, rising by exposure, against its share of all places.
+
+    Both float64 (points,). Lorenz 1905; twice the area between it and the diagonal is the Gini index (of many
+    products). All zeros where nothing was shown.
+    """
+    shown = np.sort(result.exposure[list(ks).index(k)]).astype(np.float64)
+    x = np.linspace(0.0, 1.0, points)
+    if shown.sum() == 0:
+        return x, np.zeros(points)
+    reached = np.append(0.0, np.cumsum(shown) / shown.sum())
+    return x, np.interp(x, np.linspace(0.0, 1.0, reached.size), reached)
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, arrays and figures as JSON values; a number that is none becomes null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value
