@@ -15,6 +15,7 @@ import typer
 from typer.main import get_command
 
 from recsys.errors import Invalid, RecsysError
+from recsys.events import cli as events
 from recsys.groups import LazyRoot
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(events.app, name="events", no_args_is_help=True)
+app.command()(events.relay)
+app.command()(events.consume)
 
 Json = Annotated[bool, typer.Option("--json", help="Plain JSON on stdout, for scripts.")]
 
@@ -121,7 +126,7 @@ def down(
 
 @app.command()
 def status(as_json: Json = False) -> None:
-    """Show the servers: process, port, uptime, size of the data and version.
+    """Show the servers (process, port, uptime, size of the data, version) and how far events are behind.
 
     Example: recsys status --json
     """
@@ -151,6 +156,7 @@ def status(as_json: Json = False) -> None:
     for each in servers:
         if each.log is not None:
             typer.echo(f"{each.title}'s data: {each.folder}\n{each.title}'s log:  {each.log}")
+    events.show_status(servers)
 
 
 @app.command()

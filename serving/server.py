@@ -19,6 +19,7 @@ from uvicorn.supervisors import Multiprocess
 from recsys.database import migrate
 from recsys.database.session import database_url
 from recsys.errors import Unavailable
+from recsys.events import inside
 from recsys.log import get_logger
 from recsys.settings import Settings
 
@@ -86,6 +87,8 @@ def serve(settings: Settings, host: str, port: int, workers: int, announce: Call
         if supervisor is None:
             stack.enter_context(server.capture_signals())
         stack.enter_context(_address_file(settings.var / "run" / "api.json", url))
+        if supervisor is None and inside.wanted(settings):
+            stack.enter_context(inside.working())
         announce(url)
         if supervisor is not None:
             supervisor.run()

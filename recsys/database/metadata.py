@@ -10,10 +10,14 @@ from recsys.domains.payments import tables as payments
 from recsys.domains.products import tables as products
 from recsys.domains.recommendations import tables as recommendations
 from recsys.domains.users import tables as users
+from recsys.events import tables as events
 
-__all__ = ["DOMAIN_TABLES", "metadata"]
+__all__ = ["DOMAIN_TABLES", "OWN_MODULES", "metadata"]
 
 DOMAIN_TABLES = (users, products, orders, payments, notifications, analytics, recommendations)
-"""The modules that define the tables, from the lowest domain upwards."""
+"""The modules that define the domains' tables, from the lowest domain upwards."""
+
+OWN_MODULES = (events,)
+"""Tables that belong to no domain."""
 
 metadata = Base.metadata

@@ -1,0 +1,101 @@
+"""What the shop's events tell the recommender: each becomes a row in `user_interactions`, once."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid5
+
+from sqlalchemy.orm import Session
+
+from recsys.database.afterwards import after_commit
+from recsys.domains.recommendations.interactions import take
+from recsys.domains.recommendations.service import remember_touched
+from recsys.domains.recommendations.vocabulary import InteractionType
+from recsys.events.envelope import Envelope
+from recsys.events.vocabulary import CartItemAdded, OrderPaid, ProductLiked, ProductViewed, ReviewPosted
+from recsys.log import get_logger
+
+__all__ = ["remember_cart", "remember_like", "remember_purchase", "remember_review", "remember_view"]
+
+_log = get_logger(__name__)
+
+
+def remember_view(session: Session, heard: Envelope) -> None:
+    """A product was looked at."""
+    event = heard.event
+    assert isinstance(event, ProductViewed)
+    one = _interaction(event, InteractionType.VIEW) | {"created_at": event.occurred}
+    _store(session, heard, [one])
+
+
+def remember_like(session: Session, heard: Envelope) -> None:
+    """A product was liked."""
+    event = heard.event
+    assert isinstance(event, ProductLiked)
+    _store(session, heard, [_interaction(event, InteractionType.LIKE)])
+
+
+def remember_cart(session: Session, heard: Envelope) -> None:
+    """Pieces of a product came into a cart."""
+    event = heard.event
+    assert isinstance(event, CartItemAdded)
+    one = _interaction(event, InteractionType.ADD_TO_CART) | {"interaction_value": event.quantity}
+    _store(session, heard, [one])
+
+
+def remember_purchase(session: Session, heard: Envelope) -> None:
+    """An order was paid: one purchase for each of its lines."""
+    event = heard.event
+    assert isinstance(event, OrderPaid)
+    who = {"user_id": event.user_id, "session_id": event.session_id}
+    lines = [
+        {
+            **who,
+            "product_id": line.product_id,
+            "interaction_type": InteractionType.PURCHASE,
+            "interaction_value": line.quantity,
+            "context": {"order_id": event.order_id},
+        }
+        for line in event.lines
+    ]
+    _store(session, heard, lines)
+
+
+def remember_review(session: Session, heard: Envelope) -> None:
+    """A product was reviewed; the value is the rating."""
+    event = heard.event
+    assert isinstance(event, ReviewPosted)
+    one = _interaction(event, InteractionType.REVIEW) | {"interaction_value": event.rating}
+    _store(session, heard, [one])
+
+
+def _interaction(event: Any, kind: InteractionType) -> dict[str, Any]:
+    return {
+        "user_id": event.user_id,
+        "session_id": getattr(event, "session_id", None),
+        "product_id": event.product_id,
+        "interaction_type": kind,
+    }
+
+
+def _store(session: Session, heard: Envelope, interactions: list[dict[str, Any]]) -> None:
+    """Each gets an id made from the event's and its place, so that an event heard again adds nothing."""
+    given = [
+        {"created_at": heard.occurred_at, **one, "event_id": str(uuid5(heard.event_id, str(place)))}
+        for place, one in enumerate(interactions)
+        # a purchase by a guest of whom no session is known says nothing about anybody
+        if one["user_id"] is not None or one["session_id"] is not None
+    ]
+    if not given:
+        return
+    verdicts, touched = take(session, given)
+    for verdict in verdicts:
+        if verdict.status == "refused":
+            _log.warning(
+                "an event's interaction is not stored",
+                name=heard.event.name,
+                event_id=str(heard.event_id),
+                reason=verdict.reason,
+            )
+    if touched:
+        after_commit(session, lambda: remember_touched(touched))

@@ -1,0 +1,320 @@
+"""Handles events for a group: each once, in order of arrival, with retries and, at last, the dead letters.
+
+The row in the inbox is written in the handlers' transaction, and the entry is acknowledged after it: who is
+killed in between is delivered the same event again and finds the row. Several consumers of a group share its
+streams; what one of them took and did not finish in time, another takes over. They may hear two events of one
+aggregate at the same time, so handlers look at the present state and do not rely on the order.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import RedisError, ResponseError
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy.orm import Session
+
+from recsys import clock
+from recsys.cache.client import get_redis
+from recsys.database.session import unit_of_work
+from recsys.errors import Unavailable
+from recsys.events import dead, groups, lag
+from recsys.events.envelope import Envelope, Handler, Subscriptions, Unreadable, open_entry
+from recsys.events.upkeep import reason
+from recsys.log import get_logger
+from recsys.settings import get_settings
+
+__all__ = ["Consumer", "Entry"]
+
+_TOGETHER = 50
+"""So many events share a transaction; when one of them fails, each gets its own."""
+_BLOCK_MS = 500
+_LONGEST_WAIT = 60.0
+_log = get_logger(__name__)
+
+_RECEIVE = text(
+    """
+    INSERT INTO analytics_db.inbox (consumer_group, event_id, handled_at)
+    SELECT :group, event_id, :now FROM unnest(:ids) AS given(event_id) ORDER BY event_id
+    ON CONFLICT DO NOTHING RETURNING event_id
+    """
+).bindparams(bindparam("ids", type_=ARRAY(PG_UUID(as_uuid=True))))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a stream as it was delivered; `tries` counts the deliveries before this one."""
+
+    stream: str
+    id: bytes
+    fields: Mapping[bytes, bytes]
+    tries: int = 0
+
+
+@dataclass
+class _Failed:
+    entry: Entry
+    due: float
+
+
+class Consumer:
+    """One member of a group; `run` works until it is told to stop.
+
+    heard : the subscriptions of the group, when they are not those that `groups` knows by its name.
+    """
+
+    def __init__(self, group: str, heard: Subscriptions | None = None) -> None:
+        self.group = group
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._heard = groups.subscriptions(group) if heard is None else heard
+        self._streams = groups.streams(self._heard)
+        self._failed: list[_Failed] = []
+        self._next_look = 0.0
+        self._suspect = False
+        self.handled = 0
+
+    def run(self, stop: threading.Event, *, once: bool = False) -> int:
+        """Handle events until `stop` is set (with `once`: until none is left); how many were handled.
+
+        What was taken is finished before it ends. Outages are logged and waited out; with `once` they are
+        raised.
+        """
+        wait = 0.0
+        if not self._streams:
+            stop.wait(None if not once else 0)
+            return 0
+        try:
+            while not stop.is_set():
+                try:
+                    found = self._turn(once)
+                    wait = 0.0
+                except (RedisError, OSError, Unavailable) as error:
+                    if _no_group(error):
+                        _log.warning("the group was lost; it is made anew", group=self.group)
+                        groups.ensure(get_redis(), self.group, self._streams)
+                        continue
+                    if once:
+                        raise
+                    wait = min(10.0, max(0.2, wait * 2))
+                    _log.error("the consumer waits; nothing is lost", error=reason(error), seconds=wait)
+                    stop.wait(wait)
+                    continue
+                if once and not found and not self._failed:
+                    break
+        finally:
+            self._leave()
+        return self.handled
+
+    def _turn(self, once: bool) -> bool:
+        if self._suspect and _is_outage():
+            raise Unavailable("PostgreSQL or Redis is still away")
+        self._suspect = False
+        if time.monotonic() >= self._next_look:
+            groups.ensure(get_redis(), self.group, self._streams)
+            self._say_what_was_trimmed()
+            for left in self._abandoned():
+                self._work(left)
+            self._next_look = time.monotonic() + get_settings().events.takeover_seconds / 2
+        found = self._retry()
+        read: Any = get_redis().xreadgroup(
+            self.group,
+            self.name,
+            dict.fromkeys(self._streams, ">"),
+            count=_TOGETHER,
+            block=10 if once or self._failed else _BLOCK_MS,
+        )
+        for stream, entries in _by_stream(read):
+            found = True
+            self._work([Entry(stream, each, fields) for each, fields in entries])
+        return found
+
+    def _work(self, entries: Sequence[Entry]) -> None:
+        """Handle entries together, or one by one when that fails; raises only what is an outage."""
+        readable = []
+        for entry in entries:
+            if entry.tries >= get_settings().events.attempts:
+                self._bury(entry, "it ended whoever tried it", entry.tries)
+                continue
+            try:
+                readable.append((entry, open_entry(entry.fields)))
+            except Unreadable as error:
+                self._bury(entry, error.message, entry.tries + 1)
+        for place in range(0, len(readable), _TOGETHER):
+            try:
+                self._handle_together(readable[place : place + _TOGETHER])
+            except Unavailable:
+                # taken and not finished: they wait here until all is back, and it does not count as a try
+                self._suspect = True
+                held = {(each.entry.stream, each.entry.id) for each in self._failed}
+                self._failed += [
+                    _Failed(entry, time.monotonic())
+                    for entry, _ in readable[place:]
+                    if (entry.stream, entry.id) not in held
+                ]
+                raise
+
+    def _handle_together(self, several: Sequence[tuple[Entry, Envelope]]) -> None:
+        try:
+            self._handle(several)
+        except Exception as error:  # noqa: BLE001 whatever a handler raises is this event's failure alone
+            if len(several) == 1:
+                self._note_failure(several[0][0], error)
+                return
+            _log.info("events are tried one by one", group=self.group, error=reason(error))
+            for each in several:
+                self._handle_together([each])
+
+    def _handle(self, several: Sequence[tuple[Entry, Envelope]]) -> None:
+        wanted = [heard for _, heard in several if self._handlers(heard)]
+        if wanted:
+            with unit_of_work() as session:
+                ids = sorted({heard.event_id for heard in wanted})
+                given = {"group": self.group, "ids": ids, "now": clock.now()}
+                fresh = set(session.scalars(_RECEIVE, given))
+                for heard in wanted:
+                    if heard.event_id in fresh:
+                        fresh.remove(heard.event_id)  # the same event may be in a batch twice
+                        self._call(session, heard)
+        self._acknowledge([entry for entry, _ in several])
+        self.handled += len(wanted)
+
+    def _call(self, session: Session, heard: Envelope) -> None:
+        for handler in self._handlers(heard):
+            handler(session, heard)
+        session.flush()
+
+    def _handlers(self, heard: Envelope) -> tuple[Handler, ...]:
+        return self._heard.get(type(heard.event), ())
+
+    def _acknowledge(self, entries: Sequence[Entry]) -> None:
+        pipeline = get_redis().pipeline(transaction=False)
+        for entry in entries:
+            pipeline.xack(entry.stream, self.group, entry.id)
+        pipeline.execute()
+
+    def _note_failure(self, entry: Entry, error: Exception) -> None:
+        if _is_outage():
+            raise Unavailable(f"PostgreSQL or Redis went away: {reason(error)}") from error
+        tries, events = entry.tries + 1, get_settings().events
+        said = {
+            "group": self.group,
+            "name": entry.fields.get(b"name", b"?").decode(),
+            "entry": entry.id.decode(),
+        }
+        if tries >= events.attempts:
+            _log.error("an event failed for the last time", **said, tries=tries, error=reason(error))
+            self._bury(entry, reason(error), tries)
+            return
+        wait = min(_LONGEST_WAIT, events.takeover_seconds / 2, events.retry_seconds * 2 ** (tries - 1))
+        _log.warning("an event failed", **said, tries=tries, again_in=wait, error=reason(error))
+        again = Entry(entry.stream, entry.id, entry.fields, tries)
+        self._failed.append(_Failed(again, time.monotonic() + wait))
+
+    def _bury(self, entry: Entry, why: str, tries: int) -> None:
+        dead.bury(get_redis(), entry.stream, entry.id, entry.fields, group=self.group, error=why, tries=tries)
+
+    def _retry(self) -> bool:
+        now = time.monotonic()
+        due = [each for each in self._failed if each.due <= now]
+        for each in due:
+            # claiming keeps others from taking it over; what is gone from our list was taken over already
+            taken: Any = get_redis().xclaim(
+                each.entry.stream, self.group, self.name, 0, [each.entry.id], justid=True
+            )
+            self._failed.remove(each)
+            if taken:
+                self._work([each.entry])
+        return bool(due)
+
+    def _abandoned(self) -> list[list[Entry]]:
+        """What consumers left that are gone or stuck, and what was trimmed before it was finished."""
+        client, found = get_redis(), []
+        idle = int(get_settings().events.takeover_seconds * 1000)
+        mine = {(each.entry.stream, each.entry.id) for each in self._failed}
+        for stream in self._streams:
+            start: Any = "0-0"
+            while True:
+                answer: Any = client.xautoclaim(
+                    stream, self.group, self.name, min_idle_time=idle, start_id=start, count=_TOGETHER
+                )
+                start, claimed, gone = answer[0], answer[1], answer[2] if len(answer) > 2 else []
+                if gone:
+                    _log.error(
+                        "entries were trimmed before they were handled; send them again by "
+                        "`recsys events replay --since`",
+                        stream=stream,
+                        group=self.group,
+                        entries=len(gone),
+                    )
+                entries = []
+                for each, fields in claimed:
+                    if fields is None or (stream, each) in mine:
+                        continue
+                    detail: Any = client.xpending_range(stream, self.group, each, each, 1)
+                    tries = int(detail[0]["times_delivered"]) - 1 if detail else 1
+                    entries.append(Entry(stream, each, fields, tries))
+                if entries:
+                    _log.info("taken over", stream=stream, group=self.group, entries=len(entries))
+                    found.append(entries)
+                if start in (b"0-0", "0-0"):
+                    break
+        return found
+
+    def _say_what_was_trimmed(self) -> None:
+        for each in lag.of_group(get_redis(), self.group, self._streams):
+            if each.lost:
+                _log.error(
+                    "entries were trimmed before this group read them; send them again by "
+                    "`recsys events replay --since`",
+                    stream=each.stream,
+                    group=self.group,
+                    entries=each.lost,
+                )
+
+    def _leave(self) -> None:
+        """Who finished everything takes the name along; else the name holds what is unfinished."""
+        try:
+            client = get_redis()
+            for stream in self._streams:
+                mine: Any = client.xpending_range(stream, self.group, "-", "+", 1, self.name)
+                if not mine:
+                    client.xgroup_delconsumer(stream, self.group, self.name)
+        except (RedisError, OSError, Unavailable) as error:
+            _log.info("the consumer's name stays in the group", group=self.group, error=reason(error))
+
+
+def _by_stream(read: Any) -> list[tuple[str, list[tuple[bytes, Mapping[bytes, bytes]]]]]:
+    """What XREADGROUP answers, in either protocol: a list of pairs, or a dictionary of lists of lists."""
+    if not read:
+        return []
+    if isinstance(read, dict):
+        return [(key.decode(), [pair for part in parts for pair in part]) for key, parts in read.items()]
+    return [(key.decode(), entries) for key, entries in read]
+
+
+def _no_group(error: Exception) -> bool:
+    return isinstance(error, ResponseError) and str(error).startswith("NOGROUP")
+
+
+def _is_outage() -> bool:
+    probes: tuple[Callable[[], object], ...] = (lambda: get_redis().ping(), _ask_database)
+    for probe in probes:
+        try:
+            probe()
+        except (RedisError, OSError, Unavailable):
+            return True
+    return False
+
+
+def _ask_database() -> None:
+    with unit_of_work() as session:
+        session.execute(text("SELECT 1"))

@@ -1,0 +1,86 @@
+"""How far events are behind: in the outbox, in each stream for each group, and among the dead letters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+from sqlalchemy import text
+
+from recsys import clock
+from recsys.cache import keys
+from recsys.cache.client import get_redis
+from recsys.database.session import unit_of_work
+from recsys.events import groups
+from recsys.events.upkeep import STREAMS
+
+__all__ = ["GroupLag", "Lag", "measure", "of_group"]
+
+_WAITING = text("SELECT count(*), min(occurred_at) FROM analytics_db.outbox WHERE sent_at IS NULL")
+
+
+@dataclass(frozen=True)
+class GroupLag:
+    """One group on one stream: not read yet (null: unknown), read and not finished, trimmed unread."""
+
+    stream: str
+    group: str
+    unread: int | None
+    pending: int
+    lost: int
+    consumers: int
+
+
+@dataclass(frozen=True)
+class Lag:
+    """Everything that is on its way."""
+
+    outbox: int
+    oldest_seconds: float | None
+    groups: list[GroupLag]
+    dead: dict[str, int]
+
+
+def measure() -> Lag:
+    """Look at outbox, streams and dead letters. Raises Unavailable or redis' errors."""
+    with unit_of_work() as session:
+        waiting, oldest = session.execute(_WAITING).one()
+    client = get_redis()
+    found = [
+        each
+        for group in groups.known()
+        for each in of_group(client, group, groups.streams(groups.subscriptions(group)))
+    ]
+    dead = {stream: int(client.xlen(keys.dead_letters(stream))) for stream in STREAMS}
+    age = None if oldest is None else max(0.0, (clock.now() - oldest).total_seconds())
+    return Lag(int(waiting), age, found, {stream: count for stream, count in dead.items() if count})
+
+
+def of_group(client: redis.Redis, group: str, streams: tuple[str, ...]) -> list[GroupLag]:
+    """The group's place on each of its streams that exists."""
+    found = []
+    for stream in streams:
+        if not client.exists(stream):
+            continue
+        about: Any = client.xinfo_stream(stream)
+        members: Any = client.xinfo_groups(stream)
+        for one in members:
+            if one["name"].decode() != group:
+                continue
+            unread, read = one.get("lag"), one.get("entries-read")
+            lost = 0
+            if read is not None and "entries-added" in about:
+                behind = int(about["entries-added"]) - int(read)
+                lost = max(0, behind - int(about["length"]))
+            found.append(
+                GroupLag(
+                    stream=stream,
+                    group=group,
+                    unread=None if unread is None else int(unread),
+                    pending=int(one["pending"]),
+                    lost=lost,
+                    consumers=int(one["consumers"]),
+                )
+            )
+    return found

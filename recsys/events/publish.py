@@ -1,0 +1,113 @@
+"""The two ways to tell an event: with a transaction, or at once where the fact lives in Redis only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, SMALLINT, TEXT, VARCHAR
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy.orm import Session
+
+from recsys import clock
+from recsys.cache.client import get_redis
+from recsys.events.envelope import fields_of, stream_of
+from recsys.events.vocabulary import Event
+
+__all__ = ["CHANNEL", "announce", "publish", "publish_all"]
+
+CHANNEL = "recsys_outbox"
+"""Where PostgreSQL notifies the relay; it is told when the transaction commits, once for all its events."""
+
+_STORE = text(
+    """
+    WITH stored AS (
+        INSERT INTO analytics_db.outbox (event_id, family, name, version, aggregate, data, occurred_at)
+        VALUES (:event_id, :family, :name, :version, :aggregate, CAST(:data AS json), :occurred_at)
+        ON CONFLICT (event_id) DO NOTHING
+        RETURNING id
+    )
+    SELECT pg_notify(:channel, '') FROM stored
+    """
+)
+
+
+_STORE_ALL = text(
+    """
+    WITH stored AS (
+        INSERT INTO analytics_db.outbox (event_id, family, name, version, aggregate, data, occurred_at)
+        SELECT event_id, family, name, version, aggregate, CAST(data AS json), :occurred_at
+        FROM unnest(:event_ids, :families, :names, :versions, :aggregates, :data) WITH ORDINALITY
+            AS given(event_id, family, name, version, aggregate, data, place)
+        ORDER BY place
+        ON CONFLICT (event_id) DO NOTHING
+        RETURNING id
+    )
+    SELECT pg_notify(:channel, '') FROM (SELECT FROM stored LIMIT 1) AS one
+    """
+).bindparams(
+    bindparam("event_ids", type_=ARRAY(PG_UUID(as_uuid=True))),
+    bindparam("families", type_=ARRAY(VARCHAR)),
+    bindparam("names", type_=ARRAY(VARCHAR)),
+    bindparam("versions", type_=ARRAY(SMALLINT)),
+    bindparam("aggregates", type_=ARRAY(VARCHAR)),
+    bindparam("data", type_=ARRAY(TEXT)),
+)
+
+
+def publish(session: Session, event: Event, *, event_id: UUID | None = None) -> UUID:
+    """Write the event into the outbox, in the caller's transaction; the relay brings it to its stream.
+
+    It is told if, and only if, the transaction commits. An `event_id` that was published already is not
+    published again. Returns the event's id. What transactions that do not overlap publish about one aggregate
+    keeps its order.
+    """
+    chosen = event_id or uuid4()
+    session.execute(
+        _STORE,
+        {
+            "event_id": chosen,
+            "family": event.family,
+            "name": event.name,
+            "version": event.version,
+            "aggregate": event.aggregate[:300],
+            "data": event.model_dump_json(),
+            "occurred_at": clock.now(),
+            "channel": CHANNEL,
+        },
+    )
+    return chosen
+
+
+def publish_all(session: Session, events: Sequence[tuple[UUID, Event]]) -> None:
+    """The same for many events, each with its id, in one statement; they keep their order."""
+    if not events:
+        return
+    session.execute(
+        _STORE_ALL,
+        {
+            "event_ids": [chosen for chosen, _ in events],
+            "families": [event.family for _, event in events],
+            "names": [event.name for _, event in events],
+            "versions": [event.version for _, event in events],
+            "aggregates": [event.aggregate[:300] for _, event in events],
+            "data": [event.model_dump_json() for _, event in events],
+            "occurred_at": clock.now(),
+            "channel": CHANNEL,
+        },
+    )
+
+
+def announce(event: Event, *, client: Any = None, event_id: UUID | None = None) -> UUID:
+    """Put the event on its stream at once: only for facts that live in Redis alone (carts, searches).
+
+    `client` may be a pipeline, so that the fact and its news are stored together. Raises redis' errors.
+    """
+    chosen = event_id or uuid4()
+    entry = fields_of(
+        chosen, event.name, event.version, event.aggregate, clock.now(), event.model_dump_json()
+    )
+    (get_redis() if client is None else client).xadd(stream_of(event.family), entry)
+    return chosen

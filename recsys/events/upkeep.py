@@ -1,0 +1,99 @@
+"""Keeps streams, outbox and inbox small, without taking away what somebody has not read yet."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import redis
+from pydantic import ValidationError
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from recsys import clock
+from recsys.cache.client import get_redis
+from recsys.database.session import unit_of_work
+from recsys.events.envelope import stream_of
+from recsys.events.vocabulary import FAMILIES
+from recsys.log import get_logger
+from recsys.settings import get_settings
+
+__all__ = ["STREAMS", "earlier", "reason", "send_again", "sweep", "tidy", "trim"]
+
+STREAMS: tuple[str, ...] = tuple(stream_of(family) for family in FAMILIES)
+_log = get_logger(__name__)
+
+_SWEEP_OUTBOX = text("DELETE FROM analytics_db.outbox WHERE sent_at < :before")
+_SEND_AGAIN = text(
+    "UPDATE analytics_db.outbox SET sent_at = NULL WHERE sent_at IS NOT NULL AND occurred_at >= :since"
+)
+_SWEEP_INBOX = text("DELETE FROM analytics_db.inbox WHERE handled_at < :before")
+
+
+def tidy() -> None:
+    """What a relay does every minute: sweep old rows, trim streams."""
+    sweep()
+    trim()
+
+
+def sweep() -> tuple[int, int]:
+    """Delete rows of outbox and inbox past their days; how many of each."""
+    now, events = clock.now(), get_settings().events
+    with unit_of_work() as session:
+        outbox: Any = session.execute(_SWEEP_OUTBOX, {"before": now - timedelta(days=events.outbox_days)})
+        inbox: Any = session.execute(_SWEEP_INBOX, {"before": now - timedelta(days=events.inbox_days)})
+        return outbox.rowcount, inbox.rowcount
+
+
+def send_again(since: datetime) -> int:
+    """Queue the outbox's events of `since` and later anew, with their ids; how many."""
+    with unit_of_work() as session:
+        done: Any = session.execute(_SEND_AGAIN, {"since": since})
+        return int(done.rowcount)
+
+
+def trim(hours: float | None = None) -> dict[str, int]:
+    """Drop entries past `hours` (the settings' time) that every group has handled; how many, by stream."""
+    kept = get_settings().events.stream_hours if hours is None else hours
+    oldest_kept = f"{int((clock.now() - timedelta(hours=kept)).timestamp() * 1000)}-0"
+    client = get_redis()
+    gone = {}
+    for stream in STREAMS:
+        floor = oldest_kept
+        for group in _groups(client, stream):
+            floor = earlier(floor, _first_needed(client, stream, group))
+        gone[stream] = int(client.xtrim(stream, minid=floor, approximate=hours is None))
+    return gone
+
+
+def earlier(one: str, other: str) -> str:
+    """The smaller of two ids of entries."""
+    return min(one, other, key=lambda entry: tuple(int(part) for part in entry.split("-")))
+
+
+def reason(error: BaseException) -> str:
+    """One line that says what went wrong, without the values of rows or fields, which may be personal."""
+    kind = type(error).__name__
+    if isinstance(error, DBAPIError):
+        return f"{type(error.orig).__name__}: {_first_line(error.orig)}"
+    if isinstance(error, ValidationError):
+        faults = ", ".join(f"{'.'.join(map(str, one['loc']))} {one['type']}" for one in error.errors())
+        return f"{kind}: {faults}"[:500]
+    return f"{kind}: {_first_line(error)}"
+
+
+def _first_line(error: object) -> str:
+    return str(error).strip().partition("\n")[0][:500]
+
+
+def _groups(client: redis.Redis, stream: str) -> list[dict[str, Any]]:
+    return client.xinfo_groups(stream) if client.exists(stream) else []
+
+
+def _first_needed(client: redis.Redis, stream: str, group: dict[str, Any]) -> str:
+    """The oldest entry that the group has read and not finished, else the next one it will read."""
+    waiting: Any = client.xpending(stream, group["name"])
+    if waiting["pending"]:
+        return str(waiting["min"].decode())
+    milliseconds, _, number = group["last-delivered-id"].decode().partition("-")
+    return f"{milliseconds}-{int(number) + 1}"

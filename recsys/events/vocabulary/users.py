@@ -1,0 +1,115 @@
+"""What users do with their accounts and with each other (stream `user_events`)."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from recsys.events.vocabulary.base import Event, MaybeSessionId, SessionId, UserId
+
+__all__ = [
+    "PasswordChanged",
+    "PreferencesChanged",
+    "ProfileUpdated",
+    "UserBlocked",
+    "UserDeactivated",
+    "UserFollowed",
+    "UserLoggedIn",
+    "UserLoggedOut",
+    "UserRegistered",
+    "UserUnblocked",
+    "UserUnfollowed",
+]
+
+OtherUser = Annotated[int, Field(description="The other user.")]
+
+
+class _UserEvent(Event):
+    family: ClassVar[str] = "user"
+    ordered_by: ClassVar[str] = "user_id"
+
+    user_id: UserId
+
+
+class UserRegistered(_UserEvent):
+    """An account was made."""
+
+    name: ClassVar[str] = "user.registered"
+
+
+class UserLoggedIn(_UserEvent):
+    """A session of a user began; what the guest session held belongs to the user from now on."""
+
+    name: ClassVar[str] = "user.logged_in"
+
+    session_id: SessionId
+    guest_session_id: Annotated[
+        str | None, Field(description="The guest's session that became this user's, if there was one.")
+    ] = None
+
+
+class UserLoggedOut(_UserEvent):
+    """A session ended, by the user or because it was revoked."""
+
+    name: ClassVar[str] = "user.logged_out"
+
+    session_id: MaybeSessionId = None
+
+
+class ProfileUpdated(_UserEvent):
+    """Profile or settings changed."""
+
+    name: ClassVar[str] = "user.profile_updated"
+
+    changed: Annotated[tuple[str, ...], Field(description="The names of the changed fields.")] = ()
+
+
+class PasswordChanged(_UserEvent):
+    """The password was changed; other sessions ended."""
+
+    name: ClassVar[str] = "user.password_changed"
+
+
+class UserDeactivated(_UserEvent):
+    """The account was closed to log-ins."""
+
+    name: ClassVar[str] = "user.deactivated"
+
+
+class UserFollowed(_UserEvent):
+    """One user follows another."""
+
+    name: ClassVar[str] = "user.followed"
+
+    target_id: OtherUser
+
+
+class UserUnfollowed(_UserEvent):
+    """One user no longer follows another."""
+
+    name: ClassVar[str] = "user.unfollowed"
+
+    target_id: OtherUser
+
+
+class UserBlocked(_UserEvent):
+    """One user blocked another."""
+
+    name: ClassVar[str] = "user.blocked"
+
+    target_id: OtherUser
+
+
+class UserUnblocked(_UserEvent):
+    """One user no longer blocks another."""
+
+    name: ClassVar[str] = "user.unblocked"
+
+    target_id: OtherUser
+
+
+class PreferencesChanged(_UserEvent):
+    """What a user says they like changed."""
+
+    name: ClassVar[str] = "user.preferences_changed"
