@@ -4,7 +4,9 @@ RecsysError
 ├── NotFound      404  what was asked for does not exist
 ├── Conflict      409  it collides with what is already there
 ├── Invalid       422  the input is wrong; nothing was changed
+├── Unauthorized  401  the caller has to log in first
 ├── Forbidden     403  the caller may not do this
+├── Throttled     429  too often; the detail `retry_after` says after how many seconds again
 └── Unavailable   503  a part we depend on is down or damaged; try again later
 """
 
@@ -12,7 +14,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-__all__ = ["Conflict", "Forbidden", "Invalid", "NotFound", "RecsysError", "Unavailable"]
+__all__ = [
+    "Conflict",
+    "Forbidden",
+    "Invalid",
+    "NotFound",
+    "RecsysError",
+    "Throttled",
+    "Unauthorized",
+    "Unavailable",
+]
 
 
 class RecsysError(Exception):
@@ -54,6 +65,17 @@ class Forbidden(RecsysError):
     status = 403
     title = "Forbidden"
     exit_code = 2
+
+
+class Unauthorized(RecsysError):
+    status = 401
+    title = "Unauthorized"
+    exit_code = 2
+
+
+class Throttled(RecsysError):
+    status = 429
+    title = "Too many requests"
 
 
 class Unavailable(RecsysError):

@@ -128,9 +128,18 @@ async def _recsys_error(request: Request, error: Exception) -> Response:
         error.message,
         title=error.title,
         request_id=request_id_of(request),
-        headers={"Retry-After": "5"} if error.status == 503 else None,
+        headers=_headers(error),
         **{name: value for name, value in error.details.items() if name not in Problem.model_fields},
     )
+
+
+def _headers(error: RecsysError) -> dict[str, str] | None:
+    if error.status == 503:
+        return {"Retry-After": "5"}
+    if error.status == 429:
+        return {"Retry-After": str(error.details.get("retry_after", 60))}
+    # RFC 9110, section 15.5.2: a 401 names the scheme that it expects
+    return {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
 
 import httpx
@@ -66,12 +67,14 @@ def test_what_is_not_there_is_a_problem(client: httpx.Client, method: str, path:
     assert status != 405 or "GET" in answer.headers["allow"]
 
 
-def test_an_unexpected_error_leaks_nothing_and_is_logged_under_its_id(client: httpx.Client) -> None:
+def test_an_unexpected_error_leaks_nothing_and_is_logged_under_its_id(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     log.configure("INFO", json=True)
     written = io.StringIO()
-    root.handlers[0].setStream(written)  # type: ignore[attr-defined]
+    monkeypatch.setattr(sys, "stderr", written)
     try:
         answer = client.get("/broken/person-17")
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import ForeignKey, Index, Integer, String
+from sqlalchemy import ForeignKey, Index, Integer, String, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -19,7 +19,14 @@ class User(Base):
     """One account of the shop; an imported user's own id is its `username`."""
 
     __tablename__ = "users"
-    __table_args__ = ({"schema": SCHEMA},)
+    __table_args__ = (
+        # whoever logs in writes names in any case
+        Index("users_lower_email_idx", text("lower(email)")),
+        Index("users_lower_username_idx", text("lower(username)")),
+        # who has been silent for long and is still shown as online
+        Index("users_last_seen_idx", "last_seen", postgresql_where=text("is_online")),
+        {"schema": SCHEMA},
+    )
 
     id: Mapped[Id]
     email: Mapped[str] = mapped_column(String(255), unique=True)

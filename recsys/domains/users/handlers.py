@@ -1,0 +1,25 @@
+"""What the users domain does when it hears of a change: it clears caches that an outage left behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy.orm import Session
+
+from recsys.domains.users import cache
+from recsys.domains.users.tables import User
+from recsys.events.vocabulary import ProfileUpdated, UserDeactivated
+
+if TYPE_CHECKING:
+    from recsys.events.envelope import Envelope
+
+__all__ = ["forget_changed"]
+
+
+def forget_changed(session: Session, heard: Envelope) -> None:
+    """Delete what Redis keeps of a user once more: it may have been away when the change was made."""
+    event = heard.event
+    assert isinstance(event, ProfileUpdated | UserDeactivated)
+    user = session.get(User, event.user_id)
+    names = () if user is None else (user.email, user.username)
+    cache.forget_user(event.user_id, *names)

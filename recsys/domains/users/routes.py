@@ -1,0 +1,216 @@
+"""HTTP of accounts: registering, logging in and out, sessions, one's own account."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Path, Query, Request, Response
+
+from recsys.domains.users import activities, profiles, service, sessions
+from recsys.domains.users.schemas import (
+    ActivityOut,
+    DeactivateIn,
+    EmailIn,
+    LoggedIn,
+    LoginIn,
+    MeOut,
+    PasswordIn,
+    ProfileIn,
+    RegisterIn,
+    SessionOut,
+    WantedJson,
+)
+from recsys.domains.users.sessions import Caller, Device
+from recsys.domains.users.tables import UserSession
+from recsys.settings import get_settings
+from recsys.web.dependencies import TOKEN_COOKIE, CurrentUser, GuestSession, SessionDep
+from recsys.web.errors import problem_responses
+from recsys.web.pagination import Cursor, Page
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/api/v1", tags=["users"])
+
+Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
+Limit = Annotated[int, Query(ge=1, le=100)]
+After = Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before.")]
+_LONGEST_AGENT = 300
+
+
+@router.post("/auth/register", status_code=201, responses=problem_responses(400, 409, 413, 422, 429, 503))
+def register(request: Request, session: SessionDep, given: RegisterIn) -> MeOut:
+    """Make an account; log in with it next."""
+    user = service.register(
+        session,
+        email=given.email,
+        username=given.username,
+        full_name=given.full_name,
+        password=given.password.get_secret_value(),
+        address=_address(request),
+    )
+    return profiles.me(session, user.id)
+
+
+@router.post("/auth/login", responses=problem_responses(400, 401, 413, 422, 429, 503))
+def log_in(
+    request: Request, response: Response, session: SessionDep, guest: GuestSession, given: LoginIn
+) -> LoggedIn:
+    """Get a token for `Authorization: Bearer TOKEN`; it is also set as a cookie for browsers.
+
+    What the guest session of the request (`X-Session-Id`) left behind is the user's from now on.
+    """
+    agent = request.headers.get("User-Agent")
+    device = Device(
+        type=given.device_type,
+        info={"user_agent": agent[:_LONGEST_AGENT].replace("\x00", "")} if agent else None,
+        address=_address(request),
+    )
+    done = service.log_in(
+        session, given.login, given.password.get_secret_value(), device, guest_session_id=guest
+    )
+    # Lax: a page of somebody else can't make a browser change anything in a user's name
+    response.set_cookie(
+        TOKEN_COOKIE,
+        done.token,
+        expires=done.expires_at,
+        httponly=True,
+        secure=get_settings().environment == "production",
+        samesite="lax",
+    )
+    response.headers["Cache-Control"] = "no-store"
+    return LoggedIn(token=done.token, expires_at=done.expires_at, user_id=done.user_id)
+
+
+@router.post("/auth/logout", status_code=204, responses=problem_responses(401, 422, 503))
+def log_out(response: Response, session: SessionDep, caller: CurrentUser) -> None:
+    """End the session of this request; its token is worth nothing from now on."""
+    service.log_out(session, caller)
+    response.delete_cookie(TOKEN_COOKIE)
+
+
+@router.get("/users/me/sessions", responses=problem_responses(401, 422, 503))
+def list_sessions(session: SessionDep, caller: CurrentUser) -> Page[SessionOut]:
+    """The devices that are logged in, the last used first; there are few, so it is one page."""
+    rows = sessions.listed(session, caller.user_id)
+    return Page(items=[_session_out(row, caller) for row in rows], next_cursor=None)
+
+
+@router.delete("/users/me/sessions/{id}", status_code=204, responses=problem_responses(401, 404, 422, 503))
+def revoke_session(session: SessionDep, caller: CurrentUser, id: Id) -> None:
+    """Log one device out."""
+    sessions.end(session, caller.user_id, id)
+
+
+@router.delete("/users/me/sessions", status_code=204, responses=problem_responses(401, 422, 503))
+def revoke_other_sessions(session: SessionDep, caller: CurrentUser) -> None:
+    """Log every other device out."""
+    sessions.end_all(session, caller.user_id, but=caller.session_id)
+
+
+@router.get("/users/me", responses=problem_responses(401, 422, 503))
+def get_me(session: SessionDep, caller: CurrentUser) -> MeOut:
+    """One's own account."""
+    return profiles.me(session, caller.user_id)
+
+
+@router.patch("/users/me", responses=problem_responses(400, 401, 409, 413, 422, 503))
+def change_me(session: SessionDep, caller: CurrentUser, given: ProfileIn) -> MeOut:
+    """Change what is sent; what is left out stays."""
+    return profiles.change(session, caller.user_id, given)
+
+
+@router.put("/users/me/password", status_code=204, responses=problem_responses(400, 401, 413, 422, 429, 503))
+def change_password(request: Request, session: SessionDep, caller: CurrentUser, given: PasswordIn) -> None:
+    """Another password; every other device is logged out."""
+    service.change_password(
+        session,
+        caller,
+        given.current_password.get_secret_value(),
+        given.new_password.get_secret_value(),
+        _address(request),
+    )
+
+
+@router.put("/users/me/email", responses=problem_responses(400, 401, 409, 413, 422, 429, 503))
+def change_email(request: Request, session: SessionDep, caller: CurrentUser, given: EmailIn) -> MeOut:
+    """Another e-mail address."""
+    service.change_email(session, caller, given.email, given.password.get_secret_value(), _address(request))
+    return profiles.me(session, caller.user_id)
+
+
+@router.post(
+    "/users/me/deactivate", status_code=204, responses=problem_responses(400, 401, 413, 422, 429, 503)
+)
+def deactivate(
+    request: Request, response: Response, session: SessionDep, caller: CurrentUser, given: DeactivateIn
+) -> None:
+    """Close the account: every device is logged out, nobody can log in, the profile is gone."""
+    service.deactivate(session, caller, given.password.get_secret_value(), _address(request))
+    response.delete_cookie(TOKEN_COOKIE)
+
+
+@router.get("/users/me/settings", responses=problem_responses(401, 422, 503))
+def get_settings_of_me(session: SessionDep, caller: CurrentUser) -> dict[str, Any]:
+    """How one wants the shop: language, currency, theme, whatever the shop keeps here."""
+    return profiles.said(session, caller.user_id, "settings")
+
+
+@router.put("/users/me/settings", responses=problem_responses(400, 401, 413, 422, 503))
+def put_settings_of_me(
+    session: SessionDep, caller: CurrentUser, given: Annotated[WantedJson, Body()]
+) -> dict[str, Any]:
+    """Put these in the place of the settings of now."""
+    return profiles.replace(session, caller.user_id, "settings", given)
+
+
+@router.get("/users/me/preferences", responses=problem_responses(401, 422, 503))
+def get_preferences_of_me(session: SessionDep, caller: CurrentUser) -> dict[str, Any]:
+    """What one says about oneself in the profile."""
+    return profiles.said(session, caller.user_id, "preferences")
+
+
+@router.put("/users/me/preferences", responses=problem_responses(400, 401, 413, 422, 503))
+def put_preferences_of_me(
+    session: SessionDep, caller: CurrentUser, given: Annotated[WantedJson, Body()]
+) -> dict[str, Any]:
+    """Put these in the place of the preferences of now."""
+    return profiles.replace(session, caller.user_id, "preferences", given)
+
+
+@router.get("/users/me/activities", responses=problem_responses(401, 422, 503))
+def list_activities(
+    session: SessionDep, caller: CurrentUser, limit: Limit = 20, cursor: After = None
+) -> Page[ActivityOut]:
+    """What one did with the account, newest first."""
+    before = None if cursor is None else Cursor.decode(cursor).integer("id")
+    rows = activities.latest(session, caller.user_id, before=before, limit=limit + 1)
+    items = [
+        ActivityOut(id=row.id, activity_type=row.activity_type, details=row.details or {},
+                    timestamp=row.timestamp)
+        for row in rows[:limit]
+    ]  # fmt: skip
+    return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if len(rows) > limit else None)
+
+
+def _session_out(row: UserSession, caller: Caller) -> SessionOut:
+    return SessionOut(
+        id=row.id,
+        device_type=row.device_type,
+        device_info=row.device_info or {},
+        ip_address=None if row.ip_address is None else str(row.ip_address),
+        last_activity=row.last_activity,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        current=row.session_id == caller.session_id,
+    )
+
+
+def _address(request: Request) -> str | None:
+    """The peer's address; behind a proxy the server was told to trust, the client's."""
+    if request.client is None:
+        return None
+    try:
+        return str(ip_address(request.client.host))
+    except ValueError:
+        return None

@@ -1,0 +1,264 @@
+"""Accounts: making them, their passwords, logging in and out, closing them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from recsys import clock
+from recsys.database.afterwards import after_commit
+from recsys.domains.users import activities, cache, sessions, throttle
+from recsys.domains.users.sessions import Caller, Device, lock_user
+from recsys.domains.users.tables import User, UserProfile
+from recsys.errors import Conflict, Invalid, NotFound, Unauthorized
+from recsys.events.publish import publish
+from recsys.events.vocabulary import (
+    PasswordChanged,
+    ProfileUpdated,
+    UserDeactivated,
+    UserLoggedIn,
+    UserRegistered,
+)
+from recsys.security import hash_password, verify_nobody, verify_password
+
+__all__ = [
+    "GuestHook",
+    "Login",
+    "at_login",
+    "change_email",
+    "change_password",
+    "deactivate",
+    "get_user",
+    "log_in",
+    "log_out",
+    "register",
+    "set_password",
+]
+
+GuestHook = Callable[[Session, str, int], object]
+"""Gives what belongs to a guest session to a user: (session, guest_session_id, user_id)."""
+_at_login: list[GuestHook] = []
+_WRONG = "The account and the password don't match, or the account can't be logged in to."
+
+
+@dataclass(frozen=True)
+class Login:
+    """A log-in that worked; the token is told this once."""
+
+    token: str
+    expires_at: datetime
+    user_id: int
+
+
+def at_login(hook: GuestHook) -> None:
+    """Have `hook` called in the transaction of each log-in that brings a guest session along.
+
+    Domains above this one own what a guest leaves behind (views, interactions): whoever puts the application
+    together names their hooks here, as `subscriptions` does with handlers, and no import goes upwards.
+    """
+    if hook not in _at_login:
+        _at_login.append(hook)
+
+
+def get_user(session: Session, user_id: int) -> User:
+    """An account, open or closed. Raises NotFound."""
+    user = session.get(User, user_id)
+    if user is None:
+        raise NotFound(f"There is no user {user_id}.")
+    return user
+
+
+def register(
+    session: Session,
+    *,
+    email: str,
+    username: str,
+    full_name: str,
+    password: str,
+    address: str | None = None,
+    is_admin: bool = False,
+) -> User:
+    """A new account; e-mail and username come in their normal spelling. Raises Conflict, Invalid,
+    Throttled.
+    """
+    _check_password(password, email, username)
+    # whoever tries which addresses are taken is slowed down like one who guesses passwords
+    attempt = throttle.begin(None, address)
+    password_hash = hash_password(password)
+    _refuse_taken(session, email=email, username=username)
+    now = clock.now()
+    user = User(
+        email=email,
+        username=username,
+        full_name=full_name,
+        password_hash=password_hash,
+        is_admin=is_admin,
+        is_active=True,
+        is_online=False,
+        created_at=now,
+    )
+    _add(session, user)
+    session.add(UserProfile(user_id=user.id, preferences={}, settings={}, created_at=now))
+    activities.record(session, user.id, "register")
+    publish(session, UserRegistered(user_id=user.id))
+    after_commit(session, attempt.succeeded)
+    return user
+
+
+def log_in(
+    session: Session, login: str, password: str, device: Device, *, guest_session_id: str | None = None
+) -> Login:
+    """A session for the account of an e-mail address or username. Raises Unauthorized, Throttled.
+
+    The same answer after the same time whether there is no such account, it is closed, it was imported and
+    has no password, or the password is wrong. What a guest session holds is the user's when this commits.
+    """
+    attempt = throttle.begin(login.strip().lower(), device.address)
+    user_id = _find(session, login.strip())
+    user = None if user_id is None else session.get(User, user_id, populate_existing=True)
+    if user is None or user.is_active is False:
+        verify_nobody(password)
+        raise Unauthorized(_WRONG)
+    seen = user.password_hash
+    verified = verify_password(seen, password)
+    if not verified.ok:
+        raise Unauthorized(_WRONG)
+    # hashing takes long, so the row is locked only now; a password changed meanwhile counts
+    user = lock_user(session, user.id)
+    if user.password_hash != seen or user.is_active is False:
+        raise Unauthorized(_WRONG)
+    if verified.rehash:
+        user.password_hash = hash_password(password)
+    token, row = sessions.start(session, user, device)
+    activities.record(session, user.id, "login", device_type=device.type)
+    if guest_session_id is not None:
+        for hook in _at_login:
+            hook(session, guest_session_id, user.id)
+    publish(
+        session,
+        UserLoggedIn(user_id=user.id, session_id=row.session_id, guest_session_id=guest_session_id),
+    )
+    after_commit(session, attempt.succeeded)
+    return Login(token, row.expires_at, user.id)
+
+
+def log_out(session: Session, caller: Caller) -> None:
+    """End the session of the request."""
+    for row in sessions.listed(session, caller.user_id):
+        if row.session_id == caller.session_id:
+            sessions.end(session, caller.user_id, row.id)
+            activities.record(session, caller.user_id, "logout")
+
+
+def change_password(session: Session, caller: Caller, current: str, new: str, address: str | None) -> None:
+    """Another password; every other session ends. Raises Unauthorized, Invalid, Throttled."""
+    user = _proven(session, caller.user_id, current, address)
+    if new == current:
+        raise Invalid("The new password is the one of now; expected another.")
+    _set_password(session, user, new)
+    sessions.end_all(session, user.id, but=caller.session_id)
+
+
+def set_password(session: Session, user_id: int, new: str) -> None:
+    """Another password without the one of now, for administrators of the machine; every session ends."""
+    user = lock_user(session, user_id)
+    _set_password(session, user, new)
+    sessions.end_all(session, user.id)
+
+
+def change_email(session: Session, caller: Caller, email: str, password: str, address: str | None) -> None:
+    """Another e-mail address. Raises Unauthorized, Conflict, Throttled."""
+    user = _proven(session, caller.user_id, password, address)
+    if email == user.email:
+        return
+    _refuse_taken(session, email=email, but=user.id)
+    cache.forget(user)
+    user.email = email
+    user.updated_at = clock.now()
+    flush_names(session)
+    cache.forget(user)
+    activities.record(session, user.id, "email_changed")
+    publish(session, ProfileUpdated(user_id=user.id, changed=("email",)))
+
+
+def deactivate(session: Session, caller: Caller, password: str, address: str | None) -> None:
+    """Close the account: all sessions end, nobody finds the profile. Raises Unauthorized, Throttled."""
+    user = _proven(session, caller.user_id, password, address)
+    user.is_active = False
+    user.updated_at = clock.now()
+    cache.forget(user)
+    sessions.end_all(session, user.id)
+    activities.record(session, user.id, "deactivate")
+    publish(session, UserDeactivated(user_id=user.id))
+
+
+def refuse_taken_username(session: Session, username: str, *, but: int) -> None:
+    """Raises Conflict when somebody else has the name, in whatever case."""
+    _refuse_taken(session, username=username, but=but)
+
+
+def flush_names(session: Session) -> None:
+    """Write changed names now. Raises Conflict when another transaction was faster to take one."""
+    try:
+        session.flush()
+    except IntegrityError as error:
+        raise Conflict("This e-mail address or username is taken; choose another.") from error
+
+
+def _proven(session: Session, user_id: int, password: str, address: str | None) -> User:
+    """The locked user, once the password is theirs."""
+    attempt = throttle.begin(f"user:{user_id}", address)
+    user = lock_user(session, user_id)
+    if user.is_active is False or not verify_password(user.password_hash, password).ok:
+        raise Unauthorized("The password is not the one of this account.")
+    after_commit(session, attempt.succeeded)
+    return user
+
+
+def _set_password(session: Session, user: User, new: str) -> None:
+    _check_password(new, user.email, user.username)
+    user.password_hash = hash_password(new)
+    user.updated_at = clock.now()
+    activities.record(session, user.id, "password_changed")
+    publish(session, PasswordChanged(user_id=user.id))
+
+
+def _check_password(password: str, email: str, username: str) -> None:
+    if not 8 <= len(password) <= 200:
+        raise Invalid("The password has to have 8 to 200 characters.")
+    if password.lower() in (email.lower(), username.lower(), email.lower().partition("@")[0]):
+        raise Invalid("The password is the name of the account; choose another.")
+
+
+def _find(session: Session, login: str) -> int | None:
+    if "\x00" in login:
+        return None
+    if "@" in login:
+        found = cache.id_by_email(session, login)
+        if found is not None:
+            return found
+    return cache.id_by_username(session, login)
+
+
+def _refuse_taken(
+    session: Session, *, email: str | None = None, username: str | None = None, but: int | None = None
+) -> None:
+    # imported names may hold capitals: compared without case, which the index on lower(…) answers
+    same = []
+    if email is not None:
+        same.append(func.lower(User.email) == email)
+    if username is not None:
+        same.append(func.lower(User.username) == username)
+    for other in session.scalars(select(User.id).where(or_(*same)).limit(2)):
+        if other != but:
+            raise Conflict("This e-mail address or username is taken; choose another.")
+
+
+def _add(session: Session, user: User) -> None:
+    session.add(user)
+    flush_names(session)

@@ -1,0 +1,1 @@
+"""The users domain over HTTP and by its services, on real PostgreSQL and Valkey."""
