@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Numeric, String, Text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Numeric, String, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -33,6 +33,7 @@ __all__ = [
     "ProductReview",
     "ProductVariant",
     "ProductView",
+    "ReviewVote",
 ]
 
 SCHEMA = "products_db"
@@ -204,6 +205,8 @@ class ProductView(Base):
         Index(None, "product_id"),
         # what a user viewed last; deleting a user sets it null; guests' views stay out
         Index(None, "user_id", "viewed_at", postgresql_where=where_given("user_id")),
+        # a guest's views, which belong to the user at log-in
+        Index(None, "session_id", postgresql_where=text("user_id IS NULL")),
         {"schema": SCHEMA},
     )
 
@@ -240,3 +243,22 @@ class InventoryLog(Base):
     notes: Mapped[LargeText | None]
     user_id: Mapped[int | None] = mapped_column(ForeignKey(User.id, ondelete="SET NULL"))
     created_at: Mapped[DefaultNow | None]
+
+
+class ReviewVote(Base):
+    """That a user found a review helpful: each user counts once (our own table)."""
+
+    __tablename__ = "review_votes"
+    __table_args__ = (
+        # deleting a user cascades here
+        Index(None, "user_id"),
+        {"schema": SCHEMA},
+    )
+
+    review_id: Mapped[int] = mapped_column(
+        ForeignKey(ProductReview.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey(User.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    created_at: Mapped[DefaultNow]

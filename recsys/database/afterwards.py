@@ -1,0 +1,44 @@
+"""What follows from stored facts once they are safe: caches, carts, counters in Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from redis.exceptions import RedisError
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from recsys.errors import Unavailable
+from recsys.log import get_logger
+
+__all__ = ["after_commit"]
+
+_WAITING = "recsys.afterwards"
+_log = get_logger(__name__)
+
+
+def after_commit(session: Session, work: Callable[[], object]) -> None:
+    """Do `work` once what `session` wrote is committed; not at all when it is rolled back.
+
+    The facts are safe by then, so a Redis that is down is logged and is no error of the caller's: whoever
+    calls makes sure that it is put right later (by an event's handler, an expiry, or a check).
+    """
+
+    waiting: list[Callable[[], object]] | None = session.info.get(_WAITING)
+    if waiting is None:
+        waiting = session.info[_WAITING] = []
+        event.listen(session, "after_commit", _follow)
+    waiting.append(work)
+
+
+def _follow(session: Session) -> None:
+    # SQLAlchemy tells of a savepoint's release too, which makes nothing safe
+    if session.in_nested_transaction():
+        return
+    waiting: list[Callable[[], object]] = session.info[_WAITING]
+    todo, waiting[:] = list(waiting), []
+    for work in todo:
+        try:
+            work()
+        except (RedisError, OSError, Unavailable) as error:
+            _log.error("stored, but Redis did not follow", work=work.__qualname__, error=str(error))

@@ -1,0 +1,190 @@
+"""HTTP of the catalogue for those who run the shop: every write, stock, and reviews to approve."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+from sqlalchemy import select
+
+from recsys.domains.products import catalogue, inventory, listing, reviews, service
+from recsys.domains.products.schemas import (
+    AdjustIn,
+    BrandIn,
+    BrandOut,
+    CategoryIn,
+    CategoryOut,
+    ImageIn,
+    ImageOut,
+    LogOut,
+    ProductChange,
+    ProductIn,
+    ProductOut,
+    ReviewOut,
+    StockOut,
+    VariantIn,
+    VariantOut,
+)
+from recsys.domains.products.tables import InventoryLog
+from recsys.web.dependencies import AdminUser, SessionDep
+from recsys.web.errors import problem_responses
+from recsys.web.pagination import Cursor, Page
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/api/v1/admin", tags=["products (admin)"])
+
+Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
+Limit = Annotated[int, Query(ge=1, le=100)]
+CursorIn = Annotated[str | None, Query(max_length=1000)]
+_WRITES = problem_responses(400, 401, 403, 404, 409, 422, 503)
+_DELETES = problem_responses(401, 403, 404, 409, 422, 503)
+
+
+@router.post("/categories", status_code=201, responses=_WRITES)
+def create_category(session: SessionDep, admin: AdminUser, given: CategoryIn) -> CategoryOut:
+    """Make a category."""
+    return CategoryOut.model_validate(catalogue.save_category(session, given))
+
+
+@router.put("/categories/{category_id}", responses=_WRITES)
+def change_category(session: SessionDep, admin: AdminUser, category_id: Id, given: CategoryIn) -> CategoryOut:
+    """Replace a category, or move it with all that is under it."""
+    return CategoryOut.model_validate(catalogue.save_category(session, given, category_id))
+
+
+@router.delete("/categories/{category_id}", status_code=204, responses=_DELETES)
+def delete_category(session: SessionDep, admin: AdminUser, category_id: Id) -> Response:
+    """Delete an empty category."""
+    catalogue.delete_category(session, category_id)
+    return Response(status_code=204)
+
+
+@router.post("/brands", status_code=201, responses=_WRITES)
+def create_brand(session: SessionDep, admin: AdminUser, given: BrandIn) -> BrandOut:
+    """Make a brand."""
+    return BrandOut.model_validate(catalogue.save_brand(session, given))
+
+
+@router.put("/brands/{brand_id}", responses=_WRITES)
+def change_brand(session: SessionDep, admin: AdminUser, brand_id: Id, given: BrandIn) -> BrandOut:
+    """Replace a brand."""
+    return BrandOut.model_validate(catalogue.save_brand(session, given, brand_id))
+
+
+@router.delete("/brands/{brand_id}", status_code=204, responses=_DELETES)
+def delete_brand(session: SessionDep, admin: AdminUser, brand_id: Id) -> Response:
+    """Delete a brand without products."""
+    catalogue.delete_brand(session, brand_id)
+    return Response(status_code=204)
+
+
+@router.post("/products", status_code=201, responses=_WRITES)
+def create_product(session: SessionDep, admin: AdminUser, given: ProductIn) -> ProductOut:
+    """Put a product into the catalogue."""
+    return listing.fresh(session, service.create(session, given).id)
+
+
+@router.get("/products/{product_id}", responses=problem_responses(401, 403, 404, 422, 503))
+def get_product(session: SessionDep, admin: AdminUser, product_id: Id) -> ProductOut:
+    """One product, hidden ones too."""
+    return listing.shown(session, product_id, hidden=True)
+
+
+@router.patch("/products/{product_id}", responses=_WRITES)
+def change_product(session: SessionDep, admin: AdminUser, product_id: Id, given: ProductChange) -> ProductOut:
+    """Change what is given and nothing else."""
+    service.change(session, product_id, given)
+    return listing.fresh(session, product_id)
+
+
+@router.delete("/products/{product_id}", status_code=204, responses=_DELETES)
+def delete_product(session: SessionDep, admin: AdminUser, product_id: Id) -> Response:
+    """Take a product out of the catalogue for good; orders keep its name and price."""
+    service.delete(session, product_id)
+    return Response(status_code=204)
+
+
+@router.post("/products/{product_id}/variants", status_code=201, responses=_WRITES)
+def add_variant(session: SessionDep, admin: AdminUser, product_id: Id, given: VariantIn) -> VariantOut:
+    """Add a variant, with its first stock."""
+    return VariantOut.model_validate(service.add_variant(session, product_id, given, by=admin.user_id))
+
+
+@router.put("/products/{product_id}/variants/{variant_id}", responses=_WRITES)
+def change_variant(
+    session: SessionDep, admin: AdminUser, product_id: Id, variant_id: Id, given: VariantIn
+) -> VariantOut:
+    """Replace a variant; a difference in stock is logged."""
+    row = service.change_variant(session, product_id, variant_id, given, by=admin.user_id)
+    return VariantOut.model_validate(row)
+
+
+@router.delete("/products/{product_id}/variants/{variant_id}", status_code=204, responses=_DELETES)
+def delete_variant(session: SessionDep, admin: AdminUser, product_id: Id, variant_id: Id) -> Response:
+    """Delete a variant."""
+    service.delete_variant(session, product_id, variant_id)
+    return Response(status_code=204)
+
+
+@router.post("/products/{product_id}/images", status_code=201, responses=_WRITES)
+def add_image(session: SessionDep, admin: AdminUser, product_id: Id, given: ImageIn) -> ImageOut:
+    """Add a picture."""
+    return ImageOut.model_validate(service.add_image(session, product_id, given))
+
+
+@router.delete("/products/{product_id}/images/{image_id}", status_code=204, responses=_DELETES)
+def delete_image(session: SessionDep, admin: AdminUser, product_id: Id, image_id: Id) -> Response:
+    """Delete a picture."""
+    service.delete_image(session, product_id, image_id)
+    return Response(status_code=204)
+
+
+@router.post("/variants/{variant_id}/stock", responses=_WRITES)
+def adjust_stock(session: SessionDep, admin: AdminUser, variant_id: Id, given: AdjustIn) -> StockOut:
+    """Change a variant's stock by hand; each change is logged."""
+    inventory.adjust(
+        session, variant_id, given.change, reason=given.reason, notes=given.notes, by=admin.user_id
+    )
+    product_id = inventory.product_of(session, variant_id)
+    return StockOut(product_id=product_id, quantity=inventory.stock_of(session, product_id))
+
+
+@router.get("/products/{product_id}/stock-log", responses=problem_responses(401, 403, 404, 422, 503))
+def list_stock_log(
+    session: SessionDep, admin: AdminUser, product_id: Id, limit: Limit = 50, cursor: CursorIn = None
+) -> Page[LogOut]:
+    """Every change of a product's stock, newest first."""
+    service.get(session, product_id)
+    query = select(InventoryLog).where(InventoryLog.product_id == product_id)
+    if cursor is not None:
+        query = query.where(InventoryLog.id < Cursor.decode(cursor).integer("id"))
+    found = session.scalars(query.order_by(InventoryLog.id.desc()).limit(limit + 1)).all()
+    items = [LogOut.model_validate(one) for one in found[:limit]]
+    more = len(found) > limit
+    return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if more else None)
+
+
+@router.get("/reviews", responses=problem_responses(401, 403, 422, 503))
+def list_waiting_reviews(
+    session: SessionDep, admin: AdminUser, limit: Limit = 20, cursor: CursorIn = None
+) -> Page[ReviewOut]:
+    """Reviews that wait for approval, the oldest first."""
+    after = 0 if cursor is None else Cursor.decode(cursor).integer("id")
+    found = reviews.waiting(session, after=after, limit=limit + 1)
+    items = [ReviewOut.model_validate(one) for one in found[:limit]]
+    more = len(found) > limit
+    return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if more else None)
+
+
+@router.post("/reviews/{review_id}/approve", responses=problem_responses(401, 403, 404, 422, 503))
+def approve_review(session: SessionDep, admin: AdminUser, review_id: Id) -> ReviewOut:
+    """Show a review."""
+    return ReviewOut.model_validate(reviews.approve(session, review_id))
+
+
+@router.delete("/reviews/{review_id}", status_code=204, responses=problem_responses(401, 403, 404, 422, 503))
+def delete_review(session: SessionDep, admin: AdminUser, review_id: Id) -> Response:
+    """Take a review away."""
+    reviews.remove(session, review_id)
+    return Response(status_code=204)

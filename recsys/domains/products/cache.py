@@ -1,0 +1,99 @@
+"""Products and their stock in Redis, never older than the last change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from redis.client import Pipeline
+from redis.exceptions import RedisError, WatchError
+from sqlalchemy.orm import Session
+
+from recsys.cache import keys
+from recsys.cache.client import get_redis
+from recsys.database.afterwards import after_commit
+from recsys.domains.products.schemas import ProductOut
+from recsys.errors import Unavailable
+from recsys.log import get_logger
+
+__all__ = ["changed", "forget", "product", "stock"]
+
+T = TypeVar("T")
+_SECONDS = 300
+_log = get_logger(__name__)
+
+
+def product(product_id: int, read: Callable[[], ProductOut]) -> ProductOut:
+    """The product from Redis, else from `read` and to Redis then."""
+
+    def held(pipeline: Pipeline) -> ProductOut | None:
+        found = pipeline.hget(keys.product(product_id), "json")
+        return None if found is None else ProductOut.model_validate_json(found)
+
+    def store(pipeline: Pipeline, one: ProductOut) -> None:
+        # single fields too: whoever reads the documented hash finds a name, a price and a status
+        plain: dict[str | bytes | float, str] = {
+            name: str(getattr(one, name)) for name in ("id", "name", "sku", "price", "status")
+        }
+        pipeline.hset(keys.product(product_id), mapping={**plain, "json": one.model_dump_json()})  # type: ignore[dict-item]
+        pipeline.expire(keys.product(product_id), _SECONDS)
+
+    return _through(product_id, held, read, store)
+
+
+def stock(product_id: int, read: Callable[[], int]) -> int:
+    """The pieces of a product from Redis, else from `read` and to Redis then."""
+
+    def held(pipeline: Pipeline) -> int | None:
+        found = pipeline.get(keys.product_inventory(product_id))
+        return None if found is None else int(found)
+
+    def store(pipeline: Pipeline, quantity: int) -> None:
+        pipeline.set(keys.product_inventory(product_id), quantity, ex=_SECONDS)
+
+    return _through(product_id, held, read, store)
+
+
+def changed(session: Session, product_id: int) -> None:
+    """Call it where a product, its variants, pictures, stock or reviews change: Redis forgets it then."""
+    after_commit(session, lambda: forget(product_id))
+
+
+def forget(product_id: int) -> None:
+    """Drop what Redis holds of a product, and whatever a reader is about to write there."""
+    pipeline = get_redis().pipeline(transaction=True)
+    pipeline.incr(keys.product_epoch(product_id))
+    # the count is needed for as long as a slow reader may take
+    pipeline.expire(keys.product_epoch(product_id), 2 * _SECONDS)
+    pipeline.delete(keys.product(product_id), keys.product_inventory(product_id))
+    pipeline.execute()
+
+
+def _through(
+    product_id: int,
+    held: Callable[[Pipeline], T | None],
+    read: Callable[[], T],
+    store: Callable[[Pipeline, T], None],
+) -> T:
+    """Read through Redis; what was read before a change is not written after it.
+
+    A change counts the product's epoch up after its commit. The reader watches the epoch before it reads
+    the table, so that its write fails when a change came between.
+    """
+    try:
+        with get_redis().pipeline(transaction=True) as pipeline:
+            pipeline.watch(keys.product_epoch(product_id))  # type: ignore[no-untyped-call]
+            found = held(pipeline)
+            if found is not None:
+                return found
+            fresh = read()
+            pipeline.multi()
+            store(pipeline, fresh)
+            try:
+                pipeline.execute()
+            except WatchError:
+                _log.debug("a product changed while it was read; the next reader stores it")
+            return fresh
+    except (RedisError, OSError, Unavailable) as error:
+        _log.warning("products come from PostgreSQL: Redis did not answer", error=type(error).__name__)
+        return read()

@@ -1,0 +1,161 @@
+"""HTTP of the catalogue for everybody: categories, brands, products, reviews, views."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from recsys.domains.products import cache, catalogue, inventory, listing, reviews, service, views
+from recsys.domains.products.listing import Filters, Sort
+from recsys.domains.products.schemas import (
+    BrandOut,
+    CategoryOut,
+    ProductOut,
+    ProductSummary,
+    ReviewIn,
+    ReviewOut,
+    StockOut,
+    TrendingOut,
+    ViewOut,
+)
+from recsys.errors import Invalid
+from recsys.events.publish import publish
+from recsys.events.vocabulary import ProductLiked
+from recsys.web.dependencies import CurrentUser, GuestSession, MaybeUser, SessionDep
+from recsys.web.errors import problem_responses
+from recsys.web.pagination import Cursor, Page
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/api/v1", tags=["products"])
+
+Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
+OtherId = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
+Price = Annotated[Decimal | None, Query(ge=0, max_digits=10, decimal_places=2)]
+Limit = Annotated[int, Query(ge=1, le=100)]
+CursorIn = Annotated[str | None, Query(max_length=1000)]
+
+
+@router.get("/categories", responses=problem_responses(503))
+def get_categories(session: SessionDep) -> list[CategoryOut]:
+    """The category tree."""
+    return catalogue.tree(session)
+
+
+@router.get("/brands", responses=problem_responses(422, 503))
+def list_brands(session: SessionDep, limit: Limit = 50, cursor: CursorIn = None) -> Page[BrandOut]:
+    """Brands by name."""
+    after = "" if cursor is None else Cursor.decode(cursor).text("name")
+    found = catalogue.brands(session, after=after, limit=limit + 1)
+    items = [BrandOut.model_validate(one) for one in found[:limit]]
+    more = len(found) > limit
+    return Page(items=items, next_cursor=Cursor.encode({"name": items[-1].name}) if more else None)
+
+
+@router.get("/products", responses=problem_responses(404, 422, 503))
+def list_products(
+    session: SessionDep,
+    category: OtherId = None,
+    brand: OtherId = None,
+    min_price: Price = None,
+    max_price: Price = None,
+    tag: Annotated[str | None, Query(min_length=1, max_length=100, pattern=r"^[^\x00]+$")] = None,
+    in_stock: bool = False,
+    featured: bool | None = None,
+    sort: Sort = "newest",
+    limit: Limit = 20,
+    cursor: CursorIn = None,
+) -> Page[ProductSummary]:
+    """Active products; a category means everything below it too."""
+    if min_price is not None and max_price is not None and min_price > max_price:
+        raise Invalid("min_price is above max_price; no product can be between.")
+    wanted = Filters(category, brand, min_price, max_price, tag, in_stock, featured)
+    return listing.page(session, wanted, sort=sort, limit=limit, cursor=cursor)
+
+
+@router.get("/products/trending", responses=problem_responses(422, 503))
+def list_trending(session: SessionDep, limit: Limit = 20) -> TrendingOut:
+    """Products by their views of late."""
+    return TrendingOut(products=listing.summaries(session, views.trending(limit)))
+
+
+# only numbers: serving has /products/popular and others beside it
+@router.get("/products/{product_id:int}", responses=problem_responses(404, 422, 503))
+def get_product(session: SessionDep, product_id: Id) -> ProductOut:
+    """One product, with variants, pictures and rating."""
+    return listing.shown(session, product_id)
+
+
+@router.get("/products/{product_id}/stock", responses=problem_responses(404, 422, 503))
+def get_stock(session: SessionDep, product_id: Id) -> StockOut:
+    """The pieces of a product, all variants together."""
+    listing.shown(session, product_id)
+    quantity = cache.stock(product_id, lambda: inventory.stock_of(session, product_id))
+    return StockOut(product_id=product_id, quantity=quantity)
+
+
+@router.post("/products/{product_id}/views", status_code=201, responses=problem_responses(401, 404, 422, 503))
+def record_view(
+    session: SessionDep, request: Request, product_id: Id, user: MaybeUser, guest: GuestSession
+) -> ViewOut:
+    """Note that the caller looks at a product: a user, or a guest by the session of the visit."""
+    views.record(
+        session,
+        product_id,
+        user_id=None if user is None else user.user_id,
+        session_id=guest,
+        address=_address(request),
+        agent=request.headers.get("User-Agent"),
+    )
+    return ViewOut(views=views.views_of_late(product_id) + 1)
+
+
+@router.post("/products/{product_id}/like", status_code=204, responses=problem_responses(401, 404, 422, 503))
+def like(session: SessionDep, user: CurrentUser, product_id: Id) -> Response:
+    """Like a product. The shop learns from it; the document has no place for a list of likes."""
+    service.get(session, product_id)
+    publish(session, ProductLiked(product_id=product_id, user_id=user.user_id))
+    return Response(status_code=204)
+
+
+@router.get("/products/{product_id}/reviews", responses=problem_responses(404, 422, 503))
+def list_reviews(
+    session: SessionDep, product_id: Id, limit: Limit = 20, cursor: CursorIn = None
+) -> Page[ReviewOut]:
+    """Approved reviews of a product, newest first."""
+    before = None if cursor is None else Cursor.decode(cursor).integer("id")
+    found = reviews.of_product(session, product_id, before=before, limit=limit + 1)
+    items = [ReviewOut.model_validate(one) for one in found[:limit]]
+    more = len(found) > limit
+    return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if more else None)
+
+
+@router.put(
+    "/products/{product_id}/review",
+    responses={
+        201: {"model": ReviewOut, "description": "The caller's first review of this product"},
+        **problem_responses(400, 401, 404, 422, 503),
+    },
+)
+def post_review(
+    session: SessionDep, user: CurrentUser, product_id: Id, given: ReviewIn, response: Response
+) -> ReviewOut:
+    """Review a product, or write the caller's review of it anew; it is shown once it is approved."""
+    row, new = reviews.post(session, user.user_id, product_id, given)
+    if new:
+        response.status_code = 201
+    return ReviewOut.model_validate(row)
+
+
+@router.post("/reviews/{review_id}/helpful", responses=problem_responses(401, 403, 404, 422, 503))
+def vote_for_review(session: SessionDep, user: CurrentUser, review_id: Id) -> ReviewOut:
+    """Find a review helpful; a second vote counts no more."""
+    return ReviewOut.model_validate(reviews.vote(session, user.user_id, review_id))
+
+
+def _address(request: Request) -> str | None:
+    # a test client or a Unix socket has no address
+    host = None if request.client is None else request.client.host
+    return host if host and host.replace(":", "").replace(".", "").isalnum() and not host.isalpha() else None

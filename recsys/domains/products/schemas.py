@@ -1,0 +1,295 @@
+"""What the products domain takes in and answers over HTTP."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+__all__ = [
+    "AdjustIn",
+    "BrandIn",
+    "BrandOut",
+    "CategoryIn",
+    "CategoryOut",
+    "ImageIn",
+    "ImageOut",
+    "LogOut",
+    "ProductChange",
+    "ProductIn",
+    "ProductOut",
+    "ProductSummary",
+    "ReviewIn",
+    "ReviewOut",
+    "StockOut",
+    "TrendingOut",
+    "VariantIn",
+    "VariantOut",
+    "ViewOut",
+]
+
+
+def _storable(text: str) -> str:
+    if "\x00" in text or any(0xD800 <= ord(letter) <= 0xDFFF for letter in text):
+        raise ValueError("text without NUL characters and lone surrogates")
+    return text
+
+
+Id = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
+Text = Annotated[str, AfterValidator(_storable)]
+Name = Annotated[Text, Field(min_length=1, max_length=255)]
+Label = Annotated[Text, Field(min_length=1, max_length=100)]
+Slug = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+Long = Annotated[Text, Field(max_length=20_000)]
+Url = Annotated[Text, Field(max_length=500, pattern=r"^(https?://|/)\S+$")]
+Price = Annotated[Decimal, Field(ge=0, max_digits=10, decimal_places=2)]
+Weight = Annotated[Decimal, Field(ge=0, max_digits=8, decimal_places=2, description="In kilograms.")]
+Status = Literal["active", "draft", "archived"]
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Out(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class CategoryIn(_In):
+    """One node of the category tree."""
+
+    name: Label
+    slug: Slug | None = Field(default=None, description="Made from the name when left out.")
+    parent_id: Id | None = None
+    description: Long | None = None
+    image_url: Url | None = None
+    is_active: bool = True
+    sort_order: Annotated[int, Field(ge=-(2**31), le=2**31 - 1)] = 0
+
+
+class CategoryOut(_Out):
+    """One node of the category tree, with what is under it."""
+
+    id: int
+    name: str
+    slug: str
+    parent_id: int | None
+    description: str | None
+    image_url: str | None
+    is_active: bool | None
+    children: list[CategoryOut] = []
+
+
+class BrandIn(_In):
+    """One maker or label."""
+
+    name: Label
+    slug: Slug | None = Field(default=None, description="Made from the name when left out.")
+    logo_url: Url | None = None
+    description: Long | None = None
+    website_url: Url | None = None
+    is_active: bool = True
+
+
+class BrandOut(_Out):
+    """One maker or label."""
+
+    id: int
+    name: str
+    slug: str
+    logo_url: str | None
+    description: str | None
+    website_url: str | None
+    is_active: bool | None
+
+
+class ProductIn(_In):
+    """One thing the shop sells."""
+
+    name: Name
+    slug: Annotated[str, Field(max_length=255, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")] | None = Field(
+        default=None, description="Made from the name when left out."
+    )
+    description: Long | None = None
+    short_description: Long | None = None
+    sku: Label | None = None
+    price: Price
+    compare_price: Price | None = None
+    cost_price: Price | None = None
+    track_inventory: bool = True
+    weight: Weight | None = None
+    category_id: Id | None = None
+    brand_id: Id | None = None
+    tags: Annotated[list[Label], Field(max_length=100)] = []
+    status: Status = "active"
+    is_featured: bool = False
+
+
+class ProductChange(_In):
+    """What shall be different; what is left out stays."""
+
+    name: Name | None = None
+    description: Long | None = None
+    short_description: Long | None = None
+    sku: Label | None = None
+    price: Price | None = None
+    compare_price: Price | None = None
+    cost_price: Price | None = None
+    track_inventory: bool | None = None
+    weight: Weight | None = None
+    category_id: Id | None = None
+    brand_id: Id | None = None
+    tags: Annotated[list[Label], Field(max_length=100)] | None = None
+    status: Status | None = None
+    is_featured: bool | None = None
+
+
+class VariantIn(_In):
+    """One size, colour or package; without a price of its own it costs what the product costs."""
+
+    sku: Label | None = None
+    name: Name | None = None
+    price: Price | None = None
+    compare_price: Price | None = None
+    weight: Weight | None = None
+    barcode: Label | None = None
+    inventory_quantity: Annotated[int, Field(strict=True, ge=0, le=10**9)] = 0
+    inventory_policy: Literal["deny", "continue"] = "deny"
+    inventory_tracking: bool = True
+    requires_shipping: bool = True
+    taxable: bool = True
+    position: Annotated[int, Field(ge=0, le=10**6)] = 0
+    option1: Label | None = None
+    option2: Label | None = None
+    option3: Label | None = None
+
+
+class VariantOut(_Out):
+    """One size, colour or package, with its stock."""
+
+    id: int
+    sku: str | None
+    name: str | None
+    price: Decimal | None
+    compare_price: Decimal | None
+    inventory_quantity: int | None
+    inventory_policy: str | None
+    option1: str | None
+    option2: str | None
+    option3: str | None
+
+
+class ImageIn(_In):
+    """One picture of a product, or of one of its variants."""
+
+    src: Url
+    alt: Annotated[Text, Field(max_length=500)] | None = None
+    variant_id: Id | None = None
+    position: Annotated[int, Field(ge=0, le=10**6)] = 0
+    is_primary: bool = False
+
+
+class ImageOut(_Out):
+    """One picture."""
+
+    id: int
+    src: str
+    alt: str | None
+    variant_id: int | None
+    is_primary: bool | None
+
+
+class ProductSummary(_Out):
+    """A product in a list."""
+
+    id: int
+    name: str
+    slug: str
+    sku: str | None
+    short_description: str | None
+    price: Decimal
+    compare_price: Decimal | None
+    category_id: int | None
+    brand_id: int | None
+    tags: list[str] | None
+    status: str | None
+    is_featured: bool | None
+    created_at: datetime | None
+
+
+class ProductOut(ProductSummary):
+    """A product, whole."""
+
+    description: str | None
+    weight: Decimal | None
+    dimensions: dict[str, Any] | None
+    variants: list[VariantOut]
+    images: list[ImageOut]
+    rating: Decimal | None = Field(description="Average of the approved reviews.")
+    reviews: int = Field(description="How many reviews are approved.")
+
+
+class ReviewIn(_In):
+    """Stars and words about a product."""
+
+    rating: Annotated[int, Field(strict=True, ge=1, le=5)]
+    title: Name | None = None
+    review: Annotated[Text, Field(max_length=10_000)] | None = None
+    variant_id: Id | None = None
+
+
+class ReviewOut(_Out):
+    """A review; `is_verified_purchase` when its author bought the product here."""
+
+    id: int
+    product_id: int | None
+    user_id: int | None
+    rating: int | None
+    title: str | None
+    review: str | None
+    is_verified_purchase: bool | None
+    is_approved: bool | None
+    helpful_count: int | None
+    created_at: datetime | None
+
+
+class AdjustIn(_In):
+    """A change of stock by hand."""
+
+    change: Annotated[int, Field(strict=True, ge=-(10**9), le=10**9)]
+    reason: Annotated[Text, Field(min_length=1, max_length=100)] = "counted"
+    notes: Annotated[Text, Field(max_length=1000)] | None = None
+
+
+class StockOut(BaseModel):
+    """The pieces of a product, all variants together."""
+
+    product_id: int
+    quantity: int
+
+
+class LogOut(_Out):
+    """One change of stock."""
+
+    id: int
+    variant_id: int | None
+    old_quantity: int | None
+    new_quantity: int | None
+    adjustment: int | None
+    reason: str | None
+    notes: str | None
+    created_at: datetime | None
+
+
+class ViewOut(BaseModel):
+    """That a view was noted, and how many there were in the last 24 hours."""
+
+    views: int
+
+
+class TrendingOut(BaseModel):
+    """Products by their views of late; an older view counts less."""
+
+    products: list[ProductSummary]

@@ -1,0 +1,179 @@
+"""The rules of products, their variants and pictures: who writes them tells everybody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from recsys import clock
+from recsys.domains.products import cache, inventory
+from recsys.domains.products.catalogue import slug_of, unique
+from recsys.domains.products.schemas import ImageIn, ProductChange, ProductIn, VariantIn
+from recsys.domains.products.tables import Brand, Category, Product, ProductImage, ProductVariant
+from recsys.errors import Invalid, NotFound
+from recsys.events.publish import publish
+from recsys.events.vocabulary import PriceChanged, ProductCreated, ProductDeleted, ProductUpdated
+
+__all__ = [
+    "add_image",
+    "add_variant",
+    "change",
+    "change_variant",
+    "create",
+    "delete",
+    "delete_image",
+    "delete_variant",
+    "get",
+]
+
+_REQUIRED = ("name", "price", "status")
+
+
+def get(session: Session, product_id: int, *, lock: bool = False) -> Product:
+    """The product. Raises NotFound."""
+    row = session.get(Product, product_id, with_for_update={"key_share": True} if lock else None)
+    if row is None:
+        raise NotFound(f"There is no product {product_id}.")
+    return row
+
+
+def create(session: Session, given: ProductIn) -> Product:
+    """Put a product into the catalogue.
+
+    Raises NotFound (category, brand), Conflict when its slug or SKU is taken.
+    """
+    _check_places(session, given.category_id, given.brand_id)
+    values = given.model_dump()
+    values["slug"] = given.slug or slug_of(given.name)
+    row = Product(**values, created_at=clock.now(), updated_at=clock.now())
+    with unique(session, "product", given.name):
+        session.add(row)
+    publish(session, ProductCreated(product_id=row.id))
+    return row
+
+
+def change(session: Session, product_id: int, given: ProductChange) -> Product:
+    """Change what `given` says and nothing else.
+
+    Raises NotFound, Conflict, Invalid for a null where something is needed.
+    """
+    wanted = given.model_dump(exclude_unset=True)
+    for name in _REQUIRED:
+        if name in wanted and wanted[name] is None:
+            raise Invalid(f"A product needs a {name}; leave it out to keep the one it has.")
+    _check_places(session, wanted.get("category_id"), wanted.get("brand_id"))
+    row = get(session, product_id, lock=True)
+    changed = {name: value for name, value in wanted.items() if getattr(row, name) != value}
+    if not changed:
+        return row
+    with unique(session, "product", row.name):
+        _set(row, changed)
+    if "price" in changed:
+        publish(session, PriceChanged(product_id=product_id, price=row.price))
+    _told(session, product_id, *changed)
+    return row
+
+
+def delete(session: Session, product_id: int) -> None:
+    """Take a product out of the catalogue for good; orders keep its name and price. Raises NotFound."""
+    session.delete(get(session, product_id, lock=True))
+    session.flush()
+    publish(session, ProductDeleted(product_id=product_id))
+    cache.changed(session, product_id)
+
+
+def add_variant(session: Session, product_id: int, given: VariantIn, *, by: int | None) -> ProductVariant:
+    """Add a variant; its first stock gets a log row like any other. Raises NotFound, Conflict."""
+    get(session, product_id, lock=True)
+    values = given.model_dump()
+    first = values.pop("inventory_quantity")
+    row = ProductVariant(product_id=product_id, **values, inventory_quantity=0, created_at=clock.now())
+    with unique(session, "variant", given.name or given.sku or ""):
+        session.add(row)
+    if first:
+        inventory.adjust(session, row.id, first, reason="first stock", by=by)
+    _told(session, product_id, "variants")
+    return row
+
+
+def change_variant(
+    session: Session, product_id: int, variant_id: int, given: VariantIn, *, by: int | None
+) -> ProductVariant:
+    """Replace a variant; a difference in stock gets a log row. Raises NotFound, Conflict."""
+    row = _variant(session, product_id, variant_id)
+    values = given.model_dump()
+    stock = values.pop("inventory_quantity")
+    old_price = row.price
+    with unique(session, "variant", given.name or given.sku or ""):
+        _set(row, values)
+    if stock != (row.inventory_quantity or 0):
+        inventory.adjust(session, row.id, stock - (row.inventory_quantity or 0), reason="set", by=by)
+    if row.price != old_price:
+        price = get(session, product_id).price if row.price is None else row.price
+        publish(session, PriceChanged(product_id=product_id, variant_id=row.id, price=price))
+    _told(session, product_id, "variants")
+    return row
+
+
+def delete_variant(session: Session, product_id: int, variant_id: int) -> None:
+    """Delete a variant. Raises NotFound."""
+    session.delete(_variant(session, product_id, variant_id))
+    session.flush()
+    _told(session, product_id, "variants")
+
+
+def add_image(session: Session, product_id: int, given: ImageIn) -> ProductImage:
+    """Add a picture; a primary one takes the place of another. Raises NotFound."""
+    get(session, product_id, lock=True)
+    if given.variant_id is not None:
+        _variant(session, product_id, given.variant_id)
+    if given.is_primary:
+        session.execute(
+            update(ProductImage).where(ProductImage.product_id == product_id).values(is_primary=False)
+        )
+    row = ProductImage(product_id=product_id, **given.model_dump(), created_at=clock.now())
+    session.add(row)
+    session.flush()
+    _told(session, product_id, "images")
+    return row
+
+
+def delete_image(session: Session, product_id: int, image_id: int) -> None:
+    """Delete a picture. Raises NotFound."""
+    row = session.get(ProductImage, image_id)
+    if row is None or row.product_id != product_id:
+        raise NotFound(f"Product {product_id} has no image {image_id}.")
+    session.delete(row)
+    session.flush()
+    _told(session, product_id, "images")
+
+
+def _variant(session: Session, product_id: int, variant_id: int) -> ProductVariant:
+    row = session.scalars(
+        select(ProductVariant)
+        .where(ProductVariant.id == variant_id, ProductVariant.product_id == product_id)
+        .with_for_update(key_share=True)
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"Product {product_id} has no variant {variant_id}.")
+    return row
+
+
+def _check_places(session: Session, category_id: int | None, brand_id: int | None) -> None:
+    if category_id is not None and session.get(Category, category_id) is None:
+        raise NotFound(f"There is no category {category_id}.")
+    if brand_id is not None and session.get(Brand, brand_id) is None:
+        raise NotFound(f"There is no brand {brand_id}.")
+
+
+def _set(row: Product | ProductVariant, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(row, name, value)
+    row.updated_at = clock.now()
+
+
+def _told(session: Session, product_id: int, *changed: str) -> None:
+    publish(session, ProductUpdated(product_id=product_id, changed=tuple(changed)))
+    cache.changed(session, product_id)

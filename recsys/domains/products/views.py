@@ -1,0 +1,110 @@
+"""Who looked at what: the history, the last day's views, and what trends now."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from uuid import uuid4
+
+from redis.client import Pipeline
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from recsys import clock
+from recsys.cache import keys
+from recsys.cache.client import get_redis
+from recsys.database.afterwards import after_commit
+from recsys.domains.products import service
+from recsys.domains.products.tables import ProductView
+from recsys.errors import NotFound
+from recsys.events.publish import publish
+from recsys.events.vocabulary import ProductViewed
+
+__all__ = ["HALF_LIFE", "adopt", "record", "trending", "views_of_late"]
+
+HALF_LIFE = 86_400.0
+"""After so many seconds a view counts half in `trending_products`."""
+_DAY = 86_400
+_KEPT = 10_000
+_TRENDING = 1_000
+# the weights of views double each half-life; long before they leave a float's range, all are scaled down
+_RESCALE_AFTER = 64
+
+
+def record(
+    session: Session,
+    product_id: int,
+    *,
+    user_id: int | None,
+    session_id: str | None,
+    address: str | None,
+    agent: str | None,
+) -> None:
+    """Note a look at a product, in the history and for what trends. Raises NotFound for a hidden one."""
+    if service.get(session, product_id).status != "active":
+        raise NotFound(f"There is no product {product_id}.")
+    now = clock.now()
+    session.add(
+        ProductView(
+            product_id=product_id,
+            user_id=user_id,
+            session_id=session_id,
+            ip_address=None if address is None else ip_address(address),
+            user_agent=None if agent is None else agent[:500],
+            viewed_at=now,
+        )
+    )
+    publish(
+        session,
+        ProductViewed(product_id=product_id, user_id=user_id, session_id=session_id, occurred=now),
+    )
+    after_commit(session, lambda: _count(product_id, now.timestamp()))
+
+
+def views_of_late(product_id: int) -> int:
+    """How often a product was looked at within the last 24 hours."""
+    now = clock.now().timestamp()
+    return int(get_redis().zcount(keys.product_views(product_id), now - _DAY, "+inf"))
+
+
+def trending(limit: int) -> list[int]:
+    """Ids of products by their views of late, each halved with every half-life since."""
+    found: list[bytes] = get_redis().zrevrange(keys.trending_products(), 0, limit - 1)  # type: ignore[assignment]
+    return [int(one) for one in found]
+
+
+def adopt(session: Session, guest_session: str, user_id: int) -> int:
+    """Give a guest's views to the user who logged in with that session; how many."""
+    changed = session.execute(
+        update(ProductView)
+        .where(ProductView.session_id == guest_session, ProductView.user_id.is_(None))
+        .values(user_id=user_id)
+    )
+    return int(changed.rowcount)  # type: ignore[attr-defined]
+
+
+def _count(product_id: int, now: float) -> None:
+    """Add the view to the day's, and to what trends.
+
+    A view adds 2^(seconds since the landmark / half-life) instead of all older ones being scaled down at
+    each view (forward decay: Cormode et al., ICDE 2009): the order is the same at any moment.
+    """
+    viewed, trend, mark = keys.product_views(product_id), keys.trending_products(), keys.trending_landmark()
+
+    def add(pipeline: Pipeline) -> None:
+        since = pipeline.get(mark)
+        landmark = now if since is None else float(since)
+        age = (now - landmark) / HALF_LIFE
+        pipeline.multi()
+        if age > _RESCALE_AFTER:
+            pipeline.zunionstore(trend, {trend: 2.0**-age})
+            landmark, age = now, 0.0
+        if since is None or landmark == now:
+            pipeline.set(mark, repr(landmark))
+        pipeline.zincrby(trend, 2.0**age, product_id)
+        pipeline.zremrangebyrank(trend, 0, -_TRENDING - 1)
+        pipeline.zadd(viewed, {uuid4().hex: now})
+        pipeline.zremrangebyscore(viewed, "-inf", now - _DAY)
+        pipeline.zremrangebyrank(viewed, 0, -_KEPT - 1)
+        pipeline.expire(viewed, _DAY)
+
+    get_redis().transaction(add, mark)
