@@ -13,7 +13,15 @@ from recsys.database.base import Base, DefaultNow, Id, LargeText, Money, Off, On
 from recsys.domains.products.tables import Product, ProductVariant
 from recsys.domains.users.tables import User
 
-__all__ = ["AbandonedCart", "Order", "OrderItem", "OrderStatusHistory", "OrderTracking", "ShippingAddress"]
+__all__ = [
+    "AbandonedCart",
+    "Checkout",
+    "Order",
+    "OrderItem",
+    "OrderStatusHistory",
+    "OrderTracking",
+    "ShippingAddress",
+]
 
 SCHEMA = "orders_db"
 
@@ -171,3 +179,21 @@ class AbandonedCart(Base):
     abandoned_at: Mapped[DefaultNow | None]
     recovered_at: Mapped[datetime | None]
     recovery_email_sent: Mapped[Off | None]
+
+
+class Checkout(Base):
+    """One checkout under its Idempotency-Key: a request, and a cart, is ordered once (our own table)."""
+
+    __tablename__ = "checkouts"
+    __table_args__ = (
+        # deleting an order sets it null
+        Index(None, "order_id"),
+        {"schema": SCHEMA},
+    )
+
+    owner: Mapped[str] = mapped_column(String(300), primary_key=True)
+    key: Mapped[str] = mapped_column(String(100), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    cart_id: Mapped[str | None] = mapped_column(String(32), unique=True)
+    order_id: Mapped[int | None] = mapped_column(ForeignKey(Order.id, ondelete="SET NULL"))
+    created_at: Mapped[DefaultNow]

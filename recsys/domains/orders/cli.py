@@ -1,0 +1,48 @@
+"""`recsys orders`: the jobs of orders."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Jobs of orders and carts.")
+
+
+@app.callback()
+def orders() -> None:
+    """Jobs of orders and carts."""
+
+
+@app.command("abandoned-carts")
+def abandoned_carts(
+    idle_hours: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Carts that did not change for so long; default: the setting."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Plain JSON on stdout, for scripts.")] = False,
+) -> None:
+    """Store carts that were filled and left, and announce each; run it every hour.
+
+    Example: recsys orders abandoned-carts --idle-hours 24
+    """
+    from recsys.database.session import unit_of_work
+    from recsys.domains.orders.abandoned import BATCH, store_abandoned
+
+    idle = None if idle_hours is None else timedelta(hours=idle_hours)
+    stored = looked_at = 0
+    while True:
+        with unit_of_work() as session:
+            found = store_abandoned(session, idle=idle)
+        stored += found.stored
+        looked_at += found.looked_at
+        if found.looked_at < BATCH:
+            break
+    if as_json:
+        typer.echo(json.dumps({"stored": stored, "looked_at": looked_at}))
+    else:
+        typer.echo(f"{stored} carts stored as abandoned, of {looked_at} that did not change for so long.")

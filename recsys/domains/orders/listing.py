@@ -1,0 +1,72 @@
+"""Orders as they are shown: one whole, or pages of them, newest first."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from recsys.domains.orders import parcels, service
+from recsys.domains.orders.schemas import (
+    AddressOut,
+    OrderItemOut,
+    OrderOut,
+    OrderSummary,
+    ParcelOut,
+    StatusChange,
+)
+from recsys.domains.orders.tables import Order, OrderStatusHistory, ShippingAddress
+from recsys.web.pagination import Cursor, Page
+
+__all__ = ["page", "whole"]
+
+
+def whole(session: Session, order: Order) -> OrderOut:
+    """An order with its lines, address, history and parcels."""
+    session.flush()
+    address = session.scalars(
+        select(ShippingAddress).where(ShippingAddress.order_id == order.id).limit(1)
+    ).one_or_none()
+    history = session.scalars(
+        select(OrderStatusHistory)
+        .where(OrderStatusHistory.order_id == order.id)
+        .order_by(OrderStatusHistory.id)
+    )
+    return OrderOut(
+        **OrderSummary.model_validate(order).model_dump(),
+        email=order.email,
+        notes=order.notes,
+        cancelled_at=order.cancelled_at,
+        cancel_reason=order.cancel_reason,
+        items=[OrderItemOut.model_validate(item) for item in service.lines_of(session, order.id)],
+        shipping_address=None if address is None else AddressOut.model_validate(address),
+        history=[StatusChange.model_validate(one) for one in history],
+        parcels=[ParcelOut.model_validate(one) for one in parcels.of_order(session, order.id)],
+    )
+
+
+def page(
+    session: Session,
+    *,
+    limit: int,
+    cursor: str | None,
+    user_id: int | None = None,
+    status: str | None = None,
+) -> Page[OrderSummary]:
+    """Orders before `cursor`, newest first by id: what is ordered meanwhile neither repeats nor skips one.
+
+    Raises Invalid for a cursor that this list did not give.
+    """
+    query = select(Order).order_by(Order.id.desc()).limit(limit + 1)
+    if user_id is not None:
+        query = query.where(Order.user_id == user_id)
+    if status is not None:
+        query = query.where(Order.status == status)
+    if cursor is not None:
+        query = query.where(Order.id < Cursor.decode(cursor).integer("id"))
+    found = session.scalars(query).all()
+    more = len(found) > limit
+    shown = found[:limit]
+    return Page(
+        items=[OrderSummary.model_validate(order) for order in shown],
+        next_cursor=Cursor.encode({"id": shown[-1].id}) if more else None,
+    )
