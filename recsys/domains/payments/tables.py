@@ -12,7 +12,16 @@ from recsys.database.base import Base, DefaultNow, Id, JsonObject, LargeText, Mo
 from recsys.domains.orders.tables import Order
 from recsys.domains.users.tables import User
 
-__all__ = ["FraudFlag", "Payment", "PaymentAttempt", "PaymentMethod", "Refund"]
+__all__ = [
+    "FraudFlag",
+    "Payment",
+    "PaymentAttempt",
+    "PaymentKey",
+    "PaymentMethod",
+    "PaymentToken",
+    "Refund",
+    "WebhookEvent",
+]
 
 SCHEMA = "payments_db"
 
@@ -136,3 +145,49 @@ class FraudFlag(Base):
     resolution_notes: Mapped[LargeText | None]
     created_at: Mapped[DefaultNow | None]
     resolved_at: Mapped[datetime | None]
+
+
+class PaymentKey(Base):
+    """One request under its Idempotency-Key: sent twice, it pays or refunds once (our own table)."""
+
+    __tablename__ = "payment_keys"
+    __table_args__ = (
+        # deleting a payment cascades here
+        Index(None, "payment_id"),
+        # deleting a refund cascades here; payments' keys name none
+        Index(None, "refund_id", postgresql_where=where_given("refund_id")),
+        {"schema": SCHEMA},
+    )
+
+    owner: Mapped[str] = mapped_column(String(300), primary_key=True)
+    key: Mapped[str] = mapped_column(String(100), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    payment_id: Mapped[int | None] = mapped_column(ForeignKey(Payment.id, ondelete="CASCADE"))
+    refund_id: Mapped[int | None] = mapped_column(ForeignKey(Refund.id, ondelete="CASCADE"))
+    created_at: Mapped[DefaultNow]
+
+
+class PaymentToken(Base):
+    """The gateway's token that a payment is made with, and whether to capture at once (our own table)."""
+
+    __tablename__ = "payment_tokens"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    payment_id: Mapped[int] = mapped_column(
+        ForeignKey(Payment.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    token: Mapped[str] = mapped_column(String(255))
+    capture: Mapped[bool]
+
+
+class WebhookEvent(Base):
+    """One webhook that was taken in: the same one sent again changes nothing (our own table)."""
+
+    __tablename__ = "webhook_events"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    gateway: Mapped[str] = mapped_column(String(50), primary_key=True)
+    event_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(100))
+    outcome: Mapped[str] = mapped_column(String(20))
+    received_at: Mapped[DefaultNow]

@@ -1,0 +1,44 @@
+"""`recsys payments`: finish what was left in the middle."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Jobs of payments.")
+
+
+@app.callback()
+def payments() -> None:
+    """Jobs of payments."""
+
+
+@app.command()
+def settle(
+    older_than: Annotated[
+        float, typer.Option(min=0.0, help="Leave alone what is younger than so many seconds.")
+    ] = 60.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Plain JSON on stdout, for scripts.")] = False,
+) -> None:
+    """Ask the gateway what became of payments and refunds that were left in the middle; run it each minute.
+
+    Example: recsys payments settle
+    """
+    from recsys.domains.payments.paying import settle_all
+    from recsys.domains.payments.refunds import settle_refunds
+
+    settled = settle_all(older_than=timedelta(seconds=older_than))
+    refunds = settle_refunds()
+    if as_json:
+        typer.echo(
+            json.dumps({"payments": {str(key): value for key, value in settled.items()}, "refunds": refunds})
+        )
+        return
+    for payment_id, status in settled.items():
+        typer.echo(f"payment {payment_id}: {status}")
+    typer.echo(f"{len(settled)} payments looked at, {refunds} refunds finished.")

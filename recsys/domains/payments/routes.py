@@ -1,0 +1,225 @@
+"""HTTP of payments: stored methods, paying, capturing, refunding, webhooks, fraud flags."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+
+from recsys.database.session import unit_of_work
+from recsys.domains.orders.carts import Owner
+from recsys.domains.orders.routes import OwnerDep, owner_of
+from recsys.domains.payments import methods, paying, refunds, service, suspicion, webhooks
+from recsys.domains.payments.card_numbers import holds_card_number
+from recsys.domains.payments.gateways import get_gateway
+from recsys.domains.payments.schemas import (
+    FlagOut,
+    MethodIn,
+    MethodOut,
+    PaymentIn,
+    PaymentOut,
+    RefundIn,
+    RefundOut,
+    ResolutionIn,
+    WebhookOut,
+)
+from recsys.domains.payments.states import PaymentStatus
+from recsys.domains.payments.tables import Payment
+from recsys.errors import Invalid, NotFound
+from recsys.web.dependencies import AdminUser, BriefAdmin, BriefUser, CurrentUser, GuestSession, SessionDep
+from recsys.web.errors import problem_responses
+from recsys.web.pagination import Cursor, Page
+
+__all__ = ["refuse_card_numbers", "router"]
+
+
+async def refuse_card_numbers(request: Request) -> None:
+    """A card's number anywhere in a request is refused before anything reads, stores or logs it."""
+    body = (await request.body()).decode("utf-8", "replace")
+    # a number may be hidden in JSON's own escapes; what is no JSON is refused later
+    try:
+        decoded = orjson.dumps(orjson.loads(body)).decode() if body else ""
+    except orjson.JSONDecodeError:
+        decoded = ""
+    texts = [request.url.path, request.url.query, *request.headers.values(), body, decoded]
+    if holds_card_number(texts):
+        raise Invalid(
+            "The request holds what looks like a card number. Never send one: use the token of the "
+            "gateway's own form."
+        )
+
+
+router = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_card_numbers)])
+
+Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
+Key = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        min_length=8,
+        max_length=100,
+        pattern=r"^[\x21-\x7e]+$",
+        description="Of your making: a request sent twice moves money once.",
+    ),
+]
+
+
+@router.get("/payment-methods", tags=["payments"], responses=problem_responses(401, 422, 503))
+def list_methods(session: SessionDep, user: CurrentUser) -> list[MethodOut]:
+    """The caller's ways to pay, the default first."""
+    return [MethodOut.model_validate(one) for one in methods.kept(session, user.user_id)]
+
+
+@router.post(
+    "/payment-methods",
+    status_code=201,
+    tags=["payments"],
+    responses=problem_responses(400, 401, 409, 422, 503),
+)
+def add_method(session: SessionDep, user: CurrentUser, given: MethodIn) -> MethodOut:
+    """Keep a token of the gateway for later payments."""
+    return MethodOut.model_validate(methods.add(session, user.user_id, given))
+
+
+@router.post(
+    "/payment-methods/{method_id}/default",
+    tags=["payments"],
+    responses=problem_responses(401, 404, 422, 503),
+)
+def make_default(session: SessionDep, user: CurrentUser, method_id: Id) -> MethodOut:
+    """Offer this way to pay first."""
+    return MethodOut.model_validate(methods.make_default(session, user.user_id, method_id))
+
+
+@router.delete(
+    "/payment-methods/{method_id}",
+    status_code=204,
+    tags=["payments"],
+    responses=problem_responses(401, 404, 422, 503),
+)
+def remove_method(session: SessionDep, user: CurrentUser, method_id: Id) -> Response:
+    """Keep it no longer."""
+    methods.remove(session, user.user_id, method_id)
+    return Response(status_code=204)
+
+
+def _payer(user: BriefUser, guest: GuestSession) -> Owner:
+    return owner_of(user, guest)
+
+
+# what asks the gateway opens transactions of its own before and after: no SessionDep here
+@router.post(
+    "/payments",
+    status_code=201,
+    tags=["payments"],
+    responses={
+        200: {"model": PaymentOut, "description": "The same Idempotency-Key made this payment before"},
+        **problem_responses(400, 401, 403, 404, 409, 422, 503),
+    },
+)
+def pay(
+    owner: Annotated[Owner, Depends(_payer)], wanted: PaymentIn, key: Key, response: Response
+) -> PaymentOut:
+    """Pay an order. A declined payment is an answer too: see its `status` and `failure_reason`."""
+    payment, new = paying.pay(owner, key, wanted)
+    if not new:
+        response.status_code = 200
+    return payment
+
+
+@router.get("/payments/{payment_id}", tags=["payments"], responses=problem_responses(401, 403, 404, 422, 503))
+def get_payment(session: SessionDep, owner: OwnerDep, payment_id: Id) -> PaymentOut:
+    """One payment of the caller's own orders."""
+    return service.shown(session, service.own(session, owner, payment_id).id)
+
+
+@router.post(
+    "/admin/payments/{payment_id}/capture",
+    tags=["payments (admin)"],
+    responses=problem_responses(401, 403, 404, 409, 422, 503),
+)
+def capture(admin: BriefAdmin, payment_id: Id) -> PaymentOut:
+    """Take the money that a payment holds; sent twice, or by two at once, it is taken once."""
+    return paying.capture(payment_id)
+
+
+@router.post(
+    "/admin/payments/{payment_id}/void",
+    tags=["payments (admin)"],
+    responses=problem_responses(401, 403, 404, 409, 422, 503),
+)
+def void(admin: BriefAdmin, payment_id: Id) -> PaymentOut:
+    """Let go of the money that a payment holds."""
+    return paying.void(payment_id)
+
+
+@router.post(
+    "/admin/payments/{payment_id}/refunds",
+    status_code=201,
+    tags=["payments (admin)"],
+    responses=problem_responses(400, 401, 403, 404, 409, 422, 503),
+)
+def refund(admin: BriefAdmin, payment_id: Id, wanted: RefundIn, key: Key) -> RefundOut:
+    """Give back money, in parts or whole, never more than came in."""
+    return refunds.refund(Owner(user_id=admin.user_id), key, payment_id, wanted)
+
+
+@router.get("/admin/fraud-flags", tags=["payments (admin)"], responses=problem_responses(401, 403, 422, 503))
+def list_flags(
+    session: SessionDep,
+    admin: AdminUser,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Annotated[str | None, Query(max_length=500)] = None,
+) -> Page[FlagOut]:
+    """Suspicious payments that nobody decided about yet, the oldest first."""
+    after = 0 if cursor is None else Cursor.decode(cursor).integer("id")
+    found = suspicion.open_flags(session, limit=limit + 1, after=after)
+    more = len(found) > limit
+    items = [FlagOut.model_validate(one) for one in found[:limit]]
+    return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if more else None)
+
+
+@router.post(
+    "/admin/fraud-flags/{flag_id}/resolve",
+    tags=["payments (admin)"],
+    responses=problem_responses(400, 401, 403, 404, 409, 422, 503),
+)
+def resolve_flag(admin: BriefAdmin, flag_id: Id, decided: ResolutionIn) -> FlagOut:
+    """Decide about a suspicious payment: accepted, it can be captured; rejected, its money is let go."""
+    with unit_of_work() as session:
+        flag = suspicion.resolve(session, flag_id, f"{decided.decision}: {decided.notes}", by=admin.user_id)
+        answer = FlagOut.model_validate(flag)
+        payment = session.get(Payment, flag.payment_id)
+        held = payment is not None and payment.status == PaymentStatus.AUTHORIZED
+    if decided.decision == "reject" and held and answer.payment_id is not None:
+        paying.void(answer.payment_id)
+    return answer
+
+
+async def _raw_body(request: Request) -> bytes:
+    return await request.body()
+
+
+@router.post(
+    "/payments/webhooks/{gateway}",
+    tags=["payments"],
+    responses=problem_responses(400, 403, 404, 422, 503),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": webhooks.Message.model_json_schema()}},
+        }
+    },
+)
+def webhook(
+    session: SessionDep,
+    gateway: Annotated[str, Path(max_length=50)],
+    raw: Annotated[bytes, Depends(_raw_body)],
+    signature: Annotated[str, Header(alias="Webhook-Signature", max_length=1000)],
+) -> WebhookOut:
+    """News from the payment gateway, signed as it documents; each event is taken in once."""
+    ours = get_gateway()
+    if gateway != ours.name:
+        raise NotFound("This shop does not pay with that gateway.")
+    return WebhookOut(outcome=webhooks.take(session, gateway, ours.webhook(raw, signature)))

@@ -1,0 +1,171 @@
+"""What the payments domain takes in and answers over HTTP; nothing here has room for a card's number."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+__all__ = [
+    "AttemptOut",
+    "BillingAddress",
+    "CaptureIn",
+    "FlagOut",
+    "MethodIn",
+    "MethodOut",
+    "PaymentIn",
+    "PaymentOut",
+    "RefundIn",
+    "RefundOut",
+    "ResolutionIn",
+    "WebhookOut",
+]
+
+
+def _storable(text: str) -> str:
+    if "\x00" in text or any(0xD800 <= ord(letter) <= 0xDFFF for letter in text):
+        raise ValueError("text without NUL characters and lone surrogates")
+    return text
+
+
+Id = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
+Text = Annotated[str, AfterValidator(_storable)]
+Token = Annotated[
+    str,
+    Field(min_length=4, max_length=255, pattern=r"^[A-Za-z][A-Za-z0-9_\-]+$", examples=["tok_visa"]),
+]
+Sum = Annotated[Decimal, Field(gt=0, max_digits=10, decimal_places=2)]
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class BillingAddress(_In):
+    """Where the bill goes; its country is compared with where the parcel goes."""
+
+    name: Annotated[Text, Field(min_length=1, max_length=200)]
+    address1: Annotated[Text, Field(min_length=1, max_length=255)]
+    city: Annotated[Text, Field(min_length=1, max_length=100)]
+    zip: Annotated[Text, Field(min_length=1, max_length=20)]
+    country: Annotated[str, Field(pattern="^[A-Z]{2}$")]
+
+
+class MethodIn(_In):
+    """A token that the gateway's own form gave for a card or an account."""
+
+    token: Token
+    billing_address: BillingAddress | None = None
+    is_default: bool = False
+
+
+class MethodOut(BaseModel):
+    """A way to pay: its kind and last four digits, nothing that could be used elsewhere."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    type: str
+    provider: str
+    brand: str | None
+    last4: str | None
+    expiry_month: int | None
+    expiry_year: int | None
+    is_default: bool | None
+    billing_address: dict[str, Any] | None
+
+
+class PaymentIn(_In):
+    """Pays an order, whole, with a stored method or a token."""
+
+    order_id: Id
+    payment_method_id: Id | None = None
+    token: Token | None = None
+    capture: bool = Field(default=True, description="False holds the money until it is captured.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> PaymentIn:
+        if (self.payment_method_id is None) == (self.token is None):
+            raise ValueError("either payment_method_id or token")
+        return self
+
+
+class AttemptOut(BaseModel):
+    """One try to get a payment through its gateway."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    attempt_number: int
+    status: str
+    failure_reason: str | None
+    created_at: datetime | None
+
+
+class RefundOut(BaseModel):
+    """Money that went back, or is on its way."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    payment_id: int | None
+    amount: Decimal
+    currency: str | None
+    status: str | None
+    reason: str | None
+    created_at: datetime | None
+
+
+class PaymentOut(BaseModel):
+    """One payment, its tries and its refunds."""
+
+    id: int
+    order_id: int | None
+    amount: Decimal
+    currency: str | None
+    status: str | None
+    gateway: str
+    failure_reason: str | None
+    refunded: Decimal
+    attempts: list[AttemptOut]
+    refunds: list[RefundOut]
+    created_at: datetime | None
+
+
+class CaptureIn(_In):
+    """Takes the money that a payment holds; it has no fields yet."""
+
+
+class RefundIn(_In):
+    """Gives money back; without an amount, all that is left of the payment."""
+
+    amount: Sum | None = None
+    reason: Annotated[Text, Field(min_length=1, max_length=500)]
+
+
+class FlagOut(BaseModel):
+    """Why a payment looks suspicious."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    payment_id: int | None
+    risk_score: Decimal | None
+    flags: dict[str, Any] | None
+    is_resolved: bool | None
+    resolution_notes: str | None
+    created_at: datetime | None
+
+
+class ResolutionIn(_In):
+    """What somebody decided about a suspicious payment."""
+
+    decision: Literal["accept", "reject"]
+    notes: Annotated[Text, Field(min_length=1, max_length=1000)]
+
+
+class WebhookOut(BaseModel):
+    """What became of a webhook."""
+
+    outcome: Literal["applied", "ignored", "repeated"]
