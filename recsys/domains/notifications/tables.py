@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, String, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from recsys.database.base import EMPTY, Base, DefaultNow, Id, JsonObject, LargeText, Off, On, where_given
 from recsys.domains.users.tables import User
 
-__all__ = ["EmailLog", "Notification", "NotificationPreference", "NotificationTemplate", "SmsLog"]
+__all__ = [
+    "EmailLog",
+    "Notification",
+    "NotificationPreference",
+    "NotificationTemplate",
+    "OutgoingMessage",
+    "SentNotice",
+    "SmsLog",
+]
 
 SCHEMA = "notifications_db"
 
@@ -117,3 +125,34 @@ class SmsLog(Base):
     sent_at: Mapped[datetime | None]
     delivered_at: Mapped[datetime | None]
     created_at: Mapped[DefaultNow | None]
+
+
+class OutgoingMessage(Base):
+    """One message on its way out, with what its log does not keep: body and tries (our own table)."""
+
+    __tablename__ = "outgoing_messages"
+    __table_args__ = (
+        CheckConstraint("num_nonnulls(email_log_id, sms_log_id) = 1", name="log"),
+        # what is due next
+        Index(None, "due_at"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    email_log_id: Mapped[int | None] = mapped_column(ForeignKey(EmailLog.id, ondelete="CASCADE"), unique=True)
+    sms_log_id: Mapped[int | None] = mapped_column(ForeignKey(SmsLog.id, ondelete="CASCADE"), unique=True)
+    user_id: Mapped[int | None]
+    body_text: Mapped[str] = mapped_column(Text)
+    body_html: Mapped[str | None] = mapped_column(Text)
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    due_at: Mapped[datetime]
+
+
+class SentNotice(Base):
+    """That a template was sent about something to somebody, so that it is sent once (our own table)."""
+
+    __tablename__ = "sent_notices"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    created_at: Mapped[DefaultNow]

@@ -1,0 +1,117 @@
+"""HTTP of notifications for those who run the shop: templates, messages to users, what became of mails."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from sqlalchemy import select
+
+from recsys.domains.notifications import delivery, service, templates
+from recsys.domains.notifications.schemas import (
+    EmailLogOut,
+    NotifyIn,
+    PreviewIn,
+    PreviewOut,
+    SmsLogOut,
+    TemplateIn,
+    TemplateNew,
+    TemplateOut,
+    ToldOut,
+)
+from recsys.domains.notifications.tables import EmailLog, SmsLog
+from recsys.domains.notifications.templating import Source, render
+from recsys.web.dependencies import AdminUser, SessionDep
+from recsys.web.errors import problem_responses
+from recsys.web.pagination import Cursor, Page
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/api/v1/admin", tags=["notifications (admin)"])
+
+Name = Annotated[str, Path(min_length=1, max_length=100, pattern=r"^[a-z][a-z0-9_\-]*$")]
+Limit = Annotated[int, Query(ge=1, le=100)]
+CursorIn = Annotated[str | None, Query(max_length=500)]
+
+
+@router.get("/notification-templates", responses=problem_responses(401, 403, 422, 503))
+def list_templates(session: SessionDep, admin: AdminUser) -> list[TemplateOut]:
+    """Every template, those that come with recsys included."""
+    return [TemplateOut.model_validate(one) for one in templates.all_of(session)]
+
+
+@router.post(
+    "/notification-templates", status_code=201, responses=problem_responses(400, 401, 403, 409, 422, 503)
+)
+def create_template(session: SessionDep, admin: AdminUser, given: TemplateNew) -> TemplateOut:
+    """Write a template of the shop's own."""
+    return TemplateOut.model_validate(templates.create(session, _source(given.name, given), given.type))
+
+
+@router.put("/notification-templates/{name}", responses=problem_responses(400, 401, 403, 404, 422, 503))
+def change_template(session: SessionDep, admin: AdminUser, name: Name, given: TemplateIn) -> TemplateOut:
+    """Replace a template's parts, or switch it off."""
+    row = templates.change(session, _source(name, given), is_active=given.is_active)
+    return TemplateOut.model_validate(row)
+
+
+@router.post(
+    "/notification-templates/{name}/preview", responses=problem_responses(400, 401, 403, 404, 422, 503)
+)
+def preview_template(session: SessionDep, admin: AdminUser, name: Name, given: PreviewIn) -> PreviewOut:
+    """What would be sent with these values; nothing is."""
+    source, _ = templates.source_of(session, name)
+    shown = render(source, given.values)
+    return PreviewOut(subject=shown.subject, html=shown.html, text=shown.text)
+
+
+@router.post("/notifications", status_code=201, responses=problem_responses(400, 401, 403, 404, 422, 503))
+def notify(session: SessionDep, admin: AdminUser, given: NotifyIn) -> ToldOut:
+    """Tell one user something, by those channels that the user wants."""
+    told = service.notify(
+        session,
+        given.user_id,
+        given.template,
+        given.values,
+        kind=given.kind,
+        channels=[service.Channel(one) for one in given.channels],
+    )
+    return ToldOut(told={str(channel): number for channel, number in told.items()})
+
+
+@router.get("/email-logs", responses=problem_responses(401, 403, 422, 503))
+def list_mails(
+    session: SessionDep, admin: AdminUser, limit: Limit = 20, cursor: CursorIn = None
+) -> Page[EmailLogOut]:
+    """E-mails and what became of them, newest first."""
+    query = select(EmailLog).order_by(EmailLog.id.desc()).limit(limit + 1)
+    if cursor is not None:
+        query = query.where(EmailLog.id < Cursor.decode(cursor).integer("id"))
+    found = session.scalars(query).all()
+    items = [EmailLogOut.model_validate(one) for one in found[:limit]]
+    return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if len(found) > limit else None)
+
+
+@router.get("/sms-logs", responses=problem_responses(401, 403, 422, 503))
+def list_texts(
+    session: SessionDep, admin: AdminUser, limit: Limit = 20, cursor: CursorIn = None
+) -> Page[SmsLogOut]:
+    """Text messages and what became of them, newest first."""
+    query = select(SmsLog).order_by(SmsLog.id.desc()).limit(limit + 1)
+    if cursor is not None:
+        query = query.where(SmsLog.id < Cursor.decode(cursor).integer("id"))
+    found = session.scalars(query).all()
+    items = [SmsLogOut.model_validate(one) for one in found[:limit]]
+    return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if len(found) > limit else None)
+
+
+@router.post("/email-logs/{log_id}/retry", responses=problem_responses(401, 403, 404, 409, 422, 503))
+def retry_mail(
+    session: SessionDep, admin: AdminUser, log_id: Annotated[int, Path(ge=1, le=2**31 - 1)]
+) -> EmailLogOut:
+    """Send an e-mail that failed, or waits, at the next delivery."""
+    return EmailLogOut.model_validate(delivery.retry_mail(session, log_id))
+
+
+def _source(name: str, given: TemplateIn) -> Source:
+    return Source(name, given.subject, given.body_html, given.body_text, dict(given.variables))

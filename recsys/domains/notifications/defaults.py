@@ -1,0 +1,74 @@
+"""The templates that come with recsys; each is written to the table at its first use, and edited there."""
+
+from __future__ import annotations
+
+from recsys.domains.notifications.templating import Source
+
+__all__ = ["DEFAULTS"]
+
+
+def _source(called: str, subject: str, text: str, /, **variables: str) -> Source:
+    paragraphs = "".join(f"<p>{line}</p>" for line in text.split("\n") if line)
+    return Source(called, subject, paragraphs, text, variables)
+
+
+DEFAULTS: dict[str, Source] = {
+    source.name: source
+    for source in (
+        _source("welcome", "Welcome, {{ name }}", "Your account is ready.", name="text"),
+        _source(
+            "order_placed",
+            "Order {{ order_number }}: we have it",
+            "Thank you for your order {{ order_number }} over {{ total }} {{ currency }}.",
+            order_number="text",
+            total="number",
+            currency="text",
+        ),
+        _source(
+            "order_paid",
+            "Order {{ order_number }}: paid",
+            "Your payment of {{ total }} {{ currency }} for order {{ order_number }} has arrived.",
+            order_number="text",
+            total="number",
+            currency="text",
+        ),
+        _source(
+            "order_shipped",
+            "Order {{ order_number }}: on its way",
+            "A parcel of order {{ order_number }} left with {{ carrier }}, number {{ tracking_number }}.",
+            order_number="text",
+            carrier="text",
+            tracking_number="text",
+        ),
+        _source(
+            "order_delivered",
+            "Order {{ order_number }}: delivered",
+            "Your order {{ order_number }} has arrived.\nTell others what you think of it.",
+            order_number="text",
+        ),
+        _source(
+            "order_cancelled",
+            "Order {{ order_number }}: cancelled",
+            "Your order {{ order_number }} is cancelled. What you paid goes back.",
+            order_number="text",
+        ),
+        _source(
+            "order_refunded",
+            "Order {{ order_number }}: money back",
+            "Money of your order {{ order_number }} is on its way back to you.",
+            order_number="text",
+        ),
+        _source(
+            "payment_failed",
+            "Order {{ order_number }}: the payment did not go through",
+            "The payment of your order {{ order_number }} was declined.\nPlease try another way to pay.",
+            order_number="text",
+        ),
+        _source(
+            "cart_abandoned",
+            "You left something in your cart",
+            "{{ pieces }} pieces are waiting in your cart.",
+            pieces="integer",
+        ),
+    )
+}

@@ -1,0 +1,88 @@
+"""What notifications do when they hear events: tell people about their orders, payments and carts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from recsys.domains.notifications import service, templates
+from recsys.domains.notifications.templating import render
+from recsys.domains.orders.tables import AbandonedCart, Order
+from recsys.domains.users.tables import User
+from recsys.events.envelope import Envelope
+from recsys.events.vocabulary import (
+    CartAbandoned,
+    OrderCancelled,
+    OrderDelivered,
+    OrderPaid,
+    OrderPlaced,
+    OrderRefunded,
+    OrderShipped,
+    PaymentFailed,
+    UserRegistered,
+)
+
+__all__ = ["remind_of_cart", "tell_of_order", "welcome"]
+
+_TEMPLATES: dict[type, str] = {
+    OrderPlaced: "order_placed",
+    OrderPaid: "order_paid",
+    OrderShipped: "order_shipped",
+    OrderDelivered: "order_delivered",
+    OrderCancelled: "order_cancelled",
+    OrderRefunded: "order_refunded",
+    PaymentFailed: "payment_failed",
+}
+
+
+def welcome(session: Session, heard: Envelope) -> None:
+    """A new account is greeted."""
+    event = heard.event
+    assert isinstance(event, UserRegistered)
+    user = session.get(User, event.user_id)
+    if user is not None:
+        service.notify(
+            session, user.id, "welcome", {"name": user.full_name}, kind="account", once=str(heard.event_id)
+        )
+
+
+def tell_of_order(session: Session, heard: Envelope) -> None:
+    """Whoever ordered hears of each step: users by the channels they chose, guests by e-mail."""
+    event: Any = heard.event
+    template = _TEMPLATES[type(event)]
+    order = session.get(Order, event.order_id)
+    if order is None:
+        return
+    values: dict[str, Any] = {"order_number": order.order_number}
+    if template in ("order_placed", "order_paid"):
+        values |= {"total": str(order.total_price), "currency": order.currency or ""}
+    if isinstance(event, OrderShipped):
+        values |= {"carrier": event.carrier or "", "tracking_number": event.tracking_number or ""}
+    once = str(heard.event_id)
+    if order.user_id is not None:
+        data = {"order_id": order.id, "order_number": order.order_number}
+        service.notify(session, order.user_id, template, values, data=data, once=once)
+    elif order.email:
+        source, template_id = templates.source_of(session, template)
+        service.notify_address(session, order.email, render(source, values), template_id, once=once)
+
+
+def remind_of_cart(session: Session, heard: Envelope) -> None:
+    """A cart that was left is called to mind, once for as long as it lies there."""
+    event = heard.event
+    assert isinstance(event, CartAbandoned)
+    cart = session.get(AbandonedCart, event.cart_id, with_for_update=True)
+    if cart is None or cart.user_id is None or cart.recovered_at is not None or cart.recovery_email_sent:
+        return
+    pieces = sum(int(item["quantity"]) for item in cart.items)
+    told = service.notify(
+        session,
+        cart.user_id,
+        "cart_abandoned",
+        {"pieces": pieces},
+        kind="cart_reminder",
+        channels=(service.Channel.EMAIL,),
+        once=str(heard.event_id),
+    )
+    cart.recovery_email_sent = service.Channel.EMAIL in told

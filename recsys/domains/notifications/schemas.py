@@ -1,0 +1,177 @@
+"""What the notifications domain takes in and answers over HTTP."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+__all__ = [
+    "ChannelsIn",
+    "ChannelsOut",
+    "Count",
+    "EmailLogOut",
+    "NotificationOut",
+    "NotifyIn",
+    "PreviewIn",
+    "PreviewOut",
+    "SmsLogOut",
+    "TemplateIn",
+    "TemplateNew",
+    "TemplateOut",
+    "ToldOut",
+]
+
+
+def _storable(text: str) -> str:
+    if "\x00" in text or any(0xD800 <= ord(letter) <= 0xDFFF for letter in text):
+        raise ValueError("text without NUL characters and lone surrogates")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_storable)]
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[a-z][a-z0-9_\-]*$")]
+Kind = Annotated[
+    str, Field(min_length=1, max_length=50, pattern=r"^[a-z][a-z0-9_]*$", examples=["order_update"])
+]
+Channel = Literal["in_app", "email", "sms", "push"]
+Value = str | int | float | bool | list[Text]
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class NotificationOut(BaseModel):
+    """One message to the caller."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    type: str
+    title: str
+    message: str
+    data: dict[str, Any] | None
+    is_read: bool | None
+    created_at: datetime | None
+
+
+class Count(BaseModel):
+    """How many."""
+
+    count: int
+
+
+class ChannelsIn(_In):
+    """By which channels the caller wants to hear from the shop; `kinds` switches off single kinds."""
+
+    email: bool = True
+    sms: bool = False
+    push: bool = True
+    in_app: bool = True
+    kinds: Annotated[dict[Kind, dict[Channel, bool]], Field(max_length=50)] = Field(
+        default={}, examples=[{"promotion": {"email": False}}]
+    )
+
+
+class ChannelsOut(ChannelsIn):
+    """The choice that holds now."""
+
+
+class TemplateIn(_In):
+    """The parts of a template (Jinja, in a sandbox); every variable is declared with its kind."""
+
+    subject: Annotated[Text, Field(max_length=255)] | None = None
+    body_html: Annotated[Text, Field(max_length=100_000)] | None = None
+    body_text: Annotated[Text, Field(max_length=100_000)] | None = None
+    variables: Annotated[
+        dict[
+            Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")],
+            Literal["text", "integer", "number", "boolean", "list"],
+        ],
+        Field(max_length=100),
+    ] = Field(default={}, examples=[{"name": "text"}])
+    is_active: bool = True
+
+
+class TemplateNew(TemplateIn):
+    """A template of the shop's own."""
+
+    name: Name
+    type: Kind = "promotion"
+
+
+class TemplateOut(BaseModel):
+    """A template as it is stored."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    type: str
+    subject: str | None
+    body_html: str | None
+    body_text: str | None
+    variables: dict[str, Any] | None
+    is_active: bool | None
+
+
+class PreviewIn(_In):
+    """Values to try a template with."""
+
+    values: Annotated[dict[str, Value], Field(max_length=100)] = {}
+
+
+class PreviewOut(BaseModel):
+    """What would be sent."""
+
+    subject: str
+    html: str | None
+    text: str
+
+
+class NotifyIn(_In):
+    """Tells one user something by a template."""
+
+    user_id: Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
+    template: Name
+    values: Annotated[dict[str, Value], Field(max_length=100)] = {}
+    kind: Kind = "promotion"
+    channels: Annotated[list[Literal["in_app", "email", "sms"]], Field(min_length=1, max_length=3)] = [
+        "in_app",
+        "email",
+    ]
+
+
+class ToldOut(BaseModel):
+    """By channel, the id of the notification or of the log row; what the user does not want is absent."""
+
+    told: dict[str, int]
+
+
+class EmailLogOut(BaseModel):
+    """What became of one e-mail."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    to_email: str
+    subject: str
+    status: str
+    error_message: str | None
+    sent_at: datetime | None
+    created_at: datetime | None
+
+
+class SmsLogOut(BaseModel):
+    """What became of one text message."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    phone_number: str
+    message: str
+    status: str
+    error_message: str | None
+    sent_at: datetime | None
+    created_at: datetime | None
