@@ -7,12 +7,36 @@ from typing import Any
 from fastapi import FastAPI, Response
 from fastapi_offline import FastAPIOffline
 
+from recsys.domains.notifications.admin_routes import router as notifications_admin
+from recsys.domains.notifications.routes import router as notifications
+from recsys.domains.orders.admin_routes import router as orders_admin
+from recsys.domains.orders.routes import router as orders
+from recsys.domains.payments.routes import router as payments
+from recsys.domains.products import views
+from recsys.domains.products.admin_routes import router as products_admin
+from recsys.domains.products.routes import router as products
 from recsys.domains.recommendations.routes import router as recommendations
+from recsys.domains.users.routes import router as users
+from recsys.domains.users.service import at_login
+from recsys.domains.users.social_routes import router as social
 from recsys.web.errors import Problem, install_error_handlers, problem_responses
 from recsys.web.metrics import CONTENT_TYPE, render
 from recsys.web.middleware import RequestContext
 
 __all__ = ["create_api"]
+
+ROUTERS = (
+    recommendations,
+    users,
+    social,
+    products,
+    products_admin,
+    orders,
+    orders_admin,
+    payments,
+    notifications,
+    notifications_admin,
+)
 
 _DESCRIPTION = """Recommendations for a shop: tell it what users do, ask it what they may like.
 
@@ -24,8 +48,11 @@ def create_api(**options: Any) -> FastAPI:
     # /docs brings its own script and style: it works without a network, and tells nobody who reads it
     app = FastAPIOffline(redoc_url=None, title="recsys", version="1", description=_DESCRIPTION, **options)
     install_error_handlers(app)
+    # what a guest did is the user's with the log-in itself, not only once a consumer hears of it
+    at_login(views.adopt)
     app.add_middleware(RequestContext)
-    app.include_router(recommendations)
+    for router in ROUTERS:
+        app.include_router(router)
 
     @app.get(
         "/metrics",

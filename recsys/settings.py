@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, Field, SecretStr, model_validator
+from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 __all__ = ["Settings", "get_settings"]
@@ -38,6 +40,28 @@ class ApiSettings(BaseModel):
     port: int = Field(default=8000, ge=1, le=65535)
 
 
+class UserSettings(BaseModel):
+    """Accounts: how long a log-in lasts, how often one may fail, and what a password's hash costs.
+
+    max_sessions : devices of one user; one more ends the one that was silent longest.
+    failures_per_account, failures_per_address : failed log-ins within `failure_window_minutes`, after which
+        more are refused until the window ends.
+    online_seconds : who was silent for so long is no longer online.
+    argon2_* : a change is taken over at each user's next log-in.
+    """
+
+    session_days: float = Field(default=30.0, gt=0)
+    max_sessions: int = Field(default=20, ge=1, le=100)
+    failures_per_account: int = Field(default=10, ge=1)
+    failures_per_address: int = Field(default=100, ge=1)
+    failure_window_minutes: float = Field(default=15.0, gt=0)
+    online_seconds: float = Field(default=300.0, gt=60)
+    max_following: int = Field(default=5000, ge=1)
+    argon2_time_cost: int = Field(default=2, ge=1)
+    argon2_memory_kib: int = Field(default=19456, ge=8)
+    argon2_parallelism: int = Field(default=1, ge=1)
+
+
 class FeatureSettings(BaseModel):
     """How much each interaction says about a taste, how fast it fades, and what is too much to be one.
 
@@ -58,6 +82,85 @@ class FeatureSettings(BaseModel):
     preference_words: int = Field(default=20, ge=1, le=1000)
 
 
+class DiscountSettings(BaseModel):
+    """What one discount code takes off the goods: a percentage or an amount, from a subtotal upwards."""
+
+    percent: Decimal | None = Field(default=None, gt=0, le=100)
+    amount: Decimal | None = Field(default=None, gt=0, decimal_places=2)
+    minimum: Decimal = Field(default=Decimal(0), ge=0, decimal_places=2)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> DiscountSettings:
+        if (self.percent is None) == (self.amount is None):
+            raise ValueError("a discount is either a percent or an amount")
+        return self
+
+
+class ShopSettings(BaseModel):
+    """How the shop sells: its currency, tax, parcels, discounts and carts.
+
+    tax_rate : share of the goods' price after discount, such as 0.0825.
+    free_shipping_from : goods after discount from which parcels are free; unset for never.
+    abandoned_after_hours : a cart that did not change for so long counts as left.
+    """
+
+    currency: str = Field(default="USD", pattern="^[A-Z]{3}$")
+    tax_rate: Decimal = Field(default=Decimal(0), ge=0, lt=1)
+    shipping_flat: Decimal = Field(default=Decimal(0), ge=0, decimal_places=2)
+    shipping_per_kg: Decimal = Field(default=Decimal(0), ge=0, decimal_places=2)
+    free_shipping_from: Decimal | None = Field(default=None, ge=0, decimal_places=2)
+    discounts: dict[str, DiscountSettings] = {}
+    cart_days: float = Field(default=30.0, gt=0)
+    guest_cart_days: float = Field(default=7.0, gt=0)
+    max_cart_lines: int = Field(default=100, ge=1, le=1000)
+    abandoned_after_hours: float = Field(default=24.0, gt=0)
+
+
+class PaymentSettings(BaseModel):
+    """Which gateway moves the money (`sandbox` moves none), and what its webhooks are signed with."""
+
+    gateway: str = Field(default="sandbox", min_length=1, max_length=50)
+    webhook_secret: SecretStr | None = None
+
+
+class NotificationSettings(BaseModel):
+    """How messages leave: an SMTP server for e-mail, a provider for text messages (`sandbox` sends none)."""
+
+    mail_from: str = Field(default="shop@localhost", min_length=3, max_length=255)
+    smtp_host: str | None = None
+    smtp_port: int = Field(default=25, ge=1, le=65535)
+    smtp_starttls: bool = False
+    smtp_user: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_timeout: float = Field(default=10.0, gt=0)
+    sms_provider: str = Field(default="sandbox", min_length=1, max_length=50)
+    max_attempts: int = Field(default=8, ge=1, le=100)
+
+
+class AnalyticsSettings(BaseModel):
+    """What is kept of visitors, and where a day and a visit begin and end.
+
+    ip : whole addresses, cut to their /24 (IPv6: /48) network, or none at all.
+    time_zone : of the days of all daily figures, such as Europe/Berlin.
+    visit_minutes : who did nothing for longer begins another visit.
+    late_days : what happened longer ago is no longer collected.
+    """
+
+    ip: Literal["full", "truncated", "none"] = "truncated"
+    time_zone: str = "UTC"
+    visit_minutes: float = Field(default=30.0, gt=0, le=1440)
+    late_days: float = Field(default=30.0, gt=0)
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError("a time zone of the IANA database, such as UTC or Europe/Berlin") from error
+        return name
+
+
 class ServingSettings(BaseModel):
     """What is stored for each user and what may appear again."""
 
@@ -66,6 +169,35 @@ class ServingSettings(BaseModel):
     expires_after_hours: float = Field(default=24.0 * 7, gt=0)
     repeat_purchases: bool = True
     default_limit: int = Field(default=20, ge=1, le=100)
+
+
+class EventSettings(BaseModel):
+    """How events travel from PostgreSQL to Redis and to those who handle them.
+
+    inside_api : `recsys serve api` also relays and consumes; unset: in development only. Never with workers.
+    attempts : so often an event is tried before it becomes a dead letter.
+    retry_seconds : the wait before the second attempt; it doubles from there, up to a minute.
+    takeover_seconds : what another consumer took and has not finished for so long is taken over.
+    stream_hours : handled events stay in their stream so long; what a group has not read always stays.
+    outbox_days : sent events stay in the outbox so long, to be sent again after Redis lost them.
+    inbox_days : what was handled is known so long; more than outbox_days, or a repeat would count twice.
+    """
+
+    inside_api: bool | None = None
+    attempts: int = Field(default=5, ge=1, le=100)
+    retry_seconds: float = Field(default=1.0, gt=0, le=60)
+    takeover_seconds: float = Field(default=60.0, gt=0)
+    poll_seconds: float = Field(default=1.0, gt=0, le=4)
+    batch: int = Field(default=500, ge=1, le=10_000)
+    stream_hours: float = Field(default=24.0, ge=0)
+    outbox_days: float = Field(default=7.0, gt=0)
+    inbox_days: float = Field(default=30.0, gt=0)
+
+    @model_validator(mode="after")
+    def _remembers_longer_than_it_sends(self) -> EventSettings:
+        if self.inbox_days <= self.outbox_days:
+            raise ValueError("inbox_days must be more than outbox_days")
+        return self
 
 
 class Settings(BaseSettings):
@@ -81,8 +213,14 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     redis: RedisSettings = RedisSettings()
     api: ApiSettings = ApiSettings()
+    users: UserSettings = UserSettings()
     features: FeatureSettings = FeatureSettings()
     serving: ServingSettings = ServingSettings()
+    shop: ShopSettings = ShopSettings()
+    events: EventSettings = EventSettings()
+    payments: PaymentSettings = PaymentSettings()
+    notifications: NotificationSettings = NotificationSettings()
+    analytics: AnalyticsSettings = AnalyticsSettings()
 
     @model_validator(mode="after")
     def _production_brings_its_own_servers(self) -> Settings:

@@ -170,3 +170,48 @@ def stored_recommendations(generation: int, user_id: int) -> str:
 def recent_interactions(user_id: int) -> str:
     """Set: ids of products the user touched since the last scoring; expires."""
     return f"interactions:recent:{user_id}"
+
+
+def cart_id(owner: str) -> str:
+    """String: the id of an owner's cart, new after each order, so that one cart is ordered once."""
+    return f"cart:id:{owner}"
+
+
+def changed_carts() -> str:
+    """Sorted Set: owners of carts (`user:5`, `session:abc`) by when the cart last changed."""
+    return "carts:changed"
+
+
+def cart_ordered(order_id: int) -> str:
+    """String: that the cart of this order was emptied; expires."""
+    return f"cart:ordered:{order_id}"
+
+
+def login_failures(kind: str, who: str) -> str:
+    """String: how many log-ins failed of late for an account or from an address (hashed); expires."""
+    return f"login:failures:{kind}:{hashlib.sha256(who.encode()).hexdigest()}"
+
+
+def dead_letters(stream: str) -> str:
+    """Stream: events of `stream` that a group could not handle, with the error, until they are replayed."""
+    return f"{stream}:dead"
+
+
+def relayed() -> str:
+    """String: when the newest batch of the outbox came here; Redis without it has lost what it was sent."""
+    return "events:relayed"
+
+
+def notifications_epoch(user_id: int) -> str:
+    """String: counted up at each change of a user's notifications, so that no reader stores old ones."""
+    return f"notifications:epoch:{user_id}"
+
+
+def product_epoch(product_id: int) -> str:
+    """String: counted up at each change of a product, so that no reader stores an old one; expires."""
+    return f"product:epoch:{product_id}"
+
+
+def trending_landmark() -> str:
+    """String: the moment (in seconds) at which a view adds one to `trending_products`; later ones add more."""
+    return "trending:landmark"

@@ -13,4 +13,30 @@ OWN_TABLES: tuple[str, ...] = (
     "recommendations_db.model_promotions",
     # which categories are bought again
     "recommendations_db.category_policies",
+    # events that were published with what they tell of, until the relay has brought them to Redis
+    "analytics_db.outbox",
+    # which group has handled which event: each once
+    "analytics_db.inbox",
+    # each user finds a review helpful once
+    "products_db.review_votes",
+    # a checkout under its Idempotency-Key: a request sent twice, and a cart, are ordered once
+    "orders_db.checkouts",
+    # a payment or refund under its Idempotency-Key: a request sent twice moves money once
+    "payments_db.payment_keys",
+    # what a payment is made with, so that it can be finished after a crash
+    "payments_db.payment_tokens",
+    # webhooks that were taken in, each once
+    "payments_db.webhook_events",
+    # messages on their way out: the documented logs keep neither bodies nor tries
+    "notifications_db.outgoing_messages",
+    # what somebody was told already
+    "notifications_db.sent_notices",
+    # which guest's session became whose: a guest's deed that is heard of after the log-in is the user's too
+    "recommendations_db.guest_logins",
+    # the sender's id of a piece of feedback: the same sent twice counts once
+    "recommendations_db.feedback_events",
+    # what the collector took in: a page view or event sent twice is stored once
+    "analytics_db.collected_events",
+    # bots that came by, counted by day: nothing else is kept of them
+    "analytics_db.bot_hits",
 )

@@ -13,7 +13,7 @@ from sqlalchemy.schema import CreateSchema
 
 from recsys.database import migrate
 from recsys.database.base import SCHEMAS
-from recsys.database.metadata import DOMAIN_TABLES, metadata
+from recsys.database.metadata import DOMAIN_TABLES, OWN_MODULES, metadata
 from recsys.database.own import OWN_TABLES
 from recsys.errors import Conflict, Invalid, Unavailable
 from tests.database import catalog
@@ -141,7 +141,7 @@ def test_the_mappings_alone_would_build_the_same(servers: Servers, built: psycop
 
 
 def test_every_mapped_table_says_what_it_is() -> None:
-    mapped = [getattr(module, name) for module in DOMAIN_TABLES for name in module.__all__]
+    mapped = [getattr(module, name) for module in (*DOMAIN_TABLES, *OWN_MODULES) for name in module.__all__]
     assert {table.__table__.fullname for table in mapped} == set(metadata.tables)
     assert [table.__name__ for table in mapped if not table.__doc__] == []
     homes = {

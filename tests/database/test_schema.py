@@ -123,7 +123,7 @@ def test_the_listed_own_tables_are_there_and_no_others(
             ],
         ),
         ("CREATE TABLE users_db.more (id integer)", ["users_db.more kind", "users_db.more column id: type"]),
-        ("DROP TABLE notifications_db.sms_logs", ["notifications_db.sms_logs kind"]),
+        ("DROP TABLE users_db.user_activities", ["users_db.user_activities kind"]),
         ("CREATE VIEW users_db.names AS SELECT username FROM users_db.users", ["users_db.names kind"]),
     ],
 )

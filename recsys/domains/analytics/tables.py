@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import date, datetime
 from decimal import Decimal
 
-from sqlalchemy import ForeignKey, Index, Numeric, String, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Numeric, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from recsys.database.base import (
@@ -25,7 +26,15 @@ from recsys.database.base import (
 )
 from recsys.domains.users.tables import User
 
-__all__ = ["AnalyticsSession", "PageView", "ProductMetric", "SalesMetric", "UserEvent"]
+__all__ = [
+    "AnalyticsSession",
+    "BotHits",
+    "CollectedEvent",
+    "PageView",
+    "ProductMetric",
+    "SalesMetric",
+    "UserEvent",
+]
 
 SCHEMA = "analytics_db"
 
@@ -37,6 +46,10 @@ class PageView(Base):
     __table_args__ = (
         # deleting a user sets it null; guests' pages stay out
         Index(None, "user_id", postgresql_where=where_given("user_id")),
+        # what one visitor did, in its order: visits are made from it
+        Index(None, "session_id", "timestamp"),
+        # what happened on a day, for its figures
+        Index(None, "timestamp"),
         {"schema": SCHEMA},
     )
 
@@ -63,6 +76,10 @@ class UserEvent(Base):
     __table_args__ = (
         # deleting a user sets it null; guests' events stay out
         Index(None, "user_id", postgresql_where=where_given("user_id")),
+        # what one visitor did, in its order: visits are made from it
+        Index(None, "session_id", "timestamp"),
+        # what happened on a day, for its figures
+        Index(None, "timestamp"),
         {"schema": SCHEMA},
     )
 
@@ -102,7 +119,12 @@ class ProductMetric(Base):
     """One product's views, carts and sales of one day; the product's id outlives the product."""
 
     __tablename__ = "product_metrics"
-    __table_args__ = (UniqueConstraint("product_id", "date"), {"schema": SCHEMA})
+    __table_args__ = (
+        UniqueConstraint("product_id", "date"),
+        # all products of a day
+        Index(None, "date", "product_id"),
+        {"schema": SCHEMA},
+    )
 
     id: Mapped[Id]
     product_id: Mapped[int]
@@ -117,12 +139,19 @@ class ProductMetric(Base):
 
 
 class AnalyticsSession(Base):
-    """One visit to the shop (`analytics_db.user_sessions`): how long, from where and what came of it."""
+    """One visit to the shop (`analytics_db.user_sessions`): how long, from where and what came of it.
+
+    `session_id` is the visitor's session for its first visit; ` 2`, ` 3` … follow it for later ones.
+    """
 
     __tablename__ = "user_sessions"
     __table_args__ = (
         # the visits of a user; deleting a user sets it null; guests' visits stay out
         Index(None, "user_id", postgresql_where=where_given("user_id")),
+        # the visits of one visitor, whose session comes before the visit's number
+        Index("user_sessions_visitor_idx", text("split_part(session_id, ' ', 1)")),
+        # the visits of a day
+        Index(None, "start_time"),
         {"schema": SCHEMA},
     )
 
@@ -147,3 +176,30 @@ class AnalyticsSession(Base):
     utm_medium: Mapped[str | None] = mapped_column(String(100))
     utm_campaign: Mapped[str | None] = mapped_column(String(100))
     created_at: Mapped[DefaultNow | None]
+
+
+class CollectedEvent(Base):
+    """What a collected row was sent as: the same one sent again is not stored again (our own table)."""
+
+    __tablename__ = "collected_events"
+    __table_args__ = (
+        CheckConstraint("num_nonnulls(page_view_id, user_event_id) = 1", name="row"),
+        {"schema": SCHEMA},
+    )
+
+    event_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    page_view_id: Mapped[int | None] = mapped_column(ForeignKey(PageView.id, ondelete="CASCADE"), unique=True)
+    user_event_id: Mapped[int | None] = mapped_column(
+        ForeignKey(UserEvent.id, ondelete="CASCADE"), unique=True
+    )
+
+
+class BotHits(Base):
+    """How much one bot sent on one day, of which nothing was kept (our own table)."""
+
+    __tablename__ = "bot_hits"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    date: Mapped[date] = mapped_column(primary_key=True)
+    bot: Mapped[str] = mapped_column(String(100), primary_key=True)
+    hits: Mapped[int]

@@ -25,6 +25,8 @@ from recsys.domains.users.tables import User
 
 __all__ = [
     "CategoryPolicy",
+    "FeedbackEvent",
+    "GuestLogin",
     "InteractionEvent",
     "ModelPromotion",
     "ProductRecommendation",
@@ -97,6 +99,8 @@ class UserInteraction(Base):
         Index(None, "product_id"),
         # the newest interaction, and those of the last days, for popularity and for the age of features
         Index(None, "created_at"),
+        # what a guest did, which belongs to the user at log-in
+        Index(None, "session_id", postgresql_where=text("user_id IS NULL")),
         {"schema": SCHEMA},
     )
 
@@ -169,6 +173,36 @@ class InteractionEvent(Base):
     interaction_id: Mapped[int] = mapped_column(
         ForeignKey(UserInteraction.id, ondelete="CASCADE"), unique=True
     )
+
+
+class FeedbackEvent(Base):
+    """The sender's own id of a piece of feedback: the same sent twice counts once (our own table)."""
+
+    __tablename__ = "feedback_events"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    event_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    feedback_id: Mapped[int] = mapped_column(
+        ForeignKey(RecommendationFeedback.id, ondelete="CASCADE"), unique=True
+    )
+
+
+class GuestLogin(Base):
+    """Whose a guest's session became, and when; null once that user is deleted (our own table)."""
+
+    __tablename__ = "guest_logins"
+    __table_args__ = (
+        # the first log-in after something that a guest did
+        Index(None, "session_id", "logged_in_at"),
+        # deleting a user sets it null
+        Index(None, "user_id"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    session_id: Mapped[str] = mapped_column(String(255))
+    user_id: Mapped[int | None] = mapped_column(ForeignKey(User.id, ondelete="SET NULL"))
+    logged_in_at: Mapped[datetime]
 
 
 class RecommendationGeneration(Base):

@@ -13,7 +13,20 @@ from recsys.cache import keys
 
 DOCUMENTED = Path(__file__).with_name("documented_keys.txt")
 LINE = re.compile(r"^(?P<key>\S+) -> (?P<type>Hash|String|Set|Sorted Set|List|Stream) \(")
-OWN = {"live_generation", "stored_recommendations", "recent_interactions"}
+OWN = {
+    "login_failures",
+    "live_generation",
+    "stored_recommendations",
+    "recent_interactions",
+    "dead_letters",
+    "relayed",
+    "cart_id",
+    "changed_carts",
+    "cart_ordered",
+    "notifications_epoch",
+    "product_epoch",
+    "trending_landmark",
+}
 SAMPLE = {"query_hash": "q"}
 
 

@@ -1,0 +1,334 @@
+"""Every route of the API, asked by nobody, by the wrong user and by a plain user: refused, nothing changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+import httpx
+import psycopg
+import pytest
+from psycopg import sql
+
+from recsys.api import create_api
+from serving.app import create_app
+from tests.domains.users.conftest import Person
+from tests.journeys.conftest import ADDRESS, Counter
+
+Route = tuple[str, str]
+REFUSED = {401, 403, 404}
+
+PUBLIC: Mapping[Route, str] = {
+    ("POST", "/api/v1/auth/register"): "whoever has no account makes one; throttled",
+    ("POST", "/api/v1/auth/login"): "the door itself; throttled, and asks for a password",
+    ("GET", "/api/v1/categories"): "the catalogue is for everybody",
+    ("GET", "/api/v1/brands"): "the catalogue is for everybody",
+    ("GET", "/api/v1/products"): "the catalogue is for everybody",
+    ("GET", "/api/v1/products/trending"): "the catalogue is for everybody",
+    ("GET", "/api/v1/products/popular"): "the catalogue is for everybody",
+    ("GET", "/api/v1/products/{product_id}"): "the catalogue is for everybody; hidden products are 404",
+    ("GET", "/api/v1/products/{product_id}/stock"): "the catalogue is for everybody",
+    ("GET", "/api/v1/products/{product_id}/reviews"): "approved reviews are shown beside the product",
+    ("GET", "/api/v1/products/{product_id}/similar"): "the catalogue is for everybody",
+    ("POST", "/api/v1/products/{product_id}/views"): "guests look at products too",
+    ("POST", "/api/v1/interactions"): "the shop's own server reports here; it stores, and answers no data",
+    ("POST", "/api/v1/orders/lookup"): "a guest's order, for who knows its 58-bit number and its e-mail",
+    ("POST", "/api/v1/payments/webhooks/{gateway}"): "the gateway has no account: its signature is checked",
+    ("GET", "/api/v1/users/{user_id}/recommendations"): "the shop's own server asks; product ids, no person",
+    ("GET", "/api/v1/models/{name}/report"): "what a training run measured; no person in it",
+    ("GET", "/health/live"): "for the machine that watches the process",
+    ("GET", "/health/ready"): "for the machine that watches the process",
+    ("GET", "/metrics"): "counts and durations for the machine that watches",
+}
+"""Asked without credentials these answer, each for its reason; every other route must refuse."""
+
+AMONG_USERS: Mapping[Route, str] = {
+    ("GET", "/api/v1/users/{user_id}"): "a public profile",
+    ("GET", "/api/v1/users/by-username/{username}"): "a public profile",
+    ("PUT", "/api/v1/users/me/following/{user_id}"): "the caller's own list; others are whom it is about",
+    ("DELETE", "/api/v1/users/me/following/{user_id}"): "the caller's own list",
+    ("PUT", "/api/v1/users/me/blocked/{user_id}"): "the caller's own list",
+    ("DELETE", "/api/v1/users/me/blocked/{user_id}"): "the caller's own list",
+    ("POST", "/api/v1/products/{product_id}/like"): "products are for every user",
+    (
+        "PUT",
+        "/api/v1/products/{product_id}/review",
+    ): "products are for every user; writes the caller's review",
+    ("DELETE", "/api/v1/cart/items/{product_id}"): "the caller's own cart",
+    ("POST", "/api/v1/reviews/{review_id}/helpful"): "approved reviews are for every user",
+}
+"""Routes with an id in them that every logged-in user may ask, because what it names belongs to nobody else."""
+
+OF_A_VISIT: Mapping[Route, str] = {
+    **{
+        (method, path): "a guest's own cart, which is empty in a stranger's visit"
+        for method, path in [
+            ("GET", "/api/v1/cart"),
+            ("DELETE", "/api/v1/cart"),
+            ("POST", "/api/v1/cart/items"),
+            ("PUT", "/api/v1/cart/items"),
+            ("DELETE", "/api/v1/cart/items/{product_id}"),
+            ("GET", "/api/v1/cart/quote"),
+        ]
+    },
+    ("POST", "/api/v1/orders"): "orders that very cart",
+}
+"""Routes that answer a guest who names a visit of one's own making (`X-Session-Id`)."""
+
+
+@dataclass
+class Victim:
+    """A user with one of everything, and the ids of it."""
+
+    person: Person
+    ids: dict[str, str]
+    bodies: dict[Route, object]
+    secrets: list[str] = field(default_factory=list)
+
+
+@cache
+def routes() -> tuple[Route, ...]:
+    """Every route of the core's OpenAPI, read from the application itself."""
+    paths = create_api().openapi()["paths"]
+    return tuple((method.upper(), path) for path, operations in paths.items() for method in operations)
+
+
+def is_admin(route: Route) -> bool:
+    """Whether its path says that it is for those who run the shop."""
+    return route[1].startswith("/api/v1/admin/")
+
+
+def test_what_is_public_is_written_down_and_there() -> None:
+    everything = {
+        (method.upper(), path)
+        for path, operations in create_app().openapi()["paths"].items()
+        for method in operations
+    }
+    assert set(routes()) <= everything
+    # a route that only serving has is not walked below: it has to be public, and its reason written down
+    assert everything - set(routes()) <= set(PUBLIC)
+    assert {*PUBLIC, *AMONG_USERS, *OF_A_VISIT} <= everything
+    assert not any(map(is_admin, [*PUBLIC, *AMONG_USERS, *OF_A_VISIT]))
+    assert len(routes()) > 90
+
+
+def test_nobody_gets_in_without_credentials(counter: Counter) -> None:
+    victim = _victim(counter)
+    before = _everything(counter)
+    for method, path in routes():
+        if (method, path) in PUBLIC:
+            continue
+        for headers in ({}, {"Authorization": "Bearer " + "x" * 43}, {"X-Session-Id": "a-strangers-visit"}):
+            answer = _ask(counter, victim, (method, path), headers)
+            allowed = {401} if "Authorization" in headers else REFUSED
+            if "X-Session-Id" not in headers or (method, path) not in OF_A_VISIT:
+                assert answer.status_code in allowed, (method, path, headers, answer.text)
+            _tells_nothing(victim, answer.text)
+    assert _changes(before, _everything(counter)) == []
+
+
+def test_a_plain_user_is_no_administrator(counter: Counter) -> None:
+    victim = _victim(counter)
+    eve = counter.desk.person("eve")
+    before = _everything(counter)
+    for route in filter(is_admin, routes()):
+        for who in (eve, victim.person):
+            answer = _ask(counter, victim, route, who.headers)
+            assert answer.status_code == 403, (route, answer.text)
+    assert _changes(before, _everything(counter)) == []
+
+
+def test_a_user_reaches_nothing_of_another_user(counter: Counter) -> None:
+    victim = _victim(counter)
+    eve = counter.desk.person("eve")
+    before = _everything(counter)
+    walked = []
+    for route in routes():
+        if "{" in route[1] and route not in PUBLIC and route not in AMONG_USERS and not is_admin(route):
+            for headers in (eve.headers, {**eve.headers, "X-Session-Id": "a-strangers-visit"}):
+                answer = _ask(counter, victim, route, headers)
+                assert answer.status_code == 404, (route, answer.text)
+                _tells_nothing(victim, answer.text)
+            walked.append(route)
+    assert len(walked) >= 9
+    assert _changes(before, _everything(counter)) == []
+    # the same is there for its owner: the refusals above are about who asks
+    for route in walked:
+        if route[0] == "GET":
+            assert _ask(counter, victim, route, victim.person.headers).status_code == 200, route
+
+
+def test_an_id_in_a_body_opens_nothing_either(counter: Counter) -> None:
+    victim = _victim(counter)
+    eve = counter.desk.person("eve")
+    own = counter.order(eve, int(victim.ids["product_id"]), key="eves-order-1")["id"]
+    method = int(victim.ids["method_id"])
+    counter.send(
+        "POST", "/cart/items", who=eve, json={"product_id": int(victim.ids["product_id"]), "quantity": 1}
+    )
+    before = _everything(counter)
+    tries = [
+        ("/payments", {"order_id": int(victim.ids["unpaid"]), "token": "tok_visa"}),
+        ("/payments", {"order_id": int(victim.ids["unpaid"]), "payment_method_id": method}),
+        ("/payments", {"order_id": own, "payment_method_id": method}),
+        ("/orders", {"shipping_address_id": int(victim.ids["address_id"])}),
+    ]
+    for number, (path, body) in enumerate(tries):
+        counter.send("POST", path, who=eve, key=f"eve-tries-{number}", json=body, status=404)
+    assert _changes(before, _everything(counter)) == []
+
+
+def test_lists_hold_the_callers_own_only(counter: Counter) -> None:
+    victim = _victim(counter)
+    eve = counter.desk.person("eve")
+    lists = [
+        route
+        for route in routes()
+        if route[0] == "GET" and "{" not in route[1] and route not in PUBLIC and not is_admin(route)
+    ]
+    assert len(lists) >= 15
+    told = ""
+    for route in lists:
+        answer = _ask(counter, victim, route, eve.headers)
+        assert answer.status_code in (200, 422), (route, answer.text)
+        _tells_nothing(victim, answer.text)
+        told += _ask(counter, victim, route, victim.person.headers).text
+    # what must not be told is something that these lists do tell the one it belongs to
+    assert [secret for secret in victim.secrets if secret not in told] == []
+
+
+def _ask(counter: Counter, victim: Victim, route: Route, headers: Mapping[str, str]) -> httpx.Response:
+    method, path = route
+    names = re.findall(r"{(\w+)}", path)
+    unknown = [name for name in names if name not in victim.ids]
+    assert not unknown, f"{method} {path}: say in _victim what {unknown[0]} of the victim's to ask for"
+    filled = path.format_map(victim.ids)
+    answer = counter.desk.client.request(
+        method,
+        filled,
+        headers={"Idempotency-Key": "walking-0001", **headers},
+        json=victim.bodies.get(route),
+    )
+    counter.desk.client.cookies.clear()
+    return answer
+
+
+def _tells_nothing(victim: Victim, text: str) -> None:
+    assert [secret for secret in victim.secrets if secret in text] == []
+
+
+def _victim(counter: Counter) -> Victim:
+    """Ada, who has an address, a card, an order, a payment, a message, a review, and a full cart."""
+    product, variant = counter.product("Lamp", price="20.00", stock=50)
+    desk, admin = counter.desk, counter.admin
+    ada = desk.person("ada")
+    address = counter.send("POST", "/addresses", who=ada, json=ADDRESS, status=201)["id"]
+    card = {"token": "tok_mastercard"}
+    method = counter.send("POST", "/payment-methods", who=ada, json=card, status=201)["id"]
+    order = counter.order(ada, product, key="adas-order-1")
+    paying = {"order_id": order["id"], "payment_method_id": method}
+    payment = counter.send("POST", "/payments", who=ada, key="adas-pay-1", json=paying, status=201)["id"]
+    unpaid = counter.order(ada, product, key="adas-order-2")
+    parcel = {"carrier": "DHL", "tracking_number": "JD014600003"}
+    review = counter.send("PUT", f"/products/{product}/review", who=ada, json={"rating": 4}, status=201)["id"]
+    category = desk.call(admin, "POST", "/admin/categories", status=201, json={"name": "Light"}).json()["id"]
+    brand = desk.call(admin, "POST", "/admin/brands", status=201, json={"name": "Lumen"}).json()["id"]
+    picture = {"src": "/lamp.png"}
+    image = desk.call(admin, "POST", f"/admin/products/{product}/images", status=201, json=picture).json()
+    counter.send("POST", "/cart/items", who=ada, json={"product_id": product, "quantity": 7})
+    counter.settle_events()
+    notification = counter.send("GET", "/notifications", who=ada)["items"][0]
+    sessions = counter.send("GET", "/users/me/sessions", who=ada)["items"]
+    flag = _flag(counter, payment)
+    ids = {
+        "product_id": product,
+        "variant_id": variant,
+        "image_id": image["id"],
+        "category_id": category,
+        "brand_id": brand,
+        "review_id": review,
+        "order_id": order["id"],
+        "unpaid": unpaid["id"],
+        "parcel_id": _parcel(counter, order["id"], parcel),
+        "address_id": address,
+        "method_id": method,
+        "payment_id": payment,
+        "flag_id": flag,
+        "notification_id": notification["id"],
+        "log_id": counter.one("SELECT min(id) FROM notifications_db.email_logs"),
+        "id": sessions[0]["id"],
+        "user_id": ada.id,
+        "username": "ada",
+        "name": "order_placed",
+        "gateway": "sandbox",
+    }
+    bodies: dict[Route, object] = {
+        ("POST", "/api/v1/orders/{order_id}/cancel"): {"reason": "mine now"},
+        ("PUT", "/api/v1/addresses/{address_id}"): {**ADDRESS, "city": "Elsewhere"},
+        ("POST", "/api/v1/orders"): {"shipping_address": ADDRESS, "email": "eve@example.org"},
+        ("POST", "/api/v1/payments"): {"order_id": unpaid["id"], "token": "tok_visa"},
+    }
+    secrets = ["ada@example.org", "St James", order["order_number"], unpaid["order_number"], '"4444"']
+    return Victim(ada, {name: str(value) for name, value in ids.items()}, bodies, secrets)
+
+
+def _parcel(counter: Counter, order_id: int, parcel: object) -> int:
+    made = counter.send(
+        "POST", f"/admin/orders/{order_id}/parcels", who=counter.admin, json=parcel, status=201
+    )
+    return int(made["id"])
+
+
+def _flag(counter: Counter, payment_id: int) -> int:
+    with psycopg.connect(counter.shop.database_url) as connection:
+        row = connection.execute(
+            "INSERT INTO payments_db.fraud_flags (payment_id, risk_score) VALUES (%s, 5) RETURNING id",
+            (payment_id,),
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _everything(counter: Counter) -> dict[str, str]:
+    """A fingerprint of each table and of each key in Redis, but for what every request may touch."""
+    with psycopg.connect(counter.shop.database_url) as connection:
+        tables = connection.execute(
+            "SELECT schemaname, tablename FROM pg_tables WHERE schemaname LIKE '%\\_db' ORDER BY 1, 2"
+        ).fetchall()
+        assert len(tables) > 40
+        found = dict(_fingerprints(connection, tables))
+    for key in sorted(counter.redis.scan_iter("*")):
+        # copies of a product or a profile that reading makes
+        if not key.startswith((b"product:", b"user:")):
+            found[f"redis {key.decode()}"] = str(counter.redis.dump(key))
+    return found
+
+
+def _fingerprints(connection: psycopg.Connection, tables: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    for schema, table in tables:
+        # the moments of a caller's last request are no change of anything
+        query = sql.SQL(
+            "SELECT count(*), md5(coalesce(string_agg(line, ';' ORDER BY line), '')) FROM ("
+            "SELECT (to_jsonb(t) - 'last_activity' - 'last_seen')::text AS line FROM {} t) AS lines"
+        ).format(sql.Identifier(schema, table))
+        row = connection.execute(query).fetchone()
+        yield f"{schema}.{table}", str(row)
+
+
+def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    return sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+
+
+@pytest.mark.parametrize("name", ["orders_db.orders", "redis cart:1"])
+def test_a_change_would_be_seen(counter: Counter, name: str) -> None:
+    before = _everything(counter)
+    if name.startswith("redis"):
+        counter.redis.hset("cart:1", "1", "1")
+    else:
+        with psycopg.connect(counter.shop.database_url) as connection:
+            connection.execute(
+                "INSERT INTO orders_db.orders (order_number, subtotal_price, total_price) VALUES ('X', 1, 1)"
+            )
+    assert _changes(before, _everything(counter)) == [name]
