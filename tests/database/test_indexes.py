@@ -64,6 +64,7 @@ def test_tables_that_imports_fill_carry_these_indexes_and_no_more(built: psycopg
         "user_interactions_user_id_created_at_idx": "btree (user_id, created_at)",
         "user_interactions_product_id_idx": "btree (product_id)",
         "user_interactions_created_at_idx": "btree (created_at)",
+        "user_interactions_session_id_idx": "btree (session_id) WHERE (user_id IS NULL)",
         "order_items_order_id_idx": "btree (order_id)",
         "order_items_product_id_idx": "btree (product_id)",
         "order_items_variant_id_idx": "btree (variant_id) WHERE (variant_id IS NOT NULL)",

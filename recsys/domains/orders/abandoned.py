@@ -42,7 +42,8 @@ def store_abandoned(session: Session, *, idle: timedelta | None = None) -> Found
     A cart that is stored leaves the list of changed ones after the commit; if that fails, the next run sees
     that it is stored already. Changed again and left again, it is stored again, in the place of the first.
     """
-    idle = idle or timedelta(hours=get_settings().shop.abandoned_after_hours)
+    if idle is None:
+        idle = timedelta(hours=get_settings().shop.abandoned_after_hours)
     session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     before = clock.now() - idle
     found: list[tuple[bytes, float]] = get_redis().zrangebyscore(  # type: ignore[assignment]
@@ -80,7 +81,6 @@ def _store(session: Session, owner: Owner, changed: datetime) -> bool:
         return False
     if cart is None:
         cart = AbandonedCart(user_id=owner.user_id, session_id=owner.session_id, recovery_email_sent=False)
-        session.add(cart)
     cart.email = (
         None if owner.user_id is None else session.scalar(select(User.email).where(User.id == owner.user_id))
     )
@@ -96,6 +96,7 @@ def _store(session: Session, owner: Owner, changed: datetime) -> bool:
     ]
     cart.total_price = total(line.gross for line in lines)
     cart.abandoned_at = clock.now()
+    session.add(cart)
     session.flush()
     publish(session, CartAbandoned(cart_id=cart.id, user_id=owner.user_id, session_id=owner.session_id))
     return True
