@@ -1,0 +1,98 @@
+"""Reviews and views: one review each, votes that count once, and what trends now."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+import redis
+
+from recsys import clock
+from recsys.domains.products import views
+from tests.fixtures.shop import Shop
+from tests.journeys.conftest import Counter
+
+
+def test_a_review_is_one_for_each_user_and_shown_once_approved(counter: Counter) -> None:
+    ada, bob = counter.desk.person("ada"), counter.desk.person("bob")
+    product, _ = counter.product("Lamp")
+    path = f"/products/{product}"
+    first = counter.send("PUT", f"{path}/review", who=ada, json={"rating": 2}, status=201)
+    again = counter.send("PUT", f"{path}/review", who=ada, json={"rating": 4, "title": "Better"})
+    assert (again["id"], again["rating"], again["is_verified_purchase"]) == (first["id"], 4, False)
+    assert counter.send("GET", f"{path}/reviews")["items"] == []
+    waiting = counter.send("GET", "/admin/reviews", who=counter.admin)["items"]
+    assert [one["id"] for one in waiting] == [first["id"]]
+    counter.send("POST", f"/reviews/{first['id']}/helpful", who=bob, status=404)
+    counter.send("POST", f"/admin/reviews/{first['id']}/approve", who=counter.admin)
+    shown = counter.send("GET", path)
+    assert (shown["rating"], shown["reviews"]) == ("4.00", 1)
+    for _ in range(2):
+        assert counter.send("POST", f"/reviews/{first['id']}/helpful", who=bob)["helpful_count"] == 1
+    counter.send("POST", f"/reviews/{first['id']}/helpful", who=ada, status=403)
+    for rating in (0, 6, 2.5, "5"):
+        counter.send("PUT", f"{path}/review", who=bob, json={"rating": rating}, status=422)
+    counter.settle_events()
+    kinds = (
+        "SELECT interaction_value FROM recommendations_db.user_interactions WHERE interaction_type = 'review'"
+    )
+    assert counter.desk.rows(kinds)
+    counter.send("DELETE", f"/admin/reviews/{first['id']}", who=counter.admin, status=204)
+    assert counter.send("GET", path)["reviews"] == 0
+
+
+def test_liking_counts_as_an_interaction(counter: Counter) -> None:
+    ada = counter.desk.person("ada")
+    product, _ = counter.product("Lamp")
+    counter.send("POST", f"/products/{product}/like", who=ada, status=204)
+    counter.send("POST", f"/products/{product}/like", status=401)
+    counter.settle_events()
+    liked = (
+        "SELECT user_id, product_id FROM recommendations_db.user_interactions WHERE interaction_type = 'like'"
+    )
+    assert counter.desk.rows(liked) == [(ada.id, product)]
+
+
+def test_what_was_looked_at_of_late_trends_over_what_once_was(
+    shop: Shop, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = clock.now().timestamp()
+    day = timedelta(days=1).total_seconds()
+    for _ in range(3):
+        views._count(1, now)
+    # two half-lives later one view weighs as much as four of then
+    views._count(2, now + 2 * day)
+    assert views.trending(10) == [2, 1]
+    for _ in range(2):
+        views._count(1, now + 2 * day)
+    assert views.trending(10) == [1, 2]
+    # long after, the weights start over without changing the order
+    views._count(3, now + 100 * day)
+    assert views.trending(10) == [3, 1, 2]
+    assert float(redis_client.get("trending:landmark") or 0) == now + 100 * day
+    weights = [score for _, score in redis_client.zrange("trending_products", 0, -1, withscores=True)]  # type: ignore[union-attr, misc]
+    assert max(weights) == 1.0
+
+
+def test_views_of_a_day_are_counted_and_older_ones_go(shop: Shop, redis_client: redis.Redis) -> None:
+    now = clock.now().timestamp()
+    views._count(1, now - 86_000)
+    views._count(1, now - 90_000)
+    views._count(1, now)
+    assert views.views_of_late(1) == 2
+
+
+def test_a_view_names_user_or_guest_and_hidden_products_have_none(counter: Counter) -> None:
+    ada = counter.desk.person("ada")
+    product, _ = counter.product("Lamp")
+    assert counter.send("POST", f"/products/{product}/views", who=ada, status=201)["views"] == 1
+    assert counter.send("POST", f"/products/{product}/views", guest="v1", status=201)["views"] == 2
+    seen = counter.desk.rows(
+        "SELECT user_id, session_id, host(ip_address) FROM products_db.product_view_history ORDER BY id"
+    )
+    assert seen == [(ada.id, None, "127.0.0.1"), (None, "v1", "127.0.0.1")]
+    trend = counter.send("GET", "/products/trending")["products"]
+    assert [one["id"] for one in trend] == [product]
+    counter.send("PATCH", f"/admin/products/{product}", who=counter.admin, json={"status": "draft"})
+    counter.send("POST", f"/products/{product}/views", who=ada, status=404)
+    assert counter.send("GET", "/products/trending")["products"] == []
