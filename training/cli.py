@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from recsys.errors import Invalid
 from training.benchmarks import cli as benchmarks
-from training.commands import evaluation, registry, reports
+from training.commands import evaluation, registry, reports, tuning
 from training.commands.printing import AsJson, actor, print_json, table_of
 from training.weights import weights
 
@@ -150,5 +150,6 @@ def _show_outcome(outcome: Outcome) -> None:
 app.add_typer(registry.app)
 app.add_typer(reports.app)
 app.add_typer(evaluation.app)
+app.add_typer(tuning.app)
 app.command()(weights)
 app.add_typer(benchmarks.app, name="benchmark")

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES
 from recsys.errors import Invalid, NotFound
+from training.tuning.plan import Dimension, TunePlan
 
 __all__ = [
     "EvaluationPlan",
@@ -89,6 +90,8 @@ class Experiment(_Section):
     split: SplitPlan = SplitPlan()
     evaluation: EvaluationPlan = EvaluationPlan()
     promotion: PromotionRule = PromotionRule()
+    tune: TunePlan | None = None
+    """What `recsys train tune` searches; nothing else looks at it."""
 
     @field_validator("parameters")
     @classmethod
@@ -197,4 +200,6 @@ def _fields_at(place: Sequence[str]) -> list[str]:
         "evaluation": EvaluationPlan,
         "promotion": PromotionRule,
     }
+    if place[:1] == ["tune"]:
+        return list((Dimension if len(place) > 1 else TunePlan).model_fields)
     return list((sections[place[0]] if place else Experiment).model_fields)

@@ -1,0 +1,1 @@
+"""Search for parameters on validation periods only; the test period is touched once, at the end."""

@@ -1,0 +1,121 @@
+"""From an experiment's file to the file of the best parameters found: forecast, search, one test, result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from recsys.errors import Invalid, NotFound
+from recsys.settings import get_settings
+from training.experiment import load
+from training.fitting import create
+from training.lock import training_lock
+from training.steps import Steps
+from training.tuning.files import experiment_toml
+from training.tuning.plan import TunePlan
+from training.tuning.search import (
+    Forecast,
+    Found,
+    Tried,
+    best_of,
+    folds_of,
+    forecast,
+    search,
+    test_once,
+)
+from training.tuning.study import open_study
+
+__all__ = ["Tuning", "run"]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What a search was forecast to take, what it found, and where the best experiment's file is."""
+
+    forecast: Forecast
+    found: Found
+    file: Path
+
+
+def run(
+    source: str,
+    *,
+    minutes: float | None,
+    trials: int | None,
+    storage: str | None,
+    look: bool,
+    console: Console,
+) -> Tuning:
+    """Search on the current dataset snapshot; another training or search at the same time is a Conflict.
+
+    Raises Invalid for a file without [tune] or with a space that the algorithm doesn't know, NotFound
+    without a snapshot.
+    """
+    from features.build import current
+
+    experiment = load(source)
+    if experiment.tune is None:
+        raise Invalid(f"{source}: it has no [tune] section; `recsys train tune --help` shows what to add")
+    given = {"trials": trials, "minutes": minutes}
+    tune = experiment.tune.model_copy(update={name: one for name, one in given.items() if one is not None})
+    _check_space(source, experiment.parameters, tune, create(experiment).parameters)
+    settings, steps = get_settings(), Steps(console)
+    folder = settings.var / "tuning"
+    with training_lock():
+        try:
+            dataset = current(settings)
+        except NotFound as error:
+            raise NotFound(f"{error.message}; build one with: recsys features build") from error
+        name = f"{experiment.name}-{dataset.fingerprint[:12]}-{tune.key}"
+        with open_study(storage, folder, name, experiment, tune) as study:
+            test, folds = folds_of(dataset, experiment)
+            done = sum(trial.state.is_finished() for trial in study.trials)
+            if done:
+                steps.say(f"{name}: {done} trials are there already; going on")
+            with steps.step("time one trial" if not done else "look at the earlier trials"):
+                expected = forecast(study, experiment, folds, tune)
+            steps.say(_said(expected))
+            with steps.step("search", total=expected.trials_left) as searching:
+
+                def seen(trial: Tried) -> None:
+                    searching.advance()
+                    searching.note = f"trial {trial.number}: {trial.state}"
+
+                tried = search(study, experiment, folds, tune, seen=seen)
+                best = best_of(tried)
+                searching.note = f"{len(tried)} trials, best {best.value:.4f} (trial {best.number})"
+            tested, before = None, False
+            if look:
+                with steps.step("look at the test, once"):
+                    tested, before = test_once(study, experiment, best, test)
+    winner = experiment.model_copy(update={"parameters": {**experiment.parameters, **best.parameters}})
+    file = folder / name / f"{experiment.name}.toml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    comment = (
+        f"Found by recsys train tune: trial {best.number} of {len(tried)}, study {name}.\n"
+        f"{experiment.promotion.metric}@{experiment.evaluation.primary_k} on {len(folds)} validation "
+        f"periods: {best.value:.4f}."
+    )
+    file.write_text(experiment_toml(winner, comment), encoding="utf-8")
+    return Tuning(expected, Found(name, tried, best, tested, before), file)
+
+
+def _check_space(source: str, own: dict[str, object], tune: TunePlan, parameters: object) -> None:
+    known = sorted(name for name in vars(parameters) if name != "seed")
+    unknown = sorted(set(tune.space) - set(known))
+    if unknown:
+        raise Invalid(
+            f"{source}: [tune.space] names {', '.join(unknown)}, which this algorithm does not know; "
+            f"known: {', '.join(known)}"
+        )
+
+
+def _said(expected: Forecast) -> str:
+    gib = 2**30
+    return (
+        f"Forecast: {expected.trials_left} trials of {expected.trial_seconds:.1f} s, so "
+        f"{expected.seconds:.0f} s at most (budget {expected.budget_seconds:.0f} s); a fit takes {expected.bytes / gib:.2f} GiB, and "
+        f"{expected.free / gib:.1f} GiB are free."
+    )
