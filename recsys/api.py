@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI, Response
 from fastapi_offline import FastAPIOffline
 
+from recsys.domains.analytics.routes import router as analytics
 from recsys.domains.notifications.admin_routes import router as notifications_admin
 from recsys.domains.notifications.routes import router as notifications
 from recsys.domains.orders.admin_routes import router as orders_admin
@@ -15,6 +16,7 @@ from recsys.domains.payments.routes import router as payments
 from recsys.domains.products import views
 from recsys.domains.products.admin_routes import router as products_admin
 from recsys.domains.products.routes import router as products
+from recsys.domains.recommendations import guests
 from recsys.domains.recommendations.routes import router as recommendations
 from recsys.domains.users.routes import router as users
 from recsys.domains.users.service import at_login
@@ -36,6 +38,7 @@ ROUTERS = (
     payments,
     notifications,
     notifications_admin,
+    analytics,
 )
 
 _DESCRIPTION = """Recommendations for a shop: tell it what users do, ask it what they may like.
@@ -50,6 +53,7 @@ def create_api(**options: Any) -> FastAPI:
     install_error_handlers(app)
     # what a guest did is the user's with the log-in itself, not only once a consumer hears of it
     at_login(views.adopt)
+    at_login(guests.adopt)
     app.add_middleware(RequestContext)
     for router in ROUTERS:
         app.include_router(router)

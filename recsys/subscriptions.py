@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from recsys.domains.analytics.handlers import adopt_visits, count_cart, count_order, recount_order
 from recsys.domains.notifications.handlers import remind_of_cart, tell_of_order, welcome
 from recsys.domains.orders.handlers import bring_cart_along, empty_ordered_cart, tell_live_orders
 from recsys.domains.payments.handlers import give_back
 from recsys.domains.products.handlers import adopt_views, forget_product
 from recsys.domains.recommendations.handlers import (
+    adopt_interactions,
     remember_cart,
     remember_like,
     remember_purchase,
@@ -47,7 +49,7 @@ __all__ = ["SUBSCRIPTIONS"]
 
 SUBSCRIPTIONS: dict[type[Event], tuple[Handler, ...]] = {
     UserRegistered: (welcome,),
-    UserLoggedIn: (bring_cart_along, adopt_views),
+    UserLoggedIn: (bring_cart_along, adopt_views, adopt_interactions, adopt_visits),
     ProfileUpdated: (forget_changed,),
     UserDeactivated: (forget_changed,),
     ProductViewed: (remember_view,),
@@ -58,14 +60,14 @@ SUBSCRIPTIONS: dict[type[Event], tuple[Handler, ...]] = {
     InventoryChanged: (forget_product,),
     ReviewApproved: (forget_product,),
     ReviewPosted: (forget_product, remember_review),
-    CartItemAdded: (remember_cart,),
+    CartItemAdded: (remember_cart, count_cart),
     CartAbandoned: (remind_of_cart,),
-    OrderPlaced: (empty_ordered_cart, tell_live_orders, tell_of_order),
+    OrderPlaced: (empty_ordered_cart, tell_live_orders, tell_of_order, count_order),
     OrderStatusChanged: (tell_live_orders,),
-    OrderPaid: (remember_purchase, tell_of_order),
+    OrderPaid: (remember_purchase, tell_of_order, recount_order),
     OrderShipped: (tell_of_order,),
     OrderDelivered: (tell_of_order,),
-    OrderCancelled: (give_back, tell_of_order),
+    OrderCancelled: (give_back, tell_of_order, recount_order),
     OrderRefunded: (tell_of_order,),
     PaymentAuthorised: (give_back,),
     PaymentCaptured: (give_back,),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Annotated
 
+from anyio import CapacityLimiter, fail_after
+from anyio.lowlevel import RunVar
 from fastapi import Depends, Request
+from fastapi.concurrency import contextmanager_in_threadpool
 from sqlalchemy.orm import Session
 
 from recsys.database.session import unit_of_work
 from recsys.domains.users.sessions import Caller, authenticate
-from recsys.errors import Forbidden, Invalid, Unauthorized
+from recsys.errors import Forbidden, Invalid, Unauthorized, Unavailable
+from recsys.settings import get_settings
 
 __all__ = [
     "GUEST_COOKIE",
@@ -31,12 +35,40 @@ TOKEN_COOKIE = "recsys_token"
 GUEST_COOKIE = "recsys_session"
 GUEST_HEADER = "X-Session-Id"
 _LONGEST_TOKEN = 200
+_ADMISSION_SECONDS = 10
+_admitted: RunVar[CapacityLimiter] = RunVar("admitted")
 _GUEST_SESSION = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-def _session() -> Iterator[Session]:
-    with unit_of_work() as session:
-        yield session
+async def _session() -> AsyncIterator[Session]:
+    # A request that holds a connection needs a thread to go on, and threads must not all be waiting for
+    # connections by then: so it is here that requests queue, where waiting takes no thread.
+    places = _places()
+    try:
+        with fail_after(_ADMISSION_SECONDS):
+            await places.acquire_on_behalf_of(here := object())
+    except TimeoutError as error:
+        raise Unavailable("Too many requests are being answered; try again in a moment.") from error
+    try:
+        async with contextmanager_in_threadpool(unit_of_work()) as session:
+            yield session
+    finally:
+        places.release_on_behalf_of(here)
+
+
+def _places() -> CapacityLimiter:
+    """How many requests of this event loop may hold a connection at once.
+
+    Pool and overflow together hold twice the size; what opens its own short transactions inside one thread
+    (BriefUser, payments) always finds the rest.
+    """
+    try:
+        return _admitted.get()
+    except LookupError:
+        size = get_settings().database.pool_size
+        places = CapacityLimiter(size + size // 2)
+        _admitted.set(places)
+        return places
 
 
 # scope="function": the commit happens before the answer is sent, so "stored" is never told too early

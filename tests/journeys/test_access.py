@@ -1,10 +1,9 @@
-"""Every route of the API, asked by nobody, by the wrong user and by a plain user: refused, nothing changed."""
+"""Every route of the API asked by nobody, by the wrong user, by a plain user: refused, nothing changed."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 
 import httpx
@@ -14,10 +13,9 @@ from psycopg import sql
 
 from recsys.api import create_api
 from serving.app import create_app
-from tests.domains.users.conftest import Person
-from tests.journeys.conftest import ADDRESS, Counter
+from tests.journeys.conftest import Counter
+from tests.journeys.victims import Route, Victim, victim_of
 
-Route = tuple[str, str]
 REFUSED = {401, 403, 404}
 
 PUBLIC: Mapping[Route, str] = {
@@ -34,6 +32,8 @@ PUBLIC: Mapping[Route, str] = {
     ("GET", "/api/v1/products/{product_id}/similar"): "the catalogue is for everybody",
     ("POST", "/api/v1/products/{product_id}/views"): "guests look at products too",
     ("POST", "/api/v1/interactions"): "the shop's own server reports here; it stores, and answers no data",
+    ("POST", "/api/v1/recommendations/feedback"): "as interactions; in production only who is logged in",
+    ("POST", "/api/v1/analytics/collect"): "guests' visits are counted too; it stores, and answers no data",
     ("POST", "/api/v1/orders/lookup"): "a guest's order, for who knows its 58-bit number and its e-mail",
     ("POST", "/api/v1/payments/webhooks/{gateway}"): "the gateway has no account: its signature is checked",
     ("GET", "/api/v1/users/{user_id}/recommendations"): "the shop's own server asks; product ids, no person",
@@ -59,33 +59,18 @@ AMONG_USERS: Mapping[Route, str] = {
     ("DELETE", "/api/v1/cart/items/{product_id}"): "the caller's own cart",
     ("POST", "/api/v1/reviews/{review_id}/helpful"): "approved reviews are for every user",
 }
-"""Routes with an id in them that every logged-in user may ask, because what it names belongs to nobody else."""
+"""Routes with an id that every logged-in user may ask: what it names belongs to nobody else."""
 
 OF_A_VISIT: Mapping[Route, str] = {
-    **{
-        (method, path): "a guest's own cart, which is empty in a stranger's visit"
-        for method, path in [
-            ("GET", "/api/v1/cart"),
-            ("DELETE", "/api/v1/cart"),
-            ("POST", "/api/v1/cart/items"),
-            ("PUT", "/api/v1/cart/items"),
-            ("DELETE", "/api/v1/cart/items/{product_id}"),
-            ("GET", "/api/v1/cart/quote"),
-        ]
-    },
+    ("GET", "/api/v1/cart"): "a guest's own cart, which is empty in a stranger's visit",
+    ("DELETE", "/api/v1/cart"): "that very cart",
+    ("POST", "/api/v1/cart/items"): "that very cart",
+    ("PUT", "/api/v1/cart/items"): "that very cart",
+    ("DELETE", "/api/v1/cart/items/{product_id}"): "that very cart",
+    ("GET", "/api/v1/cart/quote"): "that very cart",
     ("POST", "/api/v1/orders"): "orders that very cart",
 }
 """Routes that answer a guest who names a visit of one's own making (`X-Session-Id`)."""
-
-
-@dataclass
-class Victim:
-    """A user with one of everything, and the ids of it."""
-
-    person: Person
-    ids: dict[str, str]
-    bodies: dict[Route, object]
-    secrets: list[str] = field(default_factory=list)
 
 
 @cache
@@ -115,7 +100,7 @@ def test_what_is_public_is_written_down_and_there() -> None:
 
 
 def test_nobody_gets_in_without_credentials(counter: Counter) -> None:
-    victim = _victim(counter)
+    victim = victim_of(counter)
     before = _everything(counter)
     for method, path in routes():
         if (method, path) in PUBLIC:
@@ -130,7 +115,7 @@ def test_nobody_gets_in_without_credentials(counter: Counter) -> None:
 
 
 def test_a_plain_user_is_no_administrator(counter: Counter) -> None:
-    victim = _victim(counter)
+    victim = victim_of(counter)
     eve = counter.desk.person("eve")
     before = _everything(counter)
     for route in filter(is_admin, routes()):
@@ -141,7 +126,7 @@ def test_a_plain_user_is_no_administrator(counter: Counter) -> None:
 
 
 def test_a_user_reaches_nothing_of_another_user(counter: Counter) -> None:
-    victim = _victim(counter)
+    victim = victim_of(counter)
     eve = counter.desk.person("eve")
     before = _everything(counter)
     walked = []
@@ -161,7 +146,7 @@ def test_a_user_reaches_nothing_of_another_user(counter: Counter) -> None:
 
 
 def test_an_id_in_a_body_opens_nothing_either(counter: Counter) -> None:
-    victim = _victim(counter)
+    victim = victim_of(counter)
     eve = counter.desk.person("eve")
     own = counter.order(eve, int(victim.ids["product_id"]), key="eves-order-1")["id"]
     method = int(victim.ids["method_id"])
@@ -181,7 +166,7 @@ def test_an_id_in_a_body_opens_nothing_either(counter: Counter) -> None:
 
 
 def test_lists_hold_the_callers_own_only(counter: Counter) -> None:
-    victim = _victim(counter)
+    victim = victim_of(counter)
     eve = counter.desk.person("eve")
     lists = [
         route
@@ -203,7 +188,7 @@ def _ask(counter: Counter, victim: Victim, route: Route, headers: Mapping[str, s
     method, path = route
     names = re.findall(r"{(\w+)}", path)
     unknown = [name for name in names if name not in victim.ids]
-    assert not unknown, f"{method} {path}: say in _victim what {unknown[0]} of the victim's to ask for"
+    assert not unknown, f"{method} {path}: say in victims.py what {unknown[0]} of the victim's to ask for"
     filled = path.format_map(victim.ids)
     answer = counter.desk.client.request(
         method,
@@ -217,78 +202,6 @@ def _ask(counter: Counter, victim: Victim, route: Route, headers: Mapping[str, s
 
 def _tells_nothing(victim: Victim, text: str) -> None:
     assert [secret for secret in victim.secrets if secret in text] == []
-
-
-def _victim(counter: Counter) -> Victim:
-    """Ada, who has an address, a card, an order, a payment, a message, a review, and a full cart."""
-    product, variant = counter.product("Lamp", price="20.00", stock=50)
-    desk, admin = counter.desk, counter.admin
-    ada = desk.person("ada")
-    address = counter.send("POST", "/addresses", who=ada, json=ADDRESS, status=201)["id"]
-    card = {"token": "tok_mastercard"}
-    method = counter.send("POST", "/payment-methods", who=ada, json=card, status=201)["id"]
-    order = counter.order(ada, product, key="adas-order-1")
-    paying = {"order_id": order["id"], "payment_method_id": method}
-    payment = counter.send("POST", "/payments", who=ada, key="adas-pay-1", json=paying, status=201)["id"]
-    unpaid = counter.order(ada, product, key="adas-order-2")
-    parcel = {"carrier": "DHL", "tracking_number": "JD014600003"}
-    review = counter.send("PUT", f"/products/{product}/review", who=ada, json={"rating": 4}, status=201)["id"]
-    category = desk.call(admin, "POST", "/admin/categories", status=201, json={"name": "Light"}).json()["id"]
-    brand = desk.call(admin, "POST", "/admin/brands", status=201, json={"name": "Lumen"}).json()["id"]
-    picture = {"src": "/lamp.png"}
-    image = desk.call(admin, "POST", f"/admin/products/{product}/images", status=201, json=picture).json()
-    counter.send("POST", "/cart/items", who=ada, json={"product_id": product, "quantity": 7})
-    counter.settle_events()
-    notification = counter.send("GET", "/notifications", who=ada)["items"][0]
-    sessions = counter.send("GET", "/users/me/sessions", who=ada)["items"]
-    flag = _flag(counter, payment)
-    ids = {
-        "product_id": product,
-        "variant_id": variant,
-        "image_id": image["id"],
-        "category_id": category,
-        "brand_id": brand,
-        "review_id": review,
-        "order_id": order["id"],
-        "unpaid": unpaid["id"],
-        "parcel_id": _parcel(counter, order["id"], parcel),
-        "address_id": address,
-        "method_id": method,
-        "payment_id": payment,
-        "flag_id": flag,
-        "notification_id": notification["id"],
-        "log_id": counter.one("SELECT min(id) FROM notifications_db.email_logs"),
-        "id": sessions[0]["id"],
-        "user_id": ada.id,
-        "username": "ada",
-        "name": "order_placed",
-        "gateway": "sandbox",
-    }
-    bodies: dict[Route, object] = {
-        ("POST", "/api/v1/orders/{order_id}/cancel"): {"reason": "mine now"},
-        ("PUT", "/api/v1/addresses/{address_id}"): {**ADDRESS, "city": "Elsewhere"},
-        ("POST", "/api/v1/orders"): {"shipping_address": ADDRESS, "email": "eve@example.org"},
-        ("POST", "/api/v1/payments"): {"order_id": unpaid["id"], "token": "tok_visa"},
-    }
-    secrets = ["ada@example.org", "St James", order["order_number"], unpaid["order_number"], '"4444"']
-    return Victim(ada, {name: str(value) for name, value in ids.items()}, bodies, secrets)
-
-
-def _parcel(counter: Counter, order_id: int, parcel: object) -> int:
-    made = counter.send(
-        "POST", f"/admin/orders/{order_id}/parcels", who=counter.admin, json=parcel, status=201
-    )
-    return int(made["id"])
-
-
-def _flag(counter: Counter, payment_id: int) -> int:
-    with psycopg.connect(counter.shop.database_url) as connection:
-        row = connection.execute(
-            "INSERT INTO payments_db.fraud_flags (payment_id, risk_score) VALUES (%s, 5) RETURNING id",
-            (payment_id,),
-        ).fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 def _everything(counter: Counter) -> dict[str, str]:

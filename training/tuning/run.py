@@ -116,6 +116,6 @@ def _said(expected: Forecast) -> str:
     gib = 2**30
     return (
         f"Forecast: {expected.trials_left} trials of {expected.trial_seconds:.1f} s, so "
-        f"{expected.seconds:.0f} s at most (budget {expected.budget_seconds:.0f} s); a fit takes {expected.bytes / gib:.2f} GiB, and "
-        f"{expected.free / gib:.1f} GiB are free."
+        f"{expected.seconds:.0f} s at most (budget {expected.budget_seconds:.0f} s); a fit takes "
+        f"{expected.bytes / gib:.2f} GiB, and {expected.free / gib:.1f} GiB are free."
     )

@@ -1,4 +1,11 @@
-"""What the shop's events tell the recommender: each becomes a row in `user_interactions`, once."""
+"""What the shop's events tell the recommender: each becomes a row in `user_interactions`, once.
+
+An order that is cancelled or refunded keeps its purchases. Whoever paid for something wanted it, which is
+what a taste is learned from, and taking it back says little against that: sizes, delays, a better price. A
+refund often names an amount and no line. And an interaction is a fact of its moment: rows that disappear
+later would make a data set of that moment differ from the one that models were trained and judged on. Orders
+that are cancelled before they are paid never become purchases.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +15,29 @@ from uuid import uuid5
 from sqlalchemy.orm import Session
 
 from recsys.database.afterwards import after_commit
+from recsys.domains.recommendations import guests
 from recsys.domains.recommendations.interactions import take
 from recsys.domains.recommendations.service import remember_touched
 from recsys.domains.recommendations.vocabulary import InteractionType
 from recsys.events.envelope import Envelope
-from recsys.events.vocabulary import CartItemAdded, OrderPaid, ProductLiked, ProductViewed, ReviewPosted
+from recsys.events.vocabulary import (
+    CartItemAdded,
+    OrderPaid,
+    ProductLiked,
+    ProductViewed,
+    ReviewPosted,
+    UserLoggedIn,
+)
 from recsys.log import get_logger
 
-__all__ = ["remember_cart", "remember_like", "remember_purchase", "remember_review", "remember_view"]
+__all__ = [
+    "adopt_interactions",
+    "remember_cart",
+    "remember_like",
+    "remember_purchase",
+    "remember_review",
+    "remember_view",
+]
 
 _log = get_logger(__name__)
 
@@ -67,6 +89,15 @@ def remember_review(session: Session, heard: Envelope) -> None:
     assert isinstance(event, ReviewPosted)
     one = _interaction(event, InteractionType.REVIEW) | {"interaction_value": event.rating}
     _store(session, heard, [one])
+
+
+def adopt_interactions(session: Session, heard: Envelope) -> None:
+    """Once more what the log-in did: rows may have come another way, and Redis may have been away."""
+    event = heard.event
+    assert isinstance(event, UserLoggedIn)
+    if event.guest_session_id is not None:
+        guests.settle(session, [event.guest_session_id])
+        guests.tell_again(session, event.guest_session_id, event.user_id)
 
 
 def _interaction(event: Any, kind: InteractionType) -> dict[str, Any]:

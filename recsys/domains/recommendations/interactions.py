@@ -14,9 +14,11 @@ from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Session
 
 from recsys import clock
+from recsys.domains.recommendations import guests
+from recsys.domains.recommendations.recent import Touched
 from recsys.domains.recommendations.schemas import InteractionIn, Verdict
 
-__all__ = ["Touched", "event_uuid", "take"]
+__all__ = ["event_uuid", "reason_of", "take"]
 
 _NAMESPACE = uuid5(NAMESPACE_URL, "urn:recsys:interaction-event")
 
@@ -68,15 +70,6 @@ _PRODUCTS = text("SELECT id FROM products_db.products WHERE id = ANY(:ids)").bin
 
 
 @dataclass(frozen=True)
-class Touched:
-    """One product that a user touched, and whether it was bought: what answers must know at once."""
-
-    user_id: int
-    product_id: int
-    bought: bool
-
-
-@dataclass(frozen=True)
 class _Event:
     place: int
     event_id: UUID
@@ -94,9 +87,10 @@ def event_uuid(given: str) -> UUID:
 
 
 def take(session: Session, given: Sequence[object]) -> tuple[list[Verdict], list[Touched]]:
-    """Store what can be stored and say for each what became of it; three statements whatever the number.
+    """Store what can be stored and say for each what became of it; the same few statements for any number.
 
-    The verdicts come in the order of `given`. What was touched holds only newly stored events of users.
+    The verdicts come in the order of `given`. What was touched holds only newly stored events of users, and
+    those of guests who logged in since.
     """
     refused: dict[int, str] = {}
     valid: dict[int, InteractionIn] = {}
@@ -104,8 +98,15 @@ def take(session: Session, given: Sequence[object]) -> tuple[list[Verdict], list
         try:
             valid[place] = InteractionIn.model_validate(one)
         except ValidationError as error:
-            refused[place] = _reason(error)
+            refused[place] = reason_of(error)
     events = _known(session, valid, refused)
+    visits = {
+        event.interaction.session_id
+        for event in events
+        if event.user_id is None and event.interaction.session_id is not None
+    }
+    if visits:
+        guests.begin(session, visits)
     stored = _store(session, events) if events else set()
     by_place = {event.place: event for event in events}
     verdicts = []
@@ -120,6 +121,8 @@ def take(session: Session, given: Sequence[object]) -> tuple[list[Verdict], list
         for event in events
         if event.place in stored and event.user_id is not None
     ]
+    if visits:
+        touched += guests.settle(session, visits)
     return verdicts, touched
 
 
@@ -166,10 +169,11 @@ def _store(session: Session, events: Sequence[_Event]) -> set[int]:
     )
 
 
-def _reason(error: ValidationError) -> str:
+def reason_of(error: ValidationError, what: str = "interaction") -> str:
+    """What pydantic found wrong, in one line and without what was sent."""
     parts = []
     for one in error.errors(include_url=False, include_input=False, include_context=False):
-        place = ".".join(str(part) for part in one["loc"]) or "interaction"
+        place = ".".join(str(part) for part in one["loc"]) or what
         expected = "no such field is known" if one["type"] == "extra_forbidden" else one["msg"]
         parts.append(f"{place}: {expected.removeprefix('Value error, ')}")
     return "; ".join(parts)

@@ -13,16 +13,33 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    StringConstraints,
     field_validator,
     model_validator,
 )
 
 from recsys import clock
-from recsys.domains.recommendations.vocabulary import InteractionType
+from recsys.domains.recommendations.vocabulary import FeedbackType, InteractionType
+from recsys.money import cents
 
-__all__ = ["CLOCK_SKEW", "MAX_INTERACTIONS", "InteractionIn", "InteractionsOut", "Verdict"]
+__all__ = [
+    "CLOCK_SKEW",
+    "MAX_FEEDBACK",
+    "MAX_INTERACTIONS",
+    "FeedbackIn",
+    "FeedbackOut",
+    "InteractionIn",
+    "InteractionsOut",
+    "PreferencesOut",
+    "PriceRange",
+    "Taste",
+    "TasteOut",
+    "Verdict",
+    "VerdictsOut",
+]
 
 MAX_INTERACTIONS = 1000
+MAX_FEEDBACK = 500
 CLOCK_SKEW = timedelta(seconds=60)
 """How far a sender's clock may run ahead of ours before its events count as from the future."""
 _MAX_CONTEXT_DEPTH = 16
@@ -36,8 +53,22 @@ def _storable(text: str) -> str:
     return text
 
 
+def _happened(moment: datetime) -> datetime:
+    now = clock.now()
+    if moment > now + CLOCK_SKEW:
+        raise ValueError("a moment that is not in the future")
+    if moment < datetime(1970, 1, 1, tzinfo=UTC):
+        raise ValueError("a moment of 1970 or later")
+    return min(moment, now)
+
+
 Id = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
 Word = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_storable)]
+Moment = Annotated[AwareDatetime, AfterValidator(_happened)]
+EventId = Annotated[
+    Word | None,
+    Field(description="The sender's own id, a UUID or any text: an event sent twice is stored once."),
+]
 
 
 class InteractionIn(BaseModel):
@@ -69,11 +100,8 @@ class InteractionIn(BaseModel):
     )
     context: dict[str, Any] = Field(default={}, description="Anything else worth keeping with the event.")
     session_id: Word | None = Field(default=None, description="The visit; alone it stands for a guest.")
-    event_id: Word | None = Field(
-        default=None,
-        description="The sender's own id, a UUID or any text: an event sent twice is stored once.",
-    )
-    created_at: AwareDatetime | None = Field(
+    event_id: EventId = None
+    created_at: Moment | None = Field(
         default=None, description="When it happened, with time zone; default: now."
     )
 
@@ -101,18 +129,6 @@ class InteractionIn(BaseModel):
                 raise ValueError("finite numbers; JSON has no NaN or Infinity")
         return context
 
-    @field_validator("created_at")
-    @classmethod
-    def _happened(cls, moment: datetime | None) -> datetime | None:
-        if moment is None:
-            return None
-        now = clock.now()
-        if moment > now + CLOCK_SKEW:
-            raise ValueError("a moment that is not in the future")
-        if moment < datetime(1970, 1, 1, tzinfo=UTC):
-            raise ValueError("a moment of 1970 or later")
-        return min(moment, now)
-
     @model_validator(mode="after")
     def _says_who(self) -> InteractionIn:
         if self.user_id is not None and self.username is not None:
@@ -123,7 +139,7 @@ class InteractionIn(BaseModel):
 
 
 class Verdict(BaseModel):
-    """What became of one interaction; `index` is its place in the request, from 0."""
+    """What became of one part of the request; `index` is its place in the request, from 0."""
 
     index: int
     status: Literal["stored", "duplicate", "refused"]
@@ -133,10 +149,133 @@ class Verdict(BaseModel):
     reason: str | None = Field(default=None, description="Why it was refused.")
 
 
-class InteractionsOut(BaseModel):
+class VerdictsOut(BaseModel):
     """The verdicts, in the order of the request."""
 
     stored: int
     duplicates: int
     refused: int
     verdicts: list[Verdict]
+
+
+class InteractionsOut(VerdictsOut):
+    """What became of interactions."""
+
+
+class FeedbackIn(BaseModel):
+    """What somebody did with something that was recommended to them."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"recommendation_id": 7, "feedback_type": "clicked", "event_id": "click-1"},
+                {"product_id": 42, "feedback_type": "dismissed", "text": "I have one already"},
+                {"product_id": 42, "feedback_type": "rated", "rating": 4},
+            ]
+        },
+    )
+
+    user_id: Id | None = Field(
+        default=None, description="Whose feedback it is; whoever is logged in need not say."
+    )
+    recommendation_id: Id | None = Field(default=None, description="A stored recommendation of this user.")
+    product_id: Id | None = Field(default=None, description="The product, of an answer without such an id.")
+    feedback_type: FeedbackType
+    rating: Annotated[int, Field(strict=True, ge=1, le=5)] | None = Field(
+        default=None, description="From 1 to 5; with `rated`, and with nothing else."
+    )
+    text: Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_storable)] | None = None
+    event_id: EventId = None
+    created_at: Moment | None = Field(
+        default=None, description="When it happened, with time zone; default: now."
+    )
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> FeedbackIn:
+        if self.recommendation_id is None and self.product_id is None:
+            raise ValueError("a recommendation_id or a product_id")
+        if (self.feedback_type is FeedbackType.RATED) != (self.rating is not None):
+            raise ValueError("a rating with `rated`, and with nothing else")
+        return self
+
+
+class FeedbackOut(BaseModel):
+    """One piece of one's own feedback."""
+
+    id: int
+    product_id: int
+    recommendation_id: int | None
+    recommended: bool
+    clicked: bool
+    purchased: bool
+    rating: int | None
+    feedback_type: str | None
+    text: str | None
+    created_at: datetime | None
+
+
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=255),
+    AfterValidator(_storable),
+]
+Liked = Annotated[
+    dict[Name, Annotated[float, Field(strict=True, ge=-1, le=1)]],
+    Field(default_factory=dict, max_length=200),
+]
+Price = Annotated[Decimal, Field(ge=0, max_digits=10, decimal_places=2), AfterValidator(cents)]
+
+
+class PriceRange(BaseModel):
+    """What something may cost; an end that is left out is open."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    min: Price | None = None
+    max: Price | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> PriceRange:
+        if self.min is None and self.max is None:
+            raise ValueError("a min, a max, or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("a min that is not above max")
+        return self
+
+
+class Taste(BaseModel):
+    """What somebody likes: from -1 (never) over 0 (indifferent) to 1 (very much), by name."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"categories": {"Toys": 1, "Garden": -0.5}, "price_range": {"max": "50.00"}}]
+        },
+    )
+
+    categories: Liked = Field(description="By name, slug, path (`Food > Fruit`) or id.")
+    brands: Liked = Field(description="By name, slug or id.")
+    colors: Liked
+    sizes: Liked
+    styles: Liked
+    price_range: PriceRange | None = None
+
+
+class TasteOut(BaseModel):
+    """The same as it is stored; what was imported may hold other numbers."""
+
+    categories: dict[str, float]
+    brands: dict[str, float]
+    colors: dict[str, float]
+    sizes: dict[str, float]
+    styles: dict[str, float]
+    price_range: PriceRange | None
+
+
+class PreferencesOut(BaseModel):
+    """What a user said they like, and what the shop guessed from what they did."""
+
+    said: TasteOut
+    inferred: TasteOut
+    updated_at: datetime | None

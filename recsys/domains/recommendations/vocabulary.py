@@ -1,10 +1,10 @@
-"""The words of interactions, in the order of their stored codes."""
+"""The words of interactions, in the order of their stored codes, and those of feedback."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["INTERACTION_TYPES", "InteractionType"]
+__all__ = ["INTERACTION_TYPES", "FeedbackType", "InteractionType"]
 
 
 class InteractionType(StrEnum):
@@ -15,6 +15,17 @@ class InteractionType(StrEnum):
     ADD_TO_CART = "add_to_cart"
     PURCHASE = "purchase"
     REVIEW = "review"
+    DISMISSED = "dismissed"
+
+
+class FeedbackType(StrEnum):
+    """What a user did with a recommendation (`recommendation_feedback.feedback_type`)."""
+
+    SHOWN = "shown"
+    CLICKED = "clicked"
+    CARTED = "carted"
+    PURCHASED = "purchased"
+    RATED = "rated"
     DISMISSED = "dismissed"
 
 

@@ -9,8 +9,12 @@ import psycopg
 import pytest
 
 from recsys.api import create_api
+from tests.domains.users.conftest import desk
 from tests.fixtures.shop import Shop
+from tests.journeys.conftest import counter
 from tests.serving.running import running
+
+__all__ = ["core_client", "counter", "desk", "small_shop"]
 
 
 @pytest.fixture

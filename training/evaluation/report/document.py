@@ -8,10 +8,13 @@ from typing import Any, Literal
 from pydantic import Field
 
 from training.evaluation.report.parts import (
+    Drift,
     Exposure,
     Guardrail,
+    Hybrid,
     Measure,
     Part,
+    Refused,
     Reliability,
     SegmentSection,
     ViewName,
@@ -34,7 +37,7 @@ __all__ = [
 ]
 
 FORMAT = 2
-"""2 added what has a default here; documents of format 1 can still be read."""
+"""2 added what has a default here; documents of format 1 and earlier ones of format 2 can still be read."""
 
 
 class Figure(Part):
@@ -120,6 +123,10 @@ class ModelSection(Part):
     """Example lists by user id."""
     reliability: Reliability | None = None
     """None where there are too few users to judge it."""
+    hybrid: Hybrid | None = None
+    """None for every other algorithm."""
+    guests: SegmentSection | None = None
+    """Sessions of guests in the test period; None where the test period has none."""
 
 
 class Comparison(Part):
@@ -192,6 +199,10 @@ class DataSection(Part):
     """Mean number of right products per judged user."""
     cut: dict[str, int] = Field(default_factory=dict)
     """Events left out as too many to be a taste, by reason."""
+    refused: list[Refused] = Field(default_factory=list)
+    """Rows that imports refused, of the latest import that refused any."""
+    drift: Drift | None = None
+    """None for the first training."""
 
 
 class Reproduction(Part):
@@ -204,6 +215,8 @@ class Reproduction(Part):
     fingerprint: str
     commit: str | None
     versions: dict[str, str]
+    platform: str = ""
+    """Operating system and processor: sums in another order may move the last digits."""
 
 
 class ExampleUser(Part):

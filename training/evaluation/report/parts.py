@@ -1,16 +1,22 @@
-"""Parts of the report's document beyond the accuracy of lists: calibration, segments, exposure."""
+"""Parts of the report's document beyond the accuracy of lists: calibration, segments, exposure, drift."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 __all__ = [
+    "Drift",
     "Exposure",
     "Guardrail",
+    "Hybrid",
+    "HybridMember",
+    "HybridRule",
     "Measure",
     "Part",
+    "Refused",
     "Reliability",
     "ReliabilityBin",
     "SegmentSection",
@@ -92,3 +98,71 @@ class Guardrail(Part):
     value: float | None
     limit: float | None
     ok: bool
+
+
+class HybridMember(Part):
+    """One model inside a hybrid, as far as one task uses it."""
+
+    name: str
+    algorithm: str
+    weight: float | None
+    """Its weight in a blend, all together 1; null where the rule has no weights."""
+
+
+class HybridRule(Part):
+    """How a hybrid orders its candidates for one task."""
+
+    task: Literal["any", "new"]
+    """any: all products; new: only products that the user never touched."""
+    rule: str
+    """single (the score of one member), blend (weighted scores) or ranker (boosted trees over the opinions)."""
+    members: list[HybridMember]
+    reason: str
+    """Why this rule was chosen, with the paired test that says so."""
+    rehearsal: dict[str, float]
+    """Mean NDCG of each member and rule on the users of the rehearsal, which ended before the cutoff."""
+
+
+class Hybrid(Part):
+    """What a hybrid is made of, as it was judged; fitted again on all data, it chooses anew."""
+
+    rules: list[HybridRule]
+    left_out: dict[str, str]
+    """Members that were given and are not used, and why."""
+
+
+class Refused(Part):
+    """Rows of one kind that one import did not take; the rows themselves are in its file of refused rows."""
+
+    at: datetime
+    """When the import started."""
+    file: str
+    """The file that the rows came from."""
+    reason: str
+    rows: int
+
+
+class Drift(Part):
+    """How far the data moved since the snapshot that the last training learned from."""
+
+    model: str
+    """The model that was trained last before this run."""
+    fingerprint: str
+    """SHA-256 of its snapshot."""
+    trained_at: datetime
+    known: bool
+    """Whether that snapshot is still there to compare with; every figure below is null where it is not."""
+    same: bool
+    """Whether this run learned from the very same snapshot."""
+    events: dict[str, tuple[int, int]]
+    """Events by interaction type: then, now."""
+    new_events: int | None
+    """Events later than the last one of then."""
+    new_users: float | None
+    """Share of the users of now that were unknown then, 0..1."""
+    new_items: float | None
+    """Share of the products of now that were unknown then, 0..1."""
+    popularity: float | None
+    """Population stability index of what the new events touch; null without new events."""
+    types: float | None
+    """Population stability index of the types of the new events; null without new events."""
