@@ -1,0 +1,102 @@
+"""What a guest did belongs to the user whom the guest turned out to be, whenever it is heard of.
+
+One rule decides: what a guest's session did is the deed of the first user who logged in with it afterwards.
+It is applied at the log-in, to what is stored by then; to each batch that is stored later (an event that its
+consumer took only after the log-in, a sender who was offline); and once more when the log-in's own event is
+heard. What the session does after that user logged out stays a guest's, until the next log-in.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection
+from datetime import timedelta
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, INTEGER, VARCHAR
+from sqlalchemy.orm import Session
+
+from recsys import clock
+from recsys.database.afterwards import after_commit
+from recsys.domains.recommendations.recent import Touched, remember_touched
+from recsys.domains.recommendations.tables import GuestLogin
+from recsys.settings import get_settings
+
+__all__ = ["adopt", "begin", "settle", "tell_again"]
+
+# A batch that is being stored while its session logs in would be seen by neither: the log-in waits for
+# batches that began before, and later ones for the log-in. So few locks serve all sessions that a batch of
+# a thousand guests does not fill PostgreSQL's table of locks.
+_CLASS = 0x67756573
+_BUCKETS = 128
+_SHARED = text("SELECT pg_advisory_xact_lock_shared(:class, bucket) FROM unnest(:buckets) bucket").bindparams(
+    bindparam("buckets", type_=ARRAY(INTEGER))
+)
+_EXCLUSIVE = text("SELECT pg_advisory_xact_lock(:class, :bucket)")
+
+_SETTLE = text(
+    """
+    WITH owned AS (
+        SELECT DISTINCT ON (i.id) i.id, l.user_id
+        FROM recommendations_db.guest_logins l
+        JOIN recommendations_db.user_interactions i
+          ON i.session_id = l.session_id AND i.user_id IS NULL AND i.created_at <= l.logged_in_at
+        WHERE l.session_id = ANY(:sessions)
+        ORDER BY i.id, l.logged_in_at, l.id
+    ), locked AS MATERIALIZED (
+        SELECT i.id, owned.user_id FROM recommendations_db.user_interactions i JOIN owned USING (id)
+        WHERE owned.user_id IS NOT NULL AND i.user_id IS NULL
+        ORDER BY i.id FOR NO KEY UPDATE OF i
+    )
+    UPDATE recommendations_db.user_interactions i SET user_id = locked.user_id FROM locked
+    WHERE i.id = locked.id AND i.user_id IS NULL
+    RETURNING i.user_id, i.product_id, i.interaction_type
+    """
+).bindparams(bindparam("sessions", type_=ARRAY(VARCHAR)))
+
+_TOUCHED = text(
+    """
+    SELECT product_id, bool_or(interaction_type = 'purchase') FROM recommendations_db.user_interactions
+    WHERE user_id = :user AND session_id = :session AND created_at >= :since GROUP BY product_id
+    """
+)
+
+
+def adopt(session: Session, guest_session_id: str, user_id: int) -> int:
+    """Give a guest's interactions to the user who logs in with that session; how many.
+
+    Their products are told to Redis once the log-in is committed.
+    """
+    session.execute(_EXCLUSIVE, {"class": _CLASS, "bucket": _bucket(guest_session_id)})
+    # the moment is taken behind the lock: whatever is stored by now happened before it
+    session.add(GuestLogin(session_id=guest_session_id, user_id=user_id, logged_in_at=clock.now()))
+    session.flush()
+    touched = settle(session, [guest_session_id])
+    if touched:
+        after_commit(session, lambda: remember_touched(touched))
+    return len(touched)
+
+
+def begin(session: Session, guest_session_ids: Collection[str]) -> None:
+    """Before interactions of these sessions are stored: let a log-in of one of them finish first."""
+    buckets = sorted({_bucket(one) for one in guest_session_ids})
+    session.execute(_SHARED, {"class": _CLASS, "buckets": buckets})
+
+
+def settle(session: Session, guest_session_ids: Collection[str]) -> list[Touched]:
+    """Give stored interactions of these sessions to whom they belong; the caller tells Redis of them."""
+    rows = session.execute(_SETTLE, {"sessions": sorted(guest_session_ids)})
+    return [Touched(user, product, kind == "purchase") for user, product, kind in rows]
+
+
+def tell_again(session: Session, guest_session_id: str, user_id: int) -> None:
+    """After the commit, tell Redis what this user lately did in this session: it may have been away."""
+    since = clock.now() - timedelta(hours=get_settings().serving.expires_after_hours)
+    rows = session.execute(_TOUCHED, {"user": user_id, "session": guest_session_id, "since": since})
+    touched = [Touched(user_id, product, bought) for product, bought in rows]
+    if touched:
+        after_commit(session, lambda: remember_touched(touched))
+
+
+def _bucket(guest_session_id: str) -> int:
+    return zlib.crc32(guest_session_id.encode()) % _BUCKETS
