@@ -36,7 +36,7 @@ _SHOWN = text(
         FROM (SELECT DISTINCT user_id FROM shown) AS u
     )
     SELECT s.user_id, coalesce(g.model_name, 'unknown') AS model, p.before,
-           CASE WHEN CAST(r.context ->> 'generation' AS integer) = g.id
+           CASE WHEN r.context ->> 'generation' = CAST(g.id AS text) AND r.context ->> 'rank' ~ '^[0-9]{1,6}$'
                 THEN CAST(r.context ->> 'rank' AS integer) END AS rank,
            (SELECT min(c.created_at) FROM recommendations_db.recommendation_feedback c
             WHERE c.user_id = s.user_id AND c.product_id = s.product_id AND c.feedback_type = 'clicked'
@@ -77,7 +77,8 @@ def read_impressions(session: Session, *, since: datetime, until: datetime, wind
     """What was shown within [since, until) and what followed each within `window`.
 
     Clicks come from feedback alone; carts and purchases from feedback or interactions, whichever came first;
-    revenue from the lines of paid orders, at the price that was paid.
+    revenue from the lines of paid orders, at the price that was paid: an order that was refunded whole counts
+    nothing, one that was refunded in part counts whole.
     """
     rows = session.execute(
         _SHOWN, {"since": since, "until": until, "window": window, "heavy": HEAVY_FROM}

@@ -85,7 +85,7 @@ def live(
         _show(name, several, console)
     console.print(
         "Intervals of rates resample users, those of shares are Wilson's, both 95%. Revenue: paid orders of "
-        f"the product within {window} after it was shown.",
+        f"the product within {window} after it was shown, those refunded whole left out.",
         style="dim",
         soft_wrap=True,
         highlight=False,

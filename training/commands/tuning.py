@@ -60,6 +60,7 @@ def tune(
                 "best": asdict(tuning.found.best),
                 "tested": None if tuning.found.tested is None else asdict(tuning.found.tested),
                 "looked_before": tuning.found.looked_before,
+                "looks_elsewhere": tuning.found.looks_elsewhere,
                 "file": str(tuning.file),
             }
         )
@@ -93,6 +94,13 @@ def _show(tuning: Tuning, console: Console) -> None:
             f"Test, {tested.metric}: {tested.best:.4f} with trial {tested.number}, {tested.own:.4f} with the "
             f"file's own; difference {tested.difference:+.4f} ({tested.low:+.4f} to {tested.high:+.4f}, "
             f"p = {tested.p_value:.3f}, {tested.users:,} users){earlier}.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if tested is not None and found.looks_elsewhere:
+        console.print(
+            f"{found.looks_elsewhere} other searches looked at the same test period: the more of them, the "
+            "likelier a difference by luck.",
             highlight=False,
             soft_wrap=True,
         )

@@ -6,7 +6,7 @@ product before it, within the window: shown twice and bought once is one success
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -31,6 +31,9 @@ FOLLOWED = ("clicked", "carted", "bought")
 """What may follow an impression."""
 
 Flags = npt.NDArray[np.bool_]
+Values = npt.NDArray[np.float64]
+CHUNK = 2_000_000
+"""Resampling weights held in memory at once (float64: 16 MB)."""
 _BANDS = ((1, "1"), (3, "2-3"), (5, "4-5"), (10, "6-10"), (20, "11-20"))
 
 
@@ -130,17 +133,16 @@ def summary(shown: Impressions, name: str, *, draws: int, seed: int) -> Group:
     users, row = np.unique(shown.user, return_inverse=True)
     count = np.bincount(row, minlength=users.size).astype(np.float64)
     flags = {kind: getattr(shown, kind) for kind in FOLLOWED}
-    hits = {kind: np.bincount(row, weights=flag, minlength=users.size) for kind, flag in flags.items()}
-    rng = np.random.default_rng(seed)
-    # multinomial weights are a bootstrap of the users; the same ones for each kind
-    even = np.full(users.size, 1 / max(users.size, 1))
-    weights = rng.multinomial(users.size, even, size=draws) if users.size else None
+    hits = {
+        kind: np.bincount(row, weights=flag, minlength=users.size).astype(np.float64)
+        for kind, flag in flags.items()
+    }
+    resampled = _resampled(hits, count, draws, seed)
     rates, shares = {}, {}
     for kind, per_user in hits.items():
-        if weights is None:
+        if users.size == 0:
             continue
-        resampled = (weights @ per_user) / (weights @ count)
-        low, high = np.quantile(resampled, [0.025, 0.975])
+        low, high = np.quantile(resampled[kind], [0.025, 0.975])
         rates[kind] = Rate(float(per_user.sum() / count.sum()), float(low), float(high))
         with_one = int((per_user > 0).sum())
         shares[kind] = UserShare(with_one, with_one / users.size, *wilson(with_one, users.size))
@@ -162,6 +164,23 @@ def summary(shown: Impressions, name: str, *, draws: int, seed: int) -> Group:
         revenue,
         float(revenue) / len(shown) * 1000 if len(shown) else 0.0,
     )
+
+
+def _resampled(hits: Mapping[str, Values], count: Values, draws: int, seed: int) -> dict[str, Values]:
+    """Rates of so many resamples of the users, float64 (draws,) of each kind; users are the same for all."""
+    users = count.size
+    if users == 0:
+        return {}
+    rng, found = np.random.default_rng(seed), {kind: np.empty(draws) for kind in hits}
+    # multinomial weights are a bootstrap; a few draws at a time bound the memory whatever the number of users
+    step = max(1, CHUNK // users)
+    for first in range(0, draws, step):
+        last = min(first + step, draws)
+        weights = rng.multinomial(users, np.full(users, 1 / users), size=last - first).astype(np.float64)
+        shown = weights @ count
+        for kind, per_user in hits.items():
+            found[kind][first:last] = (weights @ per_user) / shown
+    return found
 
 
 def by(shown: Impressions, names: npt.NDArray[np.str_], *, draws: int, seed: int) -> list[Group]:

@@ -63,6 +63,14 @@ class Dimension(_Section):
         """Whether only whole numbers are tried."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
+    @property
+    def upper(self) -> Number | None:
+        """The largest number that may be tried; None where choices are no numbers."""
+        if self.choices is None:
+            return self.high
+        numbers = [one for one in self.choices if isinstance(one, int | float) and not isinstance(one, bool)]
+        return max(numbers) if len(numbers) == len(self.choices) else None
+
     def suggest(self, trial: Trial, name: str) -> Any:
         """The value that `trial` shall try."""
         if self.choices is not None:
@@ -110,8 +118,10 @@ class TunePlan(_Section):
     sampler: Literal["tpe", "random"] = "tpe"
     space: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], Dimension] = Field(min_length=1)
 
-    @property
-    def key(self) -> str:
-        """Names the search: the same space and periods go on where they stopped, others begin anew."""
-        what = self.model_dump(mode="json", exclude={"trials", "minutes"})
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:8]
+    def key(self, **judged: object) -> str:
+        """Names the search by its space and periods and by how it is judged (`judged`, plain JSON values).
+
+        The same go on where they stopped; others begin anew, since their values can't be compared.
+        """
+        what = {**self.model_dump(mode="json", exclude={"trials", "minutes"}), **judged}
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 from rich.console import Console
 
 from recsys.errors import Invalid, NotFound
 from recsys.settings import get_settings
-from training.experiment import load
+from training.experiment import Experiment, load
 from training.fitting import create
 from training.lock import training_lock
 from training.steps import Steps
@@ -25,7 +26,7 @@ from training.tuning.search import (
     search,
     test_once,
 )
-from training.tuning.study import open_study
+from training.tuning.study import looks_elsewhere, open_study
 
 __all__ = ["Tuning", "run"]
 
@@ -68,12 +69,13 @@ def run(
             dataset = current(settings)
         except NotFound as error:
             raise NotFound(f"{error.message}; build one with: recsys features build") from error
-        name = f"{experiment.name}-{dataset.fingerprint[:12]}-{tune.key}"
-        with open_study(storage, folder, name, experiment, tune) as study:
+        name = f"{experiment.name}-{dataset.fingerprint[:12]}-{_key(experiment, tune)}"
+        with open_study(storage, folder, name, experiment, tune) as (study, kept):
             test, folds = folds_of(dataset, experiment)
             done = sum(trial.state.is_finished() for trial in study.trials)
             if done:
                 steps.say(f"{name}: {done} trials are there already; going on")
+            until = monotonic() + tune.minutes * 60
             with steps.step("time one trial" if not done else "look at the earlier trials"):
                 expected = forecast(study, experiment, folds, tune)
             steps.say(_said(expected))
@@ -83,13 +85,15 @@ def run(
                     searching.advance()
                     searching.note = f"trial {trial.number}: {trial.state}"
 
-                tried = search(study, experiment, folds, tune, seen=seen)
+                tried = search(study, experiment, folds, tune, until=until, seen=seen)
                 best = best_of(tried)
                 searching.note = f"{len(tried)} trials, best {best.value:.4f} (trial {best.number})"
             tested, before = None, False
+            period = f"{dataset.fingerprint[:12]}-{test.cutoff}"
             if look:
                 with steps.step("look at the test, once"):
-                    tested, before = test_once(study, experiment, best, test)
+                    tested, before = test_once(study, experiment, best, test, period)
+            elsewhere = looks_elsewhere(kept, study, period)
     winner = experiment.model_copy(update={"parameters": {**experiment.parameters, **best.parameters}})
     file = folder / name / f"{experiment.name}.toml"
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +103,7 @@ def run(
         f"periods: {best.value:.4f}."
     )
     file.write_text(experiment_toml(winner, comment), encoding="utf-8")
-    return Tuning(expected, Found(name, tried, best, tested, before), file)
+    return Tuning(expected, Found(name, tried, best, tested, before, elsewhere), file)
 
 
 def _check_space(source: str, own: dict[str, object], tune: TunePlan, parameters: object) -> None:
@@ -110,6 +114,17 @@ def _check_space(source: str, own: dict[str, object], tune: TunePlan, parameters
             f"{source}: [tune.space] names {', '.join(unknown)}, which this algorithm does not know; "
             f"known: {', '.join(known)}"
         )
+
+
+def _key(experiment: Experiment, tune: TunePlan) -> str:
+    judged = {
+        "recipe": experiment.recipe,
+        "split": experiment.split.model_dump(mode="json"),
+        "metric": experiment.promotion.metric,
+        "view": experiment.promotion.view,
+        "k": experiment.evaluation.primary_k,
+    }
+    return tune.key(**judged)
 
 
 def _said(expected: Forecast) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from training.evaluation.splits import Split, time_split
 from training.experiment import Experiment
 from training.fitting import create
 from training.tuning.plan import TunePlan
+from training.tuning.study import TEST_PERIOD
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -36,7 +38,7 @@ class Forecast:
     """What the search will take, measured by one trial of the experiment's own parameters.
 
     seconds : of all trials that are left, were none given up; the budget ends it earlier.
-    bytes : of the largest fit of the experiment's own parameters.
+    bytes : of the largest fit, as far as more is larger.
     """
 
     trial_seconds: float
@@ -85,6 +87,8 @@ class Found:
     best: Tried
     tested: Tested | None
     looked_before: bool
+    looks_elsewhere: int = 0
+    """Other searches that looked at the same test period: each makes a difference by luck more likely."""
 
 
 def folds_of(dataset: Dataset, experiment: Experiment) -> tuple[Split, list[Split]]:
@@ -111,7 +115,10 @@ def folds_of(dataset: Dataset, experiment: Experiment) -> tuple[Split, list[Spli
 
 
 def forecast(study: Study, experiment: Experiment, folds: Sequence[Split], tune: TunePlan) -> Forecast:
-    """Times one trial of the experiment's own parameters; it counts as the first of the search."""
+    """Times one trial of the experiment's own parameters; it counts as the first of the search.
+
+    Memory is that of the largest fit among the experiment's own point and the upper end of the space.
+    """
     finished = [trial for trial in study.trials if trial.state.is_finished() and SECONDS in trial.user_attrs]
     if finished:
         seconds = float(np.mean([trial.user_attrs[SECONDS] for trial in finished]))
@@ -122,7 +129,12 @@ def forecast(study: Study, experiment: Experiment, folds: Sequence[Split], tune:
         seconds = perf_counter() - started
     left = max(0, tune.trials - sum(trial.state.is_finished() for trial in study.trials))
     largest = max(folds, key=lambda fold: len(fold.train.events)).train
-    needed = create(experiment).forecast(len(largest.users), len(largest.items), len(largest.events))
+    shape = len(largest.users), len(largest.items), len(largest.events)
+    needed = create(experiment).forecast(*shape)
+    upper = {name: dimension.upper for name, dimension in tune.space.items() if dimension.upper is not None}
+    # the upper ends together may be no valid parameters: then the trials find out one by one
+    with suppress(Invalid):
+        needed = max(needed, create(_with(experiment, upper)).forecast(*shape))
     return Forecast(seconds, left, seconds * left, tune.minutes * 60, needed, free_bytes())
 
 
@@ -132,12 +144,15 @@ def search(
     folds: Sequence[Split],
     tune: TunePlan,
     *,
+    until: float,
     seen: Callable[[Tried], None],
 ) -> list[Tried]:
-    """Try until the trials or the minutes are used up; a trial that can't be fitted is noted."""
+    """Try until the trials are used up or the clock (`time.monotonic`) says `until`.
+
+    A trial that can't be fitted is noted and passed over.
+    """
     from optuna.trial import FrozenTrial
 
-    until = monotonic() + tune.minutes * 60
     left = tune.trials - sum(trial.state.is_finished() for trial in study.trials)
 
     def tell(_: Study, trial: FrozenTrial) -> None:
@@ -149,7 +164,9 @@ def search(
     return [_tried(trial) for trial in study.trials if trial.state.is_finished()]
 
 
-def test_once(study: Study, experiment: Experiment, best: Tried, test: Split) -> tuple[Tested, bool]:
+def test_once(
+    study: Study, experiment: Experiment, best: Tried, test: Split, period: str
+) -> tuple[Tested, bool]:
     """Judge the best and the experiment's own parameters on the test period, once in the study's life.
 
     The second value says whether the look was taken before: then nothing is judged again, for a test that
@@ -178,6 +195,7 @@ def test_once(study: Study, experiment: Experiment, best: Tried, test: Split) ->
         best.number,
     )
     study.set_user_attr(TESTED, asdict(tested))
+    study.set_user_attr(TEST_PERIOD, period)
     return tested, False
 
 

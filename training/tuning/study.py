@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.storages import RDBStorage
 
-__all__ = ["SCHEMA", "open_study"]
+__all__ = ["SCHEMA", "TEST_PERIOD", "looks_elsewhere", "open_study"]
+
+TEST_PERIOD = "test_period"
+"""Attribute of a search that looked at the test: at which."""
 
 SCHEMA = "tuning"
 """Where `--storage postgresql` keeps searches: Optuna migrates its tables itself, apart from ours."""
@@ -29,8 +32,8 @@ SCHEMA = "tuning"
 @contextmanager
 def open_study(
     storage: str | None, folder: Path, name: str, experiment: Experiment, tune: TunePlan
-) -> Iterator[Study]:
-    """The search of that name, begun or gone on with; trials that a killed process left count as failed.
+) -> Iterator[tuple[Study, RDBStorage]]:
+    """The search of that name and its storage; trials that a killed process left count as failed.
 
     storage : None for SQLite in `folder`, `postgresql` for the shop's own database, else a URL of SQLAlchemy.
 
@@ -65,10 +68,20 @@ def open_study(
             if tune.sampler == "random"
             else optuna.samplers.TPESampler(seed=seed, n_startup_trials=8)
         )
-        yield study
+        yield study, kept
     finally:
         kept.remove_session()
         kept.engine.dispose()
+
+
+def looks_elsewhere(kept: RDBStorage, study: Study, period: str) -> int:
+    """How many other searches of this storage looked at the same test period."""
+    import optuna
+
+    return sum(
+        summary.study_name != study.study_name and summary.user_attrs.get(TEST_PERIOD) == period
+        for summary in optuna.get_all_study_summaries(storage=kept, include_best_trial=False)
+    )
 
 
 def _storage(given: str | None, folder: Path) -> RDBStorage:

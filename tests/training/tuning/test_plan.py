@@ -59,9 +59,10 @@ def test_a_dimension_knows_what_it_holds() -> None:
 
 def test_another_space_is_another_search_and_another_budget_is_not() -> None:
     one = TunePlan(space={"alpha": Dimension(low=1, high=2)})
-    assert one.key == one.model_copy(update={"trials": 99, "minutes": 1.0}).key
-    assert one.key != TunePlan(space={"alpha": Dimension(low=1, high=3)}).key
-    assert one.key != one.model_copy(update={"folds": 3}).key
+    assert one.key() == one.model_copy(update={"trials": 99, "minutes": 1.0}).key()
+    assert one.key() != TunePlan(space={"alpha": Dimension(low=1, high=3)}).key()
+    assert one.key() != one.model_copy(update={"folds": 3}).key()
+    assert one.key(k=10) != one.key(k=20)
     with pytest.raises(ValidationError):
         TunePlan(space={})
 

@@ -98,6 +98,11 @@ def test_a_search_ends_in_a_file_and_looks_at_the_test_once(file: Path, shop: Sh
     assert again["tested"] == told["tested"]
     shown = shop.run("train", "tune", file, "--trials", 7)
     assert "(looked at before, after 5 trials)" in shown.stdout
+    # another metric is another search, whose values and look are its own
+    file.write_text(FILE.replace("primary_k = 10", "primary_k = 5"))
+    other = json.loads(shop.run("train", "tune", file, "--trials", 2, "--json").stdout)
+    assert (len(other["trials"]), other["looked_before"], other["looks_elsewhere"]) == (2, False, 1)
+    assert other["tested"]["metric"].startswith("ndcg@5")
 
 
 def test_the_same_seed_and_data_try_the_same(file: Path) -> None:
