@@ -1,0 +1,99 @@
+"""What analytics does when it hears events: carts and orders become part of the visit they happened in."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from recsys.domains.analytics import visits
+from recsys.domains.analytics.schemas import SHOP
+from recsys.domains.analytics.storing import Happening, Visitor, store_events
+from recsys.events.envelope import Envelope
+from recsys.events.vocabulary import CartItemAdded, OrderCancelled, OrderPaid, OrderPlaced, UserLoggedIn
+
+__all__ = ["adopt_visits", "count_cart", "count_order", "recount_order"]
+
+_NAMESPACE = uuid5(NAMESPACE_URL, "urn:recsys:analytics:order")
+_ORDER_VISIT = text(
+    """
+    SELECT e.session_id, e.timestamp FROM analytics_db.collected_events AS c
+    JOIN analytics_db.user_events AS e ON e.id = c.user_event_id
+    WHERE c.event_id = :event_id AND e.session_id IS NOT NULL
+    """
+)
+_ADOPT = text(
+    """
+    WITH pages AS (
+        UPDATE analytics_db.page_views SET user_id = :user_id
+        WHERE session_id = :session_id AND user_id IS NULL RETURNING timestamp
+    ), events AS (
+        UPDATE analytics_db.user_events SET user_id = :user_id
+        WHERE session_id = :session_id AND user_id IS NULL RETURNING timestamp
+    )
+    SELECT min(timestamp) FROM (SELECT timestamp FROM pages UNION ALL SELECT timestamp FROM events) AS adopted
+    """
+)
+
+
+def count_cart(session: Session, heard: Envelope) -> None:
+    """Something came into a cart."""
+    event = heard.event
+    assert isinstance(event, CartItemAdded)
+    told = {"product_id": event.product_id, "quantity": event.quantity}
+    _remember(session, event, heard.occurred_at, heard.event_id, visits.CART, told)
+
+
+def count_order(session: Session, heard: Envelope) -> None:
+    """An order was placed; once it is paid, the visit has brought something."""
+    event = heard.event
+    assert isinstance(event, OrderPlaced)
+    order = _order_event(event.order_id)
+    _remember(session, event, heard.occurred_at, order, visits.ORDERED, {"order_id": event.order_id})
+
+
+def recount_order(session: Session, heard: Envelope) -> None:
+    """An order was paid or called off: its visit is looked at again."""
+    event = heard.event
+    assert isinstance(event, OrderPaid | OrderCancelled)
+    found = session.execute(_ORDER_VISIT, {"event_id": _order_event(event.order_id)}).one_or_none()
+    if found is not None:
+        visits.hold(session, [found.session_id])
+        visits.roll_up(session, {found.session_id: found.timestamp})
+
+
+def adopt_visits(session: Session, heard: Envelope) -> None:
+    """What a guest did belongs to the user who logged in with the guest's session."""
+    event = heard.event
+    assert isinstance(event, UserLoggedIn)
+    if event.guest_session_id is None:
+        return
+    visits.hold(session, [event.guest_session_id])
+    earliest = session.scalar(_ADOPT, {"user_id": event.user_id, "session_id": event.guest_session_id})
+    if earliest is not None:
+        visits.roll_up(session, {event.guest_session_id: earliest})
+
+
+def _order_event(order_id: int) -> UUID:
+    return uuid5(_NAMESPACE, str(order_id))
+
+
+def _remember(
+    session: Session, event: Any, moment: datetime, event_id: UUID, kind: str, told: dict[str, int]
+) -> None:
+    one = Happening(0, event_id, moment, kind, SHOP, properties=told)
+    if event.session_id is not None:
+        visits.hold(session, [event.session_id])
+    if not store_events(session, Visitor(event.session_id, event.user_id), [one]):
+        return
+    if event.session_id is not None:
+        visits.roll_up(session, {event.session_id: moment})
+    elif event.user_id is not None:
+        # a user's carts and orders name no session: the user's last steps do
+        until = moment + timedelta(microseconds=1)
+        found = visits.attribute(session, since=moment, until=until, user_id=event.user_id)
+        visits.hold(session, list(found))
+        visits.roll_up(session, found)

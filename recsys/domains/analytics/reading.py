@@ -1,0 +1,95 @@
+"""Daily figures, visits and bots as they are shown to administrators, in pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from recsys.domains.analytics.schemas import BotHitsOut, ProductDay, SalesDay, VisitOut
+from recsys.domains.analytics.tables import AnalyticsSession, BotHits, ProductMetric, SalesMetric
+from recsys.errors import Invalid
+from recsys.web.pagination import Cursor, Page
+
+__all__ = ["bots", "products", "sales", "visits"]
+
+Shown = TypeVar("Shown", bound=BaseModel)
+
+
+def sales(
+    session: Session, *, since: date | None, until: date | None, limit: int, cursor: str | None
+) -> Page[SalesDay]:
+    """Days from `since` to `until`, the latest first. Raises Invalid for a cursor of another list."""
+    query = _between(select(SalesMetric), SalesMetric.date, since, until).order_by(SalesMetric.date.desc())
+    if cursor is not None:
+        query = query.where(SalesMetric.date < _day(Cursor.decode(cursor)))
+    found = session.scalars(query.limit(limit + 1)).all()
+    return _page(found, limit, SalesDay, lambda last: {"date": last.date.isoformat()})
+
+
+def products(
+    session: Session,
+    *,
+    since: date | None,
+    until: date | None,
+    product_id: int | None,
+    limit: int,
+    cursor: str | None,
+) -> Page[ProductDay]:
+    """Products of the days from `since` to `until`, the latest day first, then by product id."""
+    day, product = ProductMetric.date, ProductMetric.product_id
+    query = _between(select(ProductMetric), day, since, until).order_by(day.desc(), product)
+    if product_id is not None:
+        query = query.where(product == product_id)
+    if cursor is not None:
+        place = Cursor.decode(cursor)
+        last, after = _day(place), place.integer("product_id")
+        query = query.where(day <= last, (day < last) | (product > after))
+    found = session.scalars(query.limit(limit + 1)).all()
+    return _page(
+        found,
+        limit,
+        ProductDay,
+        lambda last: {"date": last.date.isoformat(), "product_id": last.product_id},
+    )
+
+
+def visits(session: Session, *, limit: int, cursor: str | None) -> Page[VisitOut]:
+    """Visits by id, the latest first."""
+    query = select(AnalyticsSession).order_by(AnalyticsSession.id.desc()).limit(limit + 1)
+    if cursor is not None:
+        query = query.where(AnalyticsSession.id < Cursor.decode(cursor).integer("id"))
+    return _page(session.scalars(query).all(), limit, VisitOut, lambda last: {"id": last.id})
+
+
+def bots(session: Session, day: date) -> list[BotHitsOut]:
+    """What was counted on a day, by name."""
+    found = session.scalars(select(BotHits).where(BotHits.date == day).order_by(BotHits.bot))
+    return [BotHitsOut.model_validate(one) for one in found]
+
+
+def _between(query: Select[Any], column: Any, since: date | None, until: date | None) -> Select[Any]:
+    if since is not None and until is not None and since > until:
+        raise Invalid(f"The days end ({until}) before they begin ({since}).")
+    if since is not None:
+        query = query.where(column >= since)
+    return query if until is None else query.where(column <= until)
+
+
+def _day(cursor: Cursor) -> date:
+    try:
+        return date.fromisoformat(cursor.text("date"))
+    except ValueError:
+        raise Invalid("This cursor is not one that a page gave; start again without a cursor.") from None
+
+
+def _page(
+    found: Sequence[Any], limit: int, shown: type[Shown], key: Callable[[Any], dict[str, Any]]
+) -> Page[Shown]:
+    items = [shown.model_validate(one) for one in found[:limit]]
+    more = len(found) > limit
+    return Page(items=items, next_cursor=Cursor.encode(key(found[limit - 1])) if more else None)

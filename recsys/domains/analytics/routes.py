@@ -1,0 +1,140 @@
+"""HTTP of the analytics domain: what visitors did comes in here, and administrators read what it came to."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Path, Query, Request
+from pydantic import BeforeValidator
+
+from recsys.domains.analytics import reading, service
+from recsys.domains.analytics.addresses import kept_address
+from recsys.domains.analytics.schemas import (
+    MAX_ITEMS,
+    BotHitsOut,
+    CollectOut,
+    ProductDay,
+    SalesDay,
+    VisitOut,
+    item_schema,
+)
+from recsys.domains.analytics.storing import Visitor
+from recsys.settings import get_settings
+from recsys.web.dependencies import AdminUser, GuestSession, MaybeUser, SessionDep
+from recsys.web.errors import problem_responses
+from recsys.web.pagination import Page
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/api/v1", tags=["analytics"])
+
+_LONGEST_AGENT = 500
+_ITEM = item_schema()
+_EXAMPLES = [
+    {
+        "type": "page_view",
+        "event_id": "0d4f-1",
+        "page_url": "https://shop.example/tea?utm_source=letter&utm_medium=email",
+        "referrer_url": "https://mail.example/",
+    },
+    {"type": "event", "event_id": "0d4f-2", "event_type": "video_played", "event_value": 12.5},
+]
+
+
+def _written_out(given: object) -> object:
+    # pydantic also takes a number for a date: seconds since 1970
+    if isinstance(given, str) and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", given):
+        raise ValueError("a day such as 2026-03-29")
+    return given
+
+
+_Date = Annotated[date, BeforeValidator(_written_out)]
+Day = Annotated[_Date | None, Query(description="A day such as 2026-03-29, in the shop's time zone.")]
+Limit = Annotated[int, Query(ge=1, le=100)]
+CursorIn = Annotated[str | None, Query(max_length=1000)]
+
+
+@router.post(
+    "/analytics/collect",
+    responses=problem_responses(400, 401, 413, 422, 503),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "oneOf": [
+                            _ITEM,
+                            {"type": "array", "items": _ITEM, "minItems": 1, "maxItems": MAX_ITEMS},
+                        ]
+                    },
+                    "examples": {"one": {"value": _EXAMPLES[0]}, "several": {"value": _EXAMPLES}},
+                }
+            },
+        }
+    },
+)
+def collect(
+    session: SessionDep, request: Request, user: MaybeUser, guest: GuestSession, body: Annotated[Any, Body()]
+) -> CollectOut:
+    """Take in up to 500 page views and events of the caller, each with its own verdict.
+
+    `stored`; `duplicate` when its `event_id` is known already; `refused` with the reason; `ignored` when the
+    User-Agent is a bot's. The session of the visit (header `X-Session-Id`, or the cookie) says whose they
+    are, else the log-in. When every item is refused, the answer is a problem with the verdicts.
+    """
+    agent = request.headers.get("User-Agent")
+    visitor = Visitor(
+        session_id=guest if guest is not None or user is None else user.session_id,
+        user_id=None if user is None else user.user_id,
+        agent=agent[:_LONGEST_AGENT].replace("\x00", "") if agent else None,
+        address=kept_address(
+            None if request.client is None else request.client.host, get_settings().analytics.ip
+        ),
+    )
+    return service.collect(session, visitor, body)
+
+
+@router.get("/admin/analytics/sales", responses=problem_responses(401, 403, 422, 503))
+def list_sales(
+    session: SessionDep,
+    admin: AdminUser,
+    since: Day = None,
+    until: Day = None,
+    limit: Limit = 31,
+    cursor: CursorIn = None,
+) -> Page[SalesDay]:
+    """The shop's sales of each day, the latest first; `recsys analytics rollup` makes them."""
+    return reading.sales(session, since=since, until=until, limit=limit, cursor=cursor)
+
+
+@router.get("/admin/analytics/products", responses=problem_responses(401, 403, 422, 503))
+def list_products(
+    session: SessionDep,
+    admin: AdminUser,
+    since: Day = None,
+    until: Day = None,
+    product_id: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
+    limit: Limit = 31,
+    cursor: CursorIn = None,
+) -> Page[ProductDay]:
+    """The figures of each product and day, the latest day first, then by product."""
+    return reading.products(
+        session, since=since, until=until, product_id=product_id, limit=limit, cursor=cursor
+    )
+
+
+@router.get("/admin/analytics/visits", responses=problem_responses(401, 403, 422, 503))
+def list_visits(
+    session: SessionDep, admin: AdminUser, limit: Limit = 20, cursor: CursorIn = None
+) -> Page[VisitOut]:
+    """Visits to the shop, those first seen last first."""
+    return reading.visits(session, limit=limit, cursor=cursor)
+
+
+@router.get("/admin/analytics/bots/{day}", responses=problem_responses(401, 403, 422, 503))
+def list_bots(session: SessionDep, admin: AdminUser, day: Annotated[_Date, Path()]) -> list[BotHitsOut]:
+    """How much each bot sent on a day, of which nothing was stored."""
+    return reading.bots(session, day)

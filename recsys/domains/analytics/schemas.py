@@ -1,0 +1,204 @@
+"""What the analytics domain takes in and answers over HTTP."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, field_validator
+
+from recsys import clock
+from recsys.domains.analytics.addresses import LONGEST_URL, fitting
+from recsys.domains.users.schemas import Text, WantedJson
+from recsys.settings import get_settings
+
+__all__ = [
+    "CLOCK_SKEW",
+    "MAX_ITEMS",
+    "SHOP",
+    "BotHitsOut",
+    "CollectOut",
+    "ItemIn",
+    "PageViewIn",
+    "ProductDay",
+    "SalesDay",
+    "UserEventIn",
+    "Verdict",
+    "VisitOut",
+    "item_schema",
+    "read_item",
+]
+
+MAX_ITEMS = 500
+CLOCK_SKEW = timedelta(seconds=60)
+"""How far a visitor's clock may run ahead of ours before what it tells counts as from the future."""
+SHOP = "shop"
+"""The category of the shop's own events; no front end may send it."""
+_LONGEST_SENT_URL = 4000
+
+Url = Annotated[
+    Text,
+    Field(
+        min_length=1,
+        max_length=_LONGEST_SENT_URL,
+        description=f"What is longer than {LONGEST_URL} characters is cut; its campaign stays.",
+    ),
+    AfterValidator(fitting),
+]
+Word = Annotated[Text, Field(min_length=1, max_length=100)]
+
+
+class _ItemIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    event_id: Annotated[Text, Field(min_length=1, max_length=255)] = Field(
+        description="The sender's own id: the same one sent again in the same session is stored once."
+    )
+    timestamp: AwareDatetime | None = Field(
+        default=None, description="When it happened, with time zone; default: now."
+    )
+
+    @field_validator("timestamp")
+    @classmethod
+    def _happened(cls, moment: datetime | None) -> datetime | None:
+        if moment is None:
+            return None
+        now, days = clock.now(), get_settings().analytics.late_days
+        if moment > now + CLOCK_SKEW:
+            raise ValueError("a moment that is not in the future")
+        if moment < now - timedelta(days=days):
+            raise ValueError(f"a moment of the last {days:g} days")
+        return min(moment, now)
+
+
+class PageViewIn(_ItemIn):
+    """A page that the visitor opened."""
+
+    type: Literal["page_view"]
+    page_url: Url
+    page_title: Annotated[Text, Field(max_length=255)] | None = None
+    referrer_url: Url | None = None
+
+
+class UserEventIn(_ItemIn):
+    """Something else that the visitor did."""
+
+    type: Literal["event"]
+    event_type: Word = Field(examples=["video_played"])
+    event_category: Word | None = Field(
+        default=None, description=f"Anything but `{SHOP}`, which is for the shop's own events."
+    )
+    event_action: Word | None = None
+    event_label: Annotated[Text, Field(min_length=1, max_length=255)] | None = None
+    event_value: Annotated[Decimal, Field(max_digits=10, decimal_places=2)] | None = None
+    properties: WantedJson = Field(default={}, description="Anything else worth keeping with the event.")
+    page_url: Url | None = None
+
+    @field_validator("event_category")
+    @classmethod
+    def _is_not_the_shops(cls, category: str | None) -> str | None:
+        if category == SHOP:
+            raise ValueError(f"a category other than {SHOP!r}, which is for the shop's own events")
+        return category
+
+
+ItemIn = Annotated[PageViewIn | UserEventIn, Field(discriminator="type")]
+_ITEM: TypeAdapter[PageViewIn | UserEventIn] = TypeAdapter(ItemIn)
+
+
+def read_item(given: object) -> PageViewIn | UserEventIn:
+    """One item of a batch. Raises pydantic's ValidationError."""
+    return _ITEM.validate_python(given)
+
+
+class Verdict(BaseModel):
+    """What became of one item; `index` is its place in the request, from 0."""
+
+    index: int
+    status: Literal["stored", "duplicate", "refused", "ignored"]
+    reason: str | None = Field(default=None, description="Why it was refused or ignored.")
+
+
+class CollectOut(BaseModel):
+    """The verdicts, in the order of the request."""
+
+    stored: int
+    duplicates: int
+    refused: int
+    ignored: int = Field(description="What bots sent: it is counted and not stored.")
+    verdicts: list[Verdict]
+
+
+class _FromRow(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class SalesDay(_FromRow):
+    """The shop's sales of one day, in its time zone and currency: paid orders that were not cancelled."""
+
+    date: date
+    total_sales: Decimal = Field(description="What was paid, refunds not taken off.")
+    order_count: int
+    average_order_value: Decimal
+    unique_customers: int
+    returning_customers: int = Field(description="Those of them who had bought before that day.")
+    conversion_rate: Decimal = Field(
+        description="Share of the day's visits in which a paid order was placed."
+    )
+
+
+class ProductDay(_FromRow):
+    """One product's figures of one day."""
+
+    product_id: int
+    date: date
+    views: int
+    unique_views: int = Field(description="Views of different visitors.")
+    add_to_carts: int
+    purchases: int = Field(description="Paid orders with the product.")
+    revenue: Decimal = Field(description="What its lines cost after their discounts.")
+    conversion_rate: Decimal = Field(description="Purchases per unique view; at most 1, and 0 without views.")
+
+
+class VisitOut(_FromRow):
+    """One visit to the shop."""
+
+    id: int
+    session_id: str
+    user_id: int | None
+    start_time: datetime
+    end_time: datetime
+    duration_seconds: int
+    page_views: int
+    events: int
+    bounce: bool = Field(description="One page was seen and nothing else done.")
+    converted: bool
+    conversion_value: Decimal
+    device_type: str | None
+    browser: str | None
+    os: str | None
+    country: str | None
+    city: str | None
+    referrer: str | None
+    utm_source: str | None
+    utm_medium: str | None
+    utm_campaign: str | None
+
+
+class BotHitsOut(_FromRow):
+    """How much one bot sent on one day."""
+
+    date: date
+    bot: str
+    hits: int
+
+
+def item_schema() -> dict[str, Any]:
+    """The JSON schema of one item, with nothing to look up elsewhere."""
+    return {
+        "oneOf": [
+            one.model_json_schema(ref_template="#/components/schemas/{model}")
+            for one in (PageViewIn, UserEventIn)
+        ]
+    }
