@@ -6,7 +6,7 @@ from recsys.domains.analytics.handlers import adopt_visits, count_cart, count_or
 from recsys.domains.notifications.handlers import remind_of_cart, tell_of_order, welcome
 from recsys.domains.orders.handlers import bring_cart_along, empty_ordered_cart, tell_live_orders
 from recsys.domains.payments.handlers import give_back
-from recsys.domains.products.handlers import adopt_views, forget_product
+from recsys.domains.products.handlers import adopt_views, forget_product, verify_reviews
 from recsys.domains.recommendations.handlers import (
     adopt_interactions,
     remember_cart,
@@ -64,7 +64,7 @@ SUBSCRIPTIONS: dict[type[Event], tuple[Handler, ...]] = {
     CartAbandoned: (remind_of_cart,),
     OrderPlaced: (empty_ordered_cart, tell_live_orders, tell_of_order, count_order),
     OrderStatusChanged: (tell_live_orders,),
-    OrderPaid: (remember_purchase, tell_of_order, recount_order),
+    OrderPaid: (verify_reviews, remember_purchase, tell_of_order, recount_order),
     OrderShipped: (tell_of_order,),
     OrderDelivered: (tell_of_order,),
     OrderCancelled: (give_back, tell_of_order, recount_order),

@@ -171,6 +171,8 @@ def _engine_of(url: str) -> Engine:
                 pool_timeout=_POOL_SECONDS,
                 pool_pre_ping=True,
                 connect_args=connect_arguments(url),
+                # an error's text ends up in logs, and bound values hold people's data
+                hide_parameters=True,
             )
             _engines[url] = engine
         return engine

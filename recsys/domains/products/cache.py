@@ -16,7 +16,7 @@ from recsys.domains.products.schemas import ProductOut
 from recsys.errors import Unavailable
 from recsys.log import get_logger
 
-__all__ = ["changed", "forget", "product", "stock"]
+__all__ = ["active_json", "changed", "forget", "product", "stock"]
 
 T = TypeVar("T")
 _SECONDS = 300
@@ -39,6 +39,15 @@ def product(product_id: int, read: Callable[[], ProductOut]) -> ProductOut:
         pipeline.expire(keys.product(product_id), _SECONDS)
 
     return _through(product_id, held, read, store)
+
+
+def active_json(product_id: int) -> bytes | None:
+    """An active product as Redis holds it, ready to be sent; None when it has to be read from the table."""
+    try:
+        status, body = get_redis().hmget(keys.product(product_id), ["status", "json"])
+    except (RedisError, OSError, Unavailable):
+        return None  # whoever reads the table tells of it
+    return body if status == b"active" and isinstance(body, bytes) else None
 
 
 def stock(product_id: int, read: Callable[[], int]) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from recsys.domains.products import cache, views
+from recsys.domains.products import cache, reviews, views
 from recsys.events.envelope import Envelope
 from recsys.events.vocabulary import (
     InventoryChanged,
+    OrderPaid,
     PriceChanged,
     ProductDeleted,
     ProductUpdated,
@@ -16,7 +17,7 @@ from recsys.events.vocabulary import (
     UserLoggedIn,
 )
 
-__all__ = ["adopt_views", "forget_product"]
+__all__ = ["adopt_views", "forget_product", "verify_reviews"]
 
 
 def forget_product(session: Session, heard: Envelope) -> None:
@@ -27,6 +28,14 @@ def forget_product(session: Session, heard: Envelope) -> None:
         ProductUpdated | ProductDeleted | PriceChanged | InventoryChanged | ReviewPosted | ReviewApproved,
     )
     cache.forget(event.product_id)
+
+
+def verify_reviews(session: Session, heard: Envelope) -> None:
+    """Who reviewed first and bought later has a verified review, too."""
+    event = heard.event
+    assert isinstance(event, OrderPaid)
+    if event.user_id is not None:
+        reviews.verify(session, event.user_id, [line.product_id for line in event.lines])
 
 
 def adopt_views(session: Session, heard: Envelope) -> None:

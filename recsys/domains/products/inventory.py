@@ -54,11 +54,21 @@ def reserve(session: Session, lines: Sequence[Line], *, reference: str) -> None:
 
 
 def release(session: Session, lines: Sequence[Line], *, reference: str, reason: str) -> None:
-    """Put pieces back that `reserve` took; variants that are gone meanwhile are passed over."""
+    """Put pieces back that `reserve` took under this reference, as its log rows say, and no more.
+
+    What was not counted when it was reserved is not put back either, whatever the settings are now. Variants
+    that are gone meanwhile are passed over.
+    """
     wanted = _pieces(lines)
-    for variant, _, counted in _locked(session, wanted, all_there=False):
-        if counted:
-            _change(session, variant, wanted[variant.id], reason, notes=reference)
+    for variant, _, _ in _locked(session, wanted, all_there=False):
+        taken = session.scalar(
+            select(func.coalesce(-func.sum(InventoryLog.adjustment), 0)).where(
+                InventoryLog.variant_id == variant.id, InventoryLog.notes == reference
+            )
+        )
+        back = min(wanted[variant.id], int(taken or 0))
+        if back > 0:
+            _change(session, variant, back, reason, notes=reference)
 
 
 def adjust(
@@ -115,6 +125,13 @@ def _pieces(lines: Sequence[Line]) -> dict[int, int]:
 def _locked(
     session: Session, wanted: Mapping[int, int], *, all_there: bool = True
 ) -> list[tuple[ProductVariant, str, bool]]:
+    # products before variants, as a deletion takes them: in the other order each could wait for the other
+    session.execute(
+        select(Product.id)
+        .where(Product.id.in_(select(ProductVariant.product_id).where(ProductVariant.id.in_(sorted(wanted)))))
+        .order_by(Product.id)
+        .with_for_update(read=True, key_share=True)
+    )
     found = session.execute(
         select(ProductVariant, Product.name, Product.track_inventory)
         .join(Product, Product.id == ProductVariant.product_id)

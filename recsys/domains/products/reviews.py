@@ -17,7 +17,7 @@ from recsys.errors import Forbidden, NotFound
 from recsys.events.publish import publish
 from recsys.events.vocabulary import ReviewApproved, ReviewPosted
 
-__all__ = ["approve", "of_product", "post", "remove", "vote", "waiting"]
+__all__ = ["approve", "of_product", "post", "remove", "verify", "vote", "waiting"]
 
 # Orders lie above products, so no code of theirs is called here. That somebody bought something is asked of
 # the tables themselves: an event's copy of it would not know the orders that were imported.
@@ -65,6 +65,23 @@ def post(session: Session, user_id: int, product_id: int, given: ReviewIn) -> tu
     )
     cache.changed(session, product_id)
     return row, new
+
+
+def verify(session: Session, user_id: int, products: Sequence[int]) -> int:
+    """Reviews that a user wrote before buying are of a verified purchase from now on; how many changed."""
+    changed = session.scalars(
+        update(ProductReview)
+        .where(
+            ProductReview.user_id == user_id,
+            ProductReview.product_id.in_(products),
+            ProductReview.is_verified_purchase.is_not(True),
+        )
+        .values(is_verified_purchase=True)
+        .returning(ProductReview.product_id)
+    ).all()
+    for product_id in changed:
+        cache.changed(session, product_id or 0)
+    return len(changed)
 
 
 def of_product(
@@ -116,7 +133,7 @@ def remove(session: Session, review_id: int) -> None:
 
 def vote(session: Session, user_id: int, review_id: int) -> ProductReview:
     """Find somebody else's shown review helpful, once. Raises NotFound, Forbidden for one's own."""
-    row = session.get(ProductReview, review_id)
+    row = session.get(ProductReview, review_id, with_for_update=service.KEPT)
     if row is None or row.is_approved is not True:
         raise NotFound(f"There is no review {review_id}.")
     if row.user_id == user_id:

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 
 __all__ = [
     "AdjustIn",
@@ -65,8 +65,8 @@ class CategoryIn(_In):
     parent_id: Id | None = None
     description: Long | None = None
     image_url: Url | None = None
-    is_active: bool = True
-    sort_order: Annotated[int, Field(ge=-(2**31), le=2**31 - 1)] = 0
+    is_active: StrictBool = True
+    sort_order: Annotated[int, Field(strict=True, ge=-(2**31), le=2**31 - 1)] = 0
 
 
 class CategoryOut(_Out):
@@ -90,7 +90,7 @@ class BrandIn(_In):
     logo_url: Url | None = None
     description: Long | None = None
     website_url: Url | None = None
-    is_active: bool = True
+    is_active: StrictBool = True
 
 
 class BrandOut(_Out):
@@ -118,13 +118,13 @@ class ProductIn(_In):
     price: Price
     compare_price: Price | None = None
     cost_price: Price | None = None
-    track_inventory: bool = True
+    track_inventory: StrictBool = True
     weight: Weight | None = None
     category_id: Id | None = None
     brand_id: Id | None = None
     tags: Annotated[list[Label], Field(max_length=100)] = []
     status: Status = "active"
-    is_featured: bool = False
+    is_featured: StrictBool = False
 
 
 class ProductChange(_In):
@@ -137,13 +137,13 @@ class ProductChange(_In):
     price: Price | None = None
     compare_price: Price | None = None
     cost_price: Price | None = None
-    track_inventory: bool | None = None
+    track_inventory: StrictBool | None = None
     weight: Weight | None = None
     category_id: Id | None = None
     brand_id: Id | None = None
     tags: Annotated[list[Label], Field(max_length=100)] | None = None
     status: Status | None = None
-    is_featured: bool | None = None
+    is_featured: StrictBool | None = None
 
 
 class VariantIn(_In):
@@ -155,12 +155,14 @@ class VariantIn(_In):
     compare_price: Price | None = None
     weight: Weight | None = None
     barcode: Label | None = None
-    inventory_quantity: Annotated[int, Field(strict=True, ge=0, le=10**9)] = 0
+    inventory_quantity: Annotated[int, Field(strict=True, ge=-(10**9), le=10**9)] | None = Field(
+        default=None, description="Left out, a new variant has none and an old one keeps what it has."
+    )
     inventory_policy: Literal["deny", "continue"] = "deny"
-    inventory_tracking: bool = True
-    requires_shipping: bool = True
-    taxable: bool = True
-    position: Annotated[int, Field(ge=0, le=10**6)] = 0
+    inventory_tracking: StrictBool = True
+    requires_shipping: StrictBool = True
+    taxable: StrictBool = True
+    position: Annotated[int, Field(strict=True, ge=0, le=10**6)] = 0
     option1: Label | None = None
     option2: Label | None = None
     option3: Label | None = None
@@ -187,8 +189,8 @@ class ImageIn(_In):
     src: Url
     alt: Annotated[Text, Field(max_length=500)] | None = None
     variant_id: Id | None = None
-    position: Annotated[int, Field(ge=0, le=10**6)] = 0
-    is_primary: bool = False
+    position: Annotated[int, Field(strict=True, ge=0, le=10**6)] = 0
+    is_primary: StrictBool = False
 
 
 class ImageOut(_Out):
@@ -284,9 +286,9 @@ class LogOut(_Out):
 
 
 class ViewOut(BaseModel):
-    """That a view was noted, and how many there were in the last 24 hours."""
+    """That a view was noted, and how many there were in the last 24 hours (null while that is unknown)."""
 
-    views: int
+    views: int | None
 
 
 class TrendingOut(BaseModel):

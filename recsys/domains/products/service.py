@@ -12,7 +12,7 @@ from recsys.domains.products import cache, inventory
 from recsys.domains.products.catalogue import slug_of, unique
 from recsys.domains.products.schemas import ImageIn, ProductChange, ProductIn, VariantIn
 from recsys.domains.products.tables import Brand, Category, Product, ProductImage, ProductVariant
-from recsys.errors import Invalid, NotFound
+from recsys.errors import Conflict, Invalid, NotFound
 from recsys.events.publish import publish
 from recsys.events.vocabulary import PriceChanged, ProductCreated, ProductDeleted, ProductUpdated
 
@@ -28,12 +28,14 @@ __all__ = [
     "get",
 ]
 
+# what a row refers to must not be deleted before the row is written (FOR KEY SHARE)
+KEPT = {"read": True, "key_share": True}
 _REQUIRED = ("name", "price", "status")
 
 
 def get(session: Session, product_id: int, *, lock: bool = False) -> Product:
-    """The product. Raises NotFound."""
-    row = session.get(Product, product_id, with_for_update={"key_share": True} if lock else None)
+    """The product; nobody deletes it until the transaction ends. Raises NotFound."""
+    row = session.get(Product, product_id, with_for_update={"key_share": True} if lock else KEPT)
     if row is None:
         raise NotFound(f"There is no product {product_id}.")
     return row
@@ -88,7 +90,7 @@ def add_variant(session: Session, product_id: int, given: VariantIn, *, by: int 
     """Add a variant; its first stock gets a log row like any other. Raises NotFound, Conflict."""
     get(session, product_id, lock=True)
     values = given.model_dump()
-    first = values.pop("inventory_quantity")
+    first = values.pop("inventory_quantity") or 0
     row = ProductVariant(product_id=product_id, **values, inventory_quantity=0, created_at=clock.now())
     with unique(session, "variant", given.name or given.sku or ""):
         session.add(row)
@@ -108,7 +110,7 @@ def change_variant(
     old_price = row.price
     with unique(session, "variant", given.name or given.sku or ""):
         _set(row, values)
-    if stock != (row.inventory_quantity or 0):
+    if stock is not None and stock != (row.inventory_quantity or 0):
         inventory.adjust(session, row.id, stock - (row.inventory_quantity or 0), reason="set", by=by)
     if row.price != old_price:
         price = get(session, product_id).price if row.price is None else row.price
@@ -118,8 +120,18 @@ def change_variant(
 
 
 def delete_variant(session: Session, product_id: int, variant_id: int) -> None:
-    """Delete a variant. Raises NotFound."""
-    session.delete(_variant(session, product_id, variant_id))
+    """Delete a variant. Raises NotFound, or Conflict for the last one.
+
+    A product without variants has no stock that is counted: it would sell without end.
+    """
+    get(session, product_id, lock=True)
+    row = _variant(session, product_id, variant_id)
+    others = select(ProductVariant.id).where(
+        ProductVariant.product_id == product_id, ProductVariant.id != variant_id
+    )
+    if session.scalar(others.limit(1)) is None:
+        raise Conflict("It is the product's last variant; archive the product instead.")
+    session.delete(row)
     session.flush()
     _told(session, product_id, "variants")
 
@@ -162,9 +174,9 @@ def _variant(session: Session, product_id: int, variant_id: int) -> ProductVaria
 
 
 def _check_places(session: Session, category_id: int | None, brand_id: int | None) -> None:
-    if category_id is not None and session.get(Category, category_id) is None:
+    if category_id is not None and session.get(Category, category_id, with_for_update=KEPT) is None:
         raise NotFound(f"There is no category {category_id}.")
-    if brand_id is not None and session.get(Brand, brand_id) is None:
+    if brand_id is not None and session.get(Brand, brand_id, with_for_update=KEPT) is None:
         raise NotFound(f"There is no brand {brand_id}.")
 
 

@@ -6,7 +6,8 @@ from ipaddress import ip_address
 from uuid import uuid4
 
 from redis.client import Pipeline
-from sqlalchemy import update
+from redis.exceptions import RedisError
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from recsys import clock
@@ -15,14 +16,16 @@ from recsys.cache.client import get_redis
 from recsys.database.afterwards import after_commit
 from recsys.domains.products import service
 from recsys.domains.products.tables import ProductView
-from recsys.errors import NotFound
+from recsys.errors import NotFound, Unavailable
 from recsys.events.publish import publish
 from recsys.events.vocabulary import ProductViewed
+from recsys.log import get_logger
 
 __all__ = ["HALF_LIFE", "adopt", "record", "trending", "views_of_late"]
 
 HALF_LIFE = 86_400.0
 """After so many seconds a view counts half in `trending_products`."""
+_log = get_logger(__name__)
 _DAY = 86_400
 _KEPT = 10_000
 _TRENDING = 1_000
@@ -60,14 +63,36 @@ def record(
     after_commit(session, lambda: _count(product_id, now.timestamp()))
 
 
-def views_of_late(product_id: int) -> int:
-    """How often a product was looked at within the last 24 hours."""
+def views_of_late(product_id: int) -> int | None:
+    """How often a product was looked at within the last 24 hours; None while Redis does not answer."""
     now = clock.now().timestamp()
-    return int(get_redis().zcount(keys.product_views(product_id), now - _DAY, "+inf"))
+    try:
+        return int(get_redis().zcount(keys.product_views(product_id), now - _DAY, "+inf"))
+    except (RedisError, OSError, Unavailable):
+        return None
 
 
-def trending(limit: int) -> list[int]:
-    """Ids of products by their views of late, each halved with every half-life since."""
+def trending(session: Session, limit: int) -> list[int]:
+    """Ids of products by their views of late, each halved with every half-life since.
+
+    Without Redis: by how often they are among the last 10,000 views.
+    """
+    try:
+        return _ranked(limit)
+    except (RedisError, OSError, Unavailable) as error:
+        _log.warning("what trends comes from PostgreSQL: Redis did not answer", error=type(error).__name__)
+    last = select(ProductView.product_id).order_by(ProductView.id.desc()).limit(_KEPT).subquery()
+    found = session.scalars(
+        select(last.c.product_id)
+        .where(last.c.product_id.is_not(None))
+        .group_by(last.c.product_id)
+        .order_by(func.count().desc(), last.c.product_id)
+        .limit(limit)
+    )
+    return list(found)
+
+
+def _ranked(limit: int) -> list[int]:
     found: list[bytes] = get_redis().zrevrange(keys.trending_products(), 0, limit - 1)  # type: ignore[assignment]
     return [int(one) for one in found]
 

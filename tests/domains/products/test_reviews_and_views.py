@@ -62,13 +62,13 @@ def test_what_was_looked_at_of_late_trends_over_what_once_was(
         views._count(1, now)
     # two half-lives later one view weighs as much as four of then
     views._count(2, now + 2 * day)
-    assert views.trending(10) == [2, 1]
+    assert views._ranked(10) == [2, 1]
     for _ in range(2):
         views._count(1, now + 2 * day)
-    assert views.trending(10) == [1, 2]
+    assert views._ranked(10) == [1, 2]
     # long after, the weights start over without changing the order
     views._count(3, now + 100 * day)
-    assert views.trending(10) == [3, 1, 2]
+    assert views._ranked(10) == [3, 1, 2]
     assert float(redis_client.get("trending:landmark") or 0) == now + 100 * day
     weights = [score for _, score in redis_client.zrange("trending_products", 0, -1, withscores=True)]  # type: ignore[union-attr, misc]
     assert max(weights) == 1.0
@@ -93,6 +93,40 @@ def test_a_view_names_user_or_guest_and_hidden_products_have_none(counter: Count
     assert seen == [(ada.id, None, "127.0.0.1"), (None, "v1", "127.0.0.1")]
     trend = counter.send("GET", "/products/trending")["products"]
     assert [one["id"] for one in trend] == [product]
+    other, _ = counter.product("Rug")
+    counter.send("POST", f"/products/{other}/views", guest="v1", status=201)
+    # the first in rank is hidden: the next one takes its place
     counter.send("PATCH", f"/admin/products/{product}", who=counter.admin, json={"status": "draft"})
+    shown = counter.send("GET", "/products/trending?limit=1")["products"]
+    assert [one["id"] for one in shown] == [other]
+    counter.send("DELETE", f"/admin/products/{other}", who=counter.admin, status=204)
     counter.send("POST", f"/products/{product}/views", who=ada, status=404)
     assert counter.send("GET", "/products/trending")["products"] == []
+
+
+def test_a_view_is_kept_and_what_trends_is_told_while_redis_is_away(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    product, _ = counter.product("Lamp")
+
+    def away() -> redis.Redis:
+        raise redis.ConnectionError("away")
+
+    monkeypatch.setattr(views, "get_redis", away)
+    for _ in range(2):
+        seen = counter.send("POST", f"/products/{product}/views", guest="v1", status=201)
+        assert seen["views"] is None
+    assert counter.one("SELECT count(*) FROM products_db.product_view_history") == 2
+    assert [one["id"] for one in counter.send("GET", "/products/trending")["products"]] == [product]
+
+
+def test_a_review_before_the_purchase_is_verified_by_it(counter: Counter) -> None:
+    ada = counter.desk.person("ada")
+    product, _ = counter.product("Lamp")
+    review = counter.send("PUT", f"/products/{product}/review", who=ada, json={"rating": 5}, status=201)
+    assert review["is_verified_purchase"] is False
+    order = counter.order(ada, product)["id"]
+    body = {"order_id": order, "token": "tok_visa"}
+    counter.send("POST", "/payments", who=ada, key="pay-00001", json=body, status=201)
+    counter.settle_events()
+    assert counter.one("SELECT is_verified_purchase FROM products_db.product_reviews") is True
