@@ -1,4 +1,4 @@
-"""`recsys train`: run experiments; the other commands have modules of their own in `training/commands/`."""
+"""`recsys train`: run experiments, evaluate, compare, tune, report and promote models."""
 
 from __future__ import annotations
 
