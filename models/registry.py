@@ -14,7 +14,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from recsys import clock
-from recsys.domains.recommendations.tables import ModelPromotion, RecommendationModel
+from recsys.domains.recommendations.tables import (
+    ModelPromotion,
+    RecommendationGeneration,
+    RecommendationModel,
+)
 from recsys.errors import Conflict, Invalid, NotFound, Unavailable
 from recsys.settings import get_settings
 
@@ -31,12 +35,16 @@ __all__ = [
     "get",
     "history",
     "list_models",
+    "lists_of",
     "load",
     "next_version",
     "record",
     "register",
+    "served_before",
 ]
 
+SWITCHES = ("promote", "refresh", "rollback")
+"""Actions of audit rows after which another model serves."""
 PROMOTION_LOCK = 7_290_311
 """Advisory lock (transaction) that makes activations one after another, so exactly one row is active."""
 
@@ -154,10 +162,30 @@ def history(session: Session) -> list[ModelPromotion]:
     return list(session.scalars(select(ModelPromotion).order_by(ModelPromotion.id.desc())))
 
 
+def served_before(session: Session, name: str) -> str | None:
+    """The model that served right before `name` last began to serve, if it is still registered."""
+    before = session.scalar(
+        select(ModelPromotion.from_name)
+        .where(ModelPromotion.to_name == name, ModelPromotion.action.in_(SWITCHES))
+        .order_by(ModelPromotion.id.desc())
+        .limit(1)
+    )
+    known = select(RecommendationModel.name).where(RecommendationModel.name == before)
+    return None if before is None else session.scalar(known)
+
+
+def lists_of(session: Session) -> str | None:
+    """The model whose stored lists are shown; None before the first scoring."""
+    return session.scalar(
+        select(RecommendationGeneration.model_name).where(RecommendationGeneration.status == "live")
+    )
+
+
 def activate(
     session: Session,
     name: str,
     *,
+    expected: str | None = None,
     action: str = "promote",
     actor: str = "system",
     reason: str = "",
@@ -165,11 +193,17 @@ def activate(
 ) -> RegisteredModel:
     """Make `name` the one active model and leave an audit row, in the caller's transaction.
 
-    Callers in other transactions wait for this one's end. Raises NotFound for an unknown name.
+    Callers in other transactions wait for this one's end. Raises NotFound for an unknown name, Conflict when
+    another model than `expected` serves by now.
     """
     session.execute(select(func.pg_advisory_xact_lock(PROMOTION_LOCK)))
     row = _row(session, name)
     before = active(session)
+    if expected is not None and (before is None or before.name != expected):
+        serving = "no model" if before is None else before.name
+        raise Conflict(
+            f"{serving} serves by now, not {expected}; look at `recsys train history` and decide again"
+        )
     session.execute(
         update(RecommendationModel)
         .where(RecommendationModel.is_active.is_(True) | (RecommendationModel.name == name))

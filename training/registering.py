@@ -27,7 +27,7 @@ def register(
     try:
         with unit_of_work() as session:
             for version in versions:
-                registry.register(session, _registration(version, report, dataset))
+                registry.register(session, _registration(version, report, dataset, decision))
             if decision.promoted is not None:
                 registry.activate(
                     session,
@@ -56,7 +56,7 @@ def register(
         raise
 
 
-def _registration(version: Version, report: Report, dataset: Dataset) -> Registration:
+def _registration(version: Version, report: Report, dataset: Dataset, decision: Decision) -> Registration:
     judged, section = version.judged, report.model(version.name)
     k = judged.experiment.evaluation.primary_k
     place = report.ks.index(k)
@@ -91,6 +91,11 @@ def _registration(version: Version, report: Report, dataset: Dataset) -> Registr
                 )
             },
             "cost": section.cost.model_dump(mode="json"),
+            # what the rule said of this version: `recsys train promote` asks for --force against it
+            "gate": {
+                "action": decision.action if version.name == decision.promoted else "hold",
+                "reason": decision.reason,
+            },
         },
     )
 

@@ -246,10 +246,10 @@ def test_list_show_promote(
     damaged = registry.artifact_folder("popularity-v1") / "fitted_popularity.npy"
     whole = damaged.read_bytes()
     damaged.write_bytes(whole[:-4] + b"\x01\x02\x03\x04")
-    assert "popularity-v1" in ask("promote", "popularity-v1", "--reason", "try", code=1)[1]
+    assert "popularity-v1" in ask("promote", "popularity-v1", "--force", "--reason", "try", code=1)[1]
     damaged.write_bytes(whole)
-    done = ask("promote", "popularity-v1", "--reason", "item_knn repeats itself", "--json")[0]
-    assert json.loads(done) == {"active": "popularity-v1", "before": "item_knn-v1"}
+    done = ask("promote", "popularity-v1", "--force", "--reason", "item_knn repeats itself", "--json")[0]
+    assert json.loads(done) == {"active": "popularity-v1", "before": "item_knn-v1", "lists_of": None}
     with unit_of_work() as session:
         active, audit = registry.active(session), registry.history(session)[0]
     assert active is not None

@@ -1,4 +1,4 @@
-"""`recsys train list|show|promote`: what is registered, and which of it serves."""
+"""`recsys train list|show|promote|hold|rollback|history`: what is registered, and which of it serves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from recsys.errors import Invalid
+from recsys.errors import Conflict, Invalid
 from training.commands.printing import (
     AsJson,
     Name,
@@ -24,6 +24,8 @@ from training.commands.printing import (
 __all__ = ["app"]
 
 app = typer.Typer()
+
+Reason = Annotated[str, typer.Option(help="Why, for the audit row.")]
 
 
 @app.command("list")
@@ -94,24 +96,152 @@ def show(name: Name, as_json: AsJson = False) -> None:
 @app.command()
 def promote(
     name: Name,
-    reason: Annotated[str, typer.Option(help="Why, for the audit row.")],
+    reason: Reason,
+    force: Annotated[bool, typer.Option("--force", help="Even if the rule held it back.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a registered model the one that serves, whatever the rule says; who and why are kept.
+    """Make a registered model the one that serves; against the rule only with --force. Who and why are kept.
 
-    Example: recsys train promote als-v3 --reason "als-v4 shows too few new products"
+    Example: recsys train promote als-v3 --force --reason "als-v4 shows too few new products"
     """
     from models import registry
     from recsys.database.session import unit_of_work
 
-    if not reason.strip():
-        raise Invalid("--reason is empty; say why in a few words, the audit row keeps it")
-    registry.load(registered(name))  # a damaged artifact is refused before anything changes
+    said = _said(reason)
+    model = registered(name)
+    gate = model.parameters.get("gate", {})
+    if gate.get("action") == "hold" and not force:
+        raise Conflict(f"{name} was held back: {gate.get('reason')}; promote it anyway with --force")
+    registry.load(model)  # a damaged artifact is refused before anything changes
     with unit_of_work() as session:
         before = registry.active(session)
-        model = registry.activate(session, name, actor=actor(), reason=reason.strip())
-    was = None if before is None else before.name
+        registry.activate(session, name, actor=actor(), reason=said, figures={"gate": gate, "forced": force})
+    _tell_switch(name, None if before is None else before.name, as_json)
+
+
+@app.command()
+def hold(name: Name, reason: Reason, as_json: AsJson = False) -> None:
+    """Keep a registered model from being promoted without --force; the one that serves keeps serving.
+
+    Example: recsys train hold als-v4 --reason "trained on a broken import"
+    """
+    from models import registry
+    from recsys.database.session import unit_of_work
+
+    said = _said(reason)
+    with unit_of_work() as session:
+        model, serving = registry.get(session, name), registry.active(session)
+        former = model.parameters.get("gate")
+        registry.annotate(session, name, {"gate": {"action": "hold", "reason": said}})
+        registry.record(
+            session,
+            "hold",
+            from_name=None if serving is None else serving.name,
+            to_name=name,
+            actor=actor(),
+            reason=said,
+            figures={"gate_before": former},
+        )
     if as_json:
-        print_json({"active": model.name, "before": was})
+        print_json({"held": name, "active": None if serving is None else serving.name})
         return
-    Console().print(f"{model.name} is active now (before: {was or 'none'}).", markup=False, highlight=False)
+    Console().print(f"{name} is held back.", markup=False, highlight=False)
+
+
+@app.command()
+def rollback(
+    reason: Reason,
+    to: Annotated[
+        str | None, typer.Option(help="Which model; default: the one that served before the present one.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let an earlier model serve again. Its lists are written by the next `recsys serve score`.
+
+    Example: recsys train rollback --reason "als-v4 recommends nothing in stock"
+    """
+    from models import registry
+    from recsys.database.session import unit_of_work
+
+    said = _said(reason)
+    with unit_of_work() as session:
+        serving = registry.active(session)
+        if serving is None:
+            raise Conflict("no model serves, so there is nothing to roll back")
+        target = to or registry.served_before(session, serving.name)
+        if target is None:
+            raise Conflict(f"nothing served before {serving.name}; name a model with --to")
+        if target == serving.name:
+            raise Conflict(f"{target} serves already")
+        chosen = registry.get(session, target)
+    registry.load(chosen)  # a damaged artifact is refused before anything changes
+    with unit_of_work() as session:
+        registry.activate(
+            session, target, action="rollback", actor=actor(), reason=said, expected=serving.name
+        )
+    _tell_switch(target, serving.name, as_json)
+
+
+@app.command()
+def history(
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Who promoted, held or rolled back what, when, and why.
+
+    Example: recsys train history --limit 5
+    """
+    from models import registry
+    from recsys.database.session import unit_of_work
+
+    with unit_of_work() as session:
+        rows = [
+            {
+                "when": row.created_at.isoformat(timespec="seconds"),
+                "who": row.actor,
+                "action": row.action,
+                "from": row.from_name,
+                "to": row.to_name,
+                "why": row.reason,
+                "figures": row.figures,
+            }
+            for row in registry.history(session)[:limit]
+        ]
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        Console().print("Nothing was promoted, held or rolled back yet.")
+        return
+    table = table_of("when", "who", "action", "from", "to")
+    table.add_column("why", overflow="fold")
+    for row in rows:
+        shown = (row[name] for name in ("when", "who", "action", "from", "to", "why"))
+        table.add_row(*(escape(str(value or "–")) for value in shown))
+    Console().print(table)
+
+
+def _said(reason: str) -> str:
+    if not reason.strip():
+        raise Invalid("--reason is empty; say why in a few words, the audit row keeps it")
+    return reason.strip()
+
+
+def _tell_switch(name: str, before: str | None, as_json: bool) -> None:
+    """What serves now, and whose the stored lists are: they change with the next scoring."""
+    from models import registry
+    from recsys.database.session import unit_of_work
+
+    with unit_of_work() as session:
+        lists = registry.lists_of(session)
+    if as_json:
+        print_json({"active": name, "before": before, "lists_of": lists})
+        return
+    console = Console()
+    console.print(f"{name} is active now (before: {before or 'none'}).", markup=False, highlight=False)
+    if lists not in (None, name):
+        console.print(
+            f"Stored lists are still those of {lists}; write new ones with: recsys serve score",
+            markup=False,
+            highlight=False,
+        )

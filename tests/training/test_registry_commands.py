@@ -1,0 +1,103 @@
+"""`recsys train promote|hold|rollback|history`: against the rule only by force, and every step on record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from models import registry
+from recsys.database.session import unit_of_work
+from recsys.errors import Conflict
+from tests.fixtures.shop import Shop
+from tests.training.shops import fill_shop
+from training.experiment import load_all
+from training.pipeline import train
+from training.steps import Steps
+
+PLAN = "\n[split]\ntest_days = 12\n[evaluation]\nks = [5, 10]\nprimary_k = 10\ndraws = 100\n"
+
+
+@pytest.fixture
+def trained(shop: Shop, tmp_path: Path) -> Shop:
+    """item_knn-v1 serves; popularity-v1 was worse and was held."""
+    fill_shop(name="Product 3")
+    sources = []
+    for name in ("popularity", "item_knn"):
+        (tmp_path / f"{name}.toml").write_text(f'name = "{name}"\nalgorithm = "{name}"\n{PLAN}')
+        sources.append(str(tmp_path / f"{name}.toml"))
+    train(load_all(sources), command="recsys train run", actor="tester", steps=Steps())
+    return shop
+
+
+def ask(shop: Shop, *words: str, code: int = 0) -> Any:
+    answer = shop.run("train", *words)
+    assert answer.returncode == code, answer.stdout + answer.stderr
+    if code:
+        (line,) = answer.stderr.strip().splitlines()
+        return line
+    return json.loads(answer.stdout)
+
+
+def test_against_the_rule_only_by_force_and_back_again(trained: Shop) -> None:
+    refused = ask(trained, "promote", "popularity-v1", "--reason", "try", code=2)
+    assert "popularity-v1 was held back" in refused
+    assert "item_knn-v1 has the highest NDCG@10" in refused
+    done = ask(trained, "promote", "popularity-v1", "--force", "--reason", "an experiment", "--json")
+    assert done == {"active": "popularity-v1", "before": "item_knn-v1", "lists_of": None}
+    back = ask(trained, "rollback", "--reason", "it sells less", "--json")
+    assert back == {"active": "item_knn-v1", "before": "popularity-v1", "lists_of": None}
+    # the one before the present one is popularity-v1 now: a rollback of a rollback goes forward again
+    assert ask(trained, "rollback", "--reason", "a mistake", "--json")["active"] == "popularity-v1"
+    assert (
+        ask(trained, "rollback", "--to", "item_knn-v1", "--reason", "x", "--json")["active"] == "item_knn-v1"
+    )
+    told = ask(trained, "history", "--json")
+    assert [(row["action"], row["from"], row["to"]) for row in told] == [
+        ("rollback", "popularity-v1", "item_knn-v1"),
+        ("rollback", "item_knn-v1", "popularity-v1"),
+        ("rollback", "popularity-v1", "item_knn-v1"),
+        ("promote", "item_knn-v1", "popularity-v1"),
+        ("promote", None, "item_knn-v1"),
+    ]
+    assert told[3]["figures"]["forced"] is True
+    assert told[3]["why"] == "an experiment"
+    assert all(row["who"] for row in told)
+    assert len(ask(trained, "history", "--limit", "2", "--json")) == 2
+
+
+def test_a_held_model_stays_held_and_what_can_not_be_rolled_back_says_so(trained: Shop) -> None:
+    held = ask(trained, "hold", "item_knn-v1", "--reason", "trained on a broken import", "--json")
+    assert held == {"held": "item_knn-v1", "active": "item_knn-v1"}
+    told = ask(trained, "promote", "item_knn-v1", "--reason", "again", code=2)
+    assert "trained on a broken import" in told
+    assert "nothing served before item_knn-v1" in ask(trained, "rollback", "--reason", "x", code=2)
+    same = ask(trained, "rollback", "--to", "item_knn-v1", "--reason", "x", code=2)
+    assert "serves already" in same
+    assert "--reason is empty" in ask(trained, "hold", "item_knn-v1", "--reason", " ", code=2)
+    assert "no model is named" in ask(trained, "rollback", "--to", "als-v9", "--reason", "x", code=2)
+
+
+def test_lists_of_another_model_are_named(trained: Shop) -> None:
+    with psycopg.connect(trained.database_url) as connection:
+        connection.execute(
+            "INSERT INTO recommendations_db.recommendation_generations "
+            "(model_name, model_version, status, started_at, live_at) "
+            "VALUES ('item_knn-v1', '1', 'live', now(), now())"
+        )
+    shown = trained.run("train", "promote", "popularity-v1", "--force", "--reason", "try")
+    assert "Stored lists are still those of item_knn-v1" in shown.stdout
+    back = trained.run("train", "rollback", "--reason", "back")
+    assert "Stored lists" not in back.stdout
+
+
+def test_a_switch_that_somebody_else_made_meanwhile_is_not_undone(trained: Shop) -> None:
+    with pytest.raises(Conflict, match="item_knn-v1 serves by now, not als-v1"), unit_of_work() as session:
+        registry.activate(session, "popularity-v1", action="rollback", expected="als-v1")
+    with unit_of_work() as session:
+        serving = registry.active(session)
+    assert serving is not None
+    assert serving.name == "item_knn-v1"
