@@ -37,7 +37,10 @@ PUBLIC: Mapping[Route, str] = {
     ("POST", "/api/v1/orders/lookup"): "a guest's order, for who knows its 58-bit number and its e-mail",
     ("POST", "/api/v1/payments/webhooks/{gateway}"): "the gateway has no account: its signature is checked",
     ("GET", "/api/v1/users/{user_id}/recommendations"): "the shop's own server asks; product ids, no person",
-    ("GET", "/api/v1/models/{name}/report"): "what a training run measured; no person in it",
+    (
+        "GET",
+        "/api/v1/models/{name}/report",
+    ): "in development; elsewhere administrators only (serving/reports.py)",
     ("GET", "/health/live"): "for the machine that watches the process",
     ("GET", "/health/ready"): "for the machine that watches the process",
     ("GET", "/metrics"): "counts and durations for the machine that watches",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 
 __all__ = [
     "ChannelsIn",
@@ -66,11 +66,11 @@ class Count(BaseModel):
 class ChannelsIn(_In):
     """By which channels the caller wants to hear from the shop; `kinds` switches off single kinds."""
 
-    email: bool = True
-    sms: bool = False
-    push: bool = True
-    in_app: bool = True
-    kinds: Annotated[dict[Kind, dict[Channel, bool]], Field(max_length=50)] = Field(
+    email: StrictBool = True
+    sms: StrictBool = False
+    push: StrictBool = True
+    in_app: StrictBool = True
+    kinds: Annotated[dict[Kind, dict[Channel, StrictBool]], Field(max_length=50)] = Field(
         default={}, examples=[{"promotion": {"email": False}}]
     )
 
@@ -92,7 +92,7 @@ class TemplateIn(_In):
         ],
         Field(max_length=100),
     ] = Field(default={}, examples=[{"name": "text"}])
-    is_active: bool = True
+    is_active: StrictBool = True
 
 
 class TemplateNew(TemplateIn):

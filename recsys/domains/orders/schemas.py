@@ -6,7 +6,17 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, EmailStr, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    EmailStr,
+    Field,
+    StrictBool,
+    model_validator,
+)
 
 __all__ = [
     "AddressIn",
@@ -41,11 +51,19 @@ def _country(text: str) -> str:
     return text.upper()
 
 
+def _written(moment: object) -> object:
+    # pydantic reads a bare number as seconds since 1970, which the schema does not offer
+    if isinstance(moment, int | float) or (isinstance(moment, str) and "-" not in moment[4:5]):
+        raise ValueError("a moment with its offset, such as 2026-03-01T12:00:00+01:00")
+    return moment
+
+
 Id = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
 Text = Annotated[str, AfterValidator(_storable)]
 Short = Annotated[Text, Field(min_length=1, max_length=100)]
 Long = Annotated[Text, Field(min_length=1, max_length=255)]
 Note = Annotated[Text, Field(max_length=2000)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
 Country = Annotated[str, Field(min_length=2, max_length=2), AfterValidator(_country)]
 
 
@@ -110,7 +128,7 @@ class AddressIn(_In):
     country: Country
     zip: Annotated[Text, Field(min_length=1, max_length=20)]
     phone: Annotated[Text, Field(min_length=3, max_length=20)] | None = None
-    is_default: bool = False
+    is_default: StrictBool = False
 
 
 class AddressOut(BaseModel):
@@ -259,7 +277,7 @@ class StatusIn(_In):
 
     status: Literal["processing", "delivered", "completed"]
     notes: Note | None = None
-    notify_customer: bool = True
+    notify_customer: StrictBool = True
 
 
 class ParcelIn(_In):
@@ -268,12 +286,12 @@ class ParcelIn(_In):
     carrier: Short
     tracking_number: Short
     tracking_url: Annotated[Text, Field(max_length=500, pattern=r"^https?://")] | None = None
-    estimated_delivery: AwareDatetime | None = None
+    estimated_delivery: Moment | None = None
 
 
 class ParcelUpdate(_In):
     """News of a parcel."""
 
     current_location: Note | None = None
-    estimated_delivery: AwareDatetime | None = None
-    delivered: bool = False
+    estimated_delivery: Moment | None = None
+    delivered: StrictBool = False

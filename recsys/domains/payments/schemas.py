@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 __all__ = [
     "AttemptOut",
@@ -58,7 +58,7 @@ class MethodIn(_In):
 
     token: Token
     billing_address: BillingAddress | None = None
-    is_default: bool = False
+    is_default: StrictBool = False
 
 
 class MethodOut(BaseModel):
@@ -83,7 +83,7 @@ class PaymentIn(_In):
     order_id: Id
     payment_method_id: Id | None = None
     token: Token | None = None
-    capture: bool = Field(default=True, description="False holds the money until it is captured.")
+    capture: StrictBool = Field(default=True, description="False holds the money until it is captured.")
 
     @model_validator(mode="after")
     def _one_way(self) -> PaymentIn:
