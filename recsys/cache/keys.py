@@ -213,5 +213,5 @@ def product_epoch(product_id: int) -> str:
 
 
 def trending_landmark() -> str:
-    """String: the moment (in seconds) at which a view adds one to `trending_products`; later ones add more."""
+    """String: the moment (seconds) at which a view adds one to `trending_products`; later ones add more."""
     return "trending:landmark"

@@ -101,3 +101,13 @@ def test_a_switch_that_somebody_else_made_meanwhile_is_not_undone(trained: Shop)
         serving = registry.active(session)
     assert serving is not None
     assert serving.name == "item_knn-v1"
+
+
+def test_a_model_is_exported_for_batch_use(trained: Shop, tmp_path: Path) -> None:
+    target = tmp_path / "flavor"
+    assert ask(trained, "export", "item_knn-v1", str(target), "--json") == {
+        "model": "item_knn-v1",
+        "folder": str(target),
+    }
+    assert "loader_module: models.mlflow_flavor" in (target / "MLmodel").read_text()
+    assert "is there already" in ask(trained, "export", "item_knn-v1", str(target), code=2)

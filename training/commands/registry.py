@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -180,6 +181,35 @@ def rollback(
             session, target, action="rollback", actor=actor(), reason=said, expected=serving.name
         )
     _tell_switch(target, serving.name, as_json)
+
+
+@app.command()
+def export(
+    name: Name,
+    folder: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write a registered model as an MLflow model for batch use, where recsys is installed.
+
+    Example: recsys train export als-v3 ./als-v3-mlflow
+    """
+    from models import registry
+    from models.mlflow_flavor import save_pyfunc
+
+    if folder.exists():
+        raise Conflict(f"{folder} is there already; name a folder that is not")
+    model = registered(name)
+    registry.load(model)  # a damaged artifact is not handed on
+    save_pyfunc(model.folder, folder)
+    if as_json:
+        print_json({"model": name, "folder": str(folder)})
+        return
+    Console().print(
+        f"{name} is in {folder}: mlflow.pyfunc.load_model({str(folder)!r}).predict(frame with user_id and k)",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 @app.command()
