@@ -10,8 +10,9 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from recsys import clock
 from recsys.domains.analytics.addresses import LONGEST_URL, fitting
-from recsys.domains.users.schemas import Text, WantedJson
+from recsys.domains.users.schemas import WantedJson
 from recsys.settings import get_settings
+from recsys.web.fields import Text
 
 __all__ = [
     "CLOCK_SKEW",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
+
+from recsys.web.fields import Input, Text
 
 __all__ = [
     "ChannelsIn",
@@ -24,23 +26,12 @@ __all__ = [
 ]
 
 
-def _storable(text: str) -> str:
-    if "\x00" in text or any(0xD800 <= ord(letter) <= 0xDFFF for letter in text):
-        raise ValueError("text without NUL characters and lone surrogates")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_storable)]
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[a-z][a-z0-9_\-]*$")]
 Kind = Annotated[
     str, Field(min_length=1, max_length=50, pattern=r"^[a-z][a-z0-9_]*$", examples=["order_update"])
 ]
 Channel = Literal["in_app", "email", "sms", "push"]
 Value = str | int | float | bool | list[Text]
-
-
-class _In(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class NotificationOut(BaseModel):
@@ -63,7 +54,7 @@ class Count(BaseModel):
     count: int
 
 
-class ChannelsIn(_In):
+class ChannelsIn(Input):
     """By which channels the caller wants to hear from the shop; `kinds` switches off single kinds."""
 
     email: StrictBool = True
@@ -79,7 +70,7 @@ class ChannelsOut(ChannelsIn):
     """The choice that holds now."""
 
 
-class TemplateIn(_In):
+class TemplateIn(Input):
     """The parts of a template (Jinja, in a sandbox); every variable is declared with its kind."""
 
     subject: Annotated[Text, Field(max_length=255)] | None = None
@@ -116,10 +107,10 @@ class TemplateOut(BaseModel):
     is_active: bool | None
 
 
-class PreviewIn(_In):
+class PreviewIn(Input):
     """Values to try a template with."""
 
-    values: Annotated[dict[str, Value], Field(max_length=100)] = {}
+    values: Annotated[dict[str, Value], Field(max_length=100)] = Field(default={})
 
 
 class PreviewOut(BaseModel):
@@ -130,17 +121,16 @@ class PreviewOut(BaseModel):
     text: str
 
 
-class NotifyIn(_In):
+class NotifyIn(Input):
     """Tells one user something by a template."""
 
     user_id: Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
     template: Name
-    values: Annotated[dict[str, Value], Field(max_length=100)] = {}
+    values: Annotated[dict[str, Value], Field(max_length=100)] = Field(default={})
     kind: Kind = "promotion"
-    channels: Annotated[list[Literal["in_app", "email", "sms"]], Field(min_length=1, max_length=3)] = [
-        "in_app",
-        "email",
-    ]
+    channels: Annotated[list[Literal["in_app", "email", "sms"]], Field(min_length=1, max_length=3)] = Field(
+        default=["in_app", "email"]
+    )
 
 
 class ToldOut(BaseModel):

@@ -18,6 +18,8 @@ from pydantic import (
     model_validator,
 )
 
+from recsys.web.fields import Id, Input, Text
+
 __all__ = [
     "AddressIn",
     "AddressOut",
@@ -39,12 +41,6 @@ __all__ = [
 ]
 
 
-def _storable(text: str) -> str:
-    if "\x00" in text or any(0xD800 <= ord(letter) <= 0xDFFF for letter in text):
-        raise ValueError("text without NUL characters and lone surrogates")
-    return text
-
-
 def _country(text: str) -> str:
     if not (text.isascii() and text.isalpha()):
         raise ValueError("two letters as in ISO 3166-1, such as DE or US")
@@ -58,8 +54,6 @@ def _written(moment: object) -> object:
     return moment
 
 
-Id = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
-Text = Annotated[str, AfterValidator(_storable)]
 Short = Annotated[Text, Field(min_length=1, max_length=100)]
 Long = Annotated[Text, Field(min_length=1, max_length=255)]
 Note = Annotated[Text, Field(max_length=2000)]
@@ -67,11 +61,7 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
 Country = Annotated[str, Field(min_length=2, max_length=2), AfterValidator(_country)]
 
 
-class _In(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class CartItemIn(_In):
+class CartItemIn(Input):
     """So many pieces of a product, or of one of its variants."""
 
     product_id: Id
@@ -115,7 +105,7 @@ class QuoteOut(BaseModel):
     currency: str
 
 
-class AddressIn(_In):
+class AddressIn(Input):
     """Where a parcel goes."""
 
     first_name: Short
@@ -150,7 +140,7 @@ class AddressOut(BaseModel):
     is_default: bool | None
 
 
-class CheckoutIn(_In):
+class CheckoutIn(Input):
     """Orders what is in the caller's cart."""
 
     model_config = ConfigDict(
@@ -187,7 +177,7 @@ class CheckoutIn(_In):
         return self
 
 
-class LookupIn(_In):
+class LookupIn(Input):
     """How a guest finds an order again."""
 
     order_number: Annotated[Text, Field(min_length=1, max_length=50)]
@@ -266,13 +256,13 @@ class OrderOut(OrderSummary):
     parcels: list[ParcelOut]
 
 
-class CancelIn(_In):
+class CancelIn(Input):
     """Why the order is no longer wanted."""
 
     reason: Annotated[Text, Field(min_length=1, max_length=500)]
 
 
-class StatusIn(_In):
+class StatusIn(Input):
     """A step of the order that the shop takes by hand."""
 
     status: Literal["processing", "delivered", "completed"]
@@ -280,7 +270,7 @@ class StatusIn(_In):
     notify_customer: StrictBool = True
 
 
-class ParcelIn(_In):
+class ParcelIn(Input):
     """A parcel that leaves the house."""
 
     carrier: Short
@@ -289,7 +279,7 @@ class ParcelIn(_In):
     estimated_delivery: Moment | None = None
 
 
-class ParcelUpdate(_In):
+class ParcelUpdate(Input):
     """News of a parcel."""
 
     current_location: Note | None = None

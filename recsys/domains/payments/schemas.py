@@ -6,7 +6,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
+
+from recsys.web.fields import Id, Input, Text
 
 __all__ = [
     "AttemptOut",
@@ -24,14 +26,6 @@ __all__ = [
 ]
 
 
-def _storable(text: str) -> str:
-    if "\x00" in text or any(0xD800 <= ord(letter) <= 0xDFFF for letter in text):
-        raise ValueError("text without NUL characters and lone surrogates")
-    return text
-
-
-Id = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
-Text = Annotated[str, AfterValidator(_storable)]
 Token = Annotated[
     str,
     Field(min_length=4, max_length=255, pattern=r"^[A-Za-z][A-Za-z0-9_\-]+$", examples=["tok_visa"]),
@@ -39,11 +33,7 @@ Token = Annotated[
 Sum = Annotated[Decimal, Field(gt=0, max_digits=10, decimal_places=2)]
 
 
-class _In(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class BillingAddress(_In):
+class BillingAddress(Input):
     """Where the bill goes; its country is compared with where the parcel goes."""
 
     name: Annotated[Text, Field(min_length=1, max_length=200)]
@@ -53,7 +43,7 @@ class BillingAddress(_In):
     country: Annotated[str, Field(pattern="^[A-Z]{2}$")]
 
 
-class MethodIn(_In):
+class MethodIn(Input):
     """A token that the gateway's own form gave for a card or an account."""
 
     token: Token
@@ -77,7 +67,7 @@ class MethodOut(BaseModel):
     billing_address: dict[str, Any] | None
 
 
-class PaymentIn(_In):
+class PaymentIn(Input):
     """Pays an order, whole, with a stored method or a token."""
 
     order_id: Id
@@ -133,11 +123,11 @@ class PaymentOut(BaseModel):
     created_at: datetime | None
 
 
-class CaptureIn(_In):
+class CaptureIn(Input):
     """Takes the money that a payment holds; it has no fields yet."""
 
 
-class RefundIn(_In):
+class RefundIn(Input):
     """Gives money back; without an amount, all that is left of the payment."""
 
     amount: Sum | None = None
@@ -158,7 +148,7 @@ class FlagOut(BaseModel):
     created_at: datetime | None
 
 
-class ResolutionIn(_In):
+class ResolutionIn(Input):
     """What somebody decided about a suspicious payment."""
 
     decision: Literal["accept", "reject"]

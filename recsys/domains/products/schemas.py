@@ -6,7 +6,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
+
+from recsys.web.fields import Id, Input, Text
 
 __all__ = [
     "AdjustIn",
@@ -31,14 +33,6 @@ __all__ = [
 ]
 
 
-def _storable(text: str) -> str:
-    if "\x00" in text or any(0xD800 <= ord(letter) <= 0xDFFF for letter in text):
-        raise ValueError("text without NUL characters and lone surrogates")
-    return text
-
-
-Id = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
-Text = Annotated[str, AfterValidator(_storable)]
 Name = Annotated[Text, Field(min_length=1, max_length=255)]
 Label = Annotated[Text, Field(min_length=1, max_length=100)]
 Slug = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
@@ -49,15 +43,11 @@ Weight = Annotated[Decimal, Field(ge=0, max_digits=8, decimal_places=2, descript
 Status = Literal["active", "draft", "archived"]
 
 
-class _In(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
 class _Out(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
-class CategoryIn(_In):
+class CategoryIn(Input):
     """One node of the category tree."""
 
     name: Label
@@ -82,7 +72,7 @@ class CategoryOut(_Out):
     children: list[CategoryOut] = []
 
 
-class BrandIn(_In):
+class BrandIn(Input):
     """One maker or label."""
 
     name: Label
@@ -105,7 +95,7 @@ class BrandOut(_Out):
     is_active: bool | None
 
 
-class ProductIn(_In):
+class ProductIn(Input):
     """One thing the shop sells."""
 
     name: Name
@@ -122,12 +112,12 @@ class ProductIn(_In):
     weight: Weight | None = None
     category_id: Id | None = None
     brand_id: Id | None = None
-    tags: Annotated[list[Label], Field(max_length=100)] = []
+    tags: Annotated[list[Label], Field(max_length=100)] = Field(default=[])
     status: Status = "active"
     is_featured: StrictBool = False
 
 
-class ProductChange(_In):
+class ProductChange(Input):
     """What shall be different; what is left out stays."""
 
     name: Name | None = None
@@ -146,7 +136,7 @@ class ProductChange(_In):
     is_featured: StrictBool | None = None
 
 
-class VariantIn(_In):
+class VariantIn(Input):
     """One size, colour or package; without a price of its own it costs what the product costs."""
 
     sku: Label | None = None
@@ -183,7 +173,7 @@ class VariantOut(_Out):
     option3: str | None
 
 
-class ImageIn(_In):
+class ImageIn(Input):
     """One picture of a product, or of one of its variants."""
 
     src: Url
@@ -233,7 +223,7 @@ class ProductOut(ProductSummary):
     reviews: int = Field(description="How many reviews are approved.")
 
 
-class ReviewIn(_In):
+class ReviewIn(Input):
     """Stars and words about a product."""
 
     rating: Annotated[int, Field(strict=True, ge=1, le=5)]
@@ -257,7 +247,7 @@ class ReviewOut(_Out):
     created_at: datetime | None
 
 
-class AdjustIn(_In):
+class AdjustIn(Input):
     """A change of stock by hand."""
 
     change: Annotated[int, Field(strict=True, ge=-(10**9), le=10**9)]

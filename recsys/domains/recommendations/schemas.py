@@ -21,6 +21,7 @@ from pydantic import (
 from recsys import clock
 from recsys.domains.recommendations.vocabulary import FeedbackType, InteractionType
 from recsys.money import cents
+from recsys.web.fields import Id, storable
 
 __all__ = [
     "CLOCK_SKEW",
@@ -46,13 +47,6 @@ _MAX_CONTEXT_DEPTH = 16
 _MAX_CONTEXT_VALUES = 500
 
 
-def _storable(text: str) -> str:
-    # PostgreSQL keeps neither, and would refuse the whole batch for one of them
-    if "\x00" in text or any(0xD800 <= ord(letter) <= 0xDFFF for letter in text):
-        raise ValueError("text without NUL characters and lone surrogates")
-    return text
-
-
 def _happened(moment: datetime) -> datetime:
     now = clock.now()
     if moment > now + CLOCK_SKEW:
@@ -62,8 +56,7 @@ def _happened(moment: datetime) -> datetime:
     return min(moment, now)
 
 
-Id = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
-Word = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_storable)]
+Word = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(storable)]
 Moment = Annotated[AwareDatetime, AfterValidator(_happened)]
 EventId = Annotated[
     Word | None,
@@ -90,7 +83,7 @@ class InteractionIn(BaseModel):
     )
 
     user_id: Id | None = Field(default=None, description="The numeric id of a user of the shop.")
-    username: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_storable)] | None = Field(
+    username: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(storable)] | None = Field(
         default=None, description="Instead of `user_id`."
     )
     product_id: Id
@@ -118,10 +111,10 @@ class InteractionIn(BaseModel):
                     f"at most {_MAX_CONTEXT_VALUES} values, nested at most {_MAX_CONTEXT_DEPTH} deep"
                 )
             if isinstance(value, str):
-                _storable(value)
+                storable(value)
             elif isinstance(value, dict):
                 for name, inner in value.items():
-                    _storable(name)
+                    storable(name)
                     waiting.append((inner, depth + 1))
             elif isinstance(value, list):
                 waiting.extend((inner, depth + 1) for inner in value)
@@ -185,7 +178,7 @@ class FeedbackIn(BaseModel):
     rating: Annotated[int, Field(strict=True, ge=1, le=5)] | None = Field(
         default=None, description="From 1 to 5; with `rated`, and with nothing else."
     )
-    text: Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_storable)] | None = None
+    text: Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(storable)] | None = None
     event_id: EventId = None
     created_at: Moment | None = Field(
         default=None, description="When it happened, with time zone; default: now."
@@ -218,7 +211,7 @@ class FeedbackOut(BaseModel):
 Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=255),
-    AfterValidator(_storable),
+    AfterValidator(storable),
 ]
 Liked = Annotated[
     dict[Name, Annotated[float, Field(strict=True, ge=-1, le=1)]],

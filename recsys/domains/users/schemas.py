@@ -10,6 +10,7 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from recsys import clock
+from recsys.web.fields import Input, Text, storable
 
 __all__ = [
     "ActivityOut",
@@ -31,13 +32,6 @@ __all__ = [
 
 _MAX_DEPTH = 8
 _MAX_VALUES = 200
-
-
-def _storable(text: str) -> str:
-    # PostgreSQL keeps neither
-    if "\x00" in text or any(0xD800 <= ord(letter) <= 0xDFFF for letter in text):
-        raise ValueError("text without NUL characters and lone surrogates")
-    return text
 
 
 def normal_email(text: str) -> str:
@@ -67,7 +61,7 @@ def _bounded_json(value: dict[str, Any]) -> dict[str, Any]:
         if isinstance(one, str):
             if len(one) > 1000:
                 raise ValueError("texts of at most 1000 characters")
-            _storable(one)
+            storable(one)
         elif isinstance(one, dict):
             waiting.extend((part, depth + 1) for pair in one.items() for part in pair)
         elif isinstance(one, list):
@@ -80,15 +74,14 @@ def _bounded_json(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _password(secret: SecretStr) -> SecretStr:
-    _storable(secret.get_secret_value())
+    storable(secret.get_secret_value())
     return secret
 
 
-Text = Annotated[str, AfterValidator(_storable)]
 Email = Annotated[
     str,
     Field(min_length=3, max_length=320, examples=["ada@example.org"]),
-    AfterValidator(_storable),
+    AfterValidator(storable),
     AfterValidator(normal_email),
 ]
 Username = Annotated[
@@ -111,11 +104,7 @@ Url = Annotated[str, Field(max_length=500, pattern=r"^https?://[\x21-\x7e]+$")]
 WantedJson = Annotated[dict[str, Any], AfterValidator(_bounded_json)]
 
 
-class _In(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class RegisterIn(_In):
+class RegisterIn(Input):
     """A new account."""
 
     email: Email
@@ -124,7 +113,7 @@ class RegisterIn(_In):
     password: NewPassword
 
 
-class LoginIn(_In):
+class LoginIn(Input):
     """An account, by its e-mail address or username, and its password."""
 
     login: Annotated[Text, Field(min_length=1, max_length=320, description="E-mail address or username.")]
@@ -132,27 +121,27 @@ class LoginIn(_In):
     device_type: Annotated[Text, Field(max_length=50)] | None = None
 
 
-class PasswordIn(_In):
+class PasswordIn(Input):
     """The password of now and the one from now on."""
 
     current_password: OldPassword
     new_password: NewPassword
 
 
-class EmailIn(_In):
+class EmailIn(Input):
     """Another address for the account; the password shows that it is you."""
 
     email: Email
     password: OldPassword
 
 
-class DeactivateIn(_In):
+class DeactivateIn(Input):
     """The password shows that it is you."""
 
     password: OldPassword
 
 
-class ProfileIn(_In):
+class ProfileIn(Input):
     """What is to change; a field that is left out stays, null empties it where it may be empty."""
 
     username: Username | None = None
