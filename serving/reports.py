@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import FileResponse
 
 from models import registry
 from models.report_files import report_path
 from recsys.database.session import unit_of_work
-from recsys.errors import NotFound
+from recsys.errors import Forbidden, NotFound, Unauthorized
+from recsys.settings import get_settings
+from recsys.web.dependencies import BriefUser
 from recsys.web.errors import problem_responses
 
 __all__ = ["router"]
@@ -33,8 +35,21 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         "description": "The page, or its JSON twin.",
         "content": {"text/html": {}, "application/json": {}},
     },
-    **problem_responses(404, 422),
+    **problem_responses(401, 403, 404, 422, 503),
 }
+
+
+def _allowed(caller: BriefUser) -> None:
+    """Examples in a report show what real users did: only who runs the shop may read that.
+
+    In development everybody may, so that the page opens in a browser without an account.
+    """
+    if get_settings().environment == "development":
+        return
+    if caller is None:
+        raise Unauthorized("Log in first: send the token as `Authorization: Bearer TOKEN`.")
+    if not caller.is_admin:
+        raise Forbidden("Only administrators may do this: a report shows what real users did.")
 
 
 @router.get(
@@ -42,6 +57,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     tags=["operations"],
     response_class=FileResponse,
     responses=RESPONSES,
+    dependencies=[Depends(_allowed)],
 )
 def model_report(
     request: Request,
@@ -50,7 +66,7 @@ def model_report(
         Literal["html", "json"] | None, Query(description="Default: what the header `Accept` prefers.")
     ] = None,
 ) -> FileResponse:
-    """The report of the run that trained this model."""
+    """The report of the run that trained this model; outside development only for administrators."""
     kind = format or _preferred(request.headers.get("accept", ""))
     with unit_of_work() as session:
         path = report_path(registry.get(session, name), kind)

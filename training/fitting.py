@@ -16,8 +16,12 @@ from models.calibration import Calibration
 from recsys.errors import Invalid
 from training.evaluation.evaluate import Evaluation, ViewResult, evaluate
 from training.evaluation.examples import ExampleUser, ModelLists, recommend_examples
+from training.evaluation.guests import judge_guests
+from training.evaluation.report.parts import Hybrid as HybridPart
+from training.evaluation.segments import Segment
 from training.evaluation.splits import Split
 from training.experiment import Experiment
+from training.insides import hybrid_part
 from training.steps import Steps
 
 __all__ = ["Judged", "calibrate", "create", "judge", "refit"]
@@ -36,6 +40,8 @@ class Judged:
     fit_seconds: float
     evaluate_seconds: float
     peak_mib: float
+    hybrid: HybridPart | None = None
+    guests: Segment | None = None
 
     def primary(self) -> npt.NDArray[np.float64]:
         """The metric that promotion looks at, per user, float64 (n,)."""
@@ -68,6 +74,8 @@ def judge(experiment: Experiment, split: Split, examples: list[ExampleUser], ste
         judging.note = f"{asked:,} lists of {max(experiment.evaluation.ks)}"
         calibration = calibrate(evaluation)
         lists = recommend_examples(model, split, examples)
+        # whoever asks for no examples compares figures and writes no report
+        guests = _guests(model, split, experiment) if examples else None
     return Judged(
         experiment,
         model.kind.value,
@@ -78,7 +86,16 @@ def judge(experiment: Experiment, split: Split, examples: list[ExampleUser], ste
         fitting.seconds,
         judging.seconds,
         max(fitting.peak_mib, judging.peak_mib),
+        hybrid_part(model),
+        guests,
     )
+
+
+def _guests(model: Recommender, split: Split, experiment: Experiment) -> Segment | None:
+    if split.guests is None or not len(split.guests):
+        return None
+    plan = experiment.evaluation
+    return judge_guests(model, split, k=plan.primary_k, draws=plan.draws, seed=experiment.seed)
 
 
 def refit(judged: Judged, dataset: Dataset, folder: Path) -> str:

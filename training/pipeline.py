@@ -17,6 +17,7 @@ from recsys.errors import Invalid, NotFound
 from recsys.settings import get_settings
 from training.champion import judge_champion, split_signature, write_values
 from training.costs import read_costs
+from training.data_section import drift_since_last, refused_rows
 from training.evaluation.examples import choose_users
 from training.evaluation.report.document import Report
 from training.evaluation.report.page import write_report
@@ -89,6 +90,8 @@ def train(
                 champion=None if champion is None else champion.values,
                 examples=choose_users(split),
                 command=command,
+                drift=drift_since_last(dataset),
+                refused=refused_rows(get_settings().var / "imports"),
             )
             page, document = write_report(report, folder)
             signature = split_signature(split, dataset.fingerprint, experiments[0])

@@ -7,9 +7,27 @@ import pytest
 
 from models import registry
 from recsys.database.session import unit_of_work
+from recsys.domains.users import sessions
+from recsys.domains.users.tables import User
+from recsys.settings import get_settings
 from tests.fixtures.shop import Shop
 
 URL = "/api/v1/models/{}/report"
+
+
+@pytest.fixture
+def client(client: httpx.Client) -> httpx.Client:
+    """The same client, logged in as an administrator."""
+    client.headers["Authorization"] = f"Bearer {_token(is_admin=True)}"
+    return client
+
+
+def _token(*, is_admin: bool) -> str:
+    with unit_of_work() as session:
+        user = session.get(User, 1)
+        assert user is not None
+        user.is_admin = is_admin
+        return sessions.start(session, user, sessions.Device())[0]
 
 
 def _name(html: str, twin: str = "reports/r/report.json") -> None:
@@ -54,3 +72,18 @@ def test_what_is_not_there_is_a_problem(client: httpx.Client) -> None:
     _name("reports/gone/report.html")
     assert "recsys train report knn-v1" in client.get(URL.format("knn-v1")).json()["detail"]
     assert client.get(URL.format("knn-v1"), params={"format": "xml"}).status_code == 422
+
+
+def test_users_of_the_shop_see_no_report(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = URL.format("knn-v1")
+    plain = {"Authorization": f"Bearer {_token(is_admin=False)}"}
+    for format in ("html", "json"):
+        answer = client.get(url, params={"format": format}, headers=plain)
+        assert answer.status_code == 403
+        assert "administrators" in answer.json()["detail"]
+    assert client.get(url, headers={"Authorization": "Bearer " + "x" * 43}).status_code == 401
+    del client.headers["Authorization"]
+    assert client.get(url).status_code == 401
+    monkeypatch.setenv("RECSYS_ENVIRONMENT", "development")
+    get_settings.cache_clear()
+    assert client.get(url).status_code == 404  # open, and knn-v1 was registered without a report

@@ -42,6 +42,17 @@ def report(
         typer.echo(page)
 
 
+@app.command("report-schema")
+def report_schema() -> None:
+    """Print the JSON Schema of `report.json`, every field in words.
+
+    Example: recsys train report-schema > report.schema.json
+    """
+    from training.evaluation.report.document import Report
+
+    print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **Report.model_json_schema()})
+
+
 def _draw(name: str, document: Path, page: Path) -> None:
     from pydantic import ValidationError
 

@@ -127,7 +127,9 @@ def _vectors(train: Dataset) -> npt.NDArray[np.float32]:
     for text, category, brand in zip(
         features.text, features.category.tolist(), features.brand.tolist(), strict=True
     ):
-        words = [code.setdefault(word, len(code)) for word in set(_WORD.findall(text.casefold()))]
+        # not a set: its order changes from process to process, and the projection with it
+        distinct = dict.fromkeys(_WORD.findall(text.casefold()))
+        words = [code.setdefault(word, len(code)) for word in distinct]
         if category >= 0:
             words += levels[category]
         if brand >= 0:

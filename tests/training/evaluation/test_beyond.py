@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from tests.fixtures.servers import ROOT
 from training.evaluation.beyond import (
     diversity_category,
     diversity_content,
@@ -158,3 +162,32 @@ def test_money_counts_each_hit_once_whatever_the_quantity() -> None:
     worth = np.array([7.0, 3.0])
     many = sparse.csr_matrix(np.array([[0.0, 15_000.0]], dtype=np.float32))
     assert summed_hits(worth, many, hits, columns, (1, 2)).tolist() == [[3.0, 3.0]]
+
+
+def test_every_process_sees_the_same_content() -> None:
+    seen = set()
+    for seed in ("1", "2"):
+        answer = subprocess.run(
+            [sys.executable, "-c", _LIKENESS],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=True,
+        )
+        seen.add(answer.stdout)
+    assert len(seen) == 1
+    assert float(seen.pop()) != 0
+
+
+_LIKENESS = """
+from dataclasses import replace
+from tests.training.shops import dataset_of
+from training.evaluation.facts import WIDTH, describe
+data = dataset_of([(1, product, 1.0, "purchase") for product in range(1, 41)])
+texts = [" ".join(f"word{(7 * i + j) % (4 * WIDTH)}" for j in range(WIDTH // 4)) for i in range(40)]
+vectors = describe(replace(data, item_features=replace(data.item_features, text=texts)), None).vectors
+assert vectors.shape[1] == WIDTH
+print(repr(float(vectors[0] @ vectors[1])))
+"""

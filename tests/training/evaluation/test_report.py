@@ -4,61 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from features.dataset import Dataset
-from tests.training.shops import HOSTILE, dataset_of, purchases
-from training.evaluation.examples import choose_users
+from tests.training.shops import HOSTILE
 from training.evaluation.report.document import Report
 from training.evaluation.report.page import render, write_report
+from training.evaluation.report.part_plots import forest_plot
+from training.evaluation.report.parts import Guardrail, Measure, SegmentSection
 from training.evaluation.report.reliability import bins_of
-from training.evaluation.splits import time_split
-from training.experiment import Experiment
-from training.fitting import judge
-from training.promotion import decide
-from training.reporting import Version, build_report
-from training.steps import Steps
-
-PLAN = {
-    "split": {"test_days": 12},
-    "evaluation": {"ks": [1, 5, 10], "primary_k": 5, "draws": 100},
-}
-
-
-def _named(data: Dataset) -> Dataset:
-    names = [HOSTILE if i % 5 == 0 else f"Tom & Jerry's {i}" for i in range(len(data.items))]
-    return replace(data, item_features=replace(data.item_features, names=names))
-
-
-@pytest.fixture(scope="module")
-def report() -> Report:
-    data = _named(dataset_of([(user, product, day, "purchase") for user, product, day in purchases()]))
-    split = time_split(data, 12)
-    examples = choose_users(split)
-    experiments = [
-        Experiment.model_validate({"name": name, "algorithm": name, "parameters": parameters, **PLAN})
-        for name, parameters in (("popularity", {}), ("item_knn", {"neighbours": 20}))
-    ]
-    judged = {f"{one.name}-v1": judge(one, split, examples, Steps()) for one in experiments}
-    rule = experiments[0].promotion
-    decision = decide(
-        {name: one.primary() for name, one in judged.items()}, None, rule, k=5, draws=100, seed=0
-    )
-    return build_report(
-        run="r",
-        dataset=data,
-        split=split,
-        versions=[Version(name, 1, one, "c" * 64, 0.1, 0.2) for name, one in judged.items()],
-        decision=decision,
-        champion=None,
-        examples=examples,
-        command="recsys train run --all",
-    )
 
 
 class _Loads(HTMLParser):
@@ -110,7 +67,7 @@ def test_hostile_names_are_text(report: Report) -> None:
 def test_figures_take_the_colours_of_the_page(report: Report) -> None:
     page = render(report)
     figures = re.findall(r'<svg class="plot".*?</svg>', page, flags=re.DOTALL)
-    assert len(figures) == 7
+    assert len(figures) == 11
     for figure in figures:
         assert "currentColor" in figure
         assert "<text" in figure  # text stays text: it can be found, read aloud and scaled
@@ -197,3 +154,76 @@ def test_the_report_holds_reliability_segments_and_exposure(report: Report) -> N
             assert view.segments
             assert view.exposure is not None
             assert "gini" in view.beyond
+
+
+def test_guests_are_a_row_of_the_products_that_are_new(report: Report) -> None:
+    figure = Measure(k=5, value=0.25, low=0.2, high=0.3, users=40)
+    guests = SegmentSection(
+        kind="guests", name="guests", users=40, small=False, note="", figures={"ndcg": figure}
+    )
+    first = report.models[0].model_copy(update={"guests": guests})
+    changed = report.model_copy(update={"models": [first, *report.models[1:]]})
+    assert ">guests<" in forest_plot(changed, "new", "ndcg", "NDCG")
+    assert ">guests<" not in forest_plot(changed, "all", "ndcg", "NDCG")
+    assert "no session of a guest" in render(report)
+    assert "no session of a guest" not in render(changed)
+
+
+def test_names_of_categories_are_plain_text_in_a_figure(report: Report) -> None:
+    view = report.models[0].views["all"]
+    strange = view.segments[0].model_copy(update={"kind": "category", "name": "$5 & <b>$9</b>\n雪"})
+    odd = view.model_copy(update={"segments": [strange]})
+    first = report.models[0].model_copy(update={"views": {**report.models[0].views, "all": odd}})
+    drawn = forest_plot(report.model_copy(update={"models": [first]}), "all", "ndcg", "NDCG")
+    assert "$5 &amp; &lt;b&gt;$9&lt;/b&gt; 雪" in drawn
+
+
+def test_the_model_beside_the_winner_is_the_former_champion_or_the_next(report: Report) -> None:
+    third = report.models[1].model_copy(update={"name": "als-v7", "experiment": "als"})
+    models = [*report.models, third]
+    for champion, beside in (("als-v2", "als-v7"), ("content-v1", "popularity-v1"), (None, "popularity-v1")):
+        verdict = report.verdict.model_copy(update={"champion": champion})
+        page = render(report.model_copy(update={"models": models, "verdict": verdict}))
+        assert f"item_knn-v1 beside {beside}," in page
+
+
+def test_exposure_is_told_up_to_the_single_most_shown_product(report: Report) -> None:
+    exposure = report.models[0].views["all"].exposure
+    assert exposure is not None
+    assert exposure.catalogue[-2:] == [pytest.approx(1 - 1 / report.data.train_items), 1]
+    assert (exposure.catalogue[0], exposure.places[0], exposure.places[-1]) == (0, 0, 1)
+    assert exposure.catalogue == sorted(exposure.catalogue)
+    assert exposure.places == sorted(exposure.places)
+    assert all(y <= x + 1e-9 for x, y in zip(exposure.catalogue, exposure.places, strict=True))
+
+
+def test_a_document_of_format_1_is_still_read_and_drawn(report: Report) -> None:
+    plain = report.model_dump(mode="json")
+    plain["format"] = 1
+    for section in plain["models"]:
+        for part in ("reliability", "hybrid", "guests"):
+            del section[part]
+        for view in section["views"].values():
+            for part in ("beyond", "unknown", "segments", "exposure"):
+                del view[part]
+    del plain["verdict"]["guardrails"], plain["reproduction"]["platform"]
+    for part in ("cut", "refused", "drift"):
+        del plain["data"][part]
+    old = Report.model_validate(plain)
+    page = render(old)
+    assert old.verdict.winner in page
+    assert "For whom, and for which products" not in page
+    assert "Do scores mean" not in page
+
+
+def test_guardrails_stand_beside_the_decision(report: Report) -> None:
+    rails = [
+        Guardrail(name="popularity_share", value=0.91, limit=0.8, ok=False),
+        Guardrail(name="coverage", value=0.2, limit=0.1, ok=True),
+    ]
+    verdict = report.verdict.model_copy(update={"guardrails": rails, "action": "hold", "champion": "als-v1"})
+    text = re.sub(r"<[^>]+>", " ", render(report.model_copy(update={"verdict": verdict})))
+    first = " ".join(text[: text.index("Every model")].split())
+    assert "Guardrail popularity share: 0.91 (limit 0.8), broken" in first
+    assert "Guardrail coverage: 0.2 (limit 0.1), kept" in first
+    assert "yet als-v1 keeps serving" in first

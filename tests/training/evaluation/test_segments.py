@@ -11,9 +11,13 @@ from features.dataset import Dataset
 from models import factory
 from tests.training.shops import dataset_of, purchases
 from training.evaluation.evaluate import evaluate
+from training.evaluation.examples import choose_users
 from training.evaluation.guests import judge_guests
 from training.evaluation.segments import FEW, Segment, segments, user_groups
 from training.evaluation.splits import Split, time_split
+from training.experiment import Experiment
+from training.fitting import judge
+from training.steps import Steps
 
 
 def _described(data: Dataset) -> Dataset:
@@ -137,6 +141,17 @@ def _first_halves() -> list:
     from features.interactions import History
 
     return [History.of([3, 5])]
+
+
+def test_a_training_judges_guests_for_its_report() -> None:
+    split = _with_guests(40)
+    experiment = Experiment.model_validate({"name": "popularity", "algorithm": "popularity"})
+    judged = judge(experiment, split, choose_users(split), Steps())
+    assert judged.guests is not None
+    assert judged.guests.users == 40
+    assert judge(experiment, split, [], Steps()).guests is None  # nobody reads a report of it
+    alone = replace(split, guests=None)
+    assert judge(experiment, alone, choose_users(split), Steps()).guests is None
 
 
 def test_without_guests_that_is_said(split: Split) -> None:

@@ -6,13 +6,16 @@ import os
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from training.evaluation.report.document import Comparison, Report, ViewName
-from training.evaluation.report.plots import coverage_plot, curve_plot, dot_plot, mark_of, reliability_plot
+from training.evaluation.report.document import Comparison, ModelSection, Report, ViewName
+from training.evaluation.report.drawing import mark_of
+from training.evaluation.report.part_plots import exposure_plot, forest_metric, forest_plot
+from training.evaluation.report.plots import coverage_plot, curve_plot, dot_plot, reliability_plot
+from training.evaluation.summary import HIGHER_IS_BETTER
+from training.evaluation.summary import LABELS as WORDS
 
 __all__ = ["render", "write_page", "write_report"]
 
@@ -52,12 +55,18 @@ def render(report: Report) -> str:
         "dots": dot_plot,
         "curve": curve_plot,
         "coverage": coverage_plot,
+        "exposure": exposure_plot,
     }
     plots = {
         name: {view: Markup(draw(report, view, verdict.metric, label)) for view in views}
         for name, draw in drawings.items()
     }
+    forest = LABELS[forest_metric(verdict.metric)]
+    plots["forest"] = {view: Markup(forest_plot(report, view, verdict.metric, forest)) for view in views}
     winner = report.models[0]
+    shared = {
+        view: [n for n in WORDS if any(n in m.views[view].beyond for m in report.models)] for view in views
+    }
     return environment.get_template("page.html.j2").render(
         report=report,
         verdict=verdict,
@@ -73,7 +82,21 @@ def render(report: Report) -> str:
         mark={section.name: mark_of(report, section.name) for section in report.models},
         symbols=SYMBOLS,
         next=verdict.over_next,
+        other=_beside(report),
+        segmented=any(view.segments for section in report.models for view in section.views.values()),
+        guests=any(section.guests for section in report.models),
+        forest_label=forest,
+        beyond_names=shared,
+        beyond_labels=WORDS,
+        higher=HIGHER_IS_BETTER,
     )
+
+
+def _beside(report: Report) -> ModelSection | None:
+    """The model whose lists stand beside the winner's: of the former champion's experiment, else the next."""
+    others = report.models[1:]
+    former = (report.verdict.champion or "").rpartition("-v")[0]
+    return next((one for one in others if one.experiment == former), others[0] if others else None)
 
 
 def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
@@ -112,7 +135,7 @@ def _percent(value: float) -> str:
 
 
 def _chance(p_value: float) -> str:
-    return "< 0.001" if p_value < 0.001 else f"= {p_value:.3f}"
+    return "< 0.001" if p_value < 0.001 else f"= {p_value:.4f}" if p_value < 0.01 else f"= {p_value:.3f}"
 
 
 def _count(number: float) -> str:
@@ -141,7 +164,25 @@ def _judgement(comparison: Comparison) -> str:
     return "no difference shown"
 
 
-_FILTERS: dict[str, Callable[[Any], str]] = {
+def _amount(value: float, name: str) -> str:
+    """A figure beyond accuracy as its kind is read: a share, bits, money."""
+    if name in {"popularity_share", "in_stock", "coverage"}:
+        return _percent(value)
+    return f"{value:.2f}" if name in {"novelty", "revenue", "margin"} else f"{value:.3f}"
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _moved(index: float) -> str:
+    return "little moved" if index < 0.1 else "some moved" if index <= 0.25 else "much moved"
+
+
+_FILTERS: dict[str, Callable[..., str]] = {
+    "amount": _amount,
+    "capfirst": _capitalised,
+    "moved": _moved,
     "figure": _figure,
     "signed": _signed,
     "percent": _percent,

@@ -115,7 +115,7 @@ class HybridRule(Part):
     task: Literal["any", "new"]
     """any: all products; new: only products that the user never touched."""
     rule: str
-    """single (the score of one member), blend (weighted scores) or ranker (boosted trees over the opinions)."""
+    """single (one member's score), blend (weighted scores) or ranker (boosted trees over all opinions)."""
     members: list[HybridMember]
     reason: str
     """Why this rule was chosen, with the paired test that says so."""

@@ -1,0 +1,38 @@
+"""What a model is made of, for the report: the members, weights and rules of a hybrid."""
+
+from __future__ import annotations
+
+from models.base import Recommender
+from models.hindsight import TASKS
+from models.hybrid import Hybrid
+from training.evaluation.report import parts
+
+__all__ = ["hybrid_part"]
+
+
+def hybrid_part(model: Recommender) -> parts.Hybrid | None:
+    """The rule of each task and why it was chosen; None for what is no hybrid."""
+    if not isinstance(model, Hybrid):
+        return None
+    rules = []
+    for task in TASKS:
+        stage = model.stages_[task]
+        weights = stage.weights or (None,) * len(stage.members)
+        rules.append(
+            parts.HybridRule(
+                task=task,
+                rule=stage.kind,
+                members=[
+                    parts.HybridMember(
+                        name=name,
+                        algorithm=model.parameters.members[name]["algorithm"],
+                        weight=None if weight is None or stage.kind != "blend" else float(weight),
+                    )
+                    for name, weight in zip(stage.members, weights, strict=True)
+                ],
+                reason=model.reasons_.get(task, ""),
+                rehearsal=model.figures_.get(task, {}),
+            )
+        )
+    left_out = {what: why for what, why in model.reasons_.items() if what not in TASKS}
+    return parts.Hybrid(rules=rules, left_out=left_out)
