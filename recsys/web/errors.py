@@ -10,9 +10,11 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from starlette.exceptions import HTTPException
 
-from recsys.errors import RecsysError
+from recsys.errors import RecsysError, Unavailable
 from recsys.log import get_logger
 
 __all__ = [
@@ -113,6 +115,9 @@ def field_problems(errors: Sequence[Mapping[str, Any]], *, skip: int = 0) -> lis
 def install_error_handlers(app: FastAPI) -> None:
     """Make every error of `app` a problem. Unexpected ones are handled by `middleware.RequestContext`."""
     app.add_exception_handler(RecsysError, _recsys_error)
+    # what lives in Redis alone (carts) can't be had without it: that is an outage, not an unexpected error
+    app.add_exception_handler(RedisConnectionError, _redis_away)
+    app.add_exception_handler(RedisTimeoutError, _redis_away)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
 
@@ -140,6 +145,10 @@ def _headers(error: RecsysError) -> dict[str, str] | None:
         return {"Retry-After": str(error.details.get("retry_after", 60))}
     # RFC 9110, section 15.5.2: a 401 names the scheme that it expects
     return {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+
+
+async def _redis_away(request: Request, error: Exception) -> Response:
+    return await _recsys_error(request, Unavailable("Redis does not answer; try again in a moment."))
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:

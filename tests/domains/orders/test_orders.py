@@ -6,7 +6,9 @@ import json
 from decimal import Decimal
 
 import pytest
+import redis
 
+from recsys.domains.orders import carts
 from recsys.settings import get_settings
 from tests.journeys.conftest import ADDRESS, Counter
 
@@ -194,3 +196,28 @@ def test_a_cart_that_is_left_is_stored_once_reminded_of_once_and_recovered(count
     assert counter.one("SELECT recovered_at IS NOT NULL FROM orders_db.abandoned_carts") is True
     counter.settle_events()
     assert counter.stream("cart_events").count("cart.recovered") == 1
+
+
+def test_without_redis_carts_are_unavailable_and_orders_are_not(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = counter.desk.person("ada")
+    product, _ = counter.product("Cup")
+    order = counter.order(ada, product)["id"]
+
+    def away() -> redis.Redis:
+        raise redis.ConnectionError("away")
+
+    monkeypatch.setattr(carts, "get_redis", away)
+    for method, path, body in (
+        ("GET", "/cart", None),
+        ("POST", "/cart/items", {"product_id": product}),
+        ("DELETE", "/cart", None),
+    ):
+        told = counter.send(method, path, who=ada, json=body, status=503)
+        assert told["detail"] == "Redis does not answer; try again in a moment."
+    told = counter.send(
+        "POST", "/orders", who=ada, key="order-0009", json={"shipping_address": ADDRESS}, status=503
+    )
+    assert counter.one("SELECT count(*) FROM orders_db.checkouts") == 1
+    assert counter.send("GET", f"/orders/{order}", who=ada)["id"] == order
