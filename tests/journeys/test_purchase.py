@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from tests.domains.users.conftest import Person
 from tests.journeys.conftest import ADDRESS, Counter
 
 
@@ -30,8 +31,6 @@ def test_from_the_first_look_to_the_refund(counter: Counter) -> None:
     # logging in brings the cart along at the next request
     counter.desk.register("ada")
     login = counter.desk.log_in("ada", X_Session_Id="visit-1").json()
-    from tests.domains.users.conftest import Person
-
     ada = Person(counter.one("SELECT id FROM users_db.users WHERE username = 'ada'"), "ada", login["token"])
     assert counter.send("GET", "/cart", who=ada, guest="visit-1")["subtotal"] == "40.00"
     assert not counter.redis.exists("cart:session:visit-1")

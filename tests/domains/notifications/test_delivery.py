@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from datetime import timedelta
 from email import message_from_bytes
 from email.policy import default
 from typing import Any
 
+import psycopg
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -61,8 +63,6 @@ def postbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Postbox]:
 
 
 def _free_port() -> int:
-    import socket
-
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]
@@ -79,8 +79,6 @@ def ada(counter: Counter) -> Person:
 
 
 def with_rows(counter: Counter, statement: str, *values: object) -> None:
-    import psycopg
-
     with psycopg.connect(counter.desk.shop.database_url) as connection:
         connection.execute(statement.encode(), values)
 

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import redis
 
+from recsys.database.session import unit_of_work
+from recsys.domains.notifications import inbox, service
 from tests.domains.users.conftest import Person
 from tests.journeys.conftest import Counter
 
@@ -80,9 +82,6 @@ def test_what_a_user_does_not_want_is_not_sent(counter: Counter) -> None:
 
 
 def test_an_event_that_is_heard_again_tells_nobody_twice(counter: Counter) -> None:
-    from recsys.database.session import unit_of_work
-    from recsys.domains.notifications import service
-
     ada = counter.desk.person("ada")
     for _ in range(2):
         with unit_of_work() as session:
@@ -114,9 +113,6 @@ def test_templates_are_edited_previewed_and_switched_off(counter: Counter) -> No
 
 
 def test_notifications_come_from_the_table_while_redis_is_away(counter: Counter) -> None:
-    from recsys.database.session import unit_of_work
-    from recsys.domains.notifications import inbox
-
     ada = counter.desk.person("ada")
     tell(counter, ada, 7)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import orjson
 import pytest
 
+from recsys.domains.payments import paying
 from recsys.domains.payments.sandbox import SIGNED_FOR_SECONDS, TOKENS, Sandbox, sign
 from recsys.errors import Forbidden, Invalid
 from tests.domains.users.conftest import Person
@@ -60,10 +62,6 @@ def test_a_payment_that_got_no_answer_is_looked_up_and_never_made_twice(
 
 
 def test_a_charge_that_never_arrived_fails_in_the_end(counter: Counter, bought: tuple[Person, int]) -> None:
-    from datetime import timedelta
-
-    from recsys.domains.payments import paying
-
     ada, order = bought
     lost = pay(counter, ada, order, "tok_lost")["id"]
     assert paying.settle(lost) == "pending"
