@@ -18,7 +18,19 @@ from recsys.events.publish import announce
 from recsys.events.vocabulary import CartCleared, CartItemAdded, CartItemRemoved, CartMerged, Event
 from recsys.settings import get_settings
 
-__all__ = ["MAX_PIECES", "Cart", "CartLine", "Owner", "add", "clear", "merge", "put", "read", "take_ordered"]
+__all__ = [
+    "MAX_PIECES",
+    "Cart",
+    "CartLine",
+    "Owner",
+    "add",
+    "clear",
+    "identified",
+    "merge",
+    "put",
+    "read",
+    "take_ordered",
+]
 
 MAX_PIECES = 999
 """The most pieces of one thing that a cart holds."""
@@ -83,6 +95,16 @@ def read(owner: Owner) -> Cart:
     pipeline.get(keys.cart_id(owner.name))
     held, cart_id = pipeline.execute()
     return Cart(_text(cart_id), _lines(held))
+
+
+def identified(owner: Owner) -> Cart:
+    """The cart as it is, with an id also where Redis lost it: without one it could be ordered twice."""
+    cart = read(owner)
+    if cart.id is not None or not cart.lines:
+        return cart
+    get_redis().set(keys.cart_id(owner.name), uuid4().hex, nx=True, ex=_ORDERED_SECONDS)
+    # two checkouts at once read the same one, whoever made it
+    return read(owner)
 
 
 def add(owner: Owner, line: CartLine) -> None:

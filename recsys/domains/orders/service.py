@@ -87,7 +87,7 @@ def checkout(session: Session, owner: Owner, key: str, wanted: CheckoutIn) -> Pl
     )
     if mine is None:
         return _again(session, owner, key, fingerprint)
-    cart = carts.read(owner)
+    cart = carts.identified(owner)
     quote = quoted(priced_lines(session, cart.lines, strict=True), wanted.discount_code)
     _claim(session, owner, key, cart.id)
     order = _write(session, owner, wanted, quote)

@@ -72,6 +72,26 @@ def test_a_cart_whose_redis_kept_it_is_not_ordered_twice(counter: Counter) -> No
     )
 
 
+def test_a_cart_without_an_id_gets_one_and_is_still_ordered_once(counter: Counter) -> None:
+    ada = counter.desk.person("ada")
+    product, variant = counter.product("Cup", stock=5)
+    counter.send("POST", "/cart/items", who=ada, json={"product_id": product})
+    counter.redis.delete(f"cart:id:user:{ada.id}")
+    kept = counter.redis.dump(f"cart:{ada.id}")
+    to = {"shipping_address": ADDRESS}
+    order = counter.send("POST", "/orders", who=ada, key="order-0001", json=to, status=201)
+    cart_id = counter.one("SELECT cart_id FROM orders_db.checkouts")
+    assert cart_id is not None
+    # as if the cart had not been emptied yet
+    counter.redis.restore(f"cart:{ada.id}", 0, kept)  # type: ignore[arg-type]
+    counter.redis.set(f"cart:id:user:{ada.id}", cart_id)
+    counter.redis.delete(f"cart:ordered:{order['id']}")
+    counter.send("POST", "/orders", who=ada, key="order-0002", json=to, status=409)
+    assert (
+        counter.one("SELECT inventory_quantity FROM products_db.product_variants WHERE id = %s", variant) == 4
+    )
+
+
 def test_tax_shipping_and_discount_follow_the_settings(
     counter: Counter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
