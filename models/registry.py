@@ -9,14 +9,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from recsys import clock
+from recsys.domains.recommendations import generations
 from recsys.domains.recommendations.tables import (
     ModelPromotion,
-    RecommendationGeneration,
     RecommendationModel,
 )
 from recsys.errors import Conflict, Invalid, NotFound, Unavailable
@@ -45,8 +45,6 @@ __all__ = [
 
 SWITCHES = ("promote", "refresh", "rollback")
 """Actions of audit rows after which another model serves."""
-PROMOTION_LOCK = 7_290_311
-"""Advisory lock (transaction) that makes activations one after another, so exactly one row is active."""
 
 
 @dataclass(frozen=True)
@@ -176,9 +174,8 @@ def served_before(session: Session, name: str) -> str | None:
 
 def lists_of(session: Session) -> str | None:
     """The model whose stored lists are shown; None before the first scoring."""
-    return session.scalar(
-        select(RecommendationGeneration.model_name).where(RecommendationGeneration.status == "live")
-    )
+    shown = generations.live(session)
+    return None if shown is None else shown.model
 
 
 def activate(
@@ -196,7 +193,7 @@ def activate(
     Callers in other transactions wait for this one's end. Raises NotFound for an unknown name, Conflict when
     another model than `expected` serves by now.
     """
-    session.execute(select(func.pg_advisory_xact_lock(PROMOTION_LOCK)))
+    generations.lock(session)  # one activation after another, so that exactly one row is active
     row = _row(session, name)
     before = active(session)
     if expected is not None and (before is None or before.name != expected):

@@ -14,11 +14,11 @@ from models import registry
 from models.base import Recommender
 from models.registry import RegisteredModel
 from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.lists import SCORE_UNIT
+from recsys.domains.recommendations.reasons import Kind
 from recsys.errors import NotFound, RecsysError
 from recsys.log import get_logger
 from serving.catalogue import Catalogue
-from serving.lists import SCORE_UNIT
-from serving.reasons import Kind
 
 __all__ = ["ActiveModel", "Loaded"]
 

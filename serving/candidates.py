@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from features.interactions import History
 from models.results import Ranking
+from recsys.domains.recommendations.lists import Entry
+from recsys.domains.recommendations.reasons import Kind, ReasonCode, evidence_reason
 from serving.active_model import Loaded
-from serving.lists import Entry
-from serving.reasons import Kind, ReasonCode, evidence_reason
 
 __all__ = ["entries_of", "from_history", "from_model", "remembered", "similar"]
 

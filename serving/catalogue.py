@@ -1,59 +1,18 @@
-"""The shop's products in memory: what an answer shows of them, and whether they may be shown at all."""
+"""The shop's products in memory: what answers show of them, filter them by, and whether they may be shown."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import text
-from sqlalchemy.orm import Session
 
-from recsys.log import get_logger
-from recsys.settings import get_settings
+__all__ = ["Card", "Catalogue", "Row", "inherit"]
 
-__all__ = ["Card", "Catalogue", "CatalogueFeed"]
-
-FULL_RELOAD_SECONDS = 60.0
-_log = get_logger(__name__)
-
-_SELECT = """
-    SELECT p.id, p.name, p.price, coalesce(p.category_id, -1), coalesce(p.status = 'active', false),
-           NOT coalesce(p.track_inventory, true) OR coalesce(v.sellable, true)
-    FROM products_db.products p
-    LEFT JOIN (
-        SELECT product_id,
-               bool_or(coalesce(inventory_quantity, 0) > 0 OR coalesce(inventory_policy = 'continue', false)
-                       OR NOT coalesce(inventory_tracking, true)) AS sellable
-        FROM products_db.product_variants {variants} GROUP BY product_id
-    ) v ON v.product_id = p.id
-    {products}
-    ORDER BY p.id
-"""
-_ALL = text(_SELECT.format(variants="", products=""))
-_SOME = text(_SELECT.format(variants="WHERE product_id = ANY(:ids)", products="WHERE p.id = ANY(:ids)"))
-# xmin names the transaction that wrote a row: whoever changes a product or its stock, by whatever program,
-# is noticed, with no column to keep up to date. Frozen rows are older than any mark.
-_CHANGED = text(
-    """
-    SELECT id FROM products_db.products WHERE age(xmin) <= age(CAST(CAST(:low AS xid8) AS xid))
-    UNION
-    SELECT product_id FROM products_db.product_variants
-    WHERE age(xmin) <= age(CAST(CAST(:low AS xid8) AS xid)) AND product_id IS NOT NULL
-    """
-)
-_MARK = text("SELECT CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text)")
-_COUNT = text("SELECT count(*) FROM products_db.products")
-_CATEGORIES = text(
-    """
-    SELECT c.id, c.parent_id, p.repeat_purchases
-    FROM products_db.categories c LEFT JOIN recommendations_db.category_policies p ON p.category_id = c.id
-    """
-)
+Mask = npt.NDArray[np.bool_]
 
 
 class Card(NamedTuple):
@@ -64,22 +23,160 @@ class Card(NamedTuple):
     repeats: bool
 
 
+class Row(NamedTuple):
+    """One product as PostgreSQL has it; -1 for no category or brand, `created` in seconds since 1970."""
+
+    id: int
+    name: str
+    price: float
+    category: int
+    brand: int
+    created: float
+    shown: bool
+    stocked: bool
+    tags: tuple[str, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Catalogue:
     """One state of the shop; row i of each belongs together, ids ascending. Never changed, only replaced.
 
-    ids       int64;  names  str;  prices  float64 in the shop's currency
-    category  int32, the category's id, -1 for none
+    ids       int64;  names  str;  price  float64 in the shop's currency
+    category  int32, the category's id, -1 for none;  brand  the same
+    created   float64, seconds since 1970
     shown     bool: active, and in stock, or sold when out of stock, or without stock kept
+    stocked   bool: a piece is there now, or no stock is kept
     repeats   bool: may appear again after it was bought (policy of the nearest category that has one)
+    tag_code  int32, the tags of all rows one after the other, as places in `tag_words`
+    tag_start int64, len + 1: the tags of row i are tag_code[tag_start[i]:tag_start[i + 1]]
+    parents   of each category its parent, None at the top
     """
 
     ids: npt.NDArray[np.int64]
     names: list[str]
-    prices: list[float]
+    price: npt.NDArray[np.float64]
     category: npt.NDArray[np.int32]
-    shown: npt.NDArray[np.bool_]
-    repeats: npt.NDArray[np.bool_]
+    brand: npt.NDArray[np.int32]
+    created: npt.NDArray[np.float64]
+    shown: Mask
+    stocked: Mask
+    repeats: Mask
+    tag_code: npt.NDArray[np.int32]
+    tag_start: npt.NDArray[np.int64]
+    tag_words: Mapping[str, int]
+    parents: Mapping[int, int | None]
+    policies: Mapping[int, bool] = field(repr=False)
+    """Of each category whether its products may appear again."""
+    default: bool = True
+    """The same for products without a category."""
+
+    @classmethod
+    def of(
+        cls,
+        rows: Sequence[Row],
+        policies: Mapping[int, bool] | None = None,
+        default: bool = True,
+        parents: Mapping[int, int | None] | None = None,
+    ) -> Self:
+        """From rows in any order, each product once."""
+        ordered = sorted(rows)
+        columns: list[Sequence[Any]] = (
+            list(zip(*ordered, strict=True)) if ordered else [()] * len(Row._fields)
+        )
+        ids, names, price, category, brand, created, shown, stocked, tags = columns
+        words: dict[str, int] = {}
+        codes = [words.setdefault(tag, len(words)) for each in tags for tag in each]
+        rules = dict(policies or {})
+        return cls(
+            np.array(ids, dtype=np.int64),
+            list(names),
+            np.array(price, dtype=np.float64),
+            np.array(category, dtype=np.int32),
+            np.array(brand, dtype=np.int32),
+            np.array(created, dtype=np.float64),
+            np.array(shown, dtype=bool),
+            np.array(stocked, dtype=bool),
+            np.array([rules.get(one, default) for one in category], dtype=bool),
+            np.array(codes, dtype=np.int32),
+            np.cumsum([0, *(len(each) for each in tags)], dtype=np.int64),
+            words,
+            dict(parents or {}),
+            rules,
+            default,
+        )
+
+    def with_rows(self, rows: Sequence[Row]) -> Catalogue:
+        """The same with these products, new ones or in the place of their former selves.
+
+        Copies a few arrays instead of making 100,000 objects anew: a sale must not stop the answers.
+        """
+        known = self._with_room([row.id for row in rows])
+        return known._replaced(rows)
+
+    def _with_room(self, products: Sequence[int]) -> Catalogue:
+        """With a hidden, empty row for each of these products that has none."""
+        new = np.unique(np.array(products, dtype=np.int64)[self.rows(products) < 0])
+        if new.size == 0:
+            return self
+        at = np.searchsorted(self.ids, new)
+        copied = {one.name: getattr(self, one.name) for one in fields(self)}
+        empty = {"price": 0.0, "category": -1, "brand": -1, "created": 0.0} | dict.fromkeys(
+            ("shown", "stocked", "repeats"), False
+        )
+        copied |= {name: np.insert(copied[name], at, value) for name, value in empty.items()}
+        names = np.insert(np.array(self.names, dtype=object), at, "")
+        start = np.insert(self.tag_start, at, self.tag_start[at])
+        roomy = Catalogue(
+            **copied | {"ids": np.insert(self.ids, at, new), "names": names.tolist(), "tag_start": start}
+        )
+        vars(roomy).update(cards=self.cards, _names={**self._names, **dict.fromkeys(new.tolist(), "")})
+        return roomy
+
+    def _replaced(self, rows: Sequence[Row]) -> Catalogue:
+        places = self.rows([row.id for row in rows]).tolist()
+        copied = {one.name: getattr(self, one.name) for one in fields(self)}
+        columns = ("names", "price", "category", "brand", "created", "shown", "stocked", "repeats")
+        copied |= {name: copied[name].copy() for name in columns}
+        for place, row in zip(places, rows, strict=True):
+            copied["names"][place] = row.name
+            for name in ("price", "category", "brand", "created", "shown", "stocked"):
+                copied[name][place] = getattr(row, name)
+            copied["repeats"][place] = self.policies.get(row.category, self.default)
+        copied |= self._tags_with({place: row.tags for place, row in zip(places, rows, strict=True)})
+        changed = Catalogue(**copied)
+        cards, names = self.cards.copy(), self._names
+        if any(names[row.id] != row.name for row in rows):
+            names = {**names, **{row.id: row.name for row in rows}}
+        for place, row in zip(places, rows, strict=True):
+            if row.shown:
+                cards[row.id] = Card(row.name, row.price, bool(changed.repeats[place]))
+            else:
+                cards.pop(row.id, None)
+        # what the cached properties would make anew
+        vars(changed).update(cards=cards, _names=names)
+        return changed
+
+    def _tags_with(self, changes: Mapping[int, tuple[str, ...]]) -> dict[str, Any]:
+        words = dict(self.tag_words)
+        new = {
+            place: [words.setdefault(tag, len(words)) for tag in tags]
+            for place, tags in changes.items()
+            if tags != self.tags_of(place)
+        }
+        if not new:
+            return {}
+        lengths = np.diff(self.tag_start)
+        lengths[list(new)] = [len(codes) for codes in new.values()]
+        pieces, last = [], 0
+        for place in sorted(new):
+            pieces += [
+                self.tag_code[self.tag_start[last] : self.tag_start[place]],
+                np.array(new[place], np.int32),
+            ]
+            last = place + 1
+        pieces.append(self.tag_code[self.tag_start[last] :])
+        start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        return {"tag_code": np.concatenate(pieces), "tag_start": start, "tag_words": words}
 
     def __len__(self) -> int:
         return int(self.ids.size)
@@ -93,9 +190,55 @@ class Catalogue:
         rows[rows == self.ids.size] = 0
         return np.where(self.ids[rows] == wanted, rows, -1)
 
+    def row(self, product: int) -> int:
+        """The row of one product, -1 where there is none."""
+        place = int(np.searchsorted(self.ids, product))
+        return place if place < self.ids.size and int(self.ids[place]) == product else -1
+
     def name(self, product: int) -> str | None:
         """The name of a product, shown or not; None when there is no such product."""
         return self._names.get(product)
+
+    def tags_of(self, row: int) -> tuple[str, ...]:
+        """The tags of one row."""
+        codes = self.tag_code[self.tag_start[row] : self.tag_start[row + 1]]
+        return tuple(self._tag_list[code] for code in codes.tolist())
+
+    def tagged(self, tag: str) -> Mask:
+        """The products with this tag; bool, a row each."""
+        code = self.tag_words.get(tag)
+        mask = np.zeros(len(self), dtype=bool)
+        if code is not None:
+            where = np.flatnonzero(self.tag_code == code)
+            mask[np.searchsorted(self.tag_start, where, side="right") - 1] = True
+        return mask
+
+    def subtree(self, category: int) -> Mask:
+        """The products of a category and of all below it; bool, a row each."""
+        return np.isin(self.category, self.descendants(category))
+
+    def descendants(self, category: int) -> list[int]:
+        """The category and all below it; empty when there is no such category."""
+        if category not in self.parents:
+            return []
+        found, waiting = {category}, [category]
+        while waiting:
+            fresh = set(self._children.get(waiting.pop(), ())) - found
+            found |= fresh
+            waiting += fresh
+        return sorted(found)
+
+    @cached_property
+    def _tag_list(self) -> list[str]:
+        return list(self.tag_words)
+
+    @cached_property
+    def _children(self) -> dict[int, list[int]]:
+        children: dict[int, list[int]] = {}
+        for category, parent in self.parents.items():
+            if parent is not None:
+                children.setdefault(parent, []).append(category)
+        return children
 
     @cached_property
     def _names(self) -> dict[int, str]:
@@ -104,10 +247,9 @@ class Catalogue:
     @cached_property
     def cards(self) -> dict[int, Card]:
         """Of each product that may be shown, what an answer says."""
-        ids, repeats = self.ids.tolist(), self.repeats.tolist()
+        ids, prices, repeats = self.ids.tolist(), self.price.tolist(), self.repeats.tolist()
         return {
-            ids[i]: Card(self.names[i], self.prices[i], repeats[i])
-            for i in np.flatnonzero(self.shown).tolist()
+            ids[i]: Card(self.names[i], prices[i], repeats[i]) for i in np.flatnonzero(self.shown).tolist()
         }
 
     @cached_property
@@ -119,58 +261,6 @@ class Catalogue:
     def shown_ids(self) -> npt.NDArray[np.int64]:
         """Products that may be shown."""
         return self.ids[self.shown]
-
-
-class CatalogueFeed:
-    """Keeps one `Catalogue` current: all of it now and then, what changed in between."""
-
-    def __init__(self) -> None:
-        self.current = _assemble([], {}, True)
-        self._rows: dict[int, Sequence[Any]] = {}
-        self._policies: dict[int, bool] = {}
-        self._default = True
-        self._mark: str | None = None
-        self._loaded_at = 0.0
-
-    def refresh(self, session: Session) -> bool:
-        """Bring `current` up to date; True when something changed.
-
-        Deleted variants are noticed by the full reload only, everything else at once.
-        """
-        started = time.monotonic()
-        # the mark is read before the rows: what commits in between is read twice rather than never
-        mark = session.scalars(_MARK).one()
-        default = get_settings().serving.repeat_purchases
-        policies = repeat_policies(session, default)
-        count = session.scalars(_COUNT).one()
-        whole = self._mark is None or started - self._loaded_at > FULL_RELOAD_SECONDS
-        changed: list[int] = []
-        if not whole:
-            changed = list(session.scalars(_CHANGED, {"low": self._mark}))
-            new = sum(product not in self._rows for product in changed)
-            whole = len(self._rows) + new != count or len(changed) > 0.2 * count + 1000
-        if whole:
-            self._rows = {row[0]: tuple(row) for row in session.execute(_ALL)}
-            self._loaded_at = started
-        elif changed:
-            found = {row[0]: tuple(row) for row in session.execute(_SOME, {"ids": changed})}
-            changed = [product for product, row in found.items() if self._rows.get(product) != row]
-            self._rows.update(found)
-        self._mark = mark
-        moved = whole or bool(changed) or policies != self._policies or default != self._default
-        self._policies, self._default = policies, default
-        if moved:
-            fresh = _assemble(list(self._rows.values()), policies, default)
-            _ = fresh.cards, fresh.name(0)  # built here, in the background, not by the first request
-            self.current = fresh
-            _log.debug("catalogue refreshed", products=len(fresh), whole=whole, changed=len(changed))
-        return moved
-
-
-def repeat_policies(session: Session, default: bool) -> dict[int, bool]:
-    """For each category whether its products may appear again: its own rule, else the nearest ancestor's."""
-    rows = {row.id: (row.parent_id, row.repeat_purchases) for row in session.execute(_CATEGORIES)}
-    return inherit(rows, default)
 
 
 def inherit(rows: Mapping[int, tuple[int | None, bool | None]], default: bool) -> dict[int, bool]:
@@ -192,18 +282,3 @@ def inherit(rows: Mapping[int, tuple[int | None, bool | None]], default: bool) -
             at = parent
         resolved.update(dict.fromkeys(path, rule))
     return resolved
-
-
-def _assemble(rows: Sequence[Sequence[Any]], policies: Mapping[int, bool], default: bool) -> Catalogue:
-    ordered = sorted(rows, key=lambda row: int(row[0]))
-    columns: list[Sequence[Any]] = list(zip(*ordered, strict=True)) if ordered else [()] * 6
-    ids, names, prices, categories, active, sellable = columns
-    category = np.array(categories, dtype=np.int32)
-    return Catalogue(
-        np.array(ids, dtype=np.int64),
-        list(names),
-        [float(price) for price in prices],
-        category,
-        np.array(active, dtype=bool) & np.array(sellable, dtype=bool),
-        np.array([policies.get(one, default) for one in categories], dtype=bool),
-    )

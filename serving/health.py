@@ -8,8 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from recsys.database.session import unit_of_work
+from recsys.domains.recommendations import generations
 from recsys.errors import RecsysError, Unavailable
-from serving import storage
 from serving.schemas import Health, PartOut
 from serving.state import State
 
@@ -60,7 +60,7 @@ def _model(state: State) -> PartOut:
 def _generation() -> PartOut:
     with unit_of_work() as session:
         session.execute(text("SELECT 1"))
-        live = storage.live_generation(session)
+        live = generations.live(session)
     if live is None:
         return PartOut(well=False, detail="nobody is scored yet; run `recsys serve score`")
     return PartOut(well=True, detail=f"{live.id}: {live.rows} rows of {live.users} users by {live.model}")

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from recsys.domains.recommendations.lists import SCORE_UNIT, Entry
+from recsys.domains.recommendations.reasons import Kind, ReasonCode
 from serving.catalogue import Catalogue
-from serving.lists import SCORE_UNIT, Entry
-from serving.reasons import Kind, ReasonCode
 
 __all__ = ["WINDOW_DAYS", "Popular"]
 

@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import psycopg
 import redis
 from psycopg import sql
 
-from features.build import weights_of
-from features.history import histories
-from features.interactions import History
 from models import registry
-from models.results import Ranking
 from recsys import clock
 from recsys.database.session import copy_connection, unit_of_work
+from recsys.domains.recommendations import generations, list_cache
+from recsys.domains.recommendations.lists import StoredList, pack
+from recsys.domains.recommendations.rows import settle, write_rows
 from recsys.errors import NotFound, Unavailable
 from recsys.log import get_logger
-from recsys.settings import ServingSettings, get_settings
-from serving import storage
+from recsys.settings import get_settings
 from serving.active_model import Loaded
-from serving.candidates import entries_of
-from serving.catalogue import Catalogue, CatalogueFeed
-from serving.lists import Entry, StoredList, pack
+from serving.batch import Batch
+from serving.catalogue import Catalogue
+from serving.catalogue_feed import CatalogueFeed
 from serving.packed import read_integers
 from serving.popular import Popular
-from serving.reasons import ReasonCode, reason_text
-from serving.rules import Novelty
-from serving.touches import Touches
 
-__all__ = ["Report", "choose_best", "score", "score_if_needed"]
+__all__ = ["Report", "score", "score_if_needed"]
 
 USERS_PER_BATCH = 512
 """Bounds the memory: a batch holds a few lists, histories and touches of so many users."""
@@ -47,6 +40,12 @@ _USERS = sql.SQL(
     ORDER BY u.id
     """
 )
+# a user deleted meanwhile would break the foreign key; the lock keeps the others until the commit
+_STORE = """
+    INSERT INTO recommendations_db.stored_lists (generation_id, user_id, list)
+    SELECT %s, u.id, given.list FROM unnest(%s::integer[], %s::bytea[]) AS given(user_id, list)
+    JOIN users_db.users u ON u.id = given.user_id ORDER BY u.id FOR KEY SHARE OF u
+"""
 
 Progress = Callable[[int, int], None]
 
@@ -69,11 +68,12 @@ def score_if_needed(progress: Progress | None = None) -> Report | None:
     """Score, unless the live generation is of the active model and has half of its life before it."""
     settings = get_settings().serving
     with unit_of_work() as session:
-        live, active = storage.live_generation(session), registry.active(session)
+        live, active = generations.live(session), registry.active(session)
     if live is not None and active is not None and live.live_at is not None:
         half = timedelta(hours=settings.expires_after_hours / 2)
         if (live.model, live.version) == (active.name, active.version) and clock.now() < live.live_at + half:
-            storage.reconcile()
+            list_cache.reconcile()
+            settle()
             return None
     return score(progress)
 
@@ -82,47 +82,65 @@ def score(progress: Progress | None = None) -> Report:
     """Write a new generation and show it; readers see the old one until the end, then the new one.
 
     Raises NotFound without an active model, Unavailable when its artifact is damaged, Conflict while another
-    scoring runs.
+    scoring runs, or when the model was withdrawn meanwhile: its lists are then shown to nobody.
     """
     started = time.perf_counter()
-    with storage.only_one_scoring():
-        loaded, catalogue, popular, before = _prepare()
-        registered = loaded.registered
+    with generations.only_one_scoring():
+        loaded, catalogue, popular, before, former = _prepare()
+        name, version = loaded.registered.name, loaded.registered.version
         settings = get_settings().serving
-        generation = storage.start_generation(registered.name, registered.version)
-        lists_in_redis = _Lists(generation, int(settings.expires_after_hours * 3600))
+        with unit_of_work() as session:
+            generation, failed = generations.start(session, name, version)
+        for left in failed:
+            _log.warning("a scoring had ended half-way; its lists are removed", generation=left)
+            list_cache.retire_lists(left, 0)
+        lists = _Lists(generation, int(settings.expires_after_hours * 3600))
         filled = 0
-        with copy_connection() as connection:
-            users = read_integers(connection, _USERS, ["id"])[0].astype(np.int64)
-            writer = storage.RowWriter(connection, generation)
+        try:
+            with copy_connection() as connection:
+                users = read_integers(connection, _USERS, ["id"])[0].astype(np.int64)
             for first in range(0, users.size, USERS_PER_BATCH):
-                batch = _Batch(loaded, catalogue, popular, settings, users[first : first + USERS_PER_BATCH])
-                lists = batch.lists(connection)
+                batch = Batch(loaded, catalogue, popular, settings, users[first : first + USERS_PER_BATCH])
+                with copy_connection() as connection:
+                    finished = batch.lists(connection)
+                    packed = {
+                        user: pack(StoredList(generation, name, version, one))
+                        for user, one in finished.items()
+                    }
+                    lists.add(connection, packed)
                 filled += batch.filled
-                lists_in_redis.add(registered, lists)
-                writer.add(lists, _texts(catalogue, lists))
                 if progress is not None:
                     progress(min(first + USERS_PER_BATCH, users.size), users.size)
-            writer.switch(clock.now() + timedelta(hours=settings.expires_after_hours))
-        lists_in_redis.show(before)
+            expires = clock.now() + timedelta(hours=settings.expires_after_hours)
+            with unit_of_work() as session:
+                people, rows = write_rows(session, generation, expires_at=expires, keep=before)
+                generations.go_live(
+                    session,
+                    generation,
+                    model=name,
+                    before=before,
+                    users=people,
+                    rows=rows,
+                    expires_at=expires,
+                )
+        except Exception:
+            with unit_of_work() as session:
+                generations.give_up(session, generation)
+            list_cache.retire_lists(generation, 0)
+            raise
+        # also when lists are missing: readers then take theirs from PostgreSQL, of the same generation
+        shown = list_cache.follow(generation)
+        if former is not None:
+            list_cache.retire_lists(former)
     seconds = time.perf_counter() - started
-    return Report(
-        generation,
-        registered.name,
-        registered.version,
-        writer.users,
-        writer.rows,
-        filled,
-        lists_in_redis.well,
-        seconds,
-    )
+    return Report(generation, name, version, people, rows, filled, lists.well and shown, seconds)
 
 
-def _prepare() -> tuple[Loaded, Catalogue, Popular, int | None]:
+def _prepare() -> tuple[Loaded, Catalogue, Popular, int | None, int | None]:
     feed = CatalogueFeed()
     with unit_of_work() as session:
         registered = registry.active(session)
-        live = storage.live_generation(session)
+        live, former = generations.live(session), generations.former(session)
         feed.refresh(session)
         popular = Popular.count(session)
     if registered is None:
@@ -134,174 +152,22 @@ def _prepare() -> tuple[Loaded, Catalogue, Popular, int | None]:
         feed.current,
         popular,
         None if live is None else live.id,
+        None if former is None else former.id,
     )
 
 
 class _Lists:
-    """The Redis side of a generation; when Redis fails, PostgreSQL goes on alone and the log says so."""
+    """Where finished lists go; when Redis fails, PostgreSQL goes on alone and the log says so."""
 
     def __init__(self, generation: int, seconds: int) -> None:
         self.generation, self.seconds, self.well = generation, seconds, True
 
-    def add(self, registered: registry.RegisteredModel, lists: dict[int, list[Entry]]) -> None:
-        name, version = registered.name, registered.version
-        packed = {user: pack(StoredList(self.generation, name, version, one)) for user, one in lists.items()}
-        self._try(lambda: storage.write_lists(self.generation, packed, self.seconds))
-
-    def show(self, before: int | None) -> None:
-        # also when lists are missing: readers then take theirs from PostgreSQL, of the same generation
-        self._try(lambda: storage.show_generation(self.generation), even_if_failed=True)
-        if before is not None:
-            storage.retire_lists(before)
-
-    def _try(self, step: Callable[[], None], *, even_if_failed: bool = False) -> None:
-        if not self.well and not even_if_failed:
+    def add(self, connection: psycopg.Connection, packed: Mapping[int, bytes]) -> None:
+        connection.execute(_STORE, [self.generation, list(packed), list(packed.values())])
+        if not self.well:
             return
         try:
-            step()
+            list_cache.write_lists(self.generation, packed, self.seconds)
         except (redis.RedisError, OSError, Unavailable) as error:
             self.well = False
             _log.error("Redis does not take the lists; answers will come from PostgreSQL", error=str(error))
-
-
-class _Batch:
-    """Some users: two rankings each (any product; new ones), joined, ruled, filled and explained."""
-
-    def __init__(
-        self,
-        loaded: Loaded,
-        catalogue: Catalogue,
-        popular: Popular,
-        settings: ServingSettings,
-        users: npt.NDArray[np.int64],
-    ) -> None:
-        self.loaded, self.catalogue, self.popular = loaded, catalogue, popular
-        self.settings, self.users = settings, users
-        self.filled = 0
-
-    def lists(self, connection: psycopg.Connection[Any]) -> dict[int, list[Entry]]:
-        """The finished list of each user."""
-        touches = Touches.read(connection, self.users)
-        known = self.loaded.model.users_.index(self.users) >= 0
-        finished: dict[int, list[Entry]] = {}
-        for users, folded_in in ((self.users[known], False), (self.users[~known], True)):
-            if users.size == 0:
-                continue
-            told = self._histories(connection, users) if folded_in else None
-            chosen = self._choose(users, told, touches)
-            evidence = self.loaded.model.evidence(chosen, told)
-            # the evidence of a row and its products, side by side: was it bought?
-            asked = np.hstack([evidence, chosen.products])
-            was_bought = touches.were_bought(users[:, None], asked)
-            was_touched = touches.were_touched(users[:, None], chosen.products)
-            for row, user in enumerate(users.tolist()):
-                bought = dict(zip(asked[row].tolist(), was_bought[row].tolist(), strict=True))
-                touched = dict(zip(chosen.products[row].tolist(), was_touched[row].tolist(), strict=True))
-                entries = entries_of(
-                    self.loaded, chosen, evidence, row, touched.__getitem__, bought.__getitem__
-                )
-                finished[user] = self._fill(user, entries, touches)
-        return {user: finished[user] for user in self.users.tolist()}
-
-    def _histories(self, connection: psycopg.Connection[Any], users: npt.NDArray[np.int64]) -> list[History]:
-        return histories(connection, users.tolist(), weights_of(get_settings()), self.loaded.model.moment_)
-
-    def _choose(self, users: npt.NDArray[np.int64], told: list[History] | None, touches: Touches) -> Ranking:
-        model, stored, fresh = (
-            self.loaded.model,
-            self.settings.stored_per_user,
-            self.settings.stored_new_per_user,
-        )
-        shown = self.catalogue.shown_ids
-        # what the repeat policy takes away is made up for by products the user never touched
-        any_k, new_k = 2 * stored, stored
-        if told is None:
-            both = [
-                model.recommend(users, any_k, only=shown),
-                model.recommend(users, new_k, exclude="seen", only=shown),
-            ]
-        else:
-            both = [
-                model.recommend_from(told, any_k, only=shown),
-                model.recommend_from(told, new_k, exclude="seen", only=shown),
-            ]
-        products = np.hstack([both[0].products, both[1].products])
-        scores = np.hstack([both[0].scores, both[1].scores])
-        owner = users[:, None]
-        novel = ~touches.were_touched(owner, products)
-        barred = touches.were_bought(owner, products) & self._bars(products)
-        # a product of the second ranking that the first one has too counts once
-        twice = np.zeros(products.shape, dtype=bool)
-        order = np.argsort(products, axis=1, kind="stable")
-        ordered = np.take_along_axis(products, order, axis=1)
-        np.put_along_axis(twice, order[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
-        usable = (products >= 0) & ~barred & ~twice
-        return Ranking(users, *choose_best(products, np.where(usable, scores, -np.inf), novel, stored, fresh))
-
-    def _bars(self, products: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        if len(self.catalogue) == 0:
-            return np.zeros(products.shape, dtype=bool)
-        rows = self.catalogue.rows(products)
-        return (rows >= 0) & ~self.catalogue.repeats[rows]
-
-    def _fill(self, user: int, entries: list[Entry], touches: Touches) -> list[Entry]:
-        stored, fresh = self.settings.stored_per_user, self.settings.stored_new_per_user
-        missing = stored - len(entries)
-        if missing <= 0:
-            return entries
-        visitor = touches.of(user)
-        have = {one.product for one in entries}
-        want_new = max(0, fresh - sum(one.novel for one in entries))
-        new = visitor.first(
-            self.catalogue, self.popular.entries(self.catalogue, have), min(missing, want_new), Novelty.NEW
-        )
-        have |= {one.product for one in new}
-        more = visitor.first(
-            self.catalogue, self.popular.entries(self.catalogue, have), missing - len(new), Novelty.ANY
-        )
-        added = sorted([*new, *more], key=lambda one: -one.score)
-        if added:
-            self.filled += 1
-        # the chance that just anybody takes a product says less than the model: it never ranks above it
-        ceiling = entries[-1].score if entries else 10_000
-        return entries + [
-            one._replace(
-                score=min(one.score, ceiling),
-                novel=one.product not in visitor.touched,
-                bought=one.product in visitor.bought,
-            )
-            for one in added
-        ]
-
-
-def choose_best(
-    products: npt.NDArray[np.int64],
-    scores: npt.NDArray[np.float32],
-    novel: npt.NDArray[np.bool_],
-    stored: int,
-    fresh: int,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """The `stored` best of each row, at least `fresh` of them novel if there are so many; best first."""
-    order = np.argsort(-scores, axis=1, kind="stable")
-    products, scores = np.take_along_axis(products, order, 1), np.take_along_axis(scores, order, 1)
-    there = scores > -np.inf
-    reserved = np.take_along_axis(novel, order, 1) & there
-    reserved &= np.cumsum(reserved, axis=1) <= fresh
-    free = there & ~reserved
-    free &= np.cumsum(free, axis=1) <= stored - reserved.sum(axis=1, keepdims=True)
-    taken = reserved | free
-    places = np.argsort(~taken, axis=1, kind="stable")[:, :stored]
-    kept = np.take_along_axis(taken, places, 1)
-    return (
-        np.where(kept, np.take_along_axis(products, places, 1), -1),
-        np.where(kept, np.take_along_axis(scores, places, 1), np.float32(-np.inf)),
-    )
-
-
-def _texts(catalogue: Catalogue, lists: dict[int, list[Entry]]) -> dict[tuple[ReasonCode, int], str]:
-    wanted = sorted({(one.reason, one.evidence) for entries in lists.values() for one in entries})
-    rows = catalogue.rows([evidence for _, evidence in wanted]).tolist()
-    return {
-        (code, evidence): reason_text(code, None if row < 0 else catalogue.names[row])
-        for (code, evidence), row in zip(wanted, rows, strict=True)
-    }

@@ -17,15 +17,16 @@ from features.history import histories
 from features.interactions import History
 from recsys.cache import keys
 from recsys.database.session import unit_of_work
+from recsys.domains.recommendations import generations
+from recsys.domains.recommendations.lists import SCORE_UNIT, Entry, StoredList, unpack
+from recsys.domains.recommendations.reasons import KIND_WORDS, reason
 from recsys.errors import NotFound, RecsysError
 from recsys.log import get_logger
 from recsys.settings import get_settings
-from serving import storage, touches
+from serving import touches
 from serving.active_model import Loaded
 from serving.candidates import from_history, from_model, remembered, similar
 from serving.catalogue import Catalogue
-from serving.lists import SCORE_UNIT, Entry, StoredList, unpack
-from serving.reasons import KIND_WORDS, reason
 from serving.rules import Novelty, Visitor
 from serving.state import State
 
@@ -90,7 +91,7 @@ def _slowly(
         with unit_of_work() as session:
             visitor = recent.and_also(touches.of_user(session, user))
             if stored is None:
-                stored = storage.read_list(session, user)
+                stored = generations.read_list(session, user)
             if visitor.touched and loaded is not None:
                 history = histories(session, [user], weights_of(get_settings()), loaded.model.moment_)[0]
     except (RecsysError, SQLAlchemyError) as error:

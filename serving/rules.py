@@ -10,8 +10,8 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
+from recsys.domains.recommendations.lists import Entry
 from serving.catalogue import Catalogue
-from serving.lists import Entry
 
 __all__ = ["Novelty", "Visitor", "barred_by_policy"]
 

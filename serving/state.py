@@ -20,18 +20,18 @@ from recsys.cache import client as cache
 from recsys.cache import keys
 from recsys.cache.client import redis_url
 from recsys.database.session import unit_of_work
+from recsys.domains.recommendations import list_cache
 from recsys.errors import RecsysError
 from recsys.log import get_logger
-from serving import storage
 from serving.active_model import ActiveModel
-from serving.catalogue import CatalogueFeed
+from serving.catalogue_feed import CatalogueFeed
 from serving.line import Line
 from serving.popular import Popular
 
 __all__ = ["State", "running_state"]
 
-POINTER_SECONDS = 1.0
-MODEL_SECONDS = 2.0
+POINTER_SECONDS = 0.25
+MODEL_SECONDS = 0.5
 CATALOGUE_SECONDS = 2.0
 POPULAR_SECONDS = 60.0
 RECONCILE_SECONDS = 10.0
@@ -72,7 +72,7 @@ class State:
 
     def reconcile(self) -> None:
         """Make Redis and PostgreSQL agree on the live generation, after a crash of either."""
-        storage.reconcile()
+        list_cache.reconcile()
 
     async def refresh_generation(self) -> None:
         """Which generation Redis shows. Raises RedisError, Unavailable when an embedded one does not run."""

@@ -65,8 +65,9 @@ _SHOWN = text(
     JOIN people p USING (user_id)
     LEFT JOIN recommendations_db.product_recommendations r ON r.id = s.recommendation_id
     LEFT JOIN LATERAL (
-        SELECT g.id, g.model_name FROM recommendations_db.recommendation_generations g
-        WHERE s.recommendation_id IS NOT NULL AND g.live_at <= s.at ORDER BY g.live_at DESC LIMIT 1
+        SELECT g.id, g.model_name FROM recommendations_db.generation_periods p
+        JOIN recommendations_db.recommendation_generations g ON g.id = p.generation_id
+        WHERE s.recommendation_id IS NOT NULL AND p.since <= s.at ORDER BY p.since DESC, p.id DESC LIMIT 1
     ) g ON true
     ORDER BY s.user_id, s.id
     """

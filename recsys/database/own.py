@@ -9,6 +9,10 @@ OWN_TABLES: tuple[str, ...] = (
     "recommendations_db.interaction_events",
     # one complete set of stored recommendations, of which one is live
     "recommendations_db.recommendation_generations",
+    # since when each generation was shown: after a rollback one has several periods
+    "recommendations_db.generation_periods",
+    # each user's list, packed, of the generation that is shown and of the one before it
+    "recommendations_db.stored_lists",
     # who made which model active, when and why
     "recommendations_db.model_promotions",
     # which categories are bought again

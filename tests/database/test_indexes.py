@@ -71,8 +71,6 @@ def test_tables_that_imports_fill_carry_these_indexes_and_no_more(built: psycopg
         "orders_user_id_created_at_idx": "btree (user_id, created_at)",
         "products_category_id_idx": "btree (category_id)",
         "products_brand_id_idx": "btree (brand_id)",
-        "product_recommendations_user_id_score_idx": "btree (user_id, score)",
-        "product_recommendations_expires_at_idx": "btree (expires_at)",
     }
 
 

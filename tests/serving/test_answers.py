@@ -302,7 +302,7 @@ def test_expired_rows_are_never_served(
     redis_client.flushall()
     execute(
         scored_shop,
-        "UPDATE recommendations_db.product_recommendations SET expires_at = now() - interval '1 s'",
+        "UPDATE recommendations_db.recommendation_generations SET expires_at = now() - interval '1 s'",
     )
     assert ask(client)["provenance"]["source"] == "live"
 

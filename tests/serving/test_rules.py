@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from serving.catalogue import Catalogue, inherit
-from serving.lists import Entry
-from serving.precompute import choose_best
-from serving.reasons import Kind, ReasonCode, evidence_reason, reason, reason_text
+from recsys.domains.recommendations.lists import Entry
+from recsys.domains.recommendations.reasons import Kind, ReasonCode, evidence_reason, reason, reason_text
+from serving.catalogue import Catalogue, Row, inherit
+from serving.batch import choose_best
 from serving.rules import Novelty, Visitor
 
 
@@ -40,14 +40,10 @@ def entry(product: int, *, novel: bool = True) -> Entry:
 
 def test_what_a_visitor_may_see() -> None:
     # 1 repeats; 2 does not; 3 is hidden
-    catalogue = Catalogue(
-        np.array([1, 2, 3]),
-        ["a", "b", "c"],
-        [1.0, 2.0, 3.0],
-        np.zeros(3, np.int32),
-        np.array([True, True, False]),
-        np.array([True, False, True]),
-    )
+    def row(product: int, shown: bool, category: int) -> Row:
+        return Row(product, "abc"[product - 1], 1.0, category, -1, 0.0, shown, shown, ())
+
+    catalogue = Catalogue.of([row(1, True, -1), row(2, True, 7), row(3, False, -1)], {7: False})
     entries = [entry(1), entry(2), entry(3), entry(4)]
 
     def seen(visitor: Visitor, novelty: Novelty) -> list[int]:

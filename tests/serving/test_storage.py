@@ -15,9 +15,11 @@ import redis
 from sqlalchemy.orm import Session
 
 from recsys.database.session import unit_of_work
+from recsys.domains.recommendations import generations as lists_in_postgresql
+from recsys.domains.recommendations import list_cache
+from recsys.domains.recommendations.lists import unpack
 from recsys.errors import Conflict, NotFound, Unavailable
-from serving import precompute, storage
-from serving.lists import unpack
+from serving import precompute
 from tests.fixtures.servers import ROOT
 from tests.fixtures.shop import Shop
 from tests.serving import shopping
@@ -25,7 +27,7 @@ from tests.serving.test_answers import ask, execute, until
 
 ROWS = (
     "SELECT user_id, product_id, id, recommendation_type, score, context, reason, expires_at "
-    "FROM recommendations_db.product_recommendations"
+    "FROM recommendations_db.product_recommendations WHERE expires_at > now()"
 )
 
 
@@ -41,7 +43,7 @@ def test_redis_and_postgresql_hold_the_same_lists(scored_shop: Shop, redis_clien
         assert isinstance(packed, bytes)
         stored = unpack(packed)
         with unit_of_work() as session:
-            assert storage.read_list(session, user) == stored
+            assert lists_in_postgresql.read_list(session, user) == stored
         assert len(stored.entries) == 100
         assert sum(one.novel for one in stored.entries) >= 40
     assert redis_client.get("recommendations:1:29") is None, "user 29 is inactive"
@@ -79,15 +81,29 @@ def test_rows_keep_their_ids_and_feedback_its_link(scored_shop: Shop) -> None:
     assert len(both) > 1000
     assert all(after[key][2] == before[key] for key in both)
     links = execute(scored_shop, "SELECT recommendation_id FROM recommendations_db.recommendation_feedback")
-    assert links == [(kept if (user, product) in after else None,)]
-    assert generations(scored_shop) == [(1, "retired"), (2, "live")]
+    assert links == [(kept,)], "also of a row that left the list"
+    assert generations(scored_shop) == [(1, "former"), (2, "live")]
 
 
-def test_the_former_generation_expires_soon(scored_shop: Shop, redis_client: redis.Redis) -> None:
+def test_two_generations_are_kept_and_no_more(scored_shop: Shop, redis_client: redis.Redis) -> None:
     precompute.score()
     assert redis_client.get("recommendations:generation") == b"2"
-    assert 0 < redis_client.ttl("recommendations:1:1") <= storage.OLD_GENERATION_SECONDS
-    assert redis_client.ttl("recommendations:2:1") > storage.OLD_GENERATION_SECONDS
+    for generation in (1, 2):
+        assert redis_client.ttl(f"recommendations:{generation}:1") > list_cache.OLD_GENERATION_SECONDS
+    precompute.score()
+    assert generations(scored_shop) == [(1, "retired"), (2, "former"), (3, "live")]
+    # readers that began before the switch may still look
+    assert 0 < redis_client.ttl("recommendations:1:1") <= list_cache.OLD_GENERATION_SECONDS
+    assert redis_client.ttl("recommendations:2:1") > list_cache.OLD_GENERATION_SECONDS
+    kept = execute(
+        scored_shop, "SELECT generation_id FROM recommendations_db.stored_lists GROUP BY 1 ORDER BY 1"
+    )
+    assert kept == [(2,), (3,)]
+    of = execute(
+        scored_shop,
+        "SELECT DISTINCT (context->>'generation')::int FROM recommendations_db.product_recommendations",
+    )
+    assert {row[0] for row in of} <= {2, 3}
 
 
 def test_readers_never_see_a_mix(client: httpx.Client, scored_shop: Shop) -> None:
@@ -104,7 +120,7 @@ def test_readers_never_see_a_mix(client: httpx.Client, scored_shop: Shop) -> Non
             while not done.is_set():
                 found = connection.execute(
                     "SELECT DISTINCT (context->>'generation')::int "
-                    "FROM recommendations_db.product_recommendations"
+                    "FROM recommendations_db.product_recommendations WHERE expires_at > now()"
                 ).fetchall()
                 rows.append({row[0] for row in found})
 
@@ -132,7 +148,7 @@ def test_readers_never_see_a_mix(client: httpx.Client, scored_shop: Shop) -> Non
 
 
 def test_only_one_scores_at_a_time(trained_shop: Shop) -> None:
-    with storage.only_one_scoring(), pytest.raises(Conflict, match="another scoring is running"):
+    with lists_in_postgresql.only_one_scoring(), pytest.raises(Conflict, match="another scoring is running"):
         precompute.score()
     assert generations(trained_shop) == []
     precompute.score()
@@ -163,7 +179,7 @@ def test_a_scoring_that_is_killed_leaves_the_old_generation(
     assert generations(scored_shop) == [(1, "live"), (2, "writing")]
     until(lambda: execute(scored_shop, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory'") == [], 30)
     assert precompute.score().generation == 3
-    assert generations(scored_shop) == [(1, "retired"), (2, "failed"), (3, "live")]
+    assert generations(scored_shop) == [(1, "former"), (2, "failed"), (3, "live")]
     assert redis_client.get("recommendations:2:30") is None
     assert redis_client.get("recommendations:generation") == b"3"
 
@@ -176,13 +192,13 @@ def test_a_crash_between_commit_and_pointer_is_repaired(
         def crash(_generation: int) -> None:
             raise KeyboardInterrupt
 
-        patch.setattr(storage, "show_generation", crash)
+        patch.setattr(list_cache, "show_generation", crash)
         with pytest.raises(KeyboardInterrupt):
             precompute.score()
-    assert generations(scored_shop) == [(1, "retired"), (2, "live")]
+    assert generations(scored_shop) == [(1, "former"), (2, "live")]
     assert redis_client.get("recommendations:generation") == b"1"
     assert ask(client)["provenance"]["generation"] == 1, "the old one is whole"
-    assert storage.reconcile() == 2
+    assert list_cache.reconcile() == 2
     until(lambda: ask(client)["provenance"]["generation"] == 2)
 
 
@@ -194,11 +210,11 @@ def test_without_redis_the_rows_are_written_all_the_same(
 
     with monkeypatch.context() as patch:
         for name in ("write_lists", "show_generation"):
-            patch.setattr(storage, name, down)
+            patch.setattr(list_cache, name, down)
         report = precompute.score()
     assert not report.redis
     assert report.rows == 2900
-    assert storage.reconcile() == 1
+    assert list_cache.reconcile() == 1
     assert redis_client.get("recommendations:generation") == b"1"
 
 
@@ -236,7 +252,7 @@ def test_users_who_came_after_training_are_folded_in_and_short_lists_are_filled(
     report = precompute.score()
     assert report.users == 30
     with unit_of_work() as session:
-        stored = storage.read_list(session, user)
+        stored = lists_in_postgresql.read_list(session, user)
     assert stored is not None
     assert len(stored.entries) == 100
     assert {one.kind.word for one in stored.entries} == {"collaborative", "popular"}
@@ -248,10 +264,10 @@ def test_users_who_came_after_training_are_folded_in_and_short_lists_are_filled(
 def test_a_scoring_that_ends_during_a_reconcile_is_not_undone(
     scored_shop: Shop, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = storage.live_generation
+    look = lists_in_postgresql.live
     slow = [True]
 
-    def look_slowly(session: Session) -> storage.Generation | None:
+    def look_slowly(session: Session) -> lists_in_postgresql.Generation | None:
         found = look(session)
         if slow and slow.pop():  # PostgreSQL has answered "1"; now another process goes live with 2
             run = threading.Thread(target=precompute.score)
@@ -259,14 +275,14 @@ def test_a_scoring_that_ends_during_a_reconcile_is_not_undone(
             run.join()
         return found
 
-    monkeypatch.setattr(storage, "live_generation", look_slowly)
-    storage.reconcile()
-    assert generations(scored_shop) == [(1, "retired"), (2, "live")]
+    monkeypatch.setattr(lists_in_postgresql, "live", look_slowly)
+    list_cache.reconcile()
+    assert generations(scored_shop) == [(1, "former"), (2, "live")]
     assert redis_client.get("recommendations:generation") == b"2"
-    assert redis_client.ttl("recommendations:2:1") > storage.OLD_GENERATION_SECONDS, "the live lists stay"
+    assert redis_client.ttl("recommendations:2:1") > list_cache.OLD_GENERATION_SECONDS, "the live lists stay"
 
 
 def test_a_generation_of_another_database_is_forgotten(scored_shop: Shop, redis_client: redis.Redis) -> None:
     redis_client.set("recommendations:generation", 77)
-    assert storage.reconcile() == 1
+    assert list_cache.reconcile() == 1
     assert redis_client.get("recommendations:generation") == b"1"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from time import perf_counter
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -107,6 +108,8 @@ def promote(
     """
     from models import registry
     from recsys.database.session import unit_of_work
+    from recsys.domains.recommendations import generations, list_cache
+    from recsys.domains.recommendations.rows import settle
 
     said = _said(reason)
     model = registered(name)
@@ -116,7 +119,12 @@ def promote(
     registry.load(model)  # a damaged artifact is refused before anything changes
     with unit_of_work() as session:
         before = registry.active(session)
+        # one that is promoted anew may still have its lists
+        lists = generations.restore(session, name, withdraw=False)
         registry.activate(session, name, actor=actor(), reason=said, figures={"gate": gate, "forced": force})
+    if lists.outcome == "switched":
+        list_cache.follow(lists.now)
+        settle()
     _tell_switch(name, None if before is None else before.name, as_json)
 
 
@@ -157,12 +165,17 @@ def rollback(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let an earlier model serve again. Its lists are written by the next `recsys serve score`.
+    """Let an earlier model serve again, with the lists that were stored for it.
+
+    Model and lists change in one step, which answers see within half a second; the rows of
+    product_recommendations follow in a second step.
 
     Example: recsys train rollback --reason "als-v4 recommends nothing in stock"
     """
     from models import registry
     from recsys.database.session import unit_of_work
+    from recsys.domains.recommendations import generations, list_cache
+    from recsys.domains.recommendations.rows import settle
 
     said = _said(reason)
     with unit_of_work() as session:
@@ -176,11 +189,33 @@ def rollback(
             raise Conflict(f"{target} serves already")
         chosen = registry.get(session, target)
     registry.load(chosen)  # a damaged artifact is refused before anything changes
+    decided = perf_counter()
     with unit_of_work() as session:
+        lists = generations.restore(session, target)
         registry.activate(
-            session, target, action="rollback", actor=actor(), reason=said, expected=serving.name
+            session,
+            target,
+            action="rollback",
+            actor=actor(),
+            reason=said,
+            figures={"lists": lists.outcome, "generation_before": lists.before, "generation": lists.now},
+            expected=serving.name,
         )
-    _tell_switch(target, serving.name, as_json)
+    told = list_cache.follow(lists.now) if lists.outcome != "kept" else True
+    switched = perf_counter() - decided
+    settle()
+    _tell_rollback(
+        {
+            "active": target,
+            "before": serving.name,
+            "lists": lists.outcome,
+            "generation": lists.now,
+            "redis": told,
+            "seconds": round(switched, 3),
+            "rows_seconds": round(perf_counter() - decided - switched, 3),
+        },
+        as_json,
+    )
 
 
 @app.command()
@@ -275,3 +310,25 @@ def _tell_switch(name: str, before: str | None, as_json: bool) -> None:
             markup=False,
             highlight=False,
         )
+
+
+def _tell_rollback(done: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(done)
+        return
+    name, lists = done["active"], done["lists"]
+    said = {
+        "kept": "The stored lists were its own already.",
+        "switched": f"Its stored lists are shown again (generation {done['generation']}).",
+        "withdrawn": "No lists of its own are kept, so none are shown: answers are made when they are asked "
+        "for, until the next `recsys serve score`.",
+    }[lists]
+    console = Console()
+    console.print(
+        f"{name} serves again (before: {done['before']}). {said} Switched in {done['seconds']:.3f} s, "
+        f"rows of product_recommendations after {done['rows_seconds']:.1f} s more.",
+        markup=False,
+        highlight=False,
+    )
+    if not done["redis"]:
+        console.print("Redis was not reached and follows when it is back.", markup=False, highlight=False)

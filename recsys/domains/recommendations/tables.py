@@ -5,7 +5,16 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, String, UniqueConstraint, text
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    String,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from recsys.database.base import (
@@ -26,6 +35,7 @@ from recsys.domains.users.tables import User
 __all__ = [
     "CategoryPolicy",
     "FeedbackEvent",
+    "GenerationPeriod",
     "GuestLogin",
     "InteractionEvent",
     "ModelPromotion",
@@ -33,6 +43,7 @@ __all__ = [
     "RecommendationFeedback",
     "RecommendationGeneration",
     "RecommendationModel",
+    "StoredPackedList",
     "UserInteraction",
     "UserPreference",
 ]
@@ -70,11 +81,8 @@ class ProductRecommendation(Base):
             "recommendation_type",
             name="product_recommendations_user_id_product_id_recommendation_t_key",
         ),
-        # a user's list, best first
-        Index(None, "user_id", "score"),
-        # what has expired, to be removed
-        Index(None, "expires_at"),
-        {"schema": SCHEMA},
+        # no index on score or expires_at: a new generation changes both in nearly every row
+        {"schema": SCHEMA, "postgresql_with": {"fillfactor": 50}},
     )
 
     id: Mapped[Id]
@@ -210,13 +218,20 @@ class RecommendationGeneration(Base):
 
     __tablename__ = "recommendation_generations"
     __table_args__ = (
-        CheckConstraint("status IN ('writing', 'live', 'retired', 'failed')", name="status"),
+        CheckConstraint("status IN ('writing', 'live', 'former', 'retired', 'failed')", name="status"),
         # at most one live generation, whoever writes at the same time; also how readers find it
         Index(
             "recommendation_generations_one_live_idx",
             "status",
             unique=True,
             postgresql_where=text("status = 'live'"),
+        ),
+        # and one to go back to
+        Index(
+            "recommendation_generations_one_former_idx",
+            "status",
+            unique=True,
+            postgresql_where=text("status = 'former'"),
         ),
         {"schema": SCHEMA},
     )
@@ -229,6 +244,44 @@ class RecommendationGeneration(Base):
     rows: Mapped[int | None]
     started_at: Mapped[datetime]
     live_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+    rows_written: Mapped[bool] = mapped_column(server_default=text("false"))
+
+
+class GenerationPeriod(Base):
+    """Since when a generation was shown, until the next period began (our own table)."""
+
+    __tablename__ = "generation_periods"
+    __table_args__ = (
+        # which generation was shown at a moment
+        Index(None, "since"),
+        # deleting a generation cascades here
+        Index(None, "generation_id"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    generation_id: Mapped[int] = mapped_column(ForeignKey(RecommendationGeneration.id, ondelete="CASCADE"))
+    since: Mapped[datetime]
+
+
+class StoredPackedList(Base):
+    """One user's packed list of one generation, as Redis holds it too (our own table)."""
+
+    __tablename__ = "stored_lists"
+    __table_args__ = (
+        # deleting a user cascades here
+        Index(None, "user_id"),
+        {"schema": SCHEMA},
+    )
+
+    generation_id: Mapped[int] = mapped_column(
+        ForeignKey(RecommendationGeneration.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey(User.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    list: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class ModelPromotion(Base):

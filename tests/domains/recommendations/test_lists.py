@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.domains.recommendations.lists import Entry, StoredList, pack, unpack
+from recsys.domains.recommendations.reasons import Kind, ReasonCode
 from recsys.errors import Invalid
-from serving.lists import Entry, StoredList, pack, unpack
-from serving.reasons import Kind, ReasonCode
 
 ID = st.integers(1, 2**31 - 1)
 ENTRIES = st.builds(

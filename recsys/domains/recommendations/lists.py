@@ -5,12 +5,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
+import numpy as np
+import numpy.typing as npt
+
+from recsys.domains.recommendations.reasons import Kind, ReasonCode
 from recsys.errors import Invalid
-from serving.reasons import Kind, ReasonCode
 
-__all__ = ["FORMAT", "Entry", "StoredList", "pack", "unpack"]
+__all__ = ["FORMAT", "Entry", "StoredList", "entries_array", "pack", "unpack"]
 
 FORMAT = 1
 SCORE_UNIT = 10_000
@@ -20,6 +23,7 @@ SCORE_UNIT = 10_000
 _HEADER = struct.Struct("<BHIBB")
 # product, evidence (0: none), score, and a byte: bits 0-1 kind, 2 bought, 3-6 reason, 7 new to the user
 _RECORD = struct.Struct("<IIHB")
+_RECORD_ARRAY = np.dtype([("product", "<u4"), ("evidence", "<u4"), ("score", "<u2"), ("codes", "u1")])
 
 
 class Entry(NamedTuple):
@@ -72,6 +76,21 @@ def pack(stored: StoredList) -> bytes:
 
 def unpack(data: bytes) -> StoredList:
     """Take back what `pack` gave. Raises Invalid for bytes of another format, or cut short."""
+    generation, names, start = _parts(data)
+    model, version = data[_HEADER.size : names].decode(), data[names:start].decode()
+    return StoredList(generation, model, version, _Packed(data[start:]))
+
+
+def entries_array(data: bytes) -> npt.NDArray[Any]:
+    """The entries of a packed list as they lie in it: `product`, `evidence` (0: none), `score`, `codes`.
+
+    Raises Invalid as `unpack` does.
+    """
+    return np.frombuffer(data, dtype=_RECORD_ARRAY, offset=_parts(data)[2])
+
+
+def _parts(data: bytes) -> tuple[int, int, int]:
+    """The generation, where the version begins and where the entries do."""
     if len(data) < _HEADER.size or data[0] != FORMAT:
         raise Invalid(f"a stored list of another format than {FORMAT}; run `recsys serve score`")
     _, count, generation, model_size, version_size = _HEADER.unpack_from(data)
@@ -79,8 +98,7 @@ def unpack(data: bytes) -> StoredList:
     start = names + version_size
     if len(data) != start + count * _RECORD.size:
         raise Invalid("a stored list is cut short; run `recsys serve score`")
-    model, version = data[_HEADER.size : names].decode(), data[names:start].decode()
-    return StoredList(generation, model, version, _Packed(data[start:]))
+    return generation, names, start
 
 
 class _Packed(Sequence[Entry]):

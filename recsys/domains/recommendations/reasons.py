@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TypedDict
 
-__all__ = ["Kind", "Reason", "ReasonCode", "evidence_reason", "reason", "reason_text"]
+__all__ = ["MAX_TEXT", "Kind", "Reason", "ReasonCode", "evidence_reason", "phrase", "reason", "reason_text"]
 
 MAX_TEXT = 100
 """`product_recommendations.reason` holds no more."""
@@ -76,6 +76,11 @@ def evidence_reason(product: int, evidence: int, evidence_was_bought: bool, kind
 KIND_WORDS = tuple(kind.word for kind in Kind)
 CODE_WORDS = tuple(code.word for code in ReasonCode)
 """The same words by stored code: looking them up is on the hot path."""
+
+
+def phrase(code: ReasonCode, *, named: bool) -> str | None:
+    """The words of a reason: those a product's name follows (None: none does), or those without a name."""
+    return _WITH_NAME.get(code) if named else _WITHOUT_NAME[code]
 
 
 def reason_text(code: ReasonCode, evidence_name: str | None) -> str:

@@ -1,0 +1,42 @@
+"""What serving, keys and search need beyond the document: a file of SQL for each, with its tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+SQL = Path(__file__).resolve().parent.parent / "sql" / revision
+
+# one that needs nothing has no file
+STEPS = ("lists",)
+
+# in the order of their making; dropped the other way round
+TABLES: tuple[str, ...] = (
+    "recommendations_db.generation_periods",
+    "recommendations_db.stored_lists",
+)
+INDEXES: tuple[str, ...] = ()
+
+
+def upgrade() -> None:
+    """Create what each of them needs."""
+    connection = op.get_bind()
+    for step in STEPS:
+        path = SQL / f"{step}.sql"
+        if path.is_file():
+            connection.exec_driver_sql(path.read_text(encoding="utf-8"))
+
+
+def downgrade() -> None:
+    """Drop it again."""
+    op.get_bind().exec_driver_sql((SQL / "lists_down.sql").read_text(encoding="utf-8"))
+    for index in reversed(INDEXES):
+        op.execute(f"DROP INDEX {index}")
+    for table in reversed(TABLES):
+        op.execute(f"DROP TABLE {table}")

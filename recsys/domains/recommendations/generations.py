@@ -1,0 +1,277 @@
+"""Generations of stored lists in PostgreSQL: which one is shown, which one came before, and how they change.
+
+Two complete generations are kept, `live` and `former`: going back is one change of status. Each list lies
+packed in `stored_lists`; `product_recommendations` holds the rows of the live generation (see `rows`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from recsys import clock
+from recsys.database.session import libpq_url
+from recsys.domains.recommendations.lists import StoredList, unpack
+from recsys.errors import Conflict, Unavailable
+
+__all__ = [
+    "PROMOTION_LOCK",
+    "Generation",
+    "Restored",
+    "former",
+    "give_up",
+    "go_live",
+    "live",
+    "lock",
+    "only_one_scoring",
+    "read_list",
+    "restore",
+    "start",
+]
+
+PROMOTION_LOCK = 7_290_311
+"""Advisory lock (transaction) of whoever changes which model or generation serves: one after the other."""
+SCORING_LOCK = 7_290_321
+"""Advisory lock (session) of whoever writes lists."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One complete set of stored lists. `rows_written`: `product_recommendations` is of this generation."""
+
+    id: int
+    model: str
+    version: str
+    users: int
+    rows: int
+    live_at: datetime | None
+    expires_at: datetime | None
+    rows_written: bool
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What became of the lists when another model began to serve.
+
+    kept      : the shown lists are of that model already.
+    switched  : its lists of before are shown again.
+    withdrawn : it has none, so none are shown; answers are made when they are asked for.
+    """
+
+    outcome: str
+    before: int | None
+    now: int | None
+
+
+_ONE = """
+    SELECT id, model_name, model_version, users, rows, live_at, expires_at, rows_written
+    FROM recommendations_db.recommendation_generations WHERE status = :status
+"""
+_START = text(
+    """
+    INSERT INTO recommendations_db.recommendation_generations (model_name, model_version, status, started_at)
+    VALUES (:name, :version, 'writing', :now) RETURNING id
+    """
+)
+_FAIL = text(
+    """
+    UPDATE recommendations_db.recommendation_generations SET status = 'failed'
+    WHERE status = 'writing' AND (CAST(:id AS integer) IS NULL OR id = :id) RETURNING id
+    """
+)
+_STATUS = text(
+    "UPDATE recommendations_db.recommendation_generations SET status = :status WHERE status = :old"
+)
+_KEEP = text("UPDATE recommendations_db.recommendation_generations SET status = 'former' WHERE id = :id")
+_LIVE = text(
+    """
+    UPDATE recommendations_db.recommendation_generations
+    SET status = 'live', live_at = :now, users = coalesce(:users, users), rows = coalesce(:rows, rows),
+        expires_at = coalesce(:expires, expires_at), rows_written = :written
+    WHERE id = :id
+    """
+)
+_PERIOD = text("INSERT INTO recommendations_db.generation_periods (generation_id, since) VALUES (:id, :now)")
+# lists of generations that are neither shown nor kept to go back to
+_SWEEP = text(
+    """
+    DELETE FROM recommendations_db.stored_lists s USING recommendations_db.recommendation_generations g
+    WHERE g.id = s.generation_id AND g.status IN ('retired', 'failed')
+    """
+)
+_LIST = text(
+    """
+    SELECT s.list FROM recommendations_db.recommendation_generations g
+    JOIN recommendations_db.stored_lists s ON s.generation_id = g.id AND s.user_id = :user_id
+    WHERE g.status = 'live' AND (g.expires_at IS NULL OR g.expires_at > :now)
+    """
+)
+
+
+def live(session: Session) -> Generation | None:
+    """The generation that readers see."""
+    return _with_status(session, "live")
+
+
+def former(session: Session) -> Generation | None:
+    """The generation that was shown before, of which the lists are kept."""
+    return _with_status(session, "former")
+
+
+def read_list(session: Session, user_id: int) -> StoredList | None:
+    """One user's list of the live generation; None when there is none, or it expired.
+
+    Raises Invalid for a list of another format.
+    """
+    packed = session.scalars(_LIST, {"user_id": user_id, "now": clock.now()}).one_or_none()
+    return None if packed is None else unpack(packed)
+
+
+@contextmanager
+def only_one_scoring(*, wait: bool = False) -> Iterator[None]:
+    """Hold the right to write lists. Raises Conflict when somebody else does, unless told to wait."""
+    try:
+        connection = psycopg.connect(libpq_url(), autocommit=True)
+    except psycopg.OperationalError as error:
+        raise Unavailable(
+            f"PostgreSQL cannot be reached: {error}; `recsys up` starts the embedded one"
+        ) from error
+    with connection:
+        if wait:
+            connection.execute("SELECT pg_advisory_lock(%s)", [SCORING_LOCK])
+        else:
+            row = connection.execute("SELECT pg_try_advisory_lock(%s)", [SCORING_LOCK]).fetchone()
+            if row is None or not row[0]:
+                raise Conflict("another scoring is running; wait for it to end, then run this again")
+        yield
+
+
+def start(session: Session, model: str, version: str) -> tuple[int, list[int]]:
+    """Begin a new generation that nobody sees yet: its id, and those that crashed runs left half-way.
+
+    Call it under `only_one_scoring`.
+    """
+    failed = list(session.scalars(_FAIL, {"id": None}))
+    values = {"name": model, "version": version, "now": clock.now()}
+    return int(session.execute(_START, values).scalar_one()), failed
+
+
+def give_up(session: Session, generation: int) -> None:
+    """Mark a generation that will not be finished, and drop its lists."""
+    session.execute(_FAIL, {"id": generation})
+    session.execute(_SWEEP)
+
+
+def go_live(
+    session: Session,
+    generation: int,
+    *,
+    model: str,
+    before: int | None,
+    users: int,
+    rows: int,
+    expires_at: datetime,
+) -> None:
+    """Show a finished generation, once the transaction commits; the one shown until now becomes the former.
+
+    Raises Conflict when, since it was begun, its model was withdrawn or other lists were put up: what was
+    written for it must then be rolled back.
+    """
+    lock(session)
+    serving = session.scalars(
+        text("SELECT name FROM recommendations_db.recommendation_models WHERE is_active")
+    ).all()
+    shown = live(session)
+    if model not in serving or (None if shown is None else shown.id) != before:
+        raise Conflict(
+            f"{model} was scored, but {', '.join(serving) or 'no model'} serves by now: its lists are not "
+            "shown; run `recsys serve score` for those of the model that serves"
+        )
+    _make_room(session)
+    _show(session, generation, users=users, rows=rows, expires_at=expires_at, written=True)
+
+
+def restore(session: Session, model: str, *, withdraw: bool = True) -> Restored:
+    """Show the lists of `model`, if they are shown or kept: one change that readers see whole.
+
+    Where it has none, those that are shown go (`withdraw`), or stay. Call it in the transaction that makes
+    the model active; Redis' pointer and `product_recommendations` follow after the commit.
+    """
+    lock(session)
+    shown, kept = live(session), former(session)
+    before = None if shown is None else shown.id
+    if shown is not None and shown.model == model:
+        return Restored("kept", before, before)
+    if kept is not None and kept.model == model and not _expired(kept):
+        # by way of a third status: at no moment are there two of one
+        session.execute(_STATUS, {"old": "live", "status": "retired"})
+        _show(session, kept.id)
+        if shown is not None:
+            session.execute(_KEEP, {"id": shown.id})
+        return Restored("switched", before, kept.id)
+    if shown is None or not withdraw:
+        return Restored("withdrawn" if shown is None else "kept", before, before)
+    _make_room(session)
+    return Restored("withdrawn", before, None)
+
+
+def lock(session: Session) -> None:
+    """Wait until nobody else changes which model or generation serves; held until the transaction ends."""
+    session.execute(select(func.pg_advisory_xact_lock(PROMOTION_LOCK)))
+
+
+def _make_room(session: Session) -> None:
+    """The shown generation becomes the former one, whose predecessor goes."""
+    session.execute(_STATUS, {"old": "former", "status": "retired"})
+    session.execute(_STATUS, {"old": "live", "status": "former"})
+    session.execute(_SWEEP)
+
+
+def _show(
+    session: Session,
+    generation: int,
+    *,
+    users: int | None = None,
+    rows: int | None = None,
+    expires_at: datetime | None = None,
+    written: bool = False,
+) -> None:
+    now = clock.now()
+    session.execute(
+        _LIVE,
+        {
+            "id": generation,
+            "now": now,
+            "users": users,
+            "rows": rows,
+            "expires": expires_at,
+            "written": written,
+        },
+    )
+    session.execute(_PERIOD, {"id": generation, "now": now})
+
+
+def _expired(generation: Generation) -> bool:
+    return generation.expires_at is not None and generation.expires_at <= clock.now()
+
+
+def _with_status(session: Session, status: str) -> Generation | None:
+    row = session.execute(text(_ONE), {"status": status}).one_or_none()
+    if row is None:
+        return None
+    return Generation(
+        row.id,
+        row.model_name,
+        row.model_version,
+        row.users or 0,
+        row.rows or 0,
+        row.live_at,
+        row.expires_at,
+        row.rows_written,
+    )
