@@ -17,15 +17,19 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from recsys.database import migrate
-from recsys.database.session import database_url
-from recsys.errors import Unavailable
+from recsys.database.session import database_url, unit_of_work
+from recsys.domains.recommendations import intake
+from recsys.domains.users import keys
+from recsys.errors import Invalid, Unavailable
 from recsys.events import inside
 from recsys.log import get_logger
-from recsys.settings import Settings
+from recsys.settings import Settings, get_settings
+from recsys.web.access import starts_without_keys
 
-__all__ = ["bind", "check_schema", "serve"]
+__all__ = ["bind", "check_access", "check_schema", "serve"]
 
 PORTS_TRIED = 100
+SHORTEST_SECRET = 16
 _log = get_logger(__name__)
 
 
@@ -34,9 +38,31 @@ def check_schema() -> None:
     current, head = migrate.current(database_url()), migrate.head()
     if current != head:
         found = "has no schema yet" if current is None else f"is at schema version {current}"
-        raise Unavailable(
-            f"the database {found}, this program needs {head}; run `recsys up`, which migrates it"
+        raise Unavailable(f"the database {found}, this program needs {head}; run `recsys migrate`")
+
+
+def check_access(settings: Settings, host: str) -> None:
+    """Raises Invalid unless keys are optional here, or there is a key and the secrets are set."""
+    if starts_without_keys(settings, host):
+        return
+    why = (
+        f"listening on {host} opens it to others"
+        if settings.environment == "development"
+        else f"the environment is {settings.environment}"
+    )
+    secret = settings.payments.webhook_secret
+    if secret is None or len(secret.get_secret_value()) < SHORTEST_SECRET:
+        raise Invalid(
+            f"{why}, and payments.webhook_secret is {'not set' if secret is None else 'too short'}: "
+            "anybody could report payments as made; set RECSYS_PAYMENTS__WEBHOOK_SECRET to "
+            f"{SHORTEST_SECRET} or more random characters, or serve development on 127.0.0.1"
         )
+    with unit_of_work() as session:
+        if not keys.any_active(session):
+            raise Invalid(
+                f"{why}, and there is no API key; make one with `recsys keys create web-shop "
+                "--scope recommend --scope events`, or serve development on 127.0.0.1"
+            )
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -66,6 +92,10 @@ def bind(host: str, port: int) -> socket.socket:
 def serve(settings: Settings, host: str, port: int, workers: int, announce: Callable[[str], None]) -> None:
     """Answer requests until SIGINT or SIGTERM. `var/run/api.json` says where while it runs."""
     check_schema()
+    check_access(settings, host)
+    # what asks the setting, here and in workers' processes, must hear of the option as well
+    os.environ["RECSYS_API__HOST"] = host
+    get_settings.cache_clear()
     listener = bind(host, port)
     url = _url(listener)
     config = uvicorn.Config(
@@ -88,7 +118,7 @@ def serve(settings: Settings, host: str, port: int, workers: int, announce: Call
             stack.enter_context(server.capture_signals())
         stack.enter_context(_address_file(settings.var / "run" / "api.json", url))
         if supervisor is None and inside.wanted(settings):
-            stack.enter_context(inside.working())
+            stack.enter_context(inside.working({"intake": intake.run}))
         announce(url)
         if supervisor is not None:
             supervisor.run()

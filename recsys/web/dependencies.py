@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Annotated
 
 from anyio import CapacityLimiter, fail_after
@@ -13,15 +14,19 @@ from fastapi.concurrency import contextmanager_in_threadpool
 from sqlalchemy.orm import Session
 
 from recsys.database.session import unit_of_work
+from recsys.domains.users.keys import KEY_SHAPE
 from recsys.domains.users.sessions import Caller, authenticate
 from recsys.errors import Forbidden, Invalid, Unauthorized, Unavailable
 from recsys.settings import get_settings
+from recsys.web.access import key_of
 
 __all__ = [
     "GUEST_COOKIE",
     "GUEST_HEADER",
     "TOKEN_COOKIE",
+    "Admin",
     "AdminUser",
+    "AdmissionDep",
     "BriefAdmin",
     "BriefUser",
     "Caller",
@@ -29,6 +34,9 @@ __all__ = [
     "GuestSession",
     "MaybeUser",
     "SessionDep",
+    "brief_admin",
+    "brief_user",
+    "token_of",
 ]
 
 TOKEN_COOKIE = "recsys_token"
@@ -40,7 +48,7 @@ _admitted: RunVar[CapacityLimiter] = RunVar("admitted")
 _GUEST_SESSION = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-async def _session() -> AsyncIterator[Session]:
+async def _admission() -> AsyncIterator[None]:
     # A request that holds a connection needs a thread to go on, and threads must not all be waiting for
     # connections by then: so it is here that requests queue, where waiting takes no thread.
     places = _places()
@@ -50,10 +58,18 @@ async def _session() -> AsyncIterator[Session]:
     except TimeoutError as error:
         raise Unavailable("Too many requests are being answered; try again in a moment.") from error
     try:
-        async with contextmanager_in_threadpool(unit_of_work()) as session:
-            yield session
+        yield
     finally:
         places.release_on_behalf_of(here)
+
+
+AdmissionDep = Annotated[None, Depends(_admission, scope="function")]
+"""The place that a connection needs, for routes that open their unit of work themselves."""
+
+
+async def _session(_: AdmissionDep) -> AsyncIterator[Session]:
+    async with contextmanager_in_threadpool(unit_of_work()) as session:
+        yield session
 
 
 def _places() -> CapacityLimiter:
@@ -75,19 +91,30 @@ def _places() -> CapacityLimiter:
 SessionDep = Annotated[Session, Depends(_session, scope="function")]
 
 
-def _token(request: Request) -> str | None:
-    """The token of `Authorization: Bearer`, else of the cookie; a header always decides."""
+@dataclass(frozen=True)
+class Admin:
+    """Who runs the shop: an administrator's account, or a key with the scope `admin`, named by its prefix."""
+
+    user_id: int | None
+    key: str | None = None
+
+
+def token_of(request: Request) -> str | None:
+    """The token of `Authorization: Bearer`, else of the cookie; a header always decides.
+
+    An API key may stand there as well, and is no token.
+    """
     given = request.headers.get("Authorization")
     if given is None:
         return request.cookies.get(TOKEN_COOKIE)
     scheme, _, token = given.strip().partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthorized("The Authorization header is not `Bearer TOKEN`; log in to get a token.")
-    return token.strip()
+    return None if KEY_SHAPE.fullmatch(token.strip()) else token.strip()
 
 
 def _maybe_user(request: Request, session: SessionDep) -> Caller | None:
-    token = _token(request)
+    token = token_of(request)
     if token is None:
         return None
     caller = authenticate(session, token) if len(token) <= _LONGEST_TOKEN else None
@@ -104,10 +131,16 @@ def _current_user(caller: Annotated[Caller | None, Depends(_maybe_user)]) -> Cal
     return caller
 
 
-def _admin_user(caller: Annotated[Caller, Depends(_current_user)]) -> Caller:
-    if not caller.is_admin:
-        raise Forbidden("Only administrators may do this.")
-    return caller
+def _admin_user(request: Request, caller: Annotated[Caller | None, Depends(_maybe_user)]) -> Admin:
+    key = key_of(request.scope)
+    # who is logged in as an administrator is named in what is written down, whatever key is sent along
+    if caller is not None and caller.is_admin:
+        return Admin(caller.user_id)
+    if key is not None and "admin" in key.scopes:
+        return Admin(None, key.prefix)
+    if caller is None and key is None:
+        _current_user(None)
+    raise Forbidden("Only administrators may do this.")
 
 
 def _guest_session(request: Request) -> str | None:
@@ -123,25 +156,29 @@ def _guest_session(request: Request) -> str | None:
     return found
 
 
-def _brief_user(request: Request) -> Caller | None:
+def brief_user(request: Request) -> Caller | None:
+    """Who is logged in, looked up in a transaction of its own; None for guests. Raises Unauthorized."""
+    if token_of(request) is None:
+        return None
     with unit_of_work() as session:
         return _maybe_user(request, session)
 
 
-def _brief_admin(caller: Annotated[Caller | None, Depends(_brief_user)]) -> Caller:
-    return _admin_user(_current_user(caller))
+def brief_admin(request: Request) -> Admin:
+    """Who runs the shop, looked up in a transaction of its own. Raises Unauthorized, Forbidden."""
+    return _admin_user(request, brief_user(request))
 
 
-BriefUser = Annotated[Caller | None, Depends(_brief_user)]
+BriefUser = Annotated[Caller | None, Depends(brief_user)]
 """Like MaybeUser, looked up in a transaction that has ended when the route begins: for routes that wait for
 somebody outside, and would otherwise hold a connection meanwhile."""
-BriefAdmin = Annotated[Caller, Depends(_brief_admin)]
+BriefAdmin = Annotated[Admin, Depends(brief_admin)]
 """Like AdminUser, looked up in a transaction that has ended when the route begins."""
 MaybeUser = Annotated[Caller | None, Depends(_maybe_user)]
 """Who is logged in, None for guests; 401 when a token was sent that is worth nothing."""
 CurrentUser = Annotated[Caller, Depends(_current_user)]
 """Who is logged in; 401 when nobody is."""
-AdminUser = Annotated[Caller, Depends(_admin_user)]
-"""An administrator; 401 when nobody is logged in, 403 for everybody else."""
+AdminUser = Annotated[Admin, Depends(_admin_user)]
+"""An administrator, or a key with the scope `admin`; 401 without either, 403 for everybody else."""
 GuestSession = Annotated[str | None, Depends(_guest_session)]
 """The session that a guest's shop gave the visit, None when there is none; 422 when it can't be one."""

@@ -1,4 +1,4 @@
-"""Around every request: an id, a limit on its body, an access log without personal data, and a last catch."""
+"""Around every request: an id, a limited body, safe headers, a log without personal data, a last catch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 import time
 from uuid import uuid4
 
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.stdlib import ProcessorFormatter
@@ -15,6 +14,7 @@ from structlog.stdlib import ProcessorFormatter
 from recsys import clock
 from recsys.log import get_logger
 from recsys.web.errors import problem
+from recsys.web.headers import secure
 from recsys.web.metrics import observe_request
 
 __all__ = ["MAX_BODY_BYTES", "RequestContext"]
@@ -57,7 +57,7 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                secure(scope, message, (b"x-request-id", request_id.encode("ascii")))
             await send(message)
 
         read = 0

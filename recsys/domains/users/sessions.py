@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
 
@@ -31,7 +31,18 @@ from recsys.log import get_logger
 from recsys.security import new_token, token_id
 from recsys.settings import get_settings
 
-__all__ = ["Caller", "Device", "authenticate", "end", "end_all", "listed", "lock_user", "mirror", "start"]
+__all__ = [
+    "Caller",
+    "Device",
+    "authenticate",
+    "end",
+    "end_all",
+    "listed",
+    "lock_user",
+    "mirror",
+    "mirrored",
+    "start",
+]
 
 _TOUCH_EVERY = timedelta(seconds=60)
 _log = get_logger(__name__)
@@ -163,7 +174,19 @@ def mirror(session: Session, user_id: int) -> None:
             pipeline.expireat(keys.user_sessions(user_id), last)
         pipeline.execute()
     except (RedisError, OSError, Unavailable) as error:
-        _log.error("Redis did not follow a change of sessions", user_id=user_id, error=str(error))
+        _log.error("Redis did not follow a change of sessions", error=str(error))
+
+
+def mirrored(token: str) -> int | None:
+    """Whose token this is by the mirror in Redis, for those who read while PostgreSQL is away.
+
+    A log-out that Redis missed is not known here. Raises RedisError, OSError, Unavailable.
+    """
+    user_id, expires_at = get_redis().hmget(keys.session(token_id(token)), ["user_id", "expires_at"])
+    if user_id is None or expires_at is None:
+        return None
+    moment = datetime.fromisoformat(expires_at if isinstance(expires_at, str) else str(expires_at, "ascii"))
+    return int(user_id) if moment > clock.now() else None
 
 
 def _newest_first(user_id: int) -> Select[UserSession]:

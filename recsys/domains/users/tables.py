@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import ForeignKey, Index, Integer, String, text
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, Integer, String, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from recsys.database.base import EMPTY, Base, DefaultNow, Id, InetAddress, JsonObject, LargeText, Off, On
 
-__all__ = ["User", "UserActivity", "UserProfile", "UserSession", "UserSocial"]
+__all__ = ["ApiKey", "User", "UserActivity", "UserProfile", "UserSession", "UserSocial"]
 
 SCHEMA = "users_db"
 
@@ -120,3 +120,27 @@ class UserSocial(Base):
     blocked: Mapped[list[int] | None] = mapped_column(ARRAY(Integer), server_default=EMPTY)
     created_at: Mapped[DefaultNow | None]
     updated_at: Mapped[datetime | None]
+
+
+class ApiKey(Base):
+    """A key with which a program calls the API; the key itself is told once and not kept."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        CheckConstraint(
+            "cardinality(scopes) > 0 AND scopes <@ ARRAY['recommend', 'events', 'admin']", name="scopes"
+        ),
+        CheckConstraint("rate_per_second >= 0", name="rate_per_second"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100))
+    prefix: Mapped[str] = mapped_column(String(16), unique=True)
+    hash: Mapped[str] = mapped_column(String(64))
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    rate_per_second: Mapped[float | None]
+    created_at: Mapped[DefaultNow]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
