@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import psycopg
@@ -193,10 +194,12 @@ def _address(settings: Settings | None) -> str:
     return rest
 
 
-def _parameters(url: str) -> dict[str, Any]:
+@lru_cache(maxsize=16)
+def _parameters(url: str) -> Mapping[str, Any]:
     rest = url.partition("://")[2]
     try:
         make_url(f"postgresql+psycopg://{rest}")
+        # asked at each unit of work; what can't be read is not kept, since it raises
         return conninfo_to_dict(f"postgresql://{rest}")
     except (ArgumentError, ValueError, psycopg.ProgrammingError):
         # the parsers quote what they could not read, which may hold the password: say nothing of it

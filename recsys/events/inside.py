@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from recsys.events import groups, relay
@@ -25,10 +25,15 @@ def wanted(settings: Settings) -> bool:
 
 
 @contextmanager
-def working() -> Iterator[None]:
-    """Relay, and consume for every group, inside the block; what was taken is finished at its end."""
+def working(also: Mapping[str, Callable[[threading.Event], object]] | None = None) -> Iterator[None]:
+    """Relay, and consume for every group, inside the block; what was taken is finished at its end.
+
+    also : work of other packages, by name; it ends when the event is set.
+    """
     stop = threading.Event()
     work: dict[str, Callable[[], object]] = {"relay": lambda: relay.run(stop)}
+    for name, job in (also or {}).items():
+        work[name] = lambda job=job: job(stop)  # type: ignore[misc]
     for group in groups.known():
         consumer = Consumer(group)
         work[f"consumer {group}"] = lambda consumer=consumer: consumer.run(stop)  # type: ignore[misc]

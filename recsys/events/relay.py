@@ -66,14 +66,15 @@ def run(stop: threading.Event, *, once: bool = False) -> int:
                 while not stop.is_set():
                     moved = relay_batch()
                     wait = 0.0
+                    # also a relay that never comes to rest has to tidy up
+                    if not once and time.monotonic() - tidied > _UPKEEP_SECONDS:
+                        upkeep.tidy()
+                        tidied = time.monotonic()
                     if moved:
                         sent += moved
                         continue
                     if once and moved == 0:
                         return sent
-                    if time.monotonic() - tidied > _UPKEEP_SECONDS:
-                        upkeep.tidy()
-                        tidied = time.monotonic()
                     bell.wait(get_settings().events.poll_seconds)
         except (RedisError, OSError, Unavailable, psycopg.OperationalError) as error:
             if once:

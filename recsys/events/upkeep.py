@@ -18,7 +18,17 @@ from recsys.events.vocabulary import FAMILIES
 from recsys.log import get_logger
 from recsys.settings import get_settings
 
-__all__ = ["STREAMS", "earlier", "reason", "send_again", "sweep", "tidy", "trim"]
+__all__ = [
+    "STREAMS",
+    "earlier",
+    "forget_dead_consumers",
+    "reason",
+    "send_again",
+    "sweep",
+    "sweep_guest_logins",
+    "tidy",
+    "trim",
+]
 
 STREAMS: tuple[str, ...] = tuple(stream_of(family) for family in FAMILIES)
 _log = get_logger(__name__)
@@ -28,12 +38,22 @@ _SEND_AGAIN = text(
     "UPDATE analytics_db.outbox SET sent_at = NULL WHERE sent_at IS NOT NULL AND occurred_at >= :since"
 )
 _SWEEP_INBOX = text("DELETE FROM analytics_db.inbox WHERE handled_at < :before")
+_GUEST_LOGIN_DAYS = 90
+_SWEEP_GUEST_LOGINS = text("DELETE FROM recommendations_db.guest_logins WHERE logged_in_at < :before")
+# in one step: what a consumer took since it was looked at must not be forgotten with its name
+_FORGET = """
+if #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2]) > 0 then return 0 end
+redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
+return 1
+"""
 
 
 def tidy() -> None:
-    """What a relay does every minute: sweep old rows, trim streams."""
+    """What a relay does every minute, at work or standing by: sweep rows, trim streams, forget the dead."""
     sweep()
+    sweep_guest_logins()
     trim()
+    forget_dead_consumers()
 
 
 def sweep() -> tuple[int, int]:
@@ -43,6 +63,29 @@ def sweep() -> tuple[int, int]:
         outbox: Any = session.execute(_SWEEP_OUTBOX, {"before": now - timedelta(days=events.outbox_days)})
         inbox: Any = session.execute(_SWEEP_INBOX, {"before": now - timedelta(days=events.inbox_days)})
         return outbox.rowcount, inbox.rowcount
+
+
+def sweep_guest_logins() -> int:
+    """Delete which guest became whose after 90 days: nobody hears of a guest's deed that late; how many."""
+    with unit_of_work() as session:
+        before = clock.now() - timedelta(days=_GUEST_LOGIN_DAYS)
+        swept: Any = session.execute(_SWEEP_GUEST_LOGINS, {"before": before})
+        return int(swept.rowcount)
+
+
+def forget_dead_consumers(idle: timedelta = timedelta(hours=1)) -> int:
+    """Take the names of killed consumers out of their groups, once others took over what they held; how many.
+
+    A living one asks for news every half second, whether there is any or not.
+    """
+    client, gone = get_redis(), 0
+    for stream in STREAMS:
+        for group in _groups(client, stream):
+            members: Any = client.xinfo_consumers(stream, group["name"])
+            for member in members:
+                if member["pending"] == 0 and member["idle"] >= idle.total_seconds() * 1000:
+                    gone += int(client.eval(_FORGET, 1, stream, group["name"], member["name"]))
+    return gone
 
 
 def send_again(since: datetime) -> int:

@@ -12,6 +12,7 @@ from time import perf_counter
 import polars as pl
 
 from recsys import clock
+from recsys.domains.products.cache import forget_all as forget
 from recsys.errors import NotFound
 from recsys.imports.ahead import ahead
 from recsys.imports.catalogue import SEPARATOR, path_parts
@@ -125,7 +126,8 @@ def _catalogue(journey: Journey, report: Report, now: datetime, progress: Progre
         merged = merge_products(connection, products, {"category", "brand", "tags"}, now)
         policies = {path: path not in DURABLE for path in sorted(departments)}
         added, there = merge_policies(connection, policies | dict.fromkeys(sorted(DURABLE), False))
-        hide(connection, _not_goods(products))
+        hidden = hide(connection, _not_goods(products))
+    forget(merged.changed | hidden)
     seconds = perf_counter() - began
     for name, read, new, updated in (
         ("categories", len(departments | {path_parts(path) for path in paths}), merged.categories_added, 0),

@@ -11,6 +11,7 @@ from time import perf_counter
 import polars as pl
 
 from recsys import clock
+from recsys.domains.products.cache import forget_all as forget
 from recsys.errors import Invalid
 from recsys.imports.ahead import ahead
 from recsys.imports.checks import split
@@ -130,6 +131,7 @@ class _Importer:
         for batch in self._batches(source, PRODUCTS):
             with batch_transaction("catalogue") as connection:
                 merged = merge_products(connection, batch.rows, source.columns, self._now)
+            forget(merged.changed)
             counts.added += merged.added
             counts.updated += merged.updated
             counts.already_there += merged.already_there

@@ -10,7 +10,7 @@ import polars as pl
 
 from recsys.imports.catalogue import Brands, Categories
 from recsys.imports.slugs import slug
-from recsys.imports.staging import Connection, count, stage
+from recsys.imports.staging import Connection, one_row, stage
 
 __all__ = ["MergedProducts", "hide", "merge_products", "product_ids"]
 
@@ -55,7 +55,8 @@ WITH incoming AS (
     RETURNING p.id, p.sku, p.xmax = 0 AS is_new
 )
 SELECT (SELECT count(*) FROM staged_products),
-    count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM merged
+    coalesce(array_agg(id) FILTER (WHERE is_new), '{}'),
+    coalesce(array_agg(id) FILTER (WHERE NOT is_new), '{}') FROM merged
 """
 # stock that nobody told us about is not counted, and must not hide the product
 _VARIANTS = """
@@ -72,7 +73,7 @@ WITH told AS (
     WHERE v.sku = t.sku AND v.product_id = t.id
         AND (v.price IS DISTINCT FROM t.price
             OR t.stock IS NOT NULL AND (t.stock <> v.inventory_quantity OR NOT v.inventory_tracking))
-    RETURNING v.id
+    RETURNING v.product_id
 ), fresh AS (
     INSERT INTO products_db.product_variants
         (product_id, sku, name, price, inventory_quantity, inventory_policy, inventory_tracking, created_at)
@@ -82,15 +83,15 @@ WITH told AS (
     WHERE NOT EXISTS (SELECT FROM products_db.product_variants AS v WHERE v.product_id = t.id)
     ORDER BY t.id
     ON CONFLICT (sku) DO NOTHING
-    RETURNING id
+    RETURNING product_id
 )
-SELECT (SELECT count(*) FROM fresh), (SELECT count(*) FROM changed)
+SELECT array(SELECT product_id FROM fresh), array(SELECT product_id FROM changed)
 """
 
 
 @dataclass(frozen=True)
 class MergedProducts:
-    """What became of the rows of one batch."""
+    """What became of the rows of one batch; `changed` are the ids of products that were there before."""
 
     added: int
     updated: int
@@ -99,6 +100,7 @@ class MergedProducts:
     variants_updated: int
     categories_added: int
     brands_added: int
+    changed: set[int]
 
 
 def merge_products(
@@ -124,26 +126,29 @@ def merge_products(
     stage(connection, "staged_products", _STAGED, staged)
     connection.execute("ANALYZE staged_products")
     given = {f"has_{column}": column.removesuffix("_id") in present for column in _UPDATABLE}
-    total, added, updated = count(connection, _MERGE, {"now": now, **given})
-    variants_added, variants_updated = count(connection, _VARIANTS, {"now": now})
+    total, added, updated = one_row(connection, _MERGE, {"now": now, **given})
+    variants_added, variants_updated = one_row(connection, _VARIANTS, {"now": now})
     return MergedProducts(
-        added,
-        updated,
-        total - added - updated,
-        variants_added,
-        variants_updated,
+        len(added),
+        len(updated),
+        total - len(added) - len(updated),
+        len(variants_added),
+        len(variants_updated),
         categories.added,
         brands.added,
+        # a new product was never read by anybody: Redis holds nothing of it
+        {*updated, *variants_updated, *variants_added}.difference(added),
     )
 
 
-def hide(connection: Connection, skus: Sequence[str]) -> None:
-    """Take products off the shelves, unless somebody has changed them since they were added."""
-    connection.execute(
+def hide(connection: Connection, skus: Sequence[str]) -> set[int]:
+    """Take products off the shelves, unless somebody has changed them since they were added; their ids."""
+    rows = connection.execute(
         """UPDATE products_db.products SET status = 'hidden'
-        WHERE sku = ANY(%s) AND status = 'active' AND updated_at IS NULL""",
+        WHERE sku = ANY(%s) AND status = 'active' AND updated_at IS NULL RETURNING id""",
         (list(skus),),
-    )
+    ).fetchall()
+    return {int(id_) for (id_,) in rows}
 
 
 def product_ids(connection: Connection, skus: Sequence[str]) -> pl.DataFrame:

@@ -75,7 +75,14 @@ def count(
     connection: Connection, statement: str, parameters: Mapping[str, Any] | None = None
 ) -> tuple[int, ...]:
     """The one row of counts that the statement returns."""
-    row = connection.execute(statement.encode(), parameters).fetchone()
+    return tuple(int(value) for value in one_row(connection, statement, parameters))
+
+
+def one_row(
+    connection: Connection, statement: str, parameters: Mapping[str, Any] | None = None
+) -> tuple[Any, ...]:
+    """The one row that the statement returns."""
+    row: tuple[Any, ...] | None = connection.execute(statement.encode(), parameters).fetchone()
     if row is None:
-        raise RuntimeError("a statement that counts returned no row")
-    return tuple(int(value) for value in row)
+        raise RuntimeError("a statement that returns one row returned none")
+    return row

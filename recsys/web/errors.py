@@ -103,13 +103,22 @@ def field_problems(errors: Sequence[Mapping[str, Any]], *, skip: int = 0) -> lis
     found = []
     for error in errors:
         place = [str(part) for part in error["loc"]][skip:]
-        kind = str(error["type"])
-        expected = "no such field is known" if kind == "extra_forbidden" else str(error["msg"])
-        # a message of our own validators starts with a word of pydantic's that helps nobody
-        found.append(
-            FieldProblem(field=".".join(place) or "body", expected=expected.removeprefix("Value error, "))
-        )
+        found.append(FieldProblem(field=".".join(place) or "body", expected=_expected(error)))
     return found
+
+
+def _expected(error: Mapping[str, Any]) -> str:
+    kind, limits = str(error["type"]), error.get("ctx", {})
+    if kind == "extra_forbidden":
+        return "no such field is known"
+    # pydantic counts the items of a text whose own check comes first
+    if kind == "too_short" and isinstance(error.get("input"), str):
+        least = limits["min_length"]
+        return f"a text of at least {least} character{'' if least == 1 else 's'}"
+    if kind == "too_long" and isinstance(error.get("input"), str):
+        return f"a text of at most {limits['max_length']} characters"
+    # a message of our own validators starts with a word of pydantic's that helps nobody
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def install_error_handlers(app: FastAPI) -> None:

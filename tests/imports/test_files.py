@@ -9,11 +9,16 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import redis
 
 from recsys import clock
+from recsys.cache import keys
+from recsys.database.session import unit_of_work
+from recsys.domains.products import listing
 from recsys.errors import Invalid
 from recsys.imports import csv_records, records
 from recsys.imports import interactions as merging
+from tests.fixtures.shop import forget_connections
 from tests.imports.desk import EVENTS, HEADER, PRODUCTS, USERS, Desk, counts
 
 INTERACTIONS = "recommendations_db.user_interactions"
@@ -345,3 +350,31 @@ def test_the_future_counts_from_our_clock(desk: Desk) -> None:
     with clock.frozen_at(datetime(2017, 1, 1, tzinfo=UTC)):
         assert desk.take(interactions=row).refusals.total == 1
     assert desk.take(interactions=row).refusals.total == 0
+
+
+def test_what_redis_holds_of_a_changed_product_is_dropped(desk: Desk, redis_client: redis.Redis) -> None:
+    desk.take(products=PRODUCTS)
+    ids = dict(desk.rows("SELECT sku, id FROM products_db.products"))
+
+    def price(sku: str) -> Decimal:
+        with unit_of_work() as session:
+            return listing.shown(session, ids[sku]).price
+
+    assert (price("tea"), price("mug")) == (Decimal("3.50"), Decimal(8))
+    redis_client.set(keys.product_inventory(ids["tea"]), 7)
+    desk.take(products=PRODUCTS.replace("3.50", "4.75"))
+    assert price("tea") == Decimal("4.75")
+    assert not redis_client.exists(keys.product_inventory(ids["tea"]))
+    # what stayed the same stays there, and so does what is only new
+    assert redis_client.exists(keys.product(ids["mug"]))
+    epochs = {key.decode() for key in redis_client.scan_iter("product:epoch:*")}
+    assert epochs == {keys.product_epoch(ids["tea"])}
+
+
+def test_an_import_needs_no_redis(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.take(products=PRODUCTS)
+    monkeypatch.setenv("RECSYS_REDIS__URL", "redis://127.0.0.1:1/0")
+    forget_connections()
+    report = desk.take(products=PRODUCTS.replace("3.50", "4.75"))
+    assert counts(report, "products")[2] == 1
+    assert desk.rows("SELECT price FROM products_db.products WHERE sku = 'tea'") == [(Decimal("4.75"),)]

@@ -30,13 +30,20 @@ PUBLIC: Mapping[Route, str] = {
     ("GET", "/api/v1/products/{product_id}/stock"): "the catalogue is for everybody",
     ("GET", "/api/v1/products/{product_id}/reviews"): "approved reviews are shown beside the product",
     ("GET", "/api/v1/products/{product_id}/similar"): "the catalogue is for everybody",
+    ("GET", "/api/v1/products/new"): "the catalogue is for everybody",
+    ("GET", "/api/v1/products/{product_id}/bought-together"): "the catalogue is for everybody",
+    ("GET", "/api/v1/search/products"): "the catalogue is for everybody",
+    ("GET", "/api/v1/search/suggest"): "the catalogue is for everybody",
+    ("POST", "/api/v1/search/clicks"): "guests open products too",
     ("POST", "/api/v1/products/{product_id}/views"): "guests look at products too",
-    ("POST", "/api/v1/interactions"): "the shop's own server reports here; it stores, and answers no data",
-    ("POST", "/api/v1/recommendations/feedback"): "as interactions; in production only who is logged in",
-    ("POST", "/api/v1/analytics/collect"): "guests' visits are counted too; it stores, and answers no data",
+    ("POST", "/api/v1/interactions"): "in development; elsewhere a key or a user (test_keys.py)",
+    ("POST", "/api/v1/recommendations/feedback"): "as interactions",
+    ("POST", "/api/v1/analytics/collect"): "as interactions; guests too where the shop wants it",
     ("POST", "/api/v1/orders/lookup"): "a guest's order, for who knows its 58-bit number and its e-mail",
     ("POST", "/api/v1/payments/webhooks/{gateway}"): "the gateway has no account: its signature is checked",
-    ("GET", "/api/v1/users/{user_id}/recommendations"): "the shop's own server asks; product ids, no person",
+    ("GET", "/api/v1/recommendations"): "as the list of a user",
+    ("POST", "/api/v1/recommendations"): "as the list of a user",
+    ("GET", "/api/v1/users/{user_id}/recommendations"): "in development; elsewhere a key or the very user",
     (
         "GET",
         "/api/v1/models/{name}/report",
@@ -85,7 +92,7 @@ def routes() -> tuple[Route, ...]:
 
 def is_admin(route: Route) -> bool:
     """Whether its path says that it is for those who run the shop."""
-    return route[1].startswith("/api/v1/admin/")
+    return route[1].startswith(("/api/v1/admin/", "/api/v1/recommendations/rules", "/api/v1/search/users"))
 
 
 def test_what_is_public_is_written_down_and_there() -> None:
@@ -104,48 +111,48 @@ def test_what_is_public_is_written_down_and_there() -> None:
 
 def test_nobody_gets_in_without_credentials(counter: Counter) -> None:
     victim = victim_of(counter)
-    before = _everything(counter)
+    before = everything(counter)
     for method, path in routes():
         if (method, path) in PUBLIC:
             continue
         for headers in ({}, {"Authorization": "Bearer " + "x" * 43}, {"X-Session-Id": "a-strangers-visit"}):
-            answer = _ask(counter, victim, (method, path), headers)
+            answer = ask(counter, victim, (method, path), headers)
             allowed = {401} if "Authorization" in headers else REFUSED
             if "X-Session-Id" not in headers or (method, path) not in OF_A_VISIT:
                 assert answer.status_code in allowed, (method, path, headers, answer.text)
-            _tells_nothing(victim, answer.text)
-    assert _changes(before, _everything(counter)) == []
+            tells_nothing(victim, answer.text)
+    assert changes(before, everything(counter)) == []
 
 
 def test_a_plain_user_is_no_administrator(counter: Counter) -> None:
     victim = victim_of(counter)
     eve = counter.desk.person("eve")
-    before = _everything(counter)
+    before = everything(counter)
     for route in filter(is_admin, routes()):
         for who in (eve, victim.person):
-            answer = _ask(counter, victim, route, who.headers)
+            answer = ask(counter, victim, route, who.headers)
             assert answer.status_code == 403, (route, answer.text)
-    assert _changes(before, _everything(counter)) == []
+    assert changes(before, everything(counter)) == []
 
 
 def test_a_user_reaches_nothing_of_another_user(counter: Counter) -> None:
     victim = victim_of(counter)
     eve = counter.desk.person("eve")
-    before = _everything(counter)
+    before = everything(counter)
     walked = []
     for route in routes():
         if "{" in route[1] and route not in PUBLIC and route not in AMONG_USERS and not is_admin(route):
             for headers in (eve.headers, {**eve.headers, "X-Session-Id": "a-strangers-visit"}):
-                answer = _ask(counter, victim, route, headers)
+                answer = ask(counter, victim, route, headers)
                 assert answer.status_code == 404, (route, answer.text)
-                _tells_nothing(victim, answer.text)
+                tells_nothing(victim, answer.text)
             walked.append(route)
     assert len(walked) >= 9
-    assert _changes(before, _everything(counter)) == []
+    assert changes(before, everything(counter)) == []
     # the same is there for its owner: the refusals above are about who asks
     for route in walked:
         if route[0] == "GET":
-            assert _ask(counter, victim, route, victim.person.headers).status_code == 200, route
+            assert ask(counter, victim, route, victim.person.headers).status_code == 200, route
 
 
 def test_an_id_in_a_body_opens_nothing_either(counter: Counter) -> None:
@@ -156,7 +163,7 @@ def test_an_id_in_a_body_opens_nothing_either(counter: Counter) -> None:
     counter.send(
         "POST", "/cart/items", who=eve, json={"product_id": int(victim.ids["product_id"]), "quantity": 1}
     )
-    before = _everything(counter)
+    before = everything(counter)
     tries = [
         ("/payments", {"order_id": int(victim.ids["unpaid"]), "token": "tok_visa"}),
         ("/payments", {"order_id": int(victim.ids["unpaid"]), "payment_method_id": method}),
@@ -165,7 +172,7 @@ def test_an_id_in_a_body_opens_nothing_either(counter: Counter) -> None:
     ]
     for number, (path, body) in enumerate(tries):
         counter.send("POST", path, who=eve, key=f"eve-tries-{number}", json=body, status=404)
-    assert _changes(before, _everything(counter)) == []
+    assert changes(before, everything(counter)) == []
 
 
 def test_lists_hold_the_callers_own_only(counter: Counter) -> None:
@@ -179,15 +186,15 @@ def test_lists_hold_the_callers_own_only(counter: Counter) -> None:
     assert len(lists) >= 15
     told = ""
     for route in lists:
-        answer = _ask(counter, victim, route, eve.headers)
+        answer = ask(counter, victim, route, eve.headers)
         assert answer.status_code in (200, 422), (route, answer.text)
-        _tells_nothing(victim, answer.text)
-        told += _ask(counter, victim, route, victim.person.headers).text
+        tells_nothing(victim, answer.text)
+        told += ask(counter, victim, route, victim.person.headers).text
     # what must not be told is something that these lists do tell the one it belongs to
     assert [secret for secret in victim.secrets if secret not in told] == []
 
 
-def _ask(counter: Counter, victim: Victim, route: Route, headers: Mapping[str, str]) -> httpx.Response:
+def ask(counter: Counter, victim: Victim, route: Route, headers: Mapping[str, str]) -> httpx.Response:
     method, path = route
     names = re.findall(r"{(\w+)}", path)
     unknown = [name for name in names if name not in victim.ids]
@@ -203,11 +210,11 @@ def _ask(counter: Counter, victim: Victim, route: Route, headers: Mapping[str, s
     return answer
 
 
-def _tells_nothing(victim: Victim, text: str) -> None:
+def tells_nothing(victim: Victim, text: str) -> None:
     assert [secret for secret in victim.secrets if secret in text] == []
 
 
-def _everything(counter: Counter) -> dict[str, str]:
+def everything(counter: Counter) -> dict[str, str]:
     """A fingerprint of each table and of each key in Redis, but for what every request may touch."""
     with psycopg.connect(counter.shop.database_url) as connection:
         tables = connection.execute(
@@ -227,19 +234,20 @@ def _fingerprints(connection: psycopg.Connection, tables: list[tuple[str, str]])
         # the moments of a caller's last request are no change of anything
         query = sql.SQL(
             "SELECT count(*), md5(coalesce(string_agg(line, ';' ORDER BY line), '')) FROM ("
-            "SELECT (to_jsonb(t) - 'last_activity' - 'last_seen')::text AS line FROM {} t) AS lines"
+            "SELECT (to_jsonb(t) - '{{last_activity, last_seen, last_used_at}}'::text[])::text AS line "
+            "FROM {} t) AS lines"
         ).format(sql.Identifier(schema, table))
         row = connection.execute(query).fetchone()
         yield f"{schema}.{table}", str(row)
 
 
-def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     return sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
 
 
 @pytest.mark.parametrize("name", ["orders_db.orders", "redis cart:1"])
 def test_a_change_would_be_seen(counter: Counter, name: str) -> None:
-    before = _everything(counter)
+    before = everything(counter)
     if name.startswith("redis"):
         counter.redis.hset("cart:1", "1", "1")
     else:
@@ -247,4 +255,4 @@ def test_a_change_would_be_seen(counter: Counter, name: str) -> None:
             connection.execute(
                 "INSERT INTO orders_db.orders (order_number, subtotal_price, total_price) VALUES ('X', 1, 1)"
             )
-    assert _changes(before, _everything(counter)) == [name]
+    assert changes(before, everything(counter)) == [name]

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import orjson
+
 from tests.domains.users.conftest import Person
 from tests.journeys.conftest import ADDRESS, Counter
+
+
+def newest(counter: Counter, who: Person) -> str:
+    """What somebody was told last."""
+    return str(counter.send("GET", "/notifications?limit=1", who=who)["items"][0]["title"])
+
+
+def live(counter: Counter) -> list[str]:
+    """The steps on `live_orders`, in order."""
+    return [fields[b"status"].decode() for _, fields in counter.redis.xrange("live_orders")]  # type: ignore[union-attr, index]
 
 
 def test_from_the_first_look_to_the_refund(counter: Counter) -> None:
@@ -58,13 +70,27 @@ def test_from_the_first_look_to_the_refund(counter: Counter) -> None:
     again = counter.send("POST", "/orders", who=ada, key="order-0001", json={"shipping_address": ADDRESS})
     assert again["id"] == order["id"]
     counter.settle_events()
-    assert counter.redis.xlen("live_orders") == 1
+    assert live(counter) == ["pending"]
+    number = order["order_number"]
+    assert counter.desk.rows(
+        "SELECT old_quantity, new_quantity, reason, notes FROM products_db.inventory_logs "
+        "WHERE variant_id = %s ORDER BY id",
+        variant,
+    ) == [(0, 5, "first stock", None), (5, 3, "reserved", number)]
+    assert counter.desk.rows("SELECT name, quantity, price FROM orders_db.order_items") == [
+        ("Lamp", 2, Decimal("20.00"))
+    ]
+    assert newest(counter, ada) == f"Order {number}: we have it"
 
     # declined, then paid
     pay = {"order_id": order["id"], "token": "tok_declined"}
     declined = counter.send("POST", "/payments", who=ada, key="pay-00001", json=pay, status=201)
     assert (declined["status"], declined["failure_reason"]) == ("failed", "card_declined")
     assert counter.send("GET", f"/orders/{order['id']}", who=ada)["financial_status"] == "failed"
+    counter.settle_events()
+    assert newest(counter, ada) == f"Order {number}: the payment did not go through"
+    assert counter.stream("payment_events") == ["payment.failed"]
+    assert counter.stream("order_events") == ["order.placed"]
     pay = {"order_id": order["id"], "token": "tok_visa"}
     paid = counter.send("POST", "/payments", who=ada, key="pay-00002", json=pay, status=201)
     assert (paid["status"], paid["amount"]) == ("captured", "40.00")
@@ -76,6 +102,11 @@ def test_from_the_first_look_to_the_refund(counter: Counter) -> None:
         ada.id,
     )
     assert bought == [(product, Decimal("2.00"))]
+    tries = "SELECT attempt_number, status, failure_reason FROM payments_db.payment_attempts ORDER BY id"
+    assert counter.desk.rows(tries) == [(1, "declined", "card_declined"), (1, "approved", None)]
+    assert live(counter) == ["pending", "processing"]
+    assert newest(counter, ada) == f"Order {number}: paid"
+    assert counter.redis.smembers(f"interactions:recent:{ada.id}")
 
     # shipped and delivered
     parcel = counter.send(
@@ -85,7 +116,16 @@ def test_from_the_first_look_to_the_refund(counter: Counter) -> None:
         json={"carrier": "DHL", "tracking_number": "JD014600003"},
         status=201,
     )
+    counter.settle_events()
+    assert live(counter)[-1] == "shipped"
+    assert newest(counter, ada) == f"Order {number}: on its way"
+    sent = "SELECT carrier, tracking_number, delivered_at IS NULL FROM orders_db.order_tracking"
+    assert counter.desk.rows(sent) == [("DHL", "JD014600003", True)]
     counter.send("PATCH", f"/admin/parcels/{parcel['id']}", who=counter.admin, json={"delivered": True})
+    counter.settle_events()
+    assert live(counter)[-1] == "delivered"
+    assert newest(counter, ada) == f"Order {number}: delivered"
+    assert counter.desk.rows(sent) == [("DHL", "JD014600003", False)]
     seen = counter.send("GET", f"/orders/{order['id']}", who=ada)
     assert (seen["status"], seen["fulfillment_status"]) == ("delivered", "delivered")
     assert [one["status"] for one in seen["history"]] == ["pending", "processing", "shipped", "delivered"]
@@ -95,6 +135,13 @@ def test_from_the_first_look_to_the_refund(counter: Counter) -> None:
     assert review["is_verified_purchase"] is True
     counter.send("POST", f"/admin/reviews/{review['id']}/approve", who=counter.admin)
     assert Decimal(counter.send("GET", f"/products/{product}")["rating"]) == 5
+    assert Decimal(orjson.loads(counter.redis.hget(f"product:{product}", "json") or b"")["rating"]) == 5
+    counter.settle_events()
+    assert counter.stream("product_events")[-2:] == ["product.review_posted", "product.review_approved"]
+    reviewed = (
+        "SELECT interaction_value FROM recommendations_db.user_interactions WHERE interaction_type = %s"
+    )
+    assert counter.desk.rows(reviewed, "review") == [(Decimal("5.00"),)]
 
     # refunded in parts, never beyond
     path = f"/admin/payments/{paid['id']}/refunds"
@@ -112,10 +159,18 @@ def test_from_the_first_look_to_the_refund(counter: Counter) -> None:
     assert (seen["status"], seen["refunded"]) == ("refunded", "40.00")
     assert counter.send("GET", f"/orders/{order['id']}", who=ada)["financial_status"] == "refunded"
 
+    assert counter.desk.rows(
+        "SELECT amount, status, reason, processed_by FROM payments_db.refunds ORDER BY id"
+    ) == [
+        (Decimal("15.00"), "succeeded", "a scratch", counter.admin.id),
+        (Decimal("25.00"), "succeeded", "all of it", counter.admin.id),
+    ]
+
     # what everybody was told
     counter.settle_events()
+    assert newest(counter, ada) == f"Order {number}: money back"
+    assert counter.redis.llen(f"notifications:{ada.id}") > 0
     titles = [one["title"] for one in counter.send("GET", "/notifications?limit=49", who=ada)["items"]]
-    number = order["order_number"]
     for words in ("we have it", "did not go through", "paid", "on its way", "delivered", "money back"):
         assert any(number in title and words in title for title in titles), (words, titles)
     queued = counter.desk.rows(

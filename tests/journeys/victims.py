@@ -38,6 +38,8 @@ def victim_of(counter: Counter, person: Person | None = None) -> Victim:
     review = counter.send("PUT", f"/products/{product}/review", who=ada, json={"rating": 4}, status=201)["id"]
     category = desk.call(admin, "POST", "/admin/categories", status=201, json={"name": "Light"}).json()["id"]
     brand = desk.call(admin, "POST", "/admin/brands", status=201, json={"name": "Lumen"}).json()["id"]
+    hide = {"name": "No lamps", "kind": "hide", "target": {"product_ids": [product]}, "enabled": False}
+    rule = desk.call(admin, "POST", "/recommendations/rules", status=201, json=hide).json()
     picture = {"src": "/lamp.png"}
     image = desk.call(admin, "POST", f"/admin/products/{product}/images", status=201, json=picture).json()
     counter.send("POST", "/cart/items", who=ada, json={"product_id": product, "quantity": 7})
@@ -67,6 +69,7 @@ def victim_of(counter: Counter, person: Person | None = None) -> Victim:
         "name": "order_placed",
         "gateway": "sandbox",
         "day": "2026-01-01",
+        "rule_id": rule["id"],
     }
     bodies: dict[Route, object] = {
         ("POST", "/api/v1/orders/{order_id}/cancel"): {"reason": "mine now"},

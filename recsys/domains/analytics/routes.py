@@ -24,6 +24,7 @@ from recsys.domains.analytics.storing import Visitor
 from recsys.settings import get_settings
 from recsys.web.dependencies import AdminUser, GuestSession, MaybeUser, SessionDep
 from recsys.web.errors import problem_responses
+from recsys.web.keys import Collector
 from recsys.web.pagination import Page
 
 __all__ = ["router"]
@@ -58,7 +59,8 @@ CursorIn = Annotated[str | None, Query(max_length=1000)]
 
 @router.post(
     "/analytics/collect",
-    responses=problem_responses(400, 401, 413, 422, 503),
+    dependencies=[Collector],
+    responses=problem_responses(400, 401, 403, 413, 422, 429, 503),
     openapi_extra={
         "requestBody": {
             "required": True,

@@ -65,6 +65,32 @@ DEFAULTS: dict[str, Source] = {
             order_number="text",
         ),
         _source(
+            "payment_voided",
+            "Order {{ order_number }}: the payment was not accepted",
+            "We could not accept the payment of your order {{ order_number }}; no money was taken.\n"
+            "Please try another way to pay.",
+            order_number="text",
+        ),
+        _source(
+            "money_not_returned",
+            "Order {{ order_number }}: the gateway refused to give money back",
+            "Money of order {{ order_number }} did not go back ({{ code }}, payment {{ payment_id }}).\n"
+            "That of a cancelled order is asked for again; a refund by hand has to be made anew.",
+            order_number="text",
+            code="text",
+            payment_id="integer",
+        ),
+        _source(
+            "payment_suspicious",
+            "Order {{ order_number }}: a payment looks suspicious",
+            "Payment {{ payment_id }} of order {{ order_number }} has a score of {{ score }} ({{ flags }}) "
+            "and waits for a decision.",
+            order_number="text",
+            payment_id="integer",
+            score="number",
+            flags="text",
+        ),
+        _source(
             "cart_abandoned",
             "You left something in your cart",
             "{{ pieces }} pieces are waiting in your cart.",

@@ -1,18 +1,21 @@
-"""What notifications do when they hear events: tell people about their orders, payments and carts."""
+"""What notifications do when they hear events: customers hear of their orders, staff of money in trouble."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from recsys.domains.notifications import service, templates
 from recsys.domains.notifications.templating import render
+from recsys.domains.orders.states import Status
 from recsys.domains.orders.tables import AbandonedCart, Order
 from recsys.domains.users.tables import User
 from recsys.events.envelope import Envelope
 from recsys.events.vocabulary import (
     CartAbandoned,
+    FraudFlagged,
     OrderCancelled,
     OrderDelivered,
     OrderPaid,
@@ -20,10 +23,13 @@ from recsys.events.vocabulary import (
     OrderRefunded,
     OrderShipped,
     PaymentFailed,
+    PaymentVoided,
+    RefundFailed,
     UserRegistered,
+    VoidFailed,
 )
 
-__all__ = ["remind_of_cart", "tell_of_order", "welcome"]
+__all__ = ["remind_of_cart", "tell_of_order", "tell_staff", "welcome"]
 
 _TEMPLATES: dict[type, str] = {
     OrderPlaced: "order_placed",
@@ -33,6 +39,7 @@ _TEMPLATES: dict[type, str] = {
     OrderCancelled: "order_cancelled",
     OrderRefunded: "order_refunded",
     PaymentFailed: "payment_failed",
+    PaymentVoided: "payment_voided",
 }
 
 
@@ -54,6 +61,8 @@ def tell_of_order(session: Session, heard: Envelope) -> None:
     order = session.get(Order, event.order_id)
     if order is None:
         return
+    if isinstance(event, PaymentVoided) and order.status == Status.CANCELLED:
+        return  # told already that what was paid goes back
     values: dict[str, Any] = {"order_number": order.order_number}
     if template in ("order_placed", "order_paid"):
         values |= {"total": str(order.total_price), "currency": order.currency or ""}
@@ -66,6 +75,27 @@ def tell_of_order(session: Session, heard: Envelope) -> None:
     elif order.email:
         source, template_id = templates.source_of(session, template)
         service.notify_address(session, order.email, render(source, values), template_id, once=once)
+
+
+def tell_staff(session: Session, heard: Envelope) -> None:
+    """Every administrator hears of money that the gateway refused to give back, or that looks suspicious."""
+    event = heard.event
+    assert isinstance(event, RefundFailed | VoidFailed | FraudFlagged)
+    order = session.get(Order, event.order_id)
+    number = "?" if order is None else order.order_number
+    values: dict[str, Any] = {"order_number": number, "payment_id": event.payment_id}
+    if isinstance(event, FraudFlagged):
+        template = "payment_suspicious"
+        values |= {"score": str(event.score), "flags": ", ".join(event.flags)}
+    else:
+        template = "money_not_returned"
+        values |= {"code": event.code}
+    staff = select(User.id).where(User.is_admin.is_(True), User.is_active.is_not(False)).order_by(User.id)
+    for admin in session.scalars(staff).all():
+        data = {"order_id": event.order_id, "payment_id": event.payment_id}
+        service.notify(
+            session, admin, template, values, kind="shop_alert", data=data, once=str(heard.event_id)
+        )
 
 
 def remind_of_cart(session: Session, heard: Envelope) -> None:

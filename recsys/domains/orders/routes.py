@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
 
 from recsys.domains.orders import addresses, carts, listing, service, shopping
+from recsys.domains.orders import checkout as checkouts
 from recsys.domains.orders.carts import CartLine, Owner
 from recsys.domains.orders.schemas import (
     AddressIn,
@@ -123,7 +124,7 @@ def checkout(
     ],
 ) -> OrderOut:
     """Order what is in the cart. Stock is reserved, and the prices of this moment are kept."""
-    placed = service.checkout(session, owner, key, wanted)
+    placed = checkouts.checkout(session, owner, key, wanted)
     if not placed.new:
         response.status_code = 200
     return listing.whole(session, placed.order)

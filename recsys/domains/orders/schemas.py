@@ -28,6 +28,7 @@ __all__ = [
     "CartLineOut",
     "CartOut",
     "CheckoutIn",
+    "Country",
     "LookupIn",
     "OrderItemOut",
     "OrderOut",
@@ -42,7 +43,7 @@ __all__ = [
 
 
 def _country(text: str) -> str:
-    if not (text.isascii() and text.isalpha()):
+    if not (len(text) == 2 and text.isascii() and text.isalpha()):
         raise ValueError("two letters as in ISO 3166-1, such as DE or US")
     return text.upper()
 
@@ -58,7 +59,12 @@ Short = Annotated[Text, Field(min_length=1, max_length=100)]
 Long = Annotated[Text, Field(min_length=1, max_length=255)]
 Note = Annotated[Text, Field(max_length=2000)]
 Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
-Country = Annotated[str, Field(min_length=2, max_length=2), AfterValidator(_country)]
+# one message for whatever is wrong, also for a name that is too long to be a code
+Country = Annotated[
+    str,
+    AfterValidator(_country),
+    Field(json_schema_extra={"minLength": 2, "maxLength": 2, "pattern": "^[A-Za-z]{2}$"}),
+]
 
 
 class CartItemIn(Input):

@@ -1,53 +1,37 @@
-"""The rules of orders: from a cart to an order in one transaction, its states, and who may see it."""
+"""The rules of orders once they are placed: who may see them, and the steps they take."""
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select, update
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from recsys import clock
-from recsys.database.afterwards import after_commit
-from recsys.domains.orders import addresses, carts
-from recsys.domains.orders.carts import CartLine, Owner
-from recsys.domains.orders.pricing import Quote
-from recsys.domains.orders.schemas import CheckoutIn
-from recsys.domains.orders.shopping import priced_lines, quoted
+from recsys.domains.orders.carts import Owner
 from recsys.domains.orders.states import FINANCIAL, FULFILLMENT, ORDER, Financial, Fulfillment, Status
 from recsys.domains.orders.tables import (
-    AbandonedCart,
     Checkout,
     Order,
     OrderItem,
     OrderStatusHistory,
 )
 from recsys.domains.products import inventory
-from recsys.domains.users.tables import User
-from recsys.errors import Conflict, Invalid, NotFound
+from recsys.errors import NotFound
 from recsys.events.publish import publish
 from recsys.events.vocabulary import (
-    CartRecovered,
     OrderCancelled,
     OrderLine,
     OrderPaid,
-    OrderPlaced,
     OrderRefunded,
     OrderStatusChanged,
 )
-from recsys.settings import get_settings
 
 __all__ = [
-    "Placed",
     "cancel",
     "change_status",
-    "checkout",
+    "event_lines",
     "find",
     "get_order",
     "lines_of",
@@ -55,152 +39,8 @@ __all__ = [
     "mark_fulfillment",
     "mark_payment",
     "owned",
+    "remember",
 ]
-
-# no letters and digits that are read for one another; 12 of 30 are 58 bits, so nobody finds one by trying
-_LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
-
-
-@dataclass(frozen=True)
-class Placed:
-    """An order, and whether this very request made it (or one with the same Idempotency-Key before)."""
-
-    order: Order
-    new: bool
-
-
-def checkout(session: Session, owner: Owner, key: str, wanted: CheckoutIn) -> Placed:
-    """Order what is in the cart: stock, order, lines, address and history in the caller's transaction.
-
-    The same `key` of the same owner answers with the same order, whatever happened to the cart since; two
-    requests at once wait for each other. A cart is ordered once, even under different keys.
-
-    Raises Invalid (empty cart, no e-mail of a guest, unknown discount), Conflict (stock is short, the key was
-    used for another request, the cart was ordered already).
-    """
-    fingerprint = hashlib.sha256(wanted.model_dump_json().encode()).hexdigest()
-    mine = session.scalar(
-        insert(Checkout)
-        .values(owner=owner.name, key=key, fingerprint=fingerprint)
-        .on_conflict_do_nothing(index_elements=[Checkout.owner, Checkout.key])
-        .returning(Checkout.key)
-    )
-    if mine is None:
-        return _again(session, owner, key, fingerprint)
-    cart = carts.identified(owner)
-    quote = quoted(priced_lines(session, cart.lines, strict=True), wanted.discount_code)
-    _claim(session, owner, key, cart.id)
-    order = _write(session, owner, wanted, quote)
-    inventory.reserve(session, [_stock_line(line) for line in cart.lines], reference=order.order_number)
-    session.execute(
-        update(Checkout).where(Checkout.owner == owner.name, Checkout.key == key).values(order_id=order.id)
-    )
-    _recovered(session, owner, order)
-    publish(
-        session,
-        OrderPlaced(
-            order_id=order.id,
-            user_id=order.user_id,
-            session_id=owner.session_id,
-            lines=_event_lines(session, order.id),
-        ),
-    )
-    after_commit(session, lambda: carts.take_ordered(owner, order.id, cart.lines))
-    return Placed(order, new=True)
-
-
-def _again(session: Session, owner: Owner, key: str, fingerprint: str) -> Placed:
-    earlier = session.scalars(select(Checkout).where(Checkout.owner == owner.name, Checkout.key == key)).one()
-    if earlier.fingerprint != fingerprint:
-        raise Conflict("This Idempotency-Key was used for another request; take a new one for a new order.")
-    if earlier.order_id is None:
-        raise Conflict("The order of this Idempotency-Key is no longer there; take a new key.")
-    return Placed(get_order(session, earlier.order_id), new=False)
-
-
-def _claim(session: Session, owner: Owner, key: str, cart_id: str | None) -> None:
-    try:
-        # the unique cart makes a second checkout of it wait for the first one's end
-        with session.begin_nested():
-            session.execute(
-                update(Checkout)
-                .where(Checkout.owner == owner.name, Checkout.key == key)
-                .values(cart_id=cart_id)
-            )
-    except IntegrityError as error:
-        raise Conflict("This cart was ordered already; see the orders.") from error
-
-
-def _write(session: Session, owner: Owner, wanted: CheckoutIn, quote: Quote) -> Order:
-    now = clock.now()
-    order = Order(
-        order_number="R-" + "".join(secrets.choice(_LETTERS) for _ in range(12)),
-        user_id=owner.user_id,
-        email=_email(session, owner, wanted),
-        currency=get_settings().shop.currency,
-        subtotal_price=quote.subtotal,
-        total_discount=quote.discount,
-        total_tax=quote.tax,
-        total_shipping=quote.shipping,
-        total_price=quote.total,
-        notes=wanted.notes,
-        status=Status.PENDING,
-        financial_status=Financial.PENDING,
-        fulfillment_status=Fulfillment.UNFULFILLED,
-        created_at=now,
-        updated_at=now,
-    )
-    session.add(order)
-    session.flush()
-    session.add_all(
-        OrderItem(
-            order_id=order.id,
-            product_id=one.line.product_id,
-            variant_id=one.line.variant_id,
-            sku=one.line.sku,
-            name=one.line.name,
-            title=one.line.title,
-            quantity=one.line.quantity,
-            price=one.line.unit_price,
-            total_discount=one.discount,
-            taxable=one.line.taxable,
-            requires_shipping=one.line.requires_shipping,
-            created_at=now,
-        )
-        for one in quote.lines
-    )
-    addresses.of_order(session, order, wanted, needed=any(one.line.requires_shipping for one in quote.lines))
-    _remember(session, order, Status.PENDING, user_id=owner.user_id)
-    session.flush()
-    return order
-
-
-def _email(session: Session, owner: Owner, wanted: CheckoutIn) -> str:
-    if wanted.email is not None:
-        return wanted.email
-    kept = (
-        None if owner.user_id is None else session.scalar(select(User.email).where(User.id == owner.user_id))
-    )
-    if kept is None:
-        raise Invalid("A guest's order needs an e-mail address; send it as email.")
-    return kept
-
-
-def _recovered(session: Session, owner: Owner, order: Order) -> None:
-    """Carts that this shopper had left count as recovered by the order."""
-    mine = (
-        AbandonedCart.session_id == owner.session_id
-        if owner.user_id is None
-        else AbandonedCart.user_id == owner.user_id
-    )
-    found = session.scalars(
-        update(AbandonedCart)
-        .where(mine, AbandonedCart.recovered_at.is_(None))
-        .values(recovered_at=clock.now())
-        .returning(AbandonedCart.id)
-    ).all()
-    for cart in found:
-        publish(session, CartRecovered(cart_id=cart, order_id=order.id))
 
 
 def get_order(session: Session, order_id: int) -> Order:
@@ -307,7 +147,12 @@ def mark_payment(session: Session, order_id: int, new: str, *, by: int | None = 
         if order.status != Status.CANCELLED:
             publish(
                 session,
-                OrderPaid(order_id=order.id, user_id=order.user_id, lines=_event_lines(session, order.id)),
+                OrderPaid(
+                    order_id=order.id,
+                    user_id=order.user_id,
+                    session_id=_visit_of(session, order),
+                    lines=event_lines(session, order.id),
+                ),
             )
     elif new in (Financial.REFUNDED, Financial.PARTIALLY_REFUNDED):
         publish(
@@ -336,11 +181,11 @@ def _move(
     ORDER.check(old, new)
     order.status = new
     order.updated_at = clock.now()
-    _remember(session, order, new, user_id=by, notes=notes, notify=notify)
+    remember(session, order, new, user_id=by, notes=notes, notify=notify)
     publish(session, OrderStatusChanged(order_id=order.id, user_id=order.user_id, old=old, new=new))
 
 
-def _remember(session: Session, order: Order, status: str, **told: Any) -> None:
+def remember(session: Session, order: Order, status: str, **told: Any) -> None:
     session.add(
         OrderStatusHistory(
             order_id=order.id,
@@ -353,7 +198,7 @@ def _remember(session: Session, order: Order, status: str, **told: Any) -> None:
     )
 
 
-def _event_lines(session: Session, order_id: int) -> tuple[OrderLine, ...]:
+def event_lines(session: Session, order_id: int) -> tuple[OrderLine, ...]:
     return tuple(
         OrderLine(
             line_id=item.id,
@@ -367,5 +212,9 @@ def _event_lines(session: Session, order_id: int) -> tuple[OrderLine, ...]:
     )
 
 
-def _stock_line(line: CartLine) -> inventory.Line:
-    return inventory.Line(product_id=line.product_id, variant_id=line.variant_id, quantity=line.quantity)
+def _visit_of(session: Session, order: Order) -> str | None:
+    """The visit that a guest ordered in, None for users and for orders that were not made by a checkout."""
+    if order.user_id is not None:
+        return None
+    names = session.scalars(select(Checkout.owner).where(Checkout.order_id == order.id))
+    return next((Owner.named(name).session_id for name in names), None)

@@ -88,8 +88,9 @@ FINANCIAL = Machine(
         (Financial.AUTHORIZED, (Financial.PAID, Financial.VOIDED, Financial.FAILED)),
         (Financial.PAID, (Financial.PARTIALLY_REFUNDED, Financial.REFUNDED)),
         (Financial.PARTIALLY_REFUNDED, (Financial.PARTIALLY_REFUNDED, Financial.REFUNDED)),
-        # an order that was cancelled while money was still on its way: it arrives, and goes back
-        (Financial.VOIDED, (Financial.PAID,)),
+        # money that was let go is followed by another try; or the order was cancelled while money was still
+        # on its way: it arrives, and goes back
+        (Financial.VOIDED, (Financial.AUTHORIZED, Financial.PAID, Financial.FAILED)),
         (Financial.REFUNDED, ()),
     ),
 )

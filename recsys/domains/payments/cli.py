@@ -27,18 +27,30 @@ def settle(
 ) -> None:
     """Ask the gateway what became of payments and refunds that were left in the middle; run it each minute.
 
+    The money of cancelled orders that the gateway refused to give back is asked for again, in growing pauses.
+
     Example: recsys payments settle
     """
+    from recsys.domains.payments.giving_back import again
     from recsys.domains.payments.paying import settle_all
     from recsys.domains.payments.refunds import settle_refunds
 
     settled = settle_all(older_than=timedelta(seconds=older_than))
     refunds = settle_refunds()
+    returned = again()
     if as_json:
         typer.echo(
-            json.dumps({"payments": {str(key): value for key, value in settled.items()}, "refunds": refunds})
+            json.dumps(
+                {
+                    "payments": {str(key): value for key, value in settled.items()},
+                    "refunds": refunds,
+                    "asked_again": {str(key): value for key, value in returned.items()},
+                }
+            )
         )
         return
     for payment_id, status in settled.items():
         typer.echo(f"payment {payment_id}: {status}")
+    for payment_id, status in returned.items():
+        typer.echo(f"payment {payment_id} of a cancelled order, asked again: {status}")
     typer.echo(f"{len(settled)} payments looked at, {refunds} refunds finished.")

@@ -15,13 +15,13 @@ from sqlalchemy import select
 from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.orders.carts import Owner
-from recsys.domains.payments import service, suspicion
+from recsys.domains.payments import reading, service, suspicion
 from recsys.domains.payments.gateway import Answer, GatewayTimeout, Outcome
 from recsys.domains.payments.gateways import get_gateway
 from recsys.domains.payments.schemas import PaymentIn, PaymentOut
 from recsys.domains.payments.states import PaymentStatus
 from recsys.domains.payments.tables import Payment, PaymentToken
-from recsys.errors import Conflict
+from recsys.errors import Conflict, Unavailable
 from recsys.log import get_logger
 
 __all__ = ["capture", "pay", "settle", "settle_all", "void"]
@@ -41,7 +41,7 @@ def pay(owner: Owner, key: str, wanted: PaymentIn) -> tuple[PaymentOut, bool]:
         )
     _charge(started.payment_id)
     with unit_of_work() as session:
-        return service.shown(session, started.payment_id), started.new
+        return reading.shown(session, started.payment_id), started.new
 
 
 def _charge(payment_id: int) -> None:
@@ -70,7 +70,7 @@ def capture(payment_id: int) -> PaymentOut:
             service.move(payment, PaymentStatus.CAPTURING)
     _capture(payment_id)
     with unit_of_work() as session:
-        return service.shown(session, payment_id)
+        return reading.shown(session, payment_id)
 
 
 def _capture(payment_id: int) -> None:
@@ -83,7 +83,8 @@ def _capture(payment_id: int) -> None:
             payment.gateway_transaction_id,
             payment.amount,
         )
-    answer = gateway.capture(transaction or "", amount, key=f"capture:{payment_id}")
+        key = service.step_key(session, payment_id, "capture")
+    answer = gateway.capture(transaction or "", amount, key=key)
     with unit_of_work() as session:
         payment = service.locked(session, payment_id)
         if payment.status != PaymentStatus.CAPTURING:
@@ -103,7 +104,7 @@ def void(payment_id: int) -> PaymentOut:
             service.move(payment, PaymentStatus.VOIDING)
     _void(payment_id)
     with unit_of_work() as session:
-        return service.shown(session, payment_id)
+        return reading.shown(session, payment_id)
 
 
 def _void(payment_id: int) -> None:
@@ -112,7 +113,8 @@ def _void(payment_id: int) -> None:
         if payment.status != PaymentStatus.VOIDING:
             return
         gateway, transaction = get_gateway(payment.gateway), payment.gateway_transaction_id
-    answer = gateway.void(transaction or "", key=f"void:{payment_id}")
+        key = service.step_key(session, payment_id, "void")
+    answer = gateway.void(transaction or "", key=key)
     with unit_of_work() as session:
         payment = service.locked(session, payment_id)
         if payment.status != PaymentStatus.VOIDING:
@@ -121,7 +123,7 @@ def _void(payment_id: int) -> None:
         if answer.outcome is Outcome.APPROVED:
             service.voided(session, payment)
         else:
-            service.move(payment, PaymentStatus.AUTHORIZED)
+            service.not_voided(session, payment, answer)
 
 
 def settle(payment_id: int, *, lost_after: timedelta = timedelta(hours=1)) -> str:
@@ -163,7 +165,8 @@ def settle_all(*, older_than: timedelta = timedelta(minutes=1)) -> dict[int, str
     for payment_id in found:
         try:
             settled[payment_id] = settle(payment_id)
-        except GatewayTimeout:
-            _log.warning("payment not settled: the gateway did not answer", payment_id=payment_id)
+        except Unavailable as error:
+            # the next payment may be with another gateway
+            _log.warning("payment not settled", payment_id=payment_id, reason=error.message)
             settled[payment_id] = "unanswered"
     return settled

@@ -12,17 +12,20 @@ from recsys.database.session import unit_of_work
 from recsys.domains.orders import service as orders
 from recsys.domains.orders.carts import Owner
 from recsys.domains.orders.states import Financial
-from recsys.domains.payments import service
+from recsys.domains.payments import reading, service
 from recsys.domains.payments.gateway import Answer, GatewayTimeout, Outcome
 from recsys.domains.payments.gateways import get_gateway
 from recsys.domains.payments.schemas import RefundIn, RefundOut
 from recsys.domains.payments.states import PaymentStatus, RefundStatus
 from recsys.domains.payments.tables import Payment, PaymentKey, Refund
-from recsys.errors import Conflict
+from recsys.errors import Conflict, Unavailable
 from recsys.events.publish import publish
 from recsys.events.vocabulary import RefundFailed, RefundSucceeded
+from recsys.log import get_logger
 
-__all__ = ["finish", "refund", "settle_refunds", "start"]
+__all__ = ["ask", "finish", "refund", "settle_refunds", "start"]
+
+_log = get_logger(__name__)
 
 
 def refund(owner: Owner, key: str, payment_id: int, wanted: RefundIn) -> RefundOut:
@@ -41,7 +44,7 @@ def refund(owner: Owner, key: str, payment_id: int, wanted: RefundIn) -> RefundO
             if earlier is None:
                 raise Conflict("This Idempotency-Key was used for something else; take a new one.")
             refund_id = earlier
-    _ask(refund_id)
+    ask(refund_id)
     with unit_of_work() as session:
         return RefundOut.model_validate(session.get_one(Refund, refund_id))
 
@@ -49,7 +52,7 @@ def refund(owner: Owner, key: str, payment_id: int, wanted: RefundIn) -> RefundO
 def start(session: Session, payment_id: int, wanted: RefundIn, *, by: int | None) -> Refund:
     """Reserve the amount and write the refund down. Two at once take turns and see each other."""
     payment = service.locked(session, payment_id)
-    left = service.refundable(session, payment)
+    left = reading.refundable(session, payment)
     amount = left if wanted.amount is None else wanted.amount
     if left <= 0:
         raise Conflict(f"Nothing is left to refund: the payment is {payment.status}.")
@@ -69,7 +72,8 @@ def start(session: Session, payment_id: int, wanted: RefundIn, *, by: int | None
     return refund
 
 
-def _ask(refund_id: int) -> None:
+def ask(refund_id: int) -> None:
+    """Ask the gateway for a refund that is written down; nothing when it is finished already."""
     with unit_of_work() as session:
         refund = session.get_one(Refund, refund_id)
         if refund.status != RefundStatus.PENDING:
@@ -127,13 +131,19 @@ def finish(session: Session, refund_id: int, answer: Answer) -> None:
 
 
 def settle_refunds() -> int:
-    """Ask again for refunds that were left pending; how many are finished now."""
+    """Ask again for refunds that were left pending; how many are finished now.
+
+    One whose gateway can't be reached waits for the next run.
+    """
     with unit_of_work() as session:
         waiting = session.scalars(
             select(Refund.id).where(Refund.status == RefundStatus.PENDING, Refund.gateway_refund_id.is_(None))
         ).all()
     for refund_id in waiting:
-        _ask(refund_id)
+        try:
+            ask(refund_id)
+        except Unavailable as error:
+            _log.warning("refund not settled", refund_id=refund_id, reason=error.message)
     with unit_of_work() as session:
         left = session.scalars(
             select(Refund.id).where(Refund.id.in_(waiting), Refund.status == RefundStatus.PENDING)

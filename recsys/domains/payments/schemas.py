@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
+from recsys.domains.orders.schemas import Country
 from recsys.web.fields import Id, Input, Text
 
 __all__ = [
@@ -40,7 +41,7 @@ class BillingAddress(Input):
     address1: Annotated[Text, Field(min_length=1, max_length=255)]
     city: Annotated[Text, Field(min_length=1, max_length=100)]
     zip: Annotated[Text, Field(min_length=1, max_length=20)]
-    country: Annotated[str, Field(pattern="^[A-Z]{2}$")]
+    country: Country
 
 
 class MethodIn(Input):

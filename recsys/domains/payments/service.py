@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
@@ -18,22 +16,26 @@ from recsys.domains.orders.tables import Order
 from recsys.domains.payments import suspicion
 from recsys.domains.payments.fraud import Decision
 from recsys.domains.payments.gateway import Answer, Charge, Outcome
-from recsys.domains.payments.schemas import AttemptOut, PaymentIn, PaymentOut, RefundOut
-from recsys.domains.payments.states import PAYMENT, PaymentStatus, RefundStatus
+from recsys.domains.payments.schemas import PaymentIn
+from recsys.domains.payments.states import PAYMENT, PaymentStatus
 from recsys.domains.payments.tables import (
     Payment,
     PaymentAttempt,
     PaymentKey,
     PaymentMethod,
     PaymentToken,
-    Refund,
 )
 from recsys.errors import Conflict, NotFound
 from recsys.events.publish import publish
-from recsys.events.vocabulary import PaymentAuthorised, PaymentCaptured, PaymentFailed, PaymentVoided
-from recsys.money import ZERO, total
+from recsys.events.vocabulary import (
+    PaymentAuthorised,
+    PaymentCaptured,
+    PaymentFailed,
+    PaymentVoided,
+    VoidFailed,
+)
 
-__all__ = ["Started", "charge_of", "finish", "locked", "own", "remember_key", "shown", "start", "tried"]
+__all__ = ["Started", "charge_of", "finish", "locked", "remember_key", "start", "step_key", "tried"]
 
 _LIVE = (
     PaymentStatus.PENDING,
@@ -74,7 +76,8 @@ def start(
     )
     if live is not None:
         raise Conflict(f"The order has a payment already, which is {live}.")
-    if order.financial_status not in (Financial.PENDING, Financial.FAILED):
+    # voided: the money was let go, such as of a payment that looked like fraud; the order can still be paid
+    if order.financial_status not in (Financial.PENDING, Financial.FAILED, Financial.VOIDED):
         raise Conflict(f"The order's payment is {order.financial_status}; there is nothing to pay.")
     token, method = _token(session, owner, wanted)
     payment = Payment(
@@ -123,6 +126,19 @@ def charge_of(session: Session, payment_id: int) -> Charge | None:
         return None
     with_ = session.get_one(PaymentToken, payment_id)
     return Charge(f"payment:{payment.id}", with_.token, payment.amount, payment.currency or "", with_.capture)
+
+
+def step_key(session: Session, payment_id: int, step: str) -> str:
+    """The gateway's key of a capture or void: the same until it is answered, another one after a refusal.
+
+    A gateway answers a key that it knows as it did before: a step that it refused is a new one next time.
+    """
+    refused = session.scalar(
+        select(func.count()).where(
+            PaymentAttempt.payment_id == payment_id, PaymentAttempt.status == f"{step}_{Outcome.DECLINED}"
+        )
+    )
+    return f"{step}:{payment_id}:{refused}" if refused else f"{step}:{payment_id}"
 
 
 def tried(
@@ -196,6 +212,15 @@ def voided(session: Session, payment: Payment) -> None:
     )
 
 
+def not_voided(session: Session, payment: Payment, answer: Answer) -> None:
+    """The gateway keeps holding the money: note it, and announce it."""
+    move(payment, PaymentStatus.AUTHORIZED)
+    publish(
+        session,
+        VoidFailed(payment_id=payment.id, order_id=payment.order_id or 0, code=answer.code or "declined"),
+    )
+
+
 def move(payment: Payment, new: PaymentStatus) -> None:
     """Take a step of a payment that is `locked`. Raises Conflict where it may not follow."""
     PAYMENT.check(payment.status or PaymentStatus.PENDING, new)
@@ -212,55 +237,6 @@ def locked(session: Session, payment_id: int) -> Payment:
     if payment is None:
         raise NotFound(f"There is no payment {payment_id}.")
     return payment
-
-
-def own(session: Session, owner: Owner, payment_id: int) -> Payment:
-    """A payment of the owner's order. Raises NotFound, also for another's."""
-    payment = session.get(Payment, payment_id)
-    if payment is None or payment.order_id is None:
-        raise NotFound(f"You have no payment {payment_id}.")
-    try:
-        orders.owned(session, owner, payment.order_id)
-    except NotFound:
-        raise NotFound(f"You have no payment {payment_id}.") from None
-    return payment
-
-
-def shown(session: Session, payment_id: int) -> PaymentOut:
-    """A payment with its tries and refunds. Raises NotFound."""
-    session.flush()
-    payment = session.get(Payment, payment_id)
-    if payment is None:
-        raise NotFound(f"There is no payment {payment_id}.")
-    attempts = session.scalars(
-        select(PaymentAttempt).where(PaymentAttempt.payment_id == payment_id).order_by(PaymentAttempt.id)
-    )
-    refunds = _refunds(session, payment_id)
-    return PaymentOut(
-        id=payment.id,
-        order_id=payment.order_id,
-        amount=payment.amount,
-        currency=payment.currency,
-        status=payment.status,
-        gateway=payment.gateway,
-        failure_reason=payment.failure_reason,
-        refunded=total(one.amount for one in refunds if one.status == RefundStatus.SUCCEEDED),
-        attempts=[AttemptOut.model_validate(one) for one in attempts],
-        refunds=[RefundOut.model_validate(one) for one in refunds],
-        created_at=payment.created_at,
-    )
-
-
-def refundable(session: Session, payment: Payment) -> Decimal:
-    """What is left to give back of a payment that is `locked`; what is on its way counts as gone."""
-    if payment.status not in (PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_REFUNDED):
-        return ZERO
-    gone = total(one.amount for one in _refunds(session, payment.id) if one.status != RefundStatus.FAILED)
-    return payment.amount - gone
-
-
-def _refunds(session: Session, payment_id: int) -> Sequence[Refund]:
-    return session.scalars(select(Refund).where(Refund.payment_id == payment_id).order_by(Refund.id)).all()
 
 
 def _tell_order(session: Session, payment: Payment, new: Financial) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from sqlalchemy import func, select
@@ -25,6 +26,9 @@ __all__ = ["is_open", "judge", "open_flags", "resolve", "signals_of"]
 def judge(session: Session, order: Order, payment: Payment, method: PaymentMethod | None, token: str) -> Risk:
     """The risk of a payment; what has to be looked at, or is blocked, gets a flag that names why."""
     risk = assess(signals_of(session, order, method, token))
+    if risk.decision is Decision.BLOCK and _was_accepted(session, order):
+        # somebody looked at this order and trusts it: it is looked at again, not turned away again
+        risk = replace(risk, decision=Decision.REVIEW)
     if risk.decision is not Decision.PASS:
         session.add(
             FraudFlag(
@@ -89,6 +93,15 @@ def signals_of(session: Session, order: Order, method: PaymentMethod | None, tok
     )
 
 
+def _was_accepted(session: Session, order: Order) -> bool:
+    accepted = (
+        select(FraudFlag.id)
+        .join(Payment, Payment.id == FraudFlag.payment_id)
+        .where(Payment.order_id == order.id, FraudFlag.resolution_notes.startswith("accept: "))
+    )
+    return session.scalar(accepted.limit(1)) is not None
+
+
 def is_open(session: Session, payment_id: int) -> bool:
     """Whether somebody still has to decide about this payment."""
     return bool(
@@ -108,7 +121,7 @@ def open_flags(session: Session, *, limit: int, after: int) -> Sequence[FraudFla
     ).all()
 
 
-def resolve(session: Session, flag_id: int, notes: str, *, by: int) -> FraudFlag:
+def resolve(session: Session, flag_id: int, notes: str, *, by: int | None) -> FraudFlag:
     """Note who decided, and why. Raises NotFound, or Conflict when it is resolved already."""
     flag = session.get(FraudFlag, flag_id, with_for_update=True)
     if flag is None:

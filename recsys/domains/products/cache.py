@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from redis.client import Pipeline
@@ -16,10 +16,11 @@ from recsys.domains.products.schemas import ProductOut
 from recsys.errors import Unavailable
 from recsys.log import get_logger
 
-__all__ = ["active_json", "changed", "forget", "product", "stock"]
+__all__ = ["active_json", "changed", "forget", "forget_all", "product", "stock"]
 
 T = TypeVar("T")
 _SECONDS = 300
+_TOGETHER = 200  # a pipeline of more would keep other readers of Redis waiting
 _log = get_logger(__name__)
 
 
@@ -63,18 +64,42 @@ def stock(product_id: int, read: Callable[[], int]) -> int:
     return _through(product_id, held, read, store)
 
 
-def changed(session: Session, product_id: int) -> None:
-    """Call it where a product, its variants, pictures, stock or reviews change: Redis forgets it then."""
-    after_commit(session, lambda: forget(product_id))
+def changed(session: Session, *product_ids: int) -> None:
+    """Call it where products, their variants, pictures, stock or reviews change: Redis forgets them then."""
+    if product_ids:
+        after_commit(session, lambda: _drop(product_ids))
 
 
 def forget(product_id: int) -> None:
     """Drop what Redis holds of a product, and whatever a reader is about to write there."""
+    _drop([product_id])
+
+
+def forget_all(product_ids: Collection[int]) -> None:
+    """The same for many that were changed and committed past the domain, as imports do.
+
+    Without Redis they stay as they are there, until they expire: what was stored is safe all the same.
+    """
+    wanted = sorted(product_ids)
+    try:
+        for start in range(0, len(wanted), _TOGETHER):
+            _drop(wanted[start : start + _TOGETHER])
+    except (RedisError, OSError, Unavailable) as error:
+        _log.warning(
+            "Redis did not answer: it may hold changed products as they were",
+            products=len(wanted),
+            seconds=_SECONDS,
+            error=type(error).__name__,
+        )
+
+
+def _drop(product_ids: Sequence[int]) -> None:
     pipeline = get_redis().pipeline(transaction=True)
-    pipeline.incr(keys.product_epoch(product_id))
-    # the count is needed for as long as a slow reader may take
-    pipeline.expire(keys.product_epoch(product_id), 2 * _SECONDS)
-    pipeline.delete(keys.product(product_id), keys.product_inventory(product_id))
+    for product_id in product_ids:
+        pipeline.incr(keys.product_epoch(product_id))
+        # the count is needed for as long as a slow reader may take
+        pipeline.expire(keys.product_epoch(product_id), 2 * _SECONDS)
+        pipeline.delete(keys.product(product_id), keys.product_inventory(product_id))
     pipeline.execute()
 
 

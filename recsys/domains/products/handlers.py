@@ -12,12 +12,13 @@ from recsys.events.vocabulary import (
     PriceChanged,
     ProductDeleted,
     ProductUpdated,
+    ProductViewed,
     ReviewApproved,
     ReviewPosted,
     UserLoggedIn,
 )
 
-__all__ = ["adopt_views", "forget_product", "verify_reviews"]
+__all__ = ["adopt_views", "forget_product", "settle_view", "verify_reviews"]
 
 
 def forget_product(session: Session, heard: Envelope) -> None:
@@ -39,8 +40,16 @@ def verify_reviews(session: Session, heard: Envelope) -> None:
 
 
 def adopt_views(session: Session, heard: Envelope) -> None:
-    """What a guest looked at belongs to the user who logged in."""
+    """What a guest looked at belongs to the user who logged in; later looks are a guest's again."""
     event = heard.event
     assert isinstance(event, UserLoggedIn)
     if event.guest_session_id is not None:
-        views.adopt(session, event.guest_session_id, event.user_id)
+        views.adopt(session, event.guest_session_id, event.user_id, heard.occurred_at)
+
+
+def settle_view(session: Session, heard: Envelope) -> None:
+    """A look that was being stored while its guest logged in is the user's, too."""
+    event = heard.event
+    assert isinstance(event, ProductViewed)
+    if event.user_id is None and event.session_id is not None:
+        views.settle(session, event.session_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID, uuid4
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -12,8 +13,8 @@ from recsys import clock
 from recsys.domains.products import cache
 from recsys.domains.products.tables import InventoryLog, Product, ProductVariant
 from recsys.errors import Conflict, Invalid, NotFound
-from recsys.events.publish import publish
-from recsys.events.vocabulary import InventoryChanged
+from recsys.events.publish import publish_all
+from recsys.events.vocabulary import Event, InventoryChanged
 
 __all__ = ["LARGEST", "Line", "adjust", "product_of", "release", "reserve", "stock_of"]
 
@@ -48,9 +49,8 @@ def reserve(session: Session, lines: Sequence[Line], *, reference: str) -> None:
     ]
     if short:
         raise Conflict(f"Not enough in stock: {', '.join(short)}.")
-    for variant, _, counted in variants:
-        if counted:
-            _change(session, variant, -wanted[variant.id], "reserved", notes=reference)
+    taken = [(variant, -wanted[variant.id]) for variant, _, counted in variants if counted]
+    _change(session, taken, "reserved", notes=reference)
 
 
 def release(session: Session, lines: Sequence[Line], *, reference: str, reason: str) -> None:
@@ -60,15 +60,20 @@ def release(session: Session, lines: Sequence[Line], *, reference: str, reason: 
     that are gone meanwhile are passed over.
     """
     wanted = _pieces(lines)
-    for variant, _, _ in _locked(session, wanted, all_there=False):
-        taken = session.scalar(
-            select(func.coalesce(-func.sum(InventoryLog.adjustment), 0)).where(
-                InventoryLog.variant_id == variant.id, InventoryLog.notes == reference
+    variants = [variant for variant, _, _ in _locked(session, wanted, all_there=False)]
+    taken: dict[int | None, int] = {
+        variant_id: int(pieces or 0)
+        for variant_id, pieces in session.execute(
+            select(InventoryLog.variant_id, -func.sum(InventoryLog.adjustment))
+            .where(
+                InventoryLog.variant_id.in_([variant.id for variant in variants]),
+                InventoryLog.notes == reference,
             )
+            .group_by(InventoryLog.variant_id)
         )
-        back = min(wanted[variant.id], int(taken or 0))
-        if back > 0:
-            _change(session, variant, back, reason, notes=reference)
+    }
+    back = [(variant, min(wanted[variant.id], taken.get(variant.id, 0))) for variant in variants]
+    _change(session, [(variant, pieces) for variant, pieces in back if pieces > 0], reason, notes=reference)
 
 
 def adjust(
@@ -90,7 +95,7 @@ def adjust(
         raise Invalid(f"Only {variant.inventory_quantity or 0} pieces are there; {-change} can't be taken.")
     if abs(new) > LARGEST:
         raise Invalid(f"A stock is at most {LARGEST} pieces.")
-    _change(session, variant, change, reason, notes=notes, by=by)
+    _change(session, [(variant, change)], reason, notes=notes, by=by)
     return new
 
 
@@ -151,36 +156,41 @@ def _locked(
 
 def _change(
     session: Session,
-    variant: ProductVariant,
-    change: int,
+    changes: Sequence[tuple[ProductVariant, int]],
     reason: str,
     *,
     notes: str | None = None,
     by: int | None = None,
 ) -> None:
-    old = variant.inventory_quantity or 0
-    variant.inventory_quantity = old + change
-    variant.updated_at = clock.now()
-    session.add(
-        InventoryLog(
-            product_id=variant.product_id,
-            variant_id=variant.id,
-            old_quantity=old,
-            new_quantity=old + change,
-            adjustment=change,
-            reason=reason,
-            notes=notes,
-            user_id=by,
-            created_at=clock.now(),
+    """Change locked variants, note it and tell it: a few statements, however many there are."""
+    now = clock.now()
+    told: list[tuple[UUID, Event]] = []
+    for variant, change in changes:
+        old = variant.inventory_quantity or 0
+        variant.inventory_quantity = old + change
+        variant.updated_at = now
+        session.add(
+            InventoryLog(
+                product_id=variant.product_id,
+                variant_id=variant.id,
+                old_quantity=old,
+                new_quantity=old + change,
+                adjustment=change,
+                reason=reason,
+                notes=notes,
+                user_id=by,
+                created_at=now,
+            )
         )
-    )
+        event = InventoryChanged(
+            product_id=variant.product_id or 0,
+            variant_id=variant.id,
+            quantity=old + change,
+            change=change,
+            reason=reason,
+        )
+        told.append((uuid4(), event))
     session.flush()
-    product_id = variant.product_id or 0
-    publish(
-        session,
-        InventoryChanged(
-            product_id=product_id, variant_id=variant.id, quantity=old + change, change=change, reason=reason
-        ),
-    )
+    publish_all(session, told)
     # what Redis holds is dropped, not written: two commits could write their sums in the wrong order
-    cache.changed(session, product_id)
+    cache.changed(session, *{variant.product_id or 0 for variant, _ in changes})

@@ -15,7 +15,7 @@ from recsys.domains.products.tables import ProductReview, ProductVariant, Review
 from recsys.domains.users.tables import User
 from recsys.errors import Forbidden, NotFound
 from recsys.events.publish import publish
-from recsys.events.vocabulary import ReviewApproved, ReviewPosted
+from recsys.events.vocabulary import ProductUpdated, ReviewApproved, ReviewPosted
 
 __all__ = ["approve", "of_product", "post", "remove", "verify", "vote", "waiting"]
 
@@ -128,6 +128,7 @@ def remove(session: Session, review_id: int) -> None:
     product_id = row.product_id or 0
     session.delete(row)
     session.flush()
+    publish(session, ProductUpdated(product_id=product_id, changed=("reviews",)))
     cache.changed(session, product_id)
 
 

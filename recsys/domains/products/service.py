@@ -91,6 +91,10 @@ def add_variant(session: Session, product_id: int, given: VariantIn, *, by: int 
     get(session, product_id, lock=True)
     values = given.model_dump()
     first = values.pop("inventory_quantity") or 0
+    if first < 0 and given.inventory_policy != "continue":
+        raise Invalid(
+            f"inventory_quantity is {first}; a stock below zero needs the inventory_policy `continue`."
+        )
     row = ProductVariant(product_id=product_id, **values, inventory_quantity=0, created_at=clock.now())
     with unique(session, "variant", given.name or given.sku or ""):
         session.add(row)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from ipaddress import ip_address
 from uuid import uuid4
 
 from redis.client import Pipeline
 from redis.exceptions import RedisError
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from recsys import clock
@@ -21,11 +22,26 @@ from recsys.events.publish import publish
 from recsys.events.vocabulary import ProductViewed
 from recsys.log import get_logger
 
-__all__ = ["HALF_LIFE", "adopt", "record", "trending", "views_of_late"]
+__all__ = ["HALF_LIFE", "adopt", "record", "settle", "trending", "views_of_late"]
 
 HALF_LIFE = 86_400.0
 """After so many seconds a view counts half in `trending_products`."""
 _log = get_logger(__name__)
+# Recommendations lie above products: of their table is asked by plain SQL, so that both have one rule for
+# whose a guest's deed is.
+_SETTLE = text(
+    """
+    UPDATE products_db.product_view_history AS v SET user_id = (
+        SELECT l.user_id FROM recommendations_db.guest_logins AS l
+        WHERE l.session_id = v.session_id AND l.logged_in_at >= v.viewed_at
+        ORDER BY l.logged_in_at, l.id LIMIT 1
+    )
+    WHERE v.session_id = :session AND v.user_id IS NULL AND EXISTS (
+        SELECT FROM recommendations_db.guest_logins AS l
+        WHERE l.session_id = v.session_id AND l.logged_in_at >= v.viewed_at
+    )
+    """
+)
 _DAY = 86_400
 _KEPT = 10_000
 _TRENDING = 1_000
@@ -97,14 +113,21 @@ def _ranked(limit: int) -> list[int]:
     return [int(one) for one in found]
 
 
-def adopt(session: Session, guest_session: str, user_id: int) -> int:
-    """Give a guest's views to the user who logged in with that session; how many."""
-    changed = session.execute(
+def adopt(session: Session, guest_session: str, user_id: int, until: datetime | None = None) -> int:
+    """Give a guest's views (up to `until`) to the user who logged in with that session; how many."""
+    query = (
         update(ProductView)
         .where(ProductView.session_id == guest_session, ProductView.user_id.is_(None))
         .values(user_id=user_id)
     )
-    return int(changed.rowcount)  # type: ignore[attr-defined]
+    if until is not None:
+        query = query.where(ProductView.viewed_at <= until)
+    return int(session.execute(query).rowcount)  # type: ignore[attr-defined]
+
+
+def settle(session: Session, guest_session: str) -> None:
+    """Give a guest's stored views to the first user who logged in with that session after each of them."""
+    session.execute(_SETTLE, {"session": guest_session})
 
 
 def _count(product_id: int, now: float) -> None:

@@ -38,6 +38,7 @@ from recsys.events.vocabulary.payments import (
     PaymentVoided,
     RefundFailed,
     RefundSucceeded,
+    VoidFailed,
 )
 from recsys.events.vocabulary.products import (
     BrandChanged,
@@ -54,6 +55,7 @@ from recsys.events.vocabulary.products import (
 )
 from recsys.events.vocabulary.searches import SearchPerformed, SearchResultClicked
 from recsys.events.vocabulary.users import (
+    InteractionsRecorded,
     PasswordChanged,
     PreferencesChanged,
     ProfileUpdated,
@@ -81,6 +83,7 @@ __all__ = [
     "EmailSent",
     "Event",
     "FraudFlagged",
+    "InteractionsRecorded",
     "InventoryChanged",
     "NotificationCreated",
     "NotificationRead",
@@ -123,5 +126,6 @@ __all__ = [
     "UserRegistered",
     "UserUnblocked",
     "UserUnfollowed",
+    "VoidFailed",
     "event_types",
 ]

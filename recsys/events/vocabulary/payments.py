@@ -17,6 +17,7 @@ __all__ = [
     "PaymentVoided",
     "RefundFailed",
     "RefundSucceeded",
+    "VoidFailed",
 ]
 
 Code = Annotated[str, Field(description="The gateway's reason, such as `declined`.")]
@@ -60,6 +61,14 @@ class PaymentVoided(_PaymentEvent):
     name: ClassVar[str] = "payment.voided"
 
     amount: Amount
+
+
+class VoidFailed(_PaymentEvent):
+    """The gateway did not let go of money that is held."""
+
+    name: ClassVar[str] = "payment.void_failed"
+
+    code: Code
 
 
 class RefundSucceeded(_PaymentEvent):

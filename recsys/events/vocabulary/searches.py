@@ -32,6 +32,8 @@ class SearchPerformed(_SearchEvent):
     name: ClassVar[str] = "search.performed"
 
     results: Annotated[int, Field(description="How many products were found.")]
+    search_id: Annotated[str | None, Field(description="The search's id, which its clicks carry too.")] = None
+    product_ids: Annotated[tuple[int, ...], Field(description="The first page, in its order.")] = ()
 
 
 class SearchResultClicked(_SearchEvent):
@@ -39,5 +41,6 @@ class SearchResultClicked(_SearchEvent):
 
     name: ClassVar[str] = "search.result_clicked"
 
+    search_id: Annotated[str | None, Field(description="The search that found it.")] = None
     product_id: ProductId
     position: Annotated[int | None, Field(description="Its place in the list, from 1.")] = None

@@ -9,6 +9,7 @@ from pydantic import Field
 from recsys.events.vocabulary.base import Event, MaybeSessionId, SessionId, UserId
 
 __all__ = [
+    "InteractionsRecorded",
     "PasswordChanged",
     "PreferencesChanged",
     "ProfileUpdated",
@@ -107,6 +108,14 @@ class UserUnblocked(_UserEvent):
     name: ClassVar[str] = "user.unblocked"
 
     target_id: OtherUser
+
+
+class InteractionsRecorded(_UserEvent):
+    """What a user did with products was stored, in whichever way it came in."""
+
+    name: ClassVar[str] = "user.interactions_recorded"
+
+    product_ids: Annotated[tuple[int, ...], Field(description="The products, each once.")]
 
 
 class PreferencesChanged(_UserEvent):

@@ -10,7 +10,10 @@ import redis
 
 from recsys.domains.orders import carts
 from recsys.settings import get_settings
+from tests.domains.users.conftest import Person
 from tests.journeys.conftest import ADDRESS, Counter
+
+BILLING = {"name": "Ada", "address1": "x", "city": "London", "zip": "1"}
 
 
 def test_what_can_not_be_ordered_says_why_and_changes_nothing(counter: Counter) -> None:
@@ -36,6 +39,33 @@ def test_what_can_not_be_ordered_says_why_and_changes_nothing(counter: Counter) 
         counter.one("SELECT inventory_quantity FROM products_db.product_variants WHERE id = %s", variant) == 1
     )
     counter.send("POST", "/orders", who=ada, key="order-0005", json=to, status=201)
+
+
+def test_wrong_input_is_answered_with_what_to_send_instead(counter: Counter) -> None:
+    ada = counter.desk.person("ada")
+    product, _ = counter.product("Cup")
+
+    def expected(status: int, method: str, path: str, body: object, who: Person = ada) -> dict[str, str]:
+        told = counter.send(method, path, who=who, json=body, status=status)
+        return {one["field"]: one["expected"] for one in told.get("errors", [])} or {"": told["detail"]}
+
+    code = "two letters as in ISO 3166-1, such as DE or US"
+    for country in ("Germany", "D", "4Z", ""):
+        assert expected(422, "POST", "/addresses", {**ADDRESS, "country": country}) == {"country": code}
+    assert expected(422, "POST", "/addresses", {**ADDRESS, "city": "", "zip": "x" * 300}) == {
+        "city": "a text of at least 1 character",
+        "zip": "a text of at most 20 characters",
+    }
+    bill = {"token": "tok_visa", "billing_address": {**BILLING, "country": "Germany"}}
+    assert expected(422, "POST", "/payment-methods", bill) == {"billing_address.country": code}
+    short = {"name": "Dent", "inventory_quantity": -3}
+    path = f"/admin/products/{product}/variants"
+    assert expected(422, "POST", path, short, counter.admin) == {
+        "": "inventory_quantity is -3; a stock below zero needs the inventory_policy `continue`."
+    }
+    back_order = {**short, "inventory_policy": "continue"}
+    made = counter.send("POST", path, who=counter.admin, json=back_order, status=201)
+    assert made["inventory_quantity"] == -3
 
 
 def test_a_key_orders_once_and_means_one_request(counter: Counter) -> None:

@@ -58,6 +58,7 @@ def test_a_payment_that_got_no_answer_is_looked_up_and_never_made_twice(
     assert json.loads(counter.shop.run("payments", "settle", "--older-than", "0", "--json").stdout) == {
         "payments": {},
         "refunds": 0,
+        "asked_again": {},
     }
 
 
@@ -121,6 +122,24 @@ def test_a_webhook_that_is_not_the_gateway_s_changes_nothing(
     assert hook(counter, {"id": "evt_1"})[0] == 422
     assert counter.send("GET", f"/payments/{waiting}", who=ada)["status"] == "pending"
     assert counter.desk.rows("SELECT 1 FROM payments_db.webhook_events") == []
+
+
+def test_no_webhook_and_no_trace_is_taken_for_a_card_number(
+    counter: Counter, bought: tuple[Person, int]
+) -> None:
+    ada, order = bought
+    waiting = pay(counter, ada, order, "tok_timeout")["id"]
+    # gateways' ids are hexadecimal: some hold digits that a card could have
+    message = {
+        "id": "evt_f4242424242424242a",
+        "type": "payment.approved",
+        "key": f"payment:{waiting}",
+        "transaction_id": "ch_ab4242424242424242",
+    }
+    assert hook(counter, message) == (200, {"outcome": "applied"})
+    trace = {"traceparent": "00-4bf92f3577b34da4242424242424242a-00f067aa0ba902b7-01"}
+    counter.send("GET", f"/payments/{waiting}", who=ada, **trace)
+    counter.send("GET", f"/payments/{waiting}", who=ada, status=422, X_Note="4242 4242 4242 4242")
 
 
 def test_a_signature_is_of_this_body_and_this_moment() -> None:
@@ -194,6 +213,38 @@ def test_a_rejected_payment_lets_the_money_go(counter: Counter) -> None:
     decided = {"decision": "reject", "notes": "stolen"}
     counter.send("POST", f"/admin/fraud-flags/{flag['id']}/resolve", who=counter.admin, json=decided)
     assert counter.send("GET", f"/payments/{held}", who=ada)["status"] == "voided"
+    assert counter.send("GET", f"/orders/{order}", who=ada)["financial_status"] == "voided"
+    counter.settle_events()
+    titles = [one["title"] for one in counter.send("GET", "/notifications", who=ada)["items"]]
+    assert any("the payment was not accepted" in title for title in titles)
+    alerts = counter.send("GET", "/notifications", who=counter.admin)["items"]
+    assert any("looks suspicious" in one["title"] and one["type"] == "shop_alert" for one in alerts)
+    # the order is still there to be paid another way, by whoever can convince the shop
+    again = pay(counter, ada, order, "tok_visa", key="pay-00002")
+    assert again["status"] == "authorized"
+    (flag,) = counter.send("GET", "/admin/fraud-flags", who=counter.admin)["items"]
+    decided = {"decision": "accept", "notes": "the bank confirmed it"}
+    counter.send("POST", f"/admin/fraud-flags/{flag['id']}/resolve", who=counter.admin, json=decided)
+    assert counter.send("POST", f"/admin/payments/{again['id']}/capture", who=counter.admin)["status"] == (
+        "captured"
+    )
+    seen = counter.send("GET", f"/orders/{order}", who=ada)
+    assert (seen["status"], seen["financial_status"]) == ("processing", "paid")
+
+
+def test_who_was_blocked_and_is_trusted_then_is_held_and_not_blocked_again(counter: Counter) -> None:
+    ada = counter.desk.person("ada")
+    product, _ = counter.product("Ring", price="2000.00", stock=10)
+    order = counter.order(ada, product)["id"]
+    for number in range(10):
+        pay(counter, ada, order, "tok_declined", key=f"try-0000{number}")
+    blocked = pay(counter, ada, order, "tok_visa", key="pay-00001")
+    assert (blocked["status"], blocked["failure_reason"]) == ("failed", "suspected_fraud")
+    flags = counter.send("GET", "/admin/fraud-flags", who=counter.admin)["items"]
+    (flag,) = (one for one in flags if one["payment_id"] == blocked["id"])
+    decided = {"decision": "accept", "notes": "called her"}
+    counter.send("POST", f"/admin/fraud-flags/{flag['id']}/resolve", who=counter.admin, json=decided)
+    assert pay(counter, ada, order, "tok_visa", key="pay-00002")["status"] == "authorized"
 
 
 def test_a_stored_method_shows_four_digits_and_belongs_to_one_user(counter: Counter) -> None:

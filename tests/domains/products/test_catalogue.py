@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from recsys.database.session import unit_of_work
+from recsys.domains.products import listing
+from recsys.domains.products.listing import Filters, Sort
+from recsys.domains.products.schemas import ProductSummary
+from recsys.web.pagination import Page
 from tests.journeys.conftest import Counter
 
 
@@ -145,3 +153,31 @@ def test_two_variants_have_to_be_chosen_between(counter: Counter) -> None:
     assert counter.send("GET", "/cart", who=ada)["subtotal"] == "22.50"
     other, _ = counter.product("Hat")
     counter.send("POST", "/cart/items", who=ada, json={"product_id": other, "variant_id": first}, status=404)
+
+
+def test_a_list_is_the_same_as_json_and_as_objects(counter: Counter) -> None:
+    light = counter.send("POST", "/admin/categories", who=counter.admin, json={"name": "Light"}, status=201)
+    odd = {"tags": ["b", "ü"], "sku": "L-1", "compare_price": "30.00", "category_id": light["id"]}
+    counter.product("Lamp “ü”\n", price="20.10", **odd)
+    for number in range(4):
+        counter.product(f"Cup {number}", price="3.00", is_featured=number % 2 == 0)
+    wanted = [
+        Filters(),
+        Filters(category=light["id"], tag="ü", in_stock=True, min_price=Decimal(1), max_price=Decimal(99)),
+        Filters(featured=True, status=None),
+        Filters(brand=999),
+    ]
+    sorts: tuple[Sort, ...] = ("newest", "name", "price", "-price")
+    for filters, sort in itertools.product(wanted, sorts):
+        cursor, names = None, []
+        while True:
+            with unit_of_work() as session:
+                objects = listing.page(session, filters, sort=sort, limit=2, cursor=cursor)
+                text = listing.page_json(session, filters, sort=sort, limit=2, cursor=cursor)
+            assert json.loads(text) == json.loads(objects.model_dump_json())
+            # and what is written is what the documentation promises
+            names += [one.name for one in Page[ProductSummary].model_validate_json(text).items]
+            cursor = objects.next_cursor
+            if cursor is None:
+                break
+        assert len(names) == len(set(names)) == {0: 5, 1: 1, 2: 2, 3: 0}[wanted.index(filters)]

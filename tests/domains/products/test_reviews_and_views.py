@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import redis
 
 from recsys import clock
 from recsys.domains.products import views
+from recsys.events import relay
+from recsys.events.consumer import Consumer
 from tests.fixtures.shop import Shop
 from tests.journeys.conftest import Counter
 
@@ -130,3 +134,41 @@ def test_a_review_before_the_purchase_is_verified_by_it(counter: Counter) -> Non
     counter.send("POST", "/payments", who=ada, key="pay-00001", json=body, status=201)
     counter.settle_events()
     assert counter.one("SELECT is_verified_purchase FROM products_db.product_reviews") is True
+
+
+def test_a_guests_look_that_was_stored_during_the_log_in_is_the_users(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    product, _ = counter.product("Lamp")
+    counter.desk.register("ada")
+    owners = "SELECT user_id FROM products_db.product_view_history ORDER BY id"
+    looking, logged_in = threading.Event(), threading.Event()
+    publish = views.publish
+
+    def late(*args: Any, **options: Any) -> Any:
+        # the row is written and not committed while the guest logs in
+        looking.set()
+        assert logged_in.wait(30)
+        return publish(*args, **options)
+
+    monkeypatch.setattr(views, "publish", late)
+    guest = {"guest": "visit-1", "status": 201}
+    look = threading.Thread(target=counter.send, args=("POST", f"/products/{product}/views"), kwargs=guest)
+    look.start()
+    assert looking.wait(30)
+    ada = counter.desk.log_in("ada", X_Session_Id="visit-1").json()["user_id"]
+    relay.run(threading.Event(), once=True)
+    Consumer("core").run(threading.Event(), once=True)
+    logged_in.set()
+    look.join()
+    assert counter.desk.rows(owners) == [(None,)]
+    counter.settle_events()
+    assert counter.desk.rows(owners) == [(ada,)]
+    # whoever sits there after the user left is a guest again, until the next log-in
+    monkeypatch.setattr(views, "publish", publish)
+    counter.send("POST", f"/products/{product}/views", guest="visit-1", status=201)
+    counter.settle_events()
+    assert counter.desk.rows(owners) == [(ada,), (None,)]
+    bob = counter.desk.register("bob").json()["id"]
+    counter.desk.log_in("bob", X_Session_Id="visit-1")
+    assert counter.desk.rows(owners) == [(ada,), (bob,)]

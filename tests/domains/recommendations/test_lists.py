@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.domains.recommendations.lists import Entry, StoredList, pack, unpack
+from recsys.domains.recommendations.lists import (
+    Entry,
+    StoredList,
+    pack,
+    pack_entries,
+    unpack,
+    unpack_entries,
+)
 from recsys.domains.recommendations.reasons import Kind, ReasonCode
 from recsys.errors import Invalid
 
@@ -27,6 +34,7 @@ LISTS = st.builds(
     model=st.text(max_size=60),
     version=st.text(max_size=20),
     entries=st.lists(ENTRIES, max_size=120),
+    made_at=st.integers(0, 2**32 - 1),
 )
 
 
@@ -34,7 +42,7 @@ LISTS = st.builds(
 def test_a_list_comes_back_as_it_was(stored: StoredList) -> None:
     packed = pack(stored)
     assert unpack(packed) == stored
-    assert len(packed) == 9 + len(stored.model.encode()) + len(stored.version.encode()) + 11 * len(
+    assert len(packed) == 13 + len(stored.model.encode()) + len(stored.version.encode()) + 11 * len(
         stored.entries
     )
 
@@ -48,7 +56,19 @@ def test_a_list_that_was_cut_is_refused(stored: StoredList, data: st.DataObject)
 
 def test_another_format_is_refused_and_says_what_to_do() -> None:
     with pytest.raises(Invalid, match="recsys serve score"):
-        unpack(b"\x02" + pack(StoredList(1, "m", "1", []))[1:])
+        unpack(b"\x01" + pack(StoredList(1, "m", "1", []))[1:])
+
+
+@given(st.lists(ENTRIES, max_size=20), st.binary(max_size=60))
+def test_entries_alone_come_back_and_other_bytes_are_refused_or_read(
+    entries: list[Entry], anything: bytes
+) -> None:
+    assert list(unpack_entries(pack_entries(entries))) == entries
+    try:
+        found = list(unpack_entries(anything))
+    except Invalid:
+        return
+    assert pack_entries(found) == anything
 
 
 def test_what_does_not_fit_is_refused() -> None:

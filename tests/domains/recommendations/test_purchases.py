@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.journeys.conftest import Counter
+from tests.journeys.conftest import ADDRESS, Counter
 
 
 def test_a_cancelled_and_refunded_order_keeps_its_purchases(counter: Counter) -> None:
@@ -38,3 +38,21 @@ def test_a_guests_view_that_is_heard_of_after_the_log_in_is_the_users(counter: C
     ) == [(product, ada, "view"), (other, ada, "add_to_cart")]
     recent = {str(one).encode() for one in (product, other)}
     assert counter.redis.smembers(f"interactions:recent:{ada}") == recent
+
+
+def test_a_guests_purchase_is_the_visits_and_later_the_users(counter: Counter) -> None:
+    product, _ = counter.product("Lamp")
+    counter.send("POST", "/cart/items", guest="visit-1", json={"product_id": product, "quantity": 2})
+    body = {"shipping_address": ADDRESS, "email": "guest@example.org"}
+    order = counter.send("POST", "/orders", guest="visit-1", key="guest-001", json=body, status=201)
+    pay = {"order_id": order["id"], "token": "tok_visa"}
+    counter.send("POST", "/payments", guest="visit-1", key="pay-00001", json=pay, status=201)
+    counter.settle_events()
+    bought = (
+        "SELECT user_id, session_id, product_id, interaction_value::int "
+        "FROM recommendations_db.user_interactions WHERE interaction_type = 'purchase'"
+    )
+    assert counter.desk.rows(bought) == [(None, "visit-1", product, 2)]
+    ada = counter.desk.register("ada").json()["id"]
+    counter.desk.log_in("ada", X_Session_Id="visit-1")
+    assert counter.desk.rows(bought) == [(ada, "visit-1", product, 2)]
