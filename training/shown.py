@@ -15,19 +15,28 @@ __all__ = ["HEAVY_FROM", "read_impressions", "unknown_models"]
 HEAVY_FROM = 20
 """So many interactions before the period make a heavy user; none a new one."""
 
-# A row of product_recommendations changes with each generation. Which model's list a feedback is of is told
-# by the generation that was live then; the rank by the row, as long as it is still of that generation.
+# Feedback that names its answer has model and place from there. Else a row of product_recommendations changes
+# with each generation: which model's list a feedback is of is told by the generation that was live then; the
+# rank by the row, as long as it is still of that generation.
 _SHOWN = text(
     """
-    WITH shown AS (
+    WITH told AS (
         SELECT f.id, f.user_id, f.product_id, f.recommendation_id, f.created_at AS at,
-               least(
-                   lead(f.created_at) OVER (PARTITION BY f.user_id, f.product_id ORDER BY f.created_at, f.id),
-                   f.created_at + :window
-               ) AS until
+               e.feedback_id IS NOT NULL AS known, coalesce(e.model, e.source) AS model, e.position
         FROM recommendations_db.recommendation_feedback f
-        WHERE f.feedback_type = 'shown' AND f.user_id IS NOT NULL
+        LEFT JOIN recommendations_db.feedback_exposures e ON e.feedback_id = f.id
+        WHERE NOT :answered AND f.feedback_type = 'shown' AND f.user_id IS NOT NULL
           AND f.created_at >= :since AND f.created_at < :until
+        UNION ALL
+        SELECT p.position, x.user_id, p.product_id, NULL, x.shown_at, true, coalesce(x.model, x.source),
+               p.position
+        FROM recommendations_db.exposures x,
+             unnest(x.product_ids) WITH ORDINALITY AS p(product_id, position)
+        WHERE :answered AND x.user_id IS NOT NULL AND x.shown_at >= :since AND x.shown_at < :until
+    ), shown AS (
+        SELECT told.*, least(lead(at) OVER (PARTITION BY user_id, product_id ORDER BY at, id), at + :window)
+               AS until
+        FROM told
     ), people AS (
         SELECT user_id,
                (SELECT count(*) FROM (SELECT FROM recommendations_db.user_interactions i
@@ -35,8 +44,15 @@ _SHOWN = text(
                                       LIMIT :heavy) AS earlier) AS before
         FROM (SELECT DISTINCT user_id FROM shown) AS u
     )
-    SELECT s.user_id, coalesce(g.model_name, 'unknown') AS model, p.before,
-           CASE WHEN r.context ->> 'generation' = CAST(g.id AS text) AND r.context ->> 'rank' ~ '^[0-9]{1,6}$'
+    SELECT s.user_id,
+           CASE WHEN s.known THEN s.model ELSE coalesce(g.model_name, 'unknown') END AS model,
+           CASE WHEN s.known
+                THEN (SELECT count(*) FROM (SELECT FROM recommendations_db.user_interactions i
+                                            WHERE i.user_id = s.user_id AND i.created_at < s.at
+                                            LIMIT :heavy) AS earlier)
+                ELSE p.before END AS before,
+           CASE WHEN s.known THEN s.position
+                WHEN r.context ->> 'generation' = CAST(g.id AS text) AND r.context ->> 'rank' ~ '^[0-9]{1,6}$'
                 THEN CAST(r.context ->> 'rank' AS integer) END AS rank,
            (SELECT min(c.created_at) FROM recommendations_db.recommendation_feedback c
             WHERE c.user_id = s.user_id AND c.product_id = s.product_id AND c.feedback_type = 'clicked'
@@ -69,20 +85,25 @@ _SHOWN = text(
         JOIN recommendations_db.recommendation_generations g ON g.id = p.generation_id
         WHERE s.recommendation_id IS NOT NULL AND p.since <= s.at ORDER BY p.since DESC, p.id DESC LIMIT 1
     ) g ON true
-    ORDER BY s.user_id, s.id
+    ORDER BY s.user_id, s.at, s.id
     """
 )
 
 
-def read_impressions(session: Session, *, since: datetime, until: datetime, window: timedelta) -> Impressions:
+def read_impressions(
+    session: Session, *, since: datetime, until: datetime, window: timedelta, answered: bool = False
+) -> Impressions:
     """What was shown within [since, until) and what followed each within `window`.
+
+    answered : take every product of each answered list as shown, instead of what feedback reported as shown.
 
     Clicks come from feedback alone; carts and purchases from feedback or interactions, whichever came first;
     revenue from the lines of paid orders, at the price that was paid: an order that was refunded whole counts
     nothing, one that was refunded in part counts whole.
     """
     rows = session.execute(
-        _SHOWN, {"since": since, "until": until, "window": window, "heavy": HEAVY_FROM}
+        _SHOWN,
+        {"since": since, "until": until, "window": window, "heavy": HEAVY_FROM, "answered": answered},
     ).all()
     waited = [np.nan if row.seconds is None else float(row.seconds) for row in rows]
     seconds = np.array(waited, dtype=np.float64)

@@ -31,12 +31,17 @@ def live(
     ] = "7d",
     until: Annotated[str | None, typer.Option(help="A date; default: now.")] = None,
     window: Annotated[str, typer.Option(help="How long after it was shown something may follow.")] = "7d",
+    answered: Annotated[
+        bool,
+        typer.Option("--answered", help="Count all that was answered as shown, not what was reported so."),
+    ] = False,
     draws: Annotated[int, typer.Option(min=100, max=100_000, help="Resamples for intervals.")] = 2000,
     as_json: AsJson = False,
 ) -> None:
     """Click, cart and purchase rates of what was shown, by model, position and segment of users.
 
-    Everybody who was shown something is in the denominator, with or without a success.
+    Everybody who was shown something is in the denominator, with or without a success. Model and position
+    are those of the answer where feedback names its request_id.
 
     Example: recsys train live --since 2w --window 3d
     """
@@ -53,7 +58,7 @@ def live(
         raise Invalid(f"--since ({start:%Y-%m-%d %H:%M}) is not before --until ({end:%Y-%m-%d %H:%M})")
     within = _span(window, "--window")
     with unit_of_work() as session:
-        shown = read_impressions(session, since=start, until=end, window=within)
+        shown = read_impressions(session, since=start, until=end, window=within, answered=answered)
     bands = np.array([position_band(int(one)) for one in shown.position], dtype=np.str_)
     groups = {
         "all": [summary(shown, "all", draws=draws, seed=0)] if len(shown) else [],
@@ -67,6 +72,7 @@ def live(
                 "since": start.isoformat(),
                 "until": end.isoformat(),
                 "window_hours": within / timedelta(hours=1),
+                "shown": "answered" if answered else "reported",
                 "impressions": len(shown),
                 "without_model": unknown_models(shown),
                 **{name: [asdict(group) for group in several] for name, several in groups.items()},
@@ -77,7 +83,8 @@ def live(
     if not len(shown):
         console.print(
             f"Nothing was reported as shown between {start:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M}. Report "
-            "it with POST /api/v1/recommendations/feedback, feedback_type shown.",
+            "it with POST /api/v1/recommendations/feedback, feedback_type shown; or count all that was "
+            "answered: --answered.",
             soft_wrap=True,
         )
         return

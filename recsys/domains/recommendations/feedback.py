@@ -1,67 +1,35 @@
-"""Takes in what users did with recommendations: a verdict for each, stored once, in one statement."""
+"""Takes in what people did with recommendations: a verdict for each, stored once, in one statement.
+
+Feedback on an answer (by its request id) may be quicker than the answer's own way to PostgreSQL. It is told
+`queued` then, and taken once the answer is known.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from pydantic import ValidationError
 from sqlalchemy import bindparam, select, text
-from sqlalchemy.dialects.postgresql import ARRAY, BOOLEAN, INTEGER, TEXT, TIMESTAMP, VARCHAR
-from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
 from sqlalchemy.orm import Session
 
 from recsys import clock
-from recsys.domains.recommendations import interactions
+from recsys.domains.recommendations import answers, guests, interactions
+from recsys.domains.recommendations.answers import NotInAnswer
+from recsys.domains.recommendations.feedback_rows import Ready, store
 from recsys.domains.recommendations.recent import Touched
 from recsys.domains.recommendations.schemas import FeedbackIn, Verdict
 from recsys.domains.recommendations.tables import RecommendationFeedback
 from recsys.domains.recommendations.vocabulary import FeedbackType, InteractionType
 
-__all__ = ["of_user", "take"]
+__all__ = ["WHOSE", "of_user", "take"]
 
+WHOSE = "user_id: whose feedback it is; or log in; of a guest, the request_id of the answer"
+"""Why something is refused of which nobody knows whose it is."""
 _NAMESPACE = uuid5(NAMESPACE_URL, "urn:recsys:feedback-event")
 
-# as in `interactions`: both rows by one statement, in an order that two batches share
-_STORE = text(
-    """
-    WITH incoming AS MATERIALIZED (
-        SELECT nextval('recommendations_db.recommendation_feedback_id_seq')::integer AS id, given.*
-        FROM unnest(:places, :event_ids, :user_ids, :product_ids, :recommendation_ids, :recommended, :kinds,
-                    :ratings, :texts, :moments)
-          AS given(place, event_id, user_id, product_id, recommendation_id, recommended, kind, rating, words,
-                   moment)
-        ORDER BY event_id, place
-    ), fresh AS (
-        INSERT INTO recommendations_db.feedback_events (event_id, feedback_id)
-        SELECT event_id, id FROM incoming ORDER BY event_id, place
-        ON CONFLICT (event_id) DO NOTHING
-        RETURNING feedback_id
-    ), stored AS (
-        INSERT INTO recommendations_db.recommendation_feedback
-            (id, user_id, product_id, recommendation_id, recommended, clicked, purchased, rating,
-             feedback_type, feedback_text, created_at)
-        SELECT id, user_id, product_id, recommendation_id, recommended, kind = 'clicked', kind = 'purchased',
-               rating, kind, words, moment
-        FROM incoming JOIN fresh ON fresh.feedback_id = incoming.id
-        RETURNING id
-    )
-    SELECT place FROM incoming JOIN stored USING (id)
-    """
-).bindparams(
-    bindparam("places", type_=ARRAY(INTEGER)),
-    bindparam("event_ids", type_=ARRAY(PG_UUID(as_uuid=True))),
-    bindparam("user_ids", type_=ARRAY(INTEGER)),
-    bindparam("product_ids", type_=ARRAY(INTEGER)),
-    bindparam("recommendation_ids", type_=ARRAY(INTEGER)),
-    bindparam("recommended", type_=ARRAY(BOOLEAN)),
-    bindparam("kinds", type_=ARRAY(VARCHAR)),
-    bindparam("ratings", type_=ARRAY(INTEGER)),
-    bindparam("texts", type_=ARRAY(TEXT)),
-    bindparam("moments", type_=ARRAY(TIMESTAMP(timezone=True))),
-)
 # the locks hold users and recommendations until the feedback is in: what is deleted in between would break
 # its foreign keys
 _USERS = text("SELECT id FROM users_db.users WHERE id = ANY(:ids) ORDER BY id FOR KEY SHARE").bindparams(
@@ -73,30 +41,41 @@ _RECOMMENDATIONS = text(
     WHERE id = ANY(:ids) ORDER BY id FOR KEY SHARE
     """
 ).bindparams(bindparam("ids", type_=ARRAY(INTEGER)))
+# the row that a stored list was made of: the product may have one for each type of recommendation
+_ROWS = text(
+    """
+    SELECT r.id, r.user_id, r.product_id
+    FROM unnest(:users, :products) AS given(user_id, product_id)
+    JOIN recommendations_db.product_recommendations r USING (user_id, product_id)
+    ORDER BY r.id DESC FOR KEY SHARE OF r
+    """
+).bindparams(bindparam("users", type_=ARRAY(INTEGER)), bindparam("products", type_=ARRAY(INTEGER)))
 _PRODUCTS = text("SELECT id FROM products_db.products WHERE id = ANY(:ids)").bindparams(
     bindparam("ids", type_=ARRAY(INTEGER))
 )
 
 
 @dataclass(frozen=True)
-class _Feedback:
-    place: int
-    event_id: UUID
-    user_id: int
-    product_id: int
-    given: FeedbackIn
-    moment: datetime
+class _Given:
+    """Feedback in the right form, and who it is said to be from."""
+
+    feedback: FeedbackIn
+    user_id: int | None
+    visit: str | None
 
 
 def take(
-    session: Session, given: Sequence[object], caller_id: int | None
+    session: Session, given: Sequence[object], caller_id: int | None, visit: str | None = None
 ) -> tuple[list[Verdict], list[Touched]]:
     """Store what can be stored and say for each what became of it, in the order of `given`.
 
-    Who is logged in speaks for nobody else. A dismissal is also an interaction, which is what was touched.
+    caller_id : the user who speaks, for nobody else; without one each piece says whose it is, or its answer
+        does. visit : the guest's session that the request names, where a piece names none.
+
+    A dismissal is also an interaction, which is what was touched.
     """
     refused: dict[int, str] = {}
-    valid: dict[int, tuple[FeedbackIn, int]] = {}
+    valid: dict[int, _Given] = {}
     for place, one in enumerate(given):
         try:
             parsed = FeedbackIn.model_validate(one)
@@ -104,19 +83,27 @@ def take(
             refused[place] = interactions.reason_of(error, "feedback")
             continue
         user = caller_id if parsed.user_id is None else parsed.user_id
-        if user is None:
-            refused[place] = "user_id: whose feedback it is; or log in"
-        elif caller_id is not None and user != caller_id:
+        if caller_id is not None and user != caller_id:
             refused[place] = "user_id: not the user who is logged in"
+        elif user is None and parsed.request_id is None:
+            refused[place] = WHOSE
         else:
-            valid[place] = (parsed, user)
-    known = _known(session, valid, refused)
-    stored = _store(session, known) if known else set()
+            valid[place] = _Given(parsed, user, parsed.session_id or visit)
+    waiting: set[int] = set()
+    known = _known(session, valid, refused, waiting)
+    visits = {one.visit for one in known if one.user_id is None and one.visit is not None}
+    if visits:
+        guests.begin(session, visits)
+    stored = store(session, known) if known else set()
+    if visits:
+        guests.settle_feedback(session, visits)
     by_place = {one.place: one for one in known}
     verdicts = []
     for place in range(len(given)):
         if place in refused:
             verdicts.append(Verdict(index=place, status="refused", reason=refused[place]))
+        elif place in waiting:
+            verdicts.append(Verdict(index=place, status="queued", reason="the answer is not stored yet"))
         else:
             status = "stored" if place in stored else "duplicate"
             verdicts.append(Verdict(index=place, status=status, event_id=str(by_place[place].event_id)))
@@ -134,73 +121,108 @@ def of_user(
 
 
 def _known(
-    session: Session, valid: Mapping[int, tuple[FeedbackIn, int]], refused: dict[int, str]
-) -> list[_Feedback]:
-    users = {user for _, user in valid.values()}
-    users &= set(session.scalars(_USERS, {"ids": sorted(users)})) if users else set()
-    wanted = sorted({one.recommendation_id for one, _ in valid.values() if one.recommendation_id is not None})
+    session: Session, valid: Mapping[int, _Given], refused: dict[int, str], waiting: set[int]
+) -> list[Ready]:
+    """Those that can be stored; the places of the others are put among the refused or the waiting."""
+    told_of = [one.feedback for one in valid.values()]
+    lists = answers.look_up(session, {one.request_id for one in told_of if one.request_id is not None})
+    people = [one.user_id for one in valid.values()]
+    people += [one.user_id for several in lists.values() for one in several]
+    users = set(session.scalars(_USERS, {"ids": sorted({one for one in people if one is not None})}))
+    wanted = sorted({one.recommendation_id for one in told_of if one.recommendation_id is not None})
     rows = session.execute(_RECOMMENDATIONS, {"ids": wanted}).all() if wanted else []
-    recommended = {row.id: row.product_id for row in rows}
-    owners = {row.id: row.user_id for row in rows}
-    ids = {one.product_id for one, _ in valid.values() if one.product_id is not None}
-    ids.update(recommended.values())
-    products = set(session.scalars(_PRODUCTS, {"ids": sorted(ids)})) if ids else set()
+    recommended = {row.id: row for row in rows}
+    ids = {one.product_id for one in told_of if one.product_id is not None}
+    products = set(session.scalars(_PRODUCTS, {"ids": sorted(ids | {row.product_id for row in rows})}))
     now = clock.now()
     found = []
-    for place, (one, user) in valid.items():
-        product = one.product_id
-        if user not in users:
+    for place, one in valid.items():
+        told = one.feedback
+        user, product, visit, answer = one.user_id, told.product_id, one.visit, None
+        if user is not None and user not in users:
             refused[place] = "user_id: no such user"
             continue
-        if one.recommendation_id is not None:
-            if owners.get(one.recommendation_id) != user:
+        if told.recommendation_id is not None:
+            row = recommended.get(told.recommendation_id)
+            if row is None or row.user_id != user:
                 # another user's is none, so that nobody learns of it
                 refused[place] = "recommendation_id: this user has no such recommendation"
                 continue
-            product = recommended[one.recommendation_id]
-            if one.product_id not in (None, product):
+            if product not in (None, row.product_id):
                 refused[place] = "product_id: the recommendation is of another product"
                 continue
+            product = row.product_id
         if product is None or product not in products:
             refused[place] = "product_id: no such product"
             continue
-        found.append(_Feedback(place, _event_id(user, one), user, product, one, one.created_at or now))
-    return found
-
-
-def _event_id(user: int, one: FeedbackIn) -> UUID:
-    # each user's own, or one could keep another's feedback out by sending its event id first
-    return uuid4() if one.event_id is None else uuid5(_NAMESPACE, f"{user}:{one.event_id}")
-
-
-def _store(session: Session, feedback: Sequence[_Feedback]) -> set[int]:
-    given = [one.given for one in feedback]
-    return set(
-        session.scalars(
-            _STORE,
-            {
-                "places": [one.place for one in feedback],
-                "event_ids": [one.event_id for one in feedback],
-                "user_ids": [one.user_id for one in feedback],
-                "product_ids": [one.product_id for one in feedback],
-                "recommendation_ids": [one.recommendation_id for one in given],
-                "recommended": [
-                    one.recommendation_id is not None or one.feedback_type is FeedbackType.SHOWN
-                    for one in given
-                ],
-                "kinds": [one.feedback_type.value for one in given],
-                "ratings": [one.rating for one in given],
-                "texts": [one.text for one in given],
-                "moments": [one.moment for one in feedback],
-            },
+        if told.request_id is not None:
+            several = lists.get(told.request_id)
+            if several is None:
+                waiting.add(place)
+                continue
+            if user is None and visit is None:
+                # whoever may speak for anybody need not say whose list it was
+                user = next((each.user_id for each in several if each.user_id in users), None)
+                visit = next((each.session_id for each in several if each.session_id is not None), None)
+            try:
+                answer = answers.place_in(several, product, shelf=told.shelf, user_id=user, visit=visit)
+            except NotInAnswer as error:
+                refused[place] = str(error)
+                continue
+            # the visit is kept where the list was a guest's: it tells whose feedback it is after a log-in
+            visit = answer.answered.session_id or visit
+        found.append(
+            Ready(
+                place,
+                _event_id(user, visit, told),
+                user,
+                visit,
+                product,
+                told.recommendation_id,
+                told,
+                told.created_at or now,
+                answer,
+            )
         )
-    )
+    return _linked(session, found)
 
 
-def _dismiss(session: Session, stored: Sequence[_Feedback]) -> list[Touched]:
+def _linked(session: Session, feedback: list[Ready]) -> list[Ready]:
+    """With the rows of stored lists, where feedback names none."""
+    stored = [
+        one
+        for one in feedback
+        if one.recommendation_id is None
+        and one.user_id is not None
+        and one.answer is not None
+        and one.answer.answered.source == "stored"
+    ]
+    if not stored:
+        return feedback
+    given = {"users": [one.user_id for one in stored], "products": [one.product_id for one in stored]}
+    rows = {(row.user_id, row.product_id): row.id for row in session.execute(_ROWS, given)}
+    linked = {one.place for one in stored}
+    return [
+        replace(one, recommendation_id=rows.get((one.user_id, one.product_id)))
+        if one.place in linked
+        else one
+        for one in feedback
+    ]
+
+
+def _event_id(user: int | None, visit: str | None, one: FeedbackIn) -> UUID:
+    # each user's own, or one could keep another's feedback out by sending its event id first
+    if one.event_id is None:
+        return uuid4()
+    owner = str(user) if user is not None else f"guest:{visit or one.request_id}"
+    return uuid5(_NAMESPACE, f"{owner}:{one.event_id}")
+
+
+def _dismiss(session: Session, stored: Sequence[Ready]) -> list[Touched]:
     dismissed = [
         {
             "user_id": one.user_id,
+            "session_id": one.visit,
             "product_id": one.product_id,
             "interaction_type": InteractionType.DISMISSED,
             "created_at": one.moment,
@@ -208,5 +230,7 @@ def _dismiss(session: Session, stored: Sequence[_Feedback]) -> list[Touched]:
         }
         for one in stored
         if one.given.feedback_type is FeedbackType.DISMISSED
+        # of a guest whom nothing tells from others there is nobody to remember it for
+        and (one.user_id is not None or one.visit is not None)
     ]
     return interactions.take(session, dismissed)[1] if dismissed else []

@@ -22,6 +22,7 @@ from recsys.errors import Conflict, Unavailable
 
 __all__ = [
     "PROMOTION_LOCK",
+    "SCORING_LOCK",
     "Generation",
     "Restored",
     "former",

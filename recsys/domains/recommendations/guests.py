@@ -18,11 +18,12 @@ from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.database.afterwards import after_commit
-from recsys.domains.recommendations.recent import Touched, remember_touched
+from recsys.domains.recommendations.recent import Touched, inherit, remember_touched
 from recsys.domains.recommendations.tables import GuestLogin
+from recsys.domains.recommendations.vocabulary import InteractionType
 from recsys.settings import get_settings
 
-__all__ = ["adopt", "begin", "settle", "tell_again"]
+__all__ = ["adopt", "begin", "settle", "settle_feedback", "tell_again"]
 
 # A batch that is being stored while its session logs in would be seen by neither: the log-in waits for
 # batches that began before, and later ones for the log-in. So few locks serve all sessions that a batch of
@@ -50,16 +51,38 @@ _SETTLE = text(
     )
     UPDATE recommendations_db.user_interactions i SET user_id = locked.user_id FROM locked
     WHERE i.id = locked.id AND i.user_id IS NULL
-    RETURNING i.user_id, i.product_id, i.interaction_type
+    RETURNING i.user_id, i.product_id, i.interaction_type, i.created_at
     """
 ).bindparams(bindparam("sessions", type_=ARRAY(VARCHAR)))
 
 _TOUCHED = text(
     """
-    SELECT product_id, bool_or(interaction_type = 'purchase') FROM recommendations_db.user_interactions
-    WHERE user_id = :user AND session_id = :session AND created_at >= :since GROUP BY product_id
+    SELECT product_id, interaction_type, max(created_at) FROM recommendations_db.user_interactions
+    WHERE user_id = :user AND session_id = :session AND created_at >= :since
+    GROUP BY product_id, interaction_type
     """
 )
+
+# by the same rule: feedback on what a guest was shown
+_SETTLE_FEEDBACK = text(
+    """
+    WITH owned AS (
+        SELECT DISTINCT ON (f.id) f.id, l.user_id
+        FROM recommendations_db.guest_logins l
+        JOIN recommendations_db.feedback_exposures e ON e.session_id = l.session_id
+        JOIN recommendations_db.recommendation_feedback f
+          ON f.id = e.feedback_id AND f.user_id IS NULL AND f.created_at <= l.logged_in_at
+        WHERE l.session_id = ANY(:sessions)
+        ORDER BY f.id, l.logged_in_at, l.id
+    ), locked AS MATERIALIZED (
+        SELECT f.id, owned.user_id FROM recommendations_db.recommendation_feedback f JOIN owned USING (id)
+        WHERE owned.user_id IS NOT NULL AND f.user_id IS NULL
+        ORDER BY f.id FOR NO KEY UPDATE OF f
+    )
+    UPDATE recommendations_db.recommendation_feedback f SET user_id = locked.user_id FROM locked
+    WHERE f.id = locked.id AND f.user_id IS NULL
+    """
+).bindparams(bindparam("sessions", type_=ARRAY(VARCHAR)))
 
 
 def adopt(session: Session, guest_session_id: str, user_id: int) -> int:
@@ -72,8 +95,14 @@ def adopt(session: Session, guest_session_id: str, user_id: int) -> int:
     session.add(GuestLogin(session_id=guest_session_id, user_id=user_id, logged_in_at=clock.now()))
     session.flush()
     touched = settle(session, [guest_session_id])
-    if touched:
-        after_commit(session, lambda: remember_touched(touched))
+    settle_feedback(session, [guest_session_id])
+
+    def tell() -> None:
+        # first what waits for PostgreSQL and is known to Redis alone
+        inherit(guest_session_id, user_id)
+        remember_touched(touched)
+
+    after_commit(session, tell)
     return len(touched)
 
 
@@ -86,14 +115,19 @@ def begin(session: Session, guest_session_ids: Collection[str]) -> None:
 def settle(session: Session, guest_session_ids: Collection[str]) -> list[Touched]:
     """Give stored interactions of these sessions to whom they belong; the caller tells Redis of them."""
     rows = session.execute(_SETTLE, {"sessions": sorted(guest_session_ids)})
-    return [Touched(user, product, kind == "purchase") for user, product, kind in rows]
+    return [Touched(user, product, InteractionType(kind), moment) for user, product, kind, moment in rows]
+
+
+def settle_feedback(session: Session, guest_session_ids: Collection[str]) -> None:
+    """Give stored feedback of these sessions to whom it belongs."""
+    session.execute(_SETTLE_FEEDBACK, {"sessions": sorted(guest_session_ids)})
 
 
 def tell_again(session: Session, guest_session_id: str, user_id: int) -> None:
     """After the commit, tell Redis what this user lately did in this session: it may have been away."""
     since = clock.now() - timedelta(hours=get_settings().serving.expires_after_hours)
     rows = session.execute(_TOUCHED, {"user": user_id, "session": guest_session_id, "since": since})
-    touched = [Touched(user_id, product, bought) for product, bought in rows]
+    touched = [Touched(user_id, product, InteractionType(kind), moment) for product, kind, moment in rows]
     if touched:
         after_commit(session, lambda: remember_touched(touched))
 

@@ -26,6 +26,7 @@ from recsys.events.vocabulary import (
     ProductLiked,
     ProductViewed,
     ReviewPosted,
+    SearchResultClicked,
     UserLoggedIn,
 )
 from recsys.log import get_logger
@@ -36,6 +37,7 @@ __all__ = [
     "remember_like",
     "remember_purchase",
     "remember_review",
+    "remember_search_click",
     "remember_view",
 ]
 
@@ -89,6 +91,14 @@ def remember_review(session: Session, heard: Envelope) -> None:
     assert isinstance(event, ReviewPosted)
     one = _interaction(event, InteractionType.REVIEW) | {"interaction_value": event.rating}
     _store(session, heard, [one])
+
+
+def remember_search_click(session: Session, heard: Envelope) -> None:
+    """A product that a search had found was opened."""
+    event = heard.event
+    assert isinstance(event, SearchResultClicked)
+    context = {"source": "search", "position": event.position}
+    _store(session, heard, [_interaction(event, InteractionType.VIEW) | {"context": context}])
 
 
 def adopt_interactions(session: Session, heard: Envelope) -> None:

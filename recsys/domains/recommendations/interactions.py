@@ -17,8 +17,10 @@ from recsys import clock
 from recsys.domains.recommendations import guests
 from recsys.domains.recommendations.recent import Touched
 from recsys.domains.recommendations.schemas import InteractionIn, Verdict
+from recsys.events.publish import publish_all
+from recsys.events.vocabulary import InteractionsRecorded
 
-__all__ = ["event_uuid", "reason_of", "take"]
+__all__ = ["event_uuid", "named", "of_caller", "reason_of", "take"]
 
 _NAMESPACE = uuid5(NAMESPACE_URL, "urn:recsys:interaction-event")
 
@@ -86,19 +88,31 @@ def event_uuid(given: str) -> UUID:
         return uuid5(_NAMESPACE, given)
 
 
-def take(session: Session, given: Sequence[object]) -> tuple[list[Verdict], list[Touched]]:
+def take(
+    session: Session, given: Sequence[object], caller_id: int | None = None
+) -> tuple[list[Verdict], list[Touched]]:
     """Store what can be stored and say for each what became of it; the same few statements for any number.
 
-    The verdicts come in the order of `given`. What was touched holds only newly stored events of users, and
-    those of guests who logged in since.
+    A `caller_id` speaks for that user and nobody else; without one each interaction names its own.
+
+    The verdicts come in the order of `given`. What was touched holds newly stored events only, those
+    of guests who logged in since under both.
     """
     refused: dict[int, str] = {}
     valid: dict[int, InteractionIn] = {}
     for place, one in enumerate(given):
         try:
-            valid[place] = InteractionIn.model_validate(one)
+            parsed = InteractionIn.model_validate(one if caller_id is None else named(one, caller_id))
         except ValidationError as error:
             refused[place] = reason_of(error)
+            continue
+        if caller_id is None:
+            valid[place] = parsed
+        elif parsed.username is not None or parsed.user_id not in (None, caller_id):
+            # the same words whether there is such a user or not
+            refused[place] = "user_id: not the user who is logged in"
+        else:
+            valid[place] = of_caller(parsed, caller_id)
     events = _known(session, valid, refused)
     visits = {
         event.interaction.session_id
@@ -117,13 +131,47 @@ def take(session: Session, given: Sequence[object]) -> tuple[list[Verdict], list
             status = "stored" if place in stored else "duplicate"
             verdicts.append(Verdict(index=place, status=status, event_id=str(by_place[place].event_id)))
     touched = [
-        Touched(event.user_id, event.interaction.product_id, event.interaction.interaction_type == "purchase")
+        Touched(
+            event.user_id,
+            event.interaction.product_id,
+            event.interaction.interaction_type,
+            event.moment,
+            event.interaction.session_id,
+        )
         for event in events
-        if event.place in stored and event.user_id is not None
+        if event.place in stored
     ]
     if visits:
         touched += guests.settle(session, visits)
+    _tell(session, touched)
     return verdicts, touched
+
+
+def _tell(session: Session, touched: Sequence[Touched]) -> None:
+    """One event for each user, whatever number of things they did."""
+    products: dict[int, set[int]] = {}
+    for one in touched:
+        if one.user_id is not None:
+            products.setdefault(one.user_id, set()).add(one.product_id)
+    events = [
+        (uuid4(), InteractionsRecorded(user_id=user, product_ids=tuple(sorted(ids))))
+        for user, ids in sorted(products.items())
+    ]
+    publish_all(session, events)
+
+
+def named(one: object, caller_id: int) -> object:
+    """What was given, as the caller's where it says nothing of whose it is: who is logged in need not."""
+    if isinstance(one, dict) and "user_id" not in one and "username" not in one:
+        return {**one, "user_id": caller_id}
+    return one
+
+
+def of_caller(one: InteractionIn, caller_id: int) -> InteractionIn:
+    """The interaction as that user's own, who may have left out that it is."""
+    # each user's own ids, or one could keep an event of the shop's server out by sending its id first
+    event_id = None if one.event_id is None else str(uuid5(_NAMESPACE, f"{caller_id}:{one.event_id}"))
+    return one.model_copy(update={"user_id": caller_id, "event_id": event_id})
 
 
 def _known(session: Session, valid: Mapping[int, InteractionIn], refused: dict[int, str]) -> list[_Event]:

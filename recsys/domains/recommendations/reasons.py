@@ -34,6 +34,11 @@ class ReasonCode(IntEnum):
     VIEWED_BEFORE = 4
     SIMILAR_TO = 5
     CHOSEN = 6
+    TRENDING = 7
+    NEW_ARRIVAL = 8
+    BOUGHT_TOGETHER = 9
+    CHOSEN_CATEGORY = 10
+    PICKED = 11
 
     @property
     def word(self) -> str:
@@ -52,6 +57,7 @@ _WITH_NAME = {
     ReasonCode.BECAUSE_BOUGHT: "Because you bought ",
     ReasonCode.BECAUSE_VIEWED: "Because you looked at ",
     ReasonCode.SIMILAR_TO: "Similar to ",
+    ReasonCode.BOUGHT_TOGETHER: "Bought together with ",
 }
 _WITHOUT_NAME = {
     ReasonCode.POPULAR: "Popular right now",
@@ -61,6 +67,11 @@ _WITHOUT_NAME = {
     ReasonCode.VIEWED_BEFORE: "You looked at it before",
     ReasonCode.SIMILAR_TO: "Similar to what you looked at",
     ReasonCode.CHOSEN: "Chosen for you",
+    ReasonCode.TRENDING: "More and more people choose it",
+    ReasonCode.NEW_ARRIVAL: "New in the shop",
+    ReasonCode.BOUGHT_TOGETHER: "Bought together with what you look at",
+    ReasonCode.CHOSEN_CATEGORY: "In a category you chose",
+    ReasonCode.PICKED: "Picked by the shop",
 }
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from pydantic import BaseModel
+from redis.exceptions import RedisError
 
 from recsys.domains.recommendations import feedback, preferences, service
 from recsys.domains.recommendations.schemas import (
@@ -19,14 +20,41 @@ from recsys.domains.recommendations.schemas import (
     Taste,
     VerdictsOut,
 )
+from recsys.domains.recommendations.service import Sender
 from recsys.domains.recommendations.tables import RecommendationFeedback
-from recsys.web.dependencies import CurrentUser, MaybeUser, SessionDep
+from recsys.domains.users import sessions
+from recsys.errors import Unauthorized, Unavailable
+from recsys.security import token_id
+from recsys.web.access import key_opens
+from recsys.web.dependencies import AdmissionDep, CurrentUser, GuestSession, SessionDep, token_of
 from recsys.web.errors import problem_responses
+from recsys.web.keys import reporter
 from recsys.web.pagination import Cursor, Page
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/api/v1")
+Told = TypeVar("Told", bound=VerdictsOut)
+
+
+def _sender(request: Request) -> Sender:
+    """Who posts. PostgreSQL decides; while it is away its mirror in Redis does, or it is told later."""
+    token = token_of(request)
+    if token is None or key_opens(request.scope, "events") or not service.postgresql_away.lasts():
+        try:
+            return Sender(reporter(request).user_id)
+        except Unavailable:
+            service.postgresql_away.noticed()
+    if token is None:
+        raise Unauthorized("Log in: `Authorization: Bearer TOKEN`, or send an API key as `X-Api-Key`.")
+    try:
+        known = sessions.mirrored(token)
+    except (RedisError, OSError, Unavailable):
+        known = None
+    return Sender(known, token_id(token) if known is None else None)
+
+
+SenderDep = Annotated[Sender, Depends(_sender)]
 
 
 def _one_or_several(model: type[BaseModel], kind: str, most: int) -> dict[str, Any]:
@@ -44,16 +72,20 @@ def _one_or_several(model: type[BaseModel], kind: str, most: int) -> dict[str, A
     "/interactions",
     tags=["interactions"],
     response_model=InteractionsOut,
-    responses=problem_responses(400, 413, 422, 503),
+    responses=problem_responses(400, 401, 403, 413, 422, 429, 503),
     openapi_extra=_one_or_several(InteractionIn, "interaction_type", MAX_INTERACTIONS),
 )
-def post_interactions(session: SessionDep, body: Annotated[Any, Body()]) -> InteractionsOut:
+def post_interactions(
+    response: Response, sender: SenderDep, _: AdmissionDep, body: Annotated[Any, Body()]
+) -> InteractionsOut:
     """Store one interaction, or up to 1,000, each with its own verdict.
 
-    `stored`; `duplicate` when its `event_id` is known already; `refused` with the reason. One refused
-    interaction never stops the others. When none could be taken, the answer is a problem with the verdicts.
+    `stored`; `duplicate` when its `event_id` is known already; `refused` with the reason; `queued` while
+    PostgreSQL is away: accepted, and stored when it is back (status 202). One refused interaction never stops
+    the others. When none could be taken, the answer is a problem with the verdicts. A key with the scope
+    `events` speaks for anybody, who is logged in for themselves only.
     """
-    return service.record_interactions(session, body)
+    return _accepted(response, service.record_interactions(body, sender))
 
 
 @router.get(
@@ -81,16 +113,32 @@ def put_preferences(session: SessionDep, user: CurrentUser, given: Taste) -> Pre
     "/recommendations/feedback",
     tags=["recommendations"],
     response_model=VerdictsOut,
-    responses=problem_responses(400, 401, 413, 422, 503),
+    responses=problem_responses(400, 401, 403, 413, 422, 429, 503),
     openapi_extra=_one_or_several(FeedbackIn, "feedback_type", MAX_FEEDBACK),
 )
-def post_feedback(session: SessionDep, user: MaybeUser, body: Annotated[Any, Body()]) -> VerdictsOut:
-    """Store what a user did with one recommendation, or with up to 500, each with its own verdict.
+def post_feedback(
+    response: Response,
+    sender: SenderDep,
+    visit: GuestSession,
+    _: AdmissionDep,
+    body: Annotated[Any, Body()],
+) -> VerdictsOut:
+    """Store what somebody did with one recommendation, or with up to 500, each with its own verdict.
 
-    `stored`; `duplicate` when the user's `event_id` is known already; `refused` with the reason. Who is
-    logged in speaks for themselves only. A dismissal also counts as an interaction.
+    `shown`, `clicked`, `carted`, `purchased` (or `bought`), `rated`, `dismissed`. With the `request_id` of an
+    answer the product has to be in it, its model and position are kept, and guests may be meant. `stored`;
+    `duplicate` when the user's `event_id` is known already; `refused` with the reason; `queued` while
+    PostgreSQL is away or the answer is on its way there (status 202). A key with the scope `events` speaks
+    for anybody, who is logged in for themselves only. A dismissed product is in no list from the next answer
+    on, until it is liked, put into a cart or bought.
     """
-    return service.record_feedback(session, body, None if user is None else user.user_id)
+    return _accepted(response, service.record_feedback(body, sender, visit))
+
+
+def _accepted(response: Response, answer: Told) -> Told:
+    if answer.queued:
+        response.status_code = 202
+    return answer
 
 
 @router.get("/recommendations/feedback", tags=["recommendations"], responses=problem_responses(401, 422, 503))

@@ -64,6 +64,9 @@ EventId = Annotated[
 ]
 
 
+RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{8,64}$")]
+
+
 class InteractionIn(BaseModel):
     """One thing that somebody did with a product: a user (by id or by name), or a guest (by session)."""
 
@@ -135,7 +138,9 @@ class Verdict(BaseModel):
     """What became of one part of the request; `index` is its place in the request, from 0."""
 
     index: int
-    status: Literal["stored", "duplicate", "refused"]
+    status: Literal["stored", "duplicate", "refused", "queued"] = Field(
+        description="`queued`: accepted, and stored once PostgreSQL or the answer it is about is there."
+    )
     event_id: str | None = Field(
         default=None, description="The UUID the event is known by; null when refused."
     )
@@ -148,6 +153,7 @@ class VerdictsOut(BaseModel):
     stored: int
     duplicates: int
     refused: int
+    queued: int = 0
     verdicts: list[Verdict]
 
 
@@ -162,6 +168,7 @@ class FeedbackIn(BaseModel):
         extra="forbid",
         json_schema_extra={
             "examples": [
+                {"request_id": "5f0c1d9e8b7a4f36", "product_id": 42, "feedback_type": "clicked"},
                 {"recommendation_id": 7, "feedback_type": "clicked", "event_id": "click-1"},
                 {"product_id": 42, "feedback_type": "dismissed", "text": "I have one already"},
                 {"product_id": 42, "feedback_type": "rated", "rating": 4},
@@ -172,8 +179,17 @@ class FeedbackIn(BaseModel):
     user_id: Id | None = Field(
         default=None, description="Whose feedback it is; whoever is logged in need not say."
     )
+    request_id: RequestId | None = Field(
+        default=None,
+        description="Of the answer's provenance: tells model and position, and whose list it was. Guests' "
+        "feedback needs it.",
+    )
+    shelf: Annotated[str, Field(min_length=1, max_length=50), AfterValidator(storable)] | None = Field(
+        default=None, description="Which list of that answer; default: the first that has the product."
+    )
+    session_id: Word | None = Field(default=None, description="The visit of a guest, as in the request.")
     recommendation_id: Id | None = Field(default=None, description="A stored recommendation of this user.")
-    product_id: Id | None = Field(default=None, description="The product, of an answer without such an id.")
+    product_id: Id | None = Field(default=None, description="The product; a recommendation_id tells it, too.")
     feedback_type: FeedbackType
     rating: Annotated[int, Field(strict=True, ge=1, le=5)] | None = Field(
         default=None, description="From 1 to 5; with `rated`, and with nothing else."
@@ -184,10 +200,17 @@ class FeedbackIn(BaseModel):
         default=None, description="When it happened, with time zone; default: now."
     )
 
+    @field_validator("feedback_type", mode="before")
+    @classmethod
+    def _bought_is_purchased(cls, given: object) -> object:
+        return FeedbackType.PURCHASED if given == "bought" else given
+
     @model_validator(mode="after")
     def _makes_sense(self) -> FeedbackIn:
         if self.recommendation_id is None and self.product_id is None:
             raise ValueError("a recommendation_id or a product_id")
+        if self.shelf is not None and self.request_id is None:
+            raise ValueError("a shelf only with the request_id of its answer")
         if (self.feedback_type is FeedbackType.RATED) != (self.rating is not None):
             raise ValueError("a rating with `rated`, and with nothing else")
         return self

@@ -2,26 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import uuid4
 
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
+from recsys import clock
 from recsys.database.afterwards import after_commit
-from recsys.domains.recommendations import feedback
-from recsys.domains.recommendations.interactions import take
+from recsys.database.session import unit_of_work
+from recsys.domains.recommendations import feedback, interactions, posts
+from recsys.domains.recommendations.posts import Absence, Kind, Post
 from recsys.domains.recommendations.recent import Touched, remember_touched
 from recsys.domains.recommendations.schemas import (
     MAX_FEEDBACK,
     MAX_INTERACTIONS,
+    FeedbackIn,
+    InteractionIn,
     InteractionsOut,
     Verdict,
     VerdictsOut,
 )
-from recsys.errors import Invalid, Unauthorized
-from recsys.settings import get_settings
+from recsys.domains.recommendations.vocabulary import FeedbackType, InteractionType
+from recsys.errors import Invalid, Unavailable
+from recsys.log import get_logger
 
-__all__ = ["NoneTaken", "TooMany", "record_feedback", "record_interactions", "remember_touched"]
+__all__ = [
+    "NoneTaken",
+    "Sender",
+    "TooMany",
+    "postgresql_away",
+    "record_feedback",
+    "record_interactions",
+    "remember_touched",
+]
+
+postgresql_away = Absence()
+"""Whether PostgreSQL was away a moment ago."""
+_UNKNOWN = 2**31 - 1
+"""Stands for a user whose id is told only when their posts are stored."""
+_log = get_logger(__name__)
+P = TypeVar("P", InteractionIn, FeedbackIn)
+Take = Callable[[Session, Sequence[object]], tuple[list[Verdict], list[Touched]]]
 
 
 class TooMany(Invalid):
@@ -49,11 +73,23 @@ class NoFeedbackTaken(NoneTaken):
     title = "No feedback could be stored"
 
 
-def record_interactions(session: Session, given: object) -> InteractionsOut:
+@dataclass(frozen=True)
+class Sender:
+    """Who posts: a user, who speaks for nobody else, or whoever may speak for anybody.
+
+    login : the stored id of a log-in of which neither store could tell whose it is, both being away.
+    """
+
+    user_id: int | None = None
+    login: str | None = None
+
+
+def record_interactions(given: object, sender: Sender) -> InteractionsOut:
     """Store one interaction or a list of up to 1,000; each gets its own verdict.
 
-    Raises TooMany, Invalid for something that is no interaction at all, NoneTaken when every one is refused.
-    Once the session commits, the touched products are told to Redis, so that the next answer knows them.
+    What was touched is told to Redis after the commit, so that the next answer knows it. While PostgreSQL is
+    away they are queued. Raises TooMany, Invalid for something that is no interaction at all, NoneTaken when
+    every one is refused, Unavailable when nothing takes them.
     """
     if not isinstance(given, dict | list):
         raise Invalid("Expected one interaction (a JSON object) or a list of them.")
@@ -64,18 +100,29 @@ def record_interactions(session: Session, given: object) -> InteractionsOut:
         raise TooMany(
             f"{len(several)} interactions in one request; send at most {MAX_INTERACTIONS} at a time."
         )
-    verdicts, touched = take(session, several)
-    return InteractionsOut(**_told(session, verdicts, touched, NoneTaken))
+
+    caller = _UNKNOWN if sender.login is not None else sender.user_id
+    if caller is not None:
+        several = [interactions.named(one, caller) for one in several]
+
+    def take(session: Session, ready: Sequence[object]) -> tuple[list[Verdict], list[Touched]]:
+        return interactions.take(session, ready, sender.user_id)
+
+    def posted(one: InteractionIn) -> InteractionIn:
+        if one.user_id == _UNKNOWN:
+            return one.model_copy(update={"user_id": None})
+        return one if sender.user_id is None else interactions.of_caller(one, sender.user_id)
+
+    answer = _record("interactions", several, InteractionIn, sender, take, posted)
+    return InteractionsOut(**_told(answer, NoneTaken))
 
 
-def record_feedback(session: Session, given: object, caller_id: int | None) -> VerdictsOut:
+def record_feedback(given: object, sender: Sender, visit: str | None = None) -> VerdictsOut:
     """Store one piece of feedback or a list of up to 500; each gets its own verdict.
 
-    Who is logged in speaks for themselves only. Without a log-in each piece names its user, as interactions
-    do; in production nobody may. Raises Unauthorized, TooMany, Invalid, NoneTaken.
+    visit : the guest's session that the request names. While PostgreSQL is away it is queued, as is what is
+    said of an answer that is not stored yet. Raises TooMany, Invalid, NoneTaken, Unavailable.
     """
-    if caller_id is None and get_settings().environment == "production":
-        raise Unauthorized("Log in first: send the token as `Authorization: Bearer TOKEN`.")
     if not isinstance(given, dict | list):
         raise Invalid("Expected one piece of feedback (a JSON object) or a list of them.")
     several: Sequence[object] = given if isinstance(given, list) else [given]
@@ -85,26 +132,120 @@ def record_feedback(session: Session, given: object, caller_id: int | None) -> V
         raise TooMuchFeedback(
             f"{len(several)} pieces of feedback in one request; send at most {MAX_FEEDBACK} at a time."
         )
-    verdicts, touched = feedback.take(session, several, caller_id)
-    return VerdictsOut(**_told(session, verdicts, touched, NoFeedbackTaken))
+
+    def take(session: Session, ready: Sequence[object]) -> tuple[list[Verdict], list[Touched]]:
+        return feedback.take(session, ready, sender.user_id, visit)
+
+    def posted(one: FeedbackIn) -> FeedbackIn:
+        return one.model_copy(
+            update={"user_id": one.user_id or sender.user_id, "session_id": one.session_id or visit}
+        )
+
+    answer = _record("feedback", several, FeedbackIn, sender, take, posted)
+    return VerdictsOut(**_told(answer, NoFeedbackTaken))
 
 
-def _told(
-    session: Session, verdicts: list[Verdict], touched: Sequence[Touched], none_taken: type[NoneTaken]
-) -> dict[str, Any]:
-    """The answer; what was touched is told to Redis after the commit. Raises when nothing was taken."""
+def _record(
+    kind: Kind,
+    given: Sequence[object],
+    model: type[P],
+    sender: Sender,
+    take: Take,
+    posted: Callable[[P], P],
+) -> list[Verdict]:
+    """Store what was given, or let it wait; a verdict each."""
+    ready = [_ready(one, model) for one in given]
+    if sender.login is None and not postgresql_away.lasts():
+        try:
+            with unit_of_work() as session:
+                verdicts, touched = take(session, ready)
+                waiting = [place for place, one in enumerate(verdicts) if one.status == "queued"]
+                touched += _queue(kind, ready, waiting, model, sender, posted)
+                if any(one.status != "refused" for one in verdicts):
+                    after_commit(session, lambda: remember_touched(touched))
+                return verdicts
+        except Unavailable as error:
+            postgresql_away.noticed()
+            _log.error("what was posted is queued", kind=kind, parts=len(ready), reason=error.message)
+    verdicts = [_verdict(place, one, model, sender) for place, one in enumerate(ready)]
+    waiting = [verdict.index for verdict in verdicts if verdict.status == "queued"]
+    remember_touched(_queue(kind, ready, waiting, model, sender, posted))
+    return verdicts
+
+
+def _ready(given: object, model: type[P]) -> object:
+    """With an event id and a moment of its own, so that it means the same whenever it is stored."""
+    try:
+        one = model.model_validate(given)
+    except ValidationError:
+        return given
+    return one.model_copy(
+        update={"event_id": one.event_id or str(uuid4()), "created_at": one.created_at or clock.now()}
+    )
+
+
+def _verdict(place: int, one: object, model: type[P], sender: Sender) -> Verdict:
+    """What can be said without PostgreSQL."""
+    try:
+        parsed = model.model_validate(one)
+    except ValidationError as error:
+        what = "feedback" if model is FeedbackIn else "interaction"
+        return Verdict(index=place, status="refused", reason=interactions.reason_of(error, what))
+    reason = None
+    if sender.user_id is not None and (
+        parsed.user_id not in (None, sender.user_id) or getattr(parsed, "username", None) is not None
+    ):
+        reason = "user_id: not the user who is logged in"
+    elif isinstance(parsed, FeedbackIn):
+        known = sender != Sender() or parsed.user_id is not None or parsed.request_id is not None
+        reason = None if known else feedback.WHOSE
+    if reason is not None:
+        return Verdict(index=place, status="refused", reason=reason)
+    return Verdict(index=place, status="queued", reason="stored as soon as it can be")
+
+
+def _queue(
+    kind: Kind,
+    ready: Sequence[object],
+    places: Sequence[int],
+    model: type[P],
+    sender: Sender,
+    posted: Callable[[P], P],
+) -> list[Touched]:
+    """Let these wait; what they touch, as far as it can be told already."""
+    now, waiting, touched = clock.now(), [], []
+    for place in places:
+        one = posted(model.model_validate(ready[place]))
+        piece = one.model_dump(mode="json", exclude_none=True)
+        waiting.append(Post(kind, piece, now.timestamp(), sender.login))
+        deed = _deed(one)
+        if deed is not None and one.product_id is not None:
+            touched.append(Touched(one.user_id, one.product_id, deed, one.created_at or now, one.session_id))
+    if waiting:
+        posts.queue(waiting)
+    return touched
+
+
+def _deed(one: InteractionIn | FeedbackIn) -> InteractionType | None:
+    if isinstance(one, InteractionIn):
+        return one.interaction_type
+    return InteractionType.DISMISSED if one.feedback_type is FeedbackType.DISMISSED else None
+
+
+def _told(verdicts: list[Verdict], none_taken: type[NoneTaken]) -> dict[str, Any]:
+    """The answer. Raises when nothing was taken."""
     counts = {
-        word: sum(one.status == word for one in verdicts) for word in ("stored", "duplicate", "refused")
+        word: sum(one.status == word for one in verdicts)
+        for word in ("stored", "duplicate", "refused", "queued")
     }
     answer = {
         "stored": counts["stored"],
         "duplicates": counts["duplicate"],
         "refused": counts["refused"],
+        "queued": counts["queued"],
         "verdicts": [one.model_dump() for one in verdicts],
     }
     if counts["refused"] == len(verdicts):
         reasons = "it was refused" if len(verdicts) == 1 else f"all {len(verdicts)} were refused"
         raise none_taken(f"Nothing was stored: {reasons}; see the verdicts.", **answer)
-    if touched:
-        after_commit(session, lambda: remember_touched(touched))
     return answer

@@ -204,6 +204,8 @@ class GuestLogin(Base):
         Index(None, "session_id", "logged_in_at"),
         # deleting a user sets it null
         Index(None, "user_id"),
+        # what is old enough to go
+        Index(None, "logged_in_at"),
         {"schema": SCHEMA},
     )
 

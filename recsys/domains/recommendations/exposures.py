@@ -1,0 +1,182 @@
+"""Answered lists: what was answered to whom, on its way to PostgreSQL and found again by request id.
+
+A list is known by its request and its shelf: the same one sent twice is stored once. Until it is stored it is
+found in Redis, where hashes of twenty seconds each hold the lists of the last minute.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import orjson
+import redis
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, INTEGER, TEXT, TIMESTAMP, VARCHAR
+from sqlalchemy.orm import Session
+
+from recsys import clock
+from recsys.cache import keys
+from recsys.settings import get_settings
+
+__all__ = ["Answered", "find", "pack", "recall", "remember", "store", "sweep", "unpack"]
+
+PERIOD_SECONDS = 20
+PERIODS = 4
+"""So many periods are asked for a request id; a hash expires when it is asked no more."""
+
+
+class Answered(NamedTuple):
+    """One list that was answered. Names are those of the answer's provenance.
+
+    request_id : up to 64 characters. shelf : such as `for_you`, up to 50. source : up to 20.
+    products, scores : in the order of the answer, equally many; scores from 0 to 1.
+    """
+
+    request_id: str
+    shelf: str
+    source: str
+    products: Sequence[int]
+    scores: Sequence[float]
+    shown_at: datetime
+    user_id: int | None = None
+    session_id: str | None = None
+    model: str | None = None
+    version: str | None = None
+    generation: int | None = None
+    arm: str | None = None
+
+
+_STORE = text(
+    """
+    WITH given AS MATERIALIZED (
+        SELECT * FROM unnest(:request_ids, :shelves, :users, :sessions, :models, :versions, :generations,
+                             :sources, :arms, :products, :scores, :moments)
+          AS g(request_id, shelf, user_id, session_id, model, version, generation, source, arm, product_ids,
+               scores, shown_at)
+    ), people AS MATERIALIZED (
+        SELECT id FROM users_db.users WHERE id IN (SELECT user_id FROM given) ORDER BY id FOR KEY SHARE
+    )
+    INSERT INTO recommendations_db.exposures
+        (request_id, shelf, user_id, session_id, model, version, generation, source, arm, product_ids,
+         scores, shown_at)
+    SELECT request_id, shelf, people.id, session_id, model, version, generation, source, arm,
+           CAST(product_ids AS integer[]), CAST(scores AS real[]), shown_at
+    FROM given LEFT JOIN people ON people.id = given.user_id
+    ORDER BY request_id, shelf
+    ON CONFLICT DO NOTHING
+    """
+).bindparams(
+    *(bindparam(name, type_=ARRAY(VARCHAR)) for name in ("request_ids", "shelves", "sessions", "models")),
+    *(bindparam(name, type_=ARRAY(VARCHAR)) for name in ("versions", "sources", "arms")),
+    # an array of arrays of different lengths does not exist: they travel as texts
+    *(bindparam(name, type_=ARRAY(TEXT)) for name in ("products", "scores")),
+    *(bindparam(name, type_=ARRAY(INTEGER)) for name in ("users", "generations")),
+    bindparam("moments", type_=ARRAY(TIMESTAMP(timezone=True))),
+)
+_FIND = text(
+    """
+    SELECT request_id, shelf, source, product_ids, scores, shown_at, user_id, session_id, model, version,
+           generation, arm
+    FROM recommendations_db.exposures WHERE request_id = ANY(:ids) ORDER BY request_id, shelf
+    """
+).bindparams(bindparam("ids", type_=ARRAY(VARCHAR)))
+# a part at a time, so that a long absence does not become one long transaction
+_SWEEP = text(
+    """
+    DELETE FROM recommendations_db.exposures WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM recommendations_db.exposures WHERE shown_at < :before LIMIT :most))
+    """
+)
+
+
+def pack(several: Iterable[Answered]) -> bytes:
+    """Some lists as JSON, about 350 bytes for one of twenty products. Raises TypeError for no such list."""
+    return orjson.dumps([tuple(one) for one in several], option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def unpack(packed: bytes) -> list[Answered]:
+    """The lists again. Raises ValueError for anything else."""
+    try:
+        rows = orjson.loads(packed)
+        return [Answered._make((*row[:5], datetime.fromisoformat(row[5]), *row[6:])) for row in rows]
+    except (ValueError, TypeError, IndexError) as error:
+        raise ValueError("not a batch of answered lists") from error
+
+
+def store(session: Session, several: Sequence[Answered]) -> int:
+    """Store lists, those that are stored already left out; how many were new.
+
+    A user who does not exist (any more) is left out of the row.
+    """
+    done: Any = session.execute(
+        _STORE,
+        {
+            "request_ids": [one.request_id for one in several],
+            "shelves": [one.shelf for one in several],
+            "users": [one.user_id for one in several],
+            "sessions": [one.session_id for one in several],
+            "models": [one.model for one in several],
+            "versions": [one.version for one in several],
+            "generations": [one.generation for one in several],
+            "sources": [one.source for one in several],
+            "arms": [one.arm for one in several],
+            "products": [_array(one.products) for one in several],
+            "scores": [_array(one.scores) for one in several],
+            "moments": [one.shown_at for one in several],
+        },
+    )
+    return int(done.rowcount)
+
+
+def find(session: Session, request_ids: Collection[str]) -> dict[str, list[Answered]]:
+    """The stored lists of these requests; a request without any is missing."""
+    found: defaultdict[str, list[Answered]] = defaultdict(list)
+    for row in session.execute(_FIND, {"ids": sorted(request_ids)}) if request_ids else ():
+        found[row.request_id].append(Answered(*row))
+    return dict(found)
+
+
+def sweep(session: Session, most: int = 20_000) -> int:
+    """Delete lists past their days, at most so many at once; how many."""
+    before = clock.now() - timedelta(days=get_settings().intake.exposure_days)
+    done: Any = session.execute(_SWEEP, {"before": before, "most": most})
+    return int(done.rowcount)
+
+
+def remember(pipeline: redis.client.Pipeline, several: Sequence[Answered]) -> None:
+    """Let `recall` find these lists for about a minute.
+
+    Lists of one request have to come together: a later part takes the place of an earlier one.
+    """
+    grouped: defaultdict[str, list[Answered]] = defaultdict(list)
+    for one in several:
+        grouped[one.request_id].append(one)
+    key = keys.recent_exposures(_period())
+    fields: Any = {request_id: pack(lists) for request_id, lists in grouped.items()}
+    pipeline.hset(key, mapping=fields)
+    pipeline.expire(key, PERIOD_SECONDS * (PERIODS + 1))
+
+
+def recall(client: redis.Redis, request_ids: Collection[str]) -> dict[str, list[Answered]]:
+    """Lists of the last minute by request id. Raises RedisError."""
+    wanted = sorted(request_ids)
+    if not wanted:
+        return {}
+    pipeline, now = client.pipeline(transaction=False), _period()
+    for back in range(PERIODS):
+        pipeline.hmget(keys.recent_exposures(now - back), wanted)
+    found: dict[str, list[Answered]] = {}
+    for values in reversed(pipeline.execute()):
+        found |= {name: unpack(value) for name, value in zip(wanted, values, strict=True) if value}
+    return found
+
+
+def _period() -> int:
+    return int(clock.now().timestamp()) // PERIOD_SECONDS
+
+
+def _array(values: Sequence[float]) -> str:
+    return "{" + ",".join(map(str, values)) + "}"

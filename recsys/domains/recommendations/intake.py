@@ -1,0 +1,229 @@
+"""Brings answered lists and queued posts from where they wait (Redis, files) to PostgreSQL.
+
+What was stored is removed only after the commit; whoever is killed in between stores it again, where it is
+known by its ids and left out. One works at a time, under an advisory lock; others stand by.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import psycopg
+from redis.exceptions import RedisError
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from recsys import clock
+from recsys.cache import keys
+from recsys.cache.client import get_redis
+from recsys.database.session import unit_of_work
+from recsys.domains.recommendations import exposures, posts, spool
+from recsys.domains.recommendations.exposures import Answered
+from recsys.domains.recommendations.posts import Post
+from recsys.errors import Unavailable
+from recsys.events.upkeep import reason
+from recsys.log import get_logger
+from recsys.settings import get_settings
+
+__all__ = ["dead_letters", "run", "turn"]
+
+EXPOSURES = "exposures"
+POSTS = "posts"
+_LOCK = 0x696E746B  # 'intk'
+_BATCHES = 10
+"""Batches of answered lists in one transaction; each holds up to 500 lists."""
+_POSTS = 500
+_IDLE_SECONDS = 0.2
+_LONGEST_WAIT = 2.0
+_SWEEP_SECONDS = 600.0
+_log = get_logger(__name__)
+_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
+# one that froze with the lock must not stop all others for ever
+_LIMIT_IDLE = text("SET LOCAL idle_in_transaction_session_timeout = '30s'")
+T = TypeVar("T")
+
+
+class _StandBy(Exception):
+    """Another one is at work."""
+
+
+def run(stop: threading.Event, *, once: bool = False) -> int:
+    """Bring what waits until `stop` is set (with `once`: until nothing more can be brought); how many.
+
+    Outages of PostgreSQL or Redis are logged and waited out; with `once` they are raised.
+    """
+    moved, wait, swept = 0, 0.0, float("-inf")
+    while not stop.is_set():
+        try:
+            found = turn()
+            wait = 0.0
+            moved += found
+            if time.monotonic() - swept > _SWEEP_SECONDS:
+                swept = time.monotonic()
+                _sweep(stop)
+        except (RedisError, OSError, Unavailable, psycopg.OperationalError) as error:
+            if once:
+                raise
+            wait = min(_LONGEST_WAIT, max(0.2, wait * 2))
+            _log.error("what waits for PostgreSQL goes on waiting", error=reason(error), seconds=wait)
+            stop.wait(wait)
+            continue
+        if not found:
+            if once:
+                break
+            stop.wait(_IDLE_SECONDS)
+    return moved
+
+
+def turn() -> int:
+    """Bring a part of what waits; how many lists and posts. Raises RedisError, Unavailable.
+
+    Lists come first: posts refer to them. What waits in files of this machine is stored from there, so that
+    a Redis that stays away holds nothing up.
+    """
+    try:
+        moved = spool.of_process(EXPOSURES).drain(_store_batches)
+        moved += spool.of_process(POSTS).drain(_store_posts)
+        return moved + _lists_of_redis() + _posts_of_redis()
+    except _StandBy:
+        return 0
+
+
+def dead_letters() -> list[dict[str, str]]:
+    """What could not be stored and why, the oldest first; nothing of it is tried again."""
+    found = []
+    for stream in (keys.exposures_waiting(), keys.posts_waiting()):
+        entries: Any = get_redis().xrange(keys.dead_letters(stream))
+        for _, fields in entries:
+            plain = {name.decode(): value.decode(errors="replace") for name, value in fields.items()}
+            found.append({"stream": stream, **plain})
+    return found
+
+
+def _lists_of_redis() -> int:
+    stream = keys.exposures_waiting()
+    entries: Any = get_redis().xrange(stream, count=_BATCHES)
+    if not entries:
+        return 0
+    moved = _store_batches([fields[b"data"] for _, fields in entries])
+    get_redis().xdel(stream, *(entry for entry, _ in entries))
+    return moved
+
+
+def _posts_of_redis() -> int:
+    stream, start = keys.posts_waiting(), "-"
+    while True:
+        entries: Any = get_redis().xrange(stream, min=start, count=_POSTS)
+        if not entries:
+            return 0
+        waiting = _take_posts([fields[b"data"] for _, fields in entries])
+        done = [entry for place, (entry, _) in enumerate(entries) if place not in waiting]
+        if done:
+            get_redis().xdel(stream, *done)
+            return len(done)
+        # all of these wait for their answers: what stands behind them need not
+        start = "(" + entries[-1][0].decode()
+
+
+def _store_batches(packed: Sequence[bytes]) -> int:
+    """Store batches of lists; a batch that is none, and a list that PostgreSQL refuses, are buried."""
+    lists: list[Answered] = []
+    for one in packed:
+        try:
+            lists += exposures.unpack(one)
+        except ValueError as error:
+            _bury(keys.exposures_waiting(), one, str(error))
+
+    def bury(one: Answered, why: str) -> None:
+        _bury(keys.exposures_waiting(), exposures.pack([one]), why)
+
+    def put(session: Session, several: Sequence[Answered]) -> Iterable[tuple[Answered, str]]:
+        exposures.store(session, several)
+        return ()
+
+    _each(lists, put, bury)
+    return len(lists)
+
+
+def _store_posts(packed: Sequence[bytes]) -> None:
+    """Store posts of a file; those that have to wait do it in Redis."""
+    waiting = _take_posts(packed)
+    if waiting:
+        posts.to_redis([packed[place] for place in sorted(waiting)])
+
+
+def _take_posts(packed: Sequence[bytes]) -> set[int]:
+    """Store posts and bury those that are refused; the places of those that have to wait."""
+    stream, given = keys.posts_waiting(), []
+    for place, one in enumerate(packed):
+        try:
+            given.append((place, posts.unpack(one)))
+        except ValueError as error:
+            _bury(stream, one, str(error))
+    waiting: set[int] = set()
+    too_old = clock.now().timestamp() - get_settings().intake.patience_seconds
+
+    def take(session: Session, several: Sequence[tuple[int, Post]]) -> Iterable[tuple[tuple[int, Post], str]]:
+        verdicts, refused = posts.store(session, [post for _, post in several]), []
+        for one, verdict in zip(several, verdicts, strict=True):
+            place, post = one
+            if verdict.status == "queued" and post.accepted > too_old:
+                waiting.add(place)
+            elif verdict.status == "queued":
+                refused.append((one, "request_id: no such answer became known"))
+            elif verdict.status == "refused":
+                refused.append((one, verdict.reason or ""))
+        return refused
+
+    _each(given, take, lambda one, why: _bury(stream, packed[one[0]], why))
+    return waiting
+
+
+def _each(
+    several: Sequence[T],
+    store: Callable[[Session, Sequence[T]], Iterable[tuple[T, str]]],
+    bury: Callable[[T, str], None],
+) -> None:
+    """Store all in one transaction, then bury what `store` names with its reason.
+
+    When PostgreSQL refuses it, it is done in halves, until what is wrong stands alone.
+    """
+    if not several:
+        return
+    try:
+        with unit_of_work() as session:
+            session.execute(_LIMIT_IDLE)
+            if not session.scalar(_TRY_LOCK, {"lock": _LOCK}):
+                raise _StandBy
+            refused = list(store(session, several))
+    except (Unavailable, _StandBy, RedisError, OSError):
+        raise
+    except Exception as error:  # noqa: BLE001 whatever is wrong with one must not hold up all others
+        if len(several) == 1:
+            bury(several[0], reason(error))
+            return
+        half = len(several) // 2
+        _each(several[:half], store, bury)
+        _each(several[half:], store, bury)
+        return
+    for one, why in refused:
+        bury(one, why)
+
+
+def _bury(stream: str, packed: bytes, why: str) -> None:
+    _log.warning("what waited for PostgreSQL can't be stored", stream=stream, reason=why)
+    get_redis().xadd(
+        keys.dead_letters(stream),
+        {"data": packed, "reason": why, "at": clock.now().isoformat()},
+        maxlen=posts.DEAD_LETTERS,
+    )
+
+
+def _sweep(stop: threading.Event) -> None:
+    while not stop.is_set():
+        with unit_of_work() as session:
+            if not exposures.sweep(session):
+                return

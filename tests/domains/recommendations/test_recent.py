@@ -1,0 +1,101 @@
+"""What Redis is told of users and guests, and what takes a dismissal back."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import psycopg
+import pytest
+import redis
+
+from recsys import clock
+from recsys.cache import keys
+from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.interactions import take
+from recsys.domains.recommendations.recent import Recent, Touched, dismissed_by, inherit, remember_touched
+from recsys.domains.recommendations.vocabulary import InteractionType
+from tests.fixtures.shop import Shop
+
+DISMISSED, LIKE, VIEW, PURCHASE = (
+    InteractionType.DISMISSED,
+    InteractionType.LIKE,
+    InteractionType.VIEW,
+    InteractionType.PURCHASE,
+)
+
+
+def deed(kind: InteractionType, product: int = 7, *, ago: float = 0, user: int | None = 1) -> Touched:
+    return Touched(user, product, kind, clock.now() - timedelta(seconds=ago), "visit")
+
+
+def known(client: redis.Redis, key: str = "interactions:recent:1") -> Recent:
+    members = client.smembers(key)
+    assert isinstance(members, set)
+    return Recent.read(members)
+
+
+def test_members_say_what_they_mean() -> None:
+    found = Recent.read([b"1", b"2", b"-2", b"d3"])
+    assert (found.touched, found.bought, found.dismissed) == ({1, 2, 3}, {2}, {3})
+    for wrong in (b"", b"x", b"d", b"dd1"):
+        with pytest.raises(ValueError, match=r"."):
+            Recent.read([wrong])
+
+
+@pytest.mark.parametrize(
+    ("deeds", "dismissed"),
+    [
+        ([[deed(DISMISSED)]], True),
+        ([[deed(DISMISSED)], [deed(VIEW)]], True),
+        ([[deed(DISMISSED)], [deed(LIKE)]], False),
+        ([[deed(DISMISSED)], [deed(PURCHASE)]], False),
+        ([[deed(DISMISSED)], [deed(LIKE)], [deed(DISMISSED)]], True),
+        ([[deed(LIKE), deed(DISMISSED, ago=2)]], False),
+        ([[deed(DISMISSED), deed(LIKE, ago=2)]], True),
+        # heard of late, it may have been before the dismissal
+        ([[deed(DISMISSED)], [deed(LIKE, ago=3600)]], True),
+        ([[deed(DISMISSED)], [deed(LIKE, 8)]], True),
+    ],
+)
+def test_a_dismissal_holds_until_it_is_taken_back(
+    shop: Shop, redis_client: redis.Redis, deeds: list[list[Touched]], dismissed: bool
+) -> None:
+    for several in deeds:
+        remember_touched(several)
+    assert (7 in known(redis_client).dismissed) is dismissed
+    assert 7 in known(redis_client).touched
+
+
+def test_a_guest_s_set_moves_to_the_user_and_its_key_is_short(shop: Shop, redis_client: redis.Redis) -> None:
+    remember_touched([deed(DISMISSED, user=None), deed(PURCHASE, 8, user=None), deed(VIEW, 9)])
+    inherit("visit", 1)
+    found = known(redis_client)
+    assert (found.touched, found.bought, found.dismissed) == ({7, 8, 9}, {8}, {7})
+    assert redis_client.keys("interactions:recent:*") == [b"interactions:recent:1"]
+    assert redis_client.ttl("interactions:recent:1") > 0
+    for length in (64, 65, 255):
+        assert len(keys.recent_session_interactions("x" * length)) == len("interactions:recent:session:") + 64
+
+
+def test_postgresql_knows_the_same(small_shop: Shop) -> None:
+    now = clock.now()
+
+    def told(product: int, *kinds: str) -> list[dict[str, object]]:
+        moments: list[datetime] = [now - timedelta(seconds=len(kinds) - place) for place in range(len(kinds))]
+        return [
+            {"user_id": 1, "product_id": product, "interaction_type": kind, "created_at": moment}
+            for kind, moment in zip(kinds, moments, strict=True)
+        ]
+
+    with unit_of_work() as session:
+        take(
+            session,
+            told(1, "dismissed") + told(2, "dismissed", "like") + told(3, "like", "dismissed", "view"),
+        )
+        take(session, told(4, "view"))
+        assert dismissed_by(session, 1) == {1, 3}
+        assert dismissed_by(session, 2) == set()
+    with psycopg.connect(small_shop.database_url) as connection:
+        assert connection.execute("SELECT count(*) FROM recommendations_db.user_interactions").fetchone() == (
+            7,
+        )

@@ -1,0 +1,144 @@
+"""A catalogue, rules and candidates to try business rules on, and strategies that draw them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from recsys.domains.recommendations.rule_terms import CapBy, NewTo, Rule, RuleKind, Target
+from serving.catalogue import Catalogue, Row
+from serving.compiled_rules import CompiledRules
+from serving.merchandising import Arranged, Candidates, apply
+
+NOW = datetime(2026, 12, 1, tzinfo=UTC)
+DAY = 86_400.0
+
+
+def row(product: int, **given: Any) -> Row:
+    """A product of no category and no brand that costs its number and arrived as many days ago."""
+    plain: dict[str, Any] = {
+        "name": f"P{product}",
+        "price": float(product),
+        "category": -1,
+        "brand": -1,
+        "created": NOW.timestamp() - product * DAY,
+        "shown": True,
+        "stocked": True,
+        "tags": (),
+    }
+    return Row(product, **plain | given)
+
+
+def rule(number: int, kind: str, target: Target | None = None, **given: Any) -> Rule:
+    """A rule of this id."""
+    if kind == "cap":
+        given.setdefault("strict", True)
+        given["cap_by"] = CapBy(given["cap_by"])
+    if kind == "minimum_new":
+        given["new_to"] = NewTo(given.get("new_to", "user"))
+    return Rule(number, f"rule {number}", RuleKind(kind), target or Target(), **given)
+
+
+def listed(
+    catalogue: Catalogue,
+    rules: Sequence[Rule],
+    products: Sequence[int],
+    scores: Sequence[float] | None = None,
+    novel: Sequence[int] = (),
+    **given: Any,
+) -> Arranged:
+    """The list after the rules; scores from 1 downwards, `novel` products, shelf `for_you`, limit 5."""
+    size = len(products)
+    candidates = Candidates(
+        np.array(products, dtype=np.int64),
+        np.array(scores, dtype=np.float64) if scores is not None else np.linspace(1, 0.1, size),
+        np.isin(np.array(products, dtype=np.int64), list(novel)),
+        given.pop("allowed", None),
+    )
+    compiled = CompiledRules.compile(catalogue, rules, NOW)
+    return apply(compiled, candidates, **{"shelf": "for_you", "limit": 5} | given)
+
+
+def order(*args: Any, **given: Any) -> list[int]:
+    """The products of `listed`."""
+    found: list[int] = listed(*args, **given).products.tolist()
+    return found
+
+
+SIZE = 24
+
+
+@st.composite
+def targets(draw: st.DrawFn, products: bool = False) -> Target:
+    """A target of some kind; of products, when wanted."""
+    ids = st.lists(st.integers(1, SIZE + 2), min_size=1, max_size=4, unique=True).map(tuple)
+    if products:
+        return Target(product_ids=draw(ids))
+    return draw(
+        st.one_of(
+            st.builds(Target, product_ids=ids),
+            st.builds(Target, category_id=st.integers(1, 4)),
+            st.builds(Target, brand_id=st.integers(1, 3)),
+            st.builds(Target, tag=st.sampled_from(["red", "blue"])),
+            st.builds(Target, created_within_days=st.integers(1, SIZE)),
+        )
+    )
+
+
+@st.composite
+def any_rule(draw: st.DrawFn, number: int, kinds: Sequence[str]) -> Rule:
+    """A valid rule of one of these kinds."""
+    kind = draw(st.sampled_from(kinds))
+    priority = draw(st.integers(0, 2))
+    everything = st.just(Target())
+    if kind == "pin":
+        return rule(
+            number, kind, draw(targets(products=True)), position=draw(st.integers(1, 8)), priority=priority
+        )
+    if kind in ("boost", "bury"):
+        factor = draw(st.sampled_from([1.5, 3.0] if kind == "boost" else [0.0, 0.5]))
+        return rule(number, kind, draw(targets()), factor=factor, priority=priority)
+    if kind == "cap":
+        return rule(
+            number,
+            kind,
+            draw(st.one_of(everything, targets())),
+            most=draw(st.integers(1, 3)),
+            cap_by=draw(st.sampled_from(["category", "brand", "together"])),
+            strict=draw(st.booleans()),
+            priority=priority,
+        )
+    if kind == "minimum_new":
+        share = draw(st.sampled_from([0.1, 0.25, 0.5, 1.0]))
+        return rule(number, kind, draw(st.one_of(everything, targets())), share=share, priority=priority)
+    return rule(number, kind, draw(targets()), priority=priority)
+
+
+@st.composite
+def shops(draw: st.DrawFn) -> Catalogue:
+    """Products 1 to SIZE in categories 1 to 3 (3 lies under 2), some hidden."""
+    random = np.random.default_rng(draw(st.integers(0, 10_000)))
+    rows = [
+        row(
+            number,
+            category=int(random.integers(0, 4)) or -1,
+            brand=int(random.integers(0, 3)) or -1,
+            shown=bool(random.random() > 0.15),
+            tags=tuple(tag for tag in ("red", "blue") if random.random() > 0.6),
+        )
+        for number in range(1, SIZE + 1)
+    ]
+    return Catalogue.of(rows, parents={1: None, 2: None, 3: 2})
+
+
+@st.composite
+def questions(draw: st.DrawFn) -> dict[str, Any]:
+    """What is asked: candidates, best first, with scores, what is new to the user, a page length."""
+    products = draw(st.lists(st.integers(1, SIZE + 2), max_size=SIZE, unique=True))
+    scores = sorted((draw(st.integers(0, 10)) / 10 for _ in products), reverse=True)
+    novel = [product for product in products if draw(st.booleans())]
+    return {"products": products, "scores": scores, "novel": novel, "limit": draw(st.integers(1, 12))}
