@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from recsys import log
 from recsys.api import create_api
 from recsys.settings import get_settings
-from serving import reports
+from serving import previews, reports
 from serving.routes import router
 from serving.shortcut import Shortcut
 from serving.state import running_state
@@ -31,6 +31,7 @@ def create_app() -> FastAPI:
     app = create_api(lifespan=_lifespan, middleware=[Middleware(Shortcut)])
     app.include_router(router)
     app.include_router(reports.router)
+    app.include_router(previews.router)
     return app
 
 

@@ -34,7 +34,11 @@ class Batch:
         popular: Popular,
         settings: ServingSettings,
         users: npt.NDArray[np.int64],
+        *,
+        fold_in: bool = False,
     ) -> None:
+        """`fold_in`: by what PostgreSQL knows of them now, also those whom the model remembers."""
+        self.fold_in = fold_in
         self.loaded, self.catalogue, self.popular = loaded, catalogue, popular
         self.settings, self.users = settings, users
         self.filled = 0
@@ -42,7 +46,7 @@ class Batch:
     def lists(self, connection: psycopg.Connection[Any]) -> dict[int, list[Entry]]:
         """The finished list of each user."""
         touches = Touches.read(connection, self.users)
-        known = self.loaded.model.users_.index(self.users) >= 0
+        known = (self.loaded.model.users_.index(self.users) >= 0) & (not self.fold_in)
         finished: dict[int, list[Entry]] = {}
         for users, folded_in in ((self.users[known], False), (self.users[~known], True)):
             if users.size == 0:
@@ -90,6 +94,7 @@ class Batch:
         owner = users[:, None]
         novel = ~touches.were_touched(owner, products)
         barred = touches.were_bought(owner, products) & self._bars(products)
+        barred |= touches.were_dismissed(owner, products)
         # a product of the second ranking that the first one has too counts once
         twice = np.zeros(products.shape, dtype=bool)
         order = np.argsort(products, axis=1, kind="stable")
@@ -110,15 +115,16 @@ class Batch:
         if missing <= 0:
             return entries
         visitor = touches.of(user)
-        have = {one.product for one in entries}
+        rows = self.catalogue.rows([one.product for one in entries])
+        open_ = self.catalogue.shown.copy()
+        open_[rows[rows >= 0]] = False
+        closed = visitor.closed(self.catalogue, Novelty.NEW)
+        for why in ("bought", "dismissed"):
+            open_ &= ~closed[why]
         want_new = max(0, fresh - sum(one.novel for one in entries))
-        new = visitor.first(
-            self.catalogue, self.popular.entries(self.catalogue, have), min(missing, want_new), Novelty.NEW
-        )
-        have |= {one.product for one in new}
-        more = visitor.first(
-            self.catalogue, self.popular.entries(self.catalogue, have), missing - len(new), Novelty.ANY
-        )
+        new = self.popular.entries(self.catalogue, min(missing, want_new), open_ & ~closed["not_new"])
+        open_[self.catalogue.rows([one.product for one in new])] = False
+        more = self.popular.entries(self.catalogue, missing - len(new), open_)
         added = sorted([*new, *more], key=lambda one: -one.score)
         if added:
             self.filled += 1

@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from features.interactions import History
 from models.results import Ranking
-from recsys.domains.recommendations.lists import Entry
+from recsys.domains.recommendations.lists import SCORE_UNIT, Entry
 from recsys.domains.recommendations.reasons import Kind, ReasonCode, evidence_reason
 from serving.active_model import Loaded
 
-__all__ = ["entries_of", "from_history", "from_model", "remembered", "similar"]
+__all__ = ["EXPLAINED", "entries_of", "from_history", "from_model", "remembered", "similar"]
+
+EXPLAINED = 100
+"""So many entries of a list get their evidence looked up; those behind are told to be chosen."""
+
+Told = Callable[[int], bool]
 
 
 def from_history(
-    loaded: Loaded,
-    history: History,
-    k: int,
-    closed: npt.NDArray[np.int64],
-    touched: Callable[[int], bool],
-    bought: Callable[[int], bool],
+    loaded: Loaded, history: History, k: int, only: npt.NDArray[np.int64], touched: Told, bought: Told
 ) -> list[Entry]:
-    """The k best products for a history, none of `closed`; `touched` and `bought` speak of the same user."""
+    """The k best products of `only` for a history; `touched` and `bought` speak of the same user."""
     with loaded.lock:
-        ranking = loaded.model.recommend_from([history], k, exclude=closed)
-        evidence = loaded.model.evidence(ranking, [history])
+        ranking = loaded.model.recommend_from([history], k, only=only)
+        evidence = _evidence(loaded, ranking, [history])
     return entries_of(loaded, ranking, evidence, 0, touched, bought)
 
 
-def from_model(loaded: Loaded, user: int, k: int, closed: npt.NDArray[np.int64]) -> list[Entry]:
+def from_model(loaded: Loaded, user: int, k: int, only: npt.NDArray[np.int64]) -> list[Entry]:
     """The same for a user as the model remembers them, when nothing else can be asked."""
     with loaded.lock:
-        ranking = loaded.model.recommend([user], k, exclude=closed)
-        evidence = loaded.model.evidence(ranking)
+        ranking = loaded.model.recommend([user], k, only=only)
+        evidence = _evidence(loaded, ranking, None)
     return entries_of(loaded, ranking, evidence, 0, remembered(loaded, user).__contains__, lambda _: False)
 
 
@@ -49,15 +49,36 @@ def remembered(loaded: Loaded, user: int) -> frozenset[int]:
     return frozenset(model.items_.ids[model.history_.indices[indptr[row] : indptr[row + 1]]].tolist())
 
 
-def similar(loaded: Loaded, product: int, k: int, only: npt.NDArray[np.int64]) -> list[Entry]:
-    """The k products most like one, none when the model does not know it; scores: likeness, cut to 0..1."""
+def similar(
+    loaded: Loaded,
+    products: Sequence[int],
+    k: int,
+    only: npt.NDArray[np.int64],
+    reason: ReasonCode = ReasonCode.SIMILAR_TO,
+) -> list[Entry]:
+    """The k products of `only` most like any of `products`, none of those themselves; none it does not know.
+
+    The likenesses to several add up; scores are their mean, cut to 0..1, and the evidence is the nearest.
+    """
     with loaded.lock:
-        ranking = loaded.model.similar_items([product], k, only=only)
-    products, scores = ranking.row(0)
-    units = np.rint(np.clip(scores, 0.0, 1.0) * 10_000).astype(np.int64)
+        ranking = loaded.model.similar_items(list(products), k + len(products), only=only)
+    found = ranking.products
+    values = np.where(found >= 0, np.clip(np.nan_to_num(ranking.scores, neginf=0.0), 0.0, None), 0.0)
+    there = found >= 0
+    if not there.any():
+        return []
+    listed, place = np.unique(found[there], return_inverse=True)
+    owner = np.broadcast_to(ranking.queries[:, None], found.shape)[there]
+    total = np.bincount(place, weights=values[there])
+    order = np.argsort(values[there], kind="stable")
+    nearest = np.zeros(listed.size, dtype=np.int64)
+    nearest[place[order]] = owner[order]  # the last that is written is the nearest
+    own = np.isin(listed, list(products))
+    best = [row for row in np.argsort(-total, kind="stable").tolist() if not own[row]][:k]
+    units = np.rint(np.clip(total / len(products), 0.0, 1.0) * SCORE_UNIT).astype(np.int64)
     return [
-        Entry(one, score, Kind.SIMILAR, ReasonCode.SIMILAR_TO, product, True)
-        for one, score in zip(products.tolist(), units.tolist(), strict=True)
+        Entry(int(listed[row]), int(units[row]), Kind.SIMILAR, reason, int(nearest[row]), True)
+        for row in best
     ]
 
 
@@ -66,8 +87,8 @@ def entries_of(
     ranking: Ranking,
     evidence: npt.NDArray[np.int64],
     row: int,
-    touched: Callable[[int], bool],
-    bought: Callable[[int], bool],
+    touched: Told,
+    bought: Told,
 ) -> list[Entry]:
     """One row of a ranking as entries, with the reason that its evidence gives."""
     products, scores = ranking.row(row)
@@ -86,3 +107,10 @@ def entries_of(
             products.tolist(), loaded.units(scores).tolist(), evidence[row].tolist(), strict=False
         )
     ]
+
+
+def _evidence(loaded: Loaded, ranking: Ranking, told: Sequence[History] | None) -> npt.NDArray[np.int64]:
+    head = Ranking(ranking.queries, ranking.products[:, :EXPLAINED], ranking.scores[:, :EXPLAINED])
+    found = loaded.model.evidence(head, told)
+    missing = ranking.products.shape[1] - found.shape[1]
+    return np.pad(found, ((0, 0), (0, missing)), constant_values=-1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, NamedTuple, Self
@@ -194,6 +194,13 @@ class Catalogue:
         """The row of one product, -1 where there is none."""
         place = int(np.searchsorted(self.ids, product))
         return place if place < self.ids.size and int(self.ids[place]) == product else -1
+
+    def mark(self, products: Collection[int]) -> Mask:
+        """The rows of these products; bool, a row each."""
+        marked = np.zeros(len(self), dtype=bool)
+        rows = self.rows(np.fromiter(products, np.int64, len(products)))
+        marked[rows[rows >= 0]] = True
+        return marked
 
     def name(self, product: int) -> str | None:
         """The name of a product, shown or not; None when there is no such product."""

@@ -89,3 +89,37 @@ def api(
         console.print(f"recsys answers at {url}  (documentation: {url}/docs; Ctrl-C stops it)")
 
     serve(settings, host or settings.api.host, port or settings.api.port, workers, announce)
+
+
+@app.command("intake", epilog="Example: recsys serve intake")
+def bring_in(
+    once: Annotated[bool, typer.Option("--once", help="End when nothing is left to bring.")] = False,
+    dead: Annotated[bool, typer.Option("--dead", help="Show what could not be stored, and why.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring answered lists and queued posts from Redis to PostgreSQL, until Ctrl-C or SIGTERM.
+
+    `recsys serve api` does it by itself where it also handles events. Several may run; one works.
+    """
+    from recsys.domains.recommendations import intake
+
+    if dead:
+        letters = intake.dead_letters()
+        if as_json:
+            sys.stdout.write(json.dumps(letters) + "\n")
+            return
+        for one in letters:
+            typer.echo(
+                f"{one.get('at', '?')} {one['stream']}: {one.get('reason', '?')}\n  {one.get('data', '')}"
+            )
+        if not letters:
+            typer.echo("no dead letters")
+        return
+    from recsys.events import inside
+
+    with inside.stopped_by_signals() as stop:
+        moved = intake.run(stop, once=once)
+    if as_json:
+        sys.stdout.write(json.dumps({"moved": moved}) + "\n")
+    else:
+        typer.echo(f"{moved:,} answered lists and posts brought in", err=True)

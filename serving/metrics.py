@@ -6,12 +6,22 @@ from prometheus_client import Counter
 
 from recsys.web.metrics import REGISTRY
 
-__all__ = ["count_answer"]
+__all__ = ["count_answer", "count_deadline"]
 
 _ANSWERS = Counter(
     "recsys_answers", "Lists answered, by where they came from.", ["source"], registry=REGISTRY
 )
 _BY_SOURCE = {source: _ANSWERS.labels(source) for source in ("stored", "live", "popular")}
+_LATE = Counter(
+    "recsys_answers_late",
+    "Lists that were not finished within the deadline, so that a simpler one was answered.",
+    registry=REGISTRY,
+)
+
+
+def count_deadline() -> None:
+    """Count one list for which time ran out."""
+    _LATE.inc()
 
 
 def count_answer(source: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,6 +32,20 @@ _COUNT = text(
     FROM recent GROUP BY product_id
     """
 )
+_COUNT_OF_COUNTRY = text(
+    """
+    WITH recent AS MATERIALIZED (
+        SELECT l.product_id, coalesce(o.user_id, -o.id) AS who
+        FROM orders_db.shipping_addresses a
+        JOIN orders_db.orders o ON o.id = a.order_id
+        JOIN orders_db.order_items l ON l.order_id = o.id
+        WHERE upper(a.country) = :country AND l.product_id IS NOT NULL
+          AND o.created_at > (SELECT max(created_at) FROM orders_db.orders) - make_interval(days => :days)
+    )
+    SELECT product_id, count(DISTINCT who) AS people, (SELECT count(DISTINCT who) FROM recent) AS everybody
+    FROM recent GROUP BY product_id
+    """
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +57,9 @@ class Popular:
 
     products: npt.NDArray[np.int64]
     shares: npt.NDArray[np.float64]
-    _orders: dict[int, tuple[Catalogue, list[int], list[int], list[int]]] = field(
-        default_factory=dict, repr=False
+    reason: ReasonCode = ReasonCode.POPULAR
+    _orders: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]] = field(
+        default_factory=list, repr=False
     )
 
     @classmethod
@@ -54,36 +68,47 @@ class Popular:
         return cls(np.empty(0, np.int64), np.empty(0, np.float64))
 
     @classmethod
-    def count(cls, session: Session) -> Popular:
-        """Count the interactions of the last `WINDOW_DAYS` days."""
-        rows = session.execute(_COUNT, {"days": WINDOW_DAYS}).all()
+    def count(cls, session: Session, country: str | None = None) -> Popular:
+        """Count who chose what in the last `WINDOW_DAYS` days: of a country, what was sent there."""
+        if country is None:
+            rows = session.execute(_COUNT, {"days": WINDOW_DAYS}).all()
+        else:
+            values = {"days": WINDOW_DAYS, "country": country.upper()}
+            rows = session.execute(_COUNT_OF_COUNTRY, values).all()
         products = np.array([row.product_id for row in rows], dtype=np.int64)
         people = np.array([row.people for row in rows], dtype=np.float64)
         return cls(products, people / max(1, rows[0].everybody if rows else 1))
 
     def entries(
-        self, catalogue: Catalogue, leave_out: Collection[int] = (), category: int | None = None
-    ) -> Iterator[Entry]:
-        """Every product that may be shown, best first, without those to leave out."""
-        order, scores, categories = self._order(catalogue)
-        for product, score, its in zip(order, scores, categories, strict=True):
-            if product in leave_out or (category is not None and its != category):
-                continue
-            yield Entry(product, score, Kind.POPULAR, ReasonCode.POPULAR, -1, True)
+        self, catalogue: Catalogue, k: int, allowed: npt.NDArray[np.bool_] | None = None
+    ) -> list[Entry]:
+        """The k best products that may be shown, of the rows of `allowed` (bool, one for each row)."""
+        order, units = self._order(catalogue)
+        permitted = catalogue.shown if allowed is None else allowed & catalogue.shown
+        # most often the head is enough, and 100,000 products need not be looked at
+        for size in (8 * k + 64, order.size):
+            places = np.flatnonzero(permitted[order[:size]])[:k]
+            if places.size == k or size >= order.size:
+                break
+        rows = order[places]
+        return [
+            Entry(product, score, Kind.POPULAR, self.reason, -1, True)
+            for product, score in zip(catalogue.ids[rows].tolist(), units[places].tolist(), strict=True)
+        ]
 
-    def _order(self, catalogue: Catalogue) -> tuple[list[int], list[int], list[int]]:
-        kept = self._orders.get(0)
-        if kept is None or kept[0] is not catalogue:
+    def prepare(self, catalogue: Catalogue) -> None:
+        """Put this catalogue in order now, so that no request has to."""
+        self._order(catalogue)
+
+    def _order(self, catalogue: Catalogue) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Rows of the catalogue, best first, and their scores in units; shown or not."""
+        kept = self._orders[-1] if self._orders else None
+        if kept is None or kept[0] is not catalogue.ids:
             share = np.zeros(len(catalogue), dtype=np.float64)
             rows = catalogue.rows(self.products)
             share[rows[rows >= 0]] = self.shares[rows >= 0]
             order = np.lexsort((-catalogue.ids, -share))
-            order = order[catalogue.shown[order]]
             units = np.rint(np.clip(share[order], 0, 1) * SCORE_UNIT).astype(np.int64)
-            kept = self._orders[0] = (
-                catalogue,
-                catalogue.ids[order].tolist(),
-                units.tolist(),
-                catalogue.category[order].tolist(),
-            )
-        return kept[1:]
+            kept = (catalogue.ids, order, units)
+            self._orders[:] = [kept]
+        return kept[1], kept[2]

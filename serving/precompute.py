@@ -14,6 +14,8 @@ from psycopg import sql
 
 from models import registry
 from recsys import clock
+from recsys.cache import keys
+from recsys.cache.client import get_redis
 from recsys.database.session import copy_connection, unit_of_work
 from recsys.domains.recommendations import generations, list_cache
 from recsys.domains.recommendations.lists import StoredList, pack
@@ -101,10 +103,12 @@ def score(progress: Progress | None = None) -> Report:
                 users = read_integers(connection, _USERS, ["id"])[0].astype(np.int64)
             for first in range(0, users.size, USERS_PER_BATCH):
                 batch = Batch(loaded, catalogue, popular, settings, users[first : first + USERS_PER_BATCH])
+                made_at = int(clock.now().timestamp())
+                lists.remember(users[first : first + USERS_PER_BATCH].tolist())
                 with copy_connection() as connection:
                     finished = batch.lists(connection)
                     packed = {
-                        user: pack(StoredList(generation, name, version, one))
+                        user: pack(StoredList(generation, name, version, one, made_at))
                         for user, one in finished.items()
                     }
                     lists.add(connection, packed)
@@ -130,6 +134,7 @@ def score(progress: Progress | None = None) -> Report:
             raise
         # also when lists are missing: readers then take theirs from PostgreSQL, of the same generation
         shown = list_cache.follow(generation)
+        lists.forget_recent()
         if former is not None:
             list_cache.retire_lists(former)
     seconds = time.perf_counter() - started
@@ -161,6 +166,28 @@ class _Lists:
 
     def __init__(self, generation: int, seconds: int) -> None:
         self.generation, self.seconds, self.well = generation, seconds, True
+        self._recent: dict[int, set[bytes]] = {}
+
+    def remember(self, users: list[int]) -> None:
+        """Note what Redis knows of these users' last deeds, right before they are read for their lists."""
+        try:
+            pipeline = get_redis().pipeline(transaction=False)
+            for user in users:
+                pipeline.smembers(keys.recent_interactions(user))
+            found = zip(users, pipeline.execute(), strict=True)
+            self._recent |= {user: members for user, members in found if members}
+        except (redis.RedisError, OSError, Unavailable) as error:
+            _log.warning("recent interactions stay in Redis", error=str(error))
+
+    def forget_recent(self) -> None:
+        """The lists that are shown now know of it: they may be taken again as they are stored."""
+        try:
+            pipeline = get_redis().pipeline(transaction=False)
+            for user, members in self._recent.items():
+                pipeline.srem(keys.recent_interactions(user), *members)
+            pipeline.execute()
+        except (redis.RedisError, OSError, Unavailable) as error:
+            _log.warning("recent interactions stay in Redis", error=str(error))
 
     def add(self, connection: psycopg.Connection, packed: Mapping[int, bytes]) -> None:
         connection.execute(_STORE, [self.generation, list(packed), list(packed.values())])

@@ -1,70 +1,115 @@
-"""One request, in a fixed order of falling back: stored, live, popular. It never errs and is never empty."""
+"""One request, in a fixed order of falling back: stored, live, popular. It never errs and is seldom empty."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
-import orjson
+import numpy.typing as npt
 from anyio import to_thread
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from features.build import weights_of
-from features.history import histories
-from features.interactions import History
+from recsys import clock
 from recsys.cache import keys
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations import generations
-from recsys.domains.recommendations.lists import SCORE_UNIT, Entry, StoredList, unpack
-from recsys.domains.recommendations.reasons import KIND_WORDS, reason
+from recsys.domains.recommendations.lists import Entry, StoredList, unpack
 from recsys.errors import NotFound, RecsysError
 from recsys.log import get_logger
 from recsys.settings import get_settings
-from serving import touches
-from serving.active_model import Loaded
-from serving.candidates import from_history, from_model, remembered, similar
-from serving.catalogue import Catalogue
-from serving.rules import Novelty, Visitor
+from serving.answers import Answer
+from serving.arranging import arrange
+from serving.explaining import parts_of, with_rules
+from serving.filters import Qualified, qualify
+from serving.metrics import count_deadline
+from serving.paging import Rest, decode
+from serving.past import Past, read_past
+from serving.rules import Visitor
+from serving.shelves import Ranked, rank
 from serving.state import State
+from serving.wishes import Wish
 
-__all__ = ["Answer", "for_user", "popular_products", "render", "similar_products"]
+__all__ = ["answer", "answer_page", "go_on", "unruled"]
 
 _log = get_logger(__name__)
-Source = Literal["stored", "live", "popular"]
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A finished list and where it comes from."""
+async def answer(state: State, wish: Wish) -> Answer:
+    """One list. For what is stored one round trip to Redis, and nothing else.
 
-    entries: Sequence[Entry]
-    source: Source
-    model: str | None = None
-    version: str | None = None
-    generation: int | None = None
-
-
-async def for_user(state: State, catalogue: Catalogue, user: int, limit: int, novelty: Novelty) -> Answer:
-    """The list of one user; one round trip to Redis when a list is stored, and nothing else."""
-    stored, visitor = await _from_redis(state, user)
-    if stored is not None:
-        found = visitor.first(catalogue, stored.entries, limit, novelty)
-        if len(found) == limit:
-            return _stored(stored, found)
-    return await to_thread.run_sync(_slowly, state, catalogue, user, limit, novelty, stored, visitor)
+    Raises NotFound for products that the shop does not have, Unavailable where a filter cannot be looked up.
+    """
+    _refuse_unknown(state, wish)
+    stored, recent = await _from_redis(state, wish)
+    compiled = state.rules.compiled(state.catalogue.current)
+    # a pin must know what the user bought, which is not known here
+    if stored is not None and wish.plain and not recent.touched and not compiled.plan(wish.shelf).pins:
+        found = _of_stored(state, wish, stored, recent)
+        if len(found.entries) == wish.limit:
+            return found
+    return await _in_time(
+        state, lambda: _made(state, wish, stored, recent), lambda: _at_hand(state, wish, stored, recent)
+    )
 
 
-async def _from_redis(state: State, user: int) -> tuple[StoredList | None, Visitor]:
+async def answer_page(state: State, wishes: Sequence[Wish]) -> list[Answer]:
+    """Several shelves of one page, no product twice: what one shelf shows, later ones do not."""
+    answers: list[Answer] = []
+    taken: list[int] = []
+    for wish in wishes:
+        _refuse_unknown(state, wish)
+        _, recent = await _from_redis(state, wish)
+        on_page = tuple(taken)
+        found = await _in_time(
+            state,
+            partial(_on_page, state, wish, recent, on_page),
+            partial(_at_hand, state, wish, None, recent, on_page),
+        )
+        taken += [one.product for one in found.entries]
+        answers.append(found)
+    return answers
+
+
+async def go_on(state: State, wish: Wish, cursor: str) -> Answer:
+    """The next page of a list. Raises Invalid for a cursor that is none, or of another question."""
+    rest = decode(cursor, wish)
+    _, recent = await _from_redis(state, wish)
+    return _cut(state, wish, recent, rest)
+
+
+def unruled(state: State, wish: Wish) -> tuple[Ranked, npt.NDArray[np.bool_]]:
+    """The live candidates of a wish before any rule, and the rows that qualify: what rules are tried on.
+
+    Raises NotFound for products that the shop does not have.
+    """
+    _refuse_unknown(state, wish)
+    past = read_past(wish, state.model.current, Visitor())
+    qualified = _qualified(state, wish, past, ruled=False)
+    return rank(state, wish, past, qualified), qualified.allowed
+
+
+def _refuse_unknown(state: State, wish: Wish) -> None:
+    """A page about a product that nobody knows is a mistake of the caller; an old cart is not."""
+    for product in wish.products:
+        if state.catalogue.current.row(product) < 0:
+            raise NotFound("There is no such product.")
+
+
+async def _from_redis(state: State, wish: Wish) -> tuple[StoredList | None, Visitor]:
     line = state.line
-    if line is None or not state.redis_well:
+    if line is None or not state.redis_well or (wish.user is None and wish.session is None):
         return None, Visitor()
     try:
+        if wish.user is None:
+            recent, _ = await line.read(keys.recent_session_interactions(wish.session or ""), "-")
+            return None, Visitor.of_recent(recent)
         # no generation has the id 0, so nothing is found while none is shown
-        shown = keys.stored_recommendations(state.generation or 0, user)
-        recent, data = await line.read(keys.recent_interactions(user), shown)
+        shown = keys.stored_recommendations(state.generation or 0, wish.user)
+        recent, data = await line.read(keys.recent_interactions(wish.user), shown)
         return None if data is None else unpack(data), Visitor.of_recent(recent)
     except (RedisError, OSError) as error:
         state.redis_well = False  # the background looks again each second; until then nobody waits
@@ -74,136 +119,156 @@ async def _from_redis(state: State, user: int) -> tuple[StoredList | None, Visit
     return None, Visitor()
 
 
-def _slowly(
-    state: State,
-    catalogue: Catalogue,
-    user: int,
-    limit: int,
-    novelty: Novelty,
-    stored: StoredList | None,
-    recent: Visitor,
+async def _in_time(state: State, made: Callable[[], Answer], at_hand: Callable[[], Answer]) -> Answer:
+    """What a thread makes within the deadline, else what is at hand, marked as incomplete."""
+    try:
+        async with asyncio.timeout(get_settings().serving.deadline_ms / 1000):
+            return await to_thread.run_sync(state.threads.counted(made), abandon_on_cancel=True)
+    except TimeoutError:
+        count_deadline()
+        return replace(at_hand(), complete=False)
+
+
+def _on_page(state: State, wish: Wish, recent: Visitor, on_page: Collection[int]) -> Answer:
+    return _live(state, wish, read_past(wish, state.model.current, recent), on_page)
+
+
+def _made(state: State, wish: Wish, stored: StoredList | None, recent: Visitor) -> Answer:
+    """In a thread: the stored list of PostgreSQL when it is as good, else one that is made now."""
+    if wish.plain and not recent.touched:
+        if stored is None and wish.user is not None and not state.redis_well:
+            stored = _from_postgresql(wish.user)
+        if stored is not None:
+            past = read_past(wish, state.model.current, recent)
+            found = _of_stored(state, wish, stored, past.visitor)
+            return found if len(found.entries) == wish.limit else _longer(found, _live(state, wish, past))
+    return _live(state, wish, read_past(wish, state.model.current, recent))
+
+
+def _longer(stored: Answer, live: Answer) -> Answer:
+    """A stored list that is too short goes on with a live one, if that can."""
+    if live.source == "popular" and stored.entries:
+        have = {one.product for one in stored.entries}
+        ceiling = stored.entries[-1].score
+        more = [
+            one._replace(score=min(one.score, ceiling))
+            for one in [*live.entries, *live.rest]
+            if one.product not in have
+        ]
+        missing = stored.wish.limit - len(stored.entries)
+        return replace(stored, entries=[*stored.entries, *more[:missing]], rest=more[missing:])
+    return live if len(live.entries) > len(stored.entries) else stored
+
+
+def _at_hand(
+    state: State, wish: Wish, stored: StoredList | None, recent: Visitor, on_page: Collection[int] = ()
 ) -> Answer:
-    """In a thread: the list from PostgreSQL, or made now, topped up with what is popular."""
-    loaded = state.model.current
-    visitor, known = recent, True
-    history: History | None = None
+    """The best list that costs no waiting: the stored one, or popular products that qualify."""
+    if stored is not None and wish.plain:
+        found = _of_stored(state, wish, stored, recent)
+        if found.entries:
+            return found
+    qualified = _qualified(state, wish, Past(recent), on_page, patient=False)
+    entries = state.popular.entries(state.catalogue.current, 3 * wish.limit, qualified.allowed)
+    return _shown(state, wish, Ranked(entries), qualified)
+
+
+def _live(state: State, wish: Wish, past: Past, on_page: Collection[int] = ()) -> Answer:
+    qualified = _qualified(state, wish, past, on_page)
+    ranked = rank(state, wish, past, qualified)
+    compiled = state.rules.compiled(state.catalogue.current)
+    arranged = arrange(compiled, wish, ranked.entries, qualified.allowed)
+    found = _shown(state, wish, Ranked(arranged.entries, ranked.by), qualified)
+    if wish.explain:
+        parts = {} if ranked.by is None else parts_of(ranked.by, past, found.entries)
+        found = replace(found, parts=with_rules(parts, arranged.rules, found.entries))
+    return replace(found, removed={**qualified.removed, **arranged.removed})
+
+
+def _qualified(
+    state: State,
+    wish: Wish,
+    past: Past,
+    on_page: Collection[int] = (),
+    *,
+    patient: bool = True,
+    ruled: bool = True,
+) -> Qualified:
+    catalogue = state.catalogue.current
+    found = qualify(catalogue, wish.filters, state.attributes, patient=patient)
+    for why, closed in past.visitor.closed(catalogue, wish.novelty).items():
+        found = found.without(why, closed)
+    if on_page:
+        found = found.without("on_page", catalogue.mark(on_page))
+    plan = state.rules.compiled(catalogue).plan(wish.shelf)
+    return found.without("rules", plan.hidden) if ruled and plan.hides else found
+
+
+def _shown(state: State, wish: Wish, ranked: Ranked, qualified: Qualified) -> Answer:
+    entries = ranked.entries
+    by = None if ranked.by is None else ranked.by.registered
+    made = int(clock.now().timestamp()) if ranked.by is not None else int(state.popular_at)
+    return Answer(
+        wish,
+        entries[: wish.limit],
+        ranked.source,
+        None if by is None else by.name,
+        None if by is None else by.version,
+        None,
+        made,
+        entries[wish.limit :],
+        removed=qualified.removed,
+        qualified=int(qualified.allowed.sum()),
+    )
+
+
+def _of_stored(state: State, wish: Wish, stored: StoredList, visitor: Visitor) -> Answer:
+    catalogue = state.catalogue.current
+    compiled, entries = state.rules.compiled(catalogue), stored.entries
+    if not compiled.plan(wish.shelf).empty:
+        seen = visitor.first(catalogue, entries, len(entries), wish.novelty)
+        entries = arrange(compiled, wish, seen, _open_to(state, wish, visitor)).entries
+    rest = Rest(entries, "stored", stored.model, stored.version, stored.generation, stored.made_at, 0)
+    return _cut(state, wish, visitor, rest)
+
+
+def _open_to(state: State, wish: Wish, visitor: Visitor) -> npt.NDArray[np.bool_]:
+    catalogue = state.catalogue.current
+    allowed = catalogue.shown
+    for closed in visitor.closed(catalogue, wish.novelty).values():
+        allowed = allowed & ~closed
+    return allowed
+
+
+def _cut(state: State, wish: Wish, visitor: Visitor, rest: Rest) -> Answer:
+    """The next `limit` products of a list that may be shown now; the others stay for later pages."""
+    catalogue = state.catalogue.current
+    plan = state.rules.compiled(catalogue).plan(wish.shelf)
+    hidden = set(catalogue.ids[plan.hidden].tolist()) if plan.hides else ()
+    found: list[Entry] = []
+    looked = 0
+    for looked, entry in enumerate(rest.entries, 1):  # noqa: B007 where the rest begins
+        if entry.product not in hidden and visitor.may_see(catalogue, entry, wish.novelty):
+            found.append(entry)
+            if len(found) == wish.limit:
+                break
+    return Answer(
+        wish,
+        found,
+        rest.source,
+        rest.model,
+        rest.version,
+        rest.generation,
+        rest.made_at,
+        rest.entries[looked:],
+        rest.shown,
+    )
+
+
+def _from_postgresql(user: int) -> StoredList | None:
     try:
         with unit_of_work() as session:
-            visitor = recent.and_also(touches.of_user(session, user))
-            if stored is None:
-                stored = generations.read_list(session, user)
-            if visitor.touched and loaded is not None:
-                history = histories(session, [user], weights_of(get_settings()), loaded.model.moment_)[0]
+            return generations.read_list(session, user)
     except (RecsysError, SQLAlchemyError) as error:
-        known = False
-        _log.error("PostgreSQL does not answer; the list is made from memory", error=str(error))
-        if loaded is not None:
-            # the model does not remember what of it was bought: all of it counts as bought
-            past = remembered(loaded, user)
-            visitor = recent.and_also(Visitor(past, past))
-
-    answer = Answer([], "popular")
-    if stored is not None:
-        answer = _stored(stored, visitor.first(catalogue, stored.entries, limit, novelty))
-    if len(answer.entries) < limit and loaded is not None:
-        live = _live(loaded, catalogue, user, limit, novelty, visitor, history, known)
-        if len(live) > len(answer.entries):
-            answer = Answer(live, "live", loaded.registered.name, loaded.registered.version)
-    return _filled(state, catalogue, answer, limit, novelty, visitor)
-
-
-def _live(
-    loaded: Loaded,
-    catalogue: Catalogue,
-    user: int,
-    limit: int,
-    novelty: Novelty,
-    visitor: Visitor,
-    history: History | None,
-    known: bool,
-) -> list[Entry]:
-    closed = np.concatenate([visitor.closed(catalogue, novelty), loaded.gone(catalogue)])
-    if history is not None:
-        touched, bought = visitor.touched.__contains__, visitor.bought.__contains__
-        return from_history(loaded, history, limit, closed, touched, bought)
-    # who has no past by PostgreSQL's word is told nothing from the model's memory of them
-    return [] if known or not loaded.model.knows(user) else from_model(loaded, user, limit, closed)
-
-
-def _filled(
-    state: State, catalogue: Catalogue, answer: Answer, limit: int, novelty: Novelty, visitor: Visitor
-) -> Answer:
-    missing = limit - len(answer.entries)
-    if missing <= 0:
-        return answer
-    have = {one.product for one in answer.entries}
-    more = visitor.first(catalogue, state.popular.entries(catalogue, have), missing, novelty)
-    if not answer.entries:
-        return Answer(more, "popular")
-    ceiling = answer.entries[-1].score
-    entries = [*answer.entries, *(one._replace(score=min(one.score, ceiling)) for one in more)]
-    return Answer(entries, answer.source, answer.model, answer.version, answer.generation)
-
-
-def _stored(stored: StoredList, entries: Sequence[Entry]) -> Answer:
-    return Answer(entries, "stored", stored.model, stored.version, stored.generation)
-
-
-def similar_products(state: State, catalogue: Catalogue, product: int, limit: int) -> Answer:
-    """Products like one: by the model, then popular ones of its category, then popular ones.
-
-    Raises NotFound when there is no such product.
-    """
-    loaded = state.model.current
-    row = int(catalogue.rows([product])[0])
-    if row < 0:
-        raise NotFound("There is no such product.")
-    entries: list[Entry] = []
-    answer = Answer(entries, "popular")
-    if loaded is not None:
-        entries += similar(loaded, product, limit, catalogue.shown_ids)
-        if entries:
-            answer = Answer(entries, "live", loaded.registered.name, loaded.registered.version)
-    category = int(catalogue.category[row])
-    for wanted in (category if category >= 0 else None, None):
-        have = {product, *(one.product for one in entries)}
-        missing = limit - len(entries)
-        more = Visitor().first(
-            catalogue, state.popular.entries(catalogue, have, wanted), missing, Novelty.ANY
-        )
-        ceiling = entries[-1].score if entries else SCORE_UNIT
-        entries += [one._replace(score=min(one.score, ceiling)) for one in more]
-    return answer
-
-
-def popular_products(state: State, catalogue: Catalogue, limit: int) -> Answer:
-    """What is popular, for everybody."""
-    return Answer(Visitor().first(catalogue, state.popular.entries(catalogue), limit, Novelty.ANY), "popular")
-
-
-def render(catalogue: Catalogue, answer: Answer, request_id: str) -> bytes:
-    """The documented answer as JSON."""
-    cards = catalogue.cards
-    items = []
-    for product, score, kind, code, evidence, _, _ in answer.entries:
-        card = cards.get(product)
-        if card is None:  # gone since the list was made
-            continue
-        items.append(
-            {
-                "product_id": product,
-                "name": card.name,
-                "price": card.price,
-                "score": score / SCORE_UNIT,
-                "type": KIND_WORDS[kind],
-                "reason": reason(code, evidence, catalogue.name(evidence) if evidence > 0 else None),
-            }
-        )
-    provenance = {
-        "request_id": request_id,
-        "source": answer.source,
-        "model": answer.model,
-        "version": answer.version,
-        "generation": answer.generation,
-    }
-    return orjson.dumps({"items": items, "provenance": provenance})
+        _log.error("the stored list cannot be read from PostgreSQL", error=str(error))
+        return None

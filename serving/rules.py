@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.domains.recommendations.lists import Entry
+from recsys.domains.recommendations.recent import Recent
 from serving.catalogue import Catalogue
 
 __all__ = ["Novelty", "Visitor", "barred_by_policy"]
@@ -29,21 +30,26 @@ class Visitor:
 
     touched: Collection[int] = field(default_factory=frozenset)
     bought: Collection[int] = field(default_factory=frozenset)
+    dismissed: Collection[int] = field(default_factory=frozenset)
 
     @classmethod
     def of_recent(cls, members: Iterable[bytes]) -> Visitor:
-        """From `interactions:recent:{user_id}`: a product id each, and its negative when it was bought."""
-        ids = {int(member) for member in members}
-        return cls({abs(one) for one in ids}, {-one for one in ids if one < 0})
+        """From what Redis knows of the time since the list was made."""
+        recent = Recent.read(members)
+        return cls(recent.touched, recent.bought, recent.dismissed)
 
     def and_also(self, other: Visitor) -> Visitor:
         """Both pasts together."""
-        return Visitor({*self.touched, *other.touched}, {*self.bought, *other.bought})
+        return Visitor(
+            {*self.touched, *other.touched},
+            {*self.bought, *other.bought},
+            {*self.dismissed, *other.dismissed},
+        )
 
     def may_see(self, catalogue: Catalogue, entry: Entry, novelty: Novelty) -> bool:
-        """Active, sellable, and allowed by the repeat policy and the novelty asked for."""
+        """Active, sellable, not dismissed, and allowed by the repeat policy and the novelty asked for."""
         card = catalogue.cards.get(entry.product)
-        if card is None:
+        if card is None or entry.product in self.dismissed:
             return False
         if novelty is Novelty.NEW and (not entry.novel or entry.product in self.touched):
             return False
@@ -55,14 +61,16 @@ class Visitor:
         """The first `limit` entries that this user may see."""
         return list(islice((one for one in entries if self.may_see(catalogue, one, novelty)), limit))
 
-    def closed(self, catalogue: Catalogue, novelty: Novelty) -> npt.NDArray[np.int64]:
-        """Product ids that a model must leave out for this user, before it takes its best."""
+    def closed(self, catalogue: Catalogue, novelty: Novelty) -> dict[str, npt.NDArray[np.bool_]]:
+        """The rows of the catalogue that this user must not be shown, by why; bool, a row each."""
+        bought = _ids(self.bought)
+        closed = {
+            "dismissed": catalogue.mark(self.dismissed),
+            "bought": catalogue.mark(bought[barred_by_policy(catalogue, bought)].tolist()),
+        }
         if novelty is Novelty.NEW:
-            own = np.fromiter(self.touched, np.int64, len(self.touched))
-        else:
-            own = np.fromiter(self.bought, np.int64, len(self.bought))
-            own = own[barred_by_policy(catalogue, own)]
-        return np.concatenate([catalogue.hidden_ids, own])
+            closed["not_new"] = catalogue.mark(self.touched)
+        return closed
 
 
 def barred_by_policy(catalogue: Catalogue, bought: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
@@ -71,3 +79,7 @@ def barred_by_policy(catalogue: Catalogue, bought: npt.NDArray[np.int64]) -> npt
         return np.zeros(bought.shape, dtype=bool)
     rows = catalogue.rows(bought)
     return (rows >= 0) & ~catalogue.repeats[rows]
+
+
+def _ids(products: Collection[int]) -> npt.NDArray[np.int64]:
+    return np.fromiter(products, np.int64, len(products))

@@ -12,10 +12,13 @@ from types import SimpleNamespace
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recsys.settings import get_settings
+from recsys.web.access import plainly_allowed
 from serving import recommend
+from serving.answers import answered, render
 from serving.metrics import count_answer
 from serving.rules import Novelty
 from serving.state import State
+from serving.wishes import Wish
 
 __all__ = ["PATH", "Shortcut"]
 
@@ -35,7 +38,8 @@ class Shortcut:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "GET":
             path, query = _PLAIN_PATH.fullmatch(scope["path"]), _PLAIN_QUERY.fullmatch(scope["query_string"])
-            if path is not None and query is not None:
+            # who is logged in, and who is refused, the documented route looks up
+            if path is not None and query is not None and plainly_allowed(scope, "recommend"):
                 scope["route"] = _ROUTE  # by which log and metrics call it
                 body = await _answer(scope, int(path[1]), query)
                 headers = [_JSON, (b"content-length", b"%d" % len(body))]
@@ -47,9 +51,10 @@ class Shortcut:
 
 async def _answer(scope: Scope, user: int, query: re.Match[bytes]) -> bytes:
     state: State = scope["app"].state.serving
-    catalogue = state.catalogue.current
     limit = get_settings().serving.default_limit if query[1] is None else int(query[1])
     novelty = Novelty.NEW if query[2] == b"new" else Novelty.ANY
-    answer = await recommend.for_user(state, catalogue, user, limit, novelty)
+    answer = await recommend.answer(state, Wish(user=user, limit=limit, novelty=novelty))
     count_answer(answer.source)
-    return recommend.render(catalogue, answer, scope["state"]["request_id"])
+    request_id = scope["state"]["request_id"]
+    state.exposures.note(answered(answer, request_id))
+    return render(state.catalogue.current, answer, request_id)

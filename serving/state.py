@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
+from recsys import clock
 from recsys.cache import client as cache
 from recsys.cache import keys
 from recsys.cache.client import redis_url
@@ -23,15 +25,27 @@ from recsys.database.session import unit_of_work
 from recsys.domains.recommendations import list_cache
 from recsys.errors import RecsysError
 from recsys.log import get_logger
-from serving.active_model import ActiveModel
+from serving.active_model import ActiveModel, Loaded
+from serving.arrivals import Arrivals
+from serving.at_work import AtWork
+from serving.attributes import Attributes
+from serving.baskets import Baskets
+from serving.catalogue import Catalogue
 from serving.catalogue_feed import CatalogueFeed
+from serving.companions import Companions
+from serving.exposures import ExposureLog
 from serving.line import Line
 from serving.popular import Popular
+from serving.rule_feed import RuleFeed
+from serving.tail import Tail
+from serving.trends import count_trends
 
-__all__ = ["State", "running_state"]
+__all__ = ["State", "running_state", "the_state"]
 
 POINTER_SECONDS = 0.25
 MODEL_SECONDS = 0.5
+COMPANION_SECONDS = 10.0
+RULE_SECONDS = 1.0
 CATALOGUE_SECONDS = 2.0
 POPULAR_SECONDS = 60.0
 RECONCILE_SECONDS = 10.0
@@ -50,25 +64,100 @@ class State:
     """The same server, for what every answer reads."""
     catalogue: CatalogueFeed = field(default_factory=CatalogueFeed)
     model: ActiveModel = field(default_factory=ActiveModel)
+    companions: Companions = field(default_factory=Companions)
+    attributes: Attributes = field(default_factory=Attributes)
+    baskets: Baskets = field(default_factory=Baskets)
     popular: Popular = field(default_factory=Popular.none)
+    popular_at: float = 0.0
+    """When it was counted, seconds since 1970."""
+    trends: Popular = field(default_factory=Popular.none)
+    rules: RuleFeed = field(default_factory=RuleFeed)
+    exposures: ExposureLog = field(default_factory=ExposureLog)
+    threads: AtWork = field(default_factory=AtWork)
     generation: int | None = None
     redis_well: bool = False
     """Whether the last word to Redis was answered; while it was not, answers do not wait for it."""
     _redis_url: str | None = field(default=None, repr=False)
+    _countries: dict[str, tuple[float, Popular]] = field(default_factory=dict, repr=False)
+    _arrivals: tuple[Catalogue | None, Loaded | None, Arrivals] = field(
+        default=(None, None, Arrivals()), repr=False
+    )
 
     def refresh_catalogue(self) -> None:
         """Prices, stock, new products. Raises Unavailable."""
         with unit_of_work() as session:
             self.catalogue.refresh(session)
+        self._prepare()
+
+    def refresh_products(self, products: Collection[int]) -> None:
+        """The same of some products, of which an event told. Raises Unavailable."""
+        with unit_of_work() as session:
+            changed = self.catalogue.refresh_products(session, products)
+        if changed:
+            self._prepare()
 
     def refresh_popular(self) -> None:
-        """Count anew what is popular. Raises Unavailable."""
+        """Count anew what is popular and what is on the rise. Raises Unavailable."""
         with unit_of_work() as session:
-            self.popular = Popular.count(session)
+            popular, trends = Popular.count(session), count_trends(session)
+        for order in (popular, trends):
+            order.prepare(self.catalogue.current)
+        self.popular, self.trends, self.popular_at = popular, trends, clock.now().timestamp()
 
     def refresh_model(self) -> None:
         """Notice a promotion. Raises Unavailable."""
-        self.model.refresh()
+        if self.model.refresh():
+            self._prepare()
+
+    def refresh_companions(self) -> None:
+        """Notice new models beside the serving one. Raises Unavailable."""
+        self.companions.refresh()
+
+    def refresh_rules(self) -> None:
+        """Rules that were written, begin or end: the last two also without PostgreSQL. Raises Unavailable."""
+        try:
+            with unit_of_work() as session:
+                self.rules.refresh(session)
+        finally:
+            self.rules.advance()
+            self.rules.compiled(self.catalogue.current)
+
+    def refresh_from_other_unit(self) -> None:
+        """Everything that a list is made of, on a thread of its own: the caller's has a unit of work open."""
+        with ThreadPoolExecutor(1) as thread:
+            for step in (self.refresh_catalogue, self.refresh_model, self._popular_if_old):
+                thread.submit(step).result()
+
+    def _popular_if_old(self) -> None:
+        if clock.now().timestamp() - self.popular_at > POPULAR_SECONDS:
+            self.refresh_popular()
+
+    def arrivals(self) -> Arrivals:
+        """The products that the model does not know, and what stands in for them."""
+        return self._arrivals[2]
+
+    def popular_in(self, country: str) -> Popular:
+        """What was lately sent to a country; what was counted before, while PostgreSQL is away."""
+        kept = self._countries.get(country)
+        if kept is None or time.monotonic() - kept[0] > POPULAR_SECONDS:
+            try:
+                with unit_of_work() as session:
+                    kept = time.monotonic(), Popular.count(session, country)
+            except RecsysError as error:
+                _log.error("what is popular in a country cannot be counted", error=str(error))
+                return Popular.none() if kept is None else kept[1]
+            self._countries[country] = kept
+        return kept[1]
+
+    def _prepare(self) -> None:
+        """Make in the background what the first request after a change would have to."""
+        catalogue, loaded = self.catalogue.current, self.model.current
+        self.popular.prepare(catalogue)
+        self.trends.prepare(catalogue)
+        self.rules.compiled(catalogue)
+        if self._arrivals[0] is not catalogue or self._arrivals[1] is not loaded:
+            found = Arrivals() if loaded is None else Arrivals.of(catalogue, loaded)
+            self._arrivals = catalogue, loaded, found
 
     def reconcile(self) -> None:
         """Make Redis and PostgreSQL agree on the live generation, after a crash of either."""
@@ -115,6 +204,14 @@ def _redis_client(url: str) -> Redis:
     )
 
 
+_running: list[State] = []
+
+
+def the_state() -> State | None:
+    """That of the API in this process; None where none runs."""
+    return _running[-1] if _running else None
+
+
 @asynccontextmanager
 async def running_state() -> AsyncIterator[State]:
     """A state that was filled once and stays fresh until the end of the block.
@@ -127,6 +224,8 @@ async def running_state() -> AsyncIterator[State]:
         await to_thread.run_sync(state.refresh_catalogue)
         await to_thread.run_sync(state.refresh_popular)
         await to_thread.run_sync(state.refresh_model)
+        await to_thread.run_sync(state.refresh_companions)
+        await to_thread.run_sync(state.refresh_rules)
         try:
             await to_thread.run_sync(state.reconcile)
             await state.refresh_generation()
@@ -136,11 +235,18 @@ async def running_state() -> AsyncIterator[State]:
         tasks = [
             asyncio.create_task(_repeat(name, seconds, step)) for name, seconds, step in _background(state)
         ]
-        yield state
+        tasks.append(asyncio.create_task(Tail().run(lambda: state.redis, state.refresh_products)))
+        async with state.exposures:
+            _running.append(state)
+            try:
+                yield state
+            finally:
+                _running.remove(state)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await to_thread.run_sync(state.threads.wait)
         await state.hang_up()
 
 
@@ -148,8 +254,10 @@ def _background(state: State) -> list[tuple[str, float, Callable[[], object]]]:
     return [
         ("generation", POINTER_SECONDS, state.refresh_generation),
         ("model", MODEL_SECONDS, state.refresh_model),
+        ("companions", COMPANION_SECONDS, state.refresh_companions),
         ("catalogue", CATALOGUE_SECONDS, state.refresh_catalogue),
         ("popular", POPULAR_SECONDS, state.refresh_popular),
+        ("rules", RULE_SECONDS, state.refresh_rules),
         ("reconcile", RECONCILE_SECONDS, state.reconcile),
     ]
 

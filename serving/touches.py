@@ -1,56 +1,57 @@
-"""What users touched and bought, as sorted keys: asked of many users and products at once."""
+"""What users touched, bought and dismissed, as sorted keys: asked of many users and products at once."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 import psycopg
 from psycopg import sql
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from serving.packed import read_integers
 from serving.rules import Visitor
 
-__all__ = ["Touches", "of_user"]
+__all__ = ["Touches", "of_session", "of_user"]
 
-_QUERY = sql.SQL(
-    """
-    SELECT user_id, product_id, max((interaction_type = 'purchase')::integer) AS bought
-    FROM recommendations_db.user_interactions WHERE user_id = ANY(%s) GROUP BY user_id, product_id
-    """
-)
-_ONE = text(
-    """
-    SELECT product_id, bool_or(interaction_type = 'purchase') AS bought
-    FROM recommendations_db.user_interactions WHERE user_id = :user_id GROUP BY product_id
-    """
-)
+# a dismissal holds until the product is liked, put into a cart or bought (`recent.TAKES_BACK`)
+_EACH = """
+    product_id, bool_or(interaction_type = 'purchase')::integer AS bought,
+    coalesce(max(created_at) FILTER (WHERE interaction_type = 'dismissed')
+             > coalesce(max(created_at)
+                            FILTER (WHERE interaction_type IN ('like', 'add_to_cart', 'purchase')),
+                        '-infinity'), false)::integer AS dismissed
+    FROM recommendations_db.user_interactions
+"""
+_QUERY = sql.SQL("SELECT user_id, " + _EACH + "WHERE user_id = ANY(%s) GROUP BY user_id, product_id")
+_OF_USER = sql.SQL("SELECT " + _EACH + "WHERE user_id = %s GROUP BY product_id")
+_OF_SESSION = sql.SQL("SELECT " + _EACH + "WHERE session_id = %s AND user_id IS NULL GROUP BY product_id")
 
 
 @dataclass(frozen=True, eq=False)
 class Touches:
-    """Pairs (user, product) that had an interaction, as sorted int64 keys, and those that were bought."""
+    """Pairs (user, product) that had an interaction, as sorted int64 keys; those bought; those dismissed."""
 
     touched: npt.NDArray[np.int64]
     bought: npt.NDArray[np.int64]
+    dismissed: npt.NDArray[np.int64]
 
     @classmethod
     def read(cls, connection: psycopg.Connection[Any], users: npt.NDArray[np.int64]) -> Self:
         """Of these users, all that is stored."""
-        user, product, bought = read_integers(
-            connection, _QUERY, ["user_id", "product_id", "bought"], [users.tolist()]
+        user, product, bought, dismissed = read_integers(
+            connection, _QUERY, ["user_id", "product_id", "bought", "dismissed"], [users.tolist()]
         )
         keys = _keys(user, product)
         order = np.argsort(keys)
-        return cls(keys[order], keys[order][bought[order] > 0])
+        keys = keys[order]
+        return cls(keys, keys[bought[order] > 0], keys[dismissed[order] > 0])
 
     def of(self, user: int) -> Visitor:
         """The past of one of these users."""
-        return Visitor(_of(self.touched, user), _of(self.bought, user))
+        return Visitor(_of(self.touched, user), _of(self.bought, user), _of(self.dismissed, user))
 
     def were_touched(self, users: npt.ArrayLike, products: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Whether each product was touched by its user; shapes broadcast."""
@@ -60,11 +61,27 @@ class Touches:
         """Whether each product was bought by its user; shapes broadcast."""
         return _among(_keys(users, products), self.bought)
 
+    def were_dismissed(self, users: npt.ArrayLike, products: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Whether each product was dismissed by its user and not taken back; shapes broadcast."""
+        return _among(_keys(users, products), self.dismissed)
+
 
 def of_user(session: Session, user_id: int) -> Visitor:
-    """What one user touched and bought."""
-    rows = session.execute(_ONE, {"user_id": user_id}).all()
-    return Visitor({row.product_id for row in rows}, {row.product_id for row in rows if row.bought})
+    """What one user touched, bought and dismissed."""
+    return _visitor(session, _OF_USER, user_id)
+
+
+def of_session(session: Session, session_id: str) -> Visitor:
+    """The same of a guest."""
+    return _visitor(session, _OF_SESSION, session_id)
+
+
+def _visitor(session: Session, query: sql.SQL, who: int | str) -> Visitor:
+    connection = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
+    rows = connection.execute(query, [who]).fetchall()
+    return Visitor(
+        {row[0] for row in rows}, {row[0] for row in rows if row[1]}, {row[0] for row in rows if row[2]}
+    )
 
 
 def _of(keys: npt.NDArray[np.int64], user: int) -> frozenset[int]:

@@ -7,11 +7,25 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from recsys.settings import get_settings
 from serving import precompute
 from serving.app import create_app
 from tests.fixtures.shop import Shop
 from tests.serving import shopping
 from tests.serving.running import running
+
+
+@pytest.fixture(autouse=True)
+def no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers may take their time: what they say is tested, on a machine that does much else."""
+    monkeypatch.setenv("RECSYS_SERVING__DEADLINE_MS", "20000")
+
+
+@pytest.fixture
+def hurry(monkeypatch: pytest.MonkeyPatch, scored_shop: Shop) -> None:
+    """Answers have the time that they have by default."""
+    monkeypatch.setenv("RECSYS_SERVING__DEADLINE_MS", "150")
+    get_settings.cache_clear()
 
 
 @pytest.fixture

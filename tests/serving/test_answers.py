@@ -56,7 +56,7 @@ def until(condition: Callable[[], bool], seconds: float = 10) -> None:
 
 def test_a_stored_list_has_exactly_the_documented_shape(client: httpx.Client) -> None:
     answer = ask(client)
-    assert list(answer) == ["items", "provenance"]
+    assert list(answer) == ["items", "next_cursor", "provenance"]
     assert len(answer["items"]) == 20
     for item in answer["items"]:
         assert list(item) == ["product_id", "name", "price", "score", "type", "reason"]
@@ -64,7 +64,12 @@ def test_a_stored_list_has_exactly_the_documented_shape(client: httpx.Client) ->
         assert item["price"] == item["product_id"] + 0.25
         assert f"“{item['product_id']}”" in item["name"]
     provenance = answer["provenance"]
-    assert list(provenance) == ["request_id", "source", "model", "version", "generation"]
+    assert list(provenance) == [
+        "request_id", "shelf", "source", "model", "version", "generation", "arm", "complete",
+        "features_age_seconds",
+    ]  # fmt: skip
+    assert (provenance["shelf"], provenance["arm"], provenance["complete"]) == ("for_you", None, True)
+    assert 0 <= provenance["features_age_seconds"] < 600
     assert (provenance["source"], provenance["model"], provenance["version"]) == ("stored", "knn-v1", "1")
     assert provenance["generation"] == 1
     scores = [item["score"] for item in answer["items"]]
@@ -122,9 +127,11 @@ def test_a_limit_is_kept_even_when_less_is_stored(client: httpx.Client) -> None:
 
 def test_a_user_nobody_knows_gets_what_is_popular(client: httpx.Client) -> None:
     answer = ask(client, 999_999)
-    assert answer["provenance"] | {"request_id": ""} == {
-        "request_id": "", "source": "popular", "model": None, "version": None, "generation": None,
-    }  # fmt: skip
+    provenance = answer["provenance"]
+    assert [provenance[name] for name in ("source", "model", "version", "generation")] == [
+        "popular", None, None, None,
+    ]  # fmt: skip
+    assert provenance["filters"] == {"removed": {}, "qualified": 120}
     assert ids(answer) == ids(client.get("/api/v1/products/popular").json())
     assert len(answer["items"]) == 20
 

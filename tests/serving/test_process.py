@@ -14,6 +14,8 @@ import httpx
 import pytest
 
 from recsys.database import migrate
+from recsys.database.session import unit_of_work
+from recsys.domains.users import keys
 from tests.fixtures.servers import ROOT
 from tests.fixtures.shop import Shop
 from tests.serving.test_answers import until
@@ -57,7 +59,10 @@ def test_it_refuses_a_schema_that_is_too_old(shop: Shop) -> None:
 
 
 def test_it_refuses_an_address_that_is_not_ours(open_shop: Shop) -> None:
-    result = open_shop.run("serve", "api", "--host", "203.0.113.1")
+    with unit_of_work() as session:
+        keys.create(session, "shop", ["recommend"])
+    secret = {"RECSYS_PAYMENTS__WEBHOOK_SECRET": "a-secret-for-this-test-only"}
+    result = open_shop.run("serve", "api", "--host", "203.0.113.1", **secret)
     assert result.returncode == 1
     assert "cannot listen on 203.0.113.1" in result.stderr
 

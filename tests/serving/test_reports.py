@@ -75,6 +75,8 @@ def test_what_is_not_there_is_a_problem(client: httpx.Client) -> None:
 
 
 def test_users_of_the_shop_see_no_report(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECSYS_ENVIRONMENT", "test")
+    get_settings.cache_clear()
     url = URL.format("knn-v1")
     plain = {"Authorization": f"Bearer {_token(is_admin=False)}"}
     for format in ("html", "json"):

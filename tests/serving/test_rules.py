@@ -13,8 +13,8 @@ from hypothesis.extra import numpy as arrays
 
 from recsys.domains.recommendations.lists import Entry
 from recsys.domains.recommendations.reasons import Kind, ReasonCode, evidence_reason, reason, reason_text
-from serving.catalogue import Catalogue, Row, inherit
 from serving.batch import choose_best
+from serving.catalogue import Catalogue, Row, inherit
 from serving.rules import Novelty, Visitor
 
 
@@ -55,9 +55,12 @@ def test_what_a_visitor_may_see() -> None:
     assert seen(both, Novelty.NEW) == []
     assert seen(Visitor({2}), Novelty.ANY) == [1, 2]
     assert seen(Visitor({2}), Novelty.NEW) == [1]
-    assert sorted(both.closed(catalogue, Novelty.ANY).tolist()) == [2, 3]
-    assert sorted(both.closed(catalogue, Novelty.NEW).tolist()) == [1, 2, 3]
-    assert Visitor.of_recent([b"5", b"7", b"-7"]) == Visitor({5, 7}, {7})
+    everything = Visitor({1, 2}, {1, 2}, {1})
+    marked = {why: rows.tolist() for why, rows in everything.closed(catalogue, Novelty.ANY).items()}
+    assert marked == {"dismissed": [True, False, False], "bought": [False, True, False]}
+    assert everything.closed(catalogue, Novelty.NEW)["not_new"].tolist() == [True, True, False]
+    assert seen(Visitor(dismissed={1}), Novelty.ANY) == [2]
+    assert Visitor.of_recent([b"5", b"7", b"-7", b"d5"]) == Visitor({5, 7}, {7}, {5})
 
 
 @given(

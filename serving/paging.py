@@ -1,0 +1,85 @@
+"""A list cut into pages: the cursor carries the rest of the list itself, so that pages never shift.
+
+Nothing is stored for it: a cursor outlives restarts, new models, new generations and a lost Redis. What was
+sold out, hidden or bought since the first page is left out of the next; nothing comes twice.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from recsys.domains.recommendations.lists import Entry, pack_entries, unpack_entries
+from recsys.errors import Invalid
+from serving.shelves import Source
+from serving.wishes import MAX_POOL, Wish
+
+__all__ = ["Rest", "decode", "encode"]
+
+FORMAT = 1
+LONGEST = 8_000
+"""Characters; the longest cursor of `MAX_POOL` entries has fewer."""
+_SOURCES: tuple[Source, ...] = ("stored", "live", "popular")
+# format, what was asked, source, generation (0: none), made at, shown before, lengths of name and version
+_HEADER = struct.Struct("<B8sBIIHBB")
+
+
+@dataclass(frozen=True)
+class Rest:
+    """What of a list was not shown yet, and where the list came from. `shown`: products on earlier pages."""
+
+    entries: Sequence[Entry]
+    source: Source
+    model: str | None
+    version: str | None
+    generation: int | None
+    made_at: int
+    shown: int
+
+
+def encode(rest: Rest, wish: Wish) -> str:
+    """The cursor for the next page of `wish`."""
+    model, version = (rest.model or "").encode(), (rest.version or "").encode()
+    head = _HEADER.pack(
+        FORMAT,
+        wish.fingerprint(),
+        _SOURCES.index(rest.source),
+        rest.generation or 0,
+        rest.made_at,
+        rest.shown,
+        len(model),
+        len(version),
+    )
+    packed = b"".join([head, model, version, pack_entries(rest.entries)])
+    return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
+
+
+def decode(cursor: str, wish: Wish) -> Rest:
+    """Take back what `encode` gave. Raises Invalid for other text and for a cursor of another question."""
+    try:
+        if len(cursor) > LONGEST:
+            raise ValueError("longer than any cursor")
+        data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        head = _HEADER.unpack_from(data)
+        model_ends = _HEADER.size + head[6]
+        version_ends = model_ends + head[7]
+        entries = unpack_entries(data[version_ends:])
+        if head[0] != FORMAT or len(entries) > MAX_POOL or version_ends > len(data):
+            raise ValueError("not as it was given")
+        source = _SOURCES[head[2]]
+        model, version = data[_HEADER.size : model_ends].decode(), data[model_ends:version_ends].decode()
+    except (ValueError, IndexError, struct.error, binascii.Error, Invalid) as error:
+        raise Invalid(
+            "cursor: not one that this service gave; take `next_cursor` of the page before, or leave it out "
+            "for the first page",
+            field="cursor",
+        ) from error
+    if head[1] != wish.fingerprint():
+        raise Invalid(
+            "cursor: it belongs to another question; keep everything but `limit` as it was on the first page",
+            field="cursor",
+        )
+    return Rest(entries, source, model or None, version or None, head[3] or None, head[4], head[5])

@@ -1,0 +1,80 @@
+"""Follows the products' events, so that a price, a category or a sold-out product is known at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from typing import Any
+
+from anyio import to_thread
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from recsys.cache import keys
+from recsys.errors import RecsysError
+from recsys.events.envelope import Unreadable, open_entry
+from recsys.log import get_logger
+
+__all__ = ["Tail"]
+
+BLOCK_MS = 250
+"""Shorter than the client waits for an answer."""
+AT_ONCE = 1_000
+_log = get_logger(__name__)
+
+
+class Tail:
+    """Reads what comes to the stream from now on. It belongs to no group: each process needs all of it.
+
+    What is missed, because Redis was away or trimmed, the catalogue's own refresh finds a little later.
+    """
+
+    def __init__(self) -> None:
+        self._last: bytes | str | None = None
+
+    async def follow(self, client: Redis, changed: Callable[[Collection[int]], None]) -> None:
+        """Wait for news once and tell which products changed. Raises RedisError, OSError, RecsysError."""
+        stream = keys.product_events()
+        if self._last is None:
+            newest: Any = await client.xrevrange(stream, count=1)
+            self._last = newest[0][0] if newest else b"0-0"
+        answer: Any = await client.xread({stream: self._last}, count=AT_ONCE, block=BLOCK_MS)
+        products: set[int] = set()
+        for entry, fields in _entries(answer):
+            self._last = entry
+            product = _product_of(fields)
+            if product is not None:
+                products.add(product)
+        if products:
+            await to_thread.run_sync(changed, products)
+
+    async def run(
+        self, client: Callable[[], Redis | None], changed: Callable[[Collection[int]], None]
+    ) -> None:
+        """Follow until cancelled; while Redis is away look again each second."""
+        while True:
+            try:
+                redis = client()
+                if redis is None:
+                    await asyncio.sleep(1.0)
+                else:
+                    await self.follow(redis, changed)
+            except (RedisError, OSError, RecsysError) as error:
+                _log.debug("product events cannot be followed", error=str(error))
+                await asyncio.sleep(1.0)
+
+
+def _entries(answer: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """The entries of the one stream that was asked for, in each of the shapes that protocols give them."""
+    batches = list(answer.values()) if isinstance(answer, dict) else [batch for _, batch in answer or ()]
+    entries: list[tuple[bytes, dict[bytes, bytes]]] = batches[0] if batches else []
+    return entries[0] if entries and isinstance(entries[0], list) else entries
+
+
+def _product_of(fields: dict[bytes, bytes]) -> int | None:
+    try:
+        event = open_entry(fields).event
+    except Unreadable:
+        return None
+    found = getattr(event, "product_id", None)
+    return found if isinstance(found, int) else None
