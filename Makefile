@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do command 
 UV := uv==0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench lock down clean
+.PHONY: help demo test lint bench report lock down clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(ROOT)/Makefile | sed 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
@@ -23,6 +23,10 @@ lint: $(VENV)/.test  ## format, lint and types only
 bench: $(VENV)/.test $(VENV)/.demo  ## the benchmarks, each printing its ratio to a floor of the same run
 	@cd $(ROOT) && for bench in $$(ls tests/benchmarks/bench_*.py); do \
 	  name=$$(basename $$bench .py); echo "== $$name"; $(BIN)/python -m tests.benchmarks.$$name || exit 1; done
+
+report: $(VENV)/.test $(VENV)/.demo  ## a report on real purchases in $CI_ARTIFACTS or var/artifacts, looked at in Chromium
+	@cd $(ROOT) && $(BIN)/python -m pytest -n0 -q tests/training/evaluation/test_real_report.py
+	@echo "the report: $${CI_ARTIFACTS:-$(ROOT)/var/artifacts}/real-report/report.html"
 
 down: ## stop the embedded servers
 	@$(BIN)/recsys down

@@ -12,7 +12,9 @@ from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
 
 from features.dataset import Dataset
-from models.base import Arrays, ModelKind, Recommender, Rows, Scores
+from models.base import Arrays, ModelKind, Rows, Scores
+from models.factor_model import FactorModel
+from models.factors import Factors
 from models.parameters import check_float, check_int
 from models.threads import WORKERS, in_parallel, one_blas_thread
 
@@ -45,7 +47,7 @@ class ALSParameters:
         check_int(self, "seed", 0, 2**32 - 1)
 
 
-class ALS(Recommender):
+class ALS(FactorModel):
     """Hu, Koren & Volinsky 2008, "Collaborative filtering for implicit feedback datasets".
 
     Items come out of the alternation, run by `implicit`. A user is then always the exact minimiser for those
@@ -162,14 +164,12 @@ class ALS(Recommender):
             system[np.diag_indices_from(system)] += 1.0
             found[row] = np.linalg.solve(system, weight) @ solved[own]
 
-    def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
+    def _vectors(self, history: sparse.csr_matrix, rows: Rows) -> Factors:
         users = np.empty((rows.size, self.item_factors_.shape[1]), dtype=np.float32)
         folded = rows < 0
         users[~folded] = self._known(rows[~folded])
         users[folded] = self._fold_in(history[folded])
-        np.matmul(users, self.item_factors_.T, out=out)
-        out[:, self.cold_] = -np.inf
-        out[np.diff(history.indptr) == 0] = -np.inf
+        return Factors(users, self.item_factors_, hidden=self.cold_, silent=np.diff(history.indptr) == 0)
 
     def _score_similar(self, items: Rows, out: Scores) -> None:
         """Cosine of the item vectors."""

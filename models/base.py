@@ -299,11 +299,15 @@ class Recommender(ABC):
             raise ValueError(f"k must be at least 1, not {k}")
         products = np.full((queries.size, k), -1, dtype=np.int64)
         scores = np.full((queries.size, k), -np.inf, dtype=np.float32)
-        size = max(1, BLOCK_BYTES // (4 * max(1, len(self.items_))))
+        size = self._block(n, k)
         blocks = [np.arange(start, min(n, start + size)) for start in range(0, n, size)]
         for places, found, values in in_parallel(rank, blocks):
             products[places], scores[places] = found, values
         return Ranking(queries, products, scores)
+
+    def _block(self, n: int, k: int) -> int:
+        """How many of `n` users are ranked together, by one thread."""
+        return max(1, BLOCK_BYTES // (4 * max(1, len(self.items_))))
 
     def _buffer(self, n: int) -> Scores:
         # a fresh matrix for each block costs several times the multiplication (page faults): keep one

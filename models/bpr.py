@@ -11,7 +11,9 @@ from implicit.cpu.bpr import BayesianPersonalizedRanking
 from scipy import sparse
 
 from features.dataset import Dataset
-from models.base import Arrays, ModelKind, Recommender, Rows, Scores
+from models.base import Arrays, ModelKind, Rows, Scores
+from models.factor_model import FactorModel
+from models.factors import Factors
 from models.parameters import check_float, check_int
 
 __all__ = ["BPR", "BPRParameters"]
@@ -38,7 +40,7 @@ class BPRParameters:
         check_int(self, "seed", 0, 2**31 - 1)
 
 
-class BPR(Recommender):
+class BPR(FactorModel):
     """score(u, i) = p_u · q_i + b_i, fitted so that what u took scores above what u did not.
 
     Rendle, Freudenthaler, Gantner & Schmidt-Thieme 2009, "BPR: Bayesian personalized ranking from implicit
@@ -89,12 +91,11 @@ class BPR(Recommender):
         """Peak bytes of a fit: both factor matrices twice, the users' means, and copies of the data."""
         return 4 * (self.parameters.factors + 1) * (5 * users + 2 * items) + 40 * nnz
 
-    def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
+    def _vectors(self, history: sparse.csr_matrix, rows: Rows) -> Factors:
         factors = _shares(history) @ self.items_factors_ @ self.fold_
         known = rows >= 0
         factors[known] = self.users_factors_[rows[known]]
-        np.matmul(factors, self.items_factors_.T, out=out)
-        out += self.bias_
+        return Factors(factors, self.items_factors_, bias=self.bias_)
 
     def _score_similar(self, items: Rows, out: Scores) -> None:
         norms = np.linalg.norm(self.items_factors_, axis=1, keepdims=True)

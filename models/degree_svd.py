@@ -10,7 +10,9 @@ import numpy.typing as npt
 from scipy import sparse
 
 from features.dataset import Dataset
-from models.base import Arrays, ModelKind, Recommender, Rows, Scores
+from models.base import Arrays, ModelKind, Rows, Scores
+from models.factor_model import FactorModel
+from models.factors import Factors
 from models.item_item import VALUES, Values, valued
 from models.parameters import check_choice, check_float, check_int
 from models.svd import right_singular
@@ -39,7 +41,7 @@ class DegreeSVDParameters:
         check_int(self, "seed", 0, 2**32 - 1)
 
 
-class DegreeSVD(Recommender):
+class DegreeSVD(FactorModel):
     """With degrees Du, Di (sums of a user's, of an item's values): Du^-pu X Di^-pi ≈ U S Vᵀ, and
 
         score(x) = x · (Di^-pi V) · diag(s² / (s² + λ)) · (Vᵀ Di^pi).
@@ -83,9 +85,9 @@ class DegreeSVD(Recommender):
             4 * width * (2 * short + long) + 16 * width**2 + 12 * self.parameters.factors * items + 40 * nnz
         )
 
-    def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
+    def _vectors(self, history: sparse.csr_matrix, rows: Rows) -> Factors:
         user = valued(history, self.parameters.values) @ self.encoder_
-        np.matmul(user, self.decoder_.T, out=out)
+        return Factors(np.asarray(user, dtype=np.float32), self.decoder_)
 
     def _score_similar(self, items: Rows, out: Scores) -> None:
         unit = self.decoder_ / np.maximum(np.linalg.norm(self.decoder_, axis=1, keepdims=True), 1e-12)

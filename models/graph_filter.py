@@ -42,6 +42,7 @@ class GraphFilter(DegreeSVD):
     algorithm: ClassVar[str] = "graph_filter"
     Parameters = GraphFilterParameters
     parameters: GraphFilterParameters
+    in_tiles = False
 
     normal_: sparse.csr_matrix
     """csr float32 (users, items): X̃."""

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from features.ids import IdMap
 from features.interactions import History
+from models.factors import Factors, best_of_factors
 from models.topk import top_k
 
 __all__ = ["Asked", "Exclude", "Selection", "as_ids", "positive"]
@@ -67,6 +68,18 @@ class Selection:
             return top_k(scores, k)
         columns, values = top_k(scores[:, self.open], k)
         # the appended -1 is what the -1 of a missing column points at
+        return np.append(self.open, -1)[columns], values
+
+    def best_of(
+        self, factors: Factors, k: int, history: sparse.csr_matrix
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """`best` of the scores of `factors`, which are never held all at once."""
+        seen = history if self.seen else None
+        if self.open is None:
+            return best_of_factors(factors, k, hidden=self.hidden, seen=seen)
+        nothing = np.empty(0, dtype=np.int64)
+        own = None if seen is None else seen[:, self.open]
+        columns, values = best_of_factors(factors.only(self.open), k, hidden=nothing, seen=own)
         return np.append(self.open, -1)[columns], values
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI, Response
 from fastapi_offline import FastAPIOffline
+from starlette.middleware.cors import CORSMiddleware
 
 from recsys.domains.analytics.routes import router as analytics
 from recsys.domains.notifications.admin_routes import router as notifications_admin
@@ -18,10 +19,17 @@ from recsys.domains.products.admin_routes import router as products_admin
 from recsys.domains.products.routes import router as products
 from recsys.domains.recommendations import guests
 from recsys.domains.recommendations.routes import router as recommendations
+from recsys.domains.recommendations.rule_routes import router as rules
+from recsys.domains.users.admin_routes import router as users_admin
 from recsys.domains.users.routes import router as users
 from recsys.domains.users.service import at_login
 from recsys.domains.users.social_routes import router as social
+from recsys.search.routes import router as search
+from recsys.settings import get_settings
+from recsys.web.card_check import CardCheck
+from recsys.web.dependencies import GUEST_HEADER
 from recsys.web.errors import Problem, install_error_handlers, problem_responses
+from recsys.web.gate import Gate
 from recsys.web.metrics import CONTENT_TYPE, render
 from recsys.web.middleware import RequestContext
 
@@ -29,7 +37,9 @@ __all__ = ["create_api"]
 
 ROUTERS = (
     recommendations,
+    rules,
     users,
+    users_admin,
     social,
     products,
     products_admin,
@@ -39,11 +49,17 @@ ROUTERS = (
     notifications,
     notifications_admin,
     analytics,
+    search,
 )
 
 _DESCRIPTION = """Recommendations for a shop: tell it what users do, ask it what they may like.
 
 Every error is `application/problem+json` (RFC 9457) and carries the `request_id` that the log knows it by."""
+
+_WAYS_IN = {
+    "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key", "description": "`recsys keys create`"},
+    "token": {"type": "http", "scheme": "bearer", "description": "of `POST /api/v1/auth/login`"},
+}
 
 
 def create_api(**options: Any) -> FastAPI:
@@ -54,7 +70,11 @@ def create_api(**options: Any) -> FastAPI:
     # what a guest did is the user's with the log-in itself, not only once a consumer hears of it
     at_login(views.adopt)
     at_login(guests.adopt)
+    # the last one added is the first one that a request meets
+    app.add_middleware(CardCheck)
+    app.add_middleware(Gate)
     app.add_middleware(RequestContext)
+    _let_pages_of_others_in(app)
     for router in ROUTERS:
         app.include_router(router)
 
@@ -72,6 +92,21 @@ def create_api(**options: Any) -> FastAPI:
     return app
 
 
+def _let_pages_of_others_in(app: FastAPI) -> None:
+    origins = get_settings().api.cors_origins
+    if origins:
+        # outside of everything: a page must be able to read errors as well
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_credentials=True,
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Idempotency-Key", GUEST_HEADER, "X-Api-Key", "X-Request-ID"],
+            expose_headers=["Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-ID"],
+            max_age=600,
+        )
+
+
 def _document_problems(app: FastAPI) -> None:
     written = app.openapi
 
@@ -86,8 +121,13 @@ def _document_problems(app: FastAPI) -> None:
             # FastAPI's own error shape is never sent
             for name in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(name, None)
+            document["components"]["securitySchemes"] = _WAYS_IN
+            # each is optional here: what a route asks for stands in its description and its 401
+            document["security"] = [{}, *({name: []} for name in _WAYS_IN)]
             for path in document["paths"].values():
                 for operation in path.values():
+                    # whatever a route takes: a card's number is taken by none
+                    operation["responses"].setdefault("422", problem_responses(422)[422])
                     for status, response in operation["responses"].items():
                         if status >= "400":
                             response["content"] = problem_responses(int(status))[int(status)]["content"]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 __all__ = ["Settings", "get_settings"]
+
+_ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")
 
 
 def _default_var() -> Path:
@@ -34,10 +37,30 @@ class RedisSettings(BaseModel):
 
 
 class ApiSettings(BaseModel):
-    """Where `recsys serve api` listens; a taken port moves on to the next free one."""
+    """Where `recsys serve api` listens (a taken port moves on to the next free one), and whom it answers.
+
+    rate_per_second, burst : of one API key, or of one address without a key; a rate of 0 limits nobody. A
+        key may have a rate of its own (`recsys keys create --rate`).
+    cors_origins : pages of these origins may call the API from a browser, such as https://shop.example.
+    guests_may_collect : visitors who are not logged in may send page views and events from their browser;
+        otherwise only who has a key with the scope `events`, and who is logged in.
+    """
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
+    rate_per_second: float = Field(default=1000.0, ge=0, le=1e6)
+    burst: int = Field(default=2000, ge=1, le=10_000_000)
+    cors_origins: tuple[str, ...] = ()
+    guests_may_collect: bool = False
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        # "*" together with cookies would let any page on the web act in a visitor's name
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError("a JSON list of origins, each like https://shop.example; no path, no *")
+        return origins
 
 
 class UserSettings(BaseModel):
@@ -169,6 +192,23 @@ class ServingSettings(BaseModel):
     expires_after_hours: float = Field(default=24.0 * 7, gt=0)
     repeat_purchases: bool = True
     default_limit: int = Field(default=20, ge=1, le=100)
+    deadline_ms: int = Field(default=150, ge=5, le=60_000)
+
+
+class IntakeSettings(BaseModel):
+    """What waits for PostgreSQL: answered lists, and interactions and feedback while it is away.
+
+    exposure_days : answered lists are kept so long.
+    stream_entries : so many batches of answered lists (up to 500 lists each) wait in Redis at most; more wait
+        on disk.
+    spool_mib : so much waits on disk at most, in each process; what is more is refused, or not logged.
+    patience_seconds : so long feedback waits for its answered list; then there is no such answer.
+    """
+
+    exposure_days: float = Field(default=90.0, gt=0)
+    stream_entries: int = Field(default=2000, ge=1)
+    spool_mib: float = Field(default=512.0, gt=0)
+    patience_seconds: float = Field(default=60.0, gt=0)
 
 
 class EventSettings(BaseModel):
@@ -200,6 +240,46 @@ class EventSettings(BaseModel):
         return self
 
 
+class SearchSettings(BaseModel):
+    """What searches: PostgreSQL, or Elasticsearch at `url`.
+
+    user, password, api_key : how to log in there; an API key or user and password, not both.
+    ca_certs : file of the certificates that the server's is checked against; the system's when unset.
+    prefix : the indices are called prefix_products and prefix_users (aliases).
+    language : of stems and stop words in PostgreSQL, one of its text search configurations, such as german;
+        reindex after changing it.
+    popularity_weight, personal_weight : how much popularity and a known user's taste add to what the text
+        is worth: 0.5 adds up to half of it.
+    window : so many of the best matches are put into a known user's order.
+    cache_seconds : answers are kept so long when nothing changes.
+    timeout_seconds : a search that takes longer counts as down.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    url: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    api_key: SecretStr | None = None
+    user: str | None = None
+    password: SecretStr | None = None
+    ca_certs: Path | None = None
+    verify_certs: bool = True
+    prefix: str = Field(default="recsys", pattern="^[a-z][a-z0-9-]{0,40}$")
+    language: str = Field(default="english", pattern="^[a-z_]{1,40}$")
+    popularity_weight: float = Field(default=0.1, ge=0, le=10)
+    personal_weight: float = Field(default=0.5, ge=0, le=10)
+    window: int = Field(default=100, ge=10, le=500)
+    cache_seconds: int = Field(default=60, ge=1, le=3600)
+    timeout_seconds: float = Field(default=2.0, gt=0, le=60)
+
+    @model_validator(mode="after")
+    def _one_way_to_log_in(self) -> SearchSettings:
+        if self.api_key is not None and self.user is not None:
+            raise ValueError("either an api_key, or user and password")
+        if (self.user is None) != (self.password is None):
+            raise ValueError("user and password go together")
+        return self
+
+
 class Settings(BaseSettings):
     """The whole configuration of one process."""
 
@@ -218,9 +298,11 @@ class Settings(BaseSettings):
     serving: ServingSettings = ServingSettings()
     shop: ShopSettings = ShopSettings()
     events: EventSettings = EventSettings()
+    intake: IntakeSettings = IntakeSettings()
     payments: PaymentSettings = PaymentSettings()
     notifications: NotificationSettings = NotificationSettings()
     analytics: AnalyticsSettings = AnalyticsSettings()
+    search: SearchSettings = SearchSettings()
 
     @model_validator(mode="after")
     def _production_brings_its_own_servers(self) -> Settings:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from recsys.domains.analytics.handlers import adopt_visits, count_cart, count_order, recount_order
-from recsys.domains.notifications.handlers import remind_of_cart, tell_of_order, welcome
+from recsys.domains.notifications.handlers import remind_of_cart, tell_of_order, tell_staff, welcome
 from recsys.domains.orders.handlers import bring_cart_along, empty_ordered_cart, tell_live_orders
 from recsys.domains.payments.handlers import give_back
-from recsys.domains.products.handlers import adopt_views, forget_product, verify_reviews
+from recsys.domains.products.handlers import adopt_views, forget_product, settle_view, verify_reviews
 from recsys.domains.recommendations.handlers import (
     adopt_interactions,
     remember_cart,
     remember_like,
     remember_purchase,
     remember_review,
+    remember_search_click,
     remember_view,
 )
 from recsys.domains.users.handlers import forget_changed
 from recsys.events.envelope import Handler
 from recsys.events.vocabulary import (
+    BrandChanged,
     CartAbandoned,
     CartItemAdded,
+    CategoryChanged,
     Event,
+    FraudFlagged,
     InventoryChanged,
     OrderCancelled,
     OrderDelivered,
@@ -32,27 +36,47 @@ from recsys.events.vocabulary import (
     PaymentAuthorised,
     PaymentCaptured,
     PaymentFailed,
+    PaymentVoided,
+    PreferencesChanged,
     PriceChanged,
+    ProductCreated,
     ProductDeleted,
     ProductLiked,
     ProductUpdated,
     ProductViewed,
     ProfileUpdated,
+    RefundFailed,
     ReviewApproved,
     ReviewPosted,
+    SearchPerformed,
+    SearchResultClicked,
+    UserBlocked,
     UserDeactivated,
+    UserFollowed,
     UserLoggedIn,
     UserRegistered,
+    UserUnblocked,
+    UserUnfollowed,
+    VoidFailed,
+)
+from recsys.search.handlers import (
+    count_click,
+    count_search,
+    drop_product,
+    refresh_brand,
+    refresh_category,
+    refresh_product,
+    refresh_user,
 )
 
-__all__ = ["SUBSCRIPTIONS"]
+__all__ = ["SEARCH_SUBSCRIPTIONS", "SUBSCRIPTIONS"]
 
 SUBSCRIPTIONS: dict[type[Event], tuple[Handler, ...]] = {
     UserRegistered: (welcome,),
     UserLoggedIn: (bring_cart_along, adopt_views, adopt_interactions, adopt_visits),
     ProfileUpdated: (forget_changed,),
     UserDeactivated: (forget_changed,),
-    ProductViewed: (remember_view,),
+    ProductViewed: (remember_view, settle_view),
     ProductLiked: (remember_like,),
     ProductUpdated: (forget_product,),
     ProductDeleted: (forget_product,),
@@ -72,4 +96,31 @@ SUBSCRIPTIONS: dict[type[Event], tuple[Handler, ...]] = {
     PaymentAuthorised: (give_back,),
     PaymentCaptured: (give_back,),
     PaymentFailed: (tell_of_order,),
+    PaymentVoided: (tell_of_order,),
+    VoidFailed: (tell_staff,),
+    RefundFailed: (tell_staff,),
+    FraudFlagged: (tell_staff,),
+    SearchPerformed: (count_search,),
+    SearchResultClicked: (remember_search_click, count_click),
+}
+
+# a group of its own: an index that is down keeps nobody else from hearing the news
+SEARCH_SUBSCRIPTIONS: dict[type[Event], tuple[Handler, ...]] = {
+    ProductCreated: (refresh_product,),
+    ProductUpdated: (refresh_product,),
+    ProductDeleted: (drop_product,),
+    PriceChanged: (refresh_product,),
+    InventoryChanged: (refresh_product,),
+    ReviewPosted: (refresh_product,),
+    ReviewApproved: (refresh_product,),
+    CategoryChanged: (refresh_category,),
+    BrandChanged: (refresh_brand,),
+    UserRegistered: (refresh_user,),
+    ProfileUpdated: (refresh_user,),
+    PreferencesChanged: (refresh_user,),
+    UserDeactivated: (refresh_user,),
+    UserFollowed: (refresh_user,),
+    UserUnfollowed: (refresh_user,),
+    UserBlocked: (refresh_user,),
+    UserUnblocked: (refresh_user,),
 }

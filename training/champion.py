@@ -54,13 +54,16 @@ def judge_champion(
         return Champion(registered.name, None, newer=newer, problem=problem)
     for name, judged in challengers:
         if judged.experiment.recipe == experiment.recipe:
-            return Champion(registered.name, judged.primary(), recipe=name, newer=newer)
+            coverage = judged.gate().coverage
+            return Champion(registered.name, judged.primary(), recipe=name, newer=newer, coverage=coverage)
     try:
         stored = _stored(registered, split, dataset, plan)
         if stored is not None:
-            return Champion(registered.name, stored, newer=newer)
+            values, coverage = stored
+            return Champion(registered.name, values, newer=newer, coverage=coverage)
         steps.say(f"the champion {registered.name} is fitted again to be judged on this split")
-        return Champion(registered.name, judge(experiment, split, [], steps).primary(), newer=newer)
+        again = judge(experiment, split, [], steps)
+        return Champion(registered.name, again.primary(), newer=newer, coverage=again.gate().coverage)
     except RecsysError as error:
         return Champion(registered.name, None, newer=newer, problem=error.message)
 
@@ -83,24 +86,29 @@ def write_values(
     for name, evaluation in evaluations.items():
         for view, result in evaluation.views.items():
             arrays |= {f"{name}.{view}.{metric}": values for metric, values in result.values.items()}
+            arrays[f"{name}.{view}.coverage"] = result.coverage
     write_arrays(folder, signature, arrays, header_name=HEADER)
 
 
 def read_values(folder: Path, name: str, view: str, metric: str) -> tuple[dict[str, Any], Values | None]:
-    """The signature, and float64 (users, len(ks)); None where the folder holds no such figures."""
+    """The signature, and float64 (users, len(ks)), of `coverage` (len(ks),); None where there are none."""
     header, arrays, _ = read_arrays(folder, header_name=HEADER)
     values = arrays.get(f"{name}.{view}.{metric}")
     return header, None if values is None else np.asarray(values)
 
 
-def _stored(registered: RegisteredModel, split: Split, dataset: str, plan: Experiment) -> Values | None:
+def _stored(
+    registered: RegisteredModel, split: Split, dataset: str, plan: Experiment
+) -> tuple[Values, float] | None:
+    """The primary metric per user and the coverage; None where they are not kept, or of another test."""
     kept = registered.parameters.get("figures")
     folder = get_settings().var / str(kept)
     if not kept or not (folder / HEADER).is_file():
         return None
     rule, evaluation = plan.promotion, plan.evaluation
     header, values = read_values(folder, registered.name, rule.view, rule.metric)
-    if values is None or header != split_signature(split, dataset, plan):
+    _, coverage = read_values(folder, registered.name, rule.view, "coverage")
+    if values is None or coverage is None or header != split_signature(split, dataset, plan):
         return None
-    column: Values = values[:, evaluation.ks.index(evaluation.primary_k)]
-    return column
+    place = evaluation.ks.index(evaluation.primary_k)
+    return values[:, place], float(coverage[place])

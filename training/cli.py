@@ -103,7 +103,12 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
         "report_json": str(outcome.document),
         "mlflow": None
         if tracked is None
-        else {"uri": tracked.uri, "runs": tracked.runs, "problem": tracked.problem},
+        else {
+            "uri": tracked.uri,
+            "runs": tracked.runs,
+            "problem": tracked.problem,
+            "registry_problem": "" if outcome.mirrored is None else outcome.mirrored.problem,
+        },
         "seconds": round(outcome.seconds, 2),
         "peak_mib": round(outcome.peak_mib),
         "steps": outcome.steps,
@@ -114,6 +119,7 @@ def _show_outcome(outcome: Outcome) -> None:
     console = Console()
     if outcome.report is None:
         console.print(f"Nothing to do: {outcome.skipped}.", markup=False, highlight=False)
+        _warn_of_mirror(outcome)
         return
     document = outcome.report
     verdict, place = document.verdict, document.ks.index(document.verdict.k)
@@ -137,13 +143,22 @@ def _show_outcome(outcome: Outcome) -> None:
     )
     console.print(f"Report: {outcome.page}", markup=False, highlight=False, soft_wrap=True)
     if outcome.tracked is not None and outcome.tracked.problem:
-        lost = f"MLflow did not record this run ({outcome.tracked.problem}); the models are registered."
-        Console(stderr=True).print(
-            f"Warning: {lost}", style="yellow", markup=False, highlight=False, soft_wrap=True
-        )
+        _warn(f"MLflow did not record this run ({outcome.tracked.problem}); the models are registered.")
+    _warn_of_mirror(outcome)
     console.print(
         f"{len(document.models)} trained in {outcome.seconds:.0f} s, peak {outcome.peak_mib:,.0f} MiB.",
         highlight=False,
+    )
+
+
+def _warn_of_mirror(outcome: Outcome) -> None:
+    if outcome.mirrored is not None and outcome.mirrored.problem:
+        _warn(f"MLflow's registry was not brought in step ({outcome.mirrored.problem}); ours is right.")
+
+
+def _warn(said: str) -> None:
+    Console(stderr=True).print(
+        f"Warning: {said}", style="yellow", markup=False, highlight=False, soft_wrap=True
     )
 
 

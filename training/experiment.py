@@ -75,6 +75,16 @@ class PromotionRule(_Section):
     margin: float = Field(default=0.0, ge=0.0, lt=1.0)
     """How much better, in units of the metric."""
     significance: float = Field(default=0.05, gt=0.0, lt=1.0)
+    min_coverage: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Guardrail: share of the catalogue that must be shown to anybody, in lists of the primary k."""
+    min_coverage_of_champion: float = Field(default=0.25, ge=0.0, le=1.0)
+    """Guardrail: the least coverage as a share of the champion's; the higher of both floors holds."""
+    max_popularity_share: float = Field(default=1.0, ge=0.0, le=1.0)
+    """Guardrail: share of a list that may be of the most popular products."""
+    max_empty_rate: float = Field(default=0.05, ge=0.0, le=1.0)
+    """Guardrail: share of users who may get no product at all."""
+    max_scoring_ms: float = Field(default=60_000.0, gt=0.0)
+    """Guardrail: milliseconds per 1000 users, measured while the lists of the test were made."""
 
 
 class Experiment(_Section):

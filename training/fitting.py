@@ -21,6 +21,7 @@ from training.evaluation.report.parts import Hybrid as HybridPart
 from training.evaluation.segments import Segment
 from training.evaluation.splits import Split
 from training.experiment import Experiment
+from training.guardrails import GateFigures, figures_for_gate
 from training.insides import hybrid_part
 from training.steps import Steps
 
@@ -50,6 +51,12 @@ class Judged:
             :, plan.ks.index(plan.primary_k)
         ]
         return values
+
+    def gate(self) -> GateFigures:
+        """The figures that the guardrails of promotion look at."""
+        return figures_for_gate(
+            self.evaluation, self.experiment.promotion, self.experiment.evaluation.primary_k
+        )
 
 
 def create(experiment: Experiment) -> Recommender:

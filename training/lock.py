@@ -1,7 +1,8 @@
-"""One training at a time for one database, whatever process or machine starts it."""
+"""One training at a time for one database, and one search per study, whoever starts it."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,9 +11,11 @@ from sqlalchemy import text
 from recsys.database.session import database_url, get_engine, reaching
 from recsys.errors import Conflict
 
-__all__ = ["training_lock"]
+__all__ = ["TRAINING_LOCK", "training_lock", "tuning_lock"]
 
 TRAINING_LOCK = 7_290_312
+TUNING_LOCKS = 7_290_314
+"""First half of the keys of searches; the second comes from the study's name."""
 
 
 @contextmanager
@@ -21,16 +24,30 @@ def training_lock() -> Iterator[None]:
 
     Raises Conflict when another training holds it, Unavailable when PostgreSQL cannot be reached.
     """
+    busy = "another training is running on this database; wait for it to end, then start this one again"
+    with _held("(:key)", {"key": TRAINING_LOCK}, busy):
+        yield
+
+
+@contextmanager
+def tuning_lock(study: str) -> Iterator[None]:
+    """The same for one study: a search takes an hour and registers nothing, so trainings go on beside it."""
+    busy = f"the search {study} is running already; wait for it to end, or stop it, then go on with it"
+    half = zlib.crc32(study.encode()) - 2**31  # PostgreSQL's int4 has a sign
+    with _held("(:first, :second)", {"first": TUNING_LOCKS, "second": half}, busy):
+        yield
+
+
+@contextmanager
+def _held(key: str, values: dict[str, int], busy: str) -> Iterator[None]:
     with reaching(database_url()):
         connection = get_engine().connect().execution_options(isolation_level="AUTOCOMMIT")
     try:
-        if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": TRAINING_LOCK}):
-            raise Conflict(
-                "another training is running on this database; wait for it to end, then start this one again"
-            )
+        if not connection.scalar(text(f"SELECT pg_try_advisory_lock{key}"), values):
+            raise Conflict(busy)
         try:
             yield
         finally:
-            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": TRAINING_LOCK})
+            connection.execute(text(f"SELECT pg_advisory_unlock{key}"), values)
     finally:
         connection.close()

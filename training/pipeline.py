@@ -25,6 +25,7 @@ from training.evaluation.splits import Split, time_split
 from training.experiment import Experiment
 from training.fitting import Judged, create, judge, refit
 from training.lock import training_lock
+from training.mirror import Mirrored, reconcile
 from training.promotion import Champion, Decision, decide
 from training.registering import register, tracked_run
 from training.reporting import Version, build_report
@@ -46,6 +47,7 @@ class Outcome:
     page: Path | None = None
     document: Path | None = None
     tracked: Tracked | None = None
+    mirrored: Mirrored | None = None
     seconds: float = 0.0
     peak_mib: float = 0.0
     steps: list[dict[str, Any]] = field(default_factory=list)
@@ -75,7 +77,7 @@ def train(
             reason = (
                 f"every experiment is registered for this dataset and settings already, and {standing} serves"
             )
-            return Outcome(names, dataset.fingerprint, skipped=reason, active=standing)
+            return Outcome(names, dataset.fingerprint, skipped=reason, active=standing, mirrored=reconcile())
         run = f"{clock.now():%Y%m%dT%H%M%SZ}-{dataset.fingerprint[:8]}"
         split, judged, champion, decision = _judge_all(experiments, dataset, steps)
         versions = _refit_all(judged, dataset, steps)
@@ -107,6 +109,9 @@ def train(
         tracked = track([tracked_run(version, report, [page, document]) for version in versions])
         tracking.note = tracked.problem or tracked.uri
     _remember_tracking(tracked)
+    with steps.step("bring MLflow's registry in step") as mirroring:
+        mirrored = reconcile()
+        mirroring.note = mirrored.problem or f"{mirrored.changes} changes"
     return Outcome(
         names,
         dataset.fingerprint,
@@ -115,6 +120,7 @@ def train(
         page=page,
         document=document,
         tracked=tracked,
+        mirrored=mirrored,
         seconds=perf_counter() - started,
         peak_mib=max(step.peak_mib for step in steps.done),
         steps=[
@@ -188,6 +194,7 @@ def _judge_all(
         {name: one.primary() for name, _, one in judged},
         champion,
         rule,
+        figures={name: one.gate() for name, _, one in judged},
         k=first.evaluation.primary_k,
         draws=first.evaluation.draws,
         seed=first.seed,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from training.evaluation.significance import Comparison, compare, holm
 from training.experiment import PromotionRule
+from training.guardrails import Bound, GateFigures, check, describe_broken
 
 __all__ = ["Champion", "Decision", "decide"]
 
@@ -31,6 +32,8 @@ class Champion:
     recipe: str | None = None
     newer: bool = False
     problem: str = ""
+    coverage: float | None = None
+    """Its catalogue coverage on this fold at the primary k, where known: a guardrail looks at it."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,13 @@ class Decision:
     """The one that came nearest to replacing the champion, or did."""
     comparison: Comparison | None = None
     """That challenger against the champion; its p-value is Holm-adjusted."""
+    guardrails: Mapping[str, tuple[Bound, ...]] = field(default_factory=dict)
+    """Every challenger's figures beside their limits."""
+
+    @property
+    def judged(self) -> str:
+        """The challenger that the decision is about."""
+        return self.promoted or self.challenger or self.winner
 
 
 def decide(
@@ -53,11 +63,14 @@ def decide(
     champion: Champion | None,
     rule: PromotionRule,
     *,
+    figures: Mapping[str, GateFigures],
     k: int,
     draws: int,
     seed: int,
 ) -> Decision:
     """Judge challengers (name → primary metric per user, float64 (n,), same users everywhere).
+
+    `figures` has each challenger's guardrails; one that breaks any is never activated, whatever its metric.
 
     1. Without a champion the best mean is promoted.
     2. A challenger whose mean is higher than the champion's by more than the margin, with a Holm-adjusted
@@ -65,40 +78,93 @@ def decide(
     3. Otherwise a challenger with the champion's own recipe, trained on newer data, refreshes it: the model
        is the same, what it knows is not.
     4. Otherwise the champion stays.
+
+    Raises KeyError for a challenger without figures.
     """
     means = {name: float(values.mean()) for name, values in challengers.items()}
-    winner = max(means, key=lambda name: means[name])
-    figure = f"{label(rule.metric, k)} ({rule.view} products)"
+    ranked = sorted(means, key=lambda name: -means[name])
+    winner, figure = ranked[0], f"{label(rule.metric, k)} ({rule.view} products)"
+    bounds = {
+        name: check(figures[name], rule, None if champion is None else champion.coverage) for name in ranked
+    }
+    said = {name: broken for name in ranked if (broken := describe_broken(bounds[name]))}
     if champion is None:
-        reason = f"no model was serving; {winner} has the highest {figure}: {means[winner]:.4f}"
-        return Decision("promote", winner, winner, None, reason)
+        return _first(ranked, means, figure, bounds, said)
     if champion.values is None:
         reason = (
             f"the champion {champion.name} could not be judged on this test ({champion.problem}); "
             f"decide by hand: `recsys train promote NAME --reason …`"
         )
-        return Decision("hold", winner, None, champion.name, reason)
+        return Decision("hold", winner, None, champion.name, reason, guardrails=bounds)
 
     compared = _against(challengers, champion.values, champion.recipe, draws, seed)
     better = [
         name
-        for name, comparison in compared.items()
-        if comparison.difference > rule.margin and comparison.p_value < rule.significance
+        for name in ranked
+        if name in compared
+        and compared[name].difference > rule.margin
+        and compared[name].p_value < rule.significance
     ]
-    if better:
-        best = max(better, key=lambda name: means[name])
-        reason = f"{best} beats the champion {champion.name} on {figure} by {_by(compared[best])}"
-        return Decision("promote", winner, best, champion.name, reason, best, compared[best])
-    nearest = max(compared, key=lambda name: means[name], default=None)
+    if allowed := [name for name in better if name not in said]:
+        best = allowed[0]
+        reason = "; ".join(
+            [
+                f"{best} beats the champion {champion.name} on {figure} by {_by(compared[best])}",
+                *(f"{name} breaks a guardrail ({said[name]})" for name in better[: better.index(best)]),
+            ]
+        )
+        return Decision("promote", winner, best, champion.name, reason, best, compared[best], bounds)
+    nearest = better[0] if better else next((name for name in ranked if name in compared), None)
+    comparison = None if nearest is None else compared[nearest]
+    asked = _why_not(rule, figure, compared, nearest, {name: said[name] for name in better})
+    if champion.recipe is not None and champion.newer:
+        if champion.recipe not in said:
+            reason = f"{champion.recipe} is the champion {champion.name} trained on newer data, and {asked}"
+            return Decision(
+                "refresh", winner, champion.recipe, champion.name, reason, nearest, comparison, bounds
+            )
+        why = said[champion.recipe]
+        asked += f"; {champion.recipe}, the same trained on newer data, breaks a guardrail ({why})"
+    reason = f"{champion.name} keeps serving: {asked}"
+    return Decision("hold", winner, None, champion.name, reason, nearest, comparison, bounds)
+
+
+def _first(
+    ranked: Sequence[str],
+    means: Mapping[str, float],
+    figure: str,
+    bounds: Mapping[str, tuple[Bound, ...]],
+    said: Mapping[str, str],
+) -> Decision:
+    """No model serves: the best one that keeps its guardrails, if any does."""
+    best = next((name for name in ranked if name not in said), None)
+    passed_over = ranked if best is None else ranked[: ranked.index(best)]
+    broken = [f"{name} breaks a guardrail ({said[name]})" for name in passed_over]
+    if best is None:
+        reason = f"no model was serving, and none can: {'; '.join(broken)}"
+        return Decision("hold", ranked[0], None, None, reason, guardrails=bounds)
+    among = " among those that keep their guardrails" if broken else ""
+    found = f"no model was serving; {best} has the highest {figure}{among}: {means[best]:.4f}"
+    reason = "; ".join([found, *broken])
+    return Decision("promote", ranked[0], best, None, reason, guardrails=bounds)
+
+
+def _why_not(
+    rule: PromotionRule,
+    figure: str,
+    compared: Mapping[str, Comparison],
+    nearest: str | None,
+    broken: Mapping[str, str],
+) -> str:
+    """Why no challenger replaces the champion; `broken`: those that were better, with their guardrails."""
+    if broken:
+        return "; ".join(
+            f"{name} is better on {figure} by {_by(compared[name])}, but breaks a guardrail: {why}"
+            for name, why in broken.items()
+        )
     short = "" if nearest is None else f"; {nearest} differs by {_by(compared[nearest])}"
     bar = f"by more than {rule.margin:g} with p < {rule.significance:g}"
-    asked = f"no challenger beats it on {figure} {bar}{short}"
-    comparison = None if nearest is None else compared[nearest]
-    if champion.recipe is not None and champion.newer:
-        reason = f"{champion.recipe} is the champion {champion.name} trained on newer data, and {asked}"
-        return Decision("refresh", winner, champion.recipe, champion.name, reason, nearest, comparison)
-    reason = f"{champion.name} keeps serving: {asked}"
-    return Decision("hold", winner, None, champion.name, reason, nearest, comparison)
+    return f"no challenger beats it on {figure} {bar}{short}"
 
 
 def label(metric: str, k: int) -> str:

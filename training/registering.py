@@ -12,6 +12,7 @@ from models import registry
 from models.registry import Registration
 from recsys.database.session import unit_of_work
 from training.evaluation.report.document import ModelSection, Report
+from training.guardrails import plain_bounds
 from training.promotion import Decision, label
 from training.reporting import Version
 from training.tracking import TrackedRun
@@ -95,6 +96,7 @@ def _registration(version: Version, report: Report, dataset: Dataset, decision: 
             "gate": {
                 "action": decision.action if version.name == decision.promoted else "hold",
                 "reason": decision.reason,
+                "guardrails": plain_bounds(decision.guardrails.get(version.name, ())),
             },
         },
     )

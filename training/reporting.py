@@ -13,7 +13,7 @@ from training.data_section import data_section
 from training.evaluation.evaluate import ViewResult
 from training.evaluation.examples import ExampleUser
 from training.evaluation.report import document as d
-from training.evaluation.report.parts import Drift, Refused
+from training.evaluation.report.parts import Drift, Guardrail, Refused
 from training.evaluation.significance import Comparison, bootstrap_interval, compare, holm
 from training.evaluation.splits import VIEWS, Split, View
 from training.experiment import Experiment
@@ -144,6 +144,17 @@ def _verdict(
         margin=rule.margin,
         significance=rule.significance,
         reason=decision.reason,
+        guardrails=[
+            Guardrail(
+                name=one.name,
+                value=one.value,
+                limit=one.limit,
+                ok=one.ok,
+                model=decision.judged,
+                at_least=one.at_least,
+            )
+            for one in decision.guardrails.get(decision.judged, ())
+        ],
     )
 
 

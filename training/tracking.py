@@ -5,15 +5,28 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recsys import clock
 from recsys.settings import get_settings
 
-__all__ = ["Tracked", "TrackedRun", "track"]
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+__all__ = [
+    "Tracked",
+    "TrackedRun",
+    "describe_problem",
+    "local_store",
+    "open_client",
+    "store",
+    "track",
+    "without_password",
+]
 
 EXPERIMENT = "recsys"
 
@@ -40,27 +53,43 @@ class Tracked:
 
 def track(runs: Sequence[TrackedRun]) -> Tracked:
     """Log all runs. A failing store raises nothing: the models are registered already, so it is only told."""
-    uri, artifacts = _store()
+    uri, artifacts = store()
     done: dict[str, str] = {}
     try:
-        for run in runs:
-            done[run.name] = _log(uri, artifacts, run)
+        with open_client(uri) as client:
+            for run in runs:
+                done[run.name] = _log(client, artifacts, run)
     except Exception as error:  # noqa: BLE001 — MLflow's stores fail in as many ways as there are databases
-        said = " ".join(str(error).split())[:300] or type(error).__name__
-        return Tracked(_without_password(uri), done, f"{type(error).__name__}: {said}")
-    return Tracked(_without_password(uri), done)
+        return Tracked(without_password(uri), done, describe_problem(error))
+    return Tracked(without_password(uri), done)
 
 
-def _store() -> tuple[str, str | None]:
+def describe_problem(error: Exception) -> str:
+    """What a store failed with, on one line."""
+    said = " ".join(str(error).split())[:300] or type(error).__name__
+    return f"{type(error).__name__}: {said}"
+
+
+def local_store() -> Path | None:
+    """The database file under `var/`; None where MLFLOW_TRACKING_URI names another store."""
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        return None
+    return get_settings().var.resolve() / "mlflow" / "mlflow.db"
+
+
+def store(*, make: bool = True) -> tuple[str, str | None]:
     """Tracking URI, and the artifact location of a new experiment (None: the server's own)."""
-    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
-        return uri, None
-    folder = get_settings().var.resolve() / "mlflow"
-    folder.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{folder / 'mlflow.db'}", (folder / "artifacts").as_uri()
+    database = local_store()
+    if database is None:
+        return os.environ["MLFLOW_TRACKING_URI"], None
+    if make:
+        database.parent.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{database}", (database.parent / "artifacts").as_uri()
 
 
-def _log(uri: str, artifacts: str | None, run: TrackedRun) -> str:
+@contextmanager
+def open_client(uri: str) -> Iterator[MlflowClient]:
+    """A client of that store, for tracking and for the model registry; MLflow's own warnings are muted."""
     # no anonymous statistics to the outside, and no minutes of retries when a server is away
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -69,34 +98,39 @@ def _log(uri: str, artifacts: str | None, run: TrackedRun) -> str:
         # MLflow's own use of older SQLAlchemy and pydantic is not ours to mend
         warnings.simplefilter("ignore")
         from mlflow import MlflowClient
-        from mlflow.entities import Metric, Param
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         logging.getLogger("alembic").setLevel(logging.WARNING)
-        client = MlflowClient(tracking_uri=uri)
-        experiment = client.get_experiment_by_name(EXPERIMENT)
-        experiment_id = (
-            client.create_experiment(EXPERIMENT, artifact_location=artifacts)
-            if experiment is None
-            else experiment.experiment_id
-        )
-        moment = int(clock.now().timestamp() * 1000)
-        begun = client.create_run(experiment_id, run_name=run.name, tags=dict(run.tags), start_time=moment)
-        identity = str(begun.info.run_id)
-        metrics = [
-            Metric(name, value, moment, step)
-            for name, steps in run.metrics.items()
-            for step, value in steps.items()
-        ]
-        params = [Param(name, str(value)[:6000]) for name, value in run.parameters.items()]
-        client.log_batch(identity, metrics=metrics, params=params)
-        for path in run.artifacts:
-            client.log_artifact(identity, str(path))
-        client.set_terminated(identity)
+        yield MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _log(client: MlflowClient, artifacts: str | None, run: TrackedRun) -> str:
+    from mlflow.entities import Metric, Param
+
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    experiment_id = (
+        client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+        if experiment is None
+        else experiment.experiment_id
+    )
+    moment = int(clock.now().timestamp() * 1000)
+    begun = client.create_run(experiment_id, run_name=run.name, tags=dict(run.tags), start_time=moment)
+    identity = str(begun.info.run_id)
+    metrics = [
+        Metric(name, value, moment, step)
+        for name, steps in run.metrics.items()
+        for step, value in steps.items()
+    ]
+    params = [Param(name, str(value)[:6000]) for name, value in run.parameters.items()]
+    client.log_batch(identity, metrics=metrics, params=params)
+    for path in run.artifacts:
+        client.log_artifact(identity, str(path))
+    client.set_terminated(identity)
     return identity
 
 
-def _without_password(uri: str) -> str:
+def without_password(uri: str) -> str:
+    """The address as it may be shown."""
     head, at, tail = uri.rpartition("@")
     if not at or "://" not in head:
         return uri

@@ -215,3 +215,34 @@ def product_epoch(product_id: int) -> str:
 def trending_landmark() -> str:
     """String: the moment (seconds) at which a view adds one to `trending_products`; later ones add more."""
     return "trending:landmark"
+
+
+def search_epoch() -> str:
+    """String: counted up at each change of what can be searched, so that no reader keeps an old answer."""
+    return "search:epoch"
+
+
+def recent_session_interactions(session_id: str) -> str:
+    """Set: the same as `recent_interactions` of a guest's session; one with a long id is hashed; expires."""
+    short = session_id if len(session_id) <= 64 else hashlib.sha256(session_id.encode()).hexdigest()
+    return f"interactions:recent:session:{short}"
+
+
+def exposures_waiting() -> str:
+    """Stream: batches of answered lists on their way to PostgreSQL."""
+    return "exposures:waiting"
+
+
+def recent_exposures(period: int) -> str:
+    """Hash: the answered lists of a few seconds by request id, for feedback that is quicker; expires."""
+    return f"exposures:recent:{period}"
+
+
+def posts_waiting() -> str:
+    """Stream: interactions and feedback that PostgreSQL could not take yet."""
+    return "posts:waiting"
+
+
+def rate_limit(kind: str, who: str) -> str:
+    """String: when the bucket of an API key or an address (hashed) is full again; expires then."""
+    return f"limit:{kind}:{hashlib.sha256(who.encode()).hexdigest()}"

@@ -8,16 +8,29 @@ from recsys.domains.notifications import tables as notifications
 from recsys.domains.orders import tables as orders
 from recsys.domains.payments import tables as payments
 from recsys.domains.products import tables as products
+from recsys.domains.recommendations import exposure_tables as exposures
+from recsys.domains.recommendations import rule_tables as rules
 from recsys.domains.recommendations import tables as recommendations
 from recsys.domains.users import tables as users
 from recsys.events import tables as events
+from recsys.search import tables as search
 
 __all__ = ["DOMAIN_TABLES", "OWN_MODULES", "metadata"]
 
-DOMAIN_TABLES = (users, products, orders, payments, notifications, analytics, recommendations)
+DOMAIN_TABLES = (
+    users,
+    products,
+    orders,
+    payments,
+    notifications,
+    analytics,
+    recommendations,
+    exposures,
+    rules,
+)
 """The modules that define the domains' tables, from the lowest domain upwards."""
 
-OWN_MODULES = (events,)
+OWN_MODULES = (events, search)
 """Tables that belong to no domain."""
 
 metadata = Base.metadata

@@ -43,4 +43,22 @@ OWN_TABLES: tuple[str, ...] = (
     "analytics_db.collected_events",
     # bots that came by, counted by day: nothing else is kept of them
     "analytics_db.bot_hits",
+    # keys of programs that call the API, as hashes
+    "users_db.api_keys",
+    # what can be searched of products, and the words they are made of
+    "products_db.product_search",
+    "products_db.search_words",
+    # what can be searched of users
+    "users_db.user_search",
+    # what was searched for and opened, counted by day
+    "analytics_db.search_counts",
+    "analytics_db.search_clicks",
+    # what was answered to whom, swept after the days of intake.exposure_days
+    "recommendations_db.exposures",
+    # which answer, and which place in it, a piece of feedback is of
+    "recommendations_db.feedback_exposures",
+    # what the shop says on top of the model: the document has no place for it
+    "recommendations_db.business_rules",
+    # who changed which rule, when, from what to what
+    "recommendations_db.business_rule_changes",
 )

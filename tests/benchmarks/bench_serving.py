@@ -147,7 +147,7 @@ def main() -> None:
         addresses = start(Settings(var=var, environment="test"), throwaway=True)
         os.environ |= {
             "RECSYS_VAR": str(var),
-            "RECSYS_ENVIRONMENT": "test",
+            "RECSYS_ENVIRONMENT": "development",
             "RECSYS_DATABASE__URL": addresses.database_url,
             "RECSYS_REDIS__URL": addresses.redis_url,
         }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
+import time
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,8 +14,8 @@ from sqlalchemy import text
 
 from recsys.cache import keys
 from recsys.cache.client import get_redis
-from recsys.database.session import unit_of_work
-from recsys.events import dead, lag, relay, upkeep
+from recsys.database.session import copy_connection, unit_of_work
+from recsys.events import dead, groups, lag, relay, upkeep
 from recsys.events.consumer import Consumer
 from recsys.events.envelope import Unreadable, open_entry
 from recsys.events.publish import announce, publish
@@ -194,7 +196,8 @@ def test_trimming_leaves_what_a_group_has_not_read(heard: Shop, redis_client: re
     assert redis_client.xlen(STREAM) == 60, "read and not finished"
     first = [entry for entry, _ in redis_client.xrange(STREAM, count=20)]
     redis_client.xack(STREAM, "slow", *first)
-    redis_client.xgroup_destroy(STREAM, "core")
+    for group in groups.known():
+        redis_client.xgroup_destroy(STREAM, group)
     upkeep.trim(0)
     assert redis_client.xlen(STREAM) == 40
 
@@ -229,3 +232,72 @@ def test_what_lives_in_redis_is_announced_with_its_fact(heard: Shop, redis_clien
     pipeline.execute()
     counting.consume_all()
     assert counting.numbers() == [9]
+
+
+def test_a_relay_that_never_rests_tidies_up(heard: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = threading.Event()
+    tidied: list[int] = []
+
+    def always_something() -> int:
+        if len(tidied) >= 2:
+            stop.set()
+        return 1
+
+    monkeypatch.setattr(relay, "relay_batch", always_something)
+    monkeypatch.setattr(relay, "_UPKEEP_SECONDS", -1.0)
+    monkeypatch.setattr(upkeep, "tidy", lambda: tidied.append(1))
+    relay.run(stop)
+    assert len(tidied) >= 2
+
+
+def test_a_relay_that_stands_by_tidies_up(heard: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = threading.Event()
+    trimmed: list[int] = []
+    monkeypatch.setattr(upkeep, "trim", lambda: trimmed.append(1))
+    monkeypatch.setattr(upkeep, "forget_dead_consumers", stop.set)
+    with copy_connection() as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", (relay._LOCK,))
+        assert relay.relay_batch() is None
+        relay.run(stop)
+    assert trimmed == [1]
+
+
+def test_names_of_dead_consumers_go_once_nothing_hangs_on_them(
+    heard: Shop, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting.publish_many(3)
+    _relay()
+    counting.consume_all()
+    counting.publish_many(1, first=4)
+    _relay()
+    # one that was killed with an event in its hands, and one that had none
+    redis_client.xreadgroup(counting.GROUP, "killed-busy", {STREAM: ">"})
+    redis_client.xgroup_createconsumer(STREAM, counting.GROUP, "killed-idle")
+
+    def names() -> set[bytes]:
+        return {one["name"] for one in redis_client.xinfo_consumers(STREAM, counting.GROUP)}
+
+    assert upkeep.forget_dead_consumers() == 0, "they may still live"
+    assert upkeep.forget_dead_consumers(timedelta(0)) == 1
+    assert names() == {b"killed-busy"}
+    monkeypatch.setenv("RECSYS_EVENTS__TAKEOVER_SECONDS", "0.01")
+    get_settings.cache_clear()
+    time.sleep(0.05)
+    assert counting.consume_all() == 1
+    upkeep.forget_dead_consumers(timedelta(0))
+    assert names() == set()
+    assert counting.numbers() == [1, 2, 3, 4]
+
+
+def test_who_a_guest_became_is_forgotten_in_the_end(heard: Shop) -> None:
+    with unit_of_work() as session:
+        session.execute(
+            text(
+                "INSERT INTO recommendations_db.guest_logins (session_id, logged_in_at) VALUES "
+                "('old', now() - interval '91 days'), ('young', now() - interval '89 days')"
+            )
+        )
+    assert upkeep.sweep_guest_logins() == 1
+    with unit_of_work() as session:
+        left = session.scalars(text("SELECT session_id FROM recommendations_db.guest_logins")).all()
+    assert left == ["young"]

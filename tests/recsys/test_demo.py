@@ -51,7 +51,7 @@ def _demo(var: Path, stages: Sequence[object], *arguments: str) -> Iterator[subp
     process = subprocess.Popen(
         [sys.executable, "-c", program],
         cwd=ROOT,
-        env={**os.environ, "RECSYS_VAR": str(var), "RECSYS_ENVIRONMENT": "test", "COLUMNS": "120"},
+        env={**os.environ, "RECSYS_VAR": str(var), "RECSYS_EVENTS__INSIDE_API": "false", "COLUMNS": "120"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

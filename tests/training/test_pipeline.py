@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import warnings
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from models import factory, registry
+from recsys import clock
 from recsys.cli import run
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.tables import RecommendationModel
@@ -71,6 +73,13 @@ def test_a_run_leaves_rows_artifacts_report_and_mlflow_runs(shop: Shop, files: d
         "item_knn",
     )
     assert columns["training_data_size"] == len(purchases())
+    assert (columns["name"], columns["is_active"]) == ("item_knn-v1", True)
+    assert columns["created_at"] == columns["last_trained_at"] == model.last_trained_at
+    assert abs(clock.now() - model.last_trained_at) < timedelta(minutes=30)
+    kept = columns["parameters"]
+    assert kept["artifact"] == "models/item_knn-v1"
+    assert kept["checksum"] == json.loads((model.folder / "model.json").read_text())["checksum"]
+    assert (shop.var / kept["report"]).is_file()
     figures = model.parameters["metrics"]["all"]
     assert columns["accuracy"] == Decimal(f"{figures['hit_rate']['value']:.4f}")
     assert columns["precision_score"] == Decimal(f"{figures['precision']['value']:.4f}")
@@ -102,6 +111,11 @@ def test_a_run_leaves_rows_artifacts_report_and_mlflow_runs(shop: Shop, files: d
     }
     assert history[10] == pytest.approx(figures["ndcg"]["value"])
     assert {file.path for file in client.list_artifacts(logged.info.run_id)} == {"report.html", "report.json"}
+    champion = client.get_model_version_by_alias("item_knn", "champion")
+    assert (champion.version, champion.run_id) == (1, logged.info.run_id)
+    assert champion.tags["recsys.name"] == "item_knn-v1"
+    assert champion.tags["recsys.checksum"] == model.checksum
+    assert client.get_registered_model("popularity").aliases == {}
 
 
 def test_challengers_replace_hold_and_refresh(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from training.experiment import PromotionRule
+from training.guardrails import GateFigures, check
 from training.promotion import Champion, Decision, decide
 
 RNG = np.random.default_rng(0)
@@ -15,12 +19,22 @@ SLIGHTLY = BASE + 0.01 + RNG.normal(0, 0.01, 400)
 WORSE = BASE - 0.05
 NOISE = RNG.normal(0, 0.05, 400)
 TIE = BASE + NOISE - NOISE.mean() + 1e-5
+GOOD = GateFigures(coverage=0.2, popularity_share=0.6, empty_rate=0.0, scoring_ms=500.0)
+FIGURES = {
+    "narrow": replace(GOOD, coverage=0.02),
+    "crowded": replace(GOOD, popularity_share=0.95),
+    "silent": replace(GOOD, empty_rate=0.3),
+    "slow": replace(GOOD, scoring_ms=90_000.0),
+}
+"""Challengers that break the guardrail they are named for; all others are good."""
 
 
 def _decide(
     challengers: dict[str, npt.NDArray[np.float64]], champion: Champion | None, **rule: float
 ) -> Decision:
-    return decide(challengers, champion, PromotionRule.model_validate(rule), k=20, draws=400, seed=0)
+    figures = dict.fromkeys(challengers, GOOD) | FIGURES
+    checked = PromotionRule.model_validate(rule)
+    return decide(challengers, champion, checked, figures=figures, k=20, draws=400, seed=0)
 
 
 def test_without_a_champion_the_best_is_promoted() -> None:
@@ -75,3 +89,69 @@ def test_a_champion_that_cannot_be_judged_is_not_replaced_blindly() -> None:
     assert (decision.action, decision.promoted) == ("hold", None)
     assert "its algorithm is gone" in decision.reason
     assert "recsys train promote" in decision.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "limits", "said"),
+    [
+        ("narrow", {}, "coverage 0.02 is below the limit 0.075"),
+        ("narrow", {"min_coverage": 0.1}, "coverage 0.02 is below the limit 0.1"),
+        ("crowded", {"max_popularity_share": 0.9}, "popularity share 0.95 is above the limit 0.9"),
+        ("silent", {}, "empty rate 0.3 is above the limit 0.05"),
+        ("slow", {}, "scoring time 9e+04 is above the limit 6e+04 ms per 1000 users"),
+    ],
+)
+def test_a_better_one_that_breaks_a_guardrail_is_held(name: str, limits: dict[str, float], said: str) -> None:
+    champion = Champion("old", BASE, coverage=0.3)
+    decision = _decide({name: BETTER}, champion, **limits)
+    assert (decision.action, decision.promoted, decision.judged) == ("hold", None, name)
+    assert f"{name} is better on NDCG@20" in decision.reason
+    assert said in decision.reason
+    assert [bound.ok for bound in decision.guardrails[name]].count(False) == 1
+    kept = {
+        "min_coverage_of_champion": 0.0,
+        "max_empty_rate": 0.5,
+        "max_scoring_ms": 1e6,
+        "max_popularity_share": 1.0,
+    }
+    assert _decide({name: BETTER}, champion, **kept).promoted == name
+
+
+def test_a_good_challenger_passes_one_that_breaks_a_guardrail() -> None:
+    best = BETTER + 0.05
+    decision = _decide({"silent": best, "b": BETTER}, Champion("old", BASE))
+    assert (decision.action, decision.promoted, decision.winner) == ("promote", "b", "silent")
+    assert "silent breaks a guardrail (empty rate" in decision.reason
+
+
+def test_a_refresh_keeps_the_guardrails_too() -> None:
+    champion = Champion("old-v1", BASE, recipe="silent", newer=True)
+    decision = _decide({"silent": BASE}, champion)
+    assert (decision.action, decision.promoted) == ("hold", None)
+    assert "breaks a guardrail (empty rate 0.3" in decision.reason
+
+
+def test_the_first_model_keeps_the_guardrails_too() -> None:
+    decision = _decide({"silent": BETTER, "b": BASE}, None)
+    assert (decision.action, decision.promoted) == ("promote", "b")
+    assert "highest NDCG@20 (all products) among those that keep" in decision.reason
+    alone = _decide({"silent": BETTER}, None)
+    assert (alone.action, alone.promoted, alone.champion) == ("hold", None, None)
+    assert "none can" in alone.reason
+
+
+def test_an_unknown_figure_breaks_nothing_and_the_limit_itself_is_allowed() -> None:
+    rule = PromotionRule(min_coverage=0.2, max_popularity_share=0.1)
+    bounds = check(replace(GOOD, popularity_share=None), rule, champion_coverage=0.8)
+    assert all(bound.ok for bound in bounds)
+    assert [bound.limit for bound in bounds][:2] == [0.2, 0.1]
+
+
+def test_planted_better_worse_and_tied_models_get_what_they_deserve() -> None:
+    champion = Champion("old", BASE, coverage=0.2)
+    assert _decide({"worse": WORSE}, champion).action == "hold"
+    tied = _decide({"tie": TIE}, champion)
+    assert tied.comparison is not None
+    assert tied.comparison.p_value > 0.5
+    assert tied.action == "hold"
+    assert _decide({"worse": WORSE, "tie": TIE, "better": BETTER}, champion).promoted == "better"

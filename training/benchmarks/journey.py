@@ -28,11 +28,13 @@ LEVELS = " > "
 
 @dataclass(frozen=True, eq=False)
 class Journey:
-    """split : what was known at the end of week 44, and what was bought in the four weeks after it.
+    """dataset : everything until the end of week 48.
 
+    split : what was known at the end of week 44, and what was bought in the four weeks after it.
     refused : lines without a quantity or without money, which are no purchases.
     """
 
+    dataset: Dataset
     split: Split
     refused: int
 
@@ -87,7 +89,8 @@ def read(folder: Path, weights: InteractionWeights | None = None) -> Journey:
         int(time.max()),
         weights or InteractionWeights(),
     )
-    return Journey(time_split(dataset, (dataset.moment - cutoff) / MICROSECONDS_PER_DAY), refused)
+    days = (dataset.moment - cutoff) / MICROSECONDS_PER_DAY
+    return Journey(dataset, time_split(dataset, days), refused)
 
 
 def _catalogue(products: pl.DataFrame, trained: pl.DataFrame, items: IdMap) -> ItemFeatures:

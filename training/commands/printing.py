@@ -7,12 +7,23 @@ import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
     from models.registry import RegisteredModel
 
-__all__ = ["AsJson", "Name", "actor", "model_json", "print_json", "registered", "share", "table_of"]
+__all__ = [
+    "AsJson",
+    "Name",
+    "actor",
+    "model_json",
+    "print_json",
+    "registered",
+    "share",
+    "table_of",
+    "tell_mirror",
+]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")]
 Name = Annotated[str, typer.Argument(help="Name of a registered model, for example als-v3.")]
@@ -32,6 +43,22 @@ def registered(name: str) -> RegisteredModel:
 
     with unit_of_work() as session:
         return registry.get(session, name)
+
+
+def tell_mirror() -> None:
+    """Bring MLflow's registry in step with ours; where that fails, say so on stderr and go on."""
+    from training.mirror import reconcile
+
+    mirrored = reconcile()
+    if mirrored.problem:
+        Console(stderr=True).print(
+            f"Warning: MLflow's registry was not brought in step ({mirrored.problem}); "
+            "ours is right, and the next `recsys train list` tries again.",
+            style="yellow",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def actor() -> str:

@@ -21,6 +21,7 @@ from training.commands.printing import (
     registered,
     share,
     table_of,
+    tell_mirror,
 )
 
 __all__ = ["app"]
@@ -41,6 +42,7 @@ def list_(as_json: AsJson = False) -> None:
 
     with unit_of_work() as session:
         models = registry.list_models(session)
+    tell_mirror()
     if as_json:
         print_json([model_json(model, whole=False) for model in models])
         return
@@ -141,7 +143,7 @@ def hold(name: Name, reason: Reason, as_json: AsJson = False) -> None:
     with unit_of_work() as session:
         model, serving = registry.get(session, name), registry.active(session)
         former = model.parameters.get("gate")
-        registry.annotate(session, name, {"gate": {"action": "hold", "reason": said}})
+        registry.annotate(session, name, {"gate": {"action": "hold", "reason": said, "by_hand": True}})
         registry.record(
             session,
             "hold",
@@ -151,6 +153,7 @@ def hold(name: Name, reason: Reason, as_json: AsJson = False) -> None:
             reason=said,
             figures={"gate_before": former},
         )
+    tell_mirror()
     if as_json:
         print_json({"held": name, "active": None if serving is None else serving.name})
         return
@@ -294,6 +297,7 @@ def _said(reason: str) -> str:
 
 def _tell_switch(name: str, before: str | None, as_json: bool) -> None:
     """What serves now, and whose the stored lists are: they change with the next scoring."""
+    tell_mirror()
     from models import registry
     from recsys.database.session import unit_of_work
 
@@ -313,6 +317,7 @@ def _tell_switch(name: str, before: str | None, as_json: bool) -> None:
 
 
 def _tell_rollback(done: dict[str, Any], as_json: bool) -> None:
+    tell_mirror()
     if as_json:
         print_json(done)
         return

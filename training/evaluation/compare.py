@@ -204,4 +204,5 @@ def _pooled(results: list[ViewResult]) -> ViewResult:
         totals,
         {name: why for one in results for name, why in one.unknown.items()},
         exposure,
+        sum(one.seconds for one in results),
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,6 +42,7 @@ class ViewResult:
     totals    figures of all lists together (coverage, gini), float64 (len(ks),)
     unknown   metric → why it could not be computed
     exposure  int64 (len(ks), items of the training data): how often each was shown in the first k
+    seconds   that the model took to make the lists, nothing else
     scores    float32 (users, K): the model's own scores of its lists, -inf in empty places
     products  int64 (users, K) ids, -1 in empty places
     hits      bool (users, K)
@@ -57,6 +59,7 @@ class ViewResult:
     totals: dict[str, Values] = field(default_factory=dict)
     unknown: dict[str, str] = field(default_factory=dict)
     exposure: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    seconds: float = 0.0
 
     @property
     def empty_share(self) -> float:
@@ -143,18 +146,21 @@ def _judge(
     longest = max(ks)
     products = np.full((fold.users.size, longest), -1, dtype=np.int64)
     scores = np.full((fold.users.size, longest), -np.inf, dtype=np.float32)
+    seconds = 0.0
     for start in range(0, fold.users.size, BATCH):
         part = slice(start, start + BATCH)
         asked = fold.users[part]
         exclude = "seen" if fold.view == "new" else None
+        begun = perf_counter()
         ranking: Ranking = (
             model.recommend(asked, longest, exclude=exclude)
             if fold.histories is None
             else model.recommend_from(fold.histories[part], longest, exclude=exclude)
         )
+        seconds += perf_counter() - begun
         products[part], scores[part] = ranking.products, ranking.scores
         advance(asked.size)
-    return figures_of(fold, split, products, scores, ks)
+    return replace(figures_of(fold, split, products, scores, ks), seconds=seconds)
 
 
 def _tastes(fold: Fold, split: Split) -> sparse.csr_matrix:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ Values = npt.NDArray[np.float64]
 
 CHUNK = 4_000_000
 """Resampling weights held in memory at once (float64: 32 MB)."""
+KEPT_CELLS = 16_000_000
+"""Draws of so many (draw, user) pairs are kept for the next figures (int16: 32 MB)."""
 
 
 def bootstrap_interval(
@@ -113,22 +116,44 @@ def _resampled_means(values: Values, draws: int, seed: int) -> Values:
     n = values.shape[0]
     if n == 0:
         raise ValueError("an interval needs at least one user")
-    rng = np.random.default_rng([seed, 0])
-    even = np.full(n, 1.0 / n)
-    # how often each user is drawn is multinomial; one matrix product then averages every figure at once
+    # one matrix product averages every figure at once
     there = ~np.isnan(values)
     if there.all():
-        parts = [rng.multinomial(n, even, size=size) @ values / n for size in _chunks(draws, n)]
+        parts = [weights @ values / n for weights in _drawn(n, draws, seed)]
         whole: Values = np.concatenate(parts)
         return whole
     filled, counted = np.where(there, values, 0.0), there.astype(np.float64)
     parts = []
-    for size in _chunks(draws, n):
-        weights = rng.multinomial(n, even, size=size).astype(np.float64)
+    for weights in _drawn(n, draws, seed):
         total, count = weights @ filled, weights @ counted
         parts.append(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0))
     means: Values = np.concatenate(parts)
     return means
+
+
+def _drawn(n: int, draws: int, seed: int) -> Iterator[Values]:
+    """How often each user is drawn, float64 (some draws, n), in pieces; multinomial."""
+    if n * draws <= KEPT_CELLS:
+        counts = _kept(n, draws, seed)
+        start = 0
+        for size in _chunks(draws, n):
+            yield counts[start : start + size].astype(np.float64)
+            start += size
+        return
+    rng = np.random.default_rng([seed, 0])
+    even = np.full(n, 1.0 / n)
+    for size in _chunks(draws, n):
+        yield rng.multinomial(n, even, size=size).astype(np.float64)
+
+
+@lru_cache(maxsize=3)
+def _kept(n: int, draws: int, seed: int) -> npt.NDArray[np.int16]:
+    """The same draws serve every figure on the same users; making them takes longer than using them."""
+    rng = np.random.default_rng([seed, 0])
+    even = np.full(n, 1.0 / n)
+    # never near the limit of int16: each is drawn once on average
+    parts = [rng.multinomial(n, even, size=size).astype(np.int16) for size in _chunks(draws, n)]
+    return np.concatenate(parts)
 
 
 def _quantiles(values: Values, tail: float) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from recsys.errors import Invalid, NotFound
 from recsys.settings import get_settings
 from training.experiment import Experiment, load
 from training.fitting import create
-from training.lock import training_lock
+from training.lock import tuning_lock
 from training.steps import Steps
 from training.tuning.files import experiment_toml
 from training.tuning.plan import TunePlan
@@ -64,36 +64,35 @@ def run(
     _check_space(source, experiment.parameters, tune, create(experiment).parameters)
     settings, steps = get_settings(), Steps(console)
     folder = settings.var / "tuning"
-    with training_lock():
-        try:
-            dataset = current(settings)
-        except NotFound as error:
-            raise NotFound(f"{error.message}; build one with: recsys features build") from error
-        name = f"{experiment.name}-{dataset.fingerprint[:12]}-{_key(experiment, tune)}"
-        with open_study(storage, folder, name, experiment, tune) as (study, kept):
-            test, folds = folds_of(dataset, experiment)
-            done = sum(trial.state.is_finished() for trial in study.trials)
-            if done:
-                steps.say(f"{name}: {done} trials are there already; going on")
-            until = monotonic() + tune.minutes * 60
-            with steps.step("time one trial" if not done else "look at the earlier trials"):
-                expected = forecast(study, experiment, folds, tune)
-            steps.say(_said(expected))
-            with steps.step("search", total=expected.trials_left) as searching:
+    try:
+        dataset = current(settings)
+    except NotFound as error:
+        raise NotFound(f"{error.message}; build one with: recsys features build") from error
+    name = f"{experiment.name}-{dataset.fingerprint[:12]}-{_key(experiment, tune)}"
+    with tuning_lock(name), open_study(storage, folder, name, experiment, tune) as (study, kept):
+        test, folds = folds_of(dataset, experiment)
+        done = sum(trial.state.is_finished() for trial in study.trials)
+        if done:
+            steps.say(f"{name}: {done} trials are there already; going on")
+        until = monotonic() + tune.minutes * 60
+        with steps.step("time one trial" if not done else "look at the earlier trials"):
+            expected = forecast(study, experiment, folds, tune)
+        steps.say(_said(expected))
+        with steps.step("search", total=expected.trials_left) as searching:
 
-                def seen(trial: Tried) -> None:
-                    searching.advance()
-                    searching.note = f"trial {trial.number}: {trial.state}"
+            def seen(trial: Tried) -> None:
+                searching.advance()
+                searching.note = f"trial {trial.number}: {trial.state}"
 
-                tried = search(study, experiment, folds, tune, until=until, seen=seen)
-                best = best_of(tried)
-                searching.note = f"{len(tried)} trials, best {best.value:.4f} (trial {best.number})"
-            tested, before = None, False
-            period = f"{dataset.fingerprint[:12]}-{test.cutoff}"
-            if look:
-                with steps.step("look at the test, once"):
-                    tested, before = test_once(study, experiment, best, test, period)
-            elsewhere = looks_elsewhere(kept, study, period)
+            tried = search(study, experiment, folds, tune, until=until, seen=seen)
+            best = best_of(tried)
+            searching.note = f"{len(tried)} trials, best {best.value:.4f} (trial {best.number})"
+        tested, before = None, False
+        period = f"{dataset.fingerprint[:12]}-{test.cutoff}"
+        if look:
+            with steps.step("look at the test, once"):
+                tested, before = test_once(study, experiment, best, test, period)
+        elsewhere = looks_elsewhere(kept, study, period)
     winner = experiment.model_copy(update={"parameters": {**experiment.parameters, **best.parameters}})
     file = folder / name / f"{experiment.name}.toml"
     file.parent.mkdir(parents=True, exist_ok=True)

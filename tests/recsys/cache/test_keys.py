@@ -26,6 +26,12 @@ OWN = {
     "notifications_epoch",
     "product_epoch",
     "trending_landmark",
+    "search_epoch",
+    "rate_limit",
+    "recent_session_interactions",
+    "exposures_waiting",
+    "recent_exposures",
+    "posts_waiting",
 }
 SAMPLE = {"query_hash": "q"}
 

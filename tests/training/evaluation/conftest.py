@@ -41,7 +41,13 @@ def report() -> Report:
     judged = {f"{one.name}-v1": judge(one, split, examples, Steps()) for one in experiments}
     rule = experiments[0].promotion
     decision = decide(
-        {name: one.primary() for name, one in judged.items()}, None, rule, k=5, draws=100, seed=0
+        {name: one.primary() for name, one in judged.items()},
+        None,
+        rule,
+        figures={name: one.gate() for name, one in judged.items()},
+        k=5,
+        draws=100,
+        seed=0,
     )
     return build_report(
         run="r",

@@ -120,6 +120,10 @@ def watched(shop: Shop) -> Shop:
                 "OVERRIDING SYSTEM VALUE VALUES (%s, %s, %s, %s, %s, %s)",
                 (number, model, model[-1], status, now, now - timedelta(hours=hours)),
             )
+            run(
+                "INSERT INTO recommendations_db.generation_periods (generation_id, since) VALUES (%s, %s)",
+                (number, now - timedelta(hours=hours)),
+            )
         run(
             "INSERT INTO recommendations_db.product_recommendations "
             "(id, user_id, product_id, score, context) SELECT i, i, i, .5, "
@@ -202,3 +206,47 @@ def test_the_table_is_readable_and_wrong_spans_are_named(watched: Shop) -> None:
         wrong = watched.run("train", "live", *options)
         assert wrong.returncode == 2, options
         assert len(wrong.stderr.strip().splitlines()) == 1
+
+
+def test_an_answer_tells_model_and_position_better_than_the_time_does(watched: Shop) -> None:
+    now = clock.now()
+    with psycopg.connect(watched.database_url) as connection:
+        # their second list was of a model on trial, while knn-v2 was live
+        connection.execute(
+            "INSERT INTO recommendations_db.feedback_exposures "
+            "(feedback_id, request_id, shelf, position, model, source) "
+            "SELECT id, 'answer-2', 'for_you', 2, 'trial-v1', 'live' "
+            "FROM recommendations_db.recommendation_feedback "
+            "WHERE user_id = 1 AND feedback_type = 'shown' ORDER BY created_at DESC LIMIT 1"
+        )
+        for request, hours, products, model in (
+            ("answer-1", 40, [3, 1], "als-v1"),
+            ("answer-2", 20, [4, 1, 2], "trial-v1"),
+            ("answer-3", 10, [5], None),
+        ):
+            connection.execute(
+                "INSERT INTO recommendations_db.exposures (request_id, shelf, user_id, model, source, "
+                "product_ids, scores, shown_at) VALUES (%s, 'for_you', 1, %s, 'popular', %s, '{}', %s)",
+                (request, model, products, now - timedelta(hours=hours)),
+            )
+    told = json.loads(watched.run("train", "live", "--json").stdout)
+    models = {group["name"]: group for group in told["model"]}
+    assert {name: group["impressions"] for name, group in models.items()} == {
+        "als-v1": 1, "knn-v2": 1, "trial-v1": 1, "unknown": 1,
+    }  # fmt: skip
+    assert models["trial-v1"]["rates"]["bought"]["value"] == 1
+    bands = {group["name"]: group["impressions"] for group in told["position"]}
+    assert bands == {"1": 1, "2-3": 1, "unknown": 2}
+
+    answered = json.loads(watched.run("train", "live", "--answered", "--json").stdout)
+    assert (answered["shown"], answered["impressions"], answered["without_model"]) == ("answered", 6, 0)
+    models = {group["name"]: group for group in answered["model"]}
+    assert {name: group["impressions"] for name, group in models.items()} == {
+        "als-v1": 2, "trial-v1": 3, "popular": 1,
+    }  # fmt: skip
+    # what was bought after the second answer is the second's alone
+    assert models["als-v1"]["rates"]["bought"]["value"] == 0
+    assert models["trial-v1"]["rates"]["bought"]["value"] == pytest.approx(1 / 3)
+    # by the third answer they had done something twice
+    segments = {group["name"]: group["impressions"] for group in answered["segment"]}
+    assert segments == {"new": 5, "light": 1}

@@ -219,11 +219,13 @@ def test_a_document_of_format_1_is_still_read_and_drawn(report: Report) -> None:
 def test_guardrails_stand_beside_the_decision(report: Report) -> None:
     rails = [
         Guardrail(name="popularity_share", value=0.91, limit=0.8, ok=False),
-        Guardrail(name="coverage", value=0.2, limit=0.1, ok=True),
+        Guardrail(name="coverage", value=0.2, limit=0.1, ok=True, model="als-v9", at_least=True),
+        Guardrail(name="scoring_ms", value=812.0, limit=60000.0, ok=True, at_least=False),
     ]
     verdict = report.verdict.model_copy(update={"guardrails": rails, "action": "hold", "champion": "als-v1"})
     text = re.sub(r"<[^>]+>", " ", render(report.model_copy(update={"verdict": verdict})))
     first = " ".join(text[: text.index("Every model")].split())
     assert "Guardrail popularity share: 0.91 (limit 0.8), broken" in first
-    assert "Guardrail coverage: 0.2 (limit 0.1), kept" in first
+    assert "Guardrail coverage of als-v9: 0.2 (at least 0.1), kept" in first
+    assert "Guardrail scoring time, ms per 1000 users: 812 (at most 6e+04), kept" in first
     assert "yet als-v1 keeps serving" in first

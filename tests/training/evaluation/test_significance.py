@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from training.evaluation import significance
 from training.evaluation.significance import bootstrap_interval, compare, holm, smallest_difference
 
 DRAWS = 400
@@ -122,3 +123,16 @@ def test_users_without_a_figure_are_left_out_of_its_interval() -> None:
     # a quarter of the users: about twice as wide
     assert (high[1] - low[1]) / (whole_high[1] - whole_low[1]) == pytest.approx(2.0, rel=0.25)
     assert np.isnan([low[2], high[2]]).all()
+
+
+@pytest.mark.parametrize("users", [1, 7, 300])
+def test_draws_that_are_kept_give_the_intervals_of_those_that_are_not(
+    users: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.random.default_rng(5).random((users, 3))
+    values[0, 2] = np.nan  # a user without this figure
+    kept = significance.bootstrap_interval(values, draws=250, seed=4)
+    monkeypatch.setattr(significance, "KEPT_CELLS", 0)
+    monkeypatch.setattr(significance, "CHUNK", 1000)  # several pieces
+    drawn = significance.bootstrap_interval(values, draws=250, seed=4)
+    np.testing.assert_allclose(kept, drawn, rtol=1e-12)

@@ -21,7 +21,7 @@ from tests.fixtures.shop import Shop
 from tests.training.shops import fill_shop
 from training.evaluation.splits import MICROSECONDS_PER_DAY
 from training.experiment import load
-from training.lock import training_lock
+from training.lock import training_lock, tuning_lock
 from training.tuning.run import Tuning, run
 from training.tuning.search import folds_of
 
@@ -130,8 +130,10 @@ def test_a_killed_search_goes_on_where_it_was(file: Path, shop: Shop) -> None:
             assert searching.poll() is None, searching.stderr.read() if searching.stderr else ""
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        with pytest.raises(Conflict, match="another training is running"):
+        with pytest.raises(Conflict, match="the search item_knn-.* is running already"):
             tuned(file)
+        with training_lock():  # a nightly training is not kept waiting
+            assert searching.poll() is None
         searching.send_signal(signal.SIGKILL)
     before = _finished(studies)
     after = tuned(file, trials=before + 3, look=False)
@@ -186,7 +188,9 @@ def test_a_budget_of_time_ends_the_search_and_a_trial_that_can_not_be_fitted_is_
     assert len(short.trials) < 20
 
 
-def test_the_lock_is_free_again_afterwards(file: Path) -> None:
-    tuned(file, trials=1, look=False)
-    with training_lock():
+def test_searches_of_other_studies_do_not_exclude_each_other(shop: Shop) -> None:
+    with tuning_lock("a"), tuning_lock("b"), pytest.raises(Conflict, match="the search a is running"):
+        with tuning_lock("a"):
+            pass
+    with tuning_lock("a"):  # free again
         pass

@@ -35,6 +35,7 @@ DROPPED = {
     "user_unknown_at_cutoff": "user unknown at the cutoff",
     "user_with_too_few_events": "user with too few events before the cutoff",
 }
+GUARDRAIL_NAMES = {"scoring_ms": "scoring time, ms per 1000 users"}
 SYMBOLS = ("●", "■", "▲", "◆", "▼", "✚", "✖", "⬟")
 
 
@@ -76,6 +77,7 @@ def render(report: Report) -> str:
         labels=LABELS,
         views=views,
         view_titles=VIEW_TITLES,
+        guardrail_names=GUARDRAIL_NAMES,
         dropped=DROPPED,
         plots=plots,
         reliability=Markup(reliability_plot(report)) if any(m.reliability for m in report.models) else "",

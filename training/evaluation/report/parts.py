@@ -98,6 +98,10 @@ class Guardrail(Part):
     value: float | None
     limit: float | None
     ok: bool
+    model: str = ""
+    """The version that was looked at: the promoted one, else the one that came nearest."""
+    at_least: bool | None = None
+    """Whether the value must be at least the limit, or at most; null where it was not told."""
 
 
 class HybridMember(Part):

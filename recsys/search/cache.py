@@ -1,0 +1,114 @@
+"""Answers of the index in Redis, dropped all at once when anything that can be searched changes.
+
+Each answer carries the count of changes (`search:epoch`) that was read before the index was asked. It is good
+as long as the count is the same, so what was found before a change is never served after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any
+
+import orjson
+from redis.exceptions import RedisError
+from sqlalchemy.orm import Session
+
+from recsys.cache import keys
+from recsys.cache.client import get_redis
+from recsys.database.afterwards import after_commit
+from recsys.errors import Unavailable
+from recsys.log import get_logger
+from recsys.search.queries import Bucket, Found, Hit, ProductQuery
+from recsys.settings import get_settings
+
+__all__ = ["changed", "forget", "found", "suggestions"]
+
+_SUGGESTION_SECONDS = 300
+_log = get_logger(__name__)
+
+
+def changed(session: Session) -> None:
+    """Call it where the index changes: what Redis holds is worth nothing once that is committed."""
+    after_commit(session, forget)
+
+
+def forget() -> None:
+    """What Redis holds is worth nothing from now on."""
+    get_redis().incr(keys.search_epoch())
+
+
+def found(index: str, query: ProductQuery, read: Callable[[], Found]) -> Found:
+    """The answer from Redis, else from `read` and to Redis then."""
+    asked = orjson.dumps([index, query], default=_plain, option=orjson.OPT_SORT_KEYS).decode()
+    key = keys.search_results(asked)
+    try:
+        epoch, held = get_redis().mget([keys.search_epoch(), key])
+    except (RedisError, OSError, Unavailable) as error:
+        _warn(error)
+        return read()
+    if held is not None:
+        stored = orjson.loads(held)
+        if stored["epoch"] == _text(epoch):
+            return _found(stored["found"])
+    fresh = read()
+    _store(key, {"epoch": _text(epoch), "found": fresh})
+    return fresh
+
+
+def suggestions(prefix: str, read: Callable[[], Sequence[tuple[str, int]]]) -> list[tuple[str, int]]:
+    """The completions from Redis (a list; its first element is the count of changes), else from `read`."""
+    key = keys.search_suggestions(prefix)
+    try:
+        pipeline = get_redis().pipeline(transaction=False)
+        pipeline.get(keys.search_epoch())
+        pipeline.lrange(key, 0, -1)
+        epoch, held = pipeline.execute()
+    except (RedisError, OSError, Unavailable) as error:
+        _warn(error)
+        return list(read())
+    if held and held[0].decode() == _text(epoch):
+        return [(name, number) for name, number in map(orjson.loads, held[1:])]
+    fresh = list(read())
+    try:
+        pipeline = get_redis().pipeline(transaction=True)
+        pipeline.delete(key)
+        pipeline.rpush(key, _text(epoch), *(orjson.dumps(one) for one in fresh))
+        pipeline.expire(key, _SUGGESTION_SECONDS)
+        pipeline.execute()
+    except (RedisError, OSError) as error:
+        _warn(error)
+    return fresh
+
+
+def _store(key: str, value: dict[str, Any]) -> None:
+    try:
+        get_redis().set(key, orjson.dumps(value, default=_plain), ex=get_settings().search.cache_seconds)
+    except (RedisError, OSError) as error:
+        _warn(error)
+
+
+def _found(value: dict[str, Any]) -> Found:
+    return Found(
+        total=value["total"],
+        hits=[Hit(one["product_id"], one["key"], one["highlights"]) for one in value["hits"]],
+        facets={
+            name: [Bucket(one["value"], one["count"]) for one in buckets]
+            for name, buckets in value["facets"].items()
+        },
+        did_you_mean=value["did_you_mean"],
+    )
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, Decimal):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is no part of a query")
+
+
+def _text(epoch: bytes | str | None) -> str:
+    return "0" if epoch is None else epoch.decode() if isinstance(epoch, bytes) else epoch
+
+
+def _warn(error: Exception) -> None:
+    _log.warning("searches are not cached: Redis did not answer", error=type(error).__name__)

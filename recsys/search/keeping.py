@@ -1,0 +1,226 @@
+"""How PostgreSQL's documents are kept: single ones by events, all of them beside and merged at once.
+
+Two programs may bring the same product up to date at the same time. Each reading carries the moment at which
+its statement began (`as_of`), and an older one never replaces a newer one. A change is committed before the
+event that tells of it is handled, so the newest reading has seen every change that was told of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from recsys.search.documents import PRODUCTS, TREE, USERS
+from recsys.search.queries import Differences
+from recsys.settings import SearchSettings, get_settings
+
+__all__ = ["build", "compare_products", "compare_users", "keep_products", "keep_users", "rebuild_words"]
+
+_COLUMNS = (
+    "name, price, category_id, category_name, brand_id, brand_name, tags, status, is_featured, "
+    "rating_average, review_count, inventory_quantity, created_at, words, name_words"
+)
+_DOCUMENT = """
+    SELECT d.product_id, d.name, d.price, d.category_id, d.category_name, d.brand_id, d.brand_name, d.tags,
+           d.status, d.is_featured, d.rating_average, d.review_count, d.inventory_quantity, d.created_at,
+           setweight(to_tsvector(CAST(:language AS regconfig), d.name), 'A')
+           || setweight(to_tsvector('simple', coalesce(d.sku, '')), 'A')
+           || setweight(to_tsvector(CAST(:language AS regconfig),
+                        concat_ws(' ', d.brand_name, array_to_string(d.tags, ' '))), 'B')
+           || setweight(to_tsvector(CAST(:language AS regconfig), coalesce(d.category_path, '')), 'C')
+           || setweight(to_tsvector(CAST(:language AS regconfig),
+                        concat_ws(' ', d.short_description, d.description)), 'D') AS words,
+           to_tsvector('simple', d.name) AS name_words, d.as_of
+    FROM (%s) d
+"""
+_SET = ", ".join(f"{name} = excluded.{name}" for name in [*_COLUMNS.split(", "), "as_of"])
+_KEEP = text(
+    f"""
+    WITH RECURSIVE {TREE}
+    INSERT INTO products_db.product_search AS kept (product_id, {_COLUMNS}, as_of)
+    SELECT product_id, {_COLUMNS}, as_of
+    FROM ({_DOCUMENT % (PRODUCTS + "WHERE p.id = ANY(:ids) FOR KEY SHARE OF p")}) fresh
+    ORDER BY product_id
+    ON CONFLICT (product_id) DO UPDATE SET {_SET} WHERE kept.as_of <= excluded.as_of
+    """  # noqa: S608
+)
+# words of names, brands, categories and tags; descriptions hold too many that are nobody's search
+_WORDS_OF = """
+    to_tsvector('simple', concat_ws(' ', name, brand_name, category_name, array_to_string(tags, ' ')))
+"""
+_STEM = "coalesce((tsvector_to_array(to_tsvector(CAST(:language AS regconfig), lexeme)))[1], lexeme)"
+_KEEP_WORDS = text(
+    f"""
+    INSERT INTO products_db.search_words (word, stem, documents)
+    SELECT DISTINCT lexeme, {_STEM}, 1
+    FROM products_db.product_search s, unnest(tsvector_to_array({_WORDS_OF})) AS lexeme
+    WHERE s.product_id = ANY(:ids) AND s.status = 'active' AND length(lexeme) BETWEEN 2 AND 40
+    ORDER BY lexeme
+    ON CONFLICT (word) DO NOTHING
+    """  # noqa: S608
+)
+_NO_BESIDE = text("DROP TABLE IF EXISTS pg_temp.search_beside")
+_BESIDE = text(
+    f"""
+    CREATE TEMPORARY TABLE search_beside ON COMMIT DROP AS
+    WITH RECURSIVE {TREE}, weights AS (
+        SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:weights AS float8[])) AS given(kind, weight)
+    ), moment AS (
+        SELECT max(created_at) AS newest FROM recommendations_db.user_interactions
+    ), liked AS (
+        SELECT i.product_id, ln(1 + sum(
+                   w.weight * exp(-ln(2) * extract(epoch FROM m.newest - i.created_at) / 86400
+                                  / CAST(:half_life AS float8)))) AS popularity
+        FROM recommendations_db.user_interactions i
+        JOIN weights w ON w.kind = i.interaction_type CROSS JOIN moment m
+        GROUP BY i.product_id
+    )
+    SELECT fresh.*, CAST(coalesce(liked.popularity, 0) AS real) AS popularity
+    FROM ({_DOCUMENT % PRODUCTS}) fresh LEFT JOIN liked USING (product_id)
+    """  # noqa: S608
+)
+_CHANGED = " OR ".join(f"kept.{name} IS DISTINCT FROM excluded.{name}" for name in _COLUMNS.split(", "))
+_MERGE = text(
+    f"""
+    INSERT INTO products_db.product_search AS kept (product_id, {_COLUMNS}, as_of, popularity)
+    SELECT product_id, {", ".join(f"b.{name}" for name in _COLUMNS.split(", "))}, b.as_of, b.popularity
+    FROM search_beside b
+    -- what was deleted meanwhile must not come back; what is there stays until this is committed
+    WHERE EXISTS (SELECT FROM products_db.products p WHERE p.id = b.product_id FOR KEY SHARE)
+    ORDER BY product_id
+    ON CONFLICT (product_id) DO UPDATE SET {_SET}, popularity = excluded.popularity
+    WHERE kept.as_of <= excluded.as_of
+      AND (abs(kept.popularity - excluded.popularity) > 0.001 OR {_CHANGED})
+    """  # noqa: S608
+)
+# what did not change is not touched, so that no event's handler has to wait for it
+_ALL_WORDS = text(
+    f"""
+    WITH fresh AS MATERIALIZED (
+        SELECT lexeme AS word, {_STEM} AS stem, count(*) AS documents
+        FROM products_db.product_search s, unnest(tsvector_to_array({_WORDS_OF})) AS lexeme
+        WHERE s.status = 'active' AND length(lexeme) BETWEEN 2 AND 40
+        GROUP BY lexeme
+    ), gone AS (
+        DELETE FROM products_db.search_words w WHERE NOT EXISTS (SELECT FROM fresh f WHERE f.word = w.word)
+    ), stored AS (
+        INSERT INTO products_db.search_words AS kept (word, stem, documents)
+        SELECT word, stem, documents FROM fresh ORDER BY word
+        ON CONFLICT (word) DO UPDATE SET stem = excluded.stem, documents = excluded.documents
+        WHERE (kept.stem, kept.documents) IS DISTINCT FROM (excluded.stem, excluded.documents)
+    )
+    SELECT count(*) FROM fresh
+    """  # noqa: S608
+)
+_COMPARE = text(
+    f"""
+    WITH RECURSIVE {TREE}
+    SELECT count(*) AS checked,
+           count(*) FILTER (WHERE kept.product_id IS NULL) AS missing,
+           count(*) FILTER (WHERE excluded.product_id IS NULL) AS superfluous,
+           count(*) FILTER (WHERE kept.product_id = excluded.product_id AND ({_CHANGED})) AS stale,
+           array_agg(coalesce(excluded.product_id, kept.product_id)) FILTER (
+               WHERE kept.product_id IS NULL OR excluded.product_id IS NULL OR {_CHANGED}) AS differing
+    FROM ({_DOCUMENT % PRODUCTS}) excluded
+    FULL JOIN products_db.product_search kept USING (product_id)
+    """  # noqa: S608
+)
+
+_USER_COLUMNS = (
+    "username, full_name, bio, latitude, longitude, is_active, is_online, followers_count, following_count, "
+    "created_at, words, names"
+)
+_USER_DOCUMENT = """
+    SELECT d.*,
+           setweight(to_tsvector('simple', d.username), 'A')
+           || setweight(to_tsvector('simple', d.full_name), 'A')
+           || setweight(to_tsvector('simple', coalesce(d.bio, '')), 'D') AS words,
+           lower(d.username || ' ' || d.full_name) AS names
+    FROM (%s) d
+"""
+_USER_SET = ", ".join(f"{name} = excluded.{name}" for name in [*_USER_COLUMNS.split(", "), "as_of"])
+_USER_CHANGED = " OR ".join(
+    f"kept.{name} IS DISTINCT FROM excluded.{name}"
+    # presence changes by itself, and is read from the users when it is shown
+    for name in _USER_COLUMNS.split(", ")
+    if name != "is_online"
+)
+_KEEP_USERS = text(
+    f"""
+    INSERT INTO users_db.user_search AS kept (user_id, {_USER_COLUMNS}, as_of)
+    SELECT user_id, {_USER_COLUMNS}, as_of
+    FROM ({_USER_DOCUMENT % (USERS + "WHERE CAST(:ids AS integer[]) IS NULL OR u.id = ANY(:ids)")}) fresh
+    ORDER BY user_id
+    ON CONFLICT (user_id) DO UPDATE SET {_USER_SET}
+    WHERE kept.as_of <= excluded.as_of AND ({_USER_CHANGED} OR kept.is_online <> excluded.is_online)
+    """  # noqa: S608
+)
+_COMPARE_USERS = text(
+    f"""
+    SELECT count(*) AS checked,
+           count(*) FILTER (WHERE kept.user_id IS NULL) AS missing,
+           count(*) FILTER (WHERE excluded.user_id IS NULL) AS superfluous,
+           count(*) FILTER (WHERE kept.user_id = excluded.user_id AND ({_USER_CHANGED})) AS stale,
+           array_agg(coalesce(excluded.user_id, kept.user_id)) FILTER (
+               WHERE kept.user_id IS NULL OR excluded.user_id IS NULL OR {_USER_CHANGED}) AS differing
+    FROM ({_USER_DOCUMENT % USERS}) excluded
+    FULL JOIN users_db.user_search kept USING (user_id)
+    """  # noqa: S608
+)
+
+
+def keep_products(session: Session, settings: SearchSettings, ids: Sequence[int]) -> None:
+    """Bring the documents of these products up to date. Deleted products took theirs along."""
+    if ids:
+        values = {"ids": sorted(set(ids)), "language": settings.language}
+        session.execute(_KEEP, values)
+        session.execute(_KEEP_WORDS, values)
+
+
+def keep_users(session: Session, ids: Sequence[int] | None) -> int:
+    """Bring the documents of these users (None: of all) up to date; how many changed."""
+    return int(session.execute(_KEEP_USERS, {"ids": ids if ids is None else list(ids)}).rowcount)  # type: ignore[attr-defined]
+
+
+def build(session: Session, settings: SearchSettings) -> int:
+    """All products: read into a table beside, then merged by one statement; how many differed.
+
+    Readers see the state before until the transaction is committed, and all of the new one from then on.
+    What events bring meanwhile is newer than what was read here, and stays.
+    """
+    features = get_settings().features
+    session.execute(_NO_BESIDE)
+    session.execute(
+        _BESIDE,
+        {
+            "language": settings.language,
+            "kinds": list(features.weights),
+            "weights": list(features.weights.values()),
+            "half_life": features.half_life_days,
+        },
+    )
+    return int(session.execute(_MERGE).rowcount)  # type: ignore[attr-defined]
+
+
+def rebuild_words(session: Session, settings: SearchSettings) -> int:
+    """The words of everything that is sold, with their numbers of products."""
+    return int(session.scalar(_ALL_WORDS, {"language": settings.language}) or 0)
+
+
+def compare_products(session: Session, settings: SearchSettings) -> tuple[Differences, list[int]]:
+    """How the documents differ from the products, and the ids of all that do; popularity is not compared."""
+    row = session.execute(_COMPARE, {"language": settings.language}).one()
+    return _differences(row)
+
+
+def compare_users(session: Session) -> tuple[Differences, list[int]]:
+    """How the documents differ from the users, and the ids of all that do."""
+    return _differences(session.execute(_COMPARE_USERS).one())
+
+
+def _differences(row: object) -> tuple[Differences, list[int]]:
+    checked, missing, superfluous, stale, differing = row  # type: ignore[misc]
+    ids = sorted(differing or [])  # type: ignore[has-type]
+    return Differences(checked, missing, superfluous, stale, tuple(ids[:10])), ids  # type: ignore[has-type]

@@ -1,0 +1,150 @@
+"""HTTP of search: products for everybody, users for administrators, and what was opened."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated
+from uuid import uuid5
+
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import AfterValidator
+
+from recsys.domains.products import service as products
+from recsys.errors import Forbidden, Invalid
+from recsys.events.publish import publish
+from recsys.events.vocabulary import SearchResultClicked
+from recsys.search import members, service
+from recsys.search.queries import Facet, Filters, Place, Sort, UserFilters, UserSort
+from recsys.search.schemas import ClickIn, ProductsFound, Suggestions, UsersFound
+from recsys.search.service import MOST_SUGGESTIONS, Asked, Searcher
+from recsys.search.words import LONGEST_TEXT, normal
+from recsys.web.dependencies import AdminUser, GuestSession, MaybeUser, SessionDep
+from recsys.web.errors import problem_responses
+from recsys.web.fields import storable
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/api/v1/search", tags=["search"])
+
+Typed = Annotated[str, Query(max_length=LONGEST_TEXT, description="Words; anything else in it is ignored.")]
+MaybeId = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
+Price = Annotated[Decimal | None, Query(ge=0, max_digits=10, decimal_places=2)]
+Tag = Annotated[str, Query(min_length=1, max_length=100), AfterValidator(storable)]
+Limit = Annotated[int, Query(ge=1, le=100)]
+CursorIn = Annotated[str | None, Query(max_length=1000)]
+Count = Annotated[int | None, Query(ge=0, le=2**31 - 1)]
+
+
+# asynchronous for nothing but to need no thread
+async def _filters(
+    brand: MaybeId = None,
+    tag: Annotated[list[Tag] | None, Query(max_length=10, description="All of these.")] = None,
+    min_price: Price = None,
+    max_price: Price = None,
+    min_rating: Annotated[Decimal | None, Query(ge=0, le=5, max_digits=3, decimal_places=2)] = None,
+    in_stock: bool = False,
+    featured: bool | None = None,
+    status: Annotated[
+        str, Query(pattern="^(active|draft|archived|any)$", description="Only administrators see others.")
+    ] = "active",
+) -> Filters:
+    if min_price is not None and max_price is not None and min_price > max_price:
+        raise Invalid("min_price is above max_price; no product can be between.")
+    return Filters(
+        brand=brand,
+        tags=tuple(tag or ()),
+        min_price=min_price,
+        max_price=max_price,
+        min_rating=min_rating,
+        in_stock=in_stock,
+        featured=featured,
+        status=None if status == "any" else status,
+    )
+
+
+@router.get("/products", response_model=ProductsFound, responses=problem_responses(401, 403, 404, 422, 503))
+def search_products(
+    session: SessionDep,
+    user: MaybeUser,
+    guest: GuestSession,
+    filters: Annotated[Filters, Depends(_filters)],
+    q: Typed = "",
+    category: MaybeId = None,
+    facet: Annotated[
+        list[Facet] | None, Query(max_length=6, description="Counts for the first page.")
+    ] = None,
+    sort: Sort = "relevance",
+    highlight: bool = False,
+    fuzzy: bool = True,
+    personalised: bool = True,
+    limit: Limit = 20,
+    cursor: CursorIn = None,
+) -> Response:
+    """Products by words, filters or both; for who is logged in, in the order of their taste."""
+    if filters.status != "active" and not (user is not None and user.is_admin):
+        raise Forbidden("Only administrators see products that are not active.")
+    asked = Asked(
+        text=q,
+        category=category,
+        filters=filters,
+        facets=tuple(dict.fromkeys(facet or ())),
+        sort=sort,
+        limit=limit,
+        cursor=cursor,
+        highlight=highlight,
+        fuzzy=fuzzy,
+        personalised=personalised,
+    )
+    found = service.search(session, asked, Searcher(None if user is None else user.user_id, guest))
+    # it was checked when it was made: FastAPI would do it again
+    return Response(found.model_dump_json(), media_type="application/json")
+
+
+@router.get("/suggest", responses=problem_responses(422, 503))
+def suggest(
+    session: SessionDep, prefix: Typed, limit: Annotated[int, Query(ge=1, le=MOST_SUGGESTIONS)] = 10
+) -> Suggestions:
+    """Names of products that complete what was typed so far."""
+    return service.suggest(session, prefix, limit)
+
+
+@router.get("/users", responses=problem_responses(401, 403, 422, 503))
+def search_users(
+    session: SessionDep,
+    admin: AdminUser,
+    q: Typed = "",
+    lat: Annotated[float | None, Query(ge=-90, le=90, allow_inf_nan=False)] = None,
+    lon: Annotated[float | None, Query(ge=-180, le=180, allow_inf_nan=False)] = None,
+    within_km: Annotated[float | None, Query(gt=0, le=20_100, allow_inf_nan=False)] = None,
+    active: bool | None = None,
+    online: bool | None = None,
+    min_followers: Count = None,
+    min_following: Count = None,
+    sort: UserSort = "relevance",
+    limit: Limit = 20,
+    cursor: CursorIn = None,
+) -> UsersFound:
+    """Users by name or bio, by place, and by how many follow them."""
+    if (lat is None) != (lon is None):
+        raise Invalid("A place is a lat and a lon; give both or none.")
+    near = None if lat is None or lon is None else Place(lat, lon, within_km)
+    if near is None and (sort == "distance" or within_km is not None):
+        raise Invalid("A distance needs a place to be measured from: give lat and lon.")
+    wanted = UserFilters(near, active, online, min_followers, min_following)
+    return members.search(session, q, wanted, sort=sort, limit=limit, cursor=cursor)
+
+
+@router.post("/clicks", status_code=204, responses=problem_responses(400, 401, 404, 422, 503))
+def click(session: SessionDep, user: MaybeUser, guest: GuestSession, given: ClickIn) -> Response:
+    """Note that a product which a search found was opened; the shop learns from it."""
+    products.get(session, given.product_id)
+    event = SearchResultClicked(
+        query=normal(given.query),
+        user_id=None if user is None else user.user_id,
+        session_id=guest,
+        search_id=str(given.search_id),
+        product_id=given.product_id,
+        position=given.position,
+    )
+    publish(session, event, event_id=uuid5(given.search_id, f"{event.aggregate}:{given.product_id}"))
+    return Response(status_code=204)

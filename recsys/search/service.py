@@ -1,0 +1,279 @@
+"""Searches as the shop answers them: cached, relaxed, in a user's order, always of what is for sale now."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+from redis.exceptions import RedisError
+from sqlalchemy import Integer, RowMapping, any_, cast, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Session
+
+from recsys.domains.products.catalogue import category_and_below
+from recsys.domains.products.schemas import ProductSummary
+from recsys.domains.products.tables import Product
+from recsys.errors import Invalid, Unavailable
+from recsys.events.publish import announce
+from recsys.events.vocabulary import SearchPerformed
+from recsys.log import get_logger
+from recsys.search import cache, instead, naming, tastes
+from recsys.search.index import SearchDown, SearchIndex, chosen
+from recsys.search.queries import Facet, Filters, Found, Hit, Key, ProductQuery, Sort
+from recsys.search.schemas import FoundProduct, ProductsFound, Suggestion, Suggestions
+from recsys.search.words import words_of
+from recsys.web.pagination import Cursor
+
+__all__ = ["MOST_SUGGESTIONS", "Asked", "Searcher", "key_of", "search", "suggest"]
+
+MOST_SUGGESTIONS = 10
+
+_log = get_logger(__name__)
+_SHOWN = [getattr(Product, name) for name in ProductSummary.model_fields]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One search as it was asked for; `category` means everything below it too."""
+
+    text: str = ""
+    category: int | None = None
+    filters: Filters = field(default_factory=Filters)
+    facets: tuple[Facet, ...] = ()
+    sort: Sort = "relevance"
+    limit: int = 20
+    cursor: str | None = None
+    highlight: bool = False
+    fuzzy: bool = True
+    personalised: bool = True
+
+
+@dataclass(frozen=True)
+class Searcher:
+    """Who asks: a user, a guest by the session of the visit, or nobody known."""
+
+    user_id: int | None = None
+    session_id: str | None = None
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a page begins; `taste` continues in a user's order."""
+
+    search_id: UUID = field(default_factory=uuid4)
+    shown: int = 0
+    any_word: bool = False
+    after: tuple[Key, int] | None = None
+    taste: tastes.Mark | None = None
+
+
+@dataclass(frozen=True)
+class _Page:
+    hits: Sequence[Hit]
+    found: Found
+    after: tuple[Key, int] | None = None
+    taste: tastes.Mark | None = None
+    personalised: bool = False
+
+
+def search(session: Session, asked: Asked, who: Searcher) -> ProductsFound:
+    """One page. Raises NotFound for an unknown category, Invalid for a cursor of another search.
+
+    A search that is down is answered with what can be had without it, which says so.
+    """
+    words = words_of(asked.text)
+    filters = asked.filters
+    if asked.category is not None:
+        filters = replace(filters, categories=tuple(category_and_below(session, asked.category)))
+    query = ProductQuery(
+        words=words,
+        fuzzy=asked.fuzzy,
+        filters=filters,
+        facets=asked.facets if asked.cursor is None else (),
+        sort=asked.sort,
+        limit=asked.limit,
+        highlight=asked.highlight and bool(words),
+    )
+    mark = _mark(asked, words)
+    place = _Place() if asked.cursor is None else _decode(asked.cursor, mark, asked.sort)
+    index = chosen()
+    try:
+        page, any_word = _page(session, index, replace(query, any_word=place.any_word), asked, who, place)
+    except SearchDown as error:
+        _log.error("search is down", index=index.name, reason=error.message)
+        return instead.products(session, asked.category, filters, asked.limit, words)
+    answer = _answer(session, page, query, place, any_word=any_word, mark=mark)
+    if asked.cursor is None:
+        _tell(answer, who)
+    return answer
+
+
+def suggest(session: Session, typed: str, limit: int) -> Suggestions:
+    """Names that complete what was typed; with a misspelt word, names of what was probably meant."""
+    words = words_of(typed)
+    if not words:
+        return Suggestions(suggestions=[])
+    index = chosen()
+
+    def read() -> list[tuple[str, int]]:
+        found = index.suggest(session, words, MOST_SUGGESTIONS)
+        if found:
+            return found
+        near = index.search_products(session, ProductQuery(words=words, limit=MOST_SUGGESTIONS))
+        ids = [hit.product_id for hit in near.hits]
+        live = _live(session, ids, "active")
+        return [(live[one]["name"], one) for one in ids if one in live]
+
+    # the number of suggestions is no part of the documented key: the longest list is kept, and cut
+    try:
+        found = cache.suggestions(" ".join(words), read)
+    except SearchDown as error:
+        _log.error("search is down", index=index.name, reason=error.message)
+        return Suggestions(suggestions=[], degraded="Search is down; nothing can be suggested for now.")
+    live = _live(session, [product_id for _, product_id in found], "active")
+    return Suggestions(
+        suggestions=[
+            Suggestion(text=live[product_id]["name"], product_id=product_id)
+            for _, product_id in found
+            if product_id in live
+        ][:limit]
+    )
+
+
+def _page(
+    session: Session, index: SearchIndex, query: ProductQuery, asked: Asked, who: Searcher, place: _Place
+) -> tuple[_Page, bool]:
+    page = _ordered(session, index, query, asked, who, place)
+    if page.found.total == 0 and len(query.words) > 1 and not query.any_word:
+        wider = replace(query, any_word=True)
+        found = _ordered(session, index, wider, asked, who, place)
+        if found.found.total:
+            return found, True
+    return page, query.any_word
+
+
+def _ordered(
+    session: Session, index: SearchIndex, query: ProductQuery, asked: Asked, who: Searcher, place: _Place
+) -> _Page:
+    def find(one: ProductQuery) -> Found:
+        return cache.found(index.name, one, lambda: index.search_products(session, one))
+
+    wants_taste = asked.personalised and who.user_id is not None and query.sort == "relevance"
+    if wants_taste and who.user_id is not None and (place.after is None or place.taste is not None):
+        own = tastes.page(session, who.user_id, query, place.taste, find)
+        if own is not None:
+            return _Page(own.hits, own.found, own.after, own.taste, personalised=True)
+    # a page more than wanted tells whether there is another
+    found = find(replace(query, limit=query.limit + 1, after=place.after))
+    hits = found.hits[: query.limit]
+    more = len(found.hits) > query.limit
+    return _Page(hits, found, (hits[-1].key, hits[-1].product_id) if more else None)
+
+
+def _answer(
+    session: Session, page: _Page, query: ProductQuery, place: _Place, *, any_word: bool, mark: str
+) -> ProductsFound:
+    # what is shown comes from the products: those that were hidden or deleted a moment ago are left out
+    live = _live(session, [hit.product_id for hit in page.hits], query.filters.status)
+    items = [
+        FoundProduct(
+            **live[hit.product_id],
+            position=place.shown + number,
+            highlights=dict(hit.highlights),
+        )
+        for number, hit in enumerate(page.hits, 1)
+        if hit.product_id in live
+    ]
+    following = replace(
+        place, shown=place.shown + len(page.hits), any_word=any_word, after=page.after, taste=page.taste
+    )
+    more = page.after is not None or page.taste is not None
+    return ProductsFound(
+        search_id=place.search_id,
+        query=" ".join(query.words),
+        total=page.found.total,
+        items=items,
+        facets=naming.facets(session, page.found.facets),
+        did_you_mean=page.found.did_you_mean,
+        any_word=any_word,
+        personalised=page.personalised,
+        next_cursor=_encode(following, mark) if more else None,
+    )
+
+
+def _live(session: Session, ids: Sequence[int], status: str | None) -> dict[int, RowMapping]:
+    if not ids:
+        return {}
+    wanted = select(*_SHOWN).where(Product.id == any_(cast(list(ids), ARRAY(Integer))))
+    if status is not None:
+        wanted = wanted.where(Product.status == status)
+    return {row["id"]: row for row in session.execute(wanted).mappings()}
+
+
+def _tell(answer: ProductsFound, who: Searcher) -> None:
+    try:
+        announce(
+            SearchPerformed(
+                query=answer.query,
+                user_id=who.user_id,
+                session_id=who.session_id,
+                results=answer.total,
+                search_id=str(answer.search_id),
+                product_ids=tuple(item.id for item in answer.items),
+            ),
+            event_id=answer.search_id,
+        )
+    except (RedisError, OSError, Unavailable) as error:
+        _log.warning("a search is not told of: Redis did not answer", error=type(error).__name__)
+
+
+def _mark(asked: Asked, words: Sequence[str]) -> str:
+    """What tells one search from another in its cursors."""
+    told = [words, asked.category, asked.filters, asked.sort, asked.fuzzy]
+    return hashlib.sha256(orjson.dumps(told, default=str)).hexdigest()[:12]
+
+
+def _encode(place: _Place, mark: str) -> str:
+    values: dict[str, Any] = {
+        "of": mark,
+        "search": str(place.search_id),
+        "shown": place.shown,
+        "any": place.any_word,
+    }
+    if place.after is not None:
+        values |= {"key": place.after[0], "id": place.after[1]}
+    if place.taste is not None:
+        values |= place.taste.values()
+    return Cursor.encode(values)
+
+
+def _decode(text: str, mark: str, sort: Sort) -> _Place:
+    cursor = Cursor.decode(text)
+    if cursor.text("of") != mark:
+        raise Invalid("This cursor is of another search; start again without a cursor.")
+    try:
+        search_id = UUID(cursor.text("search"))
+    except ValueError as error:
+        raise Invalid("This cursor is not one that a page gave; start again without a cursor.") from error
+    shown = cursor.integer("shown")
+    if not 0 <= shown <= 2**31:
+        raise Invalid("This cursor is not one that a page gave; start again without a cursor.")
+    after = None
+    if "id" in cursor.values:
+        after = (key_of(cursor, "key", text=sort == "name"), cursor.integer("id"))
+    return _Place(search_id, shown, cursor.values.get("any") is True, after, tastes.Mark.of(cursor, key_of))
+
+
+def key_of(cursor: Cursor, name: str, *, text: bool = False) -> Key:
+    """A place in an order, if it can be one. Raises Invalid."""
+    if text:
+        return cursor.text(name)
+    value = cursor.values.get(name)
+    if isinstance(value, float) and math.isfinite(value) and abs(value) < 2**62:
+        return value
+    return cursor.integer(name)

@@ -1,0 +1,1 @@
+"""Search: one contract for every index, and what the shop makes of it."""
