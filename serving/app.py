@@ -10,8 +10,10 @@ from starlette.middleware import Middleware
 
 from recsys import log
 from recsys.api import create_api
+from recsys.search import personal
 from recsys.settings import get_settings
 from serving import previews, reports
+from serving.personal import ModelPersonaliser
 from serving.routes import router
 from serving.shortcut import Shortcut
 from serving.state import running_state
@@ -23,7 +25,11 @@ __all__ = ["create_app"]
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with running_state() as state:
         app.state.serving = state
-        yield
+        personal.use(ModelPersonaliser(state))
+        try:
+            yield
+        finally:
+            personal.use(None)
 
 
 def create_app() -> FastAPI:

@@ -1,6 +1,6 @@
 """Lists for many users at once against the SGEMM limit: `python -m tests.benchmarks.bench_scoring`.
 
-The limit is what the multiplication alone would allow at the speed of a large square SGEMM of the same run, on
+The limit is what the multiplication alone would allow at the speed of a large square SGEMM of the run, on
 as many threads. Everything takes turns, and the best turn of each counts: others may be using the machine.
 Memory is the peak of an own process beyond the model and the lists it returns.
 """
