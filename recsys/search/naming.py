@@ -4,46 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from recsys.domains.products.tables import Brand, Category
 from recsys.search.queries import PRICE_STEPS, Bucket
 from recsys.search.schemas import FacetOut
 
 __all__ = ["facets"]
 
-_NAMED: dict[str, type[Category] | type[Brand]] = {"category": Category, "brand": Brand}
+_NAMES = text(
+    """
+    SELECT 'category', id, name FROM products_db.categories WHERE id = ANY(:category)
+    UNION ALL
+    SELECT 'brand', id, name FROM products_db.brands WHERE id = ANY(:brand)
+    """
+)
+_NAMED = ("category", "brand")
 
 
 def facets(session: Session, found: Mapping[str, Sequence[Bucket]]) -> dict[str, list[FacetOut]]:
     """Each with names; what has none any more is left out."""
-    named = {}
+    names: dict[tuple[str, str], str] = {}
+    if any(found.get(facet) for facet in _NAMED):
+        ids = {facet: [int(one.value) for one in found.get(facet, ())] for facet in _NAMED}
+        names = {(facet, str(number)): name for facet, number, name in session.execute(_NAMES, ids)}
+    named: dict[str, list[FacetOut]] = {}
     for facet, buckets in found.items():
-        names = _names(session, facet, buckets)
-        named[facet] = [
-            FacetOut(value=one.value, name=names[one.value], count=one.count)
-            for one in buckets
-            if one.value in names
-        ]
+        named[facet] = []
+        for one in buckets:
+            name = names.get((facet, one.value)) if facet in _NAMED else _in_words(facet, one.value)
+            if name is not None:
+                named[facet].append(FacetOut(value=one.value, name=name, count=one.count))
     return named
 
 
-def _names(session: Session, facet: str, buckets: Sequence[Bucket]) -> dict[str, str]:
-    if facet in _NAMED:
-        table = _NAMED[facet]
-        ids = [int(one.value) for one in buckets]
-        return {
-            str(number): name
-            for number, name in session.execute(select(table.id, table.name).where(table.id.in_(ids)))
-        }
+def _in_words(facet: str, value: str) -> str:
     if facet == "price":
-        return {one.value: _price(int(one.value)) for one in buckets}
+        return _price(int(value))
     if facet == "rating":
-        return {one.value: f"{one.value} stars and more" for one in buckets}
-    if facet == "in_stock":
-        return {one.value: "in stock" for one in buckets}
-    return {one.value: one.value for one in buckets}
+        return f"{value} stars and more"
+    return "in stock" if facet == "in_stock" else value
 
 
 def _price(begin: int) -> str:

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -234,7 +234,11 @@ def processor_seconds(process: psutil.Process) -> tuple[float, float]:
     with unit_of_work() as session:
         postmaster = psutil.Process(session.scalar(text("SELECT pg_backend_pid()"))).parent()
     assert postmaster is not None
-    alive = sum(sum(one.cpu_times()[:2]) for one in postmaster.children())
+    alive = 0.0
+    for one in postmaster.children():
+        # whoever ends right now is in the postmaster's own figures a moment later
+        with suppress(psutil.NoSuchProcess):
+            alive += sum(one.cpu_times()[:2])
     return sum(process.cpu_times()[:2]), sum(postmaster.cpu_times()[:4]) + alive
 
 
