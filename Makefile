@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do command 
 UV := uv==0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench report lock down clean
+.PHONY: help demo test lint bench soak report lock down clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(ROOT)/Makefile | sed 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
@@ -30,6 +30,9 @@ report: $(VENV)/.test $(VENV)/.demo  ## a report on real purchases in $CI_ARTIFA
 
 down: ## stop the embedded servers
 	@$(BIN)/recsys down
+
+soak: $(VENV)/.test $(VENV)/.demo  ## ten minutes at 70% of the most, with a model switch and a generation switch each minute
+	@cd $(ROOT) && exec $(BIN)/python -m tests.benchmarks.soak $(SOAK_FLAGS)
 
 lock: $(VENV)/bin/python  ## write the pinned requirements anew from pyproject.toml
 	@$(BIN)/python -m pip install --quiet $(UV)
