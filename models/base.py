@@ -301,8 +301,13 @@ class Recommender(ABC):
         scores = np.full((queries.size, k), -np.inf, dtype=np.float32)
         size = self._block(n, k)
         blocks = [np.arange(start, min(n, start + size)) for start in range(0, n, size)]
-        for places, found, values in in_parallel(rank, blocks):
+
+        def put(block: Rows) -> None:
+            # at once: the lists of all blocks side by side would take as much memory again as the answer
+            places, found, values = rank(block)
             products[places], scores[places] = found, values
+
+        in_parallel(put, blocks)
         return Ranking(queries, products, scores)
 
     def _block(self, n: int, k: int) -> int:

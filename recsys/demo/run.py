@@ -34,6 +34,7 @@ STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("servers", ("up",)),
     ("schema", ("migrate",)),
     ("import", ("import", "complete-journey")),
+    ("search", ("search", "reindex")),
     ("features", ("features", "build")),
     ("training", ("train", "run", "--all", "--if-needed")),
     ("scoring", ("serve", "score", "--if-needed")),
