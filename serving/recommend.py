@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-from anyio import to_thread
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -122,8 +120,7 @@ async def _from_redis(state: State, wish: Wish) -> tuple[StoredList | None, Visi
 async def _in_time(state: State, made: Callable[[], Answer], at_hand: Callable[[], Answer]) -> Answer:
     """What a thread makes within the deadline, else what is at hand, marked as incomplete."""
     try:
-        async with asyncio.timeout(get_settings().serving.deadline_ms / 1000):
-            return await to_thread.run_sync(state.threads.counted(made), abandon_on_cancel=True)
+        return await state.makers.within(get_settings().serving.deadline_ms / 1000, made)
     except TimeoutError:
         count_deadline()
         return replace(at_hand(), complete=False)

@@ -27,7 +27,6 @@ from recsys.errors import RecsysError
 from recsys.log import get_logger
 from serving.active_model import ActiveModel, Loaded
 from serving.arrivals import Arrivals
-from serving.at_work import AtWork
 from serving.attributes import Attributes
 from serving.baskets import Baskets
 from serving.catalogue import Catalogue
@@ -35,6 +34,7 @@ from serving.catalogue_feed import CatalogueFeed
 from serving.companions import Companions
 from serving.exposures import ExposureLog
 from serving.line import Line
+from serving.makers import Makers
 from serving.popular import Popular
 from serving.rule_feed import RuleFeed
 from serving.tail import Tail
@@ -73,7 +73,7 @@ class State:
     trends: Popular = field(default_factory=Popular.none)
     rules: RuleFeed = field(default_factory=RuleFeed)
     exposures: ExposureLog = field(default_factory=ExposureLog)
-    threads: AtWork = field(default_factory=AtWork)
+    makers: Makers = field(default_factory=Makers)
     generation: int | None = None
     redis_well: bool = False
     """Whether the last word to Redis was answered; while it was not, answers do not wait for it."""
@@ -246,7 +246,7 @@ async def running_state() -> AsyncIterator[State]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await to_thread.run_sync(state.threads.wait)
+        await to_thread.run_sync(state.makers.close)
         await state.hang_up()
 
 
@@ -262,9 +262,15 @@ def _background(state: State) -> list[tuple[str, float, Callable[[], object]]]:
     ]
 
 
+def _cancelled() -> bool:
+    """Whether the task that asks is to end: a client of Redis can lose the CancelledError that says so."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def _repeat(name: str, seconds: float, step: Callable[[], object]) -> None:
     failing = False
-    while True:
+    while not _cancelled():
         await asyncio.sleep(seconds)
         started = time.monotonic()
         try:

@@ -52,7 +52,8 @@ class Tail:
         self, client: Callable[[], Redis | None], changed: Callable[[Collection[int]], None]
     ) -> None:
         """Follow until cancelled; while Redis is away look again each second."""
-        while True:
+        # a client of Redis can lose the CancelledError that is to end this
+        while (task := asyncio.current_task()) is not None and not task.cancelling():
             try:
                 redis = client()
                 if redis is None:

@@ -53,7 +53,7 @@ def test_it_refuses_a_schema_that_is_too_old(shop: Shop) -> None:
     migrate.downgrade(shop.database_url, "base")
     result = shop.run("serve", "api")
     assert result.returncode == 1
-    assert "recsys up" in result.stderr
+    assert "recsys migrate" in result.stderr
     assert "Traceback" not in result.stderr
     assert not (shop.var / "run" / "api.json").exists()
 

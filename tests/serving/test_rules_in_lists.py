@@ -11,6 +11,7 @@ from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations import business_rules
 from recsys.domains.recommendations.rule_schemas import RuleIn
+from tests.fixtures.shop import Shop
 from tests.serving.test_answers import ask, ids, until
 
 COFFEE, LAMPS, CHAIRS = range(1, 61), range(61, 91), range(91, 121)
@@ -89,3 +90,31 @@ def test_diversity_mixes_categories(client: httpx.Client) -> None:
     assert kinds(mixed) == 3
     assert kinds(mixed) > kinds(plain) or ids(mixed) != ids(plain)
     assert len(set(ids(mixed))) == 12
+
+
+def test_a_rule_is_tried_before_anybody_sees_it(client: httpx.Client, scored_shop: Shop) -> None:
+    path = "/api/v1/recommendations/rules/preview"
+    first, second = ids(ask(client, 1, limit=2, category=1))
+    body = {
+        "rule": {"name": "try", "kind": "hide", "target": {"product_ids": [first]}},
+        "user_id": 1,
+        "limit": 5,
+    }
+    assert client.post(path, json=body).status_code == 401
+    assert client.post(path, json=body, headers={"X-Api-Key": "rk_no_key"}).status_code == 401
+    key = scored_shop.run("keys", "create", "desk", "--scope", "admin").stdout.strip()
+    headers = {"X-Api-Key": key}
+    tried = client.post(path, json=body, headers=headers)
+    assert tried.status_code == 200, tried.text
+    found = tried.json()
+    assert found["before"][0]["product_id"] == first
+    assert found["after"][0]["product_id"] == second
+    assert first not in [one["product_id"] for one in found["after"]]
+    assert {"product_id": first, "before": 1, "after": None} in [
+        {name: one[name] for name in ("product_id", "before", "after")} for one in found["changes"]
+    ]
+    assert first in ids(ask(client, 1)), "nothing was stored"
+    wrong = client.post(path, json=body | {"rule": {"name": "x", "kind": "pin"}}, headers=headers)
+    assert wrong.status_code == 422
+    nobody = client.post(path, json=body | {"product_ids": [5000]}, headers=headers)
+    assert nobody.status_code == 404
