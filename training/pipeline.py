@@ -26,6 +26,7 @@ from training.experiment import Experiment
 from training.fitting import Judged, create, judge, refit
 from training.lock import training_lock
 from training.mirror import Mirrored, reconcile
+from training.past import past_trainings
 from training.promotion import Champion, Decision, decide
 from training.registering import register, tracked_run
 from training.reporting import Version, build_report
@@ -94,6 +95,7 @@ def train(
                 command=command,
                 drift=drift_since_last(dataset),
                 refused=refused_rows(get_settings().var / "imports"),
+                history=past_trainings(names, experiments[0].promotion, experiments[0].evaluation.primary_k),
             )
             page, document = write_report(report, folder)
             signature = split_signature(split, dataset.fingerprint, experiments[0])

@@ -36,6 +36,7 @@ def build_report(
     command: str,
     drift: Drift | None = None,
     refused: list[Refused] | None = None,
+    history: Sequence[d.PastTraining] = (),
 ) -> d.Report:
     """The document of one run; `champion` holds the old champion's primary metric per user, where known."""
     first = versions[0].judged.experiment
@@ -58,6 +59,7 @@ def build_report(
             for e in examples
         ],
         reproduction=reproduction(command, first, dataset.fingerprint),
+        history=list(history),
     )
 
 

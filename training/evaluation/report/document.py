@@ -129,6 +129,15 @@ class ModelSection(Part):
     """Sessions of guests in the test period; None where the test period has none."""
 
 
+class PastTraining(Part):
+    """An earlier version of an experiment: its primary metric on the test period of its own time."""
+
+    name: str
+    experiment: str
+    trained_at: datetime
+    figure: Figure
+
+
 class Comparison(Part):
     """Two models on the same users at the primary k: mean of a − b, paired."""
 
@@ -246,6 +255,8 @@ class Report(Part):
     data: DataSection
     examples: list[ExampleUser]
     reproduction: Reproduction
+    history: list[PastTraining] = Field(default_factory=list)
+    """Earlier versions of these experiments by the same metric, view and length, the oldest first."""
 
     def model(self, name: str) -> ModelSection:
         """The section of one model. Raises KeyError for a name that did not run."""

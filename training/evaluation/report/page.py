@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from training.evaluation.report.document import Comparison, ModelSection, Report, ViewName
 from training.evaluation.report.drawing import mark_of
+from training.evaluation.report.history import history_plot
 from training.evaluation.report.part_plots import exposure_plot, forest_metric, forest_plot
 from training.evaluation.report.plots import coverage_plot, curve_plot, dot_plot, reliability_plot
 from training.evaluation.summary import HIGHER_IS_BETTER
@@ -80,6 +81,7 @@ def render(report: Report) -> str:
         guardrail_names=GUARDRAIL_NAMES,
         dropped=DROPPED,
         plots=plots,
+        history=Markup(history_plot(report, label)),
         reliability=Markup(reliability_plot(report)) if any(m.reliability for m in report.models) else "",
         mark={section.name: mark_of(report, section.name) for section in report.models},
         symbols=SYMBOLS,

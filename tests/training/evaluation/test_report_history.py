@@ -1,0 +1,35 @@
+"""The figure of past trainings: there when something came before, and nothing of it when not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from training.evaluation.report.document import Figure, PastTraining, Report
+from training.evaluation.report.history import history_plot
+from training.evaluation.report.page import render
+
+
+def past(report: Report, *values: float) -> Report:
+    first = report.models[0]
+    history = [
+        PastTraining(
+            name=f"{first.experiment}-v0",
+            experiment=first.experiment,
+            trained_at=datetime(2026, 1, 1, tzinfo=UTC),
+            figure=Figure(k=report.verdict.k, value=value, low=value / 2, high=value * 2),
+        )
+        for value in values
+    ]
+    return report.model_copy(update={"history": history})
+
+
+def test_past_trainings_are_drawn_and_named(report: Report) -> None:
+    assert history_plot(report, "NDCG") == ""
+    assert "Training history" not in render(report)
+    told = past(report, 0.1, 0.2)
+    page = render(told)
+    assert "Training history" in page
+    assert "trainings ago (0: this one)" in page
+    one, two = history_plot(past(report, 0.1), "NDCG"), history_plot(told, "NDCG")
+    assert two.count("<use ") > one.count("<use "), "a mark for each training"
+    assert Report.model_validate_json(told.model_dump_json()) == told
