@@ -150,6 +150,7 @@ def test_the_stages_are_those_of_the_manual() -> None:
         "up",
         "migrate",
         "import complete-journey",
+        "search reindex",
         "features build",
         "train run --all --if-needed",
         "serve score --if-needed",
