@@ -148,6 +148,7 @@ def main() -> None:
         os.environ |= {
             "RECSYS_VAR": str(var),
             "RECSYS_ENVIRONMENT": "development",
+            "RECSYS_API__RATE_PER_SECOND": "0",
             "RECSYS_DATABASE__URL": addresses.database_url,
             "RECSYS_REDIS__URL": addresses.redis_url,
         }
