@@ -36,10 +36,10 @@ class Valkey(Server):
 
     def prepare(self, record: Record, *, known: bool) -> None:
         """The password is part of the configuration, never of the data, so `known` does not matter."""
-        if not self.data.is_dir():
-            self.data.mkdir(mode=0o700)
-            if self.account is not None and sys.platform != "win32":
-                os.chown(self.data, self.account.uid, self.account.gid)
+        self.data.mkdir(mode=0o700, exist_ok=True)
+        # Asked of an existing folder too: whoever made it may have been killed before giving it away.
+        if self.account is not None and sys.platform != "win32" and self.data.stat().st_uid == 0:
+            os.chown(self.data, self.account.uid, self.account.gid)
 
     def launch(self, record: Record) -> subprocess.Popen[bytes]:
         if _FAKE:

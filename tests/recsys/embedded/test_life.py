@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -157,6 +158,19 @@ def test_a_command_killed_while_starting_does_no_harm(fresh_var: Path, moment: s
         and str(fresh_var) in " ".join(each.info["cmdline"] or [])
     ]
     assert sorted(processes) == sorted(pids(settings).values())
+
+
+def test_a_folder_that_was_made_but_not_given_away_is_no_obstacle(fresh_var: Path) -> None:
+    settings = Settings(var=fresh_var, environment="test")
+    embedded.start(settings, throwaway=True)
+    embedded.stop(settings)
+    data = fresh_var / "servers" / "valkey" / "data"
+    shutil.rmtree(data)
+    # What a command leaves that was killed right after making it: empty, and of whoever called.
+    data.mkdir(mode=0o700)
+    found = embedded.start(settings, throwaway=True)
+    with connect(found.redis_url) as client:
+        assert client.ping()
 
 
 def test_a_reused_process_id_is_not_taken_for_a_server(durable: Settings) -> None:
