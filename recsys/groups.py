@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -59,7 +60,9 @@ class LazyRoot(TyperGroup):
         return name, command.load() if isinstance(command, _Shelf) else command, rest
 
 
+@cache
 def _plugged() -> dict[str, EntryPoint]:
+    # reads the metadata of every installed package, and one `--help` asks a dozen times
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
