@@ -7,6 +7,7 @@ import os
 from recsys.settings import Settings
 from tests.fixtures.servers import (
     database_url,
+    databases,
     fresh_database,
     migrated_template,
     redis_client,
@@ -17,6 +18,7 @@ from tests.fixtures.shop import shop
 
 __all__ = [
     "database_url",
+    "databases",
     "fresh_database",
     "migrated_template",
     "redis_client",
