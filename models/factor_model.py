@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from scipy import sparse
 
-from models import factors as tiles
 from models.base import Recommender, Rows, Scores
 from models.factors import Factors
 from models.selection import Asked, positive
+from models.shelf import LastShelf
+from models.walk import USERS_AT_ONCE
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 __all__ = ["FactorModel"]
 
@@ -29,6 +33,10 @@ class FactorModel(Recommender):
 
     in_tiles: ClassVar[bool] = True
 
+    def __init__(self, parameters: DataclassInstance | None = None) -> None:
+        super().__init__(parameters)
+        self._shelf = LastShelf()
+
     @abstractmethod
     def _vectors(self, history: sparse.csr_matrix, rows: Rows) -> Factors:
         """What `_score` would fill in; same arguments."""
@@ -41,13 +49,13 @@ class FactorModel(Recommender):
         if not self._worth_tiles(n, k):
             return whole
         # two parts at least, for two threads; never by the number of threads, or rounding would depend on it
-        return max(min(FEWEST_USERS, whole), min(tiles.USERS_AT_ONCE, -(-n // 2)))
+        return max(min(FEWEST_USERS, whole), min(USERS_AT_ONCE, -(-n // 2)))
 
     def _rank(self, asked: Asked, k: int) -> tuple[Rows, Scores]:
         if not self._worth_tiles(asked.rows.size, k):
             return super()._rank(asked, k)
         factors = self._vectors(positive(asked.history), asked.rows)
-        columns, scores = asked.shown.best_of(factors, k, asked.history)
+        columns, scores = asked.shown.best_of(factors, self._shelf.of(factors), k, asked.history)
         return self._ids_of(columns), scores
 
     def _worth_tiles(self, n: int, k: int) -> bool:

@@ -12,8 +12,10 @@ from scipy import sparse
 
 from features.ids import IdMap
 from features.interactions import History
-from models.factors import Factors, best_of_factors
+from models.factors import Factors
+from models.shelf import Shelf
 from models.topk import top_k
+from models.walk import best_of_factors
 
 __all__ = ["Asked", "Exclude", "Selection", "as_ids", "positive"]
 
@@ -47,8 +49,9 @@ class Selection:
         if only is None:
             return cls(seen, hidden, None)
         # a mask over all items: sorting or hashing 100,000 ids takes longer than ranking them for one user
-        open_ = np.zeros(len(items), dtype=bool)
-        open_[_rows(items, only, "only")] = True
+        open_ = np.zeros(len(items) + 1, dtype=bool)
+        open_[items.index(as_ids(only, "only"))] = True  # the one more is what the -1 of an unknown id marks
+        open_ = open_[:-1]
         open_[hidden] = False
         shown = np.flatnonzero(open_)
         if shown.size > len(items) // 2:
@@ -75,16 +78,14 @@ class Selection:
         return np.append(self.open, -1)[columns], values
 
     def best_of(
-        self, factors: Factors, k: int, history: sparse.csr_matrix
+        self, factors: Factors, shelf: Shelf, k: int, history: sparse.csr_matrix
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """`best` of the scores of `factors`, which are never held all at once."""
         seen = history if self.seen else None
         if self.open is None:
-            return best_of_factors(factors, k, hidden=self.hidden, seen=seen)
+            return best_of_factors(factors, k, hidden=self.hidden, seen=seen, shelf=shelf)
         nothing = np.empty(0, dtype=np.int64)
-        own = None if seen is None else seen[:, self.open]
-        columns, values = best_of_factors(factors.only(self.open), k, hidden=nothing, seen=own)
-        return np.append(self.open, -1)[columns], values
+        return best_of_factors(factors, k, hidden=nothing, seen=seen, shelf=shelf.only(self.open))
 
 
 @dataclass(frozen=True, eq=False)

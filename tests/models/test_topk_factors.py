@@ -12,14 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from models import factor_model, factors, threads
+from models import factor_model, shelf, threads, walk
 from models.als import ALS, ALSParameters
 from models.base import Recommender
 from models.bpr import BPR, BPRParameters
 from models.degree_svd import DegreeSVD, DegreeSVDParameters
-from models.factors import Factors, best_of_factors
+from models.factors import Factors
 from models.graph_filter import GraphFilter, GraphFilterParameters
 from models.leaders import Leaders, places
+from models.walk import best_of_factors
 from tests.models.data import two_tastes
 from tests.models.test_topk import by_sorting
 
@@ -27,12 +28,17 @@ NOBODY = np.empty(0, dtype=np.int64)
 
 
 def whole(n: int, m: int, distinct: int, seed: int, order: str = "random") -> Factors:
-    """Small whole numbers: every product and sum is exact, so that ties are ties in any order of adding."""
+    """Small whole numbers: every product and sum is exact, so that ties are ties in any order of adding.
+
+    order : "rising" scores with the rows, or "falling" lengths: few items have long vectors.
+    """
     chance = np.random.default_rng(seed)
     users = chance.integers(-distinct, distinct + 1, (n, 3)).astype(np.float32)
     items = chance.integers(-distinct, distinct + 1, (m, 3)).astype(np.float32)
     if order == "rising":
         users, items = np.abs(users), np.sort(items, axis=0)
+    if order == "falling":
+        items *= np.float32(2) ** -chance.integers(0, 8, (m, 1)).astype(np.float32)
     return Factors(users, items)
 
 
@@ -48,7 +54,7 @@ def all_scores(given_: Factors) -> npt.NDArray[np.float32]:
     m=st.sampled_from([0, 1, 7, 33, 64, 100, 700, 3_000]),
     k=st.integers(1, 40),
     distinct=st.sampled_from([1, 3, 1_000]),
-    order=st.sampled_from(["random", "rising"]),
+    order=st.sampled_from(["random", "rising", "falling"]),
     with_bias=st.booleans(),
     cold=st.floats(0, 1),
     hidden=st.floats(0, 1),
@@ -56,6 +62,9 @@ def all_scores(given_: Factors) -> npt.NDArray[np.float32]:
     silent=st.floats(0, 0.5),
     tile=st.sampled_from([64, 1_000, 2**18]),
     at_once=st.sampled_from([2, 512]),
+    chunk=st.sampled_from([2, 64]),
+    step=st.sampled_from([1, 512]),
+    wide=st.sampled_from([-1.0, 0.3, 1.0]),
     sampled=st.sampled_from([32, 512]),
     seed=st.integers(0, 2**31),
 )
@@ -72,6 +81,9 @@ def test_tiles_give_the_start_of_a_stable_sort(
     silent: float,
     tile: int,
     at_once: int,
+    chunk: int,
+    step: int,
+    wide: float,
     sampled: int,
     seed: int,
 ) -> None:
@@ -85,9 +97,13 @@ def test_tiles_give_the_start_of_a_stable_sort(
     barred = np.flatnonzero(chance.random(m) < hidden) if hidden < 0.8 else NOBODY
     own = sparse.csr_matrix((chance.random((n, m)) < seen).astype(np.float32))
     with (
-        patch.object(factors, "TILE", tile),
-        patch.object(factors, "USERS_AT_ONCE", at_once),
-        patch.object(factors, "SAMPLED", (sampled, 2 * sampled)),
+        patch.object(walk, "TILE", tile),
+        patch.object(walk, "USERS_AT_ONCE", at_once),
+        patch.object(walk, "CHUNK", chunk),
+        patch.object(walk, "SPAN", 4 * chunk),
+        patch.object(walk, "WIDE", wide),
+        patch.object(shelf, "STEP", step),
+        patch.object(walk, "SAMPLED", (sampled, 2 * sampled)),
     ):
         columns, values = best_of_factors(asked, k, hidden=barred, seen=own)
     scores = all_scores(asked)
@@ -102,12 +118,12 @@ def test_tiles_give_the_start_of_a_stable_sort(
 def test_users_for_whom_the_guess_was_too_high_get_whole_lists() -> None:
     # about every second product is in the sample, and so are all 48 that this user likes
     sample = np.linspace(0, 20_000, 9_984, endpoint=False, dtype=np.int64)
-    items = np.zeros((20_000, 1), dtype=np.float32)
-    items[sample[::208]] = 1.0
-    asked = Factors(np.ones((1, 1), dtype=np.float32), items)
+    items = np.tile(np.array([0.0, 1.0], dtype=np.float32), (20_000, 1))
+    items[sample[::208]] = 1.0, 0.0
+    asked = Factors(np.array([[1.0, 0.0]], dtype=np.float32), items)
     with (
-        patch.object(factors, "SAMPLED", (9_984, 9_984)),
-        patch.object(factors._Walk, "best", autospec=True, side_effect=factors._Walk.best) as walked,
+        patch.object(walk, "SAMPLED", (9_984, 9_984)),
+        patch.object(walk._Walk, "best", autospec=True, side_effect=walk._Walk.best) as walked,
     ):
         columns, _ = best_of_factors(asked, 50, hidden=NOBODY)
     assert walked.call_count == 2
@@ -117,10 +133,53 @@ def test_users_for_whom_the_guess_was_too_high_get_whole_lists() -> None:
 def test_a_wrong_guess_costs_no_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = whole(5, 4_000, 50, seed=3)
     monkeypatch.setattr(
-        factors._Walk, "_guessed", lambda walk: np.full(walk.n, 7_000, dtype=np.float32), raising=True
+        walk._Walk, "_guessed", lambda walk: np.full(walk.n, 7_000, dtype=np.float32), raising=True
     )
+    monkeypatch.setattr(walk, "WIDE", -1.0)
     columns, _ = best_of_factors(asked, 20, hidden=NOBODY)
     np.testing.assert_array_equal(columns, by_sorting(all_scores(asked), 20))
+
+
+def skewed(n: int, m: int, factors: int, bias: bool, seed: int = 4) -> Factors:
+    """Random vectors, most of the items' short: as of a shop where few products sell much."""
+    chance = np.random.default_rng(seed)
+    items = chance.standard_normal((m, factors), dtype=np.float32)
+    items *= chance.pareto(1.5, (m, 1)).astype(np.float32)
+    users = chance.standard_normal((n, factors), dtype=np.float32)
+    return Factors(users, items, chance.standard_normal(m, dtype=np.float32) if bias else None)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("factors", [1, 7, 64, 300])
+def test_a_pass_that_ends_early_loses_nothing(factors: int, bias: bool) -> None:
+    asked = skewed(130, 20_000, factors, bias)
+    with patch.object(walk._Walk, "_keep", autospec=True, side_effect=walk._Walk._keep) as kept:
+        columns, values = best_of_factors(asked, 20, hidden=NOBODY)
+    looked_at = sum(call.args[2].size for call in kept.call_args_list)
+    assert looked_at < 0.6 * 192 * 20_000
+    scores = all_scores(asked)
+    best = np.take_along_axis(scores, by_sorting(scores, 20), axis=1)
+    np.testing.assert_allclose(values, best, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(np.take_along_axis(scores, columns, axis=1), values, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("factors", [3, 64, 100, 128, 257, 1_100])
+def test_equal_products_tie_wherever_they_stand(factors: int) -> None:
+    """Their scores are of the same bits in a whole tile and in the rest of one."""
+    chance = np.random.default_rng(factors)
+    items = np.repeat(chance.standard_normal((1, factors), dtype=np.float32), 9_001, axis=0)
+    asked = Factors(chance.standard_normal((70, factors), dtype=np.float32), items)
+    columns, values = best_of_factors(asked, 9_001, hidden=NOBODY)
+    np.testing.assert_array_equal(values, values[:, :1].repeat(9_001, axis=1))
+    np.testing.assert_array_equal(columns, np.arange(9_001)[None].repeat(70, axis=0))
+
+
+def test_the_last_shelf_is_kept_until_the_vectors_change() -> None:
+    kept, asked = shelf.LastShelf(), whole(3, 40, 5, seed=1)
+    first = kept.of(asked)
+    assert kept.of(replace(asked, users=asked.users[:1])) is first
+    assert kept.of(replace(asked, items=asked.items.copy())) is not first
+    assert len(kept.of(replace(asked, hidden=np.arange(3)))) == 37
 
 
 def test_negative_zero_ties_with_zero() -> None:
@@ -171,8 +230,8 @@ def model(request: pytest.FixtureRequest) -> Recommender:
 def tiled(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("FEWEST_USERS", 1), ("FEWEST_ITEMS", 1), ("ITEMS_PER_K", 0)):
         monkeypatch.setattr(factor_model, name, value)
-    monkeypatch.setattr(factors, "TILE", 100)
-    monkeypatch.setattr(factors, "USERS_AT_ONCE", 5)
+    monkeypatch.setattr(walk, "TILE", 100)
+    monkeypatch.setattr(walk, "USERS_AT_ONCE", 5)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -207,7 +266,7 @@ def test_threads_change_nothing(model: Recommender, tiled: None) -> None:
 
 
 def test_tiles_are_used_by_those_models_only(model: Recommender, tiled: None) -> None:
-    with patch.object(factors._Walk, "best", side_effect=AssertionError("in tiles")):
+    with patch.object(walk._Walk, "best", side_effect=AssertionError("in tiles")):
         if model.algorithm == "graph_filter":
             model.recommend(model.users_.ids, 3)
         else:
