@@ -12,14 +12,19 @@ from scipy import sparse
 
 from features.dataset import Dataset
 from models.base import Arrays, ModelKind, Rows, Scores
+from models.evidence import Reasons
 from models.faded import Faded, own_entries
 from models.item_item import GRAM_BYTES, scatter
 from models.parameters import check_float, check_int
+from models.selection import Asked, positive
 
 __all__ = ["TIFUKNN", "TIFUKNNParameters"]
 
 _SEARCH_BYTES = GRAM_BYTES // 4
 """Likenesses of a block of users to all references that are held at once, per thread."""
+_DENSE_STEPS = 16
+"""So many steps of a product with dense weights take no longer than one of a product of sparse matrices."""
+_DENSE_USERS = 16
 
 
 @dataclass(frozen=True)
@@ -87,9 +92,28 @@ class TIFUKNN(Faded):
         return super().forecast(users, items, nnz) + 40 * nnz
 
     def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
-        own, chosen = _divided(history, _sums(history)), self.parameters
-        mixed = own * np.float32(chosen.own) + self._others(history, rows)
-        scatter(sparse.csr_matrix(mixed), out)
+        self._tell(self._neighbours(history, rows), out)
+        own = _divided(history, _sums(history)) * np.float32(self.parameters.own)
+        own.eliminate_zeros()
+        place = np.repeat(np.arange(own.shape[0]), np.diff(own.indptr)), own.indices
+        others = out[place]
+        out[place] = own.data + np.where(others > -np.inf, others, np.float32(0))
+
+    def _tell(self, near: sparse.csr_matrix, out: Scores) -> None:
+        """Fill `out` with what the neighbours add, -inf where they have nothing to say."""
+        steps = int(np.diff(self.shares_.indptr)[near.indices].sum())
+        if near.shape[0] * self.shares_.nnz > _DENSE_STEPS * steps:
+            told = sparse.csr_matrix(near @ self.shares_)
+            told.eliminate_zeros()
+            scatter(told, out)
+            return
+        # all references with weights, most of them 0: an item of a product of sparse matrices has to be found
+        # again for every neighbour who has it, which takes longer
+        for start in range(0, near.shape[0], _DENSE_USERS):
+            some = slice(start, start + _DENSE_USERS)
+            weights = np.ascontiguousarray(near[some].toarray().T)
+            found = self.shares_.T @ weights
+            out[some] = np.where(found > 0, found, np.float32(-np.inf)).T
 
     def _others(self, history: sparse.csr_matrix, rows: Rows) -> sparse.csr_matrix:
         """csr float32 (n, items): what the neighbours add to the scores."""
@@ -134,12 +158,41 @@ class TIFUKNN(Faded):
         others = self._others(history, np.array([row], dtype=np.int64))
         return own, others[:, items].toarray().ravel().astype(np.float32)
 
+    def _reasons_for(self, items: Rows) -> Reasons:
+        """The own parts alone, baselines of zero: to find the neighbours takes as long as a whole list."""
+
+        def own(asked: Asked, items: Rows) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+            history = positive(asked.history)
+            part = own_entries(_divided(history, _sums(history)), items) * np.float32(self.parameters.own)
+            return part, np.zeros(items.size, dtype=np.float32)
+
+        return own
+
     def _arrays(self) -> Arrays:
-        return {"references": self.references_, "source_half_life": np.array([self.source_half_life_])}
+        # what can be told from the references is stored too: mapped, several processes share it
+        matrices = {"shares": self.shares_, "directions": self.directions_}
+        return {
+            "references": self.references_,
+            "source_half_life": np.array([self.source_half_life_]),
+            **{f"{name}_indptr": matrix.indptr.astype(np.int64) for name, matrix in matrices.items()},
+            **{f"{name}_indices": matrix.indices.astype(np.int32) for name, matrix in matrices.items()},
+            **{f"{name}_data": matrix.data for name, matrix in matrices.items()},
+        }
 
     def _restore(self, arrays: Arrays) -> None:
         self.source_half_life_ = float(arrays["source_half_life"][0])
-        self._refer_to(np.asarray(arrays["references"]))
+        references = np.asarray(arrays["references"])
+        if "shares_data" not in arrays:  # an artifact of before they were stored
+            self._refer_to(references)
+            return
+        self.references_ = references
+        self.shares_ = _stored(arrays, "shares", (references.size, len(self.items_)))
+        self.directions_ = _stored(arrays, "directions", (len(self.items_), references.size))
+
+
+def _stored(arrays: Arrays, name: str, shape: tuple[int, int]) -> sparse.csr_matrix:
+    parts = (arrays[f"{name}_data"], arrays[f"{name}_indices"], arrays[f"{name}_indptr"])
+    return sparse.csr_matrix(parts, shape=shape)
 
 
 def _nearest(likeness: npt.NDArray[np.float32], k: int) -> Rows:

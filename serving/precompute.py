@@ -32,7 +32,7 @@ from serving.popular import Popular
 
 __all__ = ["Report", "score", "score_if_needed"]
 
-USERS_PER_BATCH = 512
+USERS_PER_BATCH = 1_024
 """Bounds the memory: a batch holds a few lists, histories and touches of so many users."""
 _log = get_logger(__name__)
 _USERS = sql.SQL(
@@ -42,13 +42,6 @@ _USERS = sql.SQL(
     ORDER BY u.id
     """
 )
-# a user deleted meanwhile would break the foreign key; the lock keeps the others until the commit
-_STORE = """
-    INSERT INTO recommendations_db.stored_lists (generation_id, user_id, list)
-    SELECT %s, u.id, given.list FROM unnest(%s::integer[], %s::bytea[]) AS given(user_id, list)
-    JOIN users_db.users u ON u.id = given.user_id ORDER BY u.id FOR KEY SHARE OF u
-"""
-
 Progress = Callable[[int, int], None]
 
 
@@ -190,7 +183,7 @@ class _Lists:
             _log.warning("recent interactions stay in Redis", error=str(error))
 
     def add(self, connection: psycopg.Connection, packed: Mapping[int, bytes]) -> None:
-        connection.execute(_STORE, [self.generation, list(packed), list(packed.values())])
+        generations.store_lists(connection, self.generation, packed)
         if not self.well:
             return
         try:

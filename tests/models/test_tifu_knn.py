@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -43,8 +45,18 @@ def scores_of(model: TIFUKNN, products: npt.NDArray[np.int64], scores: npt.NDArr
     return found
 
 
+def mapped(array: object) -> bool:
+    """Whether an array, or what it is a view of, is a file."""
+    while array is not None and not isinstance(array, np.memmap):
+        array = getattr(array, "base", None)
+    return array is not None
+
+
+@pytest.mark.parametrize("dense", [False, True])
 @pytest.mark.parametrize(("k", "own"), [(5, 0.6), (100, 0.0), (3, 1.0)])
-def test_users_are_the_formula(k: int, own: float) -> None:
+def test_users_are_the_formula(k: int, own: float, dense: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tifu_knn, "_DENSE_STEPS", 1_000_000 if dense else 0)
+    monkeypatch.setattr(tifu_knn, "_DENSE_USERS", 3)
     model = TIFUKNN(TIFUKNNParameters(40.0, k, own)).fit(DATA)
     table = habits(40.0)
     ranking = model.recommend(DATA.users.ids[:USERS], len(DATA.items))
@@ -106,6 +118,30 @@ def test_only_the_strongest_can_be_neighbours() -> None:
 def test_taken_by_the_same_people_is_alike() -> None:
     similar = TIFUKNN().fit(DATA).similar_items(DATA.items.ids[[0, 1]], 1)
     assert (DATA.items.index(similar.products[:, 0]) % 2).tolist() == [0, 1]
+
+
+def test_its_matrices_are_mapped_and_an_artifact_without_them_answers_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = TIFUKNN().fit(DATA)
+    model.save(tmp_path / "now")
+    everything = TIFUKNN._arrays
+    monkeypatch.setattr(
+        TIFUKNN,
+        "_arrays",
+        lambda self: {n: a for n, a in everything(self).items() if n in {"references", "source_half_life"}},
+    )
+    model.save(tmp_path / "before")
+    now, before = TIFUKNN.load(tmp_path / "now"), TIFUKNN.load(tmp_path / "before")
+    for matrix in (now.shares_, now.directions_):
+        assert mapped(matrix.data)
+        assert mapped(matrix.indices)
+    users = DATA.users.ids[:USERS]
+    wanted = model.recommend(users, 10)
+    for other in (now, before):
+        found = other.recommend(users, 10)
+        np.testing.assert_array_equal(found.products, wanted.products)
+        np.testing.assert_array_equal(found.scores, wanted.scores)
 
 
 @pytest.mark.parametrize("wrong", [{"neighbours": 0}, {"own": 1.5}, {"references": 0}])

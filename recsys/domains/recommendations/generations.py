@@ -6,10 +6,11 @@ packed in `stored_lists`; `product_recommendations` holds the rows of the live g
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import psycopg
 from sqlalchemy import func, select, text
@@ -34,6 +35,7 @@ __all__ = [
     "read_list",
     "restore",
     "start",
+    "store_lists",
 ]
 
 PROMOTION_LOCK = 7_290_311
@@ -70,6 +72,12 @@ class Restored:
     now: int | None
 
 
+# a user deleted meanwhile would break the foreign key; the lock keeps the others until the commit
+_STORE = """
+    INSERT INTO recommendations_db.stored_lists (generation_id, user_id, list)
+    SELECT %s, u.id, given.list FROM unnest(%s::integer[], %s::bytea[]) AS given(user_id, list)
+    JOIN users_db.users u ON u.id = given.user_id ORDER BY u.id FOR KEY SHARE OF u
+"""
 _ONE = """
     SELECT id, model_name, model_version, users, rows, live_at, expires_at, rows_written
     FROM recommendations_db.recommendation_generations WHERE status = :status
@@ -161,6 +169,11 @@ def start(session: Session, model: str, version: str) -> tuple[int, list[int]]:
     failed = list(session.scalars(_FAIL, {"id": None}))
     values = {"name": model, "version": version, "now": clock.now()}
     return int(session.execute(_START, values).scalar_one()), failed
+
+
+def store_lists(connection: psycopg.Connection[Any], generation: int, packed: Mapping[int, bytes]) -> None:
+    """Add the packed lists of some users, each once, to a generation that is being written."""
+    connection.execute(_STORE, [generation, list(packed), list(packed.values())])
 
 
 def give_up(session: Session, generation: int) -> None:
