@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
@@ -83,11 +83,21 @@ def get_engine() -> Engine:
 
 
 def dispose_engines() -> None:
-    """Close every pooled connection and forget the engines; the next use connects again."""
+    """Close every pooled connection and forget the engines; the next use connects again.
+
+    A connection that a thread still works with is closed when it comes back.
+    """
     with _engines_lock:
         for engine in _engines.values():
+            # the pool that nobody looks into any more would leave it to the garbage collector
+            event.listen(engine.pool, "checkin", _close_returned)
             engine.dispose()
         _engines.clear()
+
+
+def _close_returned(connection: psycopg.Connection | None, _: object) -> None:
+    if connection is not None:
+        connection.close()
 
 
 @contextmanager

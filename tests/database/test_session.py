@@ -288,3 +288,13 @@ def test_any_password_reaches_both_drivers_unchanged(password: str) -> None:
     given_url = _settings(f"postgresql://u:{quote(password, safe='')}@h:1/d")
     assert make_url(database.database_url(given_url)).password == password
     assert conninfo_to_dict(database.libpq_url(given_url))["password"] == password
+
+
+def test_a_connection_that_comes_back_after_the_end_is_closed(shop_database: str) -> None:
+    with unit_of_work() as session:
+        used = session.connection().connection.dbapi_connection
+        assert isinstance(used, psycopg.Connection)
+        database.dispose_engines()
+        assert not used.closed, "somebody still works with it"
+        session.execute(text("SELECT 1"))
+    assert used.closed
