@@ -246,3 +246,8 @@ def posts_waiting() -> str:
 def rate_limit(kind: str, who: str) -> str:
     """String: when the bucket of an API key or an address (hashed) is full again; expires then."""
     return f"limit:{kind}:{hashlib.sha256(who.encode()).hexdigest()}"
+
+
+def search_popularity() -> str:
+    """String: which interactions count as popularity in the index (until when), and when that was done."""
+    return "search:popularity"

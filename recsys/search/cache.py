@@ -92,10 +92,7 @@ def _found(value: dict[str, Any]) -> Found:
     return Found(
         total=value["total"],
         hits=[Hit(one["product_id"], one["key"], one["highlights"]) for one in value["hits"]],
-        facets={
-            name: [Bucket(one["value"], one["count"]) for one in buckets]
-            for name, buckets in value["facets"].items()
-        },
+        facets={name: [Bucket(**one) for one in buckets] for name, buckets in value["facets"].items()},
         did_you_mean=value["did_you_mean"],
     )
 

@@ -20,8 +20,8 @@ def search() -> None:
 
 @app.command()
 def reindex(as_json: Json = False) -> None:
-    """Build everything anew, beside what is searched meanwhile; needed after imports, and once a day for
-    popularity.
+    """Build everything anew, beside what is searched meanwhile; needed after imports, and once a day so
+    that popularity fades.
 
     Example: recsys search reindex
     """

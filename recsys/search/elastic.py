@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.errors import Unavailable
-from recsys.search import documents, elastic_queries, mappings
+from recsys.search import documents, elastic_queries, mappings, wordlist
 from recsys.search.elastic_kind import Comparison, Kind
 from recsys.search.index import Progress, Reindexed, SearchDown
 from recsys.search.queries import (
@@ -88,6 +88,7 @@ class ElasticIndex:
     def index_products(self, session: Session, product_ids: Sequence[int]) -> None:
         """See SearchIndex."""
         self._index(session, _PRODUCTS, product_ids)
+        wordlist.keep(session, self._settings.language, product_ids)
 
     def delete_products(self, session: Session, product_ids: Sequence[int]) -> None:
         """See SearchIndex."""
@@ -97,11 +98,18 @@ class ElasticIndex:
 
     def search_products(self, session: Session, query: ProductQuery) -> Found:
         """See SearchIndex. Words that nobody wrote are only looked for when nothing has those that are
-        typed, so that a rare word is not drowned by its neighbours."""
+        typed, so that a rare word is not drowned by its neighbours.
+
+        What the documented fields do not know comes with the query: other forms of a word, from the words of
+        what is sold, and the categories below one of its name.
+        """
+        words = wordlist.words(session, query.words, self._settings.language) if query.words else []
+        if query.words and not words:
+            return Found(total=0, hits=[])  # nothing but words such as `the`
 
         def find(*, fuzzy: bool) -> Mapping[str, Any]:
             body = elastic_queries.products(
-                query, fuzzy=fuzzy, popularity_weight=self._settings.popularity_weight
+                query, words, fuzzy=fuzzy, popularity_weight=self._settings.popularity_weight
             )
             return self._search(_PRODUCTS, body)
 
@@ -128,6 +136,9 @@ class ElasticIndex:
         for row in answer["hits"]["hits"]:
             names.setdefault(row["_source"]["name"], int(row["_id"]))
         return list(names.items())[:limit]
+
+    def follow_popularity(self, session: Session, heard_at: datetime) -> None:
+        """See SearchIndex. The documented fields know of reviews only, which have events of their own."""
 
     def index_users(self, session: Session, user_ids: Sequence[int]) -> None:
         """See SearchIndex."""
@@ -156,7 +167,8 @@ class ElasticIndex:
             with self._reaching():
                 counts[kind.name], refused = self._rebuild(session, kind, progress)
                 errors += refused
-        return Reindexed(counts["products"], counts["users"], errors=tuple(errors))
+        words = wordlist.rebuild(session, self._settings.language)
+        return Reindexed(counts["products"], counts["users"], words, errors=tuple(errors))
 
     def verify(self, session: Session, *, repair: bool = False) -> dict[str, Differences]:
         """See SearchIndex."""
@@ -237,7 +249,7 @@ class ElasticIndex:
         compared = Comparison(kind, self._client, self._alias(kind))
         for rows in kind.every(session):
             compared.take(rows)
-        compared.take_rest()
+        compared.take_rest(session)
         if repair:
             ids = compared.differing
             for start in range(0, len(ids), 500):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Comparison", "Kind"]
 
 _BULK = 500
+_PAGE = 10_000
 _NOT_THERE, _NEWER_THERE = 404, 409
 # presence changes by itself, and is read from the users when it is shown
 _NOT_COMPARED = "is_online"
@@ -71,56 +74,76 @@ def _target(index: str, number: int, version: int) -> dict[str, Any]:
 
 
 class Comparison:
-    """Walks over database and index side by side, in the order of the ids."""
+    """Takes the documents of the database as they come, and asks the index for the same ones by their ids."""
 
     def __init__(self, kind: Kind, client: Elasticsearch, alias: str) -> None:
         self._kind = kind
         self._client = client
         self._alias = alias
-        self._last = 0
-        self._checked = self._missing = self._superfluous = self._stale = 0
-        self.differing: list[int] = []
+        self._known = array("q")
+        self._missing: list[int] = []
+        self._stale: list[int] = []
+        self._superfluous: list[int] = []
 
     def take(self, rows: Sequence[RowMapping]) -> None:
-        """Compare the next documents of the database."""
+        """Compare the next documents of the database, in the order of their ids."""
         wanted = {row[self._kind.key]: self._kind.document(row) for row in rows}
-        last = max(wanted)
-        held = self._held({"gt": self._last, "lte": last}, len(rows) * 2)
-        self._last = last
-        for number in sorted(wanted.keys() | held.keys()):
-            self._checked += 1
+        answer = self._client.mget(index=self._alias, ids=[str(number) for number in wanted])
+        held = {int(one["_id"]): one["_source"] for one in answer["docs"] if one.get("found")}
+        for number, document in sorted(wanted.items()):
+            self._known.append(number)
             if number not in held:
-                self._missing += 1
-            elif number not in wanted:
-                self._superfluous += 1
-            elif _plain(wanted[number]) != _plain(held[number]):
-                self._stale += 1
-            else:
-                continue
-            self.differing.append(number)
+                self._missing.append(number)
+            elif _plain(document) != _plain(held[number]):
+                self._stale.append(number)
 
-    def take_rest(self) -> None:
-        """What the index has beyond the database's last."""
-        while held := self._held({"gt": self._last}, 1000):
-            self._checked += len(held)
-            self._superfluous += len(held)
-            self.differing += sorted(held)
-            self._last = max(held)
+    def take_rest(self, session: Session) -> None:
+        """What the index has beyond the database; it is only walked through when it has more."""
+        held = self._client.count(index=self._alias)["count"]
+        if held <= len(self._known) - len(self._missing):
+            return
+        suspects = [number for number in self._ids() if not self._is_known(number)]
+        for start in range(0, len(suspects), _BULK):
+            some = suspects[start : start + _BULK]
+            # whatever came while the others were compared is no stranger
+            there = {row[self._kind.key] for row in self._kind.read(session, some)}
+            self._superfluous += [number for number in some if number not in there]
+
+    @property
+    def differing(self) -> list[int]:
+        """The ids of all that differ."""
+        return sorted([*self._missing, *self._stale, *self._superfluous])
 
     def told(self) -> Differences:
         """What was found."""
         return Differences(
-            self._checked, self._missing, self._superfluous, self._stale, tuple(self.differing[:10])
+            len(self._known) + len(self._superfluous),
+            len(self._missing),
+            len(self._superfluous),
+            len(self._stale),
+            tuple(self.differing[:10]),
         )
 
-    def _held(self, ids: Mapping[str, int], size: int) -> dict[int, dict[str, Any]]:
-        answer = self._client.search(
-            index=self._alias,
-            query={"range": {"id": dict(ids)}},
-            sort=[{"id": "asc"}],
-            size=min(size, 10_000),
-        )
-        return {int(row["_id"]): row["_source"] for row in answer["hits"]["hits"]}
+    def _is_known(self, number: int) -> bool:
+        place = bisect_left(self._known, number)
+        return place < len(self._known) and self._known[place] == number
+
+    def _ids(self) -> Iterator[int]:
+        last = -1
+        while True:
+            answer = self._client.search(
+                index=self._alias,
+                query={"range": {"id": {"gt": last}}},
+                sort=[{"id": "asc"}],
+                source=False,
+                size=_PAGE,
+                track_total_hits=False,
+            )
+            found = [int(row["_id"]) for row in answer["hits"]["hits"]]
+            if not found:
+                return
+            yield from found
+            last = max(found)
 
 
 def _plain(document: Mapping[str, Any]) -> dict[str, Any]:

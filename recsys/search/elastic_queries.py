@@ -20,6 +20,7 @@ from recsys.search.queries import (
     UserQuery,
 )
 from recsys.search.spelling import edits_allowed, nearest
+from recsys.search.wordlist import Word
 from recsys.search.words import words_of
 
 __all__ = ["buckets", "hit_of", "meant", "products", "suggestions", "users"]
@@ -41,9 +42,12 @@ _USER_ORDERS: dict[str, tuple[str, str]] = {
 }
 
 
-def products(query: ProductQuery, *, fuzzy: bool, popularity_weight: float) -> Body:
-    """One page of products. The documented fields know popularity by the number of reviews only."""
-    matches = [_word(word, fuzzy=fuzzy) for word in query.words]
+def products(query: ProductQuery, words: Sequence[Word], *, fuzzy: bool, popularity_weight: float) -> Body:
+    """One page of products with `words`: those of the query that say something.
+
+    The documented fields know popularity by the number of reviews only.
+    """
+    matches = [_word(one, fuzzy=fuzzy) for one in words]
     matching: Body = {"filter": _filters(query.filters)}
     if matches:
         matching |= {"should": matches, "minimum_should_match": 1 if query.any_word else len(matches)}
@@ -182,19 +186,24 @@ def meant(words: Sequence[str], found: Sequence[Mapping[str, Any]]) -> str | Non
     return " ".join(likely[word][0] if likely.get(word) else word for word in words)
 
 
-def _word(word: str, *, fuzzy: bool) -> Body:
-    """One word in any field. It is letters and digits only, so no wildcard is in it."""
+def _word(given: Word, *, fuzzy: bool) -> Body:
+    """One word or a form of it, in any field. They are letters and digits only: no wildcard is in them."""
+    word = given.word
     near = {"fuzziness": "AUTO", "prefix_length": 0} if fuzzy and edits_allowed(word) else {}
+    # one field has one of the forms: the same as a stem, as far as they are known
+    typed = " ".join([word] if fuzzy else [word, *given.forms])
     texts: list[Body] = [
-        {"match": {field: {"query": word, "boost": boost, **near}}}
+        {"match": {field: {"query": typed, "boost": boost, **near}}}
         for field, boost in (("name", 4.0), ("short_description", 0.5), ("description", 0.5))
     ]
     keywords: list[Body] = [
         {"wildcard": {field: {"value": f"*{word}*", "case_insensitive": True, "boost": boost}}}
         for field, boost in _KEYWORDS.items()
     ]
-    sku = {"term": {"sku": {"value": word, "case_insensitive": True, "boost": 4.0}}}
-    return {"bool": {"should": [*texts, *keywords, sku], "minimum_should_match": 1}}
+    keywords.append({"term": {"sku": {"value": word, "case_insensitive": True, "boost": 4.0}}})
+    if given.categories:
+        keywords.append({"terms": {"category.id": list(given.categories), "boost": 1.0}})
+    return {"bool": {"should": [*texts, *keywords], "minimum_should_match": 1}}
 
 
 def _name(word: str, *, fuzzy: bool) -> Body:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 from recsys.search.queries import (
@@ -18,6 +20,7 @@ from recsys.search.queries import (
     Found,
     Hit,
     ProductQuery,
+    Sort,
 )
 from recsys.search.spelling import Meaning, meanings, meant
 from recsys.settings import SearchSettings
@@ -27,6 +30,10 @@ __all__ = ["MARKS", "find", "marked", "suggest"]
 MARKS = ("\ue000", "\ue001")
 """Around what was found, until the text is safe HTML; letters of nobody's alphabet (private use)."""
 _MOST_BUCKETS = 20
+# what was searched for: in the words that were typed, or in those that were meant. A plan that is kept would
+# make them anew for each row, where they are not a subquery's or an index's.
+_TYPED = "plainto_tsquery(CAST(:language AS regconfig), :typed)"
+_MEANT = "CAST(:query AS tsquery)"
 
 # Statements are put together from these parts and from nothing else; everything that was asked is a value.
 _FIND = """
@@ -52,7 +59,7 @@ _KEYS = {
     # weights of descriptions, categories, tags and brands, names; divided by 1 + log(length of the document).
     # 1,000 interactions of today have a logarithm of 7 or so: the weight of popularity counts from there.
     "relevance": """
-        CAST(floor(ts_rank(CAST('{0.1, 0.3, 0.5, 1}' AS real[]), words, CAST(:query AS tsquery), 1)
+        CAST(floor(ts_rank(CAST('{0.1, 0.3, 0.5, 1}' AS real[]), words, (SELECT {match}), 1)
                    * (1 + CAST(:weight AS float8) * least(popularity / 7.0, 1)) * 1000000000) AS bigint)
     """,
     "popularity": _POPULARITY,
@@ -83,17 +90,24 @@ _FACET_COLUMNS = {
     "in_stock": "inventory_quantity",
 }
 _COUNTED = """
-    (SELECT jsonb_agg(jsonb_build_array(value, number)) FROM (
+    (SELECT jsonb_agg(jsonb_build_array(value, number{name})) FROM (
         SELECT value, count(*) AS number FROM (SELECT {value} AS value FROM hits) AS every
         WHERE value IS NOT NULL GROUP BY value ORDER BY number DESC, value LIMIT :buckets
     ) counted)
 """
+
+
+def _counted(value: str, name: str | None = None) -> str:
+    named = "" if name is None else f", {name}"
+    return _COUNTED.replace("{value}", value).replace("{name}", named)
+
+
 _LEAST = ", ".join(f"count(*) FILTER (WHERE rating_average >= {step})" for step in RATING_STEPS)
 _FACETS = {
-    "category": _COUNTED.replace("{value}", "category_id"),
-    "brand": _COUNTED.replace("{value}", "brand_id"),
-    "tags": _COUNTED.replace("{value}", "unnest(tags)"),
-    "price": _COUNTED.replace("{value}", "width_bucket(price, CAST(:steps AS numeric[]))"),
+    "category": _counted("category_id", "(SELECT name FROM products_db.categories WHERE id = value)"),
+    "brand": _counted("brand_id", "(SELECT name FROM products_db.brands WHERE id = value)"),
+    "tags": _counted("unnest(tags)"),
+    "price": _counted("width_bucket(price, CAST(:steps AS numeric[]))"),
     "rating": f"(SELECT jsonb_build_array({_LEAST}) FROM hits)",  # noqa: S608
     "in_stock": """
         (SELECT jsonb_build_array(
@@ -101,18 +115,16 @@ _FACETS = {
          ) FROM hits)
     """,
 }
-_HIGHLIGHTS = text(
-    """
+_HIGHLIGHTS = """
     SELECT id,
-           ts_headline(CAST(:language AS regconfig), translate(name, :marks, ''), CAST(:query AS tsquery),
+           ts_headline(CAST(:language AS regconfig), translate(name, :marks, ''), asked.query,
                        'HighlightAll=true,' || :options) AS name,
            ts_headline(CAST(:language AS regconfig),
                        translate(left(concat_ws(' ', short_description, description), 5000), :marks, ''),
-                       CAST(:query AS tsquery),
+                       asked.query,
                        'MaxFragments=1,MaxWords=30,MinWords=10,' || :options) AS description
-    FROM products_db.products WHERE id = ANY(:ids)
-    """
-)
+    FROM products_db.products, (SELECT {match} AS query) AS asked WHERE id = ANY(:ids)
+"""
 _SUGGEST = text(
     """
     SELECT name, min(product_id) AS product_id
@@ -127,41 +139,73 @@ _SUGGEST = text(
 
 
 def find(session: Session, query: ProductQuery, settings: SearchSettings) -> Found:
-    """One page of products. One statement or two more for words that need a look at the spelling, one more
-    for highlights."""
-    known = meanings(session, query.words, settings.language) if query.words else []
-    wanted = _tsquery(known, query)
-    if query.words and not wanted:
-        return Found(total=0, hits=[])  # nothing but words such as `the`
-    values: dict[str, Any] = {"query": wanted, "limit": query.limit, **_filtered(query.filters)}
-    columns = {"product_id", *(_FACET_COLUMNS[facet] for facet in query.facets)}
-    conditions = [_CONDITIONS[name] for name in values if name in _CONDITIONS]
-    if wanted:
-        conditions.append("words @@ CAST(:query AS tsquery)")
-    key = _KEYS["popularity" if query.sort == "relevance" and not wanted else query.sort]
-    direction = _DIRECTIONS.get(query.sort, "DESC")
-    page = _PAGE.replace("{direction}", direction)
+    """One page of products.
+
+    One statement where something has all words as they were typed, which says that all of them are known;
+    else up to three more for the spelling; one more for highlights.
+    """
+    values = {
+        "language": settings.language,
+        "typed": " ".join(query.words),
+        "limit": query.limit,
+        "weight": settings.popularity_weight,
+        "buckets": _MOST_BUCKETS,
+        "steps": list(PRICE_STEPS),
+        **_filtered(query.filters),
+    }
     if query.after is not None:
-        named = query.sort == "name"
-        values |= {"last": query.after[0] if named else int(query.after[0]), "last_id": query.after[1]}
-        page = page.replace("{after}", _AFTER_NAME if named else _AFTER[direction])
-    parts = ["(SELECT count(*) FROM hits)", page.replace("{after}", "")]
-    parts += [_FACETS[facet] for facet in query.facets]
-    values |= {"weight": settings.popularity_weight, "buckets": _MOST_BUCKETS, "steps": list(PRICE_STEPS)}
-    statement = _FIND.format(
-        columns=", ".join(sorted(columns)),
-        key=key,
-        conditions=" AND ".join(conditions) or "true",
-        parts=", ".join(parts),
-    )
-    row = session.execute(text(statement), values).one()
+        last = query.after[0] if query.sort == "name" else int(query.after[0])
+        values |= {"last": last, "last_id": query.after[1]}
+    found = None
+    if not query.any_word or not query.words:
+        found = _found(session, query, _TYPED if query.words else None, values)
+        if found.total or not query.words:
+            return found
+    known = meanings(session, query.words, settings.language)
+    values["query"] = _tsquery(known, query)
+    if not values["query"]:
+        return Found(total=0, hits=[])  # nothing but words such as `the`
+    probably = meant(known) if query.fuzzy else None
+    if found is None or probably is not None:
+        found = _found(session, query, _MEANT, values)
+    return replace(found, did_you_mean=probably)
+
+
+def _found(session: Session, query: ProductQuery, match: str | None, values: Mapping[str, Any]) -> Found:
+    filters = tuple(name for name in _CONDITIONS if name in values)
+    statement = _statement(filters, match, query.sort, query.facets, after=query.after is not None)
+    row = session.execute(statement, values).one()
     hits = [Hit(product_id, place) for product_id, place in row[1] or []]
-    if query.highlight and wanted and hits:
-        hits = _highlighted(session, hits, wanted, settings.language)
+    if query.highlight and match is not None and hits:
+        hits = _highlighted(session, hits, match, values)
     facets: dict[str, Sequence[Bucket]] = {
         facet: _buckets(facet, row[2 + place]) for place, facet in enumerate(query.facets)
     }
-    return Found(row[0], hits, facets, meant(known) if query.fuzzy else None)
+    return Found(row[0], hits, facets)
+
+
+@lru_cache(maxsize=1024)
+def _statement(
+    filters: Sequence[str], match: str | None, sort: Sort, facets: Sequence[Facet], *, after: bool
+) -> TextClause:
+    """The same text for all searches of the same form, so that every layer below knows it again."""
+    columns = {"product_id", *(_FACET_COLUMNS[facet] for facet in facets)}
+    conditions = [_CONDITIONS[name] for name in filters]
+    if match is not None:
+        conditions.append(f"words @@ {match}")
+    key = _KEYS["popularity" if sort == "relevance" and match is None else sort]
+    direction = _DIRECTIONS.get(sort, "DESC")
+    beyond = "" if not after else _AFTER_NAME if sort == "name" else _AFTER[direction]
+    page = _PAGE.replace("{direction}", direction).replace("{after}", beyond)
+    parts = ["(SELECT count(*) FROM hits)", page, *(_FACETS[facet] for facet in facets)]
+    return text(
+        _FIND.format(
+            columns=", ".join(sorted(columns)),
+            key=key.replace("{match}", match or ""),
+            conditions=" AND ".join(conditions) or "true",
+            parts=", ".join(parts),
+        )
+    )
 
 
 def suggest(session: Session, words: Sequence[str], limit: int) -> list[tuple[str, int]]:
@@ -212,13 +256,12 @@ def _buckets(facet: Facet, given: Sequence[Any] | None) -> list[Bucket]:
         return [Bucket("true", rows[0])]
     if facet == "price":
         return [Bucket(str(PRICE_STEPS[place - 1]), count) for place, count in sorted(map(tuple, rows))]
-    return [Bucket(str(value), count) for value, count in rows]
+    return [Bucket(str(value), count, *name) for value, count, *name in rows]
 
 
-def _highlighted(session: Session, page: Sequence[Hit], wanted: str, language: str) -> list[Hit]:
+def _highlighted(session: Session, page: Sequence[Hit], match: str, searched: Mapping[str, Any]) -> list[Hit]:
     values = {
-        "language": language,
-        "query": wanted,
+        **searched,
         "marks": "".join(MARKS),
         "options": f"StartSel={MARKS[0]},StopSel={MARKS[1]}",
         "ids": [hit.product_id for hit in page],
@@ -229,6 +272,6 @@ def _highlighted(session: Session, page: Sequence[Hit], wanted: str, language: s
             for field, safe in (("name", marked(row.name)), ("description", marked(row.description)))
             if safe is not None
         }
-        for row in session.execute(_HIGHLIGHTS, values)
+        for row in session.execute(text(_HIGHLIGHTS.format(match=match)), values)
     }
     return [Hit(hit.product_id, hit.key, found.get(hit.product_id, {})) for hit in page]

@@ -15,6 +15,7 @@ from recsys.events.envelope import Envelope
 from recsys.events.vocabulary import (
     BrandChanged,
     CategoryChanged,
+    InteractionsRecorded,
     InventoryChanged,
     PreferencesChanged,
     PriceChanged,
@@ -42,6 +43,7 @@ __all__ = [
     "count_click",
     "count_search",
     "drop_product",
+    "follow_popularity",
     "refresh_brand",
     "refresh_category",
     "refresh_product",
@@ -103,6 +105,12 @@ def refresh_user(session: Session, heard: Envelope) -> None:
     )
     other = getattr(event, "target_id", None)
     chosen().index_users(session, [event.user_id] if other is None else [event.user_id, other])
+
+
+def follow_popularity(session: Session, heard: Envelope) -> None:
+    """Somebody did something with products. Answers that Redis holds stay until they expire."""
+    assert isinstance(heard.event, InteractionsRecorded)
+    chosen().follow_popularity(session, heard.occurred_at)
 
 
 def count_search(session: Session, heard: Envelope) -> None:

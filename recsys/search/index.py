@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from sqlalchemy.orm import Session
@@ -52,6 +53,9 @@ class SearchIndex(Protocol):
     def suggest(self, session: Session, words: Sequence[str], limit: int) -> list[tuple[str, int]]:
         """Names of active products with all these words, the last perhaps unfinished, and a product of
         each name; the more popular first."""
+
+    def follow_popularity(self, session: Session, heard_at: datetime) -> None:
+        """Something was done with products at this moment: now and then, let their popularity follow."""
 
     def index_users(self, session: Session, user_ids: Sequence[int]) -> None:
         """Bring these up to date with the database; those that are gone there go here."""

@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from recsys.search import popularity, wordlist
 from recsys.search.documents import PRODUCTS, TREE, USERS
+from recsys.search.popularity import LIKED
 from recsys.search.queries import Differences
-from recsys.settings import SearchSettings, get_settings
+from recsys.settings import SearchSettings
 
-__all__ = ["build", "compare_products", "compare_users", "keep_products", "keep_users", "rebuild_words"]
+__all__ = ["build", "compare_products", "compare_users", "keep_products", "keep_users", "settle"]
 
 _COLUMNS = (
     "name, price, category_id, category_name, brand_id, brand_name, tags, status, is_featured, "
@@ -46,38 +48,12 @@ _KEEP = text(
     ON CONFLICT (product_id) DO UPDATE SET {_SET} WHERE kept.as_of <= excluded.as_of
     """  # noqa: S608
 )
-# words of names, brands, categories and tags; descriptions hold too many that are nobody's search
-_WORDS_OF = """
-    to_tsvector('simple', concat_ws(' ', name, brand_name, category_name, array_to_string(tags, ' ')))
-"""
-_STEM = "coalesce((tsvector_to_array(to_tsvector(CAST(:language AS regconfig), lexeme)))[1], lexeme)"
-_KEEP_WORDS = text(
-    f"""
-    INSERT INTO products_db.search_words (word, stem, documents)
-    SELECT DISTINCT lexeme, {_STEM}, 1
-    FROM products_db.product_search s, unnest(tsvector_to_array({_WORDS_OF})) AS lexeme
-    WHERE s.product_id = ANY(:ids) AND s.status = 'active' AND length(lexeme) BETWEEN 2 AND 40
-    ORDER BY lexeme
-    ON CONFLICT (word) DO NOTHING
-    """  # noqa: S608
-)
 _NO_BESIDE = text("DROP TABLE IF EXISTS pg_temp.search_beside")
 _BESIDE = text(
     f"""
     CREATE TEMPORARY TABLE search_beside ON COMMIT DROP AS
-    WITH RECURSIVE {TREE}, weights AS (
-        SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:weights AS float8[])) AS given(kind, weight)
-    ), moment AS (
-        SELECT max(created_at) AS newest FROM recommendations_db.user_interactions
-    ), liked AS (
-        SELECT i.product_id, ln(1 + sum(
-                   w.weight * exp(-ln(2) * extract(epoch FROM m.newest - i.created_at) / 86400
-                                  / CAST(:half_life AS float8)))) AS popularity
-        FROM recommendations_db.user_interactions i
-        JOIN weights w ON w.kind = i.interaction_type CROSS JOIN moment m
-        GROUP BY i.product_id
-    )
-    SELECT fresh.*, CAST(coalesce(liked.popularity, 0) AS real) AS popularity
+    WITH RECURSIVE {TREE}, {LIKED.format(which="")}
+    SELECT fresh.*, coalesce(liked.popularity, 0) AS popularity
     FROM ({_DOCUMENT % PRODUCTS}) fresh LEFT JOIN liked USING (product_id)
     """  # noqa: S608
 )
@@ -95,24 +71,14 @@ _MERGE = text(
       AND (abs(kept.popularity - excluded.popularity) > 0.001 OR {_CHANGED})
     """  # noqa: S608
 )
-# what did not change is not touched, so that no event's handler has to wait for it
-_ALL_WORDS = text(
-    f"""
-    WITH fresh AS MATERIALIZED (
-        SELECT lexeme AS word, {_STEM} AS stem, count(*) AS documents
-        FROM products_db.product_search s, unnest(tsvector_to_array({_WORDS_OF})) AS lexeme
-        WHERE s.status = 'active' AND length(lexeme) BETWEEN 2 AND 40
-        GROUP BY lexeme
-    ), gone AS (
-        DELETE FROM products_db.search_words w WHERE NOT EXISTS (SELECT FROM fresh f WHERE f.word = w.word)
-    ), stored AS (
-        INSERT INTO products_db.search_words AS kept (word, stem, documents)
-        SELECT word, stem, documents FROM fresh ORDER BY word
-        ON CONFLICT (word) DO UPDATE SET stem = excluded.stem, documents = excluded.documents
-        WHERE (kept.stem, kept.documents) IS DISTINCT FROM (excluded.stem, excluded.documents)
-    )
-    SELECT count(*) FROM fresh
-    """  # noqa: S608
+# only an owner may; for another account, it stays to autovacuum
+_SETTLE = text(
+    """
+    SELECT gin_clean_pending_list(i.indexrelid)
+    FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
+    WHERE i.indrelid = CAST('products_db.product_search' AS regclass) AND a.amname = 'gin'
+      AND pg_has_role(c.relowner, 'MEMBER')
+    """
 )
 _COMPARE = text(
     f"""
@@ -174,9 +140,9 @@ _COMPARE_USERS = text(
 def keep_products(session: Session, settings: SearchSettings, ids: Sequence[int]) -> None:
     """Bring the documents of these products up to date. Deleted products took theirs along."""
     if ids:
-        values = {"ids": sorted(set(ids)), "language": settings.language}
-        session.execute(_KEEP, values)
-        session.execute(_KEEP_WORDS, values)
+        session.execute(_KEEP, {"ids": sorted(set(ids)), "language": settings.language})
+        wordlist.keep(session, settings.language, ids)
+        settle(session)
 
 
 def keep_users(session: Session, ids: Sequence[int] | None) -> int:
@@ -190,23 +156,16 @@ def build(session: Session, settings: SearchSettings) -> int:
     Readers see the state before until the transaction is committed, and all of the new one from then on.
     What events bring meanwhile is newer than what was read here, and stays.
     """
-    features = get_settings().features
     session.execute(_NO_BESIDE)
-    session.execute(
-        _BESIDE,
-        {
-            "language": settings.language,
-            "kinds": list(features.weights),
-            "weights": list(features.weights.values()),
-            "half_life": features.half_life_days,
-        },
-    )
-    return int(session.execute(_MERGE).rowcount)  # type: ignore[attr-defined]
+    session.execute(_BESIDE, {"language": settings.language, **popularity.values()})
+    differed = int(session.execute(_MERGE).rowcount)  # type: ignore[attr-defined]
+    settle(session)
+    return differed
 
 
-def rebuild_words(session: Session, settings: SearchSettings) -> int:
-    """The words of everything that is sold, with their numbers of products."""
-    return int(session.scalar(_ALL_WORDS, {"language": settings.language}) or 0)
+def settle(session: Session) -> None:
+    """Put into its place what PostgreSQL noted at the end of the index: every search reads all of that."""
+    session.execute(_SETTLE)
 
 
 def compare_products(session: Session, settings: SearchSettings) -> tuple[Differences, list[int]]:

@@ -24,15 +24,19 @@ _NAMED = ("category", "brand")
 
 def facets(session: Session, found: Mapping[str, Sequence[Bucket]]) -> dict[str, list[FacetOut]]:
     """Each with names; what has none any more is left out."""
+    unnamed = {
+        facet: [int(one.value) for one in found.get(facet, ()) if one.name is None] for facet in _NAMED
+    }
     names: dict[tuple[str, str], str] = {}
-    if any(found.get(facet) for facet in _NAMED):
-        ids = {facet: [int(one.value) for one in found.get(facet, ())] for facet in _NAMED}
-        names = {(facet, str(number)): name for facet, number, name in session.execute(_NAMES, ids)}
+    if any(unnamed.values()):
+        names = {(facet, str(number)): name for facet, number, name in session.execute(_NAMES, unnamed)}
     named: dict[str, list[FacetOut]] = {}
     for facet, buckets in found.items():
         named[facet] = []
         for one in buckets:
-            name = names.get((facet, one.value)) if facet in _NAMED else _in_words(facet, one.value)
+            name = (
+                one.name or names.get((facet, one.value)) if facet in _NAMED else _in_words(facet, one.value)
+            )
             if name is not None:
                 named[facet].append(FacetOut(value=one.value, name=name, count=one.count))
     return named

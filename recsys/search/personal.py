@@ -22,8 +22,8 @@ class Personaliser(Protocol):
     def scores(
         self, session: Session, user_id: int, product_ids: Sequence[int]
     ) -> Mapping[int, float] | None:
-        """From 0 (nothing speaks for it) to 1, such as the share of all products that it is liked better
-        than. The same user and product must get the same score until the model changes, whatever else is
+        """From 0 (nothing speaks for it) to 1, such as `recsys.search.ranking.liking` of its place among all
+        products. The same user and product must get the same score until the model changes, whatever else is
         asked: a page continues where the one before ended. Products that are left out count as 0; None when
         nothing is known of the user.
         """

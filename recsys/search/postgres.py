@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from recsys.search import finding, keeping, people
+from recsys.search import finding, keeping, people, popularity, wordlist
 from recsys.search.index import Progress, Reindexed, SearchDown
 from recsys.search.queries import Differences, Found, FoundUsers, ProductQuery, UserQuery
 from recsys.search.tables import ProductSearch, UserSearch
@@ -50,6 +51,11 @@ class PostgresIndex:
         with self._bounded(session):
             return finding.suggest(session, words, limit)
 
+    def follow_popularity(self, session: Session, heard_at: datetime) -> None:
+        """See SearchIndex."""
+        if popularity.follow_now_and_then(session, heard_at):
+            keeping.settle(session)
+
     def index_users(self, session: Session, user_ids: Sequence[int]) -> None:
         """See SearchIndex."""
         keeping.keep_users(session, user_ids)
@@ -66,7 +72,7 @@ class PostgresIndex:
         products = keeping.build(session, self._settings)
         if progress is not None:
             progress(1, steps)
-        words = keeping.rebuild_words(session, self._settings)
+        words = wordlist.rebuild(session, self._settings.language)
         if progress is not None:
             progress(2, steps)
         users = keeping.keep_users(session, None)
@@ -97,7 +103,10 @@ class PostgresIndex:
         # in one message each: the session's own savepoints would double the way to and fro
         connection = session.connection()
         milliseconds = int(self._settings.timeout_seconds * 1000)
-        connection.exec_driver_sql(f"SAVEPOINT search; SET LOCAL statement_timeout = {milliseconds:d}")
+        connection.exec_driver_sql(
+            # compiling a query takes longer than the query
+            f"SAVEPOINT search; SET LOCAL statement_timeout = {milliseconds:d}; SET LOCAL jit = off"
+        )
         try:
             yield
             connection.exec_driver_sql("RELEASE SAVEPOINT search; SET LOCAL statement_timeout = 0")

@@ -92,10 +92,11 @@ class Hit:
 
 @dataclass(frozen=True)
 class Bucket:
-    """So many of what was found share this value."""
+    """So many of what was found share a value. `name`: a category's or brand's, where the index knows it."""
 
     value: str
     count: int
+    name: str | None = None
 
 
 @dataclass(frozen=True)

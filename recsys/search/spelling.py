@@ -24,8 +24,9 @@ _KNOWN = text(
            EXISTS (
                SELECT FROM products_db.search_words s
                WHERE s.stem = ANY(tsvector_to_array(to_tsvector(CAST(:language AS regconfig), given.word)))
-           ) OR EXISTS (
-               SELECT FROM products_db.product_search p
+           ) OR (
+               -- counted: for EXISTS, PostgreSQL may think that the first of all rows will do
+               SELECT count(*) > 0 FROM products_db.product_search p
                WHERE p.words @@ plainto_tsquery(CAST(:language AS regconfig), given.word)
            ) AS known
     FROM unnest(:words) WITH ORDINALITY AS given(word, place)
@@ -45,12 +46,12 @@ _SIMILAR = text(
     UNION
     SELECT given.word, s.word, s.documents,
            CAST(plainto_tsquery(CAST(:language AS regconfig), s.word) AS text)
-    FROM unnest(:origins, :neighbours) AS given(word, neighbour)
-    JOIN products_db.search_words s ON s.word = given.neighbour
+    FROM unnest(:short, :neighbours) AS given(word, neighbours)
+    JOIN products_db.search_words s ON s.word = ANY(string_to_array(given.neighbours, ' '))
     """
 ).bindparams(
     bindparam("words", type_=ARRAY(TEXT)),
-    bindparam("origins", type_=ARRAY(TEXT)),
+    bindparam("short", type_=ARRAY(TEXT)),
     bindparam("neighbours", type_=ARRAY(TEXT)),
 )
 
@@ -82,12 +83,13 @@ def meanings(session: Session, words: Sequence[str], language: str) -> list[Mean
     found: dict[str, list[tuple[str, int]]] = {}
     written: dict[str, str] = {}
     if unknown:
-        pairs = [(word, near) for word in unknown if len(word) <= _SHORT for near in set(neighbours(word))]
+        short = [word for word in unknown if len(word) <= _SHORT]
         values = {
             "language": language,
             "words": unknown,
-            "origins": [word for word, _ in pairs],
-            "neighbours": [near for _, near in pairs],
+            "short": short,
+            # hundreds for each word: a driver takes longer over a list than over a text
+            "neighbours": [" ".join(set(neighbours(word))) for word in short],
         }
         for word, candidate, documents, query in session.execute(_SIMILAR, values):
             found.setdefault(word, []).append((candidate, documents))

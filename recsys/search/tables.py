@@ -21,7 +21,7 @@ class ProductSearch(Base):
     """What can be searched of one product.
 
     inventory_quantity : null for what can always be sold.
-    popularity : logarithm of weighted, faded interactions, as of the last reindex.
+    popularity : logarithm of weighted interactions, faded as of the last reindex or the last of its own.
     as_of : when the statement that read the product began; an older reading never replaces a newer one.
     """
 

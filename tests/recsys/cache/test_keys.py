@@ -27,6 +27,7 @@ OWN = {
     "product_epoch",
     "trending_landmark",
     "search_epoch",
+    "search_popularity",
     "rate_limit",
     "recent_session_interactions",
     "exposures_waiting",

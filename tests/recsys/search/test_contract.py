@@ -67,6 +67,24 @@ def test_brands_tags_and_categories_are_searched(
 
 
 @pytest.mark.parametrize(
+    ("typed", "names"),
+    [
+        ("lamps", {"Desk lamp"}),
+        ("the teas", {"Green tea", "Tea pot"}),
+        ("home", {"Tea pot", "Desk lamp", "Größe Zwölf"}),
+        ("food chocolate", {"Dark chocolate bar", "Milk chocolate bar", "Hot chocolate"}),
+        ("the", set()),
+    ],
+)
+def test_forms_of_words_and_categories_above_are_found(
+    session: Session, index: SearchIndex, catalogue: Catalogue, typed: str, names: set[str]
+) -> None:
+    found = find(index, session, typed)
+    assert set(catalogue.names(ids(found))) == names
+    assert (found.total, found.did_you_mean) == (len(names), None)
+
+
+@pytest.mark.parametrize(
     ("typed", "meant", "name"),
     [
         ("choclate bar", "chocolate bar", "Dark chocolate bar"),

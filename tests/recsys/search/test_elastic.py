@@ -85,6 +85,20 @@ def test_an_old_reading_never_replaces_a_newer_one(session: Session, index: Elas
     assert [hit.product_id for hit in found.hits] == [lamp]
 
 
+def test_documents_that_nobody_sells_are_found_and_repaired(session: Session, index: ElasticIndex) -> None:
+    lamp = fill(session).products["Desk lamp"]
+    index.reindex(session)
+    (row,) = module._PRODUCTS.read(session, [lamp])
+    (target,) = index._targets(module._PRODUCTS)
+    strangers = [{**row, "product_id": number} for number in (lamp + 1000, lamp + 2000)]
+    assert module._PRODUCTS.write(index._client, target, strangers, [], 0, refresh=True) == []
+    told = index.verify(session, repair=True)["products"]
+    assert (told.checked, told.superfluous, told.missing, told.stale) == (9, 2, 0, 0)
+    assert told.examples == (lamp + 1000, lamp + 2000)
+    assert index.verify(session)["products"].total == 0
+    assert index.search_products(session, ProductQuery()).total == 7
+
+
 def test_documents_that_are_refused_are_named_and_the_others_are_in(
     session: Session, elastic_clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
+from recsys.cli import app
 from recsys.search import handlers, personal, service
-from recsys.search.cli import app
 from recsys.search.index import SearchDown
 from recsys.search.postgres import PostgresIndex
 from tests.journeys.conftest import Counter
@@ -24,7 +24,7 @@ def found(counter: Counter, query: str, **others: Any) -> list[str]:
 
 def run(*args: str) -> tuple[int, str]:
     """`recsys search …` in this process: its exit code and what it wrote."""
-    done = CliRunner().invoke(app, args)
+    done = CliRunner().invoke(app, ["search", *args])
     return done.exit_code, done.stdout
 
 
@@ -325,9 +325,9 @@ def test_imports_are_found_after_a_reindex_and_differences_are_repaired(counter:
             "VALUES ('Blue lamp', 'blue', 3), ('Tea', 't', 1)"
         )
         connection.execute("UPDATE products_db.products SET price = 7 WHERE name = 'Red lamp'")
-    done = counter.shop.run("search", "verify", "--json")
-    told = json.loads(done.stdout)
-    assert (done.returncode, told["differences"], told["products"]["missing"]) == (1, 3, 2)
+    code, written = run("verify", "--json")
+    told = json.loads(written)
+    assert (code, told["differences"], told["products"]["missing"]) == (1, 3, 2)
     assert found(counter, "q=lamp") == ["Red lamp"]
     assert json.loads(run("reindex", "--json")[1])["products"] == 3
     assert sorted(found(counter, "q=lamp")) == ["Blue lamp", "Red lamp"]
@@ -353,5 +353,5 @@ def test_handlers_are_told_of_every_change_that_can_be_searched() -> None:
     from recsys.subscriptions import SEARCH_SUBSCRIPTIONS
 
     heard = {handler.__name__ for several in SEARCH_SUBSCRIPTIONS.values() for handler in several}
-    refreshing = {name for name in handlers.__all__ if name.startswith(("refresh", "drop"))}
+    refreshing = {name for name in handlers.__all__ if name.startswith(("refresh", "drop", "follow"))}
     assert heard == refreshing
