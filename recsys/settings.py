@@ -140,14 +140,21 @@ class ShopSettings(BaseModel):
 
 
 class PaymentSettings(BaseModel):
-    """Which gateway moves the money (`sandbox` moves none), and what its webhooks are signed with."""
+    """Which gateway moves the money (`sandbox` moves none), and what its webhooks are signed with.
+
+    key_days : a request that is sent again under its Idempotency-Key is known so long.
+    """
 
     gateway: str = Field(default="sandbox", min_length=1, max_length=50)
     webhook_secret: SecretStr | None = None
+    key_days: float = Field(default=90.0, ge=1)
 
 
 class NotificationSettings(BaseModel):
-    """How messages leave: an SMTP server for e-mail, a provider for text messages (`sandbox` sends none)."""
+    """How messages leave: an SMTP server for e-mail, a provider for text messages (`sandbox` sends none).
+
+    notice_days : what somebody was told is known so long, so that nothing is told twice.
+    """
 
     mail_from: str = Field(default="shop@localhost", min_length=3, max_length=255)
     smtp_host: str | None = None
@@ -158,6 +165,7 @@ class NotificationSettings(BaseModel):
     smtp_timeout: float = Field(default=10.0, gt=0)
     sms_provider: str = Field(default="sandbox", min_length=1, max_length=50)
     max_attempts: int = Field(default=8, ge=1, le=100)
+    notice_days: float = Field(default=90.0, ge=1)
 
 
 class AnalyticsSettings(BaseModel):
@@ -221,6 +229,8 @@ class EventSettings(BaseModel):
     stream_hours : handled events stay in their stream so long; what a group has not read always stays.
     outbox_days : sent events stay in the outbox so long, to be sent again after Redis lost them.
     inbox_days : what was handled is known so long; more than outbox_days, or a repeat would count twice.
+    guest_login_days : so long it is known which guest became which user, for deeds that are heard of later.
+    idle_consumer_hours : the name of a consumer that was silent for so long is forgotten.
     """
 
     inside_api: bool | None = None
@@ -232,6 +242,8 @@ class EventSettings(BaseModel):
     stream_hours: float = Field(default=24.0, ge=0)
     outbox_days: float = Field(default=7.0, gt=0)
     inbox_days: float = Field(default=30.0, gt=0)
+    guest_login_days: float = Field(default=90.0, gt=0)
+    idle_consumer_hours: float = Field(default=1.0, gt=0)
 
     @model_validator(mode="after")
     def _remembers_longer_than_it_sends(self) -> EventSettings:
@@ -249,7 +261,7 @@ class SearchSettings(BaseModel):
     language : of stems and stop words in PostgreSQL, one of its text search configurations, such as german;
         reindex after changing it.
     popularity_weight, personal_weight : how much popularity and a known user's taste add to what the text
-        is worth: 0.5 adds up to half of it.
+        is worth: 0.5 adds up to half of it; `recsys train search-quality` measures them.
     window : so many of the best matches are put into a known user's order.
     cache_seconds : answers are kept so long when nothing changes.
     timeout_seconds : a search that takes longer counts as down.
@@ -265,8 +277,8 @@ class SearchSettings(BaseModel):
     verify_certs: bool = True
     prefix: str = Field(default="recsys", pattern="^[a-z][a-z0-9-]{0,40}$")
     language: str = Field(default="english", pattern="^[a-z_]{1,40}$")
-    popularity_weight: float = Field(default=0.1, ge=0, le=10)
-    personal_weight: float = Field(default=0.5, ge=0, le=10)
+    popularity_weight: float = Field(default=0.5, ge=0, le=10)
+    personal_weight: float = Field(default=1.0, ge=0, le=10)
     window: int = Field(default=100, ge=10, le=500)
     cache_seconds: int = Field(default=60, ge=1, le=3600)
     timeout_seconds: float = Field(default=2.0, gt=0, le=60)

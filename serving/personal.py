@@ -7,18 +7,16 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from sqlalchemy.orm import Session
 
 from features.build import weights_of
 from features.history import histories
+from recsys.search import ranking
 from recsys.settings import get_settings
 from serving.state import State
 
 __all__ = ["ModelPersonaliser"]
 
-RANKED = 5_000
-"""So many products of a user's ranking have a score; the others have none."""
 FRESH_SECONDS = 60.0
 """So long a user's scores stay as they are, so that the pages of a search go on where they ended."""
 KEPT = 500
@@ -37,7 +35,7 @@ class ModelPersonaliser:
     def scores(
         self, session: Session, user_id: int, product_ids: Sequence[int]
     ) -> Mapping[int, float] | None:
-        """The share of all products that each is liked better than; None for a user who did nothing yet."""
+        """How far up each stands in the user's own ranking; None for a user who did nothing yet."""
         loaded = self._state.model.current
         if loaded is None:
             return None
@@ -61,9 +59,8 @@ class ModelPersonaliser:
         if history.products.size == 0:
             return {}
         with loaded.lock:
-            ranking = loaded.model.recommend_from(
-                [history], min(RANKED, len(loaded.model.items_)), only=catalogue.shown_ids
+            best = loaded.model.recommend_from(
+                [history], min(ranking.RANKED, len(loaded.model.items_)), only=catalogue.shown_ids
             )
-        products, _ = ranking.row(0)
-        share = 1.0 - np.arange(products.size) / max(1, len(catalogue))
-        return dict(zip(products.tolist(), share.tolist(), strict=True))
+        products, _ = best.row(0)
+        return {one: ranking.liking(place, len(catalogue)) for place, one in enumerate(products.tolist())}

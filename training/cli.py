@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from recsys.errors import Invalid
 from training.benchmarks import cli as benchmarks
-from training.commands import evaluation, live, registry, reports, tuning
+from training.commands import evaluation, live, registry, reports, search, tuning
 from training.commands.printing import AsJson, actor, print_json, table_of
 from training.weights import weights
 
@@ -166,6 +166,7 @@ app.add_typer(registry.app)
 app.add_typer(reports.app)
 app.add_typer(evaluation.app)
 app.add_typer(tuning.app)
+app.add_typer(search.app)
 app.add_typer(live.app)
 app.command()(weights)
 app.add_typer(benchmarks.app, name="benchmark")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import ValidationError
 
 from features.dataset import Dataset
@@ -18,15 +20,15 @@ from recsys.settings import get_settings
 from training.costs import read_costs
 from training.evaluation.compare import pooled
 from training.evaluation.evaluate import Evaluation, evaluate, refuse_leak
-from training.evaluation.guests import judge_guests
+from training.evaluation.guests import guest_values, guests_from
 from training.evaluation.holdouts import Plan, make_splits
-from training.evaluation.segments import Segment, segments
+from training.evaluation.segments import Period, Segment, segments_over
 from training.evaluation.splits import VIEWS, Kind, Split, View
 from training.experiment import Experiment
 from training.fitting import create
 from training.steps import Steps
 
-__all__ = ["Examination", "Trial", "examine", "experiment_of", "open_dataset"]
+__all__ = ["Examination", "Trial", "examine", "experiment_of", "model_before", "open_dataset"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,8 @@ class Trial:
 
     how        per period: as registered, or refitted on the training part of the split
     reason     why it was refitted; empty where it was not
-    segments   of the last period, by view
+    segments   over all periods, by view: each user once, as in `evaluation`
+    guests     the sessions of all periods
     """
 
     name: str
@@ -115,32 +118,35 @@ def _trial(
     how: list[Literal["as registered", "refitted"]] = []
     evaluations: list[Evaluation] = []
     reasons: list[str] = []
-    parts: dict[View, list[Segment]] = {}
-    guests = None
+    guests: list[npt.NDArray[np.float64]] = []
     seconds = 0.0
     for split in splits:
-        model, reason = _model_for(registered, split, steps)
+        model, reason = model_before(registered, split, steps)
         how.append("refitted" if reason else "as registered")
         reasons += [reason] if reason else []
         asked = sum(fold.users.size for fold in split.folds.values())
         with steps.step(f"judge {registered.name}", total=asked) as judging:
             evaluations.append(evaluate(model, split, ks, advance=judging.advance))
-            if split is splits[-1]:
-                parts = {
-                    view: segments(
-                        evaluations[-1].views[view], split, split.folds[view], k=k, draws=draws, seed=seed
-                    )
-                    for view in VIEWS
-                }
-                if split.guests is not None:
-                    guests = judge_guests(model, split, k=k, draws=draws, seed=seed)
+            if split.guests is not None:
+                guests.append(guest_values(model, split, k=k))
         seconds += judging.seconds
-    return Trial(
-        registered.name, how, reasons[0] if reasons else "", pooled(evaluations), parts, guests, seconds
-    )
+    parts = {view: _parts(view, splits, evaluations, k=k, draws=draws, seed=seed) for view in VIEWS}
+    told = guests_from(guests, k=k, draws=draws, seed=seed) if guests else None
+    why = reasons[0] if reasons else ""
+    return Trial(registered.name, how, why, pooled(evaluations), parts, told, seconds)
 
 
-def _model_for(registered: RegisteredModel, split: Split, steps: Steps) -> tuple[Recommender, str]:
+def _parts(
+    view: View, splits: Sequence[Split], evaluations: Sequence[Evaluation], *, k: int, draws: int, seed: int
+) -> list[Segment]:
+    periods = [
+        Period(found.views[view], split, split.folds[view])
+        for split, found in zip(splits, evaluations, strict=True)
+    ]
+    return segments_over(periods, k=k, draws=draws, seed=seed)
+
+
+def model_before(registered: RegisteredModel, split: Split, steps: Steps) -> tuple[Recommender, str]:
     """The artifact, or its recipe fitted on the split's past and why that was needed."""
     try:
         model = registry.load(registered)

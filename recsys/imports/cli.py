@@ -140,6 +140,7 @@ def _show(report: Report, as_json: bool) -> None:
 
     from rich.console import Console
 
+    report.hint_at_search()
     if as_json:
         typer.echo(json.dumps(report.as_json(), indent=2))
     else:

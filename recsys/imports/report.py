@@ -94,6 +94,11 @@ class Report:
         taken = sum(counts.added + counts.updated + counts.already_there for counts in self.tables.values())
         return self.refusals.total > 0 and taken == 0
 
+    def hint_at_search(self) -> None:
+        """Say that search does not know yet what was written: imports write past the events that keep it."""
+        if any(counts.added or counts.updated for counts in self.tables.values()):
+            self.notes.append("search does not know of this yet: run `recsys search reindex`")
+
     def as_json(self) -> dict[str, Any]:
         """The same as plain values."""
         return {

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy.orm import Session
 
 from recsys.log import get_logger
-from recsys.search import personal
+from recsys.search import personal, ranking
 from recsys.search.queries import Found, Hit, Key, ProductQuery
 from recsys.settings import get_settings
 from recsys.web.pagination import Cursor
@@ -108,4 +108,4 @@ def page(
 
 
 def _worth(key: Key, score: float, weight: float) -> float:
-    return float(key) * (1 + weight * min(1.0, max(0.0, float(score))))
+    return ranking.raised(float(key), min(1.0, max(0.0, float(score))), weight)

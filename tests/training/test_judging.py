@@ -72,6 +72,8 @@ def test_a_model_that_has_seen_the_test_is_fitted_anew_and_says_so(trained: Shop
             assert "it has seen the answers" in trial.reason
             assert trial.evaluation.views["all"].users.size
             assert trial.segments["all"]
+            users = sum(one.users for one in trial.segments["all"] if one.kind == "users")
+            assert users >= trial.evaluation.views["all"].users.size, "those of all periods"
     assert "margin" in _examined("time").trials[0].evaluation.views["all"].quality
 
 

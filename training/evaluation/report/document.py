@@ -19,6 +19,7 @@ from training.evaluation.report.parts import (
     SegmentSection,
     ViewName,
 )
+from training.evaluation.report.search_parts import SearchSection
 
 __all__ = [
     "Comparison",
@@ -257,6 +258,8 @@ class Report(Part):
     reproduction: Reproduction
     history: list[PastTraining] = Field(default_factory=list)
     """Earlier versions of these experiments by the same metric, view and length, the oldest first."""
+    search: list[SearchSection] = Field(default_factory=list)
+    """What `recsys train search-quality` measured, one for each model; empty where it was not."""
 
     def model(self, name: str) -> ModelSection:
         """The section of one model. Raises KeyError for a name that did not run."""

@@ -15,6 +15,7 @@ from training.evaluation.report.drawing import mark_of
 from training.evaluation.report.history import history_plot
 from training.evaluation.report.part_plots import exposure_plot, forest_metric, forest_plot
 from training.evaluation.report.plots import coverage_plot, curve_plot, dot_plot, reliability_plot
+from training.evaluation.report.search_plot import ORDERS, PARTS, search_plot
 from training.evaluation.summary import HIGHER_IS_BETTER
 from training.evaluation.summary import LABELS as WORDS
 
@@ -93,6 +94,9 @@ def render(report: Report) -> str:
         beyond_names=shared,
         beyond_labels=WORDS,
         higher=HIGHER_IS_BETTER,
+        orders=ORDERS,
+        parts=PARTS,
+        search_plots={section.model: Markup(search_plot(section)) for section in report.search},
     )
 
 
