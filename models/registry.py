@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from recsys import clock
-from recsys.domains.recommendations import generations
+from recsys.domains.recommendations import ab_tests, generations
 from recsys.domains.recommendations.tables import (
     ModelPromotion,
     RecommendationModel,
@@ -187,11 +187,12 @@ def activate(
     actor: str = "system",
     reason: str = "",
     figures: Mapping[str, Any] | None = None,
+    ends_test: bool = False,
 ) -> RegisteredModel:
     """Make `name` the one active model and leave an audit row, in the caller's transaction.
 
     Callers in other transactions wait for this one's end. Raises NotFound for an unknown name, Conflict when
-    another model than `expected` serves by now.
+    another model than `expected` serves by now, or while an A/B test runs that this is not to end.
     """
     generations.lock(session)  # one activation after another, so that exactly one row is active
     row = _row(session, name)
@@ -201,6 +202,7 @@ def activate(
         raise Conflict(
             f"{serving} serves by now, not {expected}; look at `recsys train history` and decide again"
         )
+    ab_tests.check_promotion(session, name, ends=ends_test, actor=actor)
     session.execute(
         update(RecommendationModel)
         .where(RecommendationModel.is_active.is_(True) | (RecommendationModel.name == name))

@@ -13,6 +13,7 @@ from models import registry
 from models.registry import RegisteredModel
 from recsys import clock
 from recsys.database.session import unit_of_work
+from recsys.domains.recommendations import ab_tests
 from recsys.errors import Invalid, NotFound
 from recsys.settings import get_settings
 from training.champion import judge_champion, split_signature, write_values
@@ -28,7 +29,7 @@ from training.lock import training_lock
 from training.mirror import Mirrored, reconcile
 from training.past import past_trainings
 from training.promotion import Champion, Decision, decide
-from training.registering import register, tracked_run
+from training.registering import held_for_test, register, tracked_run
 from training.reporting import Version, build_report
 from training.steps import MIB, Steps
 from training.tracking import Tracked, track
@@ -201,6 +202,8 @@ def _judge_all(
         draws=first.evaluation.draws,
         seed=first.seed,
     )
+    with unit_of_work() as session:
+        decision = held_for_test(decision, ab_tests.running(session))
     return split, judged, champion, decision
 
 

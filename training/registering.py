@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,26 @@ from features.dataset import Dataset
 from models import registry
 from models.registry import Registration
 from recsys.database.session import unit_of_work
+from recsys.domains.recommendations import ab_tests, generations
+from recsys.domains.recommendations.ab_tests import Running
 from training.evaluation.report.document import ModelSection, Report
 from training.guardrails import plain_bounds
 from training.promotion import Decision, label
 from training.reporting import Version
 from training.tracking import TrackedRun
 
-__all__ = ["register", "tracked_run"]
+__all__ = ["held_for_test", "register", "tracked_run"]
+
+
+def held_for_test(decision: Decision, test: Running | None) -> Decision:
+    """The decision while an A/B test runs: nobody takes the place of the model it tests against."""
+    if test is None or decision.promoted is None:
+        return decision
+    reason = (
+        f"{decision.reason}; held all the same while the A/B test {test.name} runs "
+        f"({test.challenger} against {test.control})"
+    )
+    return replace(decision, action="hold", promoted=None, challenger=decision.promoted, reason=reason)
 
 
 def register(
@@ -27,6 +41,9 @@ def register(
     figures = report.verdict.model_dump(mode="json")
     try:
         with unit_of_work() as session:
+            generations.lock(session)
+            # one that began while this was training
+            decision = held_for_test(decision, ab_tests.running(session))
             for version in versions:
                 registry.register(session, _registration(version, report, dataset, decision))
             if decision.promoted is not None:

@@ -28,10 +28,9 @@ _SHOWN = text(
         WHERE NOT :answered AND f.feedback_type = 'shown' AND f.user_id IS NOT NULL
           AND f.created_at >= :since AND f.created_at < :until
         UNION ALL
-        SELECT p.position, x.user_id, p.product_id, NULL, x.shown_at, true, coalesce(x.model, x.source),
-               p.position
-        FROM recommendations_db.exposures x,
-             unnest(x.product_ids) WITH ORDINALITY AS p(product_id, position)
+        SELECT p.position, x.user_id, x.product_ids[p.position], NULL, x.shown_at, true,
+               coalesce(x.model, x.source), p.position
+        FROM recommendations_db.exposures x, generate_subscripts(x.product_ids, 1) AS p(position)
         WHERE :answered AND x.user_id IS NOT NULL AND x.shown_at >= :since AND x.shown_at < :until
     ), shown AS (
         SELECT told.*, least(lead(at) OVER (PARTITION BY user_id, product_id ORDER BY at, id), at + :window)

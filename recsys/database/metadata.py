@@ -8,6 +8,7 @@ from recsys.domains.notifications import tables as notifications
 from recsys.domains.orders import tables as orders
 from recsys.domains.payments import tables as payments
 from recsys.domains.products import tables as products
+from recsys.domains.recommendations import ab_tables as ab_tests
 from recsys.domains.recommendations import exposure_tables as exposures
 from recsys.domains.recommendations import rule_tables as rules
 from recsys.domains.recommendations import tables as recommendations
@@ -27,6 +28,7 @@ DOMAIN_TABLES = (
     recommendations,
     exposures,
     rules,
+    ab_tests,
 )
 """The modules that define the domains' tables, from the lowest domain upwards."""
 

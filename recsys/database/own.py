@@ -61,4 +61,6 @@ OWN_TABLES: tuple[str, ...] = (
     "recommendations_db.business_rules",
     # who changed which rule, when, from what to what
     "recommendations_db.business_rule_changes",
+    # which model is tested against the one that serves, on which share of the shop's visitors
+    "recommendations_db.ab_tests",
 )

@@ -11,9 +11,10 @@ import pytest
 
 from models import registry
 from recsys.database.session import unit_of_work
+from recsys.domains.recommendations import ab_tests
 from recsys.errors import Conflict
 from tests.fixtures.shop import Shop
-from tests.training.shops import fill_shop
+from tests.training.shops import add_purchases, fill_shop
 from training.experiment import load_all
 from training.pipeline import train
 from training.steps import Steps
@@ -112,3 +113,22 @@ def test_a_model_is_exported_for_batch_use(trained: Shop, tmp_path: Path) -> Non
     }
     assert "loader_module: models.mlflow_flavor" in (target / "MLmodel").read_text()
     assert "is there already" in ask(trained, "export", "item_knn-v1", str(target), code=2)
+
+
+def test_the_nightly_job_promotes_nothing_while_an_ab_test_runs(trained: Shop, tmp_path: Path) -> None:
+    terms: dict[str, Any] = {"share": 0.5, "days": 7, "metric": "bought", "salt": "s"}
+    with unit_of_work() as session:
+        ab_tests.start(session, "duel", "popularity-v1", actor="ann", reason="try", **terms)
+    add_purchases([(user, 1 + user % 2, 60.5) for user in range(1, 30)])
+    again = load_all([str(tmp_path / "item_knn.toml")])
+    outcome = train(again, command="recsys train run", actor="tester", steps=Steps(), rebuild=True)
+    assert outcome.active == "item_knn-v1"
+    assert outcome.report is not None
+    assert outcome.report.verdict.action == "hold"
+    last = ask(trained, "history", "--limit", "1", "--json")[0]
+    assert (last["action"], last["to"]) == ("hold", "item_knn-v2")
+    assert "held all the same while the A/B test duel runs" in last["why"]
+    # the emergency way out is open, and says what it ends
+    with unit_of_work() as session:
+        registry.activate(session, "popularity-v1", action="rollback", ends_test=True)
+        assert ab_tests.get(session, "duel").conclusion == "ended because popularity-v1 began to serve"

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from recsys.errors import Invalid
+from training.commands.ab_tables import show_results
 from training.commands.printing import AsJson, print_json, table_of
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def live(
     """Click, cart and purchase rates of what was shown, by model, position and segment of users.
 
     Everybody who was shown something is in the denominator, with or without a success. Model and position
-    are those of the answer where feedback names its request_id.
+    are those of the answer where feedback names its request_id. A/B tests that ran then follow, each judged
+    from its own beginning by what was answered, users against users.
 
     Example: recsys train live --since 2w --window 3d
     """
@@ -49,6 +51,7 @@ def live(
 
     from recsys import clock
     from recsys.database.session import unit_of_work
+    from training.ab_results import read_results
     from training.evaluation.live import by, position_band, summary
     from training.shown import read_impressions, unknown_models
 
@@ -59,6 +62,7 @@ def live(
     within = _span(window, "--window")
     with unit_of_work() as session:
         shown = read_impressions(session, since=start, until=end, window=within, answered=answered)
+        tests = read_results(session, since=start, until=end, window=within)
     bands = np.array([position_band(int(one)) for one in shown.position], dtype=np.str_)
     groups = {
         "all": [summary(shown, "all", draws=draws, seed=0)] if len(shown) else [],
@@ -76,6 +80,7 @@ def live(
                 "impressions": len(shown),
                 "without_model": unknown_models(shown),
                 **{name: [asdict(group) for group in several] for name, several in groups.items()},
+                "ab_tests": [asdict(test) for test in tests],
             }
         )
         return
@@ -87,6 +92,7 @@ def live(
             "answered: --answered.",
             soft_wrap=True,
         )
+        show_results(tests, console)
         return
     for name, several in groups.items():
         _show(name, several, console)
@@ -104,6 +110,7 @@ def live(
             style="dim",
             highlight=False,
         )
+    show_results(tests, console)
 
 
 def _show(name: str, groups: list[Group], console: Console) -> None:

@@ -101,7 +101,10 @@ def show(name: Name, as_json: AsJson = False) -> None:
 def promote(
     name: Name,
     reason: Reason,
-    force: Annotated[bool, typer.Option("--force", help="Even if the rule held it back.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Even if the rule held it back, or an A/B test runs, which then ends."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a registered model the one that serves; against the rule only with --force. Who and why are kept.
@@ -123,7 +126,14 @@ def promote(
         before = registry.active(session)
         # one that is promoted anew may still have its lists
         lists = generations.restore(session, name, withdraw=False)
-        registry.activate(session, name, actor=actor(), reason=said, figures={"gate": gate, "forced": force})
+        registry.activate(
+            session,
+            name,
+            actor=actor(),
+            reason=said,
+            figures={"gate": gate, "forced": force},
+            ends_test=force,
+        )
     if lists.outcome == "switched":
         list_cache.follow(lists.now)
         settle()
@@ -171,7 +181,7 @@ def rollback(
     """Let an earlier model serve again, with the lists that were stored for it.
 
     Model and lists change in one step, which answers see within half a second; the rows of
-    product_recommendations follow in a second step.
+    product_recommendations follow in a second step. An A/B test that runs ends with it.
 
     Example: recsys train rollback --reason "als-v4 recommends nothing in stock"
     """
@@ -203,6 +213,7 @@ def rollback(
             reason=said,
             figures={"lists": lists.outcome, "generation_before": lists.before, "generation": lists.now},
             expected=serving.name,
+            ends_test=True,
         )
     told = list_cache.follow(lists.now) if lists.outcome != "kept" else True
     switched = perf_counter() - decided

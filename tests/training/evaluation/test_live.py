@@ -229,6 +229,10 @@ def test_an_answer_tells_model_and_position_better_than_the_time_does(watched: S
                 "product_ids, scores, shown_at) VALUES (%s, 'for_you', 1, %s, 'popular', %s, '{}', %s)",
                 (request, model, products, now - timedelta(hours=hours)),
             )
+        connection.execute(
+            "UPDATE recommendations_db.exposures SET product_ids = '[21:23]={4,1,2}' "
+            "WHERE request_id = 'answer-2'"  # its second page of twenty
+        )
     told = json.loads(watched.run("train", "live", "--json").stdout)
     models = {group["name"]: group for group in told["model"]}
     assert {name: group["impressions"] for name, group in models.items()} == {
@@ -244,6 +248,8 @@ def test_an_answer_tells_model_and_position_better_than_the_time_does(watched: S
     assert {name: group["impressions"] for name, group in models.items()} == {
         "als-v1": 2, "trial-v1": 3, "popular": 1,
     }  # fmt: skip
+    bands = {group["name"]: group["impressions"] for group in answered["position"]}
+    assert bands == {"1": 2, "2-3": 1, "21 and below": 3}
     # what was bought after the second answer is the second's alone
     assert models["als-v1"]["rates"]["bought"]["value"] == 0
     assert models["trial-v1"]["rates"]["bought"]["value"] == pytest.approx(1 / 3)

@@ -1,0 +1,47 @@
+"""Which model is tested against which, on whom, since when, and how it ended (a table of our own)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, Identity, Index, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from recsys.database.base import Base
+from recsys.domains.recommendations.tables import SCHEMA
+
+__all__ = ["AbTest"]
+
+
+class AbTest(Base):
+    """One test of a challenger against the model that served when it began (our own table)."""
+
+    __tablename__ = "ab_tests"
+    __table_args__ = (
+        CheckConstraint("control <> challenger", name="models"),
+        CheckConstraint("share > 0 AND share < 1", name="share"),
+        CheckConstraint("metric IN ('clicked', 'carted', 'bought', 'revenue', 'spent')", name="metric"),
+        CheckConstraint("days > 0", name="days"),
+        CheckConstraint("state IN ('running', 'stopped')", name="state"),
+        CheckConstraint("(state = 'running') = (ended_at IS NULL)", name="end"),
+        # at most one runs, whoever starts one at the same time; also how it is found
+        Index("ab_tests_one_running_idx", "state", unique=True, postgresql_where=text("state = 'running'")),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(String(60), unique=True)
+    control: Mapped[str] = mapped_column(String(100))
+    challenger: Mapped[str] = mapped_column(String(100))
+    share: Mapped[float]
+    salt: Mapped[str] = mapped_column(String(64))
+    live_control: Mapped[bool]
+    metric: Mapped[str] = mapped_column(String(20))
+    days: Mapped[float]
+    state: Mapped[str] = mapped_column(String(20))
+    started_at: Mapped[datetime]
+    started_by: Mapped[str] = mapped_column(String(100))
+    reason: Mapped[str] = mapped_column(Text)
+    ended_at: Mapped[datetime | None]
+    ended_by: Mapped[str | None] = mapped_column(String(100))
+    conclusion: Mapped[str | None] = mapped_column(Text)
