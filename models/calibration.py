@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.isotonic import IsotonicRegression
 
 __all__ = ["Calibration"]
 
@@ -29,6 +28,9 @@ class Calibration:
 
         Raises ValueError when there is nothing to fit.
         """
+        # with what it imports 75 MB, which only a fit needs and not who serves
+        from sklearn.isotonic import IsotonicRegression
+
         x, y = np.asarray(scores, dtype=np.float64), np.asarray(taken, dtype=np.float64)
         if x.size == 0 or x.shape != y.shape or not bool(np.isfinite(x).all()):
             raise ValueError("calibration needs finite scores, each with its outcome")

@@ -8,7 +8,6 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from features.dataset import Dataset, Words
 from models.base import Arrays, ModelKind, Recommender, Rows, Scores
@@ -121,6 +120,9 @@ class ContentBased(Recommender):
     def _text(self, texts: list[str]) -> sparse.csr_matrix:
         if not any(any(letter.isalnum() for letter in text) for text in texts):
             return empty(len(texts), 0)
+        # with what it imports 75 MB, which only a fit needs and not who serves
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
         # a word of one letter or digit may be a size: keep it
         vectoriser = TfidfVectorizer(
             token_pattern=r"(?u)\w+", sublinear_tf=True, max_features=self.parameters.terms, dtype=np.float32

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from array import array
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, NamedTuple, Self
@@ -10,17 +11,11 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from serving.cards import Card, Cards, Names, NamesById
+
 __all__ = ["Card", "Catalogue", "Row", "inherit"]
 
 Mask = npt.NDArray[np.bool_]
-
-
-class Card(NamedTuple):
-    """What an answer says of a product that may be shown. `price` is in the shop's currency."""
-
-    name: str
-    price: float
-    repeats: bool
 
 
 class Row(NamedTuple):
@@ -41,7 +36,7 @@ class Row(NamedTuple):
 class Catalogue:
     """One state of the shop; row i of each belongs together, ids ascending. Never changed, only replaced.
 
-    ids       int64;  names  str;  price  float64 in the shop's currency
+    ids       int64;  names  str, packed;  price  float64 in the shop's currency
     category  int32, the category's id, -1 for none;  brand  the same
     created   float64, seconds since 1970
     shown     bool: active, and in stock, or sold when out of stock, or without stock kept
@@ -53,7 +48,7 @@ class Catalogue:
     """
 
     ids: npt.NDArray[np.int64]
-    names: list[str]
+    names: Names
     price: npt.NDArray[np.float64]
     category: npt.NDArray[np.int32]
     brand: npt.NDArray[np.int32]
@@ -79,31 +74,54 @@ class Catalogue:
         parents: Mapping[int, int | None] | None = None,
     ) -> Self:
         """From rows in any order, each product once."""
-        ordered = sorted(rows)
-        columns: list[Sequence[Any]] = (
-            list(zip(*ordered, strict=True)) if ordered else [()] * len(Row._fields)
-        )
-        ids, names, price, category, brand, created, shown, stocked, tags = columns
+        return cls.read(sorted(rows), policies, default, parents)
+
+    @classmethod
+    def read(
+        cls,
+        rows: Iterable[Row],
+        policies: Mapping[int, bool] | None = None,
+        default: bool = True,
+        parents: Mapping[int, int | None] | None = None,
+    ) -> Self:
+        """From rows with ascending ids, which need not be in memory all at once."""
+        columns: dict[str, array[Any]] = {"id": array("q"), "price": array("d"), "created": array("d")}
+        columns |= {name: array("i") for name in ("category", "brand", "shown", "stocked")}
         words: dict[str, int] = {}
-        codes = [words.setdefault(tag, len(words)) for each in tags for tag in each]
+        codes, lengths = array("i"), array("i")
+
+        def names() -> Iterable[str]:
+            for row in rows:
+                for name, column in columns.items():
+                    column.append(getattr(row, name))
+                codes.extend([words.setdefault(tag, len(words)) for tag in row.tags])
+                lengths.append(len(row.tags))
+                yield row.name
+
+        packed = Names.of(names())
         rules = dict(policies or {})
+        category = np.array(columns["category"], dtype=np.int32)
         return cls(
-            np.array(ids, dtype=np.int64),
-            list(names),
-            np.array(price, dtype=np.float64),
-            np.array(category, dtype=np.int32),
-            np.array(brand, dtype=np.int32),
-            np.array(created, dtype=np.float64),
-            np.array(shown, dtype=bool),
-            np.array(stocked, dtype=bool),
-            np.array([rules.get(one, default) for one in category], dtype=bool),
+            np.array(columns["id"], dtype=np.int64),
+            packed,
+            np.array(columns["price"], dtype=np.float64),
+            category,
+            np.array(columns["brand"], dtype=np.int32),
+            np.array(columns["created"], dtype=np.float64),
+            np.array(columns["shown"], dtype=bool),
+            np.array(columns["stocked"], dtype=bool),
+            _repeating(category, rules, default),
             np.array(codes, dtype=np.int32),
-            np.cumsum([0, *(len(each) for each in tags)], dtype=np.int64),
+            np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
             words,
             dict(parents or {}),
             rules,
             default,
         )
+
+    def same_as(self, other: Catalogue) -> bool:
+        """Whether both are the same state of the shop."""
+        return all(_equal(getattr(self, one.name), getattr(other, one.name)) for one in fields(self))
 
     def with_rows(self, rows: Sequence[Row]) -> Catalogue:
         """The same with these products, new ones or in the place of their former selves.
@@ -111,7 +129,12 @@ class Catalogue:
         Copies a few arrays instead of making 100,000 objects anew: a sale must not stop the answers.
         """
         known = self._with_room([row.id for row in rows])
-        return known._replaced(rows)
+        changed = known._replaced(rows)
+        # what was looked up and did not change goes on being the same
+        products = {row.id for row in rows}
+        changed._names.take_over(self._names, products)
+        changed.cards.take_over(self.cards, products)
+        return changed
 
     def _with_room(self, products: Sequence[int]) -> Catalogue:
         """With a hidden, empty row for each of these products that has none."""
@@ -124,37 +147,21 @@ class Catalogue:
             ("shown", "stocked", "repeats"), False
         )
         copied |= {name: np.insert(copied[name], at, value) for name, value in empty.items()}
-        names = np.insert(np.array(self.names, dtype=object), at, "")
-        start = np.insert(self.tag_start, at, self.tag_start[at])
-        roomy = Catalogue(
-            **copied | {"ids": np.insert(self.ids, at, new), "names": names.tolist(), "tag_start": start}
-        )
-        vars(roomy).update(cards=self.cards, _names={**self._names, **dict.fromkeys(new.tolist(), "")})
-        return roomy
+        copied |= {"ids": np.insert(self.ids, at, new), "names": self.names.with_room(at)}
+        return Catalogue(**copied | {"tag_start": np.insert(self.tag_start, at, self.tag_start[at])})
 
     def _replaced(self, rows: Sequence[Row]) -> Catalogue:
         places = self.rows([row.id for row in rows]).tolist()
         copied = {one.name: getattr(self, one.name) for one in fields(self)}
-        columns = ("names", "price", "category", "brand", "created", "shown", "stocked", "repeats")
+        columns = ("price", "category", "brand", "created", "shown", "stocked", "repeats")
         copied |= {name: copied[name].copy() for name in columns}
         for place, row in zip(places, rows, strict=True):
-            copied["names"][place] = row.name
             for name in ("price", "category", "brand", "created", "shown", "stocked"):
                 copied[name][place] = getattr(row, name)
             copied["repeats"][place] = self.policies.get(row.category, self.default)
         copied |= self._tags_with({place: row.tags for place, row in zip(places, rows, strict=True)})
-        changed = Catalogue(**copied)
-        cards, names = self.cards.copy(), self._names
-        if any(names[row.id] != row.name for row in rows):
-            names = {**names, **{row.id: row.name for row in rows}}
-        for place, row in zip(places, rows, strict=True):
-            if row.shown:
-                cards[row.id] = Card(row.name, row.price, bool(changed.repeats[place]))
-            else:
-                cards.pop(row.id, None)
-        # what the cached properties would make anew
-        vars(changed).update(cards=cards, _names=names)
-        return changed
+        copied["names"] = self.names.replaced(dict(zip(places, (row.name for row in rows), strict=True)))
+        return Catalogue(**copied)
 
     def _tags_with(self, changes: Mapping[int, tuple[str, ...]]) -> dict[str, Any]:
         words = dict(self.tag_words)
@@ -204,7 +211,7 @@ class Catalogue:
 
     def name(self, product: int) -> str | None:
         """The name of a product, shown or not; None when there is no such product."""
-        return self._names.get(product)
+        return self._names[product]
 
     def tags_of(self, row: int) -> tuple[str, ...]:
         """The tags of one row."""
@@ -248,16 +255,13 @@ class Catalogue:
         return children
 
     @cached_property
-    def _names(self) -> dict[int, str]:
-        return dict(zip(self.ids.tolist(), self.names, strict=True))
+    def _names(self) -> NamesById:
+        return NamesById(self.ids, self.names)
 
     @cached_property
-    def cards(self) -> dict[int, Card]:
+    def cards(self) -> Cards:
         """Of each product that may be shown, what an answer says."""
-        ids, prices, repeats = self.ids.tolist(), self.price.tolist(), self.repeats.tolist()
-        return {
-            ids[i]: Card(self.names[i], prices[i], repeats[i]) for i in np.flatnonzero(self.shown).tolist()
-        }
+        return Cards(self.ids, self._names, self.price, self.repeats, self.shown)
 
     @cached_property
     def hidden_ids(self) -> npt.NDArray[np.int64]:
@@ -289,3 +293,15 @@ def inherit(rows: Mapping[int, tuple[int | None, bool | None]], default: bool) -
             at = parent
         resolved.update(dict.fromkeys(path, rule))
     return resolved
+
+
+def _repeating(category: npt.NDArray[np.int32], policies: Mapping[int, bool], default: bool) -> Mask:
+    known, of = np.unique(category, return_inverse=True)
+    rules = np.array([policies.get(one, default) for one in known.tolist()], dtype=bool)
+    return rules[of] if known.size else np.empty(0, dtype=bool)
+
+
+def _equal(one: object, other: object) -> bool:
+    if isinstance(one, np.ndarray):
+        return isinstance(other, np.ndarray) and np.array_equal(one, other)
+    return one == other

@@ -6,14 +6,11 @@ import contextlib
 import errno
 import json
 import os
-import signal
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
-import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from recsys.database import migrate
@@ -25,6 +22,8 @@ from recsys.events import inside
 from recsys.log import get_logger
 from recsys.settings import Settings, get_settings
 from recsys.web.access import starts_without_keys
+from serving.answering import Answering, answer, configuration, prepare
+from serving.workers import Supervisor, can_fork
 
 __all__ = ["bind", "check_access", "check_schema", "serve"]
 
@@ -98,53 +97,33 @@ def serve(settings: Settings, host: str, port: int, workers: int, announce: Call
     get_settings.cache_clear()
     listener = bind(host, port)
     url = _url(listener)
-    config = uvicorn.Config(
-        "serving.app:create_worker",
-        factory=True,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        lifespan="on",
-        workers=workers,
-        timeout_graceful_shutdown=10,
-    )
-    # both take signals from now on: one that comes while starting must not leave the address behind
-    server = _Server(config)
     with contextlib.ExitStack() as stack:
         stack.enter_context(listener)
-        supervisor = Multiprocess(config, sockets=[listener]) if workers > 1 else None
-        if supervisor is None:
+        noted = _address_file(settings.var / "run" / "api.json", url)
+        # what runs takes signals before the address is noted: one while starting must not leave it behind
+        if workers == 1:
+            server = Answering(configuration("serving.app:create_worker"))
             stack.enter_context(server.capture_signals())
-        stack.enter_context(_address_file(settings.var / "run" / "api.json", url))
-        if supervisor is None and inside.wanted(settings):
-            stack.enter_context(inside.working({"intake": intake.run}))
-        announce(url)
-        if supervisor is not None:
+            stack.enter_context(noted)
+            if inside.wanted(settings):
+                stack.enter_context(inside.working({"intake": intake.run}))
+            announce(url)
+            try:
+                server.run(sockets=[listener])
+            except SystemExit as error:  # how uvicorn says that the start-up failed
+                raise Unavailable("the API could not start; the lines above say why") from error
+        elif can_fork():
+            supervisor = Supervisor(workers, lambda ready: answer(listener, ready))
+            stack.enter_context(supervisor.hearing())
+            stack.enter_context(noted)
+            announce(url)
+            prepare()
             supervisor.run()
-            return
-        try:
-            server.run(sockets=[listener])
-        except SystemExit as error:  # how uvicorn says that the start-up failed
-            raise Unavailable("the API could not start; the lines above say why") from error
-
-
-class _Server(uvicorn.Server):
-    """uvicorn raises the signal again once it has shut down; here a clean end is a success."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {
-            number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        else:
+            spawning = Multiprocess(configuration("serving.app:create_worker", workers), sockets=[listener])
+            stack.enter_context(noted)
+            announce(url)
+            spawning.run()
 
 
 def _url(listener: socket.socket) -> str:
