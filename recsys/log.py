@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from typing import Any
 
 import structlog
 
-__all__ = ["configure", "get_logger"]
+__all__ = ["configure", "get_logger", "write_json"]
 
+_root = logging.getLogger()
 _SECRET_WORDS = ("password", "secret", "token", "authorization", "api_key", "cookie")
 
 
@@ -25,6 +27,8 @@ def _hide_secrets(
 class _Stderr(logging.Handler):
     """Writes to what `sys.stderr` is at that moment: a notebook or a test runner replaces and closes it."""
 
+    as_json = False
+
     def emit(self, record: logging.LogRecord) -> None:
         try:
             sys.stderr.write(self.format(record) + "\n")
@@ -33,6 +37,17 @@ class _Stderr(logging.Handler):
             raise
         except Exception:  # noqa: BLE001 - logging's own way: a log line never stops the work
             self.handleError(record)
+
+    def write(self, line: str) -> None:
+        """A line that needs no formatting any more."""
+        self.acquire()
+        try:
+            # a disk that is full, a pipe that is closed: as above
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.write(line + "\n")
+                sys.stderr.flush()
+        finally:
+            self.release()
 
 
 def configure(level: str = "INFO", *, json: bool | None = None) -> None:
@@ -66,9 +81,25 @@ def configure(level: str = "INFO", *, json: bool | None = None) -> None:
     )
     handler = _Stderr()
     handler.setFormatter(formatter)
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(level)
+    handler.as_json = as_json
+    _root.handlers = [handler]
+    _root.setLevel(level)
+
+
+def write_json(logger: logging.Logger, line: str) -> bool:
+    """Write a finished line of JSON where this logger's lines go; False where they need more than that.
+
+    For hot paths: a record, its formatter and structlog's processors take longer than an answer. The caller
+    asks `logger.isEnabledFor` before.
+    """
+    handlers = _root.handlers
+    if len(handlers) != 1 or logger.handlers or logger.filters or not logger.propagate:
+        return False
+    handler = handlers[0]
+    if not isinstance(handler, _Stderr) or not handler.as_json or handler.filters:
+        return False
+    handler.write(line)
+    return True
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -11,8 +11,8 @@ import orjson
 from recsys import clock
 from recsys.domains.recommendations.exposures import Answered
 from recsys.domains.recommendations.lists import SCORE_UNIT, Entry
-from recsys.domains.recommendations.reasons import KIND_WORDS, reason
 from serving.catalogue import Catalogue
+from serving.fragments import items_of
 from serving.paging import Rest, encode
 from serving.shelves import Source
 from serving.wishes import Wish
@@ -26,6 +26,7 @@ class Answer:
 
     rest      what follows on later pages; shown: products on earlier ones
     removed   how many products did not qualify, by why; None where a stored list was taken as it is
+    arm       of the A/B test that runs, None without one
     complete  False: time ran out, and this is the best there was by then
     parts     of each product, when that was asked for, what its score is made of
     """
@@ -42,6 +43,7 @@ class Answer:
     removed: Mapping[str, int] | None = None
     qualified: int | None = None
     complete: bool = True
+    arm: str | None = None
     parts: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -69,39 +71,25 @@ def answered(answer: Answer, request_id: str, name: str | None = None) -> Answer
         answer.model,
         answer.version,
         answer.generation,
+        answer.arm,
+        answer.shown,
     )
 
 
 def shelf_of(catalogue: Catalogue, answer: Answer) -> dict[str, Any]:
-    """One shelf as it is documented, without the id of the request."""
-    cards = catalogue.cards
-    items = []
-    for product, score, kind, code, evidence, _, _ in answer.entries:
-        card = cards.get(product)
-        if card is None:  # gone since the list was made
-            continue
-        item = {
-            "product_id": product,
-            "name": card.name,
-            "price": card.price,
-            "score": score / SCORE_UNIT,
-            "type": KIND_WORDS[kind],
-            "reason": reason(code, evidence, catalogue.name(evidence) if evidence > 0 else None),
-        }
-        if answer.wish.explain:
-            item["explanation"] = answer.parts.get(product)
-        items.append(item)
+    """One shelf as it is documented, without the id of the request, for `orjson`: its items are finished."""
+    items = orjson.Fragment(
+        items_of(catalogue, answer.entries, answer.parts if answer.wish.explain else None)
+    )
     provenance: dict[str, Any] = {
         "shelf": answer.wish.shelf,
         "source": answer.source,
         "model": answer.model,
         "version": answer.version,
         "generation": answer.generation,
-        "arm": None,
+        "arm": answer.arm,
         "complete": answer.complete,
-        "features_age_seconds": max(0, int(clock.now().timestamp()) - answer.made_at)
-        if answer.made_at
-        else 0,
+        "features_age_seconds": _age(answer.made_at),
     }
     if answer.removed is not None:
         provenance["filters"] = {"removed": answer.removed, "qualified": answer.qualified}

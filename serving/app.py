@@ -16,25 +16,28 @@ from serving import previews, reports
 from serving.personal import ModelPersonaliser
 from serving.routes import router
 from serving.shortcut import Shortcut
-from serving.state import running_state
+from serving.state import State, running_state
+from serving.steady import steady
 
 __all__ = ["create_app"]
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with running_state() as state:
+    async with running_state(getattr(app.state, "prepared", None)) as state:
         app.state.serving = state
         personal.use(ModelPersonaliser(state))
         try:
-            yield
+            with steady():
+                yield
         finally:
             personal.use(None)
 
 
-def create_app() -> FastAPI:
-    """A fresh application; its state is filled when it starts (ASGI lifespan)."""
+def create_app(prepared: State | None = None) -> FastAPI:
+    """A fresh application; its state, or the one prepared, is filled when it starts (ASGI lifespan)."""
     app = create_api(lifespan=_lifespan, middleware=[Middleware(Shortcut)])
+    app.state.prepared = prepared
     app.include_router(router)
     app.include_router(reports.router)
     app.include_router(previews.router)

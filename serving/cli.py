@@ -9,9 +9,12 @@ from typing import Annotated
 
 import typer
 
+from serving import ab_cli
+
 __all__ = ["app"]
 
 app = typer.Typer(help="Stored recommendations, and the HTTP API.", no_args_is_help=True)
+app.add_typer(ab_cli.app, name="ab-test")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON on stdout.")]
 
@@ -95,6 +98,12 @@ def api(
 def bring_in(
     once: Annotated[bool, typer.Option("--once", help="End when nothing is left to bring.")] = False,
     dead: Annotated[bool, typer.Option("--dead", help="Show what could not be stored, and why.")] = False,
+    replay: Annotated[
+        str | None,
+        typer.Option(
+            help="Let dead letters wait again: `all`, a stream, or STREAM/ENTRY as --dead shows it."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring answered lists and queued posts from Redis to PostgreSQL, until Ctrl-C or SIGTERM.
@@ -110,10 +119,18 @@ def bring_in(
             return
         for one in letters:
             typer.echo(
-                f"{one.get('at', '?')} {one['stream']}: {one.get('reason', '?')}\n  {one.get('data', '')}"
+                f"{one.get('at', '?')} {one['stream']}/{one['entry']}: {one.get('reason', '?')}\n"
+                f"  {one.get('data', '')}"
             )
         if not letters:
             typer.echo("no dead letters")
+        return
+    if replay is not None:
+        moved = intake.replay(replay)
+        if as_json:
+            sys.stdout.write(json.dumps({"replayed": moved}) + "\n")
+        else:
+            typer.echo(f"{moved:,} dead letters wait to be brought in again")
         return
     from recsys.events import inside
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -34,21 +35,29 @@ class Likeness:
     category: npt.NDArray[np.integer]
     brand: npt.NDArray[np.integer]
     vectors: npt.NDArray[np.float32] | None = None
+    _shared: dict[tuple[str, int], Floats] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return int(self.category.size)
 
     def row(self, place: int) -> Floats:
         """Of one candidate with each; float64 (n,)."""
-        same_category = (self.category == self.category[place]) & (self.category[place] >= 0)
-        same_brand = (self.brand == self.brand[place]) & (self.brand[place] >= 0)
-        found = CATEGORY * same_category + BRAND * same_brand
+        found = self._same("category", place) + self._same("brand", place)
         if self.vectors is None:
             found /= CATEGORY + BRAND
         else:
             found += (CONTENT / 2) * (1.0 + self.vectors @ self.vectors[place])
         found[place] = 1.0
-        return np.asarray(found, dtype=np.float64)
+        return found
+
+    def _same(self, part: Literal["category", "brand"], place: int) -> Floats:
+        """What each candidate shares with one in this part; kept, since a list has few categories."""
+        codes, share = (self.category, CATEGORY) if part == "category" else (self.brand, BRAND)
+        code = int(codes[place])
+        found = self._shared.get((part, code))
+        if found is None:
+            found = self._shared[part, code] = share * ((codes == code) & (code >= 0)).astype(np.float64)
+        return found
 
 
 class Method(StrEnum):

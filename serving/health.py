@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations import generations
 from recsys.errors import RecsysError, Unavailable
+from serving.ab_feed import Contest
 from serving.schemas import Health, PartOut
 from serving.state import State
 
@@ -25,10 +26,12 @@ async def check(state: State) -> Health:
         "model": _model(state),
         "generation": PartOut(well=False, detail="unknown while PostgreSQL does not answer"),
         "catalogue": PartOut(
-            well=bool(catalogue.cards),
-            detail=f"{len(catalogue.cards)} of {len(catalogue)} products can be shown",
+            well=bool(catalogue.shown.any()),
+            detail=f"{catalogue.shown.sum()} of {len(catalogue)} products can be shown",
         ),
     }
+    if state.ab.current is not None:
+        parts["ab_test"] = _ab_test(state.ab.current)
     try:
         parts["generation"] = await to_thread.run_sync(_generation)
     except (RecsysError, SQLAlchemyError):
@@ -55,6 +58,15 @@ def _model(state: State) -> PartOut:
     if state.model.problem is not None:
         return PartOut(well=False, detail=f"{loaded.registered.name} goes on serving: {state.model.problem}")
     return PartOut(well=True, detail=loaded.registered.name)
+
+
+def _ab_test(contest: Contest) -> PartOut:
+    test, problem = contest.test, contest.problem
+    if problem is not None:
+        return PartOut(well=False, detail=f"{test.name}: the model that serves answers both arms: {problem}")
+    return PartOut(
+        well=True, detail=f"{test.name}: {test.challenger} answers {test.share:.0%} of the visitors"
+    )
 
 
 def _generation() -> PartOut:

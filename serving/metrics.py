@@ -6,7 +6,7 @@ from prometheus_client import Counter
 
 from recsys.web.metrics import REGISTRY
 
-__all__ = ["count_answer", "count_deadline"]
+__all__ = ["count_answer", "count_arm", "count_deadline"]
 
 _ANSWERS = Counter(
     "recsys_answers", "Lists answered, by where they came from.", ["source"], registry=REGISTRY
@@ -17,6 +17,14 @@ _LATE = Counter(
     "Lists that were not finished within the deadline, so that a simpler one was answered.",
     registry=REGISTRY,
 )
+_ARMS = Counter(
+    "recsys_ab_answers", "Lists that were answered in an A/B test, by arm.", ["arm"], registry=REGISTRY
+)
+
+
+def count_arm(arm: str) -> None:
+    """Count one list of an A/B test."""
+    _ARMS.labels(arm).inc()
 
 
 def count_deadline() -> None:

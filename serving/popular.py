@@ -40,6 +40,8 @@ _COUNT_OF_COUNTRY = text(
         JOIN orders_db.orders o ON o.id = a.order_id
         JOIN orders_db.order_items l ON l.order_id = o.id
         WHERE upper(a.country) = :country AND l.product_id IS NOT NULL
+          AND o.financial_status IN ('authorized', 'paid', 'partially_refunded')
+          AND o.status IS DISTINCT FROM 'cancelled'
           AND o.created_at > (SELECT max(created_at) FROM orders_db.orders) - make_interval(days => :days)
     )
     SELECT product_id, count(DISTINCT who) AS people, (SELECT count(DISTINCT who) FROM recent) AS everybody
@@ -69,7 +71,7 @@ class Popular:
 
     @classmethod
     def count(cls, session: Session, country: str | None = None) -> Popular:
-        """Count who chose what in the last `WINDOW_DAYS` days: of a country, what was sent there."""
+        """Count who chose what in the last `WINDOW_DAYS` days: of one country, who paid for sending there."""
         if country is None:
             rows = session.execute(_COUNT, {"days": WINDOW_DAYS}).all()
         else:

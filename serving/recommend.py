@@ -15,12 +15,14 @@ from recsys import clock
 from recsys.cache import keys
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations import generations
-from recsys.domains.recommendations.lists import Entry, StoredList, unpack
+from recsys.domains.recommendations.lists import StoredList, unpack
 from recsys.errors import NotFound, RecsysError
 from recsys.log import get_logger
 from recsys.settings import get_settings
+from serving.ab_answers import in_arm, of_page
 from serving.answers import Answer
 from serving.arranging import arrange
+from serving.compiled_rules import CompiledRules
 from serving.explaining import parts_of, with_rules
 from serving.filters import Qualified, qualify
 from serving.metrics import count_deadline
@@ -43,10 +45,22 @@ async def answer(state: State, wish: Wish) -> Answer:
     """
     _refuse_unknown(state, wish)
     stored, recent = await _from_redis(state, wish)
+    if state.ab.current is None:
+        return await _usual(state, wish, stored, recent)
+    return await in_arm(
+        state,
+        wish,
+        lambda: _usual(state, wish, stored, recent),
+        lambda view: _on_page(view, wish, recent),
+        lambda: _at_hand(state, wish, stored, recent),
+    )
+
+
+async def _usual(state: State, wish: Wish, stored: StoredList | None, recent: Visitor) -> Answer:
     compiled = state.rules.compiled(state.catalogue.current)
     # a pin must know what the user bought, which is not known here
     if stored is not None and wish.plain and not recent.touched and not compiled.plan(wish.shelf).pins:
-        found = _of_stored(state, wish, stored, recent)
+        found = _of_stored(state, wish, stored, recent, compiled)
         if len(found.entries) == wish.limit:
             return found
     return await _in_time(
@@ -62,11 +76,10 @@ async def answer_page(state: State, wishes: Sequence[Wish]) -> list[Answer]:
         _refuse_unknown(state, wish)
         _, recent = await _from_redis(state, wish)
         on_page = tuple(taken)
-        found = await _in_time(
-            state,
-            partial(_on_page, state, wish, recent, on_page),
-            partial(_at_hand, state, wish, None, recent, on_page),
-        )
+        made = partial(_on_page, wish=wish, recent=recent, on_page=on_page)
+        at_hand = partial(_at_hand, state, wish, None, recent, on_page)
+        usual = partial(_in_time, state, partial(made, state), at_hand)
+        found = await in_arm(state, wish, usual, made, at_hand)
         taken += [one.product for one in found.entries]
         answers.append(found)
     return answers
@@ -76,7 +89,7 @@ async def go_on(state: State, wish: Wish, cursor: str) -> Answer:
     """The next page of a list. Raises Invalid for a cursor that is none, or of another question."""
     rest = decode(cursor, wish)
     _, recent = await _from_redis(state, wish)
-    return _cut(state, wish, recent, rest)
+    return of_page(state, wish, _cut(state, wish, recent, rest))
 
 
 def unruled(state: State, wish: Wish) -> tuple[Ranked, npt.NDArray[np.bool_]]:
@@ -126,7 +139,7 @@ async def _in_time(state: State, made: Callable[[], Answer], at_hand: Callable[[
         return replace(at_hand(), complete=False)
 
 
-def _on_page(state: State, wish: Wish, recent: Visitor, on_page: Collection[int]) -> Answer:
+def _on_page(state: State, wish: Wish, recent: Visitor, on_page: Collection[int] = ()) -> Answer:
     return _live(state, wish, read_past(wish, state.model.current, recent), on_page)
 
 
@@ -219,14 +232,20 @@ def _shown(state: State, wish: Wish, ranked: Ranked, qualified: Qualified) -> An
     )
 
 
-def _of_stored(state: State, wish: Wish, stored: StoredList, visitor: Visitor) -> Answer:
-    catalogue = state.catalogue.current
-    compiled, entries = state.rules.compiled(catalogue), stored.entries
+def _of_stored(
+    state: State,
+    wish: Wish,
+    stored: StoredList,
+    visitor: Visitor,
+    compiled: CompiledRules | None = None,
+) -> Answer:
+    compiled = compiled or state.rules.compiled(state.catalogue.current)
+    catalogue, entries = compiled.catalogue, stored.entries
     if not compiled.plan(wish.shelf).empty:
         seen = visitor.first(catalogue, entries, len(entries), wish.novelty)
         entries = arrange(compiled, wish, seen, _open_to(state, wish, visitor)).entries
     rest = Rest(entries, "stored", stored.model, stored.version, stored.generation, stored.made_at, 0)
-    return _cut(state, wish, visitor, rest)
+    return _cut(state, wish, visitor, rest, compiled)
 
 
 def _open_to(state: State, wish: Wish, visitor: Visitor) -> npt.NDArray[np.bool_]:
@@ -237,18 +256,14 @@ def _open_to(state: State, wish: Wish, visitor: Visitor) -> npt.NDArray[np.bool_
     return allowed
 
 
-def _cut(state: State, wish: Wish, visitor: Visitor, rest: Rest) -> Answer:
+def _cut(
+    state: State, wish: Wish, visitor: Visitor, rest: Rest, compiled: CompiledRules | None = None
+) -> Answer:
     """The next `limit` products of a list that may be shown now; the others stay for later pages."""
-    catalogue = state.catalogue.current
-    plan = state.rules.compiled(catalogue).plan(wish.shelf)
+    compiled = compiled or state.rules.compiled(state.catalogue.current)
+    catalogue, plan = compiled.catalogue, compiled.plan(wish.shelf)
     hidden = set(catalogue.ids[plan.hidden].tolist()) if plan.hides else ()
-    found: list[Entry] = []
-    looked = 0
-    for looked, entry in enumerate(rest.entries, 1):  # noqa: B007 where the rest begins
-        if entry.product not in hidden and visitor.may_see(catalogue, entry, wish.novelty):
-            found.append(entry)
-            if len(found) == wish.limit:
-                break
+    found, looked = visitor.cut(catalogue, rest.entries, wish.limit, wish.novelty, hidden)
     return Answer(
         wish,
         found,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +32,10 @@ class Visitor:
     dismissed: Collection[int] = field(default_factory=frozenset)
 
     @classmethod
-    def of_recent(cls, members: Iterable[bytes]) -> Visitor:
+    def of_recent(cls, members: Collection[bytes]) -> Visitor:
         """From what Redis knows of the time since the list was made."""
+        if not members:
+            return _NOTHING
         recent = Recent.read(members)
         return cls(recent.touched, recent.bought, recent.dismissed)
 
@@ -46,20 +47,42 @@ class Visitor:
             {*self.dismissed, *other.dismissed},
         )
 
-    def may_see(self, catalogue: Catalogue, entry: Entry, novelty: Novelty) -> bool:
-        """Active, sellable, not dismissed, and allowed by the repeat policy and the novelty asked for."""
-        card = catalogue.cards.get(entry.product)
-        if card is None or entry.product in self.dismissed:
-            return False
-        if novelty is Novelty.NEW and (not entry.novel or entry.product in self.touched):
-            return False
-        return card.repeats or not (entry.bought or entry.product in self.bought)
-
     def first(
         self, catalogue: Catalogue, entries: Iterable[Entry], limit: int, novelty: Novelty
     ) -> list[Entry]:
         """The first `limit` entries that this user may see."""
-        return list(islice((one for one in entries if self.may_see(catalogue, one, novelty)), limit))
+        return self.cut(catalogue, entries, limit, novelty)[0]
+
+    def cut(
+        self,
+        catalogue: Catalogue,
+        entries: Iterable[Entry],
+        limit: int,
+        novelty: Novelty,
+        hidden: Collection[int] = (),
+    ) -> tuple[list[Entry], int]:
+        """`first` (limit at least 1) of what is not hidden besides, and how many entries were looked at.
+
+        What may be seen is active, sellable, not dismissed, and allowed by the repeat policy and the novelty
+        asked for. One loop, since each stored list goes through it.
+        """
+        cards, dismissed, bought = catalogue.cards, self.dismissed, self.bought
+        touched = self.touched if novelty is Novelty.NEW else None
+        found: list[Entry] = []
+        looked = 0
+        for looked, entry in enumerate(entries, 1):  # noqa: B007 said to the caller
+            product, _, _, _, _, novel, was_bought = entry
+            card = cards.get(product)
+            if card is None or product in dismissed or product in hidden:
+                continue
+            if touched is not None and (not novel or product in touched):
+                continue
+            if not card.repeats and (was_bought or product in bought):
+                continue
+            found.append(entry)
+            if len(found) == limit:
+                break
+        return found, looked
 
     def closed(self, catalogue: Catalogue, novelty: Novelty) -> dict[str, npt.NDArray[np.bool_]]:
         """The rows of the catalogue that this user must not be shown, by why; bool, a row each."""
@@ -71,6 +94,9 @@ class Visitor:
         if novelty is Novelty.NEW:
             closed["not_new"] = catalogue.mark(self.touched)
         return closed
+
+
+_NOTHING = Visitor()
 
 
 def barred_by_policy(catalogue: Catalogue, bought: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:

@@ -23,8 +23,9 @@ from recsys.cache import keys
 from recsys.cache.client import redis_url
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations import list_cache
-from recsys.errors import RecsysError
+from recsys.errors import RecsysError, Unavailable
 from recsys.log import get_logger
+from serving.ab_feed import AbFeed
 from serving.active_model import ActiveModel, Loaded
 from serving.arrivals import Arrivals
 from serving.attributes import Attributes
@@ -46,6 +47,7 @@ POINTER_SECONDS = 0.25
 MODEL_SECONDS = 0.5
 COMPANION_SECONDS = 10.0
 RULE_SECONDS = 1.0
+AB_SECONDS = 1.0
 CATALOGUE_SECONDS = 2.0
 POPULAR_SECONDS = 60.0
 RECONCILE_SECONDS = 10.0
@@ -72,6 +74,7 @@ class State:
     """When it was counted, seconds since 1970."""
     trends: Popular = field(default_factory=Popular.none)
     rules: RuleFeed = field(default_factory=RuleFeed)
+    ab: AbFeed = field(default_factory=AbFeed)
     exposures: ExposureLog = field(default_factory=ExposureLog)
     makers: Makers = field(default_factory=Makers)
     generation: int | None = None
@@ -122,6 +125,10 @@ class State:
             self.rules.advance()
             self.rules.compiled(self.catalogue.current)
 
+    def refresh_ab_test(self) -> None:
+        """Notice the start or end of an A/B test. Raises Unavailable."""
+        self.ab.refresh(self.catalogue.current)
+
     def refresh_from_other_unit(self) -> None:
         """Everything that a list is made of, on a thread of its own: the caller's has a unit of work open."""
         with ThreadPoolExecutor(1) as thread:
@@ -131,6 +138,30 @@ class State:
     def _popular_if_old(self) -> None:
         if clock.now().timestamp() - self.popular_at > POPULAR_SECONDS:
             self.refresh_popular()
+
+    def prepare_to_fork(self) -> None:
+        """Fill what processes that are forked from this one share; starts no thread. Raises Unavailable."""
+        self.refresh_catalogue()
+        self.refresh_popular()
+        self.refresh_rules()
+
+    async def fill(self) -> None:
+        """Before the first answer. Raises Unavailable unless this was prepared, which is enough to begin."""
+        prepared = len(self.catalogue.current) > 0
+        for step in (
+            self.refresh_catalogue,
+            self._popular_if_old,
+            self.refresh_model,
+            self.refresh_companions,
+            self.refresh_rules,
+            self.refresh_ab_test,
+        ):
+            try:
+                await to_thread.run_sync(step)
+            except Unavailable as error:
+                if not prepared:
+                    raise
+                _log.error("starting without PostgreSQL, with what was read before", error=str(error))
 
     def arrivals(self) -> Arrivals:
         """The products that the model does not know, and what stands in for them."""
@@ -213,19 +244,16 @@ def the_state() -> State | None:
 
 
 @asynccontextmanager
-async def running_state() -> AsyncIterator[State]:
-    """A state that was filled once and stays fresh until the end of the block.
+async def running_state(prepared: State | None = None) -> AsyncIterator[State]:
+    """A state that was filled once and stays fresh until the end of the block: a new one, or `prepared`.
 
-    Raises Unavailable when PostgreSQL cannot be reached; without Redis or a model it starts all the same.
+    Raises Unavailable when PostgreSQL cannot be reached and nothing was prepared; without Redis or a model
+    it starts all the same.
     """
-    state = State()
+    state = prepared or State()
     tasks: list[asyncio.Task[None]] = []
     try:
-        await to_thread.run_sync(state.refresh_catalogue)
-        await to_thread.run_sync(state.refresh_popular)
-        await to_thread.run_sync(state.refresh_model)
-        await to_thread.run_sync(state.refresh_companions)
-        await to_thread.run_sync(state.refresh_rules)
+        await state.fill()
         try:
             await to_thread.run_sync(state.reconcile)
             await state.refresh_generation()
@@ -258,6 +286,7 @@ def _background(state: State) -> list[tuple[str, float, Callable[[], object]]]:
         ("catalogue", CATALOGUE_SECONDS, state.refresh_catalogue),
         ("popular", POPULAR_SECONDS, state.refresh_popular),
         ("rules", RULE_SECONDS, state.refresh_rules),
+        ("ab test", AB_SECONDS, state.refresh_ab_test),
         ("reconcile", RECONCILE_SECONDS, state.reconcile),
     ]
 

@@ -16,12 +16,15 @@ from serving.rules import Visitor
 
 __all__ = ["Touches", "of_session", "of_user"]
 
-# a dismissal holds until the product is liked, put into a cart or bought (`recent.TAKES_BACK`)
+# a dismissal holds until it is taken back, or the product liked, put into a cart or bought (see
+# `recent.Touched.takes_back`)
 _EACH = """
     product_id, bool_or(interaction_type = 'purchase')::integer AS bought,
-    coalesce(max(created_at) FILTER (WHERE interaction_type = 'dismissed')
+    coalesce(max(created_at) FILTER (WHERE interaction_type = 'dismissed'
+                                       AND coalesce(interaction_value, 1) >= 0)
              > coalesce(max(created_at)
-                            FILTER (WHERE interaction_type IN ('like', 'add_to_cart', 'purchase')),
+                            FILTER (WHERE interaction_type IN ('like', 'add_to_cart', 'purchase')
+                                    OR interaction_type = 'dismissed' AND interaction_value < 0),
                         '-infinity'), false)::integer AS dismissed
     FROM recommendations_db.user_interactions
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 import orjson
@@ -56,7 +56,7 @@ class Filters:
     @property
     def empty(self) -> bool:
         """Whether everything qualifies."""
-        return self == _NONE
+        return self is _NONE or self == _NONE
 
 
 _NONE = Filters()
@@ -82,7 +82,7 @@ class Wish:
     country: str | None = None
     limit: int = 20
     novelty: Novelty = Novelty.ANY
-    filters: Filters = field(default_factory=Filters)
+    filters: Filters = _NONE
     diversity: float = 0.0
     explain: bool = False
 

@@ -3,6 +3,7 @@
 Run it by `make bench`, or `python -m tests.benchmarks.bench_serving [--seconds 5]`. Both servers are one
 uvicorn process each, measured in turns in one run; the load comes from 16 keep-alive connections of this
 process. On a machine that does other work the processor time per request is the steadier figure.
+`--profile` says besides where that time goes, stage by stage (being watched costs some of it).
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 
 import httpx
@@ -28,6 +30,7 @@ from rich.console import Console
 from recsys.cache.client import redis_url
 from recsys.embedded import start
 from recsys.settings import Settings, get_settings
+from tests.benchmarks import stages
 from tests.fixtures.servers import ROOT, temporary_var
 
 CONNECTIONS = 16
@@ -141,12 +144,21 @@ def main() -> None:
     """Prepare a scored shop, measure both in turns, print the ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=4.0)
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--profile", action="store_true", help="where the processor time goes, by stage")
+    given = parser.parse_args()
+    seconds = given.seconds
+    ours_by, floor_by = (
+        ("tests.benchmarks.stages:ours", "tests.benchmarks.stages:floor")
+        if given.profile
+        else ("serving.app:create_worker", "tests.benchmarks.bench_serving:bare")
+    )
+    spent: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     console = Console(highlight=False)
     with temporary_var() as var:
         addresses = start(Settings(var=var, environment="test"), throwaway=True)
         os.environ |= {
             "RECSYS_VAR": str(var),
+            stages.FOLDER: str(var),
             "RECSYS_ENVIRONMENT": "development",
             "RECSYS_API__RATE_PER_SECOND": "0",
             "RECSYS_DATABASE__URL": addresses.database_url,
@@ -155,8 +167,8 @@ def main() -> None:
         get_settings.cache_clear()
         _prepare(addresses.database_url)
         with (
-            server("serving.app:create_worker") as ours,
-            server("tests.benchmarks.bench_serving:bare") as floor,
+            server(ours_by) as ours,
+            server(floor_by) as floor,
         ):
             client = redis.Redis.from_url(addresses.redis_url)
             for user in range(1, USERS + 1):
@@ -166,12 +178,19 @@ def main() -> None:
             client.close()
             size = len(answer.content)
             figures: dict[str, list[tuple[float, float, float]]] = {"stored list": [], "bare route": []}
+            asked: dict[str, float] = defaultdict(float)
             for _ in range(ROUNDS):
                 for name, (port, process) in (("bare route", floor), ("stored list", ours)):
+                    if given.profile:
+                        stages.read(process)
                     before = sum(process.cpu_times()[:2])
                     rate, p99 = asyncio.run(load(port, seconds))
                     used = (sum(process.cpu_times()[:2]) - before) / (rate * seconds)
                     figures[name].append((rate, p99, used))
+                    if given.profile:
+                        asked[name] += rate * seconds
+                        for stage, taken in stages.read(process).items():
+                            spent[name][stage] += taken
     rates, costs = {}, {}
     console.print(f"{size:,} bytes, {CONNECTIONS} connections, median of {ROUNDS} rounds of {seconds} s")
     for name, measured in figures.items():
@@ -184,6 +203,14 @@ def main() -> None:
         f"ratio: {rates['stored list'] / rates['bare route']:.2f} of the bare route's requests/s, "
         f"{costs['bare route'] / costs['stored list']:.2f} by processor time"
     )
+    for name, by_stage in spent.items():
+        _say(console, name, by_stage, asked[name])
+
+
+def _say(console: Console, name: str, spent: Mapping[str, float], requests: float) -> None:
+    console.print(f"\n{name}: microseconds of processor time a request")
+    for stage, taken in sorted(spent.items(), key=lambda one: -one[1]):
+        console.print(f"{taken / requests * 1e6:8.1f}  {stage}")
 
 
 def _prepare(database_url: str) -> None:

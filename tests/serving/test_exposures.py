@@ -270,7 +270,8 @@ def test_the_file_is_for_nobody_else_to_read(shop: Shop) -> None:
 
 def test_an_answer_and_the_feedback_on_it_meet_in_postgresql_after_a_restart(scored_shop: Shop) -> None:
     with running(create_app()) as client:
-        answer = ask(client, 1, limit=5)
+        first = ask(client, 1, limit=3)
+        answer = ask(client, 1, limit=5, cursor=first["next_cursor"])
         second = ids(answer)[1]
         told = {
             "request_id": answer["provenance"]["request_id"],
@@ -297,4 +298,4 @@ def test_an_answer_and_the_feedback_on_it_meet_in_postgresql_after_a_restart(sco
             "JOIN recommendations_db.product_recommendations r ON r.id = f.recommendation_id"
         ).fetchall()
     assert row == (1, ids(answer), "knn-v1", 1, "stored")
-    assert linked == [(2, "knn-v1", 1, second)]
+    assert linked == [(5, "knn-v1", 1, second)], "the second of this page, the fifth of its list"

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from models import registry
+from recsys.database.session import unit_of_work
+from serving.app import create_app
 from tests.fixtures.shop import Shop
 from tests.serving import shopping
+from tests.serving.running import running
 from tests.serving.test_answers import ask, execute, ids, touched, until
+from training.experiment import load
 
 COFFEE, LAMPS, CHAIRS = range(1, 61), range(61, 91), range(91, 121)
 
@@ -174,26 +180,49 @@ def test_trending_new_and_popular(client: httpx.Client, scored_shop: Shop) -> No
     assert set(ids(get(client, "products/popular", limit=30, category=5))) == set(CHAIRS)
     trending = get(client, "recommendations", shelf="trending")
     assert len(ids(trending)) == 20
-    execute(
-        scored_shop,
-        "INSERT INTO orders_db.orders "
-        "(id, user_id, order_number, email, subtotal_price, total_price, created_at) "
-        "VALUES (1, 1, 'A1', 'a@example.org', 10, 10, now())",
-    )
-    execute(
-        scored_shop,
-        "INSERT INTO orders_db.order_items (order_id, product_id, quantity, price, name) "
-        "VALUES (1, 77, 1, 5, 'x'), (1, 80, 1, 5, 'y')",
-    )
-    execute(
-        scored_shop,
-        "INSERT INTO orders_db.shipping_addresses "
-        "(order_id, first_name, last_name, address1, city, country, zip) "
-        "VALUES (1, 'A', 'B', 'Street 1', 'Paris', 'FR', '75001')",
-    )
-    french = ids(get(client, "products/popular", limit=10, country="fr"))
-    assert set(french[:2]) == {77, 80}
-    assert len(french) == 10
+
+
+def test_popular_in_a_country_is_what_people_there_paid_for(client: httpx.Client, scored_shop: Shop) -> None:
+    sold = [  # country, user, products, financial_status, status, days ago
+        ("FR", 1, (77, 80), "paid", "delivered", 0),
+        ("FR", 2, (80,), "authorized", "processing", 3),
+        ("fr", 3, (80, 77, 90), "partially_refunded", "processing", 20),
+        ("FR", 4, (81,), "pending", "pending", 0),
+        ("FR", 4, (82,), "paid", "cancelled", 0),
+        ("FR", 4, (83,), "refunded", "delivered", 0),
+        ("FR", 5, (84,), "paid", "delivered", 29),
+        ("DE", 5, (85,), "paid", "delivered", 1),
+        # one who buys much is one, not many
+        *[("FR", 6, (86,), "paid", "delivered", 1)] * 5,
+    ]
+    for order, (country, user, products, financial, status, days) in enumerate(sold, 1):
+        execute(
+            scored_shop,
+            "INSERT INTO orders_db.orders (id, user_id, order_number, subtotal_price, total_price, "
+            "financial_status, status, created_at) VALUES (%s, %s, %s, 10, 10, %s, %s, now() - %s)",
+            order, user, f"A{order}", financial, status, timedelta(days=days),
+        )  # fmt: skip
+        for product in products:
+            execute(
+                scored_shop,
+                "INSERT INTO orders_db.order_items (order_id, product_id, quantity, price, name) "
+                "VALUES (%s, %s, 3, 5, 'x')", order, product,
+            )  # fmt: skip
+        execute(
+            scored_shop,
+            "INSERT INTO orders_db.shipping_addresses (order_id, first_name, last_name, address1, city, "
+            "country, zip) VALUES (%s, 'A', 'B', 'Street 1', 'Town', %s, '75001')", order, country,
+        )  # fmt: skip
+    answer = get(client, "products/popular", limit=10, country="fr")
+    # of four people three had the first, two the second; then what the newest of one person each are
+    assert ids(answer)[:2] == [80, 77]
+    assert set(ids(answer)[2:4]) == {86, 90}
+    assert not {81, 82, 83, 84, 85} & set(ids(answer)[:4])
+    assert [item["score"] for item in answer["items"][:2]] == [0.75, 0.5]
+    assert len(ids(answer)) == 10, "filled with what is popular everywhere"
+    assert ids(get(client, "products/popular", limit=10, country="DE"))[0] == 85
+    lamps = get(client, "products/popular", limit=2, country="FR", category=5)
+    assert set(ids(lamps)) <= set(CHAIRS)
 
 
 def test_bought_together(client: httpx.Client, scored_shop: Shop) -> None:
@@ -218,6 +247,36 @@ def test_bought_together(client: httpx.Client, scored_shop: Shop) -> None:
     }
     assert 50 not in ids(answer)
     assert client.get("/api/v1/products/5000/bought-together").status_code == 404
+
+
+def test_the_shipped_companion_answers_once_it_is_registered(scored_shop: Shop) -> None:
+    for basket in range(12):
+        for product in (50, 100, 61 + basket):
+            execute(
+                scored_shop,
+                "INSERT INTO recommendations_db.user_interactions "
+                "(user_id, product_id, interaction_type, session_id, created_at) "
+                "VALUES (%s, %s, 'purchase', %s, '2024-02-01')", basket + 1, product, f"basket-{basket}",
+            )  # fmt: skip
+    for basket in range(12):  # and others, of which most orders are made
+        for product in (20 + basket, 110):
+            execute(
+                scored_shop,
+                "INSERT INTO recommendations_db.user_interactions "
+                "(user_id, product_id, interaction_type, session_id, created_at) "
+                "VALUES (%s, %s, 'purchase', %s, '2024-02-02')", basket + 1, product, f"other-{basket}",
+            )  # fmt: skip
+    recipe = load("bought_together")
+    shopping.promote(shopping.fit(recipe.algorithm, **recipe.parameters), "bought_together-v1")
+    with unit_of_work() as session:
+        registry.activate(session, "knn-v1")
+    with running(create_app()) as client:
+        answer = get(client, "products/50/bought-together", limit=3)
+        assert answer["provenance"]["model"] == "bought_together-v1"
+        assert ids(answer)[0] == 100, "what shares one basket of twelve is chance"
+        assert answer["items"][0]["reason"]["code"] == "bought_together"
+        assert answer["items"][1]["reason"]["code"] == "popular"
+        assert ask(client, 1)["provenance"]["model"] == "knn-v1", "the list for users is another's"
 
 
 def test_no_product_stands_on_two_shelves_of_a_page(client: httpx.Client) -> None:
@@ -278,6 +337,18 @@ def test_not_interested_works_on_the_very_next_request(client: httpx.Client, sco
     until(lambda: ask(client, 1)["provenance"]["generation"] in (2, None))
     assert first not in ids(ask(client, 1, limit=100))
     assert first in ids(ask(client, 2, limit=100, category=1)), "nobody else is told"
+
+    # nor is taking it back late, though the stored list knows nothing of the product
+    answer = client.post(
+        "/api/v1/recommendations/feedback",
+        json={"user_id": 1, "product_id": first, "feedback_type": "restored"},
+    )
+    assert answer.json()["stored"] == 1
+    for query in ({}, {"category": 1}):
+        assert first in ids(ask(client, 1, limit=100, **query)), query
+    precompute.score()
+    until(lambda: ask(client, 1)["provenance"]["generation"] == 3)
+    assert first in ids(ask(client, 1, limit=100))
 
 
 def test_a_category_that_was_chosen_is_a_reason(client: httpx.Client, scored_shop: Shop) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import httpx
@@ -30,6 +31,9 @@ def _plain(answer: httpx.Response) -> tuple[int, str, Any]:
     provenance = body.get("provenance", body)
     provenance.pop("request_id")
     provenance.pop("features_age_seconds", None)  # the clock goes on between two requests
+    if body.get("next_cursor"):
+        packed = base64.urlsafe_b64decode(body["next_cursor"] + "==")
+        body["next_cursor"] = packed[:14] + packed[18:]  # in between the second in which the list was made
     return answer.status_code, answer.headers["content-type"], body
 
 
