@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from recsys.domains.analytics.handlers import adopt_visits, count_cart, count_order, recount_order
-from recsys.domains.notifications.handlers import remind_of_cart, tell_of_order, tell_staff, welcome
+from recsys.domains.notifications.handlers import (
+    remind_of_cart,
+    tell_of_order,
+    tell_of_registration,
+    tell_staff,
+    welcome,
+)
 from recsys.domains.orders.handlers import bring_cart_along, empty_ordered_cart, tell_live_orders
 from recsys.domains.payments.handlers import give_back
 from recsys.domains.products.handlers import adopt_views, forget_product, settle_view, verify_reviews
@@ -25,6 +31,7 @@ from recsys.events.vocabulary import (
     CategoryChanged,
     Event,
     FraudFlagged,
+    InteractionsRecorded,
     InventoryChanged,
     OrderCancelled,
     OrderDelivered,
@@ -46,6 +53,7 @@ from recsys.events.vocabulary import (
     ProductViewed,
     ProfileUpdated,
     RefundFailed,
+    RegistrationRepeated,
     ReviewApproved,
     ReviewPosted,
     SearchPerformed,
@@ -63,6 +71,7 @@ from recsys.search.handlers import (
     count_click,
     count_search,
     drop_product,
+    follow_popularity,
     refresh_brand,
     refresh_category,
     refresh_product,
@@ -73,6 +82,7 @@ __all__ = ["SEARCH_SUBSCRIPTIONS", "SUBSCRIPTIONS"]
 
 SUBSCRIPTIONS: dict[type[Event], tuple[Handler, ...]] = {
     UserRegistered: (welcome,),
+    RegistrationRepeated: (tell_of_registration,),
     UserLoggedIn: (bring_cart_along, adopt_views, adopt_interactions, adopt_visits),
     ProfileUpdated: (forget_changed,),
     UserDeactivated: (forget_changed,),
@@ -123,4 +133,5 @@ SEARCH_SUBSCRIPTIONS: dict[type[Event], tuple[Handler, ...]] = {
     UserUnfollowed: (refresh_user,),
     UserBlocked: (refresh_user,),
     UserUnblocked: (refresh_user,),
+    InteractionsRecorded: (follow_popularity,),
 }

@@ -1,11 +1,12 @@
 """Refuses requests that hold a card's number, on every route, before anything reads, stores or logs them.
 
-Looked at are the texts of a body (JSON's values and names at any depth), the address with its query, and the
-user agent. A card's number is a run of 14 to 19 digits, alone or in groups with single spaces or dashes
-between, that stands by itself (no letter or digit touches it, no dash ties it to one: UUIDs and codes pass),
-begins as a card network's numbers of that length do, and has a right check digit. Passed over are JSON
-numbers (ids, moments and amounts, where no person types a card), runs of 13 digits (bar codes), and the
-values of fields that hold somebody else's numbers (`IDENTIFIERS`, and names that end in `_id`).
+Looked at are the texts of a body (JSON's values and names at any depth), its whole numbers, the address with
+its query, and the user agent; a request id that can be one is not taken over. A card's number is a run of 14
+to 19 digits, alone or in groups with single spaces or dashes between, that stands by itself (no letter or
+digit touches it, no dash ties it to one: UUIDs and codes pass), begins as a card network's numbers of that
+length do, and has a right check digit; moments in micro- or nanoseconds begin as none does. Passed over are
+runs of 13 digits (bar codes), and the values of fields that hold somebody else's numbers: `IDENTIFIERS`, and
+digits alone in names that end in `_id` and speak of no card.
 
 Routes of payments look closer (`holds_card_number`) at bodies and addresses, where any run of 12 to 19 digits
 with a right check digit counts, a JSON number too; and at every header by the rule above.
@@ -35,7 +36,7 @@ IDENTIFIERS = frozenset({"id", "sku", "barcode", "slug", "key", "tracking_number
 _CLOSE = re.compile(r"(?<!\d)[2-6](?:[ \-.]?\d){11,18}(?!\d)")
 _TYPED = re.compile(r"(?<![\w.,])(?<!\w-)[2-6](?:[ -]?[0-9]){13,18}(?![\w])(?!-\w)(?![.,][0-9])")
 # almost every request is told from its bytes to hold none; JSON may spell digits as \u0034, line ends as \n
-_MAYBE = re.compile(rb"(?:(?<![\w.,])(?<!\w-)|(?<=\\[nrtbf]))[2-6](?:[ -]?[0-9]){13}|\\u003")
+_MAYBE = re.compile(rb"(?:(?<![\w.])(?<!\w-)|(?<=\\[nrtbf]))[2-6](?:[ -]?[0-9]){13}|\\u003")
 # the networks' published prefixes, and the lengths of their numbers
 _NETWORKS = re.compile(
     r"""(?:
@@ -51,6 +52,7 @@ _NETWORKS = re.compile(
     )""",
     re.VERBOSE,
 )
+_OF_CARDS = re.compile(r"card|payment|credit|debit|(?:^|_)(?:pan|cc)_", re.IGNORECASE)
 _IN_THREAD_FROM = 64 * 1024
 
 
@@ -146,23 +148,29 @@ def _in_body(body: bytes) -> bool:
 
 
 def _texts(given: Any) -> Iterator[str]:
-    """Every text of a JSON value, with the names of its fields, but for what identifiers hold."""
+    """Every text and number of a JSON value, with the names of its fields, but for what identifiers hold."""
     waiting = [given]
     while waiting:
         one = waiting.pop()
         if isinstance(one, str):
             yield one
+        elif isinstance(one, int):
+            yield str(one)
         elif isinstance(one, list):
             waiting += one
         elif isinstance(one, dict):
             for name, value in one.items():
                 yield name
-                if not isinstance(value, str) or not _is_identifier(name):
+                if not isinstance(value, str | int) or not _is_identifier(name, value):
                     waiting.append(value)
 
 
-def _is_identifier(name: str) -> bool:
-    return name in IDENTIFIERS or name.endswith("_id")
+def _is_identifier(name: str, value: str | int) -> bool:
+    if name in IDENTIFIERS:
+        return True
+    # what a person types has gaps or stands among words
+    plain = isinstance(value, int) or value.isdecimal()
+    return plain and name.endswith("_id") and _OF_CARDS.search(name) is None
 
 
 def _found(text: str) -> bool:

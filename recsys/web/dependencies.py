@@ -36,6 +36,7 @@ __all__ = [
     "SessionDep",
     "brief_admin",
     "brief_user",
+    "caller_of",
     "token_of",
 ]
 
@@ -113,7 +114,8 @@ def token_of(request: Request) -> str | None:
     return None if KEY_SHAPE.fullmatch(token.strip()) else token.strip()
 
 
-def _maybe_user(request: Request, session: SessionDep) -> Caller | None:
+def caller_of(request: Request, session: SessionDep) -> Caller | None:
+    """Who is logged in; None for guests. Raises Unauthorized."""
     token = token_of(request)
     if token is None:
         return None
@@ -125,13 +127,13 @@ def _maybe_user(request: Request, session: SessionDep) -> Caller | None:
     return caller
 
 
-def _current_user(caller: Annotated[Caller | None, Depends(_maybe_user)]) -> Caller:
+def _current_user(caller: Annotated[Caller | None, Depends(caller_of)]) -> Caller:
     if caller is None:
         raise Unauthorized("Log in first: send the token as `Authorization: Bearer TOKEN`.")
     return caller
 
 
-def _admin_user(request: Request, caller: Annotated[Caller | None, Depends(_maybe_user)]) -> Admin:
+def _admin_user(request: Request, caller: Annotated[Caller | None, Depends(caller_of)]) -> Admin:
     key = key_of(request.scope)
     # who is logged in as an administrator is named in what is written down, whatever key is sent along
     if caller is not None and caller.is_admin:
@@ -143,7 +145,8 @@ def _admin_user(request: Request, caller: Annotated[Caller | None, Depends(_mayb
     raise Forbidden("Only administrators may do this.")
 
 
-def _guest_session(request: Request) -> str | None:
+# asynchronous for nothing but to need no thread
+async def _guest_session(request: Request) -> str | None:
     given = request.headers.get(GUEST_HEADER)
     found = request.cookies.get(GUEST_COOKIE) if given is None else given
     if found is None:
@@ -161,7 +164,7 @@ def brief_user(request: Request) -> Caller | None:
     if token_of(request) is None:
         return None
     with unit_of_work() as session:
-        return _maybe_user(request, session)
+        return caller_of(request, session)
 
 
 def brief_admin(request: Request) -> Admin:
@@ -174,7 +177,7 @@ BriefUser = Annotated[Caller | None, Depends(brief_user)]
 somebody outside, and would otherwise hold a connection meanwhile."""
 BriefAdmin = Annotated[Admin, Depends(brief_admin)]
 """Like AdminUser, looked up in a transaction that has ended when the route begins."""
-MaybeUser = Annotated[Caller | None, Depends(_maybe_user)]
+MaybeUser = Annotated[Caller | None, Depends(caller_of)]
 """Who is logged in, None for guests; 401 when a token was sent that is worth nothing."""
 CurrentUser = Annotated[Caller, Depends(_current_user)]
 """Who is logged in; 401 when nobody is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.api import create_api
 from recsys.web.card_check import holds_card_number, is_typed_card_number
 from tests.journeys.conftest import ADDRESS, Counter
 
@@ -143,8 +145,58 @@ def test_no_route_takes_a_card_number(counter: Counter, capfd: pytest.CaptureFix
     answer = counter.desk.client.get("/api/v1/cart", headers={"User-Agent": "my card: 4242424242424242"})
     assert answer.status_code == 422
     out, err = capfd.readouterr()
-    assert not any("4242" in text for text in (out, err))
+    assert not any("42424242" in text for text in (out, err))
     assert "4242" not in json.dumps(counter.desk.rows("SELECT to_jsonb(p) FROM users_db.user_profiles p"))
+
+
+CARD = "4242424242424242"
+HIDDEN: list[Any] = [
+    {"text": f"my card: {CARD}"},
+    {"amount": int(CARD)},
+    [{"deep": {"list": [1, int(CARD)]}}],
+    {"user_id": "4242 4242 4242 4242"},
+    {"session_id": "4242-4242-4242-4242"},
+    {"card_id": CARD},
+    {"cc_number_id": CARD},
+    {"payment_id": int(CARD)},
+    {CARD: None},
+    CARD,
+    int(CARD),
+]
+
+
+def test_no_route_that_changes_anything_takes_one_in_any_field(
+    counter: Counter, capfd: pytest.CaptureFixture[str]
+) -> None:
+    routes = [
+        (method.upper(), re.sub(r"\{[a-z_]+\}", "1", path))
+        for path, operations in create_api().openapi()["paths"].items()
+        for method in operations
+        if method in ("post", "put", "patch", "delete")
+    ]
+    assert len(routes) > 60
+    headers = {**counter.admin.headers, "Idempotency-Key": "order-0001"}
+    before = counter.desk.rows("SELECT count(*) FROM recommendations_db.user_interactions")
+    for number, (method, path) in enumerate(routes):
+        # each way of hiding it somewhere, and all of them on every route that takes free text
+        for body in HIDDEN if number % 7 == 0 else [HIDDEN[number % len(HIDDEN)], HIDDEN[0]]:
+            answer = counter.desk.client.request(method, path, json=body, headers=headers)
+            assert (answer.status_code, "card number" in answer.text) == (422, True), (method, path, body)
+            assert CARD not in answer.text
+    assert counter.desk.rows("SELECT count(*) FROM recommendations_db.user_interactions") == before
+    out, err = capfd.readouterr()
+    assert "42424242" not in (out + err).replace(" ", "").replace("-", "")
+
+
+def test_one_is_never_logged_as_the_id_of_a_request(
+    counter: Counter, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for sent in (CARD, "4242-4242-4242-4242"):
+        answer = counter.desk.client.get("/api/v1/categories", headers={"X-Request-ID": sent})
+        assert answer.headers["x-request-id"] != sent
+    assert "42424242" not in "".join(capfd.readouterr()).replace("-", "")
+    kept = counter.desk.client.get("/api/v1/categories", headers={"X-Request-ID": "r-4242424242424242"})
+    assert kept.headers["x-request-id"] == "r-4242424242424242"
 
 
 def test_numbers_of_machines_are_taken(counter: Counter) -> None:
@@ -155,7 +207,12 @@ def test_numbers_of_machines_are_taken(counter: Counter) -> None:
         "product_id": made["id"],
         "interaction_type": "view",
         "event_id": "4242424242424242",
-        "context": {"nanoseconds": 4242424242424242, "x_id": "4242424242424242"},
+        "context": {
+            "nanoseconds": 1_764_000_000_424_242_424,
+            "x_id": "4242424242424242",
+            "y_id": 4242424242424242,
+            "share": 4242.4242424242424242,
+        },
     }
     counter.send("POST", "/interactions", json=event)
 

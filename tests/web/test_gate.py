@@ -23,6 +23,7 @@ from recsys.domains.users import keys, sessions
 from recsys.settings import Settings, get_settings
 from recsys.web.dependencies import AdminUser, CurrentUser, MaybeUser
 from recsys.web.keys import Reporter, require
+from recsys.web.metrics import REGISTRY
 from tests.fixtures.shop import Shop
 from tests.serving.running import running
 
@@ -222,6 +223,30 @@ def test_without_a_key_it_is_the_address_that_is_limited(edge: Edge, monkeypatch
     assert (answer.status_code, "ratelimit" in answer.headers) == (200, False)
 
 
+def test_what_the_gate_refuses_is_counted_under_its_route(edge: Edge) -> None:
+    def count(method: str, route: str, status: int) -> float:
+        labels = {"method": method, "route": route, "status": str(status)}
+        return REGISTRY.get_sample_value("recsys_http_requests_total", labels) or 0.0
+
+    user, login = "/api/lists/{user_id}", "/api/v1/auth/login"
+    asked = [
+        ("GET", user, 401),
+        ("GET", user, 429),
+        ("POST", login, 401),
+        ("POST", user, 401),
+        ("GET", "unmatched", 401),
+    ]
+    before = [count(*one) for one in asked]
+    paths = ("/api/lists/1", "/api/lists/2", "/api/lists/x", "/nothing", "/nothing/else")
+    answers = [edge.status(path, key="rk_wrong") for path in paths]
+    answers += [
+        edge.client.post(path, headers={"X-Api-Key": "rk_"}).status_code for path in ("/api/lists/1", login)
+    ]
+    answers += [edge.status("/api/lists/7", key=edge.keys["slow"]) for _ in range(3)]
+    assert answers == [401] * 7 + [200, 429, 429]
+    assert [count(*one) - was for one, was in zip(asked, before, strict=True)] == [3, 2, 1, 1, 2]
+
+
 def test_every_answer_carries_safe_headers(edge: Edge) -> None:
     for path, kept in (("/plain", None), ("/api/any", "no-store"), ("/api/nothing", "no-store")):
         answer = edge.client.get(path)
@@ -245,6 +270,16 @@ def test_only_pages_of_known_origins_may_read(edge: Edge) -> None:
     assert (
         "access-control-allow-origin" not in edge.client.options("/api/any", headers=theirs | asked).headers
     )
+    for header in ("if-match", "idempotency-key", "x-session-id", "x-request-id", "authorization"):
+        answer = edge.client.options(
+            "/api/any", headers=ours | asked | {"Access-Control-Request-Headers": header}
+        )
+        assert answer.status_code == 200, header
+        assert header in answer.headers["access-control-allow-headers"].lower().split(", ")
+    read = (
+        edge.client.get("/plain", headers=ours).headers["access-control-expose-headers"].lower().split(", ")
+    )
+    assert {"etag", "retry-after", "ratelimit", "ratelimit-policy", "x-request-id"} <= set(read)
     # errors as well, or a page could not tell its visitor what is wrong
     for path, status in (("/plain", 200), ("/api/any", 401)):
         answer = edge.client.get(path, headers=ours)

@@ -17,6 +17,12 @@ DEFAULTS: dict[str, Source] = {
     for source in (
         _source("welcome", "Welcome, {{ name }}", "Your account is ready.", name="text"),
         _source(
+            "registered_again",
+            "You have an account already",
+            "Somebody, probably you, asked for an account with this e-mail address, which has one.\n"
+            "Log in to it as before. If it was not you, there is nothing to do: nothing was changed.",
+        ),
+        _source(
             "order_placed",
             "Order {{ order_number }}: we have it",
             "Thank you for your order {{ order_number }} over {{ total }} {{ currency }}.",

@@ -25,11 +25,12 @@ from recsys.events.vocabulary import (
     PaymentFailed,
     PaymentVoided,
     RefundFailed,
+    RegistrationRepeated,
     UserRegistered,
     VoidFailed,
 )
 
-__all__ = ["remind_of_cart", "tell_of_order", "tell_staff", "welcome"]
+__all__ = ["remind_of_cart", "tell_of_order", "tell_of_registration", "tell_staff", "welcome"]
 
 _TEMPLATES: dict[type, str] = {
     OrderPlaced: "order_placed",
@@ -52,6 +53,21 @@ def welcome(session: Session, heard: Envelope) -> None:
         service.notify(
             session, user.id, "welcome", {"name": user.full_name}, kind="account", once=str(heard.event_id)
         )
+
+
+def tell_of_registration(session: Session, heard: Envelope) -> None:
+    """Who has an account hears that somebody asked for another with their e-mail address; once a day."""
+    event = heard.event
+    assert isinstance(event, RegistrationRepeated)
+    service.notify(
+        session,
+        event.user_id,
+        "registered_again",
+        {},
+        kind="account",
+        channels=(service.Channel.EMAIL,),
+        once=f"registered-again:{heard.occurred_at.date()}",
+    )
 
 
 def tell_of_order(session: Session, heard: Envelope) -> None:

@@ -22,7 +22,7 @@ from recsys.domains.users.tables import User, UserProfile
 from recsys.errors import Unavailable
 from recsys.log import get_logger
 
-__all__ = ["forget", "forget_user", "id_by_email", "id_by_username", "profile"]
+__all__ = ["forget", "forget_user", "id_by_email", "id_by_username", "known_id", "profile"]
 
 _SECONDS = 300
 _log = get_logger(__name__)
@@ -64,6 +64,14 @@ def id_by_username(session: Session, username: str) -> int | None:
 def id_by_email(session: Session, email: str) -> int | None:
     """The user of an address, in whatever case it is written."""
     return _id_by(session, keys.user_by_email(email.lower()), User.email, email.lower())
+
+
+def known_id(login: str) -> int | None:
+    """Whom Redis knows by an e-mail address or username, in whatever case; one question for both."""
+    name = login.lower()
+    wanted = [keys.user_by_username(name), *([keys.user_by_email(name)] if "@" in name else ())]
+    found = [one for one in _asked(lambda: get_redis().mget(wanted)) or () if one is not None]
+    return int(found[-1]) if found else None
 
 
 def forget(user: User) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Query, Request, Response
 
-from recsys.domains.users import activities, profiles, service, sessions
+from recsys.domains.users import activities, profiles, registering, service, sessions
 from recsys.domains.users.schemas import (
     ActivityOut,
     DeactivateIn,
@@ -17,6 +17,7 @@ from recsys.domains.users.schemas import (
     MeOut,
     PasswordIn,
     ProfileIn,
+    RegisteredOut,
     RegisterIn,
     SessionOut,
     WantedJson,
@@ -38,10 +39,14 @@ After = Annotated[str | None, Query(max_length=1000, description="`next_cursor` 
 _LONGEST_AGENT = 300
 
 
-@router.post("/auth/register", status_code=201, responses=problem_responses(400, 409, 413, 422, 429, 503))
-def register(request: Request, session: SessionDep, given: RegisterIn) -> MeOut:
-    """Make an account; log in with it next."""
-    user = service.register(
+@router.post("/auth/register", status_code=202, responses=problem_responses(400, 409, 413, 422, 429, 503))
+def register(request: Request, session: SessionDep, given: RegisterIn) -> RegisteredOut:
+    """Make an account; log in with it next, which tells its id.
+
+    The answer is the same when the e-mail address has an account: then none is made, and its owner is told by
+    e-mail. Usernames are public: one that is taken is a 409.
+    """
+    registering.register(
         session,
         email=given.email,
         username=given.username,
@@ -49,7 +54,7 @@ def register(request: Request, session: SessionDep, given: RegisterIn) -> MeOut:
         password=given.password.get_secret_value(),
         address=_address(request),
     )
-    return profiles.me(session, user.id)
+    return RegisteredOut(email=given.email, username=given.username)
 
 
 @router.post("/auth/login", responses=problem_responses(400, 401, 413, 422, 429, 503))

@@ -23,6 +23,7 @@ __all__ = [
     "ProfileIn",
     "PublicUser",
     "RegisterIn",
+    "RegisteredOut",
     "SessionOut",
     "UserBrief",
     "WantedJson",
@@ -111,6 +112,13 @@ class RegisterIn(Input):
     username: Username
     full_name: Annotated[Text, Field(min_length=1, max_length=255)]
     password: NewPassword
+
+
+class RegisteredOut(BaseModel):
+    """What was asked for, in the spelling it is kept in; nothing of whether there was an account before."""
+
+    email: str
+    username: str
 
 
 class LoginIn(Input):

@@ -1,4 +1,4 @@
-"""Accounts: making them, their passwords, logging in and out, closing them."""
+"""Accounts: their passwords and names, logging in and out, closing them; `registering` makes them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recsys import clock
 from recsys.database.afterwards import after_commit
 from recsys.domains.users import activities, cache, sessions, throttle
 from recsys.domains.users.sessions import Caller, Device, lock_user
-from recsys.domains.users.tables import User, UserProfile
+from recsys.domains.users.tables import User
 from recsys.errors import Conflict, Invalid, NotFound, Unauthorized
 from recsys.events.publish import publish
 from recsys.events.vocabulary import (
@@ -22,7 +22,6 @@ from recsys.events.vocabulary import (
     ProfileUpdated,
     UserDeactivated,
     UserLoggedIn,
-    UserRegistered,
 )
 from recsys.security import hash_password, verify_nobody, verify_password
 
@@ -32,11 +31,14 @@ __all__ = [
     "at_login",
     "change_email",
     "change_password",
+    "check_password",
     "deactivate",
+    "flush_names",
     "get_user",
     "log_in",
     "log_out",
-    "register",
+    "refuse_taken",
+    "refuse_taken_username",
     "set_password",
 ]
 
@@ -73,54 +75,16 @@ def get_user(session: Session, user_id: int) -> User:
     return user
 
 
-def register(
-    session: Session,
-    *,
-    email: str,
-    username: str,
-    full_name: str,
-    password: str,
-    address: str | None = None,
-    is_admin: bool = False,
-) -> User:
-    """A new account; e-mail and username come in their normal spelling. Raises Conflict, Invalid,
-    Throttled.
-    """
-    _check_password(password, email, username)
-    # whoever tries which addresses are taken is slowed down like one who guesses passwords
-    attempt = throttle.begin(None, address)
-    password_hash = hash_password(password)
-    _refuse_taken(session, email=email, username=username)
-    now = clock.now()
-    user = User(
-        email=email,
-        username=username,
-        full_name=full_name,
-        password_hash=password_hash,
-        is_admin=is_admin,
-        is_active=True,
-        is_online=False,
-        created_at=now,
-    )
-    _add(session, user)
-    session.add(UserProfile(user_id=user.id, preferences={}, settings={}, created_at=now))
-    activities.record(session, user.id, "register")
-    publish(session, UserRegistered(user_id=user.id))
-    after_commit(session, attempt.succeeded)
-    return user
-
-
 def log_in(
     session: Session, login: str, password: str, device: Device, *, guest_session_id: str | None = None
 ) -> Login:
     """A session for the account of an e-mail address or username. Raises Unauthorized, Throttled.
 
-    The same answer after the same time whether there is no such account, it is closed, it was imported and
+    The same answer after the same work whether there is no such account, it is closed, it was imported and
     has no password, or the password is wrong. What a guest session holds is the user's when this commits.
     """
     attempt = throttle.begin(login.strip().lower(), device.address)
-    user_id = _find(session, login.strip())
-    user = None if user_id is None else session.get(User, user_id, populate_existing=True)
+    user = _find(session, login.strip())
     if user is None or user.is_active is False:
         verify_nobody(password)
         raise Unauthorized(_WRONG)
@@ -136,6 +100,8 @@ def log_in(
         user.password_hash = hash_password(password)
     token, row = sessions.start(session, user, device)
     activities.record(session, user.id, "login", device_type=device.type)
+    # the next one is found quicker; not before the password was right, or the time would tell of the account
+    (cache.id_by_email if "@" in login else cache.id_by_username)(session, login.strip())
     if guest_session_id is not None:
         for hook in _at_login:
             hook(session, guest_session_id, user.id)
@@ -176,7 +142,7 @@ def change_email(session: Session, caller: Caller, email: str, password: str, ad
     user = _proven(session, caller.user_id, password, address)
     if email == user.email:
         return
-    _refuse_taken(session, email=email, but=user.id)
+    refuse_taken(session, email=email, but=user.id)
     cache.forget(user)
     user.email = email
     user.updated_at = clock.now()
@@ -199,7 +165,7 @@ def deactivate(session: Session, caller: Caller, password: str, address: str | N
 
 def refuse_taken_username(session: Session, username: str, *, but: int) -> None:
     """Raises Conflict when somebody else has the name, in whatever case."""
-    _refuse_taken(session, username=username, but=but)
+    refuse_taken(session, username=username, but=but)
 
 
 def flush_names(session: Session) -> None:
@@ -221,44 +187,48 @@ def _proven(session: Session, user_id: int, password: str, address: str | None) 
 
 
 def _set_password(session: Session, user: User, new: str) -> None:
-    _check_password(new, user.email, user.username)
+    check_password(new, user.email, user.username)
     user.password_hash = hash_password(new)
     user.updated_at = clock.now()
     activities.record(session, user.id, "password_changed")
     publish(session, PasswordChanged(user_id=user.id))
 
 
-def _check_password(password: str, email: str, username: str) -> None:
+def check_password(password: str, email: str, username: str) -> None:
+    """Raises Invalid for one that is too short, too long, or the account's own name."""
     if not 8 <= len(password) <= 200:
         raise Invalid("The password has to have 8 to 200 characters.")
     if password.lower() in (email.lower(), username.lower(), email.lower().partition("@")[0]):
         raise Invalid("The password is the name of the account; choose another.")
 
 
-def _find(session: Session, login: str) -> int | None:
+def _find(session: Session, login: str) -> User | None:
+    """One question to Redis and one to PostgreSQL, whether there is such an account or not."""
     if "\x00" in login:
         return None
+    name, known = login.lower(), cache.known_id(login)
+    query = select(User).limit(1).execution_options(populate_existing=True)
+    if known is not None:
+        return session.scalars(query.where(User.id == known)).first()
+    # an exact match first: two imported users may differ by case alone
+    wanted, order = func.lower(User.username) == name, [User.username != login, User.id]
     if "@" in login:
-        found = cache.id_by_email(session, login)
-        if found is not None:
-            return found
-    return cache.id_by_username(session, login)
+        of_email = func.lower(User.email) == name
+        wanted, order = or_(of_email, wanted), [~of_email, User.email != login, *order]
+    return session.scalars(query.where(wanted).order_by(*order)).first()
 
 
-def _refuse_taken(
+def refuse_taken(
     session: Session, *, email: str | None = None, username: str | None = None, but: int | None = None
 ) -> None:
+    """Raises Conflict when somebody (but the user `but`) has this address or name, in whatever case."""
     # imported names may hold capitals: compared without case, which the index on lower(…) answers
-    same = []
-    if email is not None:
-        same.append(func.lower(User.email) == email)
-    if username is not None:
-        same.append(func.lower(User.username) == username)
-    for other in session.scalars(select(User.id).where(or_(*same)).limit(2)):
-        if other != but:
-            raise Conflict("This e-mail address or username is taken; choose another.")
-
-
-def _add(session: Session, user: User) -> None:
-    session.add(user)
-    flush_names(session)
+    for column, name, words in (
+        (User.email, email, "e-mail address"),
+        (User.username, username, "username"),
+    ):
+        if name is None:
+            continue
+        for other in session.scalars(select(User.id).where(func.lower(column) == name).limit(2)):
+            if other != but:
+                raise Conflict(f"This {words} is taken; choose another.")

@@ -16,7 +16,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from redis.exceptions import RedisError
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Select, bindparam, delete, select
 from sqlalchemy.orm import Session
 
 from recsys import clock
@@ -46,6 +46,22 @@ __all__ = [
 
 _TOUCH_EVERY = timedelta(seconds=60)
 _log = get_logger(__name__)
+# put together once, and of columns only: every request of somebody who is logged in asks this
+_OPEN = (
+    select(
+        UserSession.id,
+        UserSession.user_id,
+        UserSession.session_id,
+        UserSession.last_activity,
+        User.is_admin,
+    )
+    .join(User, User.id == UserSession.user_id)
+    .where(
+        UserSession.session_id == bindparam("token_id"),
+        UserSession.expires_at > bindparam("now"),
+        User.is_active.is_not(False),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -112,22 +128,12 @@ def start(session: Session, user: User, device: Device) -> tuple[str, UserSessio
 def authenticate(session: Session, token: str) -> Caller | None:
     """Whose token this is; None when its session ended or expired, or the account is closed."""
     now = clock.now()
-    found = session.execute(
-        select(UserSession, User.is_admin)
-        .join(User, User.id == UserSession.user_id)
-        .where(
-            UserSession.session_id == token_id(token),
-            UserSession.expires_at > now,
-            User.is_active.is_not(False),
-        )
-    ).one_or_none()
-    if found is None:
+    row = session.execute(_OPEN, {"token_id": token_id(token), "now": now}).one_or_none()
+    if row is None:
         return None
-    row, is_admin = found
-    assert row.user_id is not None
     if row.last_activity is None or now - row.last_activity >= _TOUCH_EVERY or not _mirrored(row.session_id):
-        _touch(session, row)
-    return Caller(row.user_id, row.session_id, bool(is_admin))
+        _touch(session, row.user_id, row.id)
+    return Caller(row.user_id, row.session_id, bool(row.is_admin))
 
 
 def listed(session: Session, user_id: int) -> Sequence[UserSession]:
@@ -206,11 +212,11 @@ def _remove(session: Session, user_id: int, rows: Sequence[UserSession]) -> None
         presence.gone(session, user_id)
 
 
-def _touch(session: Session, row: UserSession) -> None:
+def _touch(session: Session, user_id: int, row_id: int) -> None:
     # somebody else who holds the user's row is about to mirror it, or touches as well: no reason to wait
     user = session.scalars(
         select(User)
-        .where(User.id == row.user_id)
+        .where(User.id == user_id)
         .with_for_update(key_share=True, skip_locked=True)
         .execution_options(populate_existing=True)
     ).one_or_none()
@@ -218,7 +224,7 @@ def _touch(session: Session, row: UserSession) -> None:
         return
     # it may have been ended between the look and the lock
     still = session.scalars(
-        select(UserSession).where(UserSession.id == row.id).execution_options(populate_existing=True)
+        select(UserSession).where(UserSession.id == row_id).execution_options(populate_existing=True)
     ).one_or_none()
     if still is None:
         return

@@ -13,6 +13,7 @@ __all__ = [
     "PasswordChanged",
     "PreferencesChanged",
     "ProfileUpdated",
+    "RegistrationRepeated",
     "UserBlocked",
     "UserDeactivated",
     "UserFollowed",
@@ -37,6 +38,12 @@ class UserRegistered(_UserEvent):
     """An account was made."""
 
     name: ClassVar[str] = "user.registered"
+
+
+class RegistrationRepeated(_UserEvent):
+    """Somebody asked for an account with the e-mail address of this user, who has one; none was made."""
+
+    name: ClassVar[str] = "user.registration_repeated"
 
 
 class UserLoggedIn(_UserEvent):

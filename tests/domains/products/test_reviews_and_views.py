@@ -169,6 +169,6 @@ def test_a_guests_look_that_was_stored_during_the_log_in_is_the_users(
     counter.send("POST", f"/products/{product}/views", guest="visit-1", status=201)
     counter.settle_events()
     assert counter.desk.rows(owners) == [(ada,), (None,)]
-    bob = counter.desk.register("bob").json()["id"]
+    bob = counter.desk.account("bob")
     counter.desk.log_in("bob", X_Session_Id="visit-1")
     assert counter.desk.rows(owners) == [(ada,), (bob,)]
