@@ -137,6 +137,7 @@ class History:
 class InteractionWeights:
     """Weight of an event = weight of its type × ½^(age / half-life); a review also × (rating − 3) / 2.
 
+    A dismissal with a value below 0 takes one back: its weight is the other way round.
     A type without a weight counts 0: it is remembered as touched, and teaches nothing. A rating lies between
     1 and 5; one outside is taken as the nearer end, a review without one as neutral.
 
@@ -184,6 +185,8 @@ class InteractionWeights:
         reviews = np.flatnonzero(kind == _REVIEW)
         rating = value[reviews].astype(np.float64)
         weights[reviews] *= (np.clip(np.where(np.isnan(rating), 3.0, rating), 1.0, 5.0) - 3.0) / 2.0
+        if self.by_type.get("dismissed"):
+            weights[np.flatnonzero((kind == _DISMISSED) & (value < 0))] *= -1.0
         age_days = np.maximum(moment - time, 0) / MICROSECONDS_PER_DAY
         weights *= np.exp2(age_days / -self.half_life_days)
         return weights.astype(np.float32)
@@ -200,3 +203,4 @@ class InteractionWeights:
 
 
 _REVIEW = INTERACTION_TYPES.index("review")
+_DISMISSED = INTERACTION_TYPES.index("dismissed")

@@ -35,8 +35,10 @@ from recsys.web.middleware import RequestContext
 
 __all__ = ["create_api"]
 
+# those that answer most come first: a request looks at the routes one by one
 ROUTERS = (
     recommendations,
+    search,
     rules,
     users,
     users_admin,
@@ -49,7 +51,6 @@ ROUTERS = (
     notifications,
     notifications_admin,
     analytics,
-    search,
 )
 
 _DESCRIPTION = """Recommendations for a shop: tell it what users do, ask it what they may like.
@@ -101,8 +102,15 @@ def _let_pages_of_others_in(app: FastAPI) -> None:
             allow_origins=list(origins),
             allow_credentials=True,
             allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Idempotency-Key", GUEST_HEADER, "X-Api-Key", "X-Request-ID"],
-            expose_headers=["Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-ID"],
+            allow_headers=[
+                "Authorization",
+                "Idempotency-Key",
+                "If-Match",
+                GUEST_HEADER,
+                "X-Api-Key",
+                "X-Request-ID",
+            ],
+            expose_headers=["ETag", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-ID"],
             max_age=600,
         )
 

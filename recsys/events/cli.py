@@ -142,8 +142,11 @@ def trim(
     keep_hours: Annotated[
         float | None, typer.Option(min=0, help="Keep handled entries so long. Default: events.stream_hours.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Drop entries that every group has handled; what a group has not finished stays. The relay does it too.
+    """Drop entries that every group has handled, and rows past their days. The relay does it too.
+
+    What a group has not finished stays, as does the key of a payment that is not finished.
 
     Example: recsys events trim --keep-hours 1
     """
@@ -151,9 +154,12 @@ def trim(
 
     gone = upkeep.trim(keep_hours)
     outbox, inbox = upkeep.sweep()
-    typer.echo(
-        f"{sum(gone.values()):,} entries, {outbox:,} rows of the outbox and {inbox:,} of the inbox are gone"
-    )
+    rows = {"outbox": outbox, "inbox": inbox, **upkeep.sweep_remembered()}
+    if as_json:
+        _json({"entries": sum(gone.values()), **rows})
+        return
+    told = ", ".join(f"{count:,} rows of {table}" for table, count in rows.items())
+    typer.echo(f"{sum(gone.values()):,} entries and {told} are gone")
 
 
 @app.command()

@@ -125,12 +125,14 @@ class Consumer:
                 self._work(left)
             self._next_look = time.monotonic() + get_settings().events.takeover_seconds / 2
         found = self._retry()
+        # whoever looks once need not wait for what may come; Redis would take a tenth of a second to notice
+        block = 10 if self._failed else None if once else _BLOCK_MS
         read: Any = get_redis().xreadgroup(
             self.group,
             self.name,
             dict.fromkeys(self._streams, ">"),
             count=_TOGETHER,
-            block=10 if once or self._failed else _BLOCK_MS,
+            block=block,
         )
         for stream, entries in _by_stream(read):
             found = True

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 import redis
 from redis.exceptions import ResponseError
@@ -21,7 +22,7 @@ CORE = "core"
 
 def known() -> tuple[str, ...]:
     """The names of all groups, ours first."""
-    return (CORE, *sorted({entry.name for entry in entry_points(group=GROUP)} - {CORE}))
+    return (CORE, *sorted({entry.name for entry in _plugged_in()} - {CORE}))
 
 
 def subscriptions(group: str) -> Subscriptions:
@@ -30,7 +31,7 @@ def subscriptions(group: str) -> Subscriptions:
         # only here and only now: the handlers import this package
         found: Subscriptions = import_module("recsys.subscriptions").SUBSCRIPTIONS
         return found
-    for entry in entry_points(group=GROUP):
+    for entry in _plugged_in():
         if entry.name == group:
             try:
                 found = entry.load()
@@ -53,3 +54,9 @@ def ensure(client: redis.Redis, group: str, names: tuple[str, ...]) -> None:
         except ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):
                 raise
+
+
+@lru_cache(maxsize=1)
+def _plugged_in() -> tuple[EntryPoint, ...]:
+    """Read once: it looks through every package that is installed, and they stay as they are."""
+    return tuple(entry_points(group=GROUP))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,7 +26,7 @@ __all__ = [
     "reason",
     "send_again",
     "sweep",
-    "sweep_guest_logins",
+    "sweep_remembered",
     "tidy",
     "trim",
 ]
@@ -38,8 +39,27 @@ _SEND_AGAIN = text(
     "UPDATE analytics_db.outbox SET sent_at = NULL WHERE sent_at IS NOT NULL AND occurred_at >= :since"
 )
 _SWEEP_INBOX = text("DELETE FROM analytics_db.inbox WHERE handled_at < :before")
-_GUEST_LOGIN_DAYS = 90
-_SWEEP_GUEST_LOGINS = text("DELETE FROM recommendations_db.guest_logins WHERE logged_in_at < :before")
+# a part at a time, so that years of rows do not become one long transaction
+_MOST = 20_000
+_SWEEP_GUEST_LOGINS = """
+    DELETE FROM recommendations_db.guest_logins WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM recommendations_db.guest_logins WHERE logged_in_at < :before LIMIT :most))
+    """
+_SWEEP_NOTICES = """
+    DELETE FROM notifications_db.sent_notices WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM notifications_db.sent_notices WHERE created_at < :before LIMIT :most))
+    """
+# whose payment or refund is not finished yet may still be repeated, however old it is
+_SWEEP_PAYMENT_KEYS = """
+    DELETE FROM payments_db.payment_keys WHERE ctid = ANY(ARRAY(
+        SELECT k.ctid FROM payments_db.payment_keys k
+        LEFT JOIN payments_db.payments p ON p.id = k.payment_id
+        LEFT JOIN payments_db.refunds r ON r.id = k.refund_id
+        WHERE k.created_at < :before
+          AND p.status IS DISTINCT FROM 'pending' AND r.status IS DISTINCT FROM 'pending' LIMIT :most))
+    """
+_REMEMBERED_SECONDS = 3600.0
+_next_sweep = float("-inf")
 # in one step: what a consumer took since it was looked at must not be forgotten with its name
 _FORGET = """
 if #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2]) > 0 then return 0 end
@@ -49,9 +69,15 @@ return 1
 
 
 def tidy() -> None:
-    """What a relay does every minute, at work or standing by: sweep rows, trim streams, forget the dead."""
+    """What a relay does every minute, at work or standing by: sweep rows, trim streams, forget the dead.
+
+    What is remembered for months is swept once an hour: no index finds its oldest rows.
+    """
+    global _next_sweep
     sweep()
-    sweep_guest_logins()
+    if time.monotonic() >= _next_sweep:
+        _next_sweep = time.monotonic() + _REMEMBERED_SECONDS
+        sweep_remembered()
     trim()
     forget_dead_consumers()
 
@@ -65,19 +91,33 @@ def sweep() -> tuple[int, int]:
         return outbox.rowcount, inbox.rowcount
 
 
-def sweep_guest_logins() -> int:
-    """Delete which guest became whose after 90 days: nobody hears of a guest's deed that late; how many."""
-    with unit_of_work() as session:
-        before = clock.now() - timedelta(days=_GUEST_LOGIN_DAYS)
-        swept: Any = session.execute(_SWEEP_GUEST_LOGINS, {"before": before})
-        return int(swept.rowcount)
+def sweep_remembered() -> dict[str, int]:
+    """Delete what is remembered against repeats past its days: how many rows, by table."""
+    settings = get_settings()
+    wanted = {
+        "guest_logins": (_SWEEP_GUEST_LOGINS, settings.events.guest_login_days),
+        "sent_notices": (_SWEEP_NOTICES, settings.notifications.notice_days),
+        "payment_keys": (_SWEEP_PAYMENT_KEYS, settings.payments.key_days),
+    }
+    return {table: _sweep_in_parts(query, days) for table, (query, days) in wanted.items()}
 
 
-def forget_dead_consumers(idle: timedelta = timedelta(hours=1)) -> int:
+def _sweep_in_parts(query: str, days: float) -> int:
+    before, gone = clock.now() - timedelta(days=days), 0
+    while True:
+        with unit_of_work() as session:
+            swept: Any = session.execute(text(query), {"before": before, "most": _MOST})
+        gone += int(swept.rowcount)
+        if swept.rowcount < _MOST:
+            return gone
+
+
+def forget_dead_consumers(idle: timedelta | None = None) -> int:
     """Take the names of killed consumers out of their groups, once others took over what they held; how many.
 
-    A living one asks for news every half second, whether there is any or not.
+    A living one asks for news every half second, whether there is any or not; idle : the settings' time.
     """
+    idle = timedelta(hours=get_settings().events.idle_consumer_hours) if idle is None else idle
     client, gone = get_redis(), 0
     for stream in STREAMS:
         for group in _groups(client, stream):

@@ -278,7 +278,9 @@ def test_names_of_dead_consumers_go_once_nothing_hangs_on_them(
         return {one["name"] for one in redis_client.xinfo_consumers(STREAM, counting.GROUP)}
 
     assert upkeep.forget_dead_consumers() == 0, "they may still live"
-    assert upkeep.forget_dead_consumers(timedelta(0)) == 1
+    monkeypatch.setenv("RECSYS_EVENTS__IDLE_CONSUMER_HOURS", "1e-9")
+    get_settings.cache_clear()
+    assert upkeep.forget_dead_consumers() == 1
     assert names() == {b"killed-busy"}
     monkeypatch.setenv("RECSYS_EVENTS__TAKEOVER_SECONDS", "0.01")
     get_settings.cache_clear()
@@ -289,15 +291,49 @@ def test_names_of_dead_consumers_go_once_nothing_hangs_on_them(
     assert counting.numbers() == [1, 2, 3, 4]
 
 
-def test_who_a_guest_became_is_forgotten_in_the_end(heard: Shop) -> None:
+def test_what_is_remembered_is_forgotten_in_the_end(heard: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "_MOST", 1)
     with unit_of_work() as session:
-        session.execute(
-            text(
-                "INSERT INTO recommendations_db.guest_logins (session_id, logged_in_at) VALUES "
-                "('old', now() - interval '91 days'), ('young', now() - interval '89 days')"
-            )
-        )
-    assert upkeep.sweep_guest_logins() == 1
+        for statement in (
+            "INSERT INTO recommendations_db.guest_logins (session_id, logged_in_at) VALUES "
+            "('old', now() - interval '91 days'), ('young', now() - interval '89 days')",
+            "INSERT INTO notifications_db.sent_notices (key, created_at) VALUES "
+            "('old', now() - interval '91 days'), ('older', now() - interval '92 days'), "
+            "('young', now() - interval '89 days')",
+            "INSERT INTO orders_db.orders (id, order_number, subtotal_price, total_price) "
+            "VALUES (1, 'R-1', 9, 9)",
+            "INSERT INTO payments_db.payments (id, order_id, amount, gateway, status) "
+            "VALUES (1, 1, 9, 'sandbox', 'captured'), (2, 1, 9, 'sandbox', 'pending')",
+            "INSERT INTO payments_db.refunds (id, payment_id, amount, status) "
+            "VALUES (1, 1, 9, 'succeeded'), (2, 1, 9, 'pending')",
+            "INSERT INTO payments_db.payment_keys "
+            "(owner, key, fingerprint, payment_id, refund_id, created_at) "
+            "SELECT 'user:1', key, 'f', payment, refund, now() - days * interval '1 day' FROM (VALUES "
+            "('done', 1, NULL, 91), ('given back', NULL, 1, 91), ('none', NULL, NULL, 91), "
+            "('unfinished', 2, NULL, 91), ('unanswered', NULL, 2, 91), ('young', 1, NULL, 89)) "
+            "AS k(key, payment, refund, days)",
+        ):
+            session.execute(text(statement))
+    assert upkeep.sweep_remembered() == {"guest_logins": 1, "sent_notices": 2, "payment_keys": 3}
     with unit_of_work() as session:
-        left = session.scalars(text("SELECT session_id FROM recommendations_db.guest_logins")).all()
-    assert left == ["young"]
+        names = "SELECT session_id FROM recommendations_db.guest_logins"
+        assert session.scalars(text(names)).all() == ["young"]
+        assert session.scalars(text("SELECT key FROM notifications_db.sent_notices")).all() == ["young"]
+        kept = "SELECT key FROM payments_db.payment_keys ORDER BY key"
+        assert session.scalars(text(kept)).all() == ["unanswered", "unfinished", "young"]
+    monkeypatch.setenv("RECSYS_EVENTS__GUEST_LOGIN_DAYS", "88")
+    monkeypatch.setenv("RECSYS_NOTIFICATIONS__NOTICE_DAYS", "88")
+    monkeypatch.setenv("RECSYS_PAYMENTS__KEY_DAYS", "88")
+    done = heard.run("events", "trim", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [told[table] for table in ("guest_logins", "sent_notices", "payment_keys")] == [1, 1, 1]
+
+
+def test_a_relay_forgets_once_an_hour(heard: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    swept: list[int] = []
+    monkeypatch.setattr(upkeep, "sweep_remembered", lambda: swept.append(1))
+    monkeypatch.setattr(upkeep, "_next_sweep", float("-inf"))
+    upkeep.tidy()
+    upkeep.tidy()
+    assert swept == [1]

@@ -52,6 +52,7 @@ def test_weights_by_hand(kind: str | None, value: float, age: float, expected: f
 
 def test_own_weights_and_half_life() -> None:
     assert weigh("dismissed", by_type={"dismissed": -2.0}) == -2.0
+    assert weigh("dismissed", -1.0, by_type={"dismissed": -2.0}) == 2.0, "taken back"
     assert weigh("view", by_type={"purchase": 1.0}) == 0.0
     assert weigh("view", age_days=1, half_life_days=1.0) == 0.5
 

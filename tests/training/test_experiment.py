@@ -29,7 +29,9 @@ def test_a_file_and_its_defaults(tmp_path: Path) -> None:
     assert (model.parameters.factors, model.parameters.seed) == (8, 5)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("name", ["popularity", "item_knn", "als", "content", "tifu_knn", "ease", "hybrid"])
+@pytest.mark.parametrize(
+    "name", ["popularity", "item_knn", "als", "content", "tifu_knn", "ease", "hybrid", "bought_together"]
+)
 def test_shipped_experiments_name_themselves_and_fit_their_algorithm(name: str) -> None:
     experiment = load(name)
     assert experiment.name == name
@@ -39,7 +41,7 @@ def test_shipped_experiments_name_themselves_and_fit_their_algorithm(name: str) 
 
 
 def test_long_experiments_ship_but_are_not_part_of_all() -> None:
-    assert set(shipped()) - set(everyday()) == {"ease", "hybrid"}
+    assert set(shipped()) - set(everyday()) == {"bought_together", "ease", "hybrid"}
 
 
 def test_shipped_experiments_can_be_compared() -> None:

@@ -81,6 +81,8 @@ def evaluate(
 ) -> None:
     """Test registered models on the current dataset; a model that has seen the test is fitted anew first.
 
+    Several periods (rolling) are told as one, segments too: each user counts once, with their mean.
+
     Example: recsys train evaluate als-v3 popularity-v1 --split rolling --k 10 --k 20
     """
     ks, primary = _lengths(k)

@@ -89,6 +89,14 @@ def show_trial(trial: Trial, ks: Sequence[int], k: int, draws: int, seed: int) -
         parts.add_row(escape(segment.name[:36]), f"{segment.users:,}", _said(segment.figures["ndcg"]), said)
     if parts.row_count:
         console.print(parts)
+        if len(trial.how) > 1:
+            console.print(
+                f"  segments: over all {len(trial.how)} periods; each user counts once in a segment, with "
+                "the mean of the periods in which they were in it",
+                style="dim",
+                highlight=False,
+                soft_wrap=True,
+            )
 
 
 def show_duel(duel: Duel) -> None:
@@ -154,6 +162,7 @@ def examination_json(found: Examination, ks: Sequence[int], draws: int, seed: in
             {
                 "name": trial.name,
                 "how": trial.how,
+                "periods": len(trial.how),
                 "reason": trial.reason or None,
                 "seconds": round(trial.seconds, 2),
                 "views": {

@@ -12,7 +12,7 @@ from recsys.errors import Invalid
 from training.evaluation.evaluate import Evaluation, ViewResult
 from training.evaluation.significance import Comparison, compare, holm
 from training.evaluation.splits import VIEWS, View
-from training.evaluation.summary import HIGHER_IS_BETTER, LABELS
+from training.evaluation.summary import HIGHER_IS_BETTER, LABELS, mean_by_user
 
 __all__ = ["Duel", "DuelRow", "compare_evaluations", "pooled"]
 
@@ -174,16 +174,9 @@ def _pooled(results: list[ViewResult]) -> ViewResult:
     everyone = np.concatenate([one.users for one in results])
     users, first_from_behind = np.unique(everyone[::-1], return_index=True)
     last = everyone.size - 1 - first_from_behind
-    place = np.searchsorted(users, everyone)
 
     def mean(name: str, group: str) -> Values:
-        stacked = np.concatenate([getattr(one, group)[name] for one in results])
-        there = ~np.isnan(stacked)
-        total, count = np.zeros((users.size, stacked.shape[1])), np.zeros((users.size, stacked.shape[1]))
-        np.add.at(total, place, np.where(there, stacked, 0.0))
-        np.add.at(count, place, there.astype(np.float64))
-        averaged: Values = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-        return averaged
+        return mean_by_user(everyone, np.concatenate([getattr(one, group)[name] for one in results]))[1]
 
     quality = set.intersection(*(set(one.quality) for one in results))
     totals = {name: np.mean([one.totals[name] for one in results], axis=0) for name in results[0].totals}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
@@ -14,9 +16,10 @@ from training.evaluation.segments import METRICS, Segment, segment_of
 from training.evaluation.splits import Split
 from training.evaluation.summary import figures_from
 
-__all__ = ["judge_guests"]
+__all__ = ["guest_values", "guests_from", "judge_guests"]
 
 MOST = 20_000
+Values = npt.NDArray[np.float64]
 
 
 def judge_guests(model: Recommender, split: Split, *, k: int, draws: int, seed: int) -> Segment:
@@ -25,6 +28,17 @@ def judge_guests(model: Recommender, split: Split, *, k: int, draws: int, seed: 
     Events of one moment stay together; products that the session touched before are not right again. A
     session with nothing to ask for does not count; of more than 20,000 sessions the first ones are taken.
     """
+    return guests_from([guest_values(model, split, k=k)], k=k, draws=draws, seed=seed)
+
+
+def guests_from(periods: Sequence[Values], *, k: int, draws: int, seed: int) -> Segment:
+    """The sessions of several periods as one segment; each is somebody else as far as anybody knows."""
+    figures = figures_from(np.concatenate(periods), [k] * len(METRICS), draws=draws, seed=seed)
+    return segment_of("guests", "guests", dict(zip(METRICS, figures, strict=True)), unit="guest session")
+
+
+def guest_values(model: Recommender, split: Split, *, k: int) -> Values:
+    """Float64 (sessions, metrics): what `judge_guests` makes figures of."""
     refuse_leak(model, split)
     histories, relevant = _sessions(split)
     hits = np.zeros((len(histories), k), dtype=bool)
@@ -32,9 +46,7 @@ def judge_guests(model: Recommender, split: Split, *, k: int, draws: int, seed: 
         ranking = model.recommend_from(histories, k, exclude="seen")
         hits = find_hits(split.train.items.index(ranking.products), relevant)
     sizes = np.diff(relevant.indptr).astype(np.int64)
-    values = np.column_stack([metric(hits, sizes, [k])[:, 0] for metric in METRICS.values()])
-    figures = figures_from(values, [k] * len(METRICS), draws=draws, seed=seed)
-    return segment_of("guests", "guests", dict(zip(METRICS, figures, strict=True)), unit="guest session")
+    return np.column_stack([metric(hits, sizes, [k])[:, 0] for metric in METRICS.values()])
 
 
 def _sessions(split: Split) -> tuple[list[History], sparse.csr_matrix]:

@@ -13,9 +13,19 @@ from training.evaluation.evaluate import ViewResult
 from training.evaluation.facts import GROUPS
 from training.evaluation.metrics import hit_rate, ndcg, recall
 from training.evaluation.splits import Fold, Split
-from training.evaluation.summary import Figure, figures_from
+from training.evaluation.summary import Figure, figures_from, mean_by_user
 
-__all__ = ["FEW", "METRICS", "Segment", "segments", "user_groups"]
+__all__ = [
+    "FEW",
+    "METRICS",
+    "Period",
+    "Segment",
+    "known_events",
+    "segment_of",
+    "segments",
+    "segments_over",
+    "user_groups",
+]
 
 FEW = 30
 """Below so many users a segment is called too small: its interval tells of chance, not of models."""
@@ -24,6 +34,7 @@ NEW_EVENTS = 5
 METRICS = {"ndcg": ndcg, "recall": recall, "hit_rate": hit_rate}
 
 Values = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -44,24 +55,61 @@ class Segment:
     note: str
 
 
+@dataclass(frozen=True, eq=False)
+class Period:
+    """One view of one split, and what a model made of it."""
+
+    result: ViewResult
+    split: Split
+    fold: Fold
+
+
 def segments(result: ViewResult, split: Split, fold: Fold, *, k: int, draws: int, seed: int) -> list[Segment]:
     """All segments of users and of products; k lies within the lists that were made."""
-    if result.users.size == 0:
+    return segments_over([Period(result, split, fold)], k=k, draws=draws, seed=seed)
+
+
+def segments_over(periods: Sequence[Period], *, k: int, draws: int, seed: int) -> list[Segment]:
+    """The segments of several periods as one, so that no period's chance is told as the model's.
+
+    Each user counts once in a segment, with the mean over the periods in which they were in it, as in the
+    figures of the whole; who was new in one period and light in the next is in both. One bound parts light
+    from heavy users, and one set of prices the products, in all periods: each says the same throughout.
+    """
+    periods = [one for one in periods if one.result.users.size]
+    if not periods:
         return []
-    groups = user_groups(fold, split)
-    columns = split.train.items.index(result.products[:, :k])
-    hits = result.hits[:, :k]
-    whole = np.column_stack([metric(hits, result.sizes, [k])[:, 0] for metric in METRICS.values()])
     described: list[tuple[str, str]] = []
     blocks: list[Values] = []
-    for name, member in groups:
+    bound = _heavy_above([known_events(one.fold, one.split) for one in periods])
+    groups = [user_groups(one.fold, one.split, bound) for one in periods]
+    wholes = [_whole(one.result, k) for one in periods]
+    for number, (name, _) in enumerate(groups[0]):
         described.append(("users", name))
-        blocks.append(np.where(member[:, None], whole, np.nan))
-    for kind, names, codes in _item_groups(split):
-        for code, name in _largest(names, codes, fold):
+        members = [found[number][1] for found in groups]
+        blocks.append(
+            np.concatenate(
+                [
+                    np.where(member[:, None], whole, np.nan)
+                    for member, whole in zip(members, wholes, strict=True)
+                ]
+            )
+        )
+    columns = [one.split.train.items.index(one.result.products[:, :k]) for one in periods]
+    for kind, names, codes in _item_groups([one.split for one in periods]):
+        for code, name in _largest(names, codes, [one.fold for one in periods]):
             described.append((kind, name))
-            blocks.append(_restricted(hits, columns, fold, codes == code, k))
+            blocks.append(
+                np.concatenate(
+                    [
+                        _restricted(one.result.hits[:, :k], place, one.fold, own == code, k)
+                        for one, place, own in zip(periods, columns, codes, strict=True)
+                    ]
+                )
+            )
     stacked = np.concatenate(blocks, axis=1)
+    if len(periods) > 1:
+        _, stacked = mean_by_user(np.concatenate([one.result.users for one in periods]), stacked)
     figures = figures_from(stacked, [k] * stacked.shape[1], draws=draws, seed=seed)
     width = len(METRICS)
     return [
@@ -79,19 +127,26 @@ def segment_of(kind: str, name: str, figures: dict[str, Figure], unit: str = "us
     return Segment(kind, name, users, figures, small, note)
 
 
-def user_groups(fold: Fold, split: Split) -> list[tuple[str, npt.NDArray[np.bool_]]]:
+def known_events(fold: Fold, split: Split) -> npt.NDArray[np.int64]:
+    """How many events a model knows of each user of the fold before it is asked."""
+    if fold.histories is not None:
+        return np.array([told.products.size for told in fold.histories], dtype=np.int64)
+    train = split.train
+    known = np.bincount(train.events.user[train.events.user >= 0], minlength=len(train.users))
+    return known[train.users.index(fold.users)]
+
+
+def user_groups(
+    fold: Fold, split: Split, bound: float | None = None
+) -> list[tuple[str, npt.NDArray[np.bool_]]]:
     """New, light and heavy users by how many events a model knows of them before it is asked.
 
-    New: at most NEW_EVENTS. Of the others, the quarter with the most events is heavy, the rest light.
+    New: at most NEW_EVENTS. Of the others, those above `bound` are heavy, the rest light; None: the bound of
+    the quarter with the most events.
     """
-    if fold.histories is not None:
-        events = np.array([told.products.size for told in fold.histories], dtype=np.int64)
-    else:
-        train = split.train
-        known = np.bincount(train.events.user[train.events.user >= 0], minlength=len(train.users))
-        events = known[train.users.index(fold.users)]
+    events = known_events(fold, split)
+    bound = _heavy_above([events]) if bound is None else bound
     new = events <= NEW_EVENTS
-    bound = float(np.quantile(events[~new], 0.75)) if (~new).any() else float(NEW_EVENTS)
     heavy = ~new & (events > bound)
     return [
         (f"new (at most {NEW_EVENTS} events)", new),
@@ -100,31 +155,52 @@ def user_groups(fold: Fold, split: Split) -> list[tuple[str, npt.NDArray[np.bool
     ]
 
 
-def _item_groups(split: Split) -> list[tuple[str, Sequence[str], npt.NDArray[np.int64]]]:
-    facts = split.facts
-    groups: list[tuple[str, Sequence[str], npt.NDArray[np.int64]]] = [
-        ("items", [f"{name} products" for name in GROUPS], facts.group.astype(np.int64))
+def _heavy_above(events: Sequence[npt.NDArray[np.int64]]) -> float:
+    told = np.concatenate(events)
+    told = told[told > NEW_EVENTS]
+    return float(np.quantile(told, 0.75)) if told.size else float(NEW_EVENTS)
+
+
+def _whole(result: ViewResult, k: int) -> Values:
+    hits = result.hits[:, :k]
+    return np.column_stack([metric(hits, result.sizes, [k])[:, 0] for metric in METRICS.values()])
+
+
+def _item_groups(splits: Sequence[Split]) -> list[tuple[str, Sequence[str], list[Codes]]]:
+    """Kind, names, and for each split the places of its products among the names; -1 for none."""
+    several = [split.facts for split in splits]
+    groups: list[tuple[str, Sequence[str], list[Codes]]] = [
+        ("items", [f"{name} products" for name in GROUPS], [each.group.astype(np.int64) for each in several])
     ]
-    if facts.genres:
-        groups.append(("category", facts.genres, facts.genre.astype(np.int64)))
-    priced = np.isfinite(facts.price)
+    # the newest names first: those of a category that was renamed meanwhile follow
+    genres = list(dict.fromkeys(name for each in reversed(several) for name in each.genres))
+    if genres:
+        place = {name: number for number, name in enumerate(genres)}
+        tables = [np.array([*(place[name] for name in each.genres), -1], dtype=np.int64) for each in several]
+        codes = [table[each.genre] for table, each in zip(tables, several, strict=True)]
+        groups.append(("category", genres, codes))
+    newest = several[-1].price
+    priced = np.isfinite(newest)
     if priced.any():
-        bounds = np.unique(np.quantile(facts.price[priced], [0.25, 0.5, 0.75]))
+        bounds = np.unique(np.quantile(newest[priced], [0.25, 0.5, 0.75]))
         edges = [0.0, *bounds.tolist(), float("inf")]
         names = [
             f"{low:,.2f} and more" if high == float("inf") else f"{low:,.2f} to {high:,.2f}"
             for low, high in pairwise(edges)
         ]
-        codes = np.where(priced, np.searchsorted(bounds, facts.price, side="right"), -1)
+        codes = [
+            np.where(np.isfinite(each.price), np.searchsorted(bounds, each.price, side="right"), -1)
+            for each in several
+        ]
         groups.append(("price", names, codes))
     return groups
 
 
-def _largest(names: Sequence[str], codes: npt.NDArray[np.int64], fold: Fold) -> list[tuple[int, str]]:
+def _largest(names: Sequence[str], codes: Sequence[Codes], folds: Sequence[Fold]) -> list[tuple[int, str]]:
     """The groups to show: all of a few; of many those that most right answers are of."""
     if len(names) <= MOST_CATEGORIES:
         return list(enumerate(names))
-    of_right = codes[fold.relevant.indices]
+    of_right = np.concatenate([own[fold.relevant.indices] for own, fold in zip(codes, folds, strict=True)])
     counts = np.bincount(of_right[of_right >= 0], minlength=len(names))
     order = np.argsort(-counts, kind="stable")[:MOST_CATEGORIES]
     return [(int(code), names[int(code)]) for code in order]

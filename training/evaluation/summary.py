@@ -13,7 +13,16 @@ import numpy.typing as npt
 from training.evaluation.evaluate import ViewResult
 from training.evaluation.significance import bootstrap_interval
 
-__all__ = ["HIGHER_IS_BETTER", "LABELS", "Figure", "figures_from", "lorenz", "plain", "summarise"]
+__all__ = [
+    "HIGHER_IS_BETTER",
+    "LABELS",
+    "Figure",
+    "figures_from",
+    "lorenz",
+    "mean_by_user",
+    "plain",
+    "summarise",
+]
 
 Values = npt.NDArray[np.float64]
 
@@ -92,6 +101,17 @@ def figures_from(values: Values, ks: Sequence[int], *, draws: int, seed: int) ->
         )
         for i, k in enumerate(ks)
     ]
+
+
+def mean_by_user(users: npt.NDArray[np.int64], values: Values) -> tuple[npt.NDArray[np.int64], Values]:
+    """Each user once, sorted, with the mean of their rows; NaN where all of a user's rows are."""
+    once, place = np.unique(users, return_inverse=True)
+    there = ~np.isnan(values)
+    total, count = np.zeros((once.size, values.shape[1])), np.zeros((once.size, values.shape[1]))
+    np.add.at(total, place, np.where(there, values, 0.0))
+    np.add.at(count, place, there.astype(np.float64))
+    averaged: Values = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return once, averaged
 
 
 def lorenz(result: ViewResult, ks: Sequence[int], k: int, points: int = 101) -> tuple[Values, Values]:

@@ -25,7 +25,7 @@ class NotInAnswer(ValueError):
 
 @dataclass(frozen=True)
 class Place:
-    """One product of one answered list; `position` counts from 1."""
+    """One product of one answered list; `position` counts from 1 over all pages of the list."""
 
     answered: Answered
     position: int
@@ -59,7 +59,7 @@ def place_in(
         raise NotInAnswer(f"shelf: that answer has {', '.join(sorted(shelves))}")
     for one in mine if shelf is None else [shelves[shelf]]:
         if product_id in one.products:
-            return Place(one, one.products.index(product_id) + 1)
+            return Place(one, one.before + one.products.index(product_id) + 1)
     raise NotInAnswer(
         "product_id: was not in that answer" if shelf is None else "product_id: not on that shelf"
     )

@@ -16,7 +16,10 @@ __all__ = ["Exposure", "FeedbackExposure"]
 
 
 class Exposure(Base):
-    """One answered list: the products in their order, and where they came from (our own table)."""
+    """One answered list: the products in their order, and where they came from (our own table).
+
+    The subscripts of the arrays are the places in the whole list: on a second page they begin at 21, say.
+    """
 
     __tablename__ = "exposures"
     __table_args__ = (

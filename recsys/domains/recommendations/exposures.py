@@ -33,6 +33,7 @@ class Answered(NamedTuple):
 
     request_id : up to 64 characters. shelf : such as `for_you`, up to 50. source : up to 20.
     products, scores : in the order of the answer, equally many; scores from 0 to 1.
+    before : products of the list on earlier pages: the first of these stands after so many.
     """
 
     request_id: str
@@ -47,6 +48,7 @@ class Answered(NamedTuple):
     version: str | None = None
     generation: int | None = None
     arm: str | None = None
+    before: int = 0
 
 
 _STORE = text(
@@ -79,7 +81,7 @@ _STORE = text(
 _FIND = text(
     """
     SELECT request_id, shelf, source, product_ids, scores, shown_at, user_id, session_id, model, version,
-           generation, arm
+           generation, arm, coalesce(array_lower(product_ids, 1), 1) - 1
     FROM recommendations_db.exposures WHERE request_id = ANY(:ids) ORDER BY request_id, shelf
     """
 ).bindparams(bindparam("ids", type_=ARRAY(VARCHAR)))
@@ -123,8 +125,8 @@ def store(session: Session, several: Sequence[Answered]) -> int:
             "generations": [one.generation for one in several],
             "sources": [one.source for one in several],
             "arms": [one.arm for one in several],
-            "products": [_array(one.products) for one in several],
-            "scores": [_array(one.scores) for one in several],
+            "products": [_array(one.products, one.before) for one in several],
+            "scores": [_array(one.scores, one.before) for one in several],
             "moments": [one.shown_at for one in several],
         },
     )
@@ -178,5 +180,7 @@ def _period() -> int:
     return int(clock.now().timestamp()) // PERIOD_SECONDS
 
 
-def _array(values: Sequence[float]) -> str:
-    return "{" + ",".join(map(str, values)) + "}"
+def _array(values: Sequence[float], before: int) -> str:
+    # the subscripts are the places in the whole list, pages before this one included
+    at = f"[{before + 1}:{before + len(values)}]=" if before and values else ""
+    return at + "{" + ",".join(map(str, values)) + "}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from pydantic import ValidationError
@@ -24,10 +25,12 @@ from recsys.domains.recommendations.schemas import FeedbackIn, Verdict
 from recsys.domains.recommendations.tables import RecommendationFeedback
 from recsys.domains.recommendations.vocabulary import FeedbackType, InteractionType
 
-__all__ = ["WHOSE", "of_user", "take"]
+__all__ = ["DISMISSALS", "WHOSE", "of_user", "take"]
 
 WHOSE = "user_id: whose feedback it is; or log in; of a guest, the request_id of the answer"
 """Why something is refused of which nobody knows whose it is."""
+DISMISSALS = {FeedbackType.DISMISSED: None, FeedbackType.RESTORED: Decimal(-1)}
+"""The feedback that is also an interaction of the type `dismissed`, with its value."""
 _NAMESPACE = uuid5(NAMESPACE_URL, "urn:recsys:feedback-event")
 
 # the locks hold users and recommendations until the feedback is in: what is deleted in between would break
@@ -72,7 +75,7 @@ def take(
     caller_id : the user who speaks, for nobody else; without one each piece says whose it is, or its answer
         does. visit : the guest's session that the request names, where a piece names none.
 
-    A dismissal is also an interaction, which is what was touched.
+    A dismissal and its taking back are also interactions, which is what was touched.
     """
     refused: dict[int, str] = {}
     valid: dict[int, _Given] = {}
@@ -107,7 +110,7 @@ def take(
         else:
             status = "stored" if place in stored else "duplicate"
             verdicts.append(Verdict(index=place, status=status, event_id=str(by_place[place].event_id)))
-    return verdicts, _dismiss(session, [one for one in known if one.place in stored])
+    return verdicts, _remember(session, [one for one in known if one.place in stored])
 
 
 def of_user(
@@ -218,19 +221,20 @@ def _event_id(user: int | None, visit: str | None, one: FeedbackIn) -> UUID:
     return uuid5(_NAMESPACE, f"{owner}:{one.event_id}")
 
 
-def _dismiss(session: Session, stored: Sequence[Ready]) -> list[Touched]:
-    dismissed = [
+def _remember(session: Session, stored: Sequence[Ready]) -> list[Touched]:
+    deeds = [
         {
             "user_id": one.user_id,
             "session_id": one.visit,
             "product_id": one.product_id,
             "interaction_type": InteractionType.DISMISSED,
+            "interaction_value": DISMISSALS[one.given.feedback_type],
             "created_at": one.moment,
-            "event_id": str(uuid5(one.event_id, "dismissed")),
+            "event_id": str(uuid5(one.event_id, one.given.feedback_type)),
         }
         for one in stored
-        if one.given.feedback_type is FeedbackType.DISMISSED
+        if one.given.feedback_type in DISMISSALS
         # of a guest whom nothing tells from others there is nobody to remember it for
         and (one.user_id is not None or one.visit is not None)
     ]
-    return interactions.take(session, dismissed)[1] if dismissed else []
+    return interactions.take(session, deeds)[1] if deeds else []

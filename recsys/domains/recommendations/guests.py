@@ -51,15 +51,16 @@ _SETTLE = text(
     )
     UPDATE recommendations_db.user_interactions i SET user_id = locked.user_id FROM locked
     WHERE i.id = locked.id AND i.user_id IS NULL
-    RETURNING i.user_id, i.product_id, i.interaction_type, i.created_at
+    RETURNING i.user_id, i.product_id, i.interaction_type, i.created_at, i.interaction_value
     """
 ).bindparams(bindparam("sessions", type_=ARRAY(VARCHAR)))
 
 _TOUCHED = text(
     """
-    SELECT product_id, interaction_type, max(created_at) FROM recommendations_db.user_interactions
+    SELECT product_id, interaction_type, max(created_at), min(interaction_value)
+    FROM recommendations_db.user_interactions
     WHERE user_id = :user AND session_id = :session AND created_at >= :since
-    GROUP BY product_id, interaction_type
+    GROUP BY product_id, interaction_type, interaction_value < 0
     """
 )
 
@@ -115,7 +116,10 @@ def begin(session: Session, guest_session_ids: Collection[str]) -> None:
 def settle(session: Session, guest_session_ids: Collection[str]) -> list[Touched]:
     """Give stored interactions of these sessions to whom they belong; the caller tells Redis of them."""
     rows = session.execute(_SETTLE, {"sessions": sorted(guest_session_ids)})
-    return [Touched(user, product, InteractionType(kind), moment) for user, product, kind, moment in rows]
+    return [
+        Touched(user, product, InteractionType(kind), moment, value=value)
+        for user, product, kind, moment, value in rows
+    ]
 
 
 def settle_feedback(session: Session, guest_session_ids: Collection[str]) -> None:
@@ -127,7 +131,10 @@ def tell_again(session: Session, guest_session_id: str, user_id: int) -> None:
     """After the commit, tell Redis what this user lately did in this session: it may have been away."""
     since = clock.now() - timedelta(hours=get_settings().serving.expires_after_hours)
     rows = session.execute(_TOUCHED, {"user": user_id, "session": guest_session_id, "since": since})
-    touched = [Touched(user_id, product, InteractionType(kind), moment) for product, kind, moment in rows]
+    touched = [
+        Touched(user_id, product, InteractionType(kind), moment, value=value)
+        for product, kind, moment, value in rows
+    ]
     if touched:
         after_commit(session, lambda: remember_touched(touched))
 

@@ -23,12 +23,12 @@ from recsys.database.session import unit_of_work
 from recsys.domains.recommendations import exposures, posts, spool
 from recsys.domains.recommendations.exposures import Answered
 from recsys.domains.recommendations.posts import Post
-from recsys.errors import Unavailable
+from recsys.errors import NotFound, Unavailable
 from recsys.events.upkeep import reason
 from recsys.log import get_logger
 from recsys.settings import get_settings
 
-__all__ = ["dead_letters", "run", "turn"]
+__all__ = ["dead_letters", "replay", "run", "turn"]
 
 EXPOSURES = "exposures"
 POSTS = "posts"
@@ -43,6 +43,16 @@ _log = get_logger(__name__)
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
 # one that froze with the lock must not stop all others for ever
 _LIMIT_IDLE = text("SET LOCAL idle_in_transaction_session_timeout = '30s'")
+_STREAMS = (keys.exposures_waiting(), keys.posts_waiting())
+_REPLAY = """
+local found = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])
+if #found == 0 then return 0 end
+local fields = found[1][2]
+for place = 1, #fields, 2 do
+    if fields[place] == 'data' then redis.call('XADD', KEYS[2], '*', 'data', fields[place + 1]) end
+end
+return redis.call('XDEL', KEYS[1], ARGV[1])
+"""
 T = TypeVar("T")
 
 
@@ -93,14 +103,36 @@ def turn() -> int:
 
 
 def dead_letters() -> list[dict[str, str]]:
-    """What could not be stored and why, the oldest first; nothing of it is tried again."""
+    """What could not be stored and why, the oldest first; only `replay` has it tried again."""
     found = []
-    for stream in (keys.exposures_waiting(), keys.posts_waiting()):
-        entries: Any = get_redis().xrange(keys.dead_letters(stream))
-        for _, fields in entries:
+    for stream in _STREAMS:
+        for entry, fields in _dead(stream):
             plain = {name.decode(): value.decode(errors="replace") for name, value in fields.items()}
-            found.append({"stream": stream, **plain})
+            found.append({"stream": stream, "entry": entry.decode(), **plain})
     return found
+
+
+def replay(which: str) -> int:
+    """Let dead letters wait for PostgreSQL again: `all`, a stream, or `STREAM/ENTRY`; how many.
+
+    What had been stored all the same is known by its ids and left out. Each is moved in one step: whoever is
+    killed loses none, and two who replay at once move it once. Raises NotFound when there is none.
+    """
+    wanted, _, one = which.partition("/")
+    client, moved = get_redis(), 0
+    for stream in _STREAMS:
+        if wanted in ("all", stream):
+            for entry, _ in _dead(stream):
+                if one in ("", entry.decode()):
+                    moved += int(client.eval(_REPLAY, 2, keys.dead_letters(stream), stream, entry))
+    if not moved:
+        raise NotFound(f"there is no dead letter {which!r}; `recsys serve intake --dead` lists them")
+    return moved
+
+
+def _dead(stream: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    found: Any = get_redis().xrange(keys.dead_letters(stream))
+    return list(found)
 
 
 def _lists_of_redis() -> int:

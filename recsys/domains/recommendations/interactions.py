@@ -137,6 +137,7 @@ def take(
             event.interaction.interaction_type,
             event.moment,
             event.interaction.session_id,
+            event.interaction.interaction_value,
         )
         for event in events
         if event.place in stored

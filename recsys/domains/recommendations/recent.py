@@ -1,7 +1,8 @@
 """Tells Redis which products a user or a guest touched, so that the next answer knows of it.
 
 Members of `interactions:recent:…`: `17` was touched, `-17` was bought, `d17` was dismissed and may appear in
-no list until it is liked, put into a cart or bought. `Recent.read` takes them apart.
+no list until that is taken back, or it is liked, put into a cart or bought. `Recent.read` takes them
+apart.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from redis.exceptions import RedisError
 from sqlalchemy import bindparam, text
@@ -36,21 +38,31 @@ _DISMISSED = text(
     SELECT product_id FROM recommendations_db.user_interactions
     WHERE user_id = :user AND (interaction_type = 'dismissed' OR interaction_type = ANY(:takes_back))
     GROUP BY product_id
-    HAVING max(created_at) FILTER (WHERE interaction_type = 'dismissed')
-         > coalesce(max(created_at) FILTER (WHERE interaction_type <> 'dismissed'), '-infinity')
+    HAVING max(created_at) FILTER (WHERE interaction_type = 'dismissed'
+                                     AND coalesce(interaction_value, 1) >= 0)
+         > coalesce(max(created_at) FILTER (WHERE interaction_type <> 'dismissed' OR interaction_value < 0),
+                    '-infinity')
     """
 ).bindparams(bindparam("takes_back", sorted(TAKES_BACK), type_=ARRAY(VARCHAR)))
 
 
 @dataclass(frozen=True)
 class Touched:
-    """What somebody did with one product and when: a user, or a guest by the session."""
+    """What somebody did with one product and when: a user, or a guest by the session; value: of the deed."""
 
     user_id: int | None
     product_id: int
     kind: InteractionType
     moment: datetime
     session_id: str | None = None
+    value: Decimal | None = None
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether they want to see it again, should they have dismissed it."""
+        return self.kind in TAKES_BACK or (
+            self.kind is InteractionType.DISMISSED and self.value is not None and self.value < 0
+        )
 
 
 @dataclass(frozen=True)
@@ -130,13 +142,13 @@ def _changes(touched: Sequence[Touched]) -> dict[str, _Change]:
             continue
         change.add.add(str(one.product_id))
         mark = f"d{one.product_id}"
-        if one.kind is InteractionType.DISMISSED:
-            change.add.add(mark)
-            change.remove.discard(mark)
-        elif one.kind in TAKES_BACK:
+        if one.takes_back:
             change.add.discard(mark)
             if one.moment >= late:
                 change.remove.add(mark)
+        elif one.kind is InteractionType.DISMISSED:
+            change.add.add(mark)
+            change.remove.discard(mark)
         if one.kind is InteractionType.PURCHASE:
             change.add.add(str(-one.product_id))
     return dict(changes)

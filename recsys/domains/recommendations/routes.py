@@ -125,12 +125,13 @@ def post_feedback(
 ) -> VerdictsOut:
     """Store what somebody did with one recommendation, or with up to 500, each with its own verdict.
 
-    `shown`, `clicked`, `carted`, `purchased` (or `bought`), `rated`, `dismissed`. With the `request_id` of an
-    answer the product has to be in it, its model and position are kept, and guests may be meant. `stored`;
-    `duplicate` when the user's `event_id` is known already; `refused` with the reason; `queued` while
-    PostgreSQL is away or the answer is on its way there (status 202). A key with the scope `events` speaks
-    for anybody, who is logged in for themselves only. A dismissed product is in no list from the next answer
-    on, until it is liked, put into a cart or bought.
+    `shown`, `clicked`, `carted`, `purchased` (or `bought`), `rated`, `dismissed`, `restored`. With the
+    `request_id` of an answer the product has to be in it, its model and position are kept, and guests may be
+    meant. `stored`; `duplicate` when the user's `event_id` is known already; `refused` with the reason;
+    `queued` while PostgreSQL is away or the answer is on its way there (status 202). A key with the scope
+    `events` speaks for anybody, who is logged in for themselves only. A dismissed product is in no list from
+    the next answer on, until it is `restored` (which tells nothing but that), liked, put into a cart or
+    bought.
     """
     return _accepted(response, service.record_feedback(body, sender, visit))
 

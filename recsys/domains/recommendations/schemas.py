@@ -92,7 +92,8 @@ class InteractionIn(BaseModel):
     product_id: Id
     interaction_type: InteractionType
     interaction_value: Annotated[Decimal, Field(max_digits=10, decimal_places=2)] | None = Field(
-        default=None, description="Quantity, rating, seconds …; at most two decimals."
+        default=None,
+        description="Quantity, rating, seconds …; at most two decimals. A dismissal below 0 takes one back.",
     )
     context: dict[str, Any] = Field(default={}, description="Anything else worth keeping with the event.")
     session_id: Word | None = Field(default=None, description="The visit; alone it stands for a guest.")
@@ -171,6 +172,7 @@ class FeedbackIn(BaseModel):
                 {"request_id": "5f0c1d9e8b7a4f36", "product_id": 42, "feedback_type": "clicked"},
                 {"recommendation_id": 7, "feedback_type": "clicked", "event_id": "click-1"},
                 {"product_id": 42, "feedback_type": "dismissed", "text": "I have one already"},
+                {"product_id": 42, "feedback_type": "restored"},
                 {"product_id": 42, "feedback_type": "rated", "rating": 4},
             ]
         },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -25,7 +26,7 @@ from recsys.domains.recommendations.schemas import (
     Verdict,
     VerdictsOut,
 )
-from recsys.domains.recommendations.vocabulary import FeedbackType, InteractionType
+from recsys.domains.recommendations.vocabulary import InteractionType
 from recsys.errors import Invalid, Unavailable
 from recsys.log import get_logger
 
@@ -220,16 +221,21 @@ def _queue(
         waiting.append(Post(kind, piece, now.timestamp(), sender.login))
         deed = _deed(one)
         if deed is not None and one.product_id is not None:
-            touched.append(Touched(one.user_id, one.product_id, deed, one.created_at or now, one.session_id))
+            what, value = deed
+            touched.append(
+                Touched(one.user_id, one.product_id, what, one.created_at or now, one.session_id, value)
+            )
     if waiting:
         posts.queue(waiting)
     return touched
 
 
-def _deed(one: InteractionIn | FeedbackIn) -> InteractionType | None:
+def _deed(one: InteractionIn | FeedbackIn) -> tuple[InteractionType, Decimal | None] | None:
     if isinstance(one, InteractionIn):
-        return one.interaction_type
-    return InteractionType.DISMISSED if one.feedback_type is FeedbackType.DISMISSED else None
+        return one.interaction_type, one.interaction_value
+    if one.feedback_type not in feedback.DISMISSALS:
+        return None
+    return InteractionType.DISMISSED, feedback.DISMISSALS[one.feedback_type]
 
 
 def _told(verdicts: list[Verdict], none_taken: type[NoneTaken]) -> dict[str, Any]:

@@ -8,7 +8,10 @@ __all__ = ["INTERACTION_TYPES", "FeedbackType", "InteractionType"]
 
 
 class InteractionType(StrEnum):
-    """What a user did with a product (`user_interactions.interaction_type`)."""
+    """What a user did with a product (`user_interactions.interaction_type`).
+
+    A dismissal whose value is below zero takes dismissals back.
+    """
 
     VIEW = "view"
     LIKE = "like"
@@ -27,6 +30,7 @@ class FeedbackType(StrEnum):
     PURCHASED = "purchased"
     RATED = "rated"
     DISMISSED = "dismissed"
+    RESTORED = "restored"
 
 
 INTERACTION_TYPES: tuple[str, ...] = tuple(kind.value for kind in InteractionType)

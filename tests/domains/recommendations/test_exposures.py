@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 
 from recsys import clock
 from recsys.database.session import unit_of_work
-from recsys.domains.recommendations import exposures, intake
+from recsys.domains.recommendations import exposures, intake, posts
 from recsys.domains.recommendations.exposures import Answered, pack, unpack
+from recsys.errors import NotFound
 from tests.domains.users.conftest import Desk
 from tests.fixtures.shop import Shop
 
@@ -32,6 +34,7 @@ LISTS = st.builds(
     session_id=st.none() | TEXT,
     model=st.none() | TEXT,
     generation=st.none() | st.integers(1, 2**31 - 1),
+    before=st.integers(0, 2**16 - 1),
 )
 
 
@@ -68,6 +71,25 @@ def test_a_list_is_stored_once_and_found_as_it_was(small_shop: Shop) -> None:
     with unit_of_work() as session:
         found = exposures.find(session, ["request-1", "request-2", "request-3"])
     assert found == {"request-1": [mine, guests], "request-2": [nobody._replace(user_id=None)]}
+
+
+def test_a_later_page_counts_on(shown: Desk) -> None:
+    pages = [
+        answered("second-page", [4, 5], user_id=1, before=20),
+        answered("last-page", [], user_id=1, scores=[]),
+    ]
+    put(*pages)
+    with unit_of_work() as session:
+        assert exposures.find(session, ["second-page", "last-page"]) == {
+            "second-page": [pages[0]], "last-page": [pages[1]],
+        }  # fmt: skip
+    told = {"product_id": 5, "feedback_type": "clicked", "user_id": 1}
+    assert send(shown, told | {"request_id": "second-page"})["stored"] == 1
+    pipeline = shown.redis.pipeline()
+    exposures.remember(pipeline, [answered("on-its-way", [5], user_id=1, before=40)])
+    pipeline.execute()
+    assert send(shown, told | {"request_id": "on-its-way"})["stored"] == 1
+    assert [(row[4], row[6]) for row in placed(shown)] == [("on-its-way", 41), ("second-page", 22)]
 
 
 def test_a_deleted_user_takes_their_lists_along_and_old_ones_are_swept(small_shop: Shop) -> None:
@@ -190,15 +212,19 @@ def test_a_guest_s_feedback_and_dismissals_are_the_user_s_at_log_in(shown: Desk)
     assert send(shown, body, visit="visit")["stored"] == 1
     assert send(shown, body, visit="visit")["duplicates"] == 1
     assert shown.redis.smembers("interactions:recent:session:visit") == {b"4", b"d4"}
+    # what the guest takes back of the user's stays taken back
+    send(shown, {"product_id": 2, "feedback_type": "dismissed", "user_id": 1})
+    back = {"request_id": "of-guest", "product_id": 2, "feedback_type": "restored"}
+    assert send(shown, back, visit="visit")["stored"] == 1
     shown.log_in("ada", X_Session_Id="visit")
-    assert shown.redis.smembers("interactions:recent:1") == {b"4", b"d4"}
+    assert shown.redis.smembers("interactions:recent:1") == {b"2", b"4", b"d4"}
     assert not shown.redis.exists("interactions:recent:session:visit")
     assert placed(shown)[0][0] == 1
     # one that comes late was the guest's before the log-in, too
     late = {"request_id": "of-guest", "product_id": 2, "feedback_type": "clicked"}
     moment = (clock.now() - timedelta(minutes=5)).isoformat()
     send(shown, late | {"created_at": moment}, visit="visit")
-    assert [row[0] for row in placed(shown)] == [1, 1]
+    assert [row[0] for row in placed(shown)] == [1, 1, 1]
 
 
 def test_feedback_that_is_quicker_than_its_answer_waits_for_it(shown: Desk) -> None:
@@ -240,3 +266,35 @@ def test_feedback_on_an_answer_that_never_was_becomes_a_dead_letter(
     assert letter["reason"] == "request_id: no such answer became known"
     assert "never-was" in letter["data"]
     assert shown.redis.xlen("posts:waiting") == 0
+
+
+def test_a_dead_letter_is_replayed_and_nothing_is_applied_twice(shown: Desk) -> None:
+    late = {"product_id": 5, "feedback_type": "dismissed", "user_id": 1, "event_id": "of-late"}
+    moment = clock.now().timestamp()
+    post = posts.Post("feedback", late | {"request_id": "late-answer"}, moment - 10**6)
+    posts.to_redis([posts.pack(post), posts.pack(post), b"no post"])
+    intake.run(threading.Event(), once=True)
+    third, first, second = intake.dead_letters()
+    put(answered("late-answer", [5], user_id=1))
+
+    run = shown.shop.run
+    unknown = run("serve", "intake", "--replay", "posts:waiting/1-1")
+    assert (unknown.returncode, unknown.stderr.count("\n")) == (2, 1)
+    assert f"posts:waiting/{first['entry']}" in run("serve", "intake", "--dead").stdout
+    one = run("serve", "intake", "--replay", f"posts:waiting/{first['entry']}", "--json")
+    assert one.stdout == '{"replayed": 1}\n', one.stderr
+    assert [letter["entry"] for letter in intake.dead_letters()] == [third["entry"], second["entry"]]
+    intake.run(threading.Event(), once=True)
+    assert placed(shown)[0][:2] == (1, 5)
+
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(intake.replay, "all") for _ in range(2)]
+        errors = [each.exception() for each in both]
+        moved = [each.result() for each, error in zip(both, errors, strict=True) if error is None]
+    assert all(error is None or isinstance(error, NotFound) for error in errors)
+    assert sum(moved) == 2
+    intake.run(threading.Event(), once=True)
+    assert len(placed(shown)) == 1
+    assert shown.rows("SELECT count(*) FROM recommendations_db.user_interactions") == [(1,)]
+    # what is wrong whenever it is tried stays a dead letter
+    assert [letter["data"] for letter in intake.dead_letters()] == ["no post"]

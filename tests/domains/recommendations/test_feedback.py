@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +11,8 @@ import httpx
 import psycopg
 import pytest
 
+from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.recent import dismissed_by
 from recsys.settings import get_settings
 from tests.domains.users.conftest import Desk, Person
 
@@ -73,6 +76,29 @@ def test_each_kind_fills_the_documented_columns(desk: Desk, people: tuple[Person
         "SELECT user_id, product_id, interaction_type FROM recommendations_db.user_interactions"
     ) == [(ada.id, 2, "dismissed")]
     assert desk.redis.smembers(f"interactions:recent:{ada.id}") == {b"2", b"d2"}
+
+
+def test_not_interested_is_taken_back(desk: Desk, people: tuple[Person, Person]) -> None:
+    ada, bob = people
+    for kind, marked in (("dismissed", True), ("restored", False), ("dismissed", True), ("restored", False)):
+        one = {"product_id": 2, "feedback_type": kind, "event_id": f"{kind}-{marked}"}
+        # the second round names new events; each of them counts once
+        one["event_id"] += str(len(stored(desk)))
+        assert send(desk, ada, [one, one])["stored"] == 1
+        assert (b"d2" in desk.redis.smembers(f"interactions:recent:{ada.id}")) is marked
+        with unit_of_work() as session:
+            assert dismissed_by(session, ada.id) == ({2} if marked else set())
+    assert (
+        desk.rows(
+            "SELECT interaction_type, interaction_value FROM recommendations_db.user_interactions ORDER BY id"
+        )
+        == [("dismissed", None), ("dismissed", Decimal("-1.00"))] * 2
+    )
+    # nobody takes back what another dismissed
+    send(desk, ada, {"product_id": 3, "feedback_type": "dismissed"})
+    send(desk, bob, {"product_id": 3, "feedback_type": "restored"})
+    with unit_of_work() as session:
+        assert dismissed_by(session, ada.id) == {3}
 
 
 def test_a_repeat_is_stored_once_and_each_user_has_ids_of_their_own(

@@ -51,7 +51,7 @@ def products(desk: Desk) -> None:
 
 def test_logging_in_takes_the_visit_along(desk: Desk) -> None:
     products(desk)
-    ada = desk.register("ada").json()["id"]
+    ada = desk.account("ada")
     body = [
         {"session_id": "visit", "product_id": 1, "interaction_type": "view"},
         {"session_id": "visit", "product_id": 2, "interaction_type": "purchase"},

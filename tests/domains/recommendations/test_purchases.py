@@ -28,7 +28,7 @@ def test_a_guests_view_that_is_heard_of_after_the_log_in_is_the_users(counter: C
     counter.settle_events()
     counter.send("POST", f"/products/{product}/views", guest="visit-1", status=201)
     counter.send("POST", "/cart/items", guest="visit-1", json={"product_id": other})
-    ada = counter.desk.register("ada").json()["id"]
+    ada = counter.desk.account("ada")
     counter.desk.log_in("ada", X_Session_Id="visit-1")
     # only now does anybody hear of the view, and of the log-in, in whatever order
     counter.settle_events()
@@ -53,6 +53,6 @@ def test_a_guests_purchase_is_the_visits_and_later_the_users(counter: Counter) -
         "FROM recommendations_db.user_interactions WHERE interaction_type = 'purchase'"
     )
     assert counter.desk.rows(bought) == [(None, "visit-1", product, 2)]
-    ada = counter.desk.register("ada").json()["id"]
+    ada = counter.desk.account("ada")
     counter.desk.log_in("ada", X_Session_Id="visit-1")
     assert counter.desk.rows(bought) == [(ada, "visit-1", product, 2)]

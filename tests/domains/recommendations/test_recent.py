@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
 
 import psycopg
 import pytest
@@ -32,6 +34,10 @@ def deed(kind: InteractionType, product: int = 7, *, ago: float = 0, user: int |
     return Touched(user, product, kind, clock.now() - timedelta(seconds=ago), "visit")
 
 
+def taken_back(**about: Any) -> Touched:
+    return replace(deed(DISMISSED, **about), value=Decimal(-1))
+
+
 def known(client: redis.Redis, key: str = "interactions:recent:1") -> Recent:
     members = client.smembers(key)
     assert isinstance(members, set)
@@ -53,6 +59,11 @@ def test_members_say_what_they_mean() -> None:
         ([[deed(DISMISSED)], [deed(VIEW)]], True),
         ([[deed(DISMISSED)], [deed(LIKE)]], False),
         ([[deed(DISMISSED)], [deed(PURCHASE)]], False),
+        ([[deed(DISMISSED)], [taken_back()]], False),
+        ([[deed(DISMISSED)], [taken_back()], [deed(DISMISSED)]], True),
+        ([[deed(DISMISSED), taken_back(ago=2)]], True),
+        ([[taken_back(), deed(DISMISSED, ago=2)]], False),
+        ([[deed(DISMISSED)], [taken_back(ago=3600)]], True),
         ([[deed(DISMISSED)], [deed(LIKE)], [deed(DISMISSED)]], True),
         ([[deed(LIKE), deed(DISMISSED, ago=2)]], False),
         ([[deed(DISMISSED), deed(LIKE, ago=2)]], True),

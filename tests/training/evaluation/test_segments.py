@@ -9,12 +9,23 @@ import pytest
 
 from features.dataset import Dataset
 from models import factory
+from models.base import Recommender
 from tests.training.shops import dataset_of, purchases
 from training.evaluation.evaluate import evaluate
 from training.evaluation.examples import choose_users
 from training.evaluation.guests import judge_guests
-from training.evaluation.segments import FEW, Segment, segments, user_groups
+from training.evaluation.holdouts import Plan, make_splits
+from training.evaluation.segments import (
+    FEW,
+    Period,
+    Segment,
+    known_events,
+    segments,
+    segments_over,
+    user_groups,
+)
 from training.evaluation.splits import Split, time_split
+from training.evaluation.summary import plain
 from training.experiment import Experiment
 from training.fitting import judge
 from training.steps import Steps
@@ -92,6 +103,65 @@ def test_a_category_counts_only_its_own_right_answers(split: Split) -> None:
             recalls.append(np.isin(right, shown).sum() / right.size)
     assert odd.users == len(recalls)
     assert odd.figures["recall"].value == pytest.approx(np.mean(recalls))
+
+
+def _periods() -> list[tuple[Period, Recommender]]:
+    """Two periods of 12 days, and a model fitted before each."""
+    rows = [(u, p, day, "purchase") for u, p, day in purchases()]
+    # user 1 is always new, 2 is new in the first period alone, 3 comes with the second, 60 leaves before it
+    few = [row for row in rows if row[0] > 3 and not (row[0] == 60 and row[2] > 48)]
+    few += [(1, 1, day, "purchase") for day in (20.0, 45.0, 55.0)]
+    few += [(2, product, 20.0 + product, "purchase") for product in (1, 2, 23, 24, 25, 26, 27, 36)]
+    few += [(3, product, 41.0 + product, "purchase") for product in (1, 2, 3, 15)]
+    splits = make_splits("rolling", _described(dataset_of(few)), Plan(test_days=10, folds=2))
+    found = []
+    for split in splits:
+        model = factory.create("popularity").fit(split.train)
+        found.append((Period(evaluate(model, split, (10,)).views["all"], split, split.folds["all"]), model))
+    return found
+
+
+def test_one_period_twice_says_what_it_says_once() -> None:
+    (period, _), _ = _periods()
+    alone = segments_over([period], k=10, draws=200, seed=0)
+    assert plain(segments_over([period, period], k=10, draws=200, seed=0)) == plain(alone)
+    once = segments(period.result, period.split, period.fold, k=10, draws=200, seed=0)
+    assert plain(once) == plain(alone)
+    assert segments_over([], k=10, draws=200, seed=0) == []
+
+
+def test_segments_of_several_periods_count_each_user_once_with_their_mean() -> None:
+    periods = [period for period, _ in _periods()]
+    found = {(one.kind, one.name): one for one in segments_over(periods, k=10, draws=200, seed=0)}
+    # by hand, from the figures that each period's users have
+    of_user: dict[str, dict[int, list[float]]] = {"new": {}, "light": {}, "heavy": {}}
+    known = [known_events(one.fold, one.split) for one in periods]
+    bound = np.quantile([n for each in known for n in each if n > 5], 0.75)
+    for one, events in zip(periods, known, strict=True):
+        for user, n, value in zip(
+            one.fold.users.tolist(), events, one.result.values["ndcg"][:, 0], strict=True
+        ):
+            group = "new" if n <= 5 else "heavy" if n > bound else "light"
+            of_user[group].setdefault(user, []).append(float(value))
+    for group, values in of_user.items():
+        (segment,) = [
+            one for (kind, name), one in found.items() if kind == "users" and name.startswith(group)
+        ]
+        assert segment.users == len(values)
+        if values:
+            mean = np.mean([np.mean(each) for each in values.values()])
+            assert segment.figures["ndcg"].value == pytest.approx(mean)
+    assert len(of_user["new"]) > 0
+    assert max(len(each) for each in of_user["light"].values()) == 2, "somebody is in both periods"
+    everybody = {user for one in periods for user in one.fold.users.tolist()}
+    last = periods[-1].fold.users.size
+    assert sum(one.users for (kind, _), one in found.items() if kind == "users") >= len(everybody) > last
+    assert [name for kind, name in found if kind == "items"] == [
+        "head products",
+        "middle products",
+        "tail products",
+    ]
+    assert len([name for kind, name in found if kind == "price"]) == 4
 
 
 def test_head_middle_tail_and_prices_are_there(split: Split) -> None:
