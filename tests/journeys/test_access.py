@@ -227,8 +227,8 @@ def everything(counter: Counter) -> dict[str, str]:
         assert len(tables) > 40
         found = dict(_fingerprints(connection, tables))
     for key in sorted(counter.redis.scan_iter("*")):
-        # copies of a product or a profile that reading makes
-        if not key.startswith((b"product:", b"user:")):
+        # copies of a product or a profile that reading makes, and how often a caller asked
+        if not key.startswith((b"product:", b"user:", b"limit:")):
             found[f"redis {key.decode()}"] = str(counter.redis.dump(key))
     return found
 
