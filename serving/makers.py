@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
@@ -14,8 +15,11 @@ from recsys.log import get_logger
 __all__ = ["Makers"]
 
 T = TypeVar("T")
-THREADS = 16
-"""More would wait for connections to PostgreSQL and for the model's lock, not work."""
+THREADS = 6
+"""Lists at work at once. Python works on about one at a time: with more threads, more load than it can bear
+would have all of them end after their deadline and none in time."""
+LATE = 0.5
+"""Work that did not begin within this part of its time is not begun: it would most likely end too late."""
 DRAIN_SECONDS = 5.0
 _log = get_logger(__name__)
 
@@ -29,13 +33,16 @@ class Makers:
     async def within(self, seconds: float, work: Callable[[], T]) -> T:
         """What `work` returns or raises. Raises TimeoutError when it has not done so in time.
 
-        The thread goes on, since nothing could stop it; a failure that comes too late is logged.
+        Work that has begun goes on, since nothing could stop it; a failure that comes too late is logged.
         """
-        future = asyncio.get_running_loop().run_in_executor(self._pool, copy_context().run, work)
+        latest = time.monotonic() + LATE * seconds
+        begun = self._pool.submit(copy_context().run, _in_time, work, latest)
+        future = asyncio.wrap_future(begun)
         done, _ = await asyncio.wait({future}, timeout=seconds)
         if done:
             return future.result()
-        future.add_done_callback(_forget)
+        if not begun.cancel():
+            future.add_done_callback(_forget)
         raise TimeoutError
 
     def close(self) -> bool:
@@ -47,6 +54,12 @@ class Makers:
         if not done:
             _log.warning("lists were still being made at the end")
         return bool(done)
+
+
+def _in_time(work: Callable[[], T], latest: float) -> T:
+    if time.monotonic() > latest:
+        raise TimeoutError("too much else was to be made")
+    return work()
 
 
 def _forget(future: asyncio.Future[T]) -> None:
