@@ -81,7 +81,7 @@ def score(progress: Progress | None = None) -> Report:
     """
     started = time.perf_counter()
     with generations.only_one_scoring():
-        loaded, catalogue, popular, before, former = _prepare()
+        loaded, catalogue, popular, shown, kept = _prepare()
         name, version = loaded.registered.name, loaded.registered.version
         settings = get_settings().serving
         with unit_of_work() as session:
@@ -89,6 +89,9 @@ def score(progress: Progress | None = None) -> Report:
         for left in failed:
             _log.warning("a scoring had ended half-way; its lists are removed", generation=left)
             list_cache.retire_lists(left, 0)
+        gone = generations.goes(shown, kept, name)
+        # a product that left a list a moment ago may still be clicked: its row goes with the next generation
+        keep = [one.id for one in (shown, kept) if one is not None and (one is shown or one.id != gone)]
         lists = _Lists(generation, int(settings.expires_after_hours * 3600))
         filled = 0
         try:
@@ -110,12 +113,12 @@ def score(progress: Progress | None = None) -> Report:
                     progress(min(first + USERS_PER_BATCH, users.size), users.size)
             expires = clock.now() + timedelta(hours=settings.expires_after_hours)
             with unit_of_work() as session:
-                people, rows = write_rows(session, generation, expires_at=expires, keep=before)
+                people, rows = write_rows(session, generation, expires_at=expires, keep=keep)
                 generations.go_live(
                     session,
                     generation,
                     model=name,
-                    before=before,
+                    before=None if shown is None else shown.id,
                     users=people,
                     rows=rows,
                     expires_at=expires,
@@ -126,15 +129,17 @@ def score(progress: Progress | None = None) -> Report:
             list_cache.retire_lists(generation, 0)
             raise
         # also when lists are missing: readers then take theirs from PostgreSQL, of the same generation
-        shown = list_cache.follow(generation)
+        followed = list_cache.follow(generation)
         lists.forget_recent()
-        if former is not None:
-            list_cache.retire_lists(former)
+        if gone is not None:
+            list_cache.retire_lists(gone)
     seconds = time.perf_counter() - started
-    return Report(generation, name, version, people, rows, filled, lists.well and shown, seconds)
+    return Report(generation, name, version, people, rows, filled, lists.well and followed, seconds)
 
 
-def _prepare() -> tuple[Loaded, Catalogue, Popular, int | None, int | None]:
+def _prepare() -> tuple[
+    Loaded, Catalogue, Popular, generations.Generation | None, generations.Generation | None
+]:
     feed = CatalogueFeed()
     with unit_of_work() as session:
         registered = registry.active(session)
@@ -149,8 +154,8 @@ def _prepare() -> tuple[Loaded, Catalogue, Popular, int | None, int | None]:
         Loaded(registered, registry.load(registered)),
         feed.current,
         popular,
-        None if live is None else live.id,
-        None if former is None else former.id,
+        live,
+        former,
     )
 
 

@@ -144,7 +144,9 @@ def _write(batches: list[Lists]) -> None:
             generations.store_lists(connection, generation, packed)
     expires = clock.now() + timedelta(hours=24)
     with unit_of_work() as session:
-        users, rows = write_rows(session, generation, expires_at=expires, keep=before)
+        users, rows = write_rows(
+            session, generation, expires_at=expires, keep=[] if before is None else [before]
+        )
         generations.go_live(
             session, generation, model=MODEL, before=before, users=users, rows=rows, expires_at=expires
         )

@@ -107,8 +107,8 @@ def test_without_lists_of_its_own_none_of_the_withdrawn_model_are_shown(
     scored_shop: Shop, client: httpx.Client, redis_client: redis.Redis
 ) -> None:
     promote_and_score()
-    precompute.score()  # knn-v1's lists are no longer among the two that are kept
-    done = roll_back(scored_shop)
+    promote_and_score("popularity-v2")  # knn-v1's lists are no longer among the two that are kept
+    done = roll_back(scored_shop, "--to", "knn-v1")
     assert (done["lists"], done["generation"]) == ("withdrawn", None)
     assert redis_client.get("recommendations:generation") is None
     # the list and the model are looked at in turns: for a moment it is the withdrawn model's, made live
@@ -119,6 +119,37 @@ def test_without_lists_of_its_own_none_of_the_withdrawn_model_are_shown(
     assert execute(scored_shop, ROWS) == [], "no row of a withdrawn model is left to be read"
     assert precompute.score().model == "knn-v1"
     assert len(execute(scored_shop, ROWS)) == 2900
+
+
+def test_lists_made_anew_each_night_leave_those_of_the_model_before(
+    scored_shop: Shop, client: httpx.Client, redis_client: redis.Redis
+) -> None:
+    before, stored = execute(scored_shop, ROWS), ask(client, novelty="any")
+    bought, dismissed = (item["product_id"] for item in stored["items"][:2])
+    promote_and_score()
+    for product, deed in ((bought, "purchase"), (dismissed, "dismissed")):
+        event = {"user_id": 1, "product_id": product, "interaction_type": deed}
+        client.post("/api/v1/interactions", json=event).raise_for_status()
+    for night in (3, 4):
+        assert precompute.score().generation == night
+    assert statuses(scored_shop) == [(1, "former"), (2, "retired"), (3, "retired"), (4, "live")]
+    assert redis_client.scard("interactions:recent:1") == 0, "the newest lists know of it"
+    kept = execute(
+        scored_shop, "SELECT DISTINCT generation_id FROM recommendations_db.stored_lists ORDER BY 1"
+    )
+    assert kept == [(1,), (4,)], "no more than two"
+
+    done = roll_back(scored_shop)
+    assert (done["active"], done["lists"], done["generation"]) == ("knn-v1", "switched", 1)
+    assert [row[:2] + row[3:] for row in execute(scored_shop, ROWS)] == [row[:2] + row[3:] for row in before]
+    assert redis_client.smembers("interactions:recent:1") == {
+        str(bought).encode(), str(-bought).encode(), str(dismissed).encode(), f"d{dismissed}".encode()
+    }  # fmt: skip
+    until(lambda: ask(client)["provenance"]["model"] == "knn-v1")
+    shown = [item["product_id"] for item in ask(client, novelty="new", limit=40)["items"]]
+    assert bought not in shown
+    assert dismissed not in shown
+    assert ask(client, 2)["provenance"]["source"] == "stored"
 
 
 def test_expired_lists_are_not_brought_back(scored_shop: Shop) -> None:

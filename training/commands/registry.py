@@ -114,6 +114,7 @@ def promote(
     from models import registry
     from recsys.database.session import unit_of_work
     from recsys.domains.recommendations import generations, list_cache
+    from recsys.domains.recommendations.returning import returning
     from recsys.domains.recommendations.rows import settle
 
     said = _said(reason)
@@ -122,7 +123,7 @@ def promote(
     if gate.get("action") == "hold" and not force:
         raise Conflict(f"{name} was held back: {gate.get('reason')}; promote it anyway with --force")
     registry.load(model)  # a damaged artifact is refused before anything changes
-    with unit_of_work() as session:
+    with returning(name), unit_of_work() as session:
         before = registry.active(session)
         # one that is promoted anew may still have its lists
         lists = generations.restore(session, name, withdraw=False)
@@ -188,6 +189,7 @@ def rollback(
     from models import registry
     from recsys.database.session import unit_of_work
     from recsys.domains.recommendations import generations, list_cache
+    from recsys.domains.recommendations.returning import returning
     from recsys.domains.recommendations.rows import settle
 
     said = _said(reason)
@@ -203,7 +205,7 @@ def rollback(
         chosen = registry.get(session, target)
     registry.load(chosen)  # a damaged artifact is refused before anything changes
     decided = perf_counter()
-    with unit_of_work() as session:
+    with returning(target), unit_of_work() as session:
         lists = generations.restore(session, target)
         registry.activate(
             session,

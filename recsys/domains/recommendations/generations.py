@@ -29,6 +29,7 @@ __all__ = [
     "former",
     "give_up",
     "go_live",
+    "goes",
     "live",
     "lock",
     "only_one_scoring",
@@ -53,6 +54,7 @@ class Generation:
     version: str
     users: int
     rows: int
+    started_at: datetime
     live_at: datetime | None
     expires_at: datetime | None
     rows_written: bool
@@ -79,7 +81,7 @@ _STORE = """
     JOIN users_db.users u ON u.id = given.user_id ORDER BY u.id FOR KEY SHARE OF u
 """
 _ONE = """
-    SELECT id, model_name, model_version, users, rows, live_at, expires_at, rows_written
+    SELECT id, model_name, model_version, users, rows, started_at, live_at, expires_at, rows_written
     FROM recommendations_db.recommendation_generations WHERE status = :status
 """
 _START = text(
@@ -192,7 +194,7 @@ def go_live(
     rows: int,
     expires_at: datetime,
 ) -> None:
-    """Show a finished generation, once the transaction commits; the one shown until now becomes the former.
+    """Show a finished generation, once the transaction commits; `goes` tells which one is no longer kept.
 
     Raises Conflict when, since it was begun, its model was withdrawn or other lists were put up: what was
     written for it must then be rolled back.
@@ -207,8 +209,26 @@ def go_live(
             f"{model} was scored, but {', '.join(serving) or 'no model'} serves by now: its lists are not "
             "shown; run `recsys serve score` for those of the model that serves"
         )
-    _make_room(session)
+    gone = goes(shown, former(session), model)
+    if shown is None or gone != shown.id:
+        _make_room(session)
+    else:
+        session.execute(_STATUS, {"old": "live", "status": "retired"})
+        session.execute(_SWEEP)
     _show(session, generation, users=users, rows=rows, expires_at=expires_at, written=True)
+
+
+def goes(shown: Generation | None, kept: Generation | None, model: str) -> int | None:
+    """Which of the two that are kept goes when new lists of `model` are shown.
+
+    A model whose lists are made anew each night must not push out those of the model before it: nobody goes
+    back from a model to itself.
+    """
+    if shown is None or kept is None:
+        return None
+    if shown.model == model != kept.model and not _expired(kept):
+        return shown.id
+    return kept.id
 
 
 def restore(session: Session, model: str, *, withdraw: bool = True) -> Restored:
@@ -285,6 +305,7 @@ def _with_status(session: Session, status: str) -> Generation | None:
         row.model_version,
         row.users or 0,
         row.rows or 0,
+        row.started_at,
         row.live_at,
         row.expires_at,
         row.rows_written,

@@ -8,7 +8,7 @@ apart.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -26,7 +26,16 @@ from recsys.errors import Unavailable
 from recsys.log import get_logger
 from recsys.settings import get_settings
 
-__all__ = ["TAKES_BACK", "Recent", "Touched", "dismissed_by", "inherit", "remember_touched"]
+__all__ = [
+    "TAKES_BACK",
+    "Recent",
+    "Touched",
+    "add",
+    "dismissed_by",
+    "inherit",
+    "members",
+    "remember_touched",
+]
 
 TAKES_BACK = frozenset({InteractionType.LIKE, InteractionType.ADD_TO_CART, InteractionType.PURCHASE})
 """Whoever does this with a product that they dismissed wants to see it again."""
@@ -118,6 +127,28 @@ def remember_touched(touched: Sequence[Touched]) -> None:
         _log.error(
             "interactions are stored, but Redis did not take them: answers may lag behind", error=str(error)
         )
+
+
+def members(product_id: int, *, bought: bool, dismissed: bool) -> set[str]:
+    """What a set has of a product that was touched."""
+    told = {str(product_id)}
+    if bought:
+        told.add(str(-product_id))
+    if dismissed:
+        told.add(f"d{product_id}")
+    return told
+
+
+def add(told: Mapping[int, Collection[str]]) -> None:
+    """Put members into the sets of users. Raises RedisError, Unavailable."""
+    if not told:
+        return
+    seconds = _seconds()
+    pipeline = get_redis().pipeline(transaction=False)
+    for user, some in told.items():
+        pipeline.sadd(keys.recent_interactions(user), *some)
+        pipeline.expire(keys.recent_interactions(user), seconds)
+    pipeline.execute()
 
 
 def inherit(session_id: str, user_id: int) -> None:

@@ -133,12 +133,12 @@ def write_rows(
     generation: int,
     *,
     expires_at: Any,
-    keep: int | None = None,
+    keep: Sequence[int] = (),
     users: Sequence[int] | None = None,
 ) -> tuple[int, int]:
     """Make the rows those of a generation, of all users or of some; how many users and rows it has.
 
-    keep  another generation whose rows stay, expired; with `users` nothing is deleted at all.
+    keep  other generations whose rows stay, expired; with `users` nothing is deleted at all.
 
     Readers see it once the session commits.
     """
@@ -155,7 +155,7 @@ def write_rows(
         "without": [phrase(code, named=False) for code in ReasonCode],
         "expires": expires_at,
         "now": clock.now(),
-        "kept": [one for one in (generation, keep) if one is not None],
+        "kept": [generation, *keep],
     }
     for name in ("incoming", "phrases", "fresh"):  # several users' lists may be written in one transaction
         connection.execute(f"DROP TABLE IF EXISTS pg_temp.{name}".encode())
@@ -178,11 +178,11 @@ def settle() -> bool:
         if not _unsettled(session):
             return False
         shown, kept = generations.live(session), generations.former(session)
-        kept_id = None if kept is None else kept.id
+        keep = [] if kept is None else [kept.id]
         if shown is None:
-            write_rows(session, kept_id or 0, expires_at=clock.now())
+            write_rows(session, keep[0] if keep else 0, expires_at=clock.now())
         else:
-            write_rows(session, shown.id, expires_at=shown.expires_at, keep=kept_id)
+            write_rows(session, shown.id, expires_at=shown.expires_at, keep=keep)
         session.execute(_WRITTEN, {"ids": [one.id for one in (shown, kept) if one is not None]})
     return True
 
