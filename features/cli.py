@@ -53,7 +53,9 @@ def build(
     """
     moment = None if until is None else _moment(until)
     from features.build import build_reported
+    from recsys.priority import give_way
 
+    give_way()
     with _progress() as told:
         built = build_reported(get_settings(), moment, told, incremental=incremental)
     events = len(built.dataset.events)

@@ -228,6 +228,9 @@ def demo(
 
 def main() -> None:
     """The console script."""
+    from recsys.priority import own_process
+
+    own_process()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -302,6 +302,8 @@ class Settings(BaseSettings):
     environment: Literal["development", "test", "production"] = "development"
     var: Path = Field(default_factory=_default_var)
     log_level: str = "INFO"
+    batch_niceness: int = Field(default=10, ge=0, le=19)
+    """By how much long commands (scoring, training, reindexing) lower their priority; 0: not at all."""
     database: DatabaseSettings = DatabaseSettings()
     redis: RedisSettings = RedisSettings()
     api: ApiSettings = ApiSettings()

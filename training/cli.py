@@ -59,9 +59,11 @@ def run(
     sources = everyday() if everything else list(experiments or [])
     checked = load_all(sources, seed=seed)
 
+    from recsys.priority import give_way
     from training.pipeline import train
     from training.steps import Steps
 
+    give_way()
     outcome = train(
         checked,
         command=_command(sources, everything, seed),

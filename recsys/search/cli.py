@@ -31,9 +31,11 @@ def reindex(as_json: Json = False) -> None:
     from rich.progress import Progress
 
     from recsys.database.session import unit_of_work
+    from recsys.priority import give_way
     from recsys.search import cache, report
     from recsys.search.index import chosen
 
+    give_way()
     index = chosen()
     console = Console(stderr=True)
     with (

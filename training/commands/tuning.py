@@ -47,8 +47,10 @@ def tune(
 
     Example: recsys train tune my-als.toml --minutes 20
     """
+    from recsys.priority import give_way
     from training.tuning.run import run
 
+    give_way()
     console = Console(stderr=True)
     tuning = run(experiment, minutes=minutes, trials=trials, storage=storage, look=test, console=console)
     if as_json:
