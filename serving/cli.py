@@ -80,11 +80,13 @@ def api(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that share the port.")] = 1,
 ) -> None:
     """Answer over HTTP until Ctrl-C; /docs in the browser shows everything it answers."""
+    from contextlib import nullcontext
+
     from rich.console import Console
 
     from recsys import log
     from recsys.settings import get_settings
-    from serving.server import serve
+    from recsys.web.shared_metrics import counted_together
 
     settings = get_settings()
     log.configure(settings.log_level)
@@ -93,7 +95,10 @@ def api(
     def announce(url: str) -> None:
         console.print(f"recsys answers at {url}  (documentation: {url}/docs; Ctrl-C stops it)")
 
-    serve(settings, host or settings.api.host, port or settings.api.port, workers, announce)
+    with counted_together() if workers > 1 else nullcontext():
+        from serving.server import serve
+
+        serve(settings, host or settings.api.host, port or settings.api.port, workers, announce)
 
 
 @app.command("intake", epilog="Example: recsys serve intake")

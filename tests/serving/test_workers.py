@@ -69,11 +69,13 @@ def test_workers_answer_are_replaced_and_drain(scored_shop: Shop) -> None:
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda turn: _asked(url, turn), range(120)))
         assert answers == [(200, 20)] * 120
+        assert {_counted(url) for _ in range(12)} == {120}, "whichever of them is asked"
         os.kill(before[0], signal.SIGKILL)
         until(lambda: len(_workers(process)) == 2 and before[0] not in _workers(process), 60)
         assert before[1] in _workers(process)
         with ThreadPoolExecutor(8) as pool:
             assert list(pool.map(lambda turn: _asked(url, turn), range(60))) == [(200, 20)] * 60
+        assert _counted(url) == 180, "also what the killed one answered"
         last = _workers(process)
         process.terminate()
         _, errors = process.communicate(timeout=60)
@@ -138,6 +140,13 @@ def _status(url: str, path: str) -> int:
         return httpx.get(f"{url}{path}", timeout=10).status_code
     except httpx.TransportError:
         return 0
+
+
+def _counted(url: str) -> int:
+    """Lists that were answered, by the figures for operators."""
+    lines = httpx.get(f"{url}/metrics", timeout=10).text.splitlines()
+    answered = [line for line in lines if line.startswith("recsys_answers_total{")]
+    return int(sum(float(line.rpartition(" ")[2]) for line in answered))
 
 
 def _asked(url: str, turn: int) -> tuple[int, int]:
