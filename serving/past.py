@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from features.build import weights_of
-from features.history import guest_history, histories
+from features.history import LIMIT, deeds, guest_history, weigh
 from features.interactions import History
 from recsys import clock
 from recsys.database.session import unit_of_work
@@ -29,6 +29,8 @@ from serving.wishes import Wish
 
 __all__ = ["Past", "read_past"]
 
+_MOST = 4 * LIMIT
+"""Who did more is asked for their products apart: a second look is cheaper than so many events."""
 _log = get_logger(__name__)
 
 
@@ -89,9 +91,10 @@ def _from_postgresql(session: Session, wish: Wish, loaded: Loaded | None, recent
     moment = _now() if loaded is None else loaded.model.moment_
     visitor, told, chosen = recent, [], frozenset[int]()
     if wish.user is not None:
-        visitor = visitor.and_also(touches.of_user(session, wish.user))
-        if visitor.touched:
-            told += histories(session, [wish.user], weights, moment)
+        did = deeds(session, [wish.user], _MOST)[0]
+        all_of_it = touches.of_deeds(did) if len(did) < _MOST else touches.of_user(session, wish.user)
+        visitor = visitor.and_also(all_of_it)
+        told += weigh([did], weights, moment)
         chosen = _chosen(session, wish.user)
     if wish.session is not None:
         visitor = visitor.and_also(touches.of_session(session, wish.session))
@@ -139,8 +142,8 @@ def _joined(told: list[History]) -> History | None:
 
 
 def _chosen(session: Session, user: int) -> frozenset[int]:
-    said = preferences.of_user(session, user).said.categories
-    names = [name.rpartition(">")[2].strip().lower() for name, liking in said.items() if liking > 0]
+    liked = preferences.liked_categories(session, user)
+    names = [name.rpartition(">")[2].strip().lower() for name in liked]
     return frozenset(session.scalars(_CATEGORIES, {"names": names})) if names else frozenset()
 
 

@@ -11,10 +11,16 @@ import psycopg
 from psycopg import sql
 from sqlalchemy.orm import Session
 
+from features.history import FIRST, Deeds
+from recsys.domains.recommendations.recent import TAKES_BACK
+from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES
 from serving.packed import read_integers
 from serving.rules import Visitor
 
-__all__ = ["Touches", "of_session", "of_user"]
+__all__ = ["Touches", "of_deeds", "of_session", "of_user"]
+
+_PURCHASE, _DISMISSED = (INTERACTION_TYPES.index(word) for word in ("purchase", "dismissed"))
+_TAKES_BACK = [INTERACTION_TYPES.index(word) for word in sorted(TAKES_BACK)]
 
 # a dismissal holds until it is taken back, or the product liked, put into a cart or bought (see
 # `recent.Touched.takes_back`)
@@ -72,6 +78,20 @@ class Touches:
 def of_user(session: Session, user_id: int) -> Visitor:
     """What one user touched, bought and dismissed."""
     return _visitor(session, _OF_USER, user_id)
+
+
+def of_deeds(deeds: Deeds) -> Visitor:
+    """The same from all that somebody did, without asking again."""
+    products, bought = deeds.products, deeds.kinds == _PURCHASE
+    refused = (deeds.kinds == _DISMISSED) & ~(deeds.values < 0)
+    dismissed = set[int]()
+    if refused.any():
+        takes = np.isin(deeds.kinds, _TAKES_BACK) | (deeds.kinds == _DISMISSED) & (deeds.values < 0)
+        taken = dict.fromkeys(products.tolist(), FIRST)  # later ones, in the order of time, win
+        taken.update(zip(products[takes].tolist(), deeds.times[takes].tolist(), strict=True))
+        last = dict(zip(products[refused].tolist(), deeds.times[refused].tolist(), strict=True))
+        dismissed = {product for product, moment in last.items() if moment > taken[product]}
+    return Visitor(set(products.tolist()), set(products[bought].tolist()), dismissed)
 
 
 def of_session(session: Session, session_id: str) -> Visitor:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from recsys.embedded import database_address
 from recsys.errors import Invalid, Unavailable
@@ -35,6 +39,7 @@ __all__ = [
 _SCHEMES = ("postgresql+psycopg", "postgresql", "postgres")
 _CONNECT_SECONDS = 5
 _POOL_SECONDS = 10
+_TRUSTED_SECONDS = 1.0
 # A lock that is not given within this time fails its statement, so that a forgotten transaction elsewhere
 # is an error that names itself and never a program that hangs. Times are UTC, whatever the server's zone.
 _OPTIONS = "-c timezone=UTC -c lock_timeout=30s"
@@ -47,6 +52,7 @@ _NOT_THERE = ("08", "28", "3D000", "53300", "57P01", "57P02", "57P03")
 
 _engines: dict[str, Engine] = {}
 _engines_lock = threading.Lock()
+_embedded: dict[Path, tuple[float, str]] = {}
 
 
 @dataclass
@@ -87,6 +93,7 @@ def dispose_engines() -> None:
 
     A connection that a thread still works with is closed when it comes back.
     """
+    _embedded.clear()
     with _engines_lock:
         for engine in _engines.values():
             # the pool that nobody looks into any more would leave it to the garbage collector
@@ -152,6 +159,7 @@ def reaching(url: str) -> Iterator[None]:
             ) from error
         if not isinstance(cause, psycopg.OperationalError) or not _is_absence(cause):
             raise
+        _embedded.clear()
         raise Unavailable(
             f"PostgreSQL at {_place(url)} cannot be reached ({_reason(cause, url)}); "
             "start the embedded servers with `recsys up`, or correct RECSYS_DATABASE__URL"
@@ -180,20 +188,42 @@ def _engine_of(url: str) -> Engine:
                 pool_size=size,
                 max_overflow=size,
                 pool_timeout=_POOL_SECONDS,
-                pool_pre_ping=True,
                 connect_args=connect_arguments(url),
                 # an error's text ends up in logs, and bound values hold people's data
                 hide_parameters=True,
             )
+            _look_after(engine)
             _engines[url] = engine
         return engine
+
+
+def _look_after(engine: Engine) -> None:
+    """Ask a connection that lay idle whether its server is still there, before it is used.
+
+    One that was used a moment ago is not asked: the question takes longer than many an answer.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def returned(_: object, record: ConnectionPoolEntry) -> None:
+        record.info["returned"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def taken(connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
+        since = record.info.get("returned")
+        if since is None or time.monotonic() - since < _TRUSTED_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except psycopg.Error as error:
+            # all that lay there with it are looked at anew
+            raise InvalidatePoolError from error
 
 
 def _address(settings: Settings | None) -> str:
     """Everything after the `://`, exactly as it was given."""
     used = get_settings() if settings is None else settings
     configured = used.database.url
-    url = database_address(used) if configured is None else configured.get_secret_value()
+    url = _embedded_address(used) if configured is None else configured.get_secret_value()
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in _SCHEMES:
         raise Invalid(
@@ -202,6 +232,14 @@ def _address(settings: Settings | None) -> str:
         )
     _parameters(url)
     return rest
+
+
+def _embedded_address(settings: Settings) -> str:
+    """Looked up after a moment only, or when nobody answered: it takes longer than a query."""
+    kept = _embedded.get(settings.var)
+    if kept is None or time.monotonic() - kept[0] > _TRUSTED_SECONDS:
+        kept = _embedded[settings.var] = time.monotonic(), database_address(settings)
+    return kept[1]
 
 
 @lru_cache(maxsize=16)

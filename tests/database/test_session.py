@@ -204,10 +204,17 @@ def test_a_connection_lost_on_the_way_is_said_and_the_next_unit_works(shop_datab
     assert _brands(shop_database) == ["kept"]
 
 
-def test_a_connection_that_died_in_the_pool_is_replaced(shop_database: str) -> None:
+@pytest.mark.parametrize(("trusted", "unnoticed"), [(0.0, True), (60.0, False)])
+def test_a_connection_that_died_in_the_pool_is_replaced(
+    shop_database: str, monkeypatch: pytest.MonkeyPatch, trusted: float, unnoticed: bool
+) -> None:
+    monkeypatch.setattr(database, "_TRUSTED_SECONDS", trusted)
     with unit_of_work() as session:
         pid = session.scalars(text("SELECT pg_backend_pid()")).one()
     _end_backend(shop_database, pid)
+    if not unnoticed:  # it was used a moment ago, so nobody asked whether it is there
+        with pytest.raises(Unavailable, match="cannot be reached"), unit_of_work() as session:
+            session.execute(text("SELECT 1"))
     with unit_of_work() as session:
         assert session.scalars(text("SELECT pg_backend_pid()")).one() != pid
 

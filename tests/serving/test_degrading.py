@@ -16,14 +16,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from features.history import Deeds
 from recsys import embedded
 from recsys.database import migrate
 from recsys.database.session import libpq_url, unit_of_work
 from recsys.domains.recommendations import intake
 from recsys.settings import Settings
-from serving import precompute, touches
+from serving import past, precompute
 from serving.app import create_app
-from serving.rules import Visitor
 from tests.fixtures.servers import temporary_var
 from tests.fixtures.shop import Shop, forget_connections
 from tests.recsys.embedded.conftest import gone, pids
@@ -94,13 +94,13 @@ def check(answers: list[httpx.Response]) -> collections.Counter[str]:
 def test_time_runs_out_and_the_answer_says_so(
     client: httpx.Client, hurry: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = touches.of_user
+    look = past.deeds
 
-    def slowly(session: Session, user: int) -> Visitor:
+    def slowly(session: Session, users: list[int], limit: int | None) -> list[Deeds]:
         time.sleep(1.0)
-        return look(session, user)
+        return look(session, users, limit)
 
-    monkeypatch.setattr(touches, "of_user", slowly)
+    monkeypatch.setattr(past, "deeds", slowly)
     started = time.monotonic()
     answer = ask(client, 1, category=4, limit=10)
     assert time.monotonic() - started < 0.9
@@ -122,11 +122,13 @@ def metrics(client: httpx.Client, name: str) -> float:
 def test_late_answers_are_counted(client: httpx.Client, hurry: None, monkeypatch: pytest.MonkeyPatch) -> None:
     before = metrics(client, "recsys_answers_late_total")
 
-    def slowly(session: Session, user: int) -> Visitor:
-        time.sleep(0.5)
-        return Visitor()
+    look = past.deeds
 
-    monkeypatch.setattr(touches, "of_user", slowly)
+    def slowly(session: Session, users: list[int], limit: int | None) -> list[Deeds]:
+        time.sleep(0.5)
+        return look(session, users, limit)
+
+    monkeypatch.setattr(past, "deeds", slowly)
     ask(client, 1, category=4)
     assert metrics(client, "recsys_answers_late_total") == before + 1
 

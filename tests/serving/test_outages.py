@@ -19,7 +19,7 @@ from recsys.cache import client as cache
 from recsys.embedded.processes import free_port
 from recsys.errors import Unavailable
 from recsys.settings import Settings
-from serving import touches
+from serving import past
 from serving.app import create_app
 from serving.state import _repeat
 from tests.fixtures.servers import temporary_var
@@ -129,7 +129,7 @@ def test_without_postgresql_the_rules_hold_by_what_the_model_remembers(
     def down(*_: object) -> None:
         raise Unavailable("PostgreSQL is down")
 
-    monkeypatch.setattr(touches, "of_user", down)
+    monkeypatch.setattr(past, "deeds", down)
     for parameters in ({"novelty": "new"}, {"limit": 100}, {"novelty": "new", "limit": 100}):
         answer = ask(client, 11, **parameters)
         assert len(answer["items"]) == min(int(str(parameters.get("limit", 20))), 120 - len(seen))

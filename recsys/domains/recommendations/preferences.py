@@ -12,7 +12,7 @@ from decimal import Decimal, InvalidOperation
 from math import isfinite
 from typing import Any
 
-from sqlalchemy import null, select
+from sqlalchemy import null, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -25,7 +25,7 @@ from recsys.events.publish import publish
 from recsys.events.vocabulary import PreferencesChanged
 from recsys.money import LARGEST, cents
 
-__all__ = ["of_user", "replace"]
+__all__ = ["liked_categories", "of_user", "replace"]
 
 _COLUMNS = {
     "categories": "category_preferences",
@@ -35,6 +35,9 @@ _COLUMNS = {
     "styles": "style_preferences",
 }
 _INFERRED = "inferred"
+_SAID_OF_CATEGORIES = text(
+    "SELECT category_preferences FROM recommendations_db.user_preferences WHERE user_id = :user"
+)
 Spelled = Callable[[str], int | str | None]
 """What a name stands for, the same for all its spellings; None for one that the shop does not know."""
 
@@ -47,6 +50,12 @@ def of_user(session: Session, user_id: int) -> PreferencesOut:
             said=_taste(None, said=True), inferred=_taste(None, said=False), updated_at=None
         )
     return _shown(row)
+
+
+def liked_categories(session: Session, user_id: int) -> list[str]:
+    """The categories that a user said they like, as they said them: all that a list needs to know."""
+    column = session.execute(_SAID_OF_CATEGORIES, {"user": user_id}).scalar()
+    return [name for name, liking in _numbers(column, said=True).items() if liking > 0]
 
 
 def replace(session: Session, user_id: int, given: Taste) -> PreferencesOut:
