@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from recsys import clock
-from recsys.domains.recommendations import ab_tests, generations
+from recsys.domains.recommendations import ab_tests, generations, turns
 from recsys.domains.recommendations.tables import (
     ModelPromotion,
     RecommendationModel,
@@ -194,7 +194,7 @@ def activate(
     Callers in other transactions wait for this one's end. Raises NotFound for an unknown name, Conflict when
     another model than `expected` serves by now, or while an A/B test runs that this is not to end.
     """
-    generations.lock(session)  # one activation after another, so that exactly one row is active
+    turns.only_one_promotion(session)  # one activation after another, so that exactly one row is active
     row = _row(session, name)
     before = active(session)
     if expected is not None and (before is None or before.name != expected):

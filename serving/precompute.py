@@ -17,7 +17,7 @@ from recsys import clock
 from recsys.cache import keys
 from recsys.cache.client import get_redis
 from recsys.database.session import copy_connection, unit_of_work
-from recsys.domains.recommendations import generations, list_cache
+from recsys.domains.recommendations import generations, list_cache, turns
 from recsys.domains.recommendations.lists import StoredList, pack
 from recsys.domains.recommendations.rows import settle, write_rows
 from recsys.errors import NotFound, Unavailable
@@ -80,7 +80,7 @@ def score(progress: Progress | None = None) -> Report:
     scoring runs, or when the model was withdrawn meanwhile: its lists are then shown to nobody.
     """
     started = time.perf_counter()
-    with generations.only_one_scoring():
+    with turns.only_one_scoring():
         loaded, catalogue, popular, shown, kept = _prepare()
         name, version = loaded.registered.name, loaded.registered.version
         settings = get_settings().serving

@@ -16,7 +16,7 @@ from recsys import clock
 from recsys.cache import keys
 from recsys.cache.client import get_redis
 from recsys.database.afterwards import after_commit
-from recsys.domains.recommendations import generations
+from recsys.domains.recommendations import generations, turns
 from recsys.domains.recommendations.lists import StoredList, pack
 from recsys.domains.recommendations.rows import write_rows
 from recsys.errors import Unavailable
@@ -51,7 +51,7 @@ def refresh_list(session: Session, user: int) -> bool:
     recent = _recent(user)
     if user in done or recent == set():
         return False
-    if not session.scalars(_TRY, {"lock": generations.SCORING_LOCK}).one():
+    if not session.scalars(_TRY, {"lock": turns.SCORING_LOCK}).one():
         return False
     live = generations.live(session)
     state = _fresh_state()

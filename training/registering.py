@@ -12,7 +12,7 @@ from features.dataset import Dataset
 from models import registry
 from models.registry import Registration
 from recsys.database.session import unit_of_work
-from recsys.domains.recommendations import ab_tests, generations
+from recsys.domains.recommendations import ab_tests, turns
 from recsys.domains.recommendations.ab_tests import Running
 from training.evaluation.report.document import ModelSection, Report
 from training.guardrails import plain_bounds
@@ -41,7 +41,7 @@ def register(
     figures = report.verdict.model_dump(mode="json")
     try:
         with unit_of_work() as session:
-            generations.lock(session)
+            turns.only_one_promotion(session)
             # one that began while this was training
             decision = held_for_test(decision, ab_tests.running(session))
             for version in versions:

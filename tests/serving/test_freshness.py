@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from recsys import clock
 from recsys.database.session import unit_of_work
-from recsys.domains.recommendations import generations
+from recsys.domains.recommendations import generations, turns
 from recsys.domains.recommendations.lists import unpack
 from recsys.events import inside
 from recsys.events.envelope import Envelope
@@ -94,7 +94,7 @@ def test_what_happens_during_a_refresh_is_not_forgotten(
 def test_a_scoring_has_the_last_word(client: httpx.Client, scored_shop: Shop) -> None:
     view(client, 75)
     before = execute(scored_shop, ROWS)
-    with generations.only_one_scoring():
+    with turns.only_one_scoring():
         hear(1)
     assert execute(scored_shop, ROWS) == before
     assert ask(client, 1)["provenance"]["source"] == "live", "the event is in the answer all the same"

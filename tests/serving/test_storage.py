@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations import generations as lists_in_postgresql
-from recsys.domains.recommendations import list_cache
+from recsys.domains.recommendations import list_cache, turns
 from recsys.domains.recommendations.lists import unpack
 from recsys.errors import Conflict, NotFound, Unavailable
 from serving import precompute
@@ -147,11 +147,27 @@ def test_readers_never_see_a_mix(client: httpx.Client, scored_shop: Shop) -> Non
     assert {1, 4} <= by_generation.keys()
 
 
-def test_only_one_scores_at_a_time(trained_shop: Shop) -> None:
-    with lists_in_postgresql.only_one_scoring(), pytest.raises(Conflict, match="another scoring is running"):
+def test_only_one_scores_at_a_time(trained_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "_PATIENCE_SECONDS", 0.05)
+    with turns.only_one_scoring(), pytest.raises(Conflict, match="another scoring is running"):
         precompute.score()
     assert generations(trained_shop) == []
+    for _ in range(20):  # right after one another: the end of one is the start of the next
+        with turns.only_one_scoring():
+            pass
     precompute.score()
+
+
+def test_a_scoring_waits_for_lists_that_are_refreshed_just_then(trained_shop: Shop) -> None:
+    with psycopg.connect(trained_shop.database_url) as refreshing:
+        refreshing.execute("SELECT pg_advisory_xact_lock_shared(%s)", [turns.SCORING_LOCK])
+        scoring = threading.Thread(target=precompute.score)
+        scoring.start()
+        waits = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        until(lambda: execute(trained_shop, waits) != [])
+        refreshing.commit()
+        scoring.join(30)
+    assert [one[1] for one in generations(trained_shop)] == ["live"]
 
 
 def test_a_scoring_that_is_killed_leaves_the_old_generation(

@@ -18,7 +18,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from recsys import clock
-from recsys.domains.recommendations import generations
+from recsys.domains.recommendations import generations, turns
 from recsys.domains.recommendations.ab_tables import AbTest
 from recsys.domains.recommendations.exposure_tables import Exposure
 from recsys.domains.recommendations.tables import ModelPromotion, RecommendationModel
@@ -139,7 +139,7 @@ def start(
     runs, when the name was used before, when no model serves, or when the stored lists are of another one.
     """
     _check_terms(name, share, days, metric, reason)
-    generations.lock(session)  # the model that serves must stay the one that is written down
+    turns.only_one_promotion(session)  # the model that serves must stay the one that is written down
     if (other := _running_row(session)) is not None:
         raise Conflict(
             f"the A/B test {other.name} runs ({other.challenger} against {other.control}), and only one can: "
@@ -183,7 +183,7 @@ def stop(session: Session, name: str, *, actor: str, conclusion: str) -> AbTest:
     """End a test: the model that serves answers everybody again. Raises NotFound, Conflict, Invalid."""
     if not conclusion.strip():
         raise Invalid("--reason is empty; say why in a few words, the row of the test keeps it")
-    generations.lock(session)
+    turns.only_one_promotion(session)
     row = get(session, name)
     if row.state != "running":
         raise Conflict(f"the A/B test {name} was stopped already, by {row.ended_by}: {row.conclusion}")

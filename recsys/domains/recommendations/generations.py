@@ -6,24 +6,21 @@ packed in `stored_lists`; `product_recommendations` holds the rows of the live g
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import psycopg
-from sqlalchemy import func, select, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from recsys import clock
-from recsys.database.session import libpq_url
+from recsys.domains.recommendations import turns
 from recsys.domains.recommendations.lists import StoredList, unpack
-from recsys.errors import Conflict, Unavailable
+from recsys.errors import Conflict
 
 __all__ = [
-    "PROMOTION_LOCK",
-    "SCORING_LOCK",
     "Generation",
     "Restored",
     "former",
@@ -31,18 +28,11 @@ __all__ = [
     "go_live",
     "goes",
     "live",
-    "lock",
-    "only_one_scoring",
     "read_list",
     "restore",
     "start",
     "store_lists",
 ]
-
-PROMOTION_LOCK = 7_290_311
-"""Advisory lock (transaction) of whoever changes which model or generation serves: one after the other."""
-SCORING_LOCK = 7_290_321
-"""Advisory lock (session) of whoever writes lists."""
 
 
 @dataclass(frozen=True)
@@ -144,29 +134,10 @@ def read_list(session: Session, user_id: int) -> StoredList | None:
     return None if packed is None else unpack(packed)
 
 
-@contextmanager
-def only_one_scoring(*, wait: bool = False) -> Iterator[None]:
-    """Hold the right to write lists. Raises Conflict when somebody else does, unless told to wait."""
-    try:
-        connection = psycopg.connect(libpq_url(), autocommit=True)
-    except psycopg.OperationalError as error:
-        raise Unavailable(
-            f"PostgreSQL cannot be reached: {error}; `recsys up` starts the embedded one"
-        ) from error
-    with connection:
-        if wait:
-            connection.execute("SELECT pg_advisory_lock(%s)", [SCORING_LOCK])
-        else:
-            row = connection.execute("SELECT pg_try_advisory_lock(%s)", [SCORING_LOCK]).fetchone()
-            if row is None or not row[0]:
-                raise Conflict("another scoring is running; wait for it to end, then run this again")
-        yield
-
-
 def start(session: Session, model: str, version: str) -> tuple[int, list[int]]:
     """Begin a new generation that nobody sees yet: its id, and those that crashed runs left half-way.
 
-    Call it under `only_one_scoring`.
+    Call it under `turns.only_one_scoring`.
     """
     failed = list(session.scalars(_FAIL, {"id": None}))
     values = {"name": model, "version": version, "now": clock.now()}
@@ -199,7 +170,7 @@ def go_live(
     Raises Conflict when, since it was begun, its model was withdrawn or other lists were put up: what was
     written for it must then be rolled back.
     """
-    lock(session)
+    turns.only_one_promotion(session)
     serving = session.scalars(
         text("SELECT name FROM recommendations_db.recommendation_models WHERE is_active")
     ).all()
@@ -237,7 +208,7 @@ def restore(session: Session, model: str, *, withdraw: bool = True) -> Restored:
     Where it has none, those that are shown go (`withdraw`), or stay. Call it in the transaction that makes
     the model active; Redis' pointer and `product_recommendations` follow after the commit.
     """
-    lock(session)
+    turns.only_one_promotion(session)
     shown, kept = live(session), former(session)
     before = None if shown is None else shown.id
     if shown is not None and shown.model == model:
@@ -253,11 +224,6 @@ def restore(session: Session, model: str, *, withdraw: bool = True) -> Restored:
         return Restored("withdrawn" if shown is None else "kept", before, before)
     _make_room(session)
     return Restored("withdrawn", before, None)
-
-
-def lock(session: Session) -> None:
-    """Wait until nobody else changes which model or generation serves; held until the transaction ends."""
-    session.execute(select(func.pg_advisory_xact_lock(PROMOTION_LOCK)))
 
 
 def _make_room(session: Session) -> None:

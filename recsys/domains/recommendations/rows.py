@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.database.session import unit_of_work
-from recsys.domains.recommendations import generations
+from recsys.domains.recommendations import generations, turns
 from recsys.domains.recommendations.lists import entries_array
 from recsys.domains.recommendations.reasons import MAX_TEXT, Kind, ReasonCode, phrase
 
@@ -174,7 +174,7 @@ def settle() -> bool:
     with unit_of_work() as session:
         if not _unsettled(session):
             return False
-    with generations.only_one_scoring(wait=True), unit_of_work() as session:
+    with turns.only_one_scoring(wait=True), unit_of_work() as session:
         if not _unsettled(session):
             return False
         shown, kept = generations.live(session), generations.former(session)

@@ -1,0 +1,51 @@
+"""One after the other: who changes which model or generation serves, and who writes lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from recsys.database.session import libpq_url
+from recsys.errors import Conflict, Unavailable
+
+__all__ = ["SCORING_LOCK", "only_one_promotion", "only_one_scoring"]
+
+_PROMOTION_LOCK = 7_290_311
+SCORING_LOCK = 7_290_321
+"""Advisory lock (session) of whoever writes all lists; shared (transaction) by who refreshes some."""
+_PATIENCE_SECONDS = 5.0
+
+
+def only_one_promotion(session: Session) -> None:
+    """Wait until nobody else changes which model or generation serves; held until the transaction ends."""
+    session.execute(select(func.pg_advisory_xact_lock(_PROMOTION_LOCK)))
+
+
+@contextmanager
+def only_one_scoring(*, wait: bool = False) -> Iterator[None]:
+    """Hold the right to write lists. Raises Conflict when somebody else keeps it, unless told to wait."""
+    try:
+        connection = psycopg.connect(libpq_url(), autocommit=True)
+    except psycopg.OperationalError as error:
+        raise Unavailable(
+            f"PostgreSQL cannot be reached: {error}; `recsys up` starts the embedded one"
+        ) from error
+    with connection:
+        # a refresh of some lists holds it for a moment, and is no reason to refuse the scoring of a night
+        seconds = 0.0 if wait else _PATIENCE_SECONDS
+        connection.execute(sql.SQL("SET lock_timeout = {}").format(int(seconds * 1000)))
+        try:
+            connection.execute("SELECT pg_advisory_lock(%s)", [SCORING_LOCK])
+        except psycopg.errors.LockNotAvailable:
+            raise Conflict("another scoring is running; wait for it to end, then run this again") from None
+        try:
+            yield
+        finally:
+            # the server notices a closed connection a little later: who comes next would be refused
+            with suppress(psycopg.OperationalError):
+                connection.execute("SELECT pg_advisory_unlock(%s)", [SCORING_LOCK])
