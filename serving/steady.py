@@ -26,8 +26,7 @@ def steady() -> Iterator[None]:
     tell it so anew for each list costs more than to tell it once.
     """
     thresholds, seconds = gc.get_threshold(), sys.getswitchinterval()
-    gc.collect()
-    gc.freeze()
+    _set_apart()
     gc.set_threshold(*_THRESHOLDS)
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
@@ -37,3 +36,8 @@ def steady() -> Iterator[None]:
         sys.setswitchinterval(seconds)
         gc.set_threshold(*thresholds)
         gc.unfreeze()
+
+
+def _set_apart() -> None:
+    gc.collect()
+    gc.freeze()

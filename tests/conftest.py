@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
+
+import pytest
 
 from recsys.settings import Settings
 from tests.fixtures.servers import (
@@ -30,3 +34,11 @@ __all__ = [
 for _name in [name for name in os.environ if name.startswith("RECSYS_")]:
     del os.environ[_name]
 Settings.model_config["env_file"] = None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_look_at_everything_at_each_start() -> Iterator[None]:
+    """An API that starts looks once at all there is in its process: beside all tests it takes two seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("serving.steady._set_apart", gc.freeze)
+        yield
