@@ -6,6 +6,7 @@ import gc
 import os
 from collections.abc import Iterator
 
+import fastapi.dependencies.models
 import pytest
 
 from recsys.settings import Settings
@@ -42,3 +43,12 @@ def no_look_at_everything_at_each_start() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("serving.steady._set_apart", gc.freeze)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def applications_end_with_their_module() -> Iterator[None]:
+    """FastAPI remembers the last thousands of functions that it looked at, and so the application of each."""
+    yield
+    for each in vars(fastapi.dependencies.models).values():
+        if hasattr(each, "cache_clear"):
+            each.cache_clear()
