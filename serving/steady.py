@@ -25,7 +25,7 @@ def steady() -> Iterator[None]:
     several threads at once: more of them inside of BLAS would only take the cores from each other, and to
     tell it so anew for each list costs more than to tell it once.
     """
-    thresholds, seconds = gc.get_threshold(), sys.getswitchinterval()
+    thresholds, seconds, others = gc.get_threshold(), sys.getswitchinterval(), gc.get_freeze_count()
     _set_apart()
     gc.set_threshold(*_THRESHOLDS)
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -35,7 +35,8 @@ def steady() -> Iterator[None]:
     finally:
         sys.setswitchinterval(seconds)
         gc.set_threshold(*thresholds)
-        gc.unfreeze()
+        if not others:  # what somebody else set apart is not ours to bring back
+            gc.unfreeze()
 
 
 def _set_apart() -> None:
