@@ -15,7 +15,14 @@ _NUMBERS = ("read", "added", "updated", "there", "refused", "rows/s")
 
 def show(report: Report, console: Console) -> None:
     """Print counts per table ("there": already there), refused rows by reason, notes, time and memory."""
-    tables = Table(title="Imported (there: was already there)", title_justify="left")
+    # no frame: seven columns, millions of rows, and a terminal of 80 columns
+    tables = Table(
+        title="Imported (there: was already there)",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     tables.add_column("table", no_wrap=True)
     for name in _NUMBERS:
         tables.add_column(name, justify="right", no_wrap=True)
