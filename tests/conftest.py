@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import fastapi.dependencies.models
 import pytest
+from hypothesis import HealthCheck, settings
 
 from recsys.settings import Settings
 from tests.fixtures.servers import (
@@ -35,6 +36,10 @@ __all__ = [
 for _name in [name for name in os.environ if name.startswith("RECSYS_")]:
     del os.environ[_name]
 Settings.model_config["env_file"] = None
+
+# no test fails for being slow: how fast a machine is, and what else it does, says nothing of the code
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
 
 
 def pytest_collection_finish() -> None:

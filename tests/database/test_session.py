@@ -289,7 +289,7 @@ def test_an_address_that_cannot_be_used_is_refused_without_showing_it(url: str) 
     assert "hidden-word" not in "".join(traceback.format_exception(caught.value))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
 def test_any_password_reaches_both_drivers_unchanged(password: str) -> None:
     given_url = _settings(f"postgresql://u:{quote(password, safe='')}@h:1/d")

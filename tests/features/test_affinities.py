@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from features.affinities import infer
@@ -43,7 +43,6 @@ def test_by_hand() -> None:
     assert found.price[1].tolist() == pytest.approx([(5 * 1 + 2.5 * 0.5) / 7.5, (5 * 1 + 2.5 * 2) / 7.5])
 
 
-@settings(deadline=None)
 @given(SHOPS, st.floats(0, 50), st.integers(1, 3))
 def test_shares_are_shares(shop: Shop, prior: float, words: int) -> None:
     dataset = shop.dataset()
@@ -61,7 +60,6 @@ def test_shares_are_shares(shop: Shop, prior: float, words: int) -> None:
     assert (known_ends[:, 0] <= known_ends[:, 1]).all()
 
 
-@settings(deadline=None)
 @given(SHOPS)
 def test_more_prior_draws_towards_the_shop(shop: Shop) -> None:
     dataset = shop.dataset()

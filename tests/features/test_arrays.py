@@ -92,7 +92,7 @@ def test_a_missing_or_shortened_file_is_refused_by_name(folder: Path, name: str)
         read_arrays(folder, header_name=HEADER)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_flipped_byte_is_refused_by_name(folder: Path, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(["numbers.npy", "ids.npy", HEADER]))
@@ -117,7 +117,7 @@ def test_any_flipped_byte_is_refused_by_name(folder: Path, data: st.DataObject) 
         (folder / name).write_bytes(whole)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 90), st.integers(1, 255))
 def test_a_damaged_head_of_an_array_never_ends_in_another_error(folder: Path, at: int, by: int) -> None:
     whole = (folder / "numbers.npy").read_bytes()

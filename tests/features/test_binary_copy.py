@@ -83,7 +83,7 @@ def scratch(database_url: str) -> Any:
         connection.execute("DROP TABLE public.scratch")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(ROWS)
 def test_columns_equal_the_plain_select(scratch: Any, rows: list[tuple[Any, ...]]) -> None:
     connection, url = scratch

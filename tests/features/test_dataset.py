@@ -71,7 +71,6 @@ def test_the_past_has_no_trace_of_what_came_later() -> None:
     assert past.matrix[0, 0] == pytest.approx(0.5 ** (20 / 90))
 
 
-@settings(deadline=None)
 @given(SHOPS, MOMENTS)
 def test_until_equals_building_with_what_was_there_then(shop: Shop, moment: int) -> None:
     now, then = shop.dataset().until(moment), shop.dataset(until=moment)
@@ -81,21 +80,18 @@ def test_until_equals_building_with_what_was_there_then(shop: Shop, moment: int)
     assert now.fingerprint == then.fingerprint
 
 
-@settings(deadline=None)
 @given(SHOPS, MOMENTS, MOMENTS)
 def test_going_back_twice_is_going_back_to_the_earlier(shop: Shop, one: int, other: int) -> None:
     early, late = sorted((one, other))
     assert shop.dataset().until(late).until(early).fingerprint == shop.dataset().until(early).fingerprint
 
 
-@settings(deadline=None)
 @given(st.data(), SHOPS)
 def test_the_fingerprint_does_not_depend_on_the_order_of_rows(data: st.DataObject, shop: Shop) -> None:
     order = data.draw(st.permutations(range(len(shop.events))))
     assert shop.dataset(order=order).fingerprint == shop.dataset().fingerprint
 
 
-@settings(deadline=None)
 @given(SHOPS)
 def test_weighing_in_blocks_changes_nothing(shop: Shop) -> None:
     whole = shop.dataset().touched
@@ -120,7 +116,7 @@ def test_the_fingerprint_knows_every_part() -> None:
     assert len({*found, base.dataset(until=90 * DAY + 1).fingerprint}) == len(others) + 2
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 @given(SHOPS)
 def test_save_and_load_round_trip(tmp_path: Path, shop: Shop) -> None:
     dataset = shop.dataset()

@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from features.dataset import Dataset
@@ -93,7 +93,6 @@ def _plainly(dataset: Dataset) -> dict[int, tuple[int, float, float]]:
     return found
 
 
-@settings(deadline=None)
 @given(SHOPS)
 def test_baskets_as_plain_loops(shop: Shop) -> None:
     dataset = shop.dataset(weights=FREE)
@@ -106,7 +105,6 @@ def test_baskets_as_plain_loops(shop: Shop) -> None:
         )
 
 
-@settings(deadline=None)
 @given(SHOPS, MOMENTS, st.integers(1, 5))
 def test_the_past_is_what_it_was(shop: Shop, moment: int, bands: int) -> None:
     now, then = shop.dataset().until(moment), shop.dataset(until=moment)

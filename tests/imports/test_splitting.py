@@ -16,7 +16,7 @@ EVENT = st.tuples(
 )
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=st.lists(EVENT, min_size=1, max_size=12), cuts=st.lists(st.integers(0, 12), max_size=2))
 def test_each_event_is_stored_once(
     desk: Desk, events: list[tuple[str, str, str, int, str]], cuts: list[int]
@@ -34,7 +34,7 @@ def test_each_event_is_stored_once(
     assert desk.number("recommendations_db.user_interactions") == before + len(events)
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=st.lists(EVENT, min_size=1, max_size=12), more=st.integers(0, 12))
 def test_a_growing_file_without_event_ids_adds_its_tail(
     desk: Desk, events: list[tuple[str, str, str, int, str]], more: int

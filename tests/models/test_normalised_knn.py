@@ -54,7 +54,7 @@ def test_only_the_nearest_are_kept() -> None:
         np.testing.assert_allclose(np.sort(kept)[-3:], np.sort(full[row])[-3:], atol=1e-5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.sampled_from([1, 200, 10**9]))
 def test_blocks_and_ties_change_nothing(seed: int, k: int, block: int) -> None:
     rng = np.random.default_rng(seed)

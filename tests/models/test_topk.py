@@ -20,7 +20,7 @@ def by_sorting(scores: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]
     return result
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     st.integers(0, 2**31),
     st.integers(1, 4),

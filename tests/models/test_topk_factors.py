@@ -48,7 +48,7 @@ def all_scores(given_: Factors) -> npt.NDArray[np.float32]:
     return out
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     n=st.integers(1, 9),
     m=st.sampled_from([0, 1, 7, 33, 64, 100, 700, 3_000]),
@@ -190,7 +190,7 @@ def test_negative_zero_ties_with_zero() -> None:
     assert values.tolist() == [[0.0, 0.0]]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=60))
 def test_leaders_order_any_floats(given_: list[float]) -> None:
     values = np.array([given_], dtype=np.float32)
@@ -205,7 +205,7 @@ def test_too_many_rows_for_the_columns_are_refused() -> None:
         Leaders(513, 2**22, 10)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.integers(0, 700), st.floats(0, 1), st.integers(0, 2**31))
 def test_places_is_flatnonzero(size: int, share: float, seed: int) -> None:
     marks = np.random.default_rng(seed).random(size) < share**4

@@ -64,7 +64,7 @@ def test_likeness_weighs_content_category_and_brand() -> None:
     assert like.row(3).tolist() == pytest.approx([0.3, 0.3, 0.45, 1.0])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(candidates(), st.floats(0, 1), st.integers(0, 30))
 def test_mmr_is_what_the_textbook_says(
     given_: tuple[npt.NDArray[Any], Likeness], diversity: float, k: int
@@ -82,7 +82,7 @@ def test_mmr_is_what_the_textbook_says(
     assert mmr(scores, like, diversity, k).tolist() == chosen
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(candidates(), st.floats(0.01, 0.99), st.integers(1, 6))
 def test_dpp_chooses_greedily_by_the_determinant(
     given_: tuple[npt.NDArray[Any], Likeness], diversity: float, k: int
@@ -103,7 +103,7 @@ def test_dpp_chooses_greedily_by_the_determinant(
         assert worth(found[:length]) == pytest.approx(best, abs=1e-3)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(candidates(), st.floats(0, 1), st.integers(0, 30), st.sampled_from(Method))
 def test_every_order_is_whole_and_keeps_its_head(
     given_: tuple[npt.NDArray[Any], Likeness], diversity: float, k: int, method: Method
@@ -119,7 +119,7 @@ def test_every_order_is_whole_and_keeps_its_head(
 
 
 @BOTH
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), groups=st.integers(3, 6), each=st.integers(3, 6))
 def test_more_diversity_never_makes_lists_more_alike(choose: Any, seed: int, groups: int, each: int) -> None:
     scores, like = planted(seed, groups, each, noise=0.0)

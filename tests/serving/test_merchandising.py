@@ -221,7 +221,7 @@ def _keys(shop: Catalogue, cap: Rule, products: list[int]) -> list[int]:
     return [int(column[r]) for r in shop.rows(products).tolist() if about[r] and column[r] >= 0]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(shops(), sets_of_rules(), questions(), st.integers(1, 3))
 def test_whatever_the_rules_no_list_shows_what_it_must_not(
     shop: Catalogue, rules: list[Rule], asked: dict[str, Any], pages: int
@@ -244,7 +244,7 @@ def test_whatever_the_rules_no_list_shows_what_it_must_not(
     assert picked == products
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(shops(), sets_of_rules(("cap", "hide", "boost")), questions())
 def test_no_page_holds_more_than_its_caps_and_none_is_shorter_than_it_must_be(
     shop: Catalogue, rules: list[Rule], asked: dict[str, Any]
@@ -273,7 +273,7 @@ def test_no_page_holds_more_than_its_caps_and_none_is_shorter_than_it_must_be(
     assert sum(found.removed.values()) <= len(asked["products"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     shops(),
     sets_of_rules(("boost", "bury", "hide")),
@@ -293,7 +293,7 @@ def test_a_list_holds_its_share_of_new_products_if_so_many_qualify(
         assert sum(new[:length]) >= min(math.floor(share * length + 1e-9), qualify)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     shops(),
     st.lists(

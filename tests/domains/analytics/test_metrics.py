@@ -194,7 +194,7 @@ def catalogue(session: Session) -> Session:
     return session
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(shops, shops)
 def test_figures_are_a_plain_count_also_after_late_data(
     catalogue: Session, shop: dict[str, Any], late: dict[str, Any]

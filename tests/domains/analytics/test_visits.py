@@ -66,7 +66,7 @@ batches = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches, batches)
 def test_visits_are_those_drawn_by_hand_after_each_batch(
     session: Session, mine: list[list[Done]], others: list[list[Done]]

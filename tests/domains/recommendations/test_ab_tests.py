@@ -19,7 +19,7 @@ from recsys.domains.recommendations.ab_tests import Arm, Running, arm_of, draw, 
 from recsys.domains.recommendations.tables import ModelPromotion, RecommendationModel
 from recsys.errors import Conflict, Invalid, NotFound, RecsysError
 
-few = settings(max_examples=20, deadline=None)
+few = settings(max_examples=20)
 salts = st.text(min_size=1, max_size=64)
 
 

@@ -26,7 +26,6 @@ def test_no_search_is_answered_by_an_error_of_the_server(counter: Counter) -> No
 
     @settings(
         max_examples=EXAMPLES,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
         database=None,
         derandomize=EXAMPLES < 1000,
@@ -63,7 +62,7 @@ def test_clicks_may_hold_any_text(counter: Counter) -> None:
     _stock(counter)
     product = counter.one("SELECT min(id) FROM products_db.products")
 
-    @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @settings(max_examples=30, suppress_health_check=list(HealthCheck), derandomize=True)
     @given(st.one_of(st.sampled_from(SYNTAX), st.text(max_size=250)))
     def check(text: str) -> None:
         body = {"search_id": "0d0c6b5c-0000-4000-8000-000000000000", "query": text, "product_id": product}
