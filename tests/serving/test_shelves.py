@@ -78,27 +78,30 @@ def test_filters_of_every_kind(client: httpx.Client, scored_shop: Shop) -> None:
     assert most == set(CHAIRS) - {91, 92}
 
 
-@pytest.mark.parametrize(
-    ("query", "field"),
-    [
-        ({"min_price": 5, "max_price": 1}, "min_price"),
-        ({"min_price": "nan"}, "min_price"),
-        ({"categroy": 4}, "categroy"),
-        ({"attr.": "x"}, "attr"),
-        ({"attr.a b": "x"}, "attr"),
-        ({"attr.colour": ""}, "attr"),
-        ({"cursor": "nonsense"}, "cursor"),
-        ({"diversity": 1.5}, "diversity"),
-        ({"shelf": "best"}, "shelf"),
-        ({"created_since": "yesterday"}, "created_since"),
-        ({"country": "Germany"}, "country"),
-    ],
-)
-def test_wrong_parameters_are_named(client: httpx.Client, query: dict[str, Any], field: str) -> None:
-    answer = client.get("/api/v1/users/1/recommendations", params=query)
-    assert answer.status_code == 422, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert field in answer.text
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"min_price": 5, "max_price": 1}, "min_price"),
+    ({"min_price": "nan"}, "min_price"),
+    ({"categroy": 4}, "categroy"),
+    ({"attr.": "x"}, "attr"),
+    ({"attr.a b": "x"}, "attr"),
+    ({"attr.colour": ""}, "attr"),
+    ({"cursor": "nonsense"}, "cursor"),
+    ({"diversity": 1.5}, "diversity"),
+    ({"shelf": "best"}, "shelf"),
+    ({"created_since": "yesterday"}, "created_since"),
+    ({"country": "Germany"}, "country"),
+]
+
+
+def test_wrong_parameters_are_named(client: httpx.Client) -> None:
+    named = []
+    for query, _ in WRONG:
+        answer = client.get("/api/v1/users/1/recommendations", params=query)
+        assert answer.status_code == 422, query
+        assert answer.headers["content-type"] == "application/problem+json"
+        problem = answer.json()
+        named.append((query, problem.get("field") or problem["errors"][0]["field"]))
+    assert named == WRONG
 
 
 def test_pages_neither_repeat_nor_skip_while_everything_changes(
