@@ -325,7 +325,16 @@ class Recommender(ABC):
 
     def _told(self, histories: Sequence[History], shown: Selection | None = None) -> Asked:
         nobody = np.full(len(histories), -1, dtype=np.int64)
-        return Asked(self._matrix_of(histories), nobody, shown or Selection.all(), histories)
+        return Asked(self._matrix_once(histories), nobody, shown or Selection.all(), histories)
+
+    def _matrix_once(self, histories: Sequence[History]) -> sparse.csr_matrix:
+        """`_matrix_of`; of one history only once, though its list and the reasons for it both ask."""
+        if len(histories) != 1:
+            return self._matrix_of(histories)
+        known: tuple[History, sparse.csr_matrix] | None = getattr(self._of_thread, "told", None)
+        if known is None or known[0] is not histories[0]:
+            known = self._of_thread.told = histories[0], self._matrix_of(histories)
+        return known[1].copy()  # whoever asks may change theirs
 
     def _rank(self, asked: Asked, k: int) -> tuple[Rows, Scores]:
         out = self._buffer(asked.history.shape[0])

@@ -101,6 +101,10 @@ class TIFUKNN(Faded):
 
     def _tell(self, near: sparse.csr_matrix, out: Scores) -> None:
         """Fill `out` with what the neighbours add, -inf where they have nothing to say."""
+        if near.shape[0] == 1:  # their rows alone: of one user's, all others are most of the way
+            found = self.shares_[near.indices].T @ near.data
+            out[0] = np.where(found > 0, found, np.float32(-np.inf))
+            return
         steps = int(np.diff(self.shares_.indptr)[near.indices].sum())
         if near.shape[0] * self.shares_.nnz > _DENSE_STEPS * steps:
             told = sparse.csr_matrix(near @ self.shares_)
