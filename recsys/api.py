@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from fastapi import FastAPI, Response
+from fastapi import APIRouter, FastAPI, Response
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
@@ -63,8 +64,11 @@ _WAYS_IN = {
 }
 
 
-def create_api(**options: Any) -> FastAPI:
-    """An application with the core's routes, middleware and error handlers; `options` go to FastAPI."""
+def create_api(first: Sequence[APIRouter] = (), **options: Any) -> FastAPI:
+    """An application with the core's routes, middleware and error handlers; `options` go to FastAPI.
+
+    first : looked through before the core's, for what is asked for most or waited for least
+    """
     # /docs brings its own script and style: it works without a network, and tells nobody who reads it
     app = FastAPIOffline(redoc_url=None, title="recsys", version="1", description=_DESCRIPTION, **options)
     install_error_handlers(app)
@@ -76,7 +80,7 @@ def create_api(**options: Any) -> FastAPI:
     app.add_middleware(Gate)
     app.add_middleware(RequestContext)
     _let_pages_of_others_in(app)
-    for router in ROUTERS:
+    for router in (*first, *ROUTERS):
         app.include_router(router)
 
     @app.get(
@@ -86,7 +90,7 @@ def create_api(**options: Any) -> FastAPI:
         responses={200: {"content": {"text/plain": {}}}},
     )
     def metrics() -> Response:
-        """Counts and durations in Prometheus' text format, of this process."""
+        """Counts and durations in Prometheus' text format, of all workers together."""
         return Response(render(), media_type=CONTENT_TYPE)
 
     _document_problems(app)

@@ -36,11 +36,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def create_app(prepared: State | None = None) -> FastAPI:
     """A fresh application; its state, or the one prepared, is filled when it starts (ASGI lifespan)."""
-    app = create_api(lifespan=_lifespan, middleware=[Middleware(Shortcut)])
+    routers = (router, reports.router, previews.router)
+    app = create_api(routers, lifespan=_lifespan, middleware=[Middleware(Shortcut)])
     app.state.prepared = prepared
-    app.include_router(router)
-    app.include_router(reports.router)
-    app.include_router(previews.router)
     return app
 
 
