@@ -15,7 +15,7 @@ demo: $(VENV)/.demo  ## real purchases to served recommendations; Ctrl-C stops e
 	@cd $(ROOT) && exec $(BIN)/recsys demo $(DEMO_FLAGS)
 
 test: $(VENV)/.test lint  ## every check: format, lint, types, and all tests on real servers
-	@cd $(ROOT) && $(BIN)/python -m pytest -n 3 $(TEST_FLAGS)
+	@cd $(ROOT) && OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 $(TEST_FLAGS)
 
 lint: $(VENV)/.test  ## format, lint and types only
 	@cd $(ROOT) && $(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/python -m mypy
