@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from models.base import Recommender
-from models.hindsight import TASKS
-from models.hybrid import Hybrid
+from models.hybrid.hybrid import Hybrid
+from models.hybrid.training_windows import TASKS
 from training.evaluation.report import parts
 
 __all__ = ["hybrid_part"]

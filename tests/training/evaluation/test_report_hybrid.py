@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from models.hybrid import Hybrid
+from models.hybrid.hybrid import Hybrid
 from tests.models.shops import groceries
 from training.evaluation.report.document import Report
 from training.evaluation.report.page import render

@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from models.base import Recommender, Rows
-from models.ranking_features import PERSONAL
-from models.recall import Candidates
+from models.hybrid.candidate_generation import Candidates
+from models.hybrid.ranking_features import PERSONAL
+from models.hybrid.strategy_selection import Stage
 from models.selection import Asked, Selection
-from models.stages import Stage
 
 __all__ = ["Parts", "blended", "member_parts", "shared_out"]
 

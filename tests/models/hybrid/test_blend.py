@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from models import blend as module
-from models.blend import Blend, Pool, pool, scaled
+from models.hybrid import blend as module
+from models.hybrid.blend import Blend, Pool, pool, scaled
 from models.results import Ranking
 
 INF = -np.inf

@@ -8,9 +8,9 @@ import numpy as np
 
 from features.dataset import Dataset
 from models.base import Recommender
-from models.hindsight import TASKS, Creators, Task, fitted, observe, windows
-from models.recall import Panel
-from models.stages import Choice, Examples, Stage, choose
+from models.hybrid.candidate_generation import Panel
+from models.hybrid.strategy_selection import Choice, Examples, Stage, choose
+from models.hybrid.training_windows import TASKS, Creators, Task, fitted, observe, windows
 from recsys.errors import Invalid
 
 __all__ = ["LIKENESS", "Plan", "rehearse", "without_rehearsal"]

@@ -15,16 +15,16 @@ from features.dataset import Dataset
 from models import base, factory
 from models.base import Arrays, ModelKind, Recommender, Rows, Scores
 from models.content import ContentBased
-from models.hindsight import TASKS, Task, fitted, windows
-from models.hybrid_parameters import HybridParameters
-from models.hybrid_reasons import blended, member_parts, shared_out
+from models.hybrid.backtest import LIKENESS, Plan, rehearse, without_rehearsal
+from models.hybrid.candidate_generation import Panel
+from models.hybrid.explanations import blended, member_parts, shared_out
+from models.hybrid.parameters import HybridParameters
+from models.hybrid.ranker import SecondStage
+from models.hybrid.ranking_features import Facts, Habits
+from models.hybrid.strategy_selection import Stage, columns
+from models.hybrid.training_windows import TASKS, Task, fitted, windows
 from models.newcomers import greeted, newcomers, unfitted
-from models.ranking_features import Facts, Habits
-from models.recall import Panel
-from models.rehearsal import LIKENESS, Plan, rehearse, without_rehearsal
-from models.second_stage import SecondStage
 from models.selection import Asked, Selection, positive
-from models.stages import Stage, columns
 from recsys.errors import Invalid
 
 __all__ = ["Hybrid", "HybridParameters"]
@@ -40,7 +40,7 @@ class Hybrid(Recommender):
     otherwise. Where there is only one window, half of its users learn and half judge. Then what was chosen
     is learned from both, and the members it needs are fitted on everything. The cascade is that of Covington,
     Adams & Sargin 2016, "Deep neural networks for YouTube recommendations", section 2; scaled scores beat
-    rank fusion in `models.blend`.
+    rank fusion in `models.hybrid.blend`.
 
     Scores of the two tasks are not comparable. Asked to leave out what was seen, the rule for new products
     orders the list; everything else is the rule for any product, explanations too. Who did nothing yet, but

@@ -12,8 +12,8 @@ from scipy import sparse
 
 from features.interactions import History
 from models.base import Recommender
-from models.blend import Pool
-from models.ranking_features import rounded
+from models.hybrid.blend import Pool
+from models.hybrid.ranking_features import rounded
 from models.selection import Asked, Selection
 from models.topk import top_k
 

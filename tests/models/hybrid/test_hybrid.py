@@ -15,11 +15,12 @@ from features.dataset import Dataset, Demographics, Preferences
 from features.ids import IdMap
 from features.interactions import MICROSECONDS_PER_DAY as DAY
 from features.interactions import History
-from models import factory, stages
+from models import factory
 from models.base import Recommender
-from models.blend import ndcg_of
-from models.hybrid import Hybrid, HybridParameters
-from models.stages import _beats
+from models.hybrid import strategy_selection as stages
+from models.hybrid.blend import ndcg_of
+from models.hybrid.hybrid import Hybrid, HybridParameters
+from models.hybrid.strategy_selection import _beats
 from recsys.errors import Invalid
 from tests.models.data import dataset, two_tastes
 from tests.models.shops import SHOPS, durables, groceries

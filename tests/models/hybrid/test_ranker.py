@@ -9,9 +9,9 @@ import pytest
 from features.ids import IdMap
 from features.interactions import MICROSECONDS_PER_DAY as DAY
 from features.interactions import History
-from models.blend import ndcg_of
-from models.ranking_features import FACT_NAMES, Facts, rounded
-from models.second_stage import SecondStage
+from models.hybrid.blend import ndcg_of
+from models.hybrid.ranker import SecondStage
+from models.hybrid.ranking_features import FACT_NAMES, Facts, rounded
 from tests.models.data import dataset
 
 USERS, EACH = 120, 20

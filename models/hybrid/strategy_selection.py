@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm
 
-from models.blend import Blend, Pool, ndcg_of
-from models.ranking_features import FACT_NAMES, Facts, Habits
-from models.recall import Candidates
-from models.second_stage import SecondStage
+from models.hybrid.blend import Blend, Pool, ndcg_of
+from models.hybrid.candidate_generation import Candidates
+from models.hybrid.ranker import SecondStage
+from models.hybrid.ranking_features import FACT_NAMES, Facts, Habits
 
 __all__ = ["Choice", "Examples", "Stage", "choose"]
 

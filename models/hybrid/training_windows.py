@@ -14,10 +14,10 @@ from features.dataset import Dataset
 from features.interactions import MICROSECONDS_PER_DAY
 from models import base
 from models.base import Recommender
-from models.ranking_features import Facts
-from models.recall import Candidates, Panel, joined
+from models.hybrid.candidate_generation import Candidates, Panel, joined
+from models.hybrid.ranking_features import Facts
+from models.hybrid.strategy_selection import Examples
 from models.selection import Asked, Selection
-from models.stages import Examples
 from models.threads import in_parallel
 from recsys.errors import Invalid
 
