@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,6 +22,7 @@ from features.preferences import RawPreferences, read_preferences, user_preferen
 from features.products import Catalogue, item_features, read_catalogue
 from features.read_interactions import RawInteractions, read_interactions
 from features.snapshots import current, current_record, load, store
+from features.target import choose_target
 from features.watermark import Watermark, counted, here, new_rows
 from recsys.database.session import libpq_url
 from recsys.errors import Invalid, NotFound
@@ -116,7 +117,8 @@ def build_reported(
             raise Invalid(_nothing(snapshot, until, raw.undated))
         told("Sorting", 0, 1)
         moment = None if until is None else as_microseconds(until)
-        built = assemble(raw, catalogue, preferences, weights, moment)
+        configured = settings.features.target
+        built = assemble(raw, catalogue, preferences, weights, moment, configured)
         demographics = read_demographics(snapshot, built.dataset.users, limit)
     built.dataset = replace(built.dataset, demographics=demographics)
     built.new, built.whole = new, whole
@@ -192,11 +194,13 @@ def assemble(
     preferences: RawPreferences,
     weights: InteractionWeights,
     until: int | None = None,
+    target: Mapping[str, float] | None = None,
 ) -> Built:
     """Put together what was read, in one order that does not depend on how it lay in the database.
 
     until : microseconds since 1970-01-01 UTC. `raw` and `preferences` hold nothing later already; products
     do: one created later stays out, unless it has events. Uses `raw` up, to need its memory once only.
+    target : weight per type of what counts as a success; None: chosen from the events.
     """
     columns = raw.columns
     time_of = columns["time"]
@@ -221,7 +225,8 @@ def assemble(
     features = item_features(catalogue, items, first_event)
     told, counts = user_preferences(preferences, users, catalogue.categories, catalogue.brands, features)
     features, told = compact(features, told)
-    dataset = Dataset(users, items, events, features, told, moment, weights, cut=cut)
+    chosen = choose_target(events, target)
+    dataset = Dataset(users, items, events, features, told, moment, weights, cut=cut, target=chosen)
     return Built(
         dataset,
         undated=raw.undated,

@@ -18,13 +18,14 @@ from features.caps import DAILY, REPEATED
 from features.ids import IdMap
 from features.interactions import Events, InteractionWeights
 from features.parts import Demographics, ItemFeatures, Preferences, Words, compact
+from features.target import Target, choose_target
 from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES
 from recsys.errors import Invalid
 
 __all__ = ["Cut", "Dataset", "Demographics", "ItemFeatures", "Preferences", "Words", "compact"]
 
 HEADER = "dataset.json"
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +59,8 @@ class Dataset:
     """One snapshot. `moment` (microseconds since 1970-01-01 UTC) is what ages count from.
 
     Everything derived (`matrix`, `touched`, `fingerprint`) is computed once, on first use.
+
+    target  what counts as a success; one without a type is replaced by the one that the events suggest
     """
 
     users: IdMap
@@ -69,8 +72,11 @@ class Dataset:
     weights: InteractionWeights
     demographics: Demographics = field(default_factory=lambda: Demographics.none(0))
     cut: Cut = field(default_factory=Cut.none)
+    target: Target = field(default_factory=Target)
 
     def __post_init__(self) -> None:
+        if not self.target.by_type:
+            object.__setattr__(self, "target", choose_target(self.events, None))
         if len(self.users) and not self.demographics.updated.size:
             object.__setattr__(self, "demographics", Demographics.none(len(self.users)))
 
@@ -113,7 +119,8 @@ class Dataset:
     def until(self, moment: int) -> Dataset:
         """The same shop as it was at `moment`: later events, products and preferences are gone.
 
-        Users and items that nothing is known of by then leave the id maps.
+        Users and items that nothing is known of by then leave the id maps. The target stays: an earlier
+        snapshot is not judged by another one.
         """
         events = self.events.take(self.events.time <= moment)
         early = self.cut.events.time <= moment
@@ -147,6 +154,7 @@ class Dataset:
             self.weights,
             self.demographics.until(moment, user_rows),
             Cut(renumbered[1], self.cut.reason[early]),
+            self.target,
         )
 
     def save(self, folder: Path) -> str:
@@ -195,7 +203,8 @@ class Dataset:
         )
         cut = Cut(Events(*(arrays[f"cut_{column}"] for column in _EVENT_COLUMNS)), arrays["cut_reason"])
         moment = int(header["moment"])
-        dataset = cls(users, items, events, features, preferences, moment, weights, demographics, cut)
+        target = Target.from_json(header["target"])
+        dataset = cls(users, items, events, features, preferences, moment, weights, demographics, cut, target)
         dataset.__dict__["fingerprint"] = fingerprint
         return dataset
 
@@ -204,6 +213,7 @@ class Dataset:
             "format": FORMAT,
             "moment": self.moment,
             "weights": self.weights.as_json(),
+            "target": self.target.as_json(),
             "cut": self.cut.as_json(),
             "types": {
                 word: int(np.count_nonzero(self.events.kind == code))

@@ -88,6 +88,8 @@ class UserSettings(BaseModel):
 class FeatureSettings(BaseModel):
     """How much each interaction says about a taste, how fast it fades, and what is too much to be one.
 
+    target : weight per interaction type of what a recommendation is for, such as {"purchase": 1}; unset:
+        chosen from the data (`features.target`).
     max_repeats_per_day : a user's events of one type with one product on one day that count; 0 for all.
     max_events_per_day : a user's events of one day that count; 0 for all. Bots have more.
     preference_prior : so much behaviour (in summed weights) counts as much as the whole shop's taste in the
@@ -98,6 +100,7 @@ class FeatureSettings(BaseModel):
     weights: dict[str, float] = Field(
         default={"view": 1.0, "like": 2.0, "add_to_cart": 3.0, "purchase": 5.0, "review": 4.0}
     )
+    target: dict[str, float] | None = None
     half_life_days: float = Field(default=90.0, gt=0)
     max_repeats_per_day: int = Field(default=50, ge=0)
     max_events_per_day: int = Field(default=1000, ge=0)

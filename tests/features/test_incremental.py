@@ -188,5 +188,5 @@ def test_a_snapshot_of_an_older_format_is_built_anew_and_the_reason_said(
     rows.events(Event(2, 10, "view"))
     built = build_reported(shop.settings)
     assert built.new is None
-    assert "format 2; this version reads 3" in built.whole
+    assert "format 2; this version reads 4" in built.whole
     assert build_reported(shop.settings).new == 0
