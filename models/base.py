@@ -22,12 +22,15 @@ from models.calibration import Calibration
 from models.evidence import Reasons, strongest
 from models.memory import refuse_if_larger
 from models.results import Explanation, Ranking
-from models.selection import Asked, Exclude, Selection, as_ids, positive
+from models.selection import Asked, Exclude, Selection, as_ids, positive, summed_histories
+from models.shared.score_blocks import DenseScores, ScoreBlock
 from models.threads import WORKERS, in_parallel, one_blas_thread
 from recsys.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+    from models.shared.fitted_members import FittedMembers
 
 __all__ = ["Exclude", "ModelKind", "Reasons", "Recommender"]
 
@@ -92,6 +95,14 @@ class Recommender(ABC):
         """`_score` of one block; a model that needs more than weights (which task, times) overrides this."""
         self._score(positive(asked.history), asked.rows, out)
 
+    def _opinions(self, asked: Asked, out: Scores) -> ScoreBlock:
+        """The scores of `_answer` in the form that is cheapest for this model; `out` (n, items) may be used.
+
+        What the block closes or hides later is not the model's concern: `asked.shown` is not looked at.
+        """
+        self._answer(asked, out)
+        return DenseScores(out)
+
     def _reasons(self, asked: Asked, items: Rows) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """`_contributions` of the one row of `asked`; overridden together with `_answer`."""
         return self._contributions(positive(asked.history), int(asked.rows[0]), items)
@@ -152,6 +163,16 @@ class Recommender(ABC):
         self.calibration_ = None
         self._fit(dataset)
         return self
+
+    def share(self, known: FittedMembers) -> None:  # noqa: B027 - most models have no members
+        """Take members from `known` where it has them; only a model made of others has a use for that."""
+
+    def successor(self) -> Self:
+        """An unfitted model of the same recipe that keeps what this one decided about its own make-up.
+
+        So what is fitted again on more data is the model that was judged, not one that may choose anew.
+        """
+        return type(self)(self.parameters)
 
     # --- answers ---------------------------------------------------------------------------------
 
@@ -347,20 +368,7 @@ class Recommender(ABC):
         return np.where(columns >= 0, self.items_.ids[columns], -1)
 
     def _matrix_of(self, histories: Sequence[History]) -> sparse.csr_matrix:
-        sizes = [history.products.size for history in histories]
-        owner = np.repeat(np.arange(len(histories)), sizes)
-        products = np.concatenate([h.products for h in histories]) if histories else np.empty(0, np.int64)
-        weights = np.concatenate([h.weights for h in histories]) if histories else np.empty(0, np.float32)
-        columns = self.items_.index(products)
-        known = columns >= 0
-        shape = (len(histories), len(self.items_))
-        summed = sparse.coo_matrix(
-            (weights[known].astype(np.float64), (owner[known], columns[known])), shape=shape
-        )
-        matrix = summed.tocsr()
-        matrix.sort_indices()
-        matrix.data = np.maximum(matrix.data, 0.0)
-        return matrix.astype(np.float32)
+        return summed_histories(histories, self.items_)
 
     def _explain(self, asked: Asked, product: int) -> Explanation:
         item = int(self.items_.index([product])[0])

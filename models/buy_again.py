@@ -15,6 +15,8 @@ from models.base import Arrays, ModelKind, Rows, Scores
 from models.faded import Faded, Liked, own_entries
 from models.item_item import scatter
 from models.parameters import check_float
+from models.selection import Asked, positive
+from models.shared.score_blocks import ScoreBlock, SparseScores
 
 __all__ = ["BuyAgain", "BuyAgainParameters"]
 
@@ -97,6 +99,9 @@ class BuyAgain(Faded):
 
     def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
         scatter(history, out)
+
+    def _opinions(self, asked: Asked, out: Scores) -> ScoreBlock:
+        return SparseScores(positive(asked.history))
 
     def _score_similar(self, items: Rows, out: Scores) -> None:
         out.fill(-np.inf)

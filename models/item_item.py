@@ -10,6 +10,8 @@ import numpy.typing as npt
 from scipy import sparse
 
 from models.base import Arrays, ModelKind, Recommender, Rows, Scores
+from models.selection import Asked, positive
+from models.shared.score_blocks import ScoreBlock, SparseScores
 
 __all__ = ["VALUES", "ItemItem", "Values", "scatter", "top_products", "valued"]
 
@@ -128,7 +130,13 @@ class ItemItem(Recommender):
         return str(getattr(self.parameters, "values", "linear"))
 
     def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
-        scatter(sparse.csr_matrix(valued(history, self._values()) @ self.weights_), out)
+        scatter(self._summed_rows(history), out)
+
+    def _opinions(self, asked: Asked, out: Scores) -> ScoreBlock:
+        return SparseScores(self._summed_rows(positive(asked.history)))
+
+    def _summed_rows(self, history: sparse.csr_matrix) -> sparse.csr_matrix:
+        return sparse.csr_matrix(valued(history, self._values()) @ self.weights_)
 
     def _score_similar(self, items: Rows, out: Scores) -> None:
         scatter(self.weights_[items], out)

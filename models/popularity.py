@@ -13,6 +13,8 @@ from features.dataset import Dataset
 from features.interactions import InteractionWeights
 from models.base import Arrays, ModelKind, Recommender, Rows, Scores
 from models.parameters import check_float
+from models.selection import Asked
+from models.shared.score_blocks import ScoreBlock, SharedScores
 
 __all__ = ["Popularity", "PopularityParameters"]
 
@@ -53,6 +55,9 @@ class Popularity(Recommender):
 
     def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
         out[:] = self.popularity_
+
+    def _opinions(self, asked: Asked, out: Scores) -> ScoreBlock:
+        return SharedScores(self.popularity_, asked.rows.size)
 
     def _score_similar(self, items: Rows, out: Scores) -> None:
         wanted = self.category_[items]

@@ -17,7 +17,7 @@ from models.shelf import Shelf
 from models.topk import top_k
 from models.walk import best_of_factors
 
-__all__ = ["Asked", "Exclude", "Selection", "as_ids", "positive"]
+__all__ = ["Asked", "Exclude", "Selection", "as_ids", "positive", "summed_histories"]
 
 Exclude = Literal["seen"] | npt.ArrayLike | None
 """`"seen"`: what the user touched before; an array of product ids: those, for everybody."""
@@ -136,3 +136,21 @@ def positive(history: sparse.csr_matrix) -> sparse.csr_matrix:
     positive = history.copy()
     positive.eliminate_zeros()
     return positive
+
+
+def summed_histories(histories: Sequence[History], items: IdMap) -> sparse.csr_matrix:
+    """csr float32 (n, items): summed weights, never below zero; a stored zero means touched, not liked."""
+    sizes = [history.products.size for history in histories]
+    owner = np.repeat(np.arange(len(histories)), sizes)
+    products = np.concatenate([h.products for h in histories]) if histories else np.empty(0, np.int64)
+    weights = np.concatenate([h.weights for h in histories]) if histories else np.empty(0, np.float32)
+    columns = items.index(products)
+    known = columns >= 0
+    shape = (len(histories), len(items))
+    summed = sparse.coo_matrix(
+        (weights[known].astype(np.float64), (owner[known], columns[known])), shape=shape
+    )
+    matrix = summed.tocsr()
+    matrix.sort_indices()
+    matrix.data = np.maximum(matrix.data, 0.0)
+    return matrix.astype(np.float32)

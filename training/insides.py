@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from models.base import Recommender
 from models.hybrid.hybrid import Hybrid
-from models.hybrid.training_windows import TASKS
+from models.hybrid.training_windows import QUESTIONS
 from training.evaluation.report import parts
 
 __all__ = ["hybrid_part"]
@@ -15,7 +15,7 @@ def hybrid_part(model: Recommender) -> parts.Hybrid | None:
     if not isinstance(model, Hybrid):
         return None
     rules = []
-    for task in TASKS:
+    for task in QUESTIONS:
         stage = model.stages_[task]
         weights = stage.weights or (None,) * len(stage.members)
         rules.append(
@@ -34,5 +34,5 @@ def hybrid_part(model: Recommender) -> parts.Hybrid | None:
                 rehearsal=model.figures_.get(task, {}),
             )
         )
-    left_out = {what: why for what, why in model.reasons_.items() if what not in TASKS}
+    left_out = {what: why for what, why in model.reasons_.items() if what not in QUESTIONS}
     return parts.Hybrid(rules=rules, left_out=left_out)

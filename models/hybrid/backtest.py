@@ -1,4 +1,4 @@
-"""How a hybrid comes to its rules: rehearsed on the last windows of the data, else a guess."""
+"""How a hybrid comes to its rules: a backtest on the last windows of the data, else a guess."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.dataset import Dataset
+from features.holdout import Question, choose_protocol
+from features.interactions import MICROSECONDS_PER_DAY
+from features.windows import holdout_windows
 from models.base import Recommender
 from models.hybrid.candidate_generation import Panel
 from models.hybrid.strategy_selection import Choice, Examples, Stage, choose
-from models.hybrid.training_windows import TASKS, Creators, Task, fitted, observe, windows
+from models.hybrid.training_windows import QUESTIONS, Creators, fitted, observe
+from models.shared.fitted_members import FittedMembers
 from recsys.errors import Invalid
 
-__all__ = ["LIKENESS", "Plan", "rehearse", "without_rehearsal"]
+__all__ = ["LIKENESS", "Backtest", "Plan", "backtest", "without_backtest"]
 
 LIKENESS = ("ease", "item_knn", "co_visitation", "degree_svd", "graph_filter", "als", "content", "tifu_knn")
 """Algorithms by what their opinion of likeness is worth, first the best."""
 
-LEAST_USERS = 100
+LEAST_USERS = 60
 """Fewer judged users than that decide nothing."""
 
 TOO_FEW = "too few users took up something after an earlier moment to learn from; the usual leader serves"
@@ -29,6 +33,7 @@ class Plan:
     """See `HybridParameters`."""
 
     days: float | None
+    windows: int
     candidates: int
     users: int
     k: int
@@ -36,67 +41,80 @@ class Plan:
     seed: int
 
 
-def rehearse(creators: Creators, dataset: Dataset, plan: Plan) -> tuple[dict[Task, Choice], dict[str, str]]:
-    """The choice of each task, none where the shop is too small for it; and why members were refused."""
-    seen: list[dict[Task, Examples]] = []
-    names, refused = list(creators), dict[str, str]()
-    for window in windows(dataset, plan.days):
+@dataclass(frozen=True, eq=False)
+class Backtest:
+    """choices : the rule of each question, none where the shop is too small for it. refused : members that
+    could not be fitted, and why. days : length of a window.
+    """
+
+    choices: dict[Question, Choice]
+    refused: dict[str, str]
+    days: float
+
+
+def backtest(creators: Creators, dataset: Dataset, plan: Plan) -> Backtest:
+    """Learn and choose the rules on earlier windows of `dataset`."""
+    seen: list[dict[Question, Examples]] = []
+    names, refused, days = list(creators), dict[str, str](), 0.0
+    protocol, _ = choose_protocol(dataset)
+    for window in holdout_windows(dataset, plan.windows, plan.days):
         train = dataset.until(window.start)
         if train.matrix.nnz == 0:
             continue
-        panel, lost = fitted({name: creators[name] for name in names}, train)
+        days = (window.end - window.start) / MICROSECONDS_PER_DAY
+        panel, lost = fitted({name: creators[name] for name in names}, train, None)
         refused |= lost
         if not panel.members:
-            return {}, refused
+            return Backtest({}, refused, days)
         if list(panel.members) != names:
             names, seen = list(panel.members), []  # an earlier window heard other members
-        examples = observe(
-            panel, train, dataset, window, length=plan.candidates, users=plan.users, seed=plan.seed
+        seen.append(
+            observe(
+                panel,
+                train,
+                dataset,
+                window,
+                protocol,
+                length=plan.candidates,
+                users=plan.users,
+                seed=plan.seed,
+            )
         )
-        if examples:
-            seen.append(examples)
-    choices: dict[Task, Choice] = {}
-    for task in TASKS:
-        parts = _halves([examples[task] for examples in seen])
-        if parts is not None:
-            choices[task] = choose(names, *parts, k=plan.k, trees=plan.trees, seed=plan.seed)
+    choices: dict[Question, Choice] = {}
+    for question in QUESTIONS:
+        parts = [examples[question] for examples in seen if question in examples]
+        if _enough(parts):
+            choices[question] = choose(names, parts, k=plan.k, trees=plan.trees, seed=plan.seed)
     if choices:
-        for task in TASKS:  # if only one could be rehearsed, the other takes its best guess
-            if task not in choices:
-                choices[task] = _guessed(_guess(creators, dataset, task, names))
-    return choices, refused
+        for question in QUESTIONS:  # if only one could be tested, the other takes its best guess
+            if question not in choices:
+                choices[question] = _guessed(_guess(creators, dataset, question, names))
+    return Backtest(choices, refused, days)
 
 
-def _halves(parts: list[Examples]) -> tuple[Examples, Examples] | None:
-    """What to learn from and what to judge on; None where either has too few users."""
-    parts = [part for part in parts if part.candidates.users >= LEAST_USERS]
-    if len(parts) == 2:
-        return parts[0], parts[1]
-    if not parts or parts[0].candidates.users < 2 * LEAST_USERS:
-        return None
-    users = np.arange(parts[0].candidates.users)
-    return parts[0].take(users[0::2]), parts[0].take(users[1::2])
+def _enough(parts: list[Examples]) -> bool:
+    return len({int(user) for each in parts for user in each.users}) >= LEAST_USERS
 
 
-def without_rehearsal(
-    creators: Creators, dataset: Dataset
-) -> tuple[dict[Task, Choice], Panel, dict[str, str]]:
-    """The usual leader for each task, fitted. Raises Invalid when no member can be fitted."""
+def without_backtest(
+    creators: Creators, dataset: Dataset, known: FittedMembers | None
+) -> tuple[dict[Question, Choice], Panel, dict[str, str]]:
+    """The usual leader for each question, fitted. Raises Invalid when no member can be fitted."""
     refused: dict[str, str] = {}
-    choices: dict[Task, Choice] = {}
+    choices: dict[Question, Choice] = {}
     models: dict[str, Recommender] = {}
-    for task in TASKS:
+    for question in QUESTIONS:
         names = [name for name in creators if name not in refused]
-        while names and task not in choices:
-            name = _guess(creators, dataset, task, names)
+        while names and question not in choices:
+            name = _guess(creators, dataset, question, names)
             names.remove(name)
             if name not in models:
-                panel, lost = fitted({name: creators[name]}, dataset)
+                panel, lost = fitted({name: creators[name]}, dataset, known)
                 refused |= lost
                 models |= panel.members
             if name in models:
-                choices[task] = _guessed(name)
-    if len(choices) < len(TASKS):
+                choices[question] = _guessed(name)
+    if len(choices) < len(QUESTIONS):
         raise Invalid("no member can be fitted: " + "; ".join(f"{n}: {why}" for n, why in refused.items()))
     return choices, Panel(models), refused
 
@@ -105,10 +123,10 @@ def _guessed(name: str) -> Choice:
     return Choice(Stage("single", (name,)), f"{name}: {TOO_FEW}")
 
 
-def _guess(creators: Creators, dataset: Dataset, task: Task, names: list[str]) -> str:
+def _guess(creators: Creators, dataset: Dataset, question: Question, names: list[str]) -> str:
     """The member that leads most shops of this kind."""
     algorithms = {name: creators[name]().algorithm for name in names}
-    order = ("tifu_knn", "buy_again", "ease") if task == "any" and _repeats(dataset) else ()
+    order = ("tifu_knn", "buy_again", "ease") if question == "any" and _repeats(dataset) else ()
     for algorithm in (*order, *LIKENESS):
         for name in names:
             if algorithms[name] == algorithm:

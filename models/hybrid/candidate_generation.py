@@ -15,7 +15,7 @@ from models.base import Recommender
 from models.hybrid.blend import Pool
 from models.hybrid.ranking_features import rounded
 from models.selection import Asked, Selection
-from models.topk import top_k
+from models.shared.score_blocks import ScoreBlock
 
 __all__ = ["Candidates", "Panel", "joined"]
 
@@ -108,23 +108,28 @@ def joined(parts: Sequence[Candidates]) -> Candidates:
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """Models by name, all fitted on one dataset."""
+    """Models by name, all fitted on one dataset.
+
+    inactive : bool (items,), products that the catalogue does not show to anybody; None: there are none.
+    """
 
     members: Mapping[str, Recommender]
+    inactive: npt.NDArray[np.bool_] | None = None
 
     def of(self, names: Sequence[str]) -> Panel:
         """These members alone, in this order."""
-        return Panel({name: self.members[name] for name in names})
+        return Panel({name: self.members[name] for name in names}, self.inactive)
 
-    def ask(self, asked: Asked, lines: npt.NDArray[np.float32]) -> None:
-        """Fill `lines`, float32 (models, n, items), with every model's scores of everything."""
-        told = asked.told
-        if told is None and asked.rows.size and int(asked.rows.min()) < 0:
-            told = self.untimed(asked.history)
-        nothing_hidden = Selection.all()
+    def opinions(self, asked: Asked, lines: npt.NDArray[np.float32]) -> list[ScoreBlock]:
+        """Every model's scores of everything; `lines`, float32 (models, n, items), is what they may use."""
+        histories = asked.told
+        if histories is None and asked.rows.size and int(asked.rows.min()) < 0:
+            histories = self.untimed(asked.history)
+        blocks = []
         for line, member in zip(lines, self.members.values(), strict=True):
-            history = member.history_[asked.rows] if told is None else member._matrix_of(told)
-            member._answer(Asked(history, asked.rows, nothing_hidden, told), line)
+            history = member.history_[asked.rows] if histories is None else member._matrix_of(histories)
+            blocks.append(member._opinions(Asked(history, asked.rows, Selection.all(), histories), line))
+        return blocks
 
     def untimed(self, history: sparse.csr_matrix) -> list[History]:
         """The rows of a matrix as histories that know no times."""
@@ -133,53 +138,69 @@ class Panel:
 
     def candidates(
         self,
-        lines: npt.NDArray[np.float32],
+        blocks: Sequence[ScoreBlock],
         asked: Asked,
         length: int,
         pairs: tuple[Rows, Rows] | None = None,
     ) -> Candidates:
-        """The best `length` of each model among what may be shown, with every model's opinion of them.
+        """The best `length` of each model among what is eligible, with every model's opinion of them.
 
-        Scales and ranks are those of the model's whole list (of products new to the user, where these are
-        asked for), so that what else is hidden changes nobody's score. `lines` is written to.
-        pairs : take these candidates (owner, item) instead, sorted.
+        Scales and ranks are those of the model's whole list of active products (of those new to the user,
+        where these are asked for), so that what a request filters out changes no other product's score.
+        blocks : of `opinions`. pairs : take these candidates (owner, item) instead, sorted.
         """
-        shown, history = asked.shown, asked.history
-        if shown.seen:
-            owner = np.repeat(np.arange(history.shape[0]), np.diff(history.indptr))
-            lines[:, owner, history.indices] = -np.inf
-        n, items = lines.shape[1:]
+        n, items = asked.history.shape
+        seen = asked.history if asked.shown.seen else None
+        filtered = self.filtered(asked.shown, items) if pairs is None else None
         tops, keys = [], []
-        for line in lines:
-            columns, values = top_k(line, length)
+        for block in blocks:
+            columns, values = block.best(length, self.inactive, seen)
             tops.append(values)
             if pairs is None:
-                if shown.open is not None or shown.hidden.size:
-                    columns, _ = shown.best(line.copy(), length)
+                if filtered is not None and bool(filtered[columns[columns >= 0]].any()):
+                    columns, _ = block.best(length, filtered, seen)
                 row, place = np.nonzero(columns >= 0)
                 keys.append(row * items + columns[row, place])
         if pairs is None:
             key = np.unique(np.concatenate(keys))
             pairs = key // items, key % items
         owner, item = pairs
-        raw = lines[:, owner, item].T
-        ranks = np.empty(raw.shape, dtype=np.float32)
-        scale = np.zeros((n, len(tops), 2), dtype=np.float32)
-        bounds = np.searchsorted(owner, np.arange(n + 1))
-        for model, values in enumerate(tops):
-            filled = np.isfinite(values)
-            count = np.maximum(filled.sum(axis=1), 1)
-            lowest = np.where(filled.any(axis=1), np.where(filled, values, np.inf).min(axis=1), 0)
-            scale[:, model, 0] = lowest
-            scale[:, model, 1] = np.where(filled, values - lowest[:, None], 0).sum(axis=1) / count
-            for user in range(n):
-                part = slice(bounds[user], bounds[user + 1])
-                ranks[part, model] = np.searchsorted(-values[user], -raw[part, model])
-        ranks[~np.isfinite(raw)] = length
-        lowest, mean = scale[owner, :, 0], scale[owner, :, 1]
-        usable = np.isfinite(raw) & (mean > 0)
-        above = np.where(usable, raw - lowest, 0)
-        scaled = np.divide(above, mean, out=np.zeros_like(above), where=usable)
-        # far below a list's end all is the same
-        scaled = np.maximum(scaled, -5).astype(np.float32)
-        return Candidates(n, owner, item, raw, scaled, ranks, scale, length)
+        raw = np.stack([block.pairs(owner, item) for block in blocks], axis=1)
+        return _with_scales(n, owner, item, raw, tops, length)
+
+    def filtered(self, shown: Selection, items: int) -> npt.NDArray[np.bool_] | None:
+        """bool (items,): the inactive products and what a request leaves out; None where it is nothing."""
+        if shown.open is None and not shown.hidden.size:
+            return self.inactive
+        closed = np.zeros(items, dtype=bool) if self.inactive is None else self.inactive.copy()
+        if shown.open is not None:
+            closed |= True
+            closed[shown.open] = False if self.inactive is None else self.inactive[shown.open]
+        closed[shown.hidden] = True
+        return closed
+
+
+def _with_scales(
+    n: int, owner: Rows, item: Rows, raw: Float, tops: Sequence[Float], length: int
+) -> Candidates:
+    """tops : per model its best scores, float32 (n, length), -inf in empty places."""
+    ranks = np.empty(raw.shape, dtype=np.float32)
+    scale = np.zeros((n, len(tops), 2), dtype=np.float32)
+    bounds = np.searchsorted(owner, np.arange(n + 1))
+    for model, values in enumerate(tops):
+        filled = np.isfinite(values)
+        count = np.maximum(filled.sum(axis=1), 1)
+        lowest = np.where(filled.any(axis=1), np.where(filled, values, np.inf).min(axis=1), 0)
+        scale[:, model, 0] = lowest
+        scale[:, model, 1] = np.where(filled, values - lowest[:, None], 0).sum(axis=1) / count
+        for user in range(n):
+            part = slice(bounds[user], bounds[user + 1])
+            ranks[part, model] = np.searchsorted(-values[user], -raw[part, model])
+    ranks[~np.isfinite(raw)] = length
+    lowest, mean = scale[owner, :, 0], scale[owner, :, 1]
+    usable = np.isfinite(raw) & (mean > 0)
+    above = np.where(usable, raw - lowest, 0)
+    scaled = np.divide(above, mean, out=np.zeros_like(above), where=usable)
+    # far below a list's end all is the same
+    scaled = np.maximum(scaled, -5).astype(np.float32)
+    return Candidates(n, owner, item, raw, scaled, ranks, scale, length)

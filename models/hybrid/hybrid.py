@@ -3,48 +3,57 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
 from features.dataset import Dataset
+from features.holdout import Question
+from features.interactions import History
 from models import base, factory
 from models.base import Arrays, ModelKind, Recommender, Rows, Scores
 from models.content import ContentBased
-from models.hybrid.backtest import LIKENESS, Plan, rehearse, without_rehearsal
+from models.hybrid.backtest import LIKENESS, Plan, backtest, without_backtest
 from models.hybrid.candidate_generation import Panel
+from models.hybrid.evidence import strongest_evidence
 from models.hybrid.explanations import blended, member_parts, shared_out
 from models.hybrid.parameters import HybridParameters
 from models.hybrid.ranker import SecondStage
 from models.hybrid.ranking_features import Facts, Habits
 from models.hybrid.strategy_selection import Stage, columns
-from models.hybrid.training_windows import TASKS, Task, fitted, windows
+from models.hybrid.training_windows import QUESTIONS, fitted
 from models.newcomers import greeted, newcomers, unfitted
+from models.results import Ranking
 from models.selection import Asked, Selection, positive
+from models.shared.fitted_members import FittedMembers
+from models.topk import top_k
 from recsys.errors import Invalid
 
 __all__ = ["Hybrid", "HybridParameters"]
 
 
 class Hybrid(Recommender):
-    """Candidates of several members, ordered by one rule per task: any product, and products new to the user.
+    """Candidates of several members, ordered by one rule per question: any product, and products new to the
+    user.
 
-    Two windows before the end of the data serve as a rehearsal: members fitted to the start of a window name
-    candidates, and what users then took up says which were right. On the earlier window a blend (weights of
+    A backtest on the last windows of the data: members fitted to what was known before a window name
+    candidates, and the successes of the window (`dataset.target`) say which were right. A blend (weights of
     scaled scores) and a second stage (LambdaRank over the members' opinions and `ranking_features`) are
-    learned, on the later one they must beat the best member by a paired test, the simpler rule standing
-    otherwise. Where there is only one window, half of its users learn and half judge. Then what was chosen
-    is learned from both, and the members it needs are fitted on everything. The cascade is that of Covington,
-    Adams & Sargin 2016, "Deep neural networks for YouTube recommendations", section 2; scaled scores beat
-    rank fusion in `models.hybrid.blend`.
+    learned and must each beat the simpler rule by a paired test on users they were not learned from
+    (`strategy_selection`). Then the members that the chosen rules need are fitted on everything. The cascade
+    is that of Covington, Adams & Sargin 2016, "Deep neural networks for YouTube recommendations", section 2;
+    scaled scores beat rank fusion in `models.hybrid.blend`.
 
-    Scores of the two tasks are not comparable. Asked to leave out what was seen, the rule for new products
-    orders the list; everything else is the rule for any product, explanations too. Who did nothing yet, but
-    said what they like, gets the list of a content-based model instead (`models.newcomers`).
+    `successor` keeps the rules: what is fitted again on more data is the model that was judged.
+
+    Scores of the two questions are not comparable. Asked to leave out what was seen, the rule for new
+    products orders the list; everything else is the rule for any product, explanations too. Products that the
+    catalogue did not show at the time of the fit are never listed. Who did nothing yet, but stated what they
+    like, gets the list of a content-based model instead (`models.newcomers`).
     """
 
     algorithm: ClassVar[str] = "hybrid"
@@ -53,24 +62,30 @@ class Hybrid(Recommender):
     parameters: HybridParameters
 
     panel_: Panel
-    stages_: dict[Task, Stage]
+    stages_: dict[Question, Stage]
+    window_days_: float
+    """Length of the windows that the rules were learned on: what the second stage calls lately."""
     facts_: Facts | None
-    """What the second stage is told of users and products; None where no task has one."""
+    """What the second stage knows of users and products; None where no question has one."""
     reasons_: dict[str, str]
-    """Per task why its rule was chosen, and per member that is left out why."""
+    """Per question why its rule was chosen, and per member that is left out why."""
     newcomers_: ContentBased | None
-    """Answers those who said what they like and did nothing; None where nobody said anything."""
+    """Answers those who stated what they like and did nothing; None where there is no such statement."""
+    category_: npt.NDArray[np.int32]
+    """int32 (items,): code of each item's category, -1 for none; for evidence."""
     figures_: dict[str, dict[str, float]]
-    """Per task the mean NDCG of each member and rule on the judged users."""
+    """Per question the mean NDCG of each member and rule on the judged users."""
 
     def __init__(self, parameters: HybridParameters | None = None) -> None:
         super().__init__(parameters)
+        self._known: FittedMembers | None = None
+        self._keeps_rules = False
         for create in self._creators().values():
             create()  # a wrong member is refused before anything long begins
 
     @property
     def reason_(self) -> str:
-        """Which rule each task has, and why, in one line."""
+        """Which rule each question has, and why, in one line."""
         return "; ".join(f"{what}: {why}" for what, why in self.reasons_.items())
 
     def _creators(self) -> dict[str, Callable[[], Recommender]]:
@@ -93,35 +108,63 @@ class Hybrid(Recommender):
 
     # --- fitting ---------------------------------------------------------------------------------
 
+    def share(self, known: FittedMembers) -> None:
+        """Take members from `known` in the next fit, where it is of the same dataset."""
+        self._known = known
+
+    def successor(self) -> Self:
+        """An unfitted hybrid whose fit keeps the rules of this one and fits only the members they need."""
+        heir = type(self)(self.parameters)
+        heir.stages_, heir.window_days_ = self.stages_, self.window_days_
+        heir.reasons_, heir.figures_ = self.reasons_, self.figures_
+        heir._keeps_rules = True
+        return heir
+
     def _fit(self, dataset: Dataset) -> None:
-        chosen = self.parameters
-        plan = Plan(
-            chosen.validation_days, chosen.candidates, chosen.users, chosen.k, chosen.trees, chosen.seed
-        )
         creators = self._creators()
-        choices, refused = rehearse(creators, dataset, plan)
-        if choices:
-            wanted = {name for choice in choices.values() for name in choice.stage.members}
-            self.panel_, late = fitted({n: creators[n] for n in creators if n in wanted}, dataset)
+        known, self._known = self._known, None
+        panel = None if self._keeps_rules else self._learn_rules(creators, dataset, known)
+        if panel is None:
+            wanted = {name for stage in self.stages_.values() for name in stage.members}
+            needed = {name: create for name, create in creators.items() if name in wanted}
+            panel, late = fitted(needed, dataset, known)
             if late:
                 raise Invalid(
                     "the hybrid chose members that cannot be fitted on all data: "
                     + "; ".join(f"{name}: {why}" for name, why in late.items())
                 )
-        else:
-            choices, self.panel_, refused = without_rehearsal(creators, dataset)
-        self.stages_ = {task: choice.stage for task, choice in choices.items()}
-        self.figures_ = {task: dict(choice.figures) for task, choice in choices.items()}
-        self.reasons_ = {task: choice.reason for task, choice in choices.items()}
-        self.reasons_ |= {name: f"left out: {why}" for name, why in refused.items()}
+        hidden = ~np.asarray(dataset.item_features.active)
+        self.panel_ = Panel(panel.members, hidden if hidden.any() else None)
         self.facts_ = None
         if any(stage.ranker is not None for stage in self.stages_.values()):
-            self.facts_ = Facts.learn(dataset, self._window_days(dataset))
-        self.newcomers_ = newcomers(dataset, chosen.members.values())
+            self.facts_ = Facts.learn(dataset, self.window_days_)
+        self.category_ = np.asarray(dataset.item_features.category, dtype=np.int32)
+        self.newcomers_ = newcomers(dataset, self.parameters.members.values())
 
-    def _window_days(self, dataset: Dataset) -> float:
-        last = windows(dataset, self.parameters.validation_days)[-1]
-        return (last.end - last.start) / 86_400e6
+    def _learn_rules(
+        self, creators: Mapping[str, Callable[[], Recommender]], dataset: Dataset, known: FittedMembers | None
+    ) -> Panel | None:
+        """Set the rules; the members, where choosing them took fitting them on everything."""
+        chosen = self.parameters
+        plan = Plan(
+            chosen.validation_days,
+            chosen.windows,
+            chosen.candidates,
+            chosen.users,
+            chosen.k,
+            chosen.trees,
+            chosen.seed,
+        )
+        found = backtest(creators, dataset, plan)
+        choices, refused, panel = found.choices, found.refused, None
+        self.window_days_ = found.days
+        if not choices:
+            choices, panel, refused = without_backtest(creators, dataset, known)
+        self.stages_ = {question: choice.stage for question, choice in choices.items()}
+        self.figures_ = {question: dict(choice.figures) for question, choice in choices.items()}
+        self.reasons_ = {question: choice.reason for question, choice in choices.items()}
+        self.reasons_ |= {name: f"left out: {why}" for name, why in refused.items()}
+        return panel
 
     def forecast(self, users: int, items: int, nnz: int) -> int:
         """Peak bytes beyond the members, which each forecast their own: one block, candidates, features."""
@@ -132,29 +175,49 @@ class Hybrid(Recommender):
 
     # --- answers ---------------------------------------------------------------------------------
 
-    def _answer(self, asked: Asked, out: Scores) -> None:
+    def _block(self, n: int, k: int) -> int:
+        most = max(len(stage.members) for stage in self.stages_.values())
+        return max(1, base.BLOCK_BYTES // (4 * max(1, len(self.items_)) * most))
+
+    def _rank(self, asked: Asked, k: int) -> tuple[Rows, Scores]:
+        columns_, scores = self._listed(asked, k)
+        new = greeted(self.newcomers_, asked)
+        if self.newcomers_ is not None and new.size:
+            part = Asked(asked.history[new], asked.rows[new], asked.shown, None)
+            line = np.empty((new.size, len(self.items_)), dtype=np.float32)
+            self.newcomers_._score(positive(part.history), part.rows, line)
+            if self.panel_.inactive is not None:
+                line[:, self.panel_.inactive] = -np.inf
+            columns_[new], scores[new] = asked.shown.best(line, k, part.history)
+        return self._ids_of(columns_), scores
+
+    def _listed(self, asked: Asked, k: int) -> tuple[Rows, Scores]:
+        """The k best item rows of each user by the rule of the question; -1 and -inf in empty places."""
         stage = self.stages_["new" if asked.shown.seen else "any"]
         panel = self.panel_.of(stage.members)
+        blocks = panel.opinions(asked, self._lines(len(panel.members), asked.rows.size))
+        if stage.kind == "single":
+            closed = panel.filtered(asked.shown, len(self.items_))
+            return blocks[0].best(k, closed, asked.history if asked.shown.seen else None)
+        candidates = panel.candidates(blocks, asked, self.parameters.candidates)
+        scores = stage.score(candidates, self._known_facts(), self._habits(asked))
+        padded = candidates.padded(scores, -np.inf)
+        places, values = top_k(padded, k)
+        items = candidates.padded(candidates.item, -1)
+        rows = np.take_along_axis(items, np.maximum(places, 0), axis=1)
+        return np.where(places >= 0, rows, -1), values
+
+    def _answer(self, asked: Asked, out: Scores) -> None:
         out.fill(-np.inf)
         items = len(self.items_)
-        size = max(1, base.BLOCK_BYTES // (4 * items * len(panel.members)))
+        size = self._block(asked.rows.size, 1)
         for start in range(0, asked.rows.size, size):
             part = slice(start, start + size)
             told = None if asked.told is None else asked.told[part]
             block = Asked(asked.history[part], asked.rows[part], asked.shown, told)
-            lines = self._lines(len(panel.members), block.rows.size)
-            panel.ask(block, lines)
-            if stage.kind == "single":
-                out[part] = lines[0]
-                continue
-            candidates = panel.candidates(lines, block, self.parameters.candidates)
-            scores = stage.score(candidates, self._known_facts(), self._habits(block))
-            out[part][candidates.owner, candidates.item] = scores
-        new = greeted(self.newcomers_, asked)
-        if self.newcomers_ is not None and new.size:
-            scores = np.empty((new.size, items), dtype=np.float32)
-            self.newcomers_._score(positive(asked.history[new]), asked.rows[new], scores)
-            out[new] = scores
+            columns_, scores = self._listed(block, items)
+            row, place = np.nonzero(columns_ >= 0)
+            out[part][row, columns_[row, place]] = scores[row, place]
 
     def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
         self._answer(Asked(history, rows, Selection.all()), out)
@@ -213,11 +276,10 @@ class Hybrid(Recommender):
         if stage.kind == "single":
             parts, rest = told[0]
             return parts.astype(np.float32), rest.astype(np.float32)
-        lines = self._lines(len(panel.members), 1)
-        panel.ask(asked, lines)
+        blocks = panel.opinions(asked, self._lines(len(panel.members), 1))
         order = np.argsort(items, kind="stable")
         pairs = np.zeros(items.size, dtype=np.int64), items[order]
-        found = panel.candidates(lines, asked, self.parameters.candidates, pairs)
+        found = panel.candidates(blocks, asked, self.parameters.candidates, pairs)
         back = np.argsort(order, kind="stable")
         if stage.ranker is not None:
             features = columns(found, self._known_facts(), self._habits(asked))[back]
@@ -226,10 +288,14 @@ class Hybrid(Recommender):
             parts, rest = blended(stage, found, back, told)
         return parts.astype(np.float32), rest.astype(np.float32)
 
+    def evidence(self, ranking: Ranking, histories: Sequence[History] | None = None) -> npt.NDArray[np.int64]:
+        """See `Recommender.evidence`; by `models.hybrid.evidence`, which costs a fraction of the reasons."""
+        return strongest_evidence(self, ranking, histories)
+
     # --- the artifact ----------------------------------------------------------------------------
 
     def _arrays(self) -> Arrays:
-        arrays: Arrays = {}
+        arrays: Arrays = {"category": self.category_}
         for name, member in self.panel_.members.items():
             arrays |= {f"{name}.{key}": value for key, value in member._arrays().items()}
             own = member.history_
@@ -246,6 +312,8 @@ class Hybrid(Recommender):
             arrays |= {f"facts.{key}": value for key, value in self.facts_.arrays().items()}
         if self.newcomers_ is not None:
             arrays |= {f"newcomers.{key}": value for key, value in self.newcomers_._arrays().items()}
+        if self.panel_.inactive is not None:
+            arrays["inactive"] = np.packbits(self.panel_.inactive)
         document = {
             "members": list(self.panel_.members),
             "stages": {
@@ -257,6 +325,7 @@ class Hybrid(Recommender):
                 }
                 for task, stage in self.stages_.items()
             },
+            "window_days": self.window_days_,
             "reasons": self.reasons_,
             "figures": self.figures_,
         }
@@ -266,16 +335,21 @@ class Hybrid(Recommender):
     def _restore(self, arrays: Arrays) -> None:
         document = json.loads(arrays["document"].tobytes())
         creators = self._creators()
-        self.panel_ = Panel(
-            {name: self._member(creators[name](), name, arrays) for name in document["members"]}
-        )
+        inactive = None
+        if "inactive" in arrays:
+            inactive = np.unpackbits(arrays["inactive"], count=len(self.items_)).astype(bool)
+        members = {name: self._member(creators[name](), name, arrays) for name in document["members"]}
+        self.panel_ = Panel(members, inactive)
+        self.window_days_, self.category_ = float(document["window_days"]), arrays["category"]
         self.stages_ = {}
-        for task in TASKS:
-            kept = document["stages"][task]
+        for question in QUESTIONS:
+            kept = document["stages"][question]
             ranker = None
             if kept["kind"] == "ranker":
-                ranker = SecondStage(np.asarray(arrays[f"{task}.trees"]), tuple(kept["names"]))
-            self.stages_[task] = Stage(kept["kind"], tuple(kept["members"]), tuple(kept["weights"]), ranker)
+                ranker = SecondStage(np.asarray(arrays[f"{question}.trees"]), tuple(kept["names"]))
+            self.stages_[question] = Stage(
+                kept["kind"], tuple(kept["members"]), tuple(kept["weights"]), ranker
+            )
         self.reasons_, self.figures_ = document["reasons"], document["figures"]
         facts = _under("facts.", arrays)
         self.facts_ = Facts.restore(facts) if facts else None

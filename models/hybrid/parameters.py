@@ -27,7 +27,8 @@ MEMBERS: dict[str, dict[str, Any]] = {
 @dataclass(frozen=True)
 class HybridParameters:
     """members : name → {"algorithm": …, "parameters": {…}}.
-    validation_days : length of a window that rules are learned and judged on; None: see `windows`.
+    windows, validation_days : at most so many windows are learned from, each so long; None: as long as
+        `features.windows` finds right.
     candidates : of each member, per user. trees : of the second stage, 0 for none. users : learned from, per
     window. k : length of the list that is judged.
     """
@@ -37,6 +38,7 @@ class HybridParameters:
     candidates: int = 100
     trees: int = 100
     users: int = 2_000
+    windows: int = 2
     k: int = 20
     seed: int = 1
 
@@ -44,6 +46,7 @@ class HybridParameters:
         check_int(self, "candidates", 1, 10_000)
         check_int(self, "trees", 0, 10_000)
         check_int(self, "users", 1, 10_000_000)
+        check_int(self, "windows", 1, 12)
         check_int(self, "k", 1, 1_000)
         check_int(self, "seed", 0, 2**32 - 1)
         if self.validation_days is not None:

@@ -18,10 +18,9 @@ Float = npt.NDArray[np.float32]
 
 LEAVES, MANY = 8, 10_000
 """Few right pairs teach small trees: with 31 leaves the trees learned single products and won nothing."""
-THREADS = 2
-"""The sums of a training are split over so many threads, whatever the machine: they must be repeatable."""
-WORTH_THREADS = 100_000
-"""Rows below which threads wait for each other longer than they work."""
+THREADS = 1
+"""Of a training, whatever the machine: the sums of more are split otherwise, and their threads spin while they
+wait for each other, which on a machine with other work made 100 trees take minutes instead of seconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +61,7 @@ class SecondStage:
             "bagging_fraction": 0.8,
             "bagging_freq": 1,
             "max_bin": 127,
-            "num_threads": THREADS if relevant.size >= WORTH_THREADS else 1,
+            "num_threads": THREADS,
             "seed": seed,
             "deterministic": True,
             "force_row_wise": True,

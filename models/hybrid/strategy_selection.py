@@ -1,8 +1,12 @@
-"""The ways a hybrid can order its candidates, and the choice between them by a paired test."""
+"""The ways a hybrid can order its candidates, and the choice between them by a paired test.
+
+Rules are learned on one half of the users and tested on the other, both ways round, so that every user is
+judged by a rule that has not seen them; what wins is learned once more from all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,19 +23,19 @@ __all__ = ["Choice", "Examples", "Stage", "choose"]
 Float = npt.NDArray[np.float32]
 
 SIGNIFICANCE = 0.05
-BLEND_USERS = 1_000
+BLEND_USERS = 1_500
 """The blend has a handful of weights: more users would only take longer."""
 DEPTH = 120
 """Of each user's candidates the trees learn from so many, the best by equal weights of all members."""
 DEEPER = 4
 """Of the others they learn from every fourth."""
 WEAK = 0.25
-"""A member below this share of the best one, and without a weight in the blend, is left out."""
+"""A member below this share of the best one is left out of blend and trees."""
 
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """One rule of one task: `single` (the score of one member), `blend` (weights) or `ranker` (trees).
+    """One rule of one question: `single` (the score of one member), `blend` (weights) or `ranker` (trees).
 
     members : the names it needs, in the order of its weights and of its feature columns.
     """
@@ -66,9 +70,11 @@ def column_names(members: Sequence[str]) -> tuple[str, ...]:
 class Examples:
     """Candidates of past users and what these then took up.
 
+    users     int64 ids, shape (users,)
     relevant  bool (c,). sizes int64 (users,): how many products would have been right, listed or not
     """
 
+    users: npt.NDArray[np.int64]
     candidates: Candidates
     relevant: npt.NDArray[np.bool_]
     sizes: npt.NDArray[np.int64]
@@ -79,7 +85,9 @@ class Examples:
         """As these members alone would have made them."""
         candidates, wanted = self.candidates, list(models)
         keep = (candidates.rank[:, wanted] < candidates.length).any(axis=1)
-        return Examples(candidates.only(wanted), self.relevant[keep], self.sizes, self.facts, self.habits)
+        return Examples(
+            self.users, candidates.only(wanted), self.relevant[keep], self.sizes, self.facts, self.habits
+        )
 
     def take(self, users: npt.NDArray[np.int64]) -> Examples:
         """Some of the users; `users` rises."""
@@ -97,7 +105,14 @@ class Examples:
             old.scale[users],
             old.length,
         )
-        return Examples(kept, self.relevant[keep], self.sizes[users], self.facts, self.habits.take(users))
+        return Examples(
+            self.users[users],
+            kept,
+            self.relevant[keep],
+            self.sizes[users],
+            self.facts,
+            self.habits.take(users),
+        )
 
     def ndcg(self, scores: Float, k: int) -> npt.NDArray[np.float64]:
         """Of each user, by these scores of the candidates; -inf is not listed."""
@@ -134,39 +149,30 @@ class Examples:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """What was chosen for a task and why; figures : mean NDCG of each rule on the judged users."""
+    """What was chosen for a question and why; figures : mean NDCG of each rule on the judged users."""
 
     stage: Stage
     reason: str
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
-def choose(
-    names: Sequence[str], learn: Examples, judge: Examples, *, k: int, trees: int, seed: int
-) -> Choice:
+def choose(names: Sequence[str], examples: Sequence[Examples], *, k: int, trees: int, seed: int) -> Choice:
     """The simplest rule that nothing beats: the best member, else the blend, else the trees.
 
-    Both are learned on `learn` and must beat the simpler one on `judge`, which is later or has other users,
-    by a paired test over users; what is chosen is then learned again from both.
+    examples : of one window each; together at least two users of either half (see `_half`).
     """
-    both = (learn, judge)
-    solo = [[each.ndcg(each.candidates.raw[:, i], k) for each in both] for i in range(len(names))]
-    mean = np.array([np.concatenate(values).mean() for values in solo])
+    owner = np.concatenate([each.users for each in examples])
+    solo = [_joined(each.ndcg(each.candidates.raw[:, i], k) for each in examples) for i in range(len(names))]
+    values = {name: _per_user(owner, each) for name, each in zip(names, solo, strict=True)}
+    mean = np.array([values[name].mean() for name in names])
     best = int(mean.argmax())
-    values = {names[i]: solo[i][1] for i in range(len(names))}
-    blend = _blend(names, learn, k, seed)
-    weights = np.array(list(blend.weights.values()), dtype=np.float32)
-    values["blend"] = judge.ndcg(np.maximum(judge.candidates.scaled, 0) @ weights, k)
-    useful = [i for i in range(len(names)) if weights[i] > 0 or mean[i] >= WEAK * mean[best]]
+    useful = [i for i in range(len(names)) if mean[i] >= WEAK * mean[best]]
     members = tuple(names[i] for i in useful)
-    narrow = [each.only(useful) for each in both]
-    ranker = _ranker(members, narrow[:1], trees, seed, k)
-    if ranker is not None:
-        scores = Stage("ranker", members, ranker=ranker).score(
-            narrow[1].candidates, judge.facts, judge.habits
-        )
-        values["ranker"] = narrow[1].ndcg(scores, k)
-    stage, standing, steps = Stage("single", (names[best],)), names[best], []
+    narrow = [each.only(useful) for each in examples]
+    values["blend"] = _per_user(owner, _cross_fitted(narrow, _blend_rule(members, k, seed), k))
+    if trees:
+        values["ranker"] = _per_user(owner, _cross_fitted(narrow, _ranker_rule(members, trees, seed, k), k))
+    standing, steps = names[best], []
     for challenger in ("blend", "ranker"):
         if challenger not in values:
             continue
@@ -175,15 +181,67 @@ def choose(
         steps.append(f"{challenger} {change:+.4f} against {standing} (p = {p_value:.3g})")
         if won:
             standing = challenger
+    stage = Stage("single", (names[best],))
     if standing == "blend":
-        final = _blend(names, learn, k, seed, judge)
-        parts = {name: weight for name, weight in final.weights.items() if weight > 0}
-        stage = Stage("blend", tuple(parts), tuple(parts.values()))
+        stage = _blend_rule(members, k, seed)(narrow)
     elif standing == "ranker":
-        stage = Stage("ranker", members, ranker=_ranker(members, narrow, trees, seed, k))
+        stage = _ranker_rule(members, trees, seed, k)(narrow)
     figures = {name: float(each.mean()) for name, each in values.items()}
     reason = f"{standing}: " + "; ".join(steps) + f"; judged on {values[standing].size:,} users"
     return Choice(stage, reason, figures)
+
+
+Rule = Callable[[Sequence[Examples]], Stage]
+"""Learns a rule from examples."""
+
+
+def _cross_fitted(examples: Sequence[Examples], learn: Rule, k: int) -> npt.NDArray[np.float64]:
+    """NDCG of each user of each window by the rule that was learned from the other half of the users."""
+    found = [np.zeros(each.users.size) for each in examples]
+    for half in (0, 1):
+        stage = learn([each.take(np.flatnonzero(_half(each.users) != half)) for each in examples])
+        for each, into in zip(examples, found, strict=True):
+            rows = np.flatnonzero(_half(each.users) == half)
+            if rows.size:
+                judged = each.take(rows)
+                into[rows] = judged.ndcg(stage.score(judged.candidates, judged.facts, judged.habits), k)
+    return np.concatenate(found)
+
+
+def _half(users: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """0 or 1 for each id, the same in every window; ids that were given out in turn are mixed first."""
+    mixed = users.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return (mixed >> np.uint64(63)).astype(np.int64)
+
+
+def _per_user(owner: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The mean of each user over the windows: one value a user, as the paired test wants it."""
+    _, place = np.unique(owner, return_inverse=True)
+    return np.bincount(place, weights=values) / np.bincount(place)
+
+
+def _joined(parts: Iterable[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    return np.concatenate(list(parts))
+
+
+def _blend_rule(members: tuple[str, ...], k: int, seed: int) -> Rule:
+    def learn(examples: Sequence[Examples]) -> Stage:
+        weights = _blend(members, examples, k, seed).weights
+        parts = {name: weight for name, weight in weights.items() if weight > 0}
+        # every member stays in place while the rule is judged: columns and weights go together
+        return Stage("blend", members, tuple(parts.get(name, 0.0) for name in members))
+
+    return learn
+
+
+def _ranker_rule(members: tuple[str, ...], trees: int, seed: int, k: int) -> Rule:
+    def learn(examples: Sequence[Examples]) -> Stage:
+        ranker = _ranker(members, examples, trees, seed, k)
+        if ranker is None:  # nothing right was listed: equal weights order as well as anything
+            return Stage("blend", members, tuple(1.0 / len(members) for _ in members))
+        return Stage("ranker", members, ranker=ranker)
+
+    return learn
 
 
 def _beats(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> tuple[bool, float]:
@@ -196,10 +254,10 @@ def _beats(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> tuple[bool
     return bool(change.mean() > 0 and p_value < SIGNIFICANCE), p_value
 
 
-def _blend(names: Sequence[str], learn: Examples, k: int, seed: int, more: Examples | None = None) -> Blend:
+def _blend(names: Sequence[str], examples: Sequence[Examples], k: int, seed: int) -> Blend:
     sampled = []
-    for each in (learn,) if more is None else (learn, more):
-        count = min(each.candidates.users, BLEND_USERS)
+    for each in examples:
+        count = min(each.candidates.users, BLEND_USERS // len(examples))
         chosen = np.random.default_rng([seed, 1]).permutation(each.candidates.users)[:count]
         sampled.append(each.take(np.sort(chosen)))
     pools = [each.candidates.pool() for each in sampled]

@@ -1,0 +1,1 @@
+"""One algorithm in each module."""

@@ -1,0 +1,140 @@
+"""Which of a user's own products speaks most for each product of a hybrid's list, for many users at a time.
+
+The first of these that has something to say names the product:
+
+1. the product itself, where the user had it before;
+2. the members that score by item-to-item weights: the largest weight × value over the history;
+3. the members with item vectors: the history entry that adds most to the product's score;
+4. the catalogue: the strongest product of the history in the same category.
+
+A full explanation of one product is `Recommender.explain`; this is what a list of a hundred can afford.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from features.interactions import History
+from models.base import Recommender
+from models.degree_svd import DegreeSVD
+from models.item_item import ItemItem
+from models.results import Ranking
+from models.selection import positive
+from models.threads import in_parallel
+
+if TYPE_CHECKING:
+    from models.hybrid.hybrid import Hybrid
+
+__all__ = ["strongest_evidence"]
+
+Float = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+
+
+def strongest_evidence(
+    model: Hybrid, ranking: Ranking, histories: Sequence[History] | None
+) -> npt.NDArray[np.int64]:
+    """`Recommender.evidence` of a hybrid: product ids, the shape of `ranking.products`, -1 for none."""
+    found = np.full(ranking.products.shape, -1, dtype=np.int64)
+    listed = model.items_.index(ranking.products.ravel()).reshape(ranking.products.shape)
+    if histories is None:
+        rows = model.users_.index(ranking.queries)
+        known = np.flatnonzero(rows >= 0)
+        matrix = positive(model.history_[rows[known]])
+    else:
+        known = np.arange(len(ranking))
+        matrix = positive(model._matrix_of(histories))
+    witnesses = _witnesses(model)
+    category = model.category_
+
+    def answer(place: int) -> None:
+        part = slice(matrix.indptr[place], matrix.indptr[place + 1])
+        history, value = matrix.indices[part], matrix.data[part]
+        row = int(known[place])
+        items = listed[row][listed[row] >= 0]
+        if items.size and history.size:
+            best = _of_one(items, history, value, witnesses, category)
+            found[row, listed[row] >= 0] = np.where(best >= 0, model.items_.ids[best], -1)
+
+    in_parallel(answer, range(known.size))
+    return found
+
+
+class _ByWeights:
+    """Evidence by the item-to-item weights of a member."""
+
+    def __init__(self, member: ItemItem, weights: sparse.csc_matrix) -> None:
+        self.member, self.weights = member, weights
+
+    def parts(self, items: Rows, history: npt.NDArray[np.int32], value: Float) -> tuple[Rows, Float]:
+        """The history entry with the largest weight × value for each item, and that product; 0: none."""
+        line = np.zeros(self.weights.shape[0], dtype=np.float32)
+        line[history] = value
+        starts, ends = self.weights.indptr[items], self.weights.indptr[items + 1]
+        lengths = ends - starts
+        place = np.arange(lengths.sum()) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
+        source = self.weights.indices[place]
+        product = self.weights.data[place] * line[source]
+        owner = np.repeat(np.arange(items.size), lengths)
+        best = np.zeros(items.size, dtype=np.float32)
+        np.maximum.at(best, owner, product)
+        top = np.flatnonzero((product > 0) & (product == best[owner]))[::-1]
+        witness = np.full(items.size, -1, dtype=np.int64)
+        witness[owner[top]] = source[top]
+        return witness, best
+
+
+class _ByVectors:
+    """Evidence by the item vectors of a member."""
+
+    def __init__(self, encoder: Float, decoder: Float) -> None:
+        self.encoder, self.decoder = encoder, decoder
+
+    def parts(self, items: Rows, history: npt.NDArray[np.int32], value: Float) -> tuple[Rows, Float]:
+        """The history entry whose vector adds most to each item's score, and what it adds."""
+        added = self.decoder[items] @ (self.encoder[history] * value[:, None]).T
+        top = added.argmax(axis=1)
+        best = added[np.arange(items.size), top]
+        return np.where(best > 0, history[top], -1), best
+
+
+def _witnesses(model: Hybrid) -> list[_ByWeights | _ByVectors]:
+    kept: list[_ByWeights | _ByVectors] | None = model.__dict__.get("_evidence_witnesses")
+    if kept is None:
+        kept = []
+        members: list[Recommender] = list(model.panel_.members.values())
+        for member in members:
+            if isinstance(member, ItemItem):
+                kept.append(_ByWeights(member, sparse.csc_matrix(member.weights_)))
+        for member in members:
+            if isinstance(member, DegreeSVD):
+                kept.append(_ByVectors(member.encoder_, member.decoder_))
+        model.__dict__["_evidence_witnesses"] = kept
+    return kept
+
+
+def _of_one(
+    items: Rows,
+    history: npt.NDArray[np.int32],
+    value: Float,
+    witnesses: Sequence[_ByWeights | _ByVectors],
+    category: npt.NDArray[np.int32],
+) -> Rows:
+    place = np.minimum(np.searchsorted(history, items), history.size - 1)
+    best = np.where(history[place] == items, items, -1)
+    for witness in witnesses:
+        open_ = np.flatnonzero(best < 0)
+        if not open_.size:
+            return best
+        best[open_], _ = witness.parts(items[open_], history, value)
+    open_ = np.flatnonzero(best < 0)
+    order = np.argsort(value, kind="stable")
+    strongest = dict(zip(category[history[order]].tolist(), history[order].tolist(), strict=True))
+    strongest.pop(-1, None)
+    best[open_] = [strongest.get(code, -1) for code in category[items[open_]].tolist()]
+    return best

@@ -1,0 +1,128 @@
+"""Scores of one block of users in the form that a model has them: dense, sparse, or the same for all."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from models.topk import top_k
+
+__all__ = ["DenseScores", "ScoreBlock", "SharedScores", "SparseScores"]
+
+Float = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+class ScoreBlock(Protocol):
+    """The scores of n users for all items; -inf (or no entry) where a model can say nothing."""
+
+    def best(self, k: int, closed: Mask | None, seen: sparse.csr_matrix | None) -> tuple[Rows, Float]:
+        """The k best items of each user: int64 (n, k) item rows, -1 where there are fewer, and their scores.
+
+        closed : bool (items,), what nobody is shown. seen : csr (n, items), what each user is not shown.
+        Ties go to the lower row.
+        """
+        ...
+
+    def pairs(self, owner: Rows, item: Rows) -> Float:
+        """float32 (c,): the score of each pair of a row of the block (ascending) and an item."""
+        ...
+
+
+class DenseScores:
+    """scores : float32 (n, items)."""
+
+    def __init__(self, scores: Float) -> None:
+        self.scores = scores
+
+    def best(self, k: int, closed: Mask | None, seen: sparse.csr_matrix | None) -> tuple[Rows, Float]:
+        """See `ScoreBlock`; what is closed or seen is set to -inf for good."""
+        if closed is not None:
+            self.scores[:, closed] = -np.inf
+        if seen is not None:
+            owner = np.repeat(np.arange(seen.shape[0]), np.diff(seen.indptr))
+            self.scores[owner, seen.indices] = -np.inf
+        return top_k(self.scores, k)
+
+    def pairs(self, owner: Rows, item: Rows) -> Float:
+        """See `ScoreBlock`."""
+        return np.asarray(self.scores[owner, item])
+
+
+class SparseScores:
+    """scores : csr float32 (n, items), each column of a row once; no entry means that nothing is known."""
+
+    def __init__(self, scores: sparse.csr_matrix) -> None:
+        self.scores = scores
+
+    def best(self, k: int, closed: Mask | None, seen: sparse.csr_matrix | None) -> tuple[Rows, Float]:
+        """See `ScoreBlock`."""
+        n, items = self.scores.shape
+        columns = np.full((n, k), -1, dtype=np.int64)
+        values = np.full((n, k), -np.inf, dtype=np.float32)
+        barred = np.zeros(items, dtype=bool) if closed is None else closed.copy()
+        for row in range(n):
+            part = slice(self.scores.indptr[row], self.scores.indptr[row + 1])
+            column, value = self.scores.indices[part], self.scores.data[part]
+            own = _own(seen, row)
+            before = barred[own]
+            barred[own] = True
+            open_ = ~barred[column]
+            barred[own] = before
+            column, value = column[open_], value[open_]
+            if value.size > k:
+                # every entry equal to the k-th largest stays: ties are decided by the column
+                close = value >= np.partition(value, value.size - k)[value.size - k]
+                column, value = column[close], value[close]
+            order = np.lexsort((column, -value))[:k]
+            columns[row, : order.size], values[row, : order.size] = column[order], value[order]
+        return columns, values
+
+    def pairs(self, owner: Rows, item: Rows) -> Float:
+        """See `ScoreBlock`."""
+        n, items = self.scores.shape
+        found = np.empty(owner.size, dtype=np.float32)
+        line = np.full(items, -np.inf, dtype=np.float32)
+        bounds = np.searchsorted(owner, np.arange(n + 1))
+        for row in range(n):
+            part = slice(self.scores.indptr[row], self.scores.indptr[row + 1])
+            wanted = slice(bounds[row], bounds[row + 1])
+            column = self.scores.indices[part]
+            line[column] = self.scores.data[part]
+            found[wanted] = line[item[wanted]]
+            line[column] = -np.inf
+        return found
+
+
+class SharedScores:
+    """scores : float32 (items,), of every one of n users."""
+
+    def __init__(self, scores: Float, n: int) -> None:
+        self.scores, self.n = scores, n
+
+    def best(self, k: int, closed: Mask | None, seen: sparse.csr_matrix | None) -> tuple[Rows, Float]:
+        """See `ScoreBlock`."""
+        open_ = self.scores if closed is None else np.where(closed, np.float32(-np.inf), self.scores)
+        longest = 0 if seen is None else int(np.diff(seen.indptr).max(initial=0))
+        head, value = top_k(open_[None, :], min(k + longest, open_.size))
+        head, value = head[0][head[0] >= 0], value[0][head[0] >= 0]
+        columns = np.full((self.n, k), -1, dtype=np.int64)
+        values = np.full((self.n, k), -np.inf, dtype=np.float32)
+        for row in range(self.n):
+            keep = np.flatnonzero(~np.isin(head, _own(seen, row)))[:k]
+            columns[row, : keep.size], values[row, : keep.size] = head[keep], value[keep]
+        return columns, values
+
+    def pairs(self, owner: Rows, item: Rows) -> Float:
+        """See `ScoreBlock`."""
+        return np.asarray(self.scores[item])
+
+
+def _own(seen: sparse.csr_matrix | None, row: int) -> npt.NDArray[np.int32]:
+    if seen is None:
+        return np.empty(0, dtype=np.int32)
+    return np.asarray(seen.indices[seen.indptr[row] : seen.indptr[row + 1]])
