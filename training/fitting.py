@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from features.dataset import Dataset
 from models import factory
 from models.base import Recommender
 from models.calibration import Calibration
+from models.shared.fitted_members import FittedMembers
 from recsys.errors import Invalid
 from training.evaluation.evaluate import Evaluation, ViewResult, evaluate
 from training.evaluation.examples import ExampleUser, ModelLists, recommend_examples
@@ -41,6 +41,8 @@ class Judged:
     fit_seconds: float
     evaluate_seconds: float
     peak_mib: float
+    successor: Recommender
+    """Unfitted, to be fitted on everything: it keeps what the judged model decided about its own make-up."""
     hybrid: HybridPart | None = None
     guests: Segment | None = None
 
@@ -70,11 +72,20 @@ def create(experiment: Experiment) -> Recommender:
     return model
 
 
-def judge(experiment: Experiment, split: Split, examples: list[ExampleUser], steps: Steps) -> Judged:
-    """Fit on the split's past and rank the catalogue for every test user."""
-    model = create(experiment)
+def judge(
+    experiment: Experiment,
+    split: Split,
+    examples: list[ExampleUser],
+    steps: Steps,
+    known: FittedMembers | None = None,
+) -> Judged:
+    """Fit on the split's past and rank the catalogue for every test user.
+
+    known : models that were fitted on the split's past already; what is fitted here joins them.
+    """
+    known = known or FittedMembers(split.train)
     with steps.step(f"fit {experiment.name} before the cutoff") as fitting:
-        model.fit(split.train)
+        model = known.fit(create(experiment), split.train)
     asked = sum(fold.users.size for fold in split.folds.values())
     with steps.step(f"judge {experiment.name}", total=asked) as judging:
         evaluation = evaluate(model, split, experiment.evaluation.ks, advance=judging.advance)
@@ -93,6 +104,7 @@ def judge(experiment: Experiment, split: Split, examples: list[ExampleUser], ste
         fitting.seconds,
         judging.seconds,
         max(fitting.peak_mib, judging.peak_mib),
+        model.successor(),
         hybrid_part(model),
         guests,
     )
@@ -105,13 +117,15 @@ def _guests(model: Recommender, split: Split, experiment: Experiment) -> Segment
     return judge_guests(model, split, k=plan.primary_k, draws=plan.draws, seed=experiment.seed)
 
 
-def refit(judged: Judged, dataset: Dataset, folder: Path) -> str:
-    """Fit on the whole dataset, carry the calibration over, write the artifact; return its checksum.
+def refit(judged: Judged, known: FittedMembers, folder: Path) -> str:
+    """Fit on the whole dataset (that of `known`), carry the calibration over, write the artifact.
+
+    Returns its checksum.
 
     `fit` forgets calibration, and the final fit has no unseen data to learn it from: the map learned on the
     split's test lists is the honest one to keep.
     """
-    model = create(judged.experiment).fit(dataset)
+    model = known.fit(judged.successor, known.dataset)
     model.calibration_ = judged.calibration
     return model.save(folder)
 

@@ -11,6 +11,7 @@ from typing import Any
 from features.dataset import Dataset
 from models import registry
 from models.registry import RegisteredModel
+from models.shared.fitted_members import FittedMembers
 from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations import ab_tests
@@ -185,8 +186,9 @@ def _judge_all(
         )
     examples = choose_users(split)
     versions, serving = _names(experiments)
+    known = FittedMembers(split.train)
     judged = [
-        (f"{experiment.name}-v{version}", version, judge(experiment, split, examples, steps))
+        (f"{experiment.name}-v{version}", version, judge(experiment, split, examples, steps, known))
         for experiment, version in zip(experiments, versions, strict=True)
     ]
     champion = None
@@ -209,10 +211,11 @@ def _judge_all(
 
 def _refit_all(judged: Sequence[tuple[str, int, Judged]], dataset: Dataset, steps: Steps) -> list[Version]:
     versions = []
+    known = FittedMembers(dataset)
     for name, version, one in judged:
         with steps.step(f"fit {one.experiment.name} on everything") as fitting:
             folder = registry.artifact_folder(name)
-            checksum = refit(one, dataset, folder)
+            checksum = refit(one, known, folder)
             size = sum(file.stat().st_size for file in folder.iterdir()) / MIB
             fitting.note = f"{name}, {size:,.1f} MiB"
         versions.append(Version(name, version, one, checksum, fitting.seconds, size))

@@ -14,14 +14,21 @@ __all__ = ["MEMBERS", "HybridParameters"]
 MEMBERS: dict[str, dict[str, Any]] = {
     "buy_again": {"algorithm": "buy_again"},
     "tifu_knn": {"algorithm": "tifu_knn"},
-    "ease": {"algorithm": "ease"},
+    "ease": {"algorithm": "ease", "parameters": {"ridge": 100.0, "half_life_days": 83.2}},
     "degree_svd": {"algorithm": "degree_svd", "parameters": {"factors": 128}},
-    "als": {"algorithm": "als", "parameters": {"factors": 64, "alpha": 0.3, "iterations": 5}},
+    "als": {
+        "algorithm": "als",
+        "parameters": {"factors": 128, "alpha": 0.3, "regularization": 20.0, "iterations": 5},
+    },
     "co_visitation": {"algorithm": "co_visitation", "parameters": {"neighbours": 200, "repeats": True}},
-    "popularity": {"algorithm": "popularity", "parameters": {"half_life_days": 14.0}},
+    "popularity": {"algorithm": "popularity", "parameters": {"half_life_days": 7.0}},
     "content": {"algorithm": "content"},
 }
-"""Habits, neighbours, factors, sequence, fashion and catalogue: what may lead in one shop or another."""
+"""Habits, neighbours, factors, sequence, fashion and catalogue: what may lead in one shop or another.
+
+The shipped experiments of the same names have the same parameters, so that a training that runs them all fits
+each recipe once (`models.shared.fitted_members`).
+"""
 
 
 @dataclass(frozen=True)
