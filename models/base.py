@@ -67,6 +67,9 @@ class Recommender(ABC):
     moment_: int
     dataset_fingerprint_: str
     calibration_: Calibration | None
+    """Of lists of any product."""
+    calibration_new_: Calibration | None
+    """Of lists of what is new to the user; None: as `calibration_`."""
 
     def __init__(self, parameters: DataclassInstance | None = None) -> None:
         chosen = self.Parameters() if parameters is None else parameters
@@ -160,7 +163,7 @@ class Recommender(ABC):
         self.history_ = dataset.touched
         self.moment_ = dataset.moment
         self.dataset_fingerprint_ = dataset.fingerprint
-        self.calibration_ = None
+        self.calibration_ = self.calibration_new_ = None
         self._fit(dataset)
         return self
 
@@ -270,6 +273,7 @@ class Recommender(ABC):
             "moment": self.moment_,
             "dataset": self.dataset_fingerprint_,
             "calibration": None if self.calibration_ is None else self.calibration_.as_json(),
+            "calibration_new": None if self.calibration_new_ is None else self.calibration_new_.as_json(),
         }
         arrays: Arrays = {
             "users": self.users_.ids,
@@ -299,8 +303,10 @@ class Recommender(ABC):
             model.history_ = sparse.csr_matrix(parts, shape=(len(model.users_), len(model.items_)))
             model.moment_ = int(header["moment"])
             model.dataset_fingerprint_ = header["dataset"]
-            saved = header["calibration"]
-            model.calibration_ = None if saved is None else Calibration.from_json(saved)
+            maps = [header["calibration"], header.get("calibration_new")]
+            model.calibration_, model.calibration_new_ = (
+                None if saved is None else Calibration.from_json(saved) for saved in maps
+            )
             own = {n.removeprefix("fitted_"): a for n, a in arrays.items() if n.startswith("fitted_")}
             model._restore(own)
         except (KeyError, ValueError) as error:

@@ -10,44 +10,124 @@ import numpy.typing as npt
 
 __all__ = ["Calibration"]
 
+Values = npt.NDArray[np.float64]
+
+BIN = 25
+"""At least so many outcomes are averaged before anything is fitted to them."""
+MOST_BINS = 400
+
 
 @dataclass(frozen=True)
 class Calibration:
-    """A monotone, piecewise linear map from score to the chance that the user takes up the product.
+    """A strictly increasing, continuous map from score to the chance that the user takes up the product.
 
-    Fitted by isotonic regression (Zadrozny & Elkan 2002, "Transforming classifier scores into accurate
-    multiclass probability estimates", section 3.2) on recommended products of a validation fold.
+    Isotonic regression (Zadrozny & Elkan 2002, "Transforming classifier scores into accurate multiclass
+    probability estimates", section 3.2) gives steps, which tie what the model tells apart. So the map is the
+    line through the centres of its blocks, and beyond the first and the last centre a hyperbola that leaves
+    with the slope of the neighbouring line and approaches 0 and 1 without reaching them.
+
+    scores, chances : the centres, both strictly increasing; chances strictly within 0..1, except that the
+        first may be 0. scale : how far scores spread; gives the slope where there is only one centre.
     """
 
     scores: tuple[float, ...]
     chances: tuple[float, ...]
+    scale: float = 1.0
 
     @classmethod
-    def fit(cls, scores: npt.ArrayLike, taken: npt.ArrayLike) -> Self:
-        """`scores` float (n,), finite; `taken` bool (n,): whether the recommended product was taken up.
+    def fit(cls, scores: npt.ArrayLike, taken: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> Self:
+        """Learn from recommended products and what became of them.
 
+        scores : float (n,), finite. taken : bool (n,), whether the product was taken up. weights : float
+        (n,), positive: how many outcomes each stands for (default: 1).
+
+        Each bin of outcomes is taken as if one more, the mean of all, were in it: no chance is 0 or 1.
         Raises ValueError when there is nothing to fit.
         """
-        # with what it imports 75 MB, which only a fit needs and not who serves
-        from sklearn.isotonic import IsotonicRegression
-
         x, y = np.asarray(scores, dtype=np.float64), np.asarray(taken, dtype=np.float64)
-        if x.size == 0 or x.shape != y.shape or not bool(np.isfinite(x).all()):
+        w = np.ones_like(x) if weights is None else np.asarray(weights, dtype=np.float64)
+        if x.size == 0 or not x.shape == y.shape == w.shape or not bool(np.isfinite(x).all()):
             raise ValueError("calibration needs finite scores, each with its outcome")
-        fitted = IsotonicRegression(y_min=0.0, y_max=1.0, increasing=True, out_of_bounds="clip").fit(x, y)
-        return cls(tuple(map(float, fitted.X_thresholds_)), tuple(map(float, fitted.y_thresholds_)))
+        mean = float(np.clip(np.average(y, weights=w), 1e-6, 1 - 1e-6))
+        centres, successes, mass = _blocks(x, y, w)
+        centres, chances = _blocks_of_blocks(centres, (successes + mean) / (mass + 1.0), mass)
+        spread = float(x.std()) or max(1.0, abs(float(x[0])))
+        return cls(tuple(centres.tolist()), tuple(chances.tolist()), spread)
 
-    def __call__(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Chances in 0..1, float32, same shape; -inf gives 0."""
-        finite = np.where(np.isfinite(scores), scores, self.scores[0])
-        chances = np.interp(finite, self.scores, self.chances)
-        return np.where(np.isfinite(scores), chances, 0.0).astype(np.float32)
+    def __call__(self, scores: npt.NDArray[np.float32]) -> Values:
+        """Chances in 0..1, float64, same shape; -inf gives 0."""
+        given = np.asarray(scores, dtype=np.float64)
+        finite = np.isfinite(given)
+        x = np.where(finite, given, self.scores[0])
+        knots, chances = np.array(self.scores), np.array(self.chances)
+        first, last = self._slopes()
+        low, high = max(chances[0], 1e-12), max(1.0 - chances[-1], 1e-12)
+        below, above = np.maximum(knots[0] - x, 0.0), np.maximum(x - knots[-1], 0.0)
+        found = np.interp(x, knots, chances)
+        found = np.where(below > 0, chances[0] / (1.0 + first * below / low), found)
+        found = np.where(above > 0, 1.0 - (1.0 - chances[-1]) / (1.0 + last * above / high), found)
+        return np.where(finite, found, 0.0)
+
+    def error(self, scores: npt.ArrayLike, taken: npt.ArrayLike, bins: int = 10) -> float:
+        """Expected calibration error on other outcomes than it was learned from.
+
+        The mean of |observed - predicted| over `bins` of equally many outcomes, ordered by score (Guo,
+        Pleiss, Sun & Weinberger 2017, "On calibration of modern neural networks", section 2). Raises
+        ValueError without outcomes.
+        """
+        x, y = np.asarray(scores, dtype=np.float32), np.asarray(taken, dtype=np.float64)
+        if x.size == 0 or x.shape != y.shape:
+            raise ValueError("the error of a calibration needs scores, each with its outcome")
+        order = np.argsort(x, kind="stable")
+        gaps = self(x)[order] - y[order]
+        return float(sum(abs(part.sum()) for part in np.array_split(gaps, bins)) / x.size)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for the artifact's header."""
-        return {"scores": list(self.scores), "chances": list(self.chances)}
+        return {"scores": list(self.scores), "chances": list(self.chances), "scale": self.scale}
 
     @classmethod
     def from_json(cls, plain: dict[str, Any]) -> Self:
         """Take back what `as_json` gave."""
-        return cls(tuple(plain["scores"]), tuple(plain["chances"]))
+        return cls(tuple(plain["scores"]), tuple(plain["chances"]), plain.get("scale", 1.0))
+
+    def _slopes(self) -> tuple[float, float]:
+        """At the first and at the last centre."""
+        if len(self.scores) == 1:
+            slope = max(self.chances[0] * (1.0 - self.chances[0]), 1e-9) / self.scale
+            return slope, slope
+        (x0, x1), (y0, y1) = self.scores[:2], self.chances[:2]
+        (x2, x3), (y2, y3) = self.scores[-2:], self.chances[-2:]
+        return (y1 - y0) / (x1 - x0), (y3 - y2) / (x3 - x2)
+
+
+def _blocks(x: Values, y: Values, w: Values) -> tuple[Values, Values, Values]:
+    """Mean score, weighed successes and weight of bins of equally many outcomes; equal scores share one."""
+    order = np.argsort(x, kind="stable")
+    x, y, w = x[order], y[order], w[order]
+    bins = int(np.clip(x.size // BIN, 1, MOST_BINS))
+    bin_of = np.arange(x.size) * bins // x.size
+    # what is tied belongs together, in the bin of the first
+    starts = np.concatenate([[True], x[1:] > x[:-1]])
+    bin_of = bin_of[np.maximum.accumulate(np.where(starts, np.arange(x.size), 0))]
+    _, place = np.unique(bin_of, return_inverse=True)
+    mass = np.bincount(place, weights=w)
+    centres: Values = np.bincount(place, weights=w * x) / mass
+    successes: Values = np.bincount(place, weights=w * y).astype(np.float64)
+    return centres, successes, mass.astype(np.float64)
+
+
+def _blocks_of_blocks(centres: Values, chances: Values, mass: Values) -> tuple[Values, Values]:
+    """Neighbours that do not increase, pooled: centres and chances, both strictly increasing."""
+    # with what it imports 75 MB, which only a fit needs and not who serves
+    from sklearn.isotonic import IsotonicRegression
+
+    fitted = IsotonicRegression(increasing=True).fit_transform(centres, chances, sample_weight=mass)
+    levels, place = np.unique(fitted, return_inverse=True)
+    weight = np.bincount(place, weights=mass)
+    x = np.bincount(place, weights=mass * centres) / weight
+    # rounding may leave two centres, or two levels, that a float tells apart and a slope does not
+    apart = np.concatenate(
+        [[True], (np.diff(x) > 1e-9 * max(1.0, np.abs(x).max())) & (np.diff(levels) > 1e-9)]
+    )
+    return x[apart], levels[apart]

@@ -19,6 +19,7 @@ from recsys.domains.recommendations.reasons import Kind
 from recsys.errors import NotFound, RecsysError
 from recsys.log import get_logger
 from serving.catalogue import Catalogue
+from serving.rules import Novelty
 
 __all__ = ["ActiveModel", "Loaded"]
 
@@ -51,12 +52,17 @@ class Loaded:
             return Kind.POPULAR
         return Kind.CONTENT_BASED if self.registered.type == "content_based" else Kind.COLLABORATIVE
 
-    def units(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    def units(
+        self, scores: npt.NDArray[np.float32], question: Novelty = Novelty.ANY
+    ) -> npt.NDArray[np.int64]:
         """Scores as calibrated ten-thousandths, int64, same shape.
 
-        A model without a calibration gets a monotone squeeze into 0..1, which orders but promises no chance.
+        Each question has a calibration of its own. A model without one gets a monotone squeeze into 0..1,
+        which orders but promises no chance.
         """
         calibration = self.model.calibration_
+        if question is Novelty.NEW and self.model.calibration_new_ is not None:
+            calibration = self.model.calibration_new_
         if calibration is not None:
             chances = calibration(scores)
         else:

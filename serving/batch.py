@@ -1,7 +1,14 @@
-"""Some users' finished lists at once: ranked, ruled, filled and explained."""
+"""Some users' finished lists at once, one for each question: ranked, filtered, filled and explained.
+
+Each question has its own list, in the model's order from the first place to the last. Nothing is ever sorted
+by scores of different questions: "how likely is this taken" and "how likely is this new product taken" are
+said on different scales.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,20 +19,47 @@ from features.build import weights_of
 from features.history import histories
 from features.interactions import History
 from models.results import Ranking
-from recsys.domains.recommendations.lists import Entry
+from recsys.domains.recommendations.lists import (
+    Entry,
+    encode,
+    entries_of_records,
+    strictly_decreasing,
+)
+from recsys.domains.recommendations.reasons import Kind, evidence_reasons
 from recsys.settings import ServingSettings, get_settings
 from serving.active_model import Loaded
-from serving.candidates import entries_of
 from serving.catalogue import Catalogue
 from serving.popular import Popular
-from serving.rules import Novelty
-from serving.touches import Touches
+from serving.rules import Novelty, barred_by_policy
+from serving.touches import Touches, among, keys_of
 
-__all__ = ["Batch", "choose_best"]
+__all__ = ["Batch", "Lists"]
+
+Ids = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+FIRST_LOOK = 256
+"""So many popular products are looked at first for whoever's list is short."""
+
+
+@dataclass(frozen=True)
+class Lists:
+    """A user's finished lists, each in its order."""
+
+    any: Sequence[Entry]
+    new: Sequence[Entry]
+
+
+@dataclass(frozen=True, eq=False)
+class _Barred:
+    """What these users must not be shown for a question, as sorted keys (user, product)."""
+
+    keys: Ids
+    more_than_model: Ids
+    """int64 (users,): how many of them the model, asked for this question, may still rank."""
 
 
 class Batch:
-    """Some users: two rankings each (any product; new ones), joined, ruled, filled and explained."""
+    """Some users, asked both questions in one pass."""
 
     def __init__(
         self,
@@ -33,132 +67,166 @@ class Batch:
         catalogue: Catalogue,
         popular: Popular,
         settings: ServingSettings,
-        users: npt.NDArray[np.int64],
+        users: Ids,
         *,
         fold_in: bool = False,
     ) -> None:
         """`fold_in`: by what PostgreSQL knows of them now, also those whom the model remembers."""
         self.fold_in = fold_in
         self.loaded, self.catalogue, self.popular = loaded, catalogue, popular
-        self.settings, self.users = settings, users
+        self.users = users
+        self.sizes = {Novelty.ANY: settings.stored_per_user, Novelty.NEW: settings.stored_new_per_user}
         self.filled = 0
 
-    def lists(self, connection: psycopg.Connection[Any]) -> dict[int, list[Entry]]:
-        """The finished list of each user."""
+    def lists(self, connection: psycopg.Connection[Any]) -> dict[int, Lists]:
+        """The finished lists of each user."""
         touches = Touches.read(connection, self.users)
         known = (self.loaded.model.users_.index(self.users) >= 0) & (not self.fold_in)
-        finished: dict[int, list[Entry]] = {}
+        finished: dict[int, Lists] = {}
         for users, folded_in in ((self.users[known], False), (self.users[~known], True)):
-            if users.size == 0:
-                continue
-            told = self._histories(connection, users) if folded_in else None
-            chosen = self._choose(users, told, touches)
-            evidence = self.loaded.model.evidence(chosen, told)
-            # the evidence of a row and its products, side by side: was it bought?
-            asked = np.hstack([evidence, chosen.products])
-            was_bought = touches.were_bought(users[:, None], asked)
-            was_touched = touches.were_touched(users[:, None], chosen.products)
-            for row, user in enumerate(users.tolist()):
-                bought = dict(zip(asked[row].tolist(), was_bought[row].tolist(), strict=True))
-                touched = dict(zip(chosen.products[row].tolist(), was_touched[row].tolist(), strict=True))
-                entries = entries_of(
-                    self.loaded, chosen, evidence, row, touched.__getitem__, bought.__getitem__
-                )
-                finished[user] = self._fill(user, entries, touches)
+            if users.size:
+                told = self._histories(connection, users) if folded_in else None
+                finished |= self._finish(users, told, touches)
         return {user: finished[user] for user in self.users.tolist()}
 
-    def _histories(self, connection: psycopg.Connection[Any], users: npt.NDArray[np.int64]) -> list[History]:
+    def _histories(self, connection: psycopg.Connection[Any], users: Ids) -> list[History]:
         return histories(connection, users.tolist(), weights_of(get_settings()), self.loaded.model.moment_)
 
-    def _choose(self, users: npt.NDArray[np.int64], told: list[History] | None, touches: Touches) -> Ranking:
-        model, stored, fresh = (
-            self.loaded.model,
-            self.settings.stored_per_user,
-            self.settings.stored_new_per_user,
+    def _finish(self, users: Ids, told: list[History] | None, touches: Touches) -> dict[int, Lists]:
+        barred = {question: self._barred(question, users, told, touches) for question in Novelty}
+        chosen = {question: self._choose(question, users, told, barred[question]) for question in Novelty}
+        # one look for the evidence of both lists, side by side
+        both = Ranking(
+            users,
+            np.hstack([chosen[question].products for question in Novelty]),
+            np.hstack([chosen[question].scores for question in Novelty]),
         )
-        shown = self.catalogue.shown_ids
-        # what the repeat policy takes away is made up for by products the user never touched
-        any_k, new_k = 2 * stored, stored
-        if told is None:
-            both = [
-                model.recommend(users, any_k, only=shown),
-                model.recommend(users, new_k, exclude="seen", only=shown),
-            ]
+        evidence = np.split(self.loaded.model.evidence(both, told), [self.sizes[Novelty.ANY]], axis=1)
+        short = np.zeros(users.size, dtype=bool)
+        packed = []
+        for question, because in zip(Novelty, evidence, strict=True):
+            found = chosen[question]
+            short |= (found.products < 0).any(axis=1)
+            filled = self._fill(found.products, users, barred[question].keys)
+            packed.append(self._records(question, found, because, filled, touches))
+        self.filled += int(short.sum())
+        return {
+            user: Lists(*(_listed(records[row]) for records in packed))
+            for row, user in enumerate(users.tolist())
+        }
+
+    def _barred(self, question: Novelty, users: Ids, told: list[History] | None, touches: Touches) -> _Barred:
+        if question is Novelty.NEW:
+            keys, left_out = touches.touched, self._left_out(users, told)
         else:
-            both = [
-                model.recommend_from(told, any_k, only=shown),
-                model.recommend_from(told, new_k, exclude="seen", only=shown),
-            ]
-        products = np.hstack([both[0].products, both[1].products])
-        scores = np.hstack([both[0].scores, both[1].scores])
-        owner = users[:, None]
-        novel = ~touches.were_touched(owner, products)
-        barred = touches.were_bought(owner, products) & self._bars(products)
-        barred |= touches.were_dismissed(owner, products)
-        # a product of the second ranking that the first one has too counts once
-        twice = np.zeros(products.shape, dtype=bool)
-        order = np.argsort(products, axis=1, kind="stable")
-        ordered = np.take_along_axis(products, order, axis=1)
-        np.put_along_axis(twice, order[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
-        usable = (products >= 0) & ~barred & ~twice
-        return Ranking(users, *choose_best(products, np.where(usable, scores, -np.inf), novel, stored, fresh))
+            bought = touches.bought
+            no_repeat = barred_by_policy(self.catalogue, bought & 0xFFFFFFFF)
+            keys, left_out = np.union1d(bought[no_repeat], touches.dismissed), np.empty(0, dtype=np.int64)
+        open_to_model = keys[~among(keys, left_out)]
+        first = np.searchsorted(open_to_model, users << 32)
+        last = np.searchsorted(open_to_model, (users + 1) << 32)
+        return _Barred(keys, last - first)
 
-    def _bars(self, products: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        if len(self.catalogue) == 0:
-            return np.zeros(products.shape, dtype=bool)
-        rows = self.catalogue.rows(products)
-        return (rows >= 0) & ~self.catalogue.repeats[rows]
+    def _left_out(self, users: Ids, told: list[History] | None) -> Ids:
+        """What the model itself takes for seen, as sorted keys."""
+        if told is not None:
+            owner = np.repeat(users, [one.products.size for one in told])
+            products = np.concatenate([one.products for one in told])
+        else:
+            model = self.loaded.model
+            seen = model.history_[model.users_.index(users)]
+            owner, products = np.repeat(users, np.diff(seen.indptr)), model.items_.ids[seen.indices]
+        return np.unique(keys_of(owner, products))
 
-    def _fill(self, user: int, entries: list[Entry], touches: Touches) -> list[Entry]:
-        stored, fresh = self.settings.stored_per_user, self.settings.stored_new_per_user
-        missing = stored - len(entries)
-        if missing <= 0:
-            return entries
-        visitor = touches.of(user)
-        rows = self.catalogue.rows([one.product for one in entries])
-        open_ = self.catalogue.shown.copy()
-        open_[rows[rows >= 0]] = False
-        closed = visitor.closed(self.catalogue, Novelty.NEW)
-        for why in ("bought", "dismissed"):
-            open_ &= ~closed[why]
-        want_new = max(0, fresh - sum(one.novel for one in entries))
-        new = self.popular.entries(self.catalogue, min(missing, want_new), open_ & ~closed["not_new"])
-        open_[self.catalogue.rows([one.product for one in new])] = False
-        more = self.popular.entries(self.catalogue, missing - len(new), open_)
-        added = sorted([*new, *more], key=lambda one: -one.score)
-        if added:
-            self.filled += 1
+    def _choose(self, question: Novelty, users: Ids, told: list[History] | None, barred: _Barred) -> Ranking:
+        """The model's ranking of what may be shown, as long as the stored list is, -1 where it ends.
+
+        Each user's list is asked for with as many more places as the filter can take away, so that it is full
+        wherever the model has enough to say.
+        """
+        size = self.sizes[question]
+        products = np.full((users.size, size), -1, dtype=np.int64)
+        scores = np.full((users.size, size), -np.inf, dtype=np.float32)
+        # who has much that is barred is asked apart, or everybody's list would be as long
+        room = np.maximum(16, 2 ** np.ceil(np.log2(np.maximum(1, barred.more_than_model)))).astype(np.int64)
+        for more in np.unique(room):
+            rows = np.flatnonzero(room == more)
+            k = min(size + int(more), max(size, len(self.loaded.model.items_)))
+            found = self._ask(question, users[rows], told and [told[row] for row in rows], k)
+            usable = (found.products >= 0) & ~among(keys_of(users[rows, None], found.products), barred.keys)
+            kept = np.argsort(~usable, axis=1, kind="stable")[:, :size]
+            there = np.take_along_axis(usable, kept, 1)
+            products[rows] = np.where(there, np.take_along_axis(found.products, kept, 1), -1)
+            scores[rows] = np.where(there, np.take_along_axis(found.scores, kept, 1), -np.inf)
+        return Ranking(users, products, scores)
+
+    def _ask(self, question: Novelty, users: Ids, told: list[History] | None, k: int) -> Ranking:
+        model, shown, excluded = self.loaded.model, self.catalogue.shown_ids, question.excluded
+        if told is None:
+            return model.recommend(users, k, exclude=excluded, only=shown)
+        return model.recommend_from(told, k, exclude=excluded, only=shown)
+
+    def _fill(self, products: Ids, users: Ids, barred: Ids) -> Ids:
+        """For each empty place of the lists the next popular product that the user may be shown.
+
+        Rows of the popular order, int64, the shape of `products`; -1 elsewhere, and where none is left.
+        """
+        filled = np.full(products.shape, -1, dtype=np.int64)
+        order = self.popular.order(self.catalogue)[0]
+        order = np.flatnonzero(self.catalogue.shown[order])
+        looked = FIRST_LOOK
+        rows = np.flatnonzero((products < 0).any(axis=1))
+        while rows.size:
+            ids = self.catalogue.ids[self.popular.order(self.catalogue)[0][order[:looked]]]
+            keys = keys_of(users[rows, None], ids)
+            listed = np.sort(keys_of(users[rows, None], products[rows])[products[rows] >= 0])
+            open_ = ~among(keys, barred) & ~among(keys, listed)
+            missing = (products[rows] < 0).sum(axis=1)
+            enough = (open_.sum(axis=1) >= missing) | (looked >= order.size)
+            for row, usable, wanted in zip(rows[enough], open_[enough], missing[enough], strict=True):
+                found = order[:looked][usable][:wanted]
+                start = products.shape[1] - wanted
+                filled[row, start : start + found.size] = found
+            rows = rows[~enough]
+            looked *= 8
+        return filled
+
+    def _records(
+        self, question: Novelty, found: Ranking, because: Ids, filled: Ids, touches: Touches
+    ) -> npt.NDArray[Any]:
+        """Both parts of the lists as records; product 0 where a list ends."""
+        loaded, users, of_model = self.loaded, found.queries[:, None], found.products >= 0
+        order, shares = self.popular.order(self.catalogue)
+        popular = filled >= 0
+        products = np.where(of_model, found.products, 0)
+        products[popular] = self.catalogue.ids[order[filled[popular]]]
+        units = np.where(of_model, loaded.units(found.scores, question), 0)
+        units[popular] = shares[filled[popular]]
+        kinds = np.where(of_model, loaded.kind, Kind.POPULAR)
+        was_bought = touches.were_bought(users, because)
+        reasons = evidence_reasons(products, because, was_bought, loaded.kind)
+        reasons[~of_model] = self.popular.reason
         # the chance that just anybody takes a product says less than the model: it never ranks above it
-        ceiling = entries[-1].score if entries else 10_000
-        return entries + [
-            one._replace(
-                score=min(one.score, ceiling),
-                novel=one.product not in visitor.touched,
-                bought=one.product in visitor.bought,
-            )
-            for one in added
-        ]
+        scores = _strict(units, (of_model | popular).sum(axis=1))
+        return encode(
+            products,
+            scores,
+            kinds,
+            reasons,
+            np.where(of_model, because, -1),
+            ~touches.were_touched(users, products),
+            touches.were_bought(users, products),
+        )
 
 
-def choose_best(
-    products: npt.NDArray[np.int64],
-    scores: npt.NDArray[np.float32],
-    novel: npt.NDArray[np.bool_],
-    stored: int,
-    fresh: int,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """The `stored` best of each row, at least `fresh` of them novel if there are so many; best first."""
-    order = np.argsort(-scores, axis=1, kind="stable")
-    products, scores = np.take_along_axis(products, order, 1), np.take_along_axis(scores, order, 1)
-    there = scores > -np.inf
-    reserved = np.take_along_axis(novel, order, 1) & there
-    reserved &= np.cumsum(reserved, axis=1) <= fresh
-    free = there & ~reserved
-    free &= np.cumsum(free, axis=1) <= stored - reserved.sum(axis=1, keepdims=True)
-    taken = reserved | free
-    places = np.argsort(~taken, axis=1, kind="stable")[:, :stored]
-    kept = np.take_along_axis(taken, places, 1)
-    return (
-        np.where(kept, np.take_along_axis(products, places, 1), -1),
-        np.where(kept, np.take_along_axis(scores, places, 1), np.float32(-np.inf)),
-    )
+def _strict(units: Ids, lengths: Ids) -> Ids:
+    """`strictly_decreasing` of each row's first so many entries."""
+    found = np.zeros_like(units)
+    for length in np.unique(lengths):
+        rows = lengths == length
+        found[rows, :length] = strictly_decreasing(units[rows, :length])
+    return found
+
+
+def _listed(records: npt.NDArray[Any]) -> Sequence[Entry]:
+    return entries_of_records(records[records["product"] > 0])

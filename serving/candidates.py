@@ -9,11 +9,12 @@ import numpy.typing as npt
 
 from features.interactions import History
 from models.results import Ranking
-from recsys.domains.recommendations.lists import SCORE_UNIT, Entry
-from recsys.domains.recommendations.reasons import Kind, ReasonCode, evidence_reason
+from recsys.domains.recommendations.lists import SCORE_UNIT, Entry, encode, entries_of_records
+from recsys.domains.recommendations.reasons import Kind, ReasonCode, evidence_reasons
 from serving.active_model import Loaded
+from serving.rules import Novelty
 
-__all__ = ["EXPLAINED", "entries_of", "from_history", "from_model", "remembered", "similar"]
+__all__ = ["EXPLAINED", "from_history", "from_model", "remembered", "similar"]
 
 EXPLAINED = 100
 """So many entries of a list get their evidence looked up; those behind are told to be chosen."""
@@ -22,21 +23,33 @@ Told = Callable[[int], bool]
 
 
 def from_history(
-    loaded: Loaded, history: History, k: int, only: npt.NDArray[np.int64], touched: Told, bought: Told
+    loaded: Loaded,
+    history: History,
+    k: int,
+    only: npt.NDArray[np.int64],
+    touched: Told,
+    bought: Told,
+    question: Novelty = Novelty.ANY,
 ) -> list[Entry]:
-    """The k best products of `only` for a history; `touched` and `bought` speak of the same user."""
+    """The k best products of `only` for a history, in the model's order of that question.
+
+    `touched` and `bought` speak of the same user.
+    """
     with loaded.lock:
-        ranking = loaded.model.recommend_from([history], k, only=only)
+        ranking = loaded.model.recommend_from([history], k, exclude=question.excluded, only=only)
         evidence = _evidence(loaded, ranking, [history])
-    return entries_of(loaded, ranking, evidence, 0, touched, bought)
+    return _entries_of(loaded, ranking, evidence, touched, bought, question)
 
 
-def from_model(loaded: Loaded, user: int, k: int, only: npt.NDArray[np.int64]) -> list[Entry]:
+def from_model(
+    loaded: Loaded, user: int, k: int, only: npt.NDArray[np.int64], question: Novelty = Novelty.ANY
+) -> list[Entry]:
     """The same for a user as the model remembers them, when nothing else can be asked."""
     with loaded.lock:
-        ranking = loaded.model.recommend([user], k, only=only)
+        ranking = loaded.model.recommend([user], k, exclude=question.excluded, only=only)
         evidence = _evidence(loaded, ranking, None)
-    return entries_of(loaded, ranking, evidence, 0, remembered(loaded, user).__contains__, lambda _: False)
+    touched = remembered(loaded, user).__contains__
+    return _entries_of(loaded, ranking, evidence, touched, lambda _: False, question)
 
 
 def remembered(loaded: Loaded, user: int) -> frozenset[int]:
@@ -82,31 +95,31 @@ def similar(
     ]
 
 
-def entries_of(
+def _entries_of(
     loaded: Loaded,
     ranking: Ranking,
     evidence: npt.NDArray[np.int64],
-    row: int,
     touched: Told,
     bought: Told,
+    question: Novelty,
 ) -> list[Entry]:
-    """One row of a ranking as entries, with the reason that its evidence gives."""
-    products, scores = ranking.row(row)
-    kind = loaded.kind
-    return [
-        Entry(
-            product,
-            score,
-            kind,
-            evidence_reason(product, because, bought(because), kind),
-            because,
-            not touched(product),
-            bought(product),
-        )
-        for product, score, because in zip(
-            products.tolist(), loaded.units(scores).tolist(), evidence[row].tolist(), strict=False
-        )
-    ]
+    """The only row of a ranking as entries, with the reason that its evidence gives."""
+    products, scores = ranking.row(0)
+    because = evidence[0, : products.size]
+
+    def asked(what: Told, of: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        return np.fromiter(map(what, of.tolist()), np.bool_, of.size)
+
+    records = encode(
+        products,
+        loaded.units(scores, question),
+        np.full(products.size, loaded.kind),
+        evidence_reasons(products, because, asked(bought, because), loaded.kind),
+        because,
+        ~asked(touched, products),
+        asked(bought, products),
+    )
+    return list(entries_of_records(records))
 
 
 def _evidence(loaded: Loaded, ranking: Ranking, told: Sequence[History] | None) -> npt.NDArray[np.int64]:

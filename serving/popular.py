@@ -85,7 +85,7 @@ class Popular:
         self, catalogue: Catalogue, k: int, allowed: npt.NDArray[np.bool_] | None = None
     ) -> list[Entry]:
         """The k best products that may be shown, of the rows of `allowed` (bool, one for each row)."""
-        order, units = self._order(catalogue)
+        order, units = self.order(catalogue)
         permitted = catalogue.shown if allowed is None else allowed & catalogue.shown
         # most often the head is enough, and 100,000 products need not be looked at
         for size in (8 * k + 64, order.size):
@@ -100,10 +100,10 @@ class Popular:
 
     def prepare(self, catalogue: Catalogue) -> None:
         """Put this catalogue in order now, so that no request has to."""
-        self._order(catalogue)
+        self.order(catalogue)
 
-    def _order(self, catalogue: Catalogue) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Rows of the catalogue, best first, and their scores in units; shown or not."""
+    def order(self, catalogue: Catalogue) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Rows of the catalogue, the most popular first, and their scores in units; shown or not."""
         kept = self._orders[-1] if self._orders else None
         if kept is None or kept[0] is not catalogue.ids:
             share = np.zeros(len(catalogue), dtype=np.float64)

@@ -104,7 +104,7 @@ def score(progress: Progress | None = None) -> Report:
                 with copy_connection() as connection:
                     finished = batch.lists(connection)
                     packed = {
-                        user: pack(StoredList(generation, name, version, one, made_at))
+                        user: pack(StoredList(generation, name, version, one.any, made_at, one.new))
                         for user, one in finished.items()
                     }
                     lists.add(connection, packed)

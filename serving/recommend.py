@@ -15,7 +15,7 @@ from recsys import clock
 from recsys.cache import keys
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations import generations
-from recsys.domains.recommendations.lists import StoredList, unpack
+from recsys.domains.recommendations.lists import Entry, StoredList, unpack
 from recsys.errors import NotFound, RecsysError
 from recsys.log import get_logger
 from recsys.settings import get_settings
@@ -28,7 +28,7 @@ from serving.filters import Qualified, qualify
 from serving.metrics import count_deadline
 from serving.paging import Rest, decode
 from serving.past import Past, read_past
-from serving.rules import Visitor
+from serving.rules import Novelty, Visitor
 from serving.shelves import Ranked, rank
 from serving.state import State
 from serving.wishes import Wish
@@ -159,12 +159,11 @@ def _longer(stored: Answer, live: Answer) -> Answer:
     """A stored list that is too short goes on with a live one, if that can."""
     if live.source == "popular" and stored.entries:
         have = {one.product for one in stored.entries}
-        ceiling = stored.entries[-1].score
-        more = [
-            one._replace(score=min(one.score, ceiling))
-            for one in [*live.entries, *live.rest]
-            if one.product not in have
-        ]
+        below, more = stored.entries[-1].score, []
+        for one in [*live.entries, *live.rest]:
+            if one.product not in have:
+                below = max(0, min(one.score, below - 1))
+                more.append(one._replace(score=below))
         missing = stored.wish.limit - len(stored.entries)
         return replace(stored, entries=[*stored.entries, *more[:missing]], rest=more[missing:])
     return live if len(live.entries) > len(stored.entries) else stored
@@ -240,12 +239,16 @@ def _of_stored(
     compiled: CompiledRules | None = None,
 ) -> Answer:
     compiled = compiled or state.rules.compiled(state.catalogue.current)
-    catalogue, entries = compiled.catalogue, stored.entries
+    catalogue, entries = compiled.catalogue, _asked_for(stored, wish)
     if not compiled.plan(wish.shelf).empty:
         seen = visitor.first(catalogue, entries, len(entries), wish.novelty)
         entries = arrange(compiled, wish, seen, _open_to(state, wish, visitor)).entries
     rest = Rest(entries, "stored", stored.model, stored.version, stored.generation, stored.made_at, 0)
     return _cut(state, wish, visitor, rest, compiled)
+
+
+def _asked_for(stored: StoredList, wish: Wish) -> Sequence[Entry]:
+    return stored.new if wish.novelty is Novelty.NEW else stored.entries
 
 
 def _open_to(state: State, wish: Wish, visitor: Visitor) -> npt.NDArray[np.bool_]:

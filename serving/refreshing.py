@@ -69,8 +69,8 @@ def refresh_list(session: Session, user: int) -> bool:
         fold_in=True,
     )
     with loaded.lock:
-        entries = batch.lists(connection)[user]
-    packed = pack(StoredList(live.id, live.model, live.version, entries, made_at))
+        lists = batch.lists(connection)[user]
+    packed = pack(StoredList(live.id, live.model, live.version, lists.any, made_at, lists.new))
     stored = session.execute(_STORE, {"generation": live.id, "user": user, "list": packed})
     if stored.rowcount == 0:  # type: ignore[attr-defined]  # deleted, or closed the account
         return False

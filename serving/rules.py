@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +18,18 @@ __all__ = ["Novelty", "Visitor", "barred_by_policy"]
 
 
 class Novelty(StrEnum):
-    """`any`: what was bought may appear if its category allows; `new`: only what the user never touched."""
+    """Which question a list answers; each has a ranking, a calibration and a stored list of its own.
+
+    `any`: what was bought may appear if its category allows; `new`: only what the user never touched.
+    """
 
     ANY = "any"
     NEW = "new"
+
+    @property
+    def excluded(self) -> Literal["seen"] | None:
+        """What a model is asked to leave out: by that it knows the question."""
+        return "seen" if self is Novelty.NEW else None
 
 
 @dataclass(frozen=True)

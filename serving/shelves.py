@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from recsys.domains.recommendations.lists import SCORE_UNIT, Entry
+from recsys.domains.recommendations.lists import SCORE_UNIT, Entry, without_ties
 from recsys.domains.recommendations.reasons import Kind, ReasonCode
 from serving.active_model import Loaded
 from serving.candidates import from_history, from_model, similar
@@ -66,8 +66,16 @@ def rank(state: State, wish: Wish, past: Past, qualified: Qualified) -> Ranked:
     if asked.k == 0:
         return Ranked()
     found = _SHELVES[wish.shelf](asked)
+    if wish.shelf is Shelf.FOR_YOU:
+        filled = _filled(asked, found)
+        return Ranked(without_ties(filled.entries), filled.by)
     if wish.shelf is Shelf.BUY_AGAIN and found.entries:
         return found
+    return _filled(asked, found)
+
+
+def _filled(asked: _Asked, found: Ranked) -> Ranked:
+    state, past = asked.state, asked.past
     missing = asked.k - len(found.entries)
     if missing <= 0:
         return found
@@ -91,9 +99,9 @@ def _for_you(asked: _Asked) -> Ranked:
     only, visitor = asked.only, past.visitor
     if past.history is not None and past.history.products.size:
         touched, bought = visitor.touched.__contains__, visitor.bought.__contains__
-        entries = from_history(loaded, past.history, asked.k, only, touched, bought)
+        entries = from_history(loaded, past.history, asked.k, only, touched, bought, wish.novelty)
     elif not past.complete and wish.user is not None and loaded.model.knows(wish.user):
-        entries = from_model(loaded, wish.user, asked.k, only)
+        entries = from_model(loaded, wish.user, asked.k, only, wish.novelty)
     else:
         # who has no past by PostgreSQL's word is told nothing from the model's memory of them
         return Ranked()

@@ -17,7 +17,7 @@ from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES
 from serving.packed import read_integers
 from serving.rules import Visitor
 
-__all__ = ["Touches", "of_deeds", "of_session", "of_user"]
+__all__ = ["Touches", "among", "keys_of", "of_deeds", "of_session", "of_user"]
 
 _PURCHASE, _DISMISSED = (INTERACTION_TYPES.index(word) for word in ("purchase", "dismissed"))
 _TAKES_BACK = [INTERACTION_TYPES.index(word) for word in sorted(TAKES_BACK)]
@@ -53,7 +53,7 @@ class Touches:
         user, product, bought, dismissed = read_integers(
             connection, _QUERY, ["user_id", "product_id", "bought", "dismissed"], [users.tolist()]
         )
-        keys = _keys(user, product)
+        keys = keys_of(user, product)
         order = np.argsort(keys)
         keys = keys[order]
         return cls(keys, keys[bought[order] > 0], keys[dismissed[order] > 0])
@@ -64,15 +64,15 @@ class Touches:
 
     def were_touched(self, users: npt.ArrayLike, products: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Whether each product was touched by its user; shapes broadcast."""
-        return _among(_keys(users, products), self.touched)
+        return among(keys_of(users, products), self.touched)
 
     def were_bought(self, users: npt.ArrayLike, products: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Whether each product was bought by its user; shapes broadcast."""
-        return _among(_keys(users, products), self.bought)
+        return among(keys_of(users, products), self.bought)
 
     def were_dismissed(self, users: npt.ArrayLike, products: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Whether each product was dismissed by its user and not taken back; shapes broadcast."""
-        return _among(_keys(users, products), self.dismissed)
+        return among(keys_of(users, products), self.dismissed)
 
 
 def of_user(session: Session, user_id: int) -> Visitor:
@@ -112,11 +112,13 @@ def _of(keys: npt.NDArray[np.int64], user: int) -> frozenset[int]:
     return frozenset((keys[first:last] & 0xFFFFFFFF).tolist())
 
 
-def _keys(users: npt.ArrayLike, products: npt.ArrayLike) -> npt.NDArray[np.int64]:
+def keys_of(users: npt.ArrayLike, products: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """One number for each pair (user, product), in the order of users; shapes broadcast."""
     return np.asarray(users, np.int64) << 32 | np.asarray(products, np.int64)
 
 
-def _among(keys: npt.NDArray[np.int64], known: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def among(keys: npt.NDArray[np.int64], known: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which keys are among `known`, which is sorted; bool, the shape of `keys`."""
     if known.size == 0:
         return np.zeros(keys.shape, dtype=bool)
     places = np.searchsorted(known, keys)

@@ -11,21 +11,21 @@ import numpy.typing as npt
 
 from models import factory
 from models.base import Recommender
-from models.calibration import Calibration
 from models.shared.fitted_members import FittedMembers
 from recsys.errors import Invalid
-from training.evaluation.evaluate import Evaluation, ViewResult, evaluate
+from training.calibrating import Outcomes, calibrate, outcomes
+from training.evaluation.evaluate import Evaluation, evaluate
 from training.evaluation.examples import ExampleUser, ModelLists, recommend_examples
 from training.evaluation.guests import judge_guests
 from training.evaluation.report.parts import Hybrid as HybridPart
 from training.evaluation.segments import Segment
-from training.evaluation.splits import Split
+from training.evaluation.splits import Split, View
 from training.experiment import Experiment
 from training.guardrails import GateFigures, figures_for_gate
 from training.insides import hybrid_part
 from training.steps import Steps
 
-__all__ = ["Judged", "calibrate", "create", "judge", "refit"]
+__all__ = ["Judged", "create", "judge", "refit"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Judged:
     kind: str
     parameters: dict[str, Any]
     evaluation: Evaluation
-    calibration: Calibration
+    outcomes: dict[View, Outcomes]
     lists: ModelLists
     fit_seconds: float
     evaluate_seconds: float
@@ -90,7 +90,7 @@ def judge(
     with steps.step(f"judge {experiment.name}", total=asked) as judging:
         evaluation = evaluate(model, split, experiment.evaluation.ks, advance=judging.advance)
         judging.note = f"{asked:,} lists of {max(experiment.evaluation.ks)}"
-        calibration = calibrate(evaluation)
+        found = {view: outcomes(model, evaluation, split, view, experiment.seed) for view in split.folds}
         lists = recommend_examples(model, split, examples)
         # whoever asks for no examples compares figures and writes no report
         guests = _guests(model, split, experiment) if examples else None
@@ -99,7 +99,7 @@ def judge(
         model.kind.value,
         asdict(model.parameters),
         evaluation,
-        calibration,
+        found,
         lists,
         fitting.seconds,
         judging.seconds,
@@ -118,40 +118,12 @@ def _guests(model: Recommender, split: Split, experiment: Experiment) -> Segment
 
 
 def refit(judged: Judged, known: FittedMembers, folder: Path) -> str:
-    """Fit on the whole dataset (that of `known`), carry the calibration over, write the artifact.
+    """Fit on the whole dataset (that of `known`), calibrate, write the artifact; return its checksum.
 
-    Returns its checksum.
-
-    `fit` forgets calibration, and the final fit has no unseen data to learn it from: the map learned on the
-    split's test lists is the honest one to keep.
+    The final fit has no unseen data to learn a calibration from: the maps of the split's test lists, one for
+    each question, are the honest ones to keep.
     """
     model = known.fit(judged.successor, known.dataset)
-    model.calibration_ = judged.calibration
+    model.calibration_ = calibrate(judged.outcomes["all"])
+    model.calibration_new_ = calibrate(judged.outcomes["new"])
     return model.save(folder)
-
-
-def calibrate(evaluation: Evaluation) -> Calibration:
-    """From scores to the share of recommended products that test users took up within the test period.
-
-    Learns from every distinct (user, product) that either view recommended. Only users who came back in the
-    test period are in it, so the chance reads "if the user comes back".
-    """
-    everything, fresh = evaluation.views["all"], evaluation.views["new"]
-    scores, taken = _filled(everything, np.ones(everything.products.shape, dtype=bool))
-    more_scores, more_taken = _filled(fresh, ~_also_in(fresh, everything))
-    return Calibration.fit(np.concatenate([scores, more_scores]), np.concatenate([taken, more_taken]))
-
-
-def _filled(
-    result: ViewResult, wanted: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    keep = wanted & (result.products >= 0) & np.isfinite(result.scores)
-    return result.scores[keep], result.hits[keep]
-
-
-def _also_in(one: ViewResult, other: ViewResult) -> npt.NDArray[np.bool_]:
-    """Which (user, product) places of `one` are also in `other`; its users are among the other's."""
-    stride = int(max(one.products.max(initial=0), other.products.max(initial=0))) + 1
-    listed = np.unique((other.users[:, None] * stride + other.products)[other.products >= 0])
-    found: npt.NDArray[np.bool_] = np.isin(one.users[:, None] * stride + one.products, listed)
-    return found

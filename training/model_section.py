@@ -75,7 +75,7 @@ def model_section(version: Version, draws: int, seed: int, split: Split) -> d.Mo
             view: _view(result, figures[view], split.folds[view], split, judged.experiment)
             for view, result in judged.evaluation.views.items()
         },
-        reliability=reliability(judged.evaluation),
+        reliability=reliability(judged.outcomes["all"]),
         hybrid=judged.hybrid,
         guests=None if judged.guests is None else SegmentSection.model_validate(plain(judged.guests)),
         cost=d.Cost(

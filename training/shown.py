@@ -21,10 +21,12 @@ HEAVY_FROM = 20
 _SHOWN = text(
     """
     WITH told AS (
-        SELECT f.id, f.user_id, f.product_id, f.recommendation_id, f.created_at AS at,
+        SELECT f.id, f.user_id, f.product_id, coalesce(f.recommendation_id, k.recommendation_id)
+                   AS recommendation_id, f.created_at AS at,
                e.feedback_id IS NOT NULL AS known, coalesce(e.model, e.source) AS model, e.position
         FROM recommendations_db.recommendation_feedback f
         LEFT JOIN recommendations_db.feedback_exposures e ON e.feedback_id = f.id
+        LEFT JOIN recommendations_db.feedback_of_retired k ON k.feedback_id = f.id
         WHERE NOT :answered AND f.feedback_type = 'shown' AND f.user_id IS NOT NULL
           AND f.created_at >= :since AND f.created_at < :until
         UNION ALL
@@ -51,8 +53,9 @@ _SHOWN = text(
                                             LIMIT :heavy) AS earlier)
                 ELSE p.before END AS before,
            CASE WHEN s.known THEN s.position
-                WHEN r.context ->> 'generation' = CAST(g.id AS text) AND r.context ->> 'rank' ~ '^[0-9]{1,6}$'
-                THEN CAST(r.context ->> 'rank' AS integer) END AS rank,
+                WHEN r.context ->> 'generation' = CAST(g.id AS text)
+                     AND r.context #>> '{any,rank}' ~ '^[0-9]{1,6}$'
+                THEN CAST(r.context #>> '{any,rank}' AS integer) END AS rank,
            (SELECT min(c.created_at) FROM recommendations_db.recommendation_feedback c
             WHERE c.user_id = s.user_id AND c.product_id = s.product_id AND c.feedback_type = 'clicked'
               AND c.created_at >= s.at AND c.created_at < s.until) IS NOT NULL AS clicked,

@@ -19,8 +19,8 @@ Float = npt.NDArray[np.float32]
 LEAVES, MANY = 8, 10_000
 """Few right pairs teach small trees: with 31 leaves the trees learned single products and won nothing."""
 THREADS = 1
-"""Of a training, whatever the machine: the sums of more are split otherwise, and their threads spin while they
-wait for each other, which on a machine with other work made 100 trees take minutes instead of seconds."""
+"""Of a training, whatever the machine: the sums of more are split otherwise, and their threads spin while
+they wait for each other, which on a machine with other work made 100 trees take minutes, not seconds."""
 
 
 @dataclass(frozen=True, eq=False)

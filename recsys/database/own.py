@@ -13,6 +13,10 @@ OWN_TABLES: tuple[str, ...] = (
     "recommendations_db.generation_periods",
     # each user's list, packed, of the generation that is shown and of the one before it
     "recommendations_db.stored_lists",
+    # rows of recommendations that left their user's lists: what is recommended again gets its id back
+    "recommendations_db.retired_recommendations",
+    # which of these a piece of feedback was of, as long as the documented column cannot name it
+    "recommendations_db.feedback_of_retired",
     # who made which model active, when and why
     "recommendations_db.model_promotions",
     # which categories are bought again

@@ -171,6 +171,8 @@ def test_a_calibration_travels_with_the_model(tmp_path: Path) -> None:
     loaded = Popularity.load(tmp_path / "calibrated")
     assert loaded.calibration_ == model.calibration_
     assert loaded.calibration_ is not None
-    # isotonic regression pools the violators 2 and 3 at one half
-    expected = [0.0, 0.5, 0.5, 1.0, 0.0]
-    np.testing.assert_allclose(loaded.calibration_(np.append(scores, -np.inf).astype(np.float32)), expected)
+    assert loaded.calibration_new_ is None
+    model.calibration_new_ = Calibration.fit(scores, [False, False, False, True])
+    model.save(tmp_path / "both")
+    loaded = Popularity.load(tmp_path / "both")
+    assert (loaded.calibration_, loaded.calibration_new_) == (model.calibration_, model.calibration_new_)

@@ -52,7 +52,12 @@ def test_rows_say_what_the_packed_lists_say(scored_shop: Shop) -> None:
         with unit_of_work() as session:
             stored = generations.read_list(session, user)
         assert stored is not None
-        ranked = sorted(found, key=lambda row: row[6]["rank"])
+        new = sorted((row for row in found if "new" in row[6]), key=lambda row: row[6]["new"]["rank"])
+        assert [row[1] for row in new] == [one.product for one in stored.new]
+        assert [row[6]["new"]["score"] * 10_000 for row in new] == pytest.approx(
+            [one.score for one in stored.new]
+        )
+        ranked = sorted((row for row in found if "any" in row[6]), key=lambda row: row[6]["any"]["rank"])
         assert [row[1] for row in ranked] == [one.product for one in stored.entries]
         assert [round(row[4] * 10_000) for row in ranked] == [one.score for one in stored.entries]
         assert [row[3] for row in ranked] == [one.kind.word for one in stored.entries]

@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 
 from recsys.domains.recommendations.lists import Entry
-from recsys.domains.recommendations.reasons import Kind, ReasonCode, evidence_reason, reason, reason_text
-from serving.batch import choose_best
+from recsys.domains.recommendations.reasons import Kind, ReasonCode, evidence_reasons, reason, reason_text
 from serving.catalogue import Catalogue, Row, inherit
 from serving.rules import Novelty, Visitor
 
@@ -63,44 +60,14 @@ def test_what_a_visitor_may_see() -> None:
     assert Visitor.of_recent([b"5", b"7", b"-7", b"d5"]) == Visitor({5, 7}, {7}, {5})
 
 
-@given(
-    st.integers(1, 30).flatmap(
-        lambda m: st.tuples(
-            arrays.arrays(np.float32, (3, m), elements=st.sampled_from([-np.inf, 0.0, 1.0, 2.0, 3.0])),
-            arrays.arrays(np.bool_, (3, m)),
-        )
-    ),
-    st.integers(1, 20),
-    st.integers(0, 20),
-)
-def test_the_best_are_taken_and_new_ones_are_reserved(
-    given_: tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]], stored: int, fresh: int
-) -> None:
-    scores, novel = given_
-    fresh = min(fresh, stored)
-    products = np.tile(np.arange(scores.shape[1]), (3, 1))
-    found, values = choose_best(products, scores, novel, stored, fresh)
-    for row in range(3):
-        kept = found[row][found[row] >= 0]
-        usable = np.flatnonzero(scores[row] > -np.inf)
-        assert set(kept) <= set(usable)
-        assert kept.size == len(set(kept)) == min(stored, usable.size)
-        assert novel[row][kept].sum() >= min(fresh, novel[row][usable].sum())
-        assert (np.diff(values[row][found[row] >= 0]) <= 0).all()
-        left = np.setdiff1d(usable, kept)
-        for one in left:  # nothing better was left out but for the sake of a reserved new one
-            worse = kept[scores[row][kept] < scores[row][one]]
-            assert novel[row][worse].all()
-
-
 def test_reasons_follow_the_evidence() -> None:
-    collaborative = Kind.COLLABORATIVE
-    assert evidence_reason(1, 1, True, collaborative) is ReasonCode.BOUGHT_BEFORE
-    assert evidence_reason(1, 1, False, collaborative) is ReasonCode.VIEWED_BEFORE
-    assert evidence_reason(1, 2, True, collaborative) is ReasonCode.BECAUSE_BOUGHT
-    assert evidence_reason(1, 2, False, collaborative) is ReasonCode.BECAUSE_VIEWED
-    assert evidence_reason(1, -1, False, collaborative) is ReasonCode.CHOSEN
-    assert evidence_reason(1, -1, False, Kind.POPULAR) is ReasonCode.POPULAR
+    products, evidence = np.array([1, 1, 1, 1, 1]), np.array([1, 1, 2, 2, -1])
+    bought = np.array([True, False, True, False, False])
+    assert evidence_reasons(products, evidence, bought, Kind.COLLABORATIVE).tolist() == [
+        ReasonCode.BOUGHT_BEFORE, ReasonCode.VIEWED_BEFORE, ReasonCode.BECAUSE_BOUGHT,
+        ReasonCode.BECAUSE_VIEWED, ReasonCode.CHOSEN,
+    ]  # fmt: skip
+    assert evidence_reasons(products, evidence, bought, Kind.POPULAR)[-1] == ReasonCode.POPULAR
     told: Any = reason(ReasonCode.BECAUSE_BOUGHT, 7, "Tea")
     assert told == {
         "code": "because_bought", "text": "Because you bought Tea", "product_ids": [7],

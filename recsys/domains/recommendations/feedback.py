@@ -53,6 +53,19 @@ _ROWS = text(
     ORDER BY r.id DESC FOR KEY SHARE OF r
     """
 ).bindparams(bindparam("users", type_=ARRAY(INTEGER)), bindparam("products", type_=ARRAY(INTEGER)))
+# those that left the lists: what was shown a moment ago may still be clicked
+_RETIRED = text(
+    """
+    SELECT id, user_id, product_id FROM recommendations_db.retired_recommendations WHERE id = ANY(:ids)
+    """
+).bindparams(bindparam("ids", type_=ARRAY(INTEGER)))
+_RETIRED_ROWS = text(
+    """
+    SELECT t.id, t.user_id, t.product_id
+    FROM unnest(:users, :products) AS given(user_id, product_id)
+    JOIN recommendations_db.retired_recommendations t USING (user_id, product_id)
+    """
+).bindparams(bindparam("users", type_=ARRAY(INTEGER)), bindparam("products", type_=ARRAY(INTEGER)))
 _PRODUCTS = text("SELECT id FROM products_db.products WHERE id = ANY(:ids)").bindparams(
     bindparam("ids", type_=ARRAY(INTEGER))
 )
@@ -133,7 +146,10 @@ def _known(
     people += [one.user_id for several in lists.values() for one in several]
     users = set(session.scalars(_USERS, {"ids": sorted({one for one in people if one is not None})}))
     wanted = sorted({one.recommendation_id for one in told_of if one.recommendation_id is not None})
-    rows = session.execute(_RECOMMENDATIONS, {"ids": wanted}).all() if wanted else []
+    rows = list(session.execute(_RECOMMENDATIONS, {"ids": wanted})) if wanted else []
+    live = {row.id for row in rows}
+    if gone := sorted(set(wanted) - live):
+        rows += session.execute(_RETIRED, {"ids": gone})
     recommended = {row.id: row for row in rows}
     ids = {one.product_id for one in told_of if one.product_id is not None}
     products = set(session.scalars(_PRODUCTS, {"ids": sorted(ids | {row.product_id for row in rows})}))
@@ -181,10 +197,11 @@ def _known(
                 user,
                 visit,
                 product,
-                told.recommendation_id,
+                told.recommendation_id if told.recommendation_id in live else None,
                 told,
                 told.created_at or now,
                 answer,
+                None if told.recommendation_id in live else told.recommendation_id,
             )
         )
     return _linked(session, found)
@@ -196,6 +213,7 @@ def _linked(session: Session, feedback: list[Ready]) -> list[Ready]:
         one
         for one in feedback
         if one.recommendation_id is None
+        and one.retired_id is None
         and one.user_id is not None
         and one.answer is not None
         and one.answer.answered.source == "stored"
@@ -205,8 +223,18 @@ def _linked(session: Session, feedback: list[Ready]) -> list[Ready]:
     given = {"users": [one.user_id for one in stored], "products": [one.product_id for one in stored]}
     rows = {(row.user_id, row.product_id): row.id for row in session.execute(_ROWS, given)}
     linked = {one.place for one in stored}
+    missing = [one for one in stored if (one.user_id, one.product_id) not in rows]
+    given = {"users": [one.user_id for one in missing], "products": [one.product_id for one in missing]}
+    retired = {
+        (row.user_id, row.product_id): row.id
+        for row in (session.execute(_RETIRED_ROWS, given) if missing else ())
+    }
     return [
-        replace(one, recommendation_id=rows.get((one.user_id, one.product_id)))
+        replace(
+            one,
+            recommendation_id=rows.get((one.user_id, one.product_id)),
+            retired_id=retired.get((one.user_id, one.product_id)),
+        )
         if one.place in linked
         else one
         for one in feedback

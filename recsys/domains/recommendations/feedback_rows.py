@@ -23,11 +23,13 @@ _STORE = text(
     """
     WITH incoming AS MATERIALIZED (
         SELECT nextval('recommendations_db.recommendation_feedback_id_seq')::integer AS id, given.*
-        FROM unnest(:places, :event_ids, :user_ids, :product_ids, :recommendation_ids, :recommended, :kinds,
+        FROM unnest(:places, :event_ids, :user_ids, :product_ids, :recommendation_ids, :retired_ids,
+                    :recommended, :kinds,
                     :ratings, :texts, :moments, :request_ids, :shelves, :positions, :sessions, :models,
                     :versions, :generations, :sources, :arms)
-          AS given(place, event_id, user_id, product_id, recommendation_id, recommended, kind, rating, words,
-                   moment, request_id, shelf, position, session_id, model, version, generation, source, arm)
+          AS given(place, event_id, user_id, product_id, recommendation_id, retired_id, recommended, kind,
+                   rating, words, moment, request_id, shelf, position, session_id, model, version,
+                   generation, source, arm)
         ORDER BY event_id, place
     ), fresh AS (
         INSERT INTO recommendations_db.feedback_events (event_id, feedback_id)
@@ -42,6 +44,10 @@ _STORE = text(
                rating, kind, words, moment
         FROM incoming JOIN fresh ON fresh.feedback_id = incoming.id
         RETURNING id
+    ), of_retired AS (
+        INSERT INTO recommendations_db.feedback_of_retired (feedback_id, recommendation_id)
+        SELECT id, retired_id FROM incoming JOIN fresh ON fresh.feedback_id = incoming.id
+        WHERE retired_id IS NOT NULL
     ), placed AS (
         INSERT INTO recommendations_db.feedback_exposures
             (feedback_id, request_id, shelf, position, session_id, model, version, generation, source, arm)
@@ -56,6 +62,7 @@ _STORE = text(
     bindparam("user_ids", type_=ARRAY(INTEGER)),
     bindparam("product_ids", type_=ARRAY(INTEGER)),
     bindparam("recommendation_ids", type_=ARRAY(INTEGER)),
+    bindparam("retired_ids", type_=ARRAY(INTEGER)),
     bindparam("recommended", type_=ARRAY(BOOLEAN)),
     bindparam("kinds", type_=ARRAY(VARCHAR)),
     bindparam("ratings", type_=ARRAY(INTEGER)),
@@ -69,7 +76,10 @@ _STORE = text(
 
 @dataclass(frozen=True)
 class Ready:
-    """A piece of feedback with all that its rows hold; `place` is its place in what was given."""
+    """A piece of feedback with all that its rows hold; `place` is its place in what was given.
+
+    retired_id : the recommendation that it is of, where that left its user's lists meanwhile.
+    """
 
     place: int
     event_id: UUID
@@ -80,6 +90,7 @@ class Ready:
     given: FeedbackIn
     moment: datetime
     answer: Place | None
+    retired_id: int | None = None
 
 
 def store(session: Session, feedback: Sequence[Ready]) -> set[int]:
@@ -95,8 +106,10 @@ def store(session: Session, feedback: Sequence[Ready]) -> set[int]:
                 "user_ids": [one.user_id for one in feedback],
                 "product_ids": [one.product_id for one in feedback],
                 "recommendation_ids": [one.recommendation_id for one in feedback],
+                "retired_ids": [one.retired_id for one in feedback],
                 "recommended": [
                     one.recommendation_id is not None
+                    or one.retired_id is not None
                     or one.answer is not None
                     or one.given.feedback_type is FeedbackType.SHOWN
                     for one in feedback

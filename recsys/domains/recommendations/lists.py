@@ -1,8 +1,9 @@
-"""One user's list as bytes: what Redis holds, 11 bytes a product."""
+"""One user's lists as bytes, one for each question: what Redis holds, 11 bytes a product."""
 
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, overload
@@ -17,22 +18,32 @@ __all__ = [
     "FORMAT",
     "Entry",
     "StoredList",
-    "entries_array",
+    "encode",
+    "entries_arrays",
+    "entries_of_records",
     "pack",
     "pack_entries",
+    "strictly_decreasing",
     "unpack",
     "unpack_entries",
+    "without_ties",
 ]
 
-FORMAT = 2
+FORMAT = 3
 SCORE_UNIT = 10_000
 """Scores are kept in ten-thousandths, as `product_recommendations.score` is."""
 
-# format, products, generation, when it was made, length of the model's name and of its version; then both
-_HEADER = struct.Struct("<BHIIBB")
+# format and CRC-32 of all that follows; then the products of both lists, the generation, when they were made,
+# and the lengths of the model's name and of its version; then both texts and both lists
+_CHECK = struct.Struct("<BI")
+_HEADER = struct.Struct("<HHIIBB")
+_NAMES = _CHECK.size + _HEADER.size
 # product, evidence (0: none), score, and a byte: bits 0-1 kind, 2 bought, 3-6 reason, 7 new to the user
 _RECORD = struct.Struct("<IIHB")
 _RECORD_ARRAY = np.dtype([("product", "<u4"), ("evidence", "<u4"), ("score", "<u2"), ("codes", "u1")])
+
+Integers = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 
 class Entry(NamedTuple):
@@ -52,9 +63,13 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class StoredList:
-    """A list with where it came from; all entries are of one generation and one model.
+    """A user's lists with where they came from; all entries are of one generation and one model.
 
-    made_at : seconds since 1970: when what the user did was read for it.
+    entries : the answer to the question "any": every product that the user may be shown.
+    new     : the answer to the question "new": only products that the user never touched.
+    made_at : seconds since 1970: when what the user did was read for them.
+
+    Each is in its own order, best first: scores of different questions cannot be compared.
     """
 
     generation: int
@@ -62,6 +77,7 @@ class StoredList:
     version: str
     entries: Sequence[Entry]
     made_at: int = 0
+    new: Sequence[Entry] = ()
 
 
 _KINDS = tuple(Kind)
@@ -76,42 +92,99 @@ _CODES = {
 
 
 def pack(stored: StoredList) -> bytes:
-    """The bytes of a list. Raises ValueError for what the format cannot hold."""
+    """The bytes of both lists. Raises ValueError for what the format cannot hold."""
     model, version = stored.model.encode(), stored.version.encode()
     try:
         head = _HEADER.pack(
-            FORMAT, len(stored.entries), stored.generation, stored.made_at, len(model), len(version)
+            len(stored.entries),
+            len(stored.new),
+            stored.generation,
+            stored.made_at,
+            len(model),
+            len(version),
         )
     except struct.error as error:
         raise ValueError(f"the list does not fit its format: {error}") from error
-    return b"".join([head, model, version, pack_entries(stored.entries)])
+    body = b"".join([head, model, version, pack_entries(stored.entries), pack_entries(stored.new)])
+    return _CHECK.pack(FORMAT, zlib.crc32(body)) + body
 
 
 def unpack(data: bytes) -> StoredList:
-    """Take back what `pack` gave. Raises Invalid for bytes of another format, or cut short."""
-    generation, made_at, names, start = _parts(data)
-    model, version = data[_HEADER.size : names].decode(), data[names:start].decode()
-    return StoredList(generation, model, version, _Packed(data[start:]), made_at)
+    """Take back what `pack` gave. Raises Invalid for bytes of another format, cut short or damaged."""
+    generation, made_at, version_at, start, middle = _parts(data)
+    model, version = data[_NAMES:version_at].decode(), data[version_at:start].decode()
+    return StoredList(
+        generation, model, version, _Packed(data[start:middle]), made_at, _Packed(data[middle:])
+    )
 
 
-def entries_array(data: bytes) -> npt.NDArray[Any]:
-    """The entries of a packed list as they lie in it: `product`, `evidence` (0: none), `score`, `codes`.
+def entries_arrays(data: bytes) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """The entries of both packed lists (any, new) as they lie there.
 
-    Raises Invalid as `unpack` does.
+    Fields `product`, `evidence` (0: none), `score`, `codes`. Raises Invalid as `unpack` does.
     """
-    return np.frombuffer(data, dtype=_RECORD_ARRAY, offset=_parts(data)[3])
+    *_, start, middle = _parts(data)
+    entries = np.frombuffer(data, dtype=_RECORD_ARRAY, offset=start)
+    first = (middle - start) // _RECORD.size
+    return entries[:first], entries[first:]
 
 
-def _parts(data: bytes) -> tuple[int, int, int, int]:
-    """The generation, when it was made, where the version begins and where the entries do."""
-    if len(data) < _HEADER.size or data[0] != FORMAT:
+def _parts(data: bytes) -> tuple[int, int, int, int, int]:
+    """The generation, when it was made, where the version begins, the first list and the second."""
+    if len(data) < _NAMES or data[0] != FORMAT:
         raise Invalid(f"a stored list of another format than {FORMAT}; run `recsys serve score`")
-    _, count, generation, made_at, model_size, version_size = _HEADER.unpack_from(data)
-    names = _HEADER.size + model_size
-    start = names + version_size
-    if len(data) != start + count * _RECORD.size:
+    if _CHECK.unpack_from(data)[1] != zlib.crc32(memoryview(data)[_CHECK.size :]):
+        raise Invalid("a stored list is damaged; run `recsys serve score`")
+    first, second, generation, made_at, model_size, version_size = _HEADER.unpack_from(data, _CHECK.size)
+    version_at = _NAMES + model_size
+    start = version_at + version_size
+    middle = start + first * _RECORD.size
+    if len(data) != middle + second * _RECORD.size:
         raise Invalid("a stored list is cut short; run `recsys serve score`")
-    return generation, made_at, names, start
+    return generation, made_at, version_at, start, middle
+
+
+def strictly_decreasing(units: npt.ArrayLike) -> Integers:
+    """Scores of lists, best first along the last axis, in units: without ties, in the order they have.
+
+    Each is at most the one before it less one unit, and the i-th of n at least n - i units; int64, the shape
+    of `units`. A score that already keeps to that stays as it is. Raises ValueError for a list of more
+    entries than units.
+    """
+    given = np.asarray(units, dtype=np.int64)
+    size = given.shape[-1]
+    if size > SCORE_UNIT:
+        raise ValueError(f"a list of {size} products has no {SCORE_UNIT} different scores")
+    places = np.arange(size)
+    lowered = np.minimum.accumulate(given + places, axis=-1) - places
+    found: Integers = np.maximum(lowered, size - 1 - places)
+    return found
+
+
+def without_ties(entries: Sequence[Entry]) -> list[Entry]:
+    """The same list, best first, with the scores of `strictly_decreasing`."""
+    scores = strictly_decreasing([one.score for one in entries])
+    return [one._replace(score=score) for one, score in zip(entries, scores.tolist(), strict=True)]
+
+
+def encode(
+    products: Integers, scores: Integers, kinds: Integers, reasons: Integers, evidence: Integers, novel: Mask,
+    bought: Mask,
+) -> npt.NDArray[Any]:  # fmt: skip
+    """Columns of entries as the records that a packed list is made of; all of one shape.
+
+    kinds, reasons : the codes of `Kind` and `ReasonCode`. evidence : -1 for none.
+    """
+    records = np.empty(products.shape, dtype=_RECORD_ARRAY)
+    records["product"], records["evidence"] = products, np.maximum(evidence, 0)
+    records["score"] = scores
+    records["codes"] = kinds | bought.astype(np.int64) << 2 | reasons << 3 | novel.astype(np.int64) << 7
+    return records
+
+
+def entries_of_records(records: npt.NDArray[Any]) -> Sequence[Entry]:
+    """One list of what `encode` gave, decoded when it is looked at."""
+    return _Packed(records.tobytes())
 
 
 def pack_entries(entries: Sequence[Entry]) -> bytes:

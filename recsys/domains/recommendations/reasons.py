@@ -5,7 +5,10 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TypedDict
 
-__all__ = ["MAX_TEXT", "Kind", "Reason", "ReasonCode", "evidence_reason", "phrase", "reason", "reason_text"]
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["MAX_TEXT", "Kind", "Reason", "ReasonCode", "evidence_reasons", "phrase", "reason", "reason_text"]
 
 MAX_TEXT = 100
 """`product_recommendations.reason` holds no more."""
@@ -75,13 +78,21 @@ _WITHOUT_NAME = {
 }
 
 
-def evidence_reason(product: int, evidence: int, evidence_was_bought: bool, kind: Kind) -> ReasonCode:
-    """The reason for `product`, when `evidence` (-1: none) speaks most for it in the user's history."""
-    if evidence < 0:
-        return ReasonCode.POPULAR if kind is Kind.POPULAR else ReasonCode.CHOSEN
-    if evidence == product:
-        return ReasonCode.BOUGHT_BEFORE if evidence_was_bought else ReasonCode.VIEWED_BEFORE
-    return ReasonCode.BECAUSE_BOUGHT if evidence_was_bought else ReasonCode.BECAUSE_VIEWED
+def evidence_reasons(
+    products: npt.NDArray[np.int64],
+    evidence: npt.NDArray[np.int64],
+    evidence_was_bought: npt.NDArray[np.bool_],
+    kind: Kind,
+) -> npt.NDArray[np.int64]:
+    """The reason of each product, by the product (-1: none) that speaks most for it in the user's history.
+
+    Codes of `ReasonCode`, int64; all of one shape.
+    """
+    nothing = ReasonCode.POPULAR if kind is Kind.POPULAR else ReasonCode.CHOSEN
+    itself = np.where(evidence_was_bought, ReasonCode.BOUGHT_BEFORE, ReasonCode.VIEWED_BEFORE)
+    another = np.where(evidence_was_bought, ReasonCode.BECAUSE_BOUGHT, ReasonCode.BECAUSE_VIEWED)
+    found = np.where(evidence == products, itself, another)
+    return np.where(evidence < 0, int(nothing), found).astype(np.int64)
 
 
 KIND_WORDS = tuple(kind.word for kind in Kind)

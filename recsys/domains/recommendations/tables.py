@@ -35,6 +35,7 @@ from recsys.domains.users.tables import User
 __all__ = [
     "CategoryPolicy",
     "FeedbackEvent",
+    "FeedbackOfRetired",
     "GenerationPeriod",
     "GuestLogin",
     "InteractionEvent",
@@ -43,6 +44,7 @@ __all__ = [
     "RecommendationFeedback",
     "RecommendationGeneration",
     "RecommendationModel",
+    "RetiredRecommendation",
     "StoredPackedList",
     "UserInteraction",
     "UserPreference",
@@ -169,6 +171,44 @@ class RecommendationFeedback(Base):
     feedback_type: Mapped[str | None] = mapped_column(String(50))
     feedback_text: Mapped[LargeText | None]
     created_at: Mapped[DefaultNow | None]
+
+
+class RetiredRecommendation(Base):
+    """The id of a recommendation that left its user's lists, for when it comes back (our own table).
+
+    Kept as long as the generation that had it last. `product_recommendations` holds what is live, nothing
+    else.
+    """
+
+    __tablename__ = "retired_recommendations"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey(User.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    product_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    id: Mapped[int] = mapped_column(unique=True)
+    generation_id: Mapped[int]
+
+
+class FeedbackOfRetired(Base):
+    """Which retired recommendation a piece of feedback is of (our own table).
+
+    The documented column can only name what is in `product_recommendations`: it is null meanwhile, and
+    filled again when the recommendation comes back under its id.
+    """
+
+    __tablename__ = "feedback_of_retired"
+    __table_args__ = (
+        # a recommendation that comes back takes its feedback with it
+        Index(None, "recommendation_id"),
+        {"schema": SCHEMA},
+    )
+
+    feedback_id: Mapped[int] = mapped_column(
+        ForeignKey(RecommendationFeedback.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    recommendation_id: Mapped[int]
 
 
 class InteractionEvent(Base):

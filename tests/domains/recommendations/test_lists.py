@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +12,12 @@ from hypothesis import strategies as st
 from recsys.domains.recommendations.lists import (
     Entry,
     StoredList,
+    encode,
+    entries_arrays,
+    entries_of_records,
     pack,
     pack_entries,
+    strictly_decreasing,
     unpack,
     unpack_entries,
 )
@@ -35,6 +42,7 @@ LISTS = st.builds(
     version=st.text(max_size=20),
     entries=st.lists(ENTRIES, max_size=120),
     made_at=st.integers(0, 2**32 - 1),
+    new=st.lists(ENTRIES, max_size=60),
 )
 
 
@@ -42,9 +50,11 @@ LISTS = st.builds(
 def test_a_list_comes_back_as_it_was(stored: StoredList) -> None:
     packed = pack(stored)
     assert unpack(packed) == stored
-    assert len(packed) == 13 + len(stored.model.encode()) + len(stored.version.encode()) + 11 * len(
-        stored.entries
-    )
+    names = len(stored.model.encode()) + len(stored.version.encode())
+    assert len(packed) == 19 + names + 11 * (len(stored.entries) + len(stored.new))
+    any_, new = entries_arrays(packed)
+    assert any_["product"].tolist() == [one.product for one in stored.entries]
+    assert new["score"].tolist() == [one.score for one in stored.new]
 
 
 @given(LISTS, st.data())
@@ -52,6 +62,38 @@ def test_a_list_that_was_cut_is_refused(stored: StoredList, data: st.DataObject)
     packed = pack(stored)
     with pytest.raises(Invalid):
         unpack(packed[: data.draw(st.integers(0, len(packed) - 1))])
+
+
+@given(LISTS, st.data())
+def test_a_flipped_bit_is_refused(stored: StoredList, data: st.DataObject) -> None:
+    packed = bytearray(pack(stored))
+    bit = data.draw(st.integers(0, 8 * len(packed) - 1))
+    packed[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(Invalid, match="recsys serve score"):
+        unpack(bytes(packed))
+
+
+@given(st.lists(st.integers(0, 10_000), max_size=300))
+def test_scores_are_made_strict_and_change_no_more_than_that_takes(given_: list[int]) -> None:
+    units = sorted(given_, reverse=True)
+    found = strictly_decreasing(units).tolist()
+    assert all(one > other for one, other in pairwise(found))
+    assert all(len(found) - place <= score <= 10_000 for place, score in enumerate(found, 1))
+    assert strictly_decreasing(found).tolist() == found
+    # each as near as its neighbours leave it: as it was, one below the one before, or the least of its place
+    before = 10_001
+    for place, (unit, score) in enumerate(zip(units, found, strict=True), 1):
+        assert score in {unit, before - 1, len(found) - place}
+        before = score
+
+
+@given(st.lists(ENTRIES, max_size=20))
+def test_columns_become_the_same_entries(entries: list[Entry]) -> None:
+    columns = list(zip(*entries, strict=True)) or [()] * 7
+    products, scores, kinds, reasons, evidence = (np.array(one, dtype=np.int64) for one in columns[:5])
+    novel, bought = (np.array(one, dtype=np.bool_) for one in columns[5:])
+    records = encode(products, scores, kinds, reasons, evidence, novel, bought)
+    assert list(entries_of_records(records)) == entries
 
 
 def test_another_format_is_refused_and_says_what_to_do() -> None:

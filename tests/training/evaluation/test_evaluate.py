@@ -7,9 +7,10 @@ import pytest
 
 from models import factory
 from tests.training.shops import dataset_of, purchases
+from training import calibrating
+from training.calibrating import calibrate, outcomes
 from training.evaluation.evaluate import evaluate
-from training.evaluation.splits import Split, time_split
-from training.fitting import calibrate
+from training.evaluation.splits import Split, View, time_split
 
 KS = (1, 5, 10)
 
@@ -44,25 +45,36 @@ def test_the_view_new_never_shows_what_was_touched(split: Split) -> None:
     assert not touched[np.nonzero(shown)[0], columns[shown]].any()
 
 
-def test_calibrated_scores_are_the_share_taken_up(split: Split) -> None:
+@pytest.mark.parametrize("view", ["all", "new"])
+def test_calibrated_scores_are_the_share_that_all_active_users_take_up(split: Split, view: View) -> None:
     model = factory.create("item_knn", {"neighbours": 20}).fit(split.train)
+    found = outcomes(model, evaluate(model, split, KS), split, view, seed=0)
+    fold = split.folds[view]
+    # brute force: everybody with a past has a list, and what is not asked for in the test was not taken
+    pairs = {}
+    for user in split.train.users.ids.tolist():
+        row = np.flatnonzero(fold.users == user)
+        right = set(split.train.items.ids[fold.relevant[row].indices].tolist())
+        answer = model.recommend([user], 10, exclude="seen" if view == "new" else None)
+        for product, score in zip(*answer.row(0), strict=True):
+            pairs[user, float(score), int(product)] = int(product) in right
+    assert sorted(zip(found.users.tolist(), found.scores.tolist(), found.taken.tolist(), strict=True)) == (
+        sorted((user, score, taken) for (user, score, _), taken in pairs.items())
+    )
+    assert (found.weights == 1).all()
+    calibration = calibrate(found)
+    chances = calibration(found.scores)
+    assert ((chances > 0) & (chances < 1)).all()
+    assert chances.mean() == pytest.approx(found.taken.mean(), rel=0.05)
+
+
+def test_a_sample_of_the_idle_stands_for_all_of_them(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = factory.create("popularity").fit(split.train)
     evaluation = evaluate(model, split, KS)
-    calibration = calibrate(evaluation)
-    every, fresh = evaluation.views["all"], evaluation.views["new"]
-    pairs = {
-        (int(user), int(product)): (float(score), bool(hit))
-        for result in (every, fresh)
-        for user, products, scores, hits in zip(
-            result.users, result.products, result.scores, result.hits, strict=True
-        )
-        for product, score, hit in zip(products, scores, hits, strict=True)
-        if product >= 0
-    }
-    scores = np.array([score for score, _ in pairs.values()], dtype=np.float32)
-    taken = np.array([hit for _, hit in pairs.values()])
-    chances = calibration(scores)
-    assert ((chances >= 0) & (chances <= 1)).all()
-    # isotonic regression keeps the mean; a pair counted twice would shift it
-    assert chances.mean() == pytest.approx(taken.mean(), abs=1e-6)
-    order = np.argsort(scores)
-    assert (np.diff(chances[order]) >= -1e-7).all()
+    everybody = outcomes(model, evaluation, split, "new", seed=0)
+    idle = np.unique(everybody.users).size - evaluation.views["new"].users.size
+    assert idle > 2
+    monkeypatch.setattr(calibrating, "IDLE", 2)
+    sampled = outcomes(model, evaluation, split, "new", seed=0)
+    assert np.unique(sampled.users).size == evaluation.views["new"].users.size + 2
+    assert np.unique(sampled.weights).tolist() == [1.0, idle / 2]

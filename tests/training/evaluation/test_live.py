@@ -127,7 +127,8 @@ def watched(shop: Shop) -> Shop:
         run(
             "INSERT INTO recommendations_db.product_recommendations "
             "(id, user_id, product_id, score, context) SELECT i, i, i, .5, "
-            "jsonb_build_object('generation', 2, 'rank', 7 - 3 * i) FROM generate_series(1, 2) i"
+            "jsonb_build_object('generation', 2, 'any', jsonb_build_object('rank', 7 - 3 * i)) "
+            "FROM generate_series(1, 2) i"
         )
 
         def told(user: int, product: int, kind: str, hours: float, recommendation: int | None = None) -> None:

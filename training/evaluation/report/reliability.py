@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from models.calibration import Calibration
-from training.evaluation.evaluate import Evaluation
+from training.calibrating import Outcomes, calibrate
 from training.evaluation.report.parts import Reliability, ReliabilityBin
 
 __all__ = ["BINS", "FEW", "bins_of", "reliability"]
@@ -16,33 +15,39 @@ FEW = 20
 """With fewer users in a half nothing is shown."""
 
 
-def reliability(evaluation: Evaluation, bins: int = BINS) -> Reliability | None:
+def reliability(outcomes: Outcomes, bins: int = BINS) -> Reliability | None:
     """The map from score to chance, fitted on every second user and held against the others.
 
-    Every distinct (user, product) that either view recommended counts once, as in the calibration that the
-    artifact carries. None when a half has fewer than FEW users.
+    Of the same recommended products as the calibration that the artifact carries. None when a half has fewer
+    than FEW users.
     """
-    users, scores, taken = _recommended(evaluation)
-    _, place = np.unique(users, return_inverse=True)
-    learned = place % 2 == 0
-    fitted, shown = np.unique(users[learned]).size, np.unique(users[~learned]).size
-    if min(fitted, shown) < FEW:
+    _, place = np.unique(outcomes.users, return_inverse=True)
+    half = place % 2 == 0
+    learned, shown = outcomes.of(half), outcomes.of(~half)
+    fitted_users, shown_users = np.unique(learned.users).size, np.unique(shown.users).size
+    if min(fitted_users, shown_users) < FEW:
         return None
-    calibration = Calibration.fit(scores[learned], taken[learned])
-    found = bins_of(calibration(scores[~learned]).astype(np.float64), taken[~learned], bins)
+    chances = calibrate(learned)(shown.scores)
+    found = bins_of(chances, shown.taken, bins, shown.weights)
     total = sum(one.count for one in found)
     ece = sum(one.count * abs(one.observed - one.predicted) for one in found) / total
-    return Reliability(ece=ece, fitted_users=int(fitted), shown_users=int(shown), bins=found)
+    return Reliability(ece=ece, fitted_users=int(fitted_users), shown_users=int(shown_users), bins=found)
 
 
 def bins_of(
-    predicted: npt.NDArray[np.float64], taken: npt.NDArray[np.bool_], bins: int = BINS
+    predicted: npt.NDArray[np.float64],
+    taken: npt.NDArray[np.bool_],
+    bins: int = BINS,
+    weights: npt.NDArray[np.float64] | None = None,
 ) -> list[ReliabilityBin]:
     """Bins of about equal counts, equal predictions always in one; predicted float64 (n,), taken bool (n,).
+
+    weights float64 (n,): how many outcomes each stands for (default: 1).
 
     Guo, Pleiss, Sun & Weinberger 2017, "On calibration of modern neural networks", section 2, with bins of
     equal mass (Nguyen & O'Connor 2015), since chances of recommended products crowd near zero.
     """
+    mass = np.ones(predicted.size) if weights is None else weights
     edges = np.unique(np.quantile(predicted, np.linspace(0, 1, bins + 1)[1:-1], method="higher"))
     codes = np.searchsorted(edges, predicted, side="right")
     found = []
@@ -53,26 +58,9 @@ def bins_of(
             ReliabilityBin(
                 low=float(chances.min()),
                 high=float(chances.max()),
-                predicted=float(chances.mean()),
-                observed=float(taken[member].mean()),
-                count=int(member.sum()),
+                predicted=float(np.average(chances, weights=mass[member])),
+                observed=float(np.average(taken[member], weights=mass[member])),
+                count=round(float(mass[member].sum())),
             )
         )
     return found
-
-
-def _recommended(
-    evaluation: Evaluation,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """User, score and outcome of each distinct recommended (user, product), the view `all` first."""
-    pairs, scores, hits = [], [], []
-    for view in ("all", "new"):
-        result = evaluation.views[view]
-        keep = (result.products >= 0) & np.isfinite(result.scores)
-        owners = np.broadcast_to(result.users[:, None], keep.shape)
-        pairs.append(np.stack([owners[keep], result.products[keep]], axis=1))
-        scores.append(result.scores[keep].astype(np.float64))
-        hits.append(result.hits[keep])
-    both = np.concatenate(pairs)
-    _, first = np.unique(both, axis=0, return_index=True)
-    return both[first, 0], np.concatenate(scores)[first], np.concatenate(hits)[first]
