@@ -68,7 +68,8 @@ class RegisteredModel:
 class Registration:
     """What a new row says; `parameters` holds everything that has no column of its own.
 
-    accuracy, precision, recall  shares in 0..1; what each means is said in `parameters["metrics"]`
+    accuracy, precision, recall  shares in 0..1; what each means is said in `parameters["metrics"]`; None
+        where no test was possible
     """
 
     name: str
@@ -78,9 +79,9 @@ class Registration:
     checksum: str
     dataset: str
     parameters: Mapping[str, Any]
-    accuracy: float
-    precision: float
-    recall: float
+    accuracy: float | None
+    precision: float | None
+    recall: float | None
     events: int
 
 
@@ -115,9 +116,9 @@ def register(session: Session, registration: Registration) -> RegisteredModel:
             "checksum": registration.checksum,
             "dataset": registration.dataset,
         },
-        accuracy=_rate(registration.accuracy),
-        precision_score=_rate(registration.precision),
-        recall_score=_rate(registration.recall),
+        accuracy=None if registration.accuracy is None else _rate(registration.accuracy),
+        precision_score=None if registration.precision is None else _rate(registration.precision),
+        recall_score=None if registration.recall is None else _rate(registration.recall),
         is_active=False,
         training_data_size=registration.events,
         last_trained_at=moment,

@@ -36,8 +36,13 @@ class Outcomes:
         return Outcomes(self.users[some], self.scores[some], self.taken[some], self.weights[some])
 
 
-def calibrate(found: Outcomes) -> Calibration:
-    """From scores to the share of recommended products that users take up within the test period."""
+def calibrate(found: Outcomes) -> Calibration | None:
+    """From scores to the share of recommended products that users take up within the test period.
+
+    None where no list was judged.
+    """
+    if not found.scores.size:
+        return None
     return Calibration.fit(found.scores, found.taken, found.weights)
 
 

@@ -56,6 +56,8 @@ def judge_champion(
         if judged.experiment.recipe == experiment.recipe:
             coverage = judged.gate().coverage
             return Champion(registered.name, judged.primary(), recipe=name, newer=newer, coverage=coverage)
+    if split.problem:
+        return Champion(registered.name, None, newer=newer, problem=split.problem)
     try:
         stored = _stored(registered, split, dataset, plan)
         if stored is not None:

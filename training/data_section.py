@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from features.dataset import Dataset
+from features.interactions import MICROSECONDS_PER_DAY
 from features.snapshots import folder_of
 from models import registry
 from recsys.database.session import unit_of_work
@@ -19,7 +20,6 @@ from recsys.settings import get_settings
 from training.evaluation.report import document as d
 from training.evaluation.report.parts import Drift, Refused
 from training.evaluation.splits import Split
-from training.experiment import Experiment
 
 __all__ = ["data_section", "drift_between", "drift_since_last", "refused_rows", "stability_index"]
 
@@ -34,7 +34,6 @@ LEAST = 1e-4
 def data_section(
     dataset: Dataset,
     split: Split,
-    experiment: Experiment,
     drift: Drift | None = None,
     refused: list[Refused] | None = None,
 ) -> d.DataSection:
@@ -45,7 +44,14 @@ def data_section(
         first=_moment(int(events.time[0])),
         last=_moment(int(events.time[-1])),
         cutoff=_moment(split.cutoff),
-        test_days=experiment.split.test_days,
+        test_days=(split.until - split.cutoff) / MICROSECONDS_PER_DAY,
+        target=list(split.train.target.types),
+        target_reason=split.train.target.reason,
+        protocol=split.protocol,
+        protocol_reason=split.why,
+        problem=split.problem,
+        hidden_items=int(np.count_nonzero(~dataset.item_features.active)),
+        currency=get_settings().shop.currency,
         users=len(dataset.users),
         items=len(dataset.items),
         events=len(events),

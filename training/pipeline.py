@@ -15,7 +15,7 @@ from models.shared.fitted_members import FittedMembers
 from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations import ab_tests
-from recsys.errors import Invalid, NotFound
+from recsys.errors import NotFound
 from recsys.settings import get_settings
 from training.champion import judge_champion, split_signature, write_values
 from training.costs import read_costs
@@ -23,16 +23,17 @@ from training.data_section import drift_since_last, refused_rows
 from training.evaluation.examples import choose_users
 from training.evaluation.report.document import Report
 from training.evaluation.report.page import write_report
-from training.evaluation.splits import Split, time_split
+from training.evaluation.splits import Split
 from training.experiment import Experiment
 from training.fitting import Judged, create, judge, refit
 from training.lock import training_lock
 from training.mirror import Mirrored, reconcile
 from training.past import past_trainings
-from training.promotion import Champion, Decision, decide
+from training.promotion import Champion, Decision, decide, safe_order
 from training.registering import held_for_test, register, tracked_run
 from training.reporting import Version, build_report
 from training.steps import MIB, Steps
+from training.test_period import describe, hold_out
 from training.tracking import Tracked, track
 
 __all__ = ["Outcome", "train"]
@@ -174,16 +175,12 @@ def _judge_all(
     experiments: Sequence[Experiment], dataset: Dataset, steps: Steps
 ) -> tuple[Split, list[tuple[str, int, Judged]], Champion | None, Decision]:
     first = experiments[0]
-    plan, rule = first.split, first.promotion
-    with steps.step(f"split off the last {plan.test_days:g} days") as splitting:
-        split = time_split(dataset, plan.test_days, min_events=plan.min_events, positive=plan.positive)
+    rule = first.promotion
+    with steps.step("split off a test period") as splitting:
+        split = hold_out(dataset, first)
         split = replace(split, costs=read_costs(split.train))
-        splitting.note = f"{split.users['kept']:,} test users, {split.events['kept']:,} test events"
-    if split.folds[rule.view].users.size == 0:
-        raise Invalid(
-            f"no user took up a product of the view {rule.view!r} in the test period, so [promotion] view = "
-            f'"{rule.view}" has nothing to judge; use a longer [split] test_days or the other view'
-        )
+        splitting.note = split.problem or describe(split)
+    steps.say(f"{split.train.target.reason} {split.why}".strip())
     examples = choose_users(split)
     versions, serving = _names(experiments)
     known = FittedMembers(split.train)
@@ -203,6 +200,8 @@ def _judge_all(
         k=first.evaluation.primary_k,
         draws=first.evaluation.draws,
         seed=first.seed,
+        safe=safe_order({name: one.experiment.algorithm for name, _, one in judged}),
+        problem=split.problem,
     )
     with unit_of_work() as session:
         decision = held_for_test(decision, ab_tests.running(session))

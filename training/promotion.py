@@ -9,11 +9,13 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from training.evaluation.significance import Comparison, compare, holm
+from training.evaluation.significance import Comparison, compare, holm, smallest_difference
 from training.experiment import PromotionRule
 from training.guardrails import Bound, GateFigures, check, describe_broken
 
-__all__ = ["Champion", "Decision", "decide"]
+__all__ = ["Champion", "Decision", "decide", "safe_order"]
+
+SAFE = ("hybrid", "popularity")
 
 Values = npt.NDArray[np.float64]
 
@@ -67,11 +69,17 @@ def decide(
     k: int,
     draws: int,
     seed: int,
+    safe: Sequence[str] = (),
+    problem: str = "",
 ) -> Decision:
     """Judge challengers (name → primary metric per user, float64 (n,), same users everywhere).
 
     `figures` has each challenger's guardrails; one that breaks any is never activated, whatever its metric.
+    `safe` : challengers in the order in which they serve where the test decides nothing; default: by metric.
+    `problem` : why nobody could be asked, where nobody was.
 
+    0. A test of fewer than `rule.min_users` users decides nothing: without a champion the first of `safe`
+       serves, else the champion stays, or is refreshed as under 3.
     1. Without a champion the best mean is promoted.
     2. A challenger whose mean is higher than the champion's by more than the margin, with a Holm-adjusted
        paired p-value below `rule.significance`, replaces it; of several the best mean.
@@ -81,13 +89,16 @@ def decide(
 
     Raises KeyError for a challenger without figures.
     """
-    means = {name: float(values.mean()) for name, values in challengers.items()}
+    means = {name: float(values.mean()) if values.size else 0.0 for name, values in challengers.items()}
     ranked = sorted(means, key=lambda name: -means[name])
     winner, figure = ranked[0], f"{label(rule.metric, k)} ({rule.view} products)"
     bounds = {
         name: check(figures[name], rule, None if champion is None else champion.coverage) for name in ranked
     }
     said = {name: broken for name in ranked if (broken := describe_broken(bounds[name]))}
+    weak = _weakness(challengers, champion, ranked, rule, figure, problem)
+    if champion is None and weak:
+        return _safe_first(safe or ranked, winner, weak, bounds, said)
     if champion is None:
         return _first(ranked, means, figure, bounds, said)
     if champion.values is None:
@@ -97,6 +108,8 @@ def decide(
         )
         return Decision("hold", winner, None, champion.name, reason, guardrails=bounds)
 
+    if weak:
+        return _keep(champion, winner, weak, None, None, bounds, said)
     compared = _against(challengers, champion.values, champion.recipe, draws, seed)
     better = [
         name
@@ -117,6 +130,73 @@ def decide(
     nearest = better[0] if better else next((name for name in ranked if name in compared), None)
     comparison = None if nearest is None else compared[nearest]
     asked = _why_not(rule, figure, compared, nearest, {name: said[name] for name in better})
+    return _keep(champion, winner, asked, nearest, comparison, bounds, said)
+
+
+def safe_order(algorithms: Mapping[str, str]) -> list[str]:
+    """Names of models by what serves safely without a test; `algorithms`: name → algorithm.
+
+    The hybrid falls back on the usual leader of such shops by itself; popularity is right for nobody in
+    particular and wrong for nobody. All others follow in their order.
+    """
+    place = {algorithm: number for number, algorithm in enumerate(SAFE)}
+    return sorted(algorithms, key=lambda name: place.get(algorithms[name], len(SAFE)))
+
+
+def _weakness(
+    challengers: Mapping[str, Values],
+    champion: Champion | None,
+    ranked: Sequence[str],
+    rule: PromotionRule,
+    figure: str,
+    problem: str,
+) -> str:
+    """Why the test decides nothing, with its power; an empty string where it has enough users."""
+    best = challengers[ranked[0]]
+    if best.size >= rule.min_users:
+        return ""
+    if problem or not best.size:
+        return f"no test was possible: {problem or 'nobody could be asked'}"
+    users = "1 user" if best.size == 1 else f"{best.size} users"
+    weak = f"the test has {users}, fewer than the {rule.min_users} that decide"
+    rival = champion.values if champion is not None and champion.values is not None else None
+    if rival is None and len(ranked) > 1:
+        rival = challengers[ranked[1]]
+    smallest = None if rival is None else smallest_difference(best - rival)
+    if smallest:
+        weak += f" (with 80% power it finds a difference in {figure} of {smallest:.4f} or more)"
+    return weak
+
+
+def _safe_first(
+    safe: Sequence[str],
+    winner: str,
+    weak: str,
+    bounds: Mapping[str, tuple[Bound, ...]],
+    said: Mapping[str, str],
+) -> Decision:
+    """No model serves and the test decides nothing: the safest one that keeps its guardrails."""
+    best = next((name for name in safe if name not in said), None)
+    if best is None:
+        broken = "; ".join(f"{name} breaks a guardrail ({said[name]})" for name in safe)
+        reason = f"{weak}; no model was serving, and none can: {broken}"
+        return Decision("hold", winner, None, None, reason, guardrails=bounds)
+    reason = (
+        f"{weak}; no model was serving, so {best} serves as the safe default, not as the winner of a test"
+    )
+    return Decision("promote", winner, best, None, reason, guardrails=bounds)
+
+
+def _keep(
+    champion: Champion,
+    winner: str,
+    asked: str,
+    nearest: str | None,
+    comparison: Comparison | None,
+    bounds: Mapping[str, tuple[Bound, ...]],
+    said: Mapping[str, str],
+) -> Decision:
+    """The champion serves on: its own recipe on newer data where there is one, else as it is."""
     if champion.recipe is not None and champion.newer:
         if champion.recipe not in said:
             reason = f"{champion.recipe} is the champion {champion.name} trained on newer data, and {asked}"

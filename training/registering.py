@@ -79,6 +79,7 @@ def _registration(version: Version, report: Report, dataset: Dataset, decision: 
     k = judged.experiment.evaluation.primary_k
     place = report.ks.index(k)
     metrics = section.views["all"].metrics
+    tested = not report.data.problem
     return Registration(
         name=version.name,
         version=version.version,
@@ -87,9 +88,9 @@ def _registration(version: Version, report: Report, dataset: Dataset, decision: 
         checksum=version.checksum,
         dataset=dataset.fingerprint,
         events=len(dataset.events),
-        accuracy=metrics["hit_rate"][place].value,
-        precision=metrics["precision"][place].value,
-        recall=metrics["recall"][place].value,
+        accuracy=metrics["hit_rate"][place].value if tested else None,
+        precision=metrics["precision"][place].value if tested else None,
+        recall=metrics["recall"][place].value if tested else None,
         parameters={
             "experiment": judged.experiment.model_dump(mode="json"),
             "hyperparameters": judged.parameters,
@@ -99,7 +100,9 @@ def _registration(version: Version, report: Report, dataset: Dataset, decision: 
             "report_json": f"reports/{report.run}/report.json",
             "figures": f"reports/{report.run}/figures",
             "cutoff": report.data.cutoff.isoformat(),
-            "metrics": _plain_metrics(section, k, place),
+            "metrics": _plain_metrics(section, k, place) if tested else {},
+            "target": report.data.target,
+            "protocol": report.data.protocol if tested else None,
             "columns": {
                 column: f"{label(metric, k)}, all products, test period after the cutoff"
                 for column, metric in (
@@ -138,7 +141,7 @@ def tracked_run(version: Version, report: Report, artifacts: Sequence[Path]) -> 
     """What MLflow remembers: hyper-parameters, every metric with the list length as its step, the report."""
     judged, section = version.judged, report.model(version.name)
     metrics: dict[str, dict[int, float]] = {}
-    for view, part in section.views.items():
+    for view, part in section.views.items() if not report.data.problem else ():
         for metric, figures in part.metrics.items():
             metrics[f"{view}.{metric}"] = {figure.k: figure.value for figure in figures}
         metrics[f"{view}.coverage"] = dict(zip(report.ks, part.coverage, strict=True))

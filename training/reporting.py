@@ -53,7 +53,7 @@ def build_report(
         verdict=_verdict(sections, comparisons, decision, champion, first),
         models=sections,
         comparisons=comparisons,
-        data=data_section(dataset, split, first, drift, refused),
+        data=data_section(dataset, split, drift, refused),
         examples=[
             d.ExampleUser(user=e.user, why=e.why, events=e.events, recent=list(e.recent), right=e.right)
             for e in examples
@@ -137,7 +137,7 @@ def _verdict(
         action=decision.action,
         promoted=decision.promoted,
         champion=decision.champion,
-        champion_figure=None if champion is None else _figure(champion, experiment),
+        champion_figure=None if champion is None or not champion.size else _figure(champion, experiment),
         against_champion=None
         if against is None or decision.champion is None or decision.challenger is None
         else _comparison(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,7 +20,8 @@ __all__ = ["FACTORS", "HALF_LIVES", "Fitted", "fit_weights", "weights"]
 FACTORS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Weights that each type is tried with; the type that is to be predicted keeps 1, since only ratios count."""
 HALF_LIVES = (7.0, 14.0, 30.0, 60.0, 90.0, 180.0, 365.0)
-TARGET = "purchase"
+SIGNIFICANT = 0.05
+"""A difference that chance alone gives more often than that is no reason to change a setting."""
 
 Progress = Callable[[str], None]
 
@@ -38,23 +38,28 @@ class Fitted:
     comparison: Comparison
     tried: int
 
+    @property
+    def proposed(self) -> bool:
+        """Whether the weights are worth a change: better by more than chance explains."""
+        return self.comparison.difference > 0 and self.comparison.p_value < SIGNIFICANT
+
 
 def fit_weights(
     dataset: Dataset, experiment: Experiment, *, rounds: int = 2, progress: Progress = lambda _: None
 ) -> Fitted:
     """Coordinate search: one type's weight, or the half-life, after the other, while the metric grows.
 
-    The last `[split] test_days` are cut off first, so the test of a later training stays unseen; the same
-    number of days before them is what is predicted. Metric, view and list length are the experiment's own.
-    What counts as evidence there stays the same for all candidates: `[split] positive`, else purchases where
-    there are any, else what weighs more than nothing now. Raises Invalid where the log is too short.
+    The test period of a training is cut off first, so it stays unseen; what is predicted is the window before
+    it. Metric, view and list length are the experiment's own; what counts as a success is the dataset's
+    target or `[split] positive`, whatever the candidates weigh. Raises Invalid where the log is too short.
     """
     from training.evaluation.significance import compare
-    from training.evaluation.splits import time_split
+    from training.evaluation.splits import test_window, time_split, with_target
 
     plan, rule = experiment.split, experiment.promotion
-    past = dataset.until(dataset.moment - timedelta(days=plan.test_days) // timedelta(microseconds=1))
-    split = time_split(past, plan.test_days, min_events=plan.min_events, positive=_evidence(past, experiment))
+    aimed = with_target(dataset, plan.positive)
+    past = aimed.until(test_window(aimed, plan.test_days).start)
+    split = time_split(past, plan.test_days, min_events=plan.min_events)
     judge = _judge_with(split, experiment)
     start = dataset.weights
     best, values = start, judge(start)
@@ -63,7 +68,7 @@ def fit_weights(
     for _ in range(rounds):
         before = best
         for name in [*_types(past), "half_life_days"]:
-            for candidate in _candidates(best, name):
+            for candidate in _candidates(best, name, _measure(past)):
                 found = judge(candidate)
                 tried += 1
                 if found.mean() > values.mean():
@@ -76,37 +81,29 @@ def fit_weights(
 
 
 def _types(past: Dataset) -> list[str]:
-    """The types that occur; the target is the measure of the others."""
+    """The types that occur, but for the one that measures the others."""
     import numpy as np
 
     from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES
 
     there = [INTERACTION_TYPES[kind] for kind in np.unique(past.events.kind) if kind >= 0]
-    return [word for word in there if word != (TARGET if TARGET in there else there[0])]
+    return [word for word in there if word != _measure(past)]
 
 
-def _evidence(past: Dataset, experiment: Experiment) -> tuple[str, ...]:
-    import numpy as np
-
-    from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES
-
-    if experiment.split.positive is not None:
-        return experiment.split.positive
-    if (past.events.kind == INTERACTION_TYPES.index(TARGET)).any():
-        return (TARGET,)
-    there = [INTERACTION_TYPES[kind] for kind in np.unique(past.events.kind) if kind >= 0]
-    return tuple(word for word in there if past.weights.by_type.get(word, 0) > 0)
+def _measure(past: Dataset) -> str:
+    """The strongest type of the target: it keeps its weight, since only ratios count."""
+    return past.target.types[0]
 
 
-def _candidates(best: InteractionWeights, name: str) -> Iterator[InteractionWeights]:
+def _candidates(best: InteractionWeights, name: str, measure: str) -> Iterator[InteractionWeights]:
     if name == "half_life_days":
         for days in HALF_LIVES:
             if days != best.half_life_days:
                 yield replace(best, half_life_days=days)
         return
-    measure = best.by_type.get(TARGET, 0.0) or max([*best.by_type.values(), 1.0])
+    unit = best.by_type.get(measure, 0.0) or max([*best.by_type.values(), 1.0])
     for factor in FACTORS:
-        weight = round(factor * measure, 6)
+        weight = round(factor * unit, 6)
         if weight != best.by_type.get(name, 0.0):
             yield replace(best, by_type={**best.by_type, name: weight})
 
@@ -140,7 +137,8 @@ def weights(
 ) -> None:
     """Fit the weights of interaction types and their half-life, and print them as settings.
 
-    On the current snapshot, before its test weeks; nothing is stored: put the printed lines into .env.
+    On the current snapshot, before its test period; nothing is stored: put the printed lines into .env.
+    Where the difference may be chance (p of 0.05 or more) nothing is proposed.
 
     Example: recsys train weights --experiment item_knn
     """
@@ -153,7 +151,7 @@ def weights(
     chosen = load(experiment)
     told = Console(stderr=True, soft_wrap=True)
     fitted = fit_weights(current(get_settings()), chosen, rounds=rounds, progress=told.print)
-    lines = _settings(fitted.weights)
+    lines = _settings(fitted.weights) if fitted.proposed else {}
     metric = f"{chosen.promotion.metric}@{chosen.evaluation.primary_k}"
     if as_json:
         typer.echo(
@@ -165,6 +163,7 @@ def weights(
                     "now": fitted.before,
                     "p_value": fitted.comparison.p_value,
                     "tried": fitted.tried,
+                    "proposed": fitted.proposed,
                     "settings": lines,
                 }
             )
@@ -172,9 +171,11 @@ def weights(
         return
     out = Console(soft_wrap=True)
     out.print(
-        f"{metric} {fitted.before:.4f} → {fitted.value:.4f} on the validation weeks "
+        f"{metric} {fitted.before:.4f} → {fitted.value:.4f} on the validation period "
         f"(p = {fitted.comparison.p_value:.3g}, {fitted.tried} candidates of {chosen.name})"
     )
+    if not fitted.proposed:
+        out.print("No change is proposed: the difference may be chance. The settings of now stay.")
     for name, value in lines.items():
         out.print(f"{name}='{value}'", highlight=False)
 

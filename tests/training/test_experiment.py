@@ -23,7 +23,7 @@ def _file(folder: Path, text: str, name: str = "mine.toml") -> str:
 def test_a_file_and_its_defaults(tmp_path: Path) -> None:
     experiment = load(_file(tmp_path, GOOD))
     assert experiment.recipe == {"algorithm": "als", "seed": 5, "parameters": {"factors": 8}}
-    assert experiment.split.test_days == 28
+    assert experiment.split.test_days is None  # as the data allow
     assert experiment.evaluation.primary_k in experiment.evaluation.ks
     assert (experiment.promotion.metric, experiment.promotion.view) == ("ndcg", "all")
     model = create(experiment)

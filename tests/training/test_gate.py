@@ -24,7 +24,7 @@ def _train(folder: Path, algorithm: str, parameters: str = "", promotion: str = 
     path = folder / f"{algorithm}.toml"
     path.write_text(
         f'name = "{algorithm}"\nalgorithm = "{algorithm}"\n[parameters]\n{parameters}\n'
-        f"{PLAN}[promotion]\n{promotion}\n"
+        f"{PLAN}[promotion]\nmin_users = 30\n{promotion}\n"
     )
     return train(load_all([str(path)]), command="", actor="tester", steps=Steps())
 

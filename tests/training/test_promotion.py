@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from training.evaluation.significance import smallest_difference
 from training.experiment import PromotionRule
 from training.guardrails import GateFigures, check
-from training.promotion import Champion, Decision, decide
+from training.promotion import Champion, Decision, decide, safe_order
 
 RNG = np.random.default_rng(0)
 BASE = RNG.beta(1, 4, 400)
@@ -30,11 +32,17 @@ FIGURES = {
 
 
 def _decide(
-    challengers: dict[str, npt.NDArray[np.float64]], champion: Champion | None, **rule: float
+    challengers: dict[str, npt.NDArray[np.float64]],
+    champion: Champion | None,
+    safe: Sequence[str] = (),
+    problem: str = "",
+    **rule: float,
 ) -> Decision:
     figures = dict.fromkeys(challengers, GOOD) | FIGURES
     checked = PromotionRule.model_validate(rule)
-    return decide(challengers, champion, checked, figures=figures, k=20, draws=400, seed=0)
+    return decide(
+        challengers, champion, checked, figures=figures, k=20, draws=400, seed=0, safe=safe, problem=problem
+    )
 
 
 def test_without_a_champion_the_best_is_promoted() -> None:
@@ -66,12 +74,50 @@ def test_a_significant_but_small_gain_does_not_pass_the_margin() -> None:
 def test_many_challengers_must_show_more() -> None:
     change = RNG.normal(0, 1, 60)
     change = BASE[:60] + (change - change.mean()) / change.std() + 2.3 / np.sqrt(60)  # p about 0.025
-    alone = _decide({"a": change}, Champion("old", BASE[:60]))
+    alone = _decide({"a": change}, Champion("old", BASE[:60]), min_users=60)
     noise = RNG.normal(0, 0.05, (5, 60))
     crowd = {f"x{i}": BASE[:60] + one - one.mean() for i, one in enumerate(noise)}  # five ties
-    together = _decide({"a": change, **crowd}, Champion("old", BASE[:60]))
+    together = _decide({"a": change, **crowd}, Champion("old", BASE[:60]), min_users=60)
     assert alone.action == "promote"
     assert together.action == "hold"
+
+
+@pytest.mark.parametrize("users", [1, 2, 99])
+def test_a_test_of_few_users_promotes_nobody_and_says_what_it_could_have_found(users: int) -> None:
+    values = {"best": BETTER[:users], "plain": WORSE[:users]}
+    first = _decide(values, None, safe=["plain", "best"])
+    assert (first.action, first.promoted, first.winner) == ("promote", "plain", "best")
+    assert "fewer than the 100 that decide" in first.reason
+    assert "safe default" in first.reason
+    held = _decide(values, Champion("old", BASE[:users]))
+    assert (held.action, held.promoted) == ("hold", None)
+    assert held.reason.startswith(f"old keeps serving: the test has {users} user")
+    if users > 1:
+        smallest = smallest_difference((BETTER - BASE)[:users])
+        assert f"80% power it finds a difference in NDCG@20 (all products) of {smallest:.4f}" in held.reason
+    newer = _decide(values, Champion("old", BASE[:users], recipe="plain", newer=True))
+    assert (newer.action, newer.promoted) == ("refresh", "plain")
+    assert _decide({"a": BETTER[:100]}, Champion("old", BASE[:100])).action == "promote"
+
+
+def test_without_any_test_the_safe_default_serves_or_the_champion_stays() -> None:
+    nobody = {"a": BASE[:0], "popular": BASE[:0], "slow": BASE[:0]}
+    first = _decide(nobody, None, safe=["slow", "popular", "a"], problem="all times are equal")
+    assert (first.action, first.promoted) == ("promote", "popular")  # the slow one breaks a guardrail
+    assert first.reason.startswith("no test was possible: all times are equal")
+    held = _decide(
+        nobody, Champion("old", None, problem="all times are equal"), problem="all times are equal"
+    )
+    assert (held.action, held.promoted) == ("hold", None)
+    newer = Champion("old", BASE[:0], recipe="a", newer=True)
+    assert _decide(nobody, newer, problem="all times are equal").action == "refresh"
+    none = _decide({"slow": BASE[:0]}, None, safe=["slow"])
+    assert (none.action, none.promoted) == ("hold", None)
+
+
+def test_the_safe_order_is_the_hybrid_then_popularity_then_the_rest() -> None:
+    names = {"als-v1": "als", "mine-v2": "popularity", "mix-v1": "hybrid", "ease-v1": "ease"}
+    assert safe_order(names) == ["mix-v1", "mine-v2", "als-v1", "ease-v1"]
 
 
 def test_the_champions_recipe_is_refreshed_only_by_newer_data() -> None:

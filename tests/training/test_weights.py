@@ -23,7 +23,7 @@ EXPERIMENT = Experiment(
 )
 
 
-def _misleading(after: float = 0.0) -> Dataset:
+def _misleading(after: float = 0.0, view: float = 10.0) -> Dataset:
     """Purchases of one's own half of the shop, views of the other; `after` moves views into the test days."""
     rng = np.random.default_rng(3)
     rows = [(user, product, day, "purchase") for user, product, day in purchases()]
@@ -31,7 +31,7 @@ def _misleading(after: float = 0.0) -> Dataset:
         for _ in range(30):
             product = 2 * int(rng.integers(0, ITEMS // 2)) + 1 - user % 2 + 1
             rows.append((user, product, min(59.0, float(rng.random() * 60) + after), "view"))
-    start = InteractionWeights({"view": 10.0, "purchase": 1.0}, half_life_days=90.0)
+    start = InteractionWeights({"view": view, "purchase": 1.0}, half_life_days=90.0)
     return replace(dataset_of(rows), weights=start)
 
 
@@ -61,17 +61,21 @@ def test_a_log_that_is_too_short_is_refused() -> None:
         fit_weights(dataset_of([(1, 1, 0.0, "purchase"), (1, 2, 1.0, "purchase")]), EXPERIMENT)
 
 
-def test_the_command_prints_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("view", "proposed"), [(1000.0, True), (10.0, False)])
+def test_the_command_prints_settings_unless_the_difference_may_be_chance(
+    monkeypatch: pytest.MonkeyPatch, view: float, proposed: bool
+) -> None:
     import typer
 
     from features import build
     from training import weights
 
-    monkeypatch.setattr(build, "current", lambda _settings: _misleading())
+    monkeypatch.setattr(build, "current", lambda _settings: _misleading(view=view))
     monkeypatch.setattr("training.experiment.load", lambda _name: EXPERIMENT)
     app = typer.Typer()
     app.command()(weights.weights)
     done = CliRunner().invoke(app, ["--rounds", "1"])
     assert done.exit_code == 0, done.output
-    assert 'RECSYS_FEATURES__WEIGHTS=\'{"purchase": 1.0, "view": ' in done.stdout
-    assert "RECSYS_FEATURES__HALF_LIFE_DAYS=" in done.stdout
+    assert ('RECSYS_FEATURES__WEIGHTS=\'{"purchase": 1.0, "view": ' in done.stdout) == proposed
+    assert ("RECSYS_FEATURES__HALF_LIFE_DAYS=" in done.stdout) == proposed
+    assert ("No change is proposed" in done.stdout) != proposed

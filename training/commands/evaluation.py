@@ -51,7 +51,9 @@ SplitOption = Annotated[SplitKind, typer.Option("--split", help="What is held ou
 KsOption = Annotated[
     list[int] | None, typer.Option("--k", min=1, max=1000, help="A list length; repeat for several.")
 ]
-DaysOption = Annotated[float, typer.Option(help="Length of the test period.")]
+DaysOption = Annotated[
+    float | None, typer.Option(help="Length of the test period; by default one that suits the data.")
+]
 FoldsOption = Annotated[int, typer.Option(help="How many periods (rolling).")]
 LastOption = Annotated[int, typer.Option(help="How many of each user's last events (last-n).")]
 ShareOption = Annotated[float, typer.Option(help="Share of users or products hidden (cold-…).")]
@@ -70,7 +72,7 @@ def evaluate(
     names: Annotated[list[str], typer.Argument(help="Names of registered models.", metavar="NAME...")],
     split: SplitOption = SplitKind.TIME,
     k: KsOption = None,
-    test_days: DaysOption = 28.0,
+    test_days: DaysOption = None,
     folds: FoldsOption = 3,
     last: LastOption = 5,
     share: ShareOption = 0.2,
@@ -111,7 +113,7 @@ def compare(
     k: Annotated[int, typer.Option(min=1, max=1000, help="List length that decides.")] = 20,
     metric: Annotated[str, typer.Option(help="Metric that decides.")] = "ndcg",
     view: Annotated[ViewName, typer.Option(help="Products that count.")] = ViewName.ALL,
-    test_days: DaysOption = 28.0,
+    test_days: DaysOption = None,
     folds: FoldsOption = 3,
     last: LastOption = 5,
     share: ShareOption = 0.2,
@@ -228,7 +230,7 @@ def _lengths(given: list[int] | None) -> tuple[tuple[int, ...], int]:
     return tuple(sorted(set(given))), given[0]
 
 
-def _plan(test_days: float, folds: int, last: int, share: float, given: int, seed: int) -> Plan:
+def _plan(test_days: float | None, folds: int, last: int, share: float, given: int, seed: int) -> Plan:
     from training.evaluation.holdouts import Plan
 
     return Plan(test_days=test_days, folds=folds, last=last, share=share, given=given, seed=seed)

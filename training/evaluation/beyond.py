@@ -61,9 +61,9 @@ def _unknown(facts: Facts) -> dict[str, str]:
     found = {}
     if not np.isfinite(facts.price).any():
         found["revenue"] = "no product has a price"
-    if facts.costs is None:
+    if facts.margin is None:
         found["margin"] = "cost prices were not looked up"
-    elif not np.isfinite(facts.price - facts.costs).any():
+    elif not np.isfinite(facts.margin).any():
         found["margin"] = "no product has both a price and a cost price"
     if np.isnan(facts.stock).all():
         found["in_stock"] = "no product has a known stock"
@@ -99,8 +99,8 @@ def _of_batch(
         found["miscalibration"] = miscalibration(facts.genre, len(facts.genres), tastes, columns, ks)
     if "revenue" not in unknown:
         found["revenue"] = summed_hits(facts.price, bought, hits, columns, ks)
-    if "margin" not in unknown and facts.costs is not None:
-        found["margin"] = summed_hits(facts.price - facts.costs, bought, hits, columns, ks)
+    if "margin" not in unknown and facts.margin is not None:
+        found["margin"] = summed_hits(facts.margin, bought, hits, columns, ks)
     return found
 
 

@@ -36,7 +36,7 @@ class ViewResult:
     """One model in one view.
 
     values    accuracy: metric → float64 (users, len(ks)), one value per user and cut-off
-    coverage  float64 (len(ks),): share of the catalogue that was shown to anybody
+    coverage  float64 (len(ks),): share of the products that can be shown that anybody was shown
               (Ge, Delgado-Battenfeld & Jannach 2010, "Beyond accuracy", section 3.2.1)
     quality   the same as `values` for what is beyond accuracy; NaN where it means nothing for a user
     totals    figures of all lists together (coverage, gini), float64 (len(ks),)
@@ -84,8 +84,8 @@ def evaluate(
 ) -> Evaluation:
     """Judge a model that was fitted on `split.train`; `advance` hears how many lists were just made.
 
-    In the view `all` nothing is excluded; in `new` what the user touched before is. Raises Invalid for a
-    model that learned from what this split tests on.
+    In the view `all` nothing is excluded; in `new` what the user touched before is. Lists are made of what
+    can be shown. Raises Invalid for a model that learned from what this split tests on.
     """
     refuse_leak(model, split)
     views = {view: _judge(model, split, fold, tuple(ks), advance) for view, fold in split.folds.items()}
@@ -120,9 +120,10 @@ def figures_of(
     hits = find_hits(columns, fold.relevant)
     quality, unknown = per_user_quality(columns, hits, fold.bought, _tastes(fold, split), facts, ks)
     shown = exposures(columns, facts.items, ks)
+    possible = shown[:, facts.active]
     totals = {
-        "coverage": (shown > 0).mean(axis=1),
-        "gini": np.array([gini(counts) for counts in shown]),
+        "coverage": (possible > 0).mean(axis=1) if facts.active.any() else np.zeros(len(ks)),
+        "gini": np.array([gini(counts) for counts in possible]),
     }
     values = per_user(hits, fold.sizes, ks)
     return ViewResult(
@@ -153,9 +154,9 @@ def _judge(
         exclude = "seen" if fold.view == "new" else None
         begun = perf_counter()
         ranking: Ranking = (
-            model.recommend(asked, longest, exclude=exclude)
+            model.recommend(asked, longest, exclude=exclude, only=split.only)
             if fold.histories is None
-            else model.recommend_from(fold.histories[part], longest, exclude=exclude)
+            else model.recommend_from(fold.histories[part], longest, exclude=exclude, only=split.only)
         )
         seconds += perf_counter() - begun
         products[part], scores[part] = ranking.products, ranking.scores

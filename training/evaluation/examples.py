@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.dataset import Dataset
+from features.interactions import History
 from models.base import Recommender
 from training.evaluation.metrics import find_hits
 from training.evaluation.splits import VIEWS, Split, View
@@ -51,6 +52,9 @@ def choose_users(split: Split) -> list[ExampleUser]:
     Chosen by the past alone, so that no model is flattered; ties go to the lower id.
     """
     train, users = split.train, split.folds["all"].users
+    users = users[train.users.index(users) >= 0]  # of those who came later there is no past to show
+    if not users.size:
+        return []
     rows = train.users.index(users)
     events = np.bincount(train.events.user[train.events.user >= 0], minlength=len(train.users))[rows]
     by_events = np.lexsort((users, events))
@@ -70,7 +74,7 @@ def choose_users(split: Split) -> list[ExampleUser]:
         (odd, "unusual taste: buys what few others do"),
     ):
         chosen.setdefault(place, why)
-    return [_described(split, place, why, int(events[place])) for place, why in chosen.items()]
+    return [_described(split, int(users[place]), why, int(events[place])) for place, why in chosen.items()]
 
 
 def recommend_examples(model: Recommender, split: Split, users: list[ExampleUser]) -> ModelLists:
@@ -81,8 +85,13 @@ def recommend_examples(model: Recommender, split: Split, users: list[ExampleUser
         return lists
     for view in VIEWS:
         fold = split.folds[view]
-        ranking = model.recommend(ids, LENGTH, exclude="seen" if view == "new" else None)
-        evidence = model.evidence(ranking)
+        exclude = "seen" if view == "new" else None
+        told = _histories(split, view, ids)
+        if told is None:
+            ranking = model.recommend(ids, LENGTH, exclude=exclude, only=split.only)
+        else:
+            ranking = model.recommend_from(told, LENGTH, exclude=exclude, only=split.only)
+        evidence = model.evidence(ranking, told)
         for i, user in enumerate(ids):
             products, _ = ranking.row(i)
             place = np.flatnonzero(fold.users == user)
@@ -107,6 +116,16 @@ def recommend_examples(model: Recommender, split: Split, users: list[ExampleUser
     return lists
 
 
+def _histories(split: Split, view: View, ids: npt.NDArray[np.int64]) -> list[History] | None:
+    """What the users come with in that view, or in the view `all` where they are not asked in it."""
+    found: dict[int, History] = {}
+    for fold in (split.folds["all"], split.folds[view]):
+        if fold.histories is None:
+            return None
+        found |= dict(zip(fold.users.tolist(), fold.histories, strict=True))
+    return [found[user] for user in ids.tolist()]
+
+
 def product_names(dataset: Dataset, products: npt.NDArray[np.int64]) -> list[str]:
     """Names by id; a product without a name is called by its number."""
     rows = dataset.items.index(products)
@@ -117,8 +136,7 @@ def product_names(dataset: Dataset, products: npt.NDArray[np.int64]) -> list[str
     ]
 
 
-def _described(split: Split, place: int, why: str, events: int) -> ExampleUser:
-    user = int(split.folds["all"].users[place])
+def _described(split: Split, user: int, why: str, events: int) -> ExampleUser:
     row = int(split.train.users.index([user])[0])
     items = split.train.events.item[split.train.events.user == row][::-1]
     latest = list(dict.fromkeys(items.tolist()))[:RECENT]

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from features.dataset import Dataset
 
-__all__ = ["GROUPS", "Facts", "describe"]
+__all__ = ["GROUPS", "WINSORISED", "Facts", "describe", "winsorised"]
 
 GROUPS = ("head", "middle", "tail")
 LEVELS = " > "
@@ -21,6 +21,7 @@ WIDTH = 64
 """Numbers per product that stand for its content; a catalogue of fewer different words is kept exactly."""
 MOST_GENRES = 100
 SEED = 20_260_101
+WINSORISED = 0.995
 _WORD = re.compile(r"\w\w+")
 
 Floats = npt.NDArray[np.float64]
@@ -38,9 +39,13 @@ class Facts:
     category     int32: the whole category path, an own code for none
     genre        int32, place in `genres`: the first level of the path that tells products apart, -1 for none
     vectors      float32 (items, ≤ WIDTH): dot products are likenesses of content, 1 with itself
-    price        float64, NaN where unknown
+    price        float64, NaN where unknown; winsorised
     stock        float32: pieces that can be sold now (the catalogue keeps no history), NaN where unknown
-    costs        float64, NaN where unknown; None: nobody looked them up
+    margin       float64, price less cost price, NaN where unknown; winsorised; None: nobody looked costs up
+    active       bool: may be shown
+
+    Winsorised: the highest 0.5% of the values of products that can be shown are taken as the next lower one,
+    so that one price of thousands does not decide which model finds more revenue (Dixon 1960).
     """
 
     users: int
@@ -52,7 +57,8 @@ class Facts:
     vectors: npt.NDArray[np.float32]
     price: Floats
     stock: npt.NDArray[np.float32]
-    costs: Floats | None
+    margin: Floats | None
+    active: npt.NDArray[np.bool_]
 
     @property
     def items(self) -> int:
@@ -64,19 +70,29 @@ def describe(train: Dataset, costs: Floats | None = None) -> Facts:
     features = train.item_features
     touched_by = np.asarray((train.touched > 0).sum(axis=0)).ravel()
     users = max(1, len(train.users))
+    active, price = features.active, features.price.astype(np.float64)
     genre, genres = _genres(features.category, features.category_paths)
     return Facts(
         users,
         -np.log2(np.maximum(touched_by, 1) / users),
-        _groups(touched_by),
+        _groups(np.where(active, touched_by, 0)),
         np.where(features.category < 0, len(features.category_paths), features.category).astype(np.int32),
         genre,
         genres,
         _vectors(train),
-        features.price.astype(np.float64),
+        winsorised(price, active),
         features.stock,
-        costs,
+        None if costs is None else winsorised(price - costs, active),
+        active,
     )
+
+
+def winsorised(values: Floats, counted: npt.NDArray[np.bool_]) -> Floats:
+    """Values above the 99.5th percentile of the counted ones taken as that percentile; NaN stays."""
+    known = values[counted & np.isfinite(values)]
+    if not known.size:
+        return values
+    return np.minimum(values, np.quantile(known, WINSORISED, method="lower"))
 
 
 def _groups(touched_by: npt.NDArray[np.int64]) -> npt.NDArray[np.int8]:

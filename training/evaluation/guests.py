@@ -23,7 +23,7 @@ Values = npt.NDArray[np.float64]
 
 
 def judge_guests(model: Recommender, split: Split, *, k: int, draws: int, seed: int) -> Segment:
-    """Each guest session of the test period: its first half is the history, what follows is asked for.
+    """Each guest session of the test period: its first half is the history, successes after it are right.
 
     Events of one moment stay together; products that the session touched before are not right again. A
     session with nothing to ask for does not count; of more than 20,000 sessions the first ones are taken.
@@ -43,7 +43,7 @@ def guest_values(model: Recommender, split: Split, *, k: int) -> Values:
     histories, relevant = _sessions(split)
     hits = np.zeros((len(histories), k), dtype=bool)
     if histories:
-        ranking = model.recommend_from(histories, k, exclude="seen")
+        ranking = model.recommend_from(histories, k, exclude="seen", only=split.only)
         hits = find_hits(split.train.items.index(ranking.products), relevant)
     sizes = np.diff(relevant.indptr).astype(np.int64)
     return np.column_stack([metric(hits, sizes, [k])[:, 0] for metric in METRICS.values()])
@@ -56,7 +56,8 @@ def _sessions(split: Split) -> tuple[list[History], sparse.csr_matrix]:
     for events in _by_session(split.guests):
         half = events.time[max(0, (len(events) + 1) // 2 - 1)]
         before, after = events.take(events.time <= half), events.take(events.time > half)
-        known, wanted = before.item[before.item >= 0], after.item[after.item >= 0]
+        known, wanted = before.item[before.item >= 0], after.item[split.train.target.mask(after)]
+        wanted = wanted[split.train.item_features.active[wanted]]
         asked = np.setdiff1d(wanted, known).astype(np.int64)
         if known.size == 0 or asked.size == 0:
             continue

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from features.dataset import Cut, Dataset
 from features.interactions import MICROSECONDS_PER_DAY, Events, History
+from features.windows import Window, holdout_windows
 from recsys.errors import Invalid
 from training.evaluation.splits import (
     Kind,
@@ -18,9 +19,11 @@ from training.evaluation.splits import (
     count_users,
     counts_of,
     folds_of,
-    is_evidence,
     refuse_empty,
+    test_window,
     time_split,
+    window_split,
+    with_target,
 )
 
 __all__ = ["Plan", "cold_items", "cold_users", "last_n", "make_splits", "rolling"]
@@ -30,17 +33,17 @@ __all__ = ["Plan", "cold_items", "cold_users", "last_n", "make_splits", "rolling
 class Plan:
     """What to hold out.
 
-    test_days   length of the test period (of each, for rolling ones)
+    test_days   length of the test period (of each, for rolling ones); None: as `features.windows` chooses
     folds       how many periods, one after the other up to the end of the data (rolling)
     last        how many of each user's last events are asked for (last-n)
     share       share of users or products that are hidden from training (cold-users, cold-items)
     given       with how many events a cold user comes
     min_events  events a user needs before the cutoff (time, rolling, cold-items)
-    positive    interaction types that count as evidence; None: all that weigh more than zero
+    positive    interaction types that are a success; None: those of the dataset's target
     seed        chooses who is hidden
     """
 
-    test_days: float = 28.0
+    test_days: float | None = None
     folds: int = 3
     last: int = 5
     share: float = 0.2
@@ -53,38 +56,47 @@ class Plan:
         for name in ("folds", "last", "given", "min_events"):
             if getattr(self, name) < 1:
                 raise Invalid(f"{name} must be at least 1, not {getattr(self, name)}")
-        if not self.test_days > 0:
+        if self.test_days is not None and not self.test_days > 0:
             raise Invalid(f"test_days must be more than 0, not {self.test_days:g}")
         if not 0 < self.share < 1:
             raise Invalid(f"share must lie between 0 and 1, not {self.share:g}")
 
 
 def make_splits(kind: Kind, dataset: Dataset, plan: Plan) -> list[Split]:
-    """The splits of that kind: one, or `plan.folds` rolling ones, earliest first."""
+    """The splits of that kind: one, or up to `plan.folds` rolling ones, earliest first."""
     if kind == "rolling":
         return rolling(dataset, plan)
+    dataset = with_target(dataset, plan.positive)
     if kind == "last-n":
         return [last_n(dataset, plan)]
     if kind == "cold-users":
         return [cold_users(dataset, plan)]
     if kind == "cold-items":
         return [cold_items(dataset, plan)]
-    return [time_split(dataset, plan.test_days, min_events=plan.min_events, positive=plan.positive)]
+    return [time_split(dataset, plan.test_days, min_events=plan.min_events)]
 
 
 def rolling(dataset: Dataset, plan: Plan) -> list[Split]:
-    """Time splits whose test periods follow one another; each model learns all that came before its own."""
+    """Time splits whose test periods follow one another; each model learns all that came before its own.
+
+    Fewer than `plan.folds` where the data cannot give so many periods of a length that they choose.
+    """
+    dataset = with_target(dataset, plan.positive)
+    if plan.test_days is None:
+        windows = holdout_windows(dataset, plan.folds) or [test_window(dataset, None)]
+    else:
+        length = round(plan.test_days * MICROSECONDS_PER_DAY)
+        ends = [dataset.moment - back * length for back in range(plan.folds - 1, -1, -1)]
+        windows = [Window(end - length, end) for end in ends]
     splits = []
-    for back in range(plan.folds - 1, -1, -1):
-        end = dataset.moment - round(back * plan.test_days * MICROSECONDS_PER_DAY)
-        known = dataset if back == 0 else dataset.until(end)
+    for number, window in enumerate(windows, start=1):
         try:
-            split = time_split(known, plan.test_days, min_events=plan.min_events, positive=plan.positive)
+            split = window_split(dataset, window, min_events=plan.min_events)
         except Invalid as error:
             raise Invalid(
-                f"rolling fold {plan.folds - back} of {plan.folds}: {error.message}; or ask for fewer folds"
+                f"rolling fold {number} of {len(windows)}: {error.message}; or ask for fewer folds"
             ) from error
-        note = f"period {plan.folds - back} of {plan.folds}: {split.note}"
+        note = f"period {number} of {len(windows)}: {split.note}"
         splits.append(replace(split, kind="rolling", note=note))
     return splits
 
@@ -95,11 +107,12 @@ def last_n(dataset: Dataset, plan: Plan) -> Split:
     The usual leave-last-n-out trains on what others did later than a user's last events; here the model
     learns up to one cutoff for all, and a user's later events reach it as a history only.
     """
-    later, cutoff = _later(dataset, plan)
+    later, window = _later(dataset, plan)
+    cutoff = window.start
     train = dataset.until(cutoff)
-    refuse_empty(dataset, train, later, cutoff, plan.test_days)
+    refuse_empty(dataset, train, later, cutoff, (window.end - cutoff) / MICROSECONDS_PER_DAY)
     item = train.items.index(dataset.items.ids)[later.item]
-    reason = _reasons(dataset, later, item, plan)
+    reason = _reasons(dataset, later, item)
     fit = np.flatnonzero(reason == "kept")
     # events are in order of time: the last n of each user are the first n from behind
     order = fit[np.lexsort((-fit, later.user[fit]))]
@@ -114,7 +127,7 @@ def last_n(dataset: Dataset, plan: Plan) -> Split:
         f"models learn up to the cutoff and get each user's later events as a history; asked are the last "
         f"{plan.last} of each user, and nobody comes with an event as late as what is asked"
     )
-    return _foldin(dataset, train, later, item, reason, told, before, cutoff, "last-n", note)
+    return _foldin(dataset, train, later, item, reason, told, before, window, "last-n", note)
 
 
 def cold_users(dataset: Dataset, plan: Plan) -> Split:
@@ -122,13 +135,14 @@ def cold_users(dataset: Dataset, plan: Plan) -> Split:
 
     Hidden are a share of all users, whole; users who are new after the cutoff are cold by themselves.
     """
-    later, cutoff = _later(dataset, plan)
+    later, window = _later(dataset, plan)
+    cutoff = window.start
     hidden = np.random.default_rng([plan.seed, 11]).random(len(dataset.users)) < plan.share
     train = _without_users(dataset, hidden).until(cutoff)
-    refuse_empty(dataset, train, later, cutoff, plan.test_days)
+    refuse_empty(dataset, train, later, cutoff, (window.end - cutoff) / MICROSECONDS_PER_DAY)
     cold = train.users.index(dataset.users.ids) < 0
     item = train.items.index(dataset.items.ids)[later.item]
-    reason = _reasons(dataset, later, item, plan)
+    reason = _reasons(dataset, later, item)
     known = later.user >= 0
     reason[known & ~np.append(cold, False)[later.user]] = "user_not_cold"
     mine = np.flatnonzero(known & np.append(cold, False)[later.user])
@@ -149,7 +163,7 @@ def cold_users(dataset: Dataset, plan: Plan) -> Split:
         f"{plan.share:.0%} of all users are hidden from training, whole; they, and users new after the "
         f"cutoff, come with their first {plan.given} events and are asked for what follows those"
     )
-    return _foldin(dataset, train, later, item, reason, told, before, cutoff, "cold-users", note)
+    return _foldin(dataset, train, later, item, reason, told, before, window, "cold-users", note)
 
 
 def cold_items(dataset: Dataset, plan: Plan) -> Split:
@@ -158,7 +172,8 @@ def cold_items(dataset: Dataset, plan: Plan) -> Split:
     The whole catalogue is ranked all the same; right are only the cold ones, and models know of them what
     the catalogue says. A product that came into the catalogue after the cutoff cannot be asked for.
     """
-    later, cutoff = _later(dataset, plan)
+    later, window = _later(dataset, plan)
+    cutoff = window.start
     hidden = np.random.default_rng([plan.seed, 12]).random(len(dataset.items)) < plan.share
     shown = replace(
         dataset,
@@ -169,47 +184,47 @@ def cold_items(dataset: Dataset, plan: Plan) -> Split:
         ),
     )
     train = shown.until(cutoff)
-    refuse_empty(dataset, train, later, cutoff, plan.test_days)
+    refuse_empty(dataset, train, later, cutoff, (window.end - cutoff) / MICROSECONDS_PER_DAY)
     item = train.items.index(dataset.items.ids)[later.item]
     user = np.append(train.users.index(dataset.users.ids), -1)[later.user]
     touched = np.zeros(len(train.items) + 1, dtype=bool)
     touched[train.events.item] = True
     enough = np.bincount(train.events.user[train.events.user >= 0], minlength=len(train.users))
-    reason = _reasons(dataset, later, item, plan)
+    reason = _reasons(dataset, later, item)
     kept = reason == "kept"
     reason[kept & touched[item]] = "product_not_cold"
     reason[kept & (np.append(enough, 0)[user] < plan.min_events)] = "user_with_too_few_events"
     reason[kept & (user < 0)] = "user_unknown_at_cutoff"
     kept = reason == "kept"
-    _refuse_none(reason, plan)
+    _refuse_none(reason)
     folds = folds_of(train.users.ids, user[kept], item[kept], later.take(kept), train.touched)
     note = (
         f"{plan.share:.0%} of all products lose every event in training; right are only products that "
         "nobody had touched, among the whole catalogue"
     )
     users = count_users(dataset, later, reason, folds)
-    return Split(train, folds, cutoff, dataset.moment, counts_of(reason), users, "cold-items", note)
+    return Split(train, folds, window.start, window.end, counts_of(reason), users, "cold-items", note)
 
 
-def _later(dataset: Dataset, plan: Plan) -> tuple[Events, int]:
-    cutoff = dataset.moment - round(plan.test_days * MICROSECONDS_PER_DAY)
-    return dataset.events.take(dataset.events.time > cutoff), cutoff
+def _later(dataset: Dataset, plan: Plan) -> tuple[Events, Window]:
+    window = test_window(dataset, plan.test_days)
+    times = dataset.events.time
+    return dataset.events.take((times > window.start) & (times <= window.end)), window
 
 
-def _reasons(
-    dataset: Dataset, later: Events, item: npt.NDArray[np.int64], plan: Plan
-) -> npt.NDArray[np.object_]:
+def _reasons(dataset: Dataset, later: Events, item: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
     reason = np.full(len(later), "kept", dtype=object)
     reason[item < 0] = "product_unknown_at_cutoff"
     reason[later.user < 0] = "guest"
-    reason[~is_evidence(later, dataset, plan.positive)] = "no_positive_evidence"
+    reason[~dataset.item_features.active[later.item]] = "product_hidden"
+    reason[~dataset.target.mask(later)] = "no_positive_evidence"
     return reason
 
 
-def _refuse_none(reason: npt.NDArray[np.object_], plan: Plan) -> None:
+def _refuse_none(reason: npt.NDArray[np.object_]) -> None:
     if not (reason == "kept").any():
         raise Invalid(
-            f"no event of the {plan.test_days:g} test days can be judged ({counts_of(reason)}); "
+            f"no event of the test period can be judged ({counts_of(reason)}); "
             "use more test days, or another split"
         )
 
@@ -222,12 +237,12 @@ def _foldin(
     reason: npt.NDArray[np.object_],
     told: Sequence[History],
     before: Events,
-    cutoff: int,
+    window: Window,
     kind: Kind,
     note: str,
 ) -> Split:
     kept = reason == "kept"
-    _refuse_none(reason, Plan(test_days=(dataset.moment - cutoff) / MICROSECONDS_PER_DAY))
+    _refuse_none(reason)
     shape = (len(dataset.users), len(train.items))
     column = train.items.index(dataset.items.ids)[before.item]
     there = column >= 0
@@ -238,7 +253,7 @@ def _foldin(
         dataset.users.ids, later.user[kept].astype(np.int64), item[kept], later.take(kept), seen, told
     )
     users = count_users(dataset, later, reason, folds)
-    return Split(train, folds, cutoff, dataset.moment, counts_of(reason), users, kind, note)
+    return Split(train, folds, window.start, window.end, counts_of(reason), users, kind, note)
 
 
 def _histories(dataset: Dataset, events: Events, moment: int) -> list[History]:

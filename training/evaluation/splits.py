@@ -13,7 +13,11 @@ import numpy.typing as npt
 from scipy import sparse
 
 from features.dataset import Dataset
+from features.holdout import HeldOut, Protocol, Question, choose_protocol, held_out
+from features.ids import IdMap
 from features.interactions import MICROSECONDS_PER_DAY, Events, History
+from features.target import Target
+from features.windows import Window, holdout_windows
 from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES
 from recsys.errors import Invalid
 from training.evaluation.facts import Facts, describe
@@ -27,7 +31,11 @@ __all__ = [
     "View",
     "assert_history_first",
     "assert_no_leak",
+    "test_window",
     "time_split",
+    "untested",
+    "window_split",
+    "with_target",
 ]
 
 Kind = Literal["time", "rolling", "last-n", "cold-users", "cold-items"]
@@ -37,12 +45,16 @@ View = Literal["all", "new"]
 VIEWS: tuple[View, ...] = ("all", "new")
 """`all`: every product counts, bought before or not; `new`: only products the user had never touched."""
 
+QUESTIONS: dict[View, Question] = {"all": "any", "new": "new"}
+
 NOTE = "models learn everything up to the cutoff and are asked what users took up after it"
 
 
 PURCHASE = INTERACTION_TYPES.index("purchase")
 REASONS = (
     "product_unknown_at_cutoff",
+    "product_hidden",
+    "not_the_next",
     "product_not_cold",
     "not_the_last",
     "given_as_history",
@@ -101,11 +113,22 @@ class Split:
     costs: npt.NDArray[np.float64] | None = None
     guests: Events | None = None
     """Events of guests in the test period, item rows of `train` (-1: unknown then)."""
+    protocol: Protocol = "window"
+    why: str = ""
+    """Why this protocol, one sentence; empty for the kinds of split that have only one."""
+    problem: str = ""
+    """Why nobody can be asked; empty where somebody is."""
 
     def __post_init__(self) -> None:
         assert_no_leak(self.train, self.cutoff)
         for fold in self.folds.values():
             assert_history_first(fold, self.cutoff)
+
+    @cached_property
+    def only(self) -> npt.NDArray[np.int64] | None:
+        """The products that lists are made of, int64 ids; None where all of them can be shown."""
+        active = self.train.item_features.active
+        return None if active.all() else self.train.items.ids[active]
 
     @cached_property
     def facts(self) -> Facts:
@@ -115,51 +138,129 @@ class Split:
 
 def time_split(
     dataset: Dataset,
-    test_days: float,
+    test_days: float | None = None,
     *,
     min_events: int = 1,
     positive: Sequence[str] | None = None,
 ) -> Split:
-    """Hold out the last `test_days` of `dataset`.
+    """Hold out the last window of `dataset` that can be judged (`features.windows`), or the last `test_days`.
 
-    A test event counts as evidence when its weight is positive, and its type is one of `positive` where
-    that is given. A user needs `min_events` events before the cutoff. Raises Invalid when either side of
-    the cutoff is empty.
+    positive : interaction types that are a success, in place of the dataset's target.
+    A user needs `min_events` events before what is asked for. Raises Invalid when either side of the cutoff
+    is empty, when no window can be judged, and when nothing of the window can be.
     """
-    cutoff = dataset.moment - round(test_days * MICROSECONDS_PER_DAY)
-    train = dataset.until(cutoff)
-    later = dataset.events.take(dataset.events.time > cutoff)
-    refuse_empty(dataset, train, later, cutoff, test_days)
+    aimed = with_target(dataset, positive)
+    return window_split(aimed, test_window(aimed, test_days), min_events=min_events)
 
-    # rows of the whole dataset → rows of the training dataset; -1 (guests) reads the last entry
-    user = np.append(train.users.index(dataset.users.ids), -1)[later.user]
-    item = train.items.index(dataset.items.ids)[later.item]
-    before = np.bincount(train.events.user[train.events.user >= 0], minlength=len(train.users))
-    enough = np.append(before >= min_events, False)
 
-    reason = np.full(len(later), "kept", dtype=object)
-    reason[item < 0] = "product_unknown_at_cutoff"
-    reason[~enough[user]] = "user_with_too_few_events"
-    reason[user < 0] = "user_unknown_at_cutoff"
-    reason[later.user < 0] = "guest"
-    reason[~is_evidence(later, dataset, positive)] = "no_positive_evidence"
-    kept = reason == "kept"
-    if not kept.any():
+def with_target(dataset: Dataset, positive: Sequence[str] | None) -> Dataset:
+    """The dataset with other types as its target; None: its own."""
+    if positive is None:
+        return dataset
+    reason = f"{', '.join(positive)} are the target by [split] positive."
+    return replace(dataset, target=Target(dict.fromkeys(positive, 1.0), reason))
+
+
+def test_window(dataset: Dataset, test_days: float | None) -> Window:
+    """The last window that can be judged, or the last `test_days`. Raises Invalid where there is none."""
+    if test_days is not None:
+        return Window(dataset.moment - round(test_days * MICROSECONDS_PER_DAY), dataset.moment)
+    windows = holdout_windows(dataset, 1)
+    if not windows:
         raise Invalid(
-            f"no event of the {test_days:g} test days can be judged ({counts_of(reason)}); "
-            "use a longer [split] test_days"
+            f"too few users come back for a success ({', '.join(dataset.target.types)}) at a later time, so "
+            "no part of the data can be held out"
         )
-    folds = folds_of(train.users.ids, user[kept], item[kept], later.take(kept), train.touched)
+    return windows[-1]
+
+
+def window_split(dataset: Dataset, window: Window, *, min_events: int = 1) -> Split:
+    """Hold out one window; `features.holdout` says who is asked for what. Raises Invalid as `time_split`."""
+    train = dataset.until(window.start)
+    inside = (dataset.events.time > window.start) & (dataset.events.time <= window.end)
+    later = dataset.events.take(inside)
+    refuse_empty(dataset, train, later, window.start, (window.end - window.start) / MICROSECONDS_PER_DAY)
+    protocol, why = choose_protocol(dataset)
+    folds: dict[View, Fold] = {}
+    for view in VIEWS:
+        asked = held_out(train, dataset, window, protocol, QUESTIONS[view])
+        folds[view] = _fold(view, asked, train, dataset, later, min_events)
+    reason = _reasons_of(later, train, dataset, protocol, folds["all"], min_events)
+    if not (reason == "kept").any():
+        raise Invalid(f"no event of the test period can be judged ({counts_of(reason)})")
+    item = train.items.index(dataset.items.ids)[later.item]
     guests = later.user < 0
     return Split(
         train,
         folds,
-        cutoff,
-        dataset.moment,
+        window.start,
+        window.end,
         counts_of(reason),
         count_users(dataset, later, reason, folds),
         guests=replace(later.take(guests), item=item[guests].astype(np.int32)),
+        protocol=protocol,
+        why=why,
     )
+
+
+def untested(dataset: Dataset, why: str) -> Split:
+    """All of the data to learn from and nobody to ask, where no test is possible; `why` says so in words."""
+    train, nobody = dataset.until(dataset.moment), np.empty(0, dtype=np.int64)
+    parts = (np.empty(0, np.float32), nobody, np.zeros(1, np.int64))
+    nothing = sparse.csr_matrix(parts, shape=(0, len(train.items)))
+    folds: dict[View, Fold] = {
+        view: Fold(view, nobody, sparse.csr_matrix(nothing.astype(bool)), nothing, nobody) for view in VIEWS
+    }
+    counts = {"total": 0, "kept": 0}
+    users = {**counts, "kept_in_view_new": 0}
+    moment = dataset.moment
+    return Split(train, folds, moment, moment, counts, users, note=why, problem=why)
+
+
+def _fold(
+    view: View, asked: HeldOut, train: Dataset, dataset: Dataset, later: Events, min_events: int
+) -> Fold:
+    if asked.histories is None:
+        known = np.bincount(train.events.user[train.events.user >= 0], minlength=len(train.users))
+        events = known[train.users.index(asked.users)]
+    else:
+        events = np.array([history.products.size for history in asked.histories], dtype=np.int64)
+    keep = np.flatnonzero(events >= min_events)
+    users, relevant = asked.users[keep], sparse.csr_matrix(asked.relevant[keep])
+    paid = later.take((later.kind == PURCHASE) & (later.user >= 0))
+    row = IdMap(users).index(dataset.users.ids)[paid.user]
+    item = train.items.index(dataset.items.ids)[paid.item]
+    there = (row >= 0) & (item >= 0)
+    pairs = (np.ones(int(there.sum()), np.float32), (row[there], item[there]))
+    bought = sparse.coo_matrix(pairs, shape=relevant.shape).tocsr().multiply(relevant).tocsr()
+    bought.sort_indices()
+    histories = None if asked.histories is None else tuple(asked.histories[each] for each in keep.tolist())
+    return Fold(view, users, relevant, bought.astype(np.float32), asked.asked_at[keep], histories)
+
+
+def _reasons_of(
+    later: Events, train: Dataset, dataset: Dataset, protocol: Protocol, fold: Fold, min_events: int
+) -> npt.NDArray[np.object_]:
+    """What became of each event of the test period: kept, or why it is not asked for."""
+    item = train.items.index(dataset.items.ids)[later.item]
+    user = np.append(train.users.index(dataset.users.ids), -1)[later.user]
+    before = np.bincount(train.events.user[train.events.user >= 0], minlength=len(train.users))
+    asked = np.append(IdMap(fold.users).index(dataset.users.ids), -1)[later.user]
+    reason = np.full(len(later), "not_the_next", dtype=object)
+    if protocol == "window":
+        reason[np.append(before, 0)[user] < min_events] = "user_with_too_few_events"
+        reason[user < 0] = "user_unknown_at_cutoff"
+    else:
+        reason[asked < 0] = "user_without_history"
+    reason[item < 0] = "product_unknown_at_cutoff"
+    reason[~dataset.item_features.active[later.item]] = "product_hidden"
+    reason[later.user < 0] = "guest"
+    success = dataset.target.mask(later)
+    reason[~success] = "no_positive_evidence"
+    owner = np.repeat(np.arange(fold.users.size, dtype=np.int64), np.diff(fold.relevant.indptr))
+    right = owner * len(train.items) + fold.relevant.indices
+    reason[success & (asked >= 0) & (item >= 0) & np.isin(asked * len(train.items) + item, right)] = "kept"
+    return reason
 
 
 def folds_of(
@@ -235,14 +336,6 @@ def _sold(train: Dataset) -> npt.NDArray[np.bool_]:
     return sold
 
 
-def is_evidence(events: Events, dataset: Dataset, positive: Sequence[str] | None) -> npt.NDArray[np.bool_]:
-    weight = dataset.weights.weigh(events.kind, events.value, events.time, dataset.moment)
-    evidence: npt.NDArray[np.bool_] = weight > 0
-    if positive is not None:
-        evidence &= np.isin(events.kind, [INTERACTION_TYPES.index(word) for word in positive])
-    return evidence
-
-
 def refuse_empty(dataset: Dataset, train: Dataset, later: Events, cutoff: int, test_days: float) -> None:
     if len(train.events) and len(later):
         return
@@ -252,7 +345,7 @@ def refuse_empty(dataset: Dataset, train: Dataset, later: Events, cutoff: int, t
     when = f"{datetime.fromtimestamp(cutoff / 1e6, UTC):%Y-%m-%d %H:%M}"
     raise Invalid(
         f"no event lies {side} the cutoff {when}: the data spans "
-        f"{days:.1f} days and [split] test_days is {test_days:g}; choose a test period inside the data"
+        f"{days:.1f} days and the test period is {test_days:g}; choose a test period inside the data"
     )
 
 

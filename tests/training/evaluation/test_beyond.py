@@ -43,7 +43,8 @@ def _facts(**other: object) -> Facts:
         "vectors": np.array([[1, 0], [1, 0], [0, 1], [0.6, 0.8]], np.float32),
         "price": np.array([10.0, 20.0, np.nan, 5.0]),
         "stock": np.array([1.0, 0.0, np.nan, np.inf], np.float32),
-        "costs": np.array([4.0, np.nan, 1.0, 6.0]),
+        "margin": np.array([6.0, np.nan, np.nan, -1.0]),
+        "active": np.ones(4, dtype=bool),
     }
     return Facts(**(plain | other))  # type: ignore[arg-type]
 
@@ -94,7 +95,7 @@ def test_what_cannot_be_known_is_named() -> None:
     bare = _facts(
         price=np.full(4, np.nan),
         stock=np.full(4, np.nan, np.float32),
-        costs=None,
+        margin=None,
         genres=[],
         vectors=np.zeros((4, 1), np.float32),
     )

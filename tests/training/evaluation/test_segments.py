@@ -185,7 +185,7 @@ def test_head_middle_tail_and_prices_are_there(split: Split) -> None:
 def _with_guests(sessions: int) -> Split:
     rows = [(u, p, day, "purchase") for u, p, day in purchases()]
     guests = [
-        (-1, product, 50.0 + session / 100 + place / 10_000, "view")
+        (-1, product, 50.0 + session / 100 + place / 10_000, "purchase")
         for session in range(sessions)
         for place, product in enumerate((3, 5, 7, 9))
     ]

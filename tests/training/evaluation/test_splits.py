@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from features.interactions import MICROSECONDS_PER_DAY
+from models.popularity import Popularity
 from recsys.errors import Invalid
 from tests.training.shops import dataset_of, purchases
-from training.evaluation.splits import Fold, assert_no_leak, time_split
+from training.evaluation.evaluate import evaluate
+from training.evaluation.splits import Fold, assert_no_leak, time_split, untested
 
 
 def _asked(fold: Fold, items: np.ndarray) -> dict[int, set[int]]:
@@ -26,7 +28,7 @@ ROWS = [
     (1, 10, 11.0, "purchase"),  # again
     (1, 11, 12.0, "purchase"),  # seen before, so not new
     (1, 12, 13.0, "purchase"),
-    (1, 12, 14.0, "view"),  # the same product twice is one right answer
+    (1, 12, 14.0, "view"),  # no success: the shop sells
     (2, 99, 15.0, "purchase"),  # did not exist
     (3, 10, 16.0, "purchase"),  # came later
     (-1, 10, 17.0, "purchase"),
@@ -43,9 +45,9 @@ def test_two_views_and_every_reason() -> None:
     assert _asked(split.folds["new"], items) == {1: {12}}
     assert split.events == {
         "total": 8,
-        "kept": 4,
+        "kept": 3,
         "guest": 1,
-        "no_positive_evidence": 1,
+        "no_positive_evidence": 2,
         "product_unknown_at_cutoff": 1,
         "user_unknown_at_cutoff": 1,
     }
@@ -107,3 +109,49 @@ def test_a_planted_leak_is_caught() -> None:
 def test_a_test_period_outside_the_data_is_refused(days: float, said: str) -> None:
     with pytest.raises(Invalid, match=said):
         time_split(dataset_of([(1, 10, 0.0, "purchase"), (1, 11, 20.0, "purchase")]), days)
+
+
+def test_without_test_days_the_window_follows_the_data_and_a_hidden_product_is_never_right() -> None:
+    rows = [(user, product, day, "purchase") for user, product, day in purchases()]
+    whole = dataset_of([*rows, (1, 1, 400.0, "view")])
+    split = time_split(whole)
+    assert (split.until - split.cutoff) / MICROSECONDS_PER_DAY == 21
+    assert split.users["kept"] == 60
+    assert split.protocol == "window"
+    assert "2,400 successes" in split.why
+    active = whole.items.ids != 2
+    shown = time_split(replace(whole, item_features=replace(whole.item_features, active=active)))
+    assert shown.only is not None
+    assert 2 not in shown.only
+    hidden = int(shown.train.items.index([2])[0])
+    assert all(fold.relevant[:, [hidden]].nnz == 0 for fold in shown.folds.values())
+    assert shown.events["product_hidden"] > 0
+    for fold in shown.folds.values():
+        lists = evaluate(Popularity().fit(shown.train), shown, (40,)).views[fold.view]
+        assert not (lists.products == 2).any()
+        assert lists.coverage[0] == 1.0  # all that can be shown was
+
+
+def test_a_shop_with_lead_in_events_is_asked_for_the_next_success() -> None:
+    rows = [(user, product, day, "purchase") for user, product, day in purchases()]
+    views = [(user, product, day - 0.01, "view") for user, product, day, _ in rows if day > 1]
+    carts = [(user, product, day - 0.005, "add_to_cart") for user, product, day, _ in rows if day > 1]
+    split = time_split(dataset_of([*rows, *views, *carts, (99, 3, 58.0, "view"), (99, 3, 59.0, "purchase")]))
+    assert split.protocol == "next"
+    every = split.folds["all"]
+    assert 99 in every.users  # unknown to training, comes with a view
+    assert every.histories is not None
+    assert (every.sizes == 1).all()
+    assert split.events["kept"] + split.events["not_the_next"] > 0
+    assert split.events["total"] == sum(n for word, n in split.events.items() if word != "total")
+
+
+def test_data_that_cannot_be_tested_are_learned_from_whole() -> None:
+    same = dataset_of([(user, product, 3.0, "purchase") for user in range(40) for product in range(9)])
+    with pytest.raises(Invalid, match="too few users come back"):
+        time_split(same)
+    split = untested(same, "no times")
+    assert len(split.train.events) == 360
+    assert split.problem == "no times"
+    result = evaluate(Popularity().fit(split.train), split, (5,))
+    assert all(view.users.size == 0 for view in result.views.values())

@@ -191,6 +191,7 @@ class DataSection(Part):
     cutoff: datetime
     """Models saw nothing later than this."""
     test_days: float
+    """Length of the test period; 0 where no test was possible."""
     users: int
     items: int
     events: int
@@ -213,6 +214,18 @@ class DataSection(Part):
     """Rows that imports refused, of the latest import that refused any."""
     drift: Drift | None = None
     """None for the first training."""
+    target: list[str] = Field(default_factory=list)
+    """Interaction types that count as a success, the strongest first."""
+    target_reason: str = ""
+    protocol: Literal["window", "next"] = "window"
+    """Whether users are asked for all successes of the test period, or for their next one."""
+    protocol_reason: str = ""
+    problem: str = ""
+    """Why no test was possible; empty where there was one."""
+    hidden_items: int = 0
+    """Products that can't be shown: in no list, and right for nobody."""
+    currency: str = ""
+    """Of all figures of money (ISO 4217)."""
 
 
 class Reproduction(Part):

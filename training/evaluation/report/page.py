@@ -32,7 +32,10 @@ LABELS = {
 VIEW_TITLES: dict[ViewName, str] = {"all": "All products", "new": "New to the user"}
 DROPPED = {
     "guest": "by guests",
-    "no_positive_evidence": "no sign of liking",
+    "no_positive_evidence": "no success by the target",
+    "product_hidden": "product can't be shown",
+    "not_the_next": "after the next success, which alone is asked for",
+    "user_without_history": "user without an event before",
     "product_unknown_at_cutoff": "product did not exist at the cutoff",
     "user_unknown_at_cutoff": "user unknown at the cutoff",
     "user_with_too_few_events": "user with too few events before the cutoff",
