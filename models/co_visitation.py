@@ -11,12 +11,12 @@ import numpy.typing as npt
 from scipy import sparse
 
 from features.dataset import Dataset
-from features.interactions import History
+from features.interactions import Events, History
 from models.item_item import GRAM_BYTES, ItemItem, top_products
 from models.parameters import check_float, check_int
 from recsys.errors import Invalid
 
-__all__ = ["CoVisitation", "CoVisitationParameters"]
+__all__ = ["CoVisitation", "CoVisitationParameters", "Steps", "degree_power"]
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,49 @@ class CoVisitationParameters:
         check_int(self, "neighbours", 1, 5_000)
         if not isinstance(self.repeats, bool):
             raise Invalid(
-                f"parameter repeats of CoVisitation must be true or false, not {self.repeats!r}",
+                f"parameter repeats of {type(self).__qualname__.removesuffix('Parameters')} "
+                f"must be true or false, not {self.repeats!r}",
                 field="repeats",
             )
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """The moments at which each walker (a user, or a guest's session) did something, in order.
+
+    walker, time : int64 (steps,), microseconds since 1970. step, item : int64 (events,), sorted by step.
+    shape : number of steps and of items.
+    """
+
+    walker: npt.NDArray[np.int64]
+    time: npt.NDArray[np.int64]
+    step: npt.NDArray[np.int64]
+    item: npt.NDArray[np.int32]
+    shape: tuple[int, int]
+
+    def summed(self, weight: npt.NDArray[np.float32]) -> sparse.csr_matrix:
+        """The weights of the events, csr float32 (steps, items)."""
+        entries = weight.astype(np.float64), (self.step, self.item)
+        return sparse.coo_matrix(entries, shape=self.shape).tocsr().astype(np.float32)
+
+    def band(self, window: int, decay: float, reverse: float) -> sparse.csr_matrix:
+        """csr float32 (steps, steps): the weight of each of a walker's steps at most `window` away.
+
+        decay^(d - 1) for the one d steps later, `reverse` of it for the earlier one, and the mean of both
+        for the step itself.
+        """
+        size = self.walker.size
+        here = np.arange(size)
+        rows, columns, weights = [here], [here], [np.full(size, (1.0 + reverse) / 2.0)]
+        for distance in range(1, window + 1):
+            start = np.flatnonzero(self.walker[distance:] == self.walker[:-distance])
+            rows += [start, start + distance]
+            columns += [start + distance, start]
+            weight = decay ** (distance - 1)
+            weights += [np.full(start.size, weight), np.full(start.size, reverse * weight)]
+        places = np.concatenate(rows), np.concatenate(columns)
+        entries = np.concatenate(weights).astype(np.float32), places
+        return sparse.csr_matrix(entries, shape=(size, size))
 
 
 class CoVisitation(ItemItem):
@@ -83,21 +123,22 @@ class CoVisitation(ItemItem):
         walker, time, item = walker[order], taken.time[order], taken.item[order]
         new = np.ones(walker.size, dtype=bool)
         new[1:] = (walker[1:] != walker[:-1]) | (time[1:] != time[:-1])
-        step = np.cumsum(new) - 1
         shape = (int(new.sum()), len(dataset.items))
-        done = (weight[liked][order].astype(np.float64), (step, item))
-        target = sparse.coo_matrix(done, shape=shape).tocsr().astype(np.float32)
-        self.weights_ = self._transitions(walker[new], target)
+        steps = Steps(walker[new], time[new], np.cumsum(new) - 1, item, shape)
+        self.weights_ = self._transitions(dataset, steps, taken.take(order), weight[liked][order])
         self.history_ = self._by_recency(dataset)
 
-    def _transitions(self, walker: npt.NDArray[np.int64], target: sparse.csr_matrix) -> sparse.csr_matrix:
-        """walker : of each step. target : csr (steps, items), the weight of what was done."""
+    def _transitions(
+        self, dataset: Dataset, steps: Steps, events: Events, weight: npt.NDArray[np.float32]
+    ) -> sparse.csr_matrix:
+        """csr float32 (items, items): `weights_`. events : in the order of `steps`; weight : of each."""
         chosen = self.parameters
+        target = steps.summed(weight)
         source = target.copy()
         source.data[:] = 1.0
-        between = _band(walker, chosen.window, chosen.distance_decay, chosen.reverse)
-        source_scale = sparse.diags_array(_turned_down(source, chosen.source_power))
-        target_scale = sparse.diags_array(_turned_down(target, chosen.target_power))
+        between = steps.band(chosen.window, chosen.distance_decay, chosen.reverse)
+        source_scale = sparse.diags_array(degree_power(source, chosen.source_power))
+        target_scale = sparse.diags_array(degree_power(target, chosen.target_power))
         before = sparse.csr_matrix(source_scale @ source.T.tocsr())
         after = sparse.csr_matrix((between @ target) @ target_scale)
         if not chosen.repeats:
@@ -162,22 +203,7 @@ class CoVisitation(ItemItem):
         return kept + 2 * GRAM_BYTES + nnz * (80 + 24 * self.parameters.window)
 
 
-def _band(walker: npt.NDArray[np.int64], window: int, decay: float, reverse: float) -> sparse.csr_matrix:
-    """csr float32 (steps, steps): what a step says about each of its walker's steps at most `window` away."""
-    steps = walker.size
-    here = np.arange(steps)
-    rows, columns, weights = [here], [here], [np.full(steps, (1.0 + reverse) / 2.0)]
-    for distance in range(1, window + 1):
-        start = np.flatnonzero(walker[distance:] == walker[:-distance])
-        rows += [start, start + distance]
-        columns += [start + distance, start]
-        weight = decay ** (distance - 1)
-        weights += [np.full(start.size, weight), np.full(start.size, reverse * weight)]
-    entries = (np.concatenate(weights).astype(np.float32), (np.concatenate(rows), np.concatenate(columns)))
-    return sparse.csr_matrix(entries, shape=(steps, steps))
-
-
-def _turned_down(counts: sparse.csr_matrix, power: float) -> npt.NDArray[np.float32]:
+def degree_power(counts: sparse.csr_matrix, power: float) -> npt.NDArray[np.float32]:
     """(sum of the column)^-power, 0 for an empty column."""
     total = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel()
     return np.where(total > 0, np.power(np.maximum(total, 1e-300), -power), 0.0).astype(np.float32)

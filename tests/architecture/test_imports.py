@@ -37,8 +37,11 @@ def test_the_algorithms_contract_names_every_algorithm() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     named = next(set(c["source_modules"]) for c in contracts if c["name"].startswith("Algorithms"))
     infrastructure = {"__init__", "registry", "mlflow_flavor", "report_files"}
+    paths = [*(ROOT / "models").glob("*.py"), *(ROOT / "models" / "algorithms").glob("*.py")]
     algorithms = {
-        f"models.{path.stem}" for path in (ROOT / "models").glob("*.py") if path.stem not in infrastructure
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in paths
+        if path.stem not in infrastructure
     }
     assert algorithms - named == set()
 

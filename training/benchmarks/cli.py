@@ -92,9 +92,15 @@ def retailrocket(
     validate: Annotated[
         bool, typer.Option("--validate", help="Fit the weights on the last buy but one; no test.")
     ] = False,
+    new: Annotated[
+        bool,
+        typer.Option("--new", help="Products new to the user; earlier views of the held-out one are hidden."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """RetailRocket, last buy held out: fitted event weights against equal ones and buys alone.
+
+    With --new each model of the settings is judged on half of the users, on the other half with --validate.
 
     Example: recsys train benchmark retailrocket --data data/retailrocket
     """
@@ -104,6 +110,11 @@ def retailrocket(
     settings = read_settings("retailrocket")
     model = next(iter(settings.models.values()))
     log = benchmark.read(data)
+    if new:
+        with _progress() as say:
+            results = benchmark.discoveries(log, settings, validate=validate, progress=say)
+        _answer("RetailRocket, last bought product, new to the user", results, [], "ndcg@20", as_json)
+        return
     if validate:
         with _progress() as say:
             _show_weights(benchmark.fit_weights(log, model, progress=say), as_json)

@@ -13,6 +13,7 @@ from scipy import sparse
 
 from features.dataset import Dataset
 from features.interactions import InteractionWeights
+from models.selection import Exclude
 from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES, InteractionType
 from recsys.errors import Invalid
 from training.benchmarks.chosen import BenchmarkSettings, ModelSettings
@@ -20,7 +21,7 @@ from training.benchmarks.datasets import bare_dataset, open_text
 from training.benchmarks.measure import Result, judged, metered
 from training.evaluation.significance import Comparison, compare
 
-__all__ = ["Log", "compared", "fit_weights", "hold_out_last_buy", "read", "run"]
+__all__ = ["Log", "compared", "discoveries", "fit_weights", "hold_out_last_buy", "read", "run"]
 
 K = 20
 METRICS = ("recall", "ndcg")
@@ -105,6 +106,29 @@ def hold_out_last_buy(log: Log, least: int = 2) -> tuple[Log, sparse.csr_matrix]
     return log.take(log.time < cut[log.user]), relevant
 
 
+def discoveries(log: Log, settings: BenchmarkSettings, *, validate: bool, progress: Progress) -> list[Result]:
+    """Each model of the settings on products that are new to the user.
+
+    The last bought product of each user with a buy is to be found, and every earlier interaction of that user
+    with that product is hidden; products the user interacted with are not listed. Weights of interaction
+    types are the service's defaults. `validate` judges the users of even numbers, on whom settings are
+    chosen; without it those of odd numbers are judged. Both are held out of both fits.
+    """
+    train, relevant = hold_out_last_buy(log, least=1)
+    own = np.asarray(relevant[train.user, train.item]).ravel() > 0
+    train = train.take(~own)
+    active = np.bincount(train.user, minlength=log.users) > 0
+    asked = np.flatnonzero((np.diff(relevant.indptr) > 0) & active)
+    asked = asked[asked % 2 == (0 if validate else 1)]
+    dataset = train.dataset(InteractionWeights())
+    dataset.fingerprint  # noqa: B018 - computed once and kept, so that the fit does not pay for it
+    results: list[Result] = []
+    for name, model in settings.models.items():
+        progress(f"fitting {name}")
+        results.append(_judge_model(name, model, dataset, relevant, asked, exclude="seen"))
+    return results
+
+
 def run(log: Log, settings: BenchmarkSettings, model: ModelSettings, *, progress: Progress) -> list[Result]:
     """The model under fitted weights, equal weights and buys alone, on the held-out last buys."""
     weights = {
@@ -163,9 +187,22 @@ def _judge(
     dataset = train.dataset(InteractionWeights(by_type, half_life_days=chosen["half_life_days"]))
     dataset.fingerprint  # noqa: B018 - computed once and kept, so that the fit does not pay for it
     asked = np.flatnonzero(np.diff(relevant.indptr))
+    return _judge_model(name, settings, dataset, relevant, asked, exclude=None)
+
+
+def _judge_model(
+    name: str,
+    settings: ModelSettings,
+    dataset: Dataset,
+    relevant: sparse.csr_matrix,
+    asked: npt.NDArray[np.int64],
+    *,
+    exclude: Exclude,
+) -> Result:
     model = settings.create()
     with metered() as meter:
         model.fit(dataset)
-    values = judged(model.recommend(asked, K), relevant[asked], K, METRICS)
+    ranking = model.recommend(asked, K, exclude=exclude)
+    values = judged(ranking, relevant[asked], K, METRICS)
     figures = {metric: float(value.mean()) for metric, value in values.items()}
     return Result(name, figures, meter.seconds, meter.peak_mib, per_user=values)

@@ -62,3 +62,19 @@ def test_fitting_and_comparing(tmp_path: Path) -> None:
     found = retailrocket.compared(results, seed=1)
     assert found["co, buys alone"].difference > 0
     assert found["co, buys alone"].p_value < 0.05
+
+
+def test_what_is_to_be_discovered_is_hidden_and_nothing_seen_is_listed(tmp_path: Path) -> None:
+    # everybody views 0 then 1, so 1 follows from 0; the own view and cart of the bought product are hidden
+    rows, clock = [], 0
+    for user in range(10):
+        for item, event in ((0, "view"), (1, "view"), (1, "cart"), (1, "buy")):
+            clock += 60
+            rows.append(f"{user},{item},{event},{clock}")
+    rows += ["10,0,view,9000", "10,1,view,9060", "11,1,buy,9100"]
+    log = retailrocket.read(write(tmp_path, rows))
+    settings = BenchmarkSettings({"co": MODEL}, {"seed": 1}, {}, [], {})
+    for validate in (True, False):
+        (found,) = retailrocket.discoveries(log, settings, validate=validate, progress=lambda _: None)
+        # user 11 has nothing left to go by, user 10 bought nothing: neither is asked about
+        assert found.per_user["ndcg@20"].tolist() == [1.0] * 5
