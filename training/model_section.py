@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from training.evaluation.evaluate import Evaluation, ViewResult
+from training.evaluation.evaluate import ViewResult
 from training.evaluation.examples import ExampleItem
 from training.evaluation.report import document as d
-from training.evaluation.report.parts import Exposure, Measure, SegmentSection
+from training.evaluation.report.parts import Exposure, Measure, Reliability, SegmentSection
 from training.evaluation.report.reliability import reliability
-from training.evaluation.segments import segments
-from training.evaluation.significance import bootstrap_interval
+from training.evaluation.segments import SegmentMembers, segments
 from training.evaluation.splits import Fold, Split, View
-from training.evaluation.summary import lorenz, plain, summarise
-from training.experiment import Experiment
+from training.evaluation.summary import Figure, lorenz, plain, summarise
+from training.experiment import EvaluationPlan
 from training.fitting import Judged
 
-__all__ = ["Version", "intervals", "model_section"]
+__all__ = ["Version", "model_section"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,34 +33,12 @@ class Version:
     artifact_mib: float
 
 
-def intervals(evaluation: Evaluation, *, draws: int, seed: int) -> dict[View, dict[str, list[d.Figure]]]:
-    """Every metric at every k with its interval; all of one view are resampled together."""
-    figures: dict[View, dict[str, list[d.Figure]]] = {}
-    for view, result in evaluation.views.items():
-        if result.users.size == 0:
-            figures[view] = {
-                name: [d.Figure(k=k, value=0.0, low=0.0, high=0.0) for k in evaluation.ks]
-                for name in result.values
-            }
-            continue
-        stacked = np.concatenate(list(result.values.values()), axis=1)
-        low, high = bootstrap_interval(stacked, draws=draws, seed=seed)
-        mean = stacked.mean(axis=0)
-        width = len(evaluation.ks)
-        figures[view] = {
-            name: [
-                d.Figure(k=k, value=float(mean[c]), low=float(low[c]), high=float(high[c]))
-                for c, k in enumerate(evaluation.ks, start=i * width)
-            ]
-            for i, name in enumerate(result.values)
-        }
-    return figures
-
-
-def model_section(version: Version, draws: int, seed: int, split: Split) -> d.ModelSection:
-    """Everything that the report says of one version, with intervals over `draws` resamples."""
+def model_section(
+    version: Version, split: Split, parts: Mapping[View, Sequence[SegmentMembers]], *, seed: int
+) -> d.ModelSection:
+    """Everything that the report says of one version; `parts` and `seed` are the same for all."""
     judged = version.judged
-    figures = intervals(judged.evaluation, draws=draws, seed=seed)
+    calibration = {view: reliability(found) for view, found in judged.outcomes.items()}
     return d.ModelSection(
         name=version.name,
         version=version.version,
@@ -72,10 +49,17 @@ def model_section(version: Version, draws: int, seed: int, split: Split) -> d.Mo
         parameters=judged.parameters,
         checksum=version.checksum,
         views={
-            view: _view(result, figures[view], split.folds[view], split, judged.experiment)
+            view: _view(
+                result,
+                split.folds[view],
+                parts[view],
+                split,
+                judged.experiment.evaluation,
+                seed,
+                calibration.get(view),
+            )
             for view, result in judged.evaluation.views.items()
         },
-        reliability=reliability(judged.outcomes["all"]),
         hybrid=judged.hybrid,
         guests=None if judged.guests is None else SegmentSection.model_validate(plain(judged.guests)),
         cost=d.Cost(
@@ -98,9 +82,14 @@ def model_section(version: Version, draws: int, seed: int, split: Split) -> d.Mo
 
 
 def _view(
-    result: ViewResult, metrics: dict[str, list[d.Figure]], fold: Fold, split: Split, experiment: Experiment
+    result: ViewResult,
+    fold: Fold,
+    parts: Sequence[SegmentMembers],
+    split: Split,
+    plan: EvaluationPlan,
+    seed: int,
+    calibration: Reliability | None,
 ) -> d.ViewSection:
-    plan, seed = experiment.evaluation, experiment.seed
     ks, k, draws = plan.ks, plan.primary_k, plan.draws
     summary = summarise(result, ks, draws=draws, seed=seed)
     exposure = None
@@ -108,21 +97,29 @@ def _view(
         exposure = _exposure(result, ks, k)
     return d.ViewSection(
         users=int(result.users.size),
-        metrics=metrics,
+        metrics={name: [_figure(one) for one in summary[name]] for name in result.values},
         coverage=[float(share) for share in result.coverage],
         empty_share=result.empty_share,
         beyond={
             name: [Measure.model_validate(plain(one)) for one in found]
             for name, found in summary.items()
-            if name not in metrics
+            if name not in result.values
         },
         unknown=result.unknown,
         segments=[
             SegmentSection.model_validate(plain(one))
-            for one in segments(result, split, fold, k=k, draws=draws, seed=seed)
+            for one in segments(result, split, fold, k=k, draws=draws, seed=seed, parts=parts)
         ],
         exposure=exposure,
+        reliability=calibration,
     )
+
+
+def _figure(figure: Figure) -> d.Figure:
+    """A figure of accuracy: it is defined for every user, and 0 where there is none."""
+    if figure.users == 0:
+        return d.Figure(k=figure.k, value=0.0, low=0.0, high=0.0)
+    return d.Figure(k=figure.k, value=figure.value, low=figure.low, high=figure.high)
 
 
 def _exposure(result: ViewResult, ks: Sequence[int], k: int) -> Exposure:

@@ -14,7 +14,8 @@ from training.evaluation.evaluate import ViewResult
 from training.evaluation.examples import ExampleUser
 from training.evaluation.report import document as d
 from training.evaluation.report.parts import Drift, Guardrail, Refused
-from training.evaluation.significance import Comparison, bootstrap_interval, compare, holm
+from training.evaluation.segments import parts_of
+from training.evaluation.significance import Comparison, bootstrap_interval, compare_each, holm
 from training.evaluation.splits import VIEWS, Split, View
 from training.experiment import Experiment
 from training.model_section import Version, model_section
@@ -40,9 +41,9 @@ def build_report(
 ) -> d.Report:
     """The document of one run; `champion` holds the old champion's primary metric per user, where known."""
     first = versions[0].judged.experiment
-    seed, draws = first.seed, first.evaluation.draws
+    parts = {view: parts_of([(split, fold)]) for view, fold in split.folds.items()}
     sections = sorted(
-        (model_section(version, draws, seed, split) for version in versions),
+        (model_section(version, split, parts, seed=first.seed) for version in versions),
         key=lambda section: -_primary(section, first).value,
     )
     comparisons = _compare_all(versions, first)
@@ -79,7 +80,8 @@ def _compare_all(versions: Sequence[Version], experiment: Experiment) -> list[d.
         if len(ranked) < 2 or values[ranked[0]].size == 0:
             continue
         draws, seed = experiment.evaluation.draws, experiment.seed
-        raw = [compare(values[ranked[0]], values[other], draws=draws, seed=seed) for other in ranked[1:]]
+        others = [values[name] for name in ranked[1:]]
+        raw = compare_each(values[ranked[0]], others, draws=draws, seed=seed)
         adjusted = holm([one.p_value for one in raw])
         found += [
             _comparison(view, ranked[0], other, one, p_value, experiment.promotion.significance)

@@ -20,7 +20,9 @@ __all__ = [
     "METRICS",
     "Period",
     "Segment",
+    "SegmentMembers",
     "known_events",
+    "parts_of",
     "segment_of",
     "segments",
     "segments_over",
@@ -64,12 +66,45 @@ class Period:
     fold: Fold
 
 
-def segments(result: ViewResult, split: Split, fold: Fold, *, k: int, draws: int, seed: int) -> list[Segment]:
-    """All segments of users and of products; k lies within the lists that were made."""
-    return segments_over([Period(result, split, fold)], k=k, draws=draws, seed=seed)
+@dataclass(frozen=True, eq=False)
+class SegmentMembers:
+    """One part of the test in each period, the same for every model.
+
+    sizes   int64 (users of the fold): right products of this part, 0 for a user who is not in it
+    member  bool (items of the training data): products that count as right; None: all
+    """
+
+    kind: str
+    name: str
+    sizes: list[npt.NDArray[np.int64]]
+    member: list[npt.NDArray[np.bool_]] | None = None
 
 
-def segments_over(periods: Sequence[Period], *, k: int, draws: int, seed: int) -> list[Segment]:
+def segments(
+    result: ViewResult,
+    split: Split,
+    fold: Fold,
+    *,
+    k: int,
+    draws: int,
+    seed: int,
+    parts: Sequence[SegmentMembers] | None = None,
+) -> list[Segment]:
+    """All segments of users and of products; k lies within the lists that were made.
+
+    `parts` are those of `parts_of` for this split and fold, where several models are judged on it.
+    """
+    return segments_over([Period(result, split, fold)], k=k, draws=draws, seed=seed, parts=parts)
+
+
+def segments_over(
+    periods: Sequence[Period],
+    *,
+    k: int,
+    draws: int,
+    seed: int,
+    parts: Sequence[SegmentMembers] | None = None,
+) -> list[Segment]:
     """The segments of several periods as one, so that no period's chance is told as the model's.
 
     Each user counts once in a segment, with the mean over the periods in which they were in it, as in the
@@ -79,43 +114,49 @@ def segments_over(periods: Sequence[Period], *, k: int, draws: int, seed: int) -
     periods = [one for one in periods if one.result.users.size]
     if not periods:
         return []
-    described: list[tuple[str, str]] = []
-    blocks: list[Values] = []
-    bound = _heavy_above([known_events(one.fold, one.split) for one in periods])
-    groups = [user_groups(one.fold, one.split, bound) for one in periods]
-    wholes = [_whole(one.result, k) for one in periods]
-    for number, (name, _) in enumerate(groups[0]):
-        described.append(("users", name))
-        members = [found[number][1] for found in groups]
-        blocks.append(
-            np.concatenate(
-                [
-                    np.where(member[:, None], whole, np.nan)
-                    for member, whole in zip(members, wholes, strict=True)
-                ]
-            )
-        )
+    parts = parts_of([(one.split, one.fold) for one in periods]) if parts is None else parts
     columns = [one.split.train.items.index(one.result.products[:, :k]) for one in periods]
-    for kind, names, codes in _item_groups([one.split for one in periods]):
-        for code, name in _largest(names, codes, [one.fold for one in periods]):
-            described.append((kind, name))
-            blocks.append(
-                np.concatenate(
-                    [
-                        _restricted(one.result.hits[:, :k], place, one.fold, own == code, k)
-                        for one, place, own in zip(periods, columns, codes, strict=True)
-                    ]
-                )
-            )
+    blocks = [
+        np.concatenate(
+            [_values(one.result.hits[:, :k], columns[i], part, i, k) for i, one in enumerate(periods)]
+        )
+        for part in parts
+    ]
     stacked = np.concatenate(blocks, axis=1)
     if len(periods) > 1:
         _, stacked = mean_by_user(np.concatenate([one.result.users for one in periods]), stacked)
     figures = figures_from(stacked, [k] * stacked.shape[1], draws=draws, seed=seed)
     width = len(METRICS)
     return [
-        segment_of(kind, name, dict(zip(METRICS, figures[i * width : (i + 1) * width], strict=True)))
-        for i, (kind, name) in enumerate(described)
+        segment_of(
+            part.kind, part.name, dict(zip(METRICS, figures[i * width : (i + 1) * width], strict=True))
+        )
+        for i, part in enumerate(parts)
     ]
+
+
+def parts_of(tests: Sequence[tuple[Split, Fold]]) -> list[SegmentMembers]:
+    """The parts of users and of products over one or several periods, empty folds left out."""
+    tests = [(split, fold) for split, fold in tests if fold.users.size]
+    if not tests:
+        return []
+    bound = _heavy_above([known_events(fold, split) for split, fold in tests])
+    groups = [user_groups(fold, split, bound) for split, fold in tests]
+    parts = [
+        SegmentMembers(
+            "users",
+            name,
+            [np.where(own[number][1], fold.sizes, 0) for own, (_, fold) in zip(groups, tests, strict=True)],
+        )
+        for number, (name, _) in enumerate(groups[0])
+    ]
+    folds = [fold for _, fold in tests]
+    for kind, names, codes in _item_groups([split for split, _ in tests]):
+        for code, name in _largest(names, codes, folds):
+            members = [own == code for own in codes]
+            sizes = [_right_in(member, fold) for member, fold in zip(members, folds, strict=True)]
+            parts.append(SegmentMembers(kind, name, sizes, members))
+    return parts
 
 
 def segment_of(kind: str, name: str, figures: dict[str, Figure], unit: str = "user") -> Segment:
@@ -161,11 +202,6 @@ def _heavy_above(events: Sequence[npt.NDArray[np.int64]]) -> float:
     return float(np.quantile(told, 0.75)) if told.size else float(NEW_EVENTS)
 
 
-def _whole(result: ViewResult, k: int) -> Values:
-    hits = result.hits[:, :k]
-    return np.column_stack([metric(hits, result.sizes, [k])[:, 0] for metric in METRICS.values()])
-
-
 def _item_groups(splits: Sequence[Split]) -> list[tuple[str, Sequence[str], list[Codes]]]:
     """Kind, names, and for each split the places of its products among the names; -1 for none."""
     several = [split.facts for split in splits]
@@ -206,18 +242,22 @@ def _largest(names: Sequence[str], codes: Sequence[Codes], folds: Sequence[Fold]
     return [(int(code), names[int(code)]) for code in order]
 
 
-def _restricted(
-    hits: npt.NDArray[np.bool_],
-    columns: npt.NDArray[np.int64],
-    fold: Fold,
-    member: npt.NDArray[np.bool_],
-    k: int,
-) -> Values:
-    """The metrics when only products of one group are right; NaN for users who took up none of it."""
+def _right_in(member: npt.NDArray[np.bool_], fold: Fold) -> npt.NDArray[np.int64]:
     right = np.append(0, np.cumsum(member[fold.relevant.indices]))
-    sizes = right[fold.relevant.indptr[1:]] - right[fold.relevant.indptr[:-1]]
-    found = hits & np.append(member, False)[columns]
-    asked = sizes > 0
-    safe = np.maximum(sizes, 1).astype(np.int64)
-    values = np.column_stack([metric(found, safe, [k])[:, 0] for metric in METRICS.values()])
-    return np.where(asked[:, None], values, np.nan)
+    sizes: npt.NDArray[np.int64] = right[fold.relevant.indptr[1:]] - right[fold.relevant.indptr[:-1]]
+    return sizes.astype(np.int64)
+
+
+def _values(
+    hits: npt.NDArray[np.bool_], columns: npt.NDArray[np.int64], part: SegmentMembers, period: int, k: int
+) -> Values:
+    """The metrics of the users of one part, float64 (users, metrics); NaN for everyone else."""
+    sizes = part.sizes[period]
+    rows = np.flatnonzero(sizes)
+    counted = hits[rows]
+    if part.member is not None:
+        counted = counted & np.append(part.member[period], False)[columns[rows]]
+    values = np.full((sizes.size, len(METRICS)), np.nan)
+    for place, metric in enumerate(METRICS.values()):
+        values[rows, place] = metric(counted, sizes[rows], [k])[:, 0]
+    return values

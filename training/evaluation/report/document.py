@@ -37,8 +37,8 @@ __all__ = [
     "ViewSection",
 ]
 
-FORMAT = 2
-"""2 added what has a default here; documents of format 1 and earlier ones of format 2 can still be read."""
+FORMAT = 3
+"""2 and 3 added what has a default here; documents of format 1 and 2 can still be read."""
 
 
 class Figure(Part):
@@ -70,6 +70,8 @@ class ViewSection(Part):
     """Metrics that could not be computed, and why."""
     segments: list[SegmentSection] = Field(default_factory=list)
     exposure: Exposure | None = None
+    reliability: Reliability | None = None
+    """Whether calibrated scores mean what they say; null where too few users can show it. New in format 3."""
 
 
 class Cost(Part):
@@ -123,7 +125,7 @@ class ModelSection(Part):
     examples: dict[int, list[ExampleList]]
     """Example lists by user id."""
     reliability: Reliability | None = None
-    """None where there are too few users to judge it."""
+    """Of both views together, as documents of format 2 have it; those of format 3 have it in each view."""
     hybrid: Hybrid | None = None
     """None for every other algorithm."""
     guests: SegmentSection | None = None

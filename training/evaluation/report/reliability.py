@@ -1,4 +1,4 @@
-"""Do calibrated scores mean what they say? Learned on one half of the users, shown on the other."""
+"""Do calibrated scores mean what they say? Learned on one half of the users, compared with the other."""
 
 from __future__ import annotations
 
@@ -8,26 +8,32 @@ import numpy.typing as npt
 from training.calibrating import Outcomes, calibrate
 from training.evaluation.report.parts import Reliability, ReliabilityBin
 
-__all__ = ["BINS", "FEW", "bins_of", "reliability"]
+__all__ = ["BINS", "FEW", "MOST", "bins_of", "reliability"]
 
 BINS = 10
 FEW = 20
 """With fewer users in a half nothing is shown."""
+MOST = 10_000
+"""Users looked at: their lists hold about a million products, enough for a share to a tenth of a percent."""
 
 
 def reliability(outcomes: Outcomes, bins: int = BINS) -> Reliability | None:
     """The map from score to chance, fitted on every second user and held against the others.
 
     Of the same recommended products as the calibration that the artifact carries. None when a half has fewer
-    than FEW users.
+    than FEW users. Of many users MOST are taken, evenly spread over their ids.
     """
-    _, place = np.unique(outcomes.users, return_inverse=True)
-    half = place % 2 == 0
-    learned, shown = outcomes.of(half), outcomes.of(~half)
+    everybody, place = np.unique(outcomes.users, return_inverse=True)
+    place, rest = np.divmod(place, max(1, -(-everybody.size // MOST)))
+    half, chosen = place % 2 == 0, rest == 0
+    learned, shown = outcomes.of(half & chosen), outcomes.of(~half & chosen)
     fitted_users, shown_users = np.unique(learned.users).size, np.unique(shown.users).size
     if min(fitted_users, shown_users) < FEW:
         return None
-    chances = calibrate(learned)(shown.scores)
+    calibration = calibrate(learned)
+    if calibration is None or not shown.scores.size:
+        return None
+    chances = calibration(shown.scores)
     found = bins_of(chances, shown.taken, bins, shown.weights)
     total = sum(one.count for one in found)
     ece = sum(one.count * abs(one.observed - one.predicted) for one in found) / total
