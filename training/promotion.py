@@ -9,7 +9,13 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from training.evaluation.significance import Comparison, compare, holm, smallest_difference
+from training.evaluation.significance import (
+    Comparison,
+    compare,
+    format_p,
+    holm_adjusted,
+    smallest_difference,
+)
 from training.experiment import PromotionRule
 from training.guardrails import Bound, GateFigures, check, describe_broken
 
@@ -259,15 +265,10 @@ def _against(
     """Each challenger against the champion; the p-values are adjusted for there being several."""
     names = [name for name in challengers if name != recipe]
     raw = [compare(challengers[name], champion, draws=draws, seed=seed) for name in names]
-    adjusted = holm([comparison.p_value for comparison in raw])
-    return {
-        name: Comparison(one.difference, one.low, one.high, p_value, one.smallest)
-        for name, one, p_value in zip(names, raw, adjusted, strict=True)
-    }
+    return dict(zip(names, holm_adjusted(raw), strict=True))
 
 
 def _by(comparison: Comparison) -> str:
     low, high = comparison.low, comparison.high
-    return (
-        f"{comparison.difference:+.4f} (95% interval {low:+.4f} to {high:+.4f}, p = {comparison.p_value:.4f})"
-    )
+    p_value = format_p(comparison.p_value, comparison.floor)
+    return f"{comparison.difference:+.4f} (95% interval {low:+.4f} to {high:+.4f}, {p_value})"

@@ -15,7 +15,7 @@ from training.evaluation.examples import ExampleUser
 from training.evaluation.report import document as d
 from training.evaluation.report.parts import Drift, Guardrail, Refused
 from training.evaluation.segments import parts_of
-from training.evaluation.significance import Comparison, bootstrap_interval, compare_each, holm
+from training.evaluation.significance import Comparison, bootstrap_interval, compare_each, holm_adjusted
 from training.evaluation.splits import VIEWS, Split, View
 from training.experiment import Experiment
 from training.model_section import Version, model_section
@@ -82,15 +82,14 @@ def _compare_all(versions: Sequence[Version], experiment: Experiment) -> list[d.
         draws, seed = experiment.evaluation.draws, experiment.seed
         others = [values[name] for name in ranked[1:]]
         raw = compare_each(values[ranked[0]], others, draws=draws, seed=seed)
-        adjusted = holm([one.p_value for one in raw])
         found += [
-            _comparison(view, ranked[0], other, one, p_value, experiment.promotion.significance)
-            for other, one, p_value in zip(ranked[1:], raw, adjusted, strict=True)
+            _comparison(view, ranked[0], other, one, experiment.promotion.significance)
+            for other, one in zip(ranked[1:], holm_adjusted(raw), strict=True)
         ]
     return found
 
 
-def _comparison(view: View, a: str, b: str, one: Comparison, p_value: float, level: float) -> d.Comparison:
+def _comparison(view: View, a: str, b: str, one: Comparison, level: float) -> d.Comparison:
     return d.Comparison(
         view=view,
         a=a,
@@ -98,9 +97,10 @@ def _comparison(view: View, a: str, b: str, one: Comparison, p_value: float, lev
         difference=one.difference,
         low=one.low,
         high=one.high,
-        p_value=p_value,
+        p_value=one.p_value,
+        p_floor=one.floor,
         smallest=one.smallest,
-        significant=p_value < level,
+        significant=one.p_value < level,
     )
 
 
@@ -142,9 +142,7 @@ def _verdict(
         champion_figure=None if champion is None or not champion.size else _figure(champion, experiment),
         against_champion=None
         if against is None or decision.champion is None or decision.challenger is None
-        else _comparison(
-            rule.view, decision.challenger, decision.champion, against, against.p_value, rule.significance
-        ),
+        else _comparison(rule.view, decision.challenger, decision.champion, against, rule.significance),
         margin=rule.margin,
         significance=rule.significance,
         reason=decision.reason,

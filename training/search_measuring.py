@@ -25,7 +25,7 @@ from training.evaluation.report.search_parts import (
     SearchSection,
     SearchTrial,
 )
-from training.evaluation.significance import bootstrap_interval, compare, holm
+from training.evaluation.significance import bootstrap_interval, compare, holm_adjusted
 from training.evaluation.splits import Split, time_split
 from training.fitting import create
 from training.judging import experiment_of, model_before
@@ -242,7 +242,6 @@ def _comparisons(period: Period, marked: dict[str, Marks], plan: Plan) -> list[S
             if there.any():
                 told.append((a, b, word))
                 raw.append(compare(values[a][there], values[b][there], draws=plan.draws, seed=plan.seed))
-    adjusted = holm([one.p_value for one in raw])
     return [
         SearchComparison(
             a=a,
@@ -251,11 +250,12 @@ def _comparisons(period: Period, marked: dict[str, Marks], plan: Plan) -> list[S
             difference=one.difference,
             low=one.low,
             high=one.high,
-            p_value=p_value,
+            p_value=one.p_value,
+            p_floor=one.floor,
             smallest=one.smallest,
-            significant=p_value < LEVEL,
+            significant=one.p_value < LEVEL,
         )
-        for (a, b, word), one, p_value in zip(told, raw, adjusted, strict=True)
+        for (a, b, word), one in zip(told, holm_adjusted(raw), strict=True)
     ]
 
 

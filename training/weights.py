@@ -146,6 +146,7 @@ def weights(
 
     from features.build import current
     from recsys.settings import get_settings
+    from training.evaluation.significance import format_p
     from training.experiment import load
 
     chosen = load(experiment)
@@ -172,7 +173,8 @@ def weights(
     out = Console(soft_wrap=True)
     out.print(
         f"{metric} {fitted.before:.4f} → {fitted.value:.4f} on the validation period "
-        f"(p = {fitted.comparison.p_value:.3g}, {fitted.tried} candidates of {chosen.name})"
+        f"({format_p(fitted.comparison.p_value, fitted.comparison.floor)}, "
+        f"{fitted.tried} candidates of {chosen.name})"
     )
     if not fitted.proposed:
         out.print("No change is proposed: the difference may be chance. The settings of now stay.")

@@ -106,6 +106,7 @@ def retailrocket(
     """
     from training.benchmarks import retailrocket as benchmark
     from training.benchmarks.chosen import read_settings
+    from training.evaluation.significance import format_p
 
     settings = read_settings("retailrocket")
     model = next(iter(settings.models.values()))
@@ -126,7 +127,8 @@ def retailrocket(
     for other, comparison in found.items():
         typer.echo(
             f"{results[0].model} - {other}: {comparison.difference:+.4f} NDCG@20 "
-            f"({comparison.low:+.4f} to {comparison.high:+.4f}), p = {comparison.p_value:.4f}",
+            f"({comparison.low:+.4f} to {comparison.high:+.4f}), "
+            f"{format_p(comparison.p_value, comparison.floor)}",
             err=True,
         )
     _answer("RetailRocket, last buy held out", results, [], "ndcg@20", as_json)

@@ -16,7 +16,7 @@ from training.benchmarks.chosen import BenchmarkSettings
 from training.benchmarks.journey import Journey
 from training.benchmarks.measure import Result, metered
 from training.evaluation.metrics import find_hits, per_user
-from training.evaluation.significance import Comparison, bootstrap_interval, compare, holm
+from training.evaluation.significance import Comparison, bootstrap_interval, compare, format_p, holm
 from training.evaluation.splits import VIEWS, Split
 
 __all__ = ["TASKS", "Comparisons", "compared", "document", "headlines", "lines", "run", "slices", "tests"]
@@ -221,6 +221,7 @@ def lines(results: list[Result], tests: list[Comparisons], seed: int) -> list[st
         best, adjusted = test.against[test.best]
         said.append(
             f"{test.figure}: {test.model} is {test.ratio:.3f} times {test.best}, {best.difference:+.4f} "
-            f"({best.low:+.4f} to {best.high:+.4f}), p = {best.p_value:.4f}, {adjusted:.4f} after Holm"
+            f"({best.low:+.4f} to {best.high:+.4f}), "
+            f"{format_p(adjusted, best.floor * len(test.against))} after Holm"
         )
     return said

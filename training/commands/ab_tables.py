@@ -55,6 +55,8 @@ def _show(test: AbResult, console: Console) -> None:
 
 
 def _show_people(name: str, people: Population, test: AbResult, console: Console) -> None:
+    from training.evaluation.significance import format_p
+
     table = table_of(name, test.control, test.challenger, "difference", "p", "finds")
     for one in people.differences:
         rate = one.metric in _SHARES
@@ -63,7 +65,7 @@ def _show_people(name: str, people: Population, test: AbResult, console: Console
             _value(one.control, rate),
             _value(one.challenger, rate),
             f"{_signed(one.difference, rate)} ({_signed(one.low, rate)} to {_signed(one.high, rate)})",
-            f"{one.adjusted:.3f}",
+            format_p(one.adjusted, name=""),
             "–" if one.smallest is None else _value(one.smallest, rate),
         )
     if people.differences:
@@ -72,7 +74,7 @@ def _show_people(name: str, people: Population, test: AbResult, console: Console
     said = [f"{control:,} {name} of {test.control}, {challenger:,} of {test.challenger}"]
     if people.mismatch is not None:
         goes = "not " if people.mismatch.found else ""
-        said.append(f"{goes}as many as the share says (p = {people.mismatch.p_value:.3f})")
+        said.append(f"{goes}as many as the share says ({format_p(people.mismatch.p_value)})")
     if people.fallback_share:
         said.append(
             f"{people.fallback_share:.1%} of the lists by another model than the arm's, "

@@ -101,6 +101,7 @@ def show_trial(trial: Trial, ks: Sequence[int], k: int, draws: int, seed: int) -
 
 def show_duel(duel: Duel) -> None:
     """The table of all metrics, then the verdict."""
+    from training.evaluation.significance import format_p
     from training.evaluation.summary import LABELS
 
     console = Console()
@@ -115,7 +116,7 @@ def show_duel(duel: Duel) -> None:
                     _number(row.a),
                     _number(row.b),
                     _signed(row.difference),
-                    f"{row.p_value:.4f}",
+                    format_p(row.p_value, row.floor, name=""),
                     "–" if row.smallest is None else _number(row.smallest),
                     words[row.better],
                 )

@@ -76,6 +76,7 @@ def search_quality(
 
 def _show(section: SearchSection) -> None:
     from training.evaluation.report.search_plot import ORDERS
+    from training.evaluation.significance import format_p
 
     console = Console()
     days = (section.until - section.cutoff).total_seconds() / 86400
@@ -110,7 +111,7 @@ def _show(section: SearchSection) -> None:
             ORDERS[c.a],
             f"{c.difference:+.4f}",
             f"{c.low:+.4f} to {c.high:+.4f}",
-            f"{c.p_value:.4f}",
+            format_p(c.p_value, c.p_floor, name=""),
             verdict,
         )
     console.print(tests)

@@ -71,6 +71,8 @@ def tune(
 
 
 def _show(tuning: Tuning, console: Console) -> None:
+    from training.evaluation.significance import format_p
+
     found = tuning.found
     table = table_of("", "trial", "value", "by period", "seconds", "parameters")
     best_yet = float("-inf")
@@ -95,7 +97,7 @@ def _show(tuning: Tuning, console: Console) -> None:
         console.print(
             f"Test, {tested.metric}: {tested.best:.4f} with trial {tested.number}, {tested.own:.4f} with the "
             f"file's own; difference {tested.difference:+.4f} ({tested.low:+.4f} to {tested.high:+.4f}, "
-            f"p = {tested.p_value:.3f}, {tested.users:,} users){earlier}.",
+            f"{format_p(tested.p_value)}, {tested.users:,} users){earlier}.",
             highlight=False,
             soft_wrap=True,
         )

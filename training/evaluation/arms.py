@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from training.evaluation.live import wilson
-from training.evaluation.significance import holm
+from training.evaluation.significance import format_p, holm
 
 __all__ = [
     "DETECTABLE",
@@ -163,7 +163,7 @@ def judge(
         return Verdict(
             "invalid",
             f"{sizes.observed:.1%} of the users are the challenger's where {sizes.expected:.1%} should be "
-            f"(p = {sizes.p_value:.1g}): something besides chance decides who is counted, so no figure can "
+            f"({format_p(sizes.p_value)}): something besides chance decides who is counted, so no figure can "
             "be trusted. Look for a challenger that was away or slow (fallback), lost events, or bots",
         )
     if days < planned:
@@ -180,12 +180,12 @@ def judge(
     if found.p_value >= LEVEL:
         least = "" if found.smallest is None else f"; one of {_amount(found.metric, found.smallest)} would be"
         return Verdict(
-            "no_difference", f"no difference in {found.metric} was found (p = {found.p_value:.3f}){least}"
+            "no_difference", f"no difference in {found.metric} was found ({format_p(found.p_value)}){least}"
         )
     better: Outcome = "challenger" if found.difference > 0 else "control"
     by = _amount(found.metric, abs(found.difference))
     return Verdict(
-        better, f"the {better} is better in {found.metric} by {by} a user (p = {found.p_value:.2g})"
+        better, f"the {better} is better in {found.metric} by {by} a user ({format_p(found.p_value)})"
     )
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from recsys.errors import Invalid
 from training.evaluation.evaluate import Evaluation, ViewResult
-from training.evaluation.significance import Comparison, compare, holm
+from training.evaluation.significance import Comparison, compare, format_p, holm_adjusted
 from training.evaluation.splits import VIEWS, View
 from training.evaluation.summary import HIGHER_IS_BETTER, LABELS, mean_by_user
 
@@ -25,6 +25,7 @@ class DuelRow:
 
     difference, low, high  of a − b with its 95% interval
     p_value                two-sided, Holm-adjusted for all rows of the table
+    floor                  the smallest p-value that the draws can give
     smallest               the smallest true difference found with 80% power (`significance.DETECTABLE`)
     better                 a, b, or tie; "different" where neither end of the metric is good by itself
     """
@@ -41,6 +42,7 @@ class DuelRow:
     p_value: float
     smallest: float | None
     better: Literal["a", "b", "tie", "different"]
+    floor: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def compare_evaluations(
         raise Invalid(
             f"{metric!r} in the view {view!r} was measured for nobody; known: {', '.join(known) or 'none'}"
         )
-    adjusted = holm([one.p_value for *_, one in raw])
+    adjusted = holm_adjusted([one for *_, one in raw])
     rows = [
         DuelRow(
             each,
@@ -101,11 +103,12 @@ def compare_evaluations(
             one.difference,
             one.low,
             one.high,
-            p_value,
+            one.p_value,
             one.smallest,
-            _better(name, one.difference, p_value < level),
+            _better(name, one.difference, one.p_value < level),
+            one.floor,
         )
-        for (each, name, mine, theirs, one), p_value in zip(raw, adjusted, strict=True)
+        for (each, name, mine, theirs, _), one in zip(raw, adjusted, strict=True)
     ]
     verdict, words = _verdict(name_a, name_b, main[4], metric, view, k, level)
     return Duel(name_a, name_b, metric, view, k, verdict, words, main[4], rows)
@@ -147,13 +150,13 @@ def _verdict(
         found = "" if one.smallest is None else f"; it would have found a difference of {one.smallest:.4f}"
         return "tie", (
             f"a tie: this test cannot tell {a} from {b} by {what} (difference {one.difference:+.4f}, "
-            f"p {one.p_value:.3f}){found} in four of five cases"
+            f"{format_p(one.p_value, one.floor)}){found} in four of five cases"
         )
     winner, loser = (a, b) if better == "a" else (b, a)
     return better, (
         f"{winner} is better than {loser} by {abs(one.difference):.4f} {what} "
         f"(95% interval {min(abs(one.low), abs(one.high)):.4f} to {max(abs(one.low), abs(one.high)):.4f}, "
-        f"p {one.p_value:.4f})"
+        f"{format_p(one.p_value, one.floor)})"
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -16,7 +17,9 @@ __all__ = [
     "bootstrap_interval",
     "compare",
     "compare_each",
+    "format_p",
     "holm",
+    "holm_adjusted",
     "smallest_difference",
 ]
 
@@ -67,6 +70,8 @@ class Comparison:
     p_value: float
     smallest: float | None
     """The smallest true difference found with 80% power at the 5% level on these users; None for one."""
+    floor: float = 0.0
+    """The smallest p-value that these draws can give; one that equals it may be far smaller."""
 
 
 def compare(a: Values, b: Values, *, draws: int, seed: int, level: float = 0.95) -> Comparison:
@@ -95,10 +100,15 @@ def compare_each(
         return []
     changes = np.stack([a - b for b in others], axis=1)
     low, high = bootstrap_interval(changes, draws=draws, seed=seed, level=level)
-    p_values = _sign_flips(changes, draws, seed)
+    p_values, floor = _sign_flips(changes, draws, seed), 1.0 / (draws + 1)
     return [
         Comparison(
-            float(change.mean()), float(low[i]), float(high[i]), p_values[i], smallest_difference(change)
+            float(change.mean()),
+            float(low[i]),
+            float(high[i]),
+            p_values[i],
+            smallest_difference(change),
+            floor,
         )
         if change.any()
         else Comparison(0.0, 0.0, 0.0, 1.0, 0.0)
@@ -136,6 +146,32 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def holm_adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons with p-values, and the floors of these, adjusted for there being several."""
+    p_values = holm([one.p_value for one in comparisons])
+    several = len(comparisons)
+    return [
+        replace(one, p_value=p_value, floor=min(1.0, several * one.floor))
+        for one, p_value in zip(comparisons, p_values, strict=True)
+    ]
+
+
+def format_p(p_value: float, floor: float = 0.0, *, name: str = "p") -> str:
+    """How this project writes a p-value: `p = .013`, `p < .001`, `p ≤ .002` at the floor of its draws.
+
+    An empty `name` leaves it and the equals sign out, for the cell of a table.
+    """
+    if p_value <= floor * (1.0 + 1e-9):
+        thousandths = math.ceil(round(1000 * floor, 6))
+        sign, digits = "≤", f"{thousandths / 1000:.3f}"
+    elif p_value < 0.001:
+        sign, digits = "<", "0.001"
+    else:
+        sign, digits = "=", f"{p_value:.3f}" if p_value < 0.0995 else f"{p_value:.2f}"
+    digits = digits.removeprefix("0") if digits.startswith("0.") else digits
+    return f"{name} {sign} {digits}" if name else digits if sign == "=" else f"{sign} {digits}"
+
+
 def smallest_difference(change: Values, *, level: float = 0.05, power: float = 0.8) -> float | None:
     """The smallest mean difference that a two-sided paired test on these users finds with `power`.
 
@@ -168,7 +204,8 @@ def _resampled_means(values: Values, draws: int, seed: int) -> Values:
     sums, counts = products[:, : users.size], np.full((draws, users.size), float(n))
     counts[:, users < n] = products[:, users.size :][:, pattern]
     means: Values = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
-    return means + centre
+    means += centre
+    return means
 
 
 def _patterns(there: npt.NDArray[np.bool_]) -> tuple[Weights, list[int]]:

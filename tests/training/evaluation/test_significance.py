@@ -14,7 +14,9 @@ from training.evaluation.significance import (
     bootstrap_interval,
     compare,
     compare_each,
+    format_p,
     holm,
+    holm_adjusted,
     smallest_difference,
 )
 
@@ -171,3 +173,27 @@ def test_several_comparisons_are_those_of_one_by_one() -> None:
     ]
     assert together[2].p_value == 1.0
     assert compare_each(best, [], draws=DRAWS, seed=5) == []
+
+
+@pytest.mark.parametrize(
+    ("p_value", "floor", "words"),
+    [
+        (0.0131, 0.0, "p = .013"),
+        (0.25, 0.0005, "p = .25"),
+        (0.0004, 0.0, "p < .001"),
+        (1 / 2001, 1 / 2001, "p ≤ .001"),
+        (4 / 2001, 4 / 2001, "p ≤ .002"),
+        (8 / 2001, 4 / 2001, "p = .004"),
+        (1.0, 0.001, "p = 1.00"),
+    ],
+)
+def test_a_p_value_is_written_in_one_way(p_value: float, floor: float, words: str) -> None:
+    assert format_p(p_value, floor) == words
+    assert format_p(p_value, floor, name="") == words.removeprefix("p ").removeprefix("= ")
+
+
+def test_the_floor_of_the_draws_is_adjusted_with_the_p_values() -> None:
+    best = _users() + 0.5
+    found = holm_adjusted(compare_each(best, [_users(seed=1), _users(seed=2)], draws=DRAWS, seed=0))
+    assert [format_p(one.p_value, one.floor) for one in found] == ["p ≤ .005", "p ≤ .005"]
+    assert found[0].p_value == pytest.approx(2 / (DRAWS + 1))

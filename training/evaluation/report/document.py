@@ -152,6 +152,8 @@ class Comparison(Part):
     high: float
     p_value: float
     """Sign-flip permutation test, Holm-adjusted for all comparisons of the view."""
+    p_floor: float = 0.0
+    """The smallest p-value that the draws can give: the true one may be far below it. Format 3."""
     smallest: float | None
     """Smallest true difference found with 80% power at the 5% level on this test set."""
     significant: bool

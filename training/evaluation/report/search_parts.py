@@ -39,6 +39,8 @@ class SearchComparison(Part):
     high: float
     p_value: float
     """Sign-flip permutation test, Holm-adjusted for all comparisons of the section."""
+    p_floor: float = 0.0
+    """The smallest p-value that the draws can give. New in format 3."""
     smallest: float | None
     """Smallest true difference found with 80% power at the 5% level on this test."""
     significant: bool
