@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
 
 from matplotlib.figure import Figure as Canvas
 
@@ -17,20 +19,44 @@ if TYPE_CHECKING:
 __all__ = [
     "DASHES",
     "FAINT",
+    "INK",
     "MARKS",
     "SERIES",
     "SETTINGS",
+    "SYMBOLS",
+    "Style",
     "as_svg",
-    "mark_of",
+    "label_ends",
     "new_canvas",
     "short",
+    "small_canvas",
+    "spread",
+    "style_of",
 ]
 
 INK, FAINT = "#010203", "#040506"
 """Colours that stand in for the page's own; no figure uses them otherwise."""
 SERIES = tuple(f"#0a0b{i:02x}" for i in range(8))
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "p")
+SYMBOLS = ("●", "■", "▲", "◆", "▼", "✚", "✖", "⬟")
 """Shape says the same as colour, for those who cannot tell the colours apart."""
+ALGORITHMS = (
+    *("hybrid", "tifu_knn", "co_visitation", "ease", "als", "content", "item_knn", "popularity"),
+    *(
+        "degree_svd",
+        "buy_again",
+        "normalised_knn",
+        "rp3beta",
+        "bpr",
+        "cold_items",
+        "bought_together",
+        "trending",
+    ),
+    *("graph_filter", "tale", "blend", "cold_users"),
+)
+"""An algorithm's place fixes its colour; those of one column share a colour and differ in their mark."""
+LABEL_GAP = 0.085
+"""Least distance of two labels, as a share of the figure's height."""
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)))
 
 WIDTH, HEIGHT = 4.4, 2.9
@@ -56,9 +82,43 @@ SETTINGS: dict[Any, Any] = {
 }
 
 
-def mark_of(report: Report, name: str) -> int:
-    """The number of a model's colour and shape; models keep theirs in every figure."""
-    return sorted(section.name for section in report.models).index(name) % len(SERIES)
+class Style(NamedTuple):
+    """Places in SERIES, and in MARKS, SYMBOLS and DASHES."""
+
+    colour: int
+    mark: int
+
+
+def style_of(report: Report, name: str) -> Style:
+    """The look of a model: the colour says the algorithm, in every report; the mark sets alike ones apart."""
+    algorithm = report.model(name).algorithm
+    same = sorted(section.name for section in report.models if section.algorithm == algorithm)
+    known = algorithm in ALGORITHMS
+    place = ALGORITHMS.index(algorithm) if known else len(ALGORITHMS) + crc32(algorithm.encode())
+    turn = place // len(SERIES) + 3 * same.index(name)
+    return Style(place % len(SERIES), (place + turn) % len(MARKS))
+
+
+def label_ends(axes: Axes, ends: Sequence[tuple[float, str]]) -> None:
+    """Names at the right edge beside the ends (y, name) of their lines, set apart where they would touch."""
+    for place, (_, name) in zip(spread(axes, [y for y, _ in ends]), ends, strict=True):
+        axes.text(1.03, place, short(name), transform=axes.transAxes, va="center", fontsize=8)
+
+
+def spread(axes: Axes, heights: Sequence[float]) -> list[float]:
+    """Heights of labels as shares of the figure's height: as given but LABEL_GAP apart, at most 1."""
+    low, high = axes.get_ylim()
+    order = sorted(range(len(heights)), key=lambda i: heights[i])
+    places = [0.0] * len(heights)
+    lowest = 0.0
+    for i in order:
+        places[i] = max((heights[i] - low) / (high - low), lowest)
+        lowest = places[i] + LABEL_GAP
+    highest = 1.0
+    for i in reversed(order):
+        places[i] = min(places[i], highest)
+        highest = places[i] - LABEL_GAP
+    return places
 
 
 def short(name: str) -> str:
@@ -70,6 +130,12 @@ def new_canvas(height: float = HEIGHT) -> tuple[Canvas, Axes]:
     """An empty figure of the width that all have; height in inches."""
     canvas = Canvas(figsize=(WIDTH, height), layout="constrained")
     return canvas, canvas.subplots()
+
+
+def small_canvas() -> tuple[Canvas, Axes]:
+    """An empty small multiple: every one has its axes in the same place."""
+    canvas = Canvas(figsize=(2.1, 1.8))
+    return canvas, canvas.add_axes((0.2, 0.17, 0.76, 0.79))
 
 
 def as_svg(canvas: Canvas, identity: str, title: str) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import matplotlib as mpl
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.ticker import MaxNLocator
 
 from training.evaluation.report.document import Figure, Report
@@ -12,47 +15,60 @@ from training.evaluation.report.drawing import (
     SERIES,
     SETTINGS,
     as_svg,
-    mark_of,
+    label_ends,
     new_canvas,
+    style_of,
 )
 
 __all__ = ["history_plot"]
 
 
 def history_plot(report: Report, label: str) -> str:
-    """The primary metric of each version with its interval, this run's last; empty when nothing came before.
+    """The primary metric of each version with its interval by the date of its training, this run's last.
 
-    Versions stand one after the other, not by date: trainings may be hours or months apart.
+    Empty when nothing came before.
     """
     verdict = report.verdict
     place = report.ks.index(verdict.k)
-    lines: dict[str, list[Figure]] = {}
+    lines: dict[str, list[tuple[datetime, Figure]]] = {}
     for section in report.models:
-        past = [one.figure for one in report.history if one.experiment == section.experiment]
+        past = [
+            (one.trained_at, one.figure) for one in report.history if one.experiment == section.experiment
+        ]
         if past:
-            lines[section.name] = [*past, section.views[verdict.view].metrics[verdict.metric][place]]
+            now = section.views[verdict.view].metrics[verdict.metric][place]
+            lines[section.name] = [*past, (report.created_at, now)]
     if not lines:
         return ""
     with mpl.rc_context(SETTINGS):
         canvas, axes = new_canvas()
-        for name, figures in lines.items():
-            style = mark_of(report, name)
-            ends = range(1 - len(figures), 1)  # this run is 0, the one before -1
-            for end, figure in zip(ends, figures, strict=True):
-                axes.plot(
-                    [end, end], [figure.low, figure.high], color=SERIES[style], linewidth=1.2, alpha=0.6
-                )
+        for name, points in lines.items():
+            style = style_of(report, name)
+            colour = SERIES[style.colour]
+            days = [float(date2num(moment)) for moment, _ in points]
+            figures = [figure for _, figure in points]
+            axes.vlines(
+                days,
+                [figure.low for figure in figures],
+                [figure.high for figure in figures],
+                color=colour,
+                linewidth=1.2,
+                alpha=0.6,
+            )
             axes.plot(
-                list(ends),
+                days,
                 [figure.value for figure in figures],
-                color=SERIES[style],
-                linestyle=DASHES[style],
-                marker=MARKS[style],
+                color=colour,
+                linestyle=DASHES[style.mark],
+                marker=MARKS[style.mark],
                 markersize=4.5,
             )
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.set_xlabel("trainings ago (0: this one)")
+        locator = AutoDateLocator(tz=UTC, minticks=2, maxticks=6)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))
+        axes.set_xlabel("date of the training (UTC)")
         axes.set_ylabel(f"{label}@{verdict.k}")
         axes.set_ylim(0, axes.get_ylim()[1] * 1.05)
         axes.yaxis.set_major_locator(MaxNLocator(5))
+        label_ends(axes, [(points[-1][1].value, name) for name, points in lines.items()])
         return as_svg(canvas, "history", f"{label}@{verdict.k} of each training, {verdict.view} products")

@@ -11,11 +11,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from training.evaluation.report.document import Comparison, ModelSection, Report, ViewName
-from training.evaluation.report.drawing import mark_of
+from training.evaluation.report.drawing import SYMBOLS, style_of
 from training.evaluation.report.history import history_plot
 from training.evaluation.report.part_plots import exposure_plot, forest_metric, forest_plot
-from training.evaluation.report.plots import coverage_plot, curve_plot, dot_plot, reliability_plot
+from training.evaluation.report.parts import Guardrail
+from training.evaluation.report.plots import (
+    calibration_plots,
+    coverage_plot,
+    curve_plot,
+    difference_plot,
+)
+from training.evaluation.report.search_parts import SearchComparison
 from training.evaluation.report.search_plot import ORDERS, PARTS, search_plot
+from training.evaluation.significance import format_p
 from training.evaluation.summary import HIGHER_IS_BETTER
 from training.evaluation.summary import LABELS as WORDS
 
@@ -29,7 +37,7 @@ LABELS = {
     "map": "MAP",
     "mrr": "MRR",
 }
-VIEW_TITLES: dict[ViewName, str] = {"all": "All products", "new": "New to the user"}
+QUESTIONS: dict[ViewName, str] = {"all": "Any product", "new": "New to the user"}
 DROPPED = {
     "guest": "by guests",
     "no_positive_evidence": "no success by the target",
@@ -40,8 +48,8 @@ DROPPED = {
     "user_unknown_at_cutoff": "user unknown at the cutoff",
     "user_with_too_few_events": "user with too few events before the cutoff",
 }
+SHARES = {"popularity_share", "empty_rate"}
 GUARDRAIL_NAMES = {"scoring_ms": "scoring time, ms per 1000 users"}
-SYMBOLS = ("●", "■", "▲", "◆", "▼", "✚", "✖", "⬟")
 
 
 def render(report: Report) -> str:
@@ -58,7 +66,7 @@ def render(report: Report) -> str:
     label = LABELS[verdict.metric]
     views: tuple[ViewName, ...] = ("all", "new")
     drawings: dict[str, Callable[[Report, ViewName, str, str], str]] = {
-        "dots": dot_plot,
+        "difference": difference_plot,
         "curve": curve_plot,
         "coverage": coverage_plot,
         "exposure": exposure_plot,
@@ -69,7 +77,7 @@ def render(report: Report) -> str:
     }
     forest = LABELS[forest_metric(verdict.metric)]
     plots["forest"] = {view: Markup(forest_plot(report, view, verdict.metric, forest)) for view in views}
-    winner = report.models[0]
+    winner, history = report.models[0], history_plot(report, label)
     shared = {
         view: [n for n in WORDS if any(n in m.views[view].beyond for m in report.models)] for view in views
     }
@@ -81,13 +89,19 @@ def render(report: Report) -> str:
         label=label,
         labels=LABELS,
         views=views,
-        view_titles=VIEW_TITLES,
+        view_titles=QUESTIONS,
         guardrail_names=GUARDRAIL_NAMES,
         dropped=DROPPED,
         plots=plots,
-        history=Markup(history_plot(report, label)),
-        reliability=Markup(reliability_plot(report)) if any(m.reliability for m in report.models) else "",
-        mark={section.name: mark_of(report, section.name) for section in report.models},
+        history=Markup(history),
+        calibration={
+            view: {name: Markup(svg) for name, svg in calibration_plots(report, view).items()}
+            for view in views
+        },
+        style={section.name: style_of(report, section.name) for section in report.models},
+        best={view: _best(report, view) for view in views},
+        contents=_contents(report, bool(history)),
+        binding=[rail for rail in verdict.guardrails if _can_bind(rail)],
         symbols=SYMBOLS,
         next=verdict.over_next,
         other=_beside(report),
@@ -101,6 +115,50 @@ def render(report: Report) -> str:
         parts=PARTS,
         search_plots={section.model: Markup(search_plot(section)) for section in report.search},
     )
+
+
+def _contents(report: Report, history: bool) -> list[tuple[str, str]]:
+    """Anchor and title of each section that this report has, in the page's order."""
+    views = [view for section in report.models for view in section.views.values()]
+    hybrids = [section.name for section in report.models if section.hybrid is not None]
+    there = {
+        "segments": any(view.segments for view in views),
+        "beyond": any(view.segments for view in views),
+        "history": history,
+        "calibration": any(view.reliability for view in views),
+        "tests": bool(report.comparisons),
+        "examples": bool(report.examples),
+    }
+    titles = {
+        "models": "Every model",
+        "figures": "Figures",
+        "segments": "Segments",
+        "beyond": "Beyond accuracy",
+        **{f"made-of-{name}": f"Inside {name}" for name in hybrids},
+        "history": "History",
+        "calibration": "Calibration",
+        "tests": "Tests",
+        "search": "Search",
+        "examples": "Examples",
+        "data": "Data",
+        "cost": "Cost",
+        "reproduce": "Reproduce",
+        "terms": "Terms",
+    }
+    return [(anchor, title) for anchor, title in titles.items() if there.get(anchor, True)]
+
+
+def _best(report: Report, view: ViewName) -> ModelSection:
+    """The best model of one question, by the primary metric."""
+    metric, place = report.verdict.metric, report.ks.index(report.verdict.k)
+    return max(report.models, key=lambda section: section.views[view].metrics[metric][place].value)
+
+
+def _can_bind(rail: Guardrail) -> bool:
+    """Whether a limit can hold any model back: a share is never below 0 nor above 1."""
+    if not rail.ok or rail.limit is None or rail.at_least is None:
+        return True
+    return rail.limit > 0.0 if rail.at_least else rail.name not in SHARES or rail.limit < 1.0
 
 
 def _beside(report: Report) -> ModelSection | None:
@@ -145,8 +203,8 @@ def _percent(value: float) -> str:
     return f"{share:.0f}%" if share >= 10 else f"{share:.1f}%" if share >= 1 else f"{share:.2g}%"
 
 
-def _chance(p_value: float) -> str:
-    return "< 0.001" if p_value < 0.001 else f"= {p_value:.4f}" if p_value < 0.01 else f"= {p_value:.3f}"
+def _p_value(comparison: Comparison | SearchComparison, name: str = "p") -> str:
+    return format_p(comparison.p_value, comparison.p_floor, name=name)
 
 
 def _count(number: float) -> str:
@@ -169,10 +227,10 @@ def _mib(value: float) -> str:
     return f"{_count(value)} MiB" if value >= 9.95 else f"{value:.1f} MiB"
 
 
-def _judgement(comparison: Comparison) -> str:
+def _judgement(comparison: Comparison | SearchComparison) -> str:
     if comparison.significant:
         return "better" if comparison.difference > 0 else "worse"
-    return "no difference shown"
+    return "not significant"
 
 
 def _amount(value: float, name: str) -> str:
@@ -197,7 +255,7 @@ _FILTERS: dict[str, Callable[..., str]] = {
     "figure": _figure,
     "signed": _signed,
     "percent": _percent,
-    "chance": _chance,
+    "p_value": _p_value,
     "count": _count,
     "day": _day,
     "minute": _minute,

@@ -14,8 +14,8 @@ from training.evaluation.report.drawing import (
     SERIES,
     SETTINGS,
     as_svg,
-    mark_of,
     new_canvas,
+    style_of,
 )
 from training.evaluation.report.parts import SegmentSection
 
@@ -32,7 +32,7 @@ def forest_metric(metric: str) -> str:
 
 
 def forest_plot(report: Report, view: ViewName, metric: str, label: str) -> str:
-    """`metric` of the best models in each segment with 95% intervals; hollow where too few users tell."""
+    """`metric` of the best models in each segment with 95% intervals and n; hollow where users are few."""
     metric = forest_metric(metric)
     models = [one for one in report.models if one.views[view].segments][:MOST_MODELS]
     if not models:
@@ -51,7 +51,9 @@ def forest_plot(report: Report, view: ViewName, metric: str, label: str) -> str:
             for m in models
         ]
         rows.append((f"price {segment.name}" if segment.kind == "price" else segment.name, same))
-    if view == "new" and any(one.guests for one in models):  # guests are told what their session has not seen
+    if view == "new" and any(
+        one.guests for one in models
+    ):  # guests are recommended what their session has not seen
         rows.append(("guests", [one.guests for one in models]))
     step = 0.3 if len(models) < 3 else 0.24
     with mpl.rc_context({**SETTINGS, "axes.grid.axis": "x"}):
@@ -62,12 +64,17 @@ def forest_plot(report: Report, view: ViewName, metric: str, label: str) -> str:
                 if part is None or figure is None or figure.value is None:
                     continue
                 y = -place + step * ((len(models) - 1) / 2 - i)
-                style = mark_of(report, model.name)
-                colour, alpha = SERIES[style], 0.45 if part.small else 1.0
+                style = style_of(report, model.name)
+                colour, alpha = SERIES[style.colour], 0.45 if part.small else 1.0
                 low, high = figure.low or 0.0, figure.high or 0.0
                 axes.plot([low, high], [y, y], color=colour, linewidth=1.5, alpha=alpha)
-                face = "none" if part.small else colour
-                axes.plot([figure.value], [y], color=colour, marker=MARKS[style], markersize=4.5, mfc=face)
+                face, mark = "none" if part.small else colour, MARKS[style.mark]
+                axes.plot([figure.value], [y], color=colour, marker=mark, markersize=4.5, mfc=face)
+            users = next((part.users for part in same if part is not None), 0)
+            axes.text(
+                1.02, -place, f"{users:,}", transform=axes.get_yaxis_transform(), va="center", fontsize=8
+            )
+        axes.text(1.02, 0.62, "n", transform=axes.get_yaxis_transform(), va="bottom", fontsize=8)
         axes.set_yticks([-place for place in range(len(rows))], [_words(name) for name, _ in rows])
         axes.set_ylim(-len(rows) + 0.4, 0.6)
         axes.set_xlim(left=-0.015 * axes.get_xlim()[1])  # a mark at zero is seen whole
@@ -87,7 +94,7 @@ def exposure_plot(report: Report, view: ViewName, metric: str, label: str) -> st
     with mpl.rc_context(SETTINGS):
         canvas, axes = new_canvas()
         for section in report.models:
-            exposure, style = section.views[view].exposure, mark_of(report, section.name)
+            exposure, style = section.views[view].exposure, style_of(report, section.name)
             if exposure is None:
                 continue
             points = [
@@ -98,9 +105,9 @@ def exposure_plot(report: Report, view: ViewName, metric: str, label: str) -> st
             axes.plot(
                 [x for x, _ in points],
                 [y for _, y in points],
-                color=SERIES[style],
-                linestyle=DASHES[style],
-                marker=MARKS[style],
+                color=SERIES[style.colour],
+                linestyle=DASHES[style.mark],
+                marker=MARKS[style.mark],
                 markersize=4.5,
                 markevery=0.12,
                 linewidth=1.7,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import matplotlib as mpl
 from matplotlib.ticker import MaxNLocator
 
-from training.evaluation.report.drawing import FAINT, MARKS, SERIES, SETTINGS, as_svg, new_canvas
+from training.evaluation.report.drawing import FAINT, INK, MARKS, SETTINGS, as_svg, new_canvas
 from training.evaluation.report.search_parts import SearchSection
 
 __all__ = ["ORDERS", "PARTS", "search_plot"]
@@ -31,8 +31,8 @@ def search_plot(section: SearchSection) -> str:
                     continue
                 y = -group + STEP * ((len(section.rankings) - 1) / 2 - place)
                 low, high = figure.low or 0.0, figure.high or 0.0
-                axes.plot([low, high], [y, y], color=SERIES[place], linewidth=1.5)
-                axes.plot([figure.value], [y], color=SERIES[place], marker=MARKS[place], markersize=4.5)
+                axes.plot([low, high], [y, y], color=INK, linewidth=1.5)
+                axes.plot([figure.value], [y], color=INK, marker=MARKS[place], markersize=4.5)
         axes.set_yticks([-group for group in range(len(PARTS))], list(PARTS.values()))
         axes.set_ylim(-len(PARTS) + 0.45, 0.55)
         axes.set_xlim(left=0)
