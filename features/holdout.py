@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -42,7 +41,12 @@ class HeldOut:
 
 
 def held_out(
-    train: Dataset, dataset: Dataset, window: Window, protocol: Protocol, question: Question
+    train: Dataset,
+    dataset: Dataset,
+    window: Window,
+    protocol: Protocol,
+    question: Question,
+    most: int = 1,
 ) -> HeldOut:
     """What is asked of a model that was fitted on `train`, which is `dataset.until(window.start)`.
 
@@ -51,7 +55,9 @@ def held_out(
     window : users that `train` knows; right are all their successes in the window.
     next : every user with a success in the window, also those unknown to `train`; right are the products of
         the first one (at time t), and of the same session within an hour after it. The users come with all
-        their events before t, weighed as of the moment of `train`; who has none is left out.
+        their events before t, weighed as of the moment of `train`; who has none is left out. With `most`
+        above 1 a user is asked about again for each later success, up to so many times, and stands in `users`
+        as often; what was right before is not new again.
 
     In the question `new`, products touched up to the start of the window are not relevant, and under `next`
     the later events on relevant products are taken out of the histories: a view of the product just before
@@ -66,49 +72,77 @@ def held_out(
     if protocol == "window":
         judged &= row[events.user[inside]] >= 0
     answers = events.take(inside[judged])
+    asked_of = np.asarray(answers.user, dtype=np.int64)
+    case, owner = (asked_of, np.arange(len(dataset.users)))
     if protocol == "next":
-        answers = answers.take(_first_of_each(answers, len(dataset.users)))
-
-    user, item = answers.user.astype(np.int64), column[answers.item]
+        case, owner = _cases(answers, most)
+        answers, case = answers.take(case >= 0), case[case >= 0]
+    item = column[answers.item]
     if question == "new":
-        known = _touched(train, dataset, row)
-        keys = user * wide + item
-        fresh = np.append(known, _LAST)[np.searchsorted(known, keys)] != keys
-        answers, user, item = answers.take(fresh), user[fresh], item[fresh]
-    first = np.full(len(dataset.users), _LAST)
-    np.minimum.at(first, user, answers.time)
-    histories: list[History] | None = None
+        fresh = ~_in(answers.user.astype(np.int64) * wide + item, _touched(train, dataset, row))
+        fresh &= ~_repeated(answers)
+        answers, case, item = answers.take(fresh), case[fresh], item[fresh]
+    first = np.full(owner.size, _LAST)
+    np.minimum.at(first, case, answers.time)
+    histories: list[History] = []
     if protocol == "next":
-        hidden = np.unique(user * len(dataset.items) + answers.item) if question == "new" else None
-        past = _before(dataset, first, window.start, hidden)
-        histories = _weighed(past, train, dataset)
-        first[np.bincount(past.user, minlength=first.size) == 0] = _LAST
+        hidden = np.unique(case * len(dataset.items) + answers.item) if question == "new" else None
+        histories = _histories(train, dataset, owner, first, window.start, hidden)
+        first[[place for place, history in enumerate(histories) if not history.products.size]] = _LAST
 
     asked = np.flatnonzero(first < _LAST)
     place = np.full(first.size, -1, dtype=np.int64)
     place[asked] = np.arange(asked.size)
-    kept = place[user] >= 0
-    keys = np.unique(place[user[kept]] * wide + item[kept])
+    kept = place[case] >= 0
+    keys = np.unique(place[case[kept]] * wide + item[kept])
     indptr = np.searchsorted(keys, np.arange(asked.size + 1) * wide)
     relevant = sparse.csr_matrix(
         (np.ones(keys.size, dtype=bool), keys % max(wide, 1), indptr), shape=(asked.size, wide)
     )
-    come_with = None if histories is None else tuple(histories[each] for each in asked.tolist())
-    return HeldOut(question, dataset.users.ids[asked], relevant, come_with, first[asked])
+    come_with = tuple(histories[each] for each in asked.tolist()) if protocol == "next" else None
+    return HeldOut(question, dataset.users.ids[owner[asked]], relevant, come_with, first[asked])
 
 
-def _first_of_each(answers: Events, users: int) -> npt.NDArray[np.bool_]:
-    """Which successes are the user's first, at the same time, or of its session within an hour."""
-    first = np.full(users, _LAST)
-    np.minimum.at(first, answers.user, answers.time)
-    since = answers.time - first[answers.user]
-    begins = since == 0
-    pairs = np.stack([answers.user.astype(np.int64), answers.session])
-    _, session = np.unique(pairs, axis=1, return_inverse=True)
-    of_first = np.zeros(session.max(initial=-1) + 1, dtype=bool)
-    of_first[session[begins & (answers.session != 0)]] = True
-    chosen: npt.NDArray[np.bool_] = begins | (of_first[session] & (since <= HOUR))
-    return chosen
+def _cases(answers: Events, most: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Which question each success answers, -1 for none, and whose question each is (int64 user rows).
+
+    A question begins with a success; others at the same time, or of its session within an hour, answer it
+    too. A user has at most `most`.
+    """
+    case = np.full(len(answers), -1, dtype=np.int64)
+    owner: list[int] = []
+    order = np.argsort(answers.user, kind="stable")  # in each user, in order of time
+    user, began, sessions, count = -1, _LAST, set[int](), 0
+    for at in order.tolist():
+        who, time, session = int(answers.user[at]), int(answers.time[at]), int(answers.session[at])
+        if who != user:
+            user, began, count = who, -_LAST, 0
+        same = time == began or (session != 0 and session in sessions and time - began <= HOUR)
+        if not same:
+            if count >= most:
+                continue
+            began, sessions, count = time, set(), count + 1
+            owner.append(who)
+        if time == began and session:
+            sessions.add(session)
+        if owner[-1] == who:
+            case[at] = len(owner) - 1
+    return case, np.array(owner, dtype=np.int64)
+
+
+def _in(keys: npt.NDArray[np.int64], known: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = np.append(known, _LAST)[np.searchsorted(known, keys)] == keys
+    return found
+
+
+def _repeated(answers: Events) -> npt.NDArray[np.bool_]:
+    """Successes of a user with a product that an earlier one, at another time, was about already."""
+    pairs = np.stack([answers.user.astype(np.int64), answers.item.astype(np.int64)])
+    _, pair = np.unique(pairs, axis=1, return_inverse=True)
+    first = np.full(pair.max(initial=-1) + 1, _LAST)
+    np.minimum.at(first, pair, answers.time)
+    repeated: npt.NDArray[np.bool_] = answers.time > first[pair]
+    return repeated
 
 
 def _touched(train: Dataset, dataset: Dataset, row: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -121,30 +155,36 @@ def _touched(train: Dataset, dataset: Dataset, row: npt.NDArray[np.int64]) -> np
     return keys
 
 
-def _before(
-    dataset: Dataset, first: npt.NDArray[np.int64], start: int, hidden: npt.NDArray[np.int64] | None
-) -> Events:
-    """The events that each asked user comes with, in order of user and time.
+def _histories(
+    train: Dataset,
+    dataset: Dataset,
+    owner: npt.NDArray[np.int64],
+    first: npt.NDArray[np.int64],
+    start: int,
+    hidden: npt.NDArray[np.int64] | None,
+) -> list[History]:
+    """The history that each question comes with: its user's events before it, ages as of `train`'s moment.
 
-    hidden : user × items + item, rows of `dataset`: pairs whose events after `start` are taken out.
+    owner, first : user row and time of each question, _LAST for one that is not asked.
+    hidden : question × items + item, rows of `dataset`: pairs whose events after `start` are taken out.
     """
-    events = dataset.events
-    user = np.asarray(events.user)
-    until = np.append(np.where(first == _LAST, np.iinfo(np.int64).min, first), np.iinfo(np.int64).min)
-    rows = np.flatnonzero(events.time < until[user])  # a guest's -1 reads the last entry
-    past = events.take(rows[np.argsort(user[rows], kind="stable")])
-    if hidden is None:
-        return past
-    late = np.isin(past.user.astype(np.int64) * len(dataset.items) + past.item, hidden)
-    return past.take(~(late & (past.time > start)))
-
-
-def _weighed(past: Events, train: Dataset, dataset: Dataset) -> list[History]:
-    """The history of each user row, ages counted from the moment of `train`; a later event has age zero."""
+    events, wide = dataset.events, len(dataset.items)
+    needed = np.zeros(len(dataset.users) + 1, dtype=bool)
+    needed[owner[first < _LAST]] = True
+    rows = np.flatnonzero(needed[np.asarray(events.user)])  # a guest's -1 reads the last entry
+    rows = rows[np.argsort(np.asarray(events.user)[rows], kind="stable")]
+    past = events.take(rows)
     weight = dataset.weights.weigh(past.kind, past.value, past.time, train.moment)
-    products = dataset.items.ids[past.item]
-    bounds = np.searchsorted(past.user, np.arange(len(dataset.users) + 1)).tolist()
-    return [
-        History(products[start:stop], weight[start:stop], past.time[start:stop])
-        for start, stop in pairwise(bounds)
-    ]
+    products, bounds = dataset.items.ids[past.item], np.searchsorted(past.user, [owner, owner + 1])
+    found: list[History] = []
+    for place, (low, high) in enumerate(bounds.T.tolist()):
+        if first[place] == _LAST:
+            found.append(History.of(np.empty(0, np.int64)))
+            continue
+        stop = low + int(np.searchsorted(past.time[low:high], first[place]))
+        keep = np.arange(low, stop)
+        if hidden is not None:
+            late = _in(place * wide + past.item[keep].astype(np.int64), hidden) & (past.time[keep] > start)
+            keep = keep[~late]
+        found.append(History(products[keep], weight[keep], past.time[keep]))
+    return found

@@ -84,7 +84,8 @@ def backtest(creators: Creators, dataset: Dataset, plan: Plan) -> Backtest:
     for question in QUESTIONS:
         parts = [examples[question] for examples in seen if question in examples]
         if _enough(parts):
-            choices[question] = choose(names, parts, k=plan.k, trees=plan.trees, seed=plan.seed)
+            leader = _guess(creators, dataset, question, names)
+            choices[question] = choose(names, leader, parts, k=plan.k, trees=plan.trees, seed=plan.seed)
     if choices:
         for question in QUESTIONS:  # if only one could be tested, the other takes its best guess
             if question not in choices:
@@ -126,7 +127,11 @@ def _guessed(name: str) -> Choice:
 def _guess(creators: Creators, dataset: Dataset, question: Question, names: list[str]) -> str:
     """The member that leads most shops of this kind."""
     algorithms = {name: creators[name]().algorithm for name in names}
-    order = ("tifu_knn", "buy_again", "ease") if question == "any" and _repeats(dataset) else ()
+    order: tuple[str, ...] = ()
+    if choose_protocol(dataset)[0] == "next":
+        order = ("co_visitation_by_type", "co_visitation")
+    elif question == "any" and _repeats(dataset):
+        order = ("tifu_knn", "buy_again", "ease")
     for algorithm in (*order, *LIKENESS):
         for name in names:
             if algorithms[name] == algorithm:

@@ -156,9 +156,12 @@ class Choice:
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
-def choose(names: Sequence[str], examples: Sequence[Examples], *, k: int, trees: int, seed: int) -> Choice:
-    """The simplest rule that nothing beats: the best member, else the blend, else the trees.
+def choose(
+    names: Sequence[str], leader: str, examples: Sequence[Examples], *, k: int, trees: int, seed: int
+) -> Choice:
+    """The usual leader, unless the best member beats it, then the blend that, and the trees what stands then.
 
+    leader : the member that leads most shops of this kind; a handful of judged users does not overrule that.
     examples : of one window each; together at least two users of either half (see `_half`).
     """
     owner = np.concatenate([each.users for each in examples])
@@ -172,16 +175,16 @@ def choose(names: Sequence[str], examples: Sequence[Examples], *, k: int, trees:
     values["blend"] = _per_user(owner, _cross_fitted(narrow, _blend_rule(members, k, seed), k))
     if trees:
         values["ranker"] = _per_user(owner, _cross_fitted(narrow, _ranker_rule(members, trees, seed, k), k))
-    standing, steps = names[best], []
-    for challenger in ("blend", "ranker"):
-        if challenger not in values:
+    standing, steps = leader, []
+    for challenger in (names[best], "blend", "ranker"):
+        if challenger not in values or challenger == standing:
             continue
         won, p_value = _beats(values[challenger], values[standing])
         change = values[challenger].mean() - values[standing].mean()
         steps.append(f"{challenger} {change:+.4f} against {standing} (p = {p_value:.3g})")
         if won:
             standing = challenger
-    stage = Stage("single", (names[best],))
+    stage = Stage("single", (standing,))
     if standing == "blend":
         stage = _blend_rule(members, k, seed)(narrow)
     elif standing == "ranker":

@@ -27,6 +27,9 @@ __all__ = ["QUESTIONS", "Creators", "fitted", "observe"]
 QUESTIONS: tuple[Question, ...] = ("any", "new")
 """`any`: all products; `new`: those the user never touched before."""
 
+ASKED_AGAIN = 5
+"""A user teaches at most so many successes of one window, each with what came before it."""
+
 Creators = Mapping[str, Callable[[], Recommender]]
 """Member name → an unfitted model."""
 
@@ -61,7 +64,7 @@ def observe(
     facts = Facts.learn(train, (window.end - window.start) / MICROSECONDS_PER_DAY)
     examples: dict[Question, Examples] = {}
     for question in QUESTIONS:
-        held = held_out(train, dataset, window, protocol, question)
+        held = held_out(train, dataset, window, protocol, question, ASKED_AGAIN)
         rows = np.arange(held.users.size)
         if rows.size > users:
             rows = np.sort(np.random.default_rng([seed, 0]).permutation(rows)[:users])
