@@ -18,6 +18,7 @@ import psycopg
 from features.build import weights_of
 from features.history import histories
 from features.interactions import History
+from models.questions import recommend_both
 from models.results import Ranking
 from recsys.domains.recommendations.lists import (
     Entry,
@@ -94,7 +95,7 @@ class Batch:
 
     def _finish(self, users: Ids, told: list[History] | None, touches: Touches) -> dict[int, Lists]:
         barred = {question: self._barred(question, users, told, touches) for question in Novelty}
-        chosen = {question: self._choose(question, users, told, barred[question]) for question in Novelty}
+        chosen = self._choose(users, told, barred)
         # one look for the evidence of both lists, side by side
         both = Ranking(
             users,
@@ -136,35 +137,46 @@ class Batch:
             model = self.loaded.model
             seen = model.history_[model.users_.index(users)]
             owner, products = np.repeat(users, np.diff(seen.indptr)), model.items_.ids[seen.indices]
-        return np.unique(keys_of(owner, products))
+        return np.sort(keys_of(owner, products))
 
-    def _choose(self, question: Novelty, users: Ids, told: list[History] | None, barred: _Barred) -> Ranking:
+    def _choose(
+        self, users: Ids, told: list[History] | None, barred: dict[Novelty, _Barred]
+    ) -> dict[Novelty, Ranking]:
         """The model's ranking of what may be shown, as long as the stored list is, -1 where it ends.
 
         Each user's list is asked for with as many more places as the filter can take away, so that it is full
         wherever the model has enough to say.
         """
-        size = self.sizes[question]
-        products = np.full((users.size, size), -1, dtype=np.int64)
-        scores = np.full((users.size, size), -np.inf, dtype=np.float32)
+        chosen = {
+            question: Ranking(
+                users,
+                np.full((users.size, size), -1, dtype=np.int64),
+                np.full((users.size, size), -np.inf, dtype=np.float32),
+            )
+            for question, size in self.sizes.items()
+        }
         # who has much that is barred is asked apart, or everybody's list would be as long
-        room = np.maximum(16, 2 ** np.ceil(np.log2(np.maximum(1, barred.more_than_model)))).astype(np.int64)
-        for more in np.unique(room):
-            rows = np.flatnonzero(room == more)
-            k = min(size + int(more), max(size, len(self.loaded.model.items_)))
-            found = self._ask(question, users[rows], told and [told[row] for row in rows], k)
-            usable = (found.products >= 0) & ~among(keys_of(users[rows, None], found.products), barred.keys)
-            kept = np.argsort(~usable, axis=1, kind="stable")[:, :size]
-            there = np.take_along_axis(usable, kept, 1)
-            products[rows] = np.where(there, np.take_along_axis(found.products, kept, 1), -1)
-            scores[rows] = np.where(there, np.take_along_axis(found.scores, kept, 1), -np.inf)
-        return Ranking(users, products, scores)
+        room = np.stack([_room(barred[question].more_than_model) for question in chosen], axis=1)
+        for more in np.unique(room, axis=0):
+            rows = np.flatnonzero((room == more).all(axis=1))
+            lengths = [
+                self._most(size + int(extra)) for size, extra in zip(self.sizes.values(), more, strict=True)
+            ]
+            found = recommend_both(
+                self.loaded.model,
+                users[rows],
+                *lengths,
+                histories=None if told is None else [told[row] for row in rows.tolist()],
+                only=self.catalogue.shown_ids,
+            )
+            for question, ranking in zip(chosen, found, strict=True):
+                best = _usable(ranking, users[rows], barred[question].keys, self.sizes[question])
+                chosen[question].products[rows], chosen[question].scores[rows] = best
+        return chosen
 
-    def _ask(self, question: Novelty, users: Ids, told: list[History] | None, k: int) -> Ranking:
-        model, shown, excluded = self.loaded.model, self.catalogue.shown_ids, question.excluded
-        if told is None:
-            return model.recommend(users, k, exclude=excluded, only=shown)
-        return model.recommend_from(told, k, exclude=excluded, only=shown)
+    def _most(self, k: int) -> int:
+        """No longer than what the model knows, unless the stored list is."""
+        return min(k, max(*self.sizes.values(), len(self.loaded.model.items_)))
 
     def _fill(self, products: Ids, users: Ids, barred: Ids) -> Ids:
         """For each empty place of the lists the next popular product that the user may be shown.
@@ -217,6 +229,23 @@ class Batch:
             ~touches.were_touched(users, products),
             touches.were_bought(users, products),
         )
+
+
+def _room(count: Ids) -> Ids:
+    """At least `count`, in few different sizes."""
+    found: Ids = np.maximum(16, 2 ** np.ceil(np.log2(np.maximum(1, count)))).astype(np.int64)
+    return found
+
+
+def _usable(ranking: Ranking, users: Ids, barred: Ids, size: int) -> tuple[Ids, npt.NDArray[np.float32]]:
+    """The first `size` products of each row that are not barred, and their scores; in the same order."""
+    usable = (ranking.products >= 0) & ~among(keys_of(users[:, None], ranking.products), barred)
+    kept = np.argsort(~usable, axis=1, kind="stable")[:, :size]
+    there = np.take_along_axis(usable, kept, 1)
+    return (
+        np.where(there, np.take_along_axis(ranking.products, kept, 1), -1),
+        np.where(there, np.take_along_axis(ranking.scores, kept, 1), np.float32(-np.inf)),
+    )
 
 
 def _strict(units: Ids, lengths: Ids) -> Ids:

@@ -71,22 +71,21 @@ _PREPARE = (
     """
     CREATE TEMP TABLE fresh ON COMMIT DROP AS
     SELECT i.user_id, i.product_id,
-           CAST(CASE WHEN i.any_rank > 0 THEN i.any_score ELSE i.new_score END AS numeric) / 10000 AS score,
+           CASE WHEN i.any_rank > 0 THEN i.any_score ELSE i.new_score END * 0.0001 AS score,
            CASE WHEN w.with_name IS NULL OR p.name IS NULL THEN w.without
                 WHEN length(w.with_name || p.name) <= %(longest)s THEN w.with_name || p.name
                 ELSE rtrim(left(w.with_name || p.name, %(longest)s - 1)) || '…' END AS reason,
            (%(types)s::text[])[i.kind + 1] AS recommendation_type,
-           CAST(format(
-               '{"generation": %%s%%s%%s, "evidence": %%s, "reason": %%s, "novel": %%s%%s}',
-               %(generation)s::integer,
-               CASE WHEN i.any_rank > 0 THEN
-                   format(', "any": {"rank": %%s, "score": %%s}', i.any_rank,
-                          round(i.any_score / 10000.0, 4)) END,
-               CASE WHEN i.new_rank > 0 THEN
-                   format(', "new": {"rank": %%s, "score": %%s}', i.new_rank,
-                          round(i.new_score / 10000.0, 4)) END,
-               i.evidence, i.reason, CASE i.novel WHEN 1 THEN 'true' ELSE 'false' END,
-               CASE i.bought WHEN 1 THEN ', "bought": true' END) AS jsonb) AS context
+           CAST('{"generation": ' || %(generation)s::integer
+               || CASE WHEN i.any_rank > 0
+                  THEN ', "any": {"rank": ' || i.any_rank || ', "score": ' || i.any_score * 0.0001 || '}'
+                  ELSE '' END
+               || CASE WHEN i.new_rank > 0
+                  THEN ', "new": {"rank": ' || i.new_rank || ', "score": ' || i.new_score * 0.0001 || '}'
+                  ELSE '' END
+               || ', "evidence": ' || i.evidence || ', "reason": ' || i.reason
+               || CASE i.novel WHEN 1 THEN ', "novel": true' ELSE ', "novel": false' END
+               || CASE i.bought WHEN 1 THEN ', "bought": true}' ELSE '}' END AS jsonb) AS context
     FROM incoming i JOIN phrases w USING (reason) LEFT JOIN products_db.products p ON p.id = i.evidence
     """,
     "CREATE INDEX ON fresh (user_id, product_id)",
@@ -94,23 +93,18 @@ _PREPARE = (
     "ANALYZE fresh (user_id, product_id, recommendation_type)",
 )
 _STEPS = (
-    # what another kind of model recommends again keeps its row, so that feedback keeps its link
-    """
-    UPDATE recommendations_db.product_recommendations r SET recommendation_type = i.recommendation_type
-    FROM fresh i
-    WHERE r.user_id = i.user_id AND r.product_id = i.product_id
-      AND r.recommendation_type <> i.recommendation_type AND r.recommendation_type = ANY(%(own)s)
-      AND NOT EXISTS (
-          SELECT FROM recommendations_db.product_recommendations o
-          WHERE o.user_id = r.user_id AND o.product_id = r.product_id AND o.id <> r.id
-            AND o.recommendation_type = ANY(%(own)s))
-    """,
+    # what another kind of model recommends again keeps its row, so that feedback keeps its link; of two rows of
+    # our types, only the one of the same type
     """
     UPDATE recommendations_db.product_recommendations r
-    SET score = i.score, reason = i.reason, context = i.context, expires_at = %(expires)s
+    SET score = i.score, reason = i.reason, recommendation_type = i.recommendation_type, context = i.context,
+        expires_at = %(expires)s
     FROM fresh i
-    WHERE r.user_id = i.user_id AND r.product_id = i.product_id
-      AND r.recommendation_type = i.recommendation_type
+    WHERE r.user_id = i.user_id AND r.product_id = i.product_id AND r.recommendation_type = ANY(%(own)s)
+      AND (r.recommendation_type = i.recommendation_type OR NOT EXISTS (
+          SELECT FROM recommendations_db.product_recommendations o
+          WHERE o.user_id = r.user_id AND o.product_id = r.product_id AND o.id <> r.id
+            AND o.recommendation_type = ANY(%(own)s)))
     """,
     """
     INSERT INTO recommendations_db.product_recommendations

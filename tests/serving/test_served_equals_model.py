@@ -1,0 +1,171 @@
+"""What is served is what the model said: each question's list, in its order, wherever it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import httpx
+import numpy as np
+import psycopg
+import pytest
+import redis
+
+from features.build import weights_of
+from features.history import histories
+from models.base import Recommender
+from models.calibration import Calibration
+from recsys.database.session import unit_of_work
+from recsys.domains.recommendations import generations
+from recsys.domains.recommendations.lists import Entry, unpack
+from recsys.domains.recommendations.reasons import Kind
+from recsys.settings import get_settings
+from serving import precompute
+from serving.app import create_app
+from tests.fixtures.shop import Shop
+from tests.models.shops import SHOPS
+from tests.serving import kinds_of_shops, shopping
+from tests.serving.running import running
+from tests.serving.test_answers import execute
+
+SIZES = {"any": 100, "new": 40}
+MODELS = {"groceries": "tifu_knn", "durable goods": "item_knn", "event log": "co_visitation"}
+SELECTS = {
+    "any": "SELECT product_id, score, (context #>> '{any,score}')::numeric "
+    "FROM recommendations_db.product_recommendations "
+    "WHERE user_id = %s AND context ? 'any' ORDER BY score DESC",
+    "new": "SELECT product_id, (context #>> '{new,score}')::numeric, (context #>> '{new,score}')::numeric "
+    "FROM recommendations_db.product_recommendations "
+    "WHERE user_id = %s AND context ? 'new' ORDER BY (context #>> '{new,rank}')::int",
+}
+
+Past = dict[int, dict[str, set[int]]]
+
+
+@pytest.fixture(params=sorted(SHOPS))
+def served(shop: Shop, request: pytest.FixtureRequest) -> Iterator[tuple[Shop, Recommender, httpx.Client]]:
+    """A shop of some kind, its model, and its API; some dismissed a product after the training."""
+    kind = request.param
+    kinds_of_shops.open_shop(shop.database_url, kind)
+    model = shopping.fit(MODELS[kind])
+    model.calibration_new_ = Calibration((-1.0, 0.0, 1.0, 1000.0), (0.0, 0.5, 0.6, 0.9))
+    shopping.promote(model, "the-model")
+    execute(
+        shop,
+        "INSERT INTO recommendations_db.user_interactions "
+        "(user_id, product_id, interaction_type, created_at) "
+        "SELECT DISTINCT ON (user_id) user_id, product_id, 'dismissed', created_at + interval '1 day' "
+        "FROM recommendations_db.user_interactions WHERE user_id %% %s = 0 "
+        "ORDER BY user_id, created_at DESC, product_id",
+        kinds_of_shops.DISMISSED,
+    )
+    precompute.score()
+    with running(create_app()) as client:
+        yield shop, model, client
+
+
+def eligible(shop: Shop, repeats: bool) -> tuple[list[int], Past]:
+    """What the shop sells, and what each user must not be shown for each question."""
+    sold = [
+        row[0]
+        for row in execute(shop, "SELECT id FROM products_db.products WHERE status = 'active' ORDER BY 1")
+    ]
+    closed: Past = {}
+    for user, product, kind in execute(
+        shop, "SELECT user_id, product_id, interaction_type FROM recommendations_db.user_interactions"
+    ):
+        own = closed.setdefault(user, {"any": set(), "new": set()})
+        own["new"].add(product)
+        if kind == "dismissed" or (kind == "purchase" and not repeats):
+            own["any"].add(product)
+    return sold, closed
+
+
+def expected(model: Recommender, user: int, question: str, sold: list[int], closed: set[int]) -> list[int]:
+    """The model's own ranking of the question, without what must not be shown."""
+    ranking = model.recommend(
+        [user], len(model.items_), exclude="seen" if question == "new" else None, only=sold
+    )
+    return [one for one in ranking.row(0)[0].tolist() if one not in closed][: SIZES[question]]
+
+
+def pages(client: httpx.Client, user: int, **parameters: Any) -> list[dict[str, Any]]:
+    """All items of all pages."""
+    found: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        asked = parameters | ({} if cursor is None else {"cursor": cursor})
+        answer = client.get(f"/api/v1/users/{user}/recommendations", params=asked).raise_for_status().json()
+        found += answer["items"]
+        cursor = answer["next_cursor"]
+        if cursor is None:
+            return found
+        assert answer["provenance"]["source"] == "stored"
+
+
+def test_every_users_lists_are_the_models_own_wherever_they_are_read(
+    served: tuple[Shop, Recommender, httpx.Client], redis_client: redis.Redis
+) -> None:
+    shop, model, client = served
+    repeats = bool(execute(shop, "SELECT repeat_purchases FROM recommendations_db.category_policies")[0][0])
+    sold, closed = eligible(shop, repeats)
+    assert len(closed) == kinds_of_shops.USERS
+    ranked = 0
+    for user, own in closed.items():
+        packed = redis_client.get(f"recommendations:1:{user}")
+        assert isinstance(packed, bytes)
+        stored = unpack(packed)
+        with unit_of_work() as session:
+            assert generations.read_list(session, user) == stored
+        lists: dict[str, list[Entry]] = {"any": list(stored.entries), "new": list(stored.new)}
+        for question, entries in lists.items():
+            wanted = expected(model, user, question, sold, own[question])
+            products = [one.product for one in entries]
+            assert products[: len(wanted)] == wanted
+            # whatever the model does not rank is filled with what is popular, and nothing else
+            filling = entries[len(wanted) :]
+            ranked += len(wanted)
+            assert all(one.kind is Kind.POPULAR for one in filling)
+            assert not {one.product for one in entries} & own[question]
+            assert len(set(products)) == len(entries) == min(SIZES[question], len(set(sold) - own[question]))
+            scores = [one.score for one in entries]
+            assert all(one > other for one, other in pairwise(scores))
+
+            rows = execute(shop, SELECTS[question], user)
+            assert [row[0] for row in rows] == products
+            assert [round(row[1] * 10_000) for row in rows] == scores
+            assert all(row[1] == row[2] for row in rows)
+
+            items = pages(client, user, novelty=question, limit=17)
+            assert [one["product_id"] for one in items] == products
+            assert [round(one["score"] * 10_000) for one in items] == scores
+        default = client.get(f"/api/v1/users/{user}/recommendations").json()["items"]
+        assert [one["product_id"] for one in default] == [one.product for one in lists["any"]][:20]
+    assert ranked > 20 * 2 * len(closed), "most of what was compared is the model's"
+
+
+def test_lists_that_are_made_when_asked_are_the_models_own_as_well(
+    served: tuple[Shop, Recommender, httpx.Client],
+) -> None:
+    shop, model, client = served
+    repeats = bool(execute(shop, "SELECT repeat_purchases FROM recommendations_db.category_policies")[0][0])
+    sold, closed = eligible(shop, repeats)
+    users = sorted(closed)[:20]
+    with psycopg.connect(shop.database_url) as connection:
+        told = histories(connection, users, weights_of(get_settings()), model.moment_)
+    for user, history in zip(users, told, strict=True):
+        for question in ("any", "new"):
+            only = np.setdiff1d(sold, sorted(closed[user][question]))
+            ranking = model.recommend_from(
+                [history], 50, exclude="seen" if question == "new" else None, only=only
+            )
+            wanted = ranking.row(0)[0].tolist()
+            answer = client.get(
+                f"/api/v1/users/{user}/recommendations",
+                params={"novelty": question, "min_price": 0, "limit": 50},
+            ).json()
+            assert answer["provenance"]["source"] == "live"
+            items = answer["items"]
+            assert [one["product_id"] for one in items][: len(wanted)] == wanted
+            assert all(one["score"] > other["score"] for one, other in pairwise(items))
