@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,8 @@ from scipy import sparse, special
 
 from features.dataset import Dataset
 from features.interactions import Events
+from models.algorithms.shared.lift import nearest
+from models.algorithms.shared.occasions import numbered
 from models.base import Arrays
 from models.faded import Faded
 from models.item_item import GRAM_BYTES, ItemItem
@@ -132,10 +134,10 @@ class BoughtTogether(Faded, ItemItem):
             )
             i, j = i[significant], j[significant]
             lift = np.log((both + chosen.shrinkage) / (expected + chosen.shrinkage))[significant]
-            nearest = _nearest(i, j, lift, chosen.neighbours)
-            rows.append(i[nearest])
-            columns.append(j[nearest])
-            weights.append(lift[nearest].astype(np.float32))
+            best = nearest(i, j, lift, chosen.neighbours)
+            rows.append(i[best])
+            columns.append(j[best])
+            weights.append(lift[best].astype(np.float32))
         entries = np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns))
         kept = sparse.coo_matrix(entries, shape=(items, items)).tocsr()
         kept.sort_indices()
@@ -164,25 +166,13 @@ class BoughtTogether(Faded, ItemItem):
 def _walkers(events: Events) -> npt.NDArray[np.int64]:
     """int64 (n,): 0, 1, 2 … for each user and each guest's session."""
     guest = np.asarray(events.user) < 0
-    return _numbered(events.user, np.where(guest, events.session, 0))
+    return numbered(events.user, np.where(guest, events.session, 0))
 
 
 def _moments(events: Events) -> npt.NDArray[np.int64]:
     """int64 (n,): 0, 1, 2 … for each session of a walker, or each moment where no session is given."""
     session = np.asarray(events.session)
-    return _numbered(events.user, session, np.where(session == 0, events.time, 0))
-
-
-def _numbered(*columns: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """int64 (n,): equal numbers for rows that are equal in every column."""
-    order = np.lexsort(columns)
-    new = np.zeros(order.size, dtype=bool)
-    for column in columns:
-        sorted_column = np.asarray(column)[order]
-        new[1:] |= sorted_column[1:] != sorted_column[:-1]
-    number = np.empty(order.size, dtype=np.int64)
-    number[order] = np.cumsum(new)
-    return number
+    return numbered(events.user, session, np.where(session == 0, events.time, 0))
 
 
 def _blocks(width: Counts) -> Iterator[tuple[int, int]]:
@@ -201,15 +191,3 @@ def _surprise(both: Counts, left: Counts, right: Counts, total: float) -> Counts
         observed, np.divide(observed, expected, out=np.ones_like(expected), where=expected > 0)
     )
     return np.asarray(2.0 * each.sum(axis=0))
-
-
-def _nearest(
-    row: npt.NDArray[np.int64], column: npt.NDArray[np.int64], weight: Counts, k: int
-) -> npt.NDArray[np.int64]:
-    """Places of the k heaviest of each row, ties to the lower column."""
-    order = np.lexsort((column, -weight, row))
-    starts = np.ones(order.size, dtype=bool)
-    starts[1:] = row[order][1:] != row[order][:-1]
-    first = np.flatnonzero(starts)
-    rank = np.arange(order.size) - np.repeat(first, np.diff(np.append(first, order.size)))
-    return order[rank < k]

@@ -17,6 +17,7 @@ __all__ = [
     "one_hot",
     "path_levels",
     "price_edges",
+    "text_vectors",
     "unit_rows",
 ]
 
@@ -118,3 +119,17 @@ def heaviest(matrix: sparse.csr_matrix, count: int) -> sparse.csr_matrix:
     kept = np.sort(order[rank < count])
     indptr = np.concatenate(([0], np.cumsum(np.minimum(sizes, count))))
     return sparse.csr_matrix((matrix.data[kept], matrix.indices[kept], indptr), shape=matrix.shape)
+
+
+def text_vectors(texts: list[str], terms: int, terms_per_item: int) -> sparse.csr_matrix:
+    """TF-IDF of the most frequent `terms` words, the heaviest `terms_per_item` of each; csr float32."""
+    if not any(any(letter.isalnum() for letter in text) for text in texts):
+        return empty(len(texts), 0)
+    # with what it imports 75 MB, which only a fit needs and not who serves
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    # a word of one letter or digit may be a size: keep it
+    vectoriser = TfidfVectorizer(
+        token_pattern=r"(?u)\w+", sublinear_tf=True, max_features=terms, dtype=np.float32
+    )
+    return heaviest(vectoriser.fit_transform(texts).tocsr(), terms_per_item)

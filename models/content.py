@@ -14,14 +14,13 @@ from models.base import Arrays, ModelKind, Recommender, Rows, Scores
 from models.catalogue_vectors import (
     band_ranges,
     bands_of,
-    empty,
     every_band,
-    heaviest,
     identity,
     joined,
     one_hot,
     path_levels,
     price_edges,
+    text_vectors,
 )
 from models.parameters import check_float, check_int
 from models.taste import Facet, Taste, matrix_arrays, matrix_of
@@ -106,7 +105,7 @@ class ContentBased(Recommender):
             (chosen.size, features.sizes.matrix, None, _among(said.sizes, features.sizes)),
             (chosen.style, features.styles.matrix, None, _among(said.styles, features.styles)),
         ]
-        blocks = [(chosen.text, self._text(features.text))]
+        blocks = [(chosen.text, text_vectors(features.text, chosen.terms, chosen.terms_per_item))]
         facets: list[Facet] = []
         place = blocks[0][1].shape[1]
         for weight, has, levels, liked in told:
@@ -116,18 +115,6 @@ class ContentBased(Recommender):
             place += onto.shape[1]
         self.vectors_ = joined(blocks)
         self.taste_ = Taste.of(facets, dataset.matrix, place, chosen.prior)
-
-    def _text(self, texts: list[str]) -> sparse.csr_matrix:
-        if not any(any(letter.isalnum() for letter in text) for text in texts):
-            return empty(len(texts), 0)
-        # with what it imports 75 MB, which only a fit needs and not who serves
-        from sklearn.feature_extraction.text import TfidfVectorizer
-
-        # a word of one letter or digit may be a size: keep it
-        vectoriser = TfidfVectorizer(
-            token_pattern=r"(?u)\w+", sublinear_tf=True, max_features=self.parameters.terms, dtype=np.float32
-        )
-        return heaviest(vectoriser.fit_transform(texts).tocsr(), self.parameters.terms_per_item)
 
     def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
         profile = self._profiles(history, rows).toarray()

@@ -1,0 +1,78 @@
+"""What models of item-to-item lists share: kept neighbours with scores between 0 and 1, and their support."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from models.algorithms.shared.lift import unit_scores
+from models.base import Arrays
+from models.item_item import ItemItem
+
+__all__ = ["ItemLists", "Kept"]
+
+Rows = npt.NDArray[np.int64]
+
+
+class Kept(NamedTuple):
+    """Pairs of some rows, row by row, strongest first.
+
+    row, column : int64. strength : float64, positive. support : float64, how often the pair occurred.
+    """
+
+    row: Rows
+    column: Rows
+    strength: npt.NDArray[np.float64]
+    support: npt.NDArray[np.float64]
+
+
+class ItemLists(ItemItem):
+    """A list of products per product: `weights_` are scores in (0, 1) that compare between products.
+
+    A user's or a cart's score is the sum over what they hold, each once. `support` says how often a pair was
+    seen, for the reason that is displayed with it; 0 where only the catalogue speaks.
+    """
+
+    support_: npt.NDArray[np.float32]
+    """float32 (weights_.nnz,), in the order of `weights_.data`."""
+
+    def support(self, seeds: npt.ArrayLike, products: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """On how many occasions each seed met the product at its place; 0 for a pair that is not kept.
+
+        seeds, products : int64 product ids, shape (n,). Returns float32 (n,).
+        """
+        rows, columns = (self.items_.index(np.asarray(ids)) for ids in (seeds, products))
+        known = (rows >= 0) & (columns >= 0)
+        parts = (self.support_, self.weights_.indices, self.weights_.indptr)
+        counts = sparse.csr_matrix(parts, shape=self.weights_.shape)
+        found = np.zeros(rows.size, dtype=np.float32)
+        found[known] = np.asarray(counts[rows[known], columns[known]]).ravel()
+        return found
+
+    def _keep(self, found: Sequence[Kept], items: int) -> None:
+        """Set `weights_` and `support_` from parts in which each row occurs once at most."""
+        row, column, strength, support = (np.concatenate(columns) for columns in zip(*found, strict=True))
+        middle = float(np.median(strength)) if strength.size else 1.0
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=items))])
+        starts = np.flatnonzero(np.append(True, row[1:] != row[:-1])[: row.size])
+        rank = np.arange(row.size) - np.repeat(starts, np.diff(np.append(starts, row.size)))
+        place = indptr[row] + rank
+        data, indices = np.empty(row.size, np.float32), np.empty(row.size, np.int32)
+        data[place], indices[place] = unit_scores(strength, middle), column
+        self.support_ = np.empty(row.size, np.float32)
+        self.support_[place] = support
+        self.weights_ = sparse.csr_matrix((data, indices, indptr), shape=(items, items))
+
+    def _values(self) -> str:
+        return "binary"
+
+    def _arrays(self) -> Arrays:
+        return {**super()._arrays(), "support": self.support_}
+
+    def _restore(self, arrays: Arrays) -> None:
+        super()._restore(arrays)
+        self.support_ = arrays["support"]
