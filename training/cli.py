@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from recsys.errors import Invalid
 from training.benchmarks import cli as benchmarks
-from training.commands import evaluation, live, registry, reports, search, tuning
+from training.commands import evaluation, item_lists, live, registry, reports, search, tuning
 from training.commands.printing import AsJson, actor, print_json, table_of
 from training.weights import weights
 
@@ -89,6 +89,7 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
         "experiments": outcome.experiments,
         "dataset": outcome.dataset,
         "active": outcome.active,
+        "registered": outcome.registered,
     }
     if outcome.report is None:
         return plain
@@ -120,7 +121,8 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
 def _show_outcome(outcome: Outcome) -> None:
     console = Console()
     if outcome.report is None:
-        console.print(f"Nothing to do: {outcome.skipped}.", markup=False, highlight=False)
+        said = f"Nothing to do: {outcome.skipped}." if outcome.skipped else _registered(outcome)
+        console.print(said, markup=False, highlight=False, soft_wrap=True)
         _warn_of_mirror(outcome)
         return
     document = outcome.report
@@ -147,9 +149,18 @@ def _show_outcome(outcome: Outcome) -> None:
     if outcome.tracked is not None and outcome.tracked.problem:
         _warn(f"MLflow did not record this run ({outcome.tracked.problem}); the models are registered.")
     _warn_of_mirror(outcome)
+    if outcome.registered:
+        console.print(_registered(outcome), markup=False, highlight=False, soft_wrap=True)
     console.print(
         f"{len(document.models)} trained in {outcome.seconds:.0f} s, peak {outcome.peak_mib:,.0f} MiB.",
         highlight=False,
+    )
+
+
+def _registered(outcome: Outcome) -> str:
+    names = ", ".join(outcome.registered)
+    return (
+        f"Registered {names}: for lists that start from a product; `recsys train evaluate-items` judges them."
     )
 
 
@@ -167,6 +178,7 @@ def _warn(said: str) -> None:
 app.add_typer(registry.app)
 app.add_typer(reports.app)
 app.add_typer(evaluation.app)
+app.add_typer(item_lists.app)
 app.add_typer(tuning.app)
 app.add_typer(search.app)
 app.add_typer(live.app)

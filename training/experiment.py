@@ -99,6 +99,8 @@ class Experiment(_Section):
     description: str = ""
     in_all: bool = True
     """Whether `recsys train run --all` runs it; false for one that takes minutes."""
+    promotable: bool = True
+    """Whether it may serve users' lists; if not, it is judged on lists that start from a product."""
     parameters: dict[str, Any] = Field(default_factory=dict)
     split: SplitPlan = SplitPlan()
     evaluation: EvaluationPlan = EvaluationPlan()

@@ -26,6 +26,7 @@ from training.evaluation.report.page import write_report
 from training.evaluation.splits import Split
 from training.experiment import Experiment
 from training.fitting import Judged, create, judge, refit
+from training.item_models import ItemResults, train_item_models
 from training.lock import training_lock
 from training.mirror import Mirrored, reconcile
 from training.past import past_trainings
@@ -41,11 +42,16 @@ __all__ = ["Outcome", "train"]
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a run came to. `skipped` says why nothing was done (empty: something was)."""
+    """What a run came to. `skipped` says why nothing was done (empty: something was).
+
+    registered : the models of item-to-item lists, which are never promoted; `items` are their figures.
+    """
 
     experiments: list[str]
     dataset: str
     skipped: str = ""
+    registered: list[str] = field(default_factory=list)
+    items: ItemResults | None = None
     active: str | None = None
     report: Report | None = None
     page: Path | None = None
@@ -83,6 +89,13 @@ def train(
             )
             return Outcome(names, dataset.fingerprint, skipped=reason, active=standing, mirrored=reconcile())
         run = f"{clock.now():%Y%m%dT%H%M%SZ}-{dataset.fingerprint[:8]}"
+        lists = [experiment for experiment in experiments if not experiment.promotable]
+        experiments = [experiment for experiment in experiments if experiment.promotable]
+        registered, items = train_item_models(lists, dataset, run, steps) if lists else ([], None)
+        if not experiments:
+            return Outcome(
+                names, dataset.fingerprint, registered=registered, items=items, mirrored=reconcile()
+            )
         split, judged, champion, decision = _judge_all(experiments, dataset, steps)
         versions = _refit_all(judged, dataset, steps)
         folder = get_settings().var / "reports" / run
@@ -98,7 +111,12 @@ def train(
                 command=command,
                 drift=drift_since_last(dataset),
                 refused=refused_rows(get_settings().var / "imports"),
-                history=past_trainings(names, experiments[0].promotion, experiments[0].evaluation.primary_k),
+                item_lists=[] if items is None else items.sections(),
+                history=past_trainings(
+                    [one.name for one in experiments],
+                    experiments[0].promotion,
+                    experiments[0].evaluation.primary_k,
+                ),
             )
             page, document = write_report(report, folder)
             signature = split_signature(split, dataset.fingerprint, experiments[0])
@@ -121,6 +139,8 @@ def train(
         names,
         dataset.fingerprint,
         active=active,
+        registered=registered,
+        items=items,
         report=report,
         page=page,
         document=document,

@@ -13,6 +13,7 @@ from training.data_section import data_section
 from training.evaluation.evaluate import ViewResult
 from training.evaluation.examples import ExampleUser
 from training.evaluation.report import document as d
+from training.evaluation.report.item_parts import ItemListSection
 from training.evaluation.report.parts import Drift, Guardrail, Refused
 from training.evaluation.segments import parts_of
 from training.evaluation.significance import Comparison, bootstrap_interval, compare_each, holm_adjusted
@@ -38,6 +39,7 @@ def build_report(
     drift: Drift | None = None,
     refused: list[Refused] | None = None,
     history: Sequence[d.PastTraining] = (),
+    item_lists: Sequence[ItemListSection] = (),
 ) -> d.Report:
     """The document of one run; `champion` holds the old champion's primary metric per user, where known."""
     first = versions[0].judged.experiment
@@ -61,6 +63,7 @@ def build_report(
         ],
         reproduction=reproduction(command, first, dataset.fingerprint),
         history=list(history),
+        item_lists=list(item_lists),
     )
 
 

@@ -73,12 +73,12 @@ class Complements(ItemLists):
     """strength(i, j) = lift(i, j) × popularity(j)^popularity × (share of baskets(i, j))^instead.
 
     lift is the lower bound of `lower_lift` over baskets (`baskets_of`, of purchases and carts); its prior is
-    the lift between the categories of i and j, itself drawn to 1, so a product that was hardly bought gets the
-    products of the categories that go with its own. A pair stays only if its lower bound, or the mean where it never met, is above 1: more
-    often in one basket than by chance. The share of baskets is 1 for products of different categories; within
-    one it is (b + 1) / (b + v + 1) with b baskets that hold both and v visits that looked at both: what
-    people choose between does not complement. Scores are `unit_scores` of the strength, the median of all
-    kept pairs at one half.
+    the lift between the categories of i and j, itself drawn to 1, so a product that was hardly bought gets
+    the products of the categories that go with its own. A pair stays only if its lower bound, or the mean
+    where it never met, is above 1: more often in one basket than by chance. The share of baskets is 1 for
+    products of different categories; within one it is (b + 1) / (b + v + 1) with b baskets that hold both and
+    v visits that looked at both: what people choose between does not complement. Scores are `unit_scores` of
+    the strength, the median of all kept pairs at one half.
     """
 
     algorithm: ClassVar[str] = "complements"

@@ -31,7 +31,19 @@ def test_a_file_and_its_defaults(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["popularity", "item_knn", "als", "content", "tifu_knn", "ease", "hybrid", "bought_together"]
+    "name",
+    [
+        "popularity",
+        "item_knn",
+        "als",
+        "content",
+        "tifu_knn",
+        "ease",
+        "hybrid",
+        "bought_together",
+        "similar_items",
+        "complements",
+    ],
 )
 def test_shipped_experiments_name_themselves_and_fit_their_algorithm(name: str) -> None:
     experiment = load(name)

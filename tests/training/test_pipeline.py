@@ -295,3 +295,49 @@ def _no_tracking(_runs: object) -> object:
     from training.tracking import Tracked
 
     return Tracked("none")
+
+
+def test_models_of_item_lists_are_registered_and_never_promoted(
+    shop: Shop, files: dict[str, str], tmp_path: Path
+) -> None:
+    fill_shop()
+    for name in ("similar_items", "complements"):
+        text = f'name = "{name}"\nalgorithm = "{name}"\npromotable = false\n{PLAN}'
+        (tmp_path / f"{name}.toml").write_text(text)
+    own = [str(tmp_path / f"{name}.toml") for name in ("similar_items", "complements")]
+    alone = _train(own)
+    assert alone.report is None
+    assert alone.registered == ["similar_items-v1", "complements-v1"]
+    with unit_of_work() as session:
+        assert registry.active(session) is None, "nothing serves users' lists yet"
+
+    outcome = _train([files["popularity"], *own])
+    assert outcome.active == "popularity-v1"
+    assert outcome.report is not None
+    assert [section.name for section in outcome.report.models] == ["popularity-v1"]
+    assert outcome.registered == ["similar_items-v2", "complements-v2"]
+    assert {one.model for section in outcome.report.item_lists for one in section.models} >= {
+        "similar_items",
+        "popularity",
+        "random",
+    }
+    assert outcome.page is not None
+    assert "Lists that start from a product" in outcome.page.read_text()
+    with unit_of_work() as session:
+        row = registry.get(session, "similar_items-v2")
+        assert row.parameters["gate"]["action"] == "hold"
+        assert registry.load(row).similar_items(registry.load(row).items_.ids, 3).products.shape[1] == 3
+    refused = shop.run("train", "promote", "similar_items-v2", "--reason", "try")
+    assert refused.returncode != 0
+    assert "not promotable" in refused.stderr
+
+    judged = shop.run("train", "evaluate-items", "item_knn", "complements", "--test-days", "12", "--json")
+    assert judged.returncode == 0, judged.stderr
+    models = json.loads(judged.stdout)["models"]
+    assert {one["model"] for one in models} == {
+        "popularity",
+        "popularity_in_category",
+        "random",
+        "item_knn",
+        "complements",
+    }

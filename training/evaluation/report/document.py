@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from training.evaluation.report.item_parts import ItemListSection
 from training.evaluation.report.parts import (
     Drift,
     Exposure,
@@ -277,6 +278,9 @@ class Report(Part):
     """Earlier versions of these experiments by the same metric, view and length, the oldest first."""
     search: list[SearchSection] = Field(default_factory=list)
     """What `recsys train search-quality` measured, one for each model; empty where it was not."""
+
+    item_lists: list[ItemListSection] = Field(default_factory=list)
+    """Lists that start from a product, one section per question; empty where no such model was trained."""
 
     def model(self, name: str) -> ModelSection:
         """The section of one model. Raises KeyError for a name that did not run."""

@@ -1,0 +1,284 @@
+"""Lists that start from a product, judged on what people looked at or bought with it after a cutoff.
+
+Two questions. `similar`: which product does a person look at or buy next instead of this one? `complements`:
+which other products are in the basket that holds this one? The full catalogue is ranked for each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from features.dataset import Dataset
+from features.interactions import Events
+from models.algorithms.shared.occasions import PURCHASE, baskets_of, people_of, visits_of
+from models.base import Recommender
+from recsys.errors import Invalid
+from training.evaluation.metrics import find_hits
+from training.evaluation.significance import Comparison, bootstrap_interval, compare
+
+__all__ = [
+    "FLOORS",
+    "METRICS",
+    "ItemListFigures",
+    "ItemQuestion",
+    "QuestionName",
+    "ask",
+    "figures_of",
+    "floor_lists",
+    "judge_lists",
+    "model_lists",
+    "per_person",
+    "versus",
+]
+
+QuestionName = Literal["similar", "complements"]
+METRICS = ("ndcg", "hit_rate", "stratified_ndcg", "precision", "recall")
+FLOORS = ("popularity", "popularity_in_category", "random")
+STRATIFIED_POWER = 0.5
+"""A right product counts (times bought before the cutoff + 1)^-power in `stratified_ndcg`."""
+
+Lists = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ItemQuestion:
+    """What is asked, once per pair of occasions.
+
+    train     what models learn from: everything up to the cutoff
+    seeds     int64 (n,), item rows of `train`
+    relevant  csr bool (n, items of `train`): the right products, never the seed; each row has one at least
+    person    int64 (n,): who did it; intervals resample people, since one person's occasions are alike
+    note      where seeds and right products come from, in words
+    """
+
+    name: QuestionName
+    train: Dataset
+    seeds: npt.NDArray[np.int64]
+    relevant: sparse.csr_matrix
+    person: npt.NDArray[np.int64]
+    note: str
+
+    def __len__(self) -> int:
+        return int(self.seeds.size)
+
+
+@dataclass(frozen=True)
+class ItemListFigures:
+    """One model on one question. `figures`: per metric the mean over people and its 95% interval.
+
+    coverage       share of the products that may be shown which are in some list
+    leading_share  share of the listed places that the ten most bought products take
+    empty_share    share of seeds without a list
+    """
+
+    model: str
+    question: QuestionName
+    queries: int
+    people: int
+    figures: dict[str, tuple[float, float, float]]
+    coverage: float
+    leading_share: float
+    empty_share: float
+
+
+def ask(dataset: Dataset, cutoff: int, name: QuestionName, *, seed: int = 0) -> ItemQuestion:
+    """The question `name` on the events after `cutoff` (microseconds since 1970).
+
+    Products unknown at the cutoff or hidden are neither seeds nor right. Raises Invalid when nothing is left.
+    """
+    train = dataset.until(cutoff)
+    weight = dataset.weights.weigh(
+        dataset.events.kind, dataset.events.value, dataset.events.time, dataset.moment
+    )
+    events = dataset.events.take(weight > 0)
+    item = train.items.index(dataset.items.ids)[events.item]
+    shown = np.append(train.item_features.active, False)[item]
+    events, item = events.take(shown), item[shown]
+    rng = np.random.default_rng(seed)
+    if name == "complements":
+        seeds, right, person = _baskets(events, item, cutoff, rng)
+        note = "the other products of a basket, given one of them"
+    else:
+        seeds, right, person = _next_in_visit(events, item, cutoff)
+        note = "the next product looked at or bought in the same visit"
+        if seeds.size == 0:
+            seeds, right, person = _next_in_category(events, item, cutoff, train, rng)
+            note = "the product of the same category that the same person buys next, other than the last one"
+    if seeds.size == 0:
+        raise Invalid(f"nothing after the cutoff can be asked for the question {name!r}")
+    pairs = np.concatenate([[0], np.cumsum([one.size for one in right])])
+    columns = np.concatenate(right).astype(np.int64)
+    parts = (np.ones(columns.size, dtype=bool), columns, pairs)
+    relevant = sparse.csr_matrix(parts, shape=(seeds.size, len(train.items)))
+    relevant.sort_indices()
+    return ItemQuestion(name, train, seeds, relevant, person, note)
+
+
+def model_lists(model: Recommender, question: ItemQuestion, k: int) -> Lists:
+    """int64 (n, k): the item rows of `question.train` that `model` ranks for each seed, then -1."""
+    train = question.train
+    distinct, place = np.unique(question.seeds, return_inverse=True)
+    shown = train.items.ids[train.item_features.active]
+    ranking = model.similar_items(train.items.ids[distinct], k, only=shown)
+    return train.items.index(ranking.products.ravel()).reshape(ranking.products.shape)[place]
+
+
+def floor_lists(question: ItemQuestion, floor: str, k: int, *, seed: int = 0) -> Lists:
+    """The lists of one of FLOORS: what is bought most, most in the seed's own category, or any products."""
+    train = question.train
+    events, active = train.events, train.item_features.active
+    order_key = np.bincount(events.item, minlength=len(train.items)).astype(np.float64)
+    if floor == "random":
+        order_key = np.random.default_rng([seed, 7]).random(len(train.items))
+    order_key[~active] = -1.0
+    category = (
+        train.item_features.category if floor == "popularity_in_category" else np.zeros_like(active, int)
+    )
+    ranked = np.lexsort((-order_key, category))
+    starts = np.searchsorted(category[ranked], category[question.seeds], side="left")
+    ends = np.searchsorted(category[ranked], category[question.seeds], side="right")
+    place = starts[:, None] + np.arange(k + 1)[None, :]
+    inside = place < ends[:, None]
+    lists = np.where(inside, ranked[np.minimum(place, ranked.size - 1)], -1)
+    lists[order_key[lists] < 0] = -1
+    return _without_seed(lists, question.seeds)
+
+
+def judge_lists(lists: Lists, question: ItemQuestion) -> dict[str, Values]:
+    """Per metric of METRICS one value per query, float64 (n,), at k = the width of `lists`."""
+    hits = find_hits(lists, question.relevant)
+    sizes = np.diff(question.relevant.indptr)
+    k = lists.shape[1]
+    discount = 1.0 / np.log2(np.arange(2, k + 2))
+    ideal = np.append(0.0, np.cumsum(discount))[np.minimum(sizes, k)]
+    bought = np.bincount(question.train.events.item, minlength=len(question.train.items)) + 1.0
+    worth = np.append(bought**-STRATIFIED_POWER, 0.0)
+    best = np.zeros(len(question))
+    owner = np.repeat(np.arange(len(question)), sizes)
+    gains = worth[question.relevant.indices]
+    order = np.lexsort((-gains, owner))
+    rank = np.arange(owner.size) - np.repeat(question.relevant.indptr[:-1], sizes)
+    there = rank < k
+    np.add.at(best, owner[there], gains[order][there] * discount[rank[there]])
+    return {
+        "ndcg": (hits * discount).sum(axis=1) / ideal,
+        "hit_rate": hits.any(axis=1).astype(np.float64),
+        "stratified_ndcg": (hits * worth[lists] * discount).sum(axis=1) / best,
+        "precision": hits.mean(axis=1),
+        "recall": hits.sum(axis=1) / sizes,
+    }
+
+
+def per_person(values: Values, question: ItemQuestion) -> Values:
+    """The mean of each person's queries, float64 (people,), in the order of their numbers."""
+    _, place = np.unique(question.person, return_inverse=True)
+    means: Values = np.bincount(place, weights=values) / np.bincount(place)
+    return means
+
+
+def figures_of(
+    name: str, lists: Lists, question: ItemQuestion, *, draws: int = 1000, seed: int = 0
+) -> ItemListFigures:
+    """All figures of one model's lists."""
+    values = judge_lists(lists, question)
+    people = np.stack([per_person(values[metric], question) for metric in METRICS], axis=1)
+    low, high = bootstrap_interval(people, draws=draws, seed=seed)
+    means = people.mean(axis=0)
+    active, bought = question.train.item_features.active, question.train.events.item
+    leading = np.argsort(-np.bincount(bought, minlength=active.size), kind="stable")[:10]
+    listed = lists[lists >= 0]
+    return ItemListFigures(
+        name,
+        question.name,
+        len(question),
+        people.shape[0],
+        {m: (float(means[i]), float(low[i]), float(high[i])) for i, m in enumerate(METRICS)},
+        float(np.unique(listed).size / max(1, int(active.sum()))),
+        float(np.isin(listed, leading).mean()) if listed.size else 0.0,
+        float((lists < 0).all(axis=1).mean()),
+    )
+
+
+def versus(a: Values, b: Values, question: ItemQuestion, *, draws: int = 1000, seed: int = 0) -> Comparison:
+    """Values of two models per query, compared person by person."""
+    return compare(per_person(a, question), per_person(b, question), draws=draws, seed=seed)
+
+
+Pairs = tuple[npt.NDArray[np.int64], list[npt.NDArray[np.int64]], npt.NDArray[np.int64]]
+
+
+def _baskets(events: Events, item: Lists, cutoff: int, rng: np.random.Generator) -> Pairs:
+    """One seed, drawn at random, per basket of at least two products."""
+    later = np.asarray(events.time) > cutoff
+    taken, item = events.take(later), item[later]
+    basket = baskets_of(taken)
+    keep = basket >= 0
+    held = np.unique(np.stack([basket[keep], item[keep]]), axis=1)
+    person = np.zeros(int(basket.max(initial=-1)) + 1, dtype=np.int64)
+    person[basket[keep]] = people_of(taken)[keep]
+    return _split_groups(held[0], held[1], person, rng)
+
+
+def _split_groups(group: Lists, item: Lists, person: Lists, rng: np.random.Generator) -> Pairs:
+    """group : int64, increasing. person : of each group."""
+    names, start, size = np.unique(group, return_index=True, return_counts=True)
+    several = np.flatnonzero(size >= 2)
+    chosen = start[several] + rng.integers(0, size[several])
+    right = [
+        np.delete(item[start[g] : start[g] + size[g]], c - start[g])
+        for g, c in zip(several.tolist(), chosen.tolist(), strict=True)
+    ]
+    return item[chosen], right, person[names[several]]
+
+
+def _next_in_visit(events: Events, item: Lists, cutoff: int) -> Pairs:
+    """Each step of a visit to another product at a later moment; what shares a moment has no order."""
+    later = np.asarray(events.time) > cutoff
+    taken, item = events.take(later), item[later]
+    visit, time = visits_of(taken), np.asarray(taken.time)
+    order = np.lexsort((item, time, visit))
+    order = order[visit[order] >= 0]
+    visit, time, item, person = visit[order], time[order], item[order], people_of(taken)[order]
+    step = np.flatnonzero((visit[1:] == visit[:-1]) & (time[1:] > time[:-1]) & (item[1:] != item[:-1]))
+    return item[step], [item[one : one + 1] for one in step + 1], person[step]
+
+
+def _next_in_category(
+    events: Events, item: Lists, cutoff: int, train: Dataset, rng: np.random.Generator
+) -> Pairs:
+    """Purchases of one person in one category, one moment after the other; the later one after the cutoff."""
+    category = train.item_features.category[item]
+    bought = (np.asarray(events.kind) == PURCHASE) & (np.asarray(events.user) >= 0) & (category >= 0)
+    user, time = np.asarray(events.user)[bought], np.asarray(events.time)[bought]
+    item, category = item[bought], category[bought]
+    order = np.lexsort((item, time, category, user))
+    user, time, item, category = user[order], time[order], item[order], category[order]
+    new = np.ones(user.size, dtype=bool)
+    same = (user[1:] == user[:-1]) & (category[1:] == category[:-1])
+    new[1:] = ~same | (time[1:] != time[:-1])
+    start = np.flatnonzero(new)
+    end = np.append(start[1:], user.size)
+    seeds, right, person = [], [], []
+    follows = (user[start[1:]] == user[start[:-1]]) & (category[start[1:]] == category[start[:-1]])
+    for place in np.flatnonzero(follows & (time[start[1:]] > cutoff)).tolist():
+        seed = item[rng.integers(start[place], end[place])]
+        found = np.unique(item[start[place + 1] : end[place + 1]])
+        found = found[found != seed]
+        if found.size:
+            seeds.append(seed)
+            right.append(found)
+            person.append(user[start[place]])
+    return np.array(seeds, dtype=np.int64), right, np.array(person, dtype=np.int64)
+
+
+def _without_seed(lists: Lists, seeds: Lists) -> Lists:
+    """The lists, one place shorter: the seed is out, or the last place where it was not there."""
+    own = lists == seeds[:, None]
+    own[~own.any(axis=1), -1] = True
+    return np.asarray(lists[~own].reshape(lists.shape[0], lists.shape[1] - 1), dtype=np.int64)
