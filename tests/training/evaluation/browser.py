@@ -31,23 +31,32 @@ const outside = [...document.querySelectorAll("svg.plot")].flatMap(svg => {
 const kinds = "h1,h2,h3,h4,p,li,dt,dd,td,th,figcaption,.tile,.decision,.list";
 const clipped = [...document.querySelectorAll(kinds)]
   .filter(e => e.getClientRects().length && e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0
-    && !e.closest("thead"))
+    && !e.closest("thead") && !e.closest("details:not([open])"))
   .map(e => e.textContent.trim().slice(0, 80));
 const found = {
   width: innerWidth, height: innerHeight, page: document.documentElement.scrollWidth,
   title: document.querySelector("h1").textContent, h1: box(document.querySelector("h1")),
+  tall: document.documentElement.scrollHeight,
+  requests: performance.getEntriesByType("resource").map(e => e.name),
   tiles: [...document.querySelectorAll(".tile")].map(e => ({box: box(e), text: e.innerText})),
   decision: box(document.querySelector(".decision")),
   decided: document.querySelector(".decision").innerText,
   plots: document.querySelectorAll("svg.plot").length, outside, clipped,
   scripts: document.scripts.length,
 };
-const pre = document.createElement("pre");
-pre.id = "measured";
-pre.textContent = JSON.stringify(found);
-document.body.append(pre);
+parent.postMessage(JSON.stringify(found), "*");
 </script>
 """
+FRAME = """<!doctype html><body style="margin:0"><script>
+addEventListener("message", sent => {
+  const pre = document.createElement("pre");
+  pre.id = "measured";
+  pre.textContent = sent.data;
+  document.body.append(pre);
+});
+</script><iframe src="report.html" style="border:0;width:%dpx;height:%dpx"></iframe>
+"""
+"""A window cannot be narrower than 500 pixels, a frame can be as narrow as a phone."""
 
 
 def measure(report: Report, folder: Path, width: int, height: int) -> dict[str, Any]:
@@ -58,9 +67,12 @@ def measure(report: Report, folder: Path, width: int, height: int) -> dict[str, 
         page.read_text(encoding="utf-8").replace("</body>", MEASURE + "</body>"), encoding="utf-8"
     )
     assert CHROMIUM is not None
+    frame = folder / "frame.html"
+    frame.write_text(FRAME % (width, height), encoding="utf-8")
     options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
+    options += [f"--window-size={max(width, 500)},{height}", "--virtual-time-budget=5000"]
     answer = subprocess.run(
-        [CHROMIUM, *options, f"--window-size={width},{height}", "--dump-dom", page.as_uri()],
+        [CHROMIUM, *options, "--dump-dom", frame.as_uri()],
         capture_output=True,
         text=True,
         timeout=100,

@@ -100,9 +100,9 @@ def test_it_says_what_is_known_of_this_data(real: Report) -> None:
 @pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
 def test_its_first_screen_is_whole_in_a_browser(real: Report, tmp_path: Path) -> None:
     seen = measure(real, tmp_path, 1280, 900)
-    assert "item_knn-v1" in seen["title"]
+    assert "item_knn-v1 now serves" in seen["title"]
     for left, top, right, bottom in [seen["h1"], seen["decision"], *(t["box"] for t in seen["tiles"])]:
         assert 0 <= left < right <= seen["width"]
         assert 0 <= top < bottom <= seen["height"], "it takes scrolling to see it"
     nothing_is_clipped(seen)
-    nothing_is_clipped(measure(real, tmp_path, 500, 900))
+    nothing_is_clipped(measure(real, tmp_path, 390, 844))

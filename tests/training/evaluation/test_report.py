@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from html.parser import HTMLParser
@@ -12,10 +13,13 @@ import pytest
 
 from tests.training.shops import HOSTILE
 from training.evaluation.report.document import Report
+from training.evaluation.report.drawing import ALGORITHMS, style_of
 from training.evaluation.report.page import render, write_report
 from training.evaluation.report.part_plots import forest_plot
 from training.evaluation.report.parts import Guardrail, Measure, SegmentSection
+from training.evaluation.report.plots import calibration_plots
 from training.evaluation.report.reliability import bins_of
+from training.evaluation.significance import format_p
 
 
 class _Loads(HTMLParser):
@@ -67,7 +71,7 @@ def test_hostile_names_are_text(report: Report) -> None:
 def test_figures_take_the_colours_of_the_page(report: Report) -> None:
     page = render(report)
     figures = re.findall(r'<svg class="plot".*?</svg>', page, flags=re.DOTALL)
-    assert len(figures) == 11
+    assert len(figures) == 14
     for figure in figures:
         assert "currentColor" in figure
         assert "<text" in figure  # text stays text: it can be found, read aloud and scaled
@@ -75,21 +79,85 @@ def test_figures_take_the_colours_of_the_page(report: Report) -> None:
         assert "var(--series-" in figure
 
 
-def test_the_first_screen_tells_winner_decision_and_cost(report: Report) -> None:
-    text = re.sub(r"<[^>]+>", " ", render(report))
-    first = text[: text.index("Every model")]
-    verdict = report.verdict
+def _first_screen(report: Report) -> str:
+    text = html.unescape(
+        re.sub(r"<[^>]+>", " ", re.sub(r"<style>.*?</style>", "", render(report), flags=re.DOTALL))
+    )
+    return " ".join(text[: text.index("Means over users")].replace("\xa0", " ").split())
+
+
+def test_the_first_screen_tells_verdict_target_and_both_questions(report: Report) -> None:
+    first, verdict = _first_screen(report), report.verdict
     assert verdict.winner == "item_knn-v1"
-    for said in (
-        verdict.winner,
-        f"{verdict.figure.value:.3f}",
-        "Promoted",
-        "over popularity-v1",
-        "memory at most",
+    assert "item_knn-v1 now serves" in first
+    assert "A success: any event of positive weight" in first
+    for view, question in (("all", "Any product"), ("new", "New to the user")):
+        one = next(one for one in report.comparisons if one.view == view)
+        figure = report.model(one.a).views[one.view].metrics[verdict.metric][report.ks.index(verdict.k)]
+        assert f"{question} n {report.model(one.a).views[one.view].users}" in first
+        assert f"{figure.value:.3f} NDCG@5" in first
+        assert f"−{one.difference:.4f}, {format_p(one.p_value, one.p_floor)}" in first
+        assert f"difference in NDCG@5 from {one.a}, 95% interval" in first
+
+
+def test_the_target_of_the_dataset_is_in_words(report: Report) -> None:
+    for change, words in (
+        (
+            {"target": ["purchase"], "target_reason": "purchases count, for there are enough."},
+            "Purchases count, for",
+        ),
+        ({"target": ["add_to_cart", "view"]}, "add to cart, view after the cutoff"),
+        ({"problem": "nobody came back"}, "No test was possible"),
     ):
-        assert said in first
-    assert verdict.over_next is not None
-    assert ("significant" if verdict.over_next.significant else "could be chance") in first
+        data = report.data.model_copy(update=change)
+        assert words in _first_screen(report.model_copy(update={"data": data}))
+
+
+def test_the_contents_lead_to_every_section(report: Report) -> None:
+    page = render(report)
+    contents = re.findall(r'<li><a href="#([^"]+)">', page)
+    assert contents == re.findall(r'<section[^>]* id="([^"]+)"', page)
+    assert {"models", "calibration", "tests", "terms"} <= set(contents)
+
+
+def test_a_p_value_of_a_pair_stands_once_and_in_one_way(report: Report) -> None:
+    assert len({(one.view, frozenset((one.a, one.b))) for one in report.comparisons}) == len(
+        report.comparisons
+    )
+    text = html.unescape(re.sub(r"<[^>]+>", " ", render(report)))
+    written = set(re.findall(r"\bp [=<≤] ?[^\s,;)]+", text)) - {f"p < {report.verdict.significance:g}."}
+    assert written == {format_p(one.p_value, one.p_floor) for one in report.comparisons}
+
+
+def test_a_colour_belongs_to_an_algorithm(report: Report) -> None:
+    best, second = report.models
+    twin = second.model_copy(update={"name": "popularity_recent-v1"})
+    for models in ([best, second], [second, best], [second], [best, second, twin]):
+        changed = report.model_copy(update={"models": models})
+        assert style_of(changed, second.name) == style_of(report, second.name)
+    several = report.model_copy(update={"models": [best, second, twin]})
+    assert style_of(several, twin.name).colour == style_of(several, second.name).colour
+    assert style_of(several, twin.name).mark != style_of(several, second.name).mark
+    looks = [
+        style_of(
+            report.model_copy(update={"models": [best.model_copy(update={"algorithm": name})]}), best.name
+        )
+        for name in ALGORITHMS
+    ]
+    assert len(set(looks)) == len(ALGORITHMS)
+
+
+def test_every_model_and_question_has_its_calibration_on_the_same_axes(report: Report) -> None:
+    page = render(report)
+    for view in ("all", "new"):
+        drawn = calibration_plots(report, view)
+        assert list(drawn) == [section.name for section in report.models]
+        ticks = {tuple(re.findall(r">(\d\.\d+)</text>", svg)) for svg in drawn.values()}
+        assert len(ticks) == 1
+        for section in report.models:
+            part = section.views[view].reliability
+            assert part is not None
+            assert f"error {part.ece:.4f}" in page
 
 
 def test_the_json_twin_round_trips_and_has_a_schema(report: Report, tmp_path: Path) -> None:
@@ -97,7 +165,7 @@ def test_the_json_twin_round_trips_and_has_a_schema(report: Report, tmp_path: Pa
     assert page.read_text(encoding="utf-8") == render(report)
     assert Report.model_validate_json(document.read_text(encoding="utf-8")) == report
     plain = json.loads(document.read_text(encoding="utf-8"))
-    assert plain["format"] == 2
+    assert plain["format"] == 3
     assert not list((tmp_path / "reports").glob("*.part"))
     schema = Report.model_json_schema()
     assert schema["$defs"]["Comparison"]["properties"]["p_value"]["description"].startswith("Sign-flip")
@@ -133,7 +201,7 @@ def test_examples_are_chosen_by_the_past_and_explained(report: Report) -> None:
 def test_one_model_alone_needs_no_comparison(report: Report) -> None:
     verdict = report.verdict.model_copy(update={"over_next": None, "over_popularity": None})
     alone = report.model_copy(update={"models": report.models[:1], "comparisons": [], "verdict": verdict})
-    assert "was judged alone" in render(alone)
+    assert "no difference to test" in render(alone)
 
 
 def test_reliability_counts_every_bin_and_adds_up() -> None:
@@ -148,9 +216,9 @@ def test_reliability_counts_every_bin_and_adds_up() -> None:
 
 def test_the_report_holds_reliability_segments_and_exposure(report: Report) -> None:
     for section in report.models:
-        assert section.reliability is not None
-        assert 0 <= section.reliability.ece <= 1
         for view in section.views.values():
+            assert view.reliability is not None
+            assert 0 <= view.reliability.ece <= 1
             assert view.segments
             assert view.exposure is not None
             assert "gini" in view.beyond
@@ -204,7 +272,7 @@ def test_a_document_of_format_1_is_still_read_and_drawn(report: Report) -> None:
         for part in ("reliability", "hybrid", "guests"):
             del section[part]
         for view in section["views"].values():
-            for part in ("beyond", "unknown", "segments", "exposure"):
+            for part in ("beyond", "unknown", "segments", "exposure", "reliability"):
                 del view[part]
     del plain["verdict"]["guardrails"], plain["reproduction"]["platform"]
     for part in ("cut", "refused", "drift"):
@@ -216,16 +284,21 @@ def test_a_document_of_format_1_is_still_read_and_drawn(report: Report) -> None:
     assert "Do scores mean" not in page
 
 
-def test_guardrails_stand_beside_the_decision(report: Report) -> None:
+def test_guardrails_that_can_bind_stand_beside_the_decision(report: Report) -> None:
     rails = [
         Guardrail(name="popularity_share", value=0.91, limit=0.8, ok=False),
         Guardrail(name="coverage", value=0.2, limit=0.1, ok=True, model="als-v9", at_least=True),
         Guardrail(name="scoring_ms", value=812.0, limit=60000.0, ok=True, at_least=False),
+        Guardrail(name="empty_rate", value=0.0, limit=1.0, ok=True, at_least=False),
+        Guardrail(name="coverage", value=0.3, limit=0.0, ok=True, at_least=True),
     ]
-    verdict = report.verdict.model_copy(update={"guardrails": rails, "action": "hold", "champion": "als-v1"})
-    text = re.sub(r"<[^>]+>", " ", render(report.model_copy(update={"verdict": verdict})))
-    first = " ".join(text[: text.index("Every model")].split())
+    verdict = report.verdict.model_copy(
+        update={"guardrails": rails, "action": "hold", "champion": "als-v1", "promoted": None}
+    )
+    first = _first_screen(report.model_copy(update={"verdict": verdict}))
     assert "Guardrail popularity share: 0.91 (limit 0.8), broken" in first
     assert "Guardrail coverage of als-v9: 0.2 (at least 0.1), kept" in first
-    assert "Guardrail scoring time, ms per 1000 users: 812 (at most 6e+04), kept" in first
-    assert "yet als-v1 keeps serving" in first
+    assert "Guardrail scoring time, ms per 1000 users: 812 (at most 60000), kept" in first
+    assert first.count("Guardrail ") == 3
+    assert first.index("broken") < first.index("The rule and its guardrails") < first.index("als-v9")
+    assert "als-v1 keeps serving; item_knn-v1 ranks best" in first

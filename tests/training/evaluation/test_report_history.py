@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 from training.evaluation.report.document import Figure, PastTraining, Report
@@ -15,10 +16,10 @@ def past(report: Report, *values: float) -> Report:
         PastTraining(
             name=f"{first.experiment}-v0",
             experiment=first.experiment,
-            trained_at=datetime(2026, 1, 1, tzinfo=UTC),
+            trained_at=datetime(2026, 1, day, tzinfo=UTC),
             figure=Figure(k=report.verdict.k, value=value, low=value / 2, high=value * 2),
         )
-        for value in values
+        for day, value in enumerate(values, start=1)
     ]
     return report.model_copy(update={"history": history})
 
@@ -29,7 +30,10 @@ def test_past_trainings_are_drawn_and_named(report: Report) -> None:
     told = past(report, 0.1, 0.2)
     page = render(told)
     assert "Training history" in page
-    assert "trainings ago (0: this one)" in page
+    assert "date of the training (UTC)" in page
+    assert re.search(
+        r">(2026|Jan|Feb|Mar|[A-Z][a-z]{2}|\\d{4}-[A-Z][a-z]{2})</text>", history_plot(told, "NDCG")
+    ), "a date on its axis"
     one, two = history_plot(past(report, 0.1), "NDCG"), history_plot(told, "NDCG")
     assert two.count("<use ") > one.count("<use "), "a mark for each training"
     assert Report.model_validate_json(told.model_dump_json()) == told

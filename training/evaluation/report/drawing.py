@@ -99,10 +99,13 @@ def style_of(report: Report, name: str) -> Style:
     return Style(place % len(SERIES), (place + turn) % len(MARKS))
 
 
-def label_ends(axes: Axes, ends: Sequence[tuple[float, str]]) -> None:
+def label_ends(axes: Axes, report: Report, ends: Sequence[tuple[float, str]]) -> None:
     """Names at the right edge beside the ends (y, name) of their lines, set apart where they would touch."""
     for place, (_, name) in zip(spread(axes, [y for y, _ in ends]), ends, strict=True):
-        axes.text(1.03, place, short(name), transform=axes.transAxes, va="center", fontsize=8)
+        colour = SERIES[style_of(report, name).colour]
+        axes.text(
+            *(1.03, place, short(name)), transform=axes.transAxes, va="center", fontsize=8, color=colour
+        )
 
 
 def spread(axes: Axes, heights: Sequence[float]) -> list[float]:

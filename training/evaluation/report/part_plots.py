@@ -89,7 +89,7 @@ def forest_plot(report: Report, view: ViewName, metric: str, label: str) -> str:
 
 
 def exposure_plot(report: Report, view: ViewName, metric: str, label: str) -> str:
-    """Share of all places that the most shown products fill: the Lorenz curve read from its upper end."""
+    """Share of all places that the most displayed products fill: the Lorenz curve read from its upper end."""
     least = 1 / max(1, report.data.train_items)
     with mpl.rc_context(SETTINGS):
         canvas, axes = new_canvas()
@@ -120,7 +120,7 @@ def exposure_plot(report: Report, view: ViewName, metric: str, label: str) -> st
         axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share * 100:g}%"))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share * 100:.0f}%"))
         axes.set_ylim(-0.02, 1.04)
-        axes.set_xlabel("share of the catalogue, most shown first")
+        axes.set_xlabel("share of the catalogue, most displayed first")
         axes.set_ylabel("share of all places")
         return as_svg(canvas, f"exposure-{view}", f"Exposure of the catalogue, {view} products")
 

@@ -90,7 +90,7 @@ def curve_plot(report: Report, view: ViewName, metric: str, label: str) -> str:
         axes.set_ylabel(label)
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_locator(MaxNLocator(5))
-        label_ends(axes, ends)
+        label_ends(axes, report, ends)
         return as_svg(
             canvas, f"curve-{view}-{metric}", f"{label} at list lengths {report.ks}, {view} products"
         )
@@ -129,6 +129,7 @@ def coverage_plot(report: Report, view: ViewName, metric: str, label: str) -> st
                 ha="right" if left else "left",
                 va="center",
                 fontsize=8,
+                color=SERIES[style_of(report, section.name).colour],
             )
         return as_svg(
             canvas, f"coverage-{view}-{metric}", f"{label}@{k} against catalogue coverage, {view} products"
