@@ -55,7 +55,14 @@ def judge_champion(
     for name, judged in challengers:
         if judged.experiment.recipe == experiment.recipe:
             coverage = judged.gate().coverage
-            return Champion(registered.name, judged.primary(), recipe=name, newer=newer, coverage=coverage)
+            return Champion(
+                registered.name,
+                judged.primary(),
+                recipe=name,
+                newer=newer,
+                coverage=coverage,
+                other=judged.secondary(),
+            )
     if split.problem:
         return Champion(registered.name, None, newer=newer, problem=split.problem)
     try:
@@ -65,7 +72,13 @@ def judge_champion(
             return Champion(registered.name, values, newer=newer, coverage=coverage)
         steps.say(f"the champion {registered.name} is fitted again to be judged on this split")
         again = judge(experiment, split, [], steps)
-        return Champion(registered.name, again.primary(), newer=newer, coverage=again.gate().coverage)
+        return Champion(
+            registered.name,
+            again.primary(),
+            newer=newer,
+            coverage=again.gate().coverage,
+            other=again.secondary(),
+        )
     except RecsysError as error:
         return Champion(registered.name, None, newer=newer, problem=error.message)
 

@@ -54,6 +54,13 @@ class Judged:
         ]
         return values
 
+    def secondary(self) -> npt.NDArray[np.float64]:
+        """The same metric of the other question, per user, float64 (m,)."""
+        rule, plan = self.experiment.promotion, self.experiment.evaluation
+        result = self.evaluation.views["new" if rule.view == "all" else "all"]
+        values: npt.NDArray[np.float64] = result.values[rule.metric][:, plan.ks.index(plan.primary_k)]
+        return values
+
     def gate(self) -> GateFigures:
         """The figures that the guardrails of promotion look at."""
         return figures_for_gate(

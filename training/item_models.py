@@ -9,6 +9,7 @@ from typing import Any
 
 from features.dataset import Dataset
 from features.interactions import MICROSECONDS_PER_DAY
+from features.windows import holdout_windows
 from models import factory, registry
 from models.base import Recommender
 from models.registry import Registration
@@ -55,7 +56,7 @@ class ItemResults:
 def judge_items(
     models: Mapping[str, Recommender],
     dataset: Dataset,
-    test_days: float,
+    test_days: float | None,
     *,
     k: int = K,
     draws: int = 1000,
@@ -64,6 +65,7 @@ def judge_items(
 ) -> ItemResults:
     """Fit each model on what was known `test_days` before the end, and judge it on what followed.
 
+    test_days : None: as long as a test of this data can be (`features.windows`).
     models : by the name that the figures get. Raises Invalid when neither question can be asked.
     """
     questions, notes = _questions(dataset, test_days, seed)
@@ -129,8 +131,15 @@ def train_item_models(
     return names, judged
 
 
-def _questions(dataset: Dataset, test_days: float, seed: int) -> tuple[list[ItemQuestion], dict[str, str]]:
-    cutoff = dataset.moment - round(test_days * MICROSECONDS_PER_DAY)
+def _questions(
+    dataset: Dataset, test_days: float | None, seed: int
+) -> tuple[list[ItemQuestion], dict[str, str]]:
+    if test_days is not None:
+        cutoff = dataset.moment - round(test_days * MICROSECONDS_PER_DAY)
+    elif windows := holdout_windows(dataset, 1):
+        cutoff = windows[0].start
+    else:
+        return [], dict.fromkeys(QUESTIONS, "the events give no period to test on")
     questions, notes = [], {}
     for name in QUESTIONS:
         try:

@@ -222,6 +222,7 @@ def _judge_all(
         seed=first.seed,
         safe=safe_order({name: one.experiment.algorithm for name, _, one in judged}),
         problem=split.problem,
+        others={name: one.secondary() for name, _, one in judged},
     )
     with unit_of_work() as session:
         decision = held_for_test(decision, ab_tests.running(session))

@@ -42,6 +42,8 @@ class Champion:
     problem: str = ""
     coverage: float | None = None
     """Its catalogue coverage on this fold at the primary k, where known: a guardrail looks at it."""
+    other: Values | None = None
+    """The same metric of the other question, float64 (m,), where known."""
 
 
 @dataclass(frozen=True)
@@ -77,18 +79,22 @@ def decide(
     seed: int,
     safe: Sequence[str] = (),
     problem: str = "",
+    others: Mapping[str, Values] | None = None,
 ) -> Decision:
     """Judge challengers (name → primary metric per user, float64 (n,), same users everywhere).
 
     `figures` has each challenger's guardrails; one that breaks any is never activated, whatever its metric.
     `safe` : challengers in the order in which they serve where the test decides nothing; default: by metric.
     `problem` : why nobody could be asked, where nobody was.
+    `others` : the metric of the other question (new products beside any product), like `challengers`.
 
     0. A test of fewer than `rule.min_users` users decides nothing: without a champion the first of `safe`
        serves, else the champion stays, or is refreshed as under 3.
-    1. Without a champion the best mean is promoted.
+    1. Without a champion the first of `safe` is promoted, unless another one is significantly better: then
+       that one, of several the best mean.
     2. A challenger whose mean is higher than the champion's by more than the margin, with a Holm-adjusted
-       paired p-value below `rule.significance`, replaces it; of several the best mean.
+       paired p-value below `rule.significance`, in either question, and not significantly lower in the other,
+       replaces it; of several the best mean.
     3. Otherwise a challenger with the champion's own recipe, trained on newer data, refreshes it: the model
        is the same, what it knows is not.
     4. Otherwise the champion stays.
@@ -106,7 +112,8 @@ def decide(
     if champion is None and weak:
         return _safe_first(safe or ranked, winner, weak, bounds, said)
     if champion is None:
-        return _first(ranked, means, figure, bounds, said)
+        preferred = _preferred(safe, said, challengers, rule, draws, seed)
+        return _first(ranked, means, figure, bounds, said, preferred)
     if champion.values is None:
         reason = (
             f"the champion {champion.name} could not be judged on this test ({champion.problem}); "
@@ -117,18 +124,26 @@ def decide(
     if weak:
         return _keep(champion, winner, weak, None, None, bounds, said)
     compared = _against(challengers, champion.values, champion.recipe, draws, seed)
+    beside: dict[str, Comparison] = {}
+    if others and champion.other is not None and champion.other.size >= rule.min_users:
+        beside = _against(others, champion.other, champion.recipe, draws, seed)
     better = [
         name
         for name in ranked
         if name in compared
-        and compared[name].difference > rule.margin
-        and compared[name].p_value < rule.significance
+        and not any(_lower(each, rule) for each in (compared[name], beside.get(name)))
+        and any(_higher(each, rule) for each in (compared[name], beside.get(name)))
     ]
     if allowed := [name for name in better if name not in said]:
         best = allowed[0]
+        by = f"on {figure} by {_by(compared[best])}"
+        if not _higher(compared[best], rule):
+            question = "new" if rule.view == "all" else "all"
+            other = f"{label(rule.metric, k)} ({question} products)"
+            by = f"on {other} by {_by(beside[best])}, and differs {by}"
         reason = "; ".join(
             [
-                f"{best} beats the champion {champion.name} on {figure} by {_by(compared[best])}",
+                f"{best} beats the champion {champion.name} {by}",
                 *(f"{name} breaks a guardrail ({said[name]})" for name in better[: better.index(best)]),
             ]
         )
@@ -137,6 +152,35 @@ def decide(
     comparison = None if nearest is None else compared[nearest]
     asked = _why_not(rule, figure, compared, nearest, {name: said[name] for name in better})
     return _keep(champion, winner, asked, nearest, comparison, bounds, said)
+
+
+def _higher(comparison: Comparison | None, rule: PromotionRule) -> bool:
+    return (
+        comparison is not None
+        and comparison.difference > rule.margin
+        and comparison.p_value < rule.significance
+    )
+
+
+def _lower(comparison: Comparison | None, rule: PromotionRule) -> bool:
+    return comparison is not None and comparison.difference < 0 and comparison.p_value < rule.significance
+
+
+def _preferred(
+    safe: Sequence[str],
+    said: Mapping[str, str],
+    challengers: Mapping[str, Values],
+    rule: PromotionRule,
+    draws: int,
+    seed: int,
+) -> str | None:
+    """The first of `safe` that keeps its guardrails, unless another one is significantly better."""
+    first = next((name for name in safe if name not in said), None)
+    if first is None:
+        return None
+    rivals = {name: values for name, values in challengers.items() if name not in said and name != first}
+    compared = _against(rivals, challengers[first], None, draws, seed)
+    return None if any(_higher(each, rule) for each in compared.values()) else first
 
 
 def safe_order(algorithms: Mapping[str, str]) -> list[str]:
@@ -221,9 +265,16 @@ def _first(
     figure: str,
     bounds: Mapping[str, tuple[Bound, ...]],
     said: Mapping[str, str],
+    preferred: str | None,
 ) -> Decision:
-    """No model serves: the best one that keeps its guardrails, if any does."""
+    """No model serves: `preferred`, else the best one that keeps its guardrails, if any does."""
     best = next((name for name in ranked if name not in said), None)
+    if best is not None and preferred is not None and preferred != best:
+        reason = (
+            f"no model was serving; {preferred} has a rule for each question, and {best}, the highest on "
+            f"{figure}, is not significantly better ({means[best]:.4f} against {means[preferred]:.4f})"
+        )
+        return Decision("promote", ranked[0], preferred, None, reason, guardrails=bounds)
     passed_over = ranked if best is None else ranked[: ranked.index(best)]
     broken = [f"{name} breaks a guardrail ({said[name]})" for name in passed_over]
     if best is None:

@@ -54,7 +54,12 @@ def test_shipped_experiments_name_themselves_and_fit_their_algorithm(name: str) 
 
 
 def test_long_experiments_ship_but_are_not_part_of_all() -> None:
-    assert set(shipped()) - set(everyday()) == {"bought_together", "item_knn"}
+    assert set(shipped()) - set(everyday()) == {
+        "bought_together",
+        "complements",
+        "item_knn",
+        "similar_items",
+    }
 
 
 def test_the_hybrids_members_are_the_experiments_of_the_same_names() -> None:

@@ -36,12 +36,22 @@ def _decide(
     champion: Champion | None,
     safe: Sequence[str] = (),
     problem: str = "",
+    others: dict[str, npt.NDArray[np.float64]] | None = None,
     **rule: float,
 ) -> Decision:
     figures = dict.fromkeys(challengers, GOOD) | FIGURES
     checked = PromotionRule.model_validate(rule)
     return decide(
-        challengers, champion, checked, figures=figures, k=20, draws=400, seed=0, safe=safe, problem=problem
+        challengers,
+        champion,
+        checked,
+        figures=figures,
+        k=20,
+        draws=400,
+        seed=0,
+        safe=safe,
+        problem=problem,
+        others=others,
     )
 
 
@@ -49,6 +59,28 @@ def test_without_a_champion_the_best_is_promoted() -> None:
     decision = _decide({"a": BASE, "b": BETTER}, None)
     assert (decision.action, decision.promoted, decision.champion) == ("promote", "b", None)
     assert "no model was serving" in decision.reason
+
+
+def test_without_a_champion_the_model_with_a_rule_for_each_question_serves_unless_another_is_better() -> None:
+    decision = _decide({"hybrid": BASE, "a": TIE, "b": WORSE}, None, safe=["hybrid", "a", "b"])
+    assert decision.promoted == "hybrid"
+    assert "a, the highest on NDCG@20 (all products), is not significantly better" in decision.reason
+    assert _decide({"hybrid": BASE, "a": BETTER}, None, safe=["hybrid", "a"]).promoted == "a"
+    assert _decide({"slow": BASE, "a": WORSE}, None, safe=["slow", "a"]).promoted == "a"
+
+
+def test_a_model_that_is_better_for_new_products_alone_replaces_the_champion() -> None:
+    champion = Champion("old", BASE, other=BASE)
+    decision = _decide({"a": TIE}, champion, others={"a": BETTER})
+    assert (decision.action, decision.promoted) == ("promote", "a")
+    assert "NDCG@20 (new products)" in decision.reason
+    assert _decide({"a": TIE}, champion, others={"a": TIE}).action == "hold"
+
+
+def test_what_is_worse_for_one_question_is_not_promoted_for_the_other() -> None:
+    champion = Champion("old", BASE, other=BASE)
+    assert _decide({"a": BETTER}, champion, others={"a": WORSE}).action == "hold"
+    assert _decide({"a": WORSE}, champion, others={"a": BETTER}).action == "hold"
 
 
 def test_a_winner_is_promoted_and_named_with_its_figures() -> None:

@@ -93,8 +93,8 @@ _PREPARE = (
     "ANALYZE fresh (user_id, product_id, recommendation_type)",
 )
 _STEPS = (
-    # what another kind of model recommends again keeps its row, so that feedback keeps its link; of two rows of
-    # our types, only the one of the same type
+    # what another kind of model recommends again keeps its row, so that feedback keeps its link; of two rows
+    # of our types, only the one of the same type
     """
     UPDATE recommendations_db.product_recommendations r
     SET score = i.score, reason = i.reason, recommendation_type = i.recommendation_type, context = i.context,

@@ -45,7 +45,7 @@ def history_plot(report: Report, label: str) -> str:
         for name, points in lines.items():
             style = style_of(report, name)
             colour = SERIES[style.colour]
-            days = [float(date2num(moment)) for moment, _ in points]
+            days = [float(date2num(moment)) for moment, _ in points]  # type: ignore[no-untyped-call]
             figures = [figure for _, figure in points]
             axes.vlines(
                 days,
@@ -63,9 +63,9 @@ def history_plot(report: Report, label: str) -> str:
                 marker=MARKS[style.mark],
                 markersize=4.5,
             )
-        locator = AutoDateLocator(tz=UTC, minticks=2, maxticks=6)
+        locator = AutoDateLocator(tz=UTC, minticks=2, maxticks=6)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))  # type: ignore[no-untyped-call]
         axes.set_xlabel("date of the training (UTC)", loc="left")
         axes.set_ylabel(f"{label}@{verdict.k}")
         axes.set_ylim(0, axes.get_ylim()[1] * 1.05)
