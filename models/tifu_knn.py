@@ -17,7 +17,6 @@ from models.faded import Faded, own_entries
 from models.item_item import GRAM_BYTES, scatter
 from models.parameters import check_float, check_int
 from models.selection import Asked, positive
-from models.shared.score_blocks import ScoreBlock, SparseScores
 
 __all__ = ["TIFUKNN", "TIFUKNNParameters"]
 
@@ -99,13 +98,6 @@ class TIFUKNN(Faded):
         place = np.repeat(np.arange(own.shape[0]), np.diff(own.indptr)), own.indices
         others = out[place]
         out[place] = own.data + np.where(others > -np.inf, others, np.float32(0))
-
-    def _opinions(self, asked: Asked, out: Scores) -> ScoreBlock:
-        history = positive(asked.history)
-        own = _divided(history, _sums(history)) * np.float32(self.parameters.own)
-        mixed = sparse.csr_matrix(self._neighbours(history, asked.rows) @ self.shares_ + own)
-        mixed.eliminate_zeros()
-        return SparseScores(mixed)
 
     def _tell(self, near: sparse.csr_matrix, out: Scores) -> None:
         """Fill `out` with what the neighbours add, -inf where they have nothing to say."""

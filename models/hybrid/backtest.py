@@ -19,7 +19,17 @@ from recsys.errors import Invalid
 
 __all__ = ["LIKENESS", "Backtest", "Plan", "backtest", "without_backtest"]
 
-LIKENESS = ("ease", "item_knn", "co_visitation", "degree_svd", "graph_filter", "als", "content", "tifu_knn")
+LIKENESS = (
+    "ease",
+    "item_knn",
+    "co_visitation_by_type",
+    "co_visitation",
+    "degree_svd",
+    "graph_filter",
+    "als",
+    "content",
+    "tifu_knn",
+)
 """Algorithms by what their opinion of likeness is worth, first the best."""
 
 LEAST_USERS = 60

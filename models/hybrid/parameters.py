@@ -20,7 +20,6 @@ MEMBERS: dict[str, dict[str, Any]] = {
         "algorithm": "als",
         "parameters": {"factors": 128, "alpha": 0.3, "regularization": 20.0, "iterations": 5},
     },
-    "co_visitation": {"algorithm": "co_visitation", "parameters": {"neighbours": 200, "repeats": True}},
     "co_visitation_by_type": {
         "algorithm": "co_visitation_by_type",
         "parameters": {"neighbours": 200, "repeats": True},

@@ -17,6 +17,7 @@ from models.hybrid.blend import Blend, Pool, ndcg_of
 from models.hybrid.candidate_generation import Candidates
 from models.hybrid.ranker import SecondStage
 from models.hybrid.ranking_features import FACT_NAMES, Facts, Habits
+from models.threads import in_parallel
 
 __all__ = ["Choice", "Examples", "Stage", "choose"]
 
@@ -25,10 +26,10 @@ Float = npt.NDArray[np.float32]
 SIGNIFICANCE = 0.05
 BLEND_USERS = 1_500
 """The blend has a handful of weights: more users would only take longer."""
-DEPTH = 120
+DEPTH = 100
 """Of each user's candidates the trees learn from so many, the best by equal weights of all members."""
-DEEPER = 4
-"""Of the others they learn from every fourth."""
+DEEPER = 8
+"""Of the others they learn from every eighth."""
 WEAK = 0.25
 """A member below this share of the best one is left out of blend and trees."""
 
@@ -201,13 +202,16 @@ Rule = Callable[[Sequence[Examples]], Stage]
 def _cross_fitted(examples: Sequence[Examples], learn: Rule, k: int) -> npt.NDArray[np.float64]:
     """NDCG of each user of each window by the rule that was learned from the other half of the users."""
     found = [np.zeros(each.users.size) for each in examples]
-    for half in (0, 1):
+
+    def judge(half: int) -> None:
         stage = learn([each.take(np.flatnonzero(_half(each.users) != half)) for each in examples])
         for each, into in zip(examples, found, strict=True):
             rows = np.flatnonzero(_half(each.users) == half)
             if rows.size:
                 judged = each.take(rows)
                 into[rows] = judged.ndcg(stage.score(judged.candidates, judged.facts, judged.habits), k)
+
+    in_parallel(judge, (0, 1))
     return np.concatenate(found)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from features.windows import Window
 from models import base
 from models.base import Recommender
 from models.hybrid.candidate_generation import Candidates, Panel, joined
-from models.hybrid.ranking_features import Facts
+from models.hybrid.ranking_features import Facts, Habits
 from models.hybrid.strategy_selection import Examples
 from models.selection import Asked, Selection, summed_histories
 from models.shared.fitted_members import FittedMembers
@@ -26,6 +26,8 @@ __all__ = ["QUESTIONS", "Creators", "fitted", "observe"]
 
 QUESTIONS: tuple[Question, ...] = ("any", "new")
 """`any`: all products; `new`: those the user never touched before."""
+
+Rows = npt.NDArray[np.int64]
 
 ASKED_AGAIN = 5
 """A user teaches at most so many successes of one window, each with what came before it."""
@@ -62,51 +64,95 @@ def observe(
 ) -> dict[Question, Examples]:
     """Each question's candidates for at most `users` of those who took up something in the window."""
     facts = Facts.learn(train, (window.end - window.start) / MICROSECONDS_PER_DAY)
-    examples: dict[Question, Examples] = {}
-    for question in QUESTIONS:
-        held = held_out(train, dataset, window, protocol, question, ASKED_AGAIN)
-        rows = np.arange(held.users.size)
-        if rows.size > users:
-            rows = np.sort(np.random.default_rng([seed, 0]).permutation(rows)[:users])
-        if rows.size:
-            examples[question] = _of_question(panel, train, held, rows, facts, length)
+    inactive = ~np.asarray(train.item_features.active)
+    panel = Panel(panel.members, inactive if inactive.any() else None)
+    held = [_some(held_out(train, dataset, window, protocol, q, ASKED_AGAIN), users, seed) for q in QUESTIONS]
+    if protocol == "window":  # the same histories for both questions: the members are asked once
+        return {each.question: found for each, found in _asked_together(panel, train, held, facts, length)}
+    return {
+        each.question: _asked_apart(panel, train, each, facts, length) for each in held if each.users.size
+    }
+
+
+def _some(held: HeldOut, users: int, seed: int) -> HeldOut:
+    """At most so many of the users, by a draw that is the same for both questions."""
+    everybody = np.unique(held.users)
+    if everybody.size > users:
+        draw = np.random.default_rng([seed, 0]).random(int(everybody[-1]) + 1)
+        everybody = np.sort(everybody[np.argsort(draw[everybody], kind="stable")[:users]])
+    rows = np.flatnonzero(np.isin(held.users, everybody))
+    histories = None if held.histories is None else tuple(held.histories[row] for row in rows)
+    return HeldOut(
+        held.question,
+        held.users[rows],
+        sparse.csr_matrix(held.relevant[rows]),
+        histories,
+        held.asked_at[rows],
+    )
+
+
+def _asked_together(
+    panel: Panel, train: Dataset, held: Sequence[HeldOut], facts: Facts, length: int
+) -> list[tuple[HeldOut, Examples]]:
+    users = np.unique(np.concatenate([each.users for each in held]))
+    places = train.users.index(users)
+
+    def look(part: Rows) -> list[Candidates]:
+        own, history = places[part], train.touched[places[part]]
+        blocks = panel.opinions(Asked(history, own, Selection.all()), _lines(panel, part.size, train))
+        # in the order of QUESTIONS: what was seen is left out of the same scores last
+        return [
+            panel.candidates(blocks, Asked(history, own, _eligible(each.question)), length) for each in held
+        ]
+
+    found = in_parallel(look, _blocks(panel, users.size, train))
+    examples = []
+    for place, each in enumerate(held):
+        if not each.users.size:
+            continue
+        candidates = joined([parts[place] for parts in found])
+        rows = np.searchsorted(users, each.users)
+        placed = sparse.csr_matrix(
+            (np.ones(rows.size, np.int8), (rows, np.arange(rows.size))), shape=(users.size, rows.size)
+        )
+        relevant = sparse.csr_matrix(placed @ each.relevant.astype(np.int8)).astype(bool)
+        everybody = _examples(users, candidates, relevant, facts, facts.habits.take(places))
+        examples.append((each, everybody.take(rows)))
     return examples
 
 
-def _of_question(
-    panel: Panel, train: Dataset, held: HeldOut, rows: npt.NDArray[np.int64], facts: Facts, length: int
+def _asked_apart(panel: Panel, train: Dataset, held: HeldOut, facts: Facts, length: int) -> Examples:
+    assert held.histories is not None
+    histories = held.histories
+
+    def look(part: Rows) -> Candidates:
+        some = [histories[row] for row in part]
+        unknown = np.full(part.size, -1, dtype=np.int64)
+        asked = Asked(summed_histories(some, train.items), unknown, _eligible(held.question), some)
+        return panel.candidates(panel.opinions(asked, _lines(panel, part.size, train)), asked, length)
+
+    candidates = joined(in_parallel(look, _blocks(panel, held.users.size, train)))
+    return _examples(held.users, candidates, held.relevant, facts, facts.told(histories, train.items))
+
+
+def _examples(
+    users: Rows, candidates: Candidates, relevant: sparse.csr_matrix, facts: Facts, habits: Habits
 ) -> Examples:
-    inactive = ~np.asarray(train.item_features.active)
-    panel = Panel(panel.members, inactive if inactive.any() else None)
-    eligible = Selection(held.question == "new", np.empty(0, np.int64), None)
-    places = train.users.index(held.users)
+    sizes = np.diff(relevant.indptr).astype(np.int64)
+    return Examples(users, candidates, _listed(candidates, relevant), sizes, facts, habits)
+
+
+def _eligible(question: Question) -> Selection:
+    return Selection(question == "new", np.empty(0, np.int64), None)
+
+
+def _lines(panel: Panel, users: int, train: Dataset) -> npt.NDArray[np.float32]:
+    return np.empty((len(panel.members), users, len(train.items)), dtype=np.float32)
+
+
+def _blocks(panel: Panel, users: int, train: Dataset) -> list[Rows]:
     size = max(1, base.BLOCK_BYTES // (4 * len(train.items) * len(panel.members)))
-    blocks = [rows[start : start + size] for start in range(0, rows.size, size)]
-
-    def look(part: npt.NDArray[np.int64]) -> Candidates:
-        if held.histories is None:
-            asked = Asked(train.touched[places[part]], places[part], eligible)
-        else:
-            histories = [held.histories[row] for row in part]
-            unknown = np.full(part.size, -1, dtype=np.int64)
-            asked = Asked(summed_histories(histories, train.items), unknown, eligible, histories)
-        lines = np.empty((len(panel.members), part.size, len(train.items)), dtype=np.float32)
-        return panel.candidates(panel.opinions(asked, lines), asked, length)
-
-    candidates = joined(in_parallel(look, blocks))
-    relevant = sparse.csr_matrix(held.relevant[rows])
-    if held.histories is None:
-        habits = facts.habits.take(places[rows])
-    else:
-        habits = facts.told([held.histories[row] for row in rows], train.items)
-    return Examples(
-        held.users[rows],
-        candidates,
-        _listed(candidates, relevant),
-        np.diff(relevant.indptr).astype(np.int64),
-        facts,
-        habits,
-    )
+    return [np.arange(start, min(users, start + size)) for start in range(0, users, size)]
 
 
 def _listed(candidates: Candidates, relevant: sparse.csr_matrix) -> npt.NDArray[np.bool_]:
