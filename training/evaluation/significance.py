@@ -223,17 +223,19 @@ def _patterns(there: npt.NDArray[np.bool_]) -> tuple[Weights, list[int]]:
 
 
 def _drawn(n: int, draws: int, seed: int) -> Iterator[Weights]:
-    """How often each user is drawn, float32 (some draws, n), in pieces; multinomial."""
-    if n * draws <= KEPT_CELLS:
-        counts = _kept(n, draws, seed)
-        start = 0
-        for size in _chunks(draws, n):
-            yield counts[start : start + size].astype(np.float32)
-            start += size
-        return
+    """How often each user is drawn, float32 (some draws, n), in pieces; multinomial.
+
+    The next piece overwrites the one before: fresh memory for each would take longer than the product.
+    """
+    kept = _kept(n, draws, seed) if n * draws <= KEPT_CELLS else None
     rng = np.random.default_rng([seed, 0])
-    for size in _chunks(draws, n):
-        yield _multinomial(rng, size, n).astype(np.float32)
+    sizes = _chunks(draws, n)
+    piece, start = np.empty((sizes[0], n), dtype=np.float32), 0
+    for size in sizes:
+        counts = _multinomial(rng, size, n) if kept is None else kept[start : start + size]
+        np.copyto(piece[:size], counts)
+        yield piece[:size]
+        start += size
 
 
 @lru_cache(maxsize=2)

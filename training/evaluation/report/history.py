@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import matplotlib as mpl
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+import numpy as np
+from matplotlib import dates
 from matplotlib.ticker import MaxNLocator
 
 from training.evaluation.report.document import Figure, Report
@@ -45,7 +47,7 @@ def history_plot(report: Report, label: str) -> str:
         for name, points in lines.items():
             style = style_of(report, name)
             colour = SERIES[style.colour]
-            days = [float(date2num(moment)) for moment, _ in points]  # type: ignore[no-untyped-call]
+            days = np.array([moment.replace(tzinfo=None) for moment, _ in points], dtype="datetime64[s]")
             figures = [figure for _, figure in points]
             axes.vlines(
                 days,
@@ -63,9 +65,10 @@ def history_plot(report: Report, label: str) -> str:
                 marker=MARKS[style.mark],
                 markersize=4.5,
             )
-        locator = AutoDateLocator(tz=UTC, minticks=2, maxticks=6)  # type: ignore[no-untyped-call]
+        # matplotlib's dates have no types
+        locator: Any = dates.AutoDateLocator(tz=UTC, minticks=2, maxticks=6)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))  # type: ignore[no-untyped-call]
+        axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, tz=UTC))  # type: ignore[no-untyped-call]
         axes.set_xlabel("date of the training (UTC)", loc="left")
         axes.set_ylabel(f"{label}@{verdict.k}")
         axes.set_ylim(0, axes.get_ylim()[1] * 1.05)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import matplotlib as mpl
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
@@ -13,11 +16,15 @@ from training.evaluation.report.drawing import (
     MARKS,
     SERIES,
     SETTINGS,
+    Style,
     as_svg,
     new_canvas,
     style_of,
 )
 from training.evaluation.report.parts import SegmentSection
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["exposure_plot", "forest_metric", "forest_plot"]
 
@@ -58,18 +65,18 @@ def forest_plot(report: Report, view: ViewName, metric: str, label: str) -> str:
     step = 0.3 if len(models) < 3 else 0.24
     with mpl.rc_context({**SETTINGS, "axes.grid.axis": "x"}):
         canvas, axes = new_canvas(height=0.7 + ROW * len(rows))
+        for i, model in enumerate(models):
+            above = step * ((len(models) - 1) / 2 - i)
+            parts = [(above - place, same[i]) for place, (_, same) in enumerate(rows)]
+            for small in (False, True):
+                _draw_parts(
+                    axes,
+                    [(y, part) for y, part in parts if part],
+                    metric,
+                    small,
+                    style_of(report, model.name),
+                )
         for place, (_, same) in enumerate(rows):
-            for i, (model, part) in enumerate(zip(models, same, strict=True)):
-                figure = None if part is None else part.figures.get(metric)
-                if part is None or figure is None or figure.value is None:
-                    continue
-                y = -place + step * ((len(models) - 1) / 2 - i)
-                style = style_of(report, model.name)
-                colour, alpha = SERIES[style.colour], 0.45 if part.small else 1.0
-                low, high = figure.low or 0.0, figure.high or 0.0
-                axes.plot([low, high], [y, y], color=colour, linewidth=1.5, alpha=alpha)
-                face, mark = "none" if part.small else colour, MARKS[style.mark]
-                axes.plot([figure.value], [y], color=colour, marker=mark, markersize=4.5, mfc=face)
             users = next((part.users for part in same if part is not None), 0)
             axes.text(
                 1.02, -place, f"{users:,}", transform=axes.get_yaxis_transform(), va="center", fontsize=8
@@ -86,6 +93,29 @@ def forest_plot(report: Report, view: ViewName, metric: str, label: str) -> str:
         axes.spines["left"].set_visible(False)
         axes.set_xlabel(f"{label}@{report.verdict.k}")
         return as_svg(canvas, f"forest-{view}", f"{label} by segment, {view} products")
+
+
+def _draw_parts(
+    axes: Axes, parts: Sequence[tuple[float, SegmentSection]], metric: str, small: bool, style: Style
+) -> None:
+    """The figures of one model at these heights, of the small segments or of the others."""
+    shown = [(y, part.figures[metric]) for y, part in parts if part.small == small and metric in part.figures]
+    shown = [(y, figure) for y, figure in shown if figure.value is not None]
+    if not shown:
+        return
+    colour, alpha = SERIES[style.colour], 0.45 if small else 1.0
+    heights = [y for y, _ in shown]
+    low, high = ([getattr(figure, end) or 0.0 for _, figure in shown] for end in ("low", "high"))
+    axes.hlines(heights, low, high, color=colour, linewidth=1.5, alpha=alpha)
+    axes.plot(
+        [figure.value or 0.0 for _, figure in shown],
+        heights,
+        color=colour,
+        linestyle="none",
+        marker=MARKS[style.mark],
+        markersize=4.5,
+        mfc="none" if small else colour,
+    )
 
 
 def exposure_plot(report: Report, view: ViewName, metric: str, label: str) -> str:
