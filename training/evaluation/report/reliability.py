@@ -13,8 +13,8 @@ __all__ = ["BINS", "FEW", "MOST", "bins_of", "reliability"]
 BINS = 10
 FEW = 20
 """With fewer users in a half nothing is shown."""
-MOST = 10_000
-"""Users looked at: their lists hold about a million products, enough for a share to a tenth of a percent."""
+MOST = 5_000
+"""Users looked at: their lists hold half a million products, enough for a share to a tenth of a percent."""
 
 
 def reliability(outcomes: Outcomes, bins: int = BINS) -> Reliability | None:
