@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -368,6 +368,20 @@ class Recommender(ABC):
         self._answer(asked, out)
         columns, scores = asked.shown.best(out, k, asked.history)
         return self._ids_of(columns), scores
+
+    def _rank_both(
+        self, asked: Asked, new: Selection, k: int, k_new: int
+    ) -> tuple[tuple[Rows, Scores], tuple[Rows, Scores]]:
+        """`_rank` of `asked` (k), and of the same users for `new` (k_new), of one set of scores."""
+        kind = type(self)
+        if kind._answer is not Recommender._answer or kind._rank is not Recommender._rank:
+            return self._rank(asked, k), self._rank(replace(asked, shown=new), k_new)
+        out = self._buffer(asked.history.shape[0])
+        self._answer(asked, out)
+        # in this order: to choose what is new hides what was seen from the same scores
+        columns, scores = asked.shown.best(out, k, asked.history)
+        new_columns, new_scores = new.best(out, k_new, asked.history)
+        return (self._ids_of(columns), scores), (self._ids_of(new_columns), new_scores)
 
     def _ids_of(self, columns: Rows) -> Rows:
         """Product ids of item rows, -1 for -1."""

@@ -33,12 +33,6 @@ def recommend_both(
     depend on the question computes them once for both.
     """
     asked = as_ids(users, "users")
-    if not _same_scores(model):
-        if histories is None:
-            fresh = model.recommend(asked, k_new, exclude="seen", only=only)
-            return model.recommend(asked, k, only=only), fresh
-        fresh = model.recommend_from(histories, k_new, exclude="seen", only=only)
-        return model.recommend_from(histories, k, only=only), fresh
     every, new = Selection.of(model.items_, None, only), Selection.of(model.items_, "seen", only)
     rows = model.users_.index(asked) if histories is None else np.full(asked.size, -1, dtype=np.int64)
     places = np.flatnonzero(rows >= 0) if histories is None else np.arange(asked.size)
@@ -50,21 +44,11 @@ def recommend_both(
             if histories is None
             else model._told([histories[i] for i in own.tolist()], every)
         )
-        out = model._buffer(own.size)
-        model._answer(block, out)
-        # in this order: to choose what is new hides what was seen from the same scores
-        of_any = every.best(out, k, block.history)
-        of_new = new.best(out, k_new, block.history)
-        columns = np.hstack([of_any[0], of_new[0]])
-        return own, model._ids_of(columns), np.hstack([of_any[1], of_new[1]])
+        of_any, of_new = model._rank_both(block, new, k, k_new)
+        return own, np.hstack([of_any[0], of_new[0]]), np.hstack([of_any[1], of_new[1]])
 
     both = model._gathered(asked, k + k_new, places.size, rank)
     return (
         Ranking(asked, both.products[:, :k], both.scores[:, :k]),
         Ranking(asked, both.products[:, k:], both.scores[:, k:]),
     )
-
-
-def _same_scores(model: Recommender) -> bool:
-    kind = type(model)
-    return kind._answer is Recommender._answer and kind._rank is Recommender._rank

@@ -30,6 +30,7 @@ from models.newcomers import greeted, newcomers, unfitted
 from models.results import Ranking
 from models.selection import Asked, Selection, positive
 from models.shared.fitted_members import FittedMembers
+from models.shared.score_blocks import ScoreBlock
 from models.topk import top_k
 from recsys.errors import Invalid
 
@@ -176,26 +177,37 @@ class Hybrid(Recommender):
     # --- answers ---------------------------------------------------------------------------------
 
     def _block(self, n: int, k: int) -> int:
-        most = max(len(stage.members) for stage in self.stages_.values())
+        most = len({name for stage in self.stages_.values() for name in stage.members})
         return max(1, base.BLOCK_BYTES // (4 * max(1, len(self.items_)) * most))
 
     def _rank(self, asked: Asked, k: int) -> tuple[Rows, Scores]:
-        columns_, scores = self._listed(asked, k)
-        new = greeted(self.newcomers_, asked)
-        if self.newcomers_ is not None and new.size:
-            part = Asked(asked.history[new], asked.rows[new], asked.shown, None)
-            line = np.empty((new.size, len(self.items_)), dtype=np.float32)
-            self.newcomers_._score(positive(part.history), part.rows, line)
-            if self.panel_.inactive is not None:
-                line[:, self.panel_.inactive] = -np.inf
-            columns_[new], scores[new] = asked.shown.best(line, k, part.history)
+        stage = self.stages_["new" if asked.shown.seen else "any"]
+        columns_, scores = self._greet(asked, *self._listed(asked, k, self._opinions_of(asked, [stage])), k)
         return self._ids_of(columns_), scores
 
-    def _listed(self, asked: Asked, k: int) -> tuple[Rows, Scores]:
+    def _rank_both(
+        self, asked: Asked, new: Selection, k: int, k_new: int
+    ) -> tuple[tuple[Rows, Scores], tuple[Rows, Scores]]:
+        fresh = replace(asked, shown=new)
+        blocks = self._opinions_of(asked, list(self.stages_.values()))
+        # in this order: to choose what is new hides what was seen from the same scores
+        found = []
+        for each, length in ((asked, k), (fresh, k_new)):
+            columns_, scores = self._greet(each, *self._listed(each, length, blocks), length)
+            found.append((self._ids_of(columns_), scores))
+        return found[0], found[1]
+
+    def _opinions_of(self, asked: Asked, stages: Sequence[Stage]) -> dict[str, ScoreBlock]:
+        """The scores of every member that one of the rules needs, each computed once."""
+        names = tuple(dict.fromkeys(name for stage in stages for name in stage.members))
+        lines = self._lines(len(names), asked.rows.size)
+        return dict(zip(names, self.panel_.of(names).opinions(asked, lines), strict=True))
+
+    def _listed(self, asked: Asked, k: int, opinions: Mapping[str, ScoreBlock]) -> tuple[Rows, Scores]:
         """The k best item rows of each user by the rule of the question; -1 and -inf in empty places."""
         stage = self.stages_["new" if asked.shown.seen else "any"]
         panel = self.panel_.of(stage.members)
-        blocks = panel.opinions(asked, self._lines(len(panel.members), asked.rows.size))
+        blocks = [opinions[name] for name in stage.members]
         if stage.kind == "single":
             closed = panel.filtered(asked.shown, len(self.items_))
             return blocks[0].best(k, closed, asked.history if asked.shown.seen else None)
@@ -207,6 +219,18 @@ class Hybrid(Recommender):
         rows = np.take_along_axis(items, np.maximum(places, 0), axis=1)
         return np.where(places >= 0, rows, -1), values
 
+    def _greet(self, asked: Asked, columns_: Rows, scores: Scores, k: int) -> tuple[Rows, Scores]:
+        """The lists of those who did nothing yet, but stated what they like, in the place of theirs."""
+        new = greeted(self.newcomers_, asked)
+        if self.newcomers_ is not None and new.size:
+            history = asked.history[new]
+            line = np.empty((new.size, len(self.items_)), dtype=np.float32)
+            self.newcomers_._score(positive(history), asked.rows[new], line)
+            if self.panel_.inactive is not None:
+                line[:, self.panel_.inactive] = -np.inf
+            columns_[new], scores[new] = asked.shown.best(line, k, history)
+        return columns_, scores
+
     def _answer(self, asked: Asked, out: Scores) -> None:
         out.fill(-np.inf)
         items = len(self.items_)
@@ -215,7 +239,8 @@ class Hybrid(Recommender):
             part = slice(start, start + size)
             told = None if asked.told is None else asked.told[part]
             block = Asked(asked.history[part], asked.rows[part], asked.shown, told)
-            columns_, scores = self._listed(block, items)
+            stage = self.stages_["new" if asked.shown.seen else "any"]
+            columns_, scores = self._listed(block, items, self._opinions_of(block, [stage]))
             row, place = np.nonzero(columns_ >= 0)
             out[part][row, columns_[row, place]] = scores[row, place]
 
