@@ -75,7 +75,7 @@ class Dataset:
     target: Target = field(default_factory=Target)
 
     def __post_init__(self) -> None:
-        if not self.target.by_type:
+        if not self.target.types:
             object.__setattr__(self, "target", choose_target(self.events, None))
         if len(self.users) and not self.demographics.updated.size:
             object.__setattr__(self, "demographics", Demographics.none(len(self.users)))

@@ -12,7 +12,7 @@ from features.dataset import Dataset
 from features.interactions import MICROSECONDS_PER_DAY
 from features.protocol import choose_protocol
 
-__all__ = ["ENOUGH_USERS", "Window", "holdout_windows"]
+__all__ = ["ENOUGH_USERS", "NEWEST", "Window", "dense_end", "holdout_windows"]
 
 ENOUGH_USERS = (100, 30, 10)
 """Judged users that each window should have: the first number that any windows reach decides."""
@@ -25,8 +25,12 @@ PAST = 1.5
 """The data before the first window are at least so many windows long."""
 ENDS = (1.0, 0.98, 0.9)
 """Where the last window may end, as a share of the successes of a run, the latest first."""
-TAIL = 0.02
-"""Successes before or after a gap that are at most this share of all are outliers in time."""
+TAIL, MOST_TAIL = 0.02, 100
+"""Events before or after a gap that are at most this share of all, and so many, are outliers in time."""
+NEWEST = 5_000
+"""So many of the newest events say where the density ends."""
+RUN_SHARE, RUN_PEOPLE = 0.05, 100
+"""A run after a gap counts with this share of the events, or so many people."""
 GAP_DAYS = 7
 """A gap without a success is longer than so many days, and than so many usual steps between busy days."""
 
@@ -65,7 +69,8 @@ def holdout_windows(dataset: Dataset, count: int, days: float | None = None) -> 
 
     Successes (`dataset.target`) of users on products that can be shown decide:
 
-    1. A few of them (2%) that a long gap separates from the rest are outliers and are ignored, at both ends.
+    1. A few of them (2%, at most 100) that a long gap separates from the rest, at either end, are outliers
+       and are ignored.
     2. Gaps of more than a week, and of more than seven usual steps between busy days, cut what is left into
        runs. All windows lie in one run, the latest that has enough users, and end with it, or, if it ends in
        a trickle, where 98% or 90% of its successes are over.
@@ -89,6 +94,28 @@ def holdout_windows(dataset: Dataset, count: int, days: float | None = None) -> 
                 if all(answers.users(each.start, each.end) >= least for each in windows):
                     return windows
     return []
+
+
+def dense_end(times: Times, people: npt.NDArray[np.int64]) -> int:
+    """Up to when events are dense: the end of the latest run that more than a few people made.
+
+    times   int64, in order, microseconds since 1970; only the newest 5,000 are looked at
+    people  int64, whose event each is
+    A run ends where a long gap begins (`holdout_windows`, 1 and 2); it counts with 5% of the events or 100
+    people. So a handful of events months after all others does not move what is recent. 0 without events.
+    """
+    times, people = times[-NEWEST:], people[-NEWEST:]
+    if not times.size:
+        return 0
+    dense = _dense(times)
+    times, people = times[dense], people[dense]
+    stop = times.size
+    for run in _runs(times):
+        whose = people[stop - run.size : stop]
+        if run.size >= RUN_SHARE * times.size or np.unique(whose).size >= RUN_PEOPLE:
+            return int(run[-1])
+        stop -= run.size
+    return int(times[-1])
 
 
 def _candidates(run: Times, begin: int, count: int, lengths: tuple[int, ...]) -> Iterator[list[Window]]:
@@ -119,7 +146,7 @@ def _answers(dataset: Dataset) -> _Answers:
 def _dense(times: Times) -> slice:
     """Without the few at either end that a long gap separates; `times` in order."""
     n = times.size
-    few = max(1, int(TAIL * n))
+    few = max(1, min(MOST_TAIL, int(TAIL * n)))
     if n < 3 * few + 2:
         return slice(0, n)
     middle = np.diff(times[few : n - few])

@@ -16,6 +16,7 @@ from training.commands.printing import AsJson, actor, print_json, table_of
 from training.weights import weights
 
 if TYPE_CHECKING:
+    from training.evaluation.report.document import Figure
     from training.pipeline import Outcome
 
 __all__ = ["app"]
@@ -98,6 +99,10 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
         **plain,
         "run": outcome.report.run,
         "verdict": outcome.report.verdict.model_dump(mode="json"),
+        "test": {
+            name: getattr(outcome.report.data, name)
+            for name in ("target", "target_reason", "protocol", "protocol_reason", "test_days", "problem")
+        },
         "models": [
             section.model_dump(mode="json", exclude={"examples", "parameters"})
             for section in outcome.report.models
@@ -130,14 +135,12 @@ def _show_outcome(outcome: Outcome) -> None:
     k = verdict.k
     table = table_of("", "model", f"NDCG@{k}", "95% interval", "new only", "95% interval", "fit")
     for section in document.models:
-        every, fresh = (section.views[view].metrics["ndcg"][place] for view in ("all", "new"))
+        parts = (section.views["all"], section.views["new"])
+        figures = [text for part in parts for text in _texts(part.metrics["ndcg"][place], part.users)]
         table.add_row(
             "[green]●[/green]" if section.name == outcome.active else "",
             escape(section.name),
-            f"{every.value:.4f}",
-            f"{every.low:.4f}–{every.high:.4f}",
-            f"{fresh.value:.4f}",
-            f"{fresh.low:.4f}–{fresh.high:.4f}",
+            *figures,
             f"{section.cost.fit_seconds:.1f} s",
         )
     console.print(table)
@@ -162,6 +165,13 @@ def _registered(outcome: Outcome) -> str:
     return (
         f"Registered {names}: for lists that start from a product; `recsys train evaluate-items` judges them."
     )
+
+
+def _texts(figure: Figure, users: int) -> tuple[str, str]:
+    """A figure and its interval; dashes where nobody was judged."""
+    if not users:
+        return "–", "–"
+    return f"{figure.value:.4f}", f"{figure.low:.4f}–{figure.high:.4f}"
 
 
 def _warn_of_mirror(outcome: Outcome) -> None:

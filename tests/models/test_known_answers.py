@@ -10,6 +10,7 @@ from scipy import sparse
 
 from features.dataset import Preferences
 from features.interactions import History, InteractionWeights
+from features.target import Target
 from models.als import ALS, ALSParameters
 from models.base import Recommender
 from models.content import ContentBased, ContentBasedParameters
@@ -40,9 +41,35 @@ def test_popularity_fades_by_its_own_half_life_and_counts_guests() -> None:
     )
     ranking = model.recommend([7], 3)
     assert ranking.products[0].tolist() == [100, 103, -1]
-    # 5 + 1/2 and 5/4 + 1; the third product sold nothing
-    np.testing.assert_allclose(ranking.scores[0, :2], [5.5, 2.25], rtol=1e-6)
-    assert model.explain(7, 100).baseline == pytest.approx(5.5)
+    # a purchase counts 1, a view a fifth of a tenth; one half-life, two half-lives; the third sold nothing
+    np.testing.assert_allclose(ranking.scores[0, :2], [1 + 0.02 / 2, 1 / 4 + 0.02], rtol=1e-6)
+    assert model.explain(7, 100).baseline == pytest.approx(1.01)
+
+
+def test_popularity_counts_people_once_a_day_and_successes_first() -> None:
+    rows = [(0, 0, "view", 1.0 + place / 1000) for place in range(500)]  # one visitor
+    rows += [(user, 1, "view", 1.0) for user in range(9)]
+    rows += [(user, 2, "purchase", 1.0) for user in range(2)]
+    rows += [(3, 3, "purchase", float(day)) for day in range(1, 4)]  # one buyer on three days
+    sells = replace(dataset(rows, users=9, items=5), target=Target({"purchase": 1.0}, "By hand."))
+    model = Popularity(PopularityParameters(half_life_days=1e4)).fit(sells)
+    order = model.recommend([7], 5).products[0]
+    assert order.tolist() == [109, 106, 103, 100, -1]
+
+
+@pytest.mark.parametrize("kind", ["view", "purchase"])
+def test_a_few_late_events_do_not_make_a_product_popular(kind: str) -> None:
+    chance = np.random.default_rng(0)
+    rows = [
+        (int(u), int(i), "purchase", 100 + float(d))
+        for u, i, d in zip(
+            chance.integers(0, 50, 600), chance.integers(0, 10, 600), chance.uniform(0, 90, 600), strict=True
+        )
+    ]
+    late = [(place % 12, 10 + place % 4, kind, place / 100) for place in range(12)]  # four diapers
+    model = Popularity().fit(dataset([*rows, *late], users=50, items=14))
+    listed = (model.recommend([7], 10).products[0] - 100) // 3
+    assert set(listed.tolist()) == set(range(10))
 
 
 def test_similar_by_popularity_is_the_same_category() -> None:

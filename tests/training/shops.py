@@ -35,7 +35,13 @@ def purchases(seed: int = 0, *, days: int = DAYS) -> list[tuple[int, int, float]
     return rows
 
 
-def fill_shop(seed: int = 0, *, days: int = DAYS, name: str = HOSTILE) -> None:
+def fill_shop(
+    seed: int = 0,
+    *,
+    days: int = DAYS,
+    name: str = HOSTILE,
+    rows: list[tuple[int, int, float]] | None = None,
+) -> None:
     """Users, products and purchases in the shop's tables; product 3 bears a hostile name."""
     with unit_of_work() as session:
         session.execute(
@@ -66,7 +72,9 @@ def fill_shop(seed: int = 0, *, days: int = DAYS, name: str = HOSTILE) -> None:
                 for i in range(1, ITEMS + 1)
             ],
         )
-    add_purchases(purchases(seed, days=days))
+    bought = purchases(seed, days=days) if rows is None else rows
+    if bought:
+        add_purchases(bought)
 
 
 def add_purchases(rows: list[tuple[int, int, float]]) -> None:

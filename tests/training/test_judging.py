@@ -28,6 +28,8 @@ test_days = 12
 ks = [5, 10]
 primary_k = 10
 draws = 100
+[promotion]
+min_users = 30
 """
 FILES = {
     "popularity": 'name = "popularity"\nalgorithm = "popularity"\n' + PLAN,

@@ -30,6 +30,8 @@ test_days = 12
 ks = [5, 10, 20]
 primary_k = 10
 draws = 200
+[promotion]
+min_users = 30
 """
 FILES = {
     "popularity": 'name = "popularity"\nalgorithm = "popularity"\n' + PLAN,

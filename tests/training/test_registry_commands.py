@@ -19,7 +19,10 @@ from training.experiment import load_all
 from training.pipeline import train
 from training.steps import Steps
 
-PLAN = "\n[split]\ntest_days = 12\n[evaluation]\nks = [5, 10]\nprimary_k = 10\ndraws = 100\n"
+PLAN = (
+    "\n[split]\ntest_days = 12\n[evaluation]\nks = [5, 10]\nprimary_k = 10\ndraws = 100\n"
+    "[promotion]\nmin_users = 30\n"
+)
 
 
 @pytest.fixture
