@@ -83,9 +83,9 @@ def measure(names: Sequence[str], dataset: Dataset, plan: Plan, steps: Steps) ->
             if active is None:
                 raise NotFound("no model serves yet; name a registered one, or train with `recsys train run`")
             asked = [active]
-    splits = [time_split(dataset, plan.test_days, positive=("purchase",))]
+    splits = [time_split(dataset, plan.test_days, positive=("purchase",), protocol="window")]
     if plan.choose:
-        splits.append(time_split(splits[0].train, plan.test_days, positive=("purchase",)))
+        splits.append(time_split(splits[0].train, plan.test_days, positive=("purchase",), protocol="window"))
     periods = _prepare(splits, plan.by, settings, steps)
     return [measure_model(one, dataset, periods, plan, settings, steps) for one in asked]
 

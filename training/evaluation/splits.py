@@ -142,15 +142,18 @@ def time_split(
     *,
     min_events: int = 1,
     positive: Sequence[str] | None = None,
+    protocol: Protocol | None = None,
 ) -> Split:
     """Hold out the last window of `dataset` that can be judged (`features.windows`), or the last `test_days`.
 
     positive : interaction types that are a success, in place of the dataset's target.
+    protocol : how users are asked; None: as `features.protocol` chooses.
     A user needs `min_events` events before what is asked for. Raises Invalid when either side of the cutoff
     is empty, when no window can be judged, and when nothing of the window can be.
     """
     aimed = with_target(dataset, positive)
-    return window_split(aimed, test_window(aimed, test_days), min_events=min_events)
+    window = test_window(aimed, test_days)
+    return window_split(aimed, window, min_events=min_events, protocol=protocol)
 
 
 def with_target(dataset: Dataset, positive: Sequence[str] | None) -> Dataset:
@@ -174,18 +177,22 @@ def test_window(dataset: Dataset, test_days: float | None) -> Window:
     return windows[-1]
 
 
-def window_split(dataset: Dataset, window: Window, *, min_events: int = 1) -> Split:
+def window_split(
+    dataset: Dataset, window: Window, *, min_events: int = 1, protocol: Protocol | None = None
+) -> Split:
     """Hold out one window; `features.holdout` says who is asked for what. Raises Invalid as `time_split`."""
     train = dataset.until(window.start)
     inside = (dataset.events.time > window.start) & (dataset.events.time <= window.end)
     later = dataset.events.take(inside)
     refuse_empty(dataset, train, later, window.start, (window.end - window.start) / MICROSECONDS_PER_DAY)
-    protocol, why = choose_protocol(dataset)
+    chosen, why = choose_protocol(dataset)
+    if protocol is not None and protocol != chosen:
+        chosen, why = protocol, "The protocol was asked for."
     folds: dict[View, Fold] = {}
     for view in VIEWS:
-        asked = held_out(train, dataset, window, protocol, QUESTIONS[view])
+        asked = held_out(train, dataset, window, chosen, QUESTIONS[view])
         folds[view] = _fold(view, asked, train, dataset, later, min_events)
-    reason = _reasons_of(later, train, dataset, protocol, folds["all"], min_events)
+    reason = _reasons_of(later, train, dataset, chosen, folds["all"], min_events)
     if not (reason == "kept").any():
         raise Invalid(f"no event of the test period can be judged ({counts_of(reason)})")
     item = train.items.index(dataset.items.ids)[later.item]
@@ -198,7 +205,7 @@ def window_split(dataset: Dataset, window: Window, *, min_events: int = 1) -> Sp
         counts_of(reason),
         count_users(dataset, later, reason, folds),
         guests=replace(later.take(guests), item=item[guests].astype(np.int32)),
-        protocol=protocol,
+        protocol=chosen,
         why=why,
     )
 
