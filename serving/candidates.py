@@ -9,7 +9,13 @@ import numpy.typing as npt
 
 from features.interactions import History
 from models.results import Ranking
-from recsys.domains.recommendations.lists import SCORE_UNIT, Entry, encode, entries_of_records
+from recsys.domains.recommendations.lists import (
+    SCORE_UNIT,
+    Entry,
+    encode,
+    entries_of_records,
+    strictly_decreasing,
+)
 from recsys.domains.recommendations.reasons import Kind, ReasonCode, evidence_reasons
 from serving.active_model import Loaded
 from serving.rules import Novelty
@@ -71,7 +77,9 @@ def similar(
 ) -> list[Entry]:
     """The k products of `only` most like any of `products`, none of those themselves; none it does not know.
 
-    The likenesses to several add up; scores are their mean, cut to 0..1, and the evidence is the nearest.
+    The likenesses to several add up; scores are their mean, and the evidence is the nearest. A list with a
+    mean above 1 (sums of weights, not shares) gets mean / (1 + mean), so that no score is cut off. Scores
+    fall strictly, so that an order by score is the order of the list.
     """
     with loaded.lock:
         ranking = loaded.model.similar_items(list(products), k + len(products), only=only)
@@ -88,10 +96,12 @@ def similar(
     nearest[place[order]] = owner[order]  # the last that is written is the nearest
     own = np.isin(listed, list(products))
     best = [row for row in np.argsort(-total, kind="stable").tolist() if not own[row]][:k]
-    units = np.rint(np.clip(total / len(products), 0.0, 1.0) * SCORE_UNIT).astype(np.int64)
+    mean = total[best] / len(products)
+    if mean.size and mean[0] > 1.0:
+        mean = mean / (1.0 + mean)
     return [
-        Entry(int(listed[row]), int(units[row]), Kind.SIMILAR, reason, int(nearest[row]), True)
-        for row in best
+        Entry(int(listed[row]), units, Kind.SIMILAR, reason, int(nearest[row]), True)
+        for row, units in zip(best, strictly_decreasing(np.rint(mean * SCORE_UNIT)).tolist(), strict=True)
     ]
 
 

@@ -58,8 +58,8 @@ class _Asked:
 def rank(state: State, wish: Wish, past: Past, qualified: Qualified) -> Ranked:
     """Up to `MAX_POOL` products that qualify, best first, filled up with popular ones where that is honest.
 
-    What was bought before is the only thing to buy again: that shelf is filled with nothing else, unless it
-    would be empty.
+    What was bought before is the only thing to buy again: that shelf is filled with nothing else, and empty
+    for a visitor who bought nothing.
     """
     allowed = _without(state, qualified.allowed, [*wish.cart, *wish.products])
     asked = _Asked(state, wish, past, allowed, min(MAX_POOL, int(allowed.sum())))
@@ -69,7 +69,7 @@ def rank(state: State, wish: Wish, past: Past, qualified: Qualified) -> Ranked:
     if wish.shelf is Shelf.FOR_YOU:
         filled = _filled(asked, found)
         return Ranked(without_ties(filled.entries), filled.by)
-    if wish.shelf is Shelf.BUY_AGAIN and found.entries:
+    if wish.shelf is Shelf.BUY_AGAIN:
         return found
     return _filled(asked, found)
 
@@ -129,10 +129,14 @@ def _similar(asked: _Asked) -> Ranked:
 
 
 def _like(asked: _Asked, products: Sequence[int], reason: ReasonCode) -> Ranked:
-    """By whichever model knows the products; then what shares their category."""
+    """By the first model that knows the products, the one made for it first; then by their category."""
     state, only = asked.state, asked.only
     serving = [] if state.model.current is None else [state.model.current]
-    models = [*serving, *state.companions.of("item_knn", "content")]
+    models = [
+        *state.companions.of("similar_items"),
+        *serving,
+        *state.companions.of("item_knn", "content"),
+    ]
     found, by = list[Entry](), None
     for loaded in models:
         known = [one for one in products if one in loaded.model.items_]
@@ -158,7 +162,7 @@ def _bought_together(asked: _Asked) -> Ranked:
     seeds = [*asked.wish.products, *asked.wish.cart]
     if not seeds:
         return _buyers_history(asked)
-    for loaded in asked.state.companions.of("bought_together"):
+    for loaded in asked.state.companions.of("complements", "bought_together"):
         if found := similar(loaded, seeds, asked.k, asked.only, ReasonCode.BOUGHT_TOGETHER):
             return Ranked(found, loaded)
     found = asked.state.baskets.entries(asked.state.catalogue.current, seeds, asked.k, asked.allowed)
