@@ -13,7 +13,15 @@ from serving.active_model import Loaded
 
 __all__ = ["Companions"]
 
-WANTED = ("similar_items", "complements", "bought_together", "co_visitation", "item_knn", "content")
+WANTED = (
+    "similar_items",
+    "complements",
+    "bought_together",
+    "buy_again",
+    "co_visitation",
+    "item_knn",
+    "content",
+)
 """Algorithms whose newest registered model is kept; memory-mapped, so what is not asked costs little."""
 RETRY_SECONDS = 60.0
 _log = get_logger(__name__)

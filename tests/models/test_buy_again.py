@@ -12,7 +12,7 @@ from recsys.errors import Invalid
 from tests.models.data import Row, dataset, two_tastes
 
 DATA = two_tastes()
-PLAIN = BuyAgainParameters(half_life_days=10.0, late_power=0.0)
+PLAIN = BuyAgainParameters(half_life_days=10.0, early_power=0.0, late_power=0.0, repeat=0.0)
 WEIGHTS = InteractionWeights({"view": 1.0, "purchase": 5.0, "dismissed": -1.0}, half_life_days=30.0)
 
 
@@ -52,7 +52,7 @@ def test_the_usual_interval_by_hand() -> None:
     rows += [(1, 1, "purchase", 7.0), (1, 1, "view", 7.0)]
     smoothing, chosen = 2.0, 0.5
     model = BuyAgain(
-        BuyAgainParameters(36_500.0, early_power=chosen, late_power=2.0, smoothing=smoothing)
+        BuyAgainParameters(36_500.0, early_power=chosen, late_power=2.0, smoothing=smoothing, repeat=0.0)
     ).fit(shop(rows))
     overall = (20 + 20) / 3
     item = [(40 + 2 * overall) / (3 + 2), overall]
@@ -78,6 +78,32 @@ def test_of_two_equal_habits_the_one_that_stopped_comes_last() -> None:
     assert model.recommend([7], 2).row(0)[0].tolist() == [103, 100]
 
 
+def test_weekly_milk_bought_yesterday_comes_after_weekly_milk_that_is_due() -> None:
+    rows: list[Row] = [(0, 0, "purchase", 1.0 + 7 * week) for week in range(6)]
+    rows += [(0, 1, "purchase", 7.0 + 7 * week) for week in range(6)]
+    model = BuyAgain().fit(shop(rows))
+    assert model.recommend([7], 2).row(0)[0].tolist() == [103, 100]
+
+
+def test_the_repeat_rate_by_hand() -> None:
+    # item 0: three times by user 0, once by user 1; item 1: once by each; both categories differ
+    rows: list[Row] = [(0, 0, "purchase", age) for age in (5.0, 15.0, 25.0)]
+    rows += [(1, 0, "purchase", 30.0), (0, 1, "purchase", 7.0), (1, 1, "purchase", 8.0)]
+    chosen = BuyAgainParameters(repeat_shape=0.5, repeat_strength=2.0)
+    model = BuyAgain(chosen).fit(shop(rows))
+    overall = np.sqrt(2) / 4
+    category = [(np.sqrt(2) + 2 * overall) / (2 + 2), 2 * overall / (2 + 2), overall, overall]
+    item = [(np.sqrt(2) + 2 * category[0]) / (2 + 2), 2 * category[1] / (2 + 2), overall, overall]
+    np.testing.assert_allclose(model.repeat_, np.array(item) / overall, rtol=1e-6)
+
+
+def test_of_two_products_bought_once_the_one_that_others_come_back_to_is_first() -> None:
+    rows: list[Row] = [(1, 0, "purchase", age) for age in (5.0, 15.0, 25.0)]
+    rows += [(1, 1, "purchase", 5.0), (0, 0, "purchase", 12.0), (0, 1, "purchase", 12.0)]
+    model = BuyAgain(BuyAgainParameters(early_power=0.0, late_power=0.0)).fit(shop(rows))
+    assert model.recommend([7], 2).row(0)[0].tolist() == [100, 103]
+
+
 @pytest.mark.parametrize("powers", [(0.0, 0.0), (0.5, 1.5)])
 def test_a_guest_who_did_what_a_user_did_gets_the_users_list(powers: tuple[float, float]) -> None:
     model = BuyAgain(BuyAgainParameters(40.0, *powers)).fit(DATA)
@@ -101,7 +127,7 @@ def test_a_history_read_later_differs_by_one_factor() -> None:
 
 
 def test_a_history_without_times_keeps_its_weights() -> None:
-    model = BuyAgain().fit(DATA)
+    model = BuyAgain(BuyAgainParameters(repeat=0.0)).fit(DATA)
     ranking = model.recommend_from([History.of(DATA.items.ids[[4, 2]], [1.0, 3.0])], 3)
     assert ranking.products[0].tolist() == [DATA.items.ids[2], DATA.items.ids[4], -1]
     np.testing.assert_allclose(ranking.scores[0, :2], [3.0, 1.0])
@@ -111,7 +137,9 @@ def test_nothing_is_like_anything() -> None:
     assert (BuyAgain().fit(DATA).similar_items(DATA.items.ids, 5).products == -1).all()
 
 
-@pytest.mark.parametrize("wrong", [{"half_life_days": 0.0}, {"late_power": -1.0}, {"smoothing": 0.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"half_life_days": 0.0}, {"late_power": -1.0}, {"smoothing": 0.0}, {"repeat_shape": 2.0}]
+)
 def test_parameters_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(Invalid, match=next(iter(wrong))):
         BuyAgainParameters(**wrong)

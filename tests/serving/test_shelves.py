@@ -177,6 +177,27 @@ def test_buy_again_shows_what_was_bought_and_nothing_else(client: httpx.Client, 
     assert ids(nobody) == [], "who bought nothing has nothing to buy again"
 
 
+def test_buy_again_is_ordered_by_the_model_of_habits_once_it_is_registered(scored_shop: Shop) -> None:
+    recipe = load("buy_again")
+    shopping.promote(shopping.fit(recipe.algorithm, **recipe.parameters), "buy_again-v1")
+    with unit_of_work() as session:
+        registry.activate(session, "knn-v1")
+    with running(create_app()) as client:
+        bought = {
+            row[0]
+            for row in execute(
+                scored_shop,
+                "SELECT DISTINCT product_id FROM recommendations_db.user_interactions "
+                "WHERE user_id = 1 AND interaction_type = 'purchase'",
+            )
+        }
+        answer = ask(client, 1, shelf="buy_again", limit=100)
+        assert answer["provenance"]["model"] == "buy_again-v1"
+        assert ids(answer)
+        assert set(ids(answer)) <= bought
+        assert {item["reason"]["code"] for item in answer["items"]} == {"bought_before"}
+
+
 def test_trending_new_and_popular(client: httpx.Client, scored_shop: Shop) -> None:
     assert ids(get(client, "products/new", limit=5)) == [1, 2, 3, 4, 5]
     assert ids(get(client, "products/new", limit=3, category=4)) == [61, 62, 63]

@@ -43,6 +43,7 @@ def test_a_file_and_its_defaults(tmp_path: Path) -> None:
         "bought_together",
         "similar_items",
         "complements",
+        "buy_again",
     ],
 )
 def test_shipped_experiments_name_themselves_and_fit_their_algorithm(name: str) -> None:
@@ -56,6 +57,7 @@ def test_shipped_experiments_name_themselves_and_fit_their_algorithm(name: str) 
 def test_long_experiments_ship_but_are_not_part_of_all() -> None:
     assert set(shipped()) - set(everyday()) == {
         "bought_together",
+        "buy_again",
         "complements",
         "item_knn",
         "similar_items",
