@@ -180,7 +180,9 @@ def test_what_may_be_shown_does_not_change_the_scores(kind: str) -> None:
     for i in range(len(every)):
         known = dict(zip(*every.row(i), strict=True))
         products, scores = some.row(i)
-        assert products.size >= 3, "candidates are looked for among what may be shown"
+        # buying again by itself knows nothing but what a user had
+        alone = list(model.stages_["any"].members) == ["buy_again"]
+        assert products.size >= (1 if alone else 3), "candidates are looked for among what may be shown"
         for product, score in zip(products, scores, strict=True):
             if product in known:
                 assert score == pytest.approx(known[product], rel=1e-3, abs=1e-3)
