@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -15,15 +14,11 @@ from models.base import Arrays, ModelKind, Reasons, Rows, Scores
 from models.degree_svd import degree_normalised
 from models.ease_dual import BLOCK, DualWeights, inverted
 from models.faded import Faded
-from models.item_item import GRAM_BYTES, VALUES, Values, scatter, top_products, valued
+from models.item_item import GRAM_BYTES, VALUES, Values, ridge_columns, scatter, top_products, valued
 from models.parameters import check_choice, check_float, check_int
 from models.selection import Asked, positive
-from models.threads import in_parallel
 
 __all__ = ["EASE", "EASEParameters"]
-
-LOCAL_BLOCK = 512
-"""So many items of a local fit are one thread's piece of work."""
 
 
 @dataclass(frozen=True)
@@ -213,22 +208,4 @@ def _local(x: sparse.csr_matrix, ridge: float, candidates: int) -> sparse.csr_ma
     normal, _ = degree_normalised(x, 0.5, 0.5)
     near = top_products(normal.T.tocsr(), normal, candidates)
     by_item = x.T.tocsr()
-    items = x.shape[1]
-    pieces = np.empty(near.nnz, dtype=np.float32)
-
-    def solve(part: tuple[int, int]) -> None:
-        for j in range(*part):
-            inside = slice(near.indptr[j], near.indptr[j + 1])
-            chosen = near.indices[inside]
-            if chosen.size == 0:
-                continue
-            columns = by_item[np.append(chosen, j)]
-            gram = (columns @ columns.T).toarray().astype(np.float64)
-            inner = gram[:-1, :-1]
-            inner[np.diag_indices_from(inner)] += ridge
-            # numpy's solver lets other threads run meanwhile, scipy's does not
-            pieces[inside] = np.linalg.solve(inner, gram[:-1, -1])
-
-    in_parallel(solve, list(pairwise([*range(0, items, LOCAL_BLOCK), items])))
-    # row j of `near` now holds column j of B
-    return sparse.csr_matrix((pieces, near.indices, near.indptr), shape=(items, items)).T.tocsr()
+    return ridge_columns(near, by_item, by_item, ridge)

@@ -12,8 +12,9 @@ from scipy import sparse
 from models.base import Arrays, ModelKind, Recommender, Rows, Scores
 from models.selection import Asked, positive
 from models.shared.score_blocks import ScoreBlock, SparseScores
+from models.threads import in_parallel
 
-__all__ = ["VALUES", "ItemItem", "Values", "scatter", "top_products", "valued"]
+__all__ = ["VALUES", "ItemItem", "Values", "ridge_columns", "scatter", "top_products", "valued"]
 
 Values = Literal["binary", "log", "linear"]
 VALUES: tuple[str, ...] = ("binary", "log", "linear")
@@ -21,6 +22,8 @@ VALUES: tuple[str, ...] = ("binary", "log", "linear")
 
 GRAM_BYTES = 96 * 2**20
 """Products of sparse matrices are taken in blocks of rows that need about this much at most."""
+LOCAL_BLOCK = 512
+"""Columns of a local regression that one thread solves at once."""
 
 
 def valued(matrix: sparse.csr_matrix, values: str) -> sparse.csr_matrix:
@@ -106,6 +109,32 @@ def _best(
         chosen = np.sort(np.concatenate([chosen, ties]))
         columns, values = columns[chosen], values[chosen]
     return columns.astype(np.int32), values.astype(np.float32)
+
+
+def ridge_columns(
+    near: sparse.csr_matrix, sources: sparse.csr_matrix, targets: sparse.csr_matrix, ridge: float
+) -> sparse.csr_matrix:
+    """B whose column j is the ridge regression of row j of `targets` on the rows near[j] of `sources`.
+
+    near : csr (n, n), the pattern counts. sources, targets : csr float32 (n, m). Returns csr float32 (n, n).
+    """
+    items = near.shape[0]
+    pieces = np.empty(near.nnz, dtype=np.float32)
+
+    def solve(part: tuple[int, int]) -> None:
+        for j in range(*part):
+            inside = slice(near.indptr[j], near.indptr[j + 1])
+            if inside.start == inside.stop:
+                continue
+            columns = sources[near.indices[inside]]
+            gram = (columns @ columns.T).toarray().astype(np.float64)
+            gram[np.diag_indices_from(gram)] += ridge
+            # numpy's solver lets other threads run meanwhile, scipy's does not
+            pieces[inside] = np.linalg.solve(gram, (columns @ targets[j].T).toarray().ravel())
+
+    in_parallel(solve, list(pairwise([*range(0, items, LOCAL_BLOCK), items])))
+    # row j now holds column j of B
+    return sparse.csr_matrix((pieces, near.indices, near.indptr), shape=(items, items)).T.tocsr()
 
 
 def scatter(found: sparse.csr_matrix, out: Scores) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,10 @@ from scipy import sparse
 
 from features.dataset import Dataset
 from features.interactions import Events, InteractionWeights
-from models.co_visitation import CoVisitation, CoVisitationParameters, Steps, degree_power
-from models.item_item import VALUES, Values, top_products, valued
+from models.co_visitation import CoVisitation, CoVisitationParameters
+from models.item_item import VALUES, Values, top_products
 from models.parameters import check_choice, check_float
+from models.sequential import Steps, degree_power
 from recsys.errors import Invalid
 
 __all__ = ["CoVisitationByType", "CoVisitationByTypeParameters"]
@@ -82,9 +83,6 @@ class CoVisitationByType(CoVisitation):
     Parameters = CoVisitationByTypeParameters
     parameters: CoVisitationByTypeParameters
 
-    def _values(self) -> str:
-        return "linear"  # `history_` holds the values already, faded
-
     def _transitions(
         self, dataset: Dataset, steps: Steps, events: Events, weight: npt.NDArray[np.float32]
     ) -> sparse.csr_matrix:
@@ -106,15 +104,6 @@ class CoVisitationByType(CoVisitation):
             # an event is no repeat of itself; rounding must not leave a trace of it
             itself = (np.asarray(met).ravel() * source_scale * target_scale * (1.0 + 1e-5)).astype(np.float32)
         return top_products(before, after, chosen.neighbours, power=chosen.damping, off_diagonal=itself)
-
-    def _faded(
-        self,
-        weights: sparse.csr_matrix,
-        user: npt.NDArray[Any],
-        item: npt.NDArray[Any],
-        time: npt.NDArray[Any],
-    ) -> sparse.csr_matrix:
-        return super()._faded(valued(weights, self.parameters.values), user, item, time)
 
     def forecast(self, users: int, items: int, nnz: int) -> int:
         """Peak bytes of a fit: as CoVisitation, and the gaps of the banded steps."""

@@ -1,0 +1,102 @@
+"""TALE: the next item from the items before it, faded by time, by one ridge regression in closed form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from features.dataset import Dataset
+from features.interactions import MICROSECONDS_PER_DAY, Events
+from models.item_item import GRAM_BYTES, VALUES, Values, ridge_columns, top_products
+from models.parameters import check_choice, check_float, check_int
+from models.sequential import Sequential, Steps, degree_power
+
+__all__ = ["TALE", "TALEParameters"]
+
+
+@dataclass(frozen=True)
+class TALEParameters:
+    """ridge : λ. window : steps before the next item that count. fade_days, floor : an item Δ days before it
+    counts max(exp(−Δ / fade_days), floor).
+    source_power, target_power : how far popular items are turned down before and as the next item.
+    candidates : predictors of an item. values : how a user's weight of an item counts.
+    history_decay : per step into a user's past, at scoring.
+    """
+
+    ridge: float = 200.0
+    window: int = 20
+    fade_days: float = 4.0
+    floor: float = 0.05
+    source_power: float = 0.0
+    target_power: float = 0.0
+    candidates: int = 200
+    values: Values = "binary"
+    history_decay: float = 0.6
+
+    def __post_init__(self) -> None:
+        check_float(self, "ridge", 0.0, 1e9, above_low=True)
+        check_int(self, "window", 1, 1_000)
+        check_float(self, "fade_days", 0.0, 36_500.0, above_low=True)
+        check_float(self, "floor", 0.0, 1.0)
+        check_float(self, "source_power", 0.0, 1.0)
+        check_float(self, "target_power", 0.0, 1.0)
+        check_int(self, "candidates", 1, 5_000)
+        check_choice(self, "values", VALUES)
+        check_float(self, "history_decay", 0.0, 1.0, above_low=True)
+
+
+class TALE(Sequential):
+    """B = argmin ‖S B − T‖² + λ‖B‖², score(x) = x B, x faded by steps back.
+
+    Park et al. 2025, "Temporal linear item-item model for sequential recommendation", WSDM, arXiv 2412.07382,
+    section 3: a row of T is one step of a user, a row of S what that user did in the steps before it, each
+    item turned down by the time between, and both by popularity (here n^-power over all of the log; the
+    paper counts around the time of the event). Column j of B = (SᵀS + λI)⁻¹SᵀT is solved on the `candidates`
+    items a of the largest (SᵀT)_aj / √(SᵀS)_aa alone, and on none that never came before j: no items × items
+    matrix is built.
+    """
+
+    algorithm: ClassVar[str] = "tale"
+    Parameters = TALEParameters
+    parameters: TALEParameters
+
+    def _transitions(
+        self, dataset: Dataset, steps: Steps, events: Events, weight: npt.NDArray[np.float32]
+    ) -> sparse.csr_matrix:
+        chosen = self.parameters
+        target = steps.summed(np.ones_like(weight))
+        target.data[:] = 1.0
+        turned = sparse.diags_array(degree_power(target, chosen.source_power))
+        source = sparse.csr_matrix((self._before(steps) @ target) @ turned)
+        target = sparse.csr_matrix(target @ sparse.diags_array(degree_power(target, chosen.target_power)))
+        length = np.sqrt(np.asarray(source.power(2).sum(axis=0), dtype=np.float64).ravel())
+        unit = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0).astype(np.float32)
+        by_target = target.T.tocsr()
+        scaled = sparse.csr_matrix(source @ sparse.diags_array(unit))
+        # the zeros keep pairs of an item with itself: what is taken again is predicted by itself
+        kept = np.zeros(unit.size, dtype=np.float32)
+        near = top_products(by_target, scaled, chosen.candidates, off_diagonal=kept)
+        return ridge_columns(near, source.T.tocsr(), by_target, chosen.ridge)
+
+    def _before(self, steps: Steps) -> sparse.csr_matrix:
+        """csr float32 (steps, steps): in each row the weights of the same walker's earlier steps."""
+        chosen = self.parameters
+        pairs = [
+            np.flatnonzero(steps.walker[distance:] == steps.walker[:-distance])
+            for distance in range(1, min(chosen.window, steps.walker.size - 1) + 1)
+        ]
+        source = np.concatenate([*pairs, np.empty(0, np.int64)]).astype(np.int64)
+        target = source + np.repeat(np.arange(1, len(pairs) + 1), [pair.size for pair in pairs])
+        days = (steps.time[target] - steps.time[source]) / MICROSECONDS_PER_DAY
+        weight = np.maximum(np.exp(-days / chosen.fade_days), chosen.floor).astype(np.float32)
+        return sparse.csr_matrix((weight, (target, source)), shape=(steps.walker.size,) * 2)
+
+    def forecast(self, users: int, items: int, nnz: int) -> int:
+        """Peak bytes of a fit: kept weights with candidates, one block, and the rows of S three times."""
+        chosen = self.parameters
+        kept = 32 * items * min(items, chosen.candidates)
+        return kept + 2 * GRAM_BYTES + nnz * (80 + 48 * chosen.window)
