@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,18 @@ import numpy.typing as npt
 from scipy import sparse
 
 from features.dataset import Dataset
+from models.blend import Blend, pool
+from models.results import Ranking
 from recsys.errors import Invalid
 from training.benchmarks.chosen import BenchmarkSettings
 from training.benchmarks.datasets import open_text, purchases, whole_numbers
 from training.benchmarks.measure import Result, judged, metered
+from training.evaluation.metrics import find_hits
 
-__all__ = ["Sequences", "next_item", "read", "run", "shuffled"]
+__all__ = ["Sequences", "learn_blend", "next_item", "read", "run", "shuffled"]
 
 K = 10
+LIST = 100
 METRICS = ("hit_rate", "ndcg")
 
 Progress = Callable[[str], None]
@@ -26,25 +31,30 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
-    """Events in the order of each user: int64 columns of one length, `place` counting from 0 per user."""
+    """Events in the order of each user: int64 columns of one length, `place` counting from 0 per user.
+
+    attributes : one string per item, its attributes as words; empty where nothing is known.
+    """
 
     user: npt.NDArray[np.int64]
     item: npt.NDArray[np.int64]
     place: npt.NDArray[np.int64]
     users: int
     items: int
+    attributes: list[str]
 
     def without_last(self, count: int = 1) -> Sequences:
         """The same with the last `count` events of each user cut off."""
         length = np.bincount(self.user, minlength=self.users)
         keep = self.place < length[self.user] - count
-        return Sequences(self.user[keep], self.item[keep], self.place[keep], self.users, self.items)
+        return replace(self, user=self.user[keep], item=self.item[keep], place=self.place[keep])
 
 
 def read(folder: Path) -> Sequences:
-    """Read sequences.txt (a line per user: user, then its items in time order; gzip or plain).
+    """Read sequences.txt (a line per user: user, then its items in time order; gzip or plain), and
+    item_attributes.json, where it is there ({item: [numbers of attributes]}, gzip or plain).
 
-    Raises NotFound for a missing file, Invalid for a line that is not numbers.
+    Raises NotFound for a missing sequences.txt, Invalid for a line that is not numbers.
     """
     user: list[int] = []
     item: list[int] = []
@@ -58,7 +68,20 @@ def read(folder: Path) -> Sequences:
     if not user:
         raise Invalid(f"{folder}: sequences.txt holds no event")
     columns = [np.array(column, dtype=np.int64) for column in (user, item, place)]
-    return Sequences(columns[0], columns[1], columns[2], max(user) + 1, max(item) + 1)
+    items = max(item) + 1
+    return Sequences(columns[0], columns[1], columns[2], max(user) + 1, items, _attributes(folder, items))
+
+
+def _attributes(folder: Path, items: int) -> list[str]:
+    words = [""] * items
+    name = "item_attributes.json"
+    if not any((folder / each).is_file() for each in (name, f"{name}.gz")):
+        return words
+    with open_text(folder, name) as text:
+        for item, attributes in json.load(text).items():
+            if int(item) < items:
+                words[int(item)] = " ".join(map(str, attributes))
+    return words
 
 
 def next_item(sequences: Sequences) -> tuple[Dataset, sparse.csr_matrix]:
@@ -73,7 +96,8 @@ def next_item(sequences: Sequences) -> tuple[Dataset, sparse.csr_matrix]:
     found = (np.ones(int(last.sum()), np.float32), (sequences.user[last], sequences.item[last]))
     relevant = sparse.csr_matrix(found, shape=shape)
     # the file tells an order and no times: a day per place stands for it
-    return purchases(*shape, train.user, train.item, train.place * 86_400_000_000), relevant
+    dataset = purchases(*shape, train.user, train.item, train.place * 86_400_000_000)
+    return replace(dataset, item_features=replace(dataset.item_features, text=sequences.attributes)), relevant
 
 
 def shuffled(sequences: Sequences, run_length: int, seed: int) -> Sequences:
@@ -90,7 +114,7 @@ def shuffled(sequences: Sequences, run_length: int, seed: int) -> Sequences:
     order = np.lexsort((rng.random(sequences.user.size), -(from_end // run_length), sequences.user))
     user = sequences.user[order]
     place = np.arange(user.size) - np.searchsorted(user, user)
-    return Sequences(user, sequences.item[order], place, sequences.users, sequences.items)
+    return replace(sequences, user=user, item=sequences.item[order], place=place)
 
 
 def run(
@@ -98,25 +122,78 @@ def run(
     settings: BenchmarkSettings,
     names: Sequence[str],
     *,
+    blend: bool = False,
     variant: str = "",
     progress: Progress,
 ) -> list[Result]:
-    """Fit and judge the models `names`; `variant` is said beside each."""
+    """Fit and judge the models `names`, and the blend of those that `settings.blend` weighs.
+
+    `variant` is said beside each.
+    """
+    members = settings.blend if blend else {}
+    every = list(dict.fromkeys([*names, *members]))
+    lists, results, relevant = _fitted(sequences, settings, every, variant=variant, progress=progress)
+    if members:
+        ranking = Blend(members).rank(pool([lists[name] for name in members]), K)
+        note = "here: " + ", ".join(f"{name} {weight:g}" for name, weight in members.items())
+        seconds = sum(
+            result.fit_seconds for result, name in zip(results, every, strict=True) if name in members
+        )
+        peak = max(result.peak_rss_mib for result in results)
+        results.append(_result(_named("hybrid", variant), ranking, relevant, seconds, peak, note))
+    return results
+
+
+def learn_blend(
+    sequences: Sequences, settings: BenchmarkSettings, names: Sequence[str], *, progress: Progress
+) -> tuple[Blend, list[Result]]:
+    """Weights of the models `names`, learned on the last item but one of each user; no test item is seen."""
+    fold = sequences.without_last()
+    lists, results, relevant = _fitted(fold, settings, names, variant="validation", progress=progress)
+    progress("learning the weights")
+    candidates = pool([lists[name] for name in names])
+    hits = find_hits(candidates.products, relevant)
+    blend = Blend.learn(names, candidates, hits, np.diff(relevant.indptr).astype(np.int64), k=K)
+    results.append(_result("hybrid (validation)", blend.rank(candidates, K), relevant, 0.0, 0.0, ""))
+    return blend, results
+
+
+def _fitted(
+    sequences: Sequences,
+    settings: BenchmarkSettings,
+    names: Sequence[str],
+    *,
+    variant: str,
+    progress: Progress,
+) -> tuple[dict[str, Ranking], list[Result], sparse.csr_matrix]:
+    """Lists by model, their results, and what is to be found, csr (asked users, items)."""
     dataset, relevant = next_item(sequences)
     dataset.fingerprint  # noqa: B018 - computed once and kept, so that no model pays for it
     asked = np.flatnonzero(np.diff(relevant.indptr))
+    lists: dict[str, Ranking] = {}
     results: list[Result] = []
     for name in names:
         progress(f"fitting {name} {variant}".rstrip())
         model = settings.models[name].create()
         with metered() as meter:
             model.fit(dataset)
-        ranking = model.recommend(asked, K, exclude="seen")
-        values = judged(ranking, relevant[asked], K, METRICS)
-        figures = {_short(metric): float(value.mean()) for metric, value in values.items()}
-        shown = f"{name} ({variant})" if variant else name
-        results.append(Result(shown, figures, meter.seconds, meter.peak_mib, per_user=values))
-    return results
+        ranking = model.recommend(asked, LIST, exclude="seen")
+        lists[name] = ranking
+        shown = _named(name, variant)
+        results.append(_result(shown, ranking, relevant[asked], meter.seconds, meter.peak_mib, ""))
+    return lists, results, relevant[asked]
+
+
+def _result(
+    name: str, ranking: Ranking, relevant: sparse.csr_matrix, seconds: float, peak: float, note: str
+) -> Result:
+    values = judged(ranking, relevant, K, METRICS)
+    figures = {_short(metric): float(value.mean()) for metric, value in values.items()}
+    return Result(name, figures, seconds, peak, note, values)
+
+
+def _named(name: str, variant: str) -> str:
+    return f"{name} ({variant})" if variant else name
 
 
 def _short(metric: str) -> str:

@@ -67,7 +67,14 @@ def gowalla(
 
 
 @app.command()
-def beauty(data: Data, model: Models = None, as_json: AsJson = False) -> None:
+def beauty(
+    data: Data,
+    model: Models = None,
+    validate: Annotated[
+        bool, typer.Option("--validate", help="Learn the blend on the last item but one; no test.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Amazon Beauty, last item held out: HR@10 and NDCG@10, and again with neighbouring events shuffled.
 
     Example: recsys train benchmark beauty --data data/beauty
@@ -80,10 +87,17 @@ def beauty(data: Data, model: Models = None, as_json: AsJson = False) -> None:
     sequences = benchmark.read(data)
     seed = int(settings.validation["seed"])
     with _progress() as say:
-        results = benchmark.run(sequences, settings, names, progress=say)
-        mixed = benchmark.shuffled(sequences, 2, seed)
-        results += benchmark.run(mixed, settings, names, variant="pairs shuffled", progress=say)
-    _answer("Amazon Beauty, last item held out", results, settings.peers, "ndcg@10", as_json)
+        if validate:
+            blend, results = benchmark.learn_blend(sequences, settings, names, progress=say)
+            say("weights: " + ", ".join(f"{name} {weight:g}" for name, weight in blend.weights.items()))
+        else:
+            results = benchmark.run(sequences, settings, names, blend=model is None, progress=say)
+            mixed = benchmark.shuffled(sequences, 2, seed)
+            results += benchmark.run(
+                mixed, settings, names, blend=model is None, variant="pairs shuffled", progress=say
+            )
+    title = "Amazon Beauty, last item " + ("but one, of train" if validate else "held out")
+    _answer(title, results, [] if validate else settings.peers, "ndcg@10", as_json)
 
 
 @app.command()
