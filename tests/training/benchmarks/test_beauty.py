@@ -59,3 +59,35 @@ def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "sequences.txt").write_text("")
     with pytest.raises(Invalid, match="no event"):
         beauty.read(tmp_path)
+
+
+def test_attributes_are_the_text_of_items(folder: Path) -> None:
+    (folder / "item_attributes.json").write_text('{"2": [7, 5], "900": [1]}')
+    dataset, _ = beauty.next_item(beauty.read(folder))
+    assert dataset.item_features.text[:4] == ["", "", "7 5", ""]
+
+
+def test_the_blend_is_learned_without_the_last_event(folder: Path) -> None:
+    sequences = beauty.read(folder)
+    models = {
+        "co": ModelSettings("co", "co_visitation", {"window": 1, "reverse": 0.0}),
+        "popular": ModelSettings("popular", "popularity", {}),
+    }
+    settings = BenchmarkSettings(models, {}, {}, [], {})
+    blend, learned = beauty.learn_blend(sequences, settings, ["co", "popular"], progress=lambda _: None)
+    changed = beauty.Sequences(
+        sequences.user,
+        np.where(sequences.place == 4, 0, sequences.item),
+        sequences.place,
+        sequences.users,
+        sequences.items,
+        sequences.attributes,
+    )
+    again, _ = beauty.learn_blend(changed, settings, ["co", "popular"], progress=lambda _: None)
+    assert again.weights == blend.weights
+    assert learned[-1].figures["ndcg@10"] >= max(each.figures["ndcg@10"] for each in learned[:-1])
+    weighed = BenchmarkSettings(models, {}, dict(blend.weights), [], {})
+    *single, hybrid = beauty.run(sequences, weighed, ["co"], blend=True, progress=lambda _: None)
+    assert [each.model for each in single] == ["co", "popular"]
+    assert hybrid.model == "hybrid"
+    assert hybrid.figures["ndcg@10"] > 0.95
