@@ -70,7 +70,7 @@ def test_attributes_are_the_text_of_items(folder: Path) -> None:
 def test_the_blend_is_learned_without_the_last_event(folder: Path) -> None:
     sequences = beauty.read(folder)
     models = {
-        "co": ModelSettings("co", "co_visitation", {"window": 1, "reverse": 0.0}),
+        "co": ModelSettings("co", "co_visitation", {"window": 4, "reverse": 0.0}),
         "popular": ModelSettings("popular", "popularity", {}),
     }
     settings = BenchmarkSettings(models, {}, {}, [], {})
