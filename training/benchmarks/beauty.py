@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from features.dataset import Dataset
-from models.blend import Blend, pool
+from models.hybrid.blend import Blend, pool
 from models.results import Ranking
 from recsys.errors import Invalid
 from training.benchmarks.chosen import BenchmarkSettings
