@@ -61,26 +61,30 @@ def top_products(
     # entries
     width = np.minimum(left.astype(bool).astype(np.float64) @ np.diff(right.indptr), right.shape[1])
     bounds = _blocks_of(width * (right.data.itemsize + right.indices.itemsize))
-    columns: list[npt.NDArray[np.int32]] = []
-    entries: list[npt.NDArray[np.float32]] = []
+    columns: list[npt.NDArray[np.int32]] = [np.empty(0, np.int32)]
+    entries: list[npt.NDArray[np.float32]] = [np.empty(0, np.float32)]
     lengths = np.zeros(n, dtype=np.int64)
     for start, end in pairwise(bounds):
         block = sparse.csr_matrix(left[start:end] @ right)
-        for row in range(end - start):
+        block.sort_indices()
+        value = block.data
+        owner = np.repeat(np.arange(end - start), np.diff(block.indptr))
+        itself = np.flatnonzero(block.indices == start + owner)
+        value[itself] -= value[itself] if off_diagonal is None else off_diagonal[start + owner[itself]]
+        kept = value > 0
+        counts = np.bincount(owner[kept], minlength=end - start)
+        for row in np.flatnonzero(counts > k).tolist():  # only what is too long is looked at by itself
             inside = slice(block.indptr[row], block.indptr[row + 1])
-            found, value = block.indices[inside], block.data[inside]
-            own = found == start + row
-            value[own] = value[own] - off_diagonal[start + row] if off_diagonal is not None else 0.0
-            kept_columns, kept = _best(found, value, k)
-            columns.append(kept_columns)
-            entries.append(kept)
-            lengths[start + row] = kept.size
-    data = np.concatenate(entries) if entries else np.empty(0, np.float32)
+            kept[inside] &= _largest(value[inside], k)
+            counts[row] = k
+        columns.append(block.indices[kept].astype(np.int32))
+        entries.append(value[kept].astype(np.float32))
+        lengths[start:end] = counts
+    data = np.concatenate(entries)
     if power != 1.0:
         data = np.power(data, np.float32(power))
-    indices = np.concatenate(columns) if columns else np.empty(0, np.int32)
     indptr = np.concatenate([[0], np.cumsum(lengths)])
-    return sparse.csr_matrix((data, indices, indptr), shape=(n, right.shape[1]))
+    return sparse.csr_matrix((data, np.concatenate(columns), indptr), shape=(n, right.shape[1]))
 
 
 def _blocks_of(sizes: npt.NDArray[np.float64]) -> list[int]:
@@ -95,20 +99,13 @@ def _blocks_of(sizes: npt.NDArray[np.float64]) -> list[int]:
     return bounds
 
 
-def _best(
-    columns: npt.NDArray[np.int32], values: npt.NDArray[np.float32], k: int
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    keep = values > 0
-    columns, values = columns[keep], values[keep]
-    order = np.argsort(columns)
-    columns, values = columns[order], values[order]
-    if columns.size > k:
-        threshold = np.partition(values, columns.size - k)[columns.size - k]
-        chosen = np.flatnonzero(values > threshold)
-        ties = np.flatnonzero(values == threshold)[: k - chosen.size]
-        chosen = np.sort(np.concatenate([chosen, ties]))
-        columns, values = columns[chosen], values[chosen]
-    return columns.astype(np.int32), values.astype(np.float32)
+def _largest(values: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.bool_]:
+    """Which k of more than k values are the largest; ties at the k-th place go to the lower place."""
+    threshold = np.partition(values, values.size - k)[values.size - k]
+    chosen: npt.NDArray[np.bool_] = values > threshold
+    ties = np.flatnonzero(values == threshold)
+    chosen[ties[: k - int(chosen.sum())]] = True
+    return chosen
 
 
 def ridge_columns(
