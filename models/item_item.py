@@ -48,13 +48,13 @@ def top_products(
 
     Parameters
     ----------
-    left : csr float32, shape (n, m). right : csr float32, shape (m, n).
+    left : csr float32, shape (n, m). right : csr float32, shape (m, c); c is n where (i, i) means anything.
     power : each kept entry is raised to it.
     off_diagonal : float32 (n,), taken off each entry (i, i) first; without it, no entry (i, i) is kept.
 
     Returns
     -------
-    csr float32, shape (n, n), columns of a row increasing; ties at the k-th place go to the lower column.
+    csr float32, shape (n, c), columns of a row increasing; ties at the k-th place go to the lower column.
     """
     n = left.shape[0]
     # the products of row i meet sum of right's row lengths over the entries of i: an upper bound of its
@@ -113,7 +113,8 @@ def ridge_columns(
 ) -> sparse.csr_matrix:
     """B whose column j is the ridge regression of row j of `targets` on the rows near[j] of `sources`.
 
-    near : csr (n, n), the pattern counts. sources, targets : csr float32 (n, m). Returns csr float32 (n, n).
+    near : csr (n, s), the pattern counts. sources : csr float32 (s, m). targets : csr float32 (n, m).
+    Returns csr float32 (s, n).
     """
     items = near.shape[0]
     pieces = np.empty(near.nnz, dtype=np.float32)
@@ -131,7 +132,7 @@ def ridge_columns(
 
     in_parallel(solve, list(pairwise([*range(0, items, LOCAL_BLOCK), items])))
     # row j now holds column j of B
-    return sparse.csr_matrix((pieces, near.indices, near.indptr), shape=(items, items)).T.tocsr()
+    return sparse.csr_matrix((pieces, near.indices, near.indptr), shape=near.shape).T.tocsr()
 
 
 def scatter(found: sparse.csr_matrix, out: Scores) -> None:

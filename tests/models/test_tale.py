@@ -15,7 +15,7 @@ from models.algorithms.tale import TALE, TALEParameters
 from recsys.errors import Invalid
 from tests.models.data import Row, dataset, two_tastes
 
-PLAIN = TALEParameters(ridge=2.0, window=3, fade_days=2.0, floor=0.1, history_decay=0.5)
+PLAIN = TALEParameters(ridge=2.0, window=3, fade_days=2.0, floor=0.1, attributes=0.0, history_decay=0.5)
 ONES = InteractionWeights({"view": 1.0}, half_life_days=1e9)
 
 
@@ -78,6 +78,17 @@ def test_each_column_is_the_ridge_regression_on_what_came_before(events: list[Ro
         np.testing.assert_allclose(found[:, j], expected, atol=1e-5)
 
 
+def test_attributes_speak_for_an_item_whose_own_pairs_are_unknown() -> None:
+    # tea is followed by product 1; product 2 is tea that nobody went on from, product 3 is a tool
+    rows = [(0, 0, "view", 9.0), (0, 1, "view", 8.0), (1, 2, "view", 9.0), (2, 3, "view", 9.0)]
+    data = shop(rows)
+    assert TALE(PLAIN).fit(data).weights_[2].nnz == 0
+    found = TALE(replace(PLAIN, attributes=0.5)).fit(data).weights_.toarray()
+    assert found[2, 1] > 0
+    assert found[0, 1] > found[2, 1]
+    assert found[2, 1] > found[3, 1]
+
+
 def test_fold_in_gives_what_a_known_user_gets() -> None:
     data = two_tastes()
     model = TALE().fit(data)
@@ -100,7 +111,9 @@ def test_fold_in_gives_what_a_known_user_gets() -> None:
         {"floor": -0.1},
         {"source_power": 2.0},
         {"target_power": -1.0},
+        {"attributes": -1.0},
         {"candidates": 0},
+        {"neighbours": 0},
         {"values": "square"},
         {"history_decay": 0.0},
     ],

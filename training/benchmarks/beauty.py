@@ -152,8 +152,11 @@ def learn_blend(
     lists, results, relevant = _fitted(fold, settings, names, variant="validation", progress=progress)
     progress("learning the weights")
     candidates = pool([lists[name] for name in names])
-    hits = find_hits(candidates.products, relevant)
-    blend = Blend.learn(names, candidates, hits, np.diff(relevant.indptr).astype(np.int64), k=K)
+    rng = np.random.default_rng(settings.validation.get("seed", 1))
+    users = np.sort(rng.permutation(len(candidates.products))[: settings.validation.get("learn_on", 8_000)])
+    part, right = candidates.take(users), relevant[users]
+    hits = find_hits(part.products, right)
+    blend = Blend.learn(names, part, hits, np.diff(right.indptr).astype(np.int64), k=K)
     results.append(_result("hybrid (validation)", blend.rank(candidates, K), relevant, 0.0, 0.0, ""))
     return blend, results
 
