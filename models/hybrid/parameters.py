@@ -47,7 +47,7 @@ class HybridParameters:
     validation_days: float | None = None
     candidates: int = 100
     trees: int = 100
-    users: int = 2_000
+    users: int = 1_200
     windows: int = 2
     k: int = 20
     seed: int = 1
