@@ -243,16 +243,20 @@ class Recommender(ABC):
 
         return self._gathered(asked, k, known.size, rank)
 
-    def explain(self, user: int, product: int) -> Explanation:
-        """The parts of the score of one product for one user. Raises NotFound for an unknown id."""
+    def explain(self, user: int, product: int, *, exclude: Exclude = None) -> Explanation:
+        """The parts of the score of one product for one user. Raises NotFound for an unknown id.
+
+        exclude : as in the list that is explained: `"seen"` where it holds products new to the user only.
+        """
         if not self.knows(user):
             raise NotFound(f"user {user} was not in the training data; use explain_from with a history")
         row = int(self.users_.index([user])[0])
-        return self._explain(Asked.one(self.history_, row), product)
+        asked = replace(Asked.one(self.history_, row), shown=Selection.of(self.items_, exclude, None))
+        return self._explain(asked, product)
 
-    def explain_from(self, history: History, product: int) -> Explanation:
+    def explain_from(self, history: History, product: int, *, exclude: Exclude = None) -> Explanation:
         """The same for a user or guest who is folded in."""
-        return self._explain(self._told([history]), product)
+        return self._explain(self._told([history], Selection.of(self.items_, exclude, None)), product)
 
     def evidence(self, ranking: Ranking, histories: Sequence[History] | None = None) -> npt.NDArray[np.int64]:
         """For each recommended product, the one of the user's own products that speaks most for it.

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from models.selection import Exclude
 from recsys.domains.recommendations.lists import Entry
 from recsys.errors import NotFound
 from serving.active_model import Loaded
 from serving.past import Past
+from serving.rules import Novelty
 
 __all__ = ["parts_of", "with_rules"]
 
@@ -16,7 +18,9 @@ MOST = 5
 """So many products of the past are named for each; what the others add is summed up."""
 
 
-def parts_of(loaded: Loaded, past: Past, entries: Sequence[Entry]) -> dict[int, dict[str, Any]]:
+def parts_of(
+    loaded: Loaded, past: Past, entries: Sequence[Entry], novelty: Novelty
+) -> dict[int, dict[str, Any]]:
     """Of each product the raw score, the part that does not come from the past, and what the past adds.
 
     baseline + parts + others = score. Products that the model does not know have none.
@@ -24,10 +28,11 @@ def parts_of(loaded: Loaded, past: Past, entries: Sequence[Entry]) -> dict[int, 
     if past.history is None:
         return {}
     explained = {}
+    exclude: Exclude = "seen" if novelty is Novelty.NEW else None
     with loaded.lock:
         for one in entries:
             try:
-                found = loaded.model.explain_from(past.history, one.product)
+                found = loaded.model.explain_from(past.history, one.product, exclude=exclude)
             except NotFound:
                 continue
             named = sorted(found.contributions, key=lambda part: -abs(part[1]))

@@ -189,7 +189,7 @@ def _live(state: State, wish: Wish, past: Past, on_page: Collection[int] = ()) -
     arranged = arrange(compiled, wish, ranked.entries, qualified.allowed)
     found = _shown(state, wish, Ranked(arranged.entries, ranked.by), qualified)
     if wish.explain:
-        parts = {} if ranked.by is None else parts_of(ranked.by, past, found.entries)
+        parts = {} if ranked.by is None else parts_of(ranked.by, past, found.entries, wish.novelty)
         found = replace(found, parts=with_rules(parts, arranged.rules, found.entries))
     return replace(found, removed={**qualified.removed, **arranged.removed})
 

@@ -52,7 +52,7 @@ class Hybrid(Recommender):
     `successor` keeps the rules: what is fitted again on more data is the model that was judged.
 
     Scores of the two questions are not comparable. Asked to leave out what was seen, the rule for new
-    products orders the list; everything else is the rule for any product, explanations too. Products that the
+    products orders and explains the list; everything else is the rule for any product. Products that the
     catalogue did not show at the time of the fit are never listed. Who did nothing yet, but stated what they
     like, gets the list of a content-based model instead (`models.newcomers`).
     """
@@ -286,7 +286,7 @@ class Hybrid(Recommender):
         return self._reasons(Asked(history, np.array([row], dtype=np.int64), Selection.all()), items)
 
     def _reasons(self, asked: Asked, items: Rows) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Of the rule for any product; a member's part is shared out as the member itself explains it.
+        """Of the rule of the question; a member's part is shared out as the member itself explains it.
 
         A blend's score is a sum of the members' scores, so its parts are theirs. Trees add up by SHAP values:
         what they owe to a member's opinion goes to the history in the member's own proportions, what they
@@ -294,7 +294,7 @@ class Hybrid(Recommender):
         """
         if self.newcomers_ is not None and greeted(self.newcomers_, asked).size:
             return self.newcomers_._reasons(asked, items)
-        stage = self.stages_["any"]
+        stage = self.stages_["new" if asked.shown.seen else "any"]
         panel = self.panel_.of(stage.members)
         seen = asked.history.indices[asked.history.data > 0]
         told = [member_parts(member, asked, items, seen) for member in panel.members.values()]

@@ -125,6 +125,19 @@ def test_an_explanation_adds_up(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_an_explanation_of_a_list_of_new_products_adds_up(kind: str) -> None:
+    data, model = forced(kind)
+    for user in data.users.ids[:8]:
+        products, scores = model.recommend([user], 5, exclude="seen").row(0)
+        assert products.size
+        for product, score in zip(products, scores, strict=True):
+            found = model.explain(int(user), int(product), exclude="seen")
+            added = found.baseline + sum(part for _, part in found.contributions)
+            assert found.score == pytest.approx(float(score), rel=1e-4, abs=1e-4)
+            assert added == pytest.approx(found.score, rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_folding_in_gives_what_the_user_gets(kind: str) -> None:
     data, model = forced(kind)
     events = data.events
