@@ -5,7 +5,8 @@ The first of these that has something to say names the product:
 1. the product itself, where the user had it before;
 2. the members that score by item-to-item weights: the largest weight × value over the history;
 3. the members with item vectors: the history entry that adds most to the product's score;
-4. the catalogue: the strongest product of the history in the same category.
+4. the people: the product of the history that most of those have who have the listed one;
+5. the catalogue: the strongest product of the history in the same category.
 
 A full explanation of one product is `Recommender.explain`; this is what a list of a hundred can afford.
 """
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from models.hybrid.hybrid import Hybrid
 
 __all__ = ["strongest_evidence"]
+
+PEOPLE = 20_000
 
 Float = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -103,8 +106,26 @@ class _ByVectors:
         return np.where(best > 0, history[top], -1), best
 
 
-def _witnesses(model: Hybrid) -> list[_ByWeights | _ByVectors]:
-    kept: list[_ByWeights | _ByVectors] | None = model.__dict__.get("_evidence_witnesses")
+class _ByPeople:
+    """Evidence by the people who have both products, at most PEOPLE of them, evenly spread."""
+
+    def __init__(self, history: sparse.csr_matrix) -> None:
+        some = positive(sparse.csr_matrix(history[:: max(1, -(-history.shape[0] // PEOPLE))]))
+        self.by_item = sparse.csr_matrix(some.astype(bool).astype(np.float32).T)
+
+    def parts(self, items: Rows, history: npt.NDArray[np.int32], value: Float) -> tuple[Rows, Float]:
+        """The history entry with the largest count of people × value for each item, and that product."""
+        shared = (self.by_item[items] @ self.by_item[history].T).toarray() * value
+        top = shared.argmax(axis=1)
+        best = shared[np.arange(items.size), top]
+        return np.where(best > 0, history[top], -1), best
+
+
+Witness = _ByWeights | _ByVectors | _ByPeople
+
+
+def _witnesses(model: Hybrid) -> list[Witness]:
+    kept: list[Witness] | None = model.__dict__.get("_evidence_witnesses")
     if kept is None:
         kept = []
         members: list[Recommender] = list(model.panel_.members.values())
@@ -114,6 +135,7 @@ def _witnesses(model: Hybrid) -> list[_ByWeights | _ByVectors]:
         for member in members:
             if isinstance(member, DegreeSVD):
                 kept.append(_ByVectors(member.encoder_, member.decoder_))
+        kept.append(_ByPeople(model.history_))
         model.__dict__["_evidence_witnesses"] = kept
     return kept
 
@@ -122,7 +144,7 @@ def _of_one(
     items: Rows,
     history: npt.NDArray[np.int32],
     value: Float,
-    witnesses: Sequence[_ByWeights | _ByVectors],
+    witnesses: Sequence[Witness],
     category: npt.NDArray[np.int32],
 ) -> Rows:
     place = np.minimum(np.searchsorted(history, items), history.size - 1)

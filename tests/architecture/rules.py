@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-LONGEST_FILE = 400
+LONGEST_FILE = 450
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "shelve", "marshal"}
 ONE_COMMIT_PLACE = "recsys/database/session.py"
 ONE_CLOCK = "recsys/clock.py"
