@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -69,7 +71,19 @@ DEFAULT_KS = (5, 10, 20, 50, 100)
 
 @app.command()
 def evaluate(
-    names: Annotated[list[str], typer.Argument(help="Names of registered models.", metavar="NAME...")],
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Names of registered models.", metavar="NAME...")
+    ] = None,
+    served: Annotated[
+        bool, typer.Option("--served", help="Measure the lists of the model that serves, as they are read.")
+    ] = False,
+    api: Annotated[
+        str | None, typer.Option(help="With --served: also ask this running API, for 500 users at most.")
+    ] = None,
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option(help="With --api: a file with its key; or set RECSYS_API_KEY.", dir_okay=False),
+    ] = None,
     split: SplitOption = SplitKind.TIME,
     k: KsOption = None,
     test_days: DaysOption = None,
@@ -85,8 +99,20 @@ def evaluate(
 
     Several periods (rolling) are told as one, segments too: each user counts once, with their mean.
 
+    With --served, the successes since the model learned judge what a shop is served, beside the model's own
+    lists: the stored lists, the documented table and, with --api, the answers. Other options of a split have
+    no meaning then, but --test-days ends the period early.
+
     Example: recsys train evaluate als-v3 popularity-v1 --split rolling --k 10 --k 20
+    Example: recsys train evaluate --served --api http://127.0.0.1:8000
     """
+    if served:
+        _measure_served(names or [], api, api_key_file, test_days, draws, seed, as_json)
+        return
+    if not names:
+        raise Invalid("name the models to test, or measure what is served with --served")
+    if api is not None or api_key_file is not None:
+        raise Invalid("--api and --api-key-file go with --served")
     ks, primary = _lengths(k)
     found = _examined(
         names, split, ks, primary, _plan(test_days, folds, last, share, given, seed), draws, seed
@@ -208,6 +234,48 @@ def curves(
         return
     for curve in found:
         show_curve(curve)
+
+
+def _measure_served(
+    names: list[str],
+    api: str | None,
+    key_file: Path | None,
+    days: float | None,
+    draws: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    from training.commands.served_tables import served_json, show_served
+    from training.judging import open_dataset
+    from training.served_measuring import measure_served
+    from training.steps import Steps
+
+    if len(names) > 1:
+        raise Invalid("one model serves; name it, or none, with --served")
+    found = measure_served(
+        open_dataset(),
+        name=names[0] if names else None,
+        api=api,
+        key=_key(key_file),
+        days=days,
+        draws=draws,
+        seed=seed,
+        steps=Steps(Console(stderr=True)),
+    )
+    if as_json:
+        print_json(served_json(found, draws, seed))
+    else:
+        show_served(found)
+
+
+def _key(file: Path | None) -> str | None:
+    """The API key of the file, else of the environment."""
+    if file is None:
+        return os.environ.get("RECSYS_API_KEY") or None
+    try:
+        return file.read_text().strip() or None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid(f"the key file {file} cannot be read: {error}") from error
 
 
 def _experiment(source: str) -> Experiment:

@@ -6,7 +6,7 @@ packed in `stored_lists`; `product_recommendations` holds the rows of the live g
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -29,9 +29,11 @@ __all__ = [
     "goes",
     "live",
     "read_list",
+    "read_lists",
     "restore",
     "start",
     "store_lists",
+    "with_lists",
 ]
 
 
@@ -106,13 +108,12 @@ _SWEEP = text(
     WHERE g.id = s.generation_id AND g.status IN ('retired', 'failed')
     """
 )
-_LIST = text(
-    """
-    SELECT s.list FROM recommendations_db.recommendation_generations g
-    JOIN recommendations_db.stored_lists s ON s.generation_id = g.id AND s.user_id = :user_id
+_LIVE_LISTS = """
+    FROM recommendations_db.recommendation_generations g
+    JOIN recommendations_db.stored_lists s ON s.generation_id = g.id AND s.user_id = ANY(:user_ids)
     WHERE g.status = 'live' AND (g.expires_at IS NULL OR g.expires_at > :now)
-    """
-)
+"""
+_LISTS, _LISTED = text("SELECT s.user_id, s.list" + _LIVE_LISTS), text("SELECT s.user_id" + _LIVE_LISTS)
 
 
 def live(session: Session) -> Generation | None:
@@ -130,8 +131,21 @@ def read_list(session: Session, user_id: int) -> StoredList | None:
 
     Raises Invalid for a list of another format.
     """
-    packed = session.scalars(_LIST, {"user_id": user_id, "now": clock.now()}).one_or_none()
-    return None if packed is None else unpack(packed)
+    return read_lists(session, [user_id]).get(user_id)
+
+
+def read_lists(session: Session, user_ids: Sequence[int]) -> dict[int, StoredList]:
+    """The lists of the live generation of those of `user_ids` who have one; none once it expired.
+
+    Raises Invalid for a list of another format.
+    """
+    found = session.execute(_LISTS, {"user_ids": list(user_ids), "now": clock.now()})
+    return {row.user_id: unpack(row.list) for row in found}
+
+
+def with_lists(session: Session, user_ids: Sequence[int]) -> set[int]:
+    """Those of `user_ids` who have a list that `read_lists` reads."""
+    return set(session.scalars(_LISTED, {"user_ids": list(user_ids), "now": clock.now()}))
 
 
 def start(session: Session, model: str, version: str) -> tuple[int, list[int]]:

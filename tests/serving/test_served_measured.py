@@ -1,0 +1,209 @@
+"""`recsys train evaluate --served`: what a shop is served beside the model's own lists, on real servers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from features.build import build
+from recsys.database.session import copy_connection, unit_of_work
+from recsys.domains.recommendations import generations
+from recsys.domains.recommendations.lists import StoredList, pack
+from recsys.errors import Conflict, Invalid, NotFound
+from recsys.settings import get_settings
+from serving import precompute
+from serving.app import create_app
+from tests.fixtures.shop import Shop
+from tests.serving import kinds_of_shops, shopping
+from tests.serving.running import running
+from tests.serving.test_answers import execute
+from training.evaluation.served import ServedFigure
+from training.judging import open_dataset
+from training.served_measuring import ServedReport, measure_served
+from training.steps import Steps
+
+QUESTIONS = ("any", "new")
+MODELS = {"groceries": "tifu_knn", "durable goods": "item_knn", "event log": "co_visitation"}
+
+
+@pytest.fixture(params=sorted(MODELS))
+def plain_shop(shop: Shop, request: pytest.FixtureRequest) -> Iterator[tuple[Shop, httpx.Client]]:
+    """A shop with a model that learned from all but the last days, and lists from before these; its API."""
+    yield from _opened(shop, request.param)
+
+
+@pytest.fixture
+def grocer(shop: Shop) -> Iterator[tuple[Shop, httpx.Client]]:
+    """The same, of one kind."""
+    yield from _opened(shop, "groceries")
+
+
+def _opened(shop: Shop, kind: str) -> Iterator[tuple[Shop, httpx.Client]]:
+    kinds_of_shops.open_shop(shop.database_url, kind)
+    cut = execute(shop, "SELECT max(created_at) FROM recommendations_db.user_interactions")[0][0]
+    cut -= timedelta(days=12)
+    execute(
+        shop,
+        "CREATE TABLE later AS SELECT * FROM recommendations_db.user_interactions WHERE created_at > %s",
+        cut,
+    )
+    execute(shop, "DELETE FROM recommendations_db.user_interactions WHERE created_at > %s", cut)
+    shopping.promote(shopping.fit(MODELS[kind]), "the-model")
+    precompute.score()
+    with running(create_app()) as client:
+        yield shop, client
+
+
+def arrive(shop: Shop) -> None:
+    """What users did after the training comes in, past the API, and a snapshot holds it."""
+    execute(shop, "INSERT INTO recommendations_db.user_interactions SELECT * FROM later")
+    build(get_settings())
+
+
+def measured(client: httpx.Client | None = None, **options: Any) -> ServedReport:
+    asked: dict[str, Any] = {"name": None, "key": None, "days": None, "draws": 100, "seed": 0} | options
+    api = None if client is None else str(client.base_url)
+    return measure_served(open_dataset(), api=api, steps=Steps(), **asked)
+
+
+def by_way(report: ServedReport) -> dict[tuple[str, str], ServedFigure]:
+    return {(one.question, one.source): one for one in report.figures}
+
+
+def test_all_ways_of_reading_agree_exactly_on_a_plain_shop(plain_shop: tuple[Shop, httpx.Client]) -> None:
+    shop, client = plain_shop
+    arrive(shop)
+    report = measured(client)
+    found = by_way(report)
+    assert set(found) == {
+        (question, source) for question in QUESTIONS for source in ("stored", "table", "api")
+    }
+    assert any(one.ndcg.value > 0 for one in report.figures)
+    once = not execute(shop, "SELECT repeat_purchases FROM recommendations_db.category_policies")[0][0]
+    for (question, _), one in found.items():
+        assert one.users == report.users[question] > 10
+        if once and question == "any":  # what was bought before is not shown again
+            assert set(one.causes) == {"policy"}
+            assert not one.agrees, "the model's own lists waste places on what nobody buys twice"
+        else:
+            assert set(one.causes) <= {"filled"}, "the model's order from the first place to the last"
+            assert one.ndcg == one.offline
+            assert one.agrees
+
+
+def test_a_product_hidden_after_scoring_and_a_dismissed_one_are_told_apart(
+    grocer: tuple[Shop, httpx.Client],
+) -> None:
+    shop, client = grocer
+    arrive(shop)
+    users = execute(shop, "SELECT DISTINCT user_id FROM recommendations_db.stored_lists ORDER BY 1")
+    with unit_of_work() as session:
+        lists = generations.read_lists(session, [row[0] for row in users])
+    first = [lists[user].entries[0].product for user in lists]
+    hidden = max(set(first), key=first.count)
+    execute(shop, "UPDATE products_db.products SET status = 'draft' WHERE id = %s", hidden)
+    hiding = by_way(measured())
+    for source in ("stored", "table"):
+        assert hiding["any", source].causes.get("hidden", 0) > 0
+        assert set(hiding["any", source].causes) == {"hidden"}
+    execute(shop, "UPDATE products_db.products SET status = 'active' WHERE id = %s", hidden)
+
+    for user, stored in lists.items():
+        execute(
+            shop,
+            "INSERT INTO recommendations_db.user_interactions "
+            "(user_id, product_id, interaction_type, created_at) "
+            "SELECT %s, %s, 'dismissed', min(created_at) - interval '1 second' FROM later",
+            user,
+            stored.entries[2].product,
+        )
+    precompute.score()
+    after = by_way(measured(client))
+    for source in ("stored", "table"):
+        assert after["any", source].causes["policy"] > after["any", source].users
+        assert "other" not in after["any", source].causes
+        assert "hidden" not in after["any", source].causes
+
+
+def test_a_wrong_order_in_a_stored_list_is_reported_and_fails_the_line(
+    grocer: tuple[Shop, httpx.Client],
+) -> None:
+    shop, _ = grocer
+    arrive(shop)
+    dataset = open_dataset()
+    report = measured()
+    right = by_way(report)["any", "stored"]
+    with unit_of_work() as session:
+        lists = generations.read_lists(session, dataset.users.ids.tolist())
+    swapped = {}
+    for user, stored in lists.items():
+        entries = list(stored.entries)
+        entries[0], entries[19] = entries[19], entries[0]
+        names = stored.generation, stored.model, stored.version
+        swapped[user] = pack(StoredList(*names, entries, stored.made_at, stored.new))
+    with copy_connection() as connection:
+        connection.execute("DELETE FROM recommendations_db.stored_lists")
+        generations.store_lists(connection, report.generation, swapped)
+    wrong = measured()
+    found = by_way(wrong)["any", "stored"]
+    assert found.causes == {"other": 2 * found.users}
+    assert found.differing == 2 * found.users
+    assert found.users == right.users
+    assert not found.agrees
+    assert not wrong.agree
+    assert by_way(wrong)["new", "stored"].agrees
+    assert by_way(wrong)["any", "table"].causes == {}
+
+    told = shop.run("train", "evaluate", "--served", "--draws", 100)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.splitlines()[-1].startswith(
+        "What is served differs from the model's own lists: any product, stored"
+    )
+    assert "other 10.0%" in told.stdout.splitlines()[-1]
+    values = json.loads(shop.run("train", "evaluate", "--served", "--json", "--draws", 100).stdout)
+    assert values["agree"] is False
+    (row,) = [one for one in values["figures"] if (one["question"], one["source"]) == ("any", "stored")]
+    assert row["share_differing"] == 0.1
+    assert row["causes"] == {"other": 2 * found.users}
+
+
+def test_lists_that_know_of_newer_events_say_so(grocer: tuple[Shop, httpx.Client]) -> None:
+    shop, _ = grocer
+    arrive(shop)
+    precompute.score()
+    found = by_way(measured())
+    assert found["new", "stored"].causes["newer"] > 0
+    assert "other" not in found["new", "stored"].causes
+    assert found["new", "stored"].informed == found["new", "stored"].users
+
+
+def test_what_cannot_be_measured_says_what_to_do(grocer: tuple[Shop, httpx.Client]) -> None:
+    shop, _ = grocer
+    told = shop.run("train", "evaluate", "--served")
+    assert told.returncode == 2
+    assert "features build" in told.stderr
+    assert len(told.stderr.strip().splitlines()) == 1
+    arrive(shop)
+    with pytest.raises(Invalid, match="the-model serves, not another"):
+        measured(name="another")
+    with pytest.raises(Invalid, match="no address"):
+        measured_at("file:///etc/passwd")
+    execute(shop, "UPDATE recommendations_db.recommendation_generations SET model_name = 'former'")
+    with pytest.raises(Conflict, match="serve score"):
+        measured()
+    execute(shop, "UPDATE recommendations_db.recommendation_generations SET status = 'retired'")
+    with pytest.raises(NotFound, match="serve score"):
+        measured()
+    for arguments in ([], ["the-model", "--api", "http://127.0.0.1:1"], ["a", "b", "--served"]):
+        assert shop.run("train", "evaluate", *arguments).returncode == 2
+
+
+def measured_at(api: str) -> ServedReport:
+    return measure_served(
+        open_dataset(), name=None, api=api, key=None, days=None, draws=100, seed=0, steps=Steps()
+    )
