@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,8 +13,10 @@ import pytest
 
 from features.build import build
 from recsys.database.session import copy_connection, unit_of_work
-from recsys.domains.recommendations import generations
+from recsys.domains.recommendations import business_rules, generations
 from recsys.domains.recommendations.lists import StoredList, pack
+from recsys.domains.recommendations.rule_schemas import RuleIn, TargetIn
+from recsys.domains.recommendations.rule_terms import RuleKind
 from recsys.errors import Conflict, Invalid, NotFound
 from recsys.settings import get_settings
 from serving import precompute
@@ -180,6 +183,51 @@ def test_lists_that_know_of_newer_events_say_so(grocer: tuple[Shop, httpx.Client
     assert found["new", "stored"].causes["newer"] > 0
     assert "other" not in found["new", "stored"].causes
     assert found["new", "stored"].informed == found["new", "stored"].users
+
+
+def test_answers_that_are_folded_in_or_ruled_are_told_apart(grocer: tuple[Shop, httpx.Client]) -> None:
+    shop, client = grocer
+    arrive(shop)
+    with unit_of_work() as session:
+        lists = generations.read_lists(session, open_dataset().users.ids.tolist())
+    for user, stored in list(lists.items())[:10]:
+        event = {"user_id": user, "product_id": stored.entries[25].product, "interaction_type": "purchase"}
+        client.post("/api/v1/interactions", json=event).raise_for_status()
+    folded = by_way(measured(client))["any", "api"]
+    assert folded.causes["newer"] > 0
+    assert set(folded.causes) <= {"newer", "filled"}
+
+    first = [stored.entries[0].product for stored in lists.values()]
+    target = TargetIn(product_ids=[max(set(first), key=first.count)])
+    with unit_of_work() as session:
+        business_rules.create(session, RuleIn(name="away", kind=RuleKind.HIDE, target=target), actor="tester")
+    with running(create_app()) as ruled:
+        found = by_way(measured(ruled))
+    assert found["any", "api"].causes["rules"] > 0
+    assert found["any", "api"].causes["newer"] > 0
+    assert set(found["any", "stored"].causes) <= {"filled"}
+
+
+def test_an_api_that_asks_for_a_key_gets_it(
+    grocer: tuple[Shop, httpx.Client], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shop, client = grocer
+    arrive(shop)
+    monkeypatch.setenv("RECSYS_API__HOST", "0.0.0.0")
+    get_settings.cache_clear()
+    ask = "train", "evaluate", "--served", "--json", "--draws", 100, "--api", client.base_url
+    refused = shop.run(*ask)
+    assert refused.returncode == 2
+    assert "--api-key-file" in refused.stderr
+    key = shop.run("keys", "create", "checker", "--scope", "recommend").stdout.strip()
+    file = tmp_path / "key"
+    file.write_text(key + "\n")
+    by_file = shop.run(*ask, "--api-key-file", file)
+    by_environment = shop.run(*ask, RECSYS_API_KEY=key)
+    assert by_file.returncode == 0, by_file.stderr
+    assert json.loads(by_file.stdout) == json.loads(by_environment.stdout)
+    assert {one["source"] for one in json.loads(by_file.stdout)["figures"]} == {"stored", "table", "api"}
+    assert key not in by_file.stdout + by_file.stderr
 
 
 def test_what_cannot_be_measured_says_what_to_do(grocer: tuple[Shop, httpx.Client]) -> None:
