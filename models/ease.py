@@ -208,4 +208,4 @@ def _local(x: sparse.csr_matrix, ridge: float, candidates: int) -> sparse.csr_ma
     normal, _ = degree_normalised(x, 0.5, 0.5)
     near = top_products(normal.T.tocsr(), normal, candidates)
     by_item = x.T.tocsr()
-    return ridge_columns(near, by_item, by_item, ridge)
+    return ridge_columns(near, by_item, by_item, ridge, gram_below=0)

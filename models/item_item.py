@@ -22,6 +22,8 @@ VALUES: tuple[str, ...] = ("binary", "log", "linear")
 
 GRAM_BYTES = 96 * 2**20
 """Products of sparse matrices are taken in blocks of rows that need about this much at most."""
+GRAM_BELOW = 15_000
+"""Up to so many items a sparse matrix of all their products fits: 8 bytes × items² at the most."""
 LOCAL_BLOCK = 512
 """Columns of a local regression that one thread solves at once."""
 
@@ -109,30 +111,61 @@ def _largest(values: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.bool_]:
 
 
 def ridge_columns(
-    near: sparse.csr_matrix, sources: sparse.csr_matrix, targets: sparse.csr_matrix, ridge: float
+    near: sparse.csr_matrix,
+    sources: sparse.csr_matrix,
+    targets: sparse.csr_matrix,
+    ridge: float,
+    *,
+    gram_below: int = GRAM_BELOW,
 ) -> sparse.csr_matrix:
     """B whose column j is the ridge regression of row j of `targets` on the rows near[j] of `sources`.
 
     near : csr (n, s), the pattern counts. sources : csr float32 (s, m). targets : csr float32 (n, m).
+    gram_below : up to so many sources all their products are computed once (8 · s² bytes at most), which is
+        many times faster where rows are long; with more of them, each column computes its own.
     Returns csr float32 (s, n).
     """
-    items = near.shape[0]
+    items, size = near.shape
     pieces = np.empty(near.nnz, dtype=np.float32)
+    gram = sparse.csr_matrix(sources @ sources.T) if size <= gram_below else None
+    cross = sparse.csr_matrix(targets @ sources.T) if size <= gram_below else None
 
     def solve(part: tuple[int, int]) -> None:
+        place = np.full(size, -1, dtype=np.int64)
         for j in range(*part):
             inside = slice(near.indptr[j], near.indptr[j + 1])
-            if inside.start == inside.stop:
+            chosen = near.indices[inside]
+            if chosen.size == 0:
                 continue
-            columns = sources[near.indices[inside]]
-            gram = (columns @ columns.T).toarray().astype(np.float64)
-            gram[np.diag_indices_from(gram)] += ridge
+            if gram is None or cross is None:
+                columns = sources[chosen]
+                normal = (columns @ columns.T).toarray().astype(np.float64)
+                right = (columns @ targets[j].T).toarray().ravel()
+            else:
+                normal = _submatrix(gram, chosen, place).toarray().astype(np.float64)
+                right = cross[j].toarray().ravel()[chosen]
+            normal[np.diag_indices_from(normal)] += ridge
             # numpy's solver lets other threads run meanwhile, scipy's does not
-            pieces[inside] = np.linalg.solve(gram, (columns @ targets[j].T).toarray().ravel())
+            pieces[inside] = np.linalg.solve(normal, right)
 
     in_parallel(solve, list(pairwise([*range(0, items, LOCAL_BLOCK), items])))
     # row j now holds column j of B
     return sparse.csr_matrix((pieces, near.indices, near.indptr), shape=near.shape).T.tocsr()
+
+
+def _submatrix(
+    matrix: sparse.csr_matrix, chosen: npt.NDArray[np.integer], place: npt.NDArray[np.int64]
+) -> sparse.coo_matrix:
+    """matrix[chosen][:, chosen]. place : int64 (columns,), all -1, and left so."""
+    place[chosen] = np.arange(chosen.size)
+    start = matrix.indptr[chosen].astype(np.int64)
+    length = matrix.indptr[chosen + 1] - start
+    entry = np.repeat(start - np.cumsum(length) + length, length) + np.arange(length.sum())
+    column = place[matrix.indices[entry]]
+    place[chosen] = -1
+    kept = column >= 0
+    row = np.repeat(np.arange(chosen.size), length)[kept]
+    return sparse.coo_matrix((matrix.data[entry[kept]], (row, column[kept])), shape=(chosen.size,) * 2)
 
 
 def scatter(found: sparse.csr_matrix, out: Scores) -> None:

@@ -11,13 +11,15 @@ from scipy import sparse
 
 from features.dataset import Dataset
 from features.interactions import MICROSECONDS_PER_DAY, Events
-from models.content import ContentBased
-from models.item_item import GRAM_BYTES, VALUES, Values, ridge_columns, top_products
+from models.content import ContentBased, ContentBasedParameters
+from models.item_item import GRAM_BELOW, GRAM_BYTES, VALUES, Values, ridge_columns, top_products
 from models.parameters import check_choice, check_float, check_int
 from models.sequential import Sequential, Steps, degree_power
 
 __all__ = ["TALE", "TALEParameters"]
 
+_CONTENT = ContentBasedParameters(terms=2_000)
+"""Only frequent words: each adds a column to S that nearly every step fills a little."""
 _FEATURES = 60
 """Different attributes of a few earlier items: what a step adds to S."""
 
@@ -101,7 +103,7 @@ class TALE(Sequential):
         """αA, csr float32 (items, features); None where there is nothing to add."""
         if not self.parameters.attributes:
             return None
-        vectors = ContentBased().fit(dataset).vectors_
+        vectors = ContentBased(_CONTENT).fit(dataset).vectors_
         return sparse.csr_matrix(vectors * np.float32(self.parameters.attributes)) if vectors.nnz else None
 
     def _solved(self, source: sparse.csr_matrix, target: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -129,8 +131,10 @@ class TALE(Sequential):
         return sparse.csr_matrix((weight, (target, source)), shape=(steps.walker.size,) * 2)
 
     def forecast(self, users: int, items: int, nnz: int) -> int:
-        """Peak bytes of a fit: kept weights with candidates, one block, and the rows of S three times."""
+        """Peak bytes of a fit: kept weights, candidates, SᵀS, one block, and the rows of S three times."""
         chosen = self.parameters
         kept = 32 * items * min(items, chosen.candidates) + 16 * items * min(items, chosen.neighbours)
         wide = 24 * _FEATURES * nnz if chosen.attributes else 0
+        columns = items + (_CONTENT.terms if chosen.attributes else 0)
+        kept += 8 * columns**2 if columns <= GRAM_BELOW else 0
         return kept + 2 * GRAM_BYTES + nnz * (80 + 48 * chosen.window) + wide

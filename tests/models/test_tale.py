@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import sparse
 
 from features.dataset import Dataset
 from features.interactions import History, InteractionWeights
 from models.algorithms.tale import TALE, TALEParameters
+from models.item_item import ridge_columns
 from recsys.errors import Invalid
 from tests.models.data import Row, dataset, two_tastes
 
@@ -76,6 +78,16 @@ def test_each_column_is_the_ridge_regression_on_what_came_before(events: list[Ro
         gram = s[:, near].T @ s[:, near] + 2.0 * np.eye(near.size)
         expected[near] = np.linalg.solve(gram, s[:, near].T @ t[:, j])
         np.testing.assert_allclose(found[:, j], expected, atol=1e-5)
+
+
+def test_products_computed_once_or_per_column_give_the_same() -> None:
+    rng = np.random.default_rng(3)
+    sources = sparse.random(30, 50, 0.2, format="csr", dtype=np.float32, random_state=rng)
+    targets = sparse.random(12, 50, 0.2, format="csr", dtype=np.float32, random_state=rng)
+    near = sparse.random(12, 30, 0.3, format="csr", dtype=np.float32, random_state=rng)
+    once = ridge_columns(near, sources, targets, 0.5)
+    each = ridge_columns(near, sources, targets, 0.5, gram_below=0)
+    np.testing.assert_allclose(once.toarray(), each.toarray(), atol=1e-5)
 
 
 def test_attributes_speak_for_an_item_whose_own_pairs_are_unknown() -> None:
