@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from time import perf_counter
 from typing import Annotated
 
 import typer
@@ -34,17 +35,37 @@ def score(
     Readers see the former lists until the new ones are complete.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
+    from recsys.durations import format_seconds
     from recsys.priority import give_way
     from serving import precompute
 
     give_way()
-    columns = (TextColumn("scoring users"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("scoring users"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("scoring", total=None)
+        task, began = bar.add_task("scoring", total=None), perf_counter()
 
         def progress(done: int, total: int) -> None:
+            if not bar.tasks[task].completed and done < total:
+                took = perf_counter() - began
+                left = format_seconds(took * (total - done) / done)
+                bar.console.print(
+                    f"{done / took:,.0f} users a second: {left} left for {total - done:,} users"
+                )
             bar.update(task, completed=done, total=total)
 
         report = precompute.score_if_needed(progress) if if_needed else precompute.score(progress)
