@@ -49,7 +49,9 @@ SWITCHES = ("promote", "refresh", "rollback")
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """One trained version. `folder`: where its artifact lies; `dataset`: the fingerprint it learned from."""
+    """One trained version. `folder`: where its artifact lies; `dataset`: the fingerprint it learned from;
+    `events`: how many interactions that dataset has, 0 where unknown.
+    """
 
     id: int
     name: str
@@ -61,6 +63,7 @@ class RegisteredModel:
     dataset: str
     is_active: bool
     last_trained_at: datetime
+    events: int
     parameters: dict[str, Any]
 
 
@@ -305,6 +308,7 @@ def _registered(row: RecommendationModel) -> RegisteredModel:
         dataset=str(parameters.get("dataset", "")),
         is_active=bool(row.is_active),
         last_trained_at=trained if trained is not None else clock.now(),
+        events=row.training_data_size or 0,
         parameters=parameters,
     )
 

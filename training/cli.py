@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from recsys.durations import format_seconds, parse_seconds
 from recsys.errors import Invalid
 from training.benchmarks import cli as benchmarks
 from training.commands import evaluation, item_lists, live, registry, reports, search, tuning
@@ -46,14 +47,24 @@ def run(
     seed: Annotated[
         int | None, typer.Option(min=0, max=2**32 - 1, help="Use this seed instead of the files' own.")
     ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Leave out what does not fit into so long by forecast, such as 90s, 10m or 1h.",
+            metavar="TIME",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train on one dataset snapshot, judge on its last weeks, report, register, promote or hold.
 
     Example: recsys train run training/experiments/als.toml
     Example: recsys train run --all --if-needed
+    Example: recsys train run --all --budget 10m
     """
     from training.experiment import everyday, load_all
+
+    seconds = None if budget is None else parse_seconds(budget, "--budget")
 
     if everything and experiments:
         raise Invalid("give experiments or --all, not both")
@@ -67,11 +78,12 @@ def run(
     give_way()
     outcome = train(
         checked,
-        command=_command(sources, everything, seed),
+        command=_command(sources, everything, seed, budget),
         actor=actor(),
         steps=Steps(Console(stderr=True)),
         if_needed=if_needed,
         rebuild=rebuild,
+        budget=seconds,
     )
     if as_json:
         print_json(_outcome_json(outcome))
@@ -79,9 +91,10 @@ def run(
         _show_outcome(outcome)
 
 
-def _command(sources: list[str], everything: bool, seed: int | None) -> str:
+def _command(sources: list[str], everything: bool, seed: int | None, budget: str | None) -> str:
     named = "--all" if everything else " ".join(shlex.quote(source) for source in sources)
-    return f"recsys train run {named}" + ("" if seed is None else f" --seed {seed}")
+    seeded = "" if seed is None else f" --seed {seed}"
+    return f"recsys train run {named}{seeded}" + ("" if budget is None else f" --budget {budget}")
 
 
 def _outcome_json(outcome: Outcome) -> dict[str, Any]:
@@ -91,6 +104,7 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
         "dataset": outcome.dataset,
         "active": outcome.active,
         "registered": outcome.registered,
+        **({"forecast": None, "left_out": []} if outcome.plan is None else outcome.plan.to_json()),
     }
     if outcome.report is None:
         return plain
@@ -129,6 +143,7 @@ def _show_outcome(outcome: Outcome) -> None:
         said = f"Nothing to do: {outcome.skipped}." if outcome.skipped else _registered(outcome)
         console.print(said, markup=False, highlight=False, soft_wrap=True)
         _warn_of_mirror(outcome)
+        _show_forecast(outcome, console)
         return
     document = outcome.report
     verdict, place = document.verdict, document.ks.index(document.verdict.k)
@@ -158,6 +173,17 @@ def _show_outcome(outcome: Outcome) -> None:
         f"{len(document.models)} trained in {outcome.seconds:.0f} s, peak {outcome.peak_mib:,.0f} MiB.",
         highlight=False,
     )
+    _show_forecast(outcome, console)
+
+
+def _show_forecast(outcome: Outcome, console: Console) -> None:
+    """The forecast of fitting and judging beside what both took."""
+    if outcome.plan is not None:
+        console.print(
+            f"Fitting and judging: forecast {format_seconds(outcome.plan.seconds)}, "
+            f"took {format_seconds(outcome.forecast_took)}.",
+            highlight=False,
+        )
 
 
 def _registered(outcome: Outcome) -> str:

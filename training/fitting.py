@@ -21,6 +21,7 @@ from training.evaluation.report.parts import Hybrid as HybridPart
 from training.evaluation.segments import Segment
 from training.evaluation.splits import Split, View
 from training.experiment import Experiment
+from training.forecast import TimeForecast
 from training.guardrails import GateFigures, figures_for_gate
 from training.insides import hybrid_part
 from training.steps import Steps
@@ -85,16 +86,22 @@ def judge(
     examples: list[ExampleUser],
     steps: Steps,
     known: FittedMembers | None = None,
+    forecast: TimeForecast | None = None,
 ) -> Judged:
     """Fit on the split's past and rank the catalogue for every test user.
 
     known : models that were fitted on the split's past already; what is fitted here joins them.
+    forecast : of this experiment, for the steps to show.
     """
     known = known or FittedMembers(split.train)
-    with steps.step(f"fit {experiment.name} before the cutoff") as fitting:
+    with steps.step(
+        f"fit {experiment.name} before the cutoff", forecast=None if forecast is None else forecast.fit
+    ) as fitting:
         model = known.fit(create(experiment), split.train)
     asked = sum(fold.users.size for fold in split.folds.values())
-    with steps.step(f"judge {experiment.name}", total=asked) as judging:
+    with steps.step(
+        f"judge {experiment.name}", total=asked, forecast=None if forecast is None else forecast.judge
+    ) as judging:
         evaluation = evaluate(model, split, experiment.evaluation.ks, advance=judging.advance)
         judging.note = f"{asked:,} lists of {max(experiment.evaluation.ks)}"
         found = {view: outcomes(model, evaluation, split, view, experiment.seed) for view in split.folds}

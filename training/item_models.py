@@ -28,6 +28,7 @@ from training.evaluation.item_lists import (
 from training.evaluation.report.item_parts import ItemListFigure, ItemListModel, ItemListSection
 from training.experiment import Experiment, load
 from training.fitting import create
+from training.forecast import TimeForecast
 from training.steps import Steps
 
 __all__ = ["ITEM_ALGORITHMS", "ItemResults", "item_model", "judge_items", "train_item_models"]
@@ -62,11 +63,13 @@ def judge_items(
     draws: int = 1000,
     seed: int = 0,
     steps: Steps,
+    forecasts: Mapping[str, TimeForecast] | None = None,
 ) -> ItemResults:
     """Fit each model on what was known `test_days` before the end, and judge it on what followed.
 
     test_days : None: as long as a test of this data can be (`features.windows`).
-    models : by the name that the figures get. Raises Invalid when neither question can be asked.
+    models : by the name that the figures get. forecasts : by the same names, for the steps to show.
+    Raises Invalid when neither question can be asked.
     """
     questions, notes = _questions(dataset, test_days, seed)
     if not questions:
@@ -77,7 +80,10 @@ def judge_items(
         for floor in FLOORS
     ]
     for name, model in models.items():
-        with steps.step(f"fit and judge {name}"):
+        expected = (forecasts or {}).get(name)
+        with steps.step(
+            f"fit and judge {name}", forecast=None if expected is None else expected.fit + expected.judge
+        ):
             model.fit(questions[0].train)
             figures += [
                 figures_of(name, model_lists(model, question, k), question, draws=draws, seed=seed)
@@ -87,7 +93,11 @@ def judge_items(
 
 
 def train_item_models(
-    experiments: Sequence[Experiment], dataset: Dataset, run: str, steps: Steps
+    experiments: Sequence[Experiment],
+    dataset: Dataset,
+    run: str,
+    steps: Steps,
+    forecasts: Mapping[str, TimeForecast],
 ) -> tuple[list[str], ItemResults | None]:
     """Judge, fit on everything and register each experiment; returns their names and their figures.
 
@@ -104,12 +114,15 @@ def train_item_models(
             draws=first.evaluation.draws,
             seed=first.seed,
             steps=steps,
+            forecasts=forecasts,
         )
     except Invalid as error:
         steps.say(f"lists that start from a product are not judged: {error.message}")
     names = []
     for experiment in experiments:
-        with steps.step(f"fit {experiment.name} on everything") as fitting:
+        with steps.step(
+            f"fit {experiment.name} on everything", forecast=forecasts[experiment.name].refit
+        ) as fitting:
             with unit_of_work() as session:
                 version = registry.next_version(session, experiment.name)
             name = f"{experiment.name}-v{version}"

@@ -17,6 +17,7 @@ from recsys.database.session import unit_of_work
 from recsys.domains.recommendations import ab_tests
 from recsys.errors import NotFound
 from recsys.settings import get_settings
+from training.budget import TrainingPlan, plan_training
 from training.champion import judge_champion, split_signature, write_values
 from training.costs import read_costs
 from training.data_section import drift_since_last, refused_rows
@@ -61,6 +62,10 @@ class Outcome:
     seconds: float = 0.0
     peak_mib: float = 0.0
     steps: list[dict[str, Any]] = field(default_factory=list)
+    plan: TrainingPlan | None = None
+    """What was to be run and how long it was to take; None where nothing was done."""
+    forecast_took: float = 0.0
+    """Seconds of the steps that had a forecast."""
 
 
 def train(
@@ -71,9 +76,12 @@ def train(
     steps: Steps,
     if_needed: bool = False,
     rebuild: bool = False,
+    budget: float | None = None,
 ) -> Outcome:
     """Run all experiments on one snapshot and one split; register every version; promote or hold.
 
+    budget : seconds that fitting and judging may take by forecast; what does not fit is left out, as
+    `training.budget` says.
     Raises Invalid for a wrong experiment or data that cannot be split, Conflict while another training runs.
     A failing MLflow store is told in the outcome and loses nothing.
     """
@@ -82,22 +90,36 @@ def train(
         create(experiment)  # a wrong parameter is refused before anything long begins
     with training_lock():
         dataset = _snapshot(rebuild, steps)
+        plan = None if budget is None else plan_training(experiments, dataset, budget)
+        experiments = experiments if plan is None else plan.experiments
         names = [experiment.name for experiment in experiments]
         if if_needed and (standing := _standing(experiments, dataset.fingerprint)):
             reason = (
                 f"every experiment is registered for this dataset and settings already, and {standing} serves"
             )
             return Outcome(names, dataset.fingerprint, skipped=reason, active=standing, mirrored=reconcile())
+        plan = plan or plan_training(experiments, dataset)
+        for line in plan.lines():
+            steps.say(line)
         run = f"{clock.now():%Y%m%dT%H%M%SZ}-{dataset.fingerprint[:8]}"
-        lists = [experiment for experiment in experiments if not experiment.promotable]
-        experiments = [experiment for experiment in experiments if experiment.promotable]
-        registered, items = train_item_models(lists, dataset, run, steps) if lists else ([], None)
+        lists = [experiment for experiment in plan.experiments if not experiment.promotable]
+        experiments = [experiment for experiment in plan.experiments if experiment.promotable]
+        registered: list[str] = []
+        items: ItemResults | None = None
+        if lists:
+            registered, items = train_item_models(lists, dataset, run, steps, plan.by_name())
         if not experiments:
             return Outcome(
-                names, dataset.fingerprint, registered=registered, items=items, mirrored=reconcile()
+                names,
+                dataset.fingerprint,
+                registered=registered,
+                items=items,
+                mirrored=reconcile(),
+                plan=plan,
+                forecast_took=steps.forecast_took(),
             )
-        split, judged, champion, decision = _judge_all(experiments, dataset, steps)
-        versions = _refit_all(judged, dataset, steps)
+        split, judged, champion, decision = _judge_all(experiments, dataset, steps, plan)
+        versions = _refit_all(judged, dataset, steps, plan)
         folder = get_settings().var / "reports" / run
         with steps.step("write the report") as writing:
             report = build_report(
@@ -152,6 +174,8 @@ def train(
             {"name": s.name, "seconds": round(s.seconds, 2), "peak_mib": round(s.peak_mib)}
             for s in steps.done
         ],
+        plan=plan,
+        forecast_took=steps.forecast_took(),
     )
 
 
@@ -192,7 +216,7 @@ def _names(experiments: Sequence[Experiment]) -> tuple[list[int], RegisteredMode
 
 
 def _judge_all(
-    experiments: Sequence[Experiment], dataset: Dataset, steps: Steps
+    experiments: Sequence[Experiment], dataset: Dataset, steps: Steps, plan: TrainingPlan
 ) -> tuple[Split, list[tuple[str, int, Judged]], Champion | None, Decision]:
     first = experiments[0]
     rule = first.promotion
@@ -204,8 +228,13 @@ def _judge_all(
     examples = choose_users(split)
     versions, serving = _names(experiments)
     known = FittedMembers(split.train)
+    forecasts = plan.by_name()
     judged = [
-        (f"{experiment.name}-v{version}", version, judge(experiment, split, examples, steps, known))
+        (
+            f"{experiment.name}-v{version}",
+            version,
+            judge(experiment, split, examples, steps, known, forecasts[experiment.name]),
+        )
         for experiment, version in zip(experiments, versions, strict=True)
     ]
     champion = None
@@ -229,11 +258,14 @@ def _judge_all(
     return split, judged, champion, decision
 
 
-def _refit_all(judged: Sequence[tuple[str, int, Judged]], dataset: Dataset, steps: Steps) -> list[Version]:
-    versions = []
+def _refit_all(
+    judged: Sequence[tuple[str, int, Judged]], dataset: Dataset, steps: Steps, plan: TrainingPlan
+) -> list[Version]:
+    versions, forecasts = [], plan.by_name()
     known = FittedMembers(dataset)
     for name, version, one in judged:
-        with steps.step(f"fit {one.experiment.name} on everything") as fitting:
+        own = one.experiment.name
+        with steps.step(f"fit {own} on everything", forecast=forecasts[own].refit) as fitting:
             folder = registry.artifact_folder(name)
             checksum = refit(one, known, folder)
             size = sum(file.stat().st_size for file in folder.iterdir()) / MIB

@@ -19,10 +19,14 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from recsys.durations import format_seconds
+
 __all__ = ["Step", "Steps", "watch_memory"]
 
 SAMPLE_SECONDS = 0.02
 MIB = 2**20
+LONG_SECONDS = 5.0
+"""A step of that forecast or more is long."""
 
 
 @dataclass
@@ -36,8 +40,15 @@ class Step:
     seconds: float = 0.0
     peak_mib: float = 0.0
     note: str = ""
+    forecast: float | None = None
+    """Seconds that were expected; None where nothing was."""
     _progress: Progress | None = None
     _task: int = 0
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it was expected to take long enough to be announced."""
+        return self.forecast is not None and self.forecast >= LONG_SECONDS
 
     def advance(self, count: int = 1) -> None:
         """Say that `count` more units are done."""
@@ -53,9 +64,12 @@ class Steps:
     done: list[Step] = field(default_factory=list)
 
     @contextmanager
-    def step(self, name: str, total: int | None = None) -> Iterator[Step]:
-        """Show `name` while the block runs, with a bar where `total` is known; then a line with its time."""
-        step = Step(name)
+    def step(self, name: str, total: int | None = None, forecast: float | None = None) -> Iterator[Step]:
+        """Show `name` while the block runs, with a bar where `total` is known; then a line with its time.
+
+        forecast : seconds that it is expected to take, shown before and after where it is a long step.
+        """
+        step = Step(name, forecast=forecast)
         with watch_memory() as memory, self._shown(step, total):
             started = perf_counter()
             try:
@@ -65,7 +79,9 @@ class Steps:
         step.peak_mib = memory.peak_mib
         self.done.append(step)
         if self.console is not None:
-            note = f"  [dim]{step.note}[/dim]" if step.note else ""
+            notes = [step.note] if step.note else []
+            notes += [f"forecast {format_seconds(step.forecast)}"] if step.forecast and step.is_long else []
+            note = f"  [dim]{', '.join(notes)}[/dim]" if notes else ""
             self.console.print(
                 f"[green]✓[/green] {name:<34} {step.seconds:7.1f} s {step.peak_mib:7,.0f} MiB{note}",
                 highlight=False,
@@ -77,16 +93,23 @@ class Steps:
         if self.console is not None:
             self.console.print(text, markup=False, highlight=False)
 
+    def forecast_took(self) -> float:
+        """Seconds of the finished steps that had a forecast."""
+        return sum(step.seconds for step in self.done if step.forecast is not None)
+
     @contextmanager
     def _shown(self, step: Step, total: int | None) -> Iterator[None]:
+        expected = f": about {format_seconds(step.forecast)}" if step.forecast and step.is_long else ""
         if self.console is None or not self.console.is_terminal:
+            if expected:
+                self.say(f"… {step.name}{expected}")
             yield
             return
         columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24)]
         with Progress(
             *columns, TaskProgressColumn(), TimeElapsedColumn(), console=self.console, transient=True
         ) as progress:
-            progress.add_task(step.name, total=total)
+            progress.add_task(f"{step.name}{expected}", total=total)
             step._progress = progress
             yield
             step._progress = None
