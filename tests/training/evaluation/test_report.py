@@ -90,7 +90,8 @@ def test_the_first_screen_tells_verdict_target_and_both_questions(report: Report
     first, verdict = _first_screen(report), report.verdict
     assert verdict.winner == "item_knn-v1"
     assert "item_knn-v1 now serves" in first
-    assert "A success: any event of positive weight" in first
+    assert f"A success: {report.data.target_reason}" in first
+    assert report.data.target_reason.startswith("Purchases are the target")
     for view, question in (("all", "Any product"), ("new", "New to the user")):
         one = next(one for one in report.comparisons if one.view == view)
         figure = report.model(one.a).views[one.view].metrics[verdict.metric][report.ks.index(verdict.k)]
@@ -106,7 +107,7 @@ def test_the_target_of_the_dataset_is_in_words(report: Report) -> None:
             {"target": ["purchase"], "target_reason": "purchases count, for there are enough."},
             "Purchases count, for",
         ),
-        ({"target": ["add_to_cart", "view"]}, "add to cart, view after the cutoff"),
+        ({"target": ["add_to_cart", "view"], "target_reason": ""}, "add to cart, view after the cutoff"),
         ({"problem": "nobody came back"}, "No test was possible"),
     ):
         data = report.data.model_copy(update=change)
