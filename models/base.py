@@ -173,7 +173,7 @@ class Recommender(ABC):
     def successor(self) -> Self:
         """An unfitted model of the same recipe that keeps what this one decided about its own make-up.
 
-        So what is fitted again on more data is the model that was judged, not one that may choose anew.
+        So what is fitted again on more data is the model that was judged, not one that may choose again.
         """
         return type(self)(self.parameters)
 

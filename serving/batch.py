@@ -39,7 +39,7 @@ __all__ = ["Batch", "Lists"]
 Ids = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 FIRST_LOOK = 256
-"""So many popular products are looked at first for whoever's list is short."""
+"""So many popular products are looked at first for a list that is short."""
 
 
 @dataclass(frozen=True)

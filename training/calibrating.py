@@ -49,7 +49,7 @@ def calibrate(found: Outcomes) -> Calibration | None:
 def outcomes(model: Recommender, evaluation: Evaluation, split: Split, view: View, seed: int) -> Outcomes:
     """What all active users took up of their lists: those who did anything before the test period.
 
-    The test users' lists are those of `evaluation`. Whoever took up nothing that was asked for in the test
+    The test users' lists are those of `evaluation`. A user who took up nothing that was asked for in the test
     period has a list too when the shop is scored, so theirs count as well, nothing of them taken: of a sample
     of IDLE, which stands for all of them.
     """

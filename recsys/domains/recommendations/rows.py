@@ -230,7 +230,7 @@ def _unsettled(session: Session) -> bool:
     shown = generations.live(session)
     if shown is not None:
         return not shown.rows_written
-    # none is shown: rows of the former one would be live to whoever reads them
+    # none is shown: rows of the former one would be live to any reader
     kept = generations.former(session)
     return kept is not None and kept.rows_written
 
