@@ -91,6 +91,35 @@ def test_what_follows_in_the_same_session_within_an_hour_is_right_too() -> None:
     assert right(ask(dataset, "next", "any"), dataset) == {0: {0, 1, 2, 3}, 1: {0, 1}}
 
 
+def test_a_user_is_asked_again_for_each_later_success_up_to_a_number() -> None:
+    rows: list[Row] = [
+        *((9, item, "view", 1.0) for item in range(4)),
+        (0, 3, "view", 5),
+        (0, 0, "purchase", 12),
+        (0, 1, "view", 13),
+        (0, 1, "purchase", 14),
+        (0, 0, "purchase", 15),  # again: right for "any", no longer new
+        (0, 2, "purchase", 16),
+    ]
+    dataset = timeline(rows, target=BUY)
+    train = dataset.until(WINDOW.start)
+    items = train.items.ids - 500
+    found = held_out(train, dataset, WINDOW, "next", "any", 3)
+    assert found.users.tolist() == [100, 100, 100], "the fourth success is one too many"
+    assert [items[row.indices].tolist() for row in found.relevant] == [[0], [1], [0]]
+    assert found.asked_at.tolist() == [at(12), at(14), at(15)]
+    assert found.histories is not None
+    assert [each.products.tolist() for each in found.histories] == [
+        [503],
+        [503, 500, 501],
+        [503, 500, 501, 501],
+    ]
+    fresh = held_out(train, dataset, WINDOW, "next", "new", 4)
+    assert [items[row.indices].tolist() for row in fresh.relevant] == [[0], [1], [2]]
+    assert fresh.histories is not None
+    assert fresh.histories[1].products.tolist() == [503, 500], "the view that led to it is hidden"
+
+
 def test_weights_fade_as_of_training_and_later_events_are_of_age_zero() -> None:
     rows: list[Row] = [(0, 0, "view", 0), (0, 1, "view", 9), (0, 1, "like", 11), (0, 1, "purchase", 12)]
     dataset = timeline(rows, target=BUY)
