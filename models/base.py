@@ -368,10 +368,11 @@ class Recommender(ABC):
         return known[1].copy()  # whoever asks may change theirs
 
     def _rank(self, asked: Asked, k: int) -> tuple[Rows, Scores]:
-        out = self._buffer(asked.history.shape[0])
-        self._answer(asked, out)
-        columns, scores = asked.shown.best(out, k, asked.history)
+        columns, scores = asked.shown.best_of_block(self._scores_of(asked), k, asked.history)
         return self._ids_of(columns), scores
+
+    def _scores_of(self, asked: Asked) -> ScoreBlock:
+        return self._opinions(asked, self._buffer(asked.history.shape[0]))
 
     def _rank_both(
         self, asked: Asked, new: Selection, k: int, k_new: int
@@ -380,11 +381,10 @@ class Recommender(ABC):
         kind = type(self)
         if kind._answer is not Recommender._answer or kind._rank is not Recommender._rank:
             return self._rank(asked, k), self._rank(replace(asked, shown=new), k_new)
-        out = self._buffer(asked.history.shape[0])
-        self._answer(asked, out)
+        block = self._scores_of(asked)
         # in this order: to choose what is new hides what was seen from the same scores
-        columns, scores = asked.shown.best(out, k, asked.history)
-        new_columns, new_scores = new.best(out, k_new, asked.history)
+        columns, scores = asked.shown.best_of_block(block, k, asked.history)
+        new_columns, new_scores = new.best_of_block(block, k_new, asked.history)
         return (self._ids_of(columns), scores), (self._ids_of(new_columns), new_scores)
 
     def _ids_of(self, columns: Rows) -> Rows:

@@ -23,6 +23,7 @@ from models.catalogue_vectors import (
     text_vectors,
 )
 from models.parameters import check_float, check_int
+from models.shared.sparse_products import only_positive, scores_of_users
 from models.taste import Facet, Taste, matrix_arrays, matrix_of
 from recsys.errors import Invalid
 
@@ -117,10 +118,7 @@ class ContentBased(Recommender):
         self.taste_ = Taste.of(facets, dataset.matrix, place, chosen.prior)
 
     def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
-        profile = self._profiles(history, rows).toarray()
-        # catalogue × profiles runs over each stored number once for all users of the block
-        out[:] = np.asarray(self.vectors_ @ np.ascontiguousarray(profile.T)).T
-        out[out <= 0] = -np.inf
+        scores_of_users(self.vectors_, self._profiles(history, rows).toarray(), out, only_positive)
 
     def _profiles(self, history: sparse.csr_matrix, rows: Rows) -> sparse.csr_matrix:
         """csr float32 (n, features)."""
@@ -146,8 +144,7 @@ class ContentBased(Recommender):
 
     def _score_similar(self, items: Rows, out: Scores) -> None:
         """Cosine of the item vectors."""
-        out[:] = (self.vectors_ @ self.vectors_[items].toarray().T).T
-        out[out <= 0] = -np.inf
+        scores_of_users(self.vectors_, self.vectors_[items].toarray(), out, only_positive)
 
     def _contributions(
         self, history: sparse.csr_matrix, row: int, items: Rows

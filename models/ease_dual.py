@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg, sparse
 
+from models.shared.sparse_products import scores_of_users
 from models.threads import in_parallel
 from recsys.errors import Invalid
 
@@ -51,19 +52,17 @@ class DualWeights:
 
     def score(self, given: sparse.csr_matrix, out: npt.NDArray[np.float32]) -> None:
         """Fill `out` (n, items) with given @ B. given : csr float32 (n, items)."""
-        users = (given @ self.by_item).toarray() @ self.inverse
-        # items × users runs over each stored number once for all rows
-        out[:] = (self.by_item @ np.ascontiguousarray(users.T)).T
-        out /= self.free
+        scores_of_users(self.by_item, (given @ self.by_item).toarray() @ self.inverse, out, self._divide)
         owner = np.repeat(np.arange(given.shape[0]), np.diff(given.indptr))
         out[owner, given.indices] += given.data * (1.0 - 1.0 / self.free[given.indices])
 
     def rows(self, items: npt.NDArray[np.int64], out: npt.NDArray[np.float32]) -> None:
         """Fill `out` (n, items) with the rows `items` of B."""
-        users = self.by_item[items] @ self.inverse
-        out[:] = (self.by_item @ np.ascontiguousarray(users.T)).T
-        out /= self.free
+        scores_of_users(self.by_item, self.by_item[items] @ self.inverse, out, self._divide)
         out[np.arange(items.size), items] = 0.0
+
+    def _divide(self, products: npt.NDArray[np.float32], items: slice) -> None:
+        products /= self.free[items, None]
 
     def between(
         self, sources: npt.NDArray[np.integer], targets: npt.NDArray[np.integer]

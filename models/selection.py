@@ -13,6 +13,7 @@ from scipy import sparse
 from features.ids import IdMap
 from features.interactions import History
 from models.factors import Factors
+from models.shared.score_blocks import DenseScores, ScoreBlock
 from models.shelf import Shelf
 from models.topk import top_k
 from models.walk import best_of_factors
@@ -76,6 +77,24 @@ class Selection:
         columns, values = top_k(scores[:, self.open], k)
         # the appended -1 is what the -1 of a missing column points at
         return np.append(self.open, -1)[columns], values
+
+    def best_of_block(
+        self, block: ScoreBlock, k: int, history: sparse.csr_matrix
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """`best` of scores in whatever form a model has them; dense ones are written to."""
+        if isinstance(block, DenseScores):
+            return self.best(block.scores, k, history)
+        return block.best(k, self.closed(history.shape[1]), history if self.seen else None)
+
+    def closed(self, items: int) -> npt.NDArray[np.bool_] | None:
+        """bool (items,): what nobody is shown; None where that is nothing."""
+        if self.open is None and not self.hidden.size:
+            return None
+        closed = np.full(items, self.open is not None)
+        if self.open is not None:
+            closed[self.open] = False
+        closed[self.hidden] = True
+        return closed
 
     def best_of(
         self, factors: Factors, shelf: Shelf, k: int, history: sparse.csr_matrix

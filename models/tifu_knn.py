@@ -17,6 +17,7 @@ from models.faded import Faded, own_entries
 from models.item_item import GRAM_BYTES, scatter
 from models.parameters import check_float, check_int
 from models.selection import Asked, positive
+from models.shared.sparse_products import only_positive, scores_of_users
 
 __all__ = ["TIFUKNN", "TIFUKNNParameters"]
 
@@ -24,7 +25,6 @@ _SEARCH_BYTES = GRAM_BYTES // 4
 """Likenesses of a block of users to all references that are held at once, per thread."""
 _DENSE_STEPS = 16
 """So many steps of a product with dense weights take no longer than one of a product of sparse matrices."""
-_DENSE_USERS = 16
 
 
 @dataclass(frozen=True)
@@ -112,12 +112,11 @@ class TIFUKNN(Faded):
             scatter(told, out)
             return
         # all references with weights, most of them 0: an item of a product of sparse matrices has to be found
-        # again for every neighbour who has it, which takes longer
-        for start in range(0, near.shape[0], _DENSE_USERS):
-            some = slice(start, start + _DENSE_USERS)
-            weights = np.ascontiguousarray(near[some].toarray().T)
-            found = self.shares_.T @ weights
-            out[some] = np.where(found > 0, found, np.float32(-np.inf)).T
+        # again for every neighbour who has it, which takes longer. A share is a direction times length / sum
+        lengths = np.asarray(self.directions_.sum(axis=0)).ravel()
+        scale = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+        weights = (near.toarray() * scale).astype(np.float32, copy=False)
+        scores_of_users(self.directions_, weights, out, only_positive)
 
     def _others(self, history: sparse.csr_matrix, rows: Rows) -> sparse.csr_matrix:
         """csr float32 (n, items): what the neighbours add to the scores."""

@@ -170,14 +170,10 @@ class Panel:
 
     def filtered(self, shown: Selection, items: int) -> npt.NDArray[np.bool_] | None:
         """bool (items,): the inactive products and what a request leaves out; None where it is nothing."""
-        if shown.open is None and not shown.hidden.size:
-            return self.inactive
-        closed = np.zeros(items, dtype=bool) if self.inactive is None else self.inactive.copy()
-        if shown.open is not None:
-            closed |= True
-            closed[shown.open] = False if self.inactive is None else self.inactive[shown.open]
-        closed[shown.hidden] = True
-        return closed
+        closed = shown.closed(items)
+        if closed is None or self.inactive is None:
+            return self.inactive if closed is None else closed
+        return closed | self.inactive
 
 
 def _with_scales(

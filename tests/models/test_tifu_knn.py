@@ -10,6 +10,7 @@ import pytest
 
 from features.interactions import History, InteractionWeights
 from models import tifu_knn
+from models.shared import sparse_products
 from models.tifu_knn import TIFUKNN, TIFUKNNParameters
 from recsys.errors import Invalid
 from tests.models.data import USERS, dataset, two_tastes
@@ -56,7 +57,7 @@ def mapped(array: object) -> bool:
 @pytest.mark.parametrize(("k", "own"), [(5, 0.6), (100, 0.0), (3, 1.0)])
 def test_users_are_the_formula(k: int, own: float, dense: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tifu_knn, "_DENSE_STEPS", 1_000_000 if dense else 0)
-    monkeypatch.setattr(tifu_knn, "_DENSE_USERS", 3)
+    monkeypatch.setattr(sparse_products, "ITEMS", 7)
     model = TIFUKNN(TIFUKNNParameters(40.0, k, own)).fit(DATA)
     table = habits(40.0)
     ranking = model.recommend(DATA.users.ids[:USERS], len(DATA.items))
