@@ -63,30 +63,55 @@ def top_products(
     # entries
     width = np.minimum(left.astype(bool).astype(np.float64) @ np.diff(right.indptr), right.shape[1])
     bounds = _blocks_of(width * (right.data.itemsize + right.indices.itemsize))
+
+    def best(part: tuple[int, int]) -> sparse.csr_matrix:
+        return _best_of_rows(left, right, part, k, off_diagonal)
+
     columns: list[npt.NDArray[np.int32]] = [np.empty(0, np.int32)]
     entries: list[npt.NDArray[np.float32]] = [np.empty(0, np.float32)]
     lengths = np.zeros(n, dtype=np.int64)
-    for start, end in pairwise(bounds):
-        block = sparse.csr_matrix(left[start:end] @ right)
-        block.sort_indices()
-        value = block.data
-        owner = np.repeat(np.arange(end - start), np.diff(block.indptr))
-        itself = np.flatnonzero(block.indices == start + owner)
-        value[itself] -= value[itself] if off_diagonal is None else off_diagonal[start + owner[itself]]
-        kept = value > 0
-        counts = np.bincount(owner[kept], minlength=end - start)
-        for row in np.flatnonzero(counts > k).tolist():  # only what is too long is looked at by itself
-            inside = slice(block.indptr[row], block.indptr[row + 1])
-            kept[inside] &= _largest(value[inside], k)
-            counts[row] = k
-        columns.append(block.indices[kept].astype(np.int32))
-        entries.append(value[kept].astype(np.float32))
-        lengths[start:end] = counts
+    for (start, end), kept in zip(pairwise(bounds), in_parallel(best, list(pairwise(bounds))), strict=True):
+        columns.append(kept.indices)
+        entries.append(kept.data)
+        lengths[start:end] = np.diff(kept.indptr)
     data = np.concatenate(entries)
     if power != 1.0:
         data = np.power(data, np.float32(power))
     indptr = np.concatenate([[0], np.cumsum(lengths)])
     return sparse.csr_matrix((data, np.concatenate(columns), indptr), shape=(n, right.shape[1]))
+
+
+def _best_of_rows(
+    left: sparse.csr_matrix,
+    right: sparse.csr_matrix,
+    part: tuple[int, int],
+    k: int,
+    off_diagonal: npt.NDArray[np.float32] | None,
+) -> sparse.csr_matrix:
+    """See `top_products`, of the rows from part[0] to part[1]."""
+    start, end = part
+    block = sparse.csr_matrix(left[start:end] @ right)
+    value, column = block.data, block.indices
+    owner = np.repeat(np.arange(end - start), np.diff(block.indptr))
+    itself = np.flatnonzero(column == start + owner)
+    value[itself] -= value[itself] if off_diagonal is None else off_diagonal[start + owner[itself]]
+    kept = value > 0
+    counts = np.bincount(owner[kept], minlength=end - start)
+    for row in np.flatnonzero(counts > k).tolist():  # only what is too long is looked at by itself
+        inside = slice(block.indptr[row], block.indptr[row + 1])
+        kept[inside] &= _largest(value[inside], column[inside], k)
+        counts[row] = k
+    # what is kept is a small part: sorting it afterwards costs a fraction of sorting the whole product
+    best = sparse.csr_matrix(
+        (
+            value[kept].astype(np.float32),
+            column[kept].astype(np.int32),
+            np.concatenate([[0], np.cumsum(counts)]),
+        ),
+        shape=block.shape,
+    )
+    best.sort_indices()
+    return best
 
 
 def _blocks_of(sizes: npt.NDArray[np.float64]) -> list[int]:
@@ -101,11 +126,15 @@ def _blocks_of(sizes: npt.NDArray[np.float64]) -> list[int]:
     return bounds
 
 
-def _largest(values: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.bool_]:
-    """Which k of more than k values are the largest; ties at the k-th place go to the lower place."""
+def _largest(
+    values: npt.NDArray[np.float32], columns: npt.NDArray[np.integer], k: int
+) -> npt.NDArray[np.bool_]:
+    """Which k of more than k values are the largest; ties at the k-th place go to the lower column."""
     threshold = np.partition(values, values.size - k)[values.size - k]
     chosen: npt.NDArray[np.bool_] = values > threshold
     ties = np.flatnonzero(values == threshold)
+    if ties.size > 1:
+        ties = ties[np.argsort(columns[ties])]
     chosen[ties[: k - int(chosen.sum())]] = True
     return chosen
 
