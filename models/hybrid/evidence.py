@@ -69,27 +69,32 @@ def strongest_evidence(
 
 
 class _ByWeights:
-    """Evidence by the item-to-item weights of a member."""
+    """Evidence by the item-to-item weights of a member; csr float32 (items, items)."""
 
-    def __init__(self, member: ItemItem, weights: sparse.csc_matrix) -> None:
-        self.member, self.weights = member, weights
+    def __init__(self, weights: sparse.csr_matrix) -> None:
+        self.weights = weights
 
     def parts(self, items: Rows, history: npt.NDArray[np.int32], value: Float) -> tuple[Rows, Float]:
         """The history entry with the largest weight × value for each item, and that product; 0: none."""
-        line = np.zeros(self.weights.shape[0], dtype=np.float32)
-        line[history] = value
-        starts, ends = self.weights.indptr[items], self.weights.indptr[items + 1]
+        weights = self.weights
+        starts, ends = weights.indptr[history], weights.indptr[history + 1]
         lengths = ends - starts
-        place = np.arange(lengths.sum()) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
-        source = self.weights.indices[place]
-        product = self.weights.data[place] * line[source]
-        owner = np.repeat(np.arange(items.size), lengths)
+        entry = np.arange(lengths.sum()) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
+        place_of = np.full(weights.shape[1], -1, dtype=np.int32)
+        place_of[items] = np.arange(items.size, dtype=np.int32)
+        place = place_of[weights.indices[entry]]
+        of_list = np.flatnonzero(place >= 0)
+        place, entry = place[of_list], entry[of_list]
+        row = np.searchsorted(np.cumsum(lengths), of_list, side="right")
+        product = weights.data[entry] * value[row]
+        # the largest product first, ties to the lower item row; then the first of each item
+        order = np.lexsort((row, -product, place))
+        listed, first = np.unique(place[order], return_index=True)
         best = np.zeros(items.size, dtype=np.float32)
-        np.maximum.at(best, owner, product)
-        top = np.flatnonzero((product > 0) & (product == best[owner]))[::-1]
         witness = np.full(items.size, -1, dtype=np.int64)
-        witness[owner[top]] = source[top]
-        return witness, best
+        best[listed] = product[order[first]]
+        witness[listed] = np.where(best[listed] > 0, history[row[order[first]]], -1)
+        return witness, np.maximum(best, 0)
 
 
 class _ByVectors:
@@ -131,7 +136,7 @@ def _witnesses(model: Hybrid) -> list[Witness]:
         members: list[Recommender] = list(model.panel_.members.values())
         for member in members:
             if isinstance(member, ItemItem):
-                kept.append(_ByWeights(member, sparse.csc_matrix(member.weights_)))
+                kept.append(_ByWeights(member.weights_))
         for member in members:
             if isinstance(member, DegreeSVD):
                 kept.append(_ByVectors(member.encoder_, member.decoder_))
