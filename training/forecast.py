@@ -1,7 +1,7 @@
 """How long an experiment takes, before it begins: by its last training, else by rates measured once.
 
 A registered version of the same recipe is scaled by the number of events. Without one, the rates below are
-scaled by X
+scaled by the measure that the recipe's work grows with.
 """
 
 from __future__ import annotations
@@ -120,6 +120,8 @@ UNKNOWN = RATES["als"]
 """For an algorithm of another package."""
 
 DEFAULT_HYBRID = HybridParameters()
+JUDGED_SHARE = 0.75
+"""So many of the users have a success in one window, at least where the rates were measured."""
 
 
 @dataclass(frozen=True)
@@ -241,12 +243,12 @@ def _hybrid(
     ]
     share = len(members) / len(DEFAULT_HYBRID.members)
     asked = min(size.users, chosen.users) / min(REFERENCE.users, DEFAULT_HYBRID.users)
-    learned = rate.fit * _growth(size, rate.grows) / WORKERS
-    learning = learned * share * asked * chosen.windows / DEFAULT_HYBRID.windows
-    fits = sum(cost.fit for cost in costs.values())
+    learning = rate.fit * _growth(size, rate.grows) / WORKERS * share * asked
+    fits = sum(cost.fit for cost in costs.values()) / WORKERS
+    windows = 1 if JUDGED_SHARE * size.users >= chosen.users else chosen.windows
     return TimeForecast(
         experiment.name,
-        chosen.windows * fits + learning + sum(cost.fit for cost in own),
+        windows * fits + learning + sum(cost.fit for cost in own) / WORKERS,
         share * _judging(rate, size),
         sum(cost.refit for cost in own),
         "its members, once per window, and rates of The Complete Journey",

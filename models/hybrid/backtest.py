@@ -15,6 +15,7 @@ from models.hybrid.candidate_generation import Panel
 from models.hybrid.strategy_selection import Choice, Examples, Stage, choose
 from models.hybrid.training_windows import QUESTIONS, Creators, fitted, observe
 from models.shared.fitted_members import FittedMembers
+from models.threads import in_parallel
 from recsys.errors import Invalid
 
 __all__ = ["LIKENESS", "Backtest", "Plan", "backtest", "without_backtest"]
@@ -63,44 +64,45 @@ class Backtest:
 
 
 def backtest(creators: Creators, dataset: Dataset, plan: Plan) -> Backtest:
-    """Learn and choose the rules on earlier windows of `dataset`."""
+    """Learn and choose the rules on the last windows of `dataset`.
+
+    The newest window comes first; an earlier one is added while fewer users than wanted are judged.
+    """
     seen: list[dict[Question, Examples]] = []
     names, refused, days = list(creators), dict[str, str](), 0.0
     protocol, _ = choose_protocol(dataset)
-    for window in holdout_windows(dataset, plan.windows, plan.days):
+    for window in reversed(holdout_windows(dataset, plan.windows, plan.days)):
+        missing = plan.users - min(_judged(seen, question) for question in QUESTIONS)
         train = dataset.until(window.start)
-        if train.matrix.nnz == 0:
-            continue
-        days = (window.end - window.start) / MICROSECONDS_PER_DAY
+        if missing <= 0 or train.matrix.nnz == 0:
+            break
         panel, lost = fitted({name: creators[name] for name in names}, train, None)
-        refused |= lost
+        if seen and list(panel.members) != names:
+            break  # before this window not all members can be fitted
+        names, refused = list(panel.members), refused | lost
+        days = (window.end - window.start) / MICROSECONDS_PER_DAY
         if not panel.members:
             return Backtest({}, refused, days)
-        if list(panel.members) != names:
-            names, seen = list(panel.members), []  # an earlier window heard other members
-        seen.append(
-            observe(
-                panel,
-                train,
-                dataset,
-                window,
-                protocol,
-                length=plan.candidates,
-                users=plan.users,
-                seed=plan.seed,
-            )
-        )
-    choices: dict[Question, Choice] = {}
-    for question in QUESTIONS:
-        parts = [examples[question] for examples in seen if question in examples]
-        if _enough(parts):
-            leader = _guess(creators, dataset, question, names)
-            choices[question] = choose(names, leader, parts, k=plan.k, trees=plan.trees, seed=plan.seed)
+        length, users, seed = plan.candidates, missing, plan.seed
+        seen.append(observe(panel, train, dataset, window, protocol, length=length, users=users, seed=seed))
+    parts = {question: [each[question] for each in seen if question in each] for question in QUESTIONS}
+    decided = [question for question in QUESTIONS if _enough(parts[question])]
+
+    def decide(question: Question) -> Choice:
+        leader = _guess(creators, dataset, question, names)
+        return choose(names, leader, parts[question], k=plan.k, trees=plan.trees, seed=plan.seed)
+
+    choices = dict(zip(decided, in_parallel(decide, decided), strict=True))
     if choices:
         for question in QUESTIONS:  # if only one could be tested, the other takes its best guess
             if question not in choices:
                 choices[question] = _guessed(_guess(creators, dataset, question, names))
     return Backtest(choices, refused, days)
+
+
+def _judged(seen: list[dict[Question, Examples]], question: Question) -> int:
+    """Users of all windows so far, one of two windows twice."""
+    return sum(np.unique(each[question].users).size for each in seen if question in each)
 
 
 def _enough(parts: list[Examples]) -> bool:
@@ -153,8 +155,8 @@ def _repeats(dataset: Dataset) -> bool:
     """Whether people come back for the same product: on another day, by the same kind of event, often."""
     events = dataset.events
     known = events.user >= 0
-    day = events.time[known] // 86_400_000_000
-    keys = np.stack([events.user[known], events.item[known], events.kind[known], day])
-    days = np.unique(keys, axis=1)
-    pairs = np.unique(days[:3], axis=1).shape[1]
-    return bool(days.shape[1] > 1.25 * pairs)
+    day = (events.time[known] - events.time.min(initial=0)) // MICROSECONDS_PER_DAY
+    items, kinds = int(events.item.max(initial=0)) + 1, int(events.kind.max(initial=0)) + 1
+    pair = (events.user[known].astype(np.int64) * items + events.item[known]) * kinds + events.kind[known]
+    days = np.unique(pair * (int(day.max(initial=0)) + 1) + day)
+    return bool(days.size > 1.25 * np.unique(pair).size)

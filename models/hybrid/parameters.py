@@ -37,17 +37,17 @@ each recipe once (`models.shared.fitted_members`).
 @dataclass(frozen=True)
 class HybridParameters:
     """members : name → {"algorithm": …, "parameters": {…}}.
-    windows, validation_days : at most so many windows are learned from, each so long; None: as long as
-        `features.windows` finds right.
-    candidates : of each member, per user. trees : of the second stage, 0 for none. users : learned from, per
-    window. k : length of the list that is judged.
+    users : how many are learned from. windows, validation_days : an earlier window is added while there are
+        fewer users, at most so many windows, each so long; None: as long as `features.windows` finds right.
+    candidates : of each member, per user. trees : of the second stage, 0 for none.
+    k : length of the list that is judged.
     """
 
     members: dict[str, dict[str, Any]] = field(default_factory=lambda: copy.deepcopy(MEMBERS))
     validation_days: float | None = None
     candidates: int = 100
     trees: int = 100
-    users: int = 1_200
+    users: int = 1_800
     windows: int = 2
     k: int = 20
     seed: int = 1

@@ -28,8 +28,8 @@ BLEND_USERS = 1_500
 """The blend has a handful of weights: more users would only take longer."""
 DEPTH = 100
 """Of each user's candidates the trees learn from so many, the best by equal weights of all members."""
-DEEPER = 8
-"""Of the others they learn from every eighth."""
+DEEPER = 16
+"""Of the others they learn from every sixteenth."""
 WEAK = 0.25
 """A member below this share of the best one is left out of blend and trees."""
 

@@ -17,9 +17,10 @@ from models.base import Recommender
 from models.hybrid.candidate_generation import Candidates, Panel, joined
 from models.hybrid.ranking_features import Facts, Habits
 from models.hybrid.strategy_selection import Examples
+from models.memory import free_bytes
 from models.selection import Asked, Selection, summed_histories
 from models.shared.fitted_members import FittedMembers
-from models.threads import in_parallel
+from models.threads import WORKERS, in_parallel
 from recsys.errors import Invalid
 
 __all__ = ["QUESTIONS", "Creators", "fitted", "observe"]
@@ -37,18 +38,29 @@ Creators = Mapping[str, Callable[[], Recommender]]
 
 
 def fitted(members: Creators, dataset: Dataset, known: FittedMembers | None) -> tuple[Panel, dict[str, str]]:
-    """The members that could be fitted, one after the other, and why others could not.
+    """The members that could be fitted, side by side where memory allows it, and why others could not.
 
     known : models that were fitted on this dataset already, where a caller has some.
     """
-    models, refused = {}, {}
-    for name, create in members.items():
+
+    def fit(name: str) -> Recommender | str:
         try:
-            model = create()
-            models[name] = model.fit(dataset) if known is None else known.fit(model, dataset)
+            model = members[name]()
+            return model.fit(dataset) if known is None else known.fit(model, dataset)
         except Invalid as error:
-            refused[name] = error.message
+            return error.message
+
+    shape = len(dataset.users), len(dataset.items), int(dataset.touched.nnz)
+    largest = sorted(create().forecast(*shape) for create in members.values())[-WORKERS:]
+    run = in_parallel if sum(largest) < free_bytes() // 2 else _one_by_one
+    found = dict(zip(members, run(fit, list(members)), strict=True))
+    models = {name: each for name, each in found.items() if isinstance(each, Recommender)}
+    refused = {name: each for name, each in found.items() if isinstance(each, str)}
     return Panel(models), refused
+
+
+def _one_by_one(fit: Callable[[str], Recommender | str], names: list[str]) -> list[Recommender | str]:
+    return [fit(name) for name in names]
 
 
 def observe(

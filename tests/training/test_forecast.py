@@ -79,14 +79,21 @@ def test_the_last_training_is_scaled_by_events(events: int) -> None:
 def test_a_hybrid_takes_its_members_once_per_window_and_those_that_nothing_else_fits() -> None:
     hybrid = load("hybrid")
     members = hybrid_members(hybrid)
-    fits = sum(forecast_seconds(one, REFERENCE, {}).fit for one in members.values())
+    fits = sum(forecast_seconds(one, REFERENCE, {}).fit for one in members.values()) / WORKERS
     shared = {recipe_key(one.algorithm, one.parameters) for one in members.values()}
     alone, beside = (forecast_seconds(hybrid, REFERENCE, {}, keys) for keys in ((), shared))
     assert alone.fit - beside.fit == pytest.approx(fits)
-    assert beside.fit == pytest.approx(2 * fits + RATES["hybrid"].fit / WORKERS)
+    assert beside.fit == pytest.approx(fits + RATES["hybrid"].fit / WORKERS)
     # the members' own last training is what they take in a hybrid
     slow = forecast_seconds(hybrid, REFERENCE, past("als", REFERENCE.events, 100.0, 0.0, 100.0), shared)
-    assert slow.fit - beside.fit == pytest.approx(2 * (100.0 - RATES["als"].fit))
+    assert slow.fit - beside.fit == pytest.approx((100.0 - RATES["als"].fit) / WORKERS)
+    # too few users for one window: an earlier one is added
+    few = replace(REFERENCE, users=1_000)
+    members_of_few = [forecast_seconds(one, few, {}).fit for one in members.values()]
+    one_window = forecast_seconds(hybrid, few, {}, shared).fit
+    more = hybrid.model_copy(update={"parameters": {**hybrid.parameters, "users": 500}})
+    less = forecast_seconds(more, few, {}, shared).fit
+    assert one_window - less > sum(members_of_few) / WORKERS
 
 
 @given(st.floats(0.01, 400.0))
