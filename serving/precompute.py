@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -97,20 +98,23 @@ def score(progress: Progress | None = None) -> Report:
         try:
             with copy_connection() as connection:
                 users = read_integers(connection, _USERS, ["id"])[0].astype(np.int64)
-            for first in range(0, users.size, USERS_PER_BATCH):
-                batch = Batch(loaded, catalogue, popular, settings, users[first : first + USERS_PER_BATCH])
-                made_at = int(clock.now().timestamp())
-                lists.remember(users[first : first + USERS_PER_BATCH].tolist())
-                with copy_connection() as connection:
-                    finished = batch.lists(connection)
-                    packed = {
-                        user: pack(StoredList(generation, name, version, one.any, made_at, one.new))
-                        for user, one in finished.items()
-                    }
-                    lists.add(connection, packed)
-                filled += batch.filled
-                if progress is not None:
-                    progress(min(first + USERS_PER_BATCH, users.size), users.size)
+            with _Writer(lists) as writer:
+                for first in range(0, users.size, USERS_PER_BATCH):
+                    part = users[first : first + USERS_PER_BATCH]
+                    batch = Batch(loaded, catalogue, popular, settings, part)
+                    made_at = int(clock.now().timestamp())
+                    lists.remember(part.tolist())
+                    with copy_connection() as connection:
+                        finished = batch.lists(connection)
+                    writer.write(
+                        {
+                            user: pack(StoredList(generation, name, version, one.any, made_at, one.new))
+                            for user, one in finished.items()
+                        }
+                    )
+                    filled += batch.filled
+                    if progress is not None:
+                        progress(min(first + USERS_PER_BATCH, users.size), users.size)
             expires = clock.now() + timedelta(hours=settings.expires_after_hours)
             with unit_of_work() as session:
                 people, rows = write_rows(session, generation, expires_at=expires, keep=keep)
@@ -157,6 +161,36 @@ def _prepare() -> tuple[
         live,
         former,
     )
+
+
+class _Writer:
+    """Stores each batch on a thread of its own while the next one is scored; at most one waits."""
+
+    def __init__(self, lists: _Lists) -> None:
+        self._lists = lists
+        self._thread = ThreadPoolExecutor(1)
+        self._last: Future[None] | None = None
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._thread.shutdown(wait=True)
+        if error[0] is None:
+            self._finish()
+
+    def write(self, packed: Mapping[int, bytes]) -> None:
+        """Store these lists soon. Raises what storing the ones before has raised."""
+        self._finish()
+        self._last = self._thread.submit(self._store, packed)
+
+    def _finish(self) -> None:
+        if self._last is not None:
+            self._last.result()
+
+    def _store(self, packed: Mapping[int, bytes]) -> None:
+        with copy_connection() as connection:
+            self._lists.add(connection, packed)
 
 
 class _Lists:
