@@ -23,7 +23,8 @@ __all__ = ["Choice", "Examples", "Stage", "choose"]
 
 Float = npt.NDArray[np.float32]
 
-SIGNIFICANCE = 0.05
+SIGNIFICANCE = 0.01
+"""Three rules challenge in turn, each the best of many on the users that judge it."""
 BLEND_USERS = 1_500
 """The blend has a handful of weights: more users would only take longer."""
 DEPTH = 100

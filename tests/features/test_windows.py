@@ -32,7 +32,7 @@ def test_long_and_dense_data_give_windows_of_four_weeks_at_the_end() -> None:
 
 @pytest.mark.parametrize(
     ("days", "one", "two"),
-    [(90, 28, 21), (60, 21, 14), (21, 7, 5), (7, 2, 2), (1, 1 / 4, 1 / 4)],
+    [(90, 14, 14), (60, 10, 10), (21, 3, 3), (7, 1, 1), (1, 1 / 8, 1 / 8)],
 )
 def test_short_data_give_shorter_windows(days: float, one: float, two: float) -> None:
     dataset = timeline(busy(days, each=30))
@@ -65,7 +65,7 @@ def test_a_gap_of_months_is_no_window() -> None:
 def test_a_late_run_of_too_few_users_is_not_judged() -> None:
     few: list[Row] = [(i % 12, 0, "purchase", 190 + i / 10) for i in range(150)]
     (window,) = holdout_windows(timeline([*busy(100), *few]), 1)
-    assert window == Window(at(72), at(100))
+    assert window == Window(at(86), at(100))
 
 
 def test_a_trickle_at_the_end_is_left_to_training() -> None:
