@@ -21,11 +21,18 @@ from models.threads import one_blas_thread
 __all__ = ["DegreeSVD", "DegreeSVDParameters"]
 
 
+FEWEST_FACTORS = 4
+
+
 @dataclass(frozen=True)
 class DegreeSVDParameters:
-    """factors k; user_power and item_power are pu and pi of the formula; ridge × s²[k/8] is its λ."""
+    """factors : k. user_power, item_power : pu and pi of the formula. ridge : λ is ridge × s²[k/8].
+    users_per_factor : k is at most the number of users / this, but 4 at least; 0: no such bound. The last of
+        128 factors of 260 users are noise.
+    """
 
     factors: int = 256
+    users_per_factor: int = 0
     user_power: float = 0.5
     item_power: float = 0.4
     ridge: float = 1.0
@@ -34,6 +41,7 @@ class DegreeSVDParameters:
 
     def __post_init__(self) -> None:
         check_int(self, "factors", 1, 4_096)
+        check_int(self, "users_per_factor", 0, 1_000_000)
         check_float(self, "user_power", 0.0, 1.0)
         check_float(self, "item_power", 0.0, 1.0)
         check_float(self, "ridge", 0.0, 1_000.0)
@@ -66,12 +74,19 @@ class DegreeSVD(FactorModel):
         normal, item_scale = self._normalised(dataset.matrix)
         # where anything else wants the cores, BLAS threads that wait for each other cost several times more
         with one_blas_thread():
-            values, vectors = right_singular(normal, chosen.factors, seed=chosen.seed)
+            values, vectors = right_singular(normal, self._factors(normal), seed=chosen.seed)
         energy = values.astype(np.float64) ** 2
         shrink = energy / (energy + chosen.ridge * energy[energy.size // 8] + np.finfo(np.float32).tiny)
         self.encoder_ = item_scale[:, None] * vectors * shrink.astype(np.float32)
         unscale = np.divide(1.0, item_scale, out=np.zeros_like(item_scale), where=item_scale > 0)
         self.decoder_ = unscale[:, None] * vectors
+
+    def _factors(self, matrix: sparse.csr_matrix) -> int:
+        chosen = self.parameters
+        if not chosen.users_per_factor:
+            return chosen.factors
+        users = int(np.count_nonzero(np.diff(matrix.indptr)))
+        return min(chosen.factors, max(FEWEST_FACTORS, users // chosen.users_per_factor))
 
     def _normalised(self, matrix: sparse.csr_matrix) -> tuple[sparse.csr_matrix, npt.NDArray[np.float32]]:
         chosen = self.parameters
