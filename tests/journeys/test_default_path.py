@@ -24,8 +24,8 @@ from tests.models.shops import SHOPS
 K = 20
 HELD_DAYS = 14
 MARGIN = 0.1
-"""Not behind is what is neither 10% nor significantly behind. Cosine neighbours stay ahead by 7% for new durable
-goods of a shop with 260 users."""
+"""Not behind is what is neither 10% nor significantly behind. Cosine neighbours stay ahead by 7% for new
+durable goods of a shop with 260 users."""
 PURCHASE = INTERACTION_TYPES.index("purchase")
 SELECTS = {
     "any": "SELECT u.username, p.sku FROM recommendations_db.product_recommendations r "
