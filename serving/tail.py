@@ -20,6 +20,7 @@ __all__ = ["Tail"]
 BLOCK_MS = 250
 """Shorter than the client waits for an answer."""
 AT_ONCE = 1_000
+_LARGEST_ID = 2**31 - 1
 _log = get_logger(__name__)
 
 
@@ -63,6 +64,9 @@ class Tail:
             except (RedisError, OSError, RecsysError) as error:
                 _log.debug("product events cannot be followed", error=str(error))
                 await asyncio.sleep(1.0)
+            except Exception as error:  # noqa: BLE001 whatever it is: a reader that ends would never read again
+                _log.error("a product event could not be followed; the next ones are", exc_info=error)
+                await asyncio.sleep(1.0)
 
 
 def _entries(answer: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:
@@ -78,4 +82,4 @@ def _product_of(fields: dict[bytes, bytes]) -> int | None:
     except Unreadable:
         return None
     found = getattr(event, "product_id", None)
-    return found if isinstance(found, int) else None
+    return found if isinstance(found, int) and 0 < found <= _LARGEST_ID else None

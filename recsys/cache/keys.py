@@ -197,6 +197,11 @@ def dead_letters(stream: str) -> str:
     return f"{stream}:dead"
 
 
+def set_aside(key: str, mark: str) -> str:
+    """Any: what stood under `key` and was no stream as it should be, kept for people to look at."""
+    return f"{key}:set-aside:{mark}"
+
+
 def relayed() -> str:
     """String: when the newest batch of the outbox came here; Redis without it has lost what it was sent."""
     return "events:relayed"

@@ -98,8 +98,8 @@ class Consumer:
                     found = self._turn(once)
                     wait = 0.0
                 except (RedisError, OSError, Unavailable) as error:
-                    if _no_group(error):
-                        _log.warning("the group was lost; it is made anew", group=self.group)
+                    if _no_group(error) or dead.is_wrong_type(error):
+                        _log.warning("the group is missing; it is made", group=self.group)
                         groups.ensure(get_redis(), self.group, self._streams)
                         continue
                     if once:
@@ -209,7 +209,7 @@ class Consumer:
         tries, events = entry.tries + 1, get_settings().events
         said = {
             "group": self.group,
-            "name": entry.fields.get(b"name", b"?").decode(),
+            "name": dead.readable(entry.fields.get(b"name", b"?")),
             "entry": entry.id.decode(),
         }
         if tries >= events.attempts:

@@ -78,10 +78,12 @@ def open_entry(fields: Mapping[bytes, bytes]) -> Envelope:
     except KeyError as error:
         raise Unreadable(f"the entry has no field {error.args[0].decode()!r}") from error
     except ValueError as error:
-        raise Unreadable("the entry's version, event_id or occurred_at cannot be read") from error
+        raise Unreadable("the entry's name, version, event_id or occurred_at cannot be read") from error
+    if version < 1 or occurred_at.tzinfo is None:
+        raise Unreadable("the entry's version is below 1, or its occurred_at has no time zone")
     known = event_types().get(name)
     if known is None:
-        raise Unreadable(f"no event is named {name!r} here; a newer program may know it")
+        raise Unreadable(f"no event is named {name[:100]!r} here; a newer program may know it")
     if version > known.version:
         raise Unreadable(f"{name} has version {version}, this program knows {known.version}; use a newer one")
     try:

@@ -10,6 +10,7 @@ import redis
 from redis.exceptions import ResponseError
 
 from recsys.errors import Invalid, Unavailable
+from recsys.events import dead
 from recsys.events.envelope import Subscriptions, stream_of
 
 __all__ = ["CORE", "GROUP", "ensure", "known", "streams", "subscriptions"]
@@ -47,13 +48,26 @@ def streams(heard: Subscriptions) -> tuple[str, ...]:
 
 
 def ensure(client: redis.Redis, group: str, names: tuple[str, ...]) -> None:
-    """Make the group on each stream where it is missing, from the oldest entry that is still there."""
+    """Make the group on each stream where it is missing, from the oldest entry that is still there.
+
+    A key that is no stream is set aside first.
+    """
     for name in names:
         try:
-            client.xgroup_create(name, group, id="0", mkstream=True)
+            _create(client, name, group)
         except ResponseError as error:
-            if not str(error).startswith("BUSYGROUP"):
+            if not dead.is_wrong_type(error):
                 raise
+            dead.set_aside(client, name)
+            _create(client, name, group)
+
+
+def _create(client: redis.Redis, name: str, group: str) -> None:
+    try:
+        client.xgroup_create(name, group, id="0", mkstream=True)
+    except ResponseError as error:
+        if not str(error).startswith("BUSYGROUP"):
+            raise
 
 
 @lru_cache(maxsize=1)

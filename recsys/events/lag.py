@@ -66,7 +66,7 @@ def of_group(client: redis.Redis, group: str, streams: tuple[str, ...]) -> list[
         about: Any = client.xinfo_stream(stream)
         members: Any = client.xinfo_groups(stream)
         for one in members:
-            if one["name"].decode() != group:
+            if one["name"] != group.encode():
                 continue
             unread, read = one.get("lag"), one.get("entries-read")
             lost = 0

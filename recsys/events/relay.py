@@ -12,9 +12,10 @@ from __future__ import annotations
 import threading
 import time
 from datetime import datetime, timedelta
+from typing import Any
 
 import psycopg
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -23,7 +24,7 @@ from recsys.cache import keys
 from recsys.cache.client import get_redis
 from recsys.database.session import connect_arguments, libpq_url, unit_of_work
 from recsys.errors import Unavailable
-from recsys.events import groups, upkeep
+from recsys.events import dead, groups, upkeep
 from recsys.events.envelope import fields_of, stream_of
 from recsys.events.publish import CHANNEL
 from recsys.log import get_logger
@@ -77,6 +78,9 @@ def run(stop: threading.Event, *, once: bool = False) -> int:
                         return sent
                     bell.wait(get_settings().events.poll_seconds)
         except (RedisError, OSError, Unavailable, psycopg.OperationalError) as error:
+            if dead.mended(error, get_redis(), *upkeep.STREAMS):
+                prepared = False
+                continue
             if once:
                 raise
             wait = min(_LONGEST_WAIT, max(0.2, wait * 2))
@@ -119,8 +123,7 @@ def _send_lost_again(session: Session) -> datetime | None:
     newest: datetime | None = session.scalar(_NEWEST_SENT)
     if newest is None:
         return None
-    noted = get_redis().get(keys.relayed())
-    known = datetime.fromisoformat(noted.decode()) if isinstance(noted, bytes) else None
+    known = _noted()
     if known is not None and known >= newest:
         return newest
     since = known or newest - timedelta(days=36_500)
@@ -133,6 +136,19 @@ def _send_lost_again(session: Session) -> datetime | None:
     # the groups went with the streams
     prepare()
     return newest
+
+
+def _noted() -> datetime | None:
+    """The moment of the newest batch as Redis knows it; None where that is lost or cannot be read."""
+    try:
+        noted: Any = get_redis().get(keys.relayed())
+        found = None if noted is None else datetime.fromisoformat(noted.decode())
+    except (ValueError, ResponseError) as error:
+        if isinstance(error, ResponseError) and not dead.is_wrong_type(error):
+            raise
+        _log.error("the moment of the newest batch cannot be read", error=upkeep.reason(error))
+        return None
+    return None if found is None or found.tzinfo is None else found
 
 
 class _Bell:

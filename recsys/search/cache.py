@@ -48,9 +48,12 @@ def found(index: str, query: ProductQuery, read: Callable[[], Found]) -> Found:
         _warn(error)
         return read()
     if held is not None:
-        stored = orjson.loads(held)
-        if stored["epoch"] == _text(epoch):
-            return _found(stored["found"])
+        try:
+            stored = orjson.loads(held)
+            if stored["epoch"] == _text(epoch):
+                return _found(stored["found"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            _unreadable(key, error)
     fresh = read()
     _store(key, {"epoch": _text(epoch), "found": fresh})
     return fresh
@@ -67,8 +70,11 @@ def suggestions(prefix: str, read: Callable[[], Sequence[tuple[str, int]]]) -> l
     except (RedisError, OSError, Unavailable) as error:
         _warn(error)
         return list(read())
-    if held and held[0].decode() == _text(epoch):
-        return [(name, number) for name, number in map(orjson.loads, held[1:])]
+    if held and held[0] == _text(epoch).encode():
+        try:
+            return [(name, number) for name, number in map(orjson.loads, held[1:])]
+        except (ValueError, TypeError) as error:
+            _unreadable(key, error)
     fresh = list(read())
     try:
         pipeline = get_redis().pipeline(transaction=True)
@@ -104,7 +110,13 @@ def _plain(value: object) -> str:
 
 
 def _text(epoch: bytes | str | None) -> str:
-    return "0" if epoch is None else epoch.decode() if isinstance(epoch, bytes) else epoch
+    return "0" if epoch is None else epoch.decode(errors="replace") if isinstance(epoch, bytes) else epoch
+
+
+def _unreadable(key: str, error: Exception) -> None:
+    _log.warning(
+        "what is cached of a search cannot be read; it is made again", key=key, error=str(error)[:200]
+    )
 
 
 def _warn(error: Exception) -> None:

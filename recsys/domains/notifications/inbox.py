@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import orjson
+from pydantic import ValidationError
 from redis.client import Pipeline
 from redis.exceptions import RedisError, WatchError
 from sqlalchemy import func, select, update
@@ -18,6 +19,7 @@ from recsys.domains.notifications.schemas import NotificationOut
 from recsys.domains.notifications.tables import Notification
 from recsys.errors import NotFound, Unavailable
 from recsys.events.publish import publish
+from recsys.events.upkeep import reason
 from recsys.events.vocabulary import NotificationRead
 from recsys.log import get_logger
 
@@ -117,7 +119,10 @@ def _cached(session: Session, user_id: int) -> list[NotificationOut]:
         pipeline.watch(epoch)  # type: ignore[no-untyped-call]
         held = pipeline.lrange(key, 0, -1)
         if held:
-            return [NotificationOut.model_validate_json(one) for one in held]
+            try:
+                return [NotificationOut.model_validate_json(one) for one in held]
+            except ValidationError as error:
+                _log.warning("cached notifications cannot be read; they are read again", error=reason(error))
         found = older(session, user_id, before=None, limit=KEPT)
         if found:
             _fill(pipeline, key, found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,7 @@ from recsys.cache.client import get_redis
 from recsys.errors import Invalid
 from recsys.events.publish import announce
 from recsys.events.vocabulary import CartCleared, CartItemAdded, CartItemRemoved, CartMerged, Event
+from recsys.log import get_logger
 from recsys.settings import get_settings
 
 __all__ = [
@@ -36,6 +38,10 @@ MAX_PIECES = 999
 """The most pieces of one thing that a cart holds."""
 _ANALYTICS_LENGTH = 100_000
 _ORDERED_SECONDS = 7 * 86_400
+_LARGEST_ID = 2**31 - 1
+_LINE = re.compile(r"[1-9][0-9]{0,9}(?::[1-9][0-9]{0,9})?")
+_PIECES = re.compile(r"[0-9]{1,9}")
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,12 @@ class Owner:
 
     @classmethod
     def named(cls, name: str) -> Owner:
-        """The owner that `name` stands for."""
+        """The owner that `name` stands for. Raises ValueError for a name that is none."""
         kind, _, value = name.partition(":")
+        if kind == "user" and not 0 < int(value) <= _LARGEST_ID:
+            raise ValueError("a user id of a range that the shop does not have")
+        if kind not in ("user", "session") or not 0 < len(value) <= 255 or "\0" in value:
+            raise ValueError("expected user:ID or session:ID")
         return cls(user_id=int(value)) if kind == "user" else cls(session_id=value)
 
 
@@ -280,7 +290,17 @@ def _lines(held: Mapping[bytes | str, bytes | str]) -> tuple[CartLine, ...]:
 
 
 def _counts(held: Mapping[bytes | str, bytes | str]) -> dict[str, int]:
-    return {_text(field) or "": int(quantity) for field, quantity in held.items()}
+    """The pieces of each line; a field that no line has is left where it is."""
+    counts = {}
+    for field, quantity in held.items():
+        named = field if isinstance(field, str) else field.decode(errors="replace")
+        pieces = quantity if isinstance(quantity, str) else quantity.decode(errors="replace")
+        known = _LINE.fullmatch(named) and _PIECES.fullmatch(pieces)
+        if known and all(int(one) <= _LARGEST_ID for one in named.split(":")):
+            counts[named] = int(pieces)
+        else:
+            _log.error("a line of a cart cannot be read and does not count", field=named[:50])
+    return counts
 
 
 def _text(value: bytes | str | None) -> str | None:

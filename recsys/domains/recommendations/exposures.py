@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.cache import keys
+from recsys.log import get_logger
 from recsys.settings import get_settings
 
 __all__ = ["Answered", "find", "pack", "recall", "remember", "store", "sweep", "unpack"]
@@ -26,6 +27,7 @@ __all__ = ["Answered", "find", "pack", "recall", "remember", "store", "sweep", "
 PERIOD_SECONDS = 20
 PERIODS = 4
 """So many periods are asked for a request id; a hash expires when it is asked no more."""
+_log = get_logger(__name__)
 
 
 class Answered(NamedTuple):
@@ -103,9 +105,21 @@ def unpack(packed: bytes) -> list[Answered]:
     """The lists again. Raises ValueError for anything else."""
     try:
         rows = orjson.loads(packed)
-        return [Answered._make((*row[:5], datetime.fromisoformat(row[5]), *row[6:])) for row in rows]
-    except (ValueError, TypeError, IndexError) as error:
+        found = [Answered._make((*row[:5], datetime.fromisoformat(row[5]), *row[6:])) for row in rows]
+        if not all(map(_plausible, found)):
+            raise ValueError("a field of another type")
+        return found
+    except (ValueError, TypeError, IndexError, KeyError) as error:
         raise ValueError("not a batch of answered lists") from error
+
+
+def _plausible(one: Answered) -> bool:
+    return (
+        isinstance(one.request_id, str)
+        and isinstance(one.products, list)
+        and isinstance(one.scores, list)
+        and isinstance(one.before, int)
+    )
 
 
 def store(session: Session, several: Sequence[Answered]) -> int:
@@ -172,7 +186,11 @@ def recall(client: redis.Redis, request_ids: Collection[str]) -> dict[str, list[
         pipeline.hmget(keys.recent_exposures(now - back), wanted)
     found: dict[str, list[Answered]] = {}
     for values in reversed(pipeline.execute()):
-        found |= {name: unpack(value) for name, value in zip(wanted, values, strict=True) if value}
+        for name, value in zip(wanted, values, strict=True):
+            try:
+                found |= {name: unpack(value)} if value else {}
+            except ValueError as error:
+                _log.error("an answered list in Redis cannot be read", error=str(error))
     return found
 
 

@@ -1,14 +1,15 @@
 """Brings answered lists and queued posts from where they wait (Redis, files) to PostgreSQL.
 
 What was stored is removed only after the commit; whoever is killed in between stores it again, where it is
-known by its ids and left out. One works at a time, under an advisory lock; others stand by.
+known by its ids and left out. One works at a time, under an advisory lock; others stand by. An entry that is
+of no known form goes to the dead letters as it is.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import psycopg
@@ -24,6 +25,7 @@ from recsys.domains.recommendations import exposures, posts, spool
 from recsys.domains.recommendations.exposures import Answered
 from recsys.domains.recommendations.posts import Post
 from recsys.errors import NotFound, Unavailable
+from recsys.events import dead
 from recsys.events.upkeep import reason
 from recsys.log import get_logger
 from recsys.settings import get_settings
@@ -44,15 +46,10 @@ _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
 # one that froze with the lock must not stop all others for ever
 _LIMIT_IDLE = text("SET LOCAL idle_in_transaction_session_timeout = '30s'")
 _STREAMS = (keys.exposures_waiting(), keys.posts_waiting())
-_REPLAY = """
-local found = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])
-if #found == 0 then return 0 end
-local fields = found[1][2]
-for place = 1, #fields, 2 do
-    if fields[place] == 'data' then redis.call('XADD', KEYS[2], '*', 'data', fields[place + 1]) end
-end
-return redis.call('XDEL', KEYS[1], ARGV[1])
-"""
+_OURS = (b"reason", b"at")
+"""The fields that a dead letter has beside those of the entry."""
+_NO_DATA = "the entry has no field 'data'"
+Fields = Mapping[bytes, bytes]
 T = TypeVar("T")
 
 
@@ -75,6 +72,8 @@ def run(stop: threading.Event, *, once: bool = False) -> int:
                 swept = time.monotonic()
                 _sweep(stop)
         except (RedisError, OSError, Unavailable, psycopg.OperationalError) as error:
+            if dead.mended(error, get_redis(), *_STREAMS):
+                continue
             if once:
                 raise
             wait = min(_LONGEST_WAIT, max(0.2, wait * 2))
@@ -106,9 +105,11 @@ def dead_letters() -> list[dict[str, str]]:
     """What could not be stored and why, the oldest first; only `replay` has it tried again."""
     found = []
     for stream in _STREAMS:
-        for entry, fields in _dead(stream):
-            plain = {name.decode(): value.decode(errors="replace") for name, value in fields.items()}
-            found.append({"stream": stream, "entry": entry.decode(), **plain})
+        for entry, fields in dead.entries(get_redis(), stream):
+            plain = {dead.readable(name): dead.readable(value) for name, value in fields.items()}
+            found.append(
+                {"reason": "", "data": "", "at": ""} | plain | {"stream": stream, "entry": entry.decode()}
+            )
     return found
 
 
@@ -122,17 +123,12 @@ def replay(which: str) -> int:
     client, moved = get_redis(), 0
     for stream in _STREAMS:
         if wanted in ("all", stream):
-            for entry, _ in _dead(stream):
+            for entry, _ in dead.entries(client, stream):
                 if one in ("", entry.decode()):
-                    moved += int(client.eval(_REPLAY, 2, keys.dead_letters(stream), stream, entry))
+                    moved += dead.restore(client, stream, entry, _OURS)
     if not moved:
         raise NotFound(f"there is no dead letter {which!r}; `recsys serve intake --dead` lists them")
     return moved
-
-
-def _dead(stream: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
-    found: Any = get_redis().xrange(keys.dead_letters(stream))
-    return list(found)
 
 
 def _lists_of_redis() -> int:
@@ -140,7 +136,11 @@ def _lists_of_redis() -> int:
     entries: Any = get_redis().xrange(stream, count=_BATCHES)
     if not entries:
         return 0
-    moved = _store_batches([fields[b"data"] for _, fields in entries])
+    moved = _store_batches([fields[b"data"] for _, fields in entries if b"data" in fields])
+    for _, fields in entries:
+        if b"data" not in fields:
+            _bury(stream, fields, _NO_DATA)
+            moved += 1
     get_redis().xdel(stream, *(entry for entry, _ in entries))
     return moved
 
@@ -151,8 +151,13 @@ def _posts_of_redis() -> int:
         entries: Any = get_redis().xrange(stream, min=start, count=_POSTS)
         if not entries:
             return 0
-        waiting = _take_posts([fields[b"data"] for _, fields in entries])
-        done = [entry for place, (entry, _) in enumerate(entries) if place not in waiting]
+        formless = [fields for _, fields in entries if b"data" not in fields]
+        readable = [(entry, fields[b"data"]) for entry, fields in entries if b"data" in fields]
+        places = _take_posts([packed for _, packed in readable])
+        for fields in formless:
+            _bury(stream, fields, _NO_DATA)
+        waiting = {readable[place][0] for place in places}
+        done = [entry for entry, _ in entries if entry not in waiting]
         if done:
             get_redis().xdel(stream, *done)
             return len(done)
@@ -167,10 +172,10 @@ def _store_batches(packed: Sequence[bytes]) -> int:
         try:
             lists += exposures.unpack(one)
         except ValueError as error:
-            _bury(keys.exposures_waiting(), one, str(error))
+            _bury(keys.exposures_waiting(), {b"data": one}, str(error))
 
     def bury(one: Answered, why: str) -> None:
-        _bury(keys.exposures_waiting(), exposures.pack([one]), why)
+        _bury(keys.exposures_waiting(), {b"data": exposures.pack([one])}, why)
 
     def put(session: Session, several: Sequence[Answered]) -> Iterable[tuple[Answered, str]]:
         exposures.store(session, several)
@@ -194,7 +199,7 @@ def _take_posts(packed: Sequence[bytes]) -> set[int]:
         try:
             given.append((place, posts.unpack(one)))
         except ValueError as error:
-            _bury(stream, one, str(error))
+            _bury(stream, {b"data": one}, str(error))
     waiting: set[int] = set()
     too_old = clock.now().timestamp() - get_settings().intake.patience_seconds
 
@@ -210,7 +215,7 @@ def _take_posts(packed: Sequence[bytes]) -> set[int]:
                 refused.append((one, verdict.reason or ""))
         return refused
 
-    _each(given, take, lambda one, why: _bury(stream, packed[one[0]], why))
+    _each(given, take, lambda one, why: _bury(stream, {b"data": packed[one[0]]}, why))
     return waiting
 
 
@@ -245,13 +250,12 @@ def _each(
         bury(one, why)
 
 
-def _bury(stream: str, packed: bytes, why: str) -> None:
+def _bury(stream: str, fields: Fields, why: str) -> None:
     _log.warning("what waited for PostgreSQL can't be stored", stream=stream, reason=why)
-    get_redis().xadd(
-        keys.dead_letters(stream),
-        {"data": packed, "reason": why, "at": clock.now().isoformat()},
-        maxlen=posts.DEAD_LETTERS,
-    )
+    client, target = get_redis(), keys.dead_letters(stream)
+    kept = dead.kept_fields(fields, {"reason": why, "at": clock.now().isoformat()})
+    dead.set_aside(client, target)
+    client.xadd(target, kept, maxlen=posts.DEAD_LETTERS)
 
 
 def _sweep(stop: threading.Event) -> None:

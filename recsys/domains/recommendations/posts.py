@@ -92,6 +92,10 @@ def unpack(packed: bytes) -> Post:
         raise ValueError("not a post") from error
     if kind not in ("interactions", "feedback"):
         raise ValueError("neither interactions nor feedback")
+    if not isinstance(piece, dict) or isinstance(accepted, bool) or not isinstance(accepted, int | float):
+        raise ValueError("not a post: its piece is no object, or its moment no number")
+    if not isinstance(login, str | None):
+        raise ValueError("not a post: its log-in is no text")
     return Post(kind, piece, accepted, login)
 
 

@@ -19,6 +19,7 @@ OWN = {
     "stored_recommendations",
     "recent_interactions",
     "dead_letters",
+    "set_aside",
     "relayed",
     "cart_id",
     "changed_carts",
