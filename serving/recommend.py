@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from recsys import clock
 from recsys.cache import keys
 from recsys.database.session import unit_of_work
-from recsys.domains.recommendations import generations
+from recsys.domains.recommendations import generations, list_cache
 from recsys.domains.recommendations.lists import Entry, StoredList, unpack
 from recsys.errors import NotFound, RecsysError
 from recsys.log import get_logger
@@ -116,18 +116,39 @@ async def _from_redis(state: State, wish: Wish) -> tuple[StoredList | None, Visi
         return None, Visitor()
     try:
         if wish.user is None:
-            recent, _ = await line.read(keys.recent_session_interactions(wish.session or ""), "-")
-            return None, Visitor.of_recent(recent)
+            members, _ = await line.read(keys.recent_session_interactions(wish.session or ""), "-")
+            return None, Visitor.of_recent(members)
         # no generation has the id 0, so nothing is found while none is shown
         shown = keys.stored_recommendations(state.generation or 0, wish.user)
-        recent, data = await line.read(keys.recent_interactions(wish.user), shown)
-        return None if data is None else unpack(data), Visitor.of_recent(recent)
+        members, data = await line.read(keys.recent_interactions(wish.user), shown)
     except (RedisError, OSError) as error:
         state.redis_well = False  # the background looks again each second; until then nobody waits
         _log.error("Redis does not answer; lists come from PostgreSQL", error=str(error))
+        return None, Visitor()
+    recent = Visitor.of_recent(members)
+    try:
+        return None if data is None else unpack(data), recent
     except (RecsysError, ValueError) as error:
-        _log.error("a stored list cannot be read", error=str(error))
-    return None, Visitor()
+        _log.error("a stored list in Redis cannot be read; it is repaired", user=wish.user, error=str(error))
+        return await _repaired(state, wish.user), recent
+
+
+async def _repaired(state: State, user: int) -> StoredList | None:
+    """The user's list from PostgreSQL, which takes the damaged one's place in Redis; None when it is late."""
+    generation = state.generation or 0
+
+    def repair() -> StoredList | None:
+        stored = _from_postgresql(user)
+        try:
+            list_cache.repair(generation, user, stored)
+        except (RedisError, OSError, RecsysError) as error:
+            _log.error("a stored list in Redis could not be repaired", user=user, error=str(error))
+        return stored
+
+    try:
+        return await state.makers.within(get_settings().serving.deadline_ms / 1000, repair)
+    except TimeoutError:
+        return None
 
 
 async def _in_time(state: State, made: Callable[[], Answer], at_hand: Callable[[], Answer]) -> Answer:

@@ -11,10 +11,19 @@ from recsys.cache import keys
 from recsys.cache.client import get_redis
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations import generations
+from recsys.domains.recommendations.lists import StoredList, pack
 from recsys.errors import Unavailable
 from recsys.log import get_logger
 
-__all__ = ["OLD_GENERATION_SECONDS", "follow", "reconcile", "retire_lists", "show_generation", "write_lists"]
+__all__ = [
+    "OLD_GENERATION_SECONDS",
+    "follow",
+    "reconcile",
+    "repair",
+    "retire_lists",
+    "show_generation",
+    "write_lists",
+]
 
 OLD_GENERATION_SECONDS = 300
 """How long lists that are no longer kept stay, for readers that began before the switch."""
@@ -27,6 +36,18 @@ def write_lists(generation: int, lists: Mapping[int, bytes], seconds: int) -> No
     for user, packed in lists.items():
         pipeline.set(keys.stored_recommendations(generation, user), packed, ex=seconds)
     pipeline.execute()
+
+
+def repair(generation: int, user: int, stored: StoredList | None) -> None:
+    """Put `stored` in the place of a list that cannot be read, to expire when that one would have.
+
+    Without a list of that generation the damaged one is deleted. Raises redis.RedisError.
+    """
+    key = keys.stored_recommendations(generation, user)
+    if stored is None or stored.generation != generation:
+        get_redis().delete(key)
+    else:
+        get_redis().set(key, pack(stored), xx=True, keepttl=True)
 
 
 def show_generation(generation: int | None) -> None:

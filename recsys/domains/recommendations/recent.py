@@ -40,6 +40,8 @@ __all__ = [
 TAKES_BACK = frozenset({InteractionType.LIKE, InteractionType.ADD_TO_CART, InteractionType.PURCHASE})
 """Whoever does this with a product that they dismissed wants to see it again."""
 _LATE = timedelta(minutes=1)
+_DIGITS = 10
+"""Of the largest product id."""
 _log = get_logger(__name__)
 
 _DISMISSED = text(
@@ -84,15 +86,19 @@ class Recent:
 
     @classmethod
     def read(cls, members: Iterable[bytes]) -> Recent:
-        """From what Redis answers. Raises ValueError for a member that is none."""
+        """From what Redis answers; a member that is none is left out and logged."""
         touched, bought, dismissed = set(), set(), set()
         for member in members:
-            if member[:1] == b"d":
-                dismissed.add(int(member[1:]))
-            elif member[:1] == b"-":
-                bought.add(-int(member))
+            mark = member[:1]
+            number = member[1:] if mark in (b"d", b"-") else member
+            if not number.isdigit() or len(number) > _DIGITS:
+                _log.error("what was touched cannot be read", member=repr(member[:20]))
+            elif mark == b"d":
+                dismissed.add(int(number))
+            elif mark == b"-":
+                bought.add(int(number))
             else:
-                touched.add(int(member))
+                touched.add(int(number))
         return cls(frozenset(touched | bought | dismissed), frozenset(bought), frozenset(dismissed))
 
 
