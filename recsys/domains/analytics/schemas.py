@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, field_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    TypeAdapter,
+    field_validator,
+    model_validator,
+)
 
 from recsys import clock
 from recsys.domains.analytics.addresses import LONGEST_URL, fitting
@@ -33,7 +43,7 @@ __all__ = [
 
 MAX_ITEMS = 500
 CLOCK_SKEW = timedelta(seconds=60)
-"""How far a visitor's clock may run ahead of ours before what it tells counts as from the future."""
+"""How far a visitor's clock may run ahead of ours before the verdict names it."""
 SHOP = "shop"
 """The category of the shop's own events; no front end may send it."""
 _LONGEST_SENT_URL = 4000
@@ -57,20 +67,34 @@ class _ItemIn(BaseModel):
         description="The sender's own id: the same one sent again in the same session is stored once."
     )
     timestamp: AwareDatetime | None = Field(
-        default=None, description="When it happened, with time zone; default: now."
+        default=None,
+        description="When it happened, with time zone; default: now. What lies ahead of now counts as now.",
     )
+
+    _ahead: timedelta = PrivateAttr(default=timedelta(0))
 
     @field_validator("timestamp")
     @classmethod
     def _happened(cls, moment: datetime | None) -> datetime | None:
-        if moment is None:
-            return None
-        now, days = clock.now(), get_settings().analytics.late_days
-        if moment > now + CLOCK_SKEW:
-            raise ValueError("a moment that is not in the future")
-        if moment < now - timedelta(days=days):
+        days = get_settings().analytics.late_days
+        if moment is not None and moment < clock.now() - timedelta(days=days):
             raise ValueError(f"a moment of the last {days:g} days")
-        return min(moment, now)
+        return moment
+
+    @model_validator(mode="after")
+    def _is_not_ahead(self) -> Self:
+        now = clock.now()
+        if self.timestamp is not None and self.timestamp > now:
+            self._ahead, self.timestamp = self.timestamp - now, now
+        return self
+
+    @property
+    def remark(self) -> str | None:
+        """What the sender should know of its clock; None when all is well."""
+        if self._ahead <= CLOCK_SKEW:
+            return None
+        seconds = self._ahead.total_seconds()
+        return f"timestamp: {seconds:.0f} s ahead of the clock here; kept with the moment of its arrival"
 
 
 class PageViewIn(_ItemIn):
@@ -118,7 +142,9 @@ class Verdict(BaseModel):
 
     index: int
     status: Literal["stored", "duplicate", "refused", "ignored"]
-    reason: str | None = Field(default=None, description="Why it was refused or ignored.")
+    reason: str | None = Field(
+        default=None, description="Why it was refused or ignored, or what was changed about it."
+    )
 
 
 class CollectOut(BaseModel):

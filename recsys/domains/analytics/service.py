@@ -68,11 +68,14 @@ def collect(session: Session, visitor: Visitor, given: object) -> CollectOut:
     if visitor.session_id is None:
         raise Invalid("Nobody is known to have sent this; send the session of the visit as X-Session-Id.")
     valid, refused = _read(visitor.session_id, items)
+    remarks = {place: item.remark for place, _, _, item in valid}
     stored = _store(session, visitor, valid) if valid else set()
     verdicts = [
         Verdict(index=place, status="refused", reason=refused[place])
         if place in refused
-        else Verdict(index=place, status="stored" if place in stored else "duplicate")
+        else Verdict(
+            index=place, status="stored" if place in stored else "duplicate", reason=remarks.get(place)
+        )
         for place in range(len(items))
     ]
     answer = _answer(verdicts)

@@ -21,7 +21,7 @@ from recsys.domains.recommendations import answers, guests, interactions
 from recsys.domains.recommendations.answers import NotInAnswer
 from recsys.domains.recommendations.feedback_rows import Ready, store
 from recsys.domains.recommendations.recent import Touched
-from recsys.domains.recommendations.schemas import FeedbackIn, Verdict
+from recsys.domains.recommendations.schemas import JUDGED, FeedbackIn, Verdict
 from recsys.domains.recommendations.tables import RecommendationFeedback
 from recsys.domains.recommendations.vocabulary import FeedbackType, InteractionType
 
@@ -81,12 +81,18 @@ class _Given:
 
 
 def take(
-    session: Session, given: Sequence[object], caller_id: int | None, visit: str | None = None
+    session: Session,
+    given: Sequence[object],
+    caller_id: int | None,
+    visit: str | None = None,
+    *,
+    judged: bool = False,
 ) -> tuple[list[Verdict], list[Touched]]:
     """Store what can be stored and say for each what became of it, in the order of `given`.
 
     caller_id : the user who speaks, for nobody else; without one each piece says whose it is, or its answer
-        does. visit : the guest's session that the request names, where a piece names none.
+        does. visit : the guest's session that the request names, where a piece names none. judged : as in
+        `interactions.take`.
 
     A dismissal and its taking back are also interactions, which is what was touched.
     """
@@ -94,7 +100,7 @@ def take(
     valid: dict[int, _Given] = {}
     for place, one in enumerate(given):
         try:
-            parsed = FeedbackIn.model_validate(one)
+            parsed = FeedbackIn.model_validate(one, context=JUDGED if judged else None)
         except ValidationError as error:
             refused[place] = interactions.reason_of(error, "feedback")
             continue
@@ -122,7 +128,9 @@ def take(
             verdicts.append(Verdict(index=place, status="queued", reason="the answer is not stored yet"))
         else:
             status = "stored" if place in stored else "duplicate"
-            verdicts.append(Verdict(index=place, status=status, event_id=str(by_place[place].event_id)))
+            ready = by_place[place]
+            remark = ready.given.remark
+            verdicts.append(Verdict(index=place, status=status, event_id=str(ready.event_id), reason=remark))
     return verdicts, _remember(session, [one for one in known if one.place in stored])
 
 
@@ -265,4 +273,4 @@ def _remember(session: Session, stored: Sequence[Ready]) -> list[Touched]:
         # of a guest whom nothing tells from others there is nobody to remember it for
         and (one.user_id is not None or one.visit is not None)
     ]
-    return interactions.take(session, deeds)[1] if deeds else []
+    return interactions.take(session, deeds, judged=True)[1] if deeds else []

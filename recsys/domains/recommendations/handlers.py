@@ -16,9 +16,10 @@ from sqlalchemy.orm import Session
 
 from recsys.database.afterwards import after_commit
 from recsys.domains.recommendations import guests
-from recsys.domains.recommendations.interactions import take
+from recsys.domains.recommendations.interactions import GONE, take
 from recsys.domains.recommendations.service import remember_touched
 from recsys.domains.recommendations.vocabulary import InteractionType
+from recsys.errors import Invalid
 from recsys.events.envelope import Envelope
 from recsys.events.vocabulary import (
     CartItemAdded,
@@ -120,7 +121,11 @@ def _interaction(event: Any, kind: InteractionType) -> dict[str, Any]:
 
 
 def _store(session: Session, heard: Envelope, interactions: list[dict[str, Any]]) -> None:
-    """Each gets an id made from the event's and its place, so that an event heard again adds nothing."""
+    """Each gets an id made from the event's and its place, so that an event heard again adds nothing.
+
+    The moments are our own, whatever the clock of the machine that made them says to that of this one. What
+    cannot be stored for another reason than that its product or user is gone raises Invalid: a dead letter.
+    """
     given = [
         {"created_at": heard.occurred_at, **one, "event_id": str(uuid5(heard.event_id, str(place)))}
         for place, one in enumerate(interactions)
@@ -129,8 +134,10 @@ def _store(session: Session, heard: Envelope, interactions: list[dict[str, Any]]
     ]
     if not given:
         return
-    verdicts, touched = take(session, given)
+    verdicts, touched = take(session, given, judged=True)
     for verdict in verdicts:
+        if verdict.status == "refused" and verdict.reason not in GONE:
+            raise Invalid(f"an event's interaction cannot be stored: {verdict.reason}")
         if verdict.status == "refused":
             _log.warning(
                 "an event's interaction is not stored",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import psycopg
@@ -153,7 +153,7 @@ def _posts_of_redis() -> int:
             return 0
         formless = [fields for _, fields in entries if b"data" not in fields]
         readable = [(entry, fields[b"data"]) for entry, fields in entries if b"data" in fields]
-        places = _take_posts([packed for _, packed in readable])
+        places = _take_posts([packed for _, packed in readable], _impatient([one for one, _ in readable]))
         for fields in formless:
             _bury(stream, fields, _NO_DATA)
         waiting = {readable[place][0] for place in places}
@@ -192,8 +192,18 @@ def _store_posts(packed: Sequence[bytes]) -> None:
         posts.to_redis([packed[place] for place in sorted(waiting)])
 
 
-def _take_posts(packed: Sequence[bytes]) -> set[int]:
-    """Store posts and bury those that are refused; the places of those that have to wait."""
+def _impatient(entries: Sequence[bytes]) -> set[int]:
+    """The places of entries that waited long enough, by the clock of Redis alone: it gave them their ids."""
+    seconds, micros = get_redis().time()
+    latest = (seconds - get_settings().intake.patience_seconds) * 1000 + micros / 1000
+    return {place for place, entry in enumerate(entries) if int(entry.partition(b"-")[0]) < latest}
+
+
+def _take_posts(packed: Sequence[bytes], impatient: Collection[int] = ()) -> set[int]:
+    """Store posts and bury those that are refused; the places of those that have to wait.
+
+    impatient : the places of those that may not wait any longer.
+    """
     stream, given = keys.posts_waiting(), []
     for place, one in enumerate(packed):
         try:
@@ -201,13 +211,12 @@ def _take_posts(packed: Sequence[bytes]) -> set[int]:
         except ValueError as error:
             _bury(stream, {b"data": one}, str(error))
     waiting: set[int] = set()
-    too_old = clock.now().timestamp() - get_settings().intake.patience_seconds
 
     def take(session: Session, several: Sequence[tuple[int, Post]]) -> Iterable[tuple[tuple[int, Post], str]]:
         verdicts, refused = posts.store(session, [post for _, post in several]), []
         for one, verdict in zip(several, verdicts, strict=True):
-            place, post = one
-            if verdict.status == "queued" and post.accepted > too_old:
+            place, _ = one
+            if verdict.status == "queued" and place not in impatient:
                 waiting.add(place)
             elif verdict.status == "queued":
                 refused.append((one, "request_id: no such answer became known"))

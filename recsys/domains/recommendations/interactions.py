@@ -16,12 +16,14 @@ from sqlalchemy.orm import Session
 from recsys import clock
 from recsys.domains.recommendations import guests
 from recsys.domains.recommendations.recent import Touched
-from recsys.domains.recommendations.schemas import InteractionIn, Verdict
+from recsys.domains.recommendations.schemas import JUDGED, InteractionIn, Verdict
 from recsys.events.publish import publish_all
 from recsys.events.vocabulary import InteractionsRecorded
 
-__all__ = ["event_uuid", "named", "of_caller", "reason_of", "take"]
+__all__ = ["GONE", "event_uuid", "named", "of_caller", "reason_of", "take"]
 
+GONE = ("product_id: no such product", "user_id: no such user", "username: no such user")
+"""The reasons of what was right when it was sent, and whose product or user is deleted since."""
 _NAMESPACE = uuid5(NAMESPACE_URL, "urn:recsys:interaction-event")
 
 # both rows of an event are written by one statement, so that its two foreign ends meet at its end;
@@ -89,11 +91,13 @@ def event_uuid(given: str) -> UUID:
 
 
 def take(
-    session: Session, given: Sequence[object], caller_id: int | None = None
+    session: Session, given: Sequence[object], caller_id: int | None = None, *, judged: bool = False
 ) -> tuple[list[Verdict], list[Touched]]:
     """Store what can be stored and say for each what became of it; the same few statements for any number.
 
-    A `caller_id` speaks for that user and nobody else; without one each interaction names its own.
+    caller_id : speaks for that user and nobody else; without one each interaction names its own.
+    judged : this shop accepted or made them, on whichever machine: their moments are not compared with the
+        clock of this one.
 
     The verdicts come in the order of `given`. What was touched holds newly stored events only, those
     of guests who logged in since under both.
@@ -102,7 +106,8 @@ def take(
     valid: dict[int, InteractionIn] = {}
     for place, one in enumerate(given):
         try:
-            parsed = InteractionIn.model_validate(one if caller_id is None else named(one, caller_id))
+            named_one = one if caller_id is None else named(one, caller_id)
+            parsed = InteractionIn.model_validate(named_one, context=JUDGED if judged else None)
         except ValidationError as error:
             refused[place] = reason_of(error)
             continue
@@ -129,7 +134,9 @@ def take(
             verdicts.append(Verdict(index=place, status="refused", reason=refused[place]))
         else:
             status = "stored" if place in stored else "duplicate"
-            verdicts.append(Verdict(index=place, status=status, event_id=str(by_place[place].event_id)))
+            event = by_place[place]
+            remark = event.interaction.remark
+            verdicts.append(Verdict(index=place, status=status, event_id=str(event.event_id), reason=remark))
     touched = [
         Touched(
             event.user_id,
@@ -187,11 +194,11 @@ def _known(session: Session, valid: Mapping[int, InteractionIn], refused: dict[i
     for place, one in valid.items():
         user = one.user_id if one.username is None else by_name.get(one.username)
         if one.product_id not in products:
-            refused[place] = "product_id: no such product"
+            refused[place] = GONE[0]
         elif one.user_id is not None and one.user_id not in by_id:
-            refused[place] = "user_id: no such user"
+            refused[place] = GONE[1]
         elif one.username is not None and user is None:
-            refused[place] = "username: no such user"
+            refused[place] = GONE[2]
         else:
             event_id = uuid4() if one.event_id is None else event_uuid(one.event_id)
             events.append(_Event(place, event_id, user, one, one.created_at or now))

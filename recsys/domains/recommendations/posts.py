@@ -23,7 +23,7 @@ from recsys.cache.client import get_redis
 from recsys.database.afterwards import after_commit
 from recsys.domains.recommendations import feedback, interactions, spool
 from recsys.domains.recommendations.recent import remember_touched
-from recsys.domains.recommendations.schemas import InteractionIn, Verdict
+from recsys.domains.recommendations.schemas import JUDGED, InteractionIn, Verdict
 from recsys.errors import Unavailable
 from recsys.log import get_logger
 from recsys.settings import Settings, get_settings
@@ -144,7 +144,7 @@ def store(session: Session, posts: Sequence[Post]) -> list[Verdict]:
                     index=place, status="refused", reason="user_id: not the user who is logged in"
                 )
             elif post.kind == "interactions":
-                mine = InteractionIn.model_validate(interactions.named(post.piece, user))
+                mine = InteractionIn.model_validate(interactions.named(post.piece, user), context=JUDGED)
                 piece = interactions.of_caller(mine, user)
             else:
                 piece = post.piece | {"user_id": user}
@@ -156,9 +156,9 @@ def store(session: Session, posts: Sequence[Post]) -> list[Verdict]:
         if own:
             given = [pieces[place] for place in own]
             if kind == "interactions":
-                told, more = interactions.take(session, given)
+                told, more = interactions.take(session, given, judged=True)
             else:
-                told, more = feedback.take(session, given, None)
+                told, more = feedback.take(session, given, None, judged=True)
             touched += more
             for place, verdict in zip(own, told, strict=True):
                 verdicts[place] = verdict.model_copy(update={"index": place})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -13,7 +13,9 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     StringConstraints,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -25,6 +27,7 @@ from recsys.web.fields import Id, storable
 
 __all__ = [
     "CLOCK_SKEW",
+    "JUDGED",
     "MAX_FEEDBACK",
     "MAX_INTERACTIONS",
     "FeedbackIn",
@@ -42,18 +45,17 @@ __all__ = [
 MAX_INTERACTIONS = 1000
 MAX_FEEDBACK = 500
 CLOCK_SKEW = timedelta(seconds=60)
-"""How far a sender's clock may run ahead of ours before its events count as from the future."""
+"""How far a sender's clock may run ahead of ours before the verdict names it."""
+JUDGED = {"judged": True}
+"""Validation context of what this shop accepted or made itself, on whichever machine: its moment stands."""
 _MAX_CONTEXT_DEPTH = 16
 _MAX_CONTEXT_VALUES = 500
 
 
 def _happened(moment: datetime) -> datetime:
-    now = clock.now()
-    if moment > now + CLOCK_SKEW:
-        raise ValueError("a moment that is not in the future")
     if moment < datetime(1970, 1, 1, tzinfo=UTC):
         raise ValueError("a moment of 1970 or later")
-    return min(moment, now)
+    return moment
 
 
 Word = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(storable)]
@@ -67,7 +69,36 @@ EventId = Annotated[
 RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{8,64}$")]
 
 
-class InteractionIn(BaseModel):
+class _Posted(BaseModel):
+    """What is sent to us with a moment of the sender's clock.
+
+    One that lies ahead of ours is taken as now, and `remark` says so where it is more than CLOCK_SKEW. It is
+    not refused: clocks that differ, whichever of them is wrong, must not cost what people did.
+    """
+
+    created_at: Moment | None = Field(
+        default=None,
+        description="When it happened, with time zone; default: now. What lies ahead of now counts as now.",
+    )
+    _ahead: timedelta = PrivateAttr(default=timedelta(0))
+
+    @model_validator(mode="after")
+    def _is_not_ahead(self, info: ValidationInfo) -> Self:
+        now = clock.now()
+        if self.created_at is not None and self.created_at > now and info.context != JUDGED:
+            self._ahead, self.created_at = self.created_at - now, now
+        return self
+
+    @property
+    def remark(self) -> str | None:
+        """What the sender should know of its clock; None when all is well."""
+        if self._ahead <= CLOCK_SKEW:
+            return None
+        seconds = self._ahead.total_seconds()
+        return f"created_at: {seconds:.0f} s ahead of the clock here; kept with the moment of its arrival"
+
+
+class InteractionIn(_Posted):
     """One thing that somebody did with a product: a user (by id or by name), or a guest (by session)."""
 
     model_config = ConfigDict(
@@ -98,9 +129,6 @@ class InteractionIn(BaseModel):
     context: dict[str, Any] = Field(default={}, description="Anything else worth keeping with the event.")
     session_id: Word | None = Field(default=None, description="The visit; alone it stands for a guest.")
     event_id: EventId = None
-    created_at: Moment | None = Field(
-        default=None, description="When it happened, with time zone; default: now."
-    )
 
     @field_validator("context")
     @classmethod
@@ -145,7 +173,7 @@ class Verdict(BaseModel):
     event_id: str | None = Field(
         default=None, description="The UUID the event is known by; null when refused."
     )
-    reason: str | None = Field(default=None, description="Why it was refused.")
+    reason: str | None = Field(default=None, description="Why it was refused, or what was changed about it.")
 
 
 class VerdictsOut(BaseModel):
@@ -162,7 +190,7 @@ class InteractionsOut(VerdictsOut):
     """What became of interactions."""
 
 
-class FeedbackIn(BaseModel):
+class FeedbackIn(_Posted):
     """What somebody did with something that was recommended to them."""
 
     model_config = ConfigDict(
@@ -198,9 +226,6 @@ class FeedbackIn(BaseModel):
     )
     text: Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(storable)] | None = None
     event_id: EventId = None
-    created_at: Moment | None = Field(
-        default=None, description="When it happened, with time zone; default: now."
-    )
 
     @field_validator("feedback_type", mode="before")
     @classmethod

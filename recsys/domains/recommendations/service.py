@@ -156,6 +156,7 @@ def _record(
 ) -> list[Verdict]:
     """Store what was given, or let it wait; a verdict each."""
     ready = [_ready(one, model) for one in given]
+    _say_what_is_ahead(kind, ready)
     if sender.login is None and not postgresql_away.lasts():
         try:
             with unit_of_work() as session:
@@ -185,6 +186,12 @@ def _ready(given: object, model: type[P]) -> object:
     )
 
 
+def _say_what_is_ahead(kind: Kind, ready: Sequence[object]) -> None:
+    ahead = [one.remark for one in ready if isinstance(one, InteractionIn | FeedbackIn) and one.remark]
+    if ahead:
+        _log.warning("a sender's clock runs ahead of ours, or ours is behind", kind=kind, parts=len(ahead))
+
+
 def _verdict(place: int, one: object, model: type[P], sender: Sender) -> Verdict:
     """What can be said without PostgreSQL."""
     try:
@@ -202,7 +209,10 @@ def _verdict(place: int, one: object, model: type[P], sender: Sender) -> Verdict
         reason = None if known else feedback.WHOSE
     if reason is not None:
         return Verdict(index=place, status="refused", reason=reason)
-    return Verdict(index=place, status="queued", reason="stored as soon as it can be")
+    waits = "stored as soon as it can be"
+    return Verdict(
+        index=place, status="queued", reason=f"{waits}; {parsed.remark}" if parsed.remark else waits
+    )
 
 
 def _queue(

@@ -86,24 +86,24 @@ def test_each_item_gets_its_own_verdict_and_a_repeat_is_stored_once(desk: Desk) 
     ]
     answer = collect(desk, items).json()
     words = {"s": "stored", "d": "duplicate", "r": "refused"}
-    assert [one["status"] for one in answer["verdicts"]] == [words[one] for one in "sdsdrrrrrrsrrr"]
+    assert [one["status"] for one in answer["verdicts"]] == [words[one] for one in "sdsdrrrsrrsrrr"]
     assert [one["index"] for one in answer["verdicts"]] == list(range(len(items)))
-    assert (answer["stored"], answer["duplicates"], answer["refused"]) == (3, 2, 9)
+    assert (answer["stored"], answer["duplicates"], answer["refused"]) == (4, 2, 8)
     for place, said in (
         (4, "shop"),
         (5, "event_value"),
         (6, "colour"),
-        (7, "future"),
+        (7, "s ahead of the clock here"),
         (8, "30 days"),
         (9, "page_url"),
     ):
         assert said in answer["verdicts"][place]["reason"]
     again = collect(desk, items).json()
-    assert (again["stored"], again["duplicates"], again["refused"]) == (0, 5, 9)
+    assert (again["stored"], again["duplicates"], again["refused"]) == (0, 6, 8)
     # another visitor's ids are others
     assert collect(desk, items[:1], guest="guest-2").json()["stored"] == 1
-    assert desk.rows("SELECT count(*), max(length(page_url)) FROM analytics_db.page_views") == [(3, 500)]
-    assert desk.rows("SELECT count(*) FROM analytics_db.outbox") == [(4,)]
+    assert desk.rows("SELECT count(*), max(length(page_url)) FROM analytics_db.page_views") == [(4, 500)]
+    assert desk.rows("SELECT count(*) FROM analytics_db.outbox") == [(5,)]
 
 
 def test_what_is_no_batch_is_refused_whole(desk: Desk) -> None:

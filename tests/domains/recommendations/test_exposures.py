@@ -268,10 +268,13 @@ def test_feedback_on_an_answer_that_never_was_becomes_a_dead_letter(
     assert shown.redis.xlen("posts:waiting") == 0
 
 
-def test_a_dead_letter_is_replayed_and_nothing_is_applied_twice(shown: Desk) -> None:
+def test_a_dead_letter_is_replayed_and_nothing_is_applied_twice(
+    shown: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake.get_settings().intake, "patience_seconds", 1e-9)
     late = {"product_id": 5, "feedback_type": "dismissed", "user_id": 1, "event_id": "of-late"}
     moment = clock.now().timestamp()
-    post = posts.Post("feedback", late | {"request_id": "late-answer"}, moment - 10**6)
+    post = posts.Post("feedback", late | {"request_id": "late-answer"}, moment)
     posts.to_redis([posts.pack(post), posts.pack(post), b"no post"])
     intake.run(threading.Event(), once=True)
     third, first, second = intake.dead_letters()

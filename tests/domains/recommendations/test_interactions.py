@@ -106,7 +106,6 @@ WRONG: list[tuple[dict[str, object], str]] = [
     ({"created_at": "yesterday"}, "created_at"),
     ({"created_at": "2024-05-01T10:00:00"}, "created_at"),
     ({"created_at": "1812-01-01T00:00:00Z"}, "1970 or later"),
-    ({"created_at": "9999-01-01T00:00:00Z"}, "not in the future"),
     ({"colour": "red"}, "colour: no such field is known"),
 ]
 
