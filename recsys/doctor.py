@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 import redis
 from sqlalchemy import Connection, create_engine, text
@@ -18,6 +19,7 @@ from recsys import clock, embedded
 from recsys.cache import keys
 from recsys.cache.client import connect, redis_url
 from recsys.database import migrate
+from recsys.database.absence import DatabaseAway, refusal_of_writes
 from recsys.database.session import connect_arguments, database_url, reaching
 from recsys.errors import RecsysError
 from recsys.settings import Settings
@@ -27,6 +29,9 @@ __all__ = ["Finding", "examine", "show"]
 
 State = Literal["ok", "attention", "broken"]
 
+_WRITE = text(
+    "INSERT INTO analytics_db.inbox (consumer_group, event_id, handled_at) VALUES ('doctor', :id, now())"
+)
 _STALE_AFTER = timedelta(days=7)
 """A snapshot older than this is worth a word even when nothing new has come in."""
 
@@ -50,13 +55,13 @@ def examine(settings: Settings) -> list[Finding]:
         engine = create_engine(url, poolclass=NullPool, connect_args=connect_arguments(url))
         with reaching(url), engine.connect() as connection:
             version = connection.execute(text("SHOW server_version")).scalar_one()
-            findings.append(
-                Finding("PostgreSQL", "ok", f"version {version} answers{_whose(settings, 'postgres')}")
-            )
+            findings.append(_writes(connection, f"version {version} answers{_whose(settings, 'postgres')}"))
             findings.append(store)
             schema = _schema(url)
             findings.append(schema)
             ready = schema.state == "ok"
+            if ready and findings[0].state == "ok":
+                findings[0] = _writes_really(url, connection, findings[0])
             for part, look in _STORED.items():
                 findings.append(
                     _looked(part, look, settings, connection) if ready else _blocked(part, "the schema")
@@ -118,6 +123,44 @@ def _redis(settings: Settings) -> Finding:
         return Finding(
             "Redis", "broken", f"does not answer: {error}", "recsys up, or correct RECSYS_REDIS__URL"
         )
+
+
+def _writes(connection: Connection, found: str) -> Finding:
+    refused = refusal_of_writes(connection)
+    if refused is None:
+        return Finding("PostgreSQL", "ok", found)
+    remedy = "let it write again; what is posted meanwhile is queued"
+    return Finding("PostgreSQL", "broken", f"{found}, but takes no writes: {refused}", remedy)
+
+
+def _writes_really(url: str, connection: Connection, found: Finding) -> Finding:
+    """A row that is written and taken back: a full disk shows in nothing else."""
+    try:
+        with reaching(url):
+            connection.execute(_WRITE, {"id": uuid4()})
+    except (DatabaseAway, SQLAlchemyError) as error:
+        why = str(error).partition("\n")[0]
+        remedy = "give it room, or its user the right; what is posted meanwhile is queued"
+        return Finding("PostgreSQL", "broken", f"{found.found}, but takes no writes: {why}", remedy)
+    finally:
+        connection.rollback()
+    return found
+
+
+def _waiting(settings: Settings, connection: Connection) -> Finding:
+    part, remedy = "write buffer", "recsys serve intake; it runs inside `recsys serve api` in development"
+    try:
+        with connect(redis_url(settings)) as client:
+            waiting: Any = client.xlen(keys.posts_waiting())
+            dead: Any = client.xlen(keys.dead_letters(keys.posts_waiting()))
+    except (redis.RedisError, RecsysError):
+        return Finding(part, "attention", "Redis does not answer", "mend Redis first")
+    if waiting:
+        return Finding(part, "attention", f"{waiting:,} posts wait for PostgreSQL", remedy)
+    if dead:
+        found = f"{dead:,} posts could not be stored"
+        return Finding(part, "attention", found, "recsys serve intake --dead says why")
+    return Finding(part, "ok", "nothing waits")
 
 
 def _schema(url: str) -> Finding:
@@ -262,4 +305,5 @@ _STORED: dict[str, Callable[[Settings, Connection], Finding]] = {
     "model": _model,
     "features": _features,
     "recommendations": _recommendations,
+    "write buffer": _waiting,
 }

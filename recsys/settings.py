@@ -214,12 +214,14 @@ class IntakeSettings(BaseModel):
         on disk.
     spool_mib : so much waits on disk at most, in each process; what is more is refused, or not logged.
     patience_seconds : so long feedback waits for its answered list; then there is no such answer.
+    deadline_ms : what is posted waits so long for PostgreSQL; then it is queued, and the answer is a 202.
     """
 
     exposure_days: float = Field(default=90.0, gt=0)
     stream_entries: int = Field(default=2000, ge=1)
     spool_mib: float = Field(default=512.0, gt=0)
     patience_seconds: float = Field(default=60.0, gt=0)
+    deadline_ms: int = Field(default=500, ge=20, le=60_000)
 
 
 class EventSettings(BaseModel):

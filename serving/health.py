@@ -7,6 +7,8 @@ from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from recsys.cache import keys
+from recsys.database.absence import refusal_of_writes
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations import generations
 from recsys.errors import RecsysError, Unavailable
@@ -34,12 +36,21 @@ async def check(state: State) -> Health:
         parts["ab_test"] = _ab_test(state.ab.current)
     try:
         parts["generation"] = await to_thread.run_sync(_generation)
+        refused = await to_thread.run_sync(_refusal)
+        if refused is not None:
+            parts["postgresql"] = PartOut(
+                well=False, detail=f"takes no writes ({refused}); what is posted is queued"
+            )
     except (RecsysError, SQLAlchemyError):
         parts["postgresql"] = PartOut(well=False, detail="does not answer; lists come from Redis and memory")
     try:
         if state.redis is None:
             raise Unavailable("its address is not known")
         await state.redis.ping()
+        waiting = int(await state.redis.xlen(keys.posts_waiting()))
+        if waiting:
+            detail = f"{waiting} posts wait in Redis for PostgreSQL, or for the answers that they are about"
+            parts["write_buffer"] = PartOut(well=parts["postgresql"].well, detail=detail)
     except (RedisError, OSError, Unavailable):
         parts["redis"] = PartOut(well=False, detail="does not answer; lists come from PostgreSQL")
     reasons = [f"{name}: {part.detail}" for name, part in parts.items() if not part.well]
@@ -67,6 +78,11 @@ def _ab_test(contest: Contest) -> PartOut:
     return PartOut(
         well=True, detail=f"{test.name}: {test.challenger} answers {test.share:.0%} of the visitors"
     )
+
+
+def _refusal() -> str | None:
+    with unit_of_work() as session:
+        return refusal_of_writes(session)
 
 
 def _generation() -> PartOut:

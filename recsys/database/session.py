@@ -14,15 +14,17 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import Engine, create_engine, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from recsys.database import absence
+from recsys.database.absence import DatabaseAway
 from recsys.embedded import database_address
-from recsys.errors import Invalid, Unavailable
+from recsys.errors import Invalid
 from recsys.settings import Settings, get_settings
 
 __all__ = [
@@ -46,9 +48,9 @@ _OPTIONS = "-c timezone=UTC -c lock_timeout=30s"
 # A connection whose peer vanished without a word is noticed after about a minute instead of hours.
 _KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 
-# SQLSTATEs that mean "the server is not there for us", not "this statement is wrong": connection exceptions,
-# wrong login, no such database, too many connections, shutting down or starting up.
-_NOT_THERE = ("08", "28", "3D000", "53300", "57P01", "57P02", "57P03")
+_LIMITS = text(
+    "SELECT set_config('statement_timeout', :limit, true), set_config('lock_timeout', :limit, true)"
+)
 
 _engines: dict[str, Engine] = {}
 _engines_lock = threading.Lock()
@@ -108,8 +110,10 @@ def _close_returned(connection: psycopg.Connection | None, _: object) -> None:
 
 
 @contextmanager
-def unit_of_work() -> Iterator[Session]:
+def unit_of_work(*, seconds: float | None = None) -> Iterator[Session]:
     """One transaction: committed at the end of the block, rolled back when the block raises.
+
+    seconds : PostgreSQL gives up a statement, or the wait for a lock, that takes longer.
 
     Objects stay readable after the commit. Raises Unavailable when PostgreSQL cannot be reached (or is lost
     on the way), and RuntimeError when the thread has a unit of work open already: pass its session on.
@@ -123,6 +127,8 @@ def unit_of_work() -> Iterator[Session]:
     try:
         with reaching(url), Session(_engine_of(url), expire_on_commit=False) as session:
             session.connection()  # a server that is not there is noticed before any work is done
+            if seconds is not None:
+                session.execute(_LIMITS, {"limit": f"{max(1, int(seconds * 1000))}ms"})
             yield session
             session.commit()
     finally:
@@ -142,28 +148,45 @@ def copy_connection() -> Iterator[psycopg.Connection]:
 
 @contextmanager
 def reaching(url: str) -> Iterator[None]:
-    """Turn "PostgreSQL is not there" inside the block into Unavailable: one line, without the password."""
+    """Turn "PostgreSQL is not there for us" inside the block into DatabaseAway: one line, no password.
+
+    What counts as that stands in `recsys.database.absence`.
+    """
     try:
         yield
     except PoolTimeout as error:
-        raise Unavailable(
+        absence.note("busy", "")
+        raise DatabaseAway(
             f"all connections to PostgreSQL at {_place(url)} are in use and none came free within "
-            f"{_POOL_SECONDS} s; try again, or raise RECSYS_DATABASE__POOL_SIZE"
+            f"{_POOL_SECONDS} s; try again, or raise RECSYS_DATABASE__POOL_SIZE",
+            "busy",
         ) from error
-    except (DBAPIError, psycopg.OperationalError) as error:
+    except (DBAPIError, psycopg.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        if isinstance(cause, psycopg.errors.LockNotAvailable):
-            raise Unavailable(
-                f"PostgreSQL at {_place(url)} waited too long for rows or tables that another program is "
-                "changing; nothing was stored, try again when it has finished"
-            ) from error
-        if not isinstance(cause, psycopg.OperationalError) or not _is_absence(cause):
+        kind = absence.kind_of(cause)
+        if kind is None or not isinstance(cause, psycopg.Error):
             raise
-        _embedded.clear()
-        raise Unavailable(
-            f"PostgreSQL at {_place(url)} cannot be reached ({_reason(cause, url)}); "
-            "start the embedded servers with `recsys up`, or correct RECSYS_DATABASE__URL"
-        ) from None
+        why = _reason(cause, url)
+        absence.note(kind, why)
+        if kind == "unreachable":
+            _embedded.clear()
+            raise DatabaseAway(
+                f"PostgreSQL at {_place(url)} cannot be reached ({why}); "
+                "start the embedded servers with `recsys up`, or correct RECSYS_DATABASE__URL",
+                kind,
+            ) from None
+        if kind == "refuses":
+            raise DatabaseAway(
+                f"PostgreSQL at {_place(url)} does not take this ({why}); nothing was stored, "
+                "give it room or let it write again",
+                kind,
+            ) from error
+        waited = " for rows or tables that another program is changing" if cause.sqlstate == "55P03" else ""
+        raise DatabaseAway(
+            f"PostgreSQL at {_place(url)} waited too long{waited} or is too busy ({why}); "
+            "nothing was stored, try again when it has finished",
+            kind,
+        ) from error
 
 
 def connect_arguments(url: str) -> dict[str, Any]:
@@ -257,18 +280,13 @@ def _parameters(url: str) -> Mapping[str, Any]:
         ) from None
 
 
-def _is_absence(error: psycopg.OperationalError) -> bool:
-    # without a SQLSTATE it is libpq that speaks: no connection was made, or it broke
-    return error.sqlstate is None or error.sqlstate.startswith(_NOT_THERE)
-
-
 def _place(url: str) -> str:
     parameters = _parameters(url)
     place = f"{parameters.get('host') or 'the local socket'}:{parameters.get('port') or 5432}"
     return f"{place}/{parameters['dbname']}" if parameters.get("dbname") else place
 
 
-def _reason(error: psycopg.OperationalError, url: str) -> str:
+def _reason(error: psycopg.Error, url: str) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = lines[0].removeprefix("connection failed: ") if lines else type(error).__name__
     password = _parameters(url).get("password")

@@ -24,7 +24,10 @@ from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Session
 
 from recsys import clock
+from recsys.cache.absence import is_absence
 from recsys.cache.client import get_redis
+from recsys.database import absence
+from recsys.database.absence import DatabaseAway
 from recsys.database.session import unit_of_work
 from recsys.errors import Unavailable
 from recsys.events import dead, groups, lag
@@ -156,6 +159,7 @@ class Consumer:
             except Unavailable:
                 # taken and not finished: they wait here until all is back, and it does not count as a try
                 self._suspect = True
+                self._uncount([entry for entry, _ in readable[place:]])
                 held = {(each.entry.stream, each.entry.id) for each in self._failed}
                 self._failed += [
                     _Failed(entry, time.monotonic())
@@ -163,6 +167,16 @@ class Consumer:
                     if (entry.stream, entry.id) not in held
                 ]
                 raise
+
+    def _uncount(self, entries: Sequence[Entry]) -> None:
+        """Take this delivery off the entries' counts: others must not take an outage for a deadly event."""
+        try:
+            for entry in entries:
+                get_redis().xclaim(
+                    entry.stream, self.group, self.name, 0, [entry.id], retrycount=entry.tries, justid=True
+                )
+        except (RedisError, OSError, Unavailable) as error:
+            _log.info("a delivery counts although it was an outage", error=reason(error))
 
     def _handle_together(self, several: Sequence[tuple[Entry, Envelope]]) -> None:
         try:
@@ -204,7 +218,7 @@ class Consumer:
         pipeline.execute()
 
     def _note_failure(self, entry: Entry, error: Exception) -> None:
-        if _is_outage():
+        if _means_outage(error) or _is_outage():
             raise Unavailable(f"PostgreSQL or Redis went away: {reason(error)}") from error
         tries, events = entry.tries + 1, get_settings().events
         said = {
@@ -319,4 +333,16 @@ def _is_outage() -> bool:
 
 def _ask_database() -> None:
     with unit_of_work() as session:
-        session.execute(text("SELECT 1"))
+        refused = absence.refusal_of_writes(session)
+    if refused is not None:
+        raise Unavailable(refused)
+
+
+def _means_outage(error: Exception) -> bool:
+    """Whether the error says by itself that a store takes nothing: then no event is to blame.
+
+    One that waited in vain for a lock may be: its tries count, as those of any event.
+    """
+    if isinstance(error, DatabaseAway):
+        return error.kind != "busy"
+    return isinstance(error, RedisError) and is_absence(error)

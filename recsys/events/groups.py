@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 import redis
 from redis.exceptions import ResponseError
@@ -63,6 +64,11 @@ def ensure(client: redis.Redis, group: str, names: tuple[str, ...]) -> None:
 
 
 def _create(client: redis.Redis, name: str, group: str) -> None:
+    if client.exists(name):
+        present: Any = client.xinfo_groups(name)
+        if any(each["name"] == group.encode() for each in present):
+            # a full Redis refuses to make even a group that is there: its consumers could never empty it
+            return
     try:
         client.xgroup_create(name, group, id="0", mkstream=True)
     except ResponseError as error:

@@ -10,10 +10,10 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
+from recsys.cache.absence import is_absence
 from recsys.errors import RecsysError, Unavailable
 from recsys.log import get_logger
 
@@ -125,8 +125,7 @@ def install_error_handlers(app: FastAPI) -> None:
     """Make every error of `app` a problem. Unexpected ones are handled by `middleware.RequestContext`."""
     app.add_exception_handler(RecsysError, _recsys_error)
     # what lives in Redis alone (carts) can't be had without it: that is an outage, not an unexpected error
-    app.add_exception_handler(RedisConnectionError, _redis_away)
-    app.add_exception_handler(RedisTimeoutError, _redis_away)
+    app.add_exception_handler(RedisError, _redis_away)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
 
@@ -157,7 +156,12 @@ def _headers(error: RecsysError) -> dict[str, str] | None:
 
 
 async def _redis_away(request: Request, error: Exception) -> Response:
-    return await _recsys_error(request, Unavailable("Redis does not answer; try again in a moment."))
+    if not is_absence(error):
+        raise error
+    _log.error("Redis does not take this", request_id=request_id_of(request), error=str(error)[:200])
+    return await _recsys_error(
+        request, Unavailable("Redis does not answer or is full; try again in a moment.")
+    )
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:

@@ -80,6 +80,7 @@ def test_a_new_shop_needs_attention_only(shop: Shop) -> None:
         "model": "attention",
         "features": "attention",
         "recommendations": "attention",
+        "write buffer": "ok",
     }
     assert shop.run("doctor").returncode == 0
 

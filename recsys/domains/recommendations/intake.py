@@ -10,7 +10,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, Never, TypeVar
 
 import psycopg
 from redis.exceptions import RedisError
@@ -20,6 +21,7 @@ from sqlalchemy.orm import Session
 from recsys import clock
 from recsys.cache import keys
 from recsys.cache.client import get_redis
+from recsys.database.absence import DatabaseAway
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations import exposures, posts, spool
 from recsys.domains.recommendations.exposures import Answered
@@ -43,8 +45,13 @@ _LONGEST_WAIT = 2.0
 _SWEEP_SECONDS = 600.0
 _log = get_logger(__name__)
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
-# one that froze with the lock must not stop all others for ever
-_LIMIT_IDLE = text("SET LOCAL idle_in_transaction_session_timeout = '30s'")
+# one that froze with the lock must not stop all others for ever, nor one that others keep waiting
+_LIMITS = text(
+    "SELECT set_config('idle_in_transaction_session_timeout', '30s', true), "
+    "set_config('lock_timeout', '250ms', true)"
+)
+_MOST_BUSY = 40
+"""So many transactions of one turn may wait in vain for others; then all of them are left for the next."""
 _STREAMS = (keys.exposures_waiting(), keys.posts_waiting())
 _OURS = (b"reason", b"at")
 """The fields that a dead letter has beside those of the entry."""
@@ -94,7 +101,7 @@ def turn() -> int:
     a Redis that stays away holds nothing up.
     """
     try:
-        moved = spool.of_process(EXPOSURES).drain(_store_batches)
+        moved = spool.of_process(EXPOSURES).drain(_store_batches_of_file)
         moved += spool.of_process(POSTS).drain(_store_posts)
         return moved + _lists_of_redis() + _posts_of_redis()
     except _StandBy:
@@ -136,13 +143,13 @@ def _lists_of_redis() -> int:
     entries: Any = get_redis().xrange(stream, count=_BATCHES)
     if not entries:
         return 0
-    moved = _store_batches([fields[b"data"] for _, fields in entries if b"data" in fields])
+    readable = [(entry, fields[b"data"]) for entry, fields in entries if b"data" in fields]
+    kept = {readable[place][0] for place in _store_batches([packed for _, packed in readable])}
     for _, fields in entries:
         if b"data" not in fields:
             _bury(stream, fields, _NO_DATA)
-            moved += 1
-    get_redis().xdel(stream, *(entry for entry, _ in entries))
-    return moved
+    done = [entry for entry, _ in entries if entry not in kept]
+    return int(get_redis().xdel(stream, *done)) if done else 0
 
 
 def _posts_of_redis() -> int:
@@ -165,24 +172,34 @@ def _posts_of_redis() -> int:
         start = "(" + entries[-1][0].decode()
 
 
-def _store_batches(packed: Sequence[bytes]) -> int:
-    """Store batches of lists; a batch that is none, and a list that PostgreSQL refuses, are buried."""
-    lists: list[Answered] = []
-    for one in packed:
+def _store_batches(packed: Sequence[bytes]) -> set[int]:
+    """Store batches of lists; a batch that is none, and a list that PostgreSQL refuses, are buried.
+
+    Returns the places of batches that have to wait, because another transaction holds what they need.
+    """
+    lists: list[tuple[int, Answered]] = []
+    for place, batch in enumerate(packed):
         try:
-            lists += exposures.unpack(one)
+            lists += [(place, one) for one in exposures.unpack(batch)]
         except ValueError as error:
-            _bury(keys.exposures_waiting(), {b"data": one}, str(error))
+            _bury(keys.exposures_waiting(), {b"data": batch}, str(error))
+    waiting: set[int] = set()
 
-    def bury(one: Answered, why: str) -> None:
-        _bury(keys.exposures_waiting(), {b"data": exposures.pack([one])}, why)
+    def bury(one: tuple[int, Answered], why: str) -> None:
+        _bury(keys.exposures_waiting(), {b"data": exposures.pack([one[1]])}, why)
 
-    def put(session: Session, several: Sequence[Answered]) -> Iterable[tuple[Answered, str]]:
-        exposures.store(session, several)
+    def put(session: Session, several: Sequence[tuple[int, Answered]]) -> Iterable[Never]:
+        exposures.store(session, [one for _, one in several])
         return ()
 
-    _each(lists, put, bury)
-    return len(lists)
+    _Storing(put, bury, lambda one: waiting.add(one[0])).each(lists)
+    return waiting
+
+
+def _store_batches_of_file(packed: Sequence[bytes]) -> None:
+    """Store batches of a file; those that have to wait do it in Redis."""
+    for place in sorted(_store_batches(packed)):
+        get_redis().xadd(keys.exposures_waiting(), {"data": packed[place]})
 
 
 def _store_posts(packed: Sequence[bytes]) -> None:
@@ -224,39 +241,65 @@ def _take_posts(packed: Sequence[bytes], impatient: Collection[int] = ()) -> set
                 refused.append((one, verdict.reason or ""))
         return refused
 
-    _each(given, take, lambda one, why: _bury(stream, {b"data": packed[one[0]]}, why))
+    def bury(one: tuple[int, Post], why: str) -> None:
+        _bury(stream, {b"data": packed[one[0]]}, why)
+
+    _Storing(take, bury, lambda one: waiting.add(one[0])).each(given)
     return waiting
 
 
-def _each(
-    several: Sequence[T],
-    store: Callable[[Session, Sequence[T]], Iterable[tuple[T, str]]],
-    bury: Callable[[T, str], None],
-) -> None:
-    """Store all in one transaction, then bury what `store` names with its reason.
+@dataclass
+class _Storing(Generic[T]):
+    """How many things are stored in as few transactions as possible.
 
-    When PostgreSQL refuses it, it is done in halves, until what is wrong stands alone.
+    store : stores several, and names those that it refuses with the reason; these are buried.
+    keep : called with one that has to wait, because another transaction holds what it needs.
     """
-    if not several:
-        return
-    try:
+
+    store: Callable[[Session, Sequence[T]], Iterable[tuple[T, str]]]
+    bury: Callable[[T, str], None]
+    keep: Callable[[T], None]
+    _busy: int = 0
+
+    def each(self, several: Sequence[T]) -> None:
+        """Store all in one transaction; what PostgreSQL refuses or waits for, in halves until it is alone.
+
+        Raises what is an absence, and DatabaseAway when too much waits for others.
+        """
+        if not several:
+            return
+        try:
+            refused = self._together(several)
+        except DatabaseAway as error:
+            self._busy += 1
+            if error.kind != "busy" or self._busy > _MOST_BUSY:
+                raise
+            if len(several) == 1:
+                self.keep(several[0])
+            else:
+                self._halves(several)
+        except (Unavailable, _StandBy, RedisError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001 whatever is wrong with one must not hold up all others
+            if len(several) == 1:
+                self.bury(several[0], reason(error))
+            else:
+                self._halves(several)
+        else:
+            for one, why in refused:
+                self.bury(one, why)
+
+    def _together(self, several: Sequence[T]) -> list[tuple[T, str]]:
         with unit_of_work() as session:
-            session.execute(_LIMIT_IDLE)
+            session.execute(_LIMITS)
             if not session.scalar(_TRY_LOCK, {"lock": _LOCK}):
                 raise _StandBy
-            refused = list(store(session, several))
-    except (Unavailable, _StandBy, RedisError, OSError):
-        raise
-    except Exception as error:  # noqa: BLE001 whatever is wrong with one must not hold up all others
-        if len(several) == 1:
-            bury(several[0], reason(error))
-            return
+            return list(self.store(session, several))
+
+    def _halves(self, several: Sequence[T]) -> None:
         half = len(several) // 2
-        _each(several[:half], store, bury)
-        _each(several[half:], store, bury)
-        return
-    for one, why in refused:
-        bury(one, why)
+        self.each(several[:half])
+        self.each(several[half:])
 
 
 def _bury(stream: str, fields: Fields, why: str) -> None:

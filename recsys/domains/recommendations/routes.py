@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
+from anyio import CapacityLimiter, to_thread
+from anyio.lowlevel import RunVar
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from pydantic import BaseModel
 from redis.exceptions import RedisError
 
 from recsys.domains.recommendations import feedback, preferences, service
+from recsys.domains.recommendations.deadlines import Deadline, within
 from recsys.domains.recommendations.schemas import (
     MAX_FEEDBACK,
     MAX_INTERACTIONS,
@@ -23,10 +27,10 @@ from recsys.domains.recommendations.schemas import (
 from recsys.domains.recommendations.service import Sender
 from recsys.domains.recommendations.tables import RecommendationFeedback
 from recsys.domains.users import sessions
-from recsys.errors import Unauthorized, Unavailable
+from recsys.errors import Unavailable
 from recsys.security import token_id
 from recsys.web.access import key_opens
-from recsys.web.dependencies import AdmissionDep, CurrentUser, GuestSession, SessionDep, token_of
+from recsys.web.dependencies import CurrentUser, GuestSession, SessionDep, token_of
 from recsys.web.errors import problem_responses
 from recsys.web.keys import reporter
 from recsys.web.pagination import Cursor, Page
@@ -35,23 +39,45 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/api/v1")
 Told = TypeVar("Told", bound=VerdictsOut)
+Result = TypeVar("Result")
+_THREADS = 40
+_threads: RunVar[CapacityLimiter] = RunVar("posts")
 
 
-def _sender(request: Request) -> Sender:
-    """Who posts. PostgreSQL decides; while it is away its mirror in Redis does, or it is told later."""
+async def _sender(request: Request) -> Sender:
+    """Who posts. PostgreSQL decides; while it is away its mirror in Redis does, or it is told later.
+
+    From here on the request has its deadline: nothing that comes after waits longer for PostgreSQL.
+    """
+    return await _in_thread(_sender_by, request, Deadline.of_post())
+
+
+def _sender_by(request: Request, deadline: Deadline) -> Sender:
     token = token_of(request)
-    if token is None or key_opens(request.scope, "events") or not service.postgresql_away.lasts():
+    if token is None or key_opens(request.scope, "events"):
+        # nothing is looked up for these
+        return Sender(reporter(request).user_id, deadline=deadline)
+    if not service.postgresql_away.lasts():
         try:
-            return Sender(reporter(request).user_id)
+            found = within(deadline, lambda seconds: reporter(request))
+            return Sender(found.user_id, deadline=deadline)
         except Unavailable:
             service.postgresql_away.noticed()
-    if token is None:
-        raise Unauthorized("Log in: `Authorization: Bearer TOKEN`, or send an API key as `X-Api-Key`.")
     try:
         known = sessions.mirrored(token)
     except (RedisError, OSError, Unavailable):
         known = None
-    return Sender(known, token_id(token) if known is None else None)
+    return Sender(known, token_id(token) if known is None else None, deadline)
+
+
+async def _in_thread(work: Callable[..., Result], *arguments: object) -> Result:
+    """In a thread that no other route can keep busy: what is posted is taken while all others wait."""
+    try:
+        threads = _threads.get()
+    except LookupError:
+        threads = CapacityLimiter(_THREADS)
+        _threads.set(threads)
+    return await to_thread.run_sync(work, *arguments, limiter=threads)
 
 
 SenderDep = Annotated[Sender, Depends(_sender)]
@@ -75,17 +101,17 @@ def _one_or_several(model: type[BaseModel], kind: str, most: int) -> dict[str, A
     responses=problem_responses(400, 401, 403, 413, 422, 429, 503),
     openapi_extra=_one_or_several(InteractionIn, "interaction_type", MAX_INTERACTIONS),
 )
-def post_interactions(
-    response: Response, sender: SenderDep, _: AdmissionDep, body: Annotated[Any, Body()]
+async def post_interactions(
+    response: Response, sender: SenderDep, body: Annotated[Any, Body()]
 ) -> InteractionsOut:
     """Store one interaction, or up to 1,000, each with its own verdict.
 
     `stored`; `duplicate` when its `event_id` is known already; `refused` with the reason; `queued` while
-    PostgreSQL is away: accepted, and stored when it is back (status 202). One refused interaction never stops
-    the others. When none could be taken, the answer is a problem with the verdicts. A key with the scope
-    `events` speaks for anybody, who is logged in for themselves only.
+    PostgreSQL is away, full, read-only or too slow: accepted, and stored when it is back (status 202). One
+    refused interaction never stops the others. When none could be taken, the answer is a problem with the
+    verdicts. A key with the scope `events` speaks for anybody, who is logged in for themselves only.
     """
-    return _accepted(response, service.record_interactions(body, sender))
+    return _accepted(response, await _in_thread(service.record_interactions, body, sender))
 
 
 @router.get(
@@ -116,11 +142,10 @@ def put_preferences(session: SessionDep, user: CurrentUser, given: Taste) -> Pre
     responses=problem_responses(400, 401, 403, 413, 422, 429, 503),
     openapi_extra=_one_or_several(FeedbackIn, "feedback_type", MAX_FEEDBACK),
 )
-def post_feedback(
+async def post_feedback(
     response: Response,
     sender: SenderDep,
     visit: GuestSession,
-    _: AdmissionDep,
     body: Annotated[Any, Body()],
 ) -> VerdictsOut:
     """Store what somebody did with one recommendation, or with up to 500, each with its own verdict.
@@ -133,7 +158,7 @@ def post_feedback(
     the next answer on, until it is `restored` (which tells nothing but that), liked, put into a cart or
     bought.
     """
-    return _accepted(response, service.record_feedback(body, sender, visit))
+    return _accepted(response, await _in_thread(service.record_feedback, body, sender, visit))
 
 
 def _accepted(response: Response, answer: Told) -> Told:

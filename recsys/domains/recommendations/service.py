@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from prometheus_client import Counter
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
@@ -15,6 +16,7 @@ from recsys import clock
 from recsys.database.afterwards import after_commit
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations import feedback, interactions, posts
+from recsys.domains.recommendations.deadlines import Deadline, within
 from recsys.domains.recommendations.posts import Absence, Kind, Post
 from recsys.domains.recommendations.recent import Touched, remember_touched
 from recsys.domains.recommendations.schemas import (
@@ -29,6 +31,7 @@ from recsys.domains.recommendations.schemas import (
 from recsys.domains.recommendations.vocabulary import InteractionType
 from recsys.errors import Invalid, Unavailable
 from recsys.log import get_logger
+from recsys.web.metrics import REGISTRY
 
 __all__ = [
     "NoneTaken",
@@ -44,6 +47,12 @@ postgresql_away = Absence()
 """Whether PostgreSQL was away a moment ago."""
 _UNKNOWN = 2**31 - 1
 """Stands for a user whose id is told only when their posts are stored."""
+_QUEUED = Counter(
+    "recsys_posts_queued",
+    "Interactions and feedback that were queued because PostgreSQL did not take them in time.",
+    ["kind"],
+    registry=REGISTRY,
+)
 _log = get_logger(__name__)
 P = TypeVar("P", InteractionIn, FeedbackIn)
 Take = Callable[[Session, Sequence[object]], tuple[list[Verdict], list[Touched]]]
@@ -79,10 +88,17 @@ class Sender:
     """Who posts: a user, who speaks for nobody else, or whoever may speak for anybody.
 
     login : the stored id of a log-in of which neither store could tell whose it is, both being away.
+    deadline : until when the request waits for PostgreSQL; None: as long as one that arrives now.
     """
 
     user_id: int | None = None
     login: str | None = None
+    deadline: Deadline | None = None
+
+    @property
+    def anybody(self) -> bool:
+        """Whether the sender may speak for anybody."""
+        return self.user_id is None and self.login is None
 
 
 def record_interactions(given: object, sender: Sender) -> InteractionsOut:
@@ -157,18 +173,23 @@ def _record(
     """Store what was given, or let it wait; a verdict each."""
     ready = [_ready(one, model) for one in given]
     _say_what_is_ahead(kind, ready)
+
+    def store(seconds: float) -> list[Verdict]:
+        with unit_of_work(seconds=seconds) as session:
+            verdicts, touched = take(session, ready)
+            waiting = [place for place, one in enumerate(verdicts) if one.status == "queued"]
+            touched += _queue(kind, ready, waiting, model, sender, posted)
+            if any(one.status != "refused" for one in verdicts):
+                after_commit(session, lambda: remember_touched(touched))
+            return verdicts
+
     if sender.login is None and not postgresql_away.lasts():
         try:
-            with unit_of_work() as session:
-                verdicts, touched = take(session, ready)
-                waiting = [place for place, one in enumerate(verdicts) if one.status == "queued"]
-                touched += _queue(kind, ready, waiting, model, sender, posted)
-                if any(one.status != "refused" for one in verdicts):
-                    after_commit(session, lambda: remember_touched(touched))
-                return verdicts
+            return within(sender.deadline or Deadline.of_post(), store)
         except Unavailable as error:
             postgresql_away.noticed()
             _log.error("what was posted is queued", kind=kind, parts=len(ready), reason=error.message)
+    _QUEUED.labels(kind).inc(len(ready))
     verdicts = [_verdict(place, one, model, sender) for place, one in enumerate(ready)]
     waiting = [verdict.index for verdict in verdicts if verdict.status == "queued"]
     remember_touched(_queue(kind, ready, waiting, model, sender, posted))
@@ -205,7 +226,7 @@ def _verdict(place: int, one: object, model: type[P], sender: Sender) -> Verdict
     ):
         reason = "user_id: not the user who is logged in"
     elif isinstance(parsed, FeedbackIn):
-        known = sender != Sender() or parsed.user_id is not None or parsed.request_id is not None
+        known = not sender.anybody or parsed.user_id is not None or parsed.request_id is not None
         reason = None if known else feedback.WHOSE
     if reason is not None:
         return Verdict(index=place, status="refused", reason=reason)

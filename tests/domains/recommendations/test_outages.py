@@ -42,6 +42,7 @@ def own_var() -> Iterator[Path]:
 def client(own_var: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
     """The core of a shop with servers of its own, users 101 to 103, and products 1 to 5."""
     monkeypatch.setenv("RECSYS_VAR", str(own_var))
+    monkeypatch.setenv("RECSYS_INTAKE__DEADLINE_MS", "20000")
     forget_connections()
     monkeypatch.setattr(service.postgresql_away, "seconds", 0.05)
     embedded.start(Settings())
