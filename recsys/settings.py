@@ -12,8 +12,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-__all__ = ["Settings", "get_settings"]
+__all__ = ["SHORTEST_SECRET", "Settings", "get_settings"]
 
+SHORTEST_SECRET = 16
+"""Characters of a secret that something is signed with."""
 _ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")
 
 
@@ -44,6 +46,9 @@ class ApiSettings(BaseModel):
     cors_origins : pages of these origins may call the API from a browser, such as https://shop.example.
     guests_may_collect : visitors who are not logged in may send page views and events from their browser;
         otherwise only who has a key with the scope `events`, and who is logged in.
+    cursor_secrets : what cursors of pages are signed with; the first one signs, all are accepted. To change
+        it, put a new one in front and drop the old one when its pages are read. Unset: made from
+        payments.webhook_secret, else from a file under `var/`.
     """
 
     host: str = "127.0.0.1"
@@ -52,6 +57,14 @@ class ApiSettings(BaseModel):
     burst: int = Field(default=2000, ge=1, le=10_000_000)
     cors_origins: tuple[str, ...] = ()
     guests_may_collect: bool = False
+    cursor_secrets: tuple[SecretStr, ...] = ()
+
+    @field_validator("cursor_secrets")
+    @classmethod
+    def _are_long_enough(cls, given: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(len(one.get_secret_value()) < SHORTEST_SECRET for one in given):
+            raise ValueError(f"a JSON list of secrets of {SHORTEST_SECRET} or more random characters each")
+        return given
 
     @field_validator("cors_origins")
     @classmethod

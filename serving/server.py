@@ -20,7 +20,7 @@ from recsys.domains.users import keys
 from recsys.errors import Invalid, Unavailable
 from recsys.events import inside
 from recsys.log import get_logger
-from recsys.settings import Settings, get_settings
+from recsys.settings import SHORTEST_SECRET, Settings, get_settings
 from recsys.web.access import starts_without_keys
 from serving.answering import Answering, answer, configuration, prepare
 from serving.workers import Supervisor, can_fork
@@ -28,7 +28,6 @@ from serving.workers import Supervisor, can_fork
 __all__ = ["bind", "check_access", "check_schema", "serve"]
 
 PORTS_TRIED = 100
-SHORTEST_SECRET = 16
 _log = get_logger(__name__)
 
 

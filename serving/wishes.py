@@ -99,11 +99,11 @@ class Wish:
         )
 
     def fingerprint(self) -> bytes:
-        """Eight bytes that two wishes share when one may go on with the other's pages."""
+        """Sixteen bytes that two wishes share when one may go on with the other's pages."""
         filters = self.filters
         asked = (
             self.shelf, self.user, self.session, self.products, self.cart, self.country, self.novelty,
             self.diversity, filters.categories, filters.brands, filters.min_price, filters.max_price,
             filters.tags, filters.in_stock, filters.created_since, filters.exclude, filters.attributes,
         )  # fmt: skip
-        return hashlib.blake2b(orjson.dumps(asked), digest_size=8).digest()
+        return hashlib.blake2b(orjson.dumps(asked), digest_size=16).digest()

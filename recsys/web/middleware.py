@@ -19,6 +19,7 @@ from recsys.web.card_check import is_typed_card_number
 from recsys.web.errors import problem
 from recsys.web.headers import secure
 from recsys.web.metrics import observe_request
+from recsys.web.pagination import remember_question
 from recsys.web.route_names import name_of
 
 __all__ = ["MAX_BODY_BYTES", "RequestContext"]
@@ -54,6 +55,7 @@ class RequestContext:
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
+        remember_question(scope)
         request_id, declared = _read_headers(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         status = 0

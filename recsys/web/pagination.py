@@ -1,25 +1,34 @@
-"""Pages of a list: a bounded number of items and an opaque cursor to what comes next."""
+"""Pages of a list: a bounded number of items and a signed cursor to what comes next.
+
+A cursor belongs to the address and the filters of the list that gave it: sent with others, it is refused.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Generic, NoReturn, TypeVar
+from urllib.parse import parse_qsl
 
 import orjson
 from pydantic import BaseModel, Field
+from starlette.types import Scope
 
 from recsys.errors import Invalid
+from recsys.web.signing import SIZE, is_signed, sign
 
-__all__ = ["MAX_CURSOR", "Cursor", "Page"]
+__all__ = ["MAX_CURSOR", "Cursor", "Page", "remember_question"]
 
 T = TypeVar("T")
 MAX_CURSOR = 1000
 _INTEGER = 2**63
+_PURPOSE = b"page"
+_asked: ContextVar[Scope | None] = ContextVar("asked", default=None)
 
 
 class Page(BaseModel, Generic[T]):
@@ -33,7 +42,7 @@ class Page(BaseModel, Generic[T]):
 class Cursor:
     """The place in a list at which a page ended: the sort key of its last item, by name.
 
-    It is no secret and no authority: whoever makes one up sees only what the list shows them anyway.
+    Whose list it is, the request says and not the cursor.
     """
 
     values: Mapping[str, object]
@@ -42,7 +51,8 @@ class Cursor:
     def encode(values: Mapping[str, int | str | Decimal | datetime | bool | None]) -> str:
         """Url-safe text of a sort key; a Decimal keeps its digits, a moment its zone."""
         text = orjson.dumps(dict(values), default=str)
-        return base64.urlsafe_b64encode(text).decode("ascii").rstrip("=")
+        signature = sign(_PURPOSE + _question(), text)
+        return base64.urlsafe_b64encode(signature + text).decode("ascii").rstrip("=")
 
     @classmethod
     def decode(cls, text: str) -> Cursor:
@@ -51,7 +61,10 @@ class Cursor:
             _refuse()
         try:
             padded = text.encode("ascii") + b"=" * (-len(text) % 4)
-            values = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+            data = base64.b64decode(padded, altchars=b"-_", validate=True)
+            if not is_signed(_PURPOSE + _question(), data[SIZE:], data[:SIZE]):
+                _refuse()
+            values = orjson.loads(data[SIZE:])
         except (UnicodeEncodeError, binascii.Error, orjson.JSONDecodeError):
             _refuse()
         if not isinstance(values, dict):
@@ -94,5 +107,23 @@ class Cursor:
             _refuse()
 
 
+def remember_question(scope: Scope) -> None:
+    """What the request asks for: cursors that are made and read while it is answered belong to that."""
+    _asked.set(scope)
+
+
+def _question() -> bytes:
+    scope = _asked.get()
+    if scope is None:
+        return b""
+    given = sorted(
+        pair for pair in parse_qsl(scope["query_string"], True) if pair[0] not in (b"cursor", b"limit")
+    )
+    return orjson.dumps([scope["path"], *([part.decode("latin-1") for part in pair] for pair in given)])
+
+
 def _refuse() -> NoReturn:
-    raise Invalid("This cursor is not one that a page gave; start again without a cursor.")
+    raise Invalid(
+        "This cursor is not one that a page of this very list gave; start again without a cursor, and keep "
+        "everything but `limit` as it was on the first page."
+    )

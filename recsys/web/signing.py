@@ -1,0 +1,71 @@
+"""Signatures of what callers carry for us and send back: HMAC-SHA-256 (RFC 2104), cut to 128 bits.
+
+The keys come from `api.cursor_secrets`: the first one signs, all of them are accepted, so that a new one can
+be put in front while what the old one signed is still on its way. Without that setting the key is made of the
+secret of the payments' webhooks, which every process of a shop has; without either it is a file under `var/`.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+from functools import lru_cache
+from pathlib import Path
+
+from recsys.errors import Unavailable
+from recsys.settings import get_settings
+
+__all__ = ["SIZE", "is_signed", "sign"]
+
+SIZE = 16
+"""Bytes of a signature."""
+
+
+def sign(purpose: bytes, data: bytes) -> bytes:
+    """The signature of `data` for one purpose; one for another purpose is a different one."""
+    return hmac.digest(_keys()[0], purpose + b"\0" + data, "sha256")[:SIZE]
+
+
+def is_signed(purpose: bytes, data: bytes, signature: bytes) -> bool:
+    """Whether `signature` is that of `data` by one of the keys, compared in constant time."""
+    message = purpose + b"\0" + data
+    return any(hmac.compare_digest(hmac.digest(key, message, "sha256")[:SIZE], signature) for key in _keys())
+
+
+def _keys() -> tuple[bytes, ...]:
+    settings = get_settings()
+    given = settings.api.cursor_secrets
+    if not given and settings.payments.webhook_secret is not None:
+        given = (settings.payments.webhook_secret,)
+    return _derived(tuple(secret.get_secret_value() for secret in given), settings.var)
+
+
+@lru_cache(maxsize=8)
+def _derived(given: tuple[str, ...], var: Path) -> tuple[bytes, ...]:
+    # a key of their own: what is signed with it tells nothing of the secret that it was made from
+    made = [secret.encode() for secret in given] or [_of_file(var / "run" / "cursor.key")]
+    return tuple(hmac.digest(secret, b"recsys cursors", "sha256") for secret in made)
+
+
+def _of_file(path: Path) -> bytes:
+    """The key in the file, which is made by the first process that asks. Raises Unavailable."""
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(secrets.token_bytes(32))
+            try:
+                # whole or not at all, and never in the place of another process's
+                os.link(fresh, path)
+            except FileExistsError:
+                pass
+            finally:
+                fresh.unlink()
+        return path.read_bytes()
+    except OSError as error:
+        raise Unavailable(
+            f"The key of cursors ({path}) can neither be read nor made: {error}; "
+            "set RECSYS_API__CURSOR_SECRETS."
+        ) from error
