@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -29,6 +30,7 @@ __all__ = ["SIGNED_FOR_SECONDS", "TOKENS", "Sandbox", "sign"]
 
 SIGNED_FOR_SECONDS = 300
 """How old a webhook's signature may be, so that a recorded one can't be sent again much later."""
+_STAMP = re.compile(r"[0-9]{1,12}")
 
 TOKENS: Mapping[str, Card] = {
     "tok_visa": Card("credit_card", "visa", "4242", 12, 2039),
@@ -89,7 +91,7 @@ class Sandbox:
         parts = dict(part.partition("=")[::2] for part in signature.split(","))
         stamp, given = parts.get("t", ""), parts.get("v1", "")
         expected = _signature(self._secret, stamp, body)
-        if not stamp.isdecimal() or not hmac.compare_digest(expected.encode(), given.encode()):
+        if not _STAMP.fullmatch(stamp) or not hmac.compare_digest(expected.encode(), given.encode()):
             raise Forbidden("The webhook's signature is wrong.")
         if abs(clock.now().timestamp() - int(stamp)) > SIGNED_FOR_SECONDS:
             raise Forbidden(f"The webhook was signed more than {SIGNED_FOR_SECONDS} seconds ago.")

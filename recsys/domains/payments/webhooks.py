@@ -16,24 +16,35 @@ from recsys.domains.payments.gateway import Answer, Outcome
 from recsys.domains.payments.states import PaymentStatus
 from recsys.domains.payments.tables import Payment, Refund, WebhookEvent
 from recsys.errors import Invalid
+from recsys.web.fields import Text
 
 __all__ = ["Message", "take"]
 
 Outcomes = Literal["applied", "ignored", "repeated"]
+_TYPES = ("payment.approved", "payment.declined", "payment.captured", "refund.approved", "refund.declined")
+_LARGEST_ID = 2**31 - 1
 
 
 class Message(BaseModel):
-    """What a gateway reports: of which payment or refund (by our key), and what became of it."""
+    """What a gateway reports: of which payment or refund (by our key), and what became of it.
+
+    A type that we do not know, or a key of a payment that we do not have, is filed as ignored: the gateway
+    would send it again for days. What cannot be filed at all is refused.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
-    id: str = Field(min_length=1, max_length=255)
-    type: Literal[
-        "payment.approved", "payment.declined", "payment.captured", "refund.approved", "refund.declined"
-    ]
-    key: str = Field(pattern=r"^(payment|refund):[0-9]{1,10}$", description="The key that we asked with.")
-    transaction_id: str | None = Field(default=None, max_length=255)
-    code: str | None = Field(default=None, max_length=100)
+    id: Text = Field(min_length=1, max_length=255)
+    type: Text = Field(min_length=1, max_length=100, examples=list(_TYPES))
+    key: str = Field(pattern=r"^(payment|refund):[0-9]{1,40}$", description="The key that we asked with.")
+    transaction_id: Text | None = Field(default=None, max_length=255)
+    code: Text | None = Field(default=None, max_length=100)
+
+    @property
+    def row(self) -> int | None:
+        """The id that the key names; None where no row of ours can have it."""
+        number = int(self.key.partition(":")[2])
+        return number if 0 < number <= _LARGEST_ID else None
 
 
 def take(session: Session, gateway: str, raw: Mapping[str, Any]) -> Outcomes:
@@ -70,13 +81,15 @@ def take(session: Session, gateway: str, raw: Mapping[str, Any]) -> Outcomes:
 
 
 def _apply(session: Session, gateway: str, message: Message) -> bool:
-    kind, _, number = message.key.partition(":")
+    kind, number = message.key.partition(":")[0], message.row
+    if number is None or message.type not in _TYPES or not message.type.startswith(kind):
+        return False
     outcome = Outcome.DECLINED if message.type.endswith("declined") else Outcome.APPROVED
     answer = Answer(outcome, message.transaction_id, message.code, {"webhook": message.id})
     if kind == "refund":
-        return _apply_to_refund(session, gateway, int(number), answer)
+        return _apply_to_refund(session, gateway, number, answer)
     payment = session.scalars(
-        select(Payment).where(Payment.id == int(number), Payment.gateway == gateway)
+        select(Payment).where(Payment.id == number, Payment.gateway == gateway)
     ).one_or_none()
     if payment is None:
         return False

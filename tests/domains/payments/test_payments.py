@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from recsys.domains.payments import paying
-from recsys.domains.payments.sandbox import SIGNED_FOR_SECONDS, TOKENS, Sandbox, sign
+from recsys.domains.payments.sandbox import SIGNED_FOR_SECONDS, TOKENS, Sandbox, _signature, sign
 from recsys.errors import Forbidden, Invalid
 from tests.domains.users.conftest import Person
 from tests.journeys.conftest import Counter
@@ -146,7 +146,10 @@ def test_a_signature_is_of_this_body_and_this_moment() -> None:
     gateway = Sandbox("secret")
     body = b'{"id": "1"}'
     assert gateway.webhook(body, sign("secret", body)) == {"id": "1"}
-    for wrong in (sign("other", body), sign("secret", b"{}"), "", "t=abc,v1=00", "v1=00"):
+    stamps = [
+        f"t={stamp},v1={_signature('secret', stamp, body)}" for stamp in ("", "9" * 5000, "١٢", "-1", "1e9")
+    ]
+    for wrong in (sign("other", body), sign("secret", b"{}"), "", "t=abc,v1=00", "v1=00", *stamps):
         with pytest.raises(Forbidden):
             gateway.webhook(body, wrong)
     with pytest.raises(Forbidden, match=f"more than {SIGNED_FOR_SECONDS} seconds ago"):
