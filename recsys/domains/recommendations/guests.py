@@ -35,22 +35,39 @@ _SHARED = text("SELECT pg_advisory_xact_lock_shared(:class, bucket) FROM unnest(
 )
 _EXCLUSIVE = text("SELECT pg_advisory_xact_lock(:class, :bucket)")
 
+# The plans of what follows must not hang on statistics, which a table that has just grown has not: nearly no
+# guest ever logs in, so these few sessions are found first, each by the index. OFFSET 0 keeps the planner
+# from joining the tables as a whole instead. A row is looked up by its id without "user_id IS NULL", since
+# the planner reads the whole index of guests' rows for that where it believes that there are none.
+_LOGGED_IN = text(
+    """
+    SELECT given.session_id FROM unnest(:sessions) AS given(session_id)
+    WHERE EXISTS (
+        SELECT FROM recommendations_db.guest_logins l WHERE l.session_id = given.session_id OFFSET 0
+    )
+    """
+).bindparams(bindparam("sessions", type_=ARRAY(VARCHAR)))
 _SETTLE = text(
     """
-    WITH owned AS (
-        SELECT DISTINCT ON (i.id) i.id, l.user_id
-        FROM recommendations_db.guest_logins l
-        JOIN recommendations_db.user_interactions i
-          ON i.session_id = l.session_id AND i.user_id IS NULL AND i.created_at <= l.logged_in_at
-        WHERE l.session_id = ANY(:sessions)
-        ORDER BY i.id, l.logged_in_at, l.id
+    WITH owned AS MATERIALIZED (
+        SELECT i.id, (
+            SELECT l.user_id FROM recommendations_db.guest_logins l
+            WHERE l.session_id = given.session_id AND l.logged_in_at >= i.created_at
+            ORDER BY l.logged_in_at, l.id LIMIT 1
+        ) AS user_id
+        FROM unnest(:sessions) AS given(session_id) CROSS JOIN LATERAL (
+            SELECT id, created_at FROM recommendations_db.user_interactions
+            WHERE session_id = given.session_id AND user_id IS NULL OFFSET 0
+        ) AS i
     ), locked AS MATERIALIZED (
-        SELECT i.id, owned.user_id FROM recommendations_db.user_interactions i JOIN owned USING (id)
-        WHERE owned.user_id IS NOT NULL AND i.user_id IS NULL
-        ORDER BY i.id FOR NO KEY UPDATE OF i
+        SELECT i.id, owned.user_id FROM owned CROSS JOIN LATERAL (
+            SELECT id FROM recommendations_db.user_interactions
+            WHERE id = owned.id AND coalesce(user_id, 0) = 0 FOR NO KEY UPDATE
+        ) AS i
+        WHERE owned.user_id IS NOT NULL ORDER BY owned.id
     )
     UPDATE recommendations_db.user_interactions i SET user_id = locked.user_id FROM locked
-    WHERE i.id = locked.id AND i.user_id IS NULL
+    WHERE i.id = locked.id AND coalesce(i.user_id, 0) = 0
     RETURNING i.user_id, i.product_id, i.interaction_type, i.created_at, i.interaction_value
     """
 ).bindparams(bindparam("sessions", type_=ARRAY(VARCHAR)))
@@ -115,7 +132,8 @@ def begin(session: Session, guest_session_ids: Collection[str]) -> None:
 
 def settle(session: Session, guest_session_ids: Collection[str]) -> list[Touched]:
     """Give stored interactions of these sessions to whom they belong; the caller tells Redis of them."""
-    rows = session.execute(_SETTLE, {"sessions": sorted(guest_session_ids)})
+    known = _logged_in(session, guest_session_ids)
+    rows = session.execute(_SETTLE, {"sessions": known}) if known else ()
     return [
         Touched(user, product, InteractionType(kind), moment, value=value)
         for user, product, kind, moment, value in rows
@@ -124,7 +142,14 @@ def settle(session: Session, guest_session_ids: Collection[str]) -> list[Touched
 
 def settle_feedback(session: Session, guest_session_ids: Collection[str]) -> None:
     """Give stored feedback of these sessions to whom it belongs."""
-    session.execute(_SETTLE_FEEDBACK, {"sessions": sorted(guest_session_ids)})
+    known = _logged_in(session, guest_session_ids)
+    if known:
+        session.execute(_SETTLE_FEEDBACK, {"sessions": known})
+
+
+def _logged_in(session: Session, guest_session_ids: Collection[str]) -> list[str]:
+    """Those of the sessions that some user logged in with."""
+    return list(session.scalars(_LOGGED_IN, {"sessions": sorted(guest_session_ids)}))
 
 
 def tell_again(session: Session, guest_session_id: str, user_id: int) -> None:
