@@ -10,7 +10,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from starlette.exceptions import HTTPException
 
 from recsys.cache.absence import is_absence
@@ -159,9 +159,9 @@ async def _redis_away(request: Request, error: Exception) -> Response:
     if not is_absence(error):
         raise error
     _log.error("Redis does not take this", request_id=request_id_of(request), error=str(error)[:200])
-    return await _recsys_error(
-        request, Unavailable("Redis does not answer or is full; try again in a moment.")
-    )
+    # a server that answers with an error is there: it is full, or read-only after a failover
+    said = "takes no writes now" if isinstance(error, ResponseError) else "does not answer"
+    return await _recsys_error(request, Unavailable(f"Redis {said}; try again in a moment."))
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
