@@ -59,6 +59,13 @@ DEFAULTS: dict[str, Source] = {
             order_number="text",
         ),
         _source(
+            "order_expired",
+            "Order {{ order_number }}: not paid in time",
+            "Your order {{ order_number }} was not paid in time and is cancelled; its goods are for others "
+            "again.\nIf you still want them, please order again. What you paid meanwhile goes back.",
+            order_number="text",
+        ),
+        _source(
             "order_refunded",
             "Order {{ order_number }}: money back",
             "Money of your order {{ order_number }} is on its way back to you.",

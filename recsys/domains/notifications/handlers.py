@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from recsys.domains.notifications import service, templates
 from recsys.domains.notifications.templating import render
+from recsys.domains.orders.expiry import REASON
 from recsys.domains.orders.states import Status
 from recsys.domains.orders.tables import AbandonedCart, Order
 from recsys.domains.users.tables import User
@@ -18,6 +19,7 @@ from recsys.events.vocabulary import (
     FraudFlagged,
     OrderCancelled,
     OrderDelivered,
+    OrderExpired,
     OrderPaid,
     OrderPlaced,
     OrderRefunded,
@@ -38,6 +40,7 @@ _TEMPLATES: dict[type, str] = {
     OrderShipped: "order_shipped",
     OrderDelivered: "order_delivered",
     OrderCancelled: "order_cancelled",
+    OrderExpired: "order_expired",
     OrderRefunded: "order_refunded",
     PaymentFailed: "payment_failed",
     PaymentVoided: "payment_voided",
@@ -79,6 +82,8 @@ def tell_of_order(session: Session, heard: Envelope) -> None:
         return
     if isinstance(event, PaymentVoided) and order.status == Status.CANCELLED:
         return  # told already that what was paid goes back
+    if isinstance(event, OrderCancelled) and event.reason == REASON:
+        return  # its expiry is told, in words of its own
     values: dict[str, Any] = {"order_number": order.order_number}
     if template in ("order_placed", "order_paid"):
         values |= {"total": str(order.total_price), "currency": order.currency or ""}

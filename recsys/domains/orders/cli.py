@@ -46,3 +46,24 @@ def abandoned_carts(
         typer.echo(json.dumps({"stored": stored, "looked_at": looked_at}))
     else:
         typer.echo(f"{stored} carts stored as abandoned, of {looked_at} that did not change for so long.")
+
+
+@app.command()
+def expire(
+    older_than: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Orders not paid for so many minutes; default: the setting."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Plain JSON on stdout, for scripts.")] = False,
+) -> None:
+    """Cancel orders that nobody paid in time, so that others can buy their stock; run it every minute.
+
+    Example: recsys orders expire --older-than 30
+    """
+    from recsys.domains.orders.expiry import expire_unpaid
+
+    expired = expire_unpaid(None if older_than is None else timedelta(minutes=older_than))
+    if as_json:
+        typer.echo(json.dumps({"expired": expired}))
+    else:
+        typer.echo(f"{len(expired)} orders cancelled that were not paid in time.")

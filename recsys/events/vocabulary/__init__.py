@@ -23,6 +23,7 @@ from recsys.events.vocabulary.notifications import (
 from recsys.events.vocabulary.orders import (
     OrderCancelled,
     OrderDelivered,
+    OrderExpired,
     OrderLine,
     OrderPaid,
     OrderPlaced,
@@ -90,6 +91,7 @@ __all__ = [
     "NotificationRead",
     "OrderCancelled",
     "OrderDelivered",
+    "OrderExpired",
     "OrderLine",
     "OrderPaid",
     "OrderPlaced",

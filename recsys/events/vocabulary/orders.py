@@ -20,6 +20,7 @@ from recsys.events.vocabulary.base import (
 __all__ = [
     "OrderCancelled",
     "OrderDelivered",
+    "OrderExpired",
     "OrderLine",
     "OrderPaid",
     "OrderPlaced",
@@ -85,6 +86,12 @@ class OrderCancelled(_OrderEvent):
     name: ClassVar[str] = "order.cancelled"
 
     reason: Annotated[str | None, Field(description="Why.")] = None
+
+
+class OrderExpired(_OrderEvent):
+    """Nobody paid the order in time: it was cancelled, and its stock is for others again."""
+
+    name: ClassVar[str] = "order.expired"
 
 
 class OrderShipped(_OrderEvent):
