@@ -279,8 +279,8 @@ class SearchSettings(BaseModel):
     user, password, api_key : how to log in there; an API key or user and password, not both.
     ca_certs : file of the certificates that the server's is checked against; the system's when unset.
     prefix : the indices are called prefix_products and prefix_users (aliases).
-    language : of stems and stop words in PostgreSQL, one of its text search configurations, such as german;
-        reindex after changing it.
+    language : of stems and stop words, one that Snowball has a stemmer for, such as german, or simple for
+        none; reindex after changing it.
     popularity_weight, personal_weight : how much popularity and a known user's taste add to what the text
         is worth: 0.5 adds up to half of it; `recsys train search-quality` measures them.
     window : so many of the best matches are put into a known user's order.
@@ -303,6 +303,16 @@ class SearchSettings(BaseModel):
     window: int = Field(default=100, ge=10, le=500)
     cache_seconds: int = Field(default=60, ge=1, le=3600)
     timeout_seconds: float = Field(default=2.0, gt=0, le=60)
+
+    @field_validator("language")
+    @classmethod
+    def _has_a_stemmer(cls, language: str) -> str:
+        if language not in ("english", "simple"):
+            from Stemmer import algorithms
+
+            if language not in algorithms():
+                raise ValueError(f"one of simple, {', '.join(algorithms())}")
+        return language
 
     @model_validator(mode="after")
     def _one_way_to_log_in(self) -> SearchSettings:

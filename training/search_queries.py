@@ -15,9 +15,9 @@ from features.dataset import Dataset
 from features.interactions import MICROSECONDS_PER_DAY
 from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES
 from recsys.search import ranking
+from recsys.search.analysis import words_of
 from recsys.search.postgres import PostgresIndex
 from recsys.search.queries import ProductQuery
-from recsys.search.words import words_of
 from recsys.settings import SearchSettings
 from training.evaluation.splits import Fold
 

@@ -5,27 +5,34 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
+from sqlalchemy import RowMapping, func, select
 from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.errors import Unavailable
-from recsys.search import documents, elastic_queries, mappings, wordlist
+from recsys.search import documents, elastic_queries, mappings, spelling, wordlist
+from recsys.search.analysis import Analyser, analyser
 from recsys.search.elastic_kind import Comparison, Kind
+from recsys.search.expression import Expression, all_of, any_of
+from recsys.search.highlighting import highlights
 from recsys.search.index import Progress, Reindexed, SearchDown
 from recsys.search.queries import (
+    Bucket,
     Differences,
     Found,
     FoundUsers,
+    Hit,
     Place,
     ProductQuery,
     UserHit,
     UserQuery,
 )
+from recsys.search.query_parsing import parsed
 from recsys.settings import SearchSettings
 
 if TYPE_CHECKING:
@@ -37,7 +44,7 @@ _EARTH_KM = 6371.0088
 _PRODUCTS = Kind(
     "products",
     "product_id",
-    mappings.PRODUCTS,
+    {"properties": mappings.PRODUCTS["properties"] | mappings.TOKENS},
     mappings.product_document,
     documents.products,
     documents.every_product,
@@ -87,51 +94,38 @@ class ElasticIndex:
 
     def index_products(self, session: Session, product_ids: Sequence[int]) -> None:
         """See SearchIndex."""
-        self._index(session, _PRODUCTS, product_ids)
-        wordlist.keep(session, self._settings.language, product_ids)
+        wordlist.keep(session, self._settings.language, self._index(session, _PRODUCTS, product_ids))
 
     def delete_products(self, session: Session, product_ids: Sequence[int]) -> None:
         """See SearchIndex."""
         with self._reaching():
             for target in self._targets(_PRODUCTS):
-                _PRODUCTS.write(self._client, target, [], product_ids, _moment(session), refresh=True)
+                self._write(_PRODUCTS, target, [], product_ids, _moment(session))
 
     def search_products(self, session: Session, query: ProductQuery) -> Found:
-        """See SearchIndex. Words that nobody wrote are only looked for when nothing has those that are
-        typed, so that a rare word is not drowned by its neighbours.
-
-        What the documented fields do not know comes with the query: other forms of a word, from the words of
-        what is sold, and the categories below one of its name.
-        """
-        words = wordlist.words(session, query.words, self._settings.language) if query.words else []
-        if query.words and not words:
-            return Found(total=0, hits=[])  # nothing but words such as `the`
-
-        def find(*, fuzzy: bool) -> Mapping[str, Any]:
-            body = elastic_queries.products(
-                query, words, fuzzy=fuzzy, popularity_weight=self._settings.popularity_weight
-            )
-            return self._search(_PRODUCTS, body)
-
-        answer = find(fuzzy=False)
-        meant = None
-        # a later page of a fuzzy search is one, too: its first page was
-        if query.fuzzy and query.words and answer["hits"]["total"]["value"] == 0:
-            answer = find(fuzzy=True)
-            meant = elastic_queries.meant(query.words, answer["hits"]["hits"])
-        given = answer.get("aggregations", {})
-        return Found(
-            total=answer["hits"]["total"]["value"],
-            hits=[elastic_queries.hit_of(row) for row in answer["hits"]["hits"]],
-            facets={facet: elastic_queries.buckets(facet, given[facet]) for facet in query.facets},
-            did_you_mean=meant,
-        )
+        """See SearchIndex. Misspelt words are looked up in the database's list of words, as everywhere."""
+        used = analyser(self._settings.language)
+        terms = parsed(used, query)
+        if not terms:
+            return self._found(query, None, used)
+        found = None
+        if not query.any_word:
+            found = self._found(query, all_of([term.asked for term in terms]), used)
+            if found.total:
+                return found
+        known = spelling.meanings(session, used, terms, self._known, fuzzy=query.fuzzy)
+        joined = (any_of if query.any_word else all_of)([one.asked for one in known])
+        if found is None or joined != all_of([term.asked for term in terms]):
+            found = self._found(query, joined, used)
+        return replace(found, did_you_mean=spelling.meant(known))
 
     def suggest(self, session: Session, words: Sequence[str], limit: int) -> list[tuple[str, int]]:
         """See SearchIndex."""
-        if not words:
+        terms = analyser(self._settings.language).terms(words)
+        if not terms:
             return []
-        answer = self._search(_PRODUCTS, elastic_queries.suggestions(words, 5 * limit))
+        asked = all_of([*(term.asked for term in terms[:-1]), terms[-1].begun or terms[-1].asked])
+        answer = self._search(_PRODUCTS, elastic_queries.suggestions(asked, 5 * limit))
         names: dict[str, int] = {}
         for row in answer["hits"]["hits"]:
             names.setdefault(row["_source"]["name"], int(row["_id"]))
@@ -183,6 +177,27 @@ class ElasticIndex:
         with self._reaching():
             self._client.indices.get_alias(name=self._alias(_PRODUCTS))
 
+    def _found(self, query: ProductQuery, asked: Expression | None, used: Analyser) -> Found:
+        body = elastic_queries.products(query, asked, popularity_weight=self._settings.popularity_weight)
+        answer = self._search(_PRODUCTS, body)
+        hits = []
+        for row in answer["hits"]["hits"]:
+            marked: dict[str, str] = {}
+            if query.highlight and asked is not None:
+                source = row["_source"]
+                texts = filter(None, (source.get("short_description"), source.get("description")))
+                marked = highlights(used, asked, source.get("name"), " ".join(texts))
+            hits.append(Hit(int(row["_id"]), row["sort"][0], marked))
+        given = answer.get("aggregations", {})
+        facets: dict[str, Sequence[Bucket]] = {
+            facet: elastic_queries.buckets(facet, given[facet]) for facet in query.facets
+        }
+        return Found(answer["hits"]["total"]["value"], hits, facets)
+
+    def _known(self, asked: Sequence[Expression]) -> list[bool]:
+        answer = self._search(_PRODUCTS, elastic_queries.known(asked))
+        return [answer["aggregations"][str(place)]["doc_count"] > 0 for place in range(len(asked))]
+
     def _alias(self, kind: Kind) -> str:
         return f"{self._settings.prefix}_{kind.name}"
 
@@ -202,16 +217,30 @@ class ElasticIndex:
             raise SearchDown(f"There is no index {alias} yet; make it with `recsys search reindex`.")
         return found
 
-    def _index(self, session: Session, kind: Kind, ids: Sequence[int]) -> None:
+    def _index(self, session: Session, kind: Kind, ids: Sequence[int]) -> list[RowMapping]:
         with self._reaching():
             targets = self._targets(kind)
             moment = _moment(session)
             rows = kind.read(session, ids)
             gone = sorted(set(ids) - {row[kind.key] for row in rows})
             for target in targets:
-                errors = kind.write(self._client, target, rows, gone, moment, refresh=True)
+                errors = self._write(kind, target, rows, gone, moment)
                 if errors:
                     raise SearchDown(f"Elasticsearch refused {len(errors)} documents: {errors[0]}")
+        return rows
+
+    def _write(
+        self,
+        kind: Kind,
+        target: str,
+        rows: Sequence[RowMapping],
+        gone: Sequence[int],
+        moment: int,
+        *,
+        refresh: bool = True,
+    ) -> list[str]:
+        language = self._settings.language
+        return kind.write(self._client, target, rows, gone, moment, language=language, refresh=refresh)
 
     def _rebuild(self, session: Session, kind: Kind, progress: Progress | None) -> tuple[int, list[str]]:
         client, alias = self._client, self._alias(kind)
@@ -223,7 +252,7 @@ class ElasticIndex:
         errors: list[str] = []
         done = 0
         for rows in kind.every(session):
-            errors += kind.write(client, index, rows, [], 0, refresh=False)
+            errors += self._write(kind, index, rows, [], 0, refresh=False)
             done += len(rows)
             if progress is not None:
                 progress(done, done)
@@ -246,7 +275,7 @@ class ElasticIndex:
         return [one for one in self._client.indices.get_alias(name=alias).body if one != index]
 
     def _compare(self, session: Session, kind: Kind, repair: bool) -> Differences:
-        compared = Comparison(kind, self._client, self._alias(kind))
+        compared = Comparison(kind, self._client, self._alias(kind), self._settings.language)
         for rows in kind.every(session):
             compared.take(rows)
         compared.take_rest(session)

@@ -32,7 +32,7 @@ class Kind:
     name: str
     key: str
     mappings: Mapping[str, Any]
-    document: Callable[[Mapping[Any, Any]], dict[str, Any]]
+    document: Callable[[Mapping[Any, Any], str], dict[str, Any]]
     read: Callable[[Session, Sequence[int]], list[RowMapping]]
     every: Callable[[Session], Iterator[list[RowMapping]]]
 
@@ -44,6 +44,7 @@ class Kind:
         gone: Sequence[int],
         moment: int,
         *,
+        language: str,
         refresh: bool,
     ) -> list[str]:
         """Write these and delete those that are gone (as of `moment`); a line for each that was refused.
@@ -53,7 +54,7 @@ class Kind:
         given: list[list[dict[str, Any]]] = [
             [
                 {"index": _target(index, row[self.key], int(row["as_of"].timestamp() * 1_000_000))},
-                self.document(row),
+                self.document(row, language),
             ]
             for row in rows
         ]
@@ -76,10 +77,11 @@ def _target(index: str, number: int, version: int) -> dict[str, Any]:
 class Comparison:
     """Takes the documents of the database as they come, and asks the index for the same ones by their ids."""
 
-    def __init__(self, kind: Kind, client: Elasticsearch, alias: str) -> None:
+    def __init__(self, kind: Kind, client: Elasticsearch, alias: str, language: str) -> None:
         self._kind = kind
         self._client = client
         self._alias = alias
+        self._language = language
         self._known = array("q")
         self._missing: list[int] = []
         self._stale: list[int] = []
@@ -87,7 +89,7 @@ class Comparison:
 
     def take(self, rows: Sequence[RowMapping]) -> None:
         """Compare the next documents of the database, in the order of their ids."""
-        wanted = {row[self._kind.key]: self._kind.document(row) for row in rows}
+        wanted = {row[self._kind.key]: self._kind.document(row, self._language) for row in rows}
         answer = self._client.mget(index=self._alias, ids=[str(number) for number in wanted])
         held = {int(one["_id"]): one["_source"] for one in answer["docs"] if one.get("found")}
         for number, document in sorted(wanted.items()):

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from recsys.search.finding import MARKS, marked
+from recsys.search.expression import AllOf, Expression, Token
 from recsys.search.queries import (
     PRICE_STEPS,
     RATING_STEPS,
     Bucket,
     Facet,
     Filters,
-    Hit,
     Key,
     Place,
     ProductQuery,
     UserQuery,
 )
-from recsys.search.spelling import edits_allowed, nearest
-from recsys.search.wordlist import Word
-from recsys.search.words import words_of
+from recsys.search.query_parsing import exact_tokens
+from recsys.search.spelling import edits_allowed
 
-__all__ = ["buckets", "hit_of", "meant", "products", "suggestions", "users"]
+__all__ = ["buckets", "known", "products", "suggestions", "users"]
 
 Body = dict[str, Any]
 _MOST_BUCKETS = 20
-_KEYWORDS = {"tags": 2.0, "brand.name": 2.0, "category.name": 1.0}
+_BOOSTS = {"name": 4.0, "sku": 4.0, "labels": 2.0, "category": 1.0, "text": 0.5}
+"""What a word is worth, by the part of the product that it is in."""
+_SKU_WORTH, _NAME_WORTH = 1e6, 1e4
 _PRODUCT_ORDERS: dict[str, tuple[str, str]] = {
     "newest": ("created_at", "desc"),
     "name": ("name.keyword", "asc"),
@@ -42,18 +42,19 @@ _USER_ORDERS: dict[str, tuple[str, str]] = {
 }
 
 
-def products(query: ProductQuery, words: Sequence[Word], *, fuzzy: bool, popularity_weight: float) -> Body:
-    """One page of products with `words`: those of the query that say something.
+def products(query: ProductQuery, asked: Expression | None, *, popularity_weight: float) -> Body:
+    """One page of products that have what is asked for; all of them for None.
 
     The documented fields know popularity by the number of reviews only.
     """
-    matches = [_word(one, fuzzy=fuzzy) for one in words]
-    matching: Body = {"filter": _filters(query.filters)}
-    if matches:
-        matching |= {"should": matches, "minimum_should_match": 1 if query.any_word else len(matches)}
-    body: Body = {"query": {"bool": matching}, "size": query.limit, "track_total_hits": True}
-    if query.sort == "relevance" and matches:
-        body["query"] = {
+    filters = _filters(query.filters)
+    body: Body = {"query": {"bool": {"filter": filters}}, "size": query.limit, "track_total_hits": True}
+    if asked is not None:
+        sku, whole_name = exact_tokens(query)
+        matching = {"bool": {"should": [_scored(asked), _exactly(sku, 1.0)], "minimum_should_match": 1}}
+        body["query"] = {"bool": {"filter": filters, "must": [matching]}}
+    if query.sort == "relevance" and asked is not None:
+        raised = {
             "function_score": {
                 "query": body["query"],
                 "functions": [
@@ -68,6 +69,9 @@ def products(query: ProductQuery, words: Sequence[Word], *, fuzzy: bool, popular
                 "boost_mode": "multiply",
             }
         }
+        # no text is worth as much as the SKU or the whole name
+        first = [_exactly(sku, _SKU_WORTH), _exactly(whole_name, _NAME_WORTH)]
+        body["query"] = {"bool": {"must": [raised], "should": first}}
         body["sort"] = [{"_score": "desc"}, {"id": "desc"}]
     else:
         field, direction = _PRODUCT_ORDERS["popularity" if query.sort == "relevance" else query.sort]
@@ -76,30 +80,22 @@ def products(query: ProductQuery, words: Sequence[Word], *, fuzzy: bool, popular
         body["search_after"] = [_exact(query.after[0]), query.after[1]]
     if query.facets:
         body["aggs"] = {facet: _facet(facet) for facet in query.facets}
-    if query.highlight:
-        body["highlight"] = {
-            # not what the score is made of: popularity marks nothing
-            "highlight_query": {"bool": {"should": matches}},
-            "pre_tags": [MARKS[0]],
-            "post_tags": [MARKS[1]],
-            "fields": {
-                "name": {"number_of_fragments": 0},
-                "description": {"fragment_size": 200, "number_of_fragments": 1},
-            },
-        }
     return body
 
 
-def suggestions(words: Sequence[str], size: int) -> Body:
-    """Active products with all these words in their names, the last of which may be unfinished."""
-    *whole, begun = words
-    must: list[Body] = [{"match": {"name": {"query": word}}} for word in whole]
-    must.append({"prefix": {"name": {"value": begun}}})
+def suggestions(asked: Expression, size: int) -> Body:
+    """Active products that have what is asked for in their names."""
     return {
-        "query": {"bool": {"must": must, "filter": [{"term": {"status": "active"}}]}},
+        "query": {"bool": {"must": [_written(asked, _named)], "filter": [{"term": {"status": "active"}}]}},
         "sort": [{"review_count": "desc"}, {"id": "asc"}],
         "size": size,
     }
+
+
+def known(asked: Sequence[Expression]) -> Body:
+    """How many products have each of these, whatever their status."""
+    filters = {str(place): {"filter": _scored(one)} for place, one in enumerate(asked)}
+    return {"size": 0, "track_total_hits": False, "aggs": filters}
 
 
 def _exact(key: Key) -> Key:
@@ -162,48 +158,38 @@ def buckets(facet: Facet, given: Mapping[str, Any]) -> list[Bucket]:
     return [Bucket(str(row["key"]), row["doc_count"]) for row in rows]
 
 
-def hit_of(row: Mapping[str, Any]) -> Hit:
-    """A product that was found, with what is safe to show."""
-    highlights = {
-        field: safe
-        for field, parts in row.get("highlight", {}).items()
-        if (safe := marked(" … ".join(parts))) is not None
-    }
-    return Hit(int(row["_id"]), row["sort"][0], highlights)
+def _written(asked: Expression, token: Callable[[Token], Body]) -> Body:
+    """An expression in Elasticsearch's language."""
+    if isinstance(asked, Token):
+        return token(asked)
+    parts = [_written(part, token) for part in asked.parts]
+    if isinstance(asked, AllOf):
+        return {"bool": {"must": parts}}
+    return {"bool": {"should": parts, "minimum_should_match": 1}}
 
 
-def meant(words: Sequence[str], found: Sequence[Mapping[str, Any]]) -> str | None:
-    """What a query meant whose words nobody wrote, by the words of what was found in their place."""
-    counts: dict[str, int] = {}
-    for row in found:
-        source = row["_source"]
-        named = [source.get("name"), source.get("description"), source.get("short_description")]
-        for word in set(words_of(" ".join(filter(None, named)))) | set(words_of(source.get("name") or "")):
-            counts[word] = counts.get(word, 0) + 1
-    likely = {word: nearest(word, counts.items()) for word in words if word not in counts}
-    if not any(likely.values()):
-        return None
-    return " ".join(likely[word][0] if likely.get(word) else word for word in words)
+def _scored(asked: Expression) -> Body:
+    return _written(asked, _anywhere)
 
 
-def _word(given: Word, *, fuzzy: bool) -> Body:
-    """One word or a form of it, in any field. They are letters and digits only: no wildcard is in them."""
-    word = given.word
-    near = {"fuzziness": "AUTO", "prefix_length": 0} if fuzzy and edits_allowed(word) else {}
-    # one field has one of the forms: the same as a stem, as far as they are known
-    typed = " ".join([word] if fuzzy else [word, *given.forms])
-    texts: list[Body] = [
-        {"match": {field: {"query": typed, "boost": boost, **near}}}
-        for field, boost in (("name", 4.0), ("short_description", 0.5), ("description", 0.5))
-    ]
-    keywords: list[Body] = [
-        {"wildcard": {field: {"value": f"*{word}*", "case_insensitive": True, "boost": boost}}}
-        for field, boost in _KEYWORDS.items()
-    ]
-    keywords.append({"term": {"sku": {"value": word, "case_insensitive": True, "boost": 4.0}}})
-    if given.categories:
-        keywords.append({"terms": {"category.id": list(given.categories), "boost": 1.0}})
-    return {"bool": {"should": [*texts, *keywords], "minimum_should_match": 1}}
+def _anywhere(token: Token) -> Body:
+    """A token in any part of a product."""
+    fields = [_in_field(token, f"tokens.{field}", boost) for field, boost in _BOOSTS.items()]
+    return {"bool": {"should": fields, "minimum_should_match": 1}}
+
+
+def _named(token: Token) -> Body:
+    return _in_field(token, "tokens.name", 1.0)
+
+
+def _in_field(token: Token, field: str, boost: float) -> Body:
+    kind = "prefix" if token.prefix else "term"
+    return {kind: {field: {"value": token.text, "boost": boost}}}
+
+
+def _exactly(token: Token, worth: float) -> Body:
+    """A constant score for a token of a whole name or SKU."""
+    return {"constant_score": {"filter": {"term": {"tokens.whole": {"value": token.text}}}, "boost": worth}}
 
 
 def _name(word: str, *, fuzzy: bool) -> Body:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import TextClause, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.orm import Session
 
+from recsys.search.analysis import Analyser, analyser
+from recsys.search.expression import AllOf, AnyOf, Expression, Token, all_of, any_of
+from recsys.search.highlighting import highlights
 from recsys.search.queries import (
     PRICE_STEPS,
     RATING_STEPS,
@@ -22,18 +25,13 @@ from recsys.search.queries import (
     ProductQuery,
     Sort,
 )
-from recsys.search.spelling import Meaning, meanings, meant
+from recsys.search.query_parsing import exact_tokens, parsed
+from recsys.search.spelling import meanings, meant
 from recsys.settings import SearchSettings
 
-__all__ = ["MARKS", "find", "marked", "suggest"]
+__all__ = ["find", "suggest", "tsquery"]
 
-MARKS = ("\ue000", "\ue001")
-"""Around what was found, until the text is safe HTML; letters of nobody's alphabet (private use)."""
 _MOST_BUCKETS = 20
-# what was searched for: in the words that were typed, or in those that were meant. A plan that is kept would
-# make them anew for each row, where they are not a subquery's or an index's.
-_TYPED = "plainto_tsquery(CAST(:language AS regconfig), :typed)"
-_MEANT = "CAST(:query AS tsquery)"
 
 # Statements are put together from these parts and from nothing else; everything that was asked is a value.
 _FIND = """
@@ -58,9 +56,12 @@ _POPULARITY = "CAST(floor(popularity * 1000000) AS bigint)"
 _KEYS = {
     # weights of descriptions, categories, tags and brands, names; divided by 1 + log(length of the document).
     # 1,000 interactions of today have a logarithm of 7 or so: the weight of popularity counts from there.
+    # The product of that SKU, then those of that whole name, come first: no text and no taste is worth that.
     "relevance": """
-        CAST(floor(ts_rank(CAST('{0.1, 0.3, 0.5, 1}' AS real[]), words, (SELECT {match}), 1)
+        CAST(floor(ts_rank(CAST('{0.1, 0.3, 0.5, 1}' AS real[]), words, (SELECT CAST(:ranked AS tsquery)), 1)
                    * (1 + CAST(:weight AS float8) * least(popularity / 7.0, 1)) * 1000000000) AS bigint)
+        + CASE WHEN words @@ (SELECT CAST(:sku AS tsquery)) THEN 100000000000000
+               WHEN words @@ (SELECT CAST(:whole_name AS tsquery)) THEN 1000000000000 ELSE 0 END
     """,
     "popularity": _POPULARITY,
     "newest": "CAST(extract(epoch FROM created_at) * 1000000 AS bigint)",
@@ -69,6 +70,7 @@ _KEYS = {
     "-price": "CAST(price * 100 AS bigint)",
     "rating": "CAST(coalesce(rating_average, 0) * 100 AS bigint)",
 }
+Suggested = list[tuple[str, int]]
 _DIRECTIONS = {"name": "ASC", "price": "ASC"}
 _CONDITIONS = {
     "status": "status = :status",
@@ -115,16 +117,25 @@ _FACETS = {
          ) FROM hits)
     """,
 }
-_HIGHLIGHTS = """
-    SELECT id,
-           ts_headline(CAST(:language AS regconfig), translate(name, :marks, ''), asked.query,
-                       'HighlightAll=true,' || :options) AS name,
-           ts_headline(CAST(:language AS regconfig),
-                       translate(left(concat_ws(' ', short_description, description), 5000), :marks, ''),
-                       asked.query,
-                       'MaxFragments=1,MaxWords=30,MinWords=10,' || :options) AS description
-    FROM products_db.products, (SELECT {match} AS query) AS asked WHERE id = ANY(:ids)
-"""
+_TEXTS = text(
+    """
+    SELECT id, name, left(concat_ws(' ', short_description, description), 5000) AS description
+    FROM products_db.products WHERE id = ANY(:ids)
+    """
+)
+_KNOWN = text(
+    """
+    SELECT EXISTS (
+               SELECT FROM products_db.search_words s WHERE s.stem = ANY(string_to_array(given.stems, ' '))
+           ) OR (
+               -- counted: for EXISTS, PostgreSQL may think that the first of all rows will do
+               SELECT count(*) > 0 FROM products_db.product_search p
+               WHERE p.words @@ CAST(given.query AS tsquery)
+           )
+    FROM unnest(:stems, :queries) WITH ORDINALITY AS given(stems, query, place)
+    ORDER BY given.place
+    """
+).bindparams(bindparam("stems", type_=ARRAY(TEXT)), bindparam("queries", type_=ARRAY(TEXT)))
 _SUGGEST = text(
     """
     SELECT name, min(product_id) AS product_id
@@ -142,11 +153,10 @@ def find(session: Session, query: ProductQuery, settings: SearchSettings) -> Fou
     """One page of products.
 
     One statement where something has all words as they were typed, which says that all of them are known;
-    else up to three more for the spelling; one more for highlights.
+    else up to four more for the spelling; one more for highlights.
     """
+    used = analyser(settings.language)
     values = {
-        "language": settings.language,
-        "typed": " ".join(query.words),
         "limit": query.limit,
         "weight": settings.popularity_weight,
         "buckets": _MOST_BUCKETS,
@@ -156,44 +166,85 @@ def find(session: Session, query: ProductQuery, settings: SearchSettings) -> Fou
     if query.after is not None:
         last = query.after[0] if query.sort == "name" else int(query.after[0])
         values |= {"last": last, "last_id": query.after[1]}
+    terms = parsed(used, query)
+    if not terms:
+        return _found(session, query, None, values, used)
     found = None
-    if not query.any_word or not query.words:
-        found = _found(session, query, _TYPED if query.words else None, values)
-        if found.total or not query.words:
+    if not query.any_word:
+        found = _found(session, query, all_of([term.asked for term in terms]), values, used)
+        if found.total:
             return found
-    known = meanings(session, query.words, settings.language)
-    values["query"] = _tsquery(known, query)
-    if not values["query"]:
-        return Found(total=0, hits=[])  # nothing but words such as `the`
-    probably = meant(known) if query.fuzzy else None
-    if found is None or probably is not None:
-        found = _found(session, query, _MEANT, values)
+    known = meanings(session, used, terms, lambda some: _known(session, some), fuzzy=query.fuzzy)
+    probably = meant(known)
+    joined = (any_of if query.any_word else all_of)([one.asked for one in known])
+    if found is None or joined != all_of([term.asked for term in terms]):
+        found = _found(session, query, joined, values, used)
     return replace(found, did_you_mean=probably)
 
 
-def _found(session: Session, query: ProductQuery, match: str | None, values: Mapping[str, Any]) -> Found:
+def _found(
+    session: Session,
+    query: ProductQuery,
+    asked: Expression | None,
+    values: Mapping[str, Any],
+    used: Analyser,
+) -> Found:
+    if asked is not None:
+        sku, whole_name = exact_tokens(query)
+        values = {
+            **values,
+            "query": tsquery(any_of([asked, sku])),
+            "ranked": tsquery(asked),
+            "sku": tsquery(sku),
+            "whole_name": tsquery(whole_name),
+        }
     filters = tuple(name for name in _CONDITIONS if name in values)
-    statement = _statement(filters, match, query.sort, query.facets, after=query.after is not None)
+    after = query.after is not None
+    statement = _statement(filters, query.sort, query.facets, words=asked is not None, after=after)
     row = session.execute(statement, values).one()
     hits = [Hit(product_id, place) for product_id, place in row[1] or []]
-    if query.highlight and match is not None and hits:
-        hits = _highlighted(session, hits, match, values)
+    if query.highlight and asked is not None and hits:
+        hits = _highlighted(session, hits, asked, used)
     facets: dict[str, Sequence[Bucket]] = {
         facet: _buckets(facet, row[2 + place]) for place, facet in enumerate(query.facets)
     }
     return Found(row[0], hits, facets)
 
 
+def _known(session: Session, asked: Sequence[Expression]) -> list[bool]:
+    """Whether any product has each of these, by the list of words where it can tell."""
+    values = {
+        "stems": [" ".join(_choices(one)) for one in asked],
+        "queries": [tsquery(one) for one in asked],
+    }
+    return list(session.scalars(_KNOWN, values))
+
+
+def _choices(asked: Expression) -> list[str]:
+    """The tokens each of which is enough."""
+    parts = asked.parts if isinstance(asked, AnyOf) else (asked,)
+    return [one.text for one in parts if isinstance(one, Token) and not one.prefix]
+
+
+def tsquery(asked: Expression) -> str:
+    """An expression in PostgreSQL's language; tokens are quoted, so nothing in them is syntax."""
+    if isinstance(asked, Token):
+        escaped = asked.text.replace("\\", "\\\\").replace("'", "''")
+        return f"'{escaped}':*" if asked.prefix else f"'{escaped}'"
+    operator = " & " if isinstance(asked, AllOf) else " | "
+    return f"({operator.join(map(tsquery, asked.parts))})"
+
+
 @lru_cache(maxsize=1024)
 def _statement(
-    filters: Sequence[str], match: str | None, sort: Sort, facets: Sequence[Facet], *, after: bool
+    filters: Sequence[str], sort: Sort, facets: Sequence[Facet], *, words: bool, after: bool
 ) -> TextClause:
     """The same text for all searches of the same form, so that every layer below knows it again."""
     columns = {"product_id", *(_FACET_COLUMNS[facet] for facet in facets)}
     conditions = [_CONDITIONS[name] for name in filters]
-    if match is not None:
-        conditions.append(f"words @@ {match}")
-    key = _KEYS["popularity" if sort == "relevance" and match is None else sort]
+    if words:
+        conditions.append("words @@ CAST(:query AS tsquery)")
+    key = _KEYS["popularity" if sort == "relevance" and not words else sort]
     direction = _DIRECTIONS.get(sort, "DESC")
     beyond = "" if not after else _AFTER_NAME if sort == "name" else _AFTER[direction]
     page = _PAGE.replace("{direction}", direction).replace("{after}", beyond)
@@ -201,35 +252,21 @@ def _statement(
     return text(
         _FIND.format(
             columns=", ".join(sorted(columns)),
-            key=key.replace("{match}", match or ""),
+            key=key,
             conditions=" AND ".join(conditions) or "true",
             parts=", ".join(parts),
         )
     )
 
 
-def suggest(session: Session, words: Sequence[str], limit: int) -> list[tuple[str, int]]:
+def suggest(session: Session, words: Sequence[str], limit: int, settings: SearchSettings) -> Suggested:
     """Names with all these words, the last of which may be unfinished."""
-    if not words:
+    terms = analyser(settings.language).terms(words)
+    if not terms:
         return []
-    # the words are letters and digits only, so nothing in them can end the quotes
-    parts = [f"'{word}'" for word in words]
-    values = {"query": " & ".join(parts) + ":*", "candidates": 20 * limit, "size": limit}
+    asked = all_of([*(term.asked for term in terms[:-1]), terms[-1].begun or terms[-1].asked])
+    values = {"query": tsquery(asked), "candidates": 20 * limit, "size": limit}
     return [(name, product_id) for name, product_id in session.execute(_SUGGEST, values)]
-
-
-def marked(text: str | None) -> str | None:
-    """A text with marks as safe HTML; None when nothing is marked in it."""
-    if text is None or MARKS[0] not in text:
-        return None
-    return html.escape(text).replace(MARKS[0], "<mark>").replace(MARKS[1], "</mark>")
-
-
-def _tsquery(known: Sequence[Meaning], query: ProductQuery) -> str:
-    """A query put together from what PostgreSQL itself made of single words."""
-    groups = (one.queries if query.fuzzy else one.queries[:1] for one in known)
-    joined = (" | ".join(f"({part})" for part in group) for group in groups if group)
-    return (" | " if query.any_word else " & ").join(f"({group})" for group in joined)
 
 
 def _filtered(wanted: Filters) -> dict[str, Any]:
@@ -259,19 +296,9 @@ def _buckets(facet: Facet, given: Sequence[Any] | None) -> list[Bucket]:
     return [Bucket(str(value), count, *name) for value, count, *name in rows]
 
 
-def _highlighted(session: Session, page: Sequence[Hit], match: str, searched: Mapping[str, Any]) -> list[Hit]:
-    values = {
-        **searched,
-        "marks": "".join(MARKS),
-        "options": f"StartSel={MARKS[0]},StopSel={MARKS[1]}",
-        "ids": [hit.product_id for hit in page],
-    }
-    found: Mapping[int, dict[str, str]] = {
-        row.id: {
-            field: safe
-            for field, safe in (("name", marked(row.name)), ("description", marked(row.description)))
-            if safe is not None
-        }
-        for row in session.execute(text(_HIGHLIGHTS.format(match=match)), values)
+def _highlighted(session: Session, page: Sequence[Hit], asked: Expression, used: Analyser) -> list[Hit]:
+    found = {
+        row.id: highlights(used, asked, row.name, row.description)
+        for row in session.execute(_TEXTS, {"ids": [hit.product_id for hit in page]})
     }
     return [Hit(hit.product_id, hit.key, found.get(hit.product_id, {})) for hit in page]

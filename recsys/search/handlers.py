@@ -35,9 +35,9 @@ from recsys.events.vocabulary import (
     UserUnfollowed,
 )
 from recsys.search import cache
+from recsys.search.analysis import normal
 from recsys.search.index import chosen
 from recsys.search.tables import SearchClick, SearchCount
-from recsys.search.words import LONGEST_TEXT, normal
 
 __all__ = [
     "count_click",
@@ -51,6 +51,7 @@ __all__ = [
 ]
 
 _BATCH = 1000
+_LONGEST_COUNTED = 200  # the column's
 
 
 def refresh_product(session: Session, heard: Envelope) -> None:
@@ -117,7 +118,7 @@ def count_search(session: Session, heard: Envelope) -> None:
     """Count it for the report, without whose it was."""
     event = heard.event
     assert isinstance(event, SearchPerformed)
-    query = normal(event.query)[:LONGEST_TEXT]
+    query = normal(event.query)[:_LONGEST_COUNTED]
     if not query:
         return
     row = insert(SearchCount).values(

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import text
+import orjson
+from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
 from recsys.search import popularity, wordlist
-from recsys.search.documents import PRODUCTS, TREE, USERS
+from recsys.search.analysis import analyser
+from recsys.search.document_tokens import document_tokens, vectors
+from recsys.search.documents import PRODUCTS, TREE, USERS, every_product
 from recsys.search.popularity import LIKED
 from recsys.search.queries import Differences
 from recsys.settings import SearchSettings
@@ -24,27 +27,23 @@ _COLUMNS = (
     "name, price, category_id, category_name, brand_id, brand_name, tags, status, is_featured, "
     "rating_average, review_count, inventory_quantity, created_at, words, name_words"
 )
-_DOCUMENT = """
-    SELECT d.product_id, d.name, d.price, d.category_id, d.category_name, d.brand_id, d.brand_name, d.tags,
-           d.status, d.is_featured, d.rating_average, d.review_count, d.inventory_quantity, d.created_at,
-           setweight(to_tsvector(CAST(:language AS regconfig), d.name), 'A')
-           || setweight(to_tsvector('simple', coalesce(d.sku, '')), 'A')
-           || setweight(to_tsvector(CAST(:language AS regconfig),
-                        concat_ws(' ', d.brand_name, array_to_string(d.tags, ' '))), 'B')
-           || setweight(to_tsvector(CAST(:language AS regconfig), coalesce(d.category_path, '')), 'C')
-           || setweight(to_tsvector(CAST(:language AS regconfig),
-                        concat_ws(' ', d.short_description, d.description)), 'D') AS words,
-           to_tsvector('simple', d.name) AS name_words, d.as_of
-    FROM (%s) d
+_NAMES = _COLUMNS.split(", ")
+_STORED = ["product_id", *_NAMES[:-2], "as_of"]
+_SET = ", ".join(f"{name} = excluded.{name}" for name in [*_NAMES, "as_of"])
+# the rows come as JSON: one value, whatever their number, and PostgreSQL reads each type as it writes it
+_GIVEN = """
+    jsonb_to_recordset(CAST(:rows AS jsonb)) AS fresh(
+        product_id integer, name text, price numeric, category_id integer, category_name text,
+        brand_id integer, brand_name text, tags text[], status text, is_featured boolean,
+        rating_average numeric(3, 2), review_count integer, inventory_quantity bigint, created_at timestamptz,
+        words tsvector, name_words tsvector, as_of timestamptz
+    )
 """
-_SET = ", ".join(f"{name} = excluded.{name}" for name in [*_COLUMNS.split(", "), "as_of"])
+_ONE = text(f"WITH RECURSIVE {TREE} {PRODUCTS} WHERE p.id = ANY(:ids) ORDER BY p.id FOR KEY SHARE OF p")
 _KEEP = text(
     f"""
-    WITH RECURSIVE {TREE}
     INSERT INTO products_db.product_search AS kept (product_id, {_COLUMNS}, as_of)
-    SELECT product_id, {_COLUMNS}, as_of
-    FROM ({_DOCUMENT % (PRODUCTS + "WHERE p.id = ANY(:ids) FOR KEY SHARE OF p")}) fresh
-    ORDER BY product_id
+    SELECT product_id, {_COLUMNS}, as_of FROM {_GIVEN} ORDER BY product_id
     ON CONFLICT (product_id) DO UPDATE SET {_SET} WHERE kept.as_of <= excluded.as_of
     """  # noqa: S608
 )
@@ -52,17 +51,20 @@ _NO_BESIDE = text("DROP TABLE IF EXISTS pg_temp.search_beside")
 _BESIDE = text(
     f"""
     CREATE TEMPORARY TABLE search_beside ON COMMIT DROP AS
-    WITH RECURSIVE {TREE}, {LIKED.format(which="")}
-    SELECT fresh.*, coalesce(liked.popularity, 0) AS popularity
-    FROM ({_DOCUMENT % PRODUCTS}) fresh LEFT JOIN liked USING (product_id)
+    SELECT product_id, {_COLUMNS}, as_of FROM products_db.product_search WITH NO DATA
     """  # noqa: S608
 )
-_CHANGED = " OR ".join(f"kept.{name} IS DISTINCT FROM excluded.{name}" for name in _COLUMNS.split(", "))
+_FILL = text(
+    f"INSERT INTO search_beside SELECT product_id, {_COLUMNS}, as_of FROM {_GIVEN}"  # noqa: S608
+)
+_ANALYSE = text("ANALYZE search_beside (product_id)")
+_CHANGED = " OR ".join(f"kept.{name} IS DISTINCT FROM excluded.{name}" for name in _NAMES)
 _MERGE = text(
     f"""
+    WITH {LIKED.format(which="")}
     INSERT INTO products_db.product_search AS kept (product_id, {_COLUMNS}, as_of, popularity)
-    SELECT product_id, {", ".join(f"b.{name}" for name in _COLUMNS.split(", "))}, b.as_of, b.popularity
-    FROM search_beside b
+    SELECT product_id, {", ".join(f"b.{name}" for name in _NAMES)}, b.as_of, coalesce(liked.popularity, 0)
+    FROM search_beside b LEFT JOIN liked USING (product_id)
     -- what was deleted meanwhile must not come back; what is there stays until this is committed
     WHERE EXISTS (SELECT FROM products_db.products p WHERE p.id = b.product_id FOR KEY SHARE)
     ORDER BY product_id
@@ -82,15 +84,13 @@ _SETTLE = text(
 )
 _COMPARE = text(
     f"""
-    WITH RECURSIVE {TREE}
     SELECT count(*) AS checked,
            count(*) FILTER (WHERE kept.product_id IS NULL) AS missing,
            count(*) FILTER (WHERE excluded.product_id IS NULL) AS superfluous,
            count(*) FILTER (WHERE kept.product_id = excluded.product_id AND ({_CHANGED})) AS stale,
            array_agg(coalesce(excluded.product_id, kept.product_id)) FILTER (
                WHERE kept.product_id IS NULL OR excluded.product_id IS NULL OR {_CHANGED}) AS differing
-    FROM ({_DOCUMENT % PRODUCTS}) excluded
-    FULL JOIN products_db.product_search kept USING (product_id)
+    FROM search_beside excluded FULL JOIN products_db.product_search kept USING (product_id)
     """  # noqa: S608
 )
 
@@ -139,10 +139,13 @@ _COMPARE_USERS = text(
 
 def keep_products(session: Session, settings: SearchSettings, ids: Sequence[int]) -> None:
     """Bring the documents of these products up to date. Deleted products took theirs along."""
-    if ids:
-        session.execute(_KEEP, {"ids": sorted(set(ids)), "language": settings.language})
-        wordlist.keep(session, settings.language, ids)
-        settle(session)
+    if not ids:
+        return
+    rows = list(session.execute(_ONE, {"ids": sorted(set(ids))}).mappings())
+    if rows:
+        session.execute(_KEEP, _given(rows, settings))
+        wordlist.keep(session, settings.language, rows)
+    settle(session)
 
 
 def keep_users(session: Session, ids: Sequence[int] | None) -> int:
@@ -156,9 +159,8 @@ def build(session: Session, settings: SearchSettings) -> int:
     Readers see the state before until the transaction is committed, and all of the new one from then on.
     What events bring meanwhile is newer than what was read here, and stays.
     """
-    session.execute(_NO_BESIDE)
-    session.execute(_BESIDE, {"language": settings.language, **popularity.values()})
-    differed = int(session.execute(_MERGE).rowcount)  # type: ignore[attr-defined]
+    _fill_beside(session, settings)
+    differed = int(session.execute(_MERGE, popularity.values()).rowcount)  # type: ignore[attr-defined]
     settle(session)
     return differed
 
@@ -170,13 +172,29 @@ def settle(session: Session) -> None:
 
 def compare_products(session: Session, settings: SearchSettings) -> tuple[Differences, list[int]]:
     """How the documents differ from the products, and the ids of all that do; popularity is not compared."""
-    row = session.execute(_COMPARE, {"language": settings.language}).one()
-    return _differences(row)
+    _fill_beside(session, settings)
+    return _differences(session.execute(_COMPARE).one())
 
 
 def compare_users(session: Session) -> tuple[Differences, list[int]]:
     """How the documents differ from the users, and the ids of all that do."""
     return _differences(session.execute(_COMPARE_USERS).one())
+
+
+def _fill_beside(session: Session, settings: SearchSettings) -> None:
+    """The documents of all products as they should be, in a table of this session."""
+    session.execute(_NO_BESIDE)
+    session.execute(_BESIDE)
+    for rows in every_product(session):
+        session.execute(_FILL, _given(rows, settings))
+    session.execute(_ANALYSE)
+
+
+def _given(rows: Sequence[RowMapping], settings: SearchSettings) -> dict[str, str]:
+    """Products as the value of a statement, with their tokens."""
+    used = analyser(settings.language)
+    products = [{name: row[name] for name in _STORED} | vectors(document_tokens(row, used)) for row in rows]
+    return {"rows": orjson.dumps(products, default=str).decode()}
 
 
 def _differences(row: object) -> tuple[Differences, list[int]]:

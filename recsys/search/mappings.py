@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from recsys.search.finding import MARKS
+from recsys.search.analysis import analyser
+from recsys.search.document_tokens import document_tokens
 
-__all__ = ["PRODUCTS", "USERS", "product_document", "user_document"]
+__all__ = ["PRODUCTS", "TOKENS", "USERS", "product_document", "user_document"]
 
 _NAMED = {"id": {"type": "integer"}, "name": {"type": "keyword"}, "slug": {"type": "keyword"}}
 _EXACT = {"keyword": {"type": "keyword"}}
@@ -53,14 +54,25 @@ USERS: dict[str, Any] = {
 }
 """The users index, as documented."""
 
+# the tokens are finished: they are only taken apart at the blanks between them
+_TOKENS = {"type": "text", "analyzer": "whitespace"}
+TOKENS: dict[str, Any] = {
+    "tokens": {
+        "properties": {
+            "whole": {"type": "keyword"},
+            **dict.fromkeys(("name", "sku", "labels", "category", "text"), _TOKENS),
+        }
+    }
+}
+"""A field of our own beside the documented ones: what the analyser of search made of a product."""
+
 _LONGEST = 8000
 """Lucene refuses a keyword of more than 32,766 bytes, and with it the whole document."""
 _LARGEST = 2**31 - 1
-_NO_MARKS = str.maketrans("", "", "".join(MARKS))
 
 
-def product_document(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """A product's document.
+def product_document(row: Mapping[Any, Any], language: str) -> dict[str, Any]:
+    """A product's document, with tokens in this language.
 
     The documented fields have no place for what can always be sold: it has no inventory_quantity. A product
     without reviews has a rating of 0, so that every document has a place in that order.
@@ -84,11 +96,12 @@ def product_document(row: Mapping[Any, Any]) -> dict[str, Any]:
         "inventory_quantity": None if quantity is None else min(int(quantity), _LARGEST),
         "created_at": row["created_at"].isoformat(),
         "updated_at": None if row["updated_at"] is None else row["updated_at"].isoformat(),
+        "tokens": _tokens(row, language),
     }
 
 
-def user_document(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """A user's document."""
+def user_document(row: Mapping[Any, Any], language: str) -> dict[str, Any]:
+    """A user's document, the same in every language."""
     place = None
     if row["latitude"] is not None:
         place = {"lat": float(row["latitude"]), "lon": float(row["longitude"])}
@@ -106,6 +119,15 @@ def user_document(row: Mapping[Any, Any]) -> dict[str, Any]:
     }
 
 
+def _tokens(row: Mapping[Any, Any], language: str) -> dict[str, Any]:
+    tokens = document_tokens(row, analyser(language))
+    parts = {"name": tokens.name, "sku": tokens.sku, "labels": tokens.labels}
+    parts |= {"category": tokens.category, "text": tokens.text}
+    return {"whole": list(tokens.whole)} | {
+        part: " ".join(token for word in words for token in word) for part, words in parts.items()
+    }
+
+
 def _named(row: Mapping[Any, Any], what: str) -> dict[str, Any] | None:
     if row[f"{what}_id"] is None:
         return None
@@ -113,7 +135,7 @@ def _named(row: Mapping[Any, Any], what: str) -> dict[str, Any] | None:
 
 
 def _text(text: str | None) -> str | None:
-    return None if text is None else text[:_LONGEST].translate(_NO_MARKS)
+    return None if text is None else text[:_LONGEST]
 
 
 def _number(value: Decimal | None) -> float | None:

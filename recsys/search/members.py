@@ -15,7 +15,7 @@ from recsys.search.queries import UserFilters, UserQuery, UserSort
 from recsys.search.schemas import FoundUser, UsersFound
 from recsys.search.service import key_of
 from recsys.search.tables import UserSearch
-from recsys.search.words import words_of
+from recsys.search.words import plain_words
 from recsys.web.pagination import Cursor
 
 __all__ = ["search"]
@@ -25,7 +25,7 @@ def search(
     session: Session, text: str, wanted: UserFilters, *, sort: UserSort, limit: int, cursor: str | None
 ) -> UsersFound:
     """One page. Raises Invalid for a cursor of another search, SearchDown."""
-    words = words_of(text)
+    words = plain_words(text)
     mark = hashlib.sha256(orjson.dumps([words, wanted, sort])).hexdigest()[:12]
     after = None
     if cursor is not None:

@@ -49,7 +49,7 @@ class PostgresIndex:
     def suggest(self, session: Session, words: Sequence[str], limit: int) -> list[tuple[str, int]]:
         """See SearchIndex."""
         with self._bounded(session):
-            return finding.suggest(session, words, limit)
+            return finding.suggest(session, words, limit, self._settings)
 
     def follow_popularity(self, session: Session, heard_at: datetime) -> None:
         """See SearchIndex."""

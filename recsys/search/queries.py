@@ -65,12 +65,14 @@ class ProductQuery:
     """One page of products.
 
     words : as `words_of` made them; none matches everything.
+    synonyms : groups of phrases that stand for one another.
     any_word : one word is enough; else all are needed.
-    fuzzy : words that nobody wrote stand for those that look like them.
+    fuzzy : words that no product has stand for those that look like them.
     after : the key and product id of the page before; sorted by it and then by id, in the same direction.
     """
 
     words: tuple[str, ...] = ()
+    synonyms: tuple[tuple[str, ...], ...] = ()
     any_word: bool = False
     fuzzy: bool = True
     filters: Filters = Filters()

@@ -21,10 +21,10 @@ from recsys.events.publish import announce
 from recsys.events.vocabulary import SearchPerformed
 from recsys.log import get_logger
 from recsys.search import cache, instead, naming, tastes
+from recsys.search.analysis import words_of
 from recsys.search.index import SearchDown, SearchIndex, chosen
 from recsys.search.queries import Facet, Filters, Found, Hit, Key, ProductQuery, Sort
 from recsys.search.schemas import FoundProduct, ProductsFound, Suggestion, Suggestions
-from recsys.search.words import words_of
 from recsys.web.pagination import Cursor
 
 __all__ = ["MOST_SUGGESTIONS", "Asked", "Searcher", "key_of", "search", "suggest"]

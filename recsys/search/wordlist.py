@@ -1,100 +1,109 @@
-"""The words of everything that is sold, with their stems: what typed words may have meant, or stand for.
+"""The words of everything that is sold, with the tokens they are searched by: what others may have meant.
 
-PostgreSQL looks up misspelt words in it. Elasticsearch, whose documented fields know no stems, is asked for
-the other forms of a word that are in it.
+Both engines look up misspelt words here, and whether a word is known at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY, TEXT
+from sqlalchemy.dialects.postgresql import ARRAY, INTEGER, TEXT
 from sqlalchemy.orm import Session
 
-from recsys.search.documents import TREE
+from recsys.search.analysis import Term, analyser
+from recsys.search.expression import tokens_in
 
-__all__ = ["Word", "keep", "rebuild", "words"]
+__all__ = ["keep", "rebuild"]
 
-_STEM = "coalesce((tsvector_to_array(to_tsvector(CAST(:language AS regconfig), {word})))[1], {word})"
-_STEM_OF_LEXEME = _STEM.format(word="lexeme")
-# of names, brands, categories and tags; descriptions hold too many that are nobody's search
-_SOLD = """
-    products_db.products p
-    LEFT JOIN products_db.categories c ON c.id = p.category_id
-    LEFT JOIN products_db.brands b ON b.id = p.brand_id
-    CROSS JOIN LATERAL unnest(tsvector_to_array(to_tsvector(
-        'simple', concat_ws(' ', p.name, b.name, c.name, array_to_string(p.tags, ' '))
-    ))) AS lexeme
-    WHERE p.status = 'active' AND length(lexeme) BETWEEN 2 AND 40
-"""
+_LONGEST = 40
+_GIVEN = "unnest(:words, :stems, :documents) AS fresh(word, stem, documents)"
+_LISTS = (
+    bindparam("words", type_=ARRAY(TEXT)),
+    bindparam("stems", type_=ARRAY(TEXT)),
+    bindparam("documents", type_=ARRAY(INTEGER)),
+)
 _KEEP = text(
     f"""
     INSERT INTO products_db.search_words (word, stem, documents)
-    SELECT DISTINCT lexeme, {_STEM_OF_LEXEME}, 1 FROM {_SOLD} AND p.id = ANY(:ids)
-    ORDER BY lexeme
+    SELECT word, stem, documents FROM {_GIVEN} ORDER BY word COLLATE "C"
     ON CONFLICT (word) DO NOTHING
     """  # noqa: S608
-)
+).bindparams(*_LISTS)
 # what did not change is not touched, so that no event's handler has to wait for it
 _REBUILD = text(
     f"""
-    WITH fresh AS MATERIALIZED (
-        SELECT lexeme AS word, {_STEM_OF_LEXEME} AS stem, count(*) AS documents FROM {_SOLD} GROUP BY lexeme
-    ), gone AS (
-        DELETE FROM products_db.search_words w WHERE NOT EXISTS (SELECT FROM fresh f WHERE f.word = w.word)
-    ), stored AS (
-        INSERT INTO products_db.search_words AS kept (word, stem, documents)
-        SELECT word, stem, documents FROM fresh ORDER BY word
-        ON CONFLICT (word) DO UPDATE SET stem = excluded.stem, documents = excluded.documents
-        WHERE (kept.stem, kept.documents) IS DISTINCT FROM (excluded.stem, excluded.documents)
+    WITH fresh AS MATERIALIZED (SELECT * FROM {_GIVEN}), gone AS (
+        DELETE FROM products_db.search_words w
+        WHERE NOT EXISTS (SELECT FROM fresh f WHERE f.word = w.word COLLATE "C")
     )
-    SELECT count(*) FROM fresh
+    INSERT INTO products_db.search_words AS kept (word, stem, documents)
+    SELECT word, stem, documents FROM fresh ORDER BY word COLLATE "C"
+    ON CONFLICT (word) DO UPDATE SET stem = excluded.stem, documents = excluded.documents
+    WHERE (kept.stem, kept.documents) IS DISTINCT FROM (excluded.stem, excluded.documents)
     """  # noqa: S608
+).bindparams(*_LISTS)
+# of names, brands, categories and tags; descriptions hold too many words that nobody searches for
+_SOLD = text(
+    """
+    SELECT p.name, b.name AS brand_name, c.name AS category_name,
+           coalesce(p.tags, CAST('{}' AS text[])) AS tags
+    FROM products_db.products p
+    LEFT JOIN products_db.categories c ON c.id = p.category_id
+    LEFT JOIN products_db.brands b ON b.id = p.brand_id
+    WHERE p.status = 'active'
+    """
 )
-_WORDS = text(
-    f"""
-    WITH RECURSIVE {TREE}, paths AS MATERIALIZED (
-        SELECT id, to_tsvector(CAST(:language AS regconfig), names) AS path FROM tree
-    ), given AS (
-        SELECT word, place, plainto_tsquery(CAST(:language AS regconfig), word) AS query
-        FROM unnest(:words) WITH ORDINALITY AS typed(word, place)
-    )
-    SELECT word,
-           ARRAY(SELECT s.word FROM products_db.search_words s
-                 WHERE s.stem = {_STEM.format(word="given.word")} AND s.word <> given.word
-                 ORDER BY s.documents DESC, s.word LIMIT :most) AS forms,
-           ARRAY(SELECT id FROM paths WHERE path @@ query ORDER BY id) AS categories
-    FROM given WHERE numnode(query) > 0 ORDER BY place
-    """  # noqa: S608
-).bindparams(bindparam("words", type_=ARRAY(TEXT)))
-_MOST_FORMS = 10
+_BATCH = 5000
 
 
-@dataclass(frozen=True)
-class Word:
-    """A word that was typed; others of its stem; the categories that it names, and those below them."""
-
-    word: str
-    forms: tuple[str, ...] = ()
-    categories: tuple[int, ...] = ()
-
-
-def keep(session: Session, language: str, ids: Sequence[int]) -> None:
-    """Bring in the words of these products."""
-    session.execute(_KEEP, {"ids": sorted(set(ids)), "language": language})
+def keep(session: Session, language: str, rows: Sequence[Mapping[Any, Any]]) -> None:
+    """Bring in the words of these products' documents, as far as they are sold."""
+    fresh: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        if row["status"] == "active":
+            fresh.update(_words(row, language))
+    if fresh:
+        session.execute(_KEEP, _values(fresh))
 
 
 def rebuild(session: Session, language: str) -> int:
     """All words, with their numbers of products; how many there are."""
-    return int(session.scalar(_REBUILD, {"language": language}) or 0)
+    fresh: Counter[tuple[str, str]] = Counter()
+    rows = session.execute(_SOLD, execution_options={"yield_per": _BATCH}).mappings()
+    for row in rows:
+        fresh.update(_words(row, language))
+    session.execute(_REBUILD, _values(fresh))
+    return len(fresh)
 
 
-def words(session: Session, typed: Sequence[str], language: str) -> list[Word]:
-    """Those that say something, in their order: words such as `the` are left out."""
-    values = {"words": list(typed), "language": language, "most": _MOST_FORMS}
-    return [
-        Word(word, tuple(forms), tuple(categories))
-        for word, forms, categories in session.execute(_WORDS, values)
-    ]
+def _words(row: Mapping[Any, Any], language: str) -> set[tuple[str, str]]:
+    """The different words of a product, each with the token that it is searched by."""
+    found: set[tuple[str, str]] = set()
+    for given in (row["name"], row["brand_name"], row["category_name"], *row["tags"]):
+        for term in analyser(language).of(given or ""):
+            found.update(_correctable(term))
+    return {one for one in found if 2 <= len(one[0]) <= _LONGEST}
+
+
+def _correctable(term: Term) -> Iterator[tuple[str, str]]:
+    """Numbers and their units are not misspelt, and characters of scripts without blanks are no word."""
+    token = next(tokens_in(term.asked)).text
+    if term.plain:
+        yield term.text, token
+    elif term.parts and not token[0].isdigit():
+        yield token, token
+    for part in term.parts:
+        yield from _correctable(part)
+
+
+def _values(fresh: Mapping[tuple[str, str], int]) -> dict[str, list[Any]]:
+    # a word has one token: it is made of the word
+    counts = {word: (stem, documents) for (word, stem), documents in fresh.items()}
+    return {
+        "words": list(counts),
+        "stems": [stem for stem, _ in counts.values()],
+        "documents": [documents for _, documents in counts.values()],
+    }

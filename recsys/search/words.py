@@ -1,4 +1,4 @@
-"""What somebody typed, as plain words: no operator, wildcard or syntax of any language survives."""
+"""Plain words of names of users, and how many edits lie between two words."""
 
 from __future__ import annotations
 
@@ -6,28 +6,22 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-__all__ = ["LONGEST_TEXT", "MOST_WORDS", "distance", "neighbours", "normal", "words_of"]
+__all__ = ["distance", "neighbours", "plain_words"]
 
-LONGEST_TEXT = 200
-"""Characters of a query; a longer one is refused at the edge."""
-MOST_WORDS = 12
+_LONGEST_TEXT = 255
+_MOST_WORDS = 12
 _LONGEST_WORD = 40
 _WORD = re.compile(r"[^\W_]+")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
-def words_of(text: str) -> tuple[str, ...]:
-    """The first 12 different words, in lower case and in Unicode's composed form (NFKC), each of 40
-    characters at most."""
+def plain_words(text: str) -> tuple[str, ...]:
+    """The first 12 different words of letters and digits, each of 40 characters at most, in lower case and in
+    Unicode's composed form (NFKC): no operator, wildcard or syntax of any language is left."""
     # NFKC first: it can lengthen a text 18-fold, so the text is cut before and after
-    plain = unicodedata.normalize("NFKC", text[:LONGEST_TEXT]).lower()
+    plain = unicodedata.normalize("NFKC", text[:_LONGEST_TEXT]).lower()
     found = (match.group()[:_LONGEST_WORD] for match in _WORD.finditer(plain))
-    return tuple(dict.fromkeys(word for word in found if _storable(word)))[:MOST_WORDS]
-
-
-def normal(text: str) -> str:
-    """The same for all ways to type the same words."""
-    return " ".join(words_of(text))
+    return tuple(dict.fromkeys(word for word in found if _storable(word)))[:_MOST_WORDS]
 
 
 def neighbours(word: str) -> Iterator[str]:

@@ -45,18 +45,22 @@ def test_the_mappings_are_the_documented_ones() -> None:
     assert users == mappings.USERS
 
 
-def test_documents_have_the_documented_fields_and_no_others(session: Session, index: ElasticIndex) -> None:
+def test_documents_have_the_documented_fields_and_their_tokens(session: Session, index: ElasticIndex) -> None:
     fill(session)
     index.reindex(session)
     client = index._client
-    for kind, documented in (("products", mappings.PRODUCTS), ("users", mappings.USERS)):
+    for kind, documented, own in (
+        ("products", mappings.PRODUCTS, set(mappings.TOKENS)),
+        ("users", mappings.USERS, set()),
+    ):
+        fields = set(documented["properties"]) | own
         alias = f"{index._settings.prefix}_{kind}"
         rows = client.search(index=alias, size=100)["hits"]["hits"]
         assert rows
-        assert all(set(row["_source"]) == set(documented["properties"]) for row in rows)
+        assert all(set(row["_source"]) == fields for row in rows)
         # a field that nobody mapped would have been added by the server
         (held,) = client.indices.get_mapping(index=alias).body.values()
-        assert set(held["mappings"]["properties"]) == set(documented["properties"])
+        assert set(held["mappings"]["properties"]) == fields
 
 
 def test_indices_have_versions_behind_one_alias_and_the_last_two_stay(
@@ -80,7 +84,7 @@ def test_an_old_reading_never_replaces_a_newer_one(session: Session, index: Elas
     session.execute(update(Product).where(Product.id == lamp).values(name="Lantern"))
     index.index_products(session, [lamp])
     (target,) = index._targets(module._PRODUCTS)
-    assert module._PRODUCTS.write(index._client, target, [old], [], 0, refresh=True) == []
+    assert module._PRODUCTS.write(index._client, target, [old], [], 0, language="english", refresh=True) == []
     found = index.search_products(session, ProductQuery(words=("lantern",)))
     assert [hit.product_id for hit in found.hits] == [lamp]
 
@@ -91,7 +95,10 @@ def test_documents_that_nobody_sells_are_found_and_repaired(session: Session, in
     (row,) = module._PRODUCTS.read(session, [lamp])
     (target,) = index._targets(module._PRODUCTS)
     strangers = [{**row, "product_id": number} for number in (lamp + 1000, lamp + 2000)]
-    assert module._PRODUCTS.write(index._client, target, strangers, [], 0, refresh=True) == []
+    assert (
+        module._PRODUCTS.write(index._client, target, strangers, [], 0, language="english", refresh=True)
+        == []
+    )
     told = index.verify(session, repair=True)["products"]
     assert (told.checked, told.superfluous, told.missing, told.stale) == (9, 2, 0, 0)
     assert told.examples == (lamp + 1000, lamp + 2000)
@@ -106,8 +113,8 @@ def test_documents_that_are_refused_are_named_and_the_others_are_in(
     index = ElasticIndex(elastic_clients.of("osmem-server"), SearchSettings(prefix="refused"))
     lamp = fill(session).products["Desk lamp"]
 
-    def spoilt(row: Mapping[Any, Any]) -> dict[str, Any]:
-        document = mappings.product_document(row)
+    def spoilt(row: Mapping[Any, Any], language: str) -> dict[str, Any]:
+        document = mappings.product_document(row, language)
         return document | {"price": "a lot"} if document["id"] == lamp else document
 
     monkeypatch.setattr(module, "_PRODUCTS", dataclasses.replace(module._PRODUCTS, document=spoilt))
@@ -192,6 +199,7 @@ def test_certificates_are_checked_unless_told_otherwise(tmp_path: Path) -> None:
         {"url": "http://x", "user": "ada"},
         {"url": "http://x", "api_key": "a", "user": "ada", "password": "b"},
         {"prefix": "Has Spaces"},
+        {"language": "klingon"},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:

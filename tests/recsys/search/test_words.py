@@ -1,4 +1,4 @@
-"""Words of a query: bounded, plain, and near to what was meant."""
+"""Plain words, and words near to what was meant."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.search.spelling import nearest
-from recsys.search.words import LONGEST_TEXT, MOST_WORDS, distance, neighbours, normal, words_of
+from recsys.search.words import distance, neighbours, plain_words
 
 TEXT = st.text(st.characters(), max_size=400)
 WORD = st.text("abcde1", max_size=6)
@@ -15,20 +15,13 @@ WORD = st.text("abcde1", max_size=6)
 
 @given(TEXT)
 def test_words_are_letters_and_digits_few_and_short(text: str) -> None:
-    words = words_of(text)
-    assert len(words) <= MOST_WORDS
+    words = plain_words(text)
+    assert len(words) <= 12
     assert len(set(words)) == len(words)
     for word in words:
         assert word.isalnum()
         assert 0 < len(word) <= 40
         word.encode()
-
-
-@given(TEXT)
-def test_the_normal_form_is_its_own(text: str) -> None:
-    once = normal(text)
-    if len(once) <= LONGEST_TEXT:
-        assert normal(once) == once
 
 
 @given(WORD, WORD, WORD)
