@@ -32,7 +32,7 @@ from recsys.search.queries import (
     UserHit,
     UserQuery,
 )
-from recsys.search.query_parsing import parsed
+from recsys.search.query_terms import parsed
 from recsys.settings import SearchSettings
 
 if TYPE_CHECKING:

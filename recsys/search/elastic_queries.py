@@ -18,7 +18,7 @@ from recsys.search.queries import (
     ProductQuery,
     UserQuery,
 )
-from recsys.search.query_parsing import exact_tokens
+from recsys.search.query_terms import exact_tokens
 from recsys.search.spelling import edits_allowed
 
 __all__ = ["buckets", "known", "products", "suggestions", "users"]

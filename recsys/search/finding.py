@@ -25,7 +25,7 @@ from recsys.search.queries import (
     ProductQuery,
     Sort,
 )
-from recsys.search.query_parsing import exact_tokens, parsed
+from recsys.search.query_terms import exact_tokens, parsed
 from recsys.search.spelling import meanings, meant
 from recsys.settings import SearchSettings
 

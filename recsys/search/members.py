@@ -13,7 +13,7 @@ from recsys.errors import Invalid
 from recsys.search.index import chosen
 from recsys.search.queries import UserFilters, UserQuery, UserSort
 from recsys.search.schemas import FoundUser, UsersFound
-from recsys.search.service import key_of
+from recsys.search.service import NOTHING_TO_SEARCH_FOR, key_of
 from recsys.search.tables import UserSearch
 from recsys.search.words import plain_words
 from recsys.web.pagination import Cursor
@@ -24,8 +24,10 @@ __all__ = ["search"]
 def search(
     session: Session, text: str, wanted: UserFilters, *, sort: UserSort, limit: int, cursor: str | None
 ) -> UsersFound:
-    """One page. Raises Invalid for a cursor of another search, SearchDown."""
+    """One page; symbols alone find nobody. Raises Invalid for a cursor of another search, SearchDown."""
     words = plain_words(text)
+    if not words and text.strip():
+        return UsersFound(total=0, items=[], message=NOTHING_TO_SEARCH_FOR, next_cursor=None)
     mark = hashlib.sha256(orjson.dumps([words, wanted, sort])).hexdigest()[:12]
     after = None
     if cursor is not None:

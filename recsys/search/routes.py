@@ -29,12 +29,13 @@ from recsys.web.dependencies import (
 )
 from recsys.web.errors import problem_responses
 from recsys.web.fields import storable
+from recsys.web.query_parameters import known_parameters_only
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/api/v1/search", tags=["search"])
+router = APIRouter(prefix="/api/v1/search", tags=["search"], dependencies=[Depends(known_parameters_only)])
 
-Typed = Annotated[str, Query(max_length=LONGEST_TEXT, description="Words; anything else in it is ignored.")]
+Typed = Annotated[str, Query(max_length=LONGEST_TEXT, description="Words, SKUs, numbers with units.")]
 MaybeId = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
 Price = Annotated[Decimal | None, Query(ge=0, max_digits=10, decimal_places=2)]
 Tag = Annotated[str, Query(min_length=1, max_length=100), AfterValidator(storable)]

@@ -54,6 +54,7 @@ class ProductsFound(BaseModel):
     did_you_mean: str | None = Field(default=None, description="What a misspelt query probably meant.")
     any_word: bool = Field(default=False, description="Nothing has all the words; these have one of them.")
     personalised: bool = Field(default=False, description="In the order of the user's taste.")
+    message: str | None = Field(default=None, description="Why nothing was searched for.")
     degraded: str | None = Field(
         default=None, description="Search is down: what is shown in its place, and why."
     )
@@ -71,6 +72,7 @@ class Suggestions(BaseModel):
     """Completions, the more popular first."""
 
     suggestions: list[Suggestion]
+    message: str | None = Field(default=None, description="Why nothing was searched for.")
     degraded: str | None = Field(default=None, description="Search is down.")
 
 
@@ -93,6 +95,7 @@ class UsersFound(BaseModel):
 
     total: int
     items: list[FoundUser]
+    message: str | None = Field(default=None, description="Why nothing was searched for.")
     next_cursor: str | None = Field(description="Send it back as `cursor` for the next page.")
 
 

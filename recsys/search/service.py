@@ -27,9 +27,10 @@ from recsys.search.queries import Facet, Filters, Found, Hit, Key, ProductQuery,
 from recsys.search.schemas import FoundProduct, ProductsFound, Suggestion, Suggestions
 from recsys.web.pagination import Cursor
 
-__all__ = ["MOST_SUGGESTIONS", "Asked", "Searcher", "key_of", "search", "suggest"]
+__all__ = ["MOST_SUGGESTIONS", "NOTHING_TO_SEARCH_FOR", "Asked", "Searcher", "key_of", "search", "suggest"]
 
 MOST_SUGGESTIONS = 10
+NOTHING_TO_SEARCH_FOR = "There is nothing to search for in this text: it has no letter and no digit."
 
 _log = get_logger(__name__)
 # as text, since it runs in every search: an expression takes longer to put together than the answer to come
@@ -88,9 +89,14 @@ class _Page:
 def search(session: Session, asked: Asked, who: Searcher) -> ProductsFound:
     """One page. Raises NotFound for an unknown category, Invalid for a cursor of another search.
 
+    Symbols alone find nothing, which the answer explains; no text at all finds everything.
     A search that is down is answered with what can be had without it, which says so.
     """
     words = words_of(asked.text)
+    if not words and asked.text.strip():
+        return ProductsFound(
+            search_id=uuid4(), query="", total=0, items=[], message=NOTHING_TO_SEARCH_FOR, next_cursor=None
+        )
     filters = asked.filters
     if asked.category is not None:
         filters = replace(filters, categories=tuple(category_and_below(session, asked.category)))
@@ -121,7 +127,7 @@ def suggest(session: Session, typed: str, limit: int) -> Suggestions:
     """Names that complete what was typed; with a misspelt word, names of what was probably meant."""
     words = words_of(typed)
     if not words:
-        return Suggestions(suggestions=[])
+        return Suggestions(suggestions=[], message=NOTHING_TO_SEARCH_FOR if typed.strip() else None)
     index = chosen()
 
     def read() -> list[tuple[str, int]]:

@@ -18,7 +18,7 @@ from recsys.search.analysis import (
 )
 from recsys.search.expression import AllOf, AnyOf, Expression, Token
 from recsys.search.queries import ProductQuery
-from recsys.search.query_parsing import parsed
+from recsys.search.query_terms import parsed
 
 ENGLISH = analyser("english")
 GERMAN = analyser("german")

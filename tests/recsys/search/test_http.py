@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -121,6 +122,33 @@ def test_nothing_with_all_words_is_answered_by_some_of_them(counter: Counter) ->
     assert {page["items"][0]["name"], rest["items"][0]["name"]} == {"Tea pot", "Rug"}
     assert (rest["search_id"], rest["items"][0]["position"]) == (page["search_id"], 2)
     assert rest["next_cursor"] is None
+
+
+@pytest.mark.parametrize("typed", ["*", "🧦", "-- /", "\x00"])
+def test_symbols_alone_find_nothing_and_say_why(counter: Counter, typed: str) -> None:
+    indexed(counter, "Tea pot")
+    for path in ("products?q=", "suggest?prefix=", "users?q="):
+        answer = counter.send("GET", f"/search/{path}{quote(typed)}", who=counter.admin)
+        assert answer.get("items", answer.get("suggestions")) == []
+        assert answer["message"].startswith("There is nothing to search for")
+    # no text at all is no search: filters alone list products
+    for nothing in ("", "q=", "q=%20"):
+        answer = counter.send("GET", f"/search/products?{nothing}")
+        assert ([one["name"] for one in answer["items"]], answer["message"]) == (["Tea pot"], None)
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("products?querry=tea", "Known are brand, category"),
+        ("products?facets=brand", "Did you mean facet?"),
+        ("suggest?prefixes=t", "Did you mean prefix?"),
+        ("users?Q=ann", "Known are"),
+    ],
+)
+def test_parameters_that_a_route_does_not_know_are_refused(counter: Counter, path: str, hint: str) -> None:
+    answer = counter.send("GET", f"/search/{path}", who=counter.admin, status=422)
+    assert hint in str(answer)
 
 
 def test_facets_have_names_and_misspellings_a_meaning(counter: Counter) -> None:

@@ -1,0 +1,188 @@
+"""Every product is found by its own name, SKU and each word of the name, on every index that there is."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Sequence
+from decimal import Decimal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.orm import Session
+
+from recsys.domains.products.tables import Product
+from recsys.search.analysis import words_of
+from recsys.search.index import SearchIndex
+from recsys.search.queries import Found, ProductQuery
+
+PAGE = 20
+# names as shops have them, each with its SKU
+SHOP: tuple[tuple[str, str], ...] = (
+    ("CAF-1", "Café au lait 250 g"),
+    ("CAF-2", "Cafe Royal pods"),
+    ("AB-1234-XL", "T-Shirt Basic XL"),
+    ("AB-1234-S", "T-Shirt Basic S"),
+    ("24-MB01", "Joust Duffle Bag"),
+    ("WAT-05", "Mineral Water 0.5L"),
+    ("WAT-15", "Mineral Water 1.5l"),
+    ("SCR-M8", "Screw M8x20 5.5 mm DIN933"),
+    ("SCR-12", "Screw 1/2 inch"),
+    ("TEA-JP", "抹茶ラテ 200g"),
+    ("TEA-CN", "龙井绿茶 礼盒"),
+    ("KR-1", "한국 김치 500g"),
+    ("AR-1", "شاي أخضر بالنعناع"),
+    ("HE-1", "תה ירוק"),
+    ("TH-1", "ชาเขียวมะลิ"),
+    ("EMO-1", "🧦 Happy Socks 🎉"),
+    ("TV-42", 'TV 42" 4K HDR'),
+    ("C-PLUS", "C++ Programming Book"),
+    ("C-SHARP", "C# and node.js v2.0"),
+    ("NET-1", ".NET in Action"),
+    ("ACDC", "AC/DC T-shirt"),
+    ("WIFI", "Wi-Fi 6 Router HDMI"),
+    ("IPH", "iPhone 15 Pro 256GB case"),
+    ("LOR", "L'Oréal Shampoo 2in1"),
+    ("CHI", "Children's Shoes No.5"),
+    ("HM", "H&M Knives set 6-piece"),
+    ("DE-1", "Spülmaschinentabs"),
+    ("DE-2", "Straßenkarte Köln"),
+    ("DE-3", "Käse gerieben 80g"),
+    ("THE", "The The CD"),
+    ("NUM", "4711 Eau de Cologne"),
+    ("PCT", '100% Cotton, "soft" towel'),
+    ("TR-1", "İstanbul ışık lamba"),
+    ("PL-1", "Żółty łoś"),
+    ("VI-1", "Cà phê sữa đá"),
+    ("COKE", "Cola coke can"),
+    ("CAKE", "Diet cake"),
+)
+numbers = itertools.count()
+# what a database can store and a reader can see
+LETTERS = st.characters(exclude_categories=["Cs", "Cc"])
+NAMES = st.one_of(
+    st.text(LETTERS, min_size=1, max_size=40),
+    st.lists(
+        st.sampled_from(
+            [*" -/.+&'\"%#×½", "AC", "dc", "1", "1.5", "l", "GB", "é", "ß", "龙井", "ラテ", "ชา"]
+        ),
+        min_size=1,
+        max_size=12,
+    ).map("".join),
+)
+
+
+def store(session: Session, index: SearchIndex, products: Sequence[tuple[str, str]]) -> dict[str, int]:
+    """Their ids by SKU."""
+    rows = [
+        Product(name=name, sku=sku, slug=f"n-{next(numbers)}-{secrets.token_hex(4)}", price=Decimal(1))
+        for sku, name in products
+    ]
+    session.add_all(rows)
+    session.flush()
+    index.index_products(session, [row.id for row in rows])
+    return {str(row.sku): row.id for row in rows}
+
+
+def find(session: Session, index: SearchIndex, typed: str) -> Found:
+    return index.search_products(session, ProductQuery(words=words_of(typed), limit=PAGE))
+
+
+def first(session: Session, index: SearchIndex, typed: str) -> int:
+    return find(session, index, typed).hits[0].product_id
+
+
+@pytest.fixture
+def shop(session: Session, index: SearchIndex) -> dict[str, int]:
+    index.reindex(session)
+    return store(session, index, SHOP)
+
+
+def test_each_product_is_found_by_its_name_its_sku_and_its_words(
+    session: Session, index: SearchIndex, shop: dict[str, int]
+) -> None:
+    for sku, name in SHOP:
+        for spelling in (name, name.upper(), sku, sku.lower(), sku.replace("-", ""), sku.replace("-", " ")):
+            assert first(session, index, spelling) == shop[sku], spelling
+        for word in name.split():
+            if words_of(word):
+                found = find(session, index, word)
+                assert shop[sku] in [hit.product_id for hit in found.hits], word
+                assert found.did_you_mean is None
+
+
+@pytest.mark.parametrize(
+    ("typed", "sku"),
+    [
+        ("mineral water 1,5 Liter", "WAT-15"),
+        ("water 0.5 l", "WAT-05"),
+        ("iphone 256 gb", "IPH"),
+        ("acdc shirt", "ACDC"),
+        ("nodejs", "C-SHARP"),
+        ("wi fi router", "WIFI"),
+        ("h & m", "HM"),
+        ("no 5", "CHI"),
+        ("loreal", "LOR"),
+        ("koln", "DE-2"),
+        ("koeln", "DE-2"),
+        ("kaese", "DE-3"),
+        ("zolty", "PL-1"),
+        ("Spülmaschine", "DE-1"),
+        ("strasse", "DE-2"),
+        ("龙井", "TEA-CN"),
+        ("ラテ", "TEA-JP"),
+        ("김치", "KR-1"),
+        ("เขียว", "TH-1"),
+        ("42 inch", "TV-42"),
+        ("6 pieces", "HM"),
+    ],
+)
+def test_what_people_type_for_it_finds_the_product(
+    session: Session, index: SearchIndex, shop: dict[str, int], typed: str, sku: str
+) -> None:
+    found = find(session, index, typed)
+    assert found.hits[0].product_id == shop[sku]
+    assert found.did_you_mean is None
+
+
+def test_words_that_some_product_has_are_not_corrected(
+    session: Session, index: SearchIndex, shop: dict[str, int]
+) -> None:
+    # no product has both: the service then asks for one of them
+    assert find(session, index, "diet coke") == Found(total=0, hits=[])
+    wider = index.search_products(session, ProductQuery(words=("diet", "coke"), any_word=True))
+    assert {hit.product_id for hit in wider.hits} == {shop["COKE"], shop["CAKE"]}
+    assert wider.did_you_mean is None
+    assert find(session, index, "diet cakw").did_you_mean == "diet cake"
+
+
+def test_both_spellings_are_found_and_the_exact_one_comes_first(
+    session: Session, index: SearchIndex, shop: dict[str, int]
+) -> None:
+    accents, plain = (
+        [hit.product_id for hit in find(session, index, typed).hits] for typed in ("café", "cafe")
+    )
+    assert set(accents) == set(plain) == {shop["CAF-1"], shop["CAF-2"]}
+    assert accents[0] == shop["CAF-1"]
+
+
+def test_any_name_finds_its_product(session: Session, index: SearchIndex) -> None:
+    index.reindex(session)
+
+    @settings(max_examples=25, suppress_health_check=list(HealthCheck), database=None, derandomize=True)
+    @given(st.lists(NAMES, min_size=1, max_size=8, unique=True))
+    def check(names: list[str]) -> None:
+        # none of the words of one example is another's: each name is on its first page
+        mark = f"x{next(numbers)}"
+        products = [(f"{mark}-{place}", f"{name} {mark}") for place, name in enumerate(names)]
+        made = store(session, index, products)
+        for sku, name in products:
+            assert first(session, index, sku) == made[sku]
+            assert made[sku] in [hit.product_id for hit in find(session, index, name).hits], name
+            for word in name.split():
+                if words_of(word):
+                    typed = f"{word} {mark}"
+                    assert made[sku] in [hit.product_id for hit in find(session, index, typed).hits], typed
+
+    check()
