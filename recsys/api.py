@@ -26,6 +26,7 @@ from recsys.domains.users.routes import router as users
 from recsys.domains.users.service import at_login
 from recsys.domains.users.social_routes import router as social
 from recsys.search.routes import router as search
+from recsys.search.synonym_routes import router as synonyms
 from recsys.settings import get_settings
 from recsys.web.card_check import CardCheck
 from recsys.web.dependencies import GUEST_HEADER
@@ -40,6 +41,7 @@ __all__ = ["create_api"]
 ROUTERS = (
     recommendations,
     search,
+    synonyms,
     rules,
     users,
     users_admin,

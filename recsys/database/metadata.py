@@ -14,6 +14,7 @@ from recsys.domains.recommendations import rule_tables as rules
 from recsys.domains.recommendations import tables as recommendations
 from recsys.domains.users import tables as users
 from recsys.events import tables as events
+from recsys.search import synonym_tables as synonyms
 from recsys.search import tables as search
 
 __all__ = ["DOMAIN_TABLES", "OWN_MODULES", "metadata"]
@@ -32,7 +33,7 @@ DOMAIN_TABLES = (
 )
 """The modules that define the domains' tables, from the lowest domain upwards."""
 
-OWN_MODULES = (events, search)
+OWN_MODULES = (events, search, synonyms)
 """Tables that belong to no domain."""
 
 metadata = Base.metadata

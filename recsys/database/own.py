@@ -52,6 +52,9 @@ OWN_TABLES: tuple[str, ...] = (
     # what can be searched of products, and the words they are made of
     "products_db.product_search",
     "products_db.search_words",
+    # phrases that the shop's customers use for one another, and who changed which
+    "products_db.search_synonyms",
+    "products_db.search_synonym_changes",
     # what can be searched of users
     "users_db.user_search",
     # what was searched for and opened, counted by day

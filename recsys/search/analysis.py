@@ -170,6 +170,7 @@ class Term:
     """A word of a query, or of a document.
 
     text : as it is shown.
+    key : the same for all forms and spellings of the word.
     stored : the tokens of a document that has it.
     asked : what a document with it has; every token of it is among `stored`.
     stop : a word such as `the`, which narrows nothing unless it is alone.
@@ -180,6 +181,7 @@ class Term:
     """
 
     text: str
+    key: str
     stored: tuple[str, ...]
     asked: Expression
     stop: bool = False
@@ -234,7 +236,7 @@ class Analyser:
             return self._plain(piece)
         if piece.number:
             token = _short(piece.key)
-            return Term(piece.text, (token,), Token(token), begun=Token(token, prefix=True))
+            return Term(piece.text, token, (token,), Token(token), begun=Token(token, prefix=True))
         parts = tuple(self._term(one) for one in piece.pieces)
         whole = tuple(dict.fromkeys(map(_short, (piece.key, *piece.alternatives))))
         asked: Expression = any_of([Token(one) for one in whole])
@@ -245,7 +247,7 @@ class Analyser:
         stems = [self._stem(one) for one in whole]
         stored = dict.fromkeys([*whole, *stems, *(token for part in parts for token in part.stored)])
         begun = Token(whole[0], prefix=True)
-        return Term(piece.text, tuple(stored), asked, loose=apart, parts=parts, begun=begun)
+        return Term(piece.text, whole[0], tuple(stored), asked, loose=apart, parts=parts, begun=begun)
 
     def _plain(self, piece: _Piece) -> Term:
         word = piece.text
@@ -254,6 +256,7 @@ class Analyser:
         begun = any_of([Token(one, prefix=True) for one in variants])
         return Term(
             word,
+            self._stem(_short(piece.key)),
             tuple(dict.fromkeys([*variants, *stems])),
             any_of([Token(one) for one in stems]),
             stop=word in self.stop_words,
@@ -290,7 +293,9 @@ def _run(piece: _Piece) -> Term:
     asked = all_of([Token(one) for one in pairs or (word,)])
     stored = tuple(dict.fromkeys([*word, *pairs]))
     loose = any_of([Token(one) for one in pairs]) if len(pairs) > 1 else None
-    return Term(piece.text, stored, asked, loose=loose, begun=asked if pairs else Token(word, prefix=True))
+    return Term(
+        piece.text, word, stored, asked, loose=loose, begun=asked if pairs else Token(word, prefix=True)
+    )
 
 
 def _merged(words: Sequence[str]) -> Iterator[_Piece]:

@@ -26,7 +26,7 @@ def exact_tokens(query: ProductQuery) -> tuple[Token, Token]:
 def _with_synonyms(analyser: Analyser, terms: Sequence[Term], groups: Sequence[Sequence[str]]) -> list[Term]:
     """Each phrase of a group replaced by all phrases of it, the longest first."""
     phrases = [
-        (tuple(term.asked for term in own), group)
+        (tuple(term.key for term in own), group)
         for group in groups
         for phrase in group
         if (own := analyser.of(phrase))
@@ -35,11 +35,11 @@ def _with_synonyms(analyser: Analyser, terms: Sequence[Term], groups: Sequence[S
     found: list[Term] = []
     place = 0
     while place < len(terms):
-        for asked, group in phrases:
-            typed = terms[place : place + len(asked)]
-            if tuple(term.asked for term in typed) == asked:
+        for keys, group in phrases:
+            typed = terms[place : place + len(keys)]
+            if tuple(term.key for term in typed) == keys:
                 found.append(_any_phrase(analyser, typed, group))
-                place += len(asked)
+                place += len(keys)
                 break
         else:
             found.append(terms[place])

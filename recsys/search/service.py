@@ -20,11 +20,12 @@ from recsys.errors import Invalid, Unavailable
 from recsys.events.publish import announce
 from recsys.events.vocabulary import SearchPerformed
 from recsys.log import get_logger
-from recsys.search import cache, instead, naming, tastes
-from recsys.search.analysis import words_of
+from recsys.search import cache, instead, naming, synonyms, tastes
+from recsys.search.analysis import analyser, words_of
 from recsys.search.index import SearchDown, SearchIndex, chosen
 from recsys.search.queries import Facet, Filters, Found, Hit, Key, ProductQuery, Sort
 from recsys.search.schemas import FoundProduct, ProductsFound, Suggestion, Suggestions
+from recsys.settings import get_settings
 from recsys.web.pagination import Cursor
 
 __all__ = ["MOST_SUGGESTIONS", "NOTHING_TO_SEARCH_FOR", "Asked", "Searcher", "key_of", "search", "suggest"]
@@ -102,6 +103,7 @@ def search(session: Session, asked: Asked, who: Searcher) -> ProductsFound:
         filters = replace(filters, categories=tuple(category_and_below(session, asked.category)))
     query = ProductQuery(
         words=words,
+        synonyms=_synonyms(session, words),
         fuzzy=asked.fuzzy,
         filters=filters,
         facets=asked.facets if asked.cursor is None else (),
@@ -134,7 +136,9 @@ def suggest(session: Session, typed: str, limit: int) -> Suggestions:
         found = index.suggest(session, words, MOST_SUGGESTIONS)
         if found:
             return found
-        near = index.search_products(session, ProductQuery(words=words, limit=MOST_SUGGESTIONS))
+        near = index.search_products(
+            session, ProductQuery(words, _synonyms(session, words), limit=MOST_SUGGESTIONS)
+        )
         ids = [hit.product_id for hit in near.hits]
         live = _live(session, ids, "active")
         return [(live[one]["name"], one) for one in ids if one in live]
@@ -153,6 +157,12 @@ def suggest(session: Session, typed: str, limit: int) -> Suggestions:
             if product_id in live
         ][:limit]
     )
+
+
+def _synonyms(session: Session, words: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    if not words:
+        return ()
+    return synonyms.groups_for(session, analyser(get_settings().search.language), words)
 
 
 def _page(

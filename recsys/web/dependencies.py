@@ -99,6 +99,11 @@ class Admin:
     user_id: int | None
     key: str | None = None
 
+    @property
+    def actor(self) -> str:
+        """Whom a history names: an account by its number, which tells nothing once the account is gone."""
+        return f"user {self.user_id}" if self.user_id is not None else f"key {self.key}"
+
 
 def token_of(request: Request) -> str | None:
     """The token of `Authorization: Bearer`, else of the cookie; a header always decides.

@@ -40,6 +40,8 @@ def victim_of(counter: Counter, person: Person | None = None) -> Victim:
     brand = desk.call(admin, "POST", "/admin/brands", status=201, json={"name": "Lumen"}).json()["id"]
     hide = {"name": "No lamps", "kind": "hide", "target": {"product_ids": [product]}, "enabled": False}
     rule = desk.call(admin, "POST", "/recommendations/rules", status=201, json=hide).json()
+    phrases = {"phrases": ["lamp", "lantern"]}
+    synonym = desk.call(admin, "POST", "/admin/search/synonyms", status=201, json=phrases).json()
     picture = {"src": "/lamp.png"}
     image = desk.call(admin, "POST", f"/admin/products/{product}/images", status=201, json=picture).json()
     counter.send("POST", "/cart/items", who=ada, json={"product_id": product, "quantity": 7})
@@ -70,6 +72,7 @@ def victim_of(counter: Counter, person: Person | None = None) -> Victim:
         "gateway": "sandbox",
         "day": "2026-01-01",
         "rule_id": rule["id"],
+        "synonym_id": synonym["id"],
     }
     bodies: dict[Route, object] = {
         ("POST", "/api/v1/orders/{order_id}/cancel"): {"reason": "mine now"},

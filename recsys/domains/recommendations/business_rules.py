@@ -15,6 +15,7 @@ from recsys.domains.recommendations.rule_schemas import RuleIn, RuleOut, TargetI
 from recsys.domains.recommendations.rule_tables import BusinessRule, BusinessRuleChange
 from recsys.domains.recommendations.rule_terms import CapBy, NewTo, Rule, RuleKind, Target
 from recsys.errors import Conflict, Invalid, NotFound
+from recsys.web.versions import check_version
 
 __all__ = [
     "MAX_ENABLED",
@@ -206,12 +207,7 @@ def _of_version(session: Session, rule_id: int, version: int | None) -> Business
     rule = session.get(BusinessRule, rule_id, with_for_update=True, populate_existing=True)
     if rule is None:
         raise NotFound(f"There is no business rule {rule_id}.")
-    if version is not None and rule.version != version:
-        raise Conflict(
-            f"Somebody else changed this rule: it has version {rule.version} now, not {version}. Read it "
-            "again, and send your change with its version.",
-            version=rule.version,
-        )
+    check_version(rule.version, version)
     return rule
 
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 
 from recsys import clock
 from recsys.domains.recommendations import business_rules
 from recsys.domains.recommendations.rule_schemas import RuleChangeOut, RuleIn, RuleOut
 from recsys.domains.recommendations.rule_tables import BusinessRule
 from recsys.domains.recommendations.rule_terms import RuleKind
-from recsys.errors import Invalid
-from recsys.web.dependencies import Admin, AdminUser, SessionDep
+from recsys.web.dependencies import AdminUser, SessionDep
 from recsys.web.errors import problem_responses
 from recsys.web.pagination import MAX_CURSOR, Cursor, Page
+from recsys.web.versions import IfMatch, etag, version_in
 
 __all__ = ["router"]
 
@@ -24,8 +23,6 @@ router = APIRouter(prefix="/api/v1/recommendations/rules", tags=["business rules
 RuleId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Limit = Annotated[int, Query(ge=1, le=100)]
 CursorIn = Annotated[str | None, Query(max_length=MAX_CURSOR)]
-_ETAG = re.compile(r'"(\d{1,9})"')
-_SEEN = 'The version that was read, as in `ETag`: `"3"`; `*` for whatever is there.'
 
 
 @router.get("", responses=problem_responses(401, 403, 422, 503))
@@ -49,7 +46,7 @@ def list_rules(
 @router.post("", status_code=201, responses=problem_responses(400, 401, 403, 409, 413, 422, 503))
 def create_rule(session: SessionDep, admin: AdminUser, given: RuleIn, response: Response) -> RuleOut:
     """Write down a rule; answers follow it within seconds."""
-    rule = business_rules.create(session, given, actor=_actor(admin))
+    rule = business_rules.create(session, given, actor=admin.actor)
     response.headers["Location"] = f"{router.prefix}/{rule.id}"
     return _answer(rule, response)
 
@@ -67,12 +64,12 @@ def replace_rule(
     rule_id: RuleId,
     given: RuleIn,
     response: Response,
-    if_match: Annotated[str, Header(max_length=20, description=_SEEN)],
+    if_match: IfMatch,
 ) -> RuleOut:
     """Put a rule in the place of this one; 409 when somebody else changed it since it was read."""
-    version = _version(if_match)
+    version = version_in(if_match)
     return _answer(
-        business_rules.replace(session, rule_id, given, version=version, actor=_actor(admin)), response
+        business_rules.replace(session, rule_id, given, version=version, actor=admin.actor), response
     )
 
 
@@ -81,10 +78,10 @@ def delete_rule(
     session: SessionDep,
     admin: AdminUser,
     rule_id: RuleId,
-    if_match: Annotated[str, Header(max_length=20, description=_SEEN)] = "*",
+    if_match: IfMatch = "*",
 ) -> Response:
     """Take a rule away; its history stays."""
-    business_rules.delete(session, rule_id, version=_version(if_match), actor=_actor(admin))
+    business_rules.delete(session, rule_id, version=version_in(if_match), actor=admin.actor)
     return Response(status_code=204)
 
 
@@ -101,19 +98,5 @@ def list_changes(
 
 
 def _answer(rule: BusinessRule, response: Response) -> RuleOut:
-    response.headers["ETag"] = f'"{rule.version}"'
+    response.headers["ETag"] = etag(rule.version)
     return business_rules.shown(rule)
-
-
-def _version(if_match: str) -> int | None:
-    if if_match.strip() == "*":
-        return None
-    found = _ETAG.fullmatch(if_match.strip())
-    if found is None:
-        raise Invalid('If-Match is not a version as the ETag of a rule names it, such as "3", or *.')
-    return int(found[1])
-
-
-def _actor(admin: Admin) -> str:
-    """Whom the history names: an account by its number, which tells nothing once the account is gone."""
-    return f"user {admin.user_id}" if admin.user_id is not None else f"key {admin.key}"

@@ -109,6 +109,27 @@ def test_nothing_is_found_for_what_is_not_there(
     assert (found.total, ids(found), found.did_you_mean) == (0, [], None)
 
 
+def test_phrases_of_a_group_find_what_the_others_find(
+    session: Session, index: SearchIndex, catalogue: Catalogue
+) -> None:
+    groups = (("fizzy cocoa", "hot chocolate"), ("lantern", "desk lamp", "licht"))
+    assert find(index, session, "lantern", fuzzy=False).total == 0
+    for typed, name in (
+        ("fizzy cocoa", "Hot chocolate"),
+        ("fizzy cocoas powder", "Hot chocolate"),
+        ("LANTERN", "Desk lamp"),
+        ("warm licht", "Desk lamp"),
+        ("desk lamps", "Desk lamp"),
+    ):
+        found = find(index, session, typed, synonyms=groups)
+        assert (catalogue.names(ids(found)), found.did_you_mean) == ([name], None), typed
+    # half of a phrase stands for itself
+    assert find(index, session, "fizzy", synonyms=groups, fuzzy=False).total == 0
+    # where no phrase of the group is sold, its words are looked for as they are
+    unsold = (("choclate bar", "candy stick"),)
+    assert find(index, session, "choclate bar", synonyms=unsold).did_you_mean == "chocolate bar"
+
+
 def test_filters_mean_what_they_say(session: Session, index: SearchIndex, catalogue: Catalogue) -> None:
     food = tuple(catalogue.categories[name] for name in ("Food", "Sweets", "Drinks"))
     session.execute(update(Product).where(Product.name == "Desk lamp").values(status="draft"))
