@@ -21,18 +21,18 @@ lint: $(VENV)/.test  ## format, lint and types only
 	@cd $(ROOT) && $(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/python -m mypy
 
 bench: $(VENV)/.test $(VENV)/.demo  ## the benchmarks, each printing its ratio to a floor of the same run
-	@cd $(ROOT) && for bench in $$(ls tests/benchmarks/bench_*.py); do \
-	  name=$$(basename $$bench .py); echo "== $$name"; $(BIN)/python -m tests.benchmarks.$$name || exit 1; done
+	@cd $(ROOT) && for bench in $$(ls tests/performance/bench_*.py); do \
+	  name=$$(basename $$bench .py); echo "== $$name"; $(BIN)/python -m tests.performance.$$name || exit 1; done
 
 report: $(VENV)/.test $(VENV)/.demo  ## a report on real purchases in $CI_ARTIFACTS or var/artifacts, looked at in Chromium
-	@cd $(ROOT) && $(BIN)/python -m pytest -n0 -q tests/training/evaluation/test_real_report.py
+	@cd $(ROOT) && $(BIN)/python -m pytest -n0 -q tests/training/report/test_real_report.py
 	@echo "the report: $${CI_ARTIFACTS:-$(ROOT)/var/artifacts}/real-report/report.html"
 
 down: ## stop the embedded servers
 	@$(BIN)/recsys down
 
 soak: $(VENV)/.test $(VENV)/.demo  ## ten minutes at 70% of the most, with a model switch and a generation switch each minute
-	@cd $(ROOT) && exec $(BIN)/python -m tests.benchmarks.soak $(SOAK_FLAGS)
+	@cd $(ROOT) && exec $(BIN)/python -m tests.performance.load.soak $(SOAK_FLAGS)
 
 lock: $(VENV)/bin/python  ## write the pinned requirements anew from pyproject.toml
 	@$(BIN)/python -m pip install --quiet $(UV)

@@ -52,8 +52,8 @@ def build(
     Example: recsys features build --until 2017-11-01
     """
     moment = None if until is None else _moment(until)
-    from features.build import build_reported
-    from recsys.priority import give_way
+    from features.build.builder import build_reported
+    from recsys.process_priority import give_way
 
     give_way()
     with _progress() as told:
@@ -85,9 +85,9 @@ def preferences(as_json: AsJson = False) -> None:
     """
     import time
 
-    from features.build import build as build_dataset
+    from features.build.builder import build as build_dataset
+    from features.build.snapshots import current
     from features.preference_job import write_preferences
-    from features.snapshots import current
     from recsys.errors import NotFound
 
     started = time.perf_counter()
@@ -112,7 +112,7 @@ def show(as_json: AsJson = False) -> None:
 
     Example: recsys features show --json
     """
-    from features.snapshots import current, current_record
+    from features.build.snapshots import current, current_record
 
     settings = get_settings()
     record = current_record(settings)
@@ -152,7 +152,7 @@ def _summary(dataset: Dataset) -> dict[str, Any]:
 
 
 def _iso(moment: int) -> str:
-    from features.snapshots import iso
+    from features.build.snapshots import iso
 
     return iso(moment)
 

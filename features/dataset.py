@@ -14,12 +14,12 @@ import orjson
 from scipy import sparse
 
 from features.arrays import checksum, read_arrays, write_arrays
-from features.caps import DAILY, REPEATED
 from features.ids import IdMap
 from features.interactions import Events, InteractionWeights
-from features.parts import Demographics, ItemFeatures, Preferences, Words, compact
+from features.outliers import DAILY, REPEATED
+from features.tables import Demographics, ItemFeatures, Preferences, Words, compact
 from features.target import Target, choose_target
-from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES
+from recsys.domains.recommendations.types import INTERACTION_TYPES
 from recsys.errors import Invalid
 
 __all__ = ["Cut", "Dataset", "Demographics", "ItemFeatures", "Preferences", "Words", "compact"]
@@ -30,7 +30,7 @@ FORMAT = 4
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """Events that are too many to be a taste (`features.caps`): no model sees them, a rebuild needs them.
+    """Events that are too many to be a taste (`features.outliers`): no model sees them, a rebuild needs them.
 
     events  in `canonical_order`
     reason  int8, REPEATED or DAILY

@@ -16,7 +16,7 @@ from scipy import sparse
 
 from features.dataset import Dataset
 from features.interactions import MICROSECONDS_PER_DAY, Events
-from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES, InteractionType
+from recsys.domains.recommendations.types import INTERACTION_TYPES, InteractionType
 
 __all__ = [
     "TREND_DAYS",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES
+from recsys.domains.recommendations.types import INTERACTION_TYPES
 from recsys.errors import Invalid
 
 __all__ = ["MICROSECONDS_PER_DAY", "Events", "History", "InteractionWeights", "canonical_order"]
@@ -141,8 +141,8 @@ class InteractionWeights:
     A type without a weight counts 0: it is remembered as touched, and teaches nothing. A rating lies between
     1 and 5; one outside is taken as the nearer end, a review without one as neutral.
 
-    max_repeats_per_day, max_events_per_day : events of one user beyond them are left out (`features.caps`);
-        0 for no limit.
+    max_repeats_per_day, max_events_per_day : events of one user beyond them are left out
+        (`features.outliers`); 0 for no limit.
     Raises Invalid for a type that does not exist and for a number that is not finite.
     """
 

@@ -19,11 +19,11 @@ import psycopg
 from psycopg import sql
 
 from features.affinities import Inferred, infer
-from features.columns import open_snapshot
+from features.build.column_reader import open_snapshot
+from features.build.preference_reader import FACETS, anything_inferred, anything_said
+from features.build.product_reader import Taxonomy, read_taxonomies
 from features.dataset import Dataset
-from features.preferences import FACETS, anything_inferred, anything_said
-from features.products import Taxonomy, read_taxonomies
-from features.spellings import INFERRED, affinities, is_inferred
+from features.preference_parsing import INFERRED, affinities, is_inferred
 from recsys import clock
 from recsys.database.session import copy_connection, libpq_url
 from recsys.settings import Settings

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.interactions import Events
-from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES
+from recsys.domains.recommendations.types import INTERACTION_TYPES
 from recsys.errors import Invalid
 
 __all__ = ["ORDER", "Target", "choose_target"]

@@ -17,14 +17,14 @@ from scipy import sparse
 from features.dataset import Dataset
 from features.ids import IdMap
 from features.interactions import History
-from models.artifact import read_artifact, write_artifact
-from models.calibration import Calibration
-from models.evidence import Reasons, strongest
-from models.memory import refuse_if_larger
+from models.ranking.calibration import Calibration
+from models.ranking.explanations import Reasons, strongest
+from models.ranking.filters import Asked, Exclude, Selection, as_ids, positive, summed_histories
+from models.registry.artifact import read_artifact, write_artifact
 from models.results import Explanation, Ranking
-from models.selection import Asked, Exclude, Selection, as_ids, positive, summed_histories
+from models.shared.memory_budget import refuse_if_larger
+from models.shared.parallel import WORKERS, in_parallel, one_blas_thread
 from models.shared.score_blocks import DenseScores, ScoreBlock
-from models.threads import WORKERS, in_parallel, one_blas_thread
 from recsys.errors import Invalid, NotFound
 
 if TYPE_CHECKING:

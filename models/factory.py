@@ -8,8 +8,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from models.artifact import read_header
 from models.base import Recommender
+from models.registry.artifact import read_header
 from recsys.errors import Invalid
 
 __all__ = ["GROUP", "algorithms", "create", "load", "recommender_class"]

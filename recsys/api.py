@@ -18,22 +18,22 @@ from recsys.domains.payments.routes import router as payments
 from recsys.domains.products import views
 from recsys.domains.products.admin_routes import router as products_admin
 from recsys.domains.products.routes import router as products
-from recsys.domains.recommendations import guests
+from recsys.domains.recommendations.interactions import guest_identity
 from recsys.domains.recommendations.routes import router as recommendations
-from recsys.domains.recommendations.rule_routes import router as rules
+from recsys.domains.recommendations.rules.routes import router as rules
 from recsys.domains.users.admin_routes import router as users_admin
 from recsys.domains.users.routes import router as users
 from recsys.domains.users.service import at_login
-from recsys.domains.users.social_routes import router as social
+from recsys.domains.users.social.routes import router as social
 from recsys.search.routes import router as search
 from recsys.search.synonym_routes import router as synonyms
 from recsys.settings import get_settings
-from recsys.web.card_check import CardCheck
+from recsys.web.authentication import Gate
 from recsys.web.dependencies import GUEST_HEADER
 from recsys.web.errors import Problem, install_error_handlers, problem_responses
-from recsys.web.gate import Gate
 from recsys.web.metrics import CONTENT_TYPE, render
 from recsys.web.middleware import RequestContext
+from recsys.web.pan_filter import CardCheck
 
 __all__ = ["create_api"]
 
@@ -76,7 +76,7 @@ def create_api(first: Sequence[APIRouter] = (), **options: Any) -> FastAPI:
     install_error_handlers(app)
     # what a guest did is the user's with the log-in itself, not only once a consumer hears of it
     at_login(views.adopt)
-    at_login(guests.adopt)
+    at_login(guest_identity.adopt)
     # the last one added is the first one that a request meets
     app.add_middleware(CardCheck)
     app.add_middleware(Gate)

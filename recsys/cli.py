@@ -16,7 +16,7 @@ from typer.main import get_command
 
 from recsys.errors import Invalid, RecsysError
 from recsys.events import cli as events
-from recsys.groups import LazyRoot
+from recsys.plugins import LazyRoot
 
 if TYPE_CHECKING:
     from recsys.settings import Settings
@@ -198,7 +198,7 @@ def doctor(as_json: Json = False) -> None:
 
     Example: recsys doctor
     """
-    from recsys import doctor as health
+    from recsys.diagnosis import doctor as health
 
     findings = health.examine(_settings())
     if as_json:
@@ -228,7 +228,7 @@ def demo(
 
 def main() -> None:
     """The console script."""
-    from recsys.priority import own_process
+    from recsys.process_priority import own_process
 
     own_process()
     sys.exit(run(sys.argv[1:]))

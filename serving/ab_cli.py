@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from recsys.domains.recommendations.ab_tables import AbTest
+    from recsys.domains.recommendations.ab_tests.tables import AbTest
 
 __all__ = ["app"]
 
@@ -53,9 +53,9 @@ def start(
     as_json: AsJson = False,
 ) -> None:
     """Begin a test: running servers answer its visitors within seconds. One runs at a time."""
-    from models import registry
+    from models.registry import registry
     from recsys.database.session import unit_of_work
-    from recsys.domains.recommendations import ab_tests
+    from recsys.domains.recommendations.ab_tests import service as ab_tests
 
     with unit_of_work() as session:
         row = ab_tests.start(
@@ -92,7 +92,7 @@ def stop(
 ) -> None:
     """End a test: the model that serves answers everybody again within seconds, without a restart."""
     from recsys.database.session import unit_of_work
-    from recsys.domains.recommendations import ab_tests
+    from recsys.domains.recommendations.ab_tests import service as ab_tests
 
     with unit_of_work() as session:
         plain = _plain(ab_tests.stop(session, name, actor=_actor(), conclusion=reason.strip()))
@@ -109,7 +109,7 @@ def stop(
 def show(name: Name, as_json: AsJson = False) -> None:
     """Show a test's terms, how long it has run, and how many lists each arm was answered."""
     from recsys.database.session import unit_of_work
-    from recsys.domains.recommendations import ab_tests
+    from recsys.domains.recommendations.ab_tests import service as ab_tests
 
     with unit_of_work() as session:
         row = ab_tests.get(session, name)
@@ -136,7 +136,7 @@ def list_(as_json: AsJson = False) -> None:
     from rich.table import Table
 
     from recsys.database.session import unit_of_work
-    from recsys.domains.recommendations import ab_tests
+    from recsys.domains.recommendations.ab_tests import service as ab_tests
 
     with unit_of_work() as session:
         rows = [_plain(row) for row in ab_tests.listed(session)]

@@ -45,8 +45,8 @@ def score(
     )
 
     from recsys.durations import format_seconds
-    from recsys.priority import give_way
-    from serving import precompute
+    from recsys.process_priority import give_way
+    from serving.batch import scoring
 
     give_way()
     columns = (
@@ -68,7 +68,7 @@ def score(
                 )
             bar.update(task, completed=done, total=total)
 
-        report = precompute.score_if_needed(progress) if if_needed else precompute.score(progress)
+        report = scoring.score_if_needed(progress) if if_needed else scoring.score(progress)
     if as_json:
         plain = {"scored": report is not None, **({} if report is None else asdict(report))}
         sys.stdout.write(json.dumps(plain) + "\n")
@@ -117,7 +117,7 @@ def api(
         console.print(f"recsys answers at {url}  (documentation: {url}/docs; Ctrl-C stops it)")
 
     with counted_together() if workers > 1 else nullcontext():
-        from serving.server import serve
+        from serving.server.server import serve
 
         serve(settings, host or settings.api.host, port or settings.api.port, workers, announce)
 
@@ -138,10 +138,10 @@ def bring_in(
 
     `recsys serve api` does it by itself where it also handles events. Several may run; one works.
     """
-    from recsys.domains.recommendations import intake
+    from recsys.domains.recommendations.write_buffer import drain
 
     if dead:
-        letters = intake.dead_letters()
+        letters = drain.dead_letters()
         if as_json:
             sys.stdout.write(json.dumps(letters) + "\n")
             return
@@ -154,16 +154,16 @@ def bring_in(
             typer.echo("no dead letters")
         return
     if replay is not None:
-        moved = intake.replay(replay)
+        moved = drain.replay(replay)
         if as_json:
             sys.stdout.write(json.dumps({"replayed": moved}) + "\n")
         else:
             typer.echo(f"{moved:,} dead letters wait to be brought in again")
         return
-    from recsys.events import inside
+    from recsys.events import in_process
 
-    with inside.stopped_by_signals() as stop:
-        moved = intake.run(stop, once=once)
+    with in_process.stopped_by_signals() as stop:
+        moved = drain.run(stop, once=once)
     if as_json:
         sys.stdout.write(json.dumps({"moved": moved}) + "\n")
     else:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from recsys.settings import Settings
-from tests.fixtures.servers import (
+from tests.support.servers import (
     database_url,
     databases,
     fresh_database,
@@ -20,7 +20,7 @@ from tests.fixtures.servers import (
     servers,
     session,
 )
-from tests.fixtures.shop import shop
+from tests.support.shop import shop
 
 __all__ = [
     "database_url",
@@ -52,7 +52,7 @@ def pytest_collection_finish() -> None:
 def no_look_at_everything_at_each_start() -> Iterator[None]:
     """An API that starts looks once at all there is in its process: beside all tests it takes two seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("serving.steady._set_apart", lambda: None)
+        patch.setattr("serving.server.runtime_tuning._set_apart", lambda: None)
         yield
 
 

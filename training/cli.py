@@ -11,14 +11,14 @@ from rich.markup import escape
 
 from recsys.durations import format_seconds, parse_seconds
 from recsys.errors import Invalid
-from training.benchmarks import cli as benchmarks
-from training.commands import evaluation, item_lists, live, registry, reports, search, tuning
-from training.commands.printing import AsJson, actor, print_json, table_of
-from training.weights import weights
+from training.commands import evaluation, item_lists, online, registry, reports, search, tuning
+from training.commands.console import AsJson, actor, print_json, table_of
+from training.paper_benchmarks import cli as benchmarks
+from training.studies.weight_fitting import weights
 
 if TYPE_CHECKING:
-    from training.evaluation.report.document import Figure
     from training.pipeline import Outcome
+    from training.report.document import Figure
 
 __all__ = ["app"]
 
@@ -71,9 +71,9 @@ def run(
     sources = everyday() if everything else list(experiments or [])
     checked = load_all(sources, seed=seed)
 
-    from recsys.priority import give_way
+    from recsys.process_priority import give_way
     from training.pipeline import train
-    from training.steps import Steps
+    from training.progress import Steps
 
     give_way()
     outcome = train(
@@ -217,6 +217,6 @@ app.add_typer(evaluation.app)
 app.add_typer(item_lists.app)
 app.add_typer(tuning.app)
 app.add_typer(search.app)
-app.add_typer(live.app)
+app.add_typer(online.app)
 app.command()(weights)
 app.add_typer(benchmarks.app, name="benchmark")

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES
+from recsys.domains.recommendations.types import INTERACTION_TYPES
 from recsys.errors import Invalid, NotFound
 from training.tuning.plan import Dimension, TunePlan
 

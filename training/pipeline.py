@@ -9,34 +9,34 @@ from time import perf_counter
 from typing import Any
 
 from features.dataset import Dataset
-from models import registry
-from models.registry import RegisteredModel
+from models.registry import registry
+from models.registry.registry import RegisteredModel
 from models.shared.fitted_members import FittedMembers
 from recsys import clock
 from recsys.database.session import unit_of_work
-from recsys.domains.recommendations import ab_tests
+from recsys.domains.recommendations.ab_tests import service as ab_tests
 from recsys.errors import NotFound
 from recsys.settings import get_settings
-from training.budget import TrainingPlan, plan_training
-from training.champion import judge_champion, split_signature, write_values
-from training.costs import read_costs
-from training.data_section import drift_since_last, refused_rows
 from training.evaluation.examples import choose_users
-from training.evaluation.report.document import Report
-from training.evaluation.report.page import write_report
 from training.evaluation.splits import Split
 from training.experiment import Experiment
-from training.fitting import Judged, create, judge, refit
-from training.item_models import ItemResults, train_item_models
+from training.fit.budget import TrainingPlan, plan_training
+from training.fit.cost_prices import read_costs
+from training.fit.item_models import ItemResults, train_item_models
+from training.fit.test_period import describe, hold_out
+from training.fit.trainer import Judged, create, judge, refit
 from training.lock import training_lock
-from training.mirror import Mirrored, reconcile
-from training.past import past_trainings
-from training.promotion import Champion, Decision, decide, safe_order
-from training.registering import held_for_test, register, tracked_run
-from training.reporting import Version, build_report
-from training.steps import MIB, Steps
-from training.test_period import describe, hold_out
-from training.tracking import Tracked, track
+from training.progress import MIB, Steps
+from training.promotion.champion import judge_champion, split_signature, write_values
+from training.promotion.registration import held_for_test, register, tracked_run
+from training.promotion.rule import Champion, Decision, decide, safe_order
+from training.report.builder import Version, build_report
+from training.report.data_section import drift_since_last, refused_rows
+from training.report.document import Report
+from training.report.page import write_report
+from training.report.run_history import past_trainings
+from training.tracking.registry_sync import Mirrored, reconcile
+from training.tracking.runs import Tracked, track
 
 __all__ = ["Outcome", "train"]
 
@@ -81,7 +81,7 @@ def train(
     """Run all experiments on one snapshot and one split; register every version; promote or hold.
 
     budget : seconds that fitting and judging may take by forecast; what does not fit is left out, as
-    `training.budget` says.
+    `training.fit.budget` says.
     Raises Invalid for a wrong experiment or data that cannot be split, Conflict while another training runs.
     A failing MLflow store is told in the outcome and loses nothing.
     """
@@ -180,7 +180,7 @@ def train(
 
 
 def _snapshot(rebuild: bool, steps: Steps) -> Dataset:
-    from features.build import build, current
+    from features.build.builder import build, current
 
     settings = get_settings()
     if not rebuild:

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.dataset import Dataset
-from features.holdout import Question, choose_protocol
 from features.interactions import MICROSECONDS_PER_DAY
-from features.windows import holdout_windows
+from features.splitting.holdout import Question, choose_protocol
+from features.splitting.windows import holdout_windows
 from models.base import Recommender
 from models.hybrid.candidate_generation import Panel
 from models.hybrid.strategy_selection import Choice, Examples, Stage, choose
 from models.hybrid.training_windows import QUESTIONS, Creators, fitted, observe
 from models.shared.fitted_members import FittedMembers
-from models.threads import in_parallel
+from models.shared.parallel import in_parallel
 from recsys.errors import Invalid
 
 __all__ = ["LIKENESS", "Backtest", "Plan", "backtest", "without_backtest"]

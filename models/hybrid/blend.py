@@ -9,8 +9,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from models.ranking.top_k import top_k
 from models.results import Ranking
-from models.topk import top_k
 
 __all__ = ["Blend", "Pool", "ndcg_of", "pool"]
 

@@ -14,7 +14,7 @@ from features.interactions import History
 from models.base import Recommender
 from models.hybrid.blend import Pool
 from models.hybrid.ranking_features import rounded
-from models.selection import Asked, Selection
+from models.ranking.filters import Asked, Selection
 from models.shared.score_blocks import ScoreBlock
 
 __all__ = ["Candidates", "Panel", "joined"]

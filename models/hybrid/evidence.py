@@ -21,12 +21,12 @@ import numpy.typing as npt
 from scipy import sparse
 
 from features.interactions import History
+from models.algorithms.factorization.degree_svd import DegreeSVD
+from models.algorithms.shared.item_item import ItemItem
 from models.base import Recommender
-from models.degree_svd import DegreeSVD
-from models.item_item import ItemItem
+from models.ranking.filters import positive
 from models.results import Ranking
-from models.selection import positive
-from models.threads import in_parallel
+from models.shared.parallel import in_parallel
 
 if TYPE_CHECKING:
     from models.hybrid.hybrid import Hybrid

@@ -9,7 +9,7 @@ from models.base import Recommender, Rows
 from models.hybrid.candidate_generation import Candidates
 from models.hybrid.ranking_features import PERSONAL
 from models.hybrid.strategy_selection import Stage
-from models.selection import Asked, Selection
+from models.ranking.filters import Asked, Selection
 
 __all__ = ["Parts", "blended", "member_parts", "shared_out"]
 

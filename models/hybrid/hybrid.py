@@ -12,11 +12,12 @@ import numpy.typing as npt
 from scipy import sparse
 
 from features.dataset import Dataset
-from features.holdout import Question
 from features.interactions import History
+from features.splitting.holdout import Question
 from models import base, factory
+from models.algorithms.content_based.cold_users import greeted, newcomers, unfitted
+from models.algorithms.content_based.content import ContentBased
 from models.base import Arrays, ModelKind, Recommender, Rows, Scores
-from models.content import ContentBased
 from models.hybrid.backtest import LIKENESS, Plan, backtest, without_backtest
 from models.hybrid.candidate_generation import Panel
 from models.hybrid.evidence import strongest_evidence
@@ -26,12 +27,11 @@ from models.hybrid.ranker import SecondStage
 from models.hybrid.ranking_features import Facts, Habits
 from models.hybrid.strategy_selection import Stage, columns
 from models.hybrid.training_windows import QUESTIONS, fitted
-from models.newcomers import greeted, newcomers, unfitted
+from models.ranking.filters import Asked, Selection, positive
+from models.ranking.top_k import top_k
 from models.results import Ranking
-from models.selection import Asked, Selection, positive
 from models.shared.fitted_members import FittedMembers
 from models.shared.score_blocks import ScoreBlock
-from models.topk import top_k
 from recsys.errors import Invalid
 
 __all__ = ["Hybrid", "HybridParameters"]
@@ -54,7 +54,7 @@ class Hybrid(Recommender):
     Scores of the two questions are not comparable. Asked to leave out what was seen, the rule for new
     products orders and explains the list; everything else is the rule for any product. Products that the
     catalogue did not show at the time of the fit are never listed. Who did nothing yet, but stated what they
-    like, gets the list of a content-based model instead (`models.newcomers`).
+    like, gets the list of a content-based model instead (`models.algorithms.content_based.cold_users`).
     """
 
     algorithm: ClassVar[str] = "hybrid"

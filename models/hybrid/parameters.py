@@ -6,7 +6,7 @@ import copy
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.parameters import check_float, check_int
+from models.shared.validation import check_float, check_int
 from recsys.errors import Invalid
 
 __all__ = ["MEMBERS", "HybridParameters"]
@@ -38,7 +38,8 @@ each recipe once (`models.shared.fitted_members`).
 class HybridParameters:
     """members : name → {"algorithm": …, "parameters": {…}}.
     users : how many are learned from. windows, validation_days : an earlier window is added while there are
-        fewer users, at most so many windows, each so long; None: as long as `features.windows` finds right.
+        fewer users, at most so many windows, each so long; None: as long as `features.splitting.windows`
+        finds right.
     candidates : of each member, per user. trees : of the second stage, 0 for none.
     k : length of the list that is judged.
     """

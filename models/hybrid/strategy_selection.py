@@ -17,7 +17,7 @@ from models.hybrid.blend import Blend, Pool, ndcg_of
 from models.hybrid.candidate_generation import Candidates
 from models.hybrid.ranker import SecondStage
 from models.hybrid.ranking_features import FACT_NAMES, Facts, Habits
-from models.threads import in_parallel
+from models.shared.parallel import in_parallel
 
 __all__ = ["Choice", "Examples", "Stage", "choose"]
 

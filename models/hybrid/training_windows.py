@@ -9,18 +9,18 @@ import numpy.typing as npt
 from scipy import sparse
 
 from features.dataset import Dataset
-from features.holdout import HeldOut, Protocol, Question, held_out
 from features.interactions import MICROSECONDS_PER_DAY
-from features.windows import Window
+from features.splitting.holdout import HeldOut, Protocol, Question, held_out
+from features.splitting.windows import Window
 from models import base
 from models.base import Recommender
 from models.hybrid.candidate_generation import Candidates, Panel, joined
 from models.hybrid.ranking_features import Facts, Habits
 from models.hybrid.strategy_selection import Examples
-from models.memory import free_bytes
-from models.selection import Asked, Selection, summed_histories
+from models.ranking.filters import Asked, Selection, summed_histories
 from models.shared.fitted_members import FittedMembers
-from models.threads import WORKERS, in_parallel
+from models.shared.memory_budget import free_bytes
+from models.shared.parallel import WORKERS, in_parallel
 from recsys.errors import Invalid
 
 __all__ = ["QUESTIONS", "Creators", "fitted", "observe"]

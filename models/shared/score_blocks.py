@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from models.topk import top_k
+from models.ranking.top_k import top_k
 
 __all__ = ["DenseScores", "ScoreBlock", "SharedScores", "SparseScores"]
 

@@ -8,10 +8,10 @@ from recsys.domains.notifications import tables as notifications
 from recsys.domains.orders import tables as orders
 from recsys.domains.payments import tables as payments
 from recsys.domains.products import tables as products
-from recsys.domains.recommendations import ab_tables as ab_tests
-from recsys.domains.recommendations import exposure_tables as exposures
-from recsys.domains.recommendations import rule_tables as rules
 from recsys.domains.recommendations import tables as recommendations
+from recsys.domains.recommendations.ab_tests import tables as ab_tests
+from recsys.domains.recommendations.impressions import tables as exposures
+from recsys.domains.recommendations.rules import tables as rules
 from recsys.domains.users import tables as users
 from recsys.events import tables as events
 from recsys.search import synonym_tables as synonyms

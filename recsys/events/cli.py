@@ -33,10 +33,10 @@ def relay(once: Once = False) -> None:
 
     Example: recsys relay
     """
-    from recsys.events import inside
+    from recsys.events import in_process
     from recsys.events import relay as relaying
 
-    with inside.stopped_by_signals() as stop:
+    with in_process.stopped_by_signals() as stop:
         sent = relaying.run(stop, once=once)
     typer.echo(f"{sent:,} events sent", err=True)
 
@@ -49,11 +49,11 @@ def consume(
 
     Example: recsys consume core
     """
-    from recsys.events import inside
+    from recsys.events import in_process
     from recsys.events.consumer import Consumer
 
     consumer = Consumer(group)
-    with inside.stopped_by_signals() as stop:
+    with in_process.stopped_by_signals() as stop:
         handled = consumer.run(stop, once=once)
     typer.echo(f"{handled:,} events handled", err=True)
 
@@ -64,7 +64,7 @@ def list_events(as_json: AsJson = False) -> None:
 
     Example: recsys events list --json
     """
-    from recsys.events.describe import vocabulary
+    from recsys.events.event_catalogue import vocabulary
 
     described = vocabulary()
     if as_json:
@@ -91,7 +91,7 @@ def dead(as_json: AsJson = False) -> None:
     Example: recsys events dead
     """
     from recsys.cache.client import get_redis
-    from recsys.events.dead import letters
+    from recsys.events.dead_letters import letters
 
     found = [asdict(each) for each in letters(get_redis())]
     if as_json:
@@ -122,12 +122,12 @@ def replay(
         raise Invalid("say either --dead WHICH or --since MOMENT")
     if dead_letters is not None:
         from recsys.cache.client import get_redis
-        from recsys.events import dead as letters
+        from recsys.events import dead_letters as letters
 
         typer.echo(f"{letters.replay(get_redis(), dead_letters):,} dead letters are on their streams again")
         return
     assert since is not None
-    from recsys.events.upkeep import send_again
+    from recsys.events.retention import send_again
 
     try:
         moment = datetime.fromisoformat(since)
@@ -150,11 +150,11 @@ def trim(
 
     Example: recsys events trim --keep-hours 1
     """
-    from recsys.events import upkeep
+    from recsys.events import retention
 
-    gone = upkeep.trim(keep_hours)
-    outbox, inbox = upkeep.sweep()
-    rows = {"outbox": outbox, "inbox": inbox, **upkeep.sweep_remembered()}
+    gone = retention.trim(keep_hours)
+    outbox, inbox = retention.sweep()
+    rows = {"outbox": outbox, "inbox": inbox, **retention.sweep_remembered()}
     if as_json:
         _json({"entries": sum(gone.values()), **rows})
         return
@@ -201,7 +201,7 @@ def show_status(servers: Sequence[ServerStatus]) -> None:
 
     from recsys.errors import RecsysError
     from recsys.events.lag import measure
-    from recsys.events.upkeep import reason
+    from recsys.events.retention import reason
 
     try:
         show_lag(measure())

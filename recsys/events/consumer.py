@@ -30,9 +30,9 @@ from recsys.database import absence
 from recsys.database.absence import DatabaseAway
 from recsys.database.session import unit_of_work
 from recsys.errors import Unavailable
-from recsys.events import dead, groups, lag
+from recsys.events import consumer_groups, dead_letters, lag
 from recsys.events.envelope import Envelope, Handler, Subscriptions, Unreadable, open_entry
-from recsys.events.upkeep import reason
+from recsys.events.retention import reason
 from recsys.log import get_logger
 from recsys.settings import get_settings
 
@@ -78,8 +78,8 @@ class Consumer:
     def __init__(self, group: str, heard: Subscriptions | None = None) -> None:
         self.group = group
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-        self._heard = groups.subscriptions(group) if heard is None else heard
-        self._streams = groups.streams(self._heard)
+        self._heard = consumer_groups.subscriptions(group) if heard is None else heard
+        self._streams = consumer_groups.streams(self._heard)
         self._failed: list[_Failed] = []
         self._next_look = 0.0
         self._suspect = False
@@ -101,9 +101,9 @@ class Consumer:
                     found = self._turn(once)
                     wait = 0.0
                 except (RedisError, OSError, Unavailable) as error:
-                    if _no_group(error) or dead.is_wrong_type(error):
+                    if _no_group(error) or dead_letters.is_wrong_type(error):
                         _log.warning("the group is missing; it is made", group=self.group)
-                        groups.ensure(get_redis(), self.group, self._streams)
+                        consumer_groups.ensure(get_redis(), self.group, self._streams)
                         continue
                     if once:
                         raise
@@ -122,7 +122,7 @@ class Consumer:
             raise Unavailable("PostgreSQL or Redis is still away")
         self._suspect = False
         if time.monotonic() >= self._next_look:
-            groups.ensure(get_redis(), self.group, self._streams)
+            consumer_groups.ensure(get_redis(), self.group, self._streams)
             self._say_what_was_trimmed()
             for left in self._abandoned():
                 self._work(left)
@@ -223,7 +223,7 @@ class Consumer:
         tries, events = entry.tries + 1, get_settings().events
         said = {
             "group": self.group,
-            "name": dead.readable(entry.fields.get(b"name", b"?")),
+            "name": dead_letters.readable(entry.fields.get(b"name", b"?")),
             "entry": entry.id.decode(),
         }
         if tries >= events.attempts:
@@ -236,7 +236,9 @@ class Consumer:
         self._failed.append(_Failed(again, time.monotonic() + wait))
 
     def _bury(self, entry: Entry, why: str, tries: int) -> None:
-        dead.bury(get_redis(), entry.stream, entry.id, entry.fields, group=self.group, error=why, tries=tries)
+        dead_letters.bury(
+            get_redis(), entry.stream, entry.id, entry.fields, group=self.group, error=why, tries=tries
+        )
 
     def _retry(self) -> bool:
         now = time.monotonic()

@@ -12,8 +12,8 @@ from recsys import clock
 from recsys.cache import keys
 from recsys.cache.client import get_redis
 from recsys.database.session import unit_of_work
-from recsys.events import groups
-from recsys.events.upkeep import STREAMS
+from recsys.events import consumer_groups
+from recsys.events.retention import STREAMS
 
 __all__ = ["GroupLag", "Lag", "measure", "of_group"]
 
@@ -49,8 +49,8 @@ def measure() -> Lag:
     client = get_redis()
     found = [
         each
-        for group in groups.known()
-        for each in of_group(client, group, groups.streams(groups.subscriptions(group)))
+        for group in consumer_groups.known()
+        for each in of_group(client, group, consumer_groups.streams(consumer_groups.subscriptions(group)))
     ]
     dead = {stream: int(client.xlen(keys.dead_letters(stream))) for stream in STREAMS}
     age = None if oldest is None else max(0.0, (clock.now() - oldest).total_seconds())

@@ -24,7 +24,7 @@ from recsys.cache import keys
 from recsys.cache.client import get_redis
 from recsys.database.session import connect_arguments, libpq_url, unit_of_work
 from recsys.errors import Unavailable
-from recsys.events import dead, groups, upkeep
+from recsys.events import consumer_groups, dead_letters, retention
 from recsys.events.envelope import fields_of, stream_of
 from recsys.events.publish import CHANNEL
 from recsys.log import get_logger
@@ -69,7 +69,7 @@ def run(stop: threading.Event, *, once: bool = False) -> int:
                     wait = 0.0
                     # also a relay that never comes to rest has to tidy up
                     if not once and time.monotonic() - tidied > _UPKEEP_SECONDS:
-                        upkeep.tidy()
+                        retention.tidy()
                         tidied = time.monotonic()
                     if moved:
                         sent += moved
@@ -78,21 +78,23 @@ def run(stop: threading.Event, *, once: bool = False) -> int:
                         return sent
                     bell.wait(get_settings().events.poll_seconds)
         except (RedisError, OSError, Unavailable, psycopg.OperationalError) as error:
-            if dead.mended(error, get_redis(), *upkeep.STREAMS):
+            if dead_letters.mended(error, get_redis(), *retention.STREAMS):
                 prepared = False
                 continue
             if once:
                 raise
             wait = min(_LONGEST_WAIT, max(0.2, wait * 2))
-            _log.error("the relay waits; nothing is lost", error=upkeep.reason(error), seconds=wait)
+            _log.error("the relay waits; nothing is lost", error=retention.reason(error), seconds=wait)
             stop.wait(wait)
     return sent
 
 
 def prepare() -> None:
     """Make the consumer groups, so that nothing is trimmed before they have read it."""
-    for group in groups.known():
-        groups.ensure(get_redis(), group, groups.streams(groups.subscriptions(group)))
+    for group in consumer_groups.known():
+        consumer_groups.ensure(
+            get_redis(), group, consumer_groups.streams(consumer_groups.subscriptions(group))
+        )
 
 
 def relay_batch() -> int | None:
@@ -144,9 +146,9 @@ def _noted() -> datetime | None:
         noted: Any = get_redis().get(keys.relayed())
         found = None if noted is None else datetime.fromisoformat(noted.decode())
     except (ValueError, ResponseError) as error:
-        if isinstance(error, ResponseError) and not dead.is_wrong_type(error):
+        if isinstance(error, ResponseError) and not dead_letters.is_wrong_type(error):
             raise
-        _log.error("the moment of the newest batch cannot be read", error=upkeep.reason(error))
+        _log.error("the moment of the newest batch cannot be read", error=retention.reason(error))
         return None
     return None if found is None or found.tzinfo is None else found
 

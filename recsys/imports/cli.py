@@ -45,7 +45,7 @@ def complete_journey(
 
     Example: recsys import complete-journey --json
     """
-    from recsys.imports.complete_journey import data_folder, import_complete_journey
+    from recsys.imports.complete_journey.importer import data_folder, import_complete_journey
 
     folder = data_folder(data)
     refused_file = rejects or _refused_file()

@@ -9,8 +9,8 @@ from uuid import NAMESPACE_URL, uuid5
 import numpy as np
 import polars as pl
 
-from recsys.domains.recommendations.interactions import event_uuid
-from recsys.imports.occurrences import Occurrences
+from recsys.domains.recommendations.interactions.ingest import event_uuid
+from recsys.imports.repeat_counter import Occurrences
 
 __all__ = ["content_names", "event_ids", "uuids"]
 

@@ -13,16 +13,15 @@ import polars as pl
 from recsys import clock
 from recsys.domains.products.cache import forget_all as forget
 from recsys.errors import Invalid
-from recsys.imports.ahead import ahead
-from recsys.imports.checks import split
 from recsys.imports.event_ids import event_ids
-from recsys.imports.interactions import merge_interactions
-from recsys.imports.known import KnownIds
-from recsys.imports.occurrences import Occurrences
-from recsys.imports.products import merge_products, product_ids
-from recsys.imports.records import Source, open_source
-from recsys.imports.report import Refusals, Report
-from recsys.imports.rows import (
+from recsys.imports.loading.id_cache import KnownIds
+from recsys.imports.loading.interactions import merge_interactions
+from recsys.imports.loading.products import merge_products, product_ids
+from recsys.imports.loading.staging import Connection, analyze, batch_transaction
+from recsys.imports.loading.users import merge_users, user_ids
+from recsys.imports.prefetch import ahead
+from recsys.imports.readers.records import Source, open_source
+from recsys.imports.readers.rows import (
     INTERACTIONS,
     PRODUCTS,
     USERS,
@@ -33,8 +32,9 @@ from recsys.imports.rows import (
     parse_products,
     parse_users,
 )
-from recsys.imports.staging import Connection, analyze, batch_transaction
-from recsys.imports.users import merge_users, user_ids
+from recsys.imports.readers.validation import split
+from recsys.imports.repeat_counter import Occurrences
+from recsys.imports.report import Refusals, Report
 
 __all__ = ["import_files"]
 

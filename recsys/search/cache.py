@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from recsys.cache import keys
 from recsys.cache.client import get_redis
-from recsys.database.afterwards import after_commit
+from recsys.database.after_commit import after_commit
 from recsys.errors import Unavailable
 from recsys.log import get_logger
 from recsys.search.queries import Bucket, Found, Hit, ProductQuery

@@ -31,9 +31,9 @@ def reindex(as_json: Json = False) -> None:
     from rich.progress import Progress
 
     from recsys.database.session import unit_of_work
-    from recsys.priority import give_way
+    from recsys.process_priority import give_way
     from recsys.search import cache, report
-    from recsys.search.index import chosen
+    from recsys.search.backends.base import chosen
 
     give_way()
     index = chosen()
@@ -73,7 +73,7 @@ def verify(
 
     from recsys.database.session import unit_of_work
     from recsys.search import cache
-    from recsys.search.index import chosen
+    from recsys.search.backends.base import chosen
 
     index = chosen()
     with unit_of_work() as session:

@@ -14,7 +14,7 @@ from recsys.domains.products import service as products
 from recsys.errors import Forbidden, Invalid
 from recsys.events.publish import publish
 from recsys.events.vocabulary import SearchResultClicked
-from recsys.search import members, service
+from recsys.search import service, user_search
 from recsys.search.analysis import LONGEST_TEXT, normal
 from recsys.search.queries import Facet, Filters, Place, Sort, UserFilters, UserSort
 from recsys.search.schemas import ClickIn, ProductsFound, Suggestions, UsersFound
@@ -28,8 +28,8 @@ from recsys.web.dependencies import (
     caller_of,
 )
 from recsys.web.errors import problem_responses
-from recsys.web.fields import storable
 from recsys.web.query_parameters import known_parameters_only
+from recsys.web.validators import storable
 
 __all__ = ["router"]
 
@@ -146,7 +146,7 @@ def search_users(
     if near is None and (sort == "distance" or within_km is not None):
         raise Invalid("A distance needs a place to be measured from: give lat and lon.")
     wanted = UserFilters(near, active, online, min_followers, min_following)
-    return members.search(session, q, wanted, sort=sort, limit=limit, cursor=cursor)
+    return user_search.search(session, q, wanted, sort=sort, limit=limit, cursor=cursor)
 
 
 @router.post("/clicks", status_code=204, responses=problem_responses(400, 401, 404, 422, 503))

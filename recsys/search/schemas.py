@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from recsys.domains.products.schemas import ProductSummary
 from recsys.search.analysis import LONGEST_TEXT
-from recsys.web.fields import Id, Input, Text
+from recsys.web.validators import Id, Input, Text
 
 __all__ = [
     "ClickIn",

@@ -20,10 +20,11 @@ from recsys.errors import Invalid, Unavailable
 from recsys.events.publish import announce
 from recsys.events.vocabulary import SearchPerformed
 from recsys.log import get_logger
-from recsys.search import cache, instead, naming, synonyms, tastes
+from recsys.search import cache, facet_labels, fallback, synonyms
 from recsys.search.analysis import analyser, words_of
-from recsys.search.index import SearchDown, SearchIndex, chosen
+from recsys.search.backends.base import SearchDown, SearchIndex, chosen
 from recsys.search.queries import Facet, Filters, Found, Hit, Key, ProductQuery, Sort
+from recsys.search.ranking import personal_order
 from recsys.search.schemas import FoundProduct, ProductsFound, Suggestion, Suggestions
 from recsys.settings import get_settings
 from recsys.web.pagination import Cursor
@@ -75,7 +76,7 @@ class _Place:
     shown: int = 0
     any_word: bool = False
     after: tuple[Key, int] | None = None
-    taste: tastes.Mark | None = None
+    taste: personal_order.Mark | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class _Page:
     hits: Sequence[Hit]
     found: Found
     after: tuple[Key, int] | None = None
-    taste: tastes.Mark | None = None
+    taste: personal_order.Mark | None = None
     personalised: bool = False
 
 
@@ -118,7 +119,7 @@ def search(session: Session, asked: Asked, who: Searcher) -> ProductsFound:
         page, any_word = _page(session, index, replace(query, any_word=place.any_word), asked, who, place)
     except SearchDown as error:
         _log.error("search is down", index=index.name, reason=error.message)
-        return instead.products(session, asked.category, filters, asked.limit, words)
+        return fallback.products(session, asked.category, filters, asked.limit, words)
     answer = _answer(session, page, query, place, any_word=any_word, mark=mark)
     if asked.cursor is None:
         _tell(answer, who)
@@ -185,7 +186,7 @@ def _ordered(
 
     wants_taste = asked.personalised and who.user_id is not None and query.sort == "relevance"
     if wants_taste and who.user_id is not None and (place.after is None or place.taste is not None):
-        own = tastes.page(session, who.user_id, query, place.taste, find)
+        own = personal_order.page(session, who.user_id, query, place.taste, find)
         if own is not None:
             return _Page(own.hits, own.found, own.after, own.taste, personalised=True)
     # a page more than wanted tells whether there is another
@@ -218,7 +219,7 @@ def _answer(
         query=" ".join(query.words),
         total=page.found.total,
         items=items,
-        facets=naming.facets(session, page.found.facets),
+        facets=facet_labels.facets(session, page.found.facets),
         did_you_mean=page.found.did_you_mean,
         any_word=any_word,
         personalised=page.personalised,
@@ -284,7 +285,9 @@ def _decode(given: str, mark: str, sort: Sort) -> _Place:
     after = None
     if "id" in cursor.values:
         after = (key_of(cursor, "key", text=sort == "name"), cursor.integer("id"))
-    return _Place(search_id, shown, cursor.values.get("any") is True, after, tastes.Mark.of(cursor, key_of))
+    return _Place(
+        search_id, shown, cursor.values.get("any") is True, after, personal_order.Mark.of(cursor, key_of)
+    )
 
 
 def key_of(cursor: Cursor, name: str, *, text: bool = False) -> Key:

@@ -14,9 +14,9 @@ from recsys.search.synonym_tables import SearchSynonym
 from recsys.settings import get_settings
 from recsys.web.dependencies import AdminUser, SessionDep
 from recsys.web.errors import problem_responses
-from recsys.web.fields import Input, storable
 from recsys.web.pagination import MAX_CURSOR, Cursor, Page
 from recsys.web.query_parameters import known_parameters_only
+from recsys.web.validators import Input, storable
 from recsys.web.versions import IfMatch, etag, version_in
 
 __all__ = ["router"]

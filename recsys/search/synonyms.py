@@ -15,7 +15,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from recsys import clock
-from recsys.database.afterwards import after_commit
+from recsys.database.after_commit import after_commit
 from recsys.errors import Conflict, NotFound
 from recsys.search import cache
 from recsys.search.analysis import Analyser

@@ -14,11 +14,11 @@ from fastapi.concurrency import contextmanager_in_threadpool
 from sqlalchemy.orm import Session
 
 from recsys.database.session import unit_of_work
-from recsys.domains.users.keys import KEY_SHAPE
+from recsys.domains.users.api_keys.service import KEY_SHAPE
 from recsys.domains.users.sessions import Caller, authenticate
 from recsys.errors import Forbidden, Invalid, Unauthorized, Unavailable
 from recsys.settings import get_settings
-from recsys.web.access import key_of
+from recsys.web.authorization import key_of
 
 __all__ = [
     "GUEST_COOKIE",

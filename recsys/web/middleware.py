@@ -15,11 +15,11 @@ from structlog.stdlib import ProcessorFormatter
 
 from recsys import clock
 from recsys.log import get_logger, write_json
-from recsys.web.card_check import is_typed_card_number
 from recsys.web.errors import problem
 from recsys.web.headers import secure
 from recsys.web.metrics import observe_request
 from recsys.web.pagination import remember_question
+from recsys.web.pan_filter import is_typed_card_number
 from recsys.web.route_names import name_of
 
 __all__ = ["MAX_BODY_BYTES", "RequestContext"]

@@ -56,7 +56,7 @@ def test_the_algorithms_contract_names_every_algorithm() -> None:
         ("training/__init__.py", "import serving"),
         ("serving/__init__.py", "import training"),
         ("features/dataset.py", "import sqlalchemy"),
-        ("models/topk.py", "import redis"),
+        ("models/ranking/top_k.py", "import redis"),
         ("recsys/domains/users/__init__.py", "import recsys.domains.orders"),
     ],
 )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.affinities import infer
-from tests.features.logs import SHOPS, Shop
+from tests.support.random_logs import SHOPS, Shop
 
 DAY = 86_400_000_000
 NAN = float("nan")

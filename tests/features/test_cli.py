@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from features.cli import app
 from recsys.errors import RecsysError
-from tests.features.rows import DAY, NOON, Event, Rows
-from tests.fixtures.shop import Shop
+from tests.support.database_rows import DAY, NOON, Event, Rows
+from tests.support.shop import Shop
 
 
 def test_build_and_show(shop: Shop) -> None:

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from features import dataset as module
-from features.columns import NO_ID
+from features.build.column_reader import NO_ID
 from features.dataset import Dataset
 from features.interactions import MICROSECONDS_PER_DAY as DAY
 from recsys.errors import Invalid
-from tests.features.logs import MOMENTS, SHOPS, Shop
+from tests.support.random_logs import MOMENTS, SHOPS, Shop
 
 NAN = math.nan
 VIEW, BOUGHT, REVIEW = 0, 3, 4

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from features.dataset import Dataset
 from features.derived import product_behaviour, user_behaviour
 from features.interactions import InteractionWeights
-from tests.features.logs import MOMENTS, SHOPS, Shop
+from tests.support.random_logs import MOMENTS, SHOPS, Shop
 
 DAY = 86_400_000_000
 NAN = math.nan

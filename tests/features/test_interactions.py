@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from features import interactions
 from features.interactions import MICROSECONDS_PER_DAY, InteractionWeights, canonical_order
-from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES
+from recsys.domains.recommendations.types import INTERACTION_TYPES
 from recsys.errors import Invalid
-from tests.features.logs import SHOPS, Shop, _raw
+from tests.support.random_logs import SHOPS, Shop, _raw
 
 NAN = float("nan")
 

@@ -9,12 +9,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from features.build import as_microseconds, build, build_reported
+from features.build.builder import as_microseconds, build, build_reported
 from features.preference_job import Written, write_preferences
-from features.spellings import is_inferred
+from features.preference_parsing import is_inferred
 from recsys import clock
-from tests.features.rows import DAY, NOON, Event, Rows
-from tests.fixtures.shop import Shop
+from tests.support.database_rows import DAY, NOON, Event, Rows
+from tests.support.shop import Shop
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 COLUMNS = ("category", "brand", "color", "size", "style")

@@ -13,7 +13,7 @@ from features.dataset import Dataset
 from features.target import ORDER, Target, choose_target
 from recsys.errors import Invalid
 from recsys.settings import Settings
-from tests.features.timelines import Row, at, timeline
+from tests.support.timelines import Row, at, timeline
 
 
 def many(kind: str, count: int, people: int) -> list[Row]:

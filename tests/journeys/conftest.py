@@ -10,10 +10,10 @@ import psycopg
 import pytest
 import redis
 
-from recsys.events import groups, relay
+from recsys.events import consumer_groups, relay
 from recsys.events.consumer import Consumer
-from tests.domains.users.conftest import Desk, Person, desk
-from tests.fixtures.shop import Shop
+from tests.recsys.domains.users.conftest import Desk, Person, desk
+from tests.support.shop import Shop
 
 __all__ = ["Counter", "counter", "desk"]
 
@@ -46,7 +46,9 @@ class Counter:
         """Relay and consume until nothing is left, in this process."""
         for _ in range(20):
             done = relay.run(threading.Event(), once=True)
-            done += sum(Consumer(group).run(threading.Event(), once=True) for group in groups.known())
+            done += sum(
+                Consumer(group).run(threading.Event(), once=True) for group in consumer_groups.known()
+            )
             if not done:
                 return
         raise AssertionError("events beget events without end")

@@ -12,7 +12,7 @@ import pytest
 from psycopg import sql
 
 from recsys.api import create_api
-from serving.app import create_app
+from serving.server.app import create_app
 from tests.journeys.conftest import Counter
 from tests.journeys.victims import Route, Victim, victim_of
 
@@ -47,7 +47,7 @@ PUBLIC: Mapping[Route, str] = {
     (
         "GET",
         "/api/v1/models/{name}/report",
-    ): "in development; elsewhere administrators only (serving/reports.py)",
+    ): "in development; elsewhere administrators only (serving/api/reports.py)",
     ("GET", "/health/live"): "for the machine that watches the process",
     ("GET", "/health/ready"): "for the machine that watches the process",
     ("GET", "/metrics"): "counts and durations for the machine that watches",
@@ -84,7 +84,7 @@ OF_A_VISIT: Mapping[Route, str] = {
 
 
 PREVIEW: Route = ("POST", "/api/v1/recommendations/rules/preview")
-"""For administrators, and serving's own: tests/serving/test_rules_in_lists.py asks it without being one."""
+"""For administrators, and serving's own: tests/serving/merchandising/test_rules_in_lists.py asks it."""
 
 
 @cache

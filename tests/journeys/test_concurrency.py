@@ -13,8 +13,8 @@ import pytest
 
 from recsys.domains.payments.gateway import Answer, Charge
 from recsys.domains.payments.sandbox import Sandbox
-from tests.domains.users.conftest import Person
 from tests.journeys.conftest import ADDRESS, Counter
+from tests.recsys.domains.users.conftest import Person
 
 Call = tuple[str, str, dict[str, str], object]
 

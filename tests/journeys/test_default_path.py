@@ -17,9 +17,9 @@ from scipy import sparse
 
 from features.dataset import Dataset
 from features.interactions import MICROSECONDS_PER_DAY, Events
-from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES
-from tests.fixtures.shop import Shop
+from recsys.domains.recommendations.types import INTERACTION_TYPES
 from tests.models.shops import SHOPS
+from tests.support.shop import Shop
 
 K = 20
 HELD_DAYS = 14

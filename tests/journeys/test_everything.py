@@ -14,15 +14,15 @@ from psycopg import sql
 
 from recsys.cache import keys
 from recsys.database.session import unit_of_work
-from recsys.domains.analytics.days import Days, today
+from recsys.domains.analytics.calendar import Days, today
 from recsys.domains.analytics.rollup import roll_up_days
 from recsys.domains.notifications import delivery
-from recsys.domains.orders.abandoned import store_abandoned
+from recsys.domains.orders.carts.abandoned_carts import store_abandoned
 from recsys.events.envelope import open_entry
-from serving import precompute
-from tests.database.documented import documented_tables
-from tests.domains.users.conftest import Person
+from serving.batch import scoring
 from tests.journeys.conftest import ADDRESS, Counter
+from tests.recsys.database.documented import documented_tables
+from tests.recsys.domains.users.conftest import Person
 from tests.serving import shopping
 
 DOCUMENTED = Path(__file__).parents[1] / "recsys" / "cache" / "documented_keys.txt"
@@ -178,7 +178,7 @@ def _the_rest_of_the_day(counter: Counter, watched: Watched, ada: Person, produc
 
 def _recommending(counter: Counter, watched: Watched, ada: Person, product: int) -> None:
     shopping.promote(shopping.fit("popularity"), "popularity-v1")
-    precompute.score()
+    scoring.score()
     told = {"user_id": ada.id, "product_id": product, "feedback_type": "clicked", "event_id": "f-1"}
     answer = counter.send("POST", "/recommendations/feedback", who=ada, json=told)
     assert "stored" in json.dumps(answer)

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from recsys.database.session import unit_of_work
-from recsys.domains.users import keys
+from recsys.domains.users.api_keys import service as api_keys
 from recsys.settings import get_settings
 from tests.journeys.conftest import Counter
 from tests.journeys.test_access import (
@@ -43,9 +43,9 @@ def production(counter: Counter, monkeypatch: pytest.MonkeyPatch) -> Counter:
 def test_what_needs_a_key_says_so_to_everybody_else(production: Counter) -> None:
     victim = victim_of(production)
     with unit_of_work() as session:
-        made = {scope: keys.create(session, scope, [scope]).key for scope in keys.SCOPES}
-        revoked = keys.create(session, "gone", list(keys.SCOPES)).key
-        keys.revoke(session, "gone")
+        made = {scope: api_keys.create(session, scope, [scope]).key for scope in api_keys.SCOPES}
+        revoked = api_keys.create(session, "gone", list(api_keys.SCOPES)).key
+        api_keys.revoke(session, "gone")
     get_settings.cache_clear()
     before = everything(production)
     for route in routes():
@@ -62,7 +62,7 @@ def test_what_needs_a_key_says_so_to_everybody_else(production: Counter) -> None
         answer = ask(production, victim, route, {})
         assert answer.status_code in REFUSED, (route, answer.text)
         tells_nothing(victim, answer.text)
-        for scope in keys.SCOPES:
+        for scope in api_keys.SCOPES:
             # what else a key with `admin` opens is walked below
             if scope != needed and (scope != "admin" or needed is not None):
                 answer = ask(production, victim, route, {"X-Api-Key": made[scope]})
@@ -75,7 +75,7 @@ def test_what_needs_a_key_says_so_to_everybody_else(production: Counter) -> None
 def test_what_a_key_opens_is_open(production: Counter) -> None:
     victim = victim_of(production)
     with unit_of_work() as session:
-        made = {scope: keys.create(session, scope, [scope]).key for scope in keys.SCOPES}
+        made = {scope: api_keys.create(session, scope, [scope]).key for scope in api_keys.SCOPES}
     get_settings.cache_clear()
     for route in routes():
         needed = "admin" if is_admin(route) else NEEDS.get(route)

@@ -23,12 +23,12 @@ from recsys.database import migrate
 from recsys.database.session import unit_of_work
 from recsys.domains.products import service
 from recsys.domains.products.schemas import ProductIn, VariantIn
-from recsys.events import dead
+from recsys.events import dead_letters
 from recsys.settings import Settings
-from tests.fixtures.servers import ROOT, temporary_var
-from tests.fixtures.shop import forget_connections
 from tests.journeys.conftest import ADDRESS
 from tests.serving.running import running
+from tests.support.servers import ROOT, temporary_var
+from tests.support.shop import forget_connections
 
 SHOPPERS = 4
 STOCK = 100_000
@@ -171,7 +171,7 @@ def test_a_killed_postgres_loses_no_order_and_no_event(own_servers: Settings) ->
     placed = "SELECT count(*) FROM analytics_db.user_events WHERE event_type = 'order_placed'"
     assert _one(placed) == len(orders)
     assert _one("SELECT count(*) FROM analytics_db.outbox WHERE sent_at IS NULL") == 0
-    assert list(dead.letters(get_redis())) == []
+    assert list(dead_letters.letters(get_redis())) == []
     assert list(get_redis().scan_iter("cart:session:*")) == []
 
 

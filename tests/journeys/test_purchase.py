@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import orjson
 
-from tests.domains.users.conftest import Person
 from tests.journeys.conftest import ADDRESS, Counter
+from tests.recsys.domains.users.conftest import Person
 
 
 def newest(counter: Counter, who: Person) -> str:

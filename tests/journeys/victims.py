@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from tests.domains.users.conftest import Person
 from tests.journeys.conftest import ADDRESS, Counter
+from tests.recsys.domains.users.conftest import Person
 
 Route = tuple[str, str]
 

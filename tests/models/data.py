@@ -11,7 +11,7 @@ from features.dataset import Dataset, ItemFeatures, Preferences
 from features.ids import IdMap
 from features.interactions import MICROSECONDS_PER_DAY as DAY
 from features.interactions import Events, InteractionWeights
-from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES
+from recsys.domains.recommendations.types import INTERACTION_TYPES
 
 __all__ = ["ITEMS", "NEVER_TAKEN", "UNTOUCHED_USER", "USERS", "catalogue", "dataset", "two_tastes"]
 

@@ -10,9 +10,9 @@ import pytest
 from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
 from models import factory
-from models.content import PARTS
-from models.popularity import Popularity
-from models.threads import in_parallel, one_blas_thread
+from models.algorithms.content_based.content import PARTS
+from models.algorithms.popularity.popularity import Popularity
+from models.shared.parallel import in_parallel, one_blas_thread
 from recsys.errors import Invalid
 
 
@@ -59,9 +59,9 @@ def entries(*pairs: tuple[str, str]) -> Any:
     ("entry", "message"),
     [
         (("x", "no_such_package:X"), "cannot be loaded from no_such_package:X"),
-        (("x", "models.als:Nothing"), "cannot be loaded"),
-        (("x", "models.als:ALSParameters"), "is no subclass of Recommender"),
-        (("x", "models.als:ALS"), "entered as 'x' but calls itself 'als'"),
+        (("x", "models.algorithms.factorization.als:Nothing"), "cannot be loaded"),
+        (("x", "models.algorithms.factorization.als:ALSParameters"), "is no subclass of Recommender"),
+        (("x", "models.algorithms.factorization.als:ALS"), "entered as 'x' but calls itself 'als'"),
     ],
 )
 def test_a_broken_entry_point_is_named(
@@ -74,7 +74,11 @@ def test_a_broken_entry_point_is_named(
 
 
 def test_two_packages_may_not_bring_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(factory, "entry_points", entries(("als", "models.als:ALS"), ("als", "other:ALS")))
+    monkeypatch.setattr(
+        factory,
+        "entry_points",
+        entries(("als", "models.algorithms.factorization.als:ALS"), ("als", "other:ALS")),
+    )
     with pytest.raises(Invalid, match="two installed packages bring an algorithm 'als'"):
         factory.algorithms()
 

@@ -11,11 +11,11 @@ from scipy import sparse
 from features.dataset import Preferences
 from features.interactions import History, InteractionWeights
 from features.target import Target
-from models.als import ALS, ALSParameters
+from models.algorithms.content_based.content import ContentBased, ContentBasedParameters
+from models.algorithms.factorization.als import ALS, ALSParameters
+from models.algorithms.neighbourhood.item_knn import ItemKNN, ItemKNNParameters
+from models.algorithms.popularity.popularity import Popularity, PopularityParameters
 from models.base import Recommender
-from models.content import ContentBased, ContentBasedParameters
-from models.item_knn import ItemKNN, ItemKNNParameters
-from models.popularity import Popularity, PopularityParameters
 from tests.models.data import ITEMS, NEVER_TAKEN, USERS, catalogue, dataset, two_tastes
 
 DATA = two_tastes()
@@ -158,7 +158,7 @@ def test_a_guest_with_a_users_history_gets_the_users_list() -> None:
 def test_items_of_als_are_those_of_implicit_to_the_bit() -> None:
     from implicit.cpu.als import AlternatingLeastSquares
 
-    from models.threads import one_blas_thread
+    from models.shared.parallel import one_blas_thread
 
     model = ALS(ALSParameters(factors=6, alpha=2.0, regularization=0.5, iterations=4, seed=9)).fit(DATA)
     with one_blas_thread():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.shop import Shop
+from tests.support.shop import Shop
 from tests.training.shops import fill_shop
 
 ROOT = Path(__file__).resolve().parents[2]

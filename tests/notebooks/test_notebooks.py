@@ -10,11 +10,11 @@ import psycopg
 import pytest
 from nbclient import NotebookClient
 
-from tests.fixtures.shop import Shop
+from tests.support.shop import Shop
 from tests.training.shops import fill_shop
 from training.experiment import load_all
 from training.pipeline import train
-from training.steps import Steps
+from training.progress import Steps
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))

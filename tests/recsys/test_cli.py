@@ -17,11 +17,11 @@ import psycopg
 import pytest
 import redis
 
-from recsys import cli, groups
+from recsys import cli, plugins
 from recsys.errors import Conflict, Unavailable
 from recsys.settings import Settings
-from tests.fixtures.servers import ROOT
-from tests.fixtures.shop import Shop, run_recsys
+from tests.support.servers import ROOT
+from tests.support.shop import Shop, run_recsys
 
 HEAVY = (
     "numpy",
@@ -177,10 +177,10 @@ def test_another_package_plugs_in_a_group_that_is_imported_when_called(
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     entries = {
-        "other": EntryPoint("other", "plugged_shop:app", groups.GROUP),
-        "lost": EntryPoint("lost", "not_there_at_all:app", groups.GROUP),
+        "other": EntryPoint("other", "plugged_shop:app", plugins.GROUP),
+        "lost": EntryPoint("lost", "not_there_at_all:app", plugins.GROUP),
     }
-    monkeypatch.setattr(groups, "_plugged", lambda: entries)
+    monkeypatch.setattr(plugins, "_plugged", lambda: entries)
     assert cli.run(["--help"]) == 0
     assert "Commands of somebody else." in capfd.readouterr().out
     assert "plugged_shop" not in sys.modules

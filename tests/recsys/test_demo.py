@@ -20,8 +20,8 @@ import pytest
 from recsys import embedded
 from recsys.demo.run import API, STAGES
 from recsys.settings import Settings
-from tests.fixtures.servers import ROOT, temporary_var
-from tests.fixtures.shop import Shop
+from tests.support.servers import ROOT, temporary_var
+from tests.support.shop import Shop
 
 SHORT = (("servers", ("up", "--throwaway")), ("schema", ("migrate",)))
 
@@ -71,7 +71,7 @@ def _left_behind(var: Path) -> list[str]:
     for process in psutil.process_iter(["cmdline", "environ"]):
         command = " ".join(process.info["cmdline"] or [])
         ours = (process.info["environ"] or {}).get("RECSYS_VAR") == str(var) or str(var) in command
-        if ours and "tests.fixtures.watchdog" not in command:
+        if ours and "tests.support.watchdog" not in command:
             found.append(command)
     return found
 

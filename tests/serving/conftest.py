@@ -8,11 +8,11 @@ import httpx
 import pytest
 
 from recsys.settings import get_settings
-from serving import precompute
-from serving.app import create_app
-from tests.fixtures.shop import Shop
+from serving.batch import scoring
+from serving.server.app import create_app
 from tests.serving import shopping
 from tests.serving.running import running
+from tests.support.shop import Shop
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def trained_shop(open_shop: Shop) -> Shop:
 @pytest.fixture
 def scored_shop(trained_shop: Shop) -> Shop:
     """The same with stored lists."""
-    precompute.score()
+    scoring.score()
     return trained_shop
 
 

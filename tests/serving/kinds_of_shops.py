@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 
 from features.dataset import Dataset
-from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES
+from recsys.domains.recommendations.types import INTERACTION_TYPES
 from tests.models.shops import SHOPS
 
 __all__ = ["DISMISSED", "HIDDEN", "open_shop"]

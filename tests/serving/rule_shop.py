@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from recsys.domains.recommendations.rule_terms import CapBy, NewTo, Rule, RuleKind, Target
-from serving.catalogue import Catalogue, Row
-from serving.compiled_rules import CompiledRules
-from serving.merchandising import Arranged, Candidates, apply
+from recsys.domains.recommendations.rules.types import CapBy, NewTo, Rule, RuleKind, Target
+from serving.catalogue.catalogue import Catalogue, Row
+from serving.merchandising.compiled_rules import CompiledRules
+from serving.merchandising.rule_engine import Arranged, Candidates, apply
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 DAY = 86_400.0

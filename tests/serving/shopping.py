@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import psycopg
 
-from models import registry
 from models.base import Recommender
-from models.calibration import Calibration
+from models.ranking.calibration import Calibration
+from models.registry import registry
 from recsys.database.session import unit_of_work
 from recsys.settings import get_settings
 
@@ -74,7 +74,7 @@ def open_shop(database_url: str) -> None:
 
 def fit(algorithm: str = "item_knn", **parameters: object) -> Recommender:
     """A real model of what the shop holds now, with a calibration."""
-    from features.build import build
+    from features.build.builder import build
     from models import factory
 
     model = factory.create(algorithm, parameters).fit(build(get_settings()))

@@ -7,8 +7,8 @@ import pytest
 import redis
 
 from recsys.cache import keys
-from tests.fixtures.shop import Shop
-from tests.serving.test_answers import ask, execute
+from tests.serving.api.test_answers import ask, execute
+from tests.support.shop import Shop
 
 KEY = keys.stored_recommendations(1, 1)
 

@@ -16,20 +16,21 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from features.history import Deeds
+from features.user_history import Deeds
 from recsys import embedded
 from recsys.database import migrate
 from recsys.database.session import libpq_url, unit_of_work
-from recsys.domains.recommendations import intake
+from recsys.domains.recommendations.write_buffer import drain
 from recsys.settings import Settings
-from serving import past, precompute
-from serving.app import create_app
-from tests.fixtures.servers import temporary_var
-from tests.fixtures.shop import Shop, forget_connections
+from serving.batch import scoring
+from serving.ranking import user_context
+from serving.server.app import create_app
 from tests.recsys.embedded.conftest import gone, pids
 from tests.serving import shopping
+from tests.serving.api.test_answers import ask, ids, until
 from tests.serving.running import running
-from tests.serving.test_answers import ask, ids, until
+from tests.support.servers import temporary_var
+from tests.support.shop import Shop, forget_connections
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def own_servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
         migrate.upgrade(libpq_url())
         shopping.open_shop(libpq_url())
         shopping.promote(shopping.fit(), "knn-v1")
-        precompute.score()
+        scoring.score()
         yield settings
         forget_connections()
 
@@ -94,13 +95,13 @@ def check(answers: list[httpx.Response]) -> collections.Counter[str]:
 def test_time_runs_out_and_the_answer_says_so(
     client: httpx.Client, hurry: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = past.deeds
+    look = user_context.deeds
 
     def slowly(session: Session, users: list[int], limit: int | None) -> list[Deeds]:
         time.sleep(1.0)
         return look(session, users, limit)
 
-    monkeypatch.setattr(past, "deeds", slowly)
+    monkeypatch.setattr(user_context, "deeds", slowly)
     started = time.monotonic()
     answer = ask(client, 1, category=4, limit=10)
     assert time.monotonic() - started < 0.9
@@ -122,13 +123,13 @@ def metrics(client: httpx.Client, name: str) -> float:
 def test_late_answers_are_counted(client: httpx.Client, hurry: None, monkeypatch: pytest.MonkeyPatch) -> None:
     before = metrics(client, "recsys_answers_late_total")
 
-    look = past.deeds
+    look = user_context.deeds
 
     def slowly(session: Session, users: list[int], limit: int | None) -> list[Deeds]:
         time.sleep(0.5)
         return look(session, users, limit)
 
-    monkeypatch.setattr(past, "deeds", slowly)
+    monkeypatch.setattr(user_context, "deeds", slowly)
     ask(client, 1, category=4)
     assert metrics(client, "recsys_answers_late_total") == before + 1
 
@@ -182,7 +183,7 @@ def test_postgresql_dies_under_load_and_nothing_is_lost(own_servers: Settings) -
             embedded.start(own_servers)
             until(lambda: client.get("/health/ready").json()["parts"]["postgresql"]["well"], 30)
         check(answers)
-        intake.run(threading.Event(), once=True)
+        drain.run(threading.Event(), once=True)
         with unit_of_work() as session:
             stored = session.scalars(
                 text(

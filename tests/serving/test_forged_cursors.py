@@ -8,20 +8,20 @@ import threading
 import httpx
 import pytest
 
-from recsys.domains.recommendations import intake
-from recsys.domains.recommendations.lists import Entry, pack_entries
 from recsys.domains.recommendations.reasons import Kind, ReasonCode
-from serving import paging
-from serving.wishes import Wish
-from tests.fixtures.shop import Shop
-from tests.serving.test_answers import ask, execute
+from recsys.domains.recommendations.stored_lists.codec import Entry, pack_entries
+from recsys.domains.recommendations.write_buffer import drain
+from serving.recommender import pagination
+from serving.recommender.request import Wish
+from tests.serving.api.test_answers import ask, execute
+from tests.support.shop import Shop
 
 PATH = "/api/v1/users/1/recommendations"
 
 
 def forged(*, signature: bytes) -> str:
     """A cursor of a model and products of the forger's choice, in the right form."""
-    head = paging._HEADER.pack(paging.FORMAT, Wish(user=1).fingerprint(), 0, 1, 1, 0, 5, 1)
+    head = pagination._HEADER.pack(pagination.FORMAT, Wish(user=1).fingerprint(), 0, 1, 1, 0, 5, 1)
     body = (
         head + b"mine!" + b"9" + pack_entries([Entry(7, 9_000, Kind.POPULAR, ReasonCode.POPULAR, -1, True)])
     )
@@ -35,7 +35,7 @@ def test_a_forged_cursor_is_refused_and_nothing_is_written(
     answer = client.get(PATH, params={"cursor": forged(signature=signature)})
     assert answer.status_code == 422
     assert "not one that this service gave" in answer.json()["detail"]
-    intake.run(threading.Event(), once=True)
+    drain.run(threading.Event(), once=True)
     assert execute(scored_shop, "SELECT FROM recommendations_db.exposures WHERE model = 'mine!'") == []
 
 

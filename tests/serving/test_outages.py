@@ -19,14 +19,14 @@ from recsys.cache import client as cache
 from recsys.embedded.processes import free_port
 from recsys.errors import Unavailable
 from recsys.settings import Settings
-from serving import past
-from serving.app import create_app
-from serving.state import _repeat
-from tests.fixtures.servers import temporary_var
-from tests.fixtures.shop import Shop, forget_connections
+from serving.ranking import user_context
+from serving.server.app import create_app
+from serving.state.serving_state import _repeat
 from tests.serving import shopping
+from tests.serving.api.test_answers import ask, execute, ids, touched, until
 from tests.serving.running import running
-from tests.serving.test_answers import ask, execute, ids, touched, until
+from tests.support.servers import temporary_var
+from tests.support.shop import Shop, forget_connections
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_without_postgresql_the_rules_hold_by_what_the_model_remembers(
     def down(*_: object) -> None:
         raise Unavailable("PostgreSQL is down")
 
-    monkeypatch.setattr(past, "deeds", down)
+    monkeypatch.setattr(user_context, "deeds", down)
     for parameters in ({"novelty": "new"}, {"limit": 100}, {"novelty": "new", "limit": 100}):
         answer = ask(client, 11, **parameters)
         assert len(answer["items"]) == min(int(str(parameters.get("limit", 20))), 120 - len(seen))
@@ -167,7 +167,7 @@ def test_a_background_task_outlives_an_error_that_nobody_expected() -> None:
 
 def test_a_start_that_fails_is_one_clear_line(open_shop: Shop) -> None:
     script = (
-        "import sys; from serving.state import State; from recsys.errors import Unavailable\n"
+        "import sys; from serving.state.serving_state import State; from recsys.errors import Unavailable\n"
         "def down(self): raise Unavailable('no shop today')\n"
         "State.refresh_catalogue = down\n"
         "from recsys.cli import run; sys.exit(run(['serve', 'api']))"

@@ -7,9 +7,9 @@ import pytest
 
 from recsys.database.session import dispose_engines
 from recsys.domains.recommendations import service
-from tests.fixtures.faults import read_only
-from tests.fixtures.shop import Shop
-from tests.serving.test_answers import ask
+from tests.serving.api.test_answers import ask
+from tests.support.faults import read_only
+from tests.support.shop import Shop
 
 
 def test_readiness_tells_of_a_database_that_takes_no_writes(

@@ -12,22 +12,22 @@ import psycopg
 import pytest
 import redis
 
-from features.build import weights_of
-from features.history import histories
+from features.build.builder import weights_of
+from features.user_history import histories
 from models.base import Recommender
-from models.calibration import Calibration
+from models.ranking.calibration import Calibration
 from recsys.database.session import unit_of_work
-from recsys.domains.recommendations import generations
-from recsys.domains.recommendations.lists import Entry, unpack
 from recsys.domains.recommendations.reasons import Kind
+from recsys.domains.recommendations.stored_lists import generations
+from recsys.domains.recommendations.stored_lists.codec import Entry, unpack
 from recsys.settings import get_settings
-from serving import precompute
-from serving.app import create_app
-from tests.fixtures.shop import Shop
+from serving.batch import scoring
+from serving.server.app import create_app
 from tests.models.shops import SHOPS
 from tests.serving import kinds_of_shops, shopping
+from tests.serving.api.test_answers import execute
 from tests.serving.running import running
-from tests.serving.test_answers import execute
+from tests.support.shop import Shop
 
 SIZES = {"any": 100, "new": 40}
 MODELS = {"groceries": "tifu_knn", "durable goods": "item_knn", "event log": "co_visitation"}
@@ -60,7 +60,7 @@ def served(shop: Shop, request: pytest.FixtureRequest) -> Iterator[tuple[Shop, R
         "ORDER BY user_id, created_at DESC, product_id",
         kinds_of_shops.DISMISSED,
     )
-    precompute.score()
+    scoring.score()
     with running(create_app()) as client:
         yield shop, model, client
 

@@ -11,24 +11,25 @@ from typing import Any
 import httpx
 import pytest
 
-from features.build import build
+from features.build.builder import build
 from recsys.database.session import copy_connection, unit_of_work
-from recsys.domains.recommendations import business_rules, generations
-from recsys.domains.recommendations.lists import StoredList, pack
-from recsys.domains.recommendations.rule_schemas import RuleIn, TargetIn
-from recsys.domains.recommendations.rule_terms import RuleKind
+from recsys.domains.recommendations.rules import service as rules
+from recsys.domains.recommendations.rules.schemas import RuleIn, TargetIn
+from recsys.domains.recommendations.rules.types import RuleKind
+from recsys.domains.recommendations.stored_lists import generations
+from recsys.domains.recommendations.stored_lists.codec import StoredList, pack
 from recsys.errors import Conflict, Invalid, NotFound
 from recsys.settings import get_settings
-from serving import precompute
-from serving.app import create_app
-from tests.fixtures.shop import Shop
+from serving.batch import scoring
+from serving.server.app import create_app
 from tests.serving import kinds_of_shops, shopping
+from tests.serving.api.test_answers import execute
 from tests.serving.running import running
-from tests.serving.test_answers import execute
-from training.evaluation.served import ServedFigure
-from training.judging import open_dataset
-from training.served_measuring import ServedReport, measure_served
-from training.steps import Steps
+from tests.support.shop import Shop
+from training.fit.evaluate_registered import open_dataset
+from training.progress import Steps
+from training.served_evaluation.differences import ServedFigure
+from training.served_evaluation.evaluate import ServedReport, measure_served
 
 QUESTIONS = ("any", "new")
 MODELS = {"groceries": "tifu_knn", "durable goods": "item_knn", "event log": "co_visitation"}
@@ -57,7 +58,7 @@ def _opened(shop: Shop, kind: str) -> Iterator[tuple[Shop, httpx.Client]]:
     )
     execute(shop, "DELETE FROM recommendations_db.user_interactions WHERE created_at > %s", cut)
     shopping.promote(shopping.fit(MODELS[kind]), "the-model")
-    precompute.score()
+    scoring.score()
     with running(create_app()) as client:
         yield shop, client
 
@@ -125,7 +126,7 @@ def test_a_product_hidden_after_scoring_and_a_dismissed_one_are_told_apart(
             user,
             stored.entries[2].product,
         )
-    precompute.score()
+    scoring.score()
     after = by_way(measured(client))
     for source in ("stored", "table"):
         assert after["any", source].causes["policy"] > after["any", source].users
@@ -178,7 +179,7 @@ def test_a_wrong_order_in_a_stored_list_is_reported_and_fails_the_line(
 def test_lists_that_know_of_newer_events_say_so(grocer: tuple[Shop, httpx.Client]) -> None:
     shop, _ = grocer
     arrive(shop)
-    precompute.score()
+    scoring.score()
     found = by_way(measured())
     assert found["new", "stored"].causes["newer"] > 0
     assert "other" not in found["new", "stored"].causes
@@ -200,7 +201,7 @@ def test_answers_that_are_folded_in_or_ruled_are_told_apart(grocer: tuple[Shop, 
     first = [stored.entries[0].product for stored in lists.values()]
     target = TargetIn(product_ids=[max(set(first), key=first.count)])
     with unit_of_work() as session:
-        business_rules.create(session, RuleIn(name="away", kind=RuleKind.HIDE, target=target), actor="tester")
+        rules.create(session, RuleIn(name="away", kind=RuleKind.HIDE, target=target), actor="tester")
     with running(create_app()) as ruled:
         found = by_way(measured(ruled))
     assert found["any", "api"].causes["rules"] > 0

@@ -13,7 +13,7 @@ from features.interactions import MICROSECONDS_PER_DAY, Events, InteractionWeigh
 from recsys.database.session import unit_of_work
 from recsys.domains.products.tables import Product
 from recsys.domains.recommendations.tables import UserInteraction
-from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES
+from recsys.domains.recommendations.types import INTERACTION_TYPES
 from recsys.domains.users.tables import User
 
 START = datetime(2020, 1, 1, tzinfo=UTC)

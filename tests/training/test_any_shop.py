@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from sqlalchemy import insert
 
-from models import registry
+from models.registry import registry
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.tables import UserInteraction
-from tests.fixtures.shop import Shop
+from tests.support.shop import Shop
 from tests.training.shops import ITEMS, START, USERS, fill_shop
-from training.evaluation.report.document import Report
 from training.experiment import load_all
 from training.pipeline import train
-from training.steps import Steps
-from training.tracking import Tracked
+from training.progress import Steps
+from training.report.document import Report
+from training.tracking.runs import Tracked
 
 Row = tuple[int, int, str, float]
 RNG = np.random.default_rng(5)

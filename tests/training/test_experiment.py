@@ -10,7 +10,7 @@ from models import factory
 from models.hybrid.parameters import MEMBERS
 from recsys.errors import Invalid, NotFound
 from training.experiment import everyday, load, load_all, shipped
-from training.fitting import create
+from training.fit.trainer import create
 
 GOOD = 'name = "mine"\nalgorithm = "als"\nseed = 5\n[parameters]\nfactors = 8\n'
 

@@ -10,18 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from models import factory, registry
+from models import factory
+from models.registry import registry
 from recsys import clock
 from recsys.cli import run
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.tables import RecommendationModel
-from tests.fixtures.shop import Shop
+from tests.support.shop import Shop
 from tests.training.shops import add_purchases, fill_shop, purchases
-from training.evaluation.report.document import Report
 from training.experiment import load_all
 from training.lock import training_lock
 from training.pipeline import Outcome, train
-from training.steps import Steps
+from training.progress import Steps
+from training.report.document import Report
 
 PLAN = """
 [split]
@@ -294,7 +295,7 @@ def test_wrong_input_is_one_line_and_exit_2(
 
 
 def _no_tracking(_runs: object) -> object:
-    from training.tracking import Tracked
+    from training.tracking.runs import Tracked
 
     return Tracked("none")
 

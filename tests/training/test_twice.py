@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from models import registry
-from models.artifact import FORMAT
+from models.registry import registry
+from models.registry.artifact import FORMAT
 from recsys.cli import run
 from recsys.database.session import unit_of_work
 from recsys.errors import Unavailable
-from tests.fixtures.shop import Shop
+from tests.support.shop import Shop
 from tests.training.shops import fill_shop
 from training.lock import TRAINING_LOCK
-from training.tracking import Tracked
+from training.tracking.runs import Tracked
 
 FILE = """
 name = "popularity"
@@ -40,7 +40,8 @@ DIE = (
     "p.register = lambda *a: os.kill(os.getpid(), signal.SIGKILL); " + TRAIN
 )
 NO_MLFLOW = (
-    "import training.pipeline as p; from training.tracking import Tracked; p.track = lambda r: Tracked('-'); "
+    "import training.pipeline as p; from training.tracking.runs import Tracked; "
+    "p.track = lambda r: Tracked('-'); "
 )
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from training.commands.printing import table_of
+from training.commands.console import table_of
 
 if TYPE_CHECKING:
-    from training.ab_results import AbResult, Population
+    from training.online.ab_results import AbResult, Population
 
 __all__ = ["show_results"]
 

@@ -11,7 +11,8 @@ import typer
 from rich.console import Console
 
 from recsys.errors import Invalid, NotFound
-from training.commands.examinations import (
+from training.commands.console import AsJson, print_json, registered
+from training.commands.evaluation_output import (
     examination_json,
     show_curve,
     show_duel,
@@ -20,12 +21,11 @@ from training.commands.examinations import (
     show_trial,
     splits_json,
 )
-from training.commands.printing import AsJson, print_json, registered
 
 if TYPE_CHECKING:
-    from training.evaluation.holdouts import Plan
+    from training.evaluation.split_plan import Plan
     from training.experiment import Experiment
-    from training.judging import Examination
+    from training.fit.evaluate_registered import Examination
 
 __all__ = ["app"]
 
@@ -215,10 +215,10 @@ def curves(
 
     Example: recsys train curves als-v3 --share 0.25 --share 1 --age 0 --age 28
     """
-    from training.curves import AGES, SHARES, data_curve, staleness_curve
     from training.evaluation.summary import plain
-    from training.judging import open_dataset
-    from training.steps import Steps
+    from training.fit.evaluate_registered import open_dataset
+    from training.progress import Steps
+    from training.studies.learning_curves import AGES, SHARES, data_curve, staleness_curve
 
     experiment = _experiment(source)
     if test_days is not None:
@@ -245,10 +245,10 @@ def _measure_served(
     seed: int,
     as_json: bool,
 ) -> None:
-    from training.commands.served_tables import served_json, show_served
-    from training.judging import open_dataset
-    from training.served_measuring import measure_served
-    from training.steps import Steps
+    from training.commands.served_output import served_json, show_served
+    from training.fit.evaluate_registered import open_dataset
+    from training.progress import Steps
+    from training.served_evaluation.evaluate import measure_served
 
     if len(names) > 1:
         raise Invalid("one model serves; name it, or none, with --served")
@@ -280,7 +280,7 @@ def _key(file: Path | None) -> str | None:
 
 def _experiment(source: str) -> Experiment:
     from training.experiment import load
-    from training.judging import experiment_of
+    from training.fit.evaluate_registered import experiment_of
 
     try:
         return load(source)
@@ -299,7 +299,7 @@ def _lengths(given: list[int] | None) -> tuple[tuple[int, ...], int]:
 
 
 def _plan(test_days: float | None, folds: int, last: int, share: float, given: int, seed: int) -> Plan:
-    from training.evaluation.holdouts import Plan
+    from training.evaluation.split_plan import Plan
 
     return Plan(test_days=test_days, folds=folds, last=last, share=share, given=given, seed=seed)
 
@@ -313,8 +313,8 @@ def _examined(
     draws: int,
     seed: int,
 ) -> Examination:
-    from training.judging import examine, open_dataset
-    from training.steps import Steps
+    from training.fit.evaluate_registered import examine, open_dataset
+    from training.progress import Steps
 
     if len(set(names)) < len(names):
         raise Invalid(f"a model is named twice ({', '.join(names)}); name each once")

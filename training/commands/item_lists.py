@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from training.commands.printing import AsJson, print_json, table_of
+from training.commands.console import AsJson, print_json, table_of
 
 if TYPE_CHECKING:
     from training.evaluation.item_lists import ItemListFigures
@@ -40,9 +40,9 @@ def evaluate_items(
     Example: recsys train evaluate-items similar_items item_knn --json
     """
     from training.evaluation.summary import plain
-    from training.item_models import ITEM_ALGORITHMS, item_model, judge_items
-    from training.judging import open_dataset
-    from training.steps import Steps
+    from training.fit.evaluate_registered import open_dataset
+    from training.fit.item_models import ITEM_ALGORITHMS, item_model, judge_items
+    from training.progress import Steps
 
     models = {name: item_model(name) for name in algorithms or ITEM_ALGORITHMS}
     found = judge_items(

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from recsys.errors import Conflict, Invalid
-from training.commands.printing import (
+from training.commands.console import (
     AsJson,
     Name,
     actor,
@@ -37,7 +37,7 @@ def list_(as_json: AsJson = False) -> None:
 
     Example: recsys train list
     """
-    from models import registry
+    from models.registry import registry
     from recsys.database.session import unit_of_work
 
     with unit_of_work() as session:
@@ -111,11 +111,12 @@ def promote(
 
     Example: recsys train promote als-v3 --force --reason "als-v4 shows too few new products"
     """
-    from models import registry
+    from models.registry import registry
     from recsys.database.session import unit_of_work
-    from recsys.domains.recommendations import generations, list_cache
-    from recsys.domains.recommendations.returning import returning
-    from recsys.domains.recommendations.rows import settle
+    from recsys.domains.recommendations.stored_lists import cache as list_cache
+    from recsys.domains.recommendations.stored_lists import generations
+    from recsys.domains.recommendations.stored_lists.rollback import returning
+    from recsys.domains.recommendations.stored_lists.rows import settle
 
     said = _said(reason)
     model = registered(name)
@@ -147,7 +148,7 @@ def hold(name: Name, reason: Reason, as_json: AsJson = False) -> None:
 
     Example: recsys train hold als-v4 --reason "trained on a broken import"
     """
-    from models import registry
+    from models.registry import registry
     from recsys.database.session import unit_of_work
 
     said = _said(reason)
@@ -186,11 +187,12 @@ def rollback(
 
     Example: recsys train rollback --reason "als-v4 recommends nothing in stock"
     """
-    from models import registry
+    from models.registry import registry
     from recsys.database.session import unit_of_work
-    from recsys.domains.recommendations import generations, list_cache
-    from recsys.domains.recommendations.returning import returning
-    from recsys.domains.recommendations.rows import settle
+    from recsys.domains.recommendations.stored_lists import cache as list_cache
+    from recsys.domains.recommendations.stored_lists import generations
+    from recsys.domains.recommendations.stored_lists.rollback import returning
+    from recsys.domains.recommendations.stored_lists.rows import settle
 
     said = _said(reason)
     with unit_of_work() as session:
@@ -244,8 +246,8 @@ def export(
 
     Example: recsys train export als-v3 ./als-v3-mlflow
     """
-    from models import registry
-    from models.mlflow_flavor import save_pyfunc
+    from models.registry import registry
+    from models.registry.mlflow_flavor import save_pyfunc
 
     if folder.exists():
         raise Conflict(f"{folder} is there already; name a folder that is not")
@@ -272,7 +274,7 @@ def history(
 
     Example: recsys train history --limit 5
     """
-    from models import registry
+    from models.registry import registry
     from recsys.database.session import unit_of_work
 
     with unit_of_work() as session:
@@ -311,7 +313,7 @@ def _said(reason: str) -> str:
 def _tell_switch(name: str, before: str | None, as_json: bool) -> None:
     """What serves now, and whose the stored lists are: they change with the next scoring."""
     tell_mirror()
-    from models import registry
+    from models.registry import registry
     from recsys.database.session import unit_of_work
 
     with unit_of_work() as session:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from recsys.errors import Invalid, NotFound, Unavailable
-from training.commands.printing import AsJson, Name, print_json, registered
+from training.commands.console import AsJson, Name, print_json, registered
 
 __all__ = ["app"]
 
@@ -27,7 +27,7 @@ def report(
 
     Example: recsys train report als-v3 --open
     """
-    from models.report_files import report_path
+    from models.registry.report_paths import report_path
 
     model = registered(name)
     page, document = report_path(model, "html"), report_path(model, "json")
@@ -48,7 +48,7 @@ def report_schema() -> None:
 
     Example: recsys train report-schema > report.schema.json
     """
-    from training.evaluation.report.document import Report
+    from training.report.document import Report
 
     print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **Report.model_json_schema()})
 
@@ -56,8 +56,8 @@ def report_schema() -> None:
 def _draw(name: str, document: Path, page: Path) -> None:
     from pydantic import ValidationError
 
-    from training.evaluation.report.document import Report
-    from training.evaluation.report.page import write_page
+    from training.report.document import Report
+    from training.report.page import write_page
 
     try:
         text = document.read_text(encoding="utf-8")

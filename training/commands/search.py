@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from training.commands.printing import AsJson, print_json, registered, table_of
+from training.commands.console import AsJson, print_json, registered, table_of
 
 if TYPE_CHECKING:
-    from training.evaluation.report.parts import Measure
-    from training.evaluation.report.search_parts import SearchSection
+    from training.report.search_section import SearchSection
+    from training.report.sections import Measure
 
 __all__ = ["app"]
 
@@ -20,7 +20,7 @@ app = typer.Typer()
 
 
 class QueriesBy(StrEnum):
-    """What a query is made of; the words of `training.search_queries.By`."""
+    """What a query is made of; the words of `training.search_evaluation.queries.By`."""
 
     TYPE = "type"
     CATEGORY = "category"
@@ -53,10 +53,10 @@ def search_quality(
 
     Example: recsys train search-quality tifu_knn-v1
     """
-    from training.judging import open_dataset
-    from training.search_keeping import keep
-    from training.search_measuring import Plan, measure
-    from training.steps import Steps
+    from training.fit.evaluate_registered import open_dataset
+    from training.progress import Steps
+    from training.search_evaluation.evaluate import Plan, measure
+    from training.search_evaluation.report import keep
 
     plan = Plan(by.value, test_days, choose, draws, seed)
     found = measure(names or [], open_dataset(), plan, Steps(Console(stderr=True)))
@@ -75,8 +75,8 @@ def search_quality(
 
 
 def _show(section: SearchSection) -> None:
-    from training.evaluation.report.search_plot import ORDERS
     from training.evaluation.significance import format_p
+    from training.report.plots.search_plot import ORDERS
 
     console = Console()
     days = (section.until - section.cutoff).total_seconds() / 86400

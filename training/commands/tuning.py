@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from training.commands.printing import AsJson, print_json, table_of
+from training.commands.console import AsJson, print_json, table_of
 
 if TYPE_CHECKING:
     from training.tuning.run import Tuning
@@ -47,7 +47,7 @@ def tune(
 
     Example: recsys train tune my-als.toml --minutes 20
     """
-    from recsys.priority import give_way
+    from recsys.process_priority import give_way
     from training.tuning.run import run
 
     give_way()

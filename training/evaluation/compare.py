@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.errors import Invalid
-from training.evaluation.evaluate import Evaluation, ViewResult
+from training.evaluation.evaluator import Evaluation, ViewResult
 from training.evaluation.significance import Comparison, compare, format_p, holm_adjusted
 from training.evaluation.splits import VIEWS, View
 from training.evaluation.summary import HIGHER_IS_BETTER, LABELS, mean_by_user

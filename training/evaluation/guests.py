@@ -10,7 +10,7 @@ from scipy import sparse
 
 from features.interactions import Events, History
 from models.base import Recommender
-from training.evaluation.evaluate import refuse_leak
+from training.evaluation.evaluator import refuse_leak
 from training.evaluation.metrics import find_hits
 from training.evaluation.segments import METRICS, Segment, segment_of
 from training.evaluation.splits import Split

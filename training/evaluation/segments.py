@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from training.evaluation.evaluate import ViewResult
-from training.evaluation.facts import GROUPS
+from training.evaluation.evaluator import ViewResult
+from training.evaluation.item_stats import GROUPS
 from training.evaluation.metrics import hit_rate, ndcg, recall
 from training.evaluation.splits import Fold, Split
 from training.evaluation.summary import Figure, figures_from, mean_by_user

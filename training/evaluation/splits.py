@@ -13,14 +13,14 @@ import numpy.typing as npt
 from scipy import sparse
 
 from features.dataset import Dataset
-from features.holdout import HeldOut, Protocol, Question, choose_protocol, held_out
 from features.ids import IdMap
 from features.interactions import MICROSECONDS_PER_DAY, Events, History
+from features.splitting.holdout import HeldOut, Protocol, Question, choose_protocol, held_out
+from features.splitting.windows import Window, holdout_windows
 from features.target import Target
-from features.windows import Window, holdout_windows
-from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES
+from recsys.domains.recommendations.types import INTERACTION_TYPES
 from recsys.errors import Invalid
-from training.evaluation.facts import Facts, describe
+from training.evaluation.item_stats import Facts, describe
 
 __all__ = [
     "KINDS",
@@ -144,10 +144,11 @@ def time_split(
     positive: Sequence[str] | None = None,
     protocol: Protocol | None = None,
 ) -> Split:
-    """Hold out the last window of `dataset` that can be judged (`features.windows`), or the last `test_days`.
+    """Hold out the last window of `dataset` that can be judged (`features.splitting.windows`), or the last
+    `test_days`.
 
     positive : interaction types that are a success, in place of the dataset's target.
-    protocol : how users are asked; None: as `features.protocol` chooses.
+    protocol : how users are asked; None: as `features.splitting.protocol` chooses.
     A user needs `min_events` events before what is asked for. Raises Invalid when either side of the cutoff
     is empty, when no window can be judged, and when nothing of the window can be.
     """
@@ -180,7 +181,7 @@ def test_window(dataset: Dataset, test_days: float | None) -> Window:
 def window_split(
     dataset: Dataset, window: Window, *, min_events: int = 1, protocol: Protocol | None = None
 ) -> Split:
-    """Hold out one window; `features.holdout` says who is asked for what. Raises Invalid as `time_split`."""
+    """Hold out one window, by `features.splitting.holdout`. Raises Invalid as `time_split`."""
     train = dataset.until(window.start)
     inside = (dataset.events.time > window.start) & (dataset.events.time <= window.end)
     later = dataset.events.take(inside)

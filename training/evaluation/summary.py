@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from training.evaluation.evaluate import ViewResult
+from training.evaluation.evaluator import ViewResult
 from training.evaluation.significance import bootstrap_interval
 
 __all__ = [

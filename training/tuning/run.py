@@ -11,9 +11,9 @@ from rich.console import Console
 from recsys.errors import Invalid, NotFound
 from recsys.settings import get_settings
 from training.experiment import Experiment, load
-from training.fitting import create
+from training.fit.trainer import create
 from training.lock import tuning_lock
-from training.steps import Steps
+from training.progress import Steps
 from training.tuning.files import experiment_toml
 from training.tuning.plan import TunePlan
 from training.tuning.search import (
@@ -54,7 +54,7 @@ def run(
     Raises Invalid for a file without [tune] or with a space that the algorithm doesn't know, NotFound
     without a snapshot.
     """
-    from features.build import current
+    from features.build.builder import current
 
     experiment = load(source)
     if experiment.tune is None:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from features.dataset import Dataset
-from models.memory import free_bytes
+from models.shared.memory_budget import free_bytes
 from recsys.errors import Invalid, RecsysError
-from training.evaluation.evaluate import evaluate
-from training.evaluation.holdouts import Plan, rolling
+from training.evaluation.evaluator import evaluate
 from training.evaluation.significance import compare
+from training.evaluation.split_plan import Plan, rolling
 from training.evaluation.splits import Split, time_split
 from training.experiment import Experiment
-from training.fitting import create
+from training.fit.trainer import create
 from training.tuning.plan import TunePlan
 from training.tuning.study import TEST_PERIOD
 

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from models.algorithms.shared.item_item import ItemItem
 from models.algorithms.shared.lift import unit_scores
 from models.base import Arrays
-from models.item_item import ItemItem
 
 __all__ = ["ItemLists", "Kept"]
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.interactions import MICROSECONDS_PER_DAY, Events
-from recsys.domains.recommendations.vocabulary import INTERACTION_TYPES
+from recsys.domains.recommendations.types import INTERACTION_TYPES
 
 __all__ = ["PURCHASE", "baskets_of", "numbered", "people_of", "visits_of"]
 

@@ -40,7 +40,7 @@ def rollup(
     from rich.console import Console
     from rich.progress import track
 
-    from recsys.domains.analytics.days import Days, today
+    from recsys.domains.analytics.calendar import Days, today
     from recsys.domains.analytics.rollup import PIECE, RolledUp, roll_up_days
     from recsys.errors import Invalid
     from recsys.settings import get_settings

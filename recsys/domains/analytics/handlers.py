@@ -9,9 +9,9 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from recsys.domains.analytics import visits
+from recsys.domains.analytics import sessionization
+from recsys.domains.analytics.event_store import Happening, Visitor, store_events
 from recsys.domains.analytics.schemas import SHOP
-from recsys.domains.analytics.storing import Happening, Visitor, store_events
 from recsys.events.envelope import Envelope
 from recsys.events.vocabulary import CartItemAdded, OrderCancelled, OrderPaid, OrderPlaced, UserLoggedIn
 
@@ -44,7 +44,7 @@ def count_cart(session: Session, heard: Envelope) -> None:
     event = heard.event
     assert isinstance(event, CartItemAdded)
     told = {"product_id": event.product_id, "quantity": event.quantity}
-    _remember(session, event, heard.occurred_at, heard.event_id, visits.CART, told)
+    _remember(session, event, heard.occurred_at, heard.event_id, sessionization.CART, told)
 
 
 def count_order(session: Session, heard: Envelope) -> None:
@@ -52,7 +52,7 @@ def count_order(session: Session, heard: Envelope) -> None:
     event = heard.event
     assert isinstance(event, OrderPlaced)
     order = _order_event(event.order_id)
-    _remember(session, event, heard.occurred_at, order, visits.ORDERED, {"order_id": event.order_id})
+    _remember(session, event, heard.occurred_at, order, sessionization.ORDERED, {"order_id": event.order_id})
 
 
 def recount_order(session: Session, heard: Envelope) -> None:
@@ -61,8 +61,8 @@ def recount_order(session: Session, heard: Envelope) -> None:
     assert isinstance(event, OrderPaid | OrderCancelled)
     found = session.execute(_ORDER_VISIT, {"event_id": _order_event(event.order_id)}).one_or_none()
     if found is not None:
-        visits.hold(session, [found.session_id])
-        visits.roll_up(session, {found.session_id: found.timestamp})
+        sessionization.hold(session, [found.session_id])
+        sessionization.roll_up(session, {found.session_id: found.timestamp})
 
 
 def adopt_visits(session: Session, heard: Envelope) -> None:
@@ -71,10 +71,10 @@ def adopt_visits(session: Session, heard: Envelope) -> None:
     assert isinstance(event, UserLoggedIn)
     if event.guest_session_id is None:
         return
-    visits.hold(session, [event.guest_session_id])
+    sessionization.hold(session, [event.guest_session_id])
     earliest = session.scalar(_ADOPT, {"user_id": event.user_id, "session_id": event.guest_session_id})
     if earliest is not None:
-        visits.roll_up(session, {event.guest_session_id: earliest})
+        sessionization.roll_up(session, {event.guest_session_id: earliest})
 
 
 def _order_event(order_id: int) -> UUID:
@@ -86,14 +86,14 @@ def _remember(
 ) -> None:
     one = Happening(0, event_id, moment, kind, SHOP, properties=told)
     if event.session_id is not None:
-        visits.hold(session, [event.session_id])
+        sessionization.hold(session, [event.session_id])
     if not store_events(session, Visitor(event.session_id, event.user_id), [one]):
         return
     if event.session_id is not None:
-        visits.roll_up(session, {event.session_id: moment})
+        sessionization.roll_up(session, {event.session_id: moment})
     elif event.user_id is not None:
         # a user's carts and orders name no session: the user's last steps do
         until = moment + timedelta(microseconds=1)
-        found = visits.attribute(session, since=moment, until=until, user_id=event.user_id)
-        visits.hold(session, list(found))
-        visits.roll_up(session, found)
+        found = sessionization.attribute(session, since=moment, until=until, user_id=event.user_id)
+        sessionization.hold(session, list(found))
+        sessionization.roll_up(session, found)

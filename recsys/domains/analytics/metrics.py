@@ -11,9 +11,9 @@ from sqlalchemy.exc import DataError
 from sqlalchemy.orm import Session
 
 from recsys import clock
-from recsys.domains.analytics.days import Days
+from recsys.domains.analytics.calendar import Days
 from recsys.domains.analytics.schemas import SHOP
-from recsys.domains.analytics.visits import CANCELLED, CART, SOLD
+from recsys.domains.analytics.sessionization import CANCELLED, CART, SOLD
 from recsys.errors import Conflict
 from recsys.settings import get_settings
 

@@ -8,8 +8,8 @@ from datetime import timedelta
 from sqlalchemy import text
 
 from recsys.database.session import unit_of_work
-from recsys.domains.analytics import visits
-from recsys.domains.analytics.days import Days
+from recsys.domains.analytics import sessionization
+from recsys.domains.analytics.calendar import Days
 from recsys.domains.analytics.metrics import Written, write_products, write_sales
 from recsys.settings import get_settings
 
@@ -88,12 +88,12 @@ def _visits(days: Days) -> int:
     gap = timedelta(minutes=get_settings().analytics.visit_minutes)
     with unit_of_work() as session:
         session.execute(_ALONE)
-        visits.attribute(session, since=days.begin, until=days.end)
+        sessionization.attribute(session, since=days.begin, until=days.end)
         touched = session.scalars(_TOUCHED, {"since": days.begin, "until": days.end + gap}).all()
     made = 0
     for place in range(0, len(touched), _TOGETHER):
         part = touched[place : place + _TOGETHER]
         with unit_of_work() as session:
-            visits.hold(session, part)
-            made += visits.roll_up(session, dict.fromkeys(part, days.begin))
+            sessionization.hold(session, part)
+            made += sessionization.roll_up(session, dict.fromkeys(part, days.begin))
     return made

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Path, Query, Request
 from pydantic import BeforeValidator
 
-from recsys.domains.analytics import reading, service
-from recsys.domains.analytics.addresses import kept_address
+from recsys.domains.analytics import queries, service
+from recsys.domains.analytics.anonymisation import kept_address
+from recsys.domains.analytics.event_store import Visitor
 from recsys.domains.analytics.schemas import (
     MAX_ITEMS,
     BotHitsOut,
@@ -20,11 +21,10 @@ from recsys.domains.analytics.schemas import (
     VisitOut,
     item_schema,
 )
-from recsys.domains.analytics.storing import Visitor
 from recsys.settings import get_settings
+from recsys.web.api_key_dependencies import Collector
 from recsys.web.dependencies import AdminUser, GuestSession, MaybeUser, SessionDep
 from recsys.web.errors import problem_responses
-from recsys.web.keys import Collector
 from recsys.web.pagination import Page
 
 __all__ = ["router"]
@@ -109,7 +109,7 @@ def list_sales(
     cursor: CursorIn = None,
 ) -> Page[SalesDay]:
     """The shop's sales of each day, the latest first; `recsys analytics rollup` makes them."""
-    return reading.sales(session, since=since, until=until, limit=limit, cursor=cursor)
+    return queries.sales(session, since=since, until=until, limit=limit, cursor=cursor)
 
 
 @router.get("/admin/analytics/products", responses=problem_responses(401, 403, 422, 503))
@@ -123,7 +123,7 @@ def list_products(
     cursor: CursorIn = None,
 ) -> Page[ProductDay]:
     """The figures of each product and day, the latest day first, then by product."""
-    return reading.products(
+    return queries.products(
         session, since=since, until=until, product_id=product_id, limit=limit, cursor=cursor
     )
 
@@ -133,10 +133,10 @@ def list_visits(
     session: SessionDep, admin: AdminUser, limit: Limit = 20, cursor: CursorIn = None
 ) -> Page[VisitOut]:
     """Visits to the shop, those first seen last first."""
-    return reading.visits(session, limit=limit, cursor=cursor)
+    return queries.visits(session, limit=limit, cursor=cursor)
 
 
 @router.get("/admin/analytics/bots/{day}", responses=problem_responses(401, 403, 422, 503))
 def list_bots(session: SessionDep, admin: AdminUser, day: Annotated[_Date, Path()]) -> list[BotHitsOut]:
     """How much each bot sent on a day, of which nothing was stored."""
-    return reading.bots(session, day)
+    return queries.bots(session, day)

@@ -19,10 +19,10 @@ from pydantic import (
 )
 
 from recsys import clock
-from recsys.domains.analytics.addresses import LONGEST_URL, fitting
+from recsys.domains.analytics.anonymisation import LONGEST_URL, fitting
 from recsys.domains.users.schemas import WantedJson
 from recsys.settings import get_settings
-from recsys.web.fields import Text
+from recsys.web.validators import Text
 
 __all__ = [
     "CLOCK_SKEW",

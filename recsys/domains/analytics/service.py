@@ -12,9 +12,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from recsys import clock
-from recsys.domains.analytics import visits
-from recsys.domains.analytics.agents import bot_named
-from recsys.domains.analytics.days import today
+from recsys.domains.analytics import sessionization
+from recsys.domains.analytics.calendar import today
+from recsys.domains.analytics.event_store import Happening, Visitor, store_events, store_pages
 from recsys.domains.analytics.schemas import (
     MAX_ITEMS,
     CollectOut,
@@ -23,7 +23,7 @@ from recsys.domains.analytics.schemas import (
     Verdict,
     read_item,
 )
-from recsys.domains.analytics.storing import Happening, Visitor, store_events, store_pages
+from recsys.domains.analytics.user_agents import bot_named
 from recsys.errors import Invalid
 from recsys.events.publish import publish_all
 from recsys.events.vocabulary import Event, PageViewed, UserEventRecorded
@@ -115,7 +115,7 @@ def _read(session_id: str, items: Sequence[object]) -> tuple[list[_Item], dict[i
 def _store(session: Session, visitor: Visitor, items: Sequence[_Item]) -> set[int]:
     """Five statements whatever the number; two requests of one visitor wait for each other."""
     assert visitor.session_id is not None
-    visits.hold(session, [visitor.session_id])
+    sessionization.hold(session, [visitor.session_id])
     pages = [
         (place, event_id, moment, item)
         for place, event_id, moment, item in items
@@ -141,7 +141,7 @@ def _store(session: Session, visitor: Visitor, items: Sequence[_Item]) -> set[in
     new = [one for one in items if one[0] in stored]
     if new:
         publish_all(session, [(event_id, _told(visitor, moment, item)) for _, event_id, moment, item in new])
-        visits.roll_up(session, {visitor.session_id: min(moment for _, _, moment, _ in new)})
+        sessionization.roll_up(session, {visitor.session_id: min(moment for _, _, moment, _ in new)})
     return stored
 
 

@@ -28,7 +28,7 @@ def send(
     Example: recsys notifications send --once
     """
     from recsys.domains.notifications.delivery import deliver_due
-    from recsys.events.inside import stopped_by_signals
+    from recsys.events.in_process import stopped_by_signals
 
     total = {"sent": 0, "retried": 0, "failed": 0}
     with stopped_by_signals() as stop:

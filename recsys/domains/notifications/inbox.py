@@ -14,12 +14,12 @@ from sqlalchemy.orm import Session
 from recsys import clock
 from recsys.cache import keys
 from recsys.cache.client import get_redis
-from recsys.database.afterwards import after_commit
+from recsys.database.after_commit import after_commit
 from recsys.domains.notifications.schemas import NotificationOut
 from recsys.domains.notifications.tables import Notification
 from recsys.errors import NotFound, Unavailable
 from recsys.events.publish import publish
-from recsys.events.upkeep import reason
+from recsys.events.retention import reason
 from recsys.events.vocabulary import NotificationRead
 from recsys.log import get_logger
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-from recsys.web.fields import Input, Text
+from recsys.web.validators import Input, Text
 
 __all__ = [
     "ChannelsIn",

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from recsys import clock
-from recsys.database.afterwards import after_commit
+from recsys.database.after_commit import after_commit
 from recsys.domains.notifications import inbox, preferences, templates
 from recsys.domains.notifications.tables import (
     EmailLog,

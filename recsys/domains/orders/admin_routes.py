@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from recsys.domains.orders import listing, parcels, service
+from recsys.domains.orders import listing, service, shipments
 from recsys.domains.orders.schemas import (
     CancelIn,
     OrderOut,
@@ -68,10 +68,10 @@ def cancel_order(session: SessionDep, admin: AdminUser, order_id: Id, why: Cance
 )
 def send_parcel(session: SessionDep, admin: AdminUser, order_id: Id, parcel: ParcelIn) -> ParcelOut:
     """Note that a parcel left; the order is shipped with its first one."""
-    return ParcelOut.model_validate(parcels.send(session, order_id, parcel, by=admin.user_id))
+    return ParcelOut.model_validate(shipments.send(session, order_id, parcel, by=admin.user_id))
 
 
 @router.patch("/parcels/{parcel_id}", responses=problem_responses(400, 401, 403, 404, 409, 422, 503))
 def update_parcel(session: SessionDep, admin: AdminUser, parcel_id: Id, news: ParcelUpdate) -> ParcelOut:
     """Note where a parcel is; when the last one arrived, the order is delivered."""
-    return ParcelOut.model_validate(parcels.update(session, parcel_id, news, by=admin.user_id))
+    return ParcelOut.model_validate(shipments.update(session, parcel_id, news, by=admin.user_id))

@@ -13,12 +13,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from recsys import clock
-from recsys.database.afterwards import after_commit
-from recsys.domains.orders import addresses, carts, service
-from recsys.domains.orders.carts import CartLine, Owner
+from recsys.database.after_commit import after_commit
+from recsys.domains.orders import addresses, service
+from recsys.domains.orders.carts import store as carts
+from recsys.domains.orders.carts.cart_view import priced_lines, quoted
+from recsys.domains.orders.carts.store import CartLine, Owner
 from recsys.domains.orders.pricing import Quote
 from recsys.domains.orders.schemas import CheckoutIn
-from recsys.domains.orders.shopping import priced_lines, quoted
 from recsys.domains.orders.states import Financial, Fulfillment, Status
 from recsys.domains.orders.tables import AbandonedCart, Checkout, Order, OrderItem
 from recsys.domains.products import inventory

@@ -31,7 +31,7 @@ def abandoned_carts(
     Example: recsys orders abandoned-carts --idle-hours 24
     """
     from recsys.database.session import unit_of_work
-    from recsys.domains.orders.abandoned import BATCH, store_abandoned
+    from recsys.domains.orders.carts.abandoned_carts import BATCH, store_abandoned
 
     idle = None if idle_hours is None else timedelta(hours=idle_hours)
     stored = looked_at = 0

@@ -6,8 +6,8 @@ from sqlalchemy.orm import Session
 
 from recsys.cache import keys
 from recsys.cache.client import get_redis
-from recsys.domains.orders import carts
-from recsys.domains.orders.carts import CartLine, Owner
+from recsys.domains.orders.carts import store as carts
+from recsys.domains.orders.carts.store import CartLine, Owner
 from recsys.domains.orders.tables import Order
 from recsys.events.envelope import Envelope
 from recsys.events.vocabulary import OrderPlaced, OrderStatusChanged, UserLoggedIn

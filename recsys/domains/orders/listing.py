@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from recsys.domains.orders import parcels, service
+from recsys.domains.orders import service, shipments
 from recsys.domains.orders.schemas import (
     AddressOut,
     OrderItemOut,
@@ -40,7 +40,7 @@ def whole(session: Session, order: Order) -> OrderOut:
         items=[OrderItemOut.model_validate(item) for item in service.lines_of(session, order.id)],
         shipping_address=None if address is None else AddressOut.model_validate(address),
         history=[StatusChange.model_validate(one) for one in history],
-        parcels=[ParcelOut.model_validate(one) for one in parcels.of_order(session, order.id)],
+        parcels=[ParcelOut.model_validate(one) for one in shipments.of_order(session, order.id)],
     )
 
 

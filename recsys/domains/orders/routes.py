@@ -6,9 +6,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
 
-from recsys.domains.orders import addresses, carts, listing, service, shopping
+from recsys.domains.orders import addresses, listing, service
 from recsys.domains.orders import checkout as checkouts
-from recsys.domains.orders.carts import CartLine, Owner
+from recsys.domains.orders.carts import cart_view
+from recsys.domains.orders.carts import store as carts
+from recsys.domains.orders.carts.store import CartLine, Owner
 from recsys.domains.orders.schemas import (
     AddressIn,
     AddressOut,
@@ -57,21 +59,21 @@ OwnerDep = Annotated[Owner, Depends(_owner)]
 @router.get("/cart", tags=["carts"], responses=problem_responses(401, 403, 422, 503))
 def get_cart(session: SessionDep, owner: OwnerDep) -> CartOut:
     """What is in the cart, at today's prices."""
-    return shopping.seen(session, owner)
+    return cart_view.seen(session, owner)
 
 
 @router.post("/cart/items", tags=["carts"], responses=problem_responses(400, 401, 403, 404, 409, 422, 503))
 def add_to_cart(session: SessionDep, owner: OwnerDep, item: CartItemIn) -> CartOut:
     """Put pieces into the cart, on top of those that are there."""
-    carts.add(owner, shopping.sold(session, item))
-    return shopping.seen(session, owner)
+    carts.add(owner, cart_view.sold(session, item))
+    return cart_view.seen(session, owner)
 
 
 @router.put("/cart/items", tags=["carts"], responses=problem_responses(400, 401, 403, 404, 409, 422, 503))
 def set_in_cart(session: SessionDep, owner: OwnerDep, item: CartItemIn) -> CartOut:
     """Make it so many pieces; sent twice it changes nothing more."""
-    carts.put(owner, shopping.sold(session, item))
-    return shopping.seen(session, owner)
+    carts.put(owner, cart_view.sold(session, item))
+    return cart_view.seen(session, owner)
 
 
 @router.delete("/cart/items/{product_id}", tags=["carts"], responses=problem_responses(401, 403, 422, 503))
@@ -82,7 +84,7 @@ def remove_from_cart(
     for line in carts.read(owner).lines:
         if line.product_id == product_id and variant_id in (None, line.variant_id):
             carts.put(owner, CartLine(line.product_id, line.variant_id, 0))
-    return shopping.seen(session, owner)
+    return cart_view.seen(session, owner)
 
 
 @router.delete("/cart", status_code=204, tags=["carts"], responses=problem_responses(401, 403, 422, 503))
@@ -95,7 +97,7 @@ def empty_cart(owner: OwnerDep) -> Response:
 @router.get("/cart/quote", tags=["carts"], responses=problem_responses(401, 403, 404, 409, 422, 503))
 def quote_cart(session: SessionDep, owner: OwnerDep, discount_code: Code = None) -> QuoteOut:
     """What the cart would cost now, with discount, tax and shipping."""
-    return shopping.would_cost(session, owner, discount_code)
+    return cart_view.would_cost(session, owner, discount_code)
 
 
 @router.post(

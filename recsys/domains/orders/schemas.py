@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from recsys.web.fields import Id, Input, Text
+from recsys.web.validators import Id, Input, Text
 
 __all__ = [
     "AddressIn",

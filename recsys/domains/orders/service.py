@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from recsys import clock
-from recsys.domains.orders.carts import Owner
+from recsys.domains.orders.carts.store import Owner
 from recsys.domains.orders.states import FINANCIAL, FULFILLMENT, ORDER, Financial, Fulfillment, Status
 from recsys.domains.orders.tables import (
     Checkout,

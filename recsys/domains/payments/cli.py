@@ -31,9 +31,9 @@ def settle(
 
     Example: recsys payments settle
     """
-    from recsys.domains.payments.giving_back import again
-    from recsys.domains.payments.paying import settle_all
-    from recsys.domains.payments.refunds import settle_refunds
+    from recsys.domains.payments.processing import settle_all
+    from recsys.domains.payments.refunds.cancellation_refunds import again
+    from recsys.domains.payments.refunds.refunds import settle_refunds
 
     settled = settle_all(older_than=timedelta(seconds=older_than))
     refunds = settle_refunds()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from recsys.domains.payments import giving_back
+from recsys.domains.payments.refunds import cancellation_refunds
 from recsys.events.envelope import Envelope
 from recsys.events.vocabulary import OrderCancelled, PaymentAuthorised, PaymentCaptured
 
@@ -15,4 +15,4 @@ def give_back(session: Session, heard: Envelope) -> None:
     """Heard for a cancelled order, and for a payment that came through after its order was cancelled."""
     event = heard.event
     assert isinstance(event, OrderCancelled | PaymentAuthorised | PaymentCaptured)
-    giving_back.give_back(session, event.order_id)
+    cancellation_refunds.give_back(session, event.order_id)

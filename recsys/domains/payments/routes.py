@@ -8,10 +8,12 @@ import orjson
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from recsys.database.session import unit_of_work
-from recsys.domains.orders.carts import Owner
+from recsys.domains.orders.carts.store import Owner
 from recsys.domains.orders.routes import OwnerDep, owner_of
-from recsys.domains.payments import methods, paying, reading, refunds, suspicion, webhooks
+from recsys.domains.payments import methods, processing, queries, webhooks
+from recsys.domains.payments.fraud import fraud_review
 from recsys.domains.payments.gateways import get_gateway
+from recsys.domains.payments.refunds import refunds
 from recsys.domains.payments.schemas import (
     FlagOut,
     MethodIn,
@@ -26,10 +28,10 @@ from recsys.domains.payments.schemas import (
 from recsys.domains.payments.states import PaymentStatus
 from recsys.domains.payments.tables import Payment
 from recsys.errors import Invalid, NotFound
-from recsys.web.card_check import REFUSAL, holds_card_number, is_typed_card_number
 from recsys.web.dependencies import AdminUser, BriefAdmin, BriefUser, CurrentUser, GuestSession, SessionDep
 from recsys.web.errors import problem_responses
 from recsys.web.pagination import Cursor, Page
+from recsys.web.pan_filter import REFUSAL, holds_card_number, is_typed_card_number
 
 __all__ = ["refuse_card_numbers", "router"]
 
@@ -37,7 +39,7 @@ __all__ = ["refuse_card_numbers", "router"]
 async def refuse_card_numbers(request: Request) -> None:
     """A card's number anywhere in a request is refused before anything reads, stores or logs it.
 
-    Looked at more closely than other routes' requests (recsys/web/card_check.py), but for a gateway's news,
+    Looked at more closely than other routes' requests (recsys/web/pan_filter.py), but for a gateway's news,
     whose ids and signatures are hexadecimal: one of a hundred would hold digits that look like a card's.
     """
     if request.scope["path"].startswith(_WEBHOOKS):
@@ -126,7 +128,7 @@ def pay(
     owner: Annotated[Owner, Depends(_payer)], wanted: PaymentIn, key: Key, response: Response
 ) -> PaymentOut:
     """Pay an order. A declined payment is an answer too: see its `status` and `failure_reason`."""
-    payment, new = paying.pay(owner, key, wanted)
+    payment, new = processing.pay(owner, key, wanted)
     if not new:
         response.status_code = 200
     return payment
@@ -135,7 +137,7 @@ def pay(
 @router.get("/payments/{payment_id}", tags=["payments"], responses=problem_responses(401, 403, 404, 422, 503))
 def get_payment(session: SessionDep, owner: OwnerDep, payment_id: Id) -> PaymentOut:
     """One payment of the caller's own orders."""
-    return reading.shown(session, reading.own(session, owner, payment_id).id)
+    return queries.shown(session, queries.own(session, owner, payment_id).id)
 
 
 @router.post(
@@ -145,7 +147,7 @@ def get_payment(session: SessionDep, owner: OwnerDep, payment_id: Id) -> Payment
 )
 def capture(admin: BriefAdmin, payment_id: Id) -> PaymentOut:
     """Take the money that a payment holds; sent twice, or by two at once, it is taken once."""
-    return paying.capture(payment_id)
+    return processing.capture(payment_id)
 
 
 @router.post(
@@ -155,7 +157,7 @@ def capture(admin: BriefAdmin, payment_id: Id) -> PaymentOut:
 )
 def void(admin: BriefAdmin, payment_id: Id) -> PaymentOut:
     """Let go of the money that a payment holds."""
-    return paying.void(payment_id)
+    return processing.void(payment_id)
 
 
 @router.post(
@@ -180,7 +182,7 @@ def list_flags(
 ) -> Page[FlagOut]:
     """Suspicious payments that nobody decided about yet, the oldest first."""
     after = 0 if cursor is None else Cursor.decode(cursor).integer("id")
-    found = suspicion.open_flags(session, limit=limit + 1, after=after)
+    found = fraud_review.open_flags(session, limit=limit + 1, after=after)
     more = len(found) > limit
     items = [FlagOut.model_validate(one) for one in found[:limit]]
     return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if more else None)
@@ -194,12 +196,14 @@ def list_flags(
 def resolve_flag(admin: BriefAdmin, flag_id: Id, decided: ResolutionIn) -> FlagOut:
     """Decide about a suspicious payment: accepted, it can be captured; rejected, its money is let go."""
     with unit_of_work() as session:
-        flag = suspicion.resolve(session, flag_id, f"{decided.decision}: {decided.notes}", by=admin.user_id)
+        flag = fraud_review.resolve(
+            session, flag_id, f"{decided.decision}: {decided.notes}", by=admin.user_id
+        )
         answer = FlagOut.model_validate(flag)
         payment = session.get(Payment, flag.payment_id)
         held = payment is not None and payment.status == PaymentStatus.AUTHORIZED
     if decided.decision == "reject" and held and answer.payment_id is not None:
-        paying.void(answer.payment_id)
+        processing.void(answer.payment_id)
     return answer
 
 

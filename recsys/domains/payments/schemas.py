@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from recsys.domains.orders.schemas import Country
-from recsys.web.fields import Id, Input, Text
+from recsys.web.validators import Id, Input, Text
 
 __all__ = [
     "AttemptOut",

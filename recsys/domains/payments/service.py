@@ -1,4 +1,4 @@
-"""The rules of payments, each step in the caller's transaction; `paying.py` puts the gateway between."""
+"""The rules of payments, each step in the caller's transaction; `processing.py` puts the gateway between."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.domains.orders import service as orders
-from recsys.domains.orders.carts import Owner
+from recsys.domains.orders.carts.store import Owner
 from recsys.domains.orders.states import Financial, Status
 from recsys.domains.orders.tables import Order
-from recsys.domains.payments import suspicion
-from recsys.domains.payments.fraud import Decision
+from recsys.domains.payments.fraud import fraud_review
+from recsys.domains.payments.fraud.risk_score import Decision
 from recsys.domains.payments.gateway import Answer, Charge, Outcome
 from recsys.domains.payments.schemas import PaymentIn
 from recsys.domains.payments.states import PAYMENT, PaymentStatus
@@ -92,7 +92,7 @@ def start(
     session.add(payment)
     session.flush()
     session.get_one(PaymentKey, (owner.name, key)).payment_id = payment.id
-    risk = suspicion.judge(session, order, payment, method, token)
+    risk = fraud_review.judge(session, order, payment, method, token)
     capture = wanted.capture and risk.decision is Decision.PASS
     session.add(PaymentToken(payment_id=payment.id, token=token, capture=capture))
     session.flush()

@@ -11,12 +11,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from recsys import clock
-from recsys.domains.payments import refunds, service
+from recsys.domains.payments import service
 from recsys.domains.payments.gateway import Answer, Outcome
+from recsys.domains.payments.refunds import refunds
 from recsys.domains.payments.states import PaymentStatus
 from recsys.domains.payments.tables import Payment, Refund, WebhookEvent
 from recsys.errors import Invalid
-from recsys.web.fields import Text
+from recsys.web.validators import Text
 
 __all__ = ["Message", "take"]
 

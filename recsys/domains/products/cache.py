@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from recsys.cache import keys
 from recsys.cache.client import get_redis
-from recsys.database.afterwards import after_commit
+from recsys.database.after_commit import after_commit
 from recsys.domains.products.schemas import ProductOut
 from recsys.errors import Unavailable
 from recsys.log import get_logger

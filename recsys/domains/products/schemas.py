@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-from recsys.web.fields import Id, Input, Text
+from recsys.web.validators import Id, Input, Text
 
 __all__ = [
     "AdjustIn",

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from recsys import clock
 from recsys.cache import keys
 from recsys.cache.client import get_redis
-from recsys.database.afterwards import after_commit
+from recsys.database.after_commit import after_commit
 from recsys.domains.products import service
 from recsys.domains.products.tables import ProductView
 from recsys.errors import NotFound, Unavailable

@@ -14,11 +14,11 @@ from uuid import uuid5
 
 from sqlalchemy.orm import Session
 
-from recsys.database.afterwards import after_commit
-from recsys.domains.recommendations import guests
-from recsys.domains.recommendations.interactions import GONE, take
+from recsys.database.after_commit import after_commit
+from recsys.domains.recommendations.interactions import guest_identity
+from recsys.domains.recommendations.interactions.ingest import GONE, take
 from recsys.domains.recommendations.service import remember_touched
-from recsys.domains.recommendations.vocabulary import InteractionType
+from recsys.domains.recommendations.types import InteractionType
 from recsys.errors import Invalid
 from recsys.events.envelope import Envelope
 from recsys.events.vocabulary import (
@@ -107,8 +107,8 @@ def adopt_interactions(session: Session, heard: Envelope) -> None:
     event = heard.event
     assert isinstance(event, UserLoggedIn)
     if event.guest_session_id is not None:
-        guests.settle(session, [event.guest_session_id])
-        guests.tell_again(session, event.guest_session_id, event.user_id)
+        guest_identity.settle(session, [event.guest_session_id])
+        guest_identity.tell_again(session, event.guest_session_id, event.user_id)
 
 
 def _interaction(event: Any, kind: InteractionType) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from pydantic import BaseModel
 from redis.exceptions import RedisError
 
-from recsys.domains.recommendations import feedback, preferences, service
+from recsys.domains.recommendations import preferences, service
 from recsys.domains.recommendations.deadlines import Deadline, within
+from recsys.domains.recommendations.feedback import ingest as feedback
 from recsys.domains.recommendations.schemas import (
     MAX_FEEDBACK,
     MAX_INTERACTIONS,
@@ -29,10 +30,10 @@ from recsys.domains.recommendations.tables import RecommendationFeedback
 from recsys.domains.users import sessions
 from recsys.errors import Unavailable
 from recsys.security import token_id
-from recsys.web.access import key_opens
+from recsys.web.api_key_dependencies import reporter
+from recsys.web.authorization import key_opens
 from recsys.web.dependencies import CurrentUser, GuestSession, SessionDep, token_of
 from recsys.web.errors import problem_responses
-from recsys.web.keys import reporter
 from recsys.web.pagination import Cursor, Page
 
 __all__ = ["router"]

@@ -21,9 +21,9 @@ from pydantic import (
 )
 
 from recsys import clock
-from recsys.domains.recommendations.vocabulary import FeedbackType, InteractionType
+from recsys.domains.recommendations.types import FeedbackType, InteractionType
 from recsys.money import cents
-from recsys.web.fields import Id, storable
+from recsys.web.validators import Id, storable
 
 __all__ = [
     "CLOCK_SKEW",

@@ -13,12 +13,12 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from recsys import clock
-from recsys.database.afterwards import after_commit
+from recsys.database.after_commit import after_commit
 from recsys.database.session import unit_of_work
-from recsys.domains.recommendations import feedback, interactions, posts
 from recsys.domains.recommendations.deadlines import Deadline, within
-from recsys.domains.recommendations.posts import Absence, Kind, Post
-from recsys.domains.recommendations.recent import Touched, remember_touched
+from recsys.domains.recommendations.feedback import ingest as feedback
+from recsys.domains.recommendations.interactions import ingest as interactions
+from recsys.domains.recommendations.interactions.recent import Touched, remember_touched
 from recsys.domains.recommendations.schemas import (
     MAX_FEEDBACK,
     MAX_INTERACTIONS,
@@ -28,7 +28,9 @@ from recsys.domains.recommendations.schemas import (
     Verdict,
     VerdictsOut,
 )
-from recsys.domains.recommendations.vocabulary import InteractionType
+from recsys.domains.recommendations.types import InteractionType
+from recsys.domains.recommendations.write_buffer import buffer as write_buffer
+from recsys.domains.recommendations.write_buffer.buffer import Absence, Kind, Post
 from recsys.errors import Invalid, Unavailable
 from recsys.log import get_logger
 from recsys.web.metrics import REGISTRY
@@ -257,7 +259,7 @@ def _queue(
                 Touched(one.user_id, one.product_id, what, one.created_at or now, one.session_id, value)
             )
     if waiting:
-        posts.queue(waiting)
+        write_buffer.queue(waiting)
     return touched
 
 

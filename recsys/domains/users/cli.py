@@ -30,7 +30,7 @@ def create_admin(
     Example: recsys users create-admin ada@example.org < password.txt
     """
     from recsys.database.session import unit_of_work
-    from recsys.domains.users import registering
+    from recsys.domains.users import registration
     from recsys.domains.users.schemas import RegisterIn
     from recsys.errors import Invalid
     from recsys.web.errors import field_problems
@@ -47,7 +47,7 @@ def create_admin(
         wrong = "; ".join(f"{one.field}: {one.expected}" for one in field_problems(error.errors()))
         raise Invalid(f"no account was made: {wrong}") from None
     with unit_of_work() as session:
-        user = registering.make_account(
+        user = registration.make_account(
             session,
             email=given.email,
             username=given.username,

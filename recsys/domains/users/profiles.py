@@ -9,9 +9,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from recsys import clock
-from recsys.domains.users import activities, cache, presence, service, social
+from recsys.domains.users import activities, cache, presence, service
 from recsys.domains.users.schemas import MeOut, ProfileIn, PublicUser
 from recsys.domains.users.sessions import lock_user
+from recsys.domains.users.social import service as social
 from recsys.domains.users.tables import User, UserProfile
 from recsys.errors import NotFound
 from recsys.events.publish import publish

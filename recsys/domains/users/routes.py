@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Query, Request, Response
 
-from recsys.domains.users import activities, profiles, registering, service, sessions
+from recsys.domains.users import activities, profiles, registration, service, sessions
 from recsys.domains.users.schemas import (
     ActivityOut,
     DeactivateIn,
@@ -46,7 +46,7 @@ def register(request: Request, session: SessionDep, given: RegisterIn) -> Regist
     The answer is the same when the e-mail address has an account: then none is made, and its owner is told by
     e-mail. Usernames are public: one that is taken is a 409.
     """
-    registering.register(
+    registration.register(
         session,
         email=given.email,
         username=given.username,

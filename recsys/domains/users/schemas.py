@@ -10,7 +10,7 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from recsys import clock
-from recsys.web.fields import Input, Text, storable
+from recsys.web.validators import Input, Text, storable
 
 __all__ = [
     "ActivityOut",

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from recsys import clock
-from recsys.database.afterwards import after_commit
+from recsys.database.after_commit import after_commit
 from recsys.domains.users import activities, cache, sessions, throttle
 from recsys.domains.users.sessions import Caller, Device, lock_user
 from recsys.domains.users.tables import User

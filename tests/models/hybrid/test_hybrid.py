@@ -217,7 +217,7 @@ def test_a_member_that_cannot_be_fitted_is_left_out_with_its_reason(monkeypatch:
     def refuse(*_: object) -> None:
         raise Invalid("no room")
 
-    monkeypatch.setattr("models.ease.EASE._fit", refuse)
+    monkeypatch.setattr("models.algorithms.linear.ease.EASE._fit", refuse)
     model = Hybrid(small(trees=0)).fit(durables())
     assert model.reasons_["ease"] == "left out: no room"
     assert all("ease" not in stage.members for stage in model.stages_.values())

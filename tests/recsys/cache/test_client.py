@@ -10,8 +10,8 @@ import redis
 from recsys.cache import client
 from recsys.errors import Unavailable
 from recsys.settings import Settings
-from tests.fixtures.servers import Servers
-from tests.fixtures.shop import Shop
+from tests.support.servers import Servers
+from tests.support.shop import Shop
 
 
 def test_the_embedded_address_is_found(servers: Servers) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from recsys import embedded
 from recsys.settings import Settings
-from tests.fixtures.servers import temporary_var
+from tests.support.servers import temporary_var
 
 AS_ROOT = os.name == "posix" and os.geteuid() == 0
 

@@ -23,9 +23,9 @@ from recsys.cache.client import connect
 from recsys.embedded.account import server_account
 from recsys.errors import Unavailable
 from recsys.settings import Settings
-from tests.fixtures.servers import ROOT
-from tests.fixtures.shop import run_recsys
 from tests.recsys.embedded.conftest import gone, pids
+from tests.support.servers import ROOT
+from tests.support.shop import run_recsys
 
 
 def _remember(found: embedded.Addresses, rows: int = 1000) -> None:

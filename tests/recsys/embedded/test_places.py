@@ -20,9 +20,9 @@ from recsys.embedded.binaries import runnable
 from recsys.embedded.state import exclusive
 from recsys.errors import Unavailable
 from recsys.settings import Settings
-from tests.fixtures.servers import ROOT, temporary_var
-from tests.fixtures.shop import run_recsys
 from tests.recsys.embedded.conftest import AS_ROOT, pids
+from tests.support.servers import ROOT, temporary_var
+from tests.support.shop import run_recsys
 
 only_root = pytest.mark.skipif(not AS_ROOT, reason="only root can become another user")
 

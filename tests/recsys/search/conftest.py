@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from recsys.search.elastic import ElasticIndex
-from recsys.search.index import SearchIndex
-from recsys.search.postgres import PostgresIndex
+from recsys.search.backends.base import SearchIndex
+from recsys.search.backends.elasticsearch.index import ElasticIndex
+from recsys.search.backends.postgres.index import PostgresIndex
 from recsys.settings import SearchSettings
-from tests.domains.users.conftest import desk
 from tests.journeys.conftest import counter
+from tests.recsys.domains.users.conftest import desk
 from tests.recsys.search import compatible
 from tests.recsys.search.catalogue import Catalogue, fill
 

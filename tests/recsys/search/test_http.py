@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
 from recsys.cli import app
-from recsys.search import handlers, personal, service
-from recsys.search.index import SearchDown
-from recsys.search.postgres import PostgresIndex
+from recsys.search import handlers, service
+from recsys.search.backends.base import SearchDown
+from recsys.search.backends.postgres.index import PostgresIndex
+from recsys.search.ranking import personalization
 from tests.journeys.conftest import Counter
 
 
@@ -246,7 +247,7 @@ class Liking:
 @pytest.fixture
 def nobody_asked() -> Iterator[None]:
     yield
-    personal.use(None)
+    personalization.use(None)
 
 
 @pytest.mark.usefixtures("nobody_asked")
@@ -257,16 +258,16 @@ def test_the_same_query_has_another_order_for_another_user(
     names = [f"{colour} lamp" for colour in ("Red", "Blue", "Green", "White", "Black", "Grey", "Pink")]
     made = indexed(counter, *names)
     usual = found(counter, "q=lamp")
-    personal.use(Liking({ann.id: [made[usual[-1]]], bob.id: [made[usual[3]]]}))
+    personalization.use(Liking({ann.id: [made[usual[-1]]], bob.id: [made[usual[3]]]}))
     assert found(counter, "q=lamp", who=ann) == [usual[-1], *usual[:-1]]
     assert found(counter, "q=lamp", who=bob) == [usual[3], *usual[:3], *usual[4:]]
     assert found(counter, "q=lamp", who=eve) == found(counter, "q=lamp") == usual
     assert found(counter, "q=lamp&personalised=false", who=ann) == usual
     assert counter.send("GET", "/search/products?q=lamp", who=ann)["personalised"] is True
     # beyond the window, the order is everybody's; pages neither repeat nor skip
-    monkeypatch.setattr("recsys.search.tastes.get_settings", lambda: _Small())
+    monkeypatch.setattr("recsys.search.ranking.personal_order.get_settings", lambda: _Small())
     wanted = [*reversed(usual[:3]), *usual[3:]]
-    personal.use(Liking({ann.id: [made[usual[2]]]}))
+    personalization.use(Liking({ann.id: [made[usual[2]]]}))
     for limit in (1, 2, 3, 5):
         seen, cursor = [], ""
         while True:
@@ -298,7 +299,7 @@ def test_a_recommender_that_fails_costs_the_taste_only(counter: Counter) -> None
 
     ann = counter.desk.person("ann")
     indexed(counter, "Desk lamp")
-    personal.use(Broken())
+    personalization.use(Broken())
     answer = counter.send("GET", "/search/products?q=lamp", who=ann)
     assert (len(answer["items"]), answer["personalised"]) == (1, False)
 
@@ -337,7 +338,7 @@ def test_a_search_that_takes_too_long_is_ended(counter: Counter, monkeypatch: py
     slow = counter.shop.settings.search.model_copy(update={"timeout_seconds": 0.05})
     monkeypatch.setattr(service, "chosen", lambda: PostgresIndex(slow))
     monkeypatch.setattr(
-        "recsys.search.postgres.finding.find",
+        "recsys.search.backends.postgres.index.product_queries.find",
         lambda session, query, settings: session.connection().exec_driver_sql("SELECT pg_sleep(5)"),
     )
     answer = counter.send("GET", "/search/products?q=lamp")

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from recsys.domains.products.tables import Product
 from recsys.search.analysis import words_of
-from recsys.search.index import SearchIndex
+from recsys.search.backends.base import SearchIndex
 from recsys.search.queries import Found, ProductQuery
 
 PAGE = 20

@@ -12,8 +12,8 @@ from models import factory
 from recsys.errors import Invalid
 from tests.training.shops import dataset_of, purchases
 from training.evaluation.compare import Duel, compare_evaluations, pooled
-from training.evaluation.evaluate import Evaluation, ViewResult, evaluate
-from training.evaluation.holdouts import Plan, make_splits
+from training.evaluation.evaluator import Evaluation, ViewResult, evaluate
+from training.evaluation.split_plan import Plan, make_splits
 from training.evaluation.splits import Split, time_split
 from training.evaluation.summary import HIGHER_IS_BETTER, LABELS, lorenz, plain, summarise
 

@@ -10,8 +10,8 @@ from scipy import sparse
 
 from features.dataset import Dataset
 from features.interactions import MICROSECONDS_PER_DAY as DAY
-from models.algorithms.complements import Complements
-from models.item_knn import ItemKNN
+from models.algorithms.neighbourhood.complements import Complements
+from models.algorithms.neighbourhood.item_knn import ItemKNN
 from recsys.errors import Invalid
 from tests.models.data import Row, catalogue, dataset
 from training.evaluation.item_lists import (

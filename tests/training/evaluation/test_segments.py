@@ -11,10 +11,9 @@ from features.dataset import Dataset
 from models import factory
 from models.base import Recommender
 from tests.training.shops import dataset_of, purchases
-from training.evaluation.evaluate import evaluate
+from training.evaluation.evaluator import evaluate
 from training.evaluation.examples import choose_users
 from training.evaluation.guests import judge_guests
-from training.evaluation.holdouts import Plan, make_splits
 from training.evaluation.segments import (
     FEW,
     Period,
@@ -24,11 +23,12 @@ from training.evaluation.segments import (
     segments_over,
     user_groups,
 )
+from training.evaluation.split_plan import Plan, make_splits
 from training.evaluation.splits import Split, time_split
 from training.evaluation.summary import plain
 from training.experiment import Experiment
-from training.fitting import judge
-from training.steps import Steps
+from training.fit.trainer import judge
+from training.progress import Steps
 
 
 def _described(data: Dataset) -> Dataset:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from features.interactions import MICROSECONDS_PER_DAY
-from models.popularity import Popularity
+from models.algorithms.popularity.popularity import Popularity
 from recsys.errors import Invalid
 from tests.training.shops import dataset_of, purchases
-from training.evaluation.evaluate import evaluate
+from training.evaluation.evaluator import evaluate
 from training.evaluation.splits import Fold, assert_no_leak, time_split, untested
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from features.build import build
+from features.build.builder import build
 from recsys.errors import Conflict, Invalid
 from recsys.settings import get_settings
-from tests.fixtures.shop import Shop
+from tests.support.shop import Shop
 from tests.training.shops import fill_shop
 from training.evaluation.splits import MICROSECONDS_PER_DAY
 from training.experiment import load
@@ -61,7 +61,7 @@ def tuned(file: Path, **more: object) -> Tuning:
 
 
 def test_validation_lies_before_the_test_and_never_sees_it(file: Path) -> None:
-    from features.build import current
+    from features.build.builder import current
 
     dataset = current(get_settings())
     test, folds = folds_of(dataset, load(str(file)))

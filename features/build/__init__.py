@@ -1,0 +1,1 @@
+"""From the shop's tables to a Dataset on disk."""

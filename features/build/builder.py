@@ -1,0 +1,280 @@
+"""From the shop's tables to a Dataset: one consistent state, everything after `until` left out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from psycopg import sql
+
+from features.build.column_reader import NO_ID, Progress, Snapshot, open_snapshot
+from features.build.incremental import Watermark, counted, here, new_rows
+from features.build.interaction_reader import RawInteractions, read_interactions
+from features.build.preference_reader import RawPreferences, read_preferences, user_preferences
+from features.build.product_reader import Catalogue, item_features, read_catalogue
+from features.build.profile_reader import read_demographics
+from features.build.snapshots import current, current_record, load, store
+from features.dataset import Cut, Dataset, compact
+from features.ids import IdMap
+from features.interactions import Events, InteractionWeights, canonical_order
+from features.outliers import KEPT, outliers
+from features.target import choose_target
+from recsys.database.session import libpq_url
+from recsys.errors import Invalid, NotFound
+from recsys.settings import Settings
+
+__all__ = [
+    "Built",
+    "as_microseconds",
+    "assemble",
+    "build",
+    "build_reported",
+    "current",
+    "load",
+    "weights_of",
+]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BLOCK = 1 << 20
+
+
+@dataclass
+class Built:
+    """What a build did.
+
+    seconds        from the first connection to the stored snapshot
+    undated        events left out because they have no time
+    unknown_types  events whose type is no word we know; kept as touched, weighing nothing
+    guests         events without a user
+    cut            events left out as too many of one day, by reason (`features.outliers`)
+    preferences    rows read, parts that were malformed, names that the catalogue does not have, and parts
+                   that were inferred from behaviour and not said
+    new            events that came since the snapshot that this build went on from; None for a build from
+                   nothing
+    whole          why the build started from nothing; empty where it went on from the current snapshot
+    """
+
+    dataset: Dataset
+    seconds: float = 0.0
+    undated: int = 0
+    unknown_types: int = 0
+    guests: int = 0
+    cut: dict[str, int] = field(default_factory=dict)
+    preferences: dict[str, int] = field(default_factory=dict)
+    new: int | None = None
+    whole: str = ""
+
+
+def weights_of(settings: Settings) -> InteractionWeights:
+    """The one definition of what an interaction weighs and which are too many, as configured."""
+    chosen = settings.features
+    return InteractionWeights(
+        dict(chosen.weights), chosen.half_life_days, chosen.max_repeats_per_day, chosen.max_events_per_day
+    )
+
+
+def build(
+    settings: Settings,
+    until: datetime | None = None,
+    progress: Progress | None = None,
+    *,
+    incremental: bool = True,
+) -> Dataset:
+    """Read, assemble and store a snapshot, make it the current one and return it; see `build_reported`."""
+    return build_reported(settings, until, progress, incremental=incremental).dataset
+
+
+def build_reported(
+    settings: Settings,
+    until: datetime | None = None,
+    progress: Progress | None = None,
+    *,
+    incremental: bool = True,
+) -> Built:
+    """Read, assemble and store a snapshot, make it the current one, and say what was done.
+
+    until : timezone-aware; nothing after it gets in, and ages count from it, not from the newest interaction.
+    incremental : go on from the current snapshot where that gives exactly what a build from nothing gives
+        (`features.build.incremental`): only new interactions are read, and the catalogue, profiles and
+        preferences anew. Where it cannot, `Built.whole` says why.
+    Raises Invalid when there is no interaction to learn from, Unavailable when PostgreSQL can't be reached.
+    """
+    started = time.perf_counter()
+    told: Progress = progress or (lambda _what, _done, _total: None)
+    weights = weights_of(settings)
+    limit = None if until is None else sql.Literal(until.astimezone(UTC))
+    with open_snapshot(libpq_url(settings)) as snapshot:
+        catalogue = read_catalogue(snapshot, lambda done, total: told("Reading products", done, total))
+        preferences = read_preferences(snapshot, limit)
+        reading = _Reading(snapshot, limit, lambda done, total: told("Reading interactions", done, total))
+        raw, mark, new, whole = reading.events(settings, incremental)
+        if len(raw) == 0:
+            raise Invalid(_nothing(snapshot, until, raw.undated))
+        told("Sorting", 0, 1)
+        moment = None if until is None else as_microseconds(until)
+        configured = settings.features.target
+        built = assemble(raw, catalogue, preferences, weights, moment, configured)
+        demographics = read_demographics(snapshot, built.dataset.users, limit)
+    built.dataset = replace(built.dataset, demographics=demographics)
+    built.new, built.whole = new, whole
+    told("Writing", 0, 1)
+    store(settings, built.dataset, until=until, watermark=None if mark is None else mark.as_json())
+    built.seconds = time.perf_counter() - started
+    told("Writing", 1, 1)
+    return built
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How this build reads the interactions."""
+
+    snapshot: Snapshot
+    limit: sql.Composable | None
+    progress: Callable[[int, int], None]
+
+    def events(
+        self, settings: Settings, incremental: bool
+    ) -> tuple[RawInteractions, Watermark | None, int | None, str]:
+        """The interactions, the new watermark, how many were new, and why all had to be read."""
+        if self.limit is not None:
+            return self._all(None, "an earlier moment was asked for")
+        now = here(self.snapshot)
+        if not incremental:
+            return self._all(now, "it was asked for")
+        try:
+            record = current_record(settings)
+            before = Watermark.of(record)
+            if before is None:
+                return self._all(now, "the current snapshot does not say up to where it has read")
+            if before.place != now.place:
+                return self._all(now, "the current snapshot is of another database")
+            old = load(settings, record["fingerprint"])
+        except (NotFound, Invalid) as error:
+            return self._all(now, error.message)
+        now = counted(self.snapshot, now)
+        new = read_interactions(self.snapshot, None, self.progress, only=new_rows(before))
+        if not before.grows_to(now, new.read, new.digest):
+            return self._all(now, "interactions that the current snapshot holds were changed or deleted")
+        undated = before.undated + new.undated
+        fresh = len(new)
+        return _joined(old, new, undated), replace(now, undated=undated), fresh, ""
+
+    def _all(
+        self, now: Watermark | None, reason: str
+    ) -> tuple[RawInteractions, Watermark | None, int | None, str]:
+        raw = read_interactions(self.snapshot, self.limit, self.progress)
+        if now is not None:
+            now = replace(now, rows=raw.read, digest=raw.digest, undated=raw.undated)
+        return raw, now, None, reason
+
+
+def _joined(old: Dataset, new: RawInteractions, undated: int) -> RawInteractions:
+    """All that the old snapshot was built from, what was cut included, and the new events; uses `new` up."""
+    columns: dict[str, npt.NDArray[Any]] = {}
+    no_user = np.append(old.users.ids, NO_ID).astype(np.int32)  # the last entry serves guests' -1
+    item_ids = old.items.ids.astype(np.int32)
+    for name in list(new.columns):
+        parts = [getattr(old.events, name), getattr(old.cut.events, name)]
+        if name == "user":
+            parts = [no_user[rows] for rows in parts]
+        elif name == "item":
+            parts = [item_ids[rows] for rows in parts]
+        columns[name] = np.concatenate([*parts, new.columns.pop(name)])
+    return RawInteractions(columns, undated)
+
+
+def assemble(
+    raw: RawInteractions,
+    catalogue: Catalogue,
+    preferences: RawPreferences,
+    weights: InteractionWeights,
+    until: int | None = None,
+    target: Mapping[str, float] | None = None,
+) -> Built:
+    """Put together what was read, in one order that does not depend on how it lay in the database.
+
+    until : microseconds since 1970-01-01 UTC. `raw` and `preferences` hold nothing later already; products
+    do: one created later stays out, unless it has events. Uses `raw` up, to need its memory once only.
+    target : weight per type of what counts as a success; None: chosen from the events.
+    """
+    columns = raw.columns
+    time_of = columns["time"]
+    moment = until if until is not None else int(time_of.max())
+    users = IdMap.of(np.union1d(_known(columns["user"]), preferences.user))
+    seen = IdMap.of(columns["item"])
+    created = catalogue.columns["created"]
+    listed = catalogue.columns["id"][created <= moment] if until is not None else catalogue.columns["id"]
+    items = IdMap.of(np.union1d(seen.ids, listed))
+
+    columns["user"], columns["item"] = _rows(users, columns["user"]), _rows(items, columns["item"])
+    order = canonical_order(columns)
+    if order is not None:
+        for name in list(columns):
+            columns[name] = columns[name][order]
+    del order
+    first_event = np.zeros(len(items), dtype=np.int64)
+    # from the last to the first, so that the first one stays
+    first_event[columns["item"][::-1]] = columns["time"][::-1]
+    events, cut = _split(columns, weights)
+
+    features = item_features(catalogue, items, first_event)
+    told, counts = user_preferences(preferences, users, catalogue.categories, catalogue.brands, features)
+    features, told = compact(features, told)
+    chosen = choose_target(events, target)
+    dataset = Dataset(users, items, events, features, told, moment, weights, cut=cut, target=chosen)
+    return Built(
+        dataset,
+        undated=raw.undated,
+        unknown_types=int(np.count_nonzero(events.kind < 0)),
+        guests=int(np.count_nonzero(events.user < 0)),
+        cut=cut.as_json(),
+        preferences=counts,
+    )
+
+
+def _split(columns: dict[str, npt.NDArray[Any]], weights: InteractionWeights) -> tuple[Events, Cut]:
+    """What counts, and what is too much; uses `columns` up."""
+    verdict = outliers(columns, weights)
+    if verdict is None:
+        return Events(**columns), Cut.none()
+    kept = verdict == KEPT
+    aside = Cut(Events(**columns).take(~kept), verdict[~kept])
+    for name in list(columns):
+        columns[name] = columns[name][kept]
+    return Events(**columns), aside
+
+
+def as_microseconds(moment: datetime) -> int:
+    """Microseconds since 1970-01-01 UTC of a timezone-aware moment."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def _known(user: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    guest = user == NO_ID
+    return IdMap.of(user[~guest] if guest.any() else user).ids
+
+
+def _rows(ids: IdMap, values: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    rows = np.empty(values.size, dtype=np.int32)
+    for start in range(0, values.size, _BLOCK):  # in blocks: the look-up works in 64 bits
+        part = slice(start, start + _BLOCK)
+        rows[part] = ids.index(values[part])
+    return rows
+
+
+def _nothing(snapshot: Snapshot, until: datetime | None, undated: int) -> str:
+    found = snapshot.connection.execute(
+        "SELECT min(created_at) FILTER (WHERE isfinite(created_at)) FROM recommendations_db.user_interactions"
+    ).fetchone()
+    oldest: Any = None if found is None else found[0]
+    if until is not None and oldest is not None:
+        return f"there is no interaction up to {until.isoformat()}; the oldest is of {oldest.isoformat()}"
+    left_out = f" ({undated} have no time)" if undated else ""
+    return (
+        f"there are no interactions to learn from{left_out}; `recsys import` brings some in, then build again"
+    )

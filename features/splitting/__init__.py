@@ -1,0 +1,1 @@
+"""Where a test lies in time, and what it holds out."""

@@ -1,0 +1,1 @@
+"""Models of product attributes, also for users and products without history."""

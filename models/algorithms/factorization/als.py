@@ -1,0 +1,212 @@
+"""Matrix factorisation for implicit feedback by alternating least squares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from implicit.cpu.als import AlternatingLeastSquares
+from scipy import sparse
+
+from features.dataset import Dataset
+from models.algorithms.shared.factor_model import FactorModel
+from models.base import Arrays, ModelKind, Rows, Scores
+from models.ranking.mips.factors import Factors
+from models.shared.parallel import WORKERS, in_parallel, one_blas_thread
+from models.shared.validation import check_float, check_int
+
+__all__ = ["ALS", "ALSParameters"]
+
+SHARED_ENTRIES = 8_192
+"""Users with about this many history entries in all are solved for together."""
+
+
+@dataclass(frozen=True)
+class ALSParameters:
+    """factors : length of the vectors.
+    alpha : confidence of an interaction = alpha × its weight; everything else has confidence 1.
+    regularization : lambda, added to the diagonal of each least-squares problem.
+    iterations : how often users and items are solved for in turn.
+    seed : of the random item and user vectors that the first iteration starts from.
+    """
+
+    factors: int = 128
+    alpha: float = 1.0
+    regularization: float = 20.0
+    iterations: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_int(self, "factors", 1, 4_096)
+        check_float(self, "alpha", 0.0, 1e6, above_low=True)
+        check_float(self, "regularization", 0.0, 1e6, above_low=True)
+        check_int(self, "iterations", 1, 1_000)
+        check_int(self, "seed", 0, 2**32 - 1)
+
+
+class ALS(FactorModel):
+    """Hu, Koren & Volinsky 2008, "Collaborative filtering for implicit feedback datasets".
+
+    Items come out of the alternation, run by `implicit`. A user is then always the exact minimiser for those
+    items, x = (YᵀCY + λI)⁻¹ YᵀCp (their equation 4), a known user as well as one who is folded in, so that a
+    guest with the same history gets the same list and an explanation (their section 5) adds up to the score.
+    The users that `implicit` leaves behind are one step older than the items and, by its conjugate gradients,
+    only near the minimum: no substitute. Solving for everybody can cost as much as the whole alternation, so
+    a user is solved for when first scored, and kept; the fit costs what `implicit` costs.
+    """
+
+    algorithm: ClassVar[str] = "als"
+    kind: ClassVar[ModelKind] = ModelKind.COLLABORATIVE
+    Parameters = ALSParameters
+    parameters: ALSParameters
+
+    item_factors_: npt.NDArray[np.float32]
+    """float32 (items, factors); zero for an item that nobody took, which is never shown."""
+    gram_: npt.NDArray[np.float64]
+    """float64 (factors, factors): YᵀY + λI."""
+    cold_: Rows
+    """int64: rows of the items that nobody took."""
+    _inverse: npt.NDArray[np.float64]
+    _users: npt.NDArray[np.float32]
+    _solved: npt.NDArray[np.bool_]
+
+    def _fit(self, dataset: Dataset) -> None:
+        chosen = self.parameters
+        # a BLAS pool under implicit's own threads makes it several times slower; with one BLAS thread, and
+        # each row solved by one thread, the result does not depend on how the work was shared out
+        with one_blas_thread():
+            solver = AlternatingLeastSquares(
+                factors=chosen.factors,
+                alpha=chosen.alpha,
+                regularization=chosen.regularization,
+                iterations=chosen.iterations,
+                random_state=chosen.seed,
+            )
+            solver.fit(dataset.matrix, show_progress=False)
+            self._take(solver.item_factors)
+        self._solve_none()
+
+    def _solve_none(self) -> None:
+        self._users = np.empty((len(self.users_), self.item_factors_.shape[1]), dtype=np.float32)
+        self._solved = np.zeros(len(self.users_), dtype=bool)
+
+    @property
+    def user_factors_(self) -> npt.NDArray[np.float32]:
+        """float32 (users, factors); zero for a user without a liked product, who gets an empty list."""
+        # per user the matrices are too small to share out, so the users are
+        bounds = np.linspace(0, len(self.users_), 4 * WORKERS + 1).astype(int)
+        in_parallel(lambda part: self._known(np.arange(*part)), list(pairwise(bounds)))
+        return self._users
+
+    def _known(self, rows: Rows) -> npt.NDArray[np.float32]:
+        """The exact vectors of known users, float32 (n, factors), solved for where they were not yet."""
+        new = rows[~self._solved[rows]]
+        if new.size:
+            history = self.history_[new]
+            history.eliminate_zeros()
+            self._users[new] = self._fold_in(history)
+            # only now: another thread that finds the mark must find the vector, too
+            self._solved[new] = True
+        return self._users[rows]
+
+    def _take(self, item_factors: npt.NDArray[np.float32]) -> None:
+        self.item_factors_ = item_factors
+        factors = item_factors.astype(np.float64)
+        self.gram_ = factors.T @ factors + self.parameters.regularization * np.eye(factors.shape[1])
+        self.cold_ = np.flatnonzero(~item_factors.any(axis=1))
+        self._inverse = np.linalg.inv(self.gram_).astype(np.float64)
+
+    def _system(
+        self, items: npt.NDArray[np.integer], weights: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """YᵀCY + λI (factors, factors), the vectors of `items` (n, factors), their confidences; float64."""
+        vectors = self.item_factors_[items].astype(np.float64)
+        confidence = self.parameters.alpha * weights.astype(np.float64)
+        system, gain = self.gram_.copy(), confidence - 1.0
+        for sign in (1.0, -1.0):
+            part = sign * gain > 0
+            # numpy computes AᵀA at half the cost of AᵀB
+            scaled = vectors[part] * np.sqrt(sign * gain[part])[:, None]
+            system += sign * (scaled.T @ scaled)
+        return system, vectors, confidence
+
+    def _fold_in(self, history: sparse.csr_matrix) -> npt.NDArray[np.float32]:
+        """The exact vector of each row's user, float32 (n, factors); zero where the row is empty."""
+        found = np.zeros((history.shape[0], self.item_factors_.shape[1]), dtype=np.float32)
+        lengths = np.diff(history.indptr)
+        for row in np.flatnonzero(lengths >= found.shape[1]):
+            part = slice(history.indptr[row], history.indptr[row + 1])
+            system, vectors, confidence = self._system(history.indices[part], history.data[part])
+            found[row] = np.linalg.solve(system, confidence @ vectors)
+        short = np.flatnonzero((lengths > 0) & (lengths < found.shape[1]))
+        block = np.cumsum(lengths[short]) // SHARED_ENTRIES
+        for rows in np.split(short, np.flatnonzero(np.diff(block)) + 1):
+            self._fold_in_short(history, rows, found)
+        return found
+
+    def _fold_in_short(self, history: sparse.csr_matrix, rows: Rows, found: npt.NDArray[np.float32]) -> None:
+        """Users with fewer items than factors: a system as large as their items instead.
+
+        With G the gram of all items plus λI, Y the user's n item vectors and D = C - I, Woodbury's identity
+        says (G + YᵀDY)⁻¹Yᵀc = G⁻¹Yᵀ(I + D Y G⁻¹Yᵀ)⁻¹c; G⁻¹y of an item serves every user who has it.
+        """
+        mine = history[rows]
+        items, place = np.unique(mine.indices, return_inverse=True)
+        vectors = self.item_factors_[items].astype(np.float64)
+        solved = vectors @ self._inverse
+        confidence = self.parameters.alpha * mine.data.astype(np.float64)
+        for row, (start, end) in zip(rows, pairwise(mine.indptr), strict=True):
+            own, weight = place[start:end], confidence[start:end]
+            system = (weight - 1.0)[:, None] * (vectors[own] @ solved[own].T)
+            system[np.diag_indices_from(system)] += 1.0
+            found[row] = np.linalg.solve(system, weight) @ solved[own]
+
+    def _vectors(self, history: sparse.csr_matrix, rows: Rows) -> Factors:
+        users = np.empty((rows.size, self.item_factors_.shape[1]), dtype=np.float32)
+        folded = rows < 0
+        users[~folded] = self._known(rows[~folded])
+        users[folded] = self._fold_in(history[folded])
+        return Factors(users, self.item_factors_, hidden=self.cold_, silent=np.diff(history.indptr) == 0)
+
+    def _score_similar(self, items: Rows, out: Scores) -> None:
+        """Cosine of the item vectors."""
+        lengths = self._lengths()
+        np.matmul(self.item_factors_[items] / lengths[items, None], self.item_factors_.T, out=out)
+        out /= lengths
+        out[:, self.cold_] = -np.inf
+        out[np.isin(items, self.cold_)] = -np.inf
+
+    def _lengths(self) -> npt.NDArray[np.float32]:
+        lengths: npt.NDArray[np.float32] = np.linalg.norm(self.item_factors_, axis=1)
+        lengths[self.cold_] = 1.0
+        return lengths
+
+    def _contributions(
+        self, history: sparse.csr_matrix, row: int, items: Rows
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        nothing = np.zeros(items.size, dtype=np.float32)
+        if history.nnz == 0:
+            return np.zeros((items.size, 0), dtype=np.float32), nothing
+        system, vectors, confidence = self._system(history.indices, history.data)
+        # one solve for the shorter side: y_iᵀ A⁻¹ c_j y_j, with A symmetric
+        targets = self.item_factors_[items].astype(np.float64)
+        if items.size < history.nnz:
+            parts = np.linalg.solve(system, targets.T).T @ (vectors * confidence[:, None]).T
+        else:
+            parts = targets @ np.linalg.solve(system, (vectors * confidence[:, None]).T)
+        return parts.astype(np.float32), nothing
+
+    def _arrays(self) -> Arrays:
+        return {
+            "item_factors": self.item_factors_,
+            "gram": self.gram_,
+            "cold": self.cold_,
+        }
+
+    def _restore(self, arrays: Arrays) -> None:
+        self.item_factors_, self.gram_, self.cold_ = arrays["item_factors"], arrays["gram"], arrays["cold"]
+        self._inverse = np.linalg.inv(self.gram_).astype(np.float64)
+        self._solve_none()

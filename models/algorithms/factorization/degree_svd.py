@@ -1,0 +1,137 @@
+"""Degree-normalised SVD: factors of the matrix after popular items and busy users are turned down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from features.dataset import Dataset
+from models.algorithms.shared.factor_model import FactorModel
+from models.algorithms.shared.item_item import VALUES, Values, valued
+from models.algorithms.shared.truncated_svd import right_singular
+from models.base import Arrays, ModelKind, Rows, Scores
+from models.ranking.mips.factors import Factors
+from models.shared.parallel import one_blas_thread
+from models.shared.validation import check_choice, check_float, check_int
+
+__all__ = ["DegreeSVD", "DegreeSVDParameters"]
+
+
+FEWEST_FACTORS = 4
+
+
+@dataclass(frozen=True)
+class DegreeSVDParameters:
+    """factors : k. user_power, item_power : pu and pi of the formula. ridge : λ is ridge × s²[k/8].
+    users_per_factor : k is at most the number of users / this, but 4 at least; 0: no such bound. The last of
+        128 factors of 260 users are noise.
+    """
+
+    factors: int = 256
+    users_per_factor: int = 0
+    user_power: float = 0.5
+    item_power: float = 0.4
+    ridge: float = 1.0
+    values: Values = "log"
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        check_int(self, "factors", 1, 4_096)
+        check_int(self, "users_per_factor", 0, 1_000_000)
+        check_float(self, "user_power", 0.0, 1.0)
+        check_float(self, "item_power", 0.0, 1.0)
+        check_float(self, "ridge", 0.0, 1_000.0)
+        check_choice(self, "values", VALUES)
+        check_int(self, "seed", 0, 2**32 - 1)
+
+
+class DegreeSVD(FactorModel):
+    """With degrees Du, Di (sums of a user's, of an item's values): Du^-pu X Di^-pi ≈ U S Vᵀ, and
+
+        score(x) = x · (Di^-pi V) · diag(s² / (s² + λ)) · (Vᵀ Di^pi).
+
+    The normalisation is that of graph filters (Shen et al. 2021, arXiv 2108.07567, section 3); the shrinkage
+    s²/(s²+λ) is what ridge regression of X̃ on itself gives along each singular direction. A user or guest is
+    the sum of the vectors of the items: folding in is exact.
+    """
+
+    algorithm: ClassVar[str] = "degree_svd"
+    kind: ClassVar[ModelKind] = ModelKind.COLLABORATIVE
+    Parameters = DegreeSVDParameters
+    parameters: DegreeSVDParameters
+
+    encoder_: npt.NDArray[np.float32]
+    """(items, factors): Di^-pi V diag(s² / (s² + λ))."""
+    decoder_: npt.NDArray[np.float32]
+    """(items, factors): Di^pi V."""
+
+    def _fit(self, dataset: Dataset) -> None:
+        chosen = self.parameters
+        normal, item_scale = self._normalised(dataset.matrix)
+        # where anything else wants the cores, BLAS threads that wait for each other cost several times more
+        with one_blas_thread():
+            values, vectors = right_singular(normal, self._factors(normal), seed=chosen.seed)
+        energy = values.astype(np.float64) ** 2
+        shrink = energy / (energy + chosen.ridge * energy[energy.size // 8] + np.finfo(np.float32).tiny)
+        self.encoder_ = item_scale[:, None] * vectors * shrink.astype(np.float32)
+        unscale = np.divide(1.0, item_scale, out=np.zeros_like(item_scale), where=item_scale > 0)
+        self.decoder_ = unscale[:, None] * vectors
+
+    def _factors(self, matrix: sparse.csr_matrix) -> int:
+        chosen = self.parameters
+        if not chosen.users_per_factor:
+            return chosen.factors
+        users = int(np.count_nonzero(np.diff(matrix.indptr)))
+        return min(chosen.factors, max(FEWEST_FACTORS, users // chosen.users_per_factor))
+
+    def _normalised(self, matrix: sparse.csr_matrix) -> tuple[sparse.csr_matrix, npt.NDArray[np.float32]]:
+        chosen = self.parameters
+        return degree_normalised(valued(matrix, chosen.values), chosen.user_power, chosen.item_power)
+
+    def forecast(self, users: int, items: int, nnz: int) -> int:
+        """Peak bytes of a fit: the Krylov basis, its image on the users' side and three item matrices."""
+        short, long = sorted((users, items))
+        width = min(short, int(1.7 * self.parameters.factors) + 128)
+        return (
+            4 * width * (2 * short + long) + 16 * width**2 + 12 * self.parameters.factors * items + 40 * nnz
+        )
+
+    def _vectors(self, history: sparse.csr_matrix, rows: Rows) -> Factors:
+        user = valued(history, self.parameters.values) @ self.encoder_
+        return Factors(np.asarray(user, dtype=np.float32), self.decoder_)
+
+    def _score_similar(self, items: Rows, out: Scores) -> None:
+        unit = self.decoder_ / np.maximum(np.linalg.norm(self.decoder_, axis=1, keepdims=True), 1e-12)
+        np.matmul(unit[items], unit.T, out=out)
+
+    def _contributions(
+        self, history: sparse.csr_matrix, row: int, items: Rows
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        given = valued(history, self.parameters.values).data[:, None] * self.encoder_[history.indices]
+        return self.decoder_[items] @ given.T, np.zeros(items.size, dtype=np.float32)
+
+    def _arrays(self) -> Arrays:
+        return {"encoder": self.encoder_, "decoder": self.decoder_}
+
+    def _restore(self, arrays: Arrays) -> None:
+        self.encoder_, self.decoder_ = arrays["encoder"], arrays["decoder"]
+
+
+def degree_normalised(
+    x: sparse.csr_matrix, user_power: float, item_power: float
+) -> tuple[sparse.csr_matrix, npt.NDArray[np.float32]]:
+    """Du^-user_power · x · Di^-item_power, and the diagonal of the latter (0 for an item without degree)."""
+    user_scale = _inverse_power(np.asarray(x.sum(axis=1)).ravel(), user_power)
+    item_scale = _inverse_power(np.asarray(x.sum(axis=0)).ravel(), item_power)
+    normal = x.copy()
+    normal.data *= np.repeat(user_scale, np.diff(x.indptr)) * item_scale[x.indices]
+    return normal, item_scale
+
+
+def _inverse_power(degree: npt.NDArray[Any], power: float) -> npt.NDArray[np.float32]:
+    degree = degree.astype(np.float64)
+    return np.where(degree > 0, np.power(np.maximum(degree, 1e-300), -power), 0.0).astype(np.float32)

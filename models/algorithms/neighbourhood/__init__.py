@@ -1,0 +1,1 @@
+"""Models of item-to-item co-occurrence: neighbours, random walks, transitions, baskets."""

@@ -1,0 +1,312 @@
+"""Products that people take instead of one: liked by the same people, looked at in one visit, alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from features.dataset import Dataset, ItemFeatures
+from features.interactions import MICROSECONDS_PER_DAY
+from models.algorithms.shared.item_lists import ItemLists, Kept
+from models.algorithms.shared.item_vectors import (
+    bands_of,
+    empty,
+    joined,
+    one_hot,
+    path_levels,
+    price_edges,
+    text_vectors,
+)
+from models.algorithms.shared.lift import Occasions, lower_lift
+from models.algorithms.shared.occasions import PURCHASE, numbered, people_of, visits_of
+from models.shared.parallel import in_parallel
+from models.shared.validation import check_float, check_int
+
+__all__ = ["SimilarItems", "SimilarItemsParameters"]
+
+LEVELS = " > "
+GROUP = 1_000
+"""So many products are compared with each other by what the catalogue says."""
+BINS = 20
+"""Steps of likeness between which the lift is interpolated."""
+SAMPLED = 24
+"""So many groups are enough to learn what likeness in the catalogue says about behaviour."""
+STEPS = 1_024
+"""Values of likeness for which the strength of pairs without counts is tabulated."""
+LEAST_LIKENESS = 0.05
+SPARE = 10
+"""So many more than are kept are computed exactly."""
+CELLS = 4_000_000
+"""Pairs that are held in memory at once, by each thread."""
+PARTS = ("text", "category", "brand", "price")
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SimilarItemsParameters:
+    """strength : so many expected meetings weigh what the catalogue says; see `lower_lift`.
+    bound : standard deviations that the lower bound lies below the mean.
+    likeness : power of the likeness in the catalogue; 0 asks for behaviour alone.
+    popularity : power of the popularity of what is listed; 0 turns popular products down the most.
+    half_life_days : age at which an event counts half in that popularity.
+    visits : weight of a meeting in one visit; one in a person's history weighs 1.
+    largest : so many of a person's latest products in one category count, and of a visit's half as many.
+    neighbours : kept per product.
+    text, category, brand, price : weights of the parts of the likeness in the catalogue.
+    """
+
+    strength: float = 0.3
+    bound: float = 1.0
+    likeness: float = 2.0
+    popularity: float = 0.5
+    half_life_days: float = 60.0
+    visits: float = 5.0
+    largest: int = 100
+    neighbours: int = 50
+    text: float = 1.0
+    category: float = 1.0
+    brand: float = 0.5
+    price: float = 0.25
+
+    def __post_init__(self) -> None:
+        check_float(self, "strength", 0.0, 1e6, above_low=True)
+        check_float(self, "bound", 0.0, 10.0)
+        check_float(self, "likeness", 0.0, 10.0)
+        check_float(self, "popularity", 0.0, 2.0)
+        check_float(self, "half_life_days", 0.0, 36_500.0, above_low=True)
+        check_float(self, "visits", 0.0, 1_000.0)
+        check_int(self, "largest", 2, 100_000)
+        check_int(self, "neighbours", 1, 5_000)
+        for name in PARTS:
+            check_float(self, name, 0.0, 1_000.0)
+
+
+class SimilarItems(ItemLists):
+    """strength(i, j) = lift(i, j) × (likeness(i, j) + 0.05)^likeness × popularity(j)^popularity.
+
+    lift is the lower bound of `lower_lift` over meetings in the histories of people and in visits; its prior
+    is the mean lift of pairs that are as much alike in the catalogue, learned from the counts (isotonic in
+    the likeness), so a product without events gets its list from its words, category, brand and price.
+    People's histories are taken category by category (the second last level of the path), which leaves the
+    pairs that can replace each other; visits, which hold what was looked at and not what was bought together,
+    are taken whole. Scores are `unit_scores` of the strength, the median of all kept pairs at one half.
+    """
+
+    algorithm: ClassVar[str] = "similar_items"
+    Parameters = SimilarItemsParameters
+    parameters: SimilarItemsParameters
+
+    def _fit(self, dataset: Dataset) -> None:
+        chosen, features = self.parameters, dataset.item_features
+        events = dataset.events
+        weight = dataset.weights.weigh(events.kind, events.value, events.time, dataset.moment)
+        liked = events.take(weight > 0)
+        age = (dataset.moment - np.asarray(liked.time)) / MICROSECONDS_PER_DAY
+        faded = np.exp2(-age / chosen.half_life_days)
+        popularity: Floats = np.bincount(liked.item, weights=faded, minlength=len(dataset.items)).astype(
+            np.float64
+        )
+        parent = _parents(features)
+        pairs = _Pairs(
+            chosen,
+            _sources(dataset, weight, parent, chosen),
+            _vectors(features, chosen),
+            features.active,
+            np.power(popularity + 0.1, chosen.popularity),
+        )
+        groups = _groups(parent, features, popularity)
+        some = np.random.default_rng(0).permutation(len(groups))[:SAMPLED]
+        pairs.learn_prior([groups[place] for place in some])
+        self._keep(in_parallel(pairs.of_group, groups), len(dataset.items))
+
+
+class _Pairs:
+    """The strength of pairs of products, group by group."""
+
+    def __init__(
+        self,
+        chosen: SimilarItemsParameters,
+        sources: Sequence[tuple[float, Occasions]],
+        vectors: sparse.csr_matrix,
+        active: npt.NDArray[np.bool_],
+        popular: Floats,
+    ) -> None:
+        self.chosen, self.sources, self.vectors = chosen, sources, vectors
+        self.active, self.popular = active, popular
+        self.likeness, self.lifts = np.zeros(1), np.ones(1)
+
+    def learn_prior(self, groups: Sequence[tuple[Rows, Rows]]) -> None:
+        """The mean lift of pairs by their likeness in the catalogue, rising with it."""
+        # with what it imports 75 MB, which only a fit needs
+        from sklearn.isotonic import IsotonicRegression
+
+        both, expected = np.zeros(BINS), np.zeros(BINS)
+        for rows, columns in groups:
+            like = self._likeness(rows, columns)
+            different = rows[:, None] != columns[None, :]
+            place = np.minimum((like * BINS).astype(np.int64), BINS - 1)[different]
+            for weight, occasions in self.sources:
+                met = occasions.together(rows)[:, columns].toarray()[different]
+                chance = occasions.expected(rows[:, None], columns[None, :])[different]
+                both += weight * np.bincount(place, weights=met, minlength=BINS)
+                expected += weight * np.bincount(place, weights=chance, minlength=BINS)
+        middle = (np.arange(BINS) + 0.5) / BINS
+        # without any event the most alike are expected ten times as often together as chance has it
+        lift = (both + 1.0 + 9.0 * middle) / (expected + 1.0)
+        rising = IsotonicRegression().fit_transform(middle, lift, sample_weight=expected + 1.0)
+        self.likeness, self.lifts = middle, rising
+
+    def of_group(self, group: tuple[Rows, Rows]) -> Kept:
+        """The strongest pairs of each row of the group, strongest first, and how often each met."""
+        rows, columns = group
+        met = [occasions.together(rows) for _, occasions in self.sources]
+        reached = np.zeros(self.popular.size, dtype=bool)
+        reached[columns] = True
+        for counts in met:
+            reached[counts.indices] = True
+        reached &= self.active
+        if rows.size > 1 and rows.size * int(reached.sum()) > CELLS:
+            half = rows.size // 2
+            parts = [self.of_group((some, columns)) for some in (rows[:half], rows[half:])]
+            return Kept(*(np.concatenate(both) for both in zip(*parts, strict=True)))
+        return self._strongest(rows, np.flatnonzero(reached), met)
+
+    def _strongest(self, rows: Rows, columns: Rows, met: Sequence[sparse.csr_matrix]) -> Kept:
+        like, popular = self._likeness(rows, columns), self.popular[columns]
+        place = np.full(self.popular.size, -1)
+        place[columns] = np.arange(columns.size)
+        weighed = [
+            np.float32(weight) * one[:, columns] for (weight, _), one in zip(self.sources, met, strict=True)
+        ]
+        # first all pairs, those that never met by a table of likenesses
+        steps = np.arange(STEPS) / (STEPS - 1)
+        table = self._strength(np.zeros(STEPS), np.zeros(STEPS), steps).astype(np.float32)
+        table[0] = 0.0  # nothing in common is no reason
+        chance = np.zeros(like.shape, dtype=np.float32)
+        for weight, occasions in self.sources:
+            chance += np.outer(occasions.single[rows] * (weight / occasions.total), occasions.single[columns])
+        rough = table[(like * (STEPS - 1)).astype(np.int16)] * popular.astype(np.float32)
+        rough *= np.float32(self.chosen.strength) / (chance + np.float32(self.chosen.strength))
+        counts = sparse.csr_matrix(sum(weighed, empty(rows.size, columns.size))).tocoo()
+        left, right = counts.row.astype(np.int64), counts.col.astype(np.int64)
+        exact = self._exact(rows[left], columns[right], counts.data, like[left, right])
+        rough[left, right] = exact
+        own = place[rows]
+        rough[np.flatnonzero(own >= 0), own[own >= 0]] = 0.0
+        k = min(self.chosen.neighbours, columns.size)
+        top = _largest(rough, min(k + SPARE, columns.size))
+        # then the exact strength and order of the best
+        both = np.zeros(rough.shape, dtype=np.float32)
+        both[left, right] = counts.data
+        line = np.arange(rows.size)[:, None]
+        strength = self._exact(rows[:, None], columns[top], both[line, top], like[line, top])
+        strength[rough[line, top] <= 0] = 0.0
+        order = np.argsort(-strength, axis=1, kind="stable")[:, :k]
+        strength, top = strength[line, order], top[line, order]
+        keep = strength > 0
+        return Kept(
+            np.broadcast_to(rows[:, None], top.shape)[keep],
+            columns[top[keep]],
+            strength[keep],
+            both[line, top][keep].astype(np.float64),
+        )
+
+    def _exact(
+        self, left: Rows, right: Rows, both: npt.NDArray[np.float32], alike: npt.NDArray[np.float32]
+    ) -> Floats:
+        expected = np.zeros(both.shape)
+        for weight, occasions in self.sources:
+            expected += weight * occasions.expected(left, right)
+        strength = self._strength(both.astype(np.float64), expected, alike.astype(np.float64))
+        result: Floats = strength * self.popular[right]
+        return result
+
+    def _likeness(self, rows: Rows, columns: Rows) -> npt.NDArray[np.float32]:
+        product = sparse.csr_matrix(self.vectors[rows] @ self.vectors[columns].T).toarray()
+        return np.clip(product, 0.0, 1.0).astype(np.float32)
+
+    def _strength(self, both: Floats, expected: Floats, alike: Floats) -> Floats:
+        # the line keeps rising where the learned lifts are level, so that no likeness ties with another
+        prior = np.interp(alike, self.likeness, self.lifts) + 1e-4 * alike
+        low = lower_lift(both, expected, prior, self.chosen.strength, self.chosen.bound)
+        result: Floats = low * np.power(alike + LEAST_LIKENESS, self.chosen.likeness)
+        return result
+
+
+def _sources(
+    dataset: Dataset, weight: npt.NDArray[np.float32], parent: Rows, chosen: SimilarItemsParameters
+) -> list[tuple[float, Occasions]]:
+    """People's histories and visits, each with its weight; those without a product are left out."""
+    items = len(dataset.items)
+    liked = dataset.events.take(weight > 0)
+    item, time, person = np.asarray(liked.item), np.asarray(liked.time), people_of(liked)
+    kept = np.where(person < 0, -1, numbered(person, parent[item]))
+    everybody = float(np.unique(person[person >= 0]).size)
+    histories = Occasions.of(kept, item, time, items, chosen.largest, everybody)
+    looked = np.asarray(liked.kind) != PURCHASE
+    visits = visits_of(liked.take(looked))
+    seen = Occasions.of(visits, item[looked], time[looked], items, max(2, chosen.largest // 2))
+    return [one for one in ((1.0, histories), (chosen.visits, seen)) if one[0] > 0 and one[1].held.nnz]
+
+
+def _vectors(features: ItemFeatures, chosen: SimilarItemsParameters) -> sparse.csr_matrix:
+    edges = price_edges(features.price, 5)
+    levels = one_hot(features.category, len(features.category_paths)) @ path_levels(features.category_paths)
+    return joined(
+        [
+            (chosen.text, text_vectors(features.text, 50_000, 24)),
+            (chosen.category, sparse.csr_matrix(levels)),
+            (chosen.brand, one_hot(features.brand, len(features.brand_names))),
+            (chosen.price, one_hot(bands_of(features.price, edges), edges.size + 1)),
+        ]
+    )
+
+
+def _groups(parent: Rows, features: ItemFeatures, popularity: Floats) -> list[tuple[Rows, Rows]]:
+    """Rows, and the columns that they are compared with: neighbours in the tree of categories.
+
+    parent : int64 (items,), the second last level of each path. What shares it stays together. Of more than
+    GROUP such products, neighbours in category, brand and price are compared with each other and with the
+    most popular ones among them.
+    """
+    order = np.lexsort((np.nan_to_num(features.price), features.brand, features.category, parent))
+    level = parent[order]
+    starts = np.flatnonzero(np.append(True, level[1:] != level[:-1])[: level.size])
+    groups: list[tuple[Rows, Rows]] = []
+    begin = 0
+    for start, end in zip(starts.tolist(), np.append(starts[1:], order.size).tolist(), strict=True):
+        if end - begin <= GROUP:
+            continue
+        if start > begin:
+            groups.append((order[begin:start], order[begin:start]))
+        begin = start
+        if end - start > GROUP:
+            whole = order[start:end]
+            lead = whole[np.argsort(-popularity[whole], kind="stable")[: GROUP // 2]]
+            for first in range(0, whole.size, GROUP):
+                rows = whole[first : first + GROUP]
+                groups.append((rows, np.union1d(rows, lead)))
+            begin = end
+    if begin < order.size:
+        groups.append((order[begin:], order[begin:]))
+    return groups
+
+
+def _parents(features: ItemFeatures) -> Rows:
+    """int64 (items,): a number per second last level of the paths; what has no category shares one."""
+    paths = [LEVELS.join(path.split(LEVELS)[:-1]) or path for path in features.category_paths]
+    _, number = np.unique(np.array([*paths, ""]), return_inverse=True)
+    return np.asarray(number[features.category], dtype=np.int64)
+
+
+def _largest(scores: npt.NDArray[np.float32], count: int) -> Rows:
+    """int64 (n, count): the columns of the largest entries of each row, increasing."""
+    top = np.argpartition(scores, scores.shape[1] - count, axis=1)[:, scores.shape[1] - count :]
+    return np.sort(top, axis=1)

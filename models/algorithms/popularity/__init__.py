@@ -1,0 +1,1 @@
+"""Lists that are the same for everybody."""

@@ -1,0 +1,1 @@
+"""Repeat consumption and next baskets."""

@@ -1,0 +1,64 @@
+"""What models have in common whose scores are products of a user's and an item's vector."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from scipy import sparse
+
+from models.base import Recommender, Rows, Scores
+from models.ranking.filters import Asked, positive
+from models.ranking.mips.exact import USERS_AT_ONCE
+from models.ranking.mips.factors import Factors
+from models.ranking.mips.norm_sorted import LastShelf
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+__all__ = ["FactorModel"]
+
+FEWEST_USERS = 48
+"""With fewer, a pass in tiles costs more than the whole scores of so few users."""
+FEWEST_ITEMS = 16_384
+ITEMS_PER_K = 16
+LARGEST_K = 2_000
+
+
+class FactorModel(Recommender):
+    """A subclass writes `_vectors` in place of `_score`; lists of many users are then made in tiles.
+
+    A subclass that adds something to the scores sets `in_tiles` to False.
+    """
+
+    in_tiles: ClassVar[bool] = True
+
+    def __init__(self, parameters: DataclassInstance | None = None) -> None:
+        super().__init__(parameters)
+        self._shelf = LastShelf()
+
+    @abstractmethod
+    def _vectors(self, history: sparse.csr_matrix, rows: Rows) -> Factors:
+        """What `_score` would fill in; same arguments."""
+
+    def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
+        self._vectors(history, rows).score(out)
+
+    def _block(self, n: int, k: int) -> int:
+        whole = super()._block(n, k)
+        if not self._worth_tiles(n, k):
+            return whole
+        # two parts at least, for two threads; never by the number of threads, or rounding would depend on it
+        return max(min(FEWEST_USERS, whole), min(USERS_AT_ONCE, -(-n // 2)))
+
+    def _rank(self, asked: Asked, k: int) -> tuple[Rows, Scores]:
+        if not self._worth_tiles(asked.rows.size, k):
+            return super()._rank(asked, k)
+        factors = self._vectors(positive(asked.history), asked.rows)
+        columns, scores = asked.shown.best_of(factors, self._shelf.of(factors), k, asked.history)
+        return self._ids_of(columns), scores
+
+    def _worth_tiles(self, n: int, k: int) -> bool:
+        few = min(FEWEST_USERS, super()._block(n, k) + 1)
+        many_items = len(self.items_) >= max(FEWEST_ITEMS, ITEMS_PER_K * k)
+        return self.in_tiles and n >= few and many_items and k <= LARGEST_K

@@ -1,0 +1,151 @@
+"""What models of order share: the steps of users and guests, and a history that fades by steps back."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from features.dataset import Dataset
+from features.interactions import Events, History
+from models.algorithms.shared.item_item import ItemItem, valued
+
+__all__ = ["Sequential", "Steps", "degree_power"]
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """The moments at which each walker (a user, or a guest's session) did something, in order.
+
+    walker, time : int64 (steps,), microseconds since 1970. step, item : int64 (events,), sorted by step.
+    shape : number of steps and of items.
+    """
+
+    walker: npt.NDArray[np.int64]
+    time: npt.NDArray[np.int64]
+    step: npt.NDArray[np.int64]
+    item: npt.NDArray[np.int32]
+    shape: tuple[int, int]
+
+    def summed(self, weight: npt.NDArray[np.float32]) -> sparse.csr_matrix:
+        """The weights of the events, csr float32 (steps, items)."""
+        entries = weight.astype(np.float64), (self.step, self.item)
+        return sparse.coo_matrix(entries, shape=self.shape).tocsr().astype(np.float32)
+
+    def band(self, window: int, decay: float, reverse: float) -> sparse.csr_matrix:
+        """csr float32 (steps, steps): the weight of each of a walker's steps at most `window` away.
+
+        decay^(d - 1) for the one d steps later, `reverse` of it for the earlier one, and the mean of both
+        for the step itself.
+        """
+        size = self.walker.size
+        here = np.arange(size)
+        rows, columns, weights = [here], [here], [np.full(size, (1.0 + reverse) / 2.0)]
+        for distance in range(1, window + 1):
+            start = np.flatnonzero(self.walker[distance:] == self.walker[:-distance])
+            rows += [start, start + distance]
+            columns += [start + distance, start]
+            weight = decay ** (distance - 1)
+            weights += [np.full(start.size, weight), np.full(start.size, reverse * weight)]
+        places = np.concatenate(rows), np.concatenate(columns)
+        entries = np.concatenate(weights).astype(np.float32), places
+        return sparse.csr_matrix(entries, shape=(size, size))
+
+
+class Sequential(ItemItem):
+    """A model whose score is the history, turned down by steps back, times an item-to-item matrix.
+
+    A step is one moment of one user (or of one guest's session). `history_` and the folded-in matrix hold
+    value(weight) × history_decay^(steps back), so fold-in and refit give the same scores.
+    """
+
+    @abstractmethod
+    def _transitions(
+        self, dataset: Dataset, steps: Steps, events: Events, weight: npt.NDArray[np.float32]
+    ) -> sparse.csr_matrix:
+        """csr float32 (items, items): `weights_`. events : in the order of `steps`; weight : of each."""
+
+    def _history_decay(self) -> float:
+        return float(getattr(self.parameters, "history_decay"))  # noqa: B009 - each subclass has the field
+
+    def _values(self) -> str:
+        return "linear"  # `history_` holds the values already, faded
+
+    def _fit(self, dataset: Dataset) -> None:
+        events = dataset.events
+        weight = dataset.weights.weigh(events.kind, events.value, events.time, dataset.moment)
+        liked = (weight > 0) & ((events.user >= 0) | (events.session != 0))
+        taken = events.take(liked)
+        # users and guests' sessions both walk; the two kinds of number must not meet
+        guest = taken.user < 0
+        _, session = np.unique(np.where(guest, taken.session, 0), return_inverse=True)
+        walker = np.where(guest, len(dataset.users) + session, taken.user).astype(np.int64)
+        order = np.lexsort((taken.time, walker))
+        walker, time, item = walker[order], taken.time[order], taken.item[order]
+        new = np.ones(walker.size, dtype=bool)
+        new[1:] = (walker[1:] != walker[:-1]) | (time[1:] != time[:-1])
+        shape = (int(new.sum()), len(dataset.items))
+        steps = Steps(walker[new], time[new], np.cumsum(new) - 1, item, shape)
+        self.weights_ = self._transitions(dataset, steps, taken.take(order), weight[liked][order])
+        self.history_ = self._by_recency(dataset)
+
+    def _by_recency(self, dataset: Dataset) -> sparse.csr_matrix:
+        """`touched` with each user's weights turned down by how many steps ago the item was last liked."""
+        events, touched = dataset.events, dataset.touched
+        weight = dataset.weights.weigh(events.kind, events.value, events.time, dataset.moment)
+        liked = (weight > 0) & (events.user >= 0)
+        return self._faded(touched, events.user[liked], events.item[liked], events.time[liked])
+
+    def _matrix_of(self, histories: Sequence[History]) -> sparse.csr_matrix:
+        summed = super()._matrix_of(histories)
+        user = np.repeat(np.arange(len(histories)), [history.products.size for history in histories])
+        item = self.items_.index(np.concatenate([h.products for h in histories] or [np.empty(0, np.int64)]))
+        time = np.concatenate([h.times for h in histories] or [np.empty(0, np.int64)])
+        weight = np.concatenate([h.weights for h in histories] or [np.empty(0, np.float32)])
+        liked = (weight > 0) & (item >= 0)
+        return self._faded(summed, user[liked], item[liked], time[liked])
+
+    def _faded(
+        self,
+        weights: sparse.csr_matrix,
+        user: npt.NDArray[Any],
+        item: npt.NDArray[Any],
+        time: npt.NDArray[Any],
+    ) -> sparse.csr_matrix:
+        """`weights` × history_decay^steps, steps = later moments at which the user last liked some other
+        item.
+
+        user, item, time : the liking events. An entry of weight zero stays zero and makes no step.
+        """
+        last = np.full(weights.nnz, np.iinfo(np.int64).min)
+        width = weights.shape[1]
+        owner = np.repeat(np.arange(weights.shape[0], dtype=np.int64), np.diff(weights.indptr))
+        # both are sorted by user, then item: the place of an event's entry is found by one search
+        place = np.searchsorted(owner * width + weights.indices, user.astype(np.int64) * width + item)
+        np.maximum.at(last, place, time)
+        counted = np.flatnonzero(weights.data > 0)
+        order = counted[np.lexsort((-last[counted], owner[counted]))]
+        later = np.zeros(order.size, dtype=np.int64)
+        same_user = owner[order][1:] == owner[order][:-1]
+        later[1:] = same_user & (last[order][1:] != last[order][:-1])
+        total = np.cumsum(later)
+        start = np.ones(order.size, dtype=bool)
+        start[1:] = ~same_user
+        steps = total - np.repeat(total[start], np.diff(np.append(np.flatnonzero(start), order.size)))
+        # a weight of zero says "touched, not liked", whatever `values` makes of the others
+        counts = getattr(self.parameters, "values", "linear")
+        data = np.where(weights.data > 0, valued(weights, counts).data, np.float32(0))
+        # a weight must not fade to zero, which would say "touched, not liked"
+        data[order] *= np.maximum(self._history_decay() ** steps, 1e-12).astype(np.float32)
+        return sparse.csr_matrix((data, weights.indices, weights.indptr), shape=weights.shape)
+
+
+def degree_power(counts: sparse.csr_matrix, power: float) -> npt.NDArray[np.float32]:
+    """(sum of the column)^-power, 0 for an empty column."""
+    total = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel()
+    return np.where(total > 0, np.power(np.maximum(total, 1e-300), -power), 0.0).astype(np.float32)

@@ -1,0 +1,1 @@
+"""From scores to lists: filters, the k best, calibrated scores and explanations."""

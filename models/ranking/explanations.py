@@ -1,0 +1,76 @@
+"""Which of a user's own products speaks most for each one recommended, for many users at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from features.interactions import History
+from models.ranking.filters import Asked, positive
+from models.results import Ranking
+from models.shared.parallel import in_parallel, one_blas_thread
+
+if TYPE_CHECKING:
+    from models.base import Recommender
+
+__all__ = ["Reasons", "strongest"]
+
+Reasons = Callable[[Asked, npt.NDArray[np.int64]], tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]
+"""`Recommender._reasons`: contributions of one user's history to the scores of items, and baselines."""
+
+USERS = 1_024
+"""At most so many users are prepared for together."""
+PREPARED_BYTES = 256 * 2**20
+"""At most this much is prepared for them, unless one user needs more."""
+
+
+def strongest(
+    model: Recommender, ranking: Ranking, histories: Sequence[History] | None
+) -> npt.NDArray[np.int64]:
+    """`Recommender.evidence`."""
+    known_users = histories is None
+    rows = model.users_.index(ranking.queries) if known_users else np.full(len(ranking), -1)
+    listed = model.items_.index(ranking.products.ravel()).reshape(ranking.products.shape)
+    found = np.full(ranking.products.shape, -1, dtype=np.int64)
+
+    def answer(i: int, reasons: Reasons) -> None:
+        known = np.flatnonzero(listed[i] >= 0)
+        if known.size == 0 or (known_users and rows[i] < 0):
+            return
+        told = None if histories is None else model._told([histories[i]])
+        asked = told or Asked.one(model.history_, int(rows[i]))
+        history = positive(asked.history)
+        if history.nnz:
+            parts, _ = reasons(asked, listed[i, known])
+            top = parts.argmax(axis=1)
+            speaks = parts[np.arange(known.size), top] > 0
+            found[i, known[speaks]] = model.items_.ids[history.indices[top[speaks]]]
+
+    start = 0
+    while start < len(ranking):
+        stop, items = _together(listed, start, model._prepared_bytes())
+        with one_blas_thread():
+            reasons = model._reasons_for(items)
+        in_parallel(_with(answer, reasons), range(start, stop))
+        start = stop
+    return found
+
+
+def _with(answer: Callable[[int, Reasons], None], reasons: Reasons) -> Callable[[int], None]:
+    return lambda i: answer(i, reasons)
+
+
+def _together(
+    listed: npt.NDArray[np.int64], start: int, bytes_each: int
+) -> tuple[int, npt.NDArray[np.int64]]:
+    """Up to which row to prepare, and the different items of the rows from `start` to there."""
+    size = USERS
+    while True:
+        items = np.unique(listed[start : start + size])
+        items = items[items >= 0]
+        if size == 1 or items.size * bytes_each <= PREPARED_BYTES:
+            return min(start + size, listed.shape[0]), items
+        size = (size + 1) // 2

@@ -1,0 +1,1 @@
+"""Exact maximum inner product search over item vectors."""

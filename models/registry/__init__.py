@@ -1,0 +1,1 @@
+"""Fitted models: their rows, artifacts, reports and MLflow flavor."""

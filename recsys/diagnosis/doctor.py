@@ -1,0 +1,309 @@
+"""The health of each part, and what to do where it is not well: well, in need of attention, or broken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+import redis
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from recsys import clock, embedded
+from recsys.cache import keys
+from recsys.cache.client import connect, redis_url
+from recsys.database import migrate
+from recsys.database.absence import DatabaseAway, refusal_of_writes
+from recsys.database.session import connect_arguments, database_url, reaching
+from recsys.diagnosis.drift import BUILD_AND_TRAIN, skews
+from recsys.errors import RecsysError
+from recsys.settings import Settings
+
+__all__ = ["Finding", "examine", "show"]
+
+State = Literal["ok", "attention", "broken"]
+
+_WRITE = text(
+    "INSERT INTO analytics_db.inbox (consumer_group, event_id, handled_at) VALUES ('doctor', :id, now())"
+)
+_STALE_AFTER = timedelta(days=7)
+"""A snapshot older than this is worth a word even when nothing new has come in."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found out about one part; `remedy` is None when all is well."""
+
+    part: str
+    state: State
+    found: str
+    remedy: str | None = None
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """One finding for each part, those that others depend on first; a sick part raises nothing."""
+    findings: list[Finding] = []
+    store = _redis(settings)
+    try:
+        url = database_url(settings)
+        engine = create_engine(url, poolclass=NullPool, connect_args=connect_arguments(url))
+        with reaching(url), engine.connect() as connection:
+            version = connection.execute(text("SHOW server_version")).scalar_one()
+            findings.append(_writes(connection, f"version {version} answers{_whose(settings, 'postgres')}"))
+            findings.append(store)
+            schema = _schema(url)
+            findings.append(schema)
+            ready = schema.state == "ok"
+            if ready and findings[0].state == "ok":
+                findings[0] = _writes_really(url, connection, findings[0])
+            for part, look in _STORED.items():
+                findings.append(
+                    _looked(part, look, settings, connection) if ready else _blocked(part, "the schema")
+                )
+    except RecsysError as error:
+        findings = [Finding("PostgreSQL", "broken", error.message, "recsys up"), store]
+        findings += [_blocked(part, "PostgreSQL") for part in ("schema", *_STORED)]
+    return findings
+
+
+def show(findings: list[Finding]) -> None:
+    """The findings as a table for people."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    marks = {
+        "ok": "[green]ok[/green]",
+        "attention": "[yellow]attention[/yellow]",
+        "broken": "[red]broken[/red]",
+    }
+    table = Table(box=None, pad_edge=False)
+    for heading in ("part", "state", "found", "what to do"):
+        table.add_column(heading, overflow="fold")
+    for each in findings:
+        table.add_row(each.part, marks[each.state], escape(each.found), escape(each.remedy or ""))
+    Console().print(table)
+
+
+def _looked(
+    part: str, look: Callable[[Settings, Connection], Finding], settings: Settings, connection: Connection
+) -> Finding:
+    try:
+        return look(settings, connection)
+    except (SQLAlchemyError, redis.RedisError) as error:
+        return Finding(part, "broken", str(error).partition("\n")[0], "recsys up, then recsys migrate")
+
+
+def _blocked(part: str, by: str) -> Finding:
+    return Finding(part, "broken", f"cannot be examined without {by}", f"mend {by} first")
+
+
+def _whose(settings: Settings, name: str) -> str:
+    for server in embedded.status(settings):
+        if server.name == name:
+            return f", your own at {server.address}" if server.state == "external" else ", embedded"
+    return ""
+
+
+def _redis(settings: Settings) -> Finding:
+    try:
+        with connect(redis_url(settings)) as client:
+            facts: Any = client.info("server")
+        version = facts.get("valkey_version") or facts.get("redis_version")
+        return Finding("Redis", "ok", f"version {version} answers{_whose(settings, 'valkey')}")
+    except RecsysError as error:
+        return Finding("Redis", "broken", error.message, "recsys up")
+    except redis.RedisError as error:
+        return Finding(
+            "Redis", "broken", f"does not answer: {error}", "recsys up, or correct RECSYS_REDIS__URL"
+        )
+
+
+def _writes(connection: Connection, found: str) -> Finding:
+    refused = refusal_of_writes(connection)
+    if refused is None:
+        return Finding("PostgreSQL", "ok", found)
+    remedy = "let it write again; what is posted meanwhile is queued"
+    return Finding("PostgreSQL", "broken", f"{found}, but takes no writes: {refused}", remedy)
+
+
+def _writes_really(url: str, connection: Connection, found: Finding) -> Finding:
+    """A row that is written and taken back: a full disk shows in nothing else."""
+    try:
+        with reaching(url):
+            connection.execute(_WRITE, {"id": uuid4()})
+    except (DatabaseAway, SQLAlchemyError) as error:
+        why = str(error).partition("\n")[0]
+        remedy = "give it room, or its user the right; what is posted meanwhile is queued"
+        return Finding("PostgreSQL", "broken", f"{found.found}, but takes no writes: {why}", remedy)
+    finally:
+        connection.rollback()
+    return found
+
+
+def _waiting(settings: Settings, connection: Connection) -> Finding:
+    part, remedy = "write buffer", "recsys serve intake; it runs inside `recsys serve api` in development"
+    try:
+        with connect(redis_url(settings)) as client:
+            waiting: Any = client.xlen(keys.posts_waiting())
+            dead: Any = client.xlen(keys.dead_letters(keys.posts_waiting()))
+    except (redis.RedisError, RecsysError):
+        return Finding(part, "attention", "Redis does not answer", "mend Redis first")
+    if waiting:
+        return Finding(part, "attention", f"{waiting:,} posts wait for PostgreSQL", remedy)
+    if dead:
+        found = f"{dead:,} posts could not be stored"
+        return Finding(part, "attention", found, "recsys serve intake --dead says why")
+    return Finding(part, "ok", "nothing waits")
+
+
+def _schema(url: str) -> Finding:
+    current, newest = migrate.current(url), migrate.head()
+    if current == newest:
+        return Finding("schema", "ok", f"revision {current}, the newest")
+    if current is None:
+        return Finding("schema", "broken", "the database is empty", "recsys migrate")
+    return Finding("schema", "broken", f"revision {current}, the newest is {newest}", "recsys migrate")
+
+
+def _model(settings: Settings, connection: Connection) -> Finding:
+    row = connection.execute(
+        text(
+            "SELECT name, last_trained_at, parameters ->> 'artifact', parameters ->> 'checksum' "
+            "FROM recommendations_db.recommendation_models WHERE is_active ORDER BY id DESC LIMIT 1"
+        )
+    ).one_or_none()
+    if row is None:
+        return Finding(
+            "model", "attention", "no model is active; popular products are served", "recsys train run --all"
+        )
+    name, trained, artifact, checksum = row
+    header = settings.var / (artifact or f"models/{name}") / "model.json"
+    fault = _artifact_fault(header, checksum)
+    if fault is not None:
+        return Finding(
+            "model",
+            "broken",
+            f"{name} is active, but {fault}",
+            "recsys train run --all, or recsys train promote NAME with another model of recsys train list",
+        )
+    return Finding("model", "ok", f"{name} is active, trained {_ago(trained)}")
+
+
+def _artifact_fault(header: Path, checksum: str | None) -> str | None:
+    try:
+        written = json.loads(header.read_text(encoding="utf-8"))["checksum"]
+    except FileNotFoundError:
+        return f"its artifact is missing ({header})"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"{header} cannot be read ({type(error).__name__})"
+    if checksum is not None and written != checksum:
+        return f"{header} belongs to another model (its checksum is not the registered one)"
+    return None
+
+
+def _features(settings: Settings, connection: Connection) -> Finding:
+    path = settings.var / "datasets" / "current.json"
+    build = "recsys features build"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        moment, built = _moment(record["moment"]), _moment(record["built_at"])
+        events, folder = int(record["events"]), path.parent / str(record["folder"])
+    except FileNotFoundError:
+        return Finding("features", "attention", "no snapshot was built yet", build)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return Finding("features", "broken", f"{path} cannot be read ({type(error).__name__})", build)
+    if not folder.is_dir():
+        return Finding("features", "broken", f"the snapshot {folder} is missing", build)
+    newest = connection.execute(
+        text("SELECT max(created_at) FROM recommendations_db.user_interactions")
+    ).scalar()
+    found = f"{events:,} events up to {moment:%Y-%m-%d %H:%M}, built {_ago(built)}"
+    try:
+        differences = skews(settings, connection, folder)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        return Finding(
+            "features", "broken", f"{found}; it cannot be compared with today ({type(error).__name__})", build
+        )
+    if differences:
+        said = "; ".join(each.found for each in differences)
+        remedies = {each.remedy for each in differences}
+        remedy = BUILD_AND_TRAIN if len(remedies) > 1 else remedies.pop()
+        return Finding("features", "attention", f"{found}; {said}", remedy)
+    if newest is not None and newest > moment and record.get("until") is None:
+        return Finding(
+            "features", "attention", f"{found}; the newest interaction came {newest:%Y-%m-%d %H:%M}", build
+        )
+    if clock.now() - built > _STALE_AFTER:
+        return Finding("features", "attention", found, build)
+    return Finding("features", "ok", found)
+
+
+def _recommendations(settings: Settings, connection: Connection) -> Finding:
+    score, part = "recsys serve score", "recommendations"
+    row = connection.execute(
+        text(
+            "SELECT id, model_name, users, live_at FROM recommendations_db.recommendation_generations "
+            "WHERE status = 'live'"
+        )
+    ).one_or_none()
+    if row is None:
+        return Finding(part, "attention", "none are stored; answers are computed one by one", score)
+    generation, model, users, live_at = row
+    found = f"generation {generation} of {model} for {users or 0:,} users, {_ago(live_at)}"
+    if live_at is not None:
+        ends = live_at + timedelta(hours=settings.serving.expires_after_hours)
+        if ends < clock.now():
+            return Finding(part, "attention", f"{found}, expired {_ago(ends)}", score)
+        found += f", expires {ends:%Y-%m-%d %H:%M}"
+    active = connection.execute(
+        text(
+            "SELECT name FROM recommendations_db.recommendation_models WHERE is_active "
+            "ORDER BY id DESC LIMIT 1"
+        )
+    ).scalar()
+    if active is not None and active != model:
+        return Finding(part, "attention", f"{found}; the active model is {active}", score)
+    try:
+        with connect(redis_url(settings)) as client:
+            pointer: Any = client.get(keys.live_generation())
+    except (redis.RedisError, RecsysError):
+        return Finding(part, "attention", f"{found}; Redis does not answer", "mend Redis first")
+    if pointer is None or pointer.decode(errors="replace") != str(generation):
+        shown = "none" if pointer is None else pointer.decode(errors="replace")
+        return Finding(
+            part, "attention", f"{found}; Redis shows {shown}", f"{score}; a running API mends it too"
+        )
+    return Finding(part, "ok", found)
+
+
+def _moment(written: str) -> datetime:
+    moment = datetime.fromisoformat(written)
+    if moment.tzinfo is None:
+        raise ValueError("no time zone")
+    return moment
+
+
+def _ago(moment: datetime | None) -> str:
+    if moment is None:
+        return "at an unknown time"
+    seconds = (clock.now() - moment).total_seconds()
+    if seconds < 120:
+        return f"{max(0.0, seconds):.0f} s ago"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min ago"
+    return f"{seconds / 3600:.0f} h ago" if seconds < 172_800 else f"{seconds / 86_400:.0f} days ago"
+
+
+_STORED: dict[str, Callable[[Settings, Connection], Finding]] = {
+    "model": _model,
+    "features": _features,
+    "recommendations": _recommendations,
+    "write buffer": _waiting,
+}

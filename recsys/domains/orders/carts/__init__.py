@@ -1,0 +1,1 @@
+"""Carts in Redis: their content, their prices today, and those left behind."""

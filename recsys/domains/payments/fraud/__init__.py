@@ -1,0 +1,1 @@
+"""The risk of a payment, and its review."""

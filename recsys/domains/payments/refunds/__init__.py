@@ -1,0 +1,1 @@
+"""Refunds, also those of cancelled orders."""

@@ -1,0 +1,1 @@
+"""Feedback on recommendations, and the list that it is about."""

@@ -1,0 +1,278 @@
+"""Takes in what people did with recommendations: a verdict for each, stored once, in one statement.
+
+Feedback on an answer (by its request id) may be quicker than the answer's own way to PostgreSQL. It is told
+`queued` then, and taken once the answer is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
+
+from pydantic import ValidationError
+from sqlalchemy import bindparam, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
+from sqlalchemy.orm import Session
+
+from recsys import clock
+from recsys.domains.recommendations.feedback import attribution
+from recsys.domains.recommendations.feedback.attribution import NotInAnswer
+from recsys.domains.recommendations.feedback.rows import Ready, store
+from recsys.domains.recommendations.interactions import guest_identity
+from recsys.domains.recommendations.interactions import ingest as interactions
+from recsys.domains.recommendations.interactions.recent import Touched
+from recsys.domains.recommendations.schemas import JUDGED, FeedbackIn, Verdict
+from recsys.domains.recommendations.tables import RecommendationFeedback
+from recsys.domains.recommendations.types import FeedbackType, InteractionType
+
+__all__ = ["DISMISSALS", "WHOSE", "of_user", "take"]
+
+WHOSE = "user_id: whose feedback it is; or log in; of a guest, the request_id of the answer"
+"""Why something is refused of which nobody knows whose it is."""
+DISMISSALS = {FeedbackType.DISMISSED: None, FeedbackType.RESTORED: Decimal(-1)}
+"""The feedback that is also an interaction of the type `dismissed`, with its value."""
+_NAMESPACE = uuid5(NAMESPACE_URL, "urn:recsys:feedback-event")
+
+# the locks hold users and recommendations until the feedback is in: what is deleted in between would break
+# its foreign keys
+_USERS = text("SELECT id FROM users_db.users WHERE id = ANY(:ids) ORDER BY id FOR KEY SHARE").bindparams(
+    bindparam("ids", type_=ARRAY(INTEGER))
+)
+_RECOMMENDATIONS = text(
+    """
+    SELECT id, user_id, product_id FROM recommendations_db.product_recommendations
+    WHERE id = ANY(:ids) ORDER BY id FOR KEY SHARE
+    """
+).bindparams(bindparam("ids", type_=ARRAY(INTEGER)))
+# the row that a stored list was made of: the product may have one for each type of recommendation
+_ROWS = text(
+    """
+    SELECT r.id, r.user_id, r.product_id
+    FROM unnest(:users, :products) AS given(user_id, product_id)
+    JOIN recommendations_db.product_recommendations r USING (user_id, product_id)
+    ORDER BY r.id DESC FOR KEY SHARE OF r
+    """
+).bindparams(bindparam("users", type_=ARRAY(INTEGER)), bindparam("products", type_=ARRAY(INTEGER)))
+# those that left the lists: what was shown a moment ago may still be clicked
+_RETIRED = text(
+    """
+    SELECT id, user_id, product_id FROM recommendations_db.retired_recommendations WHERE id = ANY(:ids)
+    """
+).bindparams(bindparam("ids", type_=ARRAY(INTEGER)))
+_RETIRED_ROWS = text(
+    """
+    SELECT t.id, t.user_id, t.product_id
+    FROM unnest(:users, :products) AS given(user_id, product_id)
+    JOIN recommendations_db.retired_recommendations t USING (user_id, product_id)
+    """
+).bindparams(bindparam("users", type_=ARRAY(INTEGER)), bindparam("products", type_=ARRAY(INTEGER)))
+_PRODUCTS = text("SELECT id FROM products_db.products WHERE id = ANY(:ids)").bindparams(
+    bindparam("ids", type_=ARRAY(INTEGER))
+)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """Feedback in the right form, and who it is said to be from."""
+
+    feedback: FeedbackIn
+    user_id: int | None
+    visit: str | None
+
+
+def take(
+    session: Session,
+    given: Sequence[object],
+    caller_id: int | None,
+    visit: str | None = None,
+    *,
+    judged: bool = False,
+) -> tuple[list[Verdict], list[Touched]]:
+    """Store what can be stored and say for each what became of it, in the order of `given`.
+
+    caller_id : the user who speaks, for nobody else; without one each piece says whose it is, or its answer
+        does. visit : the guest's session that the request names, where a piece names none. judged : as in
+        `interactions.take`.
+
+    A dismissal and its taking back are also interactions, which is what was touched.
+    """
+    refused: dict[int, str] = {}
+    valid: dict[int, _Given] = {}
+    for place, one in enumerate(given):
+        try:
+            parsed = FeedbackIn.model_validate(one, context=JUDGED if judged else None)
+        except ValidationError as error:
+            refused[place] = interactions.reason_of(error, "feedback")
+            continue
+        user = caller_id if parsed.user_id is None else parsed.user_id
+        if caller_id is not None and user != caller_id:
+            refused[place] = "user_id: not the user who is logged in"
+        elif user is None and parsed.request_id is None:
+            refused[place] = WHOSE
+        else:
+            valid[place] = _Given(parsed, user, parsed.session_id or visit)
+    waiting: set[int] = set()
+    known = _known(session, valid, refused, waiting)
+    visits = {one.visit for one in known if one.user_id is None and one.visit is not None}
+    if visits:
+        guest_identity.begin(session, visits)
+    stored = store(session, known) if known else set()
+    if visits:
+        guest_identity.settle_feedback(session, visits)
+    by_place = {one.place: one for one in known}
+    verdicts = []
+    for place in range(len(given)):
+        if place in refused:
+            verdicts.append(Verdict(index=place, status="refused", reason=refused[place]))
+        elif place in waiting:
+            verdicts.append(Verdict(index=place, status="queued", reason="the answer is not stored yet"))
+        else:
+            status = "stored" if place in stored else "duplicate"
+            ready = by_place[place]
+            remark = ready.given.remark
+            verdicts.append(Verdict(index=place, status=status, event_id=str(ready.event_id), reason=remark))
+    return verdicts, _remember(session, [one for one in known if one.place in stored])
+
+
+def of_user(
+    session: Session, user_id: int, *, before: int | None, limit: int
+) -> Sequence[RecommendationFeedback]:
+    """A user's feedback before the id `before`, newest first."""
+    query = select(RecommendationFeedback).where(RecommendationFeedback.user_id == user_id)
+    if before is not None:
+        query = query.where(RecommendationFeedback.id < before)
+    return session.scalars(query.order_by(RecommendationFeedback.id.desc()).limit(limit)).all()
+
+
+def _known(
+    session: Session, valid: Mapping[int, _Given], refused: dict[int, str], waiting: set[int]
+) -> list[Ready]:
+    """Those that can be stored; the places of the others are put among the refused or the waiting."""
+    told_of = [one.feedback for one in valid.values()]
+    lists = attribution.look_up(session, {one.request_id for one in told_of if one.request_id is not None})
+    people = [one.user_id for one in valid.values()]
+    people += [one.user_id for several in lists.values() for one in several]
+    users = set(session.scalars(_USERS, {"ids": sorted({one for one in people if one is not None})}))
+    wanted = sorted({one.recommendation_id for one in told_of if one.recommendation_id is not None})
+    rows = list(session.execute(_RECOMMENDATIONS, {"ids": wanted})) if wanted else []
+    live = {row.id for row in rows}
+    if gone := sorted(set(wanted) - live):
+        rows += session.execute(_RETIRED, {"ids": gone})
+    recommended = {row.id: row for row in rows}
+    ids = {one.product_id for one in told_of if one.product_id is not None}
+    products = set(session.scalars(_PRODUCTS, {"ids": sorted(ids | {row.product_id for row in rows})}))
+    now = clock.now()
+    found = []
+    for place, one in valid.items():
+        told = one.feedback
+        user, product, visit, answer = one.user_id, told.product_id, one.visit, None
+        if user is not None and user not in users:
+            refused[place] = "user_id: no such user"
+            continue
+        if told.recommendation_id is not None:
+            row = recommended.get(told.recommendation_id)
+            if row is None or row.user_id != user:
+                # another user's is none, so that nobody learns of it
+                refused[place] = "recommendation_id: this user has no such recommendation"
+                continue
+            if product not in (None, row.product_id):
+                refused[place] = "product_id: the recommendation is of another product"
+                continue
+            product = row.product_id
+        if product is None or product not in products:
+            refused[place] = "product_id: no such product"
+            continue
+        if told.request_id is not None:
+            several = lists.get(told.request_id)
+            if several is None:
+                waiting.add(place)
+                continue
+            if user is None and visit is None:
+                # whoever may speak for anybody need not say whose list it was
+                user = next((each.user_id for each in several if each.user_id in users), None)
+                visit = next((each.session_id for each in several if each.session_id is not None), None)
+            try:
+                answer = attribution.place_in(several, product, shelf=told.shelf, user_id=user, visit=visit)
+            except NotInAnswer as error:
+                refused[place] = str(error)
+                continue
+            # the visit is kept where the list was a guest's: it tells whose feedback it is after a log-in
+            visit = answer.answered.session_id or visit
+        found.append(
+            Ready(
+                place,
+                _event_id(user, visit, told),
+                user,
+                visit,
+                product,
+                told.recommendation_id if told.recommendation_id in live else None,
+                told,
+                told.created_at or now,
+                answer,
+                None if told.recommendation_id in live else told.recommendation_id,
+            )
+        )
+    return _linked(session, found)
+
+
+def _linked(session: Session, feedback: list[Ready]) -> list[Ready]:
+    """With the rows of stored lists, where feedback names none."""
+    stored = [
+        one
+        for one in feedback
+        if one.recommendation_id is None
+        and one.retired_id is None
+        and one.user_id is not None
+        and one.answer is not None
+        and one.answer.answered.source == "stored"
+    ]
+    if not stored:
+        return feedback
+    given = {"users": [one.user_id for one in stored], "products": [one.product_id for one in stored]}
+    rows = {(row.user_id, row.product_id): row.id for row in session.execute(_ROWS, given)}
+    linked = {one.place for one in stored}
+    missing = [one for one in stored if (one.user_id, one.product_id) not in rows]
+    given = {"users": [one.user_id for one in missing], "products": [one.product_id for one in missing]}
+    retired = {
+        (row.user_id, row.product_id): row.id
+        for row in (session.execute(_RETIRED_ROWS, given) if missing else ())
+    }
+    return [
+        replace(
+            one,
+            recommendation_id=rows.get((one.user_id, one.product_id)),
+            retired_id=retired.get((one.user_id, one.product_id)),
+        )
+        if one.place in linked
+        else one
+        for one in feedback
+    ]
+
+
+def _event_id(user: int | None, visit: str | None, one: FeedbackIn) -> UUID:
+    # each user's own, or one could keep another's feedback out by sending its event id first
+    if one.event_id is None:
+        return uuid4()
+    owner = str(user) if user is not None else f"guest:{visit or one.request_id}"
+    return uuid5(_NAMESPACE, f"{owner}:{one.event_id}")
+
+
+def _remember(session: Session, stored: Sequence[Ready]) -> list[Touched]:
+    deeds = [
+        {
+            "user_id": one.user_id,
+            "session_id": one.visit,
+            "product_id": one.product_id,
+            "interaction_type": InteractionType.DISMISSED,
+            "interaction_value": DISMISSALS[one.given.feedback_type],
+            "created_at": one.moment,
+            "event_id": str(uuid5(one.event_id, one.given.feedback_type)),
+        }
+        for one in stored
+        if one.given.feedback_type in DISMISSALS
+        # of a guest whom nothing tells from others there is nobody to remember it for
+        and (one.user_id is not None or one.visit is not None)
+    ]
+    return interactions.take(session, deeds, judged=True)[1] if deeds else []

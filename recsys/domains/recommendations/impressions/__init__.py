@@ -1,0 +1,1 @@
+"""Displayed lists, in tables of our own."""

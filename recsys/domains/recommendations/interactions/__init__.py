@@ -1,0 +1,1 @@
+"""Interactions: taken in, mirrored in Redis, and moved from guests to users."""

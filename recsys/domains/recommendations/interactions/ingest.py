@@ -1,0 +1,235 @@
+"""Takes in what users do: a verdict for each event, each event stored once, in one statement per batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
+
+from pydantic import ValidationError
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, INTEGER, JSONB, NUMERIC, TIMESTAMP, VARCHAR
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy.orm import Session
+
+from recsys import clock
+from recsys.domains.recommendations.interactions import guest_identity
+from recsys.domains.recommendations.interactions.recent import Touched
+from recsys.domains.recommendations.schemas import JUDGED, InteractionIn, Verdict
+from recsys.events.publish import publish_all
+from recsys.events.vocabulary import InteractionsRecorded
+
+__all__ = ["GONE", "event_uuid", "named", "of_caller", "reason_of", "take"]
+
+GONE = ("product_id: no such product", "user_id: no such user", "username: no such user")
+"""The reasons of what was right when it was sent, and whose product or user is deleted since."""
+_NAMESPACE = uuid5(NAMESPACE_URL, "urn:recsys:interaction-event")
+
+# both rows of an event are written by one statement, so that its two foreign ends meet at its end;
+# the order by event_id keeps two batches with the same events from waiting for each other in a circle
+_STORE = text(
+    """
+    WITH incoming AS MATERIALIZED (
+        SELECT nextval('recommendations_db.user_interactions_id_seq')::integer AS id, given.*
+        FROM unnest(:places, :event_ids, :user_ids, :product_ids, :kinds, :amounts, :contexts, :sessions,
+                    :moments)
+          AS given(place, event_id, user_id, product_id, kind, amount, context, session_id, moment)
+        ORDER BY event_id, place
+    ), fresh AS (
+        INSERT INTO recommendations_db.interaction_events (event_id, interaction_id)
+        SELECT event_id, id FROM incoming ORDER BY event_id, place
+        ON CONFLICT (event_id) DO NOTHING
+        RETURNING interaction_id
+    ), stored AS (
+        INSERT INTO recommendations_db.user_interactions
+            (id, user_id, product_id, interaction_type, interaction_value, context, session_id, created_at)
+        SELECT id, user_id, product_id, kind, amount, context, session_id, moment
+        FROM incoming JOIN fresh ON fresh.interaction_id = incoming.id
+        RETURNING id
+    )
+    SELECT place FROM incoming JOIN stored USING (id)
+    """
+).bindparams(
+    bindparam("places", type_=ARRAY(INTEGER)),
+    bindparam("event_ids", type_=ARRAY(PG_UUID(as_uuid=True))),
+    bindparam("user_ids", type_=ARRAY(INTEGER)),
+    bindparam("product_ids", type_=ARRAY(INTEGER)),
+    bindparam("kinds", type_=ARRAY(VARCHAR)),
+    bindparam("amounts", type_=ARRAY(NUMERIC)),
+    bindparam("contexts", type_=ARRAY(JSONB)),
+    bindparam("sessions", type_=ARRAY(VARCHAR)),
+    bindparam("moments", type_=ARRAY(TIMESTAMP(timezone=True))),
+)
+# the lock holds a user until the events are in: one deleted in between would break the foreign key
+_USERS = text(
+    """
+    SELECT id, username FROM users_db.users WHERE id = ANY(:ids) OR username = ANY(:names)
+    ORDER BY id FOR KEY SHARE
+    """
+).bindparams(bindparam("ids", type_=ARRAY(INTEGER)), bindparam("names", type_=ARRAY(VARCHAR)))
+_PRODUCTS = text("SELECT id FROM products_db.products WHERE id = ANY(:ids)").bindparams(
+    bindparam("ids", type_=ARRAY(INTEGER))
+)
+
+
+@dataclass(frozen=True)
+class _Event:
+    place: int
+    event_id: UUID
+    user_id: int | None
+    interaction: InteractionIn
+    moment: datetime
+
+
+def event_uuid(given: str) -> UUID:
+    """The UUID of a sender's event id: itself when it is one, else one made from the text (RFC 9562, v5)."""
+    try:
+        return UUID(given)
+    except ValueError:
+        return uuid5(_NAMESPACE, given)
+
+
+def take(
+    session: Session, given: Sequence[object], caller_id: int | None = None, *, judged: bool = False
+) -> tuple[list[Verdict], list[Touched]]:
+    """Store what can be stored and say for each what became of it; the same few statements for any number.
+
+    caller_id : speaks for that user and nobody else; without one each interaction names its own.
+    judged : this shop accepted or made them, on whichever machine: their moments are not compared with the
+        clock of this one.
+
+    The verdicts come in the order of `given`. What was touched holds newly stored events only, those
+    of guests who logged in since under both.
+    """
+    refused: dict[int, str] = {}
+    valid: dict[int, InteractionIn] = {}
+    for place, one in enumerate(given):
+        try:
+            named_one = one if caller_id is None else named(one, caller_id)
+            parsed = InteractionIn.model_validate(named_one, context=JUDGED if judged else None)
+        except ValidationError as error:
+            refused[place] = reason_of(error)
+            continue
+        if caller_id is None:
+            valid[place] = parsed
+        elif parsed.username is not None or parsed.user_id not in (None, caller_id):
+            # the same words whether there is such a user or not
+            refused[place] = "user_id: not the user who is logged in"
+        else:
+            valid[place] = of_caller(parsed, caller_id)
+    events = _known(session, valid, refused)
+    visits = {
+        event.interaction.session_id
+        for event in events
+        if event.user_id is None and event.interaction.session_id is not None
+    }
+    if visits:
+        guest_identity.begin(session, visits)
+    stored = _store(session, events) if events else set()
+    by_place = {event.place: event for event in events}
+    verdicts = []
+    for place in range(len(given)):
+        if place in refused:
+            verdicts.append(Verdict(index=place, status="refused", reason=refused[place]))
+        else:
+            status = "stored" if place in stored else "duplicate"
+            event = by_place[place]
+            remark = event.interaction.remark
+            verdicts.append(Verdict(index=place, status=status, event_id=str(event.event_id), reason=remark))
+    touched = [
+        Touched(
+            event.user_id,
+            event.interaction.product_id,
+            event.interaction.interaction_type,
+            event.moment,
+            event.interaction.session_id,
+            event.interaction.interaction_value,
+        )
+        for event in events
+        if event.place in stored
+    ]
+    if visits:
+        touched += guest_identity.settle(session, visits)
+    _tell(session, touched)
+    return verdicts, touched
+
+
+def _tell(session: Session, touched: Sequence[Touched]) -> None:
+    """One event for each user, whatever number of things they did."""
+    products: dict[int, set[int]] = {}
+    for one in touched:
+        if one.user_id is not None:
+            products.setdefault(one.user_id, set()).add(one.product_id)
+    events = [
+        (uuid4(), InteractionsRecorded(user_id=user, product_ids=tuple(sorted(ids))))
+        for user, ids in sorted(products.items())
+    ]
+    publish_all(session, events)
+
+
+def named(one: object, caller_id: int) -> object:
+    """What was given, as the caller's where it says nothing of whose it is: who is logged in need not."""
+    if isinstance(one, dict) and "user_id" not in one and "username" not in one:
+        return {**one, "user_id": caller_id}
+    return one
+
+
+def of_caller(one: InteractionIn, caller_id: int) -> InteractionIn:
+    """The interaction as that user's own, who may have left out that it is."""
+    # each user's own ids, or one could keep an event of the shop's server out by sending its id first
+    event_id = None if one.event_id is None else str(uuid5(_NAMESPACE, f"{caller_id}:{one.event_id}"))
+    return one.model_copy(update={"user_id": caller_id, "event_id": event_id})
+
+
+def _known(session: Session, valid: Mapping[int, InteractionIn], refused: dict[int, str]) -> list[_Event]:
+    ids = sorted({one.user_id for one in valid.values() if one.user_id is not None})
+    names = sorted({one.username for one in valid.values() if one.username is not None})
+    users = session.execute(_USERS, {"ids": ids, "names": names}).all() if ids or names else []
+    by_id, by_name = {row.id for row in users}, {row.username: row.id for row in users}
+    wanted = sorted({one.product_id for one in valid.values()})
+    products = set(session.scalars(_PRODUCTS, {"ids": wanted})) if wanted else set()
+    now = clock.now()
+    events = []
+    for place, one in valid.items():
+        user = one.user_id if one.username is None else by_name.get(one.username)
+        if one.product_id not in products:
+            refused[place] = GONE[0]
+        elif one.user_id is not None and one.user_id not in by_id:
+            refused[place] = GONE[1]
+        elif one.username is not None and user is None:
+            refused[place] = GONE[2]
+        else:
+            event_id = uuid4() if one.event_id is None else event_uuid(one.event_id)
+            events.append(_Event(place, event_id, user, one, one.created_at or now))
+    return events
+
+
+def _store(session: Session, events: Sequence[_Event]) -> set[int]:
+    given = [event.interaction for event in events]
+    return set(
+        session.scalars(
+            _STORE,
+            {
+                "places": [event.place for event in events],
+                "event_ids": [event.event_id for event in events],
+                "user_ids": [event.user_id for event in events],
+                "product_ids": [one.product_id for one in given],
+                "kinds": [one.interaction_type.value for one in given],
+                "amounts": [one.interaction_value for one in given],
+                "contexts": [one.context for one in given],
+                "sessions": [one.session_id for one in given],
+                "moments": [event.moment for event in events],
+            },
+        )
+    )
+
+
+def reason_of(error: ValidationError, what: str = "interaction") -> str:
+    """What pydantic found wrong, in one line and without what was sent."""
+    parts = []
+    for one in error.errors(include_url=False, include_input=False, include_context=False):
+        place = ".".join(str(part) for part in one["loc"]) or what
+        expected = "no such field is known" if one["type"] == "extra_forbidden" else one["msg"]
+        parts.append(f"{place}: {expected.removeprefix('Value error, ')}")
+    return "; ".join(parts)

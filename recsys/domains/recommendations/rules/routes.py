@@ -1,0 +1,100 @@
+"""HTTP of business rules, for those who run the shop."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+
+from recsys import clock
+from recsys.domains.recommendations.rules import service as rules
+from recsys.domains.recommendations.rules.schemas import RuleChangeOut, RuleIn, RuleOut
+from recsys.domains.recommendations.rules.tables import BusinessRule
+from recsys.domains.recommendations.rules.types import RuleKind
+from recsys.web.dependencies import AdminUser, SessionDep
+from recsys.web.errors import problem_responses
+from recsys.web.pagination import MAX_CURSOR, Cursor, Page
+from recsys.web.versions import IfMatch, etag, version_in
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/api/v1/recommendations/rules", tags=["business rules"])
+
+RuleId = Annotated[int, Path(ge=1, le=2**31 - 1)]
+Limit = Annotated[int, Query(ge=1, le=100)]
+CursorIn = Annotated[str | None, Query(max_length=MAX_CURSOR)]
+
+
+@router.get("", responses=problem_responses(401, 403, 422, 503))
+def list_rules(
+    session: SessionDep,
+    admin: AdminUser,
+    limit: Limit = 50,
+    cursor: CursorIn = None,
+    kind: RuleKind | None = None,
+    in_force: Annotated[bool, Query(description="Only those that hold at this moment.")] = False,
+) -> Page[RuleOut]:
+    """Business rules, newest first."""
+    before = None if cursor is None else Cursor.decode(cursor).integer("id")
+    at = clock.now() if in_force else None
+    found = rules.listed(session, limit=limit + 1, before=before, kind=kind, at=at)
+    items = [rules.shown(row) for row in found[:limit]]
+    more = len(found) > limit
+    return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if more else None)
+
+
+@router.post("", status_code=201, responses=problem_responses(400, 401, 403, 409, 413, 422, 503))
+def create_rule(session: SessionDep, admin: AdminUser, given: RuleIn, response: Response) -> RuleOut:
+    """Write down a rule; answers follow it within seconds."""
+    rule = rules.create(session, given, actor=admin.actor)
+    response.headers["Location"] = f"{router.prefix}/{rule.id}"
+    return _answer(rule, response)
+
+
+@router.get("/{rule_id}", responses=problem_responses(401, 403, 404, 422, 503))
+def get_rule(session: SessionDep, admin: AdminUser, rule_id: RuleId, response: Response) -> RuleOut:
+    """One rule, with its version as `ETag`."""
+    return _answer(rules.get(session, rule_id), response)
+
+
+@router.put("/{rule_id}", responses=problem_responses(400, 401, 403, 404, 409, 413, 422, 503))
+def replace_rule(
+    session: SessionDep,
+    admin: AdminUser,
+    rule_id: RuleId,
+    given: RuleIn,
+    response: Response,
+    if_match: IfMatch,
+) -> RuleOut:
+    """Put a rule in the place of this one; 409 when somebody else changed it since it was read."""
+    version = version_in(if_match)
+    return _answer(rules.replace(session, rule_id, given, version=version, actor=admin.actor), response)
+
+
+@router.delete("/{rule_id}", status_code=204, responses=problem_responses(401, 403, 404, 409, 422, 503))
+def delete_rule(
+    session: SessionDep,
+    admin: AdminUser,
+    rule_id: RuleId,
+    if_match: IfMatch = "*",
+) -> Response:
+    """Take a rule away; its history stays."""
+    rules.delete(session, rule_id, version=version_in(if_match), actor=admin.actor)
+    return Response(status_code=204)
+
+
+@router.get("/{rule_id}/changes", responses=problem_responses(401, 403, 404, 422, 503))
+def list_changes(
+    session: SessionDep, admin: AdminUser, rule_id: RuleId, limit: Limit = 50, cursor: CursorIn = None
+) -> Page[RuleChangeOut]:
+    """Who changed a rule, when, from what to what, newest first; of deleted rules as well."""
+    before = None if cursor is None else Cursor.decode(cursor).integer("id")
+    found = rules.changes_of(session, rule_id, limit=limit + 1, before=before)
+    items = [RuleChangeOut.model_validate(row, from_attributes=True) for row in found[:limit]]
+    more = len(found) > limit
+    return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if more else None)
+
+
+def _answer(rule: BusinessRule, response: Response) -> RuleOut:
+    response.headers["ETag"] = etag(rule.version)
+    return rules.shown(rule)

@@ -1,0 +1,1 @@
+"""Generations of stored lists in PostgreSQL and Redis."""

@@ -1,0 +1,292 @@
+"""Generations of stored lists in PostgreSQL: which one is shown, which one came before, and how they change.
+
+Two complete generations are kept, `live` and `former`: going back is one change of status. Each list lies
+packed in `stored_lists`; `product_recommendations` holds the rows of the live generation (see `rows`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from recsys import clock
+from recsys.domains.recommendations.stored_lists import locks
+from recsys.domains.recommendations.stored_lists.codec import StoredList, unpack
+from recsys.errors import Conflict
+
+__all__ = [
+    "Generation",
+    "Restored",
+    "former",
+    "give_up",
+    "go_live",
+    "goes",
+    "live",
+    "read_list",
+    "read_lists",
+    "restore",
+    "start",
+    "store_lists",
+    "with_lists",
+]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One complete set of stored lists. `rows_written`: `product_recommendations` is of this generation."""
+
+    id: int
+    model: str
+    version: str
+    users: int
+    rows: int
+    started_at: datetime
+    live_at: datetime | None
+    expires_at: datetime | None
+    rows_written: bool
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What became of the lists when another model began to serve.
+
+    kept      : the shown lists are of that model already.
+    switched  : its lists of before are shown again.
+    withdrawn : it has none, so none are shown; answers are made when they are asked for.
+    """
+
+    outcome: str
+    before: int | None
+    now: int | None
+
+
+# a user deleted meanwhile would break the foreign key; the lock keeps the others until the commit
+_STORE = """
+    INSERT INTO recommendations_db.stored_lists (generation_id, user_id, list)
+    SELECT %s, u.id, given.list FROM unnest(%s::integer[], %s::bytea[]) AS given(user_id, list)
+    JOIN users_db.users u ON u.id = given.user_id ORDER BY u.id FOR KEY SHARE OF u
+"""
+_ONE = """
+    SELECT id, model_name, model_version, users, rows, started_at, live_at, expires_at, rows_written
+    FROM recommendations_db.recommendation_generations WHERE status = :status
+"""
+_START = text(
+    """
+    INSERT INTO recommendations_db.recommendation_generations (model_name, model_version, status, started_at)
+    VALUES (:name, :version, 'writing', :now) RETURNING id
+    """
+)
+_FAIL = text(
+    """
+    UPDATE recommendations_db.recommendation_generations SET status = 'failed'
+    WHERE status = 'writing' AND (CAST(:id AS integer) IS NULL OR id = :id) RETURNING id
+    """
+)
+_STATUS = text(
+    "UPDATE recommendations_db.recommendation_generations SET status = :status WHERE status = :old"
+)
+_KEEP = text("UPDATE recommendations_db.recommendation_generations SET status = 'former' WHERE id = :id")
+_LIVE = text(
+    """
+    UPDATE recommendations_db.recommendation_generations
+    SET status = 'live', live_at = :now, users = coalesce(:users, users), rows = coalesce(:rows, rows),
+        expires_at = coalesce(:expires, expires_at), rows_written = :written
+    WHERE id = :id
+    """
+)
+_PERIOD = text("INSERT INTO recommendations_db.generation_periods (generation_id, since) VALUES (:id, :now)")
+# lists of generations that are neither shown nor kept to go back to
+_SWEEP = text(
+    """
+    DELETE FROM recommendations_db.stored_lists s USING recommendations_db.recommendation_generations g
+    WHERE g.id = s.generation_id AND g.status IN ('retired', 'failed')
+    """
+)
+_LIVE_LISTS = """
+    FROM recommendations_db.recommendation_generations g
+    JOIN recommendations_db.stored_lists s ON s.generation_id = g.id AND s.user_id = ANY(:user_ids)
+    WHERE g.status = 'live' AND (g.expires_at IS NULL OR g.expires_at > :now)
+"""
+_LISTS, _LISTED = text("SELECT s.user_id, s.list" + _LIVE_LISTS), text("SELECT s.user_id" + _LIVE_LISTS)
+
+
+def live(session: Session) -> Generation | None:
+    """The generation that readers see."""
+    return _with_status(session, "live")
+
+
+def former(session: Session) -> Generation | None:
+    """The generation that was shown before, of which the lists are kept."""
+    return _with_status(session, "former")
+
+
+def read_list(session: Session, user_id: int) -> StoredList | None:
+    """One user's list of the live generation; None when there is none, or it expired.
+
+    Raises Invalid for a list of another format.
+    """
+    return read_lists(session, [user_id]).get(user_id)
+
+
+def read_lists(session: Session, user_ids: Sequence[int]) -> dict[int, StoredList]:
+    """The lists of the live generation of those of `user_ids` who have one; none once it expired.
+
+    Raises Invalid for a list of another format.
+    """
+    found = session.execute(_LISTS, {"user_ids": list(user_ids), "now": clock.now()})
+    return {row.user_id: unpack(row.list) for row in found}
+
+
+def with_lists(session: Session, user_ids: Sequence[int]) -> set[int]:
+    """Those of `user_ids` who have a list that `read_lists` reads."""
+    return set(session.scalars(_LISTED, {"user_ids": list(user_ids), "now": clock.now()}))
+
+
+def start(session: Session, model: str, version: str) -> tuple[int, list[int]]:
+    """Begin a new generation that nobody sees yet: its id, and those that crashed runs left half-way.
+
+    Call it under `turns.only_one_scoring`.
+    """
+    failed = list(session.scalars(_FAIL, {"id": None}))
+    values = {"name": model, "version": version, "now": clock.now()}
+    return int(session.execute(_START, values).scalar_one()), failed
+
+
+def store_lists(connection: psycopg.Connection[Any], generation: int, packed: Mapping[int, bytes]) -> None:
+    """Add the packed lists of some users, each once, to a generation that is being written."""
+    connection.execute(_STORE, [generation, list(packed), list(packed.values())])
+
+
+def give_up(session: Session, generation: int) -> None:
+    """Mark a generation that will not be finished, and drop its lists."""
+    session.execute(_FAIL, {"id": generation})
+    session.execute(_SWEEP)
+
+
+def go_live(
+    session: Session,
+    generation: int,
+    *,
+    model: str,
+    before: int | None,
+    users: int,
+    rows: int,
+    expires_at: datetime,
+) -> None:
+    """Show a finished generation, once the transaction commits; `goes` tells which one is no longer kept.
+
+    Raises Conflict when, since it was begun, its model was withdrawn or other lists were put up: what was
+    written for it must then be rolled back.
+    """
+    locks.only_one_promotion(session)
+    serving = session.scalars(
+        text("SELECT name FROM recommendations_db.recommendation_models WHERE is_active")
+    ).all()
+    shown = live(session)
+    if model not in serving or (None if shown is None else shown.id) != before:
+        raise Conflict(
+            f"{model} was scored, but {', '.join(serving) or 'no model'} serves by now: its lists are not "
+            "shown; run `recsys serve score` for those of the model that serves"
+        )
+    gone = goes(shown, former(session), model)
+    if shown is None or gone != shown.id:
+        _make_room(session)
+    else:
+        session.execute(_STATUS, {"old": "live", "status": "retired"})
+        session.execute(_SWEEP)
+    _show(session, generation, users=users, rows=rows, expires_at=expires_at, written=True)
+
+
+def goes(shown: Generation | None, kept: Generation | None, model: str) -> int | None:
+    """Which of the two that are kept goes when new lists of `model` are shown.
+
+    A model whose lists are made anew each night must not push out those of the model before it: nobody goes
+    back from a model to itself.
+    """
+    if shown is None or kept is None:
+        return None
+    if shown.model == model != kept.model and not _expired(kept):
+        return shown.id
+    return kept.id
+
+
+def restore(session: Session, model: str, *, withdraw: bool = True) -> Restored:
+    """Show the lists of `model`, if they are shown or kept: one change that readers see whole.
+
+    Where it has none, those that are shown go (`withdraw`), or stay. Call it in the transaction that makes
+    the model active; Redis' pointer and `product_recommendations` follow after the commit.
+    """
+    locks.only_one_promotion(session)
+    shown, kept = live(session), former(session)
+    before = None if shown is None else shown.id
+    if shown is not None and shown.model == model:
+        return Restored("kept", before, before)
+    if kept is not None and kept.model == model and not _expired(kept):
+        # by way of a third status: at no moment are there two of one
+        session.execute(_STATUS, {"old": "live", "status": "retired"})
+        _show(session, kept.id)
+        if shown is not None:
+            session.execute(_KEEP, {"id": shown.id})
+        return Restored("switched", before, kept.id)
+    if shown is None or not withdraw:
+        return Restored("withdrawn" if shown is None else "kept", before, before)
+    _make_room(session)
+    return Restored("withdrawn", before, None)
+
+
+def _make_room(session: Session) -> None:
+    """The shown generation becomes the former one, whose predecessor goes."""
+    session.execute(_STATUS, {"old": "former", "status": "retired"})
+    session.execute(_STATUS, {"old": "live", "status": "former"})
+    session.execute(_SWEEP)
+
+
+def _show(
+    session: Session,
+    generation: int,
+    *,
+    users: int | None = None,
+    rows: int | None = None,
+    expires_at: datetime | None = None,
+    written: bool = False,
+) -> None:
+    now = clock.now()
+    session.execute(
+        _LIVE,
+        {
+            "id": generation,
+            "now": now,
+            "users": users,
+            "rows": rows,
+            "expires": expires_at,
+            "written": written,
+        },
+    )
+    session.execute(_PERIOD, {"id": generation, "now": now})
+
+
+def _expired(generation: Generation) -> bool:
+    return generation.expires_at is not None and generation.expires_at <= clock.now()
+
+
+def _with_status(session: Session, status: str) -> Generation | None:
+    row = session.execute(text(_ONE), {"status": status}).one_or_none()
+    if row is None:
+        return None
+    return Generation(
+        row.id,
+        row.model_name,
+        row.model_version,
+        row.users or 0,
+        row.rows or 0,
+        row.started_at,
+        row.live_at,
+        row.expires_at,
+        row.rows_written,
+    )

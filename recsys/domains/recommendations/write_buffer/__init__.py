@@ -1,0 +1,1 @@
+"""Accepted writes that wait in Redis or files for PostgreSQL."""

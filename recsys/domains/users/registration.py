@@ -1,0 +1,98 @@
+"""Making accounts: by whoever asks, who learns nothing about others, and by those who may know."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from recsys import clock
+from recsys.database.after_commit import after_commit
+from recsys.domains.users import activities, throttle
+from recsys.domains.users.service import check_password, flush_names, refuse_taken
+from recsys.domains.users.tables import User, UserProfile
+from recsys.errors import Conflict
+from recsys.events.publish import publish
+from recsys.events.vocabulary import RegistrationRepeated, UserRegistered
+from recsys.security import hash_password
+
+__all__ = ["make_account", "register"]
+
+
+def make_account(
+    session: Session, *, email: str, username: str, full_name: str, password: str, is_admin: bool = False
+) -> User:
+    """A new account, for who may know which there are; names come in their normal spelling.
+
+    Raises Conflict, Invalid.
+    """
+    check_password(password, email, username)
+    password_hash = hash_password(password)
+    refuse_taken(session, email=email, username=username)
+    user = _add(session, email, username, full_name, password_hash, is_admin=is_admin)
+    publish(session, UserRegistered(user_id=user.id))
+    return user
+
+
+class _Undo(Exception):
+    """What was written is not meant to stay."""
+
+
+def register(
+    session: Session, *, email: str, username: str, full_name: str, password: str, address: str | None
+) -> None:
+    """A new account for whoever asks, unless the e-mail address has one: then its owner hears of it.
+
+    The caller can't tell which: the answer, the statements and the hash are the same. A username is a public
+    name, so that one is told to be taken. Raises Conflict, Invalid, Throttled.
+    """
+    check_password(password, email, username)
+    # whoever tries which names are taken is slowed down like one who guesses passwords
+    attempt = throttle.begin(None, address)
+    password_hash = hash_password(password)
+    refuse_taken(session, username=username)
+    owner, made = _owner_of(session, email), None
+    stored_as = email if owner is None else f"{uuid4().hex}@nobody.invalid"
+    try:
+        with session.begin_nested():
+            made = _add(session, stored_as, username, full_name, password_hash).id
+            if owner is not None:
+                raise _Undo
+    except _Undo:
+        pass
+    except Conflict:  # another request was faster to take one of the names
+        owner = _owner_of(session, email)
+        if owner is None:
+            raise
+    if owner is None and made is not None:
+        publish(session, UserRegistered(user_id=made))
+    elif owner is not None:
+        publish(session, RegistrationRepeated(user_id=owner))
+    after_commit(session, attempt.succeeded)
+
+
+def _add(
+    session: Session, email: str, username: str, full_name: str, password_hash: str, *, is_admin: bool = False
+) -> User:
+    now = clock.now()
+    user = User(
+        email=email,
+        username=username,
+        full_name=full_name,
+        password_hash=password_hash,
+        is_admin=is_admin,
+        is_active=True,
+        is_online=False,
+        created_at=now,
+    )
+    session.add(user)
+    flush_names(session)
+    session.add(UserProfile(user_id=user.id, preferences={}, settings={}, created_at=now))
+    activities.record(session, user.id, "register")
+    session.flush()
+    return user
+
+
+def _owner_of(session: Session, email: str) -> int | None:
+    return session.scalars(select(User.id).where(func.lower(User.email) == email).limit(1)).first()

@@ -1,0 +1,82 @@
+"""Groups of consumers: the shop's own, and those that other packages plug in by an entry point."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import redis
+from redis.exceptions import ResponseError
+
+from recsys.errors import Invalid, Unavailable
+from recsys.events import dead_letters
+from recsys.events.envelope import Subscriptions, stream_of
+
+__all__ = ["CORE", "GROUP", "ensure", "known", "streams", "subscriptions"]
+
+GROUP = "recsys.consumers"
+"""The entry-point group: a name, and `module:attribute` of its Subscriptions."""
+CORE = "core"
+"""The group of the shop's own domains; what it hears stands in `recsys/subscriptions.py`."""
+
+
+def known() -> tuple[str, ...]:
+    """The names of all groups, ours first."""
+    return (CORE, *sorted({entry.name for entry in _plugged_in()} - {CORE}))
+
+
+def subscriptions(group: str) -> Subscriptions:
+    """Which handlers of the group hear which events. Raises Invalid naming the known groups."""
+    if group == CORE:
+        # only here and only now: the handlers import this package
+        found: Subscriptions = import_module("recsys.subscriptions").SUBSCRIPTIONS
+        return found
+    for entry in _plugged_in():
+        if entry.name == group:
+            try:
+                found = entry.load()
+            except (ImportError, AttributeError) as error:
+                raise Unavailable(f"the handlers of group {group!r} cannot be loaded: {error}") from error
+            return found
+    raise Invalid(f"there is no group {group!r}; known are {', '.join(known())}")
+
+
+def streams(heard: Subscriptions) -> tuple[str, ...]:
+    """The streams that the group reads: those of the families it hears of."""
+    return tuple(sorted({stream_of(event.family) for event in heard}))
+
+
+def ensure(client: redis.Redis, group: str, names: tuple[str, ...]) -> None:
+    """Make the group on each stream where it is missing, from the oldest entry that is still there.
+
+    A key that is no stream is set aside first.
+    """
+    for name in names:
+        try:
+            _create(client, name, group)
+        except ResponseError as error:
+            if not dead_letters.is_wrong_type(error):
+                raise
+            dead_letters.set_aside(client, name)
+            _create(client, name, group)
+
+
+def _create(client: redis.Redis, name: str, group: str) -> None:
+    if client.exists(name):
+        present: Any = client.xinfo_groups(name)
+        if any(each["name"] == group.encode() for each in present):
+            # a full Redis refuses to make even a group that is there: its consumers could never empty it
+            return
+    try:
+        client.xgroup_create(name, group, id="0", mkstream=True)
+    except ResponseError as error:
+        if not str(error).startswith("BUSYGROUP"):
+            raise
+
+
+@lru_cache(maxsize=1)
+def _plugged_in() -> tuple[EntryPoint, ...]:
+    """Read once: it looks through every package that is installed, and they stay as they are."""
+    return tuple(entry_points(group=GROUP))

@@ -1,0 +1,1 @@
+"""The Complete Journey (84.51°) as data of a shop."""

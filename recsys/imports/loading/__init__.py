@@ -1,0 +1,1 @@
+"""Frames into the tables of the domains."""

@@ -1,0 +1,169 @@
+"""Products, their one variant and its stock into `products_db`, found again by SKU."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from recsys.imports.loading.catalogue import Brands, Categories
+from recsys.imports.loading.staging import Connection, one_row, stage
+from recsys.imports.slugs import slug
+
+__all__ = ["MergedProducts", "hide", "merge_products", "product_ids"]
+
+_STAGED = {
+    "line": "bigint",
+    "sku": "text",
+    "name": "text",
+    "slug": "text",
+    "price": "numeric(10,2)",
+    "category_id": "integer",
+    "brand_id": "integer",
+    "tags": "text",
+    "description": "text",
+    "created_at": "timestamptz",
+    "stock": "integer",
+}
+_UPDATABLE = ("category_id", "brand_id", "tags", "description")
+# someone else's product may have the slug already; and a product is only touched where it differs
+_MERGE = """
+WITH incoming AS (
+    SELECT s.line, s.sku, s.name, s.price, s.category_id, s.brand_id, s.description, s.created_at, s.stock,
+        string_to_array(s.tags, '|') AS tags,
+        CASE WHEN p.id IS NULL THEN s.slug ELSE left(s.slug, 222) || '-' || md5(s.sku) END AS slug
+    FROM staged_products AS s
+        LEFT JOIN products_db.products AS p ON p.slug = s.slug AND p.sku IS DISTINCT FROM s.sku
+), merged AS (
+    INSERT INTO products_db.products AS p (name, slug, sku, price, category_id, brand_id, tags, description,
+        track_inventory, created_at)
+    SELECT name, slug, sku, price, category_id, brand_id, tags, description, stock IS NOT NULL,
+        coalesce(created_at, %(now)s)
+    FROM incoming ORDER BY line
+    ON CONFLICT (sku) DO UPDATE SET name = excluded.name, price = excluded.price, updated_at = %(now)s,
+        category_id = CASE WHEN %(has_category_id)s THEN excluded.category_id ELSE p.category_id END,
+        brand_id = CASE WHEN %(has_brand_id)s THEN excluded.brand_id ELSE p.brand_id END,
+        tags = CASE WHEN %(has_tags)s THEN excluded.tags ELSE p.tags END,
+        description = CASE WHEN %(has_description)s THEN excluded.description ELSE p.description END
+    WHERE (p.name, p.price) IS DISTINCT FROM (excluded.name, excluded.price)
+        OR %(has_category_id)s AND p.category_id IS DISTINCT FROM excluded.category_id
+        OR %(has_brand_id)s AND p.brand_id IS DISTINCT FROM excluded.brand_id
+        OR %(has_tags)s AND p.tags IS DISTINCT FROM excluded.tags
+        OR %(has_description)s AND p.description IS DISTINCT FROM excluded.description
+    RETURNING p.id, p.sku, p.xmax = 0 AS is_new
+)
+SELECT (SELECT count(*) FROM staged_products),
+    coalesce(array_agg(id) FILTER (WHERE is_new), '{}'),
+    coalesce(array_agg(id) FILTER (WHERE NOT is_new), '{}') FROM merged
+"""
+# stock that nobody told us about is not counted, and must not hide the product
+_VARIANTS = """
+WITH told AS (
+    SELECT p.id, s.sku, s.price, s.stock, coalesce(s.created_at, %(now)s) AS created_at
+    FROM staged_products AS s JOIN products_db.products AS p USING (sku)
+), changed AS (
+    UPDATE products_db.product_variants AS v
+    SET price = t.price, inventory_quantity = coalesce(t.stock, v.inventory_quantity), updated_at = %(now)s,
+        inventory_tracking = v.inventory_tracking OR t.stock IS NOT NULL,
+        inventory_policy = CASE WHEN t.stock IS NOT NULL AND NOT v.inventory_tracking THEN 'deny'
+            ELSE v.inventory_policy END
+    FROM told AS t
+    WHERE v.sku = t.sku AND v.product_id = t.id
+        AND (v.price IS DISTINCT FROM t.price
+            OR t.stock IS NOT NULL AND (t.stock <> v.inventory_quantity OR NOT v.inventory_tracking))
+    RETURNING v.product_id
+), fresh AS (
+    INSERT INTO products_db.product_variants
+        (product_id, sku, name, price, inventory_quantity, inventory_policy, inventory_tracking, created_at)
+    SELECT t.id, t.sku, 'Default', t.price, coalesce(t.stock, 0),
+        CASE WHEN t.stock IS NULL THEN 'continue' ELSE 'deny' END, t.stock IS NOT NULL, t.created_at
+    FROM told AS t
+    WHERE NOT EXISTS (SELECT FROM products_db.product_variants AS v WHERE v.product_id = t.id)
+    ORDER BY t.id
+    ON CONFLICT (sku) DO NOTHING
+    RETURNING product_id
+)
+SELECT array(SELECT product_id FROM fresh), array(SELECT product_id FROM changed)
+"""
+
+
+@dataclass(frozen=True)
+class MergedProducts:
+    """What became of the rows of one batch; `changed` are the ids of products that were there before."""
+
+    added: int
+    updated: int
+    already_there: int
+    variants_added: int
+    variants_updated: int
+    categories_added: int
+    brands_added: int
+    changed: set[int]
+
+
+def merge_products(
+    connection: Connection, products: pl.DataFrame, present: Collection[str], now: datetime
+) -> MergedProducts:
+    """Add new products with a variant each, and bring changed ones up to date.
+
+    `products` has line, sku, name, price, category (a path), brand, tags (joined by "|"), description,
+    created_at, stock; SKUs distinct. Only the columns named in `present` change what is stored already.
+    """
+    categories, brands = Categories(connection), Brands(connection)
+    category_ids = categories.ensure(_distinct(products["category"]), now)
+    brand_ids = brands.ensure(_distinct(products["brand"]), now)
+    staged = products.with_columns(
+        _lookup(products["category"], category_ids).alias("category_id"),
+        _lookup(products["brand"], brand_ids).alias("brand_id"),
+        (
+            slug(products["name"], exact=False, longest=150).replace("", "product")
+            + "-"
+            + slug(products["sku"], exact=True, longest=100)
+        ).alias("slug"),
+    )
+    stage(connection, "staged_products", _STAGED, staged)
+    connection.execute("ANALYZE staged_products")
+    given = {f"has_{column}": column.removesuffix("_id") in present for column in _UPDATABLE}
+    total, added, updated = one_row(connection, _MERGE, {"now": now, **given})
+    variants_added, variants_updated = one_row(connection, _VARIANTS, {"now": now})
+    return MergedProducts(
+        len(added),
+        len(updated),
+        total - len(added) - len(updated),
+        len(variants_added),
+        len(variants_updated),
+        categories.added,
+        brands.added,
+        # a new product was never read by anybody: Redis holds nothing of it
+        {*updated, *variants_updated, *variants_added}.difference(added),
+    )
+
+
+def hide(connection: Connection, skus: Sequence[str]) -> set[int]:
+    """Take products off the shelves, unless somebody has changed them since they were added; their ids."""
+    rows = connection.execute(
+        """UPDATE products_db.products SET status = 'hidden'
+        WHERE sku = ANY(%s) AND status = 'active' AND updated_at IS NULL RETURNING id""",
+        (list(skus),),
+    ).fetchall()
+    return {int(id_) for (id_,) in rows}
+
+
+def product_ids(connection: Connection, skus: Sequence[str]) -> pl.DataFrame:
+    """`name` (the SKU) and `id` of the products that exist."""
+    rows = connection.execute(
+        "SELECT sku, id FROM products_db.products WHERE sku = ANY(%s)", (list(skus),)
+    ).fetchall()
+    return pl.DataFrame(rows, schema={"name": pl.String, "id": pl.Int32}, orient="row")
+
+
+def _distinct(series: pl.Series) -> list[str]:
+    return series.drop_nulls().unique(maintain_order=True).to_list()
+
+
+def _lookup(series: pl.Series, ids: dict[str, int]) -> pl.Series:
+    if not ids:
+        return pl.Series([None] * len(series), dtype=pl.Int32)
+    return series.replace_strict(list(ids), list(ids.values()), default=None, return_dtype=pl.Int32)

@@ -1,0 +1,1 @@
+"""Files as batches of checked records."""

@@ -1,0 +1,249 @@
+"""What a row of each file must be, and its cells as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+
+from recsys.domains.recommendations.types import INTERACTION_TYPES
+from recsys.imports.loading.users import default_email
+from recsys.imports.readers.validation import (
+    Check,
+    json_objects,
+    moment_checks,
+    moments,
+    money,
+    numbers,
+    split,
+    too_long,
+)
+from recsys.imports.repeat_counter import Occurrences
+
+__all__ = [
+    "INTERACTIONS",
+    "PRODUCTS",
+    "USERS",
+    "Kind",
+    "bare_products",
+    "bare_users",
+    "parse_interactions",
+    "parse_products",
+    "parse_users",
+]
+
+Frames = tuple[pl.DataFrame, pl.DataFrame]
+LARGEST_INTEGER = 2_147_483_647
+LONGEST_NAME = 100
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of file and its columns."""
+
+    name: str
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+
+
+USERS = Kind("users", ("user",), ("email", "username", "full_name", "created_at"))
+PRODUCTS = Kind(
+    "products",
+    ("product", "name", "price"),
+    ("category", "brand", "tags", "description", "created_at", "stock"),
+)
+INTERACTIONS = Kind(
+    "user_interactions",
+    ("user", "product", "interaction_type", "created_at"),
+    ("interaction_value", "session_id", "event_id", "context"),
+)
+
+
+def parse_interactions(rows: pl.DataFrame, now: datetime) -> Frames:
+    """The rows in the columns of STAGED_INTERACTIONS but for ids and event_id, and those refused."""
+    rows = _complete(rows, INTERACTIONS)
+    checked = rows.with_columns(
+        moments(rows["created_at"]).alias("moment"),
+        numbers(rows["interaction_value"]).alias("amount"),
+        json_objects(rows["context"]).alias("json"),
+        pl.col("interaction_type").str.strip_chars(),
+    )
+    checks: list[Check] = [
+        ("no product", pl.col("product").is_null()),
+        ("neither user nor session_id", pl.col("user").is_null() & pl.col("session_id").is_null()),
+        too_long("user", LONGEST_NAME),
+        too_long("product", LONGEST_NAME),
+        too_long("session_id", 255),
+        ("no interaction_type", pl.col("interaction_type").is_null()),
+        ("unknown interaction_type", ~pl.col("interaction_type").is_in(INTERACTION_TYPES)),
+        ("no created_at", pl.col("created_at").is_null()),
+        *moment_checks("created_at", "moment", now),
+        *money("interaction_value", "amount"),
+        ("context is not a JSON object", pl.col("context").is_not_null() & pl.col("json").is_null()),
+    ]
+    accepted, refused = split(checked, checks)
+    return (
+        accepted.with_columns(
+            created_at="moment", interaction_value=pl.col("amount").round(2), context="json"
+        ).drop("moment", "amount", "json"),
+        refused,
+    )
+
+
+def parse_products(rows: pl.DataFrame, seen: Occurrences, now: datetime) -> Frames:
+    """The rows as `merge_products` takes them, and those refused."""
+    rows = _complete(rows, PRODUCTS)
+    levels = pl.col("category").str.split(">").list.eval(pl.element().str.strip_chars())
+    checked = rows.with_columns(
+        moments(rows["created_at"]).alias("moment"),
+        numbers(rows["price"]).alias("amount"),
+        numbers(rows["stock"]).alias("count"),
+        _repeated(rows["product"], seen).alias("repeated"),
+        pl.col("name").str.strip_chars(),
+        levels.list.join(" > ").alias("category"),
+        levels.alias("levels"),
+        # the empty list is null: no tags given
+        pl.col("tags")
+        .str.split("|")
+        .list.eval(pl.element().str.strip_chars().filter(pl.element().str.strip_chars() != ""))
+        .list.join("|")
+        .replace("", None)
+        .alias("tags"),
+    )
+    checks: list[Check] = [
+        ("no product", pl.col("product").is_null()),
+        too_long("product", LONGEST_NAME),
+        ("duplicate product", pl.col("repeated")),
+        ("no name", pl.col("name").is_null() | (pl.col("name") == "")),
+        too_long("name", 255),
+        ("no price", pl.col("price").is_null()),
+        *money("price", "amount"),
+        ("empty level in category", pl.col("levels").list.eval(pl.element() == "").list.any()),
+        (
+            f"level of category longer than {LONGEST_NAME} characters",
+            pl.col("levels").list.eval(pl.element().str.len_chars() > LONGEST_NAME).list.any(),
+        ),
+        too_long("brand", LONGEST_NAME),
+        *moment_checks("created_at", "moment", now),
+        (
+            "stock is not a whole number",
+            pl.col("stock").is_not_null()
+            & (
+                pl.col("count").is_null()
+                | ~pl.col("count").is_finite()
+                | (pl.col("count") != pl.col("count").round())
+            ),
+        ),
+        ("stock is negative", pl.col("count") < 0),
+        (f"stock is larger than {LARGEST_INTEGER}", pl.col("count") > LARGEST_INTEGER),
+    ]
+    accepted, refused = split(checked, checks)
+    return (
+        accepted.select(
+            "line",
+            "raw",
+            "name",
+            "category",
+            "brand",
+            "tags",
+            "description",
+            sku="product",
+            price=pl.col("amount").round(2),
+            created_at="moment",
+            stock=pl.col("count").cast(pl.Int32),
+        ),
+        refused,
+    )
+
+
+def parse_users(rows: pl.DataFrame, seen: Occurrences, emails: Occurrences, now: datetime) -> Frames:
+    """The rows in the columns of USER_COLUMNS, and those refused.
+
+    The id is the username; a `username` of its own is what the user is called where no full_name is given.
+    """
+    rows = _complete(rows, USERS)
+    checked = rows.with_columns(
+        moments(rows["created_at"]).alias("moment"),
+        _repeated(rows["user"], seen).alias("repeated"),
+        pl.col("email").str.strip_chars(),
+        pl.coalesce("full_name", "username", "user").alias("called"),
+    )
+    checks: list[Check] = [
+        ("no user", pl.col("user").is_null()),
+        too_long("user", LONGEST_NAME),
+        ("duplicate user", pl.col("repeated")),
+        ("email is not an address", ~pl.col("email").str.contains(r"^[^@\s]+@[^@\s]+$")),
+        too_long("email", 255),
+        too_long("username", LONGEST_NAME),
+        too_long("full_name", 255),
+        *moment_checks("created_at", "moment", now),
+    ]
+    accepted, refused = split(checked, checks)
+    accepted = accepted.with_columns(pl.col("email").fill_null(default_email(accepted["user"])))
+    shared = _repeated(accepted["email"], emails)
+    more = accepted.filter(shared).select("line", reason=pl.lit("email belongs to another user"), raw="raw")
+    kept = accepted.filter(~shared)
+    return (
+        kept.select(
+            "line",
+            "raw",
+            "email",
+            username="user",
+            full_name="called",
+            created_at="moment",
+            preferences=pl.lit(None, dtype=pl.String),
+        ),
+        pl.concat([refused, more]),
+    )
+
+
+def bare_users(names: pl.Series, rows: pl.DataFrame) -> pl.DataFrame:
+    """Users that are nothing but a name, created with their first event in `rows`."""
+    first = rows.group_by("user").agg(created_at=pl.col("created_at").min())
+    return (
+        pl.DataFrame({"username": names})
+        .join(first, left_on="username", right_on="user", how="left", maintain_order="left")
+        .with_row_index("line")
+        .with_columns(
+            email=default_email(names), full_name="username", preferences=pl.lit(None, dtype=pl.String)
+        )
+    )
+
+
+def bare_products(names: pl.Series, rows: pl.DataFrame) -> pl.DataFrame:
+    """Products that are nothing but an id, for nothing, created with their first event in `rows`."""
+    first = rows.group_by("product").agg(created_at=pl.col("created_at").min())
+    empty = pl.lit(None, dtype=pl.String)
+    return (
+        pl.DataFrame({"sku": names})
+        .join(first, left_on="sku", right_on="product", how="left", maintain_order="left")
+        .with_row_index("line")
+        .with_columns(
+            name="sku",
+            price=pl.lit(0.0),
+            category=empty,
+            brand=empty,
+            tags=empty,
+            description=empty,
+            stock=pl.lit(None, dtype=pl.Int32),
+        )
+    )
+
+
+def _complete(rows: pl.DataFrame, kind: Kind) -> pl.DataFrame:
+    """With every column of the kind; one that the file lacks is null."""
+    return rows.with_columns(
+        pl.lit(None, dtype=pl.String).alias(name)
+        for name in (*kind.required, *kind.optional)
+        if name not in rows.columns
+    )
+
+
+def _repeated(names: pl.Series, seen: Occurrences) -> pl.Series:
+    """Whether a name came before in the stream; null is nobody's name."""
+    given = names.is_not_null().arg_true()
+    hashes = names.gather(given).hash(seed=0).to_numpy().astype(np.uint64, copy=False)
+    repeated = pl.Series([False] * len(names), dtype=pl.Boolean)
+    return repeated.scatter(given, pl.Series(seen.number(hashes) > 0)) if given.len() else repeated

@@ -1,0 +1,1 @@
+"""The indices that can answer a search, behind one protocol."""

@@ -1,0 +1,85 @@
+"""What an index of the shop can do, whoever keeps it, and which one this shop has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from sqlalchemy.orm import Session
+
+from recsys.errors import Unavailable
+from recsys.search.queries import Differences, Found, FoundUsers, ProductQuery, UserQuery
+from recsys.settings import Settings, get_settings
+
+__all__ = ["Progress", "Reindexed", "SearchDown", "SearchIndex", "chosen"]
+
+Progress = Callable[[int, int], None]
+"""Told how many of how many documents are done."""
+
+
+class SearchDown(Unavailable):
+    """The index does not answer; the database may well."""
+
+
+@dataclass(frozen=True)
+class Reindexed:
+    """What a reindex wrote; `errors` names documents that the index refused, and why."""
+
+    products: int
+    users: int
+    words: int = 0
+    errors: tuple[str, ...] = ()
+
+
+class SearchIndex(Protocol):
+    """Products and users, searchable. Sessions are the database's, which documents are read from.
+
+    All methods raise SearchDown when the index does not answer in time.
+    """
+
+    name: str
+
+    def index_products(self, session: Session, product_ids: Sequence[int]) -> None:
+        """Bring these up to date with the database; those that are gone there go here."""
+
+    def delete_products(self, session: Session, product_ids: Sequence[int]) -> None:
+        """Take these out, whatever the database says."""
+
+    def search_products(self, session: Session, query: ProductQuery) -> Found:
+        """One page; equal queries of an unchanged index give equal answers."""
+
+    def suggest(self, session: Session, words: Sequence[str], limit: int) -> list[tuple[str, int]]:
+        """Names of active products with all these words, the last perhaps unfinished, and a product of
+        each name; the more popular first."""
+
+    def follow_popularity(self, session: Session, heard_at: datetime) -> None:
+        """Something was done with products at this moment: now and then, let their popularity follow."""
+
+    def index_users(self, session: Session, user_ids: Sequence[int]) -> None:
+        """Bring these up to date with the database; those that are gone there go here."""
+
+    def search_users(self, session: Session, query: UserQuery) -> FoundUsers:
+        """One page of users."""
+
+    def reindex(self, session: Session, progress: Progress | None = None) -> Reindexed:
+        """Build everything beside what is searched meanwhile, and put it in its place at once."""
+
+    def verify(self, session: Session, *, repair: bool = False) -> dict[str, Differences]:
+        """How `products` and `users` differ from the database; `repair` brings what differs up to date."""
+
+    def ping(self, session: Session) -> None:
+        """Raises SearchDown when it does not answer."""
+
+
+def chosen(settings: Settings | None = None) -> SearchIndex:
+    """Elasticsearch when `RECSYS_SEARCH__URL` says where it is, else PostgreSQL."""
+    used = settings or get_settings()
+    if used.search.url is None:
+        from recsys.search.backends.postgres.index import PostgresIndex
+
+        return PostgresIndex(used.search)
+    from recsys.search.backends.elasticsearch.index import elastic
+
+    return elastic(used.search)

@@ -1,0 +1,204 @@
+"""How PostgreSQL's documents are kept: single ones by events, all of them beside and merged at once.
+
+Two programs may bring the same product up to date at the same time. Each reading carries the moment at which
+its statement began (`as_of`), and an older one never replaces a newer one. A change is committed before the
+event that tells of it is handled, so the newest reading has seen every change that was told of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+from sqlalchemy import RowMapping, text
+from sqlalchemy.orm import Session
+
+from recsys.search.analysis import analyser
+from recsys.search.backends.postgres import lexicon
+from recsys.search.document_tokens import document_tokens, vectors
+from recsys.search.documents import PRODUCTS, TREE, USERS, every_product
+from recsys.search.queries import Differences
+from recsys.search.ranking import popularity
+from recsys.search.ranking.popularity import LIKED
+from recsys.settings import SearchSettings
+
+__all__ = ["build", "compare_products", "compare_users", "keep_products", "keep_users", "settle"]
+
+_COLUMNS = (
+    "name, price, category_id, category_name, brand_id, brand_name, tags, status, is_featured, "
+    "rating_average, review_count, inventory_quantity, created_at, words, name_words"
+)
+_NAMES = _COLUMNS.split(", ")
+_STORED = ["product_id", *_NAMES[:-2], "as_of"]
+_SET = ", ".join(f"{name} = excluded.{name}" for name in [*_NAMES, "as_of"])
+# the rows come as JSON: one value, whatever their number, and PostgreSQL reads each type as it writes it
+_GIVEN = """
+    jsonb_to_recordset(CAST(:rows AS jsonb)) AS fresh(
+        product_id integer, name text, price numeric, category_id integer, category_name text,
+        brand_id integer, brand_name text, tags text[], status text, is_featured boolean,
+        rating_average numeric(3, 2), review_count integer, inventory_quantity bigint, created_at timestamptz,
+        words tsvector, name_words tsvector, as_of timestamptz
+    )
+"""
+_ONE = text(f"WITH RECURSIVE {TREE} {PRODUCTS} WHERE p.id = ANY(:ids) ORDER BY p.id FOR KEY SHARE OF p")
+_KEEP = text(
+    f"""
+    INSERT INTO products_db.product_search AS kept (product_id, {_COLUMNS}, as_of)
+    SELECT product_id, {_COLUMNS}, as_of FROM {_GIVEN} ORDER BY product_id
+    ON CONFLICT (product_id) DO UPDATE SET {_SET} WHERE kept.as_of <= excluded.as_of
+    """  # noqa: S608
+)
+_NO_BESIDE = text("DROP TABLE IF EXISTS pg_temp.search_beside")
+_BESIDE = text(
+    f"""
+    CREATE TEMPORARY TABLE search_beside ON COMMIT DROP AS
+    SELECT product_id, {_COLUMNS}, as_of FROM products_db.product_search WITH NO DATA
+    """  # noqa: S608
+)
+_FILL = text(
+    f"INSERT INTO search_beside SELECT product_id, {_COLUMNS}, as_of FROM {_GIVEN}"  # noqa: S608
+)
+_ANALYSE = text("ANALYZE search_beside (product_id)")
+_CHANGED = " OR ".join(f"kept.{name} IS DISTINCT FROM excluded.{name}" for name in _NAMES)
+_MERGE = text(
+    f"""
+    WITH {LIKED.format(which="")}
+    INSERT INTO products_db.product_search AS kept (product_id, {_COLUMNS}, as_of, popularity)
+    SELECT product_id, {", ".join(f"b.{name}" for name in _NAMES)}, b.as_of, coalesce(liked.popularity, 0)
+    FROM search_beside b LEFT JOIN liked USING (product_id)
+    -- what was deleted meanwhile must not come back; what is there stays until this is committed
+    WHERE EXISTS (SELECT FROM products_db.products p WHERE p.id = b.product_id FOR KEY SHARE)
+    ORDER BY product_id
+    ON CONFLICT (product_id) DO UPDATE SET {_SET}, popularity = excluded.popularity
+    WHERE kept.as_of <= excluded.as_of
+      AND (abs(kept.popularity - excluded.popularity) > 0.001 OR {_CHANGED})
+    """  # noqa: S608
+)
+# only an owner may; for another account, it stays to autovacuum
+_SETTLE = text(
+    """
+    SELECT gin_clean_pending_list(i.indexrelid)
+    FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
+    WHERE i.indrelid = CAST('products_db.product_search' AS regclass) AND a.amname = 'gin'
+      AND pg_has_role(c.relowner, 'MEMBER')
+    """
+)
+_COMPARE = text(
+    f"""
+    SELECT count(*) AS checked,
+           count(*) FILTER (WHERE kept.product_id IS NULL) AS missing,
+           count(*) FILTER (WHERE excluded.product_id IS NULL) AS superfluous,
+           count(*) FILTER (WHERE kept.product_id = excluded.product_id AND ({_CHANGED})) AS stale,
+           array_agg(coalesce(excluded.product_id, kept.product_id)) FILTER (
+               WHERE kept.product_id IS NULL OR excluded.product_id IS NULL OR {_CHANGED}) AS differing
+    FROM search_beside excluded FULL JOIN products_db.product_search kept USING (product_id)
+    """  # noqa: S608
+)
+
+_USER_COLUMNS = (
+    "username, full_name, bio, latitude, longitude, is_active, is_online, followers_count, following_count, "
+    "created_at, words, names"
+)
+_USER_DOCUMENT = """
+    SELECT d.*,
+           setweight(to_tsvector('simple', d.username), 'A')
+           || setweight(to_tsvector('simple', d.full_name), 'A')
+           || setweight(to_tsvector('simple', coalesce(d.bio, '')), 'D') AS words,
+           lower(d.username || ' ' || d.full_name) AS names
+    FROM (%s) d
+"""
+_USER_SET = ", ".join(f"{name} = excluded.{name}" for name in [*_USER_COLUMNS.split(", "), "as_of"])
+_USER_CHANGED = " OR ".join(
+    f"kept.{name} IS DISTINCT FROM excluded.{name}"
+    # presence changes by itself, and is read from the users when it is shown
+    for name in _USER_COLUMNS.split(", ")
+    if name != "is_online"
+)
+_KEEP_USERS = text(
+    f"""
+    INSERT INTO users_db.user_search AS kept (user_id, {_USER_COLUMNS}, as_of)
+    SELECT user_id, {_USER_COLUMNS}, as_of
+    FROM ({_USER_DOCUMENT % (USERS + "WHERE CAST(:ids AS integer[]) IS NULL OR u.id = ANY(:ids)")}) fresh
+    ORDER BY user_id
+    ON CONFLICT (user_id) DO UPDATE SET {_USER_SET}
+    WHERE kept.as_of <= excluded.as_of AND ({_USER_CHANGED} OR kept.is_online <> excluded.is_online)
+    """  # noqa: S608
+)
+_COMPARE_USERS = text(
+    f"""
+    SELECT count(*) AS checked,
+           count(*) FILTER (WHERE kept.user_id IS NULL) AS missing,
+           count(*) FILTER (WHERE excluded.user_id IS NULL) AS superfluous,
+           count(*) FILTER (WHERE kept.user_id = excluded.user_id AND ({_USER_CHANGED})) AS stale,
+           array_agg(coalesce(excluded.user_id, kept.user_id)) FILTER (
+               WHERE kept.user_id IS NULL OR excluded.user_id IS NULL OR {_USER_CHANGED}) AS differing
+    FROM ({_USER_DOCUMENT % USERS}) excluded
+    FULL JOIN users_db.user_search kept USING (user_id)
+    """  # noqa: S608
+)
+
+
+def keep_products(session: Session, settings: SearchSettings, ids: Sequence[int]) -> None:
+    """Bring the documents of these products up to date. Deleted products took theirs along."""
+    if not ids:
+        return
+    rows = list(session.execute(_ONE, {"ids": sorted(set(ids))}).mappings())
+    if rows:
+        session.execute(_KEEP, _given(rows, settings))
+        lexicon.keep(session, settings.language, rows)
+    settle(session)
+
+
+def keep_users(session: Session, ids: Sequence[int] | None) -> int:
+    """Bring the documents of these users (None: of all) up to date; how many changed."""
+    return int(session.execute(_KEEP_USERS, {"ids": ids if ids is None else list(ids)}).rowcount)  # type: ignore[attr-defined]
+
+
+def build(session: Session, settings: SearchSettings) -> int:
+    """All products: read into a table beside, then merged by one statement; how many differed.
+
+    Readers see the state before until the transaction is committed, and all of the new one from then on.
+    What events bring meanwhile is newer than what was read here, and stays.
+    """
+    _fill_beside(session, settings)
+    differed = int(session.execute(_MERGE, popularity.values()).rowcount)  # type: ignore[attr-defined]
+    settle(session)
+    return differed
+
+
+def settle(session: Session) -> None:
+    """Put into its place what PostgreSQL noted at the end of the index: every search reads all of that."""
+    session.execute(_SETTLE)
+
+
+def compare_products(session: Session, settings: SearchSettings) -> tuple[Differences, list[int]]:
+    """How the documents differ from the products, and the ids of all that do; popularity is not compared."""
+    _fill_beside(session, settings)
+    return _differences(session.execute(_COMPARE).one())
+
+
+def compare_users(session: Session) -> tuple[Differences, list[int]]:
+    """How the documents differ from the users, and the ids of all that do."""
+    return _differences(session.execute(_COMPARE_USERS).one())
+
+
+def _fill_beside(session: Session, settings: SearchSettings) -> None:
+    """The documents of all products as they should be, in a table of this session."""
+    session.execute(_NO_BESIDE)
+    session.execute(_BESIDE)
+    for rows in every_product(session):
+        session.execute(_FILL, _given(rows, settings))
+    session.execute(_ANALYSE)
+
+
+def _given(rows: Sequence[RowMapping], settings: SearchSettings) -> dict[str, str]:
+    """Products as the value of a statement, with their tokens."""
+    used = analyser(settings.language)
+    products = [{name: row[name] for name in _STORED} | vectors(document_tokens(row, used)) for row in rows]
+    return {"rows": orjson.dumps(products, default=str).decode()}
+
+
+def _differences(row: object) -> tuple[Differences, list[int]]:
+    checked, missing, superfluous, stale, differing = row  # type: ignore[misc]
+    ids = sorted(differing or [])  # type: ignore[has-type]
+    return Differences(checked, missing, superfluous, stale, tuple(ids[:10])), ids  # type: ignore[has-type]

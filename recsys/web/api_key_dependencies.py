@@ -1,0 +1,119 @@
+"""What routes ask for that programs call: a key with a scope, or the log-in of whom the request is about."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, NoReturn
+
+from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
+from redis.exceptions import RedisError
+
+from recsys.domains.users import sessions
+from recsys.domains.users.api_keys.service import Scope
+from recsys.errors import Forbidden, Unauthorized, Unavailable
+from recsys.settings import get_settings
+from recsys.web.authorization import Verdict, decide, key_of, key_opens, keys_are_optional
+from recsys.web.dependencies import brief_user, token_of
+
+__all__ = ["Collector", "Reporter", "Speaker", "allow", "reporter", "require"]
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """Whose deeds a request may tell of: one user's, or, with None, anybody's."""
+
+    user_id: int | None
+
+
+def require(scope: Scope, *, about: str | None = None) -> Callable[[Request], Awaitable[None]]:
+    """A dependency that lets in: a key with the scope, the user whom the path parameter `about` names, and
+    everybody where keys are optional. 401 for nobody in particular, 403 for the wrong one.
+
+    `dependencies=[Depends(require("recommend", about="user_id"))]`
+    """
+
+    async def allowed(request: Request) -> None:
+        # what is no number is nobody's: the route itself says that it is wrong, to those who may know
+        asked = None if about is None else _number(request.path_params.get(about))
+        await allow(request, scope, about=asked, personal=about is not None)
+
+    return allowed
+
+
+async def allow(request: Request, scope: Scope, *, about: int | None = None, personal: bool = True) -> None:
+    """The same for routes that learn from the body whom they are about.
+
+    `personal`: whether a log-in could help, which a refusal then says. Without a key it looks up who is
+    logged in, which takes PostgreSQL. Raises Unauthorized, Forbidden, and Unavailable for those whose log-in
+    can't be looked up.
+    """
+    key, optional = key_of(request.scope), keys_are_optional(request.scope)
+    verdict = decide(scope, key=key, optional=optional)
+    if verdict is not Verdict.ALLOWED:
+        caller = await run_in_threadpool(_reader, request)
+        verdict = decide(scope, key=key, caller=caller, about=about, optional=optional)
+    if verdict is not Verdict.ALLOWED:
+        _refuse(verdict, scope, personal=personal)
+
+
+def reporter(request: Request) -> Speaker:
+    """Who tells what happened; raises Unauthorized, Forbidden, Unavailable."""
+    if key_opens(request.scope, "events"):
+        return Speaker(None)
+    caller = brief_user(request)
+    if caller is not None:
+        return Speaker(caller.user_id)
+    verdict = decide("events", key=key_of(request.scope), optional=keys_are_optional(request.scope))
+    if verdict is not Verdict.ALLOWED:
+        _refuse(verdict, "events", personal=True)
+    return Speaker(None)
+
+
+def _collector(request: Request) -> None:
+    # a visit belongs to nobody whom one could name in it: the log-in, if any, is looked up by the route
+    if not get_settings().api.guests_may_collect:
+        reporter(request)
+
+
+def _reader(request: Request) -> int | None:
+    """Who is logged in. PostgreSQL decides; while it is away its mirror in Redis does, for reading alone."""
+    try:
+        caller = brief_user(request)
+    except Unavailable:
+        token = token_of(request)
+        if token is None:
+            return None
+        try:
+            mirrored = sessions.mirrored(token)
+        except (RedisError, OSError):
+            mirrored = None
+        if mirrored is None:
+            # not a 401: it would tell somebody who is logged in that they are not
+            raise
+        return mirrored
+    return None if caller is None else caller.user_id
+
+
+def _refuse(verdict: Verdict, scope: Scope, *, personal: bool) -> NoReturn:
+    key = f"an API key with the scope `{scope}` as `X-Api-Key`"
+    if verdict is Verdict.FORBIDDEN:
+        raise Forbidden(
+            f"This needs {key}." if not personal else f"This needs {key}, or the log-in of the very user."
+        )
+    raise Unauthorized(
+        f"Send {key}." if not personal else f"Send {key}, or log in: `Authorization: Bearer TOKEN`."
+    )
+
+
+def _number(text: object) -> int | None:
+    return (
+        int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 12 else None
+    )
+
+
+Reporter = Annotated[Speaker, Depends(reporter)]
+"""Who tells what happened: a key with `events` for anybody, who is logged in for themselves; 401, 403."""
+Collector = Depends(_collector)
+"""For the collector of visits: the same, and guests by the setting `api.guests_may_collect`."""

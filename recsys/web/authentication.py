@@ -1,0 +1,176 @@
+"""The gate that every request passes: whose API key it carries, and whether the caller asks too often."""
+
+from __future__ import annotations
+
+import math
+from contextlib import AsyncExitStack
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from recsys.cache import keys as cache_keys
+from recsys.domains.users.api_keys.api_key_cache import Granted, Key, KeyRing, Refused, Why
+from recsys.domains.users.api_keys.service import KEY_SHAPE
+from recsys.settings import get_settings
+from recsys.web.authorization import keys_are_optional
+from recsys.web.errors import problem
+from recsys.web.rate_limit import Limit, RateLimits, Taken
+
+__all__ = ["Gate"]
+
+_BEARER = b"bearer "
+_LONGEST_KEY = 200
+
+
+class Gate:
+    """Plain ASGI, inside of `middleware.RequestContext`; leaves the key in `scope["state"]["key"]`.
+
+    A key that is sent is right or the answer is a 401, wherever it is sent: a program with a wrong key must
+    not believe that it works. What watches the process (health, metrics) passes unasked.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, ring: KeyRing | None = None, limits: RateLimits | None = None
+    ) -> None:
+        self.app = app
+        self.ring = ring or KeyRing()
+        self.limits = limits or RateLimits()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._pass(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # an application's lifespan is one call, as long as it lives
+        async with AsyncExitStack() as stack:
+
+            async def send_when_done(message: Message) -> None:
+                # the server ends the loop, and what still runs in it, as soon as it hears of the end
+                if message["type"].startswith("lifespan.shutdown"):
+                    await stack.aclose()
+                await send(message)
+
+            await stack.enter_async_context(self.ring.kept_fresh())
+            await stack.enter_async_context(self.limits.running())
+            await self.app(scope, receive, send_when_done)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path == "/metrics" or path.startswith("/health/"):
+            await self.app(scope, receive, send)
+            return
+        raw = _presented(scope)
+        found = None if raw is None else await self.ring.identify_or_look(raw)
+        key = found.key if isinstance(found, Granted) else None
+        limit = _limit(scope, key)
+        taken = None if limit is None else await self.limits.take(limit)
+        if limit is not None and taken is not None:
+            if not taken.allowed:
+                await _too_often(scope, receive, send, limit, taken)
+                return
+            send = _with_headers(send, limit, taken)
+        if isinstance(found, Refused):
+            await _refuse(scope, receive, send, found)
+            return
+        scope["state"]["key"] = key
+        await self.app(scope, receive, send)
+
+
+def _presented(scope: Scope) -> bytes | None:
+    """The key of `X-Api-Key`, else of `Authorization: Bearer` when it looks like one and not like a token."""
+    for name, value in scope["headers"]:
+        if name == b"x-api-key":
+            return bytes(value[:_LONGEST_KEY])
+    for name, value in scope["headers"]:
+        if name == b"authorization" and value[:7].lower() == _BEARER:
+            token = value[7:].strip()
+            if KEY_SHAPE.fullmatch(token.decode("latin-1")):
+                return bytes(token)
+    return None
+
+
+def _limit(scope: Scope, key: Key | None) -> Limit | None:
+    settings = get_settings().api
+    if key is not None:
+        if key.rate_per_second is None:
+            return _bucket("key", str(key.id), settings.rate_per_second, settings.burst)
+        # a rate of its own holds as many seconds of requests as the setting's
+        seconds = settings.burst / settings.rate_per_second if settings.rate_per_second else 2.0
+        return _bucket("key", str(key.id), key.rate_per_second, math.ceil(key.rate_per_second * seconds))
+    if not settings.rate_per_second or keys_are_optional(scope):
+        return None
+    return _bucket("address", _address(scope), settings.rate_per_second, settings.burst)
+
+
+@lru_cache(maxsize=10_000)
+def _bucket(kind: str, who: str, rate: float, burst: int) -> Limit | None:
+    if rate <= 0:
+        return None
+    return Limit(cache_keys.rate_limit(kind, who), rate, max(1, burst), kind)
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    if client is None:
+        return "local"
+    try:
+        address = ip_address(client[0].partition("%")[0])
+    except ValueError:
+        return str(client[0])
+    if isinstance(address, IPv6Address):
+        # one customer of a provider has a whole /64 to send from
+        return str(address.ipv4_mapped or address.exploded[:19])
+    return str(address)
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, refused: Refused) -> None:
+    request_id = scope["state"].get("request_id")
+    if refused.why is Why.NOT_READY:
+        answer = problem(
+            503,
+            "API keys can't be checked yet; try again in a moment.",
+            title="Unavailable",
+            request_id=request_id,
+            headers={"Retry-After": "5"},
+        )
+    else:
+        detail = (
+            "This API key has expired; ask for a new one."
+            if refused.why is Why.EXPIRED
+            else "This is no API key of ours, or it was revoked; `recsys keys list` shows which there are."
+        )
+        answer = problem(
+            401,
+            detail,
+            title="Unauthorized",
+            request_id=request_id,
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    await answer(scope, receive, send)
+
+
+async def _too_often(scope: Scope, receive: Receive, send: Send, limit: Limit, taken: Taken) -> None:
+    seconds = max(1, math.ceil(taken.retry_after))
+    answer = problem(
+        429,
+        f"More than {limit.rate:g} requests a second; try again in {seconds} "
+        f"second{'' if seconds == 1 else 's'}.",
+        title="Too many requests",
+        request_id=scope["state"].get("request_id"),
+        headers={"Retry-After": str(seconds)},
+    )
+    await answer(scope, receive, _with_headers(send, limit, taken))
+
+
+def _with_headers(send: Send, limit: Limit, taken: Taken) -> Send:
+    async def send_with_limits(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], limit.headers, taken.header(limit)]
+        await send(message)
+
+    return send_with_limits

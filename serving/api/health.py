@@ -1,0 +1,94 @@
+"""Whether this process can serve, part by part, asked anew each time."""
+
+from __future__ import annotations
+
+from anyio import to_thread
+from redis.exceptions import RedisError
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from recsys.cache import keys
+from recsys.database.absence import refusal_of_writes
+from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.stored_lists import generations
+from recsys.errors import RecsysError, Unavailable
+from serving.api.schemas import Health, PartOut
+from serving.state.ab_assignment import Contest
+from serving.state.serving_state import State
+
+__all__ = ["check"]
+
+
+async def check(state: State) -> Health:
+    """The health of each part. Raises Unavailable, with the reason, when no list could be answered."""
+    catalogue = state.catalogue.current
+    parts = {
+        "postgresql": PartOut(well=True, detail="answers"),
+        "redis": PartOut(well=True, detail="answers"),
+        "model": _model(state),
+        "generation": PartOut(well=False, detail="unknown while PostgreSQL does not answer"),
+        "catalogue": PartOut(
+            well=bool(catalogue.shown.any()),
+            detail=f"{catalogue.shown.sum()} of {len(catalogue)} products can be shown",
+        ),
+    }
+    if state.ab.current is not None:
+        parts["ab_test"] = _ab_test(state.ab.current)
+    try:
+        parts["generation"] = await to_thread.run_sync(_generation)
+        refused = await to_thread.run_sync(_refusal)
+        if refused is not None:
+            parts["postgresql"] = PartOut(
+                well=False, detail=f"takes no writes ({refused}); what is posted is queued"
+            )
+    except (RecsysError, SQLAlchemyError):
+        parts["postgresql"] = PartOut(well=False, detail="does not answer; lists come from Redis and memory")
+    try:
+        if state.redis is None:
+            raise Unavailable("its address is not known")
+        await state.redis.ping()
+        waiting = int(await state.redis.xlen(keys.posts_waiting()))
+        if waiting:
+            detail = f"{waiting} posts wait in Redis for PostgreSQL, or for the answers that they are about"
+            parts["write_buffer"] = PartOut(well=parts["postgresql"].well, detail=detail)
+    except (RedisError, OSError, Unavailable):
+        parts["redis"] = PartOut(well=False, detail="does not answer; lists come from PostgreSQL")
+    reasons = [f"{name}: {part.detail}" for name, part in parts.items() if not part.well]
+    plain = {name: part.model_dump() for name, part in parts.items()}
+    if not parts["catalogue"].well:
+        raise Unavailable(f"There is nothing to show. {'; '.join(reasons)}", parts=plain)
+    if not parts["postgresql"].well and not parts["redis"].well:
+        raise Unavailable(f"Neither PostgreSQL nor Redis answers. {'; '.join(reasons)}", parts=plain)
+    return Health(status="degraded" if reasons else "ready", parts=parts)
+
+
+def _model(state: State) -> PartOut:
+    loaded = state.model.current
+    if loaded is None:
+        return PartOut(well=False, detail=f"none is loaded, lists are popular ones: {state.model.problem}")
+    if state.model.problem is not None:
+        return PartOut(well=False, detail=f"{loaded.registered.name} goes on serving: {state.model.problem}")
+    return PartOut(well=True, detail=loaded.registered.name)
+
+
+def _ab_test(contest: Contest) -> PartOut:
+    test, problem = contest.test, contest.problem
+    if problem is not None:
+        return PartOut(well=False, detail=f"{test.name}: the model that serves answers both arms: {problem}")
+    return PartOut(
+        well=True, detail=f"{test.name}: {test.challenger} answers {test.share:.0%} of the visitors"
+    )
+
+
+def _refusal() -> str | None:
+    with unit_of_work() as session:
+        return refusal_of_writes(session)
+
+
+def _generation() -> PartOut:
+    with unit_of_work() as session:
+        session.execute(text("SELECT 1"))
+        live = generations.live(session)
+    if live is None:
+        return PartOut(well=False, detail="nobody is scored yet; run `recsys serve score`")
+    return PartOut(well=True, detail=f"{live.id}: {live.rows} rows of {live.users} users by {live.model}")

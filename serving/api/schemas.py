@@ -1,0 +1,253 @@
+"""The answers of the serving API, as its documentation shows them, and what a page asks for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from serving.ranking.eligibility import Novelty
+from serving.recommender.request import Filters, Shelf, Wish
+
+__all__ = [
+    "Health",
+    "ItemOut",
+    "PageIn",
+    "PageOut",
+    "ProvenanceOut",
+    "ReasonOut",
+    "RecommendationsOut",
+    "ShelfIn",
+]
+
+Id = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Ids = Annotated[list[Id], Field(max_length=200)]
+Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Session = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern="^[^\\x00]*$")]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern="^[^\\x00]*$")]
+
+
+class ReasonOut(BaseModel):
+    """Why the product is in the list."""
+
+    code: str = Field(
+        examples=["because_bought"],
+        description="`popular`, `because_bought`, `because_viewed`, `bought_before`, `viewed_before`, "
+        "`similar_to`, `chosen`, `trending`, `new_arrival`, `bought_together` or `chosen_category`.",
+    )
+    text: str = Field(examples=["Because you bought Coffee 12 OZ"], max_length=100)
+    product_ids: list[int] = Field(examples=[[17]], description="The products that the text speaks of.")
+
+
+class ItemOut(BaseModel):
+    """One recommended product."""
+
+    product_id: int = Field(examples=[42])
+    name: str = Field(examples=["Filter papers 100 CT"])
+    price: float = Field(
+        examples=[2.49], description="In the shop's currency: a JSON number of at most two decimals."
+    )
+    score: float = Field(
+        examples=[0.2133],
+        ge=0,
+        le=1,
+        description="The calibrated chance that the user takes the product up; of popular products the share "
+        "of people who chose them lately; of similar ones their likeness.",
+    )
+    type: Literal["collaborative", "content_based", "popular", "similar"]
+    reason: ReasonOut
+    explanation: dict[str, Any] | None = Field(
+        default=None,
+        description="Only with `explain`: `raw_score` = `baseline` + what each product of the past `adds` + "
+        "`others`, in the model's own units; null for what no model chose.",
+    )
+
+
+class FiltersOut(BaseModel):
+    """How many products were taken away, by what, and how many are left to choose from."""
+
+    removed: dict[str, int] = Field(examples=[{"not_sold": 120, "category": 91_000}])
+    qualified: int
+
+
+class ShelfProvenanceOut(BaseModel):
+    """Where a list comes from."""
+
+    shelf: Shelf
+    source: Literal["stored", "live", "popular"] = Field(
+        description="`stored`: made before; `live`: made now from what they did; `popular`: for everybody."
+    )
+    model: str | None = Field(
+        examples=["als-v3"], description="The registered model; null for popular lists."
+    )
+    version: str | None = Field(examples=["3"])
+    generation: int | None = Field(examples=[12], description="The set of stored lists; null unless stored.")
+    arm: str | None = Field(description="The arm of an experiment; null while none runs.")
+    complete: bool = Field(description="false: time ran out, and this is the best there was by then.")
+    features_age_seconds: int = Field(description="How long ago what it is made from was read.")
+    filters: FiltersOut | None = None
+
+
+class ProvenanceOut(ShelfProvenanceOut):
+    """The same, with the id by which feedback names this answer."""
+
+    request_id: str = Field(examples=["5f0c1d9e8b7a4f36a1b2c3d4e5f60718"])
+
+
+class RecommendationsOut(BaseModel):
+    """A list, best first, and where it comes from."""
+
+    items: list[ItemOut]
+    next_cursor: str | None = Field(description="The next page of this very list; null on the last one.")
+    provenance: ProvenanceOut
+
+
+class FiltersIn(BaseModel):
+    """What a product must be; everything that is given must hold."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    category: Ids = []
+    brand: Ids = []
+    min_price: Price | None = None
+    max_price: Price | None = None
+    tags: Annotated[list[Word], Field(max_length=20)] = []
+    in_stock: bool | None = None
+    created_since: datetime | None = None
+    exclude: Ids = []
+    attributes: Annotated[dict[Word, Word], Field(max_length=10)] = {}
+
+    @model_validator(mode="after")
+    def _prices_in_order(self) -> Self:
+        if self.min_price is not None and self.max_price is not None and self.min_price > self.max_price:
+            raise ValueError("min_price is more than max_price")
+        return self
+
+    def filters(self, category: int | None) -> Filters:
+        """For the engine; `category` is that of the page, where none is asked for."""
+        since = self.created_since
+        if since is not None and since.tzinfo is None:
+            since = since.replace(tzinfo=UTC)
+        given = self.category or ([] if category is None else [category])
+        return Filters(
+            tuple(given),
+            tuple(self.brand),
+            self.min_price,
+            self.max_price,
+            tuple(self.tags),
+            self.in_stock,
+            None if since is None else since.timestamp(),
+            tuple(self.exclude),
+            tuple(sorted(self.attributes.items())),
+        )
+
+
+class ShelfIn(BaseModel):
+    """One list of a page."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=50)] | None = Field(
+        default=None, description="What the page calls it; default: the shelf."
+    )
+    shelf: Shelf = Shelf.FOR_YOU
+    limit: Annotated[int, Field(ge=1, le=100)] | None = None
+    novelty: Novelty = Novelty.ANY
+    filters: FiltersIn = FiltersIn()
+    diversity: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0
+    explain: bool = False
+    country: Annotated[str, StringConstraints(pattern="^[A-Za-z]{2}$")] | None = None
+
+
+class PageContext(BaseModel):
+    """What the page is about."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    product_ids: Annotated[list[Id], Field(max_length=20)] = []
+    category_id: Id | None = None
+
+
+class PageIn(BaseModel):
+    """Who looks at what, and which lists the page wants; nobody and nothing is fine too."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "user_id": 7,
+                    "cart": [17, 4],
+                    "page": {"product_ids": [42]},
+                    "shelves": [
+                        {"shelf": "bought_together", "limit": 4},
+                        {"shelf": "for_you", "limit": 12, "filters": {"max_price": 20}},
+                    ],
+                }
+            ]
+        },
+    )
+
+    user_id: Id | None = None
+    session_id: (
+        Annotated[str, StringConstraints(min_length=1, max_length=255, pattern="^[^\\x00]*$")] | None
+    ) = None
+    cart: Annotated[list[Id], Field(max_length=100)] = []
+    page: PageContext = PageContext()
+    shelves: Annotated[list[ShelfIn], Field(min_length=1, max_length=10)] = [ShelfIn()]
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [one.name or one.shelf.value for one in self.shelves]
+        if len(set(names)) < len(names):
+            raise ValueError("two shelves have one name; give each a `name` of its own")
+        return self
+
+    def wishes(self, default_limit: int) -> list[Wish]:
+        """One for each shelf, in their order."""
+        return [
+            Wish(
+                one.shelf,
+                self.user_id,
+                self.session_id,
+                tuple(self.page.product_ids),
+                tuple(self.cart),
+                one.country,
+                one.limit or default_limit,
+                one.novelty,
+                one.filters.filters(self.page.category_id),
+                one.diversity,
+                one.explain,
+            )
+            for one in self.shelves
+        ]
+
+
+class ShelfOut(BaseModel):
+    """One list of a page; no product stands on two of them."""
+
+    name: str
+    items: list[ItemOut]
+    provenance: ShelfProvenanceOut
+
+
+class PageOut(BaseModel):
+    """The lists of a page in the order they were asked for."""
+
+    request_id: str
+    shelves: list[ShelfOut]
+
+
+class PartOut(BaseModel):
+    """How one part is."""
+
+    well: bool
+    detail: str
+
+
+class Health(BaseModel):
+    """`degraded`: answers come, but not as good or as fresh as they could be."""
+
+    status: Literal["ready", "degraded", "live"]
+    parts: dict[str, PartOut] = {}

@@ -1,0 +1,1 @@
+"""The shop's products in memory, kept current."""

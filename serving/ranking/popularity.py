@@ -1,0 +1,164 @@
+"""What the shop buys now: the list for whom no model knows, and the filling of lists that are short."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from features.splitting.person_days import LEAD_IN
+from features.splitting.windows import NEWEST, dense_end
+from models.registry import registry
+from recsys.domains.recommendations.reasons import Kind, ReasonCode
+from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry
+from recsys.settings import get_settings
+from serving.catalogue.catalogue import Catalogue
+
+__all__ = ["WHO", "WINDOW_DAYS", "Popular", "end_of_density", "target_types", "weighed"]
+
+WINDOW_DAYS = 28
+"""Counted from where the events are dense, not from today, so that a log of 2017 has its popular products
+too, and a few events long after all others do not hide the rest."""
+
+WHO = "coalesce(user_id::bigint, -abs(hashtextextended(coalesce(session_id, ''), 0) / 2))"
+"""Who an event is of: the user, or the guest's session."""
+_NEWEST = text(
+    f"""
+    SELECT (extract(epoch FROM created_at) * 1000000)::bigint AS time, {WHO} AS who
+    FROM recommendations_db.user_interactions
+    WHERE interaction_type <> 'dismissed' AND isfinite(created_at)
+    ORDER BY created_at DESC LIMIT {NEWEST}
+    """  # noqa: S608
+)
+_COUNT = text(
+    f"""
+    WITH recent AS MATERIALIZED (
+        SELECT product_id, {WHO} AS who, interaction_type = ANY(:target) AS success
+        FROM recommendations_db.user_interactions
+        WHERE interaction_type <> 'dismissed'
+          AND created_at > :until - make_interval(days => :days) AND created_at <= :until
+    )
+    SELECT product_id, count(DISTINCT who) AS people,
+           count(DISTINCT who) FILTER (WHERE success) AS successful,
+           (SELECT count(DISTINCT who) FROM recent) AS everybody
+    FROM recent GROUP BY product_id
+    """  # noqa: S608
+)
+_COUNT_OF_COUNTRY = text(
+    """
+    WITH recent AS MATERIALIZED (
+        SELECT l.product_id, coalesce(o.user_id, -o.id) AS who
+        FROM orders_db.shipping_addresses a
+        JOIN orders_db.orders o ON o.id = a.order_id
+        JOIN orders_db.order_items l ON l.order_id = o.id
+        WHERE upper(a.country) = :country AND l.product_id IS NOT NULL
+          AND o.financial_status IN ('authorized', 'paid', 'partially_refunded')
+          AND o.status IS DISTINCT FROM 'cancelled'
+          AND o.created_at > (SELECT max(created_at) FROM orders_db.orders) - make_interval(days => :days)
+    )
+    SELECT product_id, count(DISTINCT who) AS people, count(DISTINCT who) AS successful,
+           (SELECT count(DISTINCT who) FROM recent) AS everybody
+    FROM recent GROUP BY product_id
+    """
+)
+
+
+def end_of_density(session: Session) -> datetime | None:
+    """Up to when interactions are dense (`features.splitting.windows.dense_end`); None without any."""
+    rows = session.execute(_NEWEST).all()[::-1]
+    if not rows:
+        return None
+    times = np.array([row.time for row in rows], dtype=np.int64)
+    end = dense_end(times, np.array([row.who for row in rows], dtype=np.int64))
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=end)
+
+
+def target_types(session: Session) -> list[str]:
+    """What counts as a success: as configured, else of the model that serves, else a purchase."""
+    configured = get_settings().features.target
+    if configured:
+        return [word for word, weight in configured.items() if weight > 0]
+    active = registry.active(session)
+    return list((active.parameters.get("target") if active else None) or ["purchase"])
+
+
+def weighed(people: npt.NDArray[np.float64], successful: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """People who chose a product, float64: 1 for a success, `LEAD_IN` for one who only came near it."""
+    return successful + LEAD_IN * (people - successful)
+
+
+@dataclass(frozen=True, eq=False)
+class Popular:
+    """Products by how many people chose them lately; `shares` (float64, 0..1) is their part of all who chose.
+
+    Who took a product up counts whole, who only came near it (a view, a cart) a tenth. Products that nobody
+    chose follow, the newest first: the order always covers the whole catalogue.
+    """
+
+    products: npt.NDArray[np.int64]
+    shares: npt.NDArray[np.float64]
+    reason: ReasonCode = ReasonCode.POPULAR
+    _orders: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]] = field(
+        default_factory=list, repr=False
+    )
+
+    @classmethod
+    def none(cls) -> Popular:
+        """Before anything was counted."""
+        return cls(np.empty(0, np.int64), np.empty(0, np.float64))
+
+    @classmethod
+    def count(cls, session: Session, country: str | None = None) -> Popular:
+        """Count who chose what in the last `WINDOW_DAYS` days: of one country, who paid for sending there."""
+        if country is None:
+            until = end_of_density(session)
+            if until is None:
+                return cls.none()
+            values: dict[str, Any] = {"days": WINDOW_DAYS, "until": until, "target": target_types(session)}
+            rows = session.execute(_COUNT, values).all()
+        else:
+            values = {"days": WINDOW_DAYS, "country": country.upper()}
+            rows = session.execute(_COUNT_OF_COUNTRY, values).all()
+        products = np.array([row.product_id for row in rows], dtype=np.int64)
+        people = np.array([row.people for row in rows], dtype=np.float64)
+        successful = np.array([row.successful for row in rows], dtype=np.float64)
+        return cls(products, weighed(people, successful) / max(1, rows[0].everybody if rows else 1))
+
+    def entries(
+        self, catalogue: Catalogue, k: int, allowed: npt.NDArray[np.bool_] | None = None
+    ) -> list[Entry]:
+        """The k best products that may be shown, of the rows of `allowed` (bool, one for each row)."""
+        order, units = self.order(catalogue)
+        permitted = catalogue.shown if allowed is None else allowed & catalogue.shown
+        # most often the head is enough, and 100,000 products need not be looked at
+        for size in (8 * k + 64, order.size):
+            places = np.flatnonzero(permitted[order[:size]])[:k]
+            if places.size == k or size >= order.size:
+                break
+        rows = order[places]
+        return [
+            Entry(product, score, Kind.POPULAR, self.reason, -1, True)
+            for product, score in zip(catalogue.ids[rows].tolist(), units[places].tolist(), strict=True)
+        ]
+
+    def prepare(self, catalogue: Catalogue) -> None:
+        """Put this catalogue in order now, so that no request has to."""
+        self.order(catalogue)
+
+    def order(self, catalogue: Catalogue) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Rows of the catalogue, the most popular first, and their scores in units; shown or not."""
+        kept = self._orders[-1] if self._orders else None
+        if kept is None or kept[0] is not catalogue.ids:
+            share = np.zeros(len(catalogue), dtype=np.float64)
+            rows = catalogue.rows(self.products)
+            share[rows[rows >= 0]] = self.shares[rows >= 0]
+            order = np.lexsort((-catalogue.ids, -share))
+            units = np.rint(np.clip(share[order], 0, 1) * SCORE_UNIT).astype(np.int64)
+            kept = (catalogue.ids, order, units)
+            self._orders[:] = [kept]
+        return kept[1], kept[2]

@@ -1,0 +1,79 @@
+"""What more people choose than a while ago, and what arrived: lists for everybody beside the popular one."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from models.algorithms.popularity.trending import lower_rise
+from recsys.domains.recommendations.reasons import Kind, ReasonCode
+from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry
+from serving.catalogue.catalogue import Catalogue
+from serving.ranking.popularity import WHO, Popular, end_of_density, target_types, weighed
+
+__all__ = ["LONG_DAYS", "RECENT_DAYS", "count_trends", "new_arrivals"]
+
+RECENT_DAYS = 7
+LONG_DAYS = 56
+PRIOR = 5.0
+"""People at the expected rate that each product is given: two buyers against one are no trend."""
+
+MIN_PEOPLE = 5
+"""Fewer people lately are no trend, whatever the ratio."""
+
+_COUNT = text(
+    f"""
+    WITH events AS MATERIALIZED (
+        SELECT product_id, created_at > :until - make_interval(days => :recent) AS is_recent,
+               interaction_type = ANY(:target) AS success, {WHO} AS who
+        FROM recommendations_db.user_interactions
+        WHERE interaction_type <> 'dismissed'
+          AND created_at > :until - make_interval(days => :recent + :long) AND created_at <= :until
+    )
+    SELECT product_id, count(DISTINCT who) FILTER (WHERE is_recent) AS now,
+           count(DISTINCT who) FILTER (WHERE is_recent AND success) AS now_successful,
+           count(DISTINCT who) FILTER (WHERE NOT is_recent) AS before,
+           count(DISTINCT who) FILTER (WHERE NOT is_recent AND success) AS before_successful
+    FROM events GROUP BY product_id ORDER BY product_id
+    """  # noqa: S608
+)
+
+
+def count_trends(session: Session) -> Popular:
+    """Products by how much faster they are chosen in the last `RECENT_DAYS` than in the `LONG_DAYS` before.
+
+    The lower 95% bound of log((now + p) / (expected + p)), expected being what the days before make one
+    expect, scaled by how the whole shop moved (`models.algorithms.popularity.trending`). Who took a product
+    up counts whole, who only came near it a tenth. The score shown is 1 − exp(−that): the part of the choices
+    now that the past surely does not explain. Products that do not rise, or that fewer than `MIN_PEOPLE`
+    people chose lately, are left to the popular ones.
+    """
+    until = end_of_density(session)
+    if until is None:
+        return Popular(np.empty(0, np.int64), np.empty(0, np.float64), ReasonCode.TRENDING)
+    values = {"recent": RECENT_DAYS, "long": LONG_DAYS, "until": until, "target": target_types(session)}
+    rows = session.execute(_COUNT, values).all()
+    products = np.array([row.product_id for row in rows], dtype=np.int64)
+    now, now_successful, before, before_successful = (
+        np.array([getattr(row, name) for row in rows], dtype=np.float64)
+        for name in ("now", "now_successful", "before", "before_successful")
+    )
+    recent, long = weighed(now, now_successful), weighed(before, before_successful)
+    scale = float(recent.sum() / long.sum()) if long.sum() > 0 else 0.0
+    rise = lower_rise(recent, long, scale, PRIOR)
+    rising = (rise > 0) & (now >= MIN_PEOPLE)
+    return Popular(products[rising], 1.0 - np.exp(-rise[rising]), ReasonCode.TRENDING)
+
+
+def new_arrivals(catalogue: Catalogue, k: int, allowed: npt.NDArray[np.bool_]) -> list[Entry]:
+    """The k newest products of `allowed`; their score: the part of the shop's products that are older."""
+    rows = np.flatnonzero(allowed & catalogue.shown)
+    newest = rows[np.lexsort((-catalogue.ids[rows], -catalogue.created[rows]))[:k]]
+    older = np.searchsorted(np.sort(catalogue.created), catalogue.created[newest], side="left")
+    units = np.rint(older / max(1, len(catalogue)) * SCORE_UNIT).astype(np.int64)
+    return [
+        Entry(product, score, Kind.POPULAR, ReasonCode.NEW_ARRIVAL, -1, True)
+        for product, score in zip(catalogue.ids[newest].tolist(), units.tolist(), strict=True)
+    ]

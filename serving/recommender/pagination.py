@@ -1,0 +1,102 @@
+"""A list cut into pages: the cursor carries the rest of the list itself, so that pages never shift.
+
+Nothing is stored for it: a cursor outlives restarts, new models, new generations and a lost Redis. What was
+sold out, hidden or bought since the first page is left out of the next; nothing comes twice. Since it says
+what was answered by which model, which A/B tests are judged by, it is signed, and belongs to one question of
+one user or guest.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry, pack_entries, unpack_entries
+from recsys.errors import Invalid
+from recsys.web.signing import SIZE, is_signed, sign
+from serving.ranking.strategies import Source
+from serving.recommender.request import MAX_POOL, Wish
+
+__all__ = ["Rest", "decode", "encode"]
+
+FORMAT = 2
+LONGEST = 8_000
+"""Characters; the longest cursor of `MAX_POOL` entries has fewer."""
+_SOURCES: tuple[Source, ...] = ("stored", "live", "popular")
+# format, what was asked, source, generation (0: none), made at, shown before, lengths of name and version
+_HEADER = struct.Struct("<B16sBIIHBB")
+_PURPOSE = b"list"
+_LARGEST_ID = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Rest:
+    """What of a list was not shown yet, and where the list came from. `shown`: products on earlier pages."""
+
+    entries: Sequence[Entry]
+    source: Source
+    model: str | None
+    version: str | None
+    generation: int | None
+    made_at: int
+    shown: int
+
+
+def encode(rest: Rest, wish: Wish) -> str:
+    """The cursor for the next page of `wish`."""
+    model, version = (rest.model or "").encode(), (rest.version or "").encode()
+    head = _HEADER.pack(
+        FORMAT,
+        wish.fingerprint(),
+        _SOURCES.index(rest.source),
+        rest.generation or 0,
+        rest.made_at,
+        rest.shown,
+        len(model),
+        len(version),
+    )
+    packed = b"".join([head, model, version, pack_entries(rest.entries)])
+    return base64.urlsafe_b64encode(sign(_PURPOSE, packed) + packed).rstrip(b"=").decode()
+
+
+def decode(cursor: str, wish: Wish) -> Rest:
+    """Take back what `encode` gave.
+
+    Raises Invalid for what was not signed here, and for a cursor of another question, user or guest.
+    """
+    try:
+        if len(cursor) > LONGEST:
+            raise ValueError("longer than any cursor")
+        signed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        data = signed[SIZE:]
+        if not is_signed(_PURPOSE, data, signed[:SIZE]):
+            raise ValueError("not signed here")
+        head = _HEADER.unpack_from(data)
+        model_ends = _HEADER.size + head[6]
+        version_ends = model_ends + head[7]
+        entries = unpack_entries(data[version_ends:])
+        if head[0] != FORMAT or len(entries) > MAX_POOL or version_ends > len(data):
+            raise ValueError("not as it was given")
+        if head[3] > _LARGEST_ID or any(not _possible(one) for one in entries):
+            raise ValueError("out of range")
+        source = _SOURCES[head[2]]
+        model, version = data[_HEADER.size : model_ends].decode(), data[model_ends:version_ends].decode()
+    except (ValueError, IndexError, struct.error, binascii.Error, Invalid) as error:
+        raise Invalid(
+            "cursor: not one that this service gave; take `next_cursor` of the page before, or leave it out "
+            "for the first page",
+            field="cursor",
+        ) from error
+    if head[1] != wish.fingerprint():
+        raise Invalid(
+            "cursor: it belongs to another question; keep everything but `limit` as it was on the first page",
+            field="cursor",
+        )
+    return Rest(entries, source, model or None, version or None, head[3] or None, head[4], head[5])
+
+
+def _possible(one: Entry) -> bool:
+    return 0 < one.product <= _LARGEST_ID and one.evidence <= _LARGEST_ID and one.score <= SCORE_UNIT

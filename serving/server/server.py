@@ -1,0 +1,155 @@
+"""Runs the API as a process: finds a port, says where it is, ends cleanly."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+from uvicorn.supervisors import Multiprocess
+
+from recsys.database import migrate
+from recsys.database.session import database_url, unit_of_work
+from recsys.domains.recommendations.write_buffer import drain
+from recsys.domains.users.api_keys import service as api_keys
+from recsys.errors import Invalid, Unavailable
+from recsys.events import in_process
+from recsys.log import get_logger
+from recsys.settings import SHORTEST_SECRET, Settings, get_settings
+from recsys.web.authorization import starts_without_keys
+from serving.server.process import Answering, answer, configuration, prepare
+from serving.server.workers import Supervisor, can_fork
+
+__all__ = ["bind", "check_access", "check_schema", "serve"]
+
+PORTS_TRIED = 100
+_log = get_logger(__name__)
+
+
+def check_schema() -> None:
+    """Raises Unavailable unless the database is at the newest migration."""
+    current, head = migrate.current(database_url()), migrate.head()
+    if current != head:
+        found = "has no schema yet" if current is None else f"is at schema version {current}"
+        raise Unavailable(f"the database {found}, this program needs {head}; run `recsys migrate`")
+
+
+def check_access(settings: Settings, host: str) -> None:
+    """Raises Invalid unless keys are optional here, or there is a key and the secrets are set."""
+    if starts_without_keys(settings, host):
+        return
+    why = (
+        f"listening on {host} opens it to others"
+        if settings.environment == "development"
+        else f"the environment is {settings.environment}"
+    )
+    secret = settings.payments.webhook_secret
+    if secret is None or len(secret.get_secret_value()) < SHORTEST_SECRET:
+        raise Invalid(
+            f"{why}, and payments.webhook_secret is {'not set' if secret is None else 'too short'}: "
+            "anybody could report payments as made; set RECSYS_PAYMENTS__WEBHOOK_SECRET to "
+            f"{SHORTEST_SECRET} or more random characters, or serve development on 127.0.0.1"
+        )
+    with unit_of_work() as session:
+        if not api_keys.any_active(session):
+            raise Invalid(
+                f"{why}, and there is no API key; make one with `recsys keys create web-shop "
+                "--scope recommend --scope events`, or serve development on 127.0.0.1"
+            )
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket on `port`, or the next free one. Raises Unavailable when the host is not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for candidate in range(port, min(port + PORTS_TRIED, 65536)):
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, candidate))
+            listener.listen(2048)
+        except OSError as error:
+            listener.close()
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise Unavailable(
+                    f"cannot listen on {host}: {error.strerror}; "
+                    "expected an address of this machine, such as 127.0.0.1"
+                ) from error
+        else:
+            listener.set_inheritable(True)
+            return listener
+    raise Unavailable(
+        f"no free port from {port} to {port + PORTS_TRIED - 1} on {host}; choose another with --port"
+    )
+
+
+def serve(settings: Settings, host: str, port: int, workers: int, announce: Callable[[str], None]) -> None:
+    """Answer requests until SIGINT or SIGTERM. `var/run/api.json` says where while it runs."""
+    check_schema()
+    check_access(settings, host)
+    # what asks the setting, here and in workers' processes, must hear of the option as well
+    os.environ["RECSYS_API__HOST"] = host
+    get_settings.cache_clear()
+    listener = bind(host, port)
+    url = _url(listener)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(listener)
+        noted = _address_file(settings.var / "run" / "api.json", url)
+        # what runs takes signals before the address is noted: one while starting must not leave it behind
+        if workers == 1:
+            server = Answering(configuration("serving.server.app:create_worker"))
+            stack.enter_context(server.capture_signals())
+            stack.enter_context(noted)
+            if in_process.wanted(settings):
+                stack.enter_context(in_process.working({"intake": drain.run}))
+            announce(url)
+            try:
+                server.run(sockets=[listener])
+            except SystemExit as error:  # how uvicorn says that the start-up failed
+                raise Unavailable("the API could not start; the lines above say why") from error
+        elif can_fork():
+            supervisor = Supervisor(workers, lambda ready: answer(listener, ready))
+            stack.enter_context(supervisor.hearing())
+            stack.enter_context(noted)
+            announce(url)
+            prepare()
+            supervisor.run()
+        else:
+            spawning = Multiprocess(
+                configuration("serving.server.app:create_worker", workers), sockets=[listener]
+            )
+            stack.enter_context(noted)
+            announce(url)
+            spawning.run()
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{shown}:{port}"
+
+
+@contextlib.contextmanager
+def _address_file(path: Path, url: str) -> Iterator[None]:
+    # the age of the process tells a pid that was given to another one since
+    noted = {"url": url, "pid": os.getpid(), "created": psutil.Process().create_time()}
+    staging = path.with_suffix(f".{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staging.write_text(json.dumps(noted))
+        os.replace(staging, path)
+    except OSError as error:  # a var/ that is mounted for reading only is enough to serve from
+        _log.warning(
+            "the address could not be noted; `recsys env` will not know it", file=str(path), error=str(error)
+        )
+    try:
+        yield
+    finally:
+        # another one may have started since, and written its own
+        with contextlib.suppress(OSError, ValueError):
+            if json.loads(path.read_text())["pid"] == os.getpid():
+                path.unlink()

@@ -1,0 +1,1 @@
+"""What one API process holds in memory and keeps fresh in the background."""

@@ -1,0 +1,204 @@
+"""Logs what was answered without slowing the answer: noted in memory, flushed behind it five times a second.
+
+`note` appends to a queue in memory and does nothing else. A flush puts what was noted into a Redis stream,
+from which `recsys.domains.recommendations.write_buffer.drain` brings it to PostgreSQL; without Redis, or when
+too much waits there, into a synced file under `var/spool/exposures/`, drained later. A process that is killed
+loses what it noted in the last fifth of a second; one that ends flushes first. When neither takes anything,
+up to 20,000 lists (about 40 MB with twenty products each) wait in memory; what comes then is not logged,
+which is counted (`recsys_exposures_dropped_total`) and said once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from types import TracebackType
+from typing import Self
+
+from anyio import CapacityLimiter, to_thread
+from prometheus_client import Counter
+from redis.exceptions import RedisError
+
+from recsys.cache import keys
+from recsys.cache.client import get_redis
+from recsys.domains.recommendations.impressions import store as impressions
+from recsys.domains.recommendations.impressions.store import Answered
+from recsys.domains.recommendations.write_buffer import buffer as write_buffer
+from recsys.domains.recommendations.write_buffer import spool
+from recsys.domains.recommendations.write_buffer.buffer import Absence
+from recsys.errors import Unavailable
+from recsys.log import get_logger
+from recsys.settings import get_settings
+from recsys.web.metrics import REGISTRY
+
+__all__ = ["FLUSH_SECONDS", "MOST_IN_MEMORY", "Answered", "ExposureLog"]
+
+FLUSH_SECONDS = 0.2
+MOST_IN_MEMORY = 20_000
+"""Lists that wait in memory while nothing takes them."""
+_TOGETHER = 500
+_LOGGED = Counter("recsys_exposures", "Answered lists that were logged.", ["to"], registry=REGISTRY)
+_DROPPED = Counter("recsys_exposures_dropped", "Answered lists that could not be logged.", registry=REGISTRY)
+_log = get_logger(__name__)
+
+
+class ExposureLog:
+    """The log of one process: `async with ExposureLog() as log`, in the loop that notes."""
+
+    def __init__(self, *, seconds: float = FLUSH_SECONDS, most: int = MOST_IN_MEMORY) -> None:
+        self._noted: deque[Sequence[Answered]] = deque()
+        self._count = 0
+        self._seconds, self._most = seconds, most
+        self._task: asyncio.Task[None] | None = None
+        # a thread of its own: requests may keep all the others busy
+        self._thread = CapacityLimiter(1)
+        self._flushing = asyncio.Lock()
+        self._redis_away = Absence()
+        self._waiting_in_redis = 0
+        self._dropping = self._spooling = False
+
+    def note(self, *answered: Answered) -> None:
+        """Remember what was answered to one request: all its lists in one call, right before it is sent.
+
+        Never raises and never waits. Call it in the event loop's thread.
+        """
+        if self._count >= self._most:
+            self._drop(len(answered))
+            return
+        self._count += len(answered)
+        self._noted.append(answered)
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self.flush()
+        if self._noted:
+            _log.error("answered lists could not be logged before the end", lists=self._count)
+            self._drop(self._count)
+        await to_thread.run_sync(spool.of_process("exposures").close)
+
+    async def flush(self) -> None:
+        """Hand over what was noted so far, to Redis or to the disk; what neither takes stays noted."""
+        async with self._flushing:
+            taken = tuple(islice(self._noted, len(self._noted)))
+            if not taken:
+                return
+            # taken out only afterwards: whoever is cancelled meanwhile has lost nothing
+            written = await to_thread.run_sync(self._write, taken, limiter=self._thread)
+            if written:
+                for _ in taken:
+                    self._count -= len(self._noted.popleft())
+
+    async def _run(self) -> None:
+        drained = 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._seconds)
+            try:
+                await self.flush()
+                if loop.time() - drained > 1.0:
+                    drained = loop.time()
+                    await to_thread.run_sync(self._drain, limiter=self._thread)
+            except Exception as error:  # noqa: BLE001 whatever it is: a log that ends would log nothing any more
+                _log.error("answered lists were not flushed; it is tried again", exc_info=error)
+
+    def _write(self, taken: Sequence[Sequence[Answered]]) -> bool:
+        for lists in _parts(taken):
+            try:
+                packed = impressions.pack(lists)
+            except TypeError as error:  # a mistake of ours, which must not hold up all others
+                _log.error("answered lists are of no form that can be logged", error=str(error))
+                _DROPPED.inc(len(lists))
+                continue
+            if not (self._to_redis(packed, lists) or self._to_disk(packed, lists)):
+                # earlier parts are handed over again with the rest: they are known by their ids
+                return False
+        self._dropping = False
+        return True
+
+    def _to_redis(self, packed: bytes, lists: Sequence[Answered]) -> bool:
+        if self._redis_away.lasts() or self._waiting_in_redis >= get_settings().intake.stream_entries:
+            return False
+        try:
+            self._send([packed], lists)
+        except (RedisError, OSError, Unavailable) as error:
+            self._redis_away.noticed()
+            if not self._spooling:
+                _log.error("Redis does not take answered lists; they wait on disk", error=str(error))
+            self._spooling = True
+            return False
+        _LOGGED.labels("redis").inc(len(lists))
+        return True
+
+    def _send(self, batches: Sequence[bytes], recent: Sequence[Answered] = ()) -> None:
+        pipeline = get_redis().pipeline(transaction=True)
+        for batch in batches:
+            pipeline.xadd(keys.exposures_waiting(), {"data": batch})
+        if recent:
+            impressions.remember(pipeline, recent)
+        pipeline.xlen(keys.exposures_waiting())
+        self._waiting_in_redis = int(pipeline.execute()[-1])
+
+    def _to_disk(self, packed: bytes, lists: Sequence[Answered]) -> bool:
+        try:
+            spool.of_process("exposures").append([packed])
+        except (OSError, Unavailable) as error:
+            if not self._dropping:
+                _log.error("answered lists wait in memory: the disk does not take them", error=str(error))
+            self._dropping = True
+            return False
+        _LOGGED.labels("disk").inc(len(lists))
+        return True
+
+    def _drain(self) -> None:
+        """What waits on disk goes to Redis once it answers and has room."""
+        files, queued = spool.of_process("exposures"), spool.of_process("posts")
+        if self._waiting_in_redis:
+            self._look()
+        if self._redis_away.lasts() or not (files.waiting() or queued.waiting()):
+            return
+        try:
+            queued.drain(write_buffer.to_redis)
+            if self._waiting_in_redis < get_settings().intake.stream_entries // 2:
+                files.drain(self._send)
+        except (RedisError, OSError, Unavailable):
+            self._redis_away.noticed()
+            return
+        if self._spooling and not self._redis_away.lasts():
+            _log.info("Redis takes answered lists again")
+            self._spooling = False
+
+    def _look(self) -> None:
+        try:
+            self._waiting_in_redis = int(get_redis().xlen(keys.exposures_waiting()))
+        except (RedisError, OSError, Unavailable):
+            self._redis_away.noticed()
+
+    def _drop(self, lists: int) -> None:
+        _DROPPED.inc(lists)
+        if not self._dropping:
+            _log.error(
+                "answered lists are not logged: nothing takes them and memory has no more room for them"
+            )
+        self._dropping = True
+
+
+def _parts(taken: Sequence[Sequence[Answered]]) -> Iterator[list[Answered]]:
+    """Up to 500 lists together, those of one request never apart."""
+    part: list[Answered] = []
+    for lists in taken:
+        part += lists
+        if len(part) >= _TOGETHER:
+            yield part
+            part = []
+    if part:
+        yield part

@@ -1,0 +1,71 @@
+"""Degree-normalised SVD against the dense formula, and its truncated SVD against LAPACK's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from features.interactions import History
+from models.algorithms.factorization.degree_svd import DegreeSVD, DegreeSVDParameters
+from models.algorithms.shared.truncated_svd import right_singular
+from recsys.errors import Invalid
+from tests.models.data import two_tastes
+
+DATA = two_tastes()
+
+
+def dense_map(factors: int, user_power: float, item_power: float, ridge: float) -> np.ndarray:
+    """items × items: score(x) = x @ this."""
+    x = np.log1p(DATA.matrix.toarray().astype(np.float64))
+    users, items = x.sum(axis=1), x.sum(axis=0)
+    with np.errstate(divide="ignore"):
+        left = np.where(users > 0, users**-user_power, 0.0)
+        right = np.where(items > 0, items**-item_power, 0.0)
+    _, s, vt = np.linalg.svd(left[:, None] * x * right, full_matrices=False)
+    s, vt = s[:factors], vt[:factors]
+    shrink = s**2 / (s**2 + ridge * s[s.size // 8] ** 2)
+    unscale = np.divide(1.0, right, out=np.zeros_like(right), where=right > 0)
+    return (right[:, None] * vt.T * shrink) @ (vt * unscale)
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.5])
+def test_fold_in_is_the_closed_form(ridge: float) -> None:
+    chosen = DegreeSVDParameters(factors=9, user_power=0.5, item_power=0.4, ridge=ridge)
+    model = DegreeSVD(chosen).fit(DATA)
+    columns, given = np.array([1, 5, 8]), np.array([1.0, 3.0, 0.2])
+    products, scores = model.recommend_from(
+        [History.of(DATA.items.ids[columns], given)], len(DATA.items)
+    ).row(0)
+    expected = np.log1p(given) @ dense_map(9, 0.5, 0.4, ridge)[columns]
+    np.testing.assert_allclose(scores, expected[DATA.items.index(products)], atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(300, 180), (180, 300)])
+def test_singular_vectors_are_lapacks(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    matrix = rng.random(shape) * (rng.random(shape) < 0.1) * np.geomspace(1, 0.05, shape[1])
+    found, vectors = right_singular(
+        sparse.csr_matrix(matrix.astype(np.float32)), 12, seed=3, block=4, excess=10
+    )
+    _, expected, vt = np.linalg.svd(matrix, full_matrices=False)
+    np.testing.assert_allclose(found, expected[:12], rtol=1e-4)
+    # up to sign, and only where the neighbour is not nearly equal: compare the projections on the space
+    inside = np.linalg.norm(vt[:12] @ vectors[:, :8], axis=0)
+    np.testing.assert_allclose(inside, 1.0, atol=1e-4)
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(12), atol=1e-5)
+
+
+def test_more_factors_than_the_matrix_has() -> None:
+    model = DegreeSVD(DegreeSVDParameters(factors=500)).fit(DATA)
+    assert model.encoder_.shape[1] == min(DATA.matrix.shape)
+    assert np.isfinite(model.encoder_).all()
+    assert np.isfinite(model.decoder_).all()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"factors": 0}, {"user_power": 2.0}, {"item_power": -0.1}, {"ridge": -1.0}]
+)
+def test_parameters_out_of_range_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(Invalid, match=next(iter(wrong))):
+        DegreeSVDParameters(**wrong)  # type: ignore[arg-type]

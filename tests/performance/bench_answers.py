@@ -1,0 +1,183 @@
+"""Answers on the demo's whole data: stored ones at a fixed pace, live ones, how soon an event is in them.
+
+Run it by `make bench` (after `make demo`), or `python -m tests.performance.bench_answers [--seconds 10]`.
+The API is one process of its own; requests start at fixed moments whether the ones before were answered or
+not, so that a slow answer makes nobody wait less (no coordinated omission).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import httpx
+from rich.console import Console
+from sqlalchemy import text
+
+from recsys.database.session import unit_of_work
+from recsys.embedded import start
+from recsys.settings import get_settings
+from tests.support.servers import ROOT
+
+console = Console(highlight=False)
+FILTERS = "category={category}&max_price=20&in_stock=true&diversity=0.3&novelty=new&limit=20"
+
+
+@contextmanager
+def api(workers: int = 1) -> Iterator[str]:
+    """The address of an API process on the demo's data."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+    environment = os.environ | {"RECSYS_API__RATE_PER_SECOND": "0", "RECSYS_LOG_LEVEL": "WARNING"}
+    command = [sys.executable, "-m", "recsys", "serve", "api", "--port", str(port), "--workers", str(workers)]
+    with open(os.devnull, "w") as nowhere:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=nowhere, stderr=nowhere)
+        try:
+            for _ in range(600):
+                try:
+                    httpx.get(f"http://127.0.0.1:{port}/health/ready", timeout=5).raise_for_status()
+                    break
+                except httpx.HTTPError:
+                    time.sleep(0.1)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait()
+
+
+async def paced(
+    url: str, paths: list[str], rate: float, seconds: float, connections: int = 32
+) -> tuple[list[float], int, float]:
+    """Milliseconds from the planned start, how many were not 200, and the rate that came about."""
+    host, port = url.removeprefix("http://").split(":")
+    waiting: asyncio.Queue[tuple[float, str] | None] = asyncio.Queue()
+    latencies: list[float] = []
+    wrong = 0
+
+    async def worker() -> None:
+        nonlocal wrong
+        reader, writer = await asyncio.open_connection(host, int(port))
+        while (one := await waiting.get()) is not None:
+            planned, path = one
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
+            await reader.readexactly(length)
+            latencies.append((time.perf_counter() - planned) * 1000)
+            wrong += not head.startswith(b"HTTP/1.1 200")
+        writer.close()
+
+    workers = [asyncio.create_task(worker()) for _ in range(connections)]
+    began = time.perf_counter()
+    count = int(rate * seconds)
+    for number in range(count):
+        planned = began + number / rate
+        delay = planned - time.perf_counter()
+        if delay > 0:
+            await asyncio.sleep(delay)
+        waiting.put_nowait((planned, paths[number % len(paths)]))
+    for _ in workers:
+        waiting.put_nowait(None)
+    await asyncio.gather(*workers)
+    return latencies, wrong, count / (time.perf_counter() - began)
+
+
+def say(name: str, found: tuple[list[float], int, float]) -> None:
+    latencies, wrong, rate = found
+    cuts = statistics.quantiles(latencies, n=1000)
+    console.print(
+        f"{name}: {rate:,.0f} requests/s, p50 {cuts[499]:.1f} ms, p99 {cuts[989]:.1f} ms, "
+        f"p99.9 {cuts[998]:.1f} ms, {wrong} not 200"
+    )
+
+
+def freshness(url: str, users: list[int], rounds: int) -> None:
+    """From sending an event until an answer knows of it, by asking again and again."""
+    taken = []
+    with httpx.Client(base_url=url, timeout=10) as client:
+        for number in range(rounds):
+            user = users[number % len(users)]
+            path = f"/api/v1/users/{user}/recommendations?novelty=new&limit=20"
+            first = client.get(path).json()["items"][number % 20]["product_id"]
+            began = time.perf_counter()
+            event = {"user_id": user, "product_id": first, "interaction_type": "view"}
+            client.post("/api/v1/interactions", json=event).raise_for_status()
+            while first in [item["product_id"] for item in client.get(path).json()["items"]]:
+                if time.perf_counter() - began > 10:
+                    raise SystemExit("an event was not in the answer after 10 s")
+            taken.append((time.perf_counter() - began) * 1000)
+        cuts = statistics.quantiles(taken, n=100)
+        console.print(f"event to answer: p50 {cuts[49]:.0f} ms, p99 {cuts[98]:.0f} ms ({rounds} events)")
+        waits = [_until_stored(client, user) for user in users[: min(20, rounds)]]
+        console.print(
+            f"event to stored list (relay, consumer, rows): median {statistics.median(waits):.0f} ms, "
+            f"worst {max(waits):.0f} ms ({len(waits)} events)"
+        )
+
+
+def _until_stored(client: httpx.Client, user: int) -> float:
+    path = f"/api/v1/users/{user}/recommendations?limit=20"
+    item = client.get(path).json()["items"][0]["product_id"]
+    began = time.perf_counter()
+    event = {"user_id": user, "product_id": item, "interaction_type": "view"}
+    client.post("/api/v1/interactions", json=event).raise_for_status()
+    while client.get(path).json()["provenance"]["source"] != "stored":
+        if time.perf_counter() - began > 30:
+            raise SystemExit("a list was not stored anew within 30 s")
+        time.sleep(0.005)
+    return (time.perf_counter() - began) * 1000
+
+
+def main() -> None:
+    """Measure on what lies under `var/`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--rate", type=float, default=1000.0)
+    parser.add_argument("--events", type=int, default=200)
+    given = parser.parse_args()
+    start(get_settings())
+    with unit_of_work() as session:
+        users = list(
+            session.scalars(text("SELECT user_id FROM recommendations_db.stored_lists ORDER BY 1 LIMIT 500"))
+        )
+        categories = list(
+            session.scalars(
+                text(
+                    "SELECT category_id FROM products_db.products WHERE category_id IS NOT NULL "
+                    "GROUP BY 1 ORDER BY count(*) DESC LIMIT 20"
+                )
+            )
+        )
+        products = session.scalars(text("SELECT count(*) FROM products_db.products")).one()
+    if not users:
+        raise SystemExit("nobody is scored under var/; run `make demo` first")
+    console.print(f"{products:,} products, {len(users)} users")
+    look: Callable[[int], str] = lambda user: f"/api/v1/users/{user}/recommendations"  # noqa: E731
+    with api() as url:
+        paths = [look(user) for user in users]
+        asyncio.run(paced(url, paths, 200, 2))
+        say("stored list of 20", asyncio.run(paced(url, paths, given.rate, given.seconds)))
+        live = [
+            f"{look(user)}?{FILTERS.format(category=categories[place % len(categories)])}"
+            for place, user in enumerate(users)
+        ]
+        asyncio.run(paced(url, live, 10, 2))
+        say("live list, filters and diversity", asyncio.run(paced(url, live, 20, given.seconds)))
+        whole = [f"{look(user)}?explain=false&diversity=0.1" for user in users]
+        say("live list over the whole catalogue", asyncio.run(paced(url, whole, 20, given.seconds)))
+        answer = httpx.get(url + live[0]).json()["provenance"]
+        console.print(json.dumps(answer))
+        freshness(url, users[:50], given.events)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""The doctor finds what is wrong with each part, says what to do, and keeps quiet about what is well."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import redis
+
+from recsys import clock
+from recsys.cache import keys
+from recsys.database import migrate
+from recsys.diagnosis import doctor
+from recsys.settings import Settings
+from tests.support.shop import Shop
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def _findings(settings: Settings, now: datetime = NOW) -> dict[str, doctor.Finding]:
+    with clock.frozen_at(now):
+        return {each.part: each for each in doctor.examine(settings)}
+
+
+def _execute(shop: Shop, statement: str, *values: object) -> None:
+    with psycopg.connect(shop.database_url) as connection:
+        connection.execute(statement, values)
+
+
+def _well(shop: Shop, client: redis.Redis) -> None:
+    """A shop in which everything is as it should be."""
+    artifact = shop.var / "models" / "als-v1"
+    artifact.mkdir(parents=True)
+    (artifact / "model.json").write_text(json.dumps({"checksum": "c0ffee", "header": {}, "arrays": {}}))
+    _execute(
+        shop,
+        "INSERT INTO recommendations_db.recommendation_models "
+        "(name, version, parameters, is_active, last_trained_at) VALUES ('als-v1', '1', %s, true, %s)",
+        json.dumps({"artifact": "models/als-v1", "checksum": "c0ffee"}),
+        NOW - timedelta(hours=3),
+    )
+    _snapshot(shop)
+    _execute(
+        shop,
+        "INSERT INTO recommendations_db.recommendation_generations "
+        "(model_name, model_version, status, users, rows, started_at, live_at) "
+        "VALUES ('als-v1', '1', 'live', 2, 80, %s, %s)",
+        NOW - timedelta(hours=2),
+        NOW - timedelta(hours=2),
+    )
+    client.set(keys.live_generation(), 1)
+
+
+def _snapshot(shop: Shop, **changes: object) -> Path:
+    (shop.var / "datasets" / "feed").mkdir(parents=True, exist_ok=True)
+    record: dict[str, Any] = {
+        "fingerprint": "feed",
+        "folder": "feed",
+        "moment": "2017-12-31T00:00:00+00:00",
+        "built_at": (NOW - timedelta(hours=4)).isoformat(),
+        "events": 1000,
+        "users": 2,
+        "items": 3,
+        "until": None,
+    }
+    path = shop.var / "datasets" / "current.json"
+    path.write_text(json.dumps(record | changes))
+    return path
+
+
+def test_a_new_shop_needs_attention_only(shop: Shop) -> None:
+    found = _findings(shop.settings)
+    assert {part: each.state for part, each in found.items()} == {
+        "PostgreSQL": "ok",
+        "Redis": "ok",
+        "schema": "ok",
+        "model": "attention",
+        "features": "attention",
+        "recommendations": "attention",
+        "write buffer": "ok",
+    }
+    assert shop.run("doctor").returncode == 0
+
+
+def test_all_is_well(shop: Shop, redis_client: redis.Redis) -> None:
+    _well(shop, redis_client)
+    found = _findings(shop.settings)
+    assert {each.state for each in found.values()} == {"ok"}, found
+    assert all(each.remedy is None for each in found.values())
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "missing"), ("{", "cannot be read"), ('{"checksum": "other"}', "another model")],
+)
+def test_an_active_model_without_a_sound_artifact_is_broken(
+    shop: Shop, redis_client: redis.Redis, content: str | None, said: str
+) -> None:
+    _well(shop, redis_client)
+    header = shop.var / "models" / "als-v1" / "model.json"
+    header.unlink() if content is None else header.write_text(content)
+    found = _findings(shop.settings)["model"]
+    assert (found.state, said in found.found) == ("broken", True), found
+    assert "recsys train" in (found.remedy or "")
+    done = shop.run("doctor", "--json")
+    assert done.returncode == 1
+    assert [each["part"] for each in json.loads(done.stdout) if each["state"] == "broken"] == ["model"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "said"),
+    [
+        ({"built_at": (NOW - timedelta(days=30)).isoformat()}, "attention", "30 days ago"),
+        ({"moment": "yesterday"}, "broken", "cannot be read"),
+        ({"folder": "elsewhere"}, "broken", "missing"),
+        ({"moment": "2016-01-01T00:00:00+00:00"}, "attention", "newest interaction"),
+        ({"moment": "2016-01-01T00:00:00+00:00", "until": "2016-01-01T00:00:00+00:00"}, "ok", "1,000 events"),
+    ],
+)
+def test_the_age_of_features(
+    shop: Shop, redis_client: redis.Redis, changes: dict[str, object], state: str, said: str
+) -> None:
+    _well(shop, redis_client)
+    _execute(
+        shop,
+        "INSERT INTO recommendations_db.user_interactions "
+        "(product_id, interaction_type, session_id, created_at) VALUES (1, 'view', 'guest', %s)",
+        datetime(2017, 1, 1, tzinfo=UTC),
+    )
+    _snapshot(shop, **changes)
+    found = _findings(shop.settings)["features"]
+    assert (found.state, said in found.found) == (state, True), found
+
+
+def test_stored_recommendations_that_expired_or_disagree(shop: Shop, redis_client: redis.Redis) -> None:
+    _well(shop, redis_client)
+    late = NOW + timedelta(hours=shop.settings.serving.expires_after_hours)
+    expired = _findings(shop.settings, late)["recommendations"]
+    assert (expired.state, "expired" in expired.found) == ("attention", True)
+
+    redis_client.set(keys.live_generation(), 7)
+    pointing = _findings(shop.settings)["recommendations"]
+    assert (pointing.state, "Redis shows 7" in pointing.found) == ("attention", True)
+
+    _execute(shop, "UPDATE recommendations_db.recommendation_models SET is_active = false")
+    _execute(
+        shop,
+        "INSERT INTO recommendations_db.recommendation_models (name, version, is_active) "
+        "VALUES ('als-v2', '2', true)",
+    )
+    other = _findings(shop.settings)["recommendations"]
+    assert (other.state, "als-v2" in other.found) == ("attention", True)
+    assert other.remedy == "recsys serve score"
+
+
+def test_an_old_schema_is_broken_and_migrate_mends_it(shop: Shop) -> None:
+    migrate.downgrade(shop.database_url, "base")
+    found = _findings(shop.settings)
+    assert found["schema"].state == "broken"
+    assert found["schema"].remedy == "recsys migrate"
+    assert found["model"].state == "broken"
+    assert shop.run("migrate").returncode == 0
+    assert _findings(shop.settings)["schema"].state == "ok"
+
+
+def test_servers_that_are_down_are_named_with_their_remedy(tmp_path: Path) -> None:
+    found = _findings(Settings(var=tmp_path, environment="test"))
+    assert {each.state for each in found.values()} == {"broken"}
+    assert found["PostgreSQL"].remedy == found["Redis"].remedy == "recsys up"
+
+
+def test_without_redis_the_rest_is_still_examined(shop: Shop) -> None:
+    done = shop.run("doctor", "--json", RECSYS_REDIS__URL="redis://127.0.0.1:1")
+    assert done.returncode == 1, done.stderr
+    found = {each["part"]: each["state"] for each in json.loads(done.stdout)}
+    assert (found["Redis"], found["PostgreSQL"], found["schema"]) == ("broken", "ok", "ok")

@@ -1,0 +1,176 @@
+"""Who is in which arm, and how tests start and end."""
+
+from __future__ import annotations
+
+import math
+from hashlib import blake2b
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from recsys.domains.recommendations.ab_tests import service as ab_tests
+from recsys.domains.recommendations.ab_tests.service import Arm, Running, arm_of, draw, unit_of
+from recsys.domains.recommendations.ab_tests.tables import AbTest
+from recsys.domains.recommendations.tables import ModelPromotion, RecommendationModel
+from recsys.errors import Conflict, Invalid, NotFound, RecsysError
+
+few = settings(max_examples=20)
+salts = st.text(min_size=1, max_size=64)
+
+
+@few
+@given(salts, st.integers(0, 2**31 - 5_000), st.floats(0.02, 0.98))
+def test_each_arm_gets_its_share(salt: str, first: int, share: float) -> None:
+    users, test = 4_000, Running(1, "t", "a", "b", share, salt, False)
+    of_challenger = sum(
+        arm_of(test, f"user:{user}") is Arm.CHALLENGER for user in range(first, first + users)
+    )
+    # six standard errors: one false alarm in 500 million examples
+    assert abs(of_challenger - users * share) <= 6 * math.sqrt(users * share * (1 - share))
+
+
+@few
+@given(salts, st.integers(0, 2**31 - 10_000))
+def test_draws_are_even_over_their_whole_range(salt: str, first: int) -> None:
+    draws, parts = 5_000, 20
+    counts = [0] * parts
+    for user in range(first, first + draws):
+        counts[int(draw(salt, f"user:{user}") * parts)] += 1
+    chi_square = sum((count - draws / parts) ** 2 / (draws / parts) for count in counts)
+    assert chi_square < 77  # 19 degrees of freedom: p < 1e-8
+
+
+@few
+@given(salts, salts, st.sampled_from(["user", "session"]))
+def test_two_tests_share_out_their_visitors_independently(one: str, other: str, kind: str) -> None:
+    if one == other:
+        return
+    users, cells = 4_000, [0, 0, 0, 0]
+    for user in range(users):
+        unit = f"{kind}:{user}"
+        cells[2 * (draw(one, unit) < 0.5) + (draw(other, unit) < 0.5)] += 1
+    chi_square = sum((cell - users / 4) ** 2 / (users / 4) for cell in cells)
+    assert chi_square < 41  # 3 degrees of freedom: p < 1e-8
+
+
+def test_every_process_and_every_version_of_this_program_draws_the_same() -> None:
+    # any other number would shuffle the visitors of a test that runs
+    assert draw("s", "user:7") == 0.2405475628041888
+    assert draw("s", "user:8") == pytest.approx(
+        int.from_bytes(blake2b(b"s\0user:8", digest_size=8).digest()) / 2**64
+    )
+
+
+def test_a_user_is_the_same_on_every_device_and_a_guest_is_the_session() -> None:
+    assert unit_of(7, None) == unit_of(7, "phone") == "user:7"
+    assert unit_of(None, "phone") == "session:phone"
+    assert unit_of(None, None) is None
+    assert 0 <= draw("s", "session:\ud800") < 1, "whatever a program calls its sessions"
+
+
+@pytest.fixture
+def models(session: Session) -> Session:
+    """als-v1 serves; knn-v1 is registered."""
+    session.add_all(
+        RecommendationModel(name=name, version="1", is_active=name == "als-v1")
+        for name in ("als-v1", "knn-v1")
+    )
+    session.flush()
+    return session
+
+
+def start(session: Session, name: str = "first", challenger: str = "knn-v1", **terms: Any) -> AbTest:
+    given: dict[str, Any] = {"share": 0.2, "days": 7, "metric": "bought", "salt": "s"}
+    given |= {"actor": "ann", "reason": "try"} | terms
+    return ab_tests.start(session, name, challenger, **given)
+
+
+def test_a_test_has_a_beginning_and_an_end_that_are_written_down(models: Session) -> None:
+    assert ab_tests.running(models) is None
+    start(models)
+    test = ab_tests.running(models)
+    assert test is not None
+    assert (test.name, test.control, test.challenger, test.share) == ("first", "als-v1", "knn-v1", 0.2)
+    row = ab_tests.stop(models, "first", actor="bob", conclusion="a tie")
+    assert (row.state, row.ended_by, row.conclusion) == ("stopped", "bob", "a tie")
+    assert ab_tests.running(models) is None
+    told = models.scalars(select(ModelPromotion).order_by(ModelPromotion.id)).all()
+    assert [(one.action, one.from_name, one.to_name, one.actor, one.reason) for one in told] == [
+        ("ab_start", "als-v1", "knn-v1", "ann", "try"),
+        ("ab_stop", "als-v1", "knn-v1", "bob", "a tie"),
+    ]
+    with pytest.raises(Conflict, match="stopped already, by bob: a tie"):
+        ab_tests.stop(models, "first", actor="bob", conclusion="again")
+    with pytest.raises(Conflict, match="was an A/B test named first already"):
+        start(models)
+    start(models, "second")
+    assert [one.name for one in ab_tests.listed(models)] == ["second", "first"]
+
+
+@pytest.mark.parametrize(
+    ("terms", "error", "said"),
+    [
+        ({"challenger": "als-v1"}, Invalid, "is the model that serves"),
+        ({"challenger": "als-v9"}, NotFound, "registered: knn-v1, als-v1"),
+        ({"share": 0.0}, Invalid, "above 0 and below 1"),
+        ({"share": 1.0}, Invalid, "above 0 and below 1"),
+        ({"share": -0.5}, Invalid, "above 0 and below 1"),
+        ({"share": 1.5}, Invalid, "above 0 and below 1"),
+        ({"share": math.nan}, Invalid, "above 0 and below 1"),
+        ({"days": 0}, Invalid, "more than 0"),
+        ({"days": 91}, Invalid, "at most 90"),
+        ({"metric": "luck"}, Invalid, "expected one of clicked"),
+        ({"reason": " "}, Invalid, "--reason is empty"),
+        ({"name": "Big Test"}, Invalid, "is no name"),
+        ({"name": "x" * 61}, Invalid, "is no name"),
+    ],
+)
+def test_what_can_not_be_tested_is_refused(
+    models: Session, terms: dict[str, Any], error: type[RecsysError], said: str
+) -> None:
+    assert error.exit_code == 2
+    with pytest.raises(error, match=said):
+        start(models, **terms)
+    assert ab_tests.running(models) is None
+
+
+def test_one_runs_at_a_time_and_needs_a_model_that_serves(models: Session) -> None:
+    start(models)
+    with pytest.raises(Conflict, match="the A/B test first runs"):
+        start(models, "second")
+    with pytest.raises(NotFound, match="there are: first"):
+        ab_tests.stop(models, "third", actor="bob", conclusion="x")
+    with pytest.raises(Conflict, match="ab-test stop first"):
+        ab_tests.check_promotion(models, "knn-v1", ends=False, actor="bob")
+    ab_tests.check_promotion(models, "knn-v1", ends=True, actor="bob")
+    assert ab_tests.get(models, "first").conclusion == "ended because knn-v1 began to serve"
+    for model in models.scalars(select(RecommendationModel)):
+        model.is_active = False
+    models.flush()
+    with pytest.raises(Conflict, match="no model serves"):
+        start(models, "second")
+
+
+def test_lists_of_a_third_model_would_spoil_the_comparison(models: Session) -> None:
+    models.execute(
+        text(
+            "INSERT INTO recommendations_db.recommendation_generations "
+            "(model_name, model_version, status, users, rows, started_at, live_at) "
+            "VALUES ('older-v1', '1', 'live', 0, 0, now(), now())"
+        )
+    )
+    with pytest.raises(Conflict, match=r"still those of older-v1.*recsys serve score"):
+        start(models)
+
+
+def test_the_table_itself_lets_only_one_run(models: Session) -> None:
+    row = start(models)
+    kept = {one.key: getattr(row, one.key) for one in AbTest.__mapper__.column_attrs}
+    models.add(AbTest(**(kept | {"id": None, "name": "smuggled"})))
+    with pytest.raises(IntegrityError, match="ab_tests_one_running_idx"):
+        models.flush()

@@ -1,0 +1,123 @@
+"""What Redis is told of users and guests, and what takes a dismissal back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+import redis
+
+from recsys import clock
+from recsys.cache import keys
+from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.interactions.ingest import take
+from recsys.domains.recommendations.interactions.recent import (
+    Recent,
+    Touched,
+    dismissed_by,
+    inherit,
+    remember_touched,
+)
+from recsys.domains.recommendations.types import InteractionType
+from tests.support.shop import Shop
+
+DISMISSED, LIKE, VIEW, PURCHASE = (
+    InteractionType.DISMISSED,
+    InteractionType.LIKE,
+    InteractionType.VIEW,
+    InteractionType.PURCHASE,
+)
+
+
+COLLECTED = clock.now()
+
+
+def deed(kind: InteractionType, product: int = 7, *, ago: float = 0, user: int | None = 1) -> Touched:
+    return Touched(user, product, kind, clock.now() - timedelta(seconds=ago), "visit")
+
+
+def taken_back(**about: Any) -> Touched:
+    return replace(deed(DISMISSED, **about), value=Decimal(-1))
+
+
+def known(client: redis.Redis, key: str = "interactions:recent:1") -> Recent:
+    members = client.smembers(key)
+    assert isinstance(members, set)
+    return Recent.read(members)
+
+
+def test_members_say_what_they_mean() -> None:
+    found = Recent.read([b"1", b"2", b"-2", b"d3"])
+    assert (found.touched, found.bought, found.dismissed) == ({1, 2, 3}, {2}, {3})
+    wrong = [b"", b"x", b"d", b"dd1", b"\xff", b"--1", b"1_0", b"9" * 5000]
+    assert Recent.read([*wrong, b"1", b"-2", b"d3"]) == found, "what is none costs nobody the others"
+
+
+@pytest.mark.parametrize(
+    ("deeds", "dismissed"),
+    [
+        ([[deed(DISMISSED)]], True),
+        ([[deed(DISMISSED)], [deed(VIEW)]], True),
+        ([[deed(DISMISSED)], [deed(LIKE)]], False),
+        ([[deed(DISMISSED)], [deed(PURCHASE)]], False),
+        ([[deed(DISMISSED)], [taken_back()]], False),
+        ([[deed(DISMISSED)], [taken_back()], [deed(DISMISSED)]], True),
+        ([[deed(DISMISSED), taken_back(ago=2)]], True),
+        ([[taken_back(), deed(DISMISSED, ago=2)]], False),
+        ([[deed(DISMISSED)], [taken_back(ago=3600)]], True),
+        ([[deed(DISMISSED)], [deed(LIKE)], [deed(DISMISSED)]], True),
+        ([[deed(LIKE), deed(DISMISSED, ago=2)]], False),
+        ([[deed(DISMISSED), deed(LIKE, ago=2)]], True),
+        # heard of late, it may have been before the dismissal
+        ([[deed(DISMISSED)], [deed(LIKE, ago=3600)]], True),
+        ([[deed(DISMISSED)], [deed(LIKE, 8)]], True),
+    ],
+)
+def test_a_dismissal_holds_until_it_is_taken_back(
+    shop: Shop, redis_client: redis.Redis, deeds: list[list[Touched]], dismissed: bool
+) -> None:
+    # the moments above are those of collecting the tests, which may be a while ago
+    since = clock.now() - COLLECTED
+    for several in deeds:
+        remember_touched([replace(one, moment=one.moment + since) for one in several])
+    assert (7 in known(redis_client).dismissed) is dismissed
+    assert 7 in known(redis_client).touched
+
+
+def test_a_guest_s_set_moves_to_the_user_and_its_key_is_short(shop: Shop, redis_client: redis.Redis) -> None:
+    remember_touched([deed(DISMISSED, user=None), deed(PURCHASE, 8, user=None), deed(VIEW, 9)])
+    inherit("visit", 1)
+    found = known(redis_client)
+    assert (found.touched, found.bought, found.dismissed) == ({7, 8, 9}, {8}, {7})
+    assert redis_client.keys("interactions:recent:*") == [b"interactions:recent:1"]
+    assert redis_client.ttl("interactions:recent:1") > 0
+    for length in (64, 65, 255):
+        assert len(keys.recent_session_interactions("x" * length)) == len("interactions:recent:session:") + 64
+
+
+def test_postgresql_knows_the_same(small_shop: Shop) -> None:
+    now = clock.now()
+
+    def told(product: int, *kinds: str) -> list[dict[str, object]]:
+        moments: list[datetime] = [now - timedelta(seconds=len(kinds) - place) for place in range(len(kinds))]
+        return [
+            {"user_id": 1, "product_id": product, "interaction_type": kind, "created_at": moment}
+            for kind, moment in zip(kinds, moments, strict=True)
+        ]
+
+    with unit_of_work() as session:
+        take(
+            session,
+            told(1, "dismissed") + told(2, "dismissed", "like") + told(3, "like", "dismissed", "view"),
+        )
+        take(session, told(4, "view"))
+        assert dismissed_by(session, 1) == {1, 3}
+        assert dismissed_by(session, 2) == set()
+    with psycopg.connect(small_shop.database_url) as connection:
+        assert connection.execute("SELECT count(*) FROM recommendations_db.user_interactions").fetchone() == (
+            7,
+        )

@@ -1,0 +1,134 @@
+"""What happens is in the next answer: by folding in at once, and by the stored list soon after."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import redis
+from sqlalchemy import text
+
+from recsys import clock
+from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.stored_lists import generations, locks
+from recsys.domains.recommendations.stored_lists.codec import unpack
+from recsys.events import in_process
+from recsys.events.envelope import Envelope
+from recsys.events.publish import publish
+from recsys.events.vocabulary import InteractionsRecorded, PriceChanged
+from serving.batch.handlers import refresh
+from tests.serving.api.test_answers import ask, execute, ids, until
+from tests.serving.batch.test_rollback import ROWS
+from tests.support.shop import Shop
+
+LAMPS = range(61, 91)
+
+
+def view(client: httpx.Client, product: int, user: int = 1, kind: str = "view") -> None:
+    event = {"user_id": user, "product_id": product, "interaction_type": kind}
+    assert client.post("/api/v1/interactions", json=event).json()["stored"] == 1
+
+
+def hear(user: int) -> None:
+    """What the consumer of the group `serving` does with the event of these interactions."""
+    event = InteractionsRecorded(user_id=user, product_ids=(1,))
+    with unit_of_work() as session:
+        refresh(session, Envelope(uuid4(), clock.now(), event))
+
+
+def lamps(answer: dict[str, Any]) -> int:
+    return sum(one in LAMPS for one in ids(answer))
+
+
+def test_an_event_moves_the_next_answer_and_then_the_stored_list(
+    client: httpx.Client, scored_shop: Shop, redis_client: redis.Redis
+) -> None:
+    before = ask(client, 1)
+    assert before["provenance"]["source"] == "stored"
+    for product in (70, 71, 72):
+        view(client, product, kind="purchase")
+    live = ask(client, 1)
+    assert live["provenance"]["source"] == "live"
+    assert lamps(live) > lamps(before)
+    hear(1)
+    after = ask(client, 1)
+    assert after["provenance"]["source"] == "stored"
+    assert after["provenance"]["generation"] == 1
+    assert ids(after) == ids(live), "the stored list says what the live one said"
+    assert redis_client.smembers("interactions:recent:1") == set()
+    packed = redis_client.get("recommendations:1:1")
+    assert isinstance(packed, bytes)
+    with unit_of_work() as session:
+        assert generations.read_list(session, 1) == unpack(packed)
+    rows = [row for row in execute(scored_shop, ROWS) if row[0] == 1]
+    ranked = sorted((row for row in rows if "any" in row[6]), key=lambda row: row[6]["any"]["rank"])
+    assert [row[1] for row in ranked] == [one.product for one in unpack(packed).entries]
+    assert 0 < redis_client.ttl("recommendations:1:1") <= 7 * 24 * 3600
+
+
+def test_rows_of_a_refreshed_list_keep_their_ids(client: httpx.Client, scored_shop: Shop) -> None:
+    before = {row[1]: row[2] for row in execute(scored_shop, ROWS) if row[0] == 1}
+    others = [row for row in execute(scored_shop, ROWS) if row[0] != 1]
+    view(client, 75, kind="purchase")
+    hear(1)
+    after = {row[1]: row[2] for row in execute(scored_shop, ROWS) if row[0] == 1}
+    both = before.keys() & after.keys()
+    assert len(both) > 50
+    assert all(before[product] == after[product] for product in both)
+    assert [row for row in execute(scored_shop, ROWS) if row[0] != 1] == others
+
+
+def test_what_happens_during_a_refresh_is_not_forgotten(
+    client: httpx.Client, redis_client: redis.Redis
+) -> None:
+    view(client, 75)
+    event = InteractionsRecorded(user_id=1, product_ids=(75,))
+    with unit_of_work() as session:
+        refresh(session, Envelope(uuid4(), clock.now(), event))
+        redis_client.sadd("interactions:recent:1", 80)  # another request, before this one is committed
+    assert redis_client.smembers("interactions:recent:1") == {b"80"}
+    assert ask(client, 1)["provenance"]["source"] == "live"
+
+
+def test_a_scoring_has_the_last_word(client: httpx.Client, scored_shop: Shop) -> None:
+    view(client, 75)
+    before = execute(scored_shop, ROWS)
+    with locks.only_one_scoring():
+        hear(1)
+    assert execute(scored_shop, ROWS) == before
+    assert ask(client, 1)["provenance"]["source"] == "live", "the event is in the answer all the same"
+    from serving.batch import scoring
+
+    scoring.score()
+    until(lambda: ask(client, 1)["provenance"]["generation"] == 2)
+    assert ask(client, 1)["provenance"]["source"] == "stored"
+
+
+def test_nothing_is_made_anew_for_nothing(client: httpx.Client, redis_client: redis.Redis) -> None:
+    before = redis_client.get("recommendations:1:1")
+    hear(1)
+    hear(999_999)
+    assert redis_client.get("recommendations:1:1") == before
+    assert redis_client.get("recommendations:1:999999") is None
+
+
+def test_a_price_and_an_empty_shelf_are_known_at_once(
+    client: httpx.Client, scored_shop: Shop, redis_client: redis.Redis
+) -> None:
+    first = ask(client, 1)["items"][0]["product_id"]
+    with in_process.working():
+        with unit_of_work() as session:
+            changed = text("UPDATE products_db.products SET price = 7.77 WHERE id = :id")
+            session.execute(changed, {"id": first})
+            publish(session, PriceChanged(product_id=first, price="7.77"))
+        until(lambda: ask(client, 1)["items"][0]["price"] == 7.77)
+
+
+def test_the_whole_way_by_events(client: httpx.Client, scored_shop: Shop) -> None:
+    with in_process.working():
+        view(client, 75, kind="purchase")
+        assert ask(client, 1)["provenance"]["source"] in ("live", "stored")
+        until(lambda: ask(client, 1)["provenance"]["source"] == "stored")
+    (row,) = [one for one in execute(scored_shop, ROWS) if one[:2] == (1, 75)] or [None]
+    assert row is None or row[6]["novel"] is False

@@ -1,0 +1,64 @@
+"""What somebody did says the same whether PostgreSQL sums it up or their events are at hand."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from features.user_history import FIRST, LAST, deeds
+from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.types import INTERACTION_TYPES
+from serving.batch import interaction_index
+from serving.ranking import user_context
+from serving.ranking.eligibility import Visitor
+from serving.recommender.request import Wish
+from tests.support.database_rows import DAY, NOON, Event, Rows
+from tests.support.shop import Shop
+
+USERS = list(range(1, 21))
+
+
+@pytest.fixture
+def odd_events(shop: Shop) -> None:
+    rows = Rows(shop.database_url)
+    rows.users(*USERS)
+    chance = random.Random(5)
+    moments = ["-infinity", "infinity", None, *(NOON - days * DAY for days in range(6))]
+    kinds = [*INTERACTION_TYPES, "dismissed", "dismissed", "odd"]
+    rows.events(
+        *(
+            Event(
+                chance.choice(USERS[:-1]),
+                chance.randrange(6),
+                chance.choice(kinds),
+                chance.choice(moments),
+                value=chance.choice([None, "NaN", -1, 0, 1]),
+            )
+            for _ in range(600)
+        )
+    )
+
+
+@pytest.mark.usefixtures("odd_events")
+def test_both_ways_say_the_same_of_everybody() -> None:
+    refused, times = 0, set[int]()
+    with unit_of_work() as session:
+        for user, told in zip(USERS, deeds(session, USERS, None), strict=True):
+            visitor = interaction_index.of_user(session, user)
+            assert interaction_index.of_deeds(told) == visitor, user
+            refused += len(visitor.dismissed)
+            times |= set(told.times.tolist())
+    assert refused > 10, "some of it must have been dismissed for good"
+    assert {FIRST, LAST} < times
+
+
+@pytest.mark.usefixtures("odd_events")
+def test_who_did_more_than_is_read_is_known_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = user_context.read_past(Wish(user=3), None, Visitor())
+    monkeypatch.setattr(user_context, "_MOST", 20)
+    few = user_context.read_past(Wish(user=3), None, Visitor())
+    assert few.visitor == whole.visitor
+    assert few.history is not None
+    assert whole.history is not None
+    assert few.history.products.size < whole.history.products.size

@@ -1,0 +1,120 @@
+"""Business rules and diversity in the answers themselves."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import httpx
+
+from recsys import clock
+from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.rules import service as rules
+from recsys.domains.recommendations.rules.schemas import RuleIn
+from tests.serving.api.test_answers import ask, ids, until
+from tests.support.shop import Shop
+
+COFFEE, LAMPS, CHAIRS = range(1, 61), range(61, 91), range(91, 121)
+
+
+def write(**rule: Any) -> int:
+    with unit_of_work() as session:
+        return rules.create(session, RuleIn.model_validate(rule), actor="test").id
+
+
+def test_what_the_shop_hides_is_in_no_list(client: httpx.Client) -> None:
+    first = ids(ask(client, 1))[:3]
+    cursor = ask(client, 1, limit=1)["next_cursor"]
+    write(name="recall", kind="hide", target={"product_ids": first})
+    until(lambda: not set(first) & set(ids(ask(client, 1, limit=100))))
+    stored = ask(client, 1, limit=30)
+    assert stored["provenance"]["source"] == "stored"
+    assert len(ids(stored)) == 30
+    narrow = ask(client, 1, category=2, limit=57)
+    assert len(ids(narrow)) == 57
+    assert narrow["provenance"]["filters"]["removed"]["rules"] == 3
+    assert not set(first) & set(ids(ask(client, 1, limit=50, cursor=cursor))), "nor on a page that was begun"
+
+
+def test_a_pin_stands_at_its_place_and_says_whose_it_is(client: httpx.Client) -> None:
+    write(name="Lamp of the week", kind="pin", target={"product_ids": [88]}, position=2)
+    until(lambda: ids(ask(client, 1))[1] == 88)
+    answer = ask(client, 1, limit=10)
+    assert answer["items"][1]["reason"]["code"] in ("picked", "popular", "because_bought", "chosen")
+    explained = ask(client, 1, limit=5, explain=True)
+    assert explained["items"][1]["product_id"] == 88
+    assert explained["items"][1]["explanation"]["rules"] == ["Lamp of the week"]
+    event = {"user_id": 1, "product_id": 88, "feedback_type": "dismissed"}
+    assert client.post("/api/v1/recommendations/feedback", json=event).json()["stored"] == 1
+    assert 88 not in ids(ask(client, 1)), "who does not want it is not made to see it"
+
+
+def test_boosts_and_caps(client: httpx.Client) -> None:
+    before = ids(ask(client, 1))
+    write(name="lamps up", kind="boost", target={"category_id": 4}, factor=50)
+    until(lambda: ids(ask(client, 1))[0] in LAMPS)
+    assert before[0] not in LAMPS
+    write(name="three of a kind", kind="cap", cap_by="category", most=3, strict=False)
+    until(lambda: sum(one in LAMPS for one in ids(ask(client, 1, limit=9))) <= 3)
+    page = ids(ask(client, 1, limit=9))
+    assert [sum(one in kind for one in page) for kind in (COFFEE, LAMPS, CHAIRS)] == [3, 3, 3]
+    assert len(ids(ask(client, 1, limit=20, category=4))) == 20, "who asks for one category gets it"
+
+
+def test_rules_hold_on_their_shelves_in_their_time(client: httpx.Client) -> None:
+    first = ids(ask(client, 1))[0]
+    tomorrow = (clock.now() + timedelta(days=1)).isoformat()
+    write(name="later", kind="hide", target={"product_ids": [first]}, starts_at=tomorrow)
+    write(name="popular only", kind="hide", target={"category_id": 2}, shelves=["popular"])
+    until(lambda: not set(COFFEE) & set(ids(client.get("/api/v1/products/popular").json())))
+    assert first in ids(ask(client, 1))
+
+
+def test_pages_of_a_ruled_list_go_on(client: httpx.Client) -> None:
+    write(name="two", kind="cap", cap_by="category", most=4, strict=False)
+    until(lambda: sum(one in COFFEE for one in ids(ask(client, 1, limit=12))) == 4)
+    first = ask(client, 1, limit=12)
+    second = ask(client, 1, limit=12, cursor=first["next_cursor"])
+    assert not set(ids(first)) & set(ids(second))
+    assert sum(one in COFFEE for one in ids(second)) == 4, "a cap holds on each page"
+
+
+def test_diversity_mixes_categories(client: httpx.Client) -> None:
+    plain = ask(client, 1, limit=12, category=[1, 3])
+    mixed = ask(client, 1, limit=12, category=[1, 3], diversity=0.9)
+    assert ids(plain)[0] == ids(mixed)[0]
+
+    def kinds(answer: dict[str, Any]) -> int:
+        return sum(any(one in kind for one in ids(answer)) for kind in (COFFEE, LAMPS, CHAIRS))
+
+    assert kinds(mixed) == 3
+    assert kinds(mixed) > kinds(plain) or ids(mixed) != ids(plain)
+    assert len(set(ids(mixed))) == 12
+
+
+def test_a_rule_is_tried_before_anybody_sees_it(client: httpx.Client, scored_shop: Shop) -> None:
+    path = "/api/v1/recommendations/rules/preview"
+    first, second = ids(ask(client, 1, limit=2, category=1))
+    body = {
+        "rule": {"name": "try", "kind": "hide", "target": {"product_ids": [first]}},
+        "user_id": 1,
+        "limit": 5,
+    }
+    assert client.post(path, json=body).status_code == 401
+    assert client.post(path, json=body, headers={"X-Api-Key": "rk_no_key"}).status_code == 401
+    key = scored_shop.run("keys", "create", "desk", "--scope", "admin").stdout.strip()
+    headers = {"X-Api-Key": key}
+    tried = client.post(path, json=body, headers=headers)
+    assert tried.status_code == 200, tried.text
+    found = tried.json()
+    assert found["before"][0]["product_id"] == first
+    assert found["after"][0]["product_id"] == second
+    assert first not in [one["product_id"] for one in found["after"]]
+    assert {"product_id": first, "before": 1, "after": None} in [
+        {name: one[name] for name in ("product_id", "before", "after")} for one in found["changes"]
+    ]
+    assert first in ids(ask(client, 1)), "nothing was stored"
+    wrong = client.post(path, json=body | {"rule": {"name": "x", "kind": "pin"}}, headers=headers)
+    assert wrong.status_code == 422
+    nobody = client.post(path, json=body | {"product_ids": [5000]}, headers=headers)
+    assert nobody.status_code == 404

@@ -1,0 +1,442 @@
+"""Every shelf over HTTP: what it shows, what it never shows, how it is narrowed, paged and explained."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import httpx
+import pytest
+
+from models.registry import registry
+from recsys.database.session import unit_of_work
+from serving.server.app import create_app
+from tests.serving import shopping
+from tests.serving.api.test_answers import ask, execute, ids, touched, until
+from tests.serving.running import running
+from tests.support.shop import Shop
+from training.experiment import load
+
+COFFEE, LAMPS, CHAIRS = range(1, 61), range(61, 91), range(91, 121)
+
+
+def page(client: httpx.Client, **body: Any) -> list[dict[str, Any]]:
+    answer = client.post("/api/v1/recommendations", json=body)
+    assert answer.status_code == 200, answer.text
+    shelves: list[dict[str, Any]] = answer.json()["shelves"]
+    return shelves
+
+
+def get(client: httpx.Client, path: str, **query: Any) -> dict[str, Any]:
+    answer = client.get(f"/api/v1/{path}", params=query)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_as_many_as_were_asked_for_as_long_as_so_many_qualify(client: httpx.Client) -> None:
+    # user 1 buys coffee: nothing of a model's best hundred may be among these
+    answer = ask(client, 1, category=4, limit=30)
+    assert set(ids(answer)) == set(LAMPS)
+    assert answer["provenance"]["source"] in ("live", "popular")
+    narrow = ask(client, 1, category=3, min_price=100.25, max_price=104.25, limit=30)
+    assert sorted(ids(narrow)) == [100, 101, 102, 103, 104]
+    removed = narrow["provenance"]["filters"]
+    assert removed["qualified"] == 5
+    assert sum(removed["removed"].values()) == 115
+    assert removed["removed"]["category"] == 60
+
+
+def test_filters_of_every_kind(client: httpx.Client, scored_shop: Shop) -> None:
+    execute(scored_shop, "INSERT INTO products_db.brands (id, name, slug) VALUES (5, 'B', 'b')")
+    execute(
+        scored_shop,
+        "UPDATE products_db.products SET brand_id = 5, tags = '{organic,fair}', "
+        'dimensions = \'{"colour": "Red"}\', is_featured = true WHERE id IN (3, 70)',
+    )
+    execute(scored_shop, "UPDATE products_db.products SET tags = '{organic}' WHERE id = 4")
+    execute(scored_shop, "UPDATE products_db.product_variants SET option1 = 'XL' WHERE product_id = 9")
+    execute(
+        scored_shop,
+        "UPDATE products_db.product_variants SET inventory_quantity = 0, inventory_policy = 'continue' "
+        "WHERE product_id > 2",
+    )
+    until(lambda: set(ids(ask(client, 1, brand=5))) == {3, 70})
+    assert set(ids(ask(client, 1, tags=["organic"]))) == {3, 4, 70}
+    assert set(ids(ask(client, 1, tags=["organic", "fair"]))) == {3, 70}
+    assert set(ids(ask(client, 1, **{"attr.colour": "red"}))) == {3, 70}
+    assert set(ids(ask(client, 1, **{"attr.is_featured": "true"}))) == {3, 70}
+    assert set(ids(ask(client, 1, **{"attr.option1": "xl"}))) == {9}
+    assert set(ids(ask(client, 1, **{"attr.sku": "sku17"}))) == {17}
+    assert ids(ask(client, 1, **{"attr.nothing": "x"})) == []
+    until(lambda: set(ids(ask(client, 1, in_stock=True))) == {1, 2})
+    newest = ask(client, 1, created_since=(shopping.START).strftime("%Y-%m-%dT00:00:00Z"), limit=100)
+    assert ids(newest) == []
+    since = "2023-12-22"  # product i arrived i days before the first of January
+    assert set(ids(ask(client, 1, created_since=since, limit=100))) == set(range(1, 11))
+    most = set(ids(ask(client, 1, category=5, exclude=[91, 92], limit=100)))
+    assert most == set(CHAIRS) - {91, 92}
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"min_price": 5, "max_price": 1}, "min_price"),
+    ({"min_price": "nan"}, "min_price"),
+    ({"categroy": 4}, "categroy"),
+    ({"attr.": "x"}, "attr"),
+    ({"attr.a b": "x"}, "attr"),
+    ({"attr.colour": ""}, "attr"),
+    ({"cursor": "nonsense"}, "cursor"),
+    ({"diversity": 1.5}, "diversity"),
+    ({"shelf": "best"}, "shelf"),
+    ({"created_since": "yesterday"}, "created_since"),
+    ({"country": "Germany"}, "country"),
+]
+
+
+def test_wrong_parameters_are_named(client: httpx.Client) -> None:
+    named = []
+    for query, _ in WRONG:
+        answer = client.get("/api/v1/users/1/recommendations", params=query)
+        assert answer.status_code == 422, query
+        assert answer.headers["content-type"] == "application/problem+json"
+        problem = answer.json()
+        named.append((query, problem.get("field") or problem["errors"][0]["field"]))
+    assert named == WRONG
+
+
+def test_pages_neither_repeat_nor_skip_while_everything_changes(
+    client: httpx.Client, scored_shop: Shop
+) -> None:
+    whole = ids(ask(client, 1, limit=100))
+    first = ask(client, 1, limit=15)
+    shopping.promote(shopping.fit("popularity"), "popularity-v1")
+    from serving.batch import scoring
+
+    scoring.score()
+    until(lambda: ask(client, 1)["provenance"]["model"] == "popularity-v1")
+    everything = {"limit": 100, "category": [1, 2, 3]}
+    shown = ids(ask(client, 1, **everything))
+    gone = next(one for one in whole[40:] if one in shown)
+    execute(scored_shop, "UPDATE products_db.products SET status = 'archived' WHERE id = %s", gone)
+    until(lambda: gone not in ids(ask(client, 1, **everything)))
+    seen = ids(first)
+    cursor = first["next_cursor"]
+    while cursor:
+        answer = ask(client, 1, limit=15, cursor=cursor)
+        assert answer["provenance"]["model"] == "knn-v1", "still the list that was begun"
+        seen += ids(answer)
+        cursor = answer["next_cursor"]
+    assert seen == [one for one in whole if one != gone]
+
+
+def test_a_cursor_of_somebody_else_is_refused(client: httpx.Client) -> None:
+    cursor = ask(client, 1)["next_cursor"]
+    assert client.get("/api/v1/users/2/recommendations", params={"cursor": cursor}).status_code == 422
+    assert client.get("/api/v1/recommendations", params={"cursor": cursor}).status_code == 422
+
+
+def test_live_pages_go_on_too(client: httpx.Client) -> None:
+    first = ask(client, 1, category=[2], limit=20)
+    second = ask(client, 1, category=[2], limit=20, cursor=first["next_cursor"])
+    third = ask(client, 1, category=[2], limit=20, cursor=second["next_cursor"])
+    assert len({*ids(first), *ids(second), *ids(third)}) == 60
+    assert third["next_cursor"] is None
+
+
+def test_the_first_event_of_a_guest_changes_the_next_answer(client: httpx.Client) -> None:
+    headers = {"X-Session-Id": "guest-1"}
+    before = client.get("/api/v1/recommendations", headers=headers).json()
+    assert before["provenance"]["source"] == "popular"
+    event = {"session_id": "guest-1", "product_id": 75, "interaction_type": "view"}
+    assert client.post("/api/v1/interactions", json=event).json()["stored"] == 1
+    after = client.get("/api/v1/recommendations", headers=headers).json()
+    assert after["provenance"]["source"] == "live"
+    assert sum(one in LAMPS for one in ids(after)) > sum(one in LAMPS for one in ids(before))
+    viewed = client.get(
+        "/api/v1/recommendations", params={"shelf": "because_you_viewed", "limit": 5}, headers=headers
+    ).json()
+    assert 75 not in ids(viewed)
+    assert viewed["items"][0]["reason"]["code"] == "because_viewed"
+    assert viewed["items"][0]["reason"]["product_ids"] == [75]
+    assert set(ids(viewed)) <= set(LAMPS)
+
+
+def test_buy_again_shows_what_was_bought_and_nothing_else(client: httpx.Client, scored_shop: Shop) -> None:
+    bought = {
+        row[0]
+        for row in execute(
+            scored_shop,
+            "SELECT DISTINCT product_id FROM recommendations_db.user_interactions "
+            "WHERE user_id = 1 AND interaction_type = 'purchase'",
+        )
+    }
+    answer = ask(client, 1, shelf="buy_again", limit=100)
+    assert set(ids(answer)) <= bought
+    assert ids(answer)
+    assert {item["reason"]["code"] for item in answer["items"]} == {"bought_before"}
+    nobody = ask(client, 999_999, shelf="buy_again")
+    assert ids(nobody) == [], "who bought nothing has nothing to buy again"
+
+
+def test_buy_again_is_ordered_by_the_model_of_habits_once_it_is_registered(scored_shop: Shop) -> None:
+    recipe = load("buy_again")
+    shopping.promote(shopping.fit(recipe.algorithm, **recipe.parameters), "buy_again-v1")
+    with unit_of_work() as session:
+        registry.activate(session, "knn-v1")
+    with running(create_app()) as client:
+        bought = {
+            row[0]
+            for row in execute(
+                scored_shop,
+                "SELECT DISTINCT product_id FROM recommendations_db.user_interactions "
+                "WHERE user_id = 1 AND interaction_type = 'purchase'",
+            )
+        }
+        answer = ask(client, 1, shelf="buy_again", limit=100)
+        assert answer["provenance"]["model"] == "buy_again-v1"
+        assert ids(answer)
+        assert set(ids(answer)) <= bought
+        assert {item["reason"]["code"] for item in answer["items"]} == {"bought_before"}
+
+
+def test_trending_new_and_popular(client: httpx.Client, scored_shop: Shop) -> None:
+    assert ids(get(client, "products/new", limit=5)) == [1, 2, 3, 4, 5]
+    assert ids(get(client, "products/new", limit=3, category=4)) == [61, 62, 63]
+    assert set(ids(get(client, "products/popular", limit=30, category=5))) == set(CHAIRS)
+    trending = get(client, "recommendations", shelf="trending")
+    assert len(ids(trending)) == 20
+
+
+def test_popular_in_a_country_is_what_people_there_paid_for(client: httpx.Client, scored_shop: Shop) -> None:
+    sold = [  # country, user, products, financial_status, status, days ago
+        ("FR", 1, (77, 80), "paid", "delivered", 0),
+        ("FR", 2, (80,), "authorized", "processing", 3),
+        ("fr", 3, (80, 77, 90), "partially_refunded", "processing", 20),
+        ("FR", 4, (81,), "pending", "pending", 0),
+        ("FR", 4, (82,), "paid", "cancelled", 0),
+        ("FR", 4, (83,), "refunded", "delivered", 0),
+        ("FR", 5, (84,), "paid", "delivered", 29),
+        ("DE", 5, (85,), "paid", "delivered", 1),
+        # one who buys much is one, not many
+        *[("FR", 6, (86,), "paid", "delivered", 1)] * 5,
+    ]
+    for order, (country, user, products, financial, status, days) in enumerate(sold, 1):
+        execute(
+            scored_shop,
+            "INSERT INTO orders_db.orders (id, user_id, order_number, subtotal_price, total_price, "
+            "financial_status, status, created_at) VALUES (%s, %s, %s, 10, 10, %s, %s, now() - %s)",
+            order, user, f"A{order}", financial, status, timedelta(days=days),
+        )  # fmt: skip
+        for product in products:
+            execute(
+                scored_shop,
+                "INSERT INTO orders_db.order_items (order_id, product_id, quantity, price, name) "
+                "VALUES (%s, %s, 3, 5, 'x')", order, product,
+            )  # fmt: skip
+        execute(
+            scored_shop,
+            "INSERT INTO orders_db.shipping_addresses (order_id, first_name, last_name, address1, city, "
+            "country, zip) VALUES (%s, 'A', 'B', 'Street 1', 'Town', %s, '75001')", order, country,
+        )  # fmt: skip
+    answer = get(client, "products/popular", limit=10, country="fr")
+    # of four people three had the first, two the second; then what the newest of one person each are
+    assert ids(answer)[:2] == [80, 77]
+    assert set(ids(answer)[2:4]) == {86, 90}
+    assert not {81, 82, 83, 84, 85} & set(ids(answer)[:4])
+    assert [item["score"] for item in answer["items"][:2]] == [0.75, 0.5]
+    assert len(ids(answer)) == 10, "filled with what is popular everywhere"
+    assert ids(get(client, "products/popular", limit=10, country="DE"))[0] == 85
+    lamps = get(client, "products/popular", limit=2, country="FR", category=5)
+    assert set(ids(lamps)) <= set(CHAIRS)
+
+
+def test_bought_together(client: httpx.Client, scored_shop: Shop) -> None:
+    for order in (1, 2, 3):
+        execute(
+            scored_shop,
+            "INSERT INTO orders_db.orders (id, user_id, order_number, email, subtotal_price, total_price) "
+            "VALUES (%s, 1, %s, 'a@example.org', 10, 10)", order, f"A{order}",
+        )  # fmt: skip
+        for product in (50, 100, 60 + order):
+            execute(
+                scored_shop,
+                "INSERT INTO orders_db.order_items (order_id, product_id, quantity, price, name) "
+                "VALUES (%s, %s, 1, 5, 'x')", order, product,
+            )  # fmt: skip
+    answer = get(client, "products/50/bought-together", limit=3)
+    assert ids(answer)[0] == 100, "not 61, 62 or 63: once together is chance"
+    assert answer["items"][0]["reason"] == {
+        "code": "bought_together",
+        "text": "Bought together with Coffee “50”",
+        "product_ids": [50],
+    }
+    assert 50 not in ids(answer)
+    assert client.get("/api/v1/products/5000/bought-together").status_code == 404
+
+
+def test_the_shipped_companion_answers_once_it_is_registered(scored_shop: Shop) -> None:
+    for basket in range(12):
+        for product in (50, 100, 61 + basket):
+            execute(
+                scored_shop,
+                "INSERT INTO recommendations_db.user_interactions "
+                "(user_id, product_id, interaction_type, session_id, created_at) "
+                "VALUES (%s, %s, 'purchase', %s, '2024-02-01')", basket + 1, product, f"basket-{basket}",
+            )  # fmt: skip
+    for basket in range(12):  # and others, of which most orders are made
+        for product in (20 + basket, 110):
+            execute(
+                scored_shop,
+                "INSERT INTO recommendations_db.user_interactions "
+                "(user_id, product_id, interaction_type, session_id, created_at) "
+                "VALUES (%s, %s, 'purchase', %s, '2024-02-02')", basket + 1, product, f"other-{basket}",
+            )  # fmt: skip
+    recipe = load("bought_together")
+    shopping.promote(shopping.fit(recipe.algorithm, **recipe.parameters), "bought_together-v1")
+    with unit_of_work() as session:
+        registry.activate(session, "knn-v1")
+    with running(create_app()) as client:
+        answer = get(client, "products/50/bought-together", limit=3)
+        assert answer["provenance"]["model"] == "bought_together-v1"
+        assert ids(answer)[0] == 100, "what shares one basket of twelve is chance"
+        assert answer["items"][0]["reason"]["code"] == "bought_together"
+        assert answer["items"][1]["reason"]["code"] == "popular"
+        assert ask(client, 1)["provenance"]["model"] == "knn-v1", "the list for users is another's"
+
+
+def test_lists_from_a_product_are_made_by_the_models_for_it(scored_shop: Shop) -> None:
+    for basket in range(24):
+        # coffee 50 with chair 100 and lamp 61 with chair 110, each in half of the baskets, and something else
+        pair = (50, 100) if basket % 2 else (61, 110)
+        for product in (*pair, 20 + basket):
+            execute(
+                scored_shop,
+                "INSERT INTO recommendations_db.user_interactions "
+                "(user_id, product_id, interaction_type, session_id, created_at) "
+                "VALUES (%s, %s, 'purchase', %s, '2024-02-01')", basket + 1, product, f"basket-{basket}",
+            )  # fmt: skip
+    for name in ("similar_items", "complements"):
+        recipe = load(name)
+        shopping.promote(shopping.fit(recipe.algorithm, **recipe.parameters), f"{name}-v1")
+    with unit_of_work() as session:
+        registry.activate(session, "knn-v1")
+    with running(create_app()) as client:
+        together = get(client, "products/50/bought-together", limit=10)
+        assert together["provenance"]["model"] == "complements-v1"
+        assert ids(together)[0] == 100
+        cart = page(client, cart=[50, 61], page={"product_ids": []}, shelves=[{"shelf": "bought_together"}])
+        best = cart[0]["items"][:2]
+        assert {(one["product_id"], *one["reason"]["product_ids"]) for one in best} == {(100, 50), (110, 61)}
+        for product in range(1, 121):
+            alike = get(client, f"products/{product}/similar", limit=10)
+            assert alike["provenance"]["model"] == "similar_items-v1"
+            assert product not in ids(alike)
+            scores = [item["score"] for item in alike["items"] if item["reason"]["code"] == "similar_to"]
+            assert all(0 < one < 1 for one in scores)
+            assert all(one > other for one, other in pairwise(scores)), "no two places share a score"
+        assert ask(client, 1)["provenance"]["model"] == "knn-v1", "the list for users is another's"
+
+
+def test_no_product_stands_on_two_shelves_of_a_page(client: httpx.Client) -> None:
+    shelves = page(
+        client,
+        user_id=1,
+        cart=[5, 6],
+        page={"product_ids": [10]},
+        shelves=[
+            {"shelf": "similar", "limit": 10},
+            {"shelf": "for_you", "limit": 20, "name": "More"},
+            {"shelf": "popular", "limit": 20},
+            {"shelf": "buy_again", "limit": 20},
+        ],
+    )
+    assert [one["name"] for one in shelves] == ["similar", "More", "popular", "buy_again"]
+    shown = [one for shelf in shelves for one in ids(shelf)]
+    assert len(shown) == len(set(shown))
+    assert not {5, 6, 10} & set(shown), "what lies in the cart or is looked at is not recommended"
+    assert len(ids(shelves[1])) == len(ids(shelves[2])) == 20
+    assert shelves[1]["provenance"]["filters"]["removed"]["on_page"] == 10
+
+
+def test_a_cart_says_something_of_a_guest(client: httpx.Client) -> None:
+    (nothing,) = page(client)
+    (lamps,) = page(client, cart=[70, 71, 72])
+    assert sum(one in LAMPS for one in ids(lamps)) > sum(one in LAMPS for one in ids(nothing))
+    assert lamps["provenance"]["source"] == "live"
+    (narrowed,) = page(client, cart=[70], page={"category_id": 5})
+    assert set(ids(narrowed)) <= set(CHAIRS)
+
+
+def test_an_explanation_adds_up_and_names_the_past(client: httpx.Client, scored_shop: Shop) -> None:
+    answer = ask(client, 1, explain=True, limit=5)
+    past = touched(scored_shop, 1)
+    for item in answer["items"]:
+        found = item["explanation"]
+        parts = sum(part["adds"] for part in found["parts"])
+        assert found["raw_score"] == pytest.approx(found["baseline"] + parts + found["others"], rel=1e-5)
+        assert {part["product_id"] for part in found["parts"]} <= past
+        named = item["reason"]["product_ids"]
+        if item["reason"]["code"].startswith("because"):
+            assert found["parts"][0]["product_id"] == named[0], "the reason is the largest part"
+
+
+def test_not_interested_works_on_the_very_next_request(client: httpx.Client, scored_shop: Shop) -> None:
+    first = ids(ask(client, 1))[0]
+    answer = client.post(
+        "/api/v1/recommendations/feedback",
+        json={"user_id": 1, "product_id": first, "feedback_type": "dismissed"},
+    )
+    assert answer.json()["stored"] == 1
+    for query in ({}, {"novelty": "new"}, {"category": 1}, {"shelf": "buy_again"}, {"shelf": "popular"}):
+        assert first not in ids(ask(client, 1, limit=100, **query)), query
+    from serving.batch import scoring
+
+    scoring.score()
+    until(lambda: ask(client, 1)["provenance"]["generation"] in (2, None))
+    assert first not in ids(ask(client, 1, limit=100))
+    assert first in ids(ask(client, 2, limit=100, category=1)), "nobody else is told"
+
+    # nor is taking it back late, though the stored list knows nothing of the product
+    answer = client.post(
+        "/api/v1/recommendations/feedback",
+        json={"user_id": 1, "product_id": first, "feedback_type": "restored"},
+    )
+    assert answer.json()["stored"] == 1
+    for query in ({}, {"category": 1}):
+        assert first in ids(ask(client, 1, limit=100, **query)), query
+    scoring.score()
+    until(lambda: ask(client, 1)["provenance"]["generation"] == 3)
+    assert first in ids(ask(client, 1, limit=100))
+
+
+def test_a_category_that_was_chosen_is_a_reason(client: httpx.Client, scored_shop: Shop) -> None:
+    execute(
+        scored_shop,
+        "INSERT INTO recommendations_db.user_preferences (user_id, category_preferences) "
+        "VALUES (1, '{\"Lamps\": 1}')",
+    )
+    answer = ask(client, 1, category=4, limit=30)
+    codes = {item["reason"]["code"] for item in answer["items"]}
+    assert codes <= {"because_bought", "because_viewed", "chosen_category", "popular", "viewed_before",
+                     "bought_before"}  # fmt: skip
+    for item in answer["items"]:
+        if item["reason"]["code"] == "chosen_category":
+            assert item["reason"]["text"] == "In a category you chose"
+
+
+def test_a_new_product_appears_by_its_likeness(client: httpx.Client, scored_shop: Shop) -> None:
+    best = ids(ask(client, 1))[0]
+    name = execute(scored_shop, "SELECT name FROM products_db.products WHERE id = %s", best)[0][0]
+    execute(
+        scored_shop,
+        "INSERT INTO products_db.products (id, name, slug, sku, price, category_id) "
+        "VALUES (500, %s, 'p500', 'sku500', 2, 2)", name,
+    )  # fmt: skip
+    until(lambda: 500 in ids(ask(client, 1, limit=30, category=2)))
+    found = next(one for one in ask(client, 1, limit=30, category=2)["items"] if one["product_id"] == 500)
+    assert found["type"] == "content_based"
+    assert found["reason"]["product_ids"]
+    similar = get(client, "products/500/similar", limit=5)
+    assert similar["provenance"]["source"] == "live"
+    assert similar["items"][0]["reason"]["product_ids"] == [500]

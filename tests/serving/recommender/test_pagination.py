@@ -1,0 +1,94 @@
+"""Cursors: they come back as they were given, belong to one question, and nothing else passes for one."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.domains.recommendations.reasons import Kind, ReasonCode
+from recsys.domains.recommendations.stored_lists.codec import Entry
+from recsys.errors import Invalid
+from serving.ranking.strategies import Source
+from serving.recommender.pagination import Rest, decode, encode
+from serving.recommender.request import Filters, Wish
+from tests.recsys.domains.recommendations.stored_lists.test_codec import ENTRIES
+
+SOURCES: tuple[Source, ...] = ("stored", "live", "popular")
+RESTS = st.builds(
+    Rest,
+    st.lists(ENTRIES, min_size=1, max_size=300),
+    st.sampled_from(SOURCES),
+    st.one_of(st.none(), st.text(min_size=1, max_size=60)),
+    st.one_of(st.none(), st.text(min_size=1, max_size=20)),
+    st.one_of(st.none(), st.integers(1, 2**31 - 1)),
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 2**16 - 1),
+)
+WISH = Wish(user=7, filters=Filters(brands=(3,)))
+
+
+@given(RESTS)
+def test_a_cursor_gives_back_the_rest(rest: Rest) -> None:
+    cursor = encode(rest, WISH)
+    assert len(cursor) < 8_000
+    found = decode(cursor, Wish(user=7, filters=Filters(brands=(3,)), limit=3))
+    assert list(found.entries) == list(rest.entries)
+    assert (found.source, found.model, found.version) == (rest.source, rest.model, rest.version)
+    assert (found.generation, found.made_at, found.shown) == (rest.generation, rest.made_at, rest.shown)
+
+
+@pytest.mark.parametrize(
+    "other", [Wish(user=8, filters=WISH.filters), Wish(user=7), Wish(session="7", filters=WISH.filters)]
+)
+def test_a_cursor_belongs_to_one_question(other: Wish) -> None:
+    cursor = encode(Rest([], "live", None, None, None, 0, 0), WISH)
+    with pytest.raises(Invalid, match="another question"):
+        decode(cursor, other)
+
+
+@given(
+    st.one_of(
+        st.text(max_size=200), st.binary(max_size=200).map(lambda b: base64.urlsafe_b64encode(b).decode())
+    )
+)
+def test_nothing_else_passes_for_a_cursor(text: str) -> None:
+    with pytest.raises(Invalid):
+        decode(text, WISH)
+
+
+@given(st.data())
+def test_a_cursor_that_was_cut_is_refused(data: st.DataObject) -> None:
+    rest = data.draw(RESTS)
+    cursor = encode(rest, WISH)
+    cut = cursor[: data.draw(st.integers(0, len(cursor) - 1))]
+    with pytest.raises(Invalid, match="not one that this service gave"):
+        decode(cut, WISH)
+
+
+@given(st.data())
+def test_a_cursor_of_which_any_bit_was_changed_is_refused(data: st.DataObject) -> None:
+    cursor = encode(data.draw(RESTS), WISH)
+    raw = bytearray(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    raw[data.draw(st.integers(0, len(raw) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    with pytest.raises(Invalid, match="not one that this service gave"):
+        decode(base64.urlsafe_b64encode(raw).rstrip(b"=").decode(), WISH)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"product": 0},
+        {"product": 2**32 - 1},
+        {"evidence": 2**32 - 1},
+        {"score": 10_001},
+    ],
+)
+def test_values_out_of_range_are_refused_whoever_signed_them(wrong: dict[str, int]) -> None:
+    entry = Entry(7, 9_000, Kind.POPULAR, ReasonCode.POPULAR, -1, True)._replace(**wrong)
+    with pytest.raises(Invalid, match="not one that this service gave"):
+        decode(encode(Rest([entry], "live", None, None, None, 0, 0), WISH), WISH)
+    with pytest.raises(Invalid, match="not one that this service gave"):
+        decode(encode(Rest([], "live", None, None, 2**32 - 1, 0, 0), WISH), WISH)

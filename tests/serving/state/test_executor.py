@@ -1,0 +1,63 @@
+"""The threads that make lists: in time, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from serving.state.executor import Makers
+
+
+@pytest.fixture
+def makers() -> Iterator[Makers]:
+    """With one thread."""
+    found = Makers(1)
+    yield found
+    assert found.close()
+
+
+def test_what_is_made_in_time_is_the_answer_and_a_failure_is_raised(makers: Makers) -> None:
+    def fail() -> int:
+        raise ValueError("no such list")
+
+    assert asyncio.run(makers.within(30, lambda: 7)) == 7
+    with pytest.raises(ValueError, match="no such list"):
+        asyncio.run(makers.within(30, fail))
+
+
+def test_what_nobody_waits_for_any_more_is_never_begun(makers: Makers) -> None:
+    free, made = threading.Event(), []
+
+    async def crowd() -> None:
+        first = asyncio.create_task(makers.within(30, free.wait))
+        await asyncio.sleep(0.05)
+        others = [makers.within(0.05, lambda: made.append(1)) for _ in range(20)]
+        late = await asyncio.gather(*others, return_exceptions=True)
+        assert [type(one) for one in late] == [TimeoutError] * 20
+        free.set()
+        assert await first
+
+    asyncio.run(crowd())
+    assert asyncio.run(makers.within(30, lambda: "next")) == "next"
+    assert made == []
+
+
+def test_what_would_begin_late_is_not_begun(makers: Makers) -> None:
+    free, made = threading.Event(), []
+
+    async def crowd() -> None:
+        first = asyncio.create_task(makers.within(30, free.wait))
+        await asyncio.sleep(0.05)
+        second = asyncio.create_task(makers.within(2, lambda: made.append(1)))
+        # more than half of its time is over, and somebody still waits for it
+        await asyncio.sleep(1.1)
+        free.set()
+        with pytest.raises(TimeoutError):
+            await second
+        assert await first
+
+    asyncio.run(crowd())
+    assert made == []

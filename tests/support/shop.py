@@ -1,0 +1,90 @@
+"""A whole shop for one test: own database, Redis and `var/`, found by code and by commands alike."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import redis
+
+from recsys.cache import client as cache
+from recsys.settings import Settings, get_settings
+from tests.support import warm
+from tests.support.servers import ROOT, Servers
+
+
+@dataclass(frozen=True)
+class Shop:
+    """Where the shop is, and a way to run its commands."""
+
+    settings: Settings
+    var: Path
+    database_url: str
+    redis_url: str
+
+    def run(
+        self, *args: object, timeout: float = 120, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """`recsys ARGS…` as a real process, from another folder; keyword arguments join its environment."""
+        return run_recsys(*args, folder=self.var, timeout=timeout, **environment)
+
+
+def run_recsys(
+    *args: object, folder: Path, timeout: float = 120, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """The command as a real process with this environment, RECSYS_* of the test included."""
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    everything = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "200", **environment}
+    arguments = [str(each) for each in args]
+    if warm.template() is not None and warm.fits(everything):
+        return warm.run(arguments, folder=folder, environment=everything, timeout=timeout)
+    return subprocess.run(
+        [sys.executable, "-m", "recsys", *arguments],
+        cwd=folder,
+        env=everything,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def forget_connections() -> None:
+    """Close what this process keeps open, and read the settings anew at the next use."""
+    from recsys.database import session as database
+
+    database.dispose_engines()
+    cache.close()
+    get_settings.cache_clear()
+
+
+@pytest.fixture
+def shop(
+    servers: Servers,
+    fresh_database: str,
+    redis_client: redis.Redis,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Shop]:
+    """An empty, migrated shop; settings, `unit_of_work()`, `get_redis()` and `shop.run()` all work on it."""
+    var = tmp_path / "var"
+    var.mkdir()
+    # where keys are optional; without the consumers that development runs inside of the API
+    monkeypatch.setenv("RECSYS_ENVIRONMENT", "development")
+    monkeypatch.setenv("RECSYS_EVENTS__INSIDE_API", "false")
+    # what is posted is stored however busy the machine is; tests of the deadline set their own
+    monkeypatch.setenv("RECSYS_INTAKE__DEADLINE_MS", "20000")
+    monkeypatch.setenv("RECSYS_VAR", str(var))
+    monkeypatch.setenv("RECSYS_DATABASE__URL", fresh_database)
+    monkeypatch.setenv("RECSYS_REDIS__URL", servers.redis_url)
+    forget_connections()
+    try:
+        yield Shop(get_settings(), var, fresh_database, servers.redis_url)
+    finally:
+        forget_connections()

@@ -1,0 +1,80 @@
+"""Evaluation against brute force, and the calibration learned from its lists."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models import factory
+from tests.training.shops import dataset_of, purchases
+from training.evaluation.evaluator import evaluate
+from training.evaluation.splits import Split, View, time_split
+from training.fit import calibration as fit_calibration
+from training.fit.calibration import calibrate, outcomes
+
+KS = (1, 5, 10)
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    return time_split(dataset_of([(u, p, day, "purchase") for u, p, day in purchases()]), 12)
+
+
+def test_every_user_is_ranked_over_the_whole_catalogue(split: Split) -> None:
+    model = factory.create("item_knn", {"neighbours": 20}).fit(split.train)
+    heard: list[int] = []
+    evaluation = evaluate(model, split, KS, advance=heard.append)
+    assert sum(heard) == sum(fold.users.size for fold in split.folds.values())
+    for view, fold in split.folds.items():
+        result = evaluation.views[view]
+        for i, user in enumerate(fold.users.tolist()):
+            answer = model.recommend([user], 10, exclude="seen" if view == "new" else None).products[0]
+            right = set(split.train.items.ids[fold.relevant[[i]].indices].tolist())
+            found = [int(product) in right for product in answer]
+            assert result.hits[i].tolist() == found
+            assert result.values["recall"][i, 2] == pytest.approx(sum(found) / len(right))
+
+
+def test_the_view_new_never_shows_what_was_touched(split: Split) -> None:
+    model = factory.create("popularity").fit(split.train)
+    result = evaluate(model, split, KS).views["new"]
+    rows = split.train.users.index(result.users)
+    columns = split.train.items.index(result.products)
+    touched = split.train.touched[rows].toarray() > 0
+    shown = columns >= 0
+    assert not touched[np.nonzero(shown)[0], columns[shown]].any()
+
+
+@pytest.mark.parametrize("view", ["all", "new"])
+def test_calibrated_scores_are_the_share_that_all_active_users_take_up(split: Split, view: View) -> None:
+    model = factory.create("item_knn", {"neighbours": 20}).fit(split.train)
+    found = outcomes(model, evaluate(model, split, KS), split, view, seed=0)
+    fold = split.folds[view]
+    # brute force: everybody with a past has a list, and what is not asked for in the test was not taken
+    pairs = {}
+    for user in split.train.users.ids.tolist():
+        row = np.flatnonzero(fold.users == user)
+        right = set(split.train.items.ids[fold.relevant[row].indices].tolist())
+        answer = model.recommend([user], 10, exclude="seen" if view == "new" else None)
+        for product, score in zip(*answer.row(0), strict=True):
+            pairs[user, float(score), int(product)] = int(product) in right
+    assert sorted(zip(found.users.tolist(), found.scores.tolist(), found.taken.tolist(), strict=True)) == (
+        sorted((user, score, taken) for (user, score, _), taken in pairs.items())
+    )
+    assert (found.weights == 1).all()
+    calibration = calibrate(found)
+    chances = calibration(found.scores)
+    assert ((chances > 0) & (chances < 1)).all()
+    assert chances.mean() == pytest.approx(found.taken.mean(), rel=0.05)
+
+
+def test_a_sample_of_the_idle_stands_for_all_of_them(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = factory.create("popularity").fit(split.train)
+    evaluation = evaluate(model, split, KS)
+    everybody = outcomes(model, evaluation, split, "new", seed=0)
+    idle = np.unique(everybody.users).size - evaluation.views["new"].users.size
+    assert idle > 2
+    monkeypatch.setattr(fit_calibration, "IDLE", 2)
+    sampled = outcomes(model, evaluation, split, "new", seed=0)
+    assert np.unique(sampled.users).size == evaluation.views["new"].users.size + 2
+    assert np.unique(sampled.weights).tolist() == [1.0, idle / 2]

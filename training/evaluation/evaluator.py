@@ -1,0 +1,186 @@
+"""Ask a fitted model for every test user's list, the whole catalogue ranked, and count what was right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from features.ids import IdMap
+from features.interactions import History
+from models.results import Ranking
+from recsys.errors import Invalid
+from training.evaluation.beyond_accuracy import exposures, gini, per_user_quality
+from training.evaluation.metrics import find_hits, per_user
+from training.evaluation.splits import Fold, Split, View
+
+if TYPE_CHECKING:
+    from models.base import Recommender
+
+__all__ = ["Evaluation", "ViewResult", "evaluate", "figures_of", "refuse_leak"]
+
+BATCH = 256
+"""Users asked for at once: enough for the matrix products to be fast, few enough for progress to move."""
+
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ViewResult:
+    """One model in one view.
+
+    values    accuracy: metric → float64 (users, len(ks)), one value per user and cut-off
+    coverage  float64 (len(ks),): share of the products that can be shown that anybody was shown
+              (Ge, Delgado-Battenfeld & Jannach 2010, "Beyond accuracy", section 3.2.1)
+    quality   the same as `values` for what is beyond accuracy; NaN where it means nothing for a user
+    totals    figures of all lists together (coverage, gini), float64 (len(ks),)
+    unknown   metric → why it could not be computed
+    exposure  int64 (len(ks), items of the training data): how often each was shown in the first k
+    seconds   that the model took to make the lists, nothing else
+    scores    float32 (users, K): the model's own scores of its lists, -inf in empty places
+    products  int64 (users, K) ids, -1 in empty places
+    hits      bool (users, K)
+    """
+
+    users: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.int64]
+    values: dict[str, Values]
+    coverage: Values
+    scores: npt.NDArray[np.float32]
+    products: npt.NDArray[np.int64]
+    hits: npt.NDArray[np.bool_]
+    quality: dict[str, Values] = field(default_factory=dict)
+    totals: dict[str, Values] = field(default_factory=dict)
+    unknown: dict[str, str] = field(default_factory=dict)
+    exposure: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    seconds: float = 0.0
+
+    @property
+    def empty_share(self) -> float:
+        """Share of users who got no product at all."""
+        return float((self.products[:, 0] < 0).mean()) if self.users.size else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """One model in both views, at the list lengths `ks`."""
+
+    ks: tuple[int, ...]
+    views: dict[View, ViewResult]
+
+
+def evaluate(
+    model: Recommender,
+    split: Split,
+    ks: Sequence[int],
+    *,
+    advance: Callable[[int], None] = lambda users: None,
+) -> Evaluation:
+    """Judge a model that was fitted on `split.train`; `advance` hears how many lists were just made.
+
+    In the view `all` nothing is excluded; in `new` what the user touched before is. Lists are made of what
+    can be shown. Raises Invalid for a model that learned from what this split tests on.
+    """
+    refuse_leak(model, split)
+    views = {view: _judge(model, split, fold, tuple(ks), advance) for view, fold in split.folds.items()}
+    return Evaluation(tuple(ks), views)
+
+
+def refuse_leak(model: Recommender, split: Split) -> None:
+    """Raise Invalid when `model` may have learned from the test: figures would be of what it memorised."""
+    if model.moment_ > split.cutoff:
+        raise Invalid(
+            f"this {model.algorithm} model learned from data up to {_said(model.moment_)}, but the test "
+            f"begins at {_said(split.cutoff)}: it has seen the answers. Fit it on "
+            "the training part of the split"
+        )
+    if split.kind.startswith("cold") and model.dataset_fingerprint_ != split.train.fingerprint:
+        raise Invalid(
+            f"this {model.algorithm} model did not learn from the training part of this {split.kind} split, "
+            "so it may know who and what is meant to be cold. Fit it on the training part of the split"
+        )
+
+
+def figures_of(
+    fold: Fold,
+    split: Split,
+    products: npt.NDArray[np.int64],
+    scores: npt.NDArray[np.float32],
+    ks: tuple[int, ...],
+) -> ViewResult:
+    """All figures of lists that were made already: ids, int64 (users of the fold, K), -1 in empty places."""
+    facts = split.facts
+    columns = split.train.items.index(products)
+    hits = find_hits(columns, fold.relevant)
+    quality, unknown = per_user_quality(columns, hits, fold.bought, _tastes(fold, split), facts, ks)
+    shown = exposures(columns, facts.items, ks)
+    possible = shown[:, facts.active]
+    totals = {
+        "coverage": (possible > 0).mean(axis=1) if facts.active.any() else np.zeros(len(ks)),
+        "gini": np.array([gini(counts) for counts in possible]),
+    }
+    values = per_user(hits, fold.sizes, ks)
+    return ViewResult(
+        fold.users,
+        fold.sizes,
+        values,
+        totals["coverage"],
+        scores,
+        products,
+        hits,
+        quality,
+        totals,
+        unknown,
+        shown,
+    )
+
+
+def _judge(
+    model: Recommender, split: Split, fold: Fold, ks: tuple[int, ...], advance: Callable[[int], None]
+) -> ViewResult:
+    longest = max(ks)
+    products = np.full((fold.users.size, longest), -1, dtype=np.int64)
+    scores = np.full((fold.users.size, longest), -np.inf, dtype=np.float32)
+    seconds = 0.0
+    for start in range(0, fold.users.size, BATCH):
+        part = slice(start, start + BATCH)
+        asked = fold.users[part]
+        exclude = "seen" if fold.view == "new" else None
+        begun = perf_counter()
+        ranking: Ranking = (
+            model.recommend(asked, longest, exclude=exclude, only=split.only)
+            if fold.histories is None
+            else model.recommend_from(fold.histories[part], longest, exclude=exclude, only=split.only)
+        )
+        seconds += perf_counter() - begun
+        products[part], scores[part] = ranking.products, ranking.scores
+        advance(asked.size)
+    return replace(figures_of(fold, split, products, scores, ks), seconds=seconds)
+
+
+def _tastes(fold: Fold, split: Split) -> sparse.csr_matrix:
+    """What the users of the fold did before, csr (users, items of the training data), by weight."""
+    if fold.histories is None:
+        known = split.train.matrix[split.train.users.index(fold.users)]
+        return sparse.csr_matrix(known)
+    return _matrix_of(fold.histories, split.train.items)
+
+
+def _matrix_of(histories: Sequence[History], items: IdMap) -> sparse.csr_matrix:
+    rows = np.repeat(np.arange(len(histories)), [told.products.size for told in histories])
+    nothing = np.empty(0, dtype=np.int64)
+    columns = items.index(np.concatenate([*(told.products for told in histories), nothing]))
+    weights = np.concatenate([*(told.weights for told in histories), np.empty(0, np.float32)])
+    liked = (columns >= 0) & (weights > 0)
+    shape = (len(histories), len(items))
+    return sparse.coo_matrix((weights[liked], (rows[liked], columns[liked])), shape=shape).tocsr()
+
+
+def _said(moment: int) -> str:
+    return f"{datetime.fromtimestamp(moment / 1e6, UTC):%Y-%m-%d %H:%M}"

@@ -1,0 +1,1 @@
+"""One experiment fitted and evaluated, and what that takes."""

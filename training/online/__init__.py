@@ -1,0 +1,1 @@
+"""What happened after recommendations were displayed: impressions, metrics and A/B tests."""

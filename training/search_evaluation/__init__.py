@@ -1,0 +1,1 @@
+"""How good the shop's search is, without and with a user's own order."""

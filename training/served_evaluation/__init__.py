@@ -1,0 +1,1 @@
+"""The lists that a shop serves beside the model's own."""

@@ -1,0 +1,301 @@
+"""What a shop is served, on the period after the training, beside the same model's own lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from features.build.builder import weights_of
+from features.dataset import Dataset
+from features.interactions import MICROSECONDS_PER_DAY
+from features.splitting.holdout import HeldOut, Question, held_out
+from features.splitting.windows import Window
+from features.user_history import Deeds, deeds, weigh
+from models.base import Recommender
+from models.registry import registry
+from models.registry.registry import RegisteredModel
+from recsys import clock
+from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.rules import service as rules
+from recsys.domains.recommendations.stored_lists import generations
+from recsys.domains.recommendations.stored_lists.generations import Generation
+from recsys.errors import Conflict, Invalid, NotFound
+from recsys.settings import get_settings
+from training.progress import Steps
+from training.served_evaluation.differences import (
+    PLACES,
+    Cause,
+    Knowledge,
+    ServedFigure,
+    ServedList,
+    explain_places,
+    served_figure,
+)
+from training.served_evaluation.lists import (
+    Assortment,
+    ServedApi,
+    closed_products,
+    read_assortment,
+    read_table,
+    stored_list,
+)
+
+__all__ = ["MOST_ASKED", "ServedReport", "measure_served"]
+
+QUESTIONS: tuple[Question, ...] = ("any", "new")
+BATCH = 256
+"""Users compared at once: bounds the memory of their rankings and lists."""
+LONGEST = 100
+"""The model is asked for at least so many, as `recsys train evaluate` asks it."""
+MOST_ASKED = 500
+"""So many users, drawn by the seed, are asked of the API."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class ServedReport:
+    """All ways in which the lists of a model are read; microseconds since 1970 for `start` and `end`.
+
+    users  by question: those with a success in the period; listed: those of them with a stored list
+    """
+
+    model: str
+    dataset: str
+    generation: int
+    target: tuple[str, ...]
+    start: int
+    end: int
+    users: dict[str, int]
+    listed: dict[str, int]
+    figures: list[ServedFigure]
+
+    @property
+    def agree(self) -> bool:
+        """Whether all that is served is worth what the model's own lists are."""
+        return all(one.agrees for one in self.figures)
+
+
+@dataclass
+class _Read:
+    """Lists of one question and one way of reading, and the causes of what differs, by user."""
+
+    lists: dict[int, ServedList] = field(default_factory=dict)
+    causes: dict[int, Sequence[Cause]] = field(default_factory=dict)
+
+
+def measure_served(
+    dataset: Dataset,
+    *,
+    name: str | None,
+    api: str | None,
+    key: str | None,
+    days: float | None,
+    draws: int,
+    seed: int,
+    steps: Steps,
+) -> ServedReport:
+    """Judge the lists of the model that serves on the successes after it learned.
+
+    name : refuse any other model. days : length of the period; None: as long as there are events.
+    Raises NotFound without a model, lists or successes, Invalid for another model than the one that serves.
+    """
+    registered, generation = _serving(name)
+    model = registry.load(registered)
+    train, window = dataset.until(model.moment_), _window(dataset, model, days)
+    asked = {question: held_out(train, dataset, window, "window", question) for question in QUESTIONS}
+    if not asked["any"].users.size:
+        raise NotFound(_nothing(dataset, model, registered.name, days))
+    everybody = np.unique(np.concatenate([one.users for one in asked.values()]))
+    listed = _with_lists(everybody.tolist())
+    if not listed:
+        raise NotFound("no user with a success in the period has a stored list; run `recsys serve score`")
+    with unit_of_work() as session:
+        assortment, ruled = read_assortment(session), _ruled(session)
+    comparison = _Comparison(model, assortment, asked, window.start)
+    with steps.step("compare lists", total=len(listed)) as comparing:
+        for first in range(0, len(listed), BATCH):
+            comparison.stored(listed[first : first + BATCH])
+            comparing.advance(len(listed[first : first + BATCH]))
+    if api is not None:
+        drawn = np.random.default_rng(seed).permutation(listed)[:MOST_ASKED]
+        with steps.step("ask the API", total=drawn.size) as asking:
+            for first in range(0, drawn.size, BATCH):
+                part = np.sort(drawn[first : first + BATCH]).tolist()
+                comparison.answered(part, ServedApi(api, key, ruled=ruled))
+                asking.advance(len(part))
+    return ServedReport(
+        registered.name,
+        dataset.fingerprint,
+        generation.id,
+        dataset.target.types,
+        window.start,
+        window.end,
+        {question: int(one.users.size) for question, one in asked.items()},
+        {question: int(np.isin(one.users, listed).sum()) for question, one in asked.items()},
+        comparison.figures(train, draws=draws, seed=seed),
+    )
+
+
+def _serving(name: str | None) -> tuple[RegisteredModel, Generation]:
+    """The model that serves and its live lists."""
+    with unit_of_work() as session:
+        registered, generation = registry.active(session), generations.live(session)
+    if registered is None:
+        raise NotFound("no model serves; run `recsys train run`, then promote its model")
+    if name is not None and name != registered.name:
+        raise Invalid(f"{registered.name} serves, not {name}: only what is served can be measured so")
+    if generation is None:
+        raise NotFound("no stored lists are live; run `recsys serve score`")
+    if generation.model != registered.name:
+        raise Conflict(
+            f"the live lists are of {generation.model}, but {registered.name} serves; run "
+            "`recsys serve score`"
+        )
+    return registered, generation
+
+
+def _ruled(session: Session) -> bool:
+    """Whether a business rule holds for users' lists now."""
+    return any(rule.holds_on("for_you", None) for rule in rules.in_force(session, clock.now()))
+
+
+class _Comparison:
+    """Collects lists batch by batch, each explained by the ranking of the same question."""
+
+    def __init__(
+        self, model: Recommender, assortment: Assortment, asked: Mapping[Question, HeldOut], start: int
+    ) -> None:
+        self.model, self.assortment, self.asked, self.start = model, assortment, asked, start
+        self.own: dict[Question, dict[int, list[int]]] = {question: {} for question in QUESTIONS}
+        self.read: dict[tuple[Question, str], _Read] = {}
+        self._ranked = frozenset(model.items_.ids.tolist())
+
+    def stored(self, users: list[int]) -> None:
+        """Read the lists of these users as they are stored and as the table has them."""
+        with unit_of_work() as session:
+            stored = generations.read_lists(session, users)
+            tables = {question: read_table(session, question, stored) for question in QUESTIONS}
+        packed = {
+            question: {user: stored_list(one, question) for user, one in stored.items()}
+            for question in QUESTIONS
+        }
+        self._compare(users, {"stored": packed, "table": tables})
+
+    def answered(self, users: list[int], api: ServedApi) -> None:
+        """Ask the API for the lists of these users."""
+        told = {
+            question: api.read([user for user in users if self._judged(question, user)], question)
+            for question in QUESTIONS
+        }
+        self._compare(users, {"api": told})
+
+    def figures(self, train: Dataset, *, draws: int, seed: int) -> list[ServedFigure]:
+        """One figure for each question and way of reading."""
+        return [
+            served_figure(
+                source,
+                self.asked[question],
+                train.items,
+                self.own[question],
+                read.lists,
+                read.causes,
+                draws=draws,
+                seed=seed,
+            )
+            for (question, source), read in sorted(self.read.items())
+        ]
+
+    def _judged(self, question: Question, user: int) -> bool:
+        users = self.asked[question].users
+        place = int(np.searchsorted(users, user))
+        return place < users.size and int(users[place]) == user
+
+    def _compare(
+        self, users: list[int], ways: Mapping[str, Mapping[Question, Mapping[int, ServedList]]]
+    ) -> None:
+        with unit_of_work() as session:
+            moment = _EPOCH + timedelta(microseconds=self.start)
+            closed = closed_products(session, users, self.assortment, moment)
+            did = dict(zip(users, deeds(session, users, None), strict=True))
+        for question in QUESTIONS:
+            own = [user for user in users if self._judged(question, user)]
+            if not own:
+                continue
+            most = max(len(closed[question][user]) for user in own)
+            k = min(len(self.model.items_), max(LONGEST, PLACES + most))
+            ranking = self.model.recommend(
+                own, k, exclude="seen" if question == "new" else None, only=self.assortment.shown_ids
+            )
+            for row, user in enumerate(own):
+                ranked = ranking.row(row)[0].tolist()
+                self.own[question][user] = ranked[:PLACES]
+                known = Knowledge(
+                    ranked,
+                    closed[question][user],
+                    self.assortment.shown.__contains__,
+                    self._ranked.__contains__,
+                )
+                for source, lists in ways.items():
+                    if user in lists[question]:
+                        self._explain(question, source, user, lists[question][user], known, did[user], k)
+
+    def _explain(
+        self,
+        question: Question,
+        source: str,
+        user: int,
+        served: ServedList,
+        known: Knowledge,
+        did: Deeds,
+        k: int,
+    ) -> None:
+        causes = explain_places(served, known)
+        unexplained = served.excuse in causes
+        if unexplained and (did.times > self.start).any():
+            folded = self._folded(question, served, did, k)
+            causes = explain_places(served, known, folded)
+        read = self.read.setdefault((question, source), _Read())
+        read.lists[user], read.causes[user] = served, causes
+
+    def _folded(self, question: Question, served: ServedList, did: Deeds, k: int) -> list[int]:
+        """The model's ranking by what the user did until the list was made."""
+        if served.made_at is not None:
+            early = did.times <= (served.made_at + 1) * 1_000_000
+            did = Deeds(
+                did.products[early],
+                did.kinds[early],
+                did.values[early],
+                did.times[early],
+                did.sessions[early],
+            )
+        history = weigh([did], weights_of(get_settings()), self.model.moment_)
+        ranking = self.model.recommend_from(
+            history, k, exclude="seen" if question == "new" else None, only=self.assortment.shown_ids
+        )
+        found: list[int] = ranking.row(0)[0].tolist()
+        return found
+
+
+def _window(dataset: Dataset, model: Recommender, days: float | None) -> Window:
+    end = dataset.moment if days is None else model.moment_ + round(days * MICROSECONDS_PER_DAY)
+    return Window(model.moment_, min(end, dataset.moment))
+
+
+def _with_lists(users: list[int]) -> list[int]:
+    """Those of the users who have a list of the live generation, ascending."""
+    with unit_of_work() as session:
+        return sorted(generations.with_lists(session, users))
+
+
+def _nothing(dataset: Dataset, model: Recommender, name: str, days: float | None) -> str:
+    learned = f"{_EPOCH + timedelta(microseconds=model.moment_):%Y-%m-%d %H:%M}"
+    within = "" if days is None else f" within {days:g} days"
+    return (
+        f"the dataset holds no {' or '.join(dataset.target.types)} of users that {name} knows{within} after "
+        f"{learned}, up to which it learned; import what came since, and run "
+        "`recsys features build`"
+    )

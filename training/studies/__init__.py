@@ -1,0 +1,1 @@
+"""Studies beside the training: learning curves and weights of interaction types."""

@@ -1,0 +1,1 @@
+"""MLflow: runs, and a mirror of the model registry."""
