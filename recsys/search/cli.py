@@ -33,7 +33,7 @@ def reindex(as_json: Json = False) -> None:
     from recsys.database.session import unit_of_work
     from recsys.process_priority import give_way
     from recsys.search import cache, report
-    from recsys.search.backends.base import chosen
+    from recsys.search.backends.factory import chosen
 
     give_way()
     index = chosen()
@@ -73,7 +73,7 @@ def verify(
 
     from recsys.database.session import unit_of_work
     from recsys.search import cache
-    from recsys.search.backends.base import chosen
+    from recsys.search.backends.factory import chosen
 
     index = chosen()
     with unit_of_work() as session:

@@ -36,7 +36,7 @@ from recsys.events.vocabulary import (
 )
 from recsys.search import cache
 from recsys.search.analysis import normal
-from recsys.search.backends.base import chosen
+from recsys.search.backends.factory import chosen
 from recsys.search.tables import SearchClick, SearchCount
 
 __all__ = [

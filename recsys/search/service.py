@@ -22,7 +22,8 @@ from recsys.events.vocabulary import SearchPerformed
 from recsys.log import get_logger
 from recsys.search import cache, facet_labels, fallback, synonyms
 from recsys.search.analysis import analyser, words_of
-from recsys.search.backends.base import SearchDown, SearchIndex, chosen
+from recsys.search.backends.base import SearchDown, SearchIndex
+from recsys.search.backends.factory import chosen
 from recsys.search.queries import Facet, Filters, Found, Hit, Key, ProductQuery, Sort
 from recsys.search.ranking import personal_order
 from recsys.search.schemas import FoundProduct, ProductsFound, Suggestion, Suggestions

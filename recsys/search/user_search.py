@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from recsys.domains.users.tables import User
 from recsys.errors import Invalid
-from recsys.search.backends.base import chosen
+from recsys.search.backends.factory import chosen
 from recsys.search.queries import UserFilters, UserQuery, UserSort
 from recsys.search.query_parsing import plain_words
 from recsys.search.schemas import FoundUser, UsersFound

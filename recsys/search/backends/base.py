@@ -1,4 +1,4 @@
-"""What an index of the shop can do, whoever keeps it, and which one this shop has."""
+"""What an index of the shop can do, whichever backend it is in."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from sqlalchemy.orm import Session
 
 from recsys.errors import Unavailable
 from recsys.search.queries import Differences, Found, FoundUsers, ProductQuery, UserQuery
-from recsys.settings import Settings, get_settings
 
-__all__ = ["Progress", "Reindexed", "SearchDown", "SearchIndex", "chosen"]
+__all__ = ["Progress", "Reindexed", "SearchDown", "SearchIndex"]
 
 Progress = Callable[[int, int], None]
 """Told how many of how many documents are done."""
@@ -71,15 +70,3 @@ class SearchIndex(Protocol):
 
     def ping(self, session: Session) -> None:
         """Raises SearchDown when it does not answer."""
-
-
-def chosen(settings: Settings | None = None) -> SearchIndex:
-    """Elasticsearch when `RECSYS_SEARCH__URL` says where it is, else PostgreSQL."""
-    used = settings or get_settings()
-    if used.search.url is None:
-        from recsys.search.backends.postgres.index import PostgresIndex
-
-        return PostgresIndex(used.search)
-    from recsys.search.backends.elasticsearch.index import elastic
-
-    return elastic(used.search)

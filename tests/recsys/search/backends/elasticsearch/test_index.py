@@ -17,10 +17,11 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from recsys.domains.products.tables import Product
-from recsys.search.backends.base import SearchDown, chosen
+from recsys.search.backends.base import SearchDown
 from recsys.search.backends.elasticsearch import index as module
 from recsys.search.backends.elasticsearch import mappings
 from recsys.search.backends.elasticsearch.index import ElasticIndex, elastic
+from recsys.search.backends.factory import chosen
 from recsys.search.backends.postgres.index import PostgresIndex
 from recsys.search.queries import ProductQuery
 from recsys.settings import SearchSettings, Settings
