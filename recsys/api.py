@@ -26,7 +26,7 @@ from recsys.domains.users.routes import router as users
 from recsys.domains.users.service import at_login
 from recsys.domains.users.social.routes import router as social
 from recsys.search.routes import router as search
-from recsys.search.synonym_routes import router as synonyms
+from recsys.search.synonyms.routes import router as synonyms
 from recsys.settings import get_settings
 from recsys.web.authentication import Gate
 from recsys.web.dependencies import GUEST_HEADER

@@ -14,8 +14,8 @@ from recsys.domains.recommendations.impressions import tables as exposures
 from recsys.domains.recommendations.rules import tables as rules
 from recsys.domains.users import tables as users
 from recsys.events import tables as events
-from recsys.search import synonym_tables as synonyms
 from recsys.search import tables as search
+from recsys.search.synonyms import tables as synonyms
 
 __all__ = ["DOMAIN_TABLES", "OWN_MODULES", "metadata"]
 

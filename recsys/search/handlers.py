@@ -35,7 +35,7 @@ from recsys.events.vocabulary import (
     UserUnfollowed,
 )
 from recsys.search import cache
-from recsys.search.analysis import normal
+from recsys.search.analysis.analyser import normal
 from recsys.search.backends.factory import chosen
 from recsys.search.tables import SearchClick, SearchCount
 

@@ -15,7 +15,7 @@ from recsys.errors import Forbidden, Invalid
 from recsys.events.publish import publish
 from recsys.events.vocabulary import SearchResultClicked
 from recsys.search import service, user_search
-from recsys.search.analysis import LONGEST_TEXT, normal
+from recsys.search.analysis.analyser import LONGEST_TEXT, normal
 from recsys.search.queries import Facet, Filters, Place, Sort, UserFilters, UserSort
 from recsys.search.schemas import ClickIn, ProductsFound, Suggestions, UsersFound
 from recsys.search.service import MOST_SUGGESTIONS, Asked, Searcher

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from recsys.domains.products.schemas import ProductSummary
-from recsys.search.analysis import LONGEST_TEXT
+from recsys.search.analysis.analyser import LONGEST_TEXT
 from recsys.web.validators import Id, Input, Text
 
 __all__ = [

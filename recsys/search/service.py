@@ -20,13 +20,14 @@ from recsys.errors import Invalid, Unavailable
 from recsys.events.publish import announce
 from recsys.events.vocabulary import SearchPerformed
 from recsys.log import get_logger
-from recsys.search import cache, facet_labels, fallback, synonyms
-from recsys.search.analysis import analyser, words_of
+from recsys.search import cache, facet_labels, fallback
+from recsys.search.analysis.analyser import analyser, words_of
 from recsys.search.backends.base import SearchDown, SearchIndex
 from recsys.search.backends.factory import chosen
 from recsys.search.queries import Facet, Filters, Found, Hit, Key, ProductQuery, Sort
 from recsys.search.ranking import personal_order
 from recsys.search.schemas import FoundProduct, ProductsFound, Suggestion, Suggestions
+from recsys.search.synonyms import service as synonyms
 from recsys.settings import get_settings
 from recsys.web.pagination import Cursor
 

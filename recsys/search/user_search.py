@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 
 from recsys.domains.users.tables import User
 from recsys.errors import Invalid
+from recsys.search.analysis.query_parsing import plain_words
 from recsys.search.backends.factory import chosen
 from recsys.search.queries import UserFilters, UserQuery, UserSort
-from recsys.search.query_parsing import plain_words
 from recsys.search.schemas import FoundUser, UsersFound
 from recsys.search.service import NOTHING_TO_SEARCH_FOR, key_of
 from recsys.search.tables import UserSearch

@@ -32,7 +32,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from recsys.database.session import unit_of_work
-from recsys.search.analysis import name_token, normal, words_of
+from recsys.search.analysis.analyser import name_token, normal, words_of
 from recsys.search.backends.base import SearchIndex
 from recsys.search.backends.elasticsearch import mappings
 from recsys.search.backends.elasticsearch.index import ElasticIndex

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from features.dataset import Dataset
 from features.interactions import MICROSECONDS_PER_DAY
 from recsys.domains.recommendations.types import INTERACTION_TYPES
-from recsys.search.analysis import words_of
+from recsys.search.analysis.analyser import words_of
 from recsys.search.backends.postgres.index import PostgresIndex
 from recsys.search.queries import ProductQuery
 from recsys.search.ranking import formula as ranking

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
 from recsys.domains.products.tables import Product
-from recsys.search.analysis import words_of
+from recsys.search.analysis.analyser import words_of
 from recsys.search.backends.base import SearchIndex
 from recsys.search.queries import Found, ProductQuery
 

@@ -16,14 +16,15 @@ from sqlalchemy.orm import Session
 from recsys import clock
 from recsys.errors import Unavailable
 from recsys.search import documents
-from recsys.search.analysis import Analyser, analyser
+from recsys.search.analysis.analyser import Analyser, analyser
+from recsys.search.analysis.expression import Expression, all_of, any_of
+from recsys.search.analysis.highlighting import highlights
+from recsys.search.analysis.query_terms import parsed
 from recsys.search.backends.base import Progress, Reindexed, SearchDown
 from recsys.search.backends.elasticsearch import mappings
 from recsys.search.backends.elasticsearch import queries as elasticsearch_queries
 from recsys.search.backends.elasticsearch.documents import Comparison, Kind
 from recsys.search.backends.postgres import lexicon, spelling
-from recsys.search.expression import Expression, all_of, any_of
-from recsys.search.highlighting import highlights
 from recsys.search.queries import (
     Bucket,
     Differences,
@@ -35,7 +36,6 @@ from recsys.search.queries import (
     UserHit,
     UserQuery,
 )
-from recsys.search.query_terms import parsed
 from recsys.settings import SearchSettings
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from recsys.search.analysis import analyser
-from recsys.search.document_tokens import document_tokens
+from recsys.search.analysis.analyser import analyser
+from recsys.search.analysis.document_tokens import document_tokens
 
 __all__ = ["PRODUCTS", "TOKENS", "USERS", "product_document", "user_document"]
 

@@ -6,8 +6,9 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from recsys.search.analysis.expression import AllOf, Expression, Token
+from recsys.search.analysis.query_terms import exact_tokens
 from recsys.search.backends.postgres.spelling import edits_allowed
-from recsys.search.expression import AllOf, Expression, Token
 from recsys.search.queries import (
     PRICE_STEPS,
     RATING_STEPS,
@@ -19,7 +20,6 @@ from recsys.search.queries import (
     ProductQuery,
     UserQuery,
 )
-from recsys.search.query_terms import exact_tokens
 
 __all__ = ["buckets", "known", "products", "suggestions", "users"]
 

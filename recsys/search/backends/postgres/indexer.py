@@ -13,9 +13,9 @@ import orjson
 from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
-from recsys.search.analysis import analyser
+from recsys.search.analysis.analyser import analyser
+from recsys.search.analysis.document_tokens import document_tokens, vectors
 from recsys.search.backends.postgres import lexicon
-from recsys.search.document_tokens import document_tokens, vectors
 from recsys.search.documents import PRODUCTS, TREE, USERS, every_product
 from recsys.search.queries import Differences
 from recsys.search.ranking import popularity

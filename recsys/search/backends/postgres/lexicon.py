@@ -13,8 +13,8 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, INTEGER, TEXT
 from sqlalchemy.orm import Session
 
-from recsys.search.analysis import Term, analyser
-from recsys.search.expression import tokens_in
+from recsys.search.analysis.analyser import Term, analyser
+from recsys.search.analysis.expression import tokens_in
 
 __all__ = ["keep", "rebuild"]
 

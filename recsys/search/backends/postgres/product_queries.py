@@ -11,10 +11,11 @@ from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.orm import Session
 
-from recsys.search.analysis import Analyser, analyser
+from recsys.search.analysis.analyser import Analyser, analyser
+from recsys.search.analysis.expression import AllOf, AnyOf, Expression, Token, all_of, any_of
+from recsys.search.analysis.highlighting import highlights
+from recsys.search.analysis.query_terms import exact_tokens, parsed
 from recsys.search.backends.postgres.spelling import meanings, meant
-from recsys.search.expression import AllOf, AnyOf, Expression, Token, all_of, any_of
-from recsys.search.highlighting import highlights
 from recsys.search.queries import (
     PRICE_STEPS,
     RATING_STEPS,
@@ -26,7 +27,6 @@ from recsys.search.queries import (
     ProductQuery,
     Sort,
 )
-from recsys.search.query_terms import exact_tokens, parsed
 from recsys.settings import SearchSettings
 
 __all__ = ["find", "suggest", "tsquery"]

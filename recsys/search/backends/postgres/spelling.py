@@ -9,9 +9,9 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.orm import Session
 
-from recsys.search.analysis import Analyser, Term
-from recsys.search.expression import Expression, any_of
-from recsys.search.query_parsing import distance, neighbours
+from recsys.search.analysis.analyser import Analyser, Term
+from recsys.search.analysis.expression import Expression, any_of
+from recsys.search.analysis.query_parsing import distance, neighbours
 
 __all__ = ["Known", "Meaning", "edits_allowed", "meanings", "meant", "nearest"]
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from recsys.domains.products.tables import Product, ProductVariant
 from recsys.domains.users.tables import User
-from recsys.search.analysis import words_of
+from recsys.search.analysis.analyser import words_of
 from recsys.search.backends.base import SearchIndex
 from recsys.search.queries import (
     FACETS,

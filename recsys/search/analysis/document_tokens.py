@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from recsys.search.analysis import Analyser, name_token, sku_token, words_of
+from recsys.search.analysis.analyser import Analyser, name_token, sku_token, words_of
 
 __all__ = ["DocumentTokens", "document_tokens", "vectors"]
 

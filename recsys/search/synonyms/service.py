@@ -18,8 +18,8 @@ from recsys import clock
 from recsys.database.after_commit import after_commit
 from recsys.errors import Conflict, NotFound
 from recsys.search import cache
-from recsys.search.analysis import Analyser
-from recsys.search.synonym_tables import SearchSynonym, SearchSynonymChange
+from recsys.search.analysis.analyser import Analyser
+from recsys.search.synonyms.tables import SearchSynonym, SearchSynonymChange
 from recsys.web.versions import check_version
 
 __all__ = ["changes_of", "create", "delete", "forget", "get", "groups_for", "listed", "replace"]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.search.analysis.query_parsing import distance, neighbours, plain_words
 from recsys.search.backends.postgres.spelling import nearest
-from recsys.search.query_parsing import distance, neighbours, plain_words
 
 TEXT = st.text(st.characters(), max_size=400)
 WORD = st.text("abcde1", max_size=6)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from recsys.search.analysis import Analyser, Term, name_token, sku_token
-from recsys.search.expression import Token, all_of, any_of
+from recsys.search.analysis.analyser import Analyser, Term, name_token, sku_token
+from recsys.search.analysis.expression import Token, all_of, any_of
 from recsys.search.queries import ProductQuery
 
 __all__ = ["exact_tokens", "parsed"]

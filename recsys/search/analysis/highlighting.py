@@ -5,8 +5,8 @@ from __future__ import annotations
 import html
 from collections.abc import Callable
 
-from recsys.search.analysis import Analyser, spans
-from recsys.search.expression import Expression, tokens_in
+from recsys.search.analysis.analyser import Analyser, spans
+from recsys.search.analysis.expression import Expression, tokens_in
 
 __all__ = ["highlights"]
 

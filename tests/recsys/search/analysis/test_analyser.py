@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.search.analysis import (
+from recsys.search.analysis.analyser import (
     LONGEST_TEXT,
     MOST_WORDS,
     Analyser,
@@ -16,9 +16,9 @@ from recsys.search.analysis import (
     sku_token,
     words_of,
 )
-from recsys.search.expression import AllOf, AnyOf, Expression, Token
+from recsys.search.analysis.expression import AllOf, AnyOf, Expression, Token
+from recsys.search.analysis.query_terms import parsed
 from recsys.search.queries import ProductQuery
-from recsys.search.query_terms import parsed
 
 ENGLISH = analyser("english")
 GERMAN = analyser("german")

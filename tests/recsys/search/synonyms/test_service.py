@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from recsys.search import synonyms
+from recsys.search.synonyms import service as synonyms
 from tests.journeys.conftest import Counter
 
 PATH = "/admin/search/synonyms"

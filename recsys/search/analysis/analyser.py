@@ -24,8 +24,8 @@ from threading import Lock
 
 import Stemmer
 
-from recsys.search.expression import AnyOf, Expression, Token, all_of, any_of
-from recsys.search.folding import MARKS_OF_LETTERS, clean, digits, folded, spelt_out
+from recsys.search.analysis.expression import AnyOf, Expression, Token, all_of, any_of
+from recsys.search.analysis.folding import MARKS_OF_LETTERS, clean, digits, folded, spelt_out
 
 __all__ = [
     "LONGEST_TEXT",

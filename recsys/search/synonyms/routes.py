@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from recsys.search import synonyms
-from recsys.search.analysis import analyser, words_of
-from recsys.search.synonym_tables import SearchSynonym
+from recsys.search.analysis.analyser import analyser, words_of
+from recsys.search.synonyms import service as synonyms
+from recsys.search.synonyms.tables import SearchSynonym
 from recsys.settings import get_settings
 from recsys.web.dependencies import AdminUser, SessionDep
 from recsys.web.errors import problem_responses

@@ -1,0 +1,1 @@
+"""What documents and queries are split into, by one analyser for both engines."""

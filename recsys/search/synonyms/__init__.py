@@ -1,0 +1,1 @@
+"""Synonyms of the shop: tables, rules and routes."""
