@@ -21,8 +21,8 @@ lint: $(VENV)/.test  ## format, lint and types only
 	@cd $(ROOT) && $(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/python -m mypy
 
 bench: $(VENV)/.test $(VENV)/.demo  ## the benchmarks, each printing its ratio to a floor of the same run
-	@cd $(ROOT) && for bench in $$(ls tests/performance/bench_*.py); do \
-	  name=$$(basename $$bench .py); echo "== $$name"; $(BIN)/python -m tests.performance.$$name || exit 1; done
+	@cd $(ROOT) && for bench in $$(find tests/performance -name 'bench_*.py' | sort); do \
+	  name=$$(echo $${bench%.py} | tr / .); echo "== $$name"; $(BIN)/python -m $$name || exit 1; done
 
 report: $(VENV)/.test $(VENV)/.demo  ## a report on real purchases in $CI_ARTIFACTS or var/artifacts, looked at in Chromium
 	@cd $(ROOT) && $(BIN)/python -m pytest -n0 -q tests/training/report/test_real_report.py
