@@ -28,7 +28,7 @@ from recsys.domains.users.social.routes import router as social
 from recsys.search.routes import router as search
 from recsys.search.synonyms.routes import router as synonyms
 from recsys.settings import get_settings
-from recsys.web.authentication import Gate
+from recsys.web.access.authentication import Gate
 from recsys.web.dependencies import GUEST_HEADER
 from recsys.web.errors import Problem, install_error_handlers, problem_responses
 from recsys.web.metrics import CONTENT_TYPE, render

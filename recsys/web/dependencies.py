@@ -18,7 +18,7 @@ from recsys.domains.users.api_keys.service import KEY_SHAPE
 from recsys.domains.users.sessions import Caller, authenticate
 from recsys.errors import Forbidden, Invalid, Unauthorized, Unavailable
 from recsys.settings import get_settings
-from recsys.web.authorization import key_of
+from recsys.web.access.authorization import key_of
 
 __all__ = [
     "GUEST_COOKIE",

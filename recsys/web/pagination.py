@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field
 from starlette.types import Scope
 
 from recsys.errors import Invalid
-from recsys.web.signing import SIZE, is_signed, sign
+from recsys.web.access.signing import SIZE, is_signed, sign
 
 __all__ = ["MAX_CURSOR", "Cursor", "Page", "remember_question"]
 

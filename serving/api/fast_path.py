@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recsys.settings import get_settings
-from recsys.web.authorization import plainly_allowed
+from recsys.web.access.authorization import plainly_allowed
 from serving.ranking.eligibility import Novelty
 from serving.recommender import recommender
 from serving.recommender.request import Wish

@@ -11,7 +11,7 @@ from models.registry import registry
 from models.registry.report_paths import report_path
 from recsys.database.session import unit_of_work
 from recsys.errors import NotFound
-from recsys.web.authorization import keys_are_optional
+from recsys.web.access.authorization import keys_are_optional
 from recsys.web.dependencies import brief_admin
 from recsys.web.errors import problem_responses
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from recsys.web.api_key_dependencies import allow, require
+from recsys.web.access.api_key_dependencies import allow, require
 from recsys.web.dependencies import GuestSession
 from recsys.web.errors import problem_responses
 from serving.api import fast_path, health

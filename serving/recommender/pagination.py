@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry, pack_entries, unpack_entries
 from recsys.errors import Invalid
-from recsys.web.signing import SIZE, is_signed, sign
+from recsys.web.access.signing import SIZE, is_signed, sign
 from serving.ranking.strategies import Source
 from serving.recommender.request import MAX_POOL, Wish
 

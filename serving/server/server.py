@@ -21,7 +21,7 @@ from recsys.errors import Invalid, Unavailable
 from recsys.events import in_process
 from recsys.log import get_logger
 from recsys.settings import SHORTEST_SECRET, Settings, get_settings
-from recsys.web.authorization import starts_without_keys
+from recsys.web.access.authorization import starts_without_keys
 from serving.server.process import Answering, answer, configuration, prepare
 from serving.server.workers import Supervisor, can_fork
 

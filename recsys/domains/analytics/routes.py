@@ -22,7 +22,7 @@ from recsys.domains.analytics.schemas import (
     item_schema,
 )
 from recsys.settings import get_settings
-from recsys.web.api_key_dependencies import Collector
+from recsys.web.access.api_key_dependencies import Collector
 from recsys.web.dependencies import AdminUser, GuestSession, MaybeUser, SessionDep
 from recsys.web.errors import problem_responses
 from recsys.web.pagination import Page

@@ -30,8 +30,8 @@ from recsys.domains.recommendations.tables import RecommendationFeedback
 from recsys.domains.users import sessions
 from recsys.errors import Unavailable
 from recsys.security import token_id
-from recsys.web.api_key_dependencies import reporter
-from recsys.web.authorization import key_opens
+from recsys.web.access.api_key_dependencies import reporter
+from recsys.web.access.authorization import key_opens
 from recsys.web.dependencies import CurrentUser, GuestSession, SessionDep, token_of
 from recsys.web.errors import problem_responses
 from recsys.web.pagination import Cursor, Page

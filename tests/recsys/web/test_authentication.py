@@ -22,7 +22,7 @@ from recsys.database.session import unit_of_work
 from recsys.domains.users import sessions
 from recsys.domains.users.api_keys import service as api_keys
 from recsys.settings import Settings, get_settings
-from recsys.web.api_key_dependencies import Reporter, require
+from recsys.web.access.api_key_dependencies import Reporter, require
 from recsys.web.dependencies import AdminUser, CurrentUser, MaybeUser
 from recsys.web.metrics import REGISTRY
 from tests.serving.running import running

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from recsys.domains.users.api_keys.api_key_cache import Key
 from recsys.domains.users.api_keys.service import SCOPES, Scope
 from recsys.settings import Settings, get_settings
-from recsys.web.authorization import Verdict, decide, keys_are_optional, plainly_allowed, starts_without_keys
+from recsys.web.access.authorization import (
+    Verdict,
+    decide,
+    keys_are_optional,
+    plainly_allowed,
+    starts_without_keys,
+)
 
 
 def _key(*scopes: str) -> Key:

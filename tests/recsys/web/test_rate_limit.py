@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.settings import get_settings
-from recsys.web import authentication, rate_limit
-from recsys.web.rate_limit import Limit, RateLimits, Taken
+from recsys.web.access import authentication, rate_limit
+from recsys.web.access.rate_limit import Limit, RateLimits, Taken
 from tests.support.shop import Shop
 
 SLOW = 0.001

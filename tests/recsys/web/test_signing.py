@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from recsys.settings import ApiSettings, get_settings
-from recsys.web import signing
-from recsys.web.signing import SIZE, is_signed, sign
+from recsys.web.access import signing
+from recsys.web.access.signing import SIZE, is_signed, sign
 from tests.recsys.domains.users.conftest import Desk
 
 OLD, NEW = "an old secret of a shop", "the new secret of the shop"

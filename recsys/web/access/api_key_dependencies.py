@@ -14,7 +14,7 @@ from recsys.domains.users import sessions
 from recsys.domains.users.api_keys.service import Scope
 from recsys.errors import Forbidden, Unauthorized, Unavailable
 from recsys.settings import get_settings
-from recsys.web.authorization import Verdict, decide, key_of, key_opens, keys_are_optional
+from recsys.web.access.authorization import Verdict, decide, key_of, key_opens, keys_are_optional
 from recsys.web.dependencies import brief_user, token_of
 
 __all__ = ["Collector", "Reporter", "Speaker", "allow", "reporter", "require"]

@@ -13,9 +13,9 @@ from recsys.cache import keys as cache_keys
 from recsys.domains.users.api_keys.api_key_cache import Granted, Key, KeyRing, Refused, Why
 from recsys.domains.users.api_keys.service import KEY_SHAPE
 from recsys.settings import get_settings
-from recsys.web.authorization import keys_are_optional
+from recsys.web.access.authorization import keys_are_optional
+from recsys.web.access.rate_limit import Limit, RateLimits, Taken
 from recsys.web.errors import problem
-from recsys.web.rate_limit import Limit, RateLimits, Taken
 
 __all__ = ["Gate"]
 

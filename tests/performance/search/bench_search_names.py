@@ -1,6 +1,7 @@
 """How many products of the demo's catalogue are found by their own name, SKU, and each word of the name.
 
-Run it by `make bench`, or `python -m tests.performance.bench_search_names [--here] [--every 1] [--sample N]`.
+Run it by `make bench`, or `python -m tests.performance.search.bench_search_names [--here] [--every 1]
+[--sample N]`.
 
 - By name: the product is on the first page, or the first page holds products of that very name only (the demo
   has up to a thousand products of one name).
@@ -39,7 +40,7 @@ from recsys.search.backends.elasticsearch.index import ElasticIndex
 from recsys.search.backends.postgres.index import PostgresIndex
 from recsys.search.queries import Filters, Found, ProductQuery
 from recsys.settings import SearchSettings, get_settings
-from tests.performance.bench_search import shop
+from tests.performance.search.bench_search import shop
 from tests.recsys.search import compatible
 
 PAGE = 20

@@ -1,8 +1,8 @@
 """Searches per second and their 99th percentile on the demo's 92,331 products, over HTTP, never from a cache.
 
-Run it by `make bench`, or `python -m tests.performance.bench_search [--here] [--seconds 10] [--rate 100]`.
-One uvicorn process answers; the load comes from this process at a fixed rate, and a time counts from the
-moment at which its request was due, so that a server that falls behind can't hide it. Every query differs
+Run it by `make bench`, or `python -m tests.performance.search.bench_search [--here] [--seconds 10] [--rate
+100]`. One uvicorn process answers; the load comes from this process at a fixed rate, and a time counts from
+the moment at which its request was due, so that a server that falls behind can't hide it. Every query differs
 from the others in a filter that lets everything through, so nothing comes from Redis but in the last row. The
 personalised ones ask a stand-in for a recommender, which makes up scores. At last 20,000 hostile searches.
 
@@ -92,7 +92,14 @@ def server(console: Console) -> Iterator[tuple[str, psutil.Process]]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     quick = {"RECSYS_USERS__ARGON2_TIME_COST": "1", "RECSYS_USERS__ARGON2_MEMORY_KIB": "64"}
-    command = ["-m", "uvicorn", "--factory", "tests.performance.bench_search:app", "--log-level", "error"]
+    command = [
+        "-m",
+        "uvicorn",
+        "--factory",
+        "tests.performance.search.bench_search:app",
+        "--log-level",
+        "error",
+    ]
     process = subprocess.Popen(
         [sys.executable, *command, "--no-access-log", "--port", str(port)],
         cwd=ROOT,

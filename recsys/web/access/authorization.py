@@ -58,7 +58,7 @@ def decide(
 
 
 def key_of(scope: Scope) -> Key | None:
-    """The valid key that `recsys.web.authentication.Gate` found in this request."""
+    """The valid key that `recsys.web.access.authentication.Gate` found in this request."""
     found: Key | None = scope.get("state", {}).get("key")
     return found
 
@@ -72,8 +72,8 @@ def key_opens(scope: Scope, needed: KeyScope) -> bool:
 def plainly_allowed(scope: Scope, needed: KeyScope) -> bool:
     """Whether key or environment allow it without a look at who is logged in: microseconds, for hot paths.
 
-    After a False the documented route with its `recsys.web.api_key_dependencies.require` decides and words
-    the refusal.
+    After a False the documented route with its `recsys.web.access.api_key_dependencies.require` decides and
+    words the refusal.
     """
     key = key_of(scope)
     return needed in key.scopes if key is not None else keys_are_optional(scope)
