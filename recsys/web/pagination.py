@@ -124,6 +124,6 @@ def _question() -> bytes:
 
 def _refuse() -> NoReturn:
     raise Invalid(
-        "This cursor is not one that a page of this very list gave; start again without a cursor, and keep "
-        "everything but `limit` as it was on the first page."
+        "This cursor belongs to another search or list, or is none that a page gave; start again without a "
+        "cursor, and keep everything but `limit` as it was on the first page."
     )
