@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
+from recsys.database.collecting import collect
 from recsys.domains.products import cache, reviews, views
 from recsys.events.envelope import Envelope
 from recsys.events.vocabulary import (
@@ -52,4 +53,4 @@ def settle_view(session: Session, heard: Envelope) -> None:
     event = heard.event
     assert isinstance(event, ProductViewed)
     if event.user_id is None and event.session_id is not None:
-        views.settle(session, event.session_id)
+        collect(session, views.settle, event.session_id)

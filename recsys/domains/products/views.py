@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from ipaddress import ip_address
 from uuid import uuid4
 
 from redis.client import Pipeline
 from redis.exceptions import RedisError
-from sqlalchemy import func, select, text, update
+from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, VARCHAR
 from sqlalchemy.orm import Session
 
 from recsys import clock
@@ -29,6 +31,14 @@ HALF_LIFE = 86_400.0
 _log = get_logger(__name__)
 # Recommendations lie above products: of their table is asked by plain SQL, so that both have one rule for
 # whose a guest's deed is.
+_LOGGED_IN = text(
+    """
+    SELECT given.session_id FROM unnest(:sessions) AS given(session_id)
+    WHERE EXISTS (
+        SELECT FROM recommendations_db.guest_logins l WHERE l.session_id = given.session_id OFFSET 0
+    )
+    """
+).bindparams(bindparam("sessions", type_=ARRAY(VARCHAR)))
 _SETTLE = text(
     """
     UPDATE products_db.product_view_history AS v SET user_id = (
@@ -125,9 +135,10 @@ def adopt(session: Session, guest_session: str, user_id: int, until: datetime | 
     return int(session.execute(query).rowcount)  # type: ignore[attr-defined]
 
 
-def settle(session: Session, guest_session: str) -> None:
-    """Give a guest's stored views to the first user who logged in with that session after each of them."""
-    session.execute(_SETTLE, {"session": guest_session})
+def settle(session: Session, guest_sessions: Collection[str]) -> None:
+    """Give guests' stored views to the first user who logged in with the session after each of them."""
+    for known in session.scalars(_LOGGED_IN, {"sessions": sorted(set(guest_sessions))}).all():
+        session.execute(_SETTLE, {"session": known})
 
 
 def _count(product_id: int, now: float) -> None:

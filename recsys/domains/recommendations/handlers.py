@@ -15,6 +15,7 @@ from uuid import uuid5
 from sqlalchemy.orm import Session
 
 from recsys.database.after_commit import after_commit
+from recsys.database.collecting import collect
 from recsys.domains.recommendations.interactions import guest_identity
 from recsys.domains.recommendations.interactions.ingest import GONE, take
 from recsys.domains.recommendations.service import remember_touched
@@ -123,19 +124,27 @@ def _interaction(event: Any, kind: InteractionType) -> dict[str, Any]:
 def _store(session: Session, heard: Envelope, interactions: list[dict[str, Any]]) -> None:
     """Each gets an id made from the event's and its place, so that an event heard again adds nothing.
 
-    The moments are our own, whatever the clock of the machine that made them says to that of this one. What
-    cannot be stored for another reason than that its product or user is gone raises Invalid: a dead letter.
+    Those of all events of a transaction are stored together: the same few statements for any number. The
+    moments are our own, whatever the clock of the machine that made them says to that of this one.
     """
-    given = [
-        {"created_at": heard.occurred_at, **one, "event_id": str(uuid5(heard.event_id, str(place)))}
-        for place, one in enumerate(interactions)
+    for place, one in enumerate(interactions):
         # a purchase by a guest of whom no session is known says nothing about anybody
-        if one["user_id"] is not None or one["session_id"] is not None
-    ]
-    if not given:
-        return
-    verdicts, touched = take(session, given, judged=True)
-    for verdict in verdicts:
+        if one["user_id"] is not None or one["session_id"] is not None:
+            given = {
+                "created_at": heard.occurred_at,
+                **one,
+                "event_id": str(uuid5(heard.event_id, str(place))),
+            }
+            collect(session, _store_all, (heard, given))
+
+
+def _store_all(session: Session, several: list[tuple[Envelope, dict[str, Any]]]) -> None:
+    """What cannot be stored for another reason than that its product or user is gone raises Invalid.
+
+    The consumer then handles the events one by one, and the one to blame becomes a dead letter.
+    """
+    verdicts, touched = take(session, [given for _, given in several], judged=True)
+    for (heard, _), verdict in zip(several, verdicts, strict=True):
         if verdict.status == "refused" and verdict.reason not in GONE:
             raise Invalid(f"an event's interaction cannot be stored: {verdict.reason}")
         if verdict.status == "refused":
