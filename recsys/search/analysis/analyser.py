@@ -46,6 +46,7 @@ MOST_WORDS = 16
 """Words of a query that count; what follows them only narrows what was found."""
 _LONGEST_TOKEN = 64
 _MOST_PARTS = 6
+_VOWELS = "aeiouyà"
 _SHORTEST_BEGINNING = 3
 """Letters of a word that no document has, which begin another: Spülmaschine for Spülmaschinentabs."""
 _UNBROKEN = (
@@ -259,7 +260,8 @@ class Analyser:
             self._stem(_short(piece.key)),
             tuple(dict.fromkeys([*variants, *stems])),
             any_of([Token(one) for one in stems]),
-            stop=word in self.stop_words,
+            # single consonants are in the lists for what is left of don't and it's: here they are sizes
+            stop=word in self.stop_words and (len(word) > 1 or word in _VOWELS),
             plain=True,
             loose=begun if len(word) >= _SHORTEST_BEGINNING else None,
             begun=begun,

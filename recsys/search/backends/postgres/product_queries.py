@@ -40,6 +40,24 @@ _FIND = """
     )
     SELECT {parts}
 """
+# A product whose whole name was typed is the tenth at worst, and up to 20 namesakes are on the first page of
+# 20. What is popular may stand before it, since many names are those of a kind of product (docs/search.md).
+# Both inner queries run once, and only where there is such a product.
+_FIND_NAMED = """
+    WITH found AS MATERIALIZED (
+        SELECT {columns}, {key} AS worth, words @@ (SELECT CAST(:whole_name AS tsquery)) AS named
+        FROM products_db.product_search WHERE {conditions}
+    ), hits AS MATERIALIZED (
+        SELECT {columns}, CASE WHEN named THEN greatest(worth, worth / 1000 + (
+            SELECT worth FROM found ORDER BY worth DESC LIMIT 1 OFFSET (
+                SELECT CASE WHEN count(*) BETWEEN 12 AND 20 THEN 20 - count(*) ELSE 9 END
+                FROM found WHERE named
+            )
+        )) ELSE worth END AS key
+        FROM found
+    )
+    SELECT {parts}
+"""
 _PAGE = """
     (SELECT jsonb_agg(jsonb_build_array(product_id, key)) FROM (
         SELECT product_id, key FROM hits {after}
@@ -56,12 +74,11 @@ _POPULARITY = "CAST(floor(popularity * 1000000) AS bigint)"
 _KEYS = {
     # weights of descriptions, categories, tags and brands, names; divided by 1 + log(length of the document).
     # 1,000 interactions of today have a logarithm of 7 or so: the weight of popularity counts from there.
-    # The product of that SKU, then those of that whole name, come first: no text and no taste is worth that.
+    # The product of that SKU comes first: no text and no taste is worth that.
     "relevance": """
         CAST(floor(ts_rank(CAST('{0.1, 0.3, 0.5, 1}' AS real[]), words, (SELECT CAST(:ranked AS tsquery)), 1)
                    * (1 + CAST(:weight AS float8) * least(popularity / 7.0, 1)) * 1000000000) AS bigint)
-        + CASE WHEN words @@ (SELECT CAST(:sku AS tsquery)) THEN 100000000000000
-               WHEN words @@ (SELECT CAST(:whole_name AS tsquery)) THEN 1000000000000 ELSE 0 END
+        + CASE WHEN words @@ (SELECT CAST(:sku AS tsquery)) THEN 100000000000000 ELSE 0 END
     """,
     "popularity": _POPULARITY,
     "newest": "CAST(extract(epoch FROM created_at) * 1000000 AS bigint)",
@@ -250,7 +267,7 @@ def _statement(
     page = _PAGE.replace("{direction}", direction).replace("{after}", beyond)
     parts = ["(SELECT count(*) FROM hits)", page, *(_FACETS[facet] for facet in facets)]
     return text(
-        _FIND.format(
+        (_FIND_NAMED if words and sort == "relevance" else _FIND).format(
             columns=", ".join(sorted(columns)),
             key=key,
             conditions=" AND ".join(conditions) or "true",

@@ -171,6 +171,7 @@ def test_stop_words_count_only_alone() -> None:
 
     assert asked("the teas") == ["teas"]
     assert asked("the") == ["the"]
+    assert asked("a shirt s") == ["shirt", "s"]
     assert [term.text for term in GERMAN.of("der Tee") if not term.stop] == ["tee"]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from recsys.domains.products.tables import Product
 from recsys.search.backends.postgres.index import PostgresIndex
 from recsys.search.queries import ProductQuery
 from recsys.search.ranking import formula as ranking
@@ -39,6 +42,33 @@ def test_the_index_raises_what_the_text_is_worth_as_the_formula_does(session: Se
         worth = ranking.raised(text[hit.product_id], ranking.fame(popularity[hit.product_id]), 0.7)
         assert hit.key == pytest.approx(worth, rel=1e-6)
     assert [hit.product_id for hit in found] != sorted(text, key=lambda one: -text[one])
+
+
+@pytest.mark.parametrize("namesakes", [1, 5, 15, 20])
+def test_products_of_the_whole_name_are_on_the_first_page_whatever_is_popular(
+    session: Session, namesakes: int
+) -> None:
+    names = ["Whole milk"] * namesakes + [f"Milk whole {place}" for place in range(60)]
+    rows = [Product(name=name, slug=f"m{place}", price=Decimal(1)) for place, name in enumerate(names)]
+    session.add_all(rows)
+    session.flush()
+    index = PostgresIndex(SearchSettings(popularity_weight=10.0))
+    index.reindex(session)
+    own = {row.id for row in rows[:namesakes]}
+    for place, row in enumerate(rows[namesakes:]):
+        popular = update(ProductSearch).where(ProductSearch.product_id == row.id)
+        session.execute(popular.values(popularity=3 + place / 20))
+    query = ProductQuery(words=("whole", "milk"), limit=20)
+    page = [hit.product_id for hit in index.search_products(session, query).hits]
+    assert own <= set(page)
+    # what is popular stays before it, as far as there is room
+    assert not own & set(page[: min(9, 20 - namesakes)])
+    # and the next page goes on where this one ended
+    whole = [hit.product_id for hit in index.search_products(session, replace(query, limit=100)).hits]
+    last = index.search_products(session, query).hits[-1]
+    rest = index.search_products(session, replace(query, limit=100, after=(last.key, last.product_id)))
+    assert page + [hit.product_id for hit in rest.hits] == whole
+    assert len(set(whole)) == len(rows)
 
 
 @given(st.integers(1, 100_000), st.data())
