@@ -79,5 +79,11 @@ class Throttled(RecsysError):
 
 
 class Unavailable(RecsysError):
+    """`public` is what is read over HTTP: messages for operators name addresses, files and commands."""
+
     status = 503
     title = "Unavailable"
+
+    def __init__(self, message: str, *, public: str | None = None, **details: object) -> None:
+        super().__init__(message, **details)
+        self.public = public or "A part of this service does not answer now; try again in a moment."

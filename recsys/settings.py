@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import re
 from decimal import Decimal
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-__all__ = ["SHORTEST_SECRET", "Settings", "get_settings"]
+from recsys.errors import Invalid
 
+__all__ = ["SHORTEST_SECRET", "Settings", "get_settings", "variable_names"]
+
+_PREFIX = "RECSYS_"
 SHORTEST_SECRET = 16
 """Characters of a secret that something is signed with."""
+_REDIS_URL = re.compile(r"(rediss?://[^/\s]+|unix://\S+)")
+_ELSEWHERE = frozenset({"RECSYS_API_KEY"})
+"""Variables that a command reads by itself."""
 _ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")
 
 
@@ -36,6 +45,14 @@ class RedisSettings(BaseModel):
     """Redis or Valkey; without a `url` the embedded server under `var/` is used."""
 
     url: SecretStr | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _names_a_server(cls, url: SecretStr | None) -> SecretStr | None:
+        # the message must not repeat the address, which may hold the password
+        if url is not None and not _REDIS_URL.match(url.get_secret_value()):
+            raise ValueError("expected redis://user:password@host:port/0, rediss://… or unix:///path")
+        return url
 
 
 class ApiSettings(BaseModel):
@@ -327,7 +344,7 @@ class Settings(BaseSettings):
     """The whole configuration of one process."""
 
     model_config = SettingsConfigDict(
-        env_prefix="RECSYS_", env_nested_delimiter="__", env_file=".env", extra="ignore", frozen=True
+        env_prefix=_PREFIX, env_nested_delimiter="__", env_file=".env", extra="ignore", frozen=True
     )
 
     environment: Literal["development", "test", "production"] = "development"
@@ -361,5 +378,40 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """The settings of this process, read once (tests: `get_settings.cache_clear()`)."""
+    """The settings of this process, read once (tests: `get_settings.cache_clear()`).
+
+    Raises Invalid for a variable with our prefix that no setting has, naming the nearest one.
+    """
+    _refuse_unknown_variables()
     return Settings()
+
+
+def variable_names() -> list[str]:
+    """Every variable that is a setting, such as RECSYS_API__PORT; sorted."""
+    names = set[str]()
+    for name, field in Settings.model_fields.items():
+        group = field.annotation
+        if isinstance(group, type) and issubclass(group, BaseModel):
+            names |= {f"{_PREFIX}{name}__{own}".upper() for own in group.model_fields}
+        else:
+            names.add(f"{_PREFIX}{name}".upper())
+    return sorted(names)
+
+
+def _refuse_unknown_variables() -> None:
+    known = variable_names()
+    groups = {name.partition("__")[0] for name in known}
+    given = {
+        name.upper() for name in (*os.environ, *dotenv_values(".env")) if name.upper().startswith(_PREFIX)
+    }
+    unknown = sorted(
+        name
+        for name in given - set(known) - groups - _ELSEWHERE
+        # what is nested deeper, or a key of a table of settings, is judged by pydantic
+        if not any(name.startswith(f"{each}__") for each in known)
+    )
+    if unknown:
+        near = get_close_matches(unknown[0], known, n=1, cutoff=0.0)[0]
+        raise Invalid(
+            f"{unknown[0]} is no setting of recsys; the nearest is {near}; every setting is in .env.example"
+        )

@@ -94,9 +94,7 @@ def api(
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option(
-            min=1, max=65535, help="Port; when taken, the next free one. Default: the setting api.port."
-        ),
+        typer.Option(min=1, max=65535, help="Port. Default: the setting api.port, or the next free one."),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that share the port.")] = 1,
 ) -> None:
@@ -119,7 +117,7 @@ def api(
     with counted_together() if workers > 1 else nullcontext():
         from serving.server.server import serve
 
-        serve(settings, host or settings.api.host, port or settings.api.port, workers, announce)
+        serve(settings, host or settings.api.host, port, workers, announce)
 
 
 @app.command("intake", epilog="Example: recsys serve intake")

@@ -27,6 +27,11 @@ out of memory). busy: a lock, a connection or an answer did not come in time."""
 _UNREACHABLE = ("08", "28", "3D000", "57P")
 _REFUSES = ("25006", "53100", "53200", "53000", "53400", "58")
 _BUSY = ("53300", "55P03", "57014", "40001", "40P01", "25P03", "25P04")
+_PUBLIC: dict[AbsenceKind, str] = {
+    "unreachable": "The database does not answer now; nothing was stored. Try again in a moment.",
+    "refuses": "The database takes no writes now; nothing was stored. Try again in a moment.",
+    "busy": "The database is busy; nothing was stored. Try again in a moment.",
+}
 _RECENT_SECONDS = 10.0
 _READ_ONLY = text("SELECT current_setting('transaction_read_only') = 'on' OR pg_is_in_recovery()")
 _COUNTED = Counter(
@@ -41,7 +46,7 @@ class DatabaseAway(Unavailable):
     """PostgreSQL is not there for us, in one line without the password; nothing was stored."""
 
     def __init__(self, message: str, kind: AbsenceKind) -> None:
-        super().__init__(message)
+        super().__init__(message, public=_PUBLIC[kind])
         self.kind: AbsenceKind = kind
 
 

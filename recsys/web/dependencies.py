@@ -57,7 +57,8 @@ async def _admission() -> AsyncIterator[None]:
         with fail_after(_ADMISSION_SECONDS):
             await places.acquire_on_behalf_of(here := object())
     except TimeoutError as error:
-        raise Unavailable("Too many requests are being answered; try again in a moment.") from error
+        busy = "Too many requests are being answered; try again in a moment."
+        raise Unavailable(busy, public=busy) from error
     try:
         yield
     finally:

@@ -138,7 +138,7 @@ async def _recsys_error(request: Request, error: Exception) -> Response:
         )
     return problem(
         error.status,
-        error.message,
+        error.public if isinstance(error, Unavailable) else error.message,
         title=error.title,
         request_id=request_id_of(request),
         headers=_headers(error),
@@ -161,7 +161,11 @@ async def _redis_away(request: Request, error: Exception) -> Response:
     _log.error("Redis does not take this", request_id=request_id_of(request), error=str(error)[:200])
     # a server that answers with an error is there: it is full, or read-only after a failover
     said = "takes no writes now" if isinstance(error, ResponseError) else "does not answer"
-    return await _recsys_error(request, Unavailable(f"Redis {said}; try again in a moment."))
+    return await _recsys_error(request, _shown(f"Redis {said}; try again in a moment."))
+
+
+def _shown(message: str) -> Unavailable:
+    return Unavailable(message, public=message)
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:

@@ -56,9 +56,11 @@ async def check(state: State) -> Health:
     reasons = [f"{name}: {part.detail}" for name, part in parts.items() if not part.well]
     plain = {name: part.model_dump() for name, part in parts.items()}
     if not parts["catalogue"].well:
-        raise Unavailable(f"There is nothing to show. {'; '.join(reasons)}", parts=plain)
+        message = f"There is nothing to show. {'; '.join(reasons)}"
+        raise Unavailable(message, public=message, parts=plain)
     if not parts["postgresql"].well and not parts["redis"].well:
-        raise Unavailable(f"Neither PostgreSQL nor Redis answers. {'; '.join(reasons)}", parts=plain)
+        message = f"Neither PostgreSQL nor Redis answers. {'; '.join(reasons)}"
+        raise Unavailable(message, public=message, parts=plain)
     return Health(status="degraded" if reasons else "ready", parts=parts)
 
 

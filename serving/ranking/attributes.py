@@ -60,9 +60,8 @@ class Attributes:
                 kept = _Read(time.monotonic(), _values(name))
             except Unavailable as error:
                 if kept is None:
-                    raise Unavailable(
-                        f"products cannot be filtered by attr.{name} while PostgreSQL is away"
-                    ) from error
+                    message = f"Products cannot be filtered by attr.{name} while PostgreSQL is away."
+                    raise Unavailable(message, public=message) from error
                 _log.warning("an attribute is not fresh: PostgreSQL is away", attribute=name)
             with self._lock:
                 self._read[name] = kept

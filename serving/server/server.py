@@ -63,10 +63,14 @@ def check_access(settings: Settings, host: str) -> None:
             )
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket on `port`, or the next free one. Raises Unavailable when the host is not ours."""
+def bind(host: str, port: int, *, move_on: bool = True) -> socket.socket:
+    """A listening socket on `port`, or, with `move_on`, the next free one.
+
+    Raises Unavailable when the port is taken, or the host is not ours.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for candidate in range(port, min(port + PORTS_TRIED, 65536)):
+    tried = PORTS_TRIED if move_on else 1
+    for candidate in range(port, min(port + tried, 65536)):
         listener = socket.socket(family, socket.SOCK_STREAM)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -82,19 +86,26 @@ def bind(host: str, port: int) -> socket.socket:
         else:
             listener.set_inheritable(True)
             return listener
+    if not move_on:
+        raise Unavailable(f"port {port} on {host} is taken; end what listens there, or choose another --port")
     raise Unavailable(
         f"no free port from {port} to {port + PORTS_TRIED - 1} on {host}; choose another with --port"
     )
 
 
-def serve(settings: Settings, host: str, port: int, workers: int, announce: Callable[[str], None]) -> None:
-    """Answer requests until SIGINT or SIGTERM. `var/run/api.json` says where while it runs."""
+def serve(
+    settings: Settings, host: str, port: int | None, workers: int, announce: Callable[[str], None]
+) -> None:
+    """Answer requests until SIGINT or SIGTERM. `var/run/api.json` says where while it runs.
+
+    port : this one or none; None: that of the settings, or the next free one.
+    """
     check_schema()
     check_access(settings, host)
     # what asks the setting, here and in workers' processes, must hear of the option as well
     os.environ["RECSYS_API__HOST"] = host
     get_settings.cache_clear()
-    listener = bind(host, port)
+    listener = bind(host, port or settings.api.port, move_on=port is None)
     url = _url(listener)
     with contextlib.ExitStack() as stack:
         stack.enter_context(listener)

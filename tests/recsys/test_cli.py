@@ -19,7 +19,7 @@ import redis
 
 from recsys import cli, plugins
 from recsys.errors import Conflict, Unavailable
-from recsys.settings import Settings
+from recsys.settings import Settings, get_settings, variable_names
 from tests.support.servers import ROOT
 from tests.support.shop import Shop, run_recsys
 
@@ -139,7 +139,13 @@ def test_ctrl_c_is_quiet(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("RECSYS_API__PORT", "70000"), ("RECSYS_LOG_LEVEL", "LOUD"), ("RECSYS_ENVIRONMENT", "production")],
+    [
+        ("RECSYS_API__PORT", "70000"),
+        ("RECSYS_LOG_LEVEL", "LOUD"),
+        ("RECSYS_ENVIRONMENT", "production"),
+        ("RECSYS_REDIS__URL", "nonsense"),
+        ("RECSYS_API__PROT", "8000"),
+    ],
 )
 def test_wrong_settings_are_named_in_one_line(shop: Shop, variable: str, value: str) -> None:
     empty = {"RECSYS_DATABASE__URL": "", "RECSYS_REDIS__URL": ""} if value == "production" else {}
@@ -160,10 +166,34 @@ def test_wrong_settings_are_named_in_one_line(shop: Shop, variable: str, value: 
     assert "RECSYS_" in done.stderr
 
 
+def test_an_unknown_variable_is_refused_and_the_nearest_is_named(shop: Shop) -> None:
+    done = shop.run("status", RECSYS_SERVING__STORED_PER_USERS="7")
+    assert done.returncode == 2
+    assert "RECSYS_SERVING__STORED_PER_USERS" in done.stderr
+    assert "nearest is RECSYS_SERVING__STORED_PER_USER;" in done.stderr
+
+
+@pytest.mark.parametrize("name", variable_names())
+def test_every_setting_is_a_known_variable(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Whatever is wrong with its value, it is not called unknown."""
+    monkeypatch.setenv(name, "\x01")
+    get_settings.cache_clear()
+    fault = ""
+    try:
+        get_settings()
+    except Exception as error:  # noqa: BLE001 - any judgement of the value will do
+        fault = str(error)
+    assert "is no setting" not in fault
+    monkeypatch.delenv(name)
+    get_settings.cache_clear()
+
+
 def test_a_wrong_setting_is_not_repeated(shop: Shop) -> None:
     done = shop.run("status", RECSYS_DATABASE='{"url": 7, "pool_size": "topsecret"}')
     assert done.returncode == 2
     assert "topsecret" not in done.stderr
+    done = shop.run("status", RECSYS_REDIS__URL="topsecret@host")
+    assert (done.returncode, "topsecret" in done.stderr) == (2, False)
 
 
 def test_another_package_plugs_in_a_group_that_is_imported_when_called(

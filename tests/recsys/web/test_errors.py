@@ -31,7 +31,7 @@ def client() -> Iterator[httpx.Client]:
 
     @app.get("/away")
     def away() -> None:
-        raise Unavailable("PostgreSQL is away.")
+        raise Unavailable("PostgreSQL at db.internal:5432/shop is away; run `recsys up`")
 
     @app.get("/broken/{secret}")
     def broken(secret: str) -> None:
@@ -52,6 +52,9 @@ def test_our_errors_are_problems(client: httpx.Client) -> None:
     }  # fmt: skip
     away = client.get("/away")
     assert (away.status_code, away.headers["retry-after"]) == (503, "5")
+    assert "db.internal" not in away.text
+    assert "recsys up" not in away.text
+    assert away.json()["detail"].endswith("try again in a moment.")
 
 
 @pytest.mark.parametrize(

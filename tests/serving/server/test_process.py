@@ -28,7 +28,8 @@ def test_the_process_starts_beside_a_taken_port_and_stops_cleanly(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         process = subprocess.Popen(
-            [sys.executable, "-m", "recsys", "serve", "api", "--port", str(port), "--workers", str(workers)],
+            [sys.executable, "-m", "recsys", "serve", "api", "--workers", str(workers)],
+            env={**os.environ, "RECSYS_API__PORT": str(port)},
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
         address = open_shop.var / "run" / "api.json"
@@ -47,6 +48,15 @@ def test_the_process_starts_beside_a_taken_port_and_stops_cleanly(
     assert found["url"] in output
     assert "Traceback" not in errors
     assert not address.exists()
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_refused(open_shop: Shop) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = open_shop.run("serve", "api", "--port", port)
+    assert result.returncode == 1
+    assert f"port {port} on 127.0.0.1 is taken" in result.stderr
+    assert not (open_shop.var / "run" / "api.json").exists()
 
 
 def test_it_refuses_a_schema_that_is_too_old(shop: Shop) -> None:

@@ -114,9 +114,10 @@ def queue(posts: Sequence[Post]) -> None:
     try:
         spool.of_process("posts").append(records)
     except OSError as error:
-        raise Unavailable(
+        message = (
             "Neither PostgreSQL, nor Redis, nor the disk takes this now; nothing was stored, send it again."
-        ) from error
+        )
+        raise Unavailable(message, public=message) from error
 
 
 def to_redis(records: Sequence[bytes]) -> None:
