@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from recsys.database.afterwards import after_commit
+from recsys.database.after_commit import after_commit
 from recsys.database.collecting import collect
 from recsys.database.session import unit_of_work
-from tests.fixtures.shop import Shop
+from tests.support.shop import Shop
 
 done: list[list[str]] = []
 followed: list[int] = []
