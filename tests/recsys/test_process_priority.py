@@ -10,12 +10,12 @@ import pytest
 
 NICENESS = """
 import os
-from recsys import cli, priority
+from recsys import cli, process_priority
 from recsys.cli import app
 
 @app.command()
 def long() -> None:
-    priority.give_way()
+    process_priority.give_way()
     print(os.nice(0))
 
 {start}

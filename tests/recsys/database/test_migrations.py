@@ -148,7 +148,7 @@ def test_every_mapped_table_says_what_it_is() -> None:
     assert {table.__table__.fullname for table in mapped} == set(metadata.tables)
     assert [table.__name__ for table in mapped if not table.__doc__] == []
     homes = {
-        module.__name__.split(".")[-2] + "_db": {getattr(module, n).__table__.schema for n in module.__all__}
+        module.__name__.split(".")[2] + "_db": {getattr(module, n).__table__.schema for n in module.__all__}
         for module in DOMAIN_TABLES
     }
     assert all(schemas == {home} for home, schemas in homes.items())

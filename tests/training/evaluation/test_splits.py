@@ -115,7 +115,7 @@ def test_without_test_days_the_window_follows_the_data_and_a_hidden_product_is_n
     rows = [(user, product, day, "purchase") for user, product, day in purchases()]
     whole = dataset_of([*rows, (1, 1, 400.0, "view")])
     split = time_split(whole)
-    assert (split.until - split.cutoff) / MICROSECONDS_PER_DAY == 21
+    assert (split.until - split.cutoff) / MICROSECONDS_PER_DAY == 10
     assert split.users["kept"] == 60
     assert split.protocol == "window"
     assert "2,400 successes" in split.why
