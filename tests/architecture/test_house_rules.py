@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,13 @@ def test_the_module_keeps_the_house_rules(module: Path) -> None:
 )
 def test_a_broken_rule_is_named(name: str, source: str, expected: str) -> None:
     assert any(expected in fault for fault in broken_rules(name, source))
+
+
+def test_the_packages_ship_their_types() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        built = tomllib.load(file)["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert built == list(PACKAGES)
+    assert [package for package in PACKAGES if not (ROOT / package / "py.typed").is_file()] == []
 
 
 def test_every_tests_folder_is_a_package() -> None:
