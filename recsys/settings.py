@@ -35,14 +35,21 @@ def _default_var() -> Path:
 
 
 class DatabaseSettings(BaseModel):
-    """PostgreSQL; without a `url` the embedded server under `var/` is used."""
+    """PostgreSQL; without a `url` the embedded server under `var/` is used.
+
+    url : such as postgresql://user:password@host:5432/database.
+    pool_size : connections that a process keeps; under load it opens up to twice as many.
+    """
 
     url: SecretStr | None = None
     pool_size: int = Field(default=10, ge=1)
 
 
 class RedisSettings(BaseModel):
-    """Redis or Valkey; without a `url` the embedded server under `var/` is used."""
+    """Redis or Valkey; without a `url` the embedded server under `var/` is used.
+
+    url : such as redis://:password@host:6379/0.
+    """
 
     url: SecretStr | None = None
 
@@ -58,6 +65,7 @@ class RedisSettings(BaseModel):
 class ApiSettings(BaseModel):
     """Where `recsys serve api` listens (a taken port moves on to the next free one), and whom it answers.
 
+    host, port : the address and the first port that is tried.
     rate_per_second, burst : of one API key, or of one address without a key; a rate of 0 limits nobody. A
         key may have a rate of its own (`recsys keys create --rate`).
     cors_origins : pages of these origins may call the API from a browser, such as https://shop.example.
@@ -96,11 +104,13 @@ class ApiSettings(BaseModel):
 class UserSettings(BaseModel):
     """Accounts: how long a log-in lasts, how often one may fail, and what a password's hash costs.
 
+    session_days : a log-in lasts so long.
     max_sessions : devices of one user; one more ends the one that was silent longest.
-    failures_per_account, failures_per_address : failed log-ins within `failure_window_minutes`, after which
-        more are refused until the window ends.
+    failures_per_account, failures_per_address, failure_window_minutes : failed log-ins within the window,
+        after which more are refused until it ends.
     online_seconds : who was silent for so long is no longer online.
-    argon2_* : a change is taken over at each user's next log-in.
+    max_following : users that one user may follow.
+    argon2_* : cost of a password's hash; a change is taken over at each user's next log-in.
     """
 
     session_days: float = Field(default=30.0, gt=0)
@@ -118,6 +128,8 @@ class UserSettings(BaseModel):
 class FeatureSettings(BaseModel):
     """How much each interaction says about a taste, how fast it fades, and what is too much to be one.
 
+    weights : weight per interaction type of what models learn from, such as {"view": 1, "purchase": 5}.
+    half_life_days : after so many days an interaction counts half.
     target : weight per interaction type of what a recommendation is for, such as {"purchase": 1}; unset:
         chosen from the data (`features.target`).
     max_repeats_per_day : a user's events of one type with one product on one day that count; 0 for all.
@@ -139,7 +151,11 @@ class FeatureSettings(BaseModel):
 
 
 class DiscountSettings(BaseModel):
-    """What one discount code takes off the goods: a percentage or an amount, from a subtotal upwards."""
+    """What one discount code takes off the goods: a percentage or an amount, from a subtotal upwards.
+
+    percent, amount : what is taken off; one of both.
+    minimum : subtotal from which the code is valid.
+    """
 
     percent: Decimal | None = Field(default=None, gt=0, le=100)
     amount: Decimal | None = Field(default=None, gt=0, decimal_places=2)
@@ -155,6 +171,11 @@ class DiscountSettings(BaseModel):
 class ShopSettings(BaseModel):
     """How the shop sells: its currency, tax, parcels, discounts and carts.
 
+    currency : ISO 4217 code.
+    shipping_flat, shipping_per_kg : price of a parcel: a fixed part, and a part per kilogram.
+    discounts : per code a percent or an amount, such as {"SPRING": {"percent": 10, "minimum": 50}}.
+    cart_days, guest_cart_days : carts of users and of guests expire so long after their last change.
+    max_cart_lines : different products in one cart at most.
     tax_rate : share of the goods' price after discount, such as 0.0825.
     free_shipping_from : goods after discount from which parcels are free; unset for never.
     abandoned_after_hours : a cart that did not change for so long counts as left.
@@ -178,6 +199,8 @@ class ShopSettings(BaseModel):
 class PaymentSettings(BaseModel):
     """Which gateway moves the money (`sandbox` moves none), and what its webhooks are signed with.
 
+    gateway : name of the gateway.
+    webhook_secret : what the gateway signs its webhooks with.
     key_days : a request that is sent again under its Idempotency-Key is known so long.
     """
 
@@ -189,6 +212,12 @@ class PaymentSettings(BaseModel):
 class NotificationSettings(BaseModel):
     """How messages leave: an SMTP server for e-mail, a provider for text messages (`sandbox` sends none).
 
+    mail_from : sender of e-mail.
+    smtp_host, smtp_port, smtp_starttls, smtp_user, smtp_password : the SMTP server; without a host, e-mail is
+        not sent.
+    smtp_timeout : seconds that the SMTP server has for an answer.
+    sms_provider : name of the provider of text messages.
+    max_attempts : a message is tried so often, then it has failed.
     notice_days : what somebody was told is known so long, so that nothing is told twice.
     """
 
@@ -229,7 +258,14 @@ class AnalyticsSettings(BaseModel):
 
 
 class ServingSettings(BaseModel):
-    """What is stored for each user and what may appear again."""
+    """What is stored for each user and what may appear again.
+
+    stored_per_user, stored_new_per_user : length of a user's stored lists: any product; new to the user.
+    expires_after_hours : stored lists are valid so long after they were made.
+    repeat_purchases : bought products may be recommended again, where their category does not say otherwise.
+    default_limit : products of an answer whose request names no limit.
+    deadline_ms : a list that takes longer is answered with what is ready.
+    """
 
     stored_per_user: int = Field(default=100, ge=40, le=1000)
     stored_new_per_user: int = Field(default=40, ge=20, le=500)
@@ -264,6 +300,8 @@ class EventSettings(BaseModel):
     attempts : so often an event is tried before it becomes a dead letter.
     retry_seconds : the wait before the second attempt; it doubles from there, up to a minute.
     takeover_seconds : what another consumer took and has not finished for so long is taken over.
+    poll_seconds : the relay looks for new events at least so often.
+    batch : events that the relay sends at once.
     stream_hours : handled events stay in their stream so long; what a group has not read always stays.
     outbox_days : sent events stay in the outbox so long, to be sent again after Redis lost them.
     inbox_days : what was handled is known so long; more than outbox_days, or a repeat would count twice.
@@ -293,8 +331,10 @@ class EventSettings(BaseModel):
 class SearchSettings(BaseModel):
     """What searches: PostgreSQL, or Elasticsearch at `url`.
 
+    url : of Elasticsearch; unset: PostgreSQL searches.
     user, password, api_key : how to log in there; an API key or user and password, not both.
     ca_certs : file of the certificates that the server's is checked against; the system's when unset.
+    verify_certs : the server's certificate is checked.
     prefix : the indices are called prefix_products and prefix_users (aliases).
     language : of stems and stop words, one that Snowball has a stemmer for, such as german, or simple for
         none; reindex after changing it.
@@ -341,7 +381,14 @@ class SearchSettings(BaseModel):
 
 
 class Settings(BaseSettings):
-    """The whole configuration of one process."""
+    """The whole configuration of one process.
+
+    environment : production refuses embedded servers and unsafe defaults.
+    var : folder of everything that is made at run time; unset: var/ beside the checkout.
+    log_level : such as DEBUG, INFO or WARNING.
+    batch_niceness : by how much long commands (scoring, training, reindexing) lower their priority; 0: not
+        at all.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX, env_nested_delimiter="__", env_file=".env", extra="ignore", frozen=True
@@ -351,7 +398,6 @@ class Settings(BaseSettings):
     var: Path = Field(default_factory=_default_var)
     log_level: str = "INFO"
     batch_niceness: int = Field(default=10, ge=0, le=19)
-    """By how much long commands (scoring, training, reindexing) lower their priority; 0: not at all."""
     database: DatabaseSettings = DatabaseSettings()
     redis: RedisSettings = RedisSettings()
     api: ApiSettings = ApiSettings()
