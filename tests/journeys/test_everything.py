@@ -25,7 +25,7 @@ from tests.recsys.database.documented import documented_tables
 from tests.recsys.domains.users.conftest import Person
 from tests.serving import shopping
 
-DOCUMENTED = Path(__file__).parents[1] / "recsys" / "cache" / "documented_keys.txt"
+DOCUMENTED = Path(__file__).resolve().parents[2] / "docs" / "spec" / "redis_keys.txt"
 LINE = re.compile(r"^(?P<key>\S+) -> (?P<type>Hash|String|Set|Sorted Set|List|Stream) \(")
 TYPES = {"Hash": "hash", "String": "string", "Set": "set", "Sorted Set": "zset", "List": "list",
          "Stream": "stream"}  # fmt: skip

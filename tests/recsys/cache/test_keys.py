@@ -11,7 +11,7 @@ import pytest
 
 from recsys.cache import keys
 
-DOCUMENTED = Path(__file__).with_name("documented_keys.txt")
+DOCUMENTED = Path(__file__).resolve().parents[3] / "docs" / "spec" / "redis_keys.txt"
 LINE = re.compile(r"^(?P<key>\S+) -> (?P<type>Hash|String|Set|Sorted Set|List|Stream) \(")
 OWN = {
     "login_failures",

@@ -1,4 +1,4 @@
-"""The documented DDL, read from `schema.sql` and put into PostgreSQL schemas named after its clusters."""
+"""The documented DDL of `docs/spec/schema.sql`, in PostgreSQL schemas named after its clusters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-SOURCE = Path(__file__).with_name("schema.sql")
+SOURCE = Path(__file__).resolve().parents[3] / "docs" / "spec" / "schema.sql"
 HEADING = re.compile(r"^-- ### \d+\. (\w+)$", re.MULTILINE)
 CREATES = re.compile(r"^CREATE TABLE (\w+) \(")
 REFERENCES = re.compile(r"\bREFERENCES (\w+)\s*\(")

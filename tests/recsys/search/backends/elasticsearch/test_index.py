@@ -29,7 +29,7 @@ from tests.recsys.search import compatible
 from tests.recsys.search.catalogue import fill
 from tests.recsys.search.conftest import Clients
 
-DOCUMENTED = Path(__file__).with_name("documented_indices.md")
+DOCUMENTED = Path(__file__).resolve().parents[5] / "docs" / "spec" / "search_indices.md"
 
 
 @pytest.fixture(params=compatible.SERVERS)

@@ -1,4 +1,4 @@
--- The SQL blocks of the documented schema, as they are written there, each under its heading.
+-- The documented tables, each schema under its heading.
 
 -- ### 1. users_db
 -- Users table
