@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do command 
 UV := uv==0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench soak report lock down clean
+.PHONY: help demo test lint bench docs soak report lock down clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(ROOT)/Makefile | sed 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
@@ -24,6 +24,10 @@ bench: $(VENV)/.test $(VENV)/.demo  ## the benchmarks, each printing its ratio t
 	@cd $(ROOT) && for bench in $$(find tests/performance -name 'bench_*.py' | sort); do \
 	  name=$$(echo $${bench%.py} | tr / .); echo "== $$name"; $(BIN)/python -m $$name || exit 1; done
 
+docs: $(VENV)/.docs  ## the site of docs/ in var/site, built offline; a warning is an error
+	@cd $(ROOT) && $(BIN)/python -m mkdocs build --strict
+	@echo "the site: $(ROOT)/var/site/index.html"
+
 report: $(VENV)/.test $(VENV)/.demo  ## a report on real purchases in $CI_ARTIFACTS or var/artifacts, looked at in Chromium
 	@cd $(ROOT) && $(BIN)/python -m pytest -n0 -q tests/training/report/test_real_report.py
 	@echo "the report: $${CI_ARTIFACTS:-$(ROOT)/var/artifacts}/real-report/report.html"
@@ -36,10 +40,10 @@ soak: $(VENV)/.test $(VENV)/.demo  ## ten minutes at 70% of the most, with a mod
 
 lock: $(VENV)/bin/python  ## write the pinned requirements anew from pyproject.toml
 	@$(BIN)/python -m pip install --quiet $(UV)
-	@cd $(ROOT) && for kind in test demo; do \
+	@cd $(ROOT) && for kind in test demo docs; do \
 	  $(BIN)/uv pip compile pyproject.toml --extra build --extra $$kind --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet \
-	    $$([ $$kind = demo ] && echo --constraint requirements/test.txt) -o requirements/$$kind.txt; done
+	    $$([ $$kind = test ] || echo --constraint requirements/test.txt) -o requirements/$$kind.txt; done
 
 clean: ## remove the virtual environment and all run-time data
 	@[ ! -x $(BIN)/recsys ] || $(BIN)/recsys down
@@ -49,7 +53,7 @@ $(VENV)/bin/python:
 	@[ -n "$(PYTHON)" ] || { echo "recsys needs Python 3.11 or newer; install one, or say which: make PYTHON=/path/to/python3" >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || { echo "could not make a virtual environment with $(PYTHON); on Debian and Ubuntu install the package python3-venv" >&2; rm -rf $(VENV); exit 2; }
 
-$(VENV)/.demo $(VENV)/.test: $(VENV)/.%: $(ROOT)/requirements/%.txt $(ROOT)/pyproject.toml | $(VENV)/bin/python
+$(VENV)/.demo $(VENV)/.docs $(VENV)/.test: $(VENV)/.%: $(ROOT)/requirements/%.txt $(ROOT)/pyproject.toml | $(VENV)/bin/python
 	@echo "installing the pinned dependencies of '$*' into .venv (about 1.3 GB, once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e $(ROOT)
