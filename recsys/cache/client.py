@@ -1,19 +1,17 @@
-"""Redis clients: one synchronous for the process, and asynchronous ones for those who own an event loop."""
+"""The Redis client of the process, and new ones for owners that close them."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
 import redis
-import redis.asyncio
-from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from recsys import embedded
 from recsys.settings import Settings, get_settings
 
-__all__ = ["close", "connect", "get_async_redis", "get_redis", "redis_url"]
+__all__ = ["close", "connect", "get_redis", "redis_url"]
 
 _SOCKET_TIMEOUT = 5.0
 """Seconds before an answer that does not come becomes an error, so that nobody waits for ever."""
@@ -44,16 +42,6 @@ def connect(url: str) -> redis.Redis:
         socket_timeout=_SOCKET_TIMEOUT,
         socket_connect_timeout=_SOCKET_TIMEOUT,
         retry=Retry(NoBackoff(), 1),
-    )
-
-
-def get_async_redis() -> redis.asyncio.Redis:
-    """A new asynchronous client; its owner closes it (`await client.aclose()`) in the loop that used it."""
-    return redis.asyncio.Redis.from_url(
-        redis_url(),
-        socket_timeout=_SOCKET_TIMEOUT,
-        socket_connect_timeout=_SOCKET_TIMEOUT,
-        retry=AsyncRetry(NoBackoff(), 1),
     )
 
 

@@ -264,11 +264,6 @@ class Catalogue:
         return Cards(self.ids, self._names, self.price, self.repeats, self.shown)
 
     @cached_property
-    def hidden_ids(self) -> npt.NDArray[np.int64]:
-        """Products that must not be shown to anybody."""
-        return self.ids[~self.shown]
-
-    @cached_property
     def shown_ids(self) -> npt.NDArray[np.int64]:
         """Products that may be shown."""
         return self.ids[self.shown]

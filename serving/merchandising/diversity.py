@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Likeness", "Method", "diversified", "dpp", "intra_list_distance", "mmr"]
+__all__ = ["Likeness", "Method", "diversified", "dpp", "mmr"]
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
@@ -146,15 +146,6 @@ _METHODS: dict[Method, Callable[[npt.ArrayLike, Likeness, float, int], Places]] 
     Method.MMR: mmr,
     Method.DPP: dpp,
 }
-
-
-def intra_list_distance(likeness: Likeness, places: npt.ArrayLike) -> float:
-    """The mean of 1 - likeness over all pairs of a list (Ziegler et al. 2005, section 3.2); 0 below two."""
-    wanted = np.asarray(places, dtype=np.int64)
-    if wanted.size < 2:
-        return 0.0
-    alike = sum(float(likeness.row(int(one))[wanted].sum()) - 1.0 for one in wanted)
-    return 1.0 - alike / (wanted.size * (wanted.size - 1))
 
 
 def _prepared(

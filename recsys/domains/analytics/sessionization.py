@@ -20,7 +20,7 @@ from recsys.domains.orders.states import Financial, Status
 from recsys.money import LARGEST
 from recsys.settings import get_settings
 
-__all__ = ["CANCELLED", "CART", "ORDERED", "SOLD", "attribute", "hold", "roll_up", "visit_name"]
+__all__ = ["CANCELLED", "CART", "ORDERED", "SOLD", "attribute", "hold", "roll_up"]
 
 CART, ORDERED = "add_to_cart", "order_placed"
 """The shop's own events."""
@@ -168,12 +168,6 @@ _ATTRIBUTE = text(
     RETURNING e.session_id, e.timestamp
     """
 )
-
-
-def visit_name(session_id: str, number: int) -> str:
-    """What the visit of this number is called; a session's first visit is called like the session."""
-    base = _base(session_id)
-    return base if number == 1 else f"{base} {number}"
 
 
 def hold(session: Session, sessions: Sequence[str]) -> None:

@@ -14,7 +14,6 @@ from recsys.web.validators import Id, Input, Text
 __all__ = [
     "AttemptOut",
     "BillingAddress",
-    "CaptureIn",
     "FlagOut",
     "MethodIn",
     "MethodOut",
@@ -122,10 +121,6 @@ class PaymentOut(BaseModel):
     attempts: list[AttemptOut]
     refunds: list[RefundOut]
     created_at: datetime | None
-
-
-class CaptureIn(Input):
-    """Takes the money that a payment holds; it has no fields yet."""
 
 
 class RefundIn(Input):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 import redis
 
@@ -28,16 +26,7 @@ def test_without_a_server_the_error_names_the_remedy(tmp_path: object) -> None:
         client.redis_url(Settings(var=tmp_path))
 
 
-def test_both_clients_reach_the_shop(shop: Shop, redis_client: redis.Redis) -> None:
+def test_the_client_of_the_process_reaches_the_shop(shop: Shop, redis_client: redis.Redis) -> None:
     client.get_redis().set("here", b"\x00\xff")
     assert redis_client.get("here") == b"\x00\xff"
     assert client.get_redis() is client.get_redis()
-
-    async def read() -> object:
-        connection = client.get_async_redis()
-        try:
-            return await connection.get("here")
-        finally:
-            await connection.aclose()
-
-    assert asyncio.run(read()) == b"\x00\xff"

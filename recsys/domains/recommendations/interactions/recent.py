@@ -14,9 +14,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from redis.exceptions import RedisError
-from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY, VARCHAR
-from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.cache import keys
@@ -31,7 +28,6 @@ __all__ = [
     "Recent",
     "Touched",
     "add",
-    "dismissed_by",
     "inherit",
     "members",
     "remember_touched",
@@ -43,18 +39,6 @@ _LATE = timedelta(minutes=1)
 _DIGITS = 10
 """Of the largest product id."""
 _log = get_logger(__name__)
-
-_DISMISSED = text(
-    """
-    SELECT product_id FROM recommendations_db.user_interactions
-    WHERE user_id = :user AND (interaction_type = 'dismissed' OR interaction_type = ANY(:takes_back))
-    GROUP BY product_id
-    HAVING max(created_at) FILTER (WHERE interaction_type = 'dismissed'
-                                     AND coalesce(interaction_value, 1) >= 0)
-         > coalesce(max(created_at) FILTER (WHERE interaction_type <> 'dismissed' OR interaction_value < 0),
-                    '-infinity')
-    """
-).bindparams(bindparam("takes_back", sorted(TAKES_BACK), type_=ARRAY(VARCHAR)))
 
 
 @dataclass(frozen=True)
@@ -106,11 +90,6 @@ class Recent:
 class _Change:
     add: set[str] = field(default_factory=set)
     remove: set[str] = field(default_factory=set)
-
-
-def dismissed_by(session: Session, user_id: int) -> set[int]:
-    """The products that a user dismissed and has not taken back, by PostgreSQL."""
-    return set(session.scalars(_DISMISSED, {"user": user_id}))
 
 
 def remember_touched(touched: Sequence[Touched]) -> None:

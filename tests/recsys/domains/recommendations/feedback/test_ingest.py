@@ -11,8 +11,6 @@ import httpx
 import psycopg
 import pytest
 
-from recsys.database.session import unit_of_work
-from recsys.domains.recommendations.interactions.recent import dismissed_by
 from recsys.settings import get_settings
 from tests.recsys.domains.users.conftest import Desk, Person
 
@@ -86,8 +84,6 @@ def test_not_interested_is_taken_back(desk: Desk, people: tuple[Person, Person])
         one["event_id"] += str(len(stored(desk)))
         assert send(desk, ada, [one, one])["stored"] == 1
         assert (b"d2" in desk.redis.smembers(f"interactions:recent:{ada.id}")) is marked
-        with unit_of_work() as session:
-            assert dismissed_by(session, ada.id) == ({2} if marked else set())
     assert (
         desk.rows(
             "SELECT interaction_type, interaction_value FROM recommendations_db.user_interactions ORDER BY id"
@@ -97,8 +93,7 @@ def test_not_interested_is_taken_back(desk: Desk, people: tuple[Person, Person])
     # nobody takes back what another dismissed
     send(desk, ada, {"product_id": 3, "feedback_type": "dismissed"})
     send(desk, bob, {"product_id": 3, "feedback_type": "restored"})
-    with unit_of_work() as session:
-        assert dismissed_by(session, ada.id) == {3}
+    assert b"d3" in desk.redis.smembers(f"interactions:recent:{ada.id}")
 
 
 def test_a_repeat_is_stored_once_and_each_user_has_ids_of_their_own(

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-import psycopg
 import pytest
 import redis
 
 from recsys import clock
 from recsys.cache import keys
-from recsys.database.session import unit_of_work
-from recsys.domains.recommendations.interactions.ingest import take
 from recsys.domains.recommendations.interactions.recent import (
     Recent,
     Touched,
-    dismissed_by,
     inherit,
     remember_touched,
 )
@@ -97,27 +93,3 @@ def test_a_guest_s_set_moves_to_the_user_and_its_key_is_short(shop: Shop, redis_
     assert redis_client.ttl("interactions:recent:1") > 0
     for length in (64, 65, 255):
         assert len(keys.recent_session_interactions("x" * length)) == len("interactions:recent:session:") + 64
-
-
-def test_postgresql_knows_the_same(small_shop: Shop) -> None:
-    now = clock.now()
-
-    def told(product: int, *kinds: str) -> list[dict[str, object]]:
-        moments: list[datetime] = [now - timedelta(seconds=len(kinds) - place) for place in range(len(kinds))]
-        return [
-            {"user_id": 1, "product_id": product, "interaction_type": kind, "created_at": moment}
-            for kind, moment in zip(kinds, moments, strict=True)
-        ]
-
-    with unit_of_work() as session:
-        take(
-            session,
-            told(1, "dismissed") + told(2, "dismissed", "like") + told(3, "like", "dismissed", "view"),
-        )
-        take(session, told(4, "view"))
-        assert dismissed_by(session, 1) == {1, 3}
-        assert dismissed_by(session, 2) == set()
-    with psycopg.connect(small_shop.database_url) as connection:
-        assert connection.execute("SELECT count(*) FROM recommendations_db.user_interactions").fetchone() == (
-            7,
-        )
