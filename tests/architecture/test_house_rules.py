@@ -52,12 +52,22 @@ def test_every_tests_folder_is_a_package() -> None:
     assert [str(folder) for folder in folders if not (folder / "__init__.py").exists()] == []
 
 
-def test_domains_have_tables_and_name_their_other_files_by_a_noun() -> None:
-    for domain in (ROOT / "recsys" / "domains").iterdir():
-        if (domain / "__init__.py").exists():
-            names = {path.stem for path in domain.glob("*.py")}
-            assert "tables" in names, domain.name
-            assert all(re.fullmatch(r"[a-z_]+", name) for name in names - DOMAIN_FILES), domain.name
+def domain_faults(domain: Path) -> list[str]:
+    """The files that every domain has and this one lacks."""
+    names = {path.stem for path in domain.glob("*.py")}
+    return [f"{domain.name} has no {name}.py" for name in sorted(DOMAIN_FILES - names)]
+
+
+def test_every_domain_has_the_same_files() -> None:
+    domains = [path.parent for path in (ROOT / "recsys" / "domains").glob("*/__init__.py")]
+    assert len(domains) == 7
+    assert [fault for domain in domains for fault in domain_faults(domain)] == []
+
+
+def test_a_domain_that_lacks_a_file_is_named(tmp_path: Path) -> None:
+    for name in DOMAIN_FILES - {"routes"}:
+        (tmp_path / f"{name}.py").touch()
+    assert domain_faults(tmp_path) == [f"{tmp_path.name} has no routes.py"]
 
 
 def test_no_committed_file_names_an_index_or_a_download_address() -> None:

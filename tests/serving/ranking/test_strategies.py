@@ -204,8 +204,26 @@ def test_trending_new_and_popular(client: httpx.Client, scored_shop: Shop) -> No
     assert ids(get(client, "products/new", limit=5)) == [1, 2, 3, 4, 5]
     assert ids(get(client, "products/new", limit=3, category=4)) == [61, 62, 63]
     assert set(ids(get(client, "products/popular", limit=30, category=5))) == set(CHAIRS)
-    trending = get(client, "recommendations", shelf="trending")
-    assert len(ids(trending)) == 20
+
+
+def test_what_rises_leads_the_trending_shelf(scored_shop: Shop) -> None:
+    rising = [70, 105, 33]
+    for product in rising:
+        execute(
+            scored_shop,
+            "INSERT INTO recommendations_db.user_interactions "
+            "(user_id, product_id, interaction_type, created_at) "
+            "SELECT u.id, %s, 'purchase', newest.at FROM users_db.users AS u, "
+            "(SELECT max(created_at) AS at FROM recommendations_db.user_interactions) AS newest",
+            product,
+        )
+    with running(create_app()) as client:
+        items = get(client, "recommendations", shelf="trending", limit=20)["items"]
+    codes = [item["reason"]["code"] for item in items]
+    count = codes.count("trending")
+    assert codes[:count] == ["trending"] * count, "popular products fill only what is left"
+    assert set(rising) <= {item["product_id"] for item in items[:count]}
+    assert len(items) == 20
 
 
 def test_popular_in_a_country_is_what_people_there_paid_for(client: httpx.Client, scored_shop: Shop) -> None:
