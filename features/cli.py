@@ -56,8 +56,8 @@ def build(
     from recsys.process_priority import give_way
 
     give_way()
-    with _progress() as told:
-        built = build_reported(get_settings(), moment, told, incremental=incremental)
+    with _progress() as report:
+        built = build_reported(get_settings(), moment, report, incremental=incremental)
     events = len(built.dataset.events)
     summary = _summary(built.dataset) | {
         "until": None if moment is None else moment.isoformat(),
@@ -78,8 +78,8 @@ def build(
 def preferences(as_json: AsJson = False) -> None:
     """Infer what each user likes from the current snapshot and write it to user_preferences.
 
-    Categories, brands, colours, sizes, styles and price range; what a user said stays and wins. Without a
-    snapshot one is built first. Run again it changes nothing.
+    Categories, brands, colours, sizes, styles and price range; explicit preferences stay and take
+    precedence. Without a snapshot one is built first. Run again it changes nothing.
 
     Example: recsys features preferences --json
     """
@@ -95,8 +95,8 @@ def preferences(as_json: AsJson = False) -> None:
     try:
         dataset = current(settings)
     except NotFound:
-        with _progress() as told:
-            dataset = build_dataset(settings, progress=told)
+        with _progress() as report:
+            dataset = build_dataset(settings, progress=report)
     written = write_preferences(settings, dataset)
     summary = written.as_json() | {
         "moment": _iso(dataset.moment),
@@ -190,12 +190,12 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         tasks: dict[str, Any] = {}
 
-        def told(what: str, done: int, total: int) -> None:
+        def report(what: str, done: int, total: int) -> None:
             if what not in tasks:
                 tasks[what] = bars.add_task(what, total=total)
             bars.update(tasks[what], completed=done, total=total)
 
-        yield told
+        yield report
 
 
 def _peak_rss_mib() -> float:

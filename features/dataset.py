@@ -129,8 +129,8 @@ class Dataset:
         seen_items[events.item] = True
         seen_items[cut.item] = True
         item_rows = np.flatnonzero(seen_items | (self.item_features.created <= moment))
-        told = (self.preferences.updated != 0) & (self.preferences.updated <= moment)
-        seen_users = told.copy()
+        updated_in_time = (self.preferences.updated != 0) & (self.preferences.updated <= moment)
+        seen_users = updated_in_time.copy()
         seen_users[events.user[events.user >= 0]] = True
         user_rows = np.flatnonzero(seen_users)
 

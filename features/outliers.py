@@ -3,7 +3,7 @@
 Of the events that one user (or one guest's session) has on one day (UTC), only the first few with the same
 product and type count, and of what is left only the first so many. First means first in `canonical_order`,
 so whether an event counts depends on nothing that came later: the events up to a moment are cut the same
-whether or not the rest is known. Guests without a session cannot be told apart and are not cut.
+whether or not the rest is known. Guests without a session cannot be distinguished and are not cut.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Writes inferred affinities into `user_preferences`, beside what users said and never over it.
+"""Writes inferred affinities into `user_preferences`, beside explicit preferences, which it never overwrites.
 
 In each of the documented JSON columns an inferred entry is marked, `{"affinity": 0.4, "source": "inferred"}`
 under the name of the category path, brand, colour, size or style; prices as
-`{"min": 1, "max": 9, "source": "inferred"}`. Everything else in a column was said by the user and stays as it
+`{"min": 1, "max": 9, "source": "inferred"}`. Everything else in a column is explicit and stays as it
 is: an entry of the same name (or of another spelling of it) wins over the inferred one, a column that holds
-something else than an object (a list of names) and a price range that was said are left alone.
+something else than an object (a list of names) and an explicit price range are left alone.
 `updated_at` is the time of the last word of the user; only in rows without any it is the time of this job.
 """
 
@@ -20,7 +20,7 @@ from psycopg import sql
 
 from features.affinities import Inferred, infer
 from features.build.column_reader import open_snapshot
-from features.build.preference_reader import FACETS, anything_inferred, anything_said
+from features.build.preference_reader import FACETS, anything_explicit, anything_inferred
 from features.build.product_reader import Taxonomy, read_taxonomies
 from features.dataset import Dataset
 from features.preference_parsing import INFERRED, affinities, is_inferred
@@ -76,11 +76,11 @@ def write_preferences(settings: Settings, dataset: Dataset) -> Written:
         taxonomies = dict(zip(("category", "brand"), read_taxonomies(snapshot), strict=True))
     now = clock.now()
     with copy_connection() as connection:
-        # what users say meanwhile waits until this is done; reading is not disturbed
+        # preferences that users change meanwhile wait until this is done; reading is not disturbed
         connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(_TABLE))
-        said = _spoken_of(connection, taxonomies)
+        explicit = _explicit_words(connection, taxonomies)
         connection.execute(_STAGED)
-        users, left_out = _stage(connection, dataset, inferred, said)
+        users, left_out = _stage(connection, dataset, inferred, explicit)
         cleared = connection.execute(_clear(), {"now": now}).rowcount
         before = _count(connection)
         touched = connection.execute(_upsert(), {"now": now}).rowcount
@@ -97,24 +97,26 @@ def _count(connection: psycopg.Connection[Any]) -> int:
     return 0 if found is None else int(found[0])
 
 
-def _spoken_of(
+def _explicit_words(
     connection: psycopg.Connection[Any], taxonomies: dict[str, Taxonomy]
 ) -> dict[tuple[int, str], set[str]]:
-    """The words, lower case, that each user said something of, by user and facet."""
+    """The words, lower case, for which each user has an explicit preference, by user and facet."""
     asked = sql.SQL("SELECT user_id, {} FROM {} WHERE user_id IS NOT NULL AND {}").format(
-        sql.SQL(", ").join(sql.Identifier(f"{name}_preferences") for name in FACETS), _TABLE, anything_said()
+        sql.SQL(", ").join(sql.Identifier(f"{name}_preferences") for name in FACETS),
+        _TABLE,
+        anything_explicit(),
     )
     found: dict[tuple[int, str], set[str]] = {}
     for user, *values in connection.execute(asked):
         for facet, value in zip(FACETS, values, strict=True):
             if not isinstance(value, dict):
                 continue
-            said = {key: entry for key, entry in value.items() if not is_inferred(entry)}
-            words = {key.strip().casefold() for key in said}
+            explicit = {key: entry for key, entry in value.items() if not is_inferred(entry)}
+            words = {key.strip().casefold() for key in explicit}
             if facet in taxonomies:
                 taxonomy = taxonomies[facet]
-                # a name counts as spoken of whatever was said of it, were it null or zero
-                codes = affinities(json.dumps(dict.fromkeys(said, 1)), taxonomy).by_code
+                # a name counts as explicit whatever its value is, null and zero included
+                codes = affinities(json.dumps(dict.fromkeys(explicit, 1)), taxonomy).by_code
                 words |= {taxonomy.words[code].casefold() for code in codes}
             found[user, facet] = words
     return found
@@ -124,7 +126,7 @@ def _stage(
     connection: psycopg.Connection[Any],
     dataset: Dataset,
     inferred: Inferred,
-    said: dict[tuple[int, str], set[str]],
+    explicit: dict[tuple[int, str], set[str]],
 ) -> tuple[int, int]:
     left_out = 0
     users = 0
@@ -136,11 +138,11 @@ def _stage(
                 part = slice(matrix.indptr[row], matrix.indptr[row + 1])
                 pairs = zip(matrix.indices[part].tolist(), matrix.data[part].tolist(), strict=True)
                 found = {words[code]: share for code, share in pairs}
-                spoken = said.get((user, facet), set())
+                explicit_words = explicit.get((user, facet), set())
                 kept = {
                     word: {"affinity": round(share, 4), "source": INFERRED}
                     for word, share in found.items()
-                    if word.casefold() not in spoken
+                    if word.casefold() not in explicit_words
                 }
                 left_out += len(found) - len(kept)
                 entries.append(json.dumps(kept))
@@ -154,7 +156,7 @@ def _stage(
 
 
 def _merged(new: str) -> dict[str, sql.Composed]:
-    """The SQL value of each column: what was said in the row `p` and what `new` (a row, or none) infers."""
+    """The SQL value of each column: what is explicit in the row `p`, and what `new` infers."""
     return {
         name: sql.SQL(_PRICE if name == "price_range" else _MERGED).format(
             sql.Identifier(name), sql.Identifier(new, name) if new else sql.SQL("NULL::jsonb")
@@ -168,7 +170,7 @@ def _assignments(new: str) -> tuple[sql.Composed, sql.Composed]:
     merged = _merged(new)
     pairs = [sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in merged.items()]
     moment = sql.SQL("updated_at = CASE WHEN {} THEN p.updated_at ELSE %(now)s END").format(
-        anything_said("p")
+        anything_explicit("p")
     )
     differs = [
         # none at all and nothing in it are the same to every reader

@@ -23,7 +23,7 @@ class Affinities:
     """What one JSON value says: code → affinity; and what of it could not be used.
 
     malformed  parts that are no affinity at all; unknown  names that the catalogue does not have
-    inferred   code → affinity that nobody said
+    inferred   code → inferred affinity
     """
 
     by_code: dict[int, float] = field(default_factory=dict)
@@ -59,7 +59,7 @@ def affinities(text: str, taxonomy: Taxonomy) -> Affinities:
         elif guessed:
             found.inferred[code] = number
         elif number != 0.0 and abs(number) > abs(found.by_code.get(code, 0.0)):
-            # the same thing under two spellings is said once, the stronger way
+            # the same name under two spellings counts once, with the larger affinity
             found.by_code[code] = number
     return found
 
@@ -82,14 +82,14 @@ def worded(text: str) -> Worded:
 
 
 def is_inferred(value: object) -> bool:
-    """Whether a part of the JSON was written by the preferences job, not said by the user."""
+    """Whether a part of the JSON was inferred by the preferences job, not given by the user."""
     return isinstance(value, dict) and value.get("source") == INFERRED
 
 
 def price_range(text: str) -> tuple[tuple[float, float], int]:
     """Read {"min": …, "max": …} or [min, max]: the ends, NaN where not given, and how much was wrong.
 
-    An inferred range was not said: it is read as none.
+    An inferred range is not explicit: it is read as none.
     """
     nothing = (math.nan, math.nan)
     try:

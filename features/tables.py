@@ -1,4 +1,4 @@
-"""The parts of a Dataset beside its events: the catalogue, what users said, and who they are."""
+"""The parts of a Dataset beside its events: the catalogue, explicit preferences, and demographics."""
 
 from __future__ import annotations
 
@@ -103,12 +103,12 @@ class ItemFeatures:
 
 @dataclass(frozen=True, eq=False)
 class Preferences:
-    """What users said in `user_preferences`; row i belongs to user row i.
+    """The explicit preferences of `user_preferences`; row i belongs to user row i.
 
     categories  csr float32, shape (users, category paths)
     brands      csr float32, shape (users, brand names)
     price       float32, shape (users, 2): lower and upper end, NaN where unknown
-    updated     int64, microseconds since 1970-01-01 UTC; 0 for a user who said nothing,
+    updated     int64, microseconds since 1970-01-01 UTC; 0 for a user without any,
                 the year 1 where their time is unknown
     colours, sizes, styles : csr with affinities in place of ones, and words of their own, in the spelling of
                 `ItemFeatures`, whether or not a product has them
@@ -128,23 +128,23 @@ class Preferences:
                 object.__setattr__(self, name, Words.none(self.updated.size))
 
     def until(self, moment: int, rows: npt.NDArray[np.int64]) -> Preferences:
-        """Of the users in `rows`, what was said up to `moment`; codes keep their meaning, but of `Words`."""
-        told = (self.updated != 0) & (self.updated <= moment)
+        """The preferences of `rows` up to `moment`; codes keep their meaning, but of `Words`."""
+        updated_in_time = (self.updated != 0) & (self.updated <= moment)
         words = (
-            _used(only_rows(each.matrix, rows, told), each.words)
+            _used(only_rows(each.matrix, rows, updated_in_time), each.words)
             for each in (self.colours, self.sizes, self.styles)
         )
         return Preferences(
-            only_rows(self.categories, rows, told),
-            only_rows(self.brands, rows, told),
-            np.where(told[rows, None], self.price[rows], np.float32(np.nan)),
-            np.where(told[rows], self.updated[rows], 0),
+            only_rows(self.categories, rows, updated_in_time),
+            only_rows(self.brands, rows, updated_in_time),
+            np.where(updated_in_time[rows, None], self.price[rows], np.float32(np.nan)),
+            np.where(updated_in_time[rows], self.updated[rows], 0),
             *words,
         )
 
     @classmethod
     def none(cls, users: int, category_paths: int, brand_names: int) -> Preferences:
-        """Nobody said anything."""
+        """No user has a preference."""
         return cls(
             nothing(users, category_paths),
             nothing(users, brand_names),
@@ -219,12 +219,12 @@ def _used(matrix: sparse.csr_matrix, words: list[str]) -> Words:
 
 
 def only_rows(
-    matrix: sparse.csr_matrix, rows: npt.NDArray[np.int64], told: npt.NDArray[np.bool_]
+    matrix: sparse.csr_matrix, rows: npt.NDArray[np.int64], kept: npt.NDArray[np.bool_]
 ) -> sparse.csr_matrix:
-    """The rows in `rows`, emptied where `told` (one per old row) says no; entries keep their order."""
+    """The rows in `rows`, emptied where `kept` (one per old row) is false; entries keep their order."""
     taken = matrix[rows]
-    lengths = np.where(told[rows], np.diff(taken.indptr), 0)
-    keep = np.repeat(told[rows], np.diff(taken.indptr))
+    lengths = np.where(kept[rows], np.diff(taken.indptr), 0)
+    keep = np.repeat(kept[rows], np.diff(taken.indptr))
     parts = (taken.data[keep], taken.indices[keep], np.concatenate([[0], np.cumsum(lengths)]))
     return sparse.csr_matrix(parts, shape=taken.shape)
 

@@ -1,4 +1,4 @@
-"""What users did, weighed at request time exactly as the training matrix weighs it."""
+"""The interactions of users, weighed at request time exactly as the training matrix weighs it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,26 @@ from features.interactions import History, InteractionWeights
 from features.outliers import KEPT, outliers
 from recsys.domains.recommendations.types import INTERACTION_TYPES
 
-__all__ = ["FIRST", "LAST", "LIMIT", "Deeds", "deeds", "guest_history", "histories", "weigh"]
+__all__ = [
+    "FIRST",
+    "LAST",
+    "LIMIT",
+    "UserInteractions",
+    "guest_history",
+    "histories",
+    "user_interactions",
+    "weigh",
+]
 
 LIMIT = 1000
-"""Events of one user that a fold-in looks at, the newest first, unless the caller says otherwise."""
+"""Events of one user that a fold-in looks at, the newest first, unless the caller sets another limit."""
 
 Source = Session | psycopg.Connection[Any]
 
 _CODES = {word: code for code, word in enumerate(INTERACTION_TYPES)}
-# one row for each who is asked for, whatever they did: their events as arrays, which cost a tenth of rows
+# one row for each requested id, with or without events: their events as arrays, which cost a tenth of rows
 _ASKED = """
-SELECT told.* FROM unnest(%(ids)s::{type}[]) WITH ORDINALITY AS asked (id, place)
+SELECT history.* FROM unnest(%(ids)s::{type}[]) WITH ORDINALITY AS requested (id, place)
 CROSS JOIN LATERAL (
     SELECT array_agg(product_id),
            array_agg(coalesce(array_position(%(words)s::text[], interaction_type::text) - 1, -1)),
@@ -38,10 +47,10 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT product_id, interaction_type, interaction_value, created_at, session_id
         FROM recommendations_db.user_interactions
-        WHERE {column} = asked.id ORDER BY created_at DESC NULLS LAST, id DESC LIMIT %(limit)s
+        WHERE {column} = requested.id ORDER BY created_at DESC NULLS LAST, id DESC LIMIT %(limit)s
     ) AS event
-) AS told
-ORDER BY asked.place
+) AS history
+ORDER BY requested.place
 """
 _HEAD = 20
 """Bytes of a one-dimensional array before its elements: three numbers, its length and its first subscript."""
@@ -52,8 +61,8 @@ FIRST, LAST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, eq=False)
-class Deeds:
-    """What one user or guest did, as PostgreSQL has it, oldest first.
+class UserInteractions:
+    """The interactions of one user or guest as PostgreSQL has them, oldest first.
 
     products  int64 (n,);  kinds  int8 (n,), places in `INTERACTION_TYPES`, -1 for others
     values    float32 (n,), NaN for none;  sessions  int64 (n,), a number for each
@@ -69,19 +78,19 @@ class Deeds:
     def __len__(self) -> int:
         return self.products.size
 
-    def newest(self, limit: int | None) -> Deeds:
+    def newest(self, limit: int | None) -> UserInteractions:
         """The last ones of those with a time, at most so many."""
         timed = np.flatnonzero((self.times != FIRST) & (self.times != LAST))
         kept = timed if limit is None else timed[max(0, timed.size - limit) :]
         if kept.size == len(self):
             return self
-        return Deeds(
+        return UserInteractions(
             self.products[kept], self.kinds[kept], self.values[kept], self.times[kept], self.sessions[kept]
         )
 
 
-def deeds(source: Source, user_ids: Sequence[int], limit: int | None) -> list[Deeds]:
-    """What each of `user_ids` did, the newest so many (None: all), with or without a time.
+def user_interactions(source: Source, user_ids: Sequence[int], limit: int | None) -> list[UserInteractions]:
+    """The interactions of each of `user_ids`, the newest `limit` (None: all), with or without a time.
 
     source : a SQLAlchemy session or a psycopg connection; read within the transaction it is in.
     """
@@ -98,33 +107,37 @@ def histories(
 ) -> list[History]:
     """The history of each of `user_ids`, oldest event first; empty for a user who did nothing.
 
-    source : as of `deeds`.
+    source : as of `user_interactions`.
     moment : what ages count from, microseconds since 1970-01-01 UTC. With the moment of a dataset and no
         limit, the weights of a product add up to the user's entry in the dataset's matrix.
     limit : only so many of the newest events of each user; None for all.
     """
-    return weigh(deeds(source, user_ids, limit), weights, moment, limit=limit)
+    return weigh(user_interactions(source, user_ids, limit), weights, moment, limit=limit)
 
 
 def guest_history(
     source: Source, session_id: str, weights: InteractionWeights, moment: int, *, limit: int | None = LIMIT
 ) -> History:
-    """The same for one session of the shop, whoever it belongs to."""
+    """The history of one session of the shop, of a guest or of a user."""
     found = _read(source, "session_id", sql.SQL("text"), [session_id], limit)
     return weigh(found, weights, moment, limit=limit)[0]
 
 
 def weigh(
-    told: Sequence[Deeds], weights: InteractionWeights, moment: int, *, limit: int | None = LIMIT
+    interactions: Sequence[UserInteractions],
+    weights: InteractionWeights,
+    moment: int,
+    *,
+    limit: int | None = LIMIT,
 ) -> list[History]:
-    """The history that the newest `limit` deeds of each make; moment: as of `histories`."""
-    if not told:
+    """The histories that the newest `limit` interactions of each user make; moment: as of `histories`."""
+    if not interactions:
         return []
-    kept = [one.newest(limit) for one in told]
+    kept = [one.newest(limit) for one in interactions]
     ends = np.cumsum([0, *(len(one) for one in kept)])
     place = np.repeat(np.arange(len(kept)), np.diff(ends))
     products, kinds, values, times, sessions = (
-        np.concatenate([getattr(one, each.name) for one in kept]) for each in fields(Deeds)
+        np.concatenate([getattr(one, each.name) for one in kept]) for each in fields(UserInteractions)
     )
     few = _kept(place, products, kinds, values, times, sessions, weights)
     if few is not None:
@@ -140,7 +153,7 @@ def weigh(
 
 def _read(
     source: Source, column: str, id_type: sql.SQL, ids: Sequence[int | str], limit: int | None
-) -> list[Deeds]:
+) -> list[UserInteractions]:
     if not ids:
         return []
     asked = sql.SQL(_ASKED).format(column=sql.Identifier(column), type=id_type)
@@ -149,12 +162,12 @@ def _read(
         found = cursor.pgresult
         assert found is not None
         return [
-            _deeds([found.get_value(row, place) for place in range(len(_KINDS))])
+            _unpacked([found.get_value(row, place) for place in range(len(_KINDS))])
             for row in range(found.ntuples)
         ]
 
 
-def _deeds(packed: Sequence[bytes | None]) -> Deeds:
+def _unpacked(packed: Sequence[bytes | None]) -> UserInteractions:
     columns = [
         np.empty(0, kind)
         if data is None
@@ -166,7 +179,7 @@ def _deeds(packed: Sequence[bytes | None]) -> Deeds:
     timed = (times != FIRST) & (times != LAST)
     times[timed] += _ERA
     order = np.lexsort((products, times))
-    return Deeds(
+    return UserInteractions(
         products.astype(np.int64)[order],
         kinds.astype(np.int8)[order],
         values.astype(np.float32)[order],
@@ -186,7 +199,7 @@ def _kept(
 ) -> npt.NDArray[np.bool_] | None:
     """Which events are not too many of one day, as a build cuts them; None when all stay."""
     columns: dict[str, npt.NDArray[Any]] = {
-        "user": place,  # one asked for is one person; a session is cut like a user
+        "user": place,  # one requested id is one person; a session is cut like a user
         "item": products,
         "kind": kinds,
         "value": values,

@@ -53,7 +53,7 @@ class Built:
     guests         events without a user
     cut            events left out as too many of one day, by reason (`features.outliers`)
     preferences    rows read, parts that were malformed, names that the catalogue does not have, and parts
-                   that were inferred from behaviour and not said
+                   that were inferred from behaviour and not given by the user
     new            events that came since the snapshot that this build went on from; None for a build from
                    nothing
     whole          why the build started from nothing; empty where it went on from the current snapshot
@@ -96,36 +96,36 @@ def build_reported(
     *,
     incremental: bool = True,
 ) -> Built:
-    """Read, assemble and store a snapshot, make it the current one, and say what was done.
+    """Read, assemble and store a snapshot, make it the current one, and return its counts.
 
     until : timezone-aware; nothing after it gets in, and ages count from it, not from the newest interaction.
     incremental : go on from the current snapshot where that gives exactly what a build from nothing gives
         (`features.build.incremental`): only new interactions are read, and the catalogue, profiles and
-        preferences anew. Where it cannot, `Built.whole` says why.
+        preferences are read again as a whole. Where it cannot, `Built.whole` says why.
     Raises Invalid when there is no interaction to learn from, Unavailable when PostgreSQL can't be reached.
     """
     started = time.perf_counter()
-    told: Progress = progress or (lambda _what, _done, _total: None)
+    report: Progress = progress or (lambda _what, _done, _total: None)
     weights = weights_of(settings)
     limit = None if until is None else sql.Literal(until.astimezone(UTC))
     with open_snapshot(libpq_url(settings)) as snapshot:
-        catalogue = read_catalogue(snapshot, lambda done, total: told("Reading products", done, total))
+        catalogue = read_catalogue(snapshot, lambda done, total: report("Reading products", done, total))
         preferences = read_preferences(snapshot, limit)
-        reading = _Reading(snapshot, limit, lambda done, total: told("Reading interactions", done, total))
+        reading = _Reading(snapshot, limit, lambda done, total: report("Reading interactions", done, total))
         raw, mark, new, whole = reading.events(settings, incremental)
         if len(raw) == 0:
             raise Invalid(_nothing(snapshot, until, raw.undated))
-        told("Sorting", 0, 1)
+        report("Sorting", 0, 1)
         moment = None if until is None else as_microseconds(until)
         configured = settings.features.target
         built = assemble(raw, catalogue, preferences, weights, moment, configured)
         demographics = read_demographics(snapshot, built.dataset.users, limit)
     built.dataset = replace(built.dataset, demographics=demographics)
     built.new, built.whole = new, whole
-    told("Writing", 0, 1)
+    report("Writing", 0, 1)
     store(settings, built.dataset, until=until, watermark=None if mark is None else mark.as_json())
     built.seconds = time.perf_counter() - started
-    told("Writing", 1, 1)
+    report("Writing", 1, 1)
     return built
 
 
@@ -223,10 +223,10 @@ def assemble(
     events, cut = _split(columns, weights)
 
     features = item_features(catalogue, items, first_event)
-    told, counts = user_preferences(preferences, users, catalogue.categories, catalogue.brands, features)
-    features, told = compact(features, told)
+    report, counts = user_preferences(preferences, users, catalogue.categories, catalogue.brands, features)
+    features, report = compact(features, report)
     chosen = choose_target(events, target)
-    dataset = Dataset(users, items, events, features, told, moment, weights, cut=cut, target=chosen)
+    dataset = Dataset(users, items, events, features, report, moment, weights, cut=cut, target=chosen)
     return Built(
         dataset,
         undated=raw.undated,

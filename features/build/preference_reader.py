@@ -1,9 +1,9 @@
-"""Reads what users said they like (`user_preferences`), in any of the spellings that its JSON allows.
+"""Reads the preferences of users (`user_preferences`), in any of the spellings that its JSON allows.
 
-The columns hold two sorts of entries. What the user said is a number under a name, `{"Toys": 1}` (or an
+The columns hold two sorts of entries. An explicit preference is a number under a name, `{"Toys": 1}` (or an
 object, `{"Toys": {"affinity": 1, "source": "explicit"}}`), or a list of names. What the preferences job
 inferred from behaviour is marked: `{"Toys": {"affinity": 0.4, "source": "inferred"}}`, and for prices
-`{"min": 1, "max": 9, "source": "inferred"}`. A Dataset takes in what was said and leaves the inferred
+`{"min": 1, "max": 9, "source": "inferred"}`. A Dataset holds the explicit entries and leaves the inferred
 entries to the events, of which they are made: it computes them itself for its own moment
 (`features.affinities`), so that nothing of a later day gets into an earlier snapshot, nothing counts twice,
 and the job's own output is not learned from.
@@ -30,8 +30,8 @@ from features.tables import ItemFeatures, Words
 __all__ = [
     "FACETS",
     "RawPreferences",
+    "anything_explicit",
     "anything_inferred",
-    "anything_said",
     "read_preferences",
     "user_preferences",
 ]
@@ -53,12 +53,12 @@ FACETS = ("category", "brand", "color", "size", "style")
 """The columns `…_preferences` of the table."""
 
 
-_FACET_SAID = """(jsonb_typeof({0}) NOT IN ('object', 'null')
+_FACET_EXPLICIT = """(jsonb_typeof({0}) NOT IN ('object', 'null')
     OR jsonb_path_exists({0}, '$.* ? (!(@.source == "inferred"))'))"""
-_FACET_GUESSED = """jsonb_path_exists({0}, '$.* ? (@.source == "inferred")')"""
-_PRICE_SAID = """({0} <> '{{}}' AND jsonb_typeof({0}) <> 'null'
+_FACET_INFERRED = """jsonb_path_exists({0}, '$.* ? (@.source == "inferred")')"""
+_PRICE_EXPLICIT = """({0} <> '{{}}' AND jsonb_typeof({0}) <> 'null'
     AND NOT jsonb_path_exists({0}, '$ ? (@.source == "inferred")'))"""
-_PRICE_GUESSED = """jsonb_path_exists({0}, '$ ? (@.source == "inferred")')"""
+_PRICE_INFERRED = """jsonb_path_exists({0}, '$ ? (@.source == "inferred")')"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,14 +75,14 @@ class RawPreferences:
     styles: list[str]
 
 
-def anything_said(row: str = "user_preferences") -> sql.Composed:
-    """SQL: whether the row holds anything that the user said."""
-    return _any_column(row, _FACET_SAID, _PRICE_SAID)
+def anything_explicit(row: str = "user_preferences") -> sql.Composed:
+    """SQL: whether the row holds an explicit preference."""
+    return _any_column(row, _FACET_EXPLICIT, _PRICE_EXPLICIT)
 
 
 def anything_inferred(row: str = "user_preferences") -> sql.Composed:
-    """SQL: whether the row holds anything that the preferences job wrote."""
-    return _any_column(row, _FACET_GUESSED, _PRICE_GUESSED)
+    """SQL: whether the row holds a preference that the preferences job inferred."""
+    return _any_column(row, _FACET_INFERRED, _PRICE_INFERRED)
 
 
 def _any_column(row: str, facet: str, price: str) -> sql.Composed:
@@ -99,17 +99,17 @@ def _any_column(row: str, facet: str, price: str) -> sql.Composed:
 
 
 def read_preferences(snapshot: Snapshot, until: sql.Composable | None = None) -> RawPreferences:
-    """What was said up to `until` (an SQL timestamptz), or all there is.
+    """The explicit preferences up to `until` (an SQL timestamptz), or all of them.
 
-    A row that holds nothing but what the preferences job inferred is nobody's word and is left out.
+    A row that holds only inferred preferences is left out.
     """
     conditions: list[sql.Composable] = [
         sql.SQL("user_id IS NOT NULL"),
-        sql.SQL("({} OR NOT {})").format(anything_said(), anything_inferred()),
+        sql.SQL("({} OR NOT {})").format(anything_explicit(), anything_inferred()),
     ]
     if until is not None:
-        told = sql.SQL("coalesce(updated_at, created_at, '-infinity') <= {}").format(until)
-        conditions.append(told)
+        updated_in_time = sql.SQL("coalesce(updated_at, created_at, '-infinity') <= {}").format(until)
+        conditions.append(updated_in_time)
     where = sql.SQL(" AND ").join(conditions)
     pieces: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     for part in snapshot.read(TABLE, _COLUMNS, where=where):
@@ -156,21 +156,21 @@ def _worded(
     texts: list[str], rows: npt.NDArray[np.int64], known: Sequence[str], users: int, counts: dict[str, int]
 ) -> Words:
     there = set(known)
-    said: list[tuple[int, str, float]] = []
+    entries: list[tuple[int, str, float]] = []
     for row, text in zip(rows.tolist(), texts, strict=True):
         found = worded(text)
         counts["malformed"] += found.malformed
         counts["inferred"] += found.inferred
         counts["unknown"] += len(found.by_word.keys() - there)
-        said += [(row, word, number) for word, number in found.by_word.items()]
-    words = sorted({word for _, word, _ in said})
+        entries += [(row, word, number) for word, number in found.by_word.items()]
+    words = sorted({word for _, word, _ in entries})
     code = {word: i for i, word in enumerate(words)}
     matrix = sparse.csr_matrix(
         (
-            np.array([number for _, _, number in said], dtype=np.float32),
+            np.array([number for _, _, number in entries], dtype=np.float32),
             (
-                np.array([row for row, _, _ in said], dtype=np.int32),
-                np.array([code[word] for _, word, _ in said], dtype=np.int32),
+                np.array([row for row, _, _ in entries], dtype=np.int32),
+                np.array([code[word] for _, word, _ in entries], dtype=np.int32),
             ),
         ),
         shape=(users, len(words)),

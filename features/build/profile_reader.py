@@ -21,20 +21,20 @@ __all__ = ["read_demographics"]
 
 TABLE = sql.Identifier("users_db", "user_profiles")
 LONGEST = 60
-_TOLD = "coalesce(updated_at, created_at, '-infinity') <= {}"
+_UPDATED_UNTIL = "coalesce(updated_at, created_at, '-infinity') <= {}"
 _COLUMNS = {
     "user": Column(f"coalesce(user_id, {NO_ID})", "int4"),
     "updated": Column("coalesce(updated_at, created_at, '-infinity')", "timestamptz"),
     "gender": Column("coalesce(gender, '')", "text"),
     "born": Column("coalesce(extract(year FROM date_of_birth)::int, 0)", "int4"),
-    "said": Column("coalesce(preferences::text, '')", "text"),
+    "preferences": Column("coalesce(preferences::text, '')", "text"),
 }
 
 
 def read_demographics(snapshot: Snapshot, users: IdMap, until: sql.Composable | None = None) -> Demographics:
     """Of `users`, what was written up to `until` (an SQL timestamptz), or all there is."""
-    told = sql.SQL("true") if until is None else sql.SQL(_TOLD).format(until)
-    where = sql.SQL("user_id IS NOT NULL AND {}").format(told)
+    updated_in_time = sql.SQL("true") if until is None else sql.SQL(_UPDATED_UNTIL).format(until)
+    where = sql.SQL("user_id IS NOT NULL AND {}").format(updated_in_time)
     updated = np.zeros(len(users), dtype=np.int64)
     owners: list[int] = []
     words: list[str] = []
@@ -45,10 +45,10 @@ def read_demographics(snapshot: Snapshot, users: IdMap, until: sql.Composable | 
             part["updated"].tolist(),
             part["gender"],
             part["born"].tolist(),
-            part["said"],
+            part["preferences"],
         )
-        for row, moment, gender, born, said in zip(*columns, strict=True):
-            found = list(_words(gender, born, said)) if row >= 0 else []
+        for row, moment, gender, born, preferences in zip(*columns, strict=True):
+            found = list(_words(gender, born, preferences)) if row >= 0 else []
             if found:
                 updated[row] = max(updated[row], moment) if updated[row] else moment
                 owners += [row] * len(found)
@@ -56,13 +56,13 @@ def read_demographics(snapshot: Snapshot, users: IdMap, until: sql.Composable | 
     return Demographics(Words.of(owners, words, len(users)), updated)
 
 
-def _words(gender: str, born: int, said: str) -> Iterator[str]:
+def _words(gender: str, born: int, preferences: str) -> Iterator[str]:
     if gender.strip():
         yield f"gender: {gender.strip().casefold()}"
     if born:
         yield f"born: {born // 10 * 10}s"
     try:
-        value = orjson.loads(said) if said else None
+        value = orjson.loads(preferences) if preferences else None
     except orjson.JSONDecodeError:  # PostgreSQL holds numbers that no double does
         return
     yield from _plain(value)

@@ -73,9 +73,9 @@ def options_of(
 def _sorts(column: Sequence[str]) -> dict[str, Sort | None]:
     values = {value for value in column if value.strip() and value.casefold() != "default title"}
     sorts = {value: sort_of(value) for value in values}
-    told = [sort for sort in sorts.values() if sort is not None]
-    sizes = sum(sort == "size" for sort in told)
-    if told and 2 * len(told) >= len(values) and 2 * sizes != len(told):
-        usual: Sort = "size" if 2 * sizes > len(told) else "colour"
+    recognised = [sort for sort in sorts.values() if sort is not None]
+    sizes = sum(sort == "size" for sort in recognised)
+    if recognised and 2 * len(recognised) >= len(values) and 2 * sizes != len(recognised):
+        usual: Sort = "size" if 2 * sizes > len(recognised) else "colour"
         sorts = {value: usual if sort is None else sort for value, sort in sorts.items()}
     return sorts

@@ -11,13 +11,13 @@ import psycopg
 from psycopg import sql
 from sqlalchemy.orm import Session
 
-from features.user_history import FIRST, Deeds
+from features.user_history import FIRST, UserInteractions
 from recsys.domains.recommendations.interactions.recent import TAKES_BACK
 from recsys.domains.recommendations.types import INTERACTION_TYPES
 from serving.batch.packed_columns import read_integers
 from serving.ranking.eligibility import Visitor
 
-__all__ = ["Touches", "among", "keys_of", "of_deeds", "of_session", "of_user"]
+__all__ = ["Touches", "among", "keys_of", "of_interactions", "of_session", "of_user"]
 
 _PURCHASE, _DISMISSED = (INTERACTION_TYPES.index(word) for word in ("purchase", "dismissed"))
 _TAKES_BACK = [INTERACTION_TYPES.index(word) for word in sorted(TAKES_BACK)]
@@ -80,16 +80,18 @@ def of_user(session: Session, user_id: int) -> Visitor:
     return _visitor(session, _OF_USER, user_id)
 
 
-def of_deeds(deeds: Deeds) -> Visitor:
+def of_interactions(interactions: UserInteractions) -> Visitor:
     """The same from all that somebody did, without asking again."""
-    products, bought = deeds.products, deeds.kinds == _PURCHASE
-    refused = (deeds.kinds == _DISMISSED) & ~(deeds.values < 0)
+    products, bought = interactions.products, interactions.kinds == _PURCHASE
+    refused = (interactions.kinds == _DISMISSED) & ~(interactions.values < 0)
     dismissed = set[int]()
     if refused.any():
-        takes = np.isin(deeds.kinds, _TAKES_BACK) | (deeds.kinds == _DISMISSED) & (deeds.values < 0)
+        takes = np.isin(interactions.kinds, _TAKES_BACK) | (interactions.kinds == _DISMISSED) & (
+            interactions.values < 0
+        )
         taken = dict.fromkeys(products.tolist(), FIRST)  # later ones, in the order of time, win
-        taken.update(zip(products[takes].tolist(), deeds.times[takes].tolist(), strict=True))
-        last = dict(zip(products[refused].tolist(), deeds.times[refused].tolist(), strict=True))
+        taken.update(zip(products[takes].tolist(), interactions.times[takes].tolist(), strict=True))
+        last = dict(zip(products[refused].tolist(), interactions.times[refused].tolist(), strict=True))
         dismissed = {product for product, moment in last.items() if moment > taken[product]}
     return Visitor(set(products.tolist()), set(products[bought].tolist()), dismissed)
 

@@ -1,4 +1,4 @@
-"""What is known of whoever asks: their deeds as weights, and what must not be shown to them."""
+"""The context of the user who is served: interactions as weights, and products that are not eligible."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from features.build.builder import weights_of
 from features.interactions import History
-from features.user_history import LIMIT, deeds, guest_history, weigh
+from features.user_history import LIMIT, guest_history, user_interactions, weigh
 from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations import preferences
@@ -64,9 +64,9 @@ _CATEGORIES = text(
 
 @dataclass(frozen=True, eq=False)
 class Past:
-    """history: oldest first, the cart last; None when nothing is known. complete: PostgreSQL was heard.
+    """history: oldest first, the cart last; None when nothing is known. complete: PostgreSQL was read.
 
-    chosen  ids of the categories that the user said they like
+    chosen  ids of the categories of the user's explicit preferences
     """
 
     visitor: Visitor = field(default_factory=Visitor)
@@ -89,21 +89,21 @@ def read_past(wish: Wish, loaded: Loaded | None, recent: Visitor) -> Past:
 def _from_postgresql(session: Session, wish: Wish, loaded: Loaded | None, recent: Visitor) -> Past:
     weights = weights_of(get_settings())
     moment = _now() if loaded is None else loaded.model.moment_
-    visitor, told, chosen = recent, [], frozenset[int]()
+    visitor, histories, chosen = recent, [], frozenset[int]()
     if wish.user is not None:
-        did = deeds(session, [wish.user], _MOST)[0]
+        did = user_interactions(session, [wish.user], _MOST)[0]
         all_of_it = (
-            interaction_index.of_deeds(did)
+            interaction_index.of_interactions(did)
             if len(did) < _MOST
             else interaction_index.of_user(session, wish.user)
         )
         visitor = visitor.and_also(all_of_it)
-        told += weigh([did], weights, moment)
+        histories += weigh([did], weights, moment)
         chosen = _chosen(session, wish.user)
     if wish.session is not None:
         visitor = visitor.and_also(interaction_index.of_session(session, wish.session))
-        told.append(guest_history(session, wish.session, weights, moment))
-    return Past(visitor, _joined(told), True, chosen)
+        histories.append(guest_history(session, wish.session, weights, moment))
+    return Past(visitor, _joined(histories), True, chosen)
 
 
 def _from_memory(wish: Wish, loaded: Loaded | None, recent: Visitor) -> Past:
@@ -131,9 +131,9 @@ def _with_cart(wish: Wish, past: Past, loaded: Loaded | None) -> Past:
     return Past(visitor, history, past.complete, past.chosen)
 
 
-def _joined(told: list[History]) -> History | None:
+def _joined(histories: list[History]) -> History | None:
     """All of it in the order of its time."""
-    filled = [one for one in told if one.products.size]
+    filled = [one for one in histories if one.products.size]
     if len(filled) < 2:
         return filled[0] if filled else None
     times = np.concatenate([one.times for one in filled])

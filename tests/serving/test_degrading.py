@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from features.user_history import Deeds
+from features.user_history import UserInteractions
 from recsys import embedded
 from recsys.database import migrate
 from recsys.database.session import libpq_url, unit_of_work
@@ -95,13 +95,13 @@ def check(answers: list[httpx.Response]) -> collections.Counter[str]:
 def test_time_runs_out_and_the_answer_says_so(
     client: httpx.Client, hurry: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = user_context.deeds
+    look = user_context.user_interactions
 
-    def slowly(session: Session, users: list[int], limit: int | None) -> list[Deeds]:
+    def slowly(session: Session, users: list[int], limit: int | None) -> list[UserInteractions]:
         time.sleep(1.0)
         return look(session, users, limit)
 
-    monkeypatch.setattr(user_context, "deeds", slowly)
+    monkeypatch.setattr(user_context, "user_interactions", slowly)
     started = time.monotonic()
     answer = ask(client, 1, category=4, limit=10)
     assert time.monotonic() - started < 0.9
@@ -123,13 +123,13 @@ def metrics(client: httpx.Client, name: str) -> float:
 def test_late_answers_are_counted(client: httpx.Client, hurry: None, monkeypatch: pytest.MonkeyPatch) -> None:
     before = metrics(client, "recsys_answers_late_total")
 
-    look = user_context.deeds
+    look = user_context.user_interactions
 
-    def slowly(session: Session, users: list[int], limit: int | None) -> list[Deeds]:
+    def slowly(session: Session, users: list[int], limit: int | None) -> list[UserInteractions]:
         time.sleep(0.5)
         return look(session, users, limit)
 
-    monkeypatch.setattr(user_context, "deeds", slowly)
+    monkeypatch.setattr(user_context, "user_interactions", slowly)
     ask(client, 1, category=4)
     assert metrics(client, "recsys_answers_late_total") == before + 1
 

@@ -129,7 +129,7 @@ def test_without_postgresql_the_rules_hold_by_what_the_model_remembers(
     def down(*_: object) -> None:
         raise Unavailable("PostgreSQL is down")
 
-    monkeypatch.setattr(user_context, "deeds", down)
+    monkeypatch.setattr(user_context, "user_interactions", down)
     for parameters in ({"novelty": "new"}, {"limit": 100}, {"novelty": "new", "limit": 100}):
         answer = ask(client, 11, **parameters)
         assert len(answer["items"]) == min(int(str(parameters.get("limit", 20))), 120 - len(seen))

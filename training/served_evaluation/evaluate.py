@@ -14,7 +14,7 @@ from features.dataset import Dataset
 from features.interactions import MICROSECONDS_PER_DAY
 from features.splitting.holdout import HeldOut, Question, held_out
 from features.splitting.windows import Window
-from features.user_history import Deeds, deeds, weigh
+from features.user_history import UserInteractions, user_interactions, weigh
 from models.base import Recommender
 from models.registry import registry
 from models.registry.registry import RegisteredModel
@@ -187,11 +187,11 @@ class _Comparison:
 
     def answered(self, users: list[int], api: ServedApi) -> None:
         """Ask the API for the lists of these users."""
-        told = {
+        from_api = {
             question: api.read([user for user in users if self._judged(question, user)], question)
             for question in QUESTIONS
         }
-        self._compare(users, {"api": told})
+        self._compare(users, {"api": from_api})
 
     def figures(self, train: Dataset, *, draws: int, seed: int) -> list[ServedFigure]:
         """One figure for each question and way of reading."""
@@ -220,7 +220,7 @@ class _Comparison:
         with unit_of_work() as session:
             moment = _EPOCH + timedelta(microseconds=self.start)
             closed = closed_products(session, users, self.assortment, moment)
-            did = dict(zip(users, deeds(session, users, None), strict=True))
+            did = dict(zip(users, user_interactions(session, users, None), strict=True))
         for question in QUESTIONS:
             own = [user for user in users if self._judged(question, user)]
             if not own:
@@ -250,7 +250,7 @@ class _Comparison:
         user: int,
         served: ServedList,
         known: Knowledge,
-        did: Deeds,
+        did: UserInteractions,
         k: int,
     ) -> None:
         causes = explain_places(served, known)
@@ -261,11 +261,11 @@ class _Comparison:
         read = self.read.setdefault((question, source), _Read())
         read.lists[user], read.causes[user] = served, causes
 
-    def _folded(self, question: Question, served: ServedList, did: Deeds, k: int) -> list[int]:
+    def _folded(self, question: Question, served: ServedList, did: UserInteractions, k: int) -> list[int]:
         """The model's ranking by what the user did until the list was made."""
         if served.made_at is not None:
             early = did.times <= (served.made_at + 1) * 1_000_000
-            did = Deeds(
+            did = UserInteractions(
                 did.products[early],
                 did.kinds[early],
                 did.values[early],

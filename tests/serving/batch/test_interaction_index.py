@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from features.user_history import FIRST, LAST, deeds
+from features.user_history import FIRST, LAST, user_interactions
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.types import INTERACTION_TYPES
 from serving.batch import interaction_index
@@ -44,11 +44,11 @@ def odd_events(shop: Shop) -> None:
 def test_both_ways_say_the_same_of_everybody() -> None:
     refused, times = 0, set[int]()
     with unit_of_work() as session:
-        for user, told in zip(USERS, deeds(session, USERS, None), strict=True):
+        for user, interactions in zip(USERS, user_interactions(session, USERS, None), strict=True):
             visitor = interaction_index.of_user(session, user)
-            assert interaction_index.of_deeds(told) == visitor, user
+            assert interaction_index.of_interactions(interactions) == visitor, user
             refused += len(visitor.dismissed)
-            times |= set(told.times.tolist())
+            times |= set(interactions.times.tolist())
     assert refused > 10, "some of it must have been dismissed for good"
     assert {FIRST, LAST} < times
 
