@@ -19,7 +19,7 @@ from features.ids import IdMap
 from features.interactions import History
 from models.ranking.calibration import Calibration
 from models.ranking.explanations import Reasons, strongest
-from models.ranking.filters import Asked, Exclude, Selection, as_ids, positive, summed_histories
+from models.ranking.filters import Exclude, RankRequest, Selection, as_ids, positive, summed_histories
 from models.registry.artifact import read_artifact, write_artifact
 from models.results import Explanation, Ranking
 from models.shared.memory_budget import refuse_if_larger
@@ -94,21 +94,23 @@ class Recommender(ABC):
         rows : int64 (n,), rows of the users in `users_`, -1 for users who are folded in by their history.
         """
 
-    def _answer(self, asked: Asked, out: Scores) -> None:
+    def _answer(self, request: RankRequest, out: Scores) -> None:
         """`_score` of one block; a model that needs more than weights (which task, times) overrides this."""
-        self._score(positive(asked.history), asked.rows, out)
+        self._score(positive(request.history), request.rows, out)
 
-    def _opinions(self, asked: Asked, out: Scores) -> ScoreBlock:
+    def _opinions(self, request: RankRequest, out: Scores) -> ScoreBlock:
         """The scores of `_answer` in the form that is cheapest for this model; `out` (n, items) may be used.
 
         What the block closes or hides later is not the model's concern: `asked.shown` is not looked at.
         """
-        self._answer(asked, out)
+        self._answer(request, out)
         return DenseScores(out)
 
-    def _reasons(self, asked: Asked, items: Rows) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """`_contributions` of the one row of `asked`; overridden together with `_answer`."""
-        return self._contributions(positive(asked.history), int(asked.rows[0]), items)
+    def _reasons(
+        self, request: RankRequest, items: Rows
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """`_contributions` of the one row of `request`; overridden together with `_answer`."""
+        return self._contributions(positive(request.history), int(request.rows[0]), items)
 
     def _reasons_for(self, items: Rows) -> Reasons:
         """`_reasons` for many users whose lists hold nothing but `items` (increasing, each once).
@@ -203,7 +205,7 @@ class Recommender(ABC):
 
         def rank(part: Rows) -> tuple[Rows, Rows, Scores]:
             places = known[part]
-            return places, *self._rank(Asked(self.history_[rows[places]], rows[places], shown), k)
+            return places, *self._rank(RankRequest(self.history_[rows[places]], rows[places], shown), k)
 
         return self._gathered(asked, k, known.size, rank)
 
@@ -222,7 +224,7 @@ class Recommender(ABC):
         shown = Selection.of(self.items_, exclude, only)
 
         def rank(part: Rows) -> tuple[Rows, Rows, Scores]:
-            return part, *self._rank(self._told([histories[i] for i in part], shown), k)
+            return part, *self._rank(self._fold_in_request([histories[i] for i in part], shown), k)
 
         return self._gathered(np.arange(len(histories), dtype=np.int64), k, len(histories), rank)
 
@@ -251,12 +253,14 @@ class Recommender(ABC):
         if not self.knows(user):
             raise NotFound(f"user {user} was not in the training data; use explain_from with a history")
         row = int(self.users_.index([user])[0])
-        asked = replace(Asked.one(self.history_, row), shown=Selection.of(self.items_, exclude, None))
-        return self._explain(asked, product)
+        request = replace(RankRequest.one(self.history_, row), shown=Selection.of(self.items_, exclude, None))
+        return self._explain(request, product)
 
     def explain_from(self, history: History, product: int, *, exclude: Exclude = None) -> Explanation:
         """The same for a user or guest who is folded in."""
-        return self._explain(self._told([history], Selection.of(self.items_, exclude, None)), product)
+        return self._explain(
+            self._fold_in_request([history], Selection.of(self.items_, exclude, None)), product
+        )
 
     def evidence(self, ranking: Ranking, histories: Sequence[History] | None = None) -> npt.NDArray[np.int64]:
         """For each recommended product, the one of the user's own products that speaks most for it.
@@ -354,37 +358,37 @@ class Recommender(ABC):
             self._of_thread.scores = kept
         return kept[:size].reshape(n, len(self.items_))
 
-    def _told(self, histories: Sequence[History], shown: Selection | None = None) -> Asked:
+    def _fold_in_request(self, histories: Sequence[History], shown: Selection | None = None) -> RankRequest:
         nobody = np.full(len(histories), -1, dtype=np.int64)
-        return Asked(self._matrix_once(histories), nobody, shown or Selection.all(), histories)
+        return RankRequest(self._matrix_once(histories), nobody, shown or Selection.all(), histories)
 
     def _matrix_once(self, histories: Sequence[History]) -> sparse.csr_matrix:
         """`_matrix_of`; of one history only once, though its list and the reasons for it both ask."""
         if len(histories) != 1:
             return self._matrix_of(histories)
-        known: tuple[History, sparse.csr_matrix] | None = getattr(self._of_thread, "told", None)
+        known: tuple[History, sparse.csr_matrix] | None = getattr(self._of_thread, "history_matrix", None)
         if known is None or known[0] is not histories[0]:
-            known = self._of_thread.told = histories[0], self._matrix_of(histories)
-        return known[1].copy()  # whoever asks may change theirs
+            known = self._of_thread.history_matrix = histories[0], self._matrix_of(histories)
+        return known[1].copy()  # a caller may change its copy
 
-    def _rank(self, asked: Asked, k: int) -> tuple[Rows, Scores]:
-        columns, scores = asked.shown.best_of_block(self._scores_of(asked), k, asked.history)
+    def _rank(self, request: RankRequest, k: int) -> tuple[Rows, Scores]:
+        columns, scores = request.shown.best_of_block(self._scores_of(request), k, request.history)
         return self._ids_of(columns), scores
 
-    def _scores_of(self, asked: Asked) -> ScoreBlock:
-        return self._opinions(asked, self._buffer(asked.history.shape[0]))
+    def _scores_of(self, request: RankRequest) -> ScoreBlock:
+        return self._opinions(request, self._buffer(request.history.shape[0]))
 
     def _rank_both(
-        self, asked: Asked, new: Selection, k: int, k_new: int
+        self, request: RankRequest, new: Selection, k: int, k_new: int
     ) -> tuple[tuple[Rows, Scores], tuple[Rows, Scores]]:
-        """`_rank` of `asked` (k), and of the same users for `new` (k_new), of one set of scores."""
+        """`_rank` of `request` (k), and of the same users for `new` (k_new), of one set of scores."""
         kind = type(self)
         if kind._answer is not Recommender._answer or kind._rank is not Recommender._rank:
-            return self._rank(asked, k), self._rank(replace(asked, shown=new), k_new)
-        block = self._scores_of(asked)
+            return self._rank(request, k), self._rank(replace(request, shown=new), k_new)
+        block = self._scores_of(request)
         # in this order: to choose what is new hides what was seen from the same scores
-        columns, scores = asked.shown.best_of_block(block, k, asked.history)
-        new_columns, new_scores = new.best_of_block(block, k_new, asked.history)
+        columns, scores = request.shown.best_of_block(block, k, request.history)
+        new_columns, new_scores = new.best_of_block(block, k_new, request.history)
         return (self._ids_of(columns), scores), (self._ids_of(new_columns), new_scores)
 
     def _ids_of(self, columns: Rows) -> Rows:
@@ -394,13 +398,13 @@ class Recommender(ABC):
     def _matrix_of(self, histories: Sequence[History]) -> sparse.csr_matrix:
         return summed_histories(histories, self.items_)
 
-    def _explain(self, asked: Asked, product: int) -> Explanation:
+    def _explain(self, request: RankRequest, product: int) -> Explanation:
         item = int(self.items_.index([product])[0])
         if item < 0:
             raise NotFound(f"product {product} was not in the training data")
         with one_blas_thread():
-            parts, baseline = self._reasons(asked, np.array([item], dtype=np.int64))
-        history = positive(asked.history)
+            parts, baseline = self._reasons(request, np.array([item], dtype=np.int64))
+        history = positive(request.history)
         order = np.argsort(-parts[0], kind="stable")
         named = tuple(
             (int(self.items_.ids[history.indices[j]]), float(parts[0, j])) for j in order if parts[0, j] != 0

@@ -14,7 +14,7 @@ from features.interactions import History
 from models.base import Recommender
 from models.hybrid.blend import Pool
 from models.hybrid.ranking_features import rounded
-from models.ranking.filters import Asked, Selection
+from models.ranking.filters import RankRequest, Selection
 from models.shared.score_blocks import ScoreBlock
 
 __all__ = ["Candidates", "Panel", "joined"]
@@ -79,13 +79,13 @@ class Candidates:
         return Candidates(self.users, *pairs, raw, scaled, rank, self.scale[:, models], self.length)
 
     def member_columns(self) -> Float:
-        """float32 (c, 3 × models + 2): what a second stage is told of the models' opinions; NaN for none."""
-        said = np.isfinite(self.raw)
+        """float32 (c, 3 × models + 2): the models' opinions as features of the ranker; NaN for none."""
+        scored = np.isfinite(self.raw)
         named = self.rank < self.length
         return np.concatenate(
             [
-                rounded(np.where(said, self.scaled, np.float32(np.nan))),
-                rounded(np.where(said, self.raw, np.float32(np.nan))),
+                rounded(np.where(scored, self.scaled, np.float32(np.nan))),
+                rounded(np.where(scored, self.raw, np.float32(np.nan))),
                 self.rank,
                 named.sum(axis=1, keepdims=True, dtype=np.float32),
                 self.rank.min(axis=1, keepdims=True, initial=np.inf),
@@ -120,15 +120,17 @@ class Panel:
         """These members alone, in this order."""
         return Panel({name: self.members[name] for name in names}, self.inactive)
 
-    def opinions(self, asked: Asked, lines: npt.NDArray[np.float32]) -> list[ScoreBlock]:
+    def opinions(self, request: RankRequest, lines: npt.NDArray[np.float32]) -> list[ScoreBlock]:
         """Every model's scores of everything; `lines`, float32 (models, n, items), is what they may use."""
-        histories = asked.told
-        if histories is None and asked.rows.size and int(asked.rows.min()) < 0:
-            histories = self.untimed(asked.history)
+        histories = request.histories
+        if histories is None and request.rows.size and int(request.rows.min()) < 0:
+            histories = self.untimed(request.history)
         blocks = []
         for line, member in zip(lines, self.members.values(), strict=True):
-            history = member.history_[asked.rows] if histories is None else member._matrix_of(histories)
-            blocks.append(member._opinions(Asked(history, asked.rows, Selection.all(), histories), line))
+            history = member.history_[request.rows] if histories is None else member._matrix_of(histories)
+            blocks.append(
+                member._opinions(RankRequest(history, request.rows, Selection.all(), histories), line)
+            )
         return blocks
 
     def untimed(self, history: sparse.csr_matrix) -> list[History]:
@@ -139,7 +141,7 @@ class Panel:
     def candidates(
         self,
         blocks: Sequence[ScoreBlock],
-        asked: Asked,
+        request: RankRequest,
         length: int,
         pairs: tuple[Rows, Rows] | None = None,
     ) -> Candidates:
@@ -149,9 +151,9 @@ class Panel:
         where these are asked for), so that what a request filters out changes no other product's score.
         blocks : of `opinions`. pairs : take these candidates (owner, item) instead, sorted.
         """
-        n, items = asked.history.shape
-        seen = asked.history if asked.shown.seen else None
-        filtered = self.filtered(asked.shown, items) if pairs is None else None
+        n, items = request.history.shape
+        seen = request.history if request.shown.seen else None
+        filtered = self.filtered(request.shown, items) if pairs is None else None
         tops, keys = [], []
         for block in blocks:
             columns, values = block.best(length, self.inactive, seen)

@@ -9,7 +9,7 @@ from models.base import Recommender, Rows
 from models.hybrid.candidate_generation import Candidates
 from models.hybrid.ranking_features import PERSONAL
 from models.hybrid.strategy_selection import Stage
-from models.ranking.filters import Asked, Selection
+from models.ranking.filters import RankRequest, Selection
 
 __all__ = ["Parts", "blended", "member_parts", "shared_out"]
 
@@ -17,13 +17,15 @@ Parts = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 """Contributions of the user's history (m, entries), and baselines (m,)."""
 
 
-def member_parts(member: Recommender, asked: Asked, items: Rows, seen: npt.NDArray[np.int32]) -> Parts:
+def member_parts(
+    member: Recommender, request: RankRequest, items: Rows, seen: npt.NDArray[np.int32]
+) -> Parts:
     """What a member says; `seen` are the items of the history, increasing."""
-    if asked.told is not None:
-        history = member._matrix_of(asked.told)
+    if request.histories is not None:
+        history = member._matrix_of(request.histories)
     else:
-        history = member.history_[asked.rows] if int(asked.rows[0]) >= 0 else asked.history
-    own, rest = member._reasons(Asked(history, asked.rows, Selection.all(), asked.told), items)
+        history = member.history_[request.rows] if int(request.rows[0]) >= 0 else request.history
+    own, rest = member._reasons(RankRequest(history, request.rows, Selection.all(), request.histories), items)
     liked = history.indices[history.data > 0]
     parts = np.zeros((items.size, seen.size))
     if not seen.size:
@@ -34,11 +36,11 @@ def member_parts(member: Recommender, asked: Asked, items: Rows, seen: npt.NDArr
     return parts, rest.astype(np.float64) + own[:, ~same].sum(axis=1, dtype=np.float64)
 
 
-def blended(stage: Stage, found: Candidates, back: Rows, told: list[Parts]) -> Parts:
+def blended(stage: Stage, found: Candidates, back: Rows, reasons: list[Parts]) -> Parts:
     """weight × (score − lowest) / mean, for members that list the product."""
     listed = np.maximum(found.scaled, 0)[back] > 0
-    parts, rest = np.zeros_like(told[0][0]), np.zeros(back.size)
-    for place, ((own, baseline), weight) in enumerate(zip(told, stage.weights, strict=True)):
+    parts, rest = np.zeros_like(reasons[0][0]), np.zeros(back.size)
+    for place, ((own, baseline), weight) in enumerate(zip(reasons, stage.weights, strict=True)):
         lowest, mean = found.scale[0, place].astype(np.float64)
         factor = np.where(listed[:, place], weight / mean if mean > 0 else 0.0, 0.0)
         parts += factor[:, None] * own
@@ -47,13 +49,17 @@ def blended(stage: Stage, found: Candidates, back: Rows, told: list[Parts]) -> P
 
 
 def shared_out(
-    stage: Stage, shap: npt.NDArray[np.float64], told: list[Parts], items: Rows, seen: npt.NDArray[np.int32]
+    stage: Stage,
+    shap: npt.NDArray[np.float64],
+    reasons: list[Parts],
+    items: Rows,
+    seen: npt.NDArray[np.int32],
 ) -> Parts:
     """SHAP values (m, features + 1) as contributions of the history and a baseline."""
     assert stage.ranker is not None
     names = stage.ranker.names
     parts = np.zeros((items.size, seen.size))
-    for (own, baseline), member in zip(told, stage.members, strict=True):
+    for (own, baseline), member in zip(reasons, stage.members, strict=True):
         columns_of_it = [i for i, name in enumerate(names) if name.startswith(f"{member}:")]
         owed = shap[:, columns_of_it].sum(axis=1)
         speaks = np.maximum(own, 0)

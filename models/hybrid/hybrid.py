@@ -27,7 +27,7 @@ from models.hybrid.ranker import SecondStage
 from models.hybrid.ranking_features import Facts, Habits
 from models.hybrid.strategy_selection import Stage, columns
 from models.hybrid.training_windows import QUESTIONS, fitted
-from models.ranking.filters import Asked, Selection, positive
+from models.ranking.filters import RankRequest, Selection, positive
 from models.ranking.top_k import top_k
 from models.results import Ranking
 from models.shared.fitted_members import FittedMembers
@@ -180,72 +180,76 @@ class Hybrid(Recommender):
         most = len({name for stage in self.stages_.values() for name in stage.members})
         return max(1, base.BLOCK_BYTES // (4 * max(1, len(self.items_)) * most))
 
-    def _rank(self, asked: Asked, k: int) -> tuple[Rows, Scores]:
-        stage = self.stages_["new" if asked.shown.seen else "any"]
-        columns_, scores = self._greet(asked, *self._listed(asked, k, self._opinions_of(asked, [stage])), k)
+    def _rank(self, request: RankRequest, k: int) -> tuple[Rows, Scores]:
+        stage = self.stages_["new" if request.shown.seen else "any"]
+        columns_, scores = self._greet(
+            request, *self._listed(request, k, self._opinions_of(request, [stage])), k
+        )
         return self._ids_of(columns_), scores
 
     def _rank_both(
-        self, asked: Asked, new: Selection, k: int, k_new: int
+        self, request: RankRequest, new: Selection, k: int, k_new: int
     ) -> tuple[tuple[Rows, Scores], tuple[Rows, Scores]]:
-        fresh = replace(asked, shown=new)
-        blocks = self._opinions_of(asked, list(self.stages_.values()))
+        fresh = replace(request, shown=new)
+        blocks = self._opinions_of(request, list(self.stages_.values()))
         # in this order: to choose what is new hides what was seen from the same scores
         found = []
-        for each, length in ((asked, k), (fresh, k_new)):
+        for each, length in ((request, k), (fresh, k_new)):
             columns_, scores = self._greet(each, *self._listed(each, length, blocks), length)
             found.append((self._ids_of(columns_), scores))
         return found[0], found[1]
 
-    def _opinions_of(self, asked: Asked, stages: Sequence[Stage]) -> dict[str, ScoreBlock]:
+    def _opinions_of(self, request: RankRequest, stages: Sequence[Stage]) -> dict[str, ScoreBlock]:
         """The scores of every member that one of the rules needs, each computed once."""
         names = tuple(dict.fromkeys(name for stage in stages for name in stage.members))
-        lines = self._lines(len(names), asked.rows.size)
-        return dict(zip(names, self.panel_.of(names).opinions(asked, lines), strict=True))
+        lines = self._lines(len(names), request.rows.size)
+        return dict(zip(names, self.panel_.of(names).opinions(request, lines), strict=True))
 
-    def _listed(self, asked: Asked, k: int, opinions: Mapping[str, ScoreBlock]) -> tuple[Rows, Scores]:
+    def _listed(
+        self, request: RankRequest, k: int, opinions: Mapping[str, ScoreBlock]
+    ) -> tuple[Rows, Scores]:
         """The k best item rows of each user by the rule of the question; -1 and -inf in empty places."""
-        stage = self.stages_["new" if asked.shown.seen else "any"]
+        stage = self.stages_["new" if request.shown.seen else "any"]
         panel = self.panel_.of(stage.members)
         blocks = [opinions[name] for name in stage.members]
         if stage.kind == "single":
-            closed = panel.filtered(asked.shown, len(self.items_))
-            return blocks[0].best(k, closed, asked.history if asked.shown.seen else None)
-        candidates = panel.candidates(blocks, asked, self.parameters.candidates)
-        scores = stage.score(candidates, self._known_facts(), self._habits(asked))
+            closed = panel.filtered(request.shown, len(self.items_))
+            return blocks[0].best(k, closed, request.history if request.shown.seen else None)
+        candidates = panel.candidates(blocks, request, self.parameters.candidates)
+        scores = stage.score(candidates, self._known_facts(), self._habits(request))
         padded = candidates.padded(scores, -np.inf)
         places, values = top_k(padded, k)
         items = candidates.padded(candidates.item, -1)
         rows = np.take_along_axis(items, np.maximum(places, 0), axis=1)
         return np.where(places >= 0, rows, -1), values
 
-    def _greet(self, asked: Asked, columns_: Rows, scores: Scores, k: int) -> tuple[Rows, Scores]:
+    def _greet(self, request: RankRequest, columns_: Rows, scores: Scores, k: int) -> tuple[Rows, Scores]:
         """The lists of those who did nothing yet, but stated what they like, in the place of theirs."""
-        new = greeted(self.newcomers_, asked)
+        new = greeted(self.newcomers_, request)
         if self.newcomers_ is not None and new.size:
-            history = asked.history[new]
+            history = request.history[new]
             line = np.empty((new.size, len(self.items_)), dtype=np.float32)
-            self.newcomers_._score(positive(history), asked.rows[new], line)
+            self.newcomers_._score(positive(history), request.rows[new], line)
             if self.panel_.inactive is not None:
                 line[:, self.panel_.inactive] = -np.inf
-            columns_[new], scores[new] = asked.shown.best(line, k, history)
+            columns_[new], scores[new] = request.shown.best(line, k, history)
         return columns_, scores
 
-    def _answer(self, asked: Asked, out: Scores) -> None:
+    def _answer(self, request: RankRequest, out: Scores) -> None:
         out.fill(-np.inf)
         items = len(self.items_)
-        size = self._block(asked.rows.size, 1)
-        for start in range(0, asked.rows.size, size):
+        size = self._block(request.rows.size, 1)
+        for start in range(0, request.rows.size, size):
             part = slice(start, start + size)
-            told = None if asked.told is None else asked.told[part]
-            block = Asked(asked.history[part], asked.rows[part], asked.shown, told)
-            stage = self.stages_["new" if asked.shown.seen else "any"]
+            histories = None if request.histories is None else request.histories[part]
+            block = RankRequest(request.history[part], request.rows[part], request.shown, histories)
+            stage = self.stages_["new" if request.shown.seen else "any"]
             columns_, scores = self._listed(block, items, self._opinions_of(block, [stage]))
             row, place = np.nonzero(columns_ >= 0)
             out[part][row, columns_[row, place]] = scores[row, place]
 
     def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
-        self._answer(Asked(history, rows, Selection.all()), out)
+        self._answer(RankRequest(history, rows, Selection.all()), out)
 
     def _lines(self, members: int, rows: int) -> npt.NDArray[np.float32]:
         size = members * rows * len(self.items_)
@@ -258,13 +262,13 @@ class Hybrid(Recommender):
     def _known_facts(self) -> Facts:
         return _NO_FACTS if self.facts_ is None else self.facts_
 
-    def _habits(self, asked: Asked) -> Habits:
+    def _habits(self, request: RankRequest) -> Habits:
         facts = self._known_facts()
         if self.facts_ is None:
             return facts.habits
-        if asked.told is None and (asked.rows >= 0).all():
-            return facts.habits.take(asked.rows)
-        return facts.told(asked.told or self.panel_.untimed(asked.history), self.items_)
+        if request.histories is None and (request.rows >= 0).all():
+            return facts.habits.take(request.rows)
+        return facts.habits_of(request.histories or self.panel_.untimed(request.history), self.items_)
 
     def _score_similar(self, items: Rows, out: Scores) -> None:
         self._judge_of_likeness()._score_similar(items, out)
@@ -283,34 +287,36 @@ class Hybrid(Recommender):
     def _contributions(
         self, history: sparse.csr_matrix, row: int, items: Rows
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        return self._reasons(Asked(history, np.array([row], dtype=np.int64), Selection.all()), items)
+        return self._reasons(RankRequest(history, np.array([row], dtype=np.int64), Selection.all()), items)
 
-    def _reasons(self, asked: Asked, items: Rows) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    def _reasons(
+        self, request: RankRequest, items: Rows
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Of the rule of the question; a member's part is shared out as the member itself explains it.
 
         A blend's score is a sum of the members' scores, so its parts are theirs. Trees add up by SHAP values:
         what they owe to a member's opinion goes to the history in the member's own proportions, what they
         owe to this very product's past goes to that product, and the rest is the baseline.
         """
-        if self.newcomers_ is not None and greeted(self.newcomers_, asked).size:
-            return self.newcomers_._reasons(asked, items)
-        stage = self.stages_["new" if asked.shown.seen else "any"]
+        if self.newcomers_ is not None and greeted(self.newcomers_, request).size:
+            return self.newcomers_._reasons(request, items)
+        stage = self.stages_["new" if request.shown.seen else "any"]
         panel = self.panel_.of(stage.members)
-        seen = asked.history.indices[asked.history.data > 0]
-        told = [member_parts(member, asked, items, seen) for member in panel.members.values()]
+        seen = request.history.indices[request.history.data > 0]
+        reasons = [member_parts(member, request, items, seen) for member in panel.members.values()]
         if stage.kind == "single":
-            parts, rest = told[0]
+            parts, rest = reasons[0]
             return parts.astype(np.float32), rest.astype(np.float32)
-        blocks = panel.opinions(asked, self._lines(len(panel.members), 1))
+        blocks = panel.opinions(request, self._lines(len(panel.members), 1))
         order = np.argsort(items, kind="stable")
         pairs = np.zeros(items.size, dtype=np.int64), items[order]
-        found = panel.candidates(blocks, asked, self.parameters.candidates, pairs)
+        found = panel.candidates(blocks, request, self.parameters.candidates, pairs)
         back = np.argsort(order, kind="stable")
         if stage.ranker is not None:
-            features = columns(found, self._known_facts(), self._habits(asked))[back]
-            parts, rest = shared_out(stage, stage.ranker.contributions(features), told, items, seen)
+            features = columns(found, self._known_facts(), self._habits(request))[back]
+            parts, rest = shared_out(stage, stage.ranker.contributions(features), reasons, items, seen)
         else:
-            parts, rest = blended(stage, found, back, told)
+            parts, rest = blended(stage, found, back, reasons)
         return parts.astype(np.float32), rest.astype(np.float32)
 
     def evidence(self, ranking: Ranking, histories: Sequence[History] | None = None) -> npt.NDArray[np.int64]:

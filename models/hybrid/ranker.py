@@ -97,5 +97,5 @@ class SecondStage:
         """
         if not features.shape[0]:
             return np.empty((0, len(self.names) + 1))
-        told = self._booster.predict(features, pred_contrib=True, num_threads=1)
-        return np.asarray(told, dtype=np.float64)
+        contributions = self._booster.predict(features, pred_contrib=True, num_threads=1)
+        return np.asarray(contributions, dtype=np.float64)

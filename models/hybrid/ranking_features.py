@@ -1,4 +1,4 @@
-"""What a second stage is told of a user and a product: habits, dates, popularity, price and preferences."""
+"""The features of a user and a product for the ranker: habits, dates, popularity, price and preferences."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class Facts:
         ).astype(np.int64)
         return cls(window, dataset.moment, habits, np.stack(columns, 1).astype(np.float32), groups)
 
-    def told(self, histories: Sequence[History], ids: IdMap) -> Habits:
+    def habits_of(self, histories: Sequence[History], ids: IdMap) -> Habits:
         """The habits of users who are folded in; an event without a time counts as of now."""
         owner = np.repeat(np.arange(len(histories)), [history.products.size for history in histories])
         item = ids.index(np.concatenate([h.products for h in histories] or [np.empty(0, np.int64)]))

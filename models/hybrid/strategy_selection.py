@@ -58,8 +58,8 @@ class Stage:
 
 def columns(candidates: Candidates, facts: Facts, habits: Habits) -> Float:
     """float32 (c, features): what the trees see, in the order of `column_names`."""
-    told = facts.columns(habits, candidates.owner, candidates.item)
-    return np.concatenate([candidates.member_columns(), told], axis=1)
+    features = facts.columns(habits, candidates.owner, candidates.item)
+    return np.concatenate([candidates.member_columns(), features], axis=1)
 
 
 def column_names(members: Sequence[str]) -> tuple[str, ...]:

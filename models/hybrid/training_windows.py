@@ -17,7 +17,7 @@ from models.base import Recommender
 from models.hybrid.candidate_generation import Candidates, Panel, joined
 from models.hybrid.ranking_features import Facts, Habits
 from models.hybrid.strategy_selection import Examples
-from models.ranking.filters import Asked, Selection, summed_histories
+from models.ranking.filters import RankRequest, Selection, summed_histories
 from models.shared.fitted_members import FittedMembers
 from models.shared.memory_budget import free_bytes
 from models.shared.parallel import WORKERS, in_parallel
@@ -111,10 +111,11 @@ def _asked_together(
 
     def look(part: Rows) -> list[Candidates]:
         own, history = places[part], train.touched[places[part]]
-        blocks = panel.opinions(Asked(history, own, Selection.all()), _lines(panel, part.size, train))
+        blocks = panel.opinions(RankRequest(history, own, Selection.all()), _lines(panel, part.size, train))
         # in the order of QUESTIONS: what was seen is left out of the same scores last
         return [
-            panel.candidates(blocks, Asked(history, own, _eligible(each.question)), length) for each in held
+            panel.candidates(blocks, RankRequest(history, own, _eligible(each.question)), length)
+            for each in held
         ]
 
     found = in_parallel(look, _blocks(panel, users.size, train))
@@ -140,11 +141,11 @@ def _asked_apart(panel: Panel, train: Dataset, held: HeldOut, facts: Facts, leng
     def look(part: Rows) -> Candidates:
         some = [histories[row] for row in part]
         unknown = np.full(part.size, -1, dtype=np.int64)
-        asked = Asked(summed_histories(some, train.items), unknown, _eligible(held.question), some)
-        return panel.candidates(panel.opinions(asked, _lines(panel, part.size, train)), asked, length)
+        request = RankRequest(summed_histories(some, train.items), unknown, _eligible(held.question), some)
+        return panel.candidates(panel.opinions(request, _lines(panel, part.size, train)), request, length)
 
     candidates = joined(in_parallel(look, _blocks(panel, held.users.size, train)))
-    return _examples(held.users, candidates, held.relevant, facts, facts.told(histories, train.items))
+    return _examples(held.users, candidates, held.relevant, facts, facts.habits_of(histories, train.items))
 
 
 def _examples(

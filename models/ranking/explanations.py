@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.interactions import History
-from models.ranking.filters import Asked, positive
+from models.ranking.filters import RankRequest, positive
 from models.results import Ranking
 from models.shared.parallel import in_parallel, one_blas_thread
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Reasons", "strongest"]
 
-Reasons = Callable[[Asked, npt.NDArray[np.int64]], tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]
+Reasons = Callable[
+    [RankRequest, npt.NDArray[np.int64]], tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+]
 """`Recommender._reasons`: contributions of one user's history to the scores of items, and baselines."""
 
 USERS = 1_024
@@ -40,11 +42,11 @@ def strongest(
         known = np.flatnonzero(listed[i] >= 0)
         if known.size == 0 or (known_users and rows[i] < 0):
             return
-        told = None if histories is None else model._told([histories[i]])
-        asked = told or Asked.one(model.history_, int(rows[i]))
-        history = positive(asked.history)
+        folded_in = None if histories is None else model._fold_in_request([histories[i]])
+        request = folded_in or RankRequest.one(model.history_, int(rows[i]))
+        history = positive(request.history)
         if history.nnz:
-            parts, _ = reasons(asked, listed[i, known])
+            parts, _ = reasons(request, listed[i, known])
             top = parts.argmax(axis=1)
             speaks = parts[np.arange(known.size), top] > 0
             found[i, known[speaks]] = model.items_.ids[history.indices[top[speaks]]]

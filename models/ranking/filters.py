@@ -18,7 +18,7 @@ from models.ranking.mips.norm_sorted import Shelf
 from models.ranking.top_k import top_k
 from models.shared.score_blocks import DenseScores, ScoreBlock
 
-__all__ = ["Asked", "Exclude", "Selection", "as_ids", "positive", "summed_histories"]
+__all__ = ["Exclude", "RankRequest", "Selection", "as_ids", "positive", "summed_histories"]
 
 Exclude = Literal["seen"] | npt.ArrayLike | None
 """`"seen"`: what the user touched before; an array of product ids: those, for everybody."""
@@ -108,19 +108,19 @@ class Selection:
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
-    """One block of questions to a model.
+class RankRequest:
+    """A request to a model: the users of one block, and what may be in their lists.
 
     history  csr float32 (n, items): what was touched, stored zeros included
     rows     int64 (n,): rows of known users, -1 for those who are folded in
     shown    what the lists will be chosen from; `shown.seen` says that they are to be new to the user
-    told     the histories of those who are folded in, one per row, or None: they hold times, too
+    histories  those of the users who are folded in, one per row, or None: they hold times, too
     """
 
     history: sparse.csr_matrix
     rows: npt.NDArray[np.int64]
     shown: Selection
-    told: Sequence[History] | None = None
+    histories: Sequence[History] | None = None
 
     @classmethod
     def one(cls, history: sparse.csr_matrix, row: int) -> Self:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from features.interactions import History
 from models.base import Recommender
-from models.ranking.filters import Asked, Selection, as_ids
+from models.ranking.filters import RankRequest, Selection, as_ids
 from models.results import Ranking
 
 __all__ = ["recommend_both"]
@@ -40,9 +40,9 @@ def recommend_both(
     def rank(part: Rows) -> tuple[Rows, Rows, Scores]:
         own = places[part]
         block = (
-            Asked(model.history_[rows[own]], rows[own], every)
+            RankRequest(model.history_[rows[own]], rows[own], every)
             if histories is None
-            else model._told([histories[i] for i in own.tolist()], every)
+            else model._fold_in_request([histories[i] for i in own.tolist()], every)
         )
         of_any, of_new = model._rank_both(block, new, k, k_new)
         return own, np.hstack([of_any[0], of_new[0]]), np.hstack([of_any[1], of_new[1]])

@@ -72,7 +72,7 @@ class RegisteredModel:
 class Registration:
     """What a new row says; `parameters` holds everything that has no column of its own.
 
-    accuracy, precision, recall  shares in 0..1; what each means is said in `parameters["metrics"]`; None
+    accuracy, precision, recall  shares in 0..1; `parameters["metrics"]` describes each; None
         where no test was possible
     """
 

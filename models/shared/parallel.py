@@ -56,8 +56,8 @@ def one_blas_thread() -> Iterator[None]:
 
 
 def _take_control() -> None:
-    # threadpoolctl listens to one thread and silently ignores the others; here the last one out, of whatever
-    # thread, must be heard
+    # threadpoolctl obeys one thread and silently ignores the others; here the last one out, in whatever
+    # thread, must be obeyed
     OpenBLASController.clear_controlling_thread(force=True)
 
 

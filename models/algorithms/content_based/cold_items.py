@@ -83,15 +83,17 @@ class ColdItems(DegreeSVD):
         content, trust = self._content(dataset), self.parameters.trust
         takers = np.bincount(dataset.matrix.indices, minlength=len(dataset.items))
         users: npt.NDArray[np.float64] = takers.astype(np.float64)
-        told = content.any(axis=1)
-        self.unknown_ = np.flatnonzero((users == 0) & ~told)
-        # what nothing is said of has no mapped factors to be drawn to
-        weight = np.where(told, trust, 0.0)
+        described = content.any(axis=1)
+        self.unknown_ = np.flatnonzero((users == 0) & ~described)
+        # an item without content has no mapped factors to be drawn to
+        weight = np.where(described, trust, 0.0)
         own = np.divide(users, users + weight, out=np.zeros_like(users), where=users > 0)[:, None]
-        given = np.column_stack([content, told]).astype(np.float64)
+        given = np.column_stack([content, described]).astype(np.float64)
         for name in ("encoder_", "decoder_"):
             factors = getattr(self, name)
-            mixed = own * factors + (1.0 - own) * self._mapped(given, factors, np.where(told, users, 0.0))
+            mixed = own * factors + (1.0 - own) * self._mapped(
+                given, factors, np.where(described, users, 0.0)
+            )
             setattr(self, name, mixed.astype(np.float32))
         self.decoder_ *= self._demand(dataset, takers)[:, None]
 
@@ -129,7 +131,7 @@ class ColdItems(DegreeSVD):
         return np.asarray(float(np.median(newest)) * (content @ mapping))
 
     def _content(self, dataset: Dataset) -> npt.NDArray[np.float32]:
-        """float32 (items, content factors); zeros for an item of which nothing is said."""
+        """float32 (items, content factors); zeros for an item without content."""
         vectors = ContentBased(ContentBasedParameters(preference=0.0)).fit(dataset).vectors_
         if vectors.nnz == 0:
             return np.zeros((len(dataset.items), 1), dtype=np.float32)

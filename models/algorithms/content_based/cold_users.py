@@ -1,4 +1,4 @@
-"""Lists for those who said what they like and did nothing yet: models of behaviour know nothing of them."""
+"""Lists for users with explicit preferences and no history, whom models of behaviour cannot rank for."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from features.dataset import Dataset, Preferences
 from models.algorithms.content_based.content import ContentBased, ContentBasedParameters
-from models.ranking.filters import Asked, positive
+from models.ranking.filters import RankRequest, positive
 
-__all__ = ["anything_said", "greeted", "newcomers", "unfitted"]
+__all__ = ["any_explicit", "greeted", "newcomers", "unfitted"]
 
 
 def unfitted(members: Iterable[dict[str, Any]]) -> ContentBased:
@@ -24,20 +24,20 @@ def unfitted(members: Iterable[dict[str, Any]]) -> ContentBased:
 
 
 def newcomers(dataset: Dataset, members: Iterable[dict[str, Any]]) -> ContentBased | None:
-    """A fitted model of what users said; None where nobody said anything."""
-    return unfitted(members).fit(dataset) if anything_said(dataset.preferences) else None
+    """A fitted model of explicit preferences; None where no user has any."""
+    return unfitted(members).fit(dataset) if any_explicit(dataset.preferences) else None
 
 
-def anything_said(preferences: Preferences) -> bool:
-    """Whether any user said anything."""
+def any_explicit(preferences: Preferences) -> bool:
+    """Whether any user has an explicit preference."""
     traits = (preferences.colours, preferences.sizes, preferences.styles)
     entries = preferences.categories.nnz + preferences.brands.nnz + sum(each.matrix.nnz for each in traits)
     return bool(entries or np.isfinite(preferences.price).any())
 
 
-def greeted(model: ContentBased | None, asked: Asked) -> npt.NDArray[np.int64]:
-    """The rows of `asked` that are newcomers: nothing liked in the history, but a word of what is liked."""
+def greeted(model: ContentBased | None, request: RankRequest) -> npt.NDArray[np.int64]:
+    """The rows of `request` that are newcomers: an empty history, but explicit preferences."""
     if model is None:
         return np.empty(0, dtype=np.int64)
-    silent = np.diff(positive(asked.history).indptr) == 0
-    return np.flatnonzero(silent & model.taste_.told(asked.rows))
+    silent = np.diff(positive(request.history).indptr) == 0
+    return np.flatnonzero(silent & model.taste_.has_explicit(request.rows))

@@ -39,7 +39,7 @@ class ContentBasedParameters:
     terms : at most so many different words are learned, the most frequent ones.
     terms_per_item : so many of an item's words are kept, the heaviest; bounds memory and time.
     price_bands : into how many bands of equally many products prices are cut.
-    preference : share of a user's likings (what they said, and what is inferred from what they did) in
+    preference : share of a user's likings (explicit, and inferred from their history) in
         their profile, the rest being the products themselves; 0 leaves likings out.
     prior : so much behaviour, in summed weights, is little; see `features.affinities`.
     """
@@ -78,9 +78,10 @@ class ContentBased(Recommender):
     likeness of two complete products is the weighted mean of the likenesses of their parts.
 
     liked(u) is the unit vector of the user's affinities in the same parts, but text
-    (`models.algorithms.shared.user_profiles`): what u said, and beside it what is inferred of words that u
-    did not speak of. p is `preference`; for who said something it is drawn towards 1 as an affinity is
-    towards the shop's, by W(u) / (W(u) + prior) with summed weights W. Who did nothing has no first term.
+    (`models.algorithms.shared.user_profiles`): the explicit preferences of u, and those inferred of words
+    without an explicit one. p is `preference`; explicit preferences draw it towards 1, as an affinity
+    is drawn towards the shop's, by W(u) / (W(u) + prior) with summed weights W. A user without history has no
+    first term.
     Products that share nothing with the profile are not shown.
     """
 
@@ -92,25 +93,25 @@ class ContentBased(Recommender):
     vectors_: sparse.csr_matrix
     """csr float32 (items, features): unit rows; an item of which nothing is known has an empty one."""
     taste_: Taste
-    """What users said, and what affinities are inferred from."""
+    """The explicit preferences of users, and what affinities are inferred from."""
 
     def _fit(self, dataset: Dataset) -> None:
-        chosen, features, said = self.parameters, dataset.item_features, dataset.preferences
+        chosen, features, preferences = self.parameters, dataset.item_features, dataset.preferences
         paths, edges = path_levels(features.category_paths), price_edges(features.price, chosen.price_bands)
         bands = edges.size + 1
-        priced = every_band(band_ranges(said.price, edges))
-        told = [
-            (chosen.category, one_hot(features.category, paths.shape[0]), paths, said.categories),
-            (chosen.brand, one_hot(features.brand, len(features.brand_names)), None, said.brands),
+        priced = every_band(band_ranges(preferences.price, edges))
+        facet_parts = [
+            (chosen.category, one_hot(features.category, paths.shape[0]), paths, preferences.categories),
+            (chosen.brand, one_hot(features.brand, len(features.brand_names)), None, preferences.brands),
             (chosen.price, one_hot(bands_of(features.price, edges), bands), None, priced),
-            (chosen.colour, features.colours.matrix, None, _among(said.colours, features.colours)),
-            (chosen.size, features.sizes.matrix, None, _among(said.sizes, features.sizes)),
-            (chosen.style, features.styles.matrix, None, _among(said.styles, features.styles)),
+            (chosen.colour, features.colours.matrix, None, _among(preferences.colours, features.colours)),
+            (chosen.size, features.sizes.matrix, None, _among(preferences.sizes, features.sizes)),
+            (chosen.style, features.styles.matrix, None, _among(preferences.styles, features.styles)),
         ]
         blocks = [(chosen.text, text_vectors(features.text, chosen.terms, chosen.terms_per_item))]
         facets: list[Facet] = []
         place = blocks[0][1].shape[1]
-        for weight, has, levels, liked in told:
+        for weight, has, levels, liked in facet_parts:
             onto = identity(has.shape[1]) if levels is None else levels
             blocks.append((weight, sparse.csr_matrix(has @ onto)))
             facets.append(Facet(weight, place, has, onto, liked))
@@ -129,18 +130,18 @@ class ContentBased(Recommender):
         liking = np.flatnonzero(share > 0)
         if liking.size == 0:
             return profile
-        said, inferred = self.taste_.profiles(history[liking], rows[liking])
+        explicit, inferred = self.taste_.profiles(history[liking], rows[liking])
         placed = sparse.csr_matrix(
             (share[liking], (liking, np.arange(liking.size))), shape=(rows.size, liking.size)
         )
-        return sparse.csr_matrix(profile + placed @ (said + inferred))
+        return sparse.csr_matrix(profile + placed @ (explicit + inferred))
 
     def _share(self, history: sparse.csr_matrix, rows: Rows) -> npt.NDArray[np.float32]:
         """p of the formula, float32 (n,)."""
         chosen = self.parameters
         little = chosen.prior / (np.asarray(history.sum(axis=1), dtype=np.float64).ravel() + chosen.prior)
-        told = self.taste_.told(rows) & (chosen.preference > 0)
-        share = chosen.preference + np.where(told, (1.0 - chosen.preference) * little, 0.0)
+        has_explicit = self.taste_.has_explicit(rows) & (chosen.preference > 0)
+        share = chosen.preference + np.where(has_explicit, (1.0 - chosen.preference) * little, 0.0)
         return share.astype(np.float32)
 
     def _score_similar(self, items: Rows, out: Scores) -> None:
@@ -156,9 +157,9 @@ class ContentBased(Recommender):
         parts = (wanted @ self.vectors_[history.indices].T).toarray() * history.data * scale
         if share[0] == 0:
             return parts.astype(np.float32), np.zeros(items.size, dtype=np.float32)
-        said, _ = self.taste_.profiles(history, rows)
+        explicit, _ = self.taste_.profiles(history, rows)
         parts = parts + share * self.taste_.shares_of(history, row, wanted)
-        baseline = (wanted @ said.T).toarray().ravel() * share
+        baseline = (wanted @ explicit.T).toarray().ravel() * share
         return parts.astype(np.float32), baseline.astype(np.float32)
 
     def _arrays(self) -> Arrays:
@@ -178,11 +179,11 @@ def _scale(profile: sparse.csr_matrix, share: npt.NDArray[np.float32]) -> npt.ND
     return np.asarray(scale, dtype=np.float32)
 
 
-def _among(said: Words, known: Words) -> sparse.csr_matrix:
-    """What users said of the words that a product has, csr float32 (users, known words)."""
+def _among(explicit: Words, known: Words) -> sparse.csr_matrix:
+    """The explicit preferences for words that a product has, csr float32 (users, known words)."""
     code = {word: i for i, word in enumerate(known.words)}
-    shared = [(i, code[word]) for i, word in enumerate(said.words) if word in code]
+    shared = [(i, code[word]) for i, word in enumerate(explicit.words) if word in code]
     old, new = (np.array([pair[side] for pair in shared], dtype=np.int64) for side in (0, 1))
-    taken = said.matrix[:, old].tocsr()
+    taken = explicit.matrix[:, old].tocsr()
     parts = (taken.data, new[taken.indices], taken.indptr)
-    return sparse.csr_matrix(parts, shape=(said.matrix.shape[0], len(known.words)))
+    return sparse.csr_matrix(parts, shape=(explicit.matrix.shape[0], len(known.words)))

@@ -23,7 +23,7 @@ from models.algorithms.shared.item_item import (
 )
 from models.algorithms.shared.time_decay import Faded
 from models.base import Arrays, ModelKind, Reasons, Rows, Scores
-from models.ranking.filters import Asked, positive
+from models.ranking.filters import RankRequest, positive
 from models.shared.validation import check_choice, check_float, check_int
 
 __all__ = ["EASE", "EASEParameters"]
@@ -155,8 +155,10 @@ class EASE(Faded):
             return self._reasons
         weights = self.weights_.prepared(items)
 
-        def reasons(asked: Asked, wanted: Rows) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-            value = valued(positive(asked.history), self.parameters.values)
+        def reasons(
+            request: RankRequest, wanted: Rows
+        ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+            value = valued(positive(request.history), self.parameters.values)
             return weights.parts(value, wanted), np.zeros(wanted.size, dtype=np.float32)
 
         return reasons

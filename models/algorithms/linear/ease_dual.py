@@ -45,8 +45,8 @@ class DualWeights:
         size = max(1, BLOCK * BLOCK * 16 // max(1, x.shape[0]))
         for start in range(0, x.shape[1], size):
             block = by_item[start : start + size].astype(np.float64)
-            told = block.multiply(block @ inverse).sum(axis=1)
-            free[start : start + size] -= np.asarray(told).ravel()
+            explained = block.multiply(block @ inverse).sum(axis=1)
+            free[start : start + size] -= np.asarray(explained).ravel()
         # LAPACK leaves columns together, an artifact rows: one order, so that both add up alike
         return cls(by_item, inverse.astype(np.float32, order="C"), free.astype(np.float32))
 

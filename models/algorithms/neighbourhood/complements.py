@@ -120,7 +120,7 @@ class _Pairs:
     ) -> None:
         self.chosen, self.baskets, self.visits = chosen, baskets, visits
         self.shown = features.active & (popularity > 0)
-        """Only what was ever bought can be said to be bought with something."""
+        """Only products that were ever bought are shown."""
         self.leaf = np.asarray(features.category)
         self.popular = np.power(np.maximum(popularity, 1e-12), chosen.popularity)
         self.category = _categories(features)

@@ -12,7 +12,7 @@ from scipy import sparse
 from features.dataset import Dataset
 from features.splitting.person_days import end_of_days, person_days
 from models.base import Arrays, ModelKind, Recommender, Rows, Scores
-from models.ranking.filters import Asked
+from models.ranking.filters import RankRequest
 from models.shared.score_blocks import ScoreBlock, SharedScores
 from models.shared.validation import check_float
 
@@ -60,8 +60,8 @@ class Popularity(Recommender):
     def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
         out[:] = self.popularity_
 
-    def _opinions(self, asked: Asked, out: Scores) -> ScoreBlock:
-        return SharedScores(self.popularity_, asked.rows.size)
+    def _opinions(self, request: RankRequest, out: Scores) -> ScoreBlock:
+        return SharedScores(self.popularity_, request.rows.size)
 
     def _score_similar(self, items: Rows, out: Scores) -> None:
         wanted = self.category_[items]

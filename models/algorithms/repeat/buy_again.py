@@ -14,7 +14,7 @@ from features.interactions import MICROSECONDS_PER_DAY
 from models.algorithms.shared.item_item import scatter
 from models.algorithms.shared.time_decay import Faded, Liked, own_entries
 from models.base import Arrays, ModelKind, Rows, Scores
-from models.ranking.filters import Asked, positive
+from models.ranking.filters import RankRequest, positive
 from models.shared.score_blocks import ScoreBlock, SparseScores
 from models.shared.validation import check_float
 
@@ -120,7 +120,7 @@ class BuyAgain(Faded):
         item = self.interval_[matrix.indices].astype(np.float64)
         usual = (span + chosen.smoothing * item) / (np.maximum(times - 1, 0) + chosen.smoothing)
         since = np.maximum(self.moment_ - last, 0) / MICROSECONDS_PER_DAY
-        # nobody comes back, or no time is known: nothing can be said of when it is due
+        # nobody buys it again, or no time is known: when it is due is unknown
         timed = (last != 0) & np.isfinite(usual)
         ratio = np.divide(since, usual, out=np.ones_like(since), where=timed)
         # the factor has zeros at both ends: a day early or years late must still be a score
@@ -134,8 +134,8 @@ class BuyAgain(Faded):
     def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
         scatter(history, out)
 
-    def _opinions(self, asked: Asked, out: Scores) -> ScoreBlock:
-        return SparseScores(positive(asked.history))
+    def _opinions(self, request: RankRequest, out: Scores) -> ScoreBlock:
+        return SparseScores(positive(request.history))
 
     def _score_similar(self, items: Rows, out: Scores) -> None:
         out.fill(-np.inf)

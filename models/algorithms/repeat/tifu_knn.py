@@ -15,7 +15,7 @@ from models.algorithms.shared.item_item import GRAM_BYTES, scatter
 from models.algorithms.shared.time_decay import Faded, own_entries
 from models.base import Arrays, ModelKind, Rows, Scores
 from models.ranking.explanations import Reasons
-from models.ranking.filters import Asked, positive
+from models.ranking.filters import RankRequest, positive
 from models.shared.sparse_products import only_positive, scores_of_users
 from models.shared.validation import check_float, check_int
 
@@ -107,9 +107,9 @@ class TIFUKNN(Faded):
             return
         steps = int(np.diff(self.shares_.indptr)[near.indices].sum())
         if near.shape[0] * self.shares_.nnz > _DENSE_STEPS * steps:
-            told = sparse.csr_matrix(near @ self.shares_)
-            told.eliminate_zeros()
-            scatter(told, out)
+            products = sparse.csr_matrix(near @ self.shares_)
+            products.eliminate_zeros()
+            scatter(products, out)
             return
         # all references with weights, most of them 0: an item of a product of sparse matrices has to be found
         # again for every neighbour who has it, which takes longer. A share is a direction times length / sum
@@ -164,15 +164,15 @@ class TIFUKNN(Faded):
     def _reasons_for(self, items: Rows) -> Reasons:
         """The own parts alone, baselines of zero: to find the neighbours takes as long as a whole list."""
 
-        def own(asked: Asked, items: Rows) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-            history = positive(asked.history)
+        def own(request: RankRequest, items: Rows) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+            history = positive(request.history)
             part = own_entries(_divided(history, _sums(history)), items) * np.float32(self.parameters.own)
             return part, np.zeros(items.size, dtype=np.float32)
 
         return own
 
     def _arrays(self) -> Arrays:
-        # what can be told from the references is stored too: mapped, several processes share it
+        # what follows from the references is stored too: mapped, several processes share it
         matrices = {"shares": self.shares_, "directions": self.directions_}
         return {
             "references": self.references_,
@@ -185,7 +185,7 @@ class TIFUKNN(Faded):
     def _restore(self, arrays: Arrays) -> None:
         self.source_half_life_ = float(arrays["source_half_life"][0])
         references = np.asarray(arrays["references"])
-        if "shares_data" not in arrays:  # an artifact of before they were stored
+        if "shares_data" not in arrays:  # an older artifact, which does not store them
             self._refer_to(references)
             return
         self.references_ = references

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from scipy import sparse
 
 from models.base import Recommender, Rows, Scores
-from models.ranking.filters import Asked, positive
+from models.ranking.filters import RankRequest, positive
 from models.ranking.mips.exact import USERS_AT_ONCE
 from models.ranking.mips.factors import Factors
 from models.ranking.mips.norm_sorted import LastShelf
@@ -51,11 +51,11 @@ class FactorModel(Recommender):
         # two parts at least, for two threads; never by the number of threads, or rounding would depend on it
         return max(min(FEWEST_USERS, whole), min(USERS_AT_ONCE, -(-n // 2)))
 
-    def _rank(self, asked: Asked, k: int) -> tuple[Rows, Scores]:
-        if not self._worth_tiles(asked.rows.size, k):
-            return super()._rank(asked, k)
-        factors = self._vectors(positive(asked.history), asked.rows)
-        columns, scores = asked.shown.best_of(factors, self._shelf.of(factors), k, asked.history)
+    def _rank(self, request: RankRequest, k: int) -> tuple[Rows, Scores]:
+        if not self._worth_tiles(request.rows.size, k):
+            return super()._rank(request, k)
+        factors = self._vectors(positive(request.history), request.rows)
+        columns, scores = request.shown.best_of(factors, self._shelf.of(factors), k, request.history)
         return self._ids_of(columns), scores
 
     def _worth_tiles(self, n: int, k: int) -> bool:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from models.base import Arrays, ModelKind, Recommender, Rows, Scores
-from models.ranking.filters import Asked, positive
+from models.ranking.filters import RankRequest, positive
 from models.shared.parallel import in_parallel
 from models.shared.score_blocks import ScoreBlock, SparseScores
 
@@ -221,8 +221,8 @@ class ItemItem(Recommender):
     def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
         scatter(self._summed_rows(history), out)
 
-    def _opinions(self, asked: Asked, out: Scores) -> ScoreBlock:
-        return SparseScores(self._summed_rows(positive(asked.history)))
+    def _opinions(self, request: RankRequest, out: Scores) -> ScoreBlock:
+        return SparseScores(self._summed_rows(positive(request.history)))
 
     def _summed_rows(self, history: sparse.csr_matrix) -> sparse.csr_matrix:
         return sparse.csr_matrix(valued(history, self._values()) @ self.weights_)

@@ -94,7 +94,7 @@ def band_ranges(ranges: npt.NDArray[np.float32], edges: npt.NDArray[np.float32])
 
 
 def every_band(ranges: sparse.csr_matrix) -> sparse.csr_matrix:
-    """The same with stored zeros at the other bands of whoever has a range: they were spoken of, too."""
+    """The same with stored zeros at the other bands of users who have a range: those are explicit, too."""
     spoken = np.diff(ranges.indptr) > 0
     bands = ranges.shape[1]
     indptr = np.concatenate([[0], np.cumsum(np.where(spoken, bands, 0))])

@@ -1,4 +1,4 @@
-"""What users like of each facet of the catalogue: what they said, and what their behaviour lets infer.
+"""User profiles over the facets of the catalogue: explicit preferences and inferred affinities.
 
 An inferred affinity a of a word whose share in the shop is q counts a · ln(a / q) / ln(1 / q), never below
 zero: as much as was inferred where nobody else cares, nothing where the user is like everybody. (The summand
@@ -23,6 +23,9 @@ __all__ = ["Facet", "Taste"]
 
 Rows = npt.NDArray[np.int64]
 
+_MATRICES = ("has", "onto", "said")
+"""What the matrices are called in artifacts."""
+
 
 @dataclass(frozen=True, eq=False)
 class Facet:
@@ -31,14 +34,14 @@ class Facet:
     weight  of the facet in a profile; place : column where its part of the catalogue vectors begins
     has     csr float32 (items, words): which words a product has, ones
     onto    csr float32 (words, columns): the facet's columns in a catalogue vector, per word
-    said    csr float32 (users, words): what users said, zero (stored) or less for what they do not like
+    explicit  csr float32 (users, words): explicit preferences, zero (stored) or less for a dislike
     """
 
     weight: float
     place: int
     has: sparse.csr_matrix
     onto: sparse.csr_matrix
-    said: sparse.csr_matrix
+    explicit: sparse.csr_matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +50,7 @@ class Taste:
 
     has     csr float32 (items, w)
     onto    csr float32 (w, f)
-    said    csr float32 (users, w): zero (stored) where the user said that it is not liked
+    explicit  csr float32 (users, w): explicit preferences, zero (stored) for a dislike
     shop    float64 (w,): the share of each word in its facet in the whole shop
     facet   int64 (w,): the facet of each word
     weights float64 (facets,)
@@ -56,7 +59,7 @@ class Taste:
 
     has: sparse.csr_matrix
     onto: sparse.csr_matrix
-    said: sparse.csr_matrix
+    explicit: sparse.csr_matrix
     shop: npt.NDArray[np.float64]
     facet: Rows
     weights: npt.NDArray[np.float64]
@@ -69,28 +72,28 @@ class Taste:
         shop = [shop_shares(sparse.csr_matrix(behaviour @ each.has)) for each in facets]
         sizes = [each.has.shape[1] for each in facets]
         onto = sparse.vstack([_moved(each.onto, each.place, width) for each in facets], format="csr")
-        said = sparse.csr_matrix(sparse.hstack([each.said for each in facets], format="csr"))
-        said.data = np.maximum(said.data, 0.0)
+        explicit = sparse.csr_matrix(sparse.hstack([each.explicit for each in facets], format="csr"))
+        explicit.data = np.maximum(explicit.data, 0.0)
         return cls(
             sparse.csr_matrix(sparse.hstack([each.has for each in facets], format="csr")),
             sparse.csr_matrix(onto),
-            said,
+            explicit,
             np.concatenate(shop),
             np.repeat(np.arange(len(facets)), sizes),
             np.array([each.weight for each in facets], dtype=np.float64),
             prior,
         )
 
-    def told(self, rows: Rows) -> npt.NDArray[np.bool_]:
-        """Whether the user of each row (-1: nobody known) said that they like anything, bool (n,)."""
-        known = self._said(rows)
+    def has_explicit(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Whether the user of each row (-1: an unknown user) has an explicit preference, bool (n,)."""
+        known = self._explicit(rows)
         known.eliminate_zeros()
         return np.asarray(np.diff(known.indptr) > 0)
 
     def inferred(self, history: sparse.csr_matrix, rows: Rows) -> sparse.csr_matrix:
-        """What each row's history lets infer, csr float32 (n, w), but for words that the user spoke of."""
+        """The affinities inferred of each row, csr float32 (n, w); none for words with explicit ones."""
         weight = sparse.csr_matrix(history.astype(np.float64) @ self.has)
-        spoken = self._said(rows)
+        spoken = self._explicit(rows)
         parts = []
         for number in range(self.weights.size):
             inside = slice(*np.searchsorted(self.facet, [number, number + 1]))
@@ -104,14 +107,14 @@ class Taste:
         return shares
 
     def profiles(self, history: sparse.csr_matrix, rows: Rows) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-        """Two csr float32 (n, f) that add up to a unit row each: what was said, and what was inferred.
+        """Two csr float32 (n, f) that add up to a unit row each: the explicit part, and the inferred part.
 
         Within a facet the affinities make a unit vector, which counts by the root of the facet's weight; and
-        beside facets that the user spoke of, others by W / (W + prior) of that, W the summed history.
+        beside facets with an explicit preference, others by W / (W + prior) of that, W the summed history.
         """
-        said, inferred = self._said(rows), self.inferred(history, rows)
-        scale = self._scale(said, inferred, history)
-        return self._scaled(said, scale), self._scaled(inferred, scale)
+        explicit, inferred = self._explicit(rows), self.inferred(history, rows)
+        scale = self._scale(explicit, inferred, history)
+        return self._scaled(explicit, scale), self._scaled(inferred, scale)
 
     def shares_of(self, history: sparse.csr_matrix, row: int, vectors: sparse.csr_matrix) -> npt.NDArray[Any]:
         """What each entry of one history adds to `vectors @ inferred profile`, float64 (m, history.nnz).
@@ -119,8 +122,8 @@ class Taste:
         Each product's part of an affinity is its part of the behaviour behind it.
         """
         rows = np.array([row], dtype=np.int64)
-        said, inferred = self._said(rows), self.inferred(history, rows)
-        scale = self._scale(said, inferred, history)
+        explicit, inferred = self._explicit(rows), self.inferred(history, rows)
+        scale = self._scale(explicit, inferred, history)
         weight = (history.astype(np.float64) @ self.has).toarray().ravel()
         per_weight = np.divide(
             inferred.toarray().ravel() * scale[0, self.facet],
@@ -131,25 +134,25 @@ class Taste:
         speaks = (vectors @ self.onto.T).multiply(per_weight[None, :]).tocsr()
         return np.asarray((speaks @ self.has[history.indices].T).toarray() * history.data)
 
-    def _said(self, rows: Rows) -> sparse.csr_matrix:
-        """What the users of `rows` said, csr float32 (n, w); an own copy."""
-        taken = self.said[np.maximum(rows, 0)] if self.said.shape[0] else self.said
+    def _explicit(self, rows: Rows) -> sparse.csr_matrix:
+        """The explicit preferences of `rows`, csr float32 (n, w); an own copy."""
+        taken = self.explicit[np.maximum(rows, 0)] if self.explicit.shape[0] else self.explicit
         lengths = np.where(rows >= 0, np.diff(taken.indptr), 0)
         keep = np.repeat(rows >= 0, np.diff(taken.indptr))
         parts = (taken.data[keep], taken.indices[keep], np.concatenate([[0], np.cumsum(lengths)]))
-        return sparse.csr_matrix(parts, shape=(rows.size, self.said.shape[1]))
+        return sparse.csr_matrix(parts, shape=(rows.size, self.explicit.shape[1]))
 
     def _scale(
-        self, said: sparse.csr_matrix, inferred: sparse.csr_matrix, history: sparse.csr_matrix
+        self, explicit: sparse.csr_matrix, inferred: sparse.csr_matrix, history: sparse.csr_matrix
     ) -> npt.NDArray[np.float64]:
         """By what each facet's affinities are multiplied, float64 (n, facets)."""
-        merged = sparse.csr_matrix(said + inferred)
+        merged = sparse.csr_matrix(explicit + inferred)
         lengths, spoken = np.zeros((2, merged.shape[0], self.weights.size))
         for number in range(self.weights.size):
             inside = slice(*np.searchsorted(self.facet, [number, number + 1]))
             part = sparse.csr_matrix(merged[:, inside] @ self.onto[inside])
             lengths[:, number] = np.sqrt(np.asarray(part.multiply(part).sum(axis=1)).ravel())
-            spoken[:, number] = np.diff(said[:, inside].indptr) > 0
+            spoken[:, number] = np.diff(explicit[:, inside].indptr) > 0
         done = np.asarray(history.sum(axis=1), dtype=np.float64).reshape(-1, 1)
         counts = np.where(spoken > 0, 1.0, done / (done + self.prior)) * np.sqrt(self.weights)
         whole = np.sqrt(((lengths > 0) * counts**2).sum(axis=1, keepdims=True))
@@ -165,22 +168,23 @@ class Taste:
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Named arrays for the artifact."""
         found: dict[str, npt.NDArray[Any]] = {"shop": self.shop, "facet": self.facet, "weights": self.weights}
-        for name in ("has", "onto", "said"):
-            found |= matrix_arrays(name, getattr(self, name))
+        matrices = (self.has, self.onto, self.explicit)
+        for name, matrix in zip(_MATRICES, matrices, strict=True):
+            found |= matrix_arrays(name, matrix)
         return found
 
     @classmethod
     def restore(cls, arrays: Mapping[str, npt.NDArray[Any]], prior: float) -> Self:
         """Take back what `arrays` gave."""
-        has, onto, said = (matrix_of(name, arrays) for name in ("has", "onto", "said"))
-        return cls(has, onto, said, arrays["shop"], arrays["facet"], arrays["weights"], prior)
+        has, onto, explicit = (matrix_of(name, arrays) for name in _MATRICES)
+        return cls(has, onto, explicit, arrays["shop"], arrays["facet"], arrays["weights"], prior)
 
 
 def _distinctive(share: npt.NDArray[np.float32], shop: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     """a · ln(a / q) / ln(1 / q) of the module, float32."""
     q = np.clip(shop, 1e-12, 1.0 - 1e-6)
-    told = share.astype(np.float64) * np.log(share / q) / -np.log(q)
-    return np.maximum(told, 0.0).astype(np.float32)
+    divergence = share.astype(np.float64) * np.log(share / q) / -np.log(q)
+    return np.maximum(divergence, 0.0).astype(np.float32)
 
 
 def matrix_arrays(name: str, matrix: sparse.csr_matrix) -> dict[str, npt.NDArray[Any]]:

@@ -114,7 +114,7 @@ class Shelf:
 
 
 class LastShelf:
-    """The shelf of the vectors that a model was asked for last: laid out once, until it learns anew."""
+    """The shelf of the vectors that a model ranked last: laid out once for each fit."""
 
     def __init__(self) -> None:
         self._lock = Lock()

@@ -93,10 +93,10 @@ def test_a_guest_with_the_same_events_has_the_same_facts() -> None:
     history = History(data.items.ids[[0, 0, 2, 5]], np.ones(4, np.float32), moments)
     pairs = np.zeros(8, dtype=np.int64), np.arange(8)
     known = facts.columns(facts.habits, *pairs)
-    np.testing.assert_array_equal(facts.columns(facts.told([history], data.items), *pairs), known)
+    np.testing.assert_array_equal(facts.columns(facts.habits_of([history], data.items), *pairs), known)
     restored = Facts.restore(facts.arrays())
     np.testing.assert_array_equal(restored.columns(restored.habits, *pairs), known)
-    nobody = facts.columns(facts.told([History.of([])], IdMap(data.items.ids)), *pairs)
+    nobody = facts.columns(facts.habits_of([History.of([])], IdMap(data.items.ids)), *pairs)
     times = FACT_NAMES.index("times")
     assert (nobody[:, times] == 0).all()
 

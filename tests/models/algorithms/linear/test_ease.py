@@ -14,7 +14,7 @@ from models.algorithms.linear.ease import EASE, EASEParameters
 from models.algorithms.linear.ease_dual import DualWeights
 from models.base import Recommender
 from models.ranking import explanations
-from models.ranking.filters import Asked
+from models.ranking.filters import RankRequest
 from recsys.errors import Invalid
 from tests.models.data import dataset, two_tastes
 
@@ -145,7 +145,7 @@ def test_prepared_parts_are_the_contributions() -> None:
     listed = np.arange(1, len(DATA.items), 2)
     reasons = model._reasons_for(listed)
     for row in range(5):
-        asked = Asked.one(model.history_, row)
+        request = RankRequest.one(model.history_, row)
         wanted = listed[[7, 2, 11]]
-        for found, expected in zip(reasons(asked, wanted), model._reasons(asked, wanted), strict=True):
+        for found, expected in zip(reasons(request, wanted), model._reasons(request, wanted), strict=True):
             np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -97,7 +97,7 @@ def test_what_was_said_of_a_word_replaces_what_is_inferred_of_it() -> None:
         assert taste.inferred(matrix, ROW).toarray()[0, brands][2] == 0
         spoken, _ = taste.profiles(matrix, ROW)
         assert (spoken.nnz > 0 and float(spoken.sum()) > 0) == (affinity > 0)
-        assert taste.told(ROW).tolist() == [affinity > 0]
+        assert taste.has_explicit(ROW).tolist() == [affinity > 0]
 
 
 def test_bands_outside_a_price_range_are_not_liked() -> None:
