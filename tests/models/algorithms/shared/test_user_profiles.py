@@ -75,7 +75,7 @@ def test_behind_a_taste_lie_the_affinities_of_the_preferences_job() -> None:
     data = two_tastes()
     taste = ContentBased().fit(data).taste_
     rows = np.arange(len(data.users))
-    silent = rows[np.diff(taste._said(rows).indptr) == 0]
+    silent = rows[np.diff(taste._explicit(rows).indptr) == 0]
     inferred = taste.inferred(data.matrix[silent], silent).toarray()
     job = infer(data, prior=10.0)
     for number, facet in enumerate(("category", "brand")):
