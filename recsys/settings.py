@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
 from decimal import Decimal
-from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from recsys.errors import Invalid
+from recsys.diagnosis.setting_names import PREFIX, refuse_unknown_variables
 
-__all__ = ["SHORTEST_SECRET", "Settings", "get_settings", "variable_names"]
+__all__ = ["SHORTEST_SECRET", "Settings", "get_settings"]
 
-_PREFIX = "RECSYS_"
 SHORTEST_SECRET = 16
 """Characters of a secret that something is signed with."""
 _REDIS_URL = re.compile(r"(rediss?://[^/\s]+|unix://\S+)")
-_ELSEWHERE = frozenset({"RECSYS_API_KEY"})
-"""Variables that a command reads by itself."""
 _ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")
 
 
@@ -391,7 +385,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=_PREFIX, env_nested_delimiter="__", env_file=".env", extra="ignore", frozen=True
+        env_prefix=PREFIX, env_nested_delimiter="__", env_file=".env", extra="ignore", frozen=True
     )
 
     environment: Literal["development", "test", "production"] = "development"
@@ -428,36 +422,5 @@ def get_settings() -> Settings:
 
     Raises Invalid for a variable with our prefix that no setting has, naming the nearest one.
     """
-    _refuse_unknown_variables()
+    refuse_unknown_variables(Settings)
     return Settings()
-
-
-def variable_names() -> list[str]:
-    """Every variable that is a setting, such as RECSYS_API__PORT; sorted."""
-    names = set[str]()
-    for name, field in Settings.model_fields.items():
-        group = field.annotation
-        if isinstance(group, type) and issubclass(group, BaseModel):
-            names |= {f"{_PREFIX}{name}__{own}".upper() for own in group.model_fields}
-        else:
-            names.add(f"{_PREFIX}{name}".upper())
-    return sorted(names)
-
-
-def _refuse_unknown_variables() -> None:
-    known = variable_names()
-    groups = {name.partition("__")[0] for name in known}
-    given = {
-        name.upper() for name in (*os.environ, *dotenv_values(".env")) if name.upper().startswith(_PREFIX)
-    }
-    unknown = sorted(
-        name
-        for name in given - set(known) - groups - _ELSEWHERE
-        # what is nested deeper, or a key of a table of settings, is judged by pydantic
-        if not any(name.startswith(f"{each}__") for each in known)
-    )
-    if unknown:
-        near = get_close_matches(unknown[0], known, n=1, cutoff=0.0)[0]
-        raise Invalid(
-            f"{unknown[0]} is no setting of recsys; the nearest is {near}; every setting is in .env.example"
-        )

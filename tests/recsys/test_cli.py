@@ -18,8 +18,9 @@ import pytest
 import redis
 
 from recsys import cli, plugins
+from recsys.diagnosis.setting_names import variable_names
 from recsys.errors import Conflict, Unavailable
-from recsys.settings import Settings, get_settings, variable_names
+from recsys.settings import Settings, get_settings
 from tests.support.servers import ROOT
 from tests.support.shop import Shop, run_recsys
 
@@ -173,7 +174,7 @@ def test_an_unknown_variable_is_refused_and_the_nearest_is_named(shop: Shop) -> 
     assert "nearest is RECSYS_SERVING__STORED_PER_USER;" in done.stderr
 
 
-@pytest.mark.parametrize("name", variable_names())
+@pytest.mark.parametrize("name", variable_names(Settings))
 def test_every_setting_is_a_known_variable(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Whatever is wrong with its value, it is not called unknown."""
     monkeypatch.setenv(name, "\x01")
