@@ -93,7 +93,8 @@ def test_it_trains_is_promoted_and_fills_lists_by_the_commands(shop: Shop, insta
     scored = shop.run("serve", "score", **there)
     assert scored.returncode == 0, scored.stderr
     program = (
-        "import json, sys; from models.registry import registry; from recsys.database.session import unit_of_work\n"
+        "import json, sys; from models.registry import registry\n"
+        "from recsys.database.session import unit_of_work\n"
         "with unit_of_work() as session: model = registry.load(registry.active(session))\n"
         "ranking = model.recommend([1, 2], 5, exclude='seen')\n"
         "told = model.explain(1, int(model.recommend([1], 1).products[0, 0]))\n"
