@@ -140,8 +140,8 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
 def _show_outcome(outcome: Outcome) -> None:
     console = Console()
     if outcome.report is None:
-        said = f"Nothing to do: {outcome.skipped}." if outcome.skipped else _registered(outcome)
-        console.print(said, markup=False, highlight=False, soft_wrap=True)
+        message = f"Nothing to do: {outcome.skipped}." if outcome.skipped else _registered(outcome)
+        console.print(message, markup=False, highlight=False, soft_wrap=True)
         _warn_of_mirror(outcome)
         _show_forecast(outcome, console)
         return
@@ -205,9 +205,9 @@ def _warn_of_mirror(outcome: Outcome) -> None:
         _warn(f"MLflow's registry was not brought in step ({outcome.mirrored.problem}); ours is right.")
 
 
-def _warn(said: str) -> None:
+def _warn(message: str) -> None:
     Console(stderr=True).print(
-        f"Warning: {said}", style="yellow", markup=False, highlight=False, soft_wrap=True
+        f"Warning: {message}", style="yellow", markup=False, highlight=False, soft_wrap=True
     )
 
 

@@ -1,4 +1,4 @@
-"""One training at a time for one database, and one search per study, whoever starts it."""
+"""One training at a time for one database, and one search per study, by any process."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def train(
     budget : seconds that fitting and judging may take by forecast; what does not fit is left out, as
     `training.fit.budget` says.
     Raises Invalid for a wrong experiment or data that cannot be split, Conflict while another training runs.
-    A failing MLflow store is told in the outcome and loses nothing.
+    A failing MLflow store is reported in the outcome and loses nothing.
     """
     started = perf_counter()
     for experiment in experiments:

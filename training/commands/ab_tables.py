@@ -71,18 +71,18 @@ def _show_people(name: str, people: Population, test: AbResult, console: Console
     if people.differences:
         console.print(table)
     control, challenger = people.counted["control"], people.counted["challenger"]
-    said = [f"{control:,} {name} of {test.control}, {challenger:,} of {test.challenger}"]
+    parts = [f"{control:,} {name} of {test.control}, {challenger:,} of {test.challenger}"]
     if people.mismatch is not None:
         goes = "not " if people.mismatch.found else ""
-        said.append(f"{goes}as many as the share says ({format_p(people.mismatch.p_value)})")
+        parts.append(f"{goes}as many as the share says ({format_p(people.mismatch.p_value)})")
     if people.fallback_share:
-        said.append(
+        parts.append(
             f"{people.fallback_share:.1%} of the lists by another model than the arm's, "
             f"{people.only_fallback:,} {name} with no other"
         )
     if people.in_both:
-        said.append(f"{people.in_both:,} {name} were answered by both models")
-    console.print("; ".join(said) + ".", style="dim", markup=False, soft_wrap=True, highlight=False)
+        parts.append(f"{people.in_both:,} {name} were answered by both models")
+    console.print("; ".join(parts) + ".", style="dim", markup=False, soft_wrap=True, highlight=False)
 
 
 def _value(value: float, rate: bool) -> str:

@@ -95,9 +95,9 @@ def evaluate(
     seed: SeedOption = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Test registered models on the current dataset; a model that has seen the test is fitted anew first.
+    """Test registered models on the current dataset; a model that has seen the test is refitted first.
 
-    Several periods (rolling) are told as one, segments too: each user counts once, with their mean.
+    Several periods (rolling) are reported as one, segments too: each user counts once, with their mean.
 
     With --served, the successes since the model learned judge what a shop is served, beside the model's own
     lists: the stored lists, the documented table and, with --api, the answers. Other options of a split have

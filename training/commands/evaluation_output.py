@@ -48,17 +48,17 @@ def show_splits(found: Examination) -> None:
 
 
 def show_how(trial: Trial) -> None:
-    """Whether the artifact itself was tested or its recipe was fitted anew, and why."""
+    """Whether the artifact itself was tested or its recipe was refitted, and why."""
     refitted = trial.how.count("refitted")
     if not refitted:
-        said = f"{trial.name}: tested as registered; it learned nothing later than the cutoff."
+        message = f"{trial.name}: tested as registered; it learned nothing later than the cutoff."
     else:
         often = "" if len(trial.how) == 1 else f" for {refitted} of {len(trial.how)} periods"
-        said = (
-            f"{trial.name}: its algorithm and parameters were fitted anew on the past{often}, because "
+        message = (
+            f"{trial.name}: its algorithm and parameters were refitted on the past{often}, because "
             f"{trial.reason.split('. ')[0]}."
         )
-    Console().print(said, markup=False, highlight=False, soft_wrap=True)
+    Console().print(message, markup=False, highlight=False, soft_wrap=True)
 
 
 def show_trial(trial: Trial, ks: Sequence[int], k: int, draws: int, seed: int) -> None:
@@ -74,7 +74,7 @@ def show_trial(trial: Trial, ks: Sequence[int], k: int, draws: int, seed: int) -
     table = table_of(f"{escape(trial.name)} at {k}", "all products", "new to the user")
     for metric in dict.fromkeys(name for one in found.values() for name in one):
         cells = [one[metric][place] if metric in one else None for one in found.values()]
-        table.add_row(LABELS.get(metric, metric), *(_said(cell) for cell in cells))
+        table.add_row(LABELS.get(metric, metric), *(_interval(cell) for cell in cells))
     console.print(table)
     for metric, why in views["all"].unknown.items():
         console.print(f"  {LABELS.get(metric, metric)}: {why}", style="dim", highlight=False)
@@ -85,8 +85,10 @@ def show_trial(trial: Trial, ks: Sequence[int], k: int, draws: int, seed: int) -
         console.print(lengths)
     parts = table_of("segment", "users", f"NDCG@{k}, all", "")
     for segment in [*trial.segments.get("all", []), *([trial.guests] if trial.guests else [])]:
-        said = "too small" if segment.small else ""
-        parts.add_row(escape(segment.name[:36]), f"{segment.users:,}", _said(segment.figures["ndcg"]), said)
+        size = "too small" if segment.small else ""
+        parts.add_row(
+            escape(segment.name[:36]), f"{segment.users:,}", _interval(segment.figures["ndcg"]), size
+        )
     if parts.row_count:
         console.print(parts)
         if len(trial.how) > 1:
@@ -107,8 +109,8 @@ def show_duel(duel: Duel) -> None:
     console = Console()
     words = {"a": "a", "b": "b", "tie": "tie", "different": "differ"}
     console.print(f"a: {duel.a}   b: {duel.b}", markup=False, highlight=False)
-    for view, said in WORDS.items():
-        table = table_of(f"{said}, at {duel.k}", "a", "b", "a − b", "p", "finds", "better")
+    for view, heading in WORDS.items():
+        table = table_of(f"{heading}, at {duel.k}", "a", "b", "a − b", "p", "finds", "better")
         for row in duel.rows:
             if row.view == view:
                 table.add_row(
@@ -139,7 +141,7 @@ def show_curve(curve: Curve) -> None:
     table = table_of(head, "events", f"{what}, all", "new to the user")
     for point in curve.points:
         x = f"{point.x:.0%}" if curve.kind == "data" else f"{point.x:g}"
-        figures = [_said(figure) for figure in point.views.values()]
+        figures = [_interval(figure) for figure in point.views.values()]
         table.add_row(x, f"{point.events:,}", *figures)
     console.print(table)
     if curve.words:
@@ -198,7 +200,7 @@ def splits_json(found: Examination) -> list[dict[str, Any]]:
     ]
 
 
-def _said(figure: Figure | None) -> str:
+def _interval(figure: Figure | None) -> str:
     if figure is None or math.isnan(figure.value):
         return "–"
     if figure.low == figure.high == figure.value:

@@ -92,8 +92,8 @@ def show(name: Name, as_json: AsJson = False) -> None:
     for view, metrics in parameters.get("metrics", {}).items():
         for metric, figure in metrics.items():
             if isinstance(figure, dict):
-                said = f"{figure['value']:.4f}  (95% interval {figure['low']:.4f} to {figure['high']:.4f})"
-                table.add_row(f"{metric}@{metrics['k']}, {view} products", said)
+                value = f"{figure['value']:.4f}  (95% interval {figure['low']:.4f} to {figure['high']:.4f})"
+                table.add_row(f"{metric}@{metrics['k']}, {view} products", value)
     Console().print(table, highlight=False)
 
 
@@ -118,7 +118,7 @@ def promote(
     from recsys.domains.recommendations.stored_lists.rollback import returning
     from recsys.domains.recommendations.stored_lists.rows import settle
 
-    said = _said(reason)
+    why = _stated_reason(reason)
     model = registered(name)
     gate = model.parameters.get("gate", {})
     if gate.get("action") == "hold" and not force:
@@ -126,13 +126,13 @@ def promote(
     registry.load(model)  # a damaged artifact is refused before anything changes
     with returning(name), unit_of_work() as session:
         before = registry.active(session)
-        # one that is promoted anew may still have its lists
+        # a model that is promoted again may still have its lists
         lists = generations.restore(session, name, withdraw=False)
         registry.activate(
             session,
             name,
             actor=actor(),
-            reason=said,
+            reason=why,
             figures={"gate": gate, "forced": force},
             ends_test=force,
         )
@@ -151,18 +151,18 @@ def hold(name: Name, reason: Reason, as_json: AsJson = False) -> None:
     from models.registry import registry
     from recsys.database.session import unit_of_work
 
-    said = _said(reason)
+    why = _stated_reason(reason)
     with unit_of_work() as session:
         model, serving = registry.get(session, name), registry.active(session)
         former = model.parameters.get("gate")
-        registry.annotate(session, name, {"gate": {"action": "hold", "reason": said, "by_hand": True}})
+        registry.annotate(session, name, {"gate": {"action": "hold", "reason": why, "by_hand": True}})
         registry.record(
             session,
             "hold",
             from_name=None if serving is None else serving.name,
             to_name=name,
             actor=actor(),
-            reason=said,
+            reason=why,
             figures={"gate_before": former},
         )
     tell_mirror()
@@ -194,7 +194,7 @@ def rollback(
     from recsys.domains.recommendations.stored_lists.rollback import returning
     from recsys.domains.recommendations.stored_lists.rows import settle
 
-    said = _said(reason)
+    why = _stated_reason(reason)
     with unit_of_work() as session:
         serving = registry.active(session)
         if serving is None:
@@ -214,12 +214,12 @@ def rollback(
             target,
             action="rollback",
             actor=actor(),
-            reason=said,
+            reason=why,
             figures={"lists": lists.outcome, "generation_before": lists.before, "generation": lists.now},
             expected=serving.name,
             ends_test=True,
         )
-    told = list_cache.follow(lists.now) if lists.outcome != "kept" else True
+    redis_followed = list_cache.follow(lists.now) if lists.outcome != "kept" else True
     switched = perf_counter() - decided
     settle()
     _tell_rollback(
@@ -228,7 +228,7 @@ def rollback(
             "before": serving.name,
             "lists": lists.outcome,
             "generation": lists.now,
-            "redis": told,
+            "redis": redis_followed,
             "seconds": round(switched, 3),
             "rows_seconds": round(perf_counter() - decided - switched, 3),
         },
@@ -304,7 +304,7 @@ def history(
     Console().print(table)
 
 
-def _said(reason: str) -> str:
+def _stated_reason(reason: str) -> str:
     if not reason.strip():
         raise Invalid("--reason is empty; say why in a few words, the audit row keeps it")
     return reason.strip()
@@ -337,7 +337,7 @@ def _tell_rollback(done: dict[str, Any], as_json: bool) -> None:
         print_json(done)
         return
     name, lists = done["active"], done["lists"]
-    said = {
+    lists_now = {
         "kept": "The stored lists were its own already.",
         "switched": f"Its stored lists are shown again (generation {done['generation']}).",
         "withdrawn": "No lists of its own are kept, so none are shown: answers are made when they are asked "
@@ -345,7 +345,7 @@ def _tell_rollback(done: dict[str, Any], as_json: bool) -> None:
     }[lists]
     console = Console()
     console.print(
-        f"{name} serves again (before: {done['before']}). {said} Switched in {done['seconds']:.3f} s, "
+        f"{name} serves again (before: {done['before']}). {lists_now} Switched in {done['seconds']:.3f} s, "
         f"rows of product_recommendations after {done['rows_seconds']:.1f} s more.",
         markup=False,
         highlight=False,

@@ -71,12 +71,12 @@ def served_verdict(report: ServedReport) -> str:
     apart = [one for one in report.figures if not one.agrees]
     if not apart:
         return "What is served agrees with the model's own lists within 1% of NDCG@20."
-    said = [
+    differences = [
         f"{QUESTIONS[one.question]}, {one.source}: {one.ndcg.value:.4f} instead of {one.offline.value:.4f} "
         f"({one.change:+.1%}; {_why(one)})"
         for one in apart
     ]
-    return f"What is served differs from the model's own lists: {'; '.join(said)}."
+    return f"What is served differs from the model's own lists: {'; '.join(differences)}."
 
 
 def served_json(report: ServedReport, draws: int, seed: int) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def _show(tuning: Tuning, console: Console) -> None:
     if tested is not None and found.looks_elsewhere:
         console.print(
             f"{found.looks_elsewhere} other searches looked at the same test period: the more of them, the "
-            "likelier a difference by luck.",
+            "likelier a chance difference.",
             highlight=False,
             soft_wrap=True,
         )

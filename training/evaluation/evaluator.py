@@ -96,8 +96,8 @@ def refuse_leak(model: Recommender, split: Split) -> None:
     """Raise Invalid when `model` may have learned from the test: figures would be of what it memorised."""
     if model.moment_ > split.cutoff:
         raise Invalid(
-            f"this {model.algorithm} model learned from data up to {_said(model.moment_)}, but the test "
-            f"begins at {_said(split.cutoff)}: it has seen the answers. Fit it on "
+            f"this {model.algorithm} model learned from data up to {_minute(model.moment_)}, but the test "
+            f"begins at {_minute(split.cutoff)}: it has seen the answers. Fit it on "
             "the training part of the split"
         )
     if split.kind.startswith("cold") and model.dataset_fingerprint_ != split.train.fingerprint:
@@ -173,14 +173,14 @@ def _tastes(fold: Fold, split: Split) -> sparse.csr_matrix:
 
 
 def _matrix_of(histories: Sequence[History], items: IdMap) -> sparse.csr_matrix:
-    rows = np.repeat(np.arange(len(histories)), [told.products.size for told in histories])
+    rows = np.repeat(np.arange(len(histories)), [history.products.size for history in histories])
     nothing = np.empty(0, dtype=np.int64)
-    columns = items.index(np.concatenate([*(told.products for told in histories), nothing]))
-    weights = np.concatenate([*(told.weights for told in histories), np.empty(0, np.float32)])
+    columns = items.index(np.concatenate([*(history.products for history in histories), nothing]))
+    weights = np.concatenate([*(history.weights for history in histories), np.empty(0, np.float32)])
     liked = (columns >= 0) & (weights > 0)
     shape = (len(histories), len(items))
     return sparse.coo_matrix((weights[liked], (rows[liked], columns[liked])), shape=shape).tocsr()
 
 
-def _said(moment: int) -> str:
+def _minute(moment: int) -> str:
     return f"{datetime.fromtimestamp(moment / 1e6, UTC):%Y-%m-%d %H:%M}"

@@ -86,12 +86,12 @@ def recommend_examples(model: Recommender, split: Split, users: list[ExampleUser
     for view in VIEWS:
         fold = split.folds[view]
         exclude = "seen" if view == "new" else None
-        told = _histories(split, view, ids)
-        if told is None:
+        histories = _histories(split, view, ids)
+        if histories is None:
             ranking = model.recommend(ids, LENGTH, exclude=exclude, only=split.only)
         else:
-            ranking = model.recommend_from(told, LENGTH, exclude=exclude, only=split.only)
-        evidence = model.evidence(ranking, told)
+            ranking = model.recommend_from(histories, LENGTH, exclude=exclude, only=split.only)
+        evidence = model.evidence(ranking, histories)
         for i, user in enumerate(ids):
             products, _ = ranking.row(i)
             place = np.flatnonzero(fold.users == user)

@@ -61,9 +61,11 @@ def _sessions(split: Split) -> tuple[list[History], sparse.csr_matrix]:
         asked = np.setdiff1d(wanted, known).astype(np.int64)
         if known.size == 0 or asked.size == 0:
             continue
-        told = before.take(before.item >= 0)
-        weights = split.train.weights.weigh(told.kind, told.value, told.time, split.cutoff)
-        histories.append(History(split.train.items.ids[told.item], weights, told.time))
+        in_catalogue = before.take(before.item >= 0)
+        weights = split.train.weights.weigh(
+            in_catalogue.kind, in_catalogue.value, in_catalogue.time, split.cutoff
+        )
+        histories.append(History(split.train.items.ids[in_catalogue.item], weights, in_catalogue.time))
         right.append(asked)
         if len(histories) == MOST:
             break

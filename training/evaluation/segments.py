@@ -105,7 +105,7 @@ def segments_over(
     seed: int,
     parts: Sequence[SegmentMembers] | None = None,
 ) -> list[Segment]:
-    """The segments of several periods as one, so that no period's chance is told as the model's.
+    """The segments of several periods as one, so that one period's chance is not taken for the model's.
 
     Each user counts once in a segment, with the mean over the periods in which they were in it, as in the
     figures of the whole; who was new in one period and light in the next is in both. One bound parts light
@@ -171,7 +171,7 @@ def segment_of(kind: str, name: str, figures: dict[str, Figure], unit: str = "us
 def known_events(fold: Fold, split: Split) -> npt.NDArray[np.int64]:
     """How many events a model knows of each user of the fold before it is asked."""
     if fold.histories is not None:
-        return np.array([told.products.size for told in fold.histories], dtype=np.int64)
+        return np.array([history.products.size for history in fold.histories], dtype=np.int64)
     train = split.train
     known = np.bincount(train.events.user[train.events.user >= 0], minlength=len(train.users))
     return known[train.users.index(fold.users)]
@@ -197,9 +197,9 @@ def user_groups(
 
 
 def _heavy_above(events: Sequence[npt.NDArray[np.int64]]) -> float:
-    told = np.concatenate(events)
-    told = told[told > NEW_EVENTS]
-    return float(np.quantile(told, 0.75)) if told.size else float(NEW_EVENTS)
+    regular = np.concatenate(events)
+    regular = regular[regular > NEW_EVENTS]
+    return float(np.quantile(regular, 0.75)) if regular.size else float(NEW_EVENTS)
 
 
 def _item_groups(splits: Sequence[Split]) -> list[tuple[str, Sequence[str], list[Codes]]]:

@@ -45,7 +45,7 @@ def bootstrap_interval(
     Parameters
     ----------
     values : float64 (n users, m figures); all figures see the same resampled users. NaN leaves a user out of
-        a figure's mean; a figure that nobody has gets NaN.
+        a figure's mean; a figure without any value gets NaN.
 
     Returns
     -------

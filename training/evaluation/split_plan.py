@@ -122,13 +122,13 @@ def last_n(dataset: Dataset, plan: Plan) -> Split:
     first = _first_asked(later, reason, len(dataset.users))
     events = dataset.events.take(dataset.events.user >= 0)
     before = events.take(events.time < first[events.user])
-    told = _histories(dataset, before, cutoff)
-    _without(reason, later, told, "user_without_history")
+    histories = _histories(dataset, before, cutoff)
+    _without(reason, later, histories, "user_without_history")
     note = (
         f"models learn up to the cutoff and get each user's later events as a history; asked are the last "
         f"{plan.last} of each user, and nobody comes with an event as late as what is asked"
     )
-    return _foldin(dataset, train, later, item, reason, told, before, window, "last-n", note)
+    return _foldin(dataset, train, later, item, reason, histories, before, window, "last-n", note)
 
 
 def cold_users(dataset: Dataset, plan: Plan) -> Split:
@@ -156,7 +156,7 @@ def cold_users(dataset: Dataset, plan: Plan) -> Split:
     given = mine[later.time[mine] <= boundary[later.user[mine]]]
     reason[given] = "given_as_history"
     before = later.take(given)
-    told = _histories(dataset, before, cutoff)
+    histories = _histories(dataset, before, cutoff)
     asked = np.zeros(len(dataset.users) + 1, dtype=bool)
     asked[later.user[reason == "kept"]] = True
     reason[known & (reason == "given_as_history") & ~asked[later.user]] = "user_without_later_events"
@@ -164,7 +164,7 @@ def cold_users(dataset: Dataset, plan: Plan) -> Split:
         f"{plan.share:.0%} of all users are hidden from training, whole; they, and users new after the "
         f"cutoff, come with their first {plan.given} events and are asked for what follows those"
     )
-    return _foldin(dataset, train, later, item, reason, told, before, window, "cold-users", note)
+    return _foldin(dataset, train, later, item, reason, histories, before, window, "cold-users", note)
 
 
 def cold_items(dataset: Dataset, plan: Plan) -> Split:
@@ -236,7 +236,7 @@ def _foldin(
     later: Events,
     item: npt.NDArray[np.int64],
     reason: npt.NDArray[np.object_],
-    told: Sequence[History],
+    histories: Sequence[History],
     before: Events,
     window: Window,
     kind: Kind,
@@ -251,7 +251,7 @@ def _foldin(
         (np.ones(int(there.sum()), np.float32), (before.user[there], column[there])), shape=shape
     ).tocsr()
     folds = folds_of(
-        dataset.users.ids, later.user[kept].astype(np.int64), item[kept], later.take(kept), seen, told
+        dataset.users.ids, later.user[kept].astype(np.int64), item[kept], later.take(kept), seen, histories
     )
     users = count_users(dataset, later, reason, folds)
     return Split(train, folds, window.start, window.end, counts_of(reason), users, kind, note)
@@ -270,8 +270,8 @@ def _histories(dataset: Dataset, events: Events, moment: int) -> list[History]:
     ]
 
 
-def _without(reason: npt.NDArray[np.object_], later: Events, told: Sequence[History], word: str) -> None:
-    empty = np.append(np.array([history.products.size == 0 for history in told], dtype=bool), False)
+def _without(reason: npt.NDArray[np.object_], later: Events, histories: Sequence[History], word: str) -> None:
+    empty = np.append(np.array([history.products.size == 0 for history in histories], dtype=bool), False)
     reason[(reason == "kept") & empty[later.user]] = word
 
 
@@ -293,7 +293,7 @@ def _place_in_run(values: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
 
 
 def _without_users(dataset: Dataset, hidden: npt.NDArray[np.bool_]) -> Dataset:
-    """The dataset as if those users had never come: no event, no preference, nothing said of them."""
+    """The dataset as if those users had never come: no event, no preference, no demographics."""
     gone = np.append(hidden, False)  # the last entry serves guests' -1
     preferences, demographics = dataset.preferences, dataset.demographics
     stays = ~gone[dataset.events.user]

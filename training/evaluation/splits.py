@@ -303,8 +303,8 @@ def folds_of(
         amount = sparse.csr_matrix(bought[rows].multiply(right)).astype(np.float32)
         amount.eliminate_zeros()
         amount.sort_indices()
-        told = None if histories is None else tuple(histories[row] for row in rows.tolist())
-        found[view] = Fold(view, ids[rows], right, amount, asked_at[rows], told)
+        of_rows = None if histories is None else tuple(histories[row] for row in rows.tolist())
+        found[view] = Fold(view, ids[rows], right, amount, asked_at[rows], of_rows)
     return found
 
 
@@ -315,7 +315,7 @@ def assert_history_first(fold: Fold, cutoff: int) -> None:
         raise Invalid(f"{early} users of the test are asked for what happened before the cutoff")
     if fold.histories is None:
         return
-    latest = np.array([told.times.max(initial=0) for told in fold.histories], dtype=np.int64)
+    latest = np.array([history.times.max(initial=0) for history in fold.histories], dtype=np.int64)
     if late := int((latest >= fold.asked_at).sum()):
         raise Invalid(
             f"the histories of {late} users leak the future: they hold events not earlier than what is asked"

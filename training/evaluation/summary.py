@@ -1,4 +1,4 @@
-"""From values per user to figures that can be said: mean, interval, for how many users."""
+"""From values per user to figures for reports: mean, interval, for how many users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registered models on any split: as they are where that is honest, else their recipe fitted anew."""
+"""Registered models on any split: as they are where that is honest, else their recipe refitted."""
 
 from __future__ import annotations
 
@@ -131,9 +131,9 @@ def _trial(
                 guests.append(guest_values(model, split, k=k))
         seconds += judging.seconds
     parts = {view: _parts(view, splits, evaluations, k=k, draws=draws, seed=seed) for view in VIEWS}
-    told = guests_from(guests, k=k, draws=draws, seed=seed) if guests else None
+    guest_figures = guests_from(guests, k=k, draws=draws, seed=seed) if guests else None
     why = reasons[0] if reasons else ""
-    return Trial(registered.name, how, why, pooled(evaluations), parts, told, seconds)
+    return Trial(registered.name, how, why, pooled(evaluations), parts, guest_figures, seconds)
 
 
 def _parts(

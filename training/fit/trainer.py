@@ -106,7 +106,7 @@ def judge(
         judging.note = f"{asked:,} lists of {max(experiment.evaluation.ks)}"
         found = {view: outcomes(model, evaluation, split, view, experiment.seed) for view in split.folds}
         lists = recommend_examples(model, split, examples)
-        # whoever asks for no examples compares figures and writes no report
+        # a caller that asks for no examples compares figures and writes no report
         guests = _guests(model, split, experiment) if examples else None
     return Judged(
         experiment,

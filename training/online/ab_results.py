@@ -31,7 +31,7 @@ __all__ = ["AbResult", "Population", "read_results"]
 # join of the parts would be planned as a loop where the numbers of rows are not known yet.
 _USERS = text(
     """
-    WITH deeds AS (
+    WITH interactions AS (
         SELECT user_id, product_id, created_at AS at, feedback_type AS kind
         FROM recommendations_db.recommendation_feedback
         WHERE feedback_type IN ('clicked', 'carted', 'purchased') AND created_at >= :since
@@ -54,7 +54,7 @@ _USERS = text(
         WHERE shown_at >= :since AND shown_at < :until AND user_id IS NOT NULL
           AND arm IN (:control, :challenger, :fallback)
         UNION ALL
-        SELECT d.user_id, NULL, NULL, NULL, d.kind, 0, 0 FROM deeds d
+        SELECT d.user_id, NULL, NULL, NULL, d.kind, 0, 0 FROM interactions d
         WHERE EXISTS (SELECT FROM recommendations_db.exposures x
                       WHERE x.user_id = d.user_id AND x.shown_at > d.at - :window AND x.shown_at <= d.at
                         AND x.shown_at >= :since AND x.shown_at < :until
@@ -81,7 +81,7 @@ _USERS = text(
     FROM parts GROUP BY user_id ORDER BY user_id
     """
 )
-# a guest is known by the session alone, so what they did is told by feedback that names its answer
+# a guest is known by the session alone, so their interactions are the feedback that names its answer
 _GUESTS = text(
     """
     WITH parts AS (
@@ -130,7 +130,7 @@ class Population:
 
 @dataclass(frozen=True)
 class AbResult:
-    """What came of an A/B test so far. The verdict is about users; guests are told beside them.
+    """What came of an A/B test so far. The verdict is about users; guests are reported beside them.
 
     A guest who logged in may count as both, in different arms: few do, and it can only hide a difference.
     """

@@ -169,7 +169,8 @@ def judge(
     if days < planned:
         passed = f"{'it was stopped after' if over else 'only'} {days:.1f} of the {planned:g} planned days"
         return Verdict(
-            "too_early", f"{passed}{'' if over else ' have passed'}; what chance did is not told apart yet"
+            "too_early",
+            f"{passed}{'' if over else ' have passed'}; significance is not tested earlier",
         )
     if found is None or min(control, challenger) < LEAST_USERS:
         return Verdict(

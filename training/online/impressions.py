@@ -16,11 +16,11 @@ HEAVY_FROM = 20
 """So many interactions before the period make a heavy user; none a new one."""
 
 # Feedback that names its answer has model and place from there. Else a row of product_recommendations changes
-# with each generation: which model's list a feedback is of is told by the generation that was live then; the
-# rank by the row, as long as it is still of that generation.
+# with each generation: the generation that was live then gives the model of a
+# feedback's list; the row gives the rank, as long as it is still of that generation.
 _SHOWN = text(
     """
-    WITH told AS (
+    WITH impressions AS (
         SELECT f.id, f.user_id, f.product_id, coalesce(f.recommendation_id, k.recommendation_id)
                    AS recommendation_id, f.created_at AS at,
                e.feedback_id IS NOT NULL AS known, coalesce(e.model, e.source) AS model, e.position
@@ -35,9 +35,9 @@ _SHOWN = text(
         FROM recommendations_db.exposures x, generate_subscripts(x.product_ids, 1) AS p(position)
         WHERE :answered AND x.user_id IS NOT NULL AND x.shown_at >= :since AND x.shown_at < :until
     ), shown AS (
-        SELECT told.*, least(lead(at) OVER (PARTITION BY user_id, product_id ORDER BY at, id), at + :window)
-               AS until
-        FROM told
+        SELECT impressions.*,
+               least(lead(at) OVER (PARTITION BY user_id, product_id ORDER BY at, id), at + :window) AS until
+        FROM impressions
     ), people AS (
         SELECT user_id,
                (SELECT count(*) FROM (SELECT FROM recommendations_db.user_interactions i

@@ -41,8 +41,8 @@ _BANDS = ((1, "1"), (3, "2-3"), (5, "4-5"), (10, "6-10"), (20, "11-20"))
 class Impressions:
     """Impressions, one row each, in any order.
 
-    user : int64 (n,). model, segment : text (n,), `unknown` where it can't be told.
-    position : int64 (n,), from 1; 0 where it can't be told.
+    user : int64 (n,). model, segment : text (n,), `unknown` where it is not known.
+    position : int64 (n,), from 1; 0 where it is not known.
     clicked, carted, bought : bool (n,).
     seconds : float64 (n,), from shown to bought; NaN where nothing was bought.
     revenue : Decimal for each, of paid orders.
@@ -122,7 +122,7 @@ def wilson(successes: int, trials: int, *, level: float = 0.95) -> tuple[float, 
 
 
 def position_band(position: int) -> str:
-    """The band that a position is told with; 0 is `unknown`."""
+    """The band in which a position is reported; 0 is `unknown`."""
     if position < 1:
         return "unknown"
     return next((name for last, name in _BANDS if position <= last), "21 and below")

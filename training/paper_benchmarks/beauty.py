@@ -128,7 +128,7 @@ def run(
 ) -> list[Result]:
     """Fit and judge the models `names`, and the blend of those that `settings.blend` weighs.
 
-    `variant` is said beside each.
+    `variant` is noted with each result.
     """
     members = settings.blend if blend else {}
     every = list(dict.fromkeys([*names, *members]))

@@ -208,20 +208,20 @@ def document(journey: Journey, results: list[Result], tests: list[Comparisons], 
 
 def lines(results: list[Result], tests: list[Comparisons], seed: int) -> list[str]:
     """For people: intervals, comparisons with the best other model, and what the hybrid chose."""
-    said = []
+    printed = []
     for result in results:
         found = intervals(result, seed=seed)
-        told = ", ".join(
+        bounds = ", ".join(
             f"{name} {low:.4f} to {high:.4f}" for name, (low, high) in found.items() if "ndcg" in name
         )
-        said.append(f"{result.model}, 95% intervals: {told}")
+        printed.append(f"{result.model}, 95% intervals: {bounds}")
         if result.note:
-            said.append(f"{result.model}: {result.note}")
+            printed.append(f"{result.model}: {result.note}")
     for test in tests:
         best, adjusted = test.against[test.best]
-        said.append(
+        printed.append(
             f"{test.figure}: {test.model} is {test.ratio:.3f} times {test.best}, {best.difference:+.4f} "
             f"({best.low:+.4f} to {best.high:+.4f}), "
             f"{format_p(adjusted, best.floor * len(test.against))} after Holm"
         )
-    return said
+    return printed

@@ -16,7 +16,7 @@ from training.paper_benchmarks.runner import Result
 __all__ = ["GAIN", "Search", "search"]
 
 GAIN = 0.01
-"""Points whose figures differ by less than this, relatively, are not told apart; settings may say another."""
+"""Points whose figures differ by less than this, relatively, count as equal; settings may set another."""
 
 Judge = Callable[[Mapping[str, Any]], Result]
 """Fits one model with these parameters on the fold; a Result with its figures of each user."""
@@ -39,19 +39,19 @@ def search(name: str, space: SearchSpace, judge: Judge, figure: str, *, gain: fl
     differs from what was there, and the standard error of that.
     """
     found, now = Search(dict(space.start)), judge(space.start)
-    found.points.append(_noted(name, now, f"start: {_said(found.chosen)}"))
+    found.points.append(_noted(name, now, f"start: {_listed(found.chosen)}"))
     for step in space.steps:
         tried = [
             ({}, now),
             *((changed, judge({**found.chosen, **changed})) for changed in _changes(step, found.chosen)),
         ]
         found.points += [
-            _noted(name, one, f"{_said(changed)}: {_gain(now, one, figure)}") for changed, one in tried[1:]
+            _noted(name, one, f"{_listed(changed)}: {_gain(now, one, figure)}") for changed, one in tried[1:]
         ]
         enough = max(one.figures[figure] for _, one in tried) / (1 + gain)
         changed, now = next(point for point in tried if point[1].figures[figure] >= enough)
         found.chosen |= changed
-    found.points.append(_noted(name, now, f"chosen: {_said(found.chosen)}"))
+    found.points.append(_noted(name, now, f"chosen: {_listed(found.chosen)}"))
     return found
 
 
@@ -70,7 +70,7 @@ def _gain(before: Result, tried: Result, figure: str) -> str:
     return f"{differences.mean() * scale:+.1f}% ± {error * scale:.1f}"
 
 
-def _said(parameters: Mapping[str, Any]) -> str:
+def _listed(parameters: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in parameters.items())
 
 

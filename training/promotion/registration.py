@@ -113,7 +113,7 @@ def _registration(version: Version, report: Report, dataset: Dataset, decision: 
                 )
             },
             "cost": section.cost.model_dump(mode="json"),
-            # what the rule said of this version: `recsys train promote` asks for --force against it
+            # the verdict of the rule on this version: `recsys train promote` asks for --force against it
             "gate": {
                 "action": decision.action if version.name == decision.promoted else "hold",
                 "reason": decision.reason,

@@ -107,13 +107,13 @@ def decide(
     bounds = {
         name: check(figures[name], rule, None if champion is None else champion.coverage) for name in ranked
     }
-    said = {name: broken for name in ranked if (broken := describe_broken(bounds[name]))}
+    broken = {name: violation for name in ranked if (violation := describe_broken(bounds[name]))}
     weak = _weakness(challengers, champion, ranked, rule, figure, problem)
     if champion is None and weak:
-        return _safe_first(safe or ranked, winner, weak, bounds, said)
+        return _safe_first(safe or ranked, winner, weak, bounds, broken)
     if champion is None:
-        preferred = _preferred(safe, said, challengers, rule, draws, seed)
-        return _first(ranked, means, figure, bounds, said, preferred)
+        preferred = _preferred(safe, broken, challengers, rule, draws, seed)
+        return _first(ranked, means, figure, bounds, broken, preferred)
     if champion.values is None:
         reason = (
             f"the champion {champion.name} could not be judged on this test ({champion.problem}); "
@@ -122,7 +122,7 @@ def decide(
         return Decision("hold", winner, None, champion.name, reason, guardrails=bounds)
 
     if weak:
-        return _keep(champion, winner, weak, None, None, bounds, said)
+        return _keep(champion, winner, weak, None, None, bounds, broken)
     compared = _against(challengers, champion.values, champion.recipe, draws, seed)
     beside: dict[str, Comparison] = {}
     if others and champion.other is not None and champion.other.size >= rule.min_users:
@@ -134,7 +134,7 @@ def decide(
         and not any(_lower(each, rule) for each in (compared[name], beside.get(name)))
         and any(_higher(each, rule) for each in (compared[name], beside.get(name)))
     ]
-    if allowed := [name for name in better if name not in said]:
+    if allowed := [name for name in better if name not in broken]:
         best = allowed[0]
         by = f"on {figure} by {_by(compared[best])}"
         if not _higher(compared[best], rule):
@@ -144,14 +144,14 @@ def decide(
         reason = "; ".join(
             [
                 f"{best} beats the champion {champion.name} {by}",
-                *(f"{name} breaks a guardrail ({said[name]})" for name in better[: better.index(best)]),
+                *(f"{name} breaks a guardrail ({broken[name]})" for name in better[: better.index(best)]),
             ]
         )
         return Decision("promote", winner, best, champion.name, reason, best, compared[best], bounds)
     nearest = better[0] if better else next((name for name in ranked if name in compared), None)
     comparison = None if nearest is None else compared[nearest]
-    asked = _why_not(rule, figure, compared, nearest, {name: said[name] for name in better})
-    return _keep(champion, winner, asked, nearest, comparison, bounds, said)
+    asked = _why_not(rule, figure, compared, nearest, {name: broken[name] for name in better})
+    return _keep(champion, winner, asked, nearest, comparison, bounds, broken)
 
 
 def _higher(comparison: Comparison | None, rule: PromotionRule) -> bool:
@@ -168,17 +168,17 @@ def _lower(comparison: Comparison | None, rule: PromotionRule) -> bool:
 
 def _preferred(
     safe: Sequence[str],
-    said: Mapping[str, str],
+    broken: Mapping[str, str],
     challengers: Mapping[str, Values],
     rule: PromotionRule,
     draws: int,
     seed: int,
 ) -> str | None:
     """The first of `safe` that keeps its guardrails, unless another one is significantly better."""
-    first = next((name for name in safe if name not in said), None)
+    first = next((name for name in safe if name not in broken), None)
     if first is None:
         return None
-    rivals = {name: values for name, values in challengers.items() if name not in said and name != first}
+    rivals = {name: values for name, values in challengers.items() if name not in broken and name != first}
     compared = _against(rivals, challengers[first], None, draws, seed)
     return None if any(_higher(each, rule) for each in compared.values()) else first
 
@@ -223,13 +223,13 @@ def _safe_first(
     winner: str,
     weak: str,
     bounds: Mapping[str, tuple[Bound, ...]],
-    said: Mapping[str, str],
+    broken: Mapping[str, str],
 ) -> Decision:
     """No model serves and the test decides nothing: the safest one that keeps its guardrails."""
-    best = next((name for name in safe if name not in said), None)
+    best = next((name for name in safe if name not in broken), None)
     if best is None:
-        broken = "; ".join(f"{name} breaks a guardrail ({said[name]})" for name in safe)
-        reason = f"{weak}; no model was serving, and none can: {broken}"
+        violations = "; ".join(f"{name} breaks a guardrail ({broken[name]})" for name in safe)
+        reason = f"{weak}; no model was serving, and none can: {violations}"
         return Decision("hold", winner, None, None, reason, guardrails=bounds)
     reason = (
         f"{weak}; no model was serving, so {best} serves as the safe default, not as the winner of a test"
@@ -244,16 +244,16 @@ def _keep(
     nearest: str | None,
     comparison: Comparison | None,
     bounds: Mapping[str, tuple[Bound, ...]],
-    said: Mapping[str, str],
+    broken: Mapping[str, str],
 ) -> Decision:
     """The champion serves on: its own recipe on newer data where there is one, else as it is."""
     if champion.recipe is not None and champion.newer:
-        if champion.recipe not in said:
+        if champion.recipe not in broken:
             reason = f"{champion.recipe} is the champion {champion.name} trained on newer data, and {asked}"
             return Decision(
                 "refresh", winner, champion.recipe, champion.name, reason, nearest, comparison, bounds
             )
-        why = said[champion.recipe]
+        why = broken[champion.recipe]
         asked += f"; {champion.recipe}, the same trained on newer data, breaks a guardrail ({why})"
     reason = f"{champion.name} keeps serving: {asked}"
     return Decision("hold", winner, None, champion.name, reason, nearest, comparison, bounds)
@@ -264,11 +264,11 @@ def _first(
     means: Mapping[str, float],
     figure: str,
     bounds: Mapping[str, tuple[Bound, ...]],
-    said: Mapping[str, str],
+    broken: Mapping[str, str],
     preferred: str | None,
 ) -> Decision:
     """No model serves: `preferred`, else the best one that keeps its guardrails, if any does."""
-    best = next((name for name in ranked if name not in said), None)
+    best = next((name for name in ranked if name not in broken), None)
     if best is not None and preferred is not None and preferred != best:
         reason = (
             f"no model was serving; {preferred} has a rule for each question, and {best}, the highest on "
@@ -276,13 +276,13 @@ def _first(
         )
         return Decision("promote", ranked[0], preferred, None, reason, guardrails=bounds)
     passed_over = ranked if best is None else ranked[: ranked.index(best)]
-    broken = [f"{name} breaks a guardrail ({said[name]})" for name in passed_over]
+    violations = [f"{name} breaks a guardrail ({broken[name]})" for name in passed_over]
     if best is None:
-        reason = f"no model was serving, and none can: {'; '.join(broken)}"
+        reason = f"no model was serving, and none can: {'; '.join(violations)}"
         return Decision("hold", ranked[0], None, None, reason, guardrails=bounds)
-    among = " among those that keep their guardrails" if broken else ""
+    among = " among those that keep their guardrails" if violations else ""
     found = f"no model was serving; {best} has the highest {figure}{among}: {means[best]:.4f}"
-    reason = "; ".join([found, *broken])
+    reason = "; ".join([found, *violations])
     return Decision("promote", ranked[0], best, None, reason, guardrails=bounds)
 
 

@@ -153,9 +153,9 @@ def drift_between(
 
 def stability_index(expected: Counts, found: Counts) -> float:
     """Population stability index of two counts over the same groups, float64 (groups,); 0: equal shares."""
-    told = (expected > 0) | (found > 0)
-    e = np.maximum(expected[told] / expected.sum(), LEAST)
-    a = np.maximum(found[told] / found.sum(), LEAST)
+    counted = (expected > 0) | (found > 0)
+    e = np.maximum(expected[counted] / expected.sum(), LEAST)
+    a = np.maximum(found[counted] / found.sum(), LEAST)
     return float(((a - e) * np.log(a / e)).sum())
 
 

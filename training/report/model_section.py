@@ -126,8 +126,8 @@ def _exposure(result: ViewResult, ks: Sequence[int], k: int) -> Exposure:
     """The Lorenz curve, closest at the most shown products, where all happens in a large catalogue."""
     items = result.exposure.shape[1]
     x, y = lorenz(result, ks, k, points=items + 1)
-    told = np.unique(np.concatenate([np.linspace(0, 1, 21), 1 - np.geomspace(1 / items, 1, 60)]))
-    return Exposure(catalogue=told.tolist(), places=np.interp(told, x, y).tolist())
+    shares = np.unique(np.concatenate([np.linspace(0, 1, 21), 1 - np.geomspace(1 / items, 1, 60)]))
+    return Exposure(catalogue=shares.tolist(), places=np.interp(shares, x, y).tolist())
 
 
 def _place(item: ExampleItem, algorithm: str) -> d.ExamplePlace:

@@ -101,7 +101,7 @@ class Guardrail(Part):
     model: str = ""
     """The version that was looked at: the promoted one, else the one that came nearest."""
     at_least: bool | None = None
-    """Whether the value must be at least the limit, or at most; null where it was not told."""
+    """Whether the value must be at least the limit, or at most; null where it is not known."""
 
 
 class HybridMember(Part):
@@ -128,7 +128,7 @@ class HybridRule(Part):
 
 
 class Hybrid(Part):
-    """What a hybrid is made of, as it was judged; fitted again on all data, it chooses anew."""
+    """What a hybrid is made of, as it was judged; fitted again on all data, it chooses again."""
 
     rules: list[HybridRule]
     left_out: dict[str, str]

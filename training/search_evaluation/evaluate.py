@@ -173,7 +173,7 @@ def _choose(
     popularity = _smallest(tried)
     trials = [SearchTrial(popularity_weight=w, personal_weight=None, ndcg=v) for w, v in tried.items()]
     with steps.step(f"fit {registered.name} for validation"):
-        # always anew: its own artifact may have been chosen by what happened since
+        # always refitted: its own artifact may have been chosen by what happened since
         model = create(experiment_of(registered)).fit(period.split.train)
     users = len({need.user for need in period.needs})
     with steps.step("try weights before the cutoff", total=users) as trying:
@@ -229,13 +229,13 @@ def _measures(values: Values, plan: Plan) -> list[Measure]:
 def _comparisons(period: Period, marked: dict[str, Marks], plan: Plan) -> list[SearchComparison]:
     """Each order against the one before it, at the first k, in the segments too; Holm-adjusted together."""
     names = list(marked)
-    told, raw = [], []
+    compared, raw = [], []
     for word, segment in _SEGMENTS:
         values = {name: values_of(period, marked[name], "ndcg", segment)[:, 0] for name in names}
         for b, a in pairwise(names):
             there = ~np.isnan(values[a])
             if there.any():
-                told.append((a, b, word))
+                compared.append((a, b, word))
                 raw.append(compare(values[a][there], values[b][there], draws=plan.draws, seed=plan.seed))
     return [
         SearchComparison(
@@ -250,7 +250,7 @@ def _comparisons(period: Period, marked: dict[str, Marks], plan: Plan) -> list[S
             smallest=one.smallest,
             significant=one.p_value < LEVEL,
         )
-        for (a, b, word), one in zip(told, holm_adjusted(raw), strict=True)
+        for (a, b, word), one in zip(compared, holm_adjusted(raw), strict=True)
     ]
 
 

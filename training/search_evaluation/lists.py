@@ -138,8 +138,8 @@ def for_users(
     histories = _histories(period)
     for start in range(0, len(groups), BATCH):
         block = groups[start : start + BATCH]
-        told = [histories[int(period._rows[user])] for user, _ in block]
-        ranked = model.recommend_from(told, max(1, share.size), only=shown)
+        of_block = [histories[int(period._rows[user])] for user, _ in block]
+        ranked = model.recommend_from(of_block, max(1, share.size), only=shown)
         for line, (_, each) in enumerate(block):
             mine = train.items.index(ranked.row(line)[0])
             mine = mine[mine >= 0]

@@ -102,13 +102,13 @@ def _what(experiment: Experiment) -> tuple[str, int]:
 
 
 def _point(
-    experiment: Experiment, split: Split, train: Dataset, x: float, said: str, steps: Steps
+    experiment: Experiment, split: Split, train: Dataset, x: float, label: str, steps: Steps
 ) -> CurvePoint:
     metric, k = _what(experiment)
     plan = experiment.evaluation
     model = create(experiment)
     asked = sum(fold.users.size for fold in split.folds.values())
-    with steps.step(f"{experiment.name}: {said}", total=asked) as step:
+    with steps.step(f"{experiment.name}: {label}", total=asked) as step:
         model.fit(train)
         evaluation = evaluate(model, split, (k,), advance=step.advance)
         views = {

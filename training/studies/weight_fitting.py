@@ -73,7 +73,7 @@ def fit_weights(
                 tried += 1
                 if found.mean() > values.mean():
                     best, values = candidate, found
-            progress(f"{values.mean():.4f} with {_told(best)}")
+            progress(f"{values.mean():.4f} with {_listed(best)}")
         if best == before:
             break
     comparison = compare(values, first, draws=experiment.evaluation.draws, seed=experiment.seed)
@@ -123,7 +123,7 @@ def _judge_with(split: Any, experiment: Experiment) -> Callable[[InteractionWeig
     return judge
 
 
-def _told(weights: InteractionWeights) -> str:
+def _listed(weights: InteractionWeights) -> str:
     types = ", ".join(f"{word} {weight:g}" for word, weight in sorted(weights.by_type.items()))
     return f"{types}; half-life {weights.half_life_days:g} days"
 
@@ -150,8 +150,8 @@ def weights(
     from training.experiment import load
 
     chosen = load(experiment)
-    told = Console(stderr=True, soft_wrap=True)
-    fitted = fit_weights(current(get_settings()), chosen, rounds=rounds, progress=told.print)
+    console = Console(stderr=True, soft_wrap=True)
+    fitted = fit_weights(current(get_settings()), chosen, rounds=rounds, progress=console.print)
     lines = _settings(fitted.weights) if fitted.proposed else {}
     metric = f"{chosen.promotion.metric}@{chosen.evaluation.primary_k}"
     if as_json:

@@ -60,7 +60,7 @@ def reconcile() -> Mirrored:
 
     One registered model per experiment, the same version numbers, tags with our names, and the alias
     `champion` on the version that serves and nowhere else. A store under `var/` that no training has made yet
-    is not made here. Whatever fails is told in the result and raises nothing: the next operation tries again.
+    is not made here. A failure is reported in the result and raises nothing: the next operation tries again.
     """
     uri, _ = store(make=False)
     shown = without_password(uri)
@@ -131,7 +131,7 @@ def _mirror_family(client: MlflowClient, family: str, wanted: list[_Wanted], *, 
     """Bring one registered model in step; the number of writes that took.
 
     Numbers that MLflow gave away once are gone. Where one of them is missing or another artifact's, the store
-    under `var/` is written anew for this family; anywhere else that is told, for others may read there.
+    under `var/` is rewritten for this family; anywhere else that is reported, for others may read there.
     """
     there, changes = _open_family(client, family)
     strangers = [
@@ -145,7 +145,7 @@ def _mirror_family(client: MlflowClient, family: str, wanted: list[_Wanted], *, 
     if strangers or used_up:
         if not rebuild:
             raise Conflict(_not_ours(family, strangers or used_up))
-        return _write_anew(client, family, wanted) + changes
+        return _rewrite(client, family, wanted) + changes
     for number in sorted(set(there) - {one.version for one in wanted}):
         client.delete_model_version(family, str(number))
         changes += 1
@@ -155,7 +155,7 @@ def _mirror_family(client: MlflowClient, family: str, wanted: list[_Wanted], *, 
         elif _create(client, one):
             changes += 1
         elif rebuild:
-            return _write_anew(client, family, wanted) + changes
+            return _rewrite(client, family, wanted) + changes
         else:
             raise Conflict(_not_ours(family, [one.version]))
     return changes + _point(client, family, wanted)
@@ -187,7 +187,7 @@ def _open_family(client: MlflowClient, family: str) -> tuple[dict[int, ModelVers
             return there, 0
 
 
-def _write_anew(client: MlflowClient, family: str, wanted: list[_Wanted]) -> int:
+def _rewrite(client: MlflowClient, family: str, wanted: list[_Wanted]) -> int:
     client.delete_registered_model(family)
     client.create_registered_model(family, tags={OWNER: "true"})
     for one in wanted:
@@ -242,20 +242,20 @@ def _point(client: MlflowClient, family: str, wanted: list[_Wanted]) -> int:
 
 
 def _not_ours(family: str, numbers: list[int]) -> str:
-    said = ", ".join(map(str, numbers))
+    listed = ", ".join(map(str, numbers))
     return (
-        f"MLflow's {family} cannot hold version {said}: that number is used up or another artifact's there; "
-        f"delete the registered model {family} in MLflow, it is written anew by the next `recsys train list`"
+        f"MLflow's {family} cannot hold version {listed}: that number is taken or another artifact's; "
+        f"delete the registered model {family} in MLflow, the next `recsys train list` writes it again"
     )
 
 
 def _digest(uri: str, wanted: list[_Wanted], database: Path | None) -> str:
     """Of what should be there and, where the store is a file of ours, of the file as it is."""
-    said: list[Any] = [uri, [vars(one) for one in wanted]]
+    content: list[Any] = [uri, [vars(one) for one in wanted]]
     if database is not None:
         status = database.stat()
-        said += [status.st_size, status.st_mtime_ns]
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        content += [status.st_size, status.st_mtime_ns]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _agreed(state: Path) -> str:

@@ -52,7 +52,7 @@ class Tracked:
 
 
 def track(runs: Sequence[TrackedRun]) -> Tracked:
-    """Log all runs. A failing store raises nothing: the models are registered already, so it is only told."""
+    """Log all runs. A failing store raises nothing but is reported: the models are registered already."""
     uri, artifacts = store()
     done: dict[str, str] = {}
     try:
@@ -66,8 +66,8 @@ def track(runs: Sequence[TrackedRun]) -> Tracked:
 
 def describe_problem(error: Exception) -> str:
     """What a store failed with, on one line."""
-    said = " ".join(str(error).split())[:300] or type(error).__name__
-    return f"{type(error).__name__}: {said}"
+    message = " ".join(str(error).split())[:300] or type(error).__name__
+    return f"{type(error).__name__}: {message}"
 
 
 def local_store() -> Path | None:

@@ -121,7 +121,7 @@ class TunePlan(_Section):
     def key(self, **judged: object) -> str:
         """Names the search by its space and periods and by how it is judged (`judged`, plain JSON values).
 
-        The same go on where they stopped; others begin anew, since their values can't be compared.
+        The same go on where they stopped; others start over, since their values can't be compared.
         """
         what = {**self.model_dump(mode="json", exclude={"trials", "minutes"}), **judged}
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]

@@ -77,7 +77,7 @@ def run(
         until = monotonic() + tune.minutes * 60
         with steps.step("time one trial" if not done else "look at the earlier trials"):
             expected = forecast(study, experiment, folds, tune)
-        steps.say(_said(expected))
+        steps.say(_described(expected))
         with steps.step("search", total=expected.trials_left) as searching:
 
             def seen(trial: Tried) -> None:
@@ -126,7 +126,7 @@ def _key(experiment: Experiment, tune: TunePlan) -> str:
     return tune.key(**judged)
 
 
-def _said(expected: Forecast) -> str:
+def _described(expected: Forecast) -> str:
     gib = 2**30
     return (
         f"Forecast: {expected.trials_left} trials of {expected.trial_seconds:.1f} s, so "

@@ -88,7 +88,7 @@ class Found:
     tested: Tested | None
     looked_before: bool
     looks_elsewhere: int = 0
-    """Other searches that looked at the same test period: each makes a difference by luck more likely."""
+    """Other searches that looked at the same test period: each makes a chance difference more likely."""
 
 
 def folds_of(dataset: Dataset, experiment: Experiment) -> tuple[Split, list[Split]]:
@@ -181,15 +181,15 @@ def test_once(
     for one in (_with(experiment, best.parameters), experiment):
         result = evaluate(create(one).fit(test.train), test, plan.ks).views[rule.view]
         values.append(result.values[rule.metric][:, place])
-    told = compare(values[0], values[1], draws=plan.draws, seed=experiment.seed)
+    comparison = compare(values[0], values[1], draws=plan.draws, seed=experiment.seed)
     tested = Tested(
         f"{rule.metric}@{plan.primary_k}, {rule.view} products",
         float(values[0].mean()),
         float(values[1].mean()),
-        told.difference,
-        told.low,
-        told.high,
-        told.p_value,
+        comparison.difference,
+        comparison.low,
+        comparison.high,
+        comparison.p_value,
         int(values[0].size),
         sum(trial.state.is_finished() for trial in study.trials),
         best.number,

@@ -122,7 +122,7 @@ def test_the_commands(trained: Shop) -> None:
         "train", "evaluate", "item_knn-v1", "--split", "last-n", "--last", "3", "--test-days", "12"
     )
     assert said.returncode == 0, said.stderr
-    assert "fitted anew on the past, because" in said.stdout
+    assert "refitted on the past, because" in said.stdout
     assert "too small" in said.stdout
     found = trained.run(
         "train", "compare", "item_knn-v1", "popularity-v1", "--k", "10", "--test-days", "12", "--json"
