@@ -6,16 +6,25 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do command 
 UV := uv==0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs soak report lock down clean
+.PHONY: help demo test test-unit test-integration test-e2e lint bench docs soak report lock down clean
 
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*## ' $(ROOT)/Makefile | sed 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z0-9-]+:.*## ' $(ROOT)/Makefile | sed 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
 
 demo: $(VENV)/.demo  ## real purchases to served recommendations; Ctrl-C stops everything
 	@cd $(ROOT) && exec $(BIN)/recsys demo $(DEMO_FLAGS)
 
 test: $(VENV)/.test lint  ## every check: format, lint, types, and all tests on real servers
 	@cd $(ROOT) && OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 $(TEST_FLAGS)
+
+test-unit: $(VENV)/.test  ## the tests that need no server; `test-integration` and `test-e2e` run the others
+	@cd $(ROOT) && OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 -m unit $(TEST_FLAGS)
+
+test-integration: $(VENV)/.test
+	@cd $(ROOT) && OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 -m integration $(TEST_FLAGS)
+
+test-e2e: $(VENV)/.test
+	@cd $(ROOT) && OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 -m e2e $(TEST_FLAGS)
 
 lint: $(VENV)/.test  ## format, lint and types only
 	@cd $(ROOT) && $(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/python -m mypy

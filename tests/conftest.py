@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from recsys.settings import Settings
+from tests.support.kinds import kind_of
 from tests.support.servers import (
     database_url,
     databases,
@@ -40,6 +41,12 @@ Settings.model_config["env_file"] = None
 # no test fails for being slow: how fast a machine is, and what else it does, says nothing of the code
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test as unit, integration or e2e, by what it needs."""
+    for item in items:
+        item.add_marker(kind_of(item.nodeid, getattr(item, "fixturenames", ())))
 
 
 def pytest_collection_finish() -> None:
