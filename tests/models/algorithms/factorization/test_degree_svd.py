@@ -69,3 +69,9 @@ def test_more_factors_than_the_matrix_has() -> None:
 def test_parameters_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(Invalid, match=next(iter(wrong))):
         DegreeSVDParameters(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("users_per_factor", "factors"), [(0, 20), (2, 12), (3, 8), (24, 4)])
+def test_few_users_bound_the_factors(users_per_factor: int, factors: int) -> None:
+    model = DegreeSVD(DegreeSVDParameters(factors=20, users_per_factor=users_per_factor)).fit(DATA)
+    assert model.encoder_.shape[1] == factors
