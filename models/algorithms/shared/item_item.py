@@ -11,7 +11,7 @@ from scipy import sparse
 
 from models.base import Arrays, ModelKind, Recommender, Rows, Scores
 from models.ranking.filters import RankRequest, positive
-from models.shared.parallel import in_parallel
+from models.shared.parallel import WORKERS, in_parallel
 from models.shared.score_blocks import ScoreBlock, SparseScores
 
 __all__ = ["VALUES", "ItemItem", "Values", "ridge_columns", "scatter", "top_products", "valued"]
@@ -115,10 +115,10 @@ def _best_of_rows(
 
 
 def _blocks_of(sizes: npt.NDArray[np.float64]) -> list[int]:
-    """Row bounds of blocks of at most GRAM_BYTES each (one row at least)."""
+    """Row bounds of blocks that take at most GRAM_BYTES on all cores together (one row each at least)."""
     bounds, filled = [0], 0.0
     for row, size in enumerate(sizes):
-        if filled + size > GRAM_BYTES and row > bounds[-1]:
+        if filled + size > GRAM_BYTES / WORKERS and row > bounds[-1]:
             bounds.append(row)
             filled = 0.0
         filled += float(size)
