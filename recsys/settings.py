@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from recsys.diagnosis.setting_names import PREFIX, refuse_unknown_variables
+from recsys.diagnosis.setting_names import DELIMITER, PREFIX, refuse_unknown_variables
 
 __all__ = ["SHORTEST_SECRET", "Settings", "get_settings"]
 
@@ -212,7 +212,7 @@ class NotificationSettings(BaseModel):
     smtp_timeout : seconds that the SMTP server has for an answer.
     sms_provider : name of the provider of text messages.
     max_attempts : a message is tried so often, then it has failed.
-    notice_days : what somebody was told is known so long, so that nothing is told twice.
+    notice_days : which notice a user got is known for so long, so that none is sent twice.
     """
 
     mail_from: str = Field(default="shop@localhost", min_length=3, max_length=255)
@@ -299,7 +299,7 @@ class EventSettings(BaseModel):
     stream_hours : handled events stay in their stream so long; what a group has not read always stays.
     outbox_days : sent events stay in the outbox so long, to be sent again after Redis lost them.
     inbox_days : what was handled is known so long; more than outbox_days, or a repeat would count twice.
-    guest_login_days : so long it is known which guest became which user, for deeds that are heard of later.
+    guest_login_days : it is known for so long which guest became which user, for events that arrive later.
     idle_consumer_hours : the name of a consumer that was silent for so long is forgotten.
     """
 
@@ -385,7 +385,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", env_file=".env", extra="ignore", frozen=True
+        env_prefix=PREFIX, env_nested_delimiter=DELIMITER, env_file=".env", extra="ignore", frozen=True
     )
 
     environment: Literal["development", "test", "production"] = "development"

@@ -10,7 +10,7 @@ import inspect
 import json
 import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -20,6 +20,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
+from recsys.diagnosis.setting_names import SettingGroup, setting_groups
 from recsys.settings import Settings
 
 __all__ = ["Section", "Variable", "configuration_page", "environment_example", "main", "sections"]
@@ -57,17 +58,7 @@ class Section:
 
 def sections() -> list[Section]:
     """All settings in the order of `recsys.settings`, those of the process itself first."""
-    nested = {name: field for name, field in Settings.model_fields.items() if _is_model(field.annotation)}
-    own = {name: field for name, field in Settings.model_fields.items() if name not in nested}
-    prefix = Settings.model_config["env_prefix"]
-    delimiter = str(Settings.model_config["env_nested_delimiter"])
-    found = [_section("process", Settings, own, prefix)]
-    for name, field in nested.items():
-        model = field.annotation
-        assert isinstance(model, type)
-        assert issubclass(model, BaseModel)
-        found.append(_section(name, model, model.model_fields, f"{prefix}{name}{delimiter}"))
-    return found
+    return [_section(group) for group in setting_groups(Settings)]
 
 
 def environment_example() -> str:
@@ -113,14 +104,14 @@ def main() -> None:
     page.write_text(configuration_page(), encoding="utf-8")
 
 
-def _section(title: str, model: type[BaseModel], fields: Mapping[str, FieldInfo], prefix: str) -> Section:
-    summary, effects = _documented(model)
+def _section(group: SettingGroup) -> Section:
+    summary, effects = _documented(group.model)
     variables = []
-    for name, field in fields.items():
+    for name, field in group.fields.items():
         effect = next((text for pattern, text in effects.items() if fnmatchcase(name, pattern)), "")
         effect = effect[:1].upper() + effect[1:]
-        variables.append(Variable((prefix + name).upper(), _kind(field), _default(field), effect))
-    return Section(title, summary, tuple(variables))
+        variables.append(Variable(group.variable(name), _kind(field), _default(field), effect))
+    return Section(group.title, summary, tuple(variables))
 
 
 def _documented(model: type[BaseModel]) -> tuple[str, dict[str, str]]:
@@ -166,10 +157,6 @@ def _words(annotation: Any) -> str:
     if options:
         return " or ".join(_words(option) for option in options)
     return "secret" if annotation is SecretStr else _KINDS[annotation.__name__]
-
-
-def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _comment(text: str) -> Iterator[str]:

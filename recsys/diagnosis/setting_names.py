@@ -3,37 +3,66 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 from dotenv import dotenv_values
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from recsys.errors import Invalid
 
-__all__ = ["PREFIX", "refuse_unknown_variables", "variable_names"]
+__all__ = [
+    "DELIMITER",
+    "PREFIX",
+    "SettingGroup",
+    "refuse_unknown_variables",
+    "setting_groups",
+    "variable_names",
+]
 
-PREFIX = "RECSYS_"
+PREFIX, DELIMITER = "RECSYS_", "__"
 _ELSEWHERE = frozenset({"RECSYS_API_KEY"})
 """Variables that a command reads by itself."""
 
 
+@dataclass(frozen=True)
+class SettingGroup:
+    """One class of settings: its fields, and what the names of their variables begin with (lower case)."""
+
+    title: str
+    model: type[BaseModel]
+    fields: Mapping[str, FieldInfo]
+    prefix: str
+
+    def variable(self, field: str) -> str:
+        """The environment's name of a field."""
+        return (self.prefix + field).upper()
+
+
+def setting_groups(settings: type[BaseSettings]) -> list[SettingGroup]:
+    """The settings of the process itself, then each nested class in its order."""
+    own, nested = dict[str, FieldInfo](), list[SettingGroup]()
+    for name, field in settings.model_fields.items():
+        model = field.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            nested.append(SettingGroup(name, model, model.model_fields, f"{PREFIX}{name}{DELIMITER}"))
+        else:
+            own[name] = field
+    return [SettingGroup("process", settings, own, PREFIX), *nested]
+
+
 def variable_names(settings: type[BaseSettings]) -> list[str]:
     """Every variable that is a setting, such as RECSYS_API__PORT; sorted."""
-    names = set[str]()
-    for name, field in settings.model_fields.items():
-        group = field.annotation
-        if isinstance(group, type) and issubclass(group, BaseModel):
-            names |= {f"{PREFIX}{name}__{own}".upper() for own in group.model_fields}
-        else:
-            names.add(f"{PREFIX}{name}".upper())
-    return sorted(names)
+    return sorted(group.variable(field) for group in setting_groups(settings) for field in group.fields)
 
 
 def refuse_unknown_variables(settings: type[BaseSettings]) -> None:
     """Raises Invalid for a variable with our prefix that no setting has, naming the nearest one."""
     known = variable_names(settings)
-    groups = {name.partition("__")[0] for name in known}
+    groups = {name.partition(DELIMITER)[0] for name in known}
     given = {
         name.upper() for name in (*os.environ, *dotenv_values(".env")) if name.upper().startswith(PREFIX)
     }
@@ -41,7 +70,7 @@ def refuse_unknown_variables(settings: type[BaseSettings]) -> None:
         name
         for name in given - set(known) - groups - _ELSEWHERE
         # what is nested deeper, or a key of a table of settings, is judged by pydantic
-        if not any(name.startswith(f"{each}__") for each in known)
+        if not any(name.startswith(each + DELIMITER) for each in known)
     )
     if unknown:
         near = get_close_matches(unknown[0], known, n=1, cutoff=0.0)[0]
