@@ -288,7 +288,8 @@ def _settings_fault(error: Any) -> str:
         name = (
             "RECSYS_" + "__".join(str(part).upper() for part in fault["loc"]) if fault["loc"] else "settings"
         )
-        faults.append(f"{name}: {fault['msg']}")
+        # a message of our own validators begins with a word of pydantic's that helps nobody
+        faults.append(f"{name}: {fault['msg'].removeprefix('Value error, ')}")
     return "; ".join(faults)
 
 

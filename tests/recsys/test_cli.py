@@ -195,6 +195,7 @@ def test_a_wrong_setting_is_not_repeated(shop: Shop) -> None:
     assert "topsecret" not in done.stderr
     done = shop.run("status", RECSYS_REDIS__URL="topsecret@host")
     assert (done.returncode, "topsecret" in done.stderr) == (2, False)
+    assert done.stderr.startswith("recsys: RECSYS_REDIS__URL: expected redis://")
 
 
 def test_another_package_plugs_in_a_group_that_is_imported_when_called(
