@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from recsys.api import create_api
+from recsys.web.access.signing import SIZE, is_signed
 from serving.api.routes import router
 from serving.server import app as serving_app
 from tests.serving.running import running
@@ -32,8 +33,11 @@ def _plain(answer: httpx.Response) -> tuple[int, str, Any]:
     provenance.pop("request_id")
     provenance.pop("features_age_seconds", None)  # the clock goes on between two requests
     if body.get("next_cursor"):
-        packed = base64.urlsafe_b64decode(body["next_cursor"] + "==")
-        body["next_cursor"] = packed[:14] + packed[18:]  # in between the second in which the list was made
+        whole = base64.urlsafe_b64decode(body["next_cursor"] + "==")
+        signature, packed = whole[:SIZE], whole[SIZE:]
+        # in between the second in which the list was made, which is signed, too
+        assert is_signed(b"list", packed, signature)
+        body["next_cursor"] = packed[:22] + packed[26:]
     return answer.status_code, answer.headers["content-type"], body
 
 
