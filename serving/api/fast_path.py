@@ -15,7 +15,7 @@ from recsys.settings import get_settings
 from recsys.web.access.authorization import plainly_allowed
 from serving.ranking.eligibility import Novelty
 from serving.recommender import recommender
-from serving.recommender.request import Wish
+from serving.recommender.request import RecommendationRequest
 from serving.recommender.response import answered, render
 from serving.state.metrics import count_answer
 from serving.state.serving_state import State
@@ -53,7 +53,7 @@ async def _answer(scope: Scope, user: int, query: re.Match[bytes]) -> bytes:
     state: State = scope["app"].state.serving
     limit = get_settings().serving.default_limit if query[1] is None else int(query[1])
     novelty = Novelty.NEW if query[2] == b"new" else Novelty.ANY
-    answer = await recommender.answer(state, Wish(user=user, limit=limit, novelty=novelty))
+    answer = await recommender.answer(state, RecommendationRequest(user=user, limit=limit, novelty=novelty))
     count_answer(answer.source)
     request_id = scope["state"]["request_id"]
     state.exposures.note(answered(answer, request_id))

@@ -13,7 +13,7 @@ from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.stored_lists import generations
 from recsys.errors import RecsysError, Unavailable
 from serving.api.schemas import Health, PartOut
-from serving.state.ab_assignment import Contest
+from serving.state.ab_assignment import RunningTest
 from serving.state.serving_state import State
 
 __all__ = ["check"]
@@ -73,7 +73,7 @@ def _model(state: State) -> PartOut:
     return PartOut(well=True, detail=loaded.registered.name)
 
 
-def _ab_test(contest: Contest) -> PartOut:
+def _ab_test(contest: RunningTest) -> PartOut:
     test, problem = contest.test, contest.problem
     if problem is not None:
         return PartOut(well=False, detail=f"{test.name}: the model that serves answers both arms: {problem}")

@@ -24,8 +24,8 @@ from serving.api.params import (
 from serving.api.schemas import Health, PageIn, PageOut, RecommendationsOut
 from serving.ranking.eligibility import Novelty
 from serving.recommender import recommender
-from serving.recommender.request import Shelf, Wish
-from serving.recommender.response import Answer, answered, render, shelf_of
+from serving.recommender.request import Placement, RecommendationRequest
+from serving.recommender.response import RecommendationResponse, answered, render, shelf_of
 from serving.state.metrics import count_answer
 from serving.state.serving_state import State
 
@@ -51,7 +51,7 @@ _LIST: dict[str, Any] = {
 }
 
 
-async def _answer(request: Request, wish: Wish, cursor: str | None) -> Response:
+async def _answer(request: Request, wish: RecommendationRequest, cursor: str | None) -> Response:
     state = _state(request)
     if cursor is None:
         answer = await recommender.answer(state, wish)
@@ -60,7 +60,7 @@ async def _answer(request: Request, wish: Wish, cursor: str | None) -> Response:
     return _rendered(request, state, answer)
 
 
-def _rendered(request: Request, state: State, answer: Answer) -> Response:
+def _rendered(request: Request, state: State, answer: RecommendationResponse) -> Response:
     count_answer(answer.source)
     request_id = request.scope["state"]["request_id"]
     state.exposures.note(answered(answer, request_id))
@@ -77,7 +77,7 @@ async def user_recommendations(
     request: Request,
     user_id: UserId,
     filters: FiltersDep,
-    shelf: Annotated[Shelf, Query(description="Which list.")] = Shelf.FOR_YOU,
+    shelf: Annotated[Placement, Query(description="Which list.")] = Placement.FOR_YOU,
     limit: Limit = None,
     novelty: NoveltyParam = Novelty.ANY,
     diversity: Diversity = 0.0,
@@ -91,7 +91,7 @@ async def user_recommendations(
     attribute of products can be asked for as `attr.NAME=VALUE` (a column such as `sku`, an `option1` of a
     variant, a key of `dimensions`).
     """
-    wish = Wish(
+    wish = RecommendationRequest(
         shelf,
         user_id,
         limit=limit_of(limit),
@@ -109,7 +109,7 @@ async def guest_recommendations(
     request: Request,
     session: GuestSession,
     filters: FiltersDep,
-    shelf: Annotated[Shelf, Query(description="Which list.")] = Shelf.FOR_YOU,
+    shelf: Annotated[Placement, Query(description="Which list.")] = Placement.FOR_YOU,
     limit: Limit = None,
     novelty: NoveltyParam = Novelty.ANY,
     diversity: Diversity = 0.0,
@@ -118,7 +118,7 @@ async def guest_recommendations(
     cursor: CursorParam = None,
 ) -> Response:
     """Products for a guest, by what the session (header `X-Session-Id`) did; without one for anybody."""
-    wish = Wish(
+    wish = RecommendationRequest(
         shelf,
         session=session,
         limit=limit_of(limit),
@@ -172,7 +172,9 @@ async def popular_products(
     cursor: CursorParam = None,
 ) -> Response:
     """What most people chose lately: everywhere, in a category, or in a country."""
-    wish = Wish(Shelf.POPULAR, limit=limit_of(limit), filters=filters, country=country, diversity=diversity)
+    wish = RecommendationRequest(
+        Placement.POPULAR, limit=limit_of(limit), filters=filters, country=country, diversity=diversity
+    )
     return await _answer(request, wish, cursor)
 
 
@@ -182,7 +184,9 @@ async def new_products(
     cursor: CursorParam = None,
 ) -> Response:  # fmt: skip
     """What arrived in the shop last."""
-    wish = Wish(Shelf.NEW_ARRIVALS, limit=limit_of(limit), filters=filters, diversity=diversity)
+    wish = RecommendationRequest(
+        Placement.NEW_ARRIVALS, limit=limit_of(limit), filters=filters, diversity=diversity
+    )
     return await _answer(request, wish, cursor)
 
 
@@ -192,8 +196,8 @@ async def similar_products(
     diversity: Diversity = 0.0, cursor: CursorParam = None,
 ) -> Response:  # fmt: skip
     """Products like this one."""
-    wish = Wish(
-        Shelf.SIMILAR, products=(product_id,), limit=limit_of(limit), filters=filters, diversity=diversity
+    wish = RecommendationRequest(
+        Placement.SIMILAR, products=(product_id,), limit=limit_of(limit), filters=filters, diversity=diversity
     )
     return await _answer(request, wish, cursor)
 
@@ -206,8 +210,8 @@ async def bought_together(
     diversity: Diversity = 0.0, cursor: CursorParam = None,
 ) -> Response:  # fmt: skip
     """Products that are bought together with this one; then similar ones."""
-    wish = Wish(
-        Shelf.BOUGHT_TOGETHER,
+    wish = RecommendationRequest(
+        Placement.BOUGHT_TOGETHER,
         products=(product_id,),
         limit=limit_of(limit),
         filters=filters,

@@ -14,9 +14,9 @@ from recsys.web.errors import problem_responses
 from recsys.web.validators import Input
 from serving.api.schemas import Id
 from serving.merchandising.rerank import candidates_of, diversify_of, lifted_by
-from serving.merchandising.rule_engine import Arranged, Preview, preview
+from serving.merchandising.rule_engine import Preview, RuledList, preview
 from serving.recommender import recommender
-from serving.recommender.request import Shelf, Wish
+from serving.recommender.request import Placement, RecommendationRequest
 from serving.state.serving_state import State
 
 __all__ = ["router"]
@@ -29,7 +29,7 @@ class PreviewIn(Input):
 
     rule: RuleIn
     rule_id: Id | None = Field(default=None, description="The rule that the draft would replace, if any.")
-    shelf: Shelf = Shelf.FOR_YOU
+    shelf: Placement = Placement.FOR_YOU
     user_id: Id | None = Field(default=None, description="Whose list; default: what anybody gets.")
     product_ids: Annotated[list[Id], Field(default_factory=list, max_length=20)]
     limit: Annotated[int, Field(ge=1, le=100)] = 20
@@ -68,7 +68,9 @@ class PreviewOut(BaseModel):
 async def preview_rule(request: Request, admin: AdminUser, given: PreviewIn) -> PreviewOut:
     """What a list would look like with this rule in force, whatever its period says; nothing is stored."""
     state: State = request.app.state.serving
-    wish = Wish(given.shelf, given.user_id, products=tuple(given.product_ids), limit=given.limit)
+    wish = RecommendationRequest(
+        given.shelf, given.user_id, products=tuple(given.product_ids), limit=given.limit
+    )
     found = await run_in_threadpool(_tried, state, wish, given)
     return PreviewOut(
         before=_places(state, found.before),
@@ -85,7 +87,7 @@ async def preview_rule(request: Request, admin: AdminUser, given: PreviewIn) -> 
     )
 
 
-def _tried(state: State, wish: Wish, given: PreviewIn) -> Preview:
+def _tried(state: State, wish: RecommendationRequest, given: PreviewIn) -> Preview:
     ranked, allowed = recommender.unruled(state, wish)
     compiled = state.rules.compiled(state.catalogue.current)
     return preview(
@@ -99,7 +101,7 @@ def _tried(state: State, wish: Wish, given: PreviewIn) -> Preview:
     )
 
 
-def _places(state: State, arranged: Arranged) -> list[PlaceOut]:
+def _places(state: State, arranged: RuledList) -> list[PlaceOut]:
     return [
         PlaceOut(
             product_id=product,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from serving.ranking.eligibility import Novelty
-from serving.recommender.request import Filters, Shelf, Wish
+from serving.recommender.request import Filters, Placement, RecommendationRequest
 
 __all__ = [
     "Health",
@@ -74,7 +74,7 @@ class FiltersOut(BaseModel):
 class ShelfProvenanceOut(BaseModel):
     """Where a list comes from."""
 
-    shelf: Shelf
+    shelf: Placement
     source: Literal["stored", "live", "popular"] = Field(
         description="`stored`: made before; `live`: made now from what they did; `popular`: for everybody."
     )
@@ -151,7 +151,7 @@ class ShelfIn(BaseModel):
     name: Annotated[str, StringConstraints(min_length=1, max_length=50)] | None = Field(
         default=None, description="What the page calls it; default: the shelf."
     )
-    shelf: Shelf = Shelf.FOR_YOU
+    shelf: Placement = Placement.FOR_YOU
     limit: Annotated[int, Field(ge=1, le=100)] | None = None
     novelty: Novelty = Novelty.ANY
     filters: FiltersIn = FiltersIn()
@@ -204,10 +204,10 @@ class PageIn(BaseModel):
             raise ValueError("two shelves have one name; give each a `name` of its own")
         return self
 
-    def wishes(self, default_limit: int) -> list[Wish]:
+    def wishes(self, default_limit: int) -> list[RecommendationRequest]:
         """One for each shelf, in their order."""
         return [
-            Wish(
+            RecommendationRequest(
                 one.shelf,
                 self.user_id,
                 self.session_id,

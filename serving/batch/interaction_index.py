@@ -15,7 +15,7 @@ from features.user_history import FIRST, UserInteractions
 from recsys.domains.recommendations.interactions.recent import TAKES_BACK
 from recsys.domains.recommendations.types import INTERACTION_TYPES
 from serving.batch.packed_columns import read_integers
-from serving.ranking.eligibility import Visitor
+from serving.ranking.eligibility import SeenProducts
 
 __all__ = ["Touches", "among", "keys_of", "of_interactions", "of_session", "of_user"]
 
@@ -58,9 +58,9 @@ class Touches:
         keys = keys[order]
         return cls(keys, keys[bought[order] > 0], keys[dismissed[order] > 0])
 
-    def of(self, user: int) -> Visitor:
+    def of(self, user: int) -> SeenProducts:
         """The past of one of these users."""
-        return Visitor(_of(self.touched, user), _of(self.bought, user), _of(self.dismissed, user))
+        return SeenProducts(_of(self.touched, user), _of(self.bought, user), _of(self.dismissed, user))
 
     def were_touched(self, users: npt.ArrayLike, products: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Whether each product was touched by its user; shapes broadcast."""
@@ -75,12 +75,12 @@ class Touches:
         return among(keys_of(users, products), self.dismissed)
 
 
-def of_user(session: Session, user_id: int) -> Visitor:
+def of_user(session: Session, user_id: int) -> SeenProducts:
     """What one user touched, bought and dismissed."""
     return _visitor(session, _OF_USER, user_id)
 
 
-def of_interactions(interactions: UserInteractions) -> Visitor:
+def of_interactions(interactions: UserInteractions) -> SeenProducts:
     """The same from all that somebody did, without asking again."""
     products, bought = interactions.products, interactions.kinds == _PURCHASE
     refused = (interactions.kinds == _DISMISSED) & ~(interactions.values < 0)
@@ -93,18 +93,18 @@ def of_interactions(interactions: UserInteractions) -> Visitor:
         taken.update(zip(products[takes].tolist(), interactions.times[takes].tolist(), strict=True))
         last = dict(zip(products[refused].tolist(), interactions.times[refused].tolist(), strict=True))
         dismissed = {product for product, moment in last.items() if moment > taken[product]}
-    return Visitor(set(products.tolist()), set(products[bought].tolist()), dismissed)
+    return SeenProducts(set(products.tolist()), set(products[bought].tolist()), dismissed)
 
 
-def of_session(session: Session, session_id: str) -> Visitor:
+def of_session(session: Session, session_id: str) -> SeenProducts:
     """The same of a guest."""
     return _visitor(session, _OF_SESSION, session_id)
 
 
-def _visitor(session: Session, query: sql.SQL, who: int | str) -> Visitor:
+def _visitor(session: Session, query: sql.SQL, who: int | str) -> SeenProducts:
     connection = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
     rows = connection.execute(query, [who]).fetchall()
-    return Visitor(
+    return SeenProducts(
         {row[0] for row in rows}, {row[0] for row in rows if row[1]}, {row[0] for row in rows if row[2]}
     )
 

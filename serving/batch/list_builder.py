@@ -30,9 +30,9 @@ from recsys.domains.recommendations.stored_lists.codec import (
 from recsys.settings import ServingSettings, get_settings
 from serving.batch.interaction_index import Touches, among, keys_of
 from serving.catalogue.catalogue import Catalogue
-from serving.ranking.eligibility import Novelty, barred_by_policy
-from serving.ranking.popularity import Popular
-from serving.state.active_model import Loaded
+from serving.ranking.eligibility import Novelty, excluded_by_repeat_policy
+from serving.ranking.popularity import PopularProducts
+from serving.state.active_model import LoadedModel
 
 __all__ = ["Batch", "Lists"]
 
@@ -64,9 +64,9 @@ class Batch:
 
     def __init__(
         self,
-        loaded: Loaded,
+        loaded: LoadedModel,
         catalogue: Catalogue,
-        popular: Popular,
+        popular: PopularProducts,
         settings: ServingSettings,
         users: Ids,
         *,
@@ -121,7 +121,7 @@ class Batch:
             keys, left_out = touches.touched, self._left_out(users, told)
         else:
             bought = touches.bought
-            no_repeat = barred_by_policy(self.catalogue, bought & 0xFFFFFFFF)
+            no_repeat = excluded_by_repeat_policy(self.catalogue, bought & 0xFFFFFFFF)
             keys, left_out = np.union1d(bought[no_repeat], touches.dismissed), np.empty(0, dtype=np.int64)
         open_to_model = keys[~among(keys, left_out)]
         first = np.searchsorted(open_to_model, users << 32)

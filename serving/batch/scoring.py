@@ -28,9 +28,9 @@ from recsys.settings import get_settings
 from serving.batch.list_builder import Batch
 from serving.batch.packed_columns import read_integers
 from serving.catalogue.catalogue import Catalogue
-from serving.catalogue.refresher import CatalogueFeed
-from serving.ranking.popularity import Popular
-from serving.state.active_model import Loaded
+from serving.catalogue.refresher import CatalogueRefresher
+from serving.ranking.popularity import PopularProducts
+from serving.state.active_model import LoadedModel
 
 __all__ = ["Report", "score", "score_if_needed"]
 
@@ -143,20 +143,20 @@ def score(progress: Progress | None = None) -> Report:
 
 
 def _prepare() -> tuple[
-    Loaded, Catalogue, Popular, generations.Generation | None, generations.Generation | None
+    LoadedModel, Catalogue, PopularProducts, generations.Generation | None, generations.Generation | None
 ]:
-    feed = CatalogueFeed()
+    feed = CatalogueRefresher()
     with unit_of_work() as session:
         registered = registry.active(session)
         live, former = generations.live(session), generations.former(session)
         feed.refresh(session)
-        popular = Popular.count(session)
+        popular = PopularProducts.count(session)
     if registered is None:
         raise NotFound(
             "no model is active, so nobody can be scored; run `recsys train run`, then promote its model"
         )
     return (
-        Loaded(registered, registry.load(registered)),
+        LoadedModel(registered, registry.load(registered)),
         feed.current,
         popular,
         live,

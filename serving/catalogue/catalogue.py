@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from serving.catalogue.product_summaries import Card, Cards, Names, NamesById
+from serving.catalogue.product_summaries import Names, NamesById, ProductSummaries, ProductSummary
 
-__all__ = ["Card", "Catalogue", "Row", "inherit"]
+__all__ = ["Catalogue", "ProductSummary", "Row", "inherit"]
 
 Mask = npt.NDArray[np.bool_]
 
@@ -259,9 +259,9 @@ class Catalogue:
         return NamesById(self.ids, self.names)
 
     @cached_property
-    def cards(self) -> Cards:
+    def cards(self) -> ProductSummaries:
         """Of each product that may be shown, what an answer says."""
-        return Cards(self.ids, self._names, self.price, self.repeats, self.shown)
+        return ProductSummaries(self.ids, self._names, self.price, self.repeats, self.shown)
 
     @cached_property
     def shown_ids(self) -> npt.NDArray[np.int64]:

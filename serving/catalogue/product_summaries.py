@@ -12,14 +12,14 @@ from typing import Any, NamedTuple, Self, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["KEPT", "Card", "Cards", "Names", "NamesById"]
+__all__ = ["KEPT", "Names", "NamesById", "ProductSummaries", "ProductSummary"]
 
 KEPT = 20_000
 """So many of a kind are kept once they were asked for, about 6 MB; beyond, all are forgotten."""
 V = TypeVar("V")
 
 
-class Card(NamedTuple):
+class ProductSummary(NamedTuple):
     """What an answer says of a product that may be shown. `price` is in the shop's currency."""
 
     name: str
@@ -121,7 +121,7 @@ class NamesById(_Asked[str]):
         return None if row < 0 else self._names[row]
 
 
-class Cards(_Asked[Card]):
+class ProductSummaries(_Asked[ProductSummary]):
     """The card of a product, the same one as long as it is kept; None where it may not be shown.
 
     It holds the columns and not the catalogue they are of: a circle would keep both alive for a while.
@@ -140,13 +140,13 @@ class Cards(_Asked[Card]):
         super().__init__()
         self._ids, self._names, self._price, self._repeats, self._shown = ids, names, price, repeats, shown
 
-    def _look_up(self, product: int) -> Card | None:
+    def _look_up(self, product: int) -> ProductSummary | None:
         row = _row(self._ids, product)
         if row < 0 or not self._shown[row]:
             return None
         name = self._names[product]
         assert name is not None
-        return Card(name, float(self._price[row]), bool(self._repeats[row]))
+        return ProductSummary(name, float(self._price[row]), bool(self._repeats[row]))
 
 
 def _row(ids: npt.NDArray[np.int64], product: int) -> int:

@@ -14,7 +14,7 @@ from recsys.log import get_logger
 from recsys.settings import get_settings
 from serving.catalogue.catalogue import Catalogue, Row, inherit
 
-__all__ = ["FULL_RELOAD_SECONDS", "CatalogueFeed"]
+__all__ = ["FULL_RELOAD_SECONDS", "CatalogueRefresher"]
 
 FULL_RELOAD_SECONDS = 300.0
 """Only deleted variants need it; it costs a second of a processor at 100,000 products."""
@@ -66,7 +66,7 @@ _CATEGORIES = text(
 _Categories = dict[int, tuple[int | None, bool | None]]
 
 
-class CatalogueFeed:
+class CatalogueRefresher:
     """Keeps one `Catalogue` current; its methods may be called by any thread, one after the other."""
 
     def __init__(self) -> None:

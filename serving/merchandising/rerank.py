@@ -15,15 +15,15 @@ from serving.catalogue.catalogue import Catalogue
 from serving.merchandising.compiled_rules import CompiledRules
 from serving.merchandising.diversity import Likeness, diversified
 from serving.merchandising.rule_engine import Candidates, Diversify, apply
-from serving.recommender.request import Wish
+from serving.recommender.request import RecommendationRequest
 
-__all__ = ["Arrangement", "arrange", "candidates_of", "diversify_of", "lifted_by"]
+__all__ = ["RerankedList", "candidates_of", "diversify_of", "lifted_by", "rerank"]
 
 Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
-class Arrangement:
+class RerankedList:
     """A list in its final order. rules: of each product the names of those that gave it its place."""
 
     entries: list[Entry]
@@ -31,16 +31,19 @@ class Arrangement:
     removed: dict[str, int] = field(default_factory=dict)
 
 
-def arrange(
-    compiled: CompiledRules, wish: Wish, entries: Sequence[Entry], allowed: Mask | None = None
-) -> Arrangement:
+def rerank(
+    compiled: CompiledRules,
+    wish: RecommendationRequest,
+    entries: Sequence[Entry],
+    allowed: Mask | None = None,
+) -> RerankedList:
     """Put the rules of the shelf and the diversity asked for into effect, page by page.
 
     allowed : what this user's past, page and filters leave, which a pin must be among; None: all.
     The scores stay what they were: they say how likely it is that the product is taken, not where it stands.
     """
     if not entries or (compiled.plan(wish.shelf).empty and wish.diversity == 0.0):
-        return Arrangement(list(entries))
+        return RerankedList(list(entries))
     arranged = apply(
         compiled,
         candidates_of(entries, allowed),
@@ -58,7 +61,7 @@ def arrange(
         if moved_by:
             rules[product] = [rule.name for rule in moved_by]
     removed = {f"rule.{rule}": count for rule, count in arranged.removed.items()}
-    return Arrangement(found, rules, removed)
+    return RerankedList(found, rules, removed)
 
 
 def candidates_of(entries: Sequence[Entry], allowed: Mask | None) -> Candidates:
@@ -71,13 +74,13 @@ def candidates_of(entries: Sequence[Entry], allowed: Mask | None) -> Candidates:
     )
 
 
-def lifted_by(wish: Wish) -> list[CapBy]:
+def lifted_by(wish: RecommendationRequest) -> list[CapBy]:
     """Who asks for one brand, or one category, gets more than a few of it."""
     lifted = [CapBy.BRAND] if len(wish.filters.brands) == 1 else []
     return lifted + ([CapBy.CATEGORY] if len(wish.filters.categories) == 1 else [])
 
 
-def diversify_of(catalogue: Catalogue, wish: Wish) -> Diversify | None:
+def diversify_of(catalogue: Catalogue, wish: RecommendationRequest) -> Diversify | None:
     """The re-ranking by difference; None when none is asked for."""
     if wish.diversity == 0.0:
         return None

@@ -12,7 +12,7 @@ from recsys.domains.recommendations.rules.types import CapBy, Rule
 from serving.merchandising.compiled_rules import CompiledCap, CompiledMinimum, CompiledRules, Plan
 from serving.merchandising.slotting import Bound, Floor, Pinned, fill_pages
 
-__all__ = ["Arranged", "Candidates", "Change", "Preview", "apply", "preview"]
+__all__ = ["Candidates", "Change", "Preview", "RuledList", "apply", "preview"]
 
 Diversify = Callable[[npt.NDArray[np.int64], npt.NDArray[np.float64]], npt.NDArray[np.int64]]
 
@@ -35,7 +35,7 @@ class Candidates:
 
 
 @dataclass(frozen=True, eq=False)
-class Arranged:
+class RuledList:
     """A list after the rules.
 
     products  int64;  index  int64: the place among the candidates, -1 for what only a pin proposed
@@ -66,8 +66,8 @@ class Change:
 class Preview:
     """A list without and with a draft; `changes` names what comes, goes or moves, in the order of `after`."""
 
-    before: Arranged
-    after: Arranged
+    before: RuledList
+    after: RuledList
     changes: list[Change] = field(default_factory=list)
 
 
@@ -81,7 +81,7 @@ def apply(
     total: int | None = None,
     lifted: Collection[CapBy] = (),
     diversify: Diversify | None = None,
-) -> Arranged:
+) -> RuledList:
     """Put the rules into effect: hide; boost and bury; `diversify`; pin; cap and guarantee, page by page.
 
     shelf, placement  which rules hold
@@ -163,7 +163,7 @@ def preview(
     return Preview(before, after, _changes(before, after))
 
 
-def _changes(before: Arranged, after: Arranged) -> list[Change]:
+def _changes(before: RuledList, after: RuledList) -> list[Change]:
     were = {product: place for place, product in enumerate(before.products.tolist(), 1)}
     are = {product: place for place, product in enumerate(after.products.tolist(), 1)}
     changes = [Change(one, were.get(one), place) for one, place in are.items() if were.get(one) != place]
@@ -241,11 +241,11 @@ def _arranged(
     scores: npt.NDArray[np.float64],
     moved_by: Iterable[tuple[Rule, ...]],
     removed: dict[int, int],
-) -> Arranged:
+) -> RuledList:
     if plan.weights.size > 1:
         weighers = [plan.weighers[one] for one in plan.weighed[rows].tolist()]
         moved_by = [(*own, *placed) for own, placed in zip(weighers, moved_by, strict=True)]
-    return Arranged(
+    return RuledList(
         compiled.catalogue.ids[rows],
         index,
         np.where(index >= 0, scores[index], 0.0) if scores.size else np.zeros(index.size),

@@ -18,7 +18,7 @@ from recsys.domains.recommendations.stored_lists.codec import (
     strictly_decreasing,
 )
 from serving.ranking.eligibility import Novelty
-from serving.state.active_model import Loaded
+from serving.state.active_model import LoadedModel
 
 __all__ = ["EXPLAINED", "from_history", "from_model", "remembered", "similar"]
 
@@ -29,7 +29,7 @@ Told = Callable[[int], bool]
 
 
 def from_history(
-    loaded: Loaded,
+    loaded: LoadedModel,
     history: History,
     k: int,
     only: npt.NDArray[np.int64],
@@ -48,7 +48,7 @@ def from_history(
 
 
 def from_model(
-    loaded: Loaded, user: int, k: int, only: npt.NDArray[np.int64], question: Novelty = Novelty.ANY
+    loaded: LoadedModel, user: int, k: int, only: npt.NDArray[np.int64], question: Novelty = Novelty.ANY
 ) -> list[Entry]:
     """The same for a user as the model remembers them, when nothing else can be asked."""
     with loaded.lock:
@@ -58,7 +58,7 @@ def from_model(
     return _entries_of(loaded, ranking, evidence, touched, lambda _: False, question)
 
 
-def remembered(loaded: Loaded, user: int) -> frozenset[int]:
+def remembered(loaded: LoadedModel, user: int) -> frozenset[int]:
     """The products that the user touched before the model was fitted; none of a user it does not know."""
     model = loaded.model
     row = int(model.users_.index([user])[0])
@@ -69,7 +69,7 @@ def remembered(loaded: Loaded, user: int) -> frozenset[int]:
 
 
 def similar(
-    loaded: Loaded,
+    loaded: LoadedModel,
     products: Sequence[int],
     k: int,
     only: npt.NDArray[np.int64],
@@ -106,7 +106,7 @@ def similar(
 
 
 def _entries_of(
-    loaded: Loaded,
+    loaded: LoadedModel,
     ranking: Ranking,
     evidence: npt.NDArray[np.int64],
     touched: Told,
@@ -132,7 +132,7 @@ def _entries_of(
     return list(entries_of_records(records))
 
 
-def _evidence(loaded: Loaded, ranking: Ranking, told: Sequence[History] | None) -> npt.NDArray[np.int64]:
+def _evidence(loaded: LoadedModel, ranking: Ranking, told: Sequence[History] | None) -> npt.NDArray[np.int64]:
     head = Ranking(ranking.queries, ranking.products[:, :EXPLAINED], ranking.scores[:, :EXPLAINED])
     found = loaded.model.evidence(head, told)
     missing = ranking.products.shape[1] - found.shape[1]

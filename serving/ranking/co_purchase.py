@@ -18,7 +18,7 @@ from recsys.errors import RecsysError
 from recsys.log import get_logger
 from serving.catalogue.catalogue import Catalogue
 
-__all__ = ["Baskets"]
+__all__ = ["CoPurchases"]
 
 FRESH_SECONDS = 600.0
 KEPT = 5_000
@@ -43,7 +43,7 @@ _COUNT = text(
 _Counted = tuple[float, dict[int, float]]
 
 
-class Baskets:
+class CoPurchases:
     """Thread-safe; remembers what it counted for some minutes."""
 
     def __init__(self) -> None:

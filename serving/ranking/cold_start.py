@@ -12,9 +12,9 @@ import numpy.typing as npt
 from recsys.domains.recommendations.reasons import Kind, ReasonCode
 from recsys.domains.recommendations.stored_lists.codec import Entry
 from serving.catalogue.catalogue import Catalogue
-from serving.state.active_model import Loaded
+from serving.state.active_model import LoadedModel
 
-__all__ = ["Arrivals"]
+__all__ = ["ColdStartProducts"]
 
 LEAST = 0.3
 """A product less like another than this is not taken for it."""
@@ -26,7 +26,7 @@ _WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, eq=False)
-class Arrivals:
+class ColdStartProducts:
     """Of each product of the catalogue that a model does not know, the known ones that stand in for it.
 
     The likeness of two products is the mean of: the same category (1), the same brand (1; left out where the
@@ -40,7 +40,7 @@ class Arrivals:
     """The same the other way round, the nearest first."""
 
     @classmethod
-    def of(cls, catalogue: Catalogue, loaded: Loaded, most: int = 5_000) -> Arrivals:
+    def of(cls, catalogue: Catalogue, loaded: LoadedModel, most: int = 5_000) -> ColdStartProducts:
         """Of at most so many products, the newest."""
         unknown = np.flatnonzero((loaded.model.items_.index(catalogue.ids) < 0) & catalogue.shown)
         unknown = unknown[np.argsort(-catalogue.created[unknown], kind="stable")][:most]

@@ -14,7 +14,7 @@ from recsys.domains.recommendations.interactions.recent import Recent
 from recsys.domains.recommendations.stored_lists.codec import Entry
 from serving.catalogue.catalogue import Catalogue
 
-__all__ = ["Novelty", "Visitor", "barred_by_policy"]
+__all__ = ["Novelty", "SeenProducts", "excluded_by_repeat_policy"]
 
 
 class Novelty(StrEnum):
@@ -33,7 +33,7 @@ class Novelty(StrEnum):
 
 
 @dataclass(frozen=True)
-class Visitor:
+class SeenProducts:
     """What is known of one user's past when an answer is made; stored entries know of an older past."""
 
     touched: Collection[int] = field(default_factory=frozenset)
@@ -41,16 +41,16 @@ class Visitor:
     dismissed: Collection[int] = field(default_factory=frozenset)
 
     @classmethod
-    def of_recent(cls, members: Collection[bytes]) -> Visitor:
+    def of_recent(cls, members: Collection[bytes]) -> SeenProducts:
         """From what Redis knows of the time since the list was made."""
         if not members:
             return _NOTHING
         recent = Recent.read(members)
         return cls(recent.touched, recent.bought, recent.dismissed)
 
-    def and_also(self, other: Visitor) -> Visitor:
+    def and_also(self, other: SeenProducts) -> SeenProducts:
         """Both pasts together."""
-        return Visitor(
+        return SeenProducts(
             {*self.touched, *other.touched},
             {*self.bought, *other.bought},
             {*self.dismissed, *other.dismissed},
@@ -98,17 +98,17 @@ class Visitor:
         bought = _ids(self.bought)
         closed = {
             "dismissed": catalogue.mark(self.dismissed),
-            "bought": catalogue.mark(bought[barred_by_policy(catalogue, bought)].tolist()),
+            "bought": catalogue.mark(bought[excluded_by_repeat_policy(catalogue, bought)].tolist()),
         }
         if novelty is Novelty.NEW:
             closed["not_new"] = catalogue.mark(self.touched)
         return closed
 
 
-_NOTHING = Visitor()
+_NOTHING = SeenProducts()
 
 
-def barred_by_policy(catalogue: Catalogue, bought: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def excluded_by_repeat_policy(catalogue: Catalogue, bought: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Whether each product, since it was bought, must not appear again; bool, same shape."""
     if len(catalogue) == 0:
         return np.zeros(bought.shape, dtype=bool)

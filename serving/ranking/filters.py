@@ -12,13 +12,13 @@ from serving.catalogue.catalogue import Catalogue
 from serving.ranking.attributes import Attributes
 from serving.recommender.request import Filters
 
-__all__ = ["Qualified", "qualify"]
+__all__ = ["FilterResult", "filter_products"]
 
 Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
-class Qualified:
+class FilterResult:
     """allowed: bool, a row of the catalogue each. removed: by what, and how many that were left until then.
 
     The removed and the allowed add up to the products of the shop.
@@ -27,25 +27,25 @@ class Qualified:
     allowed: Mask
     removed: dict[str, int]
 
-    def without(self, reason: str, more: Mask) -> Qualified:
+    def without(self, reason: str, more: Mask) -> FilterResult:
         """The same with the rows of `more` removed for another reason."""
         gone = self.allowed & more
         count = int(gone.sum())
         if count == 0:
             return self
         removed = {**self.removed, reason: self.removed.get(reason, 0) + count}
-        return Qualified(self.allowed & ~more, removed)
+        return FilterResult(self.allowed & ~more, removed)
 
 
-def qualify(
+def filter_products(
     catalogue: Catalogue, filters: Filters, attributes: Attributes, *, patient: bool = True
-) -> Qualified:
+) -> FilterResult:
     """What passes every filter, in the order of `Filters`; each removal is counted once.
 
     patient : False to wait for nothing; what cannot be known at once then does not pass.
     Raises Unavailable when an attribute cannot be looked up.
     """
-    found = Qualified(np.ones(len(catalogue), dtype=bool), {}).without("not_sold", ~catalogue.shown)
+    found = FilterResult(np.ones(len(catalogue), dtype=bool), {}).without("not_sold", ~catalogue.shown)
     for name, passes in _conditions(catalogue, filters, attributes, patient):
         found = found.without(name, ~passes)
     return found

@@ -19,7 +19,7 @@ from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry
 from recsys.settings import get_settings
 from serving.catalogue.catalogue import Catalogue
 
-__all__ = ["WHO", "WINDOW_DAYS", "Popular", "end_of_density", "target_types", "weighed"]
+__all__ = ["WHO", "WINDOW_DAYS", "PopularProducts", "end_of_density", "target_types", "weighed"]
 
 WINDOW_DAYS = 28
 """Counted from where the events are dense, not from today, so that a log of 2017 has its popular products
@@ -93,7 +93,7 @@ def weighed(people: npt.NDArray[np.float64], successful: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Popular:
+class PopularProducts:
     """Products by how many people chose them lately; `shares` (float64, 0..1) is their part of all who chose.
 
     Who took a product up counts whole, who only came near it (a view, a cart) a tenth. Products that nobody
@@ -108,12 +108,12 @@ class Popular:
     )
 
     @classmethod
-    def none(cls) -> Popular:
+    def none(cls) -> PopularProducts:
         """Before anything was counted."""
         return cls(np.empty(0, np.int64), np.empty(0, np.float64))
 
     @classmethod
-    def count(cls, session: Session, country: str | None = None) -> Popular:
+    def count(cls, session: Session, country: str | None = None) -> PopularProducts:
         """Count who chose what in the last `WINDOW_DAYS` days: of one country, who paid for sending there."""
         if country is None:
             until = end_of_density(session)

@@ -12,11 +12,11 @@ import numpy.typing as npt
 from recsys.domains.recommendations.reasons import Kind, ReasonCode
 from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry, without_ties
 from serving.ranking.candidates import from_history, from_model, similar
-from serving.ranking.filters import Qualified
+from serving.ranking.filters import FilterResult
 from serving.ranking.trending import new_arrivals
-from serving.ranking.user_context import Past
-from serving.recommender.request import MAX_POOL, Shelf, Wish
-from serving.state.active_model import Loaded
+from serving.ranking.user_context import UserContext
+from serving.recommender.request import MAX_POOL, Placement, RecommendationRequest
+from serving.state.active_model import LoadedModel
 from serving.state.serving_state import State
 
 __all__ = ["Ranked", "Source", "rank"]
@@ -30,7 +30,7 @@ class Ranked:
     """Candidates, best first, and whose work they are. `by`: None where no model had a part in it."""
 
     entries: list[Entry] = field(default_factory=list)
-    by: Loaded | None = None
+    by: LoadedModel | None = None
 
     @property
     def source(self) -> Source:
@@ -40,8 +40,8 @@ class Ranked:
 @dataclass(frozen=True)
 class _Asked:
     state: State
-    wish: Wish
-    past: Past
+    wish: RecommendationRequest
+    past: UserContext
     allowed: Mask
     """bool, a row of the catalogue each."""
     k: int
@@ -55,8 +55,8 @@ class _Asked:
         return _without(self.state, self.allowed, [one.product for one in entries])
 
 
-def rank(state: State, wish: Wish, past: Past, qualified: Qualified) -> Ranked:
-    """Up to `MAX_POOL` products that qualify, best first, filled up with popular ones where that is honest.
+def rank(state: State, wish: RecommendationRequest, past: UserContext, qualified: FilterResult) -> Ranked:
+    """Up to `MAX_POOL` eligible products, best first, filled up with popular ones where that is honest.
 
     What was bought before is the only thing to buy again: that shelf is filled with nothing else, and empty
     for a visitor who bought nothing.
@@ -66,10 +66,10 @@ def rank(state: State, wish: Wish, past: Past, qualified: Qualified) -> Ranked:
     if asked.k == 0:
         return Ranked()
     found = _SHELVES[wish.shelf](asked)
-    if wish.shelf is Shelf.FOR_YOU:
+    if wish.shelf is Placement.FOR_YOU:
         filled = _filled(asked, found)
         return Ranked(without_ties(filled.entries), filled.by)
-    if wish.shelf is Shelf.BUY_AGAIN:
+    if wish.shelf is Placement.BUY_AGAIN:
         return found
     return _filled(asked, found)
 
@@ -245,15 +245,15 @@ def _new_arrivals(asked: _Asked) -> Ranked:
     return Ranked(new_arrivals(asked.state.catalogue.current, asked.k, asked.allowed))
 
 
-_SHELVES: dict[Shelf, Callable[[_Asked], Ranked]] = {
-    Shelf.FOR_YOU: _for_you,
-    Shelf.SIMILAR: _similar,
-    Shelf.BOUGHT_TOGETHER: _bought_together,
-    Shelf.BUY_AGAIN: _buy_again,
-    Shelf.POPULAR: _popular,
-    Shelf.TRENDING: _trending,
-    Shelf.NEW_ARRIVALS: _new_arrivals,
-    Shelf.BECAUSE_YOU_VIEWED: _because_you_viewed,
+_SHELVES: dict[Placement, Callable[[_Asked], Ranked]] = {
+    Placement.FOR_YOU: _for_you,
+    Placement.SIMILAR: _similar,
+    Placement.BOUGHT_TOGETHER: _bought_together,
+    Placement.BUY_AGAIN: _buy_again,
+    Placement.POPULAR: _popular,
+    Placement.TRENDING: _trending,
+    Placement.NEW_ARRIVALS: _new_arrivals,
+    Placement.BECAUSE_YOU_VIEWED: _because_you_viewed,
 }
 
 

@@ -11,7 +11,7 @@ from models.algorithms.popularity.trending import lower_rise
 from recsys.domains.recommendations.reasons import Kind, ReasonCode
 from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry
 from serving.catalogue.catalogue import Catalogue
-from serving.ranking.popularity import WHO, Popular, end_of_density, target_types, weighed
+from serving.ranking.popularity import WHO, PopularProducts, end_of_density, target_types, weighed
 
 __all__ = ["LONG_DAYS", "RECENT_DAYS", "count_trends", "new_arrivals"]
 
@@ -41,7 +41,7 @@ _COUNT = text(
 )
 
 
-def count_trends(session: Session) -> Popular:
+def count_trends(session: Session) -> PopularProducts:
     """Products by how much faster they are chosen in the last `RECENT_DAYS` than in the `LONG_DAYS` before.
 
     The lower 95% bound of log((now + p) / (expected + p)), expected being what the days before make one
@@ -52,7 +52,7 @@ def count_trends(session: Session) -> Popular:
     """
     until = end_of_density(session)
     if until is None:
-        return Popular(np.empty(0, np.int64), np.empty(0, np.float64), ReasonCode.TRENDING)
+        return PopularProducts(np.empty(0, np.int64), np.empty(0, np.float64), ReasonCode.TRENDING)
     values = {"recent": RECENT_DAYS, "long": LONG_DAYS, "until": until, "target": target_types(session)}
     rows = session.execute(_COUNT, values).all()
     products = np.array([row.product_id for row in rows], dtype=np.int64)
@@ -64,7 +64,7 @@ def count_trends(session: Session) -> Popular:
     scale = float(recent.sum() / long.sum()) if long.sum() > 0 else 0.0
     rise = lower_rise(recent, long, scale, PRIOR)
     rising = (rise > 0) & (now >= MIN_PEOPLE)
-    return Popular(products[rising], 1.0 - np.exp(-rise[rising]), ReasonCode.TRENDING)
+    return PopularProducts(products[rising], 1.0 - np.exp(-rise[rising]), ReasonCode.TRENDING)
 
 
 def new_arrivals(catalogue: Catalogue, k: int, allowed: npt.NDArray[np.bool_]) -> list[Entry]:

@@ -23,11 +23,11 @@ from recsys.log import get_logger
 from recsys.settings import get_settings
 from serving.batch import interaction_index
 from serving.ranking.candidates import remembered
-from serving.ranking.eligibility import Visitor
-from serving.recommender.request import Wish
-from serving.state.active_model import Loaded
+from serving.ranking.eligibility import SeenProducts
+from serving.recommender.request import RecommendationRequest
+from serving.state.active_model import LoadedModel
 
-__all__ = ["Past", "read_past"]
+__all__ = ["UserContext", "read_user_context"]
 
 _MOST = 4 * LIMIT
 """Who did more is asked for their products apart: a second look is cheaper than so many events."""
@@ -63,19 +63,21 @@ _CATEGORIES = text(
 
 
 @dataclass(frozen=True, eq=False)
-class Past:
+class UserContext:
     """history: oldest first, the cart last; None when nothing is known. complete: PostgreSQL was read.
 
     chosen  ids of the categories of the user's explicit preferences
     """
 
-    visitor: Visitor = field(default_factory=Visitor)
+    visitor: SeenProducts = field(default_factory=SeenProducts)
     history: History | None = None
     complete: bool = True
     chosen: frozenset[int] = frozenset()
 
 
-def read_past(wish: Wish, loaded: Loaded | None, recent: Visitor) -> Past:
+def read_user_context(
+    wish: RecommendationRequest, loaded: LoadedModel | None, recent: SeenProducts
+) -> UserContext:
     """Everything an answer needs of who asks; without PostgreSQL what Redis and the model remember."""
     try:
         with unit_of_work() as session:
@@ -86,7 +88,9 @@ def read_past(wish: Wish, loaded: Loaded | None, recent: Visitor) -> Past:
     return _with_cart(wish, past, loaded)
 
 
-def _from_postgresql(session: Session, wish: Wish, loaded: Loaded | None, recent: Visitor) -> Past:
+def _from_postgresql(
+    session: Session, wish: RecommendationRequest, loaded: LoadedModel | None, recent: SeenProducts
+) -> UserContext:
     weights = weights_of(get_settings())
     moment = _now() if loaded is None else loaded.model.moment_
     visitor, histories, chosen = recent, [], frozenset[int]()
@@ -103,19 +107,21 @@ def _from_postgresql(session: Session, wish: Wish, loaded: Loaded | None, recent
     if wish.session is not None:
         visitor = visitor.and_also(interaction_index.of_session(session, wish.session))
         histories.append(guest_history(session, wish.session, weights, moment))
-    return Past(visitor, _joined(histories), True, chosen)
+    return UserContext(visitor, _joined(histories), True, chosen)
 
 
-def _from_memory(wish: Wish, loaded: Loaded | None, recent: Visitor) -> Past:
+def _from_memory(
+    wish: RecommendationRequest, loaded: LoadedModel | None, recent: SeenProducts
+) -> UserContext:
     known = frozenset() if loaded is None or wish.user is None else remembered(loaded, wish.user)
     # the model does not remember what of it was bought: all of it counts as bought
-    visitor = recent.and_also(Visitor(known, known))
+    visitor = recent.and_also(SeenProducts(known, known))
     liked = [one for one in recent.touched if one not in recent.dismissed]
     history = History.of(np.array(sorted(liked), dtype=np.int64)) if liked else None
-    return Past(visitor, history, False)
+    return UserContext(visitor, history, False)
 
 
-def _with_cart(wish: Wish, past: Past, loaded: Loaded | None) -> Past:
+def _with_cart(wish: RecommendationRequest, past: UserContext, loaded: LoadedModel | None) -> UserContext:
     """What lies in the cart counts as put there just now."""
     if not wish.cart:
         return past
@@ -127,8 +133,8 @@ def _with_cart(wish: Wish, past: Past, loaded: Loaded | None) -> Past:
         np.full(len(wish.cart), moment, dtype=np.int64),
     )
     history = cart if past.history is None else _joined([past.history, cart])
-    visitor = past.visitor.and_also(Visitor(set(wish.cart)))
-    return Past(visitor, history, past.complete, past.chosen)
+    visitor = past.visitor.and_also(SeenProducts(set(wish.cart)))
+    return UserContext(visitor, history, past.complete, past.chosen)
 
 
 def _joined(histories: list[History]) -> History | None:

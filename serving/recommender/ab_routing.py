@@ -10,9 +10,9 @@ from functools import partial
 from recsys.domains.recommendations.ab_tests.service import Arm, label
 from recsys.errors import RecsysError
 from recsys.settings import get_settings
-from serving.recommender.request import Wish
-from serving.recommender.response import Answer
-from serving.state.ab_assignment import Contest
+from serving.recommender.request import RecommendationRequest
+from serving.recommender.response import RecommendationResponse
+from serving.state.ab_assignment import RunningTest
 from serving.state.metrics import count_arm, count_deadline
 from serving.state.serving_state import State
 
@@ -21,11 +21,11 @@ __all__ = ["in_arm", "of_page"]
 
 async def in_arm(
     state: State,
-    wish: Wish,
-    usual: Callable[[], Awaitable[Answer]],
-    made: Callable[[State], Answer],
-    at_hand: Callable[[], Answer],
-) -> Answer:
+    wish: RecommendationRequest,
+    usual: Callable[[], Awaitable[RecommendationResponse]],
+    made: Callable[[State], RecommendationResponse],
+    at_hand: Callable[[], RecommendationResponse],
+) -> RecommendationResponse:
     """The answer of the visitor's arm, if a test runs that is about this wish.
 
     usual    what the shop answers without any test
@@ -61,7 +61,9 @@ async def in_arm(
     return _told(contest, await usual(), Arm.FALLBACK)
 
 
-def of_page(state: State, wish: Wish, found: Answer) -> Answer:
+def of_page(
+    state: State, wish: RecommendationRequest, found: RecommendationResponse
+) -> RecommendationResponse:
     """A later page of a list that was ranked before: it belongs to the arm unless the other model made it."""
     contest = state.ab.current
     arm = None if contest is None else contest.arm(wish)
@@ -71,7 +73,11 @@ def of_page(state: State, wish: Wish, found: Answer) -> Answer:
     return _told(contest, found, Arm.FALLBACK if found.model == other else arm)
 
 
-async def _within(state: State, made: Callable[[], Answer], at_hand: Callable[[], Answer] | None) -> Answer:
+async def _within(
+    state: State,
+    made: Callable[[], RecommendationResponse],
+    at_hand: Callable[[], RecommendationResponse] | None,
+) -> RecommendationResponse:
     try:
         return await state.makers.within(get_settings().serving.deadline_ms / 1000, made)
     except TimeoutError:
@@ -81,14 +87,14 @@ async def _within(state: State, made: Callable[[], Answer], at_hand: Callable[[]
         return replace(at_hand(), complete=False)
 
 
-def _with_challenger(state: State, contest: Contest) -> State:
+def _with_challenger(state: State, contest: RunningTest) -> State:
     """The same state for one answer, with the challenger in the place of the model that serves."""
     view = copy.copy(state)
     view.model, view.arrivals = contest.model, contest.arrivals  # type: ignore[method-assign]
     return view
 
 
-def _is_control(state: State, contest: Contest, found: Answer) -> bool:
+def _is_control(state: State, contest: RunningTest, found: RecommendationResponse) -> bool:
     """Whether the model that serves is still the one that is tested against, and the list its own."""
     serving, control = state.model.current, contest.test.control
     return (
@@ -98,6 +104,6 @@ def _is_control(state: State, contest: Contest, found: Answer) -> bool:
     )
 
 
-def _told(contest: Contest, found: Answer, arm: Arm) -> Answer:
+def _told(contest: RunningTest, found: RecommendationResponse, arm: Arm) -> RecommendationResponse:
     count_arm(arm.value)
     return replace(found, arm=label(contest.test.name, arm))

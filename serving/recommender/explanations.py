@@ -9,8 +9,8 @@ from models.ranking.filters import Exclude
 from recsys.domains.recommendations.stored_lists.codec import Entry
 from recsys.errors import NotFound
 from serving.ranking.eligibility import Novelty
-from serving.ranking.user_context import Past
-from serving.state.active_model import Loaded
+from serving.ranking.user_context import UserContext
+from serving.state.active_model import LoadedModel
 
 __all__ = ["parts_of", "with_rules"]
 
@@ -19,7 +19,7 @@ MOST = 5
 
 
 def parts_of(
-    loaded: Loaded, past: Past, entries: Sequence[Entry], novelty: Novelty
+    loaded: LoadedModel, past: UserContext, entries: Sequence[Entry], novelty: Novelty
 ) -> dict[int, dict[str, Any]]:
     """Of each product the raw score, the part that does not come from the past, and what the past adds.
 

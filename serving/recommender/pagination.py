@@ -18,7 +18,7 @@ from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry,
 from recsys.errors import Invalid
 from recsys.web.access.signing import SIZE, is_signed, sign
 from serving.ranking.strategies import Source
-from serving.recommender.request import MAX_POOL, Wish
+from serving.recommender.request import MAX_POOL, RecommendationRequest
 
 __all__ = ["Rest", "decode", "encode"]
 
@@ -45,7 +45,7 @@ class Rest:
     shown: int
 
 
-def encode(rest: Rest, wish: Wish) -> str:
+def encode(rest: Rest, wish: RecommendationRequest) -> str:
     """The cursor for the next page of `wish`."""
     model, version = (rest.model or "").encode(), (rest.version or "").encode()
     head = _HEADER.pack(
@@ -62,7 +62,7 @@ def encode(rest: Rest, wish: Wish) -> str:
     return base64.urlsafe_b64encode(sign(_PURPOSE, packed) + packed).rstrip(b"=").decode()
 
 
-def decode(cursor: str, wish: Wish) -> Rest:
+def decode(cursor: str, wish: RecommendationRequest) -> Rest:
     """Take back what `encode` gave.
 
     Raises Invalid for what was not signed here, and for a cursor of another question, user or guest.

@@ -21,16 +21,16 @@ from recsys.errors import NotFound, RecsysError
 from recsys.log import get_logger
 from recsys.settings import get_settings
 from serving.merchandising.compiled_rules import CompiledRules
-from serving.merchandising.rerank import arrange
-from serving.ranking.eligibility import Novelty, Visitor
-from serving.ranking.filters import Qualified, qualify
+from serving.merchandising.rerank import rerank
+from serving.ranking.eligibility import Novelty, SeenProducts
+from serving.ranking.filters import FilterResult, filter_products
 from serving.ranking.strategies import Ranked, rank
-from serving.ranking.user_context import Past, read_past
+from serving.ranking.user_context import UserContext, read_user_context
 from serving.recommender.ab_routing import in_arm, of_page
 from serving.recommender.explanations import parts_of, with_rules
 from serving.recommender.pagination import Rest, decode
-from serving.recommender.request import Wish
-from serving.recommender.response import Answer
+from serving.recommender.request import RecommendationRequest
+from serving.recommender.response import RecommendationResponse
 from serving.state.metrics import count_deadline
 from serving.state.serving_state import State
 
@@ -39,7 +39,7 @@ __all__ = ["answer", "answer_page", "go_on", "unruled"]
 _log = get_logger(__name__)
 
 
-async def answer(state: State, wish: Wish) -> Answer:
+async def answer(state: State, wish: RecommendationRequest) -> RecommendationResponse:
     """One list. For what is stored one round trip to Redis, and nothing else.
 
     Raises NotFound for products that the shop does not have, Unavailable where a filter cannot be looked up.
@@ -57,7 +57,9 @@ async def answer(state: State, wish: Wish) -> Answer:
     )
 
 
-async def _usual(state: State, wish: Wish, stored: StoredList | None, recent: Visitor) -> Answer:
+async def _usual(
+    state: State, wish: RecommendationRequest, stored: StoredList | None, recent: SeenProducts
+) -> RecommendationResponse:
     compiled = state.rules.compiled(state.catalogue.current)
     # a pin must know what the user bought, which is not known here
     if stored is not None and wish.plain and not recent.touched and not compiled.plan(wish.shelf).pins:
@@ -69,9 +71,9 @@ async def _usual(state: State, wish: Wish, stored: StoredList | None, recent: Vi
     )
 
 
-async def answer_page(state: State, wishes: Sequence[Wish]) -> list[Answer]:
+async def answer_page(state: State, wishes: Sequence[RecommendationRequest]) -> list[RecommendationResponse]:
     """Several shelves of one page, no product twice: what one shelf shows, later ones do not."""
-    answers: list[Answer] = []
+    answers: list[RecommendationResponse] = []
     taken: list[int] = []
     for wish in wishes:
         _refuse_unknown(state, wish)
@@ -86,47 +88,47 @@ async def answer_page(state: State, wishes: Sequence[Wish]) -> list[Answer]:
     return answers
 
 
-async def go_on(state: State, wish: Wish, cursor: str) -> Answer:
+async def go_on(state: State, wish: RecommendationRequest, cursor: str) -> RecommendationResponse:
     """The next page of a list. Raises Invalid for a cursor that is none, or of another question."""
     rest = decode(cursor, wish)
     _, recent = await _from_redis(state, wish)
     return of_page(state, wish, _cut(state, wish, recent, rest))
 
 
-def unruled(state: State, wish: Wish) -> tuple[Ranked, npt.NDArray[np.bool_]]:
+def unruled(state: State, wish: RecommendationRequest) -> tuple[Ranked, npt.NDArray[np.bool_]]:
     """The live candidates of a wish before any rule, and the rows that qualify: what rules are tried on.
 
     Raises NotFound for products that the shop does not have.
     """
     _refuse_unknown(state, wish)
-    past = read_past(wish, state.model.current, Visitor())
+    past = read_user_context(wish, state.model.current, SeenProducts())
     qualified = _qualified(state, wish, past, ruled=False)
     return rank(state, wish, past, qualified), qualified.allowed
 
 
-def _refuse_unknown(state: State, wish: Wish) -> None:
+def _refuse_unknown(state: State, wish: RecommendationRequest) -> None:
     """A page about a product that nobody knows is a mistake of the caller; an old cart is not."""
     for product in wish.products:
         if state.catalogue.current.row(product) < 0:
             raise NotFound("There is no such product.")
 
 
-async def _from_redis(state: State, wish: Wish) -> tuple[StoredList | None, Visitor]:
+async def _from_redis(state: State, wish: RecommendationRequest) -> tuple[StoredList | None, SeenProducts]:
     line = state.line
     if line is None or not state.redis_well or (wish.user is None and wish.session is None):
-        return None, Visitor()
+        return None, SeenProducts()
     try:
         if wish.user is None:
             members, _ = await line.read(keys.recent_session_interactions(wish.session or ""), "-")
-            return None, Visitor.of_recent(members)
+            return None, SeenProducts.of_recent(members)
         # no generation has the id 0, so nothing is found while none is shown
         shown = keys.stored_recommendations(state.generation or 0, wish.user)
         members, data = await line.read(keys.recent_interactions(wish.user), shown)
     except (RedisError, OSError) as error:
         state.redis_well = False  # the background looks again each second; until then nobody waits
         _log.error("Redis does not answer; lists come from PostgreSQL", error=str(error))
-        return None, Visitor()
-    recent = Visitor.of_recent(members)
+        return None, SeenProducts()
+    recent = SeenProducts.of_recent(members)
     try:
         return None if data is None else unpack(data), recent
     except (RecsysError, ValueError) as error:
@@ -152,7 +154,9 @@ async def _repaired(state: State, user: int) -> StoredList | None:
         return None
 
 
-async def _in_time(state: State, made: Callable[[], Answer], at_hand: Callable[[], Answer]) -> Answer:
+async def _in_time(
+    state: State, made: Callable[[], RecommendationResponse], at_hand: Callable[[], RecommendationResponse]
+) -> RecommendationResponse:
     """What a thread makes within the deadline, else what is at hand, marked as incomplete."""
     try:
         return await state.makers.within(get_settings().serving.deadline_ms / 1000, made)
@@ -161,23 +165,27 @@ async def _in_time(state: State, made: Callable[[], Answer], at_hand: Callable[[
         return replace(at_hand(), complete=False)
 
 
-def _on_page(state: State, wish: Wish, recent: Visitor, on_page: Collection[int] = ()) -> Answer:
-    return _live(state, wish, read_past(wish, state.model.current, recent), on_page)
+def _on_page(
+    state: State, wish: RecommendationRequest, recent: SeenProducts, on_page: Collection[int] = ()
+) -> RecommendationResponse:
+    return _live(state, wish, read_user_context(wish, state.model.current, recent), on_page)
 
 
-def _made(state: State, wish: Wish, stored: StoredList | None, recent: Visitor) -> Answer:
+def _made(
+    state: State, wish: RecommendationRequest, stored: StoredList | None, recent: SeenProducts
+) -> RecommendationResponse:
     """In a thread: the stored list of PostgreSQL when it is as good, else one that is made now."""
     if wish.plain and not recent.touched:
         if stored is None and wish.user is not None and not state.redis_well:
             stored = _from_postgresql(wish.user)
         if stored is not None:
-            past = read_past(wish, state.model.current, recent)
+            past = read_user_context(wish, state.model.current, recent)
             found = _of_stored(state, wish, stored, past.visitor)
             return found if len(found.entries) == wish.limit else _longer(found, _live(state, wish, past))
-    return _live(state, wish, read_past(wish, state.model.current, recent))
+    return _live(state, wish, read_user_context(wish, state.model.current, recent))
 
 
-def _longer(stored: Answer, live: Answer) -> Answer:
+def _longer(stored: RecommendationResponse, live: RecommendationResponse) -> RecommendationResponse:
     """A stored list that is too short goes on with a live one, if that can."""
     if live.source == "popular" and stored.entries:
         have = {one.product for one in stored.entries}
@@ -192,23 +200,29 @@ def _longer(stored: Answer, live: Answer) -> Answer:
 
 
 def _at_hand(
-    state: State, wish: Wish, stored: StoredList | None, recent: Visitor, on_page: Collection[int] = ()
-) -> Answer:
+    state: State,
+    wish: RecommendationRequest,
+    stored: StoredList | None,
+    recent: SeenProducts,
+    on_page: Collection[int] = (),
+) -> RecommendationResponse:
     """The best list that costs no waiting: the stored one, or popular products that qualify."""
     if stored is not None and wish.plain:
         found = _of_stored(state, wish, stored, recent)
         if found.entries:
             return found
-    qualified = _qualified(state, wish, Past(recent), on_page, patient=False)
+    qualified = _qualified(state, wish, UserContext(recent), on_page, patient=False)
     entries = state.popular.entries(state.catalogue.current, 3 * wish.limit, qualified.allowed)
     return _shown(state, wish, Ranked(entries), qualified)
 
 
-def _live(state: State, wish: Wish, past: Past, on_page: Collection[int] = ()) -> Answer:
+def _live(
+    state: State, wish: RecommendationRequest, past: UserContext, on_page: Collection[int] = ()
+) -> RecommendationResponse:
     qualified = _qualified(state, wish, past, on_page)
     ranked = rank(state, wish, past, qualified)
     compiled = state.rules.compiled(state.catalogue.current)
-    arranged = arrange(compiled, wish, ranked.entries, qualified.allowed)
+    arranged = rerank(compiled, wish, ranked.entries, qualified.allowed)
     found = _shown(state, wish, Ranked(arranged.entries, ranked.by), qualified)
     if wish.explain:
         parts = {} if ranked.by is None else parts_of(ranked.by, past, found.entries, wish.novelty)
@@ -218,15 +232,15 @@ def _live(state: State, wish: Wish, past: Past, on_page: Collection[int] = ()) -
 
 def _qualified(
     state: State,
-    wish: Wish,
-    past: Past,
+    wish: RecommendationRequest,
+    past: UserContext,
     on_page: Collection[int] = (),
     *,
     patient: bool = True,
     ruled: bool = True,
-) -> Qualified:
+) -> FilterResult:
     catalogue = state.catalogue.current
-    found = qualify(catalogue, wish.filters, state.attributes, patient=patient)
+    found = filter_products(catalogue, wish.filters, state.attributes, patient=patient)
     for why, closed in past.visitor.closed(catalogue, wish.novelty).items():
         found = found.without(why, closed)
     if on_page:
@@ -235,11 +249,13 @@ def _qualified(
     return found.without("rules", plan.hidden) if ruled and plan.hides else found
 
 
-def _shown(state: State, wish: Wish, ranked: Ranked, qualified: Qualified) -> Answer:
+def _shown(
+    state: State, wish: RecommendationRequest, ranked: Ranked, qualified: FilterResult
+) -> RecommendationResponse:
     entries = ranked.entries
     by = None if ranked.by is None else ranked.by.registered
     made = int(clock.now().timestamp()) if ranked.by is not None else int(state.popular_at)
-    return Answer(
+    return RecommendationResponse(
         wish,
         entries[: wish.limit],
         ranked.source,
@@ -255,25 +271,25 @@ def _shown(state: State, wish: Wish, ranked: Ranked, qualified: Qualified) -> An
 
 def _of_stored(
     state: State,
-    wish: Wish,
+    wish: RecommendationRequest,
     stored: StoredList,
-    visitor: Visitor,
+    visitor: SeenProducts,
     compiled: CompiledRules | None = None,
-) -> Answer:
+) -> RecommendationResponse:
     compiled = compiled or state.rules.compiled(state.catalogue.current)
     catalogue, entries = compiled.catalogue, _asked_for(stored, wish)
     if not compiled.plan(wish.shelf).empty:
         seen = visitor.first(catalogue, entries, len(entries), wish.novelty)
-        entries = arrange(compiled, wish, seen, _open_to(state, wish, visitor)).entries
+        entries = rerank(compiled, wish, seen, _open_to(state, wish, visitor)).entries
     rest = Rest(entries, "stored", stored.model, stored.version, stored.generation, stored.made_at, 0)
     return _cut(state, wish, visitor, rest, compiled)
 
 
-def _asked_for(stored: StoredList, wish: Wish) -> Sequence[Entry]:
+def _asked_for(stored: StoredList, wish: RecommendationRequest) -> Sequence[Entry]:
     return stored.new if wish.novelty is Novelty.NEW else stored.entries
 
 
-def _open_to(state: State, wish: Wish, visitor: Visitor) -> npt.NDArray[np.bool_]:
+def _open_to(state: State, wish: RecommendationRequest, visitor: SeenProducts) -> npt.NDArray[np.bool_]:
     catalogue = state.catalogue.current
     allowed = catalogue.shown
     for closed in visitor.closed(catalogue, wish.novelty).values():
@@ -282,14 +298,18 @@ def _open_to(state: State, wish: Wish, visitor: Visitor) -> npt.NDArray[np.bool_
 
 
 def _cut(
-    state: State, wish: Wish, visitor: Visitor, rest: Rest, compiled: CompiledRules | None = None
-) -> Answer:
+    state: State,
+    wish: RecommendationRequest,
+    visitor: SeenProducts,
+    rest: Rest,
+    compiled: CompiledRules | None = None,
+) -> RecommendationResponse:
     """The next `limit` products of a list that may be shown now; the others stay for later pages."""
     compiled = compiled or state.rules.compiled(state.catalogue.current)
     catalogue, plan = compiled.catalogue, compiled.plan(wish.shelf)
     hidden = set(catalogue.ids[plan.hidden].tolist()) if plan.hides else ()
     found, looked = visitor.cut(catalogue, rest.entries, wish.limit, wish.novelty, hidden)
-    return Answer(
+    return RecommendationResponse(
         wish,
         found,
         rest.source,

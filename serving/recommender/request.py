@@ -10,13 +10,13 @@ import orjson
 
 from serving.ranking.eligibility import Novelty
 
-__all__ = ["MAX_POOL", "Filters", "Shelf", "Wish"]
+__all__ = ["MAX_POOL", "Filters", "Placement", "RecommendationRequest"]
 
 MAX_POOL = 300
 """So many products are ranked for one question: pages end there."""
 
 
-class Shelf(StrEnum):
+class Placement(StrEnum):
     """The lists that there are."""
 
     FOR_YOU = "for_you"
@@ -63,7 +63,7 @@ _NONE = Filters()
 
 
 @dataclass(frozen=True)
-class Wish:
+class RecommendationRequest:
     """One list that is asked for.
 
     user, session  for whom; neither for anybody
@@ -74,7 +74,7 @@ class Wish:
     explain        whether each product comes with the parts of its score
     """
 
-    shelf: Shelf = Shelf.FOR_YOU
+    shelf: Placement = Placement.FOR_YOU
     user: int | None = None
     session: str | None = None
     products: tuple[int, ...] = ()
@@ -90,7 +90,7 @@ class Wish:
     def plain(self) -> bool:
         """Whether a stored list answers it as it is."""
         return (
-            self.shelf is Shelf.FOR_YOU
+            self.shelf is Placement.FOR_YOU
             and self.filters.empty
             and not self.cart
             and not self.products

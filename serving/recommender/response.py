@@ -14,24 +14,24 @@ from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry
 from serving.catalogue.catalogue import Catalogue
 from serving.ranking.strategies import Source
 from serving.recommender.pagination import Rest, encode
-from serving.recommender.request import Wish
+from serving.recommender.request import RecommendationRequest
 from serving.recommender.serialization import items_of
 
-__all__ = ["Answer", "answered", "render", "shelf_of"]
+__all__ = ["RecommendationResponse", "answered", "render", "shelf_of"]
 
 
 @dataclass(frozen=True)
-class Answer:
+class RecommendationResponse:
     """What one shelf shows and where it comes from.
 
     rest      what follows on later pages; shown: products on earlier ones
-    removed   how many products did not qualify, by why; None where a stored list was taken as it is
+    removed   how many products did not filter_products, by why; None where a stored list was taken as it is
     arm       of the A/B test that runs, None without one
     complete  False: time ran out, and this is the best there was by then
     parts     of each product, when that was asked for, what its score is made of
     """
 
-    wish: Wish
+    wish: RecommendationRequest
     entries: Sequence[Entry]
     source: Source
     model: str | None = None
@@ -56,7 +56,7 @@ class Answer:
         return encode(rest, self.wish)
 
 
-def answered(answer: Answer, request_id: str, name: str | None = None) -> Answered:
+def answered(answer: RecommendationResponse, request_id: str, name: str | None = None) -> Answered:
     """What the log of exposures keeps of an answer."""
     wish = answer.wish
     return Answered(
@@ -76,7 +76,7 @@ def answered(answer: Answer, request_id: str, name: str | None = None) -> Answer
     )
 
 
-def shelf_of(catalogue: Catalogue, answer: Answer) -> dict[str, Any]:
+def shelf_of(catalogue: Catalogue, answer: RecommendationResponse) -> dict[str, Any]:
     """One shelf as it is documented, without the id of the request, for `orjson`: its items are finished."""
     items = orjson.Fragment(
         items_of(catalogue, answer.entries, answer.parts if answer.wish.explain else None)
@@ -100,7 +100,7 @@ def _age(made_at: int) -> int:
     return max(0, int(clock.now().timestamp()) - made_at) if made_at else 0
 
 
-def render(catalogue: Catalogue, answer: Answer, request_id: str) -> bytes:
+def render(catalogue: Catalogue, answer: RecommendationResponse, request_id: str) -> bytes:
     """The documented answer as JSON."""
     shelf = shelf_of(catalogue, answer)
     shelf["provenance"] = {"request_id": request_id, **shelf["provenance"]}

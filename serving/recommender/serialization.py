@@ -13,14 +13,14 @@ import orjson
 
 from recsys.domains.recommendations.reasons import KIND_WORDS, Kind, ReasonCode, reason
 from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry
-from serving.catalogue.catalogue import Card, Catalogue
+from serving.catalogue.catalogue import Catalogue, ProductSummary
 
 __all__ = ["KEPT", "items_of"]
 
 KEPT = 10_000
 """Parts of each kind, 8 MB together with their cards; beyond, all are forgotten and brought back by need."""
 _SCORES = tuple(orjson.dumps(units / SCORE_UNIT) for units in range(SCORE_UNIT + 1))
-_heads: dict[int, tuple[Card, bytes]] = {}
+_heads: dict[int, tuple[ProductSummary, bytes]] = {}
 _tails: dict[int, tuple[str | None, bytes]] = {}
 
 
@@ -52,7 +52,7 @@ def items_of(
     return b"[%b]" % b"".join(found)[:-1]
 
 
-def _new_head(product: int, card: Card) -> tuple[Card, bytes]:
+def _new_head(product: int, card: ProductSummary) -> tuple[ProductSummary, bytes]:
     if len(_heads) >= KEPT:
         _heads.clear()
     said = orjson.dumps({"product_id": product, "name": card.name, "price": card.price})

@@ -20,7 +20,7 @@ from recsys.log import get_logger
 from serving.server.app import create_app
 from serving.state.serving_state import State
 
-__all__ = ["Answering", "answer", "configuration", "prepare"]
+__all__ = ["ApiServer", "answer", "configuration", "prepare"]
 
 _log = get_logger(__name__)
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
@@ -80,10 +80,10 @@ def _give_back() -> None:
 
 def answer(listener: socket.socket, ready: Callable[[], None]) -> None:
     """What a worker does, from the fork until SIGTERM: answer requests that come to `listener`."""
-    Answering(_prepared[-1], ready).run(sockets=[listener])
+    ApiServer(_prepared[-1], ready).run(sockets=[listener])
 
 
-class Answering(uvicorn.Server):
+class ApiServer(uvicorn.Server):
     """Calls `ready` once it answers; as a worker, ends with its parent.
 
     uvicorn raises the signal again once it has shut down; here a clean end is a success.

@@ -22,7 +22,7 @@ from recsys.events import in_process
 from recsys.log import get_logger
 from recsys.settings import SHORTEST_SECRET, Settings, get_settings
 from recsys.web.access.authorization import starts_without_keys
-from serving.server.process import Answering, answer, configuration, prepare
+from serving.server.process import ApiServer, answer, configuration, prepare
 from serving.server.workers import Supervisor, can_fork
 
 __all__ = ["bind", "check_access", "check_schema", "serve"]
@@ -112,7 +112,7 @@ def serve(
         noted = _address_file(settings.var / "run" / "api.json", url)
         # what runs takes signals before the address is noted: one while starting must not leave it behind
         if workers == 1:
-            server = Answering(configuration("serving.server.app:create_worker"))
+            server = ApiServer(configuration("serving.server.app:create_worker"))
             stack.enter_context(server.capture_signals())
             stack.enter_context(noted)
             if in_process.wanted(settings):

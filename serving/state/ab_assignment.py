@@ -13,13 +13,15 @@ from recsys.domains.recommendations.ab_tests.service import Arm, Running, arm_of
 from recsys.errors import NotFound, RecsysError
 from recsys.log import get_logger
 from serving.catalogue.catalogue import Catalogue
-from serving.ranking.cold_start import Arrivals
-from serving.recommender.request import Shelf, Wish
-from serving.state.active_model import ActiveModel, Loaded
+from serving.ranking.cold_start import ColdStartProducts
+from serving.recommender.request import Placement, RecommendationRequest
+from serving.state.active_model import ActiveModel, LoadedModel
 
-__all__ = ["SHELVES", "AbFeed", "Contest"]
+__all__ = ["SHELVES", "AbAssignment", "RunningTest"]
 
-SHELVES = frozenset({Shelf.FOR_YOU, Shelf.SIMILAR, Shelf.BOUGHT_TOGETHER, Shelf.BECAUSE_YOU_VIEWED})
+SHELVES = frozenset(
+    {Placement.FOR_YOU, Placement.SIMILAR, Placement.BOUGHT_TOGETHER, Placement.BECAUSE_YOU_VIEWED}
+)
 """Those that ask the model that serves; what everybody does, or the user bought, is the same in both arms."""
 RETRY_SECONDS = 30.0
 PATIENCE = 5
@@ -27,22 +29,22 @@ PATIENCE = 5
 _log = get_logger(__name__)
 
 
-class Contest:
+class RunningTest:
     """A running test as answers need it."""
 
-    def __init__(self, test: Running, loaded: Loaded | None, problem: str | None) -> None:
+    def __init__(self, test: Running, loaded: LoadedModel | None, problem: str | None) -> None:
         self.test = test
         self.model = ActiveModel()
         """In the place of the one that serves, for who is answered by the challenger."""
         self.model.current, self.model.problem = loaded, problem
-        self._arrivals: tuple[Catalogue | None, Arrivals] = (None, Arrivals())
+        self._arrivals: tuple[Catalogue | None, ColdStartProducts] = (None, ColdStartProducts())
         self._lock = threading.Lock()
         self._failures = 0
         self._traced = False
         self._rests_until = 0.0
 
     @property
-    def loaded(self) -> Loaded | None:
+    def loaded(self) -> LoadedModel | None:
         """The challenger, unless it can't answer or is left alone for a while."""
         return None if time.monotonic() < self._rests_until else self.model.current
 
@@ -53,12 +55,12 @@ class Contest:
             return f"{self.test.challenger} was too slow or failed {PATIENCE} times in a row"
         return self.model.problem
 
-    def arm(self, wish: Wish) -> Arm | None:
+    def arm(self, wish: RecommendationRequest) -> Arm | None:
         """Whose a wish is; None where the models have no part in it, or nobody in particular asks."""
         unit = unit_of(wish.user, wish.session)
         return None if unit is None or wish.shelf not in SHELVES else arm_of(self.test, unit)
 
-    def arrivals(self) -> Arrivals:
+    def arrivals(self) -> ColdStartProducts:
         """The products that the challenger does not know."""
         return self._arrivals[1]
 
@@ -66,7 +68,7 @@ class Contest:
         """Make in the background what the first answer after a change would have to."""
         loaded = self.model.current
         if loaded is not None and self._arrivals[0] is not catalogue:
-            self._arrivals = catalogue, Arrivals.of(catalogue, loaded)
+            self._arrivals = catalogue, ColdStartProducts.of(catalogue, loaded)
 
     def succeeded(self) -> None:
         """The challenger answered in time."""
@@ -98,11 +100,11 @@ class Contest:
         )
 
 
-class AbFeed:
+class AbAssignment:
     """`current` is the test that runs, None without one; `refresh` belongs into the background."""
 
     def __init__(self) -> None:
-        self.current: Contest | None = None
+        self.current: RunningTest | None = None
         self._retry_at = 0.0
 
     def refresh(self, catalogue: Catalogue) -> None:
@@ -123,7 +125,7 @@ class AbFeed:
             self._end()
         elif not (same and self._settled()):
             # until it is loaded its visitors are answered by the model that serves
-            self.current = Contest(test, None, problem or f"{test.challenger} is being loaded")
+            self.current = RunningTest(test, None, problem or f"{test.challenger} is being loaded")
             self.current = self._loaded(test, registered, problem)
         if self.current is not None:
             self.current.prepare(catalogue)
@@ -140,17 +142,17 @@ class AbFeed:
             _log.info("an A/B test ended", test=self.current.test.name)
             self.current = None
 
-    def _loaded(self, test: Running, registered: RegisteredModel | None, problem: str | None) -> Contest:
+    def _loaded(self, test: Running, registered: RegisteredModel | None, problem: str | None) -> RunningTest:
         error: Exception | None = None
         if registered is not None:
             try:
-                loaded = Loaded(registered, registry.load(registered))
+                loaded = LoadedModel(registered, registry.load(registered))
             except Exception as raised:  # noqa: BLE001 a plugged-in algorithm may fail in ways of its own
                 error = None if isinstance(raised, RecsysError) else raised
                 problem = str(raised) if error is None else f"it cannot be loaded ({type(raised).__name__})"
             else:
                 _log.info("an A/B test runs", test=test.name, challenger=test.challenger, share=test.share)
-                return Contest(test, loaded, None)
+                return RunningTest(test, loaded, None)
         self._retry_at = time.monotonic() + RETRY_SECONDS
         _log.error(
             "the challenger of an A/B test cannot be loaded, and the model that serves answers",
@@ -159,4 +161,4 @@ class AbFeed:
             reason=problem,
             exc_info=error,
         )
-        return Contest(test, None, problem)
+        return RunningTest(test, None, problem)

@@ -21,7 +21,7 @@ from recsys.log import get_logger
 from serving.catalogue.catalogue import Catalogue
 from serving.ranking.eligibility import Novelty
 
-__all__ = ["ActiveModel", "Loaded"]
+__all__ = ["ActiveModel", "LoadedModel"]
 
 RETRY_SECONDS = 30.0
 _log = get_logger(__name__)
@@ -29,7 +29,7 @@ _FORMER = text("SELECT model_name FROM recommendations_db.recommendation_generat
 
 
 @dataclass(frozen=True, eq=False)
-class Loaded:
+class LoadedModel:
     """A fitted model with its registry row. Hold `lock` while asking it: models reuse one score buffer."""
 
     registered: RegisteredModel
@@ -78,7 +78,7 @@ class ActiveModel:
     """
 
     def __init__(self) -> None:
-        self.current: Loaded | None = None
+        self.current: LoadedModel | None = None
         self.problem: str | None = "not loaded yet"
         self._failed: tuple[int, str, float] | None = None
 
@@ -111,7 +111,7 @@ class ActiveModel:
         if tried is not None and tried[:2] == (wanted.id, wanted.checksum) and time.monotonic() < tried[2]:
             return False
         try:
-            loaded = Loaded(wanted, registry.load(wanted))
+            loaded = LoadedModel(wanted, registry.load(wanted))
         except Exception as error:  # noqa: BLE001 a plugged-in algorithm may fail in ways of its own
             self._failed = (wanted.id, wanted.checksum, time.monotonic() + RETRY_SECONDS)
             expected = isinstance(error, RecsysError)

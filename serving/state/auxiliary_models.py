@@ -9,9 +9,9 @@ from models.registry import registry
 from models.registry.registry import RegisteredModel
 from recsys.database.session import unit_of_work
 from recsys.log import get_logger
-from serving.state.active_model import Loaded
+from serving.state.active_model import LoadedModel
 
-__all__ = ["Companions"]
+__all__ = ["AuxiliaryModels"]
 
 WANTED = (
     "similar_items",
@@ -27,11 +27,11 @@ RETRY_SECONDS = 60.0
 _log = get_logger(__name__)
 
 
-class Companions:
+class AuxiliaryModels:
     """The newest registered model of each wanted algorithm; a former one stays when a new one is damaged."""
 
     def __init__(self) -> None:
-        self._loaded: dict[str, Loaded] = {}
+        self._loaded: dict[str, LoadedModel] = {}
         self._failed: dict[tuple[int, str], float] = {}
 
     def refresh(self) -> None:
@@ -51,7 +51,7 @@ class Companions:
             if time.monotonic() < self._failed.get(key, 0.0):
                 continue
             try:
-                current[algorithm] = Loaded(model, registry.load(model))
+                current[algorithm] = LoadedModel(model, registry.load(model))
             except Exception as error:  # noqa: BLE001 a plugged-in algorithm may fail in ways of its own
                 self._failed[key] = time.monotonic() + RETRY_SECONDS
                 _log.warning(
@@ -59,7 +59,7 @@ class Companions:
                 )
         self._loaded = current
 
-    def of(self, *algorithms: str) -> Iterator[Loaded]:
+    def of(self, *algorithms: str) -> Iterator[LoadedModel]:
         """Those that are there, in the order asked for."""
         loaded = self._loaded
         for algorithm in algorithms:

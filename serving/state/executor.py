@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from recsys.log import get_logger
 
-__all__ = ["Makers"]
+__all__ = ["LiveExecutor"]
 
 T = TypeVar("T")
 THREADS = 6
@@ -24,7 +24,7 @@ DRAIN_SECONDS = 5.0
 _log = get_logger(__name__)
 
 
-class Makers:
+class LiveExecutor:
     """A pool whose work can be given up on: it goes on, but nobody waits for it any more."""
 
     def __init__(self, threads: int = THREADS) -> None:

@@ -33,7 +33,7 @@ from recsys.log import get_logger
 from recsys.settings import get_settings
 from recsys.web.metrics import REGISTRY
 
-__all__ = ["FLUSH_SECONDS", "MOST_IN_MEMORY", "Answered", "ExposureLog"]
+__all__ = ["FLUSH_SECONDS", "MOST_IN_MEMORY", "Answered", "ImpressionLog"]
 
 FLUSH_SECONDS = 0.2
 MOST_IN_MEMORY = 20_000
@@ -44,8 +44,8 @@ _DROPPED = Counter("recsys_exposures_dropped", "Answered lists that could not be
 _log = get_logger(__name__)
 
 
-class ExposureLog:
-    """The log of one process: `async with ExposureLog() as log`, in the loop that notes."""
+class ImpressionLog:
+    """The log of one process: `async with ImpressionLog() as log`, in the loop that notes."""
 
     def __init__(self, *, seconds: float = FLUSH_SECONDS, most: int = MOST_IN_MEMORY) -> None:
         self._noted: deque[Sequence[Answered]] = deque()

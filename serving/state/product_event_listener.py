@@ -15,7 +15,7 @@ from recsys.errors import RecsysError
 from recsys.events.envelope import Unreadable, open_entry
 from recsys.log import get_logger
 
-__all__ = ["Tail"]
+__all__ = ["ProductEventListener"]
 
 BLOCK_MS = 250
 """Shorter than the client waits for an answer."""
@@ -24,7 +24,7 @@ _LARGEST_ID = 2**31 - 1
 _log = get_logger(__name__)
 
 
-class Tail:
+class ProductEventListener:
     """Reads what comes to the stream from now on. It belongs to no group: each process needs all of it.
 
     What is missed, because Redis was away or trimmed, the catalogue's own refresh finds a little later.

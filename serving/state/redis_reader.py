@@ -14,13 +14,13 @@ import redis.asyncio
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import RedisError, ResponseError
 
-__all__ = ["Line"]
+__all__ = ["RedisReader"]
 
 Pair = tuple[Any, Any]
 _Waiting = tuple[bytes, asyncio.Future[Pair]]
 
 
-class Line:
+class RedisReader:
     """Reads pairs (members of a set, value of a string); belongs to the event loop that first uses it."""
 
     def __init__(self, client: redis.asyncio.Redis, seconds: float) -> None:

@@ -12,13 +12,13 @@ from recsys.domains.recommendations.rules.types import Rule
 from serving.catalogue.catalogue import Catalogue
 from serving.merchandising.compiled_rules import CompiledRules
 
-__all__ = ["RuleFeed"]
+__all__ = ["RuleRefresher"]
 
 AGEING = timedelta(minutes=1)
 """So late a product may stop being new, where a rule says how many days one stays so."""
 
 
-class RuleFeed:
+class RuleRefresher:
     """Rules that are in force, and the same worked out for a catalogue.
 
     `refresh` belongs into the background, with `compiled` called after it for the catalogue that is served;

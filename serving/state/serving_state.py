@@ -26,20 +26,20 @@ from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.errors import RecsysError, Unavailable
 from recsys.log import get_logger
 from serving.catalogue.catalogue import Catalogue
-from serving.catalogue.refresher import CatalogueFeed
+from serving.catalogue.refresher import CatalogueRefresher
 from serving.ranking.attributes import Attributes
-from serving.ranking.co_purchase import Baskets
-from serving.ranking.cold_start import Arrivals
-from serving.ranking.popularity import Popular
+from serving.ranking.co_purchase import CoPurchases
+from serving.ranking.cold_start import ColdStartProducts
+from serving.ranking.popularity import PopularProducts
 from serving.ranking.trending import count_trends
-from serving.state.ab_assignment import AbFeed
-from serving.state.active_model import ActiveModel, Loaded
-from serving.state.auxiliary_models import Companions
-from serving.state.executor import Makers
-from serving.state.impression_log import ExposureLog
-from serving.state.product_event_listener import Tail
-from serving.state.redis_reader import Line
-from serving.state.rule_refresher import RuleFeed
+from serving.state.ab_assignment import AbAssignment
+from serving.state.active_model import ActiveModel, LoadedModel
+from serving.state.auxiliary_models import AuxiliaryModels
+from serving.state.executor import LiveExecutor
+from serving.state.impression_log import ImpressionLog
+from serving.state.product_event_listener import ProductEventListener
+from serving.state.redis_reader import RedisReader
+from serving.state.rule_refresher import RuleRefresher
 
 __all__ = ["State", "running_state", "the_state"]
 
@@ -62,28 +62,28 @@ class State:
 
     redis: Redis | None = None
     """None until its address is known: an embedded server that does not run has none."""
-    line: Line | None = None
+    line: RedisReader | None = None
     """The same server, for what every answer reads."""
-    catalogue: CatalogueFeed = field(default_factory=CatalogueFeed)
+    catalogue: CatalogueRefresher = field(default_factory=CatalogueRefresher)
     model: ActiveModel = field(default_factory=ActiveModel)
-    companions: Companions = field(default_factory=Companions)
+    companions: AuxiliaryModels = field(default_factory=AuxiliaryModels)
     attributes: Attributes = field(default_factory=Attributes)
-    baskets: Baskets = field(default_factory=Baskets)
-    popular: Popular = field(default_factory=Popular.none)
+    baskets: CoPurchases = field(default_factory=CoPurchases)
+    popular: PopularProducts = field(default_factory=PopularProducts.none)
     popular_at: float = 0.0
     """When it was counted, seconds since 1970."""
-    trends: Popular = field(default_factory=Popular.none)
-    rules: RuleFeed = field(default_factory=RuleFeed)
-    ab: AbFeed = field(default_factory=AbFeed)
-    exposures: ExposureLog = field(default_factory=ExposureLog)
-    makers: Makers = field(default_factory=Makers)
+    trends: PopularProducts = field(default_factory=PopularProducts.none)
+    rules: RuleRefresher = field(default_factory=RuleRefresher)
+    ab: AbAssignment = field(default_factory=AbAssignment)
+    exposures: ImpressionLog = field(default_factory=ImpressionLog)
+    makers: LiveExecutor = field(default_factory=LiveExecutor)
     generation: int | None = None
     redis_well: bool = False
     """Whether the last word to Redis was answered; while it was not, answers do not wait for it."""
     _redis_url: str | None = field(default=None, repr=False)
-    _countries: dict[str, tuple[float, Popular]] = field(default_factory=dict, repr=False)
-    _arrivals: tuple[Catalogue | None, Loaded | None, Arrivals] = field(
-        default=(None, None, Arrivals()), repr=False
+    _countries: dict[str, tuple[float, PopularProducts]] = field(default_factory=dict, repr=False)
+    _arrivals: tuple[Catalogue | None, LoadedModel | None, ColdStartProducts] = field(
+        default=(None, None, ColdStartProducts()), repr=False
     )
 
     def refresh_catalogue(self) -> None:
@@ -102,7 +102,7 @@ class State:
     def refresh_popular(self) -> None:
         """Count anew what is popular and what is on the rise. Raises Unavailable."""
         with unit_of_work() as session:
-            popular, trends = Popular.count(session), count_trends(session)
+            popular, trends = PopularProducts.count(session), count_trends(session)
         for order in (popular, trends):
             order.prepare(self.catalogue.current)
         self.popular, self.trends, self.popular_at = popular, trends, clock.now().timestamp()
@@ -163,20 +163,20 @@ class State:
                     raise
                 _log.error("starting without PostgreSQL, with what was read before", error=str(error))
 
-    def arrivals(self) -> Arrivals:
+    def arrivals(self) -> ColdStartProducts:
         """The products that the model does not know, and what stands in for them."""
         return self._arrivals[2]
 
-    def popular_in(self, country: str) -> Popular:
+    def popular_in(self, country: str) -> PopularProducts:
         """What was lately sent to a country; what was counted before, while PostgreSQL is away."""
         kept = self._countries.get(country)
         if kept is None or time.monotonic() - kept[0] > POPULAR_SECONDS:
             try:
                 with unit_of_work() as session:
-                    kept = time.monotonic(), Popular.count(session, country)
+                    kept = time.monotonic(), PopularProducts.count(session, country)
             except RecsysError as error:
                 _log.error("what is popular in a country cannot be counted", error=str(error))
-                return Popular.none() if kept is None else kept[1]
+                return PopularProducts.none() if kept is None else kept[1]
             self._countries[country] = kept
         return kept[1]
 
@@ -187,7 +187,7 @@ class State:
         self.trends.prepare(catalogue)
         self.rules.compiled(catalogue)
         if self._arrivals[0] is not catalogue or self._arrivals[1] is not loaded:
-            found = Arrivals() if loaded is None else Arrivals.of(catalogue, loaded)
+            found = ColdStartProducts() if loaded is None else ColdStartProducts.of(catalogue, loaded)
             self._arrivals = catalogue, loaded, found
 
     def reconcile(self) -> None:
@@ -213,7 +213,7 @@ class State:
                 cache.close()
             await self.hang_up()
             self.redis, self._redis_url = _redis_client(url), url
-            self.line = Line(self.redis, REDIS_SECONDS)
+            self.line = RedisReader(self.redis, REDIS_SECONDS)
         return self.redis
 
     async def hang_up(self) -> None:
@@ -263,7 +263,9 @@ async def running_state(prepared: State | None = None) -> AsyncIterator[State]:
         tasks = [
             asyncio.create_task(_repeat(name, seconds, step)) for name, seconds, step in _background(state)
         ]
-        tasks.append(asyncio.create_task(Tail().run(lambda: state.redis, state.refresh_products)))
+        tasks.append(
+            asyncio.create_task(ProductEventListener().run(lambda: state.redis, state.refresh_products))
+        )
         async with state.exposures:
             _running.append(state)
             try:

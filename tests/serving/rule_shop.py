@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from recsys.domains.recommendations.rules.types import CapBy, NewTo, Rule, RuleKind, Target
 from serving.catalogue.catalogue import Catalogue, Row
 from serving.merchandising.compiled_rules import CompiledRules
-from serving.merchandising.rule_engine import Arranged, Candidates, apply
+from serving.merchandising.rule_engine import Candidates, RuledList, apply
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 DAY = 86_400.0
@@ -50,7 +50,7 @@ def listed(
     scores: Sequence[float] | None = None,
     novel: Sequence[int] = (),
     **given: Any,
-) -> Arranged:
+) -> RuledList:
     """The list after the rules; scores from 1 downwards, `novel` products, shelf `for_you`, limit 5."""
     size = len(products)
     candidates = Candidates(

@@ -12,7 +12,7 @@ from recsys.domains.recommendations.reasons import Kind, ReasonCode
 from recsys.domains.recommendations.stored_lists.codec import Entry, pack_entries
 from recsys.domains.recommendations.write_buffer import drain
 from serving.recommender import pagination
-from serving.recommender.request import Wish
+from serving.recommender.request import RecommendationRequest
 from tests.serving.api.test_answers import ask, execute
 from tests.support.shop import Shop
 
@@ -21,7 +21,9 @@ PATH = "/api/v1/users/1/recommendations"
 
 def forged(*, signature: bytes) -> str:
     """A cursor of a model and products of the forger's choice, in the right form."""
-    head = pagination._HEADER.pack(pagination.FORMAT, Wish(user=1).fingerprint(), 0, 1, 1, 0, 5, 1)
+    head = pagination._HEADER.pack(
+        pagination.FORMAT, RecommendationRequest(user=1).fingerprint(), 0, 1, 1, 0, 5, 1
+    )
     body = (
         head + b"mine!" + b"9" + pack_entries([Entry(7, 9_000, Kind.POPULAR, ReasonCode.POPULAR, -1, True)])
     )

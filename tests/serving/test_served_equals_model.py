@@ -40,7 +40,7 @@ SELECTS = {
     "WHERE user_id = %s AND context ? 'new' ORDER BY (context #>> '{new,rank}')::int",
 }
 
-Past = dict[int, dict[str, set[int]]]
+UserContext = dict[int, dict[str, set[int]]]
 
 
 @pytest.fixture(params=sorted(SHOPS))
@@ -65,13 +65,13 @@ def served(shop: Shop, request: pytest.FixtureRequest) -> Iterator[tuple[Shop, R
         yield shop, model, client
 
 
-def eligible(shop: Shop, repeats: bool) -> tuple[list[int], Past]:
+def eligible(shop: Shop, repeats: bool) -> tuple[list[int], UserContext]:
     """What the shop sells, and what each user must not be shown for each question."""
     sold = [
         row[0]
         for row in execute(shop, "SELECT id FROM products_db.products WHERE status = 'active' ORDER BY 1")
     ]
-    closed: Past = {}
+    closed: UserContext = {}
     for user, product, kind in execute(
         shop, "SELECT user_id, product_id, interaction_type FROM recommendations_db.user_interactions"
     ):

@@ -11,8 +11,8 @@ from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.types import INTERACTION_TYPES
 from serving.batch import interaction_index
 from serving.ranking import user_context
-from serving.ranking.eligibility import Visitor
-from serving.recommender.request import Wish
+from serving.ranking.eligibility import SeenProducts
+from serving.recommender.request import RecommendationRequest
 from tests.support.database_rows import DAY, NOON, Event, Rows
 from tests.support.shop import Shop
 
@@ -55,9 +55,9 @@ def test_both_ways_say_the_same_of_everybody() -> None:
 
 @pytest.mark.usefixtures("odd_events")
 def test_who_did_more_than_is_read_is_known_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = user_context.read_past(Wish(user=3), None, Visitor())
+    whole = user_context.read_user_context(RecommendationRequest(user=3), None, SeenProducts())
     monkeypatch.setattr(user_context, "_MOST", 20)
-    few = user_context.read_past(Wish(user=3), None, Visitor())
+    few = user_context.read_user_context(RecommendationRequest(user=3), None, SeenProducts())
     assert few.visitor == whole.visitor
     assert few.history is not None
     assert whole.history is not None

@@ -15,7 +15,7 @@ from recsys.domains.recommendations.rules.types import SHELF_NAMES, CapBy, Rule,
 from serving.catalogue.catalogue import Catalogue
 from serving.merchandising.compiled_rules import CompiledRules, matching
 from serving.merchandising.rule_engine import Candidates, Change, preview
-from serving.recommender.request import Shelf
+from serving.recommender.request import Placement
 from tests.serving.rule_shop import NOW, any_rule, listed, order, questions, row, rule, shops
 
 SIX = Catalogue.of([row(n) for n in range(1, 7)])
@@ -202,7 +202,7 @@ def test_a_preview_tells_what_comes_goes_and_moves() -> None:
 
 
 def test_the_shelves_of_rules_are_those_of_answers() -> None:
-    assert set(SHELF_NAMES) == {shelf.value for shelf in Shelf}
+    assert set(SHELF_NAMES) == {shelf.value for shelf in Placement}
 
 
 KINDS = ["pin", "boost", "bury", "hide", "cap", "minimum_new"]

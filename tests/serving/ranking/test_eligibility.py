@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from recsys.domains.recommendations.reasons import Kind, ReasonCode, evidence_reasons, reason, reason_text
 from recsys.domains.recommendations.stored_lists.codec import Entry
 from serving.catalogue.catalogue import Catalogue, Row, inherit
-from serving.ranking.eligibility import Novelty, Visitor
+from serving.ranking.eligibility import Novelty, SeenProducts
 
 
 @pytest.mark.parametrize(
@@ -43,21 +43,21 @@ def test_what_a_visitor_may_see() -> None:
     catalogue = Catalogue.of([row(1, True, -1), row(2, True, 7), row(3, False, -1)], {7: False})
     entries = [entry(1), entry(2), entry(3), entry(4)]
 
-    def seen(visitor: Visitor, novelty: Novelty) -> list[int]:
+    def seen(visitor: SeenProducts, novelty: Novelty) -> list[int]:
         return [one.product for one in visitor.first(catalogue, entries, 10, novelty)]
 
-    assert seen(Visitor(), Novelty.ANY) == [1, 2]
-    both = Visitor({1, 2}, {1, 2})
+    assert seen(SeenProducts(), Novelty.ANY) == [1, 2]
+    both = SeenProducts({1, 2}, {1, 2})
     assert seen(both, Novelty.ANY) == [1]
     assert seen(both, Novelty.NEW) == []
-    assert seen(Visitor({2}), Novelty.ANY) == [1, 2]
-    assert seen(Visitor({2}), Novelty.NEW) == [1]
-    everything = Visitor({1, 2}, {1, 2}, {1})
+    assert seen(SeenProducts({2}), Novelty.ANY) == [1, 2]
+    assert seen(SeenProducts({2}), Novelty.NEW) == [1]
+    everything = SeenProducts({1, 2}, {1, 2}, {1})
     marked = {why: rows.tolist() for why, rows in everything.closed(catalogue, Novelty.ANY).items()}
     assert marked == {"dismissed": [True, False, False], "bought": [False, True, False]}
     assert everything.closed(catalogue, Novelty.NEW)["not_new"].tolist() == [True, True, False]
-    assert seen(Visitor(dismissed={1}), Novelty.ANY) == [2]
-    assert Visitor.of_recent([b"5", b"7", b"-7", b"d5"]) == Visitor({5, 7}, {7}, {5})
+    assert seen(SeenProducts(dismissed={1}), Novelty.ANY) == [2]
+    assert SeenProducts.of_recent([b"5", b"7", b"-7", b"d5"]) == SeenProducts({5, 7}, {7}, {5})
 
 
 def test_reasons_follow_the_evidence() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from serving.catalogue.catalogue import Catalogue, Row
 from serving.ranking.attributes import Attributes
-from serving.ranking.filters import qualify
+from serving.ranking.filters import filter_products
 from serving.recommender.request import Filters
 
 PARENTS: dict[int, int | None] = {1: None, 2: 1, 3: 2, 4: None}
@@ -57,7 +57,7 @@ def test_what_qualifies_is_what_a_person_would_pick_and_the_counts_add_up(
     products: list[Row], asked: Filters
 ) -> None:
     catalogue = Catalogue.of(products, parents=PARENTS)
-    found = qualify(catalogue, asked, Attributes())
+    found = filter_products(catalogue, asked, Attributes())
     expected = {row.id for row in products if by_hand(row, asked)}
     assert set(catalogue.ids[found.allowed].tolist()) == expected
     assert sum(found.removed.values()) + int(found.allowed.sum()) == len(products)
@@ -66,7 +66,7 @@ def test_what_qualifies_is_what_a_person_would_pick_and_the_counts_add_up(
 
 def test_a_removal_is_counted_once() -> None:
     catalogue = Catalogue.of([Row(i, "x", float(i), -1, 7, 0.0, True, True, ()) for i in range(1, 5)])
-    found = qualify(catalogue, Filters(brands=(7,), max_price=3.0), Attributes())
+    found = filter_products(catalogue, Filters(brands=(7,), max_price=3.0), Attributes())
     again = found.without("bought", np.array([True, False, False, True]))
     assert again.removed == {"max_price": 1, "bought": 1}
     assert again.without("bought", np.array([False, True, False, False])).removed["bought"] == 2

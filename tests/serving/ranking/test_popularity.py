@@ -9,7 +9,7 @@ import pytest
 
 from recsys.database.session import unit_of_work
 from recsys.settings import get_settings
-from serving.ranking.popularity import Popular, end_of_density
+from serving.ranking.popularity import PopularProducts, end_of_density
 from serving.ranking.trending import count_trends
 from tests.support.shop import Shop
 
@@ -38,7 +38,7 @@ def insert(shop: Shop, rows: list[Row]) -> None:
 
 def popular() -> dict[int, float]:
     with unit_of_work() as session:
-        found = Popular.count(session)
+        found = PopularProducts.count(session)
     return dict(zip(found.products.tolist(), found.shares.round(4).tolist(), strict=True))
 
 

@@ -13,7 +13,7 @@ from recsys.domains.recommendations.stored_lists.codec import Entry
 from recsys.errors import Invalid
 from serving.ranking.strategies import Source
 from serving.recommender.pagination import Rest, decode, encode
-from serving.recommender.request import Filters, Wish
+from serving.recommender.request import Filters, RecommendationRequest
 from tests.recsys.domains.recommendations.stored_lists.test_codec import ENTRIES
 
 SOURCES: tuple[Source, ...] = ("stored", "live", "popular")
@@ -27,23 +27,28 @@ RESTS = st.builds(
     st.integers(0, 2**32 - 1),
     st.integers(0, 2**16 - 1),
 )
-WISH = Wish(user=7, filters=Filters(brands=(3,)))
+WISH = RecommendationRequest(user=7, filters=Filters(brands=(3,)))
 
 
 @given(RESTS)
 def test_a_cursor_gives_back_the_rest(rest: Rest) -> None:
     cursor = encode(rest, WISH)
     assert len(cursor) < 8_000
-    found = decode(cursor, Wish(user=7, filters=Filters(brands=(3,)), limit=3))
+    found = decode(cursor, RecommendationRequest(user=7, filters=Filters(brands=(3,)), limit=3))
     assert list(found.entries) == list(rest.entries)
     assert (found.source, found.model, found.version) == (rest.source, rest.model, rest.version)
     assert (found.generation, found.made_at, found.shown) == (rest.generation, rest.made_at, rest.shown)
 
 
 @pytest.mark.parametrize(
-    "other", [Wish(user=8, filters=WISH.filters), Wish(user=7), Wish(session="7", filters=WISH.filters)]
+    "other",
+    [
+        RecommendationRequest(user=8, filters=WISH.filters),
+        RecommendationRequest(user=7),
+        RecommendationRequest(session="7", filters=WISH.filters),
+    ],
 )
-def test_a_cursor_belongs_to_one_question(other: Wish) -> None:
+def test_a_cursor_belongs_to_one_question(other: RecommendationRequest) -> None:
     cursor = encode(Rest([], "live", None, None, None, 0, 0), WISH)
     with pytest.raises(Invalid, match="another question"):
         decode(cursor, other)

@@ -8,18 +8,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from serving.state.executor import Makers
+from serving.state.executor import LiveExecutor
 
 
 @pytest.fixture
-def makers() -> Iterator[Makers]:
+def makers() -> Iterator[LiveExecutor]:
     """With one thread."""
-    found = Makers(1)
+    found = LiveExecutor(1)
     yield found
     assert found.close()
 
 
-def test_what_is_made_in_time_is_the_answer_and_a_failure_is_raised(makers: Makers) -> None:
+def test_what_is_made_in_time_is_the_answer_and_a_failure_is_raised(makers: LiveExecutor) -> None:
     def fail() -> int:
         raise ValueError("no such list")
 
@@ -28,7 +28,7 @@ def test_what_is_made_in_time_is_the_answer_and_a_failure_is_raised(makers: Make
         asyncio.run(makers.within(30, fail))
 
 
-def test_what_nobody_waits_for_any_more_is_never_begun(makers: Makers) -> None:
+def test_what_nobody_waits_for_any_more_is_never_begun(makers: LiveExecutor) -> None:
     free, made = threading.Event(), []
 
     async def crowd() -> None:
@@ -45,7 +45,7 @@ def test_what_nobody_waits_for_any_more_is_never_begun(makers: Makers) -> None:
     assert made == []
 
 
-def test_what_would_begin_late_is_not_begun(makers: Makers) -> None:
+def test_what_would_begin_late_is_not_begun(makers: LiveExecutor) -> None:
     free, made = threading.Event(), []
 
     async def crowd() -> None:

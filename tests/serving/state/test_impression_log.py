@@ -24,7 +24,7 @@ from recsys.domains.recommendations.write_buffer import drain, spool
 from recsys.settings import get_settings
 from recsys.web.metrics import REGISTRY
 from serving.server.app import create_app
-from serving.state.impression_log import ExposureLog
+from serving.state.impression_log import ImpressionLog
 from tests.serving.api.test_answers import ask, ids
 from tests.serving.running import running
 from tests.support.servers import ROOT
@@ -54,11 +54,11 @@ def dropped(registry: CollectorRegistry = REGISTRY) -> float:
     return registry.get_sample_value("recsys_exposures_dropped_total") or 0.0
 
 
-def use(shop: Shop, work: Callable[[ExposureLog], Awaitable[object]], **options: Any) -> None:
+def use(shop: Shop, work: Callable[[ImpressionLog], Awaitable[object]], **options: Any) -> None:
     """Do `work` with a log that runs, and end it."""
 
     async def run() -> None:
-        async with ExposureLog(seconds=0.01, **options) as log:
+        async with ImpressionLog(seconds=0.01, **options) as log:
             await work(log)
 
     asyncio.run(asyncio.wait_for(run(), 60))
@@ -86,7 +86,7 @@ def no_redis(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 def test_what_is_noted_is_in_redis_soon_and_then_in_postgresql_once(
     shop: Shop, redis_client: redis.Redis
 ) -> None:
-    async def work(log: ExposureLog) -> None:
+    async def work(log: ImpressionLog) -> None:
         for number in range(3):
             log.note(answered(number), answered(number, "popular"))
         await until(lambda: redis_client.xlen("exposures:waiting"))
@@ -105,7 +105,7 @@ def test_what_is_noted_is_in_redis_soon_and_then_in_postgresql_once(
 def test_a_crash_between_storing_and_removing_stores_nothing_twice(
     shop: Shop, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def work(log: ExposureLog) -> None:
+    async def work(log: ImpressionLog) -> None:
         log.note(answered(1))
 
     use(shop, work)
@@ -119,7 +119,7 @@ def test_a_crash_between_storing_and_removing_stores_nothing_twice(
 def test_without_redis_they_wait_on_disk_and_move_on_when_it_is_back(
     shop: Shop, no_redis: Callable[[], None], redis_client: redis.Redis
 ) -> None:
-    async def work(log: ExposureLog) -> None:
+    async def work(log: ImpressionLog) -> None:
         files = spool.of_process("exposures")
         log.note(answered(1))
         await until(files.waiting)
@@ -137,9 +137,9 @@ def test_what_an_ended_process_left_on_disk_is_stored_even_while_redis_stays_awa
     shop: Shop, no_redis: Callable[[], None]
 ) -> None:
     script = (
-        "import asyncio, time\nfrom serving.state.impression_log import ExposureLog\n"
+        "import asyncio, time\nfrom serving.state.impression_log import ImpressionLog\n"
         "from tests.serving.state.test_impression_log import answered\n"
-        "async def run():\n async with ExposureLog() as log:\n"
+        "async def run():\n async with ImpressionLog() as log:\n"
         "  log.note(answered(1), answered(1, 'popular'))\n  log.note(answered(2))\n"
         "  await log.flush()\n  print('flushed', flush=True)\n  time.sleep(60)\n"
         "asyncio.run(run())"
@@ -176,7 +176,7 @@ def test_when_nothing_takes_them_memory_is_bounded_and_what_is_lost_is_counted(
     (shop.var / "spool").write_text("where the folder should be")
     before = dropped()
 
-    async def work(log: ExposureLog) -> None:
+    async def work(log: ImpressionLog) -> None:
         for number in range(15):
             log.note(answered(number))
         await log.flush()
@@ -199,7 +199,7 @@ def test_a_full_stream_is_left_alone_until_it_was_read(
 ) -> None:
     monkeypatch.setattr(get_settings().intake, "stream_entries", 2)
 
-    async def work(log: ExposureLog) -> None:
+    async def work(log: ImpressionLog) -> None:
         for number in range(4):
             log.note(answered(number))
             await log.flush()
@@ -229,7 +229,7 @@ def test_lists_that_can_not_be_stored_hold_up_no_other(shop: Shop, redis_client:
     odd = [answered(1), answered(2)._replace(shelf=long), answered(3), answered(4)._replace(products=[2**40])]
     before = dropped()
 
-    async def work(log: ExposureLog) -> None:
+    async def work(log: ImpressionLog) -> None:
         log.note(*odd)
         await log.flush()
         log.note(answered(5)._replace(products={1, 2}))  # type: ignore[arg-type]  # no list at all
@@ -248,7 +248,7 @@ def test_lists_that_can_not_be_stored_hold_up_no_other(shop: Shop, redis_client:
 
 
 def test_the_command_brings_in_what_waits(shop: Shop, redis_client: redis.Redis) -> None:
-    async def work(log: ExposureLog) -> None:
+    async def work(log: ImpressionLog) -> None:
         log.note(answered(1))
 
     use(shop, work)

@@ -9,14 +9,14 @@ import pytest
 import redis
 import redis.asyncio
 
-from serving.state.redis_reader import Line
+from serving.state.redis_reader import RedisReader
 from tests.support.servers import Servers
 
 
-def with_line(servers: Servers, what: Callable[[Line], Awaitable[None]], seconds: float = 5.0) -> None:
+def with_line(servers: Servers, what: Callable[[RedisReader], Awaitable[None]], seconds: float = 5.0) -> None:
     async def run() -> None:
         client = redis.asyncio.Redis.from_url(servers.redis_url)
-        line = Line(client, seconds)
+        line = RedisReader(client, seconds)
         try:
             await what(line)
         finally:
@@ -31,7 +31,7 @@ def test_each_asker_gets_its_own_pair(servers: Servers, redis_client: redis.Redi
         redis_client.set(f"text:{number}", f"value {number}\r\n")
         redis_client.sadd(f"set:{number}", number, -number - 1000)
 
-    async def ask(line: Line) -> None:
+    async def ask(line: RedisReader) -> None:
         asked = [line.read(f"set:{n}", f"text:{n}") for n in range(60)]
         for number, (members, value) in enumerate(await asyncio.gather(*asked)):
             if number < 50:
@@ -48,7 +48,7 @@ def test_a_wrong_type_and_an_asker_who_leaves_touch_nobody_else(
 ) -> None:
     redis_client.set("text", "here")
 
-    async def ask(line: Line) -> None:
+    async def ask(line: RedisReader) -> None:
         leaving = asyncio.create_task(line.read("set", "text"))
         wrong = asyncio.create_task(line.read("text", "text"))
         right = asyncio.create_task(line.read("set", "text"))
@@ -65,7 +65,7 @@ def test_a_wrong_type_and_an_asker_who_leaves_touch_nobody_else(
 def test_a_dropped_connection_is_made_anew(servers: Servers, redis_client: redis.Redis) -> None:
     redis_client.set("text", "here")
 
-    async def ask(line: Line) -> None:
+    async def ask(line: RedisReader) -> None:
         for _ in range(3):
             assert (await line.read("set", "text"))[1] == b"here"
             redis_client.client_kill_filter(_type="normal", skipme=True)
@@ -79,7 +79,7 @@ def test_a_server_that_does_not_answer_is_an_error_soon_and_no_reply_is_mixed_up
     redis_client.set("one", "1")
     redis_client.set("two", "2")
 
-    async def ask(line: Line) -> None:
+    async def ask(line: RedisReader) -> None:
         assert (await line.read("set", "one"))[1] == b"1"
         redis_client.client_pause(1000, all=True)
         with pytest.raises(TimeoutError):

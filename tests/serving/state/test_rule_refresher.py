@@ -12,7 +12,7 @@ from recsys import clock
 from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleIn
 from serving.catalogue.catalogue import Catalogue
-from serving.state.rule_refresher import RuleFeed
+from serving.state.rule_refresher import RuleRefresher
 from tests.serving.rule_shop import DAY, NOW, row
 
 HOUR = timedelta(hours=1)
@@ -23,12 +23,12 @@ def write(session: Session, name: str, **given: object) -> int:
     return rules.create(session, RuleIn.model_validate(body), actor="user 1").id
 
 
-def names(feed: RuleFeed) -> list[str]:
+def names(feed: RuleRefresher) -> list[str]:
     return [rule.name for rule in feed.current]
 
 
 def test_whatever_is_written_is_noticed(session: Session) -> None:
-    feed = RuleFeed()
+    feed = RuleRefresher()
     with clock.frozen_at(NOW):
         assert not feed.refresh(session)
         first = write(session, "first")
@@ -51,7 +51,7 @@ def test_whatever_is_written_is_noticed(session: Session) -> None:
 
 
 def test_rules_begin_and_end_without_a_write(session: Session) -> None:
-    feed = RuleFeed()
+    feed = RuleRefresher()
     with clock.frozen_at(NOW):
         write(session, "now", ends_at=NOW + HOUR)
         write(session, "soon", starts_at=NOW + HOUR, ends_at=NOW + 2 * HOUR)
@@ -79,7 +79,7 @@ def test_rules_begin_and_end_without_a_write(session: Session) -> None:
 
 
 def test_rules_are_worked_out_anew_only_when_something_changed(session: Session) -> None:
-    feed = RuleFeed()
+    feed = RuleRefresher()
     shop = Catalogue.of([row(1, tags=("x",)), row(2), row(3)])
     with clock.frozen_at(NOW):
         write(session, "first")
