@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import traceback
@@ -231,6 +232,10 @@ def main() -> None:
     from recsys.process_priority import own_process
 
     own_process()
+    for stream in (sys.stdout, sys.stderr):
+        # a name with accents must not end a command whose terminal is ASCII
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 

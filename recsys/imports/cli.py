@@ -57,21 +57,22 @@ def complete_journey(
 @app.command("csv")
 def csv(
     interactions: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             help="Columns user, product, interaction_type, created_at; optionally interaction_value, "
             "session_id, event_id, context (JSON). An empty user is a guest, who needs a session_id."
         ),
     ] = None,
     products: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             help="Columns product, name, price; optionally category ('A > B'), brand, tags ('a|b'), "
             "description, created_at, stock."
         ),
     ] = None,
     users: Annotated[
-        Path | None, typer.Option(help="Column user; optionally email, username, full_name, created_at.")
+        list[Path] | None,
+        typer.Option(help="Column user; optionally email, username, full_name, created_at."),
     ] = None,
     create_missing: Annotated[
         bool,
@@ -80,30 +81,58 @@ def csv(
             help="Create users and products that interactions name and nobody knows (name = id, price 0).",
         ),
     ] = False,
+    separator: Annotated[
+        str | None,
+        typer.Option(
+            help="The character between columns, 'tab' for the tabulator. Default: the one of , ; tab | that "
+            "splits the header most."
+        ),
+    ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(help="Of text files, such as cp1252 or shift_jis. Default: detected, UTF-8 first."),
+    ] = None,
     rejects: RefusedFile = None,
     as_json: Json = False,
 ) -> None:
-    """Import files of your own, CSV (UTF-8, also gzipped) or parquet, in any combination.
+    """Import files of your own: CSV, TSV, JSON lines or parquet, also compressed, in any combination.
+
+    Each option may be given several times, name a pattern ('events-*.csv'), or be - for standard input.
+    gzip, bzip2, xz, zstd and zip archives of one file are unpacked.
 
     Any text may be an id. Times are ISO 8601 (UTC without an offset) or Unix time. A second import of the
     same rows adds nothing: events are known by event_id, or by their content and its repetitions in the file.
 
     Example: recsys import csv --interactions events.csv --products products.csv --users users.csv
 
-    Example with events only: recsys import csv --interactions events.csv --create-missing
+    Example with events only: recsys import csv --interactions 'events-*.csv.gz' --create-missing
     """
     from recsys.imports.files import import_files
+    from recsys.imports.readers.source import ReadOptions
 
     with _progress_bar() as progress:
         report = import_files(
-            users=users,
-            products=products,
-            interactions=interactions,
+            users=users or (),
+            products=products or (),
+            interactions=interactions or (),
             create_missing=create_missing,
             refused_file=rejects or _refused_file(),
             progress=progress,
+            options=ReadOptions(separator=_separator(separator), encoding=encoding),
         )
     _show(report, as_json)
+
+
+def _separator(given: str | None) -> str | None:
+    """The character that the option means. Raises Invalid for more than one."""
+    if given is None:
+        return None
+    named = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}.get(given.lower(), given)
+    if len(named.encode()) != 1 or named in '"\n\r':
+        from recsys.errors import Invalid
+
+        raise Invalid(f"--separator {given!r} is not one character; give , ; | or tab")
+    return named
 
 
 def _refused_file() -> Path:

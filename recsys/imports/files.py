@@ -1,10 +1,12 @@
-"""Users, products and interactions from CSV or parquet files, in batches that memory bounds."""
+"""Users, products and interactions from files (CSV, JSON lines, parquet), in batches that memory bounds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
+from glob import glob
 from pathlib import Path
 from time import perf_counter
 
@@ -12,6 +14,7 @@ import polars as pl
 
 from recsys import clock
 from recsys.domains.products.cache import forget_all as forget
+from recsys.domains.recommendations.types import INTERACTION_TYPES
 from recsys.errors import Invalid
 from recsys.imports.event_ids import event_ids
 from recsys.imports.loading.id_cache import KnownIds
@@ -20,7 +23,7 @@ from recsys.imports.loading.products import merge_products, product_ids
 from recsys.imports.loading.staging import Connection, analyze, batch_transaction
 from recsys.imports.loading.users import merge_users, user_ids
 from recsys.imports.prefetch import ahead
-from recsys.imports.readers.records import Source, open_source
+from recsys.imports.readers.doubtful_ids import doubt_notes, doubtful_ids
 from recsys.imports.readers.rows import (
     INTERACTIONS,
     PRODUCTS,
@@ -32,6 +35,7 @@ from recsys.imports.readers.rows import (
     parse_products,
     parse_users,
 )
+from recsys.imports.readers.source import ReadOptions, Source, open_source
 from recsys.imports.readers.validation import split
 from recsys.imports.repeat_counter import Occurrences
 from recsys.imports.report import Refusals, Report
@@ -39,6 +43,7 @@ from recsys.imports.report import Refusals, Report
 __all__ = ["import_files"]
 
 Progress = Callable[[str, int, int], None]
+_PATTERN = "*?["
 TABLES = (
     "users_db.users",
     "products_db.categories",
@@ -52,53 +57,77 @@ TABLES = (
 
 @dataclass(frozen=True)
 class _Parsed:
-    """One batch whose rows are checked as far as that goes without the database."""
+    """One batch whose rows are checked as far as that goes without the database.
+
+    unread   `line`, `column`, `reason`, `raw` of what is no record
+    refused  `line`, `column`, `reason` of the records that failed a check
+    """
 
     rows: pl.DataFrame
-    refused: list[pl.DataFrame]
+    unread: pl.DataFrame
+    refused: pl.DataFrame
     read: int
     done: int
 
 
 def import_files(
     *,
-    users: Path | None,
-    products: Path | None,
-    interactions: Path | None,
+    users: Sequence[Path] = (),
+    products: Sequence[Path] = (),
+    interactions: Sequence[Path] = (),
     create_missing: bool,
     refused_file: Path,
     progress: Progress,
+    options: ReadOptions | None = None,
 ) -> Report:
     """Import the files that are given, each batch in a transaction of its own.
 
-    All files are opened and their columns checked before anything is written; raises Invalid in one line.
+    All files are read and their columns checked before anything is written; raises Invalid in one line.
     """
     began = perf_counter()
-    given = {USERS: users, PRODUCTS: products, INTERACTIONS: interactions}
-    sources = {
-        kind: open_source(path, kind.required, kind.optional)
-        for kind, path in given.items()
-        if path is not None
-    }
-    if not sources:
-        raise Invalid("no file is given; name at least one of --interactions, --products, --users")
     report = Report(Refusals(refused_file))
-    for source in sources.values():
-        if source.unknown:
-            report.notes.append(f"{source.path.name}: ignored the columns {', '.join(source.unknown)}")
-    importer = _Importer(report, clock.now(), create_missing, progress)
-    if USERS in sources:
-        importer.users(sources[USERS])
-    if PRODUCTS in sources:
-        importer.products(sources[PRODUCTS])
-    if INTERACTIONS in sources:
-        importer.interactions(sources[INTERACTIONS])
-    importer.date_back()
+    with ExitStack() as stack:
+        sources = [
+            (kind, stack.enter_context(open_source(path, kind.required, kind.optional, options)))
+            for kind, paths in ((USERS, users), (PRODUCTS, products), (INTERACTIONS, interactions))
+            for path in _expanded(paths)
+        ]
+        if not sources:
+            raise Invalid("no file is given; name at least one of --interactions, --products, --users")
+        importer = _Importer(report, clock.now(), create_missing, progress)
+        for kind, source in sources:
+            _note(report, kind, source)
+            importer.take(kind, source)
+        importer.date_back()
     progress("analysing", 0, 1)
     analyze(TABLES)
     progress("analysing", 1, 1)
     report.seconds = perf_counter() - began
     return report
+
+
+def _expanded(paths: Sequence[Path]) -> list[Path]:
+    """The files that the paths and patterns (`events-*.csv`) name, each once. Raises Invalid for none."""
+    files: list[Path] = []
+    for path in paths:
+        if path.exists() or not any(mark in str(path) for mark in _PATTERN):
+            files.append(path)
+            continue
+        matching = sorted(map(Path, glob(str(path), recursive=True)))
+        if not matching:
+            raise Invalid(f"{path} matches no file")
+        files += matching
+    return list(dict.fromkeys(files))
+
+
+def _note(report: Report, kind: Kind, source: Source) -> None:
+    report.notes += source.notes
+    if source.unknown:
+        report.notes.append(f"{source.name}: ignored the columns {', '.join(source.unknown)}")
+    doubts = doubtful_ids(source, kind.ids)
+    if doubts:
+        report.doubtful_ids.setdefault(source.name, {}).update(doubts)
+        report.notes += doubt_notes(source.name, doubts)
 
 
 class _Importer:
@@ -111,26 +140,35 @@ class _Importer:
         self._progress = progress
         self._earliest: datetime | None = None
 
-    def users(self, source: Source) -> None:
+    def take(self, kind: Kind, source: Source) -> None:
+        """Import one file of the kind."""
+        if kind is USERS:
+            self._users(source)
+        elif kind is PRODUCTS:
+            self._products(source)
+        else:
+            self._interactions(source)
+
+    def _users(self, source: Source) -> None:
         """Every user of the file that is not there yet."""
         counts, began = self._report.table("users"), perf_counter()
         for batch in self._batches(source, USERS):
             with batch_transaction("catalogue") as connection:
                 merged = merge_users(connection, batch.rows, self._now)
             taken = batch.rows.filter(pl.col("line").is_in(merged.taken)).select(
-                "line", reason=pl.lit("email belongs to another user"), raw="raw"
+                "line", column=pl.lit("email"), reason=pl.lit("email belongs to another user")
             )
             counts.added += merged.added
             counts.already_there += merged.already_there
             self._account(source, "users", batch, taken)
             counts.seconds = perf_counter() - began
 
-    def products(self, source: Source) -> None:
+    def _products(self, source: Source) -> None:
         """Every product of the file: added, or brought up to date."""
         counts, began = self._report.table("products"), perf_counter()
         for batch in self._batches(source, PRODUCTS):
             with batch_transaction("catalogue") as connection:
-                merged = merge_products(connection, batch.rows, source.columns, self._now)
+                merged = merge_products(connection, batch.rows, source.fields, self._now)
             forget(merged.changed)
             counts.added += merged.added
             counts.updated += merged.updated
@@ -145,7 +183,7 @@ class _Importer:
             self._account(source, "products", batch)
             counts.seconds = perf_counter() - began
 
-    def interactions(self, source: Source) -> None:
+    def _interactions(self, source: Source) -> None:
         """Every event of the file whose user and product are known."""
         counts, began = self._report.table("user_interactions"), perf_counter()
         users, products = KnownIds(user_ids), KnownIds(product_ids)
@@ -164,8 +202,8 @@ class _Importer:
                 known, unknown = split(
                     rows,
                     [
-                        ("unknown user", pl.col("user").is_not_null() & pl.col("user_id").is_null()),
-                        ("unknown product", pl.col("product_id").is_null()),
+                        ("user", "unknown user", pl.col("user").is_not_null() & pl.col("user_id").is_null()),
+                        ("product", "unknown product", pl.col("product_id").is_null()),
                     ],
                 )
                 merged = merge_interactions(connection, known)
@@ -182,7 +220,12 @@ class _Importer:
                 f"created what was missing: {missing_users} users and {missing_products} products "
                 "(name = id, price 0); import --products to give them names and prices"
             )
-        reasons = self._report.refusals.counts.get(source.path.name, {})
+        reasons = self._report.refusals.counts.get(source.name, {})
+        if any(reason.startswith("unknown interaction_type") for reason in reasons):
+            self._report.notes.append(
+                f"the known interaction types are {', '.join(INTERACTION_TYPES)}; "
+                "translate others: --type click=view"
+            )
         if not self._create_missing and ("unknown user" in reasons or "unknown product" in reasons):
             self._report.notes.append(
                 "rows refer to users or products that are not known: give --users and --products, "
@@ -223,10 +266,13 @@ class _Importer:
         yield from ahead(_parsed(source, kind, self._now))
 
     def _account(self, source: Source, table: str, batch: _Parsed, more: pl.DataFrame | None = None) -> None:
-        refused = pl.concat([*batch.refused, *([] if more is None else [more])]).sort("line")
+        later = [batch.refused, *([] if more is None else [more])]
+        refused = pl.concat([batch.unread, source.with_raw(pl.concat(later))]).sort(
+            "line", maintain_order=True
+        )
         counts = self._report.table(table)
         counts.read += batch.read
-        counts.refused += self._report.refusals.add(source.path.name, refused)
+        counts.refused += self._report.refusals.add(source.name, refused)
         self._progress(table, batch.done, source.total)
 
 
@@ -240,4 +286,5 @@ def _parsed(source: Source, kind: Kind, now: datetime) -> Iterator[_Parsed]:
         else:
             rows, refused = parse_interactions(batch.rows, now)
             rows = rows.with_columns(event_ids(rows, occurrences).alias("event_id"))
-        yield _Parsed(rows, [batch.refused, refused], batch.rows.height + batch.refused.height, batch.done)
+        read = batch.rows.height + batch.refused.height
+        yield _Parsed(rows, batch.refused, refused, read, batch.done)

@@ -12,6 +12,11 @@ import polars as pl
 __all__ = ["Refusals", "Report", "TableCounts", "peak_memory_mib"]
 
 
+MOST_REASONS = 50
+"""Reasons counted by themselves for each file: some name a word of the row."""
+OTHER_REASONS = "other reasons, see the file of refused rows"
+
+
 @dataclass
 class TableCounts:
     """How many rows of one kind were read, and what became of them."""
@@ -44,7 +49,7 @@ class Refusals:
     """Writes refused rows to a CSV file (made with the first one) and counts them by file and reason.
 
     Columns: file, line (the header of a CSV file is line 1; of a parquet file it is the row number, from 1),
-    reason, and the row as it was (as JSON for parquet).
+    column (empty where the row as a whole is at fault), reason, and the row as it was (as JSON for parquet).
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,12 +62,14 @@ class Refusals:
         return sum(sum(reasons.values()) for reasons in self.counts.values())
 
     def add(self, file: str, refused: pl.DataFrame) -> int:
-        """Write `line`, `reason`, `raw` of the refused rows; return how many there are."""
+        """Write `line`, `column`, `reason`, `raw` of the refused rows; return how many there are."""
         if not refused.height:
             return 0
         by_reason = self.counts.setdefault(file, {})
         for reason, number in refused.group_by("reason").len().sort("reason").iter_rows():
-            by_reason[reason] = by_reason.get(reason, 0) + number
+            known = reason in by_reason or len(by_reason) < MOST_REASONS
+            key = reason if known else OTHER_REASONS
+            by_reason[key] = by_reason.get(key, 0) + number
         if not self._begun:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.unlink(missing_ok=True)
@@ -70,7 +77,7 @@ class Refusals:
             self.path.touch(mode=0o600)
         with self.path.open("ab") as stream:
             refused.select(
-                pl.lit(file).alias("file"), "line", "reason", pl.col("raw").alias("row")
+                pl.lit(file).alias("file"), "line", "column", "reason", pl.col("raw").alias("row")
             ).write_csv(stream, include_header=not self._begun)
         self._begun = True
         return refused.height
@@ -83,6 +90,7 @@ class Report:
     refusals: Refusals
     tables: dict[str, TableCounts] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    doubtful_ids: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     seconds: float = 0.0
 
     def table(self, name: str) -> TableCounts:
@@ -108,6 +116,7 @@ class Report:
                 "by_reason": self.refusals.counts,
                 "file": str(self.refusals.path) if self.refusals.total else None,
             },
+            "doubtful_ids": self.doubtful_ids,
             "notes": self.notes,
             "seconds": round(self.seconds, 3),
             "peak_memory_mib": round(peak_memory_mib(), 1),

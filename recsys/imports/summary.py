@@ -30,8 +30,8 @@ def show(report: Report, console: Console) -> None:
         numbers = (counts.read, counts.added, counts.updated, counts.already_there, counts.refused)
         tables.add_row(
             name,
-            *(f"{number:,}" if number else "·" for number in numbers),
-            f"{counts.rows_per_second:,}" if counts.rows_per_second else "·",
+            *(f"{number:,}" if number else "-" for number in numbers),
+            f"{counts.rows_per_second:,}" if counts.rows_per_second else "-",
         )
     console.print(tables)
     lines = [f"note: {note}" for note in report.notes]

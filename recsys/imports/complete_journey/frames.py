@@ -12,7 +12,7 @@ import polars as pl
 from recsys.imports.complete_journey.names import category_paths, product_names, readable
 from recsys.imports.event_ids import uuids
 from recsys.imports.loading.users import default_email
-from recsys.imports.readers.records import open_source
+from recsys.imports.readers.source import open_source
 from recsys.imports.readers.validation import Check, moment_checks, moments, split
 
 __all__ = ["Baskets", "Journey", "basket_frames", "catalogue_frame", "household_frame", "read_journey"]
@@ -60,7 +60,7 @@ class Journey:
     lines       the accepted lines of transactions.parquet, basket by basket in the order of time: ids as
                 text, quantity, sales_value, discount, price (regular unit price), is_fuel, moment
     products    products.parquet; households: the household ids of all files; demographics: of some households
-    refused     line, reason, raw
+    refused     line, column, reason, raw
     """
 
     lines: pl.DataFrame
@@ -257,25 +257,35 @@ def _checked(
     ).with_columns(discount=pl.col("retail_disc") + pl.col("coupon_match_disc"))
     needed = ("household_id", "basket_id", "product_id", "store_id", *numbers, "transaction_timestamp")
     checks: list[Check] = [
-        *((f"no {name}", pl.col(name).is_null() | (pl.col(name).cast(pl.String) == "")) for name in needed),
-        *((f"{name} is not a number", ~pl.col(name).is_finite()) for name in numbers),
-        ("quantity is not positive", pl.col("quantity") <= 0),
-        ("quantity is not whole", pl.col("quantity") != pl.col("quantity").round()),
-        ("quantity is too large", pl.col("quantity") > LARGEST_INTEGER),
-        ("sales_value is negative", pl.col("sales_value") < 0),
-        ("sales_value is too large", (pl.col("sales_value") + pl.col("discount")).abs() >= 1e6),
-        ("a discount is negative", pl.min_horizontal("retail_disc", "coupon_disc", "coupon_match_disc") < 0),
+        *(
+            (name, f"no {name}", pl.col(name).is_null() | (pl.col(name).cast(pl.String) == ""))
+            for name in needed
+        ),
+        *((name, f"{name} is not a number", ~pl.col(name).is_finite()) for name in numbers),
+        ("quantity", "quantity is not positive", pl.col("quantity") <= 0),
+        ("quantity", "quantity is not whole", pl.col("quantity") != pl.col("quantity").round()),
+        ("quantity", "quantity is too large", pl.col("quantity") > LARGEST_INTEGER),
+        ("sales_value", "sales_value is negative", pl.col("sales_value") < 0),
+        (
+            "sales_value",
+            "sales_value is too large",
+            (pl.col("sales_value") + pl.col("discount")).abs() >= 1e6,
+        ),
+        (
+            None,
+            "a discount is negative",
+            pl.min_horizontal("retail_disc", "coupon_disc", "coupon_match_disc") < 0,
+        ),
         *moment_checks("transaction_timestamp", "moment", now),
-        ("unknown product", ~pl.col("known")),
-        ("basket of another household", pl.col("household_id") != pl.col("buyer")),
-        ("basket_id longer than 50 characters", pl.col("basket_id").str.len_chars() > 50),
+        ("product_id", "unknown product", ~pl.col("known")),
+        ("household_id", "basket of another household", pl.col("household_id") != pl.col("buyer")),
+        ("basket_id", "basket_id longer than 50 characters", pl.col("basket_id").str.len_chars() > 50),
     ]
-    judged = judged.with_columns(raw=pl.lit(None, dtype=pl.String))
     accepted, refused = split(judged, checks)
     rows = transactions.join(refused.select("line"), on="line", how="semi").select(
         "line", pl.struct(pl.exclude("line")).struct.json_encode().alias("row")
     )
-    refused = refused.join(rows, on="line").select("line", "reason", pl.col("row").alias("raw"))
+    refused = refused.join(rows, on="line").select("line", "column", "reason", pl.col("row").alias("raw"))
     measured = pl.when("is_fuel").then(pl.col("quantity") / 1000).otherwise(pl.col("quantity"))
     return (
         accepted.with_columns(
@@ -301,7 +311,8 @@ def _checked(
 
 def _read(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
     """The columns with `line`, the row number from 1; ids as text."""
-    open_source(path, columns)  # says in one line what is missing
+    with open_source(path, columns):
+        pass  # says in one line what is missing
     ids = [name for name in columns if name.endswith("_id") and name != "store_id"]
     frame = pl.read_parquet(path, columns=list(columns), glob=False)
     return (

@@ -16,6 +16,7 @@ from recsys.imports.readers.validation import (
     moment_checks,
     moments,
     money,
+    not_negative,
     numbers,
     split,
     too_long,
@@ -41,23 +42,26 @@ LONGEST_NAME = 100
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of file and its columns."""
+    """One kind of file and its columns; `ids` are those that name users and products."""
 
     name: str
     required: tuple[str, ...]
     optional: tuple[str, ...]
+    ids: tuple[str, ...]
 
 
-USERS = Kind("users", ("user",), ("email", "username", "full_name", "created_at"))
+USERS = Kind("users", ("user",), ("email", "username", "full_name", "created_at"), ("user",))
 PRODUCTS = Kind(
     "products",
     ("product", "name", "price"),
     ("category", "brand", "tags", "description", "created_at", "stock"),
+    ("product",),
 )
 INTERACTIONS = Kind(
     "user_interactions",
     ("user", "product", "interaction_type", "created_at"),
     ("interaction_value", "session_id", "event_id", "context"),
+    ("user", "product"),
 )
 
 
@@ -68,20 +72,34 @@ def parse_interactions(rows: pl.DataFrame, now: datetime) -> Frames:
         moments(rows["created_at"]).alias("moment"),
         numbers(rows["interaction_value"]).alias("amount"),
         json_objects(rows["context"]).alias("json"),
-        pl.col("interaction_type").str.strip_chars(),
+        pl.col("interaction_type").str.to_lowercase(),
     )
     checks: list[Check] = [
-        ("no product", pl.col("product").is_null()),
-        ("neither user nor session_id", pl.col("user").is_null() & pl.col("session_id").is_null()),
+        ("product", "no product", pl.col("product").is_null()),
+        (
+            "user",
+            "neither user nor session_id",
+            pl.col("user").is_null() & pl.col("session_id").is_null(),
+        ),
         too_long("user", LONGEST_NAME),
         too_long("product", LONGEST_NAME),
         too_long("session_id", 255),
-        ("no interaction_type", pl.col("interaction_type").is_null()),
-        ("unknown interaction_type", ~pl.col("interaction_type").is_in(INTERACTION_TYPES)),
-        ("no created_at", pl.col("created_at").is_null()),
+        ("interaction_type", "no interaction_type", pl.col("interaction_type").is_null()),
+        (
+            "interaction_type",
+            pl.concat_str(
+                pl.lit("unknown interaction_type '"), pl.col("interaction_type").str.head(40), pl.lit("'")
+            ),
+            ~pl.col("interaction_type").is_in(INTERACTION_TYPES),
+        ),
+        ("created_at", "no created_at", pl.col("created_at").is_null()),
         *moment_checks("created_at", "moment", now),
         *money("interaction_value", "amount"),
-        ("context is not a JSON object", pl.col("context").is_not_null() & pl.col("json").is_null()),
+        (
+            "context",
+            "context is not a JSON object",
+            pl.col("context").is_not_null() & pl.col("json").is_null(),
+        ),
     ]
     accepted, refused = split(checked, checks)
     return (
@@ -101,7 +119,6 @@ def parse_products(rows: pl.DataFrame, seen: Occurrences, now: datetime) -> Fram
         numbers(rows["price"]).alias("amount"),
         numbers(rows["stock"]).alias("count"),
         _repeated(rows["product"], seen).alias("repeated"),
-        pl.col("name").str.strip_chars(),
         levels.list.join(" > ").alias("category"),
         levels.alias("levels"),
         # the empty list is null: no tags given
@@ -112,38 +129,40 @@ def parse_products(rows: pl.DataFrame, seen: Occurrences, now: datetime) -> Fram
         .replace("", None)
         .alias("tags"),
     )
+    count = pl.col("count")
     checks: list[Check] = [
-        ("no product", pl.col("product").is_null()),
+        ("product", "no product", pl.col("product").is_null()),
         too_long("product", LONGEST_NAME),
-        ("duplicate product", pl.col("repeated")),
-        ("no name", pl.col("name").is_null() | (pl.col("name") == "")),
+        ("product", "duplicate product", pl.col("repeated")),
+        ("name", "no name", pl.col("name").is_null()),
         too_long("name", 255),
-        ("no price", pl.col("price").is_null()),
+        ("price", "no price", pl.col("price").is_null()),
         *money("price", "amount"),
-        ("empty level in category", pl.col("levels").list.eval(pl.element() == "").list.any()),
+        not_negative("price", "amount"),
         (
+            "category",
+            "empty level in category",
+            pl.col("levels").list.eval(pl.element() == "").list.any(),
+        ),
+        (
+            "category",
             f"level of category longer than {LONGEST_NAME} characters",
             pl.col("levels").list.eval(pl.element().str.len_chars() > LONGEST_NAME).list.any(),
         ),
         too_long("brand", LONGEST_NAME),
         *moment_checks("created_at", "moment", now),
         (
+            "stock",
             "stock is not a whole number",
-            pl.col("stock").is_not_null()
-            & (
-                pl.col("count").is_null()
-                | ~pl.col("count").is_finite()
-                | (pl.col("count") != pl.col("count").round())
-            ),
+            pl.col("stock").is_not_null() & (count.is_null() | ~count.is_finite() | (count != count.round())),
         ),
-        ("stock is negative", pl.col("count") < 0),
-        (f"stock is larger than {LARGEST_INTEGER}", pl.col("count") > LARGEST_INTEGER),
+        ("stock", "stock is negative", count < 0),
+        ("stock", f"stock is larger than {LARGEST_INTEGER}", count > LARGEST_INTEGER),
     ]
     accepted, refused = split(checked, checks)
     return (
         accepted.select(
             "line",
-            "raw",
             "name",
             "category",
             "brand",
@@ -167,14 +186,13 @@ def parse_users(rows: pl.DataFrame, seen: Occurrences, emails: Occurrences, now:
     checked = rows.with_columns(
         moments(rows["created_at"]).alias("moment"),
         _repeated(rows["user"], seen).alias("repeated"),
-        pl.col("email").str.strip_chars(),
         pl.coalesce("full_name", "username", "user").alias("called"),
     )
     checks: list[Check] = [
-        ("no user", pl.col("user").is_null()),
+        ("user", "no user", pl.col("user").is_null()),
         too_long("user", LONGEST_NAME),
-        ("duplicate user", pl.col("repeated")),
-        ("email is not an address", ~pl.col("email").str.contains(r"^[^@\s]+@[^@\s]+$")),
+        ("user", "duplicate user", pl.col("repeated")),
+        ("email", "email is not an address", ~pl.col("email").str.contains(r"^[^@\s]+@[^@\s]+$")),
         too_long("email", 255),
         too_long("username", LONGEST_NAME),
         too_long("full_name", 255),
@@ -183,12 +201,13 @@ def parse_users(rows: pl.DataFrame, seen: Occurrences, emails: Occurrences, now:
     accepted, refused = split(checked, checks)
     accepted = accepted.with_columns(pl.col("email").fill_null(default_email(accepted["user"])))
     shared = _repeated(accepted["email"], emails)
-    more = accepted.filter(shared).select("line", reason=pl.lit("email belongs to another user"), raw="raw")
+    more = accepted.filter(shared).select(
+        "line", column=pl.lit("email"), reason=pl.lit("email belongs to another user")
+    )
     kept = accepted.filter(~shared)
     return (
         kept.select(
             "line",
-            "raw",
             "email",
             username="user",
             full_name="called",

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import orjson
 import polars as pl
 
-__all__ = ["Check", "json_objects", "moment_checks", "moments", "money", "numbers", "split", "too_long"]
+__all__ = [
+    "Check",
+    "json_objects",
+    "moment_checks",
+    "moments",
+    "money",
+    "not_negative",
+    "numbers",
+    "split",
+    "too_long",
+]
 
-Check = tuple[str, pl.Expr]
-"""A reason to refuse a row, and the expression that is true where it holds."""
+Check = tuple[str | None, str | pl.Expr, pl.Expr]
+"""The column, a reason to refuse the row, and the expression that is true where it holds."""
 
 LARGEST_MONEY = 99_999_999.99
 """The largest value of DECIMAL(10,2)."""
@@ -23,24 +34,40 @@ _ISO = (
     r"\s?(?:([Zz])|([+-])(\d{2}):?(\d{2})?)?)?$"
 )
 _EPOCH = r"^\d{9,19}(\.\d+)?$"
+CALENDAR_DIGITS = "YYYYMMDDHHMM"
+_CALENDAR_DIGITS = (
+    r"^\s*(?:19[789]\d|20\d\d)(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
+    r"(?:[01]\d|2[0-3])[0-5]\d(?:[0-5]\d)?\s*$"
+)
+"""As Unix time in milliseconds these digits would mean 1976, or the year 2611 with seconds."""
 
 
 def split(frame: pl.DataFrame, checks: Sequence[Check]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows that pass, and (`line`, `reason`, `raw`) of the others: the first reason that holds."""
-    verdict = pl.coalesce(
-        *(pl.when(broken.fill_null(False)).then(pl.lit(reason)) for reason, broken in checks),
-        pl.lit(None, dtype=pl.String),
+    """The rows that pass, and (`line`, `column`, `reason`) of the others: the first check that fails."""
+    failed = pl.coalesce(
+        *(
+            pl.when(broken.fill_null(False)).then(
+                pl.struct(
+                    column=pl.lit(column, dtype=pl.String),
+                    reason=pl.lit(reason) if isinstance(reason, str) else reason,
+                )
+            )
+            for column, reason, broken in checks
+        )
     )
-    judged = frame.with_columns(reason=verdict)
+    judged = frame.with_columns(failed=failed)
     return (
-        judged.filter(pl.col("reason").is_null()).drop("reason"),
-        judged.filter(pl.col("reason").is_not_null()).select("line", "reason", "raw"),
+        judged.filter(pl.col("failed").is_null()).drop("failed"),
+        judged.filter(pl.col("failed").is_not_null()).select(
+            "line", pl.col("failed").struct.field("column"), pl.col("failed").struct.field("reason")
+        ),
     )
 
 
 def too_long(column: str, longest: int) -> Check:
     """Longer than the database's VARCHAR holds."""
-    return f"{column} longer than {longest} characters", pl.col(column).str.len_chars() > longest
+    reason = f"{column} longer than {longest} characters"
+    return column, reason, pl.col(column).str.len_chars() > longest
 
 
 def numbers(series: pl.Series) -> pl.Series:
@@ -52,21 +79,28 @@ def numbers(series: pl.Series) -> pl.Series:
 
 def money(column: str, parsed: str) -> list[Check]:
     """The checks of a DECIMAL(10,2): `column` as given, `parsed` as numbers."""
+    amount = pl.col(parsed)
     return [
         (
+            column,
             f"{column} is not a number",
-            pl.col(column).is_not_null() & (pl.col(parsed).is_null() | ~pl.col(parsed).is_finite()),
+            pl.col(column).is_not_null() & (amount.is_null() | ~amount.is_finite()),
         ),
-        (f"{column} is negative", pl.col(parsed).round(2) < 0),
-        (f"{column} is larger than {LARGEST_MONEY}", pl.col(parsed).round(2) > LARGEST_MONEY),
+        (column, f"{column} is larger than {LARGEST_MONEY}", amount.round(2).abs() > LARGEST_MONEY),
     ]
+
+
+def not_negative(column: str, parsed: str) -> Check:
+    """Below zero after rounding to cents."""
+    return column, f"{column} is negative", pl.col(parsed).round(2) < 0
 
 
 def moments(series: pl.Series) -> pl.Series:
     """Datetime in microseconds UTC; null where the value is no moment.
 
     Read are ISO 8601 dates and times (without an offset: UTC) and Unix time in seconds, milli-, micro- or
-    nanoseconds by its size; a number of fewer than nine digits is more likely a date or a year: refused.
+    nanoseconds by its size; a number of fewer than nine digits is more likely a date or a year, and one that
+    reads as YYYYMMDDHHMM or YYYYMMDDHHMMSS is more likely that: both are null.
     """
     dtype = series.dtype
     if isinstance(dtype, pl.Datetime):
@@ -89,11 +123,17 @@ def moment_checks(column: str, parsed: str, now: datetime) -> list[Check]:
     """A moment that is given must be one, and lie between 1970 and tomorrow."""
     return [
         (
+            column,
+            f"{column} may be {CALENDAR_DIGITS} or Unix time; give --date-format",
+            pl.col(column).cast(pl.String).str.contains(_CALENDAR_DIGITS) & pl.col(parsed).is_null(),
+        ),
+        (
+            column,
             f"{column} is not an ISO 8601 or Unix time",
             pl.col(column).is_not_null() & pl.col(parsed).is_null(),
         ),
-        (f"{column} is before 1970", pl.col(parsed) < EARLIEST),
-        (f"{column} is in the future", pl.col(parsed) > now + timedelta(days=1)),
+        (column, f"{column} is before 1970", pl.col(parsed) < EARLIEST),
+        (column, f"{column} is in the future", pl.col(parsed) > now + timedelta(days=1)),
     ]
 
 
@@ -110,8 +150,11 @@ def _json_object(text: str) -> str | None:
     except orjson.JSONDecodeError:
         return None
     stored = orjson.dumps(value).decode() if isinstance(value, dict) else None
-    # PostgreSQL's jsonb has no character zero
-    return None if stored is None or "\\u0000" in stored else stored
+    # PostgreSQL's jsonb has no character zero; behind an escaped backslash the same letters are plain text
+    return None if stored is None or _NUL.search(stored) else stored
+
+
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def _from_iso(text: pl.Series) -> pl.Series:
@@ -142,8 +185,12 @@ def _from_iso(text: pl.Series) -> pl.Series:
     return columns.select(moment.alias("moment")).to_series()
 
 
+def _is_epoch(text: pl.Series) -> pl.Series:
+    return (text.str.contains(_EPOCH) & ~text.str.contains(_CALENDAR_DIGITS)).fill_null(False)
+
+
 def _from_epoch(text: pl.Series) -> pl.Series:
-    frame = pl.DataFrame({"text": text.set(~text.str.contains(_EPOCH).fill_null(False), None)})
+    frame = pl.DataFrame({"text": text.set(~_is_epoch(text), None)})
     whole = pl.col("text").str.replace(r"\..*$", "").cast(pl.Int64, strict=False)
     tail = pl.col("text").str.extract(r"(\.\d+)$").cast(pl.Float64).fill_null(0.0)
     micros = (

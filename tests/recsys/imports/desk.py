@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 
 from recsys.imports.files import import_files
+from recsys.imports.readers.source import ReadOptions
 from recsys.imports.report import Report
 from tests.support.shop import Shop
 
@@ -40,11 +41,20 @@ class Desk:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path
 
-    def take(self, *, create_missing: bool = False, **contents: str | bytes | Path) -> Report:
-        """Import `users`, `products`, `interactions`, each a path or what the CSV file holds."""
-        paths: dict[str, Path | None] = {"users": None, "products": None, "interactions": None}
+    def take(
+        self,
+        *,
+        create_missing: bool = False,
+        options: ReadOptions | None = None,
+        **contents: str | bytes | Path | list[Path],
+    ) -> Report:
+        """Import `users`, `products`, `interactions`, each paths or what the CSV file holds."""
+        paths: dict[str, list[Path]] = {"users": [], "products": [], "interactions": []}
         for kind, content in contents.items():
-            paths[kind] = content if isinstance(content, Path) else self.write(f"{kind}.csv", content)
+            if isinstance(content, list):
+                paths[kind] = content
+            else:
+                paths[kind] = [content if isinstance(content, Path) else self.write(f"{kind}.csv", content)]
         return import_files(
             users=paths["users"],
             products=paths["products"],
@@ -52,14 +62,17 @@ class Desk:
             create_missing=create_missing,
             refused_file=self.refused_file,
             progress=lambda *_: None,
+            options=options,
         )
 
     def refused(self) -> list[tuple[str, int, str, str]]:
         """(file, line, reason, row) of the file of refused rows."""
+        return [(row["file"], int(row["line"]), row["reason"], row["row"]) for row in self.refused_rows()]
+
+    def refused_rows(self) -> list[dict[str, str]]:
+        """The file of refused rows, with its columns as names."""
         with self.refused_file.open(newline="") as stream:
-            return [
-                (row["file"], int(row["line"]), row["reason"], row["row"]) for row in csv.DictReader(stream)
-            ]
+            return list(csv.DictReader(stream))
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         url = self.shop.database_url.replace("postgresql+psycopg://", "postgresql://")

@@ -17,7 +17,7 @@ from recsys.database.session import unit_of_work
 from recsys.domains.products import listing
 from recsys.errors import Invalid
 from recsys.imports.loading import interactions as merging
-from recsys.imports.readers import csv_records, records
+from recsys.imports.readers import source as reading
 from tests.recsys.imports.desk import EVENTS, HEADER, PRODUCTS, USERS, Desk, counts
 from tests.support.shop import forget_connections
 
@@ -106,12 +106,11 @@ def test_a_repeated_purchase_stays_two_and_a_repeated_event_id_one(desk: Desk) -
 
 
 def test_occurrences_count_across_batches(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "BLOCK_BYTES", 40)
+    monkeypatch.setattr(reading, "BATCH_LINES", 2)
     desk.take(users=USERS, products=PRODUCTS)
     same = "ann,tea,purchase,2024-03-01,1,s,,\n"
     assert counts(desk.take(interactions=HEADER + same * 5), "user_interactions") == (5, 5, 0, 0, 0)
     assert counts(desk.take(interactions=HEADER + same * 7), "user_interactions") == (7, 2, 0, 5, 0)
-    assert csv_records.BLOCK_BYTES > 40
 
 
 def test_a_changed_product_is_updated_and_what_is_not_told_stays(desk: Desk) -> None:
@@ -156,7 +155,7 @@ def test_refused_events_say_why_and_where(desk: Desk) -> None:
         f"ann,{'p' * 101},view,2024-03-01,,,,": "product longer than 100 characters",
         f"ann,tea,view,2024-03-01,,{'s' * 256},,": "session_id longer than 255 characters",
         "ann,tea,,2024-03-01,,,,": "no interaction_type",
-        "ann,tea,stare,2024-03-01,,,,": "unknown interaction_type",
+        "ann,tea,stare,2024-03-01,,,,": "unknown interaction_type 'stare'",
         "ann,tea,view,,,,,": "no created_at",
         "ann,tea,view,soon,,,,": "created_at is not an ISO 8601 or Unix time",
         "ann,tea,view,1969-12-31,,,,": "created_at is before 1970",
@@ -164,7 +163,7 @@ def test_refused_events_say_why_and_where(desk: Desk) -> None:
         "ann,tea,view,2024-03-01,much,,,": "interaction_value is not a number",
         "ann,tea,view,2024-03-01,NaN,,,": "interaction_value is not a number",
         "ann,tea,view,2024-03-01,inf,,,": "interaction_value is not a number",
-        "ann,tea,view,2024-03-01,-1,,,": "interaction_value is negative",
+        "ann,tea,view,2024-03-01,-100000000,,,": "interaction_value is larger than 99999999.99",
         "ann,tea,view,2024-03-01,100000000,,,": "interaction_value is larger than 99999999.99",
         "ann,tea,view,2024-03-01,,,,{oops": "context is not a JSON object",
         "ann,tea,view,2024-03-01,,,,3": "context is not a JSON object",
@@ -290,7 +289,7 @@ def test_missing_columns_write_nothing(desk: Desk) -> None:
 
 
 def test_two_imports_at_once_store_everything_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "BLOCK_BYTES", 400)
+    monkeypatch.setattr(reading, "BATCH_LINES", 10)
     lines = [f"u{i % 7},p{i % 11},view,2024-03-01T00:00:{i % 60:02d}Z,,,e{i},\n" for i in range(120)]
     files = [
         desk.write("one.csv", HEADER + "".join(lines)),
@@ -306,7 +305,7 @@ def test_two_imports_at_once_store_everything_once(desk: Desk, monkeypatch: pyte
 
 
 def test_an_interrupted_import_is_finished_by_the_next(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "BLOCK_BYTES", 400)
+    monkeypatch.setattr(reading, "BATCH_LINES", 10)
     content = HEADER + "".join(f"ann,tea,view,2024-03-01T00:00:{i:02d}Z,,,,\n" for i in range(60))
     desk.take(users=USERS, products=PRODUCTS)
     calls = 0
@@ -321,9 +320,7 @@ def test_an_interrupted_import_is_finished_by_the_next(desk: Desk, monkeypatch: 
 
     with pytest.raises(KeyboardInterrupt):
         import_files(
-            users=None,
-            products=None,
-            interactions=desk.write("interactions.csv", content),
+            interactions=[desk.write("interactions.csv", content)],
             create_missing=False,
             refused_file=desk.refused_file,
             progress=stop,

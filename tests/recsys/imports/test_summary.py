@@ -18,4 +18,4 @@ def test_millions_of_rows_fit_a_terminal_of_80_columns(tmp_path: Path) -> None:
     show(report, Console(file=written, width=80))
     lines = written.getvalue().splitlines()
     assert lines[2].split() == ["user_interactions", *["9,876,543"] * 6]
-    assert lines[3].split() == ["brands", "3", *["·"] * 5]
+    assert lines[3].split() == ["brands", "3", *["-"] * 5]
