@@ -14,26 +14,28 @@ from recsys.domains.recommendations.stored_lists import generations
 from recsys.errors import RecsysError, Unavailable
 from serving.api.schemas import Health, PartOut
 from serving.state.ab_assignment import RunningTest
-from serving.state.serving_state import State
+from serving.state.refresher import Refresher
+from serving.state.serving_data import ServingData
 
 __all__ = ["check"]
 
 
-async def check(state: State) -> Health:
+async def check(refresher: Refresher) -> Health:
     """The health of each part. Raises Unavailable, with the reason, when no list could be answered."""
-    catalogue = state.catalogue.current
+    data, redis = refresher.data, refresher.redis
+    catalogue = data.catalogue
     parts = {
         "postgresql": PartOut(well=True, detail="answers"),
         "redis": PartOut(well=True, detail="answers"),
-        "model": _model(state),
+        "model": _model(data),
         "generation": PartOut(well=False, detail="unknown while PostgreSQL does not answer"),
         "catalogue": PartOut(
             well=bool(catalogue.shown.any()),
             detail=f"{catalogue.shown.sum()} of {len(catalogue)} products can be shown",
         ),
     }
-    if state.ab.current is not None:
-        parts["ab_test"] = _ab_test(state.ab.current)
+    if data.test is not None:
+        parts["ab_test"] = _ab_test(data.test)
     try:
         parts["generation"] = await to_thread.run_sync(_generation)
         refused = await to_thread.run_sync(_refusal)
@@ -44,10 +46,10 @@ async def check(state: State) -> Health:
     except (RecsysError, SQLAlchemyError):
         parts["postgresql"] = PartOut(well=False, detail="does not answer; lists come from Redis and memory")
     try:
-        if state.redis is None:
+        if redis.client is None:
             raise Unavailable("its address is not known")
-        await state.redis.ping()
-        waiting = int(await state.redis.xlen(keys.posts_waiting()))
+        await redis.client.ping()
+        waiting = int(await redis.client.xlen(keys.posts_waiting()))
         if waiting:
             detail = f"{waiting} posts wait in Redis for PostgreSQL, or for the answers that they are about"
             parts["write_buffer"] = PartOut(well=parts["postgresql"].well, detail=detail)
@@ -64,17 +66,17 @@ async def check(state: State) -> Health:
     return Health(status="degraded" if reasons else "ready", parts=parts)
 
 
-def _model(state: State) -> PartOut:
-    loaded = state.model.current
-    if loaded is None:
-        return PartOut(well=False, detail=f"none is loaded, lists are popular ones: {state.model.problem}")
-    if state.model.problem is not None:
-        return PartOut(well=False, detail=f"{loaded.registered.name} goes on serving: {state.model.problem}")
-    return PartOut(well=True, detail=loaded.registered.name)
+def _model(data: ServingData) -> PartOut:
+    model, problem = data.model, data.model_problem
+    if model is None:
+        return PartOut(well=False, detail=f"none is loaded, lists are popular products: {problem}")
+    if problem is not None:
+        return PartOut(well=False, detail=f"{model.registered.name} goes on serving: {problem}")
+    return PartOut(well=True, detail=model.registered.name)
 
 
-def _ab_test(contest: RunningTest) -> PartOut:
-    test, problem = contest.test, contest.problem
+def _ab_test(running: RunningTest) -> PartOut:
+    test, problem = running.test, running.problem
     if problem is not None:
         return PartOut(well=False, detail=f"{test.name}: the model that serves answers both arms: {problem}")
     return PartOut(

@@ -12,7 +12,7 @@ from fastapi import Depends, Query, Request
 from recsys.errors import Invalid
 from recsys.settings import get_settings
 from serving.ranking.eligibility import Novelty
-from serving.recommender.request import Filters
+from serving.recommender.request import Filters, Placement
 
 __all__ = [
     "Country",
@@ -22,14 +22,15 @@ __all__ = [
     "FiltersDep",
     "Limit",
     "NoveltyParam",
+    "PlacementDep",
     "limit_of",
 ]
 
 _ID = {"ge": 1, "le": 2**31 - 1}
 Id = Annotated[int, Query(**_ID)]
 KNOWN = frozenset(
-    {"limit", "cursor", "novelty", "shelf", "category", "brand", "min_price", "max_price", "tags", "in_stock",
-     "created_since", "exclude", "diversity", "explain", "country"}
+    {"limit", "cursor", "novelty", "placement", "shelf", "category", "brand", "min_price", "max_price",
+     "tags", "in_stock", "created_since", "exclude", "diversity", "explain", "country"}
 )  # fmt: skip
 _ATTRIBUTE = re.compile(r"[A-Za-z0-9_.-]{1,50}")
 MOST_ATTRIBUTES = 10
@@ -122,3 +123,17 @@ def _attributes(request: Request) -> tuple[tuple[str, str], ...]:
 
 
 FiltersDep = Annotated[Filters, Depends(_filters)]
+
+
+def _placement(
+    placement: Annotated[Placement | None, Query(description="Which list; default: `for_you`.")] = None,
+    shelf: Annotated[
+        Placement | None, Query(deprecated=True, description="The former name of `placement`.")
+    ] = None,
+) -> Placement:
+    if placement is not None and shelf is not None and placement is not shelf:
+        raise Invalid("placement and shelf differ; leave out shelf, its former name.", field="shelf")
+    return placement or shelf or Placement.FOR_YOU
+
+
+PlacementDep = Annotated[Placement, Depends(_placement)]

@@ -1,16 +1,16 @@
-"""What people are told, over HTTP: async, one round trip, prepared bytes."""
+"""Recommendations over HTTP: async, one round trip, prepared bytes."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 
 from recsys.web.access.api_key_dependencies import allow, require
 from recsys.web.dependencies import GuestSession
 from recsys.web.errors import problem_responses
-from serving.api import fast_path, health
+from serving.api import health
 from serving.api.params import (
     Country,
     CursorParam,
@@ -19,29 +19,29 @@ from serving.api.params import (
     FiltersDep,
     Limit,
     NoveltyParam,
+    PlacementDep,
     limit_of,
 )
 from serving.api.schemas import Health, PageIn, PageOut, RecommendationsOut
+from serving.api.user_list_route import PATH, UserListRoute
 from serving.ranking.eligibility import Novelty
-from serving.recommender import recommender
+from serving.recommender.recommender import Recommender
 from serving.recommender.request import Placement, RecommendationRequest
-from serving.recommender.response import RecommendationResponse, answered, render, shelf_of
+from serving.recommender.response import RecommendationResponse, impression_of, list_of, render
 from serving.state.metrics import count_answer
-from serving.state.serving_state import State
 
-__all__ = ["router"]
+__all__ = ["router", "user_list"]
 
 router = APIRouter()
 
 
-def _state(request: Request) -> State:
-    found: State = request.app.state.serving
+def _recommender(request: Request) -> Recommender:
+    found: Recommender = request.app.state.recommender
     return found
 
 
-StateDep = Annotated[State, Depends(_state)]
 UserId = Annotated[
-    int, Path(ge=1, le=2**31 - 1, description="`users.id`; one that nobody has gets what is popular.")
+    int, Path(ge=1, le=2**31 - 1, description="`users.id`; an unknown id gets popular products.")
 ]
 ProductId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 _LIST: dict[str, Any] = {
@@ -51,33 +51,31 @@ _LIST: dict[str, Any] = {
 }
 
 
-async def _answer(request: Request, wish: RecommendationRequest, cursor: str | None) -> Response:
-    state = _state(request)
+async def _respond(http: Request, request: RecommendationRequest, cursor: str | None) -> Response:
+    recommender = _recommender(http)
     if cursor is None:
-        answer = await recommender.answer(state, wish)
+        response = await recommender.recommend(request)
     else:
-        answer = await recommender.go_on(state, wish, cursor)
-    return _rendered(request, state, answer)
+        response = await recommender.next_page(request, cursor)
+    request_id = _note(http, [response])
+    body = render(recommender.data.catalogue, response, request_id)
+    return Response(body, media_type="application/json")
 
 
-def _rendered(request: Request, state: State, answer: RecommendationResponse) -> Response:
-    count_answer(answer.source)
-    request_id = request.scope["state"]["request_id"]
-    state.exposures.note(answered(answer, request_id))
-    return Response(render(state.catalogue.current, answer, request_id), media_type="application/json")
+def _note(http: Request, responses: list[RecommendationResponse]) -> str:
+    """Log the impressions of one request and count its lists; the request's id."""
+    request_id: str = http.scope["state"]["request_id"]
+    http.app.state.impressions.note(*(impression_of(response, request_id) for response in responses))
+    for response in responses:
+        count_answer(response.source)
+    return request_id
 
 
-@router.get(
-    fast_path.PATH,
-    responses=problem_responses(401, 403, 404, 422, 503),
-    dependencies=[Depends(require("recommend", about="user_id"))],
-    **_LIST,
-)
 async def user_recommendations(
-    request: Request,
+    http: Request,
     user_id: UserId,
     filters: FiltersDep,
-    shelf: Annotated[Placement, Query(description="Which list.")] = Placement.FOR_YOU,
+    placement: PlacementDep,
     limit: Limit = None,
     novelty: NoveltyParam = Novelty.ANY,
     diversity: Diversity = 0.0,
@@ -85,14 +83,14 @@ async def user_recommendations(
     country: Country = None,
     cursor: CursorParam = None,
 ) -> Response:
-    """Products for one user: stored ones, else made now from what the user did, else what is popular.
+    """Products for one user: the stored list, else one ranked now from their history, else popular products.
 
-    Filters hold before the best are taken, so there are `limit` products as long as so many qualify; any
-    attribute of products can be asked for as `attr.NAME=VALUE` (a column such as `sku`, an `option1` of a
-    variant, a key of `dimensions`).
+    Filters apply before ranking, so there are `limit` products as long as so many are eligible. Any attribute
+    of products can be a filter as `attr.NAME=VALUE` (a column such as `sku`, an `option1` of a variant, a key
+    of `dimensions`).
     """
-    wish = RecommendationRequest(
-        shelf,
+    request = RecommendationRequest(
+        placement,
         user_id,
         limit=limit_of(limit),
         novelty=novelty,
@@ -101,15 +99,25 @@ async def user_recommendations(
         explain=explain,
         country=country,
     )
-    return await _answer(request, wish, cursor)
+    return await _respond(http, request, cursor)
+
+
+user_list = UserListRoute(
+    PATH,
+    user_recommendations,
+    methods=["GET"],
+    responses=problem_responses(401, 403, 404, 422, 503),
+    dependencies=[Depends(require("recommend", about="user_id"))],
+    **_LIST,
+)
 
 
 @router.get("/api/v1/recommendations", responses=problem_responses(404, 422, 503), **_LIST)
 async def guest_recommendations(
-    request: Request,
+    http: Request,
     session: GuestSession,
     filters: FiltersDep,
-    shelf: Annotated[Placement, Query(description="Which list.")] = Placement.FOR_YOU,
+    placement: PlacementDep,
     limit: Limit = None,
     novelty: NoveltyParam = Novelty.ANY,
     diversity: Diversity = 0.0,
@@ -117,9 +125,9 @@ async def guest_recommendations(
     country: Country = None,
     cursor: CursorParam = None,
 ) -> Response:
-    """Products for a guest, by what the session (header `X-Session-Id`) did; without one for anybody."""
-    wish = RecommendationRequest(
-        shelf,
+    """Products for a guest, by the history of the session (header `X-Session-Id`)."""
+    request = RecommendationRequest(
+        placement,
         session=session,
         limit=limit_of(limit),
         novelty=novelty,
@@ -128,7 +136,7 @@ async def guest_recommendations(
         explain=explain,
         country=country,
     )
-    return await _answer(request, wish, cursor)
+    return await _respond(http, request, cursor)
 
 
 @router.post(
@@ -137,34 +145,27 @@ async def guest_recommendations(
     response_model=PageOut,
     responses=problem_responses(400, 401, 403, 404, 413, 422, 503),
 )
-async def page_recommendations(request: Request, page: PageIn) -> Response:
-    """The lists of one page for a user, a guest or a cart; no product stands on two of them.
+async def page_recommendations(http: Request, page: PageIn) -> Response:
+    """The lists of one page for a user, a guest or a cart; no product is in two of them.
 
-    What a shelf shows is not shown by those after it, so put the one that matters most first.
+    The first list has the first choice of products, so put the most important one first.
     """
     if page.user_id is not None:
-        await allow(request, "recommend", about=page.user_id)
-    state = _state(request)
-    request_id = request.scope["state"]["request_id"]
-    answers = await recommender.answer_page(state, page.wishes(limit_of(None)))
-    names = [one.name or one.shelf.value for one in page.shelves]
-    state.exposures.note(
-        *(answered(answer, request_id, name) for name, answer in zip(names, answers, strict=True))
-    )
-    shelves = []
-    for name, answer in zip(names, answers, strict=True):
-        count_answer(answer.source)
-        shelf = shelf_of(state.catalogue.current, answer)
-        del shelf["next_cursor"]  # its pages would know nothing of the other shelves
-        shelves.append({"name": name, **shelf})
-    return Response(
-        orjson.dumps({"request_id": request_id, "shelves": shelves}), media_type="application/json"
-    )
+        await allow(http, "recommend", about=page.user_id)
+    recommender = _recommender(http)
+    responses = await recommender.recommend_page(page.requests(limit_of(None)))
+    request_id = _note(http, responses)
+    lists = []
+    for response in responses:
+        found = list_of(recommender.data.catalogue, response)
+        del found["next_cursor"]  # its pages would know nothing of the other lists
+        lists.append({"name": response.request.name or response.request.placement, **found})
+    return Response(orjson.dumps({"request_id": request_id, "shelves": lists}), media_type="application/json")
 
 
 @router.get("/api/v1/products/popular", responses=problem_responses(422, 503), **_LIST)
 async def popular_products(
-    request: Request,
+    http: Request,
     filters: FiltersDep,
     limit: Limit = None,
     country: Country = None,
@@ -172,52 +173,52 @@ async def popular_products(
     cursor: CursorParam = None,
 ) -> Response:
     """What most people chose lately: everywhere, in a category, or in a country."""
-    wish = RecommendationRequest(
+    request = RecommendationRequest(
         Placement.POPULAR, limit=limit_of(limit), filters=filters, country=country, diversity=diversity
     )
-    return await _answer(request, wish, cursor)
+    return await _respond(http, request, cursor)
 
 
 @router.get("/api/v1/products/new", responses=problem_responses(422, 503), **_LIST)
 async def new_products(
-    request: Request, filters: FiltersDep, limit: Limit = None, diversity: Diversity = 0.0,
+    http: Request, filters: FiltersDep, limit: Limit = None, diversity: Diversity = 0.0,
     cursor: CursorParam = None,
 ) -> Response:  # fmt: skip
     """What arrived in the shop last."""
-    wish = RecommendationRequest(
+    request = RecommendationRequest(
         Placement.NEW_ARRIVALS, limit=limit_of(limit), filters=filters, diversity=diversity
     )
-    return await _answer(request, wish, cursor)
+    return await _respond(http, request, cursor)
 
 
 @router.get("/api/v1/products/{product_id}/similar", responses=problem_responses(404, 422, 503), **_LIST)
 async def similar_products(
-    request: Request, product_id: ProductId, filters: FiltersDep, limit: Limit = None,
+    http: Request, product_id: ProductId, filters: FiltersDep, limit: Limit = None,
     diversity: Diversity = 0.0, cursor: CursorParam = None,
 ) -> Response:  # fmt: skip
     """Products like this one."""
-    wish = RecommendationRequest(
+    request = RecommendationRequest(
         Placement.SIMILAR, products=(product_id,), limit=limit_of(limit), filters=filters, diversity=diversity
     )
-    return await _answer(request, wish, cursor)
+    return await _respond(http, request, cursor)
 
 
 @router.get(
     "/api/v1/products/{product_id}/bought-together", responses=problem_responses(404, 422, 503), **_LIST
 )
 async def bought_together(
-    request: Request, product_id: ProductId, filters: FiltersDep, limit: Limit = None,
+    http: Request, product_id: ProductId, filters: FiltersDep, limit: Limit = None,
     diversity: Diversity = 0.0, cursor: CursorParam = None,
 ) -> Response:  # fmt: skip
     """Products that are bought together with this one; then similar ones."""
-    wish = RecommendationRequest(
+    request = RecommendationRequest(
         Placement.BOUGHT_TOGETHER,
         products=(product_id,),
         limit=limit_of(limit),
         filters=filters,
         diversity=diversity,
     )
-    return await _answer(request, wish, cursor)
+    return await _respond(http, request, cursor)
 
 
 @router.get("/health/live", tags=["operations"])
@@ -227,6 +228,6 @@ async def live() -> Health:
 
 
 @router.get("/health/ready", tags=["operations"], responses=problem_responses(503))
-async def ready(state: StateDep) -> Health:
-    """Whether it can serve: 503 with the reason when not, `degraded` when answers are not at their best."""
-    return await health.check(state)
+async def ready(http: Request) -> Health:
+    """Whether it can serve: 503 with the reason when not, `degraded` when lists are not at their best."""
+    return await health.check(http.app.state.refresher)

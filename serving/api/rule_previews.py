@@ -1,7 +1,8 @@
-"""What a business rule would do to a list, before anybody sees it."""
+"""Preview of a business rule: what it would do to a list, before it is in force."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Request
@@ -15,9 +16,8 @@ from recsys.web.validators import Input
 from serving.api.schemas import Id
 from serving.merchandising.rerank import candidates_of, diversify_of, lifted_by
 from serving.merchandising.rule_engine import Preview, RuledList, preview
-from serving.recommender import recommender
+from serving.recommender.recommender import Recommender
 from serving.recommender.request import Placement, RecommendationRequest
-from serving.state.serving_state import State
 
 __all__ = ["router"]
 
@@ -66,47 +66,44 @@ class PreviewOut(BaseModel):
     responses=problem_responses(400, 401, 403, 404, 413, 422, 503),
 )
 async def preview_rule(request: Request, admin: AdminUser, given: PreviewIn) -> PreviewOut:
-    """What a list would look like with this rule in force, whatever its period says; nothing is stored."""
-    state: State = request.app.state.serving
-    wish = RecommendationRequest(
-        given.shelf, given.user_id, products=tuple(given.product_ids), limit=given.limit
-    )
-    found = await run_in_threadpool(_tried, state, wish, given)
+    """What a list would look like with this rule in force, whatever its period; nothing is stored."""
+    recommender: Recommender = request.app.state.recommender
+    found = await run_in_threadpool(_preview, recommender, given)
+    name_of = recommender.data.catalogue.name
     return PreviewOut(
-        before=_places(state, found.before),
-        after=_places(state, found.after),
+        before=_places(name_of, found.before),
+        after=_places(name_of, found.after),
         changes=[
             ChangeOut(
-                product_id=one.product,
-                name=state.catalogue.current.name(one.product),
-                before=one.before,
-                after=one.after,
+                product_id=change.product,
+                name=name_of(change.product),
+                before=change.before,
+                after=change.after,
             )
-            for one in found.changes
+            for change in found.changes
         ],
     )
 
 
-def _tried(state: State, wish: RecommendationRequest, given: PreviewIn) -> Preview:
-    ranked, allowed = recommender.unruled(state, wish)
-    compiled = state.rules.compiled(state.catalogue.current)
+def _preview(recommender: Recommender, given: PreviewIn) -> Preview:
+    request = RecommendationRequest(
+        given.shelf, given.user_id, products=tuple(given.product_ids), limit=given.limit
+    )
+    ranked, filtered = recommender.without_rules(request)
+    rules = recommender.data.rules
     return preview(
-        compiled,
+        rules,
         given.rule.as_rule(given.rule_id or 0),
-        candidates_of(ranked.entries, allowed),
-        shelf=wish.shelf,
-        limit=wish.limit,
-        lifted=lifted_by(wish),
-        diversify=diversify_of(compiled.catalogue, wish),
+        candidates_of(ranked.entries, filtered.eligible),
+        shelf=request.placement,
+        limit=request.limit,
+        lifted=lifted_by(request),
+        diversify=diversify_of(rules.catalogue, request),
     )
 
 
-def _places(state: State, arranged: RuledList) -> list[PlaceOut]:
+def _places(name_of: Callable[[int], str | None], ruled: RuledList) -> list[PlaceOut]:
     return [
-        PlaceOut(
-            product_id=product,
-            name=state.catalogue.current.name(product),
-            rules=[rule.name for rule in moved_by],
-        )
-        for product, moved_by in zip(arranged.products.tolist(), arranged.moved_by, strict=True)
+        PlaceOut(product_id=product, name=name_of(product), rules=[rule.name for rule in moved_by])
+        for product, moved_by in zip(ruled.products.tolist(), ruled.moved_by, strict=True)
     ]

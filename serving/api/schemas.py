@@ -1,11 +1,11 @@
-"""The answers of the serving API, as its documentation shows them, and what a page asks for."""
+"""Bodies of the serving API: its responses, and the request for the lists of a page."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from serving.ranking.eligibility import Novelty
 from serving.recommender.request import Filters, Placement, RecommendationRequest
@@ -65,7 +65,7 @@ class ItemOut(BaseModel):
 
 
 class FiltersOut(BaseModel):
-    """How many products were taken away, by what, and how many are left to choose from."""
+    """How many products were filtered out, by reason, and how many are eligible."""
 
     removed: dict[str, int] = Field(examples=[{"not_sold": 120, "category": 91_000}])
     qualified: int
@@ -74,9 +74,10 @@ class FiltersOut(BaseModel):
 class ShelfProvenanceOut(BaseModel):
     """Where a list comes from."""
 
-    shelf: Placement
+    placement: Placement
+    shelf: Placement = Field(deprecated=True, description="The former name of `placement`.")
     source: Literal["stored", "live", "popular"] = Field(
-        description="`stored`: made before; `live`: made now from what they did; `popular`: for everybody."
+        description="`stored`: ranked before; `live`: ranked now from the history; `popular`: for everybody."
     )
     model: str | None = Field(
         examples=["als-v3"], description="The registered model; null for popular lists."
@@ -125,7 +126,7 @@ class FiltersIn(BaseModel):
         return self
 
     def filters(self, category: int | None) -> Filters:
-        """For the engine; `category` is that of the page, where none is asked for."""
+        """As the recommender takes them; `category` is the page's, used where the list has none."""
         since = self.created_since
         if since is not None and since.tzinfo is None:
             since = since.replace(tzinfo=UTC)
@@ -149,9 +150,13 @@ class ShelfIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=50)] | None = Field(
-        default=None, description="What the page calls it; default: the shelf."
+        default=None, description="What the page calls it, for rules about it; default: the placement."
     )
-    shelf: Placement = Placement.FOR_YOU
+    placement: Placement = Field(
+        default=Placement.FOR_YOU,
+        validation_alias=AliasChoices("placement", "shelf"),
+        description="Which list; `shelf` is its former name.",
+    )
     limit: Annotated[int, Field(ge=1, le=100)] | None = None
     novelty: Novelty = Novelty.ANY
     filters: FiltersIn = FiltersIn()
@@ -170,7 +175,7 @@ class PageContext(BaseModel):
 
 
 class PageIn(BaseModel):
-    """Who looks at what, and which lists the page wants; nobody and nothing is fine too."""
+    """Who looks at which page, and the lists for it; everything is optional."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -181,8 +186,8 @@ class PageIn(BaseModel):
                     "cart": [17, 4],
                     "page": {"product_ids": [42]},
                     "shelves": [
-                        {"shelf": "bought_together", "limit": 4},
-                        {"shelf": "for_you", "limit": 12, "filters": {"max_price": 20}},
+                        {"placement": "bought_together", "limit": 4},
+                        {"placement": "for_you", "limit": 12, "filters": {"max_price": 20}},
                     ],
                 }
             ]
@@ -199,16 +204,16 @@ class PageIn(BaseModel):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
-        names = [one.name or one.shelf.value for one in self.shelves]
+        names = [one.name or one.placement.value for one in self.shelves]
         if len(set(names)) < len(names):
-            raise ValueError("two shelves have one name; give each a `name` of its own")
+            raise ValueError("two lists have the same name; give each a `name` of its own")
         return self
 
-    def wishes(self, default_limit: int) -> list[RecommendationRequest]:
-        """One for each shelf, in their order."""
+    def requests(self, default_limit: int) -> list[RecommendationRequest]:
+        """One for each list, in their order."""
         return [
             RecommendationRequest(
-                one.shelf,
+                one.placement,
                 self.user_id,
                 self.session_id,
                 tuple(self.page.product_ids),
@@ -219,6 +224,7 @@ class PageIn(BaseModel):
                 one.filters.filters(self.page.category_id),
                 one.diversity,
                 one.explain,
+                one.name,
             )
             for one in self.shelves
         ]
@@ -233,7 +239,7 @@ class ShelfOut(BaseModel):
 
 
 class PageOut(BaseModel):
-    """The lists of a page in the order they were asked for."""
+    """The lists of a page in the order of the request."""
 
     request_id: str
     shelves: list[ShelfOut]

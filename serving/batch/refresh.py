@@ -1,9 +1,11 @@
-"""Makes the stored list of a user anew after something they did, within the generation that is shown."""
+"""Refreshes the stored list of one user after an interaction, within the live generation."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import numpy as np
@@ -23,9 +25,10 @@ from recsys.errors import Unavailable
 from recsys.log import get_logger
 from recsys.settings import get_settings
 from serving.batch.list_builder import Batch
-from serving.state.serving_state import State, the_state
+from serving.state.refresher import Refresher
+from serving.state.serving_data import ServingData
 
-__all__ = ["refresh_list"]
+__all__ = ["refresh_list", "sharing"]
 
 _DONE = "serving.refreshed"
 _log = get_logger(__name__)
@@ -41,11 +44,11 @@ _STORE = text(
 
 
 def refresh_list(session: Session, user: int) -> bool:
-    """Fold in what the user did until now and put the list in the place of the stored one.
+    """Fold in the user's newest interactions and replace the stored list.
 
-    Until that is committed, answers for this user are made live, because Redis knows that they did something;
-    from then on the stored list is taken again. False where nothing had to be done or could be: no list is
-    shown, another model serves by now, or a scoring runs.
+    Until that is committed, lists for this user are ranked live, because Redis knows the interactions; from
+    then on the stored list is used again. False where nothing had to be done or could be: no generation is
+    live, another model serves by now, or a scoring runs.
     """
     done: set[int] = session.info.setdefault(_DONE, set())
     recent = _recent(user)
@@ -54,21 +57,21 @@ def refresh_list(session: Session, user: int) -> bool:
     if not session.scalars(_TRY, {"lock": locks.SCORING_LOCK}).one():
         return False
     live = generations.live(session)
-    state = _fresh_state()
-    loaded = state.model.current
-    if live is None or loaded is None or loaded.registered.name != live.model:
+    data = _fresh_data()
+    model = data.model
+    if live is None or model is None or model.registered.name != live.model:
         return False
     connection = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
     made_at = int(clock.now().timestamp())
     batch = Batch(
-        loaded,
-        state.catalogue.current,
-        state.popular,
+        model,
+        data.catalogue,
+        data.popular,
         get_settings().serving,
         np.array([user], dtype=np.int64),
         fold_in=True,
     )
-    with loaded.lock:
+    with model.lock:
         lists = batch.lists(connection)[user]
     packed = pack(StoredList(live.id, live.model, live.version, lists.any, made_at, lists.new))
     stored = session.execute(_STORE, {"generation": live.id, "user": user, "list": packed})
@@ -99,19 +102,29 @@ def _recent(user: int) -> set[bytes] | None:
         return None
 
 
-_own: list[tuple[float, State]] = []
-_own_lock = threading.Lock()
+_lock = threading.Lock()
+_shared: list[Refresher] = []
+_own: list[tuple[float, Refresher]] = []
 _OWN_SECONDS = 2.0
 
 
-def _fresh_state() -> State:
-    """That of the API in this process, else one of this process's own, kept as fresh."""
-    running = the_state()
-    if running is not None:
-        return running
-    with _own_lock:
-        at, state = _own[-1] if _own else (0.0, State())
+@contextmanager
+def sharing(refresher: Refresher) -> Iterator[None]:
+    """Inside, lists of this process are made of this refresher's data, which the API keeps fresh anyway."""
+    _shared.append(refresher)
+    try:
+        yield
+    finally:
+        _shared.remove(refresher)
+
+
+def _fresh_data() -> ServingData:
+    """The API's in this process, else this process's own, kept as fresh."""
+    if _shared:
+        return _shared[-1].data
+    with _lock:
+        at, refresher = _own[-1] if _own else (0.0, Refresher())
         if time.monotonic() - at > _OWN_SECONDS:
-            state.refresh_from_other_unit()
-            _own[:] = [(time.monotonic(), state)]
-        return state
+            refresher.refresh_outside_unit_of_work()
+            _own[:] = [(time.monotonic(), refresher)]
+        return refresher.data

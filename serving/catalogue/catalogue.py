@@ -133,7 +133,7 @@ class Catalogue:
         # what was looked up and did not change goes on being the same
         products = {row.id for row in rows}
         changed._names.take_over(self._names, products)
-        changed.cards.take_over(self.cards, products)
+        changed.summaries.take_over(self.summaries, products)
         return changed
 
     def _with_room(self, products: Sequence[int]) -> Catalogue:
@@ -259,7 +259,7 @@ class Catalogue:
         return NamesById(self.ids, self.names)
 
     @cached_property
-    def cards(self) -> ProductSummaries:
+    def summaries(self) -> ProductSummaries:
         """Of each product that may be shown, what an answer says."""
         return ProductSummaries(self.ids, self._names, self.price, self.repeats, self.shown)
 

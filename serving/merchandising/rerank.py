@@ -1,4 +1,4 @@
-"""What the shop wants of a list beside what the model says: its rules, and products that differ."""
+"""Re-ranking of a list after the model: the shop's business rules, and diversity."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class RerankedList:
-    """A list in its final order. rules: of each product the names of those that gave it its place."""
+    """A list in its final order. rules: for each product the names of those that gave it its place."""
 
     entries: list[Entry]
     rules: dict[int, list[str]] = field(default_factory=dict)
@@ -33,65 +33,66 @@ class RerankedList:
 
 def rerank(
     compiled: CompiledRules,
-    wish: RecommendationRequest,
+    request: RecommendationRequest,
     entries: Sequence[Entry],
     allowed: Mask | None = None,
 ) -> RerankedList:
-    """Put the rules of the shelf and the diversity asked for into effect, page by page.
+    """Apply the rules of the placement and the requested diversity, page by page.
 
-    allowed : what this user's past, page and filters leave, which a pin must be among; None: all.
-    The scores stay what they were: they say how likely it is that the product is taken, not where it stands.
+    allowed : the eligible rows, which a pinned product must be among; None: all.
+    The scores stay what they were: they say how likely it is that the product is taken, not its place.
     """
-    if not entries or (compiled.plan(wish.shelf).empty and wish.diversity == 0.0):
+    if not entries or (compiled.plan(request.placement, request.name).empty and request.diversity == 0.0):
         return RerankedList(list(entries))
     arranged = apply(
         compiled,
         candidates_of(entries, allowed),
-        shelf=wish.shelf,
-        limit=wish.limit,
+        shelf=request.placement,
+        placement=request.name,
+        limit=request.limit,
         total=len(entries),
-        lifted=lifted_by(wish),
-        diversify=diversify_of(compiled.catalogue, wish),
+        lifted=lifted_by(request),
+        diversify=diversify_of(compiled.catalogue, request),
     )
-    found, rules = [], {}
+    reranked, rules = [], {}
     for product, place, moved_by in zip(
         arranged.products.tolist(), arranged.index.tolist(), arranged.moved_by, strict=True
     ):
-        found.append(entries[place] if place >= 0 else _picked(product))
+        reranked.append(entries[place] if place >= 0 else _pinned(product))
         if moved_by:
             rules[product] = [rule.name for rule in moved_by]
     removed = {f"rule.{rule}": count for rule, count in arranged.removed.items()}
-    return RerankedList(found, rules, removed)
+    return RerankedList(reranked, rules, removed)
 
 
 def candidates_of(entries: Sequence[Entry], allowed: Mask | None) -> Candidates:
     """The same as columns."""
     return Candidates(
-        np.fromiter((one.product for one in entries), np.int64, len(entries)),
-        np.fromiter((one.score for one in entries), np.float64, len(entries)) / SCORE_UNIT,
-        np.fromiter((one.novel for one in entries), np.bool_, len(entries)),
+        np.fromiter((entry.product for entry in entries), np.int64, len(entries)),
+        np.fromiter((entry.score for entry in entries), np.float64, len(entries)) / SCORE_UNIT,
+        np.fromiter((entry.novel for entry in entries), np.bool_, len(entries)),
         allowed,
     )
 
 
-def lifted_by(wish: RecommendationRequest) -> list[CapBy]:
-    """Who asks for one brand, or one category, gets more than a few of it."""
-    lifted = [CapBy.BRAND] if len(wish.filters.brands) == 1 else []
-    return lifted + ([CapBy.CATEGORY] if len(wish.filters.categories) == 1 else [])
+def lifted_by(request: RecommendationRequest) -> list[CapBy]:
+    """Caps that do not hold: a request for one brand, or one category, is not limited to a few of it."""
+    lifted = [CapBy.BRAND] if len(request.filters.brands) == 1 else []
+    return lifted + ([CapBy.CATEGORY] if len(request.filters.categories) == 1 else [])
 
 
-def diversify_of(catalogue: Catalogue, wish: RecommendationRequest) -> Diversify | None:
-    """The re-ranking by difference; None when none is asked for."""
-    if wish.diversity == 0.0:
+def diversify_of(catalogue: Catalogue, request: RecommendationRequest) -> Diversify | None:
+    """The re-ranking by diversity; None when the request has none."""
+    if request.diversity == 0.0:
         return None
 
     def diversify(products: npt.NDArray[np.int64], scores: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
         rows = catalogue.rows(products)
         likeness = Likeness(catalogue.category[rows], catalogue.brand[rows])
-        return diversified(scores, likeness, wish.diversity, min(len(likeness), 4 * wish.limit))
+        return diversified(scores, likeness, request.diversity, min(len(likeness), 4 * request.limit))
 
     return diversify
 
 
-def _picked(product: int) -> Entry:
+def _pinned(product: int) -> Entry:
     return Entry(product, 0, Kind.POPULAR, ReasonCode.PICKED, -1, True)

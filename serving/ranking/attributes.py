@@ -45,15 +45,15 @@ class Attributes:
         self._read: OrderedDict[str, _Read] = OrderedDict()
         self._lock = threading.Lock()
 
-    def products(self, name: str, value: str, *, patient: bool = True) -> npt.NDArray[np.int64]:
+    def products(self, name: str, value: str, *, wait: bool = True) -> npt.NDArray[np.int64]:
         """Ids of the products whose attribute `name` is `value`, written as PostgreSQL writes it.
 
-        Capital letters do not matter. Without patience only what was read before is known. Raises Unavailable
+        Capital letters do not matter. Without `wait` only what was read before is known. Raises Unavailable
         when it must be read and PostgreSQL is away.
         """
         with self._lock:
             kept = self._read.get(name)
-        if not patient:
+        if not wait:
             return _NONE if kept is None else kept.values.get(value.casefold(), _NONE)
         if kept is None or time.monotonic() - kept.at > FRESH_SECONDS:
             try:

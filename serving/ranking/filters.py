@@ -1,4 +1,4 @@
-"""Which products qualify: decided for the whole catalogue before anything is ranked."""
+"""Which products are eligible for a request: decided for the whole catalogue before anything is ranked."""
 
 from __future__ import annotations
 
@@ -9,53 +9,85 @@ import numpy as np
 import numpy.typing as npt
 
 from serving.catalogue.catalogue import Catalogue
+from serving.merchandising.compiled_rules import CompiledRules
 from serving.ranking.attributes import Attributes
-from serving.recommender.request import Filters
+from serving.ranking.eligibility import SeenProducts
+from serving.recommender.request import Filters, RecommendationRequest
 
-__all__ = ["FilterResult", "filter_products"]
+__all__ = ["FilterResult", "eligible_products", "filter_products"]
 
 Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
 class FilterResult:
-    """allowed: bool, a row of the catalogue each. removed: by what, and how many that were left until then.
+    """eligible: bool, a row of the catalogue each. filtered_out: how many products each reason removed first.
 
-    The removed and the allowed add up to the products of the shop.
+    Both together add up to the products of the shop.
     """
 
-    allowed: Mask
-    removed: dict[str, int]
+    eligible: Mask
+    filtered_out: dict[str, int]
 
-    def without(self, reason: str, more: Mask) -> FilterResult:
-        """The same with the rows of `more` removed for another reason."""
-        gone = self.allowed & more
-        count = int(gone.sum())
+    def without(self, reason: str, rows: Mask) -> FilterResult:
+        """The same with the rows of the mask removed for another reason."""
+        removed = self.eligible & rows
+        count = int(removed.sum())
         if count == 0:
             return self
-        removed = {**self.removed, reason: self.removed.get(reason, 0) + count}
-        return FilterResult(self.allowed & ~more, removed)
+        filtered_out = {**self.filtered_out, reason: self.filtered_out.get(reason, 0) + count}
+        return FilterResult(self.eligible & ~rows, filtered_out)
+
+
+def eligible_products(
+    request: RecommendationRequest,
+    seen: SeenProducts,
+    rules: CompiledRules,
+    attributes: Attributes,
+    *,
+    wait: bool = True,
+    by_rules: bool = True,
+) -> FilterResult:
+    """What a list may hold: on sale, through every filter, not excluded by the user's past, page or rules.
+
+    wait : False to look nothing up; what cannot be known at once then does not pass.
+    by_rules : False to leave out the rules that hide products.
+    Raises Unavailable when an attribute cannot be looked up.
+    """
+    catalogue = rules.catalogue
+    result = filter_products(catalogue, request.filters, attributes, wait=wait)
+    for reason, rows in seen.excluded(catalogue, request.novelty).items():
+        result = result.without(reason, rows)
+    for reason, products in (
+        ("seeds", request.products),
+        ("cart", request.cart),
+        ("on_page", request.on_page or ()),
+    ):
+        if products:
+            result = result.without(reason, catalogue.mark(products))
+    plan = rules.plan(request.placement, request.name)
+    return result.without("rules", plan.hidden) if by_rules and plan.hides else result
 
 
 def filter_products(
-    catalogue: Catalogue, filters: Filters, attributes: Attributes, *, patient: bool = True
+    catalogue: Catalogue, filters: Filters, attributes: Attributes, *, wait: bool = True
 ) -> FilterResult:
     """What passes every filter, in the order of `Filters`; each removal is counted once.
 
-    patient : False to wait for nothing; what cannot be known at once then does not pass.
+    wait : False to look nothing up; what cannot be known at once then does not pass.
     Raises Unavailable when an attribute cannot be looked up.
     """
-    found = FilterResult(np.ones(len(catalogue), dtype=bool), {}).without("not_sold", ~catalogue.shown)
-    for name, passes in _conditions(catalogue, filters, attributes, patient):
-        found = found.without(name, ~passes)
-    return found
+    result = FilterResult(np.ones(len(catalogue), dtype=bool), {}).without("not_sold", ~catalogue.shown)
+    for reason, passes in _conditions(catalogue, filters, attributes, wait):
+        result = result.without(reason, ~passes)
+    return result
 
 
 def _conditions(
-    catalogue: Catalogue, filters: Filters, attributes: Attributes, patient: bool
+    catalogue: Catalogue, filters: Filters, attributes: Attributes, wait: bool
 ) -> Iterator[tuple[str, Mask]]:
     if filters.categories:
-        wanted = [one for category in filters.categories for one in catalogue.descendants(category)]
+        wanted = [each for category in filters.categories for each in catalogue.descendants(category)]
         yield "category", np.isin(catalogue.category, wanted)
     if filters.brands:
         yield "brand", np.isin(catalogue.brand, filters.brands)
@@ -72,4 +104,4 @@ def _conditions(
     if filters.exclude:
         yield "exclude", ~np.isin(catalogue.ids, filters.exclude)
     for name, value in filters.attributes:
-        yield f"attr.{name}", np.isin(catalogue.ids, attributes.products(name, value, patient=patient))
+        yield f"attr.{name}", np.isin(catalogue.ids, attributes.products(name, value, wait=wait))

@@ -1,7 +1,8 @@
-"""What the shop buys now: the list for whom no model knows, and the filling of lists that are short."""
+"""What the shop buys now: the list for visitors without history, and the filling of short lists."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,13 +15,26 @@ from sqlalchemy.orm import Session
 from features.splitting.person_days import LEAD_IN
 from features.splitting.windows import NEWEST, dense_end
 from models.registry import registry
+from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.reasons import Kind, ReasonCode
 from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry
+from recsys.errors import RecsysError
+from recsys.log import get_logger
 from recsys.settings import get_settings
 from serving.catalogue.catalogue import Catalogue
 
-__all__ = ["WHO", "WINDOW_DAYS", "PopularProducts", "end_of_density", "target_types", "weighed"]
+__all__ = [
+    "WHO",
+    "WINDOW_DAYS",
+    "CountryPopularity",
+    "PopularProducts",
+    "end_of_density",
+    "target_types",
+    "weighed",
+]
 
+_log = get_logger(__name__)
+COUNTRY_SECONDS = 60.0
 WINDOW_DAYS = 28
 """Counted from where the events are dense, not from today, so that a log of 2017 has its popular products
 too, and a few events long after all others do not hide the rest."""
@@ -96,8 +110,8 @@ def weighed(people: npt.NDArray[np.float64], successful: npt.NDArray[np.float64]
 class PopularProducts:
     """Products by how many people chose them lately; `shares` (float64, 0..1) is their part of all who chose.
 
-    Who took a product up counts whole, who only came near it (a view, a cart) a tenth. Products that nobody
-    chose follow, the newest first: the order always covers the whole catalogue.
+    A person who took a product up counts whole, one who only came near it (a view, a cart) a tenth. Products
+    without people follow, the newest first: the order always covers the whole catalogue.
     """
 
     products: npt.NDArray[np.int64]
@@ -130,11 +144,11 @@ class PopularProducts:
         return cls(products, weighed(people, successful) / max(1, rows[0].everybody if rows else 1))
 
     def entries(
-        self, catalogue: Catalogue, k: int, allowed: npt.NDArray[np.bool_] | None = None
+        self, catalogue: Catalogue, k: int, eligible: npt.NDArray[np.bool_] | None = None
     ) -> list[Entry]:
-        """The k best products that may be shown, of the rows of `allowed` (bool, one for each row)."""
+        """The k best products on sale, of the rows of `eligible` (bool, one for each row)."""
         order, units = self.order(catalogue)
-        permitted = catalogue.shown if allowed is None else allowed & catalogue.shown
+        permitted = catalogue.shown if eligible is None else eligible & catalogue.shown
         # most often the head is enough, and 100,000 products need not be looked at
         for size in (8 * k + 64, order.size):
             places = np.flatnonzero(permitted[order[:size]])[:k]
@@ -152,13 +166,33 @@ class PopularProducts:
 
     def order(self, catalogue: Catalogue) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Rows of the catalogue, the most popular first, and their scores in units; shown or not."""
-        kept = self._orders[-1] if self._orders else None
-        if kept is None or kept[0] is not catalogue.ids:
+        cached = self._orders[-1] if self._orders else None
+        if cached is None or cached[0] is not catalogue.ids:
             share = np.zeros(len(catalogue), dtype=np.float64)
             rows = catalogue.rows(self.products)
             share[rows[rows >= 0]] = self.shares[rows >= 0]
             order = np.lexsort((-catalogue.ids, -share))
             units = np.rint(np.clip(share[order], 0, 1) * SCORE_UNIT).astype(np.int64)
-            kept = (catalogue.ids, order, units)
-            self._orders[:] = [kept]
-        return kept[1], kept[2]
+            cached = (catalogue.ids, order, units)
+            self._orders[:] = [cached]
+        return cached[1], cached[2]
+
+
+class CountryPopularity:
+    """What was lately sent to each country, counted when a request needs it first; thread-safe."""
+
+    def __init__(self) -> None:
+        self._counted: dict[str, tuple[float, PopularProducts]] = {}
+
+    def of(self, country: str) -> PopularProducts:
+        """Of an ISO 3166 code; while PostgreSQL is away, what was counted before."""
+        counted = self._counted.get(country)
+        if counted is None or time.monotonic() - counted[0] > COUNTRY_SECONDS:
+            try:
+                with unit_of_work() as session:
+                    counted = time.monotonic(), PopularProducts.count(session, country)
+            except RecsysError as error:
+                _log.error("popular products of a country cannot be counted", error=str(error))
+                return PopularProducts.none() if counted is None else counted[1]
+            self._counted[country] = counted
+        return counted[1]

@@ -1,66 +1,64 @@
-"""The order in which a user would like the products that a search found: search itself knows no model."""
+"""Personal order of search results: search itself knows no model."""
 
 from __future__ import annotations
 
 import threading
-import time
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from cachetools import TTLCache
 from sqlalchemy.orm import Session
 
 from features.build.builder import weights_of
 from features.user_history import histories
 from recsys.search.ranking import formula as ranking
 from recsys.settings import get_settings
-from serving.state.serving_state import State
+from serving.state.active_model import LoadedModel
+from serving.state.serving_data import ServingData
 
 __all__ = ["ModelPersonaliser"]
 
 FRESH_SECONDS = 60.0
-"""So long a user's scores stay as they are, so that the pages of a search go on where they ended."""
-KEPT = 500
+"""A user's scores stay the same for so long, so that the pages of a search continue where they ended."""
+CAPACITY = 500
+"""Users whose scores are kept."""
 
 _Scores = dict[int, float]
 
 
 class ModelPersonaliser:
-    """`recsys.search.ranking.personalization.Personaliser` by the model that serves, with users folded in."""
+    """`recsys.search.ranking.personalization.Personaliser` by the serving model, with users folded in."""
 
-    def __init__(self, state: State) -> None:
-        self._state = state
-        self._kept: OrderedDict[tuple[int, int], tuple[float, _Scores]] = OrderedDict()
+    def __init__(self, serving_data: Callable[[], ServingData]) -> None:
+        self._serving_data = serving_data
+        self._scores: TTLCache[tuple[int, int], _Scores] = TTLCache(CAPACITY, FRESH_SECONDS)
         self._lock = threading.Lock()
 
     def scores(
         self, session: Session, user_id: int, product_ids: Sequence[int]
     ) -> Mapping[int, float] | None:
-        """How far up each stands in the user's own ranking; None for a user who did nothing yet."""
-        loaded = self._state.model.current
-        if loaded is None:
+        """Each product's score by its place in the user's own ranking; None for a user without history."""
+        model = self._serving_data().model
+        if model is None:
             return None
-        key = user_id, loaded.registered.id
+        key = user_id, model.registered.id
         with self._lock:
-            kept = self._kept.get(key)
-        if kept is None or time.monotonic() - kept[0] > FRESH_SECONDS:
-            kept = time.monotonic(), self._ranked(session, user_id)
+            scores = self._scores.get(key)
+        if scores is None:
+            scores = self._ranked(session, user_id, model)
             with self._lock:
-                self._kept[key] = kept
-                self._kept.move_to_end(key)
-                while len(self._kept) > KEPT:
-                    self._kept.popitem(last=False)
-        found = kept[1]
-        return {one: found[one] for one in product_ids if one in found} if found else None
+                self._scores[key] = scores
+        return {product: scores[product] for product in product_ids if product in scores} if scores else None
 
-    def _ranked(self, session: Session, user_id: int) -> _Scores:
-        loaded, catalogue = self._state.model.current, self._state.catalogue.current
-        assert loaded is not None
-        (history,) = histories(session, [user_id], weights_of(get_settings()), loaded.model.moment_)
+    def _ranked(self, session: Session, user_id: int, model: LoadedModel) -> _Scores:
+        catalogue = self._serving_data().catalogue
+        (history,) = histories(session, [user_id], weights_of(get_settings()), model.model.moment_)
         if history.products.size == 0:
             return {}
-        with loaded.lock:
-            best = loaded.model.recommend_from(
-                [history], min(ranking.RANKED, len(loaded.model.items_)), only=catalogue.shown_ids
+        with model.lock:
+            best = model.model.recommend_from(
+                [history], min(ranking.RANKED, len(model.model.items_)), only=catalogue.shown_ids
             )
         products, _ = best.row(0)
-        return {one: ranking.liking(place, len(catalogue)) for place, one in enumerate(products.tolist())}
+        return {
+            product: ranking.liking(place, len(catalogue)) for place, product in enumerate(products.tolist())
+        }

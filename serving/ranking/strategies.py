@@ -1,4 +1,4 @@
-"""How each shelf ranks what qualifies: by the model, by a companion of it, or by what everybody does."""
+"""How each placement ranks eligible products: by the model, an auxiliary model, or what everybody does."""
 
 from __future__ import annotations
 
@@ -11,197 +11,225 @@ import numpy.typing as npt
 
 from recsys.domains.recommendations.reasons import Kind, ReasonCode
 from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry, without_ties
+from serving.ranking.attributes import Attributes
 from serving.ranking.candidates import from_history, from_model, similar
+from serving.ranking.co_purchase import CoPurchases
 from serving.ranking.filters import FilterResult
+from serving.ranking.popularity import CountryPopularity
 from serving.ranking.trending import new_arrivals
 from serving.ranking.user_context import UserContext
 from serving.recommender.request import MAX_POOL, Placement, RecommendationRequest
 from serving.state.active_model import LoadedModel
-from serving.state.serving_state import State
+from serving.state.serving_data import ServingData
 
-__all__ = ["Ranked", "Source", "rank"]
+__all__ = ["Lookups", "Ranked", "Source", "rank"]
 
 Source = Literal["stored", "live", "popular"]
 Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """Candidates, best first, and whose work they are. `by`: None where no model had a part in it."""
+class Lookups:
+    """What strategies look up in PostgreSQL when a request needs it first, and keep for a while."""
 
-    entries: list[Entry] = field(default_factory=list)
-    by: LoadedModel | None = None
-
-    @property
-    def source(self) -> Source:
-        return "popular" if self.by is None else "live"
+    attributes: Attributes = field(default_factory=Attributes)
+    co_purchases: CoPurchases = field(default_factory=CoPurchases)
+    popular_by_country: CountryPopularity = field(default_factory=CountryPopularity)
 
 
 @dataclass(frozen=True)
-class _Asked:
-    state: State
-    wish: RecommendationRequest
-    past: UserContext
-    allowed: Mask
+class Ranked:
+    """Candidates, best first. model: the one that ranked them; None where no model had a part in it."""
+
+    entries: list[Entry] = field(default_factory=list)
+    model: LoadedModel | None = None
+
+    @property
+    def source(self) -> Source:
+        """Where a list of these comes from."""
+        return "popular" if self.model is None else "live"
+
+
+@dataclass(frozen=True)
+class _Input:
+    data: ServingData
+    lookups: Lookups
+    request: RecommendationRequest
+    user: UserContext
+    eligible: Mask
     """bool, a row of the catalogue each."""
     k: int
 
     @property
-    def only(self) -> npt.NDArray[np.int64]:
-        return self.state.catalogue.current.ids[self.allowed]
+    def eligible_ids(self) -> npt.NDArray[np.int64]:
+        return self.data.catalogue.ids[self.eligible]
 
-    def but(self, entries: Sequence[Entry]) -> Mask:
-        """What qualifies and is not among these."""
-        return _without(self.state, self.allowed, [one.product for one in entries])
+    def remaining(self, entries: Sequence[Entry]) -> Mask:
+        """What is eligible and not among these."""
+        return self.eligible & ~self.data.catalogue.mark([entry.product for entry in entries])
 
 
-def rank(state: State, wish: RecommendationRequest, past: UserContext, qualified: FilterResult) -> Ranked:
-    """Up to `MAX_POOL` eligible products, best first, filled up with popular ones where that is honest.
+def rank(
+    data: ServingData,
+    lookups: Lookups,
+    request: RecommendationRequest,
+    user: UserContext,
+    filtered: FilterResult,
+) -> Ranked:
+    """Up to `MAX_POOL` eligible products, best first, filled up with popular ones.
 
-    What was bought before is the only thing to buy again: that shelf is filled with nothing else, and empty
-    for a visitor who bought nothing.
+    `buy_again` is not filled: it holds nothing but what was bought, and is empty for who bought nothing.
     """
-    allowed = _without(state, qualified.allowed, [*wish.cart, *wish.products])
-    asked = _Asked(state, wish, past, allowed, min(MAX_POOL, int(allowed.sum())))
-    if asked.k == 0:
+    k = min(MAX_POOL, int(filtered.eligible.sum()))
+    if k == 0:
         return Ranked()
-    found = _SHELVES[wish.shelf](asked)
-    if wish.shelf is Placement.FOR_YOU:
-        filled = _filled(asked, found)
-        return Ranked(without_ties(filled.entries), filled.by)
-    if wish.shelf is Placement.BUY_AGAIN:
-        return found
-    return _filled(asked, found)
+    given = _Input(data, lookups, request, user, filtered.eligible, k)
+    ranked = _STRATEGIES[request.placement](given)
+    if request.placement is Placement.BUY_AGAIN:
+        return ranked
+    filled = _filled(given, ranked)
+    if request.placement is Placement.FOR_YOU:
+        return Ranked(without_ties(filled.entries), filled.model)
+    return filled
 
 
-def _filled(asked: _Asked, found: Ranked) -> Ranked:
-    state, past = asked.state, asked.past
-    missing = asked.k - len(found.entries)
+def _filled(given: _Input, ranked: Ranked) -> Ranked:
+    data, seen = given.data, given.user.seen
+    missing = given.k - len(ranked.entries)
     if missing <= 0:
-        return found
-    more = state.popular.entries(state.catalogue.current, missing, asked.but(found.entries))
-    # the chance that just anybody takes a product says less than the model: it never ranks above it
-    ceiling = found.entries[-1].score if found.entries else SCORE_UNIT
-    touched, bought = past.visitor.touched, past.visitor.bought
-    filled = [
-        one._replace(
-            score=min(one.score, ceiling), novel=one.product not in touched, bought=one.product in bought
+        return ranked
+    popular = data.popular.entries(data.catalogue, missing, given.remaining(ranked.entries))
+    # the share of all people who take a product says less than the model: it never ranks above it
+    ceiling = ranked.entries[-1].score if ranked.entries else SCORE_UNIT
+    filling = [
+        entry._replace(
+            score=min(entry.score, ceiling),
+            novel=entry.product not in seen.touched,
+            bought=entry.product in seen.bought,
         )
-        for one in more
+        for entry in popular
     ]
-    return Ranked([*found.entries, *filled], found.by)
+    return Ranked([*ranked.entries, *filling], ranked.model)
 
 
-def _for_you(asked: _Asked) -> Ranked:
-    loaded, past, wish = asked.state.model.current, asked.past, asked.wish
-    if loaded is None:
+def _for_you(given: _Input) -> Ranked:
+    model, user, request = given.data.model, given.user, given.request
+    if model is None:
         return Ranked()
-    only, visitor = asked.only, past.visitor
-    if past.history is not None and past.history.products.size:
-        touched, bought = visitor.touched.__contains__, visitor.bought.__contains__
-        entries = from_history(loaded, past.history, asked.k, only, touched, bought, wish.novelty)
-    elif not past.complete and wish.user is not None and loaded.model.knows(wish.user):
-        entries = from_model(loaded, wish.user, asked.k, only, wish.novelty)
+    seen = user.seen
+    if user.history is not None and user.history.products.size:
+        entries = from_history(
+            model,
+            user.history,
+            given.k,
+            given.eligible_ids,
+            seen.touched.__contains__,
+            seen.bought.__contains__,
+            request.novelty,
+        )
+    elif not user.complete and request.user is not None and model.model.knows(request.user):
+        entries = from_model(model, request.user, given.k, given.eligible_ids, request.novelty)
     else:
-        # who has no past by PostgreSQL's word is told nothing from the model's memory of them
+        # PostgreSQL has no history of this user: what the model remembers of them is not used either
         return Ranked()
-    entries = asked.state.arrivals().among(entries, asked.state.catalogue.current, asked.allowed)
-    return Ranked([_chosen(asked, one) for one in entries[: asked.k]], loaded if entries else None)
+    entries = given.data.cold_start.among(entries, given.data.catalogue, given.eligible)[: given.k]
+    return Ranked([_with_chosen_category(given, entry) for entry in entries], model if entries else None)
 
 
-def _chosen(asked: _Asked, entry: Entry) -> Entry:
-    """With nothing in the past that speaks for it, a category that the user chose does."""
-    if entry.evidence >= 0 or not asked.past.chosen:
+def _with_chosen_category(given: _Input, entry: Entry) -> Entry:
+    """Without evidence in the history, a category that the user chose is the reason."""
+    preferred = given.user.preferred_categories
+    if entry.evidence >= 0 or not preferred:
         return entry
-    catalogue = asked.state.catalogue.current
+    catalogue = given.data.catalogue
     category = int(catalogue.category[catalogue.row(entry.product)])
-    seen: set[int] = set()
-    while category >= 0 and category not in seen:
-        if category in asked.past.chosen:
+    visited: set[int] = set()
+    while category >= 0 and category not in visited:
+        if category in preferred:
             return entry._replace(reason=ReasonCode.CHOSEN_CATEGORY)
-        seen.add(category)
+        visited.add(category)
         category = catalogue.parents.get(category) or -1
     return entry
 
 
-def _similar(asked: _Asked) -> Ranked:
-    return _like(asked, asked.wish.products, ReasonCode.SIMILAR_TO)
+def _similar(given: _Input) -> Ranked:
+    return _like(given, given.request.products, ReasonCode.SIMILAR_TO)
 
 
-def _like(asked: _Asked, products: Sequence[int], reason: ReasonCode) -> Ranked:
+def _like(given: _Input, products: Sequence[int], reason: ReasonCode) -> Ranked:
     """By the first model that knows the products, the one made for it first; then by their category."""
-    state, only = asked.state, asked.only
-    serving = [] if state.model.current is None else [state.model.current]
-    models = [
-        *state.companions.of("similar_items"),
-        *serving,
-        *state.companions.of("item_knn", "content"),
-    ]
-    found, by = list[Entry](), None
-    for loaded in models:
-        known = [one for one in products if one in loaded.model.items_]
-        if known and (found := similar(loaded, known, asked.k, only, reason)):
-            by = loaded
-            break
-    if by is None and (known := state.arrivals().stood_in_for(products)):
-        for loaded in models:
-            if found := similar(loaded, known, asked.k, only, reason):
-                by = loaded
-                found = [one._replace(evidence=products[0]) for one in found]
-                break
-    catalogue = state.catalogue.current
+    data = given.data
+    serving = [] if data.model is None else [data.model]
+    models = [*data.auxiliary.of("similar_items"), *serving, *data.auxiliary.of("item_knn", "content")]
+    ranked = _like_by_models(models, products, given, reason)
+    if ranked.model is None and (stand_ins := data.cold_start.stood_in_for(products)):
+        by_stand_ins = _like_by_models(models, stand_ins, given, reason)
+        entries = [entry._replace(evidence=products[0]) for entry in by_stand_ins.entries]
+        ranked = Ranked(entries, by_stand_ins.model)
+    catalogue = data.catalogue
     rows = catalogue.rows(list(products))
     categories = set(catalogue.category[rows[rows >= 0]].tolist()) - {-1}
-    mask = asked.but(found) & np.isin(catalogue.category, sorted(categories))
-    ceiling = found[-1].score if found else SCORE_UNIT
-    more = state.popular.entries(catalogue, asked.k - len(found), mask)
-    return Ranked([*found, *(one._replace(score=min(one.score, ceiling)) for one in more)], by)
+    same_category = given.remaining(ranked.entries) & np.isin(catalogue.category, sorted(categories))
+    ceiling = ranked.entries[-1].score if ranked.entries else SCORE_UNIT
+    popular = data.popular.entries(catalogue, given.k - len(ranked.entries), same_category)
+    filling = [entry._replace(score=min(entry.score, ceiling)) for entry in popular]
+    return Ranked([*ranked.entries, *filling], ranked.model)
 
 
-def _bought_together(asked: _Asked) -> Ranked:
-    seeds = [*asked.wish.products, *asked.wish.cart]
+def _like_by_models(
+    models: Sequence[LoadedModel], products: Sequence[int], given: _Input, reason: ReasonCode
+) -> Ranked:
+    for model in models:
+        seeds = [product for product in products if product in model.model.items_]
+        if seeds and (entries := similar(model, seeds, given.k, given.eligible_ids, reason)):
+            return Ranked(entries, model)
+    return Ranked()
+
+
+def _bought_together(given: _Input) -> Ranked:
+    seeds = [*given.request.products, *given.request.cart]
     if not seeds:
-        return _buyers_history(asked)
-    for loaded in asked.state.companions.of("complements", "bought_together"):
-        if found := similar(loaded, seeds, asked.k, asked.only, ReasonCode.BOUGHT_TOGETHER):
-            return Ranked(found, loaded)
-    found = asked.state.baskets.entries(asked.state.catalogue.current, seeds, asked.k, asked.allowed)
-    if found:
-        return Ranked(found)
-    return _like(asked, seeds, ReasonCode.SIMILAR_TO)
+        return _with_last_bought(given)
+    for model in given.data.auxiliary.of("complements", "bought_together"):
+        if entries := similar(model, seeds, given.k, given.eligible_ids, ReasonCode.BOUGHT_TOGETHER):
+            return Ranked(entries, model)
+    counted = given.lookups.co_purchases.entries(given.data.catalogue, seeds, given.k, given.eligible)
+    return Ranked(counted) if counted else _like(given, seeds, ReasonCode.SIMILAR_TO)
 
 
-def _buyers_history(asked: _Asked) -> Ranked:
+def _with_last_bought(given: _Input) -> Ranked:
     """Without a product to start from: what goes with what was bought last."""
-    history = asked.past.history
+    history = given.user.history
     if history is None or history.products.size == 0:
         return Ranked()
-    last = [product for product in history.products[::-1].tolist() if product in asked.past.visitor.bought]
-    return _like(asked, list(dict.fromkeys(last))[:5], ReasonCode.BECAUSE_BOUGHT) if last else _for_you(asked)
+    bought = given.user.seen.bought
+    last = [product for product in history.products[::-1].tolist() if product in bought]
+    if not last:
+        return _for_you(given)
+    return _like(given, list(dict.fromkeys(last))[:5], ReasonCode.BECAUSE_BOUGHT)
 
 
-def _buy_again(asked: _Asked) -> Ranked:
-    """What was bought, by a model of habits where one is registered; else by how often and how lately.
+def _buy_again(given: _Input) -> Ranked:
+    """What was bought, by a model of repeat purchases where one is registered; else by frequency with decay.
 
-    Without a model each event fades as everywhere:
-    The personal frequency that next-basket models rarely beat (Hu et al. 2020, "Modeling personalized item
-    frequency information for next-basket recommendation", SIGIR, section 5.3).
+    Personal frequency with time decay is what next-basket models rarely beat (Hu et al. 2020, "Modeling
+    personalized item frequency information for next-basket recommendation", SIGIR, section 5.3).
     """
-    history, bought = asked.past.history, asked.past.visitor.bought
+    history, bought = given.user.history, given.user.seen.bought
     if history is None or not bought:
         return Ranked()
-    only = np.intersect1d(asked.only, np.fromiter(bought, dtype=np.int64))
-    touched = asked.past.visitor.touched.__contains__
-    for loaded in asked.state.companions.of("buy_again"):
-        if found := from_history(loaded, history, asked.k, only, touched, bought.__contains__):
-            return Ranked(found, loaded)
-    catalogue = asked.state.catalogue.current
+    bought_ids = np.intersect1d(given.eligible_ids, np.fromiter(bought, dtype=np.int64))
+    touched = given.user.seen.touched.__contains__
+    for model in given.data.auxiliary.of("buy_again"):
+        if entries := from_history(model, history, given.k, bought_ids, touched, bought.__contains__):
+            return Ranked(entries, model)
+    catalogue = given.data.catalogue
     products, place = np.unique(history.products, return_inverse=True)
     weight = np.bincount(place, weights=np.maximum(history.weights, 0.0))
     rows = catalogue.rows(products)
     fits = (rows >= 0) & np.isin(products, list(bought)) & (weight > 0)
-    fits[fits] &= asked.allowed[rows[fits]]
-    order = np.flatnonzero(fits)[np.argsort(-weight[fits], kind="stable")][: asked.k]
+    fits[fits] &= given.eligible[rows[fits]]
+    order = np.flatnonzero(fits)[np.argsort(-weight[fits], kind="stable")][: given.k]
     units = np.rint(weight[order] / (weight[order].max(initial=0.0) + 1.0) * SCORE_UNIT).astype(np.int64)
     return Ranked(
         [
@@ -211,41 +239,41 @@ def _buy_again(asked: _Asked) -> Ranked:
     )
 
 
-def _because_you_viewed(asked: _Asked) -> Ranked:
-    """More like what was looked at last, or, where that is nothing, like what was bought last."""
-    history, bought = asked.past.history, asked.past.visitor.bought
+def _because_you_viewed(given: _Input) -> Ranked:
+    """More like what was viewed last, or, where that is nothing, like what was bought last."""
+    history, seen = given.user.history, given.user.seen
     if history is None or history.products.size == 0:
         return Ranked()
-    newest = [one for one in history.products[::-1].tolist() if one not in asked.past.visitor.dismissed]
-    viewed = [one for one in newest if one not in bought]
+    newest = [product for product in history.products[::-1].tolist() if product not in seen.dismissed]
+    viewed = [product for product in newest if product not in seen.bought]
     for product in (viewed or newest)[:3]:
-        reason = ReasonCode.BECAUSE_BOUGHT if product in bought else ReasonCode.BECAUSE_VIEWED
-        found = _like(asked, [product], reason)
-        if found.by is not None:
-            return found
-    return _for_you(asked)
+        reason = ReasonCode.BECAUSE_BOUGHT if product in seen.bought else ReasonCode.BECAUSE_VIEWED
+        ranked = _like(given, [product], reason)
+        if ranked.model is not None:
+            return ranked
+    return _for_you(given)
 
 
-def _popular(asked: _Asked) -> Ranked:
-    state, catalogue = asked.state, asked.state.catalogue.current
-    if asked.wish.country is None:
-        return Ranked(state.popular.entries(catalogue, asked.k, asked.allowed))
-    of_country = state.popular_in(asked.wish.country)
-    sold = np.isin(catalogue.ids, of_country.products)
-    return Ranked(of_country.entries(catalogue, asked.k, asked.allowed & sold))
+def _popular(given: _Input) -> Ranked:
+    data, country = given.data, given.request.country
+    if country is None:
+        return Ranked(data.popular.entries(data.catalogue, given.k, given.eligible))
+    popular = given.lookups.popular_by_country.of(country)
+    sold = np.isin(data.catalogue.ids, popular.products)
+    return Ranked(popular.entries(data.catalogue, given.k, given.eligible & sold))
 
 
-def _trending(asked: _Asked) -> Ranked:
-    catalogue = asked.state.catalogue.current
-    rising = np.isin(catalogue.ids, asked.state.trends.products)
-    return Ranked(asked.state.trends.entries(catalogue, asked.k, asked.allowed & rising))
+def _trending(given: _Input) -> Ranked:
+    catalogue, trending = given.data.catalogue, given.data.trending
+    rising = np.isin(catalogue.ids, trending.products)
+    return Ranked(trending.entries(catalogue, given.k, given.eligible & rising))
 
 
-def _new_arrivals(asked: _Asked) -> Ranked:
-    return Ranked(new_arrivals(asked.state.catalogue.current, asked.k, asked.allowed))
+def _new_arrivals(given: _Input) -> Ranked:
+    return Ranked(new_arrivals(given.data.catalogue, given.k, given.eligible))
 
 
-_SHELVES: dict[Placement, Callable[[_Asked], Ranked]] = {
+_STRATEGIES: dict[Placement, Callable[[_Input], Ranked]] = {
     Placement.FOR_YOU: _for_you,
     Placement.SIMILAR: _similar,
     Placement.BOUGHT_TOGETHER: _bought_together,
@@ -255,7 +283,3 @@ _SHELVES: dict[Placement, Callable[[_Asked], Ranked]] = {
     Placement.NEW_ARRIVALS: _new_arrivals,
     Placement.BECAUSE_YOU_VIEWED: _because_you_viewed,
 }
-
-
-def _without(state: State, allowed: Mask, products: Sequence[int]) -> Mask:
-    return allowed & ~state.catalogue.current.mark(products) if products else allowed

@@ -67,9 +67,9 @@ def count_trends(session: Session) -> PopularProducts:
     return PopularProducts(products[rising], 1.0 - np.exp(-rise[rising]), ReasonCode.TRENDING)
 
 
-def new_arrivals(catalogue: Catalogue, k: int, allowed: npt.NDArray[np.bool_]) -> list[Entry]:
-    """The k newest products of `allowed`; their score: the part of the shop's products that are older."""
-    rows = np.flatnonzero(allowed & catalogue.shown)
+def new_arrivals(catalogue: Catalogue, k: int, eligible: npt.NDArray[np.bool_]) -> list[Entry]:
+    """The k newest eligible products; their score: the share of the shop's products that are older."""
+    rows = np.flatnonzero(eligible & catalogue.shown)
     newest = rows[np.lexsort((-catalogue.ids[rows], -catalogue.created[rows]))[:k]]
     older = np.searchsorted(np.sort(catalogue.created), catalogue.created[newest], side="left")
     units = np.rint(older / max(1, len(catalogue)) * SCORE_UNIT).astype(np.int64)

@@ -1,4 +1,4 @@
-"""The context of the user who is served: interactions as weights, and products that are not eligible."""
+"""What is known of the user of a request: the history that a model folds in, and what they have seen."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from serving.state.active_model import LoadedModel
 
 __all__ = ["UserContext", "read_user_context"]
 
-_MOST = 4 * LIMIT
-"""Who did more is asked for their products apart: a second look is cheaper than so many events."""
+_MAX_INTERACTIONS = 4 * LIMIT
+"""The products of users with more are read by a second query: that is cheaper than so many events."""
 _log = get_logger(__name__)
 
 
-class _Absence:
-    """Says once in a while, not for every answer, that PostgreSQL is away."""
+class _AbsenceLog:
+    """Logs once in a while, not for every list, that PostgreSQL is away."""
 
     SECONDS = 10.0
 
@@ -43,7 +43,7 @@ class _Absence:
         self._next = 0.0
         self._lists = 0
 
-    def say(self, error: str) -> None:
+    def log(self, error: str) -> None:
         self._lists += 1
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + self.SECONDS
@@ -53,7 +53,7 @@ class _Absence:
             self._lists = 0
 
 
-_absence = _Absence()
+_absence = _AbsenceLog()
 _CATEGORIES = text(
     """
     SELECT id FROM products_db.categories
@@ -64,94 +64,94 @@ _CATEGORIES = text(
 
 @dataclass(frozen=True, eq=False)
 class UserContext:
-    """history: oldest first, the cart last; None when nothing is known. complete: PostgreSQL was read.
+    """history: oldest first, the cart last; None without any. complete: PostgreSQL was read.
 
-    chosen  ids of the categories of the user's explicit preferences
+    preferred_categories  ids of the categories among the user's stated preferences
     """
 
-    visitor: SeenProducts = field(default_factory=SeenProducts)
+    seen: SeenProducts = field(default_factory=SeenProducts)
     history: History | None = None
     complete: bool = True
-    chosen: frozenset[int] = frozenset()
+    preferred_categories: frozenset[int] = frozenset()
 
 
 def read_user_context(
-    wish: RecommendationRequest, loaded: LoadedModel | None, recent: SeenProducts
+    request: RecommendationRequest, model: LoadedModel | None, recent: SeenProducts
 ) -> UserContext:
-    """Everything an answer needs of who asks; without PostgreSQL what Redis and the model remember."""
+    """The user's context from PostgreSQL; without it what Redis and the model remember."""
     try:
         with unit_of_work() as session:
-            past = _from_postgresql(session, wish, loaded, recent)
+            user = _from_postgresql(session, request, model, recent)
     except (RecsysError, SQLAlchemyError, RedisError) as error:
-        _absence.say(str(error))
-        past = _from_memory(wish, loaded, recent)
-    return _with_cart(wish, past, loaded)
+        _absence.log(str(error))
+        user = _from_memory(request, model, recent)
+    return _with_cart(request, user, model)
 
 
 def _from_postgresql(
-    session: Session, wish: RecommendationRequest, loaded: LoadedModel | None, recent: SeenProducts
+    session: Session, request: RecommendationRequest, model: LoadedModel | None, recent: SeenProducts
 ) -> UserContext:
     weights = weights_of(get_settings())
-    moment = _now() if loaded is None else loaded.model.moment_
-    visitor, histories, chosen = recent, [], frozenset[int]()
-    if wish.user is not None:
-        did = user_interactions(session, [wish.user], _MOST)[0]
-        all_of_it = (
-            interaction_index.of_interactions(did)
-            if len(did) < _MOST
-            else interaction_index.of_user(session, wish.user)
+    moment = _now() if model is None else model.model.moment_
+    seen, histories, preferred = recent, [], frozenset[int]()
+    if request.user is not None:
+        interactions = user_interactions(session, [request.user], _MAX_INTERACTIONS)[0]
+        everything = (
+            interaction_index.of_interactions(interactions)
+            if len(interactions) < _MAX_INTERACTIONS
+            else interaction_index.of_user(session, request.user)
         )
-        visitor = visitor.and_also(all_of_it)
-        histories += weigh([did], weights, moment)
-        chosen = _chosen(session, wish.user)
-    if wish.session is not None:
-        visitor = visitor.and_also(interaction_index.of_session(session, wish.session))
-        histories.append(guest_history(session, wish.session, weights, moment))
-    return UserContext(visitor, _joined(histories), True, chosen)
+        seen = seen.union(everything)
+        histories += weigh([interactions], weights, moment)
+        preferred = _preferred_categories(session, request.user)
+    if request.session is not None:
+        seen = seen.union(interaction_index.of_session(session, request.session))
+        histories.append(guest_history(session, request.session, weights, moment))
+    return UserContext(seen, _joined(histories), True, preferred)
 
 
 def _from_memory(
-    wish: RecommendationRequest, loaded: LoadedModel | None, recent: SeenProducts
+    request: RecommendationRequest, model: LoadedModel | None, recent: SeenProducts
 ) -> UserContext:
-    known = frozenset() if loaded is None or wish.user is None else remembered(loaded, wish.user)
-    # the model does not remember what of it was bought: all of it counts as bought
-    visitor = recent.and_also(SeenProducts(known, known))
-    liked = [one for one in recent.touched if one not in recent.dismissed]
+    trained = frozenset() if model is None or request.user is None else remembered(model, request.user)
+    # the model does not remember which of these were bought: all of them count as bought
+    seen = recent.union(SeenProducts(trained, trained))
+    liked = [product for product in recent.touched if product not in recent.dismissed]
     history = History.of(np.array(sorted(liked), dtype=np.int64)) if liked else None
-    return UserContext(visitor, history, False)
+    return UserContext(seen, history, False)
 
 
-def _with_cart(wish: RecommendationRequest, past: UserContext, loaded: LoadedModel | None) -> UserContext:
-    """What lies in the cart counts as put there just now."""
-    if not wish.cart:
-        return past
+def _with_cart(request: RecommendationRequest, user: UserContext, model: LoadedModel | None) -> UserContext:
+    """Products in the cart count as put there just now."""
+    if not request.cart:
+        return user
     weight = get_settings().features.weights.get("add_to_cart", 0.0)
-    moment = _now() if loaded is None else max(loaded.model.moment_, _now())
+    moment = _now() if model is None else max(model.model.moment_, _now())
     cart = History(
-        np.array(wish.cart, dtype=np.int64),
-        np.full(len(wish.cart), weight, dtype=np.float32),
-        np.full(len(wish.cart), moment, dtype=np.int64),
+        np.array(request.cart, dtype=np.int64),
+        np.full(len(request.cart), weight, dtype=np.float32),
+        np.full(len(request.cart), moment, dtype=np.int64),
     )
-    history = cart if past.history is None else _joined([past.history, cart])
-    visitor = past.visitor.and_also(SeenProducts(set(wish.cart)))
-    return UserContext(visitor, history, past.complete, past.chosen)
+    history = cart if user.history is None else _joined([user.history, cart])
+    seen = user.seen.union(SeenProducts(set(request.cart)))
+    return UserContext(seen, history, user.complete, user.preferred_categories)
 
 
 def _joined(histories: list[History]) -> History | None:
-    """All of it in the order of its time."""
-    filled = [one for one in histories if one.products.size]
+    """All of them in the order of time."""
+    filled = [history for history in histories if history.products.size]
     if len(filled) < 2:
         return filled[0] if filled else None
-    times = np.concatenate([one.times for one in filled])
+    times = np.concatenate([history.times for history in filled])
     order = np.argsort(times, kind="stable")
     return History(
-        np.concatenate([one.products for one in filled])[order],
-        np.concatenate([one.weights for one in filled])[order],
+        np.concatenate([history.products for history in filled])[order],
+        np.concatenate([history.weights for history in filled])[order],
         times[order],
     )
 
 
-def _chosen(session: Session, user: int) -> frozenset[int]:
+def _preferred_categories(session: Session, user: int) -> frozenset[int]:
     liked = preferences.liked_categories(session, user)
     names = [name.rpartition(">")[2].strip().lower() for name in liked]
     return frozenset(session.scalars(_CATEGORIES, {"names": names})) if names else frozenset()

@@ -14,33 +14,33 @@ from serving.state.active_model import LoadedModel
 
 __all__ = ["parts_of", "with_rules"]
 
-MOST = 5
-"""So many products of the past are named for each; what the others add is summed up."""
+NAMED_PARTS = 5
+"""Products of the history that are named for each; what the others add is summed up."""
 
 
 def parts_of(
-    loaded: LoadedModel, past: UserContext, entries: Sequence[Entry], novelty: Novelty
+    model: LoadedModel, user: UserContext, entries: Sequence[Entry], novelty: Novelty
 ) -> dict[int, dict[str, Any]]:
-    """Of each product the raw score, the part that does not come from the past, and what the past adds.
+    """For each product the raw score, the part without the history, and what the history adds.
 
     baseline + parts + others = score. Products that the model does not know have none.
     """
-    if past.history is None:
+    if user.history is None:
         return {}
     explained = {}
     exclude: Exclude = "seen" if novelty is Novelty.NEW else None
-    with loaded.lock:
-        for one in entries:
+    with model.lock:
+        for entry in entries:
             try:
-                found = loaded.model.explain_from(past.history, one.product, exclude=exclude)
+                explanation = model.model.explain_from(user.history, entry.product, exclude=exclude)
             except NotFound:
                 continue
-            named = sorted(found.contributions, key=lambda part: -abs(part[1]))
-            explained[one.product] = {
-                "raw_score": found.score,
-                "baseline": found.baseline,
-                "parts": [{"product_id": product, "adds": adds} for product, adds in named[:MOST]],
-                "others": sum(adds for _, adds in named[MOST:]),
+            ordered = sorted(explanation.contributions, key=lambda part: -abs(part[1]))
+            explained[entry.product] = {
+                "raw_score": explanation.score,
+                "baseline": explanation.baseline,
+                "parts": [{"product_id": product, "adds": adds} for product, adds in ordered[:NAMED_PARTS]],
+                "others": sum(adds for _, adds in ordered[NAMED_PARTS:]),
             }
     return explained
 
@@ -48,9 +48,9 @@ def parts_of(
 def with_rules(
     parts: Mapping[int, dict[str, Any]], rules: Mapping[int, Sequence[str]], entries: Sequence[Entry]
 ) -> dict[int, dict[str, Any]]:
-    """The same with the names of the shop's rules that gave a product its place."""
-    found = {one.product: dict(parts.get(one.product, {})) for one in entries}
+    """The same with the names of the business rules that gave a product its place."""
+    explained = {entry.product: dict(parts.get(entry.product, {})) for entry in entries}
     for product, names in rules.items():
-        if product in found:
-            found[product]["rules"] = list(names)
-    return {product: each for product, each in found.items() if each}
+        if product in explained:
+            explained[product]["rules"] = list(names)
+    return {product: each for product, each in explained.items() if each}

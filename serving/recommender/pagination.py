@@ -45,12 +45,12 @@ class Rest:
     shown: int
 
 
-def encode(rest: Rest, wish: RecommendationRequest) -> str:
-    """The cursor for the next page of `wish`."""
+def encode(rest: Rest, request: RecommendationRequest) -> str:
+    """The cursor for the next page of `request`."""
     model, version = (rest.model or "").encode(), (rest.version or "").encode()
     head = _HEADER.pack(
         FORMAT,
-        wish.fingerprint(),
+        request.fingerprint(),
         _SOURCES.index(rest.source),
         rest.generation or 0,
         rest.made_at,
@@ -62,7 +62,7 @@ def encode(rest: Rest, wish: RecommendationRequest) -> str:
     return base64.urlsafe_b64encode(sign(_PURPOSE, packed) + packed).rstrip(b"=").decode()
 
 
-def decode(cursor: str, wish: RecommendationRequest) -> Rest:
+def decode(cursor: str, request: RecommendationRequest) -> Rest:
     """Take back what `encode` gave.
 
     Raises Invalid for what was not signed here, and for a cursor of another question, user or guest.
@@ -90,7 +90,7 @@ def decode(cursor: str, wish: RecommendationRequest) -> Rest:
             "for the first page",
             field="cursor",
         ) from error
-    if head[1] != wish.fingerprint():
+    if head[1] != request.fingerprint():
         raise Invalid(
             "cursor: it belongs to another question; keep everything but `limit` as it was on the first page",
             field="cursor",

@@ -1,8 +1,9 @@
-"""What a shop asks for: which shelf, for whom, narrowed how."""
+"""What a shop asks for: which placement, for whom, filtered how."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -13,11 +14,11 @@ from serving.ranking.eligibility import Novelty
 __all__ = ["MAX_POOL", "Filters", "Placement", "RecommendationRequest"]
 
 MAX_POOL = 300
-"""So many products are ranked for one question: pages end there."""
+"""The most products that are ranked for one request: pages end there."""
 
 
 class Placement(StrEnum):
-    """The lists that there are."""
+    """The lists that there are; `serving.ranking.strategies` has the strategy that makes each."""
 
     FOR_YOU = "for_you"
     SIMILAR = "similar"
@@ -31,7 +32,7 @@ class Placement(StrEnum):
 
 @dataclass(frozen=True)
 class Filters:
-    """What a product must be to qualify; a product must pass all of them.
+    """What a product must be to be eligible; a product must pass all of them.
 
     categories   any of them, each with all below it
     brands       any of them
@@ -55,26 +56,28 @@ class Filters:
 
     @property
     def empty(self) -> bool:
-        """Whether everything qualifies."""
-        return self is _NONE or self == _NONE
+        """Whether every product passes."""
+        return self is _NO_FILTERS or self == _NO_FILTERS
 
 
-_NONE = Filters()
+_NO_FILTERS = Filters()
 
 
 @dataclass(frozen=True)
 class RecommendationRequest:
-    """One list that is asked for.
+    """A request for one list.
 
-    user, session  for whom; neither for anybody
-    products       what the page shows, or what `similar` and `bought_together` start from
-    cart           what lies in the cart: never recommended, and part of what is known of who asks
+    user, session  for whom; neither for a list that is the same for everybody
+    products       what the page displays, or the seeds of `similar` and `bought_together`
+    cart           products in the cart: never recommended, and part of the user's history
     country        ISO 3166 code, for `popular`
     diversity      0: by score alone; 1: as different from each other as can be
     explain        whether each product comes with the parts of its score
+    name           what the shop calls the list, for rules about it; None: as the placement
+    on_page        products of the lists above it on the same page, never repeated; None: a list by itself
     """
 
-    shelf: Placement = Placement.FOR_YOU
+    placement: Placement = Placement.FOR_YOU
     user: int | None = None
     session: str | None = None
     products: tuple[int, ...] = ()
@@ -82,28 +85,41 @@ class RecommendationRequest:
     country: str | None = None
     limit: int = 20
     novelty: Novelty = Novelty.ANY
-    filters: Filters = _NONE
+    filters: Filters = _NO_FILTERS
     diversity: float = 0.0
     explain: bool = False
+    name: str | None = None
+    on_page: frozenset[int] | None = None
 
     @property
     def plain(self) -> bool:
-        """Whether a stored list answers it as it is."""
+        """Whether a stored list can be the response."""
         return (
-            self.shelf is Placement.FOR_YOU
+            self.placement is Placement.FOR_YOU
             and self.filters.empty
             and not self.cart
             and not self.products
             and self.diversity == 0.0
             and not self.explain
+            and self.on_page is None
         )
 
+    @property
+    def is_for_everybody(self) -> bool:
+        """Whether the list does not depend on who asks."""
+        return self.user is None and self.session is None and not self.cart
+
+    @property
+    def excluded(self) -> Collection[int]:
+        """Products that the list must not hold: its seeds, the cart, and what the page displays already."""
+        return {*self.products, *self.cart, *(self.on_page or ())}
+
     def fingerprint(self) -> bytes:
-        """Sixteen bytes that two wishes share when one may go on with the other's pages."""
+        """Sixteen bytes that two requests share when one may continue the pages of the other."""
         filters = self.filters
-        asked = (
-            self.shelf, self.user, self.session, self.products, self.cart, self.country, self.novelty,
+        parts = (
+            self.placement, self.user, self.session, self.products, self.cart, self.country, self.novelty,
             self.diversity, filters.categories, filters.brands, filters.min_price, filters.max_price,
             filters.tags, filters.in_stock, filters.created_since, filters.exclude, filters.attributes,
         )  # fmt: skip
-        return hashlib.blake2b(orjson.dumps(asked), digest_size=16).digest()
+        return hashlib.blake2b(orjson.dumps(parts), digest_size=16).digest()

@@ -1,4 +1,4 @@
-"""A finished list, and the bytes in which it leaves."""
+"""A finished list, and its bytes."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from serving.recommender.pagination import Rest, encode
 from serving.recommender.request import RecommendationRequest
 from serving.recommender.serialization import items_of
 
-__all__ = ["RecommendationResponse", "answered", "render", "shelf_of"]
+__all__ = ["RecommendationResponse", "impression_of", "list_of", "render"]
 
 
 @dataclass(frozen=True)
 class RecommendationResponse:
-    """What one shelf shows and where it comes from.
+    """One list and where it comes from.
 
-    rest      what follows on later pages; shown: products on earlier ones
-    removed   how many products did not filter_products, by why; None where a stored list was taken as it is
-    arm       of the A/B test that runs, None without one
-    complete  False: time ran out, and this is the best there was by then
-    parts     of each product, when that was asked for, what its score is made of
+    rest          what follows on later pages; shown: products on earlier ones
+    filtered_out  how many products are not eligible, by reason; None where a stored list was used as it is
+    eligible      how many are
+    arm           of the A/B test that runs, None without one
+    complete      False: time ran out, and this is the best list that was at hand
+    parts         for each product, when requested, what its score is made of
     """
 
-    wish: RecommendationRequest
+    request: RecommendationRequest
     entries: Sequence[Entry]
     source: Source
     model: str | None = None
@@ -40,8 +41,8 @@ class RecommendationResponse:
     made_at: int = 0
     rest: Sequence[Entry] = ()
     shown: int = 0
-    removed: Mapping[str, int] | None = None
-    qualified: int | None = None
+    filtered_out: Mapping[str, int] | None = None
+    eligible: int | None = None
     complete: bool = True
     arm: str | None = None
     parts: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
@@ -53,55 +54,57 @@ class RecommendationResponse:
             return None
         shown = min(0xFFFF, self.shown + len(self.entries))
         rest = Rest(self.rest, self.source, self.model, self.version, self.generation, self.made_at, shown)
-        return encode(rest, self.wish)
+        return encode(rest, self.request)
 
 
-def answered(answer: RecommendationResponse, request_id: str, name: str | None = None) -> Answered:
-    """What the log of exposures keeps of an answer."""
-    wish = answer.wish
+def impression_of(response: RecommendationResponse, request_id: str) -> Answered:
+    """What the log of impressions keeps of a list."""
+    request = response.request
     return Answered(
         request_id,
-        name or wish.shelf.value,
-        answer.source,
-        [one.product for one in answer.entries],
-        [one.score / SCORE_UNIT for one in answer.entries],
+        request.name or request.placement.value,
+        response.source,
+        [entry.product for entry in response.entries],
+        [entry.score / SCORE_UNIT for entry in response.entries],
         clock.now(),
-        wish.user,
-        wish.session,
-        answer.model,
-        answer.version,
-        answer.generation,
-        answer.arm,
-        answer.shown,
+        request.user,
+        request.session,
+        response.model,
+        response.version,
+        response.generation,
+        response.arm,
+        response.shown,
     )
 
 
-def shelf_of(catalogue: Catalogue, answer: RecommendationResponse) -> dict[str, Any]:
-    """One shelf as it is documented, without the id of the request, for `orjson`: its items are finished."""
+def list_of(catalogue: Catalogue, response: RecommendationResponse) -> dict[str, Any]:
+    """One list as documented, without the request's id, for `orjson`: its items are finished bytes."""
+    request = response.request
     items = orjson.Fragment(
-        items_of(catalogue, answer.entries, answer.parts if answer.wish.explain else None)
+        items_of(catalogue, response.entries, response.parts if request.explain else None)
     )
     provenance: dict[str, Any] = {
-        "shelf": answer.wish.shelf,
-        "source": answer.source,
-        "model": answer.model,
-        "version": answer.version,
-        "generation": answer.generation,
-        "arm": answer.arm,
-        "complete": answer.complete,
-        "features_age_seconds": _age(answer.made_at),
+        "placement": request.placement,
+        "shelf": request.placement,
+        "source": response.source,
+        "model": response.model,
+        "version": response.version,
+        "generation": response.generation,
+        "arm": response.arm,
+        "complete": response.complete,
+        "features_age_seconds": _age(response.made_at),
     }
-    if answer.removed is not None:
-        provenance["filters"] = {"removed": answer.removed, "qualified": answer.qualified}
-    return {"items": items, "next_cursor": answer.next_cursor, "provenance": provenance}
+    if response.filtered_out is not None:
+        provenance["filters"] = {"removed": response.filtered_out, "qualified": response.eligible}
+    return {"items": items, "next_cursor": response.next_cursor, "provenance": provenance}
 
 
 def _age(made_at: int) -> int:
     return max(0, int(clock.now().timestamp()) - made_at) if made_at else 0
 
 
-def render(catalogue: Catalogue, answer: RecommendationResponse, request_id: str) -> bytes:
-    """The documented answer as JSON."""
-    shelf = shelf_of(catalogue, answer)
-    shelf["provenance"] = {"request_id": request_id, **shelf["provenance"]}
-    return orjson.dumps(shelf)
+def render(catalogue: Catalogue, response: RecommendationResponse, request_id: str) -> bytes:
+    """The documented response as JSON."""
+    found = list_of(catalogue, response)
+    found["provenance"] = {"request_id": request_id, **found["provenance"]}
+    return orjson.dumps(found)

@@ -18,7 +18,7 @@ from serving.catalogue.catalogue import Catalogue, ProductSummary
 __all__ = ["KEPT", "items_of"]
 
 KEPT = 10_000
-"""Parts of each kind, 8 MB together with their cards; beyond, all are forgotten and brought back by need."""
+"""Parts of each kind, 8 MB together with their summaries; beyond it all are dropped and made again."""
 _SCORES = tuple(orjson.dumps(units / SCORE_UNIT) for units in range(SCORE_UNIT + 1))
 _heads: dict[int, tuple[ProductSummary, bytes]] = {}
 _tails: dict[int, tuple[str | None, bytes]] = {}
@@ -31,15 +31,15 @@ def items_of(
 
     What is gone from the shop since the list was made is left out.
     """
-    cards, name_of = catalogue.cards, catalogue.name
+    summaries, name_of = catalogue.summaries, catalogue.name
     found: list[bytes] = []
     for product, score, kind, code, evidence, _, _ in entries:
-        card = cards.get(product)
-        if card is None:
+        summary = summaries.get(product)
+        if summary is None:
             continue
         head = _heads.get(product)
-        if head is None or head[0] is not card:
-            head = _new_head(product, card)
+        if head is None or head[0] is not summary:
+            head = _new_head(product, summary)
         named = name_of(evidence) if evidence > 0 else None
         tail = _tails.get(evidence << 8 | code << 4 | kind)
         if tail is None or tail[0] != named:
@@ -52,11 +52,11 @@ def items_of(
     return b"[%b]" % b"".join(found)[:-1]
 
 
-def _new_head(product: int, card: ProductSummary) -> tuple[ProductSummary, bytes]:
+def _new_head(product: int, summary: ProductSummary) -> tuple[ProductSummary, bytes]:
     if len(_heads) >= KEPT:
         _heads.clear()
-    said = orjson.dumps({"product_id": product, "name": card.name, "price": card.price})
-    found = _heads[product] = card, said[:-1] + b',"score":'
+    said = orjson.dumps({"product_id": product, "name": summary.name, "price": summary.price})
+    found = _heads[product] = summary, said[:-1] + b',"score":'
     return found
 
 

@@ -5,40 +5,48 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from anyio import to_thread
 from fastapi import FastAPI
-from starlette.middleware import Middleware
 
 from recsys import log
 from recsys.api import create_api
 from recsys.search.ranking import personalization
 from recsys.settings import get_settings
 from serving.api import reports, rule_previews
-from serving.api.fast_path import Shortcut
-from serving.api.routes import router
+from serving.api.routes import router, user_list
+from serving.batch import refresh
 from serving.ranking.search_personalization import ModelPersonaliser
+from serving.recommender.recommender import Recommender
 from serving.server.runtime_tuning import steady
-from serving.state.serving_state import State, running_state
+from serving.state.impression_log import ImpressionLog
+from serving.state.refresher import Refresher
 
 __all__ = ["create_app"]
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with running_state(getattr(app.state, "prepared", None)) as state:
-        app.state.serving = state
-        personalization.use(ModelPersonaliser(state))
-        try:
-            with steady():
+    refresher: Refresher = app.state.refresher
+    recommender = Recommender(
+        lambda: refresher.data, refresher.redis, deadline=get_settings().serving.deadline_ms / 1000
+    )
+    impressions = ImpressionLog()
+    app.state.recommender, app.state.impressions = recommender, impressions
+    personalization.use(ModelPersonaliser(lambda: refresher.data))
+    try:
+        async with refresher.running(), impressions:
+            with refresh.sharing(refresher), steady():
                 yield
-        finally:
-            personalization.use(None)
+            await to_thread.run_sync(recommender.close)
+    finally:
+        personalization.use(None)
 
 
-def create_app(prepared: State | None = None) -> FastAPI:
-    """A fresh application; its state, or the one prepared, is filled when it starts (ASGI lifespan)."""
+def create_app(prepared: Refresher | None = None) -> FastAPI:
+    """A new application; its serving data is read, or completed, when it starts (ASGI lifespan)."""
     routers = (router, reports.router, rule_previews.router)
-    app = create_api(routers, lifespan=_lifespan, middleware=[Middleware(Shortcut)])
-    app.state.prepared = prepared
+    app = create_api(routers, lifespan=_lifespan, routes=[user_list])
+    app.state.refresher = prepared or Refresher()
     return app
 
 

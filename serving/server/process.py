@@ -18,7 +18,7 @@ from recsys.cache import client as cache
 from recsys.database.session import dispose_engines
 from recsys.log import get_logger
 from serving.server.app import create_app
-from serving.state.serving_state import State
+from serving.state.refresher import Refresher
 
 __all__ = ["ApiServer", "answer", "configuration", "prepare"]
 
@@ -49,9 +49,9 @@ def prepare() -> None:
     mapped by each worker and shared by the page cache, and an algorithm may start threads as it is loaded.
     """
     _one_heap()
-    state = State()
-    state.prepare_to_fork()
-    config = configuration(create_app(state))
+    refresher = Refresher()
+    refresher.prepare_to_fork()
+    config = configuration(create_app(refresher))
     config.load()
     # a connection that two processes write to is lost to both
     dispose_engines()

@@ -1,9 +1,10 @@
-"""Keeps the A/B test that runs, with its challenger loaded beside the model that serves."""
+"""The A/B test that runs, with its challenger loaded beside the serving model."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 
 from models.registry import registry
 from models.registry.registry import RegisteredModel
@@ -15,147 +16,144 @@ from recsys.log import get_logger
 from serving.catalogue.catalogue import Catalogue
 from serving.ranking.cold_start import ColdStartProducts
 from serving.recommender.request import Placement, RecommendationRequest
-from serving.state.active_model import ActiveModel, LoadedModel
+from serving.state.active_model import LoadedModel
 
-__all__ = ["SHELVES", "AbAssignment", "RunningTest"]
+__all__ = ["TESTED_PLACEMENTS", "AbTestRefresher", "RunningTest"]
 
-SHELVES = frozenset(
+TESTED_PLACEMENTS = frozenset(
     {Placement.FOR_YOU, Placement.SIMILAR, Placement.BOUGHT_TOGETHER, Placement.BECAUSE_YOU_VIEWED}
 )
-"""Those that ask the model that serves; what everybody does, or the user bought, is the same in both arms."""
+"""Those that the serving model ranks; the others are the same in both arms."""
 RETRY_SECONDS = 30.0
-PATIENCE = 5
-"""After so many answers in a row that the challenger gave too late or not at all it is left alone a while."""
+MAX_FAILURES = 5
+"""After so many late or failed lists in a row the challenger is not asked for a while."""
 _log = get_logger(__name__)
 
 
 class RunningTest:
-    """A running test as answers need it."""
+    """A running test as requests need it. `problem`: why the challenger cannot be used, None when it can."""
 
-    def __init__(self, test: Running, loaded: LoadedModel | None, problem: str | None) -> None:
+    def __init__(self, test: Running, challenger: LoadedModel | None, problem: str | None) -> None:
         self.test = test
-        self.model = ActiveModel()
-        """In the place of the one that serves, for who is answered by the challenger."""
-        self.model.current, self.model.problem = loaded, problem
-        self._arrivals: tuple[Catalogue | None, ColdStartProducts] = (None, ColdStartProducts())
+        self._challenger, self._problem = challenger, problem
+        self._cold_start: tuple[Catalogue | None, ColdStartProducts] = (None, ColdStartProducts())
         self._lock = threading.Lock()
         self._failures = 0
         self._traced = False
-        self._rests_until = 0.0
+        self._paused_until = 0.0
 
     @property
-    def loaded(self) -> LoadedModel | None:
-        """The challenger, unless it can't answer or is left alone for a while."""
-        return None if time.monotonic() < self._rests_until else self.model.current
+    def is_loaded(self) -> bool:
+        """Whether the challenger was loaded, paused or not."""
+        return self._challenger is not None
+
+    @property
+    def challenger(self) -> LoadedModel | None:
+        """The challenger, unless it is not loaded or paused after failures."""
+        return None if time.monotonic() < self._paused_until else self._challenger
 
     @property
     def problem(self) -> str | None:
-        """Why the challenger does not answer; None when it does."""
-        if self.model.problem is None and time.monotonic() < self._rests_until:
-            return f"{self.test.challenger} was too slow or failed {PATIENCE} times in a row"
-        return self.model.problem
+        """Why the challenger is not asked; None when it is."""
+        if self._problem is None and time.monotonic() < self._paused_until:
+            return f"{self.test.challenger} was too slow or failed {MAX_FAILURES} times in a row"
+        return self._problem
 
-    def arm(self, wish: RecommendationRequest) -> Arm | None:
-        """Whose a wish is; None where the models have no part in it, or nobody in particular asks."""
-        unit = unit_of(wish.user, wish.session)
-        return None if unit is None or wish.shelf not in SHELVES else arm_of(self.test, unit)
-
-    def arrivals(self) -> ColdStartProducts:
+    @property
+    def cold_start(self) -> ColdStartProducts:
         """The products that the challenger does not know."""
-        return self._arrivals[1]
+        return self._cold_start[1]
+
+    def arm(self, request: RecommendationRequest) -> Arm | None:
+        """The arm of a request; None where no model is part of it, or it is for nobody in particular."""
+        unit = unit_of(request.user, request.session)
+        return None if unit is None or request.placement not in TESTED_PLACEMENTS else arm_of(self.test, unit)
 
     def prepare(self, catalogue: Catalogue) -> None:
-        """Make in the background what the first answer after a change would have to."""
-        loaded = self.model.current
-        if loaded is not None and self._arrivals[0] is not catalogue:
-            self._arrivals = catalogue, ColdStartProducts.of(catalogue, loaded)
+        """Compute in the background what the first request after a change would have to."""
+        if self._challenger is not None and self._cold_start[0] is not catalogue:
+            self._cold_start = catalogue, ColdStartProducts.of(catalogue, self._challenger)
 
     def succeeded(self) -> None:
-        """The challenger answered in time."""
+        """The challenger ranked in time."""
         self._failures = 0
 
     def failed(self, error: Exception | None = None) -> None:
-        """It did not: one that is slow or fails again and again must not hold up everybody's lists."""
+        """The challenger was late (no error) or failed; repeated failures pause it for everybody's sake."""
         with self._lock:
-            # the trace once: writing it down takes longer than the answer
+            # the traceback is logged once: writing it takes longer than ranking a list
             traced, self._traced = self._traced, self._traced or error is not None
             self._failures += 1
-            tired = self._failures >= PATIENCE
-            if tired:
-                self._failures, self._rests_until = 0, time.monotonic() + RETRY_SECONDS
+            paused = self._failures >= MAX_FAILURES
+            if paused:
+                self._failures, self._paused_until = 0, time.monotonic() + RETRY_SECONDS
         if error is not None:
             _log.error(
-                "the challenger of an A/B test failed, and the model that serves answered",
+                "the challenger of an A/B test failed, and the serving model ranked instead",
                 test=self.test.name,
                 reason=type(error).__name__,
                 exc_info=None if traced else error,
             )
-        if not tired:
-            return
-        _log.error(
-            "the challenger of an A/B test is left alone for a while, and the model that serves answers",
-            test=self.test.name,
-            challenger=self.test.challenger,
-            seconds=RETRY_SECONDS,
-        )
+        if paused:
+            _log.error(
+                "the challenger of an A/B test is paused, and the serving model ranks instead",
+                test=self.test.name,
+                challenger=self.test.challenger,
+                seconds=RETRY_SECONDS,
+            )
 
 
-class AbAssignment:
-    """`current` is the test that runs, None without one; `refresh` belongs into the background."""
+class AbTestRefresher:
+    """Notices the start and end of a test, and loads its challenger."""
 
     def __init__(self) -> None:
-        self.current: RunningTest | None = None
+        self._current: RunningTest | None = None
         self._retry_at = 0.0
 
-    def refresh(self, catalogue: Catalogue) -> None:
-        """Notice a start or an end, and load what is tested.
+    def refresh(self, catalogue: Catalogue) -> Iterator[RunningTest | None]:
+        """The test that runs, prepared for `catalogue`; a new one first without its challenger, then with it.
 
-        Raises Unavailable when the database cannot be asked; what runs then goes on.
+        Raises Unavailable when the database cannot be asked; the current test goes on.
         """
         registered, problem = None, None
         with unit_of_work() as session:
-            test, current = ab_tests.running(session), self.current
-            same = current is not None and current.test == test
-            if test is not None and not (same and self._settled()):
+            test, current = ab_tests.running(session), self._current
+            settled = current is not None and current.test == test and self._is_settled(current)
+            if test is not None and not settled:
                 try:
                     registered = registry.get(session, test.challenger)
                 except NotFound as error:
                     problem = error.message
         if test is None:
-            self._end()
-        elif not (same and self._settled()):
-            # until it is loaded its visitors are answered by the model that serves
-            self.current = RunningTest(test, None, problem or f"{test.challenger} is being loaded")
-            self.current = self._loaded(test, registered, problem)
-        if self.current is not None:
-            self.current.prepare(catalogue)
+            if current is not None:
+                _log.info("an A/B test ended", test=current.test.name)
+            self._current = None
+        elif not settled:
+            # until it is loaded its visitors get lists by the serving model
+            yield RunningTest(test, None, problem or f"{test.challenger} is being loaded")
+            self._current = self._loaded(test, registered, problem)
+        if self._current is not None:
+            self._current.prepare(catalogue)
+        yield self._current
 
-    def _settled(self) -> bool:
-        """Whether there is nothing to load, or it was tried a moment ago."""
-        current = self.current
-        return current is not None and (
-            current.model.current is not None or time.monotonic() < self._retry_at
-        )
-
-    def _end(self) -> None:
-        if self.current is not None:
-            _log.info("an A/B test ended", test=self.current.test.name)
-            self.current = None
+    def _is_settled(self, current: RunningTest) -> bool:
+        """Whether there is nothing to load, or loading was tried a moment ago."""
+        return current.is_loaded or time.monotonic() < self._retry_at
 
     def _loaded(self, test: Running, registered: RegisteredModel | None, problem: str | None) -> RunningTest:
         error: Exception | None = None
         if registered is not None:
             try:
-                loaded = LoadedModel(registered, registry.load(registered))
+                challenger = LoadedModel(registered, registry.load(registered))
             except Exception as raised:  # noqa: BLE001 a plugged-in algorithm may fail in ways of its own
                 error = None if isinstance(raised, RecsysError) else raised
                 problem = str(raised) if error is None else f"it cannot be loaded ({type(raised).__name__})"
             else:
                 _log.info("an A/B test runs", test=test.name, challenger=test.challenger, share=test.share)
-                return RunningTest(test, loaded, None)
+                return RunningTest(test, challenger, None)
         self._retry_at = time.monotonic() + RETRY_SECONDS
         _log.error(
-            "the challenger of an A/B test cannot be loaded, and the model that serves answers",
+            "the challenger of an A/B test cannot be loaded, and the serving model ranks instead",
             test=test.name,
             challenger=test.challenger,
             reason=problem,

@@ -1,11 +1,11 @@
-"""The threads in which lists are made, apart from all others: slow lists hold up nothing but lists."""
+"""The threads that rank live lists, apart from all others: slow lists delay nothing but lists."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from contextvars import copy_context
 from typing import TypeVar
@@ -16,53 +16,67 @@ __all__ = ["LiveExecutor"]
 
 T = TypeVar("T")
 THREADS = 6
-"""Lists at work at once. Python works on about one at a time: with more threads, more load than it can bear
-would have all of them end after their deadline and none in time."""
-LATE = 0.5
+"""Lists that are ranked at the same time. Python runs about one at a time: with more threads, too much load
+would make all of them end after their deadline and none in time."""
+LATEST_START = 0.5
 """Work that did not begin within this part of its time is not begun: it would most likely end too late."""
 DRAIN_SECONDS = 5.0
 _log = get_logger(__name__)
 
 
 class LiveExecutor:
-    """A pool whose work can be given up on: it goes on, but nobody waits for it any more."""
+    """A pool whose callers wait only so long; work that has begun goes on, since nothing could stop it."""
 
     def __init__(self, threads: int = THREADS) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="maker")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="live")
+
+    def submit(self, seconds: float, work: Callable[[], T]) -> Future[T]:
+        """Begin `work` soon; the future raises TimeoutError when it could not begin in good time."""
+        latest = time.monotonic() + LATEST_START * seconds
+        return self._pool.submit(copy_context().run, _begin, work, latest)
 
     async def within(self, seconds: float, work: Callable[[], T]) -> T:
-        """What `work` returns or raises. Raises TimeoutError when it has not done so in time.
+        """What `work` returns or raises. Raises TimeoutError when it has not ended in time.
 
-        Work that has begun goes on, since nothing could stop it; a failure that comes too late is logged.
+        A failure that comes too late is logged.
         """
-        latest = time.monotonic() + LATE * seconds
-        begun = self._pool.submit(copy_context().run, _in_time, work, latest)
-        future = asyncio.wrap_future(begun)
+        submitted = self.submit(seconds, work)
+        future = asyncio.wrap_future(submitted)
         done, _ = await asyncio.wait({future}, timeout=seconds)
         if done:
             return future.result()
-        if not begun.cancel():
-            future.add_done_callback(_forget)
+        if not submitted.cancel():
+            future.add_done_callback(_log_failure)
+        raise TimeoutError
+
+    async def wait(self, seconds: float, submitted: Future[T]) -> T:
+        """The same for work that others wait for as well; it is not cancelled. Raises TimeoutError."""
+        future = asyncio.wrap_future(submitted)
+        done, _ = await asyncio.wait({future}, timeout=seconds)
+        if done:
+            return future.result()
+        future.add_done_callback(_log_failure)
         raise TimeoutError
 
     def close(self) -> bool:
-        """Take no more work and wait a little for what is at work; False when some of it goes on."""
+        """Take no more work and wait a little for what has begun; False when some of it goes on."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         waiting = ThreadPoolExecutor(1)
         done, _ = wait_for([waiting.submit(self._pool.shutdown, True)], DRAIN_SECONDS)
         waiting.shutdown(wait=False)
         if not done:
-            _log.warning("lists were still being made at the end")
+            _log.warning("lists were still being ranked at the end")
         return bool(done)
 
 
-def _in_time(work: Callable[[], T], latest: float) -> T:
+def _begin(work: Callable[[], T], latest: float) -> T:
     if time.monotonic() > latest:
-        raise TimeoutError("too much else was to be made")
+        raise TimeoutError("too much other work was waiting")
     return work()
 
 
-def _forget(future: asyncio.Future[T]) -> None:
-    """Nobody is there to hear of a failure: it is told here."""
-    if not future.cancelled() and (error := future.exception()) is not None:
-        _log.warning("a list that nobody waited for could not be made", error=str(error))
+def _log_failure(future: asyncio.Future[T]) -> None:
+    """Nobody waits for this result any more: its failure is logged here."""
+    error = None if future.cancelled() else future.exception()
+    if error is not None and not isinstance(error, TimeoutError):
+        _log.warning("a late list could not be ranked", error=str(error))

@@ -93,7 +93,7 @@ def check(answers: list[httpx.Response]) -> collections.Counter[str]:
 
 
 def test_time_runs_out_and_the_answer_says_so(
-    client: httpx.Client, hurry: None, monkeypatch: pytest.MonkeyPatch
+    hurry: None, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look = user_context.user_interactions
 
@@ -120,7 +120,7 @@ def metrics(client: httpx.Client, name: str) -> float:
     return float(lines[0].split()[1])
 
 
-def test_late_answers_are_counted(client: httpx.Client, hurry: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_late_answers_are_counted(hurry: None, client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     before = metrics(client, "recsys_answers_late_total")
 
     look = user_context.user_interactions

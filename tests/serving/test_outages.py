@@ -21,7 +21,7 @@ from recsys.errors import Unavailable
 from recsys.settings import Settings
 from serving.ranking import user_context
 from serving.server.app import create_app
-from serving.state.serving_state import _repeat
+from serving.state.refresher import _Job, _repeat
 from tests.serving import shopping
 from tests.serving.api.test_answers import ask, execute, ids, touched, until
 from tests.serving.running import running
@@ -156,7 +156,7 @@ def test_a_background_task_outlives_an_error_that_nobody_expected() -> None:
             raise KeyError("nobody thought of this")
 
     async def look() -> None:
-        task = asyncio.create_task(_repeat("test", 0.01, step))
+        task = asyncio.create_task(_repeat(_Job("test", 0.01, step)))
         while len(calls) < 3:
             assert not task.done()
             await asyncio.sleep(0.01)
@@ -167,9 +167,9 @@ def test_a_background_task_outlives_an_error_that_nobody_expected() -> None:
 
 def test_a_start_that_fails_is_one_clear_line(open_shop: Shop) -> None:
     script = (
-        "import sys; from serving.state.serving_state import State; from recsys.errors import Unavailable\n"
+        "import sys; from serving.state.refresher import Refresher; from recsys.errors import Unavailable\n"
         "def down(self): raise Unavailable('no shop today')\n"
-        "State.refresh_catalogue = down\n"
+        "Refresher.refresh_catalogue = down\n"
         "from recsys.cli import run; sys.exit(run(['serve', 'api']))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)

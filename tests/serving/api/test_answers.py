@@ -65,9 +65,10 @@ def test_a_stored_list_has_exactly_the_documented_shape(client: httpx.Client) ->
         assert f"“{item['product_id']}”" in item["name"]
     provenance = answer["provenance"]
     assert list(provenance) == [
-        "request_id", "shelf", "source", "model", "version", "generation", "arm", "complete",
+        "request_id", "placement", "shelf", "source", "model", "version", "generation", "arm", "complete",
         "features_age_seconds",
     ]  # fmt: skip
+    assert provenance["placement"] == "for_you"
     assert (provenance["shelf"], provenance["arm"], provenance["complete"]) == ("for_you", None, True)
     assert 0 <= provenance["features_age_seconds"] < 600
     assert (provenance["source"], provenance["model"], provenance["version"]) == ("stored", "knn-v1", "1")

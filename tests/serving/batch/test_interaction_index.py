@@ -56,9 +56,9 @@ def test_both_ways_say_the_same_of_everybody() -> None:
 @pytest.mark.usefixtures("odd_events")
 def test_who_did_more_than_is_read_is_known_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = user_context.read_user_context(RecommendationRequest(user=3), None, SeenProducts())
-    monkeypatch.setattr(user_context, "_MOST", 20)
+    monkeypatch.setattr(user_context, "_MAX_INTERACTIONS", 20)
     few = user_context.read_user_context(RecommendationRequest(user=3), None, SeenProducts())
-    assert few.visitor == whole.visitor
+    assert few.seen == whole.seen
     assert few.history is not None
     assert whole.history is not None
     assert few.history.products.size < whole.history.products.size

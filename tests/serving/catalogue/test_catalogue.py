@@ -37,8 +37,8 @@ def everything(catalogue: Catalogue) -> dict[str, object]:
     }
     tags = [catalogue.tags_of(row) for row in range(len(catalogue))]
     names = {product: catalogue.name(product) for product in range(15)}
-    cards = {product: catalogue.cards.get(product) for product in range(15)}
-    return plain | {"tags": tags, "cards": cards, "of": names}
+    summaries = {product: catalogue.summaries.get(product) for product in range(15)}
+    return plain | {"tags": tags, "summaries": summaries, "of": names}
 
 
 @given(some_rows, some_rows)

@@ -44,7 +44,7 @@ def test_what_a_visitor_may_see() -> None:
     entries = [entry(1), entry(2), entry(3), entry(4)]
 
     def seen(visitor: SeenProducts, novelty: Novelty) -> list[int]:
-        return [one.product for one in visitor.first(catalogue, entries, 10, novelty)]
+        return [one.product for one in visitor.first_eligible(catalogue, entries, 10, novelty)[0]]
 
     assert seen(SeenProducts(), Novelty.ANY) == [1, 2]
     both = SeenProducts({1, 2}, {1, 2})
@@ -53,9 +53,9 @@ def test_what_a_visitor_may_see() -> None:
     assert seen(SeenProducts({2}), Novelty.ANY) == [1, 2]
     assert seen(SeenProducts({2}), Novelty.NEW) == [1]
     everything = SeenProducts({1, 2}, {1, 2}, {1})
-    marked = {why: rows.tolist() for why, rows in everything.closed(catalogue, Novelty.ANY).items()}
+    marked = {why: rows.tolist() for why, rows in everything.excluded(catalogue, Novelty.ANY).items()}
     assert marked == {"dismissed": [True, False, False], "bought": [False, True, False]}
-    assert everything.closed(catalogue, Novelty.NEW)["not_new"].tolist() == [True, True, False]
+    assert everything.excluded(catalogue, Novelty.NEW)["not_new"].tolist() == [True, True, False]
     assert seen(SeenProducts(dismissed={1}), Novelty.ANY) == [2]
     assert SeenProducts.of_recent([b"5", b"7", b"-7", b"d5"]) == SeenProducts({5, 7}, {7}, {5})
 

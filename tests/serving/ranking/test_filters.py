@@ -59,15 +59,15 @@ def test_what_qualifies_is_what_a_person_would_pick_and_the_counts_add_up(
     catalogue = Catalogue.of(products, parents=PARENTS)
     found = filter_products(catalogue, asked, Attributes())
     expected = {row.id for row in products if by_hand(row, asked)}
-    assert set(catalogue.ids[found.allowed].tolist()) == expected
-    assert sum(found.removed.values()) + int(found.allowed.sum()) == len(products)
-    assert all(count > 0 for count in found.removed.values())
+    assert set(catalogue.ids[found.eligible].tolist()) == expected
+    assert sum(found.filtered_out.values()) + int(found.eligible.sum()) == len(products)
+    assert all(count > 0 for count in found.filtered_out.values())
 
 
 def test_a_removal_is_counted_once() -> None:
     catalogue = Catalogue.of([Row(i, "x", float(i), -1, 7, 0.0, True, True, ()) for i in range(1, 5)])
     found = filter_products(catalogue, Filters(brands=(7,), max_price=3.0), Attributes())
     again = found.without("bought", np.array([True, False, False, True]))
-    assert again.removed == {"max_price": 1, "bought": 1}
-    assert again.without("bought", np.array([False, True, False, False])).removed["bought"] == 2
-    assert found.removed == {"max_price": 1}
+    assert again.filtered_out == {"max_price": 1, "bought": 1}
+    assert again.without("bought", np.array([False, True, False, False])).filtered_out["bought"] == 2
+    assert found.filtered_out == {"max_price": 1}

@@ -17,8 +17,7 @@ from recsys.domains.recommendations.ab_tests import service as ab_tests
 from recsys.domains.recommendations.ab_tests.service import Arm, Running, arm_of
 from recsys.errors import Conflict
 from serving.server.app import create_app
-from serving.state.ab_assignment import PATIENCE
-from serving.state.serving_state import the_state
+from serving.state.ab_assignment import MAX_FAILURES
 from tests.serving import shopping
 from tests.serving.api.test_answers import ask, execute, ids, until
 from tests.serving.running import running
@@ -156,9 +155,9 @@ def test_a_failing_challenger_is_stood_in_for_and_then_left_alone(
         raise FloatingPointError("a model on trial")
 
     monkeypatch.setattr(Popularity, "recommend_from", fails)
-    for _ in range(PATIENCE + 3):
+    for _ in range(MAX_FAILURES + 3):
         assert told(duel, THEIRS[0]) == ("duel:fallback", "knn-v1", "stored")
-    assert len(asked) == PATIENCE
+    assert len(asked) == MAX_FAILURES
     assert "too slow or failed" in duel.get("/health/ready").json()["parts"]["ab_test"]["detail"]
     assert told(duel, OURS[0]) == ("duel:control", "knn-v1", "stored")
 
@@ -195,7 +194,7 @@ def test_arms_are_told_of_the_two_models_only(rivals: Shop, duel: httpx.Client) 
         rivals,
         "UPDATE recommendations_db.recommendation_models SET is_active = (name = 'content-v1')",
     )
-    until(lambda: the_state() is not None and the_state().model.current.registered.name == "content-v1")  # type: ignore[union-attr]
+    until(lambda: duel.get("/health/ready").json()["parts"]["model"]["detail"] == "content-v1")
     assert told(duel, OURS[0], category=1)[:2] == ("duel:fallback", "content-v1")
     assert told(duel, THEIRS[0], category=1)[:2] == ("duel:challenger", "popularity-v1")
 

@@ -1,0 +1,56 @@
+"""The route of a user's list: the most requested one, so its plainest form takes no detour."""
+
+from __future__ import annotations
+
+import re
+
+from fastapi.routing import APIRoute
+from starlette.types import Receive, Scope, Send
+
+from recsys.settings import get_settings
+from recsys.web.access.authorization import plainly_allowed
+from serving.ranking.eligibility import Novelty
+from serving.recommender.request import RecommendationRequest
+from serving.recommender.response import impression_of, render
+from serving.state.metrics import count_answer
+
+__all__ = ["PATH", "UserListRoute"]
+
+PATH = "/api/v1/users/{user_id}/recommendations"
+_PLAIN_USER = re.compile(r"[1-9][0-9]{0,8}")
+_PLAIN_QUERY = re.compile(rb"(?:limit=([1-9][0-9]?|100))?(?:(?:^|&)novelty=(any|new))?")
+_JSON = (b"content-type", b"application/json")
+
+
+class UserListRoute(APIRoute):
+    """FastAPI's route, which sends a plain request's bytes without solving its parameters.
+
+    Plain is a GET with nothing but `limit` and `novelty` that a key or the environment allows. Solving
+    parameters takes longer than a stored list. Everything else, wrong input included, goes the whole way.
+    """
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Respond to a request that matches the path."""
+        query = _PLAIN_QUERY.fullmatch(scope["query_string"])
+        user = scope["path_params"]["user_id"]
+        if (
+            query is None
+            or scope["method"] != "GET"
+            or _PLAIN_USER.fullmatch(user) is None
+            # who is logged in, and who is refused, is decided on the whole way
+            or not plainly_allowed(scope, "recommend")
+        ):
+            await super().handle(scope, receive, send)
+            return
+        state = scope["app"].state
+        limit = get_settings().serving.default_limit if query[1] is None else int(query[1])
+        novelty = Novelty.NEW if query[2] == b"new" else Novelty.ANY
+        request = RecommendationRequest(user=int(user), limit=limit, novelty=novelty)
+        response = await state.recommender.recommend(request)
+        count_answer(response.source)
+        request_id = scope["state"]["request_id"]
+        state.impressions.note(impression_of(response, request_id))
+        body = render(state.recommender.data.catalogue, response, request_id)
+        headers = [_JSON, (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,99 @@
+"""What a request begins with: the serving data, and one round trip to Redis for the user's own part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from recsys.cache import keys
+from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.stored_lists import cache as list_cache
+from recsys.domains.recommendations.stored_lists import generations
+from recsys.domains.recommendations.stored_lists.codec import StoredList, unpack
+from recsys.errors import RecsysError
+from recsys.log import get_logger
+from serving.ranking.eligibility import SeenProducts
+from serving.recommender.request import RecommendationRequest
+from serving.state.executor import LiveExecutor
+from serving.state.redis_connection import RedisConnection
+from serving.state.serving_data import ServingData
+
+__all__ = ["ContextReader", "RequestContext", "stored_in_postgresql"]
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class RequestContext:
+    """recent: interactions since the stored list was made. stored: that list, None where Redis has none.
+
+    redis_available  False where neither could be read
+    """
+
+    data: ServingData
+    recent: SeenProducts = field(default_factory=SeenProducts)
+    stored: StoredList | None = None
+    redis_available: bool = False
+
+
+class ContextReader:
+    """Reads the context of requests; `deadline` in seconds is for the repair of a damaged list."""
+
+    def __init__(self, redis: RedisConnection, executor: LiveExecutor, deadline: float) -> None:
+        self._redis, self._executor, self._deadline = redis, executor, deadline
+
+    async def read(self, request: RecommendationRequest, data: ServingData) -> RequestContext:
+        """One round trip; without Redis an empty context, at once."""
+        redis = self._redis
+        reader = redis.reader
+        if reader is None or not redis.available:
+            return RequestContext(data)
+        try:
+            if request.user is None:
+                if request.session is None:
+                    return RequestContext(data, redis_available=True)
+                members, _ = await reader.read(keys.recent_session_interactions(request.session), "-")
+                return RequestContext(data, SeenProducts.of_recent(members), None, True)
+            # no generation has the id 0, so nothing is found while none is shown
+            key = keys.stored_recommendations(data.generation or 0, request.user)
+            members, packed = await reader.read(keys.recent_interactions(request.user), key)
+        except (RedisError, OSError) as error:
+            redis.available = False  # a background job looks again soon
+            _log.error("Redis does not answer; lists come from PostgreSQL", error=str(error))
+            return RequestContext(data)
+        recent = SeenProducts.of_recent(members)
+        try:
+            return RequestContext(data, recent, None if packed is None else unpack(packed), True)
+        except (RecsysError, ValueError) as error:
+            _log.error(
+                "a stored list in Redis is damaged and is repaired", user=request.user, error=str(error)
+            )
+            return RequestContext(data, recent, await self._repair(data.generation or 0, request.user), True)
+
+    async def _repair(self, generation: int, user: int) -> StoredList | None:
+        """The user's list from PostgreSQL, which replaces the damaged one in Redis; None when it is late."""
+
+        def repair() -> StoredList | None:
+            stored = stored_in_postgresql(user)
+            try:
+                list_cache.repair(generation, user, stored)
+            except (RedisError, OSError, RecsysError) as error:
+                _log.error("a stored list in Redis could not be repaired", user=user, error=str(error))
+            return stored
+
+        try:
+            return await self._executor.within(self._deadline, repair)
+        except TimeoutError:
+            return None
+
+
+def stored_in_postgresql(user: int) -> StoredList | None:
+    """The user's stored list by PostgreSQL; None where there is none or it cannot be read."""
+    try:
+        with unit_of_work() as session:
+            return generations.read_list(session, user)
+    except (RecsysError, SQLAlchemyError) as error:
+        _log.error("the stored list cannot be read from PostgreSQL", error=str(error))
+        return None

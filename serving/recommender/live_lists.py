@@ -1,0 +1,72 @@
+"""Lists that are ranked now: the same question is ranked once for all who wait, and a late list is kept."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+
+from cachetools import TTLCache
+
+from serving.recommender.response import RecommendationResponse
+from serving.state.executor import LiveExecutor
+
+__all__ = ["LiveLists"]
+
+SHARED_SECONDS = 60.0
+"""A list for everybody depends on nothing but its key, and on counts that are as old at most."""
+LATE_SECONDS = 5.0
+"""A list that was finished after its deadline waits so long for the next request of the same user."""
+CAPACITY = 5_000
+"""Lists that are kept, of each kind; about 60 KB each with all their pages."""
+
+
+class LiveLists:
+    """Ranks lists in the executor's threads, each within `deadline` seconds of its first request."""
+
+    def __init__(self, executor: LiveExecutor, deadline: float) -> None:
+        self._executor, self._deadline = executor, deadline
+        self._shared: TTLCache[Hashable, RecommendationResponse] = TTLCache(CAPACITY, SHARED_SECONDS)
+        self._late: TTLCache[Hashable, RecommendationResponse] = TTLCache(CAPACITY, LATE_SECONDS)
+        self._running: dict[Hashable, Future[RecommendationResponse]] = {}
+        self._lock = threading.RLock()  # a future that has ended calls back at once
+
+    async def get(
+        self, key: Hashable, rank: Callable[[], RecommendationResponse], *, shared: bool
+    ) -> RecommendationResponse:
+        """The list of `key`: a kept one, the one being ranked, or a new one by `rank`.
+
+        shared : whether the list is the same for everybody; it is then kept.
+        Raises TimeoutError when it is not finished in time, and keeps it once it is; and what `rank` raises.
+        """
+        latest = time.monotonic() + self._deadline
+
+        def rank_and_keep() -> RecommendationResponse:
+            try:
+                response = rank()
+                with self._lock:
+                    if shared:
+                        self._shared[key] = response
+                    elif time.monotonic() > latest:
+                        self._late[key] = response
+                return response
+            finally:
+                with self._lock:
+                    self._running.pop(key, None)
+
+        with self._lock:
+            kept = self._shared.get(key) if shared else self._late.pop(key, None)
+            if kept is not None:
+                return kept
+            running = self._running.get(key)
+            if running is None:
+                running = self._running[key] = self._executor.submit(self._deadline, rank_and_keep)
+                running.add_done_callback(lambda _: self._forget(key, running))
+        return await self._executor.wait(self._deadline, running)
+
+    def _forget(self, key: Hashable, ended: Future[RecommendationResponse] | None) -> None:
+        """Work that was cancelled or never began leaves its place, too."""
+        with self._lock:
+            if self._running.get(key) is ended:
+                del self._running[key]

@@ -1,0 +1,77 @@
+"""The connections to Redis of one process: which server, whether it answers, and what it shows."""
+
+from __future__ import annotations
+
+import contextlib
+
+from anyio import to_thread
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from recsys.cache import client as cache
+from recsys.cache import keys
+from recsys.cache.client import redis_url
+from serving.state.redis_reader import RedisReader
+
+__all__ = ["RedisConnection"]
+
+TIMEOUT_SECONDS = 0.5
+"""The longest wait of a request, and of one new connection; PostgreSQL has the lists as well."""
+
+
+class RedisConnection:
+    """Used by the event loop of one process."""
+
+    def __init__(self) -> None:
+        self.client: Redis | None = None
+        """None until its address is known: an embedded server that does not run has none."""
+        self.reader: RedisReader | None = None
+        """The same server, for what every request reads."""
+        self.available = False
+        """Whether the last command was answered. While it was not, requests do not wait for Redis."""
+        self._url: str | None = None
+
+    async def live_generation(self) -> int | None:
+        """The generation of stored lists that Redis shows; None where it shows none.
+
+        Raises RedisError, OSError, Unavailable when an embedded server does not run.
+        """
+        client = self.client if self.available and self.client is not None else await self._connect()
+        try:
+            shown = await client.get(keys.live_generation())
+        except (RedisError, OSError):
+            self.available = False
+            raise
+        self.available = True
+        return int(shown) if shown is not None and shown.isdigit() else None
+
+    async def _connect(self) -> Redis:
+        """The client of the current address: an embedded server may come back on another port."""
+        url = await to_thread.run_sync(redis_url)
+        if self.client is None or url != self._url:
+            if self.client is not None:
+                cache.close()
+            await self.close()
+            self.client, self._url = _client_of(url), url
+            self.reader = RedisReader(self.client, TIMEOUT_SECONDS)
+        return self.client
+
+    async def close(self) -> None:
+        """Close all connections."""
+        reader, client, self.reader, self.client = self.reader, self.client, None, None
+        with contextlib.suppress(RedisError, OSError):
+            if reader is not None:
+                await reader.close()
+            if client is not None:
+                await client.aclose()
+
+
+def _client_of(url: str) -> Redis:
+    return Redis.from_url(
+        url,
+        socket_timeout=TIMEOUT_SECONDS,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 1),
+    )

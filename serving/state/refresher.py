@@ -1,0 +1,238 @@
+"""Makes the `ServingData` that requests read, and keeps it fresh by a table of background jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from anyio import to_thread
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from recsys import clock
+from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.stored_lists import cache as list_cache
+from recsys.errors import RecsysError, Unavailable
+from recsys.log import get_logger
+from serving.catalogue.refresher import CatalogueRefresher
+from serving.ranking.cold_start import ColdStartProducts
+from serving.ranking.popularity import PopularProducts
+from serving.ranking.trending import count_trends
+from serving.state.ab_assignment import AbTestRefresher
+from serving.state.active_model import ActiveModel
+from serving.state.auxiliary_models import AuxiliaryModelRefresher
+from serving.state.product_event_listener import ProductEventListener
+from serving.state.redis_connection import RedisConnection
+from serving.state.rule_refresher import RuleRefresher
+from serving.state.serving_data import ServingData
+
+__all__ = ["Refresher"]
+
+POPULAR_SECONDS = 60.0
+_log = get_logger(__name__)
+
+
+class _Job(NamedTuple):
+    name: str
+    seconds: float
+    """From the end of one run to the start of the next."""
+    run: Callable[[], object]
+
+
+class Refresher:
+    """`data` is the newest snapshot. Each job reads one part and publishes a new snapshot with it."""
+
+    def __init__(self) -> None:
+        self.redis = RedisConnection()
+        self._catalogue, self._rules = CatalogueRefresher(), RuleRefresher()
+        self._model, self._auxiliary, self._test = ActiveModel(), AuxiliaryModelRefresher(), AbTestRefresher()
+        self._publishing = threading.Lock()
+        catalogue = self._catalogue.current
+        self.data = ServingData(catalogue, self._rules.compiled(catalogue))
+
+    @property
+    def _jobs(self) -> tuple[_Job, ...]:
+        return (
+            _Job("generation", 0.25, self.refresh_generation),
+            _Job("model", 0.5, self.refresh_model),
+            _Job("auxiliary models", 10.0, self.refresh_auxiliary_models),
+            _Job("catalogue", 2.0, self.refresh_catalogue),
+            _Job("popular products", POPULAR_SECONDS, self.refresh_popular),
+            _Job("rules", 1.0, self.refresh_rules),
+            _Job("A/B test", 1.0, self.refresh_ab_test),
+            _Job("reconcile", 10.0, list_cache.reconcile),
+        )
+
+    # --- one part each ---------------------------------------------------------------------------------
+
+    def refresh_catalogue(self) -> None:
+        """Prices, stock, new products. Raises Unavailable."""
+        with unit_of_work() as session:
+            self._catalogue.refresh(session)
+        self._publish()
+
+    def refresh_products(self, products: Collection[int]) -> None:
+        """The same for some products that an event named. Raises Unavailable."""
+        with unit_of_work() as session:
+            changed = self._catalogue.refresh_products(session, products)
+        if changed:
+            self._publish()
+
+    def refresh_popular(self) -> None:
+        """Count which products are popular and which are trending. Raises Unavailable."""
+        with unit_of_work() as session:
+            popular, trending = PopularProducts.count(session), count_trends(session)
+        self._publish(popular=popular, trending=trending, popular_at=clock.now().timestamp())
+
+    def refresh_model(self) -> None:
+        """Notice a promotion. Raises Unavailable."""
+        try:
+            self._model.refresh()
+        finally:
+            self._publish()
+
+    def refresh_auxiliary_models(self) -> None:
+        """Notice new models beside the serving one. Raises Unavailable."""
+        self._publish(auxiliary=self._auxiliary.refresh())
+
+    def refresh_rules(self) -> None:
+        """Rules that were written, begin or end: the last two also without PostgreSQL. Raises Unavailable."""
+        try:
+            with unit_of_work() as session:
+                self._rules.refresh(session)
+        finally:
+            self._rules.advance()
+            self._publish()
+
+    def refresh_ab_test(self) -> None:
+        """Notice the start or end of an A/B test. Raises Unavailable."""
+        for test in self._test.refresh(self._catalogue.current):
+            self._publish(test=test)
+
+    async def refresh_generation(self) -> None:
+        """Which generation Redis shows. Raises RedisError, OSError, Unavailable."""
+        generation = await self.redis.live_generation()
+        if generation != self.data.generation:
+            self._publish(generation=generation)
+
+    def _publish(self, **changes: Any) -> None:
+        """Exchange the snapshot; what the first request after a change would have to compute is done here."""
+        with self._publishing:
+            data, catalogue, model = self.data, self._catalogue.current, self._model.current
+            changes |= {"catalogue": catalogue, "model": model, "model_problem": self._model.problem}
+            changes["rules"] = self._rules.compiled(catalogue)
+            if data.catalogue is not catalogue or data.model is not model:
+                changes["cold_start"] = (
+                    ColdStartProducts() if model is None else ColdStartProducts.of(catalogue, model)
+                )
+            if all(getattr(data, name) is value for name, value in changes.items()):
+                return
+            published = replace(data, **changes)
+            for order in (published.popular, published.trending):
+                order.prepare(catalogue)
+            if published.test is not None:
+                published.test.prepare(catalogue)
+            self.data = published
+
+    # --- before the first request ----------------------------------------------------------------------
+
+    def prepare_to_fork(self) -> None:
+        """Fill what processes that are forked from this one share; starts no thread. Raises Unavailable."""
+        self.refresh_catalogue()
+        self.refresh_popular()
+        self.refresh_rules()
+
+    def refresh_outside_unit_of_work(self) -> None:
+        """What stored lists are made of, on a thread of its own: the caller's has a unit of work open."""
+        with ThreadPoolExecutor(1) as thread:
+            for step in (self.refresh_catalogue, self.refresh_model, self._refresh_old_popular):
+                thread.submit(step).result()
+
+    def _refresh_old_popular(self) -> None:
+        if clock.now().timestamp() - self.data.popular_at > POPULAR_SECONDS:
+            self.refresh_popular()
+
+    async def fill(self) -> None:
+        """Read every part once. Raises Unavailable unless `prepare_to_fork` was called, which is enough."""
+        prepared = len(self.data.catalogue) > 0
+        for step in (
+            self.refresh_catalogue,
+            self._refresh_old_popular,
+            self.refresh_model,
+            self.refresh_auxiliary_models,
+            self.refresh_rules,
+            self.refresh_ab_test,
+        ):
+            try:
+                await to_thread.run_sync(step)
+            except Unavailable as error:
+                if not prepared:
+                    raise
+                _log.error("starting without PostgreSQL, with what was read before", error=str(error))
+
+    # --- in the background -----------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Filled, and kept fresh until the end of the block.
+
+        Raises Unavailable when PostgreSQL cannot be reached and nothing was prepared; without Redis or
+        a model it starts all the same.
+        """
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            await self.fill()
+            try:
+                await to_thread.run_sync(list_cache.reconcile)
+                await self.refresh_generation()
+            except (RedisError, OSError, RecsysError) as error:
+                self.redis.available = False
+                _log.error("starting without Redis; lists come from PostgreSQL", error=str(error))
+            tasks = [asyncio.create_task(_repeat(job)) for job in self._jobs]
+            listener = ProductEventListener()
+            tasks.append(asyncio.create_task(listener.run(lambda: self.redis.client, self.refresh_products)))
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.redis.close()
+
+
+async def _repeat(job: _Job) -> None:
+    failing = False
+    while not _cancelled():
+        await asyncio.sleep(job.seconds)
+        started = time.monotonic()
+        try:
+            if asyncio.iscoroutinefunction(job.run):
+                await job.run()
+            else:
+                await to_thread.run_sync(job.run)
+        except Exception as error:  # noqa: BLE001 whatever it is: a job that ends would leave stale data
+            if not failing:  # logged once when it begins, once when it ends
+                expected = isinstance(error, RedisError | OSError | RecsysError | SQLAlchemyError)
+                _log.error(
+                    "a background refresh fails; the last state goes on serving",
+                    part=job.name,
+                    error=str(error),
+                    exc_info=None if expected else error,
+                )
+            failing = True
+        else:
+            if failing:
+                _log.info("a background refresh works again", part=job.name)
+            failing = False
+        _log.debug("background refresh", part=job.name, seconds=round(time.monotonic() - started, 3))
+
+
+def _cancelled() -> bool:
+    """Whether this task is to end: a client of Redis can lose the CancelledError that says so."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

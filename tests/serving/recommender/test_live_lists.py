@@ -1,0 +1,116 @@
+"""Live lists: ranked once for all who wait, kept when late, never kept when personal and in time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from serving.recommender.live_lists import LiveLists
+from serving.recommender.request import RecommendationRequest
+from serving.recommender.response import RecommendationResponse
+from serving.state.executor import LiveExecutor
+
+RESPONSE = RecommendationResponse(RecommendationRequest(), [], "live")
+
+
+class Ranking:
+    """Counts how often it is ranked; waits for `go` where it is to be slow."""
+
+    def __init__(self, *, slow: bool = False) -> None:
+        self.times = 0
+        self.go = threading.Event()
+        if not slow:
+            self.go.set()
+
+    def __call__(self) -> RecommendationResponse:
+        self.times += 1
+        assert self.go.wait(20)
+        return RESPONSE
+
+
+def run(test: Callable[[LiveLists], object], deadline: float = 10.0) -> None:
+    """Run an asynchronous test with lists of its own."""
+    executor = LiveExecutor()
+    try:
+        asyncio.run(test(LiveLists(executor, deadline)))  # type: ignore[arg-type]
+    finally:
+        executor.close()
+
+
+def test_a_list_for_everybody_is_ranked_once_for_all_who_wait_and_then_kept() -> None:
+    async def test(lists: LiveLists) -> None:
+        ranking = Ranking(slow=True)
+        waiting = [asyncio.create_task(lists.get("key", ranking, shared=True)) for _ in range(50)]
+        await asyncio.sleep(0.05)
+        ranking.go.set()
+        assert await asyncio.gather(*waiting) == [RESPONSE] * 50
+        assert await lists.get("key", ranking, shared=True) is RESPONSE
+        assert ranking.times == 1
+        await lists.get("other", ranking, shared=True)
+        assert ranking.times == 2
+
+    run(test)
+
+
+def test_a_personal_list_in_time_is_not_kept() -> None:
+    async def test(lists: LiveLists) -> None:
+        ranking = Ranking()
+        for _ in range(3):
+            await lists.get("key", ranking, shared=False)
+        assert ranking.times == 3
+
+    run(test)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_late_list_waits_for_the_next_request(shared: bool) -> None:
+    async def test(lists: LiveLists) -> None:
+        ranking = Ranking(slow=True)
+        with pytest.raises(TimeoutError):
+            await lists.get("key", ranking, shared=shared)
+        with pytest.raises(TimeoutError):
+            await lists.get("key", ranking, shared=shared)
+        ranking.go.set()
+        await asyncio.sleep(0.3)
+        assert await lists.get("key", ranking, shared=shared) is RESPONSE
+        assert ranking.times == 1
+
+    run(test, 0.1)
+
+
+def test_a_failure_reaches_all_who_wait_and_is_not_kept() -> None:
+    async def test(lists: LiveLists) -> None:
+        go = threading.Event()
+
+        def fail() -> RecommendationResponse:
+            go.wait(20)
+            raise FloatingPointError("no list")
+
+        waiting = [asyncio.create_task(lists.get("key", fail, shared=True)) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        go.set()
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [FloatingPointError] * 3
+        assert await lists.get("key", Ranking(), shared=True) is RESPONSE
+
+    run(test)
+
+
+def test_work_that_never_began_leaves_its_place() -> None:
+    async def test(lists: LiveLists) -> None:
+        blocked = Ranking(slow=True)
+        busy = [asyncio.create_task(lists.get(n, blocked, shared=False)) for n in range(6)]
+        await asyncio.sleep(0.01)
+        ranking = Ranking()
+        with pytest.raises(TimeoutError):
+            await lists.get("key", ranking, shared=True)
+        blocked.go.set()
+        await asyncio.gather(*busy, return_exceptions=True)
+        await asyncio.sleep(0.1)
+        assert await lists.get("key", ranking, shared=True) is RESPONSE
+        assert ranking.times == 1
+
+    run(test, 0.2)
