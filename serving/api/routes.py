@@ -28,7 +28,6 @@ from serving.ranking.eligibility import Novelty
 from serving.recommender.recommender import Recommender
 from serving.recommender.request import Placement, RecommendationRequest
 from serving.recommender.response import RecommendationResponse, impression_of, list_of, render
-from serving.state.metrics import count_answer
 
 __all__ = ["router", "user_list"]
 
@@ -63,11 +62,9 @@ async def _respond(http: Request, request: RecommendationRequest, cursor: str | 
 
 
 def _note(http: Request, responses: list[RecommendationResponse]) -> str:
-    """Log the impressions of one request and count its lists; the request's id."""
+    """Log the impressions of one request; the request's id."""
     request_id: str = http.scope["state"]["request_id"]
     http.app.state.impressions.note(*(impression_of(response, request_id) for response in responses))
-    for response in responses:
-        count_answer(response.source)
     return request_id
 
 

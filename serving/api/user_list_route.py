@@ -12,7 +12,6 @@ from recsys.web.access.authorization import plainly_allowed
 from serving.ranking.eligibility import Novelty
 from serving.recommender.request import RecommendationRequest
 from serving.recommender.response import impression_of, render
-from serving.state.metrics import count_answer
 
 __all__ = ["PATH", "UserListRoute"]
 
@@ -47,7 +46,6 @@ class UserListRoute(APIRoute):
         novelty = Novelty.NEW if query[2] == b"new" else Novelty.ANY
         request = RecommendationRequest(user=int(user), limit=limit, novelty=novelty)
         response = await state.recommender.recommend(request)
-        count_answer(response.source)
         request_id = scope["state"]["request_id"]
         state.impressions.note(impression_of(response, request_id))
         body = render(state.recommender.data.catalogue, response, request_id)

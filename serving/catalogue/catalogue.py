@@ -132,7 +132,7 @@ class Catalogue:
         changed = known._replaced(rows)
         # what was looked up and did not change goes on being the same
         products = {row.id for row in rows}
-        changed._names.take_over(self._names, products)
+        changed.names_by_id.take_over(self.names_by_id, products)
         changed.summaries.take_over(self.summaries, products)
         return changed
 
@@ -211,7 +211,7 @@ class Catalogue:
 
     def name(self, product: int) -> str | None:
         """The name of a product, shown or not; None when there is no such product."""
-        return self._names[product]
+        return self.names_by_id[product]
 
     def tags_of(self, row: int) -> tuple[str, ...]:
         """The tags of one row."""
@@ -255,13 +255,14 @@ class Catalogue:
         return children
 
     @cached_property
-    def _names(self) -> NamesById:
+    def names_by_id(self) -> NamesById:
+        """The name of each product, on sale or not."""
         return NamesById(self.ids, self.names)
 
     @cached_property
     def summaries(self) -> ProductSummaries:
         """Of each product that may be shown, what an answer says."""
-        return ProductSummaries(self.ids, self._names, self.price, self.repeats, self.shown)
+        return ProductSummaries(self.ids, self.names_by_id, self.price, self.repeats, self.shown)
 
     @cached_property
     def shown_ids(self) -> npt.NDArray[np.int64]:

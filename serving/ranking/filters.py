@@ -65,8 +65,10 @@ def eligible_products(
     ):
         if products:
             result = result.without(reason, catalogue.mark(products))
-    plan = rules.plan(request.placement, request.name)
-    return result.without("rules", plan.hidden) if by_rules and plan.hides else result
+    if by_rules and rules.rules:
+        plan = rules.plan(request.placement, request.name)
+        result = result.without("rules", plan.hidden) if plan.hides else result
+    return result
 
 
 def filter_products(

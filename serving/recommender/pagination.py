@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import orjson
 
 from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry, pack_entries, unpack_entries
 from recsys.errors import Invalid
@@ -50,7 +53,7 @@ def encode(rest: Rest, request: RecommendationRequest) -> str:
     model, version = (rest.model or "").encode(), (rest.version or "").encode()
     head = _HEADER.pack(
         FORMAT,
-        request.fingerprint(),
+        _fingerprint(request),
         _SOURCES.index(rest.source),
         rest.generation or 0,
         rest.made_at,
@@ -90,12 +93,24 @@ def decode(cursor: str, request: RecommendationRequest) -> Rest:
             "for the first page",
             field="cursor",
         ) from error
-    if head[1] != request.fingerprint():
+    if head[1] != _fingerprint(request):
         raise Invalid(
             "cursor: it belongs to another question; keep everything but `limit` as it was on the first page",
             field="cursor",
         )
     return Rest(entries, source, model or None, version or None, head[3] or None, head[4], head[5])
+
+
+def _fingerprint(request: RecommendationRequest) -> bytes:
+    """Sixteen bytes that two requests share when one may continue the pages of the other."""
+    filters = request.filters
+    parts = (
+        request.placement, request.user, request.session, request.products, request.cart, request.country,
+        request.novelty, request.diversity, filters.categories, filters.brands, filters.min_price,
+        filters.max_price, filters.tags, filters.in_stock, filters.created_since, filters.exclude,
+        filters.attributes,
+    )  # fmt: skip
+    return hashlib.blake2b(orjson.dumps(parts), digest_size=16).digest()
 
 
 def _possible(one: Entry) -> bool:

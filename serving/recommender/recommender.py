@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from recsys.errors import NotFound, RecsysError
 from serving.ranking.filters import FilterResult
@@ -20,26 +21,30 @@ from serving.state.metrics import count_deadline
 from serving.state.redis_connection import RedisConnection
 from serving.state.serving_data import ServingData
 
-__all__ = ["Recommender"]
+__all__ = ["DataSource", "Recommender"]
+
+
+class DataSource(Protocol):
+    """Has the newest snapshot at any time; `serving.state.refresher.Refresher` does."""
+
+    data: ServingData
 
 
 class Recommender:
     """Always responds, and seldom with an empty list: a source that fails leaves the list to the next one."""
 
-    def __init__(
-        self, serving_data: Callable[[], ServingData], redis: RedisConnection, *, deadline: float
-    ) -> None:
+    def __init__(self, refresher: DataSource, redis: RedisConnection, *, deadline: float) -> None:
         """
         Parameters
         ----------
-        serving_data
-            Gives the newest snapshot.
+        refresher
+            Its `data` is the newest snapshot.
         redis
             Where stored lists and recent interactions are read.
         deadline
             Seconds that a request waits for a list that is not stored.
         """
-        self._serving_data = serving_data
+        self._refresher = refresher
         self._executor = LiveExecutor()
         lookups = Lookups()
         self._live = Live(LiveLists(self._executor, deadline), lookups)
@@ -49,7 +54,7 @@ class Recommender:
     @property
     def data(self) -> ServingData:
         """The newest snapshot."""
-        return self._serving_data()
+        return self._refresher.data
 
     async def recommend(self, request: RecommendationRequest) -> RecommendationResponse:
         """One list; a stored one costs one round trip to Redis and nothing else.
@@ -58,8 +63,11 @@ class Recommender:
         """
         data = self.data
         _refuse_unknown_products(request, data)
+        context = await self._contexts.read(request, data)
+        if data.test is None:
+            return await self._from_sources(request, context)
         assignment = assign(data, request)
-        context = replace(await self._contexts.read(request, data), data=assignment.data)
+        context = replace(context, data=assignment.data)
         if assignment.is_challenger:
             return await self._by_challenger(request, context, assignment, data)
         return assignment.labelled(await self._from_sources(request, context))

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
-import orjson
-
 from serving.ranking.eligibility import Novelty
 
-__all__ = ["MAX_POOL", "Filters", "Placement", "RecommendationRequest"]
+__all__ = ["MAX_POOL", "NO_FILTERS", "Filters", "Placement", "RecommendationRequest"]
 
 MAX_POOL = 300
 """The most products that are ranked for one request: pages end there."""
@@ -54,13 +50,8 @@ class Filters:
     exclude: tuple[int, ...] = ()
     attributes: tuple[tuple[str, str], ...] = ()
 
-    @property
-    def empty(self) -> bool:
-        """Whether every product passes."""
-        return self is _NO_FILTERS or self == _NO_FILTERS
 
-
-_NO_FILTERS = Filters()
+NO_FILTERS = Filters()
 
 
 @dataclass(frozen=True)
@@ -85,41 +76,8 @@ class RecommendationRequest:
     country: str | None = None
     limit: int = 20
     novelty: Novelty = Novelty.ANY
-    filters: Filters = _NO_FILTERS
+    filters: Filters = NO_FILTERS
     diversity: float = 0.0
     explain: bool = False
     name: str | None = None
     on_page: frozenset[int] | None = None
-
-    @property
-    def plain(self) -> bool:
-        """Whether a stored list can be the response."""
-        return (
-            self.placement is Placement.FOR_YOU
-            and self.filters.empty
-            and not self.cart
-            and not self.products
-            and self.diversity == 0.0
-            and not self.explain
-            and self.on_page is None
-        )
-
-    @property
-    def is_for_everybody(self) -> bool:
-        """Whether the list does not depend on who asks."""
-        return self.user is None and self.session is None and not self.cart
-
-    @property
-    def excluded(self) -> Collection[int]:
-        """Products that the list must not hold: its seeds, the cart, and what the page displays already."""
-        return {*self.products, *self.cart, *(self.on_page or ())}
-
-    def fingerprint(self) -> bytes:
-        """Sixteen bytes that two requests share when one may continue the pages of the other."""
-        filters = self.filters
-        parts = (
-            self.placement, self.user, self.session, self.products, self.cart, self.country, self.novelty,
-            self.diversity, filters.categories, filters.brands, filters.min_price, filters.max_price,
-            filters.tags, filters.in_stock, filters.created_since, filters.exclude, filters.attributes,
-        )  # fmt: skip
-        return hashlib.blake2b(orjson.dumps(parts), digest_size=16).digest()

@@ -31,7 +31,7 @@ def items_of(
 
     What is gone from the shop since the list was made is left out.
     """
-    summaries, name_of = catalogue.summaries, catalogue.name
+    summaries, name_of = catalogue.summaries, catalogue.names_by_id.get
     found: list[bytes] = []
     for product, score, kind, code, evidence, _, _ in entries:
         summary = summaries.get(product)

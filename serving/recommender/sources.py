@@ -9,7 +9,7 @@ from functools import partial
 
 from recsys import clock
 from recsys.domains.recommendations.stored_lists.codec import Entry, StoredList
-from serving.merchandising.rerank import rerank
+from serving.merchandising.rerank import RerankedList, rerank
 from serving.ranking.eligibility import Novelty, SeenProducts
 from serving.ranking.filters import FilterResult, eligible_products
 from serving.ranking.strategies import Lookups, Ranked, rank
@@ -18,7 +18,7 @@ from serving.recommender.context import RequestContext, stored_in_postgresql
 from serving.recommender.explanations import parts_of, with_rules
 from serving.recommender.live_lists import LiveLists
 from serving.recommender.pagination import Rest
-from serving.recommender.request import Placement, RecommendationRequest
+from serving.recommender.request import NO_FILTERS, Placement, RecommendationRequest
 from serving.recommender.response import RecommendationResponse
 from serving.state.executor import LiveExecutor
 from serving.state.serving_data import ServingData
@@ -60,7 +60,7 @@ class Stored(Source):
         stored = context.stored
         if stored is None and (context.redis_available or request.user is None):
             return None
-        if stored is not None and not context.data.rules.plan(request.placement, request.name).pins:
+        if stored is not None and not _has_pins(request, context.data):
             return _of_stored(stored, request, context.data, context.recent)
         return await self._executor.within(self._deadline, partial(self._with_history, request, context))
 
@@ -103,7 +103,7 @@ class Live(Source):
         return await self._lists.get(
             (request, parts, seen),
             partial(self._ranked, request, context),
-            shared=request.is_for_everybody,
+            shared=request.user is None and request.session is None and not request.cart,
         )
 
     def _ranked(self, request: RecommendationRequest, context: RequestContext) -> RecommendationResponse:
@@ -111,7 +111,9 @@ class Live(Source):
         user = read_user_context(request, data.model, context.recent)
         filtered = eligible_products(request, user.seen, data.rules, self._lookups.attributes)
         ranked = rank(data, self._lookups, request, user, filtered)
-        reranked = rerank(data.rules, request, ranked.entries, filtered.eligible)
+        reranked = RerankedList(ranked.entries)
+        if data.rules.rules or request.diversity > 0.0:
+            reranked = rerank(data.rules, request, ranked.entries, filtered.eligible)
         response = _of_ranked(Ranked(reranked.entries, ranked.model), request, data, filtered)
         if request.explain:
             parts = (
@@ -159,8 +161,10 @@ def next_page(
     rest: Rest, request: RecommendationRequest, data: ServingData, seen: SeenProducts
 ) -> RecommendationResponse:
     """The next `limit` products of a list that are still eligible; the others stay for later pages."""
-    catalogue, plan = data.catalogue, data.rules.plan(request.placement, request.name)
-    hidden = set(catalogue.ids[plan.hidden].tolist()) if plan.hides else ()
+    catalogue, hidden = data.catalogue, set[int]()
+    if data.rules.rules:
+        plan = data.rules.plan(request.placement, request.name)
+        hidden = set(catalogue.ids[plan.hidden].tolist()) if plan.hides else hidden
     eligible, examined = seen.first_eligible(catalogue, rest.entries, request.limit, request.novelty, hidden)
     return RecommendationResponse(
         request,
@@ -176,14 +180,28 @@ def next_page(
 
 
 def _may_be_stored(request: RecommendationRequest, context: RequestContext) -> bool:
-    return request.plain and context.data.uses_stored_lists
+    """Whether the request asks for what is stored: a user's best products as they are."""
+    return (
+        request.placement is Placement.FOR_YOU
+        and (request.filters is NO_FILTERS or request.filters == NO_FILTERS)
+        and not request.cart
+        and not request.products
+        and request.diversity == 0.0
+        and not request.explain
+        and request.on_page is None
+        and context.data.uses_stored_lists
+    )
+
+
+def _has_pins(request: RecommendationRequest, data: ServingData) -> bool:
+    return bool(data.rules.rules and data.rules.plan(request.placement, request.name).pins)
 
 
 def _of_stored(
     stored: StoredList, request: RecommendationRequest, data: ServingData, seen: SeenProducts
 ) -> RecommendationResponse:
     entries: Sequence[Entry] = stored.new if request.novelty is Novelty.NEW else stored.entries
-    if not data.rules.plan(request.placement, request.name).empty:
+    if data.rules.rules and not data.rules.plan(request.placement, request.name).empty:
         eligible, _ = seen.first_eligible(data.catalogue, entries, max(1, len(entries)), request.novelty)
         rows = data.catalogue.shown
         for excluded in seen.excluded(data.catalogue, request.novelty).values():

@@ -27,9 +27,7 @@ __all__ = ["create_app"]
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     refresher: Refresher = app.state.refresher
-    recommender = Recommender(
-        lambda: refresher.data, refresher.redis, deadline=get_settings().serving.deadline_ms / 1000
-    )
+    recommender = Recommender(refresher, refresher.redis, deadline=get_settings().serving.deadline_ms / 1000)
     impressions = ImpressionLog()
     app.state.recommender, app.state.impressions = recommender, impressions
     personalization.use(ModelPersonaliser(lambda: refresher.data))

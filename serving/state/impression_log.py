@@ -32,6 +32,7 @@ from recsys.errors import Unavailable
 from recsys.log import get_logger
 from recsys.settings import get_settings
 from recsys.web.metrics import REGISTRY
+from serving.state.metrics import LISTS
 
 __all__ = ["FLUSH_SECONDS", "MOST_IN_MEMORY", "Answered", "ImpressionLog"]
 
@@ -64,6 +65,8 @@ class ImpressionLog:
 
         Never raises and never waits. Call it in the event loop's thread.
         """
+        for impression in answered:
+            LISTS[impression.source].inc()
         if self._count >= self._most:
             self._drop(len(answered))
             return

@@ -1,4 +1,4 @@
-"""What serving counts, beside what the HTTP edge counts."""
+"""Counters of serving, beside those of the HTTP edge."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from prometheus_client import Counter
 
 from recsys.web.metrics import REGISTRY
 
-__all__ = ["count_answer", "count_arm", "count_deadline"]
+__all__ = ["LISTS", "count_arm", "count_deadline"]
 
-_ANSWERS = Counter(
-    "recsys_answers", "Lists answered, by where they came from.", ["source"], registry=REGISTRY
-)
-_BY_SOURCE = {source: _ANSWERS.labels(source) for source in ("stored", "live", "popular")}
+_ANSWERS = Counter("recsys_answers", "Lists answered, by source.", ["source"], registry=REGISTRY)
+LISTS = {source: _ANSWERS.labels(source) for source in ("stored", "live", "popular")}
+"""The counter of lists by their source."""
 _LATE = Counter(
     "recsys_answers_late",
     "Lists that were not finished within the deadline, so that a simpler one was answered.",
@@ -30,8 +29,3 @@ def count_arm(arm: str) -> None:
 def count_deadline() -> None:
     """Count one list for which time ran out."""
     _LATE.inc()
-
-
-def count_answer(source: str) -> None:
-    """Count one list."""
-    _BY_SOURCE[source].inc()

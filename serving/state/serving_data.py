@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from recsys.domains.recommendations.rules.types import Rule
 from serving.catalogue.catalogue import Catalogue
 from serving.merchandising.compiled_rules import CompiledRules
 from serving.ranking.cold_start import ColdStartProducts
@@ -43,8 +42,3 @@ class ServingData:
     generation: int | None = None
     uses_stored_lists: bool = True
     test: RunningTest | None = None
-
-    @property
-    def rules_in_force(self) -> tuple[Rule, ...]:
-        """The rules, the first to decide first."""
-        return self.rules.rules

@@ -22,7 +22,7 @@ PATH = "/api/v1/users/1/recommendations"
 def forged(*, signature: bytes) -> str:
     """A cursor of a model and products of the forger's choice, in the right form."""
     head = pagination._HEADER.pack(
-        pagination.FORMAT, RecommendationRequest(user=1).fingerprint(), 0, 1, 1, 0, 5, 1
+        pagination.FORMAT, pagination._fingerprint(RecommendationRequest(user=1)), 0, 1, 1, 0, 5, 1
     )
     body = (
         head + b"mine!" + b"9" + pack_entries([Entry(7, 9_000, Kind.POPULAR, ReasonCode.POPULAR, -1, True)])
