@@ -118,3 +118,18 @@ def test_a_rule_is_tried_before_anybody_sees_it(client: httpx.Client, scored_sho
     assert wrong.status_code == 422
     nobody = client.post(path, json=body | {"product_ids": [5000]}, headers=headers)
     assert nobody.status_code == 404
+
+
+def test_a_rule_for_the_name_of_a_list_holds_on_that_list_only(client: httpx.Client) -> None:
+    write(name="not on top", kind="hide", target={"category_id": 4}, placements=["home-top"])
+
+    def sizes() -> list[int]:
+        narrow = {"placement": "popular", "filters": {"category": [4]}, "limit": 5}
+        body = {"shelves": [narrow | {"name": name} for name in ("home-top", "below")]}
+        lists = client.post("/api/v1/recommendations", json=body).json()["shelves"]
+        return [len(found["items"]) for found in lists]
+
+    until(lambda: sizes() == [0, 5])
+    popular = client.get("/api/v1/products/popular", params={"category": 4}).json()
+    assert set(ids(popular)) <= set(LAMPS)
+    assert ids(popular)
