@@ -1,4 +1,4 @@
-"""Page views and events into their tables: each is known by its id and stored once, one statement a kind."""
+"""Page views and events into their tables: each stored once by its event id."""
 
 from __future__ import annotations
 
@@ -10,93 +10,14 @@ from ipaddress import IPv4Interface, IPv6Interface
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY, INET, INTEGER, JSONB, NUMERIC, TIMESTAMP, VARCHAR
-from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Session
 
+from recsys.database.insert_once import EventRow, insert_once
 from recsys.domains.analytics.schemas import PageViewIn
+from recsys.domains.analytics.tables import CollectedEvent, PageView, UserEvent
 from recsys.domains.analytics.user_agents import described
 
 __all__ = ["Happening", "Visitor", "store_events", "store_pages"]
-
-# both rows of one are written by one statement, so that the reference between them is whole at its end
-_PAGES = text(
-    """
-    WITH incoming AS MATERIALIZED (
-        SELECT nextval('analytics_db.page_views_id_seq')::integer AS id, given.*
-        FROM unnest(:places, :event_ids, :moments, :urls, :titles, :referrers)
-            AS given(place, event_id, moment, url, title, referrer)
-        ORDER BY event_id, place
-    ), fresh AS (
-        INSERT INTO analytics_db.collected_events (event_id, page_view_id)
-        SELECT event_id, id FROM incoming ORDER BY event_id, place
-        ON CONFLICT (event_id) DO NOTHING
-        RETURNING page_view_id
-    ), stored AS (
-        INSERT INTO analytics_db.page_views (id, user_id, session_id, page_url, page_title, referrer_url,
-            user_agent, ip_address, device_type, browser, os, timestamp)
-        SELECT id, :user_id, :session_id, url, title, referrer, :agent, :address, :device, :browser, :os,
-            moment
-        FROM incoming JOIN fresh ON fresh.page_view_id = incoming.id
-        RETURNING id
-    )
-    SELECT place FROM incoming JOIN stored USING (id)
-    """
-).bindparams(
-    bindparam("places", type_=ARRAY(INTEGER)),
-    bindparam("event_ids", type_=ARRAY(PG_UUID(as_uuid=True))),
-    bindparam("moments", type_=ARRAY(TIMESTAMP(timezone=True))),
-    bindparam("urls", type_=ARRAY(VARCHAR)),
-    bindparam("titles", type_=ARRAY(VARCHAR)),
-    bindparam("referrers", type_=ARRAY(VARCHAR)),
-    bindparam("user_id", type_=INTEGER),
-    bindparam("session_id", type_=VARCHAR),
-    bindparam("agent", type_=VARCHAR),
-    bindparam("address", type_=INET),
-    bindparam("device", type_=VARCHAR),
-    bindparam("browser", type_=VARCHAR),
-    bindparam("os", type_=VARCHAR),
-)
-_EVENTS = text(
-    """
-    WITH incoming AS MATERIALIZED (
-        SELECT nextval('analytics_db.user_events_id_seq')::integer AS id, given.*
-        FROM unnest(:places, :event_ids, :moments, :types, :categories, :actions, :labels, :amounts,
-                    :properties, :urls)
-            AS given(place, event_id, moment, type, category, action, label, amount, property, url)
-        ORDER BY event_id, place
-    ), fresh AS (
-        INSERT INTO analytics_db.collected_events (event_id, user_event_id)
-        SELECT event_id, id FROM incoming ORDER BY event_id, place
-        ON CONFLICT (event_id) DO NOTHING
-        RETURNING user_event_id
-    ), stored AS (
-        INSERT INTO analytics_db.user_events (id, user_id, session_id, event_type, event_category,
-            event_action, event_label, event_value, properties, page_url, user_agent, ip_address, timestamp)
-        SELECT id, :user_id, :session_id, type, category, action, label, amount, property, url, :agent,
-            :address, moment
-        FROM incoming JOIN fresh ON fresh.user_event_id = incoming.id
-        RETURNING id
-    )
-    SELECT place FROM incoming JOIN stored USING (id)
-    """
-).bindparams(
-    bindparam("places", type_=ARRAY(INTEGER)),
-    bindparam("event_ids", type_=ARRAY(PG_UUID(as_uuid=True))),
-    bindparam("moments", type_=ARRAY(TIMESTAMP(timezone=True))),
-    bindparam("types", type_=ARRAY(VARCHAR)),
-    bindparam("categories", type_=ARRAY(VARCHAR)),
-    bindparam("actions", type_=ARRAY(VARCHAR)),
-    bindparam("labels", type_=ARRAY(VARCHAR)),
-    bindparam("amounts", type_=ARRAY(NUMERIC)),
-    bindparam("properties", type_=ARRAY(JSONB)),
-    bindparam("urls", type_=ARRAY(VARCHAR)),
-    bindparam("user_id", type_=INTEGER),
-    bindparam("session_id", type_=VARCHAR),
-    bindparam("agent", type_=VARCHAR),
-    bindparam("address", type_=INET),
-)
 
 
 @dataclass(frozen=True)
@@ -128,47 +49,53 @@ class Happening:
 def store_pages(
     session: Session, visitor: Visitor, pages: Sequence[tuple[int, UUID, datetime, PageViewIn]]
 ) -> set[int]:
-    """Store page views (place, id, moment, page); the places of those that were not known yet."""
-    if not pages:
-        return set()
+    """Store page views (place, id, moment, page); the places of those that are new."""
     agent = described(visitor.agent)
-    values = {
-        "places": [place for place, _, _, _ in pages],
-        "event_ids": [event_id for _, event_id, _, _ in pages],
-        "moments": [moment for _, _, moment, _ in pages],
-        "urls": [page.page_url for _, _, _, page in pages],
-        "titles": [page.page_title for _, _, _, page in pages],
-        "referrers": [page.referrer_url for _, _, _, page in pages],
-        "device": agent.device_type,
-        "browser": agent.browser,
-        "os": agent.os,
-    }
-    return set(session.scalars(_PAGES, values | _of(visitor)))
+    rows = [
+        EventRow(
+            event_id,
+            {
+                **_of(visitor),
+                "page_url": page.page_url,
+                "page_title": page.page_title,
+                "referrer_url": page.referrer_url,
+                "device_type": agent.device_type,
+                "browser": agent.browser,
+                "os": agent.os,
+                "timestamp": moment,
+            },
+        )
+        for _, event_id, moment, page in pages
+    ]
+    return {pages[place][0] for place in insert_once(session, PageView, CollectedEvent, rows)}
 
 
 def store_events(session: Session, visitor: Visitor, events: Sequence[Happening]) -> set[int]:
-    """Store events; the places of those that were not known yet."""
-    if not events:
-        return set()
-    values = {
-        "places": [one.place for one in events],
-        "event_ids": [one.event_id for one in events],
-        "moments": [one.moment for one in events],
-        "types": [one.type for one in events],
-        "categories": [one.category for one in events],
-        "actions": [one.action for one in events],
-        "labels": [one.label for one in events],
-        "amounts": [one.value for one in events],
-        "properties": [one.properties or {} for one in events],
-        "urls": [one.page_url for one in events],
-    }
-    return set(session.scalars(_EVENTS, values | _of(visitor)))
+    """Store events; the places of those that are new."""
+    rows = [
+        EventRow(
+            one.event_id,
+            {
+                **_of(visitor),
+                "event_type": one.type,
+                "event_category": one.category,
+                "event_action": one.action,
+                "event_label": one.label,
+                "event_value": one.value,
+                "properties": one.properties or {},
+                "page_url": one.page_url,
+                "timestamp": one.moment,
+            },
+        )
+        for one in events
+    ]
+    return {events[place].place for place in insert_once(session, UserEvent, CollectedEvent, rows)}
 
 
 def _of(visitor: Visitor) -> dict[str, Any]:
     return {
         "user_id": visitor.user_id,
         "session_id": visitor.session_id,
-        "agent": visitor.agent,
-        "address": None if visitor.address is None else str(visitor.address),
+        "user_agent": visitor.agent,
+        "ip_address": visitor.address,
     }

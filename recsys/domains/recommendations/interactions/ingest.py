@@ -9,14 +9,15 @@ from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from pydantic import ValidationError
 from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY, INTEGER, JSONB, NUMERIC, TIMESTAMP, VARCHAR
-from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy.dialects.postgresql import ARRAY, INTEGER, VARCHAR
 from sqlalchemy.orm import Session
 
 from recsys import clock
+from recsys.database.insert_once import EventRow, insert_once
 from recsys.domains.recommendations.interactions import guest_identity
 from recsys.domains.recommendations.interactions.recent import Touched
 from recsys.domains.recommendations.schemas import JUDGED, InteractionIn, Verdict
+from recsys.domains.recommendations.tables import InteractionEvent, UserInteraction
 from recsys.events.publish import publish_all
 from recsys.events.vocabulary import InteractionsRecorded
 
@@ -26,41 +27,6 @@ GONE = ("product_id: no such product", "user_id: no such user", "username: no su
 """The reasons of what was right when it was sent, and whose product or user is deleted since."""
 _NAMESPACE = uuid5(NAMESPACE_URL, "urn:recsys:interaction-event")
 
-# both rows of an event are written by one statement, so that its two foreign ends meet at its end;
-# the order by event_id keeps two batches with the same events from waiting for each other in a circle
-_STORE = text(
-    """
-    WITH incoming AS MATERIALIZED (
-        SELECT nextval('recommendations_db.user_interactions_id_seq')::integer AS id, given.*
-        FROM unnest(:places, :event_ids, :user_ids, :product_ids, :kinds, :amounts, :contexts, :sessions,
-                    :moments)
-          AS given(place, event_id, user_id, product_id, kind, amount, context, session_id, moment)
-        ORDER BY event_id, place
-    ), fresh AS (
-        INSERT INTO recommendations_db.interaction_events (event_id, interaction_id)
-        SELECT event_id, id FROM incoming ORDER BY event_id, place
-        ON CONFLICT (event_id) DO NOTHING
-        RETURNING interaction_id
-    ), stored AS (
-        INSERT INTO recommendations_db.user_interactions
-            (id, user_id, product_id, interaction_type, interaction_value, context, session_id, created_at)
-        SELECT id, user_id, product_id, kind, amount, context, session_id, moment
-        FROM incoming JOIN fresh ON fresh.interaction_id = incoming.id
-        RETURNING id
-    )
-    SELECT place FROM incoming JOIN stored USING (id)
-    """
-).bindparams(
-    bindparam("places", type_=ARRAY(INTEGER)),
-    bindparam("event_ids", type_=ARRAY(PG_UUID(as_uuid=True))),
-    bindparam("user_ids", type_=ARRAY(INTEGER)),
-    bindparam("product_ids", type_=ARRAY(INTEGER)),
-    bindparam("kinds", type_=ARRAY(VARCHAR)),
-    bindparam("amounts", type_=ARRAY(NUMERIC)),
-    bindparam("contexts", type_=ARRAY(JSONB)),
-    bindparam("sessions", type_=ARRAY(VARCHAR)),
-    bindparam("moments", type_=ARRAY(TIMESTAMP(timezone=True))),
-)
 # the lock holds a user until the events are in: one deleted in between would break the foreign key
 _USERS = text(
     """
@@ -206,23 +172,22 @@ def _known(session: Session, valid: Mapping[int, InteractionIn], refused: dict[i
 
 
 def _store(session: Session, events: Sequence[_Event]) -> set[int]:
-    given = [event.interaction for event in events]
-    return set(
-        session.scalars(
-            _STORE,
+    rows = [
+        EventRow(
+            event.event_id,
             {
-                "places": [event.place for event in events],
-                "event_ids": [event.event_id for event in events],
-                "user_ids": [event.user_id for event in events],
-                "product_ids": [one.product_id for one in given],
-                "kinds": [one.interaction_type.value for one in given],
-                "amounts": [one.interaction_value for one in given],
-                "contexts": [one.context for one in given],
-                "sessions": [one.session_id for one in given],
-                "moments": [event.moment for event in events],
+                "user_id": event.user_id,
+                "product_id": event.interaction.product_id,
+                "interaction_type": event.interaction.interaction_type.value,
+                "interaction_value": event.interaction.interaction_value,
+                "context": event.interaction.context,
+                "session_id": event.interaction.session_id,
+                "created_at": event.moment,
             },
         )
-    )
+        for event in events
+    ]
+    return {events[place].place for place in insert_once(session, UserInteraction, InteractionEvent, rows)}
 
 
 def reason_of(error: ValidationError, what: str = "interaction") -> str:
