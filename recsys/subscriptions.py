@@ -1,7 +1,8 @@
-"""The choreography of the shop on one page: which event is heard by which handlers, in their order."""
+"""Which handlers receive which event, in their order, and which function stores which queued posts."""
 
 from __future__ import annotations
 
+from recsys.domains.analytics import service as analytics
 from recsys.domains.analytics.handlers import adopt_visits, count_cart, count_order, recount_order
 from recsys.domains.notifications.handlers import (
     remind_of_cart,
@@ -10,9 +11,12 @@ from recsys.domains.notifications.handlers import (
     tell_staff,
     welcome,
 )
+from recsys.domains.orders.expiry import expire_unpaid
 from recsys.domains.orders.handlers import bring_cart_along, empty_ordered_cart, tell_live_orders
 from recsys.domains.payments.handlers import give_back
+from recsys.domains.products import views
 from recsys.domains.products.handlers import adopt_views, forget_product, settle_view, verify_reviews
+from recsys.domains.recommendations.feedback import ingest as feedback
 from recsys.domains.recommendations.handlers import (
     adopt_interactions,
     remember_cart,
@@ -22,8 +26,10 @@ from recsys.domains.recommendations.handlers import (
     remember_search_click,
     remember_view,
 )
+from recsys.domains.recommendations.interactions import ingest as interactions
 from recsys.domains.users.handlers import forget_changed
 from recsys.events.envelope import Handler
+from recsys.events.periodic import Job
 from recsys.events.vocabulary import (
     BrandChanged,
     CartAbandoned,
@@ -78,8 +84,10 @@ from recsys.search.handlers import (
     refresh_product,
     refresh_user,
 )
+from recsys.write_buffer.buffer import StorePosts
+from recsys.write_buffer.events import store_events
 
-__all__ = ["SEARCH_SUBSCRIPTIONS", "SUBSCRIPTIONS"]
+__all__ = ["JOBS", "POSTS", "SEARCH_SUBSCRIPTIONS", "SUBSCRIPTIONS"]
 
 SUBSCRIPTIONS: dict[type[Event], tuple[Handler, ...]] = {
     UserRegistered: (welcome,),
@@ -116,7 +124,7 @@ SUBSCRIPTIONS: dict[type[Event], tuple[Handler, ...]] = {
     SearchResultClicked: (remember_search_click, count_click),
 }
 
-# a group of its own: an index that is down keeps nobody else from hearing the news
+# a group of its own: an index that is down keeps no other handler from its events
 SEARCH_SUBSCRIPTIONS: dict[type[Event], tuple[Handler, ...]] = {
     ProductCreated: (refresh_product,),
     ProductUpdated: (refresh_product,),
@@ -137,3 +145,18 @@ SEARCH_SUBSCRIPTIONS: dict[type[Event], tuple[Handler, ...]] = {
     UserUnblocked: (refresh_user,),
     InteractionsRecorded: (follow_popularity,),
 }
+
+JOBS: dict[str, Job] = {
+    "orders expire": Job(lambda settings: settings.shop.expire_every_seconds, expire_unpaid),
+}
+"""Jobs that the relay, or `recsys serve api`, repeats by itself."""
+
+POSTS: dict[str, StorePosts] = {
+    "interactions": interactions.store_queued,
+    "feedback": feedback.store_queued,
+    "views": views.store_queued,
+    "events": store_events,
+    "collected": analytics.store_queued,
+    "bot_hits": analytics.store_queued_bot_hits,
+}
+"""Each kind of queued post, and what stores it."""

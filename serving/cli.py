@@ -136,7 +136,7 @@ def bring_in(
 
     `recsys serve api` does it by itself where it also handles events. Several may run; one works.
     """
-    from recsys.domains.recommendations.write_buffer import drain
+    from recsys.write_buffer import drain
 
     if dead:
         letters = drain.dead_letters()

@@ -18,19 +18,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis.exceptions import RedisError, ResponseError
-from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Session
 
-from recsys import clock
 from recsys.cache.absence import is_absence
 from recsys.cache.client import get_redis
 from recsys.database import absence
 from recsys.database.absence import DatabaseAway
 from recsys.database.session import unit_of_work
 from recsys.errors import Unavailable
-from recsys.events import consumer_groups, dead_letters, lag
+from recsys.events import consumer_groups, dead_letters, inbox, lag
 from recsys.events.envelope import Envelope, Handler, Subscriptions, Unreadable, open_entry
 from recsys.events.retention import reason
 from recsys.log import get_logger
@@ -43,14 +39,6 @@ _TOGETHER = 50
 _BLOCK_MS = 500
 _LONGEST_WAIT = 60.0
 _log = get_logger(__name__)
-
-_RECEIVE = text(
-    """
-    INSERT INTO analytics_db.inbox (consumer_group, event_id, handled_at)
-    SELECT :group, event_id, :now FROM unnest(:ids) AS given(event_id) ORDER BY event_id
-    ON CONFLICT DO NOTHING RETURNING event_id
-    """
-).bindparams(bindparam("ids", type_=ARRAY(PG_UUID(as_uuid=True))))
 
 
 @dataclass(frozen=True)
@@ -193,9 +181,7 @@ class Consumer:
         wanted = [heard for _, heard in several if self._handlers(heard)]
         if wanted:
             with unit_of_work() as session:
-                ids = sorted({heard.event_id for heard in wanted})
-                given = {"group": self.group, "ids": ids, "now": clock.now()}
-                fresh = set(session.scalars(_RECEIVE, given))
+                fresh = inbox.receive(session, self.group, {heard.event_id for heard in wanted})
                 for heard in wanted:
                     if heard.event_id in fresh:
                         fresh.remove(heard.event_id)  # the same event may be in a batch twice

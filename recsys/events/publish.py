@@ -1,8 +1,9 @@
-"""The two ways to tell an event: with a transaction, or at once where the fact lives in Redis only."""
+"""The two ways to publish an event: in a transaction, or at once where the fact is stored in Redis only."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,7 +20,7 @@ from recsys.events.vocabulary import Event
 __all__ = ["CHANNEL", "announce", "publish", "publish_all"]
 
 CHANNEL = "recsys_outbox"
-"""Where PostgreSQL notifies the relay; it is told when the transaction commits, once for all its events."""
+"""Where PostgreSQL notifies the relay when a transaction commits, once for all its events."""
 
 _STORE = text(
     """
@@ -57,12 +58,18 @@ _STORE_ALL = text(
 )
 
 
-def publish(session: Session, event: Event, *, event_id: UUID | None = None) -> UUID:
+def publish(
+    session: Session, event: Event, *, event_id: UUID | None = None, occurred_at: datetime | None = None
+) -> UUID:
     """Write the event into the outbox, in the caller's transaction; the relay brings it to its stream.
 
-    It is told if, and only if, the transaction commits. An `event_id` that was published already is not
-    published again. Returns the event's id. What transactions that do not overlap publish about one aggregate
-    keeps its order.
+    It is published if, and only if, the transaction commits. An `event_id` that was published already is
+    not published again. Events of one aggregate keep the order of their transactions, unless these overlap.
+
+    Returns
+    -------
+    UUID
+        The event's id.
     """
     chosen = event_id or uuid4()
     session.execute(
@@ -74,7 +81,7 @@ def publish(session: Session, event: Event, *, event_id: UUID | None = None) -> 
             "version": event.version,
             "aggregate": event.aggregate[:300],
             "data": event.model_dump_json(),
-            "occurred_at": clock.now(),
+            "occurred_at": occurred_at or clock.now(),
             "channel": CHANNEL,
         },
     )
@@ -101,9 +108,9 @@ def publish_all(session: Session, events: Sequence[tuple[UUID, Event]]) -> None:
 
 
 def announce(event: Event, *, client: Any = None, event_id: UUID | None = None) -> UUID:
-    """Put the event on its stream at once: only for facts that live in Redis alone (carts, searches).
+    """Put the event on its stream at once: only for facts that are stored in Redis alone (carts, searches).
 
-    `client` may be a pipeline, so that the fact and its news are stored together. Raises redis' errors.
+    `client` may be a pipeline, so that the fact and its event are stored together. Raises RedisError.
     """
     chosen = event_id or uuid4()
     entry = fields_of(

@@ -12,7 +12,6 @@ from pydantic import AfterValidator
 from recsys.database.session import unit_of_work
 from recsys.domains.products import service as products
 from recsys.errors import Forbidden, Invalid
-from recsys.events.publish import publish
 from recsys.events.vocabulary import SearchResultClicked
 from recsys.search import service, user_search
 from recsys.search.analysis.analyser import LONGEST_TEXT, normal
@@ -23,13 +22,14 @@ from recsys.web.dependencies import (
     AdminUser,
     AdmissionDep,
     GuestSession,
-    MaybeUser,
     SessionDep,
     caller_of,
 )
 from recsys.web.errors import problem_responses
 from recsys.web.query_parameters import known_parameters_only
 from recsys.web.validators import storable
+from recsys.write_buffer.events import publish_or_queue
+from recsys.write_buffer.senders import VisitorDep, in_post_thread
 
 __all__ = ["router"]
 
@@ -149,17 +149,29 @@ def search_users(
     return user_search.search(session, q, wanted, sort=sort, limit=limit, cursor=cursor)
 
 
-@router.post("/clicks", status_code=204, responses=problem_responses(400, 401, 404, 422, 503))
-def click(session: SessionDep, user: MaybeUser, guest: GuestSession, given: ClickIn) -> Response:
-    """Note that a product which a search found was opened; the shop learns from it."""
-    products.get(session, given.product_id)
-    event = SearchResultClicked(
-        query=normal(given.query),
-        user_id=None if user is None else user.user_id,
-        session_id=guest,
-        search_id=str(given.search_id),
-        product_id=given.product_id,
-        position=given.position,
+@router.post(
+    "/clicks",
+    status_code=204,
+    responses={
+        202: {"description": "Queued: PostgreSQL takes no writes now"},
+        **problem_responses(400, 401, 403, 404, 422, 503),
+    },
+)
+async def click(sender: VisitorDep, guest: GuestSession, given: ClickIn) -> Response:
+    """Record that a product which a search found was opened; models learn from it."""
+    fields = {
+        "query": normal(given.query),
+        "session_id": guest,
+        "search_id": str(given.search_id),
+        "product_id": given.product_id,
+        "position": given.position,
+    }
+    stored = await in_post_thread(
+        publish_or_queue,
+        sender,
+        SearchResultClicked,
+        fields,
+        uuid5(given.search_id, f"{guest or sender.token_id}:{given.product_id}"),
+        lambda session: products.get(session, given.product_id),
     )
-    publish(session, event, event_id=uuid5(given.search_id, f"{event.aggregate}:{given.product_id}"))
-    return Response(status_code=204)
+    return Response(status_code=204 if stored else 202)

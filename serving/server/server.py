@@ -15,13 +15,13 @@ from uvicorn.supervisors import Multiprocess
 
 from recsys.database import migrate
 from recsys.database.session import database_url, unit_of_work
-from recsys.domains.recommendations.write_buffer import drain
 from recsys.domains.users.api_keys import service as api_keys
 from recsys.errors import Invalid, Unavailable
 from recsys.events import in_process
 from recsys.log import get_logger
 from recsys.settings import SHORTEST_SECRET, Settings, get_settings
 from recsys.web.access.authorization import starts_without_keys
+from recsys.write_buffer import drain
 from serving.server.process import ApiServer, answer, configuration, prepare
 from serving.server.workers import Supervisor, can_fork
 

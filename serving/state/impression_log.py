@@ -1,7 +1,7 @@
 """Logs what was answered without slowing the answer: noted in memory, flushed behind it five times a second.
 
 `note` appends to a queue in memory and does nothing else. A flush puts what was noted into a Redis stream,
-from which `recsys.domains.recommendations.write_buffer.drain` brings it to PostgreSQL; without Redis, or when
+from which `recsys.write_buffer.drain` brings it to PostgreSQL; without Redis, or when
 too much waits there, into a synced file under `var/spool/exposures/`, drained later. A process that is killed
 loses what it noted in the last fifth of a second; one that ends flushes first. When neither takes anything,
 up to 20,000 lists (about 40 MB with twenty products each) wait in memory; what comes then is not logged,
@@ -25,13 +25,13 @@ from recsys.cache import keys
 from recsys.cache.client import get_redis
 from recsys.domains.recommendations.impressions import store as impressions
 from recsys.domains.recommendations.impressions.store import Answered
-from recsys.domains.recommendations.write_buffer import buffer as write_buffer
-from recsys.domains.recommendations.write_buffer import spool
-from recsys.domains.recommendations.write_buffer.buffer import Absence
 from recsys.errors import Unavailable
 from recsys.log import get_logger
 from recsys.settings import get_settings
 from recsys.web.metrics import REGISTRY
+from recsys.write_buffer import buffer as write_buffer
+from recsys.write_buffer import spool
+from recsys.write_buffer.buffer import RecentOutage
 from serving.state.metrics import LISTS
 
 __all__ = ["FLUSH_SECONDS", "MOST_IN_MEMORY", "Answered", "ImpressionLog"]
@@ -56,7 +56,7 @@ class ImpressionLog:
         # a thread of its own: requests may keep all the others busy
         self._thread = CapacityLimiter(1)
         self._flushing = asyncio.Lock()
-        self._redis_away = Absence()
+        self._redis_outage = RecentOutage()
         self._waiting_in_redis = 0
         self._dropping = self._spooling = False
 
@@ -129,12 +129,12 @@ class ImpressionLog:
         return True
 
     def _to_redis(self, packed: bytes, lists: Sequence[Answered]) -> bool:
-        if self._redis_away.lasts() or self._waiting_in_redis >= get_settings().intake.stream_entries:
+        if self._redis_outage.is_on() or self._waiting_in_redis >= get_settings().intake.stream_entries:
             return False
         try:
             self._send([packed], lists)
         except (RedisError, OSError, Unavailable) as error:
-            self._redis_away.noticed()
+            self._redis_outage.begin()
             if not self._spooling:
                 _log.error("Redis does not take answered lists; they wait on disk", error=str(error))
             self._spooling = True
@@ -167,16 +167,16 @@ class ImpressionLog:
         files, queued = spool.of_process("exposures"), spool.of_process("posts")
         if self._waiting_in_redis:
             self._look()
-        if self._redis_away.lasts() or not (files.waiting() or queued.waiting()):
+        if self._redis_outage.is_on() or not (files.waiting() or queued.waiting()):
             return
         try:
             queued.drain(write_buffer.to_redis)
             if self._waiting_in_redis < get_settings().intake.stream_entries // 2:
                 files.drain(self._send)
         except (RedisError, OSError, Unavailable):
-            self._redis_away.noticed()
+            self._redis_outage.begin()
             return
-        if self._spooling and not self._redis_away.lasts():
+        if self._spooling and not self._redis_outage.is_on():
             _log.info("Redis takes answered lists again")
             self._spooling = False
 
@@ -184,7 +184,7 @@ class ImpressionLog:
         try:
             self._waiting_in_redis = int(get_redis().xlen(keys.exposures_waiting()))
         except (RedisError, OSError, Unavailable):
-            self._redis_away.noticed()
+            self._redis_outage.begin()
 
     def _drop(self, lists: int) -> None:
         _DROPPED.inc(lists)

@@ -20,8 +20,8 @@ from features.user_history import UserInteractions
 from recsys import embedded
 from recsys.database import migrate
 from recsys.database.session import libpq_url, unit_of_work
-from recsys.domains.recommendations.write_buffer import drain
 from recsys.settings import Settings
+from recsys.write_buffer import drain
 from serving.batch import scoring
 from serving.ranking import user_context
 from serving.server.app import create_app

@@ -10,7 +10,7 @@ import pytest
 
 from recsys.domains.recommendations.reasons import Kind, ReasonCode
 from recsys.domains.recommendations.stored_lists.codec import Entry, pack_entries
-from recsys.domains.recommendations.write_buffer import drain
+from recsys.write_buffer import drain
 from serving.recommender import pagination
 from serving.recommender.request import RecommendationRequest
 from tests.serving.api.test_answers import ask, execute

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from recsys.database.session import dispose_engines
-from recsys.domains.recommendations import service
+from recsys.write_buffer import buffer
 from tests.serving.api.test_answers import ask
 from tests.support.faults import read_only
 from tests.support.shop import Shop
@@ -15,7 +15,7 @@ from tests.support.shop import Shop
 def test_readiness_tells_of_a_database_that_takes_no_writes(
     client: httpx.Client, scored_shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service.postgresql_away, "seconds", 0.0)
+    monkeypatch.setattr(buffer.postgresql_outage, "seconds", 0.0)
     assert client.get("/health/ready").json()["parts"]["postgresql"]["well"] is True
     with read_only(scored_shop):
         dispose_engines()

@@ -17,12 +17,12 @@ from recsys.domains.analytics.schemas import PageViewIn
 from recsys.domains.analytics.tables import CollectedEvent, PageView, UserEvent
 from recsys.domains.analytics.user_agents import described
 
-__all__ = ["Happening", "Visitor", "store_events", "store_pages"]
+__all__ = ["StoredEvent", "Visitor", "store_events", "store_pages"]
 
 
 @dataclass(frozen=True)
 class Visitor:
-    """Who did it: the session of the visit, the user if one is known, and what is kept of the browser."""
+    """The sender of items: the session of the visit, the user where one is logged in, and the browser."""
 
     session_id: str | None
     user_id: int | None = None
@@ -31,8 +31,8 @@ class Visitor:
 
 
 @dataclass(frozen=True)
-class Happening:
-    """One event as it is stored; `place` is the caller's name for it."""
+class StoredEvent:
+    """One event as it is stored; `place` is its position in the request."""
 
     place: int
     event_id: UUID
@@ -70,7 +70,7 @@ def store_pages(
     return {pages[place][0] for place in insert_once(session, PageView, CollectedEvent, rows)}
 
 
-def store_events(session: Session, visitor: Visitor, events: Sequence[Happening]) -> set[int]:
+def store_events(session: Session, visitor: Visitor, events: Sequence[StoredEvent]) -> set[int]:
     """Store events; the places of those that are new."""
     rows = [
         EventRow(

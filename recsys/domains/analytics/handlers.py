@@ -1,4 +1,4 @@
-"""What analytics does when it hears events: carts and orders become part of the visit they happened in."""
+"""Event handlers of analytics: carts and orders become part of the visit in which they happened."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from recsys.domains.analytics import sessionization
-from recsys.domains.analytics.event_store import Happening, Visitor, store_events
+from recsys.domains.analytics.event_store import StoredEvent, Visitor, store_events
 from recsys.domains.analytics.schemas import SHOP
 from recsys.events.envelope import Envelope
 from recsys.events.vocabulary import CartItemAdded, OrderCancelled, OrderPaid, OrderPlaced, UserLoggedIn
@@ -39,35 +39,37 @@ _ADOPT = text(
 )
 
 
-def count_cart(session: Session, heard: Envelope) -> None:
-    """Something came into a cart."""
-    event = heard.event
+def count_cart(session: Session, envelope: Envelope) -> None:
+    """Count a change of a cart."""
+    event = envelope.event
     assert isinstance(event, CartItemAdded)
-    told = {"product_id": event.product_id, "quantity": event.quantity}
-    _remember(session, event, heard.occurred_at, heard.event_id, sessionization.CART, told)
+    properties = {"product_id": event.product_id, "quantity": event.quantity}
+    _remember(session, event, envelope.occurred_at, envelope.event_id, sessionization.CART, properties)
 
 
-def count_order(session: Session, heard: Envelope) -> None:
-    """An order was placed; once it is paid, the visit has brought something."""
-    event = heard.event
+def count_order(session: Session, envelope: Envelope) -> None:
+    """Count an order; once it is paid, its visit has converted."""
+    event = envelope.event
     assert isinstance(event, OrderPlaced)
     order = _order_event(event.order_id)
-    _remember(session, event, heard.occurred_at, order, sessionization.ORDERED, {"order_id": event.order_id})
+    _remember(
+        session, event, envelope.occurred_at, order, sessionization.ORDERED, {"order_id": event.order_id}
+    )
 
 
-def recount_order(session: Session, heard: Envelope) -> None:
-    """An order was paid or called off: its visit is looked at again."""
-    event = heard.event
+def recount_order(session: Session, envelope: Envelope) -> None:
+    """Update the visit of an order that was paid or cancelled."""
+    event = envelope.event
     assert isinstance(event, OrderPaid | OrderCancelled)
-    found = session.execute(_ORDER_VISIT, {"event_id": _order_event(event.order_id)}).one_or_none()
-    if found is not None:
-        sessionization.hold(session, [found.session_id])
-        sessionization.roll_up(session, {found.session_id: found.timestamp})
+    visit = session.execute(_ORDER_VISIT, {"event_id": _order_event(event.order_id)}).one_or_none()
+    if visit is not None:
+        sessionization.hold(session, [visit.session_id])
+        sessionization.roll_up(session, {visit.session_id: visit.timestamp})
 
 
-def adopt_visits(session: Session, heard: Envelope) -> None:
-    """What a guest did belongs to the user who logged in with the guest's session."""
-    event = heard.event
+def adopt_visits(session: Session, envelope: Envelope) -> None:
+    """Give a guest's visit to the user who logged in with its session."""
+    event = envelope.event
     assert isinstance(event, UserLoggedIn)
     if event.guest_session_id is None:
         return
@@ -82,18 +84,18 @@ def _order_event(order_id: int) -> UUID:
 
 
 def _remember(
-    session: Session, event: Any, moment: datetime, event_id: UUID, kind: str, told: dict[str, int]
+    session: Session, event: Any, moment: datetime, event_id: UUID, kind: str, properties: dict[str, int]
 ) -> None:
-    one = Happening(0, event_id, moment, kind, SHOP, properties=told)
+    stored = StoredEvent(0, event_id, moment, kind, SHOP, properties=properties)
     if event.session_id is not None:
         sessionization.hold(session, [event.session_id])
-    if not store_events(session, Visitor(event.session_id, event.user_id), [one]):
+    if not store_events(session, Visitor(event.session_id, event.user_id), [stored]):
         return
     if event.session_id is not None:
         sessionization.roll_up(session, {event.session_id: moment})
     elif event.user_id is not None:
-        # a user's carts and orders name no session: the user's last steps do
+        # carts and orders of users name no session: the user's last items do
         until = moment + timedelta(microseconds=1)
-        found = sessionization.attribute(session, since=moment, until=until, user_id=event.user_id)
-        sessionization.hold(session, list(found))
-        sessionization.roll_up(session, found)
+        visits = sessionization.attribute(session, since=moment, until=until, user_id=event.user_id)
+        sessionization.hold(session, list(visits))
+        sessionization.roll_up(session, visits)

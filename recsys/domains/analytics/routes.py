@@ -1,4 +1,4 @@
-"""HTTP of the analytics domain: what visitors did comes in here, and administrators read what it came to."""
+"""HTTP routes of analytics: the collector of page views and events, and figures for administrators."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import re
 from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Path, Query, Request
+from fastapi import APIRouter, Body, Path, Query, Request, Response
 from pydantic import BeforeValidator
 
 from recsys.domains.analytics import queries, service
 from recsys.domains.analytics.anonymisation import kept_address
 from recsys.domains.analytics.event_store import Visitor
 from recsys.domains.analytics.schemas import (
-    MAX_ITEMS,
+    ITEMS,
     BotHitsOut,
-    CollectOut,
     ProductDay,
     SalesDay,
     VisitOut,
     item_schema,
 )
 from recsys.settings import get_settings
-from recsys.web.access.api_key_dependencies import Collector
-from recsys.web.dependencies import AdminUser, GuestSession, MaybeUser, SessionDep
+from recsys.web.dependencies import AdminUser, GuestSession, SessionDep
 from recsys.web.errors import problem_responses
 from recsys.web.pagination import Page
+from recsys.write_buffer.batches import PostVerdicts
+from recsys.write_buffer.senders import VisitorDep, in_post_thread
 
 __all__ = ["router"]
 
@@ -45,7 +45,7 @@ _EXAMPLES = [
 
 
 def _written_out(given: object) -> object:
-    # pydantic also takes a number for a date: seconds since 1970
+    # pydantic reads a number as a date, too: seconds since 1970
     if isinstance(given, str) and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", given):
         raise ValueError("a day such as 2026-03-29")
     return given
@@ -59,7 +59,6 @@ CursorIn = Annotated[str | None, Query(max_length=1000)]
 
 @router.post(
     "/analytics/collect",
-    dependencies=[Collector],
     responses=problem_responses(400, 401, 403, 413, 422, 429, 503),
     openapi_extra={
         "requestBody": {
@@ -69,7 +68,7 @@ CursorIn = Annotated[str | None, Query(max_length=1000)]
                     "schema": {
                         "oneOf": [
                             _ITEM,
-                            {"type": "array", "items": _ITEM, "minItems": 1, "maxItems": MAX_ITEMS},
+                            {"type": "array", "items": _ITEM, "minItems": 1, "maxItems": ITEMS.most},
                         ]
                     },
                     "examples": {"one": {"value": _EXAMPLES[0]}, "several": {"value": _EXAMPLES}},
@@ -78,25 +77,33 @@ CursorIn = Annotated[str | None, Query(max_length=1000)]
         }
     },
 )
-def collect(
-    session: SessionDep, request: Request, user: MaybeUser, guest: GuestSession, body: Annotated[Any, Body()]
-) -> CollectOut:
-    """Take in up to 500 page views and events of the caller, each with its own verdict.
+async def collect(
+    request: Request,
+    response: Response,
+    sender: VisitorDep,
+    guest: GuestSession,
+    body: Annotated[Any, Body()],
+) -> PostVerdicts:
+    """Store up to 500 page views and events of the caller, each with its own verdict.
 
-    `stored`; `duplicate` when its `event_id` is known already; `refused` with the reason; `ignored` when the
-    User-Agent is a bot's. The session of the visit (header `X-Session-Id`, or the cookie) says whose they
-    are, else the log-in. When every item is refused, the answer is a problem with the verdicts.
+    `stored`; `duplicate` when its `event_id` is stored already; `refused` with the reason; `ignored` when the
+    User-Agent is a bot's; `queued` while PostgreSQL takes no writes (status 202). The session of the visit
+    (header `X-Session-Id`, or the cookie) names the visitor, else the log-in. When every item is refused, the
+    response is a problem with the verdicts.
     """
     agent = request.headers.get("User-Agent")
     visitor = Visitor(
-        session_id=guest if guest is not None or user is None else user.session_id,
-        user_id=None if user is None else user.user_id,
+        session_id=sender.token_id if guest is None else guest,
+        user_id=sender.user_id,
         agent=agent[:_LONGEST_AGENT].replace("\x00", "") if agent else None,
         address=kept_address(
             None if request.client is None else request.client.host, get_settings().analytics.ip
         ),
     )
-    return service.collect(session, visitor, body)
+    verdicts = await in_post_thread(service.collect, body, visitor, sender)
+    if verdicts.queued:
+        response.status_code = 202
+    return verdicts
 
 
 @router.get("/admin/analytics/sales", responses=problem_responses(401, 403, 422, 503))
@@ -132,11 +139,11 @@ def list_products(
 def list_visits(
     session: SessionDep, admin: AdminUser, limit: Limit = 20, cursor: CursorIn = None
 ) -> Page[VisitOut]:
-    """Visits to the shop, those first seen last first."""
+    """Visits to the shop, the newest first."""
     return queries.visits(session, limit=limit, cursor=cursor)
 
 
 @router.get("/admin/analytics/bots/{day}", responses=problem_responses(401, 403, 422, 503))
 def list_bots(session: SessionDep, admin: AdminUser, day: Annotated[_Date, Path()]) -> list[BotHitsOut]:
-    """How much each bot sent on a day, of which nothing was stored."""
+    """The number of items that each bot sent on a day; none of them is stored."""
     return queries.bots(session, day)

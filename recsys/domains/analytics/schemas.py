@@ -1,10 +1,10 @@
-"""What the analytics domain takes in and answers over HTTP."""
+"""Requests and responses of the analytics domain."""
 
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -12,10 +12,9 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    PrivateAttr,
     TypeAdapter,
+    ValidationInfo,
     field_validator,
-    model_validator,
 )
 
 from recsys import clock
@@ -23,29 +22,25 @@ from recsys.domains.analytics.anonymisation import LONGEST_URL, fitting
 from recsys.domains.users.schemas import WantedJson
 from recsys.settings import get_settings
 from recsys.web.validators import Text
+from recsys.write_buffer.batches import JUDGED, BatchKind, PostedIn
 
 __all__ = [
-    "CLOCK_SKEW",
-    "MAX_ITEMS",
+    "ITEMS",
     "SHOP",
     "BotHitsOut",
-    "CollectOut",
     "ItemIn",
     "PageViewIn",
     "ProductDay",
     "SalesDay",
     "UserEventIn",
-    "Verdict",
     "VisitOut",
     "item_schema",
     "read_item",
 ]
 
-MAX_ITEMS = 500
-CLOCK_SKEW = timedelta(seconds=60)
-"""How far a visitor's clock may run ahead of ours before the verdict names it."""
+ITEMS = BatchKind("item", "items", 500)
 SHOP = "shop"
-"""The category of the shop's own events; no front end may send it."""
+"""The category of the shop's own events; front ends must not send it."""
 _LONGEST_SENT_URL = 4000
 
 Url = Annotated[
@@ -53,48 +48,32 @@ Url = Annotated[
     Field(
         min_length=1,
         max_length=_LONGEST_SENT_URL,
-        description=f"What is longer than {LONGEST_URL} characters is cut; its campaign stays.",
+        description=f"An address of more than {LONGEST_URL} characters is cut; its campaign stays.",
     ),
     AfterValidator(fitting),
 ]
 Word = Annotated[Text, Field(min_length=1, max_length=100)]
 
 
-class _ItemIn(BaseModel):
+class _ItemIn(PostedIn):
     model_config = ConfigDict(extra="forbid")
+    time_field: ClassVar[str] = "timestamp"
 
     event_id: Annotated[Text, Field(min_length=1, max_length=255)] = Field(
-        description="The sender's own id: the same one sent again in the same session is stored once."
+        description="The sender's own id: sent again in the same session, it is stored once."
     )
     timestamp: AwareDatetime | None = Field(
         default=None,
-        description="When it happened, with time zone; default: now. What lies ahead of now counts as now.",
+        description="When it happened, with time zone; default: now. A time ahead of now counts as now.",
     )
-
-    _ahead: timedelta = PrivateAttr(default=timedelta(0))
 
     @field_validator("timestamp")
     @classmethod
-    def _happened(cls, moment: datetime | None) -> datetime | None:
+    def _happened(cls, moment: datetime | None, info: ValidationInfo) -> datetime | None:
         days = get_settings().analytics.late_days
-        if moment is not None and moment < clock.now() - timedelta(days=days):
+        if moment is not None and info.context != JUDGED and moment < clock.now() - timedelta(days=days):
             raise ValueError(f"a moment of the last {days:g} days")
         return moment
-
-    @model_validator(mode="after")
-    def _is_not_ahead(self) -> Self:
-        now = clock.now()
-        if self.timestamp is not None and self.timestamp > now:
-            self._ahead, self.timestamp = self.timestamp - now, now
-        return self
-
-    @property
-    def remark(self) -> str | None:
-        """What the sender should know of its clock; None when all is well."""
-        if self._ahead <= CLOCK_SKEW:
-            return None
-        seconds = self._ahead.total_seconds()
-        return f"timestamp: {seconds:.0f} s ahead of the clock here; kept with the moment of its arrival"
 
 
 class PageViewIn(_ItemIn):
@@ -107,7 +86,7 @@ class PageViewIn(_ItemIn):
 
 
 class UserEventIn(_ItemIn):
-    """Something else that the visitor did."""
+    """An event of the visitor other than a page view."""
 
     type: Literal["event"]
     event_type: Word = Field(examples=["video_played"])
@@ -117,7 +96,7 @@ class UserEventIn(_ItemIn):
     event_action: Word | None = None
     event_label: Annotated[Text, Field(min_length=1, max_length=255)] | None = None
     event_value: Annotated[Decimal, Field(max_digits=10, decimal_places=2)] | None = None
-    properties: WantedJson = Field(default={}, description="Anything else worth keeping with the event.")
+    properties: WantedJson = Field(default={}, description="Anything else that belongs to the event.")
     page_url: Url | None = None
 
     @field_validator("event_category")
@@ -132,29 +111,9 @@ ItemIn = Annotated[PageViewIn | UserEventIn, Field(discriminator="type")]
 _ITEM: TypeAdapter[PageViewIn | UserEventIn] = TypeAdapter(ItemIn)
 
 
-def read_item(given: object) -> PageViewIn | UserEventIn:
+def read_item(part: object) -> PageViewIn | UserEventIn:
     """One item of a batch. Raises pydantic's ValidationError."""
-    return _ITEM.validate_python(given)
-
-
-class Verdict(BaseModel):
-    """What became of one item; `index` is its place in the request, from 0."""
-
-    index: int
-    status: Literal["stored", "duplicate", "refused", "ignored"]
-    reason: str | None = Field(
-        default=None, description="Why it was refused or ignored, or what was changed about it."
-    )
-
-
-class CollectOut(BaseModel):
-    """The verdicts, in the order of the request."""
-
-    stored: int
-    duplicates: int
-    refused: int
-    ignored: int = Field(description="What bots sent: it is counted and not stored.")
-    verdicts: list[Verdict]
+    return _ITEM.validate_python(part)
 
 
 class _FromRow(BaseModel):
@@ -165,7 +124,7 @@ class SalesDay(_FromRow):
     """The shop's sales of one day, in its time zone and currency: paid orders that were not cancelled."""
 
     date: date
-    total_sales: Decimal = Field(description="What was paid, refunds not taken off.")
+    total_sales: Decimal = Field(description="The amounts paid, refunds not subtracted.")
     order_count: int
     average_order_value: Decimal
     unique_customers: int
@@ -184,7 +143,7 @@ class ProductDay(_FromRow):
     unique_views: int = Field(description="Views of different visitors.")
     add_to_carts: int
     purchases: int = Field(description="Paid orders with the product.")
-    revenue: Decimal = Field(description="What its lines cost after their discounts.")
+    revenue: Decimal = Field(description="The price of its lines after their discounts.")
     conversion_rate: Decimal = Field(description="Purchases per unique view; at most 1, and 0 without views.")
 
 
@@ -199,7 +158,7 @@ class VisitOut(_FromRow):
     duration_seconds: int
     page_views: int
     events: int
-    bounce: bool = Field(description="One page was seen and nothing else done.")
+    bounce: bool = Field(description="One page view and no other event.")
     converted: bool
     conversion_value: Decimal
     device_type: str | None
@@ -214,7 +173,7 @@ class VisitOut(_FromRow):
 
 
 class BotHitsOut(_FromRow):
-    """How much one bot sent on one day."""
+    """The number of items that one bot sent on one day."""
 
     date: date
     bot: str
@@ -222,7 +181,7 @@ class BotHitsOut(_FromRow):
 
 
 def item_schema() -> dict[str, Any]:
-    """The JSON schema of one item, with nothing to look up elsewhere."""
+    """The JSON schema of one item, without references to other schemas."""
     return {
         "oneOf": [
             one.model_json_schema(ref_template="#/components/schemas/{model}")

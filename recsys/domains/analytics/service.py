@@ -1,34 +1,32 @@
-"""The rules of the collector: who is counted, what is stored once, who hears of it."""
+"""The rules of the collector: whose items are stored, each once, and which events they publish."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from datetime import datetime
-from uuid import NAMESPACE_URL, UUID, uuid5
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from itertools import groupby
+from typing import Literal
+from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
-from pydantic import ValidationError
+from pydantic import AwareDatetime, BaseModel, ValidationError
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.domains.analytics import sessionization
 from recsys.domains.analytics.calendar import today
-from recsys.domains.analytics.event_store import Happening, Visitor, store_events, store_pages
-from recsys.domains.analytics.schemas import (
-    MAX_ITEMS,
-    CollectOut,
-    PageViewIn,
-    UserEventIn,
-    Verdict,
-    read_item,
-)
+from recsys.domains.analytics.event_store import StoredEvent, Visitor, store_events, store_pages
+from recsys.domains.analytics.schemas import ITEMS, ItemIn, PageViewIn, UserEventIn, read_item
 from recsys.domains.analytics.user_agents import bot_named
 from recsys.errors import Invalid
+from recsys.events import inbox
 from recsys.events.publish import publish_all
 from recsys.events.vocabulary import Event, PageViewed, UserEventRecorded
+from recsys.write_buffer.batches import JUDGED, PostVerdict, PostVerdicts, answer, parts_of, reason_of
+from recsys.write_buffer.buffer import QueuedPost, Sender, store_or_queue
 
-__all__ = ["NoneTaken", "TooMany", "collect"]
+__all__ = ["collect", "store_queued", "store_queued_bot_hits"]
 
 _NAMESPACE = uuid5(NAMESPACE_URL, "urn:recsys:collected-event")
 _COUNT_BOT = text(
@@ -37,140 +35,204 @@ _COUNT_BOT = text(
     ON CONFLICT (date, bot) DO UPDATE SET hits = kept.hits + excluded.hits
     """
 )
-_Item = tuple[int, UUID, datetime, PageViewIn | UserEventIn]
 
 
-class TooMany(Invalid):
-    """More items than one request may hold."""
+@dataclass(frozen=True)
+class _Item:
+    """One valid item: its position in the request, its event id, and its time."""
 
-    status = 413
-    title = "Too many items"
-
-
-class NoneTaken(Invalid):
-    """Every item was refused; the details hold the verdicts."""
-
-    title = "No item could be stored"
+    place: int
+    event_id: UUID
+    moment: datetime
+    item: PageViewIn | UserEventIn
 
 
-def collect(session: Session, visitor: Visitor, given: object) -> CollectOut:
+class _QueuedItem(BaseModel):
+    """One item as it waits in the write buffer."""
+
+    visitor: Visitor
+    event_id: UUID
+    moment: AwareDatetime
+    item: ItemIn
+
+
+class _BotHits(BaseModel):
+    """Items that a bot sent in one request."""
+
+    event_id: UUID
+    date: date
+    bot: str
+    hits: int
+
+
+def collect(body: object, visitor: Visitor, sender: Sender) -> PostVerdicts:
     """Store a batch of page views and events of one visitor, with a verdict for each.
 
-    What a bot sends is counted under its name and nothing else. Raises Invalid when it is no batch or nobody
-    is known to have sent it, TooMany, NoneTaken when every item is refused.
+    Items of a bot are counted under its name and not stored. While PostgreSQL takes no writes, both are
+    queued.
+
+    Raises
+    ------
+    Invalid, TooManyPosts
+        The body is no batch, or neither a session nor a log-in names the visitor.
+    NonePosted
+        Every item was refused.
+    Unavailable
+        No server takes them.
     """
-    items = _batch(given)
+    parts = parts_of(body, ITEMS)
     bot = bot_named(visitor.agent)
     if bot is not None:
-        session.execute(_COUNT_BOT, {"date": today(), "bot": bot, "hits": len(items)})
-        reason = f"{bot} is a bot"
-        return _answer([Verdict(index=place, status="ignored", reason=reason) for place in range(len(items))])
-    if visitor.session_id is None:
-        raise Invalid("Nobody is known to have sent this; send the session of the visit as X-Session-Id.")
-    valid, refused = _read(visitor.session_id, items)
-    remarks = {place: item.remark for place, _, _, item in valid}
-    stored = _store(session, visitor, valid) if valid else set()
-    verdicts = [
-        Verdict(index=place, status="refused", reason=refused[place])
-        if place in refused
-        else Verdict(
-            index=place, status="stored" if place in stored else "duplicate", reason=remarks.get(place)
+        hits = _BotHits(event_id=uuid4(), date=today(), bot=bot, hits=len(parts))
+        store_or_queue(
+            "bot_hits",
+            sender,
+            lambda session: _count_bots(session, [hits]),
+            lambda: [hits.model_dump(mode="json")],
         )
-        for place in range(len(items))
+        ignored = [
+            PostVerdict(index=place, status="ignored", reason=f"{bot} is a bot")
+            for place in range(len(parts))
+        ]
+        return answer(ignored, PostVerdicts)
+    if visitor.session_id is None:
+        raise Invalid("The visitor is unknown; send the session of the visit as X-Session-Id.")
+    valid, refused = _read(visitor.session_id, parts)
+    stored: set[int] | None = set()
+    if valid:
+        stored = store_or_queue(
+            "collected",
+            sender,
+            lambda session: _store(session, visitor, valid),
+            lambda: [
+                _QueuedItem(
+                    visitor=visitor, event_id=each.event_id, moment=each.moment, item=each.item
+                ).model_dump(mode="json")
+                for each in valid
+            ],
+        )
+    verdicts = [
+        PostVerdict(
+            index=item.place,
+            status=_status(item, stored),
+            event_id=str(item.event_id),
+            reason=item.item.remark,
+        )
+        for item in valid
     ]
-    answer = _answer(verdicts)
-    if answer.refused == len(items):
-        reasons = "it was refused" if len(items) == 1 else f"all {len(items)} were refused"
-        raise NoneTaken(f"Nothing was stored: {reasons}; see the verdicts.", **answer.model_dump(mode="json"))
-    return answer
+    verdicts += [
+        PostVerdict(index=place, status="refused", reason=reason) for place, reason in refused.items()
+    ]
+    return answer(sorted(verdicts, key=lambda verdict: verdict.index), PostVerdicts)
 
 
-def _batch(given: object) -> Sequence[object]:
-    if not isinstance(given, dict | list):
-        raise Invalid("Expected one item (a JSON object) or a list of them.")
-    items: Sequence[object] = given if isinstance(given, list) else [given]
-    if not items:
-        raise Invalid(f"The list is empty; expected 1 to {MAX_ITEMS} items.")
-    if len(items) > MAX_ITEMS:
-        raise TooMany(f"{len(items)} items in one request; send at most {MAX_ITEMS} at a time.")
-    return items
+def store_queued(session: Session, posts: Sequence[QueuedPost]) -> list[PostVerdict]:
+    """Store items of the write buffer; a verdict for each."""
+    items = [_from_queue(place, post) for place, post in enumerate(posts)]
+    stored: set[int] = set()
+    for visitor, own in groupby(sorted(items, key=lambda each: str(each[0])), key=lambda each: each[0]):
+        stored |= _store(session, visitor, [item for _, item in own])
+    return [
+        PostVerdict(index=item.place, status=_status(item, stored), event_id=str(item.event_id))
+        for _, item in items
+    ]
 
 
-def _read(session_id: str, items: Sequence[object]) -> tuple[list[_Item], dict[int, str]]:
+def store_queued_bot_hits(session: Session, posts: Sequence[QueuedPost]) -> list[PostVerdict]:
+    """Count bots of the write buffer; a verdict for each."""
+    hits = [_BotHits.model_validate(post.piece) for post in posts]
+    fresh = _count_bots(session, hits)
+    return [
+        PostVerdict(index=place, status="stored" if each.event_id in fresh else "duplicate")
+        for place, each in enumerate(hits)
+    ]
+
+
+def _count_bots(session: Session, hits: Sequence[_BotHits]) -> set[UUID]:
+    fresh = inbox.receive(session, "bot_hits", {each.event_id for each in hits})
+    for each in sorted(hits, key=lambda each: (each.date, each.bot)):
+        if each.event_id in fresh:
+            session.execute(_COUNT_BOT, each.model_dump(exclude={"event_id"}))
+    return fresh
+
+
+def _read(session_id: str, parts: Sequence[object]) -> tuple[list[_Item], dict[int, str]]:
     valid: list[_Item] = []
     refused: dict[int, str] = {}
     now = clock.now()
-    for place, one in enumerate(items):
+    for place, part in enumerate(parts):
         try:
-            item = read_item(one)
+            item = read_item(part)
         except ValidationError as error:
-            refused[place] = _reason(error)
+            # the first element of a path is the type of the item
+            refused[place] = reason_of(error, ITEMS.singular, skip=1)
             continue
-        # an id of one visitor says nothing about another's
+        # each visitor has event ids of its own
         event_id = uuid5(_NAMESPACE, f"{session_id} {item.event_id}")
-        valid.append((place, event_id, item.timestamp or now, item))
+        valid.append(_Item(place, event_id, item.timestamp or now, item))
     return valid, refused
 
 
 def _store(session: Session, visitor: Visitor, items: Sequence[_Item]) -> set[int]:
-    """Five statements whatever the number; two requests of one visitor wait for each other."""
+    """Store items by a fixed number of statements; two requests of one visitor wait for each other."""
     assert visitor.session_id is not None
     sessionization.hold(session, [visitor.session_id])
     pages = [
-        (place, event_id, moment, item)
-        for place, event_id, moment, item in items
-        if isinstance(item, PageViewIn)
+        (each.place, each.event_id, each.moment, each.item)
+        for each in items
+        if isinstance(each.item, PageViewIn)
     ]
-    events = [
-        Happening(
-            place,
-            event_id,
-            moment,
-            item.event_type,
-            item.event_category,
-            item.event_action,
-            item.event_label,
-            item.event_value,
-            item.properties,
-            item.page_url,
-        )
-        for place, event_id, moment, item in items
-        if isinstance(item, UserEventIn)
-    ]
-    stored = store_pages(session, visitor, pages) | store_events(session, visitor, events)
-    new = [one for one in items if one[0] in stored]
-    if new:
-        publish_all(session, [(event_id, _told(visitor, moment, item)) for _, event_id, moment, item in new])
-        sessionization.roll_up(session, {visitor.session_id: min(moment for _, _, moment, _ in new)})
+    stored = store_pages(session, visitor, pages) | store_events(session, visitor, list(_events(items)))
+    fresh = [each for each in items if each.place in stored]
+    if fresh:
+        publish_all(session, [(each.event_id, _published(visitor, each)) for each in fresh])
+        sessionization.roll_up(session, {visitor.session_id: min(each.moment for each in fresh)})
     return stored
 
 
-def _told(visitor: Visitor, moment: datetime, item: PageViewIn | UserEventIn) -> Event:
-    if isinstance(item, PageViewIn):
+def _events(items: Sequence[_Item]) -> Iterator[StoredEvent]:
+    for each in items:
+        item = each.item
+        if isinstance(item, UserEventIn):
+            yield StoredEvent(
+                each.place,
+                each.event_id,
+                each.moment,
+                item.event_type,
+                item.event_category,
+                item.event_action,
+                item.event_label,
+                item.event_value,
+                item.properties,
+                item.page_url,
+            )
+
+
+def _published(visitor: Visitor, each: _Item) -> Event:
+    if isinstance(each.item, PageViewIn):
         return PageViewed(
-            user_id=visitor.user_id, session_id=visitor.session_id, occurred=moment, page=item.page_url
+            user_id=visitor.user_id,
+            session_id=visitor.session_id,
+            occurred=each.moment,
+            page=each.item.page_url,
         )
     return UserEventRecorded(
-        user_id=visitor.user_id, session_id=visitor.session_id, occurred=moment, kind=item.event_type
+        user_id=visitor.user_id,
+        session_id=visitor.session_id,
+        occurred=each.moment,
+        kind=each.item.event_type,
     )
 
 
-def _answer(verdicts: list[Verdict]) -> CollectOut:
-    counts = Counter(one.status for one in verdicts)
-    return CollectOut(
-        stored=counts["stored"],
-        duplicates=counts["duplicate"],
-        refused=counts["refused"],
-        ignored=counts["ignored"],
-        verdicts=verdicts,
-    )
+def _status(item: _Item, stored: set[int] | None) -> Literal["stored", "duplicate", "queued"]:
+    if stored is None:
+        return "queued"
+    return "stored" if item.place in stored else "duplicate"
 
 
-def _reason(error: ValidationError) -> str:
-    parts = []
-    for one in error.errors(include_url=False, include_input=False, include_context=False):
-        # the first part of a place is the type that was chosen, which the sender knows
-        place = ".".join(map(str, one["loc"][1:])) or "item"
-        expected = "no such field is known" if one["type"] == "extra_forbidden" else one["msg"]
-        parts.append(f"{place}: {expected.removeprefix('Value error, ')}")
-    return "; ".join(parts)
+def _from_queue(place: int, post: QueuedPost) -> tuple[Visitor, _Item]:
+    queued = _QueuedItem.model_validate(post.piece, context=JUDGED)
+    visitor = queued.visitor
+    if post.user_id is not None:
+        visitor = replace(visitor, user_id=post.user_id)
+    return visitor, _Item(place, queued.event_id, queued.moment, queued.item)

@@ -1,9 +1,10 @@
-"""HTTP of the catalogue for everybody: categories, brands, products, reviews, views."""
+"""HTTP routes of the catalogue for shoppers: categories, brands, products, reviews, views."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 from typing import Annotated
+from uuid import uuid4
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
@@ -21,12 +22,13 @@ from recsys.domains.products.schemas import (
     TrendingOut,
     ViewOut,
 )
-from recsys.errors import Invalid
-from recsys.events.publish import publish
+from recsys.errors import Invalid, Unauthorized
 from recsys.events.vocabulary import ProductLiked
-from recsys.web.dependencies import CurrentUser, GuestSession, MaybeUser, SessionDep
+from recsys.web.dependencies import CurrentUser, GuestSession, SessionDep
 from recsys.web.errors import problem_responses
 from recsys.web.pagination import Cursor, Page
+from recsys.write_buffer.events import publish_or_queue
+from recsys.write_buffer.senders import UserDep, VisitorDep, in_post_thread
 
 __all__ = ["router"]
 
@@ -72,7 +74,7 @@ def list_products(
     if min_price is not None and max_price is not None and min_price > max_price:
         raise Invalid("min_price is above max_price; no product can be between.")
     wanted = Filters(category, brand, min_price, max_price, tag, in_stock, featured)
-    # the most often asked of all lists: one thread for all of it, and written as JSON once
+    # the most requested list: one thread for all of it, and written as JSON once
     with unit_of_work() as session:
         page = listing.page_json(session, wanted, sort=sort, limit=limit, cursor=cursor)
     return Response(page, media_type="application/json")
@@ -80,10 +82,10 @@ def list_products(
 
 @router.get("/products/trending", responses=problem_responses(422, 503))
 def list_trending(session: SessionDep, limit: Limit = 20) -> TrendingOut:
-    """Products by their views of late."""
-    # more than asked for: hidden products are among them
-    found = listing.summaries(session, views.trending(session, 3 * limit + 20))
-    return TrendingOut(products=found[:limit])
+    """Products by their recent views."""
+    # more than requested: hidden products are among them
+    products = listing.summaries(session, views.trending(session, 3 * limit + 20))
+    return TrendingOut(products=products[:limit])
 
 
 # only numbers: serving has /products/popular and others beside it
@@ -108,29 +110,51 @@ def get_stock(session: SessionDep, product_id: Id) -> StockOut:
     return StockOut(product_id=product_id, quantity=quantity)
 
 
-@router.post("/products/{product_id}/views", status_code=201, responses=problem_responses(401, 404, 422, 503))
-def record_view(
-    session: SessionDep, request: Request, product_id: Id, user: MaybeUser, guest: GuestSession
+@router.post(
+    "/products/{product_id}/views",
+    status_code=201,
+    responses={
+        202: {"model": ViewOut, "description": "Queued: PostgreSQL takes no writes now"},
+        **problem_responses(401, 403, 404, 422, 503),
+    },
+)
+async def record_view(
+    request: Request, response: Response, product_id: Id, sender: VisitorDep, guest: GuestSession
 ) -> ViewOut:
-    """Note that the caller looks at a product: a user, or a guest by the session of the visit."""
-    views.record(
-        session,
-        product_id,
-        user_id=None if user is None else user.user_id,
+    """Record that the caller views a product: a user, or a guest by the session of the visit."""
+    view = views.PostedView(
+        product_id=product_id,
+        user_id=sender.user_id,
         session_id=guest,
-        address=_address(request),
-        agent=request.headers.get("User-Agent"),
+        ip_address=_address(request),
+        user_agent=request.headers.get("User-Agent"),
     )
-    before = views.views_of_late(product_id)
-    return ViewOut(views=None if before is None else before + 1)
+    if not await in_post_thread(views.record, view, sender):
+        response.status_code = 202
+    return ViewOut(views=await in_post_thread(views.recent_views, product_id))
 
 
-@router.post("/products/{product_id}/like", status_code=204, responses=problem_responses(401, 404, 422, 503))
-def like(session: SessionDep, user: CurrentUser, product_id: Id) -> Response:
-    """Like a product. The shop learns from it; the document has no place for a list of likes."""
-    service.get(session, product_id)
-    publish(session, ProductLiked(product_id=product_id, user_id=user.user_id))
-    return Response(status_code=204)
+@router.post(
+    "/products/{product_id}/like",
+    status_code=204,
+    responses={
+        202: {"description": "Queued: PostgreSQL takes no writes now"},
+        **problem_responses(401, 404, 422, 503),
+    },
+)
+async def like(product_id: Id, sender: UserDep) -> Response:
+    """Like a product. Models learn from it; the documented schema has no table for a list of likes."""
+    if sender.anybody:
+        raise Unauthorized("Log in first: send the token as `Authorization: Bearer TOKEN`.")
+    stored = await in_post_thread(
+        publish_or_queue,
+        sender,
+        ProductLiked,
+        {"product_id": product_id},
+        uuid4(),
+        lambda session: service.get(session, product_id),
+    )
+    return Response(status_code=204 if stored else 202)
 
 
 @router.get("/products/{product_id}/reviews", responses=problem_responses(404, 422, 503))
@@ -155,7 +179,7 @@ def list_reviews(
 def post_review(
     session: SessionDep, user: CurrentUser, product_id: Id, given: ReviewIn, response: Response
 ) -> ReviewOut:
-    """Review a product, or write the caller's review of it anew; it is shown once it is approved."""
+    """Review a product, or replace the caller's review of it; it is shown once it is approved."""
     row, new = reviews.post(session, user.user_id, product_id, given)
     if new:
         response.status_code = 201
@@ -164,7 +188,7 @@ def post_review(
 
 @router.post("/reviews/{review_id}/helpful", responses=problem_responses(401, 403, 404, 422, 503))
 def vote_for_review(session: SessionDep, user: CurrentUser, review_id: Id) -> ReviewOut:
-    """Find a review helpful; a second vote counts no more."""
+    """Vote for a review as helpful; a second vote of the same user does not count."""
     return ReviewOut.model_validate(reviews.vote(session, user.user_id, review_id))
 
 

@@ -1,12 +1,13 @@
-"""Who looked at what: the history, the last day's views, and what trends now."""
+"""Views of products: the history, the count of the last day, and the trend."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from ipaddress import ip_address
-from uuid import uuid4
+from typing import Annotated
+from uuid import UUID, uuid4
 
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, IPvAnyAddress
 from redis.client import Pipeline
 from redis.exceptions import RedisError
 from sqlalchemy import bindparam, func, select, text, update
@@ -18,19 +19,22 @@ from recsys.cache import keys
 from recsys.cache.client import get_redis
 from recsys.database.after_commit import after_commit
 from recsys.domains.products import service
-from recsys.domains.products.tables import ProductView
+from recsys.domains.products.tables import Product, ProductView
 from recsys.errors import NotFound, Unavailable
-from recsys.events.publish import publish
+from recsys.events import inbox
+from recsys.events.publish import publish_all
 from recsys.events.vocabulary import ProductViewed
 from recsys.log import get_logger
+from recsys.write_buffer.batches import PostVerdict
+from recsys.write_buffer.buffer import QueuedPost, Sender, store_or_queue
 
-__all__ = ["HALF_LIFE", "adopt", "record", "settle", "trending", "views_of_late"]
+__all__ = ["HALF_LIFE", "PostedView", "adopt", "recent_views", "record", "settle", "store_queued", "trending"]
 
 HALF_LIFE = 86_400.0
-"""After so many seconds a view counts half in `trending_products`."""
+"""Seconds after which a view counts half in `trending_products`."""
 _log = get_logger(__name__)
-# Recommendations lie above products: of their table is asked by plain SQL, so that both have one rule for
-# whose a guest's deed is.
+# The domain of recommendations is above this one: plain SQL reads its table, so that one rule decides whose
+# a guest's view is.
 _LOGGED_IN = text(
     """
     SELECT given.session_id FROM unnest(:sessions) AS given(session_id)
@@ -59,38 +63,80 @@ _TRENDING = 1_000
 _RESCALE_AFTER = 64
 
 
-def record(
-    session: Session,
-    product_id: int,
-    *,
-    user_id: int | None,
-    session_id: str | None,
-    address: str | None,
-    agent: str | None,
-) -> None:
-    """Note a look at a product, in the history and for what trends. Raises NotFound for a hidden one."""
-    if service.get(session, product_id).status != "active":
-        raise NotFound(f"There is no product {product_id}.")
-    now = clock.now()
-    session.add(
-        ProductView(
-            product_id=product_id,
-            user_id=user_id,
-            session_id=session_id,
-            ip_address=None if address is None else ip_address(address),
-            user_agent=None if agent is None else agent[:500],
-            viewed_at=now,
+class PostedView(BaseModel):
+    """A view of a product as it is posted, and as it waits in the write buffer."""
+
+    product_id: int
+    user_id: int | None = None
+    session_id: str | None = None
+    ip_address: IPvAnyAddress | None = None
+    user_agent: Annotated[str, AfterValidator(lambda agent: agent.replace("\x00", "")[:500])] | None = None
+    viewed_at: AwareDatetime = Field(default_factory=clock.now)
+    event_id: UUID = Field(default_factory=uuid4)
+
+
+def record(view: PostedView, sender: Sender) -> bool:
+    """Store a view in the history and count it for the trend; False when it was queued instead.
+
+    Raises NotFound for a hidden product, Unavailable when no server takes the view.
+    """
+
+    def store(session: Session) -> bool:
+        if service.get(session, view.product_id).status != "active":
+            raise NotFound(f"There is no product {view.product_id}.")
+        _store(session, [view])
+        return True
+
+    return bool(store_or_queue("views", sender, store, lambda: [view.model_dump(mode="json")]))
+
+
+def store_queued(session: Session, posts: Sequence[QueuedPost]) -> list[PostVerdict]:
+    """Store views of the write buffer; a verdict for each."""
+    views = [
+        PostedView.model_validate(post.piece | ({} if post.user_id is None else {"user_id": post.user_id}))
+        for post in posts
+    ]
+    wanted = {view.product_id for view in views}
+    existing = set(
+        session.scalars(
+            select(Product.id).where(Product.id.in_(wanted)).with_for_update(read=True, key_share=True)
         )
     )
-    publish(
-        session,
-        ProductViewed(product_id=product_id, user_id=user_id, session_id=session_id, occurred=now),
-    )
-    after_commit(session, lambda: _count(product_id, now.timestamp()))
+    fresh = _store(session, [view for view in views if view.product_id in existing])
+    gone = "product_id: no such product"
+    return [
+        PostVerdict(index=place, status="refused", reason=gone)
+        if view.product_id not in existing
+        else PostVerdict(index=place, status="stored" if view.event_id in fresh else "duplicate")
+        for place, view in enumerate(views)
+    ]
 
 
-def views_of_late(product_id: int) -> int | None:
-    """How often a product was looked at within the last 24 hours; None while Redis does not answer."""
+def _store(session: Session, views: Sequence[PostedView]) -> set[UUID]:
+    """Store views, each once; the event ids of the new ones."""
+    fresh = inbox.receive(session, "views", {view.event_id for view in views})
+    rows = {view.event_id: view for view in views if view.event_id in fresh}
+    for view in rows.values():
+        session.add(ProductView(**view.model_dump(exclude={"event_id"})))
+    events = [
+        (
+            event_id,
+            ProductViewed(
+                product_id=view.product_id,
+                user_id=view.user_id,
+                session_id=view.session_id,
+                occurred=view.viewed_at,
+            ),
+        )
+        for event_id, view in rows.items()
+    ]
+    publish_all(session, events)
+    after_commit(session, lambda: _count_all(rows.values()))
+    return fresh
+
+
+def recent_views(product_id: int) -> int | None:
+    """The number of views of a product in the last 24 hours; None while Redis does not answer."""
     now = clock.now().timestamp()
     try:
         return int(get_redis().zcount(keys.product_views(product_id), now - _DAY, "+inf"))
@@ -99,28 +145,28 @@ def views_of_late(product_id: int) -> int | None:
 
 
 def trending(session: Session, limit: int) -> list[int]:
-    """Ids of products by their views of late, each halved with every half-life since.
+    """Ids of products by their views, each weighted by half for every half-life of its age.
 
-    Without Redis: by how often they are among the last 10,000 views.
+    Without Redis: by the number of their views among the last 10,000.
     """
     try:
         return _ranked(limit)
     except (RedisError, OSError, Unavailable) as error:
-        _log.warning("what trends comes from PostgreSQL: Redis did not answer", error=type(error).__name__)
+        _log.warning("the trend is read from PostgreSQL: Redis did not answer", error=type(error).__name__)
     last = select(ProductView.product_id).order_by(ProductView.id.desc()).limit(_KEPT).subquery()
-    found = session.scalars(
+    ranked = session.scalars(
         select(last.c.product_id)
         .where(last.c.product_id.is_not(None))
         .group_by(last.c.product_id)
         .order_by(func.count().desc(), last.c.product_id)
         .limit(limit)
     )
-    return list(found)
+    return list(ranked)
 
 
 def _ranked(limit: int) -> list[int]:
-    found: list[bytes] = get_redis().zrevrange(keys.trending_products(), 0, limit - 1)  # type: ignore[assignment]
-    return [int(one) for one in found]
+    members: list[bytes] = get_redis().zrevrange(keys.trending_products(), 0, limit - 1)  # type: ignore[assignment]
+    return [int(member) for member in members]
 
 
 def adopt(session: Session, guest_session: str, user_id: int, until: datetime | None = None) -> int:
@@ -137,15 +183,20 @@ def adopt(session: Session, guest_session: str, user_id: int, until: datetime | 
 
 def settle(session: Session, guest_sessions: Collection[str]) -> None:
     """Give guests' stored views to the first user who logged in with the session after each of them."""
-    for known in session.scalars(_LOGGED_IN, {"sessions": sorted(set(guest_sessions))}).all():
-        session.execute(_SETTLE, {"session": known})
+    for logged_in in session.scalars(_LOGGED_IN, {"sessions": sorted(set(guest_sessions))}).all():
+        session.execute(_SETTLE, {"session": logged_in})
+
+
+def _count_all(views: Iterable[PostedView]) -> None:
+    for view in views:
+        _count(view.product_id, view.viewed_at.timestamp())
 
 
 def _count(product_id: int, now: float) -> None:
-    """Add the view to the day's, and to what trends.
+    """Add a view to the count of the day and to the trend.
 
-    A view adds 2^(seconds since the landmark / half-life) instead of all older ones being scaled down at
-    each view (forward decay: Cormode et al., ICDE 2009): the order is the same at any moment.
+    A view adds 2^(seconds since the landmark / half-life), so that older views need not be scaled down at
+    each view (forward decay: Cormode et al., ICDE 2009); the order is the same at any time.
     """
     viewed, trend, mark = keys.product_views(product_id), keys.trending_products(), keys.trending_landmark()
 

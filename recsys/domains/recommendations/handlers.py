@@ -18,7 +18,7 @@ from recsys.database.after_commit import after_commit
 from recsys.database.collecting import collect
 from recsys.domains.recommendations.interactions import guest_identity
 from recsys.domains.recommendations.interactions.ingest import GONE, take
-from recsys.domains.recommendations.service import remember_touched
+from recsys.domains.recommendations.interactions.recent import remember_touched
 from recsys.domains.recommendations.types import InteractionType
 from recsys.errors import Invalid
 from recsys.events.envelope import Envelope

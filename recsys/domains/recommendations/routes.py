@@ -1,95 +1,41 @@
-"""HTTP of the recommendations domain: what users do, like, and think of recommendations comes in here."""
+"""HTTP routes of the recommendations domain: interactions, feedback and preferences."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from anyio import CapacityLimiter, to_thread
-from anyio.lowlevel import RunVar
-from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from fastapi import APIRouter, Body, Query, Response
 from pydantic import BaseModel
-from redis.exceptions import RedisError
 
 from recsys.domains.recommendations import preferences, service
-from recsys.domains.recommendations.deadlines import Deadline, within
 from recsys.domains.recommendations.feedback import ingest as feedback
 from recsys.domains.recommendations.schemas import (
-    MAX_FEEDBACK,
-    MAX_INTERACTIONS,
+    FEEDBACK,
+    INTERACTIONS,
     FeedbackIn,
     FeedbackOut,
     InteractionIn,
-    InteractionsOut,
     PreferencesOut,
     Taste,
-    VerdictsOut,
 )
-from recsys.domains.recommendations.service import Sender
 from recsys.domains.recommendations.tables import RecommendationFeedback
-from recsys.domains.users import sessions
-from recsys.errors import Unavailable
-from recsys.security import token_id
-from recsys.web.access.api_key_dependencies import reporter
-from recsys.web.access.authorization import key_opens
-from recsys.web.dependencies import CurrentUser, GuestSession, SessionDep, token_of
+from recsys.web.dependencies import CurrentUser, GuestSession, SessionDep
 from recsys.web.errors import problem_responses
 from recsys.web.pagination import Cursor, Page
+from recsys.write_buffer.batches import BatchKind, PostVerdicts
+from recsys.write_buffer.senders import ReporterDep, in_post_thread
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/api/v1")
-Told = TypeVar("Told", bound=VerdictsOut)
-Result = TypeVar("Result")
-_THREADS = 40
-_threads: RunVar[CapacityLimiter] = RunVar("posts")
 
 
-async def _sender(request: Request) -> Sender:
-    """Who posts. PostgreSQL decides; while it is away its mirror in Redis does, or it is told later.
-
-    From here on the request has its deadline: nothing that comes after waits longer for PostgreSQL.
-    """
-    return await _in_thread(_sender_by, request, Deadline.of_post())
-
-
-def _sender_by(request: Request, deadline: Deadline) -> Sender:
-    token = token_of(request)
-    if token is None or key_opens(request.scope, "events"):
-        # nothing is looked up for these
-        return Sender(reporter(request).user_id, deadline=deadline)
-    if not service.postgresql_away.lasts():
-        try:
-            found = within(deadline, lambda seconds: reporter(request))
-            return Sender(found.user_id, deadline=deadline)
-        except Unavailable:
-            service.postgresql_away.noticed()
-    try:
-        known = sessions.mirrored(token)
-    except (RedisError, OSError, Unavailable):
-        known = None
-    return Sender(known, token_id(token) if known is None else None, deadline)
-
-
-async def _in_thread(work: Callable[..., Result], *arguments: object) -> Result:
-    """In a thread that no other route can keep busy: what is posted is taken while all others wait."""
-    try:
-        threads = _threads.get()
-    except LookupError:
-        threads = CapacityLimiter(_THREADS)
-        _threads.set(threads)
-    return await to_thread.run_sync(work, *arguments, limiter=threads)
-
-
-SenderDep = Annotated[Sender, Depends(_sender)]
-
-
-def _one_or_several(model: type[BaseModel], kind: str, most: int) -> dict[str, Any]:
-    """The body of a batch, which is taken apart by hand: one wrong part must not refuse the others."""
+def _one_or_several(model: type[BaseModel], tag: str, kind: BatchKind) -> dict[str, Any]:
+    """The OpenAPI description of a batch, which the service takes apart: one wrong part refuses no other."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    # the kind is a short list of words: written out here, so that the schema stands alone
-    (schema["properties"][kind],) = schema.pop("$defs").values()
-    several = {"type": "array", "items": schema, "minItems": 1, "maxItems": most}
+    # a short list of words: written out here, so that the schema refers to no other
+    (schema["properties"][tag],) = schema.pop("$defs").values()
+    several = {"type": "array", "items": schema, "minItems": 1, "maxItems": kind.most}
     examples = {"one": {"value": schema["examples"][0]}, "several": {"value": schema["examples"]}}
     content = {"application/json": {"schema": {"oneOf": [schema, several]}, "examples": examples}}
     return {"requestBody": {"required": True, "content": content}}
@@ -98,28 +44,28 @@ def _one_or_several(model: type[BaseModel], kind: str, most: int) -> dict[str, A
 @router.post(
     "/interactions",
     tags=["interactions"],
-    response_model=InteractionsOut,
+    response_model=PostVerdicts,
     responses=problem_responses(400, 401, 403, 413, 422, 429, 503),
-    openapi_extra=_one_or_several(InteractionIn, "interaction_type", MAX_INTERACTIONS),
+    openapi_extra=_one_or_several(InteractionIn, "interaction_type", INTERACTIONS),
 )
 async def post_interactions(
-    response: Response, sender: SenderDep, body: Annotated[Any, Body()]
-) -> InteractionsOut:
+    response: Response, sender: ReporterDep, body: Annotated[Any, Body()]
+) -> PostVerdicts:
     """Store one interaction, or up to 1,000, each with its own verdict.
 
-    `stored`; `duplicate` when its `event_id` is known already; `refused` with the reason; `queued` while
+    `stored`; `duplicate` when its `event_id` is stored already; `refused` with the reason; `queued` while
     PostgreSQL is away, full, read-only or too slow: accepted, and stored when it is back (status 202). One
-    refused interaction never stops the others. When none could be taken, the answer is a problem with the
-    verdicts. A key with the scope `events` speaks for anybody, who is logged in for themselves only.
+    refused interaction never stops the others. When all are refused, the response is a problem with the
+    verdicts. A key with the scope `events` posts for anybody, a user who is logged in for nobody else.
     """
-    return _accepted(response, await _in_thread(service.record_interactions, body, sender))
+    return _accepted(response, await in_post_thread(service.record_interactions, body, sender))
 
 
 @router.get(
     "/recommendations/preferences", tags=["recommendations"], responses=problem_responses(401, 422, 503)
 )
 def get_preferences(session: SessionDep, user: CurrentUser) -> PreferencesOut:
-    """What the caller said they like, and what the shop guessed from what they did."""
+    """The caller's stated preferences, and those that the shop inferred from interactions."""
     return preferences.of_user(session, user.user_id)
 
 
@@ -129,9 +75,9 @@ def get_preferences(session: SessionDep, user: CurrentUser) -> PreferencesOut:
     responses=problem_responses(400, 401, 413, 422, 503),
 )
 def put_preferences(session: SessionDep, user: CurrentUser, given: Taste) -> PreferencesOut:
-    """Put this in the place of all that the caller said before; what is left out is said no more.
+    """Replace all stated preferences of the caller; what is left out is no longer stated.
 
-    The shop's guesses never go over what was said, and stay where nothing is said.
+    Inferred preferences never replace stated ones, and stay where none are stated.
     """
     return preferences.replace(session, user.user_id, given)
 
@@ -139,33 +85,33 @@ def put_preferences(session: SessionDep, user: CurrentUser, given: Taste) -> Pre
 @router.post(
     "/recommendations/feedback",
     tags=["recommendations"],
-    response_model=VerdictsOut,
+    response_model=PostVerdicts,
     responses=problem_responses(400, 401, 403, 413, 422, 429, 503),
-    openapi_extra=_one_or_several(FeedbackIn, "feedback_type", MAX_FEEDBACK),
+    openapi_extra=_one_or_several(FeedbackIn, "feedback_type", FEEDBACK),
 )
 async def post_feedback(
     response: Response,
-    sender: SenderDep,
+    sender: ReporterDep,
     visit: GuestSession,
     body: Annotated[Any, Body()],
-) -> VerdictsOut:
-    """Store what somebody did with one recommendation, or with up to 500, each with its own verdict.
+) -> PostVerdicts:
+    """Store feedback on one recommendation, or on up to 500, each with its own verdict.
 
     `shown`, `clicked`, `carted`, `purchased` (or `bought`), `rated`, `dismissed`, `restored`. With the
-    `request_id` of an answer the product has to be in it, its model and position are kept, and guests may be
-    meant. `stored`; `duplicate` when the user's `event_id` is known already; `refused` with the reason;
-    `queued` while PostgreSQL is away or the answer is on its way there (status 202). A key with the scope
-    `events` speaks for anybody, who is logged in for themselves only. A dismissed product is in no list from
-    the next answer on, until it is `restored` (which tells nothing but that), liked, put into a cart or
-    bought.
+    `request_id` of a response the product has to be in it, its model and position are stored, and the
+    feedback may be a guest's. `stored`; `duplicate` when the user's `event_id` is stored already; `refused`
+    with the reason; `queued` while PostgreSQL takes no writes or the response is on its way there (status
+    202). A key with the scope `events` posts for anybody, a user who is logged in for nobody else. A
+    dismissed product is in no list from the next response on, until it is `restored` (which means nothing
+    else), liked, put into a cart or bought.
     """
-    return _accepted(response, await _in_thread(service.record_feedback, body, sender, visit))
+    return _accepted(response, await in_post_thread(service.record_feedback, body, sender, visit))
 
 
-def _accepted(response: Response, answer: Told) -> Told:
-    if answer.queued:
+def _accepted(response: Response, verdicts: PostVerdicts) -> PostVerdicts:
+    if verdicts.queued:
         response.status_code = 202
-    return answer
+    return verdicts
 
 
 @router.get("/recommendations/feedback", tags=["recommendations"], responses=problem_responses(401, 422, 503))
@@ -177,9 +123,9 @@ def list_feedback(
 ) -> Page[FeedbackOut]:
     """The caller's own feedback, newest first."""
     before = None if cursor is None else Cursor.decode(cursor).integer("id")
-    found = feedback.of_user(session, user.user_id, before=before, limit=limit + 1)
-    items = [_feedback_out(one) for one in found[:limit]]
-    more = len(found) > limit
+    rows = feedback.of_user(session, user.user_id, before=before, limit=limit + 1)
+    items = [_feedback_out(row) for row in rows[:limit]]
+    more = len(rows) > limit
     return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if more else None)
 
 

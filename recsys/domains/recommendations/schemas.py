@@ -1,11 +1,11 @@
-"""What the recommendations domain takes in and answers over HTTP."""
+"""Requests and responses of the recommendations domain."""
 
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -13,41 +13,30 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    PrivateAttr,
     StringConstraints,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from recsys import clock
 from recsys.domains.recommendations.types import FeedbackType, InteractionType
 from recsys.money import cents
 from recsys.web.validators import Id, storable
+from recsys.write_buffer.batches import BatchKind, PostedIn
 
 __all__ = [
-    "CLOCK_SKEW",
-    "JUDGED",
-    "MAX_FEEDBACK",
-    "MAX_INTERACTIONS",
+    "FEEDBACK",
+    "INTERACTIONS",
     "FeedbackIn",
     "FeedbackOut",
     "InteractionIn",
-    "InteractionsOut",
     "PreferencesOut",
     "PriceRange",
     "Taste",
     "TasteOut",
-    "Verdict",
-    "VerdictsOut",
 ]
 
-MAX_INTERACTIONS = 1000
-MAX_FEEDBACK = 500
-CLOCK_SKEW = timedelta(seconds=60)
-"""How far a sender's clock may run ahead of ours before the verdict names it."""
-JUDGED = {"judged": True}
-"""Validation context of what this shop accepted or made itself, on whichever machine: its moment stands."""
+INTERACTIONS = BatchKind("interaction", "interactions", 1000)
+FEEDBACK = BatchKind("piece of feedback", "pieces of feedback", 500)
 _MAX_CONTEXT_DEPTH = 16
 _MAX_CONTEXT_VALUES = 500
 
@@ -69,33 +58,11 @@ EventId = Annotated[
 RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{8,64}$")]
 
 
-class _Posted(BaseModel):
-    """What is sent to us with a moment of the sender's clock.
-
-    One that lies ahead of ours is taken as now, and `remark` says so where it is more than CLOCK_SKEW. It is
-    not refused: clocks that differ, whichever of them is wrong, must not cost what people did.
-    """
-
+class _Posted(PostedIn):
     created_at: Moment | None = Field(
         default=None,
-        description="When it happened, with time zone; default: now. What lies ahead of now counts as now.",
+        description="When it happened, with time zone; default: now. A time ahead of now counts as now.",
     )
-    _ahead: timedelta = PrivateAttr(default=timedelta(0))
-
-    @model_validator(mode="after")
-    def _is_not_ahead(self, info: ValidationInfo) -> Self:
-        now = clock.now()
-        if self.created_at is not None and self.created_at > now and info.context != JUDGED:
-            self._ahead, self.created_at = self.created_at - now, now
-        return self
-
-    @property
-    def remark(self) -> str | None:
-        """What the sender should know of its clock; None when all is well."""
-        if self._ahead <= CLOCK_SKEW:
-            return None
-        seconds = self._ahead.total_seconds()
-        return f"created_at: {seconds:.0f} s ahead of the clock here; kept with the moment of its arrival"
 
 
 class InteractionIn(_Posted):
@@ -161,33 +128,6 @@ class InteractionIn(_Posted):
         if self.user_id is None and self.username is None and self.session_id is None:
             raise ValueError("a user_id, a username, or a session_id for a guest")
         return self
-
-
-class Verdict(BaseModel):
-    """What became of one part of the request; `index` is its place in the request, from 0."""
-
-    index: int
-    status: Literal["stored", "duplicate", "refused", "queued"] = Field(
-        description="`queued`: accepted, and stored once PostgreSQL or the answer it is about is there."
-    )
-    event_id: str | None = Field(
-        default=None, description="The UUID the event is known by; null when refused."
-    )
-    reason: str | None = Field(default=None, description="Why it was refused, or what was changed about it.")
-
-
-class VerdictsOut(BaseModel):
-    """The verdicts, in the order of the request."""
-
-    stored: int
-    duplicates: int
-    refused: int
-    queued: int = 0
-    verdicts: list[Verdict]
-
-
-class InteractionsOut(VerdictsOut):
-    """What became of interactions."""
 
 
 class FeedbackIn(_Posted):

@@ -13,11 +13,10 @@ from redis.exceptions import RedisError
 from recsys.domains.users import sessions
 from recsys.domains.users.api_keys.service import Scope
 from recsys.errors import Forbidden, Unauthorized, Unavailable
-from recsys.settings import get_settings
 from recsys.web.access.authorization import Verdict, decide, key_of, key_opens, keys_are_optional
 from recsys.web.dependencies import brief_user, token_of
 
-__all__ = ["Collector", "Reporter", "Speaker", "allow", "reporter", "require"]
+__all__ = ["Reporter", "Speaker", "allow", "reporter", "require"]
 
 
 @dataclass(frozen=True)
@@ -71,12 +70,6 @@ def reporter(request: Request) -> Speaker:
     return Speaker(None)
 
 
-def _collector(request: Request) -> None:
-    # a visit belongs to nobody whom one could name in it: the log-in, if any, is looked up by the route
-    if not get_settings().api.guests_may_collect:
-        reporter(request)
-
-
 def _reader(request: Request) -> int | None:
     """Who is logged in. PostgreSQL decides; while it is away its mirror in Redis does, for reading alone."""
     try:
@@ -115,5 +108,3 @@ def _number(text: object) -> int | None:
 
 Reporter = Annotated[Speaker, Depends(reporter)]
 """Who tells what happened: a key with `events` for anybody, who is logged in for themselves; 401, 403."""
-Collector = Depends(_collector)
-"""For the collector of visits: the same, and guests by the setting `api.guests_may_collect`."""

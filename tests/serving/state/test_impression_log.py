@@ -20,9 +20,9 @@ from prometheus_client import CollectorRegistry
 from recsys import clock
 from recsys.cache import client as cache
 from recsys.domains.recommendations.impressions.store import Answered, recall
-from recsys.domains.recommendations.write_buffer import drain, spool
 from recsys.settings import get_settings
 from recsys.web.metrics import REGISTRY
+from recsys.write_buffer import drain, spool
 from serving.server.app import create_app
 from serving.state.impression_log import ImpressionLog
 from tests.serving.api.test_answers import ask, ids

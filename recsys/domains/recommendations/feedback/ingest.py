@@ -17,17 +17,20 @@ from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
 from sqlalchemy.orm import Session
 
 from recsys import clock
+from recsys.database.after_commit import after_commit
 from recsys.domains.recommendations.feedback import attribution
 from recsys.domains.recommendations.feedback.attribution import NotInAnswer
 from recsys.domains.recommendations.feedback.rows import Ready, store
 from recsys.domains.recommendations.interactions import guest_identity
 from recsys.domains.recommendations.interactions import ingest as interactions
-from recsys.domains.recommendations.interactions.recent import Touched
-from recsys.domains.recommendations.schemas import JUDGED, FeedbackIn, Verdict
+from recsys.domains.recommendations.interactions.recent import Touched, remember_touched
+from recsys.domains.recommendations.schemas import FeedbackIn
 from recsys.domains.recommendations.tables import RecommendationFeedback
 from recsys.domains.recommendations.types import FeedbackType, InteractionType
+from recsys.write_buffer.batches import JUDGED, PostVerdict, reason_of
+from recsys.write_buffer.buffer import QueuedPost
 
-__all__ = ["DISMISSALS", "WHOSE", "of_user", "take"]
+__all__ = ["DISMISSALS", "WHOSE", "of_user", "store_queued", "take"]
 
 WHOSE = "user_id: whose feedback it is; or log in; of a guest, the request_id of the answer"
 """Why something is refused of which nobody knows whose it is."""
@@ -89,7 +92,7 @@ def take(
     visit: str | None = None,
     *,
     judged: bool = False,
-) -> tuple[list[Verdict], list[Touched]]:
+) -> tuple[list[PostVerdict], list[Touched]]:
     """Store what can be stored and say for each what became of it, in the order of `given`.
 
     caller_id : the user who speaks, for nobody else; without one each piece says whose it is, or its answer
@@ -104,7 +107,7 @@ def take(
         try:
             parsed = FeedbackIn.model_validate(one, context=JUDGED if judged else None)
         except ValidationError as error:
-            refused[place] = interactions.reason_of(error, "feedback")
+            refused[place] = reason_of(error, "feedback")
             continue
         user = caller_id if parsed.user_id is None else parsed.user_id
         if caller_id is not None and user != caller_id:
@@ -125,15 +128,26 @@ def take(
     verdicts = []
     for place in range(len(given)):
         if place in refused:
-            verdicts.append(Verdict(index=place, status="refused", reason=refused[place]))
+            verdicts.append(PostVerdict(index=place, status="refused", reason=refused[place]))
         elif place in waiting:
-            verdicts.append(Verdict(index=place, status="queued", reason="the answer is not stored yet"))
+            verdicts.append(PostVerdict(index=place, status="queued", reason="the answer is not stored yet"))
         else:
             status = "stored" if place in stored else "duplicate"
             ready = by_place[place]
             remark = ready.given.remark
-            verdicts.append(Verdict(index=place, status=status, event_id=str(ready.event_id), reason=remark))
+            verdicts.append(
+                PostVerdict(index=place, status=status, event_id=str(ready.event_id), reason=remark)
+            )
     return verdicts, _remember(session, [one for one in known if one.place in stored])
+
+
+def store_queued(session: Session, posts: Sequence[QueuedPost]) -> list[PostVerdict]:
+    """Store feedback of the write buffer; a verdict for each."""
+    pieces = [piece if user is None else piece | {"user_id": user} for piece, user in posts]
+    verdicts, touched = take(session, pieces, None, judged=True)
+    if touched:
+        after_commit(session, lambda: remember_touched(touched))
+    return verdicts
 
 
 def of_user(

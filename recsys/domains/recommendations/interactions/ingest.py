@@ -13,15 +13,18 @@ from sqlalchemy.dialects.postgresql import ARRAY, INTEGER, VARCHAR
 from sqlalchemy.orm import Session
 
 from recsys import clock
+from recsys.database.after_commit import after_commit
 from recsys.database.insert_once import EventRow, insert_once
 from recsys.domains.recommendations.interactions import guest_identity
-from recsys.domains.recommendations.interactions.recent import Touched
-from recsys.domains.recommendations.schemas import JUDGED, InteractionIn, Verdict
+from recsys.domains.recommendations.interactions.recent import Touched, remember_touched
+from recsys.domains.recommendations.schemas import INTERACTIONS, InteractionIn
 from recsys.domains.recommendations.tables import InteractionEvent, UserInteraction
 from recsys.events.publish import publish_all
 from recsys.events.vocabulary import InteractionsRecorded
+from recsys.write_buffer.batches import JUDGED, PostVerdict, reason_of
+from recsys.write_buffer.buffer import QueuedPost
 
-__all__ = ["GONE", "event_uuid", "named", "of_caller", "reason_of", "take"]
+__all__ = ["GONE", "event_uuid", "named", "of_caller", "store_queued", "take"]
 
 GONE = ("product_id: no such product", "user_id: no such user", "username: no such user")
 """The reasons of what was right when it was sent, and whose product or user is deleted since."""
@@ -58,7 +61,7 @@ def event_uuid(given: str) -> UUID:
 
 def take(
     session: Session, given: Sequence[object], caller_id: int | None = None, *, judged: bool = False
-) -> tuple[list[Verdict], list[Touched]]:
+) -> tuple[list[PostVerdict], list[Touched]]:
     """Store what can be stored and say for each what became of it; the same few statements for any number.
 
     caller_id : speaks for that user and nobody else; without one each interaction names its own.
@@ -75,7 +78,7 @@ def take(
             named_one = one if caller_id is None else named(one, caller_id)
             parsed = InteractionIn.model_validate(named_one, context=JUDGED if judged else None)
         except ValidationError as error:
-            refused[place] = reason_of(error)
+            refused[place] = reason_of(error, INTERACTIONS.singular)
             continue
         if caller_id is None:
             valid[place] = parsed
@@ -97,12 +100,14 @@ def take(
     verdicts = []
     for place in range(len(given)):
         if place in refused:
-            verdicts.append(Verdict(index=place, status="refused", reason=refused[place]))
+            verdicts.append(PostVerdict(index=place, status="refused", reason=refused[place]))
         else:
             status = "stored" if place in stored else "duplicate"
             event = by_place[place]
             remark = event.interaction.remark
-            verdicts.append(Verdict(index=place, status=status, event_id=str(event.event_id), reason=remark))
+            verdicts.append(
+                PostVerdict(index=place, status=status, event_id=str(event.event_id), reason=remark)
+            )
     touched = [
         Touched(
             event.user_id,
@@ -119,6 +124,21 @@ def take(
         touched += guest_identity.settle(session, visits)
     _tell(session, touched)
     return verdicts, touched
+
+
+def store_queued(session: Session, posts: Sequence[QueuedPost]) -> list[PostVerdict]:
+    """Store interactions of the write buffer; a verdict for each."""
+    pieces: list[object] = []
+    for piece, user in posts:
+        if user is None:
+            pieces.append(piece)
+        else:
+            own = InteractionIn.model_validate(named(piece, user), context=JUDGED)
+            pieces.append(of_caller(own, user))
+    verdicts, touched = take(session, pieces, judged=True)
+    if touched:
+        after_commit(session, lambda: remember_touched(touched))
+    return verdicts
 
 
 def _tell(session: Session, touched: Sequence[Touched]) -> None:
@@ -188,13 +208,3 @@ def _store(session: Session, events: Sequence[_Event]) -> set[int]:
         for event in events
     ]
     return {events[place].place for place in insert_once(session, UserInteraction, InteractionEvent, rows)}
-
-
-def reason_of(error: ValidationError, what: str = "interaction") -> str:
-    """What pydantic found wrong, in one line and without what was sent."""
-    parts = []
-    for one in error.errors(include_url=False, include_input=False, include_context=False):
-        place = ".".join(str(part) for part in one["loc"]) or what
-        expected = "no such field is known" if one["type"] == "extra_forbidden" else one["msg"]
-        parts.append(f"{place}: {expected.removeprefix('Value error, ')}")
-    return "; ".join(parts)

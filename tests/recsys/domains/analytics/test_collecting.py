@@ -5,10 +5,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid5
 
 import pytest
 
 from recsys import clock
+from recsys.domains.analytics.service import _NAMESPACE
 from recsys.settings import get_settings
 from tests.recsys.domains.analytics.conftest import BROWSER, Counter, Desk, page
 
@@ -37,8 +39,12 @@ def test_a_batch_is_stored_as_it_was_told(desk: Desk) -> None:
     )  # fmt: skip
     assert answer.status_code == 200, answer.text
     assert answer.json() == {
-        "stored": 2, "duplicates": 0, "refused": 0, "ignored": 0,
-        "verdicts": [{"index": place, "status": "stored", "reason": None} for place in range(2)],
+        "stored": 2, "duplicates": 0, "refused": 0, "queued": 0, "ignored": 0,
+        "verdicts": [
+            {"index": place, "status": "stored", "event_id": str(uuid5(_NAMESPACE, f"guest-1 {sent}")),
+             "reason": None}
+            for place, sent in enumerate(("p-1", "e-1"))
+        ],
     }  # fmt: skip
     assert desk.rows(
         "SELECT user_id, session_id, page_url, page_title, referrer_url, user_agent, text(ip_address), "
@@ -93,7 +99,7 @@ def test_each_item_gets_its_own_verdict_and_a_repeat_is_stored_once(desk: Desk) 
         (4, "shop"),
         (5, "event_value"),
         (6, "colour"),
-        (7, "s ahead of the clock here"),
+        (7, "s ahead of the server's clock"),
         (8, "30 days"),
         (9, "page_url"),
     ):

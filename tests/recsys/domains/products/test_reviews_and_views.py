@@ -83,7 +83,7 @@ def test_views_of_a_day_are_counted_and_older_ones_go(shop: Shop, redis_client: 
     views._count(1, now - 86_000)
     views._count(1, now - 90_000)
     views._count(1, now)
-    assert views.views_of_late(1) == 2
+    assert views.recent_views(1) == 2
 
 
 def test_a_view_names_user_or_guest_and_hidden_products_have_none(counter: Counter) -> None:
@@ -143,7 +143,7 @@ def test_a_guests_look_that_was_stored_during_the_log_in_is_the_users(
     counter.desk.register("ada")
     owners = "SELECT user_id FROM products_db.product_view_history ORDER BY id"
     looking, logged_in = threading.Event(), threading.Event()
-    publish = views.publish
+    publish = views.publish_all
 
     def late(*args: Any, **options: Any) -> Any:
         # the row is written and not committed while the guest logs in
@@ -151,7 +151,7 @@ def test_a_guests_look_that_was_stored_during_the_log_in_is_the_users(
         assert logged_in.wait(30)
         return publish(*args, **options)
 
-    monkeypatch.setattr(views, "publish", late)
+    monkeypatch.setattr(views, "publish_all", late)
     guest = {"guest": "visit-1", "status": 201}
     look = threading.Thread(target=counter.send, args=("POST", f"/products/{product}/views"), kwargs=guest)
     look.start()
@@ -165,7 +165,7 @@ def test_a_guests_look_that_was_stored_during_the_log_in_is_the_users(
     counter.settle_events()
     assert counter.desk.rows(owners) == [(ada,)]
     # whoever sits there after the user left is a guest again, until the next log-in
-    monkeypatch.setattr(views, "publish", publish)
+    monkeypatch.setattr(views, "publish_all", publish)
     counter.send("POST", f"/products/{product}/views", guest="visit-1", status=201)
     counter.settle_events()
     assert counter.desk.rows(owners) == [(ada,), (None,)]

@@ -15,10 +15,6 @@ import redis
 from recsys import clock
 from recsys.cache.client import get_redis
 from recsys.database.session import unit_of_work
-from recsys.domains.recommendations import service
-from recsys.domains.recommendations.write_buffer import buffer as write_buffer
-from recsys.domains.recommendations.write_buffer import drain
-from recsys.domains.recommendations.write_buffer.buffer import Post
 from recsys.events import consumer_groups, dead_letters, relay
 from recsys.events.consumer import Consumer
 from recsys.events.publish import announce, publish
@@ -32,6 +28,8 @@ from recsys.events.vocabulary import (
     ReviewPosted,
     SearchResultClicked,
 )
+from recsys.write_buffer import buffer, drain
+from recsys.write_buffer.buffer import Post
 from tests.support.shop import Shop
 
 SKEWS = [timedelta(days=-1), timedelta(minutes=-3), timedelta(minutes=3), timedelta(days=1)]
@@ -100,7 +98,7 @@ def test_what_was_accepted_is_stored_by_an_intake_of_any_clock(small_shop: Shop,
         Post("feedback", liked, now.timestamp()),
         Post("feedback", unknown, now.timestamp()),
     ]
-    write_buffer.to_redis([write_buffer.pack(one) for one in several])
+    buffer.to_redis([buffer.pack(one) for one in several])
     with clock.frozen_at(now + skew):
         drain.run(threading.Event(), once=True)
     assert interactions(small_shop) == [("dismissed", now), ("view", now)]
@@ -123,7 +121,7 @@ def test_what_comes_from_a_clock_that_runs_ahead_is_kept_and_named(
 ) -> None:
     before = clock.now()
     if away:
-        monkeypatch.setattr(service.postgresql_away, "lasts", lambda: True)
+        monkeypatch.setattr(buffer.postgresql_outage, "is_on", lambda: True)
     body = [
         VIEW | {"created_at": (before + ahead).isoformat()},
         VIEW,
@@ -132,12 +130,12 @@ def test_what_comes_from_a_clock_that_runs_ahead_is_kept_and_named(
     told = core_client.post("/api/v1/interactions", json=body).json()
     assert told["queued" if away else "stored"] == 3
     remarks = [one["reason"] or "" for one in told["verdicts"]]
-    assert ["ahead of the clock here" in one for one in remarks] == [True, False, False]
+    assert ["ahead of the server's clock" in one for one in remarks] == [True, False, False]
     dismissed = {"user_id": 1, "product_id": 2, "feedback_type": "dismissed"}
     told = core_client.post(
         "/api/v1/recommendations/feedback", json=dismissed | {"created_at": (before + ahead).isoformat()}
     ).json()
-    assert "ahead of the clock here" in told["verdicts"][0]["reason"]
+    assert "ahead of the server's clock" in told["verdicts"][0]["reason"]
     monkeypatch.undo()
     drain.run(threading.Event(), once=True)
     found = interactions(small_shop)

@@ -176,7 +176,7 @@ WRONG: list[tuple[dict[str, object], str]] = [
 def test_what_is_wrong_is_refused_with_its_reason(desk: Desk, people: tuple[Person, Person]) -> None:
     assert people[0].id == 1
     answer = send(desk, people[0], [CLICK | change for change, _ in WRONG], status=422)
-    assert answer["title"] == "No feedback could be stored"
+    assert answer["title"] == "Nothing could be stored"
     for (change, reason), verdict in zip(WRONG, answer["verdicts"], strict=True):
         assert reason in (verdict["reason"] or ""), change
     assert stored(desk) == []

@@ -17,9 +17,9 @@ from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.impressions import store as impressions
 from recsys.domains.recommendations.impressions.store import Answered, pack, unpack
-from recsys.domains.recommendations.write_buffer import buffer as write_buffer
-from recsys.domains.recommendations.write_buffer import drain
 from recsys.errors import NotFound
+from recsys.write_buffer import buffer as write_buffer
+from recsys.write_buffer import drain
 from tests.recsys.domains.users.conftest import Desk
 from tests.support.shop import Shop
 

@@ -42,7 +42,7 @@ def test_one_interaction_is_stored_as_it_was_told(core_client: httpx.Client, sma
     )  # fmt: skip
     assert answer.status_code == 200
     assert answer.json() == {
-        "stored": 1, "duplicates": 0, "refused": 0, "queued": 0,
+        "stored": 1, "duplicates": 0, "refused": 0, "queued": 0, "ignored": 0,
         "verdicts": [
             {"index": 0, "status": "stored", "event_id": str(event_uuid("order-7")), "reason": None}
         ],

@@ -19,14 +19,13 @@ from recsys.api import create_api
 from recsys.database import absence
 from recsys.database.session import dispose_engines, get_engine, unit_of_work
 from recsys.diagnosis.doctor import examine
-from recsys.domains.recommendations import service
-from recsys.domains.recommendations.write_buffer import drain, spool
 from recsys.errors import Unavailable
 from recsys.events import consumer_groups, dead_letters, relay
 from recsys.events.consumer import Consumer
 from recsys.events.publish import publish
 from recsys.events.vocabulary import ProductLiked
 from recsys.settings import get_settings
+from recsys.write_buffer import buffer, drain, spool
 from tests.recsys.domains.users.conftest import Desk, Person
 from tests.serving.running import running
 from tests.support.faults import full, read_only, replica
@@ -43,7 +42,7 @@ def client(small_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.
     monkeypatch.setenv("RECSYS_DATABASE__POOL_SIZE", "2")
     get_settings.cache_clear()
     dispose_engines()
-    monkeypatch.setattr(service.postgresql_away, "seconds", 0.0)
+    monkeypatch.setattr(buffer.postgresql_outage, "seconds", 0.0)
     monkeypatch.setattr(absence, "_latest", absence._Latest())
     with running(create_api()) as found:
         yield found
@@ -207,7 +206,7 @@ def test_who_is_logged_in_does_not_wait_either(desk: Desk, monkeypatch: pytest.M
         connection.execute("INSERT INTO products_db.products (id, name, slug, price) VALUES (1, 'P', 'p', 1)")
     monkeypatch.setenv("RECSYS_INTAKE__DEADLINE_MS", "500")
     get_settings.cache_clear()
-    monkeypatch.setattr(service.postgresql_away, "seconds", 0.0)
+    monkeypatch.setattr(buffer.postgresql_outage, "seconds", 0.0)
     with psycopg.connect(desk.shop.database_url) as other:
         other.execute("LOCK TABLE users_db.users, users_db.user_sessions")
         told = desk.call(

@@ -1,8 +1,8 @@
-"""Work for PostgreSQL that somebody waits for only so long: then it is given up on, and goes on by itself.
+"""Work in PostgreSQL with a deadline: after it the caller stops waiting, and the work goes on by itself.
 
 A thread that waits for a connection, a lock or a slow server cannot be stopped from outside. So the work runs
-in one of a few threads of its own, and who waits leaves it there: what it stores all the same is known by its
-event ids when it comes a second time from the write buffer.
+in one of a few threads of its own, and the caller leaves it there: what it stores all the same is a repeat,
+by its event ids, when it comes a second time from the write buffer.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Deadline:
 
     @classmethod
     def of_post(cls) -> Deadline:
-        """That of a post that arrives now."""
+        """The deadline of a post that arrives now."""
         return cls(time.monotonic() + get_settings().intake.deadline_ms / 1000)
 
     @property
@@ -45,7 +45,7 @@ class Deadline:
 
 
 def within(deadline: Deadline, work: Callable[[float], T]) -> T:
-    """What `work` returns or raises, given the seconds it has. Raises DatabaseAway when it takes longer."""
+    """The result of `work`, called with the seconds that it has. Raises DatabaseAway after the deadline."""
     future = _threads(get_settings().database.pool_size).submit(copy_context().run, _begun, deadline, work)
     try:
         return future.result(deadline.left)
@@ -68,11 +68,11 @@ def _begun(deadline: Deadline, work: Callable[[float], T]) -> T:
 
 @lru_cache(maxsize=4)
 def _threads(pool_size: int) -> ThreadPoolExecutor:
-    # together with the requests that are admitted (`recsys.web.dependencies`) as many as the pool has
+    # together with the requests that are admitted (`recsys.web.dependencies`) as many as the pool holds
     return ThreadPoolExecutor(max(2, pool_size // 2), thread_name_prefix="post")
 
 
 def _forget(future: Future[T]) -> None:
-    """Nobody waits for it any more: a failure is told here."""
+    """Log a failure of work for which nobody waits any more."""
     if not future.cancelled() and (error := future.exception()) is not None:
-        _log.warning("what was queued meanwhile could not be stored at once", error=str(error)[:300])
+        _log.warning("a post that was queued meanwhile could not be stored at once", error=str(error)[:300])

@@ -18,10 +18,9 @@ from recsys.api import create_api
 from recsys.cache.client import get_redis
 from recsys.database import migrate
 from recsys.database.session import libpq_url
-from recsys.domains.recommendations import service
 from recsys.domains.recommendations.impressions.store import pack
-from recsys.domains.recommendations.write_buffer import drain, spool
 from recsys.settings import Settings, get_settings
+from recsys.write_buffer import buffer, drain, spool
 from tests.recsys.domains.recommendations.impressions.test_store import answered
 from tests.recsys.domains.users.conftest import PASSWORD
 from tests.recsys.embedded.conftest import gone, pids
@@ -45,7 +44,7 @@ def client(own_var: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Cli
     monkeypatch.setenv("RECSYS_VAR", str(own_var))
     monkeypatch.setenv("RECSYS_INTAKE__DEADLINE_MS", "20000")
     forget_connections()
-    monkeypatch.setattr(service.postgresql_away, "seconds", 0.05)
+    monkeypatch.setattr(buffer.postgresql_outage, "seconds", 0.05)
     embedded.start(Settings())
     migrate.upgrade(libpq_url())
     with psycopg.connect(libpq_url()) as connection:

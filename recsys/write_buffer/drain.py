@@ -1,8 +1,8 @@
-"""Brings answered lists and queued posts from where they wait (Redis, files) to PostgreSQL.
+"""Moves impressions and queued posts from Redis and files to PostgreSQL.
 
-What was stored is removed only after the commit; whoever is killed in between stores it again, where it is
-known by its ids and left out. One works at a time, under an advisory lock; others stand by. An entry that is
-of no known form goes to the dead letters as it is.
+An entry is removed only after the commit; a process that is killed in between stores it again, where its ids
+make it a repeat. One process works at a time, under an advisory lock; others stand by. An entry that cannot
+be read goes to the dead letters as it is.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from recsys.database.absence import DatabaseAway
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.impressions import store as impressions
 from recsys.domains.recommendations.impressions.store import Answered
-from recsys.domains.recommendations.write_buffer import buffer as write_buffer
-from recsys.domains.recommendations.write_buffer import spool
-from recsys.domains.recommendations.write_buffer.buffer import Post
 from recsys.errors import NotFound, Unavailable
 from recsys.events import dead_letters as events_dead_letters
 from recsys.events.retention import reason
 from recsys.log import get_logger
 from recsys.settings import get_settings
+from recsys.write_buffer import buffer as write_buffer
+from recsys.write_buffer import spool
+from recsys.write_buffer.buffer import Post
 
 __all__ = ["dead_letters", "replay", "run", "turn"]
 
@@ -40,20 +40,20 @@ EXPOSURES = "exposures"
 POSTS = "posts"
 _LOCK = 0x696E746B  # 'intk'
 _BATCHES = 10
-"""Batches of answered lists in one transaction; each holds up to 500 lists."""
+"""Batches of impressions in one transaction; each holds up to 500 lists."""
 _POSTS = 500
 _IDLE_SECONDS = 0.2
 _LONGEST_WAIT = 2.0
 _SWEEP_SECONDS = 600.0
 _log = get_logger(__name__)
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
-# one that froze with the lock must not stop all others for ever, nor one that others keep waiting
+# a process that froze with the lock must not stop all others for ever, nor one that waits for others
 _LIMITS = text(
     "SELECT set_config('idle_in_transaction_session_timeout', '30s', true), "
     "set_config('lock_timeout', '250ms', true)"
 )
 _MOST_BUSY = 40
-"""So many transactions of one turn may wait in vain for others; then all of them are left for the next."""
+"""So many transactions of one turn may wait in vain for others; then the rest is left for the next turn."""
 _STREAMS = (keys.exposures_waiting(), keys.posts_waiting())
 _OURS = (b"reason", b"at")
 """The fields that a dead letter has beside those of the entry."""
@@ -63,20 +63,20 @@ T = TypeVar("T")
 
 
 class _StandBy(Exception):
-    """Another one is at work."""
+    """Another process is at work."""
 
 
 def run(stop: threading.Event, *, once: bool = False) -> int:
-    """Bring what waits until `stop` is set (with `once`: until nothing more can be brought); how many.
+    """Store queued entries until `stop` is set (with `once`: until no more can be stored); how many.
 
     Outages of PostgreSQL or Redis are logged and waited out; with `once` they are raised.
     """
     moved, wait, swept = 0, 0.0, float("-inf")
     while not stop.is_set():
         try:
-            found = turn()
+            count = turn()
             wait = 0.0
-            moved += found
+            moved += count
             if time.monotonic() - swept > _SWEEP_SECONDS:
                 swept = time.monotonic()
                 _sweep(stop)
@@ -86,10 +86,10 @@ def run(stop: threading.Event, *, once: bool = False) -> int:
             if once:
                 raise
             wait = min(_LONGEST_WAIT, max(0.2, wait * 2))
-            _log.error("what waits for PostgreSQL goes on waiting", error=reason(error), seconds=wait)
+            _log.error("the write buffer waits for its servers", error=reason(error), seconds=wait)
             stop.wait(wait)
             continue
-        if not found:
+        if not count:
             if once:
                 break
             stop.wait(_IDLE_SECONDS)
@@ -97,10 +97,10 @@ def run(stop: threading.Event, *, once: bool = False) -> int:
 
 
 def turn() -> int:
-    """Bring a part of what waits; how many lists and posts. Raises RedisError, Unavailable.
+    """Store a part of what is queued; how many lists and posts. Raises RedisError, Unavailable.
 
-    Lists come first: posts refer to them. What waits in files of this machine is stored from there, so that
-    a Redis that stays away holds nothing up.
+    Lists come first: posts refer to them. Files of this machine are stored from there, so that they do not
+    wait for a Redis that stays away.
     """
     try:
         moved = spool.of_process(EXPOSURES).drain(_store_batches_of_file)
@@ -111,32 +111,32 @@ def turn() -> int:
 
 
 def dead_letters() -> list[dict[str, str]]:
-    """What could not be stored and why, the oldest first; only `replay` has it tried again."""
-    found = []
+    """Entries that could not be stored and why, the oldest first; only `replay` tries them again."""
+    letters = []
     for stream in _STREAMS:
         for entry, fields in events_dead_letters.entries(get_redis(), stream):
             plain = {
                 events_dead_letters.readable(name): events_dead_letters.readable(value)
                 for name, value in fields.items()
             }
-            found.append(
+            letters.append(
                 {"reason": "", "data": "", "at": ""} | plain | {"stream": stream, "entry": entry.decode()}
             )
-    return found
+    return letters
 
 
 def replay(which: str) -> int:
-    """Let dead letters wait for PostgreSQL again: `all`, a stream, or `STREAM/ENTRY`; how many.
+    """Put dead letters back into their queues: `all`, a stream, or `STREAM/ENTRY`; how many.
 
-    What had been stored all the same is known by its ids and left out. Each is moved in one step: whoever is
-    killed loses none, and two who replay at once move it once. Raises NotFound when there is none.
+    Each is moved in one step: a process that is killed loses none, and of two that replay at the same time
+    one moves it. Raises NotFound when there is none.
     """
-    wanted, _, one = which.partition("/")
+    wanted, _, chosen = which.partition("/")
     client, moved = get_redis(), 0
     for stream in _STREAMS:
         if wanted in ("all", stream):
             for entry, _ in events_dead_letters.entries(client, stream):
-                if one in ("", entry.decode()):
+                if chosen in ("", entry.decode()):
                     moved += events_dead_letters.restore(client, stream, entry, _OURS)
     if not moved:
         raise NotFound(f"there is no dead letter {which!r}; `recsys serve intake --dead` lists them")
@@ -149,11 +149,12 @@ def _lists_of_redis() -> int:
     if not entries:
         return 0
     readable = [(entry, fields[b"data"]) for entry, fields in entries if b"data" in fields]
-    kept = {readable[place][0] for place in _store_batches([packed for _, packed in readable])}
+    places = _store_batches([packed for _, packed in readable])
+    waiting = {readable[place][0] for place in places}
     for _, fields in entries:
         if b"data" not in fields:
             _bury(stream, fields, _NO_DATA)
-    done = [entry for entry, _ in entries if entry not in kept]
+    done = [entry for entry, _ in entries if entry not in waiting]
     return int(get_redis().xdel(stream, *done)) if done else 0
 
 
@@ -165,7 +166,7 @@ def _posts_of_redis() -> int:
             return 0
         formless = [fields for _, fields in entries if b"data" not in fields]
         readable = [(entry, fields[b"data"]) for entry, fields in entries if b"data" in fields]
-        places = _take_posts([packed for _, packed in readable], _impatient([one for one, _ in readable]))
+        places = _take_posts([packed for _, packed in readable], _overdue([entry for entry, _ in readable]))
         for fields in formless:
             _bury(stream, fields, _NO_DATA)
         waiting = {readable[place][0] for place in places}
@@ -173,25 +174,25 @@ def _posts_of_redis() -> int:
         if done:
             get_redis().xdel(stream, *done)
             return len(done)
-        # all of these wait for their answers: what stands behind them need not
+        # all of these wait for their responses: the entries behind them need not
         start = "(" + entries[-1][0].decode()
 
 
 def _store_batches(packed: Sequence[bytes]) -> set[int]:
-    """Store batches of lists; a batch that is none, and a list that PostgreSQL refuses, are buried.
+    """Store batches of lists; unreadable batches, and lists that PostgreSQL refuses, become dead letters.
 
-    Returns the places of batches that have to wait, because another transaction holds what they need.
+    Returns the positions of batches that have to wait, because another transaction locks what they need.
     """
     lists: list[tuple[int, Answered]] = []
     for place, batch in enumerate(packed):
         try:
-            lists += [(place, one) for one in impressions.unpack(batch)]
+            lists += [(place, answered) for answered in impressions.unpack(batch)]
         except ValueError as error:
             _bury(keys.exposures_waiting(), {b"data": batch}, str(error))
     waiting: set[int] = set()
 
-    def bury(one: tuple[int, Answered], why: str) -> None:
-        _bury(keys.exposures_waiting(), {b"data": impressions.pack([one[1]])}, why)
+    def bury(entry: tuple[int, Answered], why: str) -> None:
+        _bury(keys.exposures_waiting(), {b"data": impressions.pack([entry[1]])}, why)
 
     def put(session: Session, several: Sequence[tuple[int, Answered]]) -> Iterable[Never]:
         impressions.store(session, [one for _, one in several])
@@ -202,29 +203,29 @@ def _store_batches(packed: Sequence[bytes]) -> set[int]:
 
 
 def _store_batches_of_file(packed: Sequence[bytes]) -> None:
-    """Store batches of a file; those that have to wait do it in Redis."""
+    """Store batches of a file; those that have to wait are moved to Redis."""
     for place in sorted(_store_batches(packed)):
         get_redis().xadd(keys.exposures_waiting(), {"data": packed[place]})
 
 
 def _store_posts(packed: Sequence[bytes]) -> None:
-    """Store posts of a file; those that have to wait do it in Redis."""
+    """Store posts of a file; those that have to wait are moved to Redis."""
     waiting = _take_posts(packed)
     if waiting:
         write_buffer.to_redis([packed[place] for place in sorted(waiting)])
 
 
-def _impatient(entries: Sequence[bytes]) -> set[int]:
-    """The places of entries that waited long enough, by the clock of Redis alone: it gave them their ids."""
+def _overdue(entries: Sequence[bytes]) -> set[int]:
+    """The positions of entries that waited long enough, by the clock of Redis, which gave them their ids."""
     seconds, micros = get_redis().time()
     latest = (seconds - get_settings().intake.patience_seconds) * 1000 + micros / 1000
     return {place for place, entry in enumerate(entries) if int(entry.partition(b"-")[0]) < latest}
 
 
-def _take_posts(packed: Sequence[bytes], impatient: Collection[int] = ()) -> set[int]:
-    """Store posts and bury those that are refused; the places of those that have to wait.
+def _take_posts(packed: Sequence[bytes], overdue: Collection[int] = ()) -> set[int]:
+    """Store posts; refused ones become dead letters. The positions of those that have to wait.
 
-    impatient : the places of those that may not wait any longer.
+    overdue : the positions of those that may not wait any longer.
     """
     stream, given = keys.posts_waiting(), []
     for place, one in enumerate(packed):
@@ -238,10 +239,10 @@ def _take_posts(packed: Sequence[bytes], impatient: Collection[int] = ()) -> set
         verdicts, refused = write_buffer.store(session, [post for _, post in several]), []
         for one, verdict in zip(several, verdicts, strict=True):
             place, _ = one
-            if verdict.status == "queued" and place not in impatient:
+            if verdict.status == "queued" and place not in overdue:
                 waiting.add(place)
             elif verdict.status == "queued":
-                refused.append((one, "request_id: no such answer became known"))
+                refused.append((one, "request_id: no response with this id was stored"))
             elif verdict.status == "refused":
                 refused.append((one, verdict.reason or ""))
         return refused
@@ -255,10 +256,10 @@ def _take_posts(packed: Sequence[bytes], impatient: Collection[int] = ()) -> set
 
 @dataclass
 class _Storing(Generic[T]):
-    """How many things are stored in as few transactions as possible.
+    """Stores many entries in as few transactions as possible.
 
-    store : stores several, and names those that it refuses with the reason; these are buried.
-    keep : called with one that has to wait, because another transaction holds what it needs.
+    store : stores several, and returns those that it refuses with the reason; `bury` gets these.
+    keep : gets an entry that has to wait, because another transaction locks what it needs.
     """
 
     store: Callable[[Session, Sequence[T]], Iterable[tuple[T, str]]]
@@ -267,9 +268,9 @@ class _Storing(Generic[T]):
     _busy: int = 0
 
     def each(self, several: Sequence[T]) -> None:
-        """Store all in one transaction; what PostgreSQL refuses or waits for, in halves until it is alone.
+        """Store all in one transaction; where PostgreSQL refuses or waits, halves of it, down to one entry.
 
-        Raises what is an absence, and DatabaseAway when too much waits for others.
+        Raises Unavailable, RedisError and OSError, and DatabaseAway when too many wait for others.
         """
         if not several:
             return
@@ -285,7 +286,7 @@ class _Storing(Generic[T]):
                 self._halves(several)
         except (Unavailable, _StandBy, RedisError, OSError):
             raise
-        except Exception as error:  # noqa: BLE001 whatever is wrong with one must not hold up all others
+        except Exception as error:  # noqa: BLE001 a fault of one entry must not hold up all others
             if len(several) == 1:
                 self.bury(several[0], reason(error))
             else:
@@ -308,7 +309,7 @@ class _Storing(Generic[T]):
 
 
 def _bury(stream: str, fields: Fields, why: str) -> None:
-    _log.warning("what waited for PostgreSQL can't be stored", stream=stream, reason=why)
+    _log.warning("a queued entry cannot be stored", stream=stream, reason=why)
     client, target = get_redis(), keys.dead_letters(stream)
     kept = events_dead_letters.kept_fields(fields, {"reason": why, "at": clock.now().isoformat()})
     events_dead_letters.set_aside(client, target)

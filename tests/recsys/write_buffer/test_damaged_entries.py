@@ -21,9 +21,9 @@ from recsys.domains.orders.carts import store as carts
 from recsys.domains.orders.carts.abandoned_carts import store_abandoned
 from recsys.domains.orders.carts.store import CartLine, Owner
 from recsys.domains.recommendations.impressions import store as impressions
-from recsys.domains.recommendations.write_buffer import buffer as write_buffer
-from recsys.domains.recommendations.write_buffer import drain
-from recsys.domains.recommendations.write_buffer.buffer import Post
+from recsys.write_buffer import buffer as write_buffer
+from recsys.write_buffer import drain
+from recsys.write_buffer.buffer import Post
 from tests.recsys.domains.recommendations.impressions.test_store import answered
 from tests.support.shop import Shop
 

@@ -1,8 +1,8 @@
-"""Files for what Redis can't take: appended to and synced, and drained into Redis when it is back.
+"""Files for records that Redis does not take: appended and synced, and drained when a server is back.
 
-Each process has files of its own under `var/spool/`, which it keeps locked. A file that nobody holds was left
-by a process that ended, and is drained by whoever finds it. One that was drained in part before a crash is
-drained again whole: whoever stores the records knows repeats by their ids.
+Each process has files of its own under `var/spool/`, which it keeps locked. A file without a lock was left by
+a process that ended, and any process drains it. A file that was drained in part before a crash is drained
+again as a whole: the ids of the records make them repeats.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Spool:
         lines = b"".join(record + b"\n" for record in records)
         with self._appending:
             if sum(self._sizes.values()) + len(lines) > get_settings().intake.spool_mib * 2**20:
-                raise Full("Redis does not answer, and what waits on disk has reached intake.spool_mib.")
+                raise Full("Redis does not answer, and the files on disk have reached intake.spool_mib.")
             try:
                 file, path = self._open()
                 written = 0
@@ -61,12 +61,12 @@ class Spool:
         return any(True for _ in self._files())
 
     def drain(self, send: Callable[[Sequence[bytes]], object]) -> int:
-        """Give all records to `send`, those of ended processes too; how many. What `send` raises is raised.
+        """Give all records to `send`, those of ended processes too; how many. Errors of `send` are raised.
 
-        A file is deleted when all of it was sent; until then all of it stays.
+        A file is deleted once all its records were sent; until then all of it stays.
         """
         with self._draining:
-            # what is appended from here on goes into a new file, which stays locked
+            # records that are appended from here on go into a new file, which stays locked
             with self._appending:
                 self._let_go()
             try:
@@ -76,7 +76,7 @@ class Spool:
                     self._sizes = {path: size for path, size in self._sizes.items() if path.exists()}
 
     def close(self) -> None:
-        """Leave the files to whoever drains them."""
+        """Unlock the files, for any process to drain."""
         with self._appending:
             self._let_go()
 
@@ -87,7 +87,7 @@ class Spool:
         if self._own is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / f"{os.getpid()}-{secrets.token_hex(8)}.waiting"
-            # what people did is in it
+            # it holds personal data
             file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
             _lock(file)
             _sync_folder(self.folder)
@@ -131,8 +131,8 @@ def _batches(lines: BinaryIO, name: str) -> Iterator[list[bytes]]:
     batch = []
     for line in lines:
         if not line.endswith(b"\n"):
-            # nobody was told that it is safe
-            _log.warning("the last record of a spool was never finished", file=name, bytes=len(line))
+            # it was never confirmed to its sender
+            _log.warning("the last record of a spool is incomplete", file=name, bytes=len(line))
             break
         batch.append(line[:-1])
         if len(batch) == _TOGETHER:
@@ -154,7 +154,7 @@ if sys.platform == "win32":
         return True
 
     def _sync_folder(folder: Path) -> None:
-        """Windows has no such thing."""
+        """Windows cannot sync a folder."""
 
 else:
     import fcntl

@@ -1,1 +1,0 @@
-"""Accepted writes that wait in Redis or files for PostgreSQL."""
