@@ -173,8 +173,9 @@ class ShopSettings(BaseModel):
     tax_rate : share of the goods' price after discount, such as 0.0825.
     free_shipping_from : goods after discount from which parcels are free; unset for never.
     abandoned_after_hours : a cart that did not change for so long counts as left.
-    reservation_minutes : an order that was not paid for so long is cancelled and its stock released, by
-        `recsys orders expire`.
+    reservation_minutes : an order that was not paid for so long is cancelled and its stock released.
+    expire_every_seconds : the relay (or `recsys serve api`) looks for such orders at this interval; 0 leaves
+        it to `recsys orders expire`.
     """
 
     currency: str = Field(default="USD", pattern="^[A-Z]{3}$")
@@ -188,6 +189,7 @@ class ShopSettings(BaseModel):
     max_cart_lines: int = Field(default=100, ge=1, le=1000)
     abandoned_after_hours: float = Field(default=24.0, gt=0)
     reservation_minutes: float = Field(default=30.0, gt=0)
+    expire_every_seconds: float = Field(default=60.0, ge=0)
 
 
 class PaymentSettings(BaseModel):

@@ -1,4 +1,4 @@
-"""`recsys events`, `recsys relay` and `recsys consume`: what happens, and those who carry it."""
+"""`recsys events`, `recsys relay` and `recsys consume`: the vocabulary of events, and their transport."""
 
 from __future__ import annotations
 
@@ -20,23 +20,24 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "consume", "relay", "show_lag", "show_status"]
 
-app = typer.Typer(help="The vocabulary of events, and what is on its way, dead or to be sent again.")
+app = typer.Typer(help="The vocabulary of events; dead letters; repeated sending.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Plain JSON on stdout, for scripts.")]
 Once = Annotated[bool, typer.Option("--once", help="End when nothing is left to do.")]
 
 
 def relay(once: Once = False) -> None:
-    """Bring published events from PostgreSQL to their Redis streams, until Ctrl-C or SIGTERM.
+    """Move published events from PostgreSQL to their Redis streams, until Ctrl-C or SIGTERM.
 
-    Several may run; one works and the others stand by.
+    It also repeats periodic jobs, such as the expiry of unpaid orders. Several relays may run; one works and
+    the others stand by.
 
     Example: recsys relay
     """
     from recsys.events import in_process
     from recsys.events import relay as relaying
 
-    with in_process.stopped_by_signals() as stop:
+    with in_process.stopped_by_signals() as stop, in_process.periodic_jobs(stop, once=once):
         sent = relaying.run(stop, once=once)
     typer.echo(f"{sent:,} events sent", err=True)
 
@@ -45,7 +46,7 @@ def consume(
     group: Annotated[str, typer.Argument(help="The group, such as `core`; its members share the work.")],
     once: Once = False,
 ) -> None:
-    """Handle events for a group, until Ctrl-C or SIGTERM; what was begun is finished first.
+    """Handle events for a group, until Ctrl-C or SIGTERM; work that has begun is finished first.
 
     Example: recsys consume core
     """
@@ -86,7 +87,7 @@ def list_events(as_json: AsJson = False) -> None:
 
 @app.command()
 def dead(as_json: AsJson = False) -> None:
-    """Show the events that a group gave up, why, and the command that replays each.
+    """Show the events that a group could not handle, why, and the command that replays each.
 
     Example: recsys events dead
     """

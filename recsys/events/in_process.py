@@ -1,4 +1,4 @@
-"""Relay and consumers as threads of another process, for a shop on one machine."""
+"""Relay, periodic jobs and consumers as threads of another process, for a shop on one machine."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from recsys.events import consumer_groups, relay
+from recsys.events import consumer_groups, periodic, relay
 from recsys.events.consumer import Consumer
 from recsys.log import get_logger
 from recsys.settings import Settings
 
-__all__ = ["stopped_by_signals", "wanted", "working"]
+__all__ = ["periodic_jobs", "stopped_by_signals", "wanted", "working"]
 
 _DRAIN_SECONDS = 10.0
 _log = get_logger(__name__)
@@ -26,12 +26,15 @@ def wanted(settings: Settings) -> bool:
 
 @contextmanager
 def working(also: Mapping[str, Callable[[threading.Event], object]] | None = None) -> Iterator[None]:
-    """Relay, and consume for every group, inside the block; what was taken is finished at its end.
+    """Run the relay, periodic jobs and a consumer of every group inside the block; all finish at its end.
 
     also : work of other packages, by name; it ends when the event is set.
     """
     stop = threading.Event()
-    work: dict[str, Callable[[], object]] = {"relay": lambda: relay.run(stop)}
+    work: dict[str, Callable[[], object]] = {
+        "relay": lambda: relay.run(stop),
+        "periodic jobs": lambda: periodic.run(stop),
+    }
     for name, job in (also or {}).items():
         work[name] = lambda job=job: job(stop)  # type: ignore[misc]
     for group in consumer_groups.known():
@@ -50,12 +53,34 @@ def working(also: Mapping[str, Callable[[threading.Event], object]] | None = Non
         for thread in threads:
             thread.join(_DRAIN_SECONDS)
             if thread.is_alive():
-                _log.warning("still at work at the end; it will be done again elsewhere", thread=thread.name)
+                _log.warning(
+                    "a thread did not finish in time; its work is repeated elsewhere", thread=thread.name
+                )
+
+
+@contextmanager
+def periodic_jobs(stop: threading.Event, *, once: bool = False) -> Iterator[None]:
+    """Run periodic jobs in a thread inside the block (with `once`: none), which sets `stop` at its end."""
+    if once:
+        yield
+        return
+    thread = threading.Thread(
+        target=_guarded,
+        args=("periodic jobs", lambda: periodic.run(stop), stop),
+        name="periodic jobs",
+        daemon=True,
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(_DRAIN_SECONDS)
 
 
 @contextmanager
 def stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set, so that a process finishes what it has begun."""
+    """An event that SIGTERM and SIGINT set, so that a process finishes the work that it has begun."""
     stop = threading.Event()
     before = {
         number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)
@@ -68,7 +93,7 @@ def stopped_by_signals() -> Iterator[threading.Event]:
 
 
 def _guarded(name: str, job: Callable[[], object], stop: threading.Event) -> None:
-    """A mistake of ours in one thread is logged and the thread begins again."""
+    """An unexpected error in one thread is logged and the thread starts again."""
     while not stop.is_set():
         try:
             job()

@@ -1,11 +1,11 @@
-"""The tables of orders_db: what was ordered, where it goes, how far it got, and carts left behind."""
+"""The tables of orders_db: orders with their lines, addresses, states and parcels, and abandoned carts."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -27,12 +27,14 @@ SCHEMA = "orders_db"
 
 
 class Order(Base):
-    """One purchase: its states, its sums of money and who made it."""
+    """One order: its states, its amounts of money and its user."""
 
     __tablename__ = "orders"
     __table_args__ = (
         # a user's orders, newest first; deleting a user sets it null
         Index(None, "user_id", "created_at"),
+        # those that may expire, by their age
+        Index("orders_pending_idx", "created_at", postgresql_where=text("status = 'pending'")),
         {"schema": SCHEMA},
     )
 
@@ -59,7 +61,7 @@ class Order(Base):
 
 
 class OrderItem(Base):
-    """One line of an order, with the name and price of that day."""
+    """One line of an order, with its name and price at the time of the order."""
 
     __tablename__ = "order_items"
     __table_args__ = (

@@ -103,13 +103,14 @@ class UserInteraction(Base):
 
     __tablename__ = "user_interactions"
     __table_args__ = (
-        # what a user did last, for live answers; deleting a user sets it null
-        Index(None, "user_id", "created_at"),
-        # who did something with a product
+        # the last interactions of a user, for live ranking; deleting a user sets it null. Guests' rows are
+        # left out: the planner must not take this index for them
+        Index(None, "user_id", "created_at", postgresql_where=where_given("user_id")),
+        # the users and guests of a product
         Index(None, "product_id"),
         # the newest interaction, and those of the last days, for popularity and for the age of features
         Index(None, "created_at"),
-        # what a guest did, which belongs to the user at log-in
+        # a guest's interactions, which get their user at the log-in
         Index(None, "session_id", postgresql_where=text("user_id IS NULL")),
         {"schema": SCHEMA},
     )

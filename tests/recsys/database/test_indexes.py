@@ -61,7 +61,7 @@ def test_tables_that_imports_fill_carry_these_indexes_and_no_more(built: psycopg
         if re.search(rf" ON \w+\.({'|'.join(bulky)}) ", definition)
     }
     assert found == {
-        "user_interactions_user_id_created_at_idx": "btree (user_id, created_at)",
+        "user_interactions_user_id_created_at_idx": "btree (user_id, created_at) WHERE (user_id IS NOT NULL)",
         "user_interactions_product_id_idx": "btree (product_id)",
         "user_interactions_created_at_idx": "btree (created_at)",
         "user_interactions_session_id_idx": "btree (session_id) WHERE (user_id IS NULL)",
@@ -69,6 +69,7 @@ def test_tables_that_imports_fill_carry_these_indexes_and_no_more(built: psycopg
         "order_items_product_id_idx": "btree (product_id)",
         "order_items_variant_id_idx": "btree (variant_id) WHERE (variant_id IS NOT NULL)",
         "orders_user_id_created_at_idx": "btree (user_id, created_at)",
+        "orders_pending_idx": "btree (created_at) WHERE ((status)::text = 'pending'::text)",
         "products_category_id_idx": "btree (category_id)",
         "products_brand_id_idx": "btree (brand_id)",
     }

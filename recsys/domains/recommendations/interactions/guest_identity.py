@@ -35,10 +35,10 @@ _SHARED = text("SELECT pg_advisory_xact_lock_shared(:class, bucket) FROM unnest(
 )
 _EXCLUSIVE = text("SELECT pg_advisory_xact_lock(:class, :bucket)")
 
-# The plans of what follows must not hang on statistics, which a table that has just grown has not: nearly no
-# guest ever logs in, so these few sessions are found first, each by the index. OFFSET 0 keeps the planner
-# from joining the tables as a whole instead. A row is looked up by its id without "user_id IS NULL", since
-# the planner reads the whole index of guests' rows for that where it believes that there are none.
+# The plans of these statements must not depend on statistics, which a table that has just grown lacks: nearly
+# no guest ever logs in, so the few sessions that did are found first, each by the index. OFFSET 0 keeps the
+# planner from joining the tables as a whole instead. A row is looked up by its id without "user_id IS NULL",
+# since the planner would read the whole index of guests' rows for that where it takes them for none.
 _LOGGED_IN = text(
     """
     SELECT given.session_id FROM unnest(:sessions) AS given(session_id)

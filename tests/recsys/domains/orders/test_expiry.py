@@ -13,6 +13,9 @@ import pytest
 from recsys import clock
 from recsys.domains.orders import expiry
 from recsys.domains.orders.expiry import expire_unpaid
+from recsys.events import periodic
+from recsys.events.periodic import Job
+from recsys.subscriptions import JOBS
 from tests.journeys.conftest import ADDRESS, Counter
 from tests.recsys.domains.users.conftest import Person
 
@@ -141,3 +144,27 @@ def test_a_payment_and_an_expiry_at_once_end_in_one_of_both(counter: Counter, to
         "SELECT o.status, p.status FROM payments_db.payments p JOIN orders_db.orders o ON o.id = p.order_id"
     )
     assert set(moved) <= {("processing", "captured"), ("cancelled", "refunded"), ("cancelled", "voided")}
+
+
+def test_unpaid_orders_expire_by_themselves(counter: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(periodic, "_STANDBY_SECONDS", 0.01)
+    monkeypatch.setattr(periodic, "_TICK_SECONDS", 0.01)
+    stop = threading.Event()
+    ada = counter.desk.person("ada")
+    product, _ = counter.product("Cup", stock=1)
+    order = counter.order(ada, product)["id"]
+    with psycopg.connect(counter.shop.database_url) as connection:
+        connection.execute("UPDATE orders_db.orders SET created_at = now() - interval '31 min'")
+    original = JOBS["orders expire"]
+
+    def once() -> None:
+        original.work()
+        stop.set()
+
+    periodic.run(stop, jobs={"orders expire": Job(original.interval, once)})
+    assert counter.send("GET", f"/orders/{order}", who=ada)["status"] == "cancelled"
+    with psycopg.connect(counter.shop.database_url) as connection:
+        connection.execute("SET enable_seqscan = off")
+        query = expiry._DUE.replace(":unpaid", "'{pending}'").replace(":before", "now()")
+        plan = "\n".join(line for (line,) in connection.execute(f"EXPLAIN {query}".encode()))
+    assert "orders_pending_idx" in plan
