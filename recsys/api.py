@@ -32,7 +32,7 @@ from recsys.web.access.authentication import Gate
 from recsys.web.dependencies import GUEST_HEADER
 from recsys.web.errors import Problem, install_error_handlers, problem_responses
 from recsys.web.metrics import CONTENT_TYPE, render
-from recsys.web.middleware import RequestContext
+from recsys.web.middleware import RequestContextMiddleware
 from recsys.web.pan_filter import CardCheck
 
 __all__ = ["create_api"]
@@ -80,7 +80,7 @@ def create_api(first: Sequence[APIRouter] = (), **options: Any) -> FastAPI:
     # the last one added is the first one that a request meets
     app.add_middleware(CardCheck)
     app.add_middleware(Gate)
-    app.add_middleware(RequestContext)
+    app.add_middleware(RequestContextMiddleware)
     _let_pages_of_others_in(app)
     for router in (*first, *ROUTERS):
         app.include_router(router)

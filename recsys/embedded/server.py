@@ -15,7 +15,7 @@ import psutil
 from recsys import clock
 from recsys.embedded.account import Account
 from recsys.embedded.processes import disown, end, find, free_port, is_free, last_lines, wait_a_moment
-from recsys.embedded.state import Record, State, hand_over
+from recsys.embedded.state import EmbeddedState, Record, hand_over
 from recsys.errors import Unavailable
 
 __all__ = ["NotReady", "Server", "WrongPassword"]
@@ -74,7 +74,7 @@ class Server(ABC):
         """The running process, or None."""
         return find(self.executable, self.data, record)
 
-    def ensure(self, state: State, *, throwaway: bool) -> bool:
+    def ensure(self, state: EmbeddedState, *, throwaway: bool) -> bool:
         """Have the server running and noted in `state`; true when this call started it."""
         record = state.records.get(self.name)
         known = record is not None
@@ -96,7 +96,7 @@ class Server(ABC):
         """Stop it cleanly; insist where it does not listen."""
         end(process, politely=self.stop_signal, patience=60, firmly=self.kill_signal)
 
-    def _adopt(self, record: Record, running: psutil.Process, state: State) -> bool:
+    def _adopt(self, record: Record, running: psutil.Process, state: EmbeddedState) -> bool:
         """Whether the running process answers to our record; one that is still starting gets time to."""
         deadline = time.monotonic() + _ANSWER_WITHIN
         while running.is_running() and time.monotonic() < deadline:
@@ -112,7 +112,7 @@ class Server(ABC):
             return True
         return False
 
-    def _start(self, record: Record, state: State, *, known: bool) -> None:
+    def _start(self, record: Record, state: EmbeddedState, *, known: bool) -> None:
         """Start on the record's port, on another one if somebody takes it meanwhile."""
         reset = not known
         for _ in range(_ATTEMPTS):
@@ -167,7 +167,7 @@ class Server(ABC):
         self.stop(psutil.Process(process.pid))
         disown(process)
 
-    def _note(self, record: Record, pid: int, version: str, state: State) -> None:
+    def _note(self, record: Record, pid: int, version: str, state: EmbeddedState) -> None:
         created = psutil.Process(pid).create_time()
         if record.pid != pid or record.started_at is None:
             record.started_at = clock.now().isoformat()

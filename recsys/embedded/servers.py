@@ -16,7 +16,7 @@ from recsys import clock
 from recsys.embedded.account import Account, home_of, server_account, settle
 from recsys.embedded.postgres import Postgres
 from recsys.embedded.server import Server
-from recsys.embedded.state import State, exclusive, load
+from recsys.embedded.state import EmbeddedState, exclusive, load
 from recsys.embedded.valkey import Valkey
 from recsys.errors import Unavailable
 from recsys.settings import Settings
@@ -131,7 +131,7 @@ def remove(settings: Settings) -> Path | None:
     if home is None:
         return None
     with exclusive(var):
-        State(var).path.unlink(missing_ok=True)
+        EmbeddedState(var).path.unlink(missing_ok=True)
         shutil.rmtree(home)
         link = var / "servers"
         if link.is_symlink():
@@ -163,7 +163,7 @@ def status(settings: Settings, *, sizes: bool = True) -> list[ServerStatus]:
 
 
 def _status(
-    kind: type[Server], settings: Settings, state: State, home: Path | None, sizes: bool
+    kind: type[Server], settings: Settings, state: EmbeddedState, home: Path | None, sizes: bool
 ) -> ServerStatus:
     external = _configured(settings, kind)
     if external is not None:

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from recsys.errors import Unavailable
 
-__all__ = ["Record", "State", "exclusive", "hand_over", "load"]
+__all__ = ["EmbeddedState", "Record", "exclusive", "hand_over", "load"]
 
 _NO_PLACE = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST)
 
@@ -47,7 +47,7 @@ class Record:
 
 
 @dataclass
-class State:
+class EmbeddedState:
     """The records of one `var/`, by the server's name."""
 
     var: Path
@@ -71,12 +71,12 @@ class State:
         fresh.replace(self.path)
 
 
-def load(var: Path) -> tuple[State, str | None]:
+def load(var: Path) -> tuple[EmbeddedState, str | None]:
     """The state of this `var/`, and what was wrong with the file if it could not be understood.
 
     Raises Unavailable when the file belongs to somebody else.
     """
-    state = State(var)
+    state = EmbeddedState(var)
     try:
         raw = json.loads(state.path.read_text(encoding="utf-8"))
         state.records = {name: _record(fields_) for name, fields_ in raw.items()}

@@ -32,7 +32,7 @@ from recsys.events.retention import reason
 from recsys.log import get_logger
 from recsys.settings import get_settings
 
-__all__ = ["Consumer", "Entry"]
+__all__ = ["Consumer", "StreamEntry"]
 
 _TOGETHER = 50
 """So many events share a transaction; when one of them fails, each gets its own."""
@@ -42,7 +42,7 @@ _log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Entry:
+class StreamEntry:
     """One entry of a stream as it was delivered; `tries` counts the deliveries before this one."""
 
     stream: str
@@ -53,7 +53,7 @@ class Entry:
 
 @dataclass
 class _Failed:
-    entry: Entry
+    entry: StreamEntry
     due: float
 
 
@@ -127,10 +127,10 @@ class Consumer:
         )
         for stream, entries in _by_stream(read):
             found = True
-            self._work([Entry(stream, each, fields) for each, fields in entries])
+            self._work([StreamEntry(stream, each, fields) for each, fields in entries])
         return found
 
-    def _work(self, entries: Sequence[Entry]) -> None:
+    def _work(self, entries: Sequence[StreamEntry]) -> None:
         """Handle entries together, or one by one when that fails; raises only what is an outage."""
         readable = []
         for entry in entries:
@@ -156,7 +156,7 @@ class Consumer:
                 ]
                 raise
 
-    def _uncount(self, entries: Sequence[Entry]) -> None:
+    def _uncount(self, entries: Sequence[StreamEntry]) -> None:
         """Take this delivery off the entries' counts: others must not take an outage for a deadly event."""
         try:
             for entry in entries:
@@ -166,7 +166,7 @@ class Consumer:
         except (RedisError, OSError, Unavailable) as error:
             _log.info("a delivery counts although it was an outage", error=reason(error))
 
-    def _handle_together(self, several: Sequence[tuple[Entry, Envelope]]) -> None:
+    def _handle_together(self, several: Sequence[tuple[StreamEntry, Envelope]]) -> None:
         try:
             self._handle(several)
         except Exception as error:  # noqa: BLE001 whatever a handler raises is this event's failure alone
@@ -177,7 +177,7 @@ class Consumer:
             for each in several:
                 self._handle_together([each])
 
-    def _handle(self, several: Sequence[tuple[Entry, Envelope]]) -> None:
+    def _handle(self, several: Sequence[tuple[StreamEntry, Envelope]]) -> None:
         wanted = [heard for _, heard in several if self._handlers(heard)]
         if wanted:
             with unit_of_work() as session:
@@ -197,13 +197,13 @@ class Consumer:
     def _handlers(self, heard: Envelope) -> tuple[Handler, ...]:
         return self._heard.get(type(heard.event), ())
 
-    def _acknowledge(self, entries: Sequence[Entry]) -> None:
+    def _acknowledge(self, entries: Sequence[StreamEntry]) -> None:
         pipeline = get_redis().pipeline(transaction=False)
         for entry in entries:
             pipeline.xack(entry.stream, self.group, entry.id)
         pipeline.execute()
 
-    def _note_failure(self, entry: Entry, error: Exception) -> None:
+    def _note_failure(self, entry: StreamEntry, error: Exception) -> None:
         if _means_outage(error) or _is_outage():
             raise Unavailable(f"PostgreSQL or Redis went away: {reason(error)}") from error
         tries, events = entry.tries + 1, get_settings().events
@@ -218,10 +218,10 @@ class Consumer:
             return
         wait = min(_LONGEST_WAIT, events.takeover_seconds / 2, events.retry_seconds * 2 ** (tries - 1))
         _log.warning("an event failed", **said, tries=tries, again_in=wait, error=reason(error))
-        again = Entry(entry.stream, entry.id, entry.fields, tries)
+        again = StreamEntry(entry.stream, entry.id, entry.fields, tries)
         self._failed.append(_Failed(again, time.monotonic() + wait))
 
-    def _bury(self, entry: Entry, why: str, tries: int) -> None:
+    def _bury(self, entry: StreamEntry, why: str, tries: int) -> None:
         dead_letters.bury(
             get_redis(), entry.stream, entry.id, entry.fields, group=self.group, error=why, tries=tries
         )
@@ -239,7 +239,7 @@ class Consumer:
                 self._work([each.entry])
         return bool(due)
 
-    def _abandoned(self) -> list[list[Entry]]:
+    def _abandoned(self) -> list[list[StreamEntry]]:
         """What consumers left that are gone or stuck, and what was trimmed before it was finished."""
         client, found = get_redis(), []
         idle = int(get_settings().events.takeover_seconds * 1000)
@@ -265,7 +265,7 @@ class Consumer:
                         continue
                     detail: Any = client.xpending_range(stream, self.group, each, each, 1)
                     tries = int(detail[0]["times_delivered"]) - 1 if detail else 1
-                    entries.append(Entry(stream, each, fields, tries))
+                    entries.append(StreamEntry(stream, each, fields, tries))
                 if entries:
                     _log.info("taken over", stream=stream, group=self.group, entries=len(entries))
                     found.append(entries)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from recsys.imports.report import Report
+    from recsys.imports.report import ImportReport
 
 __all__ = ["app"]
 
@@ -164,7 +164,7 @@ def _progress_bar() -> Iterator[Callable[[str, int, int], None]]:
         yield show
 
 
-def _show(report: Report, as_json: bool) -> None:
+def _show(report: ImportReport, as_json: bool) -> None:
     import json
 
     from rich.console import Console

@@ -28,17 +28,17 @@ from recsys.imports.readers.rows import (
     INTERACTIONS,
     PRODUCTS,
     USERS,
-    Kind,
+    FileKind,
     bare_products,
     bare_users,
     parse_interactions,
     parse_products,
     parse_users,
 )
-from recsys.imports.readers.source import ReadOptions, Source, open_source
+from recsys.imports.readers.source import ReadOptions, SourceFile, open_source
 from recsys.imports.readers.validation import split
 from recsys.imports.repeat_counter import Occurrences
-from recsys.imports.report import Refusals, Report
+from recsys.imports.report import ImportReport, Refusals
 
 __all__ = ["import_files"]
 
@@ -79,13 +79,13 @@ def import_files(
     refused_file: Path,
     progress: Progress,
     options: ReadOptions | None = None,
-) -> Report:
+) -> ImportReport:
     """Import the files that are given, each batch in a transaction of its own.
 
     All files are read and their columns checked before anything is written; raises Invalid in one line.
     """
     began = perf_counter()
-    report = Report(Refusals(refused_file))
+    report = ImportReport(Refusals(refused_file))
     with ExitStack() as stack:
         sources = [
             (kind, stack.enter_context(open_source(path, kind.required, kind.optional, options)))
@@ -120,7 +120,7 @@ def _expanded(paths: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(files))
 
 
-def _note(report: Report, kind: Kind, source: Source) -> None:
+def _note(report: ImportReport, kind: FileKind, source: SourceFile) -> None:
     report.notes += source.notes
     if source.unknown:
         report.notes.append(f"{source.name}: ignored the columns {', '.join(source.unknown)}")
@@ -133,14 +133,14 @@ def _note(report: Report, kind: Kind, source: Source) -> None:
 class _Importer:
     """One import: its moment, what it may do, and what it reports to."""
 
-    def __init__(self, report: Report, now: datetime, create_missing: bool, progress: Progress) -> None:
+    def __init__(self, report: ImportReport, now: datetime, create_missing: bool, progress: Progress) -> None:
         self._report = report
         self._now = now
         self._create_missing = create_missing
         self._progress = progress
         self._earliest: datetime | None = None
 
-    def take(self, kind: Kind, source: Source) -> None:
+    def take(self, kind: FileKind, source: SourceFile) -> None:
         """Import one file of the kind."""
         if kind is USERS:
             self._users(source)
@@ -149,7 +149,7 @@ class _Importer:
         else:
             self._interactions(source)
 
-    def _users(self, source: Source) -> None:
+    def _users(self, source: SourceFile) -> None:
         """Every user of the file that is not there yet."""
         counts, began = self._report.table("users"), perf_counter()
         for batch in self._batches(source, USERS):
@@ -163,7 +163,7 @@ class _Importer:
             self._account(source, "users", batch, taken)
             counts.seconds = perf_counter() - began
 
-    def _products(self, source: Source) -> None:
+    def _products(self, source: SourceFile) -> None:
         """Every product of the file: added, or brought up to date."""
         counts, began = self._report.table("products"), perf_counter()
         for batch in self._batches(source, PRODUCTS):
@@ -183,7 +183,7 @@ class _Importer:
             self._account(source, "products", batch)
             counts.seconds = perf_counter() - began
 
-    def _interactions(self, source: Source) -> None:
+    def _interactions(self, source: SourceFile) -> None:
         """Every event of the file whose user and product are known."""
         counts, began = self._report.table("user_interactions"), perf_counter()
         users, products = KnownIds(user_ids), KnownIds(product_ids)
@@ -261,11 +261,13 @@ class _Importer:
         self._report.table("product_variants").added += merged.variants_added
         return merged.added
 
-    def _batches(self, source: Source, kind: Kind) -> Iterator[_Parsed]:
+    def _batches(self, source: SourceFile, kind: FileKind) -> Iterator[_Parsed]:
         self._progress(kind.name, 0, source.total)
         yield from ahead(_parsed(source, kind, self._now))
 
-    def _account(self, source: Source, table: str, batch: _Parsed, more: pl.DataFrame | None = None) -> None:
+    def _account(
+        self, source: SourceFile, table: str, batch: _Parsed, more: pl.DataFrame | None = None
+    ) -> None:
         later = [batch.refused, *([] if more is None else [more])]
         refused = pl.concat([batch.unread, source.with_raw(pl.concat(later))]).sort(
             "line", maintain_order=True
@@ -276,7 +278,7 @@ class _Importer:
         self._progress(table, batch.done, source.total)
 
 
-def _parsed(source: Source, kind: Kind, now: datetime) -> Iterator[_Parsed]:
+def _parsed(source: SourceFile, kind: FileKind, now: datetime) -> Iterator[_Parsed]:
     occurrences, emails = Occurrences(), Occurrences()
     for batch in source.batches():
         if kind is USERS:

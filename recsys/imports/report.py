@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-__all__ = ["Refusals", "Report", "TableCounts", "peak_memory_mib"]
+__all__ = ["ImportReport", "Refusals", "TableCounts", "peak_memory_mib"]
 
 
 MOST_REASONS = 50
@@ -84,7 +84,7 @@ class Refusals:
 
 
 @dataclass
-class Report:
+class ImportReport:
     """The summary of one import."""
 
     refusals: Refusals

@@ -6,14 +6,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from recsys.imports.report import Report, peak_memory_mib
+from recsys.imports.report import ImportReport, peak_memory_mib
 
 __all__ = ["show"]
 
 _NUMBERS = ("read", "added", "updated", "there", "refused", "rows/s")
 
 
-def show(report: Report, console: Console) -> None:
+def show(report: ImportReport, console: Console) -> None:
     """Print counts per table ("there": already there), refused rows by reason, notes, time and memory."""
     # no frame: seven columns, millions of rows, and a terminal of 80 columns
     tables = Table(

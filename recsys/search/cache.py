@@ -19,7 +19,7 @@ from recsys.cache.client import get_redis
 from recsys.database.after_commit import after_commit
 from recsys.errors import Unavailable
 from recsys.log import get_logger
-from recsys.search.queries import Bucket, Found, Hit, ProductQuery
+from recsys.search.queries import Bucket, Hit, ProductQuery, SearchResult
 from recsys.settings import get_settings
 
 __all__ = ["changed", "forget", "found", "suggestions"]
@@ -38,7 +38,7 @@ def forget() -> None:
     get_redis().incr(keys.search_epoch())
 
 
-def found(index: str, query: ProductQuery, read: Callable[[], Found]) -> Found:
+def found(index: str, query: ProductQuery, read: Callable[[], SearchResult]) -> SearchResult:
     """The answer from Redis, else from `read` and to Redis then."""
     asked = orjson.dumps([index, query], default=_plain, option=orjson.OPT_SORT_KEYS).decode()
     key = keys.search_results(asked)
@@ -94,8 +94,8 @@ def _store(key: str, value: dict[str, Any]) -> None:
         _warn(error)
 
 
-def _found(value: dict[str, Any]) -> Found:
-    return Found(
+def _found(value: dict[str, Any]) -> SearchResult:
+    return SearchResult(
         total=value["total"],
         hits=[Hit(one["product_id"], one["key"], one["highlights"]) for one in value["hits"]],
         facets={name: [Bucket(**one) for one in buckets] for name, buckets in value["facets"].items()},

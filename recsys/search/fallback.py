@@ -8,18 +8,18 @@ from uuid import uuid4
 from sqlalchemy.orm import Session
 
 from recsys.domains.products import listing, views
-from recsys.domains.products.schemas import ProductSummary
-from recsys.search.queries import Filters
+from recsys.domains.products.schemas import ProductListItem
+from recsys.search.queries import SearchFilters
 from recsys.search.schemas import FoundProduct, ProductsFound
 
 __all__ = ["products"]
 
 
 def products(
-    session: Session, category: int | None, wanted: Filters, limit: int, words: Sequence[str]
+    session: Session, category: int | None, wanted: SearchFilters, limit: int, words: Sequence[str]
 ) -> ProductsFound:
     """Without a cursor: the next page is asked for when search is back."""
-    plain = listing.Filters(
+    plain = listing.ListingFilters(
         category,
         wanted.brand,
         wanted.min_price,
@@ -29,7 +29,7 @@ def products(
         wanted.featured,
         wanted.status,
     )
-    if plain == listing.Filters(status=wanted.status):
+    if plain == listing.ListingFilters(status=wanted.status):
         found = listing.summaries(session, views.trending(session, 3 * limit))[:limit]
         found += _more(session, plain, limit, found)
         told = "Search is down; these are popular products."
@@ -47,8 +47,8 @@ def products(
 
 
 def _more(
-    session: Session, plain: listing.Filters, limit: int, found: Sequence[ProductSummary]
-) -> list[ProductSummary]:
+    session: Session, plain: listing.ListingFilters, limit: int, found: Sequence[ProductListItem]
+) -> list[ProductListItem]:
     known = {one.id for one in found}
     page = listing.page(session, plain, sort="newest", limit=limit, cursor=None)
     return [one for one in page.items if one.id not in known][: limit - len(found)]

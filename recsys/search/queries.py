@@ -16,13 +16,13 @@ __all__ = [
     "Bucket",
     "Differences",
     "Facet",
-    "Filters",
-    "Found",
     "FoundUsers",
+    "GeoArea",
     "Hit",
     "Key",
-    "Place",
     "ProductQuery",
+    "SearchFilters",
+    "SearchResult",
     "Sort",
     "UserFilters",
     "UserHit",
@@ -46,7 +46,7 @@ Key = int | float | str
 
 
 @dataclass(frozen=True)
-class Filters:
+class SearchFilters:
     """What a search is limited to; None and empty limit nothing. `categories` holds whole subtrees."""
 
     categories: tuple[int, ...] | None = None
@@ -75,7 +75,7 @@ class ProductQuery:
     synonyms: tuple[tuple[str, ...], ...] = ()
     any_word: bool = False
     fuzzy: bool = True
-    filters: Filters = Filters()
+    filters: SearchFilters = SearchFilters()
     facets: tuple[Facet, ...] = ()
     sort: Sort = "relevance"
     limit: int = 20
@@ -102,7 +102,7 @@ class Bucket:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """A page, what was found in all, and what was probably meant."""
 
     total: int
@@ -112,7 +112,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Place:
+class GeoArea:
     """A point on the earth in degrees, and the kilometres around it that count."""
 
     latitude: float
@@ -124,7 +124,7 @@ class Place:
 class UserFilters:
     """What a search of users is limited to."""
 
-    near: Place | None = None
+    near: GeoArea | None = None
     active: bool | None = None
     online: bool | None = None
     min_followers: int | None = None

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from recsys import clock
 from recsys.search.tables import SearchClick, SearchCount
 
-__all__ = ["KEPT_DAYS", "QueryCount", "Report", "forget_old", "report"]
+__all__ = ["KEPT_DAYS", "QueryCount", "SearchReport", "forget_old", "report"]
 
 KEPT_DAYS = 90
 _FIRST_PLACES = 10
@@ -27,7 +27,7 @@ class QueryCount:
 
 
 @dataclass(frozen=True)
-class Report:
+class SearchReport:
     """Some days of searches. `clicks_by_position`: the first ten places, and those behind as 0."""
 
     days: int
@@ -39,7 +39,7 @@ class Report:
     clicks_by_position: dict[int, int]
 
 
-def report(session: Session, *, days: int, most: int) -> Report:
+def report(session: Session, *, days: int, most: int) -> SearchReport:
     """Of the last `days` days, today included; the `most` frequent queries of each kind."""
     first = (clock.now() - timedelta(days=days - 1)).date()
     searches, empty = func.sum(SearchCount.searches), func.sum(SearchCount.empty)
@@ -64,7 +64,7 @@ def report(session: Session, *, days: int, most: int) -> Report:
             .order_by(place)
         )
     }
-    return Report(
+    return SearchReport(
         days=days,
         searches=int(total),
         empty=int(total_empty),

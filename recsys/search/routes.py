@@ -15,7 +15,7 @@ from recsys.errors import Forbidden, Invalid
 from recsys.events.vocabulary import SearchResultClicked
 from recsys.search import service, user_search
 from recsys.search.analysis.analyser import LONGEST_TEXT, normal
-from recsys.search.queries import Facet, Filters, Place, Sort, UserFilters, UserSort
+from recsys.search.queries import Facet, GeoArea, SearchFilters, Sort, UserFilters, UserSort
 from recsys.search.schemas import ClickIn, ProductsFound, Suggestions, UsersFound
 from recsys.search.service import MOST_SUGGESTIONS, Asked, Searcher
 from recsys.web.dependencies import (
@@ -56,10 +56,10 @@ async def _filters(
     status: Annotated[
         str, Query(pattern="^(active|draft|archived|any)$", description="Only administrators see others.")
     ] = "active",
-) -> Filters:
+) -> SearchFilters:
     if min_price is not None and max_price is not None and min_price > max_price:
         raise Invalid("min_price is above max_price; no product can be between.")
-    return Filters(
+    return SearchFilters(
         brand=brand,
         tags=tuple(tag or ()),
         min_price=min_price,
@@ -78,7 +78,7 @@ def search_products(
     request: Request,
     _: AdmissionDep,
     guest: GuestSession,
-    filters: Annotated[Filters, Depends(_filters)],
+    filters: Annotated[SearchFilters, Depends(_filters)],
     q: Typed = "",
     category: MaybeId = None,
     facet: Annotated[
@@ -142,7 +142,7 @@ def search_users(
     """Users by name or bio, by place, and by how many follow them."""
     if (lat is None) != (lon is None):
         raise Invalid("A place is a lat and a lon; give both or none.")
-    near = None if lat is None or lon is None else Place(lat, lon, within_km)
+    near = None if lat is None or lon is None else GeoArea(lat, lon, within_km)
     if near is None and (sort == "distance" or within_km is not None):
         raise Invalid("A distance needs a place to be measured from: give lat and lon.")
     wanted = UserFilters(near, active, online, min_followers, min_following)

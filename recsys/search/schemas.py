@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from recsys.domains.products.schemas import ProductSummary
+from recsys.domains.products.schemas import ProductListItem
 from recsys.search.analysis.analyser import LONGEST_TEXT
 from recsys.web.validators import Id, Input, Text
 
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 
-class FoundProduct(ProductSummary):
+class FoundProduct(ProductListItem):
     """A product that was found."""
 
     position: int = Field(description="Its place in the whole list, from 1; a click sends it back.")

@@ -15,7 +15,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
 from recsys.domains.products.catalogue import category_and_below
-from recsys.domains.products.schemas import ProductSummary
+from recsys.domains.products.schemas import ProductListItem
 from recsys.errors import Invalid, Unavailable
 from recsys.events.publish import announce
 from recsys.events.vocabulary import SearchPerformed
@@ -24,7 +24,7 @@ from recsys.search import cache, facet_labels, fallback
 from recsys.search.analysis.analyser import analyser, words_of
 from recsys.search.backends.base import SearchDown, SearchIndex
 from recsys.search.backends.factory import chosen
-from recsys.search.queries import Facet, Filters, Found, Hit, Key, ProductQuery, Sort
+from recsys.search.queries import Facet, Hit, Key, ProductQuery, SearchFilters, SearchResult, Sort
 from recsys.search.ranking import personal_order
 from recsys.search.schemas import FoundProduct, ProductsFound, Suggestion, Suggestions
 from recsys.search.synonyms import service as synonyms
@@ -40,7 +40,7 @@ _log = get_logger(__name__)
 # as text, since it runs in every search: an expression takes longer to put together than the answer to come
 _SHOWN = text(
     f"""
-    SELECT {", ".join(ProductSummary.model_fields)} FROM products_db.products
+    SELECT {", ".join(ProductListItem.model_fields)} FROM products_db.products
     WHERE id = ANY(CAST(:ids AS integer[])) AND (CAST(:status AS text) IS NULL OR status = :status)
     """  # noqa: S608
 )
@@ -52,7 +52,7 @@ class Asked:
 
     text: str = ""
     category: int | None = None
-    filters: Filters = field(default_factory=Filters)
+    filters: SearchFilters = field(default_factory=SearchFilters)
     facets: tuple[Facet, ...] = ()
     sort: Sort = "relevance"
     limit: int = 20
@@ -71,7 +71,7 @@ class Searcher:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _PageStart:
     """Where a page begins; `taste` continues in a user's order."""
 
     search_id: UUID = field(default_factory=uuid4)
@@ -82,9 +82,9 @@ class _Place:
 
 
 @dataclass(frozen=True)
-class _Page:
+class _ResultPage:
     hits: Sequence[Hit]
-    found: Found
+    found: SearchResult
     after: tuple[Key, int] | None = None
     taste: personal_order.Mark | None = None
     personalised: bool = False
@@ -115,7 +115,7 @@ def search(session: Session, asked: Asked, who: Searcher) -> ProductsFound:
         highlight=asked.highlight and bool(words),
     )
     mark = _mark(asked, words)
-    place = _Place() if asked.cursor is None else _decode(asked.cursor, mark, asked.sort)
+    place = _PageStart() if asked.cursor is None else _decode(asked.cursor, mark, asked.sort)
     index = chosen()
     try:
         page, any_word = _page(session, index, replace(query, any_word=place.any_word), asked, who, place)
@@ -169,8 +169,8 @@ def _synonyms(session: Session, words: Sequence[str]) -> tuple[tuple[str, ...], 
 
 
 def _page(
-    session: Session, index: SearchIndex, query: ProductQuery, asked: Asked, who: Searcher, place: _Place
-) -> tuple[_Page, bool]:
+    session: Session, index: SearchIndex, query: ProductQuery, asked: Asked, who: Searcher, place: _PageStart
+) -> tuple[_ResultPage, bool]:
     page = _ordered(session, index, query, asked, who, place)
     if page.found.total == 0 and len(query.words) > 1 and not query.any_word:
         wider = replace(query, any_word=True)
@@ -181,25 +181,25 @@ def _page(
 
 
 def _ordered(
-    session: Session, index: SearchIndex, query: ProductQuery, asked: Asked, who: Searcher, place: _Place
-) -> _Page:
-    def find(one: ProductQuery) -> Found:
+    session: Session, index: SearchIndex, query: ProductQuery, asked: Asked, who: Searcher, place: _PageStart
+) -> _ResultPage:
+    def find(one: ProductQuery) -> SearchResult:
         return cache.found(index.name, one, lambda: index.search_products(session, one))
 
     wants_taste = asked.personalised and who.user_id is not None and query.sort == "relevance"
     if wants_taste and who.user_id is not None and (place.after is None or place.taste is not None):
         own = personal_order.page(session, who.user_id, query, place.taste, find)
         if own is not None:
-            return _Page(own.hits, own.found, own.after, own.taste, personalised=True)
+            return _ResultPage(own.hits, own.found, own.after, own.taste, personalised=True)
     # a page more than wanted tells whether there is another
     found = find(replace(query, limit=query.limit + 1, after=place.after))
     hits = found.hits[: query.limit]
     more = len(found.hits) > query.limit
-    return _Page(hits, found, (hits[-1].key, hits[-1].product_id) if more else None)
+    return _ResultPage(hits, found, (hits[-1].key, hits[-1].product_id) if more else None)
 
 
 def _answer(
-    session: Session, page: _Page, query: ProductQuery, place: _Place, *, any_word: bool, mark: str
+    session: Session, page: _ResultPage, query: ProductQuery, place: _PageStart, *, any_word: bool, mark: str
 ) -> ProductsFound:
     # what is shown comes from the products: those that were hidden or deleted a moment ago are left out
     live = _live(session, [hit.product_id for hit in page.hits], query.filters.status)
@@ -259,7 +259,7 @@ def _mark(asked: Asked, words: Sequence[str]) -> str:
     return hashlib.sha256(orjson.dumps(told, default=str)).hexdigest()[:12]
 
 
-def _encode(place: _Place, mark: str) -> str:
+def _encode(place: _PageStart, mark: str) -> str:
     values: dict[str, Any] = {
         "of": mark,
         "search": str(place.search_id),
@@ -273,7 +273,7 @@ def _encode(place: _Place, mark: str) -> str:
     return Cursor.encode(values)
 
 
-def _decode(given: str, mark: str, sort: Sort) -> _Place:
+def _decode(given: str, mark: str, sort: Sort) -> _PageStart:
     cursor = Cursor.decode(given)
     if cursor.text("of") != mark:
         raise Invalid("This cursor is of another search; start again without a cursor.")
@@ -287,7 +287,7 @@ def _decode(given: str, mark: str, sort: Sort) -> _Place:
     after = None
     if "id" in cursor.values:
         after = (key_of(cursor, "key", text=sort == "name"), cursor.integer("id"))
-    return _Place(
+    return _PageStart(
         search_id, shown, cursor.values.get("any") is True, after, personal_order.Mark.of(cursor, key_of)
     )
 

@@ -22,7 +22,7 @@ from recsys.web.pagination import remember_question
 from recsys.web.pan_filter import is_typed_card_number
 from recsys.web.route_names import name_of
 
-__all__ = ["MAX_BODY_BYTES", "RequestContext"]
+__all__ = ["MAX_BODY_BYTES", "RequestContextMiddleware"]
 
 MAX_BODY_BYTES = 4 * 2**20
 _SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{8,64}")
@@ -39,7 +39,7 @@ class _BodyTooLarge(HTTPException):
         super().__init__(413, f"The body is larger than {limit} bytes; send it in smaller parts.")
 
 
-class RequestContext:
+class RequestContextMiddleware:
     """Plain ASGI, since it runs on the hot path.
 
     A sane `X-Request-ID` is kept, otherwise one is made; the answer, the log and every problem carry it.

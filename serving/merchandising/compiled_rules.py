@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from recsys.domains.recommendations.rules.types import CapBy, NewTo, Rule, RuleKind, Target
+from recsys.domains.recommendations.rules.types import CapBy, NewTo, Rule, RuleKind, RuleTarget
 from serving.catalogue.catalogue import Catalogue
 
 __all__ = ["CompiledCap", "CompiledMinimum", "CompiledRules", "Plan", "matching"]
@@ -95,7 +95,7 @@ class CompiledRules:
         compiled = cls(catalogue, ordered, moment)
         shelves: set[str | None] = {None}.union(*(rule.shelves or () for rule in ordered))
         placements: set[str | None] = {None}.union(*(rule.placements or () for rule in ordered))
-        masks: dict[Target, Mask] = {}
+        masks: dict[RuleTarget, Mask] = {}
         for shelf in shelves:
             for placement in placements:
                 compiled._plan_of(compiled._holding(shelf, placement), masks)
@@ -108,7 +108,7 @@ class CompiledRules:
     def _holding(self, shelf: str | None, placement: str | None) -> tuple[int, ...]:
         return tuple(i for i, rule in enumerate(self.rules) if rule.holds_on(shelf, placement))
 
-    def _plan_of(self, holding: Sequence[int], masks: dict[Target, Mask]) -> Plan:
+    def _plan_of(self, holding: Sequence[int], masks: dict[RuleTarget, Mask]) -> Plan:
         key = frozenset(holding)
         found = self._plans.get(key)
         if found is None:
@@ -117,7 +117,7 @@ class CompiledRules:
         return found
 
 
-def matching(catalogue: Catalogue, target: Target, moment: datetime) -> Mask:
+def matching(catalogue: Catalogue, target: RuleTarget, moment: datetime) -> Mask:
     """The products that a rule is about; bool, a row each. What is gone matches nothing."""
     found = np.ones(len(catalogue), dtype=bool)
     if target.product_ids is not None:
@@ -140,7 +140,9 @@ def matching(catalogue: Catalogue, target: Target, moment: datetime) -> Mask:
     return found
 
 
-def _plan(catalogue: Catalogue, rules: Sequence[Rule], moment: datetime, masks: dict[Target, Mask]) -> Plan:
+def _plan(
+    catalogue: Catalogue, rules: Sequence[Rule], moment: datetime, masks: dict[RuleTarget, Mask]
+) -> Plan:
     def mask(rule: Rule) -> Mask:
         if rule.target not in masks:
             masks[rule.target] = matching(catalogue, rule.target, moment)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from recsys.domains.recommendations.rules.types import CapBy, NewTo, Rule, RuleKind, Target
+from recsys.domains.recommendations.rules.types import CapBy, NewTo, Rule, RuleKind, RuleTarget
 from serving.catalogue.catalogue import Catalogue, Row
 from serving.merchandising.compiled_rules import CompiledRules
 from serving.merchandising.rule_engine import Candidates, RuledList, apply
@@ -33,14 +33,14 @@ def row(product: int, **given: Any) -> Row:
     return Row(product, **plain | given)
 
 
-def rule(number: int, kind: str, target: Target | None = None, **given: Any) -> Rule:
+def rule(number: int, kind: str, target: RuleTarget | None = None, **given: Any) -> Rule:
     """A rule of this id."""
     if kind == "cap":
         given.setdefault("strict", True)
         given["cap_by"] = CapBy(given["cap_by"])
     if kind == "minimum_new":
         given["new_to"] = NewTo(given.get("new_to", "user"))
-    return Rule(number, f"rule {number}", RuleKind(kind), target or Target(), **given)
+    return Rule(number, f"rule {number}", RuleKind(kind), target or RuleTarget(), **given)
 
 
 def listed(
@@ -73,18 +73,18 @@ SIZE = 24
 
 
 @st.composite
-def targets(draw: st.DrawFn, products: bool = False) -> Target:
+def targets(draw: st.DrawFn, products: bool = False) -> RuleTarget:
     """A target of some kind; of products, when wanted."""
     ids = st.lists(st.integers(1, SIZE + 2), min_size=1, max_size=4, unique=True).map(tuple)
     if products:
-        return Target(product_ids=draw(ids))
+        return RuleTarget(product_ids=draw(ids))
     return draw(
         st.one_of(
-            st.builds(Target, product_ids=ids),
-            st.builds(Target, category_id=st.integers(1, 4)),
-            st.builds(Target, brand_id=st.integers(1, 3)),
-            st.builds(Target, tag=st.sampled_from(["red", "blue"])),
-            st.builds(Target, created_within_days=st.integers(1, SIZE)),
+            st.builds(RuleTarget, product_ids=ids),
+            st.builds(RuleTarget, category_id=st.integers(1, 4)),
+            st.builds(RuleTarget, brand_id=st.integers(1, 3)),
+            st.builds(RuleTarget, tag=st.sampled_from(["red", "blue"])),
+            st.builds(RuleTarget, created_within_days=st.integers(1, SIZE)),
         )
     )
 
@@ -94,7 +94,7 @@ def any_rule(draw: st.DrawFn, number: int, kinds: Sequence[str]) -> Rule:
     """A valid rule of one of these kinds."""
     kind = draw(st.sampled_from(kinds))
     priority = draw(st.integers(0, 2))
-    everything = st.just(Target())
+    everything = st.just(RuleTarget())
     if kind == "pin":
         return rule(
             number, kind, draw(targets(products=True)), position=draw(st.integers(1, 8)), priority=priority

@@ -17,7 +17,7 @@ from recsys.domains.analytics.sessionization import CANCELLED, CART, SOLD
 from recsys.errors import Conflict
 from recsys.settings import get_settings
 
-__all__ = ["Written", "write_products", "write_sales"]
+__all__ = ["RollupCounts", "write_products", "write_sales"]
 
 # width_bucket finds the day that a moment lies in by the days' beginnings: 23 or 25 hours make no difference,
 # and PostgreSQL needs no time zones of its own. Customers are users, else e-mail addresses.
@@ -133,7 +133,7 @@ _SALES, _PRODUCTS = _SALES.bindparams(*_TYPES), _PRODUCTS.bindparams(*_TYPES)
 
 
 @dataclass(frozen=True)
-class Written:
+class RollupCounts:
     """How many rows there are for these days, how many of them changed, and how many went."""
 
     rows: int
@@ -141,7 +141,7 @@ class Written:
     dropped: int
 
 
-def write_sales(session: Session, days: Days) -> Written:
+def write_sales(session: Session, days: Days) -> RollupCounts:
     """One row for each day, also for one on which nothing was sold. Raises Conflict when a sum does not fit.
 
     A sale counts on the day its money came. Refunds do not change it: a day's figures stay what they were.
@@ -149,7 +149,7 @@ def write_sales(session: Session, days: Days) -> Written:
     return _write(session, _SALES, _values(days))
 
 
-def write_products(session: Session, days: Days) -> Written:
+def write_products(session: Session, days: Days) -> RollupCounts:
     """One row for each product and day with a view, a cart or a sale; those of others go. Raises Conflict."""
     return _write(session, _PRODUCTS, _values(days) | {"shop": SHOP, "cart": CART})
 
@@ -167,7 +167,7 @@ def _values(days: Days) -> dict[str, Any]:
     }
 
 
-def _write(session: Session, statement: Any, values: dict[str, Any]) -> Written:
+def _write(session: Session, statement: Any, values: dict[str, Any]) -> RollupCounts:
     try:
         rows, changed, dropped = session.execute(statement, values).one()
     except DataError as error:
@@ -175,4 +175,4 @@ def _write(session: Session, statement: Any, values: dict[str, Any]) -> Written:
             f"A sum of the days from {values['days'][0]} to {values['days'][-1]} is larger than the table "
             "holds; look for an order with a price that can't be right."
         ) from error
-    return Written(rows, changed, dropped)
+    return RollupCounts(rows, changed, dropped)

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from recsys.database.session import unit_of_work
 from recsys.domains.analytics import sessionization
 from recsys.domains.analytics.calendar import Days
-from recsys.domains.analytics.metrics import Written, write_products, write_sales
+from recsys.domains.analytics.metrics import RollupCounts, write_products, write_sales
 from recsys.settings import get_settings
 
 __all__ = ["PIECE", "RolledUp", "roll_up_days"]
@@ -68,8 +68,8 @@ def roll_up_days(days: Days) -> RolledUp:
     made = _visits(days)
     with unit_of_work() as session:
         session.execute(_ALONE)
-        sales: Written = write_sales(session, days)
-        products: Written = write_products(session, days)
+        sales: RollupCounts = write_sales(session, days)
+        products: RollupCounts = write_products(session, days)
         foreign = session.scalar(
             _FOREIGN, {"currency": get_settings().shop.currency, "begin": days.begin, "end": days.end}
         )

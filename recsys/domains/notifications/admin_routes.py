@@ -11,16 +11,16 @@ from recsys.domains.notifications import delivery, service, templates
 from recsys.domains.notifications.schemas import (
     EmailLogOut,
     NotifyIn,
-    PreviewIn,
-    PreviewOut,
     SmsLogOut,
     TemplateIn,
     TemplateNew,
     TemplateOut,
+    TemplatePreviewIn,
+    TemplatePreviewOut,
     ToldOut,
 )
 from recsys.domains.notifications.tables import EmailLog, SmsLog
-from recsys.domains.notifications.templating import Source, render
+from recsys.domains.notifications.templating import TemplateSource, render
 from recsys.web.dependencies import AdminUser, SessionDep
 from recsys.web.errors import problem_responses
 from recsys.web.pagination import Cursor, Page
@@ -58,11 +58,13 @@ def change_template(session: SessionDep, admin: AdminUser, name: Name, given: Te
 @router.post(
     "/notification-templates/{name}/preview", responses=problem_responses(400, 401, 403, 404, 422, 503)
 )
-def preview_template(session: SessionDep, admin: AdminUser, name: Name, given: PreviewIn) -> PreviewOut:
+def preview_template(
+    session: SessionDep, admin: AdminUser, name: Name, given: TemplatePreviewIn
+) -> TemplatePreviewOut:
     """What would be sent with these values; nothing is."""
     source, _ = templates.source_of(session, name)
     shown = render(source, given.values)
-    return PreviewOut(subject=shown.subject, html=shown.html, text=shown.text)
+    return TemplatePreviewOut(subject=shown.subject, html=shown.html, text=shown.text)
 
 
 @router.post("/notifications", status_code=201, responses=problem_responses(400, 401, 403, 404, 422, 503))
@@ -113,5 +115,5 @@ def retry_mail(
     return EmailLogOut.model_validate(delivery.retry_mail(session, log_id))
 
 
-def _source(name: str, given: TemplateIn) -> Source:
-    return Source(name, given.subject, given.body_html, given.body_text, dict(given.variables))
+def _source(name: str, given: TemplateIn) -> TemplateSource:
+    return TemplateSource(name, given.subject, given.body_html, given.body_text, dict(given.variables))

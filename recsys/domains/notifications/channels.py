@@ -12,13 +12,13 @@ from typing import Protocol
 from recsys.errors import Unavailable
 from recsys.settings import Settings, get_settings
 
-__all__ = ["SMS_GROUP", "Mail", "Refused", "SmsProvider", "SmsSandbox", "send_mail", "sms_provider"]
+__all__ = ["SMS_GROUP", "DeliveryRefused", "Mail", "SmsProvider", "SmsSandbox", "send_mail", "sms_provider"]
 
 SMS_GROUP = "recsys.sms"
 """Entry-point group of SMS providers: each a callable that takes the Settings and gives an SmsProvider."""
 
 
-class Refused(Exception):
+class DeliveryRefused(Exception):
     """The other side will never take this message, so that trying again is of no use."""
 
 
@@ -53,7 +53,7 @@ class SmsSandbox:
 
     def send(self, phone_number: str, message: str, *, key: str) -> None:
         if phone_number.endswith("0000"):
-            raise Refused("the number can't be reached")
+            raise DeliveryRefused("the number can't be reached")
         if phone_number.endswith("9999"):
             raise Unavailable("The SMS provider does not answer.")
 
@@ -91,14 +91,14 @@ def send_mail(mail: Mail, settings: Settings | None = None) -> None:
     except smtplib.SMTPRecipientsRefused as error:
         codes = [code for code, _ in error.recipients.values()]
         if all(code >= 500 for code in codes):
-            raise Refused(f"the server refused the address ({codes[0]})") from None
+            raise DeliveryRefused(f"the server refused the address ({codes[0]})") from None
         raise Unavailable(f"The SMTP server does not take the address now ({codes[0]}).") from None
     except smtplib.SMTPAuthenticationError as error:
         # wrong credentials are ours to mend, not the recipient's fault: the mail waits
         raise Unavailable(f"The SMTP server refuses our log-in ({error.smtp_code}).") from None
     except smtplib.SMTPResponseException as error:
         if error.smtp_code >= 500:
-            raise Refused(f"the server refused the mail ({error.smtp_code})") from None
+            raise DeliveryRefused(f"the server refused the mail ({error.smtp_code})") from None
         raise Unavailable(f"The SMTP server does not take the mail now ({error.smtp_code}).") from None
     except (smtplib.SMTPException, OSError) as error:
         raise Unavailable(f"The SMTP server can't be reached: {type(error).__name__}.") from None

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from recsys.domains.notifications.templating import Source
+from recsys.domains.notifications.templating import TemplateSource
 
 __all__ = ["DEFAULTS"]
 
 
-def _source(called: str, subject: str, text: str, /, **variables: str) -> Source:
+def _source(called: str, subject: str, text: str, /, **variables: str) -> TemplateSource:
     paragraphs = "".join(f"<p>{line}</p>" for line in text.split("\n") if line)
-    return Source(called, subject, paragraphs, text, variables)
+    return TemplateSource(called, subject, paragraphs, text, variables)
 
 
-DEFAULTS: dict[str, Source] = {
+DEFAULTS: dict[str, TemplateSource] = {
     source.name: source
     for source in (
         _source("welcome", "Welcome, {{ name }}", "Your account is ready.", name="text"),

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.database.session import unit_of_work
-from recsys.domains.notifications.channels import Mail, Refused, send_mail, sms_provider
+from recsys.domains.notifications.channels import DeliveryRefused, Mail, send_mail, sms_provider
 from recsys.domains.notifications.tables import EmailLog, OutgoingMessage, SmsLog
 from recsys.errors import Conflict, NotFound, Unavailable
 from recsys.events.publish import publish
@@ -111,7 +111,7 @@ def _send(claimed: _Claimed) -> str:
             send_mail(Mail(claimed.key, claimed.to, claimed.subject, claimed.text, claimed.html))
         else:
             sms_provider().send(claimed.to, claimed.text, key=claimed.key)
-    except Refused as error:
+    except DeliveryRefused as error:
         return _note(claimed, "failed", str(error))
     except Unavailable as error:
         given_up = claimed.attempt >= get_settings().notifications.max_attempts

@@ -16,12 +16,12 @@ __all__ = [
     "EmailLogOut",
     "NotificationOut",
     "NotifyIn",
-    "PreviewIn",
-    "PreviewOut",
     "SmsLogOut",
     "TemplateIn",
     "TemplateNew",
     "TemplateOut",
+    "TemplatePreviewIn",
+    "TemplatePreviewOut",
     "ToldOut",
 ]
 
@@ -107,13 +107,13 @@ class TemplateOut(BaseModel):
     is_active: bool | None
 
 
-class PreviewIn(Input):
+class TemplatePreviewIn(Input):
     """Values to try a template with."""
 
     values: Annotated[dict[str, Value], Field(max_length=100)] = Field(default={})
 
 
-class PreviewOut(BaseModel):
+class TemplatePreviewOut(BaseModel):
     """What would be sent."""
 
     subject: str

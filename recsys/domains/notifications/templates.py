@@ -11,13 +11,13 @@ from sqlalchemy.orm import Session
 from recsys import clock
 from recsys.domains.notifications.defaults import DEFAULTS
 from recsys.domains.notifications.tables import NotificationTemplate
-from recsys.domains.notifications.templating import Source, check
+from recsys.domains.notifications.templating import TemplateSource, check
 from recsys.errors import Conflict, NotFound
 
 __all__ = ["all_of", "change", "create", "get", "install_defaults", "source_of"]
 
 
-def source_of(session: Session, name: str) -> tuple[Source, int]:
+def source_of(session: Session, name: str) -> tuple[TemplateSource, int]:
     """An active template and its id. Raises NotFound."""
     row = _named(session, name)
     if row is None and name in DEFAULTS:
@@ -69,7 +69,7 @@ def get(session: Session, name: str) -> NotificationTemplate:
     return row
 
 
-def create(session: Session, source: Source, kind: str) -> NotificationTemplate:
+def create(session: Session, source: TemplateSource, kind: str) -> NotificationTemplate:
     """Write a new template. Raises Invalid for one that can't work, Conflict for a name that is taken."""
     check(source)
     if source.name in DEFAULTS:
@@ -93,7 +93,7 @@ def create(session: Session, source: Source, kind: str) -> NotificationTemplate:
     return added
 
 
-def change(session: Session, source: Source, *, is_active: bool) -> NotificationTemplate:
+def change(session: Session, source: TemplateSource, *, is_active: bool) -> NotificationTemplate:
     """Replace a template's parts. Raises NotFound, Invalid for one that can't work."""
     row = get(session, source.name)
     check(source)
@@ -108,5 +108,5 @@ def _named(session: Session, name: str) -> NotificationTemplate | None:
     ).one_or_none()
 
 
-def _source(row: NotificationTemplate) -> Source:
-    return Source(row.name, row.subject, row.body_html, row.body_text, row.variables or {})
+def _source(row: NotificationTemplate) -> TemplateSource:
+    return TemplateSource(row.name, row.subject, row.body_html, row.body_text, row.variables or {})

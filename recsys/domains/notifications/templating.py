@@ -12,7 +12,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from recsys.errors import Invalid
 
-__all__ = ["KINDS", "LONGEST", "Rendered", "Source", "check", "render"]
+__all__ = ["KINDS", "LONGEST", "Rendered", "TemplateSource", "check", "render"]
 
 LONGEST = 200_000
 """The most characters that one part of a message may have."""
@@ -28,7 +28,7 @@ KINDS: Mapping[str, tuple[type, ...]] = {
 
 
 @dataclass(frozen=True)
-class Source:
+class TemplateSource:
     """A template: its parts, and its variables by name with what kind each is."""
 
     name: str
@@ -62,7 +62,7 @@ _HTML = _Sandbox(autoescape=True, undefined=StrictUndefined)
 _TEXT = _Sandbox(autoescape=False, undefined=StrictUndefined, keep_trailing_newline=True)
 
 
-def check(source: Source) -> None:
+def check(source: TemplateSource) -> None:
     """Refuse a template that can't work. Raises Invalid naming the part and what is wrong with it."""
     if source.body_text is None and source.body_html is None:
         raise Invalid("A template needs a body_text or a body_html.")
@@ -82,7 +82,7 @@ def check(source: Source) -> None:
             raise Invalid(f"{part} uses variables that are not declared: {', '.join(unknown)}.")
 
 
-def render(source: Source, values: Mapping[str, Any]) -> Rendered:
+def render(source: TemplateSource, values: Mapping[str, Any]) -> Rendered:
     """Fill the template. Values go in escaped where the part is HTML.
 
     Raises Invalid for a variable that is missing, unknown or of another kind than declared, and for a
@@ -106,7 +106,9 @@ def render(source: Source, values: Mapping[str, Any]) -> Rendered:
     return Rendered(subject, html, _fill(_TEXT, source, "body_text", source.body_text, values))
 
 
-def _fill(environment: _Sandbox, source: Source, part: str, text: str, values: Mapping[str, Any]) -> str:
+def _fill(
+    environment: _Sandbox, source: TemplateSource, part: str, text: str, values: Mapping[str, Any]
+) -> str:
     length, pieces = 0, []
     try:
         for piece in environment.from_string(text).generate(**values):
@@ -121,6 +123,6 @@ def _fill(environment: _Sandbox, source: Source, part: str, text: str, values: M
     return "".join(pieces)
 
 
-def _parts(source: Source) -> list[tuple[str, str]]:
+def _parts(source: TemplateSource) -> list[tuple[str, str]]:
     parts = (("subject", source.subject), ("body_html", source.body_html), ("body_text", source.body_text))
     return [(name, text) for name, text in parts if text is not None]

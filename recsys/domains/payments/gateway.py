@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 from recsys.errors import Unavailable
 
-__all__ = ["Answer", "Card", "Charge", "Gateway", "GatewayTimeout", "Outcome"]
+__all__ = ["Answer", "Card", "Charge", "Gateway", "GatewayOutcome", "GatewayTimeout"]
 
 
-class Outcome(StrEnum):
+class GatewayOutcome(StrEnum):
     """What the gateway says about one request."""
 
     APPROVED = "approved"
@@ -45,7 +45,7 @@ class Charge:
 class Answer:
     """What the gateway answered; `code` is its reason for a no, `details` is safe to store."""
 
-    outcome: Outcome
+    outcome: GatewayOutcome
     transaction_id: str | None = None
     code: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from recsys.database.session import unit_of_work
 from recsys.domains.orders.carts.store import Owner
 from recsys.domains.payments import queries, service
 from recsys.domains.payments.fraud import fraud_review
-from recsys.domains.payments.gateway import Answer, GatewayTimeout, Outcome
+from recsys.domains.payments.gateway import Answer, GatewayOutcome, GatewayTimeout
 from recsys.domains.payments.gateways import get_gateway
 from recsys.domains.payments.schemas import PaymentIn, PaymentOut
 from recsys.domains.payments.states import PaymentStatus
@@ -91,7 +91,7 @@ def _capture(payment_id: int) -> None:
         if payment.status != PaymentStatus.CAPTURING:
             return
         service.tried(session, payment_id, f"capture_{answer.outcome}", answer, answer.code)
-        if answer.outcome is Outcome.APPROVED:
+        if answer.outcome is GatewayOutcome.APPROVED:
             service.captured(session, payment)
         else:
             service.move(payment, PaymentStatus.AUTHORIZED)
@@ -121,7 +121,7 @@ def _void(payment_id: int) -> None:
         if payment.status != PaymentStatus.VOIDING:
             return
         service.tried(session, payment_id, f"void_{answer.outcome}", answer, answer.code)
-        if answer.outcome is Outcome.APPROVED:
+        if answer.outcome is GatewayOutcome.APPROVED:
             service.voided(session, payment)
         else:
             service.not_voided(session, payment, answer)
@@ -142,8 +142,8 @@ def settle(payment_id: int, *, lost_after: timedelta = timedelta(hours=1)) -> st
         _void(payment_id)
     elif charge is not None:
         answer = get_gateway(name).find(charge.key, charge.token)
-        if answer.outcome is Outcome.UNKNOWN and born is not None and clock.now() - born > lost_after:
-            answer = Answer(Outcome.DECLINED, None, "never_arrived")
+        if answer.outcome is GatewayOutcome.UNKNOWN and born is not None and clock.now() - born > lost_after:
+            answer = Answer(GatewayOutcome.DECLINED, None, "never_arrived")
         with unit_of_work() as session:
             service.finish(session, payment_id, answer)
     with unit_of_work() as session:

@@ -23,7 +23,7 @@ from typing import Any
 import orjson
 
 from recsys import clock
-from recsys.domains.payments.gateway import Answer, Card, Charge, GatewayTimeout, Outcome
+from recsys.domains.payments.gateway import Answer, Card, Charge, GatewayOutcome, GatewayTimeout
 from recsys.errors import Forbidden, Invalid
 
 __all__ = ["SIGNED_FOR_SECONDS", "TOKENS", "Sandbox", "sign"]
@@ -68,24 +68,26 @@ class Sandbox:
 
     def find(self, key: str, token: str) -> Answer:
         if token == "tok_lost":
-            return Answer(Outcome.UNKNOWN)
+            return Answer(GatewayOutcome.UNKNOWN)
         if token not in TOKENS or token in _DECLINES:
             code = _DECLINES.get(token, "unknown_token")
-            return Answer(Outcome.DECLINED, None, code, {"code": code})
+            return Answer(GatewayOutcome.DECLINED, None, code, {"code": code})
         transaction = _id("ch", key, token)
-        return Answer(Outcome.APPROVED, transaction, None, {"id": transaction})
+        return Answer(GatewayOutcome.APPROVED, transaction, None, {"id": transaction})
 
     def capture(self, transaction_id: str, amount: Decimal, *, key: str) -> Answer:
-        return Answer(Outcome.APPROVED, transaction_id, None, {"id": transaction_id, "amount": str(amount)})
+        return Answer(
+            GatewayOutcome.APPROVED, transaction_id, None, {"id": transaction_id, "amount": str(amount)}
+        )
 
     def void(self, transaction_id: str, *, key: str) -> Answer:
-        return Answer(Outcome.APPROVED, transaction_id, None, {"id": transaction_id, "voided": True})
+        return Answer(GatewayOutcome.APPROVED, transaction_id, None, {"id": transaction_id, "voided": True})
 
     def refund(self, transaction_id: str, amount: Decimal, *, key: str) -> Answer:
         if transaction_id.endswith(_mark("tok_refund_fails")):
-            return Answer(Outcome.DECLINED, None, "refund_refused", {"code": "refund_refused"})
+            return Answer(GatewayOutcome.DECLINED, None, "refund_refused", {"code": "refund_refused"})
         refund = _id("re", key, "")
-        return Answer(Outcome.APPROVED, refund, None, {"id": refund, "amount": str(amount)})
+        return Answer(GatewayOutcome.APPROVED, refund, None, {"id": refund, "amount": str(amount)})
 
     def webhook(self, body: bytes, signature: str) -> Mapping[str, Any]:
         parts = dict(part.partition("=")[::2] for part in signature.split(","))

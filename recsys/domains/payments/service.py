@@ -14,8 +14,8 @@ from recsys.domains.orders.carts.store import Owner
 from recsys.domains.orders.states import Financial, Status
 from recsys.domains.orders.tables import Order
 from recsys.domains.payments.fraud import fraud_review
-from recsys.domains.payments.fraud.risk_score import Decision
-from recsys.domains.payments.gateway import Answer, Charge, Outcome
+from recsys.domains.payments.fraud.risk_score import FraudDecision
+from recsys.domains.payments.gateway import Answer, Charge, GatewayOutcome
 from recsys.domains.payments.schemas import PaymentIn
 from recsys.domains.payments.states import PAYMENT, PaymentStatus
 from recsys.domains.payments.tables import (
@@ -93,11 +93,11 @@ def start(
     session.flush()
     session.get_one(PaymentKey, (owner.name, key)).payment_id = payment.id
     risk = fraud_review.judge(session, order, payment, method, token)
-    capture = wanted.capture and risk.decision is Decision.PASS
+    capture = wanted.capture and risk.decision is FraudDecision.PASS
     session.add(PaymentToken(payment_id=payment.id, token=token, capture=capture))
     session.flush()
-    if risk.decision is Decision.BLOCK:
-        finish(session, payment.id, Answer(Outcome.DECLINED, None, "suspected_fraud"))
+    if risk.decision is FraudDecision.BLOCK:
+        finish(session, payment.id, Answer(GatewayOutcome.DECLINED, None, "suspected_fraud"))
     return Started(payment.id, new=True)
 
 
@@ -135,7 +135,8 @@ def step_key(session: Session, payment_id: int, step: str) -> str:
     """
     refused = session.scalar(
         select(func.count()).where(
-            PaymentAttempt.payment_id == payment_id, PaymentAttempt.status == f"{step}_{Outcome.DECLINED}"
+            PaymentAttempt.payment_id == payment_id,
+            PaymentAttempt.status == f"{step}_{GatewayOutcome.DECLINED}",
         )
     )
     return f"{step}:{payment_id}:{refused}" if refused else f"{step}:{payment_id}"
@@ -165,12 +166,12 @@ def tried(
 def finish(session: Session, payment_id: int, answer: Answer) -> None:
     """What the gateway said of a pending payment, told to the order; nothing when it is finished already."""
     payment = locked(session, payment_id)
-    if payment.status != PaymentStatus.PENDING or answer.outcome is Outcome.UNKNOWN:
+    if payment.status != PaymentStatus.PENDING or answer.outcome is GatewayOutcome.UNKNOWN:
         return
     tried(session, payment_id, answer.outcome, answer, answer.code)
     payment.gateway_response = dict(answer.details)
     payment.gateway_transaction_id = answer.transaction_id
-    if answer.outcome is Outcome.DECLINED:
+    if answer.outcome is GatewayOutcome.DECLINED:
         move(payment, PaymentStatus.FAILED)
         payment.failure_reason = answer.code
         _tell_order(session, payment, Financial.FAILED)

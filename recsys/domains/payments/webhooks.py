@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.domains.payments import service
-from recsys.domains.payments.gateway import Answer, Outcome
+from recsys.domains.payments.gateway import Answer, GatewayOutcome
 from recsys.domains.payments.refunds import refunds
 from recsys.domains.payments.states import PaymentStatus
 from recsys.domains.payments.tables import Payment, Refund, WebhookEvent
@@ -85,7 +85,7 @@ def _apply(session: Session, gateway: str, message: Message) -> bool:
     kind, number = message.key.partition(":")[0], message.row
     if number is None or message.type not in _TYPES or not message.type.startswith(kind):
         return False
-    outcome = Outcome.DECLINED if message.type.endswith("declined") else Outcome.APPROVED
+    outcome = GatewayOutcome.DECLINED if message.type.endswith("declined") else GatewayOutcome.APPROVED
     answer = Answer(outcome, message.transaction_id, message.code, {"webhook": message.id})
     if kind == "refund":
         return _apply_to_refund(session, gateway, number, answer)

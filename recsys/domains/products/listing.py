@@ -15,21 +15,21 @@ from sqlalchemy.sql.elements import KeyedColumnElement
 
 from recsys.domains.products import cache
 from recsys.domains.products.catalogue import category_and_below
-from recsys.domains.products.schemas import ImageOut, ProductOut, ProductSummary, VariantOut
+from recsys.domains.products.schemas import ImageOut, ProductListItem, ProductOut, VariantOut
 from recsys.domains.products.tables import Product, ProductImage, ProductReview, ProductVariant
 from recsys.errors import Invalid, NotFound
 from recsys.web.pagination import Cursor, Page
 
-__all__ = ["Filters", "Sort", "fresh", "page", "page_json", "shown", "summaries"]
+__all__ = ["ListingFilters", "Sort", "fresh", "page", "page_json", "shown", "summaries"]
 
-_NAMES = tuple(ProductSummary.model_fields)
+_NAMES = tuple(ProductListItem.model_fields)
 _P, _V = inspect(Product).local_table.c, inspect(ProductVariant).local_table.c
 _SHOWN = tuple(_P[name] for name in _NAMES)
 Sort = Literal["newest", "name", "price", "-price"]
 
 
 @dataclass(frozen=True)
-class Filters:
+class ListingFilters:
     """What a list is limited to; a category means everything below it too."""
 
     category: int | None = None
@@ -56,18 +56,18 @@ def fresh(session: Session, product_id: int) -> ProductOut:
     return _whole(session, product_id)
 
 
-def summaries(session: Session, ids: Sequence[int]) -> list[ProductSummary]:
+def summaries(session: Session, ids: Sequence[int]) -> list[ProductListItem]:
     """Active products in the order of `ids`; those that are gone or hidden are left out."""
     rows = {
         row.id: row
         for row in session.scalars(select(Product).where(Product.id.in_(ids), Product.status == "active"))
     }
-    return [ProductSummary.model_validate(rows[one]) for one in ids if one in rows]
+    return [ProductListItem.model_validate(rows[one]) for one in ids if one in rows]
 
 
 def page(
-    session: Session, filters: Filters, *, sort: Sort, limit: int, cursor: str | None
-) -> Page[ProductSummary]:
+    session: Session, filters: ListingFilters, *, sort: Sort, limit: int, cursor: str | None
+) -> Page[ProductListItem]:
     """One page. The cursor holds the last product's place in the order, so that what comes or goes before
     it shifts nothing.
 
@@ -75,11 +75,13 @@ def page(
     """
     rows, following = _read(session, filters, sort, limit, cursor)
     # what comes from our own columns needs no checks
-    items = [ProductSummary.model_construct(**dict(zip(_NAMES, row, strict=True))) for row in rows]
-    return Page[ProductSummary].model_construct(items=items, next_cursor=following)
+    items = [ProductListItem.model_construct(**dict(zip(_NAMES, row, strict=True))) for row in rows]
+    return Page[ProductListItem].model_construct(items=items, next_cursor=following)
 
 
-def page_json(session: Session, filters: Filters, *, sort: Sort, limit: int, cursor: str | None) -> bytes:
+def page_json(
+    session: Session, filters: ListingFilters, *, sort: Sort, limit: int, cursor: str | None
+) -> bytes:
     """What `page` would be as JSON, without making its objects first."""
     rows, following = _read(session, filters, sort, limit, cursor)
     items = [dict(zip(_NAMES, row, strict=True)) for row in rows]
@@ -88,7 +90,7 @@ def page_json(session: Session, filters: Filters, *, sort: Sort, limit: int, cur
 
 
 def _read(
-    session: Session, filters: Filters, sort: Sort, limit: int, cursor: str | None
+    session: Session, filters: ListingFilters, sort: Sort, limit: int, cursor: str | None
 ) -> tuple[Sequence[Row[Any]], str | None]:
     """The columns of a page's products, in the order of `_NAMES`, and the cursor of the next page."""
     values: dict[str, Any] = {name: value for name, value in vars(filters).items() if value is not None}
@@ -198,7 +200,7 @@ def _whole(session: Session, product_id: int) -> ProductOut:
         )
     ).one()
     return ProductOut(
-        **ProductSummary.model_validate(row).model_dump(),
+        **ProductListItem.model_validate(row).model_dump(),
         description=row.description,
         weight=row.weight,
         dimensions=row.dimensions,

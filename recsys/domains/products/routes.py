@@ -10,12 +10,12 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from recsys.database.session import unit_of_work
 from recsys.domains.products import cache, catalogue, inventory, listing, reviews, service, views
-from recsys.domains.products.listing import Filters, Sort
+from recsys.domains.products.listing import ListingFilters, Sort
 from recsys.domains.products.schemas import (
     BrandOut,
     CategoryOut,
+    ProductListItem,
     ProductOut,
-    ProductSummary,
     ReviewIn,
     ReviewOut,
     StockOut,
@@ -57,7 +57,7 @@ def list_brands(session: SessionDep, limit: Limit = 50, cursor: CursorIn = None)
     return Page(items=items, next_cursor=Cursor.encode({"name": items[-1].name}) if more else None)
 
 
-@router.get("/products", response_model=Page[ProductSummary], responses=problem_responses(404, 422, 503))
+@router.get("/products", response_model=Page[ProductListItem], responses=problem_responses(404, 422, 503))
 def list_products(
     category: OtherId = None,
     brand: OtherId = None,
@@ -73,7 +73,7 @@ def list_products(
     """Active products; a category means everything below it too."""
     if min_price is not None and max_price is not None and min_price > max_price:
         raise Invalid("min_price is above max_price; no product can be between.")
-    wanted = Filters(category, brand, min_price, max_price, tag, in_stock, featured)
+    wanted = ListingFilters(category, brand, min_price, max_price, tag, in_stock, featured)
     # the most requested list: one thread for all of it, and written as JSON once
     with unit_of_work() as session:
         page = listing.page_json(session, wanted, sort=sort, limit=limit, cursor=cursor)

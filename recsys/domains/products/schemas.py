@@ -21,8 +21,8 @@ __all__ = [
     "LogOut",
     "ProductChange",
     "ProductIn",
+    "ProductListItem",
     "ProductOut",
-    "ProductSummary",
     "ReviewIn",
     "ReviewOut",
     "StockOut",
@@ -43,7 +43,7 @@ Weight = Annotated[Decimal, Field(ge=0, max_digits=8, decimal_places=2, descript
 Status = Literal["active", "draft", "archived"]
 
 
-class _Out(BaseModel):
+class _ProductOut(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
@@ -59,7 +59,7 @@ class CategoryIn(Input):
     sort_order: Annotated[int, Field(strict=True, ge=-(2**31), le=2**31 - 1)] = 0
 
 
-class CategoryOut(_Out):
+class CategoryOut(_ProductOut):
     """One node of the category tree, with what is under it."""
 
     id: int
@@ -83,7 +83,7 @@ class BrandIn(Input):
     is_active: StrictBool = True
 
 
-class BrandOut(_Out):
+class BrandOut(_ProductOut):
     """One maker or label."""
 
     id: int
@@ -158,7 +158,7 @@ class VariantIn(Input):
     option3: Label | None = None
 
 
-class VariantOut(_Out):
+class VariantOut(_ProductOut):
     """One size, colour or package, with its stock."""
 
     id: int
@@ -183,7 +183,7 @@ class ImageIn(Input):
     is_primary: StrictBool = False
 
 
-class ImageOut(_Out):
+class ImageOut(_ProductOut):
     """One picture."""
 
     id: int
@@ -193,7 +193,7 @@ class ImageOut(_Out):
     is_primary: bool | None
 
 
-class ProductSummary(_Out):
+class ProductListItem(_ProductOut):
     """A product in a list."""
 
     id: int
@@ -211,7 +211,7 @@ class ProductSummary(_Out):
     created_at: datetime | None
 
 
-class ProductOut(ProductSummary):
+class ProductOut(ProductListItem):
     """A product, whole."""
 
     description: str | None
@@ -232,7 +232,7 @@ class ReviewIn(Input):
     variant_id: Id | None = None
 
 
-class ReviewOut(_Out):
+class ReviewOut(_ProductOut):
     """A review; `is_verified_purchase` when its author bought the product here."""
 
     id: int
@@ -262,7 +262,7 @@ class StockOut(BaseModel):
     quantity: int
 
 
-class LogOut(_Out):
+class LogOut(_ProductOut):
     """One change of stock."""
 
     id: int
@@ -284,4 +284,4 @@ class ViewOut(BaseModel):
 class TrendingOut(BaseModel):
     """Products by their views of late; an older view counts less."""
 
-    products: list[ProductSummary]
+    products: list[ProductListItem]

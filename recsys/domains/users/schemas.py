@@ -176,11 +176,11 @@ class ProfileIn(Input):
         return text
 
 
-class _Out(BaseModel):
+class _UserOut(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
-class LoggedIn(_Out):
+class LoggedIn(_UserOut):
     """The token is told this once; what is stored of it is a hash."""
 
     token: str
@@ -189,7 +189,7 @@ class LoggedIn(_Out):
     user_id: int
 
 
-class MeOut(_Out):
+class MeOut(_UserOut):
     """One's own account."""
 
     id: int
@@ -209,7 +209,7 @@ class MeOut(_Out):
     following: int
 
 
-class PublicUser(_Out):
+class PublicUser(_UserOut):
     """What everybody may see of a user."""
 
     id: int
@@ -223,7 +223,7 @@ class PublicUser(_Out):
     following: int
 
 
-class UserBrief(_Out):
+class UserBrief(_UserOut):
     """A user in a list."""
 
     id: int
@@ -232,7 +232,7 @@ class UserBrief(_Out):
     avatar_url: str | None
 
 
-class SessionOut(_Out):
+class SessionOut(_UserOut):
     """A device that is logged in."""
 
     id: int
@@ -245,7 +245,7 @@ class SessionOut(_Out):
     current: bool = Field(description="Whether it is the session of this request.")
 
 
-class ActivityOut(_Out):
+class ActivityOut(_UserOut):
     """Something one did with one's account."""
 
     id: int

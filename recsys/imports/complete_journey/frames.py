@@ -15,7 +15,7 @@ from recsys.imports.loading.users import default_email
 from recsys.imports.readers.source import open_source
 from recsys.imports.readers.validation import Check, moment_checks, moments, split
 
-__all__ = ["Baskets", "Journey", "basket_frames", "catalogue_frame", "household_frame", "read_journey"]
+__all__ = ["Baskets", "JourneyFrames", "basket_frames", "catalogue_frame", "household_frame", "read_journey"]
 
 STOCK = 100
 BASKETS_PER_BATCH = 20_000
@@ -54,7 +54,7 @@ _DEMOGRAPHICS = (
 
 
 @dataclass(frozen=True)
-class Journey:
+class JourneyFrames:
     """What was read.
 
     lines       the accepted lines of transactions.parquet, basket by basket in the order of time: ids as
@@ -81,7 +81,7 @@ class Baskets:
     interactions: pl.DataFrame
 
 
-def read_journey(folder: Path, now: datetime) -> Journey:
+def read_journey(folder: Path, now: datetime) -> JourneyFrames:
     """Read and check the files. Raises Invalid when one is missing or lacks columns."""
     products = _read(folder / "products.parquet", _PRODUCTS).unique(
         "product_id", keep="first", maintain_order=True
@@ -108,10 +108,10 @@ def read_journey(folder: Path, now: datetime) -> Journey:
         notes.append(
             f"{fuel} lines are fuel, measured in thousandths of a gallon: one item each, gallons as value"
         )
-    return Journey(lines, products, households, demographics, refused, read, notes)
+    return JourneyFrames(lines, products, households, demographics, refused, read, notes)
 
 
-def household_frame(journey: Journey) -> pl.DataFrame:
+def household_frame(journey: JourneyFrames) -> pl.DataFrame:
     """One user per household, in the columns of USER_COLUMNS; created with the first purchase."""
     first = journey.lines.group_by("household_id").agg(created_at=pl.col("moment").min())
     told = journey.demographics.select(
@@ -134,7 +134,7 @@ def household_frame(journey: Journey) -> pl.DataFrame:
     )
 
 
-def catalogue_frame(journey: Journey) -> pl.DataFrame:
+def catalogue_frame(journey: JourneyFrames) -> pl.DataFrame:
     """One product per product_id, as `merge_products` takes them.
 
     price: the median regular unit price (before discounts) of its sales; of its type, else category, else
@@ -171,7 +171,7 @@ def catalogue_frame(journey: Journey) -> pl.DataFrame:
     )
 
 
-def basket_frames(journey: Journey, users: pl.DataFrame, products: pl.DataFrame) -> Iterator[Baskets]:
+def basket_frames(journey: JourneyFrames, users: pl.DataFrame, products: pl.DataFrame) -> Iterator[Baskets]:
     """The baskets in the order of time, BASKETS_PER_BATCH at a time.
 
     `users` maps household_id and `products` maps product_id (as name) to the id in the database.

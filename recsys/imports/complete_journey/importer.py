@@ -17,7 +17,7 @@ from recsys.errors import NotFound
 from recsys.imports.complete_journey.frames import (
     STOCK,
     Baskets,
-    Journey,
+    JourneyFrames,
     basket_frames,
     catalogue_frame,
     household_frame,
@@ -32,7 +32,7 @@ from recsys.imports.loading.products import hide, merge_products, product_ids
 from recsys.imports.loading.staging import analyze, batch_transaction
 from recsys.imports.loading.users import merge_users, user_ids
 from recsys.imports.prefetch import ahead
-from recsys.imports.report import Refusals, Report, TableCounts
+from recsys.imports.report import ImportReport, Refusals, TableCounts
 
 __all__ = ["data_folder", "import_complete_journey"]
 
@@ -72,13 +72,13 @@ def data_folder(given: Path | None) -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / "data"
 
 
-def import_complete_journey(folder: Path, refused_file: Path, progress: Progress) -> Report:
+def import_complete_journey(folder: Path, refused_file: Path, progress: Progress) -> ImportReport:
     """Import the whole data set; what is there already is counted and left alone.
 
     Raises Invalid when a file is missing or lacks columns. Refused lines go to `refused_file`.
     """
     began = perf_counter()
-    report = Report(Refusals(refused_file))
+    report = ImportReport(Refusals(refused_file))
     now = clock.now()
     progress("reading", 0, 1)
     journey = read_journey(folder, now)
@@ -102,7 +102,7 @@ def import_complete_journey(folder: Path, refused_file: Path, progress: Progress
     return report
 
 
-def _users(journey: Journey, report: Report, progress: Progress) -> None:
+def _users(journey: JourneyFrames, report: ImportReport, progress: Progress) -> None:
     began = perf_counter()
     users = household_frame(journey)
     progress("users", 0, users.height)
@@ -116,7 +116,7 @@ def _users(journey: Journey, report: Report, progress: Progress) -> None:
     progress("users", users.height, users.height)
 
 
-def _catalogue(journey: Journey, report: Report, now: datetime, progress: Progress) -> None:
+def _catalogue(journey: JourneyFrames, report: ImportReport, now: datetime, progress: Progress) -> None:
     began = perf_counter()
     products = catalogue_frame(journey)
     progress("products", 0, products.height)
@@ -147,7 +147,7 @@ def _not_goods(products: pl.DataFrame) -> list[str]:
     return products.filter(inside.fill_null(False))["sku"].to_list()
 
 
-def _baskets(journey: Journey, report: Report, progress: Progress) -> None:
+def _baskets(journey: JourneyFrames, report: ImportReport, progress: Progress) -> None:
     began = perf_counter()
     with batch_transaction("catalogue") as connection:
         known = user_ids(connection, ("household-" + journey.households).to_list())

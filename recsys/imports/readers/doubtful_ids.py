@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from recsys.imports.readers.csv_table import SOURCE_TABLE
-from recsys.imports.readers.source import Source
+from recsys.imports.readers.source import SourceFile
 from recsys.imports.readers.sql import quoted
 
 __all__ = ["doubt_notes", "doubtful_ids"]
@@ -25,7 +25,7 @@ _EXPLAINED = {
 }
 
 
-def doubtful_ids(source: Source, fields: Sequence[str]) -> dict[str, dict[str, int]]:
+def doubtful_ids(source: SourceFile, fields: Sequence[str]) -> dict[str, dict[str, int]]:
     """For each of the fields with doubtful ids: the kind of doubt, with how many ids (rows for the first).
 
     Kinds: placeholders such as `nan` or `(not set)`; whole numbers with decimals, and how many of them also

@@ -27,7 +27,7 @@ __all__ = [
     "INTERACTIONS",
     "PRODUCTS",
     "USERS",
-    "Kind",
+    "FileKind",
     "bare_products",
     "bare_users",
     "parse_interactions",
@@ -41,7 +41,7 @@ LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
-class Kind:
+class FileKind:
     """One kind of file and its columns; `ids` are those that name users and products."""
 
     name: str
@@ -50,14 +50,14 @@ class Kind:
     ids: tuple[str, ...]
 
 
-USERS = Kind("users", ("user",), ("email", "username", "full_name", "created_at"), ("user",))
-PRODUCTS = Kind(
+USERS = FileKind("users", ("user",), ("email", "username", "full_name", "created_at"), ("user",))
+PRODUCTS = FileKind(
     "products",
     ("product", "name", "price"),
     ("category", "brand", "tags", "description", "created_at", "stock"),
     ("product",),
 )
-INTERACTIONS = Kind(
+INTERACTIONS = FileKind(
     "user_interactions",
     ("user", "product", "interaction_type", "created_at"),
     ("interaction_value", "session_id", "event_id", "context"),
@@ -251,7 +251,7 @@ def bare_products(names: pl.Series, rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _complete(rows: pl.DataFrame, kind: Kind) -> pl.DataFrame:
+def _complete(rows: pl.DataFrame, kind: FileKind) -> pl.DataFrame:
     """With every column of the kind; one that the file lacks is null."""
     return rows.with_columns(
         pl.lit(None, dtype=pl.String).alias(name)

@@ -25,7 +25,7 @@ from recsys.imports.readers.physical_lines import PhysicalLines
 from recsys.imports.readers.plain_text import PlainText, plain_text
 from recsys.imports.readers.sql import identifier, quoted
 
-__all__ = ["BATCH_LINES", "STANDARD_INPUT", "Batch", "ReadOptions", "Source", "open_source"]
+__all__ = ["BATCH_LINES", "STANDARD_INPUT", "ReadOptions", "RecordBatch", "SourceFile", "open_source"]
 
 BATCH_LINES = 200_000
 STANDARD_INPUT = Path("-")
@@ -42,7 +42,7 @@ class ReadOptions:
 
 
 @dataclass(frozen=True)
-class Batch:
+class RecordBatch:
     """Records in file order.
 
     rows     `line` (Int64) and one column per field that was asked for (nothing given is null)
@@ -56,12 +56,12 @@ class Batch:
 
 
 @dataclass
-class Source:
+class SourceFile:
     """A file that is read into a table; `fields` are the wanted columns that it has.
 
     name      what messages and the file of refused rows call it
     columns   all columns of the file, in its order
-    total     lines of a text file, rows of a parquet file: what `Batch.done` counts up to
+    total     lines of a text file, rows of a parquet file: what `RecordBatch.done` counts up to
     raw       the expression of a whole record as it stands in the file; None: its physical lines
     notes     what a person should know about how the file was read
     """
@@ -79,7 +79,7 @@ class Source:
     _lines: PhysicalLines | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def batches(self, size: int | None = None) -> Iterator[Batch]:
+    def batches(self, size: int | None = None) -> Iterator[RecordBatch]:
         """The records of the whole file, those of `size` lines at a time."""
         step = size or BATCH_LINES
         undecoded = np.array(self.text.undecoded if self.text else [], dtype=np.int64)
@@ -93,7 +93,7 @@ class Source:
                 waiting = next(refusals)
             frame = pl.DataFrame(refused, schema=REFUSED_SCHEMA, orient="row")
             good, bad = self._sound(rows, undecoded)
-            yield Batch(
+            yield RecordBatch(
                 good,
                 pl.concat([frame, bad]).sort("line") if bad.height else frame,
                 min(start + step, self.total),
@@ -173,7 +173,7 @@ def open_source(
     required: Sequence[str],
     optional: Sequence[str] = (),
     options: ReadOptions | None = None,
-) -> Iterator[Source]:
+) -> Iterator[SourceFile]:
     """Read the file into a table and check its columns. Raises Invalid in one line for any other.
 
     The path `-` is standard input. What is read lies in a temporary folder that is removed at the end.
@@ -186,7 +186,7 @@ def open_source(
         yield source
 
 
-def _opened(path: Path, folder: Path, options: ReadOptions) -> Source:
+def _opened(path: Path, folder: Path, options: ReadOptions) -> SourceFile:
     try:
         if path == STANDARD_INPUT:
             name, path = "standard input", folder / "standard_input"
@@ -204,7 +204,7 @@ def _opened(path: Path, folder: Path, options: ReadOptions) -> Source:
             columns, rows = parquet_columns(connection, path, SOURCE_TABLE)
             shown = "{" + ", ".join(f"{quoted(column)}: s.{identifier(column)}" for column in columns) + "}"
             raw = f"to_json({shown})::VARCHAR"
-            return Source(name, connection, _by_lower_name(columns), rows, raw=raw)
+            return SourceFile(name, connection, _by_lower_name(columns), rows, raw=raw)
         return _text_source(
             path, name, connection, plain_text(path, folder / "plain.txt", options.encoding), options
         )
@@ -216,20 +216,20 @@ def _opened(path: Path, folder: Path, options: ReadOptions) -> Source:
 
 def _text_source(
     path: Path, name: str, connection: duckdb.DuckDBPyConnection, text: PlainText, options: ReadOptions
-) -> Source:
+) -> SourceFile:
     with text.path.open(encoding="utf-8", newline="\n") as stream:
         head = stream.read(64).lstrip()
     if head.startswith(("{", "[")):
         refused = load_json(connection, text, str(path), SOURCE_TABLE, is_array=head.startswith("["))
         columns = _by_lower_name(json_columns(connection, SOURCE_TABLE))
         total = connection.table(SOURCE_TABLE).max("line").fetchall()[0][0] or 0
-        source = Source(name, connection, columns, max(total, text.lines), refused, text, raw="s.text")
+        source = SourceFile(name, connection, columns, max(total, text.lines), refused, text, raw="s.text")
     else:
         table = load_csv(connection, text, str(path), options.separator)
         columns = {}
         for index, column in enumerate(table.names):
             columns[column if column not in columns else f"{column}\0{index}"] = f"c{index}"
-        source = Source(name, connection, columns, text.lines, table.refused, text)
+        source = SourceFile(name, connection, columns, text.lines, table.refused, text)
         if table.escape == "\\":
             source.notes.append(f"{name}: read with quotes escaped by backslash")
     if text.guessed:
@@ -239,7 +239,7 @@ def _text_source(
     return source
 
 
-def _choose_fields(source: Source, path: Path, required: Sequence[str], optional: Sequence[str]) -> None:
+def _choose_fields(source: SourceFile, path: Path, required: Sequence[str], optional: Sequence[str]) -> None:
     known = (*required, *optional)
     names = [name.split("\0", 1)[0] for name in source.columns]
     twice = sorted({name for name in known if names.count(name) > 1})

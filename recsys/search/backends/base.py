@@ -10,7 +10,7 @@ from typing import Protocol
 from sqlalchemy.orm import Session
 
 from recsys.errors import Unavailable
-from recsys.search.queries import Differences, Found, FoundUsers, ProductQuery, UserQuery
+from recsys.search.queries import Differences, FoundUsers, ProductQuery, SearchResult, UserQuery
 
 __all__ = ["Progress", "Reindexed", "SearchDown", "SearchIndex"]
 
@@ -46,7 +46,7 @@ class SearchIndex(Protocol):
     def delete_products(self, session: Session, product_ids: Sequence[int]) -> None:
         """Take these out, whatever the database says."""
 
-    def search_products(self, session: Session, query: ProductQuery) -> Found:
+    def search_products(self, session: Session, query: ProductQuery) -> SearchResult:
         """One page; equal queries of an unchanged index give equal answers."""
 
     def suggest(self, session: Session, words: Sequence[str], limit: int) -> list[tuple[str, int]]:

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from sqlalchemy.orm import Session
 
 from recsys.log import get_logger
-from recsys.search.queries import Found, Hit, Key, ProductQuery
+from recsys.search.queries import Hit, Key, ProductQuery, SearchResult
 from recsys.search.ranking import formula as ranking
 from recsys.search.ranking import personalization
 from recsys.settings import get_settings
 from recsys.web.pagination import Cursor
 
-__all__ = ["Mark", "Taste", "page"]
+__all__ = ["Mark", "PersonalPage", "page"]
 
 _SLACK = 20  # so many newcomers may push matches out of the window between two pages
 _log = get_logger(__name__)
@@ -47,11 +47,11 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Taste:
+class PersonalPage:
     """A page in a user's order: `taste` continues in the window, `after` behind it."""
 
     hits: Sequence[Hit]
-    found: Found
+    found: SearchResult
     taste: Mark | None
     after: tuple[Key, int] | None
 
@@ -61,8 +61,8 @@ def page(
     user_id: int,
     query: ProductQuery,
     begin: Mark | None,
-    find: Callable[[ProductQuery], Found],
-) -> Taste | None:
+    find: Callable[[ProductQuery], SearchResult],
+) -> PersonalPage | None:
     """None when nothing is known of the user, or there is nobody to ask."""
     asked = personalization.current()
     if asked is None:
@@ -95,17 +95,17 @@ def page(
     shown = ranked[: query.limit]
     hits = [hit for _, _, hit in shown]
     if len(ranked) > query.limit:
-        return Taste(hits, found, Mark(shown[-1][0], shown[-1][1], end), None)
+        return PersonalPage(hits, found, Mark(shown[-1][0], shown[-1][1], end), None)
     # the window is at its end: what follows comes in the order of everybody
     wanted = query.limit - len(hits)
     rest = find(replace(query, limit=wanted + 1, after=end, facets=()))
     if not rest.hits:
-        return Taste(hits, found, None, None)
+        return PersonalPage(hits, found, None, None)
     hits += rest.hits[:wanted]
     last = rest.hits[wanted - 1] if wanted else None
     if len(rest.hits) <= wanted:
-        return Taste(hits, found, None, None)
-    return Taste(hits, found, None, end if last is None else (last.key, last.product_id))
+        return PersonalPage(hits, found, None, None)
+    return PersonalPage(hits, found, None, end if last is None else (last.key, last.product_id))
 
 
 def _worth(key: Key, score: float, weight: float) -> float:

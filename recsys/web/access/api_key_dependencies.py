@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from recsys.domains.users import sessions
 from recsys.domains.users.api_keys.service import Scope
 from recsys.errors import Forbidden, Unauthorized, Unavailable
-from recsys.web.access.authorization import Verdict, decide, key_of, key_opens, keys_are_optional
+from recsys.web.access.authorization import AccessDecision, decide, key_of, key_opens, keys_are_optional
 from recsys.web.dependencies import brief_user, token_of
 
 __all__ = ["Reporter", "Speaker", "allow", "reporter", "require"]
@@ -50,10 +50,10 @@ async def allow(request: Request, scope: Scope, *, about: int | None = None, per
     """
     key, optional = key_of(request.scope), keys_are_optional(request.scope)
     verdict = decide(scope, key=key, optional=optional)
-    if verdict is not Verdict.ALLOWED:
+    if verdict is not AccessDecision.ALLOWED:
         caller = await run_in_threadpool(_reader, request)
         verdict = decide(scope, key=key, caller=caller, about=about, optional=optional)
-    if verdict is not Verdict.ALLOWED:
+    if verdict is not AccessDecision.ALLOWED:
         _refuse(verdict, scope, personal=personal)
 
 
@@ -65,7 +65,7 @@ def reporter(request: Request) -> Speaker:
     if caller is not None:
         return Speaker(caller.user_id)
     verdict = decide("events", key=key_of(request.scope), optional=keys_are_optional(request.scope))
-    if verdict is not Verdict.ALLOWED:
+    if verdict is not AccessDecision.ALLOWED:
         _refuse(verdict, "events", personal=True)
     return Speaker(None)
 
@@ -89,9 +89,9 @@ def _reader(request: Request) -> int | None:
     return None if caller is None else caller.user_id
 
 
-def _refuse(verdict: Verdict, scope: Scope, *, personal: bool) -> NoReturn:
+def _refuse(verdict: AccessDecision, scope: Scope, *, personal: bool) -> NoReturn:
     key = f"an API key with the scope `{scope}` as `X-Api-Key`"
-    if verdict is Verdict.FORBIDDEN:
+    if verdict is AccessDecision.FORBIDDEN:
         raise Forbidden(
             f"This needs {key}." if not personal else f"This needs {key}, or the log-in of the very user."
         )

@@ -10,7 +10,7 @@ from ipaddress import IPv6Address, ip_address
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recsys.cache import keys as cache_keys
-from recsys.domains.users.api_keys.api_key_cache import Granted, Key, KeyRing, Refused, Why
+from recsys.domains.users.api_keys.api_key_cache import Granted, Key, KeyRing, RefusedKey, Why
 from recsys.domains.users.api_keys.service import KEY_SHAPE
 from recsys.settings import get_settings
 from recsys.web.access.authorization import keys_are_optional
@@ -74,7 +74,7 @@ class Gate:
                 await _too_often(scope, receive, send, limit, taken)
                 return
             send = _with_headers(send, limit, taken)
-        if isinstance(found, Refused):
+        if isinstance(found, RefusedKey):
             await _refuse(scope, receive, send, found)
             return
         scope["state"]["key"] = key
@@ -128,7 +128,7 @@ def _address(scope: Scope) -> str:
     return str(address)
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send, refused: Refused) -> None:
+async def _refuse(scope: Scope, receive: Receive, send: Send, refused: RefusedKey) -> None:
     request_id = scope["state"].get("request_id")
     if refused.why is Why.NOT_READY:
         answer = problem(

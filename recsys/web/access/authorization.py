@@ -13,7 +13,7 @@ from recsys.domains.users.api_keys.service import Scope as KeyScope
 from recsys.settings import Settings, get_settings
 
 __all__ = [
-    "Verdict",
+    "AccessDecision",
     "decide",
     "key_of",
     "key_opens",
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 
-class Verdict(Enum):
+class AccessDecision(Enum):
     """What becomes of a request."""
 
     ALLOWED = 200
@@ -38,7 +38,7 @@ def decide(
     caller: int | None = None,
     about: int | None = None,
     optional: bool = False,
-) -> Verdict:
+) -> AccessDecision:
     """Whether something that needs `scope` is answered.
 
     key : the valid key of the request, whatever its scopes.
@@ -49,12 +49,12 @@ def decide(
     The answer never depends on whether the user `about` exists.
     """
     if key is not None and scope in key.scopes:
-        return Verdict.ALLOWED
+        return AccessDecision.ALLOWED
     if about is not None and caller == about:
-        return Verdict.ALLOWED
+        return AccessDecision.ALLOWED
     if key is None and optional:
-        return Verdict.ALLOWED
-    return Verdict.LOG_IN if key is None and caller is None else Verdict.FORBIDDEN
+        return AccessDecision.ALLOWED
+    return AccessDecision.LOG_IN if key is None and caller is None else AccessDecision.FORBIDDEN
 
 
 def key_of(scope: Scope) -> Key | None:

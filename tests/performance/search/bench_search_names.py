@@ -38,7 +38,7 @@ from recsys.search.backends.base import SearchIndex
 from recsys.search.backends.elasticsearch import mappings
 from recsys.search.backends.elasticsearch.index import ElasticIndex
 from recsys.search.backends.postgres.index import PostgresIndex
-from recsys.search.queries import Filters, Found, ProductQuery
+from recsys.search.queries import ProductQuery, SearchFilters, SearchResult
 from recsys.settings import SearchSettings, get_settings
 from tests.performance.search.bench_search import shop
 from tests.recsys.search import compatible
@@ -62,9 +62,9 @@ def catalogue(session: Session) -> list[Owned]:
     return [Owned(*row) for row in session.execute(_CATALOGUE)]
 
 
-def find(session: Session, index: SearchIndex, typed: str, limit: int = PAGE) -> Found:
+def find(session: Session, index: SearchIndex, typed: str, limit: int = PAGE) -> SearchResult:
     """What the index finds for it, whatever its status."""
-    query = ProductQuery(words=words_of(typed), filters=Filters(status=None), limit=limit, fuzzy=False)
+    query = ProductQuery(words=words_of(typed), filters=SearchFilters(status=None), limit=limit, fuzzy=False)
     return index.search_products(session, query)
 
 

@@ -10,7 +10,7 @@ import psycopg
 
 from recsys.imports.files import import_files
 from recsys.imports.readers.source import ReadOptions
-from recsys.imports.report import Report
+from recsys.imports.report import ImportReport
 from tests.support.shop import Shop
 
 USERS = "user,full_name\nann,Ann Ant\nbob,Bob Bee\n"
@@ -47,7 +47,7 @@ class Desk:
         create_missing: bool = False,
         options: ReadOptions | None = None,
         **contents: str | bytes | Path | list[Path],
-    ) -> Report:
+    ) -> ImportReport:
         """Import `users`, `products`, `interactions`, each paths or what the CSV file holds."""
         paths: dict[str, list[Path]] = {"users": [], "products": [], "interactions": []}
         for kind, content in contents.items():
@@ -83,7 +83,7 @@ class Desk:
         return int(self.rows(f"SELECT count(*) FROM {table}")[0][0])  # noqa: S608
 
 
-def counts(report: Report, table: str) -> tuple[int, int, int, int, int]:
+def counts(report: ImportReport, table: str) -> tuple[int, int, int, int, int]:
     """read, added, updated, already there, refused"""
     one = report.tables[table]
     return one.read, one.added, one.updated, one.already_there, one.refused

@@ -7,13 +7,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from recsys.imports.report import Refusals, Report, TableCounts
+from recsys.imports.report import ImportReport, Refusals, TableCounts
 from recsys.imports.summary import show
 
 
 def test_millions_of_rows_fit_a_terminal_of_80_columns(tmp_path: Path) -> None:
     many = TableCounts(*[9_876_543] * 5, seconds=1.0)
-    report = Report(Refusals(tmp_path / "refused.csv"), {"user_interactions": many, "brands": TableCounts(3)})
+    report = ImportReport(
+        Refusals(tmp_path / "refused.csv"), {"user_interactions": many, "brands": TableCounts(3)}
+    )
     written = io.StringIO()
     show(report, Console(file=written, width=80))
     lines = written.getvalue().splitlines()

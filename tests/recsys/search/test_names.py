@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from recsys.domains.products.tables import Product
 from recsys.search.analysis.analyser import words_of
 from recsys.search.backends.base import SearchIndex
-from recsys.search.queries import Found, ProductQuery
+from recsys.search.queries import ProductQuery, SearchResult
 
 PAGE = 20
 # names as shops have them, each with its SKU
@@ -85,7 +85,7 @@ def store(session: Session, index: SearchIndex, products: Sequence[tuple[str, st
     return {str(row.sku): row.id for row in rows}
 
 
-def find(session: Session, index: SearchIndex, typed: str) -> Found:
+def find(session: Session, index: SearchIndex, typed: str) -> SearchResult:
     return index.search_products(session, ProductQuery(words=words_of(typed), limit=PAGE))
 
 
@@ -150,7 +150,7 @@ def test_words_that_some_product_has_are_not_corrected(
     session: Session, index: SearchIndex, shop: dict[str, int]
 ) -> None:
     # no product has both: the service then asks for one of them
-    assert find(session, index, "diet coke") == Found(total=0, hits=[])
+    assert find(session, index, "diet coke") == SearchResult(total=0, hits=[])
     wider = index.search_products(session, ProductQuery(words=("diet", "coke"), any_word=True))
     assert {hit.product_id for hit in wider.hits} == {shop["COKE"], shop["CAKE"]}
     assert wider.did_you_mean is None

@@ -12,7 +12,7 @@ from recsys.domains.users.api_keys.api_key_cache import Key
 from recsys.domains.users.api_keys.service import SCOPES, Scope
 from recsys.settings import Settings, get_settings
 from recsys.web.access.authorization import (
-    Verdict,
+    AccessDecision,
     decide,
     keys_are_optional,
     plainly_allowed,
@@ -25,29 +25,29 @@ def _key(*scopes: str) -> Key:
 
 
 RECOMMEND, EVENTS = _key("recommend"), _key("events")
-TABLE: list[tuple[Key | None, int | None, int | None, bool, Verdict]] = [
+TABLE: list[tuple[Key | None, int | None, int | None, bool, AccessDecision]] = [
     # key, caller, about, keys are optional
-    (None, None, None, False, Verdict.LOG_IN),
-    (None, None, 5, False, Verdict.LOG_IN),
-    (None, 5, 5, False, Verdict.ALLOWED),
-    (None, 6, 5, False, Verdict.FORBIDDEN),
-    (None, 5, None, False, Verdict.FORBIDDEN),
-    (RECOMMEND, None, 5, False, Verdict.ALLOWED),
-    (RECOMMEND, None, None, False, Verdict.ALLOWED),
-    (RECOMMEND, 6, 5, False, Verdict.ALLOWED),
-    (EVENTS, None, 5, False, Verdict.FORBIDDEN),
-    (EVENTS, 5, 5, False, Verdict.ALLOWED),
-    (EVENTS, 6, 5, False, Verdict.FORBIDDEN),
-    (None, None, None, True, Verdict.ALLOWED),
-    (None, 6, 5, True, Verdict.ALLOWED),
+    (None, None, None, False, AccessDecision.LOG_IN),
+    (None, None, 5, False, AccessDecision.LOG_IN),
+    (None, 5, 5, False, AccessDecision.ALLOWED),
+    (None, 6, 5, False, AccessDecision.FORBIDDEN),
+    (None, 5, None, False, AccessDecision.FORBIDDEN),
+    (RECOMMEND, None, 5, False, AccessDecision.ALLOWED),
+    (RECOMMEND, None, None, False, AccessDecision.ALLOWED),
+    (RECOMMEND, 6, 5, False, AccessDecision.ALLOWED),
+    (EVENTS, None, 5, False, AccessDecision.FORBIDDEN),
+    (EVENTS, 5, 5, False, AccessDecision.ALLOWED),
+    (EVENTS, 6, 5, False, AccessDecision.FORBIDDEN),
+    (None, None, None, True, AccessDecision.ALLOWED),
+    (None, 6, 5, True, AccessDecision.ALLOWED),
     # a key that is sent is held to its scopes, or nobody could try them out
-    (EVENTS, None, 5, True, Verdict.FORBIDDEN),
+    (EVENTS, None, 5, True, AccessDecision.FORBIDDEN),
 ]
 
 
 @pytest.mark.parametrize(("key", "caller", "about", "optional", "expected"), TABLE)
 def test_the_table(
-    key: Key | None, caller: int | None, about: int | None, optional: bool, expected: Verdict
+    key: Key | None, caller: int | None, about: int | None, optional: bool, expected: AccessDecision
 ) -> None:
     assert decide("recommend", key=key, caller=caller, about=about, optional=optional) is expected
 
@@ -63,8 +63,8 @@ def test_nothing_opens_but_the_scope_and_oneself(
     verdict = decide(scope, key=key, caller=caller, about=about)
     right_key = key is not None and scope in key.scopes
     oneself = caller is not None and caller == about
-    assert (verdict is Verdict.ALLOWED) is (right_key or oneself)
-    assert (verdict is Verdict.LOG_IN) is (key is None and caller is None)
+    assert (verdict is AccessDecision.ALLOWED) is (right_key or oneself)
+    assert (verdict is AccessDecision.LOG_IN) is (key is None and caller is None)
     if not oneself and about is not None:
         # another one is refused in the same way, whether there is such a user or not
         assert decide(scope, key=key, caller=caller, about=10**9) is verdict

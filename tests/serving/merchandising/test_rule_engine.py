@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.domains.recommendations.rules.types import SHELF_NAMES, CapBy, Rule, RuleKind, Target
+from recsys.domains.recommendations.rules.types import SHELF_NAMES, CapBy, Rule, RuleKind, RuleTarget
 from serving.catalogue.catalogue import Catalogue
 from serving.merchandising.compiled_rules import CompiledRules, matching
 from serving.merchandising.rule_engine import Candidates, Change, preview
@@ -25,8 +25,8 @@ BRANDS = Catalogue.of(
 ALL = [1, 2, 3, 4, 5, 6]
 
 
-def only(*products: int) -> Target:
-    return Target(product_ids=products)
+def only(*products: int) -> RuleTarget:
+    return RuleTarget(product_ids=products)
 
 
 def test_hidden_products_are_gone_and_counted_once() -> None:
@@ -102,7 +102,7 @@ def test_a_cap_holds_on_each_page() -> None:
     # who asked for a brand gets all of it; what has no brand is of no brand
     assert order(BRANDS, [cap], [1, 2, 3], lifted=[CapBy.BRAND]) == [1, 2, 3]
     assert order(SIX, [cap], ALL) == [1, 2, 3, 4, 5]
-    by_category = rule(2, "cap", Target(brand_id=1), cap_by="category", most=1)
+    by_category = rule(2, "cap", RuleTarget(brand_id=1), cap_by="category", most=1)
     assert order(BRANDS, [by_category], ALL) == [1, 4, 5, 6]
     together = rule(3, "cap", only(1, 4, 6), cap_by="together", most=1)
     assert order(BRANDS, [together], ALL) == [1, 2, 3, 5]
@@ -122,7 +122,7 @@ def test_a_share_is_kept_and_spread() -> None:
         1,
     ]
     # new to the shop: product n arrived n days ago
-    arrived = rule(2, "minimum_new", Target(created_within_days=2), share=0.4, new_to="shop")
+    arrived = rule(2, "minimum_new", RuleTarget(created_within_days=2), share=0.4, new_to="shop")
     assert order(SIX, [arrived], [6, 5, 4, 3, 2, 1]) == [6, 5, 2, 4, 1]
 
 
@@ -159,7 +159,7 @@ def test_a_target_is_all_that_it_says() -> None:
     )
 
     def found(**given: Any) -> list[int]:
-        return shop.ids[matching(shop, Target(**given), NOW)].tolist()
+        return shop.ids[matching(shop, RuleTarget(**given), NOW)].tolist()
 
     assert found() == [1, 2, 3]
     assert found(category_id=2) == [1, 2]

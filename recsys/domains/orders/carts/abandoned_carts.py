@@ -23,7 +23,7 @@ from recsys.log import get_logger
 from recsys.money import total
 from recsys.settings import get_settings
 
-__all__ = ["BATCH", "Found", "store_abandoned"]
+__all__ = ["BATCH", "AbandonedCartCounts", "store_abandoned"]
 
 BATCH = 500
 _log = get_logger(__name__)
@@ -31,14 +31,14 @@ _LOCK = 0x63617274  # one job at a time: two would store the same cart twice
 
 
 @dataclass(frozen=True)
-class Found:
+class AbandonedCartCounts:
     """How many carts one batch looked at, and how many of them it stored."""
 
     looked_at: int
     stored: int
 
 
-def store_abandoned(session: Session, *, idle: timedelta | None = None) -> Found:
+def store_abandoned(session: Session, *, idle: timedelta | None = None) -> AbandonedCartCounts:
     """Store carts that did not change for `idle` (the settings' time), one batch of up to 500.
 
     A cart that is stored leaves the list of changed ones after the commit; if that fails, the next run sees
@@ -64,7 +64,7 @@ def store_abandoned(session: Session, *, idle: timedelta | None = None) -> Found
         stored += _store(session, owner, changed)
     if done:
         after_commit(session, lambda: _forget(done))
-    return Found(len(found), stored)
+    return AbandonedCartCounts(len(found), stored)
 
 
 def _store(session: Session, owner: Owner, changed: datetime) -> bool:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from recsys import clock
 from recsys.domains.orders.states import Financial
 from recsys.domains.orders.tables import Order, ShippingAddress
-from recsys.domains.payments.fraud.risk_score import Decision, Risk, Signals, assess
+from recsys.domains.payments.fraud.risk_score import FraudDecision, Risk, Signals, assess
 from recsys.domains.payments.states import PaymentStatus
 from recsys.domains.payments.tables import FraudFlag, Payment, PaymentMethod, PaymentToken
 from recsys.domains.users.tables import User
@@ -26,10 +26,10 @@ __all__ = ["is_open", "judge", "open_flags", "resolve", "signals_of"]
 def judge(session: Session, order: Order, payment: Payment, method: PaymentMethod | None, token: str) -> Risk:
     """The risk of a payment; what has to be looked at, or is blocked, gets a flag that names why."""
     risk = assess(signals_of(session, order, method, token))
-    if risk.decision is Decision.BLOCK and _was_accepted(session, order):
+    if risk.decision is FraudDecision.BLOCK and _was_accepted(session, order):
         # somebody looked at this order and trusts it: it is looked at again, not turned away again
-        risk = replace(risk, decision=Decision.REVIEW)
-    if risk.decision is not Decision.PASS:
+        risk = replace(risk, decision=FraudDecision.REVIEW)
+    if risk.decision is not FraudDecision.PASS:
         session.add(
             FraudFlag(
                 payment_id=payment.id,

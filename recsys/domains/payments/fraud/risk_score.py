@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-__all__ = ["BLOCK_FROM", "REVIEW_FROM", "Decision", "Risk", "Signals", "assess"]
+__all__ = ["BLOCK_FROM", "REVIEW_FROM", "FraudDecision", "Risk", "Signals", "assess"]
 
 REVIEW_FROM = Decimal("4.00")
 BLOCK_FROM = Decimal("8.00")
 _MOST = Decimal("9.99")
 
 
-class Decision(StrEnum):
+class FraudDecision(StrEnum):
     """What follows from a score."""
 
     PASS = "pass"
@@ -46,7 +46,7 @@ class Risk:
 
     score: Decimal
     flags: dict[str, Decimal]
-    decision: Decision
+    decision: FraudDecision
 
 
 def assess(signals: Signals) -> Risk:
@@ -75,9 +75,9 @@ def assess(signals: Signals) -> Risk:
     flags = {name: points for name, (is_raised, points) in raised.items() if is_raised}
     score = min(sum(flags.values(), Decimal(0)), _MOST)
     if score >= BLOCK_FROM:
-        decision = Decision.BLOCK
+        decision = FraudDecision.BLOCK
     elif score >= REVIEW_FROM:
-        decision = Decision.REVIEW
+        decision = FraudDecision.REVIEW
     else:
-        decision = Decision.PASS
+        decision = FraudDecision.PASS
     return Risk(score, flags, decision)

@@ -12,7 +12,7 @@ from recsys.database.session import unit_of_work
 from recsys.domains.orders.states import Status
 from recsys.domains.orders.tables import Order
 from recsys.domains.payments import processing, queries, service
-from recsys.domains.payments.gateway import Outcome
+from recsys.domains.payments.gateway import GatewayOutcome
 from recsys.domains.payments.gateways import get_gateway
 from recsys.domains.payments.refunds import refunds
 from recsys.domains.payments.schemas import RefundIn
@@ -86,7 +86,7 @@ def _of_payment(session: Session, payment_id: int) -> None:
         answer = gateway.void(transaction, key=service.step_key(session, payment_id, "void"))
         service.tried(session, payment_id, f"void_{answer.outcome}", answer, answer.code)
         service.move(payment, PaymentStatus.VOIDING)
-        if answer.outcome is Outcome.APPROVED:
+        if answer.outcome is GatewayOutcome.APPROVED:
             service.voided(session, payment)
         else:
             service.not_voided(session, payment, answer)
@@ -118,7 +118,8 @@ def _is_due(session: Session, payment_id: int, status: str, first_pause: timedel
 def _refusals(session: Session, payment_id: int, status: str) -> tuple[int, datetime | None]:
     if status == PaymentStatus.AUTHORIZED:
         query = select(func.count(), func.max(PaymentAttempt.created_at)).where(
-            PaymentAttempt.payment_id == payment_id, PaymentAttempt.status == f"void_{Outcome.DECLINED}"
+            PaymentAttempt.payment_id == payment_id,
+            PaymentAttempt.status == f"void_{GatewayOutcome.DECLINED}",
         )
     else:
         query = select(func.count(), func.max(Refund.processed_at)).where(

@@ -13,7 +13,7 @@ from recsys.domains.orders import service as orders
 from recsys.domains.orders.carts.store import Owner
 from recsys.domains.orders.states import Financial
 from recsys.domains.payments import queries, service
-from recsys.domains.payments.gateway import Answer, GatewayTimeout, Outcome
+from recsys.domains.payments.gateway import Answer, GatewayOutcome, GatewayTimeout
 from recsys.domains.payments.gateways import get_gateway
 from recsys.domains.payments.schemas import RefundIn, RefundOut
 from recsys.domains.payments.states import PaymentStatus, RefundStatus
@@ -94,13 +94,13 @@ def finish(session: Session, refund_id: int, answer: Answer) -> None:
     payment_id = session.get_one(Refund, refund_id).payment_id
     payment = service.locked(session, payment_id or 0)
     refund = session.get_one(Refund, refund_id, populate_existing=True)
-    if refund.status != RefundStatus.PENDING or answer.outcome is Outcome.UNKNOWN:
+    if refund.status != RefundStatus.PENDING or answer.outcome is GatewayOutcome.UNKNOWN:
         return
     refund.processed_at = refund.updated_at = clock.now()
     refund.gateway_refund_id = answer.transaction_id
     refund.gateway_response = dict(answer.details)
     order_id = payment.order_id or 0
-    if answer.outcome is Outcome.DECLINED:
+    if answer.outcome is GatewayOutcome.DECLINED:
         refund.status = RefundStatus.FAILED
         publish(
             session,

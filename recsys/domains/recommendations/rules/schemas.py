@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from recsys.domains.recommendations.rules.types import SHELF_NAMES, CapBy, NewTo, Rule, RuleKind, Target
+from recsys.domains.recommendations.rules.types import SHELF_NAMES, CapBy, NewTo, Rule, RuleKind, RuleTarget
 from recsys.money import cents
 from recsys.web.validators import Id, Input, storable
 
@@ -185,7 +185,7 @@ class RuleIn(Input):
             id=rule_id,
             name=self.name,
             kind=self.kind,
-            target=Target(
+            target=RuleTarget(
                 product_ids=None if target.product_ids is None else tuple(target.product_ids),
                 category_id=target.category_id,
                 brand_id=target.brand_id,

@@ -13,7 +13,7 @@ from recsys import clock
 from recsys.domains.products.tables import Brand, Category, Product
 from recsys.domains.recommendations.rules.schemas import RuleIn, RuleOut, TargetIn
 from recsys.domains.recommendations.rules.tables import BusinessRule, BusinessRuleChange
-from recsys.domains.recommendations.rules.types import CapBy, NewTo, Rule, RuleKind, Target
+from recsys.domains.recommendations.rules.types import CapBy, NewTo, Rule, RuleKind, RuleTarget
 from recsys.errors import Conflict, Invalid, NotFound
 from recsys.web.versions import check_version
 
@@ -160,7 +160,7 @@ def rule_of(row: BusinessRule) -> Rule:
         id=row.id,
         name=row.name,
         kind=RuleKind(row.kind),
-        target=Target(
+        target=RuleTarget(
             product_ids=None if row.product_ids is None else tuple(row.product_ids),
             category_id=row.category_id,
             brand_id=row.brand_id,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-__all__ = ["SHELF_NAMES", "CapBy", "NewTo", "Rule", "RuleKind", "Target"]
+__all__ = ["SHELF_NAMES", "CapBy", "NewTo", "Rule", "RuleKind", "RuleTarget"]
 
 SHELF_NAMES = (
     "for_you",
@@ -48,7 +48,7 @@ class NewTo(StrEnum):
 
 
 @dataclass(frozen=True)
-class Target:
+class RuleTarget:
     """Which products a rule is about: those that pass all that is given; nothing given means every product.
 
     category_id          it and all below it
@@ -80,7 +80,7 @@ class Rule:
     id: int
     name: str
     kind: RuleKind
-    target: Target = field(default_factory=Target)
+    target: RuleTarget = field(default_factory=RuleTarget)
     position: int | None = None
     factor: float | None = None
     most: int | None = None

@@ -31,7 +31,7 @@ from recsys.domains.users.api_keys import service as api_keys
 from recsys.errors import RecsysError
 from recsys.log import get_logger
 
-__all__ = ["REFRESH_SECONDS", "Granted", "Key", "KeyRing", "Refused", "Why"]
+__all__ = ["REFRESH_SECONDS", "Granted", "Key", "KeyRing", "RefusedKey", "Why"]
 
 REFRESH_SECONDS = 1.0
 _LOOK_AGAIN_SECONDS = 0.25
@@ -83,13 +83,13 @@ class Granted:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedKey:
     """It does not."""
 
     why: Why
 
 
-_UNKNOWN, _EXPIRED, _SCOPE, _NOT_READY = (Refused(why) for why in Why)
+_UNKNOWN, _EXPIRED, _SCOPE, _NOT_READY = (RefusedKey(why) for why in Why)
 
 
 class KeyRing:
@@ -103,7 +103,7 @@ class KeyRing:
         self._looking = asyncio.Lock()
         self._strangers: set[bytes] = set()
 
-    def identify(self, raw_key: str | bytes) -> Granted | Refused:
+    def identify(self, raw_key: str | bytes) -> Granted | RefusedKey:
         """Whether this is an active key, whatever it may do."""
         known = self._keys
         if known is None:
@@ -122,12 +122,12 @@ class KeyRing:
         self._used.add(key.id)
         return Granted(key)
 
-    def check(self, raw_key: str | bytes, scope: api_keys.Scope) -> Granted | Refused:
+    def check(self, raw_key: str | bytes, scope: api_keys.Scope) -> Granted | RefusedKey:
         """Whether the key opens what needs this scope."""
         found = self.identify(raw_key)
-        return found if isinstance(found, Refused) or scope in found.key.scopes else _SCOPE
+        return found if isinstance(found, RefusedKey) or scope in found.key.scopes else _SCOPE
 
-    async def identify_or_look(self, raw_key: str | bytes) -> Granted | Refused:
+    async def identify_or_look(self, raw_key: str | bytes) -> Granted | RefusedKey:
         """The same, but what looks like a key and is not known is looked for once more: it may be new.
 
         Each stranger is looked for once, several of them together, four times a second at most.
@@ -144,7 +144,7 @@ class KeyRing:
                 await asyncio.sleep(self._tried_at + _LOOK_AGAIN_SECONDS - asked)
                 await self._try(quiet=True)
         found = self.identify(raw_key)
-        if isinstance(found, Refused):
+        if isinstance(found, RefusedKey):
             if len(self._strangers) >= _STRANGERS:
                 self._strangers.clear()
             self._strangers.add(stranger)

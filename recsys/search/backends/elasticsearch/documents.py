@@ -16,7 +16,7 @@ from recsys.search.queries import Differences
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
-__all__ = ["Comparison", "Kind"]
+__all__ = ["DocumentKind", "IndexComparison"]
 
 _BULK = 500
 _PAGE = 10_000
@@ -26,7 +26,7 @@ _NOT_COMPARED = "is_online"
 
 
 @dataclass(frozen=True)
-class Kind:
+class DocumentKind:
     """Products or users: where they come from and what becomes of them."""
 
     name: str
@@ -74,10 +74,10 @@ def _target(index: str, number: int, version: int) -> dict[str, Any]:
     return {"_index": index, "_id": str(number), "version": version, "version_type": "external_gte"}
 
 
-class Comparison:
+class IndexComparison:
     """Takes the documents of the database as they come, and asks the index for the same ones by their ids."""
 
-    def __init__(self, kind: Kind, client: Elasticsearch, alias: str, language: str) -> None:
+    def __init__(self, kind: DocumentKind, client: Elasticsearch, alias: str, language: str) -> None:
         self._kind = kind
         self._client = client
         self._alias = alias

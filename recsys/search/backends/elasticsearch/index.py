@@ -23,16 +23,16 @@ from recsys.search.analysis.query_terms import parsed
 from recsys.search.backends.base import Progress, Reindexed, SearchDown
 from recsys.search.backends.elasticsearch import mappings
 from recsys.search.backends.elasticsearch import queries as elasticsearch_queries
-from recsys.search.backends.elasticsearch.documents import Comparison, Kind
+from recsys.search.backends.elasticsearch.documents import DocumentKind, IndexComparison
 from recsys.search.backends.postgres import lexicon, spelling
 from recsys.search.queries import (
     Bucket,
     Differences,
-    Found,
     FoundUsers,
+    GeoArea,
     Hit,
-    Place,
     ProductQuery,
+    SearchResult,
     UserHit,
     UserQuery,
 )
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["ElasticIndex", "elastic"]
 
 _EARTH_KM = 6371.0088
-_PRODUCTS = Kind(
+_PRODUCTS = DocumentKind(
     "products",
     "product_id",
     {"properties": mappings.PRODUCTS["properties"] | mappings.TOKENS},
@@ -52,7 +52,7 @@ _PRODUCTS = Kind(
     documents.products,
     documents.every_product,
 )
-_USERS = Kind(
+_USERS = DocumentKind(
     "users", "user_id", mappings.USERS, mappings.user_document, documents.users, documents.every_user
 )
 
@@ -105,7 +105,7 @@ class ElasticIndex:
             for target in self._targets(_PRODUCTS):
                 self._write(_PRODUCTS, target, [], product_ids, _moment(session))
 
-    def search_products(self, session: Session, query: ProductQuery) -> Found:
+    def search_products(self, session: Session, query: ProductQuery) -> SearchResult:
         """See SearchIndex. Misspelt words are looked up in the database's list of words, as everywhere."""
         used = analyser(self._settings.language)
         terms = parsed(used, query)
@@ -180,7 +180,7 @@ class ElasticIndex:
         with self._reaching():
             self._client.indices.get_alias(name=self._alias(_PRODUCTS))
 
-    def _found(self, query: ProductQuery, asked: Expression | None, used: Analyser) -> Found:
+    def _found(self, query: ProductQuery, asked: Expression | None, used: Analyser) -> SearchResult:
         body = elasticsearch_queries.products(
             query, asked, popularity_weight=self._settings.popularity_weight
         )
@@ -197,21 +197,21 @@ class ElasticIndex:
         facets: dict[str, Sequence[Bucket]] = {
             facet: elasticsearch_queries.buckets(facet, given[facet]) for facet in query.facets
         }
-        return Found(answer["hits"]["total"]["value"], hits, facets)
+        return SearchResult(answer["hits"]["total"]["value"], hits, facets)
 
     def _known(self, asked: Sequence[Expression]) -> list[bool]:
         answer = self._search(_PRODUCTS, elasticsearch_queries.known(asked))
         return [answer["aggregations"][str(place)]["doc_count"] > 0 for place in range(len(asked))]
 
-    def _alias(self, kind: Kind) -> str:
+    def _alias(self, kind: DocumentKind) -> str:
         return f"{self._settings.prefix}_{kind.name}"
 
-    def _search(self, kind: Kind, body: dict[str, Any]) -> Mapping[str, Any]:
+    def _search(self, kind: DocumentKind, body: dict[str, Any]) -> Mapping[str, Any]:
         with self._reaching():
             found: Mapping[str, Any] = self._client.search(index=self._alias(kind), **body).body
             return found
 
-    def _targets(self, kind: Kind) -> list[str]:
+    def _targets(self, kind: DocumentKind) -> list[str]:
         """The index that is searched, and the one that is being built to take its place."""
         alias = self._alias(kind)
         found = []
@@ -222,7 +222,7 @@ class ElasticIndex:
             raise SearchDown(f"There is no index {alias} yet; make it with `recsys search reindex`.")
         return found
 
-    def _index(self, session: Session, kind: Kind, ids: Sequence[int]) -> list[RowMapping]:
+    def _index(self, session: Session, kind: DocumentKind, ids: Sequence[int]) -> list[RowMapping]:
         with self._reaching():
             targets = self._targets(kind)
             moment = _moment(session)
@@ -236,7 +236,7 @@ class ElasticIndex:
 
     def _write(
         self,
-        kind: Kind,
+        kind: DocumentKind,
         target: str,
         rows: Sequence[RowMapping],
         gone: Sequence[int],
@@ -247,7 +247,9 @@ class ElasticIndex:
         language = self._settings.language
         return kind.write(self._client, target, rows, gone, moment, language=language, refresh=refresh)
 
-    def _rebuild(self, session: Session, kind: Kind, progress: Progress | None) -> tuple[int, list[str]]:
+    def _rebuild(
+        self, session: Session, kind: DocumentKind, progress: Progress | None
+    ) -> tuple[int, list[str]]:
         client, alias = self._client, self._alias(kind)
         index = f"{alias}-v{clock.now():%Y%m%d%H%M%S%f}"
         client.indices.create(index=index, mappings=kind.mappings)
@@ -279,8 +281,8 @@ class ElasticIndex:
             return []
         return [one for one in self._client.indices.get_alias(name=alias).body if one != index]
 
-    def _compare(self, session: Session, kind: Kind, repair: bool) -> Differences:
-        compared = Comparison(kind, self._client, self._alias(kind), self._settings.language)
+    def _compare(self, session: Session, kind: DocumentKind, repair: bool) -> Differences:
+        compared = IndexComparison(kind, self._client, self._alias(kind), self._settings.language)
         for rows in kind.every(session):
             compared.take(rows)
         compared.take_rest(session)
@@ -308,7 +310,7 @@ def _moment(session: Session) -> int:
     return int(moment.timestamp() * 1_000_000)
 
 
-def _kilometres(place: Place, given: Mapping[str, float]) -> float:
+def _kilometres(place: GeoArea, given: Mapping[str, float]) -> float:
     """The great circle by the haversine formula, on the sphere that Elasticsearch measures on."""
     one, other = math.radians(place.latitude), math.radians(given["lat"])
     across = math.radians(given["lon"] - place.longitude)

@@ -14,10 +14,10 @@ from recsys.search.queries import (
     RATING_STEPS,
     Bucket,
     Facet,
-    Filters,
+    GeoArea,
     Key,
-    Place,
     ProductQuery,
+    SearchFilters,
     UserQuery,
 )
 
@@ -202,7 +202,7 @@ def _name(word: str, *, fuzzy: bool) -> Body:
     return {"bool": {"should": should, "minimum_should_match": 1}}
 
 
-def _filters(wanted: Filters) -> list[Body]:
+def _filters(wanted: SearchFilters) -> list[Body]:
     found: list[Body] = []
     if wanted.status is not None:
         found.append({"term": {"status": wanted.status}})
@@ -248,5 +248,5 @@ def _facet(facet: Facet) -> Body:
     return {"terms": {"field": field, "size": _MOST_BUCKETS, "order": order}}
 
 
-def _point(place: Place) -> Body:
+def _point(place: GeoArea) -> Body:
     return {"lat": place.latitude, "lon": place.longitude}

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from recsys.search.backends.base import Progress, Reindexed, SearchDown
 from recsys.search.backends.postgres import indexer, lexicon, product_queries, user_queries
-from recsys.search.queries import Differences, Found, FoundUsers, ProductQuery, UserQuery
+from recsys.search.queries import Differences, FoundUsers, ProductQuery, SearchResult, UserQuery
 from recsys.search.ranking import popularity
 from recsys.search.tables import ProductSearch, UserSearch
 from recsys.settings import SearchSettings
@@ -42,7 +42,7 @@ class PostgresIndex:
             ProductSearch.__table__.delete().where(ProductSearch.product_id.in_(product_ids))  # type: ignore[attr-defined]
         )
 
-    def search_products(self, session: Session, query: ProductQuery) -> Found:
+    def search_products(self, session: Session, query: ProductQuery) -> SearchResult:
         """See SearchIndex."""
         with self._bounded(session):
             return product_queries.find(session, query, self._settings)

@@ -21,10 +21,10 @@ from recsys.search.queries import (
     RATING_STEPS,
     Bucket,
     Facet,
-    Filters,
-    Found,
     Hit,
     ProductQuery,
+    SearchFilters,
+    SearchResult,
     Sort,
 )
 from recsys.settings import SearchSettings
@@ -166,7 +166,7 @@ _SUGGEST = text(
 )
 
 
-def find(session: Session, query: ProductQuery, settings: SearchSettings) -> Found:
+def find(session: Session, query: ProductQuery, settings: SearchSettings) -> SearchResult:
     """One page of products.
 
     One statement where something has all words as they were typed, which says that all of them are known;
@@ -205,7 +205,7 @@ def _found(
     asked: Expression | None,
     values: Mapping[str, Any],
     used: Analyser,
-) -> Found:
+) -> SearchResult:
     if asked is not None:
         sku, whole_name = exact_tokens(query)
         values = {
@@ -225,7 +225,7 @@ def _found(
     facets: dict[str, Sequence[Bucket]] = {
         facet: _buckets(facet, row[2 + place]) for place, facet in enumerate(query.facets)
     }
-    return Found(row[0], hits, facets)
+    return SearchResult(row[0], hits, facets)
 
 
 def _known(session: Session, asked: Sequence[Expression]) -> list[bool]:
@@ -286,7 +286,7 @@ def suggest(session: Session, words: Sequence[str], limit: int, settings: Search
     return [(name, product_id) for name, product_id in session.execute(_SUGGEST, values)]
 
 
-def _filtered(wanted: Filters) -> dict[str, Any]:
+def _filtered(wanted: SearchFilters) -> dict[str, Any]:
     """The filters that limit something, by the name of their condition."""
     given = {
         "status": wanted.status,

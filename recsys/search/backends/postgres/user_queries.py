@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, ColumnElement, Double, Float, and_, cast, fun
 from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.orm import Session
 
-from recsys.search.queries import FoundUsers, Place, UserFilters, UserHit, UserQuery
+from recsys.search.queries import FoundUsers, GeoArea, UserFilters, UserHit, UserQuery
 from recsys.search.tables import UserSearch as U
 
 __all__ = ["find"]
@@ -87,11 +87,11 @@ def _key(query: UserQuery, rank: ColumnElement[Any], kilometres: ColumnElement[A
     return cast(rank, BigInteger)
 
 
-def _kilometres(near: Place | None) -> ColumnElement[Any]:
+def _kilometres(near: GeoArea | None) -> ColumnElement[Any]:
     if near is None:
         return cast(null(), Float)
     return func.earth_distance(_earth(near), func.ll_to_earth(U.latitude, U.longitude), type_=Float) / 1000
 
 
-def _earth(place: Place) -> ColumnElement[Any]:
+def _earth(place: GeoArea) -> ColumnElement[Any]:
     return func.ll_to_earth(cast(place.latitude, Double), cast(place.longitude, Double))

@@ -7,12 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.domains.notifications.defaults import DEFAULTS
-from recsys.domains.notifications.templating import LONGEST, Source, check, render
+from recsys.domains.notifications.templating import LONGEST, TemplateSource, check, render
 from recsys.errors import Invalid
 
 
-def source(text: str | None = "Hello {{ name }}", *, html: str | None = None, **variables: str) -> Source:
-    return Source("hello", "To {{ name }}", html, text, variables or {"name": "text"})
+def source(
+    text: str | None = "Hello {{ name }}", *, html: str | None = None, **variables: str
+) -> TemplateSource:
+    return TemplateSource("hello", "To {{ name }}", html, text, variables or {"name": "text"})
 
 
 def test_values_are_escaped_in_html_and_plain_in_text() -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from recsys.database.session import unit_of_work
 from recsys.domains.products import listing
-from recsys.domains.products.listing import Filters, Sort
-from recsys.domains.products.schemas import ProductSummary
+from recsys.domains.products.listing import ListingFilters, Sort
+from recsys.domains.products.schemas import ProductListItem
 from recsys.web.pagination import Page
 from tests.journeys.conftest import Counter
 
@@ -162,10 +162,12 @@ def test_a_list_is_the_same_as_json_and_as_objects(counter: Counter) -> None:
     for number in range(4):
         counter.product(f"Cup {number}", price="3.00", is_featured=number % 2 == 0)
     wanted = [
-        Filters(),
-        Filters(category=light["id"], tag="ü", in_stock=True, min_price=Decimal(1), max_price=Decimal(99)),
-        Filters(featured=True, status=None),
-        Filters(brand=999),
+        ListingFilters(),
+        ListingFilters(
+            category=light["id"], tag="ü", in_stock=True, min_price=Decimal(1), max_price=Decimal(99)
+        ),
+        ListingFilters(featured=True, status=None),
+        ListingFilters(brand=999),
     ]
     sorts: tuple[Sort, ...] = ("newest", "name", "price", "-price")
     for filters, sort in itertools.product(wanted, sorts):
@@ -176,7 +178,7 @@ def test_a_list_is_the_same_as_json_and_as_objects(counter: Counter) -> None:
                 text = listing.page_json(session, filters, sort=sort, limit=2, cursor=cursor)
             assert json.loads(text) == json.loads(objects.model_dump_json())
             # and what is written is what the documentation promises
-            names += [one.name for one in Page[ProductSummary].model_validate_json(text).items]
+            names += [one.name for one in Page[ProductListItem].model_validate_json(text).items]
             cursor = objects.next_cursor
             if cursor is None:
                 break

@@ -11,7 +11,7 @@ import pytest
 
 from recsys.errors import Invalid, NotFound
 from recsys.imports.complete_journey.importer import data_folder, import_complete_journey
-from recsys.imports.report import Report
+from recsys.imports.report import ImportReport
 from tests.recsys.imports.desk import Desk, counts
 
 MORNING = datetime(2017, 1, 1, 11, 53, 26)  # noqa: DTZ001 - the data has no zone
@@ -74,7 +74,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def take(desk: Desk, folder: Path) -> Report:
+def take(desk: Desk, folder: Path) -> ImportReport:
     return import_complete_journey(folder, desk.refused_file, lambda *_: None)
 
 

@@ -15,10 +15,10 @@ from recsys.search.backends.base import SearchIndex
 from recsys.search.queries import (
     FACETS,
     SORTS,
-    Filters,
-    Found,
-    Place,
+    GeoArea,
     ProductQuery,
+    SearchFilters,
+    SearchResult,
     Sort,
     UserFilters,
     UserQuery,
@@ -26,15 +26,15 @@ from recsys.search.queries import (
 from tests.recsys.search.catalogue import Catalogue
 
 
-def find(index: SearchIndex, session: Session, text: str = "", **others: object) -> Found:
-    filters = others.pop("filters", Filters())
+def find(index: SearchIndex, session: Session, text: str = "", **others: object) -> SearchResult:
+    filters = others.pop("filters", SearchFilters())
     return index.search_products(
         session,
         ProductQuery(words=words_of(text), filters=filters, **others),  # type: ignore[arg-type]
     )
 
 
-def ids(found: Found) -> list[int]:
+def ids(found: SearchResult) -> list[int]:
     return [hit.product_id for hit in found.hits]
 
 
@@ -144,23 +144,23 @@ def test_filters_mean_what_they_say(session: Session, index: SearchIndex, catalo
     session.execute(update(Product).where(Product.name == "Desk lamp").values(status="draft"))
     index.index_products(session, [catalogue.products["Desk lamp"]])
     for filters, names in (
-        (Filters(categories=food, brand=catalogue.brands["Leaf & Sons"]), {"Green tea"}),
-        (Filters(tags=("vegan", "winter")), {"Green tea"}),
+        (SearchFilters(categories=food, brand=catalogue.brands["Leaf & Sons"]), {"Green tea"}),
+        (SearchFilters(tags=("vegan", "winter")), {"Green tea"}),
         (
-            Filters(min_price=Decimal("4.00"), max_price=Decimal("9.99")),
+            SearchFilters(min_price=Decimal("4.00"), max_price=Decimal("9.99")),
             {"Hot chocolate", "Green tea", "Größe Zwölf"},
         ),
-        (Filters(min_rating=Decimal("4.3")), {"Dark chocolate bar", "Green tea", "Tea pot"}),
-        (Filters(categories=food, in_stock=True), {"Dark chocolate bar", "Hot chocolate", "Green tea"}),
-        (Filters(featured=True), {"Tea pot"}),
-        (Filters(status="draft"), {"Desk lamp"}),
-        (Filters(categories=()), set()),
+        (SearchFilters(min_rating=Decimal("4.3")), {"Dark chocolate bar", "Green tea", "Tea pot"}),
+        (SearchFilters(categories=food, in_stock=True), {"Dark chocolate bar", "Hot chocolate", "Green tea"}),
+        (SearchFilters(featured=True), {"Tea pot"}),
+        (SearchFilters(status="draft"), {"Desk lamp"}),
+        (SearchFilters(categories=()), set()),
     ):
         found = find(index, session, filters=filters)
         assert set(catalogue.names(ids(found))) == names, filters
         assert found.total == len(names)
-    assert find(index, session, filters=Filters(status=None)).total == 7
-    assert find(index, session, "chocolate", filters=Filters(max_price=Decimal(3))).total == 1
+    assert find(index, session, filters=SearchFilters(status=None)).total == 7
+    assert find(index, session, "chocolate", filters=SearchFilters(max_price=Decimal(3))).total == 1
 
 
 def test_facets_count_what_was_found(session: Session, index: SearchIndex, catalogue: Catalogue) -> None:
@@ -250,7 +250,7 @@ def test_changes_reach_the_index_and_deleted_products_leave_it(
     )
     session.execute(delete(Product).where(Product.id == tea))
     index.index_products(session, [lamp, tea])
-    assert ids(find(index, session, "lantern", filters=Filters(max_price=Decimal(1)))) == [lamp]
+    assert ids(find(index, session, "lantern", filters=SearchFilters(max_price=Decimal(1)))) == [lamp]
     assert tea not in ids(find(index, session, limit=50))
     index.delete_products(session, [lamp])
     assert find(index, session, "lantern").total == 0
@@ -299,7 +299,7 @@ def test_nothing_is_missing_while_a_reindex_runs_and_news_survive_it(
     index.reindex(session, meanwhile)
     assert totals
     assert set(totals) == {7}
-    assert ids(find(index, session, filters=Filters(min_price=Decimal(77)))) == [lamp]
+    assert ids(find(index, session, filters=SearchFilters(min_price=Decimal(77)))) == [lamp]
     assert index.verify(session)["products"].total == 0
 
 
@@ -318,15 +318,15 @@ def test_users_are_found_by_name_place_and_counts(
     assert users("hoper") == ["grace"]
     assert users("moths") == ["grace"]
     assert set(users(min_followers=2)) == {"ada", "grace"}
-    assert users(near=Place(51.0, 0.0, 200)) == ["ada"]
-    assert users(near=Place(51.0, 0.0, 50)) == []
+    assert users(near=GeoArea(51.0, 0.0, 200)) == ["ada"]
+    assert users(near=GeoArea(51.0, 0.0, 50)) == []
     assert set(users()) == set(catalogue.users)
 
 
 def test_the_nearest_come_first_with_their_distance(
     session: Session, index: SearchIndex, catalogue: Catalogue
 ) -> None:
-    berlin = UserFilters(near=Place(52.52, 13.405))
+    berlin = UserFilters(near=GeoArea(52.52, 13.405))
     found = index.search_users(session, UserQuery(filters=berlin, sort="distance"))
     assert [hit.user_id for hit in found.hits] == [catalogue.users[name] for name in ("emmy", "ada", "grace")]
     # great circles: 365 km, 932 km, 6385 km

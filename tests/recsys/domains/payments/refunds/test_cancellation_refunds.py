@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from recsys.domains.payments import processing
-from recsys.domains.payments.gateway import Answer, GatewayTimeout, Outcome
+from recsys.domains.payments.gateway import Answer, GatewayOutcome, GatewayTimeout
 from recsys.domains.payments.refunds import cancellation_refunds, refunds
 from recsys.domains.payments.sandbox import Sandbox
 from recsys.errors import Unavailable
@@ -39,7 +39,7 @@ class Door:
         self.asked.append(key)
         # as gateways do: a key that is known is answered as before
         if key not in self.known:
-            outcome = Outcome.APPROVED if self.open else Outcome.DECLINED
+            outcome = GatewayOutcome.APPROVED if self.open else GatewayOutcome.DECLINED
             self.known[key] = Answer(outcome, f"re_{len(self.known)}", None if self.open else "closed", {})
             if self.open:
                 self.moved[key] = amount

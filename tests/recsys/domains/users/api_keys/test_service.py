@@ -18,7 +18,7 @@ from recsys import clock
 from recsys.database.session import dispose_engines, unit_of_work
 from recsys.domains.users.api_keys import api_key_cache
 from recsys.domains.users.api_keys import service as api_keys
-from recsys.domains.users.api_keys.api_key_cache import Granted, Key, KeyRing, Refused, Why
+from recsys.domains.users.api_keys.api_key_cache import Granted, Key, KeyRing, RefusedKey, Why
 from recsys.errors import Conflict, Invalid, NotFound, Unavailable
 from recsys.security import token_id
 from recsys.settings import get_settings
@@ -93,20 +93,20 @@ def test_a_key_is_revoked_by_prefix_name_or_itself(session: Session) -> None:
 def test_the_ring_opens_what_a_scope_opens_until_the_key_ends(shop: Shop) -> None:
     ring = KeyRing()
     key = _make("events", expires_days=1)
-    assert ring.check(key, "events") == Refused(Why.NOT_READY)
+    assert ring.check(key, "events") == RefusedKey(Why.NOT_READY)
     ring.refresh()
     assert isinstance(ring.check(key, "events"), Granted)
     assert isinstance(ring.check(key.encode(), "events"), Granted)
-    assert ring.check(key, "admin") == Refused(Why.SCOPE)
+    assert ring.check(key, "admin") == RefusedKey(Why.SCOPE)
     with clock.frozen_at(clock.now() + timedelta(days=1, seconds=1)):
-        assert ring.check(key, "events") == Refused(Why.EXPIRED)
+        assert ring.check(key, "events") == RefusedKey(Why.EXPIRED)
         ring.refresh()  # no longer among those that PostgreSQL tells
-        assert ring.check(key, "events") == Refused(Why.UNKNOWN)
+        assert ring.check(key, "events") == RefusedKey(Why.UNKNOWN)
     ring.refresh()
     with unit_of_work() as session:
         api_keys.revoke(session, key)
     ring.refresh()
-    assert ring.check(key, "events") == Refused(Why.UNKNOWN)
+    assert ring.check(key, "events") == RefusedKey(Why.UNKNOWN)
 
 
 def test_a_ring_outlives_an_outage_of_postgresql(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,12 +186,12 @@ def test_revoking_while_it_is_used(shop: Shop) -> None:
             one.result()
     assert odd == []
     ring.refresh()
-    assert ring.check(key, "recommend") == Refused(Why.UNKNOWN)
+    assert ring.check(key, "recommend") == RefusedKey(Why.UNKNOWN)
 
 
 @given(st.one_of(st.binary(max_size=300), st.text(max_size=100).map(lambda text: f"rk_{text}"), st.text()))
 def test_what_is_no_key_opens_nothing(raw: str | bytes) -> None:
-    assert _ring(STORED).check(raw, "events") == Refused(Why.UNKNOWN)
+    assert _ring(STORED).check(raw, "events") == RefusedKey(Why.UNKNOWN)
 
 
 @given(st.integers(0, len(GOOD) - 1), st.characters(codec="latin-1"))
@@ -200,7 +200,7 @@ def test_one_wrong_character_is_enough(place: int, wrong: str) -> None:
     found = _ring(STORED).check(near, "events")
     assert isinstance(found, Granted) is (near == GOOD)
     for more in (GOOD + wrong, wrong + GOOD, GOOD[:place] + GOOD[place + 1 :]):
-        assert isinstance(_ring(STORED).check(more, "events"), Refused)
+        assert isinstance(_ring(STORED).check(more, "events"), RefusedKey)
 
 
 def test_hashes_are_compared_in_constant_time_also_where_no_key_is(monkeypatch: pytest.MonkeyPatch) -> None:
