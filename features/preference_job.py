@@ -28,7 +28,7 @@ from recsys import clock
 from recsys.database.session import copy_connection, libpq_url
 from recsys.settings import Settings
 
-__all__ = ["Written", "write_preferences"]
+__all__ = ["PreferenceJobCounts", "write_preferences"]
 
 _COLUMNS = (*(f"{name}_preferences" for name in FACETS), "price_range")
 _TABLE = sql.Identifier("recommendations_db", "user_preferences")
@@ -48,7 +48,7 @@ _PRICE = """CASE WHEN p.{0} IS NULL OR p.{0} IN ('{{}}', 'null')
 
 
 @dataclass(frozen=True)
-class Written:
+class PreferenceJobCounts:
     """What the job did: users with inferred affinities, rows added, changed, left as they were, and cleared
     of inferences for which there is no behaviour any more; names left out because the user spoke of them.
     """
@@ -65,7 +65,7 @@ class Written:
         return asdict(self)
 
 
-def write_preferences(settings: Settings, dataset: Dataset) -> Written:
+def write_preferences(settings: Settings, dataset: Dataset) -> PreferenceJobCounts:
     """Infer the affinities of everyone in the dataset and merge them into the table, in one transaction.
 
     Run again on the same dataset it changes nothing. Raises Unavailable when PostgreSQL can't be reached.
@@ -89,7 +89,7 @@ def write_preferences(settings: Settings, dataset: Dataset) -> Written:
             "SELECT count(*) FROM inferred JOIN users_db.users AS u ON u.id = inferred.user_id"
         ).fetchone()
     known = 0 if staged is None else int(staged[0])
-    return Written(users, added, touched - added, known - touched, cleared, left_out)
+    return PreferenceJobCounts(users, added, touched - added, known - touched, cleared, left_out)
 
 
 def _count(connection: psycopg.Connection[Any]) -> int:

@@ -17,7 +17,7 @@ from training.paper_benchmarks import cli as benchmarks
 from training.studies.weight_fitting import weights
 
 if TYPE_CHECKING:
-    from training.pipeline import Outcome
+    from training.pipeline import TrainingOutcome
     from training.report.document import Figure
 
 __all__ = ["app"]
@@ -97,7 +97,7 @@ def _command(sources: list[str], everything: bool, seed: int | None, budget: str
     return f"recsys train run {named}{seeded}" + ("" if budget is None else f" --budget {budget}")
 
 
-def _outcome_json(outcome: Outcome) -> dict[str, Any]:
+def _outcome_json(outcome: TrainingOutcome) -> dict[str, Any]:
     plain: dict[str, Any] = {
         "skipped": outcome.skipped or None,
         "experiments": outcome.experiments,
@@ -137,7 +137,7 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _show_outcome(outcome: Outcome) -> None:
+def _show_outcome(outcome: TrainingOutcome) -> None:
     console = Console()
     if outcome.report is None:
         message = f"Nothing to do: {outcome.skipped}." if outcome.skipped else _registered(outcome)
@@ -176,7 +176,7 @@ def _show_outcome(outcome: Outcome) -> None:
     _show_forecast(outcome, console)
 
 
-def _show_forecast(outcome: Outcome, console: Console) -> None:
+def _show_forecast(outcome: TrainingOutcome, console: Console) -> None:
     """The forecast of fitting and judging beside what both took."""
     if outcome.plan is not None:
         console.print(
@@ -186,7 +186,7 @@ def _show_forecast(outcome: Outcome, console: Console) -> None:
         )
 
 
-def _registered(outcome: Outcome) -> str:
+def _registered(outcome: TrainingOutcome) -> str:
     names = ", ".join(outcome.registered)
     return (
         f"Registered {names}: for lists that start from a product; `recsys train evaluate-items` judges them."
@@ -200,7 +200,7 @@ def _texts(figure: Figure, users: int) -> tuple[str, str]:
     return f"{figure.value:.4f}", f"{figure.low:.4f}–{figure.high:.4f}"
 
 
-def _warn_of_mirror(outcome: Outcome) -> None:
+def _warn_of_mirror(outcome: TrainingOutcome) -> None:
     if outcome.mirrored is not None and outcome.mirrored.problem:
         _warn(f"MLflow's registry was not brought in step ({outcome.mirrored.problem}); ours is right.")
 

@@ -19,7 +19,7 @@ __all__ = [
     "EvaluationPlan",
     "Experiment",
     "PromotionRule",
-    "SplitPlan",
+    "SplitSettings",
     "everyday",
     "load",
     "load_all",
@@ -27,11 +27,11 @@ __all__ = [
 ]
 
 
-class _Section(BaseModel):
+class _ExperimentSection(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class SplitPlan(_Section):
+class SplitSettings(_ExperimentSection):
     """`[split]`: the last `test_days` of the data are the test; unset: a window that suits the data."""
 
     test_days: float | None = Field(default=None, gt=0)
@@ -49,7 +49,7 @@ class SplitPlan(_Section):
         return words
 
 
-class EvaluationPlan(_Section):
+class EvaluationPlan(_ExperimentSection):
     """`[evaluation]`: list lengths to report, and how many resamples intervals and tests draw."""
 
     ks: tuple[int, ...] = (1, 5, 10, 20, 50, 100)
@@ -67,7 +67,7 @@ class EvaluationPlan(_Section):
         return self
 
 
-class PromotionRule(_Section):
+class PromotionRule(_ExperimentSection):
     """`[promotion]`: what a challenger must show to replace the champion."""
 
     metric: Literal["ndcg", "precision", "recall", "hit_rate", "map", "mrr"] = "ndcg"
@@ -90,7 +90,7 @@ class PromotionRule(_Section):
     """Guardrail: milliseconds per 1000 users, measured while the lists of the test were made."""
 
 
-class Experiment(_Section):
+class Experiment(_ExperimentSection):
     """One training, as its file says it."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,79}$")
@@ -102,7 +102,7 @@ class Experiment(_Section):
     promotable: bool = True
     """Whether it may serve users' lists; if not, it is judged on lists that start from a product."""
     parameters: dict[str, Any] = Field(default_factory=dict)
-    split: SplitPlan = SplitPlan()
+    split: SplitSettings = SplitSettings()
     evaluation: EvaluationPlan = EvaluationPlan()
     promotion: PromotionRule = PromotionRule()
     tune: TunePlan | None = None
@@ -211,7 +211,7 @@ def _say(problem: Any) -> str:
 
 def _fields_at(place: Sequence[str]) -> list[str]:
     sections: dict[str, type[BaseModel]] = {
-        "split": SplitPlan,
+        "split": SplitSettings,
         "evaluation": EvaluationPlan,
         "promotion": PromotionRule,
     }

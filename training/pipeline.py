@@ -29,20 +29,20 @@ from training.lock import training_lock
 from training.progress import MIB, Steps
 from training.promotion.champion import judge_champion, split_signature, write_values
 from training.promotion.registration import held_for_test, register, tracked_run
-from training.promotion.rule import Champion, Decision, decide, safe_order
+from training.promotion.rule import Champion, PromotionDecision, decide, safe_order
 from training.report.builder import Version, build_report
 from training.report.data_section import drift_since_last, refused_rows
-from training.report.document import Report
+from training.report.document import EvaluationReport
 from training.report.page import write_report
 from training.report.run_history import past_trainings
 from training.tracking.registry_sync import Mirrored, reconcile
 from training.tracking.runs import Tracked, track
 
-__all__ = ["Outcome", "train"]
+__all__ = ["TrainingOutcome", "train"]
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class TrainingOutcome:
     """What a run came to. `skipped` says why nothing was done (empty: something was).
 
     registered : the models of item-to-item lists, which are never promoted; `items` are their figures.
@@ -54,7 +54,7 @@ class Outcome:
     registered: list[str] = field(default_factory=list)
     items: ItemResults | None = None
     active: str | None = None
-    report: Report | None = None
+    report: EvaluationReport | None = None
     page: Path | None = None
     document: Path | None = None
     tracked: Tracked | None = None
@@ -77,7 +77,7 @@ def train(
     if_needed: bool = False,
     rebuild: bool = False,
     budget: float | None = None,
-) -> Outcome:
+) -> TrainingOutcome:
     """Run all experiments on one snapshot and one split; register every version; promote or hold.
 
     budget : seconds that fitting and judging may take by forecast; what does not fit is left out, as
@@ -97,7 +97,9 @@ def train(
             reason = (
                 f"every experiment is registered for this dataset and settings already, and {standing} serves"
             )
-            return Outcome(names, dataset.fingerprint, skipped=reason, active=standing, mirrored=reconcile())
+            return TrainingOutcome(
+                names, dataset.fingerprint, skipped=reason, active=standing, mirrored=reconcile()
+            )
         plan = plan or plan_training(experiments, dataset)
         for line in plan.lines():
             steps.say(line)
@@ -109,7 +111,7 @@ def train(
         if lists:
             registered, items = train_item_models(lists, dataset, run, steps, plan.by_name())
         if not experiments:
-            return Outcome(
+            return TrainingOutcome(
                 names,
                 dataset.fingerprint,
                 registered=registered,
@@ -157,7 +159,7 @@ def train(
     with steps.step("bring MLflow's registry in step") as mirroring:
         mirrored = reconcile()
         mirroring.note = mirrored.problem or f"{mirrored.changes} changes"
-    return Outcome(
+    return TrainingOutcome(
         names,
         dataset.fingerprint,
         active=active,
@@ -217,7 +219,7 @@ def _names(experiments: Sequence[Experiment]) -> tuple[list[int], RegisteredMode
 
 def _judge_all(
     experiments: Sequence[Experiment], dataset: Dataset, steps: Steps, plan: TrainingPlan
-) -> tuple[Split, list[tuple[str, int, Judged]], Champion | None, Decision]:
+) -> tuple[Split, list[tuple[str, int, Judged]], Champion | None, PromotionDecision]:
     first = experiments[0]
     rule = first.promotion
     with steps.step("split off a test period") as splitting:

@@ -16,7 +16,7 @@ from features.build.column_reader import NO_ID, Progress, Snapshot, open_snapsho
 from features.build.incremental import Watermark, counted, here, new_rows
 from features.build.interaction_reader import RawInteractions, read_interactions
 from features.build.preference_reader import RawPreferences, read_preferences, user_preferences
-from features.build.product_reader import Catalogue, item_features, read_catalogue
+from features.build.product_reader import ProductColumns, item_features, read_catalogue
 from features.build.profile_reader import read_demographics
 from features.build.snapshots import current, current_record, load, store
 from features.dataset import Cut, Dataset, compact
@@ -190,7 +190,7 @@ def _joined(old: Dataset, new: RawInteractions, undated: int) -> RawInteractions
 
 def assemble(
     raw: RawInteractions,
-    catalogue: Catalogue,
+    catalogue: ProductColumns,
     preferences: RawPreferences,
     weights: InteractionWeights,
     until: int | None = None,

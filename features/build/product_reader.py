@@ -15,7 +15,14 @@ from features.build.variant_attributes import OPTIONS, options_of
 from features.ids import IdMap
 from features.tables import ItemFeatures, Words
 
-__all__ = ["Catalogue", "Taxonomy", "category_paths", "item_features", "read_catalogue", "read_taxonomies"]
+__all__ = [
+    "ProductColumns",
+    "Taxonomy",
+    "category_paths",
+    "item_features",
+    "read_catalogue",
+    "read_taxonomies",
+]
 
 SEPARATOR = " > "
 NONE = -1
@@ -87,7 +94,7 @@ class Taxonomy:
 
 
 @dataclass(frozen=True, eq=False)
-class Catalogue:
+class ProductColumns:
     """The products in the order of their ids, with the taxonomies that their codes refer to.
 
     variants  product, stock and option1..3 of each variant, by id; without them stock, colours and sizes are
@@ -113,12 +120,12 @@ def category_paths(names: Mapping[int, str], parents: Mapping[int, int]) -> dict
     return paths
 
 
-def read_catalogue(snapshot: Snapshot, progress: Callable[[int, int], None] | None = None) -> Catalogue:
+def read_catalogue(snapshot: Snapshot, progress: Callable[[int, int], None] | None = None) -> ProductColumns:
     """The whole catalogue, whatever its products' age."""
     products = _gather(snapshot, "products", _PRODUCTS, progress)
     ordered = _sorted(products)
     variants = _gather(snapshot, "product_variants", _VARIANTS, where=sql.SQL("product_id IS NOT NULL"))
-    return Catalogue(ordered, *read_taxonomies(snapshot), _sorted(variants))
+    return ProductColumns(ordered, *read_taxonomies(snapshot), _sorted(variants))
 
 
 def read_taxonomies(snapshot: Snapshot) -> tuple[Taxonomy, Taxonomy]:
@@ -139,7 +146,9 @@ def read_taxonomies(snapshot: Snapshot) -> tuple[Taxonomy, Taxonomy]:
     )
 
 
-def item_features(catalogue: Catalogue, items: IdMap, first_event: npt.NDArray[np.int64]) -> ItemFeatures:
+def item_features(
+    catalogue: ProductColumns, items: IdMap, first_event: npt.NDArray[np.int64]
+) -> ItemFeatures:
     """The features of `items`, in their order; a product outside the catalogue has no words and is not shown.
 
     first_event : int64 (items,), when each was first touched; that is when an unlisted product came to be.
@@ -180,7 +189,7 @@ def item_features(catalogue: Catalogue, items: IdMap, first_event: npt.NDArray[n
     )
 
 
-def _stock(catalogue: Catalogue, items: IdMap, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+def _stock(catalogue: ProductColumns, items: IdMap, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     stock = np.full(len(items), np.nan, dtype=np.float32)
     if catalogue.variants:
         owner = items.index(catalogue.variants["product"])
@@ -195,7 +204,7 @@ def _stock(catalogue: Catalogue, items: IdMap, rows: npt.NDArray[np.int64]) -> n
     return stock
 
 
-def _styles(catalogue: Catalogue, rows: npt.NDArray[np.int64]) -> Words:
+def _styles(catalogue: ProductColumns, rows: npt.NDArray[np.int64]) -> Words:
     owners: list[int] = []
     words: list[str] = []
     tags = catalogue.columns.get("tags")

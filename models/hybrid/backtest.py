@@ -18,7 +18,7 @@ from models.shared.fitted_members import FittedMembers
 from models.shared.parallel import in_parallel
 from recsys.errors import Invalid
 
-__all__ = ["LIKENESS", "Backtest", "Plan", "backtest", "without_backtest"]
+__all__ = ["LIKENESS", "Backtest", "BacktestPlan", "backtest", "without_backtest"]
 
 LIKENESS = (
     "ease",
@@ -40,7 +40,7 @@ TOO_FEW = "too few users took up something after an earlier moment to learn from
 
 
 @dataclass(frozen=True)
-class Plan:
+class BacktestPlan:
     """See `HybridParameters`."""
 
     days: float | None
@@ -63,7 +63,7 @@ class Backtest:
     days: float
 
 
-def backtest(creators: Creators, dataset: Dataset, plan: Plan) -> Backtest:
+def backtest(creators: Creators, dataset: Dataset, plan: BacktestPlan) -> Backtest:
     """Learn and choose the rules on the last windows of `dataset`.
 
     The newest window comes first; an earlier one is added while fewer users than wanted are judged.

@@ -17,14 +17,14 @@ from models.hybrid.ranking_features import rounded
 from models.ranking.filters import RankRequest, Selection
 from models.shared.score_blocks import ScoreBlock
 
-__all__ = ["Candidates", "Panel", "joined"]
+__all__ = ["CandidatePairs", "Panel", "joined"]
 
 Float = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Candidates:
+class CandidatePairs:
     """Pairs of a user and a product that at least one model names; sorted by user, then item.
 
     owner, item  int64 (c,): row 0..users-1, and item row
@@ -71,12 +71,12 @@ class Candidates:
         out[self.owner, self.places] = values
         return out
 
-    def only(self, models: Sequence[int]) -> Candidates:
+    def only(self, models: Sequence[int]) -> CandidatePairs:
         """What these models name, and what they say of it."""
         keep = (self.rank[:, models] < self.length).any(axis=1)
         raw, scaled, rank = (each[keep][:, models] for each in (self.raw, self.scaled, self.rank))
         pairs = self.owner[keep], self.item[keep]
-        return Candidates(self.users, *pairs, raw, scaled, rank, self.scale[:, models], self.length)
+        return CandidatePairs(self.users, *pairs, raw, scaled, rank, self.scale[:, models], self.length)
 
     def member_columns(self) -> Float:
         """float32 (c, 3 × models + 2): the models' opinions as features of the ranker; NaN for none."""
@@ -94,7 +94,7 @@ class Candidates:
         ).astype(np.float32)
 
 
-def joined(parts: Sequence[Candidates]) -> Candidates:
+def joined(parts: Sequence[CandidatePairs]) -> CandidatePairs:
     """Those of several blocks of users, one after the other."""
     starts = np.cumsum([0, *(part.users for part in parts)])
     owner = [part.owner + start for part, start in zip(parts, starts[:-1], strict=True)]
@@ -103,7 +103,7 @@ def joined(parts: Sequence[Candidates]) -> Candidates:
         for name in ("item", "raw", "scaled", "rank", "scale")
     )
     users, length = int(starts[-1]), parts[0].length
-    return Candidates(users, np.concatenate(owner), item, raw, scaled, rank, scale, length)
+    return CandidatePairs(users, np.concatenate(owner), item, raw, scaled, rank, scale, length)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +144,7 @@ class Panel:
         request: RankRequest,
         length: int,
         pairs: tuple[Rows, Rows] | None = None,
-    ) -> Candidates:
+    ) -> CandidatePairs:
         """The best `length` of each model among what is eligible, with every model's opinion of them.
 
         Scales and ranks are those of the model's whole list of active products (of those new to the user,
@@ -180,7 +180,7 @@ class Panel:
 
 def _with_scales(
     n: int, owner: Rows, item: Rows, raw: Float, tops: Sequence[Float], length: int
-) -> Candidates:
+) -> CandidatePairs:
     """tops : per model its best scores, float32 (n, length), -inf in empty places."""
     ranks = np.empty(raw.shape, dtype=np.float32)
     scale = np.zeros((n, len(tops), 2), dtype=np.float32)
@@ -201,4 +201,4 @@ def _with_scales(
     scaled = np.divide(above, mean, out=np.zeros_like(above), where=usable)
     # far below a list's end all is the same
     scaled = np.maximum(scaled, -5).astype(np.float32)
-    return Candidates(n, owner, item, raw, scaled, ranks, scale, length)
+    return CandidatePairs(n, owner, item, raw, scaled, ranks, scale, length)

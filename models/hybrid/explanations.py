@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.base import Recommender, Rows
-from models.hybrid.candidate_generation import Candidates
+from models.hybrid.candidate_generation import CandidatePairs
 from models.hybrid.ranking_features import PERSONAL
 from models.hybrid.strategy_selection import Stage
 from models.ranking.filters import RankRequest, Selection
@@ -36,7 +36,7 @@ def member_parts(
     return parts, rest.astype(np.float64) + own[:, ~same].sum(axis=1, dtype=np.float64)
 
 
-def blended(stage: Stage, found: Candidates, back: Rows, reasons: list[Parts]) -> Parts:
+def blended(stage: Stage, found: CandidatePairs, back: Rows, reasons: list[Parts]) -> Parts:
     """weight × (score − lowest) / mean, for members that list the product."""
     listed = np.maximum(found.scaled, 0)[back] > 0
     parts, rest = np.zeros_like(reasons[0][0]), np.zeros(back.size)

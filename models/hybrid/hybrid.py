@@ -18,13 +18,13 @@ from models import base, factory
 from models.algorithms.content_based.cold_users import greeted, newcomers, unfitted
 from models.algorithms.content_based.content import ContentBased
 from models.base import Arrays, ModelKind, Recommender, Rows, Scores
-from models.hybrid.backtest import LIKENESS, Plan, backtest, without_backtest
+from models.hybrid.backtest import LIKENESS, BacktestPlan, backtest, without_backtest
 from models.hybrid.candidate_generation import Panel
 from models.hybrid.evidence import strongest_evidence
 from models.hybrid.explanations import blended, member_parts, shared_out
 from models.hybrid.parameters import HybridParameters
 from models.hybrid.ranker import SecondStage
-from models.hybrid.ranking_features import Facts, Habits
+from models.hybrid.ranking_features import FeatureSnapshot, Habits
 from models.hybrid.strategy_selection import Stage, columns
 from models.hybrid.training_windows import QUESTIONS, fitted
 from models.ranking.filters import RankRequest, Selection, positive
@@ -66,7 +66,7 @@ class Hybrid(Recommender):
     stages_: dict[Question, Stage]
     window_days_: float
     """Length of the windows that the rules were learned on: what the second stage calls lately."""
-    facts_: Facts | None
+    facts_: FeatureSnapshot | None
     """What the second stage knows of users and products; None where no question has one."""
     reasons_: dict[str, str]
     """Per question why its rule was chosen, and per member that is left out why."""
@@ -138,7 +138,7 @@ class Hybrid(Recommender):
         self.panel_ = Panel(panel.members, hidden if hidden.any() else None)
         self.facts_ = None
         if any(stage.ranker is not None for stage in self.stages_.values()):
-            self.facts_ = Facts.learn(dataset, self.window_days_)
+            self.facts_ = FeatureSnapshot.learn(dataset, self.window_days_)
         self.category_ = np.asarray(dataset.item_features.category, dtype=np.int32)
         self.newcomers_ = newcomers(dataset, self.parameters.members.values())
 
@@ -147,7 +147,7 @@ class Hybrid(Recommender):
     ) -> Panel | None:
         """Set the rules; the members, where choosing them took fitting them on everything."""
         chosen = self.parameters
-        plan = Plan(
+        plan = BacktestPlan(
             chosen.validation_days,
             chosen.windows,
             chosen.candidates,
@@ -259,7 +259,7 @@ class Hybrid(Recommender):
             self._of_thread.lines = kept
         return kept[:size].reshape(members, rows, len(self.items_))
 
-    def _known_facts(self) -> Facts:
+    def _known_facts(self) -> FeatureSnapshot:
         return _NO_FACTS if self.facts_ is None else self.facts_
 
     def _habits(self, request: RankRequest) -> Habits:
@@ -383,7 +383,7 @@ class Hybrid(Recommender):
             )
         self.reasons_, self.figures_ = document["reasons"], document["figures"]
         facts = _under("facts.", arrays)
-        self.facts_ = Facts.restore(facts) if facts else None
+        self.facts_ = FeatureSnapshot.restore(facts) if facts else None
         self.newcomers_ = None
         if _under("newcomers.", arrays):
             model = self._member(unfitted(self.parameters.members.values()), "newcomers", arrays)
@@ -402,7 +402,7 @@ class Hybrid(Recommender):
         return model
 
 
-_NO_FACTS = Facts(
+_NO_FACTS = FeatureSnapshot(
     0.0,
     0,
     Habits(np.zeros(1, np.int64), np.empty(0, np.int64), *[np.empty(0, np.float32)] * 5),

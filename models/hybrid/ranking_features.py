@@ -13,7 +13,7 @@ from features.dataset import Dataset
 from features.ids import IdMap
 from features.interactions import MICROSECONDS_PER_DAY, History
 
-__all__ = ["FACT_NAMES", "PERSONAL", "Facts", "Habits", "rounded"]
+__all__ = ["FACT_NAMES", "PERSONAL", "FeatureSnapshot", "Habits", "rounded"]
 
 Float = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -29,7 +29,7 @@ FACT_NAMES = (
     "price_distance",
     *(f"{group}_{what}" for group in _GROUPS for what in ("share", "days_since")),
 )
-"""The columns of `Facts.columns`, in order."""
+"""The columns of `FeatureSnapshot.columns`, in order."""
 PERSONAL = frozenset(_PAIR)
 """Those that speak of this very product in the user's own history."""
 
@@ -80,7 +80,7 @@ class Habits:
 
 
 @dataclass(frozen=True, eq=False)
-class Facts:
+class FeatureSnapshot:
     """What is known at one moment. window : days that count as lately. items : float32 (items, 9), see _ITEM.
 
     groups : int64 (3, items): codes of category, department (its first level) and brand, -1 for none.

@@ -14,9 +14,9 @@ import numpy.typing as npt
 from scipy.stats import norm
 
 from models.hybrid.blend import Blend, Pool, ndcg_of
-from models.hybrid.candidate_generation import Candidates
+from models.hybrid.candidate_generation import CandidatePairs
 from models.hybrid.ranker import SecondStage
-from models.hybrid.ranking_features import FACT_NAMES, Facts, Habits
+from models.hybrid.ranking_features import FACT_NAMES, FeatureSnapshot, Habits
 from models.shared.parallel import in_parallel
 
 __all__ = ["Choice", "Examples", "Stage", "choose"]
@@ -47,7 +47,7 @@ class Stage:
     weights: tuple[float, ...] = ()
     ranker: SecondStage | None = None
 
-    def score(self, candidates: Candidates, facts: Facts, habits: Habits) -> Float:
+    def score(self, candidates: CandidatePairs, facts: FeatureSnapshot, habits: Habits) -> Float:
         """float32 (c,); -inf for what is not to be listed. The candidates are those of `members`."""
         if self.ranker is not None:
             return self.ranker.score(columns(candidates, facts, habits)).astype(np.float32)
@@ -56,7 +56,7 @@ class Stage:
         return np.maximum(candidates.scaled, 0) @ np.array(self.weights, dtype=np.float32)
 
 
-def columns(candidates: Candidates, facts: Facts, habits: Habits) -> Float:
+def columns(candidates: CandidatePairs, facts: FeatureSnapshot, habits: Habits) -> Float:
     """float32 (c, features): what the trees see, in the order of `column_names`."""
     features = facts.columns(habits, candidates.owner, candidates.item)
     return np.concatenate([candidates.member_columns(), features], axis=1)
@@ -77,10 +77,10 @@ class Examples:
     """
 
     users: npt.NDArray[np.int64]
-    candidates: Candidates
+    candidates: CandidatePairs
     relevant: npt.NDArray[np.bool_]
     sizes: npt.NDArray[np.int64]
-    facts: Facts
+    facts: FeatureSnapshot
     habits: Habits
 
     def only(self, models: Sequence[int]) -> Examples:
@@ -97,7 +97,7 @@ class Examples:
         place[users] = np.arange(users.size)
         keep = place[self.candidates.owner] >= 0
         old = self.candidates
-        kept = Candidates(
+        kept = CandidatePairs(
             users.size,
             place[old.owner[keep]],
             old.item[keep],
@@ -136,7 +136,7 @@ class Examples:
         # what is kept must not depend on what is right, nor on the product alone: the trees would find out
         keep = (depth < DEPTH) | ((candidates.item + 7 * candidates.owner) % DEEPER == 0)
         keep &= helped[candidates.owner]
-        narrow = Candidates(
+        narrow = CandidatePairs(
             candidates.users,
             candidates.owner[keep],
             candidates.item[keep],

@@ -14,8 +14,8 @@ from features.splitting.holdout import HeldOut, Protocol, Question, held_out
 from features.splitting.windows import Window
 from models import base
 from models.base import Recommender
-from models.hybrid.candidate_generation import Candidates, Panel, joined
-from models.hybrid.ranking_features import Facts, Habits
+from models.hybrid.candidate_generation import CandidatePairs, Panel, joined
+from models.hybrid.ranking_features import FeatureSnapshot, Habits
 from models.hybrid.strategy_selection import Examples
 from models.ranking.filters import RankRequest, Selection, summed_histories
 from models.shared.fitted_members import FittedMembers
@@ -75,7 +75,7 @@ def observe(
     seed: int,
 ) -> dict[Question, Examples]:
     """Each question's candidates for at most `users` of those who took up something in the window."""
-    facts = Facts.learn(train, (window.end - window.start) / MICROSECONDS_PER_DAY)
+    facts = FeatureSnapshot.learn(train, (window.end - window.start) / MICROSECONDS_PER_DAY)
     inactive = ~np.asarray(train.item_features.active)
     panel = Panel(panel.members, inactive if inactive.any() else None)
     held = [_some(held_out(train, dataset, window, protocol, q, ASKED_AGAIN), users, seed) for q in QUESTIONS]
@@ -104,12 +104,12 @@ def _some(held: HeldOut, users: int, seed: int) -> HeldOut:
 
 
 def _asked_together(
-    panel: Panel, train: Dataset, held: Sequence[HeldOut], facts: Facts, length: int
+    panel: Panel, train: Dataset, held: Sequence[HeldOut], facts: FeatureSnapshot, length: int
 ) -> list[tuple[HeldOut, Examples]]:
     users = np.unique(np.concatenate([each.users for each in held]))
     places = train.users.index(users)
 
-    def look(part: Rows) -> list[Candidates]:
+    def look(part: Rows) -> list[CandidatePairs]:
         own, history = places[part], train.touched[places[part]]
         blocks = panel.opinions(RankRequest(history, own, Selection.all()), _lines(panel, part.size, train))
         # in the order of QUESTIONS: what was seen is left out of the same scores last
@@ -134,11 +134,13 @@ def _asked_together(
     return examples
 
 
-def _asked_apart(panel: Panel, train: Dataset, held: HeldOut, facts: Facts, length: int) -> Examples:
+def _asked_apart(
+    panel: Panel, train: Dataset, held: HeldOut, facts: FeatureSnapshot, length: int
+) -> Examples:
     assert held.histories is not None
     histories = held.histories
 
-    def look(part: Rows) -> Candidates:
+    def look(part: Rows) -> CandidatePairs:
         some = [histories[row] for row in part]
         unknown = np.full(part.size, -1, dtype=np.int64)
         request = RankRequest(summed_histories(some, train.items), unknown, _eligible(held.question), some)
@@ -149,7 +151,11 @@ def _asked_apart(panel: Panel, train: Dataset, held: HeldOut, facts: Facts, leng
 
 
 def _examples(
-    users: Rows, candidates: Candidates, relevant: sparse.csr_matrix, facts: Facts, habits: Habits
+    users: Rows,
+    candidates: CandidatePairs,
+    relevant: sparse.csr_matrix,
+    facts: FeatureSnapshot,
+    habits: Habits,
 ) -> Examples:
     sizes = np.diff(relevant.indptr).astype(np.int64)
     return Examples(users, candidates, _listed(candidates, relevant), sizes, facts, habits)
@@ -168,7 +174,7 @@ def _blocks(panel: Panel, users: int, train: Dataset) -> list[Rows]:
     return [np.arange(start, min(users, start + size)) for start in range(0, users, size)]
 
 
-def _listed(candidates: Candidates, relevant: sparse.csr_matrix) -> npt.NDArray[np.bool_]:
+def _listed(candidates: CandidatePairs, relevant: sparse.csr_matrix) -> npt.NDArray[np.bool_]:
     owner = np.repeat(np.arange(relevant.shape[0], dtype=np.int64), np.diff(relevant.indptr))
     keys = owner * relevant.shape[1] + relevant.indices
     listed: npt.NDArray[np.bool_] = np.isin(candidates.owner * relevant.shape[1] + candidates.item, keys)

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from features.build.builder import as_microseconds, build, build_reported
-from features.preference_job import Written, write_preferences
+from features.preference_job import PreferenceJobCounts, write_preferences
 from features.preference_parsing import is_inferred
 from recsys import clock
 from tests.support.database_rows import DAY, NOON, Event, Rows
@@ -36,7 +36,7 @@ def rows(shop: Shop) -> Rows:
     return found
 
 
-def _run(shop: Shop, at: datetime = NOW) -> Written:
+def _run(shop: Shop, at: datetime = NOW) -> PreferenceJobCounts:
     with clock.frozen_at(at):
         return write_preferences(shop.settings, build(shop.settings))
 
@@ -54,7 +54,9 @@ def _inferred(**shares: float) -> dict[str, Any]:
 
 
 def test_all_documented_columns_are_filled_and_a_second_run_changes_nothing(shop: Shop, rows: Rows) -> None:
-    assert _run(shop) == Written(users=2, added=2, changed=0, unchanged=0, cleared=0, explicit_wins=0)
+    assert _run(shop) == PreferenceJobCounts(
+        users=2, added=2, changed=0, unchanged=0, cleared=0, explicit_wins=0
+    )
     found = _stored(shop)
     # user 1: 5 of 10 each; the shop: a third of fruit; a prior of 10
     fruit, toys = round((5 + 10 / 3) / 20, 4), round((5 + 20 / 3) / 20, 4)
@@ -66,7 +68,7 @@ def test_all_documented_columns_are_filled_and_a_second_run_changes_nothing(shop
     assert found[2]["style"] == {}
     assert found[1]["price"] == {"min": 2.0, "max": 10.0, "source": "inferred"}
     assert found[1]["updated"] == NOW
-    assert _run(shop, NOW + DAY) == Written(2, 0, 0, 2, 0, 0)
+    assert _run(shop, NOW + DAY) == PreferenceJobCounts(2, 0, 0, 2, 0, 0)
     assert _stored(shop) == found
 
 
@@ -120,7 +122,7 @@ def test_inferences_follow_behaviour_and_go_with_it(shop: Shop, rows: Rows) -> N
     assert found[2]["category"] == {"Toys": 0.1}
     assert found[2]["updated"] == NOON + DAY
     assert set(found[4]["category"]) == {"Food > Fresh Fruit"}
-    assert _run(shop, NOW + 2 * DAY) == Written(2, 0, 0, 2, 0, 1)
+    assert _run(shop, NOW + 2 * DAY) == PreferenceJobCounts(2, 0, 0, 2, 0, 1)
 
 
 def test_inferred_rows_are_nobodys_words_to_a_snapshot(shop: Shop, rows: Rows) -> None:

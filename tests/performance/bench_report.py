@@ -26,7 +26,7 @@ from training.experiment import Experiment
 from training.fit.trainer import Judged
 from training.promotion.rule import decide
 from training.report.builder import Version, build_report
-from training.report.document import Report
+from training.report.document import EvaluationReport
 from training.report.page import write_report
 
 WANTED_SECONDS = 20.0
@@ -65,7 +65,7 @@ def made_up_lists(
     return split.train.items.ids[columns], np.ascontiguousarray(scores)
 
 
-def build(split: Split, models: list[Judged], folder: Path) -> Report:
+def build(split: Split, models: list[Judged], folder: Path) -> EvaluationReport:
     """The document, the page and its twin, as `recsys train run` makes them."""
     rule, plan = models[0].experiment.promotion, models[0].experiment.evaluation
     named = {f"{one.experiment.name}-v1": one for one in models}
@@ -101,7 +101,7 @@ def floor_seconds(users: int, draws: int, figures: int) -> float:
     return time.process_time() - started
 
 
-def figures_of_view(report: Report) -> int:
+def figures_of_view(report: EvaluationReport) -> int:
     """How many figures with an interval one model has in one view."""
     section = report.models[0].views["all"]
     by_k = len(section.metrics) + len(section.beyond)

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from training.report.document import Report
+from training.report.document import EvaluationReport
 from training.report.page import write_page
 
 __all__ = ["CHROMIUM", "NO_BROWSER", "measure", "nothing_is_clipped"]
@@ -59,7 +59,7 @@ addEventListener("message", sent => {
 """A window cannot be narrower than 500 pixels, a frame can be as narrow as a phone."""
 
 
-def measure(report: Report, folder: Path, width: int, height: int) -> dict[str, Any]:
+def measure(report: EvaluationReport, folder: Path, width: int, height: int) -> dict[str, Any]:
     """Where everything stands in a window of this size; the page is written to `folder`."""
     page = folder / "report.html"
     write_page(report, page)

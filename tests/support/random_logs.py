@@ -12,7 +12,7 @@ from features.build.builder import assemble
 from features.build.column_reader import NO_ID
 from features.build.interaction_reader import RawInteractions
 from features.build.preference_reader import RawPreferences
-from features.build.product_reader import Catalogue, Taxonomy
+from features.build.product_reader import ProductColumns, Taxonomy
 from features.dataset import Dataset
 from features.interactions import InteractionWeights
 
@@ -48,7 +48,7 @@ class Shop:
         }
         return assemble(_raw(rows), self._catalogue(), _preferences(told), weights, until).dataset
 
-    def _catalogue(self) -> Catalogue:
+    def _catalogue(self) -> ProductColumns:
         ids = sorted(self.products)
         columns: dict[str, Any] = {
             "id": np.array(ids, np.int32),
@@ -69,7 +69,7 @@ class Shop:
             "option2": [["XL", "12 oz"][i % 2] for i in ids],
             "option3": [""] * len(ids),
         }
-        return Catalogue(columns, CATEGORIES, BRANDS, variants)
+        return ProductColumns(columns, CATEGORIES, BRANDS, variants)
 
 
 def _raw(rows: list[tuple[int, int, int, float, int, int]]) -> RawInteractions:

@@ -16,7 +16,7 @@ from tests.training.shops import ITEMS, START, USERS, fill_shop
 from training.experiment import load_all
 from training.pipeline import train
 from training.progress import Steps
-from training.report.document import Report
+from training.report.document import EvaluationReport
 from training.tracking.runs import Tracked
 
 Row = tuple[int, int, str, float]
@@ -78,7 +78,7 @@ def test_every_shop_gets_models_a_report_and_a_model_that_serves(
     assert again.active == "popularity-v1"  # what cannot be judged replaces nothing
 
 
-def _says_what_it_could_judge(report: Report) -> None:
+def _says_what_it_could_judge(report: EvaluationReport) -> None:
     if report.data.problem:
         assert report.verdict.reason.startswith("no test was possible: ")
         assert report.data.test_users["total"] == 0

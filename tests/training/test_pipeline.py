@@ -20,9 +20,9 @@ from tests.support.shop import Shop
 from tests.training.shops import add_purchases, fill_shop, purchases
 from training.experiment import load_all
 from training.lock import training_lock
-from training.pipeline import Outcome, train
+from training.pipeline import TrainingOutcome, train
 from training.progress import Steps
-from training.report.document import Report
+from training.report.document import EvaluationReport
 
 PLAN = """
 [split]
@@ -49,7 +49,7 @@ def files(tmp_path: Path) -> dict[str, str]:
     return {name: str(tmp_path / f"{name}.toml") for name in FILES}
 
 
-def _train(sources: list[str], **options: bool) -> Outcome:
+def _train(sources: list[str], **options: bool) -> TrainingOutcome:
     return train(load_all(sources), command="recsys train run", actor="tester", steps=Steps(), **options)
 
 
@@ -92,7 +92,7 @@ def test_a_run_leaves_rows_artifacts_report_and_mlflow_runs(shop: Shop, files: d
     fitted = registry.load(model)
     assert fitted.dataset_fingerprint_ == summary["dataset"] == model.dataset  # fitted again on everything
     assert fitted.calibration_ is not None
-    report = Report.model_validate_json((shop.var / model.parameters["report_json"]).read_text())
+    report = EvaluationReport.model_validate_json((shop.var / model.parameters["report_json"]).read_text())
     assert report.verdict.winner == "item_knn-v1"
     page = (shop.var / model.parameters["report"]).read_text()
     assert "&lt;script" in page

@@ -23,7 +23,7 @@ from training.commands.evaluation_output import (
 )
 
 if TYPE_CHECKING:
-    from training.evaluation.split_plan import Plan
+    from training.evaluation.split_plan import SplitPlan
     from training.experiment import Experiment
     from training.fit.evaluate_registered import Examination
 
@@ -298,10 +298,10 @@ def _lengths(given: list[int] | None) -> tuple[tuple[int, ...], int]:
     return tuple(sorted(set(given))), given[0]
 
 
-def _plan(test_days: float | None, folds: int, last: int, share: float, given: int, seed: int) -> Plan:
-    from training.evaluation.split_plan import Plan
+def _plan(test_days: float | None, folds: int, last: int, share: float, given: int, seed: int) -> SplitPlan:
+    from training.evaluation.split_plan import SplitPlan
 
-    return Plan(test_days=test_days, folds=folds, last=last, share=share, given=given, seed=seed)
+    return SplitPlan(test_days=test_days, folds=folds, last=last, share=share, given=given, seed=seed)
 
 
 def _examined(
@@ -309,7 +309,7 @@ def _examined(
     split: SplitKind,
     ks: tuple[int, ...],
     k: int,
-    plan: Plan,
+    plan: SplitPlan,
     draws: int,
     seed: int,
 ) -> Examination:

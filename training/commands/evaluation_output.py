@@ -14,7 +14,7 @@ from training.commands.console import table_of
 
 if TYPE_CHECKING:
     from training.evaluation.compare import Duel
-    from training.evaluation.summary import Figure
+    from training.evaluation.summary import MeanEstimate
     from training.fit.evaluate_registered import Examination, Trial
     from training.studies.learning_curves import Curve
 
@@ -200,7 +200,7 @@ def splits_json(found: Examination) -> list[dict[str, Any]]:
     ]
 
 
-def _interval(figure: Figure | None) -> str:
+def _interval(figure: MeanEstimate | None) -> str:
     if figure is None or math.isnan(figure.value):
         return "–"
     if figure.low == figure.high == figure.value:

@@ -48,15 +48,17 @@ def report_schema() -> None:
 
     Example: recsys train report-schema > report.schema.json
     """
-    from training.report.document import Report
+    from training.report.document import EvaluationReport
 
-    print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **Report.model_json_schema()})
+    print_json(
+        {"$schema": "https://json-schema.org/draft/2020-12/schema", **EvaluationReport.model_json_schema()}
+    )
 
 
 def _draw(name: str, document: Path, page: Path) -> None:
     from pydantic import ValidationError
 
-    from training.report.document import Report
+    from training.report.document import EvaluationReport
     from training.report.page import write_page
 
     try:
@@ -67,7 +69,7 @@ def _draw(name: str, document: Path, page: Path) -> None:
             "train again to write a new one"
         ) from error
     try:
-        found = Report.model_validate_json(text)
+        found = EvaluationReport.model_validate_json(text)
     except ValidationError as error:
         raise Invalid(
             f"{document} is damaged or of another version ({error.error_count()} parts are not as expected); "

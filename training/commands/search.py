@@ -55,10 +55,10 @@ def search_quality(
     """
     from training.fit.evaluate_registered import open_dataset
     from training.progress import Steps
-    from training.search_evaluation.evaluate import Plan, measure
+    from training.search_evaluation.evaluate import SearchEvaluationPlan, measure
     from training.search_evaluation.report import keep
 
-    plan = Plan(by.value, test_days, choose, draws, seed)
+    plan = SearchEvaluationPlan(by.value, test_days, choose, draws, seed)
     found = measure(names or [], open_dataset(), plan, Steps(Console(stderr=True)))
     pages = [keep(registered(section.model), section) for section in found]
     if as_json:

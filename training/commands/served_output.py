@@ -11,7 +11,7 @@ from rich.console import Console
 from training.commands.console import table_of
 
 if TYPE_CHECKING:
-    from training.evaluation.summary import Figure
+    from training.evaluation.summary import MeanEstimate
     from training.served_evaluation.differences import ServedFigure
     from training.served_evaluation.evaluate import ServedReport
 
@@ -115,7 +115,7 @@ def _why(one: ServedFigure) -> str:
     return f"{one.differing / one.places:.1%}: {', '.join(parts)}"
 
 
-def _figure(one: Figure) -> str:
+def _figure(one: MeanEstimate) -> str:
     return "–" if math.isnan(one.value) else f"{one.value:.4f} {one.low:.4f}–{one.high:.4f}"
 
 

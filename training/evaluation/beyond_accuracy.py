@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from training.evaluation.item_stats import Facts
+from training.evaluation.item_stats import ItemStatistics
 
 __all__ = [
     "diversity_category",
@@ -39,7 +39,7 @@ def per_user_quality(
     hits: npt.NDArray[np.bool_],
     bought: sparse.csr_matrix,
     tastes: sparse.csr_matrix,
-    facts: Facts,
+    facts: ItemStatistics,
     ks: Sequence[int],
 ) -> tuple[dict[str, Values], dict[str, str]]:
     """All figures by name, and by name why one could not be computed at all.
@@ -57,7 +57,7 @@ def per_user_quality(
     return {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}, unknown
 
 
-def _unknown(facts: Facts) -> dict[str, str]:
+def _unknown(facts: ItemStatistics) -> dict[str, str]:
     found = {}
     if not np.isfinite(facts.price).any():
         found["revenue"] = "no product has a price"
@@ -80,7 +80,7 @@ def _of_batch(
     hits: npt.NDArray[np.bool_],
     bought: sparse.csr_matrix,
     tastes: sparse.csr_matrix,
-    facts: Facts,
+    facts: ItemStatistics,
     ks: Sequence[int],
     unknown: dict[str, str],
 ) -> dict[str, Values]:

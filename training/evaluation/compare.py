@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from recsys.errors import Invalid
 from training.evaluation.evaluator import Evaluation, ViewResult
-from training.evaluation.significance import Comparison, compare, format_p, holm_adjusted
+from training.evaluation.significance import PairedDifference, compare, format_p, holm_adjusted
 from training.evaluation.splits import VIEWS, View
 from training.evaluation.summary import HIGHER_IS_BETTER, LABELS, mean_by_user
 
@@ -56,7 +56,7 @@ class Duel:
     k: int
     verdict: Literal["a", "b", "tie"]
     words: str
-    primary: Comparison
+    primary: PairedDifference
     rows: list[DuelRow]
 
 
@@ -76,7 +76,7 @@ def compare_evaluations(
     """Compare two evaluations of the same split. Raises Invalid for other users, an unknown metric or k."""
     if a.ks != b.ks or k not in a.ks:
         raise Invalid(f"k is {k}; the evaluations have {list(a.ks)} and {list(b.ks)}: choose one of both")
-    raw: list[tuple[View, str, Values, Values, Comparison]] = []
+    raw: list[tuple[View, str, Values, Values, PairedDifference]] = []
     for each in VIEWS:
         first, second = a.views[each], b.views[each]
         if not np.array_equal(first.users, second.users):
@@ -138,7 +138,7 @@ def _better(metric: str, difference: float, significant: bool) -> Literal["a", "
 
 
 def _verdict(
-    a: str, b: str, one: Comparison, metric: str, view: View, k: int, level: float
+    a: str, b: str, one: PairedDifference, metric: str, view: View, k: int, level: float
 ) -> tuple[Literal["a", "b", "tie"], str]:
     what = f"{LABELS.get(metric, metric)}@{k} ({'all products' if view == 'all' else 'new to the user'})"
     better = _better(metric, one.difference, one.p_value < level)

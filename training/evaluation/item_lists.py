@@ -19,7 +19,7 @@ from models.algorithms.shared.occasions import PURCHASE, baskets_of, people_of, 
 from models.base import Recommender
 from recsys.errors import Invalid
 from training.evaluation.metrics import find_hits
-from training.evaluation.significance import Comparison, bootstrap_interval, compare
+from training.evaluation.significance import PairedDifference, bootstrap_interval, compare
 
 __all__ = [
     "FLOORS",
@@ -205,7 +205,9 @@ def figures_of(
     )
 
 
-def versus(a: Values, b: Values, question: ItemQuestion, *, draws: int = 1000, seed: int = 0) -> Comparison:
+def versus(
+    a: Values, b: Values, question: ItemQuestion, *, draws: int = 1000, seed: int = 0
+) -> PairedDifference:
     """Values of two models per query, compared person by person."""
     return compare(per_person(a, question), per_person(b, question), draws=draws, seed=seed)
 

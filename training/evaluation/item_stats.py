@@ -13,7 +13,7 @@ from scipy import sparse
 
 from features.dataset import Dataset
 
-__all__ = ["GROUPS", "WINSORISED", "Facts", "describe", "winsorised"]
+__all__ = ["GROUPS", "WINSORISED", "ItemStatistics", "describe", "winsorised"]
 
 GROUPS = ("head", "middle", "tail")
 LEVELS = " > "
@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Facts:
+class ItemStatistics:
     """Row i belongs to item row i of the training data.
 
     users        how many users the training data holds
@@ -65,14 +65,14 @@ class Facts:
         return int(self.group.size)
 
 
-def describe(train: Dataset, costs: Floats | None = None) -> Facts:
+def describe(train: Dataset, costs: Floats | None = None) -> ItemStatistics:
     """The facts as of the moment of `train`."""
     features = train.item_features
     touched_by = np.asarray((train.touched > 0).sum(axis=0)).ravel()
     users = max(1, len(train.users))
     active, price = features.active, features.price.astype(np.float64)
     genre, genres = _genres(features.category, features.category_paths)
-    return Facts(
+    return ItemStatistics(
         users,
         -np.log2(np.maximum(touched_by, 1) / users),
         _groups(np.where(active, touched_by, 0)),

@@ -13,12 +13,12 @@ from training.evaluation.evaluator import ViewResult
 from training.evaluation.item_stats import GROUPS
 from training.evaluation.metrics import hit_rate, ndcg, recall
 from training.evaluation.splits import Fold, Split
-from training.evaluation.summary import Figure, figures_from, mean_by_user
+from training.evaluation.summary import MeanEstimate, figures_from, mean_by_user
 
 __all__ = [
     "FEW",
     "METRICS",
-    "Period",
+    "EvaluatedPeriod",
     "Segment",
     "SegmentMembers",
     "known_events",
@@ -52,13 +52,13 @@ class Segment:
     kind: str
     name: str
     users: int
-    figures: dict[str, Figure]
+    figures: dict[str, MeanEstimate]
     small: bool
     note: str
 
 
 @dataclass(frozen=True, eq=False)
-class Period:
+class EvaluatedPeriod:
     """One view of one split, and what a model made of it."""
 
     result: ViewResult
@@ -94,11 +94,11 @@ def segments(
 
     `parts` are those of `parts_of` for this split and fold, where several models are judged on it.
     """
-    return segments_over([Period(result, split, fold)], k=k, draws=draws, seed=seed, parts=parts)
+    return segments_over([EvaluatedPeriod(result, split, fold)], k=k, draws=draws, seed=seed, parts=parts)
 
 
 def segments_over(
-    periods: Sequence[Period],
+    periods: Sequence[EvaluatedPeriod],
     *,
     k: int,
     draws: int,
@@ -159,7 +159,7 @@ def parts_of(tests: Sequence[tuple[Split, Fold]]) -> list[SegmentMembers]:
     return parts
 
 
-def segment_of(kind: str, name: str, figures: dict[str, Figure], unit: str = "user") -> Segment:
+def segment_of(kind: str, name: str, figures: dict[str, MeanEstimate], unit: str = "user") -> Segment:
     """A segment from its figures, saying so when it is too small."""
     users = next(iter(figures.values())).users
     small = users < FEW

@@ -13,7 +13,7 @@ from scipy.stats import norm
 
 __all__ = [
     "DETECTABLE",
-    "Comparison",
+    "PairedDifference",
     "bootstrap_interval",
     "compare",
     "compare_each",
@@ -61,7 +61,7 @@ def bootstrap_interval(
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedDifference:
     """Model a against b on the same users: mean of a − b, its interval, and its p-value."""
 
     difference: float
@@ -74,7 +74,7 @@ class Comparison:
     """The smallest p-value that these draws can give; one that equals it may be far smaller."""
 
 
-def compare(a: Values, b: Values, *, draws: int, seed: int, level: float = 0.95) -> Comparison:
+def compare(a: Values, b: Values, *, draws: int, seed: int, level: float = 0.95) -> PairedDifference:
     """Paired comparison of two models' values, float64 (n,), user by user.
 
     Interval: paired percentile bootstrap. p-value: two-sided sign-flip permutation test of the mean
@@ -86,7 +86,7 @@ def compare(a: Values, b: Values, *, draws: int, seed: int, level: float = 0.95)
 
 def compare_each(
     a: Values, others: Sequence[Values], *, draws: int, seed: int, level: float = 0.95
-) -> list[Comparison]:
+) -> list[PairedDifference]:
     """Model a against each of the others, as `compare` does it one by one, with the draws shared.
 
     All are float64 (n,), of the same users. Raises ValueError for lists of other lengths or without users.
@@ -102,7 +102,7 @@ def compare_each(
     low, high = bootstrap_interval(changes, draws=draws, seed=seed, level=level)
     p_values, floor = _sign_flips(changes, draws, seed), 1.0 / (draws + 1)
     return [
-        Comparison(
+        PairedDifference(
             float(change.mean()),
             float(low[i]),
             float(high[i]),
@@ -111,7 +111,7 @@ def compare_each(
             floor,
         )
         if change.any()
-        else Comparison(0.0, 0.0, 0.0, 1.0, 0.0)
+        else PairedDifference(0.0, 0.0, 0.0, 1.0, 0.0)
         for i, change in enumerate(np.ascontiguousarray(changes.T))
     ]
 
@@ -146,7 +146,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def holm_adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
+def holm_adjusted(comparisons: Sequence[PairedDifference]) -> list[PairedDifference]:
     """The comparisons with p-values, and the floors of these, adjusted for there being several."""
     p_values = holm([one.p_value for one in comparisons])
     several = len(comparisons)

@@ -26,11 +26,11 @@ from training.evaluation.splits import (
     with_target,
 )
 
-__all__ = ["Plan", "cold_items", "cold_users", "last_n", "make_splits", "rolling"]
+__all__ = ["SplitPlan", "cold_items", "cold_users", "last_n", "make_splits", "rolling"]
 
 
 @dataclass(frozen=True)
-class Plan:
+class SplitPlan:
     """What to hold out.
 
     test_days   length of the test period (of each, for rolling ones); None: as `features.splitting.windows`
@@ -63,7 +63,7 @@ class Plan:
             raise Invalid(f"share must lie between 0 and 1, not {self.share:g}")
 
 
-def make_splits(kind: Kind, dataset: Dataset, plan: Plan) -> list[Split]:
+def make_splits(kind: Kind, dataset: Dataset, plan: SplitPlan) -> list[Split]:
     """The splits of that kind: one, or up to `plan.folds` rolling ones, earliest first."""
     if kind == "rolling":
         return rolling(dataset, plan)
@@ -77,7 +77,7 @@ def make_splits(kind: Kind, dataset: Dataset, plan: Plan) -> list[Split]:
     return [time_split(dataset, plan.test_days, min_events=plan.min_events)]
 
 
-def rolling(dataset: Dataset, plan: Plan) -> list[Split]:
+def rolling(dataset: Dataset, plan: SplitPlan) -> list[Split]:
     """Time splits whose test periods follow one another; each model learns all that came before its own.
 
     Fewer than `plan.folds` where the data cannot give so many periods of a length that they choose.
@@ -102,7 +102,7 @@ def rolling(dataset: Dataset, plan: Plan) -> list[Split]:
     return splits
 
 
-def last_n(dataset: Dataset, plan: Plan) -> Split:
+def last_n(dataset: Dataset, plan: SplitPlan) -> Split:
     """Each user's last `plan.last` pieces of evidence after the cutoff, from all they did before those.
 
     The usual leave-last-n-out trains on what others did later than a user's last events; here the model
@@ -131,7 +131,7 @@ def last_n(dataset: Dataset, plan: Plan) -> Split:
     return _foldin(dataset, train, later, item, reason, histories, before, window, "last-n", note)
 
 
-def cold_users(dataset: Dataset, plan: Plan) -> Split:
+def cold_users(dataset: Dataset, plan: SplitPlan) -> Split:
     """Users whom training never saw come with their first `plan.given` events after the cutoff.
 
     Hidden are a share of all users, whole; users who are new after the cutoff are cold by themselves.
@@ -167,7 +167,7 @@ def cold_users(dataset: Dataset, plan: Plan) -> Split:
     return _foldin(dataset, train, later, item, reason, histories, before, window, "cold-users", note)
 
 
-def cold_items(dataset: Dataset, plan: Plan) -> Split:
+def cold_items(dataset: Dataset, plan: SplitPlan) -> Split:
     """Products without any event in training: a share of all, their events removed, and those never touched.
 
     The whole catalogue is ranked all the same; right are only the cold ones, and models know of them what
@@ -207,7 +207,7 @@ def cold_items(dataset: Dataset, plan: Plan) -> Split:
     return Split(train, folds, window.start, window.end, counts_of(reason), users, "cold-items", note)
 
 
-def _later(dataset: Dataset, plan: Plan) -> tuple[Events, Window]:
+def _later(dataset: Dataset, plan: SplitPlan) -> tuple[Events, Window]:
     window = test_window(dataset, plan.test_days)
     times = dataset.events.time
     return dataset.events.take((times > window.start) & (times <= window.end)), window

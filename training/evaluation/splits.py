@@ -20,7 +20,7 @@ from features.splitting.windows import Window, holdout_windows
 from features.target import Target
 from recsys.domains.recommendations.types import INTERACTION_TYPES
 from recsys.errors import Invalid
-from training.evaluation.item_stats import Facts, describe
+from training.evaluation.item_stats import ItemStatistics, describe
 
 __all__ = [
     "KINDS",
@@ -131,7 +131,7 @@ class Split:
         return None if active.all() else self.train.items.ids[active]
 
     @cached_property
-    def facts(self) -> Facts:
+    def facts(self) -> ItemStatistics:
         """What is known of each training item, for the figures beyond accuracy; computed once."""
         return describe(self.train, self.costs)
 

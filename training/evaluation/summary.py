@@ -16,7 +16,7 @@ from training.evaluation.significance import bootstrap_interval
 __all__ = [
     "HIGHER_IS_BETTER",
     "LABELS",
-    "Figure",
+    "MeanEstimate",
     "figures_from",
     "lorenz",
     "mean_by_user",
@@ -56,7 +56,7 @@ HIGHER_IS_BETTER: dict[str, bool | None] = {
 
 
 @dataclass(frozen=True)
-class Figure:
+class MeanEstimate:
     """A mean over `users` users at cut-off k with its 95% interval; NaN when it is defined for nobody.
 
     A total over all lists (coverage, Gini) has no users to resample: low and high equal the value.
@@ -69,10 +69,12 @@ class Figure:
     users: int
 
 
-def summarise(result: ViewResult, ks: Sequence[int], *, draws: int, seed: int) -> dict[str, list[Figure]]:
+def summarise(
+    result: ViewResult, ks: Sequence[int], *, draws: int, seed: int
+) -> dict[str, list[MeanEstimate]]:
     """Every metric at every k; all are resampled with the same users."""
     named = {**result.values, **result.quality}
-    found: dict[str, list[Figure]] = {}
+    found: dict[str, list[MeanEstimate]] = {}
     if named:
         width = len(ks)
         stacked = np.concatenate(list(named.values()), axis=1)
@@ -81,22 +83,22 @@ def summarise(result: ViewResult, ks: Sequence[int], *, draws: int, seed: int) -
     users = int(result.users.size)
     for name, totals in result.totals.items():
         found[name] = [
-            Figure(k, float(value), float(value), float(value), users)
+            MeanEstimate(k, float(value), float(value), float(value), users)
             for k, value in zip(ks, totals, strict=True)
         ]
     return found
 
 
-def figures_from(values: Values, ks: Sequence[int], *, draws: int, seed: int) -> list[Figure]:
+def figures_from(values: Values, ks: Sequence[int], *, draws: int, seed: int) -> list[MeanEstimate]:
     """One figure per column of `values`, float64 (users, columns), NaN where a user has none."""
     nan = float("nan")
     if values.shape[0] == 0:
-        return [Figure(k, nan, nan, nan, 0) for k in ks]
+        return [MeanEstimate(k, nan, nan, nan, 0) for k in ks]
     low, high = bootstrap_interval(values, draws=draws, seed=seed)
     users = (~np.isnan(values)).sum(axis=0)
     total = np.nansum(values, axis=0)
     return [
-        Figure(
+        MeanEstimate(
             k, float(total[i] / users[i]) if users[i] else nan, float(low[i]), float(high[i]), int(users[i])
         )
         for i, k in enumerate(ks)

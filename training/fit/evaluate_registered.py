@@ -20,8 +20,8 @@ from recsys.settings import get_settings
 from training.evaluation.compare import pooled
 from training.evaluation.evaluator import Evaluation, evaluate, refuse_leak
 from training.evaluation.guests import guest_values, guests_from
-from training.evaluation.segments import Period, Segment, segments_over
-from training.evaluation.split_plan import Plan, make_splits
+from training.evaluation.segments import EvaluatedPeriod, Segment, segments_over
+from training.evaluation.split_plan import SplitPlan, make_splits
 from training.evaluation.splits import VIEWS, Kind, Split, View
 from training.experiment import Experiment
 from training.fit.cost_prices import read_costs
@@ -83,7 +83,7 @@ def examine(
     dataset: Dataset,
     *,
     kind: Kind,
-    plan: Plan,
+    plan: SplitPlan,
     ks: Sequence[int],
     k: int,
     draws: int,
@@ -140,7 +140,7 @@ def _parts(
     view: View, splits: Sequence[Split], evaluations: Sequence[Evaluation], *, k: int, draws: int, seed: int
 ) -> list[Segment]:
     periods = [
-        Period(found.views[view], split, split.folds[view])
+        EvaluatedPeriod(found.views[view], split, split.folds[view])
         for split, found in zip(splits, evaluations, strict=True)
     ]
     return segments_over(periods, k=k, draws=draws, seed=seed)

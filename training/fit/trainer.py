@@ -24,7 +24,7 @@ from training.fit.forecast import TimeForecast
 from training.progress import Steps
 from training.promotion.guardrails import GateFigures, figures_for_gate
 from training.report.hybrid_section import hybrid_part
-from training.report.sections import Hybrid as HybridPart
+from training.report.sections import HybridSection as HybridPart
 
 __all__ = ["Judged", "create", "judge", "refit"]
 

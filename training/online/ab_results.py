@@ -16,10 +16,10 @@ from recsys.domains.recommendations.ab_tests.service import METRICS, Arm, label
 from recsys.domains.recommendations.ab_tests.tables import AbTest
 from training.online.ab_statistics import (
     SHARES,
+    ABVerdict,
     Arms,
     Difference,
     Mismatch,
-    Verdict,
     compare,
     judge,
     mismatch,
@@ -146,7 +146,7 @@ class AbResult:
     planned_days: float
     users: Population
     guests: Population
-    verdict: Verdict
+    verdict: ABVerdict
 
 
 def read_results(session: Session, *, since: datetime, until: datetime, window: timedelta) -> list[AbResult]:

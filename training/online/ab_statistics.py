@@ -19,10 +19,10 @@ __all__ = [
     "LEAST_USERS",
     "MISMATCH",
     "SHARES",
+    "ABVerdict",
     "Arms",
     "Difference",
     "Mismatch",
-    "Verdict",
     "compare",
     "judge",
     "mismatch",
@@ -104,7 +104,7 @@ class Mismatch:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ABVerdict:
     """What the test says, in a word for programs and in a sentence."""
 
     outcome: Outcome
@@ -152,7 +152,7 @@ def compare(arms: Arms, primary: str) -> list[Difference]:
 
 def judge(
     arms: Arms, found: Difference | None, sizes: Mismatch | None, *, days: float, planned: float, over: bool
-) -> Verdict:
+) -> ABVerdict:
     """What may be concluded from the metric that decides, `found`.
 
     The length of a test is decided before it begins: who stops as soon as the p-value is small enough finds
@@ -160,7 +160,7 @@ def judge(
     """
     control, challenger = arms.users
     if sizes is not None and sizes.found:
-        return Verdict(
+        return ABVerdict(
             "invalid",
             f"{sizes.observed:.1%} of the users are the challenger's where {sizes.expected:.1%} should be "
             f"({format_p(sizes.p_value)}): something besides chance decides who is counted, so no figure can "
@@ -168,24 +168,24 @@ def judge(
         )
     if days < planned:
         passed = f"{'it was stopped after' if over else 'only'} {days:.1f} of the {planned:g} planned days"
-        return Verdict(
+        return ABVerdict(
             "too_early",
             f"{passed}{'' if over else ' have passed'}; significance is not tested earlier",
         )
     if found is None or min(control, challenger) < LEAST_USERS:
-        return Verdict(
+        return ABVerdict(
             "too_early", f"{control:,} and {challenger:,} users: expected at least {LEAST_USERS} in each arm"
         )
     if (few := _too_few(arms, found.metric)) is not None:
-        return Verdict("too_early", few)
+        return ABVerdict("too_early", few)
     if found.p_value >= LEVEL:
         least = "" if found.smallest is None else f"; one of {_amount(found.metric, found.smallest)} would be"
-        return Verdict(
+        return ABVerdict(
             "no_difference", f"no difference in {found.metric} was found ({format_p(found.p_value)}){least}"
         )
     better: Outcome = "challenger" if found.difference > 0 else "control"
     by = _amount(found.metric, abs(found.difference))
-    return Verdict(
+    return ABVerdict(
         better, f"the {better} is better in {found.metric} by {by} a user ({format_p(found.p_value)})"
     )
 

@@ -13,10 +13,10 @@ from scipy import sparse
 from features.interactions import MICROSECONDS_PER_DAY
 from models.base import Recommender
 from training.evaluation.metrics import find_hits, per_user
-from training.evaluation.significance import Comparison, bootstrap_interval, compare, format_p, holm
+from training.evaluation.significance import PairedDifference, bootstrap_interval, compare, format_p, holm
 from training.evaluation.splits import VIEWS, Split
 from training.paper_benchmarks.chosen_settings import BenchmarkSettings
-from training.paper_benchmarks.complete_journey_data import Journey
+from training.paper_benchmarks.complete_journey_data import JourneyData
 from training.paper_benchmarks.runner import Result, metered
 
 __all__ = ["TASKS", "Comparisons", "compared", "document", "headlines", "lines", "run", "slices", "tests"]
@@ -32,7 +32,7 @@ Progress = Callable[[str], None]
 
 
 def run(
-    journey: Journey, settings: BenchmarkSettings, names: list[str], *, progress: Progress
+    journey: JourneyData, settings: BenchmarkSettings, names: list[str], *, progress: Progress
 ) -> list[Result]:
     """Fit each model of the settings on the training weeks and judge it on the test weeks, both tasks.
 
@@ -116,7 +116,7 @@ class Comparisons:
     model: str
     best: str
     ratio: float
-    against: dict[str, tuple[Comparison, float]]
+    against: dict[str, tuple[PairedDifference, float]]
 
 
 def tests(results: list[Result], seed: int) -> list[Comparisons]:
@@ -171,7 +171,9 @@ def headlines(result: Result) -> dict[str, float]:
     return {name: result.figures[figure] for name, figure in figures.items() if figure in result.figures}
 
 
-def document(journey: Journey, results: list[Result], tests: list[Comparisons], seed: int) -> dict[str, Any]:
+def document(
+    journey: JourneyData, results: list[Result], tests: list[Comparisons], seed: int
+) -> dict[str, Any]:
     """Everything as plain JSON values."""
     models = [
         result.as_json() | {"intervals": {k: list(v) for k, v in intervals(result, seed=seed).items()}}

@@ -20,14 +20,14 @@ from training.evaluation.splits import Split, time_split
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Journey", "folder_of", "read"]
+__all__ = ["JourneyData", "folder_of", "read"]
 
 TRAIN_WEEKS, TEST_WEEKS = 44, 4
 LEVELS = " > "
 
 
 @dataclass(frozen=True, eq=False)
-class Journey:
+class JourneyData:
     """dataset : everything until the end of week 48.
 
     split : what was known at the end of week 44, and what was bought in the four weeks after it.
@@ -55,7 +55,7 @@ def folder_of(given: Path | None) -> Path:
     return given
 
 
-def read(folder: Path, weights: InteractionWeights | None = None) -> Journey:
+def read(folder: Path, weights: InteractionWeights | None = None) -> JourneyData:
     """Read both files and cut them at the end of week 44; later weeks than 48 are not looked at."""
     import polars as pl
 
@@ -90,7 +90,7 @@ def read(folder: Path, weights: InteractionWeights | None = None) -> Journey:
         weights or InteractionWeights(),
     )
     days = (dataset.moment - cutoff) / MICROSECONDS_PER_DAY
-    return Journey(dataset, time_split(dataset, days), refused)
+    return JourneyData(dataset, time_split(dataset, days), refused)
 
 
 def _catalogue(products: pl.DataFrame, trained: pl.DataFrame, items: IdMap) -> ItemFeatures:

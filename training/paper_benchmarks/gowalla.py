@@ -21,7 +21,7 @@ from training.paper_benchmarks.datasets import open_text, purchases, whole_numbe
 from training.paper_benchmarks.runner import Result, judged, metered
 from training.paper_benchmarks.tuning import GAIN, Search, search
 
-__all__ = ["Split", "choose", "learn_blend", "read", "run", "validation_fold"]
+__all__ = ["GowallaSplit", "choose", "learn_blend", "read", "run", "validation_fold"]
 
 K = 20
 LIST = 100
@@ -33,14 +33,14 @@ Pairs = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
+class GowallaSplit:
     """What is learned from, and for the same users, csr (users, items), what should be found."""
 
     train: Dataset
     relevant: sparse.csr_matrix
 
 
-def read(folder: Path) -> Split:
+def read(folder: Path) -> GowallaSplit:
     """Read train.txt and test.txt (a line per user: user, then its items; gzip or plain).
 
     Raises NotFound for a missing file, Invalid for a line that is not numbers.
@@ -51,10 +51,10 @@ def read(folder: Path) -> Split:
         raise Invalid(f"{folder}: train.txt and test.txt must both hold pairs of a user and an item")
     users = int(max(user.max(), test_user.max())) + 1
     items = int(max(item.max(), test_item.max())) + 1
-    return Split(purchases(users, items, user, item), _matrix(test_user, test_item, (users, items)))
+    return GowallaSplit(purchases(users, items, user, item), _matrix(test_user, test_item, (users, items)))
 
 
-def validation_fold(train: Dataset, share: float, seed: int, *, blocks: bool = False) -> Split:
+def validation_fold(train: Dataset, share: float, seed: int, *, blocks: bool = False) -> GowallaSplit:
     """Hold out `share` of each user's train items, at least one of those with two or more.
 
     At random, or with `blocks` as one run of neighbouring item numbers, round the end, from a random start.
@@ -73,11 +73,11 @@ def validation_fold(train: Dataset, share: float, seed: int, *, blocks: bool = F
     held = (place - start[user]) % count[user] < size[user]
     shape = (len(train.users), len(train.items))
     kept = purchases(*shape, user[~held], item[~held])
-    return Split(kept, _matrix(user[held], item[held], shape))
+    return GowallaSplit(kept, _matrix(user[held], item[held], shape))
 
 
 def run(
-    split: Split, settings: BenchmarkSettings, names: Sequence[str], *, blend: bool, progress: Progress
+    split: GowallaSplit, settings: BenchmarkSettings, names: Sequence[str], *, blend: bool, progress: Progress
 ) -> list[Result]:
     """Fit and judge the models `names`, and the blend of those that `settings.blend` weighs.
 
@@ -105,7 +105,7 @@ def run(
 
 
 def choose(
-    split: Split, settings: BenchmarkSettings, names: Sequence[str], *, progress: Progress
+    split: GowallaSplit, settings: BenchmarkSettings, names: Sequence[str], *, progress: Progress
 ) -> dict[str, Search]:
     """Search the settings of those of `names` that have a space, on the validation fold of train alone.
 
@@ -129,14 +129,14 @@ def choose(
 
 
 def _judge(
-    model: ModelSettings, fold: Split, sample: npt.NDArray[np.int64], progress: Progress
+    model: ModelSettings, fold: GowallaSplit, sample: npt.NDArray[np.int64], progress: Progress
 ) -> Callable[[Mapping[str, Any]], Result]:
     def judge(parameters: Mapping[str, Any]) -> Result:
         fitted = replace(model, parameters=dict(parameters)).create()
         with metered() as meter:
             fitted.fit(fold.train)
         ranking = fitted.recommend(fold.train.users.ids[sample], K, exclude="seen")
-        part = Split(fold.train, fold.relevant[sample])
+        part = GowallaSplit(fold.train, fold.relevant[sample])
         result = _result(model.name, ranking, part, meter.seconds, meter.peak_mib)
         progress(f"{model.name} {dict(parameters)}: {FIGURE} {result.figures[FIGURE]:.5f}")
         return result
@@ -146,7 +146,7 @@ def _judge(
 
 
 def learn_blend(
-    split: Split, settings: BenchmarkSettings, names: Sequence[str], *, progress: Progress
+    split: GowallaSplit, settings: BenchmarkSettings, names: Sequence[str], *, progress: Progress
 ) -> tuple[Blend, list[Result]]:
     """Weights of the models `names`, learned on the validation fold of train alone."""
     fold = _fold(split, settings)
@@ -166,12 +166,12 @@ def learn_blend(
     return blend, results
 
 
-def _fold(split: Split, settings: BenchmarkSettings) -> Split:
+def _fold(split: GowallaSplit, settings: BenchmarkSettings) -> GowallaSplit:
     cut = settings.validation
     return validation_fold(split.train, cut["share"], cut["seed"], blocks=cut.get("blocks", False))
 
 
-def _sample(fold: Split, settings: BenchmarkSettings, size: int) -> npt.NDArray[np.int64]:
+def _sample(fold: GowallaSplit, settings: BenchmarkSettings, size: int) -> npt.NDArray[np.int64]:
     """Rows of `size` users at random of those with anything held out, increasing, int64."""
     asked = np.flatnonzero(np.diff(fold.relevant.indptr) > 0)
     return np.sort(np.random.default_rng(settings.validation["seed"]).permutation(asked)[:size])
@@ -183,7 +183,7 @@ def _labelled(
     return candidates, find_hits(candidates.products, relevant), np.diff(relevant.indptr).astype(np.int64)
 
 
-def _ranked(name: str, model_settings: ModelSettings, split: Split) -> tuple[Ranking, Result, float]:
+def _ranked(name: str, model_settings: ModelSettings, split: GowallaSplit) -> tuple[Ranking, Result, float]:
     """Lists of every user, their figures, and the seconds of the fit and of the lists together."""
     split.train.fingerprint  # noqa: B018 - computed once and kept, so that no model pays for it
     model = model_settings.create()
@@ -195,7 +195,9 @@ def _ranked(name: str, model_settings: ModelSettings, split: Split) -> tuple[Ran
     return ranking, _result(name, ranking, split, fit.seconds, peak), fit.seconds + rank.seconds
 
 
-def _result(name: str, ranking: Ranking, split: Split, seconds: float, peak: float, note: str = "") -> Result:
+def _result(
+    name: str, ranking: Ranking, split: GowallaSplit, seconds: float, peak: float, note: str = ""
+) -> Result:
     values = judged(ranking, split.relevant, K, METRICS)
     figures = {metric: float(value.mean()) for metric, value in values.items()}
     return Result(name, figures, seconds, peak, note, values)

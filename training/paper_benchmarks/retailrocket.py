@@ -16,7 +16,7 @@ from features.interactions import InteractionWeights
 from models.ranking.filters import Exclude
 from recsys.domains.recommendations.types import INTERACTION_TYPES, InteractionType
 from recsys.errors import Invalid
-from training.evaluation.significance import Comparison, compare
+from training.evaluation.significance import PairedDifference, compare
 from training.paper_benchmarks.chosen_settings import BenchmarkSettings, ModelSettings
 from training.paper_benchmarks.datasets import bare_dataset, open_text
 from training.paper_benchmarks.runner import Result, judged, metered
@@ -144,7 +144,7 @@ def run(log: Log, settings: BenchmarkSettings, model: ModelSettings, *, progress
     return results
 
 
-def compared(results: list[Result], seed: int) -> dict[str, Comparison]:
+def compared(results: list[Result], seed: int) -> dict[str, PairedDifference]:
     """The first result against each other one, paired by user, NDCG@20."""
     first, *others = results
     key = f"ndcg@{K}"

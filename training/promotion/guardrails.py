@@ -11,7 +11,7 @@ import numpy as np
 from training.evaluation.evaluator import Evaluation
 from training.experiment import PromotionRule
 
-__all__ = ["Bound", "GateFigures", "check", "describe_broken", "figures_for_gate", "plain_bounds"]
+__all__ = ["GateFigures", "GuardrailLimit", "check", "describe_broken", "figures_for_gate", "plain_bounds"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class GateFigures:
 
 
 @dataclass(frozen=True)
-class Bound:
+class GuardrailLimit:
     """One figure beside its limit; `at_least` says on which side of the limit it must be."""
 
     name: str
@@ -49,20 +49,20 @@ class Bound:
 
 def check(
     figures: GateFigures, rule: PromotionRule, champion_coverage: float | None = None
-) -> tuple[Bound, ...]:
+) -> tuple[GuardrailLimit, ...]:
     """Every guardrail with its value and the limit that holds now."""
     floor = rule.min_coverage
     if champion_coverage is not None:
         floor = max(floor, rule.min_coverage_of_champion * champion_coverage)
     return (
-        Bound("coverage", figures.coverage, floor, at_least=True),
-        Bound("popularity_share", figures.popularity_share, rule.max_popularity_share),
-        Bound("empty_rate", figures.empty_rate, rule.max_empty_rate),
-        Bound("scoring_ms", figures.scoring_ms, rule.max_scoring_ms),
+        GuardrailLimit("coverage", figures.coverage, floor, at_least=True),
+        GuardrailLimit("popularity_share", figures.popularity_share, rule.max_popularity_share),
+        GuardrailLimit("empty_rate", figures.empty_rate, rule.max_empty_rate),
+        GuardrailLimit("scoring_ms", figures.scoring_ms, rule.max_scoring_ms),
     )
 
 
-def describe_broken(bounds: Sequence[Bound]) -> str:
+def describe_broken(bounds: Sequence[GuardrailLimit]) -> str:
     """The guardrails that do not hold, in words; an empty string when all do."""
     units = {"scoring_ms": " ms per 1000 users"}
     names = {"scoring_ms": "scoring time"}
@@ -74,7 +74,7 @@ def describe_broken(bounds: Sequence[Bound]) -> str:
     )
 
 
-def plain_bounds(bounds: Sequence[Bound]) -> list[dict[str, Any]]:
+def plain_bounds(bounds: Sequence[GuardrailLimit]) -> list[dict[str, Any]]:
     """As JSON: name, value, limit, at_least, ok."""
     return [{**asdict(one), "ok": one.ok} for one in bounds]
 

@@ -16,15 +16,15 @@ from recsys.domains.recommendations.ab_tests import service as ab_tests
 from recsys.domains.recommendations.ab_tests.service import Running
 from recsys.domains.recommendations.stored_lists import locks
 from training.promotion.guardrails import plain_bounds
-from training.promotion.rule import Decision, label
+from training.promotion.rule import PromotionDecision, label
 from training.report.builder import Version
-from training.report.document import ModelSection, Report
+from training.report.document import EvaluationReport, ModelSection
 from training.tracking.runs import TrackedRun
 
 __all__ = ["held_for_test", "register", "tracked_run"]
 
 
-def held_for_test(decision: Decision, test: Running | None) -> Decision:
+def held_for_test(decision: PromotionDecision, test: Running | None) -> PromotionDecision:
     """The decision while an A/B test runs: nobody takes the place of the model it tests against."""
     if test is None or decision.promoted is None:
         return decision
@@ -36,7 +36,11 @@ def held_for_test(decision: Decision, test: Running | None) -> Decision:
 
 
 def register(
-    versions: Sequence[Version], report: Report, decision: Decision, dataset: Dataset, actor: str
+    versions: Sequence[Version],
+    report: EvaluationReport,
+    decision: PromotionDecision,
+    dataset: Dataset,
+    actor: str,
 ) -> str | None:
     """All rows and the promotion in one transaction; returns the model that serves after it."""
     figures = report.verdict.model_dump(mode="json")
@@ -75,7 +79,9 @@ def register(
         raise
 
 
-def _registration(version: Version, report: Report, dataset: Dataset, decision: Decision) -> Registration:
+def _registration(
+    version: Version, report: EvaluationReport, dataset: Dataset, decision: PromotionDecision
+) -> Registration:
     judged, section = version.judged, report.model(version.name)
     k = judged.experiment.evaluation.primary_k
     place = report.ks.index(k)
@@ -138,7 +144,7 @@ def _plain_metrics(section: ModelSection, k: int, place: int) -> dict[str, Any]:
     }
 
 
-def tracked_run(version: Version, report: Report, artifacts: Sequence[Path]) -> TrackedRun:
+def tracked_run(version: Version, report: EvaluationReport, artifacts: Sequence[Path]) -> TrackedRun:
     """What MLflow remembers: hyper-parameters, every metric with the list length as its step, the report."""
     judged, section = version.judged, report.model(version.name)
     metrics: dict[str, dict[int, float]] = {}

@@ -10,16 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from training.evaluation.significance import (
-    Comparison,
+    PairedDifference,
     compare,
     format_p,
     holm_adjusted,
     smallest_difference,
 )
 from training.experiment import PromotionRule
-from training.promotion.guardrails import Bound, GateFigures, check, describe_broken
+from training.promotion.guardrails import GateFigures, GuardrailLimit, check, describe_broken
 
-__all__ = ["Champion", "Decision", "decide", "safe_order"]
+__all__ = ["Champion", "PromotionDecision", "decide", "safe_order"]
 
 SAFE = ("hybrid", "popularity")
 
@@ -47,7 +47,7 @@ class Champion:
 
 
 @dataclass(frozen=True)
-class Decision:
+class PromotionDecision:
     """What to do and why. `winner`: the best challenger; `promoted`: the one to activate, None to hold."""
 
     action: Literal["promote", "refresh", "hold"]
@@ -57,9 +57,9 @@ class Decision:
     reason: str
     challenger: str | None = None
     """The one that came nearest to replacing the champion, or did."""
-    comparison: Comparison | None = None
+    comparison: PairedDifference | None = None
     """That challenger against the champion; its p-value is Holm-adjusted."""
-    guardrails: Mapping[str, tuple[Bound, ...]] = field(default_factory=dict)
+    guardrails: Mapping[str, tuple[GuardrailLimit, ...]] = field(default_factory=dict)
     """Every challenger's figures beside their limits."""
 
     @property
@@ -80,7 +80,7 @@ def decide(
     safe: Sequence[str] = (),
     problem: str = "",
     others: Mapping[str, Values] | None = None,
-) -> Decision:
+) -> PromotionDecision:
     """Judge challengers (name → primary metric per user, float64 (n,), same users everywhere).
 
     `figures` has each challenger's guardrails; one that breaks any is never activated, whatever its metric.
@@ -119,12 +119,12 @@ def decide(
             f"the champion {champion.name} could not be judged on this test ({champion.problem}); "
             f"decide by hand: `recsys train promote NAME --reason …`"
         )
-        return Decision("hold", winner, None, champion.name, reason, guardrails=bounds)
+        return PromotionDecision("hold", winner, None, champion.name, reason, guardrails=bounds)
 
     if weak:
         return _keep(champion, winner, weak, None, None, bounds, broken)
     compared = _against(challengers, champion.values, champion.recipe, draws, seed)
-    beside: dict[str, Comparison] = {}
+    beside: dict[str, PairedDifference] = {}
     if others and champion.other is not None and champion.other.size >= rule.min_users:
         beside = _against(others, champion.other, champion.recipe, draws, seed)
     better = [
@@ -147,14 +147,14 @@ def decide(
                 *(f"{name} breaks a guardrail ({broken[name]})" for name in better[: better.index(best)]),
             ]
         )
-        return Decision("promote", winner, best, champion.name, reason, best, compared[best], bounds)
+        return PromotionDecision("promote", winner, best, champion.name, reason, best, compared[best], bounds)
     nearest = better[0] if better else next((name for name in ranked if name in compared), None)
     comparison = None if nearest is None else compared[nearest]
     asked = _why_not(rule, figure, compared, nearest, {name: broken[name] for name in better})
     return _keep(champion, winner, asked, nearest, comparison, bounds, broken)
 
 
-def _higher(comparison: Comparison | None, rule: PromotionRule) -> bool:
+def _higher(comparison: PairedDifference | None, rule: PromotionRule) -> bool:
     return (
         comparison is not None
         and comparison.difference > rule.margin
@@ -162,7 +162,7 @@ def _higher(comparison: Comparison | None, rule: PromotionRule) -> bool:
     )
 
 
-def _lower(comparison: Comparison | None, rule: PromotionRule) -> bool:
+def _lower(comparison: PairedDifference | None, rule: PromotionRule) -> bool:
     return comparison is not None and comparison.difference < 0 and comparison.p_value < rule.significance
 
 
@@ -222,19 +222,19 @@ def _safe_first(
     safe: Sequence[str],
     winner: str,
     weak: str,
-    bounds: Mapping[str, tuple[Bound, ...]],
+    bounds: Mapping[str, tuple[GuardrailLimit, ...]],
     broken: Mapping[str, str],
-) -> Decision:
+) -> PromotionDecision:
     """No model serves and the test decides nothing: the safest one that keeps its guardrails."""
     best = next((name for name in safe if name not in broken), None)
     if best is None:
         violations = "; ".join(f"{name} breaks a guardrail ({broken[name]})" for name in safe)
         reason = f"{weak}; no model was serving, and none can: {violations}"
-        return Decision("hold", winner, None, None, reason, guardrails=bounds)
+        return PromotionDecision("hold", winner, None, None, reason, guardrails=bounds)
     reason = (
         f"{weak}; no model was serving, so {best} serves as the safe default, not as the winner of a test"
     )
-    return Decision("promote", winner, best, None, reason, guardrails=bounds)
+    return PromotionDecision("promote", winner, best, None, reason, guardrails=bounds)
 
 
 def _keep(
@@ -242,31 +242,31 @@ def _keep(
     winner: str,
     asked: str,
     nearest: str | None,
-    comparison: Comparison | None,
-    bounds: Mapping[str, tuple[Bound, ...]],
+    comparison: PairedDifference | None,
+    bounds: Mapping[str, tuple[GuardrailLimit, ...]],
     broken: Mapping[str, str],
-) -> Decision:
+) -> PromotionDecision:
     """The champion serves on: its own recipe on newer data where there is one, else as it is."""
     if champion.recipe is not None and champion.newer:
         if champion.recipe not in broken:
             reason = f"{champion.recipe} is the champion {champion.name} trained on newer data, and {asked}"
-            return Decision(
+            return PromotionDecision(
                 "refresh", winner, champion.recipe, champion.name, reason, nearest, comparison, bounds
             )
         why = broken[champion.recipe]
         asked += f"; {champion.recipe}, the same trained on newer data, breaks a guardrail ({why})"
     reason = f"{champion.name} keeps serving: {asked}"
-    return Decision("hold", winner, None, champion.name, reason, nearest, comparison, bounds)
+    return PromotionDecision("hold", winner, None, champion.name, reason, nearest, comparison, bounds)
 
 
 def _first(
     ranked: Sequence[str],
     means: Mapping[str, float],
     figure: str,
-    bounds: Mapping[str, tuple[Bound, ...]],
+    bounds: Mapping[str, tuple[GuardrailLimit, ...]],
     broken: Mapping[str, str],
     preferred: str | None,
-) -> Decision:
+) -> PromotionDecision:
     """No model serves: `preferred`, else the best one that keeps its guardrails, if any does."""
     best = next((name for name in ranked if name not in broken), None)
     if best is not None and preferred is not None and preferred != best:
@@ -274,22 +274,22 @@ def _first(
             f"no model was serving; {preferred} has a rule for each question, and {best}, the highest on "
             f"{figure}, is not significantly better ({means[best]:.4f} against {means[preferred]:.4f})"
         )
-        return Decision("promote", ranked[0], preferred, None, reason, guardrails=bounds)
+        return PromotionDecision("promote", ranked[0], preferred, None, reason, guardrails=bounds)
     passed_over = ranked if best is None else ranked[: ranked.index(best)]
     violations = [f"{name} breaks a guardrail ({broken[name]})" for name in passed_over]
     if best is None:
         reason = f"no model was serving, and none can: {'; '.join(violations)}"
-        return Decision("hold", ranked[0], None, None, reason, guardrails=bounds)
+        return PromotionDecision("hold", ranked[0], None, None, reason, guardrails=bounds)
     among = " among those that keep their guardrails" if violations else ""
     found = f"no model was serving; {best} has the highest {figure}{among}: {means[best]:.4f}"
     reason = "; ".join([found, *violations])
-    return Decision("promote", ranked[0], best, None, reason, guardrails=bounds)
+    return PromotionDecision("promote", ranked[0], best, None, reason, guardrails=bounds)
 
 
 def _why_not(
     rule: PromotionRule,
     figure: str,
-    compared: Mapping[str, Comparison],
+    compared: Mapping[str, PairedDifference],
     nearest: str | None,
     broken: Mapping[str, str],
 ) -> str:
@@ -312,14 +312,14 @@ def label(metric: str, k: int) -> str:
 
 def _against(
     challengers: Mapping[str, Values], champion: Values, recipe: str | None, draws: int, seed: int
-) -> dict[str, Comparison]:
+) -> dict[str, PairedDifference]:
     """Each challenger against the champion; the p-values are adjusted for there being several."""
     names = [name for name in challengers if name != recipe]
     raw = [compare(challengers[name], champion, draws=draws, seed=seed) for name in names]
     return dict(zip(names, holm_adjusted(raw), strict=True))
 
 
-def _by(comparison: Comparison) -> str:
+def _by(comparison: PairedDifference) -> str:
     low, high = comparison.low, comparison.high
     p_value = format_p(comparison.p_value, comparison.floor)
     return f"{comparison.difference:+.4f} (95% interval {low:+.4f} to {high:+.4f}, {p_value})"

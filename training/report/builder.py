@@ -12,16 +12,16 @@ from recsys import clock
 from training.evaluation.evaluator import ViewResult
 from training.evaluation.examples import ExampleUser
 from training.evaluation.segments import parts_of
-from training.evaluation.significance import Comparison, bootstrap_interval, compare_each, holm_adjusted
+from training.evaluation.significance import PairedDifference, bootstrap_interval, compare_each, holm_adjusted
 from training.evaluation.splits import VIEWS, Split, View
 from training.experiment import Experiment
-from training.promotion.rule import Decision
+from training.promotion.rule import PromotionDecision
 from training.report import document as d
 from training.report.data_section import data_section
 from training.report.item_section import ItemListSection
 from training.report.model_section import Version, model_section
 from training.report.reproduction import reproduction
-from training.report.sections import Drift, Guardrail, Refused
+from training.report.sections import Drift, Guardrail, RefusedRows
 
 __all__ = ["Version", "build_report"]
 
@@ -32,15 +32,15 @@ def build_report(
     dataset: Dataset,
     split: Split,
     versions: Sequence[Version],
-    decision: Decision,
+    decision: PromotionDecision,
     champion: npt.NDArray[np.float64] | None,
     examples: Sequence[ExampleUser],
     command: str,
     drift: Drift | None = None,
-    refused: list[Refused] | None = None,
+    refused: list[RefusedRows] | None = None,
     history: Sequence[d.PastTraining] = (),
     item_lists: Sequence[ItemListSection] = (),
-) -> d.Report:
+) -> d.EvaluationReport:
     """The document of one run; `champion` holds the old champion's primary metric per user, where known."""
     first = versions[0].judged.experiment
     parts = {view: parts_of([(split, fold)]) for view, fold in split.folds.items()}
@@ -49,7 +49,7 @@ def build_report(
         key=lambda section: -_primary(section, first).value,
     )
     comparisons = _compare_all(versions, first)
-    return d.Report(
+    return d.EvaluationReport(
         run=run,
         created_at=clock.now(),
         ks=list(first.evaluation.ks),
@@ -58,7 +58,7 @@ def build_report(
         comparisons=comparisons,
         data=data_section(dataset, split, drift, refused),
         examples=[
-            d.ExampleUser(user=e.user, why=e.why, events=e.events, recent=list(e.recent), right=e.right)
+            d.ExampleUserPart(user=e.user, why=e.why, events=e.events, recent=list(e.recent), right=e.right)
             for e in examples
         ],
         reproduction=reproduction(command, first, dataset.fingerprint),
@@ -72,9 +72,9 @@ def _primary(section: d.ModelSection, experiment: Experiment) -> d.Figure:
     return section.views[rule.view].metrics[rule.metric][plan.ks.index(plan.primary_k)]
 
 
-def _compare_all(versions: Sequence[Version], experiment: Experiment) -> list[d.Comparison]:
+def _compare_all(versions: Sequence[Version], experiment: Experiment) -> list[d.ModelComparison]:
     """In each view the best against each of the others, Holm-adjusted within the view."""
-    found: list[d.Comparison] = []
+    found: list[d.ModelComparison] = []
     for view in VIEWS:
         values = {
             version.name: _values(version.judged.evaluation.views[view], experiment) for version in versions
@@ -92,8 +92,8 @@ def _compare_all(versions: Sequence[Version], experiment: Experiment) -> list[d.
     return found
 
 
-def _comparison(view: View, a: str, b: str, one: Comparison, level: float) -> d.Comparison:
-    return d.Comparison(
+def _comparison(view: View, a: str, b: str, one: PairedDifference, level: float) -> d.ModelComparison:
+    return d.ModelComparison(
         view=view,
         a=a,
         b=b,
@@ -121,17 +121,17 @@ def _mean(values: npt.NDArray[np.float64]) -> float:
 
 def _verdict(
     sections: Sequence[d.ModelSection],
-    comparisons: Sequence[d.Comparison],
-    decision: Decision,
+    comparisons: Sequence[d.ModelComparison],
+    decision: PromotionDecision,
     champion: npt.NDArray[np.float64] | None,
     experiment: Experiment,
-) -> d.Verdict:
+) -> d.ReportVerdict:
     rule, plan = experiment.promotion, experiment.evaluation
     winner = sections[0]
     mine = {one.b: one for one in comparisons if one.view == rule.view and one.a == winner.name}
     popularity = next((s.name for s in sections if s.algorithm == "popularity"), "")
     against = decision.comparison
-    return d.Verdict(
+    return d.ReportVerdict(
         metric=rule.metric,
         k=plan.primary_k,
         view=rule.view,

@@ -19,7 +19,7 @@ from recsys.errors import RecsysError
 from recsys.settings import get_settings
 from training.evaluation.splits import Split
 from training.report import document as d
-from training.report.sections import Drift, Refused
+from training.report.sections import Drift, RefusedRows
 
 __all__ = ["data_section", "drift_between", "drift_since_last", "refused_rows", "stability_index"]
 
@@ -35,7 +35,7 @@ def data_section(
     dataset: Dataset,
     split: Split,
     drift: Drift | None = None,
-    refused: list[Refused] | None = None,
+    refused: list[RefusedRows] | None = None,
 ) -> d.DataSection:
     """Counts of the snapshot and of its split, what imports refused, and the drift."""
     events = dataset.events
@@ -174,7 +174,7 @@ def _share_unknown(ids: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> f
     return float((rows < 0).mean()) if ids.size else None
 
 
-def refused_rows(folder: Path) -> list[Refused]:
+def refused_rows(folder: Path) -> list[RefusedRows]:
     """Rows by file and reason of the latest import that refused any: `*-refused.csv` in the folder."""
     files = sorted(folder.glob("*-refused.csv"))
     if not files:
@@ -194,8 +194,10 @@ def refused_rows(folder: Path) -> list[Refused]:
             .collect()
         )
     except pl.exceptions.PolarsError:  # torn or edited by hand: a run of models is not lost for it
-        return [Refused(at=at, file=files[-1].name, reason="this file of refused rows can't be read", rows=0)]
-    return [Refused(at=at, **row) for row in counts.iter_rows(named=True)]
+        return [
+            RefusedRows(at=at, file=files[-1].name, reason="this file of refused rows can't be read", rows=0)
+        ]
+    return [RefusedRows(at=at, **row) for row in counts.iter_rows(named=True)]
 
 
 def _moment(microseconds: int) -> datetime:

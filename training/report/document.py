@@ -1,4 +1,4 @@
-"""The report as data: the JSON twin that the page is drawn from (schema: `Report.model_json_schema()`)."""
+"""The report as data: the JSON twin that the page is drawn from, described by a JSON schema."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from training.report.item_section import ItemListSection
 from training.report.search_section import SearchSection
 from training.report.sections import (
     Drift,
-    Exposure,
+    ExposureCurve,
     Guardrail,
-    Hybrid,
+    HybridSection,
     Measure,
     Part,
-    Refused,
+    RefusedRows,
     Reliability,
     SegmentSection,
     ViewName,
 )
 
 __all__ = [
-    "Comparison",
     "Cost",
     "DataSection",
+    "EvaluationReport",
     "ExampleList",
     "ExamplePlace",
-    "ExampleUser",
+    "ExampleUserPart",
     "Figure",
+    "ModelComparison",
     "ModelSection",
-    "Report",
+    "ReportVerdict",
     "Reproduction",
-    "Verdict",
     "ViewName",
     "ViewSection",
 ]
@@ -62,7 +62,7 @@ class ViewSection(Part):
     metrics: dict[str, list[Figure]]
     """ndcg, precision, recall, hit_rate, map, mrr; each at every k."""
     coverage: list[float]
-    """Share of the catalogue that was shown to anybody, at every k in the order of `Report.ks`."""
+    """Share of the catalogue that was shown to anybody, at every k in the order of `EvaluationReport.ks`."""
     empty_share: float
     """Share of users who got no product at all."""
     beyond: dict[str, list[Measure]] = Field(default_factory=dict)
@@ -70,7 +70,7 @@ class ViewSection(Part):
     unknown: dict[str, str] = Field(default_factory=dict)
     """Metrics that could not be computed, and why."""
     segments: list[SegmentSection] = Field(default_factory=list)
-    exposure: Exposure | None = None
+    exposure: ExposureCurve | None = None
     reliability: Reliability | None = None
     """Whether calibrated scores mean what they say; null where too few users can show it. New in format 3."""
 
@@ -127,7 +127,7 @@ class ModelSection(Part):
     """Example lists by user id."""
     reliability: Reliability | None = None
     """Of both views together, as documents of format 2 have it; those of format 3 have it in each view."""
-    hybrid: Hybrid | None = None
+    hybrid: HybridSection | None = None
     """None for every other algorithm."""
     guests: SegmentSection | None = None
     """Sessions of guests in the test period; None where the test period has none."""
@@ -142,7 +142,7 @@ class PastTraining(Part):
     figure: Figure
 
 
-class Comparison(Part):
+class ModelComparison(Part):
     """Two models on the same users at the primary k: mean of a − b, paired."""
 
     view: ViewName
@@ -160,7 +160,7 @@ class Comparison(Part):
     significant: bool
 
 
-class Verdict(Part):
+class ReportVerdict(Part):
     """The first screen: who won, by how much, and what was done about it."""
 
     metric: str
@@ -168,9 +168,9 @@ class Verdict(Part):
     view: ViewName
     winner: str
     figure: Figure
-    over_next: Comparison | None
+    over_next: ModelComparison | None
     """The winner against the second; None when it ran alone."""
-    over_popularity: Comparison | None
+    over_popularity: ModelComparison | None
     """The winner against popularity; None when it won itself or did not run."""
     action: Literal["promote", "refresh", "hold"]
     promoted: str | None
@@ -178,7 +178,7 @@ class Verdict(Part):
     """The model that served before this run."""
     champion_figure: Figure | None
     """The champion on the same test, where it could be judged."""
-    against_champion: Comparison | None
+    against_champion: ModelComparison | None
     margin: float
     significance: float
     reason: str
@@ -215,7 +215,7 @@ class DataSection(Part):
     """Mean number of right products per judged user."""
     cut: dict[str, int] = Field(default_factory=dict)
     """Events left out as too many to be a taste, by reason."""
-    refused: list[Refused] = Field(default_factory=list)
+    refused: list[RefusedRows] = Field(default_factory=list)
     """Rows that imports refused, of the latest import that refused any."""
     drift: Drift | None = None
     """None for the first training."""
@@ -247,7 +247,7 @@ class Reproduction(Part):
     """Operating system and processor: sums in another order may move the last digits."""
 
 
-class ExampleUser(Part):
+class ExampleUserPart(Part):
     """A test user, chosen by the past alone."""
 
     user: int
@@ -259,20 +259,20 @@ class ExampleUser(Part):
     """Number of right products per view."""
 
 
-class Report(Part):
+class EvaluationReport(Part):
     """Everything the page shows."""
 
     format: int = FORMAT
     run: str
     created_at: datetime
     ks: list[int]
-    verdict: Verdict
+    verdict: ReportVerdict
     models: list[ModelSection]
     """Best first, by the primary metric."""
-    comparisons: list[Comparison]
+    comparisons: list[ModelComparison]
     """In each view the best model against each of the others."""
     data: DataSection
-    examples: list[ExampleUser]
+    examples: list[ExampleUserPart]
     reproduction: Reproduction
     history: list[PastTraining] = Field(default_factory=list)
     """Earlier versions of these experiments by the same metric, view and length, the oldest first."""

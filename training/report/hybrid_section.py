@@ -10,7 +10,7 @@ from training.report import sections
 __all__ = ["hybrid_part"]
 
 
-def hybrid_part(model: Recommender) -> sections.Hybrid | None:
+def hybrid_part(model: Recommender) -> sections.HybridSection | None:
     """The rule of each task and why it was chosen; None for what is no hybrid."""
     if not isinstance(model, Hybrid):
         return None
@@ -35,4 +35,4 @@ def hybrid_part(model: Recommender) -> sections.Hybrid | None:
             )
         )
     left_out = {what: why for what, why in model.reasons_.items() if what not in QUESTIONS}
-    return sections.Hybrid(rules=rules, left_out=left_out)
+    return sections.HybridSection(rules=rules, left_out=left_out)

@@ -11,12 +11,12 @@ from training.evaluation.evaluator import ViewResult
 from training.evaluation.examples import ExampleItem
 from training.evaluation.segments import SegmentMembers, segments
 from training.evaluation.splits import Fold, Split, View
-from training.evaluation.summary import Figure, lorenz, plain, summarise
+from training.evaluation.summary import MeanEstimate, lorenz, plain, summarise
 from training.experiment import EvaluationPlan
 from training.fit.trainer import Judged
 from training.report import document as d
 from training.report.reliability import reliability
-from training.report.sections import Exposure, Measure, Reliability, SegmentSection
+from training.report.sections import ExposureCurve, Measure, Reliability, SegmentSection
 
 __all__ = ["Version", "model_section"]
 
@@ -115,19 +115,19 @@ def _view(
     )
 
 
-def _figure(figure: Figure) -> d.Figure:
+def _figure(figure: MeanEstimate) -> d.Figure:
     """A figure of accuracy: it is defined for every user, and 0 where there is none."""
     if figure.users == 0:
         return d.Figure(k=figure.k, value=0.0, low=0.0, high=0.0)
     return d.Figure(k=figure.k, value=figure.value, low=figure.low, high=figure.high)
 
 
-def _exposure(result: ViewResult, ks: Sequence[int], k: int) -> Exposure:
+def _exposure(result: ViewResult, ks: Sequence[int], k: int) -> ExposureCurve:
     """The Lorenz curve, closest at the most shown products, where all happens in a large catalogue."""
     items = result.exposure.shape[1]
     x, y = lorenz(result, ks, k, points=items + 1)
     shares = np.unique(np.concatenate([np.linspace(0, 1, 21), 1 - np.geomspace(1 / items, 1, 60)]))
-    return Exposure(catalogue=shares.tolist(), places=np.interp(shares, x, y).tolist())
+    return ExposureCurve(catalogue=shares.tolist(), places=np.interp(shares, x, y).tolist())
 
 
 def _place(item: ExampleItem, algorithm: str) -> d.ExamplePlace:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from training.evaluation.significance import format_p
 from training.evaluation.summary import HIGHER_IS_BETTER
 from training.evaluation.summary import LABELS as WORDS
-from training.report.document import Comparison, ModelSection, Report, ViewName
+from training.report.document import EvaluationReport, ModelComparison, ModelSection, ViewName
 from training.report.plots.drawing import SYMBOLS, style_of
 from training.report.plots.history_plot import history_plot
 from training.report.plots.model_plots import calibration_plots, coverage_plot, curve_plot, difference_plot
@@ -47,7 +47,7 @@ SHARES = {"popularity_share", "empty_rate"}
 GUARDRAIL_NAMES = {"scoring_ms": "scoring time, ms per 1000 users"}
 
 
-def render(report: Report) -> str:
+def render(report: EvaluationReport) -> str:
     """The whole page as text: styles, figures and lists inside, nothing loaded from anywhere."""
     environment = Environment(
         loader=PackageLoader("training.report", "."),
@@ -60,7 +60,7 @@ def render(report: Report) -> str:
     verdict = report.verdict
     label = LABELS[verdict.metric]
     views: tuple[ViewName, ...] = ("all", "new")
-    drawings: dict[str, Callable[[Report, ViewName, str, str], str]] = {
+    drawings: dict[str, Callable[[EvaluationReport, ViewName, str, str], str]] = {
         "difference": difference_plot,
         "curve": curve_plot,
         "coverage": coverage_plot,
@@ -112,7 +112,7 @@ def render(report: Report) -> str:
     )
 
 
-def _contents(report: Report, history: bool) -> list[tuple[str, str]]:
+def _contents(report: EvaluationReport, history: bool) -> list[tuple[str, str]]:
     """Anchor and title of each section that this report has, in the page's order."""
     views = [view for section in report.models for view in section.views.values()]
     hybrids = [section.name for section in report.models if section.hybrid is not None]
@@ -143,7 +143,7 @@ def _contents(report: Report, history: bool) -> list[tuple[str, str]]:
     return [(anchor, title) for anchor, title in titles.items() if there.get(anchor, True)]
 
 
-def _best(report: Report, view: ViewName) -> ModelSection:
+def _best(report: EvaluationReport, view: ViewName) -> ModelSection:
     """The best model of one question, by the primary metric."""
     metric, place = report.verdict.metric, report.ks.index(report.verdict.k)
     return max(report.models, key=lambda section: section.views[view].metrics[metric][place].value)
@@ -156,14 +156,14 @@ def _can_bind(rail: Guardrail) -> bool:
     return rail.limit > 0.0 if rail.at_least else rail.name not in SHARES or rail.limit < 1.0
 
 
-def _beside(report: Report) -> ModelSection | None:
+def _beside(report: EvaluationReport) -> ModelSection | None:
     """The model whose lists stand beside the winner's: of the former champion's experiment, else the next."""
     others = report.models[1:]
     former = (report.verdict.champion or "").rpartition("-v")[0]
     return next((one for one in others if one.experiment == former), others[0] if others else None)
 
 
-def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
+def write_report(report: EvaluationReport, folder: Path) -> tuple[Path, Path]:
     """Write `report.html` and `report.json`, each whole or not at all; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     page, document = folder / "report.html", folder / "report.json"
@@ -172,7 +172,7 @@ def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
     return page, document
 
 
-def write_page(report: Report, page: Path) -> None:
+def write_page(report: EvaluationReport, page: Path) -> None:
     """Write the HTML alone, whole or not at all."""
     page.parent.mkdir(parents=True, exist_ok=True)
     _write(page, render(report))
@@ -198,7 +198,7 @@ def _percent(value: float) -> str:
     return f"{share:.0f}%" if share >= 10 else f"{share:.1f}%" if share >= 1 else f"{share:.2g}%"
 
 
-def _p_value(comparison: Comparison | SearchComparison, name: str = "p") -> str:
+def _p_value(comparison: ModelComparison | SearchComparison, name: str = "p") -> str:
     return format_p(comparison.p_value, comparison.p_floor, name=name)
 
 
@@ -222,7 +222,7 @@ def _mib(value: float) -> str:
     return f"{_count(value)} MiB" if value >= 9.95 else f"{value:.1f} MiB"
 
 
-def _judgement(comparison: Comparison | SearchComparison) -> str:
+def _judgement(comparison: ModelComparison | SearchComparison) -> str:
     if comparison.significant:
         return "better" if comparison.difference > 0 else "worse"
     return "not significant"

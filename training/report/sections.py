@@ -9,14 +9,14 @@ from pydantic import BaseModel, ConfigDict
 
 __all__ = [
     "Drift",
-    "Exposure",
+    "ExposureCurve",
     "Guardrail",
-    "Hybrid",
     "HybridMember",
     "HybridRule",
+    "HybridSection",
     "Measure",
     "Part",
-    "Refused",
+    "RefusedRows",
     "Reliability",
     "ReliabilityBin",
     "SegmentSection",
@@ -57,7 +57,7 @@ class SegmentSection(Part):
     """ndcg, recall and hit_rate at the primary k."""
 
 
-class Exposure(Part):
+class ExposureCurve(Part):
     """Lorenz curve of how often products were shown at the primary k, least shown first."""
 
     catalogue: list[float]
@@ -127,7 +127,7 @@ class HybridRule(Part):
     """Mean NDCG of each member and rule on the users of the rehearsal, which ended before the cutoff."""
 
 
-class Hybrid(Part):
+class HybridSection(Part):
     """What a hybrid is made of, as it was judged; fitted again on all data, it chooses again."""
 
     rules: list[HybridRule]
@@ -135,7 +135,7 @@ class Hybrid(Part):
     """Members that were given and are not used, and why."""
 
 
-class Refused(Part):
+class RefusedRows(Part):
     """Rows of one kind that one import did not take; the rows themselves are in its file of refused rows."""
 
     at: datetime

@@ -25,10 +25,10 @@ from training.fit.trainer import create
 from training.progress import Steps
 from training.report.search_section import SearchComparison, SearchRanking, SearchSection, SearchTrial
 from training.report.sections import Measure
-from training.search_evaluation.lists import AGAIN, KS, NEW, Period, for_everybody, for_users, values_of
-from training.search_evaluation.queries import By, Candidates, Words, fame_of, fetch, needs_of, types_of
+from training.search_evaluation.lists import AGAIN, KS, NEW, QueryPeriod, for_everybody, for_users, values_of
+from training.search_evaluation.queries import By, SearchMatches, Words, fame_of, fetch, needs_of, types_of
 
-__all__ = ["PERSONAL_WEIGHTS", "POPULARITY_WEIGHTS", "Plan", "measure", "measure_model"]
+__all__ = ["PERSONAL_WEIGHTS", "POPULARITY_WEIGHTS", "SearchEvaluationPlan", "measure", "measure_model"]
 
 POPULARITY_WEIGHTS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 PERSONAL_WEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -46,7 +46,7 @@ Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Plan:
+class SearchEvaluationPlan:
     """How to measure: what queries are made of, days of the test (and of the validation before it), chance.
 
     choose : try weights on the validation period.
@@ -59,7 +59,9 @@ class Plan:
     seed: int = 0
 
 
-def measure(names: Sequence[str], dataset: Dataset, plan: Plan, steps: Steps) -> list[SearchSection]:
+def measure(
+    names: Sequence[str], dataset: Dataset, plan: SearchEvaluationPlan, steps: Steps
+) -> list[SearchSection]:
     """Measure search with each of these registered models; without a name, with the one that serves.
 
     Raises Invalid where the shop's index is not PostgreSQL, or holds nothing; NotFound without a model.
@@ -85,8 +87,8 @@ def measure(names: Sequence[str], dataset: Dataset, plan: Plan, steps: Steps) ->
     return [measure_model(one, dataset, periods, plan, settings, steps) for one in asked]
 
 
-def _prepare(splits: Sequence[Split], by: By, settings: Settings, steps: Steps) -> list[Period]:
-    found: dict[Words, Candidates] = {}
+def _prepare(splits: Sequence[Split], by: By, settings: Settings, steps: Steps) -> list[QueryPeriod]:
+    found: dict[Words, SearchMatches] = {}
     periods = []
     features = settings.features
     for split in splits:
@@ -101,15 +103,15 @@ def _prepare(splits: Sequence[Split], by: By, settings: Settings, steps: Steps) 
                 f"that products have {'categories' if by == 'category' else 'names'}"
             )
         fame = fame_of(split.train, features.weights, features.half_life_days)
-        periods.append(Period(split, needs, found, fame, settings.search.window))
+        periods.append(QueryPeriod(split, needs, found, fame, settings.search.window))
     return periods
 
 
 def measure_model(
     registered: RegisteredModel,
     dataset: Dataset,
-    periods: Sequence[Period],
-    plan: Plan,
+    periods: Sequence[QueryPeriod],
+    plan: SearchEvaluationPlan,
     settings: Settings,
     steps: Steps,
 ) -> SearchSection:
@@ -162,7 +164,7 @@ def measure_model(
 
 
 def _choose(
-    registered: RegisteredModel, period: Period, steps: Steps
+    registered: RegisteredModel, period: QueryPeriod, steps: Steps
 ) -> tuple[list[SearchTrial], tuple[float, float]]:
     """Popularity's weight by what everybody sees, then the personal one beside it; both by NDCG.
 
@@ -190,12 +192,17 @@ def _smallest(tried: Mapping[float, float]) -> float:
     return min(weight for weight, value in tried.items() if value >= NEARLY * best)
 
 
-def _ndcg(period: Period, marked: Marks) -> float:
+def _ndcg(period: QueryPeriod, marked: Marks) -> float:
     return float(np.nanmean(values_of(period, marked, "ndcg")[:, 0]))
 
 
 def _ranking(
-    period: Period, name: str, popularity: float, personal: float | None, marked: Marks, plan: Plan
+    period: QueryPeriod,
+    name: str,
+    popularity: float,
+    personal: float | None,
+    marked: Marks,
+    plan: SearchEvaluationPlan,
 ) -> SearchRanking:
     return SearchRanking.model_validate(
         {
@@ -214,7 +221,7 @@ def _ranking(
     )
 
 
-def _measures(values: Values, plan: Plan) -> list[Measure]:
+def _measures(values: Values, plan: SearchEvaluationPlan) -> list[Measure]:
     values = values[~np.isnan(values[:, 0])]
     if values.shape[0] == 0:
         return [Measure(k=k, value=None, low=None, high=None, users=0) for k in KS]
@@ -226,7 +233,9 @@ def _measures(values: Values, plan: Plan) -> list[Measure]:
     ]
 
 
-def _comparisons(period: Period, marked: dict[str, Marks], plan: Plan) -> list[SearchComparison]:
+def _comparisons(
+    period: QueryPeriod, marked: dict[str, Marks], plan: SearchEvaluationPlan
+) -> list[SearchComparison]:
     """Each order against the one before it, at the first k, in the segments too; Holm-adjusted together."""
     names = list(marked)
     compared, raw = [], []
@@ -258,7 +267,7 @@ def _moment(microseconds: int) -> datetime:
     return datetime.fromtimestamp(microseconds / 1e6, UTC)
 
 
-def _command(name: str, plan: Plan) -> str:
+def _command(name: str, plan: SearchEvaluationPlan) -> str:
     return (
         f"recsys train search-quality {name} --by {plan.by} --test-days {plan.test_days:g} "
         f"--draws {plan.draws} --seed {plan.seed}{'' if plan.choose else ' --as-set'}"

@@ -16,9 +16,9 @@ from models.base import Recommender
 from recsys.search.ranking import formula as ranking
 from training.evaluation.metrics import METRICS
 from training.evaluation.splits import Split
-from training.search_evaluation.queries import Candidates, Need, Words
+from training.search_evaluation.queries import Need, SearchMatches, Words
 
-__all__ = ["AGAIN", "KS", "NEW", "Period", "for_everybody", "for_users", "values_of"]
+__all__ = ["AGAIN", "KS", "NEW", "QueryPeriod", "for_everybody", "for_users", "values_of"]
 
 KS = (10, 20)
 NEW, AGAIN = 1, 2
@@ -31,7 +31,7 @@ Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Period:
+class QueryPeriod:
     """What is asked in one test period, and what search finds for it.
 
     fame     float64 (items of the training data,), as of the cut
@@ -40,7 +40,7 @@ class Period:
 
     split: Split
     needs: Sequence[Need]
-    found: dict[Words, Candidates]
+    found: dict[Words, SearchMatches]
     fame: Values
     window: int
 
@@ -97,7 +97,7 @@ class Period:
         return self.split.train.users.index(self.split.folds["all"].users)
 
 
-def for_everybody(period: Period, weight: float) -> Marks:
+def for_everybody(period: QueryPeriod, weight: float) -> Marks:
     """What is right in the first places of the order that everybody sees; 0: text alone."""
     columns, _ = period.windows(weight)
     listed = columns[:, : max(KS)]
@@ -111,7 +111,7 @@ def for_everybody(period: Period, weight: float) -> Marks:
 
 
 def for_users(
-    period: Period,
+    period: QueryPeriod,
     model: Recommender,
     popularity_weight: float,
     weights: Sequence[float],
@@ -167,7 +167,7 @@ def _order(keys: Values, liked: Values, weight: float, window: int) -> npt.NDArr
     return order
 
 
-def _histories(period: Period) -> list[History]:
+def _histories(period: QueryPeriod) -> list[History]:
     """What each user of the training data did, the newest events that serving looks at, in order of time."""
     train = period.split.train
     known = train.events.take(train.events.user >= 0)
@@ -185,7 +185,7 @@ def _histories(period: Period) -> list[History]:
     ]
 
 
-def values_of(period: Period, marked: Marks, metric: str, segment: int = 0) -> Values:
+def values_of(period: QueryPeriod, marked: Marks, metric: str, segment: int = 0) -> Values:
     """Each user's mean over their queries, float64 (users, len(KS)); NaN for who has none in the segment.
 
     segment : 0 for all right products, NEW or AGAIN for those alone, in the same lists.

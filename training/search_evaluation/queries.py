@@ -21,7 +21,7 @@ from recsys.search.ranking import formula as ranking
 from recsys.settings import SearchSettings
 from training.evaluation.splits import Fold
 
-__all__ = ["By", "Candidates", "Need", "fame_of", "fetch", "needs_of", "types_of"]
+__all__ = ["By", "Need", "SearchMatches", "fame_of", "fetch", "needs_of", "types_of"]
 
 By = Literal["type", "category"]
 Words = tuple[str, ...]
@@ -30,7 +30,7 @@ PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, eq=False)
-class Candidates:
+class SearchMatches:
     """All that search finds for some words, of what the training data knows.
 
     columns  int64 (n,), rows of the training data's items, the highest product id first, so that a stable
@@ -95,13 +95,13 @@ def fetch(
     train: Dataset,
     asked: Sequence[Words],
     advance: Callable[[int], None] = lambda queries: None,
-) -> dict[Words, Candidates]:
+) -> dict[Words, SearchMatches]:
     """Ask the shop's PostgreSQL index for all matches of each of the queries, as a search of the shop does:
     misspellings forgiven, and any word enough where nothing has all of them. Popularity is left out."""
     index = PostgresIndex(
         settings.model_copy(update={"popularity_weight": 0.0, "timeout_seconds": PATIENCE_SECONDS})
     )
-    found: dict[Words, Candidates] = {}
+    found: dict[Words, SearchMatches] = {}
     for words in asked:
         query = ProductQuery(words=words, limit=max(1, len(train.items)))
         page = index.search_products(session, query)
@@ -112,7 +112,7 @@ def fetch(
         order = np.argsort(-ids)
         columns = train.items.index(ids[order])
         known = columns >= 0  # what came into the shop after the cut could not be found then
-        found[words] = Candidates(columns[known], text[order][known])
+        found[words] = SearchMatches(columns[known], text[order][known])
         advance(1)
     return found
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from models.registry.registry import RegisteredModel
 from models.registry.report_paths import report_path
 from recsys.errors import Invalid, NotFound
-from training.report.document import Report
+from training.report.document import EvaluationReport
 from training.report.page import write_report
 from training.report.search_section import SearchSection
 
@@ -23,7 +23,7 @@ def keep(registered: RegisteredModel, section: SearchSection) -> Path:
     """
     document = report_path(registered, "json")
     try:
-        report = Report.model_validate_json(document.read_text(encoding="utf-8"))
+        report = EvaluationReport.model_validate_json(document.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise NotFound(
             f"the report of {registered.name} is no longer at {document}, so the figures of search could not "

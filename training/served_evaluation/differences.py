@@ -18,7 +18,7 @@ from scipy import sparse
 from features.ids import IdMap
 from features.splitting.holdout import HeldOut, Question
 from training.evaluation.metrics import find_hits, ndcg
-from training.evaluation.summary import Figure, figures_from
+from training.evaluation.summary import MeanEstimate, figures_from
 
 __all__ = [
     "PLACES",
@@ -158,8 +158,8 @@ class ServedFigure:
     question: Question
     source: str
     users: int
-    ndcg: Figure
-    offline: Figure
+    ndcg: MeanEstimate
+    offline: MeanEstimate
     places: int
     differing: int
     causes: dict[str, int] = field(default_factory=dict)

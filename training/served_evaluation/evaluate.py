@@ -80,7 +80,7 @@ class ServedReport:
 
 
 @dataclass
-class _Read:
+class _ServedReading:
     """Lists of one question and one way of reading, and the causes of what differs, by user."""
 
     lists: dict[int, ServedList] = field(default_factory=dict)
@@ -171,7 +171,7 @@ class _Comparison:
     ) -> None:
         self.model, self.assortment, self.asked, self.start = model, assortment, asked, start
         self.own: dict[Question, dict[int, list[int]]] = {question: {} for question in QUESTIONS}
-        self.read: dict[tuple[Question, str], _Read] = {}
+        self.read: dict[tuple[Question, str], _ServedReading] = {}
         self._ranked = frozenset(model.items_.ids.tolist())
 
     def stored(self, users: list[int]) -> None:
@@ -258,7 +258,7 @@ class _Comparison:
         if unexplained and (did.times > self.start).any():
             folded = self._folded(question, served, did, k)
             causes = explain_places(served, known, folded)
-        read = self.read.setdefault((question, source), _Read())
+        read = self.read.setdefault((question, source), _ServedReading())
         read.lists[user], read.causes[user] = served, causes
 
     def _folded(self, question: Question, served: ServedList, did: UserInteractions, k: int) -> list[int]:

@@ -13,7 +13,7 @@ from features.interactions import MICROSECONDS_PER_DAY
 from recsys.errors import Invalid
 from training.evaluation.evaluator import evaluate
 from training.evaluation.splits import VIEWS, Split, View, time_split
-from training.evaluation.summary import Figure, figures_from
+from training.evaluation.summary import MeanEstimate, figures_from
 from training.experiment import Experiment
 from training.fit.trainer import create
 from training.progress import Steps
@@ -31,7 +31,7 @@ class CurvePoint:
     x: float
     events: int
     seconds: float
-    views: dict[View, Figure]
+    views: dict[View, MeanEstimate]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from features.dataset import Dataset
     from features.interactions import InteractionWeights
-    from training.evaluation.significance import Comparison
+    from training.evaluation.significance import PairedDifference
     from training.experiment import Experiment
 
 __all__ = ["FACTORS", "HALF_LIVES", "Fitted", "fit_weights", "weights"]
@@ -35,7 +35,7 @@ class Fitted:
     weights: InteractionWeights
     value: float
     before: float
-    comparison: Comparison
+    comparison: PairedDifference
     tried: int
 
     @property

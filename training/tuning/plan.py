@@ -17,11 +17,11 @@ __all__ = ["Dimension", "TunePlan"]
 Number = int | float
 
 
-class _Section(BaseModel):
+class _TuningSection(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Dimension(_Section):
+class Dimension(_TuningSection):
     """`[tune.space.NAME]`: either `choices`, or `low` and `high`, whole numbers where both are whole.
 
     log : search in equal ratios rather than equal steps, for what may differ by powers of ten.
@@ -104,7 +104,7 @@ class Dimension(_Section):
         return math.isclose(steps, round(steps), abs_tol=1e-9)
 
 
-class TunePlan(_Section):
+class TunePlan(_TuningSection):
     """`[tune]`: the search. Validation periods lie one after the other right before the test period.
 
     folds : validation periods; a trial that is worse than the median after one of them is given up.

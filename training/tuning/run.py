@@ -18,8 +18,8 @@ from training.tuning.files import experiment_toml
 from training.tuning.plan import TunePlan
 from training.tuning.search import (
     Forecast,
-    Found,
     Tried,
+    TuningResult,
     best_of,
     folds_of,
     forecast,
@@ -36,7 +36,7 @@ class Tuning:
     """What a search was forecast to take, what it found, and where the best experiment's file is."""
 
     forecast: Forecast
-    found: Found
+    found: TuningResult
     file: Path
 
 
@@ -102,7 +102,7 @@ def run(
         f"periods: {best.value:.4f}."
     )
     file.write_text(experiment_toml(winner, comment), encoding="utf-8")
-    return Tuning(expected, Found(name, tried, best, tested, before, elsewhere), file)
+    return Tuning(expected, TuningResult(name, tried, best, tested, before, elsewhere), file)
 
 
 def _check_space(source: str, own: dict[str, object], tune: TunePlan, parameters: object) -> None:

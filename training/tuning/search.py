@@ -15,7 +15,7 @@ from models.shared.memory_budget import free_bytes
 from recsys.errors import Invalid, RecsysError
 from training.evaluation.evaluator import evaluate
 from training.evaluation.significance import compare
-from training.evaluation.split_plan import Plan, rolling
+from training.evaluation.split_plan import SplitPlan, rolling
 from training.evaluation.splits import Split, time_split
 from training.experiment import Experiment
 from training.fit.trainer import create
@@ -25,7 +25,17 @@ from training.tuning.study import TEST_PERIOD
 if TYPE_CHECKING:
     from optuna import Study, Trial
 
-__all__ = ["Forecast", "Found", "Tested", "Tried", "best_of", "folds_of", "forecast", "search", "test_once"]
+__all__ = [
+    "Forecast",
+    "Tested",
+    "Tried",
+    "TuningResult",
+    "best_of",
+    "folds_of",
+    "forecast",
+    "search",
+    "test_once",
+]
 
 PARAMETERS = "parameters"
 PERIODS = "periods"
@@ -79,7 +89,7 @@ class Tested:
 
 
 @dataclass(frozen=True)
-class Found:
+class TuningResult:
     """Where the search stands. `tested` is of the earlier look when `looked_before`."""
 
     study: str
@@ -98,7 +108,7 @@ def folds_of(dataset: Dataset, experiment: Experiment) -> tuple[Split, list[Spli
     try:
         validation = rolling(
             test.train,
-            Plan(
+            SplitPlan(
                 test_days=tune.days or plan.test_days,
                 folds=tune.folds,
                 min_events=plan.min_events,

@@ -21,7 +21,7 @@ from models.algorithms.shared.item_vectors import (
     price_edges,
     text_vectors,
 )
-from models.algorithms.shared.user_profiles import Facet, Taste, matrix_arrays, matrix_of
+from models.algorithms.shared.user_profiles import Facet, FacetMatrices, matrix_arrays, matrix_of
 from models.base import Arrays, ModelKind, Recommender, Rows, Scores
 from models.shared.sparse_products import only_positive, scores_of_users
 from models.shared.validation import check_float, check_int
@@ -92,7 +92,7 @@ class ContentBased(Recommender):
 
     vectors_: sparse.csr_matrix
     """csr float32 (items, features): unit rows; an item of which nothing is known has an empty one."""
-    taste_: Taste
+    taste_: FacetMatrices
     """The explicit preferences of users, and what affinities are inferred from."""
 
     def _fit(self, dataset: Dataset) -> None:
@@ -117,7 +117,7 @@ class ContentBased(Recommender):
             facets.append(Facet(weight, place, has, onto, liked))
             place += onto.shape[1]
         self.vectors_ = joined(blocks)
-        self.taste_ = Taste.of(facets, dataset.matrix, place, chosen.prior)
+        self.taste_ = FacetMatrices.of(facets, dataset.matrix, place, chosen.prior)
 
     def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
         scores_of_users(self.vectors_, self._profiles(history, rows).toarray(), out, only_positive)
@@ -169,7 +169,7 @@ class ContentBased(Recommender):
     def _restore(self, arrays: Arrays) -> None:
         self.vectors_ = matrix_of("vectors", arrays)
         taste = {name.removeprefix("taste_"): a for name, a in arrays.items() if name.startswith("taste_")}
-        self.taste_ = Taste.restore(taste, self.parameters.prior)
+        self.taste_ = FacetMatrices.restore(taste, self.parameters.prior)
 
 
 def _scale(profile: sparse.csr_matrix, share: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -20,7 +20,7 @@ from models.algorithms.shared.item_item import (
     ridge_columns,
     top_products,
 )
-from models.algorithms.shared.sequential import Sequential, Steps, degree_power
+from models.algorithms.shared.sequential import Sequential, StepSequence, degree_power
 from models.shared.validation import check_choice, check_float, check_int
 
 __all__ = ["TALE", "TALEParameters"]
@@ -88,7 +88,7 @@ class TALE(Sequential):
     parameters: TALEParameters
 
     def _transitions(
-        self, dataset: Dataset, steps: Steps, events: Events, weight: npt.NDArray[np.float32]
+        self, dataset: Dataset, steps: StepSequence, events: Events, weight: npt.NDArray[np.float32]
     ) -> sparse.csr_matrix:
         chosen = self.parameters
         target = steps.summed(np.ones_like(weight))
@@ -124,7 +124,7 @@ class TALE(Sequential):
         near = top_products(by_target, scaled, chosen.candidates, off_diagonal=diagonal)
         return ridge_columns(near, source.T.tocsr(), by_target, chosen.ridge)
 
-    def _before(self, steps: Steps) -> sparse.csr_matrix:
+    def _before(self, steps: StepSequence) -> sparse.csr_matrix:
         """csr float32 (steps, steps): in each row the weights of the same walker's earlier steps."""
         chosen = self.parameters
         pairs = [

@@ -12,7 +12,7 @@ from scipy import sparse
 from features.dataset import Dataset
 from features.interactions import Events
 from models.algorithms.shared.item_item import GRAM_BYTES, top_products
-from models.algorithms.shared.sequential import Sequential, Steps, degree_power
+from models.algorithms.shared.sequential import Sequential, StepSequence, degree_power
 from models.shared.validation import check_float, check_int
 from recsys.errors import Invalid
 
@@ -72,7 +72,7 @@ class CoVisitation(Sequential):
     parameters: CoVisitationParameters
 
     def _transitions(
-        self, dataset: Dataset, steps: Steps, events: Events, weight: npt.NDArray[np.float32]
+        self, dataset: Dataset, steps: StepSequence, events: Events, weight: npt.NDArray[np.float32]
     ) -> sparse.csr_matrix:
         """csr float32 (items, items): `weights_`. events : in the order of `steps`; weight : of each."""
         chosen = self.parameters

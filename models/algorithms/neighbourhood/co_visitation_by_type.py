@@ -14,7 +14,7 @@ from features.dataset import Dataset
 from features.interactions import Events, InteractionWeights
 from models.algorithms.neighbourhood.co_visitation import CoVisitation, CoVisitationParameters
 from models.algorithms.shared.item_item import VALUES, Values, top_products
-from models.algorithms.shared.sequential import Steps, degree_power
+from models.algorithms.shared.sequential import StepSequence, degree_power
 from models.shared.validation import check_choice, check_float
 from recsys.errors import Invalid
 
@@ -84,7 +84,7 @@ class CoVisitationByType(CoVisitation):
     parameters: CoVisitationByTypeParameters
 
     def _transitions(
-        self, dataset: Dataset, steps: Steps, events: Events, weight: npt.NDArray[np.float32]
+        self, dataset: Dataset, steps: StepSequence, events: Events, weight: npt.NDArray[np.float32]
     ) -> sparse.csr_matrix:
         chosen = self.parameters
         source, target = (

@@ -96,7 +96,7 @@ class Complements(ItemLists):
         age = (dataset.moment - np.asarray(taken.time)) / MICROSECONDS_PER_DAY
         faded = np.exp2(-age / chosen.half_life_days)
         popularity: Floats = np.bincount(taken.item, weights=faded, minlength=items).astype(np.float64)
-        pairs = _Pairs(chosen, baskets, visits, dataset.item_features, popularity)
+        pairs = _ComplementBlocks(chosen, baskets, visits, dataset.item_features, popularity)
         rows = np.argsort(pairs.category, kind="stable")
         blocks = [rows[start : start + BLOCK] for start in range(0, items, BLOCK)]
         self._keep(in_parallel(pairs.of_rows, blocks), items)
@@ -107,7 +107,7 @@ class Complements(ItemLists):
         return super().forecast(users, items, nnz) + kept + 8 * GRAM_BYTES
 
 
-class _Pairs:
+class _ComplementBlocks:
     """The strength of pairs of products, block by block."""
 
     def __init__(

@@ -114,7 +114,7 @@ class SimilarItems(ItemLists):
             np.float64
         )
         parent = _parents(features)
-        pairs = _Pairs(
+        pairs = _SimilarityBlocks(
             chosen,
             _sources(dataset, weight, parent, chosen),
             _vectors(features, chosen),
@@ -127,7 +127,7 @@ class SimilarItems(ItemLists):
         self._keep(in_parallel(pairs.of_group, groups), len(dataset.items))
 
 
-class _Pairs:
+class _SimilarityBlocks:
     """The strength of pairs of products, group by group."""
 
     def __init__(

@@ -15,11 +15,11 @@ from features.dataset import Dataset
 from features.interactions import Events, History
 from models.algorithms.shared.item_item import ItemItem, valued
 
-__all__ = ["Sequential", "Steps", "degree_power"]
+__all__ = ["Sequential", "StepSequence", "degree_power"]
 
 
 @dataclass(frozen=True, eq=False)
-class Steps:
+class StepSequence:
     """The moments at which each walker (a user, or a guest's session) did something, in order.
 
     walker, time : int64 (steps,), microseconds since 1970. step, item : int64 (events,), sorted by step.
@@ -66,7 +66,7 @@ class Sequential(ItemItem):
 
     @abstractmethod
     def _transitions(
-        self, dataset: Dataset, steps: Steps, events: Events, weight: npt.NDArray[np.float32]
+        self, dataset: Dataset, steps: StepSequence, events: Events, weight: npt.NDArray[np.float32]
     ) -> sparse.csr_matrix:
         """csr float32 (items, items): `weights_`. events : in the order of `steps`; weight : of each."""
 
@@ -90,7 +90,7 @@ class Sequential(ItemItem):
         new = np.ones(walker.size, dtype=bool)
         new[1:] = (walker[1:] != walker[:-1]) | (time[1:] != time[:-1])
         shape = (int(new.sum()), len(dataset.items))
-        steps = Steps(walker[new], time[new], np.cumsum(new) - 1, item, shape)
+        steps = StepSequence(walker[new], time[new], np.cumsum(new) - 1, item, shape)
         self.weights_ = self._transitions(dataset, steps, taken.take(order), weight[liked][order])
         self.history_ = self._by_recency(dataset)
 

@@ -19,7 +19,7 @@ from scipy import sparse
 
 from features.affinities import shop_shares, smoothed
 
-__all__ = ["Facet", "Taste"]
+__all__ = ["Facet", "FacetMatrices"]
 
 Rows = npt.NDArray[np.int64]
 
@@ -45,7 +45,7 @@ class Facet:
 
 
 @dataclass(frozen=True, eq=False)
-class Taste:
+class FacetMatrices:
     """All facets side by side; w counts the words of all of them, f the columns of a catalogue vector.
 
     has     csr float32 (items, w)

@@ -13,7 +13,7 @@ from models.algorithms.popularity.popularity import Popularity
 from models.base import Recommender
 from models.hybrid import backtest as module
 from models.hybrid import training_windows
-from models.hybrid.backtest import Plan, backtest
+from models.hybrid.backtest import BacktestPlan, backtest
 from models.shared.fitted_members import FittedMembers
 from recsys.errors import Invalid
 from tests.models.data import two_tastes
@@ -23,8 +23,8 @@ CREATORS: dict[str, Callable[[], Recommender]] = {"ease": EASE, "popularity": Po
 DATA = groceries(users=150)
 
 
-def plan(users: int) -> Plan:
-    return Plan(days=None, windows=2, candidates=20, users=users, k=20, trees=0, seed=1)
+def plan(users: int) -> BacktestPlan:
+    return BacktestPlan(days=None, windows=2, candidates=20, users=users, k=20, trees=0, seed=1)
 
 
 @pytest.fixture

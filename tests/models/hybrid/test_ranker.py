@@ -11,7 +11,7 @@ from features.interactions import MICROSECONDS_PER_DAY as DAY
 from features.interactions import History
 from models.hybrid.blend import ndcg_of
 from models.hybrid.ranker import SecondStage
-from models.hybrid.ranking_features import FACT_NAMES, Facts, rounded
+from models.hybrid.ranking_features import FACT_NAMES, FeatureSnapshot, rounded
 from tests.models.data import dataset
 
 USERS, EACH = 120, 20
@@ -68,7 +68,7 @@ def test_facts_of_one_user_by_hand() -> None:
         (0, 2, "dismissed", 1.0),
     ]
     data = dataset(rows, users=2, items=8)  # items 0 and 6 share a category, 0 and 1 do not
-    facts = Facts.learn(data, 14.0)
+    facts = FeatureSnapshot.learn(data, 14.0)
     owner, item = np.array([0, 0, 0, 1]), np.array([0, 2, 6, 1])
     table = facts.columns(facts.habits.take(np.array([0, 1])), owner, item)
     told = {name: table[:, i] for i, name in enumerate(FACT_NAMES)}
@@ -88,13 +88,13 @@ def test_facts_of_one_user_by_hand() -> None:
 def test_a_guest_with_the_same_events_has_the_same_facts() -> None:
     rows = [(0, item, "purchase", float(age)) for item, age in ((0, 3), (0, 9), (2, 5), (5, 40))]
     data = dataset(rows, users=1, items=8)
-    facts = Facts.learn(data, 14.0)
+    facts = FeatureSnapshot.learn(data, 14.0)
     moments = data.moment - np.array([3, 9, 5, 40]) * DAY
     history = History(data.items.ids[[0, 0, 2, 5]], np.ones(4, np.float32), moments)
     pairs = np.zeros(8, dtype=np.int64), np.arange(8)
     known = facts.columns(facts.habits, *pairs)
     np.testing.assert_array_equal(facts.columns(facts.habits_of([history], data.items), *pairs), known)
-    restored = Facts.restore(facts.arrays())
+    restored = FeatureSnapshot.restore(facts.arrays())
     np.testing.assert_array_equal(restored.columns(restored.habits, *pairs), known)
     nobody = facts.columns(facts.habits_of([History.of([])], IdMap(data.items.ids)), *pairs)
     times = FACT_NAMES.index("times")

@@ -14,7 +14,7 @@ from tests.training.shops import fill_shop
 from training.experiment import Experiment
 from training.pipeline import train
 from training.progress import Steps
-from training.report.document import Report
+from training.report.document import EvaluationReport
 from training.tracking.runs import Tracked
 
 EXPERIMENT = {
@@ -88,7 +88,7 @@ def test_the_schema_describes_the_twin(
     schema = json.loads(capsys.readouterr().out)
     twin = json.loads(trained[1].read_text(encoding="utf-8"))
     assert schema["$schema"].endswith("2020-12/schema")
-    assert set(twin) == set(schema["properties"]) == set(Report.model_fields)
+    assert set(twin) == set(schema["properties"]) == set(EvaluationReport.model_fields)
     parts = schema["$defs"]
     assert set(twin["data"]) == set(parts["DataSection"]["properties"])
     assert "stability index" in parts["Drift"]["properties"]["popularity"]["description"]

@@ -26,12 +26,12 @@ from training.evaluation.beyond_accuracy import (
     per_user_quality,
     summed_hits,
 )
-from training.evaluation.item_stats import Facts
+from training.evaluation.item_stats import ItemStatistics
 
 KS = (1, 2, 4)
 
 
-def _facts(**other: object) -> Facts:
+def _facts(**other: object) -> ItemStatistics:
     """Four products: 0 and 1 of category a, 2 of b, 3 of none."""
     plain: dict[str, object] = {
         "users": 8,
@@ -46,7 +46,7 @@ def _facts(**other: object) -> Facts:
         "margin": np.array([6.0, np.nan, np.nan, -1.0]),
         "active": np.ones(4, dtype=bool),
     }
-    return Facts(**(plain | other))  # type: ignore[arg-type]
+    return ItemStatistics(**(plain | other))  # type: ignore[arg-type]
 
 
 COLUMNS = np.array([[0, 1, 2, 3], [2, 0, -1, -1], [-1, -1, -1, -1]])

@@ -13,7 +13,7 @@ from recsys.errors import Invalid
 from tests.training.shops import dataset_of, purchases
 from training.evaluation.compare import Duel, compare_evaluations, pooled
 from training.evaluation.evaluator import Evaluation, ViewResult, evaluate
-from training.evaluation.split_plan import Plan, make_splits
+from training.evaluation.split_plan import SplitPlan, make_splits
 from training.evaluation.splits import Split, time_split
 from training.evaluation.summary import HIGHER_IS_BETTER, LABELS, lorenz, plain, summarise
 
@@ -128,7 +128,7 @@ def test_the_exposure_curve_rises_below_the_diagonal(knn: Evaluation) -> None:
 
 
 def test_pooled_periods_count_each_user_once(data: Dataset) -> None:
-    splits = make_splits("rolling", data, Plan(test_days=8, folds=3))
+    splits = make_splits("rolling", data, SplitPlan(test_days=8, folds=3))
     every = [evaluate(factory.create("popularity").fit(one.train), one, KS) for one in splits]
     together = pooled(every).views["all"]
     everyone = np.unique(np.concatenate([one.views["all"].users for one in every]))

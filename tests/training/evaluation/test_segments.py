@@ -16,14 +16,14 @@ from training.evaluation.examples import choose_users
 from training.evaluation.guests import judge_guests
 from training.evaluation.segments import (
     FEW,
-    Period,
+    EvaluatedPeriod,
     Segment,
     known_events,
     segments,
     segments_over,
     user_groups,
 )
-from training.evaluation.split_plan import Plan, make_splits
+from training.evaluation.split_plan import SplitPlan, make_splits
 from training.evaluation.splits import Split, time_split
 from training.evaluation.summary import plain
 from training.experiment import Experiment
@@ -105,7 +105,7 @@ def test_a_category_counts_only_its_own_right_answers(split: Split) -> None:
     assert odd.figures["recall"].value == pytest.approx(np.mean(recalls))
 
 
-def _periods() -> list[tuple[Period, Recommender]]:
+def _periods() -> list[tuple[EvaluatedPeriod, Recommender]]:
     """Two periods of 12 days, and a model fitted before each."""
     rows = [(u, p, day, "purchase") for u, p, day in purchases()]
     # user 1 is always new, 2 is new in the first period alone, 3 comes with the second, 60 leaves before it
@@ -113,11 +113,13 @@ def _periods() -> list[tuple[Period, Recommender]]:
     few += [(1, 1, day, "purchase") for day in (20.0, 45.0, 55.0)]
     few += [(2, product, 20.0 + product, "purchase") for product in (1, 2, 23, 24, 25, 26, 27, 36)]
     few += [(3, product, 41.0 + product, "purchase") for product in (1, 2, 3, 15)]
-    splits = make_splits("rolling", _described(dataset_of(few)), Plan(test_days=10, folds=2))
+    splits = make_splits("rolling", _described(dataset_of(few)), SplitPlan(test_days=10, folds=2))
     found = []
     for split in splits:
         model = factory.create("popularity").fit(split.train)
-        found.append((Period(evaluate(model, split, (10,)).views["all"], split, split.folds["all"]), model))
+        found.append(
+            (EvaluatedPeriod(evaluate(model, split, (10,)).views["all"], split, split.folds["all"]), model)
+        )
     return found
 
 

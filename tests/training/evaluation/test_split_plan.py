@@ -14,10 +14,10 @@ from models import factory
 from recsys.errors import Invalid
 from tests.training.shops import dataset_of, purchases
 from training.evaluation.evaluator import evaluate
-from training.evaluation.split_plan import Plan, make_splits
+from training.evaluation.split_plan import SplitPlan, make_splits
 from training.evaluation.splits import KINDS, Fold, Kind, assert_history_first
 
-PLAN = Plan(test_days=15, folds=3, last=4, share=0.3, given=3)
+PLAN = SplitPlan(test_days=15, folds=3, last=4, share=0.3, given=3)
 
 
 @pytest.fixture(scope="module")

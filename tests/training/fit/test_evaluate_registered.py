@@ -14,7 +14,7 @@ from recsys.errors import Invalid, NotFound
 from recsys.settings import get_settings
 from tests.support.shop import Shop
 from tests.training.shops import ITEMS, add_purchases, fill_shop, purchases
-from training.evaluation.split_plan import Plan
+from training.evaluation.split_plan import SplitPlan
 from training.evaluation.splits import KINDS
 from training.experiment import load_all
 from training.fit.evaluate_registered import Examination, examine, experiment_of, open_dataset
@@ -56,7 +56,7 @@ def _examined(kind: str, names: list[str] | None = None, **plan: float) -> Exami
         names or ["popularity-v1", "item_knn-v1"],
         open_dataset(),
         kind=kind,  # type: ignore[arg-type]
-        plan=Plan(**({"test_days": 12} | plan)),  # type: ignore[arg-type]
+        plan=SplitPlan(**({"test_days": 12} | plan)),  # type: ignore[arg-type]
         ks=(5, 10),
         k=10,
         draws=100,

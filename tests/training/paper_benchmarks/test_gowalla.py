@@ -94,7 +94,7 @@ def test_figures_of_every_model_and_of_the_blend(folder: Path) -> None:
 
 def test_the_blend_is_learned_without_the_test(folder: Path) -> None:
     split = gowalla.read(folder)
-    blind = gowalla.Split(split.train, split.relevant * 0)
+    blind = gowalla.GowallaSplit(split.train, split.relevant * 0)
     names = ["als", "popularity"]
     learned, _ = gowalla.learn_blend(blind, SETTINGS, names, progress=lambda _: None)
     other, _ = gowalla.learn_blend(split, SETTINGS, names, progress=lambda _: None)

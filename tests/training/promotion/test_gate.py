@@ -12,15 +12,15 @@ from recsys.database.session import unit_of_work
 from tests.support.shop import Shop
 from tests.training.shops import fill_shop
 from training.experiment import load_all
-from training.pipeline import Outcome, train
+from training.pipeline import TrainingOutcome, train
 from training.progress import Steps
-from training.report.document import Report
+from training.report.document import EvaluationReport
 from training.tracking.runs import Tracked
 
 PLAN = "[split]\ntest_days = 12\n[evaluation]\nks = [5, 10]\nprimary_k = 10\ndraws = 200\n"
 
 
-def _train(folder: Path, algorithm: str, parameters: str = "", promotion: str = "") -> Outcome:
+def _train(folder: Path, algorithm: str, parameters: str = "", promotion: str = "") -> TrainingOutcome:
     path = folder / f"{algorithm}.toml"
     path.write_text(
         f'name = "{algorithm}"\nalgorithm = "{algorithm}"\n[parameters]\n{parameters}\n'
@@ -29,7 +29,7 @@ def _train(folder: Path, algorithm: str, parameters: str = "", promotion: str = 
     return train(load_all([str(path)]), command="", actor="tester", steps=Steps())
 
 
-def _report(outcome: Outcome) -> Report:
+def _report(outcome: TrainingOutcome) -> EvaluationReport:
     assert outcome.report is not None
     return outcome.report
 

@@ -12,7 +12,7 @@ import pytest
 from training.evaluation.significance import smallest_difference
 from training.experiment import PromotionRule
 from training.promotion.guardrails import GateFigures, check
-from training.promotion.rule import Champion, Decision, decide, safe_order
+from training.promotion.rule import Champion, PromotionDecision, decide, safe_order
 
 RNG = np.random.default_rng(0)
 BASE = RNG.beta(1, 4, 400)
@@ -38,7 +38,7 @@ def _decide(
     problem: str = "",
     others: dict[str, npt.NDArray[np.float64]] | None = None,
     **rule: float,
-) -> Decision:
+) -> PromotionDecision:
     figures = dict.fromkeys(challengers, GOOD) | FIGURES
     checked = PromotionRule.model_validate(rule)
     return decide(

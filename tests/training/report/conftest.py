@@ -15,7 +15,7 @@ from training.fit.trainer import judge
 from training.progress import Steps
 from training.promotion.rule import decide
 from training.report.builder import Version, build_report
-from training.report.document import Report
+from training.report.document import EvaluationReport
 
 PLAN = {
     "split": {"test_days": 12},
@@ -29,7 +29,7 @@ def _named(data: Dataset) -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def report() -> Report:
+def report() -> EvaluationReport:
     """Popularity and item-kNN judged on the small shop, whose products bear names that try to be markup."""
     data = _named(dataset_of([(user, product, day, "purchase") for user, product, day in purchases()]))
     split = time_split(data, 12)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.browser import CHROMIUM, NO_BROWSER, measure, nothing_is_clipped
-from training.report.document import Report
+from training.report.document import EvaluationReport
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
 
@@ -17,7 +17,7 @@ TALLEST = 12_000
 
 
 @pytest.fixture(scope="module")
-def six(report: Report) -> Report:
+def six(report: EvaluationReport) -> EvaluationReport:
     """The report as six models would have it: the second one stands for all but the best."""
     best, second = report.models
     names = ["als", "ease", "content", "tifu_knn"]
@@ -34,7 +34,7 @@ def six(report: Report) -> Report:
 
 
 @pytest.mark.parametrize("width", [1280, 1440])
-def test_the_first_screen_says_it_all(six: Report, tmp_path: Path, width: int) -> None:
+def test_the_first_screen_says_it_all(six: EvaluationReport, tmp_path: Path, width: int) -> None:
     seen = measure(six, tmp_path, width, 900)
     assert six.verdict.promoted is not None
     assert six.verdict.promoted in seen["title"]
@@ -51,7 +51,7 @@ def test_the_first_screen_says_it_all(six: Report, tmp_path: Path, width: int) -
     nothing_is_clipped(seen)
 
 
-def test_a_phone_shows_everything_and_not_too_long(six: Report, tmp_path: Path) -> None:
+def test_a_phone_shows_everything_and_not_too_long(six: EvaluationReport, tmp_path: Path) -> None:
     seen = measure(six, tmp_path, *PHONE)
     assert seen["width"] == PHONE[0]
     nothing_is_clipped(seen)
@@ -60,7 +60,7 @@ def test_a_phone_shows_everything_and_not_too_long(six: Report, tmp_path: Path) 
         assert tile["box"][1] < PHONE[1] - 60, "a question begins below the first screen"
 
 
-def test_the_page_asks_no_host_for_anything(report: Report, tmp_path: Path) -> None:
+def test_the_page_asks_no_host_for_anything(report: EvaluationReport, tmp_path: Path) -> None:
     seen = measure(report, tmp_path, 1280, 900)
     assert [url for url in seen["requests"] if not url.startswith("file:")] == []
     assert seen["requests"] == []

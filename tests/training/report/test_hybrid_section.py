@@ -10,11 +10,11 @@ from models.hybrid.hybrid import Hybrid
 from tests.models.shops import groceries
 from training.experiment import Experiment
 from training.fit.trainer import create
-from training.report.document import Report
+from training.report.document import EvaluationReport
 from training.report.hybrid_section import hybrid_part
 from training.report.page import render
-from training.report.sections import Hybrid as HybridPart
 from training.report.sections import HybridMember
+from training.report.sections import HybridSection as HybridPart
 
 MEMBERS = {
     "knn": {"algorithm": "item_knn", "parameters": {"neighbours": 20}},
@@ -48,7 +48,7 @@ def test_every_task_has_its_rule(part: HybridPart) -> None:
         assert set(MEMBERS) <= set(rule.rehearsal)
 
 
-def test_the_page_shows_it(report: Report, part: HybridPart) -> None:
+def test_the_page_shows_it(report: EvaluationReport, part: HybridPart) -> None:
     members = [
         HybridMember(name="knn", algorithm="item_knn", weight=0.7),
         HybridMember(name="all", algorithm="popularity", weight=0.3),
@@ -57,7 +57,7 @@ def test_the_page_shows_it(report: Report, part: HybridPart) -> None:
     shown = part.model_copy(update={"rules": [blend, part.rules[1]], "left_out": {"als": "too <slow>"}})
     first = report.models[0].model_copy(update={"hybrid": shown})
     changed = report.model_copy(update={"models": [first, *report.models[1:]]})
-    assert Report.model_validate_json(changed.model_dump_json()) == changed
+    assert EvaluationReport.model_validate_json(changed.model_dump_json()) == changed
     page = render(changed)
     assert f"What {first.name} is made of" in page
     assert "made of" not in render(report)

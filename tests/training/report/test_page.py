@@ -13,7 +13,7 @@ import pytest
 
 from tests.training.shops import HOSTILE
 from training.evaluation.significance import format_p
-from training.report.document import Report
+from training.report.document import EvaluationReport
 from training.report.page import render, write_report
 from training.report.plots.drawing import ALGORITHMS, style_of
 from training.report.plots.model_plots import calibration_plots
@@ -41,7 +41,7 @@ class _Loads(HTMLParser):
                 (self.references if str(value).startswith("#") else self.loads).append(str(value))
 
 
-def test_the_page_loads_nothing(report: Report) -> None:
+def test_the_page_loads_nothing(report: EvaluationReport) -> None:
     page = render(report)
     parsed = _Loads()
     parsed.feed(page)
@@ -52,7 +52,7 @@ def test_the_page_loads_nothing(report: Report) -> None:
     assert "http://" not in page.replace(HOSTILE, "").replace("http://evil.example", "")
 
 
-def test_ids_are_unique_and_references_lead_somewhere(report: Report) -> None:
+def test_ids_are_unique_and_references_lead_somewhere(report: EvaluationReport) -> None:
     parsed = _Loads()
     page = render(report)
     parsed.feed(page)
@@ -61,14 +61,14 @@ def test_ids_are_unique_and_references_lead_somewhere(report: Report) -> None:
     assert set(re.findall(r"url\(#([^)]+)\)", page)) <= set(parsed.ids)
 
 
-def test_hostile_names_are_text(report: Report) -> None:
+def test_hostile_names_are_text(report: EvaluationReport) -> None:
     page = render(report)
     assert HOSTILE not in page
     assert "&lt;script src=" in page
     assert "Tom &amp; Jerry&#39;s" in page
 
 
-def test_figures_take_the_colours_of_the_page(report: Report) -> None:
+def test_figures_take_the_colours_of_the_page(report: EvaluationReport) -> None:
     page = render(report)
     figures = re.findall(r'<svg class="plot".*?</svg>', page, flags=re.DOTALL)
     assert len(figures) == 14
@@ -79,14 +79,14 @@ def test_figures_take_the_colours_of_the_page(report: Report) -> None:
         assert "var(--series-" in figure
 
 
-def _first_screen(report: Report) -> str:
+def _first_screen(report: EvaluationReport) -> str:
     text = html.unescape(
         re.sub(r"<[^>]+>", " ", re.sub(r"<style>.*?</style>", "", render(report), flags=re.DOTALL))
     )
     return " ".join(text[: text.index("Means over users")].replace("\xa0", " ").split())
 
 
-def test_the_first_screen_tells_verdict_target_and_both_questions(report: Report) -> None:
+def test_the_first_screen_tells_verdict_target_and_both_questions(report: EvaluationReport) -> None:
     first, verdict = _first_screen(report), report.verdict
     assert verdict.winner == "item_knn-v1"
     assert "item_knn-v1 now serves" in first
@@ -101,7 +101,7 @@ def test_the_first_screen_tells_verdict_target_and_both_questions(report: Report
         assert f"difference in NDCG@5 from {one.a}, 95% interval" in first
 
 
-def test_the_target_of_the_dataset_is_in_words(report: Report) -> None:
+def test_the_target_of_the_dataset_is_in_words(report: EvaluationReport) -> None:
     for change, words in (
         (
             {"target": ["purchase"], "target_reason": "purchases count, for there are enough."},
@@ -114,14 +114,14 @@ def test_the_target_of_the_dataset_is_in_words(report: Report) -> None:
         assert words in _first_screen(report.model_copy(update={"data": data}))
 
 
-def test_the_contents_lead_to_every_section(report: Report) -> None:
+def test_the_contents_lead_to_every_section(report: EvaluationReport) -> None:
     page = render(report)
     contents = re.findall(r'<li><a href="#([^"]+)">', page)
     assert contents == re.findall(r'<section[^>]* id="([^"]+)"', page)
     assert {"models", "calibration", "tests", "terms"} <= set(contents)
 
 
-def test_a_p_value_of_a_pair_stands_once_and_in_one_way(report: Report) -> None:
+def test_a_p_value_of_a_pair_stands_once_and_in_one_way(report: EvaluationReport) -> None:
     assert len({(one.view, frozenset((one.a, one.b))) for one in report.comparisons}) == len(
         report.comparisons
     )
@@ -130,7 +130,7 @@ def test_a_p_value_of_a_pair_stands_once_and_in_one_way(report: Report) -> None:
     assert written == {format_p(one.p_value, one.p_floor) for one in report.comparisons}
 
 
-def test_a_colour_belongs_to_an_algorithm(report: Report) -> None:
+def test_a_colour_belongs_to_an_algorithm(report: EvaluationReport) -> None:
     best, second = report.models
     twin = second.model_copy(update={"name": "popularity_recent-v1"})
     for models in ([best, second], [second, best], [second], [best, second, twin]):
@@ -148,7 +148,7 @@ def test_a_colour_belongs_to_an_algorithm(report: Report) -> None:
     assert len(set(looks)) == len(ALGORITHMS)
 
 
-def test_every_model_and_question_has_its_calibration_on_the_same_axes(report: Report) -> None:
+def test_every_model_and_question_has_its_calibration_on_the_same_axes(report: EvaluationReport) -> None:
     page = render(report)
     for view in ("all", "new"):
         drawn = calibration_plots(report, view)
@@ -161,18 +161,18 @@ def test_every_model_and_question_has_its_calibration_on_the_same_axes(report: R
             assert f"error {part.ece:.4f}" in page
 
 
-def test_the_json_twin_round_trips_and_has_a_schema(report: Report, tmp_path: Path) -> None:
+def test_the_json_twin_round_trips_and_has_a_schema(report: EvaluationReport, tmp_path: Path) -> None:
     page, document = write_report(report, tmp_path / "reports")
     assert page.read_text(encoding="utf-8") == render(report)
-    assert Report.model_validate_json(document.read_text(encoding="utf-8")) == report
+    assert EvaluationReport.model_validate_json(document.read_text(encoding="utf-8")) == report
     plain = json.loads(document.read_text(encoding="utf-8"))
     assert plain["format"] == 3
     assert not list((tmp_path / "reports").glob("*.part"))
-    schema = Report.model_json_schema()
-    assert schema["$defs"]["Comparison"]["properties"]["p_value"]["description"].startswith("Sign-flip")
+    schema = EvaluationReport.model_json_schema()
+    assert schema["$defs"]["ModelComparison"]["properties"]["p_value"]["description"].startswith("Sign-flip")
 
 
-def test_figures_of_the_document(report: Report) -> None:
+def test_figures_of_the_document(report: EvaluationReport) -> None:
     for section in report.models:
         for view in section.views.values():
             for figures in view.metrics.values():
@@ -185,7 +185,7 @@ def test_figures_of_the_document(report: Report) -> None:
     assert report.data.test_events["total"] + report.data.train_events == report.data.events
 
 
-def test_examples_are_chosen_by_the_past_and_explained(report: Report) -> None:
+def test_examples_are_chosen_by_the_past_and_explained(report: EvaluationReport) -> None:
     assert len(report.examples) >= 3
     for example in report.examples:
         assert example.why
@@ -199,7 +199,7 @@ def test_examples_are_chosen_by_the_past_and_explained(report: Report) -> None:
     assert any(reason.startswith(("because of", "bought before")) for reason in reasons)
 
 
-def test_one_model_alone_needs_no_comparison(report: Report) -> None:
+def test_one_model_alone_needs_no_comparison(report: EvaluationReport) -> None:
     verdict = report.verdict.model_copy(update={"over_next": None, "over_popularity": None})
     alone = report.model_copy(update={"models": report.models[:1], "comparisons": [], "verdict": verdict})
     assert "no difference to test" in render(alone)
@@ -215,7 +215,7 @@ def test_reliability_counts_every_bin_and_adds_up() -> None:
     ]
 
 
-def test_the_report_holds_reliability_segments_and_exposure(report: Report) -> None:
+def test_the_report_holds_reliability_segments_and_exposure(report: EvaluationReport) -> None:
     for section in report.models:
         for view in section.views.values():
             assert view.reliability is not None
@@ -225,7 +225,7 @@ def test_the_report_holds_reliability_segments_and_exposure(report: Report) -> N
             assert "gini" in view.beyond
 
 
-def test_guests_are_a_row_of_the_products_that_are_new(report: Report) -> None:
+def test_guests_are_a_row_of_the_products_that_are_new(report: EvaluationReport) -> None:
     figure = Measure(k=5, value=0.25, low=0.2, high=0.3, users=40)
     guests = SegmentSection(
         kind="guests", name="guests", users=40, small=False, note="", figures={"ndcg": figure}
@@ -238,7 +238,7 @@ def test_guests_are_a_row_of_the_products_that_are_new(report: Report) -> None:
     assert "no session of a guest" not in render(changed)
 
 
-def test_names_of_categories_are_plain_text_in_a_figure(report: Report) -> None:
+def test_names_of_categories_are_plain_text_in_a_figure(report: EvaluationReport) -> None:
     view = report.models[0].views["all"]
     strange = view.segments[0].model_copy(update={"kind": "category", "name": "$5 & <b>$9</b>\n雪"})
     odd = view.model_copy(update={"segments": [strange]})
@@ -247,7 +247,7 @@ def test_names_of_categories_are_plain_text_in_a_figure(report: Report) -> None:
     assert "$5 &amp; &lt;b&gt;$9&lt;/b&gt; 雪" in drawn
 
 
-def test_the_model_beside_the_winner_is_the_former_champion_or_the_next(report: Report) -> None:
+def test_the_model_beside_the_winner_is_the_former_champion_or_the_next(report: EvaluationReport) -> None:
     third = report.models[1].model_copy(update={"name": "als-v7", "experiment": "als"})
     models = [*report.models, third]
     for champion, beside in (("als-v2", "als-v7"), ("content-v1", "popularity-v1"), (None, "popularity-v1")):
@@ -256,7 +256,7 @@ def test_the_model_beside_the_winner_is_the_former_champion_or_the_next(report: 
         assert f"item_knn-v1 beside {beside}," in page
 
 
-def test_exposure_is_told_up_to_the_single_most_shown_product(report: Report) -> None:
+def test_exposure_is_told_up_to_the_single_most_shown_product(report: EvaluationReport) -> None:
     exposure = report.models[0].views["all"].exposure
     assert exposure is not None
     assert exposure.catalogue[-2:] == [pytest.approx(1 - 1 / report.data.train_items), 1]
@@ -266,7 +266,7 @@ def test_exposure_is_told_up_to_the_single_most_shown_product(report: Report) ->
     assert all(y <= x + 1e-9 for x, y in zip(exposure.catalogue, exposure.places, strict=True))
 
 
-def test_a_document_of_format_1_is_still_read_and_drawn(report: Report) -> None:
+def test_a_document_of_format_1_is_still_read_and_drawn(report: EvaluationReport) -> None:
     plain = report.model_dump(mode="json")
     plain["format"] = 1
     for section in plain["models"]:
@@ -278,14 +278,14 @@ def test_a_document_of_format_1_is_still_read_and_drawn(report: Report) -> None:
     del plain["verdict"]["guardrails"], plain["reproduction"]["platform"]
     for part in ("cut", "refused", "drift"):
         del plain["data"][part]
-    old = Report.model_validate(plain)
+    old = EvaluationReport.model_validate(plain)
     page = render(old)
     assert old.verdict.winner in page
     assert "For whom, and for which products" not in page
     assert "Do scores mean" not in page
 
 
-def test_guardrails_that_can_bind_stand_beside_the_decision(report: Report) -> None:
+def test_guardrails_that_can_bind_stand_beside_the_decision(report: EvaluationReport) -> None:
     rails = [
         Guardrail(name="popularity_share", value=0.91, limit=0.8, ok=False),
         Guardrail(name="coverage", value=0.2, limit=0.1, ok=True, model="als-v9", at_least=True),

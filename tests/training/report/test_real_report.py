@@ -17,7 +17,7 @@ from training.paper_benchmarks import complete_journey_data
 from training.progress import Steps
 from training.promotion.rule import decide
 from training.report.builder import Version, build_report
-from training.report.document import Report
+from training.report.document import EvaluationReport
 from training.report.page import write_report
 
 ROOT = Path(__file__).parents[3]
@@ -49,7 +49,7 @@ def _experiment(name: str, days: float) -> Experiment:
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Report:
+def real(tmp_path_factory: pytest.TempPathFactory) -> EvaluationReport:
     """Popularity and item-kNN on the slice; the page and its twin stay in `KEPT`."""
     try:
         whole = complete_journey_data.folder_of(None)
@@ -83,9 +83,9 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Report:
     return report
 
 
-def test_it_says_what_is_known_of_this_data(real: Report) -> None:
+def test_it_says_what_is_known_of_this_data(real: EvaluationReport) -> None:
     assert (KEPT / "report.html").is_file()
-    assert Report.model_validate_json((KEPT / "report.json").read_text()) == real
+    assert EvaluationReport.model_validate_json((KEPT / "report.json").read_text()) == real
     assert real.data.users > 500
     assert real.data.test_users["kept"] > 400
     assert real.verdict.winner == "item_knn-v1"  # as on the whole data
@@ -98,7 +98,7 @@ def test_it_says_what_is_known_of_this_data(real: Report) -> None:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
-def test_its_first_screen_is_whole_in_a_browser(real: Report, tmp_path: Path) -> None:
+def test_its_first_screen_is_whole_in_a_browser(real: EvaluationReport, tmp_path: Path) -> None:
     seen = measure(real, tmp_path, 1280, 900)
     assert "item_knn-v1 now serves" in seen["title"]
     for left, top, right, bottom in [seen["h1"], seen["decision"], *(t["box"] for t in seen["tiles"])]:

@@ -24,10 +24,10 @@ from training.experiment import Experiment
 from training.fit.evaluate_registered import open_dataset
 from training.pipeline import train
 from training.progress import Steps
-from training.report.document import Report
+from training.report.document import EvaluationReport
 from training.report.page import render
-from training.search_evaluation.lists import AGAIN, NEW, Period, for_everybody, for_users, values_of
-from training.search_evaluation.queries import Candidates, fame_of, needs_of, types_of
+from training.search_evaluation.lists import AGAIN, NEW, QueryPeriod, for_everybody, for_users, values_of
+from training.search_evaluation.queries import SearchMatches, fame_of, needs_of, types_of
 from training.tracking.runs import Tracked
 
 TEA, POT = ("tea",), ("pot",)
@@ -47,13 +47,13 @@ def _small() -> Dataset:
     return replace(found, item_features=replace(found.item_features, names=names))
 
 
-def _period(window: int = 3) -> Period:
+def _period(window: int = 3) -> QueryPeriod:
     split = time_split(_small(), 5, positive=("purchase",))
     needs = needs_of(split.folds["all"], types_of(split.train, "type"))
     # product 1 is worth most; of 2 and 3, equal, the higher id comes first; the pot is found by nobody
-    tea = Candidates(np.array([2, 1, 0]), np.array([50.0, 50.0, 60.0]))
-    return Period(
-        split, needs, {TEA: tea, POT: Candidates(np.empty(0, int), np.empty(0))}, np.zeros(4), window
+    tea = SearchMatches(np.array([2, 1, 0]), np.array([50.0, 50.0, 60.0]))
+    return QueryPeriod(
+        split, needs, {TEA: tea, POT: SearchMatches(np.empty(0, int), np.empty(0))}, np.zeros(4), window
     )
 
 
@@ -162,7 +162,7 @@ def test_a_shop_of_two_groups_is_measured_and_reported(
 
     # again, in place of what was there
     assert run(asked) == 0
-    report = Report.model_validate_json(outcome.document.read_text(encoding="utf-8"))
+    report = EvaluationReport.model_validate_json(outcome.document.read_text(encoding="utf-8"))
     assert [one.model for one in report.search] == ["item_knn-v1"]
     page = outcome.page.read_text(encoding="utf-8")
     assert "is significantly better" in page

@@ -12,13 +12,13 @@ from features.dataset import Dataset
 from features.interactions import InteractionWeights
 from recsys.errors import Invalid
 from tests.training.shops import ITEMS, USERS, dataset_of, purchases
-from training.experiment import EvaluationPlan, Experiment, SplitPlan
+from training.experiment import EvaluationPlan, Experiment, SplitSettings
 from training.studies.weight_fitting import FACTORS, HALF_LIVES, fit_weights
 
 EXPERIMENT = Experiment(
     name="popular",
     algorithm="item_knn",
-    split=SplitPlan(test_days=10),
+    split=SplitSettings(test_days=10),
     evaluation=EvaluationPlan(ks=(5,), primary_k=5, draws=100),
 )
 

@@ -11,7 +11,7 @@ from zlib import crc32
 
 from matplotlib.figure import Figure as Canvas
 
-from training.report.document import Report
+from training.report.document import EvaluationReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,7 +89,7 @@ class Style(NamedTuple):
     mark: int
 
 
-def style_of(report: Report, name: str) -> Style:
+def style_of(report: EvaluationReport, name: str) -> Style:
     """The look of a model: the colour says the algorithm, in every report; the mark sets alike ones apart."""
     algorithm = report.model(name).algorithm
     same = sorted(section.name for section in report.models if section.algorithm == algorithm)
@@ -99,7 +99,7 @@ def style_of(report: Report, name: str) -> Style:
     return Style(place % len(SERIES), (place + turn) % len(MARKS))
 
 
-def label_ends(axes: Axes, report: Report, ends: Sequence[tuple[float, str]]) -> None:
+def label_ends(axes: Axes, report: EvaluationReport, ends: Sequence[tuple[float, str]]) -> None:
     """Names at the right edge beside the ends (y, name) of their lines, set apart where they would touch."""
     for place, (_, name) in zip(spread(axes, [y for y, _ in ends]), ends, strict=True):
         colour = SERIES[style_of(report, name).colour]

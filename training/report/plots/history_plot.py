@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib import dates
 from matplotlib.ticker import MaxNLocator
 
-from training.report.document import Figure, Report
+from training.report.document import EvaluationReport, Figure
 from training.report.plots.drawing import (
     DASHES,
     MARKS,
@@ -25,7 +25,7 @@ from training.report.plots.drawing import (
 __all__ = ["history_plot"]
 
 
-def history_plot(report: Report, label: str) -> str:
+def history_plot(report: EvaluationReport, label: str) -> str:
     """The primary metric of each version with its interval by the date of its training, this run's last.
 
     Empty when nothing came before.

@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from training.evaluation.significance import format_p
-from training.report.document import Comparison, Figure, ModelSection, Report, ViewName
+from training.report.document import EvaluationReport, Figure, ModelComparison, ModelSection, ViewName
 from training.report.plots.drawing import (
     DASHES,
     FAINT,
@@ -28,7 +28,7 @@ from training.report.plots.drawing import (
 __all__ = ["calibration_plots", "coverage_plot", "curve_plot", "difference_plot"]
 
 
-def difference_plot(report: Report, view: ViewName, metric: str, label: str) -> str:
+def difference_plot(report: EvaluationReport, view: ViewName, metric: str, label: str) -> str:
     """How far each model is from the best of its question, with 95% interval and p-value; best on top."""
     found = sorted((one for one in report.comparisons if one.view == view), key=lambda one: one.difference)
     if not found:
@@ -59,11 +59,11 @@ def difference_plot(report: Report, view: ViewName, metric: str, label: str) -> 
         )
 
 
-def _p_value(one: Comparison) -> str:
+def _p_value(one: ModelComparison) -> str:
     return format_p(one.p_value, one.p_floor)
 
 
-def curve_plot(report: Report, view: ViewName, metric: str, label: str) -> str:
+def curve_plot(report: EvaluationReport, view: ViewName, metric: str, label: str) -> str:
     """`metric` at every list length, one line per model with its 95% band and its name at the end."""
     with mpl.rc_context(SETTINGS):
         canvas, axes = new_canvas()
@@ -96,7 +96,7 @@ def curve_plot(report: Report, view: ViewName, metric: str, label: str) -> str:
         )
 
 
-def coverage_plot(report: Report, view: ViewName, metric: str, label: str) -> str:
+def coverage_plot(report: EvaluationReport, view: ViewName, metric: str, label: str) -> str:
     """Accuracy against the share of the catalogue that is displayed to anybody, at the primary k."""
     place, k = report.ks.index(report.verdict.k), report.verdict.k
     with mpl.rc_context(SETTINGS):
@@ -136,7 +136,7 @@ def coverage_plot(report: Report, view: ViewName, metric: str, label: str) -> st
         )
 
 
-def calibration_plots(report: Report, view: ViewName) -> dict[str, str]:
+def calibration_plots(report: EvaluationReport, view: ViewName) -> dict[str, str]:
     """Observed share against predicted chance, a small multiple for each model, all on the same axes."""
     shown = {
         section.name: section.views[view].reliability

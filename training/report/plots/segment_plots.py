@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from training.report.document import Report, ViewName
+from training.report.document import EvaluationReport, ViewName
 from training.report.plots.drawing import (
     DASHES,
     FAINT,
@@ -38,7 +38,7 @@ def forest_metric(metric: str) -> str:
     return metric if metric in {"ndcg", "recall", "hit_rate"} else "ndcg"
 
 
-def forest_plot(report: Report, view: ViewName, metric: str, label: str) -> str:
+def forest_plot(report: EvaluationReport, view: ViewName, metric: str, label: str) -> str:
     """`metric` of the best models in each segment with 95% intervals and n; hollow where users are few."""
     metric = forest_metric(metric)
     models = [one for one in report.models if one.views[view].segments][:MOST_MODELS]
@@ -118,7 +118,7 @@ def _draw_parts(
     )
 
 
-def exposure_plot(report: Report, view: ViewName, metric: str, label: str) -> str:
+def exposure_plot(report: EvaluationReport, view: ViewName, metric: str, label: str) -> str:
     """Share of all places that the most displayed products fill: the Lorenz curve read from its upper end."""
     least = 1 / max(1, report.data.train_items)
     with mpl.rc_context(SETTINGS):

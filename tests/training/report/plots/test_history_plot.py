@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from training.report.document import Figure, PastTraining, Report
+from training.report.document import EvaluationReport, Figure, PastTraining
 from training.report.page import render
 from training.report.plots.history_plot import history_plot
 
 
-def past(report: Report, *values: float) -> Report:
+def past(report: EvaluationReport, *values: float) -> EvaluationReport:
     first = report.models[0]
     history = [
         PastTraining(
@@ -24,7 +24,7 @@ def past(report: Report, *values: float) -> Report:
     return report.model_copy(update={"history": history})
 
 
-def test_past_trainings_are_drawn_and_named(report: Report) -> None:
+def test_past_trainings_are_drawn_and_named(report: EvaluationReport) -> None:
     assert history_plot(report, "NDCG") == ""
     assert "Training history" not in render(report)
     told = past(report, 0.1, 0.2)
@@ -36,4 +36,4 @@ def test_past_trainings_are_drawn_and_named(report: Report) -> None:
     ), "a date on its axis"
     one, two = history_plot(past(report, 0.1), "NDCG"), history_plot(told, "NDCG")
     assert two.count("<use ") > one.count("<use "), "a mark for each training"
-    assert Report.model_validate_json(told.model_dump_json()) == told
+    assert EvaluationReport.model_validate_json(told.model_dump_json()) == told
