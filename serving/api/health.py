@@ -14,10 +14,15 @@ from recsys.domains.recommendations.stored_lists import generations
 from recsys.errors import RecsysError, Unavailable
 from serving.api.schemas import Health, PartOut
 from serving.state.ab_assignment import RunningTest
+from serving.state.metrics import LATE
 from serving.state.refresher import Refresher
 from serving.state.serving_data import ServingData
 
 __all__ = ["check"]
+
+MAX_LATE_SHARE = 0.05
+MIN_LATE = 5
+"""Fewer late lists in a minute are no reason for an alarm."""
 
 
 async def check(refresher: Refresher) -> Health:
@@ -34,6 +39,7 @@ async def check(refresher: Refresher) -> Health:
             detail=f"{catalogue.shown.sum()} of {len(catalogue)} products can be shown",
         ),
     }
+    parts["deadline"] = _deadline()
     if data.test is not None:
         parts["ab_test"] = _ab_test(data.test)
     try:
@@ -73,6 +79,14 @@ def _model(data: ServingData) -> PartOut:
     if problem is not None:
         return PartOut(well=False, detail=f"{model.registered.name} goes on serving: {problem}")
     return PartOut(well=True, detail=model.registered.name)
+
+
+def _deadline() -> PartOut:
+    lists, late = LATE.of_last_minute()
+    if lists == 0:
+        return PartOut(well=True, detail="no list was requested in the last minute")
+    detail = f"{late} of {lists} lists of the last minute were not ready in time ({late / lists:.1%})"
+    return PartOut(well=late < MIN_LATE or late / lists < MAX_LATE_SHARE, detail=detail)
 
 
 def _ab_test(running: RunningTest) -> PartOut:

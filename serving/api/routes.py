@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from recsys.web.access.api_key_dependencies import allow, require
+from recsys.web.access.authentication import caller_without_key
 from recsys.web.dependencies import GuestSession
 from recsys.web.errors import problem_responses
 from serving.api import health
@@ -52,6 +54,7 @@ _LIST: dict[str, Any] = {
 
 async def _respond(http: Request, request: RecommendationRequest, cursor: str | None) -> Response:
     recommender = _recommender(http)
+    request = replace(request, caller=caller_without_key(http.scope))
     if cursor is None:
         response = await recommender.recommend(request)
     else:
@@ -150,7 +153,9 @@ async def page_recommendations(http: Request, page: PageIn) -> Response:
     if page.user_id is not None:
         await allow(http, "recommend", about=page.user_id)
     recommender = _recommender(http)
-    responses = await recommender.recommend_page(page.requests(limit_of(None)))
+    responses = await recommender.recommend_page(
+        page.requests(limit_of(None), caller_without_key(http.scope))
+    )
     request_id = _note(http, responses)
     lists = []
     for response in responses:

@@ -209,8 +209,8 @@ class PageIn(BaseModel):
             raise ValueError("two lists have the same name; give each a `name` of its own")
         return self
 
-    def requests(self, default_limit: int) -> list[RecommendationRequest]:
-        """One for each list, in their order."""
+    def requests(self, default_limit: int, caller: str | None) -> list[RecommendationRequest]:
+        """One for each list, in their order; `caller` as in `RecommendationRequest`."""
         return [
             RecommendationRequest(
                 one.placement,
@@ -225,6 +225,7 @@ class PageIn(BaseModel):
                 one.diversity,
                 one.explain,
                 one.name,
+                caller=caller,
             )
             for one in self.shelves
         ]

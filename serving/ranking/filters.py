@@ -77,7 +77,7 @@ def filter_products(
     """What passes every filter, in the order of `Filters`; each removal is counted once.
 
     wait : False to look nothing up; what cannot be known at once then does not pass.
-    Raises Unavailable when an attribute cannot be looked up.
+    Raises Invalid for an attribute that no product has, Unavailable when one cannot be looked up.
     """
     result = FilterResult(np.ones(len(catalogue), dtype=bool), {}).without("not_sold", ~catalogue.shown)
     for reason, passes in _conditions(catalogue, filters, attributes, wait):
@@ -105,5 +105,7 @@ def _conditions(
         yield "created_since", catalogue.created >= filters.created_since
     if filters.exclude:
         yield "exclude", ~np.isin(catalogue.ids, filters.exclude)
+    if wait and filters.attributes:
+        attributes.check([name for name, _ in filters.attributes])
     for name, value in filters.attributes:
         yield f"attr.{name}", np.isin(catalogue.ids, attributes.products(name, value, wait=wait))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
+from weakref import WeakValueDictionary
 
 from cachetools import TTLCache
 
@@ -18,6 +20,8 @@ SHARED_SECONDS = 60.0
 """A list for everybody depends on nothing but its key, and on counts that are as old at most."""
 LATE_SECONDS = 5.0
 """A list that was finished after its deadline waits so long for the next request of the same user."""
+PER_CALLER = 2
+"""Of the executor's six threads; so three callers without a key at least are served at the same time."""
 CAPACITY = 5_000
 """Lists that are kept, of each kind; about 60 KB each with all their pages."""
 
@@ -30,17 +34,38 @@ class LiveLists:
         self._shared: TTLCache[Hashable, RecommendationResponse] = TTLCache(CAPACITY, SHARED_SECONDS)
         self._late: TTLCache[Hashable, RecommendationResponse] = TTLCache(CAPACITY, LATE_SECONDS)
         self._running: dict[Hashable, Future[RecommendationResponse]] = {}
+        self._callers: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._lock = threading.RLock()  # a future that has ended calls back at once
 
     async def get(
-        self, key: Hashable, rank: Callable[[], RecommendationResponse], *, shared: bool
+        self,
+        key: Hashable,
+        rank: Callable[[], RecommendationResponse],
+        *,
+        shared: bool,
+        caller: str | None = None,
     ) -> RecommendationResponse:
         """The list of `key`: a kept one, the one being ranked, or a new one by `rank`.
 
         shared : whether the list is the same for everybody; it is then kept.
+        caller : of whom at most `PER_CALLER` lists are ranked at the same time; None: as many as there are.
         Raises TimeoutError when it is not finished in time, and keeps it once it is; and what `rank` raises.
         """
-        latest = time.monotonic() + self._deadline
+        if caller is None:
+            return await self._get(key, rank, self._deadline, shared)
+        began = time.monotonic()
+        turn = self._callers.setdefault(caller, asyncio.Semaphore(PER_CALLER))
+        async with asyncio.timeout(self._deadline):
+            await turn.acquire()
+        try:
+            return await self._get(key, rank, self._deadline - (time.monotonic() - began), shared)
+        finally:
+            turn.release()
+
+    async def _get(
+        self, key: Hashable, rank: Callable[[], RecommendationResponse], seconds: float, shared: bool
+    ) -> RecommendationResponse:
+        latest = time.monotonic() + seconds
 
         def rank_and_keep() -> RecommendationResponse:
             try:
@@ -61,9 +86,9 @@ class LiveLists:
                 return kept
             running = self._running.get(key)
             if running is None:
-                running = self._running[key] = self._executor.submit(self._deadline, rank_and_keep)
+                running = self._running[key] = self._executor.submit(seconds, rank_and_keep)
                 running.add_done_callback(lambda _: self._forget(key, running))
-        return await self._executor.wait(self._deadline, running)
+        return await self._executor.wait(seconds, running)
 
     def _forget(self, key: Hashable, ended: Future[RecommendationResponse] | None) -> None:
         """Work that was cancelled or never began leaves its place, too."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from serving.ranking.eligibility import Novelty
@@ -66,6 +66,7 @@ class RecommendationRequest:
     explain        whether each product comes with the parts of its score
     name           what the shop calls the list, for rules about it; None: as the placement
     on_page        products of the lists above it on the same page, never repeated; None: a list by itself
+    caller         address of a caller without a key, who gets a fair part of the live ranking and no more
     """
 
     placement: Placement = Placement.FOR_YOU
@@ -81,3 +82,4 @@ class RecommendationRequest:
     explain: bool = False
     name: str | None = None
     on_page: frozenset[int] | None = None
+    caller: str | None = field(default=None, compare=False)

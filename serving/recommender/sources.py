@@ -104,6 +104,7 @@ class Live(Source):
             (request, parts, seen),
             partial(self._ranked, request, context),
             shared=request.user is None and request.session is None and not request.cart,
+            caller=request.caller,
         )
 
     def _ranked(self, request: RecommendationRequest, context: RequestContext) -> RecommendationResponse:

@@ -32,7 +32,7 @@ from recsys.web.metrics import REGISTRY
 from recsys.write_buffer import buffer as write_buffer
 from recsys.write_buffer import spool
 from recsys.write_buffer.buffer import RecentOutage
-from serving.state.metrics import LISTS
+from serving.state.metrics import LATE, LISTS
 
 __all__ = ["FLUSH_SECONDS", "MOST_IN_MEMORY", "Answered", "ImpressionLog"]
 
@@ -50,7 +50,7 @@ class ImpressionLog:
 
     def __init__(self, *, seconds: float = FLUSH_SECONDS, most: int = MOST_IN_MEMORY) -> None:
         self._noted: deque[Sequence[Answered]] = deque()
-        self._count = 0
+        self._count = self._lists = 0
         self._seconds, self._most = seconds, most
         self._task: asyncio.Task[None] | None = None
         # a thread of its own: requests may keep all the others busy
@@ -67,6 +67,7 @@ class ImpressionLog:
         """
         for impression in answered:
             LISTS[impression.source].inc()
+        self._lists += len(answered)
         if self._count >= self._most:
             self._drop(len(answered))
             return
@@ -110,6 +111,7 @@ class ImpressionLog:
                 await self.flush()
                 if loop.time() - drained > 1.0:
                     drained = loop.time()
+                    LATE.sample(self._lists)
                     await to_thread.run_sync(self._drain, limiter=self._thread)
             except Exception as error:  # noqa: BLE001 whatever it is: a log that ends would log nothing any more
                 _log.error("answered lists were not flushed; it is tried again", exc_info=error)

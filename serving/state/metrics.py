@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from prometheus_client import Counter
 
 from recsys.web.metrics import REGISTRY
 
-__all__ = ["LISTS", "count_arm", "count_deadline"]
+__all__ = ["LATE", "LISTS", "LateShare", "count_arm", "count_deadline"]
 
 _ANSWERS = Counter("recsys_answers", "Lists answered, by source.", ["source"], registry=REGISTRY)
 LISTS = {source: _ANSWERS.labels(source) for source in ("stored", "live", "popular")}
@@ -21,6 +23,32 @@ _ARMS = Counter(
 )
 
 
+class LateShare:
+    """How many lists of this process were late in the last minute, sampled once a second."""
+
+    def __init__(self, seconds: int = 60) -> None:
+        self._samples: deque[tuple[int, int]] = deque(maxlen=seconds + 1)
+        self._late = 0
+
+    def count(self) -> None:
+        """One list was late."""
+        self._late += 1
+
+    def sample(self, lists: int) -> None:
+        """To be called once a second with the number of lists since the start of the process."""
+        self._samples.append((lists, self._late))
+
+    def of_last_minute(self) -> tuple[int, int]:
+        """All lists, and the late ones among them."""
+        if len(self._samples) < 2:
+            return 0, 0
+        (before, late_before), (now, late_now) = self._samples[0], self._samples[-1]
+        return now - before, late_now - late_before
+
+
+LATE = LateShare()
+
+
 def count_arm(arm: str) -> None:
     """Count one list of an A/B test."""
     _ARMS.labels(arm).inc()
@@ -29,3 +57,4 @@ def count_arm(arm: str) -> None:
 def count_deadline() -> None:
     """Count one list for which time ran out."""
     _LATE.inc()
+    LATE.count()

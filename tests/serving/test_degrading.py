@@ -132,6 +132,7 @@ def test_late_answers_are_counted(hurry: None, client: httpx.Client, monkeypatch
     monkeypatch.setattr(user_context, "user_interactions", slowly)
     ask(client, 1, category=4)
     assert metrics(client, "recsys_answers_late_total") == before + 1
+    until(lambda: "1 of 1 lists" in client.get("/health/ready").json()["parts"]["deadline"]["detail"])
 
 
 def test_without_a_model_answers_are_popular_ones(open_shop: Shop) -> None:

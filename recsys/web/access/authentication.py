@@ -13,7 +13,7 @@ from recsys.cache import keys as cache_keys
 from recsys.domains.users.api_keys.api_key_cache import Granted, Key, KeyRing, RefusedKey, Why
 from recsys.domains.users.api_keys.service import KEY_SHAPE
 from recsys.settings import get_settings
-from recsys.web.access.authorization import keys_are_optional
+from recsys.web.access.authorization import key_of, keys_are_optional
 from recsys.web.access.rate_limit import Limit, RateLimits, Taken
 from recsys.web.errors import problem
 
@@ -112,6 +112,11 @@ def _bucket(kind: str, who: str, rate: float, burst: int) -> Limit | None:
     if rate <= 0:
         return None
     return Limit(cache_keys.rate_limit(kind, who), rate, max(1, burst), kind)
+
+
+def caller_without_key(scope: Scope) -> str | None:
+    """The address that a request without a key comes from; None with a key, or where none is needed."""
+    return None if key_of(scope) is not None or keys_are_optional(scope) else _address(scope)
 
 
 def _address(scope: Scope) -> str:

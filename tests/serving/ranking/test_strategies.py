@@ -69,7 +69,10 @@ def test_filters_of_every_kind(client: httpx.Client, scored_shop: Shop) -> None:
     assert set(ids(ask(client, 1, **{"attr.is_featured": "true"}))) == {3, 70}
     assert set(ids(ask(client, 1, **{"attr.option1": "xl"}))) == {9}
     assert set(ids(ask(client, 1, **{"attr.sku": "sku17"}))) == {17}
-    assert ids(ask(client, 1, **{"attr.nothing": "x"})) == []
+    assert ids(ask(client, 1, **{"attr.colour": "mauve"})) == []
+    refused = client.get("/api/v1/users/1/recommendations", params={"attr.color": "red"})
+    assert refused.status_code == 422
+    assert "Did you mean attr.colour?" in refused.json()["detail"]
     until(lambda: set(ids(ask(client, 1, in_stock=True))) == {1, 2})
     newest = ask(client, 1, created_since=(shopping.START).strftime("%Y-%m-%dT00:00:00Z"), limit=100)
     assert ids(newest) == []

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from serving.recommender.live_lists import LiveLists
+from serving.recommender.live_lists import PER_CALLER, LiveLists
 from serving.recommender.request import RecommendationRequest
 from serving.recommender.response import RecommendationResponse
 from serving.state.executor import LiveExecutor
@@ -112,5 +112,35 @@ def test_work_that_never_began_leaves_its_place() -> None:
         await asyncio.sleep(0.1)
         assert await lists.get("key", ranking, shared=True) is RESPONSE
         assert ranking.times == 1
+
+    run(test, 0.2)
+
+
+def test_a_caller_without_a_key_takes_no_more_than_a_part() -> None:
+    async def test(lists: LiveLists) -> None:
+        blocked = Ranking(slow=True)
+        greedy = [
+            asyncio.create_task(lists.get(n, blocked, shared=False, caller="10.0.0.1")) for n in range(40)
+        ]
+        await asyncio.sleep(0.1)
+        assert blocked.times == PER_CALLER
+        for caller in (None, "10.0.0.2"):
+            assert await lists.get(caller, Ranking(), shared=False, caller=caller) is RESPONSE
+        blocked.go.set()
+        assert await asyncio.gather(*greedy) == [RESPONSE] * 40, (
+            "the others of the same caller wait for their turn"
+        )
+
+    run(test)
+
+
+def test_a_caller_waits_no_longer_than_the_deadline() -> None:
+    async def test(lists: LiveLists) -> None:
+        blocked = Ranking(slow=True)
+        greedy = [lists.get(n, blocked, shared=False, caller="10.0.0.1") for n in range(5)]
+        outcomes = await asyncio.gather(*greedy, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [TimeoutError] * 5
+        assert blocked.times == PER_CALLER
+        blocked.go.set()
 
     run(test, 0.2)
