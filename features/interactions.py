@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recsys.diagnosis.setting_values import interaction_weights
 from recsys.domains.recommendations.types import INTERACTION_TYPES
 from recsys.errors import Invalid
 
@@ -143,7 +144,8 @@ class InteractionWeights:
 
     max_repeats_per_day, max_events_per_day : events of one user beyond them are left out
         (`features.outliers`); 0 for no limit.
-    Raises Invalid for a type that does not exist and for a number that is not finite.
+    Raises Invalid for a type that does not exist, a number that is not finite, and a negative weight of
+    anything but dismissals.
     """
 
     by_type: Mapping[str, float] = field(
@@ -159,8 +161,10 @@ class InteractionWeights:
                 f"weights name the interaction type {', '.join(map(repr, unknown))}; "
                 f"known are {', '.join(INTERACTION_TYPES)}"
             )
-        if not all(math.isfinite(weight) for weight in self.by_type.values()):
-            raise Invalid("the weight of an interaction type must be a finite number")
+        try:
+            interaction_weights(self.by_type, signed=True)
+        except ValueError as error:
+            raise Invalid(str(error)) from error
         if not (math.isfinite(self.half_life_days) and self.half_life_days > 0):
             raise Invalid(f"half_life_days must be a positive number, not {self.half_life_days}")
         for name in ("max_repeats_per_day", "max_events_per_day"):

@@ -272,8 +272,18 @@ def _complain_of_unexpected(error: Exception) -> int:
     """One line; the trace only on request, and never the values of variables, which may be secret."""
     if type(error).__name__ == "ValidationError" and getattr(error, "title", "") == "Settings":
         return _complain(_settings_fault(error), 2)
+    if type(error).__name__ == "SettingsError":
+        from recsys.diagnosis.setting_names import variables_without_json
+        from recsys.settings import Settings
+
+        names = ", ".join(variables_without_json(Settings)) or "settings"
+        return _complain(f"{names}: expected JSON, as in .env.example", 2)
     if _finds_no_table(error):
         return _complain("the database lacks a table that is needed; run `recsys migrate` first", 1, error)
+    if type(error).__module__.startswith("redis."):
+        reason = str(error).strip().partition("\n")[0]
+        remedy = "start the embedded servers with `recsys up`, or correct RECSYS_REDIS__URL"
+        return _complain(f"Redis does not answer ({reason}); {remedy}", 1, error)
     first = str(error).strip().partition("\n")[0]
     text = f"unexpected {type(error).__name__}: {first}" if first else f"unexpected {type(error).__name__}"
     hint = "" if _wants_trace() else " (run it with RECSYS_LOG_LEVEL=DEBUG to see where)"

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from recsys.diagnosis import setting_values
 from recsys.diagnosis.setting_names import DELIMITER, PREFIX, refuse_unknown_variables
 
 __all__ = ["SHORTEST_SECRET", "Settings", "get_settings"]
 
 SHORTEST_SECRET = 16
 """Characters of a secret that something is signed with."""
-_REDIS_URL = re.compile(r"(rediss?://[^/\s]+|unix://\S+)")
-_ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")
 
 
 def _default_var() -> Path:
@@ -50,9 +56,8 @@ class RedisSettings(BaseModel):
     @field_validator("url")
     @classmethod
     def _names_a_server(cls, url: SecretStr | None) -> SecretStr | None:
-        # the message must not repeat the address, which may hold the password
-        if url is not None and not _REDIS_URL.match(url.get_secret_value()):
-            raise ValueError("expected redis://user:password@host:port/0, rediss://… or unix:///path")
+        if url is not None:
+            setting_values.redis_address(url.get_secret_value())
         return url
 
 
@@ -88,11 +93,7 @@ class ApiSettings(BaseModel):
     @field_validator("cors_origins")
     @classmethod
     def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
-        # "*" together with cookies would let any page on the web act in a visitor's name
-        for origin in origins:
-            if not _ORIGIN.fullmatch(origin):
-                raise ValueError("a JSON list of origins, each like https://shop.example; no path, no *")
-        return origins
+        return tuple(map(setting_values.origin, origins))
 
 
 class UserSettings(BaseModel):
@@ -142,6 +143,12 @@ class FeatureSettings(BaseModel):
     max_events_per_day: int = Field(default=1000, ge=0)
     preference_prior: float = Field(default=10.0, ge=0)
     preference_words: int = Field(default=20, ge=1, le=1000)
+
+    @field_validator("weights", "target")
+    @classmethod
+    def _are_weights(cls, weights: dict[str, float] | None, info: ValidationInfo) -> dict[str, float] | None:
+        setting_values.interaction_weights(weights or {}, signed=info.field_name == "weights")
+        return weights
 
 
 class DiscountSettings(BaseModel):
@@ -343,7 +350,7 @@ class SearchSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    url: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    url: str | None = None
     api_key: SecretStr | None = None
     user: str | None = None
     password: SecretStr | None = None
@@ -356,6 +363,16 @@ class SearchSettings(BaseModel):
     window: int = Field(default=100, ge=10, le=500)
     cache_seconds: int = Field(default=60, ge=1, le=3600)
     timeout_seconds: float = Field(default=2.0, gt=0, le=60)
+
+    @field_validator("url")
+    @classmethod
+    def _is_address(cls, url: str | None) -> str | None:
+        return None if url is None else setting_values.web_address(url)
+
+    @field_validator("ca_certs")
+    @classmethod
+    def _holds_certificates(cls, path: Path | None) -> Path | None:
+        return None if path is None else setting_values.certificates(path)
 
     @field_validator("language")
     @classmethod
@@ -407,6 +424,11 @@ class Settings(BaseSettings):
     notifications: NotificationSettings = NotificationSettings()
     analytics: AnalyticsSettings = AnalyticsSettings()
     search: SearchSettings = SearchSettings()
+
+    @field_validator("var")
+    @classmethod
+    def _can_be_made(cls, path: Path) -> Path:
+        return setting_values.folder(path)
 
     @model_validator(mode="after")
     def _production_brings_its_own_servers(self) -> Settings:

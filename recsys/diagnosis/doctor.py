@@ -1,4 +1,4 @@
-"""The health of each part, and what to do where it is not well: well, in need of attention, or broken."""
+"""The health of each part (ok, attention or broken), and what to do where it is not ok."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -21,6 +20,7 @@ from recsys.cache.client import connect, redis_url
 from recsys.database import migrate
 from recsys.database.absence import DatabaseAway, refusal_of_writes
 from recsys.database.session import connect_arguments, database_url, reaching
+from recsys.diagnosis.artifacts import artifact_fault
 from recsys.diagnosis.drift import BUILD_AND_TRAIN, skews
 from recsys.errors import RecsysError
 from recsys.settings import Settings
@@ -32,13 +32,20 @@ State = Literal["ok", "attention", "broken"]
 _WRITE = text(
     "INSERT INTO analytics_db.inbox (consumer_group, event_id, handled_at) VALUES ('doctor', :id, now())"
 )
+# counted up to a limit: a shop that never builds features may have millions
+_NEWER = text(
+    "SELECT count(*) FROM (SELECT FROM recommendations_db.user_interactions "
+    "WHERE created_at > :moment AND created_at < 'infinity' LIMIT :most) AS newer"
+)
 _STALE_AFTER = timedelta(days=7)
-"""A snapshot older than this is worth a word even when nothing new has come in."""
+"""A snapshot older than this gets attention even when few interactions are newer."""
+_FEW_EVENTS, _FEW_SHARE = 100, 0.05
+"""A snapshot gets attention when more interactions than both are newer: a number, a share of its events."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found out about one part; `remedy` is None when all is well."""
+    """The state of one part; `remedy` is None when it is ok."""
 
     part: str
     state: State
@@ -47,7 +54,7 @@ class Finding:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """One finding for each part, those that others depend on first; a sick part raises nothing."""
+    """One finding for each part, those that others depend on first; a broken part raises nothing."""
     findings: list[Finding] = []
     store = _redis(settings)
     try:
@@ -129,18 +136,18 @@ def _writes(connection: Connection, found: str) -> Finding:
     refused = refusal_of_writes(connection)
     if refused is None:
         return Finding("PostgreSQL", "ok", found)
-    remedy = "let it write again; what is posted meanwhile is queued"
+    remedy = "let it write again; posts are queued meanwhile"
     return Finding("PostgreSQL", "broken", f"{found}, but takes no writes: {refused}", remedy)
 
 
 def _writes_really(url: str, connection: Connection, found: Finding) -> Finding:
-    """A row that is written and taken back: a full disk shows in nothing else."""
+    """Write a row and roll it back: a full disk shows in nothing else."""
     try:
         with reaching(url):
             connection.execute(_WRITE, {"id": uuid4()})
     except (DatabaseAway, SQLAlchemyError) as error:
         why = str(error).partition("\n")[0]
-        remedy = "give it room, or its user the right; what is posted meanwhile is queued"
+        remedy = "give it room, or its user the right; posts are queued meanwhile"
         return Finding("PostgreSQL", "broken", f"{found.found}, but takes no writes: {why}", remedy)
     finally:
         connection.rollback()
@@ -184,8 +191,7 @@ def _model(settings: Settings, connection: Connection) -> Finding:
             "model", "attention", "no model is active; popular products are served", "recsys train run --all"
         )
     name, trained, artifact, checksum = row
-    header = settings.var / (artifact or f"models/{name}") / "model.json"
-    fault = _artifact_fault(header, checksum)
+    fault = artifact_fault(settings.var / (artifact or f"models/{name}"), checksum)
     if fault is not None:
         return Finding(
             "model",
@@ -194,18 +200,6 @@ def _model(settings: Settings, connection: Connection) -> Finding:
             "recsys train run --all, or recsys train promote NAME with another model of recsys train list",
         )
     return Finding("model", "ok", f"{name} is active, trained {_ago(trained)}")
-
-
-def _artifact_fault(header: Path, checksum: str | None) -> str | None:
-    try:
-        written = json.loads(header.read_text(encoding="utf-8"))["checksum"]
-    except FileNotFoundError:
-        return f"its artifact is missing ({header})"
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return f"{header} cannot be read ({type(error).__name__})"
-    if checksum is not None and written != checksum:
-        return f"{header} belongs to another model (its checksum is not the registered one)"
-    return None
 
 
 def _features(settings: Settings, connection: Connection) -> Finding:
@@ -221,9 +215,6 @@ def _features(settings: Settings, connection: Connection) -> Finding:
         return Finding("features", "broken", f"{path} cannot be read ({type(error).__name__})", build)
     if not folder.is_dir():
         return Finding("features", "broken", f"the snapshot {folder} is missing", build)
-    newest = connection.execute(
-        text("SELECT max(created_at) FROM recommendations_db.user_interactions")
-    ).scalar()
     found = f"{events:,} events up to {moment:%Y-%m-%d %H:%M}, built {_ago(built)}"
     try:
         differences = skews(settings, connection, folder)
@@ -232,14 +223,15 @@ def _features(settings: Settings, connection: Connection) -> Finding:
             "features", "broken", f"{found}; it cannot be compared with today ({type(error).__name__})", build
         )
     if differences:
-        said = "; ".join(each.found for each in differences)
+        listed = "; ".join(each.found for each in differences)
         remedies = {each.remedy for each in differences}
         remedy = BUILD_AND_TRAIN if len(remedies) > 1 else remedies.pop()
-        return Finding("features", "attention", f"{found}; {said}", remedy)
-    if newest is not None and newest > moment and record.get("until") is None:
-        return Finding(
-            "features", "attention", f"{found}; the newest interaction came {newest:%Y-%m-%d %H:%M}", build
-        )
+        return Finding("features", "attention", f"{found}; {listed}", remedy)
+    if record.get("until") is None:
+        few = int(max(_FEW_EVENTS, _FEW_SHARE * events))
+        newer = connection.execute(_NEWER, {"moment": moment, "most": few + 1}).scalar_one()
+        if newer > few:
+            return Finding("features", "attention", f"{found}; more than {few:,} events are newer", build)
     if clock.now() - built > _STALE_AFTER:
         return Finding("features", "attention", found, build)
     return Finding("features", "ok", found)
@@ -254,7 +246,7 @@ def _recommendations(settings: Settings, connection: Connection) -> Finding:
         )
     ).one_or_none()
     if row is None:
-        return Finding(part, "attention", "none are stored; answers are computed one by one", score)
+        return Finding(part, "attention", "none are stored; lists are computed per request", score)
     generation, model, users, live_at = row
     found = f"generation {generation} of {model} for {users or 0:,} users, {_ago(live_at)}"
     if live_at is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -21,6 +23,7 @@ __all__ = [
     "refuse_unknown_variables",
     "setting_groups",
     "variable_names",
+    "variables_without_json",
 ]
 
 PREFIX, DELIMITER = "RECSYS_", "__"
@@ -57,6 +60,21 @@ def setting_groups(settings: type[BaseSettings]) -> list[SettingGroup]:
 def variable_names(settings: type[BaseSettings]) -> list[str]:
     """Every variable that is a setting, such as RECSYS_API__PORT; sorted."""
     return sorted(group.variable(field) for group in setting_groups(settings) for field in group.fields)
+
+
+def variables_without_json(settings: type[BaseSettings]) -> list[str]:
+    """The variables of lists and tables whose values are no JSON; sorted."""
+    given = {name.upper(): value for name, value in (dotenv_values(".env") | os.environ).items()}
+    broken = []
+    for group in setting_groups(settings):
+        for name, field in group.fields.items():
+            value = given.get(group.variable(name))
+            if value is not None and re.search("dict|tuple|list", str(field.annotation)):
+                try:
+                    json.loads(value)
+                except ValueError:
+                    broken.append(group.variable(name))
+    return sorted(broken)
 
 
 def refuse_unknown_variables(settings: type[BaseSettings]) -> None:

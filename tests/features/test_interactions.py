@@ -62,6 +62,8 @@ def test_own_weights_and_half_life() -> None:
     [
         {"by_type": {"veiw": 1.0}},
         {"by_type": {"view": NAN}},
+        {"by_type": {"view": -1.0}},
+        {"by_type": {"review": -0.5}},
         {"half_life_days": 0.0},
         {"half_life_days": float("inf")},
     ],

@@ -1,4 +1,4 @@
-"""`recsys notifications`: send what is queued."""
+"""`recsys notifications`: send queued messages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 from typing import Annotated
 
 import typer
+
+from recsys.errors import Invalid
 
 __all__ = ["app"]
 
@@ -19,14 +21,19 @@ def notifications() -> None:
 
 @app.command()
 def send(
-    once: Annotated[bool, typer.Option("--once", help="Send what is due now and end.")] = False,
-    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 5.0,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on and send what becomes due, until stopped.")
+    ] = False,
+    once: Annotated[bool, typer.Option("--once", hidden=True, help="The default; kept for cron.")] = False,
+    every: Annotated[float, typer.Option(min=0.1, help="With --follow: seconds between two passes.")] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="Plain JSON on stdout, for scripts.")] = False,
 ) -> None:
-    """Send queued e-mail and text messages, until stopped; several may run side by side.
+    """Send the e-mail and text messages that are due, and end; several may run at the same time.
 
-    Example: recsys notifications send --once
+    Example: recsys notifications send
     """
+    if once and follow:
+        raise Invalid("--once and --follow exclude each other; leave --once out, it is the default")
     from recsys.domains.notifications.delivery import deliver_due
     from recsys.events.in_process import stopped_by_signals
 
@@ -37,7 +44,7 @@ def send(
             total = {name: total[name] + counts.get(name, 0) for name in total}
             if sum(counts.values()):
                 continue
-            if once or stop.wait(every):
+            if not follow or stop.wait(every):
                 break
     if as_json:
         typer.echo(json.dumps(total))

@@ -7,14 +7,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psycopg
 import pytest
 import redis
 
+from models.registry.artifact import read_artifact, write_artifact
 from recsys import clock
 from recsys.cache import keys
 from recsys.database import migrate
 from recsys.diagnosis import doctor
+from recsys.diagnosis.artifacts import artifact_fault
+from recsys.errors import Invalid, NotFound
 from recsys.settings import Settings
 from tests.support.shop import Shop
 
@@ -33,14 +37,13 @@ def _execute(shop: Shop, statement: str, *values: object) -> None:
 
 def _well(shop: Shop, client: redis.Redis) -> None:
     """A shop in which everything is as it should be."""
-    artifact = shop.var / "models" / "als-v1"
-    artifact.mkdir(parents=True)
-    (artifact / "model.json").write_text(json.dumps({"checksum": "c0ffee", "header": {}, "arrays": {}}))
+    arrays = {"users": np.arange(6, dtype=np.float32).reshape(2, 3), "items": np.arange(4, dtype=np.int32)}
+    checksum = write_artifact(shop.var / "models" / "als-v1", {"algorithm": "als"}, arrays)
     _execute(
         shop,
         "INSERT INTO recommendations_db.recommendation_models "
         "(name, version, parameters, is_active, last_trained_at) VALUES ('als-v1', '1', %s, true, %s)",
-        json.dumps({"artifact": "models/als-v1", "checksum": "c0ffee"}),
+        json.dumps({"artifact": "models/als-v1", "checksum": checksum}),
         NOW - timedelta(hours=3),
     )
     _snapshot(shop)
@@ -95,7 +98,7 @@ def test_all_is_well(shop: Shop, redis_client: redis.Redis) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, "missing"), ("{", "cannot be read"), ('{"checksum": "other"}', "another model")],
+    [(None, "missing"), ("{", "cannot be read"), ('{"checksum": "other"}', "cannot be read")],
 )
 def test_an_active_model_without_a_sound_artifact_is_broken(
     shop: Shop, redis_client: redis.Redis, content: str | None, said: str
@@ -111,13 +114,44 @@ def test_an_active_model_without_a_sound_artifact_is_broken(
     assert [each["part"] for each in json.loads(done.stdout) if each["state"] == "broken"] == ["model"]
 
 
+def test_an_artifact_of_another_model_is_broken(shop: Shop, redis_client: redis.Redis) -> None:
+    _well(shop, redis_client)
+    write_artifact(shop.var / "models" / "als-v1", {"algorithm": "als"}, {"users": np.zeros(3)})
+    found = _findings(shop.settings)["model"]
+    assert (found.state, "another model" in found.found) == ("broken", True), found
+
+
+def test_a_damaged_byte_anywhere_in_an_artifact_is_found(shop: Shop, redis_client: redis.Redis) -> None:
+    _well(shop, redis_client)
+    folder = shop.var / "models" / "als-v1"
+    header = json.loads((folder / "model.json").read_text())
+    assert artifact_fault(folder, header["checksum"]) is None
+    for file in sorted(folder.iterdir()):
+        whole = file.read_bytes()
+        # the alignment of a `.npy` head is blanks, which mean nothing
+        for place in [*range(0, 60, 7), *range(len(whole) - 12, len(whole), 3)]:
+            file.write_bytes(whole[:place] + bytes([whole[place] ^ 0x11]) + whole[place + 1 :])
+            assert artifact_fault(folder, header["checksum"]) is not None, (file.name, place)
+            with pytest.raises((Invalid, NotFound)):
+                read_artifact(folder)
+        file.write_bytes(whole[:-1])
+        assert artifact_fault(folder, header["checksum"]) is not None
+        file.unlink()
+        assert artifact_fault(folder, header["checksum"]) is not None
+        file.write_bytes(whole)
+    (folder / "users.npy").write_bytes(b"\x00" * 200)
+    assert _findings(shop.settings)["model"].state == "broken"
+
+
 @pytest.mark.parametrize(
     ("changes", "state", "said"),
     [
         ({"built_at": (NOW - timedelta(days=30)).isoformat()}, "attention", "30 days ago"),
         ({"moment": "yesterday"}, "broken", "cannot be read"),
         ({"folder": "elsewhere"}, "broken", "missing"),
-        ({"moment": "2016-01-01T00:00:00+00:00"}, "attention", "newest interaction"),
+        ({"moment": "2016-01-01T00:00:00+00:00"}, "ok", "1,000 events"),
+        ({"moment": "2015-01-01T00:00:00+00:00"}, "attention", "more than 100 events are newer"),
+        ({"moment": "2015-01-01T00:00:00+00:00", "events": 10_000}, "ok", "10,000 events"),
         ({"moment": "2016-01-01T00:00:00+00:00", "until": "2016-01-01T00:00:00+00:00"}, "ok", "1,000 events"),
     ],
 )
@@ -128,8 +162,9 @@ def test_the_age_of_features(
     _execute(
         shop,
         "INSERT INTO recommendations_db.user_interactions "
-        "(product_id, interaction_type, session_id, created_at) VALUES (1, 'view', 'guest', %s)",
-        datetime(2017, 1, 1, tzinfo=UTC),
+        "(product_id, interaction_type, session_id, created_at) SELECT 1, 'view', 'guest', moment "
+        "FROM unnest(%s::timestamptz[]) AS given(moment)",
+        [datetime(2017, 1, 1, tzinfo=UTC)] + 100 * [datetime(2015, 6, 1, tzinfo=UTC)],
     )
     _snapshot(shop, **changes)
     found = _findings(shop.settings)["features"]

@@ -1,0 +1,88 @@
+"""Values of settings that are addresses, paths and weights: checked when they are read.
+
+Each function returns the value or raises ValueError with what is expected. Messages do not repeat the value,
+which may hold a password.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+__all__ = ["certificates", "folder", "interaction_weights", "origin", "redis_address", "web_address"]
+
+_DATABASE_NUMBER = re.compile(r"(/\d*)?")
+_SIGNED = "dismissed"
+"""The interaction type whose weight may be negative: it says that a user does not want a product."""
+
+
+def redis_address(url: str) -> str:
+    """An address of Redis or Valkey, over TCP or a local socket."""
+    expected = "expected redis://user:password@host:port/0, rediss://… or unix:///path"
+    if re.fullmatch(r"unix://\S+", url):
+        return url
+    path = _server_path(url, ("redis", "rediss"), expected)
+    if not _DATABASE_NUMBER.fullmatch(path):
+        raise ValueError(expected)
+    return url
+
+
+def web_address(url: str) -> str:
+    """An address of HTTP or HTTPS."""
+    _server_path(url, ("http", "https"), "expected http://host:port or https://host:port")
+    return url
+
+
+def origin(url: str) -> str:
+    """The origin of web pages: scheme, host and port."""
+    expected = "expected a JSON list of origins, each like https://shop.example; no path, no *"
+    # "*" together with cookies would let any page on the web act in a visitor's name
+    if not re.fullmatch(r"https?://[a-z0-9.\-\[\]:]+", url):
+        raise ValueError(expected)
+    _server_path(url, ("http", "https"), expected)
+    return url
+
+
+def folder(path: Path) -> Path:
+    """A folder that exists or can be made."""
+    # Path("") is the current folder, which an empty variable does not mean
+    if path == Path() or "\x00" in str(path):
+        raise ValueError("expected a folder; leave the variable unset for the default")
+    ancestors = (parent for parent in (path, *path.absolute().parents) if parent.exists())
+    if not next(ancestors, Path("/")).is_dir():
+        raise ValueError("expected a folder that exists or can be made; a file is in its way")
+    return path
+
+
+def certificates(path: Path) -> Path:
+    """A file of PEM certificates."""
+    try:
+        ssl.create_default_context(cafile=str(path))
+    except (OSError, ValueError) as error:
+        raise ValueError("expected a file of PEM certificates that can be read") from error
+    return path
+
+
+def interaction_weights(weights: Mapping[str, float], *, signed: bool) -> None:
+    """Weights per interaction type; with `signed` that of dismissals may be negative."""
+    for name, weight in weights.items():
+        if not math.isfinite(weight) or (weight < 0 and not (signed and name == _SIGNED)):
+            raise ValueError(
+                f"the weight of {name!r} must be a finite number of 0 or more"
+                + (f"; only that of {_SIGNED!r} may be negative" if signed else "")
+            )
+
+
+def _server_path(url: str, schemes: tuple[str, ...], expected: str) -> str:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(expected) from error
+    if parts.scheme not in schemes or not parts.hostname or port == 0 or re.search(r"\s", url):
+        raise ValueError(expected)
+    return parts.path
