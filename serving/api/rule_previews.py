@@ -1,4 +1,4 @@
-"""Preview of a business rule: what it would do to a list, before it is in force."""
+"""Preview of a business rule: its effect on a list, before the rule is in force."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from recsys.web.dependencies import AdminUser
 from recsys.web.errors import problem_responses
 from recsys.web.validators import Input
 from serving.api.schemas import Id
-from serving.merchandising.rerank import candidates_of, diversify_of, lifted_by
-from serving.merchandising.rule_engine import Preview, RuledList, preview
+from serving.merchandising.rerank import as_candidates, diversity_reranker, ignored_caps_of
+from serving.merchandising.rule_engine import RuledList, RulePreview, preview
 from serving.recommender.recommender import Recommender
 from serving.recommender.request import Placement, RecommendationRequest
 
@@ -24,27 +24,29 @@ __all__ = ["router"]
 router = APIRouter()
 
 
-class PreviewIn(Input):
-    """A draft, and the list to try it on."""
+class RulePreviewIn(Input):
+    """A draft of a rule, and the list to apply it to."""
 
     rule: RuleIn
     rule_id: Id | None = Field(default=None, description="The rule that the draft would replace, if any.")
     shelf: Placement = Placement.FOR_YOU
-    user_id: Id | None = Field(default=None, description="Whose list; default: what anybody gets.")
+    user_id: Id | None = Field(
+        default=None, description="The user of the list; default: a list that is the same for everybody."
+    )
     product_ids: Annotated[list[Id], Field(default_factory=list, max_length=20)]
     limit: Annotated[int, Field(ge=1, le=100)] = 20
 
 
-class PlaceOut(BaseModel):
-    """One product of a list, and the rules that put it there."""
+class PlacedProductOut(BaseModel):
+    """One product of a list, and the rules that determined its position."""
 
     product_id: int
     name: str | None
     rules: list[str]
 
 
-class ChangeOut(BaseModel):
-    """One product that comes, goes or moves; places from 1, null where it is not in the list."""
+class PositionChangeOut(BaseModel):
+    """One product that is added, removed or moved; positions from 1, null where it is not in the list."""
 
     product_id: int
     name: str | None
@@ -52,12 +54,12 @@ class ChangeOut(BaseModel):
     after: int | None
 
 
-class PreviewOut(BaseModel):
-    """The list as it is, as it would be, and what differs."""
+class RulePreviewOut(BaseModel):
+    """The list without the draft, the list with it, and the differences."""
 
-    before: list[PlaceOut]
-    after: list[PlaceOut]
-    changes: list[ChangeOut]
+    before: list[PlacedProductOut]
+    after: list[PlacedProductOut]
+    changes: list[PositionChangeOut]
 
 
 @router.post(
@@ -65,45 +67,45 @@ class PreviewOut(BaseModel):
     tags=["business rules"],
     responses=problem_responses(400, 401, 403, 404, 413, 422, 503),
 )
-async def preview_rule(request: Request, admin: AdminUser, given: PreviewIn) -> PreviewOut:
-    """What a list would look like with this rule in force, whatever its period; nothing is stored."""
+async def preview_rule(request: Request, admin: AdminUser, body: RulePreviewIn) -> RulePreviewOut:
+    """Show a list as it would be with this rule in force, whatever its period; nothing is stored."""
     recommender: Recommender = request.app.state.recommender
-    found = await run_in_threadpool(_preview, recommender, given)
+    compared = await run_in_threadpool(_preview, recommender, body)
     name_of = recommender.data.catalogue.name
-    return PreviewOut(
-        before=_places(name_of, found.before),
-        after=_places(name_of, found.after),
+    return RulePreviewOut(
+        before=_placed(name_of, compared.before),
+        after=_placed(name_of, compared.after),
         changes=[
-            ChangeOut(
+            PositionChangeOut(
                 product_id=change.product,
                 name=name_of(change.product),
                 before=change.before,
                 after=change.after,
             )
-            for change in found.changes
+            for change in compared.changes
         ],
     )
 
 
-def _preview(recommender: Recommender, given: PreviewIn) -> Preview:
+def _preview(recommender: Recommender, body: RulePreviewIn) -> RulePreview:
     request = RecommendationRequest(
-        given.shelf, given.user_id, products=tuple(given.product_ids), limit=given.limit
+        body.shelf, body.user_id, products=tuple(body.product_ids), limit=body.limit
     )
     ranked, filtered = recommender.without_rules(request)
     rules = recommender.data.rules
     return preview(
         rules,
-        given.rule.as_rule(given.rule_id or 0),
-        candidates_of(ranked.entries, filtered.eligible),
-        shelf=request.placement,
+        body.rule.as_rule(body.rule_id or 0),
+        as_candidates(ranked.entries, filtered.eligible),
+        placement=request.placement,
         limit=request.limit,
-        lifted=lifted_by(request),
-        diversify=diversify_of(rules.catalogue, request),
+        ignored_caps=ignored_caps_of(request),
+        diversify=diversity_reranker(rules.catalogue, request),
     )
 
 
-def _places(name_of: Callable[[int], str | None], ruled: RuledList) -> list[PlaceOut]:
+def _placed(name_of: Callable[[int], str | None], ruled: RuledList) -> list[PlacedProductOut]:
     return [
-        PlaceOut(product_id=product, name=name_of(product), rules=[rule.name for rule in moved_by])
+        PlacedProductOut(product_id=product, name=name_of(product), rules=[rule.name for rule in moved_by])
         for product, moved_by in zip(ruled.products.tolist(), ruled.moved_by, strict=True)
     ]

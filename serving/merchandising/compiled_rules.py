@@ -1,4 +1,4 @@
-"""Business rules worked out for one state of the catalogue, so that a request only looks things up."""
+"""Business rules compiled for one snapshot of the catalogue: a request only reads prepared arrays."""
 
 from __future__ import annotations
 
@@ -14,25 +14,29 @@ import numpy.typing as npt
 from recsys.domains.recommendations.rules.types import CapBy, NewTo, Rule, RuleKind, RuleTarget
 from serving.catalogue.catalogue import Catalogue
 
-__all__ = ["CompiledCap", "CompiledMinimum", "CompiledRules", "Plan", "matching"]
+__all__ = ["CompiledCap", "CompiledMinimum", "CompiledRules", "PlacementRules", "matching_products"]
 
 Mask = npt.NDArray[np.bool_]
-DAY = 86_400.0
+SECONDS_PER_DAY = 86_400.0
 _NO_RULES: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class CompiledCap:
-    """keys: int32, a row of the catalogue each: what is counted together; -1 for what is not counted."""
+    """A cap. keys: int32 (catalogue rows,): products with equal keys count together; -1: not counted."""
 
     rule: Rule
-    most: int
+    max_count: int
     keys: npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
 class CompiledMinimum:
-    """counts: bool, a row each: what may count; with `to_user` only what the user never touched does."""
+    """A minimum share of new products.
+
+    counts   bool (catalogue rows,): products that may count
+    to_user  whether only products without an interaction of the user count
+    """
 
     rule: Rule
     share: float
@@ -41,156 +45,167 @@ class CompiledMinimum:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
-    """What holds on one shelf at one placement; every array has a row of the catalogue each.
+class PlacementRules:
+    """The rules of one placement and list name; every array has one element per catalogue row.
 
-    hidden_by  int32: the place in `hides` of the first rule that hides it, -1 when none does
-    weighed    int32: the place in `weights` and `weighers` of what boosts and buries it; 0: nothing does
-    weights    float64: the product of the factors
-    weighers   the rules, in the order of their decision
-    pins       each with the rows of its products, -1 for products that are gone
+    hidden_by        int32: index in `hides` of the first rule that hides the product, -1 for none
+    weight_code      int32: index in `weights` and `weighting_rules`; 0: neither boosted nor buried
+    weights          float64: the product of the factors of each combination of rules
+    weighting_rules  the rules of each combination, in order of precedence
+    pins             each with the rows of its products, -1 for deleted products
     """
 
     hides: tuple[Rule, ...]
     hidden_by: npt.NDArray[np.int32]
-    weighed: npt.NDArray[np.int32]
+    weight_code: npt.NDArray[np.int32]
     weights: npt.NDArray[np.float64]
-    weighers: tuple[tuple[Rule, ...], ...]
+    weighting_rules: tuple[tuple[Rule, ...], ...]
     pins: tuple[tuple[Rule, tuple[int, ...]], ...]
     caps: tuple[CompiledCap, ...]
     minimums: tuple[CompiledMinimum, ...]
 
     @property
     def empty(self) -> bool:
-        """Whether every list stays as it is."""
+        """Whether no rule changes any list."""
         return not (self.hides or self.pins or self.caps or self.minimums or self.weights.size > 1)
 
     @cached_property
     def hidden(self) -> Mask:
-        """What no list may hold, to be left out before a model takes its best; bool, a row each."""
+        """Hidden products, to be filtered out before a model ranks; bool (catalogue rows,)."""
         return self.hidden_by >= 0
 
     def hidden_among(self, rows: npt.NDArray[np.int64]) -> dict[int, int]:
-        """By the ids of rules how many of these rows each hides; a row counts for the first of them."""
-        found = np.bincount(self.hidden_by[rows] + 1, minlength=len(self.hides) + 1)[1:].tolist()
-        return {rule.id: count for rule, count in zip(self.hides, found, strict=True) if count}
+        """How many of these rows each rule hides, by rule id; a row counts for the first rule only."""
+        counts = np.bincount(self.hidden_by[rows] + 1, minlength=len(self.hides) + 1)[1:].tolist()
+        return {rule.id: count for rule, count in zip(self.hides, counts, strict=True) if count}
 
 
 @dataclass(frozen=True, eq=False)
 class CompiledRules:
-    """Rules, the first to decide first, for one catalogue at one moment."""
+    """Rules in order of precedence, compiled for one catalogue at one moment."""
 
     catalogue: Catalogue
     rules: tuple[Rule, ...]
     moment: datetime
-    _plans: dict[frozenset[int], Plan] = field(default_factory=dict, repr=False)
+    _compiled: dict[frozenset[int], PlacementRules] = field(default_factory=dict, repr=False)
 
     @classmethod
     def compile(cls, catalogue: Catalogue, rules: Iterable[Rule], moment: datetime) -> CompiledRules:
-        """Work out rules, which must be those in force; `created_within_days` counts from `moment`.
+        """Compile rules, which must be those in force; `created_within_days` counts from `moment`.
 
-        Each shelf and placement that a rule names is worked out here, what none names shares one plan.
+        Every placement and list name that a rule mentions is compiled here; all others share one result.
         """
         ordered = tuple(sorted(rules, key=lambda rule: (-rule.priority, rule.id)))
         compiled = cls(catalogue, ordered, moment)
-        shelves: set[str | None] = {None}.union(*(rule.shelves or () for rule in ordered))
-        placements: set[str | None] = {None}.union(*(rule.placements or () for rule in ordered))
+        # the stored columns of a rule are older than the words: `shelves` are placements, `placements` names
+        placements: set[str | None] = {None}.union(*(rule.shelves or () for rule in ordered))
+        names: set[str | None] = {None}.union(*(rule.placements or () for rule in ordered))
         masks: dict[RuleTarget, Mask] = {}
-        for shelf in shelves:
-            for placement in placements:
-                compiled._plan_of(compiled._holding(shelf, placement), masks)
+        for placement in placements:
+            for name in names:
+                compiled._of_rules(compiled._applicable(placement, name), masks)
         return compiled
 
-    def plan(self, shelf: str, placement: str | None = None) -> Plan:
-        """What holds on this shelf at this placement."""
-        return self._plan_of(self._holding(shelf, placement), {})
+    def for_placement(self, placement: str, name: str | None = None) -> PlacementRules:
+        """Return the rules that apply to this placement and list name."""
+        return self._of_rules(self._applicable(placement, name), {})
 
-    def _holding(self, shelf: str | None, placement: str | None) -> tuple[int, ...]:
-        return tuple(i for i, rule in enumerate(self.rules) if rule.holds_on(shelf, placement))
+    def _applicable(self, placement: str | None, name: str | None) -> tuple[int, ...]:
+        return tuple(i for i, rule in enumerate(self.rules) if rule.holds_on(placement, name))
 
-    def _plan_of(self, holding: Sequence[int], masks: dict[RuleTarget, Mask]) -> Plan:
-        key = frozenset(holding)
-        found = self._plans.get(key)
-        if found is None:
-            found = _plan(self.catalogue, [self.rules[i] for i in holding], self.moment, masks)
-            self._plans[key] = found
-        return found
+    def _of_rules(self, applicable: Sequence[int], masks: dict[RuleTarget, Mask]) -> PlacementRules:
+        key = frozenset(applicable)
+        compiled = self._compiled.get(key)
+        if compiled is None:
+            compiled = _compile_for(self.catalogue, [self.rules[i] for i in applicable], self.moment, masks)
+            self._compiled[key] = compiled
+        return compiled
 
 
-def matching(catalogue: Catalogue, target: RuleTarget, moment: datetime) -> Mask:
-    """The products that a rule is about; bool, a row each. What is gone matches nothing."""
-    found = np.ones(len(catalogue), dtype=bool)
+def matching_products(catalogue: Catalogue, target: RuleTarget, moment: datetime) -> Mask:
+    """Return which products a rule applies to; bool (catalogue rows,). Deleted ids match nothing."""
+    matches = np.ones(len(catalogue), dtype=bool)
     if target.product_ids is not None:
         rows = catalogue.rows(target.product_ids)
-        named = np.zeros(len(catalogue), dtype=bool)
-        named[rows[rows >= 0]] = True
-        found &= named
+        listed = np.zeros(len(catalogue), dtype=bool)
+        listed[rows[rows >= 0]] = True
+        matches &= listed
     if target.category_id is not None:
-        found &= catalogue.subtree(target.category_id)
+        matches &= catalogue.subtree(target.category_id)
     if target.brand_id is not None:
-        found &= catalogue.brand == target.brand_id
+        matches &= catalogue.brand == target.brand_id
     if target.tag is not None:
-        found &= catalogue.tagged(target.tag)
+        matches &= catalogue.tagged(target.tag)
     if target.min_price is not None:
-        found &= catalogue.price >= target.min_price
+        matches &= catalogue.price >= target.min_price
     if target.max_price is not None:
-        found &= catalogue.price <= target.max_price
+        matches &= catalogue.price <= target.max_price
     if target.created_within_days is not None:
-        found &= catalogue.created >= moment.timestamp() - target.created_within_days * DAY
-    return found
+        matches &= catalogue.created >= moment.timestamp() - target.created_within_days * SECONDS_PER_DAY
+    return matches
 
 
-def _plan(
+def _compile_for(
     catalogue: Catalogue, rules: Sequence[Rule], moment: datetime, masks: dict[RuleTarget, Mask]
-) -> Plan:
-    def mask(rule: Rule) -> Mask:
+) -> PlacementRules:
+    def mask_of(rule: Rule) -> Mask:
         if rule.target not in masks:
-            masks[rule.target] = matching(catalogue, rule.target, moment)
+            masks[rule.target] = matching_products(catalogue, rule.target, moment)
         return masks[rule.target]
 
-    of: dict[RuleKind, list[Rule]] = {kind: [] for kind in RuleKind}
+    by_kind: dict[RuleKind, list[Rule]] = {kind: [] for kind in RuleKind}
     for rule in rules:
-        of[rule.kind].append(rule)
-    hides = tuple(of[RuleKind.HIDE])
+        by_kind[rule.kind].append(rule)
+    hides = tuple(by_kind[RuleKind.HIDE])
     hidden_by = np.full(len(catalogue), -1, dtype=np.int32)
-    for place in range(len(hides) - 1, -1, -1):
-        hidden_by[mask(hides[place])] = place
-    weighing = [rule for rule in rules if rule.kind in (RuleKind.BOOST, RuleKind.BURY)]
-    weighed, weighers = _combined(len(catalogue), [(rule, mask(rule)) for rule in weighing])
-    weights = [math.prod(rule.factor for rule in each if rule.factor is not None) for each in weighers]
-    return Plan(
+    for index in range(len(hides) - 1, -1, -1):  # backwards: the first rule overwrites the later ones
+        hidden_by[mask_of(hides[index])] = index
+    weighting = [rule for rule in rules if rule.kind in (RuleKind.BOOST, RuleKind.BURY)]
+    weight_code, weighting_rules = _combinations(
+        len(catalogue), [(rule, mask_of(rule)) for rule in weighting]
+    )
+    weights = [
+        math.prod(rule.factor for rule in combination if rule.factor is not None)
+        for combination in weighting_rules
+    ]
+    return PlacementRules(
         hides,
         hidden_by,
-        weighed,
+        weight_code,
         np.array(weights, dtype=np.float64),
-        weighers,
+        weighting_rules,
         tuple(
-            (rule, tuple(catalogue.rows(rule.target.product_ids or ()).tolist())) for rule in of[RuleKind.PIN]
+            (rule, tuple(catalogue.rows(rule.target.product_ids or ()).tolist()))
+            for rule in by_kind[RuleKind.PIN]
         ),
         tuple(
-            CompiledCap(rule, rule.most or 1, _keys(catalogue, rule, mask(rule))) for rule in of[RuleKind.CAP]
+            CompiledCap(rule, rule.most or 1, _keys(catalogue, rule, mask_of(rule)))
+            for rule in by_kind[RuleKind.CAP]
         ),
         tuple(
-            CompiledMinimum(rule, rule.share or 0.0, mask(rule), rule.new_to is NewTo.USER)
-            for rule in of[RuleKind.MINIMUM_NEW]
+            CompiledMinimum(rule, rule.share or 0.0, mask_of(rule), rule.new_to is NewTo.USER)
+            for rule in by_kind[RuleKind.MINIMUM_NEW]
         ),
     )
 
 
-def _combined(
+def _combinations(
     size: int, rules: Sequence[tuple[Rule, Mask]]
 ) -> tuple[npt.NDArray[np.int32], tuple[tuple[Rule, ...], ...]]:
-    """Of each row which rules match it, as one number for each combination that occurs; 0: none."""
-    places = np.zeros(size, dtype=np.int32)
-    known: list[tuple[Rule, ...]] = [_NO_RULES]
+    """Number the combinations of rules that match a product.
+
+    Returns the number of each row's combination, int32 (size,), and the rules of each number; 0: no rule.
+    """
+    codes = np.zeros(size, dtype=np.int32)
+    combinations: list[tuple[Rule, ...]] = [_NO_RULES]
     for rule, matches in rules:
-        before = places[matches]
-        renamed = np.zeros(len(known), dtype=np.int32)
-        for place in np.flatnonzero(np.bincount(before, minlength=len(known))).tolist():
-            renamed[place] = len(known)
-            known.append((*known[place], rule))
-        places[matches] = renamed[before]
-    return places, tuple(known)
+        previous = codes[matches]
+        extended = np.zeros(len(combinations), dtype=np.int32)
+        for code in np.flatnonzero(np.bincount(previous, minlength=len(combinations))).tolist():
+            extended[code] = len(combinations)
+            combinations.append((*combinations[code], rule))
+        codes[matches] = extended[previous]
+    return codes, tuple(combinations)
 
 
 def _keys(catalogue: Catalogue, rule: Rule, matches: Mask) -> npt.NDArray[np.int32]:

@@ -13,18 +13,22 @@ from recsys.domains.recommendations.rules.types import CapBy
 from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry
 from serving.catalogue.catalogue import Catalogue
 from serving.merchandising.compiled_rules import CompiledRules
-from serving.merchandising.diversity import Likeness, diversified
-from serving.merchandising.rule_engine import Candidates, Diversify, apply
+from serving.merchandising.diversity import ProductSimilarity, diversify
+from serving.merchandising.rule_engine import Diversify, RuleCandidates, apply
 from serving.recommender.request import RecommendationRequest
 
-__all__ = ["RerankedList", "candidates_of", "diversify_of", "lifted_by", "rerank"]
+__all__ = ["RerankedList", "as_candidates", "diversity_reranker", "ignored_caps_of", "rerank"]
 
 Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
 class RerankedList:
-    """A list in its final order. rules: for each product the names of those that gave it its place."""
+    """A list in its final order.
+
+    rules    for each product the names of the rules that determined its position
+    removed  how many products each rule removed, by `rule.ID`
+    """
 
     entries: list[Entry]
     rules: dict[int, list[str]] = field(default_factory=dict)
@@ -35,63 +39,65 @@ def rerank(
     compiled: CompiledRules,
     request: RecommendationRequest,
     entries: Sequence[Entry],
-    allowed: Mask | None = None,
+    eligible: Mask | None = None,
 ) -> RerankedList:
     """Apply the rules of the placement and the requested diversity, page by page.
 
-    allowed : the eligible rows, which a pinned product must be among; None: all.
-    The scores stay what they were: they say how likely it is that the product is taken, not its place.
+    eligible : bool (catalogue rows,); a pinned product must be among them, too; None: every product.
+    Scores do not change: they state how likely the user is to choose the product, not its position.
     """
-    if not entries or (compiled.plan(request.placement, request.name).empty and request.diversity == 0.0):
+    if not entries or (
+        compiled.for_placement(request.placement, request.name).empty and request.diversity == 0.0
+    ):
         return RerankedList(list(entries))
-    arranged = apply(
+    ruled = apply(
         compiled,
-        candidates_of(entries, allowed),
-        shelf=request.placement,
-        placement=request.name,
+        as_candidates(entries, eligible),
+        placement=request.placement,
+        name=request.name,
         limit=request.limit,
         total=len(entries),
-        lifted=lifted_by(request),
-        diversify=diversify_of(compiled.catalogue, request),
+        ignored_caps=ignored_caps_of(request),
+        diversify=diversity_reranker(compiled.catalogue, request),
     )
     reranked, rules = [], {}
-    for product, place, moved_by in zip(
-        arranged.products.tolist(), arranged.index.tolist(), arranged.moved_by, strict=True
+    for product, index, moved_by in zip(
+        ruled.products.tolist(), ruled.index.tolist(), ruled.moved_by, strict=True
     ):
-        reranked.append(entries[place] if place >= 0 else _pinned(product))
+        reranked.append(entries[index] if index >= 0 else _pinned(product))
         if moved_by:
             rules[product] = [rule.name for rule in moved_by]
-    removed = {f"rule.{rule}": count for rule, count in arranged.removed.items()}
+    removed = {f"rule.{rule}": count for rule, count in ruled.removed.items()}
     return RerankedList(reranked, rules, removed)
 
 
-def candidates_of(entries: Sequence[Entry], allowed: Mask | None) -> Candidates:
-    """The same as columns."""
-    return Candidates(
+def as_candidates(entries: Sequence[Entry], eligible: Mask | None) -> RuleCandidates:
+    """Return the entries as columns, with scores from 0 to 1."""
+    return RuleCandidates(
         np.fromiter((entry.product for entry in entries), np.int64, len(entries)),
         np.fromiter((entry.score for entry in entries), np.float64, len(entries)) / SCORE_UNIT,
         np.fromiter((entry.novel for entry in entries), np.bool_, len(entries)),
-        allowed,
+        eligible,
     )
 
 
-def lifted_by(request: RecommendationRequest) -> list[CapBy]:
-    """Caps that do not hold: a request for one brand, or one category, is not limited to a few of it."""
-    lifted = [CapBy.BRAND] if len(request.filters.brands) == 1 else []
-    return lifted + ([CapBy.CATEGORY] if len(request.filters.categories) == 1 else [])
+def ignored_caps_of(request: RecommendationRequest) -> list[CapBy]:
+    """Return the caps to ignore: a request for one brand, or one category, is not limited to a few of it."""
+    ignored_caps = [CapBy.BRAND] if len(request.filters.brands) == 1 else []
+    return ignored_caps + ([CapBy.CATEGORY] if len(request.filters.categories) == 1 else [])
 
 
-def diversify_of(catalogue: Catalogue, request: RecommendationRequest) -> Diversify | None:
-    """The re-ranking by diversity; None when the request has none."""
+def diversity_reranker(catalogue: Catalogue, request: RecommendationRequest) -> Diversify | None:
+    """Return the re-ranking by diversity; None when the request asks for none."""
     if request.diversity == 0.0:
         return None
 
-    def diversify(products: npt.NDArray[np.int64], scores: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    def reorder(products: npt.NDArray[np.int64], scores: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
         rows = catalogue.rows(products)
-        likeness = Likeness(catalogue.category[rows], catalogue.brand[rows])
-        return diversified(scores, likeness, request.diversity, min(len(likeness), 4 * request.limit))
+        similarity = ProductSimilarity(catalogue.category[rows], catalogue.brand[rows])
+        return diversify(scores, similarity, request.diversity, min(len(similarity), 4 * request.limit))
 
-    return diversify
+    return reorder
 
 
 def _pinned(product: int) -> Entry:

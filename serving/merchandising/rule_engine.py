@@ -1,4 +1,4 @@
-"""Business rules put into effect on one list: what is hidden, weighed, pinned, capped and guaranteed."""
+"""The rule engine: applies compiled business rules to one ranked list."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.domains.recommendations.rules.types import CapBy, Rule
-from serving.merchandising.compiled_rules import CompiledCap, CompiledMinimum, CompiledRules, Plan
-from serving.merchandising.slotting import Bound, Floor, Pinned, fill_pages
+from serving.merchandising.compiled_rules import CompiledCap, CompiledMinimum, CompiledRules, PlacementRules
+from serving.merchandising.slotting import CapOnPage, PinnedProduct, ShareOnPage, fill_pages
 
-__all__ = ["Candidates", "Change", "Preview", "RuledList", "apply", "preview"]
+__all__ = ["PositionChange", "RuleCandidates", "RulePreview", "RuledList", "apply", "preview"]
 
 Diversify = Callable[[npt.NDArray[np.int64], npt.NDArray[np.float64]], npt.NDArray[np.int64]]
 
 
 @dataclass(frozen=True, eq=False)
-class Candidates:
-    """What may be shown to one user on one shelf, best first.
+class RuleCandidates:
+    """The n candidates of one list, best first.
 
-    products  int64, each once;  scores  float64, 0 to 1;  novel  bool: the user never touched it
-    allowed   bool, a row of the catalogue each: what this user's past, page and filters leave; a pin must be
-              among these, too. None: whatever the shop shows
-    rows      int64: the rows of `products` in the rules' catalogue, for who knows them; None: looked up
+    products  int64 (n,), distinct
+    scores    float64 (n,), from 0 to 1
+    novel     bool (n,): the user has no interaction with the product
+    eligible  bool (catalogue rows,): products that the request leaves; pinned products must be among them,
+              too. None: every product on sale
+    rows      int64 (n,): the catalogue rows of `products`; None: they are looked up
     """
 
     products: npt.NDArray[np.int64]
     scores: npt.NDArray[np.float64]
     novel: npt.NDArray[np.bool_]
-    allowed: npt.NDArray[np.bool_] | None = None
+    eligible: npt.NDArray[np.bool_] | None = None
     rows: npt.NDArray[np.int64] | None = None
 
 
@@ -38,12 +40,13 @@ class Candidates:
 class RuledList:
     """A list after the rules.
 
-    products  int64;  index  int64: the place among the candidates, -1 for what only a pin proposed
-    scores    float64: the candidates' times their factors, 0 for what only a pin proposed; not sorted, since
-              pins, caps and shares move products against their scores
-    moved_by  of each product the rules that gave it its place
-    removed   by the ids of rules how many candidates each took out: hidden, or passed over by a cap before
-              the list was full
+    products  int64 (n,)
+    index     int64 (n,): the index among the candidates, -1 where only a pin proposed the product
+    scores    float64 (n,): the candidates' times their factors, 0 where only a pin proposed the product; not
+              sorted, since pins, caps and shares move products against their scores
+    moved_by  for each product the rules that determined its position
+    removed   by rule id how many candidates it removed: hidden, or passed over by a cap before the list was
+              full
     """
 
     products: npt.NDArray[np.int64]
@@ -54,8 +57,8 @@ class RuledList:
 
 
 @dataclass(frozen=True)
-class Change:
-    """One product of a preview; places from 1, None where it is not in the list."""
+class PositionChange:
+    """One product of a preview; positions from 1, None where it is not in the list."""
 
     product: int
     before: int | None
@@ -63,188 +66,202 @@ class Change:
 
 
 @dataclass(frozen=True, eq=False)
-class Preview:
-    """A list without and with a draft; `changes` names what comes, goes or moves, in the order of `after`."""
+class RulePreview:
+    """A list without and with a draft rule; `changes` in the order of `after`, removed products last."""
 
     before: RuledList
     after: RuledList
-    changes: list[Change] = field(default_factory=list)
+    changes: list[PositionChange] = field(default_factory=list)
 
 
 def apply(
     compiled: CompiledRules,
-    candidates: Candidates,
+    candidates: RuleCandidates,
     *,
-    shelf: str,
+    placement: str,
     limit: int,
-    placement: str | None = None,
+    name: str | None = None,
     total: int | None = None,
-    lifted: Collection[CapBy] = (),
+    ignored_caps: Collection[CapBy] = (),
     diversify: Diversify | None = None,
 ) -> RuledList:
-    """Put the rules into effect: hide; boost and bury; `diversify`; pin; cap and guarantee, page by page.
+    """Apply the rules in this order: hide; boost and bury; `diversify`; pin; cap and guarantee, page by page.
 
-    shelf, placement  which rules hold
-    limit      the length of a page: caps and shares hold on each by itself
-    total      how many products are wanted in all pages together; None: one page
-    lifted     caps of these kinds do not hold: who asked for one brand gets more than two of it
-    diversify  from the weighed candidates' products and scores, best first, to their new order (places,
-               int64); it stands between the scores and the rules about places, which have the last word
+    placement, name  select the rules that apply
+    limit            length of a page: caps and shares apply to each page by itself
+    total            number of products of all pages together; None: one page
+    ignored_caps     kinds of caps that do not apply, such as caps by brand in a request for one brand
+    diversify        from the weighted candidates' products and scores, best first, to their new order
+                     (indices, int64); rules about positions are applied after it and take precedence
 
-    What each kind means, and who wins where two want different things, stands in docs/rules.md. The same
-    input gives the same list. Raises ValueError for a limit or total below 1.
+    docs/rules.md describes each kind of rule, and which one takes precedence. The same input gives the same
+    list. Raises ValueError for a limit or total below 1.
     """
-    wanted = limit if total is None else total
-    if limit < 1 or wanted < 1:
+    size = limit if total is None else total
+    if limit < 1 or size < 1:
         raise ValueError("limit and total must be at least 1")
-    catalogue, plan = compiled.catalogue, compiled.plan(shelf, placement)
-    may = catalogue.shown if candidates.allowed is None else catalogue.shown & candidates.allowed
+    catalogue, placement_rules = compiled.catalogue, compiled.for_placement(placement, name)
+    selectable = catalogue.shown if candidates.eligible is None else catalogue.shown & candidates.eligible
     rows = catalogue.rows(candidates.products) if candidates.rows is None else candidates.rows
-    known = np.flatnonzero(rows >= 0)
-    known = known[may[rows[known]]]
-    removed = plan.hidden_among(rows[known]) if plan.hides else {}
+    ranked = np.flatnonzero(rows >= 0)
+    ranked = ranked[selectable[rows[ranked]]]
+    removed = placement_rules.hidden_among(rows[ranked]) if placement_rules.hides else {}
     if removed:
-        known = known[plan.hidden_by[rows[known]] < 0]
+        ranked = ranked[placement_rules.hidden_by[rows[ranked]] < 0]
     scores = candidates.scores.astype(np.float64, copy=True)
-    if plan.weights.size > 1:
-        scores[known] *= plan.weights[plan.weighed[rows[known]]]
-        known = known[np.argsort(-scores[known], kind="stable")]
+    if placement_rules.weights.size > 1:
+        scores[ranked] *= placement_rules.weights[placement_rules.weight_code[rows[ranked]]]
+        ranked = ranked[np.argsort(-scores[ranked], kind="stable")]
     if diversify is not None:
-        known = known[diversify(candidates.products[known], scores[known])]
-    caps = [cap for cap in plan.caps if cap.rule.cap_by not in lifted]
-    if not (plan.pins or caps or plan.minimums):
-        index = known[:wanted]
-        return _arranged(compiled, plan, index, rows[index], scores, [()] * index.size, removed)
-    flow = rows[known]
-    pinned = _pinned(plan, may, caps, limit, wanted, flow)
-    bounds = [_bound(cap, flow, pinned) for cap in caps]
-    floors = [_floor(one, flow, candidates.novel[known], pinned) for one in plan.minimums]
-    filled = fill_pages(flow.size, pinned, bounds, floors, limit, wanted)
-    index = np.array([known[slot.place] if slot.place >= 0 else -1 for slot in filled.slots], dtype=np.int64)
-    places = np.array(
-        [flow[slot.place] if slot.place >= 0 else slot.row for slot in filled.slots], dtype=np.int64
+        ranked = ranked[diversify(candidates.products[ranked], scores[ranked])]
+    caps = [cap for cap in placement_rules.caps if cap.rule.cap_by not in ignored_caps]
+    if not (placement_rules.pins or caps or placement_rules.minimums):
+        index = ranked[:size]
+        return _ruled_list(compiled, placement_rules, index, rows[index], scores, [()] * index.size, removed)
+    ranked_rows = rows[ranked]
+    pinned = _place_pins(placement_rules, selectable, caps, limit, size, ranked_rows)
+    caps_on_page = [_cap_on_page(cap, ranked_rows, pinned) for cap in caps]
+    shares_on_page = [
+        _share_on_page(minimum, ranked_rows, candidates.novel[ranked], pinned)
+        for minimum in placement_rules.minimums
+    ]
+    pages = fill_pages(ranked_rows.size, pinned, caps_on_page, shares_on_page, limit, size)
+    index = np.array([ranked[slot.index] if slot.index >= 0 else -1 for slot in pages.slots], dtype=np.int64)
+    slot_rows = np.array(
+        [ranked_rows[slot.index] if slot.index >= 0 else slot.row for slot in pages.slots], dtype=np.int64
     )
-    moved_by = [slot.moved_by for slot in filled.slots]
-    return _arranged(compiled, plan, index, places, scores, moved_by, removed | filled.passed_over)
+    moved_by = [slot.moved_by for slot in pages.slots]
+    return _ruled_list(
+        compiled, placement_rules, index, slot_rows, scores, moved_by, removed | pages.passed_over
+    )
 
 
 def preview(
     compiled: CompiledRules,
     draft: Rule,
-    candidates: Candidates,
+    candidates: RuleCandidates,
     *,
-    shelf: str,
+    placement: str,
     limit: int,
-    placement: str | None = None,
-    lifted: Collection[CapBy] = (),
+    name: str | None = None,
+    ignored_caps: Collection[CapBy] = (),
     diversify: Diversify | None = None,
-) -> Preview:
-    """The list as it is, and as it would be with `draft` in force, whatever its period says.
+) -> RulePreview:
+    """Return the list as it is, and as it would be with `draft` in force, whatever its period.
 
-    A draft with the id of a rule takes that rule's place; with the id 0 it is one more.
+    A draft with the id of a rule replaces that rule; with the id 0 it is added.
     """
     others = [rule for rule in compiled.rules if rule.id != draft.id]
-    # the youngest of all: where priorities are equal, the older rule wins
-    last = max((rule.id for rule in compiled.rules), default=0) + 1
-    tried = draft if draft.id else replace(draft, id=last)
-    with_draft = CompiledRules.compile(compiled.catalogue, [*others, tried], compiled.moment)
+    # the newest: of equal priorities, the older rule takes precedence
+    newest = max((rule.id for rule in compiled.rules), default=0) + 1
+    added = draft if draft.id else replace(draft, id=newest)
+    with_draft = CompiledRules.compile(compiled.catalogue, [*others, added], compiled.moment)
     before, after = (
         apply(
-            each,
+            rules,
             candidates,
-            shelf=shelf,
-            limit=limit,
             placement=placement,
-            lifted=lifted,
+            limit=limit,
+            name=name,
+            ignored_caps=ignored_caps,
             diversify=diversify,
         )
-        for each in (compiled, with_draft)
+        for rules in (compiled, with_draft)
     )
-    return Preview(before, after, _changes(before, after))
+    return RulePreview(before, after, _changes(before, after))
 
 
-def _changes(before: RuledList, after: RuledList) -> list[Change]:
-    were = {product: place for place, product in enumerate(before.products.tolist(), 1)}
-    are = {product: place for place, product in enumerate(after.products.tolist(), 1)}
-    changes = [Change(one, were.get(one), place) for one, place in are.items() if were.get(one) != place]
-    return changes + [Change(one, place, None) for one, place in were.items() if one not in are]
+def _changes(before: RuledList, after: RuledList) -> list[PositionChange]:
+    old = {product: position for position, product in enumerate(before.products.tolist(), 1)}
+    new = {product: position for position, product in enumerate(after.products.tolist(), 1)}
+    changes = [
+        PositionChange(product, old.get(product), position)
+        for product, position in new.items()
+        if old.get(product) != position
+    ]
+    return changes + [
+        PositionChange(product, position, None) for product, position in old.items() if product not in new
+    ]
 
 
-def _pinned(
-    plan: Plan,
-    may: npt.NDArray[np.bool_],
+def _place_pins(
+    placement_rules: PlacementRules,
+    selectable: npt.NDArray[np.bool_],
     caps: Sequence[CompiledCap],
     limit: int,
     total: int,
-    flow: npt.NDArray[np.int64],
-) -> dict[int, Pinned]:
-    """What each pin puts where, by slot from 0; the first to decide takes its place, others the next free."""
-    if not plan.pins:
+    ranked_rows: npt.NDArray[np.int64],
+) -> dict[int, PinnedProduct]:
+    """Assign pinned products to positions from 0, in order of precedence; a taken one moves to the next."""
+    if not placement_rules.pins:
         return {}
-    proposed = np.flatnonzero(np.isin(flow, [row for _, wanted in plan.pins for row in wanted]))
-    places = dict(zip(flow[proposed].tolist(), proposed.tolist(), strict=True))
-    pinned: dict[int, Pinned] = {}
-    done: set[int] = set()
-    for rule, wanted in plan.pins:
+    proposed = np.flatnonzero(np.isin(ranked_rows, [row for _, rows in placement_rules.pins for row in rows]))
+    candidate_of = dict(zip(ranked_rows[proposed].tolist(), proposed.tolist(), strict=True))
+    pinned: dict[int, PinnedProduct] = {}
+    placed: set[int] = set()
+    for rule, rows in placement_rules.pins:
         above = [cap for cap in caps if cap.rule.priority > rule.priority]
-        at = (rule.position or 1) - 1
-        for row in wanted:
-            if row < 0 or row in done or not may[row] or plan.hidden_by[row] >= 0:
+        position = (rule.position or 1) - 1
+        for row in rows:
+            if row < 0 or row in placed or not selectable[row] or placement_rules.hidden_by[row] >= 0:
                 continue
-            while at in pinned:
-                at += 1
-            if at >= total:
+            while position in pinned:
+                position += 1
+            if position >= total:
                 break
-            page = [one.row for slot, one in pinned.items() if slot // limit == at // limit]
+            page = [pin.row for other, pin in pinned.items() if other // limit == position // limit]
             if any(_exceeds(cap, row, page) for cap in above):
                 continue
-            pinned[at] = Pinned(rule, row, places.get(row, -1))
-            done.add(row)
+            pinned[position] = PinnedProduct(rule, row, candidate_of.get(row, -1))
+            placed.add(row)
     return pinned
 
 
 def _exceeds(cap: CompiledCap, row: int, page: Sequence[int]) -> bool:
     key = cap.keys[row]
-    return bool(key >= 0) and sum(bool(cap.keys[one] == key) for one in page) >= cap.most
+    return bool(key >= 0) and sum(bool(cap.keys[other] == key) for other in page) >= cap.max_count
 
 
-def _bound(
+def _cap_on_page(
     cap: CompiledCap,
-    flow: npt.NDArray[np.int64],
-    pinned: Mapping[int, Pinned],
-) -> Bound:
-    keys = {at: int(cap.keys[pin.row]) for at, pin in pinned.items()}
-    return Bound(cap.rule, cap.most, cap.keys[flow].tolist(), keys)
+    ranked_rows: npt.NDArray[np.int64],
+    pinned: Mapping[int, PinnedProduct],
+) -> CapOnPage:
+    keys = {position: int(cap.keys[pin.row]) for position, pin in pinned.items()}
+    return CapOnPage(cap.rule, cap.max_count, cap.keys[ranked_rows].tolist(), keys)
 
 
-def _floor(
+def _share_on_page(
     minimum: CompiledMinimum,
-    flow: npt.NDArray[np.int64],
+    ranked_rows: npt.NDArray[np.int64],
     novel: npt.NDArray[np.bool_],
-    pinned: Mapping[int, Pinned],
-) -> Floor:
-    counts = minimum.counts[flow] & novel if minimum.to_user else minimum.counts[flow]
-    # of what only a pin proposed nobody said that the user never touched it
+    pinned: Mapping[int, PinnedProduct],
+) -> ShareOnPage:
+    counts = minimum.counts[ranked_rows] & novel if minimum.to_user else minimum.counts[ranked_rows]
+    # whether a product that only a pin proposed is new to the user is not known: it does not count
     pins = {
-        at: bool(minimum.counts[pin.row])
-        and (not minimum.to_user or (pin.place >= 0 and bool(novel[pin.place])))
-        for at, pin in pinned.items()
+        position: bool(minimum.counts[pin.row])
+        and (not minimum.to_user or (pin.index >= 0 and bool(novel[pin.index])))
+        for position, pin in pinned.items()
     }
-    return Floor(minimum.rule, minimum.share, counts.tolist(), pins)
+    return ShareOnPage(minimum.rule, minimum.share, counts.tolist(), pins)
 
 
-def _arranged(
+def _ruled_list(
     compiled: CompiledRules,
-    plan: Plan,
+    placement_rules: PlacementRules,
     index: npt.NDArray[np.int64],
     rows: npt.NDArray[np.int64],
     scores: npt.NDArray[np.float64],
     moved_by: Iterable[tuple[Rule, ...]],
     removed: dict[int, int],
 ) -> RuledList:
-    if plan.weights.size > 1:
-        weighers = [plan.weighers[one] for one in plan.weighed[rows].tolist()]
-        moved_by = [(*own, *placed) for own, placed in zip(weighers, moved_by, strict=True)]
+    if placement_rules.weights.size > 1:
+        codes = placement_rules.weight_code[rows].tolist()
+        moved_by = [
+            (*placement_rules.weighting_rules[code], *placing)
+            for code, placing in zip(codes, moved_by, strict=True)
+        ]
     return RuledList(
         compiled.catalogue.ids[rows],
         index,

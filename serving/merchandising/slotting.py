@@ -1,4 +1,4 @@
-"""Places on a shelf, page by page: some are taken, some kinds are limited, and some must be there."""
+"""Slotting: fills pages with candidates around pinned products, under caps and minimum shares."""
 
 from __future__ import annotations
 
@@ -10,33 +10,41 @@ from dataclasses import dataclass, field
 
 from recsys.domains.recommendations.rules.types import Rule
 
-__all__ = ["Bound", "Filled", "Floor", "Pinned", "Slot", "fill_pages"]
+__all__ = ["CapOnPage", "FilledPages", "FilledSlot", "PinnedProduct", "ShareOnPage", "fill_pages"]
 
-_ROUNDING = 1e-9  # shares are written in decimals: 0.07 × 100 is 7, not 8
+_ROUNDING = 1e-9  # shares are decimal fractions: 0.07 × 100 is 7, not 8
 
 
 @dataclass(frozen=True)
-class Pinned:
-    """row: of the catalogue; place: among the candidates, -1 for what only the pin proposed."""
+class PinnedProduct:
+    """row: catalogue row; index: among the candidates, -1 where only the pin proposed the product."""
 
     rule: Rule
     row: int
-    place: int
+    index: int
 
 
 @dataclass(frozen=True)
-class Bound:
-    """At most `most` of each key but -1; keys: of the candidates in order; pinned: of the pins by slot."""
+class CapOnPage:
+    """At most `max_count` products per key on a page; -1 is not limited.
+
+    keys    of the candidates, in order
+    pinned  of the pinned products, by position
+    """
 
     rule: Rule
-    most: int
+    max_count: int
     keys: Sequence[int]
     pinned: Mapping[int, int]
 
 
 @dataclass(frozen=True)
-class Floor:
-    """At least this share of what counts; counts: of the candidates in order; pinned: of the pins by slot."""
+class ShareOnPage:
+    """At least this share of each page counts.
+
+    counts  whether each candidate counts, in order
+    pinned  whether each pinned product counts, by position
+    """
 
     rule: Rule
     share: float
@@ -45,188 +53,198 @@ class Floor:
 
 
 @dataclass(frozen=True)
-class Slot:
-    """What stands at one place: a candidate, or (place -1) the row of what only a pin proposed."""
+class FilledSlot:
+    """The product of one position: a candidate, or (index -1) the row of a product only a pin proposed."""
 
-    place: int
+    index: int
     row: int
     moved_by: tuple[Rule, ...]
 
 
 @dataclass(frozen=True)
-class Filled:
-    """The list, and by the ids of rules how many candidates each kept out of it."""
+class FilledPages:
+    """The list, and by rule id how many candidates each cap kept out of it."""
 
-    slots: list[Slot] = field(default_factory=list)
+    slots: list[FilledSlot] = field(default_factory=list)
     passed_over: dict[int, int] = field(default_factory=dict)
 
 
 def fill_pages(
     count: int,
-    pinned: Mapping[int, Pinned],
-    bounds: Sequence[Bound],
-    floors: Sequence[Floor],
+    pinned: Mapping[int, PinnedProduct],
+    caps: Sequence[CapOnPage],
+    shares: Sequence[ShareOnPage],
     limit: int,
     total: int,
-) -> Filled:
-    """Fill `total` places in pages of `limit` from `count` candidates, best first.
+) -> FilledPages:
+    """Fill `total` positions in pages of `limit` from `count` candidates, best first.
 
-    pinned          what stands where, slots from 0
-    bounds, floors  the first to decide first; each holds on each page
+    pinned        the pinned products by position, from 0
+    caps, shares  in order of precedence; each applies to each page
 
-    Each page takes what the floors need first (a floor looks past bounds that decide after it), then the best
-    that the bounds let in; then, when places stay empty, what only bounds that are not strict kept out. It is
-    ordered as the candidates are, except that of its first p places at least ⌊share · p⌋ count for a floor:
-    what is guaranteed does not gather at the end. The list ends with the first page that cannot be filled.
+    Each page takes the products that the shares need first (a share ignores caps of lower precedence), then
+    the best that the caps allow; then, when positions stay empty, products that only caps that are not
+    strict kept out. A page keeps the order of the candidates, except that at least ⌊share · p⌋ of its first
+    p positions count for each share, so that these do not collect at the end. The list ends with the first
+    page that cannot be filled.
     """
-    taken = {one.place for one in pinned.values()}
-    queue = [place for place in range(count) if place not in taken] if taken else list(range(count))
-    filled = Filled()
-    kept_out: dict[int, int] = {}
+    pinned_candidates = {pin.index for pin in pinned.values()}
+    queue = list(range(count))
+    if pinned_candidates:
+        queue = [index for index in queue if index not in pinned_candidates]
+    pages = FilledPages()
+    passed_over: dict[int, int] = {}
     for start in range(0, total, limit):
         size = min(limit, total - start)
-        page = _Page(
-            size, start, {at - start: one for at, one in pinned.items() if start <= at < start + size}
-        )
-        page.choose(queue, bounds, floors)
-        filled.slots.extend(page.slots(bounds, floors))
-        kept_out |= page.passed_over
-        if len(filled.slots) < start + size:
+        on_page = {
+            position - start: pin for position, pin in pinned.items() if start <= position < start + size
+        }
+        page = _Page(size, start, on_page)
+        page.choose(queue, caps, shares)
+        pages.slots.extend(page.slots(caps, shares))
+        passed_over |= page.passed_over
+        if len(pages.slots) < start + size:
             break
-        # what was chosen stands near the front; the rest is left as it is
+        # only the front of the queue, up to the last chosen candidate, changes
         seen = bisect(queue, max(page.chosen, default=-1))
-        queue[:seen] = [place for place in queue[:seen] if place not in page.chosen]
-    # what a later page shows was not kept out
-    shown = {slot.place for slot in filled.slots}
-    filled.passed_over.update(Counter(rule for place, rule in kept_out.items() if place not in shown))
-    return filled
+        queue[:seen] = [index for index in queue[:seen] if index not in page.chosen]
+    # a candidate on a later page was not kept out
+    listed = {slot.index for slot in pages.slots}
+    pages.passed_over.update(Counter(rule for index, rule in passed_over.items() if index not in listed))
+    return pages
 
 
 class _Page:
-    def __init__(self, size: int, start: int, pinned: Mapping[int, Pinned]) -> None:
+    """One page while it is filled. start: the position of its first slot in the whole list."""
+
+    def __init__(self, size: int, start: int, pinned: Mapping[int, PinnedProduct]) -> None:
         self.size = size
         self.start = start
         self.pinned = pinned
         self.chosen: dict[int, tuple[Rule, ...]] = {}
-        """The candidates, each with the floors that brought it."""
+        """The chosen candidates, each with the shares that it was chosen for."""
         self.passed_over: dict[int, int] = {}
-        """Candidates that a bound kept out, each with the first that did."""
+        """Candidates that a cap kept out, each with the id of the first such rule."""
 
-    def choose(self, queue: Sequence[int], bounds: Sequence[Bound], floors: Sequence[Floor]) -> None:
+    def choose(self, queue: Sequence[int], caps: Sequence[CapOnPage], shares: Sequence[ShareOnPage]) -> None:
         free = self.size - len(self.pinned)
-        used = self._used(bounds)
-        if floors:
-            plain = self._best(queue, bounds, [Counter(each) for each in used], free, {}, {})
-            for each in floors:
-                self._need(each, queue, bounds, used, plain, free)
-        chosen = self._best(queue, bounds, used, free, self.chosen, self.passed_over)
+        used = self._used(caps)
+        if shares:
+            without_shares = self._best(queue, caps, [Counter(counter) for counter in used], free, {}, {})
+            for minimum in shares:
+                self._choose_for_share(minimum, queue, caps, used, without_shares, free)
+        chosen = self._best(queue, caps, used, free, self.chosen, self.passed_over)
         self.chosen.update(dict.fromkeys(chosen, ()))
-        strict = [place for place, bound in enumerate(bounds) if bound.rule.strict]
-        if len(self.chosen) < free and len(strict) < len(bounds):
-            left = [bounds[place] for place in strict]
-            more = self._best(queue, left, [used[place] for place in strict], free, self.chosen, {})
+        strict = [index for index, cap in enumerate(caps) if cap.rule.strict]
+        if len(self.chosen) < free and len(strict) < len(caps):
+            strict_caps = [caps[index] for index in strict]
+            more = self._best(queue, strict_caps, [used[index] for index in strict], free, self.chosen, {})
             self.chosen.update(dict.fromkeys(more, ()))
 
-    def _used(self, bounds: Sequence[Bound]) -> list[Counter[int]]:
-        return [Counter(bound.pinned[self.start + at] for at in self.pinned) for bound in bounds]
+    def _used(self, caps: Sequence[CapOnPage]) -> list[Counter[int]]:
+        return [Counter(cap.pinned[self.start + position] for position in self.pinned) for cap in caps]
 
-    def _need(
+    def _choose_for_share(
         self,
-        floor: Floor,
+        minimum: ShareOnPage,
         queue: Sequence[int],
-        bounds: Sequence[Bound],
+        caps: Sequence[CapOnPage],
         used: Sequence[Counter[int]],
-        plain: set[int],
+        without_shares: set[int],
         free: int,
     ) -> None:
-        """Choose the best of what counts until there are enough; `plain` is what would be there anyway."""
-        missing = math.ceil(floor.share * self.size - _ROUNDING)
-        missing -= sum(floor.pinned[self.start + at] for at in self.pinned)
-        missing -= sum(floor.counts[place] for place in self.chosen)
-        above = [at for at, bound in enumerate(bounds) if _decides_before(bound.rule, floor.rule)]
-        counts = floor.counts
-        for place in queue:
+        """Choose the best that count until there are enough; `without_shares`: chosen anyway."""
+        missing = math.ceil(minimum.share * self.size - _ROUNDING)
+        missing -= sum(minimum.pinned[self.start + position] for position in self.pinned)
+        missing -= sum(minimum.counts[index] for index in self.chosen)
+        binding = [number for number, cap in enumerate(caps) if _takes_precedence(cap.rule, minimum.rule)]
+        counts = minimum.counts
+        for index in queue:
             if missing <= 0 or len(self.chosen) >= free:
                 return
-            if not counts[place] or place in self.chosen:
+            if not counts[index] or index in self.chosen:
                 continue
-            if any(_full(bounds[at], used[at], place) for at in above):
+            if any(_is_full(caps[number], used[number], index) for number in binding):
                 continue
-            for bound, each in zip(bounds, used, strict=True):
-                each[bound.keys[place]] += 1
-            self.chosen[place] = () if place in plain else (floor.rule,)
+            for cap, counter in zip(caps, used, strict=True):
+                counter[cap.keys[index]] += 1
+            self.chosen[index] = () if index in without_shares else (minimum.rule,)
             missing -= 1
 
     @staticmethod
     def _best(
         queue: Sequence[int],
-        bounds: Sequence[Bound],
+        caps: Sequence[CapOnPage],
         used: Sequence[Counter[int]],
         free: int,
         chosen: Mapping[int, object],
         passed_over: dict[int, int],
     ) -> set[int]:
-        """The first of the queue that every bound lets in, as many as there is room; `used` counts on."""
+        """Return the first of the queue that every cap allows, while there is room; counts them in `used`."""
         room = free - len(chosen)
-        found: set[int] = set()
-        watched = [
-            (bound.rule.id, bound.most, bound.keys, each) for bound, each in zip(bounds, used, strict=True)
+        selected: set[int] = set()
+        counted_caps = [
+            (cap.rule.id, cap.max_count, cap.keys, counter) for cap, counter in zip(caps, used, strict=True)
         ]
-        for place in queue:
-            if len(found) >= room:
+        for index in queue:
+            if len(selected) >= room:
                 break
-            if place in chosen:
+            if index in chosen:
                 continue
-            for rule_id, most, keys, each in watched:
-                key = keys[place]
-                if key >= 0 and each[key] >= most:
-                    passed_over[place] = rule_id
+            for rule_id, max_count, keys, counter in counted_caps:
+                key = keys[index]
+                if key >= 0 and counter[key] >= max_count:
+                    passed_over[index] = rule_id
                     break
             else:
-                for _, _, keys, each in watched:
-                    each[keys[place]] += 1
-                found.add(place)
-        return found
+                for _, _, keys, counter in counted_caps:
+                    counter[keys[index]] += 1
+                selected.add(index)
+        return selected
 
-    def slots(self, bounds: Sequence[Bound], floors: Sequence[Floor]) -> list[Slot]:
-        """The page in its order; when it is short, what is pinned further down moves up."""
-        waiting = sorted(self.chosen)
-        have = [0] * len(floors)
-        made: list[Slot] = []
-        for at in range(self.size):
-            pin = self.pinned.get(at)
+    def slots(self, caps: Sequence[CapOnPage], shares: Sequence[ShareOnPage]) -> list[FilledSlot]:
+        """Return the page in its order; on a short page, pinned products move up."""
+        remaining = sorted(self.chosen)
+        counts_so_far = [0] * len(shares)
+        slots_of_page: list[FilledSlot] = []
+        for position in range(self.size):
+            pin = self.pinned.get(position)
             if pin is not None:
-                made.append(Slot(pin.place, pin.row, (pin.rule,)))
-                for number, floor in enumerate(floors):
-                    have[number] += floor.pinned[self.start + at]
+                slots_of_page.append(FilledSlot(pin.index, pin.row, (pin.rule,)))
+                for number, minimum in enumerate(shares):
+                    counts_so_far[number] += minimum.pinned[self.start + position]
                 continue
-            if not waiting:
+            if not remaining:
                 continue
-            place, why = self._next(waiting, floors, have, at)
-            waiting.remove(place)
-            for number, floor in enumerate(floors):
-                have[number] += floor.counts[place]
-            made.append(Slot(place, -1, why))
-        return made
+            index, rules = self._next(remaining, shares, counts_so_far, position)
+            remaining.remove(index)
+            for number, minimum in enumerate(shares):
+                counts_so_far[number] += minimum.counts[index]
+            slots_of_page.append(FilledSlot(index, -1, rules))
+        return slots_of_page
 
     def _next(
-        self, waiting: Sequence[int], floors: Sequence[Floor], have: Sequence[int], at: int
+        self,
+        remaining: Sequence[int],
+        shares: Sequence[ShareOnPage],
+        counts_so_far: Sequence[int],
+        position: int,
     ) -> tuple[int, tuple[Rule, ...]]:
-        first = waiting[0]
-        for floor, had in zip(floors, have, strict=True):
-            if had >= math.floor(floor.share * (at + 1) + _ROUNDING):
+        first = remaining[0]
+        for minimum, count_so_far in zip(shares, counts_so_far, strict=True):
+            if count_so_far >= math.floor(minimum.share * (position + 1) + _ROUNDING):
                 continue
-            place = next((one for one in waiting if floor.counts[one]), None)
-            if place is not None:
-                why = self.chosen[place]
-                return place, why if place == first or floor.rule in why else (*why, floor.rule)
+            index = next((candidate for candidate in remaining if minimum.counts[candidate]), None)
+            if index is not None:
+                rules = self.chosen[index]
+                return index, rules if index == first or minimum.rule in rules else (*rules, minimum.rule)
         return first, self.chosen[first]
 
 
-def _full(bound: Bound, used: Counter[int], place: int) -> bool:
-    key = bound.keys[place]
-    return key >= 0 and used[key] >= bound.most
+def _is_full(cap: CapOnPage, used: Counter[int], index: int) -> bool:
+    key = cap.keys[index]
+    return key >= 0 and used[key] >= cap.max_count
 
 
-def _decides_before(one: Rule, other: Rule) -> bool:
-    return one.priority >= other.priority
+def _takes_precedence(rule: Rule, other: Rule) -> bool:
+    return rule.priority >= other.priority

@@ -66,8 +66,8 @@ def eligible_products(
         if products:
             result = result.without(reason, catalogue.mark(products))
     if by_rules and rules.rules:
-        plan = rules.plan(request.placement, request.name)
-        result = result.without("rules", plan.hidden) if plan.hides else result
+        placement_rules = rules.for_placement(request.placement, request.name)
+        result = result.without("rules", placement_rules.hidden) if placement_rules.hides else result
     return result
 
 

@@ -164,7 +164,7 @@ def next_page(
     """The next `limit` products of a list that are still eligible; the others stay for later pages."""
     catalogue, hidden = data.catalogue, set[int]()
     if data.rules.rules:
-        plan = data.rules.plan(request.placement, request.name)
+        plan = data.rules.for_placement(request.placement, request.name)
         hidden = set(catalogue.ids[plan.hidden].tolist()) if plan.hides else hidden
     eligible, examined = seen.first_eligible(catalogue, rest.entries, request.limit, request.novelty, hidden)
     return RecommendationResponse(
@@ -195,14 +195,14 @@ def _may_be_stored(request: RecommendationRequest, context: RequestContext) -> b
 
 
 def _has_pins(request: RecommendationRequest, data: ServingData) -> bool:
-    return bool(data.rules.rules and data.rules.plan(request.placement, request.name).pins)
+    return bool(data.rules.rules and data.rules.for_placement(request.placement, request.name).pins)
 
 
 def _of_stored(
     stored: StoredList, request: RecommendationRequest, data: ServingData, seen: SeenProducts
 ) -> RecommendationResponse:
     entries: Sequence[Entry] = stored.new if request.novelty is Novelty.NEW else stored.entries
-    if data.rules.rules and not data.rules.plan(request.placement, request.name).empty:
+    if data.rules.rules and not data.rules.for_placement(request.placement, request.name).empty:
         eligible, _ = seen.first_eligible(data.catalogue, entries, max(1, len(entries)), request.novelty)
         rows = data.catalogue.shown
         for excluded in seen.excluded(data.catalogue, request.novelty).values():

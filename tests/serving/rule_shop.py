@@ -1,4 +1,4 @@
-"""A catalogue, rules and candidates to try business rules on, and strategies that draw them."""
+"""Catalogues, rules and candidates for tests of business rules, and hypothesis strategies for them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from recsys.domains.recommendations.rules.types import CapBy, NewTo, Rule, RuleKind, RuleTarget
 from serving.catalogue.catalogue import Catalogue, Row
 from serving.merchandising.compiled_rules import CompiledRules
-from serving.merchandising.rule_engine import Candidates, RuledList, apply
+from serving.merchandising.rule_engine import RuleCandidates, RuledList, apply
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 DAY = 86_400.0
 
 
 def row(product: int, **given: Any) -> Row:
-    """A product of no category and no brand that costs its number and arrived as many days ago."""
+    """A product without category and brand; its id is its price and its age in days."""
     plain: dict[str, Any] = {
         "name": f"P{product}",
         "price": float(product),
@@ -34,7 +34,7 @@ def row(product: int, **given: Any) -> Row:
 
 
 def rule(number: int, kind: str, target: RuleTarget | None = None, **given: Any) -> Rule:
-    """A rule of this id."""
+    """A rule with this id."""
     if kind == "cap":
         given.setdefault("strict", True)
         given["cap_by"] = CapBy(given["cap_by"])
@@ -43,7 +43,7 @@ def rule(number: int, kind: str, target: RuleTarget | None = None, **given: Any)
     return Rule(number, f"rule {number}", RuleKind(kind), target or RuleTarget(), **given)
 
 
-def listed(
+def apply_rules(
     catalogue: Catalogue,
     rules: Sequence[Rule],
     products: Sequence[int],
@@ -51,22 +51,22 @@ def listed(
     novel: Sequence[int] = (),
     **given: Any,
 ) -> RuledList:
-    """The list after the rules; scores from 1 downwards, `novel` products, shelf `for_you`, limit 5."""
+    """The list after the rules; scores from 1 downwards, `novel` products, placement `for_you`, limit 5."""
     size = len(products)
-    candidates = Candidates(
+    candidates = RuleCandidates(
         np.array(products, dtype=np.int64),
         np.array(scores, dtype=np.float64) if scores is not None else np.linspace(1, 0.1, size),
         np.isin(np.array(products, dtype=np.int64), list(novel)),
-        given.pop("allowed", None),
+        given.pop("eligible", None),
     )
     compiled = CompiledRules.compile(catalogue, rules, NOW)
-    return apply(compiled, candidates, **{"shelf": "for_you", "limit": 5} | given)
+    return apply(compiled, candidates, **{"placement": "for_you", "limit": 5} | given)
 
 
-def order(*args: Any, **given: Any) -> list[int]:
-    """The products of `listed`."""
-    found: list[int] = listed(*args, **given).products.tolist()
-    return found
+def ranked_products(*args: Any, **given: Any) -> list[int]:
+    """The products of `apply_rules`."""
+    ruled: list[int] = apply_rules(*args, **given).products.tolist()
+    return ruled
 
 
 SIZE = 24
@@ -74,7 +74,7 @@ SIZE = 24
 
 @st.composite
 def targets(draw: st.DrawFn, products: bool = False) -> RuleTarget:
-    """A target of some kind; of products, when wanted."""
+    """A target of any kind; `products`: only targets that name products."""
     ids = st.lists(st.integers(1, SIZE + 2), min_size=1, max_size=4, unique=True).map(tuple)
     if products:
         return RuleTarget(product_ids=draw(ids))
@@ -136,8 +136,8 @@ def shops(draw: st.DrawFn) -> Catalogue:
 
 
 @st.composite
-def questions(draw: st.DrawFn) -> dict[str, Any]:
-    """What is asked: candidates, best first, with scores, what is new to the user, a page length."""
+def queries(draw: st.DrawFn) -> dict[str, Any]:
+    """The arguments of one list: candidates, best first, scores, products new to the user, page length."""
     products = draw(st.lists(st.integers(1, SIZE + 2), max_size=SIZE, unique=True))
     scores = sorted((draw(st.integers(0, 10)) / 10 for _ in products), reverse=True)
     novel = [product for product in products if draw(st.booleans())]

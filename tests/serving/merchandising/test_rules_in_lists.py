@@ -1,4 +1,4 @@
-"""Business rules and diversity in the answers themselves."""
+"""Business rules and diversity in HTTP responses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def write(**rule: Any) -> int:
         return rules.create(session, RuleIn.model_validate(rule), actor="test").id
 
 
-def test_what_the_shop_hides_is_in_no_list(client: httpx.Client) -> None:
+def test_a_hidden_product_is_in_no_list(client: httpx.Client) -> None:
     first = ids(ask(client, 1))[:3]
     cursor = ask(client, 1, limit=1)["next_cursor"]
     write(name="recall", kind="hide", target={"product_ids": first})
@@ -33,10 +33,12 @@ def test_what_the_shop_hides_is_in_no_list(client: httpx.Client) -> None:
     narrow = ask(client, 1, category=2, limit=57)
     assert len(ids(narrow)) == 57
     assert narrow["provenance"]["filters"]["removed"]["rules"] == 3
-    assert not set(first) & set(ids(ask(client, 1, limit=50, cursor=cursor))), "nor on a page that was begun"
+    assert not set(first) & set(ids(ask(client, 1, limit=50, cursor=cursor))), (
+        "nor on a later page of an older list"
+    )
 
 
-def test_a_pin_stands_at_its_place_and_says_whose_it_is(client: httpx.Client) -> None:
+def test_a_pin_has_its_position_and_names_its_rule(client: httpx.Client) -> None:
     write(name="Lamp of the week", kind="pin", target={"product_ids": [88]}, position=2)
     until(lambda: ids(ask(client, 1))[1] == 88)
     answer = ask(client, 1, limit=10)
@@ -46,7 +48,7 @@ def test_a_pin_stands_at_its_place_and_says_whose_it_is(client: httpx.Client) ->
     assert explained["items"][1]["explanation"]["rules"] == ["Lamp of the week"]
     event = {"user_id": 1, "product_id": 88, "feedback_type": "dismissed"}
     assert client.post("/api/v1/recommendations/feedback", json=event).json()["stored"] == 1
-    assert 88 not in ids(ask(client, 1)), "who does not want it is not made to see it"
+    assert 88 not in ids(ask(client, 1)), "a dismissed product is not pinned"
 
 
 def test_boosts_and_caps(client: httpx.Client) -> None:
@@ -58,10 +60,10 @@ def test_boosts_and_caps(client: httpx.Client) -> None:
     until(lambda: sum(one in LAMPS for one in ids(ask(client, 1, limit=9))) <= 3)
     page = ids(ask(client, 1, limit=9))
     assert [sum(one in kind for one in page) for kind in (COFFEE, LAMPS, CHAIRS)] == [3, 3, 3]
-    assert len(ids(ask(client, 1, limit=20, category=4))) == 20, "who asks for one category gets it"
+    assert len(ids(ask(client, 1, limit=20, category=4))) == 20, "a request for one category ignores the cap"
 
 
-def test_rules_hold_on_their_shelves_in_their_time(client: httpx.Client) -> None:
+def test_rules_apply_to_their_placements_in_their_period(client: httpx.Client) -> None:
     first = ids(ask(client, 1))[0]
     tomorrow = (clock.now() + timedelta(days=1)).isoformat()
     write(name="later", kind="hide", target={"product_ids": [first]}, starts_at=tomorrow)
@@ -70,13 +72,13 @@ def test_rules_hold_on_their_shelves_in_their_time(client: httpx.Client) -> None
     assert first in ids(ask(client, 1))
 
 
-def test_pages_of_a_ruled_list_go_on(client: httpx.Client) -> None:
+def test_a_cap_applies_to_each_page(client: httpx.Client) -> None:
     write(name="two", kind="cap", cap_by="category", most=4, strict=False)
     until(lambda: sum(one in COFFEE for one in ids(ask(client, 1, limit=12))) == 4)
     first = ask(client, 1, limit=12)
     second = ask(client, 1, limit=12, cursor=first["next_cursor"])
     assert not set(ids(first)) & set(ids(second))
-    assert sum(one in COFFEE for one in ids(second)) == 4, "a cap holds on each page"
+    assert sum(one in COFFEE for one in ids(second)) == 4, "the cap applies to the second page, too"
 
 
 def test_diversity_mixes_categories(client: httpx.Client) -> None:
@@ -84,15 +86,15 @@ def test_diversity_mixes_categories(client: httpx.Client) -> None:
     mixed = ask(client, 1, limit=12, category=[1, 3], diversity=0.9)
     assert ids(plain)[0] == ids(mixed)[0]
 
-    def kinds(answer: dict[str, Any]) -> int:
+    def categories_listed(answer: dict[str, Any]) -> int:
         return sum(any(one in kind for one in ids(answer)) for kind in (COFFEE, LAMPS, CHAIRS))
 
-    assert kinds(mixed) == 3
-    assert kinds(mixed) > kinds(plain) or ids(mixed) != ids(plain)
+    assert categories_listed(mixed) == 3
+    assert categories_listed(mixed) > categories_listed(plain) or ids(mixed) != ids(plain)
     assert len(set(ids(mixed))) == 12
 
 
-def test_a_rule_is_tried_before_anybody_sees_it(client: httpx.Client, scored_shop: Shop) -> None:
+def test_a_preview_changes_no_list(client: httpx.Client, scored_shop: Shop) -> None:
     path = "/api/v1/recommendations/rules/preview"
     first, second = ids(ask(client, 1, limit=2, category=1))
     body = {
@@ -104,30 +106,30 @@ def test_a_rule_is_tried_before_anybody_sees_it(client: httpx.Client, scored_sho
     assert client.post(path, json=body, headers={"X-Api-Key": "rk_no_key"}).status_code == 401
     key = scored_shop.run("keys", "create", "desk", "--scope", "admin").stdout.strip()
     headers = {"X-Api-Key": key}
-    tried = client.post(path, json=body, headers=headers)
-    assert tried.status_code == 200, tried.text
-    found = tried.json()
-    assert found["before"][0]["product_id"] == first
-    assert found["after"][0]["product_id"] == second
-    assert first not in [one["product_id"] for one in found["after"]]
+    previewed = client.post(path, json=body, headers=headers)
+    assert previewed.status_code == 200, previewed.text
+    listed = previewed.json()
+    assert listed["before"][0]["product_id"] == first
+    assert listed["after"][0]["product_id"] == second
+    assert first not in [one["product_id"] for one in listed["after"]]
     assert {"product_id": first, "before": 1, "after": None} in [
-        {name: one[name] for name in ("product_id", "before", "after")} for one in found["changes"]
+        {name: one[name] for name in ("product_id", "before", "after")} for one in listed["changes"]
     ]
     assert first in ids(ask(client, 1)), "nothing was stored"
     wrong = client.post(path, json=body | {"rule": {"name": "x", "kind": "pin"}}, headers=headers)
     assert wrong.status_code == 422
-    nobody = client.post(path, json=body | {"product_ids": [5000]}, headers=headers)
-    assert nobody.status_code == 404
+    unknown_product = client.post(path, json=body | {"product_ids": [5000]}, headers=headers)
+    assert unknown_product.status_code == 404
 
 
-def test_a_rule_for_the_name_of_a_list_holds_on_that_list_only(client: httpx.Client) -> None:
+def test_a_rule_for_the_name_of_a_list_applies_to_that_list_only(client: httpx.Client) -> None:
     write(name="not on top", kind="hide", target={"category_id": 4}, placements=["home-top"])
 
     def sizes() -> list[int]:
         narrow = {"placement": "popular", "filters": {"category": [4]}, "limit": 5}
         body = {"shelves": [narrow | {"name": name} for name in ("home-top", "below")]}
         lists = client.post("/api/v1/recommendations", json=body).json()["shelves"]
-        return [len(found["items"]) for found in lists]
+        return [len(listed["items"]) for listed in lists]
 
     until(lambda: sizes() == [0, 5])
     popular = client.get("/api/v1/products/popular", params={"category": 4}).json()

@@ -85,15 +85,15 @@ def test_rules_are_worked_out_anew_only_when_something_changed(session: Session)
         write(session, "first")
         feed.refresh(session)
         made = feed.compiled(shop)
-        assert shop.ids[made.plan("for_you").hidden].tolist() == [1]
+        assert shop.ids[made.for_placement("for_you").hidden].tolist() == [1]
     with clock.frozen_at(NOW + 2 * HOUR):
         feed.refresh(session)
         assert feed.compiled(shop) is made
         changed = shop.with_rows([row(2, tags=("x",))])
-        assert changed.ids[feed.compiled(changed).plan("for_you").hidden].tolist() == [1, 2]
+        assert changed.ids[feed.compiled(changed).for_placement("for_you").hidden].tolist() == [1, 2]
         # product n arrived n days before NOW: with the time fewer are new
         write(session, "new", target={"created_within_days": 2})
         feed.refresh(session)
-        assert shop.ids[feed.compiled(shop).plan("popular").hidden].tolist() == [1]
+        assert shop.ids[feed.compiled(shop).for_placement("popular").hidden].tolist() == [1]
     with clock.frozen_at(NOW - timedelta(seconds=DAY)):
-        assert shop.ids[feed.compiled(shop).plan("popular").hidden].tolist() == [1, 2, 3]
+        assert shop.ids[feed.compiled(shop).for_placement("popular").hidden].tolist() == [1, 2, 3]
