@@ -1,4 +1,4 @@
-"""Products by any attribute they have, looked up when a request first filters by it."""
+"""Products by attribute, read from PostgreSQL when a request first filters by it."""
 
 from __future__ import annotations
 
@@ -23,45 +23,47 @@ __all__ = ["COLUMNS", "Attributes"]
 COLUMNS = (
     "sku", "slug", "status", "weight", "compare_price", "is_featured", "track_inventory", "seo_title",
 )  # fmt: skip
-"""Columns of `products` that are attributes as they are; other names are keys of `dimensions`."""
+"""Columns of `products` that are attributes; other names are keys of `dimensions`."""
 OPTIONS = ("option1", "option2", "option3", "barcode")
 """Columns of `product_variants`: a product has the values of all its variants."""
 FRESH_SECONDS = 5.0
 NAMES_SECONDS = 60.0
 CACHE_SIZE = 50
-"""Attributes that stay in memory."""
+"""Attributes in the cache."""
 _log = get_logger(__name__)
 
-_DIMENSIONS = """
+_DIMENSIONS_QUERY = """
     SELECT DISTINCT jsonb_object_keys(dimensions) FROM products_db.products
     WHERE jsonb_typeof(dimensions) = 'object'
 """
-_NONE = np.empty(0, dtype=np.int64)
-_Values = dict[str, npt.NDArray[np.int64]]
+_NO_PRODUCTS = np.empty(0, dtype=np.int64)
+_ProductsByValue = dict[str, npt.NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
-class _Read:
-    at: float
-    values: _Values
+class _CachedAttribute:
+    read_at: float
+    values: _ProductsByValue
 
 
 class Attributes:
-    """Thread-safe. What was read once is used while PostgreSQL is away."""
+    """Attributes, cached for `FRESH_SECONDS`; thread-safe. Older values are used while PostgreSQL is away."""
 
     def __init__(self) -> None:
-        self._read: LRUCache[str, _Read] = LRUCache(CACHE_SIZE)
-        self._names: tuple[float, frozenset[str]] = (-math.inf, frozenset())
+        self._cache: LRUCache[str, _CachedAttribute] = LRUCache(CACHE_SIZE)
+        self._dimension_names: tuple[float, frozenset[str]] = (-math.inf, frozenset())
         self._lock = threading.Lock()
         self._reading = threading.Lock()
 
     def check(self, names: Collection[str]) -> None:
-        """Raises Invalid for an attribute that no product has; Unavailable when that cannot be looked up."""
-        unknown = [name for name in names if name not in COLUMNS and name not in OPTIONS]
-        for name in unknown:
+        """Raise Invalid for an attribute that no product has; Unavailable when that cannot be read."""
+        dimension_names = [name for name in names if name not in COLUMNS and name not in OPTIONS]
+        for name in dimension_names:
             if name not in self._dimensions():
-                near = difflib.get_close_matches(name, {*COLUMNS, *OPTIONS, *self._dimensions()}, n=1)
-                hint = f" Did you mean attr.{near[0]}?" if near else ""
+                close_matches = difflib.get_close_matches(
+                    name, {*COLUMNS, *OPTIONS, *self._dimensions()}, n=1
+                )
+                hint = f" Did you mean attr.{close_matches[0]}?" if close_matches else ""
                 raise Invalid(
                     f"attr.{name}: no product has this attribute. Expected a column of products or variants, "
                     f"or a key of `dimensions`.{hint}",
@@ -69,58 +71,58 @@ class Attributes:
                 )
 
     def products(self, name: str, value: str, *, wait: bool = True) -> npt.NDArray[np.int64]:
-        """Ids of the products whose attribute `name` is `value`, written as PostgreSQL writes it.
+        """Ids of the products whose attribute `name` is `value`, written as PostgreSQL writes it; int64.
 
-        Case does not matter. Without `wait` only what was read before is used. Raises Unavailable when the
-        attribute must be read and PostgreSQL is away.
+        Case does not matter. wait : False to use cached values only. Raises Unavailable when the attribute
+        must be read and PostgreSQL is away.
         """
         with self._lock:
-            read = self._read.get(name)
-        if wait and (read is None or time.monotonic() - read.at > FRESH_SECONDS):
-            read = self._refreshed(name)
-        return _NONE if read is None else read.values.get(value.casefold(), _NONE)
+            cached = self._cache.get(name)
+        if wait and (cached is None or time.monotonic() - cached.read_at > FRESH_SECONDS):
+            cached = self._refresh(name)
+        return _NO_PRODUCTS if cached is None else cached.values.get(value.casefold(), _NO_PRODUCTS)
 
-    def _refreshed(self, name: str) -> _Read:
-        with self._reading:  # one look at the whole catalogue at a time, whoever asks
+    def _refresh(self, name: str) -> _CachedAttribute:
+        with self._reading:  # one query over the whole catalogue at a time
             with self._lock:
-                read = self._read.get(name)
-            if read is not None and time.monotonic() - read.at <= FRESH_SECONDS:
-                return read
+                cached = self._cache.get(name)
+            if cached is not None and time.monotonic() - cached.read_at <= FRESH_SECONDS:
+                return cached
             try:
-                read = _Read(time.monotonic(), _values(name))
+                cached = _CachedAttribute(time.monotonic(), _read_attribute(name))
             except Unavailable as error:
-                if read is None:
+                if cached is None:
                     message = f"Products cannot be filtered by attr.{name} while PostgreSQL is away."
                     raise Unavailable(message, public=message) from error
                 _log.warning("an attribute is not fresh: PostgreSQL is away", attribute=name)
-                return read
+                return cached
             with self._lock:
-                self._read[name] = read
-            return read
+                self._cache[name] = cached
+            return cached
 
     def _dimensions(self) -> frozenset[str]:
-        """The keys of all products' `dimensions`, at most a minute old."""
+        """The keys of all products' `dimensions`, at most `NAMES_SECONDS` old."""
         with self._reading:
-            at, names = self._names
-            if time.monotonic() - at > NAMES_SECONDS:
+            read_at, names = self._dimension_names
+            if time.monotonic() - read_at > NAMES_SECONDS:
                 try:
                     with copy_connection() as connection:
-                        names = frozenset(row[0] for row in connection.execute(_DIMENSIONS))
+                        names = frozenset(row[0] for row in connection.execute(_DIMENSIONS_QUERY))
                 except Unavailable as error:
-                    if math.isinf(at):
+                    if math.isinf(read_at):
                         message = "Products cannot be filtered by attributes while PostgreSQL is away."
                         raise Unavailable(message, public=message) from error
                     _log.warning("names of attributes are not fresh: PostgreSQL is away")
-                self._names = time.monotonic(), names
+                self._dimension_names = time.monotonic(), names
             return names
 
 
-def _values(name: str) -> _Values:
-    found: dict[str, list[int]] = {}
+def _read_attribute(name: str) -> _ProductsByValue:
+    ids_by_value: dict[str, list[int]] = {}
     with copy_connection() as connection:
         for product, value in connection.execute(_query(name), {"name": name}):
-            found.setdefault(value.casefold(), []).append(product)
-    return {value: np.array(products, dtype=np.int64) for value, products in found.items()}
+            ids_by_value.setdefault(value.casefold(), []).append(product)
+    return {value: np.array(products, dtype=np.int64) for value, products in ids_by_value.items()}
 
 
 def _query(name: str) -> sql.Composed:

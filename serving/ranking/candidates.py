@@ -1,4 +1,4 @@
-"""What a model proposes: scored, with evidence, as entries of a list."""
+"""Candidate generation: products ranked by a model, as list entries with scores and evidence."""
 
 from __future__ import annotations
 
@@ -20,120 +20,124 @@ from recsys.domains.recommendations.stored_lists.codec import (
 from serving.ranking.eligibility import Novelty
 from serving.state.active_model import LoadedModel
 
-__all__ = ["EXPLAINED", "from_history", "from_model", "remembered", "similar"]
+__all__ = ["MAX_EXPLAINED", "from_history", "from_model", "similar", "trained_products"]
 
-EXPLAINED = 100
-"""So many entries of a list get their evidence looked up; those behind are told to be chosen."""
+MAX_EXPLAINED = 100
+"""Entries of a list whose evidence is computed; later entries have the reason `chosen`."""
 
-Told = Callable[[int], bool]
+IsProduct = Callable[[int], bool]
 
 
 def from_history(
-    loaded: LoadedModel,
+    model: LoadedModel,
     history: History,
     k: int,
     only: npt.NDArray[np.int64],
-    touched: Told,
-    bought: Told,
-    question: Novelty = Novelty.ANY,
+    touched: IsProduct,
+    bought: IsProduct,
+    novelty: Novelty = Novelty.ANY,
 ) -> list[Entry]:
-    """The k best products of `only` for a history, in the model's order of that question.
+    """Return the k best products of `only` for a history, in the model's order for this novelty.
 
-    `touched` and `bought` speak of the same user.
+    touched, bought : whether the user of the history has an interaction with, or bought, a product.
     """
-    with loaded.lock:
-        ranking = loaded.model.recommend_from([history], k, exclude=question.excluded, only=only)
-        evidence = _evidence(loaded, ranking, [history])
-    return _entries_of(loaded, ranking, evidence, touched, bought, question)
+    with model.lock:
+        ranking = model.model.recommend_from([history], k, exclude=novelty.excluded, only=only)
+        evidence = _evidence(model, ranking, [history])
+    return _entries_of(model, ranking, evidence, touched, bought, novelty)
 
 
 def from_model(
-    loaded: LoadedModel, user: int, k: int, only: npt.NDArray[np.int64], question: Novelty = Novelty.ANY
+    model: LoadedModel, user: int, k: int, only: npt.NDArray[np.int64], novelty: Novelty = Novelty.ANY
 ) -> list[Entry]:
-    """The same for a user as the model remembers them, when nothing else can be asked."""
-    with loaded.lock:
-        ranking = loaded.model.recommend([user], k, exclude=question.excluded, only=only)
-        evidence = _evidence(loaded, ranking, None)
-    touched = remembered(loaded, user).__contains__
-    return _entries_of(loaded, ranking, evidence, touched, lambda _: False, question)
+    """The same for a user of the training data, when no newer history can be read."""
+    with model.lock:
+        ranking = model.model.recommend([user], k, exclude=novelty.excluded, only=only)
+        evidence = _evidence(model, ranking, None)
+    touched = trained_products(model, user).__contains__
+    return _entries_of(model, ranking, evidence, touched, lambda _: False, novelty)
 
 
-def remembered(loaded: LoadedModel, user: int) -> frozenset[int]:
-    """The products that the user touched before the model was fitted; none of a user it does not know."""
-    model = loaded.model
-    row = int(model.users_.index([user])[0])
+def trained_products(model: LoadedModel, user: int) -> frozenset[int]:
+    """Return the user's products in the training data; empty for a user that the model does not know."""
+    fitted = model.model
+    row = int(fitted.users_.index([user])[0])
     if row < 0:
         return frozenset()
-    indptr = model.history_.indptr
-    return frozenset(model.items_.ids[model.history_.indices[indptr[row] : indptr[row + 1]]].tolist())
+    indptr = fitted.history_.indptr
+    return frozenset(fitted.items_.ids[fitted.history_.indices[indptr[row] : indptr[row + 1]]].tolist())
 
 
 def similar(
-    loaded: LoadedModel,
+    model: LoadedModel,
     products: Sequence[int],
     k: int,
     only: npt.NDArray[np.int64],
     reason: ReasonCode = ReasonCode.SIMILAR_TO,
 ) -> list[Entry]:
-    """The k products of `only` most like any of `products`, none of those themselves; none it does not know.
+    """Return the k products of `only` that are most similar to `products`, without `products` themselves.
 
-    The likenesses to several add up; scores are their mean, and the evidence is the nearest. A list with a
-    mean above 1 (sums of weights, not shares) gets mean / (1 + mean), so that no score is cut off. Scores
-    fall strictly, so that an order by score is the order of the list.
+    The score is the mean similarity to all of `products`, which the model must know; the evidence is the most
+    similar of them. A list with a mean above 1 (sums of weights, not shares) gets mean / (1 + mean), so that
+    no score is cut off. Scores decrease strictly, so that sorting by score keeps the order of the list.
     """
-    with loaded.lock:
-        ranking = loaded.model.similar_items(list(products), k + len(products), only=only)
-    found = ranking.products
-    values = np.where(found >= 0, np.clip(np.nan_to_num(ranking.scores, neginf=0.0), 0.0, None), 0.0)
-    there = found >= 0
-    if not there.any():
+    with model.lock:
+        ranking = model.model.similar_items(list(products), k + len(products), only=only)
+    listed_products = ranking.products
+    values = np.where(
+        listed_products >= 0, np.clip(np.nan_to_num(ranking.scores, neginf=0.0), 0.0, None), 0.0
+    )
+    is_listed = listed_products >= 0
+    if not is_listed.any():
         return []
-    listed, place = np.unique(found[there], return_inverse=True)
-    owner = np.broadcast_to(ranking.queries[:, None], found.shape)[there]
-    total = np.bincount(place, weights=values[there])
-    order = np.argsort(values[there], kind="stable")
-    nearest = np.zeros(listed.size, dtype=np.int64)
-    nearest[place[order]] = owner[order]  # the last that is written is the nearest
-    own = np.isin(listed, list(products))
-    best = [row for row in np.argsort(-total, kind="stable").tolist() if not own[row]][:k]
+    distinct, group = np.unique(listed_products[is_listed], return_inverse=True)
+    seed = np.broadcast_to(ranking.queries[:, None], listed_products.shape)[is_listed]
+    total = np.bincount(group, weights=values[is_listed])
+    order = np.argsort(values[is_listed], kind="stable")
+    nearest = np.zeros(distinct.size, dtype=np.int64)
+    nearest[group[order]] = seed[order]  # the last value written is the most similar
+    is_seed = np.isin(distinct, list(products))
+    best = [row for row in np.argsort(-total, kind="stable").tolist() if not is_seed[row]][:k]
     mean = total[best] / len(products)
     if mean.size and mean[0] > 1.0:
         mean = mean / (1.0 + mean)
     return [
-        Entry(int(listed[row]), units, Kind.SIMILAR, reason, int(nearest[row]), True)
+        Entry(int(distinct[row]), units, Kind.SIMILAR, reason, int(nearest[row]), True)
         for row, units in zip(best, strictly_decreasing(np.rint(mean * SCORE_UNIT)).tolist(), strict=True)
     ]
 
 
 def _entries_of(
-    loaded: LoadedModel,
+    model: LoadedModel,
     ranking: Ranking,
     evidence: npt.NDArray[np.int64],
-    touched: Told,
-    bought: Told,
-    question: Novelty,
+    touched: IsProduct,
+    bought: IsProduct,
+    novelty: Novelty,
 ) -> list[Entry]:
-    """The only row of a ranking as entries, with the reason that its evidence gives."""
+    """Return the only row of a ranking as entries, with the reason for its evidence."""
     products, scores = ranking.row(0)
-    because = evidence[0, : products.size]
+    evidence_products = evidence[0, : products.size]
 
-    def asked(what: Told, of: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        return np.fromiter(map(what, of.tolist()), np.bool_, of.size)
+    def flags(is_product: IsProduct, products: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        return np.fromiter(map(is_product, products.tolist()), np.bool_, products.size)
 
     records = encode(
         products,
-        loaded.units(scores, question),
-        np.full(products.size, loaded.kind),
-        evidence_reasons(products, because, asked(bought, because), loaded.kind),
-        because,
-        ~asked(touched, products),
-        asked(bought, products),
+        model.units(scores, novelty),
+        np.full(products.size, model.kind),
+        evidence_reasons(products, evidence_products, flags(bought, evidence_products), model.kind),
+        evidence_products,
+        ~flags(touched, products),
+        flags(bought, products),
     )
     return list(entries_of_records(records))
 
 
-def _evidence(loaded: LoadedModel, ranking: Ranking, told: Sequence[History] | None) -> npt.NDArray[np.int64]:
-    head = Ranking(ranking.queries, ranking.products[:, :EXPLAINED], ranking.scores[:, :EXPLAINED])
-    found = loaded.model.evidence(head, told)
-    missing = ranking.products.shape[1] - found.shape[1]
-    return np.pad(found, ((0, 0), (0, missing)), constant_values=-1)
+def _evidence(
+    model: LoadedModel, ranking: Ranking, histories: Sequence[History] | None
+) -> npt.NDArray[np.int64]:
+    head = Ranking(ranking.queries, ranking.products[:, :MAX_EXPLAINED], ranking.scores[:, :MAX_EXPLAINED])
+    evidence = model.model.evidence(head, histories)
+    missing = ranking.products.shape[1] - evidence.shape[1]
+    return np.pad(evidence, ((0, 0), (0, missing)), constant_values=-1)

@@ -1,4 +1,4 @@
-"""Products that the model has not seen, by their likeness to those that it has."""
+"""Cold-start products: new products take the place of similar products that the model knows."""
 
 from __future__ import annotations
 
@@ -16,86 +16,91 @@ from serving.state.active_model import LoadedModel
 
 __all__ = ["ColdStartProducts"]
 
-LEAST = 0.3
-"""A product less like another than this is not taken for it."""
-COMPARED = 500
-"""With so many known products a new one is compared at most, the oldest first."""
-NEAREST = 5
-"""So many known products stand in for a new one."""
+MIN_SIMILARITY = 0.3
+"""Below this similarity a known product is no stand-in."""
+MAX_COMPARED = 500
+"""Known products that a new one is compared with, the oldest first."""
+MAX_STAND_INS = 5
+"""Stand-ins of one new product."""
 _WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, eq=False)
 class ColdStartProducts:
-    """Of each product of the catalogue that a model does not know, the known ones that stand in for it.
+    """The products that a model does not know, each with known products that stand in for it.
 
-    The likeness of two products is the mean of: the same category (1), the same brand (1; left out where the
-    new one has none), the shared part of the words of their names (Jaccard). Products of one category are
-    compared, or of one brand where the category has none.
+    The similarity of two products, from 0 to 1, is the mean of: the same category (1), the same brand (1;
+    left out where the new product has none), and the Jaccard similarity of the words of their names. Products
+    of the same category are compared, or of the same brand where the category has no known product.
     """
 
-    stand_ins: dict[int, list[tuple[int, float]]] = field(default_factory=dict)
-    """Known product → the new ones it stands in for, and how like they are (0..1)."""
-    likeness: dict[int, list[tuple[int, float]]] = field(default_factory=dict)
-    """The same the other way round, the nearest first."""
+    new_by_known: dict[int, list[tuple[int, float]]] = field(default_factory=dict)
+    """Known product → the new products it stands in for, each with their similarity."""
+    known_by_new: dict[int, list[tuple[int, float]]] = field(default_factory=dict)
+    """New product → its stand-ins, each with their similarity, the most similar first."""
 
     @classmethod
-    def of(cls, catalogue: Catalogue, loaded: LoadedModel, most: int = 5_000) -> ColdStartProducts:
-        """Of at most so many products, the newest."""
-        unknown = np.flatnonzero((loaded.model.items_.index(catalogue.ids) < 0) & catalogue.shown)
-        unknown = unknown[np.argsort(-catalogue.created[unknown], kind="stable")][:most]
+    def of(cls, catalogue: Catalogue, model: LoadedModel, max_products: int = 5_000) -> ColdStartProducts:
+        """Find the stand-ins of the `max_products` newest products that the model does not know."""
+        unknown = np.flatnonzero((model.model.items_.index(catalogue.ids) < 0) & catalogue.shown)
+        unknown = unknown[np.argsort(-catalogue.created[unknown], kind="stable")][:max_products]
         if unknown.size == 0:
             return cls()
-        known = np.flatnonzero((loaded.model.items_.index(catalogue.ids) >= 0) & catalogue.shown)
-        by_category = _grouped(catalogue.category, known)
-        by_brand = _grouped(catalogue.brand, known)
-        stand_ins: dict[int, list[tuple[int, float]]] = {}
-        likeness: dict[int, list[tuple[int, float]]] = {}
+        known = np.flatnonzero((model.model.items_.index(catalogue.ids) >= 0) & catalogue.shown)
+        by_category = _rows_by_group(catalogue.category, known)
+        by_brand = _rows_by_group(catalogue.brand, known)
+        new_by_known: dict[int, list[tuple[int, float]]] = {}
+        known_by_new: dict[int, list[tuple[int, float]]] = {}
         for row in unknown.tolist():
             category, brand = int(catalogue.category[row]), int(catalogue.brand[row])
-            near = by_category.get(category) or by_brand.get(brand, [])
-            found = sorted(
-                ((_likeness(catalogue, row, other), other) for other in near[:COMPARED]),
-                key=lambda one: -one[0],
+            comparable = by_category.get(category) or by_brand.get(brand, [])
+            ranked = sorted(
+                ((_similarity(catalogue, row, other), other) for other in comparable[:MAX_COMPARED]),
+                key=lambda pair: -pair[0],
             )
             nearest = [
-                (int(catalogue.ids[other]), likely) for likely, other in found[:NEAREST] if likely >= LEAST
+                (int(catalogue.ids[other]), similarity)
+                for similarity, other in ranked[:MAX_STAND_INS]
+                if similarity >= MIN_SIMILARITY
             ]
             if nearest:
                 product = int(catalogue.ids[row])
-                likeness[product] = nearest
-                for other, likely in nearest:
-                    stand_ins.setdefault(other, []).append((product, likely))
-        return cls(stand_ins, likeness)
+                known_by_new[product] = nearest
+                for other, similarity in nearest:
+                    new_by_known.setdefault(other, []).append((product, similarity))
+        return cls(new_by_known, known_by_new)
 
-    def stood_in_for(self, products: Sequence[int]) -> list[int]:
-        """The known products that stand in for new ones among these."""
-        return [other for product in products for other, _ in self.likeness.get(product, ())]
+    def stand_ins_of(self, products: Sequence[int]) -> list[int]:
+        """Return the known products that stand in for the new ones among `products`."""
+        return [other for product in products for other, _ in self.known_by_new.get(product, ())]
 
-    def among(self, entries: Sequence[Entry], allowed: Catalogue, mask: npt.NDArray[np.bool_]) -> list[Entry]:
-        """`entries` with the new products that may be shown where their likeness puts them.
+    def merge(
+        self, entries: Sequence[Entry], catalogue: Catalogue, eligible: npt.NDArray[np.bool_]
+    ) -> list[Entry]:
+        """Return `entries` with the eligible new products, ordered by score.
 
-        A new product's score is that of a stand-in times its likeness to it, the highest of these; that
-        stand-in is its evidence.
+        eligible : bool (catalogue rows,).
+        A new product's score is the highest product of a stand-in's score and their similarity; that stand-in
+        is its evidence.
         """
-        scores = {one.product: one for one in entries}
-        found: dict[int, list[tuple[float, Entry]]] = {}
-        for product, one in scores.items():
-            for new, likely in self.stand_ins.get(product, ()):
-                found.setdefault(new, []).append((one.score * likely, one))
+        by_product = {entry.product: entry for entry in entries}
+        candidates: dict[int, list[tuple[float, Entry]]] = {}
+        for product, entry in by_product.items():
+            for new, similarity in self.new_by_known.get(product, ()):
+                candidates.setdefault(new, []).append((entry.score * similarity, entry))
         added = []
-        for new, parts in found.items():
-            row = allowed.row(new)
-            if row < 0 or not mask[row] or new in scores:
+        for new, scored in candidates.items():
+            row = catalogue.row(new)
+            if row < 0 or not eligible[row] or new in by_product:
                 continue
-            score, nearest = max(parts, key=lambda part: part[0])
-            reason, evidence = _said(nearest)
+            score, nearest = max(scored, key=lambda pair: pair[0])
+            reason, evidence = _reason_of(nearest)
             added.append(Entry(new, round(score), Kind.CONTENT_BASED, reason, evidence, True))
-        return sorted([*entries, *added], key=lambda one: -one.score) if added else list(entries)
+        return sorted([*entries, *added], key=lambda entry: -entry.score) if added else list(entries)
 
 
-def _said(stand_in: Entry) -> tuple[ReasonCode, int]:
-    """Why a product that this one stands in for is in the list."""
+def _reason_of(stand_in: Entry) -> tuple[ReasonCode, int]:
+    """Return the reason and evidence of a new product from those of its stand-in."""
     if stand_in.reason in (ReasonCode.BECAUSE_BOUGHT, ReasonCode.BECAUSE_VIEWED):
         return stand_in.reason, stand_in.evidence
     if stand_in.reason is ReasonCode.BOUGHT_BEFORE:
@@ -105,7 +110,7 @@ def _said(stand_in: Entry) -> tuple[ReasonCode, int]:
     return ReasonCode.SIMILAR_TO, stand_in.product
 
 
-def _grouped(column: npt.NDArray[np.int32], rows: npt.NDArray[np.int64]) -> dict[int, list[int]]:
+def _rows_by_group(column: npt.NDArray[np.int32], rows: npt.NDArray[np.int64]) -> dict[int, list[int]]:
     groups: dict[int, list[int]] = {}
     for row, group in zip(rows.tolist(), column[rows].tolist(), strict=True):
         if group >= 0:
@@ -113,14 +118,14 @@ def _grouped(column: npt.NDArray[np.int32], rows: npt.NDArray[np.int64]) -> dict
     return groups
 
 
-def _likeness(catalogue: Catalogue, one: int, other: int) -> float:
-    """Of the row `one`, which is new, to the row `other`."""
-    words, others = _words(catalogue.names[one]), _words(catalogue.names[other])
+def _similarity(catalogue: Catalogue, new: int, known: int) -> float:
+    """Return the similarity of two catalogue rows, from 0 to 1."""
+    words, others = _words(catalogue.names[new]), _words(catalogue.names[known])
     shared = len(words & others) / max(1, len(words | others))
-    category = catalogue.category[one] >= 0 and catalogue.category[one] == catalogue.category[other]
-    if catalogue.brand[one] < 0:
+    category = catalogue.category[new] >= 0 and catalogue.category[new] == catalogue.category[known]
+    if catalogue.brand[new] < 0:
         return (float(category) + shared) / 2.0
-    return (float(category) + float(catalogue.brand[one] == catalogue.brand[other]) + shared) / 3.0
+    return (float(category) + float(catalogue.brand[new] == catalogue.brand[known]) + shared) / 3.0
 
 
 def _words(name: str) -> set[str]:

@@ -18,9 +18,10 @@ __all__ = ["Novelty", "SeenProducts", "excluded_by_repeat_policy"]
 
 
 class Novelty(StrEnum):
-    """Which question a list answers; each has a ranking, a calibration and a stored list of its own.
+    """Whether a list may repeat products; each value has its own ranking, calibration and stored list.
 
-    `any`: what was bought may appear if its category allows; `new`: only what the user never touched.
+    `any`: bought products may appear if the repeat policy of their category allows; `new`: only products
+    without an interaction of the user.
     """
 
     ANY = "any"
@@ -28,13 +29,13 @@ class Novelty(StrEnum):
 
     @property
     def excluded(self) -> Literal["seen"] | None:
-        """What a model is to leave out: by that it knows the question."""
+        """The argument `exclude` of a model's rankings."""
         return "seen" if self is Novelty.NEW else None
 
 
 @dataclass(frozen=True)
 class SeenProducts:
-    """Product ids that one user or guest touched, bought and dismissed."""
+    """Ids of the products that one user or guest interacted with (touched), bought and dismissed."""
 
     touched: Collection[int] = field(default_factory=frozenset)
     bought: Collection[int] = field(default_factory=frozenset)
@@ -42,14 +43,14 @@ class SeenProducts:
 
     @classmethod
     def of_recent(cls, members: Collection[bytes]) -> SeenProducts:
-        """From the members of Redis' set of interactions since the stored list was made."""
+        """Read the members of Redis' set of interactions since the stored list was made."""
         if not members:
-            return _NOTHING
+            return _NO_PRODUCTS
         recent = Recent.read(members)
         return cls(recent.touched, recent.bought, recent.dismissed)
 
     def union(self, other: SeenProducts) -> SeenProducts:
-        """Both together."""
+        """Return the union of both."""
         return SeenProducts(
             {*self.touched, *other.touched},
             {*self.bought, *other.bought},
@@ -64,10 +65,10 @@ class SeenProducts:
         novelty: Novelty,
         hidden: Collection[int] = (),
     ) -> tuple[list[Entry], int]:
-        """The first `limit` (at least 1) eligible entries, and how many entries were examined.
+        """Return the first `limit` (at least 1) eligible entries, and how many entries were examined.
 
-        Eligible is what is on sale, not dismissed or hidden, and allowed by repeat policy and novelty.
-        One loop without helpers, since each stored list goes through it.
+        Eligible products are on sale, not dismissed or hidden, and allowed by repeat policy and novelty.
+        One loop without helpers, since every stored list runs through it.
         """
         summaries, dismissed, bought = catalogue.summaries, self.dismissed, self.bought
         touched = self.touched if novelty is Novelty.NEW else None
@@ -88,7 +89,7 @@ class SeenProducts:
         return eligible, examined
 
     def excluded(self, catalogue: Catalogue, novelty: Novelty) -> dict[str, npt.NDArray[np.bool_]]:
-        """The rows of the catalogue that are not eligible for this user, by reason; bool, a row each."""
+        """Return the products that are not eligible for this user, by reason; bool (catalogue rows,) each."""
         bought = np.fromiter(self.bought, np.int64, len(self.bought))
         excluded = {
             "dismissed": catalogue.mark(self.dismissed),
@@ -99,11 +100,11 @@ class SeenProducts:
         return excluded
 
 
-_NOTHING = SeenProducts()
+_NO_PRODUCTS = SeenProducts()
 
 
 def excluded_by_repeat_policy(catalogue: Catalogue, bought: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Whether each bought product must not appear again; bool, same shape."""
+    """Return whether each bought product must not appear again; bool, same shape."""
     if len(catalogue) == 0:
         return np.zeros(bought.shape, dtype=bool)
     rows = catalogue.rows(bought)

@@ -1,4 +1,4 @@
-"""Which products are eligible for a request: decided for the whole catalogue before anything is ranked."""
+"""Filters of a request, applied to the whole catalogue before ranking."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class FilterResult:
-    """eligible: bool, a row of the catalogue each. filtered_out: how many products each reason removed first.
+    """The products that remain, and how many were removed why; both add up to the products of the shop.
 
-    Both together add up to the products of the shop.
+    eligible      bool (catalogue rows,)
+    filtered_out  how many products each reason removed; a product counts for the first reason only
     """
 
     eligible: Mask
     filtered_out: dict[str, int]
 
     def without(self, reason: str, rows: Mask) -> FilterResult:
-        """The same with the rows of the mask removed for another reason."""
+        """Return the result with the products of a mask removed for another reason."""
         removed = self.eligible & rows
         count = int(removed.sum())
         if count == 0:
@@ -48,11 +49,11 @@ def eligible_products(
     wait: bool = True,
     by_rules: bool = True,
 ) -> FilterResult:
-    """What a list may hold: on sale, through every filter, not excluded by the user's past, page or rules.
+    """Return the products on sale that pass every filter and that neither user, page nor rules exclude.
 
-    wait : False to look nothing up; what cannot be known at once then does not pass.
-    by_rules : False to leave out the rules that hide products.
-    Raises Unavailable when an attribute cannot be looked up.
+    wait : False to read nothing from PostgreSQL; attributes that are not cached then match no product.
+    by_rules : False to ignore the rules that hide products.
+    Raises Unavailable when an attribute cannot be read.
     """
     catalogue = rules.catalogue
     result = filter_products(catalogue, request.filters, attributes, wait=wait)
@@ -74,10 +75,10 @@ def eligible_products(
 def filter_products(
     catalogue: Catalogue, filters: Filters, attributes: Attributes, *, wait: bool = True
 ) -> FilterResult:
-    """What passes every filter, in the order of `Filters`; each removal is counted once.
+    """Return the products that pass every filter, applied in the order of `Filters`.
 
-    wait : False to look nothing up; what cannot be known at once then does not pass.
-    Raises Invalid for an attribute that no product has, Unavailable when one cannot be looked up.
+    wait : False to read nothing from PostgreSQL; attributes that are not cached then match no product.
+    Raises Invalid for an attribute that no product has, Unavailable when one cannot be read.
     """
     result = FilterResult(np.ones(len(catalogue), dtype=bool), {}).without("not_sold", ~catalogue.shown)
     for reason, passes in _conditions(catalogue, filters, attributes, wait):
@@ -89,8 +90,10 @@ def _conditions(
     catalogue: Catalogue, filters: Filters, attributes: Attributes, wait: bool
 ) -> Iterator[tuple[str, Mask]]:
     if filters.categories:
-        wanted = [each for category in filters.categories for each in catalogue.descendants(category)]
-        yield "category", np.isin(catalogue.category, wanted)
+        categories = [
+            descendant for category in filters.categories for descendant in catalogue.descendants(category)
+        ]
+        yield "category", np.isin(catalogue.category, categories)
     if filters.brands:
         yield "brand", np.isin(catalogue.brand, filters.brands)
     if filters.min_price is not None:

@@ -1,4 +1,4 @@
-"""What the shop buys now: the list for visitors without history, and the filling of short lists."""
+"""Popular products: the list for visitors without history, and the filling of short lists."""
 
 from __future__ import annotations
 
@@ -24,35 +24,35 @@ from recsys.settings import get_settings
 from serving.catalogue.catalogue import Catalogue
 
 __all__ = [
-    "WHO",
+    "PERSON_SQL",
     "WINDOW_DAYS",
     "CountryPopularity",
     "PopularProducts",
-    "end_of_density",
+    "dense_until",
     "target_types",
-    "weighed",
+    "weight_people",
 ]
 
 _log = get_logger(__name__)
 COUNTRY_SECONDS = 60.0
 WINDOW_DAYS = 28
-"""Counted from where the events are dense, not from today, so that a log of 2017 has its popular products
-too, and a few events long after all others do not hide the rest."""
+"""Counted back from the end of the dense events, not from today: an old data set has popular products, too,
+and a few much later events do not hide the others."""
 
-WHO = "coalesce(user_id::bigint, -abs(hashtextextended(coalesce(session_id, ''), 0) / 2))"
-"""Who an event is of: the user, or the guest's session."""
-_NEWEST = text(
+PERSON_SQL = "coalesce(user_id::bigint, -abs(hashtextextended(coalesce(session_id, ''), 0) / 2))"
+"""SQL for the person of an event: the user, or the guest's session as a negative number."""
+_NEWEST_QUERY = text(
     f"""
-    SELECT (extract(epoch FROM created_at) * 1000000)::bigint AS time, {WHO} AS who
+    SELECT (extract(epoch FROM created_at) * 1000000)::bigint AS time, {PERSON_SQL} AS who
     FROM recommendations_db.user_interactions
     WHERE interaction_type <> 'dismissed' AND isfinite(created_at)
     ORDER BY created_at DESC LIMIT {NEWEST}
     """  # noqa: S608
 )
-_COUNT = text(
+_COUNT_QUERY = text(
     f"""
     WITH recent AS MATERIALIZED (
-        SELECT product_id, {WHO} AS who, interaction_type = ANY(:target) AS success
+        SELECT product_id, {PERSON_SQL} AS who, interaction_type = ANY(:target) AS success
         FROM recommendations_db.user_interactions
         WHERE interaction_type <> 'dismissed'
           AND created_at > :until - make_interval(days => :days) AND created_at <= :until
@@ -63,7 +63,7 @@ _COUNT = text(
     FROM recent GROUP BY product_id
     """  # noqa: S608
 )
-_COUNT_OF_COUNTRY = text(
+_COUNT_BY_COUNTRY_QUERY = text(
     """
     WITH recent AS MATERIALIZED (
         SELECT l.product_id, coalesce(o.user_id, -o.id) AS who
@@ -82,9 +82,12 @@ _COUNT_OF_COUNTRY = text(
 )
 
 
-def end_of_density(session: Session) -> datetime | None:
-    """Up to when interactions are dense (`features.splitting.windows.dense_end`); None without any."""
-    rows = session.execute(_NEWEST).all()[::-1]
+def dense_until(session: Session) -> datetime | None:
+    """Return the time up to which interactions are dense (`features.splitting.windows.dense_end`).
+
+    None without interactions.
+    """
+    rows = session.execute(_NEWEST_QUERY).all()[::-1]
     if not rows:
         return None
     times = np.array([row.time for row in rows], dtype=np.int64)
@@ -93,7 +96,7 @@ def end_of_density(session: Session) -> datetime | None:
 
 
 def target_types(session: Session) -> list[str]:
-    """What counts as a success: as configured, else of the model that serves, else a purchase."""
+    """Return the types of a success: as configured, else those of the active model, else purchases."""
     configured = get_settings().features.target
     if configured:
         return [word for word, weight in configured.items() if weight > 0]
@@ -101,16 +104,21 @@ def target_types(session: Session) -> list[str]:
     return list((active.parameters.get("target") if active else None) or ["purchase"])
 
 
-def weighed(people: npt.NDArray[np.float64], successful: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """People who chose a product, float64: 1 for a success, `LEAD_IN` for one who only came near it."""
+def weight_people(
+    people: npt.NDArray[np.float64], successful: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return weighted counts of people, float64: 1 for a success, `LEAD_IN` for any other interaction."""
     return successful + LEAD_IN * (people - successful)
 
 
 @dataclass(frozen=True, eq=False)
 class PopularProducts:
-    """Products by how many people chose them lately; `shares` (float64, 0..1) is their part of all who chose.
+    """Products by the number of people who chose them recently.
 
-    A person who took a product up counts whole, one who only came near it (a view, a cart) a tenth. Products
+    products  int64 (n,)
+    shares    float64 (n,), from 0 to 1: their weighted share of all people
+
+    A person with a success counts 1, one with another interaction (a view, a cart) `LEAD_IN`. Products
     without people follow, the newest first: the order always covers the whole catalogue.
     """
 
@@ -123,49 +131,49 @@ class PopularProducts:
 
     @classmethod
     def none(cls) -> PopularProducts:
-        """Before anything was counted."""
+        """The order without any counts."""
         return cls(np.empty(0, np.int64), np.empty(0, np.float64))
 
     @classmethod
     def count(cls, session: Session, country: str | None = None) -> PopularProducts:
-        """Count who chose what in the last `WINDOW_DAYS` days: of one country, who paid for sending there."""
+        """Count the people of the last `WINDOW_DAYS` days; of a country, those with a paid order to it."""
         if country is None:
-            until = end_of_density(session)
+            until = dense_until(session)
             if until is None:
                 return cls.none()
             values: dict[str, Any] = {"days": WINDOW_DAYS, "until": until, "target": target_types(session)}
-            rows = session.execute(_COUNT, values).all()
+            rows = session.execute(_COUNT_QUERY, values).all()
         else:
             values = {"days": WINDOW_DAYS, "country": country.upper()}
-            rows = session.execute(_COUNT_OF_COUNTRY, values).all()
+            rows = session.execute(_COUNT_BY_COUNTRY_QUERY, values).all()
         products = np.array([row.product_id for row in rows], dtype=np.int64)
         people = np.array([row.people for row in rows], dtype=np.float64)
         successful = np.array([row.successful for row in rows], dtype=np.float64)
-        return cls(products, weighed(people, successful) / max(1, rows[0].everybody if rows else 1))
+        return cls(products, weight_people(people, successful) / max(1, rows[0].everybody if rows else 1))
 
     def entries(
         self, catalogue: Catalogue, k: int, eligible: npt.NDArray[np.bool_] | None = None
     ) -> list[Entry]:
-        """The k best products on sale, of the rows of `eligible` (bool, one for each row)."""
+        """Return the k most popular products on sale among `eligible`, bool (catalogue rows,)."""
         order, units = self.order(catalogue)
-        permitted = catalogue.shown if eligible is None else eligible & catalogue.shown
-        # most often the head is enough, and 100,000 products need not be looked at
+        selectable = catalogue.shown if eligible is None else eligible & catalogue.shown
+        # the head is usually enough, so that not all products need be examined
         for size in (8 * k + 64, order.size):
-            places = np.flatnonzero(permitted[order[:size]])[:k]
-            if places.size == k or size >= order.size:
+            positions = np.flatnonzero(selectable[order[:size]])[:k]
+            if positions.size == k or size >= order.size:
                 break
-        rows = order[places]
+        rows = order[positions]
         return [
             Entry(product, score, Kind.POPULAR, self.reason, -1, True)
-            for product, score in zip(catalogue.ids[rows].tolist(), units[places].tolist(), strict=True)
+            for product, score in zip(catalogue.ids[rows].tolist(), units[positions].tolist(), strict=True)
         ]
 
     def prepare(self, catalogue: Catalogue) -> None:
-        """Put this catalogue in order now, so that no request has to."""
+        """Compute the order of this catalogue now, so that no request has to."""
         self.order(catalogue)
 
     def order(self, catalogue: Catalogue) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Rows of the catalogue, the most popular first, and their scores in units; shown or not."""
+        """Return all catalogue rows, the most popular first, and their scores in units; int64 (rows,)."""
         cached = self._orders[-1] if self._orders else None
         if cached is None or cached[0] is not catalogue.ids:
             share = np.zeros(len(catalogue), dtype=np.float64)
@@ -179,20 +187,20 @@ class PopularProducts:
 
 
 class CountryPopularity:
-    """What was lately sent to each country, counted when a request needs it first; thread-safe."""
+    """Popular products of each country, counted when a request first needs them; thread-safe."""
 
     def __init__(self) -> None:
-        self._counted: dict[str, tuple[float, PopularProducts]] = {}
+        self._cached: dict[str, tuple[float, PopularProducts]] = {}
 
     def of(self, country: str) -> PopularProducts:
-        """Of an ISO 3166 code; while PostgreSQL is away, what was counted before."""
-        counted = self._counted.get(country)
-        if counted is None or time.monotonic() - counted[0] > COUNTRY_SECONDS:
+        """Return those of an ISO 3166 code; while PostgreSQL is away, the last count."""
+        cached = self._cached.get(country)
+        if cached is None or time.monotonic() - cached[0] > COUNTRY_SECONDS:
             try:
                 with unit_of_work() as session:
-                    counted = time.monotonic(), PopularProducts.count(session, country)
+                    cached = time.monotonic(), PopularProducts.count(session, country)
             except RecsysError as error:
                 _log.error("popular products of a country cannot be counted", error=str(error))
-                return PopularProducts.none() if counted is None else counted[1]
-            self._counted[country] = counted
-        return counted[1]
+                return PopularProducts.none() if cached is None else cached[1]
+            self._cached[country] = cached
+        return cached[1]

@@ -1,4 +1,4 @@
-"""Personal order of search results: search itself knows no model."""
+"""Personalization of search results by the serving model; `recsys.search` itself knows no model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from serving.state.serving_data import ServingData
 __all__ = ["ModelPersonaliser"]
 
 FRESH_SECONDS = 60.0
-"""A user's scores stay the same for so long, so that the pages of a search continue where they ended."""
+"""A user's scores stay the same for this long, so that the pages of a search are consistent."""
 CAPACITY = 500
 """Users whose scores are kept."""
 
@@ -36,7 +36,7 @@ class ModelPersonaliser:
     def scores(
         self, session: Session, user_id: int, product_ids: Sequence[int]
     ) -> Mapping[int, float] | None:
-        """Each product's score by its place in the user's own ranking; None for a user without history."""
+        """Return scores by position in the user's ranking; None for a user without history."""
         model = self._serving_data().model
         if model is None:
             return None
@@ -44,21 +44,22 @@ class ModelPersonaliser:
         with self._lock:
             scores = self._scores.get(key)
         if scores is None:
-            scores = self._ranked(session, user_id, model)
+            scores = self._rank(session, user_id, model)
             with self._lock:
                 self._scores[key] = scores
         return {product: scores[product] for product in product_ids if product in scores} if scores else None
 
-    def _ranked(self, session: Session, user_id: int, model: LoadedModel) -> _Scores:
+    def _rank(self, session: Session, user_id: int, model: LoadedModel) -> _Scores:
         catalogue = self._serving_data().catalogue
         (history,) = histories(session, [user_id], weights_of(get_settings()), model.model.moment_)
         if history.products.size == 0:
             return {}
         with model.lock:
-            best = model.model.recommend_from(
+            ranked = model.model.recommend_from(
                 [history], min(ranking.RANKED, len(model.model.items_)), only=catalogue.shown_ids
             )
-        products, _ = best.row(0)
+        products, _ = ranked.row(0)
         return {
-            product: ranking.liking(place, len(catalogue)) for place, product in enumerate(products.tolist())
+            product: ranking.liking(position, len(catalogue))
+            for position, product in enumerate(products.tolist())
         }

@@ -1,4 +1,4 @@
-"""How each placement ranks eligible products: by the model, an auxiliary model, or what everybody does."""
+"""The strategy of each placement: ranks eligible products by the model, an auxiliary model or popularity."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Lookups:
-    """What strategies look up in PostgreSQL when a request needs it first, and keep for a while."""
+    """What strategies read from PostgreSQL when a request first needs it, and cache."""
 
     attributes: Attributes = field(default_factory=Attributes)
     co_purchases: CoPurchases = field(default_factory=CoPurchases)
@@ -39,25 +39,25 @@ class Lookups:
 
 @dataclass(frozen=True)
 class Ranked:
-    """Candidates, best first. model: the one that ranked them; None where no model had a part in it."""
+    """Ranked entries, best first. model: the model that ranked them; None where no model was used."""
 
     entries: list[Entry] = field(default_factory=list)
     model: LoadedModel | None = None
 
     @property
     def source(self) -> Source:
-        """Where a list of these comes from."""
+        """The source that the response names."""
         return "popular" if self.model is None else "live"
 
 
 @dataclass(frozen=True)
-class _Input:
+class _StrategyInput:
     data: ServingData
     lookups: Lookups
     request: RecommendationRequest
     user: UserContext
     eligible: Mask
-    """bool, a row of the catalogue each."""
+    """bool (catalogue rows,)."""
     k: int
 
     @property
@@ -65,7 +65,7 @@ class _Input:
         return self.data.catalogue.ids[self.eligible]
 
     def remaining(self, entries: Sequence[Entry]) -> Mask:
-        """What is eligible and not among these."""
+        """Return the eligible products that are not among these entries."""
         return self.eligible & ~self.data.catalogue.mark([entry.product for entry in entries])
 
 
@@ -76,30 +76,30 @@ def rank(
     user: UserContext,
     filtered: FilterResult,
 ) -> Ranked:
-    """Up to `MAX_POOL` eligible products, best first, filled up with popular ones.
+    """Rank up to `MAX_POOL` eligible products, best first, completed with popular products.
 
-    `buy_again` is not filled: it holds nothing but what was bought, and is empty for who bought nothing.
+    `buy_again` is not completed: it has bought products only, and is empty for a user without purchases.
     """
     k = min(MAX_POOL, int(filtered.eligible.sum()))
     if k == 0:
         return Ranked()
-    given = _Input(data, lookups, request, user, filtered.eligible, k)
-    ranked = _STRATEGIES[request.placement](given)
+    inputs = _StrategyInput(data, lookups, request, user, filtered.eligible, k)
+    ranked = _STRATEGIES[request.placement](inputs)
     if request.placement is Placement.BUY_AGAIN:
         return ranked
-    filled = _filled(given, ranked)
+    completed = _fill_with_popular(inputs, ranked)
     if request.placement is Placement.FOR_YOU:
-        return Ranked(without_ties(filled.entries), filled.model)
-    return filled
+        return Ranked(without_ties(completed.entries), completed.model)
+    return completed
 
 
-def _filled(given: _Input, ranked: Ranked) -> Ranked:
-    data, seen = given.data, given.user.seen
-    missing = given.k - len(ranked.entries)
+def _fill_with_popular(inputs: _StrategyInput, ranked: Ranked) -> Ranked:
+    data, seen = inputs.data, inputs.user.seen
+    missing = inputs.k - len(ranked.entries)
     if missing <= 0:
         return ranked
-    popular = data.popular.entries(data.catalogue, missing, given.remaining(ranked.entries))
-    # the share of all people who take a product says less than the model: it never ranks above it
+    popular = data.popular.entries(data.catalogue, missing, inputs.remaining(ranked.entries))
+    # popularity is weaker evidence than the model: popular products never rank above the model's
     ceiling = ranked.entries[-1].score if ranked.entries else SCORE_UNIT
     filling = [
         entry._replace(
@@ -112,8 +112,8 @@ def _filled(given: _Input, ranked: Ranked) -> Ranked:
     return Ranked([*ranked.entries, *filling], ranked.model)
 
 
-def _for_you(given: _Input) -> Ranked:
-    model, user, request = given.data.model, given.user, given.request
+def _for_you(inputs: _StrategyInput) -> Ranked:
+    model, user, request = inputs.data.model, inputs.user, inputs.request
     if model is None:
         return Ranked()
     seen = user.seen
@@ -121,27 +121,27 @@ def _for_you(given: _Input) -> Ranked:
         entries = from_history(
             model,
             user.history,
-            given.k,
-            given.eligible_ids,
+            inputs.k,
+            inputs.eligible_ids,
             seen.touched.__contains__,
             seen.bought.__contains__,
             request.novelty,
         )
     elif not user.complete and request.user is not None and model.model.knows(request.user):
-        entries = from_model(model, request.user, given.k, given.eligible_ids, request.novelty)
+        entries = from_model(model, request.user, inputs.k, inputs.eligible_ids, request.novelty)
     else:
-        # PostgreSQL has no history of this user: what the model remembers of them is not used either
+        # PostgreSQL has no history of this user: that of the training data is not used either
         return Ranked()
-    entries = given.data.cold_start.among(entries, given.data.catalogue, given.eligible)[: given.k]
-    return Ranked([_with_chosen_category(given, entry) for entry in entries], model if entries else None)
+    entries = inputs.data.cold_start.merge(entries, inputs.data.catalogue, inputs.eligible)[: inputs.k]
+    return Ranked([_with_chosen_category(inputs, entry) for entry in entries], model if entries else None)
 
 
-def _with_chosen_category(given: _Input, entry: Entry) -> Entry:
-    """Without evidence in the history, a category that the user chose is the reason."""
-    preferred = given.user.preferred_categories
+def _with_chosen_category(inputs: _StrategyInput, entry: Entry) -> Entry:
+    """Give an entry without evidence in the history the user's preferred category as its reason."""
+    preferred = inputs.user.preferred_categories
     if entry.evidence >= 0 or not preferred:
         return entry
-    catalogue = given.data.catalogue
+    catalogue = inputs.data.catalogue
     category = int(catalogue.category[catalogue.row(entry.product)])
     visited: set[int] = set()
     while category >= 0 and category not in visited:
@@ -152,84 +152,86 @@ def _with_chosen_category(given: _Input, entry: Entry) -> Entry:
     return entry
 
 
-def _similar(given: _Input) -> Ranked:
-    return _like(given, given.request.products, ReasonCode.SIMILAR_TO)
+def _similar(inputs: _StrategyInput) -> Ranked:
+    return _similar_to(inputs, inputs.request.products, ReasonCode.SIMILAR_TO)
 
 
-def _like(given: _Input, products: Sequence[int], reason: ReasonCode) -> Ranked:
-    """By the first model that knows the products, the one made for it first; then by their category."""
-    data = given.data
+def _similar_to(inputs: _StrategyInput, products: Sequence[int], reason: ReasonCode) -> Ranked:
+    """Rank by the first model that knows the products, that for similar items first; then by category."""
+    data = inputs.data
     serving = [] if data.model is None else [data.model]
     models = [*data.auxiliary.of("similar_items"), *serving, *data.auxiliary.of("item_knn", "content")]
-    ranked = _like_by_models(models, products, given, reason)
-    if ranked.model is None and (stand_ins := data.cold_start.stood_in_for(products)):
-        by_stand_ins = _like_by_models(models, stand_ins, given, reason)
+    ranked = _similar_by_models(models, products, inputs, reason)
+    if ranked.model is None and (stand_ins := data.cold_start.stand_ins_of(products)):
+        by_stand_ins = _similar_by_models(models, stand_ins, inputs, reason)
         entries = [entry._replace(evidence=products[0]) for entry in by_stand_ins.entries]
         ranked = Ranked(entries, by_stand_ins.model)
     catalogue = data.catalogue
     rows = catalogue.rows(list(products))
     categories = set(catalogue.category[rows[rows >= 0]].tolist()) - {-1}
-    same_category = given.remaining(ranked.entries) & np.isin(catalogue.category, sorted(categories))
+    same_category = inputs.remaining(ranked.entries) & np.isin(catalogue.category, sorted(categories))
     ceiling = ranked.entries[-1].score if ranked.entries else SCORE_UNIT
-    popular = data.popular.entries(catalogue, given.k - len(ranked.entries), same_category)
+    popular = data.popular.entries(catalogue, inputs.k - len(ranked.entries), same_category)
     filling = [entry._replace(score=min(entry.score, ceiling)) for entry in popular]
     return Ranked([*ranked.entries, *filling], ranked.model)
 
 
-def _like_by_models(
-    models: Sequence[LoadedModel], products: Sequence[int], given: _Input, reason: ReasonCode
+def _similar_by_models(
+    models: Sequence[LoadedModel], products: Sequence[int], inputs: _StrategyInput, reason: ReasonCode
 ) -> Ranked:
     for model in models:
         seeds = [product for product in products if product in model.model.items_]
-        if seeds and (entries := similar(model, seeds, given.k, given.eligible_ids, reason)):
+        if seeds and (entries := similar(model, seeds, inputs.k, inputs.eligible_ids, reason)):
             return Ranked(entries, model)
     return Ranked()
 
 
-def _bought_together(given: _Input) -> Ranked:
-    seeds = [*given.request.products, *given.request.cart]
+def _bought_together(inputs: _StrategyInput) -> Ranked:
+    seeds = [*inputs.request.products, *inputs.request.cart]
     if not seeds:
-        return _with_last_bought(given)
-    for model in given.data.auxiliary.of("complements", "bought_together"):
-        if entries := similar(model, seeds, given.k, given.eligible_ids, ReasonCode.BOUGHT_TOGETHER):
+        return _similar_to_last_bought(inputs)
+    for model in inputs.data.auxiliary.of("complements", "bought_together"):
+        if entries := similar(model, seeds, inputs.k, inputs.eligible_ids, ReasonCode.BOUGHT_TOGETHER):
             return Ranked(entries, model)
-    counted = given.lookups.co_purchases.entries(given.data.catalogue, seeds, given.k, given.eligible)
-    return Ranked(counted) if counted else _like(given, seeds, ReasonCode.SIMILAR_TO)
+    co_purchased = inputs.lookups.co_purchases.entries(
+        inputs.data.catalogue, seeds, inputs.k, inputs.eligible
+    )
+    return Ranked(co_purchased) if co_purchased else _similar_to(inputs, seeds, ReasonCode.SIMILAR_TO)
 
 
-def _with_last_bought(given: _Input) -> Ranked:
-    """Without a product to start from: what goes with what was bought last."""
-    history = given.user.history
+def _similar_to_last_bought(inputs: _StrategyInput) -> Ranked:
+    """Rank products similar to the last bought ones, for a request without seeds."""
+    history = inputs.user.history
     if history is None or history.products.size == 0:
         return Ranked()
-    bought = given.user.seen.bought
-    last = [product for product in history.products[::-1].tolist() if product in bought]
-    if not last:
-        return _for_you(given)
-    return _like(given, list(dict.fromkeys(last))[:5], ReasonCode.BECAUSE_BOUGHT)
+    bought = inputs.user.seen.bought
+    last_bought = [product for product in history.products[::-1].tolist() if product in bought]
+    if not last_bought:
+        return _for_you(inputs)
+    return _similar_to(inputs, list(dict.fromkeys(last_bought))[:5], ReasonCode.BECAUSE_BOUGHT)
 
 
-def _buy_again(given: _Input) -> Ranked:
-    """What was bought, by a model of repeat purchases where one is registered; else by frequency with decay.
+def _buy_again(inputs: _StrategyInput) -> Ranked:
+    """Rank bought products by a model of repeat purchases, if registered; else by frequency with decay.
 
     Personal frequency with time decay is what next-basket models rarely beat (Hu et al. 2020, "Modeling
     personalized item frequency information for next-basket recommendation", SIGIR, section 5.3).
     """
-    history, bought = given.user.history, given.user.seen.bought
+    history, bought = inputs.user.history, inputs.user.seen.bought
     if history is None or not bought:
         return Ranked()
-    bought_ids = np.intersect1d(given.eligible_ids, np.fromiter(bought, dtype=np.int64))
-    touched = given.user.seen.touched.__contains__
-    for model in given.data.auxiliary.of("buy_again"):
-        if entries := from_history(model, history, given.k, bought_ids, touched, bought.__contains__):
+    bought_ids = np.intersect1d(inputs.eligible_ids, np.fromiter(bought, dtype=np.int64))
+    touched = inputs.user.seen.touched.__contains__
+    for model in inputs.data.auxiliary.of("buy_again"):
+        if entries := from_history(model, history, inputs.k, bought_ids, touched, bought.__contains__):
             return Ranked(entries, model)
-    catalogue = given.data.catalogue
-    products, place = np.unique(history.products, return_inverse=True)
-    weight = np.bincount(place, weights=np.maximum(history.weights, 0.0))
+    catalogue = inputs.data.catalogue
+    products, group = np.unique(history.products, return_inverse=True)
+    weight = np.bincount(group, weights=np.maximum(history.weights, 0.0))
     rows = catalogue.rows(products)
-    fits = (rows >= 0) & np.isin(products, list(bought)) & (weight > 0)
-    fits[fits] &= given.eligible[rows[fits]]
-    order = np.flatnonzero(fits)[np.argsort(-weight[fits], kind="stable")][: given.k]
+    is_candidate = (rows >= 0) & np.isin(products, list(bought)) & (weight > 0)
+    is_candidate[is_candidate] &= inputs.eligible[rows[is_candidate]]
+    order = np.flatnonzero(is_candidate)[np.argsort(-weight[is_candidate], kind="stable")][: inputs.k]
     units = np.rint(weight[order] / (weight[order].max(initial=0.0) + 1.0) * SCORE_UNIT).astype(np.int64)
     return Ranked(
         [
@@ -239,41 +241,41 @@ def _buy_again(given: _Input) -> Ranked:
     )
 
 
-def _because_you_viewed(given: _Input) -> Ranked:
-    """More like what was viewed last, or, where that is nothing, like what was bought last."""
-    history, seen = given.user.history, given.user.seen
+def _because_you_viewed(inputs: _StrategyInput) -> Ranked:
+    """Rank products similar to the last viewed one; without views, to the last bought one."""
+    history, seen = inputs.user.history, inputs.user.seen
     if history is None or history.products.size == 0:
         return Ranked()
     newest = [product for product in history.products[::-1].tolist() if product not in seen.dismissed]
     viewed = [product for product in newest if product not in seen.bought]
     for product in (viewed or newest)[:3]:
         reason = ReasonCode.BECAUSE_BOUGHT if product in seen.bought else ReasonCode.BECAUSE_VIEWED
-        ranked = _like(given, [product], reason)
+        ranked = _similar_to(inputs, [product], reason)
         if ranked.model is not None:
             return ranked
-    return _for_you(given)
+    return _for_you(inputs)
 
 
-def _popular(given: _Input) -> Ranked:
-    data, country = given.data, given.request.country
+def _popular(inputs: _StrategyInput) -> Ranked:
+    data, country = inputs.data, inputs.request.country
     if country is None:
-        return Ranked(data.popular.entries(data.catalogue, given.k, given.eligible))
-    popular = given.lookups.popular_by_country.of(country)
-    sold = np.isin(data.catalogue.ids, popular.products)
-    return Ranked(popular.entries(data.catalogue, given.k, given.eligible & sold))
+        return Ranked(data.popular.entries(data.catalogue, inputs.k, inputs.eligible))
+    popular = inputs.lookups.popular_by_country.of(country)
+    is_popular = np.isin(data.catalogue.ids, popular.products)
+    return Ranked(popular.entries(data.catalogue, inputs.k, inputs.eligible & is_popular))
 
 
-def _trending(given: _Input) -> Ranked:
-    catalogue, trending = given.data.catalogue, given.data.trending
-    rising = np.isin(catalogue.ids, trending.products)
-    return Ranked(trending.entries(catalogue, given.k, given.eligible & rising))
+def _trending(inputs: _StrategyInput) -> Ranked:
+    catalogue, trending = inputs.data.catalogue, inputs.data.trending
+    is_trending = np.isin(catalogue.ids, trending.products)
+    return Ranked(trending.entries(catalogue, inputs.k, inputs.eligible & is_trending))
 
 
-def _new_arrivals(given: _Input) -> Ranked:
-    return Ranked(new_arrivals(given.data.catalogue, given.k, given.eligible))
+def _new_arrivals(inputs: _StrategyInput) -> Ranked:
+    return Ranked(new_arrivals(inputs.data.catalogue, inputs.k, inputs.eligible))
 
 
-_STRATEGIES: dict[Placement, Callable[[_Input], Ranked]] = {
+_STRATEGIES: dict[Placement, Callable[[_StrategyInput], Ranked]] = {
     Placement.FOR_YOU: _for_you,
     Placement.SIMILAR: _similar,
     Placement.BOUGHT_TOGETHER: _bought_together,

@@ -1,4 +1,4 @@
-"""What is known of the user of a request: the history that a model folds in, and what they have seen."""
+"""The user of a request: the history that a model folds in, and the products they have seen."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from recsys.errors import RecsysError
 from recsys.log import get_logger
 from recsys.settings import get_settings
 from serving.batch import interaction_index
-from serving.ranking.candidates import remembered
+from serving.ranking.candidates import trained_products
 from serving.ranking.eligibility import SeenProducts
 from serving.recommender.request import RecommendationRequest
 from serving.state.active_model import LoadedModel
@@ -30,30 +30,30 @@ from serving.state.active_model import LoadedModel
 __all__ = ["UserContext", "read_user_context"]
 
 _MAX_INTERACTIONS = 4 * LIMIT
-"""The products of users with more are read by a second query: that is cheaper than so many events."""
+"""The products of a user with more are read by a second query, which is cheaper than reading all events."""
 _log = get_logger(__name__)
 
 
-class _AbsenceLog:
-    """Logs once in a while, not for every list, that PostgreSQL is away."""
+class _OutageLog:
+    """Logs at most every `SECONDS`, not for every list, that PostgreSQL is away."""
 
     SECONDS = 10.0
 
     def __init__(self) -> None:
         self._next = 0.0
-        self._lists = 0
+        self._count = 0
 
     def log(self, error: str) -> None:
-        self._lists += 1
+        self._count += 1
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + self.SECONDS
             _log.error(
-                "PostgreSQL does not answer; lists are made from memory", lists=self._lists, error=error
+                "PostgreSQL does not answer; lists are made from memory", lists=self._count, error=error
             )
-            self._lists = 0
+            self._count = 0
 
 
-_absence = _AbsenceLog()
+_outage_log = _OutageLog()
 _CATEGORIES = text(
     """
     SELECT id FROM products_db.categories
@@ -64,8 +64,10 @@ _CATEGORIES = text(
 
 @dataclass(frozen=True, eq=False)
 class UserContext:
-    """history: oldest first, the cart last; None without any. complete: PostgreSQL was read.
+    """What a request needs to know of its user.
 
+    history               oldest first, products in the cart last; None without any
+    complete              whether PostgreSQL could be read
     preferred_categories  ids of the categories among the user's stated preferences
     """
 
@@ -78,12 +80,12 @@ class UserContext:
 def read_user_context(
     request: RecommendationRequest, model: LoadedModel | None, recent: SeenProducts
 ) -> UserContext:
-    """The user's context from PostgreSQL; without it what Redis and the model remember."""
+    """Read the user's context from PostgreSQL; while it is away, from Redis and the training data."""
     try:
         with unit_of_work() as session:
             user = _from_postgresql(session, request, model, recent)
     except (RecsysError, SQLAlchemyError, RedisError) as error:
-        _absence.log(str(error))
+        _outage_log.log(str(error))
         user = _from_memory(request, model, recent)
     return _with_cart(request, user, model)
 
@@ -96,12 +98,12 @@ def _from_postgresql(
     seen, histories, preferred = recent, [], frozenset[int]()
     if request.user is not None:
         interactions = user_interactions(session, [request.user], _MAX_INTERACTIONS)[0]
-        everything = (
+        stored = (
             interaction_index.of_interactions(interactions)
             if len(interactions) < _MAX_INTERACTIONS
             else interaction_index.of_user(session, request.user)
         )
-        seen = seen.union(everything)
+        seen = seen.union(stored)
         histories += weigh([interactions], weights, moment)
         preferred = _preferred_categories(session, request.user)
     if request.session is not None:
@@ -113,16 +115,18 @@ def _from_postgresql(
 def _from_memory(
     request: RecommendationRequest, model: LoadedModel | None, recent: SeenProducts
 ) -> UserContext:
-    trained = frozenset() if model is None or request.user is None else remembered(model, request.user)
-    # the model does not remember which of these were bought: all of them count as bought
-    seen = recent.union(SeenProducts(trained, trained))
+    touched_in_training = (
+        frozenset() if model is None or request.user is None else trained_products(model, request.user)
+    )
+    # the training data does not distinguish purchases: all of its products count as bought
+    seen = recent.union(SeenProducts(touched_in_training, touched_in_training))
     liked = [product for product in recent.touched if product not in recent.dismissed]
     history = History.of(np.array(sorted(liked), dtype=np.int64)) if liked else None
     return UserContext(seen, history, False)
 
 
 def _with_cart(request: RecommendationRequest, user: UserContext, model: LoadedModel | None) -> UserContext:
-    """Products in the cart count as put there just now."""
+    """Add the products in the cart as interactions of this moment."""
     if not request.cart:
         return user
     weight = get_settings().features.weights.get("add_to_cart", 0.0)
@@ -138,7 +142,7 @@ def _with_cart(request: RecommendationRequest, user: UserContext, model: LoadedM
 
 
 def _joined(histories: list[History]) -> History | None:
-    """All of them in the order of time."""
+    """Join histories, ordered by time; None without interactions."""
     filled = [history for history in histories if history.products.size]
     if len(filled) < 2:
         return filled[0] if filled else None

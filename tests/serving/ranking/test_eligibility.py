@@ -1,4 +1,4 @@
-"""Repeat policies, what a user may see, the choice of stored products, and reasons."""
+"""Eligibility: repeat policies, stored entries, excluded products, and reasons."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from serving.ranking.eligibility import Novelty, SeenProducts
         ({1: (None, None), 2: (1, None)}, {1: True, 2: True}),
         ({1: (None, False), 2: (1, None), 3: (2, None)}, {1: False, 2: False, 3: False}),
         ({1: (None, False), 2: (1, True), 3: (2, None)}, {1: False, 2: True, 3: True}),
-        ({1: (2, None), 2: (1, None)}, {1: True, 2: True}),  # a circle
-        ({1: (9, None)}, {1: True}),  # a parent that is gone
+        ({1: (2, None), 2: (1, None)}, {1: True, 2: True}),  # a cycle
+        ({1: (9, None)}, {1: True}),  # a deleted parent
     ],
 )
-def test_the_nearest_rule_of_a_category_counts(
+def test_the_nearest_policy_of_a_category_applies(
     rows: dict[int, tuple[int | None, bool | None]], expected: dict[int, bool]
 ) -> None:
     assert inherit(rows, True) == expected
@@ -35,7 +35,7 @@ def entry(product: int, *, novel: bool = True) -> Entry:
     return Entry(product, 1, Kind.COLLABORATIVE, ReasonCode.CHOSEN, -1, novel)
 
 
-def test_what_a_visitor_may_see() -> None:
+def test_eligible_entries_of_a_visitor() -> None:
     # 1 repeats; 2 does not; 3 is hidden
     def row(product: int, shown: bool, category: int) -> Row:
         return Row(product, "abc"[product - 1], 1.0, category, -1, 0.0, shown, shown, ())
@@ -44,17 +44,19 @@ def test_what_a_visitor_may_see() -> None:
     entries = [entry(1), entry(2), entry(3), entry(4)]
 
     def seen(visitor: SeenProducts, novelty: Novelty) -> list[int]:
-        return [one.product for one in visitor.first_eligible(catalogue, entries, 10, novelty)[0]]
+        return [entry.product for entry in visitor.first_eligible(catalogue, entries, 10, novelty)[0]]
 
     assert seen(SeenProducts(), Novelty.ANY) == [1, 2]
-    both = SeenProducts({1, 2}, {1, 2})
-    assert seen(both, Novelty.ANY) == [1]
-    assert seen(both, Novelty.NEW) == []
+    bought_two = SeenProducts({1, 2}, {1, 2})
+    assert seen(bought_two, Novelty.ANY) == [1]
+    assert seen(bought_two, Novelty.NEW) == []
     assert seen(SeenProducts({2}), Novelty.ANY) == [1, 2]
     assert seen(SeenProducts({2}), Novelty.NEW) == [1]
     everything = SeenProducts({1, 2}, {1, 2}, {1})
-    marked = {why: rows.tolist() for why, rows in everything.excluded(catalogue, Novelty.ANY).items()}
-    assert marked == {"dismissed": [True, False, False], "bought": [False, True, False]}
+    excluded = {
+        reason_: rows.tolist() for reason_, rows in everything.excluded(catalogue, Novelty.ANY).items()
+    }
+    assert excluded == {"dismissed": [True, False, False], "bought": [False, True, False]}
     assert everything.excluded(catalogue, Novelty.NEW)["not_new"].tolist() == [True, True, False]
     assert seen(SeenProducts(dismissed={1}), Novelty.ANY) == [2]
     assert SeenProducts.of_recent([b"5", b"7", b"-7", b"d5"]) == SeenProducts({5, 7}, {7}, {5})
@@ -68,12 +70,16 @@ def test_reasons_follow_the_evidence() -> None:
         ReasonCode.BECAUSE_VIEWED, ReasonCode.CHOSEN,
     ]  # fmt: skip
     assert evidence_reasons(products, evidence, bought, Kind.POPULAR)[-1] == ReasonCode.POPULAR
-    told: Any = reason(ReasonCode.BECAUSE_BOUGHT, 7, "Tea")
-    assert told == {
+    bought_reason: Any = reason(ReasonCode.BECAUSE_BOUGHT, 7, "Tea")
+    assert bought_reason == {
         "code": "because_bought", "text": "Because you bought Tea", "product_ids": [7],
     }  # fmt: skip
-    gone: Any = reason(ReasonCode.BECAUSE_BOUGHT, 7, None)
-    assert gone == {"code": "because_bought", "text": "Because of what you bought", "product_ids": []}
+    deleted_reason: Any = reason(ReasonCode.BECAUSE_BOUGHT, 7, None)
+    assert deleted_reason == {
+        "code": "because_bought",
+        "text": "Because of what you bought",
+        "product_ids": [],
+    }
 
 
 @given(st.sampled_from(ReasonCode), st.text(max_size=255))

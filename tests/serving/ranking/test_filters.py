@@ -1,4 +1,4 @@
-"""Filters hold before the best are taken, and say what they removed."""
+"""Filters apply to the whole catalogue and count what they removed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ rows = st.builds(
     st.booleans(),
     st.lists(st.sampled_from(["a", "b"]), max_size=2, unique=True).map(tuple),
 )
-filters = st.builds(
+any_filters = st.builds(
     Filters,
     st.lists(st.sampled_from([1, 2, 3, 4, 99]), max_size=2).map(tuple),
     st.lists(st.sampled_from([7, 8]), max_size=2).map(tuple),
@@ -38,36 +38,36 @@ filters = st.builds(
 BELOW = {1: {1, 2, 3}, 2: {2, 3}, 3: {3}, 4: {4}, 99: set[int]()}
 
 
-def by_hand(row: Row, asked: Filters) -> bool:
+def passes(row: Row, filters: Filters) -> bool:
     return (
         row.shown
-        and (not asked.categories or any(row.category in BELOW[one] for one in asked.categories))
-        and (not asked.brands or row.brand in asked.brands)
-        and (asked.min_price is None or row.price >= asked.min_price)
-        and (asked.max_price is None or row.price <= asked.max_price)
-        and all(tag in row.tags for tag in asked.tags)
-        and (not asked.in_stock or row.stocked)
-        and (asked.created_since is None or row.created >= asked.created_since)
-        and row.id not in asked.exclude
+        and (
+            not filters.categories or any(row.category in BELOW[category] for category in filters.categories)
+        )
+        and (not filters.brands or row.brand in filters.brands)
+        and (filters.min_price is None or row.price >= filters.min_price)
+        and (filters.max_price is None or row.price <= filters.max_price)
+        and all(tag in row.tags for tag in filters.tags)
+        and (not filters.in_stock or row.stocked)
+        and (filters.created_since is None or row.created >= filters.created_since)
+        and row.id not in filters.exclude
     )
 
 
-@given(st.lists(rows, max_size=25, unique_by=lambda row: row.id), filters)
-def test_what_qualifies_is_what_a_person_would_pick_and_the_counts_add_up(
-    products: list[Row], asked: Filters
-) -> None:
+@given(st.lists(rows, max_size=25, unique_by=lambda row: row.id), any_filters)
+def test_filters_equal_a_direct_check_and_the_counts_add_up(products: list[Row], filters: Filters) -> None:
     catalogue = Catalogue.of(products, parents=PARENTS)
-    found = filter_products(catalogue, asked, Attributes())
-    expected = {row.id for row in products if by_hand(row, asked)}
-    assert set(catalogue.ids[found.eligible].tolist()) == expected
-    assert sum(found.filtered_out.values()) + int(found.eligible.sum()) == len(products)
-    assert all(count > 0 for count in found.filtered_out.values())
+    result = filter_products(catalogue, filters, Attributes())
+    expected = {row.id for row in products if passes(row, filters)}
+    assert set(catalogue.ids[result.eligible].tolist()) == expected
+    assert sum(result.filtered_out.values()) + int(result.eligible.sum()) == len(products)
+    assert all(count > 0 for count in result.filtered_out.values())
 
 
 def test_a_removal_is_counted_once() -> None:
     catalogue = Catalogue.of([Row(i, "x", float(i), -1, 7, 0.0, True, True, ()) for i in range(1, 5)])
-    found = filter_products(catalogue, Filters(brands=(7,), max_price=3.0), Attributes())
-    again = found.without("bought", np.array([True, False, False, True]))
-    assert again.filtered_out == {"max_price": 1, "bought": 1}
-    assert again.without("bought", np.array([False, True, False, False])).filtered_out["bought"] == 2
-    assert found.filtered_out == {"max_price": 1}
+    result = filter_products(catalogue, Filters(brands=(7,), max_price=3.0), Attributes())
+    without_bought = result.without("bought", np.array([True, False, False, True]))
+    assert without_bought.filtered_out == {"max_price": 1, "bought": 1}
+    assert without_bought.without("bought", np.array([False, True, False, False])).filtered_out["bought"] == 2
+    assert result.filtered_out == {"max_price": 1}

@@ -1,4 +1,4 @@
-"""What is popular and what rises: people count, successes first, and a few late events move neither."""
+"""Popularity and trends: people count, successes most, and a few late events change neither."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from recsys.database.session import unit_of_work
 from recsys.settings import get_settings
-from serving.ranking.popularity import PopularProducts, end_of_density
+from serving.ranking.popularity import PopularProducts, dense_until
 from serving.ranking.trending import count_trends
 from tests.support.shop import Shop
 
@@ -36,20 +36,20 @@ def insert(shop: Shop, rows: list[Row]) -> None:
         )
 
 
-def popular() -> dict[int, float]:
+def popular_shares() -> dict[int, float]:
     with unit_of_work() as session:
-        found = PopularProducts.count(session)
-    return dict(zip(found.products.tolist(), found.shares.round(4).tolist(), strict=True))
+        counted = PopularProducts.count(session)
+    return dict(zip(counted.products.tolist(), counted.shares.round(4).tolist(), strict=True))
 
 
-def rising() -> dict[int, float]:
+def trending_scores() -> dict[int, float]:
     with unit_of_work() as session:
-        found = count_trends(session)
-    return dict(zip(found.products.tolist(), found.shares.tolist(), strict=True))
+        counted = count_trends(session)
+    return dict(zip(counted.products.tolist(), counted.shares.tolist(), strict=True))
 
 
-def steady(days: int = 90, people: int = 40) -> list[Row]:
-    """Each day five people buy one product of ten each."""
+def constant_sales(days: int = 90, people: int = 40) -> list[Row]:
+    """Each day five people buy one of ten products each."""
     return [
         ((5 * day + place) % people + 1, None, (day + place) % 10 + 1, "purchase", float(day))
         for day in range(days)
@@ -57,15 +57,15 @@ def steady(days: int = 90, people: int = 40) -> list[Row]:
     ]
 
 
-def test_people_count_and_successes_come_first(shop: Shop) -> None:
+def test_people_are_counted_and_successes_weigh_most(shop: Shop) -> None:
     rows: list[Row] = [(1, None, 1, "view", place / 1000) for place in range(500)]
     rows += [(user, None, 2, "view", 1.0) for user in range(1, 6)]
     rows += [(user, None, 3, "purchase", 1.0) for user in (1, 2)]
     rows += [(None, session, 4, "view", 1.0) for session in ("a", "a", "b")]
     rows += [(1, None, 5, "dismissed", 1.0)]
     insert(shop, rows)
-    # seven people chose something: five users and two sessions
-    assert popular() == {
+    # seven people: five users and two sessions
+    assert popular_shares() == {
         1: pytest.approx(0.1 / 7, abs=1e-4),
         2: pytest.approx(0.5 / 7, abs=1e-4),
         3: pytest.approx(2 / 7, abs=1e-4),
@@ -73,37 +73,33 @@ def test_people_count_and_successes_come_first(shop: Shop) -> None:
     }
 
 
-def test_the_target_of_the_settings_decides_what_a_success_is(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_configured_target_defines_a_success(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     insert(shop, [(1, None, 1, "purchase", 1.0), (1, None, 2, "like", 1.0), (2, None, 2, "like", 1.0)])
     monkeypatch.setattr(get_settings().features, "target", {"like": 1.0})
-    assert popular() == {1: 0.05, 2: 1.0}
+    assert popular_shares() == {1: 0.05, 2: 1.0}
 
 
 @pytest.mark.parametrize(("kind", "late"), [("view", 30.0), ("purchase", 30.0), ("purchase", 900.0)])
-def test_twelve_late_events_move_neither_what_is_popular_nor_what_rises(
-    shop: Shop, kind: str, late: float
-) -> None:
+def test_twelve_late_events_change_neither_popularity_nor_trends(shop: Shop, kind: str, late: float) -> None:
     rise: list[Row] = [(user, None, 11, "purchase", 88.0) for user in range(1, 31)]
-    insert(shop, steady() + rise)
-    before = popular(), rising()
+    insert(shop, constant_sales() + rise)
+    before = popular_shares(), trending_scores()
     assert 11 in before[1]
     assert max(before[1], key=lambda product: before[1][product]) == 11
     diapers: list[Row] = [(n + 1, None, 20 + n % 4, kind, 90 + late + n / 100) for n in range(12)]
     insert(shop, diapers)
-    assert (popular(), rising()) == before
+    assert (popular_shares(), trending_scores()) == before
     with unit_of_work() as session:
-        assert end_of_density(session) == START + timedelta(days=89)
+        assert dense_until(session) == START + timedelta(days=89)
 
 
-def test_few_people_or_one_busy_visitor_are_no_trend(shop: Shop) -> None:
+def test_few_people_or_one_active_visitor_are_no_trend(shop: Shop) -> None:
     rush: list[Row] = [(1, None, 12, "purchase", 87 + place / 1000) for place in range(500)]
     four: list[Row] = [(user, None, 13, "purchase", 88.0) for user in range(1, 5)]
-    insert(shop, steady() + rush + four)
-    assert not set(rising()) & {12, 13}
+    insert(shop, constant_sales() + rush + four)
+    assert not set(trending_scores()) & {12, 13}
 
 
-def test_an_empty_shop_has_nothing_popular(shop: Shop) -> None:
-    assert popular() == {}
-    assert rising() == {}
+def test_an_empty_shop_has_no_popular_products(shop: Shop) -> None:
+    assert popular_shares() == {}
+    assert trending_scores() == {}

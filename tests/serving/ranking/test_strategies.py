@@ -1,4 +1,4 @@
-"""Every shelf over HTTP: what it shows, what it never shows, how it is narrowed, paged and explained."""
+"""Every placement over HTTP: contents, exclusions, filters, pages and explanations."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def page(client: httpx.Client, **body: Any) -> list[dict[str, Any]]:
 def get(client: httpx.Client, path: str, **query: Any) -> dict[str, Any]:
     answer = client.get(f"/api/v1/{path}", params=query)
     assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
+    body: dict[str, Any] = answer.json()
+    return body
 
 
-def test_as_many_as_were_asked_for_as_long_as_so_many_qualify(client: httpx.Client) -> None:
-    # user 1 buys coffee: nothing of a model's best hundred may be among these
+def test_a_filtered_list_is_full_while_enough_products_pass(client: httpx.Client) -> None:
+    # user 1 buys coffee: the model's best hundred may hold none of these
     answer = ask(client, 1, category=4, limit=30)
     assert set(ids(answer)) == set(LAMPS)
     assert answer["provenance"]["source"] in ("live", "popular")
@@ -97,20 +97,18 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-def test_wrong_parameters_are_named(client: httpx.Client) -> None:
-    named = []
+def test_a_problem_names_the_invalid_parameter(client: httpx.Client) -> None:
+    reported = []
     for query, _ in WRONG:
         answer = client.get("/api/v1/users/1/recommendations", params=query)
         assert answer.status_code == 422, query
         assert answer.headers["content-type"] == "application/problem+json"
         problem = answer.json()
-        named.append((query, problem.get("field") or problem["errors"][0]["field"]))
-    assert named == WRONG
+        reported.append((query, problem.get("field") or problem["errors"][0]["field"]))
+    assert reported == WRONG
 
 
-def test_pages_neither_repeat_nor_skip_while_everything_changes(
-    client: httpx.Client, scored_shop: Shop
-) -> None:
+def test_pages_neither_repeat_nor_skip_while_lists_change(client: httpx.Client, scored_shop: Shop) -> None:
     whole = ids(ask(client, 1, limit=100))
     first = ask(client, 1, limit=15)
     shopping.promote(shopping.fit("popularity"), "popularity-v1")
@@ -120,26 +118,26 @@ def test_pages_neither_repeat_nor_skip_while_everything_changes(
     until(lambda: ask(client, 1)["provenance"]["model"] == "popularity-v1")
     everything = {"limit": 100, "category": [1, 2, 3]}
     shown = ids(ask(client, 1, **everything))
-    gone = next(one for one in whole[40:] if one in shown)
-    execute(scored_shop, "UPDATE products_db.products SET status = 'archived' WHERE id = %s", gone)
-    until(lambda: gone not in ids(ask(client, 1, **everything)))
+    archived = next(product for product in whole[40:] if product in shown)
+    execute(scored_shop, "UPDATE products_db.products SET status = 'archived' WHERE id = %s", archived)
+    until(lambda: archived not in ids(ask(client, 1, **everything)))
     seen = ids(first)
     cursor = first["next_cursor"]
     while cursor:
         answer = ask(client, 1, limit=15, cursor=cursor)
-        assert answer["provenance"]["model"] == "knn-v1", "still the list that was begun"
+        assert answer["provenance"]["model"] == "knn-v1", "pages stay with the list of the first page"
         seen += ids(answer)
         cursor = answer["next_cursor"]
-    assert seen == [one for one in whole if one != gone]
+    assert seen == [product for product in whole if product != archived]
 
 
-def test_a_cursor_of_somebody_else_is_refused(client: httpx.Client) -> None:
+def test_a_cursor_of_another_user_is_refused(client: httpx.Client) -> None:
     cursor = ask(client, 1)["next_cursor"]
     assert client.get("/api/v1/users/2/recommendations", params={"cursor": cursor}).status_code == 422
     assert client.get("/api/v1/recommendations", params={"cursor": cursor}).status_code == 422
 
 
-def test_live_pages_go_on_too(client: httpx.Client) -> None:
+def test_pages_of_a_live_list(client: httpx.Client) -> None:
     first = ask(client, 1, category=[2], limit=20)
     second = ask(client, 1, category=[2], limit=20, cursor=first["next_cursor"])
     third = ask(client, 1, category=[2], limit=20, cursor=second["next_cursor"])
@@ -147,7 +145,7 @@ def test_live_pages_go_on_too(client: httpx.Client) -> None:
     assert third["next_cursor"] is None
 
 
-def test_the_first_event_of_a_guest_changes_the_next_answer(client: httpx.Client) -> None:
+def test_the_first_event_of_a_guest_changes_the_next_list(client: httpx.Client) -> None:
     headers = {"X-Session-Id": "guest-1"}
     before = client.get("/api/v1/recommendations", headers=headers).json()
     assert before["provenance"]["source"] == "popular"
@@ -155,7 +153,7 @@ def test_the_first_event_of_a_guest_changes_the_next_answer(client: httpx.Client
     assert client.post("/api/v1/interactions", json=event).json()["stored"] == 1
     after = client.get("/api/v1/recommendations", headers=headers).json()
     assert after["provenance"]["source"] == "live"
-    assert sum(one in LAMPS for one in ids(after)) > sum(one in LAMPS for one in ids(before))
+    assert sum(product in LAMPS for product in ids(after)) > sum(product in LAMPS for product in ids(before))
     viewed = client.get(
         "/api/v1/recommendations", params={"shelf": "because_you_viewed", "limit": 5}, headers=headers
     ).json()
@@ -165,7 +163,7 @@ def test_the_first_event_of_a_guest_changes_the_next_answer(client: httpx.Client
     assert set(ids(viewed)) <= set(LAMPS)
 
 
-def test_buy_again_shows_what_was_bought_and_nothing_else(client: httpx.Client, scored_shop: Shop) -> None:
+def test_buy_again_has_bought_products_only(client: httpx.Client, scored_shop: Shop) -> None:
     bought = {
         row[0]
         for row in execute(
@@ -178,11 +176,11 @@ def test_buy_again_shows_what_was_bought_and_nothing_else(client: httpx.Client, 
     assert set(ids(answer)) <= bought
     assert ids(answer)
     assert {item["reason"]["code"] for item in answer["items"]} == {"bought_before"}
-    nobody = ask(client, 999_999, shelf="buy_again")
-    assert ids(nobody) == [], "who bought nothing has nothing to buy again"
+    without_purchases = ask(client, 999_999, shelf="buy_again")
+    assert ids(without_purchases) == [], "empty for a user without purchases"
 
 
-def test_buy_again_is_ordered_by_the_model_of_habits_once_it_is_registered(scored_shop: Shop) -> None:
+def test_buy_again_is_ranked_by_its_model_once_registered(scored_shop: Shop) -> None:
     recipe = load("buy_again")
     shopping.promote(shopping.fit(recipe.algorithm, **recipe.parameters), "buy_again-v1")
     with unit_of_work() as session:
@@ -209,9 +207,9 @@ def test_trending_new_and_popular(client: httpx.Client, scored_shop: Shop) -> No
     assert set(ids(get(client, "products/popular", limit=30, category=5))) == set(CHAIRS)
 
 
-def test_what_rises_leads_the_trending_shelf(scored_shop: Shop) -> None:
-    rising = [70, 105, 33]
-    for product in rising:
+def test_trending_products_lead_their_list(scored_shop: Shop) -> None:
+    trending = [70, 105, 33]
+    for product in trending:
         execute(
             scored_shop,
             "INSERT INTO recommendations_db.user_interactions "
@@ -224,13 +222,13 @@ def test_what_rises_leads_the_trending_shelf(scored_shop: Shop) -> None:
         items = get(client, "recommendations", shelf="trending", limit=20)["items"]
     codes = [item["reason"]["code"] for item in items]
     count = codes.count("trending")
-    assert codes[:count] == ["trending"] * count, "popular products fill only what is left"
-    assert set(rising) <= {item["product_id"] for item in items[:count]}
+    assert codes[:count] == ["trending"] * count, "popular products come after all trending ones"
+    assert set(trending) <= {item["product_id"] for item in items[:count]}
     assert len(items) == 20
 
 
-def test_popular_in_a_country_is_what_people_there_paid_for(client: httpx.Client, scored_shop: Shop) -> None:
-    sold = [  # country, user, products, financial_status, status, days ago
+def test_popular_in_a_country_counts_paid_orders_sent_there(client: httpx.Client, scored_shop: Shop) -> None:
+    orders = [  # country, user, products, financial_status, status, days ago
         ("FR", 1, (77, 80), "paid", "delivered", 0),
         ("FR", 2, (80,), "authorized", "processing", 3),
         ("fr", 3, (80, 77, 90), "partially_refunded", "processing", 20),
@@ -239,10 +237,10 @@ def test_popular_in_a_country_is_what_people_there_paid_for(client: httpx.Client
         ("FR", 4, (83,), "refunded", "delivered", 0),
         ("FR", 5, (84,), "paid", "delivered", 29),
         ("DE", 5, (85,), "paid", "delivered", 1),
-        # one who buys much is one, not many
+        # many orders of a person count once
         *[("FR", 6, (86,), "paid", "delivered", 1)] * 5,
     ]
-    for order, (country, user, products, financial, status, days) in enumerate(sold, 1):
+    for order, (country, user, products, financial, status, days) in enumerate(orders, 1):
         execute(
             scored_shop,
             "INSERT INTO orders_db.orders (id, user_id, order_number, subtotal_price, total_price, "
@@ -261,12 +259,12 @@ def test_popular_in_a_country_is_what_people_there_paid_for(client: httpx.Client
             "country, zip) VALUES (%s, 'A', 'B', 'Street 1', 'Town', %s, '75001')", order, country,
         )  # fmt: skip
     answer = get(client, "products/popular", limit=10, country="fr")
-    # of four people three had the first, two the second; then what the newest of one person each are
+    # of four people three bought the first, two the second; then products of one person each
     assert ids(answer)[:2] == [80, 77]
     assert set(ids(answer)[2:4]) == {86, 90}
     assert not {81, 82, 83, 84, 85} & set(ids(answer)[:4])
     assert [item["score"] for item in answer["items"][:2]] == [0.75, 0.5]
-    assert len(ids(answer)) == 10, "filled with what is popular everywhere"
+    assert len(ids(answer)) == 10, "completed with products popular everywhere"
     assert ids(get(client, "products/popular", limit=10, country="DE"))[0] == 85
     lamps = get(client, "products/popular", limit=2, country="FR", category=5)
     assert set(ids(lamps)) <= set(CHAIRS)
@@ -286,7 +284,7 @@ def test_bought_together(client: httpx.Client, scored_shop: Shop) -> None:
                 "VALUES (%s, %s, 1, 5, 'x')", order, product,
             )  # fmt: skip
     answer = get(client, "products/50/bought-together", limit=3)
-    assert ids(answer)[0] == 100, "not 61, 62 or 63: once together is chance"
+    assert ids(answer)[0] == 100, "not 61, 62 or 63: one shared order is no evidence"
     assert answer["items"][0]["reason"] == {
         "code": "bought_together",
         "text": "Bought together with Coffee “50”",
@@ -296,7 +294,7 @@ def test_bought_together(client: httpx.Client, scored_shop: Shop) -> None:
     assert client.get("/api/v1/products/5000/bought-together").status_code == 404
 
 
-def test_the_shipped_companion_answers_once_it_is_registered(scored_shop: Shop) -> None:
+def test_the_auxiliary_model_is_used_once_registered(scored_shop: Shop) -> None:
     for basket in range(12):
         for product in (50, 100, 61 + basket):
             execute(
@@ -320,13 +318,13 @@ def test_the_shipped_companion_answers_once_it_is_registered(scored_shop: Shop) 
     with running(create_app()) as client:
         answer = get(client, "products/50/bought-together", limit=3)
         assert answer["provenance"]["model"] == "bought_together-v1"
-        assert ids(answer)[0] == 100, "what shares one basket of twelve is chance"
+        assert ids(answer)[0] == 100, "one shared basket of twelve is no evidence"
         assert answer["items"][0]["reason"]["code"] == "bought_together"
         assert answer["items"][1]["reason"]["code"] == "popular"
-        assert ask(client, 1)["provenance"]["model"] == "knn-v1", "the list for users is another's"
+        assert ask(client, 1)["provenance"]["model"] == "knn-v1", "lists of users stay with the active model"
 
 
-def test_lists_from_a_product_are_made_by_the_models_for_it(scored_shop: Shop) -> None:
+def test_lists_of_a_product_are_ranked_by_their_auxiliary_models(scored_shop: Shop) -> None:
     for basket in range(24):
         # coffee 50 with chair 100 and lamp 61 with chair 110, each in half of the baskets, and something else
         pair = (50, 100) if basket % 2 else (61, 110)
@@ -348,18 +346,23 @@ def test_lists_from_a_product_are_made_by_the_models_for_it(scored_shop: Shop) -
         assert ids(together)[0] == 100
         cart = page(client, cart=[50, 61], page={"product_ids": []}, shelves=[{"shelf": "bought_together"}])
         best = cart[0]["items"][:2]
-        assert {(one["product_id"], *one["reason"]["product_ids"]) for one in best} == {(100, 50), (110, 61)}
+        assert {(product["product_id"], *product["reason"]["product_ids"]) for product in best} == {
+            (100, 50),
+            (110, 61),
+        }
         for product in range(1, 121):
-            alike = get(client, f"products/{product}/similar", limit=10)
-            assert alike["provenance"]["model"] == "similar_items-v1"
-            assert product not in ids(alike)
-            scores = [item["score"] for item in alike["items"] if item["reason"]["code"] == "similar_to"]
-            assert all(0 < one < 1 for one in scores)
-            assert all(one > other for one, other in pairwise(scores)), "no two places share a score"
-        assert ask(client, 1)["provenance"]["model"] == "knn-v1", "the list for users is another's"
+            similar_products = get(client, f"products/{product}/similar", limit=10)
+            assert similar_products["provenance"]["model"] == "similar_items-v1"
+            assert product not in ids(similar_products)
+            scores = [
+                item["score"] for item in similar_products["items"] if item["reason"]["code"] == "similar_to"
+            ]
+            assert all(0 < score < 1 for score in scores)
+            assert all(score > after for score, after in pairwise(scores)), "scores decrease strictly"
+        assert ask(client, 1)["provenance"]["model"] == "knn-v1", "lists of users stay with the active model"
 
 
-def test_no_product_stands_on_two_shelves_of_a_page(client: httpx.Client) -> None:
+def test_no_product_is_in_two_lists_of_a_page(client: httpx.Client) -> None:
     shelves = page(
         client,
         user_id=1,
@@ -372,37 +375,39 @@ def test_no_product_stands_on_two_shelves_of_a_page(client: httpx.Client) -> Non
             {"shelf": "buy_again", "limit": 20},
         ],
     )
-    assert [one["name"] for one in shelves] == ["similar", "More", "popular", "buy_again"]
-    shown = [one for shelf in shelves for one in ids(shelf)]
+    assert [shelf["name"] for shelf in shelves] == ["similar", "More", "popular", "buy_again"]
+    shown = [product for shelf in shelves for product in ids(shelf)]
     assert len(shown) == len(set(shown))
-    assert not {5, 6, 10} & set(shown), "what lies in the cart or is looked at is not recommended"
+    assert not {5, 6, 10} & set(shown), "products of the cart and the page are not recommended"
     assert len(ids(shelves[1])) == len(ids(shelves[2])) == 20
     assert shelves[1]["provenance"]["filters"]["removed"]["on_page"] == 10
 
 
-def test_a_cart_says_something_of_a_guest(client: httpx.Client) -> None:
+def test_a_cart_is_history_of_a_guest(client: httpx.Client) -> None:
     (nothing,) = page(client)
     (lamps,) = page(client, cart=[70, 71, 72])
-    assert sum(one in LAMPS for one in ids(lamps)) > sum(one in LAMPS for one in ids(nothing))
+    assert sum(product in LAMPS for product in ids(lamps)) > sum(product in LAMPS for product in ids(nothing))
     assert lamps["provenance"]["source"] == "live"
     (narrowed,) = page(client, cart=[70], page={"category_id": 5})
     assert set(ids(narrowed)) <= set(CHAIRS)
 
 
-def test_an_explanation_adds_up_and_names_the_past(client: httpx.Client, scored_shop: Shop) -> None:
+def test_an_explanation_adds_up_and_names_the_history(client: httpx.Client, scored_shop: Shop) -> None:
     answer = ask(client, 1, explain=True, limit=5)
     past = touched(scored_shop, 1)
     for item in answer["items"]:
-        found = item["explanation"]
-        parts = sum(part["adds"] for part in found["parts"])
-        assert found["raw_score"] == pytest.approx(found["baseline"] + parts + found["others"], rel=1e-5)
-        assert {part["product_id"] for part in found["parts"]} <= past
-        named = item["reason"]["product_ids"]
+        explanation = item["explanation"]
+        parts = sum(part["adds"] for part in explanation["parts"])
+        assert explanation["raw_score"] == pytest.approx(
+            explanation["baseline"] + parts + explanation["others"], rel=1e-5
+        )
+        assert {part["product_id"] for part in explanation["parts"]} <= past
+        reported = item["reason"]["product_ids"]
         if item["reason"]["code"].startswith("because"):
-            assert found["parts"][0]["product_id"] == named[0], "the reason is the largest part"
+            assert explanation["parts"][0]["product_id"] == reported[0], "the reason is the largest part"
 
 
-def test_not_interested_works_on_the_very_next_request(client: httpx.Client, scored_shop: Shop) -> None:
+def test_a_dismissal_applies_to_the_next_request(client: httpx.Client, scored_shop: Shop) -> None:
     first = ids(ask(client, 1))[0]
     answer = client.post(
         "/api/v1/recommendations/feedback",
@@ -416,9 +421,9 @@ def test_not_interested_works_on_the_very_next_request(client: httpx.Client, sco
     scoring.score()
     until(lambda: ask(client, 1)["provenance"]["generation"] in (2, None))
     assert first not in ids(ask(client, 1, limit=100))
-    assert first in ids(ask(client, 2, limit=100, category=1)), "nobody else is told"
+    assert first in ids(ask(client, 2, limit=100, category=1)), "lists of other users do not change"
 
-    # nor is taking it back late, though the stored list knows nothing of the product
+    # restoring applies at once, too, though the stored list does not hold the product
     answer = client.post(
         "/api/v1/recommendations/feedback",
         json={"user_id": 1, "product_id": first, "feedback_type": "restored"},
@@ -431,7 +436,7 @@ def test_not_interested_works_on_the_very_next_request(client: httpx.Client, sco
     assert first in ids(ask(client, 1, limit=100))
 
 
-def test_a_category_that_was_chosen_is_a_reason(client: httpx.Client, scored_shop: Shop) -> None:
+def test_a_preferred_category_is_a_reason(client: httpx.Client, scored_shop: Shop) -> None:
     execute(
         scored_shop,
         "INSERT INTO recommendations_db.user_preferences (user_id, category_preferences) "
@@ -446,7 +451,7 @@ def test_a_category_that_was_chosen_is_a_reason(client: httpx.Client, scored_sho
             assert item["reason"]["text"] == "In a category you chose"
 
 
-def test_a_new_product_appears_by_its_likeness(client: httpx.Client, scored_shop: Shop) -> None:
+def test_a_new_product_is_listed_by_similarity(client: httpx.Client, scored_shop: Shop) -> None:
     best = ids(ask(client, 1))[0]
     name = execute(scored_shop, "SELECT name FROM products_db.products WHERE id = %s", best)[0][0]
     execute(
@@ -455,9 +460,11 @@ def test_a_new_product_appears_by_its_likeness(client: httpx.Client, scored_shop
         "VALUES (500, %s, 'p500', 'sku500', 2, 2)", name,
     )  # fmt: skip
     until(lambda: 500 in ids(ask(client, 1, limit=30, category=2)))
-    found = next(one for one in ask(client, 1, limit=30, category=2)["items"] if one["product_id"] == 500)
-    assert found["type"] == "content_based"
-    assert found["reason"]["product_ids"]
+    explanation = next(
+        product for product in ask(client, 1, limit=30, category=2)["items"] if product["product_id"] == 500
+    )
+    assert explanation["type"] == "content_based"
+    assert explanation["reason"]["product_ids"]
     similar = get(client, "products/500/similar", limit=5)
     assert similar["provenance"]["source"] == "live"
     assert similar["items"][0]["reason"]["product_ids"] == [500]
