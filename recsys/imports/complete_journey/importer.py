@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,19 +17,18 @@ from recsys.domains.products.cache import forget_all as forget
 from recsys.errors import NotFound
 from recsys.imports.complete_journey.frames import (
     STOCK,
-    Baskets,
     JourneyFrames,
     basket_frames,
     catalogue_frame,
     household_frame,
     read_journey,
 )
+from recsys.imports.complete_journey.lanes import EVENT_TABLES, ORDER_TABLES, EventLane, OrderLane
 from recsys.imports.complete_journey.names import DURABLE, NOT_GOODS
+from recsys.imports.loading.bulk import bulk_load
 from recsys.imports.loading.catalogue import SEPARATOR, path_parts
-from recsys.imports.loading.interactions import MergedInteractions, merge_interactions
-from recsys.imports.loading.orders import MergedOrders, merge_orders
 from recsys.imports.loading.policies import merge_policies
-from recsys.imports.loading.products import hide, merge_products, product_ids
+from recsys.imports.loading.products import hide, merge_products, product_ids, product_names
 from recsys.imports.loading.staging import analyze, batch_transaction
 from recsys.imports.loading.users import merge_users, user_ids
 from recsys.imports.prefetch import ahead
@@ -152,14 +152,25 @@ def _baskets(journey: JourneyFrames, report: ImportReport, progress: Progress) -
     with batch_transaction("catalogue") as connection:
         known = user_ids(connection, ("household-" + journey.households).to_list())
         products = product_ids(connection, journey.products["product_id"].to_list())
+        names = product_names(connection, products["id"])
     users = known.with_columns(pl.col("name").str.strip_prefix("household-"))
     total, done = journey.lines.height, 0
     orders, items, events = (report.table(name) for name in ("orders", "order_items", "user_interactions"))
     progress("purchases", 0, total)
     # two connections, since the database is what takes the time: each can be run again on its own
-    with ThreadPoolExecutor(max_workers=2, thread_name_prefix="import-lane") as lanes:
+    with ExitStack() as stack:
+        lanes = stack.enter_context(ThreadPoolExecutor(max_workers=2, thread_name_prefix="import-lane"))
+        # a basket in two pieces would repeat its number and its event ids
+        whole = journey.lines["basket_id"].rle().len() == journey.lines["basket_id"].n_unique()
+        order_lane = OrderLane(
+            stack.enter_context(bulk_load("orders", ORDER_TABLES)) if whole else None, names
+        )
+        event_lane = EventLane(
+            stack.enter_context(bulk_load("interactions", EVENT_TABLES)) if whole else None
+        )
         for batch in ahead(basket_frames(journey, users, products)):
-            merging, storing = lanes.submit(_merge_orders, batch), lanes.submit(_merge_interactions, batch)
+            merging = lanes.submit(order_lane.take, batch.orders, batch.items)
+            storing = lanes.submit(event_lane.take, batch.interactions)
             merged, stored = merging.result(), storing.result()
             orders.read += batch.orders.height
             orders.added += merged.added
@@ -172,14 +183,6 @@ def _baskets(journey: JourneyFrames, report: ImportReport, progress: Progress) -
             events.already_there += stored.already_there
             done += batch.items.height
             progress("purchases", done, total)
+        for finishing in [lanes.submit(order_lane.finish), lanes.submit(event_lane.finish)]:
+            finishing.result()
     orders.seconds = items.seconds = events.seconds = perf_counter() - began
-
-
-def _merge_orders(batch: Baskets) -> MergedOrders:
-    with batch_transaction("orders") as connection:
-        return merge_orders(connection, batch.orders, batch.items)
-
-
-def _merge_interactions(batch: Baskets) -> MergedInteractions:
-    with batch_transaction("interactions") as connection:
-        return merge_interactions(connection, batch.interactions)

@@ -8,7 +8,7 @@ import polars as pl
 
 from recsys.imports.loading.staging import Connection, count, stage
 
-__all__ = ["STAGED_ITEMS", "STAGED_ORDERS", "MergedOrders", "merge_orders"]
+__all__ = ["ORDER_STATES", "STAGED_ITEMS", "STAGED_ORDERS", "MergedOrders", "merge_orders"]
 
 STAGED_ORDERS = {
     "order_number": "text",
@@ -19,6 +19,8 @@ STAGED_ORDERS = {
     "total_discount": "numeric(10,2)",
     "created_at": "timestamptz",
 }
+ORDER_STATES = {"status": "delivered", "financial_status": "paid", "fulfillment_status": "fulfilled"}
+"""What every imported order has been through."""
 STAGED_ITEMS = {
     "order_number": "text",
     "product_id": "integer",
@@ -32,7 +34,7 @@ _MERGE_ORDERS = """
 WITH fresh AS (
     INSERT INTO orders_db.orders (order_number, user_id, email, status, financial_status, fulfillment_status,
         subtotal_price, total_price, total_discount, processed_at, created_at)
-    SELECT order_number, user_id, email, 'delivered', 'paid', 'fulfilled',
+    SELECT order_number, user_id, email, %(status)s, %(financial_status)s, %(fulfillment_status)s,
         subtotal_price, total_price, total_discount, created_at, created_at
     FROM staged_orders
     ON CONFLICT (order_number) DO NOTHING
@@ -73,7 +75,7 @@ def merge_orders(connection: Connection, orders: pl.DataFrame, items: pl.DataFra
     """
     stage(connection, "staged_orders", STAGED_ORDERS, orders)
     connection.execute("CREATE TEMPORARY TABLE fresh_orders (id integer, order_number text) ON COMMIT DROP")
-    read, added = count(connection, _MERGE_ORDERS)
+    read, added = count(connection, _MERGE_ORDERS, ORDER_STATES)
     stored = 0
     if added:
         stage(connection, "staged_items", STAGED_ITEMS, items)

@@ -12,7 +12,7 @@ from recsys.imports.loading.catalogue import Brands, Categories
 from recsys.imports.loading.staging import Connection, one_row, stage
 from recsys.imports.slugs import slug
 
-__all__ = ["MergedProducts", "hide", "merge_products", "product_ids"]
+__all__ = ["MergedProducts", "hide", "merge_products", "product_ids", "product_names"]
 
 _STAGED = {
     "line": "bigint",
@@ -157,6 +157,16 @@ def product_ids(connection: Connection, skus: Sequence[str]) -> pl.DataFrame:
         "SELECT sku, id FROM products_db.products WHERE sku = ANY(%s)", (list(skus),)
     ).fetchall()
     return pl.DataFrame(rows, schema={"name": pl.String, "id": pl.Int32}, orient="row")
+
+
+def product_names(connection: Connection, ids: pl.Series) -> pl.DataFrame:
+    """`product_id`, `sku` and `name` of the products with these ids."""
+    rows = connection.execute(
+        "SELECT id, sku, name FROM products_db.products WHERE id = ANY(%s)", (ids.to_list(),)
+    ).fetchall()
+    return pl.DataFrame(
+        rows, schema={"product_id": pl.Int32, "sku": pl.String, "name": pl.String}, orient="row"
+    )
 
 
 def _distinct(series: pl.Series) -> list[str]:

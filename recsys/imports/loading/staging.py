@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ from psycopg import sql
 
 from recsys.database.session import copy_connection
 
-__all__ = ["Connection", "analyze", "batch_transaction", "count", "stage"]
+__all__ = ["Connection", "analyze", "batch_transaction", "copy_into", "count", "stage"]
 
 Connection = psycopg.Connection[Any]
 
@@ -52,16 +52,23 @@ def stage(
             ),
         )
     )
+    copy_into(connection, table, list(columns), frame)
+    return table
+
+
+def copy_into(
+    connection: Connection, table: sql.Identifier, columns: Sequence[str], frame: pl.DataFrame
+) -> None:
+    """Append these columns of the frame to the table."""
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(
         table, sql.SQL(", ").join(map(sql.Identifier, columns))
     )
     buffer = io.BytesIO()
-    frame.select(list(columns)).write_csv(
+    frame.select(columns).write_csv(
         buffer, include_header=False, datetime_format="%Y-%m-%dT%H:%M:%S%.6f%:z", quote_style="necessary"
     )
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.write(buffer.getbuffer())
-    return table
 
 
 def analyze(tables: Iterable[str]) -> None:

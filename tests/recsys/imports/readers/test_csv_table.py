@@ -11,7 +11,6 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import polars as pl
 import pytest
 import zstandard
 from hypothesis import given, settings
@@ -20,18 +19,9 @@ from hypothesis import strategies as st
 from recsys.errors import Invalid
 from recsys.imports.readers.csv_table import MOST_READS
 from recsys.imports.readers.source import ReadOptions, open_source
+from tests.recsys.imports.readers.reading import Rows, read
 
-Rows = list[tuple[object, ...]]
 TABLE = b"user,product\nann,tea\nbob,mug\n"
-
-
-def read(
-    path: Path, wanted: tuple[str, ...], size: int | None = None, options: ReadOptions | None = None
-) -> tuple[Rows, Rows]:
-    with open_source(path, wanted, options=options) as source:
-        batches = list(source.batches(size))
-    rows = pl.concat([batch.rows for batch in batches]).select("line", *wanted).rows()
-    return rows, pl.concat([batch.refused for batch in batches]).rows()
 
 
 def write(tmp_path: Path, content: bytes, name: str = "a.csv") -> Path:

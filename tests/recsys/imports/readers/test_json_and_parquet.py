@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from recsys.imports.readers.source import open_source
-from tests.recsys.imports.readers.test_csv_table import read
+from tests.recsys.imports.readers.reading import read
 
 UUID_BYTES = bytes.fromhex("0001fffe0001fffe0001fffe0001fffe")
 
