@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,15 +13,27 @@ from features.splitting.holdout import Question, choose_protocol
 from features.splitting.windows import holdout_windows
 from models.base import Recommender
 from models.hybrid.candidate_generation import Panel
+from models.hybrid.last_successes import hold_out_last
 from models.hybrid.strategy_selection import Choice, Examples, Stage, choose
-from models.hybrid.training_windows import QUESTIONS, Creators, fitted, observe
+from models.hybrid.training_windows import QUESTIONS, Creators, fitted, observe, observe_last
 from models.shared.fitted_members import FittedMembers
 from models.shared.parallel import in_parallel
 from recsys.errors import Invalid
 
-__all__ = ["LIKENESS", "Backtest", "BacktestPlan", "backtest", "without_backtest"]
+__all__ = [
+    "LIKENESS",
+    "MOST_STEPS",
+    "NEIGHBOURHOODS",
+    "REPEATED",
+    "Backtest",
+    "BacktestPlan",
+    "backtest",
+    "suited",
+    "without_backtest",
+]
 
 LIKENESS = (
+    "normalised_knn",
     "ease",
     "item_knn",
     "co_visitation_by_type",
@@ -33,8 +46,19 @@ LIKENESS = (
 )
 """Algorithms by what their opinion of likeness is worth, first the best."""
 
+NEIGHBOURHOODS = ("normalised_knn", "rp3beta")
+"""Algorithms whose fit grows with the pairs of products of each user."""
+MOST_STEPS = 150_000_000
+"""So many of these pairs take some 5 seconds of one core."""
+
+REPEATED = 1.25
+"""Events of a pair of a user and a product from which on people are said to come back for the same."""
+
 LEAST_USERS = 60
 """Fewer judged users than that decide nothing."""
+
+LATELY_DAYS = 28.0
+"""What counts as lately where no window was observed."""
 
 TOO_FEW = "too few users took up something after an earlier moment to learn from; the usual leader serves"
 
@@ -64,10 +88,56 @@ class Backtest:
 
 
 def backtest(creators: Creators, dataset: Dataset, plan: BacktestPlan) -> Backtest:
-    """Learn and choose the rules on the last windows of `dataset`.
+    """Learn and choose the rules on the last windows, else on what each user took up last."""
+    observed = _on_windows(creators, dataset, plan)
+    if not any(_enough(observed.parts(question)) for question in QUESTIONS):
+        observed = _on_last_successes(creators, dataset, plan) or observed
+    names = observed.names
+    decided = [question for question in QUESTIONS if _enough(observed.parts(question))]
 
-    The newest window comes first; an earlier one is added while fewer users than wanted are judged.
-    """
+    def decide(question: Question) -> Choice:
+        leader = _guess(creators, dataset, question, names)
+        return choose(names, leader, observed.parts(question), k=plan.k, trees=plan.trees, seed=plan.seed)
+
+    choices = dict(zip(decided, in_parallel(decide, decided), strict=True))
+    if choices:
+        for question in QUESTIONS:  # if only one could be tested, the other takes its best guess
+            if question not in choices:
+                choices[question] = _guessed(_guess(creators, dataset, question, names))
+    return Backtest(choices, observed.refused, observed.days)
+
+
+def suited(
+    creators: Creators, dataset: Dataset
+) -> tuple[dict[str, Callable[[], Recommender]], dict[str, str]]:
+    """The members that are worth their time on this dataset, and why others are left out."""
+    dear = {name for name, create in creators.items() if create().algorithm in NEIGHBOURHOODS}
+    steps = int((np.diff(dataset.matrix.indptr).astype(np.int64) ** 2).sum())
+    if not dear or len(dear) == len(creators) or steps <= MOST_STEPS or not _repeats(dataset):
+        return dict(creators), {}
+    why = (
+        f"people come back for the same products, where it never led, and {steps:,} pairs of products of one "
+        f"user are more than the {MOST_STEPS:,} that it may take"
+    )
+    return {name: create for name, create in creators.items() if name not in dear}, dict.fromkeys(dear, why)
+
+
+@dataclass(frozen=True, eq=False)
+class _Observed:
+    """seen : examples of each question, per window. names : the members. days : length of a window."""
+
+    seen: list[dict[Question, Examples]]
+    names: list[str]
+    refused: dict[str, str]
+    days: float
+
+    def parts(self, question: Question) -> list[Examples]:
+        """The examples of one question."""
+        return [each[question] for each in self.seen if question in each]
+
+
+def _on_windows(creators: Creators, dataset: Dataset, plan: BacktestPlan) -> _Observed:
+    """The newest window comes first; an earlier one is added while fewer users than wanted are judged."""
     seen: list[dict[Question, Examples]] = []
     names, refused, days = list(creators), dict[str, str](), 0.0
     protocol, _ = choose_protocol(dataset)
@@ -82,22 +152,22 @@ def backtest(creators: Creators, dataset: Dataset, plan: BacktestPlan) -> Backte
         names, refused = list(panel.members), refused | lost
         days = (window.end - window.start) / MICROSECONDS_PER_DAY
         if not panel.members:
-            return Backtest({}, refused, days)
+            break
         length, users, seed = plan.candidates, missing, plan.seed
         seen.append(observe(panel, train, dataset, window, protocol, length=length, users=users, seed=seed))
-    parts = {question: [each[question] for each in seen if question in each] for question in QUESTIONS}
-    decided = [question for question in QUESTIONS if _enough(parts[question])]
+    return _Observed(seen, names, refused, days)
 
-    def decide(question: Question) -> Choice:
-        leader = _guess(creators, dataset, question, names)
-        return choose(names, leader, parts[question], k=plan.k, trees=plan.trees, seed=plan.seed)
 
-    choices = dict(zip(decided, in_parallel(decide, decided), strict=True))
-    if choices:
-        for question in QUESTIONS:  # if only one could be tested, the other takes its best guess
-            if question not in choices:
-                choices[question] = _guessed(_guess(creators, dataset, question, names))
-    return Backtest(choices, refused, days)
+def _on_last_successes(creators: Creators, dataset: Dataset, plan: BacktestPlan) -> _Observed | None:
+    """What each user took up last is held out; None where too few users took up enough for that."""
+    train, held = hold_out_last(dataset, QUESTIONS, users=plan.users, seed=plan.seed)
+    if max(each.users.size for each in held) < LEAST_USERS or train.matrix.nnz == 0:
+        return None
+    panel, refused = fitted(creators, train, None)
+    if not panel.members:
+        return None
+    seen = observe_last(panel, train, held, LATELY_DAYS, length=plan.candidates)
+    return _Observed([seen], list(panel.members), refused, LATELY_DAYS)
 
 
 def _judged(seen: list[dict[Question, Examples]], question: Question) -> int:
@@ -159,4 +229,4 @@ def _repeats(dataset: Dataset) -> bool:
     items, kinds = int(events.item.max(initial=0)) + 1, int(events.kind.max(initial=0)) + 1
     pair = (events.user[known].astype(np.int64) * items + events.item[known]) * kinds + events.kind[known]
     days = np.unique(pair * (int(day.max(initial=0)) + 1) + day)
-    return bool(days.size > 1.25 * np.unique(pair).size)
+    return bool(days.size > REPEATED * np.unique(pair).size)

@@ -18,7 +18,7 @@ from models import base, factory
 from models.algorithms.content_based.cold_users import greeted, newcomers, unfitted
 from models.algorithms.content_based.content import ContentBased
 from models.base import Arrays, ModelKind, Recommender, Rows, Scores
-from models.hybrid.backtest import LIKENESS, BacktestPlan, backtest, without_backtest
+from models.hybrid.backtest import LIKENESS, BacktestPlan, backtest, suited, without_backtest
 from models.hybrid.candidate_generation import Panel
 from models.hybrid.evidence import strongest_evidence
 from models.hybrid.explanations import blended, member_parts, shared_out
@@ -156,6 +156,7 @@ class Hybrid(Recommender):
             chosen.trees,
             chosen.seed,
         )
+        creators, unsuited = suited(creators, dataset)
         found = backtest(creators, dataset, plan)
         choices, refused, panel = found.choices, found.refused, None
         self.window_days_ = found.days
@@ -164,7 +165,7 @@ class Hybrid(Recommender):
         self.stages_ = {question: choice.stage for question, choice in choices.items()}
         self.figures_ = {question: dict(choice.figures) for question, choice in choices.items()}
         self.reasons_ = {question: choice.reason for question, choice in choices.items()}
-        self.reasons_ |= {name: f"left out: {why}" for name, why in refused.items()}
+        self.reasons_ |= {name: f"left out: {why}" for name, why in (unsuited | refused).items()}
         return panel
 
     def forecast(self, users: int, items: int, nnz: int) -> int:

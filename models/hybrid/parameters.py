@@ -24,6 +24,7 @@ MEMBERS: dict[str, dict[str, Any]] = {
         "algorithm": "co_visitation_by_type",
         "parameters": {"neighbours": 200, "repeats": True},
     },
+    "normalised_knn": {"algorithm": "normalised_knn", "parameters": {"neighbours": 200}},
     "popularity": {"algorithm": "popularity", "parameters": {"half_life_days": 7.0}},
     "content": {"algorithm": "content"},
 }

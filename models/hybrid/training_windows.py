@@ -23,7 +23,7 @@ from models.shared.memory_budget import free_bytes
 from models.shared.parallel import WORKERS, in_parallel
 from recsys.errors import Invalid
 
-__all__ = ["QUESTIONS", "Creators", "fitted", "observe"]
+__all__ = ["QUESTIONS", "Creators", "fitted", "observe", "observe_last"]
 
 QUESTIONS: tuple[Question, ...] = ("any", "new")
 """`any`: all products; `new`: those the user never touched before."""
@@ -76,14 +76,27 @@ def observe(
 ) -> dict[Question, Examples]:
     """Each question's candidates for at most `users` of those who took up something in the window."""
     facts = FeatureSnapshot.learn(train, (window.end - window.start) / MICROSECONDS_PER_DAY)
-    inactive = ~np.asarray(train.item_features.active)
-    panel = Panel(panel.members, inactive if inactive.any() else None)
+    panel = _shown(panel, train)
     held = [_some(held_out(train, dataset, window, protocol, q, ASKED_AGAIN), users, seed) for q in QUESTIONS]
     if protocol == "window":  # the same histories for both questions: the members are asked once
         return {each.question: found for each, found in _asked_together(panel, train, held, facts, length)}
     return {
         each.question: _asked_apart(panel, train, each, facts, length) for each in held if each.users.size
     }
+
+
+def observe_last(
+    panel: Panel, train: Dataset, held: Sequence[HeldOut], days: float, *, length: int
+) -> dict[Question, Examples]:
+    """The same for what `models.hybrid.last_successes` holds out. days : what counts as lately."""
+    found = _asked_together(_shown(panel, train), train, held, FeatureSnapshot.learn(train, days), length)
+    return {each.question: examples for each, examples in found}
+
+
+def _shown(panel: Panel, train: Dataset) -> Panel:
+    """The panel that knows which products the catalogue does not show."""
+    inactive = ~np.asarray(train.item_features.active)
+    return Panel(panel.members, inactive if inactive.any() else None)
 
 
 def _some(held: HeldOut, users: int, seed: int) -> HeldOut:

@@ -23,9 +23,8 @@ from tests.support.shop import Shop
 
 K = 20
 HELD_DAYS = 14
-MARGIN = 0.1
-"""Not behind is what is neither 10% nor significantly behind. Cosine neighbours stay ahead by 7% for new
-durable goods of a shop with 260 users."""
+MARGIN = 0.05
+"""Not behind is what is neither 5% nor significantly behind."""
 PURCHASE = INTERACTION_TYPES.index("purchase")
 SELECTS = {
     "any": "SELECT u.username, p.sku FROM recommendations_db.product_recommendations r "

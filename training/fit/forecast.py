@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from features.dataset import Dataset
+from models.hybrid.backtest import MOST_STEPS, NEIGHBOURHOODS, REPEATED
 from models.hybrid.parameters import HybridParameters
 from models.registry.registry import RegisteredModel
 from models.shared.parallel import WORKERS
@@ -98,14 +99,14 @@ RATES: dict[str, ReferenceRate] = {
     "co_visitation": ReferenceRate(8.12, 11.44, ("events",)),
     "co_visitation_by_type": ReferenceRate(9.13, 4.66, ("events",)),
     "cold_items": ReferenceRate(6.58, 1.16, ("catalogue",)),
-    "complements": ReferenceRate(7.20, 2.51, ("events",)),
+    "complements": ReferenceRate(9.80, 2.51, ("events",)),
     "content": ReferenceRate(0.59, 7.57, ("catalogue",)),
     "degree_svd": ReferenceRate(1.41, 2.53),
     "ease": ReferenceRate(5.46, 7.24, ("pairs", "narrow")),
     "graph_filter": ReferenceRate(2.00, 50.67),
     "hybrid": ReferenceRate(81.27, 49.64, ("catalogue",)),
     "item_knn": ReferenceRate(5.79, 2.89, ("steps",)),
-    "normalised_knn": ReferenceRate(21.31, 22.06, ("steps",)),
+    "normalised_knn": ReferenceRate(12.5, 2.6, ("steps",)),
     "popularity": ReferenceRate(0.53, 0.95, ("events",)),
     "rp3beta": ReferenceRate(19.41, 8.25, ("steps",)),
     "similar_items": ReferenceRate(9.31, 4.32, ("steps",)),
@@ -120,6 +121,8 @@ UNKNOWN = RATES["als"]
 """For an algorithm of another package."""
 
 DEFAULT_HYBRID = HybridParameters()
+MEASURED_MEMBERS = 8
+"""Members that the hybrid fitted where its rate was measured."""
 JUDGED_SHARE = 0.75
 """So many of the users have a success in one window, at least where the rates were measured."""
 
@@ -221,11 +224,14 @@ def forecast_all(
     return [forecast_seconds(each, size, past, shared) for each in experiments]
 
 
-def hybrid_members(experiment: Experiment) -> dict[str, Experiment]:
-    """The members of a hybrid as experiments, by their name."""
+def hybrid_members(experiment: Experiment, size: DataSize | None = None) -> dict[str, Experiment]:
+    """The members of a hybrid as experiments, by their name; those that it fits on data of this size."""
+    # as `models.hybrid.backtest.suited`
+    dear = size is not None and size.steps > MOST_STEPS and size.events > REPEATED * size.pairs
     return {
         name: Experiment(name="member", algorithm=given["algorithm"], parameters=given.get("parameters", {}))
         for name, given in HybridParameters(**experiment.parameters).members.items()
+        if not (dear and given["algorithm"] in NEIGHBOURHOODS)
     }
 
 
@@ -234,14 +240,14 @@ def _hybrid(
 ) -> TimeForecast:
     """Its members once per window, observing and learning, and members that nothing else of the run fits."""
     chosen, rate = HybridParameters(**experiment.parameters), RATES["hybrid"]
-    members = hybrid_members(experiment)
+    members = hybrid_members(experiment, size)
     costs = {name: forecast_seconds(member, size, past) for name, member in members.items()}
     own = [
         costs[name]
         for name, member in members.items()
         if recipe_key(member.algorithm, member.parameters) not in shared
     ]
-    share = len(members) / len(DEFAULT_HYBRID.members)
+    share = len(members) / MEASURED_MEMBERS
     asked = min(size.users, chosen.users) / min(REFERENCE.users, DEFAULT_HYBRID.users)
     learning = rate.fit * _growth(size, rate.grows) / WORKERS * share * asked
     fits = sum(cost.fit for cost in costs.values()) / WORKERS

@@ -207,7 +207,7 @@ def test_what_may_be_shown_does_not_change_the_scores(kind: str) -> None:
 def test_a_shop_too_small_to_learn_from_gets_the_usual_leader() -> None:
     model = Hybrid().fit(two_tastes())
     assert {stage.kind for stage in model.stages_.values()} == {"single"}
-    assert model.stages_["any"].members == ("ease",)
+    assert model.stages_["any"].members == ("normalised_knn",)
     assert "too few users" in model.reason_
     again = [(0, item, "purchase", float(day)) for item in range(3) for day in range(0, 60, 7)]
     assert Hybrid().fit(dataset(again, users=1, items=3)).stages_["any"].members == ("tifu_knn",)

@@ -78,7 +78,8 @@ def test_the_last_training_is_scaled_by_events(events: int) -> None:
 
 def test_a_hybrid_takes_its_members_once_per_window_and_those_that_nothing_else_fits() -> None:
     hybrid = load("hybrid")
-    members = hybrid_members(hybrid)
+    members = hybrid_members(hybrid, REFERENCE)
+    assert "normalised_knn" not in members
     fits = sum(forecast_seconds(one, REFERENCE, {}).fit for one in members.values()) / WORKERS
     shared = {recipe_key(one.algorithm, one.parameters) for one in members.values()}
     alone, beside = (forecast_seconds(hybrid, REFERENCE, {}, keys) for keys in ((), shared))

@@ -1,0 +1,72 @@
+"""The last successes of each user held out, where no window in time has enough users to learn from.
+
+Users of some shops come once, in a burst, or the events have no times: hardly anybody was there before a
+window and took something up in it. What such a user took up last is held out, all else is learned from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from features.dataset import Dataset
+from features.splitting.holdout import HeldOut, Question
+
+__all__ = ["SHARE", "hold_out_last"]
+
+SHARE = 0.2
+"""Of a user's successes that are held out, one at least; a user with fewer than FEWEST keeps all."""
+FEWEST = 3
+
+Rows = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+def hold_out_last(
+    dataset: Dataset, questions: tuple[Question, ...], *, users: int, seed: int
+) -> tuple[Dataset, list[HeldOut]]:
+    """`dataset` without what is held out, and for each question what is right for at most `users` users.
+
+    Events of one moment have no order: a draw decides. Other events of the same user and product as a success
+    that is held out are taken out too, unless they are successes themselves: they would give the answer away.
+    In the question `new`, products that the user still has in what is learned from are not right.
+    """
+    events, wide = dataset.events, len(dataset.items)
+    rng = np.random.default_rng([seed, 2])
+    user = np.asarray(events.user, dtype=np.int64)
+    success = dataset.target.mask(events) & (user >= 0) & dataset.item_features.active[events.item]
+    rows = np.flatnonzero(success)
+    order = rows[np.lexsort((rng.random(rows.size), events.time[rows], user[rows]))]
+    count = np.bincount(user[order], minlength=len(dataset.users))
+    start = np.cumsum(count) - count
+    from_end = count[user[order]] - 1 - (np.arange(order.size) - start[user[order]])
+    enough = np.flatnonzero(count >= FEWEST)
+    asked = np.sort(rng.permutation(enough)[:users])
+    wanted = np.zeros(len(dataset.users), dtype=np.int64)
+    wanted[asked] = np.maximum(1, np.floor(SHARE * count[asked])).astype(np.int64)
+    held = order[from_end < wanted[user[order]]]
+    pair = user * wide + events.item
+    gone = (user >= 0) & ~success & np.isin(pair, pair[held])
+    gone[held] = True
+    train = replace(dataset, events=events.take(~gone))
+    return train, [_right(train, pair[held], question) for question in questions]
+
+
+def _right(train: Dataset, pairs: Rows, question: Question) -> HeldOut:
+    """pairs : user row × items + item of what is held out."""
+    wide = len(train.items)
+    pairs = np.unique(pairs)
+    if question == "new":
+        touched = train.touched
+        owner = np.repeat(np.arange(touched.shape[0], dtype=np.int64), np.diff(touched.indptr))
+        pairs = pairs[~np.isin(pairs, owner * wide + touched.indices)]
+    users, place = np.unique(pairs // wide, return_inverse=True)
+    entries = np.ones(pairs.size, dtype=bool), (place, pairs % wide)
+    relevant = sparse.csr_matrix(entries, shape=(users.size, wide))
+    relevant.sort_indices()
+    return HeldOut(
+        question, train.users.ids[users], relevant, None, np.full(users.size, train.moment, dtype=np.int64)
+    )
