@@ -58,9 +58,7 @@ def test_long_experiments_ship_but_are_not_part_of_all() -> None:
     assert set(shipped()) - set(everyday()) == {
         "bought_together",
         "buy_again",
-        "complements",
         "item_knn",
-        "similar_items",
     }
 
 

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from features.dataset import Dataset, ItemFeatures
 from features.interactions import MICROSECONDS_PER_DAY, Events
+from models.algorithms.neighbourhood.next_steps import in_order, looked_at, next_steps
 from models.algorithms.shared.item_item import GRAM_BYTES
 from models.algorithms.shared.item_lists import ItemLists, Kept
 from models.algorithms.shared.lift import Occasions, lower_lift, nearest
@@ -45,6 +46,9 @@ class ComplementsParameters:
     bound : standard deviations that the lower bound lies below the mean.
     popularity : power of the popularity of what is listed: 0 orders by lift, 1 by how often it is bought too.
     half_life_days : age at which a purchase counts half in that popularity.
+    frequency : power of how many baskets hold both: a pair that is met often counts more than a rare one of
+        the same lift.
+    order : weight of what people go on to (`next_steps`), where what they look at is logged; see `in_order`.
     instead : how strongly products of one category that are looked at together and not bought together are
         turned down; 0: not.
     largest : of a larger basket, so many products count.
@@ -55,6 +59,8 @@ class ComplementsParameters:
     bound: float = 1.0
     popularity: float = 0.35
     half_life_days: float = 60.0
+    frequency: float = 0.3
+    order: float = 1.0
     instead: float = 1.0
     largest: int = 100
     neighbours: int = 50
@@ -64,21 +70,25 @@ class ComplementsParameters:
         check_float(self, "bound", 0.0, 10.0)
         check_float(self, "popularity", 0.0, 2.0)
         check_float(self, "half_life_days", 0.0, 36_500.0, above_low=True)
+        check_float(self, "frequency", 0.0, 2.0)
+        check_float(self, "order", 0.0, 1_000.0)
         check_float(self, "instead", 0.0, 10.0)
         check_int(self, "largest", 2, 100_000)
         check_int(self, "neighbours", 1, 5_000)
 
 
 class Complements(ItemLists):
-    """strength(i, j) = lift(i, j) × popularity(j)^popularity × (share of baskets(i, j))^instead.
+    """strength(i, j) = lift(i, j) × popularity(j)^popularity × (1 + baskets(i, j))^frequency
+        × (share of baskets(i, j))^instead
 
     lift is the lower bound of `lower_lift` over baskets (`baskets_of`, of purchases and carts); its prior is
     the lift between the categories of i and j, itself drawn to 1, so a product that was hardly bought gets
     the products of the categories that go with its own. A pair stays only if its lower bound, or the mean
     where it never met, is above 1: more often in one basket than by chance. The share of baskets is 1 for
     products of different categories; within one it is (b + 1) / (b + v + 1) with b baskets that hold both and
-    v visits that looked at both: what people choose between does not complement. Scores are `unit_scores` of
-    the strength, the median of all kept pairs at one half.
+    v visits that looked at both: what people choose between does not complement. Where visits are logged,
+    what people go on to (`next_steps`) is added with the same share: it fills the lists of products of few
+    baskets. Scores are `unit_scores` of the strength, the median of all kept pairs at one half.
     """
 
     algorithm: ClassVar[str] = "complements"
@@ -99,7 +109,11 @@ class Complements(ItemLists):
         pairs = _ComplementBlocks(chosen, baskets, visits, dataset.item_features, popularity)
         rows = np.argsort(pairs.category, kind="stable")
         blocks = [rows[start : start + BLOCK] for start in range(0, items, BLOCK)]
-        self._keep(in_parallel(pairs.of_rows, blocks), items)
+        found = in_parallel(pairs.of_rows, blocks)
+        if chosen.order and looked_at(dataset, weight):
+            steps = pairs.turned_down(next_steps(dataset, chosen.neighbours))
+            found = [in_order(found, steps, chosen.order, chosen.neighbours)]
+        self._keep(found, items)
 
     def forecast(self, users: int, items: int, nnz: int) -> int:
         """Peak bytes of a fit: the events as columns, the baskets, the pairs of a block, what is kept."""
@@ -155,19 +169,38 @@ class _ComplementBlocks:
         unmet = (both == 0) & (self.chosen.strength * prior > expected + self.chosen.strength)
         more = np.flatnonzero((low > 1.0) | unmet)
         left, right, both, low = left[more], right[more], both[more], low[more]
-        strength = low * self.popular[right] * self._not_instead(rows, left, right, both)
+        strength = low * self.popular[right] * np.power(1.0 + both, self.chosen.frequency)
+        strength *= self._not_instead(rows, left, right, both)
         best = nearest(left, right, strength, self.chosen.neighbours)
         return Kept(rows[left[best]], right[best], strength[best], both[best])
 
-    def _not_instead(self, rows: Rows, left: Rows, right: Rows, both: Floats) -> Floats:
-        """The share of baskets, 1 across categories."""
+    def _not_instead(
+        self, rows: Rows, left: Rows, right: Rows, both: Floats, *, unknown: bool = False
+    ) -> Floats:
+        """The share of baskets, 1 across categories. unknown : products without a category share one."""
         share = np.ones(left.size)
-        same = np.flatnonzero((self.leaf[rows[left]] == self.leaf[right]) & (self.leaf[right] >= 0))
+        of_one = self.leaf[rows[left]] == self.leaf[right]
+        same = np.flatnonzero(of_one if unknown else of_one & (self.leaf[right] >= 0))
         if self.visits.held.nnz and same.size:
             seen = self.visits.together(rows)
             looked = np.asarray(seen[left[same], right[same]], dtype=np.float64).ravel()
             share[same] = np.power((both[same] + 1.0) / (both[same] + looked + 1.0), self.chosen.instead)
         return share
+
+    def turned_down(self, steps: sparse.csr_matrix) -> sparse.csr_matrix:
+        """`steps` (items, items) to products that may be shown, each times its share of baskets."""
+        parts = []
+        for start in range(0, steps.shape[0], BLOCK):
+            rows = np.arange(start, min(start + BLOCK, steps.shape[0]))
+            block = sparse.coo_matrix(steps[rows])
+            left, right = block.row.astype(np.int64), block.col.astype(np.int64)
+            baskets = self.baskets.together(rows)
+            both = np.asarray(baskets[left, right], dtype=np.float64).ravel()
+            value = block.data * self._not_instead(rows, left, right, both, unknown=True)
+            shown = self.shown[right]
+            kept = value[shown].astype(np.float32), (left[shown], right[shown])
+            parts.append(sparse.csr_matrix(kept, shape=block.shape))
+        return sparse.csr_matrix(sparse.vstack(parts, format="csr"))
 
     def _category_lifts(self) -> Floats:
         """float64 (categories, categories): lower bounds of the lift between them."""

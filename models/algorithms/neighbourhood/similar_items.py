@@ -12,6 +12,7 @@ from scipy import sparse
 
 from features.dataset import Dataset, ItemFeatures
 from features.interactions import MICROSECONDS_PER_DAY
+from models.algorithms.neighbourhood.next_steps import in_order, looked_at, next_steps
 from models.algorithms.shared.item_lists import ItemLists, Kept
 from models.algorithms.shared.item_vectors import (
     bands_of,
@@ -57,6 +58,7 @@ class SimilarItemsParameters:
     popularity : power of the popularity of what is listed; 0 turns popular products down the most.
     half_life_days : age at which an event counts half in that popularity.
     visits : weight of a meeting in one visit; one in a person's history weighs 1.
+    order : weight of what people look at next (`next_steps`), where that is logged; see `in_order`.
     largest : so many of a person's latest products in one category count, and of a visit's half as many.
     neighbours : kept per product.
     text, category, brand, price : weights of the parts of the likeness in the catalogue.
@@ -68,6 +70,7 @@ class SimilarItemsParameters:
     popularity: float = 0.5
     half_life_days: float = 60.0
     visits: float = 5.0
+    order: float = 5.0
     largest: int = 100
     neighbours: int = 50
     text: float = 1.0
@@ -82,6 +85,7 @@ class SimilarItemsParameters:
         check_float(self, "popularity", 0.0, 2.0)
         check_float(self, "half_life_days", 0.0, 36_500.0, above_low=True)
         check_float(self, "visits", 0.0, 1_000.0)
+        check_float(self, "order", 0.0, 1_000.0)
         check_int(self, "largest", 2, 100_000)
         check_int(self, "neighbours", 1, 5_000)
         for name in PARTS:
@@ -96,7 +100,9 @@ class SimilarItems(ItemLists):
     the likeness), so a product without events gets its list from its words, category, brand and price.
     People's histories are taken category by category (the second last level of the path), which leaves the
     pairs that can replace each other; visits, which hold what was looked at and not what was bought together,
-    are taken whole. Scores are `unit_scores` of the strength, the median of all kept pairs at one half.
+    are taken whole. Where visits are logged, what people look at next (`next_steps`) is added: it leads
+    there, on RetailRocket by twice the NDCG. Scores are `unit_scores` of the strength, the median of all kept
+    pairs at one half.
     """
 
     algorithm: ClassVar[str] = "similar_items"
@@ -124,7 +130,13 @@ class SimilarItems(ItemLists):
         groups = _groups(parent, features, popularity)
         some = np.random.default_rng(0).permutation(len(groups))[:SAMPLED]
         pairs.learn_prior([groups[place] for place in some])
-        self._keep(in_parallel(pairs.of_group, groups), len(dataset.items))
+        found = in_parallel(pairs.of_group, groups)
+        if chosen.order and (looked := looked_at(dataset, weight)):
+            steps = next_steps(dataset, chosen.neighbours, looked) @ sparse.diags_array(
+                features.active.astype(np.float32)
+            )
+            found = [in_order(found, sparse.csr_matrix(steps), chosen.order, chosen.neighbours)]
+        self._keep(found, len(dataset.items))
 
 
 class _SimilarityBlocks:

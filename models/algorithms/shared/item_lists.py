@@ -34,7 +34,7 @@ class ItemLists(ItemItem):
     """A list of products per product: `weights_` are scores in (0, 1) that compare between products.
 
     A user's or a cart's score is the sum over what they hold, each once. `support` says how often a pair was
-    seen, for the reason that is displayed with it; 0 where only the catalogue speaks.
+    seen, for the reason that is displayed with it; 0 where only the catalogue or the order of visits speaks.
     """
 
     support_: npt.NDArray[np.float32]
