@@ -72,29 +72,24 @@ class _ByWeights:
     """Evidence by the item-to-item weights of a member; csr float32 (items, items)."""
 
     def __init__(self, weights: sparse.csr_matrix) -> None:
-        self.weights = weights
+        # of a mapped artifact each look at a memory map costs more than the numbers that it gives
+        parts = np.asarray(weights.data), np.asarray(weights.indices), np.asarray(weights.indptr)
+        self.weights = sparse.csr_matrix(parts, shape=weights.shape)
 
     def parts(self, items: Rows, history: npt.NDArray[np.int32], value: Float) -> tuple[Rows, Float]:
         """The history entry with the largest weight × value for each item, and that product; 0: none."""
-        weights = self.weights
-        starts, ends = weights.indptr[history], weights.indptr[history + 1]
-        lengths = ends - starts
-        entry = np.arange(lengths.sum()) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
-        place_of = np.full(weights.shape[1], -1, dtype=np.int32)
+        place_of = np.full(self.weights.shape[1], -1, dtype=np.int32)
         place_of[items] = np.arange(items.size, dtype=np.int32)
-        place = place_of[weights.indices[entry]]
+        near = self.weights[history]
+        place = place_of[near.indices]
         of_list = np.flatnonzero(place >= 0)
-        place, entry = place[of_list], entry[of_list]
-        row = np.searchsorted(np.cumsum(lengths), of_list, side="right")
-        product = weights.data[entry] * value[row]
-        # the largest product first, ties to the lower item row; then the first of each item
-        order = np.lexsort((row, -product, place))
-        listed, first = np.unique(place[order], return_index=True)
-        best = np.zeros(items.size, dtype=np.float32)
-        witness = np.full(items.size, -1, dtype=np.int64)
-        best[listed] = product[order[first]]
-        witness[listed] = np.where(best[listed] > 0, history[row[order[first]]], -1)
-        return witness, np.maximum(best, 0)
+        row = np.searchsorted(near.indptr, of_list, side="right") - 1
+        products = np.zeros((items.size, history.size), dtype=np.float32)
+        products[place[of_list], row] = near.data[of_list] * value[row]
+        # of equal products the first, of the lowest item row
+        top = products.argmax(axis=1)
+        best = products[np.arange(items.size), top]
+        return np.where(best > 0, history[top], -1), np.maximum(best, 0)
 
 
 class _ByVectors:

@@ -12,9 +12,10 @@ __all__ = ["only_positive", "scores_of_users"]
 
 Float = npt.NDArray[np.float32]
 
-ITEMS = 512
-"""Items of one step: the product of so many with some hundred users stays in a core's own cache, where
-transposing it costs little. Transposed as a whole, it takes up to twice as long."""
+CELLS = 1 << 17
+"""Numbers of one step's product: so many stay in a core's own cache, where transposing them costs little.
+Transposed as a whole, it takes up to twice as long; in steps of a few users' numbers, cutting the rows of the
+sparse matrix takes longer than the product."""
 
 
 def scores_of_users(
@@ -36,8 +37,9 @@ def scores_of_users(
         written.
     """
     columns = np.ascontiguousarray(users.T)
-    for start in range(0, by_item.shape[0], ITEMS):
-        part = slice(start, min(start + ITEMS, by_item.shape[0]))
+    step = max(512, CELLS // max(1, users.shape[0]))
+    for start in range(0, by_item.shape[0], step):
+        part = slice(start, min(start + step, by_item.shape[0]))
         found = by_item[part] @ columns
         if finish is not None:
             finish(found, part)
