@@ -44,8 +44,8 @@ report: $(VENV)/.test $(VENV)/.demo  ## a report on real purchases in $CI_ARTIFA
 down: ## stop the embedded servers
 	@$(BIN)/recsys down
 
-soak: $(VENV)/.test $(VENV)/.demo  ## ten minutes at 70% of the most, with a model switch and a generation switch each minute
-	@cd $(ROOT) && exec $(BIN)/python -m tests.performance.load.soak $(SOAK_FLAGS)
+soak: $(VENV)/.test $(VENV)/.demo  ## four minutes of mixed load with parts killed, ten at 70% of the most with a model switch each minute
+	@cd $(ROOT) && $(BIN)/python -m tests.performance.load.soak_mix && exec $(BIN)/python -m tests.performance.load.soak $(SOAK_FLAGS)
 
 lock: $(VENV)/bin/python  ## write the pinned requirements anew from pyproject.toml
 	@$(BIN)/python -m pip install --quiet $(UV)
