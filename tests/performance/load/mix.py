@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 __all__ = ["MixResult", "Request", "busy_hour", "send"]
 
 LISTS, INTERACTIONS = 0.75, 0.15
-TYPES = ("view", "click", "add_to_cart", "like", "purchase")
+TYPES = ("view", "view", "view", "add_to_cart", "like", "purchase")
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""Minutes of the busy hour's mix while servers are killed in turn; at the end every accepted post is stored.
+"""The mix of a busy hour while servers are killed in turn; at the end every accepted post is stored.
 
-Run it by `make soak` (after `make demo`), or `python -m tests.performance.load.soak_mix [--minutes 4]`. In the
-middle of each minute one part is killed as by a power cut (Valkey, then PostgreSQL) and started again five
-seconds later. The exit code is 1 unless as many interactions are stored as were accepted, and no answer was 5xx.
+Run it by `make soak` (after `make demo`), or `python -m tests.performance.load.soak_mix [--minutes 4]`. In
+the middle of each minute one part is killed as by a power cut (Valkey, then PostgreSQL) and started again
+five seconds later. The exit code is 1 unless all accepted interactions are stored and no answer was 5xx.
 """
 
 from __future__ import annotations
@@ -93,11 +93,11 @@ def main() -> None:
             time.sleep(0.5)
     written, accepted = stored() - before, result.accepted
     errors = sum(count for status_code, count in result.statuses.items() if status_code >= 500)
+    late = {kind: result.quantile(0.99, kind) for kind in ("list", "interaction")}
     console.print(
-        f"{sum(result.statuses.values()):,} requests, {errors} of them 5xx, {result.closed} connections closed; "
-        f"lists {result.complete:.2%} complete, p99 {result.quantile(0.99, 'list'):.0f} ms; interactions p99 "
-        f"{result.quantile(0.99, 'interaction'):.0f} ms; {accepted:,} interactions accepted, {written:,} "
-        f"stored, {waiting()} still wait"
+        f"{sum(result.statuses.values()):,} requests, {errors} of them 5xx, {result.closed} disconnects; "
+        f"lists {result.complete:.2%} complete, p99 {late['list']:.0f} ms; interactions p99 "
+        f"{late['interaction']:.0f} ms, {accepted:,} accepted, {written:,} stored, {waiting()} still wait"
     )
     if errors or written != accepted:
         raise SystemExit(1)
