@@ -60,7 +60,7 @@ class Dataset:
 
     Everything derived (`matrix`, `touched`, `fingerprint`) is computed once, on first use.
 
-    target  what counts as a success; one without a type is replaced by the one that the events suggest
+    target  what counts as a success; a target without a type is replaced by one chosen from the events
     """
 
     users: IdMap
@@ -112,7 +112,7 @@ class Dataset:
     def fingerprint(self) -> str:
         """SHA-256 (hex) of everything in the snapshot: equal fingerprints mean equal data and settings.
 
-        After `load` it is the one that was written; `verify` has compared it with the files.
+        After `load` it is the stored one; `verify` has compared it with the files.
         """
         return checksum(self._arrays(), self._header())
 

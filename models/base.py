@@ -173,9 +173,9 @@ class Recommender(ABC):
         """Take members from `known` where it has them; only a model made of others has a use for that."""
 
     def successor(self) -> Self:
-        """An unfitted model of the same recipe that keeps what this one decided about its own make-up.
+        """An unfitted model with the same parameters and with the choices that this one made in its fit.
 
-        So what is fitted again on more data is the model that was judged, not one that may choose again.
+        A refit on more data is then the model that was evaluated: it makes no new choices.
         """
         return type(self)(self.parameters)
 

@@ -77,7 +77,7 @@ def create_api(first: Sequence[APIRouter] = (), **options: Any) -> FastAPI:
     # what a guest did is the user's with the log-in itself, not only once a consumer hears of it
     at_login(views.adopt)
     at_login(guest_identity.adopt)
-    # the last one added is the first one that a request meets
+    # a request meets the middleware that was added last first
     app.add_middleware(CardCheck)
     app.add_middleware(Gate)
     app.add_middleware(RequestContextMiddleware)

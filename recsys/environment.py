@@ -63,7 +63,7 @@ def as_shell(found: Environment) -> str:
 
 
 def _psql() -> str:
-    """psql of the system, else the one that came with the embedded server."""
+    """psql of the system, else that of the embedded server."""
     if shutil.which("psql"):
         return "psql"
     from importlib.util import find_spec

@@ -100,10 +100,10 @@ class UserSettings(BaseModel):
     """Accounts: how long a log-in lasts, how often one may fail, and what a password's hash costs.
 
     session_days : a log-in lasts so long.
-    max_sessions : devices of one user; one more ends the one that was silent longest.
+    max_sessions : log-ins of one user; one more ends the log-in that was idle longest.
     failures_per_account, failures_per_address, failure_window_minutes : failed log-ins within the window,
         after which more are refused until it ends.
-    online_seconds : who was silent for so long is no longer online.
+    online_seconds : a user without a request for so long is no longer online.
     max_following : users that one user may follow.
     argon2_* : cost of a password's hash; a change is taken over at each user's next log-in.
     """
@@ -339,7 +339,7 @@ class SearchSettings(BaseModel):
     ca_certs : file of the certificates that the server's is checked against; the system's when unset.
     verify_certs : the server's certificate is checked.
     prefix : the indices are called prefix_products and prefix_users (aliases).
-    language : of stems and stop words, one that Snowball has a stemmer for, such as german, or simple for
+    language : of stems and stop words: a language with a Snowball stemmer, such as german, or simple for
         none; reindex after changing it.
     popularity_weight, personal_weight : how much popularity and a known user's taste add to what the text
         is worth: 0.5 adds up to half of it; `recsys train search-quality` measures them.

@@ -1,4 +1,4 @@
-"""`recsys serve ab-test`: test a model against the one that serves, on a share of the shop's visitors."""
+"""`recsys serve ab-test`: test a model against the serving model, on a share of the shop's visitors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["app"]
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Test a model against the one that serves, on live visitors. `recsys train live` tells how it goes.",
+    help="Test a model against the serving model, on live visitors. `recsys train live` shows its results.",
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON on stdout.")]

@@ -98,7 +98,7 @@ class Experiment(_ExperimentSection):
     seed: int = Field(default=0, ge=0, lt=2**32)
     description: str = ""
     in_all: bool = True
-    """Whether `recsys train run --all` runs it; false for one that takes minutes."""
+    """Whether `recsys train run --all` runs it; false for an experiment that takes minutes."""
     promotable: bool = True
     """Whether it may serve users' lists; if not, it is judged on lists that start from a product."""
     parameters: dict[str, Any] = Field(default_factory=dict)

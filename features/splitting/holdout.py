@@ -165,7 +165,7 @@ def _histories(
 ) -> list[History]:
     """The history that each question comes with: its user's events before it, ages as of `train`'s moment.
 
-    owner, first : user row and time of each question, _LAST for one that is not asked.
+    owner, first : user row and time of each question, _LAST for a question that is not evaluated.
     hidden : question × items + item, rows of `dataset`: pairs whose events after `start` are taken out.
     """
     events, wide = dataset.events, len(dataset.items)

@@ -15,7 +15,7 @@ __all__ = ["report_path"]
 def report_path(model: RegisteredModel, kind: Literal["html", "json"] = "html") -> Path:
     """The path of the page or of its JSON twin; the file may be missing.
 
-    Raises NotFound when the row names none, or one that leads out of `var/reports`, through links too.
+    Raises NotFound when the row names none, or a path that leads out of `var/reports`, through links too.
     """
     kept = model.parameters.get("report" if kind == "html" else "report_json")
     if not isinstance(kept, str) or not kept or "\0" in kept:

@@ -25,7 +25,7 @@ class FittedMembers:
         self._models: dict[str, Recommender] = {}
 
     def fit(self, model: Recommender, dataset: Dataset) -> Recommender:
-        """`model` fitted on `dataset`, or the one that was fitted before. Raises what `fit` raises."""
+        """`model` fitted on `dataset`, or the model that was fitted earlier. Raises what `fit` raises."""
         if dataset is not self.dataset:
             return model.fit(dataset)
         recipe = f"{model.algorithm} {asdict(model.parameters)!r}"

@@ -46,7 +46,7 @@ def connect(url: str) -> redis.Redis:
 
 
 def close() -> None:
-    """Close the cached client; the next `get_redis()` reads the settings anew."""
+    """Close the cached client; the next `get_redis()` reads the settings again."""
     if get_redis.cache_info().currsize:
         get_redis().close()
         get_redis.cache_clear()

@@ -20,8 +20,8 @@ _log = get_logger(__name__)
 def after_commit(session: Session, work: Callable[[], object]) -> None:
     """Do `work` once what `session` wrote is committed; not at all when it is rolled back.
 
-    The facts are safe by then, so a Redis that is down is logged and is no error of the caller's: whoever
-    calls makes sure that it is put right later (by an event's handler, an expiry, or a check).
+    The data is committed by then, so an unreachable Redis is logged and is no error of the caller. The caller
+    makes sure that Redis is corrected later (by an event's handler, an expiry, or a check).
     """
 
     waiting: list[Callable[[], object]] | None = session.info.get(_WAITING)

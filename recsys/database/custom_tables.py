@@ -37,9 +37,9 @@ OWN_TABLES: tuple[str, ...] = (
     "payments_db.webhook_events",
     # messages on their way out: the documented logs keep neither bodies nor tries
     "notifications_db.outgoing_messages",
-    # what somebody was told already
+    # which messages a user has received
     "notifications_db.sent_notices",
-    # which guest's session became whose: a guest's deed that is heard of after the log-in is the user's too
+    # which user logged in with which guest session: the user gets the guest's late interactions, too
     "recommendations_db.guest_logins",
     # the sender's id of a piece of feedback: the same sent twice counts once
     "recommendations_db.feedback_events",
@@ -68,6 +68,6 @@ OWN_TABLES: tuple[str, ...] = (
     "recommendations_db.business_rules",
     # who changed which rule, when, from what to what
     "recommendations_db.business_rule_changes",
-    # which model is tested against the one that serves, on which share of the shop's visitors
+    # which model is tested against the serving model, on which share of the shop's visitors
     "recommendations_db.ab_tests",
 )

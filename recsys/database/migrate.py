@@ -22,7 +22,7 @@ __all__ = ["current", "downgrade", "head", "upgrade"]
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
-# Any number that no other program uses: whoever migrates holds this lock, the next one waits and finds
+# Any number that no other program uses. A migration holds this lock; a second one waits for it and then has
 # nothing left to do.
 _LOCK = 7_355_608_001
 

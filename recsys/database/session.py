@@ -221,9 +221,9 @@ def _engine_of(url: str) -> Engine:
 
 
 def _look_after(engine: Engine) -> None:
-    """Ask a connection that lay idle whether its server is still there, before it is used.
+    """Ping the server over a connection that was idle, before the connection is used.
 
-    One that was used a moment ago is not asked: the question takes longer than many an answer.
+    A connection that was used a moment ago is not checked: a ping takes longer than many queries.
     """
 
     @event.listens_for(engine, "checkin")
@@ -238,7 +238,7 @@ def _look_after(engine: Engine) -> None:
         try:
             engine.dialect.do_ping(connection)
         except psycopg.Error as error:
-            # all that lay there with it are looked at anew
+            # the pool's other connections are checked again
             raise InvalidatePoolError from error
 
 

@@ -67,7 +67,7 @@ def find(executable: str, folder: Path, record: Record | None) -> psutil.Process
 
     A pid alone proves nothing (it may be reused), so the process must carry the folder in its arguments, or
     be of exactly the recorded age. Without a valid record, all processes are searched: a command that was
-    killed while starting a server leaves one that nothing has noted.
+    killed while starting a server leaves a process without a record.
     """
     if record is not None and record.pid is not None:
         try:

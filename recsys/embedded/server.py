@@ -97,7 +97,7 @@ class Server(ABC):
         end(process, politely=self.stop_signal, patience=60, firmly=self.kill_signal)
 
     def _adopt(self, record: Record, running: psutil.Process, state: EmbeddedState) -> bool:
-        """Whether the running process answers to our record; one that is still starting gets time to."""
+        """Whether the running process answers to our record; a starting process gets time for it."""
         deadline = time.monotonic() + _ANSWER_WITHIN
         while running.is_running() and time.monotonic() < deadline:
             try:

@@ -37,7 +37,7 @@ class Valkey(Server):
     def prepare(self, record: Record, *, known: bool) -> None:
         """The password is part of the configuration, never of the data, so `known` does not matter."""
         self.data.mkdir(mode=0o700, exist_ok=True)
-        # Asked of an existing folder too: whoever made it may have been killed before giving it away.
+        # Asked of an existing folder too: its maker may have been killed before it set the owner.
         if self.account is not None and sys.platform != "win32" and self.data.stat().st_uid == 0:
             os.chown(self.data, self.account.uid, self.account.gid)
 

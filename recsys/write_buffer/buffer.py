@@ -1,8 +1,9 @@
 """The write buffer: posts that were accepted while PostgreSQL takes no writes.
 
-They wait in a Redis stream; while Redis does not take them either, in a file. Each has an event id, the
-sender's or one that it got when it was accepted: what is sent again, or stored again after a crash, is a
-repeat. A post that proves wrong when it is stored goes to the dead letters of the stream, with the reason.
+They wait in a Redis stream; while Redis does not take them either, in a file. Each has an event id, from
+its sender or assigned when it was accepted: a post that is sent again, or stored again after a crash, is a
+duplicate. A post that turns out invalid when it is stored goes to the dead letters of the stream, with the
+reason.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ _QUEUED = Counter(
     ["kind"],
     registry=REGISTRY,
 )
-# a session that was ended meanwhile has no row; one that has expired was open when the post was sent
+# a session that was ended meanwhile has no row; a session that has expired was open when the post was sent
 _LOGINS = text(
     """
     SELECT s.session_id, s.user_id FROM users_db.user_sessions s JOIN users_db.users u ON u.id = s.user_id
@@ -99,7 +100,7 @@ class Sender:
 
     login : the stored id of a log-in whose user neither store could tell, both being away.
     token_id : the stored id of the sender's log-in, whether its user is known or not.
-    deadline : until when the request waits for PostgreSQL; None: as long as one that arrives now.
+    deadline : until when the request waits for PostgreSQL; None: as long as for a request that arrives now.
     """
 
     user_id: int | None = None

@@ -47,7 +47,7 @@ _LONGEST_WAIT = 2.0
 _SWEEP_SECONDS = 600.0
 _log = get_logger(__name__)
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
-# a process that froze with the lock must not stop all others for ever, nor one that waits for others
+# a process that froze while it held the lock, or that waits for another, must not block the others for ever
 _LIMITS = text(
     "SELECT set_config('idle_in_transaction_session_timeout', '30s', true), "
     "set_config('lock_timeout', '250ms', true)"

@@ -54,7 +54,7 @@ KsOption = Annotated[
     list[int] | None, typer.Option("--k", min=1, max=1000, help="A list length; repeat for several.")
 ]
 DaysOption = Annotated[
-    float | None, typer.Option(help="Length of the test period; by default one that suits the data.")
+    float | None, typer.Option(help="Length of the test period; by default, a length that suits the data.")
 ]
 FoldsOption = Annotated[int, typer.Option(help="How many periods (rolling).")]
 LastOption = Annotated[int, typer.Option(help="How many of each user's last events (last-n).")]
@@ -292,7 +292,7 @@ def _experiment(source: str) -> Experiment:
 
 
 def _lengths(given: list[int] | None) -> tuple[tuple[int, ...], int]:
-    """All list lengths, rising, and the one that is shown first: the first given, or 20."""
+    """All list lengths, rising, and the primary one: the first given, or 20."""
     if not given:
         return DEFAULT_KS, 20
     return tuple(sorted(set(given))), given[0]

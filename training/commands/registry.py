@@ -107,7 +107,7 @@ def promote(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a registered model the one that serves; against the rule only with --force. Who and why are kept.
+    """Promote a registered model; against the rule only with --force. Author and reason are stored.
 
     Example: recsys train promote als-v3 --force --reason "als-v4 shows too few new products"
     """
@@ -144,7 +144,7 @@ def promote(
 
 @app.command()
 def hold(name: Name, reason: Reason, as_json: AsJson = False) -> None:
-    """Keep a registered model from being promoted without --force; the one that serves keeps serving.
+    """Keep a registered model from being promoted without --force; the serving model stays.
 
     Example: recsys train hold als-v4 --reason "trained on a broken import"
     """
@@ -176,7 +176,7 @@ def hold(name: Name, reason: Reason, as_json: AsJson = False) -> None:
 def rollback(
     reason: Reason,
     to: Annotated[
-        str | None, typer.Option(help="Which model; default: the one that served before the present one.")
+        str | None, typer.Option(help="Which model; default: the model that served before this one.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

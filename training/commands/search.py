@@ -30,7 +30,7 @@ class QueriesBy(StrEnum):
 def search_quality(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Names of registered models; default: the one that serves.", metavar="NAME..."),
+        typer.Argument(help="Names of registered models; default: the serving model.", metavar="NAME..."),
     ] = None,
     by: Annotated[
         QueriesBy,

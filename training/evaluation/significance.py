@@ -71,7 +71,7 @@ class PairedDifference:
     smallest: float | None
     """The smallest true difference found with 80% power at the 5% level on these users; None for one."""
     floor: float = 0.0
-    """The smallest p-value that these draws can give; one that equals it may be far smaller."""
+    """The smallest p-value that these draws can give; the true one may be far smaller."""
 
 
 def compare(a: Values, b: Values, *, draws: int, seed: int, level: float = 0.95) -> PairedDifference:

@@ -64,7 +64,7 @@ REASONS = (
     "user_with_too_few_events",
     "user_unknown_at_cutoff",
 )
-"""Why an event of a known user is not asked for, the one that came furthest first."""
+"""Why an event of a known user is not asked for, the most frequent first."""
 
 
 @dataclass(frozen=True, eq=False)

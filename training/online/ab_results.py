@@ -199,7 +199,7 @@ def _result(session: Session, test: AbTest, until: datetime, window: timedelta) 
 
 
 def _population(rows: Sequence[Row[Any]], share: float, metrics: Sequence[str]) -> tuple[Population, Arms]:
-    """`metrics`: the one that decides first."""
+    """`metrics`: the deciding one first."""
     counted = [row for row in rows if row.control != row.challenger]
     arms = Arms(
         np.array([row.challenger for row in counted], dtype=np.bool_),

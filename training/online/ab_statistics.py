@@ -75,8 +75,8 @@ class Arms:
 class Difference:
     """Challenger less control in one metric, with 95% intervals.
 
-    adjusted  the p-value together with those of all metrics that do not decide (Holm 1979); for the one that
-              decides, the p-value itself
+    adjusted  the p-value together with those of all metrics that do not decide (Holm 1979); the p-value
+              itself for the metric that decides
     relative  the difference as a part of the control's value; None where that is 0
     smallest  see `DETECTABLE`; None where nobody differs from anybody
     """
@@ -137,7 +137,7 @@ def mismatch(users: tuple[int, int], share: float) -> Mismatch:
 
 
 def compare(arms: Arms, primary: str) -> list[Difference]:
-    """Every metric, the one that decides first. Raises ValueError for an arm with fewer than two users.
+    """Every metric, the deciding one first. Raises ValueError for an arm with fewer than two users.
 
     Shares: Newcombe's interval, and the score test (pooled z, the chi-square test without correction). Means:
     Welch 1947, interval and t-test. Users are independent of each other, so no more is needed.

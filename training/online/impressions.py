@@ -101,7 +101,7 @@ def read_impressions(
 
     Clicks come from feedback alone; carts and purchases from feedback or interactions, whichever came first;
     revenue from the lines of paid orders, at the price that was paid: an order that was refunded whole counts
-    nothing, one that was refunded in part counts whole.
+    nothing, a partly refunded order counts whole.
     """
     rows = session.execute(
         _SHOWN,

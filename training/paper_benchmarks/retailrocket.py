@@ -68,7 +68,7 @@ class Log:
 def read(folder: Path) -> Log:
     """Read events.csv (user,item,event,ts: whole numbers, event one of view, cart, buy, ts in seconds).
 
-    Raises NotFound for a missing file, Invalid, naming the line, for one that reads otherwise.
+    Raises NotFound for a missing file, Invalid with the line's number for a file of another form.
     """
     rows: list[tuple[int, int, int, int]] = []
     with open_text(folder, "events.csv") as lines:

@@ -41,7 +41,7 @@ class GuardrailLimit:
 
     @property
     def ok(self) -> bool:
-        """A figure that is unknown breaks nothing; one that is exactly the limit keeps it."""
+        """A figure that is unknown breaks nothing; a figure at the limit keeps it."""
         if self.value is None:
             return True
         return self.value >= self.limit if self.at_least else self.value <= self.limit

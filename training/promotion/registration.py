@@ -47,7 +47,7 @@ def register(
     try:
         with unit_of_work() as session:
             locks.only_one_promotion(session)
-            # one that began while this was training
+            # a test may have begun during the training
             decision = held_for_test(decision, ab_tests.running(session))
             for version in versions:
                 registry.register(session, _registration(version, report, dataset, decision))

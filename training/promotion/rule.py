@@ -56,7 +56,7 @@ class PromotionDecision:
     champion: str | None
     reason: str
     challenger: str | None = None
-    """The one that came nearest to replacing the champion, or did."""
+    """The model that replaced the champion or came nearest to it."""
     comparison: PairedDifference | None = None
     """That challenger against the champion; its p-value is Holm-adjusted."""
     guardrails: Mapping[str, tuple[GuardrailLimit, ...]] = field(default_factory=dict)
@@ -83,7 +83,7 @@ def decide(
 ) -> PromotionDecision:
     """Judge challengers (name → primary metric per user, float64 (n,), same users everywhere).
 
-    `figures` has each challenger's guardrails; one that breaks any is never activated, whatever its metric.
+    `figures` has each challenger's guardrails; a model that breaks one is never activated.
     `safe` : challengers in the order in which they serve where the test decides nothing; default: by metric.
     `problem` : why nobody could be asked, where nobody was.
     `others` : the metric of the other question (new products beside any product), like `challengers`.
@@ -225,7 +225,7 @@ def _safe_first(
     bounds: Mapping[str, tuple[GuardrailLimit, ...]],
     broken: Mapping[str, str],
 ) -> PromotionDecision:
-    """No model serves and the test decides nothing: the safest one that keeps its guardrails."""
+    """No model serves and the test decides nothing: the safest model that keeps its guardrails."""
     best = next((name for name in safe if name not in broken), None)
     if best is None:
         violations = "; ".join(f"{name} breaks a guardrail ({broken[name]})" for name in safe)
@@ -267,7 +267,7 @@ def _first(
     broken: Mapping[str, str],
     preferred: str | None,
 ) -> PromotionDecision:
-    """No model serves: `preferred`, else the best one that keeps its guardrails, if any does."""
+    """No model serves: `preferred`, else the best model that keeps its guardrails, if any does."""
     best = next((name for name in ranked if name not in broken), None)
     if best is not None and preferred is not None and preferred != best:
         reason = (

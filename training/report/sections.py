@@ -99,7 +99,7 @@ class Guardrail(Part):
     limit: float | None
     ok: bool
     model: str = ""
-    """The version that was looked at: the promoted one, else the one that came nearest."""
+    """The version in question: the promoted one, else the nearest candidate."""
     at_least: bool | None = None
     """Whether the value must be at least the limit, or at most; null where it is not known."""
 

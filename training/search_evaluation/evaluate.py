@@ -62,7 +62,7 @@ class SearchEvaluationPlan:
 def measure(
     names: Sequence[str], dataset: Dataset, plan: SearchEvaluationPlan, steps: Steps
 ) -> list[SearchSection]:
-    """Measure search with each of these registered models; without a name, with the one that serves.
+    """Measure search with each of these registered models; without a name, with the serving model.
 
     Raises Invalid where the shop's index is not PostgreSQL, or holds nothing; NotFound without a model.
     """

@@ -101,7 +101,7 @@ def measure_served(
     """Judge the lists of the model that serves on the successes after it learned.
 
     name : refuse any other model. days : length of the period; None: as long as there are events.
-    Raises NotFound without a model, lists or successes, Invalid for another model than the one that serves.
+    Raises NotFound without a model, lists or successes, Invalid for another model than the serving one.
     """
     registered, generation = _serving(name)
     model = registry.load(registered)

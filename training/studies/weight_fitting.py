@@ -81,7 +81,7 @@ def fit_weights(
 
 
 def _types(past: Dataset) -> list[str]:
-    """The types that occur, but for the one that measures the others."""
+    """The types that occur, without the type that measures the others."""
     import numpy as np
 
     from recsys.domains.recommendations.types import INTERACTION_TYPES

@@ -89,7 +89,7 @@ class Dimension(_TuningSection):
         )
 
     def holds(self, value: object) -> bool:
-        """Whether `value` is one that could be tried."""
+        """Whether `value` lies in the search space."""
         if self.choices is not None:
             return any(value == choice and type(value) is type(choice) for choice in self.choices)
         if isinstance(value, bool) or not isinstance(value, int | float):

@@ -1,10 +1,10 @@
-"""What the shop's events tell the recommender: each becomes a row in `user_interactions`, once.
+"""Handlers of the shop's events: each event becomes rows in `user_interactions`, once.
 
-An order that is cancelled or refunded keeps its purchases. Whoever paid for something wanted it, which is
-what a taste is learned from, and taking it back says little against that: sizes, delays, a better price. A
-refund often names an amount and no line. And an interaction is a fact of its moment: rows that disappear
-later would make a data set of that moment differ from the one that models were trained and judged on. Orders
-that are cancelled before they are paid never become purchases.
+A cancelled or refunded order keeps its purchases. A customer who paid for a product wanted it, and that is
+what models learn from; a return says little against it, for its cause may be a size, a delay or a better
+price. A refund often names an amount and no line. Rows that disappeared later would also make a data set of
+an earlier moment differ from the data that models were trained and evaluated on. Orders that are cancelled
+before they are paid never become purchases.
 """
 
 from __future__ import annotations
@@ -46,32 +46,32 @@ __all__ = [
 _log = get_logger(__name__)
 
 
-def remember_view(session: Session, heard: Envelope) -> None:
+def remember_view(session: Session, envelope: Envelope) -> None:
     """A product was looked at."""
-    event = heard.event
+    event = envelope.event
     assert isinstance(event, ProductViewed)
-    one = _interaction(event, InteractionType.VIEW) | {"created_at": event.occurred}
-    _store(session, heard, [one])
+    interaction = _interaction(event, InteractionType.VIEW) | {"created_at": event.occurred}
+    _store(session, envelope, [interaction])
 
 
-def remember_like(session: Session, heard: Envelope) -> None:
+def remember_like(session: Session, envelope: Envelope) -> None:
     """A product was liked."""
-    event = heard.event
+    event = envelope.event
     assert isinstance(event, ProductLiked)
-    _store(session, heard, [_interaction(event, InteractionType.LIKE)])
+    _store(session, envelope, [_interaction(event, InteractionType.LIKE)])
 
 
-def remember_cart(session: Session, heard: Envelope) -> None:
+def remember_cart(session: Session, envelope: Envelope) -> None:
     """Pieces of a product came into a cart."""
-    event = heard.event
+    event = envelope.event
     assert isinstance(event, CartItemAdded)
-    one = _interaction(event, InteractionType.ADD_TO_CART) | {"interaction_value": event.quantity}
-    _store(session, heard, [one])
+    interaction = _interaction(event, InteractionType.ADD_TO_CART) | {"interaction_value": event.quantity}
+    _store(session, envelope, [interaction])
 
 
-def remember_purchase(session: Session, heard: Envelope) -> None:
+def remember_purchase(session: Session, envelope: Envelope) -> None:
     """An order was paid: one purchase for each of its lines."""
-    event = heard.event
+    event = envelope.event
     assert isinstance(event, OrderPaid)
     who = {"user_id": event.user_id, "session_id": event.session_id}
     lines = [
@@ -84,28 +84,28 @@ def remember_purchase(session: Session, heard: Envelope) -> None:
         }
         for line in event.lines
     ]
-    _store(session, heard, lines)
+    _store(session, envelope, lines)
 
 
-def remember_review(session: Session, heard: Envelope) -> None:
+def remember_review(session: Session, envelope: Envelope) -> None:
     """A product was reviewed; the value is the rating."""
-    event = heard.event
+    event = envelope.event
     assert isinstance(event, ReviewPosted)
-    one = _interaction(event, InteractionType.REVIEW) | {"interaction_value": event.rating}
-    _store(session, heard, [one])
+    interaction = _interaction(event, InteractionType.REVIEW) | {"interaction_value": event.rating}
+    _store(session, envelope, [interaction])
 
 
-def remember_search_click(session: Session, heard: Envelope) -> None:
+def remember_search_click(session: Session, envelope: Envelope) -> None:
     """A product that a search had found was opened."""
-    event = heard.event
+    event = envelope.event
     assert isinstance(event, SearchResultClicked)
     context = {"source": "search", "position": event.position}
-    _store(session, heard, [_interaction(event, InteractionType.VIEW) | {"context": context}])
+    _store(session, envelope, [_interaction(event, InteractionType.VIEW) | {"context": context}])
 
 
-def adopt_interactions(session: Session, heard: Envelope) -> None:
-    """Once more what the log-in did: rows may have come another way, and Redis may have been away."""
-    event = heard.event
+def adopt_interactions(session: Session, envelope: Envelope) -> None:
+    """Repeat what the log-in did: rows may have arrived since, and Redis may have been unreachable."""
+    event = envelope.event
     assert isinstance(event, UserLoggedIn)
     if event.guest_session_id is not None:
         guest_identity.settle(session, [event.guest_session_id])
@@ -121,37 +121,39 @@ def _interaction(event: Any, kind: InteractionType) -> dict[str, Any]:
     }
 
 
-def _store(session: Session, heard: Envelope, interactions: list[dict[str, Any]]) -> None:
-    """Each gets an id made from the event's and its place, so that an event heard again adds nothing.
+def _store(session: Session, envelope: Envelope, interactions: list[dict[str, Any]]) -> None:
+    """Collect interactions of one event, each with an id made from the event's id and its place.
 
-    Those of all events of a transaction are stored together: the same few statements for any number. The
-    moments are our own, whatever the clock of the machine that made them says to that of this one.
+    So an event that is delivered again adds nothing.
+
+    The interactions of all events of a transaction are stored together, by the same few statements for any
+    number. Their times come from our own processes and are accepted even if they lie in the future here.
     """
-    for place, one in enumerate(interactions):
-        # a purchase by a guest of whom no session is known says nothing about anybody
-        if one["user_id"] is not None or one["session_id"] is not None:
-            given = {
-                "created_at": heard.occurred_at,
-                **one,
-                "event_id": str(uuid5(heard.event_id, str(place))),
+    for place, interaction in enumerate(interactions):
+        # a purchase by a guest without a session belongs to nobody
+        if interaction["user_id"] is not None or interaction["session_id"] is not None:
+            stamped = {
+                "created_at": envelope.occurred_at,
+                **interaction,
+                "event_id": str(uuid5(envelope.event_id, str(place))),
             }
-            collect(session, _store_all, (heard, given))
+            collect(session, _store_all, (envelope, stamped))
 
 
 def _store_all(session: Session, several: list[tuple[Envelope, dict[str, Any]]]) -> None:
-    """What cannot be stored for another reason than that its product or user is gone raises Invalid.
+    """Store all; raises Invalid for a refusal other than a deleted product or user.
 
-    The consumer then handles the events one by one, and the one to blame becomes a dead letter.
+    The consumer then handles the events one by one, and the invalid event becomes a dead letter.
     """
-    verdicts, touched = take(session, [given for _, given in several], judged=True)
-    for (heard, _), verdict in zip(several, verdicts, strict=True):
+    verdicts, touched = take(session, [interaction for _, interaction in several], judged=True)
+    for (envelope, _), verdict in zip(several, verdicts, strict=True):
         if verdict.status == "refused" and verdict.reason not in GONE:
             raise Invalid(f"an event's interaction cannot be stored: {verdict.reason}")
         if verdict.status == "refused":
             _log.warning(
                 "an event's interaction is not stored",
-                name=heard.event.name,
-                event_id=str(heard.event_id),
+                name=envelope.event.name,
+                event_id=str(envelope.event_id),
                 reason=verdict.reason,
             )
     if touched:

@@ -1,8 +1,8 @@
-"""What users say they like (`user_preferences`), beside what the preferences job guessed and never mixed up.
+"""Preferences of users (`user_preferences`): explicit ones, and those that the preferences job inferred.
 
-Each documented JSON column holds entries of both sorts by name: a number was said by the user, an object
-with `"source": "inferred"` was written by the job (`features.preference_job`, which keeps its hands off what
-was said). Said goes before guessed: a guess under a name that is spoken of is dropped.
+Each documented JSON column holds entries of both kinds by name. A number is explicit: the user set it. An
+object with `"source": "inferred"` was written by the job (`features.preference_job`, which never changes an
+explicit entry). An explicit preference replaces the inferred one of the same name.
 """
 
 from __future__ import annotations
@@ -35,53 +35,53 @@ _COLUMNS = {
     "styles": "style_preferences",
 }
 _INFERRED = "inferred"
-_SAID_OF_CATEGORIES = text(
+_CATEGORIES = text(
     "SELECT category_preferences FROM recommendations_db.user_preferences WHERE user_id = :user"
 )
 Spelled = Callable[[str], int | str | None]
-"""What a name stands for, the same for all its spellings; None for one that the shop does not know."""
+"""The id or word that a name stands for, the same for all its spellings; None for an unknown name."""
 
 
 def of_user(session: Session, user_id: int) -> PreferencesOut:
-    """What a user said, and what was guessed of them."""
+    """The explicit and the inferred preferences of a user."""
     row = session.scalars(select(UserPreference).where(UserPreference.user_id == user_id)).one_or_none()
-    if row is None:
-        return PreferencesOut(
-            said=_taste(None, said=True), inferred=_taste(None, said=False), updated_at=None
-        )
-    return _shown(row)
+    return _response(row)
 
 
 def liked_categories(session: Session, user_id: int) -> list[str]:
-    """The categories that a user said they like, as they said them: all that a list needs to know."""
-    column = session.execute(_SAID_OF_CATEGORIES, {"user": user_id}).scalar()
-    return [name for name, liking in _numbers(column, said=True).items() if liking > 0]
+    """The categories that a user explicitly likes, in the user's spelling."""
+    column = session.execute(_CATEGORIES, {"user": user_id}).scalar()
+    return [name for name, liking in _numbers(column, explicit=True).items() if liking > 0]
 
 
-def replace(session: Session, user_id: int, given: Taste) -> PreferencesOut:
-    """Put this in the place of all that the user said before; guesses about other things stay.
+def replace(session: Session, user_id: int, preferences: Taste) -> PreferencesOut:
+    """Replace all explicit preferences of a user; inferred ones of other names stay.
 
-    Raises Invalid for categories and brands that the shop does not have, and for one thing said twice.
+    Raises Invalid for categories and brands that the shop does not have, and for two spellings of one name.
     """
     row = _locked(session, user_id)
-    before = _taste(row, said=True)
-    wanted = TasteOut.model_validate(given.model_dump())
+    before = _by_facet(row, explicit=True)
+    replacement = TasteOut.model_validate(preferences.model_dump())
     spelled = _spellings(session)
     for facet in _COLUMNS:
-        _check(facet, getattr(wanted, facet), getattr(before, facet), spelled[facet])
-    if wanted != before:
+        _check(facet, getattr(replacement, facet), getattr(before, facet), spelled[facet])
+    if replacement != before:
         for facet, column in _COLUMNS.items():
-            said = getattr(wanted, facet)
-            setattr(row, column, {**_guesses(getattr(row, column), said, spelled[facet]), **said})
-        if wanted.price_range is not None:
-            row.price_range = wanted.price_range.model_dump(mode="json", exclude_none=True)
+            explicit = getattr(replacement, facet)
+            setattr(
+                row,
+                column,
+                {**_inferred_elsewhere(getattr(row, column), explicit, spelled[facet]), **explicit},
+            )
+        if replacement.price_range is not None:
+            row.price_range = replacement.price_range.model_dump(mode="json", exclude_none=True)
         elif not _is_inferred(row.price_range):
             row.price_range = null()
         row.updated_at = clock.now()
         session.flush()
         session.refresh(row)
         publish(session, PreferencesChanged(user_id=user_id))
-    return _shown(row)
+    return _response(row)
 
 
 def _locked(session: Session, user_id: int) -> UserPreference:
@@ -99,15 +99,15 @@ def _locked(session: Session, user_id: int) -> UserPreference:
     ).one()
 
 
-def _check(facet: str, said: Mapping[str, float], before: Mapping[str, float], spelled: Spelled) -> None:
-    # what was said once may be said again, though the shop has given it up since
-    unknown = [name for name in said if spelled(name) is None and name not in before]
+def _check(facet: str, explicit: Mapping[str, float], before: Mapping[str, float], spelled: Spelled) -> None:
+    # a name that is stored already stays valid, even if the shop has deleted its category or brand
+    unknown = [name for name in explicit if spelled(name) is None and name not in before]
     if unknown:
         raise Invalid(
             f"{facet}: the shop has no {', '.join(map(repr, unknown[:5]))}; expected its names, slugs or ids."
         )
     names: dict[int | str, str] = {}
-    for name in said:
+    for name in explicit:
         stands_for = spelled(name)
         if stands_for is None:
             continue
@@ -116,44 +116,48 @@ def _check(facet: str, said: Mapping[str, float], before: Mapping[str, float], s
             raise Invalid(f"{facet}: {other!r} and {name!r} are the same; expected each once.")
 
 
-def _guesses(column: object, said: Mapping[str, float], spelled: Spelled) -> dict[str, Any]:
+def _inferred_elsewhere(column: object, explicit: Mapping[str, float], spelled: Spelled) -> dict[str, Any]:
     if not isinstance(column, dict):
         return {}
-    spoken = {spelled(name) for name in said} - {None}
+    meanings = {spelled(name) for name in explicit} - {None}
     return {
         name: entry
         for name, entry in column.items()
-        if _is_inferred(entry) and name not in said and spelled(name) not in spoken
+        if _is_inferred(entry) and name not in explicit and spelled(name) not in meanings
     }
 
 
-def _shown(row: UserPreference) -> PreferencesOut:
+def _response(row: UserPreference | None) -> PreferencesOut:
+    explicit = _by_facet(row, explicit=True)
     return PreferencesOut(
-        said=_taste(row, said=True), inferred=_taste(row, said=False), updated_at=row.updated_at
+        explicit=explicit,
+        explicit_by_old_name=explicit,
+        inferred=_by_facet(row, explicit=False),
+        updated_at=None if row is None else row.updated_at,
     )
 
 
-def _taste(row: UserPreference | None, *, said: bool) -> TasteOut:
+def _by_facet(row: UserPreference | None, *, explicit: bool) -> TasteOut:
     facets = {
-        facet: {} if row is None else _numbers(getattr(row, column), said=said)
+        facet: {} if row is None else _numbers(getattr(row, column), explicit=explicit)
         for facet, column in _COLUMNS.items()
     }
-    price = None if row is None or _is_inferred(row.price_range) is said else _price(row.price_range)
+    price = None if row is None or _is_inferred(row.price_range) is explicit else _price(row.price_range)
     return TasteOut(**facets, price_range=price)
 
 
-def _numbers(column: object, *, said: bool) -> dict[str, float]:
-    """The entries of one sort; a list holds names that were said, each counting 1."""
+def _numbers(column: object, *, explicit: bool) -> dict[str, float]:
+    """The explicit or the inferred entries; a list holds explicit names, each with the value 1."""
     if isinstance(column, list):
         entries: Mapping[str, object] = {str(name): 1.0 for name in column}
     else:
         entries = column if isinstance(column, dict) else {}
-    found = {}
+    numbers = {}
     for name, entry in entries.items():
         number = _number(entry.get("affinity") if isinstance(entry, dict) else entry)
-        if _is_inferred(entry) is not said and number is not None:
-            found[name] = number
-    return found
+        if _is_inferred(entry) is not explicit and number is not None:
+            numbers[name] = number
+    return numbers
 
 
 def _number(value: object) -> float | None:
@@ -201,17 +205,17 @@ def _spellings(session: Session) -> dict[str, Spelled]:
         )
     }
     brands = session.execute(select(Brand.id, Brand.name, Brand.slug).order_by(Brand.id)).all()
-    paths = {one: _path(one, categories) for one in categories}
+    paths = {category: _path(category, categories) for category in categories}
     words = dict.fromkeys(("colors", "sizes", "styles"), _word)
     return {
-        "categories": _known({row.id: (row.slug, row.name, paths[row.id]) for row in categories.values()}),
-        "brands": _known({row.id: (row.slug, row.name) for row in brands}),
+        "categories": _speller({row.id: (row.slug, row.name, paths[row.id]) for row in categories.values()}),
+        "brands": _speller({row.id: (row.slug, row.name) for row in brands}),
         **words,
     }
 
 
-def _known(rows: Mapping[int, tuple[str, ...]]) -> Spelled:
-    # the last spelling, by which the job names its guesses, goes before the others
+def _speller(rows: Mapping[int, tuple[str, ...]]) -> Spelled:
+    # where spellings collide, the last kind of spelling wins: the job names inferred entries by it
     by_spelling = {
         spelling.casefold(): row
         for place in range(max(map(len, rows.values()), default=0))
@@ -233,10 +237,10 @@ def _word(name: str) -> str:
 
 
 def _path(category: int, categories: Mapping[int, Any]) -> str:
-    """`Food > Fruit`; a tree that bites its tail is followed once around."""
+    """`Food > Fruit`; a tree with a cycle is followed around it once."""
     walked: list[int] = []
     at: int | None = category
     while at is not None and at in categories and at not in walked:
         walked.append(at)
         at = categories[at].parent_id
-    return " > ".join(categories[one].name for one in reversed(walked))
+    return " > ".join(categories[ancestor].name for ancestor in reversed(walked))

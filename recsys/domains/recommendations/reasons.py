@@ -1,4 +1,4 @@
-"""Why a product is in a list: said from the evidence of the model, never made up."""
+"""Reasons of recommendations: each is taken from the evidence of the model."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def phrase(code: ReasonCode, *, named: bool) -> str | None:
 
 
 def reason_text(code: ReasonCode, evidence_name: str | None) -> str:
-    """At most 100 characters; a name that is too long is cut, one that is gone is left out."""
+    """At most 100 characters; a name that is too long is cut, the name of a deleted product left out."""
     start = _WITH_NAME.get(code)
     if start is None or evidence_name is None:
         return _WITHOUT_NAME[code]

@@ -147,7 +147,7 @@ class FeedbackIn(_Posted):
     )
 
     user_id: Id | None = Field(
-        default=None, description="Whose feedback it is; whoever is logged in need not say."
+        default=None, description="The user whose feedback it is; a logged-in user may leave it out."
     )
     request_id: RequestId | None = Field(
         default=None,
@@ -228,7 +228,7 @@ class PriceRange(BaseModel):
 
 
 class Taste(BaseModel):
-    """What somebody likes: from -1 (never) over 0 (indifferent) to 1 (very much), by name."""
+    """Explicit preferences by name: -1 means never, 0 indifferent, 1 very much."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -246,7 +246,7 @@ class Taste(BaseModel):
 
 
 class TasteOut(BaseModel):
-    """The same as it is stored; what was imported may hold other numbers."""
+    """Preferences as they are stored; imported ones may hold other numbers."""
 
     categories: dict[str, float]
     brands: dict[str, float]
@@ -257,8 +257,13 @@ class TasteOut(BaseModel):
 
 
 class PreferencesOut(BaseModel):
-    """What a user said they like, and what the shop guessed from what they did."""
+    """The preferences that a user set, and those that the shop inferred from the user's interactions."""
 
-    said: TasteOut
+    explicit: TasteOut
+    explicit_by_old_name: TasteOut = Field(
+        serialization_alias="said",
+        description="The same as `explicit`, by its former name.",
+        json_schema_extra={"deprecated": True},
+    )
     inferred: TasteOut
     updated_at: datetime | None

@@ -54,7 +54,7 @@ SCHEMA = "recommendations_db"
 
 
 class UserPreference(Base):
-    """What a user said they like: categories, brands, prices, colours, sizes and styles."""
+    """Preferences of a user: categories, brands, prices, colours, sizes and styles."""
 
     __tablename__ = "user_preferences"
     __table_args__ = (UniqueConstraint("user_id"), {"schema": SCHEMA})
@@ -147,7 +147,7 @@ class RecommendationModel(Base):
 
 
 class RecommendationFeedback(Base):
-    """What a user did with a recommendation: clicked, bought, rated or said."""
+    """What a user did with a recommendation: a click, a purchase, a rating or a comment."""
 
     __tablename__ = "recommendation_feedback"
     __table_args__ = (
@@ -257,12 +257,12 @@ class GuestLogin(Base):
 
 
 class RecommendationGeneration(Base):
-    """One complete set of stored recommendations; readers see the one that is live (our own table)."""
+    """One complete set of stored recommendations; readers see the live one (a custom table)."""
 
     __tablename__ = "recommendation_generations"
     __table_args__ = (
         CheckConstraint("status IN ('writing', 'live', 'former', 'retired', 'failed')", name="status"),
-        # at most one live generation, whoever writes at the same time; also how readers find it
+        # at most one live generation, even with several writers; readers find it by this index, too
         Index(
             "recommendation_generations_one_live_idx",
             "status",

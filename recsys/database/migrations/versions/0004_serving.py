@@ -14,7 +14,7 @@ depends_on = None
 
 SQL = Path(__file__).resolve().parent.parent / "sql" / revision
 
-# one that needs nothing has no file
+# a step that needs nothing has no file
 STEPS = ("lists", "rules", "exposures", "keys", "search", "core")
 
 # in the order of their making; dropped the other way round

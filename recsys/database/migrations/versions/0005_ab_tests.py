@@ -20,5 +20,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop it; what was decided is still told by `model_promotions`."""
+    """Drop it; `model_promotions` still has what was decided."""
     op.execute("DROP TABLE recommendations_db.ab_tests")

@@ -3,7 +3,7 @@
 A visitor's arm is a matter of arithmetic: a hash of the test's salt and of who they are, the same in every
 process, on every machine and as long as the test runs (Kohavi, Tang & Xu 2020, "Trustworthy Online Controlled
 Experiments", section 4, "variant assignment"). Nothing is stored for it. Each test has a salt of its own, so
-that whoever was in the challenger's arm of one test is in either arm of the next as everybody else is.
+that a visitor's arm of one test says nothing about the visitor's arm of the next.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def unit_of(user: int | None, session: str | None) -> str | None:
 
 def draw(salt: str, unit: str) -> float:
     """A number from 0 to 1 that looks drawn evenly and is always the same: BLAKE2b of salt and unit."""
-    told = f"{salt}\0{unit}".encode(errors="backslashreplace")
-    digest = hashlib.blake2b(told, digest_size=8).digest()
+    text = f"{salt}\0{unit}".encode(errors="backslashreplace")
+    digest = hashlib.blake2b(text, digest_size=8).digest()
     return int.from_bytes(digest) / 2**64
 
 
@@ -139,7 +139,7 @@ def start(
     runs, when the name was used before, when no model serves, or when the stored lists are of another one.
     """
     _check_terms(name, share, days, metric, reason)
-    locks.only_one_promotion(session)  # the model that serves must stay the one that is written down
+    locks.only_one_promotion(session)  # the serving model must stay the recorded one
     if (other := _running_row(session)) is not None:
         raise Conflict(
             f"the A/B test {other.name} runs ({other.challenger} against {other.control}), and only one can: "

@@ -24,7 +24,7 @@ class AbTest(Base):
         CheckConstraint("days > 0", name="days"),
         CheckConstraint("state IN ('running', 'stopped')", name="state"),
         CheckConstraint("(state = 'running') = (ended_at IS NULL)", name="end"),
-        # at most one runs, whoever starts one at the same time; also how it is found
+        # at most one test runs, even when two are started at the same time; the running test is found by it
         Index("ab_tests_one_running_idx", "state", unique=True, postgresql_where=text("state = 'running'")),
         {"schema": SCHEMA},
     )

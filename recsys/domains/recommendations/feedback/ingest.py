@@ -1,7 +1,7 @@
-"""Takes in what people did with recommendations: a verdict for each, stored once, in one statement.
+"""Ingestion of feedback on recommendations: a verdict for each, all stored once, in one statement.
 
-Feedback on an answer (by its request id) may be quicker than the answer's own way to PostgreSQL. It is told
-`queued` then, and taken once the answer is known.
+Feedback on a response (by its request id) may arrive before the impression of the response is stored in
+PostgreSQL. Its verdict is then `queued`, and it is stored once the impression is.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from recsys.write_buffer.buffer import QueuedPost
 __all__ = ["DISMISSALS", "WHOSE", "of_user", "store_queued", "take"]
 
 WHOSE = "user_id: whose feedback it is; or log in; of a guest, the request_id of the answer"
-"""Why something is refused of which nobody knows whose it is."""
+"""Why feedback without a user, session or request is refused."""
 DISMISSALS = {FeedbackType.DISMISSED: None, FeedbackType.RESTORED: Decimal(-1)}
 """The feedback that is also an interaction of the type `dismissed`, with its value."""
 _NAMESPACE = uuid5(NAMESPACE_URL, "urn:recsys:feedback-event")
@@ -77,8 +77,8 @@ _PRODUCTS = text("SELECT id FROM products_db.products WHERE id = ANY(:ids)").bin
 
 
 @dataclass(frozen=True)
-class _Given:
-    """Feedback in the right form, and who it is said to be from."""
+class _Submitted:
+    """Valid feedback, and the user and session that it claims to come from."""
 
     feedback: FeedbackIn
     user_id: int | None
@@ -102,7 +102,7 @@ def take(
     A dismissal and its taking back are also interactions, which is what was touched.
     """
     refused: dict[int, str] = {}
-    valid: dict[int, _Given] = {}
+    valid: dict[int, _Submitted] = {}
     for place, one in enumerate(given):
         try:
             parsed = FeedbackIn.model_validate(one, context=JUDGED if judged else None)
@@ -115,16 +115,16 @@ def take(
         elif user is None and parsed.request_id is None:
             refused[place] = WHOSE
         else:
-            valid[place] = _Given(parsed, user, parsed.session_id or visit)
+            valid[place] = _Submitted(parsed, user, parsed.session_id or visit)
     waiting: set[int] = set()
-    known = _known(session, valid, refused, waiting)
-    visits = {one.visit for one in known if one.user_id is None and one.visit is not None}
+    storable = _storable(session, valid, refused, waiting)
+    visits = {one.visit for one in storable if one.user_id is None and one.visit is not None}
     if visits:
         guest_identity.begin(session, visits)
-    stored = store(session, known) if known else set()
+    stored = store(session, storable) if storable else set()
     if visits:
         guest_identity.settle_feedback(session, visits)
-    by_place = {one.place: one for one in known}
+    by_place = {one.place: one for one in storable}
     verdicts = []
     for place in range(len(given)):
         if place in refused:
@@ -138,7 +138,7 @@ def take(
             verdicts.append(
                 PostVerdict(index=place, status=status, event_id=str(ready.event_id), reason=remark)
             )
-    return verdicts, _remember(session, [one for one in known if one.place in stored])
+    return verdicts, _remember(session, [one for one in storable if one.place in stored])
 
 
 def store_queued(session: Session, posts: Sequence[QueuedPost]) -> list[PostVerdict]:
@@ -160,35 +160,39 @@ def of_user(
     return session.scalars(query.order_by(RecommendationFeedback.id.desc()).limit(limit)).all()
 
 
-def _known(
-    session: Session, valid: Mapping[int, _Given], refused: dict[int, str], waiting: set[int]
+def _storable(
+    session: Session, valid: Mapping[int, _Submitted], refused: dict[int, str], waiting: set[int]
 ) -> list[Ready]:
-    """Those that can be stored; the places of the others are put among the refused or the waiting."""
-    told_of = [one.feedback for one in valid.values()]
-    lists = attribution.look_up(session, {one.request_id for one in told_of if one.request_id is not None})
-    people = [one.user_id for one in valid.values()]
-    people += [one.user_id for several in lists.values() for one in several]
-    users = set(session.scalars(_USERS, {"ids": sorted({one for one in people if one is not None})}))
-    wanted = sorted({one.recommendation_id for one in told_of if one.recommendation_id is not None})
-    rows = list(session.execute(_RECOMMENDATIONS, {"ids": wanted})) if wanted else []
+    """Feedback that can be stored; the places of the rest are added to `refused` or `waiting`."""
+    pieces = [submitted.feedback for submitted in valid.values()]
+    lists = attribution.look_up(
+        session, {piece.request_id for piece in pieces if piece.request_id is not None}
+    )
+    people = [submitted.user_id for submitted in valid.values()]
+    people += [answered.user_id for several in lists.values() for answered in several]
+    users = set(session.scalars(_USERS, {"ids": sorted({user for user in people if user is not None})}))
+    recommendation_ids = sorted(
+        {piece.recommendation_id for piece in pieces if piece.recommendation_id is not None}
+    )
+    rows = list(session.execute(_RECOMMENDATIONS, {"ids": recommendation_ids})) if recommendation_ids else []
     live = {row.id for row in rows}
-    if gone := sorted(set(wanted) - live):
-        rows += session.execute(_RETIRED, {"ids": gone})
+    if missing := sorted(set(recommendation_ids) - live):
+        rows += session.execute(_RETIRED, {"ids": missing})
     recommended = {row.id: row for row in rows}
-    ids = {one.product_id for one in told_of if one.product_id is not None}
+    ids = {piece.product_id for piece in pieces if piece.product_id is not None}
     products = set(session.scalars(_PRODUCTS, {"ids": sorted(ids | {row.product_id for row in rows})}))
     now = clock.now()
-    found = []
-    for place, one in valid.items():
-        told = one.feedback
-        user, product, visit, answer = one.user_id, told.product_id, one.visit, None
+    ready = []
+    for place, submitted in valid.items():
+        piece = submitted.feedback
+        user, product, visit, answer = submitted.user_id, piece.product_id, submitted.visit, None
         if user is not None and user not in users:
             refused[place] = "user_id: no such user"
             continue
-        if told.recommendation_id is not None:
-            row = recommended.get(told.recommendation_id)
+        if piece.recommendation_id is not None:
+            row = recommended.get(piece.recommendation_id)
             if row is None or row.user_id != user:
-                # another user's is none, so that nobody learns of it
+                # another user's recommendation is answered as if it did not exist
                 refused[place] = "recommendation_id: this user has no such recommendation"
                 continue
             if product not in (None, row.product_id):
@@ -198,37 +202,37 @@ def _known(
         if product is None or product not in products:
             refused[place] = "product_id: no such product"
             continue
-        if told.request_id is not None:
-            several = lists.get(told.request_id)
+        if piece.request_id is not None:
+            several = lists.get(piece.request_id)
             if several is None:
                 waiting.add(place)
                 continue
             if user is None and visit is None:
-                # whoever may speak for anybody need not say whose list it was
+                # a caller who may act for anybody need not name the list's user
                 user = next((each.user_id for each in several if each.user_id in users), None)
                 visit = next((each.session_id for each in several if each.session_id is not None), None)
             try:
-                answer = attribution.place_in(several, product, shelf=told.shelf, user_id=user, visit=visit)
+                answer = attribution.place_in(several, product, shelf=piece.shelf, user_id=user, visit=visit)
             except NotInAnswer as error:
                 refused[place] = str(error)
                 continue
-            # the visit is kept where the list was a guest's: it tells whose feedback it is after a log-in
+            # keep the session of a guest's list: after a log-in it says whose feedback this is
             visit = answer.answered.session_id or visit
-        found.append(
+        ready.append(
             Ready(
                 place,
-                _event_id(user, visit, told),
+                _event_id(user, visit, piece),
                 user,
                 visit,
                 product,
-                told.recommendation_id if told.recommendation_id in live else None,
-                told,
-                told.created_at or now,
+                piece.recommendation_id if piece.recommendation_id in live else None,
+                piece,
+                piece.created_at or now,
                 answer,
-                None if told.recommendation_id in live else told.recommendation_id,
+                None if piece.recommendation_id in live else piece.recommendation_id,
             )
         )
-    return _linked(session, found)
+    return _linked(session, ready)
 
 
 def _linked(session: Session, feedback: list[Ready]) -> list[Ready]:
@@ -274,7 +278,7 @@ def _event_id(user: int | None, visit: str | None, one: FeedbackIn) -> UUID:
 
 
 def _remember(session: Session, stored: Sequence[Ready]) -> list[Touched]:
-    deeds = [
+    dismissals = [
         {
             "user_id": one.user_id,
             "session_id": one.visit,
@@ -286,7 +290,7 @@ def _remember(session: Session, stored: Sequence[Ready]) -> list[Touched]:
         }
         for one in stored
         if one.given.feedback_type in DISMISSALS
-        # of a guest whom nothing tells from others there is nobody to remember it for
+        # without a user or a session there is nobody to remember it for
         and (one.user_id is not None or one.visit is not None)
     ]
-    return interactions.take(session, deeds, judged=True)[1] if deeds else []
+    return interactions.take(session, dismissals, judged=True)[1] if dismissals else []

@@ -1,9 +1,10 @@
-"""What a guest did belongs to the user whom the guest turned out to be, whenever it is heard of.
+"""Guest identity: interactions of a guest's session belong to the user who logs in with it.
 
-One rule decides: what a guest's session did is the deed of the first user who logged in with it afterwards.
-It is applied at the log-in, to what is stored by then; to each batch that is stored later (an event that its
-consumer took only after the log-in, a sender who was offline); and once more when the log-in's own event is
-heard. What the session does after that user logged out stays a guest's, until the next log-in.
+One rule decides: an interaction of a guest's session belongs to the first user who logged in with it
+afterwards. The rule is applied at the log-in, to all that is stored by then; to each batch stored later
+(an event whose consumer handled it only after the log-in, an offline sender); and again when the event of
+the log-in is handled. Interactions of the session after that user logged out stay a guest's, until the next
+log-in.
 """
 
 from __future__ import annotations
@@ -106,10 +107,10 @@ _SETTLE_FEEDBACK = text(
 def adopt(session: Session, guest_session_id: str, user_id: int) -> int:
     """Give a guest's interactions to the user who logs in with that session; how many.
 
-    Their products are told to Redis once the log-in is committed.
+    Redis receives their products once the log-in is committed.
     """
     session.execute(_EXCLUSIVE, {"class": _CLASS, "bucket": _bucket(guest_session_id)})
-    # the moment is taken behind the lock: whatever is stored by now happened before it
+    # the time is read while the lock is held: all that is stored by now happened before it
     session.add(GuestLogin(session_id=guest_session_id, user_id=user_id, logged_in_at=clock.now()))
     session.flush()
     touched = settle(session, [guest_session_id])

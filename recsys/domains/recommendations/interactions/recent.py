@@ -1,8 +1,8 @@
-"""Tells Redis which products a user or a guest touched, so that the next answer knows of it.
+"""Recent interactions in Redis: the products that a user or a guest touched, for the next response.
 
-Members of `interactions:recent:…`: `17` was touched, `-17` was bought, `d17` was dismissed and may appear in
-no list until that is taken back, or it is liked, put into a cart or bought. `Recent.read` takes them
-apart.
+Members of `interactions:recent:…`: `17` means product 17 was touched, `-17` that it was bought, `d17` that it
+was dismissed. A dismissed product appears in no list until it is restored, liked, put into a cart or bought.
+`Recent.read` parses the members.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 TAKES_BACK = frozenset({InteractionType.LIKE, InteractionType.ADD_TO_CART, InteractionType.PURCHASE})
-"""Whoever does this with a product that they dismissed wants to see it again."""
+"""Interactions that end an earlier dismissal of the product."""
 _LATE = timedelta(minutes=1)
 _DIGITS = 10
 """Of the largest product id."""
@@ -43,7 +43,7 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Touched:
-    """What somebody did with one product and when: a user, or a guest by the session; value: of the deed."""
+    """One interaction of a user, or of a guest by the session; value: of the interaction."""
 
     user_id: int | None
     product_id: int
@@ -54,7 +54,7 @@ class Touched:
 
     @property
     def takes_back(self) -> bool:
-        """Whether they want to see it again, should they have dismissed it."""
+        """Whether the interaction ends an earlier dismissal of the product."""
         return self.kind in TAKES_BACK or (
             self.kind is InteractionType.DISMISSED and self.value is not None and self.value < 0
         )
@@ -62,7 +62,7 @@ class Touched:
 
 @dataclass(frozen=True)
 class Recent:
-    """The members of one set, by what they say."""
+    """The product ids of one set, by what happened to the products."""
 
     touched: frozenset[int] = frozenset()
     bought: frozenset[int] = frozenset()
@@ -70,13 +70,13 @@ class Recent:
 
     @classmethod
     def read(cls, members: Iterable[bytes]) -> Recent:
-        """From what Redis answers; a member that is none is left out and logged."""
+        """Parse the members that Redis returned; an invalid member is left out and logged."""
         touched, bought, dismissed = set(), set(), set()
         for member in members:
             mark = member[:1]
             number = member[1:] if mark in (b"d", b"-") else member
             if not number.isdigit() or len(number) > _DIGITS:
-                _log.error("what was touched cannot be read", member=repr(member[:20]))
+                _log.error("a member of recent interactions is invalid", member=repr(member[:20]))
             elif mark == b"d":
                 dismissed.add(int(number))
             elif mark == b"-":
@@ -95,8 +95,8 @@ class _Change:
 def remember_touched(touched: Sequence[Touched]) -> None:
     """Add to each user's and guest's set what they touched.
 
-    What is heard of late takes no dismissal back: it may have happened before it. Redis is a help here, not
-    the store: without it the events are safe, so this says so and goes on.
+    An interaction that arrives late ends no dismissal: it may have happened before the dismissal. PostgreSQL
+    holds the interactions, so an error of Redis is logged and not raised.
     """
     changes = _changes(touched)
     seconds = _seconds()
@@ -115,29 +115,29 @@ def remember_touched(touched: Sequence[Touched]) -> None:
 
 
 def members(product_id: int, *, bought: bool, dismissed: bool) -> set[str]:
-    """What a set has of a product that was touched."""
-    told = {str(product_id)}
+    """The members of a touched product."""
+    marks = {str(product_id)}
     if bought:
-        told.add(str(-product_id))
+        marks.add(str(-product_id))
     if dismissed:
-        told.add(f"d{product_id}")
-    return told
+        marks.add(f"d{product_id}")
+    return marks
 
 
-def add(told: Mapping[int, Collection[str]]) -> None:
+def add(members_of: Mapping[int, Collection[str]]) -> None:
     """Put members into the sets of users. Raises RedisError, Unavailable."""
-    if not told:
+    if not members_of:
         return
     seconds = _seconds()
     pipeline = get_redis().pipeline(transaction=False)
-    for user, some in told.items():
-        pipeline.sadd(keys.recent_interactions(user), *some)
+    for user, marks in members_of.items():
+        pipeline.sadd(keys.recent_interactions(user), *marks)
         pipeline.expire(keys.recent_interactions(user), seconds)
     pipeline.execute()
 
 
 def inherit(session_id: str, user_id: int) -> None:
-    """Give what a guest touched to the user who logged in. Raises RedisError."""
+    """Move a guest's members to the user who logged in. Raises RedisError."""
     guest, user = keys.recent_session_interactions(session_id), keys.recent_interactions(user_id)
     pipeline = get_redis().pipeline(transaction=True)
     pipeline.sunionstore(user, [user, guest])
@@ -149,24 +149,24 @@ def inherit(session_id: str, user_id: int) -> None:
 def _changes(touched: Sequence[Touched]) -> dict[str, _Change]:
     changes: defaultdict[str, _Change] = defaultdict(_Change)
     late = clock.now() - _LATE
-    for one in sorted(touched, key=lambda one: one.moment):
-        if one.user_id is not None:
-            change = changes[keys.recent_interactions(one.user_id)]
-        elif one.session_id is not None:
-            change = changes[keys.recent_session_interactions(one.session_id)]
+    for interaction in sorted(touched, key=lambda interaction: interaction.moment):
+        if interaction.user_id is not None:
+            change = changes[keys.recent_interactions(interaction.user_id)]
+        elif interaction.session_id is not None:
+            change = changes[keys.recent_session_interactions(interaction.session_id)]
         else:
             continue
-        change.add.add(str(one.product_id))
-        mark = f"d{one.product_id}"
-        if one.takes_back:
+        change.add.add(str(interaction.product_id))
+        mark = f"d{interaction.product_id}"
+        if interaction.takes_back:
             change.add.discard(mark)
-            if one.moment >= late:
+            if interaction.moment >= late:
                 change.remove.add(mark)
-        elif one.kind is InteractionType.DISMISSED:
+        elif interaction.kind is InteractionType.DISMISSED:
             change.add.add(mark)
             change.remove.discard(mark)
-        if one.kind is InteractionType.PURCHASE:
-            change.add.add(str(-one.product_id))
+        if interaction.kind is InteractionType.PURCHASE:
+            change.add.add(str(-interaction.product_id))
     return dict(changes)
 
 

@@ -123,7 +123,7 @@ class RuleIn(Input):
     )
     strict: bool | None = Field(
         default=None,
-        description="cap: true (what a new cap has when nothing is said): rather a shorter list than more "
+        description="cap: true (the default of a new cap): rather a shorter list than more "
         "than `most`; false: only as long as there is something else to show.",
     )
     share: Annotated[Number, Field(gt=0, le=1)] | None = Field(

@@ -37,7 +37,7 @@ MAX_ENABLED = 500
 _WRITE_LOCK = 0x72756C65  # writers take turns, so that names and the number of rules are checked against all
 _TARGET = tuple(TargetIn.model_fields)
 _OTHERS = tuple(name for name in RuleIn.model_fields if name != "target")
-# xmin names the transaction that wrote a row, ctid its place: whoever adds, changes or deletes a rule, by
+# xmin names the transaction that wrote a row, ctid its place: to add, change or delete a rule, by
 # whatever program, changes this sum, in whatever order their transactions end
 _FINGERPRINT = text(
     """
@@ -63,7 +63,7 @@ def create(session: Session, given: RuleIn, *, actor: str) -> BusinessRule:
 def replace(
     session: Session, rule_id: int, given: RuleIn, *, version: int | None, actor: str
 ) -> BusinessRule:
-    """Put a rule in the place of another; `version` is the one that the editor saw, None for any.
+    """Put a rule in the place of another; `version` is the version that the editor saw, None for any.
 
     Raises NotFound, Conflict (somebody else changed it meanwhile; the name is taken; too many rules),
     Invalid (unknown target).

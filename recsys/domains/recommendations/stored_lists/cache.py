@@ -1,4 +1,4 @@
-"""Stored lists in Redis: packed, each under its generation, and one pointer to the one that is shown."""
+"""Stored lists in Redis: packed, each under its generation, and a pointer to the live generation."""
 
 from __future__ import annotations
 

@@ -54,11 +54,11 @@ class Generation:
 
 @dataclass(frozen=True)
 class Restored:
-    """What became of the lists when another model began to serve.
+    """What happened to the stored lists when another model began to serve.
 
-    kept      : the shown lists are of that model already.
-    switched  : its lists of before are shown again.
-    withdrawn : it has none, so none are shown; answers are made when they are asked for.
+    kept      : the live lists are of that model already.
+    switched  : its former lists are live again.
+    withdrawn : it has no lists, so none are live; responses are ranked live.
     """
 
     outcome: str
@@ -204,10 +204,10 @@ def go_live(
 
 
 def goes(shown: Generation | None, kept: Generation | None, model: str) -> int | None:
-    """Which of the two that are kept goes when new lists of `model` are shown.
+    """Which of the two stored generations is deleted when new lists of `model` go live; None: neither.
 
-    A model whose lists are made anew each night must not push out those of the model before it: nobody goes
-    back from a model to itself.
+    A model whose lists are made each night must not push out those of the model before it, which a rollback
+    restores.
     """
     if shown is None or kept is None:
         return None

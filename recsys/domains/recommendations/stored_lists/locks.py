@@ -1,4 +1,4 @@
-"""One after the other: who changes which model or generation serves, and who writes lists."""
+"""Locks: one process at a time changes the serving model or generation, and one writes lists."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["SCORING_LOCK", "only_one_promotion", "only_one_scoring"]
 
 _PROMOTION_LOCK = 7_290_311
 SCORING_LOCK = 7_290_321
-"""Advisory lock (session) of whoever writes all lists; shared (transaction) by who refreshes some."""
+"""Advisory lock: held by the session that writes all lists, shared by transactions that refresh some."""
 _PATIENCE_SECONDS = 5.0
 
 
@@ -28,7 +28,7 @@ def only_one_promotion(session: Session) -> None:
 
 @contextmanager
 def only_one_scoring(*, wait: bool = False) -> Iterator[None]:
-    """Hold the right to write lists. Raises Conflict when somebody else keeps it, unless told to wait."""
+    """Hold the lock of writing lists. Raises Conflict when another process holds it and not `wait`."""
     try:
         connection = psycopg.connect(libpq_url(), autocommit=True)
     except psycopg.OperationalError as error:

@@ -1,4 +1,4 @@
-"""Going back to lists of before, though users did something since: Redis is told of it anew."""
+"""Rollback to former lists: Redis receives the interactions since those lists were made."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from recsys.log import get_logger
 __all__ = ["returning"]
 
 _SLACK = timedelta(minutes=10)
-"""What happened so long before may have been told of, and stored, only after the lists were made."""
+"""Interactions of so long before the lists may have been stored only after the lists were made."""
 _AT_ONCE = 5_000
 _log = get_logger(__name__)
 _SINCE = text(
@@ -47,10 +47,10 @@ _SINCE = text(
 
 @contextmanager
 def returning(model: str) -> Iterator[None]:
-    """Around the switch back to the kept lists of `model`, if there are any. Raises Unavailable (PostgreSQL).
+    """Wrap the switch back to the former lists of `model`, if there are any. Raises Unavailable (PostgreSQL).
 
-    Newer lists knew what users did until they were made, and Redis was told to forget it. Who did anything
-    since the older ones were made gets their list made anew with the next answer.
+    The newer lists included the interactions until they were made, so Redis dropped those. A user with
+    interactions since the former lists were made gets a list ranked live at the next request.
     """
     with unit_of_work() as session:
         kept = generations.former(session)
@@ -60,7 +60,7 @@ def returning(model: str) -> Iterator[None]:
     before = clock.now()
     _remember(kept.started_at)
     yield
-    # a list that was stored anew meanwhile had Redis forget again
+    # a list that was refreshed meanwhile made Redis drop members again
     _remember(before)
 
 
@@ -71,8 +71,8 @@ def _remember(since: datetime) -> None:
                 _SINCE, {"since": since - _SLACK}, execution_options={"yield_per": _AT_ONCE}
             )
             waiting: defaultdict[int, set[str]] = defaultdict(set)
-            for user, deeds in groupby(rows, key=itemgetter(0)):
-                for _, product, bought, dismissed in deeds:
+            for user, interactions in groupby(rows, key=itemgetter(0)):
+                for _, product, bought, dismissed in interactions:
                     waiting[user] |= recent.members(product, bought=bought, dismissed=dismissed)
                 if len(waiting) >= _AT_ONCE:
                     recent.add(waiting)
@@ -80,6 +80,6 @@ def _remember(since: datetime) -> None:
             recent.add(waiting)
     except (RedisError, OSError, Unavailable) as error:
         _log.error(
-            "Redis was not told what users did since these lists were made: some may show what they bought",
+            "Redis did not take the interactions since these lists were made: lists may show bought products",
             error=str(error),
         )

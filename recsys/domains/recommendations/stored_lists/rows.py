@@ -272,9 +272,9 @@ def _wire(users: list[int], packed: list[bytes]) -> npt.NDArray[Any]:
     for word, of_it in (("any", ~new), ("new", new)):
         wire[f"{word}_rank"][place[of_it]] = rank[of_it]
         wire[f"{word}_score"][place[of_it]] = entry["score"][of_it]
-    told = entry[first]
-    wire["evidence"] = np.where(told["evidence"] == 0, -1, told["evidence"].astype(np.int64))
-    codes = told["codes"]
+    unique = entry[first]
+    wire["evidence"] = np.where(unique["evidence"] == 0, -1, unique["evidence"].astype(np.int64))
+    codes = unique["codes"]
     wire["kind"], wire["bought"] = codes & 3, codes >> 2 & 1
     wire["reason"], wire["novel"] = codes >> 3 & 15, codes >> 7
     return wire

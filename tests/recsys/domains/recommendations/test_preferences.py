@@ -48,32 +48,37 @@ def published(desk: Desk) -> int:
     return len(desk.rows("SELECT 1 FROM analytics_db.outbox WHERE name = 'user.preferences_changed'"))
 
 
-def test_what_is_said_is_kept_and_wins_over_guesses(desk: Desk, ada: Person) -> None:
+def test_explicit_preferences_are_kept_and_win_over_inferred_ones(desk: Desk, ada: Person) -> None:
     nobody_asked = desk.call(ada, "GET", PATH).json()
-    assert nobody_asked == {"said": NOTHING, "inferred": NOTHING, "updated_at": None}
+    assert nobody_asked == {
+        "explicit": NOTHING,
+        "said": NOTHING,
+        "inferred": NOTHING,
+        "updated_at": None,
+    }
     guess(desk)
     guessed = desk.call(ada, "GET", PATH).json()
-    assert guessed["said"] == NOTHING
+    assert guessed["explicit"] == NOTHING
     assert set(guessed["inferred"]["categories"]) == {"Food > Fresh Fruit", "Toys"}
     assert guessed["inferred"]["price_range"] == {"min": "2.00", "max": "10.00"}
 
     # the slug and the path are the same category: the guess about it goes at once, the others stay
-    said = put(
+    explicit = put(
         desk, ada, categories={"fresh-fruit": -1, "Food": 0.5}, sizes={" XL ": 1}, price_range={"max": "9.5"}
     )
-    assert said["said"] == NOTHING | {
+    assert explicit["explicit"] == NOTHING | {
         "categories": {"fresh-fruit": -1.0, "Food": 0.5},
         "sizes": {"XL": 1.0},
         "price_range": {"min": None, "max": "9.50"},
     }
-    assert set(said["inferred"]["categories"]) == {"Toys"}
-    assert said["inferred"]["brands"] == guessed["inferred"]["brands"]
-    assert said["inferred"]["price_range"] is None
+    assert set(explicit["inferred"]["categories"]) == {"Toys"}
+    assert explicit["inferred"]["brands"] == guessed["inferred"]["brands"]
+    assert explicit["inferred"]["price_range"] is None
     assert published(desk) == 1
-    assert desk.call(ada, "GET", PATH).json() == said
+    assert desk.call(ada, "GET", PATH).json() == explicit
 
     guess(desk)
-    assert desk.call(ada, "GET", PATH).json() == said
+    assert desk.call(ada, "GET", PATH).json() == explicit
     dataset = build(desk.shop.settings)
     row = dataset.users.ids.tolist().index(ada.id)
     assert dataset.preferences.categories[row].sum() == -0.5
@@ -81,7 +86,7 @@ def test_what_is_said_is_kept_and_wins_over_guesses(desk: Desk, ada: Person) -> 
 
     # what is taken back is guessed again
     back = put(desk, ada)
-    assert back["said"] == NOTHING
+    assert back["explicit"] == NOTHING
     assert set(back["inferred"]["categories"]) == {"Toys"}
     assert published(desk) == 2
     guess(desk)
@@ -119,10 +124,10 @@ WRONG: list[tuple[dict[str, object], str]] = [
 
 
 def test_what_is_wrong_is_refused_whole(desk: Desk, ada: Person) -> None:
-    said = put(desk, ada, colors={"blue": 1})
+    explicit = put(desk, ada, colors={"blue": 1})
     for wanted, reason in WRONG:
         assert reason in json.dumps(put(desk, ada, status=422, **wanted)), wanted
-    assert desk.call(ada, "GET", PATH).json() == said
+    assert desk.call(ada, "GET", PATH).json() == explicit
 
 
 def test_other_spellings_of_imported_rows_are_read(desk: Desk, ada: Person) -> None:
@@ -134,7 +139,7 @@ def test_other_spellings_of_imported_rows_are_read(desk: Desk, ada: Person) -> N
             """'[42]', '{"crisp": "0.5", "bad": "x", "worse": 1e999}', '[9, 1.005]')""",
             (ada.id,),
         )
-    seen = desk.call(ada, "GET", PATH).json()["said"]
+    seen = desk.call(ada, "GET", PATH).json()["explicit"]
     assert seen == {
         "categories": {"Toys": 1.0, "Gone": 1.0},
         "brands": {"1": 2.0},
@@ -143,30 +148,33 @@ def test_other_spellings_of_imported_rows_are_read(desk: Desk, ada: Person) -> N
         "styles": {"crisp": 0.5},
         "price_range": {"min": "1.01", "max": "9.00"},
     }
-    # what the shop no longer has may be said on by who said it before
-    assert put(desk, ada, categories={"Gone": 1, "Toys": 0})["said"]["categories"] == {"Gone": 1, "Toys": 0}
+    # a stored name stays valid for its user after the shop has deleted it
+    assert put(desk, ada, categories={"Gone": 1, "Toys": 0})["explicit"]["categories"] == {
+        "Gone": 1,
+        "Toys": 0,
+    }
 
 
 def test_nobody_reads_or_changes_anothers(desk: Desk, ada: Person) -> None:
     put(desk, ada, colors={"red": 1})
     bob = desk.person("bob")
-    assert desk.call(bob, "GET", PATH).json()["said"] == NOTHING
+    assert desk.call(bob, "GET", PATH).json()["explicit"] == NOTHING
     put(desk, bob, colors={"green": 1})
-    assert desk.call(ada, "GET", PATH).json()["said"]["colors"] == {"red": 1.0}
+    assert desk.call(ada, "GET", PATH).json()["explicit"]["colors"] == {"red": 1.0}
     desk.call(None, "GET", PATH, status=401)
     desk.call(None, "PUT", PATH, json={}, status=401)
 
 
-def test_what_is_said_while_the_job_writes_waits_and_is_kept(desk: Desk, ada: Person) -> None:
+def test_preferences_sent_while_the_job_writes_wait_and_are_kept(desk: Desk, ada: Person) -> None:
     guess(desk)
     answers: list[Any] = []
     with unit_of_work() as session:
         # what the job does: the lock, then guesses into the row
         session.execute(text("LOCK TABLE recommendations_db.user_preferences IN SHARE ROW EXCLUSIVE MODE"))
-        said = threading.Thread(target=lambda: answers.append(put(desk, ada, colors={"red": 1})))
-        said.start()
-        said.join(0.3)
-        assert said.is_alive()
+        sender = threading.Thread(target=lambda: answers.append(put(desk, ada, colors={"red": 1})))
+        sender.start()
+        sender.join(0.3)
+        assert sender.is_alive()
         session.execute(
             text(
                 "UPDATE recommendations_db.user_preferences SET color_preferences = "
@@ -174,6 +182,6 @@ def test_what_is_said_while_the_job_writes_waits_and_is_kept(desk: Desk, ada: Pe
                      "blue": {"affinity": 0.6, "source": "inferred"}}'"""
             )
         )
-    said.join(10)
-    assert answers[0]["said"]["colors"] == {"red": 1.0}
+    sender.join(10)
+    assert answers[0]["explicit"]["colors"] == {"red": 1.0}
     assert answers[0]["inferred"]["colors"] == {"blue": 0.6}

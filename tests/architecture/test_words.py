@@ -1,0 +1,109 @@
+"""The code uses the field's words: no banned word in a name, a docstring, a comment or a message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.words import BANNED_PHRASES, BANNED_WORDS, banned_words
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("recsys", "features", "models", "training", "serving", "tests")
+
+# Folders that still hold banned words; shrinks to nothing.
+NOT_YET: tuple[str, ...] = (
+    "recsys/diagnosis",
+    "recsys/domains/analytics",
+    "recsys/domains/notifications",
+    "recsys/domains/orders",
+    "recsys/domains/payments",
+    "recsys/domains/products",
+    "recsys/domains/users",
+    "recsys/events",
+    "recsys/imports",
+    "recsys/search",
+    "recsys/web",
+    "serving/api",
+    "serving/batch",
+    "serving/catalogue",
+    "serving/merchandising",
+    "serving/ranking",
+    "serving/recommender",
+    "serving/server",
+    "serving/state",
+    "tests/features",
+    "tests/journeys",
+    "tests/models",
+    "tests/performance",
+    "tests/recsys",
+    "tests/serving",
+    "tests/support",
+    "tests/training",
+)
+
+LIST = "tests/architecture/words.py"
+MODULES = sorted(
+    {path.relative_to(ROOT).as_posix() for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
+    - {LIST}
+)
+
+
+def checked(module: str, folders: tuple[str, ...] = NOT_YET) -> bool:
+    """Whether the module at this path is held to the rule."""
+    return not any(module.startswith(f"{folder}/") for folder in folders)
+
+
+def test_no_module_uses_a_banned_word() -> None:
+    assert [
+        line
+        for module in MODULES
+        if checked(module)
+        for line in banned_words(module, (ROOT / module).read_text(encoding="utf-8"))
+    ] == []
+
+
+@pytest.mark.parametrize("word", sorted(BANNED_WORDS))
+@pytest.mark.parametrize(
+    ("template", "place"),
+    [
+        ("{word}_rows = 1\n", "in a name"),
+        ("def f(x_{word}: int) -> None: ...\n", "in a name"),
+        ("class Was{title}: ...\n", "in a name"),
+        ("def {word}() -> None: ...\n", "in a name"),
+        ("x.{word} = 1\n", "in a name"),
+        ('"""Rows that were {word} it."""\n', "in a text"),
+        ('raise Invalid(f"It was {word} {{x}} times")\n', "in a text"),
+        ("# it was {title}\n", "in a comment"),
+    ],
+)
+def test_a_planted_word_is_reported(word: str, template: str, place: str) -> None:
+    source = template.format(word=word, title=word.title())
+    assert list(banned_words("recsys/a.py", source)) == [f"recsys/a.py:1: {word} {place}"]
+
+
+@pytest.mark.parametrize("phrase", BANNED_PHRASES)
+@pytest.mark.parametrize(
+    "template", ['"""A list {phrase}\n    a product."""\n', "# a list {phrase} a product\n"]
+)
+def test_a_planted_phrase_is_reported(phrase: str, template: str) -> None:
+    source = template.format(phrase=phrase)
+    assert any(phrase in line for line in banned_words("recsys/a.py", source))
+    broken_over_lines = source.replace(phrase, phrase.replace(" ", "\n    " if '"' in source else "\n# "))
+    assert any(phrase in line for line in banned_words("recsys/a.py", broken_over_lines))
+
+
+def test_a_module_is_not_named_by_a_banned_word() -> None:
+    name = f"recsys/{min(BANNED_WORDS)}.py"
+    assert list(banned_words(name, '"""A."""\n')) == [f"{name}:1: {min(BANNED_WORDS)} in the module's name"]
+
+
+def test_parts_of_other_words_are_no_banned_words() -> None:
+    source = '"""Indeed, wishful toldness."""\nreindeed = 1\n'
+    assert list(banned_words("recsys/a.py", source)) == []
+
+
+def test_only_a_whole_folder_is_left_out() -> None:
+    assert not checked("recsys/web/errors.py", ("recsys/web",))
+    assert checked("recsys/website/errors.py", ("recsys/web",))
+    assert checked("recsys/web.py", ("recsys/web",))
