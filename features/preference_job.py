@@ -49,8 +49,10 @@ _PRICE = """CASE WHEN p.{0} IS NULL OR p.{0} IN ('{{}}', 'null')
 
 @dataclass(frozen=True)
 class PreferenceJobCounts:
-    """What the job did: users with inferred affinities, rows added, changed, left as they were, and cleared
-    of inferences for which there is no behaviour any more; names left out because the user spoke of them.
+    """Counts of the job.
+
+    users : with inferred affinities. added, changed, unchanged : rows. cleared : rows without any inferred
+        entry now. explicit_wins : names left out because the user has set them.
     """
 
     users: int

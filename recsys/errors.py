@@ -44,36 +44,48 @@ class RecsysError(Exception):
 
 
 class NotFound(RecsysError):
+    """A thing that does not exist."""
+
     status = 404
     title = "Not found"
     exit_code = 2
 
 
 class Conflict(RecsysError):
+    """A request that contradicts the present state."""
+
     status = 409
     title = "Conflict"
     exit_code = 2
 
 
 class Invalid(RecsysError):
+    """Input that is not valid."""
+
     status = 422
     title = "Invalid input"
     exit_code = 2
 
 
 class Forbidden(RecsysError):
+    """A caller without the right to do this."""
+
     status = 403
     title = "Forbidden"
     exit_code = 2
 
 
 class Unauthorized(RecsysError):
+    """A caller who must authenticate first."""
+
     status = 401
     title = "Unauthorized"
     exit_code = 2
 
 
 class Throttled(RecsysError):
+    """More requests than the limit allows."""
+
     status = 429
     title = "Too many requests"
 

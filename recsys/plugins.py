@@ -46,9 +46,11 @@ class LazyRoot(TyperGroup):
     """The root group: its own commands, and those that plug in by the entry-point group `recsys.commands`."""
 
     def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands, built-in ones first."""
         return [*super().list_commands(ctx), *sorted(set(_plugged()) - set(self.commands))]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return the command of this name, or None."""
         own = super().get_command(ctx, cmd_name)
         if own is not None:
             return own
@@ -56,6 +58,7 @@ class LazyRoot(TyperGroup):
         return _Shelf(entry) if entry is not None else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Return the command that `args` begin with, imported."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, command.load() if isinstance(command, _Shelf) else command, rest
 

@@ -23,7 +23,6 @@ def after_commit(session: Session, work: Callable[[], object]) -> None:
     The data is committed by then, so an unreachable Redis is logged and is no error of the caller. The caller
     makes sure that Redis is corrected later (by an event's handler, an expiry, or a check).
     """
-
     waiting: list[Callable[[], object]] | None = session.info.get(_WAITING)
     if waiting is None:
         waiting = session.info[_WAITING] = []

@@ -38,6 +38,7 @@ def table_of(*columns: str) -> Table:
 
 
 def registered(name: str) -> RegisteredModel:
+    """The registered model of this name. Raises NotFound."""
     from models.registry import registry
     from recsys.database.session import unit_of_work
 
@@ -70,14 +71,17 @@ def actor() -> str:
 
 
 def print_json(value: Any) -> None:
+    """Write `value` to standard output as indented JSON."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
 def share(value: float | None) -> str:
+    """A share with four decimals; a dash for None."""
     return "–" if value is None else f"{value:.4f}"
 
 
 def model_json(model: RegisteredModel, *, whole: bool) -> dict[str, Any]:
+    """A registered model as the JSON of `--json`; `whole` adds its parameters and metrics."""
     plain: dict[str, Any] = {
         "name": model.name,
         "version": model.version,

@@ -62,6 +62,7 @@ class ItemStatistics:
 
     @property
     def items(self) -> int:
+        """Number of items."""
         return int(self.group.size)
 
 

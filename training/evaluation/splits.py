@@ -144,8 +144,9 @@ def time_split(
     positive: Sequence[str] | None = None,
     protocol: Protocol | None = None,
 ) -> Split:
-    """Hold out the last window of `dataset` that can be judged (`features.splitting.windows`), or the last
-    `test_days`.
+    """Hold out the last window that can be evaluated, or the last `test_days`.
+
+    `features.splitting.windows` chooses the window.
 
     positive : interaction types that are a success, in place of the dataset's target.
     protocol : how users are asked; None: as `features.splitting.protocol` chooses.

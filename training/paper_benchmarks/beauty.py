@@ -51,8 +51,10 @@ class Sequences:
 
 
 def read(folder: Path) -> Sequences:
-    """Read sequences.txt (a line per user: user, then its items in time order; gzip or plain), and
-    item_attributes.json, where it is there ({item: [numbers of attributes]}, gzip or plain).
+    """Read sequences.txt and, if it exists, item_attributes.json; both gzip or plain.
+
+    A line of sequences.txt is a user, then the user's items in time order. item_attributes.json maps an item
+    to the numbers of its attributes.
 
     Raises NotFound for a missing sequences.txt, Invalid for a line that is not numbers.
     """

@@ -37,8 +37,11 @@ class SearchSpace:
 
 @dataclass(frozen=True)
 class BenchmarkSettings:
-    """models by name; validation: how the fold is cut; blend: learned weight by model; peers: table lines.
-    weights: of event types and the half-life in days, where the benchmark fits them; search: by model."""
+    """Settings of one benchmark.
+
+    models : by name; validation: how the fold is cut; blend: learned weight by model; peers: table lines.
+    weights : of event types and the half-life in days, where the benchmark fits them; search: by model.
+    """
 
     models: dict[str, ModelSettings]
     validation: dict[str, Any]

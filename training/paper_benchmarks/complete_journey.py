@@ -58,7 +58,9 @@ def run(
 
 @dataclass(frozen=True, eq=False)
 class Cold:
-    """users  bool (users of the view `all`): at most five events in the training weeks.
+    """Users and items with little or no history.
+
+    users  bool (users of the view `all`): at most five events in the training weeks.
     items  bool (items): first sold in the last four training weeks.
     """
 
@@ -120,8 +122,10 @@ class Comparisons:
 
 
 def tests(results: list[Result], seed: int) -> list[Comparisons]:
-    """The hybrid against every other model by each task, and on cold products, those that know content
-    against popularity."""
+    """Compare the hybrid with every other model by each task.
+
+    On cold products, compare the models that use content with popularity.
+    """
     found = [compared(results, "hybrid", task, seed=seed) for task in TASKS]
     found += [compared(results, name, TASKS[2], rivals=("popularity",), seed=seed) for name in CONTENT]
     return [each for each in found if each is not None]
@@ -136,8 +140,10 @@ def compared(
     draws: int = 10_000,
     seed: int = 1,
 ) -> Comparisons | None:
-    """`model` against `rivals`, or every other result, by `figure`, user by user; None with nothing to
-    compare."""
+    """Compare `model` with `rivals`, or with every other result, by `figure`, paired by user.
+
+    None where there is nothing to compare.
+    """
     mine = next((result for result in results if result.model == model), None)
     others = [
         result

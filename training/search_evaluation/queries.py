@@ -96,8 +96,10 @@ def fetch(
     asked: Sequence[Words],
     advance: Callable[[int], None] = lambda queries: None,
 ) -> dict[Words, SearchMatches]:
-    """Ask the shop's PostgreSQL index for all matches of each of the queries, as a search of the shop does:
-    misspellings forgiven, and any word enough where nothing has all of them. Popularity is left out."""
+    """Look up all matches of each query in the shop's PostgreSQL index, as a search of the shop does.
+
+    Misspellings are corrected, and any word is enough where no product has all. Popularity is left out.
+    """
     index = PostgresIndex(
         settings.model_copy(update={"popularity_weight": 0.0, "timeout_seconds": PATIENCE_SECONDS})
     )
@@ -118,8 +120,10 @@ def fetch(
 
 
 def fame_of(train: Dataset, weights: Mapping[str, float], half_life_days: float) -> npt.NDArray[np.float64]:
-    """How famous each item was at the end of the training data, float64 (items,): the index's popularity
-    (`recsys/search/ranking/popularity.py`) counted from nothing that came later."""
+    """Popularity of each item at the end of the training data, float64 (items,).
+
+    It is the popularity of the index (`recsys/search/ranking/popularity.py`), counted from nothing later.
+    """
     table = np.array([weights.get(word, 0.0) for word in INTERACTION_TYPES] + [0.0])
     total = np.zeros(len(train.items))
     newest = max((int(e.time.max()) for e in (train.events, train.cut.events) if len(e)), default=0)

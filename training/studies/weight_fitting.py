@@ -28,8 +28,9 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """The best weights, the metric on the validation split with them and with the settings of now, and
-    whether the difference is more than chance; `tried` counts the candidates.
+    """The best weights, and their metric on the validation split beside that of the present settings.
+
+    The paired test says whether the difference is significant; `tried` counts the candidates.
     """
 
     weights: InteractionWeights

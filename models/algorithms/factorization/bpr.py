@@ -22,7 +22,8 @@ __all__ = ["BPR", "BPRParameters"]
 @dataclass(frozen=True)
 class BPRParameters:
     """factors, learning rate, regularisation and epochs of the stochastic descent.
-    fold_ridge: ridge of the map from a history to a user's factors."""
+    fold_ridge: ridge of the map from a history to a user's factors.
+    """
 
     factors: int = 64
     learning_rate: float = 0.05

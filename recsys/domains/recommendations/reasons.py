@@ -24,6 +24,7 @@ class Kind(IntEnum):
 
     @property
     def word(self) -> str:
+        """The name in lower case, as responses and the database have it."""
         return self.name.lower()
 
 
@@ -45,6 +46,7 @@ class ReasonCode(IntEnum):
 
     @property
     def word(self) -> str:
+        """The name in lower case, as responses and the database have it."""
         return self.name.lower()
 
 

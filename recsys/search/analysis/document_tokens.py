@@ -56,7 +56,8 @@ def document_tokens(row: Mapping[Any, Any], analyser: Analyser) -> DocumentToken
 
 def vectors(tokens: DocumentTokens) -> dict[str, str]:
     """`words` and `name_words` as PostgreSQL reads a tsvector. The weights are A for name and SKU, B for
-    brand and tags, C for categories, D for descriptions."""
+    brand and tags, C for categories, D for descriptions.
+    """
     places: dict[str, list[str]] = {}
     position = 1
     weighted = [

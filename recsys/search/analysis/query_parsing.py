@@ -17,7 +17,8 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 def plain_words(text: str) -> tuple[str, ...]:
     """The first 12 different words of letters and digits, each of 40 characters at most, in lower case and in
-    Unicode's composed form (NFKC): no operator, wildcard or syntax of any language is left."""
+    Unicode's composed form (NFKC): no operator, wildcard or syntax of any language is left.
+    """
     # NFKC first: it can lengthen a text 18-fold, so the text is cut before and after
     plain = unicodedata.normalize("NFKC", text[:_LONGEST_TEXT]).lower()
     found = (match.group()[:_LONGEST_WORD] for match in _WORD.finditer(plain))

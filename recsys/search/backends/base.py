@@ -51,7 +51,8 @@ class SearchIndex(Protocol):
 
     def suggest(self, session: Session, words: Sequence[str], limit: int) -> list[tuple[str, int]]:
         """Names of active products with all these words, the last perhaps unfinished, and a product of
-        each name; the more popular first."""
+        each name; the more popular first.
+        """
 
     def follow_popularity(self, session: Session, heard_at: datetime) -> None:
         """Something was done with products at this moment: now and then, let their popularity follow."""
