@@ -1,4 +1,4 @@
-"""What serving does when it hears an event, in a group of its own: nothing in the core looks up to it."""
+"""Event handlers of serving, in a consumer group of their own: `recsys` never imports serving."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["SUBSCRIPTIONS"]
 
 
 def refresh(session: Session, envelope: Envelope) -> None:
-    """Make the list of the user anew whom the event moved."""
+    """Refresh the stored list of the user of the event."""
     event = envelope.event
     if isinstance(event, InteractionsRecorded | PreferencesChanged | UserLoggedIn):
         refresh_list(session, event.user_id)
