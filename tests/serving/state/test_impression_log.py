@@ -187,7 +187,7 @@ def test_when_nothing_takes_them_memory_is_bounded_and_what_is_lost_is_counted(
         await log.flush()
         log.note(answered(99))
 
-    use(shop, work, most=10)
+    use(shop, work, max_lists=10)
     no_redis()
     bring_in()
     assert sorted(row[2] for row in stored(shop)) == [*range(10), 99]
