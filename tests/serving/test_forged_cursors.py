@@ -36,7 +36,7 @@ def test_a_forged_cursor_is_refused_and_nothing_is_written(
 ) -> None:
     answer = client.get(PATH, params={"cursor": forged(signature=signature)})
     assert answer.status_code == 422
-    assert "not one that this service gave" in answer.json()["detail"]
+    assert "not from this service" in answer.json()["detail"]
     drain.run(threading.Event(), once=True)
     assert execute(scored_shop, "SELECT FROM recommendations_db.exposures WHERE model = 'mine!'") == []
 
