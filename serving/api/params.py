@@ -121,7 +121,7 @@ def _parse_attributes(request: Request) -> tuple[tuple[str, str], ...]:
             )
             raise Invalid(f"There is no parameter of that name.{hint}", field=name[:50])
     if len(attributes) > MAX_ATTRIBUTES:
-        raise Invalid(f"At most {MAX_ATTRIBUTES} attributes can be asked for at once.", field="attr")
+        raise Invalid(f"At most {MAX_ATTRIBUTES} attributes can be filtered by at once.", field="attr")
     return tuple(attributes)
 
 

@@ -38,7 +38,7 @@ def hear(user: int) -> None:
 
 
 def lamps(answer: dict[str, Any]) -> int:
-    return sum(one in LAMPS for one in ids(answer))
+    return sum(row_ in LAMPS for row_ in ids(answer))
 
 
 def test_an_event_changes_the_next_list_and_then_the_stored_list(
@@ -63,7 +63,7 @@ def test_an_event_changes_the_next_list_and_then_the_stored_list(
         assert generations.read_list(session, 1) == unpack(packed)
     rows = [row for row in execute(scored_shop, ROWS) if row[0] == 1]
     ranked = sorted((row for row in rows if "any" in row[6]), key=lambda row: row[6]["any"]["rank"])
-    assert [row[1] for row in ranked] == [one.product for one in unpack(packed).entries]
+    assert [row[1] for row in ranked] == [row_.product for row_ in unpack(packed).entries]
     assert 0 < redis_client.ttl("recommendations:1:1") <= 7 * 24 * 3600
 
 
@@ -128,5 +128,5 @@ def test_a_list_is_refreshed_by_the_event_consumer(client: httpx.Client, scored_
         view(client, 75, kind="purchase")
         assert ask(client, 1)["provenance"]["source"] in ("live", "stored")
         until(lambda: ask(client, 1)["provenance"]["source"] == "stored")
-    (row,) = [one for one in execute(scored_shop, ROWS) if one[:2] == (1, 75)] or [None]
+    (row,) = [row_ for row_ in execute(scored_shop, ROWS) if row_[:2] == (1, 75)] or [None]
     assert row is None or row[6]["novel"] is False

@@ -47,7 +47,7 @@ def test_redis_and_postgresql_hold_the_same_lists(scored_shop: Shop, redis_clien
             assert lists_in_postgresql.read_list(session, user) == stored
         assert len(stored.entries) == 100
         assert len(stored.new) == 40
-        assert all(one.novel for one in stored.new)
+        assert all(entry.novel for entry in stored.new)
     assert redis_client.get("recommendations:1:29") is None, "user 29 is inactive"
     assert 0 < redis_client.ttl("recommendations:1:1") <= 7 * 24 * 3600
 
@@ -129,7 +129,7 @@ def test_readers_never_see_a_mix(client: httpx.Client, scored_shop: Shop) -> Non
                 ).fetchall()
                 rows.append({row[0] for row in stored_rows})
 
-    readers = [threading.Thread(target=one) for one in (read_answers, read_rows)]
+    readers = [threading.Thread(target=entry) for entry in (read_answers, read_rows)]
     for reader in readers:
         reader.start()
     shopping.promote(shopping.fit("popularity"), "popularity-v1")
@@ -141,7 +141,7 @@ def test_readers_never_see_a_mix(client: httpx.Client, scored_shop: Shop) -> Non
         done.set()
         for reader in readers:
             reader.join()
-    assert {len(one) for one in rows} == {1}
+    assert {len(entry) for entry in rows} == {1}
     by_generation: dict[int, list[Any]] = {}
     for answer in answers:
         provenance = answer["provenance"]
@@ -172,7 +172,7 @@ def test_a_scoring_waits_for_running_refreshes(trained_shop: Shop) -> None:
         until(lambda: execute(trained_shop, waits) != [])
         refreshing.commit()
         scoring.join(30)
-    assert [one[1] for one in generations(trained_shop)] == ["live"]
+    assert [entry[1] for entry in generations(trained_shop)] == ["live"]
 
 
 def test_a_killed_scoring_leaves_the_previous_generation(
@@ -276,9 +276,9 @@ def test_new_users_are_folded_in_and_short_lists_are_completed(scored_shop: Shop
         stored = lists_in_postgresql.read_list(session, user)
     assert stored is not None
     assert len(stored.entries) == 100
-    assert {one.kind.word for one in stored.entries} == {"collaborative", "popular"}
-    assert [one.product for one in stored.entries if not one.novel] == [95]
-    scores = [one.score for one in stored.entries]
+    assert {entry.kind.word for entry in stored.entries} == {"collaborative", "popular"}
+    assert [entry.product for entry in stored.entries if not entry.novel] == [95]
+    scores = [entry.score for entry in stored.entries]
     assert scores == sorted(scores, reverse=True)
 
 
