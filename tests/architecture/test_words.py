@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.words import BANNED_PHRASES, BANNED_WORDS, banned_words
+from tests.architecture.words import BANNED_PHRASES, BANNED_WORDS, banned_in_text, banned_words
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("recsys", "features", "models", "training", "serving", "tests")
@@ -59,6 +59,18 @@ def test_no_module_uses_a_banned_word() -> None:
         if checked(module)
         for line in banned_words(module, (ROOT / module).read_text(encoding="utf-8"))
     ] == []
+
+
+def test_no_page_uses_a_banned_word() -> None:
+    pages = [*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")]
+    # the glossary names the words that it replaces, the changelog names of earlier versions
+    texts = {
+        page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8")
+        for page in pages
+        if page.name not in {"glossary.md", "CHANGELOG.md"}
+    }
+    assert len(texts) > 20
+    assert {page: words for page, text in texts.items() if (words := banned_in_text(text))} == {}
 
 
 @pytest.mark.parametrize("word", sorted(BANNED_WORDS))
