@@ -67,7 +67,7 @@ def csv(
         list[Path] | None,
         typer.Option(
             help="Columns product, name, price; optionally category ('A > B'), brand, tags ('a|b'), "
-            "description, created_at, stock."
+            "description, created_at, stock, compare_price, status, image."
         ),
     ] = None,
     users: Annotated[
@@ -92,6 +92,38 @@ def csv(
         str | None,
         typer.Option(help="Of text files, such as cp1252 or shift_jis. Default: detected, UTF-8 first."),
     ] = None,
+    mapping: Annotated[
+        str | None,
+        typer.Option(
+            help="How the columns of an export are called: shopify, woocommerce, magento, google_merchant, "
+            "ga4, segment, segment_orders, personalize, movielens, retailrocket, instacart, or a TOML file."
+        ),
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="THEIRS=OURS: a column of the file and what it is here; may be repeated."),
+    ] = None,
+    types: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--type",
+            help="THEIRS=OURS: a word of the file and the interaction type that it is, or 'ignore'; "
+            "'*' stands for every other word; may be repeated.",
+        ),
+    ] = None,
+    decimal: Annotated[
+        str | None,
+        typer.Option(help="The decimal mark of amounts, . or , ; currency signs are then left out."),
+    ] = None,
+    date_format: Annotated[
+        str | None, typer.Option(help="Of created_at, as for strftime, such as %Y%m%d%H%M.")
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Store nothing; show what was understood, the first rows and refusals."
+        ),
+    ] = False,
     rejects: RefusedFile = None,
     as_json: Json = False,
 ) -> None:
@@ -106,10 +138,29 @@ def csv(
     Example: recsys import csv --interactions events.csv --products products.csv --users users.csv
 
     Example with events only: recsys import csv --interactions 'events-*.csv.gz' --create-missing
+
+    Example of an export: recsys import csv --products products_export.csv --mapping shopify --dry-run
     """
     from recsys.imports.files import import_files
+    from recsys.imports.preview import preview_files, show_preview
+    from recsys.imports.readers.mapping import chosen_mappings, option_pairs
+    from recsys.imports.readers.rows import INTERACTIONS, PRODUCTS, USERS
     from recsys.imports.readers.source import ReadOptions
 
+    given = (
+        ("users", USERS, users),
+        ("products", PRODUCTS, products),
+        ("interactions", INTERACTIONS, interactions),
+    )
+    kinds = {name: (*kind.required, *kind.optional) for name, kind, paths in given if paths}
+    mappings = chosen_mappings(kinds, mapping, columns or (), types or (), decimal, date_format)
+    stated = list(option_pairs("--map", columns or ()))
+    options = ReadOptions(separator=_separator(separator), encoding=encoding)
+    if dry_run:
+        show_preview(
+            preview_files(users or (), products or (), interactions or (), options, mappings, stated), as_json
+        )
+        return
     with _progress_bar() as progress:
         report = import_files(
             users=users or (),
@@ -118,7 +169,9 @@ def csv(
             create_missing=create_missing,
             refused_file=rejects or _refused_file(),
             progress=progress,
-            options=ReadOptions(separator=_separator(separator), encoding=encoding),
+            options=options,
+            mappings=mappings,
+            stated=stated,
         )
     _show(report, as_json)
 

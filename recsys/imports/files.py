@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +24,7 @@ from recsys.imports.loading.staging import Connection, analyze, batch_transactio
 from recsys.imports.loading.users import merge_users, user_ids
 from recsys.imports.prefetch import ahead
 from recsys.imports.readers.doubtful_ids import doubt_notes, doubtful_ids
+from recsys.imports.readers.mapping import ColumnMapping
 from recsys.imports.readers.rows import (
     INTERACTIONS,
     PRODUCTS,
@@ -35,12 +36,13 @@ from recsys.imports.readers.rows import (
     parse_products,
     parse_users,
 )
-from recsys.imports.readers.source import ReadOptions, SourceFile, open_source
+from recsys.imports.readers.source import ReadOptions, open_source
+from recsys.imports.readers.source_file import SourceFile
 from recsys.imports.readers.validation import split
 from recsys.imports.repeat_counter import Occurrences
 from recsys.imports.report import ImportReport, Refusals
 
-__all__ = ["import_files"]
+__all__ = ["import_files", "open_sources", "parsed_batches"]
 
 Progress = Callable[[str, int, int], None]
 _PATTERN = "*?["
@@ -56,7 +58,7 @@ TABLES = (
 
 
 @dataclass(frozen=True)
-class _Parsed:
+class ParsedBatch:
     """One batch whose rows are checked as far as that goes without the database.
 
     unread   `line`, `column`, `reason`, `raw` of what is no record
@@ -79,21 +81,18 @@ def import_files(
     refused_file: Path,
     progress: Progress,
     options: ReadOptions | None = None,
+    mappings: Mapping[str, ColumnMapping] | None = None,
+    stated: Sequence[str] = (),
 ) -> ImportReport:
     """Import the files that are given, each batch in a transaction of its own.
 
     All files are read and their columns checked before anything is written; raises Invalid in one line.
+    `mappings` are by kind of file (users, products, interactions); `stated` are columns that some file has.
     """
     began = perf_counter()
     report = ImportReport(Refusals(refused_file))
     with ExitStack() as stack:
-        sources = [
-            (kind, stack.enter_context(open_source(path, kind.required, kind.optional, options)))
-            for kind, paths in ((USERS, users), (PRODUCTS, products), (INTERACTIONS, interactions))
-            for path in _expanded(paths)
-        ]
-        if not sources:
-            raise Invalid("no file is given; name at least one of --interactions, --products, --users")
+        sources = open_sources(stack, users, products, interactions, options, mappings or {}, stated)
         importer = _Importer(report, clock.now(), create_missing, progress)
         for kind, source in sources:
             _note(report, kind, source)
@@ -104,6 +103,41 @@ def import_files(
     progress("analysing", 1, 1)
     report.seconds = perf_counter() - began
     return report
+
+
+def open_sources(
+    stack: ExitStack,
+    users: Sequence[Path],
+    products: Sequence[Path],
+    interactions: Sequence[Path],
+    options: ReadOptions | None,
+    mappings: Mapping[str, ColumnMapping],
+    stated: Sequence[str] = (),
+) -> list[tuple[FileKind, SourceFile]]:
+    """All files with their kind, closed with the stack.
+
+    Raises Invalid for one that cannot be read, and for a column of `stated` that none has.
+    """
+    given = (
+        ("users", USERS, users),
+        ("products", PRODUCTS, products),
+        ("interactions", INTERACTIONS, interactions),
+    )
+    sources = [
+        (
+            kind,
+            stack.enter_context(open_source(path, kind.required, kind.optional, options, mappings.get(name))),
+        )
+        for name, kind, paths in given
+        for path in _expanded(paths)
+    ]
+    if not sources:
+        raise Invalid("no file is given; name at least one of --interactions, --products, --users")
+    read = set().union(*(source.used for _, source in sources))
+    for column in stated:
+        if column.lower() not in read and column.lower().split(".")[0] not in read:
+            raise Invalid(f"--map {column}=…: no file has a column {column}")
+    return sources
 
 
 def _expanded(paths: Sequence[Path]) -> list[Path]:
@@ -261,12 +295,12 @@ class _Importer:
         self._report.table("product_variants").added += merged.variants_added
         return merged.added
 
-    def _batches(self, source: SourceFile, kind: FileKind) -> Iterator[_Parsed]:
+    def _batches(self, source: SourceFile, kind: FileKind) -> Iterator[ParsedBatch]:
         self._progress(kind.name, 0, source.total)
-        yield from ahead(_parsed(source, kind, self._now))
+        yield from ahead(parsed_batches(source, kind, self._now))
 
     def _account(
-        self, source: SourceFile, table: str, batch: _Parsed, more: pl.DataFrame | None = None
+        self, source: SourceFile, table: str, batch: ParsedBatch, more: pl.DataFrame | None = None
     ) -> None:
         later = [batch.refused, *([] if more is None else [more])]
         refused = pl.concat([batch.unread, source.with_raw(pl.concat(later))]).sort(
@@ -278,7 +312,8 @@ class _Importer:
         self._progress(table, batch.done, source.total)
 
 
-def _parsed(source: SourceFile, kind: FileKind, now: datetime) -> Iterator[_Parsed]:
+def parsed_batches(source: SourceFile, kind: FileKind, now: datetime) -> Iterator[ParsedBatch]:
+    """The batches of the file, checked as far as that goes without the database."""
     occurrences, emails = Occurrences(), Occurrences()
     for batch in source.batches():
         if kind is USERS:
@@ -289,4 +324,4 @@ def _parsed(source: SourceFile, kind: FileKind, now: datetime) -> Iterator[_Pars
             rows, refused = parse_interactions(batch.rows, now)
             rows = rows.with_columns(event_ids(rows, occurrences).alias("event_id"))
         read = batch.rows.height + batch.refused.height
-        yield _Parsed(rows, batch.refused, refused, read, batch.done)
+        yield ParsedBatch(rows, batch.refused, refused, read, batch.done)

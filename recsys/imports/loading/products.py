@@ -26,41 +26,58 @@ _STAGED = {
     "description": "text",
     "created_at": "timestamptz",
     "stock": "integer",
+    "compare_price": "numeric(10,2)",
+    "status": "text",
+    "image": "text",
 }
-_UPDATABLE = ("category_id", "brand_id", "tags", "description")
+_UPDATABLE = ("category_id", "brand_id", "tags", "description", "compare_price", "status")
 # someone else's product may have the slug already; and a product is only touched where it differs
 _MERGE = """
 WITH incoming AS (
     SELECT s.line, s.sku, s.name, s.price, s.category_id, s.brand_id, s.description, s.created_at, s.stock,
+        s.compare_price, coalesce(s.status, 'active') AS status,
         string_to_array(s.tags, '|') AS tags,
         CASE WHEN p.id IS NULL THEN s.slug ELSE left(s.slug, 222) || '-' || md5(s.sku) END AS slug
     FROM staged_products AS s
         LEFT JOIN products_db.products AS p ON p.slug = s.slug AND p.sku IS DISTINCT FROM s.sku
 ), merged AS (
     INSERT INTO products_db.products AS p (name, slug, sku, price, category_id, brand_id, tags, description,
-        track_inventory, created_at)
+        track_inventory, compare_price, status, created_at)
     SELECT name, slug, sku, price, category_id, brand_id, tags, description, stock IS NOT NULL,
-        coalesce(created_at, %(now)s)
+        compare_price, status, coalesce(created_at, %(now)s)
     FROM incoming ORDER BY line
     ON CONFLICT (sku) DO UPDATE SET name = excluded.name, price = excluded.price, updated_at = %(now)s,
         category_id = CASE WHEN %(has_category_id)s THEN excluded.category_id ELSE p.category_id END,
         brand_id = CASE WHEN %(has_brand_id)s THEN excluded.brand_id ELSE p.brand_id END,
         tags = CASE WHEN %(has_tags)s THEN excluded.tags ELSE p.tags END,
-        description = CASE WHEN %(has_description)s THEN excluded.description ELSE p.description END
+        description = CASE WHEN %(has_description)s THEN excluded.description ELSE p.description END,
+        compare_price = CASE WHEN %(has_compare_price)s THEN excluded.compare_price ELSE p.compare_price END,
+        status = CASE WHEN %(has_status)s THEN excluded.status ELSE p.status END
     WHERE (p.name, p.price) IS DISTINCT FROM (excluded.name, excluded.price)
         OR %(has_category_id)s AND p.category_id IS DISTINCT FROM excluded.category_id
         OR %(has_brand_id)s AND p.brand_id IS DISTINCT FROM excluded.brand_id
         OR %(has_tags)s AND p.tags IS DISTINCT FROM excluded.tags
         OR %(has_description)s AND p.description IS DISTINCT FROM excluded.description
+        OR %(has_compare_price)s AND p.compare_price IS DISTINCT FROM excluded.compare_price
+        OR %(has_status)s AND p.status IS DISTINCT FROM excluded.status
     RETURNING p.id, p.sku, p.xmax = 0 AS is_new
 )
 SELECT (SELECT count(*) FROM staged_products),
     coalesce(array_agg(id) FILTER (WHERE is_new), '{}'),
     coalesce(array_agg(id) FILTER (WHERE NOT is_new), '{}') FROM merged
 """
-# stock that nobody told us about is not counted, and must not hide the product
+_IMAGES = b"""
+INSERT INTO products_db.product_images (product_id, src, is_primary)
+SELECT p.id, s.image, NOT EXISTS (SELECT FROM products_db.product_images AS i WHERE i.product_id = p.id)
+FROM staged_products AS s JOIN products_db.products AS p USING (sku)
+WHERE s.image IS NOT NULL AND NOT EXISTS (
+    SELECT FROM products_db.product_images AS i WHERE i.product_id = p.id AND i.src = s.image)
+ORDER BY p.id
+RETURNING product_id
+"""
+# stock that is not given is not counted, and must not hide the product
 _VARIANTS = """
-WITH told AS (
+WITH given AS (
     SELECT p.id, s.sku, s.price, s.stock, coalesce(s.created_at, %(now)s) AS created_at
     FROM staged_products AS s JOIN products_db.products AS p USING (sku)
 ), changed AS (
@@ -69,7 +86,7 @@ WITH told AS (
         inventory_tracking = v.inventory_tracking OR t.stock IS NOT NULL,
         inventory_policy = CASE WHEN t.stock IS NOT NULL AND NOT v.inventory_tracking THEN 'deny'
             ELSE v.inventory_policy END
-    FROM told AS t
+    FROM given AS t
     WHERE v.sku = t.sku AND v.product_id = t.id
         AND (v.price IS DISTINCT FROM t.price
             OR t.stock IS NOT NULL AND (t.stock <> v.inventory_quantity OR NOT v.inventory_tracking))
@@ -79,7 +96,7 @@ WITH told AS (
         (product_id, sku, name, price, inventory_quantity, inventory_policy, inventory_tracking, created_at)
     SELECT t.id, t.sku, 'Default', t.price, coalesce(t.stock, 0),
         CASE WHEN t.stock IS NULL THEN 'continue' ELSE 'deny' END, t.stock IS NOT NULL, t.created_at
-    FROM told AS t
+    FROM given AS t
     WHERE NOT EXISTS (SELECT FROM products_db.product_variants AS v WHERE v.product_id = t.id)
     ORDER BY t.id
     ON CONFLICT (sku) DO NOTHING
@@ -109,12 +126,15 @@ def merge_products(
     """Add new products with a variant each, and bring changed ones up to date.
 
     `products` has line, sku, name, price, category (a path), brand, tags (joined by "|"), description,
-    created_at, stock; SKUs distinct. Only the columns named in `present` change what is stored already.
+    created_at, stock, and optionally compare_price, status, image; SKUs distinct. Only the columns named in
+    `present` change what is stored already.
     """
     categories, brands = Categories(connection), Brands(connection)
     category_ids = categories.ensure(_distinct(products["category"]), now)
     brand_ids = brands.ensure(_distinct(products["brand"]), now)
     staged = products.with_columns(
+        pl.lit(None).alias(name) for name in _STAGED if name not in products.columns
+    ).with_columns(
         _lookup(products["category"], category_ids).alias("category_id"),
         _lookup(products["brand"], brand_ids).alias("brand_id"),
         (
@@ -127,6 +147,7 @@ def merge_products(
     connection.execute("ANALYZE staged_products")
     given = {f"has_{column}": column.removesuffix("_id") in present for column in _UPDATABLE}
     total, added, updated = one_row(connection, _MERGE, {"now": now, **given})
+    pictured = connection.execute(_IMAGES).fetchall() if "image" in present else []
     variants_added, variants_updated = one_row(connection, _VARIANTS, {"now": now})
     return MergedProducts(
         len(added),
@@ -137,7 +158,7 @@ def merge_products(
         categories.added,
         brands.added,
         # a new product was never read by anybody: Redis holds nothing of it
-        {*updated, *variants_updated, *variants_added}.difference(added),
+        {*updated, *variants_updated, *variants_added, *(id_ for (id_,) in pictured)}.difference(added),
     )
 
 

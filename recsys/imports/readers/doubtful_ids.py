@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from recsys.imports.readers.csv_table import SOURCE_TABLE
-from recsys.imports.readers.source import SourceFile
+from recsys.imports.readers.source_file import SourceFile
 from recsys.imports.readers.sql import quoted
 
 __all__ = ["doubt_notes", "doubtful_ids"]
@@ -36,7 +35,7 @@ def doubtful_ids(source: SourceFile, fields: Sequence[str]) -> dict[str, dict[st
     for name in fields:
         if name not in source.fields:
             continue
-        ids = source.connection.table(SOURCE_TABLE).project(f"({source.fields[name]})::VARCHAR AS id")
+        ids = source.connection.table(source.table).project(f"({source.fields[name]})::VARCHAR AS id")
         ids = ids.filter("id IS NOT NULL").aggregate("id, count(*) AS rows", "id")
         ids.create("ids")
         listed = ", ".join(map(quoted, PLACEHOLDERS))

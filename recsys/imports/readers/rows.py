@@ -38,6 +38,7 @@ __all__ = [
 Frames = tuple[pl.DataFrame, pl.DataFrame]
 LARGEST_INTEGER = 2_147_483_647
 LONGEST_NAME = 100
+STATUSES = ("active", "draft", "archived")
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,10 @@ USERS = FileKind("users", ("user",), ("email", "username", "full_name", "created
 PRODUCTS = FileKind(
     "products",
     ("product", "name", "price"),
-    ("category", "brand", "tags", "description", "created_at", "stock"),
+    (
+        *("category", "brand", "tags", "description", "created_at", "stock"),
+        *("compare_price", "status", "image"),
+    ),
     ("product",),
 )
 INTERACTIONS = FileKind(
@@ -118,6 +122,10 @@ def parse_products(rows: pl.DataFrame, seen: Occurrences, now: datetime) -> Fram
         moments(rows["created_at"]).alias("moment"),
         numbers(rows["price"]).alias("amount"),
         numbers(rows["stock"]).alias("count"),
+        numbers(rows["compare_price"]).alias("compared"),
+        pl.col("status").str.to_lowercase(),
+        # of several pictures the first
+        pl.col("image").str.split(", ").list.first(),
         _repeated(rows["product"], seen).alias("repeated"),
         levels.list.join(" > ").alias("category"),
         levels.alias("levels"),
@@ -139,6 +147,10 @@ def parse_products(rows: pl.DataFrame, seen: Occurrences, now: datetime) -> Fram
         ("price", "no price", pl.col("price").is_null()),
         *money("price", "amount"),
         not_negative("price", "amount"),
+        *money("compare_price", "compared"),
+        not_negative("compare_price", "compared"),
+        ("status", f"status is none of {', '.join(STATUSES)}", ~pl.col("status").is_in(STATUSES)),
+        too_long("image", 500),
         (
             "category",
             "empty level in category",
@@ -172,6 +184,9 @@ def parse_products(rows: pl.DataFrame, seen: Occurrences, now: datetime) -> Fram
             price=pl.col("amount").round(2),
             created_at="moment",
             stock=pl.col("count").cast(pl.Int32),
+            compare_price=pl.col("compared").round(2),
+            status="status",
+            image="image",
         ),
         refused,
     )

@@ -43,7 +43,8 @@ def test_bad_input_is_one_line_and_exit_code_2(desk: Desk) -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.strip().endswith(
-        "i.csv has no column product, interaction_type, created_at; it has: user, item"
+        "i.csv has no column product, interaction_type, created_at; it has: user, item; "
+        "name columns with --map THEIRS=OURS"
     )
     assert desk.shop.run("import", "csv").returncode == 2
 

@@ -17,7 +17,7 @@ from recsys.database.session import unit_of_work
 from recsys.domains.products import listing
 from recsys.errors import Invalid
 from recsys.imports.loading import interactions as merging
-from recsys.imports.readers import source as reading
+from recsys.imports.readers import source_file as reading
 from tests.recsys.imports.desk import EVENTS, HEADER, PRODUCTS, USERS, Desk, counts
 from tests.support.shop import forget_connections
 
@@ -128,6 +128,25 @@ def test_a_changed_product_is_updated_and_what_is_not_told_stays(desk: Desk) -> 
         """SELECT c.name, p.tags FROM products_db.products p JOIN products_db.categories c
         ON c.id = category_id WHERE sku = 'tea'"""
     ) == [("Tea (Other)", None)]
+
+
+def test_a_picture_a_status_and_the_price_before_are_stored(desk: Desk) -> None:
+    header = "product,name,price,compare_price,status,image\n"
+    stored = """SELECT sku, compare_price, status, src, is_primary FROM products_db.products p
+        LEFT JOIN products_db.product_images i ON i.product_id = p.id ORDER BY sku, i.id"""
+    tea, mug = "https://x.example/tea.jpg", "https://x.example/mug.jpg"
+    rows = f"tea,Tea,3,4.5,Active,{tea}\nmug,Mug,8,,draft,\n"
+    assert counts(desk.take(products=header + rows), "products") == (2, 2, 0, 0, 0)
+    before = [("mug", None, "draft", None, None), ("tea", Decimal("4.5"), "active", tea, True)]
+    assert desk.rows(stored) == before
+    assert counts(desk.take(products=header + rows), "products") == (2, 0, 0, 2, 0)
+    assert desk.rows(stored) == before
+    # columns that a later file lacks stay as they are
+    desk.take(products="product,name,price\ntea,Tea,2\n")
+    assert desk.rows(stored) == before
+    desk.take(products=header + f'mug,Mug,8,9,archived,"{mug}, {tea}"\ntea,Tea,2,x,gone,\n')
+    assert desk.rows(stored)[0] == ("mug", Decimal(9), "archived", mug, True)
+    assert desk.refused()[-1][2] == "compare_price is not a number"
 
 
 def test_categories_of_one_name_under_two_parents_are_two_and_found_again(desk: Desk) -> None:
@@ -283,7 +302,7 @@ def test_refused_rows_of_parquet_have_their_row_number(desk: Desk) -> None:
 
 
 def test_missing_columns_write_nothing(desk: Desk) -> None:
-    with pytest.raises(Invalid, match=r"has no column price; it has: product, name$"):
+    with pytest.raises(Invalid, match=r"has no column price; it has: product, name; name columns with --map"):
         desk.take(users=USERS, products="product,name\na,A\n")
     assert desk.number("users_db.users") == 0
 

@@ -1,0 +1,203 @@
+"""The fields of a record as expressions over the columns of its file, by a mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from recsys.domains.recommendations.types import INTERACTION_TYPES
+from recsys.errors import Invalid
+from recsys.imports.readers.csv_table import SOURCE_TABLE
+from recsys.imports.readers.json_table import json_value
+from recsys.imports.readers.mapping import IGNORED, ColumnMapping, Joined, read_mapping, shipped_mappings
+from recsys.imports.readers.source_file import SourceFile
+from recsys.imports.readers.sql import identifier, quoted, trimmed
+
+__all__ = ["choose_fields"]
+
+RECORDS_TABLE = "records"
+MONEY = {"price", "compare_price", "interaction_value"}
+_SHOWN_COLUMNS = 20
+
+
+def choose_fields(
+    source: SourceFile, path: Path, required: Sequence[str], optional: Sequence[str], mapping: ColumnMapping
+) -> None:
+    """Set `fields`, `table`, `unknown` and `notes` of the source.
+
+    Raises Invalid in one line for a field that is required and missing, with a shipped mapping that fits.
+    """
+    chooser = _Chooser(source, mapping)
+    known = (*required, *optional)
+    names = [name.split("\0", 1)[0] for name in source.columns]
+    twice = sorted({name for name in chooser.wanted(known) if names.count(name) > 1})
+    if twice:
+        raise Invalid(f"{path} has the column {', '.join(twice)} more than once; keep one of them")
+    fields = {name: expression for name in known if (expression := chooser.field(name)) is not None}
+    missing = [name for name in required if name not in fields]
+    if missing:
+        listed = ", ".join(names[:_SHOWN_COLUMNS]) + (", …" if len(names) > _SHOWN_COLUMNS else "")
+        raise Invalid(
+            f"{path} has no column {', '.join(missing)}; it has: {listed}{_hint(source, required, mapping)}"
+        )
+    source.fields = fields
+    source.used = chooser.used
+    source.unknown = tuple(name for name in names if name.lower() not in chooser.used)
+    rows = source.connection.table(SOURCE_TABLE).limit(1).fetchall()
+    if not rows and not source.refused:
+        source.notes.append(f"{source.name}: has the columns and no rows; nothing to import from it")
+    if mapping.explode or mapping.fill_down or mapping.types or mapping.required:
+        _materialise(source, mapping, chooser)
+
+
+class _Chooser:
+    """Finds columns of one file by the names of a mapping, and notes which it used."""
+
+    def __init__(self, source: SourceFile, mapping: ColumnMapping) -> None:
+        self._source = source
+        self._mapping = mapping
+        self.is_json = source.raw == "s.text"
+        self.used: set[str] = set()
+
+    def wanted(self, known: Sequence[str]) -> set[str]:
+        """The names, in lower case, of the columns that the fields may be read from."""
+        listed = [column for name in known for column in self._mapping.columns.get(name, [])]
+        flat = [
+            part for column in listed for part in (column.join if isinstance(column, Joined) else [column])
+        ]
+        own = [name for name in known if self._mapping.own_names and name not in self._mapping.columns]
+        return {name.lower() for name in (*flat, *own)}
+
+    def column(self, name: str) -> str | None:
+        """The expression of a column; None where the file has none of this name."""
+        key = name.lower()
+        # only JSON has arrays; a flat file of the same export has the element's columns by themselves
+        explode = self._mapping.explode if self.is_json else None
+        if explode and key.startswith(f"{explode.lower()}."):
+            self.used.add(explode.lower())
+            return json_value("item", name[len(explode) + 1 :].split("."))
+        expression = self._source.columns.get(key)
+        if expression is None and self.is_json and "." in name:
+            self.used.add(key.split(".")[0])
+            return json_value("text", name.split("."))
+        if expression is None:
+            return None
+        self.used.add(key)
+        if name in self._mapping.fill_down and self._mapping.group:
+            group = self._source.columns.get(self._mapping.group.lower(), "line")
+            return (
+                f"coalesce({expression}, first_value({expression} IGNORE NULLS) OVER "
+                f"(PARTITION BY {group} ORDER BY line "
+                "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING))"
+            )
+        return expression
+
+    def field(self, name: str) -> str | None:
+        """The expression of a field; None where the file has nothing for it."""
+        mapping = self._mapping
+        columns = mapping.columns.get(name, [name] if mapping.own_names else [])
+        found = [expression for column in columns if (expression := self._part(column)) is not None]
+        if name in mapping.constants:
+            found.append(quoted(mapping.constants[name]))
+        if not found:
+            return None
+        value = f"coalesce({', '.join(found)})" if len(found) > 1 else found[0]
+        if name == "created_at":
+            return _moment(value, mapping.date_format) if mapping.date_format else value
+        value = f"({value})::VARCHAR"
+        if name in MONEY and mapping.decimal:
+            return _money(value, mapping.decimal)
+        if name == "interaction_type" and mapping.types:
+            return _type(value, mapping)
+        if name == "tags" and mapping.tag_separator != "|":
+            return f"replace({value}, {quoted(mapping.tag_separator)}, '|')"
+        if name == "category":
+            return _category(value, mapping)
+        return value
+
+    def _part(self, column: str | Joined) -> str | None:
+        if isinstance(column, str):
+            return self.column(column)
+        parts = [self.column(name) for name in column.join]
+        given = [f"({part})::VARCHAR" for part in parts if part is not None]
+        return f" || {quoted(column.separator)} || ".join(given) if len(given) == len(parts) else None
+
+
+def _materialise(source: SourceFile, mapping: ColumnMapping, chooser: _Chooser) -> None:
+    """Write the records into a table: filling down and exploding look at the whole file."""
+    values = "".join(f", {expression} AS {identifier(name)}" for name, expression in source.fields.items())
+    base = SOURCE_TABLE
+    if mapping.explode and chooser.is_json:
+        path = "$" + "".join(f".{identifier(part)}" for part in mapping.explode.split("."))
+        base = f"(SELECT *, unnest(json_extract(text, {quoted(path + '[*]')})) AS item FROM {SOURCE_TABLE})"  # noqa: S608
+    conditions = [
+        f"{expression} IS NOT NULL"
+        for name in mapping.required
+        if (expression := chooser.column(name)) is not None
+    ]
+    if "interaction_type" in source.fields:
+        conditions.append(f"({source.fields['interaction_type']}) IS DISTINCT FROM {quoted(IGNORED)}")
+    # values of the rows that are left out are filled down, too
+    source.connection.execute(
+        f"CREATE TABLE {RECORDS_TABLE} AS SELECT * EXCLUDE (is_kept) FROM (SELECT line, span{values}, "  # noqa: S608
+        f"{' AND '.join(conditions) or 'true'} AS is_kept FROM {base}) WHERE is_kept"
+    )
+    lines = f"(SELECT count(DISTINCT line) FROM {RECORDS_TABLE})"  # noqa: S608
+    (left_out,) = source.connection.sql(f"SELECT count(*) - {lines} FROM {SOURCE_TABLE}").fetchall()[0]  # noqa: S608
+    if left_out:
+        source.notes.append(f"{source.name}: {left_out} rows left out by the mapping")
+    source.table = RECORDS_TABLE
+    source.fields = {name: identifier(name) for name in source.fields}
+
+
+def _hint(source: SourceFile, required: Sequence[str], mapping: ColumnMapping) -> str:
+    """Which shipped mapping fits the file, or how to name its columns."""
+    if not mapping.own_names:
+        return ""
+    for name in shipped_mappings():
+        for kind, shipped in read_mapping(name).items():
+            chooser = _Chooser(source, shipped)
+            if set(required) <= set(shipped.columns) | set(shipped.constants) and all(
+                chooser.field(field) is not None for field in required
+            ):
+                return f"; it looks like {name} ({kind}): add --mapping {name}"
+    return "; name columns with --map THEIRS=OURS"
+
+
+def _moment(value: str, form: str) -> str:
+    text = f"({value})::VARCHAR"
+    return f"coalesce(strftime(try_strptime({text}, {quoted(form)}), '%Y-%m-%dT%H:%M:%S.%f'), {text})"
+
+
+def _money(value: str, decimal: str) -> str:
+    """Digits with a point as the decimal mark; what is no amount stays as it is, to be refused."""
+    thousands = "." if decimal == "," else ","
+    stripped = f"regexp_replace({value}, '[^0-9.,+-]', '', 'g')"
+    mark, group = (f"[{decimal}]", f"[{thousands}]")
+    form = f"[+-]?([0-9]+|[0-9]{{1,3}}({group}[0-9]{{3}})+)({mark}[0-9]+)?"
+    plain = f"replace(replace({stripped}, {quoted(thousands)}, ''), {quoted(decimal)}, '.')"
+    return (
+        f"CASE WHEN regexp_full_match({value}, '[^0-9]*[0-9][0-9.,'' \u00a0\u202f]*[^0-9]*') "
+        f"AND regexp_full_match({stripped}, {quoted(form)}) THEN {plain} ELSE {value} END"
+    )
+
+
+def _type(value: str, mapping: ColumnMapping) -> str:
+    others = mapping.types.get("*")
+    cases = " ".join(
+        f"WHEN {quoted(word.lower())} THEN {quoted(meant)}"
+        for word, meant in mapping.types.items()
+        if word != "*"
+    )
+    if others is None:
+        return f"CASE lower({value}) {cases} ELSE {value} END" if cases else value
+    known = " ".join(f"WHEN {quoted(word)} THEN {quoted(word)}" for word in INTERACTION_TYPES)
+    return f"CASE lower({value}) {cases} {known} ELSE {quoted(others)} END"
+
+
+def _category(value: str, mapping: ColumnMapping) -> str:
+    if mapping.categories_separator:
+        value = trimmed(f"split_part({value}, {quoted(mapping.categories_separator)}, 1)")
+    if mapping.category_separator != ">":
+        value = f"replace({value}, {quoted(mapping.category_separator)}, ' > ')"
+    return value
