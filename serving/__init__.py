@@ -1,1 +1,1 @@
-"""Serving: from a registered model to HTTP responses."""
+"""From a registered model to what the shop shows."""

@@ -12,17 +12,8 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-__all__ = [
-    "certificates",
-    "folder",
-    "interaction_weights",
-    "origin",
-    "redis_address",
-    "time_zone",
-    "web_address",
-]
+__all__ = ["certificates", "folder", "interaction_weights", "origin", "redis_address", "web_address"]
 
 _DATABASE_NUMBER = re.compile(r"(/\d*)?")
 _SIGNED = "dismissed"
@@ -74,15 +65,6 @@ def certificates(path: Path) -> Path:
     except (OSError, ValueError) as error:
         raise ValueError("expected a file of PEM certificates that can be read") from error
     return path
-
-
-def time_zone(name: str) -> str:
-    """A time zone of the IANA database."""
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError("expected a time zone of the IANA database, such as UTC or Europe/Berlin") from error
-    return name
 
 
 def interaction_weights(weights: Mapping[str, float], *, signed: bool) -> None:

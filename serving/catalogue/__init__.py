@@ -1,1 +1,1 @@
-"""The catalogue in memory and its refreshes."""
+"""The shop's products in memory, kept current."""

@@ -1,4 +1,4 @@
-"""The HTTP server of one process: this one, or a forked worker."""
+"""The server of one process, in this one or in a worker that was forked from it."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from recsys.log import get_logger
 from serving.server.app import create_app
 from serving.state.refresher import Refresher
 
-__all__ = ["ApiServer", "prepare_workers", "run_worker", "server_config"]
+__all__ = ["ApiServer", "answer", "configuration", "prepare"]
 
 _log = get_logger(__name__)
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 _prepared: list[uvicorn.Config] = []
 
 
-def server_config(app: object, workers: int = 1) -> uvicorn.Config:
-    """Return the configuration of uvicorn for an application, or for the name of its factory."""
+def configuration(app: object, workers: int = 1) -> uvicorn.Config:
+    """How uvicorn is to run an application, or the factory of one that is named."""
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
         factory=isinstance(app, str),
@@ -42,27 +42,28 @@ def server_config(app: object, workers: int = 1) -> uvicorn.Config:
     )
 
 
-def prepare_workers() -> None:
-    """Load what all workers share, before the first is forked. Raises Unavailable.
+def prepare() -> None:
+    """Make what all workers share, before the first is forked. Raises Unavailable.
 
-    The program, the application and the catalogue are shared. The model is not loaded here: each worker maps
-    its files, which the page cache shares, and loading an algorithm may start threads.
+    The program, the application and the products are shared. The model is not loaded here: its files are
+    mapped by each worker and shared by the page cache, and an algorithm may start threads as it is loaded.
     """
-    _use_one_heap()
+    _one_heap()
     refresher = Refresher()
     refresher.prepare_to_fork()
-    config = server_config(create_app(refresher))
+    config = configuration(create_app(refresher))
     config.load()
-    # a connection must not be shared by processes
+    # a connection that two processes write to is lost to both
     dispose_engines()
     cache.close()
     _prepared[:] = [config]
 
 
-def _use_one_heap() -> None:
-    """Make glibc return unused memory, instead of keeping it for each thread of each worker.
+def _one_heap() -> None:
+    """Have glibc give back what is not in use, instead of keeping it for each thread of each worker.
 
-    Its mmap threshold grows with use unless it is set; see mallopt(3). Other C libraries are not tuned.
+    Its threshold for memory of its own grows with use if it is not set; see mallopt(3). Other C libraries
+    have no such function, or other habits, and are left alone.
     """
     if platform.libc_ver()[0] != "glibc":
         return
@@ -71,21 +72,21 @@ def _use_one_heap() -> None:
         mallopt(option, value)
 
 
-def _trim_heap() -> None:
-    """Return the memory that loading a model no longer needs; see malloc_trim(3)."""
+def _give_back() -> None:
+    """Return to the system what loading a model took and no longer needs; see malloc_trim(3)."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def run_worker(listener: socket.socket, ready: Callable[[], None]) -> None:
-    """Serve requests of `listener` in a worker, until SIGTERM."""
+def answer(listener: socket.socket, ready: Callable[[], None]) -> None:
+    """What a worker does, from the fork until SIGTERM: answer requests that come to `listener`."""
     ApiServer(_prepared[-1], ready).run(sockets=[listener])
 
 
 class ApiServer(uvicorn.Server):
-    """A server that calls `ready` once it serves; as a worker, it ends with its parent.
+    """Calls `ready` once it answers; as a worker, ends with its parent.
 
-    uvicorn raises the signal again after shutting down; here a clean shutdown is a success.
+    uvicorn raises the signal again once it has shut down; here a clean end is a success.
     """
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None] | None = None) -> None:
@@ -93,10 +94,10 @@ class ApiServer(uvicorn.Server):
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Load the application's state, and listen."""
+        """Fill the application's state, and listen."""
         await super().startup(sockets)
         if self._ready is not None:
-            _trim_heap()
+            _give_back()
             self._ready()
         parent = multiprocessing.parent_process()
         if parent is not None:
@@ -104,20 +105,20 @@ class ApiServer(uvicorn.Server):
 
     def _orphaned(self, sentinel: int) -> None:
         asyncio.get_running_loop().remove_reader(sentinel)
-        _log.error("the supervisor of this worker is gone; the worker ends, too")
+        _log.error("the process that watches this worker is gone; it ends as well")
         self.should_exit = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Within the block, SIGINT and SIGTERM stop the server."""
+        """Inside, SIGINT and SIGTERM end the server."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        previous_handlers = {
+        before = {
             number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)
         }
         try:
             yield
         finally:
-            for number, handler in previous_handlers.items():
+            for number, handler in before.items():
                 signal.signal(number, handler)

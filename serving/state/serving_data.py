@@ -1,4 +1,4 @@
-"""Serving data: one immutable snapshot of what requests read beside the user's own part."""
+"""Everything a request reads but the user's own history: one snapshot, never changed, replaced as a whole."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = ["ServingData"]
 
 @dataclass(frozen=True, eq=False)
 class ServingData:
-    """One consistent state of shop, models and rules.
+    """One state of shop, models and rules; its parts fit together.
 
     model               the model that ranks; None where none is loaded
-    model_problem       why there is none, or why a newer one is not used; None without a problem
+    model_problem       why there is none, or why a newer one is not used; None where all is well
     auxiliary           models beside it, by algorithm
     rules               the business rules in force, compiled for `catalogue`
     popular_at          when `popular` was counted, seconds since 1970
     cold_start          products that `model` does not know
-    generation          the live generation of stored lists in Redis; None without one
+    generation          the generation of stored lists that Redis shows; None where it shows none
     uses_stored_lists   False where a request must be ranked now, as for the challenger of an A/B test
-    test                the running A/B test
+    test                the A/B test that runs
     """
 
     catalogue: Catalogue

@@ -28,7 +28,6 @@ from recsys.events.vocabulary.orders import (
     OrderPaid,
     OrderPlaced,
     OrderRefunded,
-    OrderReturned,
     OrderShipped,
     OrderStatusChanged,
 )
@@ -97,7 +96,6 @@ __all__ = [
     "OrderPaid",
     "OrderPlaced",
     "OrderRefunded",
-    "OrderReturned",
     "OrderShipped",
     "OrderStatusChanged",
     "PageViewed",

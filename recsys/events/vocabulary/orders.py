@@ -25,7 +25,6 @@ __all__ = [
     "OrderPaid",
     "OrderPlaced",
     "OrderRefunded",
-    "OrderReturned",
     "OrderShipped",
     "OrderStatusChanged",
 ]
@@ -112,16 +111,8 @@ class OrderDelivered(_OrderEvent):
     product_ids: Annotated[tuple[int, ...], Field(description="The products that arrived.")] = ()
 
 
-class OrderReturned(_OrderEvent):
-    """The goods of the order came back."""
-
-    name: ClassVar[str] = "order.returned"
-
-    restocked: Annotated[bool, Field(description="Whether they went into the stock again.")] = True
-
-
 class OrderRefunded(_OrderEvent):
-    """Money of the order was refunded."""
+    """Money of the order went back."""
 
     name: ClassVar[str] = "order.refunded"
 
