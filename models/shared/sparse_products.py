@@ -16,6 +16,8 @@ CELLS = 1 << 17
 """Numbers of one step's product: so many stay in a core's own cache, where transposing them costs little.
 Transposed as a whole, it takes up to twice as long; in steps of a few users' numbers, cutting the rows of the
 sparse matrix takes longer than the product."""
+LEAST_ITEMS = 512
+"""Of one step."""
 
 
 def scores_of_users(
@@ -37,7 +39,7 @@ def scores_of_users(
         written.
     """
     columns = np.ascontiguousarray(users.T)
-    step = max(512, CELLS // max(1, users.shape[0]))
+    step = max(LEAST_ITEMS, CELLS // max(1, users.shape[0]))
     for start in range(0, by_item.shape[0], step):
         part = slice(start, min(start + step, by_item.shape[0]))
         found = by_item[part] @ columns

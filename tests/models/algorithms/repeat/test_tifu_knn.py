@@ -57,7 +57,8 @@ def mapped(array: object) -> bool:
 @pytest.mark.parametrize(("k", "own"), [(5, 0.6), (100, 0.0), (3, 1.0)])
 def test_users_are_the_formula(k: int, own: float, dense: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tifu_knn, "_DENSE_STEPS", 1_000_000 if dense else 0)
-    monkeypatch.setattr(sparse_products, "ITEMS", 7)
+    monkeypatch.setattr(sparse_products, "LEAST_ITEMS", 7)
+    monkeypatch.setattr(sparse_products, "CELLS", 1)
     model = TIFUKNN(TIFUKNNParameters(40.0, k, own)).fit(DATA)
     table = habits(40.0)
     ranking = model.recommend(DATA.users.ids[:USERS], len(DATA.items))
