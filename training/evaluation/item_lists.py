@@ -1,11 +1,13 @@
-"""Lists that start from a product, judged on what people looked at or bought with it after a cutoff.
+"""Lists that start from products, judged on what people looked at or bought with them after a cutoff.
 
-Two questions. `similar`: which product does a person look at or buy next instead of this one? `complements`:
-which other products are in the basket that holds this one? The full catalogue is ranked for each.
+Three questions. `similar`: which product does a person look at or buy next instead of this one?
+`complements`: which other products are in the basket that holds this one? `cart`: which product is missing
+from a basket that holds these? The full catalogue is ranked for each.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +16,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from features.dataset import Dataset
-from features.interactions import Events
+from features.interactions import Events, History
 from models.algorithms.shared.occasions import PURCHASE, baskets_of, people_of, visits_of
 from models.base import Recommender
 from recsys.errors import Invalid
@@ -36,11 +38,17 @@ __all__ = [
     "versus",
 ]
 
-QuestionName = Literal["similar", "complements"]
+QuestionName = Literal["similar", "complements", "cart"]
 METRICS = ("ndcg", "hit_rate", "stratified_ndcg", "precision", "recall")
 FLOORS = ("popularity", "popularity_in_category", "random")
 STRATIFIED_POWER = 0.5
 """A right product counts (times bought before the cutoff + 1)^-power in `stratified_ndcg`."""
+
+FEWEST_IN_CART = 2
+"""Products that a cart holds at least; with one the question is that of `complements`."""
+
+MOST_CARTS = 2_000
+"""Of more carts a draw is judged: each is ranked by itself."""
 
 Lists = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
@@ -51,10 +59,11 @@ class ItemQuestion:
     """What is asked, once per pair of occasions.
 
     train     what models learn from: everything up to the cutoff
-    seeds     int64 (n,), item rows of `train`
+    seeds     int64 (n,), item rows of `train`; of a cart any one of its products
     relevant  csr bool (n, items of `train`): the right products, never the seed; each row has one at least
     person    int64 (n,): who did it; intervals resample people, since one person's occasions are alike
     note      where seeds and right products come from, in words
+    carts     csr bool (n, items of `train`): all products that a list starts from, where these are several
     """
 
     name: QuestionName
@@ -63,6 +72,7 @@ class ItemQuestion:
     relevant: sparse.csr_matrix
     person: npt.NDArray[np.int64]
     note: str
+    carts: sparse.csr_matrix | None = None
 
     def __len__(self) -> int:
         return int(self.seeds.size)
@@ -101,9 +111,17 @@ def ask(dataset: Dataset, cutoff: int, name: QuestionName, *, seed: int = 0) -> 
     shown = np.append(train.item_features.active, False)[item]
     events, item = events.take(shown), item[shown]
     rng = np.random.default_rng(seed)
+    carts: list[Lists] | None = None
     if name == "complements":
-        seeds, right, person = _baskets(events, item, cutoff, rng)
+        seeds, right, person = _baskets(events, item, cutoff, rng, 2)
         note = "the other products of a basket, given one of them"
+    elif name == "cart":
+        # the one that is drawn is what is asked for, the rest is the cart
+        missing, carts, person = _baskets(events, item, cutoff, rng, FEWEST_IN_CART + 1)
+        some = np.sort(rng.permutation(missing.size)[:MOST_CARTS])
+        missing, carts, person = missing[some], [carts[place] for place in some], person[some]
+        right, seeds = [one[None] for one in missing], np.array([cart[0] for cart in carts], dtype=np.int64)
+        note = "the product of a basket that is missing, given all others"
     else:
         seeds, right, person = _next_in_visit(events, item, cutoff)
         note = "the next product looked at or bought in the same visit"
@@ -112,17 +130,29 @@ def ask(dataset: Dataset, cutoff: int, name: QuestionName, *, seed: int = 0) -> 
             note = "the product of the same category that the same person buys next, other than the last one"
     if seeds.size == 0:
         raise Invalid(f"nothing after the cutoff can be asked for the question {name!r}")
-    pairs = np.concatenate([[0], np.cumsum([one.size for one in right])])
-    columns = np.concatenate(right).astype(np.int64)
-    parts = (np.ones(columns.size, dtype=bool), columns, pairs)
-    relevant = sparse.csr_matrix(parts, shape=(seeds.size, len(train.items)))
-    relevant.sort_indices()
-    return ItemQuestion(name, train, seeds, relevant, person, note)
+    items = len(train.items)
+    given = None if carts is None else _rows_of(carts, items)
+    return ItemQuestion(name, train, seeds, _rows_of(right, items), person, note, given)
+
+
+def _rows_of(parts: Sequence[Lists], items: int) -> sparse.csr_matrix:
+    """csr bool (len(parts), items), sorted indices."""
+    columns = np.concatenate(parts).astype(np.int64)
+    bounds = np.concatenate([[0], np.cumsum([one.size for one in parts])])
+    rows = sparse.csr_matrix((np.ones(columns.size, dtype=bool), columns, bounds), shape=(len(parts), items))
+    rows.sort_indices()
+    return rows
 
 
 def model_lists(model: Recommender, question: ItemQuestion, k: int) -> Lists:
-    """int64 (n, k): the item rows of `question.train` that `model` ranks for each seed, then -1."""
+    """int64 (n, k): the item rows of `question.train` that `model` ranks for each seed or cart, then -1."""
     train = question.train
+    if question.carts is not None:
+        shown = train.items.ids[train.item_features.active]
+        carts = np.split(question.carts.indices, question.carts.indptr[1:-1])
+        histories = [History.of(train.items.ids[cart]) for cart in carts]
+        products = model.recommend_from(histories, k, exclude="seen", only=shown).products
+        return train.items.index(products.ravel()).reshape(products.shape)
     distinct, place = np.unique(question.seeds, return_inverse=True)
     shown = train.items.ids[train.item_features.active]
     ranking = model.similar_items(train.items.ids[distinct], k, only=shown)
@@ -143,11 +173,20 @@ def floor_lists(question: ItemQuestion, floor: str, k: int, *, seed: int = 0) ->
     ranked = np.lexsort((-order_key, category))
     starts = np.searchsorted(category[ranked], category[question.seeds], side="left")
     ends = np.searchsorted(category[ranked], category[question.seeds], side="right")
-    place = starts[:, None] + np.arange(k + 1)[None, :]
+    given = _given(question)
+    longest = int(np.diff(given.indptr).max(initial=1))
+    place = starts[:, None] + np.arange(k + longest)[None, :]
     inside = place < ends[:, None]
     lists = np.where(inside, ranked[np.minimum(place, ranked.size - 1)], -1)
     lists[order_key[lists] < 0] = -1
-    return _without_seed(lists, question.seeds)
+    return _without(lists, given)[:, :k]
+
+
+def _given(question: ItemQuestion) -> sparse.csr_matrix:
+    """csr bool (n, items): what each list starts from, and so does not hold."""
+    if question.carts is not None:
+        return question.carts
+    return _rows_of(list(question.seeds[:, None]), len(question.train.items))
 
 
 def judge_lists(lists: Lists, question: ItemQuestion) -> dict[str, Values]:
@@ -215,8 +254,8 @@ def versus(
 Pairs = tuple[npt.NDArray[np.int64], list[npt.NDArray[np.int64]], npt.NDArray[np.int64]]
 
 
-def _baskets(events: Events, item: Lists, cutoff: int, rng: np.random.Generator) -> Pairs:
-    """One seed, drawn at random, per basket of at least two products."""
+def _baskets(events: Events, item: Lists, cutoff: int, rng: np.random.Generator, fewest: int) -> Pairs:
+    """One seed, drawn at random, per basket of at least `fewest` products, and the rest of it."""
     later = np.asarray(events.time) > cutoff
     taken, item = events.take(later), item[later]
     basket = baskets_of(taken)
@@ -224,13 +263,13 @@ def _baskets(events: Events, item: Lists, cutoff: int, rng: np.random.Generator)
     held = np.unique(np.stack([basket[keep], item[keep]]), axis=1)
     person = np.zeros(int(basket.max(initial=-1)) + 1, dtype=np.int64)
     person[basket[keep]] = people_of(taken)[keep]
-    return _split_groups(held[0], held[1], person, rng)
+    return _split_groups(held[0], held[1], person, rng, fewest)
 
 
-def _split_groups(group: Lists, item: Lists, person: Lists, rng: np.random.Generator) -> Pairs:
+def _split_groups(group: Lists, item: Lists, person: Lists, rng: np.random.Generator, fewest: int) -> Pairs:
     """group : int64, increasing. person : of each group."""
     names, start, size = np.unique(group, return_index=True, return_counts=True)
-    several = np.flatnonzero(size >= 2)
+    several = np.flatnonzero(size >= fewest)
     chosen = start[several] + rng.integers(0, size[several])
     right = [
         np.delete(item[start[g] : start[g] + size[g]], c - start[g])
@@ -279,8 +318,12 @@ def _next_in_category(
     return np.array(seeds, dtype=np.int64), right, np.array(person, dtype=np.int64)
 
 
-def _without_seed(lists: Lists, seeds: Lists) -> Lists:
-    """The lists, one place shorter: the seed is out, or the last place where it was not there."""
-    own = lists == seeds[:, None]
-    own[~own.any(axis=1), -1] = True
-    return np.asarray(lists[~own].reshape(lists.shape[0], lists.shape[1] - 1), dtype=np.int64)
+def _without(lists: Lists, given: sparse.csr_matrix) -> Lists:
+    """The lists without what is given; what is left moves up, -1 fills the end."""
+    items = given.shape[1]
+    owner = np.repeat(np.arange(given.shape[0], dtype=np.int64), np.diff(given.indptr))
+    rows = np.arange(lists.shape[0])[:, None]
+    gone = np.isin(rows * items + lists, owner * items + given.indices) & (lists >= 0)
+    kept = np.where(gone, -1, lists)
+    order = np.argsort(gone, axis=1, kind="stable")
+    return np.asarray(np.take_along_axis(kept, order, axis=1), dtype=np.int64)

@@ -35,7 +35,7 @@ from training.report.item_section import ItemListFigure, ItemListModel, ItemList
 __all__ = ["ITEM_ALGORITHMS", "ItemResults", "item_model", "judge_items", "train_item_models"]
 
 ITEM_ALGORITHMS = ("similar_items", "complements", "bought_together", "item_knn", "co_visitation", "content")
-QUESTIONS: tuple[QuestionName, ...] = ("similar", "complements")
+QUESTIONS: tuple[QuestionName, ...] = ("similar", "complements", "cart")
 K = 10
 
 

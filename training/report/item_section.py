@@ -32,7 +32,7 @@ class ItemListModel(Part):
 
 
 class ItemListSection(Part):
-    """One question: products like one (`similar`), or bought with one (`complements`)."""
+    """Products like one (`similar`), bought with one (`complements`), or missing from a cart (`cart`)."""
 
     question: str
     note: str

@@ -82,6 +82,36 @@ def test_without_visits_similar_asks_for_the_next_purchase_in_the_category() -> 
         assert all(seed % 6 == other % 6 and seed != other for other in right)
 
 
+def test_a_cart_asks_for_the_product_that_is_missing_from_it() -> None:
+    data = shop([(0, item, "purchase", 3.0) for item in (1, 2, 3, 4)] + [(1, 5, "purchase", 2.0)] * 2)
+    question = ask(data, cutoff_of(data), "cart")
+    assert question.carts is not None
+    assert len(question) == 1, "a basket of one product is no cart"
+    cart, missing = set(question.carts[0].indices), set(question.relevant[0].indices)
+    assert len(missing) == 1
+    assert cart | missing == {1, 2, 3, 4}
+    assert not cart & missing
+    assert set(question.seeds.tolist()) <= cart
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_lists_of_carts_hold_nothing_of_the_cart_and_find_planted_companions(seed: int) -> None:
+    together: list[Row] = [
+        (user, item, "purchase", 15.0 + day) for user in range(3) for day in range(9) for item in (1, 2, 3)
+    ]
+    others: list[Row] = [
+        (user, item, "purchase", 25.0 + day) for user in range(3) for day in range(9) for item in (7, 8)
+    ]
+    data = shop([*together, *others, *((0, item, "purchase", 3.0) for item in (1, 2, 3))])
+    question = ask(data, cutoff_of(data), "cart", seed=seed)
+    assert question.carts is not None
+    model = Complements().fit(question.train)
+    for lists in (model_lists(model, question, 5), *(floor_lists(question, each, 5) for each in FLOORS)):
+        assert lists.shape == (1, 5)
+        assert not set(lists[0]) & set(question.carts[0].indices)
+    assert model_lists(model, question, 5)[0, 0] == question.relevant[0].indices[0]
+
+
 def test_what_is_hidden_is_neither_asked_for_nor_from() -> None:
     data = shop([(0, item, "purchase", 3.0) for item in (1, 2, 3)], hidden=2)
     question = ask(data, cutoff_of(data), "complements")
