@@ -9,7 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-__all__ = ["Occasions", "lower_lift", "nearest", "unit_scores"]
+__all__ = ["Occasions", "lower_lift", "nearest", "strengths_of", "unit_scores"]
+
+_HIGHEST = 0.98
+"""A score of which the strength is still a float32."""
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -81,6 +84,12 @@ def unit_scores(strength: Floats, middle: float) -> npt.NDArray[np.float32]:
     """Positive numbers as scores between 0 and 1, `middle` at one half; the order stays, strictly."""
     high = np.log1p(strength / middle)
     return np.asarray(high / (high + np.log(2.0)), dtype=np.float32)
+
+
+def strengths_of(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """What `unit_scores` was given, divided by its middle: numbers that add up, as scores below 1 do not."""
+    unit = np.minimum(scores.astype(np.float64), _HIGHEST)
+    return np.asarray(np.expm1(np.log(2.0) * unit / (1.0 - unit)), dtype=np.float32)
 
 
 def nearest(row: Rows, column: Rows, weight: npt.NDArray[np.floating], k: int) -> Rows:

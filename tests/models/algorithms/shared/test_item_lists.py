@@ -17,7 +17,7 @@ from features.interactions import History
 from models.algorithms.neighbourhood.complements import Complements, ComplementsParameters
 from models.algorithms.neighbourhood.similar_items import SimilarItems
 from models.algorithms.shared.item_lists import ItemLists
-from models.algorithms.shared.lift import lower_lift, unit_scores
+from models.algorithms.shared.lift import lower_lift, strengths_of, unit_scores
 from recsys.errors import Invalid
 from tests.models.data import Row, catalogue, dataset, two_tastes
 
@@ -119,6 +119,12 @@ def test_scores_lie_between_0_and_1_and_keep_the_order(values: list[float]) -> N
     assert ((scores > 0) & (scores < 1)).all()
     assert (np.diff(scores) > 0).all()
     assert unit_scores(np.array([3.0]), 3.0)[0] == pytest.approx(0.5)
+
+
+@given(st.lists(st.floats(1e-3, 1e6), min_size=1, max_size=50))
+def test_strengths_are_the_scores_taken_back(values: list[float]) -> None:
+    strengths = strengths_of(unit_scores(np.array(values), 2.0))
+    np.testing.assert_allclose(strengths, np.array(values) / 2.0, rtol=1e-3)
 
 
 # --- planted pairs -------------------------------------------------------------------------------
@@ -245,10 +251,11 @@ def test_a_cart_gets_what_goes_with_any_of_it(algorithm: type[ItemLists], tmp_pa
     model = algorithm().fit(groceries())
     cart = History.of(np.array([100 + 3 * BREAD, 100 + 3 * PASTA]), np.array([1.0, 7.0], dtype=np.float32))
     ranking = model.recommend_from([cart], 5, exclude="seen")
-    weights = model.weights_[[BREAD, PASTA]].toarray().sum(axis=0)
-    weights[[BREAD, PASTA]] = 0.0
-    expected = np.sort(weights)[::-1][:5]
-    np.testing.assert_allclose(ranking.scores[0], expected, rtol=1e-6)
+    units = model.weights_[[BREAD, PASTA]].toarray()
+    strengths = np.expm1(np.log(2) * units / (1 - units)).sum(axis=0)
+    strengths[[BREAD, PASTA]] = 0.0
+    expected = np.sort(strengths)[::-1][:5]
+    np.testing.assert_allclose(ranking.scores[0], expected, rtol=1e-4)
     model.save(tmp_path / "model")
     again = algorithm.load(tmp_path / "model")
     np.testing.assert_array_equal(
