@@ -116,7 +116,7 @@ def ask(dataset: Dataset, cutoff: int, name: QuestionName, *, seed: int = 0) -> 
         seeds, right, person = _baskets(events, item, cutoff, rng, 2)
         note = "the other products of a basket, given one of them"
     elif name == "cart":
-        # the one that is drawn is what is asked for, the rest is the cart
+        # the drawn product is what is asked for, the rest is the cart
         missing, carts, person = _baskets(events, item, cutoff, rng, FEWEST_IN_CART + 1)
         some = np.sort(rng.permutation(missing.size)[:MOST_CARTS])
         missing, carts, person = missing[some], [carts[place] for place in some], person[some]
