@@ -1,4 +1,4 @@
-"""What the database says of products and users, as the documents that are searched."""
+"""The documents that are searched, read from the tables of products and users."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ PRODUCTS = """
            b.id AS brand_id, b.name AS brand_name, b.slug AS brand_slug,
            coalesce(p.tags, CAST('{}' AS text[])) AS tags, p.status,
            coalesce(p.is_featured, false) AS is_featured,
+           variants.skus AS variant_skus, variants.options,
            reviews.average AS rating_average, reviews.number AS review_count,
-           CASE WHEN p.track_inventory IS FALSE OR stock.unlimited THEN NULL ELSE stock.pieces END
+           CASE WHEN p.track_inventory IS FALSE OR variants.unlimited THEN NULL ELSE variants.pieces END
                AS inventory_quantity,
            coalesce(p.created_at, CAST('epoch' AS timestamptz)) AS created_at, p.updated_at,
            statement_timestamp() AS as_of
@@ -31,16 +32,24 @@ PRODUCTS = """
         SELECT CAST(round(avg(r.rating), 2) AS numeric(3, 2)) AS average, CAST(count(*) AS integer) AS number
         FROM products_db.product_reviews r WHERE r.product_id = p.id AND r.is_approved
     ) reviews
-    -- what has no variants, isn't counted, or is sold beyond its stock can always be sold
+    -- a product without variants, or whose stock isn't tracked or may be oversold, is always in stock
     CROSS JOIN LATERAL (
         SELECT coalesce(
                    bool_or(v.inventory_policy = 'continue' OR v.inventory_tracking IS FALSE), true
                ) AS unlimited,
-               sum(greatest(v.inventory_quantity, 0)) AS pieces
+               sum(greatest(v.inventory_quantity, 0)) AS pieces,
+               coalesce(
+                   array_agg(DISTINCT v.sku COLLATE "C") FILTER (WHERE v.sku IS DISTINCT FROM p.sku), '{}'
+               ) AS skus,
+               coalesce(
+                   array_agg(DISTINCT concat_ws(' ', v.option1, v.option2, v.option3) COLLATE "C") FILTER (
+                       WHERE num_nonnulls(v.option1, v.option2, v.option3) > 0
+                   ), '{}'
+               ) AS options
         FROM products_db.product_variants v WHERE v.product_id = p.id
-    ) stock
+    ) variants
 """
-"""Every product as a document; it needs TREE before it."""
+"""A query of every product as a document; TREE must precede it."""
 
 TREE = """
     tree AS (
@@ -50,9 +59,9 @@ TREE = """
         FROM products_db.categories child JOIN tree ON child.parent_id = tree.id
     )
 """
-"""The categories with the names of all above them."""
+"""A common table expression: each category with the names of all categories above it."""
 
-# a place is {"lat": …, "lon": …} in what a user says of themselves; anything else is none
+# a place is {"lat": …, "lon": …} in a user's preferences; anything else counts as no place
 USERS = """
     SELECT u.id AS user_id, u.username, u.full_name, left(p.bio, 20000) AS bio,
            place.latitude, place.longitude,
@@ -79,7 +88,7 @@ USERS = """
         WHERE given.latitude BETWEEN -90 AND 90 AND given.longitude BETWEEN -180 AND 180
     ) place ON true
 """
-"""Every user as a document."""
+"""A query of every user as a document."""
 
 _ONE_PRODUCT = text(f"WITH RECURSIVE {TREE} {PRODUCTS} WHERE p.id = ANY(:ids) ORDER BY p.id")
 _NEXT_PRODUCTS = text(f"WITH RECURSIVE {TREE} {PRODUCTS} WHERE p.id > :after ORDER BY p.id LIMIT :size")
@@ -89,12 +98,12 @@ _BATCH = 1000
 
 
 def products(session: Session, ids: Sequence[int]) -> list[RowMapping]:
-    """The documents of these products, as far as they are there."""
+    """The documents of these products; a missing product is left out."""
     return list(session.execute(_ONE_PRODUCT, {"ids": list(ids)}).mappings())
 
 
 def users(session: Session, ids: Sequence[int]) -> list[RowMapping]:
-    """The documents of these users, as far as they are there."""
+    """The documents of these users; a missing user is left out."""
     return list(session.execute(_ONE_USER, {"ids": list(ids)}).mappings())
 
 

@@ -29,6 +29,7 @@ from recsys.search.analysis.folding import MARKS_OF_LETTERS, clean, digits, fold
 
 __all__ = [
     "LONGEST_TEXT",
+    "LONGEST_TOKEN",
     "MOST_WORDS",
     "Analyser",
     "Term",
@@ -44,7 +45,8 @@ LONGEST_TEXT = 255
 """Characters of a query, as many as of a product's name; a longer one is refused at the edge."""
 MOST_WORDS = 16
 """Words of a query that count; what follows them only narrows what was found."""
-_LONGEST_TOKEN = 64
+LONGEST_TOKEN = 64
+"""Characters of a token; a longer word is cut and gets a hash of the whole."""
 _MOST_PARTS = 6
 _VOWELS = "aeiouyà"
 _SHORTEST_BEGINNING = 3
@@ -292,7 +294,7 @@ def _run(piece: _Piece) -> Term:
     """Single characters and pairs of them: all pairs have to be there."""
     word = piece.key
     pairs = tuple(dict.fromkeys(word[place : place + 2] for place in range(len(word) - 1)))
-    asked = all_of([Token(one) for one in pairs or (word,)])
+    asked = all_of([Token(pair) for pair in pairs or (word,)])
     stored = tuple(dict.fromkeys([*word, *pairs]))
     loose = any_of([Token(one) for one in pairs]) if len(pairs) > 1 else None
     return Term(
@@ -368,6 +370,6 @@ def _number(text: str) -> str:
 
 
 def _short(token: str) -> str:
-    if len(token) <= _LONGEST_TOKEN:
+    if len(token) <= LONGEST_TOKEN:
         return token
     return token[:32] + hashlib.blake2b(token.encode(), digest_size=8).hexdigest()

@@ -1,89 +1,156 @@
-"""The tokens of a product's document, by what they are of, and PostgreSQL's vectors of them."""
+"""The tokens of a product's document by field, and the PostgreSQL vectors that hold them.
+
+Names, brands, categories and tags repeat from product to product, so their tokens are cached.
+"""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from recsys.search.analysis.analyser import Analyser, name_token, sku_token, words_of
+from recsys.search.analysis.analyser import LONGEST_TOKEN, Analyser, name_token, sku_token, words_of
 
-__all__ = ["DocumentTokens", "document_tokens", "vectors"]
+__all__ = ["DocumentTokens", "DocumentVectors", "document_tokens", "document_vectors"]
 
 _TAG = re.compile(r"<[^<>]{0,500}>")
 _LAST_POSITION = 16_383
-"""PostgreSQL knows no later one in a vector."""
+"""The highest position that a tsvector can store."""
+
+WordTokens = tuple[tuple[str, ...], ...]
+"""For each word of a text, its tokens."""
 
 
 @dataclass(frozen=True)
 class DocumentTokens:
-    """For each word of each part of a product, its tokens.
+    """The tokens of each field of a product.
 
-    name : of the name and the SKU; `whole` stands for each of them in one piece.
-    labels : of brand and tags.
+    whole : one token for the whole name, and one for each SKU of the product and its variants.
+    name, sku : of the words of the name, and of the product's own SKU.
+    labels : of brand, tags, and options of variants.
     category : of the category and those above it.
     text : of the descriptions, without stop words.
     """
 
     whole: tuple[str, ...]
-    name: tuple[tuple[str, ...], ...]
-    sku: tuple[tuple[str, ...], ...]
-    labels: tuple[tuple[str, ...], ...]
-    category: tuple[tuple[str, ...], ...]
-    text: tuple[tuple[str, ...], ...]
+    name: WordTokens
+    sku: WordTokens
+    labels: WordTokens
+    category: WordTokens
+    text: WordTokens
+
+
+@dataclass(frozen=True)
+class DocumentVectors:
+    """Two tsvectors in PostgreSQL's input syntax: of the whole document, and of the name alone."""
+
+    words: str
+    name_words: str
 
 
 def document_tokens(row: Mapping[Any, Any], analyser: Analyser) -> DocumentTokens:
     """The tokens of a row of `recsys.search.documents.PRODUCTS`."""
-    name, sku = words_of(row["name"]), words_of(row["sku"] or "")
-    whole = [name_token(name)] if name else []
-    if sku:
-        whole.append(sku_token(sku))
-    labels = (row["brand_name"], *row["tags"])
-    descriptions = f"{_plain(row['short_description'])} {_plain(row['description'])}"
     return DocumentTokens(
-        whole=tuple(whole),
+        whole=_whole(row),
         name=analyser.stored(row["name"]),
-        sku=tuple(term.stored for term in analyser.of(row["sku"] or "")),
-        labels=tuple(chain.from_iterable(map(analyser.stored, filter(None, labels)))),
+        sku=_sku_tokens(analyser, row["sku"]),
+        labels=tuple(chain.from_iterable(map(analyser.stored, _labels(row)))),
         category=analyser.stored(row["category_path"] or ""),
-        text=tuple(term.stored for term in analyser.of(descriptions) if not term.stop),
+        text=_text_tokens(row, analyser),
     )
 
 
-def vectors(tokens: DocumentTokens) -> dict[str, str]:
-    """`words` and `name_words` as PostgreSQL reads a tsvector. The weights are A for name and SKU, B for
-    brand and tags, C for categories, D for descriptions.
+def document_vectors(row: Mapping[Any, Any], analyser: Analyser) -> DocumentVectors:
+    """The vectors of a row of `recsys.search.documents.PRODUCTS`.
+
+    The weights are A for name and SKUs, B for labels, C for categories, D for descriptions. A token may occur
+    several times: PostgreSQL merges its positions as it reads the vector.
     """
-    places: dict[str, list[str]] = {}
-    position = 1
-    weighted = [
-        ("A", (*tokens.name, *tokens.sku, tokens.whole)),
-        ("B", tokens.labels),
-        ("C", tokens.category),
-        ("D", tokens.text),
-    ]
-    for weight, words in weighted:
-        for word in words:
-            for token in word:
-                places.setdefault(token, []).append(f"{position}{weight}")
-            position = min(position + 1, _LAST_POSITION)
-    named = {token for word in tokens.name for token in word}
-    return {
-        "words": " ".join(f"{_quoted(token)}:{','.join(where)}" for token, where in places.items()),
-        "name_words": " ".join(map(_quoted, named)),
-    }
+    name, name_words, position = _name_lexemes(analyser, row["name"])
+    parts = [name]
+    if row["sku"]:
+        lexemes, position = _lexemes(_sku_tokens(analyser, row["sku"]), "A", position)
+        parts.append(lexemes)
+    lexemes, position = _lexemes((_whole(row),), "A", position)
+    parts.append(lexemes)
+    for label in _labels(row):
+        lexemes, position = _repeated_lexemes(analyser, label, "B", position)
+        parts.append(lexemes)
+    if row["category_path"]:
+        lexemes, position = _repeated_lexemes(analyser, row["category_path"], "C", position)
+        parts.append(lexemes)
+    if row["short_description"] or row["description"]:
+        parts.append(_lexemes(_text_tokens(row, analyser), "D", position)[0])
+    return DocumentVectors(" ".join(parts), name_words)
 
 
-def _plain(given: str | None) -> str:
-    """Without the tags and entities of HTML."""
-    if given is None:
+def _labels(row: Mapping[Any, Any]) -> Iterable[str]:
+    return filter(None, (row["brand_name"], *row["tags"], *row["options"]))
+
+
+def _whole(row: Mapping[Any, Any]) -> tuple[str, ...]:
+    tokens = dict.fromkeys(_whole_name(row["name"]))
+    for sku in (row["sku"], *row["variant_skus"]):
+        if sku and (words := (sku,) if _is_number(sku) else words_of(sku)):
+            tokens[sku_token(words)] = None
+    return tuple(tokens)
+
+
+@lru_cache(maxsize=50_000)
+def _whole_name(name: str) -> tuple[str, ...]:
+    words = words_of(name)
+    return (name_token(words),) if words else ()
+
+
+def _sku_tokens(analyser: Analyser, sku: str | None) -> WordTokens:
+    if sku is None:
+        return ()
+    # no SKU occurs twice, so each would take the place of a word in the analyser's caches
+    return ((sku,),) if _is_number(sku) else tuple(term.stored for term in analyser.of(sku))
+
+
+def _is_number(sku: str) -> bool:
+    """Whether the SKU is a number of digits alone, which is its own only token."""
+    return sku.isascii() and sku.isdigit() and len(sku) <= LONGEST_TOKEN
+
+
+def _text_tokens(row: Mapping[Any, Any], analyser: Analyser) -> WordTokens:
+    text = f"{_plain(row['short_description'])} {_plain(row['description'])}"
+    return tuple(term.stored for term in analyser.of(text) if not term.stop)
+
+
+@lru_cache(maxsize=50_000)
+def _name_lexemes(analyser: Analyser, name: str) -> tuple[str, str, int]:
+    tokens = analyser.stored(name)
+    lexemes, position = _lexemes(tokens, "A", 1)
+    return lexemes, " ".join(map(_quoted, dict.fromkeys(chain.from_iterable(tokens)))), position
+
+
+@lru_cache(maxsize=50_000)
+def _repeated_lexemes(analyser: Analyser, text: str, weight: str, position: int) -> tuple[str, int]:
+    return _lexemes(analyser.stored(text), weight, position)
+
+
+def _lexemes(tokens: WordTokens, weight: str, position: int) -> tuple[str, int]:
+    """Tokens with positions from `position` on, and the position after the last word."""
+    lexemes = []
+    for word in tokens:
+        lexemes += [f"{_quoted(token)}:{position}{weight}" for token in word]
+        position = min(position + 1, _LAST_POSITION)
+    return " ".join(lexemes), position
+
+
+def _plain(text: str | None) -> str:
+    """The text without HTML tags, and with its entities decoded."""
+    if text is None:
         return ""
-    return html.unescape(_TAG.sub(" ", given)) if "<" in given or "&" in given else given
+    return html.unescape(_TAG.sub(" ", text)) if "<" in text or "&" in text else text
 
 
 def _quoted(token: str) -> str:
+    # a backslash can't be part of a token: the analyser splits at it
     return "'" + token.replace("'", "''") + "'"

@@ -36,7 +36,7 @@ LIKED = """
         SELECT max(created_at) AS newest FROM recommendations_db.user_interactions
     ), liked AS (
         SELECT i.product_id, CAST(ln(1 + greatest(0, sum(
-                   w.weight * exp(-ln(2) * extract(epoch FROM m.newest - i.created_at) / 86400
+                   w.weight * exp(-ln(2) * date_part('epoch', m.newest - i.created_at) / 86400
                                   / CAST(:half_life AS float8))))) AS real) AS popularity
         FROM recommendations_db.user_interactions i
         JOIN weights w ON w.kind = i.interaction_type CROSS JOIN moment m

@@ -8,15 +8,16 @@ event that tells of it is handled, so the newest reading has seen every change t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import orjson
 from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
 from recsys.search.analysis.analyser import analyser
-from recsys.search.analysis.document_tokens import document_tokens, vectors
+from recsys.search.analysis.document_tokens import document_vectors
 from recsys.search.backends.postgres import lexicon
-from recsys.search.documents import PRODUCTS, TREE, USERS, every_product
+from recsys.search.documents import PRODUCTS, TREE, USERS
 from recsys.search.queries import Differences
 from recsys.search.ranking import popularity
 from recsys.search.ranking.popularity import LIKED
@@ -28,6 +29,7 @@ _COLUMNS = (
     "name, price, category_id, category_name, brand_id, brand_name, tags, status, is_featured, "
     "rating_average, review_count, inventory_quantity, created_at, words, name_words"
 )
+_BATCH = 5000
 _NAMES = _COLUMNS.split(", ")
 _STORED = ["product_id", *_NAMES[:-2], "as_of"]
 _SET = ", ".join(f"{name} = excluded.{name}" for name in [*_NAMES, "as_of"])
@@ -48,26 +50,42 @@ _KEEP = text(
     ON CONFLICT (product_id) DO UPDATE SET {_SET} WHERE kept.as_of <= excluded.as_of
     """  # noqa: S608
 )
-_NO_BESIDE = text("DROP TABLE IF EXISTS pg_temp.search_beside")
-_BESIDE = text(
+_DROP_FRESH = text("DROP TABLE IF EXISTS pg_temp.fresh_documents, pg_temp.fresh_vectors")
+# the texts are read from here once more, and never stored
+_FRESH_DOCUMENTS = text(
     f"""
-    CREATE TEMPORARY TABLE search_beside ON COMMIT DROP AS
-    SELECT product_id, {_COLUMNS}, as_of FROM products_db.product_search WITH NO DATA
-    """  # noqa: S608
+    CREATE TEMPORARY TABLE fresh_documents ON COMMIT DROP AS WITH RECURSIVE {TREE} {PRODUCTS}
+    """
 )
-_FILL = text(
-    f"INSERT INTO search_beside SELECT product_id, {_COLUMNS}, as_of FROM {_GIVEN}"  # noqa: S608
+_FRESH_VECTORS = text(
+    """
+    CREATE TEMPORARY TABLE fresh_vectors (product_id integer, words tsvector, name_words tsvector)
+    ON COMMIT DROP
+    """
 )
-_ANALYSE = text("ANALYZE search_beside (product_id)")
+_TEXTS = text(
+    """
+    SELECT product_id, name, sku, variant_skus, brand_name, tags, options, category_path, short_description,
+           description
+    FROM fresh_documents
+    """
+)
+_ANALYZE = text("ANALYZE fresh_documents (product_id), fresh_vectors (product_id)")
+_FRESH = """
+    (SELECT d.product_id, d.name, d.price, d.category_id, d.category_name, d.brand_id, d.brand_name, d.tags,
+            d.status, d.is_featured, d.rating_average, d.review_count, d.inventory_quantity, d.created_at,
+            v.words, v.name_words, d.as_of
+     FROM fresh_documents d JOIN fresh_vectors v USING (product_id))
+"""
 _CHANGED = " OR ".join(f"kept.{name} IS DISTINCT FROM excluded.{name}" for name in _NAMES)
 _MERGE = text(
     f"""
     WITH {LIKED.format(which="")}
     INSERT INTO products_db.product_search AS kept (product_id, {_COLUMNS}, as_of, popularity)
-    SELECT product_id, {", ".join(f"b.{name}" for name in _NAMES)}, b.as_of, coalesce(liked.popularity, 0)
-    FROM search_beside b LEFT JOIN liked USING (product_id)
-    -- what was deleted meanwhile must not come back; what is there stays until this is committed
-    WHERE EXISTS (SELECT FROM products_db.products p WHERE p.id = b.product_id FOR KEY SHARE)
+    SELECT product_id, {_COLUMNS}, as_of, coalesce(liked.popularity, 0)
+    FROM {_FRESH} fresh LEFT JOIN liked USING (product_id)
+    -- a product that was deleted since must not come back; the others can't be deleted before the commit
+    WHERE EXISTS (SELECT FROM products_db.products p WHERE p.id = fresh.product_id FOR KEY SHARE)
     ORDER BY product_id
     ON CONFLICT (product_id) DO UPDATE SET {_SET}, popularity = excluded.popularity
     WHERE kept.as_of <= excluded.as_of
@@ -91,7 +109,7 @@ _COMPARE = text(
            count(*) FILTER (WHERE kept.product_id = excluded.product_id AND ({_CHANGED})) AS stale,
            array_agg(coalesce(excluded.product_id, kept.product_id)) FILTER (
                WHERE kept.product_id IS NULL OR excluded.product_id IS NULL OR {_CHANGED}) AS differing
-    FROM search_beside excluded FULL JOIN products_db.product_search kept USING (product_id)
+    FROM {_FRESH} excluded FULL JOIN products_db.product_search kept USING (product_id)
     """  # noqa: S608
 )
 
@@ -144,7 +162,7 @@ def keep_products(session: Session, settings: SearchSettings, ids: Sequence[int]
         return
     rows = list(session.execute(_ONE, {"ids": sorted(set(ids))}).mappings())
     if rows:
-        session.execute(_KEEP, _given(rows, settings))
+        session.execute(_KEEP, _parameters(rows, settings))
         lexicon.keep(session, settings.language, rows)
     settle(session)
 
@@ -160,7 +178,7 @@ def build(session: Session, settings: SearchSettings) -> int:
     Readers see the state before until the transaction is committed, and all of the new one from then on.
     What events bring meanwhile is newer than what was read here, and stays.
     """
-    _fill_beside(session, settings)
+    _build_fresh(session, settings)
     differed = int(session.execute(_MERGE, popularity.values()).rowcount)  # type: ignore[attr-defined]
     settle(session)
     return differed
@@ -173,7 +191,7 @@ def settle(session: Session) -> None:
 
 def compare_products(session: Session, settings: SearchSettings) -> tuple[Differences, list[int]]:
     """How the documents differ from the products, and the ids of all that do; popularity is not compared."""
-    _fill_beside(session, settings)
+    _build_fresh(session, settings)
     return _differences(session.execute(_COMPARE).one())
 
 
@@ -182,19 +200,26 @@ def compare_users(session: Session) -> tuple[Differences, list[int]]:
     return _differences(session.execute(_COMPARE_USERS).one())
 
 
-def _fill_beside(session: Session, settings: SearchSettings) -> None:
-    """The documents of all products as they should be, in a table of this session."""
-    session.execute(_NO_BESIDE)
-    session.execute(_BESIDE)
-    for rows in every_product(session):
-        session.execute(_FILL, _given(rows, settings))
-    session.execute(_ANALYSE)
-
-
-def _given(rows: Sequence[RowMapping], settings: SearchSettings) -> dict[str, str]:
-    """Products as the value of a statement, with their tokens."""
+def _build_fresh(session: Session, settings: SearchSettings) -> None:
+    """All products as they should be indexed, in two temporary tables: documents, and their vectors."""
     used = analyser(settings.language)
-    products = [{name: row[name] for name in _STORED} | vectors(document_tokens(row, used)) for row in rows]
+    for statement in (_DROP_FRESH, _FRESH_DOCUMENTS, _FRESH_VECTORS):
+        session.execute(statement)
+    driver = session.connection().connection.driver_connection
+    assert driver is not None
+    texts = session.execute(_TEXTS, execution_options={"yield_per": _BATCH})
+    for rows in texts.mappings().partitions():
+        with driver.cursor().copy("COPY fresh_vectors FROM STDIN") as copy:
+            for row in rows:
+                vectors = document_vectors(row, used)
+                copy.write_row((row["product_id"], vectors.words, vectors.name_words))
+    session.execute(_ANALYZE)
+
+
+def _parameters(rows: Sequence[RowMapping], settings: SearchSettings) -> dict[str, str]:
+    """Products with their vectors, as the parameter of a statement."""
+    used = analyser(settings.language)
+    products = [{name: row[name] for name in _STORED} | asdict(document_vectors(row, used)) for row in rows]
     return {"rows": orjson.dumps(products, default=str).decode()}
 
 

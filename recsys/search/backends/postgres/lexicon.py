@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import bindparam, text
@@ -49,43 +50,48 @@ _REBUILD = text(
 _SOLD = text(
     """
     SELECT p.name, b.name AS brand_name, c.name AS category_name,
-           coalesce(p.tags, CAST('{}' AS text[])) AS tags
+           coalesce(p.tags, CAST('{}' AS text[])) AS tags, count(*) AS documents
     FROM products_db.products p
     LEFT JOIN products_db.categories c ON c.id = p.category_id
     LEFT JOIN products_db.brands b ON b.id = p.brand_id
     WHERE p.status = 'active'
+    GROUP BY 1, 2, 3, 4
     """
 )
 _BATCH = 5000
 
 
 def keep(session: Session, language: str, rows: Sequence[Mapping[Any, Any]]) -> None:
-    """Bring in the words of these products' documents, as far as they are sold."""
-    fresh: Counter[tuple[str, str]] = Counter()
+    """Add the words of these products' documents, as far as they are active."""
+    documents: Counter[tuple[str, str]] = Counter()
     for row in rows:
         if row["status"] == "active":
-            fresh.update(_words(row, language))
-    if fresh:
-        session.execute(_KEEP, _values(fresh))
+            documents.update(_words(row, language))
+    if documents:
+        session.execute(_KEEP, _parameters(documents))
 
 
 def rebuild(session: Session, language: str) -> int:
-    """All words, with their numbers of products; how many there are."""
-    fresh: Counter[tuple[str, str]] = Counter()
+    """Replace all words and their numbers of products; how many words there are."""
+    documents: Counter[tuple[str, str]] = Counter()
     rows = session.execute(_SOLD, execution_options={"yield_per": _BATCH}).mappings()
     for row in rows:
-        fresh.update(_words(row, language))
-    session.execute(_REBUILD, _values(fresh))
-    return len(fresh)
+        for word in _words(row, language):
+            documents[word] += row["documents"]
+    session.execute(_REBUILD, _parameters(documents))
+    return len(documents)
 
 
 def _words(row: Mapping[Any, Any], language: str) -> set[tuple[str, str]]:
     """The different words of a product, each with the token that it is searched by."""
-    found: set[tuple[str, str]] = set()
-    for given in (row["name"], row["brand_name"], row["category_name"], *row["tags"]):
-        for term in analyser(language).of(given or ""):
-            found.update(_correctable(term))
-    return {one for one in found if 2 <= len(one[0]) <= _LONGEST}
+    texts = filter(None, (row["name"], row["brand_name"], row["category_name"], *row["tags"]))
+    return set().union(*(_words_of(text, language) for text in texts))
+
+
+@lru_cache(maxsize=50_000)
+def _words_of(text: str, language: str) -> frozenset[tuple[str, str]]:
+    pairs = (pair for term in analyser(language).of(text) for pair in _correctable(term))
+    return frozenset((word, token) for word, token in pairs if 2 <= len(word) <= _LONGEST)
 
 
 def _correctable(term: Term) -> Iterator[tuple[str, str]]:
@@ -99,11 +105,11 @@ def _correctable(term: Term) -> Iterator[tuple[str, str]]:
         yield from _correctable(part)
 
 
-def _values(fresh: Mapping[tuple[str, str], int]) -> dict[str, list[Any]]:
-    # a word has one token: it is made of the word
-    counts = {word: (stem, documents) for (word, stem), documents in fresh.items()}
+def _parameters(documents: Mapping[tuple[str, str], int]) -> dict[str, list[Any]]:
+    # a word has one token, since the token is made from the word alone
+    counts = {word: (stem, number) for (word, stem), number in documents.items()}
     return {
         "words": list(counts),
         "stems": [stem for stem, _ in counts.values()],
-        "documents": [documents for _, documents in counts.values()],
+        "documents": [number for _, number in counts.values()],
     }
