@@ -15,16 +15,16 @@ demo: $(VENV)/.demo  ## real purchases to served recommendations; Ctrl-C stops e
 	@exec $(BIN)/recsys demo $(DEMO_FLAGS)
 
 test: $(VENV)/.test lint  ## every check: format, lint, types, and all tests on real servers
-	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 $(TEST_FLAGS)
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadgroup $(TEST_FLAGS)
 
 test-unit: $(VENV)/.test  ## the tests that need no server; `test-integration` and `test-e2e` run the others
-	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 -m unit $(TEST_FLAGS)
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadgroup -m unit $(TEST_FLAGS)
 
 test-integration: $(VENV)/.test
-	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 -m integration $(TEST_FLAGS)
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadgroup -m integration $(TEST_FLAGS)
 
 test-e2e: $(VENV)/.test
-	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 -m e2e $(TEST_FLAGS)
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadgroup -m e2e $(TEST_FLAGS)
 
 lint: $(VENV)/.test  ## format, lint and types only
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/python -m mypy

@@ -332,15 +332,15 @@ class EventSettings(BaseModel):
 
 
 class SearchSettings(BaseModel):
-    """What searches: PostgreSQL, or Elasticsearch at `url`.
+    """What searches: PostgreSQL, or Elasticsearch or OpenSearch at `url`.
 
-    url : of Elasticsearch; unset: PostgreSQL searches.
-    user, password, api_key : how to log in there; an API key or user and password, not both.
-    ca_certs : file of the certificates that the server's is checked against; the system's when unset.
-    verify_certs : the server's certificate is checked.
+    url : of Elasticsearch or OpenSearch; unset: PostgreSQL searches.
+    engine : which of them answers at `url`.
+    user, password, api_key : how to log in: an API key (Elasticsearch only), or user and password.
+    plain_http : the log-in may be sent unencrypted, by an http:// address of another machine.
+    ca_certs, verify_certs : file of trusted certificates (unset: the system's); whether they are checked.
     prefix : the indices are called prefix_products and prefix_users (aliases).
-    language : of stems and stop words: a language with a Snowball stemmer, such as german, or simple for
-        none; reindex after changing it.
+    language : one with a Snowball stemmer, such as german, or simple for none; reindex after a change.
     popularity_weight, personal_weight : how much popularity and a known user's taste add to what the text
         is worth: 0.5 adds up to half of it; `recsys train search-quality` measures them.
     window : so many of the best matches are put into a known user's order.
@@ -351,6 +351,8 @@ class SearchSettings(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     url: str | None = None
+    engine: Literal["elasticsearch", "opensearch"] = "elasticsearch"
+    plain_http: bool = False
     api_key: SecretStr | None = None
     user: str | None = None
     password: SecretStr | None = None
@@ -385,11 +387,9 @@ class SearchSettings(BaseModel):
         return language
 
     @model_validator(mode="after")
-    def _one_way_to_log_in(self) -> SearchSettings:
-        if self.api_key is not None and self.user is not None:
-            raise ValueError("either an api_key, or user and password")
-        if (self.user is None) != (self.password is None):
-            raise ValueError("user and password go together")
+    def _one_safe_way_to_log_in(self) -> SearchSettings:
+        credentials = (self.api_key, self.user, self.password)
+        setting_values.search_log_in(self.url, self.engine, credentials, plain_http=self.plain_http)
         return self
 
 

@@ -13,9 +13,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-__all__ = ["certificates", "folder", "interaction_weights", "origin", "redis_address", "web_address"]
+__all__ = [
+    "certificates",
+    "folder",
+    "interaction_weights",
+    "origin",
+    "redis_address",
+    "search_log_in",
+    "web_address",
+]
 
 _DATABASE_NUMBER = re.compile(r"(/\d*)?")
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _SIGNED = "dismissed"
 """The interaction type whose weight may be negative: it says that a user does not want a product."""
 
@@ -35,6 +44,26 @@ def web_address(url: str) -> str:
     """An address of HTTP or HTTPS."""
     _server_path(url, ("http", "https"), "expected http://host:port or https://host:port")
     return url
+
+
+def search_log_in(
+    url: str | None, engine: str, credentials: tuple[object, object, object], *, plain_http: bool
+) -> None:
+    """Check that API key, user and password (or None) are one way to log in, sent to others by HTTPS only."""
+    api_key, user, password = credentials
+    if api_key is not None and user is not None:
+        raise ValueError("either an api_key, or user and password")
+    if (user is None) != (password is None):
+        raise ValueError("user and password go together")
+    if engine == "opensearch" and api_key is not None:
+        raise ValueError("OpenSearch has no API keys: give user and password")
+    parts = urlsplit(url or "")
+    logs_in = api_key is not None or user is not None or parts.password is not None
+    if logs_in and parts.scheme == "http" and parts.hostname not in _THIS_MACHINE and not plain_http:
+        raise ValueError(
+            "the log-in would be sent unencrypted: use an https:// address, or allow it with "
+            "RECSYS_SEARCH__PLAIN_HTTP=true"
+        )
 
 
 def origin(url: str) -> str:

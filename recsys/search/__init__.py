@@ -1,1 +1,1 @@
-"""Search: one interface, PostgreSQL by default and Elasticsearch by a setting, kept in step by events."""
+"""Search: one interface to PostgreSQL, Elasticsearch and OpenSearch, kept up to date by events."""

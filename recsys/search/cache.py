@@ -1,7 +1,7 @@
-"""Answers of the index in Redis, dropped all at once when anything that can be searched changes.
+"""A cache of search results in Redis, invalidated as a whole when anything that can be searched changes.
 
-Each answer carries the count of changes (`search:epoch`) that was read before the index was asked. It is good
-as long as the count is the same, so what was found before a change is never served after it.
+Each result carries the count of changes (`search:epoch`) that was read before the search. It is valid as long
+as the count is the same, so a result from before a change is never served after it.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ _log = get_logger(__name__)
 
 
 def changed(session: Session) -> None:
-    """Call it where the index changes: what Redis holds is worth nothing once that is committed."""
+    """Invalidate the cache once a change of the index is committed."""
     after_commit(session, forget)
 
 
 def forget() -> None:
-    """What Redis holds is worth nothing from now on."""
+    """Invalidate the cache."""
     get_redis().incr(keys.search_epoch())
 
 
 def found(index: str, query: ProductQuery, read: Callable[[], SearchResult]) -> SearchResult:
-    """The answer from Redis, else from `read` and to Redis then."""
-    asked = orjson.dumps([index, query], default=_plain, option=orjson.OPT_SORT_KEYS).decode()
-    key = keys.search_results(asked)
+    """The result from Redis; else from `read`, and stored in Redis."""
+    key_values = orjson.dumps([index, query], default=_plain, option=orjson.OPT_SORT_KEYS).decode()
+    key = keys.search_results(key_values)
     try:
-        epoch, held = get_redis().mget([keys.search_epoch(), key])
+        epoch, cached = get_redis().mget([keys.search_epoch(), key])
     except (RedisError, OSError, Unavailable) as error:
         _warn(error)
         return read()
-    if held is not None:
+    if cached is not None:
         try:
-            stored = orjson.loads(held)
+            stored = orjson.loads(cached)
             if stored["epoch"] == _text(epoch):
                 return _found(stored["found"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -60,26 +60,26 @@ def found(index: str, query: ProductQuery, read: Callable[[], SearchResult]) -> 
 
 
 def suggestions(prefix: str, read: Callable[[], Sequence[tuple[str, int]]]) -> list[tuple[str, int]]:
-    """The completions from Redis (a list; its first element is the count of changes), else from `read`."""
+    """The suggestions from Redis (a list whose first element is the count of changes); else from `read`."""
     key = keys.search_suggestions(prefix)
     try:
         pipeline = get_redis().pipeline(transaction=False)
         pipeline.get(keys.search_epoch())
         pipeline.lrange(key, 0, -1)
-        epoch, held = pipeline.execute()
+        epoch, cached = pipeline.execute()
     except (RedisError, OSError, Unavailable) as error:
         _warn(error)
         return list(read())
-    if held and held[0] == _text(epoch).encode():
+    if cached and cached[0] == _text(epoch).encode():
         try:
-            return [(name, number) for name, number in map(orjson.loads, held[1:])]
+            return [(name, number) for name, number in map(orjson.loads, cached[1:])]
         except (ValueError, TypeError) as error:
             _unreadable(key, error)
     fresh = list(read())
     try:
         pipeline = get_redis().pipeline(transaction=True)
         pipeline.delete(key)
-        pipeline.rpush(key, _text(epoch), *(orjson.dumps(one) for one in fresh))
+        pipeline.rpush(key, _text(epoch), *(orjson.dumps(suggestion) for suggestion in fresh))
         pipeline.expire(key, _SUGGESTION_SECONDS)
         pipeline.execute()
     except (RedisError, OSError) as error:
@@ -97,8 +97,8 @@ def _store(key: str, value: dict[str, Any]) -> None:
 def _found(value: dict[str, Any]) -> SearchResult:
     return SearchResult(
         total=value["total"],
-        hits=[Hit(one["product_id"], one["key"], one["highlights"]) for one in value["hits"]],
-        facets={name: [Bucket(**one) for one in buckets] for name, buckets in value["facets"].items()},
+        hits=[Hit(hit["product_id"], hit["key"], hit["highlights"]) for hit in value["hits"]],
+        facets={name: [Bucket(**bucket) for bucket in buckets] for name, buckets in value["facets"].items()},
         did_you_mean=value["did_you_mean"],
     )
 
@@ -114,9 +114,7 @@ def _text(epoch: bytes | str | None) -> str:
 
 
 def _unreadable(key: str, error: Exception) -> None:
-    _log.warning(
-        "what is cached of a search cannot be read; it is made again", key=key, error=str(error)[:200]
-    )
+    _log.warning("a cached search result is unreadable and is replaced", key=key, error=str(error)[:200])
 
 
 def _warn(error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""`recsys search`: build the index, compare it with the database, report what was searched for."""
+"""`recsys search`: build the index, compare it with the database, report searches."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def search() -> None:
 
 @app.command()
 def reindex(as_json: Json = False) -> None:
-    """Build everything anew, beside what is searched meanwhile; needed after imports, and once a day so
-    that popularity fades.
+    """Build the whole index beside the current one; needed after imports, and once a day so that popularity
+    decays.
 
     Example: recsys search reindex
     """
@@ -82,8 +82,8 @@ def verify(
             cache.changed(session)
     differences = sum(one.total for one in found.values())
     if as_json:
-        told = {name: asdict(one) for name, one in found.items()}
-        typer.echo(json.dumps({"index": index.name, "differences": differences, "repaired": repair, **told}))
+        kinds = {name: asdict(compared) for name, compared in found.items()}
+        typer.echo(json.dumps({"index": index.name, "differences": differences, "repaired": repair, **kinds}))
     else:
         for name, one in found.items():
             typer.echo(
@@ -105,7 +105,7 @@ def report_searches(
     most: Annotated[int, typer.Option(min=1, max=1000, help="So many queries of each kind.")] = 10,
     as_json: Json = False,
 ) -> None:
-    """What was searched for, what was not found, and at which places results were opened.
+    """Report frequent searches, searches without results, and positions of clicked results.
 
     Example: recsys search report --days 30
     """
@@ -129,7 +129,7 @@ def report_searches(
     for title, queries in (("Not found", found.without_results), ("Most asked", found.most_asked)):
         table = Table("query", "searches", "without results", title=title)
         for one in queries:
-            # what people typed is text, no markup
+            # a query is text, not markup
             table.add_row(one.query.replace("[", r"\["), str(one.searches), str(one.empty))
         console.print(table)
     table = Table("place", "clicks", title="Clicks by place")

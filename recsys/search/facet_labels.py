@@ -1,4 +1,4 @@
-"""Facets in words: names of categories and brands, ranges of prices."""
+"""Labels of facets: names of categories and brands, ranges of prices."""
 
 from __future__ import annotations
 
@@ -23,23 +23,26 @@ _NAMED = ("category", "brand")
 
 
 def facets(session: Session, found: Mapping[str, Sequence[Bucket]]) -> dict[str, list[FacetOut]]:
-    """Each with names; what has none any more is left out."""
-    unnamed = {
-        facet: [int(one.value) for one in found.get(facet, ()) if one.name is None] for facet in _NAMED
+    """Each bucket with its name; those of deleted categories and brands are left out."""
+    ids = {
+        facet: [int(bucket.value) for bucket in found.get(facet, ()) if bucket.name is None]
+        for facet in _NAMED
     }
     names: dict[tuple[str, str], str] = {}
-    if any(unnamed.values()):
-        names = {(facet, str(number)): name for facet, number, name in session.execute(_NAMES, unnamed)}
-    named: dict[str, list[FacetOut]] = {}
+    if any(ids.values()):
+        names = {(facet, str(number)): name for facet, number, name in session.execute(_NAMES, ids)}
+    labelled: dict[str, list[FacetOut]] = {}
     for facet, buckets in found.items():
-        named[facet] = []
-        for one in buckets:
+        labelled[facet] = []
+        for bucket in buckets:
             name = (
-                one.name or names.get((facet, one.value)) if facet in _NAMED else _in_words(facet, one.value)
+                bucket.name or names.get((facet, bucket.value))
+                if facet in _NAMED
+                else _in_words(facet, bucket.value)
             )
             if name is not None:
-                named[facet].append(FacetOut(value=one.value, name=name, count=one.count))
-    return named
+                labelled[facet].append(FacetOut(value=bucket.value, name=name, count=bucket.count))
+    return labelled
 
 
 def _in_words(facet: str, value: str) -> str:

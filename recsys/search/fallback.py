@@ -1,4 +1,4 @@
-"""What is answered while search is down: the category's products, or popular ones, and that it is so."""
+"""The response while search is down: products of the category and filters, or popular products."""
 
 from __future__ import annotations
 
@@ -16,39 +16,42 @@ __all__ = ["products"]
 
 
 def products(
-    session: Session, category: int | None, wanted: SearchFilters, limit: int, words: Sequence[str]
+    session: Session, category: int | None, filters: SearchFilters, limit: int, words: Sequence[str]
 ) -> ProductsFound:
-    """Without a cursor: the next page is asked for when search is back."""
-    plain = listing.ListingFilters(
+    """One page without a cursor; its `degraded` says why."""
+    listed = listing.ListingFilters(
         category,
-        wanted.brand,
-        wanted.min_price,
-        wanted.max_price,
-        wanted.tags[0] if wanted.tags else None,
-        wanted.in_stock,
-        wanted.featured,
-        wanted.status,
+        filters.brand,
+        filters.min_price,
+        filters.max_price,
+        filters.tags[0] if filters.tags else None,
+        filters.in_stock,
+        filters.featured,
+        filters.status,
     )
-    if plain == listing.ListingFilters(status=wanted.status):
-        found = listing.summaries(session, views.trending(session, 3 * limit))[:limit]
-        found += _more(session, plain, limit, found)
-        told = "Search is down; these are popular products."
+    if listed == listing.ListingFilters(status=filters.status):
+        summaries = listing.summaries(session, views.trending(session, 3 * limit))[:limit]
+        summaries += _more(session, listed, limit, summaries)
+        degraded = "Search is down; these are popular products."
     else:
-        found = _more(session, plain, limit, [])
-        told = "Search is down; these are products that the filters let through, the newest first."
+        summaries = _more(session, listed, limit, [])
+        degraded = "Search is down; these are products that the filters let through, the newest first."
     return ProductsFound(
         search_id=uuid4(),
         query=" ".join(words),
-        total=len(found),
-        items=[FoundProduct(**one.model_dump(), position=place) for place, one in enumerate(found, 1)],
-        degraded=told,
+        total=len(summaries),
+        items=[
+            FoundProduct(**summary.model_dump(), position=position)
+            for position, summary in enumerate(summaries, 1)
+        ],
+        degraded=degraded,
         next_cursor=None,
     )
 
 
 def _more(
-    session: Session, plain: listing.ListingFilters, limit: int, found: Sequence[ProductListItem]
+    session: Session, listed: listing.ListingFilters, limit: int, summaries: Sequence[ProductListItem]
 ) -> list[ProductListItem]:
-    known = {one.id for one in found}
-    page = listing.page(session, plain, sort="newest", limit=limit, cursor=None)
-    return [one for one in page.items if one.id not in known][: limit - len(found)]
+    shown = {summary.id for summary in summaries}
+    page = listing.page(session, listed, sort="newest", limit=limit, cursor=None)
+    return [item for item in page.items if item.id not in shown][: limit - len(summaries)]

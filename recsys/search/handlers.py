@@ -1,4 +1,4 @@
-"""What search does when it hears events: keep the index in step, count what was searched for and opened."""
+"""Event handlers of search: they keep the index up to date, and count searches and clicks."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ _BATCH = 1000
 _LONGEST_COUNTED = 200  # the column's
 
 
-def refresh_product(session: Session, heard: Envelope) -> None:
-    """Something that can be searched of a product changed."""
-    event = heard.event
+def refresh_product(session: Session, envelope: Envelope) -> None:
+    """Index a product again after a change of anything that can be searched."""
+    event = envelope.event
     assert isinstance(
         event,
         ProductCreated | ProductUpdated | PriceChanged | InventoryChanged | ReviewPosted | ReviewApproved,
@@ -64,35 +64,35 @@ def refresh_product(session: Session, heard: Envelope) -> None:
     _refresh(session, [event.product_id])
 
 
-def drop_product(session: Session, heard: Envelope) -> None:
-    """A product is gone."""
-    event = heard.event
+def drop_product(session: Session, envelope: Envelope) -> None:
+    """Remove a deleted product from the index."""
+    event = envelope.event
     assert isinstance(event, ProductDeleted)
     chosen().delete_products(session, [event.product_id])
     cache.changed(session)
 
 
-def refresh_category(session: Session, heard: Envelope) -> None:
-    """A category has another name or place: its products, and all below it, are found by other words."""
-    event = heard.event
+def refresh_category(session: Session, envelope: Envelope) -> None:
+    """Index the products of a category, and of all below it, after a change of its name or parent."""
+    event = envelope.event
     assert isinstance(event, CategoryChanged)
     try:
         categories = category_and_below(session, event.category_id)
     except NotFound:
-        return  # only an empty one can be deleted
+        return  # only an empty category can be deleted
     _refresh(session, session.scalars(select(Product.id).where(Product.category_id.in_(categories))).all())
 
 
-def refresh_brand(session: Session, heard: Envelope) -> None:
-    """A brand has another name."""
-    event = heard.event
+def refresh_brand(session: Session, envelope: Envelope) -> None:
+    """Index the products of a brand after a change of its name."""
+    event = envelope.event
     assert isinstance(event, BrandChanged)
     _refresh(session, session.scalars(select(Product.id).where(Product.brand_id == event.brand_id)).all())
 
 
-def refresh_user(session: Session, heard: Envelope) -> None:
-    """Something that can be searched of a user changed, or of two."""
-    event = heard.event
+def refresh_user(session: Session, envelope: Envelope) -> None:
+    """Index one or two users after a change of anything that can be searched."""
+    event = envelope.event
     assert isinstance(
         event,
         UserRegistered
@@ -108,21 +108,21 @@ def refresh_user(session: Session, heard: Envelope) -> None:
     chosen().index_users(session, [event.user_id] if other is None else [event.user_id, other])
 
 
-def follow_popularity(session: Session, heard: Envelope) -> None:
-    """Somebody did something with products. Answers that Redis holds stay until they expire."""
-    assert isinstance(heard.event, InteractionsRecorded)
-    chosen().follow_popularity(session, heard.occurred_at)
+def follow_popularity(session: Session, envelope: Envelope) -> None:
+    """Update the popularity of products after interactions; cached results stay until they expire."""
+    assert isinstance(envelope.event, InteractionsRecorded)
+    chosen().follow_popularity(session, envelope.occurred_at)
 
 
-def count_search(session: Session, heard: Envelope) -> None:
-    """Count it for the report, without whose it was."""
-    event = heard.event
+def count_search(session: Session, envelope: Envelope) -> None:
+    """Count a search for the report, without its user."""
+    event = envelope.event
     assert isinstance(event, SearchPerformed)
     query = normal(event.query)[:_LONGEST_COUNTED]
     if not query:
         return
     row = insert(SearchCount).values(
-        day=heard.occurred_at.date(), query=query, searches=1, empty=int(event.results == 0)
+        day=envelope.occurred_at.date(), query=query, searches=1, empty=int(event.results == 0)
     )
     session.execute(
         row.on_conflict_do_update(
@@ -135,14 +135,14 @@ def count_search(session: Session, heard: Envelope) -> None:
     )
 
 
-def count_click(session: Session, heard: Envelope) -> None:
-    """Count it for the report, by its place in the list."""
-    event = heard.event
+def count_click(session: Session, envelope: Envelope) -> None:
+    """Count a click for the report, by its position in the list."""
+    event = envelope.event
     assert isinstance(event, SearchResultClicked)
     if event.position is None:
         return
     row = insert(SearchClick).values(
-        day=heard.occurred_at.date(), position=func.least(event.position, 1000), clicks=1
+        day=envelope.occurred_at.date(), position=func.least(event.position, 1000), clicks=1
     )
     session.execute(
         row.on_conflict_do_update(

@@ -1,4 +1,4 @@
-"""What people searched for and did not find, and at which places of the list they found it."""
+"""The report of searches: frequent queries, queries without results, positions of clicks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FIRST_PLACES = 10
 
 @dataclass(frozen=True)
 class QueryCount:
-    """A query, how often it was asked, and how often nothing was found."""
+    """A query, how often it was searched for, and how often it had no results."""
 
     query: str
     searches: int
@@ -76,7 +76,7 @@ def report(session: Session, *, days: int, most: int) -> SearchReport:
 
 
 def forget_old(session: Session) -> None:
-    """Delete what is older than 90 days."""
+    """Delete counts that are older than 90 days."""
     before = (clock.now() - timedelta(days=KEPT_DAYS)).date()
     session.execute(delete(SearchCount).where(SearchCount.day < before))
     session.execute(delete(SearchClick).where(SearchClick.day < before))

@@ -1,4 +1,4 @@
-"""HTTP of search: products for everybody, users for administrators, and what was opened."""
+"""HTTP routes of search: products for everybody, users for administrators, and clicks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recsys.search import service, user_search
 from recsys.search.analysis.analyser import LONGEST_TEXT, normal
 from recsys.search.queries import Facet, GeoArea, SearchFilters, Sort, UserFilters, UserSort
 from recsys.search.schemas import ClickIn, ProductsFound, Suggestions, UsersFound
-from recsys.search.service import MOST_SUGGESTIONS, Asked, Searcher
+from recsys.search.service import MOST_SUGGESTIONS, Searcher, SearchRequest
 from recsys.web.dependencies import (
     AdminUser,
     AdmissionDep,
@@ -44,7 +44,7 @@ CursorIn = Annotated[str | None, Query(max_length=1000)]
 Count = Annotated[int | None, Query(ge=0, le=2**31 - 1)]
 
 
-# asynchronous for nothing but to need no thread
+# asynchronous only so that it needs no thread
 async def _filters(
     brand: MaybeId = None,
     tag: Annotated[list[Tag] | None, Query(max_length=10, description="All of these.")] = None,
@@ -71,8 +71,8 @@ async def _filters(
     )
 
 
-# Searches open their unit of work themselves: a session and a user that are asked for as dependencies cost
-# four more ways to a thread and back, a third of the time that an answer takes.
+# Searches open their unit of work themselves: a session and a user as dependencies cost four more switches to
+# a thread and back, a third of the time of a response.
 @router.get("/products", response_model=ProductsFound, responses=problem_responses(401, 403, 404, 422, 503))
 def search_products(
     request: Request,
@@ -91,8 +91,8 @@ def search_products(
     limit: Limit = 20,
     cursor: CursorIn = None,
 ) -> Response:
-    """Products by words, filters or both; for who is logged in, in the order of their taste."""
-    asked = Asked(
+    """Products by words, filters or both; for a logged-in user in their own order."""
+    search_request = SearchRequest(
         text=q,
         category=category,
         filters=filters,
@@ -108,8 +108,10 @@ def search_products(
         user = caller_of(request, session)
         if filters.status != "active" and not (user is not None and user.is_admin):
             raise Forbidden("Only administrators see products that are not active.")
-        found = service.search(session, asked, Searcher(None if user is None else user.user_id, guest))
-    # it was checked when it was made: FastAPI would do it again
+        found = service.search(
+            session, search_request, Searcher(None if user is None else user.user_id, guest)
+        )
+    # validated already: FastAPI would validate it again
     return Response(found.model_dump_json(), media_type="application/json")
 
 
@@ -117,7 +119,7 @@ def search_products(
 def suggest(
     _: AdmissionDep, prefix: Typed, limit: Annotated[int, Query(ge=1, le=MOST_SUGGESTIONS)] = 10
 ) -> Response:
-    """Names of products that complete what was typed so far."""
+    """Names of products that complete the typed text."""
     with unit_of_work() as session:
         found = service.suggest(session, prefix, limit)
     return Response(found.model_dump_json(), media_type="application/json")
@@ -158,7 +160,7 @@ def search_users(
     },
 )
 async def click(sender: VisitorDep, guest: GuestSession, given: ClickIn) -> Response:
-    """Record that a product which a search found was opened; models learn from it."""
+    """Record that a search result was opened; models learn from it."""
     fields = {
         "query": normal(given.query),
         "session_id": guest,

@@ -1,4 +1,4 @@
-"""Searches as the shop answers them: cached, relaxed, in a user's order, always of what is for sale now."""
+"""Product searches and suggestions: cached, relaxed, personalised, and limited to current products."""
 
 from __future__ import annotations
 
@@ -31,7 +31,15 @@ from recsys.search.synonyms import service as synonyms
 from recsys.settings import get_settings
 from recsys.web.pagination import Cursor
 
-__all__ = ["MOST_SUGGESTIONS", "NOTHING_TO_SEARCH_FOR", "Asked", "Searcher", "key_of", "search", "suggest"]
+__all__ = [
+    "MOST_SUGGESTIONS",
+    "NOTHING_TO_SEARCH_FOR",
+    "SearchRequest",
+    "Searcher",
+    "key_of",
+    "search",
+    "suggest",
+]
 
 MOST_SUGGESTIONS = 10
 NOTHING_TO_SEARCH_FOR = "There is nothing to search for in this text: it has no letter and no digit."
@@ -47,8 +55,8 @@ _SHOWN = text(
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One search as it was asked for; `category` means everything below it too."""
+class SearchRequest:
+    """The parameters of a search; `category` includes everything below it."""
 
     text: str = ""
     category: int | None = None
@@ -64,7 +72,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Searcher:
-    """Who asks: a user, a guest by the session of the visit, or nobody known."""
+    """A user, a guest by the session of the visit, or an unknown visitor."""
 
     user_id: int | None = None
     session_id: str | None = None
@@ -72,13 +80,13 @@ class Searcher:
 
 @dataclass(frozen=True)
 class _PageStart:
-    """Where a page begins; `taste` continues in a user's order."""
+    """Where a page begins; `own_order` continues in a user's own order."""
 
     search_id: UUID = field(default_factory=uuid4)
     shown: int = 0
     any_word: bool = False
     after: tuple[Key, int] | None = None
-    taste: personal_order.Mark | None = None
+    own_order: personal_order.PagePosition | None = None
 
 
 @dataclass(frozen=True)
@@ -86,50 +94,52 @@ class _ResultPage:
     hits: Sequence[Hit]
     found: SearchResult
     after: tuple[Key, int] | None = None
-    taste: personal_order.Mark | None = None
+    own_order: personal_order.PagePosition | None = None
     personalised: bool = False
 
 
-def search(session: Session, asked: Asked, who: Searcher) -> ProductsFound:
+def search(session: Session, request: SearchRequest, searcher: Searcher) -> ProductsFound:
     """One page. Raises NotFound for an unknown category, Invalid for a cursor of another search.
 
-    Symbols alone find nothing, which the answer explains; no text at all finds everything.
-    A search that is down is answered with what can be had without it, which says so.
+    Symbols alone match nothing, and `message` explains it; an empty text matches everything.
+    While search is down, the response has products of the database, and says so in `degraded`.
     """
-    words = words_of(asked.text)
-    if not words and asked.text.strip():
+    words = words_of(request.text)
+    if not words and request.text.strip():
         return ProductsFound(
             search_id=uuid4(), query="", total=0, items=[], message=NOTHING_TO_SEARCH_FOR, next_cursor=None
         )
-    filters = asked.filters
-    if asked.category is not None:
-        filters = replace(filters, categories=tuple(category_and_below(session, asked.category)))
+    filters = request.filters
+    if request.category is not None:
+        filters = replace(filters, categories=tuple(category_and_below(session, request.category)))
     query = ProductQuery(
         words=words,
         synonyms=_synonyms(session, words),
-        fuzzy=asked.fuzzy,
+        fuzzy=request.fuzzy,
         filters=filters,
-        facets=asked.facets if asked.cursor is None else (),
-        sort=asked.sort,
-        limit=asked.limit,
-        highlight=asked.highlight and bool(words),
+        facets=request.facets if request.cursor is None else (),
+        sort=request.sort,
+        limit=request.limit,
+        highlight=request.highlight and bool(words),
     )
-    mark = _mark(asked, words)
-    place = _PageStart() if asked.cursor is None else _decode(asked.cursor, mark, asked.sort)
+    mark = _mark(request, words)
+    place = _PageStart() if request.cursor is None else _decode(request.cursor, mark, request.sort)
     index = chosen()
     try:
-        page, any_word = _page(session, index, replace(query, any_word=place.any_word), asked, who, place)
+        page, any_word = _page(
+            session, index, replace(query, any_word=place.any_word), request, searcher, place
+        )
     except SearchDown as error:
         _log.error("search is down", index=index.name, reason=error.message)
-        return fallback.products(session, asked.category, filters, asked.limit, words)
+        return fallback.products(session, request.category, filters, request.limit, words)
     answer = _answer(session, page, query, place, any_word=any_word, mark=mark)
-    if asked.cursor is None:
-        _tell(answer, who)
+    if request.cursor is None:
+        _announce(answer, searcher)
     return answer
 
 
 def suggest(session: Session, typed: str, limit: int) -> Suggestions:
-    """Names that complete what was typed; with a misspelt word, names of what was probably meant."""
+    """Names that complete the text; for a misspelt word, names with its likeliest correction."""
     words = words_of(typed)
     if not words:
         return Suggestions(suggestions=[], message=NOTHING_TO_SEARCH_FOR if typed.strip() else None)
@@ -146,7 +156,7 @@ def suggest(session: Session, typed: str, limit: int) -> Suggestions:
         live = _live(session, ids, "active")
         return [(live[one]["name"], one) for one in ids if one in live]
 
-    # the number of suggestions is no part of the documented key: the longest list is kept, and cut
+    # the documented key has no number of suggestions: the longest list is cached, and cut
     try:
         found = cache.suggestions(" ".join(words), read)
     except SearchDown as error:
@@ -169,29 +179,43 @@ def _synonyms(session: Session, words: Sequence[str]) -> tuple[tuple[str, ...], 
 
 
 def _page(
-    session: Session, index: SearchIndex, query: ProductQuery, asked: Asked, who: Searcher, place: _PageStart
+    session: Session,
+    index: SearchIndex,
+    query: ProductQuery,
+    request: SearchRequest,
+    searcher: Searcher,
+    place: _PageStart,
 ) -> tuple[_ResultPage, bool]:
-    page = _ordered(session, index, query, asked, who, place)
+    page = _ordered(session, index, query, request, searcher, place)
     if page.found.total == 0 and len(query.words) > 1 and not query.any_word:
         wider = replace(query, any_word=True)
-        found = _ordered(session, index, wider, asked, who, place)
+        found = _ordered(session, index, wider, request, searcher, place)
         if found.found.total:
             return found, True
     return page, query.any_word
 
 
 def _ordered(
-    session: Session, index: SearchIndex, query: ProductQuery, asked: Asked, who: Searcher, place: _PageStart
+    session: Session,
+    index: SearchIndex,
+    query: ProductQuery,
+    request: SearchRequest,
+    searcher: Searcher,
+    place: _PageStart,
 ) -> _ResultPage:
     def find(one: ProductQuery) -> SearchResult:
         return cache.found(index.name, one, lambda: index.search_products(session, one))
 
-    wants_taste = asked.personalised and who.user_id is not None and query.sort == "relevance"
-    if wants_taste and who.user_id is not None and (place.after is None or place.taste is not None):
-        own = personal_order.page(session, who.user_id, query, place.taste, find)
+    is_personalised = request.personalised and searcher.user_id is not None and query.sort == "relevance"
+    if (
+        is_personalised
+        and searcher.user_id is not None
+        and (place.after is None or place.own_order is not None)
+    ):
+        own = personal_order.page(session, searcher.user_id, query, place.own_order, find)
         if own is not None:
-            return _ResultPage(own.hits, own.found, own.after, own.taste, personalised=True)
-    # a page more than wanted tells whether there is another
+            return _ResultPage(own.hits, own.found, own.after, own.own_order, personalised=True)
+    # a hit more than requested shows whether there is another page
     found = find(replace(query, limit=query.limit + 1, after=place.after))
     hits = found.hits[: query.limit]
     more = len(found.hits) > query.limit
@@ -201,7 +225,7 @@ def _ordered(
 def _answer(
     session: Session, page: _ResultPage, query: ProductQuery, place: _PageStart, *, any_word: bool, mark: str
 ) -> ProductsFound:
-    # what is shown comes from the products: those that were hidden or deleted a moment ago are left out
+    # items are read from the products: those that were hidden or deleted since are left out
     live = _live(session, [hit.product_id for hit in page.hits], query.filters.status)
     items = [
         FoundProduct(
@@ -213,9 +237,13 @@ def _answer(
         if hit.product_id in live
     ]
     following = replace(
-        place, shown=place.shown + len(page.hits), any_word=any_word, after=page.after, taste=page.taste
+        place,
+        shown=place.shown + len(page.hits),
+        any_word=any_word,
+        after=page.after,
+        own_order=page.own_order,
     )
-    more = page.after is not None or page.taste is not None
+    more = page.after is not None or page.own_order is not None
     return ProductsFound(
         search_id=place.search_id,
         query=" ".join(query.words),
@@ -236,13 +264,13 @@ def _live(session: Session, ids: Sequence[int], status: str | None) -> dict[int,
     return {row["id"]: row for row in rows.mappings()}
 
 
-def _tell(answer: ProductsFound, who: Searcher) -> None:
+def _announce(answer: ProductsFound, searcher: Searcher) -> None:
     try:
         announce(
             SearchPerformed(
                 query=answer.query,
-                user_id=who.user_id,
-                session_id=who.session_id,
+                user_id=searcher.user_id,
+                session_id=searcher.session_id,
                 results=answer.total,
                 search_id=str(answer.search_id),
                 product_ids=tuple(item.id for item in answer.items),
@@ -250,13 +278,13 @@ def _tell(answer: ProductsFound, who: Searcher) -> None:
             event_id=answer.search_id,
         )
     except (RedisError, OSError, Unavailable) as error:
-        _log.warning("a search is not told of: Redis did not answer", error=type(error).__name__)
+        _log.warning("a search is not published: Redis did not answer", error=type(error).__name__)
 
 
-def _mark(asked: Asked, words: Sequence[str]) -> str:
-    """What tells one search from another in its cursors."""
-    told = [words, asked.category, asked.filters, asked.sort, asked.fuzzy]
-    return hashlib.sha256(orjson.dumps(told, default=str)).hexdigest()[:12]
+def _mark(request: SearchRequest, words: Sequence[str]) -> str:
+    """A hash of the search, by which its cursors are recognised."""
+    parameters = [words, request.category, request.filters, request.sort, request.fuzzy]
+    return hashlib.sha256(orjson.dumps(parameters, default=str)).hexdigest()[:12]
 
 
 def _encode(place: _PageStart, mark: str) -> str:
@@ -268,13 +296,13 @@ def _encode(place: _PageStart, mark: str) -> str:
     }
     if place.after is not None:
         values |= {"key": place.after[0], "id": place.after[1]}
-    if place.taste is not None:
-        values |= place.taste.values()
+    if place.own_order is not None:
+        values |= place.own_order.values()
     return Cursor.encode(values)
 
 
-def _decode(given: str, mark: str, sort: Sort) -> _PageStart:
-    cursor = Cursor.decode(given)
+def _decode(encoded: str, mark: str, sort: Sort) -> _PageStart:
+    cursor = Cursor.decode(encoded)
     if cursor.text("of") != mark:
         raise Invalid("This cursor is of another search; start again without a cursor.")
     try:
@@ -287,13 +315,12 @@ def _decode(given: str, mark: str, sort: Sort) -> _PageStart:
     after = None
     if "id" in cursor.values:
         after = (key_of(cursor, "key", text=sort == "name"), cursor.integer("id"))
-    return _PageStart(
-        search_id, shown, cursor.values.get("any") is True, after, personal_order.Mark.of(cursor, key_of)
-    )
+    own_order = personal_order.PagePosition.of(cursor, key_of)
+    return _PageStart(search_id, shown, cursor.values.get("any") is True, after, own_order)
 
 
 def key_of(cursor: Cursor, name: str, *, text: bool = False) -> Key:
-    """A place in an order, if it can be one. Raises Invalid."""
+    """The sort key in a cursor. Raises Invalid for a value that is none."""
     if text:
         return cursor.text(name)
     value = cursor.values.get(name)

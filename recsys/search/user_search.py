@@ -22,22 +22,22 @@ __all__ = ["search"]
 
 
 def search(
-    session: Session, text: str, wanted: UserFilters, *, sort: UserSort, limit: int, cursor: str | None
+    session: Session, text: str, filters: UserFilters, *, sort: UserSort, limit: int, cursor: str | None
 ) -> UsersFound:
-    """One page; symbols alone find nobody. Raises Invalid for a cursor of another search, SearchDown."""
+    """One page of users; symbols alone match none. Raises SearchDown, Invalid for another search's cursor."""
     words = plain_words(text)
     if not words and text.strip():
         return UsersFound(total=0, items=[], message=NOTHING_TO_SEARCH_FOR, next_cursor=None)
-    mark = hashlib.sha256(orjson.dumps([words, wanted, sort])).hexdigest()[:12]
+    mark = hashlib.sha256(orjson.dumps([words, filters, sort])).hexdigest()[:12]
     after = None
     if cursor is not None:
         place = Cursor.decode(cursor)
         if place.text("of") != mark:
             raise Invalid("This cursor is of another search; start again without a cursor.")
         after = (key_of(place, "key"), place.integer("id"))
-    found = chosen().search_users(session, UserQuery(words, wanted, sort, limit + 1, after))
+    found = chosen().search_users(session, UserQuery(words, filters, sort, limit + 1, after))
     hits = found.hits[:limit]
-    # names and presence as they are now; counts as the index has them
+    # names and presence are current; counts are those of the index
     rows = session.execute(
         select(User, UserSearch.followers_count, UserSearch.following_count)
         .outerjoin(UserSearch, UserSearch.user_id == User.id)

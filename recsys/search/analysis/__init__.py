@@ -1,1 +1,1 @@
-"""What documents and queries are split into, by one analyser for both engines."""
+"""The analyser of documents and queries, the same for all engines."""

@@ -48,6 +48,8 @@ MOST_WORDS = 16
 LONGEST_TOKEN = 64
 """Characters of a token; a longer word is cut and gets a hash of the whole."""
 _MOST_PARTS = 6
+_MOST_PAIRS = 150
+"""Pairs of characters of a query that count; more of them only narrow what the first ones find."""
 _VOWELS = "aeiouyà"
 _SHORTEST_BEGINNING = 3
 """Letters of a word that no document has, which begin another: Spülmaschine for Spülmaschinentabs."""
@@ -294,9 +296,9 @@ def _run(piece: _Piece) -> Term:
     """Single characters and pairs of them: all pairs have to be there."""
     word = piece.key
     pairs = tuple(dict.fromkeys(word[place : place + 2] for place in range(len(word) - 1)))
-    asked = all_of([Token(pair) for pair in pairs or (word,)])
+    asked = all_of([Token(pair) for pair in pairs[:_MOST_PAIRS] or (word,)])
     stored = tuple(dict.fromkeys([*word, *pairs]))
-    loose = any_of([Token(one) for one in pairs]) if len(pairs) > 1 else None
+    loose = any_of([Token(pair) for pair in pairs[:_MOST_PAIRS]]) if len(pairs) > 1 else None
     return Term(
         piece.text, word, stored, asked, loose=loose, begun=asked if pairs else Token(word, prefix=True)
     )

@@ -1,4 +1,4 @@
-"""What has to be in a document: a token, all of several, or any of several; engines have their own syntax."""
+"""Boolean expressions over tokens, which each engine translates into its own query language."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What matched, as safe HTML: all text is escaped, and `<mark>` is the only element."""
+"""Highlights of matches as safe HTML: all text is escaped, and `<mark>` is the only element."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _BEFORE, _AFTER = 80, 160
 
 
 def highlights(
-    analyser: Analyser, asked: Expression, name: str | None, description: str | None
+    analyser: Analyser, expression: Expression, name: str | None, description: str | None
 ) -> dict[str, str]:
-    """Of a product's `name` the whole, of its `description` a part, as far as any word in it matched."""
-    wanted = list(tokens_in(asked))
-    exact = {token.text for token in wanted if not token.prefix}
-    begun = tuple(token.text for token in wanted if token.prefix)
+    """The whole `name` and a part of the `description` of a product, each if a word in it matches."""
+    tokens = list(tokens_in(expression))
+    exact = {token.text for token in tokens if not token.prefix}
+    begun = tuple(token.text for token in tokens if token.prefix)
 
     def matches(token: str) -> bool:
         return token in exact or (bool(begun) and token.startswith(begun))

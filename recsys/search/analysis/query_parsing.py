@@ -1,4 +1,4 @@
-"""Plain words of names of users, and how many edits lie between two words."""
+"""Plain words of names of users, and the neighbours of a misspelt word."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-__all__ = ["distance", "neighbours", "plain_words"]
+__all__ = ["neighbours", "plain_words"]
 
 _LONGEST_TEXT = 255
 _MOST_WORDS = 12
@@ -21,12 +21,12 @@ def plain_words(text: str) -> tuple[str, ...]:
     """
     # NFKC first: it can lengthen a text 18-fold, so the text is cut before and after
     plain = unicodedata.normalize("NFKC", text[:_LONGEST_TEXT]).lower()
-    found = (match.group()[:_LONGEST_WORD] for match in _WORD.finditer(plain))
-    return tuple(dict.fromkeys(word for word in found if _storable(word)))[:_MOST_WORDS]
+    words = (match.group()[:_LONGEST_WORD] for match in _WORD.finditer(plain))
+    return tuple(dict.fromkeys(filter(_storable, words)))[:_MOST_WORDS]
 
 
 def neighbours(word: str) -> Iterator[str]:
-    """Everything that is one edit away: a letter dropped, swapped with the next, replaced or put in."""
+    """Every text that is one edit away: a letter dropped, swapped with the next, replaced or inserted."""
     for place in range(len(word) + 1):
         head, tail = word[:place], word[place:]
         if tail:
@@ -37,24 +37,6 @@ def neighbours(word: str) -> Iterator[str]:
             yield head + tail[1] + tail[0] + tail[2:]
         for letter in _LETTERS:
             yield head + letter + tail
-
-
-def distance(one: str, other: str) -> int:
-    """Edits between two words: letters dropped, put in, replaced, or swapped with their neighbour.
-
-    The optimal string alignment distance (Damerau 1964; Boytsov 2011, section 2.1).
-    """
-    before: list[int] = []
-    last = list(range(len(other) + 1))
-    for row, letter in enumerate(one, 1):
-        this = [row]
-        for column, against in enumerate(other, 1):
-            cost = min(this[-1] + 1, last[column] + 1, last[column - 1] + (letter != against))
-            if row > 1 and column > 1 and letter == other[column - 2] and one[row - 2] == against:
-                cost = min(cost, before[column - 2] + 1)
-            this.append(cost)
-        before, last = last, this
-    return last[-1]
 
 
 def _storable(word: str) -> bool:

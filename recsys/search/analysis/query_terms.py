@@ -1,25 +1,34 @@
-"""A query as terms that a document must have: synonyms of the shop put in, stop words left out."""
+"""A query as terms that a document must have: with the shop's synonyms, without stop words."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 from recsys.search.analysis.analyser import Analyser, Term, name_token, sku_token
-from recsys.search.analysis.expression import Token, all_of, any_of
+from recsys.search.analysis.expression import Expression, Token, all_of, any_of, tokens_in
 from recsys.search.queries import ProductQuery
 
 __all__ = ["exact_tokens", "parsed"]
 
+_MOST_TOKENS = 190
+"""Tokens of a query. OpenSearch takes 1,024 clauses, and each token is looked for in five fields."""
+
 
 def parsed(analyser: Analyser, query: ProductQuery) -> list[Term]:
-    """The terms of a query. Words such as `the` count only where there is nothing else."""
+    """The terms of a query. Words such as `the` count only if there are no others.
+
+    Terms beyond 190 tokens are left out: they could only narrow what the first ones find.
+    """
     terms = _with_synonyms(analyser, analyser.terms(query.words), query.synonyms)
-    return [term for term in terms if not term.stop] or terms
+    terms = [term for term in terms if not term.stop] or terms
+    tokens = accumulate(_number_of_tokens(term.asked) for term in terms)
+    return [term for term, total in zip(terms, tokens, strict=True) if total <= _MOST_TOKENS] or terms[:1]
 
 
 def exact_tokens(query: ProductQuery) -> tuple[Token, Token]:
-    """What the product has whose SKU the query is, and what those have whose whole name it is."""
+    """The tokens of products that have the query as their SKU, and as their whole name."""
     return Token(sku_token(query.words)), Token(name_token(query.words))
 
 
@@ -31,25 +40,36 @@ def _with_synonyms(analyser: Analyser, terms: Sequence[Term], groups: Sequence[S
         for phrase in group
         if (own := analyser.of(phrase))
     ]
-    phrases.sort(key=lambda one: -len(one[0]))
-    found: list[Term] = []
-    place = 0
-    while place < len(terms):
+    phrases.sort(key=lambda phrase: -len(phrase[0]))
+    replaced: list[Term] = []
+    start = 0
+    while start < len(terms):
         for keys, group in phrases:
-            typed = terms[place : place + len(keys)]
+            typed = terms[start : start + len(keys)]
             if tuple(term.key for term in typed) == keys:
-                found.append(_any_phrase(analyser, typed, group))
-                place += len(keys)
+                replaced.append(_any_phrase(analyser, typed, group))
+                start += len(keys)
                 break
         else:
-            found.append(terms[place])
-            place += 1
-    return found
+            replaced.append(terms[start])
+            start += 1
+    return replaced
 
 
 def _any_phrase(analyser: Analyser, own: Sequence[Term], group: Sequence[str]) -> Term:
-    ways = [all_of([term.asked for term in analyser.of(phrase)]) for phrase in group if analyser.of(phrase)]
-    typed = all_of([term.asked for term in own])
-    merged = replace(own[0], text=" ".join(term.text for term in own), asked=any_of([typed, *ways]))
-    # where no document has any of them, the words stand for themselves
+    """The typed terms, or the other phrases of their group as far as the tokens of a query suffice."""
+    choices = [all_of([term.asked for term in own])]
+    tokens = _number_of_tokens(choices[0])
+    for phrase in group:
+        if terms := analyser.of(phrase):
+            choice = all_of([term.asked for term in terms])
+            tokens += _number_of_tokens(choice)
+            if tokens <= _MOST_TOKENS // 2:
+                choices.append(choice)
+    merged = replace(own[0], text=" ".join(term.text for term in own), asked=any_of(choices))
+    # if no document has any of the phrases, the typed words are looked for one by one
     return replace(merged, stored=(), stop=False, plain=False, loose=None, parts=tuple(own))
+
+
+def _number_of_tokens(expression: Expression) -> int:
+    return sum(1 for _ in tokens_in(expression))

@@ -1,1 +1,1 @@
-"""The indices that can answer a search, behind one protocol."""
+"""The search indices, behind one protocol."""

@@ -1,4 +1,4 @@
-"""What an index of the shop can do, whichever backend it is in."""
+"""The interface of a search index, and its results that are not answers to a search."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recsys.search.queries import Differences, FoundUsers, ProductQuery, SearchR
 __all__ = ["Progress", "Reindexed", "SearchDown", "SearchIndex"]
 
 Progress = Callable[[int, int], None]
-"""Told how many of how many documents are done."""
+"""Called with the number of finished documents and of all documents."""
 
 
 class SearchDown(Unavailable):
@@ -41,10 +41,10 @@ class SearchIndex(Protocol):
     name: str
 
     def index_products(self, session: Session, product_ids: Sequence[int]) -> None:
-        """Bring these up to date with the database; those that are gone there go here."""
+        """Bring these up to date with the database; those that are deleted there are deleted here."""
 
     def delete_products(self, session: Session, product_ids: Sequence[int]) -> None:
-        """Take these out, whatever the database says."""
+        """Delete these, even if they are in the database."""
 
     def search_products(self, session: Session, query: ProductQuery) -> SearchResult:
         """One page; equal queries of an unchanged index give equal answers."""
@@ -54,17 +54,17 @@ class SearchIndex(Protocol):
         each name; the more popular first.
         """
 
-    def follow_popularity(self, session: Session, heard_at: datetime) -> None:
-        """Something was done with products at this moment: now and then, let their popularity follow."""
+    def follow_popularity(self, session: Session, occurred_at: datetime) -> None:
+        """Interactions with products occurred at this time: update popularity, once a minute at most."""
 
     def index_users(self, session: Session, user_ids: Sequence[int]) -> None:
-        """Bring these up to date with the database; those that are gone there go here."""
+        """Bring these up to date with the database; those that are deleted there are deleted here."""
 
     def search_users(self, session: Session, query: UserQuery) -> FoundUsers:
         """One page of users."""
 
     def reindex(self, session: Session, progress: Progress | None = None) -> Reindexed:
-        """Build everything beside what is searched meanwhile, and put it in its place at once."""
+        """Build the whole index beside the current one, then replace it in one step."""
 
     def verify(self, session: Session, *, repair: bool = False) -> dict[str, Differences]:
         """How `products` and `users` differ from the database; `repair` brings what differs up to date."""

@@ -1,4 +1,4 @@
-"""Which index this shop has."""
+"""The search index that the settings choose."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["chosen"]
 
 
 def chosen(settings: Settings | None = None) -> SearchIndex:
-    """Elasticsearch when `RECSYS_SEARCH__URL` says where it is, else PostgreSQL."""
+    """Elasticsearch or OpenSearch if `RECSYS_SEARCH__URL` is set, else PostgreSQL."""
     used = settings or get_settings()
     if used.search.url is None:
         from recsys.search.backends.postgres.index import PostgresIndex

@@ -1,8 +1,8 @@
-"""The best matches in a known user's order, page by page, and the others after them.
+"""The best matches in a user's own order, page by page, and the others after them.
 
-The first `window` matches by text are put into another order: what the text is worth, times what the user may
-like. Both factors belong to one product alone, so a page can begin right after the last product of the page
-before, whatever came or went meanwhile.
+The first `window` matches by text are reordered by the text's score times the user's score. Both factors
+depend on one product alone, so a page can begin right after the last product of the previous page, whatever
+was added or deleted in between.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from recsys.search.ranking import personalization
 from recsys.settings import get_settings
 from recsys.web.pagination import Cursor
 
-__all__ = ["Mark", "PersonalPage", "page"]
+__all__ = ["PagePosition", "PersonalPage", "page"]
 
-_SLACK = 20  # so many newcomers may push matches out of the window between two pages
+_SLACK = 20  # new matches that may push others out of the window between two pages
 _log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Mark:
-    """Where a page in a user's order ended, and where the window does in the common one."""
+class PagePosition:
+    """Where a page in a user's order ended, and where the window ends in the common order."""
 
     worth: float
     product_id: int
@@ -38,7 +38,7 @@ class Mark:
         return {"worth": self.worth, "own": self.product_id, "end": self.end[0], "end_id": self.end[1]}
 
     @classmethod
-    def of(cls, cursor: Cursor, key_of: Callable[[Cursor, str], Key]) -> Mark | None:
+    def of(cls, cursor: Cursor, key_of: Callable[[Cursor, str], Key]) -> PagePosition | None:
         """From a cursor, if it is part of it. Raises Invalid."""
         if "own" not in cursor.values:
             return None
@@ -48,11 +48,11 @@ class Mark:
 
 @dataclass(frozen=True)
 class PersonalPage:
-    """A page in a user's order: `taste` continues in the window, `after` behind it."""
+    """A page in a user's own order: `own_order` continues in the window, `after` behind it."""
 
     hits: Sequence[Hit]
     found: SearchResult
-    taste: Mark | None
+    own_order: PagePosition | None
     after: tuple[Key, int] | None
 
 
@@ -60,12 +60,12 @@ def page(
     session: Session,
     user_id: int,
     query: ProductQuery,
-    begin: Mark | None,
+    begin: PagePosition | None,
     find: Callable[[ProductQuery], SearchResult],
 ) -> PersonalPage | None:
-    """None when nothing is known of the user, or there is nobody to ask."""
-    asked = personalization.current()
-    if asked is None:
+    """A page in the user's own order; None for a user without history, or without a personaliser."""
+    personaliser = personalization.current()
+    if personaliser is None:
         return None
     settings = get_settings().search
     found = find(replace(query, limit=settings.window + _SLACK, after=None))
@@ -75,8 +75,8 @@ def page(
     if not window:
         return None
     try:
-        scores = asked.scores(session, user_id, [hit.product_id for hit in window])
-    except Exception as error:  # noqa: BLE001 whatever a recommender does wrong, the search is answered
+        scores = personaliser.scores(session, user_id, [hit.product_id for hit in window])
+    except Exception as error:  # noqa: BLE001 a fault of a recommender must not fail the search
         _log.error("a search is not personalised", error=repr(error))
         return None
     if scores is None:
@@ -87,16 +87,16 @@ def page(
             (_worth(hit.key, scores.get(hit.product_id, 0.0), settings.personal_weight), hit.product_id, hit)
             for hit in window
         ),
-        key=lambda one: one[:2],
+        key=lambda scored: scored[:2],
         reverse=True,
     )
     if begin is not None:
-        ranked = [one for one in ranked if one[:2] < (begin.worth, begin.product_id)]
+        ranked = [scored for scored in ranked if scored[:2] < (begin.worth, begin.product_id)]
     shown = ranked[: query.limit]
     hits = [hit for _, _, hit in shown]
     if len(ranked) > query.limit:
-        return PersonalPage(hits, found, Mark(shown[-1][0], shown[-1][1], end), None)
-    # the window is at its end: what follows comes in the order of everybody
+        return PersonalPage(hits, found, PagePosition(shown[-1][0], shown[-1][1], end), None)
+    # the window is exhausted: the rest comes in the common order
     wanted = query.limit - len(hits)
     rest = find(replace(query, limit=wanted + 1, after=end, facets=()))
     if not rest.hits:

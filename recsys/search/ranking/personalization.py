@@ -1,9 +1,9 @@
-"""Where a recommender plugs in: search itself knows no machine learning.
+"""The interface by which a recommender reorders searches; search itself contains no machine learning.
 
-A program that has a model says so once, as it starts:
+A program that has a model registers it once, as it starts:
 
-    from recsys.search import personal
-    personal.use(my_personaliser)
+    from recsys.search.ranking import personalization
+    personalization.use(my_personaliser)
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ __all__ = ["Personaliser", "current", "use"]
 
 
 class Personaliser(Protocol):
-    """Says how much a user may like each of some products."""
+    """Scores how much a user may like each of some products."""
 
     def scores(
         self, session: Session, user_id: int, product_ids: Sequence[int]
     ) -> Mapping[int, float] | None:
-        """From 0 (nothing speaks for it) to 1, such as `recsys.search.ranking.formula.liking` of its place
-        among all products. The same user and product must get the same score until the model changes,
-        whatever else is asked: a page continues where the one before ended. Products that are left out count
-        as 0; None when nothing is known of the user.
+        """Scores from 0 to 1, such as `recsys.search.ranking.formula.liking` of a product's rank.
+
+        The same user and product must get the same score until the model changes, whatever other products
+        are scored with it: a page continues where the previous one ended. A product without a score counts as
+        0; None for a user without history.
         """
 
 
@@ -33,11 +34,11 @@ _current: Personaliser | None = None
 
 
 def use(personaliser: Personaliser | None) -> None:
-    """From now on this one is asked, in this process; None for nobody."""
+    """Register the personaliser of this process; None removes it."""
     global _current
     _current = personaliser
 
 
 def current() -> Personaliser | None:
-    """Who is asked, if there is somebody."""
+    """The registered personaliser, if there is one."""
     return _current

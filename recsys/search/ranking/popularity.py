@@ -1,7 +1,7 @@
-"""How popular products are: weighted, faded interactions, counted anew for what somebody did something with.
+"""Popularity of products: the logarithm of their weighted interactions, with a half-life.
 
-The documents of PostgreSQL carry it. A reindex counts for all products, and fades all of them by the same
-moment; in between, `follow` counts for those that were touched, all of each, so that doing it twice changes
+It is a column of PostgreSQL's documents. A reindex computes it for all products as of the same time; in
+between, `follow` recomputes it for products with new interactions from all of theirs, so repeating it changes
 nothing.
 """
 
@@ -22,12 +22,12 @@ from recsys.settings import get_settings
 __all__ = ["EVERY", "LATE", "LIKED", "MOST", "follow", "follow_now_and_then", "values"]
 
 EVERY = timedelta(minutes=1)
-"""Popularity follows once in this time, however much is done."""
+"""The shortest time between two updates of popularity."""
 
 MOST = 1000
-"""So many interactions are looked at in one go; the next goes on where it ended."""
+"""Interactions that one update reads; the next update continues there."""
 LATE = timedelta(minutes=1)
-"""An interaction may be committed so long after the moment that it carries."""
+"""How long after its timestamp an interaction may be committed."""
 
 LIKED = """
     weights AS (
@@ -44,7 +44,7 @@ LIKED = """
         GROUP BY i.product_id
     )
 """
-"""The popularity of all products that anybody did something with, or of `which`."""
+"""Common table expressions: the popularity of all products with interactions, or of `which`."""
 
 _FOLLOW = text(
     f"""
@@ -55,7 +55,7 @@ _FOLLOW = text(
         SELECT p.product_id, liked.popularity
         FROM products_db.product_search p JOIN liked USING (product_id)
         WHERE abs(p.popularity - liked.popularity) > 0.001
-        -- who writes a document meanwhile need not wait; its popularity follows the next time
+        -- a document that another transaction writes is skipped; its popularity follows the next time
         FOR NO KEY UPDATE OF p SKIP LOCKED
     ), stored AS (
         UPDATE products_db.product_search p SET popularity = changed.popularity
@@ -67,7 +67,7 @@ _FOLLOW = text(
 
 
 def values() -> dict[str, Any]:
-    """What LIKED has to be given: the weights and the half-life of the features."""
+    """The parameters of LIKED: the weights and the half-life of the features."""
     features = get_settings().features
     return {
         "kinds": list(features.weights),
@@ -76,15 +76,15 @@ def values() -> dict[str, Any]:
     }
 
 
-def follow_now_and_then(session: Session, heard_at: datetime) -> bool:
-    """Follow what was done since the last time, if that is a minute ago; whether it did.
+def follow_now_and_then(session: Session, occurred_at: datetime) -> bool:
+    """Follow the interactions since the last update, if that was a minute ago; whether it did.
 
-    Where it ended is kept in Redis.
+    Redis stores where the last update ended.
 
-    heard_at : when something was done; without Redis' memory, an hour before it counts as looked at.
+    occurred_at : time of an interaction; if Redis has no last update, the update begins an hour before it.
     """
     now = clock.now()
-    since, looked = _ended(heard_at)
+    since, looked = _ended(occurred_at)
     if now - looked < EVERY:
         return False
     until = follow(session, since, now)
@@ -94,16 +94,16 @@ def follow_now_and_then(session: Session, heard_at: datetime) -> bool:
     return True
 
 
-def _ended(heard_at: datetime) -> tuple[datetime, datetime]:
-    held = get_redis().get(keys.search_popularity())
-    if held is None:
-        return heard_at - timedelta(hours=1), datetime.min.replace(tzinfo=UTC)
-    since, looked = (held if isinstance(held, str) else held.decode("ascii")).split()
+def _ended(occurred_at: datetime) -> tuple[datetime, datetime]:
+    stored = get_redis().get(keys.search_popularity())
+    if stored is None:
+        return occurred_at - timedelta(hours=1), datetime.min.replace(tzinfo=UTC)
+    since, looked = (stored if isinstance(stored, str) else stored.decode("ascii")).split()
     return datetime.fromisoformat(since), datetime.fromisoformat(looked)
 
 
 def follow(session: Session, since: datetime, now: datetime, *, most: int = MOST) -> datetime:
-    """Count anew for products of interactions after `since`; where the next call has to begin."""
+    """Recompute products with interactions after `since`; the time at which the next call has to begin."""
     row = session.execute(_FOLLOW, {"since": since, "most": most, **values()}).one()
     last: datetime = row.last
     return last if row.seen == most else max(since, now - LATE)

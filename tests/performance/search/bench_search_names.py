@@ -9,8 +9,9 @@ Run it by `make bench`, or `python -m tests.performance.search.bench_search_name
 - By word: the product is among all that the word finds.
 
 Each search is one of the index as the shop asks it, without misspellings. PostgreSQL is asked for every
-product. The small servers that speak Elasticsearch's language take seconds for a search of the whole
-catalogue, so each gets a sample, spread evenly over the catalogue.
+product. The look-alike of Elasticsearch takes seconds for a search of the whole catalogue, so it and a real
+OpenSearch node get a sample, spread evenly over the catalogue; with RECSYS_SEARCH__URL and --here, the engine
+at that address is asked for every product, too, and must be filled.
 
 --here : the shop of this environment (RECSYS_VAR …), filled and reindexed; else a new one of the demo's data.
 --every : only each so-many-th product, for a quick look.
@@ -25,9 +26,10 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -36,14 +38,19 @@ from recsys.database.session import unit_of_work
 from recsys.search.analysis.analyser import name_token, normal, words_of
 from recsys.search.backends.base import SearchIndex
 from recsys.search.backends.elasticsearch import mappings
-from recsys.search.backends.elasticsearch.index import ElasticIndex
+from recsys.search.backends.elasticsearch.clients import connect
+from recsys.search.backends.elasticsearch.index import ElasticIndex, elastic
 from recsys.search.backends.postgres.index import PostgresIndex
 from recsys.search.queries import ProductQuery, SearchFilters, SearchResult
 from recsys.settings import SearchSettings, get_settings
 from tests.performance.search.bench_search import shop
 from tests.recsys.search import compatible
+from tests.recsys.search.backends.elasticsearch import opensearch_node
+from tests.support.servers import ROOT
 
 PAGE = 20
+WINDOW = 10_000
+"""Hits of one page at most in OpenSearch and Elasticsearch."""
 PATIENCE_SECONDS = 60.0
 _CATALOGUE = text("SELECT id, name, coalesce(sku, '') FROM products_db.products ORDER BY id")
 
@@ -66,6 +73,18 @@ def find(session: Session, index: SearchIndex, typed: str, limit: int = PAGE) ->
     """What the index finds for it, whatever its status."""
     query = ProductQuery(words=words_of(typed), filters=SearchFilters(status=None), limit=limit, fuzzy=False)
     return index.search_products(session, query)
+
+
+def every_match(session: Session, index: SearchIndex, word: str) -> set[int]:
+    """The ids of all products that the word finds, page by page."""
+    query = ProductQuery(words_of(word), filters=SearchFilters(status=None), limit=WINDOW, fuzzy=False)
+    found: set[int] = set()
+    while hits := index.search_products(session, query).hits:
+        found |= {hit.product_id for hit in hits}
+        if len(hits) < WINDOW:
+            break
+        query = replace(query, after=(hits[-1].key, hits[-1].product_id))
+    return found
 
 
 def by_name(
@@ -99,9 +118,7 @@ def by_sku(session: Session, index: SearchIndex, products: Sequence[Owned]) -> l
     return missed
 
 
-def by_word(
-    session: Session, index: SearchIndex, products: Sequence[Owned], most: int
-) -> list[tuple[str, Owned]]:
+def by_word(session: Session, index: SearchIndex, products: Sequence[Owned]) -> list[tuple[str, Owned]]:
     """Words and those that are not found by them; what is no word (`-`, `&`) is not searched for."""
     having: dict[str, list[Owned]] = defaultdict(list)
     for one in products:
@@ -110,7 +127,7 @@ def by_word(
                 having[word].append(one)
     missed = []
     for word, owners in having.items():
-        found = {hit.product_id for hit in find(session, index, word, most).hits}
+        found = every_match(session, index, word)
         missed += [(word, one) for one in owners if one.id not in found]
     return missed
 
@@ -128,7 +145,7 @@ def measured(
     for kind, of, search in (
         ("name", len(products), lambda: by_name(session, index, products, namesakes)),
         ("SKU", len(skus), lambda: by_sku(session, index, skus)),
-        ("word", words, lambda: by_word(session, index, products, len(every))),
+        ("word", words, lambda: by_word(session, index, products)),
     ):
         begin = time.perf_counter()
         missed: Sequence[object] = search()
@@ -140,26 +157,38 @@ def measured(
     return whole
 
 
-def others(console: Console, products: Sequence[Owned], sample: int) -> Iterator[bool]:
-    """A sample of the catalogue in each of the compatible servers."""
+def other_engines(console: Console, products: Sequence[Owned], sample: int) -> Iterator[bool]:
+    """A sample of the catalogue in the look-alike of Elasticsearch, and in a real OpenSearch node."""
     step = max(1, len(products) // sample)
-    kept = products[::step][:sample]
-    for name in compatible.SERVERS:
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            compatible.running(name, Path(folder)) as url,
-            unit_of_work() as session,
-        ):
-            client = compatible.client(name, url)
-            index = ElasticIndex(client, SearchSettings(prefix="names", timeout_seconds=PATIENCE_SECONDS))
-            index.name = name
-            properties = mappings.PRODUCTS["properties"] | mappings.TOKENS
-            client.indices.create(
-                index="names_products-v1", mappings={"properties": properties}, aliases={"names_products": {}}
+    sampled = products[::step][:sample]
+    builds = ROOT / "var" / "opensearch"
+    for engine in ("elasticsearch", "opensearch"):
+        with tempfile.TemporaryDirectory() as data, unit_of_work() as session:
+            folder = Path(data)
+            running = (
+                opensearch_node.running(folder, builds)
+                if engine == "opensearch"
+                else compatible.running(folder)
             )
-            index.index_products(session, [one.id for one in kept])
-            yield measured(console, session, index, kept, kept)
-            client.close()
+            try:
+                with running as url:
+                    yield _in_engine(console, session, engine, url, sampled)
+            except pytest.skip.Exception as reason:
+                console.print(f"{engine:>14}: {reason}")
+
+
+def _in_engine(console: Console, session: Session, engine: str, url: str, products: Sequence[Owned]) -> bool:
+    values = {"url": url, "engine": engine, "prefix": "names", "timeout_seconds": PATIENCE_SECONDS}
+    settings = SearchSettings.model_validate(values)
+    client = connect(settings)
+    index = ElasticIndex(client, settings)
+    properties = mappings.PRODUCTS["properties"] | mappings.TOKENS
+    body = {"mappings": {"properties": properties}, "aliases": {"names_products": {}}}
+    client.api.indices.create(index="names_products-v1", body=body)
+    index.index_products(session, [product.id for product in products])
+    whole = measured(console, session, index, products, products)
+    client.api.close()
+    return whole
 
 
 def main() -> None:
@@ -176,8 +205,10 @@ def main() -> None:
             every = catalogue(session)
             products = every[:: options.every]
             whole = [measured(console, session, PostgresIndex(settings), every, products)]
+            if settings.url is not None:
+                whole.append(measured(console, session, elastic(settings), every, products))
         if options.sample:
-            whole += others(console, products, options.sample)
+            whole += other_engines(console, products, options.sample)
     raise SystemExit(0 if all(whole) else 1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import secrets
 from collections.abc import Sequence
 from decimal import Decimal
@@ -12,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
-from recsys.domains.products.tables import Product
-from recsys.search.analysis.analyser import words_of
+from recsys.domains.products.tables import Product, ProductVariant
+from recsys.search.analysis.analyser import LONGEST_TEXT, words_of
 from recsys.search.backends.base import SearchIndex
 from recsys.search.queries import ProductQuery, SearchResult
 
@@ -144,6 +145,52 @@ def test_what_people_type_for_it_finds_the_product(
     found = find(session, index, typed)
     assert found.hits[0].product_id == shop[sku]
     assert found.did_you_mean is None
+
+
+@pytest.mark.parametrize("variant_sku", ["MUG-77/RED", "00123.456", "77RDL", "9 912 345", "ŻÓŁ-1"])
+def test_a_variants_sku_finds_its_product_first(
+    session: Session, index: SearchIndex, shop: dict[str, int], variant_sku: str
+) -> None:
+    mug = store(session, index, [("MUG-77", "Mug"), ("OTHER-1", f"Poster of {variant_sku}")])["MUG-77"]
+    session.add_all(
+        [
+            ProductVariant(product_id=mug, sku=variant_sku, option1="Crimson", option2="350 ml"),
+            ProductVariant(product_id=mug, sku="MUG-77", option1="Crimson"),
+            ProductVariant(product_id=mug, sku=None, option1=None),
+        ]
+    )
+    session.flush()
+    index.index_products(session, [mug])
+    for typed in (variant_sku, variant_sku.lower(), re.sub(r"[-/. ]", "", variant_sku), "mug77", "MUG 77"):
+        assert first(session, index, typed) == mug, typed
+    for typed in ("crimson mug", "mug 350ml"):
+        assert [hit.product_id for hit in find(session, index, typed).hits] == [mug], typed
+    # what is indexed by events is what a comparison with the database expects
+    assert index.verify(session)["products"].total == 0
+
+
+LONG = (
+    "".join(chr(0x4E00 + place) for place in range(LONGEST_TEXT)),
+    "龙井绿茶礼盒" * 42,
+    " ".join(["é-é-é-é-é-é"] * 20),
+    " ".join(["龙井绿茶礼盒装特级新茶叶"] * 19),
+    "ชาเขียวมะลิ" * 23,
+    "1.5l " * 50,
+    "a/b/c/d/e/f " * 20,
+)
+
+
+@pytest.mark.parametrize("any_word", [False, True])
+def test_the_longest_queries_are_answered(
+    session: Session, index: SearchIndex, shop: dict[str, int], any_word: bool
+) -> None:
+    phrases = tuple(f"é-é-é-é é-ö-ü-é á-é-í-ó ü-ö-ä-é é-é {place}" for place in range(20))
+    for typed in (*LONG, phrases[7]):
+        words = words_of(typed[:LONGEST_TEXT])
+        query = ProductQuery(words, synonyms=(phrases,), any_word=any_word, highlight=True)
+        found = index.search_products(session, query)
+        assert len(found.hits) == min(found.total, PAGE)
+        index.suggest(session, words, 10)
 
 
 def test_words_that_some_product_has_are_not_corrected(

@@ -1,4 +1,4 @@
-"""Documents of one kind in Elasticsearch: written in bulk, and compared with the database."""
+"""Documents of one kind in Elasticsearch or OpenSearch: bulk writes, and comparison with the database."""
 
 from __future__ import annotations
 
@@ -6,28 +6,25 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import RowMapping
 from sqlalchemy.orm import Session
 
 from recsys.search.queries import Differences
 
-if TYPE_CHECKING:
-    from elasticsearch import Elasticsearch
-
 __all__ = ["DocumentKind", "IndexComparison"]
 
 _BULK = 500
 _PAGE = 10_000
-_NOT_THERE, _NEWER_THERE = 404, 409
-# presence changes by itself, and is read from the users when it is shown
+_MISSING, _CONFLICT = 404, 409
+# presence changes without an event, and is read from the users when it is displayed
 _NOT_COMPARED = "is_online"
 
 
 @dataclass(frozen=True)
 class DocumentKind:
-    """Products or users: where they come from and what becomes of them."""
+    """Products or users: how their rows are read, and how a row becomes a document."""
 
     name: str
     key: str
@@ -38,7 +35,7 @@ class DocumentKind:
 
     def write(
         self,
-        client: Elasticsearch,
+        client: Any,
         index: str,
         rows: Sequence[RowMapping],
         gone: Sequence[int],
@@ -47,26 +44,26 @@ class DocumentKind:
         language: str,
         refresh: bool,
     ) -> list[str]:
-        """Write these and delete those that are gone (as of `moment`); a line for each that was refused.
+        """Write the rows, and delete the ids `gone` (as of `moment`); a line for each refused document.
 
         The moment of reading is the version (in microseconds), so an older reading loses.
         """
-        given: list[list[dict[str, Any]]] = [
+        changes: list[list[dict[str, Any]]] = [
             [
                 {"index": _target(index, row[self.key], int(row["as_of"].timestamp() * 1_000_000))},
                 self.document(row, language),
             ]
             for row in rows
         ]
-        given += [[{"delete": _target(index, one, moment)}] for one in gone]
+        changes += [[{"delete": _target(index, number, moment)}] for number in gone]
         errors = []
-        for start in range(0, len(given), _BULK):
-            some = [part for one in given[start : start + _BULK] for part in one]
-            answer = client.bulk(operations=some, refresh=refresh)
-            for item in answer["items"]:
-                ((_, told),) = item.items()
-                if "error" in told and told["status"] not in (_NOT_THERE, _NEWER_THERE):
-                    errors.append(f"{self.name} {told['_id']}: {told['error'].get('reason', 'refused')}")
+        for start in range(0, len(changes), _BULK):
+            operations = [line for lines in changes[start : start + _BULK] for line in lines]
+            response = client.bulk(body=operations, refresh=refresh)
+            for item in response["items"]:
+                (result,) = item.values()
+                if "error" in result and result["status"] not in (_MISSING, _CONFLICT):
+                    errors.append(f"{self.name} {result['_id']}: {result['error'].get('reason', 'refused')}")
         return errors
 
 
@@ -75,78 +72,79 @@ def _target(index: str, number: int, version: int) -> dict[str, Any]:
 
 
 class IndexComparison:
-    """Takes the documents of the database as they come, and asks the index for the same ones by their ids."""
+    """Compares the documents of the database, batch by batch, with those of the index by their ids."""
 
-    def __init__(self, kind: DocumentKind, client: Elasticsearch, alias: str, language: str) -> None:
+    def __init__(self, kind: DocumentKind, client: Any, alias: str, language: str) -> None:
         self._kind = kind
         self._client = client
         self._alias = alias
         self._language = language
-        self._known = array("q")
+        self._database_ids = array("q")
         self._missing: list[int] = []
         self._stale: list[int] = []
         self._superfluous: list[int] = []
 
     def take(self, rows: Sequence[RowMapping]) -> None:
         """Compare the next documents of the database, in the order of their ids."""
-        wanted = {row[self._kind.key]: self._kind.document(row, self._language) for row in rows}
-        answer = self._client.mget(index=self._alias, ids=[str(number) for number in wanted])
-        held = {int(one["_id"]): one["_source"] for one in answer["docs"] if one.get("found")}
-        for number, document in sorted(wanted.items()):
-            self._known.append(number)
-            if number not in held:
+        expected = {row[self._kind.key]: self._kind.document(row, self._language) for row in rows}
+        ids = {"ids": [str(number) for number in expected]}
+        response = self._client.mget(index=self._alias, body=ids)
+        indexed = {int(hit["_id"]): hit["_source"] for hit in response["docs"] if hit.get("found")}
+        for number, document in sorted(expected.items()):
+            self._database_ids.append(number)
+            if number not in indexed:
                 self._missing.append(number)
-            elif _plain(document) != _plain(held[number]):
+            elif _comparable(document) != _comparable(indexed[number]):
                 self._stale.append(number)
 
     def take_rest(self, session: Session) -> None:
-        """What the index has beyond the database; it is only walked through when it has more."""
-        held = self._client.count(index=self._alias)["count"]
-        if held <= len(self._known) - len(self._missing):
+        """Compare what the index has beyond the database; it is read only if it has more documents."""
+        indexed = self._client.count(index=self._alias)["count"]
+        if indexed <= len(self._database_ids) - len(self._missing):
             return
-        suspects = [number for number in self._ids() if not self._is_known(number)]
-        for start in range(0, len(suspects), _BULK):
-            some = suspects[start : start + _BULK]
-            # whatever came while the others were compared is no stranger
-            there = {row[self._kind.key] for row in self._kind.read(session, some)}
-            self._superfluous += [number for number in some if number not in there]
+        unknown = [number for number in self._ids() if not self._in_database(number)]
+        for start in range(0, len(unknown), _BULK):
+            batch = unknown[start : start + _BULK]
+            # a document that was added during the comparison is in the database by now
+            added = {row[self._kind.key] for row in self._kind.read(session, batch)}
+            self._superfluous += [number for number in batch if number not in added]
 
     @property
     def differing(self) -> list[int]:
         """The ids of all that differ."""
         return sorted([*self._missing, *self._stale, *self._superfluous])
 
-    def told(self) -> Differences:
-        """What was found."""
+    def differences(self) -> Differences:
+        """Numbers and examples of the documents that differ."""
         return Differences(
-            len(self._known) + len(self._superfluous),
+            len(self._database_ids) + len(self._superfluous),
             len(self._missing),
             len(self._superfluous),
             len(self._stale),
             tuple(self.differing[:10]),
         )
 
-    def _is_known(self, number: int) -> bool:
-        place = bisect_left(self._known, number)
-        return place < len(self._known) and self._known[place] == number
+    def _in_database(self, number: int) -> bool:
+        place = bisect_left(self._database_ids, number)
+        return place < len(self._database_ids) and self._database_ids[place] == number
 
     def _ids(self) -> Iterator[int]:
         last = -1
         while True:
-            answer = self._client.search(
-                index=self._alias,
-                query={"range": {"id": {"gt": last}}},
-                sort=[{"id": "asc"}],
-                source=False,
-                size=_PAGE,
-                track_total_hits=False,
-            )
-            found = [int(row["_id"]) for row in answer["hits"]["hits"]]
-            if not found:
+            body = {
+                "query": {"range": {"id": {"gt": last}}},
+                "sort": [{"id": "asc"}],
+                "_source": False,
+                "size": _PAGE,
+                "track_total_hits": False,
+            }
+            response = self._client.search(index=self._alias, body=body)
+            ids = [int(hit["_id"]) for hit in response["hits"]["hits"]]
+            if not ids:
                 return
-            yield from found
-            last = max(found)
+            yield from ids
+            last = max(ids)
 
 
-def _plain(document: Mapping[str, Any]) -> dict[str, Any]:
+def _comparable(document: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in document.items() if value is not None and name != _NOT_COMPARED}

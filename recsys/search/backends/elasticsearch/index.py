@@ -1,20 +1,18 @@
-"""The index in Elasticsearch, by its official client: versioned indices behind aliases."""
+"""The index in Elasticsearch or OpenSearch: versioned indices behind aliases."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import RowMapping, func, select
 from sqlalchemy.orm import Session
 
 from recsys import clock
-from recsys.errors import Unavailable
 from recsys.search import documents
 from recsys.search.analysis.analyser import Analyser, analyser
 from recsys.search.analysis.expression import Expression, all_of, any_of
@@ -23,6 +21,7 @@ from recsys.search.analysis.query_terms import parsed
 from recsys.search.backends.base import Progress, Reindexed, SearchDown
 from recsys.search.backends.elasticsearch import mappings
 from recsys.search.backends.elasticsearch import queries as elasticsearch_queries
+from recsys.search.backends.elasticsearch.clients import EngineClient, connect
 from recsys.search.backends.elasticsearch.documents import DocumentKind, IndexComparison
 from recsys.search.backends.postgres import lexicon, spelling
 from recsys.search.queries import (
@@ -37,9 +36,6 @@ from recsys.search.queries import (
     UserQuery,
 )
 from recsys.settings import SearchSettings
-
-if TYPE_CHECKING:
-    from elasticsearch import Elasticsearch
 
 __all__ = ["ElasticIndex", "elastic"]
 
@@ -59,40 +55,17 @@ _USERS = DocumentKind(
 
 @lru_cache(maxsize=4)
 def elastic(settings: SearchSettings) -> ElasticIndex:
-    """The index at the settings' address; its client is shared by all threads."""
-    try:
-        from elasticsearch import Elasticsearch
-    except ImportError as error:
-        raise Unavailable(
-            "RECSYS_SEARCH__URL is set, but the client of Elasticsearch is not installed: "
-            "pip install 'recsys[search]'"
-        ) from error
-    assert settings.url is not None
-    options: dict[str, Any] = {
-        "request_timeout": settings.timeout_seconds,
-        "retry_on_timeout": False,
-        "max_retries": 1,
-    }
-    if settings.api_key is not None:
-        options["api_key"] = settings.api_key.get_secret_value()
-    if settings.user is not None and settings.password is not None:
-        options["basic_auth"] = (settings.user, settings.password.get_secret_value())
-    if settings.url.startswith("https"):
-        options["verify_certs"] = settings.verify_certs
-        if settings.ca_certs is not None:
-            options["ca_certs"] = str(settings.ca_certs)
-        if not settings.verify_certs:
-            options["ssl_show_warn"] = False
-    return ElasticIndex(Elasticsearch(settings.url, **options), settings)
+    """The index at the settings' address; its client is shared by all threads. Raises Unavailable."""
+    return ElasticIndex(connect(settings), settings)
 
 
 class ElasticIndex:
-    """Documents of the documented mappings, each written with the moment it was read as its version."""
+    """Documents of the documented mappings; the version of each is the time at which it was read."""
 
-    name = "elasticsearch"
-
-    def __init__(self, client: Elasticsearch, settings: SearchSettings) -> None:
-        self._client = client
+    def __init__(self, client: EngineClient, settings: SearchSettings) -> None:
+        self.name = client.name
+        self._client = client.api
+        self._errors = client.errors
         self._settings = settings
 
     def index_products(self, session: Session, product_ids: Sequence[int]) -> None:
@@ -101,7 +74,7 @@ class ElasticIndex:
 
     def delete_products(self, session: Session, product_ids: Sequence[int]) -> None:
         """See SearchIndex."""
-        with self._reaching():
+        with self._errors():
             for target in self._targets(_PRODUCTS):
                 self._write(_PRODUCTS, target, [], product_ids, _moment(session))
 
@@ -134,7 +107,7 @@ class ElasticIndex:
             names.setdefault(row["_source"]["name"], int(row["_id"]))
         return list(names.items())[:limit]
 
-    def follow_popularity(self, session: Session, heard_at: datetime) -> None:
+    def follow_popularity(self, session: Session, occurred_at: datetime) -> None:
         """See SearchIndex. The documented fields know of reviews only, which have events of their own."""
 
     def index_users(self, session: Session, user_ids: Sequence[int]) -> None:
@@ -161,7 +134,7 @@ class ElasticIndex:
         """See SearchIndex."""
         counts, errors = {}, []
         for kind in (_PRODUCTS, _USERS):
-            with self._reaching():
+            with self._errors():
                 counts[kind.name], refused = self._rebuild(session, kind, progress)
                 errors += refused
         words = lexicon.rebuild(session, self._settings.language)
@@ -169,7 +142,7 @@ class ElasticIndex:
 
     def verify(self, session: Session, *, repair: bool = False) -> dict[str, Differences]:
         """See SearchIndex."""
-        with self._reaching():
+        with self._errors():
             return {
                 "products": self._compare(session, _PRODUCTS, repair),
                 "users": self._compare(session, _USERS, repair),
@@ -177,7 +150,7 @@ class ElasticIndex:
 
     def ping(self, session: Session) -> None:
         """See SearchIndex."""
-        with self._reaching():
+        with self._errors():
             self._client.indices.get_alias(name=self._alias(_PRODUCTS))
 
     def _found(self, query: ProductQuery, asked: Expression | None, used: Analyser) -> SearchResult:
@@ -207,9 +180,9 @@ class ElasticIndex:
         return f"{self._settings.prefix}_{kind.name}"
 
     def _search(self, kind: DocumentKind, body: dict[str, Any]) -> Mapping[str, Any]:
-        with self._reaching():
-            found: Mapping[str, Any] = self._client.search(index=self._alias(kind), **body).body
-            return found
+        with self._errors():
+            response: Mapping[str, Any] = self._client.search(index=self._alias(kind), body=body)
+            return response
 
     def _targets(self, kind: DocumentKind) -> list[str]:
         """The index that is searched, and the one that is being built to take its place."""
@@ -217,13 +190,13 @@ class ElasticIndex:
         found = []
         for name in (alias, f"{alias}_next"):
             if self._client.indices.exists_alias(name=name):
-                found += list(self._client.indices.get_alias(name=name).body)
+                found += list(self._client.indices.get_alias(name=name))
         if not found:
             raise SearchDown(f"There is no index {alias} yet; make it with `recsys search reindex`.")
         return found
 
     def _index(self, session: Session, kind: DocumentKind, ids: Sequence[int]) -> list[RowMapping]:
-        with self._reaching():
+        with self._errors():
             targets = self._targets(kind)
             moment = _moment(session)
             rows = kind.read(session, ids)
@@ -231,7 +204,7 @@ class ElasticIndex:
             for target in targets:
                 errors = self._write(kind, target, rows, gone, moment)
                 if errors:
-                    raise SearchDown(f"Elasticsearch refused {len(errors)} documents: {errors[0]}")
+                    raise SearchDown(f"{self.name} refused {len(errors)} documents: {errors[0]}")
         return rows
 
     def _write(
@@ -252,10 +225,10 @@ class ElasticIndex:
     ) -> tuple[int, list[str]]:
         client, alias = self._client, self._alias(kind)
         index = f"{alias}-v{clock.now():%Y%m%d%H%M%S%f}"
-        client.indices.create(index=index, mappings=kind.mappings)
-        before = list(client.indices.get(index=f"{alias}-v*").body)
+        client.indices.create(index=index, body={"mappings": kind.mappings})
+        before = list(client.indices.get(index=f"{alias}-v*"))
         # from here on events are written to both; what is read below is older than what they bring
-        client.indices.update_aliases(actions=[{"add": {"index": index, "alias": f"{alias}_next"}}])
+        client.indices.update_aliases(body={"actions": [{"add": {"index": index, "alias": f"{alias}_next"}}]})
         errors: list[str] = []
         done = 0
         for rows in kind.every(session):
@@ -264,45 +237,32 @@ class ElasticIndex:
             if progress is not None:
                 progress(done, done)
         client.indices.refresh(index=index)
-        client.indices.update_aliases(
-            actions=[
-                {"add": {"index": index, "alias": alias}},
-                {"remove": {"index": index, "alias": f"{alias}_next"}},
-                *({"remove": {"index": one, "alias": alias}} for one in self._behind(alias, index)),
-            ]
-        )
-        # the one before stays: a handler may still write to it, and would make it anew
+        actions = [
+            {"add": {"index": index, "alias": alias}},
+            {"remove": {"index": index, "alias": f"{alias}_next"}},
+            *({"remove": {"index": old, "alias": alias}} for old in self._replaced(alias, index)),
+        ]
+        client.indices.update_aliases(body={"actions": actions})
+        # the previous index stays: a handler may still write to it, and would create it again
         for old in sorted(set(before) - {index})[:-1]:
             client.indices.delete(index=old)
         return done - len(errors), errors
 
-    def _behind(self, alias: str, index: str) -> list[str]:
+    def _replaced(self, alias: str, index: str) -> list[str]:
         if not self._client.indices.exists_alias(name=alias):
             return []
-        return [one for one in self._client.indices.get_alias(name=alias).body if one != index]
+        return [name for name in self._client.indices.get_alias(name=alias) if name != index]
 
     def _compare(self, session: Session, kind: DocumentKind, repair: bool) -> Differences:
-        compared = IndexComparison(kind, self._client, self._alias(kind), self._settings.language)
+        comparison = IndexComparison(kind, self._client, self._alias(kind), self._settings.language)
         for rows in kind.every(session):
-            compared.take(rows)
-        compared.take_rest(session)
+            comparison.take(rows)
+        comparison.take_rest(session)
         if repair:
-            ids = compared.differing
+            ids = comparison.differing
             for start in range(0, len(ids), 500):
                 self._index(session, kind, ids[start : start + 500])
-        return compared.told()
-
-    @contextmanager
-    def _reaching(self) -> Iterator[None]:
-        from elasticsearch import ApiError, TransportError
-
-        try:
-            yield
-        except ApiError as error:
-            reason = str(error.body.get("error", {})) if isinstance(error.body, dict) else str(error.body)
-            raise SearchDown(f"Elasticsearch answered {error.status_code}: {reason[:300]}") from error
-        except TransportError as error:
-            raise SearchDown(f"Elasticsearch does not answer ({type(error).__name__}).") from error
+        return comparison.differences()
 
 
 def _moment(session: Session) -> int:

@@ -1,4 +1,4 @@
-"""The index that every shop has: PostgreSQL's full text, trigrams and distances."""
+"""The default index: full text, trigrams and distances of PostgreSQL."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ class PostgresIndex:
         with self._bounded(session):
             return product_queries.suggest(session, words, limit, self._settings)
 
-    def follow_popularity(self, session: Session, heard_at: datetime) -> None:
+    def follow_popularity(self, session: Session, occurred_at: datetime) -> None:
         """See SearchIndex."""
-        if popularity.follow_now_and_then(session, heard_at):
+        if popularity.follow_now_and_then(session, occurred_at):
             indexer.settle(session)
 
     def index_users(self, session: Session, user_ids: Sequence[int]) -> None:
@@ -67,7 +67,7 @@ class PostgresIndex:
             return user_queries.find(session, query)
 
     def reindex(self, session: Session, progress: Progress | None = None) -> Reindexed:
-        """See SearchIndex. The numbers count what differed; words are counted all."""
+        """See SearchIndex. Products and users are counted if they differed, words in any case."""
         session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         steps = 3
         products = indexer.build(session, self._settings)
@@ -100,8 +100,8 @@ class PostgresIndex:
 
     @contextmanager
     def _bounded(self, session: Session) -> Iterator[None]:
-        """A search that takes too long is ended, and the transaction can go on."""
-        # in one message each: the session's own savepoints would double the way to and fro
+        """Cancel a search that takes too long; the transaction can continue."""
+        # one message each: the session's own savepoints would double the round trips
         connection = session.connection()
         milliseconds = int(self._settings.timeout_seconds * 1000)
         connection.exec_driver_sql(
@@ -112,7 +112,7 @@ class PostgresIndex:
             yield
             connection.exec_driver_sql("RELEASE SAVEPOINT search; SET LOCAL statement_timeout = 0")
         except DBAPIError as error:
-            # it takes the setting back, too
+            # this restores the setting, too
             connection.exec_driver_sql("ROLLBACK TO SAVEPOINT search; RELEASE SAVEPOINT search")
             if getattr(error.orig, "sqlstate", None) != _CANCELLED:
                 raise

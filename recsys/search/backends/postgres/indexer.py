@@ -1,8 +1,8 @@
-"""How PostgreSQL's documents are kept: single ones by events, all of them beside and merged at once.
+"""Writes PostgreSQL's documents: single ones after events, or all of them merged at once.
 
-Two programs may bring the same product up to date at the same time. Each reading carries the moment at which
-its statement began (`as_of`), and an older one never replaces a newer one. A change is committed before the
-event that tells of it is handled, so the newest reading has seen every change that was told of.
+Two processes may index the same product at the same time. Each document carries the time at which the
+statement that read it began (`as_of`), and an older one never replaces a newer one. A change is committed
+before its event is handled, so the newest document contains every published change.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _BATCH = 5000
 _NAMES = _COLUMNS.split(", ")
 _STORED = ["product_id", *_NAMES[:-2], "as_of"]
 _SET = ", ".join(f"{name} = excluded.{name}" for name in [*_NAMES, "as_of"])
-# the rows come as JSON: one value, whatever their number, and PostgreSQL reads each type as it writes it
+# the rows are passed as JSON: one parameter, whatever their number
 _GIVEN = """
     jsonb_to_recordset(CAST(:rows AS jsonb)) AS fresh(
         product_id integer, name text, price numeric, category_id integer, category_name text,
@@ -92,7 +92,7 @@ _MERGE = text(
       AND (abs(kept.popularity - excluded.popularity) > 0.001 OR {_CHANGED})
     """  # noqa: S608
 )
-# only an owner may; for another account, it stays to autovacuum
+# only the owner may; for other accounts, autovacuum does it later
 _SETTLE = text(
     """
     SELECT gin_clean_pending_list(i.indexrelid)
@@ -128,7 +128,7 @@ _USER_DOCUMENT = """
 _USER_SET = ", ".join(f"{name} = excluded.{name}" for name in [*_USER_COLUMNS.split(", "), "as_of"])
 _USER_CHANGED = " OR ".join(
     f"kept.{name} IS DISTINCT FROM excluded.{name}"
-    # presence changes by itself, and is read from the users when it is shown
+    # presence changes without an event, and is read from the users when it is displayed
     for name in _USER_COLUMNS.split(", ")
     if name != "is_online"
 )
@@ -157,7 +157,7 @@ _COMPARE_USERS = text(
 
 
 def keep_products(session: Session, settings: SearchSettings, ids: Sequence[int]) -> None:
-    """Bring the documents of these products up to date. Deleted products took theirs along."""
+    """Index these products again. A deleted product's document is deleted by its foreign key."""
     if not ids:
         return
     rows = list(session.execute(_ONE, {"ids": sorted(set(ids))}).mappings())
@@ -168,15 +168,15 @@ def keep_products(session: Session, settings: SearchSettings, ids: Sequence[int]
 
 
 def keep_users(session: Session, ids: Sequence[int] | None) -> int:
-    """Bring the documents of these users (None: of all) up to date; how many changed."""
+    """Index these users (None: all) again; the number of changed documents."""
     return int(session.execute(_KEEP_USERS, {"ids": ids if ids is None else list(ids)}).rowcount)  # type: ignore[attr-defined]
 
 
 def build(session: Session, settings: SearchSettings) -> int:
-    """All products: read into a table beside, then merged by one statement; how many differed.
+    """Index all products into temporary tables, then merge them by one statement; how many differed.
 
-    Readers see the state before until the transaction is committed, and all of the new one from then on.
-    What events bring meanwhile is newer than what was read here, and stays.
+    Readers see the old state until the transaction is committed, and the whole new state afterwards.
+    Documents that events wrote in the meantime are newer than those read here, and stay.
     """
     _build_fresh(session, settings)
     differed = int(session.execute(_MERGE, popularity.values()).rowcount)  # type: ignore[attr-defined]
@@ -185,7 +185,7 @@ def build(session: Session, settings: SearchSettings) -> int:
 
 
 def settle(session: Session) -> None:
-    """Put into its place what PostgreSQL noted at the end of the index: every search reads all of that."""
+    """Move the pending entries of the GIN indexes into place, since every search reads all pending ones."""
     session.execute(_SETTLE)
 
 

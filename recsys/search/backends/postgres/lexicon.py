@@ -1,6 +1,6 @@
-"""The words of everything that is sold, with the tokens they are searched by: what others may have meant.
+"""The words of all active products with the tokens they are searched by, for the correction of misspellings.
 
-Both engines look up misspelt words here, and whether a word is known at all.
+All engines look up misspelt words here.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _KEEP = text(
     ON CONFLICT (word) DO NOTHING
     """  # noqa: S608
 ).bindparams(*_LISTS)
-# what did not change is not touched, so that no event's handler has to wait for it
+# unchanged rows are not written, so that no event handler waits for their locks
 _REBUILD = text(
     f"""
     WITH fresh AS MATERIALIZED (SELECT * FROM {_GIVEN}), gone AS (
@@ -46,7 +46,7 @@ _REBUILD = text(
     WHERE (kept.stem, kept.documents) IS DISTINCT FROM (excluded.stem, excluded.documents)
     """  # noqa: S608
 ).bindparams(*_LISTS)
-# of names, brands, categories and tags; descriptions hold too many words that nobody searches for
+# of names, brands, categories and tags; descriptions have too many words that are never searched for
 _SOLD = text(
     """
     SELECT p.name, b.name AS brand_name, c.name AS category_name,
@@ -95,7 +95,7 @@ def _words_of(text: str, language: str) -> frozenset[tuple[str, str]]:
 
 
 def _correctable(term: Term) -> Iterator[tuple[str, str]]:
-    """Numbers and their units are not misspelt, and characters of scripts without blanks are no word."""
+    """The words of a term that can be misspelt: no numbers, units or runs of scripts without blanks."""
     token = next(tokens_in(term.asked)).text
     if term.plain:
         yield term.text, token

@@ -1,22 +1,23 @@
-"""What words that no document has may have meant: words that they begin, their parts, known words nearby."""
+"""What words without a document may mean: longer words, their parts, similar words of the catalogue."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from rapidfuzz.distance import OSA
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.orm import Session
 
 from recsys.search.analysis.analyser import Analyser, Term
 from recsys.search.analysis.expression import Expression, any_of
-from recsys.search.analysis.query_parsing import distance, neighbours
+from recsys.search.analysis.query_parsing import neighbours
 
 __all__ = ["Known", "Meaning", "edits_allowed", "meanings", "meant", "nearest"]
 
 Known = Callable[[Sequence[Expression]], list[bool]]
-"""Whether any document has each of these, whatever else is asked for."""
+"""For each expression, whether any document matches it."""
 _SHORT = 6
 """Up to so many letters, trigrams say too little, and all neighbours can be looked up instead."""
 _MOST = 3
@@ -44,7 +45,7 @@ _SIMILAR = text(
 
 @dataclass(frozen=True)
 class Meaning:
-    """A term, what is asked for in its place, and the known words it may have meant where it is misspelt."""
+    """A term, the expression that replaces it, and the words that it may be a misspelling of."""
 
     text: str
     asked: Expression
@@ -66,52 +67,60 @@ def meanings(
     A term that some document has is left as it is, even where no document has all of them. Else, in this
     order: words that it begins, its parts, and with `fuzzy` the words that are few edits away.
     """
-    found = _resolved(terms, known)
-    unknown = [term.text for term, one in found if one is None and term.plain and edits_allowed(term.text)]
+    resolved = _resolved(terms, known)
+    unknown = [
+        term.text
+        for term, expression in resolved
+        if expression is None and term.plain and edits_allowed(term.text)
+    ]
     similar = _similar(session, unknown) if fuzzy and unknown else {}
-    resolved = []
-    for term, expression in found:
+    meanings = []
+    for term, expression in resolved:
         candidates = nearest(term.text, similar.get(term.text, ()))
         if expression is None:
-            instead = [one.asked for word in candidates for one in analyser.of(word)]
-            expression = any_of([term.asked, *instead])
-        resolved.append(Meaning(term.text, expression, candidates))
-    return resolved
+            similar_terms = [near.asked for word in candidates for near in analyser.of(word)]
+            expression = any_of([term.asked, *similar_terms])
+        meanings.append(Meaning(term.text, expression, candidates))
+    return meanings
 
 
 def nearest(word: str, candidates: Iterable[tuple[str, int]]) -> tuple[str, ...]:
-    """The three likeliest: fewest edits, then most products."""
+    """The three likeliest: fewest edits, then most products.
+
+    An edit drops, inserts or replaces a letter, or swaps two neighbours: the optimal string alignment
+    distance (Damerau 1964; Boytsov 2011, section 2.1).
+    """
     allowed = edits_allowed(word)
-    ranked = sorted((distance(word, one), -documents, one) for one, documents in candidates)
-    return tuple(one for edits, _, one in ranked if 0 < edits <= allowed)[:_MOST]
+    ranked = sorted((OSA.distance(word, near), -documents, near) for near, documents in candidates)
+    return tuple(near for edits, _, near in ranked if 0 < edits <= allowed)[:_MOST]
 
 
 def meant(meanings: Sequence[Meaning]) -> str | None:
-    """The whole query as it was probably meant; None when it is meant as it was typed."""
-    if not any(one.candidates for one in meanings):
+    """The whole query with its likeliest corrections; None when nothing is corrected."""
+    if not any(meaning.candidates for meaning in meanings):
         return None
-    return " ".join(one.candidates[0] if one.candidates else one.text for one in meanings)
+    return " ".join(meaning.candidates[0] if meaning.candidates else meaning.text for meaning in meanings)
 
 
 def _resolved(terms: Sequence[Term], known: Known) -> list[tuple[Term, Expression | None]]:
-    """Each term, or its parts, with what to ask for; None where no document has anything of it."""
+    """Each term, or its parts, with the expression that documents match; None where no document does."""
     if not terms:
         return []
     loose = [term.loose for term in terms if term.loose is not None]
     flags = known([*(term.asked for term in terms), *loose])
-    exact, begun = flags[: len(terms)], iter(flags[len(terms) :])
-    found: list[tuple[Term, Expression | None]] = []
-    for term, there in zip(terms, exact, strict=True):
-        wider = term.loose is not None and next(begun)
-        if there:
-            found.append((term, term.asked))
-        elif wider:
-            found.append((term, term.loose))
+    exact, wider = flags[: len(terms)], iter(flags[len(terms) :])
+    resolved: list[tuple[Term, Expression | None]] = []
+    for term, matches in zip(terms, exact, strict=True):
+        matches_loosely = term.loose is not None and next(wider)
+        if matches:
+            resolved.append((term, term.asked))
+        elif matches_loosely:
+            resolved.append((term, term.loose))
         elif term.parts:
-            found += _resolved(term.parts, known)
+            resolved += _resolved(term.parts, known)
         else:
-            found.append((term, None))
-    return found
+            resolved.append((term, None))
+    return resolved
 
 
 def _similar(session: Session, words: Sequence[str]) -> dict[str, list[tuple[str, int]]]:
@@ -119,10 +128,10 @@ def _similar(session: Session, words: Sequence[str]) -> dict[str, list[tuple[str
     values = {
         "words": list(words),
         "short": short,
-        # hundreds for each word: a driver takes longer over a list than over a text
+        # hundreds for each word: the driver takes longer for a list than for a text
         "neighbours": [" ".join(set(neighbours(word))) for word in short],
     }
-    found: dict[str, list[tuple[str, int]]] = {}
+    similar: dict[str, list[tuple[str, int]]] = {}
     for word, candidate, documents in session.execute(_SIMILAR, values):
-        found.setdefault(word, []).append((candidate, documents))
-    return found
+        similar.setdefault(word, []).append((candidate, documents))
+    return similar

@@ -5,14 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import threading
-from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr, ValidationError
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
@@ -21,20 +18,17 @@ from recsys.search.backends.base import SearchDown
 from recsys.search.backends.elasticsearch import index as module
 from recsys.search.backends.elasticsearch import mappings
 from recsys.search.backends.elasticsearch.index import ElasticIndex, elastic
-from recsys.search.backends.factory import chosen
-from recsys.search.backends.postgres.index import PostgresIndex
 from recsys.search.queries import ProductQuery
-from recsys.settings import SearchSettings, Settings
-from tests.recsys.search import compatible
+from recsys.settings import SearchSettings
 from tests.recsys.search.catalogue import fill
-from tests.recsys.search.conftest import Clients
+from tests.recsys.search.conftest import ENGINES, SearchEngines
 
 DOCUMENTED = Path(__file__).resolve().parents[5] / "docs" / "spec" / "search_indices.md"
 
 
-@pytest.fixture(params=compatible.SERVERS)
-def index(request: pytest.FixtureRequest, elastic_clients: Clients) -> ElasticIndex:
-    return ElasticIndex(elastic_clients.of(request.param), SearchSettings(prefix=f"e{id(request)}"))
+@pytest.fixture(params=ENGINES)
+def index(request: pytest.FixtureRequest, search_engines: SearchEngines) -> ElasticIndex:
+    return search_engines.index(request.param)
 
 
 def test_the_mappings_are_the_documented_ones() -> None:
@@ -56,11 +50,11 @@ def test_documents_have_the_documented_fields_and_their_tokens(session: Session,
     ):
         fields = set(documented["properties"]) | own
         alias = f"{index._settings.prefix}_{kind}"
-        rows = client.search(index=alias, size=100)["hits"]["hits"]
+        rows = client.search(index=alias, body={"size": 100})["hits"]["hits"]
         assert rows
         assert all(set(row["_source"]) == fields for row in rows)
         # a field that nobody mapped would have been added by the server
-        (held,) = client.indices.get_mapping(index=alias).body.values()
+        (held,) = client.indices.get_mapping(index=alias).values()
         assert set(held["mappings"]["properties"]) == fields
 
 
@@ -71,8 +65,8 @@ def test_indices_have_versions_behind_one_alias_and_the_last_two_stay(
     for _ in range(4):
         index.reindex(session)
     alias = f"{index._settings.prefix}_products"
-    (current,) = index._client.indices.get_alias(name=alias).body
-    held = sorted(index._client.indices.get(index=f"{alias}-v*").body)
+    (current,) = index._client.indices.get_alias(name=alias)
+    held = sorted(index._client.indices.get(index=f"{alias}-v*"))
     assert len(held) == 2
     assert held[-1] == current
     assert not index._client.indices.exists_alias(name=f"{alias}_next")
@@ -107,11 +101,12 @@ def test_documents_that_nobody_sells_are_found_and_repaired(session: Session, in
     assert index.search_products(session, ProductQuery()).total == 7
 
 
+@pytest.mark.xdist_group("opensearch")
 def test_documents_that_are_refused_are_named_and_the_others_are_in(
-    session: Session, elastic_clients: Clients, monkeypatch: pytest.MonkeyPatch
+    session: Session, search_engines: SearchEngines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # noida-db takes anything: only the stricter one can refuse
-    index = ElasticIndex(elastic_clients.of("osmem-server"), SearchSettings(prefix="refused"))
+    # the look-alike takes anything
+    index = search_engines.index("opensearch")
     lamp = fill(session).products["Desk lamp"]
 
     def spoilt(row: Mapping[Any, Any], language: str) -> dict[str, Any]:
@@ -136,73 +131,3 @@ def test_no_index_and_no_server_are_search_down(session: Session, index: Elastic
     for call in (nowhere.ping, nowhere.verify, nowhere.reindex):
         with pytest.raises(SearchDown, match="does not answer"):
             call(session)
-
-
-@pytest.fixture
-def listener() -> Iterator[tuple[str, list[str | None]]]:
-    """A server that notes how requests log in."""
-    seen: list[str | None] = []
-
-    class Noting(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            seen.append(self.headers["Authorization"])
-            body = b"{}"
-            self.send_response(200)
-            self.send_header("X-Elastic-Product", "Elasticsearch")
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args: object) -> None:
-            """Nothing to stderr."""
-
-    server = HTTPServer(("127.0.0.1", 0), Noting)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", seen
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_the_url_chooses_and_the_log_in_is_sent(
-    session: Session, listener: tuple[str, list[str | None]]
-) -> None:
-    url, seen = listener
-    assert isinstance(chosen(Settings(search=SearchSettings())), PostgresIndex)
-    for settings in (
-        SearchSettings(url=url, api_key=SecretStr("a2V5")),
-        SearchSettings(url=url, user="ada", password=SecretStr("secret")),
-    ):
-        index = chosen(Settings(search=settings))
-        assert isinstance(index, ElasticIndex)
-        index.ping(session)
-        index._client.close()
-    assert seen == ["ApiKey a2V5", "Basic YWRhOnNlY3JldA=="]
-    elastic.cache_clear()
-
-
-def test_certificates_are_checked_unless_told_otherwise(tmp_path: Path) -> None:
-    strict = elastic(SearchSettings(url="https://localhost:9200"))
-    lax = elastic(SearchSettings(url="https://localhost:9200", verify_certs=False))
-    checked = [next(iter(one._client.transport.node_pool.all())).config.verify_certs for one in (strict, lax)]
-    assert checked == [True, False]
-    for one in (strict, lax):
-        one._client.close()
-    elastic.cache_clear()
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"url": "localhost:9200"},
-        {"url": "http://x", "user": "ada"},
-        {"url": "http://x", "api_key": "a", "user": "ada", "password": "b"},
-        {"prefix": "Has Spaces"},
-        {"language": "klingon"},
-    ],
-)
-def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
-        SearchSettings(**wrong)
