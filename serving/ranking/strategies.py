@@ -132,7 +132,9 @@ def _for_you(inputs: _StrategyInput) -> Ranked:
     else:
         # PostgreSQL has no history of this user: that of the training data is not used either
         return Ranked()
-    entries = inputs.data.cold_start.merge(entries, inputs.data.catalogue, inputs.eligible)[: inputs.k]
+    cold_start = inputs.data.cold_start
+    if cold_start.new_by_known:
+        entries = cold_start.merge(entries, inputs.data.catalogue, inputs.eligible)[: inputs.k]
     return Ranked([_with_chosen_category(inputs, entry) for entry in entries], model if entries else None)
 
 

@@ -13,11 +13,19 @@ from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.domains.analytics.event_store import Visitor
-from recsys.domains.analytics.service import collect
+from recsys.domains.analytics.service import _read, _store
 from tests.recsys.domains.analytics.conftest import BROWSER, page, visits_of
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 Done = tuple[int, bool]
+
+
+def collect(session: Session, visitor: Visitor, batch: list[dict[str, Any]] | dict[str, Any]) -> None:
+    """Store a batch in this session, as a request does in one of its own."""
+    assert visitor.session_id is not None
+    items, refused = _read(visitor.session_id, batch if isinstance(batch, list) else [batch])
+    assert not refused
+    _store(session, visitor, items)
 
 
 def item(one: Done, place: int) -> dict[str, Any]:

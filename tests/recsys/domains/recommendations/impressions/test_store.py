@@ -265,7 +265,7 @@ def test_feedback_on_an_answer_that_never_was_becomes_a_dead_letter(
     send(shown, {"request_id": "never-was", "product_id": 5, "feedback_type": "clicked", "user_id": 1}, 202)
     drain.run(threading.Event(), once=True)
     (letter,) = drain.dead_letters()
-    assert letter["reason"] == "request_id: no such answer became known"
+    assert letter["reason"] == "request_id: no response with this id was stored"
     assert "never-was" in letter["data"]
     assert shown.redis.xlen("posts:waiting") == 0
 
