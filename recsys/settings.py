@@ -6,7 +6,6 @@ from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     BaseModel,
@@ -243,21 +242,21 @@ class AnalyticsSettings(BaseModel):
     time_zone : of the days of all daily figures, such as Europe/Berlin.
     visit_minutes : who did nothing for longer begins another visit.
     late_days : what happened longer ago is no longer collected.
+    country_header, city_header : headers in which a proxy tells where a visitor is, such as CF-IPCountry;
+        set them only where every request passes that proxy.
     """
 
     ip: Literal["full", "truncated", "none"] = "truncated"
     time_zone: str = "UTC"
     visit_minutes: float = Field(default=30.0, gt=0, le=1440)
     late_days: float = Field(default=30.0, gt=0)
+    country_header: str | None = None
+    city_header: str | None = None
 
     @field_validator("time_zone")
     @classmethod
     def _is_known(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError("a time zone of the IANA database, such as UTC or Europe/Berlin") from error
-        return name
+        return setting_values.time_zone(name)
 
 
 class ServingSettings(BaseModel):

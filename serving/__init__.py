@@ -1,1 +1,1 @@
-"""From a registered model to what the shop shows."""
+"""Serving: from a registered model to HTTP responses."""

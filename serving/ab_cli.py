@@ -20,8 +20,8 @@ app = typer.Typer(
     help="Test a model against the serving model, on live visitors. `recsys train live` shows its results.",
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON on stdout.")]
-Name = Annotated[str, typer.Argument(help="What the test is called, such as als-against-knn.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
+Name = Annotated[str, typer.Argument(help="Name of the test, such as als-against-knn.")]
 _HIDDEN = {"salt"}
 
 
@@ -32,27 +32,27 @@ _HIDDEN = {"salt"}
 def start(
     name: Name,
     challenger: Annotated[str, typer.Option(help="The registered model to test, such as als-v4.")],
-    reason: Annotated[str, typer.Option(help="What the test is for; its row keeps it.")],
+    reason: Annotated[str, typer.Option(help="Purpose of the test; stored with it.")],
     share: Annotated[
-        float, typer.Option(help="The part of the visitors whom the challenger answers, between 0 and 1.")
+        float, typer.Option(help="Share of the visitors who get the challenger's lists, between 0 and 1.")
     ] = 0.5,
     days: Annotated[
-        float, typer.Option(help="How long it is to run; before that `recsys train live` decides nothing.")
+        float, typer.Option(help="Planned days; before that `recsys train live` makes no decision.")
     ] = 14.0,
     metric: Annotated[
-        str, typer.Option(help="What decides it: clicked, carted, bought, revenue or spent.")
+        str, typer.Option(help="Metric that decides the test: clicked, carted, bought, revenue or spent.")
     ] = "bought",
     live_control: Annotated[
         bool,
         typer.Option(
             "--live-control",
-            help="Make the other arm's lists when they are asked for too, as the challenger's are: the same "
-            "conditions for both, at the price of slower answers for everybody.",
+            help="Rank the control's lists on request, too, as the challenger's are: the same conditions "
+            "for both arms, at the price of slower responses.",
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Begin a test: running servers answer its visitors within seconds. One runs at a time."""
+    """Start a test: running servers use it within seconds. One test runs at a time."""
     from models.registry import registry
     from recsys.database.session import unit_of_work
     from recsys.domains.recommendations.ab_tests import service as ab_tests
@@ -70,7 +70,7 @@ def start(
             actor=_actor(),
             reason=reason.strip(),
         )
-        # a damaged artifact is refused, and nothing has begun
+        # a damaged artifact is refused before the test starts
         registry.load(registry.get(session, challenger))
         plain = _plain(row)
     if as_json:
@@ -87,10 +87,10 @@ def start(
 )
 def stop(
     name: Name,
-    reason: Annotated[str, typer.Option(help="What came of it; its row keeps it.")],
+    reason: Annotated[str, typer.Option(help="Conclusion of the test; stored with it.")],
     as_json: AsJson = False,
 ) -> None:
-    """End a test: the model that serves answers everybody again within seconds, without a restart."""
+    """Stop a test: the active model serves all visitors again within seconds, without a restart."""
     from recsys.database.session import unit_of_work
     from recsys.domains.recommendations.ab_tests import service as ab_tests
 
@@ -107,7 +107,7 @@ def stop(
 
 @app.command(epilog="Example: recsys serve ab-test show als-against-knn --json")
 def show(name: Name, as_json: AsJson = False) -> None:
-    """Show a test's terms, how long it has run, and how many lists each arm was answered."""
+    """Show a test's settings, its duration, and the lists that each arm got."""
     from recsys.database.session import unit_of_work
     from recsys.domains.recommendations.ab_tests import service as ab_tests
 
@@ -161,16 +161,18 @@ def list_(as_json: AsJson = False) -> None:
 
 
 def _plain(row: AbTest) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    plain_row: dict[str, Any] = {}
     for column in row.__table__.columns:
         if column.key not in _HIDDEN:
             value = getattr(row, column.key)
-            found[column.key] = value.isoformat(timespec="seconds") if hasattr(value, "isoformat") else value
-    return found
+            plain_row[column.key] = (
+                value.isoformat(timespec="seconds") if hasattr(value, "isoformat") else value
+            )
+    return plain_row
 
 
 def _actor() -> str:
-    """Who started this command, for the test's row."""
+    """Return the user of this command, for the test's row."""
     try:
         return getpass.getuser()[:100]
     except (KeyError, OSError):  # a container's user may have no name

@@ -1,4 +1,4 @@
-"""`recsys serve`: score everybody, and answer over HTTP."""
+"""`recsys serve`: score all users, and serve over HTTP."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["app"]
 app = typer.Typer(help="Stored recommendations, and the HTTP API.", no_args_is_help=True)
 app.add_typer(ab_cli.app, name="ab-test")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON on stdout.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 
 
 @app.command(epilog="Example: recsys serve score --if-needed --json")
@@ -32,7 +32,7 @@ def score(
 ) -> None:
     """Write each active user's list, as one generation, to PostgreSQL and Redis.
 
-    Readers see the former lists until the new ones are complete.
+    Readers get the previous lists until the new ones are complete.
     """
     from rich.console import Console
     from rich.progress import (
@@ -57,14 +57,14 @@ def score(
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task, began = bar.add_task("scoring", total=None), perf_counter()
+        task, started = bar.add_task("scoring", total=None), perf_counter()
 
         def progress(done: int, total: int) -> None:
             if not bar.tasks[task].completed and done < total:
-                took = perf_counter() - began
-                left = format_seconds(took * (total - done) / done)
+                elapsed = perf_counter() - started
+                remaining = format_seconds(elapsed * (total - done) / done)
                 bar.console.print(
-                    f"{done / took:,.0f} users a second: {left} left for {total - done:,} users"
+                    f"{done / elapsed:,.0f} users a second: {remaining} left for {total - done:,} users"
                 )
             bar.update(task, completed=done, total=total)
 
@@ -82,9 +82,9 @@ def score(
         f"for {report.users:,} users in {report.seconds:.1f} s."
     )
     if report.filled:
-        console.print(f"{report.filled:,} of these lists were filled up with popular products.")
+        console.print(f"{report.filled:,} of these lists were completed with popular products.")
     if not report.redis:
-        console.print("Redis did not take the lists; answers come from PostgreSQL until it is back.")
+        console.print("Redis did not take the lists; lists come from PostgreSQL until it is back.")
 
 
 @app.command(epilog="Example: recsys serve api --port 8080")
@@ -98,7 +98,7 @@ def api(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that share the port.")] = 1,
 ) -> None:
-    """Answer over HTTP until Ctrl-C; /docs in the browser shows everything it answers."""
+    """Serve over HTTP until Ctrl-C; /docs shows the API in a browser."""
     from contextlib import nullcontext
 
     from rich.console import Console
@@ -121,20 +121,18 @@ def api(
 
 
 @app.command("intake", epilog="Example: recsys serve intake")
-def bring_in(
-    once: Annotated[bool, typer.Option("--once", help="End when nothing is left to bring.")] = False,
+def intake(
+    once: Annotated[bool, typer.Option("--once", help="Stop when nothing is left to store.")] = False,
     dead: Annotated[bool, typer.Option("--dead", help="Show what could not be stored, and why.")] = False,
     replay: Annotated[
         str | None,
-        typer.Option(
-            help="Let dead letters wait again: `all`, a stream, or STREAM/ENTRY as --dead shows it."
-        ),
+        typer.Option(help="Queue dead letters again: `all`, a stream, or STREAM/ENTRY as --dead shows it."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring answered lists and queued posts from Redis to PostgreSQL, until Ctrl-C or SIGTERM.
+    """Store impressions and queued posts of Redis in PostgreSQL, until Ctrl-C or SIGTERM.
 
-    `recsys serve api` does it by itself where it also handles events. Several may run; one works.
+    `recsys serve api` does this itself where it also handles events. Several may run; one is active.
     """
     from recsys.write_buffer import drain
 
@@ -143,10 +141,10 @@ def bring_in(
         if as_json:
             sys.stdout.write(json.dumps(letters) + "\n")
             return
-        for one in letters:
+        for letter in letters:
             typer.echo(
-                f"{one.get('at', '?')} {one['stream']}/{one['entry']}: {one.get('reason', '?')}\n"
-                f"  {one.get('data', '')}"
+                f"{letter.get('at', '?')} {letter['stream']}/{letter['entry']}: {letter.get('reason', '?')}\n"
+                f"  {letter.get('data', '')}"
             )
         if not letters:
             typer.echo("no dead letters")

@@ -59,7 +59,7 @@ def pytest_collection_finish() -> None:
 def no_look_at_everything_at_each_start() -> Iterator[None]:
     """An API that starts looks once at all there is in its process: beside all tests it takes two seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("serving.server.runtime_tuning._set_apart", lambda: None)
+        patch.setattr("serving.server.runtime_tuning._freeze_objects", lambda: None)
         yield
 
 

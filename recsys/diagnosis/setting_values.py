@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 __all__ = [
     "certificates",
@@ -20,6 +21,7 @@ __all__ = [
     "origin",
     "redis_address",
     "search_log_in",
+    "time_zone",
     "web_address",
 ]
 
@@ -94,6 +96,15 @@ def certificates(path: Path) -> Path:
     except (OSError, ValueError) as error:
         raise ValueError("expected a file of PEM certificates that can be read") from error
     return path
+
+
+def time_zone(name: str) -> str:
+    """A time zone of the IANA database."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError("expected a time zone of the IANA database, such as UTC or Europe/Berlin") from error
+    return name
 
 
 def interaction_weights(weights: Mapping[str, float], *, signed: bool) -> None:

@@ -1,1 +1,1 @@
-"""The HTTP edge of serving: routes, parameters and schemas."""
+"""The HTTP interface of serving: routes, parameters and schemas."""

@@ -1,4 +1,4 @@
-"""Whether this process can serve, part by part, asked anew each time."""
+"""Health of this process by part, checked on each request."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MIN_LATE = 5
 
 
 async def check(refresher: Refresher) -> Health:
-    """The health of each part. Raises Unavailable, with the reason, when no list could be answered."""
+    """Return the health of each part. Raises Unavailable, with the reason, when no list can be served."""
     data, redis = refresher.data, refresher.redis
     catalogue = data.catalogue
     parts = {
@@ -57,7 +57,7 @@ async def check(refresher: Refresher) -> Health:
         await redis.client.ping()
         waiting = int(await redis.client.xlen(keys.posts_waiting()))
         if waiting:
-            detail = f"{waiting} posts wait in Redis for PostgreSQL, or for the answers that they are about"
+            detail = f"{waiting} posts wait in Redis for PostgreSQL, or for the lists that they are about"
             parts["write_buffer"] = PartOut(well=parts["postgresql"].well, detail=detail)
     except (RedisError, OSError, Unavailable):
         parts["redis"] = PartOut(well=False, detail="does not answer; lists come from PostgreSQL")
@@ -108,5 +108,5 @@ def _generation() -> PartOut:
         session.execute(text("SELECT 1"))
         live = generations.live(session)
     if live is None:
-        return PartOut(well=False, detail="nobody is scored yet; run `recsys serve score`")
+        return PartOut(well=False, detail="no stored lists yet; run `recsys serve score`")
     return PartOut(well=True, detail=f"{live.id}: {live.rows} rows of {live.users} users by {live.model}")

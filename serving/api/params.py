@@ -1,4 +1,4 @@
-"""The query parameters that narrow a list, checked and put into a `Filters`."""
+"""Query parameters of lists, validated and parsed into `Filters`."""
 
 from __future__ import annotations
 
@@ -28,41 +28,44 @@ __all__ = [
 
 _ID = {"ge": 1, "le": 2**31 - 1}
 Id = Annotated[int, Query(**_ID)]
-KNOWN = frozenset(
+PARAMETERS = frozenset(
     {"limit", "cursor", "novelty", "placement", "shelf", "category", "brand", "min_price", "max_price",
      "tags", "in_stock", "created_since", "exclude", "diversity", "explain", "country"}
 )  # fmt: skip
 _ATTRIBUTE = re.compile(r"[A-Za-z0-9_.-]{1,50}")
-MOST_ATTRIBUTES = 10
-LONGEST_VALUE = 200
+MAX_ATTRIBUTES = 10
+MAX_VALUE_LENGTH = 200
 
 Limit = Annotated[
     int | None,
     Query(ge=1, le=100, description="How many products; default: the setting `serving.default_limit` (20)."),
 ]
-NoveltyParam = Annotated[Novelty, Query(description="`new`: only products the user never touched.")]
+NoveltyParam = Annotated[
+    Novelty, Query(description="`new`: only products that the user has no interaction with.")
+]
 CursorParam = Annotated[
-    str | None, Query(max_length=8_000, description="`next_cursor` of the page before this one.")
+    str | None, Query(max_length=8_000, description="`next_cursor` of the previous page.")
 ]
 Diversity = Annotated[
     float,
-    Query(ge=0, le=1, allow_inf_nan=False, description="0: by score alone; 1: as different as can be."),
+    Query(ge=0, le=1, allow_inf_nan=False, description="0: by score alone; 1: as diverse as possible."),
 ]
 Explain = Annotated[bool, Query(description="With the parts of each score, in the model's own units.")]
 Country = Annotated[
-    str | None, Query(pattern="^[A-Za-z]{2}$", description="ISO 3166 code: what is sent there lately.")
+    str | None,
+    Query(pattern="^[A-Za-z]{2}$", description="ISO 3166 code: products recently sent to this country."),
 ]
 
 
-def limit_of(given: int | None) -> int:
-    """How many products are asked for."""
-    return given or get_settings().serving.default_limit
+def limit_of(limit: int | None) -> int:
+    """Return the requested number of products, or the default."""
+    return limit or get_settings().serving.default_limit
 
 
-def _filters(
+def _parse_filters(
     request: Request,
     category: Annotated[
-        list[Id] | None, Query(max_length=50, description="Ids; each with all categories below it.")
+        list[Id] | None, Query(max_length=50, description="Ids; each includes its subcategories.")
     ] = None,
     brand: Annotated[list[Id] | None, Query(max_length=50, description="Ids of brands.")] = None,
     min_price: Annotated[float | None, Query(ge=0, allow_inf_nan=False)] = None,
@@ -70,15 +73,13 @@ def _filters(
     tags: Annotated[
         list[str] | None, Query(max_length=20, description="Repeat for several; a product must have all.")
     ] = None,
-    in_stock: Annotated[
-        bool | None, Query(description="true: a piece is there now, not only on order.")
-    ] = None,
+    in_stock: Annotated[bool | None, Query(description="true: in stock now, not only on order.")] = None,
     created_since: Annotated[
-        datetime | None, Query(description="Arrived in the shop then or later; UTC where no zone is given.")
+        datetime | None, Query(description="Added to the shop then or later; UTC where no zone is given.")
     ] = None,
     exclude: Annotated[list[Id] | None, Query(max_length=200, description="Ids of products.")] = None,
 ) -> Filters:
-    attributes = _attributes(request)
+    attributes = _parse_attributes(request)
     moment = None
     if created_since is not None:
         aware = created_since if created_since.tzinfo else created_since.replace(tzinfo=UTC)
@@ -98,34 +99,36 @@ def _filters(
     )
 
 
-def _attributes(request: Request) -> tuple[tuple[str, str], ...]:
-    """The `attr.NAME=VALUE`; anything else that is not known is refused rather than overlooked."""
-    found = []
+def _parse_attributes(request: Request) -> tuple[tuple[str, str], ...]:
+    """Parse `attr.NAME=VALUE`; unknown parameters are refused rather than ignored."""
+    attributes = []
     for name, value in request.query_params.multi_items():
         if name.startswith("attr."):
             attribute = name.removeprefix("attr.")
-            if not _ATTRIBUTE.fullmatch(attribute) or not 0 < len(value) <= LONGEST_VALUE or "\0" in value:
+            if not _ATTRIBUTE.fullmatch(attribute) or not 0 < len(value) <= MAX_VALUE_LENGTH or "\0" in value:
                 raise Invalid(
                     "attr.NAME: a name of letters, digits, '_', '.' or '-' (at most 50) and a value of 1 to "
-                    f"{LONGEST_VALUE} characters are expected.",
+                    f"{MAX_VALUE_LENGTH} characters are expected.",
                     field="attr",
                 )
-            found.append((attribute, value))
-        elif name not in KNOWN:
-            near = difflib.get_close_matches(name, KNOWN, n=1)
+            attributes.append((attribute, value))
+        elif name not in PARAMETERS:
+            close_matches = difflib.get_close_matches(name, PARAMETERS, n=1)
             hint = (
-                f" Did you mean {near[0]}?" if near else f" Known are {', '.join(sorted(KNOWN))}, attr.NAME."
+                f" Did you mean {close_matches[0]}?"
+                if close_matches
+                else f" Known are {', '.join(sorted(PARAMETERS))}, attr.NAME."
             )
             raise Invalid(f"There is no parameter of that name.{hint}", field=name[:50])
-    if len(found) > MOST_ATTRIBUTES:
-        raise Invalid(f"At most {MOST_ATTRIBUTES} attributes can be asked for at once.", field="attr")
-    return tuple(found)
+    if len(attributes) > MAX_ATTRIBUTES:
+        raise Invalid(f"At most {MAX_ATTRIBUTES} attributes can be filtered by at once.", field="attr")
+    return tuple(attributes)
 
 
-FiltersDep = Annotated[Filters, Depends(_filters)]
+FiltersDep = Annotated[Filters, Depends(_parse_filters)]
 
 
-def _placement(
+def _parse_placement(
     placement: Annotated[Placement | None, Query(description="Which list; default: `for_you`.")] = None,
     shelf: Annotated[
         Placement | None, Query(deprecated=True, description="The former name of `placement`.")
@@ -136,4 +139,4 @@ def _placement(
     return placement or shelf or Placement.FOR_YOU
 
 
-PlacementDep = Annotated[Placement, Depends(_placement)]
+PlacementDep = Annotated[Placement, Depends(_parse_placement)]

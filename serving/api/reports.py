@@ -1,4 +1,4 @@
-"""The evaluation report of a registered model over HTTP: the page, or its JSON twin."""
+"""The evaluation report of a registered model over HTTP: as a page, or as JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["router"]
 router = APIRouter()
 
 HEADERS = {
-    # names of products come from others: even if one got through as markup, nothing would run or be fetched
+    # names of products are untrusted: even unescaped markup must neither run nor fetch anything
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
         "frame-ancestors 'none'; sandbox"
@@ -32,7 +32,7 @@ HEADERS = {
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The page, or its JSON twin.",
+        "description": "The report as a page, or as JSON.",
         "content": {"text/html": {}, "application/json": {}},
     },
     **problem_responses(401, 403, 404, 422, 503),
@@ -40,9 +40,9 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 def _allowed(request: Request) -> None:
-    """Examples in a report show what real users did: only who runs the shop may read that.
+    """Restrict reports to administrators: their examples show the interactions of real users.
 
-    Where keys are optional everybody may, so that the page opens in a browser without an account.
+    Where keys are optional they are public, so that the page opens in a browser without an account.
     """
     if not keys_are_optional(request.scope):
         brief_admin(request)
@@ -76,7 +76,7 @@ def model_report(
 
 
 def _preferred(accept: str) -> Literal["html", "json"]:
-    """JSON where it is asked for more than HTML (RFC 9110, section 12.5.1); HTML otherwise."""
+    """Return json where `Accept` prefers it to HTML (RFC 9110, section 12.5.1); html otherwise."""
     weights = {"text/html": -1.0, "application/json": -1.0}
     for part in accept.split(","):
         kind, *parameters = (piece.strip() for piece in part.split(";"))

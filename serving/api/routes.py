@@ -1,4 +1,4 @@
-"""Recommendations over HTTP: async, one round trip, prepared bytes."""
+"""The HTTP routes of recommendations and health."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ router = APIRouter()
 
 
 def _recommender(request: Request) -> Recommender:
-    found: Recommender = request.app.state.recommender
-    return found
+    recommender: Recommender = request.app.state.recommender
+    return recommender
 
 
 UserId = Annotated[
@@ -59,13 +59,13 @@ async def _respond(http: Request, request: RecommendationRequest, cursor: str | 
         response = await recommender.recommend(request)
     else:
         response = await recommender.next_page(request, cursor)
-    request_id = _note(http, [response])
+    request_id = _log_impressions(http, [response])
     body = render(recommender.data.catalogue, response, request_id)
     return Response(body, media_type="application/json")
 
 
-def _note(http: Request, responses: list[RecommendationResponse]) -> str:
-    """Log the impressions of one request; the request's id."""
+def _log_impressions(http: Request, responses: list[RecommendationResponse]) -> str:
+    """Log the impressions of one request and return its id."""
     request_id: str = http.scope["state"]["request_id"]
     http.app.state.impressions.note(*(impression_of(response, request_id) for response in responses))
     return request_id
@@ -85,7 +85,7 @@ async def user_recommendations(
 ) -> Response:
     """Products for one user: the stored list, else one ranked now from their history, else popular products.
 
-    Filters apply before ranking, so there are `limit` products as long as so many are eligible. Any attribute
+    Filters apply before ranking, so there are `limit` products while enough are eligible. Any attribute
     of products can be a filter as `attr.NAME=VALUE` (a column such as `sku`, an `option1` of a variant, a key
     of `dimensions`).
     """
@@ -148,7 +148,7 @@ async def guest_recommendations(
 async def page_recommendations(http: Request, page: PageIn) -> Response:
     """The lists of one page for a user, a guest or a cart; no product is in two of them.
 
-    The first list has the first choice of products, so put the most important one first.
+    Earlier lists take precedence: put the most important one first.
     """
     if page.user_id is not None:
         await allow(http, "recommend", about=page.user_id)
@@ -156,12 +156,12 @@ async def page_recommendations(http: Request, page: PageIn) -> Response:
     responses = await recommender.recommend_page(
         page.requests(limit_of(None), caller_without_key(http.scope))
     )
-    request_id = _note(http, responses)
+    request_id = _log_impressions(http, responses)
     lists = []
     for response in responses:
-        found = list_of(recommender.data.catalogue, response)
-        del found["next_cursor"]  # its pages would know nothing of the other lists
-        lists.append({"name": response.request.name or response.request.placement, **found})
+        listed = list_of(recommender.data.catalogue, response)
+        del listed["next_cursor"]  # its pages could repeat products of the other lists
+        lists.append({"name": response.request.name or response.request.placement, **listed})
     return Response(orjson.dumps({"request_id": request_id, "shelves": lists}), media_type="application/json")
 
 
@@ -174,7 +174,7 @@ async def popular_products(
     diversity: Diversity = 0.0,
     cursor: CursorParam = None,
 ) -> Response:
-    """What most people chose lately: everywhere, in a category, or in a country."""
+    """The products that most people chose recently: everywhere, in a category, or in a country."""
     request = RecommendationRequest(
         Placement.POPULAR, limit=limit_of(limit), filters=filters, country=country, diversity=diversity
     )
@@ -186,7 +186,7 @@ async def new_products(
     http: Request, filters: FiltersDep, limit: Limit = None, diversity: Diversity = 0.0,
     cursor: CursorParam = None,
 ) -> Response:  # fmt: skip
-    """What arrived in the shop last."""
+    """The newest products of the shop."""
     request = RecommendationRequest(
         Placement.NEW_ARRIVALS, limit=limit_of(limit), filters=filters, diversity=diversity
     )
@@ -231,5 +231,5 @@ async def live() -> Health:
 
 @router.get("/health/ready", tags=["operations"], responses=problem_responses(503))
 async def ready(http: Request) -> Health:
-    """Whether it can serve: 503 with the reason when not, `degraded` when lists are not at their best."""
+    """Whether lists can be served: 503 with the reason when not, `degraded` when a part fails."""
     return await health.check(http.app.state.refresher)

@@ -24,8 +24,8 @@ __all__ = [
 Id = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Ids = Annotated[list[Id], Field(max_length=200)]
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Session = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern="^[^\\x00]*$")]
-Word = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern="^[^\\x00]*$")]
+SessionId = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern="^[^\\x00]*$")]
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern="^[^\\x00]*$")]
 
 
 class ReasonOut(BaseModel):
@@ -37,7 +37,7 @@ class ReasonOut(BaseModel):
         "`similar_to`, `chosen`, `trending`, `new_arrival`, `bought_together` or `chosen_category`.",
     )
     text: str = Field(examples=["Because you bought Coffee 12 OZ"], max_length=100)
-    product_ids: list[int] = Field(examples=[[17]], description="The products that the text speaks of.")
+    product_ids: list[int] = Field(examples=[[17]], description="The products that the text names.")
 
 
 class ItemOut(BaseModel):
@@ -52,15 +52,15 @@ class ItemOut(BaseModel):
         examples=[0.2133],
         ge=0,
         le=1,
-        description="The calibrated chance that the user takes the product up; of popular products the share "
-        "of people who chose them lately; of similar ones their likeness.",
+        description="The calibrated probability that the user chooses the product; of popular products the "
+        "share of people who chose them recently; of similar products their similarity.",
     )
     type: Literal["collaborative", "content_based", "popular", "similar"]
     reason: ReasonOut
     explanation: dict[str, Any] | None = Field(
         default=None,
-        description="Only with `explain`: `raw_score` = `baseline` + what each product of the past `adds` + "
-        "`others`, in the model's own units; null for what no model chose.",
+        description="Only with `explain`: `raw_score` = `baseline` + what each product of the history `adds` "
+        "+ `others`, in the model's own units; null for products that no model ranked.",
     )
 
 
@@ -77,7 +77,7 @@ class ShelfProvenanceOut(BaseModel):
     placement: Placement
     shelf: Placement = Field(deprecated=True, description="The former name of `placement`.")
     source: Literal["stored", "live", "popular"] = Field(
-        description="`stored`: ranked before; `live`: ranked now from the history; `popular`: for everybody."
+        description="`stored`: ranked earlier; `live`: ranked now from the history; `popular`: for everybody."
     )
     model: str | None = Field(
         examples=["als-v3"], description="The registered model; null for popular lists."
@@ -85,13 +85,15 @@ class ShelfProvenanceOut(BaseModel):
     version: str | None = Field(examples=["3"])
     generation: int | None = Field(examples=[12], description="The set of stored lists; null unless stored.")
     arm: str | None = Field(description="The arm of an experiment; null while none runs.")
-    complete: bool = Field(description="false: time ran out, and this is the best there was by then.")
-    features_age_seconds: int = Field(description="How long ago what it is made from was read.")
+    complete: bool = Field(
+        description="false: the deadline passed, and this is the best list available by then."
+    )
+    features_age_seconds: int = Field(description="Age of the data that the list is made from.")
     filters: FiltersOut | None = None
 
 
 class ProvenanceOut(ShelfProvenanceOut):
-    """The same, with the id by which feedback names this answer."""
+    """The same, with the id by which feedback refers to this response."""
 
     request_id: str = Field(examples=["5f0c1d9e8b7a4f36a1b2c3d4e5f60718"])
 
@@ -100,12 +102,12 @@ class RecommendationsOut(BaseModel):
     """A list, best first, and where it comes from."""
 
     items: list[ItemOut]
-    next_cursor: str | None = Field(description="The next page of this very list; null on the last one.")
+    next_cursor: str | None = Field(description="The next page of this list; null on the last one.")
     provenance: ProvenanceOut
 
 
 class FiltersIn(BaseModel):
-    """What a product must be; everything that is given must hold."""
+    """Conditions that a product must all fulfil."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -113,11 +115,11 @@ class FiltersIn(BaseModel):
     brand: Ids = []
     min_price: Price | None = None
     max_price: Price | None = None
-    tags: Annotated[list[Word], Field(max_length=20)] = []
+    tags: Annotated[list[ShortText], Field(max_length=20)] = []
     in_stock: bool | None = None
     created_since: datetime | None = None
     exclude: Ids = []
-    attributes: Annotated[dict[Word, Word], Field(max_length=10)] = {}
+    attributes: Annotated[dict[ShortText, ShortText], Field(max_length=10)] = {}
 
     @model_validator(mode="after")
     def _prices_in_order(self) -> Self:
@@ -126,13 +128,13 @@ class FiltersIn(BaseModel):
         return self
 
     def filters(self, category: int | None) -> Filters:
-        """As the recommender takes them; `category` is the page's, used where the list has none."""
+        """Return the filters of a request; category: of the page, used where the list has none."""
         since = self.created_since
         if since is not None and since.tzinfo is None:
             since = since.replace(tzinfo=UTC)
-        given = self.category or ([] if category is None else [category])
+        categories = self.category or ([] if category is None else [category])
         return Filters(
-            tuple(given),
+            tuple(categories),
             tuple(self.brand),
             self.min_price,
             self.max_price,
@@ -150,7 +152,7 @@ class ShelfIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=50)] | None = Field(
-        default=None, description="What the page calls it, for rules about it; default: the placement."
+        default=None, description="The page's name of the list, for rules about it; default: the placement."
     )
     placement: Placement = Field(
         default=Placement.FOR_YOU,
@@ -166,7 +168,7 @@ class ShelfIn(BaseModel):
 
 
 class PageContext(BaseModel):
-    """What the page is about."""
+    """What the page displays."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -175,7 +177,7 @@ class PageContext(BaseModel):
 
 
 class PageIn(BaseModel):
-    """Who looks at which page, and the lists for it; everything is optional."""
+    """The visitor, the page, and its lists; all fields are optional."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -204,35 +206,35 @@ class PageIn(BaseModel):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
-        names = [one.name or one.placement.value for one in self.shelves]
+        names = [item.name or item.placement.value for item in self.shelves]
         if len(set(names)) < len(names):
             raise ValueError("two lists have the same name; give each a `name` of its own")
         return self
 
     def requests(self, default_limit: int, caller: str | None) -> list[RecommendationRequest]:
-        """One for each list, in their order; `caller` as in `RecommendationRequest`."""
+        """Return one request per list, in their order; caller: as in `RecommendationRequest`."""
         return [
             RecommendationRequest(
-                one.placement,
+                item.placement,
                 self.user_id,
                 self.session_id,
                 tuple(self.page.product_ids),
                 tuple(self.cart),
-                one.country,
-                one.limit or default_limit,
-                one.novelty,
-                one.filters.filters(self.page.category_id),
-                one.diversity,
-                one.explain,
-                one.name,
+                item.country,
+                item.limit or default_limit,
+                item.novelty,
+                item.filters.filters(self.page.category_id),
+                item.diversity,
+                item.explain,
+                item.name,
                 caller=caller,
             )
-            for one in self.shelves
+            for item in self.shelves
         ]
 
 
 class ShelfOut(BaseModel):
-    """One list of a page; no product stands on two of them."""
+    """One list of a page; no product is in two of them."""
 
     name: str
     items: list[ItemOut]
@@ -247,14 +249,14 @@ class PageOut(BaseModel):
 
 
 class PartOut(BaseModel):
-    """How one part is."""
+    """The health of one part."""
 
     well: bool
     detail: str
 
 
 class Health(BaseModel):
-    """`degraded`: answers come, but not as good or as fresh as they could be."""
+    """`degraded`: lists are served, but less relevant or less fresh than usual."""
 
     status: Literal["ready", "degraded", "live"]
     parts: dict[str, PartOut] = {}

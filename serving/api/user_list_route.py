@@ -1,4 +1,4 @@
-"""The route of a user's list: the most requested one, so its plainest form takes no detour."""
+"""The route of a user's list: the most requested one, with a fast path for plain requests."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _JSON = (b"content-type", b"application/json")
 class UserListRoute(APIRoute):
     """FastAPI's route, which sends a plain request's bytes without solving its parameters.
 
-    Plain is a GET with nothing but `limit` and `novelty` that a key or the environment allows. Solving
-    parameters takes longer than a stored list. Everything else, wrong input included, goes the whole way.
+    A plain request is a GET with `limit` and `novelty` only that a key or the environment allows. Solving
+    parameters takes longer than a stored list. FastAPI handles all others, invalid input included.
     """
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -36,7 +36,7 @@ class UserListRoute(APIRoute):
             query is None
             or scope["method"] != "GET"
             or _PLAIN_USER.fullmatch(user) is None
-            # who is logged in, and who is refused, is decided on the whole way
+            # FastAPI's dependencies handle logged-in users and refusals
             or not plainly_allowed(scope, "recommend")
         ):
             await super().handle(scope, receive, send)

@@ -1,4 +1,4 @@
-"""What users touched, bought and dismissed, as sorted keys: asked of many users and products at once."""
+"""The products that users interacted with, bought and dismissed, as sorted keys for vectorized look-ups."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from recsys.domains.recommendations.types import INTERACTION_TYPES
 from serving.batch.packed_columns import read_integers
 from serving.ranking.eligibility import SeenProducts
 
-__all__ = ["Touches", "among", "keys_of", "of_interactions", "of_session", "of_user"]
+__all__ = ["InteractionIndex", "among", "keys_of", "of_interactions", "of_session", "of_user"]
 
-_PURCHASE, _DISMISSED = (INTERACTION_TYPES.index(word) for word in ("purchase", "dismissed"))
-_TAKES_BACK = [INTERACTION_TYPES.index(word) for word in sorted(TAKES_BACK)]
+_PURCHASE, _DISMISSED = (INTERACTION_TYPES.index(name) for name in ("purchase", "dismissed"))
+_TAKES_BACK = [INTERACTION_TYPES.index(name) for name in sorted(TAKES_BACK)]
 
-# a dismissal holds until it is taken back, or the product liked, put into a cart or bought (see
+# a dismissal is valid until it is withdrawn, or the product liked, put into a cart or bought (see
 # `recent.Touched.takes_back`)
-_EACH = """
+_SEEN_SQL = """
     product_id, bool_or(interaction_type = 'purchase')::integer AS bought,
     coalesce(max(created_at) FILTER (WHERE interaction_type = 'dismissed'
                                        AND coalesce(interaction_value, 1) >= 0)
@@ -34,14 +34,14 @@ _EACH = """
                         '-infinity'), false)::integer AS dismissed
     FROM recommendations_db.user_interactions
 """
-_QUERY = sql.SQL("SELECT user_id, " + _EACH + "WHERE user_id = ANY(%s) GROUP BY user_id, product_id")
-_OF_USER = sql.SQL("SELECT " + _EACH + "WHERE user_id = %s GROUP BY product_id")
-_OF_SESSION = sql.SQL("SELECT " + _EACH + "WHERE session_id = %s AND user_id IS NULL GROUP BY product_id")
+_OF_USERS = sql.SQL("SELECT user_id, " + _SEEN_SQL + "WHERE user_id = ANY(%s) GROUP BY user_id, product_id")
+_OF_USER = sql.SQL("SELECT " + _SEEN_SQL + "WHERE user_id = %s GROUP BY product_id")
+_OF_SESSION = sql.SQL("SELECT " + _SEEN_SQL + "WHERE session_id = %s AND user_id IS NULL GROUP BY product_id")
 
 
 @dataclass(frozen=True, eq=False)
-class Touches:
-    """Pairs (user, product) that had an interaction, as sorted int64 keys; those bought; those dismissed."""
+class InteractionIndex:
+    """Pairs (user, product) as sorted int64 keys: with an interaction, bought, and dismissed."""
 
     touched: npt.NDArray[np.int64]
     bought: npt.NDArray[np.int64]
@@ -49,9 +49,9 @@ class Touches:
 
     @classmethod
     def read(cls, connection: psycopg.Connection[Any], users: npt.NDArray[np.int64]) -> Self:
-        """Of these users, all that is stored."""
+        """Read the stored interactions of these users."""
         user, product, bought, dismissed = read_integers(
-            connection, _QUERY, ["user_id", "product_id", "bought", "dismissed"], [users.tolist()]
+            connection, _OF_USERS, ["user_id", "product_id", "bought", "dismissed"], [users.tolist()]
         )
         keys = keys_of(user, product)
         order = np.argsort(keys)
@@ -59,8 +59,12 @@ class Touches:
         return cls(keys, keys[bought[order] > 0], keys[dismissed[order] > 0])
 
     def of(self, user: int) -> SeenProducts:
-        """The past of one of these users."""
-        return SeenProducts(_of(self.touched, user), _of(self.bought, user), _of(self.dismissed, user))
+        """Return the seen products of one of these users."""
+        return SeenProducts(
+            _products_of(self.touched, user),
+            _products_of(self.bought, user),
+            _products_of(self.dismissed, user),
+        )
 
     def were_touched(self, users: npt.ArrayLike, products: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Whether each product was touched by its user; shapes broadcast."""
@@ -71,59 +75,63 @@ class Touches:
         return among(keys_of(users, products), self.bought)
 
     def were_dismissed(self, users: npt.ArrayLike, products: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-        """Whether each product was dismissed by its user and not taken back; shapes broadcast."""
+        """Whether each product was dismissed by its user and not restored; shapes broadcast."""
         return among(keys_of(users, products), self.dismissed)
 
 
 def of_user(session: Session, user_id: int) -> SeenProducts:
-    """What one user touched, bought and dismissed."""
-    return _visitor(session, _OF_USER, user_id)
+    """Read the seen products of one user."""
+    return _seen_products(session, _OF_USER, user_id)
 
 
 def of_interactions(interactions: UserInteractions) -> SeenProducts:
-    """The same from all that somebody did, without asking again."""
+    """Return the seen products from interactions that were already read."""
     products, bought = interactions.products, interactions.kinds == _PURCHASE
-    refused = (interactions.kinds == _DISMISSED) & ~(interactions.values < 0)
+    is_dismissal = (interactions.kinds == _DISMISSED) & ~(interactions.values < 0)
     dismissed = set[int]()
-    if refused.any():
-        takes = np.isin(interactions.kinds, _TAKES_BACK) | (interactions.kinds == _DISMISSED) & (
+    if is_dismissal.any():
+        is_restoring = np.isin(interactions.kinds, _TAKES_BACK) | (interactions.kinds == _DISMISSED) & (
             interactions.values < 0
         )
-        taken = dict.fromkeys(products.tolist(), FIRST)  # later ones, in the order of time, win
-        taken.update(zip(products[takes].tolist(), interactions.times[takes].tolist(), strict=True))
-        last = dict(zip(products[refused].tolist(), interactions.times[refused].tolist(), strict=True))
-        dismissed = {product for product, moment in last.items() if moment > taken[product]}
+        restored_at = dict.fromkeys(products.tolist(), FIRST)  # later interactions overwrite earlier ones
+        restored_at.update(
+            zip(products[is_restoring].tolist(), interactions.times[is_restoring].tolist(), strict=True)
+        )
+        last_at = dict(
+            zip(products[is_dismissal].tolist(), interactions.times[is_dismissal].tolist(), strict=True)
+        )
+        dismissed = {product for product, moment in last_at.items() if moment > restored_at[product]}
     return SeenProducts(set(products.tolist()), set(products[bought].tolist()), dismissed)
 
 
 def of_session(session: Session, session_id: str) -> SeenProducts:
-    """The same of a guest."""
-    return _visitor(session, _OF_SESSION, session_id)
+    """Read the seen products of a guest."""
+    return _seen_products(session, _OF_SESSION, session_id)
 
 
-def _visitor(session: Session, query: sql.SQL, who: int | str) -> SeenProducts:
+def _seen_products(session: Session, query: sql.SQL, person: int | str) -> SeenProducts:
     connection = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
-    rows = connection.execute(query, [who]).fetchall()
+    rows = connection.execute(query, [person]).fetchall()
     return SeenProducts(
         {row[0] for row in rows}, {row[0] for row in rows if row[1]}, {row[0] for row in rows if row[2]}
     )
 
 
-def _of(keys: npt.NDArray[np.int64], user: int) -> frozenset[int]:
-    first, last = np.searchsorted(keys, [user << 32, (user + 1) << 32])
-    return frozenset((keys[first:last] & 0xFFFFFFFF).tolist())
+def _products_of(keys: npt.NDArray[np.int64], user: int) -> frozenset[int]:
+    first, last_at = np.searchsorted(keys, [user << 32, (user + 1) << 32])
+    return frozenset((keys[first:last_at] & 0xFFFFFFFF).tolist())
 
 
 def keys_of(users: npt.ArrayLike, products: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """One number for each pair (user, product), in the order of users; shapes broadcast."""
+    """Return one int64 key per pair (user, product), ordered by user; shapes broadcast."""
     return np.asarray(users, np.int64) << 32 | np.asarray(products, np.int64)
 
 
-def among(keys: npt.NDArray[np.int64], known: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Which keys are among `known`, which is sorted; bool, the shape of `keys`."""
-    if known.size == 0:
+def among(keys: npt.NDArray[np.int64], sorted_keys: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Return which keys are among `sorted_keys`; bool, the shape of `keys`."""
+    if sorted_keys.size == 0:
         return np.zeros(keys.shape, dtype=bool)
-    places = np.searchsorted(known, keys)
-    places[places == known.size] = 0
-    found: npt.NDArray[np.bool_] = known[places] == keys
-    return found
+    positions = np.searchsorted(sorted_keys, keys)
+    positions[positions == sorted_keys.size] = 0
+    is_member: npt.NDArray[np.bool_] = sorted_keys[positions] == keys
+    return is_member

@@ -1,8 +1,7 @@
-"""Some users' finished lists at once, one for each question: ranked, filtered, filled and explained.
+"""Stored lists of a batch of users, one per novelty: ranked, filtered, completed and explained.
 
-Each question has its own list, in the model's order from the first place to the last. Nothing is ever sorted
-by scores of different questions: "how likely is this taken" and "how likely is this new product taken" are
-said on different scales.
+Each novelty has its own list, in the model's order. Scores of different novelties are never compared: "how
+likely is this product chosen" and "how likely is this new product chosen" have different scales.
 """
 
 from __future__ import annotations
@@ -28,43 +27,43 @@ from recsys.domains.recommendations.stored_lists.codec import (
     strictly_decreasing,
 )
 from recsys.settings import ServingSettings, get_settings
-from serving.batch.interaction_index import Touches, among, keys_of
+from serving.batch.interaction_index import InteractionIndex, among, keys_of
 from serving.catalogue.catalogue import Catalogue
 from serving.ranking.eligibility import Novelty, excluded_by_repeat_policy
 from serving.ranking.popularity import PopularProducts
 from serving.state.active_model import LoadedModel
 
-__all__ = ["Batch", "Lists"]
+__all__ = ["UserBatch", "UserLists"]
 
 Ids = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-FIRST_LOOK = 256
-"""So many popular products are looked at first for a list that is short."""
+FIRST_POPULAR = 256
+"""Popular products that are examined first to complete a short list."""
 
 
 @dataclass(frozen=True)
-class Lists:
-    """A user's finished lists, each in its order."""
+class UserLists:
+    """The finished lists of a user, one per novelty."""
 
     any: Sequence[Entry]
     new: Sequence[Entry]
 
 
 @dataclass(frozen=True, eq=False)
-class _Barred:
-    """What these users must not be shown for a question, as sorted keys (user, product)."""
+class _Excluded:
+    """The products that these users' lists must not have, as sorted keys (user, product)."""
 
     keys: Ids
-    more_than_model: Ids
-    """int64 (users,): how many of them the model, asked for this question, may still rank."""
+    extra_per_user: Ids
+    """int64 (users,): how many of them the model does not filter out itself."""
 
 
-class Batch:
-    """Some users, asked both questions in one pass."""
+class UserBatch:
+    """Some users, whose lists of both novelties are built in one pass."""
 
     def __init__(
         self,
-        loaded: LoadedModel,
+        model: LoadedModel,
         catalogue: Catalogue,
         popular: PopularProducts,
         settings: ServingSettings,
@@ -72,190 +71,218 @@ class Batch:
         *,
         fold_in: bool = False,
     ) -> None:
-        """`fold_in`: by what PostgreSQL knows of them now, also those whom the model remembers."""
+        """fold_in: whether users of the training data are folded in by their present history, too."""
         self.fold_in = fold_in
-        self.loaded, self.catalogue, self.popular = loaded, catalogue, popular
+        self.model, self.catalogue, self.popular = model, catalogue, popular
         self.users = users
         self.sizes = {Novelty.ANY: settings.stored_per_user, Novelty.NEW: settings.stored_new_per_user}
         self.filled = 0
 
-    def lists(self, connection: psycopg.Connection[Any]) -> dict[int, Lists]:
-        """The finished lists of each user."""
-        touches = Touches.read(connection, self.users)
-        known = (self.loaded.model.users_.index(self.users) >= 0) & (not self.fold_in)
-        finished: dict[int, Lists] = {}
-        for users, folded_in in ((self.users[known], False), (self.users[~known], True)):
+    def lists(self, connection: psycopg.Connection[Any]) -> dict[int, UserLists]:
+        """Return the finished lists of each user."""
+        interactions = InteractionIndex.read(connection, self.users)
+        in_training = (self.model.model.users_.index(self.users) >= 0) & (not self.fold_in)
+        finished: dict[int, UserLists] = {}
+        for users, folded_in in ((self.users[in_training], False), (self.users[~in_training], True)):
             if users.size:
-                told = self._histories(connection, users) if folded_in else None
-                finished |= self._finish(users, told, touches)
+                user_histories = self._histories(connection, users) if folded_in else None
+                finished |= self._finish(users, user_histories, interactions)
         return {user: finished[user] for user in self.users.tolist()}
 
     def _histories(self, connection: psycopg.Connection[Any], users: Ids) -> list[History]:
-        return histories(connection, users.tolist(), weights_of(get_settings()), self.loaded.model.moment_)
+        return histories(connection, users.tolist(), weights_of(get_settings()), self.model.model.moment_)
 
-    def _finish(self, users: Ids, told: list[History] | None, touches: Touches) -> dict[int, Lists]:
-        barred = {question: self._barred(question, users, told, touches) for question in Novelty}
-        chosen = self._choose(users, told, barred)
-        # one look for the evidence of both lists, side by side
+    def _finish(
+        self, users: Ids, user_histories: list[History] | None, interactions: InteractionIndex
+    ) -> dict[int, UserLists]:
+        excluded = {
+            novelty: self._excluded(novelty, users, user_histories, interactions) for novelty in Novelty
+        }
+        rankings = self._rank(users, user_histories, excluded)
+        # the evidence of both lists in one call, side by side
         both = Ranking(
             users,
-            np.hstack([chosen[question].products for question in Novelty]),
-            np.hstack([chosen[question].scores for question in Novelty]),
+            np.hstack([rankings[novelty].products for novelty in Novelty]),
+            np.hstack([rankings[novelty].scores for novelty in Novelty]),
         )
-        evidence = np.split(self.loaded.model.evidence(both, told), [self.sizes[Novelty.ANY]], axis=1)
+        evidence = np.split(
+            self.model.model.evidence(both, user_histories), [self.sizes[Novelty.ANY]], axis=1
+        )
         short = np.zeros(users.size, dtype=bool)
-        packed = []
-        for question, because in zip(Novelty, evidence, strict=True):
-            found = chosen[question]
-            short |= (found.products < 0).any(axis=1)
-            filled = self._fill(found.products, users, barred[question].keys)
-            packed.append(self._records(question, found, because, filled, touches))
+        records_of_lists = []
+        for novelty, evidence_products in zip(Novelty, evidence, strict=True):
+            ranking = rankings[novelty]
+            short |= (ranking.products < 0).any(axis=1)
+            popular_ranks = self._fill(ranking.products, users, excluded[novelty].keys)
+            records_of_lists.append(
+                self._records(novelty, ranking, evidence_products, popular_ranks, interactions)
+            )
         self.filled += int(short.sum())
         return {
-            user: Lists(*(_listed(records[row]) for records in packed))
+            user: UserLists(*(_entries_of(records[row]) for records in records_of_lists))
             for row, user in enumerate(users.tolist())
         }
 
-    def _barred(self, question: Novelty, users: Ids, told: list[History] | None, touches: Touches) -> _Barred:
-        if question is Novelty.NEW:
-            keys, left_out = touches.touched, self._left_out(users, told)
+    def _excluded(
+        self,
+        novelty: Novelty,
+        users: Ids,
+        user_histories: list[History] | None,
+        interactions: InteractionIndex,
+    ) -> _Excluded:
+        if novelty is Novelty.NEW:
+            keys, filtered_by_model = interactions.touched, self._filtered_by_model(users, user_histories)
         else:
-            bought = touches.bought
+            bought = interactions.bought
             no_repeat = excluded_by_repeat_policy(self.catalogue, bought & 0xFFFFFFFF)
-            keys, left_out = np.union1d(bought[no_repeat], touches.dismissed), np.empty(0, dtype=np.int64)
-        open_to_model = keys[~among(keys, left_out)]
-        first = np.searchsorted(open_to_model, users << 32)
-        last = np.searchsorted(open_to_model, (users + 1) << 32)
-        return _Barred(keys, last - first)
+            keys, filtered_by_model = (
+                np.union1d(bought[no_repeat], interactions.dismissed),
+                np.empty(0, dtype=np.int64),
+            )
+        not_filtered_by_model = keys[~among(keys, filtered_by_model)]
+        first = np.searchsorted(not_filtered_by_model, users << 32)
+        last = np.searchsorted(not_filtered_by_model, (users + 1) << 32)
+        return _Excluded(keys, last - first)
 
-    def _left_out(self, users: Ids, told: list[History] | None) -> Ids:
-        """What the model itself takes for seen, as sorted keys."""
-        if told is not None:
-            owner = np.repeat(users, [one.products.size for one in told])
-            products = np.concatenate([one.products for one in told])
+    def _filtered_by_model(self, users: Ids, user_histories: list[History] | None) -> Ids:
+        """Return the products that the model takes for seen, as sorted keys."""
+        if user_histories is not None:
+            owner = np.repeat(users, [history.products.size for history in user_histories])
+            products = np.concatenate([history.products for history in user_histories])
         else:
-            model = self.loaded.model
+            model = self.model.model
             seen = model.history_[model.users_.index(users)]
             owner, products = np.repeat(users, np.diff(seen.indptr)), model.items_.ids[seen.indices]
         return np.sort(keys_of(owner, products))
 
-    def _choose(
-        self, users: Ids, told: list[History] | None, barred: dict[Novelty, _Barred]
+    def _rank(
+        self, users: Ids, user_histories: list[History] | None, excluded: dict[Novelty, _Excluded]
     ) -> dict[Novelty, Ranking]:
-        """The model's ranking of what may be shown, as long as the stored list is, -1 where it ends.
+        """Return the model's rankings without excluded products, as long as stored lists, padded with -1.
 
-        Each user's list is asked for with as many more places as the filter can take away, so that it is full
-        wherever the model has enough to say.
+        The model ranks as many more products per user as the exclusion can remove, so that lists are full
+        wherever the model ranks enough products.
         """
-        chosen = {
-            question: Ranking(
+        rankings = {
+            novelty: Ranking(
                 users,
                 np.full((users.size, size), -1, dtype=np.int64),
                 np.full((users.size, size), -np.inf, dtype=np.float32),
             )
-            for question, size in self.sizes.items()
+            for novelty, size in self.sizes.items()
         }
-        # who has much that is barred is asked apart, or everybody's list would be as long
-        room = np.stack([_room(barred[question].more_than_model) for question in chosen], axis=1)
-        for more in np.unique(room, axis=0):
-            rows = np.flatnonzero((room == more).all(axis=1))
+        # users with many excluded products are ranked separately, or all rankings would be as long as theirs
+        room = np.stack([_rounded_up(excluded[novelty].extra_per_user) for novelty in rankings], axis=1)
+        for extras in np.unique(room, axis=0):
+            rows = np.flatnonzero((room == extras).all(axis=1))
             lengths = [
-                self._most(size + int(extra)) for size, extra in zip(self.sizes.values(), more, strict=True)
+                self._length(size + int(extra))
+                for size, extra in zip(self.sizes.values(), extras, strict=True)
             ]
-            found = recommend_both(
-                self.loaded.model,
+            both = recommend_both(
+                self.model.model,
                 users[rows],
                 *lengths,
-                histories=None if told is None else [told[row] for row in rows.tolist()],
+                histories=None if user_histories is None else [user_histories[row] for row in rows.tolist()],
                 only=self.catalogue.shown_ids,
             )
-            for question, ranking in zip(chosen, found, strict=True):
-                best = _usable(ranking, users[rows], barred[question].keys, self.sizes[question])
-                chosen[question].products[rows], chosen[question].scores[rows] = best
-        return chosen
+            for novelty, ranking in zip(rankings, both, strict=True):
+                best = _best_usable(ranking, users[rows], excluded[novelty].keys, self.sizes[novelty])
+                rankings[novelty].products[rows], rankings[novelty].scores[rows] = best
+        return rankings
 
-    def _most(self, k: int) -> int:
-        """No longer than what the model knows, unless the stored list is."""
-        return min(k, max(*self.sizes.values(), len(self.loaded.model.items_)))
+    def _length(self, k: int) -> int:
+        """Limit the length of a ranking to the products of the model, or that of the stored list."""
+        return min(k, max(*self.sizes.values(), len(self.model.model.items_)))
 
-    def _fill(self, products: Ids, users: Ids, barred: Ids) -> Ids:
-        """For each empty place of the lists the next popular product that the user may be shown.
+    def _fill(self, products: Ids, users: Ids, excluded: Ids) -> Ids:
+        """Choose the next popular product that is not excluded for each empty position of the lists.
 
-        Rows of the popular order, int64, the shape of `products`; -1 elsewhere, and where none is left.
+        Returns ranks in the popular order, int64, the shape of `products`; -1 elsewhere, and where no product
+        remains.
         """
-        filled = np.full(products.shape, -1, dtype=np.int64)
+        popular_ranks = np.full(products.shape, -1, dtype=np.int64)
         order = self.popular.order(self.catalogue)[0]
         order = np.flatnonzero(self.catalogue.shown[order])
-        looked = FIRST_LOOK
+        examined = FIRST_POPULAR
         rows = np.flatnonzero((products < 0).any(axis=1))
         while rows.size:
-            ids = self.catalogue.ids[self.popular.order(self.catalogue)[0][order[:looked]]]
+            ids = self.catalogue.ids[self.popular.order(self.catalogue)[0][order[:examined]]]
             keys = keys_of(users[rows, None], ids)
             listed = np.sort(keys_of(users[rows, None], products[rows])[products[rows] >= 0])
-            open_ = ~among(keys, barred) & ~among(keys, listed)
+            usable = ~among(keys, excluded) & ~among(keys, listed)
             missing = (products[rows] < 0).sum(axis=1)
-            enough = (open_.sum(axis=1) >= missing) | (looked >= order.size)
-            for row, usable, wanted in zip(rows[enough], open_[enough], missing[enough], strict=True):
-                found = order[:looked][usable][:wanted]
-                start = products.shape[1] - wanted
-                filled[row, start : start + found.size] = found
-            rows = rows[~enough]
-            looked *= 8
-        return filled
+            is_complete = (usable.sum(axis=1) >= missing) | (examined >= order.size)
+            for row, is_usable, count in zip(
+                rows[is_complete], usable[is_complete], missing[is_complete], strict=True
+            ):
+                ranks = order[:examined][is_usable][:count]
+                start = products.shape[1] - count
+                popular_ranks[row, start : start + ranks.size] = ranks
+            rows = rows[~is_complete]
+            examined *= 8
+        return popular_ranks
 
     def _records(
-        self, question: Novelty, found: Ranking, because: Ids, filled: Ids, touches: Touches
+        self,
+        novelty: Novelty,
+        ranking: Ranking,
+        evidence_products: Ids,
+        popular_ranks: Ids,
+        interactions: InteractionIndex,
     ) -> npt.NDArray[Any]:
-        """Both parts of the lists as records; product 0 where a list ends."""
-        loaded, users, of_model = self.loaded, found.queries[:, None], found.products >= 0
+        """Return ranked and popular products as records; product 0 where a list ends."""
+        model, users, by_model = self.model, ranking.queries[:, None], ranking.products >= 0
         order, shares = self.popular.order(self.catalogue)
-        popular = filled >= 0
-        products = np.where(of_model, found.products, 0)
-        products[popular] = self.catalogue.ids[order[filled[popular]]]
-        units = np.where(of_model, loaded.units(found.scores, question), 0)
-        units[popular] = shares[filled[popular]]
-        kinds = np.where(of_model, loaded.kind, Kind.POPULAR)
-        was_bought = touches.were_bought(users, because)
-        reasons = evidence_reasons(products, because, was_bought, loaded.kind)
-        reasons[~of_model] = self.popular.reason
-        # the chance that just anybody takes a product says less than the model: it never ranks above it
-        scores = _strict(units, (of_model | popular).sum(axis=1))
+        popular = popular_ranks >= 0
+        products = np.where(by_model, ranking.products, 0)
+        products[popular] = self.catalogue.ids[order[popular_ranks[popular]]]
+        units = np.where(by_model, model.units(ranking.scores, novelty), 0)
+        units[popular] = shares[popular_ranks[popular]]
+        kinds = np.where(by_model, model.kind, Kind.POPULAR)
+        was_bought = interactions.were_bought(users, evidence_products)
+        reasons = evidence_reasons(products, evidence_products, was_bought, model.kind)
+        reasons[~by_model] = self.popular.reason
+        # popularity is weaker evidence than the model: popular products never rank above the model's
+        scores = _strictly_decreasing_rows(units, (by_model | popular).sum(axis=1))
         return encode(
             products,
             scores,
             kinds,
             reasons,
-            np.where(of_model, because, -1),
-            ~touches.were_touched(users, products),
-            touches.were_bought(users, products),
+            np.where(by_model, evidence_products, -1),
+            ~interactions.were_touched(users, products),
+            interactions.were_bought(users, products),
         )
 
 
-def _room(count: Ids) -> Ids:
-    """At least `count`, in few different sizes."""
-    found: Ids = np.maximum(16, 2 ** np.ceil(np.log2(np.maximum(1, count)))).astype(np.int64)
-    return found
+def _rounded_up(count: Ids) -> Ids:
+    """Round up to powers of two from 16, so that few different sizes occur."""
+    rounded: Ids = np.maximum(16, 2 ** np.ceil(np.log2(np.maximum(1, count)))).astype(np.int64)
+    return rounded
 
 
-def _usable(ranking: Ranking, users: Ids, barred: Ids, size: int) -> tuple[Ids, npt.NDArray[np.float32]]:
-    """The first `size` products of each row that are not barred, and their scores; in the same order."""
-    usable = (ranking.products >= 0) & ~among(keys_of(users[:, None], ranking.products), barred)
-    kept = np.argsort(~usable, axis=1, kind="stable")[:, :size]
-    there = np.take_along_axis(usable, kept, 1)
+def _best_usable(
+    ranking: Ranking, users: Ids, excluded: Ids, size: int
+) -> tuple[Ids, npt.NDArray[np.float32]]:
+    """Return the first `size` products of each row that are not excluded, and their scores."""
+    is_usable = (ranking.products >= 0) & ~among(keys_of(users[:, None], ranking.products), excluded)
+    best = np.argsort(~is_usable, axis=1, kind="stable")[:, :size]
+    is_listed = np.take_along_axis(is_usable, best, 1)
     return (
-        np.where(there, np.take_along_axis(ranking.products, kept, 1), -1),
-        np.where(there, np.take_along_axis(ranking.scores, kept, 1), np.float32(-np.inf)),
+        np.where(is_listed, np.take_along_axis(ranking.products, best, 1), -1),
+        np.where(is_listed, np.take_along_axis(ranking.scores, best, 1), np.float32(-np.inf)),
     )
 
 
-def _strict(units: Ids, lengths: Ids) -> Ids:
-    """`strictly_decreasing` of each row's first so many entries."""
-    found = np.zeros_like(units)
+def _strictly_decreasing_rows(units: Ids, lengths: Ids) -> Ids:
+    """Apply `strictly_decreasing` to the first `lengths[i]` entries of each row i."""
+    decreasing = np.zeros_like(units)
     for length in np.unique(lengths):
         rows = lengths == length
-        found[rows, :length] = strictly_decreasing(units[rows, :length])
-    return found
+        decreasing[rows, :length] = strictly_decreasing(units[rows, :length])
+    return decreasing
 
 
-def _listed(records: npt.NDArray[Any]) -> Sequence[Entry]:
+def _entries_of(records: npt.NDArray[Any]) -> Sequence[Entry]:
     return entries_of_records(records[records["product"] > 0])

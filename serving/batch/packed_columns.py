@@ -1,4 +1,4 @@
-"""Integer columns out of PostgreSQL, packed by the server: one row whatever their number."""
+"""Integer columns from PostgreSQL, packed by the server into one row."""
 
 from __future__ import annotations
 
@@ -20,20 +20,19 @@ def read_integers(
     columns: Sequence[str],
     parameters: Sequence[object] = (),
 ) -> list[npt.NDArray[np.int32]]:
-    """The named columns of `query`, each int32 of shape (rows,), in one order of rows.
+    """Return the named columns of `query`, each int32 (rows,), in the same order of rows.
 
-    A driver that hands over each row for itself, COPY included, takes ten times as long. Raises ValueError
-    when a value is NULL.
+    Reading row by row, COPY included, takes ten times as long. Raises ValueError when a value is NULL.
     """
     packed = sql.SQL(", ").join(
         sql.SQL("string_agg(int4send({}), ''::bytea)").format(sql.Identifier(column)) for column in columns
     )
-    statement = sql.SQL("SELECT count(*), {} FROM ({}) AS asked").format(packed, query)
+    statement = sql.SQL("SELECT count(*), {} FROM ({}) AS rows").format(packed, query)
     with connection.cursor(binary=True, row_factory=tuple_row) as cursor:
-        found = cursor.execute(statement, parameters or None).fetchone()
-    assert found is not None
-    count, *fields = found
-    values = [np.frombuffer(field or b"", dtype=">i4").astype(np.int32) for field in fields]
+        row = cursor.execute(statement, parameters or None).fetchone()
+    assert row is not None
+    count, *packed_columns = row
+    values = [np.frombuffer(field or b"", dtype=">i4").astype(np.int32) for field in packed_columns]
     if any(value.size != count for value in values):
         raise ValueError("a value was NULL")
     return values

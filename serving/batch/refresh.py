@@ -24,20 +24,16 @@ from recsys.domains.recommendations.stored_lists.rows import write_rows
 from recsys.errors import Unavailable
 from recsys.log import get_logger
 from recsys.settings import get_settings
-from serving.batch.list_builder import Batch
+from serving.batch.list_builder import UserBatch
 from serving.state.refresher import Refresher
 from serving.state.serving_data import ServingData
 
-__all__ = ["refresh_list", "remove_list", "sharing"]
+__all__ = ["refresh_list", "sharing"]
 
-_DONE = "serving.refreshed"
+_REFRESHED_KEY = "serving.refreshed"
 _log = get_logger(__name__)
-# a scoring holds this lock for itself: what it writes is newer than what is made here, so nothing is
-_TRY = text("SELECT pg_try_advisory_xact_lock_shared(:lock)")
-_REMOVE = (
-    text("DELETE FROM recommendations_db.stored_lists WHERE user_id = :user"),
-    text("DELETE FROM recommendations_db.product_recommendations WHERE user_id = :user"),
-)
+# a scoring holds this lock exclusively; its lists are newer than one refreshed meanwhile, so none is
+_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock_shared(:lock)")
 _STORE = text(
     """
     INSERT INTO recommendations_db.stored_lists (generation_id, user_id, list)
@@ -50,15 +46,15 @@ _STORE = text(
 def refresh_list(session: Session, user: int) -> bool:
     """Fold in the user's newest interactions and replace the stored list.
 
-    Until that is committed, lists for this user are ranked live, because Redis knows the interactions; from
-    then on the stored list is used again. False where nothing had to be done or could be: no generation is
-    live, another model serves by now, or a scoring runs.
+    Until the commit, lists for this user are ranked live, because Redis has the interactions; afterwards the
+    stored list is used again. Returns False where nothing was or could be refreshed: no generation is live,
+    another model serves, or a scoring runs.
     """
-    done: set[int] = session.info.setdefault(_DONE, set())
+    refreshed: set[int] = session.info.setdefault(_REFRESHED_KEY, set())
     recent = _recent(user)
-    if user in done or recent == set():
+    if user in refreshed or recent == set():
         return False
-    if not session.scalars(_TRY, {"lock": locks.SCORING_LOCK}).one():
+    if not session.scalars(_TRY_LOCK, {"lock": locks.SCORING_LOCK}).one():
         return False
     live = generations.live(session)
     data = _fresh_data()
@@ -67,7 +63,7 @@ def refresh_list(session: Session, user: int) -> bool:
         return False
     connection = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
     made_at = int(clock.now().timestamp())
-    batch = Batch(
+    batch = UserBatch(
         model,
         data.catalogue,
         data.popular,
@@ -82,37 +78,23 @@ def refresh_list(session: Session, user: int) -> bool:
     if stored.rowcount == 0:  # type: ignore[attr-defined]  # deleted, or closed the account
         return False
     write_rows(session, live.id, expires_at=live.expires_at, users=[user])
-    done.add(user)
+    refreshed.add(user)
     generation, expires = live.id, live.expires_at
 
-    def tell() -> None:
-        left = None if expires is None else max(1, int((expires - clock.now()).total_seconds()))
+    def update_redis() -> None:
+        seconds_left = None if expires is None else max(1, int((expires - clock.now()).total_seconds()))
         pipeline = get_redis().pipeline(transaction=True)
-        pipeline.set(keys.stored_recommendations(generation, user), packed, ex=left)
+        pipeline.set(keys.stored_recommendations(generation, user), packed, ex=seconds_left)
         if recent:
             pipeline.srem(keys.recent_interactions(user), *recent)
         pipeline.execute()
 
-    after_commit(session, tell)
+    after_commit(session, update_redis)
     return True
 
 
-def remove_list(session: Session, user: int) -> None:
-    """Remove what is stored for a user who is no longer active: lists of all generations, rows and keys.
-
-    Raises RedisError, Unavailable while Redis is away: the event is then handled again.
-    """
-    for statement in _REMOVE:
-        session.execute(statement, {"user": user})
-    stored = [
-        each.id for each in (generations.live(session), generations.former(session)) if each is not None
-    ]
-    lists = [keys.stored_recommendations(generation, user) for generation in stored]
-    get_redis().delete(keys.recent_interactions(user), *lists)
-
-
 def _recent(user: int) -> set[bytes] | None:
-    """What Redis knows that the stored list may not; None while it is away."""
+    """Read the interactions in Redis that the stored list may lack; None while Redis is away."""
     try:
         return cast("set[bytes]", get_redis().smembers(keys.recent_interactions(user)))
     except (RedisError, OSError, Unavailable) as error:
@@ -122,13 +104,13 @@ def _recent(user: int) -> set[bytes] | None:
 
 _lock = threading.Lock()
 _shared: list[Refresher] = []
-_own: list[tuple[float, Refresher]] = []
-_OWN_SECONDS = 2.0
+_private: list[tuple[float, Refresher]] = []
+_PRIVATE_SECONDS = 2.0
 
 
 @contextmanager
 def sharing(refresher: Refresher) -> Iterator[None]:
-    """Inside, lists of this process are made of this refresher's data, which the API keeps fresh anyway."""
+    """Within the block, refreshed lists use the data of this refresher, which the API keeps fresh."""
     _shared.append(refresher)
     try:
         yield
@@ -137,12 +119,12 @@ def sharing(refresher: Refresher) -> Iterator[None]:
 
 
 def _fresh_data() -> ServingData:
-    """The API's in this process, else this process's own, kept as fresh."""
+    """Return the data of the API in this process, else of a refresher of this module."""
     if _shared:
         return _shared[-1].data
     with _lock:
-        at, refresher = _own[-1] if _own else (0.0, Refresher())
-        if time.monotonic() - at > _OWN_SECONDS:
+        refreshed_at, refresher = _private[-1] if _private else (0.0, Refresher())
+        if time.monotonic() - refreshed_at > _PRIVATE_SECONDS:
             refresher.refresh_outside_unit_of_work()
-            _own[:] = [(time.monotonic(), refresher)]
+            _private[:] = [(time.monotonic(), refresher)]
         return refresher.data

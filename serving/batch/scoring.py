@@ -25,17 +25,17 @@ from recsys.domains.recommendations.stored_lists.rows import settle, write_rows
 from recsys.errors import NotFound, Unavailable
 from recsys.log import get_logger
 from recsys.settings import get_settings
-from serving.batch.list_builder import Batch
+from serving.batch.list_builder import UserBatch
 from serving.batch.packed_columns import read_integers
 from serving.catalogue.catalogue import Catalogue
 from serving.catalogue.refresher import CatalogueRefresher
 from serving.ranking.popularity import PopularProducts
 from serving.state.active_model import LoadedModel
 
-__all__ = ["Report", "score", "score_if_needed"]
+__all__ = ["ScoringReport", "score", "score_if_needed"]
 
 USERS_PER_BATCH = 1_024
-"""Bounds the memory: a batch holds a few lists, histories and touches of so many users."""
+"""Bounds the memory: a batch holds the lists, histories and interactions of this many users."""
 _log = get_logger(__name__)
 _USERS = sql.SQL(
     """
@@ -48,8 +48,8 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Report:
-    """What a scoring did. `redis` is False when the lists are in PostgreSQL only."""
+class ScoringReport:
+    """The result of a scoring. redis: False when the lists are in PostgreSQL only."""
 
     generation: int
     model: str
@@ -61,8 +61,8 @@ class Report:
     seconds: float
 
 
-def score_if_needed(progress: Progress | None = None) -> Report | None:
-    """Score, unless the live generation is of the active model and has half of its life before it."""
+def score_if_needed(progress: Progress | None = None) -> ScoringReport | None:
+    """Score, unless the live generation is of the active model and less than half of its life is over."""
     settings = get_settings().serving
     with unit_of_work() as session:
         live, active = generations.live(session), registry.active(session)
@@ -75,56 +75,60 @@ def score_if_needed(progress: Progress | None = None) -> Report | None:
     return score(progress)
 
 
-def score(progress: Progress | None = None) -> Report:
-    """Write a new generation and show it; readers see the old one until the end, then the new one.
+def score(progress: Progress | None = None) -> ScoringReport:
+    """Write a new generation of stored lists and make it live; until then readers get the previous one.
 
     Raises NotFound without an active model, Unavailable when its artifact is damaged, Conflict while another
-    scoring runs, or when the model was withdrawn meanwhile: its lists are then shown to nobody.
+    scoring runs, or when the model was withdrawn meanwhile: its lists then do not become live.
     """
     started = time.perf_counter()
     with locks.only_one_scoring():
-        loaded, catalogue, popular, shown, kept = _prepare()
-        name, version = loaded.registered.name, loaded.registered.version
+        model, catalogue, popular, live, former = _prepare()
+        name, version = model.registered.name, model.registered.version
         settings = get_settings().serving
         with unit_of_work() as session:
             generation, failed = generations.start(session, name, version)
-        for left in failed:
-            _log.warning("a scoring had ended half-way; its lists are removed", generation=left)
-            list_cache.retire_lists(left, 0)
-        gone = generations.goes(shown, kept, name)
-        # a product that left a list a moment ago may still be clicked: its row goes with the next generation
-        keep = [one.id for one in (shown, kept) if one is not None and (one is shown or one.id != gone)]
-        lists = _Lists(generation, int(settings.expires_after_hours * 3600))
+        for abandoned in failed:
+            _log.warning("a scoring did not finish; its lists are removed", generation=abandoned)
+            list_cache.retire_lists(abandoned, 0)
+        retired = generations.goes(live, former, name)
+        # a product of the previous list may still be clicked: its row is deleted with the next generation
+        keep = [
+            stored.id
+            for stored in (live, former)
+            if stored is not None and (stored is live or stored.id != retired)
+        ]
+        storage = _ListStorage(generation, int(settings.expires_after_hours * 3600))
         filled = 0
         try:
             with copy_connection() as connection:
                 users = read_integers(connection, _USERS, ["id"])[0].astype(np.int64)
-            with _Writer(lists) as writer:
-                for first in range(0, users.size, USERS_PER_BATCH):
-                    part = users[first : first + USERS_PER_BATCH]
-                    batch = Batch(loaded, catalogue, popular, settings, part)
+            with _BackgroundWriter(storage) as writer:
+                for start in range(0, users.size, USERS_PER_BATCH):
+                    users_of_batch = users[start : start + USERS_PER_BATCH]
+                    batch = UserBatch(model, catalogue, popular, settings, users_of_batch)
                     made_at = int(clock.now().timestamp())
-                    lists.remember(part.tolist())
+                    storage.note_recent(users_of_batch.tolist())
                     with copy_connection() as connection:
-                        finished = batch.lists(connection)
+                        lists_by_user = batch.lists(connection)
                     writer.write(
                         {
-                            user: pack(StoredList(generation, name, version, one.any, made_at, one.new))
-                            for user, one in finished.items()
+                            user: pack(StoredList(generation, name, version, lists.any, made_at, lists.new))
+                            for user, lists in lists_by_user.items()
                         }
                     )
                     filled += batch.filled
                     if progress is not None:
-                        progress(min(first + USERS_PER_BATCH, users.size), users.size)
+                        progress(min(start + USERS_PER_BATCH, users.size), users.size)
             expires = clock.now() + timedelta(hours=settings.expires_after_hours)
             with unit_of_work() as session:
-                people, rows = write_rows(session, generation, expires_at=expires, keep=keep)
+                user_count, rows = write_rows(session, generation, expires_at=expires, keep=keep)
                 generations.go_live(
                     session,
                     generation,
                     model=name,
-                    before=None if shown is None else shown.id,
-                    users=people,
+                    before=None if live is None else live.id,
+                    users=user_count,
                     rows=rows,
                     expires_at=expires,
                 )
@@ -133,46 +137,48 @@ def score(progress: Progress | None = None) -> Report:
                 generations.give_up(session, generation)
             list_cache.retire_lists(generation, 0)
             raise
-        # also when lists are missing: readers then take theirs from PostgreSQL, of the same generation
-        followed = list_cache.follow(generation)
-        lists.forget_recent()
-        if gone is not None:
-            list_cache.retire_lists(gone)
+        # also when Redis lacks lists: readers then read them from PostgreSQL, of the same generation
+        is_shown = list_cache.follow(generation)
+        storage.forget_recent()
+        if retired is not None:
+            list_cache.retire_lists(retired)
     seconds = time.perf_counter() - started
-    return Report(generation, name, version, people, rows, filled, lists.well and followed, seconds)
+    return ScoringReport(
+        generation, name, version, user_count, rows, filled, storage.redis_available and is_shown, seconds
+    )
 
 
 def _prepare() -> tuple[
     LoadedModel, Catalogue, PopularProducts, generations.Generation | None, generations.Generation | None
 ]:
-    feed = CatalogueRefresher()
+    refresher = CatalogueRefresher()
     with unit_of_work() as session:
         registered = registry.active(session)
         live, former = generations.live(session), generations.former(session)
-        feed.refresh(session)
+        refresher.refresh(session)
         popular = PopularProducts.count(session)
     if registered is None:
         raise NotFound(
-            "no model is active, so nobody can be scored; run `recsys train run`, then promote its model"
+            "no model is active, so no user can be scored; run `recsys train run`, then promote its model"
         )
     return (
         LoadedModel(registered, registry.load(registered)),
-        feed.current,
+        refresher.current,
         popular,
         live,
         former,
     )
 
 
-class _Writer:
-    """Stores each batch on a thread of its own while the next one is scored; at most one waits."""
+class _BackgroundWriter:
+    """Stores each batch in another thread while the next one is scored; at most one batch waits."""
 
-    def __init__(self, lists: _Lists) -> None:
-        self._lists = lists
+    def __init__(self, storage: _ListStorage) -> None:
+        self._storage = storage
         self._thread = ThreadPoolExecutor(1)
         self._last: Future[None] | None = None
 
-    def __enter__(self) -> _Writer:
+    def __enter__(self) -> _BackgroundWriter:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -181,7 +187,7 @@ class _Writer:
             self._finish()
 
     def write(self, packed: Mapping[int, bytes]) -> None:
-        """Store these lists soon. Raises what storing the ones before has raised."""
+        """Store these lists in the background. Raises what storing the previous lists raised."""
         self._finish()
         self._last = self._thread.submit(self._store, packed)
 
@@ -191,29 +197,29 @@ class _Writer:
 
     def _store(self, packed: Mapping[int, bytes]) -> None:
         with copy_connection() as connection:
-            self._lists.add(connection, packed)
+            self._storage.add(connection, packed)
 
 
-class _Lists:
-    """Where finished lists go; when Redis fails, PostgreSQL goes on alone and the log says so."""
+class _ListStorage:
+    """Stores finished lists; when Redis fails, in PostgreSQL only, with an error in the log."""
 
     def __init__(self, generation: int, seconds: int) -> None:
-        self.generation, self.seconds, self.well = generation, seconds, True
+        self.generation, self.seconds, self.redis_available = generation, seconds, True
         self._recent: dict[int, set[bytes]] = {}
 
-    def remember(self, users: list[int]) -> None:
-        """Note what Redis knows of these users' last deeds, right before they are read for their lists."""
+    def note_recent(self, users: list[int]) -> None:
+        """Note the recent interactions of these users in Redis, right before their histories are read."""
         try:
             pipeline = get_redis().pipeline(transaction=False)
             for user in users:
                 pipeline.smembers(keys.recent_interactions(user))
-            found = zip(users, pipeline.execute(), strict=True)
-            self._recent |= {user: members for user, members in found if members}
+            recent = zip(users, pipeline.execute(), strict=True)
+            self._recent |= {user: members for user, members in recent if members}
         except (redis.RedisError, OSError, Unavailable) as error:
             _log.warning("recent interactions stay in Redis", error=str(error))
 
     def forget_recent(self) -> None:
-        """The lists that are shown now know of it: they may be taken again as they are stored."""
+        """Remove the noted interactions from Redis: the lists that are live now consider them."""
         try:
             pipeline = get_redis().pipeline(transaction=False)
             for user, members in self._recent.items():
@@ -223,11 +229,12 @@ class _Lists:
             _log.warning("recent interactions stay in Redis", error=str(error))
 
     def add(self, connection: psycopg.Connection, packed: Mapping[int, bytes]) -> None:
+        """Store packed lists by user."""
         generations.store_lists(connection, self.generation, packed)
-        if not self.well:
+        if not self.redis_available:
             return
         try:
             list_cache.write_lists(self.generation, packed, self.seconds)
         except (redis.RedisError, OSError, Unavailable) as error:
-            self.well = False
+            self.redis_available = False
             _log.error("Redis does not take the lists; answers will come from PostgreSQL", error=str(error))

@@ -1,1 +1,1 @@
-"""The shop's products in memory, kept current."""
+"""The catalogue in memory and its refreshes."""

@@ -1,4 +1,4 @@
-"""The shop's products in memory: what answers show of them, filter them by, and whether they may be shown."""
+"""The catalogue in memory: columns to filter products by, and what responses contain of them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy.typing as npt
 
 from serving.catalogue.product_summaries import Names, NamesById, ProductSummaries, ProductSummary
 
-__all__ = ["Catalogue", "ProductSummary", "Row", "inherit"]
+__all__ = ["Catalogue", "CatalogueRow", "ProductSummary", "inherit_policies"]
 
 Mask = npt.NDArray[np.bool_]
 
 
-class Row(NamedTuple):
-    """One product as PostgreSQL has it; -1 for no category or brand, `created` in seconds since 1970."""
+class CatalogueRow(NamedTuple):
+    """One product as stored; -1 for no category or brand, `created` in seconds since 1970."""
 
     id: int
     name: str
@@ -34,17 +34,20 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:
-    """One state of the shop; row i of each belongs together, ids ascending. Never changed, only replaced.
+    """One immutable snapshot of the n products, as columns with ascending ids.
 
-    ids       int64;  names  str, packed;  price  float64 in the shop's currency
-    category  int32, the category's id, -1 for none;  brand  the same
-    created   float64, seconds since 1970
-    shown     bool: active, and in stock, or sold when out of stock, or without stock kept
-    stocked   bool: a piece is there now, or no stock is kept
-    repeats   bool: may appear again after it was bought (policy of the nearest category that has one)
-    tag_code  int32, the tags of all rows one after the other, as places in `tag_words`
-    tag_start int64, len + 1: the tags of row i are tag_code[tag_start[i]:tag_start[i + 1]]
-    parents   of each category its parent, None at the top
+    ids        int64 (n,)
+    names      str (n,), packed
+    price      float64 (n,), in the shop's currency
+    category   int32 (n,), id of the category, -1 for none
+    brand      int32 (n,), id of the brand, -1 for none
+    created    float64 (n,), seconds since 1970
+    shown      bool (n,): active, and in stock, or sold when out of stock, or without tracked stock
+    stocked    bool (n,): in stock, or without tracked stock
+    repeats    bool (n,): may appear again after a purchase (policy of the nearest category that has one)
+    tag_code   int32, the tags of all rows concatenated, as values of `tag_words`
+    tag_start  int64 (n + 1,): the tags of row i are tag_code[tag_start[i]:tag_start[i + 1]]
+    parents    the parent of each category, None at the top
     """
 
     ids: npt.NDArray[np.int64]
@@ -61,30 +64,30 @@ class Catalogue:
     tag_words: Mapping[str, int]
     parents: Mapping[int, int | None]
     policies: Mapping[int, bool] = field(repr=False)
-    """Of each category whether its products may appear again."""
+    """For each category whether its products may appear again."""
     default: bool = True
     """The same for products without a category."""
 
     @classmethod
     def of(
         cls,
-        rows: Sequence[Row],
+        rows: Sequence[CatalogueRow],
         policies: Mapping[int, bool] | None = None,
         default: bool = True,
         parents: Mapping[int, int | None] | None = None,
     ) -> Self:
-        """From rows in any order, each product once."""
+        """Build the catalogue from distinct products in any order."""
         return cls.read(sorted(rows), policies, default, parents)
 
     @classmethod
     def read(
         cls,
-        rows: Iterable[Row],
+        rows: Iterable[CatalogueRow],
         policies: Mapping[int, bool] | None = None,
         default: bool = True,
         parents: Mapping[int, int | None] | None = None,
     ) -> Self:
-        """From rows with ascending ids, which need not be in memory all at once."""
+        """Build the catalogue from an iterator of rows with ascending ids."""
         columns: dict[str, array[Any]] = {"id": array("q"), "price": array("d"), "created": array("d")}
         columns |= {name: array("i") for name in ("category", "brand", "shown", "stocked")}
         words: dict[str, int] = {}
@@ -110,7 +113,7 @@ class Catalogue:
             np.array(columns["created"], dtype=np.float64),
             np.array(columns["shown"], dtype=bool),
             np.array(columns["stocked"], dtype=bool),
-            _repeating(category, rules, default),
+            _repeats_by_category(category, rules, default),
             np.array(codes, dtype=np.int32),
             np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
             words,
@@ -119,68 +122,79 @@ class Catalogue:
             default,
         )
 
-    def same_as(self, other: Catalogue) -> bool:
-        """Whether both are the same state of the shop."""
-        return all(_equal(getattr(self, one.name), getattr(other, one.name)) for one in fields(self))
+    def equals(self, other: Catalogue) -> bool:
+        """Return whether all columns are equal."""
+        return all(_equal(getattr(self, each.name), getattr(other, each.name)) for each in fields(self))
 
-    def with_rows(self, rows: Sequence[Row]) -> Catalogue:
-        """The same with these products, new ones or in the place of their former selves.
+    def with_rows(self, rows: Sequence[CatalogueRow]) -> Catalogue:
+        """Return a catalogue with these products added or replaced.
 
-        Copies a few arrays instead of making 100,000 objects anew: a sale must not stop the answers.
+        Copies a few arrays instead of building 100,000 objects: responses must not wait for a price change.
         """
-        known = self._with_room([row.id for row in rows])
-        changed = known._replaced(rows)
-        # what was looked up and did not change goes on being the same
+        extended = self._with_room([row.id for row in rows])
+        changed = extended._replace_rows(rows)
+        # cached objects of unchanged products stay the same
         products = {row.id for row in rows}
         changed.names_by_id.take_over(self.names_by_id, products)
         changed.summaries.take_over(self.summaries, products)
         return changed
 
     def _with_room(self, products: Sequence[int]) -> Catalogue:
-        """With a hidden, empty row for each of these products that has none."""
+        """Insert a hidden, empty row for each product that has none."""
         new = np.unique(np.array(products, dtype=np.int64)[self.rows(products) < 0])
         if new.size == 0:
             return self
-        at = np.searchsorted(self.ids, new)
-        copied = {one.name: getattr(self, one.name) for one in fields(self)}
+        insert_at = np.searchsorted(self.ids, new)
+        columns_by_name = {each.name: getattr(self, each.name) for each in fields(self)}
         empty = {"price": 0.0, "category": -1, "brand": -1, "created": 0.0} | dict.fromkeys(
             ("shown", "stocked", "repeats"), False
         )
-        copied |= {name: np.insert(copied[name], at, value) for name, value in empty.items()}
-        copied |= {"ids": np.insert(self.ids, at, new), "names": self.names.with_room(at)}
-        return Catalogue(**copied | {"tag_start": np.insert(self.tag_start, at, self.tag_start[at])})
+        columns_by_name |= {
+            name: np.insert(columns_by_name[name], insert_at, value) for name, value in empty.items()
+        }
+        columns_by_name |= {
+            "ids": np.insert(self.ids, insert_at, new),
+            "names": self.names.with_room(insert_at),
+        }
+        return Catalogue(
+            **columns_by_name | {"tag_start": np.insert(self.tag_start, insert_at, self.tag_start[insert_at])}
+        )
 
-    def _replaced(self, rows: Sequence[Row]) -> Catalogue:
-        places = self.rows([row.id for row in rows]).tolist()
-        copied = {one.name: getattr(self, one.name) for one in fields(self)}
+    def _replace_rows(self, rows: Sequence[CatalogueRow]) -> Catalogue:
+        row_indices = self.rows([row.id for row in rows]).tolist()
+        columns_by_name = {each.name: getattr(self, each.name) for each in fields(self)}
         columns = ("price", "category", "brand", "created", "shown", "stocked", "repeats")
-        copied |= {name: copied[name].copy() for name in columns}
-        for place, row in zip(places, rows, strict=True):
+        columns_by_name |= {name: columns_by_name[name].copy() for name in columns}
+        for row_index, row in zip(row_indices, rows, strict=True):
             for name in ("price", "category", "brand", "created", "shown", "stocked"):
-                copied[name][place] = getattr(row, name)
-            copied["repeats"][place] = self.policies.get(row.category, self.default)
-        copied |= self._tags_with({place: row.tags for place, row in zip(places, rows, strict=True)})
-        copied["names"] = self.names.replaced(dict(zip(places, (row.name for row in rows), strict=True)))
-        return Catalogue(**copied)
+                columns_by_name[name][row_index] = getattr(row, name)
+            columns_by_name["repeats"][row_index] = self.policies.get(row.category, self.default)
+        columns_by_name |= self._tags_with(
+            {row_index: row.tags for row_index, row in zip(row_indices, rows, strict=True)}
+        )
+        columns_by_name["names"] = self.names.replaced(
+            dict(zip(row_indices, (row.name for row in rows), strict=True))
+        )
+        return Catalogue(**columns_by_name)
 
     def _tags_with(self, changes: Mapping[int, tuple[str, ...]]) -> dict[str, Any]:
         words = dict(self.tag_words)
         new = {
-            place: [words.setdefault(tag, len(words)) for tag in tags]
-            for place, tags in changes.items()
-            if tags != self.tags_of(place)
+            row_index: [words.setdefault(tag, len(words)) for tag in tags]
+            for row_index, tags in changes.items()
+            if tags != self.tags_of(row_index)
         }
         if not new:
             return {}
         lengths = np.diff(self.tag_start)
         lengths[list(new)] = [len(codes) for codes in new.values()]
         pieces, last = [], 0
-        for place in sorted(new):
+        for row_index in sorted(new):
             pieces += [
-                self.tag_code[self.tag_start[last] : self.tag_start[place]],
-                np.array(new[place], np.int32),
+                self.tag_code[self.tag_start[last] : self.tag_start[row_index]],
+                np.array(new[row_index], np.int32),
             ]
-            last = place + 1
+            last = row_index + 1
         pieces.append(self.tag_code[self.tag_start[last] :])
         start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         return {"tag_code": np.concatenate(pieces), "tag_start": start, "tag_words": words}
@@ -189,58 +203,58 @@ class Catalogue:
         return int(self.ids.size)
 
     def rows(self, products: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """Rows of product ids, int64, same shape; -1 where there is no such product."""
-        wanted = np.asarray(products, dtype=np.int64)
+        """Return the rows of product ids, int64, same shape; -1 for unknown ids."""
+        ids = np.asarray(products, dtype=np.int64)
         if self.ids.size == 0:
-            return np.full(wanted.shape, -1, dtype=np.int64)
-        rows = np.searchsorted(self.ids, wanted)
+            return np.full(ids.shape, -1, dtype=np.int64)
+        rows = np.searchsorted(self.ids, ids)
         rows[rows == self.ids.size] = 0
-        return np.where(self.ids[rows] == wanted, rows, -1)
+        return np.where(self.ids[rows] == ids, rows, -1)
 
     def row(self, product: int) -> int:
-        """The row of one product, -1 where there is none."""
-        place = int(np.searchsorted(self.ids, product))
-        return place if place < self.ids.size and int(self.ids[place]) == product else -1
+        """Return the row of one product, -1 for an unknown id."""
+        row_index = int(np.searchsorted(self.ids, product))
+        return row_index if row_index < self.ids.size and int(self.ids[row_index]) == product else -1
 
     def mark(self, products: Collection[int]) -> Mask:
-        """The rows of these products; bool, a row each."""
-        marked = np.zeros(len(self), dtype=bool)
+        """Return a mask of these products; bool (n,)."""
+        mask = np.zeros(len(self), dtype=bool)
         rows = self.rows(np.fromiter(products, np.int64, len(products)))
-        marked[rows[rows >= 0]] = True
-        return marked
+        mask[rows[rows >= 0]] = True
+        return mask
 
     def name(self, product: int) -> str | None:
-        """The name of a product, shown or not; None when there is no such product."""
+        """Return the name of a product, on sale or not; None for an unknown id."""
         return self.names_by_id[product]
 
     def tags_of(self, row: int) -> tuple[str, ...]:
-        """The tags of one row."""
+        """Return the tags of one row."""
         codes = self.tag_code[self.tag_start[row] : self.tag_start[row + 1]]
         return tuple(self._tag_list[code] for code in codes.tolist())
 
     def tagged(self, tag: str) -> Mask:
-        """The products with this tag; bool, a row each."""
+        """Return a mask of the products with this tag; bool (n,)."""
         code = self.tag_words.get(tag)
         mask = np.zeros(len(self), dtype=bool)
         if code is not None:
-            where = np.flatnonzero(self.tag_code == code)
-            mask[np.searchsorted(self.tag_start, where, side="right") - 1] = True
+            positions = np.flatnonzero(self.tag_code == code)
+            mask[np.searchsorted(self.tag_start, positions, side="right") - 1] = True
         return mask
 
     def subtree(self, category: int) -> Mask:
-        """The products of a category and of all below it; bool, a row each."""
+        """Return a mask of the products of a category and its descendants; bool (n,)."""
         return np.isin(self.category, self.descendants(category))
 
     def descendants(self, category: int) -> list[int]:
-        """The category and all below it; empty when there is no such category."""
+        """Return the category and its descendants, sorted; empty for an unknown category."""
         if category not in self.parents:
             return []
-        found, waiting = {category}, [category]
-        while waiting:
-            fresh = set(self._children.get(waiting.pop(), ())) - found
-            found |= fresh
-            waiting += fresh
-        return sorted(found)
+        descendants, queue = {category}, [category]
+        while queue:
+            children = set(self._children.get(queue.pop(), ())) - descendants
+            descendants |= children
+            queue += children
+        return sorted(descendants)
 
     @cached_property
     def _tag_list(self) -> list[str]:
@@ -261,43 +275,45 @@ class Catalogue:
 
     @cached_property
     def summaries(self) -> ProductSummaries:
-        """Of each product that may be shown, what an answer says."""
+        """The summary of each product on sale."""
         return ProductSummaries(self.ids, self.names_by_id, self.price, self.repeats, self.shown)
 
     @cached_property
     def shown_ids(self) -> npt.NDArray[np.int64]:
-        """Products that may be shown."""
+        """Ids of the products on sale, int64."""
         return self.ids[self.shown]
 
 
-def inherit(rows: Mapping[int, tuple[int | None, bool | None]], default: bool) -> dict[int, bool]:
-    """Resolve `category → (parent, own rule)`; a circle of parents ends at the default."""
+def inherit_policies(rows: Mapping[int, tuple[int | None, bool | None]], default: bool) -> dict[int, bool]:
+    """Resolve `category → (parent, own policy)` to policies; a cycle of parents ends at the default."""
     resolved: dict[int, bool] = {}
     for category in rows:
         path: list[int] = []
-        at: int | None = category
-        rule = default
-        while at is not None and at in rows and at not in path:
-            if at in resolved:
-                rule = resolved[at]
+        ancestor: int | None = category
+        policy = default
+        while ancestor is not None and ancestor in rows and ancestor not in path:
+            if ancestor in resolved:
+                policy = resolved[ancestor]
                 break
-            path.append(at)
-            parent, own = rows[at]
+            path.append(ancestor)
+            parent, own = rows[ancestor]
             if own is not None:
-                rule = own
+                policy = own
                 break
-            at = parent
-        resolved.update(dict.fromkeys(path, rule))
+            ancestor = parent
+        resolved.update(dict.fromkeys(path, policy))
     return resolved
 
 
-def _repeating(category: npt.NDArray[np.int32], policies: Mapping[int, bool], default: bool) -> Mask:
-    known, of = np.unique(category, return_inverse=True)
-    rules = np.array([policies.get(one, default) for one in known.tolist()], dtype=bool)
-    return rules[of] if known.size else np.empty(0, dtype=bool)
+def _repeats_by_category(
+    category: npt.NDArray[np.int32], policies: Mapping[int, bool], default: bool
+) -> Mask:
+    categories, inverse = np.unique(category, return_inverse=True)
+    repeats = np.array([policies.get(each, default) for each in categories.tolist()], dtype=bool)
+    return repeats[inverse] if categories.size else np.empty(0, dtype=bool)
 
 
-def _equal(one: object, other: object) -> bool:
-    if isinstance(one, np.ndarray):
-        return isinstance(other, np.ndarray) and np.array_equal(one, other)
-    return one == other
+def _equal(value: object, other: object) -> bool:
+    if isinstance(value, np.ndarray):
+        return isinstance(other, np.ndarray) and np.array_equal(value, other)
+    return value == other

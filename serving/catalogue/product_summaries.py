@@ -1,7 +1,7 @@
-"""What answers say of products, packed: Python objects only for those that were asked for.
+"""Names and summaries of products, packed: Python objects are made only for products in responses.
 
-100,000 names as strings, with a dictionary that finds them, take 30 MB, and every process that counts a
-reference to one copies the page it lies on. Packed they take 5, which forked processes share.
+100,000 names as strings, with a dictionary, take 30 MB, and a forked process copies every page whose
+reference counts it changes. Packed they take 5 MB, which forked processes share.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Any, NamedTuple, Self, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["KEPT", "Names", "NamesById", "ProductSummaries", "ProductSummary"]
+__all__ = ["CACHE_SIZE", "Names", "NamesById", "ProductSummaries", "ProductSummary"]
 
-KEPT = 20_000
-"""So many of a kind are kept once they were asked for, about 6 MB; beyond, all are forgotten."""
+CACHE_SIZE = 20_000
+"""Cached objects of a kind, about 6 MB; a full cache is emptied. A plain dict is the fastest on this path."""
 V = TypeVar("V")
 
 
 class ProductSummary(NamedTuple):
-    """What an answer says of a product that may be shown. `price` is in the shop's currency."""
+    """What a response contains of a product on sale. `price` is in the shop's currency."""
 
     name: str
     price: float
@@ -28,7 +28,7 @@ class ProductSummary(NamedTuple):
 
 
 class Names(Sequence[str]):
-    """Strings, one after the other in UTF-8; never changed."""
+    """Immutable strings, concatenated in UTF-8."""
 
     __slots__ = ("_start", "_text")
 
@@ -37,12 +37,12 @@ class Names(Sequence[str]):
 
     @classmethod
     def of(cls, names: Iterable[str]) -> Self:
-        """Take each once, in order; what gives them need not hold them all."""
+        """Pack the strings of an iterator."""
         text, lengths = bytearray(), [0]
         for name in names:
-            coded = name.encode()
-            text += coded
-            lengths.append(len(coded))
+            encoded = name.encode()
+            text += encoded
+            lengths.append(len(encoded))
         return cls(bytes(text), np.cumsum(lengths, dtype=np.int64))
 
     def __len__(self) -> int:
@@ -54,7 +54,7 @@ class Names(Sequence[str]):
     def __getitem__(self, row: slice) -> list[str]: ...
     def __getitem__(self, row: int | slice) -> str | list[str]:
         if isinstance(row, slice):
-            return [self[each] for each in range(*row.indices(len(self)))]
+            return [self[index] for index in range(*row.indices(len(self)))]
         if not 0 <= row < len(self):
             raise IndexError(row)
         return self._text[self._start[row] : self._start[row + 1]].decode()
@@ -69,46 +69,46 @@ class Names(Sequence[str]):
     __hash__ = None  # type: ignore[assignment]
 
     def with_room(self, before: npt.NDArray[np.int64]) -> Names:
-        """With an empty one before each of these rows."""
+        """Return the names with an empty string inserted before each of these rows."""
         return Names(self._text, np.insert(self._start, before, self._start[before]))
 
     def replaced(self, changes: Mapping[int, str]) -> Names:
-        """With other names in these rows."""
+        """Return the names with other strings in these rows."""
         changed = {row: name for row, name in changes.items() if self[row] != name}
         if not changed:
             return self
         lengths, pieces, last = np.diff(self._start), [], 0
         for row in sorted(changed):
-            coded = changed[row].encode()
-            lengths[row] = len(coded)
-            pieces += [self._text[last : self._start[row]], coded]
+            encoded = changed[row].encode()
+            lengths[row] = len(encoded)
+            pieces += [self._text[last : self._start[row]], encoded]
             last = int(self._start[row + 1])
         pieces.append(self._text[last:])
         return Names(b"".join(pieces), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
 
 
-class _Asked(dict[int, V | None]):
-    """Remembers what was looked up: a second time costs no more than in a plain dictionary."""
+class _LookupCache(dict[int, V | None]):
+    """A cache whose hits cost no more than in a plain dictionary."""
 
     def __missing__(self, product: int) -> V | None:
-        if len(self) >= KEPT:
+        if len(self) >= CACHE_SIZE:
             self.clear()
-        found = self[product] = self._look_up(product)
-        return found
+        value = self[product] = self._look_up(product)
+        return value
 
-    # a look-up by subscript asks `__missing__`, one by dict's own `get` does not
+    # subscripts call `__missing__`, the `get` of dict does not
     get: Any = dict.__getitem__
 
-    def take_over(self, former: _Asked[V], changed: Collection[int]) -> None:
-        """What a former one was asked, all but what changed."""
-        self.update((one, said) for one, said in list(former.items()) if one not in changed)
+    def take_over(self, previous: _LookupCache[V], changed: Collection[int]) -> None:
+        """Copy the entries of a previous cache, except those of changed products."""
+        self.update((product, value) for product, value in list(previous.items()) if product not in changed)
 
     def _look_up(self, product: int) -> V | None:
         raise NotImplementedError
 
 
-class NamesById(_Asked[str]):
-    """The name of a product, shown or not; None where there is no such product."""
+class NamesById(_LookupCache[str]):
+    """The name of a product by id, on sale or not; None for an unknown id."""
 
     __slots__ = ("_ids", "_names")
 
@@ -121,10 +121,10 @@ class NamesById(_Asked[str]):
         return None if row < 0 else self._names[row]
 
 
-class ProductSummaries(_Asked[ProductSummary]):
-    """The card of a product, the same one as long as it is kept; None where it may not be shown.
+class ProductSummaries(_LookupCache[ProductSummary]):
+    """The summary of a product by id, the same object while it is cached; None where it is not on sale.
 
-    It holds the columns and not the catalogue they are of: a circle would keep both alive for a while.
+    It refers to columns and not to their catalogue: a reference cycle would delay freeing both.
     """
 
     __slots__ = ("_ids", "_names", "_price", "_repeats", "_shown")
@@ -150,5 +150,5 @@ class ProductSummaries(_Asked[ProductSummary]):
 
 
 def _row(ids: npt.NDArray[np.int64], product: int) -> int:
-    place = int(np.searchsorted(ids, product))
-    return place if place < ids.size and int(ids[place]) == product else -1
+    row = int(np.searchsorted(ids, product))
+    return row if row < ids.size and int(ids[row]) == product else -1

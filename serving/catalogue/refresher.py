@@ -1,4 +1,4 @@
-"""Keeps the products in memory current: what changed at once, all of it now and then."""
+"""Keeps the catalogue in memory current: changed products often, all products now and then."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sqlalchemy.orm import Session
 
 from recsys.log import get_logger
 from recsys.settings import get_settings
-from serving.catalogue.catalogue import Catalogue, Row, inherit
+from serving.catalogue.catalogue import Catalogue, CatalogueRow, inherit_policies
 
 __all__ = ["FULL_RELOAD_SECONDS", "CatalogueRefresher"]
 
 FULL_RELOAD_SECONDS = 300.0
-"""Only deleted variants need it; it costs a second of a processor at 100,000 products."""
-_TOGETHER = 2_000
-"""Rows of the full reload that are in memory at a time."""
+"""Only deleted variants need a full reload; it takes a second of CPU time at 100,000 products."""
+_CHUNK_ROWS = 2_000
+"""Rows of a full reload that are in memory at a time."""
 _log = get_logger(__name__)
 
 _SELECT = """
@@ -41,11 +41,11 @@ _SELECT = """
     {products}
     ORDER BY p.id
 """
-_ALL = text(_SELECT.format(variants="", products=""))
-_SOME = text(_SELECT.format(variants="WHERE product_id = ANY(:ids)", products="WHERE p.id = ANY(:ids)"))
-# xmin names the transaction that wrote a row: whoever changes a product or its stock, by whatever program,
-# is noticed, with no column to keep up to date. Frozen rows are older than any mark.
-_CHANGED = text(
+_ALL_QUERY = text(_SELECT.format(variants="", products=""))
+_SOME_QUERY = text(_SELECT.format(variants="WHERE product_id = ANY(:ids)", products="WHERE p.id = ANY(:ids)"))
+# xmin is the transaction that wrote a row: a change of a product or its stock by any program is noticed,
+# without a column to keep up to date. Frozen rows are older than any mark.
+_CHANGED_QUERY = text(
     """
     SELECT id FROM products_db.products WHERE age(xmin) <= age(CAST(CAST(:low AS xid8) AS xid))
     UNION
@@ -53,9 +53,9 @@ _CHANGED = text(
     WHERE age(xmin) <= age(CAST(CAST(:low AS xid8) AS xid)) AND product_id IS NOT NULL
     """
 )
-_MARK = text("SELECT CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text)")
-_COUNT = text("SELECT count(*) FROM products_db.products")
-_CATEGORIES = text(
+_MARK_QUERY = text("SELECT CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text)")
+_COUNT_QUERY = text("SELECT count(*) FROM products_db.products")
+_CATEGORIES_QUERY = text(
     """
     SELECT c.id, c.parent_id, p.repeat_purchases
     FROM products_db.categories c LEFT JOIN recommendations_db.category_policies p ON p.category_id = c.id
@@ -67,7 +67,7 @@ _Categories = dict[int, tuple[int | None, bool | None]]
 
 
 class CatalogueRefresher:
-    """Keeps one `Catalogue` current; its methods may be called by any thread, one after the other."""
+    """Keeps one `Catalogue` current; its methods may be called by any thread."""
 
     def __init__(self) -> None:
         self.current = Catalogue.of([])
@@ -80,88 +80,92 @@ class CatalogueRefresher:
     def refresh(self, session: Session) -> bool:
         """Bring `current` up to date; True when something changed.
 
-        Deleted variants are noticed by the full reload only, everything else at once.
+        Deleted variants are noticed by the full reload only.
         """
         with self._lock:
             return self._refresh(session)
 
     def _refresh(self, session: Session) -> bool:
         started = time.monotonic()
-        # the mark is read before the rows: what commits in between is read twice rather than never
-        mark = session.scalars(_MARK).one()
+        # the mark is read before the rows: a commit in between is read twice rather than never
+        mark = session.scalars(_MARK_QUERY).one()
         default = get_settings().serving.repeat_purchases
-        categories = {row.id: (row.parent_id, row.repeat_purchases) for row in session.execute(_CATEGORIES)}
-        before = self.current
-        whole = (
+        categories = {
+            row.id: (row.parent_id, row.repeat_purchases) for row in session.execute(_CATEGORIES_QUERY)
+        }
+        previous = self.current
+        full_reload = (
             self._mark is None
             or started - self._loaded_at > FULL_RELOAD_SECONDS
             or (categories, default) != (self._categories, self._default)
         )
         changed: list[int] = []
-        if not whole:
-            changed = list(session.scalars(_CHANGED, {"low": self._mark}))
-            count = session.scalars(_COUNT).one()
-            new = int((before.rows(changed) < 0).sum()) if changed else 0
-            gone = len(before) + new != count
-            whole = gone or len(changed) > 0.02 * count + 1000
-        if whole:
+        if not full_reload:
+            changed = list(session.scalars(_CHANGED_QUERY, {"low": self._mark}))
+            count = session.scalars(_COUNT_QUERY).one()
+            added = int((previous.rows(changed) < 0).sum()) if changed else 0
+            deleted = len(previous) + added != count
+            full_reload = deleted or len(changed) > 0.02 * count + 1000
+        if full_reload:
             self._load(session, categories, default)
             self._loaded_at = started
         elif changed:
             self._patch(session, changed)
         self._mark, self._categories, self._default = mark, categories, default
-        if self.current is not before:
-            _log.debug("catalogue refreshed", products=len(self.current), whole=whole, changed=len(changed))
-        return self.current is not before
+        if self.current is not previous:
+            _log.debug(
+                "catalogue refreshed", products=len(self.current), whole=full_reload, changed=len(changed)
+            )
+        return self.current is not previous
 
     def refresh_products(self, session: Session, products: Collection[int]) -> bool:
-        """Bring some products up to date at once, of which an event told; True when something changed."""
+        """Bring the products of an event up to date; True when something changed."""
         with self._lock:
-            before = self.current
+            previous = self.current
             if self._mark is not None:
                 self._patch(session, products)
-            return self.current is not before
+            return self.current is not previous
 
     def _load(self, session: Session, categories: _Categories, default: bool) -> None:
-        rows = session.execute(_ALL, execution_options={"yield_per": _TOGETHER})
-        fresh = Catalogue.read(
+        rows = session.execute(_ALL_QUERY, execution_options={"yield_per": _CHUNK_ROWS})
+        loaded = Catalogue.read(
             (_row(row) for row in rows),
-            inherit(categories, default),
+            inherit_policies(categories, default),
             default,
             {category: parent for category, (parent, _) in categories.items()},
         )
-        # an equal one would be a copy that this process does not share with others, and all made from it too
-        if not fresh.same_as(self.current):
-            self.current = fresh
+        # an equal copy, and all data derived from it, would not be shared with other forked processes
+        if not loaded.equals(self.current):
+            self.current = loaded
 
     def _patch(self, session: Session, products: Collection[int]) -> None:
-        known = self.current
-        found = [_row(row) for row in session.execute(_SOME, {"ids": sorted(products)})]
-        differing = [row for row in found if row != _row_of(known, row.id)]
-        there = {row.id for row in found}
-        if any(one not in there and known.row(one) >= 0 for one in products):
+        catalogue = self.current
+        rows = [_row(row) for row in session.execute(_SOME_QUERY, {"ids": sorted(products)})]
+        differing = [row for row in rows if row != _row_of(catalogue, row.id)]
+        existing = {row.id for row in rows}
+        if any(product not in existing and catalogue.row(product) >= 0 for product in products):
             self._load(session, self._categories, self._default)  # deleted
         elif differing:
-            self.current = known.with_rows(differing)
+            self.current = catalogue.with_rows(differing)
 
 
-def _row(row: Sequence[Any]) -> Row:
+def _row(row: Sequence[Any]) -> CatalogueRow:
     product, name, price, category, brand, created, shown, stocked, tags = row
-    return Row(product, name, float(price), category, brand, created, shown, stocked, tuple(tags))
+    return CatalogueRow(product, name, float(price), category, brand, created, shown, stocked, tuple(tags))
 
 
-def _row_of(catalogue: Catalogue, product: int) -> Row | None:
-    place = catalogue.row(product)
-    if place < 0:
+def _row_of(catalogue: Catalogue, product: int) -> CatalogueRow | None:
+    row_index = catalogue.row(product)
+    if row_index < 0:
         return None
-    return Row(
+    return CatalogueRow(
         product,
-        catalogue.names[place],
-        float(catalogue.price[place]),
-        int(catalogue.category[place]),
-        int(catalogue.brand[place]),
-        float(catalogue.created[place]),
-        bool(catalogue.shown[place]),
-        bool(catalogue.stocked[place]),
-        catalogue.tags_of(place),
+        catalogue.names[row_index],
+        float(catalogue.price[row_index]),
+        int(catalogue.category[row_index]),
+        int(catalogue.brand[row_index]),
+        float(catalogue.created[row_index]),
+        bool(catalogue.shown[row_index]),
+        bool(catalogue.stocked[row_index]),
+        catalogue.tags_of(row_index),
     )

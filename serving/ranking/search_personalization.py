@@ -20,7 +20,7 @@ __all__ = ["ModelPersonaliser"]
 FRESH_SECONDS = 60.0
 """A user's scores stay the same for this long, so that the pages of a search are consistent."""
 CAPACITY = 500
-"""Users whose scores are kept."""
+"""Users whose scores are cached."""
 
 _Scores = dict[int, float]
 

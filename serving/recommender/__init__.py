@@ -1,1 +1,1 @@
-"""The path of one request, from what is asked to the bytes of the response."""
+"""The path of one request to the bytes of its response."""

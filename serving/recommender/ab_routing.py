@@ -1,4 +1,4 @@
-"""A/B tests: which serving data a visitor's list is made of, and which arm the response names."""
+"""A/B tests: selects the serving data of a visitor's arm, and labels the response."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Assignment", "assign"]
 
 @dataclass(frozen=True, eq=False)
 class Assignment:
-    """The arm of a visitor. data: what the arm's lists are made of; test: None where no test is involved."""
+    """The arm of a visitor. data: the serving data of the arm; test: None where no test applies."""
 
     data: ServingData
     test: RunningTest | None = None
@@ -28,7 +28,7 @@ class Assignment:
         return self.arm is Arm.CHALLENGER
 
     def labelled(self, response: RecommendationResponse) -> RecommendationResponse:
-        """The response with its arm: `fallback` where its list is not by the model of the visitor's arm."""
+        """Return the response with its arm: `fallback` where the model of the arm did not rank its list."""
         if self.test is None or self.arm is None:
             return response
         arm = self.arm
@@ -37,19 +37,21 @@ class Assignment:
         return self._with_arm(self.test, response, arm)
 
     def labelled_page(self, response: RecommendationResponse) -> RecommendationResponse:
-        """A later page with its arm: of the list that began, whichever model serves by now."""
+        """Return a later page with the arm of its first page, whichever model serves now."""
         if self.test is None or self.arm is None:
             return response
         test = self.test.test
-        other = test.control if self.arm is Arm.CHALLENGER else test.challenger
-        return self._with_arm(self.test, response, Arm.FALLBACK if response.model == other else self.arm)
+        other_model = test.control if self.arm is Arm.CHALLENGER else test.challenger
+        return self._with_arm(
+            self.test, response, Arm.FALLBACK if response.model == other_model else self.arm
+        )
 
     def fallback(self, data: ServingData) -> Assignment:
-        """The same visitor with a list by the serving model, which is not counted for either arm."""
+        """Return the assignment of a list by the serving model, which counts for neither arm."""
         return replace(self, data=data, arm=Arm.FALLBACK)
 
     def _is_by_control(self, test: RunningTest, response: RecommendationResponse) -> bool:
-        """Whether the serving model is still the control, and the list its own."""
+        """Whether the serving model is still the control, and ranked the list."""
         model, control = self.data.model, test.test.control
         return (
             model is not None
@@ -64,9 +66,9 @@ class Assignment:
 
 
 def assign(data: ServingData, request: RecommendationRequest, *, later_page: bool = False) -> Assignment:
-    """The visitor's arm, and the data for it: the challenger's are the same but for the model.
+    """Return the visitor's arm and its serving data, which differ in the model only.
 
-    later_page : a list that was ranked before keeps its arm, also where its model cannot rank any more.
+    later_page : a list that was ranked earlier keeps its arm, even if its model is no longer available.
     """
     test = data.test
     arm = None if test is None else test.arm(request)
@@ -80,5 +82,5 @@ def assign(data: ServingData, request: RecommendationRequest, *, later_page: boo
     challenger = test.challenger
     if challenger is None:
         return Assignment(data, test, Arm.FALLBACK)
-    ranked_now = replace(data, model=challenger, cold_start=test.cold_start, uses_stored_lists=False)
-    return Assignment(ranked_now, test, arm)
+    challenger_data = replace(data, model=challenger, cold_start=test.cold_start, uses_stored_lists=False)
+    return Assignment(challenger_data, test, arm)

@@ -1,4 +1,4 @@
-"""What a request begins with: the serving data, and one round trip to Redis for the user's own part."""
+"""The context of a request: the serving data, and the user's part from one round trip to Redis."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class RequestContext:
-    """recent: interactions since the stored list was made. stored: that list, None where Redis has none.
+    """What is known when the path of a request begins.
 
+    recent           interactions since the stored list was made
+    stored           that list; None where Redis has none
     redis_available  False where neither could be read
     """
 
@@ -45,7 +47,7 @@ class ContextReader:
         self._redis, self._executor, self._deadline = redis, executor, deadline
 
     async def read(self, request: RecommendationRequest, data: ServingData) -> RequestContext:
-        """One round trip; without Redis an empty context, at once."""
+        """Read the context in one round trip; without Redis return an empty one at once."""
         redis = self._redis
         reader = redis.reader
         if reader is None or not redis.available:
@@ -56,11 +58,11 @@ class ContextReader:
                     return RequestContext(data, redis_available=True)
                 members, _ = await reader.read(keys.recent_session_interactions(request.session), "-")
                 return RequestContext(data, SeenProducts.of_recent(members), None, True)
-            # no generation has the id 0, so nothing is found while none is shown
+            # no generation has the id 0: without a live one no list is found
             key = keys.stored_recommendations(data.generation or 0, request.user)
             members, packed = await reader.read(keys.recent_interactions(request.user), key)
         except (RedisError, OSError) as error:
-            redis.available = False  # a background job looks again soon
+            redis.available = False  # a background job tries again soon
             _log.error("Redis does not answer; lists come from PostgreSQL", error=str(error))
             return RequestContext(data)
         recent = SeenProducts.of_recent(members)
@@ -73,7 +75,7 @@ class ContextReader:
             return RequestContext(data, recent, await self._repair(data.generation or 0, request.user), True)
 
     async def _repair(self, generation: int, user: int) -> StoredList | None:
-        """The user's list from PostgreSQL, which replaces the damaged one in Redis; None when it is late."""
+        """Read the user's list from PostgreSQL and replace the damaged one in Redis; None when it is late."""
 
         def repair() -> StoredList | None:
             stored = stored_in_postgresql(user)
@@ -90,7 +92,7 @@ class ContextReader:
 
 
 def stored_in_postgresql(user: int) -> StoredList | None:
-    """The user's stored list by PostgreSQL; None where there is none or it cannot be read."""
+    """Read the user's stored list from PostgreSQL; None where there is none or it cannot be read."""
     try:
         with unit_of_work() as session:
             return generations.read_list(session, user)

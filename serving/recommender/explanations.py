@@ -1,4 +1,4 @@
-"""What the score of a product is made of, in the model's own units."""
+"""Explanations: the parts of a product's score, in the model's own units."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from serving.state.active_model import LoadedModel
 __all__ = ["parts_of", "with_rules"]
 
 NAMED_PARTS = 5
-"""Products of the history that are named for each; what the others add is summed up."""
+"""Products of the history that are named for each product; the contributions of others are summed."""
 
 
 def parts_of(
     model: LoadedModel, user: UserContext, entries: Sequence[Entry], novelty: Novelty
 ) -> dict[int, dict[str, Any]]:
-    """For each product the raw score, the part without the history, and what the history adds.
+    """Return for each product the raw score, the baseline, and the contributions of the history.
 
-    baseline + parts + others = score. Products that the model does not know have none.
+    baseline + parts + others = score. Products that the model does not know are left out.
     """
     if user.history is None:
         return {}
@@ -48,9 +48,9 @@ def parts_of(
 def with_rules(
     parts: Mapping[int, dict[str, Any]], rules: Mapping[int, Sequence[str]], entries: Sequence[Entry]
 ) -> dict[int, dict[str, Any]]:
-    """The same with the names of the business rules that gave a product its place."""
+    """Add the names of the business rules that determined a product's position."""
     explained = {entry.product: dict(parts.get(entry.product, {})) for entry in entries}
     for product, names in rules.items():
         if product in explained:
             explained[product]["rules"] = list(names)
-    return {product: each for product, each in explained.items() if each}
+    return {product: explanation for product, explanation in explained.items() if explanation}

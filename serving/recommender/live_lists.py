@@ -1,4 +1,4 @@
-"""Lists that are ranked now: the same question is ranked once for all who wait, and a late list is kept."""
+"""Live lists: equal requests are ranked once, and a late list is cached for the next request."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from serving.state.executor import LiveExecutor
 __all__ = ["LiveLists"]
 
 SHARED_SECONDS = 60.0
-"""A list for everybody depends on nothing but its key, and on counts that are as old at most."""
+"""A list that is the same for everybody depends on its key, and on counts that are as old at most."""
 LATE_SECONDS = 5.0
-"""A list that was finished after its deadline waits so long for the next request of the same user."""
+"""Lifetime of a list that was finished after its deadline, for the next request of the same user."""
 PER_CALLER = 2
 """Of the executor's six threads; so three callers without a key at least are served at the same time."""
 CAPACITY = 5_000
-"""Lists that are kept, of each kind; about 60 KB each with all their pages."""
+"""Cached lists of each kind; about 60 KB each with all their pages."""
 
 
 class LiveLists:
@@ -35,7 +35,7 @@ class LiveLists:
         self._late: TTLCache[Hashable, RecommendationResponse] = TTLCache(CAPACITY, LATE_SECONDS)
         self._running: dict[Hashable, Future[RecommendationResponse]] = {}
         self._callers: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
-        self._lock = threading.RLock()  # a future that has ended calls back at once
+        self._lock = threading.RLock()  # a finished future calls back at once
 
     async def get(
         self,
@@ -45,11 +45,11 @@ class LiveLists:
         shared: bool,
         caller: str | None = None,
     ) -> RecommendationResponse:
-        """The list of `key`: a kept one, the one being ranked, or a new one by `rank`.
+        """Return the list of `key`: a cached one, the one being ranked, or a new one by `rank`.
 
-        shared : whether the list is the same for everybody; it is then kept.
+        shared : whether the list is the same for everybody; it is then cached.
         caller : of whom at most `PER_CALLER` lists are ranked at the same time; None: as many as there are.
-        Raises TimeoutError when it is not finished in time, and keeps it once it is; and what `rank` raises.
+        Raises TimeoutError when it is not finished in time, and caches it once it is; and what `rank` raises.
         """
         if caller is None:
             return await self._get(key, rank, self._deadline, shared)
@@ -65,15 +65,15 @@ class LiveLists:
     async def _get(
         self, key: Hashable, rank: Callable[[], RecommendationResponse], seconds: float, shared: bool
     ) -> RecommendationResponse:
-        latest = time.monotonic() + seconds
+        deadline_at = time.monotonic() + seconds
 
-        def rank_and_keep() -> RecommendationResponse:
+        def rank_and_cache() -> RecommendationResponse:
             try:
                 response = rank()
                 with self._lock:
                     if shared:
                         self._shared[key] = response
-                    elif time.monotonic() > latest:
+                    elif time.monotonic() > deadline_at:
                         self._late[key] = response
                 return response
             finally:
@@ -81,17 +81,17 @@ class LiveLists:
                     self._running.pop(key, None)
 
         with self._lock:
-            kept = self._shared.get(key) if shared else self._late.pop(key, None)
-            if kept is not None:
-                return kept
+            cached = self._shared.get(key) if shared else self._late.pop(key, None)
+            if cached is not None:
+                return cached
             running = self._running.get(key)
             if running is None:
-                running = self._running[key] = self._executor.submit(seconds, rank_and_keep)
+                running = self._running[key] = self._executor.submit(seconds, rank_and_cache)
                 running.add_done_callback(lambda _: self._forget(key, running))
         return await self._executor.wait(seconds, running)
 
-    def _forget(self, key: Hashable, ended: Future[RecommendationResponse] | None) -> None:
-        """Work that was cancelled or never began leaves its place, too."""
+    def _forget(self, key: Hashable, finished: Future[RecommendationResponse] | None) -> None:
+        """Remove work that was cancelled or never began, too."""
         with self._lock:
-            if self._running.get(key) is ended:
+            if self._running.get(key) is finished:
                 del self._running[key]

@@ -1,9 +1,8 @@
-"""A list cut into pages: the cursor carries the rest of the list itself, so that pages never shift.
+"""Pagination: a cursor holds the rest of its list, so that pages never shift.
 
-Nothing is stored for it: a cursor outlives restarts, new models, new generations and a lost Redis. What was
-sold out, hidden or bought since the first page is left out of the next; nothing comes twice. Since it says
-what was answered by which model, which A/B tests are judged by, it is signed, and belongs to one question of
-one user or guest.
+Nothing is stored for it: a cursor outlives restarts, new models, new generations and a lost Redis. Products
+sold out, hidden or bought since the first page are left out of the next; none is repeated. A/B tests are
+evaluated by the model that a cursor names: it is signed, and belongs to one request of one user or guest.
 """
 
 from __future__ import annotations
@@ -26,18 +25,18 @@ from serving.recommender.request import MAX_POOL, RecommendationRequest
 __all__ = ["Rest", "decode", "encode"]
 
 FORMAT = 2
-LONGEST = 8_000
+MAX_LENGTH = 8_000
 """Characters; the longest cursor of `MAX_POOL` entries has fewer."""
 _SOURCES: tuple[Source, ...] = ("stored", "live", "popular")
-# format, what was asked, source, generation (0: none), made at, shown before, lengths of name and version
+# format, fingerprint, source, generation (0: none), made at, products shown, lengths of name and version
 _HEADER = struct.Struct("<B16sBIIHBB")
 _PURPOSE = b"list"
-_LARGEST_ID = 2**31 - 1
+_MAX_ID = 2**31 - 1
 
 
 @dataclass(frozen=True)
 class Rest:
-    """What of a list was not shown yet, and where the list came from. `shown`: products on earlier pages."""
+    """The rest of a list, and where the list came from. shown: number of products on earlier pages."""
 
     entries: Sequence[Entry]
     source: Source
@@ -49,7 +48,7 @@ class Rest:
 
 
 def encode(rest: Rest, request: RecommendationRequest) -> str:
-    """The cursor for the next page of `request`."""
+    """Return the cursor for the next page of `request`."""
     model, version = (rest.model or "").encode(), (rest.version or "").encode()
     head = _HEADER.pack(
         FORMAT,
@@ -66,12 +65,12 @@ def encode(rest: Rest, request: RecommendationRequest) -> str:
 
 
 def decode(cursor: str, request: RecommendationRequest) -> Rest:
-    """Take back what `encode` gave.
+    """Return the rest of the list that `encode` put into the cursor.
 
-    Raises Invalid for what was not signed here, and for a cursor of another question, user or guest.
+    Raises Invalid for a cursor without a valid signature, and for one of another request, user or guest.
     """
     try:
-        if len(cursor) > LONGEST:
+        if len(cursor) > MAX_LENGTH:
             raise ValueError("longer than any cursor")
         signed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         data = signed[SIZE:]
@@ -82,27 +81,27 @@ def decode(cursor: str, request: RecommendationRequest) -> Rest:
         version_ends = model_ends + head[7]
         entries = unpack_entries(data[version_ends:])
         if head[0] != FORMAT or len(entries) > MAX_POOL or version_ends > len(data):
-            raise ValueError("not as it was given")
-        if head[3] > _LARGEST_ID or any(not _possible(one) for one in entries):
+            raise ValueError("malformed")
+        if head[3] > _MAX_ID or any(not _is_in_range(entry) for entry in entries):
             raise ValueError("out of range")
         source = _SOURCES[head[2]]
         model, version = data[_HEADER.size : model_ends].decode(), data[model_ends:version_ends].decode()
     except (ValueError, IndexError, struct.error, binascii.Error, Invalid) as error:
         raise Invalid(
-            "cursor: not one that this service gave; take `next_cursor` of the page before, or leave it out "
+            "cursor: not from this service; use `next_cursor` of the previous page, or leave it out "
             "for the first page",
             field="cursor",
         ) from error
     if head[1] != _fingerprint(request):
         raise Invalid(
-            "cursor: it belongs to another question; keep everything but `limit` as it was on the first page",
+            "cursor: it belongs to another request; keep everything but `limit` as on the first page",
             field="cursor",
         )
     return Rest(entries, source, model or None, version or None, head[3] or None, head[4], head[5])
 
 
 def _fingerprint(request: RecommendationRequest) -> bytes:
-    """Sixteen bytes that two requests share when one may continue the pages of the other."""
+    """Return 16 bytes that are equal for requests that may continue each other's pages."""
     filters = request.filters
     parts = (
         request.placement, request.user, request.session, request.products, request.cart, request.country,
@@ -113,5 +112,5 @@ def _fingerprint(request: RecommendationRequest) -> bytes:
     return hashlib.blake2b(orjson.dumps(parts), digest_size=16).digest()
 
 
-def _possible(one: Entry) -> bool:
-    return 0 < one.product <= _LARGEST_ID and one.evidence <= _LARGEST_ID and one.score <= SCORE_UNIT
+def _is_in_range(entry: Entry) -> bool:
+    return 0 < entry.product <= _MAX_ID and entry.evidence <= _MAX_ID and entry.score <= SCORE_UNIT

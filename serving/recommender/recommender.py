@@ -1,4 +1,4 @@
-"""One request, one path: the arm's serving data, the user's context, then the sources in their order."""
+"""The path of a request: the serving data of its arm, the user's context, then the sources in order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from serving.recommender.live_lists import LiveLists
 from serving.recommender.pagination import decode
 from serving.recommender.request import RecommendationRequest
 from serving.recommender.response import RecommendationResponse
-from serving.recommender.sources import Live, Popular, Source, Stored, next_page
+from serving.recommender.sources import LiveRanking, PopularList, Source, StoredLists, next_page
 from serving.state.executor import LiveExecutor
 from serving.state.metrics import count_deadline
 from serving.state.redis_connection import RedisConnection
@@ -31,7 +31,7 @@ class DataSource(Protocol):
 
 
 class Recommender:
-    """Always responds, and seldom with an empty list: a source that fails leaves the list to the next one."""
+    """Recommends lists: where a source has no list, the next one is used, so that few lists are empty."""
 
     def __init__(self, refresher: DataSource, redis: RedisConnection, *, deadline: float) -> None:
         """
@@ -47,9 +47,13 @@ class Recommender:
         self._refresher = refresher
         self._executor = LiveExecutor()
         lookups = Lookups()
-        self._live = Live(LiveLists(self._executor, deadline), lookups)
+        self._live = LiveRanking(LiveLists(self._executor, deadline), lookups)
         self._contexts = ContextReader(redis, self._executor, deadline)
-        self.sources: Sequence[Source] = (Stored(self._executor, deadline), self._live, Popular(lookups))
+        self.sources: Sequence[Source] = (
+            StoredLists(self._executor, deadline),
+            self._live,
+            PopularList(lookups),
+        )
 
     @property
     def data(self) -> ServingData:
@@ -57,12 +61,12 @@ class Recommender:
         return self._refresher.data
 
     async def recommend(self, request: RecommendationRequest) -> RecommendationResponse:
-        """One list; a stored one costs one round trip to Redis and nothing else.
+        """Return one list; a stored list takes one round trip to Redis.
 
-        Raises NotFound for products that do not exist, Unavailable where a filter cannot be looked up.
+        Raises NotFound for unknown products, Unavailable where a filter cannot be read.
         """
         data = self.data
-        _refuse_unknown_products(request, data)
+        _check_products(request, data)
         context = await self._contexts.read(request, data)
         if data.test is None:
             return await self._from_sources(request, context)
@@ -73,7 +77,7 @@ class Recommender:
         return assignment.labelled(await self._from_sources(request, context))
 
     async def recommend_page(self, requests: Sequence[RecommendationRequest]) -> list[RecommendationResponse]:
-        """Several lists of one page; no product is in two of them, the first list has the first choice."""
+        """Return the lists of one page without repeating products; earlier lists take precedence."""
         responses: list[RecommendationResponse] = []
         on_page: frozenset[int] = frozenset()
         for request in requests:
@@ -83,7 +87,7 @@ class Recommender:
         return responses
 
     async def next_page(self, request: RecommendationRequest, cursor: str) -> RecommendationResponse:
-        """The next page of a list. Raises Invalid for a cursor that is none, or of another request."""
+        """Return the next page of a list. Raises Invalid for an invalid cursor, or one of another request."""
         rest = decode(cursor, request)
         data = self.data
         context = await self._contexts.read(request, data)
@@ -91,13 +95,13 @@ class Recommender:
         return assign(data, request, later_page=True).labelled_page(response)
 
     def without_rules(self, request: RecommendationRequest) -> tuple[Ranked, FilterResult]:
-        """The live candidates of a request before any business rule. Raises NotFound for unknown products."""
+        """Return the live candidates before any business rule. Raises NotFound for unknown products."""
         data = self.data
-        _refuse_unknown_products(request, data)
+        _check_products(request, data)
         return self._live.without_rules(request, data)
 
     def close(self) -> None:
-        """Wait a little for lists that are being ranked."""
+        """Wait briefly for lists that are being ranked."""
         self._executor.close()
 
     async def _from_sources(
@@ -109,7 +113,7 @@ class Recommender:
                 response = await source.lists(request, context)
             except TimeoutError:
                 count_deadline()
-                return self._at_hand(request, context)
+                return self._list_available_now(request, context)
             if response is None:
                 continue
             response = response if short is None else _longer(short, response)
@@ -119,10 +123,12 @@ class Recommender:
         assert short is not None
         return short
 
-    def _at_hand(self, request: RecommendationRequest, context: RequestContext) -> RecommendationResponse:
-        """The best list that costs no waiting."""
-        lists = (source.at_hand(request, context) for source in self.sources)
-        return replace(next(found for found in lists if found is not None), complete=False)
+    def _list_available_now(
+        self, request: RecommendationRequest, context: RequestContext
+    ) -> RecommendationResponse:
+        """Return the best list that is available without waiting."""
+        lists = (source.available_now(request, context) for source in self.sources)
+        return replace(next(response for response in lists if response is not None), complete=False)
 
     async def _by_challenger(
         self,
@@ -131,40 +137,40 @@ class Recommender:
         assignment: Assignment,
         data: ServingData,
     ) -> RecommendationResponse:
-        """The challenger's list; the serving model's where the challenger fails or is late."""
+        """Return the challenger's list, or the serving model's where the challenger fails or is late."""
         test = assignment.test
         assert test is not None
-        instead, by_serving_model = assignment.fallback(data), replace(context, data=data)
+        fallback, by_serving_model = assignment.fallback(data), replace(context, data=data)
         try:
             response = await self._from_sources(request, context)
         except RecsysError:
             raise  # about the request, not the model
-        except Exception as error:  # noqa: BLE001 a model on trial may fail in ways of its own
+        except Exception as error:  # noqa: BLE001 a challenger may raise anything
             test.failed(error)
-            return instead.labelled(await self._from_sources(request, by_serving_model))
+            return fallback.labelled(await self._from_sources(request, by_serving_model))
         if not response.complete:
             test.failed()
-            return instead.labelled(self._at_hand(request, by_serving_model))
+            return fallback.labelled(self._list_available_now(request, by_serving_model))
         test.succeeded()
         return assignment.labelled(response)
 
 
-def _refuse_unknown_products(request: RecommendationRequest, data: ServingData) -> None:
-    """A list about a product that does not exist is the caller's mistake; an old cart is not."""
+def _check_products(request: RecommendationRequest, data: ServingData) -> None:
+    """Raise NotFound for unknown products of the page; unknown products of a cart are allowed."""
     for product in request.products:
         if data.catalogue.row(product) < 0:
             raise NotFound("There is no such product.")
 
 
 def _longer(stored: RecommendationResponse, live: RecommendationResponse) -> RecommendationResponse:
-    """A short stored list continues with popular products, or gives way to a live list that is longer."""
+    """Complete a short stored list with popular products, or replace it with a longer live list."""
     if live.source != "popular" or not stored.entries:
         return live if len(live.entries) > len(stored.entries) else stored
     listed = {entry.product for entry in stored.entries}
-    below, more = stored.entries[-1].score, []
+    score, added = stored.entries[-1].score, []
     for entry in [*live.entries, *live.rest]:
         if entry.product not in listed:
-            below = max(0, min(entry.score, below - 1))
-            more.append(entry._replace(score=below))
+            score = max(0, min(entry.score, score - 1))
+            added.append(entry._replace(score=score))
     missing = stored.request.limit - len(stored.entries)
-    return replace(stored, entries=[*stored.entries, *more[:missing]], rest=more[missing:])
+    return replace(stored, entries=[*stored.entries, *added[:missing]], rest=added[missing:])

@@ -1,4 +1,4 @@
-"""What a shop asks for: which placement, for whom, filtered how."""
+"""The request for one list: placement, user and filters."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from serving.ranking.eligibility import Novelty
 __all__ = ["MAX_POOL", "NO_FILTERS", "Filters", "Placement", "RecommendationRequest"]
 
 MAX_POOL = 300
-"""The most products that are ranked for one request: pages end there."""
+"""Products that are ranked for one request at most: pages end there."""
 
 
 class Placement(StrEnum):
-    """The lists that there are; `serving.ranking.strategies` has the strategy that makes each."""
+    """The kinds of lists; `serving.ranking.strategies` has the strategy of each."""
 
     FOR_YOU = "for_you"
     SIMILAR = "similar"
@@ -28,13 +28,13 @@ class Placement(StrEnum):
 
 @dataclass(frozen=True)
 class Filters:
-    """What a product must be to be eligible; a product must pass all of them.
+    """Conditions that an eligible product must all fulfil.
 
     categories   any of them, each with all below it
     brands       any of them
     min_price, max_price  in the shop's currency, both included
     tags         all of them
-    in_stock     True: a piece is there now; None: whatever the shop sells
+    in_stock     True: in stock now; otherwise: everything on sale
     created_since  seconds since 1970: arrived in the shop then or later
     exclude      product ids that must not appear
     attributes   (name, value) pairs, all of them; see `serving.ranking.attributes`
@@ -58,7 +58,7 @@ NO_FILTERS = Filters()
 class RecommendationRequest:
     """A request for one list.
 
-    user, session  for whom; neither for a list that is the same for everybody
+    user, session  the visitor; neither for a list that is the same for everybody
     products       what the page displays, or the seeds of `similar` and `bought_together`
     cart           products in the cart: never recommended, and part of the user's history
     country        ISO 3166 code, for `popular`

@@ -1,4 +1,4 @@
-"""A finished list, and its bytes."""
+"""The response with one list, and its JSON."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ __all__ = ["RecommendationResponse", "impression_of", "list_of", "render"]
 class RecommendationResponse:
     """One list and where it comes from.
 
-    rest          what follows on later pages; shown: products on earlier ones
-    filtered_out  how many products are not eligible, by reason; None where a stored list was used as it is
-    eligible      how many are
-    arm           of the A/B test that runs, None without one
-    complete      False: time ran out, and this is the best list that was at hand
-    parts         for each product, when requested, what its score is made of
+    rest          the entries of later pages
+    shown         number of products on earlier pages
+    filtered_out  how many products are not eligible, by reason; None for a stored list
+    eligible      how many products are eligible; None for a stored list
+    arm           arm of the running A/B test, None without one
+    complete      False: the deadline passed, and this is the best list available without waiting
+    parts         for each product, when requested, the parts of its score
     """
 
     request: RecommendationRequest
@@ -58,7 +59,7 @@ class RecommendationResponse:
 
 
 def impression_of(response: RecommendationResponse, request_id: str) -> Answered:
-    """What the log of impressions keeps of a list."""
+    """Return what the impression log stores of a response."""
     request = response.request
     return Answered(
         request_id,
@@ -78,7 +79,7 @@ def impression_of(response: RecommendationResponse, request_id: str) -> Answered
 
 
 def list_of(catalogue: Catalogue, response: RecommendationResponse) -> dict[str, Any]:
-    """One list as documented, without the request's id, for `orjson`: its items are finished bytes."""
+    """Return the documented list without the request's id, for `orjson`; its items are JSON bytes."""
     request = response.request
     items = orjson.Fragment(
         items_of(catalogue, response.entries, response.parts if request.explain else None)
@@ -92,19 +93,19 @@ def list_of(catalogue: Catalogue, response: RecommendationResponse) -> dict[str,
         "generation": response.generation,
         "arm": response.arm,
         "complete": response.complete,
-        "features_age_seconds": _age(response.made_at),
+        "features_age_seconds": _age_seconds(response.made_at),
     }
     if response.filtered_out is not None:
         provenance["filters"] = {"removed": response.filtered_out, "qualified": response.eligible}
     return {"items": items, "next_cursor": response.next_cursor, "provenance": provenance}
 
 
-def _age(made_at: int) -> int:
+def _age_seconds(made_at: int) -> int:
     return max(0, int(clock.now().timestamp()) - made_at) if made_at else 0
 
 
 def render(catalogue: Catalogue, response: RecommendationResponse, request_id: str) -> bytes:
-    """The documented response as JSON."""
-    found = list_of(catalogue, response)
-    found["provenance"] = {"request_id": request_id, **found["provenance"]}
-    return orjson.dumps(found)
+    """Return the documented response as JSON."""
+    body = list_of(catalogue, response)
+    body["provenance"] = {"request_id": request_id, **body["provenance"]}
+    return orjson.dumps(body)

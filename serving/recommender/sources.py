@@ -23,30 +23,30 @@ from serving.recommender.response import RecommendationResponse
 from serving.state.executor import LiveExecutor
 from serving.state.serving_data import ServingData
 
-__all__ = ["Live", "Popular", "Source", "Stored", "next_page"]
+__all__ = ["LiveRanking", "PopularList", "Source", "StoredLists", "next_page"]
 
 
 class Source(ABC):
-    """Where lists come from."""
+    """A source of lists."""
 
     @abstractmethod
     async def lists(
         self, request: RecommendationRequest, context: RequestContext
     ) -> RecommendationResponse | None:
-        """The source's list, which may be short; None where it has none for this request.
+        """Return the source's list, which may be short; None where it has none for this request.
 
         Raises TimeoutError when it is not ready within the deadline.
         """
 
-    def at_hand(
+    def available_now(
         self, request: RecommendationRequest, context: RequestContext
     ) -> RecommendationResponse | None:
-        """A list that costs no waiting, for when time ran out; None where there is none."""
+        """Return a list without waiting, after the deadline passed; None where there is none."""
         return None
 
 
-class Stored(Source):
-    """The user's list of the generation that is live, while it is as fresh as what they did."""
+class StoredLists(Source):
+    """The user's list of the live generation, while the user has no newer interactions."""
 
     def __init__(self, executor: LiveExecutor, deadline: float) -> None:
         self._executor, self._deadline = executor, deadline
@@ -54,40 +54,40 @@ class Stored(Source):
     async def lists(
         self, request: RecommendationRequest, context: RequestContext
     ) -> RecommendationResponse | None:
-        """Without waiting, unless Redis is away or a rule needs the user's whole past."""
-        if not _may_be_stored(request, context) or context.recent.touched:
+        """Return it without waiting, unless Redis is away or a pin needs the user's whole history."""
+        if not _is_stored_request(request, context) or context.recent.touched:
             return None
         stored = context.stored
         if stored is None and (context.redis_available or request.user is None):
             return None
         if stored is not None and not _has_pins(request, context.data):
-            return _of_stored(stored, request, context.data, context.recent)
+            return _from_stored(stored, request, context.data, context.recent)
         return await self._executor.within(self._deadline, partial(self._with_history, request, context))
 
     def _with_history(
         self, request: RecommendationRequest, context: RequestContext
     ) -> RecommendationResponse | None:
-        """A pin must know what the user bought, and without Redis nothing is known of what they did since."""
+        """Read the history: a pin needs the purchases, and without Redis recent interactions are unknown."""
         stored = context.stored
         if stored is None and request.user is not None:
             stored = stored_in_postgresql(request.user)
         if stored is None:
             return None
         user = read_user_context(request, context.data.model, context.recent)
-        return _of_stored(stored, request, context.data, user.seen)
+        return _from_stored(stored, request, context.data, user.seen)
 
-    def at_hand(
+    def available_now(
         self, request: RecommendationRequest, context: RequestContext
     ) -> RecommendationResponse | None:
-        """The list that Redis had, though it knows nothing of what the user did since."""
-        if context.stored is None or not _may_be_stored(request, context):
+        """Return the list of Redis, though it does not consider the user's recent interactions."""
+        if context.stored is None or not _is_stored_request(request, context):
             return None
-        response = _of_stored(context.stored, request, context.data, context.recent)
+        response = _from_stored(context.stored, request, context.data, context.recent)
         return response if response.entries else None
 
 
-class Live(Source):
-    """A list that is ranked now, by the strategy of its placement."""
+class LiveRanking(Source):
+    """A list that is ranked now by the strategy of its placement."""
 
     def __init__(self, lists: LiveLists, lookups: Lookups) -> None:
         self._lists, self._lookups = lists, lookups
@@ -95,19 +95,19 @@ class Live(Source):
     async def lists(
         self, request: RecommendationRequest, context: RequestContext
     ) -> RecommendationResponse | None:
-        """Ranked within the deadline; a list for everybody once for all who ask."""
+        """Rank within the deadline; a list that is the same for everybody once for all requests."""
         data, recent = context.data, context.recent
-        # by the identity of what it is made of: a change of any of them makes another list
+        # compared by identity: a change of any of them is another list
         parts = (data.catalogue, data.model, data.auxiliary, data.rules, data.popular, data.trending)
         seen = tuple(map(frozenset, (recent.touched, recent.bought, recent.dismissed)))
         return await self._lists.get(
             (request, parts, seen),
-            partial(self._ranked, request, context),
+            partial(self._rank, request, context),
             shared=request.user is None and request.session is None and not request.cart,
             caller=request.caller,
         )
 
-    def _ranked(self, request: RecommendationRequest, context: RequestContext) -> RecommendationResponse:
+    def _rank(self, request: RecommendationRequest, context: RequestContext) -> RecommendationResponse:
         data = context.data
         user = read_user_context(request, data.model, context.recent)
         filtered = eligible_products(request, user.seen, data.rules, self._lookups.attributes)
@@ -115,7 +115,7 @@ class Live(Source):
         reranked = RerankedList(ranked.entries)
         if data.rules.rules or request.diversity > 0.0:
             reranked = rerank(data.rules, request, ranked.entries, filtered.eligible)
-        response = _of_ranked(Ranked(reranked.entries, ranked.model), request, data, filtered)
+        response = _from_ranked(Ranked(reranked.entries, ranked.model), request, data, filtered)
         if request.explain:
             parts = (
                 {}
@@ -126,14 +126,14 @@ class Live(Source):
         return replace(response, filtered_out={**filtered.filtered_out, **reranked.removed})
 
     def without_rules(self, request: RecommendationRequest, data: ServingData) -> tuple[Ranked, FilterResult]:
-        """The candidates of a request before any business rule: what rules are previewed on."""
+        """Return the candidates of a request before any business rule, for previews of rules."""
         user = read_user_context(request, data.model, SeenProducts())
         filtered = eligible_products(request, user.seen, data.rules, self._lookups.attributes, by_rules=False)
         return rank(data, self._lookups, request, user, filtered), filtered
 
 
-class Popular(Source):
-    """Popular products that are eligible."""
+class PopularList(Source):
+    """Eligible popular products."""
 
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups
@@ -141,31 +141,33 @@ class Popular(Source):
     async def lists(
         self, request: RecommendationRequest, context: RequestContext
     ) -> RecommendationResponse | None:
-        """The same as `at_hand`."""
-        return self.at_hand(request, context)
+        """Return the same as `available_now`."""
+        return self.available_now(request, context)
 
-    def at_hand(
+    def available_now(
         self, request: RecommendationRequest, context: RequestContext
     ) -> RecommendationResponse | None:
-        """Counted in the background; a filter by an attribute that is not in memory removes everything."""
+        """Return counts of the background job; a filter by an attribute that is not cached removes all."""
         data = context.data
         filtered = eligible_products(
             request, context.recent, data.rules, self._lookups.attributes, wait=False
         )
-        # nothing but what the user bought may be in it, and that is not known without waiting
-        none = request.placement is Placement.BUY_AGAIN
-        entries = [] if none else data.popular.entries(data.catalogue, 3 * request.limit, filtered.eligible)
-        return _of_ranked(Ranked(entries), request, data, filtered)
+        # it has bought products only, and these are not known without waiting
+        is_empty = request.placement is Placement.BUY_AGAIN
+        entries = (
+            [] if is_empty else data.popular.entries(data.catalogue, 3 * request.limit, filtered.eligible)
+        )
+        return _from_ranked(Ranked(entries), request, data, filtered)
 
 
 def next_page(
     rest: Rest, request: RecommendationRequest, data: ServingData, seen: SeenProducts
 ) -> RecommendationResponse:
-    """The next `limit` products of a list that are still eligible; the others stay for later pages."""
+    """Return the next `limit` products of a list that are still eligible; the others remain for later."""
     catalogue, hidden = data.catalogue, set[int]()
     if data.rules.rules:
-        plan = data.rules.for_placement(request.placement, request.name)
-        hidden = set(catalogue.ids[plan.hidden].tolist()) if plan.hides else hidden
+        placement_rules = data.rules.for_placement(request.placement, request.name)
+        hidden = set(catalogue.ids[placement_rules.hidden].tolist()) if placement_rules.hides else hidden
     eligible, examined = seen.first_eligible(catalogue, rest.entries, request.limit, request.novelty, hidden)
     return RecommendationResponse(
         request,
@@ -180,8 +182,8 @@ def next_page(
     )
 
 
-def _may_be_stored(request: RecommendationRequest, context: RequestContext) -> bool:
-    """Whether the request asks for what is stored: a user's best products as they are."""
+def _is_stored_request(request: RecommendationRequest, context: RequestContext) -> bool:
+    """Return whether the request is for a stored list: a user's best products without narrowing."""
     return (
         request.placement is Placement.FOR_YOU
         and (request.filters is NO_FILTERS or request.filters == NO_FILTERS)
@@ -198,7 +200,7 @@ def _has_pins(request: RecommendationRequest, data: ServingData) -> bool:
     return bool(data.rules.rules and data.rules.for_placement(request.placement, request.name).pins)
 
 
-def _of_stored(
+def _from_stored(
     stored: StoredList, request: RecommendationRequest, data: ServingData, seen: SeenProducts
 ) -> RecommendationResponse:
     entries: Sequence[Entry] = stored.new if request.novelty is Novelty.NEW else stored.entries
@@ -212,7 +214,7 @@ def _of_stored(
     return next_page(rest, request, data, seen)
 
 
-def _of_ranked(
+def _from_ranked(
     ranked: Ranked, request: RecommendationRequest, data: ServingData, filtered: FilterResult
 ) -> RecommendationResponse:
     registered = None if ranked.model is None else ranked.model.registered

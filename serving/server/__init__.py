@@ -1,1 +1,1 @@
-"""The process that answers HTTP: application, workers and socket."""
+"""The HTTP server process: application, workers and socket."""

@@ -1,4 +1,4 @@
-"""The application that the shop talks to: the core's routes and serving's."""
+"""The HTTP application: the routes of `recsys` and of serving."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from serving.api.routes import router, user_list
 from serving.batch import refresh
 from serving.ranking.search_personalization import ModelPersonaliser
 from serving.recommender.recommender import Recommender
-from serving.server.runtime_tuning import steady
+from serving.server.runtime_tuning import tuned_runtime
 from serving.state.impression_log import ImpressionLog
 from serving.state.refresher import Refresher
 
@@ -33,7 +33,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     personalization.use(ModelPersonaliser(lambda: refresher.data))
     try:
         async with refresher.running(), impressions:
-            with refresh.sharing(refresher), steady():
+            with refresh.sharing(refresher), tuned_runtime():
                 yield
             await to_thread.run_sync(recommender.close)
     finally:
@@ -41,7 +41,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def create_app(prepared: Refresher | None = None) -> FastAPI:
-    """A new application; its serving data is read, or completed, when it starts (ASGI lifespan)."""
+    """Return a new application; its serving data is read, or completed, at startup (ASGI lifespan)."""
     routers = (router, reports.router, rule_previews.router)
     app = create_api(routers, lifespan=_lifespan, routes=[user_list])
     app.state.refresher = prepared or Refresher()
@@ -49,6 +49,6 @@ def create_app(prepared: Refresher | None = None) -> FastAPI:
 
 
 def create_worker() -> FastAPI:
-    """The same for a worker process, which has its logs to set up by itself."""
+    """Return the application of a worker process, which configures its own logs."""
     log.configure(get_settings().log_level)
     return create_app()

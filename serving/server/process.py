@@ -1,4 +1,4 @@
-"""The server of one process, in this one or in a worker that was forked from it."""
+"""The HTTP server of one process: this one, or a forked worker."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from recsys.log import get_logger
 from serving.server.app import create_app
 from serving.state.refresher import Refresher
 
-__all__ = ["ApiServer", "answer", "configuration", "prepare"]
+__all__ = ["ApiServer", "prepare_workers", "run_worker", "server_config"]
 
 _log = get_logger(__name__)
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 _prepared: list[uvicorn.Config] = []
 
 
-def configuration(app: object, workers: int = 1) -> uvicorn.Config:
-    """How uvicorn is to run an application, or the factory of one that is named."""
+def server_config(app: object, workers: int = 1) -> uvicorn.Config:
+    """Return the configuration of uvicorn for an application, or for the name of its factory."""
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
         factory=isinstance(app, str),
@@ -42,28 +42,27 @@ def configuration(app: object, workers: int = 1) -> uvicorn.Config:
     )
 
 
-def prepare() -> None:
-    """Make what all workers share, before the first is forked. Raises Unavailable.
+def prepare_workers() -> None:
+    """Load what all workers share, before the first is forked. Raises Unavailable.
 
-    The program, the application and the products are shared. The model is not loaded here: its files are
-    mapped by each worker and shared by the page cache, and an algorithm may start threads as it is loaded.
+    The program, the application and the catalogue are shared. The model is not loaded here: each worker maps
+    its files, which the page cache shares, and loading an algorithm may start threads.
     """
-    _one_heap()
+    _use_one_heap()
     refresher = Refresher()
     refresher.prepare_to_fork()
-    config = configuration(create_app(refresher))
+    config = server_config(create_app(refresher))
     config.load()
-    # a connection that two processes write to is lost to both
+    # a connection must not be shared by processes
     dispose_engines()
     cache.close()
     _prepared[:] = [config]
 
 
-def _one_heap() -> None:
-    """Have glibc give back what is not in use, instead of keeping it for each thread of each worker.
+def _use_one_heap() -> None:
+    """Make glibc return unused memory, instead of keeping it for each thread of each worker.
 
-    Its threshold for memory of its own grows with use if it is not set; see mallopt(3). Other C libraries
-    have no such function, or other habits, and are left alone.
+    Its mmap threshold grows with use unless it is set; see mallopt(3). Other C libraries are not tuned.
     """
     if platform.libc_ver()[0] != "glibc":
         return
@@ -72,21 +71,21 @@ def _one_heap() -> None:
         mallopt(option, value)
 
 
-def _give_back() -> None:
-    """Return to the system what loading a model took and no longer needs; see malloc_trim(3)."""
+def _trim_heap() -> None:
+    """Return the memory that loading a model no longer needs; see malloc_trim(3)."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def answer(listener: socket.socket, ready: Callable[[], None]) -> None:
-    """What a worker does, from the fork until SIGTERM: answer requests that come to `listener`."""
+def run_worker(listener: socket.socket, ready: Callable[[], None]) -> None:
+    """Serve requests of `listener` in a worker, until SIGTERM."""
     ApiServer(_prepared[-1], ready).run(sockets=[listener])
 
 
 class ApiServer(uvicorn.Server):
-    """Calls `ready` once it answers; as a worker, ends with its parent.
+    """A server that calls `ready` once it serves; as a worker, it ends with its parent.
 
-    uvicorn raises the signal again once it has shut down; here a clean end is a success.
+    uvicorn raises the signal again after shutting down; here a clean shutdown is a success.
     """
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None] | None = None) -> None:
@@ -94,10 +93,10 @@ class ApiServer(uvicorn.Server):
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Fill the application's state, and listen."""
+        """Load the application's state, and listen."""
         await super().startup(sockets)
         if self._ready is not None:
-            _give_back()
+            _trim_heap()
             self._ready()
         parent = multiprocessing.parent_process()
         if parent is not None:
@@ -105,20 +104,20 @@ class ApiServer(uvicorn.Server):
 
     def _orphaned(self, sentinel: int) -> None:
         asyncio.get_running_loop().remove_reader(sentinel)
-        _log.error("the process that watches this worker is gone; it ends as well")
+        _log.error("the supervisor of this worker is gone; the worker ends, too")
         self.should_exit = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Inside, SIGINT and SIGTERM end the server."""
+        """Within the block, SIGINT and SIGTERM stop the server."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {
+        previous_handlers = {
             number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)
         }
         try:
             yield
         finally:
-            for number, handler in before.items():
+            for number, handler in previous_handlers.items():
                 signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""Keeps one slow moment of the process from becoming everybody's: pauses, hand-overs, spinning threads."""
+"""Runtime tuning: garbage collection, thread switching and BLAS threads while serving."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ from contextlib import contextmanager
 
 from models.shared.parallel import one_blas_thread
 
-__all__ = ["steady"]
+__all__ = ["tuned_runtime"]
 
 SWITCH_SECONDS = 0.001
-"""So long the loop waits at most for a thread that makes a list; by itself Python lets it wait 5 ms."""
+"""The event loop waits at most this long for a thread that ranks a list; Python's default is 5 ms."""
 _THRESHOLDS = (20_000, 20, 50)
 
 
 @contextmanager
-def steady() -> Iterator[None]:
-    """Inside of the block, to be entered when everything is loaded.
+def tuned_runtime() -> Iterator[None]:
+    """Tune the process within the block, which begins when everything is loaded.
 
-    The catalogue and all modules live on: each look of the garbage collector at all of them would stop all
-    answers meanwhile, so it is told to look at what came later only, and less often. Lists are made by
-    several threads at once: more of them inside of BLAS would only take the cores from each other, and to
-    tell it so anew for each list costs more than to tell it once.
+    The catalogue and all modules are long-lived: a full garbage collection would pause all responses, so
+    these objects are frozen, and collections are less frequent. Lists are ranked by several threads: BLAS
+    threads would compete for the same cores, and limiting them once is cheaper than for each list.
     """
-    thresholds, seconds, others = gc.get_threshold(), sys.getswitchinterval(), gc.get_freeze_count()
-    _set_apart()
+    thresholds, seconds, already_frozen = gc.get_threshold(), sys.getswitchinterval(), gc.get_freeze_count()
+    _freeze_objects()
     gc.set_threshold(*_THRESHOLDS)
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
@@ -35,10 +34,10 @@ def steady() -> Iterator[None]:
     finally:
         sys.setswitchinterval(seconds)
         gc.set_threshold(*thresholds)
-        if not others:  # what somebody else set apart is not ours to bring back
+        if not already_frozen:  # objects that were frozen before stay frozen
             gc.unfreeze()
 
 
-def _set_apart() -> None:
+def _freeze_objects() -> None:
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""Runs the API as a process: finds a port, says where it is, ends cleanly."""
+"""Runs the API as a process: binds a port, publishes its address, and shuts down cleanly."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from recsys.log import get_logger
 from recsys.settings import SHORTEST_SECRET, Settings, get_settings
 from recsys.web.access.authorization import starts_without_keys
 from recsys.write_buffer import drain
-from serving.server.process import ApiServer, answer, configuration, prepare
+from serving.server.process import ApiServer, prepare_workers, run_worker, server_config
 from serving.server.workers import Supervisor, can_fork
 
 __all__ = ["bind", "check_access", "check_schema", "serve"]
 
-PORTS_TRIED = 100
+MAX_PORTS_TRIED = 100
 _log = get_logger(__name__)
 
 
 def check_schema() -> None:
-    """Raises Unavailable unless the database is at the newest migration."""
+    """Raise Unavailable unless the database is at the newest migration."""
     current, head = migrate.current(database_url()), migrate.head()
     if current != head:
-        found = "has no schema yet" if current is None else f"is at schema version {current}"
-        raise Unavailable(f"the database {found}, this program needs {head}; run `recsys migrate`")
+        state = "has no schema yet" if current is None else f"is at schema version {current}"
+        raise Unavailable(f"the database {state}, this program needs {head}; run `recsys migrate`")
 
 
 def check_access(settings: Settings, host: str) -> None:
-    """Raises Invalid unless keys are optional here, or there is a key and the secrets are set."""
+    """Raise Invalid unless keys are optional here, or an API key and the secrets exist."""
     if starts_without_keys(settings, host):
         return
-    why = (
+    reason = (
         f"listening on {host} opens it to others"
         if settings.environment == "development"
         else f"the environment is {settings.environment}"
@@ -51,26 +51,26 @@ def check_access(settings: Settings, host: str) -> None:
     secret = settings.payments.webhook_secret
     if secret is None or len(secret.get_secret_value()) < SHORTEST_SECRET:
         raise Invalid(
-            f"{why}, and payments.webhook_secret is {'not set' if secret is None else 'too short'}: "
+            f"{reason}, and payments.webhook_secret is {'not set' if secret is None else 'too short'}: "
             "anybody could report payments as made; set RECSYS_PAYMENTS__WEBHOOK_SECRET to "
             f"{SHORTEST_SECRET} or more random characters, or serve development on 127.0.0.1"
         )
     with unit_of_work() as session:
         if not api_keys.any_active(session):
             raise Invalid(
-                f"{why}, and there is no API key; make one with `recsys keys create web-shop "
+                f"{reason}, and there is no API key; make one with `recsys keys create web-shop "
                 "--scope recommend --scope events`, or serve development on 127.0.0.1"
             )
 
 
-def bind(host: str, port: int, *, move_on: bool = True) -> socket.socket:
-    """A listening socket on `port`, or, with `move_on`, the next free one.
+def bind(host: str, port: int, *, next_if_taken: bool = True) -> socket.socket:
+    """Return a listening socket on `port`, or, with `next_if_taken`, on the next free one.
 
-    Raises Unavailable when the port is taken, or the host is not ours.
+    Raises Unavailable when the port is taken, or the host is no address of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    tried = PORTS_TRIED if move_on else 1
-    for candidate in range(port, min(port + tried, 65536)):
+    attempts = MAX_PORTS_TRIED if next_if_taken else 1
+    for candidate in range(port, min(port + attempts, 65536)):
         listener = socket.socket(family, socket.SOCK_STREAM)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -86,81 +86,81 @@ def bind(host: str, port: int, *, move_on: bool = True) -> socket.socket:
         else:
             listener.set_inheritable(True)
             return listener
-    if not move_on:
+    if not next_if_taken:
         raise Unavailable(f"port {port} on {host} is taken; end what listens there, or choose another --port")
     raise Unavailable(
-        f"no free port from {port} to {port + PORTS_TRIED - 1} on {host}; choose another with --port"
+        f"no free port from {port} to {port + MAX_PORTS_TRIED - 1} on {host}; choose another with --port"
     )
 
 
 def serve(
     settings: Settings, host: str, port: int | None, workers: int, announce: Callable[[str], None]
 ) -> None:
-    """Answer requests until SIGINT or SIGTERM. `var/run/api.json` says where while it runs.
+    """Serve until SIGINT or SIGTERM; meanwhile `var/run/api.json` has the address.
 
-    port : this one or none; None: that of the settings, or the next free one.
+    port : this port only; None: that of the settings, or the next free one.
     """
     check_schema()
     check_access(settings, host)
-    # what asks the setting, here and in workers' processes, must hear of the option as well
+    # readers of the setting, here and in workers, must see the option, too
     os.environ["RECSYS_API__HOST"] = host
     get_settings.cache_clear()
-    listener = bind(host, port or settings.api.port, move_on=port is None)
-    url = _url(listener)
+    listener = bind(host, port or settings.api.port, next_if_taken=port is None)
+    url = _url_of(listener)
     with contextlib.ExitStack() as stack:
         stack.enter_context(listener)
-        noted = _address_file(settings.var / "run" / "api.json", url)
-        # what runs takes signals before the address is noted: one while starting must not leave it behind
+        address_file = _address_file(settings.var / "run" / "api.json", url)
+        # signals are handled before the address file exists: one at the start must not leave the file behind
         if workers == 1:
-            server = ApiServer(configuration("serving.server.app:create_worker"))
+            server = ApiServer(server_config("serving.server.app:create_worker"))
             stack.enter_context(server.capture_signals())
-            stack.enter_context(noted)
+            stack.enter_context(address_file)
             if in_process.wanted(settings):
                 stack.enter_context(in_process.working({"intake": drain.run}))
             announce(url)
             try:
                 server.run(sockets=[listener])
-            except SystemExit as error:  # how uvicorn says that the start-up failed
+            except SystemExit as error:  # raised by uvicorn when the start-up failed
                 raise Unavailable("the API could not start; the lines above say why") from error
         elif can_fork():
-            supervisor = Supervisor(workers, lambda ready: answer(listener, ready))
-            stack.enter_context(supervisor.hearing())
-            stack.enter_context(noted)
+            supervisor = Supervisor(workers, lambda ready: run_worker(listener, ready))
+            stack.enter_context(supervisor.handling_signals())
+            stack.enter_context(address_file)
             announce(url)
-            prepare()
+            prepare_workers()
             supervisor.run()
         else:
             spawning = Multiprocess(
-                configuration("serving.server.app:create_worker", workers), sockets=[listener]
+                server_config("serving.server.app:create_worker", workers), sockets=[listener]
             )
-            stack.enter_context(noted)
+            stack.enter_context(address_file)
             announce(url)
             spawning.run()
 
 
-def _url(listener: socket.socket) -> str:
+def _url_of(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{shown}:{port}"
+    display_host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{display_host}:{port}"
 
 
 @contextlib.contextmanager
 def _address_file(path: Path, url: str) -> Iterator[None]:
-    # the age of the process tells a pid that was given to another one since
-    noted = {"url": url, "pid": os.getpid(), "created": psutil.Process().create_time()}
+    # the creation time distinguishes a pid that was reused since
+    address_file = {"url": url, "pid": os.getpid(), "created": psutil.Process().create_time()}
     staging = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        staging.write_text(json.dumps(noted))
+        staging.write_text(json.dumps(address_file))
         os.replace(staging, path)
-    except OSError as error:  # a var/ that is mounted for reading only is enough to serve from
+    except OSError as error:  # serving works with a read-only var/
         _log.warning(
             "the address could not be noted; `recsys env` will not know it", file=str(path), error=str(error)
         )
     try:
         yield
     finally:
-        # another one may have started since, and written its own
+        # another server may have started since, and written its own
         with contextlib.suppress(OSError, ValueError):
             if json.loads(path.read_text())["pid"] == os.getpid():
                 path.unlink()

@@ -1,8 +1,8 @@
-"""Several processes that answer on one socket, forked from one that waits: whoever dies is replaced.
+"""The supervisor of worker processes: forks workers that share one socket, and replaces dead ones.
 
-The parent holds the program and what the workers read in memory, and starts no thread: a fork copies only the
-thread that forks, so a lock that another one holds would stay held for ever. Nothing but memory and the
-listening socket is handed down. A worker whose parent is gone ends by itself.
+The parent loads the program and the data that workers share, and starts no thread: a fork copies only the
+thread that forks, so a lock that another thread holds would never be released. Workers inherit memory and the
+listening socket only. A worker whose parent is gone ends by itself.
 """
 
 from __future__ import annotations
@@ -23,42 +23,44 @@ from types import FrameType
 from recsys.errors import Unavailable
 from recsys.log import get_logger
 
-__all__ = ["Patience", "Supervisor", "can_fork"]
+__all__ = ["RestartPolicy", "Supervisor", "can_fork"]
 
-_HEARD = (signal.SIGINT, signal.SIGTERM)
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _log = get_logger(__name__)
 
 
 def can_fork() -> bool:
-    """Whether workers can be forked here; macOS can, but its own libraries do not survive it."""
+    """Whether workers can be forked; not on macOS, whose system libraries do not survive a fork."""
     return hasattr(os, "fork") and sys.platform != "darwin"
 
 
 @dataclass(frozen=True)
-class Patience:
-    """In seconds: the pause before a replacement doubles from `first` to `longest` while workers die young.
+class RestartPolicy:
+    """When dead workers are replaced, in seconds.
 
-    steady    a worker that lived so long is not one that dies young
-    deaths    so many in a row, all of them young, and the place is left empty
-    drain     so long workers may take to end
+    initial_delay   pause before the first replacement; it doubles with each early death
+    max_delay       the longest pause
+    stable_seconds  a worker that ran for this long did not die early
+    max_deaths      early deaths in a row after which a worker is not replaced
+    drain_seconds   time that workers may take to end
     """
 
-    first: float = 0.5
-    longest: float = 30.0
-    steady: float = 60.0
-    deaths: int = 10
-    drain: float = 30.0
+    initial_delay: float = 0.5
+    max_delay: float = 30.0
+    stable_seconds: float = 60.0
+    max_deaths: int = 10
+    drain_seconds: float = 30.0
 
 
 @dataclass
-class _Place:
-    """Of one worker and its successors; `due` says when the next one is to start, while there is none."""
+class _WorkerSlot:
+    """One worker and its replacements. start_at: when to start the next one; None while one runs."""
 
     number: int
-    due: float | None = 0.0
+    start_at: float | None = 0.0
     process: ForkProcess | None = None
     ready: Connection | None = None
-    since: float = 0.0
+    started_at: float = 0.0
     deaths: int = 0
 
     def end(self) -> None:
@@ -70,185 +72,185 @@ class _Place:
 
 
 class Supervisor:
-    """Keeps `count` workers at work until SIGINT or SIGTERM.
+    """Keeps `count` workers running until SIGINT or SIGTERM.
 
-    work : runs in a worker until it is told to end by SIGTERM; calls what it is given once it answers.
+    work : runs in a worker until SIGTERM; calls its argument once it serves.
     """
 
     def __init__(
-        self, count: int, work: Callable[[Callable[[], None]], None], patience: Patience | None = None
+        self, count: int, work: Callable[[Callable[[], None]], None], policy: RestartPolicy | None = None
     ) -> None:
-        self._work, self._patience = work, patience or Patience()
-        self._places = [_Place(number) for number in range(1, count + 1)]
+        self._work, self._policy = work, policy or RestartPolicy()
+        self._slots = [_WorkerSlot(number) for number in range(1, count + 1)]
         self._wake: tuple[int, int] = (-1, -1)
         self._signals: list[int] = []
-        self._answered = False
+        self._any_ready = False
         self._ending = False
 
     def run(self) -> None:
-        """Inside `hearing`: returns when all workers have ended after a signal.
+        """Run within `handling_signals`; returns when all workers have ended after a signal.
 
-        Raises Unavailable when the first ones cannot start, or the last place had to be left empty; no
-        process is left behind in any case.
+        Raises Unavailable when the first workers cannot start, or no worker is left; no process remains in
+        any case.
         """
-        # what is in memory now lives as long as the process: looking it over would only copy its pages
+        # objects of now live as long as the process: garbage collection would only copy their pages
         gc.collect()
         gc.freeze()
         try:
             while not self._signals:
-                self._start_the_due()
+                self._start_due()
                 self._wait()
-                self._note_the_ready()
-                self._note_the_dead()
+                self._note_ready()
+                self._note_dead()
         finally:
             self._drain()
 
     # --- one round -----------------------------------------------------------------------------------
 
-    def _start_the_due(self) -> None:
+    def _start_due(self) -> None:
         now = time.monotonic()
-        for place in self._places:
-            if place.due is not None and place.due <= now:
-                self._start(place)
+        for slot in self._slots:
+            if slot.start_at is not None and slot.start_at <= now:
+                self._start(slot)
 
-    def _start(self, place: _Place) -> None:
+    def _start(self, slot: _WorkerSlot) -> None:
         context = multiprocessing.get_context("fork")
-        place.due, place.since = None, time.monotonic()
-        place.ready, tell = context.Pipe(duplex=False)
-        process = context.Process(target=self._child, args=(tell,), name=f"worker {place.number}")
-        # a signal between the fork and the child's first words must not run the parent's handlers in it
-        held = signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
+        slot.start_at, slot.started_at = None, time.monotonic()
+        slot.ready, send_ready = context.Pipe(duplex=False)
+        process = context.Process(target=self._child, args=(send_ready,), name=f"worker {slot.number}")
+        # a signal right after the fork must not run the parent's handlers in the child
+        previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
         try:
             process.start()
         except OSError as error:
-            _log.error("a worker cannot be forked", worker=place.number, error=str(error))
-            self._lost(place)
+            _log.error("a worker cannot be forked", worker=slot.number, error=str(error))
+            self._schedule_replacement(slot)
         else:
-            place.process = process
+            slot.process = process
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, held)
-            tell.close()
+            signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)
+            send_ready.close()
 
-    def _child(self, tell: Connection) -> None:
+    def _child(self, send_ready: Connection) -> None:
         signal.set_wakeup_fd(-1)
-        for number in _HEARD:
+        for number in _STOP_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         for end in self._wake:
             os.close(end)
-        for place in self._places:
-            if place.ready is not None:
-                place.ready.close()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
-        self._work(lambda: tell.send_bytes(b"."))
+        for slot in self._slots:
+            if slot.ready is not None:
+                slot.ready.close()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+        self._work(lambda: send_ready.send_bytes(b"."))
 
-    def _wait(self, until: float | None = None) -> None:
-        """Until a worker speaks or dies, a signal comes, or something is due."""
-        moments = [place.due for place in self._places if place.due is not None]
-        if until is not None:
-            moments.append(until)
-        timeout = max(0.0, min(moments) - time.monotonic()) if moments else None
-        awaited: list[Connection | int] = [self._wake[0]]
-        for place in self._places:
-            if place.process is not None:
-                awaited.append(place.process.sentinel)
-            if place.ready is not None:
-                awaited.append(place.ready)
-        if self._wake[0] in wait(awaited, timeout):
+    def _wait(self, deadline: float | None = None) -> None:
+        """Wait until a worker is ready or dies, a signal comes, or a start is due."""
+        times = [slot.start_at for slot in self._slots if slot.start_at is not None]
+        if deadline is not None:
+            times.append(deadline)
+        timeout = max(0.0, min(times) - time.monotonic()) if times else None
+        wait_for: list[Connection | int] = [self._wake[0]]
+        for slot in self._slots:
+            if slot.process is not None:
+                wait_for.append(slot.process.sentinel)
+            if slot.ready is not None:
+                wait_for.append(slot.ready)
+        if self._wake[0] in wait(wait_for, timeout):
             with contextlib.suppress(BlockingIOError):
                 os.read(self._wake[0], 1024)
 
-    def _note_the_ready(self) -> None:
-        for place in self._places:
-            if place.ready is None or not place.ready.poll():
+    def _note_ready(self) -> None:
+        for slot in self._slots:
+            if slot.ready is None or not slot.ready.poll():
                 continue
-            with contextlib.suppress(EOFError, OSError):  # it died first: its end is noted next
-                place.ready.recv_bytes()
-                assert place.process is not None
-                self._answered = True
-                _log.info("a worker answers", worker=place.number, pid=place.process.pid)
-            place.ready.close()
-            place.ready = None
+            with contextlib.suppress(EOFError, OSError):  # it died before: its end is noted next
+                slot.ready.recv_bytes()
+                assert slot.process is not None
+                self._any_ready = True
+                _log.info("a worker answers", worker=slot.number, pid=slot.process.pid)
+            slot.ready.close()
+            slot.ready = None
 
-    def _note_the_dead(self) -> None:
-        for place in self._places:
-            process = place.process
+    def _note_dead(self) -> None:
+        for slot in self._slots:
+            process = slot.process
             if process is None or process.is_alive():
                 continue
             if not self._ending:
                 _log.error(
                     "a worker ended unexpectedly",
-                    worker=place.number,
+                    worker=slot.number,
                     pid=process.pid,
-                    how=_how(process.exitcode),
+                    how=_describe_exit(process.exitcode),
                 )
-            place.end()
+            slot.end()
             if not self._ending:
-                self._lost(place)
+                self._schedule_replacement(slot)
 
-    def _lost(self, place: _Place) -> None:
-        if not self._answered:  # what keeps the first ones from starting would keep all others
+    def _schedule_replacement(self, slot: _WorkerSlot) -> None:
+        if not self._any_ready:  # what prevents the first workers from starting would prevent all others
             raise Unavailable("the API could not start; the lines above say why")
-        now, patience = time.monotonic(), self._patience
-        place.deaths = 1 if now - place.since >= patience.steady else place.deaths + 1
-        if place.deaths < patience.deaths:
-            pause = min(patience.longest, patience.first * 2.0 ** (place.deaths - 1))
-            place.due = now + pause
-            _log.info("a worker will be replaced", worker=place.number, seconds=pause)
+        now, policy = time.monotonic(), self._policy
+        slot.deaths = 1 if now - slot.started_at >= policy.stable_seconds else slot.deaths + 1
+        if slot.deaths < policy.max_deaths:
+            pause = min(policy.max_delay, policy.initial_delay * 2.0 ** (slot.deaths - 1))
+            slot.start_at = now + pause
+            _log.info("a worker will be replaced", worker=slot.number, seconds=pause)
             return
-        _log.error("a worker died too often and is not replaced", worker=place.number, deaths=place.deaths)
-        if all(one.process is None and one.due is None for one in self._places):
+        _log.error("a worker died too often and is not replaced", worker=slot.number, deaths=slot.deaths)
+        if all(slot.process is None and slot.start_at is None for slot in self._slots):
             raise Unavailable("no worker is left, all died too often; the lines above say how")
 
     # --- the end -------------------------------------------------------------------------------------
 
     def _drain(self) -> None:
-        """Tell the workers to end and wait for them; whoever takes too long is killed."""
-        until: float | None = time.monotonic() + self._patience.drain
-        for place in self._places:
-            place.due = None
+        """Terminate the workers and wait for them; kill those that take too long."""
+        deadline: float | None = time.monotonic() + self._policy.drain_seconds
+        for slot in self._slots:
+            slot.start_at = None
         self._ending = True
-        self._tell(signal.SIGTERM)
-        heard = len(self._signals)
-        while any(place.process is not None for place in self._places):
-            self._wait(until)
-            self._note_the_ready()
-            self._note_the_dead()
-            if len(self._signals) > max(1, heard):  # somebody is in a hurry
-                heard = len(self._signals)
-                self._tell(signal.SIGINT)
-            if until is not None and time.monotonic() >= until:
-                until = None
+        self._signal_workers(signal.SIGTERM)
+        handled = len(self._signals)
+        while any(slot.process is not None for slot in self._slots):
+            self._wait(deadline)
+            self._note_ready()
+            self._note_dead()
+            if len(self._signals) > max(1, handled):  # a second signal: do not wait for open connections
+                handled = len(self._signals)
+                self._signal_workers(signal.SIGINT)
+            if deadline is not None and time.monotonic() >= deadline:
+                deadline = None
                 _log.warning("workers are killed: they did not end in time")
-                self._tell(signal.SIGKILL)
+                self._signal_workers(signal.SIGKILL)
 
-    def _tell(self, number: signal.Signals) -> None:
-        for place in self._places:
-            if place.process is not None and place.process.pid is not None and place.process.is_alive():
+    def _signal_workers(self, number: signal.Signals) -> None:
+        for slot in self._slots:
+            if slot.process is not None and slot.process.pid is not None and slot.process.is_alive():
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(place.process.pid, number)
+                    os.kill(slot.process.pid, number)
 
     @contextlib.contextmanager
-    def hearing(self) -> Iterator[None]:
-        """Inside, signals are noted and end the waiting; one that comes before `run` ends it at once."""
+    def handling_signals(self) -> Iterator[None]:
+        """Within the block, signals end the waiting; one that comes before `run` ends it at once."""
         self._wake = os.pipe()
         for end in self._wake:
             os.set_blocking(end, False)
-        before = {number: signal.signal(number, self._hear) for number in _HEARD}
-        woken = signal.set_wakeup_fd(self._wake[1], warn_on_full_buffer=False)
+        previous_handlers = {number: signal.signal(number, self._note_signal) for number in _STOP_SIGNALS}
+        previous_fd = signal.set_wakeup_fd(self._wake[1], warn_on_full_buffer=False)
         try:
             yield
         finally:
-            signal.set_wakeup_fd(woken)
-            for number, handler in before.items():
+            signal.set_wakeup_fd(previous_fd)
+            for number, handler in previous_handlers.items():
                 signal.signal(number, handler)
             for end in self._wake:
                 os.close(end)
 
-    def _hear(self, number: int, _: FrameType | None) -> None:
+    def _note_signal(self, number: int, _: FrameType | None) -> None:
         self._signals.append(number)
 
 
-def _how(code: int | None) -> str:
+def _describe_exit(code: int | None) -> str:
     if code is None or code >= 0:
         return f"exit code {code}"
     with contextlib.suppress(ValueError):

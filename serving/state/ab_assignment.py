@@ -1,4 +1,4 @@
-"""The A/B test that runs, with its challenger loaded beside the serving model."""
+"""The running A/B test, with its challenger loaded beside the serving model."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ __all__ = ["TESTED_PLACEMENTS", "AbTestRefresher", "RunningTest"]
 TESTED_PLACEMENTS = frozenset(
     {Placement.FOR_YOU, Placement.SIMILAR, Placement.BOUGHT_TOGETHER, Placement.BECAUSE_YOU_VIEWED}
 )
-"""Those that the serving model ranks; the others are the same in both arms."""
+"""Placements that the serving model ranks; the others are the same in both arms."""
 RETRY_SECONDS = 30.0
 MAX_FAILURES = 5
-"""After so many late or failed lists in a row the challenger is not asked for a while."""
+"""Late or failed lists in a row after which the challenger is paused."""
 _log = get_logger(__name__)
 
 
 class RunningTest:
-    """A running test as requests need it. `problem`: why the challenger cannot be used, None when it can."""
+    """A running test with its challenger; pauses a challenger that fails repeatedly."""
 
     def __init__(self, test: Running, challenger: LoadedModel | None, problem: str | None) -> None:
         self.test = test
@@ -39,7 +39,7 @@ class RunningTest:
         self._cold_start: tuple[Catalogue | None, ColdStartProducts] = (None, ColdStartProducts())
         self._lock = threading.Lock()
         self._failures = 0
-        self._traced = False
+        self._was_traced = False
         self._paused_until = 0.0
 
     @property
@@ -54,7 +54,7 @@ class RunningTest:
 
     @property
     def problem(self) -> str | None:
-        """Why the challenger is not asked; None when it is."""
+        """Why the challenger is not used; None when it is."""
         if self._problem is None and time.monotonic() < self._paused_until:
             return f"{self.test.challenger} was too slow or failed {MAX_FAILURES} times in a row"
         return self._problem
@@ -65,24 +65,24 @@ class RunningTest:
         return self._cold_start[1]
 
     def arm(self, request: RecommendationRequest) -> Arm | None:
-        """The arm of a request; None where no model is part of it, or it is for nobody in particular."""
+        """Return the arm of a request; None where no model ranks it, or it has no visitor."""
         unit = unit_of(request.user, request.session)
         return None if unit is None or request.placement not in TESTED_PLACEMENTS else arm_of(self.test, unit)
 
     def prepare(self, catalogue: Catalogue) -> None:
-        """Compute in the background what the first request after a change would have to."""
+        """Compute what the first request after a change would otherwise have to."""
         if self._challenger is not None and self._cold_start[0] is not catalogue:
             self._cold_start = catalogue, ColdStartProducts.of(catalogue, self._challenger)
 
     def succeeded(self) -> None:
-        """The challenger ranked in time."""
+        """Note that the challenger ranked in time."""
         self._failures = 0
 
     def failed(self, error: Exception | None = None) -> None:
-        """The challenger was late (no error) or failed; repeated failures pause it for everybody's sake."""
+        """Note that the challenger was late (no error) or failed; repeated failures pause it."""
         with self._lock:
             # the traceback is logged once: writing it takes longer than ranking a list
-            traced, self._traced = self._traced, self._traced or error is not None
+            was_traced, self._was_traced = self._was_traced, self._was_traced or error is not None
             self._failures += 1
             paused = self._failures >= MAX_FAILURES
             if paused:
@@ -92,7 +92,7 @@ class RunningTest:
                 "the challenger of an A/B test failed, and the serving model ranked instead",
                 test=self.test.name,
                 reason=type(error).__name__,
-                exc_info=None if traced else error,
+                exc_info=None if was_traced else error,
             )
         if paused:
             _log.error(
@@ -111,9 +111,9 @@ class AbTestRefresher:
         self._retry_at = 0.0
 
     def refresh(self, catalogue: Catalogue) -> Iterator[RunningTest | None]:
-        """The test that runs, prepared for `catalogue`; a new one first without its challenger, then with it.
+        """Yield the running test, prepared for `catalogue`; a new one first without its challenger.
 
-        Raises Unavailable when the database cannot be asked; the current test goes on.
+        Raises Unavailable when the database cannot be reached; the current test goes on.
         """
         registered, problem = None, None
         with unit_of_work() as session:
@@ -131,23 +131,25 @@ class AbTestRefresher:
         elif not settled:
             # until it is loaded its visitors get lists by the serving model
             yield RunningTest(test, None, problem or f"{test.challenger} is being loaded")
-            self._current = self._loaded(test, registered, problem)
+            self._current = self._load(test, registered, problem)
         if self._current is not None:
             self._current.prepare(catalogue)
         yield self._current
 
     def _is_settled(self, current: RunningTest) -> bool:
-        """Whether there is nothing to load, or loading was tried a moment ago."""
+        """Whether there is nothing to load, or loading failed a moment ago."""
         return current.is_loaded or time.monotonic() < self._retry_at
 
-    def _loaded(self, test: Running, registered: RegisteredModel | None, problem: str | None) -> RunningTest:
+    def _load(self, test: Running, registered: RegisteredModel | None, problem: str | None) -> RunningTest:
         error: Exception | None = None
         if registered is not None:
             try:
                 challenger = LoadedModel(registered, registry.load(registered))
-            except Exception as raised:  # noqa: BLE001 a plugged-in algorithm may fail in ways of its own
-                error = None if isinstance(raised, RecsysError) else raised
-                problem = str(raised) if error is None else f"it cannot be loaded ({type(raised).__name__})"
+            except Exception as load_error:  # noqa: BLE001 an algorithm of a plugin may raise anything
+                error = None if isinstance(load_error, RecsysError) else load_error
+                problem = (
+                    str(load_error) if error is None else f"it cannot be loaded ({type(load_error).__name__})"
+                )
             else:
                 _log.info("an A/B test runs", test=test.name, challenger=test.challenger, share=test.share)
                 return RunningTest(test, challenger, None)

@@ -1,4 +1,4 @@
-"""Auxiliary models: beside the serving one, for what it does not know, such as products bought together."""
+"""Auxiliary models: beside the serving model, for other tasks, such as products bought together."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from serving.state.active_model import LoadedModel
 
 __all__ = ["AuxiliaryModelRefresher", "AuxiliaryModels"]
 
-WANTED = (
+ALGORITHMS = (
     "similar_items",
     "complements",
     "bought_together",
@@ -22,56 +22,56 @@ WANTED = (
     "item_knn",
     "content",
 )
-"""Algorithms whose newest registered model is kept; memory-mapped, so an unused one costs little memory."""
+"""Algorithms whose newest model is loaded; memory-mapped, so that an unused one takes little memory."""
 RETRY_SECONDS = 60.0
 _log = get_logger(__name__)
 
 
 class AuxiliaryModels:
-    """Loaded models by algorithm; never changed."""
+    """Loaded models by algorithm; immutable."""
 
-    def __init__(self, loaded: Mapping[str, LoadedModel] | None = None) -> None:
-        self.loaded = dict(loaded or {})
+    def __init__(self, by_algorithm: Mapping[str, LoadedModel] | None = None) -> None:
+        self.by_algorithm = dict(by_algorithm or {})
 
     def of(self, *algorithms: str) -> Iterator[LoadedModel]:
-        """Those that are there, in the order of `algorithms`."""
+        """Yield the loaded ones, in the order of `algorithms`."""
         for algorithm in algorithms:
-            if algorithm in self.loaded:
-                yield self.loaded[algorithm]
+            if algorithm in self.by_algorithm:
+                yield self.by_algorithm[algorithm]
 
 
 class AuxiliaryModelRefresher:
-    """Keeps the newest registered model of each algorithm; a former one stays when a new one is damaged."""
+    """Loads the newest registered model of each algorithm; keeps the previous one if it is damaged."""
 
     def __init__(self) -> None:
         self.current = AuxiliaryModels()
         self._failed: dict[tuple[int, str], float] = {}
 
     def refresh(self) -> AuxiliaryModels:
-        """Look at the registry and load what is new. Raises Unavailable when the database cannot be asked."""
+        """Load new models of the registry. Raises Unavailable when the database cannot be reached."""
         with unit_of_work() as session:
             newest: dict[str, RegisteredModel] = {}
             for model in registry.list_models(session):
-                if model.algorithm in WANTED and not _is_held_by_hand(model):
+                if model.algorithm in ALGORITHMS and not _is_held_manually(model):
                     newest.setdefault(model.algorithm, model)
-        loaded = {name: model for name, model in self.current.loaded.items() if name in newest}
+        by_algorithm = {name: model for name, model in self.current.by_algorithm.items() if name in newest}
         for algorithm, model in newest.items():
-            former, key = loaded.get(algorithm), (model.id, model.checksum)
-            if former is not None and (former.registered.id, former.registered.checksum) == key:
+            previous, key = by_algorithm.get(algorithm), (model.id, model.checksum)
+            if previous is not None and (previous.registered.id, previous.registered.checksum) == key:
                 continue
             if time.monotonic() < self._failed.get(key, 0.0):
                 continue
             try:
-                loaded[algorithm] = LoadedModel(model, registry.load(model))
-            except Exception as error:  # noqa: BLE001 a plugged-in algorithm may fail in ways of its own
+                by_algorithm[algorithm] = LoadedModel(model, registry.load(model))
+            except Exception as error:  # noqa: BLE001 an algorithm of a plugin may raise anything
                 self._failed[key] = time.monotonic() + RETRY_SECONDS
                 _log.warning("an auxiliary model cannot be loaded", model=model.name, error=str(error))
-        if loaded != self.current.loaded:
-            self.current = AuxiliaryModels(loaded)
+        if by_algorithm != self.current.by_algorithm:
+            self.current = AuxiliaryModels(by_algorithm)
         return self.current
 
 
-def _is_held_by_hand(model: RegisteredModel) -> bool:
-    """Whether a person decided that this version is not to be used."""
+def _is_held_manually(model: RegisteredModel) -> bool:
+    """Whether a person decided that this version is not used."""
     gate = model.parameters.get("gate")
     return isinstance(gate, dict) and gate.get("by_hand") is True

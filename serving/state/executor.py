@@ -1,4 +1,4 @@
-"""The threads that rank live lists, apart from all others: slow lists delay nothing but lists."""
+"""The threads that rank live lists, separate from all others: slow lists delay only lists."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ T = TypeVar("T")
 THREADS = 6
 """Lists that are ranked at the same time. Python runs about one at a time: with more threads, too much load
 would make all of them end after their deadline and none in time."""
-LATEST_START = 0.5
-"""Work that did not begin within this part of its time is not begun: it would most likely end too late."""
+MAX_START_FRACTION = 0.5
+"""Work that did not begin within this part of its time is not begun: it would probably end too late."""
 DRAIN_SECONDS = 5.0
 _log = get_logger(__name__)
 
 
 class LiveExecutor:
-    """A pool whose callers wait only so long; work that has begun goes on, since nothing could stop it."""
+    """A thread pool whose callers wait up to a deadline; work that has begun runs to its end."""
 
     def __init__(self, threads: int = THREADS) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="live")
 
     def submit(self, seconds: float, work: Callable[[], T]) -> Future[T]:
-        """Begin `work` soon; the future raises TimeoutError when it could not begin in good time."""
-        latest = time.monotonic() + LATEST_START * seconds
-        return self._pool.submit(copy_context().run, _begin, work, latest)
+        """Submit `work`; the future raises TimeoutError when it could not begin in time."""
+        start_before = time.monotonic() + MAX_START_FRACTION * seconds
+        return self._pool.submit(copy_context().run, _begin, work, start_before)
 
     async def within(self, seconds: float, work: Callable[[], T]) -> T:
-        """What `work` returns or raises. Raises TimeoutError when it has not ended in time.
+        """Return or raise what `work` does. Raises TimeoutError when it has not ended in time.
 
         A failure that comes too late is logged.
         """
@@ -50,7 +50,7 @@ class LiveExecutor:
         raise TimeoutError
 
     async def wait(self, seconds: float, submitted: Future[T]) -> T:
-        """The same for work that others wait for as well; it is not cancelled. Raises TimeoutError."""
+        """Wait for work that others wait for, too; it is not cancelled. Raises TimeoutError."""
         future = asyncio.wrap_future(submitted)
         done, _ = await asyncio.wait({future}, timeout=seconds)
         if done:
@@ -59,7 +59,7 @@ class LiveExecutor:
         raise TimeoutError
 
     def close(self) -> bool:
-        """Take no more work and wait a little for what has begun; False when some of it goes on."""
+        """Accept no more work and wait briefly for running work; False when some continues."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         waiting = ThreadPoolExecutor(1)
         done, _ = wait_for([waiting.submit(self._pool.shutdown, True)], DRAIN_SECONDS)
@@ -69,14 +69,14 @@ class LiveExecutor:
         return bool(done)
 
 
-def _begin(work: Callable[[], T], latest: float) -> T:
-    if time.monotonic() > latest:
+def _begin(work: Callable[[], T], start_before: float) -> T:
+    if time.monotonic() > start_before:
         raise TimeoutError("too much other work was waiting")
     return work()
 
 
 def _log_failure(future: asyncio.Future[T]) -> None:
-    """Nobody waits for this result any more: its failure is logged here."""
+    """Log a failure whose result no request waits for any more."""
     error = None if future.cancelled() else future.exception()
     if error is not None and not isinstance(error, TimeoutError):
         _log.warning("a late list could not be ranked", error=str(error))

@@ -1,11 +1,11 @@
-"""Logs what was answered without slowing the answer: noted in memory, flushed behind it five times a second.
+"""The impression log: responses are noted in memory and flushed in the background five times a second.
 
-`note` appends to a queue in memory and does nothing else. A flush puts what was noted into a Redis stream,
+`note` only appends to a queue in memory. A flush puts the queue into a Redis stream,
 from which `recsys.write_buffer.drain` brings it to PostgreSQL; without Redis, or when
 too much waits there, into a synced file under `var/spool/exposures/`, drained later. A process that is killed
-loses what it noted in the last fifth of a second; one that ends flushes first. When neither takes anything,
-up to 20,000 lists (about 40 MB with twenty products each) wait in memory; what comes then is not logged,
-which is counted (`recsys_exposures_dropped_total`) and said once.
+loses the lists of the last fifth of a second; one that ends flushes first. When both fail, up to 20,000 lists
+(about 40 MB with twenty products each) wait in memory; further lists are not logged, which is counted
+(`recsys_exposures_dropped_total`) and logged once.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ from recsys.write_buffer import spool
 from recsys.write_buffer.buffer import RecentOutage
 from serving.state.metrics import LATE, LISTS
 
-__all__ = ["FLUSH_SECONDS", "MOST_IN_MEMORY", "Answered", "ImpressionLog"]
+__all__ = ["FLUSH_SECONDS", "MAX_IN_MEMORY", "Answered", "ImpressionLog"]
 
 FLUSH_SECONDS = 0.2
-MOST_IN_MEMORY = 20_000
-"""Lists that wait in memory while nothing takes them."""
-_TOGETHER = 500
+MAX_IN_MEMORY = 20_000
+"""Lists that wait in memory while neither Redis nor the disk takes them."""
+_BATCH_SIZE = 500
 _LOGGED = Counter("recsys_exposures", "Answered lists that were logged.", ["to"], registry=REGISTRY)
 _DROPPED = Counter("recsys_exposures_dropped", "Answered lists that could not be logged.", registry=REGISTRY)
 _log = get_logger(__name__)
 
 
 class ImpressionLog:
-    """The log of one process: `async with ImpressionLog() as log`, in the loop that notes."""
+    """The log of one process: `async with ImpressionLog() as log`, in the event loop that notes."""
 
-    def __init__(self, *, seconds: float = FLUSH_SECONDS, most: int = MOST_IN_MEMORY) -> None:
-        self._noted: deque[Sequence[Answered]] = deque()
+    def __init__(self, *, seconds: float = FLUSH_SECONDS, max_lists: int = MAX_IN_MEMORY) -> None:
+        self._pending: deque[Sequence[Answered]] = deque()
         self._count = self._lists = 0
-        self._seconds, self._most = seconds, most
+        self._seconds, self._max_lists = seconds, max_lists
         self._task: asyncio.Task[None] | None = None
-        # a thread of its own: requests may keep all the others busy
+        # its own thread: requests may occupy all others
         self._thread = CapacityLimiter(1)
         self._flushing = asyncio.Lock()
         self._redis_outage = RecentOutage()
@@ -61,18 +61,18 @@ class ImpressionLog:
         self._dropping = self._spooling = False
 
     def note(self, *answered: Answered) -> None:
-        """Remember what was answered to one request: all its lists in one call, right before it is sent.
+        """Note all lists of one request in one call, right before the response is sent.
 
         Never raises and never waits. Call it in the event loop's thread.
         """
         for impression in answered:
             LISTS[impression.source].inc()
         self._lists += len(answered)
-        if self._count >= self._most:
+        if self._count >= self._max_lists:
             self._drop(len(answered))
             return
         self._count += len(answered)
-        self._noted.append(answered)
+        self._pending.append(answered)
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run())
@@ -85,22 +85,22 @@ class ImpressionLog:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         await self.flush()
-        if self._noted:
+        if self._pending:
             _log.error("answered lists could not be logged before the end", lists=self._count)
             self._drop(self._count)
         await to_thread.run_sync(spool.of_process("exposures").close)
 
     async def flush(self) -> None:
-        """Hand over what was noted so far, to Redis or to the disk; what neither takes stays noted."""
+        """Write the noted lists to Redis or the disk; lists that neither takes stay in memory."""
         async with self._flushing:
-            taken = tuple(islice(self._noted, len(self._noted)))
-            if not taken:
+            pending = tuple(islice(self._pending, len(self._pending)))
+            if not pending:
                 return
-            # taken out only afterwards: whoever is cancelled meanwhile has lost nothing
-            written = await to_thread.run_sync(self._write, taken, limiter=self._thread)
+            # removed only afterwards: a cancelled flush loses nothing
+            written = await to_thread.run_sync(self._write, pending, limiter=self._thread)
             if written:
-                for _ in taken:
-                    self._count -= len(self._noted.popleft())
+                for _ in pending:
+                    self._count -= len(self._pending.popleft())
 
     async def _run(self) -> None:
         drained = 0.0
@@ -116,16 +116,16 @@ class ImpressionLog:
             except Exception as error:  # noqa: BLE001 whatever it is: a log that ends would log nothing any more
                 _log.error("answered lists were not flushed; it is tried again", exc_info=error)
 
-    def _write(self, taken: Sequence[Sequence[Answered]]) -> bool:
-        for lists in _parts(taken):
+    def _write(self, pending: Sequence[Sequence[Answered]]) -> bool:
+        for lists in _batches(pending):
             try:
                 packed = impressions.pack(lists)
-            except TypeError as error:  # a mistake of ours, which must not hold up all others
+            except TypeError as error:  # a programming error, which must not block all others
                 _log.error("answered lists are of no form that can be logged", error=str(error))
                 _DROPPED.inc(len(lists))
                 continue
             if not (self._to_redis(packed, lists) or self._to_disk(packed, lists)):
-                # earlier parts are handed over again with the rest: they are known by their ids
+                # earlier batches are written again with the rest: their ids are unique
                 return False
         self._dropping = False
         return True
@@ -165,10 +165,10 @@ class ImpressionLog:
         return True
 
     def _drain(self) -> None:
-        """What waits on disk goes to Redis once it answers and has room."""
+        """Move lists and posts from the disk to Redis once it answers and has room."""
         files, queued = spool.of_process("exposures"), spool.of_process("posts")
         if self._waiting_in_redis:
-            self._look()
+            self._count_waiting()
         if self._redis_outage.is_on() or not (files.waiting() or queued.waiting()):
             return
         try:
@@ -182,7 +182,7 @@ class ImpressionLog:
             _log.info("Redis takes answered lists again")
             self._spooling = False
 
-    def _look(self) -> None:
+    def _count_waiting(self) -> None:
         try:
             self._waiting_in_redis = int(get_redis().xlen(keys.exposures_waiting()))
         except (RedisError, OSError, Unavailable):
@@ -197,13 +197,13 @@ class ImpressionLog:
         self._dropping = True
 
 
-def _parts(taken: Sequence[Sequence[Answered]]) -> Iterator[list[Answered]]:
-    """Up to 500 lists together, those of one request never apart."""
-    part: list[Answered] = []
-    for lists in taken:
-        part += lists
-        if len(part) >= _TOGETHER:
-            yield part
-            part = []
-    if part:
-        yield part
+def _batches(pending: Sequence[Sequence[Answered]]) -> Iterator[list[Answered]]:
+    """Yield batches of about `_BATCH_SIZE` lists; the lists of one request stay together."""
+    batch: list[Answered] = []
+    for lists in pending:
+        batch += lists
+        if len(batch) >= _BATCH_SIZE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -24,22 +24,22 @@ _ARMS = Counter(
 
 
 class LateShare:
-    """How many lists of this process were late in the last minute, sampled once a second."""
+    """The late lists of this process in the last minute, sampled once a second."""
 
     def __init__(self, seconds: int = 60) -> None:
         self._samples: deque[tuple[int, int]] = deque(maxlen=seconds + 1)
         self._late = 0
 
     def count(self) -> None:
-        """One list was late."""
+        """Count a late list."""
         self._late += 1
 
     def sample(self, lists: int) -> None:
-        """To be called once a second with the number of lists since the start of the process."""
+        """Sample once a second; lists: number of lists since the start of the process."""
         self._samples.append((lists, self._late))
 
     def of_last_minute(self) -> tuple[int, int]:
-        """All lists, and the late ones among them."""
+        """Return the number of lists, and of late ones among them."""
         if len(self._samples) < 2:
             return 0, 0
         (before, late_before), (now, late_now) = self._samples[0], self._samples[-1]
@@ -55,6 +55,6 @@ def count_arm(arm: str) -> None:
 
 
 def count_deadline() -> None:
-    """Count one list for which time ran out."""
+    """Count one list that missed its deadline."""
     _LATE.inc()
     LATE.count()

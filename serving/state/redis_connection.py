@@ -1,4 +1,4 @@
-"""The connections to Redis of one process: which server, whether it answers, and what it shows."""
+"""The connections to Redis of one process: its address, availability and live generation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from serving.state.redis_reader import RedisReader
 __all__ = ["RedisConnection"]
 
 TIMEOUT_SECONDS = 0.5
-"""The longest wait of a request, and of one new connection; PostgreSQL has the lists as well."""
+"""Timeout of a command, and of a new connection; PostgreSQL has the lists, too."""
 
 
 class RedisConnection:
@@ -26,29 +26,29 @@ class RedisConnection:
 
     def __init__(self) -> None:
         self.client: Redis | None = None
-        """None until its address is known: an embedded server that does not run has none."""
+        """None until the address is known: a stopped embedded server has none."""
         self.reader: RedisReader | None = None
-        """The same server, for what every request reads."""
+        """A shared connection for what every request reads."""
         self.available = False
-        """Whether the last command was answered. While it was not, requests do not wait for Redis."""
+        """Whether the last command succeeded. Otherwise requests do not wait for Redis."""
         self._url: str | None = None
 
     async def live_generation(self) -> int | None:
-        """The generation of stored lists that Redis shows; None where it shows none.
+        """Return the generation of stored lists that is live in Redis; None without one.
 
         Raises RedisError, OSError, Unavailable when an embedded server does not run.
         """
         client = self.client if self.available and self.client is not None else await self._connect()
         try:
-            shown = await client.get(keys.live_generation())
+            generation = await client.get(keys.live_generation())
         except (RedisError, OSError):
             self.available = False
             raise
         self.available = True
-        return int(shown) if shown is not None and shown.isdigit() else None
+        return int(generation) if generation is not None and generation.isdigit() else None
 
     async def _connect(self) -> Redis:
-        """The client of the current address: an embedded server may come back on another port."""
+        """Return a client of the current address: an embedded server may restart on another port."""
         url = await to_thread.run_sync(redis_url)
         if self.client is None or url != self._url:
             if self.client is not None:

@@ -1,7 +1,7 @@
-"""One connection to Redis that all requests share: what they ask in the same moment goes out in one write.
+"""One connection to Redis that all requests share: commands of the same moment go out in one write.
 
-A pooled client costs each answer a connection of its own, a write and a read, and its own bookkeeping, which
-together take longer than making the answer.
+A pooled client takes a connection, a write, a read and bookkeeping per request, which together take longer
+than the rest of the response.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from redis.exceptions import RedisError, ResponseError
 
 __all__ = ["RedisReader"]
 
-Pair = tuple[Any, Any]
-_Waiting = tuple[bytes, asyncio.Future[Pair]]
+_Reply = tuple[Any, Any]
+_Command = tuple[bytes, asyncio.Future[_Reply]]
 
 
 class RedisReader:
     """Reads pairs (members of a set, value of a string); belongs to the event loop that first uses it."""
 
     def __init__(self, client: redis.asyncio.Redis, seconds: float) -> None:
-        """`client` says where and how to connect; an answer may take `seconds`."""
+        """client: where and how to connect; seconds: the timeout of a reply."""
         pool: Any = client.connection_pool  # its factory has no types
         self._connection: Any = pool.make_connection()
         self._seconds = seconds
-        self._waiting: list[_Waiting] = []
+        self._queue: list[_Command] = []
         self._runner: asyncio.Task[None] | None = None
 
-    async def read(self, members_of: str, value_of: str) -> Pair:
-        """The members of a set (bytes each) and the value of a string (bytes or None).
+    async def read(self, members_of: str, value_of: str) -> _Reply:
+        """Return the members of a set (bytes each) and the value of a string (bytes or None).
 
-        Raises RedisError or OSError (a timeout); what went wrong with one pair does not touch the others.
+        Raises RedisError or OSError (a timeout); an error of one pair does not affect the others.
         """
-        future: asyncio.Future[Pair] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[_Reply] = asyncio.get_running_loop().create_future()
         first, second = members_of.encode(), value_of.encode()
-        self._waiting.append(
+        self._queue.append(
             (
                 b"*2\r\n$8\r\nSMEMBERS\r\n$%d\r\n%b\r\n*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n"
                 % (len(first), first, len(second), second),
@@ -50,43 +50,43 @@ class RedisReader:
         return await future
 
     async def close(self) -> None:
-        """Hang up; who still waits gets ConnectionError."""
+        """Disconnect; pending reads raise ConnectionError."""
         if self._runner is not None:
             self._runner.cancel()
             await asyncio.gather(self._runner, return_exceptions=True)
         await self._connection.disconnect()
 
     async def _run(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
+        while self._queue:
+            batch, self._queue = self._queue, []
             try:
                 replies = await self._exchange(batch)
             except (RedisError, OSError) as error:
                 await self._connection.disconnect(nowait=True)
                 _fail(batch, error)
             except BaseException:
-                _fail([*batch, *self._waiting], ConnectionLost("the connection was closed"))
-                self._waiting = []
+                _fail([*batch, *self._queue], ConnectionLost("the connection was closed"))
+                self._queue = []
                 raise
             else:
                 for (_, future), (members, value) in zip(batch, replies, strict=True):
-                    refused = [one for one in (members, value) if isinstance(one, ResponseError)]
-                    if future.done():  # whoever asked has gone
+                    errors = [reply for reply in (members, value) if isinstance(reply, ResponseError)]
+                    if future.done():  # the request was cancelled
                         continue
-                    if refused:
-                        future.set_exception(refused[0])
+                    if errors:
+                        future.set_exception(errors[0])
                     else:
                         future.set_result((members, value))
 
-    async def _exchange(self, batch: list[_Waiting]) -> list[Pair]:
+    async def _exchange(self, batch: list[_Command]) -> list[_Reply]:
         try:
-            return await self._once(batch)
+            return await self._send_and_read(batch)
         except ConnectionLost:
-            # a server that was restarted dropped the old connection: reading twice does no harm
+            # a restarted server dropped the connection: reading twice is harmless
             await self._connection.disconnect(nowait=True)
-            return await self._once(batch)
+            return await self._send_and_read(batch)
 
-    async def _once(self, batch: list[_Waiting]) -> list[Pair]:
+    async def _send_and_read(self, batch: list[_Command]) -> list[_Reply]:
         async with asyncio.timeout(self._seconds):
             if not self._connection.is_connected:
                 await self._connection.connect()
@@ -95,13 +95,13 @@ class RedisReader:
 
     async def _reply(self) -> Any:
         try:
-            # its own limit for each reply would cost more than the reply: the exchange has one
+            # a timeout per reply would cost more than the reply: the exchange has one
             return await self._connection.read_response(timeout=math.inf)
         except ResponseError as error:
             return error
 
 
-def _fail(batch: list[_Waiting], error: Exception) -> None:
+def _fail(batch: list[_Command], error: Exception) -> None:
     for _, future in batch:
         if not future.done():
             future.set_exception(error)

@@ -38,7 +38,7 @@ POPULAR_SECONDS = 60.0
 _log = get_logger(__name__)
 
 
-class _Job(NamedTuple):
+class _BackgroundJob(NamedTuple):
     name: str
     seconds: float
     """From the end of one run to the start of the next."""
@@ -57,28 +57,28 @@ class Refresher:
         self.data = ServingData(catalogue, self._rules.compiled(catalogue))
 
     @property
-    def _jobs(self) -> tuple[_Job, ...]:
+    def _jobs(self) -> tuple[_BackgroundJob, ...]:
         return (
-            _Job("generation", 0.25, self.refresh_generation),
-            _Job("model", 0.5, self.refresh_model),
-            _Job("auxiliary models", 10.0, self.refresh_auxiliary_models),
-            _Job("catalogue", 2.0, self.refresh_catalogue),
-            _Job("popular products", POPULAR_SECONDS, self.refresh_popular),
-            _Job("rules", 1.0, self.refresh_rules),
-            _Job("A/B test", 1.0, self.refresh_ab_test),
-            _Job("reconcile", 10.0, list_cache.reconcile),
+            _BackgroundJob("generation", 0.25, self.refresh_generation),
+            _BackgroundJob("model", 0.5, self.refresh_model),
+            _BackgroundJob("auxiliary models", 10.0, self.refresh_auxiliary_models),
+            _BackgroundJob("catalogue", 2.0, self.refresh_catalogue),
+            _BackgroundJob("popular products", POPULAR_SECONDS, self.refresh_popular),
+            _BackgroundJob("rules", 1.0, self.refresh_rules),
+            _BackgroundJob("A/B test", 1.0, self.refresh_ab_test),
+            _BackgroundJob("reconcile", 10.0, list_cache.reconcile),
         )
 
     # --- one part each ---------------------------------------------------------------------------------
 
     def refresh_catalogue(self) -> None:
-        """Prices, stock, new products. Raises Unavailable."""
+        """Refresh prices, stock and new products. Raises Unavailable."""
         with unit_of_work() as session:
             self._catalogue.refresh(session)
         self._publish()
 
     def refresh_products(self, products: Collection[int]) -> None:
-        """The same for some products that an event named. Raises Unavailable."""
+        """Refresh the products of an event. Raises Unavailable."""
         with unit_of_work() as session:
             changed = self._catalogue.refresh_products(session, products)
         if changed:
@@ -91,18 +91,18 @@ class Refresher:
         self._publish(popular=popular, trending=trending, popular_at=clock.now().timestamp())
 
     def refresh_model(self) -> None:
-        """Notice a promotion. Raises Unavailable."""
+        """Load the active model after a promotion. Raises Unavailable."""
         try:
             self._model.refresh()
         finally:
             self._publish()
 
     def refresh_auxiliary_models(self) -> None:
-        """Notice new models beside the serving one. Raises Unavailable."""
+        """Load new auxiliary models. Raises Unavailable."""
         self._publish(auxiliary=self._auxiliary.refresh())
 
     def refresh_rules(self) -> None:
-        """Rules that were written, begin or end: the last two also without PostgreSQL. Raises Unavailable."""
+        """Read changed rules, and those that begin or end, also without PostgreSQL. Raises Unavailable."""
         try:
             with unit_of_work() as session:
                 self._rules.refresh(session)
@@ -111,18 +111,18 @@ class Refresher:
             self._publish()
 
     def refresh_ab_test(self) -> None:
-        """Notice the start or end of an A/B test. Raises Unavailable."""
+        """Start or end an A/B test. Raises Unavailable."""
         for test in self._test.refresh(self._catalogue.current):
             self._publish(test=test)
 
     async def refresh_generation(self) -> None:
-        """Which generation Redis shows. Raises RedisError, OSError, Unavailable."""
+        """Read the live generation of Redis. Raises RedisError, OSError, Unavailable."""
         generation = await self.redis.live_generation()
         if generation != self.data.generation:
             self._publish(generation=generation)
 
     def _publish(self, **changes: Any) -> None:
-        """Exchange the snapshot; what the first request after a change would have to compute is done here."""
+        """Exchange the snapshot; what the first request after a change would compute is prepared here."""
         with self._publishing:
             data, catalogue, model = self.data, self._catalogue.current, self._model.current
             changes |= {"catalogue": catalogue, "model": model, "model_problem": self._model.problem}
@@ -143,13 +143,13 @@ class Refresher:
     # --- before the first request ----------------------------------------------------------------------
 
     def prepare_to_fork(self) -> None:
-        """Fill what processes that are forked from this one share; starts no thread. Raises Unavailable."""
+        """Read the parts that forked processes share; starts no thread. Raises Unavailable."""
         self.refresh_catalogue()
         self.refresh_popular()
         self.refresh_rules()
 
     def refresh_outside_unit_of_work(self) -> None:
-        """What stored lists are made of, on a thread of its own: the caller's has a unit of work open."""
+        """Refresh the parts of stored lists in another thread: the caller's has an open unit of work."""
         with ThreadPoolExecutor(1) as thread:
             for step in (self.refresh_catalogue, self.refresh_model, self._refresh_old_popular):
                 thread.submit(step).result()
@@ -180,7 +180,7 @@ class Refresher:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Filled, and kept fresh until the end of the block.
+        """Fill the snapshot and keep it fresh until the end of the block.
 
         Raises Unavailable when PostgreSQL cannot be reached and nothing was prepared; without Redis or
         a model it starts all the same.
@@ -205,7 +205,7 @@ class Refresher:
             await self.redis.close()
 
 
-async def _repeat(job: _Job) -> None:
+async def _repeat(job: _BackgroundJob) -> None:
     failing = False
     while not _cancelled():
         await asyncio.sleep(job.seconds)
@@ -215,7 +215,7 @@ async def _repeat(job: _Job) -> None:
                 await job.run()
             else:
                 await to_thread.run_sync(job.run)
-        except Exception as error:  # noqa: BLE001 whatever it is: a job that ends would leave stale data
+        except Exception as error:  # noqa: BLE001 a job that ended would leave stale data
             if not failing:  # logged once when it begins, once when it ends
                 expected = isinstance(error, RedisError | OSError | RecsysError | SQLAlchemyError)
                 _log.error(
@@ -233,6 +233,6 @@ async def _repeat(job: _Job) -> None:
 
 
 def _cancelled() -> bool:
-    """Whether this task is to end: a client of Redis can lose the CancelledError that says so."""
+    """Whether this task is cancelled: a client of Redis can lose the CancelledError."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

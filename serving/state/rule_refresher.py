@@ -1,4 +1,4 @@
-"""Keeps the business rules current: what somebody writes, and what begins or ends by the clock."""
+"""Keeps the business rules current: changed rules, and rules that begin or end."""
 
 from __future__ import annotations
 
@@ -14,55 +14,55 @@ from serving.merchandising.compiled_rules import CompiledRules
 
 __all__ = ["RuleRefresher"]
 
-AGEING = timedelta(minutes=1)
-"""So late a product may stop being new, where a rule says how many days one stays so."""
+MAX_AGE_ERROR = timedelta(minutes=1)
+"""How late a rule about new products may notice that a product is no longer new."""
 
 
 class RuleRefresher:
-    """Rules that are in force, and the same worked out for a catalogue.
+    """The rules in force, also compiled for a catalogue.
 
-    `refresh` belongs into the background, with `compiled` called after it for the catalogue that is served;
-    a request then finds the work done. A rule may come in late by the time between two refreshes.
+    `refresh` is called in the background, and `compiled` after it for the catalogue that is served, so that
+    requests need not compile. A rule may apply late by the time between two refreshes.
     """
 
     def __init__(self) -> None:
         self.current: tuple[Rule, ...] = ()
-        """The enabled rules whose time it is, the first to decide first."""
-        self._ahead: list[Rule] = []
-        self._seen: tuple[int, int] | None = None
+        """The rules in force, in order of precedence."""
+        self._not_over: list[Rule] = []
+        self._fingerprint: tuple[int, int] | None = None
         self._compiled: CompiledRules | None = None
 
     def refresh(self, session: Session) -> bool:
         """Bring `current` up to date; True when something changed. Reads the rules only after a write."""
-        # read before the rules: what commits in between is read twice rather than never
-        seen = rules_service.fingerprint(session)
-        if seen != self._seen:
-            self._ahead = rules_service.not_over(session, clock.now())
-            self._seen = seen
+        # read before the rules: a commit in between is read twice rather than never
+        fingerprint = rules_service.fingerprint(session)
+        if fingerprint != self._fingerprint:
+            self._not_over = rules_service.not_over(session, clock.now())
+            self._fingerprint = fingerprint
         return self.advance()
 
     def advance(self) -> bool:
-        """Only what the clock says: rules that begin and end. It needs no database."""
+        """Begin and end rules by the clock, without the database; True when `current` changed."""
         moment = clock.now()
-        force = tuple(rule for rule in self._ahead if rule.in_force(moment))
-        if force == self.current:
+        in_force = tuple(rule for rule in self._not_over if rule.in_force(moment))
+        if in_force == self.current:
             return False
-        self.current = force
+        self.current = in_force
         return True
 
     def compiled(self, catalogue: Catalogue) -> CompiledRules:
-        """The current rules for this catalogue; made anew when either changed, or what is new has aged."""
-        rules, made, moment = self.current, self._compiled, clock.now()
+        """Return the rules compiled for this catalogue; cached until any of the inputs changes."""
+        rules, compiled_rules, moment = self.current, self._compiled, clock.now()
         if (
-            made is None
-            or made.catalogue is not catalogue
-            or made.rules != rules
-            or (_ages(rules) and not timedelta(0) <= moment - made.moment < AGEING)
+            compiled_rules is None
+            or compiled_rules.catalogue is not catalogue
+            or compiled_rules.rules != rules
+            or (_depends_on_age(rules) and not timedelta(0) <= moment - compiled_rules.moment < MAX_AGE_ERROR)
         ):
-            made = CompiledRules.compile(catalogue, rules, moment)
-            self._compiled = made
-        return made
+            compiled_rules = CompiledRules.compile(catalogue, rules, moment)
+            self._compiled = compiled_rules
+        return compiled_rules
 
 
-def _ages(rules: tuple[Rule, ...]) -> bool:
+def _depends_on_age(rules: tuple[Rule, ...]) -> bool:
     return any(rule.target.created_within_days is not None for rule in rules)

@@ -1,4 +1,4 @@
-"""Everything a request reads but the user's own history: one snapshot, never changed, replaced as a whole."""
+"""Serving data: one immutable snapshot of what requests read beside the user's own part."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = ["ServingData"]
 
 @dataclass(frozen=True, eq=False)
 class ServingData:
-    """One state of shop, models and rules; its parts fit together.
+    """One consistent state of shop, models and rules.
 
     model               the model that ranks; None where none is loaded
-    model_problem       why there is none, or why a newer one is not used; None where all is well
+    model_problem       why there is none, or why a newer one is not used; None without a problem
     auxiliary           models beside it, by algorithm
     rules               the business rules in force, compiled for `catalogue`
     popular_at          when `popular` was counted, seconds since 1970
     cold_start          products that `model` does not know
-    generation          the generation of stored lists that Redis shows; None where it shows none
+    generation          the live generation of stored lists in Redis; None without one
     uses_stored_lists   False where a request must be ranked now, as for the challenger of an A/B test
-    test                the A/B test that runs
+    test                the running A/B test
     """
 
     catalogue: Catalogue

@@ -22,7 +22,7 @@ def no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def hurry(monkeypatch: pytest.MonkeyPatch, scored_shop: Shop) -> None:
+def short_deadline(monkeypatch: pytest.MonkeyPatch, scored_shop: Shop) -> None:
     """Answers have the time that they have by default."""
     monkeypatch.setenv("RECSYS_SERVING__DEADLINE_MS", "150")
     get_settings.cache_clear()

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from recsys.domains.recommendations.rules.types import CapBy, NewTo, Rule, RuleKind, RuleTarget
-from serving.catalogue.catalogue import Catalogue, Row
+from serving.catalogue.catalogue import Catalogue, CatalogueRow
 from serving.merchandising.compiled_rules import CompiledRules
 from serving.merchandising.rule_engine import RuleCandidates, RuledList, apply
 
@@ -18,7 +18,7 @@ NOW = datetime(2026, 12, 1, tzinfo=UTC)
 DAY = 86_400.0
 
 
-def row(product: int, **given: Any) -> Row:
+def row(product: int, **given: Any) -> CatalogueRow:
     """A product without category and brand; its id is its price and its age in days."""
     plain: dict[str, Any] = {
         "name": f"P{product}",
@@ -30,7 +30,7 @@ def row(product: int, **given: Any) -> Row:
         "stocked": True,
         "tags": (),
     }
-    return Row(product, **plain | given)
+    return CatalogueRow(product, **plain | given)
 
 
 def rule(number: int, kind: str, target: RuleTarget | None = None, **given: Any) -> Rule:

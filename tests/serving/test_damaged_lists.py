@@ -47,8 +47,8 @@ def test_every_way_to_a_list_repairs_it(client: httpx.Client, redis_client: redi
                 "a short list": {"limit": 7},
                 "a cursor": {"cursor": first["next_cursor"]},
             }[path]
-            found = client.get("/api/v1/users/1/recommendations", params=given)  # type: ignore[arg-type]
-            assert found.status_code == 200, found.text
+            response = client.get("/api/v1/users/1/recommendations", params=given)  # type: ignore[arg-type]
+            assert response.status_code == 200, response.text
         assert redis_client.get(KEY) == whole
 
 

@@ -86,14 +86,14 @@ def check(answers: list[httpx.Response]) -> collections.Counter[str]:
     sources: collections.Counter[str] = collections.Counter()
     for answer in answers:
         assert answer.status_code == 200, answer.text
-        found = answer.json()
-        assert found["items"], "never an empty shelf"
-        sources[found["provenance"]["source"]] += 1
+        body = answer.json()
+        assert body["items"], "never an empty shelf"
+        sources[body["provenance"]["source"]] += 1
     return sources
 
 
 def test_time_runs_out_and_the_answer_says_so(
-    hurry: None, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+    short_deadline: None, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look = user_context.user_interactions
 
@@ -120,7 +120,9 @@ def metrics(client: httpx.Client, name: str) -> float:
     return float(lines[0].split()[1])
 
 
-def test_late_answers_are_counted(hurry: None, client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_late_answers_are_counted(
+    short_deadline: None, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = metrics(client, "recsys_answers_late_total")
 
     look = user_context.user_interactions

@@ -36,7 +36,7 @@ def test_a_forged_cursor_is_refused_and_nothing_is_written(
 ) -> None:
     answer = client.get(PATH, params={"cursor": forged(signature=signature)})
     assert answer.status_code == 422
-    assert "not one that this service gave" in answer.json()["detail"]
+    assert "not from this service" in answer.json()["detail"]
     drain.run(threading.Event(), once=True)
     assert execute(scored_shop, "SELECT FROM recommendations_db.exposures WHERE model = 'mine!'") == []
 
@@ -46,9 +46,11 @@ def test_a_cursor_is_of_one_user_or_guest(client: httpx.Client) -> None:
     assert client.get(PATH, params={"cursor": cursor, "limit": 3}).status_code == 200
     other = client.get("/api/v1/users/2/recommendations", params={"cursor": cursor})
     assert other.status_code == 422
-    assert "another question" in other.json()["detail"]
+    assert "another request" in other.json()["detail"]
     guests = "/api/v1/recommendations"
-    found = client.get(guests, params={"limit": 3}, headers={"X-Session-Id": "one"}).json()["next_cursor"]
+    cursor_of_guest = client.get(guests, params={"limit": 3}, headers={"X-Session-Id": "one"}).json()[
+        "next_cursor"
+    ]
     for session, status in (("one", 200), ("two", 422)):
-        again = client.get(guests, params={"cursor": found}, headers={"X-Session-Id": session})
-        assert again.status_code == status
+        next_page = client.get(guests, params={"cursor": cursor_of_guest}, headers={"X-Session-Id": session})
+        assert next_page.status_code == status

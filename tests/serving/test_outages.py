@@ -21,7 +21,7 @@ from recsys.errors import Unavailable
 from recsys.settings import Settings
 from serving.ranking import user_context
 from serving.server.app import create_app
-from serving.state.refresher import _Job, _repeat
+from serving.state.refresher import _BackgroundJob, _repeat
 from tests.serving import shopping
 from tests.serving.api.test_answers import ask, execute, ids, touched, until
 from tests.serving.running import running
@@ -156,7 +156,7 @@ def test_a_background_task_outlives_an_error_that_nobody_expected() -> None:
             raise KeyError("nobody thought of this")
 
     async def look() -> None:
-        task = asyncio.create_task(_repeat(_Job("test", 0.01, step)))
+        task = asyncio.create_task(_repeat(_BackgroundJob("test", 0.01, step)))
         while len(calls) < 3:
             assert not task.done()
             await asyncio.sleep(0.01)

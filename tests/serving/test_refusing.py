@@ -29,7 +29,7 @@ def test_readiness_tells_of_a_database_that_takes_no_writes(
         assert "read-only" in parts["postgresql"]["detail"]
         assert parts["write_buffer"] == {
             "well": False,
-            "detail": "1 posts wait in Redis for PostgreSQL, or for the answers that they are about",
+            "detail": "1 posts wait in Redis for PostgreSQL, or for the lists that they are about",
         }
         assert len(ask(client, 2)["items"]) == 20
     dispose_engines()

@@ -87,7 +87,7 @@ def expected(model: Recommender, user: int, question: str, sold: list[int], clos
     ranking = model.recommend(
         [user], len(model.items_), exclude="seen" if question == "new" else None, only=sold
     )
-    return [one for one in ranking.row(0)[0].tolist() if one not in closed][: SIZES[question]]
+    return [entry for entry in ranking.row(0)[0].tolist() if entry not in closed][: SIZES[question]]
 
 
 def pages(client: httpx.Client, user: int, **parameters: Any) -> list[dict[str, Any]]:
@@ -95,8 +95,8 @@ def pages(client: httpx.Client, user: int, **parameters: Any) -> list[dict[str, 
     found: list[dict[str, Any]] = []
     cursor: str | None = None
     while True:
-        asked = parameters | ({} if cursor is None else {"cursor": cursor})
-        answer = client.get(f"/api/v1/users/{user}/recommendations", params=asked).raise_for_status().json()
+        query = parameters | ({} if cursor is None else {"cursor": cursor})
+        answer = client.get(f"/api/v1/users/{user}/recommendations", params=query).raise_for_status().json()
         found += answer["items"]
         cursor = answer["next_cursor"]
         if cursor is None:
@@ -121,16 +121,16 @@ def test_every_users_lists_are_the_models_own_wherever_they_are_read(
         lists: dict[str, list[Entry]] = {"any": list(stored.entries), "new": list(stored.new)}
         for question, entries in lists.items():
             wanted = expected(model, user, question, sold, own[question])
-            products = [one.product for one in entries]
+            products = [entry.product for entry in entries]
             assert products[: len(wanted)] == wanted
             # whatever the model does not rank is filled with what is popular, and nothing else
             filling = entries[len(wanted) :]
             ranked += len(wanted)
-            assert all(one.kind is Kind.POPULAR for one in filling)
-            assert not {one.product for one in entries} & own[question]
+            assert all(entry.kind is Kind.POPULAR for entry in filling)
+            assert not {entry.product for entry in entries} & own[question]
             assert len(set(products)) == len(entries) == min(SIZES[question], len(set(sold) - own[question]))
-            scores = [one.score for one in entries]
-            assert all(one > other for one, other in pairwise(scores))
+            scores = [entry.score for entry in entries]
+            assert all(entry > other for entry, other in pairwise(scores))
 
             rows = execute(shop, SELECTS[question], user)
             assert [row[0] for row in rows] == products
@@ -138,10 +138,10 @@ def test_every_users_lists_are_the_models_own_wherever_they_are_read(
             assert all(row[1] == row[2] for row in rows)
 
             items = pages(client, user, novelty=question, limit=17)
-            assert [one["product_id"] for one in items] == products
-            assert [round(one["score"] * 10_000) for one in items] == scores
+            assert [entry["product_id"] for entry in items] == products
+            assert [round(entry["score"] * 10_000) for entry in items] == scores
         default = client.get(f"/api/v1/users/{user}/recommendations").json()["items"]
-        assert [one["product_id"] for one in default] == [one.product for one in lists["any"]][:20]
+        assert [entry["product_id"] for entry in default] == [entry.product for entry in lists["any"]][:20]
     assert ranked > 20 * 2 * len(closed), "most of what was compared is the model's"
 
 
@@ -153,8 +153,8 @@ def test_lists_that_are_made_when_asked_are_the_models_own_as_well(
     sold, closed = eligible(shop, repeats)
     users = sorted(closed)[:20]
     with psycopg.connect(shop.database_url) as connection:
-        told = histories(connection, users, weights_of(get_settings()), model.moment_)
-    for user, history in zip(users, told, strict=True):
+        user_histories = histories(connection, users, weights_of(get_settings()), model.moment_)
+    for user, history in zip(users, user_histories, strict=True):
         for question in ("any", "new"):
             only = np.setdiff1d(sold, sorted(closed[user][question]))
             ranking = model.recommend_from(
@@ -167,5 +167,5 @@ def test_lists_that_are_made_when_asked_are_the_models_own_as_well(
             ).json()
             assert answer["provenance"]["source"] == "live"
             items = answer["items"]
-            assert [one["product_id"] for one in items][: len(wanted)] == wanted
-            assert all(one["score"] > other["score"] for one, other in pairwise(items))
+            assert [entry["product_id"] for entry in items][: len(wanted)] == wanted
+            assert all(entry["score"] > other["score"] for entry, other in pairwise(items))

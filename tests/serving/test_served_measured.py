@@ -70,9 +70,9 @@ def arrive(shop: Shop) -> None:
 
 
 def measured(client: httpx.Client | None = None, **options: Any) -> ServedReport:
-    asked: dict[str, Any] = {"name": None, "key": None, "days": None, "draws": 100, "seed": 0} | options
+    defaults: dict[str, Any] = {"name": None, "key": None, "days": None, "draws": 100, "seed": 0}
     api = None if client is None else str(client.base_url)
-    return measure_served(open_dataset(), api=api, steps=Steps(), **asked)
+    return measure_served(open_dataset(), api=api, steps=Steps(), **(defaults | options))
 
 
 def by_way(report: ServedReport) -> dict[tuple[str, str], ServedFigure]:
@@ -83,13 +83,13 @@ def test_all_ways_of_reading_agree_exactly_on_a_plain_shop(plain_shop: tuple[Sho
     shop, client = plain_shop
     arrive(shop)
     report = measured(client)
-    found = by_way(report)
-    assert set(found) == {
+    figures = by_way(report)
+    assert set(figures) == {
         (question, source) for question in QUESTIONS for source in ("stored", "table", "api")
     }
     assert any(one.ndcg.value > 0 for one in report.figures)
     once = not execute(shop, "SELECT repeat_purchases FROM recommendations_db.category_policies")[0][0]
-    for (question, _), one in found.items():
+    for (question, _), one in figures.items():
         assert one.users == report.users[question] > 10
         if once and question == "any":  # what was bought before is not shown again
             assert set(one.causes) == {"policy"}
@@ -154,36 +154,36 @@ def test_a_wrong_order_in_a_stored_list_is_reported_and_fails_the_line(
         connection.execute("DELETE FROM recommendations_db.stored_lists")
         generations.store_lists(connection, report.generation, swapped)
     wrong = measured()
-    found = by_way(wrong)["any", "stored"]
-    assert found.causes == {"other": 2 * found.users}
-    assert found.differing == 2 * found.users
-    assert found.users == right.users
-    assert not found.agrees
+    figures = by_way(wrong)["any", "stored"]
+    assert figures.causes == {"other": 2 * figures.users}
+    assert figures.differing == 2 * figures.users
+    assert figures.users == right.users
+    assert not figures.agrees
     assert not wrong.agree
     assert by_way(wrong)["new", "stored"].agrees
     assert by_way(wrong)["any", "table"].causes == {}
 
-    told = shop.run("train", "evaluate", "--served", "--draws", 100)
-    assert told.returncode == 0, told.stderr
-    assert told.stdout.splitlines()[-1].startswith(
+    process = shop.run("train", "evaluate", "--served", "--draws", 100)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.splitlines()[-1].startswith(
         "What is served differs from the model's own lists: any product, stored"
     )
-    assert "other 10.0%" in told.stdout.splitlines()[-1]
+    assert "other 10.0%" in process.stdout.splitlines()[-1]
     values = json.loads(shop.run("train", "evaluate", "--served", "--json", "--draws", 100).stdout)
     assert values["agree"] is False
     (row,) = [one for one in values["figures"] if (one["question"], one["source"]) == ("any", "stored")]
     assert row["share_differing"] == 0.1
-    assert row["causes"] == {"other": 2 * found.users}
+    assert row["causes"] == {"other": 2 * figures.users}
 
 
 def test_lists_that_know_of_newer_events_say_so(grocer: tuple[Shop, httpx.Client]) -> None:
     shop, _ = grocer
     arrive(shop)
     scoring.score()
-    found = by_way(measured())
-    assert found["new", "stored"].causes["newer"] > 0
-    assert "other" not in found["new", "stored"].causes
-    assert found["new", "stored"].informed == found["new", "stored"].users
+    figures = by_way(measured())
+    assert figures["new", "stored"].causes["newer"] > 0
+    assert "other" not in figures["new", "stored"].causes
+    assert figures["new", "stored"].informed == figures["new", "stored"].users
 
 
 def test_answers_that_are_folded_in_or_ruled_are_told_apart(grocer: tuple[Shop, httpx.Client]) -> None:
@@ -203,10 +203,10 @@ def test_answers_that_are_folded_in_or_ruled_are_told_apart(grocer: tuple[Shop, 
     with unit_of_work() as session:
         rules.create(session, RuleIn(name="away", kind=RuleKind.HIDE, target=target), actor="tester")
     with running(create_app()) as ruled:
-        found = by_way(measured(ruled))
-    assert found["any", "api"].causes["rules"] > 0
-    assert found["any", "api"].causes["newer"] > 0
-    assert set(found["any", "stored"].causes) <= {"filled"}
+        figures = by_way(measured(ruled))
+    assert figures["any", "api"].causes["rules"] > 0
+    assert figures["any", "api"].causes["newer"] > 0
+    assert set(figures["any", "stored"].causes) <= {"filled"}
 
 
 def test_an_api_that_asks_for_a_key_gets_it(
@@ -233,10 +233,10 @@ def test_an_api_that_asks_for_a_key_gets_it(
 
 def test_what_cannot_be_measured_says_what_to_do(grocer: tuple[Shop, httpx.Client]) -> None:
     shop, _ = grocer
-    told = shop.run("train", "evaluate", "--served")
-    assert told.returncode == 2
-    assert "features build" in told.stderr
-    assert len(told.stderr.strip().splitlines()) == 1
+    process = shop.run("train", "evaluate", "--served")
+    assert process.returncode == 2
+    assert "features build" in process.stderr
+    assert len(process.stderr.strip().splitlines()) == 1
     arrive(shop)
     with pytest.raises(Invalid, match="the-model serves, not another"):
         measured(name="another")

@@ -1,18 +1,35 @@
-"""What is kept of addresses: of a visitor's, as much as the setting allows; of a page's, what fits."""
+"""Anonymisation: how much of a visitor's address is stored, and which parts of a page's address."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_interface
 from typing import Literal
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
-__all__ = ["LONGEST_URL", "Campaign", "campaign_of", "fitting", "kept_address"]
+from recsys.settings import AnalyticsSettings
+
+__all__ = ["LONGEST_URL", "Campaign", "campaign_of", "fitting", "kept_address", "place_of"]
 
 LONGEST_URL = 500
-"""What the documented columns hold."""
+"""Characters that the documented columns hold."""
 _LONGEST_WORD = 100
 _IPV4_PREFIX, _IPV6_PREFIX = 24, 48
+
+
+def place_of(headers: Mapping[str, str], settings: AnalyticsSettings) -> tuple[str | None, str | None]:
+    """Country (two letters) and city of a visitor, from the headers that a proxy sets; None where unknown."""
+    country = headers.get(settings.country_header or "", "").strip().upper()
+    # Cloudflare and others write XX for an unknown country, and T1 for Tor
+    is_country = len(country) == 2 and country.isascii() and country.isalpha() and country != "XX"
+    city = headers.get(settings.city_header or "", "").strip()
+    # proxies send other letters than ASCII as percent-encoded or raw UTF-8, which HTTP reads as Latin-1
+    with contextlib.suppress(UnicodeError):
+        city = city.encode("latin-1").decode("utf-8")
+    city = unquote(city).replace("\x00", "")[:_LONGEST_WORD]
+    return country if is_country else None, city or None
 
 
 @dataclass(frozen=True)
@@ -27,10 +44,10 @@ class Campaign:
 def kept_address(
     host: str | None, how: Literal["full", "truncated", "none"]
 ) -> IPv4Interface | IPv6Interface | None:
-    """The visitor's address as it may be stored; None when it is none, or none may be.
+    """The visitor's address as it may be stored; None when it is no address, or none may be stored.
 
-    Truncated is the network of 256 addresses (/24), of IPv6 the site's (/48). An IPv4 address that came in
-    IPv6's clothes (::ffff:192.0.2.1) is treated as what it is.
+    Truncated is the network of 256 addresses (/24), of IPv6 the site's (/48). An IPv4-mapped IPv6 address
+    (::ffff:192.0.2.1) is treated as IPv4.
     """
     if how == "none" or host is None:
         return None
@@ -48,26 +65,26 @@ def kept_address(
 
 
 def campaign_of(url: str | None) -> Campaign:
-    """The campaign that a page's address names; the first of each parameter counts."""
+    """The campaign in a page's address; the first of each parameter counts."""
     query = url.partition("#")[0].partition("?")[2] if url else ""
-    found: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     for name, value in parse_qsl(query, max_num_fields=None):
-        # what is not UTF-8 decodes to U+FFFD, a NUL can't be stored
-        found.setdefault(name.lower(), value.replace("\x00", "").strip()[:_LONGEST_WORD])
-    return Campaign(*(found.get(f"utm_{part}") or None for part in ("source", "medium", "campaign")))
+        # bytes that are not UTF-8 decode to U+FFFD; a NUL cannot be stored
+        parameters.setdefault(name.lower(), value.replace("\x00", "").strip()[:_LONGEST_WORD])
+    return Campaign(*(parameters.get(f"utm_{part}") or None for part in ("source", "medium", "campaign")))
 
 
 def fitting(url: str) -> str:
-    """A page's address in no more than 500 characters: what is too long loses all but its campaign first."""
+    """A page's address in at most 500 characters; a longer one first loses its query except the campaign."""
     if len(url) <= LONGEST_URL:
         return url
     try:
         parts = urlsplit(url)
     except ValueError:
         return url[:LONGEST_URL]
-    told = [one for one in parts.query.split("&") if one.lower().startswith("utm_")]
+    campaign = [part for part in parts.query.split("&") if part.lower().startswith("utm_")]
     base = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
-    query = "&".join(told)
+    query = "&".join(campaign)
     if query and len(base) + 1 + len(query) > LONGEST_URL:
         base = base[: max(0, LONGEST_URL - 1 - len(query))]
     return (f"{base}?{query}" if query else base)[:LONGEST_URL]

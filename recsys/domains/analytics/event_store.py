@@ -22,12 +22,14 @@ __all__ = ["StoredEvent", "Visitor", "store_events", "store_pages"]
 
 @dataclass(frozen=True)
 class Visitor:
-    """The sender of items: the session of the visit, the user where one is logged in, and the browser."""
+    """The sender of items: the session of the visit, the user where one is logged in, browser and place."""
 
     session_id: str | None
     user_id: int | None = None
     agent: str | None = None
     address: IPv4Interface | IPv6Interface | None = None
+    country: str | None = None
+    city: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ def store_pages(
             event_id,
             {
                 **_of(visitor),
+                "country": visitor.country,
+                "city": visitor.city,
                 "page_url": page.page_url,
                 "page_title": page.page_title,
                 "referrer_url": page.referrer_url,

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Path, Query, Request, Response
 from pydantic import BeforeValidator
 
 from recsys.domains.analytics import queries, service
-from recsys.domains.analytics.anonymisation import kept_address
+from recsys.domains.analytics.anonymisation import kept_address, place_of
 from recsys.domains.analytics.event_store import Visitor
 from recsys.domains.analytics.schemas import (
     ITEMS,
@@ -92,13 +92,15 @@ async def collect(
     response is a problem with the verdicts.
     """
     agent = request.headers.get("User-Agent")
+    settings = get_settings().analytics
+    country, city = place_of(request.headers, settings)
     visitor = Visitor(
         session_id=sender.token_id if guest is None else guest,
         user_id=sender.user_id,
         agent=agent[:_LONGEST_AGENT].replace("\x00", "") if agent else None,
-        address=kept_address(
-            None if request.client is None else request.client.host, get_settings().analytics.ip
-        ),
+        address=kept_address(None if request.client is None else request.client.host, settings.ip),
+        country=country,
+        city=city,
     )
     verdicts = await in_post_thread(service.collect, body, visitor, sender)
     if verdicts.queued:

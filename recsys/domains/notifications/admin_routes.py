@@ -12,6 +12,7 @@ from recsys.domains.notifications.schemas import (
     EmailLogOut,
     NotifyIn,
     SmsLogOut,
+    SmsReceiptIn,
     TemplateIn,
     TemplateNew,
     TemplateOut,
@@ -77,6 +78,8 @@ def notify(session: SessionDep, admin: AdminUser, given: NotifyIn) -> ToldOut:
         given.values,
         kind=given.kind,
         channels=[service.Channel(one) for one in given.channels],
+        cc=given.cc,
+        bcc=given.bcc,
     )
     return ToldOut(told={str(channel): number for channel, number in told.items()})
 
@@ -113,6 +116,21 @@ def retry_mail(
 ) -> EmailLogOut:
     """Send an e-mail that failed, or waits, at the next delivery."""
     return EmailLogOut.model_validate(delivery.retry_mail(session, log_id))
+
+
+@router.post("/sms-logs/{log_id}/receipt", responses=problem_responses(400, 401, 403, 404, 409, 422, 503))
+def receive_receipt(
+    session: SessionDep,
+    admin: AdminUser,
+    log_id: Annotated[int, Path(ge=1, le=2**31 - 1)],
+    given: SmsReceiptIn,
+) -> SmsLogOut:
+    """Record whether a text message arrived; for the webhook of the provider, with a key for `admin`.
+
+    The provider gets the id with the message, as `sms-ID` in its key.
+    """
+    log = delivery.note_receipt(session, log_id, delivered=given.delivered, reason=given.error_message)
+    return SmsLogOut.model_validate(log)
 
 
 def _source(name: str, given: TemplateIn) -> TemplateSource:

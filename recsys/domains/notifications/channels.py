@@ -31,6 +31,8 @@ class Mail:
     subject: str
     text: str
     html: str | None = None
+    cc: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()
 
 
 class SmsProvider(Protocol):
@@ -108,6 +110,11 @@ def _message(mail: Mail, sender: str) -> EmailMessage:
     message = EmailMessage()
     message["From"] = sender
     message["To"] = mail.to
+    if mail.cc:
+        message["Cc"] = ", ".join(mail.cc)
+    if mail.bcc:
+        # smtplib sends to these addresses and leaves the header out
+        message["Bcc"] = ", ".join(mail.bcc)
     message["Subject"] = mail.subject
     message["Message-ID"] = f"<{mail.key}@{sender.rpartition('@')[2].strip('>') or 'localhost'}>"
     message.set_content(mail.text)

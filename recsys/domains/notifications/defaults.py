@@ -66,6 +66,12 @@ DEFAULTS: dict[str, TemplateSource] = {
             order_number="text",
         ),
         _source(
+            "order_returned",
+            "Order {{ order_number }}: returned",
+            "The goods of your order {{ order_number }} have arrived at the shop.",
+            order_number="text",
+        ),
+        _source(
             "order_refunded",
             "Order {{ order_number }}: money back",
             "Money of your order {{ order_number }} is on its way back to you.",

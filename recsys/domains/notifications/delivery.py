@@ -23,7 +23,7 @@ from recsys.events.publish import publish
 from recsys.events.vocabulary import EmailFailed, EmailSent, SmsFailed, SmsSent
 from recsys.settings import get_settings
 
-__all__ = ["CLAIM", "backoff", "deliver_due", "retry_mail"]
+__all__ = ["CLAIM", "backoff", "deliver_due", "note_receipt", "retry_mail"]
 
 CLAIM = timedelta(minutes=5)
 """A message that is being sent is nobody else's for so long."""
@@ -39,6 +39,8 @@ class _Claimed:
     html: str | None
     is_mail: bool
     attempt: int
+    cc: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()
 
 
 def backoff(attempt: int) -> timedelta:
@@ -75,6 +77,20 @@ def retry_mail(session: Session, log_id: int) -> EmailLog:
     return log
 
 
+def note_receipt(session: Session, log_id: int, *, delivered: bool, reason: str | None) -> SmsLog:
+    """Record the provider's report on a text message. Raises NotFound, and Conflict when it was not sent."""
+    log = session.get(SmsLog, log_id, with_for_update=True)
+    if log is None:
+        raise NotFound(f"There is no text message {log_id}.")
+    if log.sent_at is None:
+        raise Conflict(f"The text message {log_id} is {log.status}; only a message that was sent arrives.")
+    if delivered:
+        log.status, log.delivered_at, log.error_message = "delivered", log.delivered_at or clock.now(), None
+    elif log.delivered_at is None:
+        log.status, log.error_message = "failed", reason or "the provider could not deliver it"
+    return log
+
+
 def _claim(session: Session) -> _Claimed | None:
     message = session.scalars(
         select(OutgoingMessage)
@@ -87,8 +103,11 @@ def _claim(session: Session) -> _Claimed | None:
         return None
     message.attempts += 1
     message.due_at = clock.now() + CLAIM
+    cc: list[str] | None = None
+    bcc: list[str] | None = None
     if message.email_log_id is not None:
         mail = session.get_one(EmailLog, message.email_log_id)
+        cc, bcc = mail.cc_email, mail.bcc_email
         to, subject, key = mail.to_email, mail.subject, f"mail-{mail.id}"
     else:
         sms = session.get_one(SmsLog, message.sms_log_id)
@@ -102,13 +121,25 @@ def _claim(session: Session) -> _Claimed | None:
         message.body_html,
         message.email_log_id is not None,
         message.attempts,
+        tuple(cc or ()),
+        tuple(bcc or ()),
     )
 
 
 def _send(claimed: _Claimed) -> str:
     try:
         if claimed.is_mail:
-            send_mail(Mail(claimed.key, claimed.to, claimed.subject, claimed.text, claimed.html))
+            send_mail(
+                Mail(
+                    claimed.key,
+                    claimed.to,
+                    claimed.subject,
+                    claimed.text,
+                    claimed.html,
+                    claimed.cc,
+                    claimed.bcc,
+                )
+            )
         else:
             sms_provider().send(claimed.to, claimed.text, key=claimed.key)
     except DeliveryRefused as error:

@@ -23,6 +23,7 @@ from recsys.events.vocabulary import (
     OrderPaid,
     OrderPlaced,
     OrderRefunded,
+    OrderReturned,
     OrderShipped,
     PaymentFailed,
     PaymentVoided,
@@ -42,6 +43,7 @@ _TEMPLATES: dict[type, str] = {
     OrderCancelled: "order_cancelled",
     OrderExpired: "order_expired",
     OrderRefunded: "order_refunded",
+    OrderReturned: "order_returned",
     PaymentFailed: "payment_failed",
     PaymentVoided: "payment_voided",
 }

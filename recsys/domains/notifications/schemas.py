@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, ConfigDict, EmailStr, Field, StrictBool
 
 from recsys.web.validators import Input, Text
 
@@ -17,6 +17,7 @@ __all__ = [
     "NotificationOut",
     "NotifyIn",
     "SmsLogOut",
+    "SmsReceiptIn",
     "TemplateIn",
     "TemplateNew",
     "TemplateOut",
@@ -31,6 +32,7 @@ Kind = Annotated[
     str, Field(min_length=1, max_length=50, pattern=r"^[a-z][a-z0-9_]*$", examples=["order_update"])
 ]
 Channel = Literal["in_app", "email", "sms", "push"]
+Copies = Annotated[list[Annotated[EmailStr, Field(max_length=255)]], Field(max_length=20)]
 Value = str | int | float | bool | list[Text]
 
 
@@ -131,6 +133,8 @@ class NotifyIn(Input):
     channels: Annotated[list[Literal["in_app", "email", "sms"]], Field(min_length=1, max_length=3)] = Field(
         default=["in_app", "email"]
     )
+    cc: Copies = Field(default=[], description="Copies of the e-mail.")
+    bcc: Copies = Field(default=[], description="Copies whose addresses no recipient sees.")
 
 
 class ToldOut(BaseModel):
@@ -146,11 +150,20 @@ class EmailLogOut(BaseModel):
 
     id: int
     to_email: str
+    cc_email: list[str] | None
+    bcc_email: list[str] | None
     subject: str
     status: str
     error_message: str | None
     sent_at: datetime | None
     created_at: datetime | None
+
+
+class SmsReceiptIn(Input):
+    """What the provider of text messages reports about one that it took."""
+
+    delivered: StrictBool = Field(description="False when the message cannot be delivered.")
+    error_message: Annotated[Text, Field(max_length=500)] | None = None
 
 
 class SmsLogOut(BaseModel):
@@ -164,4 +177,5 @@ class SmsLogOut(BaseModel):
     status: str
     error_message: str | None
     sent_at: datetime | None
+    delivered_at: datetime | None
     created_at: datetime | None

@@ -53,6 +53,8 @@ def notify(
     data: Mapping[str, Any] | None = None,
     channels: Sequence[Channel] = ALL,
     once: str | None = None,
+    cc: Sequence[str] = (),
+    bcc: Sequence[str] = (),
 ) -> Told:
     """Tell a user something by those of `channels` that the user wants and can be reached by.
 
@@ -73,7 +75,9 @@ def notify(
     if Channel.IN_APP in wanted:
         told[Channel.IN_APP] = _in_app(session, user_id, kind, message, data or {})
     if Channel.EMAIL in wanted and user.is_active is not False:
-        told[Channel.EMAIL] = notify_address(session, user.email, message, template_id, user_id=user_id)
+        told[Channel.EMAIL] = notify_address(
+            session, user.email, message, template_id, user_id=user_id, cc=cc, bcc=bcc
+        )
     if Channel.SMS in wanted and user.is_active is not False:
         phone = session.scalar(select(UserProfile.phone).where(UserProfile.user_id == user_id).limit(1))
         if phone:
@@ -89,6 +93,8 @@ def notify_address(
     *,
     user_id: int | None = None,
     once: str | None = None,
+    cc: Sequence[str] = (),
+    bcc: Sequence[str] = (),
 ) -> Queued:
     """Queue an e-mail to somebody who may have no account, such as a guest who ordered; its log's id.
 
@@ -98,6 +104,8 @@ def notify_address(
         return 0
     log = EmailLog(
         to_email=address,
+        cc_email=list(cc) or None,
+        bcc_email=list(bcc) or None,
         subject=message.subject,
         template_id=template_id,
         status="queued",

@@ -1,4 +1,4 @@
-"""Orders as they are shown: one whole, or pages of them, newest first."""
+"""Orders as responses: one whole, or pages of them, newest first."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from recsys.domains.orders.schemas import (
     OrderOut,
     OrderSummary,
     ParcelOut,
+    StaffOrderOut,
     StatusChange,
 )
 from recsys.domains.orders.tables import Order, OrderStatusHistory, ShippingAddress
 from recsys.web.pagination import Cursor, Page
 
-__all__ = ["page", "whole"]
+__all__ = ["page", "whole", "whole_for_staff"]
 
 
 def whole(session: Session, order: Order) -> OrderOut:
@@ -44,6 +45,11 @@ def whole(session: Session, order: Order) -> OrderOut:
     )
 
 
+def whole_for_staff(session: Session, order: Order) -> StaffOrderOut:
+    """The same with the notes that no customer sees."""
+    return StaffOrderOut(**whole(session, order).model_dump(), internal_notes=order.internal_notes)
+
+
 def page(
     session: Session,
     *,
@@ -52,9 +58,9 @@ def page(
     user_id: int | None = None,
     status: str | None = None,
 ) -> Page[OrderSummary]:
-    """Orders before `cursor`, newest first by id: what is ordered meanwhile neither repeats nor skips one.
+    """Orders before `cursor`, newest first by id: new orders neither repeat nor skip any.
 
-    Raises Invalid for a cursor that this list did not give.
+    Raises Invalid for a cursor that is not of this list.
     """
     query = select(Order).order_by(Order.id.desc()).limit(limit + 1)
     if user_id is not None:
@@ -63,9 +69,9 @@ def page(
         query = query.where(Order.status == status)
     if cursor is not None:
         query = query.where(Order.id < Cursor.decode(cursor).integer("id"))
-    found = session.scalars(query).all()
-    more = len(found) > limit
-    shown = found[:limit]
+    rows = session.scalars(query).all()
+    more = len(rows) > limit
+    shown = rows[:limit]
     return Page(
         items=[OrderSummary.model_validate(order) for order in shown],
         next_cursor=Cursor.encode({"id": shown[-1].id}) if more else None,

@@ -29,7 +29,10 @@ __all__ = [
     "CartOut",
     "CheckoutIn",
     "Country",
+    "LiveEntries",
+    "LiveEntry",
     "LookupIn",
+    "OrderChange",
     "OrderItemOut",
     "OrderOut",
     "OrderSummary",
@@ -37,6 +40,8 @@ __all__ = [
     "ParcelOut",
     "ParcelUpdate",
     "QuoteOut",
+    "ReturnIn",
+    "StaffOrderOut",
     "StatusChange",
     "StatusIn",
 ]
@@ -260,6 +265,39 @@ class OrderOut(OrderSummary):
     shipping_address: AddressOut | None
     history: list[StatusChange]
     parcels: list[ParcelOut]
+
+
+class LiveEntry(BaseModel):
+    """One entry of a stream of live data."""
+
+    id: str
+    fields: dict[str, str]
+
+
+class LiveEntries(BaseModel):
+    """Entries in their order; `after` asks for those that follow."""
+
+    items: list[LiveEntry]
+    after: str
+
+
+class StaffOrderOut(OrderOut):
+    """A whole order as administrators see it."""
+
+    internal_notes: str | None
+
+
+class OrderChange(Input):
+    """What administrators may change of an order at any time."""
+
+    internal_notes: Note | None = Field(description="Notes that no customer sees; null removes them.")
+
+
+class ReturnIn(Input):
+    """Goods that came back from the customer."""
+
+    reason: Annotated[Text, Field(min_length=1, max_length=500)]
+    restock: StrictBool = Field(default=True, description="Whether the goods can be sold again.")
 
 
 class CancelIn(Input):

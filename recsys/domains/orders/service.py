@@ -1,9 +1,8 @@
-"""The rules of orders once they are placed: who may see them, and the steps they take."""
+"""The rules of placed orders: who may see them, and the steps that they take."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -25,10 +24,12 @@ from recsys.events.vocabulary import (
     OrderLine,
     OrderPaid,
     OrderRefunded,
+    OrderReturned,
     OrderStatusChanged,
 )
 
 __all__ = [
+    "annotate",
     "cancel",
     "change_status",
     "event_lines",
@@ -40,6 +41,7 @@ __all__ = [
     "mark_payment",
     "owned",
     "remember",
+    "take_back",
 ]
 
 
@@ -52,9 +54,9 @@ def get_order(session: Session, order_id: int) -> Order:
 
 
 def owned(session: Session, owner: Owner, order_id: int) -> Order:
-    """The order, if it is the owner's: a user's, or one that this guest's session made.
+    """The order, if it belongs to the owner: a user, or the guest's session that placed it.
 
-    Raises NotFound for another's as for none: that it exists is nobody else's business.
+    Raises NotFound for another owner's order as for none, so that nobody learns that it exists.
     """
     order = session.get(Order, order_id)
     if order is not None and owner.user_id is not None and order.user_id == owner.user_id:
@@ -67,7 +69,7 @@ def owned(session: Session, owner: Owner, order_id: int) -> Order:
 
 
 def locked(session: Session, order_id: int) -> Order:
-    """The order, locked until the transaction ends, so that two changes come one after the other."""
+    """The order, locked until the transaction ends. Raises NotFound."""
     order = session.scalars(
         select(Order).where(Order.id == order_id).with_for_update(key_share=True),
         execution_options={"populate_existing": True},
@@ -78,7 +80,7 @@ def locked(session: Session, order_id: int) -> Order:
 
 
 def find(session: Session, order_number: str, email: str) -> Order:
-    """A guest's order by its number and e-mail address. Raises NotFound, the same for either being wrong."""
+    """A guest's order by its number and e-mail address. Raises NotFound, whichever of them is wrong."""
     order = session.scalars(
         select(Order).where(Order.order_number == order_number, func.lower(Order.email) == email.lower())
     ).one_or_none()
@@ -95,23 +97,33 @@ def lines_of(session: Session, order_id: int) -> Sequence[OrderItem]:
 
 
 def cancel(session: Session, order_id: int, reason: str, *, by: int | None) -> Order:
-    """Cancel an order that has not left the house; its stock goes back. Twice is a Conflict."""
+    """Cancel an order that was not shipped, and release its stock. Raises NotFound, Conflict."""
     order = locked(session, order_id)
     _move(session, order, Status.CANCELLED, by=by, notes=reason)
     order.cancelled_at, order.cancel_reason = clock.now(), reason
     if FINANCIAL.allows(order.financial_status or "", Financial.VOIDED):
         order.financial_status = Financial.VOIDED
-    inventory.release(
-        session,
-        [
-            inventory.Line(product_id=item.product_id, variant_id=item.variant_id, quantity=item.quantity)
-            for item in lines_of(session, order_id)
-            if item.product_id is not None
-        ],
-        reference=order.order_number,
-        reason="cancelled",
-    )
+    _restock(session, order, "cancelled")
     publish(session, OrderCancelled(order_id=order.id, user_id=order.user_id, reason=reason))
+    return order
+
+
+def annotate(session: Session, order_id: int, internal_notes: str | None) -> Order:
+    """Set the notes of an order that only administrators see. Raises NotFound."""
+    order = locked(session, order_id)
+    order.internal_notes = internal_notes
+    order.updated_at = clock.now()
+    return order
+
+
+def take_back(session: Session, order_id: int, reason: str, *, restock: bool, by: int | None) -> Order:
+    """Record the return of an order's goods, with `restock` into the stock. Raises NotFound, Conflict."""
+    order = locked(session, order_id)
+    mark_fulfillment(session, order, Fulfillment.RETURNED)
+    if restock:
+        _restock(session, order, "returned")
+    remember(session, order, Fulfillment.RETURNED, user_id=by, notes=reason, notify=True)
+    publish(session, OrderReturned(order_id=order.id, user_id=order.user_id, restocked=restock))
     return order
 
 
@@ -124,17 +136,17 @@ def change_status(
     notes: str | None = None,
     notify: bool = False,
 ) -> Order:
-    """Take a step of the order by hand. Raises Conflict where it may not follow."""
+    """Take a step of the order by hand. Raises NotFound, and Conflict where the step may not follow."""
     order = locked(session, order_id)
     _move(session, order, new, by=by, notes=notes, notify=notify)
     return order
 
 
 def mark_payment(session: Session, order_id: int, new: str, *, by: int | None = None) -> Order:
-    """What the payments domain tells: the order's money is authorised, paid, failed or given back.
+    """Set the state of an order's payment, as the payments domain reports it.
 
-    A paid order that was pending starts to be processed, and the purchase is announced, once. An order that
-    was cancelled meanwhile keeps its status: its money has to go back, which the payments domain does.
+    A pending order that is paid starts to be processed, and the purchase is published, once. An order that
+    was cancelled meanwhile keeps its status; the payments domain refunds it.
     """
     order = locked(session, order_id)
     FINANCIAL.check(order.financial_status or Financial.PENDING, new)
@@ -162,7 +174,7 @@ def mark_payment(session: Session, order_id: int, new: str, *, by: int | None = 
 
 
 def mark_fulfillment(session: Session, order: Order, new: str) -> None:
-    """The goods' state of an order that is `locked`. Raises Conflict where it may not follow."""
+    """Set the state of the goods of a `locked` order. Raises Conflict where it may not follow."""
     FULFILLMENT.check(order.fulfillment_status or Fulfillment.UNFULFILLED, new)
     order.fulfillment_status = new
     order.updated_at = clock.now()
@@ -185,14 +197,32 @@ def _move(
     publish(session, OrderStatusChanged(order_id=order.id, user_id=order.user_id, old=old, new=new))
 
 
-def remember(session: Session, order: Order, status: str, **told: Any) -> None:
+def _restock(session: Session, order: Order, reason: str) -> None:
+    lines = [
+        inventory.Line(product_id=item.product_id, variant_id=item.variant_id, quantity=item.quantity)
+        for item in lines_of(session, order.id)
+        if item.product_id is not None
+    ]
+    inventory.release(session, lines, reference=order.order_number, reason=reason)
+
+
+def remember(
+    session: Session,
+    order: Order,
+    status: str,
+    *,
+    user_id: int | None = None,
+    notes: str | None = None,
+    notify: bool = False,
+) -> None:
+    """Add an entry to the history of an order."""
     session.add(
         OrderStatusHistory(
             order_id=order.id,
             status=status,
-            notes=told.get("notes"),
-            notify_customer=bool(told.get("notify")),
-            user_id=told.get("user_id"),
+            notes=notes,
+            notify_customer=notify,
+            user_id=user_id,
             created_at=clock.now(),
         )
     )
@@ -213,7 +243,7 @@ def event_lines(session: Session, order_id: int) -> tuple[OrderLine, ...]:
 
 
 def _visit_of(session: Session, order: Order) -> str | None:
-    """The visit that a guest ordered in, None for users and for orders that were not made by a checkout."""
+    """The visit in which a guest ordered; None for users and for orders without a checkout."""
     if order.user_id is not None:
         return None
     names = session.scalars(select(Checkout.owner).where(Checkout.order_id == order.id))

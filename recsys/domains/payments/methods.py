@@ -1,4 +1,4 @@
-"""Stored ways to pay: the gateway's token with what may be known of the card behind it."""
+"""Stored payment methods: the gateway's token, and the data of its card that may be stored."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from recsys.domains.payments.tables import PaymentMethod
 from recsys.domains.users.tables import User
 from recsys.errors import Conflict, Invalid, NotFound
 
-__all__ = ["MAX_METHODS", "add", "kept", "make_default", "remove"]
+__all__ = ["MAX_METHODS", "add", "make_default", "remove", "stored"]
 
 MAX_METHODS = 20
 
 
-def kept(session: Session, user_id: int) -> Sequence[PaymentMethod]:
-    """A user's ways to pay, the default first."""
+def stored(session: Session, user_id: int) -> Sequence[PaymentMethod]:
+    """A user's payment methods, the default first."""
     return session.scalars(
         select(PaymentMethod)
         .where(PaymentMethod.user_id == user_id)
@@ -29,20 +29,20 @@ def kept(session: Session, user_id: int) -> Sequence[PaymentMethod]:
 
 
 def add(session: Session, user_id: int, given: MethodIn) -> PaymentMethod:
-    """Keep a token; the same one again changes nothing. The first is the default.
+    """Store a token; the same token again changes nothing. The first is the default.
 
-    Raises Invalid for a token that the gateway doesn't know, Conflict when there are too many.
+    Raises Invalid for a token that the gateway does not know, Conflict when there are too many.
     """
     _alone(session, user_id)
     gateway = get_gateway()
     card = gateway.card(given.token)
     if card is None:
-        raise Invalid(f"The gateway {gateway.name} knows no such token; take the one its payment form gave.")
-    mine = kept(session, user_id)
-    method = next((one for one in mine if one.gateway_id == given.token), None)
+        raise Invalid(f"The gateway {gateway.name} knows no such token; use the token of its payment form.")
+    mine = stored(session, user_id)
+    method = next((method for method in mine if method.gateway_id == given.token), None)
     if method is None:
         if len(mine) >= MAX_METHODS:
-            raise Conflict(f"{MAX_METHODS} ways to pay are kept already; remove one first.")
+            raise Conflict(f"{MAX_METHODS} payment methods are stored already; remove one first.")
         method = PaymentMethod(
             user_id=user_id,
             type=card.kind,
@@ -54,6 +54,7 @@ def add(session: Session, user_id: int, given: MethodIn) -> PaymentMethod:
             expiry_year=card.expiry_year,
             is_default=False,
             billing_address=None if given.billing_address is None else given.billing_address.model_dump(),
+            details=given.metadata,
             created_at=clock.now(),
         )
         session.add(method)
@@ -64,7 +65,7 @@ def add(session: Session, user_id: int, given: MethodIn) -> PaymentMethod:
 
 
 def make_default(session: Session, user_id: int, method_id: int) -> PaymentMethod:
-    """Make it the one that is offered first. Raises NotFound, also for another user's."""
+    """Make it the default. Raises NotFound, also for another user's."""
     _alone(session, user_id)
     method = _own(session, user_id, method_id)
     session.execute(
@@ -77,7 +78,7 @@ def make_default(session: Session, user_id: int, method_id: int) -> PaymentMetho
 
 
 def remove(session: Session, user_id: int, method_id: int) -> None:
-    """Keep it no longer; what was paid with it stays. Raises NotFound, also for another user's."""
+    """Delete it; its payments stay. Raises NotFound, also for another user's."""
     session.delete(_own(session, user_id, method_id))
 
 
@@ -86,7 +87,7 @@ def _own(session: Session, user_id: int, method_id: int) -> PaymentMethod:
         select(PaymentMethod).where(PaymentMethod.id == method_id, PaymentMethod.user_id == user_id)
     ).one_or_none()
     if method is None:
-        raise NotFound(f"You keep no payment method {method_id}.")
+        raise NotFound(f"You have no payment method {method_id}.")
     return method
 
 

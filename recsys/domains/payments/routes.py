@@ -74,7 +74,7 @@ Key = Annotated[
 @router.get("/payment-methods", tags=["payments"], responses=problem_responses(401, 422, 503))
 def list_methods(session: SessionDep, user: CurrentUser) -> list[MethodOut]:
     """The caller's ways to pay, the default first."""
-    return [MethodOut.model_validate(one) for one in methods.kept(session, user.user_id)]
+    return [MethodOut.model_validate(one) for one in methods.stored(session, user.user_id)]
 
 
 @router.post(

@@ -1,4 +1,4 @@
-"""What the payments domain takes in and answers over HTTP; nothing here has room for a card's number."""
+"""Requests and responses of the payments domain; no field can hold the number of a card."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from recsys.domains.orders.schemas import Country
+from recsys.domains.users.schemas import WantedJson
 from recsys.web.validators import Id, Input, Text
 
 __all__ = [
@@ -49,6 +50,9 @@ class MethodIn(Input):
     token: Token
     billing_address: BillingAddress | None = None
     is_default: StrictBool = False
+    metadata: WantedJson | None = Field(
+        default=None, description="The shop's own data about the method, such as a label."
+    )
 
 
 class MethodOut(BaseModel):
@@ -65,6 +69,7 @@ class MethodOut(BaseModel):
     expiry_year: int | None
     is_default: bool | None
     billing_address: dict[str, Any] | None
+    metadata: dict[str, Any] | None = Field(default=None, validation_alias="details")
 
 
 class PaymentIn(Input):

@@ -204,6 +204,8 @@ def _whole(session: Session, product_id: int) -> ProductOut:
         description=row.description,
         weight=row.weight,
         dimensions=row.dimensions,
+        seo_title=row.seo_title,
+        seo_description=row.seo_description,
         variants=[VariantOut.model_validate(one) for one in variants],
         images=[ImageOut.model_validate(one) for one in images],
         rating=rating,

@@ -1,4 +1,4 @@
-"""What the products domain takes in and answers over HTTP."""
+"""Requests and responses of the products domain."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ __all__ = [
     "BrandOut",
     "CategoryIn",
     "CategoryOut",
+    "Dimensions",
     "ImageIn",
     "ImageOut",
     "LogOut",
@@ -40,6 +41,7 @@ Long = Annotated[Text, Field(max_length=20_000)]
 Url = Annotated[Text, Field(max_length=500, pattern=r"^(https?://|/)\S+$")]
 Price = Annotated[Decimal, Field(ge=0, max_digits=10, decimal_places=2)]
 Weight = Annotated[Decimal, Field(ge=0, max_digits=8, decimal_places=2, description="In kilograms.")]
+Size = Annotated[float, Field(gt=0, le=100_000)]
 Status = Literal["active", "draft", "archived"]
 
 
@@ -95,8 +97,17 @@ class BrandOut(_ProductOut):
     is_active: bool | None
 
 
+class Dimensions(Input):
+    """The size of a parcel with the product; other units than centimetres name themselves."""
+
+    length: Size
+    width: Size
+    height: Size
+    unit: Literal["mm", "cm", "m", "in", "ft"] = "cm"
+
+
 class ProductIn(Input):
-    """One thing the shop sells."""
+    """A new product."""
 
     name: Name
     slug: Annotated[str, Field(max_length=255, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")] | None = Field(
@@ -110,6 +121,9 @@ class ProductIn(Input):
     cost_price: Price | None = None
     track_inventory: StrictBool = True
     weight: Weight | None = None
+    dimensions: Dimensions | None = None
+    seo_title: Name | None = None
+    seo_description: Long | None = None
     category_id: Id | None = None
     brand_id: Id | None = None
     tags: Annotated[list[Label], Field(max_length=100)] = Field(default=[])
@@ -118,7 +132,7 @@ class ProductIn(Input):
 
 
 class ProductChange(Input):
-    """What shall be different; what is left out stays."""
+    """Changes of a product; fields that are left out stay."""
 
     name: Name | None = None
     description: Long | None = None
@@ -129,6 +143,9 @@ class ProductChange(Input):
     cost_price: Price | None = None
     track_inventory: StrictBool | None = None
     weight: Weight | None = None
+    dimensions: Dimensions | None = None
+    seo_title: Name | None = None
+    seo_description: Long | None = None
     category_id: Id | None = None
     brand_id: Id | None = None
     tags: Annotated[list[Label], Field(max_length=100)] | None = None
@@ -137,12 +154,13 @@ class ProductChange(Input):
 
 
 class VariantIn(Input):
-    """One size, colour or package; without a price of its own it costs what the product costs."""
+    """One size, colour or package; without a price it has the price of the product."""
 
     sku: Label | None = None
     name: Name | None = None
     price: Price | None = None
     compare_price: Price | None = None
+    cost_price: Price | None = Field(default=None, description="Of one piece; no route shows it to shoppers.")
     weight: Weight | None = None
     barcode: Label | None = None
     inventory_quantity: Annotated[int, Field(strict=True, ge=-(10**9), le=10**9)] | None = Field(
@@ -217,6 +235,8 @@ class ProductOut(ProductListItem):
     description: str | None
     weight: Decimal | None
     dimensions: dict[str, Any] | None
+    seo_title: str | None
+    seo_description: str | None
     variants: list[VariantOut]
     images: list[ImageOut]
     rating: Decimal | None = Field(description="Average of the approved reviews.")

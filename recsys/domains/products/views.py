@@ -117,7 +117,16 @@ def _store(session: Session, views: Sequence[PostedView]) -> set[UUID]:
     fresh = inbox.receive(session, "views", {view.event_id for view in views})
     rows = {view.event_id: view for view in views if view.event_id in fresh}
     for view in rows.values():
-        session.add(ProductView(**view.model_dump(exclude={"event_id"})))
+        session.add(
+            ProductView(
+                product_id=view.product_id,
+                user_id=view.user_id,
+                session_id=view.session_id,
+                ip_address=view.ip_address,
+                user_agent=view.user_agent,
+                viewed_at=view.viewed_at,
+            )
+        )
     events = [
         (
             event_id,

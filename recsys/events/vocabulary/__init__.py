@@ -28,6 +28,7 @@ from recsys.events.vocabulary.orders import (
     OrderPaid,
     OrderPlaced,
     OrderRefunded,
+    OrderReturned,
     OrderShipped,
     OrderStatusChanged,
 )
@@ -96,6 +97,7 @@ __all__ = [
     "OrderPaid",
     "OrderPlaced",
     "OrderRefunded",
+    "OrderReturned",
     "OrderShipped",
     "OrderStatusChanged",
     "PageViewed",

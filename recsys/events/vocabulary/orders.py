@@ -25,6 +25,7 @@ __all__ = [
     "OrderPaid",
     "OrderPlaced",
     "OrderRefunded",
+    "OrderReturned",
     "OrderShipped",
     "OrderStatusChanged",
 ]
@@ -111,8 +112,16 @@ class OrderDelivered(_OrderEvent):
     product_ids: Annotated[tuple[int, ...], Field(description="The products that arrived.")] = ()
 
 
+class OrderReturned(_OrderEvent):
+    """The goods of the order came back."""
+
+    name: ClassVar[str] = "order.returned"
+
+    restocked: Annotated[bool, Field(description="Whether they went into the stock again.")] = True
+
+
 class OrderRefunded(_OrderEvent):
-    """Money of the order went back."""
+    """Money of the order was refunded."""
 
     name: ClassVar[str] = "order.refunded"
 

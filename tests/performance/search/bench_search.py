@@ -38,7 +38,7 @@ from recsys.api import create_api
 from recsys.database.session import unit_of_work
 from recsys.search.ranking import personalization
 from recsys.settings import get_settings
-from serving.server.runtime_tuning import steady
+from serving.server.runtime_tuning import tuned_runtime
 from tests.recsys.search.hostile import paths
 from tests.support.servers import ROOT, temporary_var
 
@@ -58,11 +58,11 @@ class StandIn:
 
 
 def app() -> FastAPI:
-    """The shop's core with somebody who personalises, kept as steady as `recsys serve api` keeps itself."""
+    """The core's application with a personaliser, tuned as `recsys serve api` is."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        with steady():
+        with tuned_runtime():
             yield
 
     personalization.use(StandIn())

@@ -178,9 +178,9 @@ def test_what_is_sold_out_or_inactive_disappears_without_a_restart(
         scored_shop, "UPDATE products_db.products SET status = 'archived', price = 1 WHERE id = %s", second
     )
     until(lambda: not {first, second} & set(ids(ask(client))))
-    shown = ids(ask(client))
-    assert third in shown
-    assert len(shown) == 20
+    products = ids(ask(client))
+    assert third in products
+    assert len(products) == 20
     execute(scored_shop, "UPDATE products_db.products SET price = 7.5 WHERE id = %s", third)
     until(lambda: any(item["product_id"] == third and item["price"] == 7.5 for item in ask(client)["items"]))
 
@@ -201,10 +201,10 @@ def test_a_category_decides_whether_bought_products_return(client: httpx.Client,
 
     scoring.score()
     until(lambda: ask(client, 11)["provenance"]["generation"] == 2)
-    shown = set(ids(ask(client, 11, limit=100)))
-    assert len(shown) == 100
-    assert not shown & bought
-    assert shown & (seen - bought), "what was only looked at may return"
+    products = set(ids(ask(client, 11, limit=100)))
+    assert len(products) == 100
+    assert not products & bought
+    assert products & (seen - bought), "what was only looked at may return"
     coffee = {row[0] for row in execute(
         scored_shop,
         "SELECT product_id FROM recommendations_db.user_interactions "

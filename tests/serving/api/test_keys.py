@@ -49,19 +49,19 @@ def test_a_list_is_for_programs_and_for_whom_it_is_made(
     client: httpx.Client, senders: dict[str, Headers], query: str
 ) -> None:
     for who, headers in senders.items():
-        asked = [
+        responses = [
             client.get(f"/api/v1/users/{user}/recommendations{query}", headers=headers)
             for user in (1, NOBODY)
         ]
-        assert tuple(answer.status_code for answer in asked) == EXPECTED[who], who
-        assert all(answer.headers["cache-control"] == "no-store" for answer in asked)
-        if asked[0].status_code == asked[1].status_code != 200:
-            _told_the_same(*asked)
+        assert tuple(answer.status_code for answer in responses) == EXPECTED[who], who
+        assert all(answer.headers["cache-control"] == "no-store" for answer in responses)
+        if responses[0].status_code == responses[1].status_code != 200:
+            _assert_equal_problems(*responses)
 
 
 def test_a_page_is_as_its_lists(client: httpx.Client, senders: dict[str, Headers]) -> None:
     for who, headers in senders.items():
-        asked = [
+        responses = [
             client.post(
                 "/api/v1/recommendations",
                 headers=headers,
@@ -69,15 +69,15 @@ def test_a_page_is_as_its_lists(client: httpx.Client, senders: dict[str, Headers
             )
             for user in (1, NOBODY)
         ]
-        assert tuple(answer.status_code for answer in asked) == EXPECTED[who], (who, asked[0].text)
-        if asked[0].status_code == asked[1].status_code != 200:
-            _told_the_same(*asked)
+        assert tuple(answer.status_code for answer in responses) == EXPECTED[who], (who, responses[0].text)
+        if responses[0].status_code == responses[1].status_code != 200:
+            _assert_equal_problems(*responses)
 
 
-def _told_the_same(one: httpx.Response, other: httpx.Response) -> None:
+def _assert_equal_problems(first: httpx.Response, other: httpx.Response) -> None:
     """But for what is each request's own."""
-    bodies = [{**answer.json(), "request_id": None} for answer in (one, other)]
+    bodies = [{**answer.json(), "request_id": None} for answer in (first, other)]
     assert bodies[0] == bodies[1]
-    names = [{name for name in answer.headers if name != "set-cookie"} for answer in (one, other)]
+    names = [{name for name in answer.headers if name != "set-cookie"} for answer in (first, other)]
     assert names[0] == names[1]
     assert str(NOBODY) not in other.text

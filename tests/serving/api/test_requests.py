@@ -30,7 +30,7 @@ def test_wrong_requests_are_problems(bare_client: httpx.Client) -> None:
         assert answer.status_code == 422, path
         assert answer.headers["content-type"] == "application/problem+json"
         problem = answer.json()
-        assert [one["field"] for one in problem["errors"]] == [field]
+        assert [error["field"] for error in problem["errors"]] == [field]
         assert problem["errors"][0]["expected"]
         assert field in problem["detail"]
 

@@ -1,4 +1,4 @@
-"""What happens is in the next answer: by folding in at once, and by the stored list soon after."""
+"""An interaction changes the next list: by folding in at once, then by the refreshed stored list."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def hear(user: int) -> None:
 
 
 def lamps(answer: dict[str, Any]) -> int:
-    return sum(one in LAMPS for one in ids(answer))
+    return sum(row_ in LAMPS for row_ in ids(answer))
 
 
-def test_an_event_moves_the_next_answer_and_then_the_stored_list(
+def test_an_event_changes_the_next_list_and_then_the_stored_list(
     client: httpx.Client, scored_shop: Shop, redis_client: redis.Redis
 ) -> None:
     before = ask(client, 1)
@@ -63,7 +63,7 @@ def test_an_event_moves_the_next_answer_and_then_the_stored_list(
         assert generations.read_list(session, 1) == unpack(packed)
     rows = [row for row in execute(scored_shop, ROWS) if row[0] == 1]
     ranked = sorted((row for row in rows if "any" in row[6]), key=lambda row: row[6]["any"]["rank"])
-    assert [row[1] for row in ranked] == [one.product for one in unpack(packed).entries]
+    assert [row[1] for row in ranked] == [row_.product for row_ in unpack(packed).entries]
     assert 0 < redis_client.ttl("recommendations:1:1") <= 7 * 24 * 3600
 
 
@@ -79,9 +79,7 @@ def test_rows_of_a_refreshed_list_keep_their_ids(client: httpx.Client, scored_sh
     assert [row for row in execute(scored_shop, ROWS) if row[0] != 1] == others
 
 
-def test_what_happens_during_a_refresh_is_not_forgotten(
-    client: httpx.Client, redis_client: redis.Redis
-) -> None:
+def test_an_interaction_during_a_refresh_is_not_lost(client: httpx.Client, redis_client: redis.Redis) -> None:
     view(client, 75)
     event = InteractionsRecorded(user_id=1, product_ids=(75,))
     with unit_of_work() as session:
@@ -91,7 +89,7 @@ def test_what_happens_during_a_refresh_is_not_forgotten(
     assert ask(client, 1)["provenance"]["source"] == "live"
 
 
-def test_a_scoring_has_the_last_word(client: httpx.Client, scored_shop: Shop) -> None:
+def test_a_scoring_replaces_refreshed_lists(client: httpx.Client, scored_shop: Shop) -> None:
     view(client, 75)
     before = execute(scored_shop, ROWS)
     with locks.only_one_scoring():
@@ -105,7 +103,7 @@ def test_a_scoring_has_the_last_word(client: httpx.Client, scored_shop: Shop) ->
     assert ask(client, 1)["provenance"]["source"] == "stored"
 
 
-def test_nothing_is_made_anew_for_nothing(client: httpx.Client, redis_client: redis.Redis) -> None:
+def test_no_list_is_refreshed_without_a_reason(client: httpx.Client, redis_client: redis.Redis) -> None:
     before = redis_client.get("recommendations:1:1")
     hear(1)
     hear(999_999)
@@ -113,7 +111,7 @@ def test_nothing_is_made_anew_for_nothing(client: httpx.Client, redis_client: re
     assert redis_client.get("recommendations:1:999999") is None
 
 
-def test_a_price_and_an_empty_shelf_are_known_at_once(
+def test_a_price_and_a_sold_out_product_apply_at_once(
     client: httpx.Client, scored_shop: Shop, redis_client: redis.Redis
 ) -> None:
     first = ask(client, 1)["items"][0]["product_id"]
@@ -125,10 +123,10 @@ def test_a_price_and_an_empty_shelf_are_known_at_once(
         until(lambda: ask(client, 1)["items"][0]["price"] == 7.77)
 
 
-def test_the_whole_way_by_events(client: httpx.Client, scored_shop: Shop) -> None:
+def test_a_list_is_refreshed_by_the_event_consumer(client: httpx.Client, scored_shop: Shop) -> None:
     with in_process.working():
         view(client, 75, kind="purchase")
         assert ask(client, 1)["provenance"]["source"] in ("live", "stored")
         until(lambda: ask(client, 1)["provenance"]["source"] == "stored")
-    (row,) = [one for one in execute(scored_shop, ROWS) if one[:2] == (1, 75)] or [None]
+    (row,) = [row_ for row_ in execute(scored_shop, ROWS) if row_[:2] == (1, 75)] or [None]
     assert row is None or row[6]["novel"] is False

@@ -1,4 +1,4 @@
-"""What somebody did says the same whether PostgreSQL sums it up or their events are at hand."""
+"""Seen products are the same from PostgreSQL's aggregation and from interactions in memory."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def odd_events(shop: Shop) -> None:
 
 
 @pytest.mark.usefixtures("odd_events")
-def test_both_ways_say_the_same_of_everybody() -> None:
+def test_both_ways_agree_for_every_user() -> None:
     refused, times = 0, set[int]()
     with unit_of_work() as session:
         for user, interactions in zip(USERS, user_interactions(session, USERS, None), strict=True):
@@ -54,7 +54,7 @@ def test_both_ways_say_the_same_of_everybody() -> None:
 
 
 @pytest.mark.usefixtures("odd_events")
-def test_who_did_more_than_is_read_is_known_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_with_more_interactions_than_are_read_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = user_context.read_user_context(RecommendationRequest(user=3), None, SeenProducts())
     monkeypatch.setattr(user_context, "_MAX_INTERACTIONS", 20)
     few = user_context.read_user_context(RecommendationRequest(user=3), None, SeenProducts())

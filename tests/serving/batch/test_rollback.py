@@ -29,8 +29,8 @@ ROWS = (
 
 
 def statuses(shop: Shop) -> list[tuple[int, str]]:
-    found = execute(shop, "SELECT id, status FROM recommendations_db.recommendation_generations ORDER BY id")
-    return [(row[0], row[1]) for row in found]
+    rows = execute(shop, "SELECT id, status FROM recommendations_db.recommendation_generations ORDER BY id")
+    return [(row[0], row[1]) for row in rows]
 
 
 def roll_back(shop: Shop, *options: str) -> dict[str, Any]:
@@ -45,30 +45,30 @@ def promote_and_score(name: str = "popularity-v1") -> None:
     scoring.score()
 
 
-def test_rows_say_what_the_packed_lists_say(scored_shop: Shop) -> None:
+def test_rows_equal_the_packed_lists(scored_shop: Shop) -> None:
     by_user: dict[int, list[Any]] = {}
     for row in execute(scored_shop, ROWS):
         by_user.setdefault(row[0], []).append(row)
     assert len(by_user) == 29
-    for user, found in by_user.items():
+    for user, rows in by_user.items():
         with unit_of_work() as session:
             stored = generations.read_list(session, user)
         assert stored is not None
-        new = sorted((row for row in found if "new" in row[6]), key=lambda row: row[6]["new"]["rank"])
-        assert [row[1] for row in new] == [one.product for one in stored.new]
+        new = sorted((row for row in rows if "new" in row[6]), key=lambda row: row[6]["new"]["rank"])
+        assert [row[1] for row in new] == [entry.product for entry in stored.new]
         assert [row[6]["new"]["score"] * 10_000 for row in new] == pytest.approx(
-            [one.score for one in stored.new]
+            [entry.score for entry in stored.new]
         )
-        ranked = sorted((row for row in found if "any" in row[6]), key=lambda row: row[6]["any"]["rank"])
-        assert [row[1] for row in ranked] == [one.product for one in stored.entries]
-        assert [round(row[4] * 10_000) for row in ranked] == [one.score for one in stored.entries]
-        assert [row[3] for row in ranked] == [one.kind.word for one in stored.entries]
-        assert [row[6]["evidence"] for row in ranked] == [one.evidence for one in stored.entries]
-        assert [row[6]["novel"] for row in ranked] == [one.novel for one in stored.entries]
-        assert ["bought" in row[6] for row in ranked] == [one.bought for one in stored.entries]
+        ranked = sorted((row for row in rows if "any" in row[6]), key=lambda row: row[6]["any"]["rank"])
+        assert [row[1] for row in ranked] == [entry.product for entry in stored.entries]
+        assert [round(row[4] * 10_000) for row in ranked] == [entry.score for entry in stored.entries]
+        assert [row[3] for row in ranked] == [entry.kind.word for entry in stored.entries]
+        assert [row[6]["evidence"] for row in ranked] == [entry.evidence for entry in stored.entries]
+        assert [row[6]["novel"] for row in ranked] == [entry.novel for entry in stored.entries]
+        assert ["bought" in row[6] for row in ranked] == [entry.bought for entry in stored.entries]
 
 
-def test_the_words_of_reasons_are_those_of_answers(scored_shop: Shop, client: httpx.Client) -> None:
+def test_stored_reasons_equal_those_of_responses(scored_shop: Shop, client: httpx.Client) -> None:
     long = "Coffee “" + "x" * 200
     execute(scored_shop, "UPDATE products_db.products SET name = %s WHERE id <= 60", long)
     scoring.score()
@@ -80,7 +80,7 @@ def test_the_words_of_reasons_are_those_of_answers(scored_shop: Shop, client: ht
     assert any(text.endswith("…") and len(text) == 100 for text in by_product.values())
 
 
-def test_model_lists_and_rows_come_back(
+def test_a_rollback_restores_model_lists_and_rows(
     scored_shop: Shop, client: httpx.Client, redis_client: redis.Redis
 ) -> None:
     before, answer = execute(scored_shop, ROWS), ask(client)
@@ -110,7 +110,7 @@ def test_model_lists_and_rows_come_back(
     assert statuses(scored_shop) == [(1, "former"), (2, "live")]
 
 
-def test_without_lists_of_its_own_none_of_the_withdrawn_model_are_shown(
+def test_without_own_lists_those_of_the_withdrawn_model_are_not_served(
     scored_shop: Shop, client: httpx.Client, redis_client: redis.Redis
 ) -> None:
     promote_and_score()
@@ -128,23 +128,23 @@ def test_without_lists_of_its_own_none_of_the_withdrawn_model_are_shown(
     assert len(execute(scored_shop, ROWS)) == 2900
 
 
-def test_lists_made_anew_each_night_leave_those_of_the_model_before(
+def test_nightly_scorings_keep_the_lists_of_the_previous_model(
     scored_shop: Shop, client: httpx.Client, redis_client: redis.Redis
 ) -> None:
     before, stored = execute(scored_shop, ROWS), ask(client, novelty="any")
     bought, dismissed = (item["product_id"] for item in stored["items"][:2])
     promote_and_score()
-    for product, deed in ((bought, "purchase"), (dismissed, "dismissed")):
-        event = {"user_id": 1, "product_id": product, "interaction_type": deed}
+    for product, interaction in ((bought, "purchase"), (dismissed, "dismissed")):
+        event = {"user_id": 1, "product_id": product, "interaction_type": interaction}
         client.post("/api/v1/interactions", json=event).raise_for_status()
     for night in (3, 4):
         assert scoring.score().generation == night
     assert statuses(scored_shop) == [(1, "former"), (2, "retired"), (3, "retired"), (4, "live")]
     assert redis_client.scard("interactions:recent:1") == 0, "the newest lists know of it"
-    kept = execute(
+    stored_lists = execute(
         scored_shop, "SELECT DISTINCT generation_id FROM recommendations_db.stored_lists ORDER BY 1"
     )
-    assert kept == [(1,), (4,)], "no more than two"
+    assert stored_lists == [(1,), (4,)], "no more than two"
 
     done = roll_back(scored_shop)
     assert (done["active"], done["lists"], done["generation"]) == ("knn-v1", "switched", 1)
@@ -153,13 +153,13 @@ def test_lists_made_anew_each_night_leave_those_of_the_model_before(
         str(bought).encode(), str(-bought).encode(), str(dismissed).encode(), f"d{dismissed}".encode()
     }  # fmt: skip
     until(lambda: ask(client)["provenance"]["model"] == "knn-v1")
-    shown = [item["product_id"] for item in ask(client, novelty="new", limit=40)["items"]]
-    assert bought not in shown
-    assert dismissed not in shown
+    products = [item["product_id"] for item in ask(client, novelty="new", limit=40)["items"]]
+    assert bought not in products
+    assert dismissed not in products
     assert ask(client, 2)["provenance"]["source"] == "stored"
 
 
-def test_expired_lists_are_not_brought_back(scored_shop: Shop) -> None:
+def test_expired_lists_are_not_restored(scored_shop: Shop) -> None:
     promote_and_score()
     execute(
         scored_shop,
@@ -202,7 +202,7 @@ class unit_of_work_elsewhere:
         self._session.close()
 
 
-def test_a_rollback_that_dies_before_the_rows_is_finished_later(
+def test_a_rollback_that_dies_before_the_rows_is_completed_later(
     scored_shop: Shop, redis_client: redis.Redis
 ) -> None:
     before = execute(scored_shop, ROWS)
@@ -217,7 +217,7 @@ def test_a_rollback_that_dies_before_the_rows_is_finished_later(
     assert list_rows.settle() is False
 
 
-def test_answers_during_rollbacks_are_whole(scored_shop: Shop, client: httpx.Client) -> None:
+def test_lists_during_rollbacks_are_consistent(scored_shop: Shop, client: httpx.Client) -> None:
     expected = {1: ask(client, 3, limit=40)["items"]}
     promote_and_score()
     until(lambda: ask(client, 3)["provenance"]["generation"] == 2)
@@ -248,8 +248,8 @@ def test_answers_during_rollbacks_are_whole(scored_shop: Shop, client: httpx.Cli
 
 
 def test_packed_lists_are_those_of_redis(scored_shop: Shop, redis_client: redis.Redis) -> None:
-    kept = execute(scored_shop, "SELECT user_id, list FROM recommendations_db.stored_lists")
-    assert len(kept) == 29
-    for user, packed in kept:
+    stored_lists = execute(scored_shop, "SELECT user_id, list FROM recommendations_db.stored_lists")
+    assert len(stored_lists) == 29
+    for user, packed in stored_lists:
         assert redis_client.get(f"recommendations:1:{user}") == bytes(packed)
         assert len(unpack(bytes(packed)).entries) == 100

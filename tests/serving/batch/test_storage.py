@@ -1,4 +1,4 @@
-"""Generations: whole for every reader, whatever crashes in between, and with rows that keep their ids."""
+"""Generations: consistent for every reader and after every crash; rows keep their ids."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_redis_and_postgresql_hold_the_same_lists(scored_shop: Shop, redis_clien
             assert lists_in_postgresql.read_list(session, user) == stored
         assert len(stored.entries) == 100
         assert len(stored.new) == 40
-        assert all(one.novel for one in stored.new)
+        assert all(entry.novel for entry in stored.new)
     assert redis_client.get("recommendations:1:29") is None, "user 29 is inactive"
     assert 0 < redis_client.ttl("recommendations:1:1") <= 7 * 24 * 3600
 
@@ -68,14 +68,14 @@ def test_rows_are_complete_and_score_is_calibrated(scored_shop: Shop) -> None:
 
 def test_rows_keep_their_ids_and_feedback_its_link(scored_shop: Shop) -> None:
     before = {row[:2]: row[2] for row in execute(scored_shop, ROWS)}
-    (user, product), kept = next(iter(sorted(before.items())))
+    (user, product), row_id = next(iter(sorted(before.items())))
     execute(
         scored_shop,
         "INSERT INTO recommendations_db.recommendation_feedback (user_id, product_id, recommendation_id) "
         "VALUES (%s, %s, %s)",
-        user, product, kept,
+        user, product, row_id,
     )  # fmt: skip
-    # another kind of model: what it recommends again keeps its row all the same
+    # a model of another kind: products that it recommends, too, keep their rows
     shopping.promote(shopping.fit("popularity"), "popularity-v1")
     report = batch_scoring.score()
     assert (report.generation, report.model) == (2, "popularity-v1")
@@ -86,24 +86,24 @@ def test_rows_keep_their_ids_and_feedback_its_link(scored_shop: Shop) -> None:
     assert len(both) > 1000
     assert all(after[key][2] == before[key] for key in both)
     links = execute(scored_shop, "SELECT recommendation_id FROM recommendations_db.recommendation_feedback")
-    assert links == [(kept,)]
+    assert links == [(row_id,)]
     assert generations(scored_shop) == [(1, "former"), (2, "live")]
 
 
-def test_two_generations_are_kept_and_no_more(scored_shop: Shop, redis_client: redis.Redis) -> None:
+def test_two_generations_are_stored(scored_shop: Shop, redis_client: redis.Redis) -> None:
     batch_scoring.score()
     assert redis_client.get("recommendations:generation") == b"2"
     for generation in (1, 2):
         assert redis_client.ttl(f"recommendations:{generation}:1") > list_cache.OLD_GENERATION_SECONDS
     batch_scoring.score()
     assert generations(scored_shop) == [(1, "retired"), (2, "former"), (3, "live")]
-    # readers that began before the switch may still look
+    # readers that began before the switch may still read it
     assert 0 < redis_client.ttl("recommendations:1:1") <= list_cache.OLD_GENERATION_SECONDS
     assert redis_client.ttl("recommendations:2:1") > list_cache.OLD_GENERATION_SECONDS
-    kept = execute(
+    generation_ids = execute(
         scored_shop, "SELECT generation_id FROM recommendations_db.stored_lists GROUP BY 1 ORDER BY 1"
     )
-    assert kept == [(2,), (3,)]
+    assert generation_ids == [(2,), (3,)]
     of = execute(
         scored_shop,
         "SELECT DISTINCT (context->>'generation')::int FROM recommendations_db.product_recommendations",
@@ -123,13 +123,13 @@ def test_readers_never_see_a_mix(client: httpx.Client, scored_shop: Shop) -> Non
     def read_rows() -> None:
         with psycopg.connect(scored_shop.database_url, autocommit=True) as connection:
             while not done.is_set():
-                found = connection.execute(
+                stored_rows = connection.execute(
                     "SELECT DISTINCT (context->>'generation')::int "
                     "FROM recommendations_db.product_recommendations WHERE expires_at > now()"
                 ).fetchall()
-                rows.append({row[0] for row in found})
+                rows.append({row[0] for row in stored_rows})
 
-    readers = [threading.Thread(target=one) for one in (read_answers, read_rows)]
+    readers = [threading.Thread(target=entry) for entry in (read_answers, read_rows)]
     for reader in readers:
         reader.start()
     shopping.promote(shopping.fit("popularity"), "popularity-v1")
@@ -141,7 +141,7 @@ def test_readers_never_see_a_mix(client: httpx.Client, scored_shop: Shop) -> Non
         done.set()
         for reader in readers:
             reader.join()
-    assert {len(one) for one in rows} == {1}
+    assert {len(entry) for entry in rows} == {1}
     by_generation: dict[int, list[Any]] = {}
     for answer in answers:
         provenance = answer["provenance"]
@@ -152,18 +152,18 @@ def test_readers_never_see_a_mix(client: httpx.Client, scored_shop: Shop) -> Non
     assert {1, 4} <= by_generation.keys()
 
 
-def test_only_one_scores_at_a_time(trained_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_one_scoring_runs_at_a_time(trained_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "_PATIENCE_SECONDS", 0.05)
     with locks.only_one_scoring(), pytest.raises(Conflict, match="another scoring is running"):
         batch_scoring.score()
     assert generations(trained_shop) == []
-    for _ in range(20):  # right after one another: the end of one is the start of the next
+    for _ in range(20):  # one right after the other
         with locks.only_one_scoring():
             pass
     batch_scoring.score()
 
 
-def test_a_scoring_waits_for_lists_that_are_refreshed_just_then(trained_shop: Shop) -> None:
+def test_a_scoring_waits_for_running_refreshes(trained_shop: Shop) -> None:
     with psycopg.connect(trained_shop.database_url) as refreshing:
         refreshing.execute("SELECT pg_advisory_xact_lock_shared(%s)", [locks.SCORING_LOCK])
         scoring = threading.Thread(target=batch_scoring.score)
@@ -172,10 +172,10 @@ def test_a_scoring_waits_for_lists_that_are_refreshed_just_then(trained_shop: Sh
         until(lambda: execute(trained_shop, waits) != [])
         refreshing.commit()
         scoring.join(30)
-    assert [one[1] for one in generations(trained_shop)] == ["live"]
+    assert [entry[1] for entry in generations(trained_shop)] == ["live"]
 
 
-def test_a_scoring_that_is_killed_leaves_the_old_generation(
+def test_a_killed_scoring_leaves_the_previous_generation(
     client: httpx.Client, scored_shop: Shop, redis_client: redis.Redis
 ) -> None:
     expected = ask(client)["items"]
@@ -223,7 +223,7 @@ def test_a_crash_between_commit_and_pointer_is_repaired(
     until(lambda: ask(client)["provenance"]["generation"] == 2)
 
 
-def test_without_redis_the_rows_are_written_all_the_same(
+def test_without_redis_the_rows_are_written(
     trained_shop: Shop, monkeypatch: pytest.MonkeyPatch, redis_client: redis.Redis
 ) -> None:
     def down(*_: object) -> None:
@@ -258,7 +258,7 @@ def test_if_needed_scores_once_and_again_after_a_promotion(trained_shop: Shop) -
     assert report.model == "popularity-v1"
 
 
-def test_users_who_came_after_training_are_folded_in_and_short_lists_are_filled(scored_shop: Shop) -> None:
+def test_new_users_are_folded_in_and_short_lists_are_completed(scored_shop: Shop) -> None:
     user = execute(
         scored_shop,
         "INSERT INTO users_db.users (email, username, full_name, password_hash) "
@@ -276,9 +276,9 @@ def test_users_who_came_after_training_are_folded_in_and_short_lists_are_filled(
         stored = lists_in_postgresql.read_list(session, user)
     assert stored is not None
     assert len(stored.entries) == 100
-    assert {one.kind.word for one in stored.entries} == {"collaborative", "popular"}
-    assert [one.product for one in stored.entries if not one.novel] == [95]
-    scores = [one.score for one in stored.entries]
+    assert {entry.kind.word for entry in stored.entries} == {"collaborative", "popular"}
+    assert [entry.product for entry in stored.entries if not entry.novel] == [95]
+    scores = [entry.score for entry in stored.entries]
     assert scores == sorted(scores, reverse=True)
 
 
@@ -289,12 +289,12 @@ def test_a_scoring_that_ends_during_a_reconcile_is_not_undone(
     slow = [True]
 
     def look_slowly(session: Session) -> lists_in_postgresql.Generation | None:
-        found = look(session)
-        if slow and slow.pop():  # PostgreSQL has answered "1"; now another process goes live with 2
+        stored_rows = look(session)
+        if slow and slow.pop():  # PostgreSQL has returned "1"; now another process makes 2 live
             run = threading.Thread(target=batch_scoring.score)
             run.start()
             run.join()
-        return found
+        return stored_rows
 
     monkeypatch.setattr(lists_in_postgresql, "live", look_slowly)
     list_cache.reconcile()
@@ -303,7 +303,7 @@ def test_a_scoring_that_ends_during_a_reconcile_is_not_undone(
     assert redis_client.ttl("recommendations:2:1") > list_cache.OLD_GENERATION_SECONDS, "the live lists stay"
 
 
-def test_a_generation_of_another_database_is_forgotten(scored_shop: Shop, redis_client: redis.Redis) -> None:
+def test_a_generation_of_another_database_is_removed(scored_shop: Shop, redis_client: redis.Redis) -> None:
     redis_client.set("recommendations:generation", 77)
     assert list_cache.reconcile() == 1
     assert redis_client.get("recommendations:generation") == b"1"

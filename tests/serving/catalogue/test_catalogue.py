@@ -1,4 +1,4 @@
-"""The products in memory: patched in place they equal those read anew."""
+"""The catalogue in memory: a patched catalogue equals one that is loaded."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.catalogue.catalogue import Catalogue, Row
+from serving.catalogue.catalogue import Catalogue, CatalogueRow
 
 POLICIES = {1: True, 2: False}
 PARENTS: dict[int, int | None] = {1: None, 2: 1, 3: 2, 4: None, 5: 6, 6: 5}
 
 rows = st.builds(
-    Row,
+    CatalogueRow,
     st.integers(1, 12),
     st.sampled_from(["tea", "coffee", "soap"]),
     st.sampled_from([0.5, 1.0, 9.99]),
@@ -29,11 +29,11 @@ rows = st.builds(
 some_rows = st.lists(rows, max_size=12, unique_by=lambda row: row.id)
 
 
-def everything(catalogue: Catalogue) -> dict[str, object]:
+def contents(catalogue: Catalogue) -> dict[str, object]:
     plain = {
-        one.name: np.asarray(getattr(catalogue, one.name)).tolist()
-        for one in dataclasses.fields(catalogue)
-        if one.name not in ("tag_code", "tag_words")  # the same words may have other places
+        field.name: np.asarray(getattr(catalogue, field.name)).tolist()
+        for field in dataclasses.fields(catalogue)
+        if field.name not in ("tag_code", "tag_words")  # tags may have other codes
     }
     tags = [catalogue.tags_of(row) for row in range(len(catalogue))]
     names = {product: catalogue.name(product) for product in range(15)}
@@ -42,29 +42,34 @@ def everything(catalogue: Catalogue) -> dict[str, object]:
 
 
 @given(some_rows, some_rows)
-def test_patched_equals_read_anew(before: list[Row], changes: list[Row]) -> None:
-    former = Catalogue.of(before, POLICIES, True, PARENTS)
-    kept = everything(former)
-    patched = former.with_rows(changes)
+def test_a_patched_catalogue_equals_a_loaded_one(
+    before: list[CatalogueRow], changes: list[CatalogueRow]
+) -> None:
+    previous = Catalogue.of(before, POLICIES, True, PARENTS)
+    columns_before = contents(previous)
+    patched = previous.with_rows(changes)
     final = {row.id: row for row in [*before, *changes]}
-    assert everything(patched) == everything(Catalogue.of(list(final.values()), POLICIES, True, PARENTS))
-    assert everything(former) == kept  # who still reads the former one sees no change
+    assert contents(patched) == contents(Catalogue.of(list(final.values()), POLICIES, True, PARENTS))
+    assert contents(previous) == columns_before  # the previous catalogue does not change
     for tag in "abcd":
-        by_hand = [tag in final[product].tags for product in patched.ids.tolist()]
-        assert patched.tagged(tag).tolist() == by_hand
+        expected_mask = [tag in final[product].tags for product in patched.ids.tolist()]
+        assert patched.tagged(tag).tolist() == expected_mask
 
 
 @pytest.mark.parametrize(
     ("category", "expected"), [(1, [1, 2, 3]), (2, [2, 3]), (3, [3]), (4, [4]), (5, [5, 6]), (99, [])]
 )
-def test_a_category_has_all_below_it_and_circles_end(category: int, expected: list[int]) -> None:
+def test_descendants_of_a_category_and_of_a_cycle(category: int, expected: list[int]) -> None:
     catalogue = Catalogue.of([], {}, True, PARENTS)
     assert catalogue.descendants(category) == expected
 
 
-def test_subtree_marks_rows() -> None:
+def test_subtree_is_a_mask_of_rows() -> None:
     catalogue = Catalogue.of(
-        [Row(i, "x", 1.0, category, -1, 0.0, True, True, ()) for i, category in enumerate([3, 4, -1, 1], 1)],
+        [
+            CatalogueRow(i, "x", 1.0, category, -1, 0.0, True, True, ())
+            for i, category in enumerate([3, 4, -1, 1], 1)
+        ],
         parents=PARENTS,
     )
     assert catalogue.subtree(1).tolist() == [True, False, False, True]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from recsys.domains.recommendations.reasons import Kind, ReasonCode, evidence_reasons, reason, reason_text
 from recsys.domains.recommendations.stored_lists.codec import Entry
-from serving.catalogue.catalogue import Catalogue, Row, inherit
+from serving.catalogue.catalogue import Catalogue, CatalogueRow, inherit_policies
 from serving.ranking.eligibility import Novelty, SeenProducts
 
 
@@ -28,7 +28,7 @@ from serving.ranking.eligibility import Novelty, SeenProducts
 def test_the_nearest_policy_of_a_category_applies(
     rows: dict[int, tuple[int | None, bool | None]], expected: dict[int, bool]
 ) -> None:
-    assert inherit(rows, True) == expected
+    assert inherit_policies(rows, True) == expected
 
 
 def entry(product: int, *, novel: bool = True) -> Entry:
@@ -37,8 +37,8 @@ def entry(product: int, *, novel: bool = True) -> Entry:
 
 def test_eligible_entries_of_a_visitor() -> None:
     # 1 repeats; 2 does not; 3 is hidden
-    def row(product: int, shown: bool, category: int) -> Row:
-        return Row(product, "abc"[product - 1], 1.0, category, -1, 0.0, shown, shown, ())
+    def row(product: int, shown: bool, category: int) -> CatalogueRow:
+        return CatalogueRow(product, "abc"[product - 1], 1.0, category, -1, 0.0, shown, shown, ())
 
     catalogue = Catalogue.of([row(1, True, -1), row(2, True, 7), row(3, False, -1)], {7: False})
     entries = [entry(1), entry(2), entry(3), entry(4)]

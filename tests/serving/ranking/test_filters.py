@@ -6,14 +6,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.catalogue.catalogue import Catalogue, Row
+from serving.catalogue.catalogue import Catalogue, CatalogueRow
 from serving.ranking.attributes import Attributes
 from serving.ranking.filters import filter_products
 from serving.recommender.request import Filters
 
 PARENTS: dict[int, int | None] = {1: None, 2: 1, 3: 2, 4: None}
 rows = st.builds(
-    Row,
+    CatalogueRow,
     st.integers(1, 30),
     st.just("x"),
     st.sampled_from([1.0, 2.0, 3.0]),
@@ -38,7 +38,7 @@ any_filters = st.builds(
 BELOW = {1: {1, 2, 3}, 2: {2, 3}, 3: {3}, 4: {4}, 99: set[int]()}
 
 
-def passes(row: Row, filters: Filters) -> bool:
+def passes(row: CatalogueRow, filters: Filters) -> bool:
     return (
         row.shown
         and (
@@ -55,7 +55,9 @@ def passes(row: Row, filters: Filters) -> bool:
 
 
 @given(st.lists(rows, max_size=25, unique_by=lambda row: row.id), any_filters)
-def test_filters_equal_a_direct_check_and_the_counts_add_up(products: list[Row], filters: Filters) -> None:
+def test_filters_equal_a_direct_check_and_the_counts_add_up(
+    products: list[CatalogueRow], filters: Filters
+) -> None:
     catalogue = Catalogue.of(products, parents=PARENTS)
     result = filter_products(catalogue, filters, Attributes())
     expected = {row.id for row in products if passes(row, filters)}
@@ -65,7 +67,9 @@ def test_filters_equal_a_direct_check_and_the_counts_add_up(products: list[Row],
 
 
 def test_a_removal_is_counted_once() -> None:
-    catalogue = Catalogue.of([Row(i, "x", float(i), -1, 7, 0.0, True, True, ()) for i in range(1, 5)])
+    catalogue = Catalogue.of(
+        [CatalogueRow(i, "x", float(i), -1, 7, 0.0, True, True, ()) for i in range(1, 5)]
+    )
     result = filter_products(catalogue, Filters(brands=(7,), max_price=3.0), Attributes())
     without_bought = result.without("bought", np.array([True, False, False, True]))
     assert without_bought.filtered_out == {"max_price": 1, "bought": 1}

@@ -34,10 +34,10 @@ WISH = RecommendationRequest(user=7, filters=Filters(brands=(3,)))
 def test_a_cursor_gives_back_the_rest(rest: Rest) -> None:
     cursor = encode(rest, WISH)
     assert len(cursor) < 8_000
-    found = decode(cursor, RecommendationRequest(user=7, filters=Filters(brands=(3,)), limit=3))
-    assert list(found.entries) == list(rest.entries)
-    assert (found.source, found.model, found.version) == (rest.source, rest.model, rest.version)
-    assert (found.generation, found.made_at, found.shown) == (rest.generation, rest.made_at, rest.shown)
+    decoded = decode(cursor, RecommendationRequest(user=7, filters=Filters(brands=(3,)), limit=3))
+    assert list(decoded.entries) == list(rest.entries)
+    assert (decoded.source, decoded.model, decoded.version) == (rest.source, rest.model, rest.version)
+    assert (decoded.generation, decoded.made_at, decoded.shown) == (rest.generation, rest.made_at, rest.shown)
 
 
 @pytest.mark.parametrize(

@@ -35,17 +35,17 @@ def test_the_process_starts_beside_a_taken_port_and_stops_cleanly(
         address = open_shop.var / "run" / "api.json"
         try:
             until(lambda: address.exists() or process.poll() is not None, 60)
-            found = json.loads(address.read_text())
-            assert found["pid"] == process.pid
-            assert found["url"] != f"http://127.0.0.1:{port}"
-            until(lambda: _ready(found["url"]), 60)
-            answer = httpx.get(f"{found['url']}/api/v1/users/1/recommendations")
-            assert len(answer.json()["items"]) == 20
+            state = json.loads(address.read_text())
+            assert state["pid"] == process.pid
+            assert state["url"] != f"http://127.0.0.1:{port}"
+            until(lambda: _ready(state["url"]), 60)
+            run_worker = httpx.get(f"{state['url']}/api/v1/users/1/recommendations")
+            assert len(run_worker.json()["items"]) == 20
         finally:
             os.kill(process.pid, stop)
             output, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    assert found["url"] in output
+    assert state["url"] in output
     assert "Traceback" not in errors
     assert not address.exists()
 

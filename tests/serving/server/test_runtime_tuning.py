@@ -1,4 +1,4 @@
-"""What an API keeps still while it serves, and that it leaves its process as it found it."""
+"""Runtime tuning of the API, which is undone at the end."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from tests.support.servers import ROOT
 
 SCRIPT = """
 import gc, sys
-from serving.server.runtime_tuning import SWITCH_SECONDS, steady
+from serving.server.runtime_tuning import SWITCH_SECONDS, tuned_runtime
 def now():
     return gc.get_threshold(), sys.getswitchinterval(), gc.get_freeze_count() > 1000
 before = now()
 assert not before[2]
-with steady():
+with tuned_runtime():
     thresholds, seconds, frozen = now()
     assert thresholds[0] > before[0][0] and seconds == SWITCH_SECONDS and frozen
-    with steady():
+    with tuned_runtime():
         pass
     assert now() == (thresholds, seconds, frozen), "the inner one brought back what the outer one set apart"
 assert now() == before
 """
 
 
-def test_what_was_there_before_is_looked_at_no_more_until_the_end() -> None:
+def test_objects_of_the_start_are_frozen_until_the_end() -> None:
     """In a process of its own, which holds little and is nobody else's."""
     ended = subprocess.run(
         [sys.executable, "-c", SCRIPT], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60

@@ -25,14 +25,15 @@ SUPERVISE = """
 import os, signal, sys, time
 from recsys import log
 from recsys.errors import Unavailable
-from serving.server.workers import Patience, Supervisor
+from serving.server.workers import RestartPolicy, Supervisor
 
 log.configure("INFO", json=True)
 def work(ready):
     {work}
-supervisor = Supervisor(2, work, Patience(first=0.01, longest=0.02, deaths=3, drain=0.5))
+policy = RestartPolicy(initial_delay=0.01, max_delay=0.02, max_deaths=3, drain_seconds=0.5)
+supervisor = Supervisor(2, work, policy)
 try:
-    with supervisor.hearing():
+    with supervisor.handling_signals():
         supervisor.run()
 except Unavailable as error:
     sys.stderr.write("refused: " + error.message)
@@ -64,15 +65,15 @@ def serving(shop: Shop) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 def test_workers_answer_are_replaced_and_drain(scored_shop: Shop) -> None:
     with serving(scored_shop) as (process, url):
-        before = _workers(process)
+        previous_handlers = _workers(process)
         # each on a connection of its own: both workers use the database and Redis at once
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda turn: _asked(url, turn), range(120)))
         assert answers == [(200, 20)] * 120
         assert {_counted(url) for _ in range(12)} == {120}, "whichever of them is asked"
-        os.kill(before[0], signal.SIGKILL)
-        until(lambda: len(_workers(process)) == 2 and before[0] not in _workers(process), 60)
-        assert before[1] in _workers(process)
+        os.kill(previous_handlers[0], signal.SIGKILL)
+        until(lambda: len(_workers(process)) == 2 and previous_handlers[0] not in _workers(process), 60)
+        assert previous_handlers[1] in _workers(process)
         with ThreadPoolExecutor(8) as pool:
             assert list(pool.map(lambda turn: _asked(url, turn), range(60))) == [(200, 20)] * 60
         assert _counted(url) == 180, "also what the killed one answered"
@@ -82,7 +83,7 @@ def test_workers_answer_are_replaced_and_drain(scored_shop: Shop) -> None:
     assert process.returncode == 0, errors
     assert "killed by SIGKILL" in errors
     assert "Traceback" not in errors
-    assert not any(psutil.pid_exists(pid) for pid in [*before, *last])
+    assert not any(psutil.pid_exists(pid) for pid in [*previous_handlers, *last])
     assert not (scored_shop.var / "run" / "api.json").exists()
 
 
@@ -151,5 +152,5 @@ def _counted(url: str) -> int:
 
 def _asked(url: str, turn: int) -> tuple[int, int]:
     narrowed = "?in_stock=true" if turn % 2 else ""
-    answer = httpx.get(f"{url}/api/v1/users/{1 + turn % 20}/recommendations{narrowed}", timeout=30)
-    return answer.status_code, len(answer.json()["items"])
+    run_worker = httpx.get(f"{url}/api/v1/users/{1 + turn % 20}/recommendations{narrowed}", timeout=30)
+    return run_worker.status_code, len(run_worker.json()["items"])

@@ -14,9 +14,9 @@ from serving.state.executor import LiveExecutor
 @pytest.fixture
 def makers() -> Iterator[LiveExecutor]:
     """With one thread."""
-    found = LiveExecutor(1)
-    yield found
-    assert found.close()
+    executor = LiveExecutor(1)
+    yield executor
+    assert executor.close()
 
 
 def test_what_is_made_in_time_is_the_answer_and_a_failure_is_raised(makers: LiveExecutor) -> None:
@@ -36,7 +36,7 @@ def test_what_nobody_waits_for_any_more_is_never_begun(makers: LiveExecutor) -> 
         await asyncio.sleep(0.05)
         others = [makers.within(0.05, lambda: made.append(1)) for _ in range(20)]
         late = await asyncio.gather(*others, return_exceptions=True)
-        assert [type(one) for one in late] == [TimeoutError] * 20
+        assert [type(error) for error in late] == [TimeoutError] * 20
         free.set()
         assert await first
 

@@ -187,7 +187,7 @@ def test_when_nothing_takes_them_memory_is_bounded_and_what_is_lost_is_counted(
         await log.flush()
         log.note(answered(99))
 
-    use(shop, work, most=10)
+    use(shop, work, max_lists=10)
     no_redis()
     bring_in()
     assert sorted(row[2] for row in stored(shop)) == [*range(10), 99]
@@ -241,7 +241,7 @@ def test_lists_that_can_not_be_stored_hold_up_no_other(shop: Shop, redis_client:
     bring_in()
     assert [row[0] for row in stored(shop)] == ["request-1", "request-3", "request-6"]
     assert dropped() - before == 1
-    reasons = " ".join(one["reason"] for one in drain.dead_letters())
+    reasons = " ".join(letter["reason"] for letter in drain.dead_letters())
     assert "too long" in reasons
     assert "not a batch" in reasons
     assert len(drain.dead_letters()) == 3
@@ -273,14 +273,14 @@ def test_an_answer_and_the_feedback_on_it_meet_in_postgresql_after_a_restart(sco
         first = ask(client, 1, limit=3)
         answer = ask(client, 1, limit=5, cursor=first["next_cursor"])
         second = ids(answer)[1]
-        told = {
+        event = {
             "request_id": answer["provenance"]["request_id"],
             "product_id": second,
             "feedback_type": "dismissed",
             "user_id": 1,
         }
         # whether its answer is on its way to Redis or there
-        sent = client.post("/api/v1/recommendations/feedback", json=told)
+        sent = client.post("/api/v1/recommendations/feedback", json=event)
         assert sent.status_code in (200, 202), sent.text
         for novelty in ("any", "new"):
             assert second not in ids(ask(client, 1, limit=100, novelty=novelty))
@@ -289,7 +289,7 @@ def test_an_answer_and_the_feedback_on_it_meet_in_postgresql_after_a_restart(sco
         row = connection.execute(
             "SELECT user_id, product_ids, model, generation, source FROM recommendations_db.exposures "
             "WHERE request_id = %s",
-            [told["request_id"]],
+            [event["request_id"]],
         ).fetchone()
         linked = connection.execute(
             "SELECT e.position, e.model, r.user_id, r.product_id "

@@ -32,8 +32,8 @@ def test_each_asker_gets_its_own_pair(servers: Servers, redis_client: redis.Redi
         redis_client.sadd(f"set:{number}", number, -number - 1000)
 
     async def ask(line: RedisReader) -> None:
-        asked = [line.read(f"set:{n}", f"text:{n}") for n in range(60)]
-        for number, (members, value) in enumerate(await asyncio.gather(*asked)):
+        reads = [line.read(f"set:{n}", f"text:{n}") for n in range(60)]
+        for number, (members, value) in enumerate(await asyncio.gather(*reads)):
             if number < 50:
                 assert set(members) == {str(number).encode(), str(-number - 1000).encode()}
                 assert value == f"value {number}\r\n".encode()

@@ -27,6 +27,7 @@ class Postbox:
 
     def __init__(self) -> None:
         self.mails: list[Any] = []
+        self.recipients: list[str] = []
 
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -40,6 +41,7 @@ class Postbox:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         assert isinstance(envelope.content, bytes)
+        self.recipients += envelope.rcpt_tos
         self.mails.append(message_from_bytes(envelope.content, policy=default))
         return "250 taken"
 
@@ -152,6 +154,16 @@ def test_without_a_server_mails_wait(counter: Counter, ada: Person) -> None:
     ((status, why),) = log_of(counter)
     assert status == "queued"
     assert "RECSYS_NOTIFICATIONS__SMTP_HOST" in str(why)
+
+
+def test_copies_of_a_mail_arrive_and_blind_ones_stay_blind(
+    counter: Counter, ada: Person, postbox: Postbox
+) -> None:
+    tell(counter, ada.id, channels=["email"], cc=["team@example.org"], bcc=["archive@example.org"])
+    deliver_due()
+    (mail,) = postbox.mails
+    assert (mail["To"], mail["Cc"], mail["Bcc"]) == ("ada@example.org", "team@example.org", None)
+    assert sorted(postbox.recipients) == ["ada@example.org", "archive@example.org", "team@example.org"]
 
 
 def test_text_messages_go_to_who_wants_them(counter: Counter, ada: Person) -> None:
