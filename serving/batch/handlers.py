@@ -5,8 +5,14 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from recsys.events.envelope import Envelope, Handler
-from recsys.events.vocabulary import Event, InteractionsRecorded, PreferencesChanged, UserLoggedIn
-from serving.batch.refresh import refresh_list
+from recsys.events.vocabulary import (
+    Event,
+    InteractionsRecorded,
+    PreferencesChanged,
+    UserDeactivated,
+    UserLoggedIn,
+)
+from serving.batch.refresh import refresh_list, remove_list
 
 __all__ = ["SUBSCRIPTIONS"]
 
@@ -18,8 +24,15 @@ def refresh(session: Session, envelope: Envelope) -> None:
         refresh_list(session, event.user_id)
 
 
+def remove(session: Session, envelope: Envelope) -> None:
+    """Remove the stored lists of a user who closed the account, or whom any program deleted."""
+    if isinstance(envelope.event, UserDeactivated):
+        remove_list(session, envelope.event.user_id)
+
+
 SUBSCRIPTIONS: dict[type[Event], tuple[Handler, ...]] = {
     InteractionsRecorded: (refresh,),
     PreferencesChanged: (refresh,),
     UserLoggedIn: (refresh,),
+    UserDeactivated: (remove,),
 }

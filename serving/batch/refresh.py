@@ -28,12 +28,16 @@ from serving.batch.list_builder import UserBatch
 from serving.state.refresher import Refresher
 from serving.state.serving_data import ServingData
 
-__all__ = ["refresh_list", "sharing"]
+__all__ = ["refresh_list", "remove_list", "sharing"]
 
 _REFRESHED_KEY = "serving.refreshed"
 _log = get_logger(__name__)
 # a scoring holds this lock exclusively; its lists are newer than one refreshed meanwhile, so none is
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock_shared(:lock)")
+_REMOVE = (
+    text("DELETE FROM recommendations_db.stored_lists WHERE user_id = :user"),
+    text("DELETE FROM recommendations_db.product_recommendations WHERE user_id = :user"),
+)
 _STORE = text(
     """
     INSERT INTO recommendations_db.stored_lists (generation_id, user_id, list)
@@ -91,6 +95,18 @@ def refresh_list(session: Session, user: int) -> bool:
 
     after_commit(session, update_redis)
     return True
+
+
+def remove_list(session: Session, user: int) -> None:
+    """Remove what is stored for a user who is no longer active: lists of all generations, rows and keys.
+
+    Raises RedisError, Unavailable while Redis is away: the event is then handled again.
+    """
+    for statement in _REMOVE:
+        session.execute(statement, {"user": user})
+    generations_kept = (generations.live(session), generations.former(session))
+    lists = [keys.stored_recommendations(each.id, user) for each in generations_kept if each is not None]
+    get_redis().delete(keys.recent_interactions(user), *lists)
 
 
 def _recent(user: int) -> set[bytes] | None:
