@@ -14,6 +14,8 @@ Values = npt.NDArray[np.float64]
 
 BIN = 25
 """At least so many outcomes are averaged before anything is fitted to them."""
+STEEPEST = 1e5
+"""The largest relative change of a chance, for one unit of score, beyond the first and the last centre."""
 MOST_BINS = 400
 
 
@@ -62,6 +64,8 @@ class Calibration:
         knots, chances = np.array(self.scores), np.array(self.chances)
         first, last = self._slopes()
         low, high = max(chances[0], 1e-12), max(1.0 - chances[-1], 1e-12)
+        # where the ends are nearly steps, a float could no longer tell the chances beyond them apart
+        first, last = min(first, STEEPEST * low), min(last, STEEPEST * high)
         below, above = np.maximum(knots[0] - x, 0.0), np.maximum(x - knots[-1], 0.0)
         found = np.interp(x, knots, chances)
         found = np.where(below > 0, chances[0] / (1.0 + first * below / low), found)

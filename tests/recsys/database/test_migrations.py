@@ -140,7 +140,9 @@ def test_the_mappings_alone_would_build_the_same(servers: Servers, built: psycop
         assert isinstance(raw, psycopg.Connection)
         mapped, mapped_indexes = catalog.facts(raw), catalog.indexes(raw)
         connection.rollback()
-    assert catalog.differences(catalog.facts(built), mapped) == []
+    # a trigger is made by its migration alone
+    migrated = {fact: value for fact, value in catalog.facts(built).items() if "trigger " not in fact[1]}
+    assert catalog.differences(migrated, mapped) == []
     assert mapped_indexes == catalog.indexes(built)
 
 
