@@ -50,7 +50,7 @@ def test_a_cursor_gives_back_the_rest(rest: Rest) -> None:
 )
 def test_a_cursor_belongs_to_one_question(other: RecommendationRequest) -> None:
     cursor = encode(Rest([], "live", None, None, None, 0, 0), WISH)
-    with pytest.raises(Invalid, match="another question"):
+    with pytest.raises(Invalid, match="another request"):
         decode(cursor, other)
 
 
@@ -69,7 +69,7 @@ def test_a_cursor_that_was_cut_is_refused(data: st.DataObject) -> None:
     rest = data.draw(RESTS)
     cursor = encode(rest, WISH)
     cut = cursor[: data.draw(st.integers(0, len(cursor) - 1))]
-    with pytest.raises(Invalid, match="not one that this service gave"):
+    with pytest.raises(Invalid, match="not from this service"):
         decode(cut, WISH)
 
 
@@ -78,7 +78,7 @@ def test_a_cursor_of_which_any_bit_was_changed_is_refused(data: st.DataObject) -
     cursor = encode(data.draw(RESTS), WISH)
     raw = bytearray(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     raw[data.draw(st.integers(0, len(raw) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-    with pytest.raises(Invalid, match="not one that this service gave"):
+    with pytest.raises(Invalid, match="not from this service"):
         decode(base64.urlsafe_b64encode(raw).rstrip(b"=").decode(), WISH)
 
 
@@ -93,7 +93,7 @@ def test_a_cursor_of_which_any_bit_was_changed_is_refused(data: st.DataObject) -
 )
 def test_values_out_of_range_are_refused_whoever_signed_them(wrong: dict[str, int]) -> None:
     entry = Entry(7, 9_000, Kind.POPULAR, ReasonCode.POPULAR, -1, True)._replace(**wrong)
-    with pytest.raises(Invalid, match="not one that this service gave"):
+    with pytest.raises(Invalid, match="not from this service"):
         decode(encode(Rest([entry], "live", None, None, None, 0, 0), WISH), WISH)
-    with pytest.raises(Invalid, match="not one that this service gave"):
+    with pytest.raises(Invalid, match="not from this service"):
         decode(encode(Rest([], "live", None, None, 2**32 - 1, 0, 0), WISH), WISH)
