@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -97,13 +97,21 @@ class LiveRanking(Source):
     ) -> RecommendationResponse | None:
         """Rank within the deadline; a list that is the same for everybody once for all requests."""
         data, recent = context.data, context.recent
-        # compared by identity: a change of any of them is another list
-        parts = (data.catalogue, data.model, data.auxiliary, data.rules, data.popular, data.trending)
-        seen = tuple(map(frozenset, (recent.touched, recent.bought, recent.dismissed)))
+        is_personal = request.user is not None or request.session is not None or bool(request.cart)
+        key: Hashable
+        if is_personal and not context.redis_available:
+            key = object()  # without Redis two equal requests may have different histories
+        else:
+            # the version names what the list is made of, and keeps none of it in memory; in an A/B test the
+            # arms have the same version and different models
+            model = None if data.model is None else data.model.registered.id
+            seen = tuple(map(frozenset, (recent.touched, recent.bought, recent.dismissed)))
+            key = request, data.version, model, seen
         return await self._lists.get(
-            (request, parts, seen),
+            key,
             partial(self._rank, request, context),
-            shared=request.user is None and request.session is None and not request.cart,
+            # values of attributes are read when they are used, and are in no version
+            shared=not is_personal and not request.filters.attributes,
             caller=request.caller,
         )
 

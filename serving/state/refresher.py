@@ -52,7 +52,7 @@ class Refresher:
         self.redis = RedisConnection()
         self._catalogue, self._rules = CatalogueRefresher(), RuleRefresher()
         self._model, self._auxiliary, self._test = ActiveModel(), AuxiliaryModelRefresher(), AbTestRefresher()
-        self._publishing = threading.Lock()
+        self._preparing, self._exchanging = threading.Lock(), threading.Lock()
         catalogue = self._catalogue.current
         self.data = ServingData(catalogue, self._rules.compiled(catalogue))
 
@@ -119,26 +119,34 @@ class Refresher:
         """Read the live generation of Redis. Raises RedisError, OSError, Unavailable."""
         generation = await self.redis.live_generation()
         if generation != self.data.generation:
-            self._publish(generation=generation)
+            self._exchange(generation=generation)
 
     def _publish(self, **changes: Any) -> None:
-        """Exchange the snapshot; what the first request after a change would compute is prepared here."""
-        with self._publishing:
+        """Exchange the snapshot; what the first request after a change would compute is prepared here.
+
+        In threads only: preparing takes up to seconds, and others who publish wait for it.
+        """
+        with self._preparing:
             data, catalogue, model = self.data, self._catalogue.current, self._model.current
-            changes |= {"catalogue": catalogue, "model": model, "model_problem": self._model.problem}
-            changes["rules"] = self._rules.compiled(catalogue)
+            changes |= {"catalogue": catalogue, "model": model, "rules": self._rules.compiled(catalogue)}
+            if self._model.problem != data.model_problem:
+                changes["model_problem"] = self._model.problem
             if data.catalogue is not catalogue or data.model is not model:
                 changes["cold_start"] = (
                     ColdStartProducts() if model is None else ColdStartProducts.of(catalogue, model)
                 )
             if all(getattr(data, name) is value for name, value in changes.items()):
                 return
-            published = replace(data, **changes)
-            for order in (published.popular, published.trending):
+            prepared = replace(data, **changes)
+            for order in (prepared.popular, prepared.trending):
                 order.prepare(catalogue)
-            if published.test is not None:
-                published.test.prepare(catalogue)
-            self.data = published
+            if prepared.test is not None:
+                prepared.test.prepare(catalogue)
+            self._exchange(**changes)
+
+    def _exchange(self, **changes: Any) -> None:
+        with self._exchanging:
+            self.data = replace(self.data, version=self.data.version + 1, **changes)
 
     # --- before the first request ----------------------------------------------------------------------
 

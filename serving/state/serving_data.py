@@ -28,6 +28,7 @@ class ServingData:
     generation          the live generation of stored lists in Redis; None without one
     uses_stored_lists   False where a request must be ranked now, as for the challenger of an A/B test
     test                the running A/B test
+    version             counts the snapshots of a process; two of one version have the same parts
     """
 
     catalogue: Catalogue
@@ -42,3 +43,4 @@ class ServingData:
     generation: int | None = None
     uses_stored_lists: bool = True
     test: RunningTest | None = None
+    version: int = 0
