@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 from cachetools import TTLCache
 
 from serving.recommender.response import RecommendationResponse
-from serving.state.executor import LiveExecutor
+from serving.state.executor import MAX_START_FRACTION, LiveExecutor
 
 __all__ = ["LiveLists"]
 
@@ -55,7 +55,8 @@ class LiveLists:
             return await self._get(key, rank, self._deadline, shared)
         began = time.monotonic()
         turn = self._callers.setdefault(caller, asyncio.Semaphore(PER_CALLER))
-        async with asyncio.timeout(self._deadline):
+        # work that could not begin by then is not begun at all, as in the executor's own queue
+        async with asyncio.timeout(MAX_START_FRACTION * self._deadline):
             await turn.acquire()
         try:
             return await self._get(key, rank, self._deadline - (time.monotonic() - began), shared)

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from recsys.log import get_logger
 
-__all__ = ["LiveExecutor"]
+__all__ = ["MAX_START_FRACTION", "LiveExecutor"]
 
 T = TypeVar("T")
 THREADS = 6

@@ -140,8 +140,7 @@ def test_a_caller_waits_no_longer_than_the_deadline() -> None:
         greedy = [lists.get(n, blocked, shared=False, caller="10.0.0.1") for n in range(5)]
         outcomes = await asyncio.gather(*greedy, return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [TimeoutError] * 5
-        # one more may begin in the moment in which the first ones give up
-        assert PER_CALLER <= blocked.times < 5
+        assert blocked.times == PER_CALLER
         blocked.go.set()
 
     run(test, 0.2)
