@@ -14,7 +14,7 @@ from recsys.domains.recommendations.stored_lists import generations
 from recsys.errors import RecsysError, Unavailable
 from serving.api.schemas import Health, PartOut
 from serving.state.ab_assignment import RunningTest
-from serving.state.metrics import LATE
+from serving.state.metrics import LateShare
 from serving.state.refresher import Refresher
 from serving.state.serving_data import ServingData
 
@@ -25,7 +25,7 @@ MIN_LATE = 5
 """Fewer late lists in a minute are no reason for an alarm."""
 
 
-async def check(refresher: Refresher) -> Health:
+async def check(refresher: Refresher, late_share: LateShare) -> Health:
     """Return the health of each part. Raises Unavailable, with the reason, when no list can be served."""
     data, redis = refresher.data, refresher.redis
     catalogue = data.catalogue
@@ -39,7 +39,7 @@ async def check(refresher: Refresher) -> Health:
             detail=f"{catalogue.shown.sum()} of {len(catalogue)} products can be shown",
         ),
     }
-    parts["deadline"] = _deadline()
+    parts["deadline"] = _deadline(late_share)
     if data.test is not None:
         parts["ab_test"] = _ab_test(data.test)
     try:
@@ -81,8 +81,8 @@ def _model(data: ServingData) -> PartOut:
     return PartOut(well=True, detail=model.registered.name)
 
 
-def _deadline() -> PartOut:
-    lists, late = LATE.of_last_minute()
+def _deadline(late_share: LateShare) -> PartOut:
+    lists, late = late_share.of_last_minute()
     if lists == 0:
         return PartOut(well=True, detail="no list was requested in the last minute")
     detail = f"{late} of {lists} lists of the last minute were not ready in time ({late / lists:.1%})"

@@ -232,4 +232,4 @@ async def live() -> Health:
 @router.get("/health/ready", tags=["operations"], responses=problem_responses(503))
 async def ready(http: Request) -> Health:
     """Whether lists can be served: 503 with the reason when not, `degraded` when a part fails."""
-    return await health.check(http.app.state.refresher)
+    return await health.check(http.app.state.refresher, http.app.state.late_share)

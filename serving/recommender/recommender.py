@@ -17,7 +17,7 @@ from serving.recommender.request import RecommendationRequest
 from serving.recommender.response import RecommendationResponse
 from serving.recommender.sources import LiveRanking, PopularList, Source, StoredLists, next_page
 from serving.state.executor import LiveExecutor
-from serving.state.metrics import count_deadline
+from serving.state.metrics import LateShare
 from serving.state.redis_connection import RedisConnection
 from serving.state.serving_data import ServingData
 
@@ -33,7 +33,9 @@ class DataSource(Protocol):
 class Recommender:
     """Recommends lists: where a source has no list, the next one is used, so that few lists are empty."""
 
-    def __init__(self, refresher: DataSource, redis: RedisConnection, *, deadline: float) -> None:
+    def __init__(
+        self, refresher: DataSource, redis: RedisConnection, late_share: LateShare, *, deadline: float
+    ) -> None:
         """
         Parameters
         ----------
@@ -41,10 +43,12 @@ class Recommender:
             Its `data` is the newest snapshot.
         redis
             Where stored lists and recent interactions are read.
+        late_share
+            Counts the lists that miss the deadline.
         deadline
             Seconds that a request waits for a list that is not stored.
         """
-        self._refresher = refresher
+        self._refresher, self._late_share = refresher, late_share
         self._executor = LiveExecutor()
         lookups = Lookups()
         self._live = LiveRanking(LiveLists(self._executor, deadline), lookups)
@@ -112,7 +116,7 @@ class Recommender:
             try:
                 response = await source.lists(request, context)
             except TimeoutError:
-                count_deadline()
+                self._late_share.count()
                 return self._list_available_now(request, context)
             if response is None:
                 continue

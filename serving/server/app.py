@@ -19,6 +19,7 @@ from serving.ranking.search_personalization import ModelPersonaliser
 from serving.recommender.recommender import Recommender
 from serving.server.runtime_tuning import tuned_runtime
 from serving.state.impression_log import ImpressionLog
+from serving.state.metrics import LateShare
 from serving.state.refresher import Refresher
 
 __all__ = ["create_app"]
@@ -27,9 +28,11 @@ __all__ = ["create_app"]
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     refresher: Refresher = app.state.refresher
-    recommender = Recommender(refresher, refresher.redis, deadline=get_settings().serving.deadline_ms / 1000)
-    impressions = ImpressionLog()
-    app.state.recommender, app.state.impressions = recommender, impressions
+    late_share = LateShare()
+    deadline = get_settings().serving.deadline_ms / 1000
+    recommender = Recommender(refresher, refresher.redis, late_share, deadline=deadline)
+    impressions = ImpressionLog(late_share)
+    app.state.recommender, app.state.impressions, app.state.late_share = recommender, impressions, late_share
     personalization.use(ModelPersonaliser(lambda: refresher.data))
     try:
         async with refresher.running(), impressions:

@@ -32,7 +32,7 @@ from recsys.web.metrics import REGISTRY
 from recsys.write_buffer import buffer as write_buffer
 from recsys.write_buffer import spool
 from recsys.write_buffer.buffer import RecentOutage
-from serving.state.metrics import LATE, LISTS
+from serving.state.metrics import LISTS, LateShare
 
 __all__ = ["FLUSH_SECONDS", "MAX_IN_MEMORY", "Answered", "ImpressionLog"]
 
@@ -48,7 +48,15 @@ _log = get_logger(__name__)
 class ImpressionLog:
     """The log of one process: `async with ImpressionLog() as log`, in the event loop that notes."""
 
-    def __init__(self, *, seconds: float = FLUSH_SECONDS, max_lists: int = MAX_IN_MEMORY) -> None:
+    def __init__(
+        self,
+        late_share: LateShare | None = None,
+        *,
+        seconds: float = FLUSH_SECONDS,
+        max_lists: int = MAX_IN_MEMORY,
+    ) -> None:
+        """`late_share` samples the number of lists once a second."""
+        self._late_share = late_share or LateShare()
         self._pending: deque[Sequence[Answered]] = deque()
         self._count = self._lists = 0
         self._seconds, self._max_lists = seconds, max_lists
@@ -111,7 +119,7 @@ class ImpressionLog:
                 await self.flush()
                 if loop.time() - drained > 1.0:
                     drained = loop.time()
-                    LATE.sample(self._lists)
+                    self._late_share.sample(self._lists)
                     await to_thread.run_sync(self._drain, limiter=self._thread)
             except Exception as error:  # noqa: BLE001 whatever it is: a log that ends would log nothing any more
                 _log.error("answered lists were not flushed; it is tried again", exc_info=error)

@@ -8,7 +8,7 @@ from prometheus_client import Counter
 
 from recsys.web.metrics import REGISTRY
 
-__all__ = ["LATE", "LISTS", "LateShare", "count_arm", "count_deadline"]
+__all__ = ["LISTS", "LateShare", "count_arm"]
 
 _ANSWERS = Counter("recsys_answers", "Lists answered, by source.", ["source"], registry=REGISTRY)
 LISTS = {source: _ANSWERS.labels(source) for source in ("stored", "live", "popular")}
@@ -24,37 +24,27 @@ _ARMS = Counter(
 
 
 class LateShare:
-    """The late lists of this process in the last minute, sampled once a second."""
+    """The late lists of one application in the last minute, sampled once a second."""
 
     def __init__(self, seconds: int = 60) -> None:
-        self._samples: deque[tuple[int, int]] = deque(maxlen=seconds + 1)
+        self._samples: deque[tuple[int, int]] = deque([(0, 0)], maxlen=seconds + 1)
         self._late = 0
 
     def count(self) -> None:
-        """Count a late list."""
+        """Count a list that missed its deadline."""
+        _LATE.inc()
         self._late += 1
 
     def sample(self, lists: int) -> None:
-        """Sample once a second; lists: number of lists since the start of the process."""
+        """Sample once a second; lists: number of lists since the start of the application."""
         self._samples.append((lists, self._late))
 
     def of_last_minute(self) -> tuple[int, int]:
         """Return the number of lists, and of late ones among them."""
-        if len(self._samples) < 2:
-            return 0, 0
         (before, late_before), (now, late_now) = self._samples[0], self._samples[-1]
         return now - before, late_now - late_before
-
-
-LATE = LateShare()
 
 
 def count_arm(arm: str) -> None:
     """Count one list of an A/B test."""
     _ARMS.labels(arm).inc()
-
-
-def count_deadline() -> None:
-    """Count one list that missed its deadline."""
-    _LATE.inc()
-    LATE.count()
