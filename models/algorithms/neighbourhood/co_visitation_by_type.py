@@ -51,7 +51,12 @@ class CoVisitationByTypeParameters(CoVisitationParameters):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("source", "target"):
-            weights = InteractionWeights(getattr(self, name)).by_type
+            try:
+                weights = InteractionWeights(getattr(self, name)).by_type
+            except Invalid as error:
+                raise Invalid(
+                    f"parameter {name} of CoVisitationByType: {error.message}", field=name
+                ) from error
             if any(weight < 0 for weight in weights.values()) or not any(weights.values()):
                 raise Invalid(
                     f"parameter {name} of CoVisitationByType must hold weights of 0 or more, "
