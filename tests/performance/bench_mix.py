@@ -10,13 +10,11 @@ import argparse
 import asyncio
 
 from rich.console import Console
-from sqlalchemy import text
 
-from recsys.database.session import unit_of_work
 from recsys.embedded import start
 from recsys.settings import get_settings
 from tests.performance.bench_answers import api
-from tests.performance.load.mix import busy_hour, send
+from tests.performance.load.mix import busy_hour, send, users_and_products
 
 RATES = (100.0, 300.0)
 WARM_SECONDS = 3
@@ -30,21 +28,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
     start(get_settings())
-    with unit_of_work() as session:
-        users = list(
-            session.scalars(
-                text(
-                    "SELECT DISTINCT user_id FROM recommendations_db.stored_lists s "
-                    "JOIN recommendations_db.recommendation_generations g ON g.id = s.generation_id "
-                    "WHERE g.status = 'live'"
-                )
-            )
-        )
-        products = list(
-            session.scalars(text("SELECT id FROM products_db.products WHERE status = 'active' LIMIT 20000"))
-        )
-    if not users:
-        raise SystemExit("there are no stored lists; run `make demo` first")
+    users, products = users_and_products()
     with api(given.workers) as url:
         asyncio.run(send(url, busy_hour(users, products, int(100 * WARM_SECONDS), 1), 100.0))
         for rate in RATES:

@@ -15,7 +15,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["MixResult", "Request", "busy_hour", "send"]
+from sqlalchemy import text
+
+from recsys.database.session import unit_of_work
+
+__all__ = ["MixResult", "Request", "busy_hour", "send", "users_and_products"]
 
 LISTS, INTERACTIONS = 0.75, 0.15
 TYPES = ("view", "view", "view", "add_to_cart", "like", "purchase")
@@ -62,6 +66,26 @@ class MixResult:
     def complete(self) -> float:
         """The share of lists that were ready within the deadline."""
         return 1.0 - self.incomplete / max(1, len(self.milliseconds["list"]))
+
+
+def users_and_products() -> tuple[list[int], list[int]]:
+    """Users with a list of the live generation, and up to 20,000 products on sale, of the demo's shop."""
+    with unit_of_work() as session:
+        users = list(
+            session.scalars(
+                text(
+                    "SELECT user_id FROM recommendations_db.stored_lists s "
+                    "JOIN recommendations_db.recommendation_generations g ON g.id = s.generation_id "
+                    "WHERE g.status = 'live'"
+                )
+            )
+        )
+        products = list(
+            session.scalars(text("SELECT id FROM products_db.products WHERE status = 'active' LIMIT 20000"))
+        )
+    if not users:
+        raise SystemExit("there are no stored lists; run `make demo` first")
+    return users, products
 
 
 def busy_hour(users: Sequence[int], products: Sequence[int], count: int, seed: int = 0) -> list[Request]:

@@ -22,7 +22,7 @@ from recsys.database.session import dispose_engines, unit_of_work
 from recsys.embedded import start, status
 from recsys.settings import get_settings
 from tests.performance.bench_answers import api
-from tests.performance.load.mix import MixResult, busy_hour, send
+from tests.performance.load.mix import MixResult, busy_hour, send, users_and_products
 
 PARTS = ("valkey", "postgres")
 AWAY_SECONDS = 5.0
@@ -80,11 +80,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=100.0)
     given = parser.parse_args()
     start(get_settings())
-    with unit_of_work() as session:
-        users = list(session.scalars(text("SELECT DISTINCT user_id FROM recommendations_db.stored_lists")))
-        products = list(
-            session.scalars(text("SELECT id FROM products_db.products WHERE status = 'active' LIMIT 20000"))
-        )
+    users, products = users_and_products()
     before = stored()
     with api() as url:
         result = asyncio.run(soak(url, users, products, given.minutes, given.rate))

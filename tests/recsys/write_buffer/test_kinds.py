@@ -13,17 +13,14 @@ import httpx
 import psycopg
 import pytest
 
-from recsys.api import create_api
 from recsys.database import absence
 from recsys.database.session import dispose_engines, get_engine
 from recsys.domains.recommendations.tables import SCHEMA
 from recsys.events import relay
 from recsys.events.consumer import Consumer
-from recsys.settings import get_settings
 from recsys.subscriptions import POSTS
 from recsys.write_buffer import buffer, drain
 from tests.recsys.domains.analytics.conftest import BROWSER
-from tests.serving.running import running
 from tests.support.faults import read_only
 from tests.support.shop import Shop
 
@@ -77,19 +74,6 @@ def rows(shop: Shop) -> Counter[str]:
 
 def bring_in() -> int:
     return drain.run(threading.Event(), once=True)
-
-
-@pytest.fixture
-def client(small_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
-    """The core of the small shop, with the deadline of posts that it has by default."""
-    monkeypatch.setenv("RECSYS_INTAKE__DEADLINE_MS", "500")
-    monkeypatch.setenv("RECSYS_DATABASE__POOL_SIZE", "2")
-    get_settings.cache_clear()
-    dispose_engines()
-    monkeypatch.setattr(buffer.postgresql_outage, "seconds", 0.0)
-    monkeypatch.setattr(absence, "_latest", absence._Latest())
-    with running(create_api()) as found:
-        yield found
 
 
 @contextmanager

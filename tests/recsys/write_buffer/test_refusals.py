@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -15,7 +14,6 @@ import pytest
 import redis
 from sqlalchemy import text
 
-from recsys.api import create_api
 from recsys.database import absence
 from recsys.database.session import dispose_engines, get_engine, unit_of_work
 from recsys.diagnosis.doctor import examine
@@ -27,25 +25,11 @@ from recsys.events.vocabulary import ProductLiked
 from recsys.settings import get_settings
 from recsys.write_buffer import buffer, drain, spool
 from tests.recsys.domains.users.conftest import Desk, Person
-from tests.serving.running import running
 from tests.support.faults import full, read_only, replica
 from tests.support.shop import Shop
 
 VIEW = {"user_id": 1, "product_id": 1, "interaction_type": "view"}
 LIKED = {"user_id": 2, "product_id": 2, "feedback_type": "dismissed"}
-
-
-@pytest.fixture
-def client(small_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
-    """The core of the small shop, with the deadline of posts that it has by default."""
-    monkeypatch.setenv("RECSYS_INTAKE__DEADLINE_MS", "500")
-    monkeypatch.setenv("RECSYS_DATABASE__POOL_SIZE", "2")
-    get_settings.cache_clear()
-    dispose_engines()
-    monkeypatch.setattr(buffer.postgresql_outage, "seconds", 0.0)
-    monkeypatch.setattr(absence, "_latest", absence._Latest())
-    with running(create_api()) as found:
-        yield found
 
 
 def post(client: httpx.Client, status: int) -> None:
