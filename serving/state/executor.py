@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +21,10 @@ THREADS = 6
 would make all of them end after their deadline and none in time."""
 MAX_START_FRACTION = 0.5
 """Work that did not begin within this part of its time is not begun: it would probably end too late."""
+ADMITTED_FRACTION = 0.5
+"""Work is admitted while all admitted work needs no more than this part of a caller's time: what could only
+end too late would take the processor from everything else, stored lists included."""
+_SMOOTHING = 0.1
 DRAIN_SECONDS = 5.0
 _log = get_logger(__name__)
 
@@ -29,11 +34,42 @@ class LiveExecutor:
 
     def __init__(self, threads: int = THREADS) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="live")
+        self._admission = threading.Lock()
+        self._admitted = 0
+        self._processor_seconds = 0.0
+        """Smoothed mean of one piece of work."""
 
     def submit(self, seconds: float, work: Callable[[], T]) -> Future[T]:
-        """Submit `work`; the future raises TimeoutError when it could not begin in time."""
-        start_before = time.monotonic() + MAX_START_FRACTION * seconds
-        return self._pool.submit(copy_context().run, _begin, work, start_before)
+        """Begin `work` soon.
+
+        Raises TimeoutError when too much is admitted already for it to end within `seconds`; the future does
+        when it could not begin in time.
+        """
+        with self._admission:
+            expected = (self._admitted + 1) * self._processor_seconds
+            if self._admitted and expected > ADMITTED_FRACTION * seconds:
+                raise TimeoutError("too much other work was admitted")
+            self._admitted += 1
+        latest_start = time.monotonic() + MAX_START_FRACTION * seconds
+        submitted = self._pool.submit(copy_context().run, _begin, self._measured(work), latest_start)
+        submitted.add_done_callback(self._release)
+        return submitted
+
+    def _measured(self, work: Callable[[], T]) -> Callable[[], T]:
+        def measured() -> T:
+            began = time.thread_time()
+            try:
+                return work()
+            finally:
+                took = time.thread_time() - began
+                with self._admission:
+                    self._processor_seconds += _SMOOTHING * (took - self._processor_seconds)
+
+        return measured
+
+    def _release(self, _: Future[T]) -> None:
+        with self._admission:
+            self._admitted -= 1
 
     async def within(self, seconds: float, work: Callable[[], T]) -> T:
         """Return or raise what `work` does. Raises TimeoutError when it has not ended in time.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -61,3 +62,40 @@ def test_what_would_begin_late_is_not_begun(makers: LiveExecutor) -> None:
 
     asyncio.run(crowd())
     assert made == []
+
+
+def test_no_more_is_admitted_than_can_end_in_time() -> None:
+    async def look() -> None:
+        executor = LiveExecutor()
+        go = threading.Event()
+
+        def calculate() -> None:
+            until = time.thread_time() + 0.05
+            while time.thread_time() < until:
+                pass
+
+        for _ in range(60):
+            await executor.within(20.0, calculate)
+        # each takes .05 s of processor time: of half a deadline of .4 s four have room
+        admitted = [executor.submit(0.4, lambda: go.wait(20)) for _ in range(3)]
+        with pytest.raises(TimeoutError, match="admitted"):
+            [executor.submit(0.4, lambda: go.wait(20)) for _ in range(3)]
+        go.set()
+        for future in admitted:
+            assert future.result(20)
+        assert executor.close()
+
+    asyncio.run(look())
+
+
+def test_the_first_work_is_admitted_however_long_it_takes() -> None:
+    async def look() -> None:
+        executor = LiveExecutor()
+        for _ in range(3):
+            assert await executor.within(20.0, lambda: sum(range(3_000_000)) > 0)
+            # it is expected to take longer than the deadline; refusing would raise here already
+            assert executor.submit(1e-6, lambda: True).exception(20) is not None
+            await asyncio.sleep(0.01)
+        executor.close()
+
+    asyncio.run(look())
