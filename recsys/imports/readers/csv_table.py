@@ -210,15 +210,13 @@ class _Loader:
                 self._read_again(region[single:], before, table, depth)
 
     def _store(self, reading: _Pass, lines: npt.NDArray[np.int64], without: Sequence[int]) -> None:
-        numbered = pl.DataFrame({"line": pl.Series(lines, dtype=pl.Int64)})
-        if without:
-            numbered = numbered.with_columns(
-                line=pl.when(pl.int_range(pl.len()).is_in(list(without))).then(None).otherwise("line")
-            )
-        self._connection.register("numbered", numbered)
+        numbers = lines.copy()
+        numbers[list(without)] = 0  # lines count from 1
+        # an array, not a data frame: DuckDB reads those by pyarrow, which the service does not need
+        self._connection.register("numbered", {"line": numbers})
         self._connection.execute(
             f"INSERT INTO {SOURCE_TABLE} SELECT line, {reading.name}.* "  # noqa: S608
-            f"FROM {reading.name} POSITIONAL JOIN numbered WHERE line IS NOT NULL"
+            f"FROM {reading.name} POSITIONAL JOIN numbered WHERE line > 0"
         )
         self._connection.unregister("numbered")
 

@@ -87,7 +87,8 @@ class SourceFile:
         """`line`, `column`, `reason` with `raw`: the record as it stands in the file (JSON for parquet)."""
         if not refused.height:
             return refused.with_columns(raw=pl.lit(None, dtype=pl.String)).select(list(REFUSED_SCHEMA))
-        wanted = pl.DataFrame({"line": refused["line"].unique().sort()})
+        # an array, not a data frame: DuckDB reads those by pyarrow, which the service does not need
+        wanted = {"line": refused["line"].unique().sort().to_numpy()}
         # a batch may be read by another thread meanwhile: each has a cursor of its own
         with self._lock, self.connection.cursor() as cursor:
             cursor.register("wanted", wanted)
