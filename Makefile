@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do command 
 UV := uv==0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-integration test-e2e lint bench docs soak report lock down clean
+.PHONY: help demo test test-unit test-integration test-e2e lint bench docs types soak report lock down clean
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
@@ -36,6 +36,9 @@ bench: $(VENV)/.test $(VENV)/.demo  ## the benchmarks, each printing its ratio t
 docs: $(VENV)/.docs  ## the site of docs/ in var/site, built offline; a warning is an error
 	@$(BIN)/python -m mkdocs build --strict
 	@echo "the site: $(CURDIR)/var/site/index.html"
+
+types: $(VENV)/.test  ## TypeScript types and the page of operations, written from the OpenAPI document
+	@$(BIN)/python -m serving.api.reference
 
 report: $(VENV)/.test $(VENV)/.demo  ## a report on real purchases in $CI_ARTIFACTS or var/artifacts, looked at in Chromium
 	@$(BIN)/python -m pytest -n0 -q tests/training/report/test_real_report.py

@@ -1,4 +1,4 @@
-"""The HTTP face of the core: every application starts from this one, so that errors and logs are the same."""
+"""The HTTP application of the core: every application starts from it, with the same errors and logs."""
 
 from __future__ import annotations
 
@@ -30,14 +30,15 @@ from recsys.search.synonyms.routes import router as synonyms
 from recsys.settings import get_settings
 from recsys.web.access.authentication import Gate
 from recsys.web.dependencies import GUEST_HEADER
-from recsys.web.errors import Problem, install_error_handlers, problem_responses
+from recsys.web.errors import install_error_handlers
 from recsys.web.metrics import CONTENT_TYPE, render
 from recsys.web.middleware import RequestContextMiddleware
+from recsys.web.openapi.document import complete_document, operation_id
 from recsys.web.pan_filter import CardCheck
 
 __all__ = ["create_api"]
 
-# those that answer most come first: a request looks at the routes one by one
+# the most requested come first: a request is compared with the routes one by one
 ROUTERS = (
     recommendations,
     search,
@@ -56,25 +57,33 @@ ROUTERS = (
     analytics,
 )
 
-_DESCRIPTION = """Recommendations for a shop: tell it what users do, ask it what they may like.
+_DESCRIPTION = """Recommendations for a shop: send what users do, get what they may like.
 
-Every error is `application/problem+json` (RFC 9457) and carries the `request_id` that the log knows it by."""
-
-_WAYS_IN = {
-    "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key", "description": "`recsys keys create`"},
-    "token": {"type": "http", "scheme": "bearer", "description": "of `POST /api/v1/auth/login`"},
-}
+Every error is `application/problem+json` (RFC 9457) with the `request_id` that is in the log.
+Operation ids are stable."""
 
 
 def create_api(first: Sequence[APIRouter] = (), **options: Any) -> FastAPI:
-    """An application with the core's routes, middleware and error handlers; `options` go to FastAPI.
+    """Return an application with the core's routes, middleware and error handlers.
 
-    first : looked through before the core's, for what is asked for most or waited for least
+    Parameters
+    ----------
+    first
+        Routers before the core's: a request is compared with the routes in their order.
+    **options
+        Arguments of FastAPI.
     """
-    # /docs brings its own script and style: it works without a network, and tells nobody who reads it
-    app = FastAPIOffline(redoc_url=None, title="recsys", version="1", description=_DESCRIPTION, **options)
+    # /docs brings its own script and style: it works without a network and asks no other server
+    app = FastAPIOffline(
+        redoc_url=None,
+        title="recsys",
+        version="1",
+        description=_DESCRIPTION,
+        generate_unique_id_function=operation_id,
+        **options,
+    )
     install_error_handlers(app)
-    # what a guest did is the user's with the log-in itself, not only once a consumer hears of it
+    # a guest's history becomes the user's at log-in, not only when a consumer has the event
     at_login(views.adopt)
     at_login(guest_identity.adopt)
     # a request meets the middleware that was added last first
@@ -95,7 +104,7 @@ def create_api(first: Sequence[APIRouter] = (), **options: Any) -> FastAPI:
         """Counts and durations in Prometheus' text format, of all workers together."""
         return Response(render(), media_type=CONTENT_TYPE)
 
-    _document_problems(app)
+    complete_document(app)
     return app
 
 
@@ -119,33 +128,3 @@ def _let_pages_of_others_in(app: FastAPI) -> None:
             expose_headers=["ETag", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-ID"],
             max_age=600,
         )
-
-
-def _document_problems(app: FastAPI) -> None:
-    written = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            document = written()
-            schemas = document.setdefault("components", {}).setdefault("schemas", {})
-            template = "#/components/schemas/{model}"
-            problem = Problem.model_json_schema(ref_template=template)
-            schemas.update(problem.pop("$defs", {}))
-            schemas["Problem"] = problem
-            # FastAPI's own error shape is never sent
-            for name in ("HTTPValidationError", "ValidationError"):
-                schemas.pop(name, None)
-            document["components"]["securitySchemes"] = _WAYS_IN
-            # each is optional here: what a route asks for stands in its description and its 401
-            document["security"] = [{}, *({name: []} for name in _WAYS_IN)]
-            for path in document["paths"].values():
-                for operation in path.values():
-                    # whatever a route takes: a card's number is taken by none
-                    operation["responses"].setdefault("422", problem_responses(422)[422])
-                    for status, response in operation["responses"].items():
-                        if status >= "400":
-                            response["content"] = problem_responses(int(status))[int(status)]["content"]
-        assert app.openapi_schema is not None
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""What log and metrics call a request: its route's template, even when it was answered before routing."""
+"""The name of a request in logs and metrics: its route's template, also where it was refused earlier."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from starlette.applications import Starlette
 from starlette.routing import Mount, compile_path
 from starlette.types import Scope
 
-__all__ = ["UNMATCHED", "name_of"]
+__all__ = ["UNMATCHED", "all_routes", "name_of"]
 
 UNMATCHED = "unmatched"
-"""No route has this address: names of nobody's making must not become labels."""
+"""No route has this address: arbitrary paths must not become labels."""
 Template = tuple[re.Pattern[str], str, frozenset[str]]
 _templates: WeakKeyDictionary[Starlette, list[Template]] = WeakKeyDictionary()
 
 
 def name_of(scope: Scope) -> str:
-    """The template of the route that took the request, or would have, had nothing refused it before.
+    """Return the template of the route that handles the request, or would have if it had not been refused.
 
-    Only what was refused is looked up, in some ten microseconds.
+    Only refused requests are looked up, which takes about ten microseconds.
     """
     route = scope.get("route")
     if route is not None:
         return getattr(route, "path", UNMATCHED)
-    # the router was asked, or there is none
+    # the router has no route for it, or there is no router
     if "router" in scope or "app" not in scope:
         return UNMATCHED
     app = scope["app"]
     templates = _templates.get(app)
     if templates is None:
-        templates = _templates[app] = [_template(one) for one in _flat(app.routes)]
+        templates = _templates[app] = [_template(each) for each in all_routes(app.routes)]
     return _first(templates, scope["path"], scope["method"])
 
 
 def _first(templates: Iterable[Template], path: str, method: str) -> str:
-    """As a router decides: the first that has the method, else the first that has the address."""
+    """Return, as a router does, the first with the method, else the first with the path."""
     other_method = UNMATCHED
     for pattern, template, methods in templates:
         if pattern.match(path):
@@ -49,8 +49,8 @@ def _first(templates: Iterable[Template], path: str, method: str) -> str:
     return other_method
 
 
-def _flat(routes: Iterable[Any]) -> Iterator[Any]:
-    """Each route by itself: FastAPI keeps those of an included router behind one."""
+def all_routes(routes: Iterable[Any]) -> Iterator[Any]:
+    """Yield each route; FastAPI keeps those of an included router behind one route."""
     for route in routes:
         if hasattr(route, "effective_route_contexts"):
             yield from route.effective_route_contexts()

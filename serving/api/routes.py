@@ -12,6 +12,7 @@ from recsys.web.access.api_key_dependencies import allow, require
 from recsys.web.access.authentication import caller_without_key
 from recsys.web.dependencies import GuestSession
 from recsys.web.errors import problem_responses
+from recsys.web.openapi.document import operation_id
 from serving.api import health
 from serving.api.params import (
     Country,
@@ -106,6 +107,7 @@ user_list = UserListRoute(
     PATH,
     user_recommendations,
     methods=["GET"],
+    generate_unique_id_function=operation_id,
     responses=problem_responses(401, 403, 404, 422, 503),
     dependencies=[Depends(require("recommend", about="user_id"))],
     **_LIST,

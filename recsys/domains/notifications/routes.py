@@ -58,13 +58,13 @@ def mark_read(
 
 
 @router.get("/notification-preferences", responses=problem_responses(401, 422, 503))
-def get_preferences(session: SessionDep, user: CurrentUser) -> ChannelsOut:
+def get_notification_preferences(session: SessionDep, user: CurrentUser) -> ChannelsOut:
     """By which channels the caller hears from the shop."""
     return _shown(preferences.of_user(session, user.user_id))
 
 
 @router.put("/notification-preferences", responses=problem_responses(400, 401, 422, 503))
-def set_preferences(session: SessionDep, user: CurrentUser, chosen: ChannelsIn) -> ChannelsOut:
+def set_notification_preferences(session: SessionDep, user: CurrentUser, chosen: ChannelsIn) -> ChannelsOut:
     """Choose by which channels to hear from the shop, as a whole and for single kinds of messages."""
     channels = {"email": chosen.email, "sms": chosen.sms, "push": chosen.push, "in_app": chosen.in_app}
     kinds = {kind: {str(name): on for name, on in by.items()} for kind, by in chosen.kinds.items()}

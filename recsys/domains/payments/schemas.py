@@ -75,6 +75,8 @@ class MethodOut(BaseModel):
 class PaymentIn(Input):
     """Pays an order, whole, with a stored method or a token."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"order_id": 42, "token": "tok_visa"}]})
+
     order_id: Id
     payment_method_id: Id | None = None
     token: Token | None = None

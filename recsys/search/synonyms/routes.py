@@ -130,7 +130,7 @@ def delete_synonyms(
 
 
 @router.get("/{synonym_id}/changes", responses=problem_responses(401, 403, 404, 422, 503))
-def list_changes(
+def list_synonym_changes(
     session: SessionDep, admin: AdminUser, synonym_id: SynonymId, limit: Limit = 50, cursor: CursorIn = None
 ) -> Page[SynonymChangeOut]:
     """Who changed a group, when, from what to what, newest first; of deleted groups as well."""

@@ -84,7 +84,7 @@ def delete_rule(
 
 
 @router.get("/{rule_id}/changes", responses=problem_responses(401, 403, 404, 422, 503))
-def list_changes(
+def list_rule_changes(
     session: SessionDep, admin: AdminUser, rule_id: RuleId, limit: Limit = 50, cursor: CursorIn = None
 ) -> Page[RuleChangeOut]:
     """Who changed a rule, when, from what to what, newest first; of deleted rules as well."""

@@ -1,0 +1,3216 @@
+// Types of the HTTP API of recsys, written by `make types` from its OpenAPI document.
+//
+// `Operations["similar_products"]["response"]` is the body of a response, `Problem` that of an error.
+
+/** Something one did with one's account. */
+export interface ActivityOut {
+  id: number;
+  activity_type: string;
+  details: Record<string, unknown>;
+  timestamp: string | null;
+}
+
+/** Where a parcel goes. */
+export interface AddressIn {
+  first_name: string;
+  last_name: string;
+  company?: string | null;
+  address1: string;
+  address2?: string | null;
+  city: string;
+  province?: string | null;
+  country: string;
+  zip: string;
+  phone?: string | null;
+  is_default?: boolean;
+}
+
+/** An address a user keeps, or one that an order went to. */
+export interface AddressOut {
+  id: number;
+  first_name: string;
+  last_name: string;
+  company: string | null;
+  address1: string;
+  address2: string | null;
+  city: string;
+  province: string | null;
+  country: string;
+  zip: string;
+  phone: string | null;
+  is_default: boolean | null;
+}
+
+/** A change of stock by hand. */
+export interface AdjustIn {
+  change: number;
+  reason?: string;
+  notes?: string | null;
+}
+
+/** One try to get a payment through its gateway. */
+export interface AttemptOut {
+  attempt_number: number;
+  status: string;
+  failure_reason: string | null;
+  created_at: string | null;
+}
+
+/** Where the bill goes; its country is compared with where the parcel goes. */
+export interface BillingAddress {
+  name: string;
+  address1: string;
+  city: string;
+  zip: string;
+  country: string;
+}
+
+/** The number of items that one bot sent on one day. */
+export interface BotHitsOut {
+  date: string;
+  bot: string;
+  hits: number;
+}
+
+/** One maker or label. */
+export interface BrandIn {
+  name: string;
+  /** Made from the name when left out. */
+  slug?: string | null;
+  logo_url?: string | null;
+  description?: string | null;
+  website_url?: string | null;
+  is_active?: boolean;
+}
+
+/** One maker or label. */
+export interface BrandOut {
+  id: number;
+  name: string;
+  slug: string;
+  logo_url: string | null;
+  description: string | null;
+  website_url: string | null;
+  is_active: boolean | null;
+}
+
+/** Why the order is no longer wanted. */
+export interface CancelIn {
+  reason: string;
+}
+
+/** `category`, `brand`: so many of each one; `together`: so many of all that the rule is about. */
+export type CapBy = "category" | "brand" | "together";
+
+/** So many pieces of a product, or of one of its variants. */
+export interface CartItemIn {
+  product_id: number;
+  /** May be left out where the product has one variant or none. */
+  variant_id?: number | null;
+  quantity?: number;
+}
+
+/** One line of a cart, at today's price. */
+export interface CartLineOut {
+  product_id: number;
+  variant_id: number | null;
+  name: string;
+  sku: string | null;
+  quantity: number;
+  unit_price: string;
+  price: string;
+}
+
+/** A cart; what can no longer be bought is named and left out of the sum. */
+export interface CartOut {
+  lines: Array<CartLineOut>;
+  subtotal: string;
+  currency: string;
+  /** Ids of products that are no longer sold; they were taken out. */
+  unavailable: Array<number>;
+}
+
+/** One node of the category tree. */
+export interface CategoryIn {
+  name: string;
+  /** Made from the name when left out. */
+  slug?: string | null;
+  parent_id?: number | null;
+  description?: string | null;
+  image_url?: string | null;
+  is_active?: boolean;
+  sort_order?: number;
+}
+
+/** One node of the category tree, with what is under it. */
+export interface CategoryOut {
+  id: number;
+  name: string;
+  slug: string;
+  parent_id: number | null;
+  description: string | null;
+  image_url: string | null;
+  is_active: boolean | null;
+  children?: Array<CategoryOut>;
+}
+
+/** By which channels the caller wants to hear from the shop; `kinds` switches off single kinds. */
+export interface ChannelsIn {
+  email?: boolean;
+  sms?: boolean;
+  push?: boolean;
+  in_app?: boolean;
+  kinds?: Record<string, unknown>;
+}
+
+/** The choice that holds now. */
+export interface ChannelsOut {
+  email?: boolean;
+  sms?: boolean;
+  push?: boolean;
+  in_app?: boolean;
+  kinds?: Record<string, unknown>;
+}
+
+/** Orders what is in the caller's cart. */
+export interface CheckoutIn {
+  /** Needed from guests; a user's own address is the default. */
+  email?: string | null;
+  shipping_address?: AddressIn | null;
+  /** One of the user's kept addresses. */
+  shipping_address_id?: number | null;
+  discount_code?: string | null;
+  notes?: string | null;
+}
+
+/** That a product of a search was opened; the same sent twice counts once. */
+export interface ClickIn {
+  search_id: string;
+  query?: string;
+  product_id: number;
+  position?: number | null;
+}
+
+/** How many. */
+export interface Count {
+  count: number;
+}
+
+/** The password shows that it is you. */
+export interface DeactivateIn {
+  password: string;
+}
+
+/** The size of a parcel with the product; other units than centimetres name themselves. */
+export interface Dimensions {
+  length: number;
+  width: number;
+  height: number;
+  unit?: "mm" | "cm" | "m" | "in" | "ft";
+}
+
+/** Another address for the account; the password shows that it is you. */
+export interface EmailIn {
+  email: string;
+  password: string;
+}
+
+/** What became of one e-mail. */
+export interface EmailLogOut {
+  id: number;
+  to_email: string;
+  cc_email: Array<string> | null;
+  bcc_email: Array<string> | null;
+  subject: string;
+  status: string;
+  error_message: string | null;
+  sent_at: string | null;
+  created_at: string | null;
+}
+
+/** So many of what was found share a value. */
+export interface FacetOut {
+  /** An id (category, brand), a tag, the begin of a range of prices, or a least rating. */
+  value: string;
+  /** The value in words. */
+  name: string;
+  count: number;
+}
+
+/** One piece of one's own feedback. */
+export interface FeedbackOut {
+  id: number;
+  product_id: number;
+  recommendation_id: number | null;
+  recommended: boolean;
+  clicked: boolean;
+  purchased: boolean;
+  rating: number | null;
+  feedback_type: string | null;
+  text: string | null;
+  created_at: string | null;
+}
+
+/** One part of the input that was not as expected. */
+export interface FieldProblem {
+  field: string;
+  expected: string;
+}
+
+/** Conditions that a product must all fulfil. */
+export interface FiltersIn {
+  category?: Array<number>;
+  brand?: Array<number>;
+  min_price?: number | null;
+  max_price?: number | null;
+  tags?: Array<string>;
+  in_stock?: boolean | null;
+  created_since?: string | null;
+  exclude?: Array<number>;
+  attributes?: Record<string, unknown>;
+}
+
+/** How many products were filtered out, by reason, and how many are eligible. */
+export interface FiltersOut {
+  removed: Record<string, number>;
+  qualified: number;
+}
+
+/** Why a payment looks suspicious. */
+export interface FlagOut {
+  id: number;
+  payment_id: number | null;
+  risk_score: string | null;
+  flags: Record<string, unknown> | null;
+  is_resolved: boolean | null;
+  resolution_notes: string | null;
+  created_at: string | null;
+}
+
+/** A product that was found. */
+export interface FoundProduct {
+  id: number;
+  name: string;
+  slug: string;
+  sku: string | null;
+  short_description: string | null;
+  price: string;
+  compare_price: string | null;
+  category_id: number | null;
+  brand_id: number | null;
+  tags: Array<string> | null;
+  status: string | null;
+  is_featured: boolean | null;
+  created_at: string | null;
+  /** Its place in the whole list, from 1; a click sends it back. */
+  position: number;
+  /** By field, what matched, as safe HTML: `<mark>` is its only element. */
+  highlights?: Record<string, string>;
+}
+
+/** A user that was found. */
+export interface FoundUser {
+  id: number;
+  username: string;
+  full_name: string;
+  is_active: boolean | null;
+  is_online: boolean | null;
+  followers_count: number;
+  following_count: number;
+  /** How far away, when a place was given. */
+  kilometres: number | null;
+  created_at: string | null;
+}
+
+/** `degraded`: lists are served, but less relevant or less fresh than usual. */
+export interface Health {
+  status: "ready" | "degraded" | "live";
+  parts?: Record<string, PartOut>;
+}
+
+/** One picture of a product, or of one of its variants. */
+export interface ImageIn {
+  src: string;
+  alt?: string | null;
+  variant_id?: number | null;
+  position?: number;
+  is_primary?: boolean;
+}
+
+/** One picture. */
+export interface ImageOut {
+  id: number;
+  src: string;
+  alt: string | null;
+  variant_id: number | null;
+  is_primary: boolean | null;
+}
+
+/** One recommended product. */
+export interface ItemOut {
+  product_id: number;
+  name: string;
+  /** In the shop's currency: a JSON number of at most two decimals. */
+  price: number;
+  /** The calibrated probability that the user chooses the product; of popular products the share of people who chose them recently; of similar products their similarity. */
+  score: number;
+  type: "collaborative" | "content_based" | "popular" | "similar";
+  reason: ReasonOut;
+  /** Only with `explain`: `raw_score` = `baseline` + what each product of the history `adds` + `others`, in the model's own units; null for products that no model ranked. */
+  explanation?: Record<string, unknown> | null;
+}
+
+/** Entries in their order; `after` asks for those that follow. */
+export interface LiveEntries {
+  items: Array<LiveEntry>;
+  after: string;
+}
+
+/** One entry of a stream of live data. */
+export interface LiveEntry {
+  id: string;
+  fields: Record<string, string>;
+}
+
+/** One change of stock. */
+export interface LogOut {
+  id: number;
+  variant_id: number | null;
+  old_quantity: number | null;
+  new_quantity: number | null;
+  adjustment: number | null;
+  reason: string | null;
+  notes: string | null;
+  created_at: string | null;
+}
+
+/** The token is told this once; what is stored of it is a hash. */
+export interface LoggedIn {
+  token: string;
+  token_type?: "Bearer";
+  expires_at: string;
+  user_id: number;
+}
+
+/** An account, by its e-mail address or username, and its password. */
+export interface LoginIn {
+  /** E-mail address or username. */
+  login: string;
+  password: string;
+  device_type?: string | null;
+}
+
+/** How a guest finds an order again. */
+export interface LookupIn {
+  order_number: string;
+  email: string;
+}
+
+/** One's own account. */
+export interface MeOut {
+  id: number;
+  email: string;
+  username: string;
+  full_name: string;
+  avatar_url: string | null;
+  is_admin: boolean;
+  bio: string | null;
+  phone: string | null;
+  address: string | null;
+  date_of_birth: string | null;
+  gender: string | null;
+  last_seen: string | null;
+  created_at: string | null;
+  followers: number;
+  following: number;
+}
+
+/** A token that the gateway's own form gave for a card or an account. */
+export interface MethodIn {
+  token: string;
+  billing_address?: BillingAddress | null;
+  is_default?: boolean;
+  /** The shop's own data about the method, such as a label. */
+  metadata?: Record<string, unknown> | null;
+}
+
+/** A way to pay: its kind and last four digits, nothing that could be used elsewhere. */
+export interface MethodOut {
+  id: number;
+  type: string;
+  provider: string;
+  brand: string | null;
+  last4: string | null;
+  expiry_month: number | null;
+  expiry_year: number | null;
+  is_default: boolean | null;
+  billing_address: Record<string, unknown> | null;
+  metadata?: Record<string, unknown> | null;
+}
+
+/** `user`: the user never touched it; `shop`: it arrived within the target's `created_within_days`. */
+export type NewTo = "user" | "shop";
+
+/** One message to the caller. */
+export interface NotificationOut {
+  id: number;
+  type: string;
+  title: string;
+  message: string;
+  data: Record<string, unknown> | null;
+  is_read: boolean | null;
+  created_at: string | null;
+}
+
+/** Tells one user something by a template. */
+export interface NotifyIn {
+  user_id: number;
+  template: string;
+  values?: Record<string, string | number | boolean | Array<string>>;
+  kind?: string;
+  channels?: Array<"in_app" | "email" | "sms">;
+  /** Copies of the e-mail. */
+  cc?: Array<string>;
+  /** Copies whose addresses no recipient sees. */
+  bcc?: Array<string>;
+}
+
+/** Whether a list may repeat products; each value has its own ranking, calibration and stored list. `any`: bought products may appear if the repeat policy of their category allows; `new`: only products without an interaction of the user. */
+export type Novelty = "any" | "new";
+
+/** What administrators may change of an order at any time. */
+export interface OrderChange {
+  /** Notes that no customer sees; null removes them. */
+  internal_notes: string | null;
+}
+
+/** One line of an order, with the name and price of that day. */
+export interface OrderItemOut {
+  product_id: number | null;
+  variant_id: number | null;
+  sku: string | null;
+  name: string;
+  title: string | null;
+  quantity: number;
+  /** Of one piece. */
+  price: string;
+  total_discount: string | null;
+}
+
+/** An order, whole. */
+export interface OrderOut {
+  id: number;
+  order_number: string;
+  status: string | null;
+  financial_status: string | null;
+  fulfillment_status: string | null;
+  currency: string | null;
+  subtotal_price: string;
+  total_discount: string | null;
+  total_tax: string | null;
+  total_shipping: string | null;
+  total_price: string;
+  created_at: string | null;
+  email: string | null;
+  notes: string | null;
+  cancelled_at: string | null;
+  cancel_reason: string | null;
+  items: Array<OrderItemOut>;
+  shipping_address: AddressOut | null;
+  history: Array<StatusChange>;
+  parcels: Array<ParcelOut>;
+}
+
+/** An order without its lines. */
+export interface OrderSummary {
+  id: number;
+  order_number: string;
+  status: string | null;
+  financial_status: string | null;
+  fulfillment_status: string | null;
+  currency: string | null;
+  subtotal_price: string;
+  total_discount: string | null;
+  total_tax: string | null;
+  total_shipping: string | null;
+  total_price: string;
+  created_at: string | null;
+}
+
+/** What the page displays. */
+export interface PageContext {
+  product_ids?: Array<number>;
+  category_id?: number | null;
+}
+
+/** The visitor, the page, and its lists; all fields are optional. */
+export interface PageIn {
+  user_id?: number | null;
+  session_id?: string | null;
+  cart?: Array<number>;
+  page?: PageContext;
+  shelves?: Array<ShelfIn>;
+}
+
+/** The lists of a page in the order of the request. */
+export interface PageOut {
+  request_id: string;
+  shelves: Array<ShelfOut>;
+}
+
+export interface Page_ActivityOut_ {
+  items: Array<ActivityOut>;
+  /** Send it back as `cursor` for the next page. */
+  next_cursor: string | null;
+}
+
+export interface Page_BrandOut_ {
+  items: Array<BrandOut>;
+  /** Send it back as `cursor` for the next page. */
+  next_cursor: string | null;
+}
+
+export interface Page_EmailLogOut_ {
+  items: Array<EmailLogOut>;
+  /** Send it back as `cursor` for the next page. */
+  next_cursor: string | null;
+}
+
+export interface Page_FeedbackOut_ {
+  items: Array<FeedbackOut>;
+  /** Send it back as `cursor` for the next page. */
+  next_cursor: string | null;
+}
+
+export interface Page_FlagOut_ {
+  items: Array<FlagOut>;
+  /** Send it back as `cursor` for the next page. */
+  next_cursor: string | null;
+}
+
+export interface Page_LogOut_ {
+  items: Array<LogOut>;
+  /** Send it back as `cursor` for the next page. */
+  next_cursor: string | null;
+}
+
+export interface Page_NotificationOut_ {
+  items: Array<NotificationOut>;
+  /** Send it back as `cursor` for the next page. */
+  next_cursor: string | null;
+}
+
+export interface Page_OrderSummary_ {
+  items: Array<OrderSummary>;
+  /** Send it back as `cursor` for the next page. */
+  next_cursor: string | null;
+}
+
+export interface Page_ProductDay_ {
+  items: Array<ProductDay>;
+  /** Send it back as `cursor` for the next page. */
+  next_cursor: string | null;
+}
+
+export interface Page_ProductListItem_ {
+  items: Array<ProductListItem>;
+  /** Send it back as `cursor` for the next page. */
+  next_cursor: string | null;
+}
+
+export interface Page_ReviewOut_ {
+  items: Array<ReviewOut>;
+  /** Send it back as `cursor` for the next page. */
+  next_cursor: string | null;
+}
+
+export interface Page_RuleChangeOut_ {
+  items: Array<RuleChangeOut>;
+  /** Send it back as `cursor` for the next page. */
+  next_cursor: string | null;
+}
+
+export interface Page_RuleOut_ {
+  items: Array<RuleOut>;
+  /** Send it back as `cursor` for the next page. */
+  next_cursor: string | null;
+}
+
+export interface Page_SalesDay_ {
+  items: Array<SalesDay>;
+  /** Send it back as `cursor` for the next page. */
+  next_cursor: string | null;
+}
+
+export interface Page_SessionOut_ {
+  items: Array<SessionOut>;
+  /** Send it back as `cursor` for the next page. */
+  next_cursor: string | null;
+}
+
+export interface Page_SmsLogOut_ {
+  items: Array<SmsLogOut>;
+  /** Send it back as `cursor` for the next page. */
+  next_cursor: string | null;
+}
+
+export interface Page_SynonymChangeOut_ {
+  items: Array<SynonymChangeOut>;
+  /** Send it back as `cursor` for the next page. */
+  next_cursor: string | null;
+}
+
+export interface Page_SynonymOut_ {
+  items: Array<SynonymOut>;
+  /** Send it back as `cursor` for the next page. */
+  next_cursor: string | null;
+}
+
+export interface Page_UserBrief_ {
+  items: Array<UserBrief>;
+  /** Send it back as `cursor` for the next page. */
+  next_cursor: string | null;
+}
+
+export interface Page_VisitOut_ {
+  items: Array<VisitOut>;
+  /** Send it back as `cursor` for the next page. */
+  next_cursor: string | null;
+}
+
+/** A parcel that leaves the house. */
+export interface ParcelIn {
+  carrier: string;
+  tracking_number: string;
+  tracking_url?: string | null;
+  estimated_delivery?: string | null;
+}
+
+/** Where a parcel is, as its carrier says. */
+export interface ParcelOut {
+  id: number;
+  tracking_number: string | null;
+  tracking_url: string | null;
+  carrier: string | null;
+  current_location: string | null;
+  estimated_delivery: string | null;
+  delivered_at: string | null;
+}
+
+/** News of a parcel. */
+export interface ParcelUpdate {
+  current_location?: string | null;
+  estimated_delivery?: string | null;
+  delivered?: boolean;
+}
+
+/** The health of one part. */
+export interface PartOut {
+  well: boolean;
+  detail: string;
+}
+
+/** The password of now and the one from now on. */
+export interface PasswordIn {
+  current_password: string;
+  new_password: string;
+}
+
+/** Pays an order, whole, with a stored method or a token. */
+export interface PaymentIn {
+  order_id: number;
+  payment_method_id?: number | null;
+  token?: string | null;
+  /** False holds the money until it is captured. */
+  capture?: boolean;
+}
+
+/** One payment, its tries and its refunds. */
+export interface PaymentOut {
+  id: number;
+  order_id: number | null;
+  amount: string;
+  currency: string | null;
+  status: string | null;
+  gateway: string;
+  failure_reason: string | null;
+  refunded: string;
+  attempts: Array<AttemptOut>;
+  refunds: Array<RefundOut>;
+  created_at: string | null;
+}
+
+/** One product of a list, and the rules that determined its position. */
+export interface PlacedProductOut {
+  product_id: number;
+  name: string | null;
+  rules: Array<string>;
+}
+
+/** The kinds of lists; `serving.ranking.strategies` has the strategy of each. */
+export type Placement = "for_you" | "similar" | "bought_together" | "buy_again" | "popular" | "trending" | "new_arrivals" | "because_you_viewed";
+
+/** One product that is added, removed or moved; positions from 1, null where it is not in the list. */
+export interface PositionChangeOut {
+  product_id: number;
+  name: string | null;
+  before: number | null;
+  after: number | null;
+}
+
+/** What happened to one part of the request; `index` is its position in the request, from 0. */
+export interface PostVerdict {
+  index: number;
+  /** `queued`: accepted, and stored once PostgreSQL, or the response it is about, is there. `ignored`: sent by a bot. */
+  status: "stored" | "duplicate" | "refused" | "queued" | "ignored";
+  /** The UUID that identifies the event; null when it was refused. */
+  event_id?: string | null;
+  /** Why it was refused or ignored, or what was changed in it. */
+  reason?: string | null;
+}
+
+/** The verdicts, in the order of the request. */
+export interface PostVerdicts {
+  stored: number;
+  duplicates: number;
+  refused: number;
+  /** Accepted while PostgreSQL takes no writes; stored later. */
+  queued?: number;
+  /** Sent by bots: counted, and not stored. */
+  ignored?: number;
+  verdicts: Array<PostVerdict>;
+}
+
+/** The preferences that a user set, and those that the shop inferred from the user's interactions. */
+export interface PreferencesOut {
+  explicit: TasteOut;
+  /** The same as `explicit`, by its former name. @deprecated */
+  said: TasteOut;
+  inferred: TasteOut;
+  updated_at: string | null;
+}
+
+/** What something may cost; an end that is left out is open. */
+export interface PriceRange_Input {
+  min?: number | string | null;
+  max?: number | string | null;
+}
+
+/** What something may cost; an end that is left out is open. */
+export interface PriceRange_Output {
+  min?: string | null;
+  max?: string | null;
+}
+
+/** RFC 9457 problem details; `errors` is there when parts of the input were wrong. */
+export interface Problem {
+  type?: string;
+  title: string;
+  status: number;
+  detail: string;
+  request_id: string | null;
+  errors?: Array<FieldProblem> | null;
+}
+
+/** Changes of a product; fields that are left out stay. */
+export interface ProductChange {
+  name?: string | null;
+  description?: string | null;
+  short_description?: string | null;
+  sku?: string | null;
+  price?: number | string | null;
+  compare_price?: number | string | null;
+  cost_price?: number | string | null;
+  track_inventory?: boolean | null;
+  weight?: number | string | null;
+  dimensions?: Dimensions | null;
+  seo_title?: string | null;
+  seo_description?: string | null;
+  category_id?: number | null;
+  brand_id?: number | null;
+  tags?: Array<string> | null;
+  status?: "active" | "draft" | "archived" | null;
+  is_featured?: boolean | null;
+}
+
+/** One product's figures of one day. */
+export interface ProductDay {
+  product_id: number;
+  date: string;
+  views: number;
+  /** Views of different visitors. */
+  unique_views: number;
+  add_to_carts: number;
+  /** Paid orders with the product. */
+  purchases: number;
+  /** The price of its lines after their discounts. */
+  revenue: string;
+  /** Purchases per unique view; at most 1, and 0 without views. */
+  conversion_rate: string;
+}
+
+/** A new product. */
+export interface ProductIn {
+  name: string;
+  /** Made from the name when left out. */
+  slug?: string | null;
+  description?: string | null;
+  short_description?: string | null;
+  sku?: string | null;
+  price: number | string;
+  compare_price?: number | string | null;
+  cost_price?: number | string | null;
+  track_inventory?: boolean;
+  weight?: number | string | null;
+  dimensions?: Dimensions | null;
+  seo_title?: string | null;
+  seo_description?: string | null;
+  category_id?: number | null;
+  brand_id?: number | null;
+  tags?: Array<string>;
+  status?: "active" | "draft" | "archived";
+  is_featured?: boolean;
+}
+
+/** A product in a list. */
+export interface ProductListItem {
+  id: number;
+  name: string;
+  slug: string;
+  sku: string | null;
+  short_description: string | null;
+  price: string;
+  compare_price: string | null;
+  category_id: number | null;
+  brand_id: number | null;
+  tags: Array<string> | null;
+  status: string | null;
+  is_featured: boolean | null;
+  created_at: string | null;
+}
+
+/** A product, whole. */
+export interface ProductOut {
+  id: number;
+  name: string;
+  slug: string;
+  sku: string | null;
+  short_description: string | null;
+  price: string;
+  compare_price: string | null;
+  category_id: number | null;
+  brand_id: number | null;
+  tags: Array<string> | null;
+  status: string | null;
+  is_featured: boolean | null;
+  created_at: string | null;
+  description: string | null;
+  weight: string | null;
+  dimensions: Record<string, unknown> | null;
+  seo_title: string | null;
+  seo_description: string | null;
+  variants: Array<VariantOut>;
+  images: Array<ImageOut>;
+  /** Average of the approved reviews. */
+  rating: string | null;
+  /** How many reviews are approved. */
+  reviews: number;
+}
+
+/** One page of products that were found. */
+export interface ProductsFound {
+  /** Send it back with clicks. */
+  search_id: string;
+  /** The words that were searched for. */
+  query: string;
+  total: number;
+  items: Array<FoundProduct>;
+  facets?: Record<string, Array<FacetOut>>;
+  /** What a misspelt query probably meant. */
+  did_you_mean?: string | null;
+  /** Nothing has all the words; these have one of them. */
+  any_word?: boolean;
+  /** In the order of the user's taste. */
+  personalised?: boolean;
+  /** Why nothing was searched for. */
+  message?: string | null;
+  /** Search is down: what is shown in its place, and why. */
+  degraded?: string | null;
+  /** Send it back as `cursor` for the next page. */
+  next_cursor: string | null;
+}
+
+/** What is to change; a field that is left out stays, null empties it where it may be empty. */
+export interface ProfileIn {
+  username?: string | null;
+  full_name?: string | null;
+  avatar_url?: string | null;
+  bio?: string | null;
+  phone?: string | null;
+  address?: string | null;
+  date_of_birth?: string | null;
+  gender?: string | null;
+}
+
+/** The same, with the id by which feedback refers to this response. */
+export interface ProvenanceOut {
+  placement: Placement;
+  /** The former name of `placement`. @deprecated */
+  shelf: Placement;
+  /** `stored`: ranked earlier; `live`: ranked now from the history; `popular`: for everybody. */
+  source: "stored" | "live" | "popular";
+  /** The registered model; null for popular lists. */
+  model: string | null;
+  version: string | null;
+  /** The set of stored lists; null unless stored. */
+  generation: number | null;
+  /** The arm of an experiment; null while none runs. */
+  arm: string | null;
+  /** false: the deadline passed, and this is the best list available by then. */
+  complete: boolean;
+  /** Age of the data that the list is made from. */
+  features_age_seconds: number;
+  filters?: FiltersOut | null;
+  request_id: string;
+}
+
+/** What everybody may see of a user. */
+export interface PublicUser {
+  id: number;
+  username: string;
+  full_name: string;
+  avatar_url: string | null;
+  bio: string | null;
+  created_at: string | null;
+  is_online: boolean;
+  followers: number;
+  following: number;
+}
+
+/** What the cart would cost now: `total = subtotal - discount + tax + shipping`. */
+export interface QuoteOut {
+  subtotal: string;
+  discount: string;
+  tax: string;
+  shipping: string;
+  total: string;
+  currency: string;
+}
+
+/** Why the product is in the list. */
+export interface ReasonOut {
+  /** `popular`, `because_bought`, `because_viewed`, `bought_before`, `viewed_before`, `similar_to`, `chosen`, `trending`, `new_arrival`, `bought_together` or `chosen_category`. */
+  code: string;
+  text: string;
+  /** The products that the text names. */
+  product_ids: Array<number>;
+}
+
+/** A list, best first, and where it comes from. */
+export interface RecommendationsOut {
+  items: Array<ItemOut>;
+  /** The next page of this list; null on the last one. */
+  next_cursor: string | null;
+  provenance: ProvenanceOut;
+}
+
+/** Gives money back; without an amount, all that is left of the payment. */
+export interface RefundIn {
+  amount?: number | string | null;
+  reason: string;
+}
+
+/** Money that went back, or is on its way. */
+export interface RefundOut {
+  id: number;
+  payment_id: number | null;
+  amount: string;
+  currency: string | null;
+  status: string | null;
+  reason: string | null;
+  created_at: string | null;
+}
+
+/** A new account. */
+export interface RegisterIn {
+  email: string;
+  /** Upper and lower case are the same name; it is kept in lower case. */
+  username: string;
+  full_name: string;
+  password: string;
+}
+
+/** What was asked for, in the spelling it is kept in; nothing of whether there was an account before. */
+export interface RegisteredOut {
+  email: string;
+  username: string;
+}
+
+/** What somebody decided about a suspicious payment. */
+export interface ResolutionIn {
+  decision: "accept" | "reject";
+  notes: string;
+}
+
+/** Goods that came back from the customer. */
+export interface ReturnIn {
+  reason: string;
+  /** Whether the goods can be sold again. */
+  restock?: boolean;
+}
+
+/** Stars and words about a product. */
+export interface ReviewIn {
+  rating: number;
+  title?: string | null;
+  review?: string | null;
+  variant_id?: number | null;
+}
+
+/** A review; `is_verified_purchase` when its author bought the product here. */
+export interface ReviewOut {
+  id: number;
+  product_id: number | null;
+  user_id: number | null;
+  rating: number | null;
+  title: string | null;
+  review: string | null;
+  is_verified_purchase: boolean | null;
+  is_approved: boolean | null;
+  helpful_count: number | null;
+  created_at: string | null;
+}
+
+/** One change of a rule, by whom and when; `before` is null when it was made, `after` when deleted. */
+export interface RuleChangeOut {
+  id: number;
+  rule_id: number;
+  action: "created" | "replaced" | "deleted";
+  before: Record<string, unknown> | null;
+  after: Record<string, unknown> | null;
+  actor: string;
+  changed_at: string;
+}
+
+/** A rule as somebody writes it down; each kind takes its own parameters and no others. */
+export interface RuleIn {
+  /** What people call it; no two rules share a name. */
+  name: string;
+  kind: RuleKind;
+  target?: TargetIn_Input;
+  /** pin: the place of its first product, from 1. */
+  position?: number | null;
+  /** boost: above 1; bury: below 1. Scores are multiplied by it. */
+  factor?: number | null;
+  /** cap: at most so many in a list (each page of it). */
+  most?: number | null;
+  /** cap: so many of each category, of each brand, or of all together. */
+  cap_by?: CapBy | null;
+  /** cap: true (the default of a new cap): rather a shorter list than more than `most`; false: only as long as there is something else to show. */
+  strict?: boolean | null;
+  /** minimum_new: this share of a list at least, if so many qualify. */
+  share?: number | null;
+  /** minimum_new: `user`: never touched by the user; `shop`: arrived within the target's created_within_days. */
+  new_to?: NewTo | null;
+  /** Where it holds; null: on every shelf. */
+  shelves?: Array<string> | null;
+  /** Where on a page it holds; null: wherever a list is shown. */
+  placements?: Array<string> | null;
+  /** From then on; null: at once. */
+  starts_at?: string | null;
+  /** Until then, itself not included. */
+  ends_at?: string | null;
+  /** Of two rules that want different things the higher one wins. */
+  priority?: number;
+  enabled?: boolean;
+}
+
+/** What a rule does; docs/rules.md tells how they act together. */
+export type RuleKind = "pin" | "boost" | "bury" | "hide" | "cap" | "minimum_new";
+
+/** A stored rule; send `version` back as `If-Match` to replace it. */
+export interface RuleOut {
+  /** What people call it; no two rules share a name. */
+  name: string;
+  kind: RuleKind;
+  target?: TargetIn_Output;
+  /** pin: the place of its first product, from 1. */
+  position?: number | null;
+  /** boost: above 1; bury: below 1. Scores are multiplied by it. */
+  factor?: number | null;
+  /** cap: at most so many in a list (each page of it). */
+  most?: number | null;
+  /** cap: so many of each category, of each brand, or of all together. */
+  cap_by?: CapBy | null;
+  /** cap: true (the default of a new cap): rather a shorter list than more than `most`; false: only as long as there is something else to show. */
+  strict?: boolean | null;
+  /** minimum_new: this share of a list at least, if so many qualify. */
+  share?: number | null;
+  /** minimum_new: `user`: never touched by the user; `shop`: arrived within the target's created_within_days. */
+  new_to?: NewTo | null;
+  /** Where it holds; null: on every shelf. */
+  shelves?: Array<string> | null;
+  /** Where on a page it holds; null: wherever a list is shown. */
+  placements?: Array<string> | null;
+  /** From then on; null: at once. */
+  starts_at?: string | null;
+  /** Until then, itself not included. */
+  ends_at?: string | null;
+  /** Of two rules that want different things the higher one wins. */
+  priority?: number;
+  enabled?: boolean;
+  id: number;
+  version: number;
+  created_by: string;
+  created_at: string;
+  updated_at: string;
+}
+
+/** A draft of a rule, and the list to apply it to. */
+export interface RulePreviewIn {
+  rule: RuleIn;
+  /** The rule that the draft would replace, if any. */
+  rule_id?: number | null;
+  shelf?: Placement;
+  /** The user of the list; default: a list that is the same for everybody. */
+  user_id?: number | null;
+  product_ids?: Array<number>;
+  limit?: number;
+}
+
+/** The list without the draft, the list with it, and the differences. */
+export interface RulePreviewOut {
+  before: Array<PlacedProductOut>;
+  after: Array<PlacedProductOut>;
+  changes: Array<PositionChangeOut>;
+}
+
+/** The shop's sales of one day, in its time zone and currency: paid orders that were not cancelled. */
+export interface SalesDay {
+  date: string;
+  /** The amounts paid, refunds not subtracted. */
+  total_sales: string;
+  order_count: number;
+  average_order_value: string;
+  unique_customers: number;
+  /** Those of them who had bought before that day. */
+  returning_customers: number;
+  /** Share of the day's visits in which a paid order was placed. */
+  conversion_rate: string;
+}
+
+/** A device that is logged in. */
+export interface SessionOut {
+  id: number;
+  device_type: string | null;
+  device_info: Record<string, unknown>;
+  ip_address: string | null;
+  last_activity: string | null;
+  created_at: string | null;
+  expires_at: string;
+  /** Whether it is the session of this request. */
+  current: boolean;
+}
+
+/** One list of a page. */
+export interface ShelfIn {
+  /** The page's name of the list, for rules about it; default: the placement. */
+  name?: string | null;
+  /** Which list; `shelf` is its former name. */
+  placement?: Placement;
+  limit?: number | null;
+  novelty?: Novelty;
+  filters?: FiltersIn;
+  diversity?: number;
+  explain?: boolean;
+  country?: string | null;
+}
+
+/** One list of a page; no product is in two of them. */
+export interface ShelfOut {
+  name: string;
+  items: Array<ItemOut>;
+  provenance: ShelfProvenanceOut;
+}
+
+/** Where a list comes from. */
+export interface ShelfProvenanceOut {
+  placement: Placement;
+  /** The former name of `placement`. @deprecated */
+  shelf: Placement;
+  /** `stored`: ranked earlier; `live`: ranked now from the history; `popular`: for everybody. */
+  source: "stored" | "live" | "popular";
+  /** The registered model; null for popular lists. */
+  model: string | null;
+  version: string | null;
+  /** The set of stored lists; null unless stored. */
+  generation: number | null;
+  /** The arm of an experiment; null while none runs. */
+  arm: string | null;
+  /** false: the deadline passed, and this is the best list available by then. */
+  complete: boolean;
+  /** Age of the data that the list is made from. */
+  features_age_seconds: number;
+  filters?: FiltersOut | null;
+}
+
+/** What became of one text message. */
+export interface SmsLogOut {
+  id: number;
+  phone_number: string;
+  message: string;
+  status: string;
+  error_message: string | null;
+  sent_at: string | null;
+  delivered_at: string | null;
+  created_at: string | null;
+}
+
+/** What the provider of text messages reports about one that it took. */
+export interface SmsReceiptIn {
+  /** False when the message cannot be delivered. */
+  delivered: boolean;
+  error_message?: string | null;
+}
+
+/** A whole order as administrators see it. */
+export interface StaffOrderOut {
+  id: number;
+  order_number: string;
+  status: string | null;
+  financial_status: string | null;
+  fulfillment_status: string | null;
+  currency: string | null;
+  subtotal_price: string;
+  total_discount: string | null;
+  total_tax: string | null;
+  total_shipping: string | null;
+  total_price: string;
+  created_at: string | null;
+  email: string | null;
+  notes: string | null;
+  cancelled_at: string | null;
+  cancel_reason: string | null;
+  items: Array<OrderItemOut>;
+  shipping_address: AddressOut | null;
+  history: Array<StatusChange>;
+  parcels: Array<ParcelOut>;
+  internal_notes: string | null;
+}
+
+/** How far the order as a whole is. */
+export type Status = "pending" | "processing" | "shipped" | "delivered" | "completed" | "cancelled";
+
+/** One change of the order's status. */
+export interface StatusChange {
+  status: string;
+  notes: string | null;
+  notify_customer: boolean | null;
+  created_at: string | null;
+}
+
+/** A step of the order that the shop takes by hand. */
+export interface StatusIn {
+  status: "processing" | "delivered" | "completed";
+  notes?: string | null;
+  notify_customer?: boolean;
+}
+
+/** The pieces of a product, all variants together. */
+export interface StockOut {
+  product_id: number;
+  quantity: number;
+}
+
+/** A product's name that completes what was typed. */
+export interface Suggestion {
+  text: string;
+  product_id: number;
+}
+
+/** Completions, the more popular first. */
+export interface Suggestions {
+  suggestions: Array<Suggestion>;
+  /** Why nothing was searched for. */
+  message?: string | null;
+  /** Search is down. */
+  degraded?: string | null;
+}
+
+/** One change of a group; `before` is null when it was made, `after` when it was deleted. */
+export interface SynonymChangeOut {
+  id: number;
+  synonym_id: number;
+  action: "created" | "replaced" | "deleted";
+  before: Array<string> | null;
+  after: Array<string> | null;
+  actor: string;
+  changed_at: string;
+}
+
+/** Phrases that stand for one another. */
+export interface SynonymIn {
+  phrases: Array<string>;
+}
+
+/** A group of phrases that stand for one another. */
+export interface SynonymOut {
+  id: number;
+  phrases: Array<string>;
+  version: number;
+  created_by: string;
+  created_at: string;
+  updated_at: string;
+}
+
+/** Which products a rule is about: those that pass all that is given; nothing given: every product. */
+export interface TargetIn_Input {
+  /** These; for a pin in the order of their places. */
+  product_ids?: Array<number> | null;
+  /** A category with all below it. */
+  category_id?: number | null;
+  brand_id?: number | null;
+  tag?: string | null;
+  /** In the shop's currency, included. */
+  min_price?: number | string | null;
+  /** In the shop's currency, included. */
+  max_price?: number | string | null;
+  /** Arrived in the shop at most so many days ago, whenever that is asked. */
+  created_within_days?: number | null;
+}
+
+/** Which products a rule is about: those that pass all that is given; nothing given: every product. */
+export interface TargetIn_Output {
+  /** These; for a pin in the order of their places. */
+  product_ids?: Array<number> | null;
+  /** A category with all below it. */
+  category_id?: number | null;
+  brand_id?: number | null;
+  tag?: string | null;
+  /** In the shop's currency, included. */
+  min_price?: string | null;
+  /** In the shop's currency, included. */
+  max_price?: string | null;
+  /** Arrived in the shop at most so many days ago, whenever that is asked. */
+  created_within_days?: number | null;
+}
+
+/** Explicit preferences by name: -1 means never, 0 indifferent, 1 very much. */
+export interface Taste {
+  /** By name, slug, path (`Food > Fruit`) or id. */
+  categories?: Record<string, number>;
+  /** By name, slug or id. */
+  brands?: Record<string, number>;
+  colors?: Record<string, number>;
+  sizes?: Record<string, number>;
+  styles?: Record<string, number>;
+  price_range?: PriceRange_Input | null;
+}
+
+/** Preferences as they are stored; imported ones may hold other numbers. */
+export interface TasteOut {
+  categories: Record<string, number>;
+  brands: Record<string, number>;
+  colors: Record<string, number>;
+  sizes: Record<string, number>;
+  styles: Record<string, number>;
+  price_range: PriceRange_Output | null;
+}
+
+/** The parts of a template (Jinja, in a sandbox); every variable is declared with its kind. */
+export interface TemplateIn {
+  subject?: string | null;
+  body_html?: string | null;
+  body_text?: string | null;
+  variables?: Record<string, unknown>;
+  is_active?: boolean;
+}
+
+/** A template of the shop's own. */
+export interface TemplateNew {
+  subject?: string | null;
+  body_html?: string | null;
+  body_text?: string | null;
+  variables?: Record<string, unknown>;
+  is_active?: boolean;
+  name: string;
+  type?: string;
+}
+
+/** A template as it is stored. */
+export interface TemplateOut {
+  name: string;
+  type: string;
+  subject: string | null;
+  body_html: string | null;
+  body_text: string | null;
+  variables: Record<string, unknown> | null;
+  is_active: boolean | null;
+}
+
+/** Values to try a template with. */
+export interface TemplatePreviewIn {
+  values?: Record<string, string | number | boolean | Array<string>>;
+}
+
+/** What would be sent. */
+export interface TemplatePreviewOut {
+  subject: string;
+  html: string | null;
+  text: string;
+}
+
+/** By channel, the id of the notification or of the log row; what the user does not want is absent. */
+export interface ToldOut {
+  told: Record<string, number>;
+}
+
+/** Products by their views of late; an older view counts less. */
+export interface TrendingOut {
+  products: Array<ProductListItem>;
+}
+
+/** A user in a list. */
+export interface UserBrief {
+  id: number;
+  username: string;
+  full_name: string;
+  avatar_url: string | null;
+}
+
+/** One page of users that were found. */
+export interface UsersFound {
+  total: number;
+  items: Array<FoundUser>;
+  /** Why nothing was searched for. */
+  message?: string | null;
+  /** Send it back as `cursor` for the next page. */
+  next_cursor: string | null;
+}
+
+/** One size, colour or package; without a price it has the price of the product. */
+export interface VariantIn {
+  sku?: string | null;
+  name?: string | null;
+  price?: number | string | null;
+  compare_price?: number | string | null;
+  /** Of one piece; no route shows it to shoppers. */
+  cost_price?: number | string | null;
+  weight?: number | string | null;
+  barcode?: string | null;
+  /** Left out, a new variant has none and an old one keeps what it has. */
+  inventory_quantity?: number | null;
+  inventory_policy?: "deny" | "continue";
+  inventory_tracking?: boolean;
+  requires_shipping?: boolean;
+  taxable?: boolean;
+  position?: number;
+  option1?: string | null;
+  option2?: string | null;
+  option3?: string | null;
+}
+
+/** One size, colour or package, with its stock. */
+export interface VariantOut {
+  id: number;
+  sku: string | null;
+  name: string | null;
+  price: string | null;
+  compare_price: string | null;
+  inventory_quantity: number | null;
+  inventory_policy: string | null;
+  option1: string | null;
+  option2: string | null;
+  option3: string | null;
+}
+
+/** That a view was noted, and how many there were in the last 24 hours (null while that is unknown). */
+export interface ViewOut {
+  views: number | null;
+}
+
+/** One visit to the shop. */
+export interface VisitOut {
+  id: number;
+  session_id: string;
+  user_id: number | null;
+  start_time: string;
+  end_time: string;
+  duration_seconds: number;
+  page_views: number;
+  events: number;
+  /** One page view and no other event. */
+  bounce: boolean;
+  converted: boolean;
+  conversion_value: string;
+  device_type: string | null;
+  browser: string | null;
+  os: string | null;
+  country: string | null;
+  city: string | null;
+  referrer: string | null;
+  utm_source: string | null;
+  utm_medium: string | null;
+  utm_campaign: string | null;
+}
+
+/** What became of a webhook. */
+export interface WebhookOut {
+  outcome: "applied" | "ignored" | "repeated";
+}
+
+export interface Operations {
+  /** Keep an address for later orders. */
+  add_address: {
+    method: "POST";
+    path: "/api/v1/addresses";
+    body: AddressIn;
+    response: AddressOut;
+  };
+  /** Keep a token of the gateway for later payments. */
+  add_method: {
+    method: "POST";
+    path: "/api/v1/payment-methods";
+    body: MethodIn;
+    response: MethodOut;
+  };
+  /** Put pieces into the cart, on top of those that are there. */
+  add_to_cart: {
+    method: "POST";
+    path: "/api/v1/cart/items";
+    body: CartItemIn;
+    response: CartOut;
+  };
+  /** Add a picture. */
+  admin_add_image: {
+    method: "POST";
+    path: "/api/v1/admin/products/{product_id}/images";
+    pathParameters: {
+      product_id: number;
+    };
+    body: ImageIn;
+    response: ImageOut;
+  };
+  /** Add a variant, with its first stock. */
+  admin_add_variant: {
+    method: "POST";
+    path: "/api/v1/admin/products/{product_id}/variants";
+    pathParameters: {
+      product_id: number;
+    };
+    body: VariantIn;
+    response: VariantOut;
+  };
+  /** Change a variant's stock by hand; each change is logged. */
+  admin_adjust_stock: {
+    method: "POST";
+    path: "/api/v1/admin/variants/{variant_id}/stock";
+    pathParameters: {
+      variant_id: number;
+    };
+    body: AdjustIn;
+    response: StockOut;
+  };
+  /** Show a review. */
+  admin_approve_review: {
+    method: "POST";
+    path: "/api/v1/admin/reviews/{review_id}/approve";
+    pathParameters: {
+      review_id: number;
+    };
+    response: ReviewOut;
+  };
+  /** Cancel any order that was not shipped. */
+  admin_cancel_order: {
+    method: "POST";
+    path: "/api/v1/admin/orders/{order_id}/cancel";
+    pathParameters: {
+      order_id: number;
+    };
+    body: CancelIn;
+    response: StaffOrderOut;
+  };
+  /** Take the money that a payment holds; sent twice, or by two at once, it is taken once. */
+  admin_capture: {
+    method: "POST";
+    path: "/api/v1/admin/payments/{payment_id}/capture";
+    pathParameters: {
+      payment_id: number;
+    };
+    response: PaymentOut;
+  };
+  /** Replace a brand. */
+  admin_change_brand: {
+    method: "PUT";
+    path: "/api/v1/admin/brands/{brand_id}";
+    pathParameters: {
+      brand_id: number;
+    };
+    body: BrandIn;
+    response: BrandOut;
+  };
+  /** Replace a category, or move it with all that is under it. */
+  admin_change_category: {
+    method: "PUT";
+    path: "/api/v1/admin/categories/{category_id}";
+    pathParameters: {
+      category_id: number;
+    };
+    body: CategoryIn;
+    response: CategoryOut;
+  };
+  /** Change the internal notes of an order. */
+  admin_change_order: {
+    method: "PATCH";
+    path: "/api/v1/admin/orders/{order_id}";
+    pathParameters: {
+      order_id: number;
+    };
+    body: OrderChange;
+    response: StaffOrderOut;
+  };
+  /** Change what is given and nothing else. */
+  admin_change_product: {
+    method: "PATCH";
+    path: "/api/v1/admin/products/{product_id}";
+    pathParameters: {
+      product_id: number;
+    };
+    body: ProductChange;
+    response: ProductOut;
+  };
+  /** Take a step of the order by hand, such as completing an order without parcels. */
+  admin_change_status: {
+    method: "POST";
+    path: "/api/v1/admin/orders/{order_id}/status";
+    pathParameters: {
+      order_id: number;
+    };
+    body: StatusIn;
+    response: StaffOrderOut;
+  };
+  /** Replace a template's parts, or switch it off. */
+  admin_change_template: {
+    method: "PUT";
+    path: "/api/v1/admin/notification-templates/{name}";
+    pathParameters: {
+      name: string;
+    };
+    body: TemplateIn;
+    response: TemplateOut;
+  };
+  /** Replace a variant; a difference in stock is logged. */
+  admin_change_variant: {
+    method: "PUT";
+    path: "/api/v1/admin/products/{product_id}/variants/{variant_id}";
+    pathParameters: {
+      product_id: number;
+      variant_id: number;
+    };
+    body: VariantIn;
+    response: VariantOut;
+  };
+  /** Make a brand. */
+  admin_create_brand: {
+    method: "POST";
+    path: "/api/v1/admin/brands";
+    body: BrandIn;
+    response: BrandOut;
+  };
+  /** Make a category. */
+  admin_create_category: {
+    method: "POST";
+    path: "/api/v1/admin/categories";
+    body: CategoryIn;
+    response: CategoryOut;
+  };
+  /** Put a product into the catalogue. */
+  admin_create_product: {
+    method: "POST";
+    path: "/api/v1/admin/products";
+    body: ProductIn;
+    response: ProductOut;
+  };
+  /** Add a group; searches follow it within seconds, without a reindex. */
+  admin_create_synonyms: {
+    method: "POST";
+    path: "/api/v1/admin/search/synonyms";
+    body: SynonymIn;
+    response: SynonymOut;
+  };
+  /** Write a template of the shop's own. */
+  admin_create_template: {
+    method: "POST";
+    path: "/api/v1/admin/notification-templates";
+    body: TemplateNew;
+    response: TemplateOut;
+  };
+  /** Delete a brand without products. */
+  admin_delete_brand: {
+    method: "DELETE";
+    path: "/api/v1/admin/brands/{brand_id}";
+    pathParameters: {
+      brand_id: number;
+    };
+    response: void;
+  };
+  /** Delete an empty category. */
+  admin_delete_category: {
+    method: "DELETE";
+    path: "/api/v1/admin/categories/{category_id}";
+    pathParameters: {
+      category_id: number;
+    };
+    response: void;
+  };
+  /** Delete a picture. */
+  admin_delete_image: {
+    method: "DELETE";
+    path: "/api/v1/admin/products/{product_id}/images/{image_id}";
+    pathParameters: {
+      product_id: number;
+      image_id: number;
+    };
+    response: void;
+  };
+  /** Take a product out of the catalogue for good; orders keep its name and price. */
+  admin_delete_product: {
+    method: "DELETE";
+    path: "/api/v1/admin/products/{product_id}";
+    pathParameters: {
+      product_id: number;
+    };
+    response: void;
+  };
+  /** Take a review away. */
+  admin_delete_review: {
+    method: "DELETE";
+    path: "/api/v1/admin/reviews/{review_id}";
+    pathParameters: {
+      review_id: number;
+    };
+    response: void;
+  };
+  /** Take a group away; its history stays. */
+  admin_delete_synonyms: {
+    method: "DELETE";
+    path: "/api/v1/admin/search/synonyms/{synonym_id}";
+    pathParameters: {
+      synonym_id: number;
+    };
+    headers?: {
+      /** The version that was read, as in `ETag`: `"3"`; `*` for any. */
+      "if-match"?: string;
+    };
+    response: void;
+  };
+  /** Delete a variant. */
+  admin_delete_variant: {
+    method: "DELETE";
+    path: "/api/v1/admin/products/{product_id}/variants/{variant_id}";
+    pathParameters: {
+      product_id: number;
+      variant_id: number;
+    };
+    response: void;
+  };
+  /** Any order, whole. */
+  admin_get_order: {
+    method: "GET";
+    path: "/api/v1/admin/orders/{order_id}";
+    pathParameters: {
+      order_id: number;
+    };
+    response: StaffOrderOut;
+  };
+  /** One product, hidden ones too. */
+  admin_get_product: {
+    method: "GET";
+    path: "/api/v1/admin/products/{product_id}";
+    pathParameters: {
+      product_id: number;
+    };
+    response: ProductOut;
+  };
+  /** One group, with its version as `ETag`. */
+  admin_get_synonyms: {
+    method: "GET";
+    path: "/api/v1/admin/search/synonyms/{synonym_id}";
+    pathParameters: {
+      synonym_id: number;
+    };
+    response: SynonymOut;
+  };
+  /** The number of items that each bot sent on a day; none of them is stored. */
+  admin_list_bots: {
+    method: "GET";
+    path: "/api/v1/admin/analytics/bots/{day}";
+    pathParameters: {
+      day: string;
+    };
+    response: Array<BotHitsOut>;
+  };
+  /** Changes of carts as they happen: ask again with `after` for the next ones. */
+  admin_list_cart_events: {
+    method: "GET";
+    path: "/api/v1/admin/cart-events";
+    query?: {
+      /** The last entry that was read. */
+      after?: string;
+      limit?: number;
+    };
+    response: LiveEntries;
+  };
+  /** Suspicious payments that nobody decided about yet, the oldest first. */
+  admin_list_flags: {
+    method: "GET";
+    path: "/api/v1/admin/fraud-flags";
+    query?: {
+      limit?: number;
+      cursor?: string | null;
+    };
+    response: Page_FlagOut_;
+  };
+  /** Steps of orders as they happen: ask again with `after` for the next ones. */
+  admin_list_live_orders: {
+    method: "GET";
+    path: "/api/v1/admin/live-orders";
+    query?: {
+      /** The last entry that was read. */
+      after?: string;
+      limit?: number;
+    };
+    response: LiveEntries;
+  };
+  /** E-mails and what became of them, newest first. */
+  admin_list_mails: {
+    method: "GET";
+    path: "/api/v1/admin/email-logs";
+    query?: {
+      limit?: number;
+      cursor?: string | null;
+    };
+    response: Page_EmailLogOut_;
+  };
+  /** The orders of all users and guests, newest first. */
+  admin_list_orders: {
+    method: "GET";
+    path: "/api/v1/admin/orders";
+    query?: {
+      status?: Status | null;
+      limit?: number;
+      cursor?: string | null;
+    };
+    response: Page_OrderSummary_;
+  };
+  /** The figures of each product and day, the latest day first, then by product. */
+  admin_list_products: {
+    method: "GET";
+    path: "/api/v1/admin/analytics/products";
+    query?: {
+      /** A day such as 2026-03-29, in the shop's time zone. */
+      since?: string | null;
+      /** A day such as 2026-03-29, in the shop's time zone. */
+      until?: string | null;
+      product_id?: number | null;
+      limit?: number;
+      cursor?: string | null;
+    };
+    response: Page_ProductDay_;
+  };
+  /** The shop's sales of each day, the latest first; `recsys analytics rollup` makes them. */
+  admin_list_sales: {
+    method: "GET";
+    path: "/api/v1/admin/analytics/sales";
+    query?: {
+      /** A day such as 2026-03-29, in the shop's time zone. */
+      since?: string | null;
+      /** A day such as 2026-03-29, in the shop's time zone. */
+      until?: string | null;
+      limit?: number;
+      cursor?: string | null;
+    };
+    response: Page_SalesDay_;
+  };
+  /** Every change of a product's stock, newest first. */
+  admin_list_stock_log: {
+    method: "GET";
+    path: "/api/v1/admin/products/{product_id}/stock-log";
+    pathParameters: {
+      product_id: number;
+    };
+    query?: {
+      limit?: number;
+      cursor?: string | null;
+    };
+    response: Page_LogOut_;
+  };
+  /** Who changed a group, when, from what to what, newest first; of deleted groups as well. */
+  admin_list_synonym_changes: {
+    method: "GET";
+    path: "/api/v1/admin/search/synonyms/{synonym_id}/changes";
+    pathParameters: {
+      synonym_id: number;
+    };
+    query?: {
+      limit?: number;
+      cursor?: string | null;
+    };
+    response: Page_SynonymChangeOut_;
+  };
+  /** Groups of synonyms, newest first. */
+  admin_list_synonyms: {
+    method: "GET";
+    path: "/api/v1/admin/search/synonyms";
+    query?: {
+      limit?: number;
+      cursor?: string | null;
+    };
+    response: Page_SynonymOut_;
+  };
+  /** Every template, those that come with recsys included. */
+  admin_list_templates: {
+    method: "GET";
+    path: "/api/v1/admin/notification-templates";
+    response: Array<TemplateOut>;
+  };
+  /** Text messages and what became of them, newest first. */
+  admin_list_texts: {
+    method: "GET";
+    path: "/api/v1/admin/sms-logs";
+    query?: {
+      limit?: number;
+      cursor?: string | null;
+    };
+    response: Page_SmsLogOut_;
+  };
+  /** Visits to the shop, the newest first. */
+  admin_list_visits: {
+    method: "GET";
+    path: "/api/v1/admin/analytics/visits";
+    query?: {
+      limit?: number;
+      cursor?: string | null;
+    };
+    response: Page_VisitOut_;
+  };
+  /** Reviews that wait for approval, the oldest first. */
+  admin_list_waiting_reviews: {
+    method: "GET";
+    path: "/api/v1/admin/reviews";
+    query?: {
+      limit?: number;
+      cursor?: string | null;
+    };
+    response: Page_ReviewOut_;
+  };
+  /** Tell one user something, by those channels that the user wants. */
+  admin_notify: {
+    method: "POST";
+    path: "/api/v1/admin/notifications";
+    body: NotifyIn;
+    response: ToldOut;
+  };
+  /** What would be sent with these values; nothing is. */
+  admin_preview_template: {
+    method: "POST";
+    path: "/api/v1/admin/notification-templates/{name}/preview";
+    pathParameters: {
+      name: string;
+    };
+    body: TemplatePreviewIn;
+    response: TemplatePreviewOut;
+  };
+  /** Record whether a text message arrived; for the webhook of the provider, with a key for `admin`. */
+  admin_receive_receipt: {
+    method: "POST";
+    path: "/api/v1/admin/sms-logs/{log_id}/receipt";
+    pathParameters: {
+      log_id: number;
+    };
+    body: SmsReceiptIn;
+    response: SmsLogOut;
+  };
+  /** Give back money, in parts or whole, never more than came in. */
+  admin_refund: {
+    method: "POST";
+    path: "/api/v1/admin/payments/{payment_id}/refunds";
+    pathParameters: {
+      payment_id: number;
+    };
+    headers: {
+      /** Of your making: a request sent twice moves money once. */
+      "Idempotency-Key": string;
+    };
+    body: RefundIn;
+    response: RefundOut;
+  };
+  /** Open a closed account again: its user logs in with the old password. An open one stays as it is. */
+  admin_reopen_account: {
+    method: "POST";
+    path: "/api/v1/admin/users/{user_id}/reopen";
+    pathParameters: {
+      user_id: number;
+    };
+    response: void;
+  };
+  /** Put other phrases in their place; 409 when somebody else changed them since they were read. */
+  admin_replace_synonyms: {
+    method: "PUT";
+    path: "/api/v1/admin/search/synonyms/{synonym_id}";
+    pathParameters: {
+      synonym_id: number;
+    };
+    headers: {
+      /** The version that was read, as in `ETag`: `"3"`; `*` for any. */
+      "if-match": string;
+    };
+    body: SynonymIn;
+    response: SynonymOut;
+  };
+  /** Decide about a suspicious payment: accepted, it can be captured; rejected, its money is let go. */
+  admin_resolve_flag: {
+    method: "POST";
+    path: "/api/v1/admin/fraud-flags/{flag_id}/resolve";
+    pathParameters: {
+      flag_id: number;
+    };
+    body: ResolutionIn;
+    response: FlagOut;
+  };
+  /** Send an e-mail that failed, or waits, at the next delivery. */
+  admin_retry_mail: {
+    method: "POST";
+    path: "/api/v1/admin/email-logs/{log_id}/retry";
+    pathParameters: {
+      log_id: number;
+    };
+    response: EmailLogOut;
+  };
+  /** Record that the goods of an order came back; its money goes back by a refund of its payment. */
+  admin_return_order: {
+    method: "POST";
+    path: "/api/v1/admin/orders/{order_id}/return";
+    pathParameters: {
+      order_id: number;
+    };
+    body: ReturnIn;
+    response: StaffOrderOut;
+  };
+  /** Record that a parcel left; the order is shipped with its first parcel. */
+  admin_send_parcel: {
+    method: "POST";
+    path: "/api/v1/admin/orders/{order_id}/parcels";
+    pathParameters: {
+      order_id: number;
+    };
+    body: ParcelIn;
+    response: ParcelOut;
+  };
+  /** Record where a parcel is; when the last parcel has arrived, the order is delivered. */
+  admin_update_parcel: {
+    method: "PATCH";
+    path: "/api/v1/admin/parcels/{parcel_id}";
+    pathParameters: {
+      parcel_id: number;
+    };
+    body: ParcelUpdate;
+    response: ParcelOut;
+  };
+  /** Let go of the money that a payment holds. */
+  admin_void: {
+    method: "POST";
+    path: "/api/v1/admin/payments/{payment_id}/void";
+    pathParameters: {
+      payment_id: number;
+    };
+    response: PaymentOut;
+  };
+  /** Block a user: neither follows the other any longer, nor can again. */
+  block: {
+    method: "PUT";
+    path: "/api/v1/users/me/blocked/{user_id}";
+    pathParameters: {
+      user_id: number;
+    };
+    response: void;
+  };
+  /** Products that are bought together with this one; then similar ones. */
+  bought_together: {
+    method: "GET";
+    path: "/api/v1/products/{product_id}/bought-together";
+    pathParameters: {
+      product_id: number;
+    };
+    query?: {
+      /** How many products; default: the setting `serving.default_limit` (20). */
+      limit?: number | null;
+      /** 0: by score alone; 1: as diverse as possible. */
+      diversity?: number;
+      /** `next_cursor` of the previous page. */
+      cursor?: string | null;
+      /** Ids; each includes its subcategories. */
+      category?: Array<number> | null;
+      /** Ids of brands. */
+      brand?: Array<number> | null;
+      min_price?: number | null;
+      max_price?: number | null;
+      /** Repeat for several; a product must have all. */
+      tags?: Array<string> | null;
+      /** true: in stock now, not only on order. */
+      in_stock?: boolean | null;
+      /** Added to the shop then or later; UTC where no zone is given. */
+      created_since?: string | null;
+      /** Ids of products. */
+      exclude?: Array<number> | null;
+    };
+    response: RecommendationsOut;
+  };
+  /** Cancel an order that has not left the house; money that was paid goes back. */
+  cancel_order: {
+    method: "POST";
+    path: "/api/v1/orders/{order_id}/cancel";
+    pathParameters: {
+      order_id: number;
+    };
+    body: CancelIn;
+    response: OrderOut;
+  };
+  /** Replace a kept address. */
+  change_address: {
+    method: "PUT";
+    path: "/api/v1/addresses/{address_id}";
+    pathParameters: {
+      address_id: number;
+    };
+    body: AddressIn;
+    response: AddressOut;
+  };
+  /** Another e-mail address. */
+  change_email: {
+    method: "PUT";
+    path: "/api/v1/users/me/email";
+    body: EmailIn;
+    response: MeOut;
+  };
+  /** Change what is sent; what is left out stays. */
+  change_me: {
+    method: "PATCH";
+    path: "/api/v1/users/me";
+    body: ProfileIn;
+    response: MeOut;
+  };
+  /** Another password; every other device is logged out. */
+  change_password: {
+    method: "PUT";
+    path: "/api/v1/users/me/password";
+    body: PasswordIn;
+    response: void;
+  };
+  /** Order what is in the cart. Stock is reserved, and the prices of this moment are kept. */
+  checkout: {
+    method: "POST";
+    path: "/api/v1/orders";
+    headers: {
+      /** Of your making, new for each order: a request sent twice orders once. */
+      "Idempotency-Key": string;
+    };
+    body: CheckoutIn;
+    response: OrderOut;
+  };
+  /** Record that a search result was opened; models learn from it. */
+  click: {
+    method: "POST";
+    path: "/api/v1/search/clicks";
+    body: ClickIn;
+    response: void;
+  };
+  /** Store up to 500 page views and events of the caller, each with its own verdict. */
+  collect: {
+    method: "POST";
+    path: "/api/v1/analytics/collect";
+    body: {
+      /** The sender's own id: sent again in the same session, it is stored once. */
+      event_id: string;
+      /** When it happened, with time zone; default: now. A time ahead of now counts as now. */
+      timestamp?: string | null;
+      type: "page_view";
+      /** An address of more than 500 characters is cut; its campaign stays. */
+      page_url: string;
+      page_title?: string | null;
+      referrer_url?: string | null;
+    } | {
+      /** The sender's own id: sent again in the same session, it is stored once. */
+      event_id: string;
+      /** When it happened, with time zone; default: now. A time ahead of now counts as now. */
+      timestamp?: string | null;
+      type: "event";
+      event_type: string;
+      /** Anything but `shop`, which is for the shop's own events. */
+      event_category?: string | null;
+      event_action?: string | null;
+      event_label?: string | null;
+      event_value?: number | string | null;
+      /** Anything else that belongs to the event. */
+      properties?: Record<string, unknown>;
+      page_url?: string | null;
+    } | Array<{
+      /** The sender's own id: sent again in the same session, it is stored once. */
+      event_id: string;
+      /** When it happened, with time zone; default: now. A time ahead of now counts as now. */
+      timestamp?: string | null;
+      type: "page_view";
+      /** An address of more than 500 characters is cut; its campaign stays. */
+      page_url: string;
+      page_title?: string | null;
+      referrer_url?: string | null;
+    } | {
+      /** The sender's own id: sent again in the same session, it is stored once. */
+      event_id: string;
+      /** When it happened, with time zone; default: now. A time ahead of now counts as now. */
+      timestamp?: string | null;
+      type: "event";
+      event_type: string;
+      /** Anything but `shop`, which is for the shop's own events. */
+      event_category?: string | null;
+      event_action?: string | null;
+      event_label?: string | null;
+      event_value?: number | string | null;
+      /** Anything else that belongs to the event. */
+      properties?: Record<string, unknown>;
+      page_url?: string | null;
+    }>;
+    response: PostVerdicts;
+  };
+  /** How many notifications the caller has not read. */
+  count_unread: {
+    method: "GET";
+    path: "/api/v1/notifications/unread-count";
+    response: Count;
+  };
+  /** Write down a rule; answers follow it within seconds. */
+  create_rule: {
+    method: "POST";
+    path: "/api/v1/recommendations/rules";
+    body: RuleIn;
+    response: RuleOut;
+  };
+  /** Close the account: every device is logged out, nobody can log in, the profile is gone. */
+  deactivate: {
+    method: "POST";
+    path: "/api/v1/users/me/deactivate";
+    body: DeactivateIn;
+    response: void;
+  };
+  /** Take a rule away; its history stays. */
+  delete_rule: {
+    method: "DELETE";
+    path: "/api/v1/recommendations/rules/{rule_id}";
+    pathParameters: {
+      rule_id: number;
+    };
+    headers?: {
+      /** The version that was read, as in `ETag`: `"3"`; `*` for any. */
+      "if-match"?: string;
+    };
+    response: void;
+  };
+  /** Take everything out of the cart. */
+  empty_cart: {
+    method: "DELETE";
+    path: "/api/v1/cart";
+    response: void;
+  };
+  /** Follow a user; again is no error. */
+  follow: {
+    method: "PUT";
+    path: "/api/v1/users/me/following/{user_id}";
+    pathParameters: {
+      user_id: number;
+    };
+    response: void;
+  };
+  /** What is in the cart, at today's prices. */
+  get_cart: {
+    method: "GET";
+    path: "/api/v1/cart";
+    response: CartOut;
+  };
+  /** The category tree. */
+  get_categories: {
+    method: "GET";
+    path: "/api/v1/categories";
+    response: Array<CategoryOut>;
+  };
+  /** One's own account. */
+  get_me: {
+    method: "GET";
+    path: "/api/v1/users/me";
+    response: MeOut;
+  };
+  /** By which channels the caller hears from the shop. */
+  get_notification_preferences: {
+    method: "GET";
+    path: "/api/v1/notification-preferences";
+    response: ChannelsOut;
+  };
+  /** One of the caller's orders, with lines, address, history and parcels. */
+  get_order: {
+    method: "GET";
+    path: "/api/v1/orders/{order_id}";
+    pathParameters: {
+      order_id: number;
+    };
+    response: OrderOut;
+  };
+  /** One payment of the caller's own orders. */
+  get_payment: {
+    method: "GET";
+    path: "/api/v1/payments/{payment_id}";
+    pathParameters: {
+      payment_id: number;
+    };
+    response: PaymentOut;
+  };
+  /** The caller's stated preferences, and those that the shop inferred from interactions. */
+  get_preferences: {
+    method: "GET";
+    path: "/api/v1/recommendations/preferences";
+    response: PreferencesOut;
+  };
+  /** What one says about oneself in the profile. */
+  get_preferences_of_me: {
+    method: "GET";
+    path: "/api/v1/users/me/preferences";
+    response: Record<string, unknown>;
+  };
+  /** One product, with variants, pictures and rating. */
+  get_product: {
+    method: "GET";
+    path: "/api/v1/products/{product_id}";
+    pathParameters: {
+      product_id: number;
+    };
+    response: ProductOut;
+  };
+  /** One rule, with its version as `ETag`. */
+  get_rule: {
+    method: "GET";
+    path: "/api/v1/recommendations/rules/{rule_id}";
+    pathParameters: {
+      rule_id: number;
+    };
+    response: RuleOut;
+  };
+  /** How one wants the shop: language, currency, theme, whatever the shop keeps here. */
+  get_settings_of_me: {
+    method: "GET";
+    path: "/api/v1/users/me/settings";
+    response: Record<string, unknown>;
+  };
+  /** The pieces of a product, all variants together. */
+  get_stock: {
+    method: "GET";
+    path: "/api/v1/products/{product_id}/stock";
+    pathParameters: {
+      product_id: number;
+    };
+    response: StockOut;
+  };
+  /** The public profile of a user. */
+  get_user: {
+    method: "GET";
+    path: "/api/v1/users/{user_id}";
+    pathParameters: {
+      user_id: number;
+    };
+    response: PublicUser;
+  };
+  /** The public profile of the user of a name, in whatever case it is written. */
+  get_user_by_username: {
+    method: "GET";
+    path: "/api/v1/users/by-username/{username}";
+    pathParameters: {
+      username: string;
+    };
+    response: PublicUser;
+  };
+  /** Products for a guest, by the history of the session (header `X-Session-Id`). */
+  guest_recommendations: {
+    method: "GET";
+    path: "/api/v1/recommendations";
+    query?: {
+      /** How many products; default: the setting `serving.default_limit` (20). */
+      limit?: number | null;
+      /** `new`: only products that the user has no interaction with. */
+      novelty?: Novelty;
+      /** 0: by score alone; 1: as diverse as possible. */
+      diversity?: number;
+      /** With the parts of each score, in the model's own units. */
+      explain?: boolean;
+      /** ISO 3166 code: products recently sent to this country. */
+      country?: string | null;
+      /** `next_cursor` of the previous page. */
+      cursor?: string | null;
+      /** Ids; each includes its subcategories. */
+      category?: Array<number> | null;
+      /** Ids of brands. */
+      brand?: Array<number> | null;
+      min_price?: number | null;
+      max_price?: number | null;
+      /** Repeat for several; a product must have all. */
+      tags?: Array<string> | null;
+      /** true: in stock now, not only on order. */
+      in_stock?: boolean | null;
+      /** Added to the shop then or later; UTC where no zone is given. */
+      created_since?: string | null;
+      /** Ids of products. */
+      exclude?: Array<number> | null;
+      /** Which list; default: `for_you`. */
+      placement?: Placement | null;
+      /** The former name of `placement`. @deprecated */
+      shelf?: Placement | null;
+    };
+    response: RecommendationsOut;
+  };
+  /** Like a product. Models learn from it; the documented schema has no table for a list of likes. */
+  like: {
+    method: "POST";
+    path: "/api/v1/products/{product_id}/like";
+    pathParameters: {
+      product_id: number;
+    };
+    response: void;
+  };
+  /** What one did with the account, newest first. */
+  list_activities: {
+    method: "GET";
+    path: "/api/v1/users/me/activities";
+    query?: {
+      limit?: number;
+      /** `next_cursor` of the page before. */
+      cursor?: string | null;
+    };
+    response: Page_ActivityOut_;
+  };
+  /** The addresses the caller keeps, the default first. */
+  list_addresses: {
+    method: "GET";
+    path: "/api/v1/addresses";
+    response: Array<AddressOut>;
+  };
+  /** Brands by name. */
+  list_brands: {
+    method: "GET";
+    path: "/api/v1/brands";
+    query?: {
+      limit?: number;
+      cursor?: string | null;
+    };
+    response: Page_BrandOut_;
+  };
+  /** The caller's own feedback, newest first. */
+  list_feedback: {
+    method: "GET";
+    path: "/api/v1/recommendations/feedback";
+    query?: {
+      limit?: number;
+      cursor?: string | null;
+    };
+    response: Page_FeedbackOut_;
+  };
+  /** The caller's ways to pay, the default first. */
+  list_methods: {
+    method: "GET";
+    path: "/api/v1/payment-methods";
+    response: Array<MethodOut>;
+  };
+  /** The caller's notifications, newest first. */
+  list_notifications: {
+    method: "GET";
+    path: "/api/v1/notifications";
+    query?: {
+      unread?: boolean;
+      limit?: number;
+      cursor?: string | null;
+    };
+    response: Page_NotificationOut_;
+  };
+  /** The caller's orders, newest first. */
+  list_orders: {
+    method: "GET";
+    path: "/api/v1/orders";
+    query?: {
+      limit?: number;
+      cursor?: string | null;
+    };
+    response: Page_OrderSummary_;
+  };
+  /** Active products; a category means everything below it too. */
+  list_products: {
+    method: "GET";
+    path: "/api/v1/products";
+    query?: {
+      category?: number | null;
+      brand?: number | null;
+      min_price?: number | string | null;
+      max_price?: number | string | null;
+      tag?: string | null;
+      in_stock?: boolean;
+      featured?: boolean | null;
+      sort?: "newest" | "name" | "price" | "-price";
+      limit?: number;
+      cursor?: string | null;
+    };
+    response: Page_ProductListItem_;
+  };
+  /** Approved reviews of a product, newest first. */
+  list_reviews: {
+    method: "GET";
+    path: "/api/v1/products/{product_id}/reviews";
+    pathParameters: {
+      product_id: number;
+    };
+    query?: {
+      limit?: number;
+      cursor?: string | null;
+    };
+    response: Page_ReviewOut_;
+  };
+  /** Who changed a rule, when, from what to what, newest first; of deleted rules as well. */
+  list_rule_changes: {
+    method: "GET";
+    path: "/api/v1/recommendations/rules/{rule_id}/changes";
+    pathParameters: {
+      rule_id: number;
+    };
+    query?: {
+      limit?: number;
+      cursor?: string | null;
+    };
+    response: Page_RuleChangeOut_;
+  };
+  /** Business rules, newest first. */
+  list_rules: {
+    method: "GET";
+    path: "/api/v1/recommendations/rules";
+    query?: {
+      limit?: number;
+      cursor?: string | null;
+      kind?: RuleKind | null;
+      /** Only those that hold at this moment. */
+      in_force?: boolean;
+    };
+    response: Page_RuleOut_;
+  };
+  /** The devices that are logged in, the last used first; there are few, so it is one page. */
+  list_sessions: {
+    method: "GET";
+    path: "/api/v1/users/me/sessions";
+    response: Page_SessionOut_;
+  };
+  /** Products by their recent views. */
+  list_trending: {
+    method: "GET";
+    path: "/api/v1/products/trending";
+    query?: {
+      limit?: number;
+    };
+    response: TrendingOut;
+  };
+  /** The process runs. */
+  live: {
+    method: "GET";
+    path: "/health/live";
+    response: Health;
+  };
+  /** Get a token for `Authorization: Bearer TOKEN`; it is also set as a cookie for browsers. */
+  log_in: {
+    method: "POST";
+    path: "/api/v1/auth/login";
+    body: LoginIn;
+    response: LoggedIn;
+  };
+  /** End the session of this request; its token is worth nothing from now on. */
+  log_out: {
+    method: "POST";
+    path: "/api/v1/auth/logout";
+    response: void;
+  };
+  /** A guest's order, by its number and e-mail address. */
+  look_up_order: {
+    method: "POST";
+    path: "/api/v1/orders/lookup";
+    body: LookupIn;
+    response: OrderOut;
+  };
+  /** Offer this way to pay first. */
+  make_default: {
+    method: "POST";
+    path: "/api/v1/payment-methods/{method_id}/default";
+    pathParameters: {
+      method_id: number;
+    };
+    response: MethodOut;
+  };
+  /** Mark all of the caller's notifications read; how many were not. */
+  mark_all_read: {
+    method: "POST";
+    path: "/api/v1/notifications/read-all";
+    response: Count;
+  };
+  /** Mark one notification read; twice changes nothing more. */
+  mark_read: {
+    method: "POST";
+    path: "/api/v1/notifications/{notification_id}/read";
+    pathParameters: {
+      notification_id: number;
+    };
+    response: NotificationOut;
+  };
+  /** Counts and durations in Prometheus' text format, of all workers together. */
+  metrics: {
+    method: "GET";
+    path: "/metrics";
+    response: string;
+  };
+  /** The report of the run that trained this model; outside development only for administrators. */
+  model_report: {
+    method: "GET";
+    path: "/api/v1/models/{name}/report";
+    pathParameters: {
+      /** Name of a registered model, e.g. als-v3. */
+      name: string;
+    };
+    query?: {
+      /** Default: what the header `Accept` prefers. */
+      format?: "html" | "json" | null;
+    };
+    response: unknown;
+  };
+  /** Whom one has blocked, by id. */
+  my_blocked: {
+    method: "GET";
+    path: "/api/v1/users/me/blocked";
+    query?: {
+      limit?: number;
+      /** `next_cursor` of the page before. */
+      cursor?: string | null;
+    };
+    response: Page_UserBrief_;
+  };
+  /** Who follows one, by id. */
+  my_followers: {
+    method: "GET";
+    path: "/api/v1/users/me/followers";
+    query?: {
+      limit?: number;
+      /** `next_cursor` of the page before. */
+      cursor?: string | null;
+    };
+    response: Page_UserBrief_;
+  };
+  /** Whom one follows, by id. */
+  my_following: {
+    method: "GET";
+    path: "/api/v1/users/me/following";
+    query?: {
+      limit?: number;
+      /** `next_cursor` of the page before. */
+      cursor?: string | null;
+    };
+    response: Page_UserBrief_;
+  };
+  /** The newest products of the shop. */
+  new_products: {
+    method: "GET";
+    path: "/api/v1/products/new";
+    query?: {
+      /** How many products; default: the setting `serving.default_limit` (20). */
+      limit?: number | null;
+      /** 0: by score alone; 1: as diverse as possible. */
+      diversity?: number;
+      /** `next_cursor` of the previous page. */
+      cursor?: string | null;
+      /** Ids; each includes its subcategories. */
+      category?: Array<number> | null;
+      /** Ids of brands. */
+      brand?: Array<number> | null;
+      min_price?: number | null;
+      max_price?: number | null;
+      /** Repeat for several; a product must have all. */
+      tags?: Array<string> | null;
+      /** true: in stock now, not only on order. */
+      in_stock?: boolean | null;
+      /** Added to the shop then or later; UTC where no zone is given. */
+      created_since?: string | null;
+      /** Ids of products. */
+      exclude?: Array<number> | null;
+    };
+    response: RecommendationsOut;
+  };
+  /** The lists of one page for a user, a guest or a cart; no product is in two of them. */
+  page_recommendations: {
+    method: "POST";
+    path: "/api/v1/recommendations";
+    body: PageIn;
+    response: PageOut;
+  };
+  /** Pay an order. A declined payment is an answer too: see its `status` and `failure_reason`. */
+  pay: {
+    method: "POST";
+    path: "/api/v1/payments";
+    headers: {
+      /** Of your making: a request sent twice moves money once. */
+      "Idempotency-Key": string;
+    };
+    body: PaymentIn;
+    response: PaymentOut;
+  };
+  /** The products that most people chose recently: everywhere, in a category, or in a country. */
+  popular_products: {
+    method: "GET";
+    path: "/api/v1/products/popular";
+    query?: {
+      /** How many products; default: the setting `serving.default_limit` (20). */
+      limit?: number | null;
+      /** ISO 3166 code: products recently sent to this country. */
+      country?: string | null;
+      /** 0: by score alone; 1: as diverse as possible. */
+      diversity?: number;
+      /** `next_cursor` of the previous page. */
+      cursor?: string | null;
+      /** Ids; each includes its subcategories. */
+      category?: Array<number> | null;
+      /** Ids of brands. */
+      brand?: Array<number> | null;
+      min_price?: number | null;
+      max_price?: number | null;
+      /** Repeat for several; a product must have all. */
+      tags?: Array<string> | null;
+      /** true: in stock now, not only on order. */
+      in_stock?: boolean | null;
+      /** Added to the shop then or later; UTC where no zone is given. */
+      created_since?: string | null;
+      /** Ids of products. */
+      exclude?: Array<number> | null;
+    };
+    response: RecommendationsOut;
+  };
+  /** Store feedback on one recommendation, or on up to 500, each with its own verdict. */
+  post_feedback: {
+    method: "POST";
+    path: "/api/v1/recommendations/feedback";
+    body: {
+      /** When it happened, with time zone; default: now. A time ahead of now counts as now. */
+      created_at?: string | null;
+      /** The user whose feedback it is; a logged-in user may leave it out. */
+      user_id?: number | null;
+      /** Of the answer's provenance: tells model and position, and whose list it was. Guests' feedback needs it. */
+      request_id?: string | null;
+      /** Which list of that answer; default: the first that has the product. */
+      shelf?: string | null;
+      /** The visit of a guest, as in the request. */
+      session_id?: string | null;
+      /** A stored recommendation of this user. */
+      recommendation_id?: number | null;
+      /** The product; a recommendation_id tells it, too. */
+      product_id?: number | null;
+      /** What a user did with a recommendation (`recommendation_feedback.feedback_type`). */
+      feedback_type: "shown" | "clicked" | "carted" | "purchased" | "rated" | "dismissed" | "restored";
+      /** From 1 to 5; with `rated`, and with nothing else. */
+      rating?: number | null;
+      text?: string | null;
+      /** The sender's own id, a UUID or any text: an event sent twice is stored once. */
+      event_id?: string | null;
+    } | Array<{
+      /** When it happened, with time zone; default: now. A time ahead of now counts as now. */
+      created_at?: string | null;
+      /** The user whose feedback it is; a logged-in user may leave it out. */
+      user_id?: number | null;
+      /** Of the answer's provenance: tells model and position, and whose list it was. Guests' feedback needs it. */
+      request_id?: string | null;
+      /** Which list of that answer; default: the first that has the product. */
+      shelf?: string | null;
+      /** The visit of a guest, as in the request. */
+      session_id?: string | null;
+      /** A stored recommendation of this user. */
+      recommendation_id?: number | null;
+      /** The product; a recommendation_id tells it, too. */
+      product_id?: number | null;
+      /** What a user did with a recommendation (`recommendation_feedback.feedback_type`). */
+      feedback_type: "shown" | "clicked" | "carted" | "purchased" | "rated" | "dismissed" | "restored";
+      /** From 1 to 5; with `rated`, and with nothing else. */
+      rating?: number | null;
+      text?: string | null;
+      /** The sender's own id, a UUID or any text: an event sent twice is stored once. */
+      event_id?: string | null;
+    }>;
+    response: PostVerdicts;
+  };
+  /** Store one interaction, or up to 1,000, each with its own verdict. */
+  post_interactions: {
+    method: "POST";
+    path: "/api/v1/interactions";
+    body: {
+      /** When it happened, with time zone; default: now. A time ahead of now counts as now. */
+      created_at?: string | null;
+      /** The numeric id of a user of the shop. */
+      user_id?: number | null;
+      /** Instead of `user_id`. */
+      username?: string | null;
+      product_id: number;
+      /** What a user did with a product (`user_interactions.interaction_type`). A dismissal whose value is below zero takes dismissals back. */
+      interaction_type: "view" | "like" | "add_to_cart" | "purchase" | "review" | "dismissed";
+      /** Quantity, rating, seconds …; at most two decimals. A dismissal below 0 takes one back. */
+      interaction_value?: number | string | null;
+      /** Anything else worth keeping with the event. */
+      context?: Record<string, unknown>;
+      /** The visit; alone it stands for a guest. */
+      session_id?: string | null;
+      /** The sender's own id, a UUID or any text: an event sent twice is stored once. */
+      event_id?: string | null;
+    } | Array<{
+      /** When it happened, with time zone; default: now. A time ahead of now counts as now. */
+      created_at?: string | null;
+      /** The numeric id of a user of the shop. */
+      user_id?: number | null;
+      /** Instead of `user_id`. */
+      username?: string | null;
+      product_id: number;
+      /** What a user did with a product (`user_interactions.interaction_type`). A dismissal whose value is below zero takes dismissals back. */
+      interaction_type: "view" | "like" | "add_to_cart" | "purchase" | "review" | "dismissed";
+      /** Quantity, rating, seconds …; at most two decimals. A dismissal below 0 takes one back. */
+      interaction_value?: number | string | null;
+      /** Anything else worth keeping with the event. */
+      context?: Record<string, unknown>;
+      /** The visit; alone it stands for a guest. */
+      session_id?: string | null;
+      /** The sender's own id, a UUID or any text: an event sent twice is stored once. */
+      event_id?: string | null;
+    }>;
+    response: PostVerdicts;
+  };
+  /** Review a product, or replace the caller's review of it; it is shown once it is approved. */
+  post_review: {
+    method: "PUT";
+    path: "/api/v1/products/{product_id}/review";
+    pathParameters: {
+      product_id: number;
+    };
+    body: ReviewIn;
+    response: ReviewOut;
+  };
+  /** Show a list as it would be with this rule in force, whatever its period; nothing is stored. */
+  preview_rule: {
+    method: "POST";
+    path: "/api/v1/recommendations/rules/preview";
+    body: RulePreviewIn;
+    response: RulePreviewOut;
+  };
+  /** Replace all stated preferences of the caller; what is left out is no longer stated. */
+  put_preferences: {
+    method: "PUT";
+    path: "/api/v1/recommendations/preferences";
+    body: Taste;
+    response: PreferencesOut;
+  };
+  /** Put these in the place of the preferences of now. */
+  put_preferences_of_me: {
+    method: "PUT";
+    path: "/api/v1/users/me/preferences";
+    body: Record<string, unknown>;
+    response: Record<string, unknown>;
+  };
+  /** Put these in the place of the settings of now. */
+  put_settings_of_me: {
+    method: "PUT";
+    path: "/api/v1/users/me/settings";
+    body: Record<string, unknown>;
+    response: Record<string, unknown>;
+  };
+  /** What the cart would cost now, with discount, tax and shipping. */
+  quote_cart: {
+    method: "GET";
+    path: "/api/v1/cart/quote";
+    query?: {
+      discount_code?: string | null;
+    };
+    response: QuoteOut;
+  };
+  /** Whether lists can be served: 503 with the reason when not, `degraded` when a part fails. */
+  ready: {
+    method: "GET";
+    path: "/health/ready";
+    response: Health;
+  };
+  /** Record that the caller views a product: a user, or a guest by the session of the visit. */
+  record_view: {
+    method: "POST";
+    path: "/api/v1/products/{product_id}/views";
+    pathParameters: {
+      product_id: number;
+    };
+    response: ViewOut;
+  };
+  /** Make an account; log in with it next, which tells its id. */
+  register: {
+    method: "POST";
+    path: "/api/v1/auth/register";
+    body: RegisterIn;
+    response: RegisteredOut;
+  };
+  /** Keep an address no longer. */
+  remove_address: {
+    method: "DELETE";
+    path: "/api/v1/addresses/{address_id}";
+    pathParameters: {
+      address_id: number;
+    };
+    response: void;
+  };
+  /** Take a product, or one of its variants, out of the cart; no error when it isn't in. */
+  remove_from_cart: {
+    method: "DELETE";
+    path: "/api/v1/cart/items/{product_id}";
+    pathParameters: {
+      product_id: number;
+    };
+    query?: {
+      variant_id?: number | null;
+    };
+    response: CartOut;
+  };
+  /** Keep it no longer. */
+  remove_method: {
+    method: "DELETE";
+    path: "/api/v1/payment-methods/{method_id}";
+    pathParameters: {
+      method_id: number;
+    };
+    response: void;
+  };
+  /** Put a rule in the place of this one; 409 when somebody else changed it since it was read. */
+  replace_rule: {
+    method: "PUT";
+    path: "/api/v1/recommendations/rules/{rule_id}";
+    pathParameters: {
+      rule_id: number;
+    };
+    headers: {
+      /** The version that was read, as in `ETag`: `"3"`; `*` for any. */
+      "if-match": string;
+    };
+    body: RuleIn;
+    response: RuleOut;
+  };
+  /** Log every other device out. */
+  revoke_other_sessions: {
+    method: "DELETE";
+    path: "/api/v1/users/me/sessions";
+    response: void;
+  };
+  /** Log one device out. */
+  revoke_session: {
+    method: "DELETE";
+    path: "/api/v1/users/me/sessions/{id}";
+    pathParameters: {
+      id: number;
+    };
+    response: void;
+  };
+  /** Products by words, filters or both; for a logged-in user in their own order. */
+  search_products: {
+    method: "GET";
+    path: "/api/v1/search/products";
+    query?: {
+      /** Words, SKUs, numbers with units. */
+      q?: string;
+      category?: number | null;
+      /** Counts for the first page. */
+      facet?: Array<"category" | "brand" | "tags" | "price" | "rating" | "in_stock"> | null;
+      sort?: "relevance" | "newest" | "name" | "price" | "-price" | "rating" | "popularity";
+      highlight?: boolean;
+      fuzzy?: boolean;
+      personalised?: boolean;
+      limit?: number;
+      cursor?: string | null;
+      brand?: number | null;
+      /** All of these. */
+      tag?: Array<string> | null;
+      min_price?: number | string | null;
+      max_price?: number | string | null;
+      min_rating?: number | string | null;
+      in_stock?: boolean;
+      featured?: boolean | null;
+      /** Only administrators see others. */
+      status?: string;
+    };
+    response: ProductsFound;
+  };
+  /** Users by name or bio, by place, and by how many follow them. */
+  search_users: {
+    method: "GET";
+    path: "/api/v1/search/users";
+    query?: {
+      /** Words, SKUs, numbers with units. */
+      q?: string;
+      lat?: number | null;
+      lon?: number | null;
+      within_km?: number | null;
+      active?: boolean | null;
+      online?: boolean | null;
+      min_followers?: number | null;
+      min_following?: number | null;
+      sort?: "relevance" | "newest" | "followers" | "distance";
+      limit?: number;
+      cursor?: string | null;
+    };
+    response: UsersFound;
+  };
+  /** Make it so many pieces; sent twice it changes nothing more. */
+  set_in_cart: {
+    method: "PUT";
+    path: "/api/v1/cart/items";
+    body: CartItemIn;
+    response: CartOut;
+  };
+  /** Choose by which channels to hear from the shop, as a whole and for single kinds of messages. */
+  set_notification_preferences: {
+    method: "PUT";
+    path: "/api/v1/notification-preferences";
+    body: ChannelsIn;
+    response: ChannelsOut;
+  };
+  /** Products like this one. */
+  similar_products: {
+    method: "GET";
+    path: "/api/v1/products/{product_id}/similar";
+    pathParameters: {
+      product_id: number;
+    };
+    query?: {
+      /** How many products; default: the setting `serving.default_limit` (20). */
+      limit?: number | null;
+      /** 0: by score alone; 1: as diverse as possible. */
+      diversity?: number;
+      /** `next_cursor` of the previous page. */
+      cursor?: string | null;
+      /** Ids; each includes its subcategories. */
+      category?: Array<number> | null;
+      /** Ids of brands. */
+      brand?: Array<number> | null;
+      min_price?: number | null;
+      max_price?: number | null;
+      /** Repeat for several; a product must have all. */
+      tags?: Array<string> | null;
+      /** true: in stock now, not only on order. */
+      in_stock?: boolean | null;
+      /** Added to the shop then or later; UTC where no zone is given. */
+      created_since?: string | null;
+      /** Ids of products. */
+      exclude?: Array<number> | null;
+    };
+    response: RecommendationsOut;
+  };
+  /** Names of products that complete the typed text. */
+  suggest: {
+    method: "GET";
+    path: "/api/v1/search/suggest";
+    query: {
+      /** Words, SKUs, numbers with units. */
+      prefix: string;
+      limit?: number;
+    };
+    response: Suggestions;
+  };
+  /** Take a block back. */
+  unblock: {
+    method: "DELETE";
+    path: "/api/v1/users/me/blocked/{user_id}";
+    pathParameters: {
+      user_id: number;
+    };
+    response: void;
+  };
+  /** Stop following; no error when one didn't. */
+  unfollow: {
+    method: "DELETE";
+    path: "/api/v1/users/me/following/{user_id}";
+    pathParameters: {
+      user_id: number;
+    };
+    response: void;
+  };
+  /** Products for one user: the stored list, else one ranked now from their history, else popular products. */
+  user_recommendations: {
+    method: "GET";
+    path: "/api/v1/users/{user_id}/recommendations";
+    pathParameters: {
+      /** `users.id`; an unknown id gets popular products. */
+      user_id: number;
+    };
+    query?: {
+      /** How many products; default: the setting `serving.default_limit` (20). */
+      limit?: number | null;
+      /** `new`: only products that the user has no interaction with. */
+      novelty?: Novelty;
+      /** 0: by score alone; 1: as diverse as possible. */
+      diversity?: number;
+      /** With the parts of each score, in the model's own units. */
+      explain?: boolean;
+      /** ISO 3166 code: products recently sent to this country. */
+      country?: string | null;
+      /** `next_cursor` of the previous page. */
+      cursor?: string | null;
+      /** Ids; each includes its subcategories. */
+      category?: Array<number> | null;
+      /** Ids of brands. */
+      brand?: Array<number> | null;
+      min_price?: number | null;
+      max_price?: number | null;
+      /** Repeat for several; a product must have all. */
+      tags?: Array<string> | null;
+      /** true: in stock now, not only on order. */
+      in_stock?: boolean | null;
+      /** Added to the shop then or later; UTC where no zone is given. */
+      created_since?: string | null;
+      /** Ids of products. */
+      exclude?: Array<number> | null;
+      /** Which list; default: `for_you`. */
+      placement?: Placement | null;
+      /** The former name of `placement`. @deprecated */
+      shelf?: Placement | null;
+    };
+    response: RecommendationsOut;
+  };
+  /** Vote for a review as helpful; a second vote of the same user does not count. */
+  vote_for_review: {
+    method: "POST";
+    path: "/api/v1/reviews/{review_id}/helpful";
+    pathParameters: {
+      review_id: number;
+    };
+    response: ReviewOut;
+  };
+  /** News from the payment gateway, signed as it documents; each event is taken in once. */
+  webhook: {
+    method: "POST";
+    path: "/api/v1/payments/webhooks/{gateway}";
+    pathParameters: {
+      gateway: string;
+    };
+    headers: {
+      "Webhook-Signature": string;
+    };
+    body: {
+      id: string;
+      type: string;
+      /** The key that we asked with. */
+      key: string;
+      transaction_id?: string | null;
+      code?: string | null;
+    };
+    response: WebhookOut;
+  };
+}

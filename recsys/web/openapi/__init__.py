@@ -1,0 +1,1 @@
+"""The OpenAPI document: operation ids, examples and errors of every operation."""
