@@ -23,7 +23,7 @@ from models.ranking.filters import Exclude, RankRequest, Selection, as_ids, posi
 from models.registry.artifact import read_artifact, write_artifact
 from models.results import Explanation, Ranking
 from models.shared.memory_budget import refuse_if_larger
-from models.shared.parallel import WORKERS, in_parallel, one_blas_thread
+from models.shared.parallel import WORKERS, even_parts, in_parallel, one_blas_thread
 from models.shared.score_blocks import DenseScores, ScoreBlock
 from recsys.errors import Invalid, NotFound
 
@@ -334,8 +334,7 @@ class Recommender(ABC):
             raise ValueError(f"k must be at least 1, not {k}")
         products = np.full((queries.size, k), -1, dtype=np.int64)
         scores = np.full((queries.size, k), -np.inf, dtype=np.float32)
-        size = self._block(n, k)
-        blocks = [np.arange(start, min(n, start + size)) for start in range(0, n, size)]
+        blocks = even_parts(n, self._block(n, k))
 
         def put(block: Rows) -> None:
             # at once: the lists of all blocks side by side would take as much memory again as the answer

@@ -20,7 +20,7 @@ from models.hybrid.strategy_selection import Examples
 from models.ranking.filters import RankRequest, Selection, summed_histories
 from models.shared.fitted_members import FittedMembers
 from models.shared.memory_budget import free_bytes
-from models.shared.parallel import WORKERS, in_parallel
+from models.shared.parallel import WORKERS, even_parts, in_parallel
 from recsys.errors import Invalid
 
 __all__ = ["QUESTIONS", "Creators", "fitted", "observe", "observe_last"]
@@ -184,7 +184,7 @@ def _lines(panel: Panel, users: int, train: Dataset) -> npt.NDArray[np.float32]:
 
 def _blocks(panel: Panel, users: int, train: Dataset) -> list[Rows]:
     size = max(1, base.BLOCK_BYTES // (4 * len(train.items) * len(panel.members)))
-    return [np.arange(start, min(users, start + size)) for start in range(0, users, size)]
+    return even_parts(users, size)
 
 
 def _listed(candidates: CandidatePairs, relevant: sparse.csr_matrix) -> npt.NDArray[np.bool_]:

@@ -10,10 +10,12 @@ from functools import cache
 from threading import Lock
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import scipy.linalg  # noqa: F401 - loads scipy's own BLAS, so that the controller sees it
 from threadpoolctl import OpenBLASController, ThreadpoolController  # type: ignore[import-untyped]
 
-__all__ = ["WORKERS", "in_parallel", "one_blas_thread"]
+__all__ = ["WORKERS", "even_parts", "in_parallel", "one_blas_thread"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -68,3 +70,14 @@ def in_parallel(work: Callable[[T], R], parts: Sequence[T]) -> list[R]:
             return [work(part) for part in parts]
         with ThreadPoolExecutor(min(WORKERS, len(parts))) as pool:
             return list(pool.map(work, parts))
+
+
+def even_parts(count: int, most: int) -> list[npt.NDArray[np.int64]]:
+    """0..count-1 in parts of `most` at most: one, or as many for each worker, of nearly one length.
+
+    The last of parts of the full length is a short one, and the workers wait for who has the other.
+    """
+    parts = -(-count // most)
+    if parts > 1:
+        parts = min(count, -(-parts // WORKERS) * WORKERS)
+    return np.array_split(np.arange(count, dtype=np.int64), parts) if parts else []

@@ -37,8 +37,7 @@ def measure(experiment: Experiment, split: Split) -> tuple[float, float, Recomme
     model = FittedMembers(split.train).fit(create(experiment), split.train)
     fitted = time.process_time()
     evaluation = evaluate(model, split, experiment.evaluation.ks)
-    for view in split.folds:
-        outcomes(model, evaluation, split, view, experiment.seed)
+    outcomes(model, evaluation, split, experiment.seed)
     recommend_examples(model, split, choose_users(split))
     return fitted - began, time.process_time() - fitted, model
 

@@ -14,11 +14,12 @@ from scipy import sparse
 
 from features.ids import IdMap
 from features.interactions import History
+from models.ranking.novelty_lists import recommend_both
 from models.results import Ranking
 from recsys.errors import Invalid
 from training.evaluation.beyond_accuracy import exposures, gini, per_user_quality
 from training.evaluation.metrics import find_hits, per_user
-from training.evaluation.splits import Fold, Split, View
+from training.evaluation.splits import VIEWS, Fold, Split, View
 
 if TYPE_CHECKING:
     from models.base import Recommender
@@ -42,7 +43,8 @@ class ViewResult:
     totals    figures of all lists together (coverage, gini), float64 (len(ks),)
     unknown   metric → why it could not be computed
     exposure  int64 (len(ks), items of the training data): how often each was shown in the first k
-    seconds   that the model took to make the lists, nothing else
+    seconds   that the model took to make the lists, nothing else; half of it where the lists of both views
+              come of one set of scores
     scores    float32 (users, K): the model's own scores of its lists, -inf in empty places
     products  int64 (users, K) ids, -1 in empty places
     hits      bool (users, K)
@@ -88,7 +90,17 @@ def evaluate(
     can be shown. Raises Invalid for a model that learned from what this split tests on.
     """
     refuse_leak(model, split)
-    views = {view: _judge(model, split, fold, tuple(ks), advance) for view, fold in split.folds.items()}
+    longest = max(ks)
+    if any(fold.histories is not None for fold in split.folds.values()):
+        made = {view: _lists(model, split, fold, longest, advance) for view, fold in split.folds.items()}
+    else:
+        made = _lists_of_both(model, split, longest, advance)
+    views = {
+        view: replace(
+            figures_of(split.folds[view], split, lists.products, lists.scores, tuple(ks)), seconds=s
+        )
+        for view, (lists, s) in made.items()
+    }
     return Evaluation(tuple(ks), views)
 
 
@@ -141,27 +153,51 @@ def figures_of(
     )
 
 
-def _judge(
-    model: Recommender, split: Split, fold: Fold, ks: tuple[int, ...], advance: Callable[[int], None]
-) -> ViewResult:
-    longest = max(ks)
-    products = np.full((fold.users.size, longest), -1, dtype=np.int64)
-    scores = np.full((fold.users.size, longest), -np.inf, dtype=np.float32)
+def _lists(
+    model: Recommender, split: Split, fold: Fold, k: int, advance: Callable[[int], None]
+) -> tuple[Ranking, float]:
+    """The k best of each user of the fold, who comes with a history, and the seconds that it took."""
+    lists = _no_lists(fold.users, k)
     seconds = 0.0
+    exclude = "seen" if fold.view == "new" else None
     for start in range(0, fold.users.size, BATCH):
         part = slice(start, start + BATCH)
-        asked = fold.users[part]
-        exclude = "seen" if fold.view == "new" else None
+        users = fold.users[part]
         begun = perf_counter()
         ranking: Ranking = (
-            model.recommend(asked, longest, exclude=exclude, only=split.only)
+            model.recommend(users, k, exclude=exclude, only=split.only)
             if fold.histories is None
-            else model.recommend_from(fold.histories[part], longest, exclude=exclude, only=split.only)
+            else model.recommend_from(fold.histories[part], k, exclude=exclude, only=split.only)
         )
         seconds += perf_counter() - begun
-        products[part], scores[part] = ranking.products, ranking.scores
-        advance(asked.size)
-    return replace(figures_of(fold, split, products, scores, ks), seconds=seconds)
+        lists.products[part], lists.scores[part] = ranking.products, ranking.scores
+        advance(users.size)
+    return lists, seconds
+
+
+def _lists_of_both(
+    model: Recommender, split: Split, k: int, advance: Callable[[int], None]
+) -> dict[View, tuple[Ranking, float]]:
+    """The k best of each user in each view, of one set of scores where the model has one for both."""
+    lists = {view: _no_lists(fold.users, k) for view, fold in split.folds.items()}
+    everybody = np.unique(np.concatenate([fold.users for fold in split.folds.values()]))
+    seconds = 0.0
+    for start in range(0, everybody.size, BATCH):
+        begun = perf_counter()
+        both = recommend_both(model, everybody[start : start + BATCH], k, k, only=split.only)
+        seconds += perf_counter() - begun
+        for view, ranking in zip(VIEWS, both, strict=True):
+            rows = np.flatnonzero(np.isin(lists[view].queries, ranking.queries))
+            place = np.searchsorted(ranking.queries, lists[view].queries[rows])
+            lists[view].products[rows] = ranking.products[place]
+            lists[view].scores[rows] = ranking.scores[place]
+            advance(rows.size)
+    return {view: (ranking, seconds / len(lists)) for view, ranking in lists.items()}
+
+
+def _no_lists(users: npt.NDArray[np.int64], k: int) -> Ranking:
+    shape = users.size, k
+    return Ranking(users, np.full(shape, -1, dtype=np.int64), np.full(shape, -np.inf, dtype=np.float32))
 
 
 def _tastes(fold: Fold, split: Split) -> sparse.csr_matrix:

@@ -9,8 +9,10 @@ import numpy.typing as npt
 
 from models.base import Recommender
 from models.ranking.calibration import Calibration
+from models.ranking.novelty_lists import recommend_both
+from models.results import Ranking
 from training.evaluation.evaluator import Evaluation
-from training.evaluation.splits import Split, View
+from training.evaluation.splits import VIEWS, Split, View
 
 __all__ = ["Outcomes", "calibrate", "outcomes"]
 
@@ -46,39 +48,65 @@ def calibrate(found: Outcomes) -> Calibration | None:
     return Calibration.fit(found.scores, found.taken, found.weights)
 
 
-def outcomes(model: Recommender, evaluation: Evaluation, split: Split, view: View, seed: int) -> Outcomes:
+def outcomes(model: Recommender, evaluation: Evaluation, split: Split, seed: int) -> dict[View, Outcomes]:
     """What all active users took up of their lists: those who did anything before the test period.
 
     The test users' lists are those of `evaluation`. A user who took up nothing that was asked for in the test
     period has a list too when the shop is scored, so theirs count as well, nothing of them taken: of a sample
     of IDLE, which stands for all of them.
     """
-    result = evaluation.views[view]
-    keep = (result.products >= 0) & np.isfinite(result.scores)
-    owner = np.broadcast_to(result.users[:, None], keep.shape)
-    users, scores, taken = owner[keep], result.scores[keep], result.hits[keep]
-    weights = np.ones(scores.size)
-    if split.folds[view].histories is None:
-        active = split.train.users.ids[np.diff(split.train.touched.indptr) > 0]
-        idle = np.setdiff1d(active, result.users)
-        sample = idle
-        if idle.size > IDLE:
-            sample = np.sort(np.random.default_rng(seed).choice(idle, IDLE, replace=False))
-        owner, more = _lists(model, sample, result.products.shape[1], view)
-        users, scores = np.concatenate([users, owner]), np.concatenate([scores, more])
-        taken = np.concatenate([taken, np.zeros(more.size, dtype=bool)])
-        weights = np.concatenate([weights, np.full(more.size, idle.size / max(1, sample.size))])
-    return Outcomes(users, scores, taken, weights)
+    active = split.train.users.ids[np.diff(split.train.touched.indptr) > 0]
+    idle = {
+        view: np.setdiff1d(active, evaluation.views[view].users)
+        for view, fold in split.folds.items()
+        if fold.histories is None
+    }
+    samples = {view: _sample(users, seed) for view, users in idle.items()}
+    k = evaluation.views["all"].products.shape[1]
+    lists = _lists(model, np.unique(np.concatenate(list(samples.values()))), k) if samples else {}
+    found = {}
+    for view in split.folds:
+        result = evaluation.views[view]
+        users, scores, places = _filled(Ranking(result.users, result.products, result.scores))
+        taken, weights = result.hits[places], np.ones(scores.size)
+        if view in lists:
+            owner, more, _ = _filled(lists[view])
+            sampled = np.isin(owner, samples[view])
+            owner, more = owner[sampled], more[sampled]
+            users, scores = np.concatenate([users, owner]), np.concatenate([scores, more])
+            taken = np.concatenate([taken, np.zeros(more.size, dtype=bool)])
+            share = idle[view].size / max(1, samples[view].size)
+            weights = np.concatenate([weights, np.full(more.size, share)])
+        found[view] = Outcomes(users, scores, taken, weights)
+    return found
 
 
-def _lists(
-    model: Recommender, users: npt.NDArray[np.int64], k: int, view: View
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Whose, and with which score, each place of these users' lists is."""
-    owners, scores = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
-    for start in range(0, users.size, BATCH):
-        ranking = model.recommend(users[start : start + BATCH], k, exclude="seen" if view == "new" else None)
-        there = (ranking.products >= 0) & np.isfinite(ranking.scores)
-        owners.append(np.broadcast_to(ranking.queries[:, None], there.shape)[there])
-        scores.append(ranking.scores[there])
-    return np.concatenate(owners), np.concatenate(scores)
+def _sample(users: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int64]:
+    if users.size <= IDLE:
+        return users
+    return np.sort(np.random.default_rng(seed).choice(users, IDLE, replace=False))
+
+
+def _lists(model: Recommender, users: npt.NDArray[np.int64], k: int) -> dict[View, Ranking]:
+    """The k best of each of these users in each view, over all products."""
+    parts = [
+        recommend_both(model, users[start : start + BATCH], k, k)
+        for start in range(0, max(1, users.size), BATCH)
+    ]
+    return {
+        view: Ranking(
+            users,
+            np.concatenate([part[place].products for part in parts]),
+            np.concatenate([part[place].scores for part in parts]),
+        )
+        for place, view in enumerate(VIEWS)
+    }
+
+
+def _filled(
+    ranking: Ranking,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Whose, and with which score, each place with a product is, and which places these are."""
+    there = (ranking.products >= 0) & np.isfinite(ranking.scores)
+    owner = np.broadcast_to(ranking.queries[:, None], there.shape)
+    return owner[there], ranking.scores[there], there

@@ -104,7 +104,7 @@ def judge(
     ) as judging:
         evaluation = evaluate(model, split, experiment.evaluation.ks, advance=judging.advance)
         judging.note = f"{asked:,} lists of {max(experiment.evaluation.ks)}"
-        found = {view: outcomes(model, evaluation, split, view, experiment.seed) for view in split.folds}
+        taken_up = outcomes(model, evaluation, split, experiment.seed)
         lists = recommend_examples(model, split, examples)
         # a caller that asks for no examples compares figures and writes no report
         guests = _guests(model, split, experiment) if examples else None
@@ -113,7 +113,7 @@ def judge(
         model.kind.value,
         asdict(model.parameters),
         evaluation,
-        found,
+        taken_up,
         lists,
         fitting.seconds,
         judging.seconds,

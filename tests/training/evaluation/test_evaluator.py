@@ -45,10 +45,21 @@ def test_the_view_new_never_shows_what_was_touched(split: Split) -> None:
     assert not touched[np.nonzero(shown)[0], columns[shown]].any()
 
 
+@pytest.mark.parametrize("algorithm", ["popularity", "item_knn", "ease", "als", "tifu_knn"])
+def test_both_views_have_the_lists_that_the_model_makes_for_each(split: Split, algorithm: str) -> None:
+    model = factory.create(algorithm).fit(split.train)
+    evaluation = evaluate(model, split, KS)
+    for view, exclude in (("all", None), ("new", "seen")):
+        result = evaluation.views[view]
+        lists = model.recommend(result.users, max(KS), exclude=exclude, only=split.only)
+        assert (result.products == lists.products).all()
+        assert result.scores == pytest.approx(lists.scores, rel=1e-6)
+
+
 @pytest.mark.parametrize("view", ["all", "new"])
 def test_calibrated_scores_are_the_share_that_all_active_users_take_up(split: Split, view: View) -> None:
     model = factory.create("item_knn", {"neighbours": 20}).fit(split.train)
-    found = outcomes(model, evaluate(model, split, KS), split, view, seed=0)
+    found = outcomes(model, evaluate(model, split, KS), split, seed=0)[view]
     fold = split.folds[view]
     # brute force: everybody with a past has a list, and what is not asked for in the test was not taken
     pairs = {}
@@ -71,10 +82,10 @@ def test_calibrated_scores_are_the_share_that_all_active_users_take_up(split: Sp
 def test_a_sample_of_the_idle_stands_for_all_of_them(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     model = factory.create("popularity").fit(split.train)
     evaluation = evaluate(model, split, KS)
-    everybody = outcomes(model, evaluation, split, "new", seed=0)
+    everybody = outcomes(model, evaluation, split, seed=0)["new"]
     idle = np.unique(everybody.users).size - evaluation.views["new"].users.size
     assert idle > 2
     monkeypatch.setattr(fit_calibration, "IDLE", 2)
-    sampled = outcomes(model, evaluation, split, "new", seed=0)
+    sampled = outcomes(model, evaluation, split, seed=0)["new"]
     assert np.unique(sampled.users).size == evaluation.views["new"].users.size + 2
     assert np.unique(sampled.weights).tolist() == [1.0, idle / 2]
