@@ -1,0 +1,18 @@
+"""The example of the client's page runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "client.md"
+
+
+def test_the_example_of_the_page_runs(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (script,) = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    names: dict[str, object] = {}
+    exec(script.replace("http://127.0.0.1:8000", address), names)
+    assert len(capsys.readouterr().out.splitlines()) == 5
+    assert names["report"].count("stored") == 1  # type: ignore[attr-defined]
