@@ -25,7 +25,7 @@ export interface AddressIn {
   is_default?: boolean;
 }
 
-/** An address a user keeps, or one that an order went to. */
+/** A saved address of a user, or the address of an order. */
 export interface AddressOut {
   id: number;
   first_name: string;
@@ -154,7 +154,7 @@ export interface CategoryOut {
   children?: Array<CategoryOut>;
 }
 
-/** By which channels the caller wants to hear from the shop; `kinds` switches off single kinds. */
+/** The channels by which the caller wants notifications; `kinds` switches off single kinds. */
 export interface ChannelsIn {
   email?: boolean;
   sms?: boolean;
@@ -163,7 +163,7 @@ export interface ChannelsIn {
   kinds?: Record<string, unknown>;
 }
 
-/** The choice that holds now. */
+/** The current choice of channels. */
 export interface ChannelsOut {
   email?: boolean;
   sms?: boolean;
@@ -191,7 +191,7 @@ export interface ClickIn {
   position?: number | null;
 }
 
-/** How many. */
+/** A number of notifications. */
 export interface Count {
   count: number;
 }
@@ -215,7 +215,7 @@ export interface EmailIn {
   password: string;
 }
 
-/** What became of one e-mail. */
+/** One e-mail and its delivery status. */
 export interface EmailLogOut {
   id: number;
   to_email: string;
@@ -462,7 +462,7 @@ export interface NotificationOut {
   created_at: string | null;
 }
 
-/** Tells one user something by a template. */
+/** A message to one user, made from a template. */
 export interface NotifyIn {
   user_id: number;
   template: string;
@@ -471,8 +471,14 @@ export interface NotifyIn {
   channels?: Array<"in_app" | "email" | "sms">;
   /** Copies of the e-mail. */
   cc?: Array<string>;
-  /** Copies whose addresses no recipient sees. */
+  /** Blind copies. */
   bcc?: Array<string>;
+}
+
+/** The messages of one call of `notify`. */
+export interface NotifyOut {
+  /** Channel to the id of the notification or of its log row. Channels that the user switched off are absent. */
+  told: Record<string, number>;
 }
 
 /** Whether a list may repeat products; each value has its own ranking, calibration and stored list. `any`: bought products may appear if the repeat policy of their category allows; `new`: only products without an interaction of the user. */
@@ -1254,7 +1260,7 @@ export interface ShelfProvenanceOut {
   filters?: FiltersOut | null;
 }
 
-/** What became of one text message. */
+/** One text message and its delivery status. */
 export interface SmsLogOut {
   id: number;
   phone_number: string;
@@ -1266,7 +1272,7 @@ export interface SmsLogOut {
   created_at: string | null;
 }
 
-/** What the provider of text messages reports about one that it took. */
+/** The delivery report of a provider of text messages. */
 export interface SmsReceiptIn {
   /** False when the message cannot be delivered. */
   delivered: boolean;
@@ -1417,7 +1423,7 @@ export interface TasteOut {
   price_range: PriceRange_Output | null;
 }
 
-/** The parts of a template (Jinja, in a sandbox); every variable is declared with its kind. */
+/** The parts of a template (Jinja, in a sandbox); every variable is declared with its type. */
 export interface TemplateIn {
   subject?: string | null;
   body_html?: string | null;
@@ -1453,16 +1459,11 @@ export interface TemplatePreviewIn {
   values?: Record<string, string | number | boolean | Array<string>>;
 }
 
-/** What would be sent. */
+/** The message as it would be sent. */
 export interface TemplatePreviewOut {
   subject: string;
   html: string | null;
   text: string;
-}
-
-/** By channel, the id of the notification or of the log row; what the user does not want is absent. */
-export interface ToldOut {
-  told: Record<string, number>;
 }
 
 /** Products by their views of late; an older view counts less. */
@@ -1689,7 +1690,7 @@ export interface Operations {
     body: StatusIn;
     response: StaffOrderOut;
   };
-  /** Replace a template's parts, or switch it off. */
+  /** Replace the parts of a template, or deactivate it. */
   admin_change_template: {
     method: "PUT";
     path: "/api/v1/admin/notification-templates/{name}";
@@ -1738,7 +1739,7 @@ export interface Operations {
     body: SynonymIn;
     response: SynonymOut;
   };
-  /** Write a template of the shop's own. */
+  /** Create a template. */
   admin_create_template: {
     method: "POST";
     path: "/api/v1/admin/notification-templates";
@@ -1882,7 +1883,7 @@ export interface Operations {
     };
     response: LiveEntries;
   };
-  /** E-mails and what became of them, newest first. */
+  /** E-mails with their delivery status, newest first. */
   admin_list_mails: {
     method: "GET";
     path: "/api/v1/admin/email-logs";
@@ -1968,13 +1969,13 @@ export interface Operations {
     };
     response: Page_SynonymOut_;
   };
-  /** Every template, those that come with recsys included. */
+  /** All templates, including those that recsys ships. */
   admin_list_templates: {
     method: "GET";
     path: "/api/v1/admin/notification-templates";
     response: Array<TemplateOut>;
   };
-  /** Text messages and what became of them, newest first. */
+  /** Text messages with their delivery status, newest first. */
   admin_list_texts: {
     method: "GET";
     path: "/api/v1/admin/sms-logs";
@@ -2004,14 +2005,14 @@ export interface Operations {
     };
     response: Page_ReviewOut_;
   };
-  /** Tell one user something, by those channels that the user wants. */
+  /** Notify one user by those of the channels that the user accepts. */
   admin_notify: {
     method: "POST";
     path: "/api/v1/admin/notifications";
     body: NotifyIn;
-    response: ToldOut;
+    response: NotifyOut;
   };
-  /** What would be sent with these values; nothing is. */
+  /** Render a template with these values; nothing is sent. */
   admin_preview_template: {
     method: "POST";
     path: "/api/v1/admin/notification-templates/{name}/preview";
@@ -2021,7 +2022,7 @@ export interface Operations {
     body: TemplatePreviewIn;
     response: TemplatePreviewOut;
   };
-  /** Record whether a text message arrived; for the webhook of the provider, with a key for `admin`. */
+  /** Record whether a text message was delivered; for the webhook of the provider, with a key for `admin`. */
   admin_receive_receipt: {
     method: "POST";
     path: "/api/v1/admin/sms-logs/{log_id}/receipt";
@@ -2078,7 +2079,7 @@ export interface Operations {
     body: ResolutionIn;
     response: FlagOut;
   };
-  /** Send an e-mail that failed, or waits, at the next delivery. */
+  /** Queue an e-mail that failed, or waits, for the next delivery. */
   admin_retry_mail: {
     method: "POST";
     path: "/api/v1/admin/email-logs/{log_id}/retry";
@@ -2348,7 +2349,7 @@ export interface Operations {
     path: "/api/v1/users/me";
     response: MeOut;
   };
-  /** By which channels the caller hears from the shop. */
+  /** The channels by which the caller is notified. */
   get_notification_preferences: {
     method: "GET";
     path: "/api/v1/notification-preferences";
@@ -2653,13 +2654,13 @@ export interface Operations {
     };
     response: MethodOut;
   };
-  /** Mark all of the caller's notifications read; how many were not. */
+  /** Mark all of the caller's notifications read; return how many were unread. */
   mark_all_read: {
     method: "POST";
     path: "/api/v1/notifications/read-all";
     response: Count;
   };
-  /** Mark one notification read; twice changes nothing more. */
+  /** Mark one notification read; a repeated request changes nothing. */
   mark_read: {
     method: "POST";
     path: "/api/v1/notifications/{notification_id}/read";
@@ -3075,7 +3076,7 @@ export interface Operations {
     body: CartItemIn;
     response: CartOut;
   };
-  /** Choose by which channels to hear from the shop, as a whole and for single kinds of messages. */
+  /** Choose the channels for notifications, in general and for single kinds of messages. */
   set_notification_preferences: {
     method: "PUT";
     path: "/api/v1/notification-preferences";

@@ -52,7 +52,7 @@ MOST_STEPS = 150_000_000
 """So many of these pairs take some 5 seconds of one core."""
 
 REPEATED = 1.25
-"""Events of a pair of a user and a product from which on people are said to come back for the same."""
+"""Mean events per pair of user and product from which the data count as repeated consumption."""
 
 LEAST_USERS = 60
 """Fewer judged users than that decide nothing."""

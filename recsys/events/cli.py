@@ -159,8 +159,8 @@ def trim(
     if as_json:
         _json({"entries": sum(gone.values()), **rows})
         return
-    told = ", ".join(f"{count:,} rows of {table}" for table, count in rows.items())
-    typer.echo(f"{sum(gone.values()):,} entries and {told} are gone")
+    counts = ", ".join(f"{count:,} rows of {table}" for table, count in rows.items())
+    typer.echo(f"{sum(gone.values()):,} entries and {counts} were deleted")
 
 
 @app.command()

@@ -1,9 +1,10 @@
-"""Handles events for a group: each once, in order of arrival, with retries and, at last, the dead letters.
+"""The consumer: handles each event of a group once, in order of arrival, with retries and dead letters.
 
-The row in the inbox is written in the handlers' transaction, and the entry is acknowledged after it: who is
-killed in between is delivered the same event again and finds the row. Several consumers of a group share its
-streams; what one of them took and did not finish in time, another takes over. They may hear two events of one
-aggregate at the same time, so handlers look at the present state and do not rely on the order.
+The inbox row is written in the transaction of the handlers, and the entry is acknowledged after it: when a
+consumer is killed in between, the event is delivered again and the row shows that it was handled. Several
+consumers of a group share its streams; an entry that one of them did not finish in time is taken over by
+another. Two events of one aggregate may be handled at the same time, so handlers read the present state and
+do not rely on the order.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from recsys.settings import get_settings
 __all__ = ["Consumer", "StreamEntry"]
 
 _TOGETHER = 50
-"""So many events share a transaction; when one of them fails, each gets its own."""
+"""Events per transaction; when one of them fails, each is handled in a transaction of its own."""
 _BLOCK_MS = 500
 _LONGEST_WAIT = 60.0
 _log = get_logger(__name__)
@@ -58,25 +59,30 @@ class _Failed:
 
 
 class Consumer:
-    """One member of a group; `run` works until it is told to stop.
+    """One member of a group of consumers.
 
-    heard : the subscriptions of the group, when they are not those that `groups` knows by its name.
+    Parameters
+    ----------
+    group
+        Its name.
+    subscriptions
+        Handlers by type of event; by default those registered under the name.
     """
 
-    def __init__(self, group: str, heard: Subscriptions | None = None) -> None:
+    def __init__(self, group: str, subscriptions: Subscriptions | None = None) -> None:
         self.group = group
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-        self._heard = consumer_groups.subscriptions(group) if heard is None else heard
-        self._streams = consumer_groups.streams(self._heard)
+        self._subscriptions = consumer_groups.subscriptions(group) if subscriptions is None else subscriptions
+        self._streams = consumer_groups.streams(self._subscriptions)
         self._failed: list[_Failed] = []
         self._next_look = 0.0
         self._suspect = False
         self.handled = 0
 
     def run(self, stop: threading.Event, *, once: bool = False) -> int:
-        """Handle events until `stop` is set (with `once`: until none is left); how many were handled.
+        """Handle events until `stop` is set (with `once`: until none is left); return how many were handled.
 
-        What was taken is finished before it ends. Outages are logged and waited out; with `once` they are
+        Events already read are finished first. Outages are logged and waited out; with `once` they are
         raised.
         """
         wait = 0.0
@@ -111,12 +117,12 @@ class Consumer:
         self._suspect = False
         if time.monotonic() >= self._next_look:
             consumer_groups.ensure(get_redis(), self.group, self._streams)
-            self._say_what_was_trimmed()
+            self._log_trimmed()
             for left in self._abandoned():
                 self._work(left)
             self._next_look = time.monotonic() + get_settings().events.takeover_seconds / 2
         found = self._retry()
-        # whoever looks once need not wait for what may come; Redis would take a tenth of a second to notice
+        # a single pass does not wait for new entries: Redis would block for at least a tenth of a second
         block = 10 if self._failed else None if once else _BLOCK_MS
         read: Any = get_redis().xreadgroup(
             self.group,
@@ -131,11 +137,11 @@ class Consumer:
         return found
 
     def _work(self, entries: Sequence[StreamEntry]) -> None:
-        """Handle entries together, or one by one when that fails; raises only what is an outage."""
+        """Handle entries together, or one by one when that fails; raises Unavailable for an outage only."""
         readable = []
         for entry in entries:
             if entry.tries >= get_settings().events.attempts:
-                self._bury(entry, "it ended whoever tried it", entry.tries)
+                self._bury(entry, "each consumer that handled it ended abruptly", entry.tries)
                 continue
             try:
                 readable.append((entry, open_entry(entry.fields)))
@@ -145,7 +151,7 @@ class Consumer:
             try:
                 self._handle_together(readable[place : place + _TOGETHER])
             except Unavailable:
-                # taken and not finished: they wait here until all is back, and it does not count as a try
+                # read and not finished: they wait here until the stores are back; it does not count as a try
                 self._suspect = True
                 self._uncount([entry for entry, _ in readable[place:]])
                 held = {(each.entry.stream, each.entry.id) for each in self._failed}
@@ -157,7 +163,7 @@ class Consumer:
                 raise
 
     def _uncount(self, entries: Sequence[StreamEntry]) -> None:
-        """Take this delivery off the entries' counts: others must not take an outage for a deadly event."""
+        """Subtract this delivery from the entries' counts, so that an outage makes no dead letters."""
         try:
             for entry in entries:
                 get_redis().xclaim(
@@ -178,24 +184,24 @@ class Consumer:
                 self._handle_together([each])
 
     def _handle(self, several: Sequence[tuple[StreamEntry, Envelope]]) -> None:
-        wanted = [heard for _, heard in several if self._handlers(heard)]
+        wanted = [envelope for _, envelope in several if self._handlers(envelope)]
         if wanted:
             with unit_of_work() as session:
-                fresh = inbox.receive(session, self.group, {heard.event_id for heard in wanted})
-                for heard in wanted:
-                    if heard.event_id in fresh:
-                        fresh.remove(heard.event_id)  # the same event may be in a batch twice
-                        self._call(session, heard)
+                fresh = inbox.receive(session, self.group, {envelope.event_id for envelope in wanted})
+                for envelope in wanted:
+                    if envelope.event_id in fresh:
+                        fresh.remove(envelope.event_id)  # the same event may be in a batch twice
+                        self._call(session, envelope)
         self._acknowledge([entry for entry, _ in several])
         self.handled += len(wanted)
 
-    def _call(self, session: Session, heard: Envelope) -> None:
-        for handler in self._handlers(heard):
-            handler(session, heard)
+    def _call(self, session: Session, envelope: Envelope) -> None:
+        for handler in self._handlers(envelope):
+            handler(session, envelope)
         session.flush()
 
-    def _handlers(self, heard: Envelope) -> tuple[Handler, ...]:
-        return self._heard.get(type(heard.event), ())
+    def _handlers(self, envelope: Envelope) -> tuple[Handler, ...]:
+        return self._subscriptions.get(type(envelope.event), ())
 
     def _acknowledge(self, entries: Sequence[StreamEntry]) -> None:
         pipeline = get_redis().pipeline(transaction=False)
@@ -207,17 +213,17 @@ class Consumer:
         if _means_outage(error) or _is_outage():
             raise Unavailable(f"PostgreSQL or Redis went away: {reason(error)}") from error
         tries, events = entry.tries + 1, get_settings().events
-        said = {
+        context = {
             "group": self.group,
             "name": dead_letters.readable(entry.fields.get(b"name", b"?")),
             "entry": entry.id.decode(),
         }
         if tries >= events.attempts:
-            _log.error("an event failed for the last time", **said, tries=tries, error=reason(error))
+            _log.error("an event failed for the last time", **context, tries=tries, error=reason(error))
             self._bury(entry, reason(error), tries)
             return
         wait = min(_LONGEST_WAIT, events.takeover_seconds / 2, events.retry_seconds * 2 ** (tries - 1))
-        _log.warning("an event failed", **said, tries=tries, again_in=wait, error=reason(error))
+        _log.warning("an event failed", **context, tries=tries, again_in=wait, error=reason(error))
         again = StreamEntry(entry.stream, entry.id, entry.fields, tries)
         self._failed.append(_Failed(again, time.monotonic() + wait))
 
@@ -230,7 +236,7 @@ class Consumer:
         now = time.monotonic()
         due = [each for each in self._failed if each.due <= now]
         for each in due:
-            # claiming keeps others from taking it over; what is gone from our list was taken over already
+            # the claim keeps other consumers from taking it over; an empty answer means that one already has
             taken: Any = get_redis().xclaim(
                 each.entry.stream, self.group, self.name, 0, [each.entry.id], justid=True
             )
@@ -240,7 +246,7 @@ class Consumer:
         return bool(due)
 
     def _abandoned(self) -> list[list[StreamEntry]]:
-        """What consumers left that are gone or stuck, and what was trimmed before it was finished."""
+        """Claim the entries of consumers that ended or hang; log entries that were trimmed before that."""
         client, found = get_redis(), []
         idle = int(get_settings().events.takeover_seconds * 1000)
         mine = {(each.entry.stream, each.entry.id) for each in self._failed}
@@ -273,7 +279,7 @@ class Consumer:
                     break
         return found
 
-    def _say_what_was_trimmed(self) -> None:
+    def _log_trimmed(self) -> None:
         for each in lag.of_group(get_redis(), self.group, self._streams):
             if each.lost:
                 _log.error(
@@ -285,7 +291,7 @@ class Consumer:
                 )
 
     def _leave(self) -> None:
-        """Who finished everything takes the name along; else the name holds what is unfinished."""
+        """Remove this consumer from the group, unless it still has unfinished entries."""
         try:
             client = get_redis()
             for stream in self._streams:
@@ -297,7 +303,7 @@ class Consumer:
 
 
 def _by_stream(read: Any) -> list[tuple[str, list[tuple[bytes, Mapping[bytes, bytes]]]]]:
-    """What XREADGROUP answers, in either protocol: a list of pairs, or a dictionary of lists of lists."""
+    """The answer of XREADGROUP in either protocol (pairs, or a dictionary of lists of lists) as pairs."""
     if not read:
         return []
     if isinstance(read, dict):
@@ -327,9 +333,9 @@ def _ask_database() -> None:
 
 
 def _means_outage(error: Exception) -> bool:
-    """Whether the error says by itself that a store takes nothing: then no event is to blame.
+    """Whether the error itself shows an outage of a store, which is not the event's fault.
 
-    One that waited in vain for a lock may be: its tries count, as those of any event.
+    A lock timeout is no outage: its tries count like any other failure.
     """
     if isinstance(error, DatabaseAway):
         return error.kind != "busy"

@@ -1,4 +1,4 @@
-"""Groups of consumers: the shop's own, and those that other packages plug in by an entry point."""
+"""Consumer groups: the group of the shop's domains, and those that packages register by an entry point."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from recsys.errors import Invalid, Unavailable
 from recsys.events import dead_letters
 from recsys.events.envelope import Subscriptions, stream_of
 
-__all__ = ["CORE", "GROUP", "ensure", "known", "streams", "subscriptions"]
+__all__ = ["CORE", "GROUP", "ensure", "group_names", "streams", "subscriptions"]
 
 GROUP = "recsys.consumers"
 """The entry-point group: a name, and `module:attribute` of its Subscriptions."""
 CORE = "core"
-"""The group of the shop's own domains; what it hears stands in `recsys/subscriptions.py`."""
+"""The group of the shop's own domains; its handlers are listed in `recsys/subscriptions.py`."""
 
 
-def known() -> tuple[str, ...]:
-    """The names of all groups, ours first."""
+def group_names() -> tuple[str, ...]:
+    """The names of all groups, `core` first."""
     return (CORE, *sorted({entry.name for entry in _plugged_in()} - {CORE}))
 
 
 def subscriptions(group: str) -> Subscriptions:
-    """Which handlers of the group hear which events. Raises Invalid naming the known groups."""
+    """The handlers of a group by type of event. Raises Invalid for an unknown group, Unavailable."""
     if group == CORE:
-        # only here and only now: the handlers import this package
+        # imported here and this late since the handlers import this package
         found: Subscriptions = import_module("recsys.subscriptions").SUBSCRIPTIONS
         return found
     for entry in _plugged_in():
@@ -40,12 +40,12 @@ def subscriptions(group: str) -> Subscriptions:
             except (ImportError, AttributeError) as error:
                 raise Unavailable(f"the handlers of group {group!r} cannot be loaded: {error}") from error
             return found
-    raise Invalid(f"there is no group {group!r}; known are {', '.join(known())}")
+    raise Invalid(f"there is no group {group!r}; the groups are {', '.join(group_names())}")
 
 
-def streams(heard: Subscriptions) -> tuple[str, ...]:
-    """The streams that the group reads: those of the families it hears of."""
-    return tuple(sorted({stream_of(event.family) for event in heard}))
+def streams(handlers: Subscriptions) -> tuple[str, ...]:
+    """The streams that the group reads: those of the families of its events."""
+    return tuple(sorted({stream_of(event.family) for event in handlers}))
 
 
 def ensure(client: redis.Redis, group: str, names: tuple[str, ...]) -> None:
@@ -78,5 +78,5 @@ def _create(client: redis.Redis, name: str, group: str) -> None:
 
 @lru_cache(maxsize=1)
 def _plugged_in() -> tuple[EntryPoint, ...]:
-    """Read once: it looks through every package that is installed, and they stay as they are."""
+    """Read once per process: the search looks through every installed package."""
     return tuple(entry_points(group=GROUP))

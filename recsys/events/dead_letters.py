@@ -136,8 +136,8 @@ def replay(client: redis.Redis, which: str) -> int:
 def restore(client: redis.Redis, stream: str, entry: bytes, ours: Collection[bytes]) -> bool:
     """Move one dead letter back to the end of its stream without the fields `ours`; whether it was there.
 
-    In one step: an interruption loses none, and two that replay at once move it once. One that holds nothing
-    but `ours` has no entry to move, and stays.
+    The move is one transaction: an interruption loses no entry, and two replays at once move it once. An
+    entry with no field besides `ours` stays.
     """
     source, moved = keys.dead_letters(stream), False
 

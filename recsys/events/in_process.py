@@ -37,7 +37,7 @@ def working(also: Mapping[str, Callable[[threading.Event], object]] | None = Non
     }
     for name, job in (also or {}).items():
         work[name] = lambda job=job: job(stop)  # type: ignore[misc]
-    for group in consumer_groups.known():
+    for group in consumer_groups.group_names():
         consumer = Consumer(group)
         work[f"consumer {group}"] = lambda consumer=consumer: consumer.run(stop)  # type: ignore[misc]
     threads = [

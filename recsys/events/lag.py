@@ -49,7 +49,7 @@ def measure() -> Lag:
     client = get_redis()
     found = [
         each
-        for group in consumer_groups.known()
+        for group in consumer_groups.group_names()
         for each in of_group(client, group, consumer_groups.streams(consumer_groups.subscriptions(group)))
     ]
     dead = {stream: int(client.xlen(keys.dead_letters(stream))) for stream in STREAMS}

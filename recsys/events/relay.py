@@ -91,7 +91,7 @@ def run(stop: threading.Event, *, once: bool = False) -> int:
 
 def prepare() -> None:
     """Make the consumer groups, so that nothing is trimmed before they have read it."""
-    for group in consumer_groups.known():
+    for group in consumer_groups.group_names():
         consumer_groups.ensure(
             get_redis(), group, consumer_groups.streams(consumer_groups.subscriptions(group))
         )
@@ -121,7 +121,7 @@ def relay_batch() -> int | None:
 
 
 def _send_lost_again(session: Session) -> datetime | None:
-    """Notice that Redis lost what it was sent, and queue it anew; the moment of the newest batch."""
+    """Queue again what Redis has lost since it was sent; return the moment of the newest batch."""
     newest: datetime | None = session.scalar(_NEWEST_SENT)
     if newest is None:
         return None

@@ -129,7 +129,7 @@ def forget_dead_consumers(idle: timedelta | None = None) -> int:
 
 
 def send_again(since: datetime) -> int:
-    """Queue the outbox's events of `since` and later anew, with their ids; how many."""
+    """Queue the outbox's events of `since` and later again, with the same ids; return their number."""
     with unit_of_work() as session:
         done: Any = session.execute(_SEND_AGAIN, {"since": since})
         return int(done.rowcount)

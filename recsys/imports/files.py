@@ -114,9 +114,9 @@ def open_sources(
     mappings: Mapping[str, ColumnMapping],
     stated: Sequence[str] = (),
 ) -> list[tuple[FileKind, SourceFile]]:
-    """All files with their kind, closed with the stack.
+    """Open all files; return each with its kind. They are closed with the stack.
 
-    Raises Invalid for one that cannot be read, and for a column of `stated` that none has.
+    Raises Invalid for an unreadable file, and for a column of `stated` that is in no file.
     """
     given = (
         ("users", USERS, users),

@@ -29,7 +29,7 @@ from recsys.search.ranking import personal_order
 from recsys.search.schemas import FoundProduct, ProductsFound, Suggestion, Suggestions
 from recsys.search.synonyms import service as synonyms
 from recsys.settings import get_settings
-from recsys.web.pagination import Cursor
+from recsys.web.pagination import Cursor, refuse_cursor
 
 __all__ = [
     "MOST_SUGGESTIONS",
@@ -307,11 +307,11 @@ def _decode(encoded: str, mark: str, sort: Sort) -> _PageStart:
         raise Invalid("This cursor is of another search; start again without a cursor.")
     try:
         search_id = UUID(cursor.text("search"))
-    except ValueError as error:
-        raise Invalid("This cursor is not one that a page gave; start again without a cursor.") from error
+    except ValueError:
+        refuse_cursor()
     shown = cursor.integer("shown")
     if not 0 <= shown <= 2**31:
-        raise Invalid("This cursor is not one that a page gave; start again without a cursor.")
+        refuse_cursor()
     after = None
     if "id" in cursor.values:
         after = (key_of(cursor, "key", text=sort == "name"), cursor.integer("id"))

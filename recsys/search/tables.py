@@ -148,7 +148,7 @@ class SearchClick(Base):
     clicks: Mapped[int]
 
 
-# migrations make them themselves; whoever creates the tables from these mappings needs them first
+# migrations create the extensions; tables created from these mappings need them first
 _EXTENSIONS = "CREATE EXTENSION IF NOT EXISTS {} WITH SCHEMA public"
 for _table in (SearchWord, UserSearch):
     for _name in ("pg_trgm", "cube", "earthdistance"):

@@ -22,7 +22,7 @@ from starlette.types import Scope
 from recsys.errors import Invalid
 from recsys.web.access.signing import SIZE, is_signed, sign
 
-__all__ = ["MAX_CURSOR", "Cursor", "Page", "remember_question"]
+__all__ = ["MAX_CURSOR", "Cursor", "Page", "refuse_cursor", "remember_question"]
 
 T = TypeVar("T")
 MAX_CURSOR = 1000
@@ -58,31 +58,31 @@ class Cursor:
     def decode(cls, text: str) -> Cursor:
         """What `encode` was given. Raises Invalid for anything that it did not make."""
         if len(text) > MAX_CURSOR:
-            _refuse()
+            refuse_cursor()
         try:
             padded = text.encode("ascii") + b"=" * (-len(text) % 4)
             data = base64.b64decode(padded, altchars=b"-_", validate=True)
             if not is_signed(_PURPOSE + _question(), data[SIZE:], data[:SIZE]):
-                _refuse()
+                refuse_cursor()
             values = orjson.loads(data[SIZE:])
         except (UnicodeEncodeError, binascii.Error, orjson.JSONDecodeError):
-            _refuse()
+            refuse_cursor()
         if not isinstance(values, dict):
-            _refuse()
+            refuse_cursor()
         return cls(values)
 
     def integer(self, name: str) -> int:
         """The whole number of this name."""
         value = self.values.get(name)
         if isinstance(value, bool) or not isinstance(value, int) or not -_INTEGER <= value < _INTEGER:
-            _refuse()
+            refuse_cursor()
         return value
 
     def text(self, name: str) -> str:
         """The text of this name, fit to be stored and compared."""
         value = self.values.get(name)
         if not isinstance(value, str) or "\x00" in value:
-            _refuse()
+            refuse_cursor()
         return value
 
     def decimal(self, name: str) -> Decimal:
@@ -90,10 +90,10 @@ class Cursor:
         try:
             value = Decimal(self.text(name))
         except InvalidOperation:
-            _refuse()
+            refuse_cursor()
         # a number that no column of money or rates could hold was not made by us
         if not value.is_finite() or abs(value) >= Decimal(10) ** 20:
-            _refuse()
+            refuse_cursor()
         return value
 
     def moment(self, name: str) -> datetime:
@@ -101,10 +101,10 @@ class Cursor:
         try:
             value = datetime.fromisoformat(self.text(name))
             if value.tzinfo is None:
-                _refuse()
+                refuse_cursor()
             return value.astimezone(UTC)
         except (ValueError, OverflowError):
-            _refuse()
+            refuse_cursor()
 
 
 def remember_question(scope: Scope) -> None:
@@ -122,8 +122,9 @@ def _question() -> bytes:
     return orjson.dumps([scope["path"], *([part.decode("latin-1") for part in pair] for pair in given)])
 
 
-def _refuse() -> NoReturn:
+def refuse_cursor() -> NoReturn:
+    """Raise Invalid for a cursor that this list did not give."""
     raise Invalid(
-        "This cursor belongs to another search or list, or is none that a page gave; start again without a "
-        "cursor, and keep everything but `limit` as it was on the first page."
+        "This cursor is invalid or belongs to another search or list; start again without a cursor, and keep "
+        "every parameter but `limit` as it was on the first page."
     )

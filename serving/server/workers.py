@@ -231,7 +231,7 @@ class Supervisor:
 
     @contextlib.contextmanager
     def handling_signals(self) -> Iterator[None]:
-        """Within the block, signals end the waiting; one that comes before `run` ends it at once."""
+        """Within the block, signals end the wait of `run`; a signal before `run` ends it at once."""
         self._wake = os.pipe()
         for end in self._wake:
             os.set_blocking(end, False)

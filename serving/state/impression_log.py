@@ -3,7 +3,7 @@
 `note` only appends to a queue in memory. A flush puts the queue into a Redis stream,
 from which `recsys.write_buffer.drain` brings it to PostgreSQL; without Redis, or when
 too much waits there, into a synced file under `var/spool/exposures/`, drained later. A process that is killed
-loses the lists of the last fifth of a second; one that ends flushes first. When both fail, up to 20,000 lists
+loses the lists of the last fifth of a second; a normal exit flushes first. When both fail, up to 20,000 lists
 (about 40 MB with twenty products each) wait in memory; further lists are not logged, which is counted
 (`recsys_exposures_dropped_total`) and logged once.
 """

@@ -47,7 +47,7 @@ class Counter:
         for _ in range(20):
             done = relay.run(threading.Event(), once=True)
             done += sum(
-                Consumer(group).run(threading.Event(), once=True) for group in consumer_groups.known()
+                Consumer(group).run(threading.Event(), once=True) for group in consumer_groups.group_names()
             )
             if not done:
                 return

@@ -80,7 +80,7 @@ def test_from_the_first_look_to_the_refund(counter: Counter) -> None:
     assert counter.desk.rows("SELECT name, quantity, price FROM orders_db.order_items") == [
         ("Lamp", 2, Decimal("20.00"))
     ]
-    assert newest(counter, ada) == f"Order {number}: we have it"
+    assert newest(counter, ada) == f"Order {number}: received"
 
     # declined, then paid
     pay = {"order_id": order["id"], "token": "tok_declined"}
@@ -168,10 +168,10 @@ def test_from_the_first_look_to_the_refund(counter: Counter) -> None:
 
     # what everybody was told
     counter.settle_events()
-    assert newest(counter, ada) == f"Order {number}: money back"
+    assert newest(counter, ada) == f"Order {number}: refund"
     assert counter.redis.llen(f"notifications:{ada.id}") > 0
     titles = [one["title"] for one in counter.send("GET", "/notifications?limit=49", who=ada)["items"]]
-    for words in ("we have it", "did not go through", "paid", "on its way", "delivered", "money back"):
+    for words in ("received", "did not go through", "paid", "on its way", "delivered", "refund"):
         assert any(number in title and words in title for title in titles), (words, titles)
     queued = counter.desk.rows(
         "SELECT DISTINCT status FROM notifications_db.email_logs WHERE to_email = 'ada@example.org'"

@@ -72,5 +72,5 @@ def today() -> date:
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:
-    # fold=0 of a midnight that comes twice is the first; of one that is skipped, the moment of the skip
+    # fold=0: the first of two midnights, or the moment of the clock change where midnight is skipped
     return datetime.combine(day, time(), tzinfo=zone).astimezone(UTC)

@@ -1,4 +1,4 @@
-"""`recsys analytics`: make daily figures from what happened."""
+"""`recsys analytics`: compute the daily figures from events and orders."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def analytics() -> None:
 
 @app.command()
 def rollup(
-    day: Annotated[datetime | None, typer.Option(formats=_FORMAT, help="This day alone.")] = None,
+    day: Annotated[datetime | None, typer.Option(formats=_FORMAT, help="Only this day.")] = None,
     since: Annotated[datetime | None, typer.Option(formats=_FORMAT, help="The first day.")] = None,
     until: Annotated[
         datetime | None, typer.Option(formats=_FORMAT, help="The last day; default: today.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Plain JSON on stdout, for scripts.")] = False,
 ) -> None:
-    """Make visits, sales and product figures of some days anew; without a day, of yesterday and today.
+    """Compute visits, sales and product figures of some days; by default of yesterday and today.
 
-    Run it as often as you like: the same data give the same figures, and what came late is counted.
+    It may run any number of times: figures that exist are replaced, and late events are counted.
 
     Example: recsys analytics rollup --since 2026-03-01 --until 2026-03-31
     """
@@ -46,7 +46,7 @@ def rollup(
     from recsys.settings import get_settings
 
     if day is not None and (since is not None or until is not None):
-        raise Invalid("Either --day, or --since and --until, not both.")
+        raise Invalid("Give either --day, or --since and --until, not both.")
     now = today()
     if day is not None:
         first = last = day.date()
@@ -64,10 +64,10 @@ def rollup(
     typer.echo(
         f"{first} to {last}: {total.visits} visits; {total.sales_changed} of {total.days} days "
         f"and {total.products_changed} of {total.product_rows} product days changed, "
-        f"{total.products_dropped} went."
+        f"{total.products_dropped} deleted."
     )
     if total.other_currencies:
         typer.echo(
             f"{total.other_currencies} orders are not in {get_settings().shop.currency} "
-            "and are in none of these sums."
+            "and are not in these sums."
         )

@@ -1,4 +1,4 @@
-"""The figures of each day (`sales_metrics`, `product_metrics`), made anew from the tables at each run."""
+"""The figures of each day (`sales_metrics`, `product_metrics`), computed from the tables at each run."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ _SALES, _PRODUCTS = _SALES.bindparams(*_TYPES), _PRODUCTS.bindparams(*_TYPES)
 
 @dataclass(frozen=True)
 class RollupCounts:
-    """How many rows there are for these days, how many of them changed, and how many went."""
+    """How many rows these days have, how many of them changed, and how many were deleted."""
 
     rows: int
     changed: int
@@ -142,15 +142,15 @@ class RollupCounts:
 
 
 def write_sales(session: Session, days: Days) -> RollupCounts:
-    """One row for each day, also for one on which nothing was sold. Raises Conflict when a sum does not fit.
+    """Write one row for each day, also for days without sales. Raises Conflict when a sum does not fit.
 
-    A sale counts on the day its money came. Refunds do not change it: a day's figures stay what they were.
+    A sale counts on the day it was paid. Refunds do not change the figures of that day.
     """
     return _write(session, _SALES, _values(days))
 
 
 def write_products(session: Session, days: Days) -> RollupCounts:
-    """One row for each product and day with a view, a cart or a sale; those of others go. Raises Conflict."""
+    """Write one row per product and day with a view, cart or sale; delete the others. Raises Conflict."""
     return _write(session, _PRODUCTS, _values(days) | {"shop": SHOP, "cart": CART})
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from recsys.domains.analytics.schemas import BotHitsOut, ProductDay, SalesDay, VisitOut
 from recsys.domains.analytics.tables import AnalyticsSession, BotHits, ProductMetric, SalesMetric
 from recsys.errors import Invalid
-from recsys.web.pagination import Cursor, Page
+from recsys.web.pagination import Cursor, Page, refuse_cursor
 
 __all__ = ["bots", "products", "sales", "visits"]
 
@@ -84,7 +84,7 @@ def _day(cursor: Cursor) -> date:
     try:
         return date.fromisoformat(cursor.text("date"))
     except ValueError:
-        raise Invalid("This cursor is not one that a page gave; start again without a cursor.") from None
+        refuse_cursor()
 
 
 def _page(

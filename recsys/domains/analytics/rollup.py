@@ -1,4 +1,4 @@
-"""Makes visits and daily figures of some days anew; run twice, it changes nothing the second time."""
+"""The roll-up: visits and daily figures of some days. A second run over the same data changes nothing."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from recsys.settings import get_settings
 __all__ = ["PIECE", "RolledUp", "roll_up_days"]
 
 PIECE = 31
-"""So many days of figures are made in one transaction."""
-# each visitor is held by a lock, of which PostgreSQL has only so many
+"""Days whose figures are written in one transaction."""
+# each visitor takes an advisory lock, and the lock table of PostgreSQL is limited
 _TOGETHER = 200
 
 # two runs at once would wait for each other's rows in different orders
 _ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('recsys analytics rollup', 0))")
-# who did something up to a visit's silence after the days may extend a visit that began in them
+# an event within the visit timeout after the days may extend a visit that began in them
 _TOUCHED = text(
     """
     SELECT session_id FROM analytics_db.page_views
@@ -44,7 +44,7 @@ _FOREIGN = text(
 
 @dataclass(frozen=True)
 class RolledUp:
-    """What a run made; orders in another currency than the shop's are in no sum of money."""
+    """What a run wrote; orders in another currency than the shop's are in no sum of money."""
 
     days: int = 0
     visits: int = 0
@@ -60,10 +60,10 @@ class RolledUp:
 
 
 def roll_up_days(days: Days) -> RolledUp:
-    """Visits first, since the share of visits with an order follows from them; then the figures.
+    """Compute the visits first, since the conversion rate follows from them; then the figures.
 
-    Visits are made a few visitors at a time, each few in a transaction of their own: whoever visits the shop
-    meanwhile waits for no more than that.
+    Visits are computed for a few visitors at a time, each batch in its own transaction: a visitor of the shop
+    waits for one batch at most.
     """
     made = _visits(days)
     with unit_of_work() as session:

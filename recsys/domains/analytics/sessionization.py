@@ -1,4 +1,4 @@
-"""Visits (`user_sessions`) made from what visitors did: 30 minutes of silence part one from the next."""
+"""Visits (`user_sessions`) computed from page views and events; 30 minutes without an event end a visit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["CANCELLED", "CART", "ORDERED", "SOLD", "attribute", "hold", "roll_up
 CART, ORDERED = "add_to_cart", "order_placed"
 """The shop's own events."""
 SOLD = [str(one) for one in (Financial.PAID, Financial.PARTIALLY_REFUNDED, Financial.REFUNDED)]
-"""An order is a sale once its money came; what goes back later is a refund and leaves the sale."""
+"""An order is a sale once it was paid; a later refund does not change that."""
 CANCELLED = str(Status.CANCELLED)
 _LONGEST_NAME = 240
 
@@ -40,7 +40,7 @@ _HOLD = text(
     """
 ).bindparams(bindparam("sessions", type_=ARRAY(VARCHAR)))
 
-# visits before the one that began last before `since` can't change: the numbers go on from there
+# only the last visit that began before `since` and those after it can change: numbering continues there
 _VISITS = text(
     """
     WITH touched AS (
@@ -171,14 +171,14 @@ _ATTRIBUTE = text(
 
 
 def hold(session: Session, sessions: Sequence[str]) -> None:
-    """Make others wait who want to change what these visitors did, until this transaction ends."""
+    """Lock these visitors until the transaction ends, so that no other transaction changes their visits."""
     session.execute(_HOLD, {"sessions": list(sessions)})
 
 
 def roll_up(session: Session, touched: Mapping[str, datetime]) -> int:
-    """Make the visits of visitors anew, each from the moment on at which something changed; how many.
+    """Compute the visits of visitors again, each from the moment of the first change; return their number.
 
-    Whoever calls holds the visitors. What came late joins, extends or parts visits as if it had come in time.
+    The caller holds the locks of the visitors. Late events join, extend or split visits like others.
     """
     if not touched:
         return 0
@@ -208,10 +208,10 @@ def roll_up(session: Session, touched: Mapping[str, datetime]) -> int:
 def attribute(
     session: Session, *, since: datetime, until: datetime, user_id: int | None = None
 ) -> dict[str, datetime]:
-    """Give the shop's events of users, which name no session, to the visit that the user was on.
+    """Assign the shop's events of users, which name no session, to the visit that the user was on.
 
-    It is the one of the user's sessions in which something was done last before, within the silence that ends
-    a visit. Returns the sessions that got an event, each with the earliest moment.
+    That is the session of the user's latest event before, within the timeout that ends a visit. Returns the
+    sessions that got an event, each with the earliest moment.
     """
     given: dict[str, datetime] = {}
     for row in session.execute(

@@ -43,7 +43,7 @@ BOTS: tuple[tuple[str, str], ...] = (
     ("Python client", r"^python-|^python/|aiohttp/|scrapy/|httpx/"),
     ("Go client", r"^go-http-client/"),
     ("Java client", r"^java/|^apache-httpclient/|^okhttp/"),
-    # whoever says so, and isn't one of those above; Cubot makes phones
+    # any other client that calls itself a bot; Cubot is a brand of phones
     ("another bot", r"(?<!cu)bot\b|\bbot|crawler|spider"),
 )
 """Name and pattern of each bot, the first that fits counts; they are searched without regard to case."""

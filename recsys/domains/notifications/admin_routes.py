@@ -1,4 +1,4 @@
-"""HTTP of notifications for those who run the shop: templates, messages to users, what became of mails."""
+"""Routes of notifications for administrators: templates, messages to users, delivery logs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from recsys.domains.notifications import delivery, service, templates
 from recsys.domains.notifications.schemas import (
     EmailLogOut,
     NotifyIn,
+    NotifyOut,
     SmsLogOut,
     SmsReceiptIn,
     TemplateIn,
@@ -18,7 +19,6 @@ from recsys.domains.notifications.schemas import (
     TemplateOut,
     TemplatePreviewIn,
     TemplatePreviewOut,
-    ToldOut,
 )
 from recsys.domains.notifications.tables import EmailLog, SmsLog
 from recsys.domains.notifications.templating import TemplateSource, render
@@ -37,7 +37,7 @@ CursorIn = Annotated[str | None, Query(max_length=500)]
 
 @router.get("/notification-templates", responses=problem_responses(401, 403, 422, 503))
 def list_templates(session: SessionDep, admin: AdminUser) -> list[TemplateOut]:
-    """Every template, those that come with recsys included."""
+    """All templates, including those that recsys ships."""
     return [TemplateOut.model_validate(one) for one in templates.all_of(session)]
 
 
@@ -45,13 +45,13 @@ def list_templates(session: SessionDep, admin: AdminUser) -> list[TemplateOut]:
     "/notification-templates", status_code=201, responses=problem_responses(400, 401, 403, 409, 422, 503)
 )
 def create_template(session: SessionDep, admin: AdminUser, given: TemplateNew) -> TemplateOut:
-    """Write a template of the shop's own."""
+    """Create a template."""
     return TemplateOut.model_validate(templates.create(session, _source(given.name, given), given.type))
 
 
 @router.put("/notification-templates/{name}", responses=problem_responses(400, 401, 403, 404, 422, 503))
 def change_template(session: SessionDep, admin: AdminUser, name: Name, given: TemplateIn) -> TemplateOut:
-    """Replace a template's parts, or switch it off."""
+    """Replace the parts of a template, or deactivate it."""
     row = templates.change(session, _source(name, given), is_active=given.is_active)
     return TemplateOut.model_validate(row)
 
@@ -62,16 +62,16 @@ def change_template(session: SessionDep, admin: AdminUser, name: Name, given: Te
 def preview_template(
     session: SessionDep, admin: AdminUser, name: Name, given: TemplatePreviewIn
 ) -> TemplatePreviewOut:
-    """What would be sent with these values; nothing is."""
+    """Render a template with these values; nothing is sent."""
     source, _ = templates.source_of(session, name)
     shown = render(source, given.values)
     return TemplatePreviewOut(subject=shown.subject, html=shown.html, text=shown.text)
 
 
 @router.post("/notifications", status_code=201, responses=problem_responses(400, 401, 403, 404, 422, 503))
-def notify(session: SessionDep, admin: AdminUser, given: NotifyIn) -> ToldOut:
-    """Tell one user something, by those channels that the user wants."""
-    told = service.notify(
+def notify(session: SessionDep, admin: AdminUser, given: NotifyIn) -> NotifyOut:
+    """Notify one user by those of the channels that the user accepts."""
+    queued = service.notify(
         session,
         given.user_id,
         given.template,
@@ -81,40 +81,40 @@ def notify(session: SessionDep, admin: AdminUser, given: NotifyIn) -> ToldOut:
         cc=given.cc,
         bcc=given.bcc,
     )
-    return ToldOut(told={str(channel): number for channel, number in told.items()})
+    return NotifyOut(messages={str(channel): number for channel, number in queued.items()})
 
 
 @router.get("/email-logs", responses=problem_responses(401, 403, 422, 503))
 def list_mails(
     session: SessionDep, admin: AdminUser, limit: Limit = 20, cursor: CursorIn = None
 ) -> Page[EmailLogOut]:
-    """E-mails and what became of them, newest first."""
+    """E-mails with their delivery status, newest first."""
     query = select(EmailLog).order_by(EmailLog.id.desc()).limit(limit + 1)
     if cursor is not None:
         query = query.where(EmailLog.id < Cursor.decode(cursor).integer("id"))
-    found = session.scalars(query).all()
-    items = [EmailLogOut.model_validate(one) for one in found[:limit]]
-    return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if len(found) > limit else None)
+    logs = session.scalars(query).all()
+    items = [EmailLogOut.model_validate(one) for one in logs[:limit]]
+    return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if len(logs) > limit else None)
 
 
 @router.get("/sms-logs", responses=problem_responses(401, 403, 422, 503))
 def list_texts(
     session: SessionDep, admin: AdminUser, limit: Limit = 20, cursor: CursorIn = None
 ) -> Page[SmsLogOut]:
-    """Text messages and what became of them, newest first."""
+    """Text messages with their delivery status, newest first."""
     query = select(SmsLog).order_by(SmsLog.id.desc()).limit(limit + 1)
     if cursor is not None:
         query = query.where(SmsLog.id < Cursor.decode(cursor).integer("id"))
-    found = session.scalars(query).all()
-    items = [SmsLogOut.model_validate(one) for one in found[:limit]]
-    return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if len(found) > limit else None)
+    logs = session.scalars(query).all()
+    items = [SmsLogOut.model_validate(one) for one in logs[:limit]]
+    return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if len(logs) > limit else None)
 
 
 @router.post("/email-logs/{log_id}/retry", responses=problem_responses(401, 403, 404, 409, 422, 503))
 def retry_mail(
     session: SessionDep, admin: AdminUser, log_id: Annotated[int, Path(ge=1, le=2**31 - 1)]
 ) -> EmailLogOut:
-    """Send an e-mail that failed, or waits, at the next delivery."""
+    """Queue an e-mail that failed, or waits, for the next delivery."""
     return EmailLogOut.model_validate(delivery.retry_mail(session, log_id))
 
 
@@ -125,9 +125,9 @@ def receive_receipt(
     log_id: Annotated[int, Path(ge=1, le=2**31 - 1)],
     given: SmsReceiptIn,
 ) -> SmsLogOut:
-    """Record whether a text message arrived; for the webhook of the provider, with a key for `admin`.
+    """Record whether a text message was delivered; for the webhook of the provider, with a key for `admin`.
 
-    The provider gets the id with the message, as `sms-ID` in its key.
+    The provider receives the id with the message, as `sms-ID` in its key.
     """
     log = delivery.note_receipt(session, log_id, delivered=given.delivered, reason=given.error_message)
     return SmsLogOut.model_validate(log)

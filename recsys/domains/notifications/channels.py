@@ -1,4 +1,4 @@
-"""How messages leave the house: e-mail by SMTP, text messages by a provider."""
+"""Delivery channels: e-mail by SMTP, text messages by a provider."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SMS_GROUP = "recsys.sms"
 
 
 class DeliveryRefused(Exception):
-    """The other side will never take this message, so that trying again is of no use."""
+    """The recipient's server or the provider refuses the message for good; a retry is useless."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class Mail:
 
 
 class SmsProvider(Protocol):
-    """Whoever carries text messages."""
+    """A provider of text messages."""
 
     name: str
 
     def send(self, phone_number: str, message: str, *, key: str) -> None:
         """Hand a message over; the same `key` is sent once.
 
-        Raises Refused for a number that can't be reached, Unavailable when it should be tried again.
+        Raises DeliveryRefused for a number that can't be reached, Unavailable when it should be tried again.
         """
         ...
 

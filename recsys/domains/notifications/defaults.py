@@ -19,12 +19,12 @@ DEFAULTS: dict[str, TemplateSource] = {
         _source(
             "registered_again",
             "You have an account already",
-            "Somebody, probably you, asked for an account with this e-mail address, which has one.\n"
-            "Log in to it as before. If it was not you, there is nothing to do: nothing was changed.",
+            "Somebody, probably you, tried to register with this e-mail address, which has an account.\n"
+            "Log in to that account. If it was not you, you need not do anything: nothing was changed.",
         ),
         _source(
             "order_placed",
-            "Order {{ order_number }}: we have it",
+            "Order {{ order_number }}: received",
             "Thank you for your order {{ order_number }} over {{ total }} {{ currency }}.",
             order_number="text",
             total="number",
@@ -55,14 +55,14 @@ DEFAULTS: dict[str, TemplateSource] = {
         _source(
             "order_cancelled",
             "Order {{ order_number }}: cancelled",
-            "Your order {{ order_number }} is cancelled. What you paid goes back.",
+            "Your order {{ order_number }} is cancelled. Your payment is refunded.",
             order_number="text",
         ),
         _source(
             "order_expired",
             "Order {{ order_number }}: not paid in time",
-            "Your order {{ order_number }} was not paid in time and is cancelled; its goods are for others "
-            "again.\nIf you still want them, please order again. What you paid meanwhile goes back.",
+            "Your order {{ order_number }} was not paid in time and is cancelled.\n"
+            "If you still want the goods, please order again. Any payment that arrives is refunded.",
             order_number="text",
         ),
         _source(
@@ -73,8 +73,8 @@ DEFAULTS: dict[str, TemplateSource] = {
         ),
         _source(
             "order_refunded",
-            "Order {{ order_number }}: money back",
-            "Money of your order {{ order_number }} is on its way back to you.",
+            "Order {{ order_number }}: refund",
+            "The refund for your order {{ order_number }} is on its way to you.",
             order_number="text",
         ),
         _source(
@@ -92,9 +92,9 @@ DEFAULTS: dict[str, TemplateSource] = {
         ),
         _source(
             "money_not_returned",
-            "Order {{ order_number }}: the gateway refused to give money back",
-            "Money of order {{ order_number }} did not go back ({{ code }}, payment {{ payment_id }}).\n"
-            "That of a cancelled order is asked for again; a refund by hand has to be made anew.",
+            "Order {{ order_number }}: the payment gateway refused a refund",
+            "A refund for order {{ order_number }} was refused ({{ code }}, payment {{ payment_id }}).\n"
+            "The refund of a cancelled order is tried again; a manual refund has to be requested again.",
             order_number="text",
             code="text",
             payment_id="integer",
@@ -112,7 +112,7 @@ DEFAULTS: dict[str, TemplateSource] = {
         _source(
             "cart_abandoned",
             "You left something in your cart",
-            "{{ pieces }} pieces are waiting in your cart.",
+            "Your cart holds {{ pieces }} items.",
             pieces="integer",
         ),
     )

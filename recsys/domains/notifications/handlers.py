@@ -1,4 +1,4 @@
-"""What notifications do when they hear events: customers hear of their orders, staff of money in trouble."""
+"""Handlers of events: customers hear about their orders, administrators about payments in trouble."""
 
 from __future__ import annotations
 
@@ -49,20 +49,20 @@ _TEMPLATES: dict[type, str] = {
 }
 
 
-def welcome(session: Session, heard: Envelope) -> None:
-    """A new account is greeted."""
-    event = heard.event
+def welcome(session: Session, envelope: Envelope) -> None:
+    """Send the welcome message of a new account."""
+    event = envelope.event
     assert isinstance(event, UserRegistered)
     user = session.get(User, event.user_id)
     if user is not None:
         service.notify(
-            session, user.id, "welcome", {"name": user.full_name}, kind="account", once=str(heard.event_id)
+            session, user.id, "welcome", {"name": user.full_name}, kind="account", once=str(envelope.event_id)
         )
 
 
-def tell_of_registration(session: Session, heard: Envelope) -> None:
-    """Who has an account hears that somebody asked for another with their e-mail address; once a day."""
-    event = heard.event
+def tell_of_registration(session: Session, envelope: Envelope) -> None:
+    """Notify the owner of an account that its e-mail address was registered again; at most once a day."""
+    event = envelope.event
     assert isinstance(event, RegistrationRepeated)
     service.notify(
         session,
@@ -71,27 +71,27 @@ def tell_of_registration(session: Session, heard: Envelope) -> None:
         {},
         kind="account",
         channels=(service.Channel.EMAIL,),
-        once=f"registered-again:{heard.occurred_at.date()}",
+        once=f"registered-again:{envelope.occurred_at.date()}",
     )
 
 
-def tell_of_order(session: Session, heard: Envelope) -> None:
-    """Whoever ordered hears of each step: users by the channels they chose, guests by e-mail."""
-    event: Any = heard.event
+def tell_of_order(session: Session, envelope: Envelope) -> None:
+    """Notify the customer of each step of an order: users by the channels they chose, guests by e-mail."""
+    event: Any = envelope.event
     template = _TEMPLATES[type(event)]
     order = session.get(Order, event.order_id)
     if order is None:
         return
     if isinstance(event, PaymentVoided) and order.status == Status.CANCELLED:
-        return  # told already that what was paid goes back
+        return  # the message about the cancellation says that the payment is returned
     if isinstance(event, OrderCancelled) and event.reason == REASON:
-        return  # its expiry is told, in words of its own
+        return  # OrderExpired has a message of its own
     values: dict[str, Any] = {"order_number": order.order_number}
     if template in ("order_placed", "order_paid"):
         values |= {"total": str(order.total_price), "currency": order.currency or ""}
     if isinstance(event, OrderShipped):
         values |= {"carrier": event.carrier or "", "tracking_number": event.tracking_number or ""}
-    once = str(heard.event_id)
+    once = str(envelope.event_id)
     if order.user_id is not None:
         data = {"order_id": order.id, "order_number": order.order_number}
         service.notify(session, order.user_id, template, values, data=data, once=once)
@@ -100,9 +100,9 @@ def tell_of_order(session: Session, heard: Envelope) -> None:
         service.notify_address(session, order.email, render(source, values), template_id, once=once)
 
 
-def tell_staff(session: Session, heard: Envelope) -> None:
-    """Every administrator hears of money that the gateway refused to give back, or that looks suspicious."""
-    event = heard.event
+def tell_staff(session: Session, envelope: Envelope) -> None:
+    """Notify every administrator of a refund or void that the gateway refused, or of a suspicious payment."""
+    event = envelope.event
     assert isinstance(event, RefundFailed | VoidFailed | FraudFlagged)
     order = session.get(Order, event.order_id)
     number = "?" if order is None else order.order_number
@@ -117,25 +117,25 @@ def tell_staff(session: Session, heard: Envelope) -> None:
     for admin in session.scalars(staff).all():
         data = {"order_id": event.order_id, "payment_id": event.payment_id}
         service.notify(
-            session, admin, template, values, kind="shop_alert", data=data, once=str(heard.event_id)
+            session, admin, template, values, kind="shop_alert", data=data, once=str(envelope.event_id)
         )
 
 
-def remind_of_cart(session: Session, heard: Envelope) -> None:
-    """A cart that was left is called to mind, once for as long as it lies there."""
-    event = heard.event
+def remind_of_cart(session: Session, envelope: Envelope) -> None:
+    """Remind a user of an abandoned cart, once for each cart."""
+    event = envelope.event
     assert isinstance(event, CartAbandoned)
     cart = session.get(AbandonedCart, event.cart_id, with_for_update=True)
     if cart is None or cart.user_id is None or cart.recovered_at is not None or cart.recovery_email_sent:
         return
     pieces = sum(int(item["quantity"]) for item in cart.items)
-    told = service.notify(
+    queued = service.notify(
         session,
         cart.user_id,
         "cart_abandoned",
         {"pieces": pieces},
         kind="cart_reminder",
         channels=(service.Channel.EMAIL,),
-        once=str(heard.event_id),
+        once=str(envelope.event_id),
     )
-    cart.recovery_email_sent = service.Channel.EMAIL in told
+    cart.recovery_email_sent = service.Channel.EMAIL in queued

@@ -82,7 +82,7 @@ def mark_read(session: Session, user_id: int, notification_id: int) -> Notificat
         raise NotFound(f"You have no notification {notification_id}.")
     if row.is_read is not True:
         row.is_read, row.read_at = True, clock.now()
-        _told(session, user_id, [row.id])
+        _publish_read(session, user_id, [row.id])
     return NotificationOut.model_validate(row)
 
 
@@ -94,7 +94,7 @@ def mark_all_read(session: Session, user_id: int) -> int:
         .values(is_read=True, read_at=clock.now())
         .returning(Notification.id)
     ).all()
-    _told(session, user_id, changed)
+    _publish_read(session, user_id, changed)
     return len(changed)
 
 
@@ -106,7 +106,7 @@ def forget(user_id: int) -> None:
     pipeline.execute()
 
 
-def _told(session: Session, user_id: int, ids: Sequence[int]) -> None:
+def _publish_read(session: Session, user_id: int, ids: Sequence[int]) -> None:
     for one in ids:
         publish(session, NotificationRead(notification_id=one, user_id=user_id))
     if ids:

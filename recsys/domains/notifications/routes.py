@@ -1,4 +1,4 @@
-"""HTTP of notifications: what the caller was told, and how the caller wants to be told."""
+"""Routes of notifications: the caller's messages, and the channels the caller accepts."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def list_notifications(
     """The caller's notifications, newest first."""
     before = None if cursor is None else Cursor.decode(cursor).integer("id")
     if before is None and not unread and limit < inbox.KEPT:
-        found = inbox.newest(session, user.user_id)[: limit + 1]
+        notifications = inbox.newest(session, user.user_id)[: limit + 1]
     else:
-        found = inbox.older(session, user.user_id, before=before, limit=limit + 1, unread_only=unread)
-    more = len(found) > limit
-    items = found[:limit]
+        notifications = inbox.older(session, user.user_id, before=before, limit=limit + 1, unread_only=unread)
+    more = len(notifications) > limit
+    items = notifications[:limit]
     return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if more else None)
 
 
@@ -45,7 +45,7 @@ def count_unread(session: SessionDep, user: CurrentUser) -> Count:
 
 @router.post("/notifications/read-all", responses=problem_responses(401, 422, 503))
 def mark_all_read(session: SessionDep, user: CurrentUser) -> Count:
-    """Mark all of the caller's notifications read; how many were not."""
+    """Mark all of the caller's notifications read; return how many were unread."""
     return Count(count=inbox.mark_all_read(session, user.user_id))
 
 
@@ -53,25 +53,25 @@ def mark_all_read(session: SessionDep, user: CurrentUser) -> Count:
 def mark_read(
     session: SessionDep, user: CurrentUser, notification_id: Annotated[int, Path(ge=1, le=2**31 - 1)]
 ) -> NotificationOut:
-    """Mark one notification read; twice changes nothing more."""
+    """Mark one notification read; a repeated request changes nothing."""
     return inbox.mark_read(session, user.user_id, notification_id)
 
 
 @router.get("/notification-preferences", responses=problem_responses(401, 422, 503))
 def get_notification_preferences(session: SessionDep, user: CurrentUser) -> ChannelsOut:
-    """By which channels the caller hears from the shop."""
-    return _shown(preferences.of_user(session, user.user_id))
+    """The channels by which the caller is notified."""
+    return _channels_out(preferences.of_user(session, user.user_id))
 
 
 @router.put("/notification-preferences", responses=problem_responses(400, 401, 422, 503))
 def set_notification_preferences(session: SessionDep, user: CurrentUser, chosen: ChannelsIn) -> ChannelsOut:
-    """Choose by which channels to hear from the shop, as a whole and for single kinds of messages."""
+    """Choose the channels for notifications, in general and for single kinds of messages."""
     channels = {"email": chosen.email, "sms": chosen.sms, "push": chosen.push, "in_app": chosen.in_app}
     kinds = {kind: {str(name): on for name, on in by.items()} for kind, by in chosen.kinds.items()}
-    return _shown(preferences.change(session, user.user_id, channels=channels, kinds=kinds))
+    return _channels_out(preferences.change(session, user.user_id, channels=channels, kinds=kinds))
 
 
-def _shown(row: NotificationPreference) -> ChannelsOut:
+def _channels_out(row: NotificationPreference) -> ChannelsOut:
     return ChannelsOut(
         email=row.email_enabled is not False,
         sms=row.sms_enabled is True,

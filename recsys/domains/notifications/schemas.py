@@ -1,4 +1,4 @@
-"""What the notifications domain takes in and answers over HTTP."""
+"""Requests and responses of the notification routes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ __all__ = [
     "EmailLogOut",
     "NotificationOut",
     "NotifyIn",
+    "NotifyOut",
     "SmsLogOut",
     "SmsReceiptIn",
     "TemplateIn",
@@ -23,7 +24,6 @@ __all__ = [
     "TemplateOut",
     "TemplatePreviewIn",
     "TemplatePreviewOut",
-    "ToldOut",
 ]
 
 
@@ -51,13 +51,13 @@ class NotificationOut(BaseModel):
 
 
 class Count(BaseModel):
-    """How many."""
+    """A number of notifications."""
 
     count: int
 
 
 class ChannelsIn(Input):
-    """By which channels the caller wants to hear from the shop; `kinds` switches off single kinds."""
+    """The channels by which the caller wants notifications; `kinds` switches off single kinds."""
 
     email: StrictBool = True
     sms: StrictBool = False
@@ -69,11 +69,11 @@ class ChannelsIn(Input):
 
 
 class ChannelsOut(ChannelsIn):
-    """The choice that holds now."""
+    """The current choice of channels."""
 
 
 class TemplateIn(Input):
-    """The parts of a template (Jinja, in a sandbox); every variable is declared with its kind."""
+    """The parts of a template (Jinja, in a sandbox); every variable is declared with its type."""
 
     subject: Annotated[Text, Field(max_length=255)] | None = None
     body_html: Annotated[Text, Field(max_length=100_000)] | None = None
@@ -116,7 +116,7 @@ class TemplatePreviewIn(Input):
 
 
 class TemplatePreviewOut(BaseModel):
-    """What would be sent."""
+    """The message as it would be sent."""
 
     subject: str
     html: str | None
@@ -124,7 +124,7 @@ class TemplatePreviewOut(BaseModel):
 
 
 class NotifyIn(Input):
-    """Tells one user something by a template."""
+    """A message to one user, made from a template."""
 
     user_id: Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
     template: Name
@@ -134,17 +134,21 @@ class NotifyIn(Input):
         default=["in_app", "email"]
     )
     cc: Copies = Field(default=[], description="Copies of the e-mail.")
-    bcc: Copies = Field(default=[], description="Copies whose addresses no recipient sees.")
+    bcc: Copies = Field(default=[], description="Blind copies.")
 
 
-class ToldOut(BaseModel):
-    """By channel, the id of the notification or of the log row; what the user does not want is absent."""
+class NotifyOut(BaseModel):
+    """The messages of one call of `notify`."""
 
-    told: dict[str, int]
+    messages: dict[str, int] = Field(
+        serialization_alias="told",
+        description="Channel to the id of the notification or of its log row. Channels that the user "
+        "switched off are absent.",
+    )
 
 
 class EmailLogOut(BaseModel):
-    """What became of one e-mail."""
+    """One e-mail and its delivery status."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -160,14 +164,14 @@ class EmailLogOut(BaseModel):
 
 
 class SmsReceiptIn(Input):
-    """What the provider of text messages reports about one that it took."""
+    """The delivery report of a provider of text messages."""
 
     delivered: StrictBool = Field(description="False when the message cannot be delivered.")
     error_message: Annotated[Text, Field(max_length=500)] | None = None
 
 
 class SmsLogOut(BaseModel):
-    """What became of one text message."""
+    """One text message and its delivery status."""
 
     model_config = ConfigDict(from_attributes=True)
 

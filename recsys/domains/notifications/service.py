@@ -1,4 +1,4 @@
-"""The rules of notifications: who is told what, by which channel, once."""
+"""Notifications: which user gets which message by which channel, once."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from recsys.errors import NotFound
 from recsys.events.publish import publish
 from recsys.events.vocabulary import NotificationCreated
 
-__all__ = ["Channel", "Queued", "Told", "notify", "notify_address"]
+__all__ = ["Channel", "MessageIds", "Queued", "notify", "notify_address"]
 
 
 class Channel(StrEnum):
-    """The ways to reach somebody."""
+    """The channels of a message."""
 
     IN_APP = "in_app"
     EMAIL = "email"
@@ -38,7 +38,7 @@ class Channel(StrEnum):
 
 
 ALL = (Channel.IN_APP, Channel.EMAIL, Channel.SMS)
-Told = Mapping[Channel, int]
+MessageIds = Mapping[Channel, int]
 """By channel: the id of the notification, or of the log row of an e-mail or text message."""
 Queued = int
 
@@ -55,13 +55,16 @@ def notify(
     once: str | None = None,
     cc: Sequence[str] = (),
     bcc: Sequence[str] = (),
-) -> Told:
-    """Tell a user something by those of `channels` that the user wants and can be reached by.
+) -> MessageIds:
+    """Notify a user by those of `channels` that the user accepts and can be reached by.
 
-    once : a key of what it is about; the same key tells nobody a second time.
+    Parameters
+    ----------
+    once
+        Key of the message; a second call with the same key sends nothing.
 
-    Raises NotFound for an unknown user or template, Invalid where the template can't be filled: then nobody
-    is told anything.
+    Raises NotFound for an unknown user or template, Invalid where the template cannot be filled; then nothing
+    is sent.
     """
     user = session.get(User, user_id)
     if user is None:
@@ -71,18 +74,18 @@ def notify(
     if once is not None and not _first(session, f"{once}:user:{user_id}"):
         return {}
     wanted = [one for one in channels if preferences.wants(session, user_id, one, kind)]
-    told: dict[Channel, int] = {}
+    queued: dict[Channel, int] = {}
     if Channel.IN_APP in wanted:
-        told[Channel.IN_APP] = _in_app(session, user_id, kind, message, data or {})
+        queued[Channel.IN_APP] = _in_app(session, user_id, kind, message, data or {})
     if Channel.EMAIL in wanted and user.is_active is not False:
-        told[Channel.EMAIL] = notify_address(
+        queued[Channel.EMAIL] = notify_address(
             session, user.email, message, template_id, user_id=user_id, cc=cc, bcc=bcc
         )
     if Channel.SMS in wanted and user.is_active is not False:
         phone = session.scalar(select(UserProfile.phone).where(UserProfile.user_id == user_id).limit(1))
         if phone:
-            told[Channel.SMS] = _text(session, phone, message, template_id, user_id)
-    return told
+            queued[Channel.SMS] = _text(session, phone, message, template_id, user_id)
+    return queued
 
 
 def notify_address(
@@ -96,9 +99,9 @@ def notify_address(
     cc: Sequence[str] = (),
     bcc: Sequence[str] = (),
 ) -> Queued:
-    """Queue an e-mail to somebody who may have no account, such as a guest who ordered; its log's id.
+    """Queue an e-mail to an address without an account, such as a guest's; return the id of its log row.
 
-    0 when the key `once` was told already.
+    0 when a message with the key `once` was queued before.
     """
     if once is not None and not _first(session, f"{once}:mail:{address.lower()}"):
         return 0

@@ -1,4 +1,4 @@
-"""The tables of notifications_db: what people are told, how they want to be told, and what was sent."""
+"""The tables of notifications_db: messages, the channels that users accept, and delivery logs."""
 
 from __future__ import annotations
 

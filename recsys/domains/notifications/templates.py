@@ -1,4 +1,4 @@
-"""Templates in the table; those that come with recsys are written there at their first use."""
+"""Templates in the table; those that recsys ships are inserted at their first use."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ def get(session: Session, name: str) -> NotificationTemplate:
 
 
 def create(session: Session, source: TemplateSource, kind: str) -> NotificationTemplate:
-    """Write a new template. Raises Invalid for one that can't work, Conflict for a name that is taken."""
+    """Create a template. Raises Invalid for a template with errors, Conflict for a name that exists."""
     check(source)
     if source.name in DEFAULTS:
-        raise Conflict(f"There is a template {source.name!r} already; change that one.")
+        raise Conflict(f"A template {source.name!r} exists; change it instead.")
     added: NotificationTemplate | None = session.scalar(
         insert(NotificationTemplate)
         .values(
@@ -89,12 +89,12 @@ def create(session: Session, source: TemplateSource, kind: str) -> NotificationT
         .returning(NotificationTemplate)
     )
     if added is None:
-        raise Conflict(f"There is a template {source.name!r} already; change that one.")
+        raise Conflict(f"A template {source.name!r} exists; change it instead.")
     return added
 
 
 def change(session: Session, source: TemplateSource, *, is_active: bool) -> NotificationTemplate:
-    """Replace a template's parts. Raises NotFound, Invalid for one that can't work."""
+    """Replace the parts of a template. Raises NotFound, Invalid for a template with errors."""
     row = get(session, source.name)
     check(source)
     row.subject, row.body_html, row.body_text = source.subject, source.body_html, source.body_text

@@ -133,7 +133,7 @@ class AddressIn(Input):
 
 
 class AddressOut(BaseModel):
-    """An address a user keeps, or one that an order went to."""
+    """A saved address of a user, or the address of an order."""
 
     model_config = ConfigDict(from_attributes=True)
 

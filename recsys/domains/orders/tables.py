@@ -90,7 +90,7 @@ class OrderItem(Base):
 
 
 class OrderStatusHistory(Base):
-    """One change of an order's status, and whether the customer was told."""
+    """One change of an order's status, and whether the customer was notified."""
 
     __tablename__ = "order_status_history"
     __table_args__ = (

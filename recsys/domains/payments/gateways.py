@@ -1,4 +1,4 @@
-"""Which gateway this shop pays with: the sandbox, or one that a package of yours brings as an entry point."""
+"""The payment gateway: the sandbox, or a gateway that a package registers as an entry point."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What payments do when they hear events: a cancelled order's money goes back."""
+"""Handlers of events: the payments of a cancelled order are voided or refunded."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from recsys.events.vocabulary import OrderCancelled, PaymentAuthorised, PaymentC
 __all__ = ["give_back"]
 
 
-def give_back(session: Session, heard: Envelope) -> None:
-    """Heard for a cancelled order, and for a payment that came through after its order was cancelled."""
-    event = heard.event
+def give_back(session: Session, envelope: Envelope) -> None:
+    """Return the money of a cancelled order, also of a payment that succeeded after the cancellation."""
+    event = envelope.event
     assert isinstance(event, OrderCancelled | PaymentAuthorised | PaymentCaptured)
     cancellation_refunds.give_back(session, event.order_id)

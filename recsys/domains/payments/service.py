@@ -164,7 +164,7 @@ def tried(
 
 
 def finish(session: Session, payment_id: int, answer: Answer) -> None:
-    """What the gateway said of a pending payment, told to the order; nothing when it is finished already."""
+    """Apply the gateway's answer to a pending payment and its order; does nothing for a finished payment."""
     payment = locked(session, payment_id)
     if payment.status != PaymentStatus.PENDING or answer.outcome is GatewayOutcome.UNKNOWN:
         return

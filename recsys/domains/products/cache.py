@@ -25,14 +25,14 @@ _log = get_logger(__name__)
 
 
 def product(product_id: int, read: Callable[[], ProductOut]) -> ProductOut:
-    """The product from Redis, else from `read` and to Redis then."""
+    """Return the product from Redis, else from `read`; then it is stored in Redis."""
 
     def held(pipeline: Pipeline) -> ProductOut | None:
         found = pipeline.hget(keys.product(product_id), "json")
         return None if found is None else ProductOut.model_validate_json(found)
 
     def store(pipeline: Pipeline, one: ProductOut) -> None:
-        # single fields too: whoever reads the documented hash finds a name, a price and a status
+        # single fields too: the documented hash has a name, a price and a status
         plain: dict[str | bytes | float, str] = {
             name: str(getattr(one, name)) for name in ("id", "name", "sku", "price", "status")
         }
@@ -47,12 +47,12 @@ def active_json(product_id: int) -> bytes | None:
     try:
         status, body = get_redis().hmget(keys.product(product_id), ["status", "json"])
     except (RedisError, OSError, Unavailable):
-        return None  # whoever reads the table tells of it
+        return None  # the read of the table that follows reports the outage
     return body if status == b"active" and isinstance(body, bytes) else None
 
 
 def stock(product_id: int, read: Callable[[], int]) -> int:
-    """The pieces of a product from Redis, else from `read` and to Redis then."""
+    """Return the stock of a product from Redis, else from `read`; then it is stored in Redis."""
 
     def held(pipeline: Pipeline) -> int | None:
         found = pipeline.get(keys.product_inventory(product_id))

@@ -97,7 +97,9 @@ def save_category(session: Session, given: CategoryIn, category_id: int | None =
         else:
             row = _get_category(session, category_id)
             if given.parent_id in category_and_below(session, category_id):
-                raise Invalid("A category can't lie under itself or under one that lies below it.")
+                raise Invalid(
+                    "A category cannot be placed below itself or below one of its own subcategories."
+                )
             for name, value in values.items():
                 setattr(row, name, value)
             row.updated_at = clock.now()

@@ -162,9 +162,9 @@ def _change(
     notes: str | None = None,
     by: int | None = None,
 ) -> None:
-    """Change locked variants, note it and tell it: a few statements, however many there are."""
+    """Change locked variants, log and publish it; the number of statements does not grow with them."""
     now = clock.now()
-    told: list[tuple[UUID, Event]] = []
+    events: list[tuple[UUID, Event]] = []
     for variant, change in changes:
         old = variant.inventory_quantity or 0
         variant.inventory_quantity = old + change
@@ -189,8 +189,8 @@ def _change(
             change=change,
             reason=reason,
         )
-        told.append((uuid4(), event))
+        events.append((uuid4(), event))
     session.flush()
-    publish_all(session, told)
+    publish_all(session, events)
     # what Redis holds is dropped, not written: two commits could write their sums in the wrong order
     cache.changed(session, *{variant.product_id or 0 for variant, _ in changes})

@@ -43,7 +43,7 @@ class ListingFilters:
 
 
 def shown(session: Session, product_id: int, *, hidden: bool = False) -> ProductOut:
-    """A product, whole; one that is not active is NotFound unless `hidden` ones are wanted too."""
+    """Return a product with all its parts. Raises NotFound; also for an inactive product unless `hidden`."""
     found = cache.product(product_id, lambda: _whole(session, product_id))
     if found.status != "active" and not hidden:
         raise NotFound(f"There is no product {product_id}.")

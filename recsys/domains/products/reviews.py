@@ -33,7 +33,7 @@ _BOUGHT = text(
 
 
 def post(session: Session, user_id: int, product_id: int, given: ReviewIn) -> tuple[ProductReview, bool]:
-    """Write a review, or write the user's earlier one anew; and whether it is new.
+    """Write a review, or replace the user's earlier one; return it and whether it is new.
 
     A changed review has to be approved again. Raises NotFound.
     """

@@ -1,4 +1,4 @@
-"""The rules of products, their variants and pictures: who writes them tells everybody."""
+"""Products, their variants and images: each change is published as an event and dropped from the cache."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _REQUIRED = ("name", "price", "status")
 
 
 def get(session: Session, product_id: int, *, lock: bool = False) -> Product:
-    """The product; nobody deletes it until the transaction ends. Raises NotFound."""
+    """Return the product, locked against deletion until the transaction ends. Raises NotFound."""
     row = session.get(Product, product_id, with_for_update={"key_share": True} if lock else KEPT)
     if row is None:
         raise NotFound(f"There is no product {product_id}.")
@@ -57,14 +57,14 @@ def create(session: Session, given: ProductIn) -> Product:
 
 
 def change(session: Session, product_id: int, given: ProductChange) -> Product:
-    """Change what `given` says and nothing else.
+    """Change the fields that `given` sets.
 
-    Raises NotFound, Conflict, Invalid for a null where something is needed.
+    Raises NotFound, Conflict, Invalid for null in a required field.
     """
     wanted = given.model_dump(exclude_unset=True)
     for name in _REQUIRED:
         if name in wanted and wanted[name] is None:
-            raise Invalid(f"A product needs a {name}; leave it out to keep the one it has.")
+            raise Invalid(f"{name} cannot be null; leave the field out to keep its value.")
     _check_places(session, wanted.get("category_id"), wanted.get("brand_id"))
     row = get(session, product_id, lock=True)
     changed = {name: value for name, value in wanted.items() if getattr(row, name) != value}
@@ -74,12 +74,12 @@ def change(session: Session, product_id: int, given: ProductChange) -> Product:
         _set(row, changed)
     if "price" in changed:
         publish(session, PriceChanged(product_id=product_id, price=row.price))
-    _told(session, product_id, *changed)
+    _publish_update(session, product_id, *changed)
     return row
 
 
 def delete(session: Session, product_id: int) -> None:
-    """Take a product out of the catalogue for good; orders keep its name and price. Raises NotFound."""
+    """Delete a product; orders keep its name and price. Raises NotFound."""
     session.delete(get(session, product_id, lock=True))
     session.flush()
     publish(session, ProductDeleted(product_id=product_id))
@@ -100,7 +100,7 @@ def add_variant(session: Session, product_id: int, given: VariantIn, *, by: int 
         session.add(row)
     if first:
         inventory.adjust(session, row.id, first, reason="first stock", by=by)
-    _told(session, product_id, "variants")
+    _publish_update(session, product_id, "variants")
     return row
 
 
@@ -119,14 +119,14 @@ def change_variant(
     if row.price != old_price:
         price = get(session, product_id).price if row.price is None else row.price
         publish(session, PriceChanged(product_id=product_id, variant_id=row.id, price=price))
-    _told(session, product_id, "variants")
+    _publish_update(session, product_id, "variants")
     return row
 
 
 def delete_variant(session: Session, product_id: int, variant_id: int) -> None:
     """Delete a variant. Raises NotFound, or Conflict for the last one.
 
-    A product without variants has no stock that is counted: it would sell without end.
+    A product without variants has no stock count: it could be sold without limit.
     """
     get(session, product_id, lock=True)
     row = _variant(session, product_id, variant_id)
@@ -137,11 +137,11 @@ def delete_variant(session: Session, product_id: int, variant_id: int) -> None:
         raise Conflict("It is the product's last variant; archive the product instead.")
     session.delete(row)
     session.flush()
-    _told(session, product_id, "variants")
+    _publish_update(session, product_id, "variants")
 
 
 def add_image(session: Session, product_id: int, given: ImageIn) -> ProductImage:
-    """Add a picture; a primary one takes the place of another. Raises NotFound."""
+    """Add an image; a primary image replaces the earlier primary one. Raises NotFound."""
     get(session, product_id, lock=True)
     if given.variant_id is not None:
         _variant(session, product_id, given.variant_id)
@@ -152,18 +152,18 @@ def add_image(session: Session, product_id: int, given: ImageIn) -> ProductImage
     row = ProductImage(product_id=product_id, **given.model_dump(), created_at=clock.now())
     session.add(row)
     session.flush()
-    _told(session, product_id, "images")
+    _publish_update(session, product_id, "images")
     return row
 
 
 def delete_image(session: Session, product_id: int, image_id: int) -> None:
-    """Delete a picture. Raises NotFound."""
+    """Delete an image. Raises NotFound."""
     row = session.get(ProductImage, image_id)
     if row is None or row.product_id != product_id:
         raise NotFound(f"Product {product_id} has no image {image_id}.")
     session.delete(row)
     session.flush()
-    _told(session, product_id, "images")
+    _publish_update(session, product_id, "images")
 
 
 def _variant(session: Session, product_id: int, variant_id: int) -> ProductVariant:
@@ -190,6 +190,6 @@ def _set(row: Product | ProductVariant, values: dict[str, Any]) -> None:
     row.updated_at = clock.now()
 
 
-def _told(session: Session, product_id: int, *changed: str) -> None:
+def _publish_update(session: Session, product_id: int, *changed: str) -> None:
     publish(session, ProductUpdated(product_id=product_id, changed=tuple(changed)))
     cache.changed(session, product_id)

@@ -33,7 +33,7 @@ class PageViewed(_AnalyticsEvent):
 
 
 class UserEventRecorded(_AnalyticsEvent):
-    """The shop's front end told something of its own."""
+    """The shop's front end reported an event of its own kind."""
 
     name: ClassVar[str] = "analytics.user_event_recorded"
 

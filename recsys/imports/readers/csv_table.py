@@ -77,7 +77,7 @@ def load_csv(
 ) -> CsvTable:
     """Read the whole text. `shown` is the name of the file in messages.
 
-    The separator is the given one, that of a line `sep=;`, or the one that splits the header most. Quotes
+    The separator is the argument, that of a line `sep=;`, or the character splitting the header most. Quotes
     are doubled or escaped by backslash, whichever leaves fewer lines that are no rows. Raises Invalid
     when there is no header.
     """

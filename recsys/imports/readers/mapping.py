@@ -1,4 +1,4 @@
-"""How columns of a foreign file become fields of ours: from options, a TOML file, or one that ships."""
+"""Column mappings: how columns of a file become fields; from options, a TOML file or a shipped mapping."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KINDS = ("users", "products", "interactions")
 
 
 class Joined(BaseModel):
-    """Several columns as one text; nothing where one of them is empty."""
+    """Several columns joined to one text; null where one of them is empty."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,20 +45,20 @@ Columns = Annotated[list[str | Joined], BeforeValidator(_as_list), Field(min_len
 
 
 class ColumnMapping(BaseModel):
-    """What one kind of file is read as.
+    """The mapping of one kind of file.
 
-    columns : field → the column, the columns of which the first with a value counts, or columns to join
-    constants : field → the text that every row has
-    types : word of the file → interaction type, or `ignore`; `*` stands for every other word
-    fill_down : columns whose value stands in the first row of a group only
+    columns : field → a column, several columns (the first with a value counts), or columns to join
+    constants : field → a text for every row
+    types : value in the file → interaction type or `ignore`; `*` stands for every other value
+    fill_down : columns whose value is only in the first row of a group
     group : the column that says which rows belong together
     explode : the JSON array whose elements become rows; its columns are written `array.column`
-    required : columns without which a row is left out
+    required : columns; rows that lack one of them are skipped
     decimal : the decimal mark; currency signs and the other mark between thousands are then left out
     date_format : of `created_at`, as for strftime
-    tag_separator, category_separator : what stands between tags, and between the levels of a category
-    categories_separator : what stands between several categories, of which the first counts
-    own_names : whether columns that have the name of a field are that field without being listed
+    tag_separator, category_separator : between tags, and between the levels of a category
+    categories_separator : between several categories, of which the first counts
+    own_names : whether a column with the name of a field is that field without being listed
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -79,7 +79,7 @@ class ColumnMapping(BaseModel):
 
 
 class _MappingFile(BaseModel):
-    """A mapping file: what it is for, and a mapping for each kind of file."""
+    """A mapping file: its description, and a mapping for each kind of file."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -90,7 +90,7 @@ class _MappingFile(BaseModel):
 
 
 def shipped_mappings() -> dict[str, str]:
-    """The names of the mappings that ship, with what each is for."""
+    """The names of the shipped mappings with their descriptions."""
     return {
         file.name.removesuffix(".toml"): str(tomllib.loads(file.read_text("utf-8"))["description"])
         for file in sorted(files("recsys.imports.mappings").iterdir(), key=lambda file: file.name)
@@ -99,9 +99,9 @@ def shipped_mappings() -> dict[str, str]:
 
 
 def read_mapping(name: str) -> dict[str, ColumnMapping]:
-    """The mappings by kind of file, from the one that ships under this name or the TOML file of this path.
+    """The mappings by kind of file, from the shipped mapping of this name or the TOML file at this path.
 
-    Raises Invalid in one line for a file that is none.
+    Raises Invalid for a file that is missing or not a mapping.
     """
     shipped = files("recsys.imports.mappings") / f"{name}.toml"
     if "/" not in name and shipped.is_file():
@@ -114,7 +114,7 @@ def read_mapping(name: str) -> dict[str, ColumnMapping]:
     try:
         document = _MappingFile.model_validate(tomllib.loads(text))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Invalid(f"--mapping {name} is no TOML file ({error})") from error
+        raise Invalid(f"--mapping {name} is not a TOML file ({error})") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
@@ -127,11 +127,13 @@ def read_mapping(name: str) -> dict[str, ColumnMapping]:
 
 
 def check_types(where: str, types: Mapping[str, str]) -> None:
-    """Raise Invalid for a type that is none of ours."""
-    for word, meant in types.items():
-        if meant not in (*INTERACTION_TYPES, IGNORED):
+    """Raise Invalid for an unknown interaction type."""
+    for word, interaction_type in types.items():
+        if interaction_type not in (*INTERACTION_TYPES, IGNORED):
             known = ", ".join(INTERACTION_TYPES)
-            raise Invalid(f"{where}: {word}={meant}: {meant} is none of {known}, {IGNORED}")
+            raise Invalid(
+                f"{where}: {word}={interaction_type}: {interaction_type} is not one of {known}, {IGNORED}"
+            )
 
 
 def chosen_mappings(
@@ -142,18 +144,18 @@ def chosen_mappings(
     decimal: str | None,
     date_format: str | None,
 ) -> dict[str, ColumnMapping]:
-    """The mapping of each kind of file: what a person said on the command line wins over the named one.
+    """The mapping of each kind of file; options on the command line override the named mapping.
 
-    `kinds` has the kinds of files that are given with their fields; `columns` and `types` are texts
-    THEIRS=OURS. Raises Invalid in one line for what cannot be meant.
+    `kinds` has the kinds of the files with their fields; `columns` and `types` are texts THEIRS=OURS. Raises
+    Invalid for an unknown field, type or decimal mark.
     """
     named = read_mapping(mapping) if mapping else {}
     if named and not set(named) & set(kinds):
-        raise Invalid(f"--mapping {mapping} is for {', '.join(named)}, and no such file is given")
+        raise Invalid(f"--mapping {mapping} is for {', '.join(named)}; no file of these kinds was given")
     by_field = {ours: theirs for theirs, ours in option_pairs("--map", columns).items()}
     every_field = {name for names in kinds.values() for name in names}
     for name in by_field.keys() - every_field:
-        raise Invalid(f"--map {by_field[name]}={name}: {name} is none of {', '.join(sorted(every_field))}")
+        raise Invalid(f"--map {by_field[name]}={name}: {name} is not one of {', '.join(sorted(every_field))}")
     words = option_pairs("--type", types)
     check_types("--type", words)
     if decimal not in (None, ".", ","):
@@ -162,7 +164,7 @@ def chosen_mappings(
     for kind, names in kinds.items():
         base = named.get(kind, ColumnMapping(own_names=True))
         stated: dict[str, list[str | Joined]] = {
-            # where a file lacks the column, one that has the name of the field is the field
+            # where a file lacks the column, a column with the name of the field serves
             name: [theirs, *base.columns.get(name, [name])]
             for name, theirs in by_field.items()
             if name in names
@@ -179,7 +181,7 @@ def chosen_mappings(
 
 
 def option_pairs(option: str, given: Sequence[str]) -> dict[str, str]:
-    """`left=right` of each option. Raises Invalid for one without an equals sign."""
+    """`left=right` of each option. Raises Invalid for a text without an equals sign."""
     split = [text.partition("=") for text in given]
     for text, (left, _, right) in zip(given, split, strict=True):
         if not left.strip() or not right.strip():

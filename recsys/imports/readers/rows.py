@@ -267,7 +267,7 @@ def bare_products(names: pl.Series, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _complete(rows: pl.DataFrame, kind: FileKind) -> pl.DataFrame:
-    """With every column of the kind; one that the file lacks is null."""
+    """Add the columns of the kind that the file lacks, as nulls."""
     return rows.with_columns(
         pl.lit(None, dtype=pl.String).alias(name)
         for name in (*kind.required, *kind.optional)

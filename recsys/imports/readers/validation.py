@@ -96,11 +96,11 @@ def not_negative(column: str, parsed: str) -> Check:
 
 
 def moments(series: pl.Series) -> pl.Series:
-    """Datetime in microseconds UTC; null where the value is no moment.
+    """Datetime in microseconds UTC; null where the value is not a date.
 
-    Read are ISO 8601 dates and times (without an offset: UTC) and Unix time in seconds, milli-, micro- or
-    nanoseconds by its size; a number of fewer than nine digits is more likely a date or a year, and one that
-    reads as YYYYMMDDHHMM or YYYYMMDDHHMMSS is more likely that: both are null.
+    Accepted are ISO 8601 dates and times (without an offset: UTC) and Unix time in seconds, milli-, micro- or
+    nanoseconds by its size; a number with fewer than nine digits is more likely a date or a year, and a
+    number of the form YYYYMMDDHHMM or YYYYMMDDHHMMSS is more likely such a date: both are null.
     """
     dtype = series.dtype
     if isinstance(dtype, pl.Datetime):

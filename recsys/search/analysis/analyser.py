@@ -73,7 +73,7 @@ _MEASURE = re.compile(rf"({_NUMBER})(-?)({_LETTER}+|%|\")")
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _ZEROS = re.compile(r"0*(\d+?)(?:\.(\d*?)0*)?")
 _NOT_SOLID = re.compile(rf"[^\w{MARKS_OF_LETTERS}]|_")
-# every spelling of a unit, and the one that is stored
+# spellings of each unit by its stored form
 _UNITS = {
     spelling: unit
     for unit, spellings in {

@@ -85,7 +85,7 @@ def replace(
     version: int | None,
     actor: str,
 ) -> SearchSynonym:
-    """Put other phrases in the place of a group's; `version` is the one that the editor saw, None for any.
+    """Replace the phrases of a group. `version` is the version that the editor read; None skips the check.
 
     Raises NotFound, Conflict (changed by somebody else; a phrase is in another group).
     """

@@ -61,7 +61,7 @@ def test_a_name_belongs_to_one_event() -> None:
 
 def test_everything_that_is_heard_is_an_event_with_handlers() -> None:
     assert all(event.name in event_types() and heard for event, heard in SUBSCRIPTIONS.items())
-    assert consumer_groups.known()[0] == consumer_groups.CORE
+    assert consumer_groups.group_names()[0] == consumer_groups.CORE
 
 
 def test_relay_consume_and_lag_as_commands(shop: Shop) -> None:

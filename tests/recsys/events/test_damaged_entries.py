@@ -105,7 +105,7 @@ def test_every_group_goes_on_whatever_stands_in_its_streams(
         redis_client.xadd(stream, fields)  # type: ignore[arg-type]
     (number,) = {uuid4().int % 2**31}
     announce(ProductCreated(product_id=number))
-    for group in consumer_groups.known():
+    for group in consumer_groups.group_names():
         consume(group)
     consume(counting.GROUP, counting.HEARD)
     assert counting.numbers()[-1] == number, "what is well is handled"
@@ -114,7 +114,7 @@ def test_every_group_goes_on_whatever_stands_in_its_streams(
     assert all(letter.error and letter.command for letter in letters)
     reading = [
         one
-        for one in consumer_groups.known()
+        for one in consumer_groups.group_names()
         if STREAM in consumer_groups.streams(consumer_groups.subscriptions(one))
     ]
     unreadable = [fields for stream, fields in several if stream == STREAM and not opens(fields)]

@@ -196,7 +196,7 @@ def test_trimming_leaves_what_a_group_has_not_read(heard: Shop, redis_client: re
     assert redis_client.xlen(STREAM) == 60, "read and not finished"
     first = [entry for entry, _ in redis_client.xrange(STREAM, count=20)]
     redis_client.xack(STREAM, "slow", *first)
-    for group in consumer_groups.known():
+    for group in consumer_groups.group_names():
         redis_client.xgroup_destroy(STREAM, group)
     retention.trim(0)
     assert redis_client.xlen(STREAM) == 40

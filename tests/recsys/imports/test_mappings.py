@@ -327,10 +327,10 @@ def test_a_mapping_of_ones_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.toml", "[products", "is no TOML file"),
+        ("a.toml", "[products", "is not a TOML file"),
         ("a.toml", '[shelves]\ncolumns.product = "a"\n', "shelves: Extra inputs"),
         ("a.toml", '[products]\ndecimal = "x"\n', "products.decimal: String should match"),
-        ("a.toml", '[interactions]\ntypes.click = "stare"\n', "stare is none of view"),
+        ("a.toml", '[interactions]\ntypes.click = "stare"\n', "stare is not one of view"),
         ("nothing", "", "neither a file nor one of ga4, google_merchant"),
     ],
 )
@@ -347,9 +347,9 @@ def test_a_mapping_that_cannot_be_meant_is_refused(
     ("options", "message"),
     [
         ({"columns": ("who",)}, "--map 'who' is not of the form"),
-        ({"columns": ("who=buyer",)}, "buyer is none of"),
+        ({"columns": ("who=buyer",)}, "buyer is not one of"),
         ({"columns": ("nobody=user",)}, "no file has a column nobody"),
-        ({"types": ("click=stare",)}, "stare is none of view"),
+        ({"types": ("click=stare",)}, "stare is not one of view"),
         ({"decimal": ";"}, "neither . nor ,"),
         ({"mapping": "woocommerce"}, "--mapping woocommerce is for products"),
     ],

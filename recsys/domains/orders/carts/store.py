@@ -113,7 +113,7 @@ def identified(owner: Owner) -> Cart:
     if cart.id is not None or not cart.lines:
         return cart
     get_redis().set(keys.cart_id(owner.name), uuid4().hex, nx=True, ex=_ORDERED_SECONDS)
-    # two checkouts at once read the same one, whoever made it
+    # two checkouts at once read the same id, whichever of them set it
     return read(owner)
 
 
@@ -208,8 +208,8 @@ def _change(
         _write(pipeline, owner, held, wanted, now=now)
         for line in touched:
             more = wanted.get(line.field, 0) - held.get(line.field, 0)
-            told = _item_event(owner, line, more)
-            _tell(pipeline, owner, told, told.name, now=now, line=line, more=more)
+            item_event = _item_event(owner, line, more)
+            _tell(pipeline, owner, item_event, item_event.name, now=now, line=line, more=more)
         if event is not None:
             _tell(pipeline, owner, event, event.name, now=now)
 

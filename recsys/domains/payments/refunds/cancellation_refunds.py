@@ -1,4 +1,4 @@
-"""The money of cancelled orders goes back: asked for at once, and again where the gateway refused."""
+"""Refunds of cancelled orders: requested at once, and again where the gateway refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from recsys.log import get_logger
 __all__ = ["FIRST_PAUSE", "MOST_TRIES", "again", "give_back"]
 
 MOST_TRIES = 6
-"""So often the gateway is asked; whoever runs the shop hears of each refusal and decides what follows."""
+"""Requests to the gateway per payment; administrators are notified of each refusal."""
 FIRST_PAUSE = timedelta(hours=1)
 """Before the second try; each later pause is four times as long as the one before."""
 _REASON = "the order was cancelled"
@@ -50,20 +50,20 @@ def give_back(session: Session, order_id: int) -> None:
 
 
 def again(*, first_pause: timedelta = FIRST_PAUSE) -> dict[int, str]:
-    """Ask once more where the gateway refused long enough ago: payment id → its status afterwards.
+    """Retry refused refunds whose pause is over; return payment id → its status afterwards.
 
-    Only what was refused in so many words is asked for again, under a new key: what got no answer is settled
-    under its old one, or the same money could go back twice.
+    Only an explicit refusal is retried, under a new key: a request without an answer is settled under its old
+    key, or the same money could be returned twice.
     """
     with unit_of_work() as session:
-        found = session.execute(
+        unreturned = session.execute(
             select(Payment.id, Payment.status)
             .join(Order, Order.id == Payment.order_id)
             .where(Order.status == Status.CANCELLED, Payment.status.in_((PaymentStatus.AUTHORIZED, *_TAKEN)))
             .order_by(Payment.id)
         ).all()
-        due = [one for one in found if _is_due(session, one.id, one.status, first_pause)]
-    asked = {}
+        due = [one for one in unreturned if _is_due(session, one.id, one.status, first_pause)]
+    statuses = {}
     for payment_id, status in due:
         try:
             if status == PaymentStatus.AUTHORIZED:
@@ -73,8 +73,8 @@ def again(*, first_pause: timedelta = FIRST_PAUSE) -> dict[int, str]:
         except Unavailable as error:
             _log.warning("money not given back", payment_id=payment_id, reason=error.message)
         with unit_of_work() as session:
-            asked[payment_id] = session.get_one(Payment, payment_id).status or PaymentStatus.PENDING
-    return asked
+            statuses[payment_id] = session.get_one(Payment, payment_id).status or PaymentStatus.PENDING
+    return statuses
 
 
 def _of_payment(session: Session, payment_id: int) -> None:
@@ -82,7 +82,7 @@ def _of_payment(session: Session, payment_id: int) -> None:
     gateway, transaction = get_gateway(payment.gateway), payment.gateway_transaction_id or ""
     if payment.status == PaymentStatus.AUTHORIZED:
         if _refusals(session, payment_id, payment.status)[0]:
-            return  # refused already when another event was heard: `again` asks when the time has come
+            return  # refused at an earlier event: `again` asks once the pause is over
         answer = gateway.void(transaction, key=service.step_key(session, payment_id, "void"))
         service.tried(session, payment_id, f"void_{answer.outcome}", answer, answer.code)
         service.move(payment, PaymentStatus.VOIDING)

@@ -90,7 +90,7 @@ def ask(refund_id: int) -> None:
 
 
 def finish(session: Session, refund_id: int, answer: Answer) -> None:
-    """What the gateway said of a pending refund; nothing when it is finished already."""
+    """Apply the gateway's answer to a pending refund; does nothing for a finished refund."""
     payment_id = session.get_one(Refund, refund_id).payment_id
     payment = service.locked(session, payment_id or 0)
     refund = session.get_one(Refund, refund_id, populate_existing=True)

@@ -185,14 +185,14 @@ class ElasticIndex:
             return response
 
     def _targets(self, kind: DocumentKind) -> list[str]:
-        """The index that is searched, and the one that is being built to take its place."""
+        """The index in use, and its replacement while that is built."""
         alias = self._alias(kind)
         found = []
         for name in (alias, f"{alias}_next"):
             if self._client.indices.exists_alias(name=name):
                 found += list(self._client.indices.get_alias(name=name))
         if not found:
-            raise SearchDown(f"There is no index {alias} yet; make it with `recsys search reindex`.")
+            raise SearchDown(f"There is no index {alias}; create it with `recsys search reindex`.")
         return found
 
     def _index(self, session: Session, kind: DocumentKind, ids: Sequence[int]) -> list[RowMapping]:

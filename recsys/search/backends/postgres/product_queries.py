@@ -69,7 +69,7 @@ _AFTER = {
     "DESC": "WHERE (key, product_id) < (CAST(:last AS bigint), :last_id)",
 }
 _AFTER_NAME = 'WHERE (key, product_id) > (CAST(:last AS text) COLLATE "C", :last_id)'
-# whole numbers (and names as bytes), so that a page's end can be told exactly
+# whole numbers (and names as bytes), so that a cursor compares exactly
 _POPULARITY = "CAST(floor(popularity * 1000000) AS bigint)"
 _KEYS = {
     # weights of descriptions, categories, tags and brands, names; divided by 1 + log(length of the document).

@@ -67,7 +67,7 @@ def test_no_event_of_the_shop_is_judged_by_the_clock_of_a_consumer(small_shop: S
     after = clock.now()
     with clock.frozen_at(clock.now() + skew):
         relay.run(threading.Event(), once=True)
-        for group in consumer_groups.known():
+        for group in consumer_groups.group_names():
             Consumer(group).run(threading.Event(), once=True)
     found = interactions(small_shop)
     assert [kind for kind, _ in found] == ["add_to_cart", "like", "purchase", "review", "view", "view"]

@@ -110,5 +110,5 @@ def test_a_folder_that_is_not_the_data_set_is_refused(desk: Desk, folder: Path) 
     (folder / "products.parquet").unlink()
     with pytest.raises(Invalid, match=r"products\.parquet does not exist"):
         take(desk, folder)
-    with pytest.raises(NotFound, match="is no folder"):
+    with pytest.raises(NotFound, match="is not a folder"):
         data_folder(folder / "nowhere")

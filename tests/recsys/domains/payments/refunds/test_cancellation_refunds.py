@@ -70,13 +70,13 @@ def alerts(counter: Counter) -> list[str]:
 
 def test_a_refused_refund_is_told_and_asked_for_again(counter: Counter, door: Door) -> None:
     ada, order, payment = cancelled(counter)
-    told = f"Order {order['order_number']}: the gateway refused to give money back"
-    assert alerts(counter) == [told]
+    subject = f"Order {order['order_number']}: the payment gateway refused a refund"
+    assert alerts(counter) == [subject]
     assert door.asked == [f"cancelled:{payment}"]
     assert cancellation_refunds.again() == {}, "not before its time"
     assert cancellation_refunds.again(first_pause=timedelta(0)) == {payment: "captured"}
     counter.settle_events()
-    assert alerts(counter) == [told, told]
+    assert alerts(counter) == [subject, subject]
     door.open = True
     assert cancellation_refunds.again(first_pause=timedelta(0)) == {payment: "refunded"}
     assert cancellation_refunds.again(first_pause=timedelta(0)) == {}
