@@ -64,7 +64,7 @@ def test_the_summary_says_what_was_new_and_what_was_cut(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["build", "--until", "yesterday"], "--until 'yesterday' is no moment; expected an ISO date"),
         (["build", "--until", "0001-01-01T00:00+05:00"], "outside the years 1 to 9999"),
@@ -72,11 +72,11 @@ def test_the_summary_says_what_was_new_and_what_was_cut(
         (["show"], "no dataset was built yet"),
     ],
 )
-def test_bad_input_is_refused(shop: Shop, arguments: list[str], said: str) -> None:
+def test_bad_input_is_refused(shop: Shop, arguments: list[str], message: str) -> None:
     found = CliRunner().invoke(app, arguments)
     assert isinstance(found.exception, RecsysError)
     assert found.exception.exit_code == 2
-    assert said in found.exception.message
+    assert message in found.exception.message
 
 
 def test_bad_input_is_one_line_and_exit_code_2(shop: Shop) -> None:

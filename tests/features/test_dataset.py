@@ -127,7 +127,7 @@ def test_save_and_load_round_trip(tmp_path: Path, shop: Shop) -> None:
     loaded = Dataset.load(tmp_path / "d")
     assert loaded.fingerprint == fingerprint
     del loaded.__dict__["fingerprint"]
-    assert loaded.fingerprint == fingerprint  # computed anew from what was loaded
+    assert loaded.fingerprint == fingerprint  # computed again from the loaded data
     assert loaded.weights == dataset.weights
     assert loaded.item_features.names == dataset.item_features.names
     np.testing.assert_array_equal(loaded.touched.toarray(), dataset.touched.toarray())

@@ -1,4 +1,4 @@
-"""The preferences job on real PostgreSQL: what was said stays and wins, the rest follows behaviour."""
+"""The preferences job on real PostgreSQL: stated preferences stay and win, the rest follows behaviour."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ def test_all_documented_columns_are_filled_and_a_second_run_changes_nothing(shop
     assert _stored(shop) == found
 
 
-def test_what_was_said_stays_and_wins(shop: Shop, rows: Rows) -> None:
-    said = {
+def test_stated_preferences_stay_and_win(shop: Shop, rows: Rows) -> None:
+    stated = {
         1: ({"fresh-fruit": -1, "Nowhere": 2, "Toys": {"affinity": 1, "source": "explicit"}}, {"min": 3}),
         2: (["Food"], [1, 2]),
         3: ({"Toys": None}, None),
     }
-    for user, (categories, price) in said.items():
+    for user, (categories, price) in stated.items():
         rows.preferences(user, categories=categories, brands={"2": 0}, price=price)
     rows.events(Event(3, 11, "purchase"))
     before = build(shop.settings)
@@ -86,15 +86,15 @@ def test_what_was_said_stays_and_wins(shop: Shop, rows: Rows) -> None:
     # user 1 spoke of both categories and all of one brand, user 3 of toys and that brand
     assert (done.added, done.changed, done.explicit_wins) == (0, 3, 6)
     found = _stored(shop)
-    assert found[1]["category"] == said[1][0]
-    assert found[2]["category"] == said[2][0]
-    assert found[3]["category"] == said[3][0]
+    assert found[1]["category"] == stated[1][0]
+    assert found[2]["category"] == stated[2][0]
+    assert found[3]["category"] == stated[3][0]
     assert [found[user]["price"] for user in (1, 2)] == [{"min": 3}, [1, 2]]
     assert found[3]["price"]["source"] == "inferred"
     assert found[1]["brand"].keys() == {"2", "Ümlaut"}
     assert found[3]["brand"] == {"2": 0}
     assert {found[user]["updated"] for user in found} == {NOON}  # the time of the user's word
-    # what models learn from is what was said, at its time, whatever the job wrote beside it
+    # models learn from the stated preferences, with their time, not from what the job wrote beside them
     after = build_reported(shop.settings)
     assert after.dataset.fingerprint == before.fingerprint
     facets = ("category", "brand", "color", "size", "style")

@@ -157,7 +157,7 @@ class Ledger:
         self.calls.append(key)
         self.moved.setdefault(key, amount)
         try:
-            # whoever comes alone goes on alone
+            # a single request goes on alone
             self._meeting.wait(0.5)
         except threading.BrokenBarrierError:
             return
@@ -285,7 +285,7 @@ def test_moves_of_categories_at_once_close_no_circle(counter: Counter) -> None:
     ]
     answers = at_once(counter, calls)
     assert set(statuses(answers)) == {200, 422}
-    # whoever goes up from any category arrives at the top
+    # from any category the way up ends at the top
     parents = {
         one[0]: one[1] for one in counter.desk.rows("SELECT id, parent_id FROM products_db.categories")
     }

@@ -84,11 +84,13 @@ def test_messages_have_copies_and_receipts(counter: Counter) -> None:
     counter.send("PUT", "/notification-preferences", who=ada, json={"sms": True})
     body = {"user_id": ada.id, "template": "welcome", "values": {"name": "Ada"}, "channels": ["email", "sms"]}
     copies = {"cc": ["team@example.org"], "bcc": ["archive@example.org"]}
-    told = counter.send("POST", "/admin/notifications", who=admin, json=body | copies, status=201)["told"]
+    message_ids = counter.send("POST", "/admin/notifications", who=admin, json=body | copies, status=201)[
+        "told"
+    ]
     mails = counter.send("GET", "/admin/email-logs", who=admin)["items"]
-    (mail,) = [mail for mail in mails if mail["id"] == told["email"]]
+    (mail,) = [mail for mail in mails if mail["id"] == message_ids["email"]]
     assert (mail["cc_email"], mail["bcc_email"]) == (copies["cc"], copies["bcc"])
-    receipt = f"/admin/sms-logs/{told['sms']}/receipt"
+    receipt = f"/admin/sms-logs/{message_ids['sms']}/receipt"
     counter.send("POST", receipt, who=admin, json={"delivered": True}, status=409)
     assert counter.shop.run("notifications", "send").returncode == 0
     arrived = counter.send("POST", receipt, who=admin, json={"delivered": True})

@@ -47,7 +47,7 @@ class Watched:
         self.seen: dict[str, set[str]] = {}
 
     def look(self) -> None:
-        """Note what is there now, once with the events heard and once before."""
+        """Note what is there now, once with the events handled and once before."""
         for _ in range(2):
             for key in self.counter.redis.scan_iter("*"):
                 kind = self.counter.redis.type(key)
@@ -179,8 +179,8 @@ def _the_rest_of_the_day(counter: Counter, watched: Watched, ada: Person, produc
 def _recommending(counter: Counter, watched: Watched, ada: Person, product: int) -> None:
     shopping.promote(shopping.fit("popularity"), "popularity-v1")
     scoring.score()
-    told = {"user_id": ada.id, "product_id": product, "feedback_type": "clicked", "event_id": "f-1"}
-    answer = counter.send("POST", "/recommendations/feedback", who=ada, json=told)
+    feedback = {"user_id": ada.id, "product_id": product, "feedback_type": "clicked", "event_id": "f-1"}
+    answer = counter.send("POST", "/recommendations/feedback", who=ada, json=feedback)
     assert "stored" in json.dumps(answer)
     watched.look()
 

@@ -94,9 +94,9 @@ def test_a_user_tells_of_oneself_and_of_nobody_else(production: Counter) -> None
     assert production.send("POST", "/interactions", who=eve, json=own)["duplicates"] == 1
     assert production.send("POST", "/interactions", who=bob, json=own)["stored"] == 1
     others = [{**own, "user_id": bob.id}, {**own, "user_id": 10**6}, {**own, "username": "bob"}]
-    told = production.send("POST", "/interactions", who=eve, json=others, status=422)
+    answer = production.send("POST", "/interactions", who=eve, json=others, status=422)
     # one word for all of them: whether there is such a user is nobody's business
-    assert {one["reason"] for one in told["verdicts"]} == {"user_id: not the user who is logged in"}
+    assert {one["reason"] for one in answer["verdicts"]} == {"user_id: not the user who is logged in"}
     with psycopg.connect(production.shop.database_url) as connection:
         stored = connection.execute(
             "SELECT user_id, product_id FROM recommendations_db.user_interactions ORDER BY user_id"

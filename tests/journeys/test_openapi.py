@@ -43,7 +43,7 @@ GOOD = {"token": "tok_visa", "src": "/lamp.png", "email": "somebody@example.org"
 """Values of a body that chance does not find."""
 
 VERDICTS = ("/api/v1/interactions", "/api/v1/recommendations/feedback", "/api/v1/analytics/collect")
-"""Batches whose items each get a verdict: one that is refused is an answer, and no error of the request."""
+"""Batches whose items each get a verdict: a refused item is no error of the request."""
 
 Request = Case[Any]
 Operation = APIOperation[Any, Any, Any, Any]
@@ -112,7 +112,7 @@ def _walk(send: Send, mode: GenerationMode, examples: int, ids: dict[str, str]) 
         except Unsatisfiable:
             # such as a list without parameters: nothing that it takes could be wrong
             senseless.append(operation.label)
-        except FailureGroup as found:  # every operation is heard before the verdict
+        except FailureGroup as found:  # every operation runs before the verdict
             wrong += [f"{operation.label}: {one}" for one in found.exceptions]
     assert len(senseless) <= (len(operations) // 4 if mode is GenerationMode.NEGATIVE else 0), senseless
     return "\n\n".join(wrong)

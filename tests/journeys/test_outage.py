@@ -165,7 +165,7 @@ def test_a_killed_postgres_loses_no_order_and_no_event(own_servers: Settings) ->
     assert _one("SELECT inventory_quantity FROM products_db.product_variants") == STOCK - len(orders)
     logs = "SELECT count(*) FROM products_db.inventory_logs WHERE reason = 'reserved'"
     assert _one(logs) == len(orders)
-    # each order was told of, and handled, once
+    # each order was published, and handled, once
     assert _one(mails) == len(orders)
     assert _one("SELECT count(DISTINCT to_email) FROM notifications_db.email_logs") == len(orders)
     placed = "SELECT count(*) FROM analytics_db.user_events WHERE event_type = 'order_placed'"

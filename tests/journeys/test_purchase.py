@@ -11,7 +11,7 @@ from tests.recsys.domains.users.conftest import Person
 
 
 def newest(counter: Counter, who: Person) -> str:
-    """What somebody was told last."""
+    """The title of a user's newest notification."""
     return str(counter.send("GET", "/notifications?limit=1", who=who)["items"][0]["title"])
 
 
@@ -166,7 +166,7 @@ def test_from_the_first_look_to_the_refund(counter: Counter) -> None:
         (Decimal("25.00"), "succeeded", "all of it", counter.admin.id),
     ]
 
-    # what everybody was told
+    # the notifications of everybody
     counter.settle_events()
     assert newest(counter, ada) == f"Order {number}: refund"
     assert counter.redis.llen(f"notifications:{ada.id}") > 0

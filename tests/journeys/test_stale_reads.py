@@ -45,7 +45,7 @@ def test_a_slow_reader_puts_no_old_product_into_redis(
         counter.send("PATCH", f"/admin{path}", who=counter.admin, json={"price": "25.00"})
 
     _between(monkeypatch, listing, "_whole", dearer)
-    # it began before the change, so it may say either price; whoever asks later may not
+    # it began before the change, so it may have either price; later requests may not
     counter.send("GET", path)
     assert counter.redis.hget(f"product:{product}", "price") in (None, b"25.00")
     assert counter.send("GET", path)["price"] == "25.00"

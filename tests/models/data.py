@@ -81,7 +81,7 @@ def two_tastes(seed: int = 0) -> Dataset:
     """24 users: those of even rows take tea (even items), the others tools, with a few steps aside.
 
     Beside them: a user and a product without events, a touch that is no liking in every history (a
-    dismissal), guests, and one user who said what he likes.
+    dismissal), guests, and one user with stated preferences.
     """
     chance = np.random.default_rng(seed)
     rows: list[Row] = []
@@ -99,11 +99,13 @@ def two_tastes(seed: int = 0) -> Dataset:
         rows.append((user, int(chance.choice(rest)), "dismissed", float(chance.uniform(0, 120))))
     rows += [(-1, int(chance.integers(ITEMS)), "view", float(chance.uniform(0, 9))) for _ in range(20)]
     empty = dataset(rows, users=USERS + 1, items=ITEMS + 1)
-    said = Preferences.none(USERS + 1, 6, 4)
+    empty_preferences = Preferences.none(USERS + 1, 6, 4)
     categories = sparse.lil_matrix((USERS + 1, 6), dtype=np.float32)
     categories[3, 1] = 1.0
-    price = said.price.copy()
+    price = empty_preferences.price.copy()
     price[3] = (2.0, 4.0)
-    updated = said.updated.copy()
+    updated = empty_preferences.updated.copy()
     updated[3] = 900 * DAY
-    return replace(empty, preferences=Preferences(categories.tocsr(), said.brands, price, updated))
+    return replace(
+        empty, preferences=Preferences(categories.tocsr(), empty_preferences.brands, price, updated)
+    )

@@ -1,4 +1,4 @@
-"""What every model promises, whoever wrote it: one suite over all installed algorithms."""
+"""The contract of every model, also of installed packages: one suite over all algorithms."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def assert_alike(left: Ranking, right: Ranking, tolerance: float = 1e-4) -> None
         np.testing.assert_allclose(scores, other_scores, atol=tolerance * scale)
         place = {int(product): float(score) for product, score in zip(products, scores, strict=True)}
         for product, score in zip(others, other_scores, strict=True):
-            # one that is missing on one side must have been at the end of the list, where scores meet
+            # a product missing on one side must have been at the end of the list, where scores are equal
             assert abs(place.get(int(product), float(scores[-1])) - score) <= tolerance * scale
 
 
@@ -256,23 +256,25 @@ def test_an_explanation_adds_up_to_the_score(model: Recommender) -> None:
     for i, user in enumerate(EVERYBODY):
         ranking = model.recommend([user], 6)
         for product, score in zip(*ranking.row(0), strict=True):
-            told = model.explain(int(user), int(product))
-            parts = [part for _, part in told.contributions]
-            scale = max(abs(told.baseline) + sum(map(abs, parts)), 1e-6)
-            assert told.product == product
-            assert told.score == pytest.approx(float(score), abs=1e-4 * scale)
-            assert told.baseline + sum(parts) == pytest.approx(told.score, abs=1e-5 * scale)
-            assert {named for named, _ in told.contributions} <= set(own_history(model, i).products.tolist())
+            explanation = model.explain(int(user), int(product))
+            parts = [part for _, part in explanation.contributions]
+            scale = max(abs(explanation.baseline) + sum(map(abs, parts)), 1e-6)
+            assert explanation.product == product
+            assert explanation.score == pytest.approx(float(score), abs=1e-4 * scale)
+            assert explanation.baseline + sum(parts) == pytest.approx(explanation.score, abs=1e-5 * scale)
+            assert {named for named, _ in explanation.contributions} <= set(
+                own_history(model, i).products.tolist()
+            )
             assert parts == sorted(parts, reverse=True)
 
 
 def test_a_guest_gets_an_explanation_that_adds_up(model: Recommender) -> None:
     history = History.of(DATA.items.ids[[0, 4, 8]], [1.0, 3.0, 0.0])
     for product, score in zip(*model.recommend_from([history], 6).row(0), strict=True):
-        told = model.explain_from(history, int(product))
-        scale = max(abs(told.baseline) + sum(abs(part) for _, part in told.contributions), 1e-6)
-        assert told.score == pytest.approx(float(score), abs=1e-4 * scale)
-        assert {named for named, _ in told.contributions} <= set(history.products[:2].tolist())
+        explanation = model.explain_from(history, int(product))
+        scale = max(abs(explanation.baseline) + sum(abs(part) for _, part in explanation.contributions), 1e-6)
+        assert explanation.score == pytest.approx(float(score), abs=1e-4 * scale)
+        assert {named for named, _ in explanation.contributions} <= set(history.products[:2].tolist())
 
 
 def test_evidence_is_the_largest_contribution(model: Recommender) -> None:
@@ -286,11 +288,11 @@ def test_evidence_is_the_largest_contribution(model: Recommender) -> None:
                 own = DATA.items.ids[DATA.matrix[row].indices]
                 assert best[i, j] in own or (best[i, j] == -1 and not own.size)
                 continue
-            told = model.explain(int(user), int(product)).contributions
+            contributions = model.explain(int(user), int(product)).contributions
             if best[i, j] == -1:
-                assert not told or told[0][1] <= 1e-9
+                assert not contributions or contributions[0][1] <= 1e-9
             else:
-                largest = [named for named, part in told if part >= told[0][1] * (1 - 1e-5)]
+                largest = [named for named, part in contributions if part >= contributions[0][1] * (1 - 1e-5)]
                 assert best[i, j] in largest
 
 

@@ -25,7 +25,7 @@ FLAT = InteractionWeights({"view": 1.0, "purchase": 5.0}, half_life_days=1e9)
 @pytest.mark.parametrize(
     "model", [ItemKNN(), ALS(ALSParameters(factors=8, regularization=5.0)), ContentBased()]
 )
-def test_two_tastes_are_told_apart(model: Recommender) -> None:
+def test_two_tastes_are_distinguished(model: Recommender) -> None:
     ranking = model.fit(DATA).recommend(DATA.users.ids[:USERS], 5, exclude="seen")
     taste = (DATA.items.index(ranking.products) % 2) == (np.arange(USERS) % 2)[:, None]
     assert taste.mean() > 0.9
@@ -191,7 +191,7 @@ def test_twin_products_are_nearest() -> None:
     ranking = model.similar_items([DATA.items.ids[5]], 3)
     assert ranking.products[0, 0] == DATA.items.ids[NEVER_TAKEN]
     assert ranking.scores[0, 0] == pytest.approx(1.0, abs=1e-5)
-    # nobody took the twin, yet whoever liked the one is shown the other
+    # the twin has no events, yet it is recommended to users who liked the other
     shown = model.recommend_from([History.of([DATA.items.ids[5]])], 1, exclude="seen")
     assert shown.products[0, 0] == DATA.items.ids[NEVER_TAKEN]
 
@@ -204,7 +204,7 @@ def test_likeness_is_the_weighted_mean_of_the_parts() -> None:
     assert likeness == pytest.approx((3.0 * 0.5 + 1.0 * 1.0) / 4.0, abs=1e-6)
 
 
-def test_what_a_user_said_is_the_baseline() -> None:
+def test_stated_preferences_are_the_baseline() -> None:
     model = ContentBased().fit(DATA)
     talker, silent = int(DATA.users.ids[3]), int(DATA.users.ids[5])
     wanted = int(DATA.items.ids[1])  # category code 1, which the talker asked for
@@ -212,11 +212,11 @@ def test_what_a_user_said_is_the_baseline() -> None:
     assert model.explain(silent, wanted).baseline == 0
 
 
-def test_someone_who_only_said_something_gets_a_list() -> None:
-    said = Preferences.none(2, 6, 4)
+def test_a_user_with_only_stated_preferences_gets_a_list() -> None:
+    no_preferences = Preferences.none(2, 6, 4)
     brands = sparse.csr_matrix(np.array([[0, 0, 0, 0], [0, 1, 0, 0]], dtype=np.float32))
     rows = [(0, 0, "view", 1.0)]
-    shop = dataset(rows, users=2, items=8, preferences=replace(said, brands=brands))
+    shop = dataset(rows, users=2, items=8, preferences=replace(no_preferences, brands=brands))
     products, _ = ContentBased().fit(shop).recommend([17], 2).row(0)
     assert products.tolist() == [103, 115]  # rows 1 and 5 carry brand 1
 

@@ -97,8 +97,8 @@ def test_it_trains_is_promoted_and_fills_lists_by_the_commands(shop: Shop, insta
         "from recsys.database.session import unit_of_work\n"
         "with unit_of_work() as session: model = registry.load(registry.active(session))\n"
         "ranking = model.recommend([1, 2], 5, exclude='seen')\n"
-        "told = model.explain(1, int(model.recommend([1], 1).products[0, 0]))\n"
-        "json.dump([model.algorithm, ranking.products.tolist(), told.score], sys.stdout)\n"
+        "explanation = model.explain(1, int(model.recommend([1], 1).products[0, 0]))\n"
+        "json.dump([model.algorithm, ranking.products.tolist(), explanation.score], sys.stdout)\n"
     )
     ran = subprocess.run(
         [sys.executable, "-c", program],

@@ -132,7 +132,7 @@ def _until_stored(client: httpx.Client, user: int) -> float:
     client.post("/api/v1/interactions", json=event).raise_for_status()
     while client.get(path).json()["provenance"]["source"] != "stored":
         if time.perf_counter() - began > 30:
-            raise SystemExit("a list was not stored anew within 30 s")
+            raise SystemExit("a list was not stored again within 30 s")
         time.sleep(0.005)
     return (time.perf_counter() - began) * 1000
 

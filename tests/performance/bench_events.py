@@ -79,8 +79,8 @@ def _publish() -> None:
 def _consume() -> None:
     seen = []
 
-    def hear(session: Session, heard: Envelope) -> None:
-        seen.append(heard.event_id)
+    def hear(session: Session, envelope: Envelope) -> None:
+        seen.append(envelope.event_id)
 
     Consumer("bench", {ProductCreated: (hear,)}).run(threading.Event(), once=True)
     assert len(set(seen)) == EVENTS

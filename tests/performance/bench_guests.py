@@ -75,7 +75,9 @@ def _rates() -> dict[str, float]:
         rates["none"] = _rate(SUBSCRIPTIONS, "b")
         connection.execute(f"ANALYZE {_TABLE}".encode())
         rates["after ANALYZE"] = _rate(SUBSCRIPTIONS, "c")
-        rates["floor: handlers that do nothing"] = _rate({ProductViewed: (lambda session, heard: None,)}, "d")
+        rates["floor: handlers that do nothing"] = _rate(
+            {ProductViewed: (lambda session, envelope: None,)}, "d"
+        )
         return rates
 
 
@@ -89,7 +91,7 @@ def _fill(connection: psycopg.Connection, user: str, rows: int) -> None:
     connection.execute(statement.format(user=user, rows=rows).encode())
 
 
-def _rate(heard: Subscriptions, group: str) -> float:
+def _rate(subscriptions: Subscriptions, group: str) -> float:
     now = clock.now()
     for start in range(0, EVENTS, 100):
         with unit_of_work() as session:
@@ -98,7 +100,7 @@ def _rate(heard: Subscriptions, group: str) -> float:
                 publish(session, ProductViewed(product_id=1 + number % 100, session_id=visit, occurred=now))
     relay.run(threading.Event(), once=True)
     began = perf_counter()
-    handled = Consumer(f"bench-{group}", heard).run(threading.Event(), once=True)
+    handled = Consumer(f"bench-{group}", subscriptions).run(threading.Event(), once=True)
     assert handled >= EVENTS
     return handled / (perf_counter() - began)
 

@@ -139,7 +139,7 @@ def main() -> None:
     for workers in (1, 2, 3):
         with serving(workers) as (pid, url):
             rate = ask(url, requests * workers)
-            said = [f"{workers} worker{'s' * (workers > 1)}: {rate:,.0f} requests/s of all kinds"]
+            lines = [f"{workers} worker{'s' * (workers > 1)}: {rate:,.0f} requests/s of all kinds"]
             for name in ("in use", "after a model switch"):
                 if name != "in use":
                     switch(url)
@@ -147,8 +147,8 @@ def main() -> None:
                 figures = [memory(one) for one in processes(pid)]
                 totals.setdefault(name, []).append(sum(pss for pss, _ in figures))
                 each = ", ".join(f"{pss:.0f} ({own:.0f} own)" for pss, own in figures)
-                said.append(f"  {name}: {totals[name][-1]:.0f} MiB in all; of each process {each}")
-            _console.print("\n".join(said))
+                lines.append(f"  {name}: {totals[name][-1]:.0f} MiB in all; of each process {each}")
+            _console.print("\n".join(lines))
     for name, (one, two, three) in totals.items():
         _console.print(
             f"{name}: the second worker adds {two - one:.0f} MiB with the process that watches, "

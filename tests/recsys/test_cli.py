@@ -73,7 +73,7 @@ def test_each_command_explains_itself_with_an_example(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["up", "--sideways"], "--sideways"),
         (["nonsense"], "nonsense"),
@@ -83,11 +83,11 @@ def test_each_command_explains_itself_with_an_example(
     ],
 )
 def test_a_usage_error_is_one_line_and_code_2(
-    arguments: list[str], said: str, capfd: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.run(arguments) == 2
     error = capfd.readouterr().err
-    assert said in error
+    assert message in error
     assert len(error.splitlines()) == 1
 
 
@@ -121,7 +121,7 @@ def test_an_unexpected_error_is_one_line_and_its_trace_is_there_on_request(
     assert "Traceback" in capfd.readouterr().err
 
 
-def test_a_database_without_its_schema_is_told_to_migrate(
+def test_a_database_without_its_schema_names_the_migration(
     shop: Shop, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with psycopg.connect(shop.database_url, autocommit=True) as connection:

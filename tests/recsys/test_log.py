@@ -29,11 +29,11 @@ def test_a_line_goes_to_the_stderr_of_the_moment_not_to_one_that_was_closed(
     log.configure(json=True)
     logger = logging.getLogger("shop")
     logger.warning("before")
-    said = first.getvalue()
+    line = first.getvalue()
     monkeypatch.setattr(sys, "stderr", second)
     first.close()
     logger.warning("after")
-    assert json.loads(said)["event"] == "before"
+    assert json.loads(line)["event"] == "before"
     assert json.loads(second.getvalue())["event"] == "after"
 
 

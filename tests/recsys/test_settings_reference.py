@@ -41,7 +41,7 @@ def test_each_entry_of_a_docstring_names_a_setting() -> None:
 
 
 def test_the_example_without_its_comment_signs_gives_the_defaults(tmp_path: Path) -> None:
-    """What is written as a default is read back as that default, and each variable is one that is read."""
+    """Each written default is read back as that default, and each variable is read."""
     written = re.findall(r"^# (RECSYS_\w+=.+)$", environment_example(), re.MULTILINE)
     assert len(written) > 60
     file = tmp_path / ".env"

@@ -1,4 +1,4 @@
-"""A cursor that this service did not give writes no impression, whoever sends it."""
+"""A cursor that this service did not issue writes no impression."""
 
 from __future__ import annotations
 

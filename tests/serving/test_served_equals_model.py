@@ -1,4 +1,4 @@
-"""What is served is what the model said: each question's list, in its order, wherever it is read."""
+"""Served lists equal the model's: the same products in the same order on every route."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def test_all_ways_of_reading_agree_exactly_on_a_plain_shop(plain_shop: tuple[Sho
             assert one.agrees
 
 
-def test_a_product_hidden_after_scoring_and_a_dismissed_one_are_told_apart(
+def test_a_product_hidden_after_scoring_and_a_dismissed_one_are_distinguished(
     grocer: tuple[Shop, httpx.Client],
 ) -> None:
     shop, client = grocer
@@ -186,7 +186,7 @@ def test_lists_that_know_of_newer_events_say_so(grocer: tuple[Shop, httpx.Client
     assert figures["new", "stored"].informed == figures["new", "stored"].users
 
 
-def test_answers_that_are_folded_in_or_ruled_are_told_apart(grocer: tuple[Shop, httpx.Client]) -> None:
+def test_answers_that_are_folded_in_or_ruled_are_distinguished(grocer: tuple[Shop, httpx.Client]) -> None:
     shop, client = grocer
     arrive(shop)
     with unit_of_work() as session:

@@ -43,10 +43,10 @@ class Shop:
         rows = self.events if order is None else [self.events[i] for i in order]
         if until is not None:
             rows = [row for row in rows if row[5] <= until]
-        told = {
+        stated = {
             user: row for user, row in sorted(self.preferences.items()) if until is None or row[0] <= until
         }
-        return assemble(_raw(rows), self._catalogue(), _preferences(told), weights, until).dataset
+        return assemble(_raw(rows), self._catalogue(), _preferences(stated), weights, until).dataset
 
     def _catalogue(self) -> ProductColumns:
         ids = sorted(self.products)
@@ -81,16 +81,16 @@ def _raw(rows: list[tuple[int, int, int, float, int, int]]) -> RawInteractions:
     return RawInteractions(columns, 0)
 
 
-def _preferences(told: dict[int, tuple[int, str, str]]) -> RawPreferences:
+def _preferences(stated: dict[int, tuple[int, str, str]]) -> RawPreferences:
     return RawPreferences(
-        np.array(list(told), np.int32),
-        np.array([row[0] for row in told.values()], np.int64),
-        [row[1] for row in told.values()],
-        [row[2] for row in told.values()],
-        ['{"min": 1, "max": 2}'] * len(told),
-        [row[2] for row in told.values()],
-        ["[12]"] * len(told),
-        [row[1] for row in told.values()],
+        np.array(list(stated), np.int32),
+        np.array([row[0] for row in stated.values()], np.int64),
+        [row[1] for row in stated.values()],
+        [row[2] for row in stated.values()],
+        ['{"min": 1, "max": 2}'] * len(stated),
+        [row[2] for row in stated.values()],
+        ["[12]"] * len(stated),
+        [row[1] for row in stated.values()],
     )
 
 

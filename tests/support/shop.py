@@ -56,7 +56,7 @@ def run_recsys(
 
 
 def forget_connections() -> None:
-    """Close what this process keeps open, and read the settings anew at the next use."""
+    """Close what this process keeps open, and read the settings again at the next use."""
     from recsys.database import session as database
 
     database.dispose_engines()

@@ -77,7 +77,7 @@ def _end(running: subprocess.Popen[bytes], folder: Path) -> None:
 
 
 def fits(environment: Mapping[str, str]) -> bool:
-    """Whether a fork can be told from a new process: what is read while importing must be as it was then."""
+    """Whether a fork differs from a new process: what imports read must be unchanged since then."""
     kept = {name for name in {*environment, *os.environ} if name.startswith(_READ_AT_START)}
     return all(environment.get(name) == os.environ.get(name) for name in kept - {"PYTHONPATH"})
 

@@ -81,7 +81,7 @@ def test_shipped_experiments_can_be_compared() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (GOOD + "[split]\ntest_day = 3\n", "unknown key 'split.test_day'; did you mean 'test_days'?"),
         ('nam = "x"\n' + GOOD, "unknown key 'nam'; did you mean 'name'?"),
@@ -97,12 +97,12 @@ def test_shipped_experiments_can_be_compared() -> None:
         ("name = \n", "not valid TOML"),
     ],
 )
-def test_what_is_wrong_is_named_with_the_file(tmp_path: Path, text: str, said: str) -> None:
+def test_what_is_wrong_is_named_with_the_file(tmp_path: Path, text: str, message: str) -> None:
     path = _file(tmp_path, text)
     with pytest.raises(Invalid) as caught:
         load(path)
     assert caught.value.message.startswith(f"{path}: ")
-    assert said in caught.value.message
+    assert message in caught.value.message
     assert "\n" not in caught.value.message
 
 

@@ -188,14 +188,14 @@ def test_if_needed_does_nothing_twice_and_notices_changes(
     assert not _train(sources, if_needed=True).skipped
 
 
-def test_a_second_training_is_told_and_nothing_is_lost(
+def test_a_second_training_is_refused_and_nothing_is_lost(
     shop: Shop, files: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with training_lock():
         assert run(["train", "run", files["popularity"]]) == 2
-    said = capsys.readouterr().err
-    assert said.strip().count("\n") == 0
-    assert "another training is running" in said
+    errors = capsys.readouterr().err
+    assert errors.strip().count("\n") == 0
+    assert "another training is running" in errors
     with training_lock():  # it can be taken again
         pass
 
@@ -211,9 +211,9 @@ def test_a_failing_tracking_store_loses_no_training(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/file/mlflow.db")
     fill_shop()
     assert run(["train", "run", files["popularity"]]) == 0
-    said = capsys.readouterr()
-    assert "MLflow did not record this run" in said.err
-    assert "popularity-v1" in said.out
+    captured = capsys.readouterr()
+    assert "MLflow did not record this run" in captured.err
+    assert "popularity-v1" in captured.out
     with unit_of_work() as session:
         assert registry.get(session, "popularity-v1").is_active
 
@@ -240,8 +240,8 @@ def test_list_show_promote(
 
     def ask(*arguments: str, code: int = 0) -> tuple[str, str]:
         assert run(["train", *arguments]) == code
-        said = capsys.readouterr()
-        return said.out, said.err
+        captured = capsys.readouterr()
+        return captured.out, captured.err
 
     assert "recsys train run --all" in ask("list")[0]
     fill_shop()
@@ -281,7 +281,7 @@ def test_wrong_input_is_one_line_and_exit_2(
     wrong.write_text('name = "x"\nalgorithm = "als"\n[paramters]\nfactors = 3\n')
     typo = tmp_path / "typo.toml"
     typo.write_text('name = "x"\nalgorithm = "als"\n[parameters]\nfactor = 3\n')
-    for arguments, said in (
+    for arguments, message in (
         ((str(wrong),), f"{wrong}: unknown key 'paramters'; did you mean 'parameters'"),
         ((str(typo),), "experiment x: algorithm 'als' has no parameter 'factor'"),
         (("alls",), "did you mean 'als'"),
@@ -289,9 +289,9 @@ def test_wrong_input_is_one_line_and_exit_2(
         (("als", "--all"), "not both"),
     ):
         assert run(["train", "run", *arguments]) == 2
-        heard = capsys.readouterr().err
-        assert said in heard
-        assert heard.strip().count("\n") == 0
+        errors = capsys.readouterr().err
+        assert message in errors
+        assert errors.strip().count("\n") == 0
 
 
 def _no_tracking(_runs: object) -> object:

@@ -91,14 +91,14 @@ def test_of_two_at_once_one_trains_and_the_other_is_refused_in_one_line(shop: Sh
         _wait_for_lock(first)
         os.kill(first.pid, signal.SIGSTOP)  # it stays in the middle until the second has answered
         second = _start(NO_MLFLOW + TRAIN, "train", "run", experiment, "--json")
-        printed, said = second.communicate(timeout=60)
+        printed, errors = second.communicate(timeout=60)
         os.kill(first.pid, signal.SIGCONT)
         done, errors = first.communicate(timeout=60)
     finally:
         first.kill()
     assert (second.returncode, printed) == (2, "")
-    assert "another training is running" in said
-    assert said.strip().count("\n") == 0
+    assert "another training is running" in errors
+    assert errors.strip().count("\n") == 0
     assert first.returncode == 0, errors
     assert json.loads(done)["active"] == "popularity-v1"
     _whole(["popularity-v1"])
@@ -134,10 +134,10 @@ def test_an_artifact_of_an_older_format_is_refused_by_name(
         registry.load(model)
     capsys.readouterr()
     assert run(["train", "promote", "popularity-v1", "--force", "--reason", "try"]) == 1
-    said = capsys.readouterr().err
-    assert "popularity-v1" in said
-    assert f"format {FORMAT - 1}" in said
-    assert said.strip().count("\n") == 0
+    errors = capsys.readouterr().err
+    assert "popularity-v1" in errors
+    assert f"format {FORMAT - 1}" in errors
+    assert errors.strip().count("\n") == 0
     shutil.rmtree(model.folder)
     assert run(["train", "run", experiment]) == 0  # a lost artifact is no reason to stop training
     with unit_of_work() as session:

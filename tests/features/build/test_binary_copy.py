@@ -115,7 +115,7 @@ def test_ranges_of_pages_cover_every_row_once(scratch: Any, monkeypatch: pytest.
     )
     connection.execute("DELETE FROM public.scratch WHERE a % 3 = 0")
     monkeypatch.setattr(module, "PAGES_PER_READ", 2)
-    told: list[tuple[int, int]] = []
+    progress_calls: list[tuple[int, int]] = []
     with open_snapshot(url) as snapshot:
         where = sql.SQL("a <= 300")
         parts = list(
@@ -123,11 +123,11 @@ def test_ranges_of_pages_cover_every_row_once(scratch: Any, monkeypatch: pytest.
                 sql.Identifier("public", "scratch"),
                 {"a": Column("a", "int4")},
                 where=where,
-                progress=lambda done, total: told.append((done, total)),
+                progress=lambda done, total: progress_calls.append((done, total)),
             )
         )
     assert len(parts) > 5
-    assert told == [(i + 1, len(parts)) for i in range(len(parts))]
+    assert progress_calls == [(i + 1, len(parts)) for i in range(len(parts))]
     assert [a for part in parts for a in part["a"]] == [a for a in range(1, 301) if a % 3]
 
 

@@ -239,20 +239,20 @@ def test_preferences_in_all_shapes(shop: Shop, rows: Rows) -> None:
     rows.preferences(5, None, None, None, updated=None, created=None)
     rows.preferences(None, {"Food": 1})
     built = build_reported(shop.settings)
-    dataset, told = built.dataset, built.dataset.preferences
+    dataset, preferences = built.dataset, built.dataset.preferences
     assert dataset.users.ids.tolist() == [1, 2, 4, 5]
     assert dataset.item_features.category_paths == ["Food > Fresh Fruit", "Toys"]
-    assert told.categories.toarray().tolist() == [[0.5, 2], [1, 0], [0, 0], [0, 0]]
+    assert preferences.categories.toarray().tolist() == [[0.5, 2], [1, 0], [0, 0], [0, 0]]
     assert dataset.item_features.brand_names == ["Plain", "Ümlaut"]
-    assert told.brands.toarray().tolist() == [[1, 0], [0, -1], [0, 0], [0, 0]]
+    assert preferences.brands.toarray().tolist() == [[1, 0], [0, -1], [0, 0], [0, 0]]
     np.testing.assert_array_equal(
-        told.price, np.array([[1, 9.5], [2, 3], [math.nan] * 2, [math.nan] * 2], np.float32)
+        preferences.price, np.array([[1, 9.5], [2, 3], [math.nan] * 2, [math.nan] * 2], np.float32)
     )
     assert built.preferences == {"read": 4, "malformed": 3, "unknown": 1, "inferred": 0}
-    assert told.updated.tolist() == [as_microseconds(NOON)] * 3 + [column_reader.UNDATED]
+    assert preferences.updated.tolist() == [as_microseconds(NOON)] * 3 + [column_reader.UNDATED]
 
 
-def test_colours_sizes_and_styles_that_users_said(shop: Shop, rows: Rows) -> None:
+def test_colours_sizes_and_styles_that_users_stated(shop: Shop, rows: Rows) -> None:
     rows.events(Event(1, 10, "view", NOON - 3 * DAY))
     rows.many(
         "INSERT INTO products_db.product_variants (product_id, option1, option2) VALUES (%s, %s, %s)",
@@ -267,12 +267,12 @@ def test_colours_sizes_and_styles_that_users_said(shop: Shop, rows: Rows) -> Non
     rows.preferences(2, colours=["Blue"], updated=NOON - 2 * DAY)
     rows.preferences(3, colours={"red": {"affinity": 0.4, "source": "inferred"}})
     built = build_reported(shop.settings)
-    told = built.dataset.preferences
-    assert built.dataset.users.ids.tolist() == [1, 2]  # nobody said what was inferred of user 3
-    assert told.colours.words == ["blue", "pink", "red"]
-    assert told.colours.matrix.toarray().tolist() == [[0, -0.5, 1], [1, 0, 0]]
-    assert (told.sizes.words, told.sizes.matrix.toarray().tolist()) == (["42"], [[1], [0]])
-    assert (told.styles.words, told.styles.matrix.toarray().tolist()) == (["round"], [[2], [0]])
+    preferences = built.dataset.preferences
+    assert built.dataset.users.ids.tolist() == [1, 2]  # the preferences of user 3 are inferred, not stated
+    assert preferences.colours.words == ["blue", "pink", "red"]
+    assert preferences.colours.matrix.toarray().tolist() == [[0, -0.5, 1], [1, 0, 0]]
+    assert (preferences.sizes.words, preferences.sizes.matrix.toarray().tolist()) == (["42"], [[1], [0]])
+    assert (preferences.styles.words, preferences.styles.matrix.toarray().tolist()) == (["round"], [[2], [0]])
     assert built.preferences == {"read": 2, "malformed": 0, "unknown": 1, "inferred": 0}  # nothing is pink
     then = NOON - DAY
     earlier = built.dataset.until(as_microseconds(then))
@@ -286,12 +286,12 @@ def test_a_write_during_the_build_does_not_mix_two_states(
     rows.events(Event(1, 10, "view"))
     before = build(shop.settings)
 
-    def told(what: str, _done: int, _total: int) -> None:
+    def note(what: str, _done: int, _total: int) -> None:
         if what == "Reading products":  # read already; the interactions come afterwards
             rows.events(Event(2, 12, "view", NOON + DAY))
             rows.preferences(3, {"Toys": 1})
 
-    during = build_reported(shop.settings, progress=told).dataset
+    during = build_reported(shop.settings, progress=note).dataset
     assert during.fingerprint == before.fingerprint
     assert build(shop.settings).fingerprint != before.fingerprint
 
@@ -307,7 +307,7 @@ def test_a_category_tree_in_a_circle_does_not_hang(shop: Shop, rows: Rows) -> No
         ]
 
 
-def test_nothing_to_learn_from_is_said(shop: Shop, rows: Rows) -> None:
+def test_nothing_to_learn_from_is_reported(shop: Shop, rows: Rows) -> None:
     with pytest.raises(Invalid, match="no interactions to learn from; `recsys import`"):
         build(shop.settings)
     rows.events(Event(1, 10, "view", None))

@@ -178,7 +178,7 @@ def test_what_cannot_be_gone_on_from(shop: Shop, rows: Rows) -> None:
     assert "another database" in build_reported(shop.settings).whole
 
 
-def test_a_snapshot_of_an_older_format_is_built_anew_and_the_reason_said(
+def test_a_snapshot_of_an_older_format_is_rebuilt_and_the_reason_reported(
     shop: Shop, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows.events(Event(1, 10, "view"))

@@ -85,7 +85,7 @@ def test_what_a_killed_build_left_goes_after_a_day(own: Settings) -> None:
     assert (old.exists(), young.exists()) == (False, True)
 
 
-def test_nothing_built_or_damaged_is_said(own: Settings) -> None:
+def test_nothing_built_or_damaged_is_reported(own: Settings) -> None:
     with pytest.raises(NotFound, match=r"no dataset was built yet.*recsys features build"):
         current(own)
     store(own, dataset())

@@ -1,4 +1,4 @@
-"""Colours and sizes are told apart by what they say, and by their neighbours where they say nothing."""
+"""Colours and sizes are distinguished by their words, else by the words beside them."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_without_usable_times_or_with_too_few_people_there_is_none() -> None:
     assert holdout_windows(timeline(same), 2) == []
     assert holdout_windows(timeline(busy(90, users=9)), 2) == []
     once: list[Row] = [(user, user % 9, "purchase", user / 4) for user in range(400)]
-    assert holdout_windows(timeline(once), 1) == []  # nobody comes twice: nobody has a past
+    assert holdout_windows(timeline(once), 1) == []  # no user returns, so none has a history
 
 
 def test_products_that_cannot_be_shown_and_guests_do_not_count() -> None:

@@ -117,10 +117,10 @@ def test_an_explanation_adds_up(kind: str) -> None:
         products, scores = model.recommend([user], 5).row(0)
         assert products.size == 5
         for product, score in zip(products, scores, strict=True):
-            told = model.explain(int(user), int(product))
-            parts = [part for _, part in told.contributions]
-            assert told.score == pytest.approx(float(score), rel=1e-4, abs=1e-4)
-            assert told.baseline + sum(parts) == pytest.approx(told.score, rel=1e-5, abs=1e-5)
+            explanation = model.explain(int(user), int(product))
+            parts = [part for _, part in explanation.contributions]
+            assert explanation.score == pytest.approx(float(score), rel=1e-4, abs=1e-4)
+            assert explanation.baseline + sum(parts) == pytest.approx(explanation.score, rel=1e-5, abs=1e-5)
             assert parts, "habits speak through the history"
 
 
@@ -228,7 +228,7 @@ def test_a_member_that_cannot_be_fitted_is_left_out_with_its_reason(monkeypatch:
 
 
 @pytest.mark.parametrize(
-    ("members", "said"),
+    ("members", "message"),
     [
         ({}, "at least one"),
         ({"a": {"algorithm": "hybrid"}}, "hybrid itself"),
@@ -237,39 +237,39 @@ def test_a_member_that_cannot_be_fitted_is_left_out_with_its_reason(monkeypatch:
         ({"a": {"algorithm": "ease", "parameters": {"rigde": 1}}}, "rigde"),
     ],
 )
-def test_wrong_members_are_refused_at_once(members: dict[str, dict[str, object]], said: str) -> None:
-    with pytest.raises(Invalid, match=said):
+def test_wrong_members_are_refused_at_once(members: dict[str, dict[str, object]], message: str) -> None:
+    with pytest.raises(Invalid, match=message):
         Hybrid(HybridParameters(members=members))
 
 
-def test_who_only_said_something_gets_that_first(tmp_path: Path) -> None:
+def test_a_user_with_only_stated_preferences_gets_those_first(tmp_path: Path) -> None:
     shop = groceries(users=60, items=40)
     users = len(shop.users)
-    said = Preferences.none(users + 2, 6, 4)
+    no_preferences = Preferences.none(users + 2, 6, 4)
     brands = sparse.lil_matrix((users + 2, 4), dtype=np.float32)
     brands[users, 2] = 1.0
-    told = replace(
+    data = replace(
         shop,
         users=IdMap(np.append(shop.users.ids, [90_001, 90_002])),
-        preferences=replace(said, brands=brands.tocsr()),
+        preferences=replace(no_preferences, brands=brands.tocsr()),
         demographics=Demographics.none(users + 2),
     )
     members = {name: {"algorithm": name} for name in ("popularity", "buy_again")}
-    model = Hybrid(HybridParameters(members=members)).fit(told)
+    model = Hybrid(HybridParameters(members=members)).fit(data)
     assert model.save(tmp_path / "hybrid")
     again = Hybrid.load(tmp_path / "hybrid")
     for each in (model, again):
         talker, silent = _two(each)
-        assert (told.item_features.brand[told.items.index(talker)] == 2).all()
+        assert (data.item_features.brand[data.items.index(talker)] == 2).all()
         assert talker.size == 10
         assert not np.array_equal(talker, silent)
         best = int(talker[0])
         score = float(each.recommend([90_001], 1).scores[0, 0])
         assert each.explain(90_001, best).score == pytest.approx(score, abs=1e-5)
     # as soon as they do something, the rule for everybody takes over
-    guest = History.of(told.items.ids[[0, 4]])
+    guest = History.of(data.items.ids[[0, 4]])
     assert not (
-        told.item_features.brand[told.items.index(model.recommend_from([guest], 10).products[0])] == 2
+        data.item_features.brand[data.items.index(model.recommend_from([guest], 10).products[0])] == 2
     ).all()
 
 

@@ -55,7 +55,7 @@ def test_contributions_add_up_and_the_text_is_the_model() -> None:
     assert stage.contributions(features[:0]).shape == (0, 4)
 
 
-# --- what they are told --------------------------------------------------------------------------
+# --- their features ------------------------------------------------------------------------------
 
 
 def test_facts_of_one_user_by_hand() -> None:
@@ -71,18 +71,18 @@ def test_facts_of_one_user_by_hand() -> None:
     facts = FeatureSnapshot.learn(data, 14.0)
     owner, item = np.array([0, 0, 0, 1]), np.array([0, 2, 6, 1])
     table = facts.columns(facts.habits.take(np.array([0, 1])), owner, item)
-    told = {name: table[:, i] for i, name in enumerate(FACT_NAMES)}
-    assert told["times"].tolist() == [2, 0, 1, 1]
-    assert told["times_lately"].tolist() == [1, 0, 0, 1]
-    np.testing.assert_allclose(told["days_since"], [10, np.nan, 20, 2], rtol=1e-3)
-    np.testing.assert_allclose(told["interval"], [20, np.nan, np.nan, np.nan], rtol=1e-3)
-    np.testing.assert_allclose(told["due"], [0.5, np.nan, np.nan, np.nan], rtol=1e-3)
-    np.testing.assert_allclose(np.expm1(told["events"]), [3, 3, 3, 1], rtol=1e-2)
-    np.testing.assert_allclose(told["repeat_share"], [1 / 3, 1 / 3, 1 / 3, 0], rtol=1e-2)
-    np.testing.assert_allclose(np.expm1(told["sold"]), [2, 0, 1, 2], rtol=1e-2)  # the guest's view counts
-    np.testing.assert_allclose(np.expm1(told["buyers"]), [1, 0, 1, 1], rtol=1e-2)
-    np.testing.assert_allclose(told["category_share"], [1, 0, 1, 1], rtol=1e-3)
-    np.testing.assert_allclose(told["category_days_since"], [10, np.nan, 10, 2], rtol=1e-3)
+    features = {name: table[:, i] for i, name in enumerate(FACT_NAMES)}
+    assert features["times"].tolist() == [2, 0, 1, 1]
+    assert features["times_lately"].tolist() == [1, 0, 0, 1]
+    np.testing.assert_allclose(features["days_since"], [10, np.nan, 20, 2], rtol=1e-3)
+    np.testing.assert_allclose(features["interval"], [20, np.nan, np.nan, np.nan], rtol=1e-3)
+    np.testing.assert_allclose(features["due"], [0.5, np.nan, np.nan, np.nan], rtol=1e-3)
+    np.testing.assert_allclose(np.expm1(features["events"]), [3, 3, 3, 1], rtol=1e-2)
+    np.testing.assert_allclose(features["repeat_share"], [1 / 3, 1 / 3, 1 / 3, 0], rtol=1e-2)
+    np.testing.assert_allclose(np.expm1(features["sold"]), [2, 0, 1, 2], rtol=1e-2)  # the guest's view counts
+    np.testing.assert_allclose(np.expm1(features["buyers"]), [1, 0, 1, 1], rtol=1e-2)
+    np.testing.assert_allclose(features["category_share"], [1, 0, 1, 1], rtol=1e-3)
+    np.testing.assert_allclose(features["category_days_since"], [10, np.nan, 10, 2], rtol=1e-3)
 
 
 def test_a_guest_with_the_same_events_has_the_same_facts() -> None:

@@ -48,7 +48,7 @@ def test_known_chances_are_found_and_the_error_on_others_is_small() -> None:
     inner = np.abs(scores) < 2
     assert np.abs(calibration(scores) - truth)[inner].mean() < 0.01
     assert calibration.error(scores[1::2], taken[1::2]) < 0.01
-    # of one that says double what happens, the error is what happens
+    # a prediction of double the outcome has the outcome as its error
     doubled = Calibration(calibration.scores, tuple(2 * one for one in calibration.chances))
     assert doubled.error(scores[1::2], taken[1::2]) == pytest.approx(taken.mean(), rel=0.05)
 

@@ -21,7 +21,7 @@ def same(one: Ranking, other: Ranking) -> None:
     np.testing.assert_array_equal(one.scores, other.scores)
 
 
-# one that scores all items, one that finds the best of factors without scoring all, one without a task
+# a model that scores all items, a model that searches factors without scoring all, a model without a task
 @pytest.mark.parametrize("algorithm", ["item_knn", "als", "tifu_knn", "popularity"])
 @pytest.mark.parametrize("narrow", [False, True])
 def test_one_pass_gives_what_two_give(algorithm: str, narrow: bool) -> None:

@@ -1,7 +1,7 @@
 """Minutes at 70% of the most that one process answers, with a switch of model and of lists each minute.
 
 Run it by `make soak` (after `make demo`), or `python -m tests.performance.load.soak [--minutes 10]`. It needs
-two registered models; the one that served before serves again at the end, with its lists.
+two registered models; the model in use before is in use again at the end, with its lists.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ async def most(url: str, paths: list[str]) -> float:
 
 
 async def switching(minutes: int, other: str, first: str, steps: list[str]) -> None:
-    """Each minute: the other model, its lists; the next one back again, with the lists of before."""
+    """Each minute: the other model, its lists; the next one back again, with the earlier lists."""
     for minute in range(minutes):
         began = time.monotonic()
         if minute % 2 == 0:
@@ -91,9 +91,9 @@ async def soak(url: str, paths: list[str], minutes: int, first: str, other: str)
         wrong += failed
         late.append(statistics.quantiles(latencies, n=100)[98])
         memory.append(process.memory_info().rss / 2**20)
-        said = steps[minute] if minute < len(steps) else "switching"
+        step = steps[minute] if minute < len(steps) else "switching"
         console.print(
-            f"minute {minute + 1}: p99 {late[-1]:.1f} ms, {memory[-1]:.0f} MiB, {failed} not 200; {said}"
+            f"minute {minute + 1}: p99 {late[-1]:.1f} ms, {memory[-1]:.0f} MiB, {failed} not 200; {step}"
         )
     await switches
     console.print(

@@ -239,8 +239,8 @@ def hostile(url: str, console: Console) -> None:
             assert status < 500, path
 
         check()
-    told = ", ".join(f"{count} times {status}" for status, count in sorted(statuses.items()))
-    console.print(f"hostile searches: {sum(statuses.values())} ({told}); none was answered by a 5xx")
+    counts = ", ".join(f"{count} times {status}" for status, count in sorted(statuses.items()))
+    console.print(f"hostile searches: {sum(statuses.values())} ({counts}); none was answered by a 5xx")
 
 
 def processor_seconds(process: psutil.Process) -> tuple[float, float]:
@@ -250,7 +250,7 @@ def processor_seconds(process: psutil.Process) -> tuple[float, float]:
     assert postmaster is not None
     alive = 0.0
     for one in postmaster.children():
-        # whoever ends right now is in the postmaster's own figures a moment later
+        # a process that ends right now is in the postmaster's own figures a moment later
         with suppress(psutil.NoSuchProcess):
             alive += sum(one.cpu_times()[:2])
     return sum(process.cpu_times()[:2]), sum(postmaster.cpu_times()[:4]) + alive

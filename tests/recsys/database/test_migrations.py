@@ -101,7 +101,7 @@ def test_versions_that_are_not_known_are_refused(fresh_database: str) -> None:
     assert migrate.current(fresh_database) == "9999"
 
 
-def test_an_unreachable_server_is_said_in_one_line() -> None:
+def test_an_unreachable_server_is_reported_in_one_line() -> None:
     with pytest.raises(Unavailable, match="cannot be reached") as caught:
         migrate.upgrade("postgresql://someone:hidden-word@127.0.0.1:1/shop")
     assert "hidden-word" not in str(caught.value)

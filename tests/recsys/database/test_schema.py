@@ -17,7 +17,7 @@ def test_the_document_has_39_tables_in_seven_clusters() -> None:
     assert {name.partition(".")[0] for name in names} == set(SCHEMAS)
 
 
-def test_the_two_user_sessions_are_told_apart_and_payments_waits_for_its_methods() -> None:
+def test_the_two_user_sessions_differ_and_payments_waits_for_its_methods() -> None:
     names = [table.name for table in documented_tables()]
     assert {"users_db.user_sessions", "analytics_db.user_sessions"} <= set(names)
     assert names.index("payments_db.payment_methods") < names.index("payments_db.payments")

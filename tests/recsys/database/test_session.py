@@ -1,4 +1,4 @@
-"""One commit place: what is committed, what is undone, and what is said when PostgreSQL is not there."""
+"""One commit place: what is committed, what is rolled back, and the errors while PostgreSQL is away."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ Opening = Callable[[], AbstractContextManager[Any]]
     ],
     ids=["port", "password", "database", "host"],
 )
-def test_a_server_that_is_not_there_is_said_in_one_line(
+def test_a_missing_server_is_reported_in_one_line(
     fresh_database: str,
     monkeypatch: pytest.MonkeyPatch,
     opening: Opening,
@@ -189,7 +189,7 @@ def test_a_stopped_embedded_server_is_named(tmp_path: Path) -> None:
         database.database_url(Settings(var=tmp_path))
 
 
-def test_a_connection_lost_on_the_way_is_said_and_the_next_unit_works(shop_database: str) -> None:
+def test_a_lost_connection_is_reported_and_the_next_unit_works(shop_database: str) -> None:
     def lose_the_connection() -> None:
         with unit_of_work() as session:
             session.add(_brand("lost"))
@@ -225,7 +225,7 @@ def _end_backend(url: str, pid: int) -> None:
         assert connection.execute("SELECT pg_terminate_backend(%s, 10000)", [pid]).fetchone() == (True,)
 
 
-def test_an_empty_pool_is_said(fresh_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_pool_is_reported(fresh_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "_POOL_SECONDS", 0.05)
     with _using(fresh_database, monkeypatch, RECSYS_DATABASE__POOL_SIZE="1"):
         taken = [get_engine().connect(), get_engine().connect()]
@@ -237,7 +237,7 @@ def test_an_empty_pool_is_said(fresh_database: str, monkeypatch: pytest.MonkeyPa
             session.execute(text("SELECT 1"))
 
 
-def test_a_lock_that_is_not_given_is_said_and_the_address_may_set_the_patience(
+def test_a_lock_timeout_is_reported_and_the_address_may_set_it(
     fresh_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     separator = "&" if "?" in fresh_database else "?"

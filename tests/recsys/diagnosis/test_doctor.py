@@ -97,17 +97,17 @@ def test_all_is_well(shop: Shop, redis_client: redis.Redis) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [(None, "missing"), ("{", "cannot be read"), ('{"checksum": "other"}', "cannot be read")],
 )
 def test_an_active_model_without_a_sound_artifact_is_broken(
-    shop: Shop, redis_client: redis.Redis, content: str | None, said: str
+    shop: Shop, redis_client: redis.Redis, content: str | None, message: str
 ) -> None:
     _well(shop, redis_client)
     header = shop.var / "models" / "als-v1" / "model.json"
     header.unlink() if content is None else header.write_text(content)
     found = _findings(shop.settings)["model"]
-    assert (found.state, said in found.found) == ("broken", True), found
+    assert (found.state, message in found.found) == ("broken", True), found
     assert "recsys train" in (found.remedy or "")
     done = shop.run("doctor", "--json")
     assert done.returncode == 1
@@ -144,7 +144,7 @@ def test_a_damaged_byte_anywhere_in_an_artifact_is_found(shop: Shop, redis_clien
 
 
 @pytest.mark.parametrize(
-    ("changes", "state", "said"),
+    ("changes", "state", "message"),
     [
         ({"built_at": (NOW - timedelta(days=30)).isoformat()}, "attention", "30 days ago"),
         ({"moment": "yesterday"}, "broken", "cannot be read"),
@@ -156,7 +156,7 @@ def test_a_damaged_byte_anywhere_in_an_artifact_is_found(shop: Shop, redis_clien
     ],
 )
 def test_the_age_of_features(
-    shop: Shop, redis_client: redis.Redis, changes: dict[str, object], state: str, said: str
+    shop: Shop, redis_client: redis.Redis, changes: dict[str, object], state: str, message: str
 ) -> None:
     _well(shop, redis_client)
     _execute(
@@ -168,7 +168,7 @@ def test_the_age_of_features(
     )
     _snapshot(shop, **changes)
     found = _findings(shop.settings)["features"]
-    assert (found.state, said in found.found) == (state, True), found
+    assert (found.state, message in found.found) == (state, True), found
 
 
 def test_stored_recommendations_that_expired_or_disagree(shop: Shop, redis_client: redis.Redis) -> None:

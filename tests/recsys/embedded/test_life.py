@@ -166,7 +166,7 @@ def test_a_folder_that_was_made_but_not_given_away_is_no_obstacle(fresh_var: Pat
     embedded.stop(settings)
     data = fresh_var / "servers" / "valkey" / "data"
     shutil.rmtree(data)
-    # What a command leaves that was killed right after making it: empty, and of whoever called.
+    # What a command leaves that was killed right after making it: empty, and owned by the caller.
     data.mkdir(mode=0o700)
     found = embedded.start(settings, throwaway=True)
     with connect(found.redis_url) as client:
@@ -211,7 +211,7 @@ def test_a_damaged_state_file_is_mended_and_the_data_kept(durable: Settings, tex
     assert _remembered(again) == (1000, 1000)
 
 
-def test_a_lost_state_file_is_made_anew_and_the_data_kept(durable: Settings) -> None:
+def test_a_lost_state_file_is_made_again_and_the_data_kept(durable: Settings) -> None:
     _remember(embedded.addresses(durable))
     embedded.stop(durable)
     (durable.var / "run" / "embedded.json").unlink()

@@ -142,8 +142,8 @@ def test_binaries_that_the_servers_user_cannot_run_are_copied(fresh_var: Path) -
     copy = runnable(program, [closed / "package", library], _nobody(), home)
     assert home in copy.parents
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
-    said = subprocess.run([copy], user="nobody", cwd="/", capture_output=True, text=True, check=True)
-    assert said.stdout == "from the library"
+    copied = subprocess.run([copy], user="nobody", cwd="/", capture_output=True, text=True, check=True)
+    assert copied.stdout == "from the library"
     assert runnable(program, [closed / "package", library], _nobody(), home) == copy
     assert runnable(program, [closed / "package", library], None, home) == program
 
@@ -195,7 +195,7 @@ def test_a_long_path_with_spaces_and_quotes_will_do(fresh_var: Path) -> None:
         shutil.rmtree(fresh_var / 'it\'s a "long" path')
 
 
-def test_a_var_that_cannot_be_made_is_said(fresh_var: Path) -> None:
+def test_a_var_that_cannot_be_made_is_reported(fresh_var: Path) -> None:
     file = fresh_var / "file"
     file.write_text("")
     with pytest.raises(ValueError, match="a file is in its way"):

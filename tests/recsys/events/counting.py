@@ -1,4 +1,4 @@
-"""Subscriptions of the tests: each handled event is a row of `public.heard`; some fail on purpose."""
+"""Subscriptions of the tests: each handled event is a row of `public.handled`; some fail on purpose."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from recsys.events.vocabulary import CartItemAdded, Event, PriceChanged, Product
 GROUP = "tests"
 
 
-def hear(session: Session, heard: Envelope) -> None:
-    number = getattr(heard.event, "product_id", 0)
+def record(session: Session, envelope: Envelope) -> None:
+    number = getattr(envelope.event, "product_id", 0)
     session.execute(
-        text("INSERT INTO public.heard (event_id, number) VALUES (:event_id, :number)"),
-        {"event_id": heard.event_id, "number": number},
+        text("INSERT INTO public.handled (event_id, number) VALUES (:event_id, :number)"),
+        {"event_id": envelope.event_id, "number": number},
     )
     time.sleep(0.001)
 
 
-def fail(session: Session, heard: Envelope) -> None:
-    hear(session, heard)
+def fail(session: Session, envelope: Envelope) -> None:
+    record(session, envelope)
     raise ValueError("this handler always fails")
 
 
-HEARD = {ProductCreated: (hear,), CartItemAdded: (hear,), ProductLiked: (fail,)}
+SUBSCRIPTIONS = {ProductCreated: (record,), CartItemAdded: (record,), ProductLiked: (fail,)}
 
 
 def make_table() -> None:
     with unit_of_work() as session:
         # no key: an event that is applied twice is seen, not refused
-        session.execute(text("CREATE TABLE public.heard (event_id uuid, number integer, at serial)"))
+        session.execute(text("CREATE TABLE public.handled (event_id uuid, number integer, at serial)"))
 
 
 def publish_many(count: int, *, first: int = 1) -> None:
@@ -55,21 +55,21 @@ def publish_one(event: Event) -> None:
 
 def numbers() -> list[int]:
     with unit_of_work() as session:
-        return list(session.scalars(text("SELECT number FROM public.heard ORDER BY at")))
+        return list(session.scalars(text("SELECT number FROM public.handled ORDER BY at")))
 
 
 def consume_all() -> int:
-    return Consumer(GROUP, HEARD).run(threading.Event(), once=True)
+    return Consumer(GROUP, SUBSCRIPTIONS).run(threading.Event(), once=True)
 
 
 def main() -> None:
     """A consumer as a process of its own, until it is killed."""
-    Consumer(GROUP, HEARD).run(threading.Event())
+    Consumer(GROUP, SUBSCRIPTIONS).run(threading.Event())
 
 
 __all__ = [
     "GROUP",
-    "HEARD",
+    "SUBSCRIPTIONS",
     "PriceChanged",
     "consume_all",
     "consumer_groups",

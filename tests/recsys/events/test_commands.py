@@ -59,8 +59,8 @@ def test_a_name_belongs_to_one_event() -> None:
             family = "user"
 
 
-def test_everything_that_is_heard_is_an_event_with_handlers() -> None:
-    assert all(event.name in event_types() and heard for event, heard in SUBSCRIPTIONS.items())
+def test_every_subscription_is_an_event_with_handlers() -> None:
+    assert all(event.name in event_types() and handlers for event, handlers in SUBSCRIPTIONS.items())
     assert consumer_groups.group_names()[0] == consumer_groups.CORE
 
 
@@ -101,11 +101,11 @@ def test_the_api_relays_and_consumes_by_itself(shop: Shop) -> None:
     assert process.returncode == 0, errors
 
 
-def test_each_event_becomes_one_interaction_however_often_it_is_heard(shop: Shop) -> None:
+def test_each_event_becomes_one_interaction_however_often_it_is_delivered(shop: Shop) -> None:
     user, product = _user_and_product()
     now = clock.now()
     lines = tuple(OrderLine(product_id=product, quantity=n, unit_price=Decimal(1)) for n in (1, 2))
-    told = [
+    handled = [
         (handlers.remember_view, ProductViewed(product_id=product, session_id="guest", occurred=now)),
         (handlers.remember_like, ProductLiked(product_id=product, user_id=user)),
         (handlers.remember_cart, CartItemAdded(user_id=user, product_id=product, quantity=3)),
@@ -114,9 +114,9 @@ def test_each_event_becomes_one_interaction_however_often_it_is_heard(shop: Shop
         (handlers.remember_review, ReviewPosted(review_id=1, product_id=product, user_id=user, rating=4)),
         (handlers.remember_like, ProductLiked(product_id=product + 1, user_id=user)),
     ]
-    heard = [(handler, Envelope(uuid4(), now, event)) for handler, event in told]
+    envelopes = [(handler, Envelope(uuid4(), now, event)) for handler, event in handled]
     for _ in range(2):
-        for handler, envelope in heard:
+        for handler, envelope in envelopes:
             with unit_of_work() as session:
                 handler(session, envelope)
     with unit_of_work() as session:
@@ -140,9 +140,9 @@ def test_each_event_becomes_one_interaction_however_often_it_is_heard(shop: Shop
     )
 
 
-def test_a_lost_group_is_made_anew(shop: Shop) -> None:
+def test_a_lost_group_is_made_again(shop: Shop) -> None:
     counting.make_table()
-    consumer = Consumer(counting.GROUP, counting.HEARD)
+    consumer = Consumer(counting.GROUP, counting.SUBSCRIPTIONS)
     stop = threading.Event()
     thread = threading.Thread(target=consumer.run, args=(stop,))
     thread.start()

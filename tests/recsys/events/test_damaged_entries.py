@@ -76,8 +76,8 @@ damaged = settings(max_examples=25, suppress_health_check=[HealthCheck.function_
 
 
 @pytest.fixture
-def heard(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
-    """A shop with a table of what was heard, whose retries do not wait."""
+def counting_shop(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """A shop with a table of handled events, whose retries do not wait."""
     monkeypatch.setenv("RECSYS_EVENTS__RETRY_SECONDS", "0.001")
     monkeypatch.setenv("RECSYS_EVENTS__ATTEMPTS", "2")
     get_settings.cache_clear()
@@ -85,8 +85,8 @@ def heard(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
     return shop
 
 
-def consume(group: str, heard: Any = None) -> None:
-    Consumer(group, heard).run(threading.Event(), once=True)
+def consume(group: str, subscriptions: Any = None) -> None:
+    Consumer(group, subscriptions).run(threading.Event(), once=True)
 
 
 def pending(client: redis.Redis) -> Iterator[int]:
@@ -98,7 +98,7 @@ def pending(client: redis.Redis) -> Iterator[int]:
 @damaged
 @given(several=st.lists(st.tuples(st.sampled_from(STREAMS), ENTRIES), min_size=1, max_size=6))
 def test_every_group_goes_on_whatever_stands_in_its_streams(
-    heard: Shop, redis_client: redis.Redis, several: list[tuple[str, dict[bytes, bytes]]]
+    counting_shop: Shop, redis_client: redis.Redis, several: list[tuple[str, dict[bytes, bytes]]]
 ) -> None:
     redis_client.flushall()
     for stream, fields in several:
@@ -107,7 +107,7 @@ def test_every_group_goes_on_whatever_stands_in_its_streams(
     announce(ProductCreated(product_id=number))
     for group in consumer_groups.group_names():
         consume(group)
-    consume(counting.GROUP, counting.HEARD)
+    consume(counting.GROUP, counting.SUBSCRIPTIONS)
     assert counting.numbers()[-1] == number, "what is well is handled"
     assert set(pending(redis_client)) <= {0}
     letters = list(dead_letters.letters(redis_client))
@@ -139,7 +139,7 @@ def opens(fields: dict[bytes, bytes]) -> bool:
 @damaged
 @given(fields=ENTRIES)
 def test_a_dead_letter_of_any_form_is_listed_and_replayed(
-    heard: Shop, redis_client: redis.Redis, fields: dict[bytes, bytes]
+    counting_shop: Shop, redis_client: redis.Redis, fields: dict[bytes, bytes]
 ) -> None:
     redis_client.flushall()
     entry = redis_client.xadd(keys.dead_letters(STREAM), fields)  # type: ignore[arg-type]
@@ -153,21 +153,21 @@ def test_a_dead_letter_of_any_form_is_listed_and_replayed(
         assert redis_client.xlen(STREAM) == 1
 
 
-def test_the_commands_need_no_healthy_entry(heard: Shop, redis_client: redis.Redis) -> None:
+def test_the_commands_need_no_healthy_entry(counting_shop: Shop, redis_client: redis.Redis) -> None:
     announce(ProductViewed(product_id=1, session_id="s", occurred=clock.now()))
     redis_client.xadd(STREAM, {b"name": b"\xff\xfe", b"\xff": b"\x00"})
-    assert heard.run("consume", "core", "--once").returncode == 0
-    shown = heard.run("events", "dead", "--json")
+    assert counting_shop.run("consume", "core", "--once").returncode == 0
+    shown = counting_shop.run("events", "dead", "--json")
     assert shown.returncode == 0, shown.stderr
     (letter,) = json.loads(shown.stdout)
     assert (letter["event"], letter["group"]) == ("\\xff\\xfe", "core")
-    assert heard.run("events", "replay", "--dead", "all").returncode == 0
+    assert counting_shop.run("events", "replay", "--dead", "all").returncode == 0
     assert {b"name": b"\xff\xfe", b"\xff": b"\x00"} in [fields for _, fields in redis_client.xrange(STREAM)]
 
 
-def test_two_who_replay_at_once_move_it_once(heard: Shop, redis_client: redis.Redis) -> None:
+def test_two_who_replay_at_once_move_it_once(counting_shop: Shop, redis_client: redis.Redis) -> None:
     redis_client.xadd(STREAM, {"x": "y"})
-    consume(counting.GROUP, counting.HEARD)
+    consume(counting.GROUP, counting.SUBSCRIPTIONS)
     ((entry, _),) = redis_client.xrange(keys.dead_letters(STREAM))
     with ThreadPoolExecutor(4) as pool:
         moved = [pool.submit(dead_letters.restore, redis_client, STREAM, entry, ()) for _ in range(4)]
@@ -176,12 +176,14 @@ def test_two_who_replay_at_once_move_it_once(heard: Shop, redis_client: redis.Re
 
 
 @pytest.mark.parametrize("stream", [STREAM, keys.dead_letters(STREAM)])
-def test_a_key_that_is_no_stream_is_set_aside(heard: Shop, redis_client: redis.Redis, stream: str) -> None:
+def test_a_key_that_is_no_stream_is_set_aside(
+    counting_shop: Shop, redis_client: redis.Redis, stream: str
+) -> None:
     redis_client.set(stream, b"not a stream")
     counting.publish_many(1)
     relay.run(threading.Event(), once=True)
     redis_client.xadd(STREAM, {"x": "y"})
-    consume(counting.GROUP, counting.HEARD)
+    consume(counting.GROUP, counting.SUBSCRIPTIONS)
     assert counting.numbers() == [1]
     assert len(list(dead_letters.letters(redis_client))) == 1
     (aside,) = redis_client.keys(f"{stream}:set-aside:*")
@@ -190,7 +192,7 @@ def test_a_key_that_is_no_stream_is_set_aside(heard: Shop, redis_client: redis.R
 
 @pytest.mark.parametrize("noted", [b"\xff", b"yesterday", b"2026-01-01T00:00:00"])
 def test_an_unreadable_mark_of_the_relay_counts_as_lost(
-    heard: Shop, redis_client: redis.Redis, noted: bytes
+    counting_shop: Shop, redis_client: redis.Redis, noted: bytes
 ) -> None:
     counting.publish_many(2)
     relay.run(threading.Event(), once=True)
@@ -201,14 +203,14 @@ def test_an_unreadable_mark_of_the_relay_counts_as_lost(
     assert relay.run(threading.Event(), once=True) == 2
 
 
-def test_the_tail_follows_only_what_can_be_a_product(heard: Shop) -> None:
+def test_the_tail_follows_only_what_can_be_a_product(counting_shop: Shop) -> None:
     for data, wanted in ((b'{"product_id": 7}', 7), (b'{"product_id": 99999999999}', None), (b"\xff", None)):
         fields = fields_of(uuid4(), "product.created", 1, "product:7", clock.now(), "")
         raw = {name.encode(): value.encode() for name, value in fields.items()} | {b"data": data}
         assert product_event_listener._product_of(raw) == wanted
 
 
-def test_nothing_of_this_is_stored(heard: Shop, redis_client: redis.Redis) -> None:
+def test_nothing_of_this_is_stored(counting_shop: Shop, redis_client: redis.Redis) -> None:
     for each in (b'{"product_id": 1, "session_id": "\\u0000"}', b'{"product_id": 1e400}'):
         fields = fields_of(uuid4(), "product.viewed", 1, "product:1", clock.now(), "")
         redis_client.xadd(STREAM, {**fields, "data": each})

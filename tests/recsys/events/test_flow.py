@@ -28,8 +28,8 @@ STREAM = keys.product_events()
 
 
 @pytest.fixture
-def heard(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
-    """A shop with a table of what was heard, whose retries do not wait."""
+def counting_shop(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """A shop with a table of handled events, whose retries do not wait."""
     monkeypatch.setenv("RECSYS_EVENTS__RETRY_SECONDS", "0.01")
     monkeypatch.setenv("RECSYS_EVENTS__ATTEMPTS", "3")
     get_settings.cache_clear()
@@ -45,7 +45,7 @@ def _ids(client: redis.Redis) -> list[UUID]:
     return [open_entry(fields).event_id for _, fields in client.xrange(STREAM)]
 
 
-def test_an_event_is_told_only_when_its_transaction_commits(heard: Shop) -> None:
+def test_an_event_is_published_only_when_its_transaction_commits(counting_shop: Shop) -> None:
     def broken() -> None:
         with unit_of_work() as session:
             publish(session, ProductCreated(product_id=1))
@@ -61,7 +61,7 @@ def test_an_event_is_told_only_when_its_transaction_commits(heard: Shop) -> None
     assert counting.consume_all() == 0
 
 
-def test_an_event_id_is_published_once(heard: Shop) -> None:
+def test_an_event_id_is_published_once(counting_shop: Shop) -> None:
     with unit_of_work() as session:
         chosen = uuid4()
         assert publish(session, ProductCreated(product_id=1), event_id=chosen) == chosen
@@ -69,7 +69,7 @@ def test_an_event_id_is_published_once(heard: Shop) -> None:
     assert _relay() == 1
 
 
-def test_values_survive_the_journey_exactly(heard: Shop, redis_client: redis.Redis) -> None:
+def test_values_survive_the_journey_exactly(counting_shop: Shop, redis_client: redis.Redis) -> None:
     line = OrderLine(product_id=1, quantity=2, unit_price="0.10")
     event = OrderPaid(order_id=7, user_id=3, lines=(line,))
     counting.publish_one(event)
@@ -80,7 +80,7 @@ def test_values_survive_the_journey_exactly(heard: Shop, redis_client: redis.Red
     assert fields[b"aggregate"] == b"order:7"
 
 
-def test_two_relays_keep_the_order(heard: Shop, redis_client: redis.Redis) -> None:
+def test_two_relays_keep_the_order(counting_shop: Shop, redis_client: redis.Redis) -> None:
     counting.publish_many(600)
     stop = threading.Event()
     threads = [threading.Thread(target=relay.run, args=(stop,)) for _ in range(2)]
@@ -95,7 +95,7 @@ def test_two_relays_keep_the_order(heard: Shop, redis_client: redis.Redis) -> No
     assert [event.product_id for event in sent if isinstance(event, ProductCreated)] == list(range(1, 1201))
 
 
-def test_what_is_sent_twice_is_handled_once(heard: Shop) -> None:
+def test_what_is_sent_twice_is_handled_once(counting_shop: Shop) -> None:
     counting.publish_many(120)
     _relay()
     counting.consume_all()
@@ -105,11 +105,11 @@ def test_what_is_sent_twice_is_handled_once(heard: Shop) -> None:
     assert sorted(counting.numbers()) == list(range(1, 121))
 
 
-def test_two_consumers_share_the_work(heard: Shop) -> None:
+def test_two_consumers_share_the_work(counting_shop: Shop) -> None:
     counting.publish_many(400)
     _relay()
     stop = threading.Event()
-    members = [Consumer(counting.GROUP, counting.HEARD) for _ in range(2)]
+    members = [Consumer(counting.GROUP, counting.SUBSCRIPTIONS) for _ in range(2)]
     threads = [threading.Thread(target=each.run, args=(stop,), kwargs={"once": True}) for each in members]
     for thread in threads:
         thread.start()
@@ -120,7 +120,7 @@ def test_two_consumers_share_the_work(heard: Shop) -> None:
 
 
 def test_a_failing_event_becomes_a_dead_letter_alone_and_is_replayed(
-    heard: Shop, monkeypatch: pytest.MonkeyPatch
+    counting_shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counting.publish_one(ProductCreated(product_id=1))
     counting.publish_one(ProductLiked(product_id=2, user_id=1))
@@ -131,19 +131,19 @@ def test_a_failing_event_becomes_a_dead_letter_alone_and_is_replayed(
     (letter,) = dead_letters.letters(get_redis())
     assert (letter.event, letter.tries, letter.group) == ("product.liked", 3, counting.GROUP)
     assert "always fails" in letter.error
-    shown = heard.run("events", "dead", "--json")
+    shown = counting_shop.run("events", "dead", "--json")
     assert json.loads(shown.stdout)[0]["command"] == letter.command
-    monkeypatch.setitem(counting.HEARD, ProductLiked, (counting.hear,))
-    assert heard.run(*letter.command.split()[1:]).returncode == 0
+    monkeypatch.setitem(counting.SUBSCRIPTIONS, ProductLiked, (counting.record,))
+    assert counting_shop.run(*letter.command.split()[1:]).returncode == 0
     counting.consume_all()
     assert counting.numbers() == [1, 3, 2]
     assert list(dead_letters.letters(get_redis())) == []
-    assert heard.run(*letter.command.split()[1:]).returncode == 2
+    assert counting_shop.run(*letter.command.split()[1:]).returncode == 2
 
 
 @pytest.mark.parametrize(("name", "version"), [("product.created", "99"), ("product.unheard_of", "1")])
 def test_what_only_a_newer_program_can_read_is_put_aside(
-    heard: Shop, redis_client: redis.Redis, name: str, version: str
+    counting_shop: Shop, redis_client: redis.Redis, name: str, version: str
 ) -> None:
     announce(ProductCreated(product_id=5))
     ((entry, fields),) = redis_client.xrange(STREAM)
@@ -158,7 +158,7 @@ def test_what_only_a_newer_program_can_read_is_put_aside(
     assert counting.numbers() == []
 
 
-def test_a_flushed_redis_gets_everything_again(heard: Shop, redis_client: redis.Redis) -> None:
+def test_a_flushed_redis_gets_everything_again(counting_shop: Shop, redis_client: redis.Redis) -> None:
     counting.publish_many(50)
     _relay()
     counting.consume_all()
@@ -170,7 +170,9 @@ def test_a_flushed_redis_gets_everything_again(heard: Shop, redis_client: redis.
     assert sorted(counting.numbers()) == list(range(1, 101))
 
 
-def test_a_redis_that_lost_its_tail_gets_the_tail_again(heard: Shop, redis_client: redis.Redis) -> None:
+def test_a_redis_that_lost_its_tail_gets_the_tail_again(
+    counting_shop: Shop, redis_client: redis.Redis
+) -> None:
     counting.publish_many(10)
     _relay()
     before = redis_client.get(keys.relayed())
@@ -184,7 +186,7 @@ def test_a_redis_that_lost_its_tail_gets_the_tail_again(heard: Shop, redis_clien
     assert sorted(counting.numbers()) == list(range(11, 21))
 
 
-def test_trimming_leaves_what_a_group_has_not_read(heard: Shop, redis_client: redis.Redis) -> None:
+def test_trimming_leaves_what_a_group_has_not_read(counting_shop: Shop, redis_client: redis.Redis) -> None:
     counting.publish_many(60)
     _relay()
     redis_client.xgroup_create(STREAM, "slow", id="0")
@@ -202,7 +204,7 @@ def test_trimming_leaves_what_a_group_has_not_read(heard: Shop, redis_client: re
     assert redis_client.xlen(STREAM) == 40
 
 
-def test_a_trimmed_stream_is_noticed(heard: Shop, redis_client: redis.Redis) -> None:
+def test_a_trimmed_stream_is_noticed(counting_shop: Shop, redis_client: redis.Redis) -> None:
     counting.publish_many(10)
     _relay()
     counting.consume_all()
@@ -213,7 +215,7 @@ def test_a_trimmed_stream_is_noticed(heard: Shop, redis_client: redis.Redis) -> 
     assert found.lost == 6
 
 
-def test_old_rows_are_swept(heard: Shop) -> None:
+def test_old_rows_are_swept(counting_shop: Shop) -> None:
     counting.publish_many(3)
     _relay()
     counting.consume_all()
@@ -225,7 +227,9 @@ def test_old_rows_are_swept(heard: Shop) -> None:
     assert _relay() == 1
 
 
-def test_what_lives_in_redis_is_announced_with_its_fact(heard: Shop, redis_client: redis.Redis) -> None:
+def test_what_lives_in_redis_is_announced_with_its_fact(
+    counting_shop: Shop, redis_client: redis.Redis
+) -> None:
     pipeline = redis_client.pipeline(transaction=True)
     announce(CartItemAdded(user_id=1, product_id=9, quantity=2), client=pipeline)
     assert redis_client.xlen(keys.cart_events()) == 0
@@ -234,7 +238,7 @@ def test_what_lives_in_redis_is_announced_with_its_fact(heard: Shop, redis_clien
     assert counting.numbers() == [9]
 
 
-def test_a_relay_that_never_rests_tidies_up(heard: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relay_that_never_rests_tidies_up(counting_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     stop = threading.Event()
     tidied: list[int] = []
 
@@ -250,7 +254,7 @@ def test_a_relay_that_never_rests_tidies_up(heard: Shop, monkeypatch: pytest.Mon
     assert len(tidied) >= 2
 
 
-def test_a_relay_that_stands_by_tidies_up(heard: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relay_that_stands_by_tidies_up(counting_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     stop = threading.Event()
     trimmed: list[int] = []
     monkeypatch.setattr(retention, "trim", lambda: trimmed.append(1))
@@ -263,14 +267,14 @@ def test_a_relay_that_stands_by_tidies_up(heard: Shop, monkeypatch: pytest.Monke
 
 
 def test_names_of_dead_consumers_go_once_nothing_hangs_on_them(
-    heard: Shop, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    counting_shop: Shop, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counting.publish_many(3)
     _relay()
     counting.consume_all()
     counting.publish_many(1, first=4)
     _relay()
-    # one that was killed with an event in its hands, and one that had none
+    # a consumer killed while it handled an event, and a consumer without one
     redis_client.xreadgroup(counting.GROUP, "killed-busy", {STREAM: ">"})
     redis_client.xgroup_createconsumer(STREAM, counting.GROUP, "killed-idle")
 
@@ -291,7 +295,9 @@ def test_names_of_dead_consumers_go_once_nothing_hangs_on_them(
     assert counting.numbers() == [1, 2, 3, 4]
 
 
-def test_what_is_remembered_is_forgotten_in_the_end(heard: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_remembered_is_forgotten_in_the_end(
+    counting_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(retention, "_MOST", 1)
     with unit_of_work() as session:
         for statement in (
@@ -324,13 +330,13 @@ def test_what_is_remembered_is_forgotten_in_the_end(heard: Shop, monkeypatch: py
     monkeypatch.setenv("RECSYS_EVENTS__GUEST_LOGIN_DAYS", "88")
     monkeypatch.setenv("RECSYS_NOTIFICATIONS__NOTICE_DAYS", "88")
     monkeypatch.setenv("RECSYS_PAYMENTS__KEY_DAYS", "88")
-    done = heard.run("events", "trim", "--json")
+    done = counting_shop.run("events", "trim", "--json")
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert [told[table] for table in ("guest_logins", "sent_notices", "payment_keys")] == [1, 1, 1]
+    rows_deleted = json.loads(done.stdout)
+    assert [rows_deleted[table] for table in ("guest_logins", "sent_notices", "payment_keys")] == [1, 1, 1]
 
 
-def test_a_relay_forgets_once_an_hour(heard: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relay_forgets_once_an_hour(counting_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     swept: list[int] = []
     monkeypatch.setattr(retention, "sweep_remembered", lambda: swept.append(1))
     monkeypatch.setattr(retention, "_next_sweep", float("-inf"))

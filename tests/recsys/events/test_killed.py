@@ -103,18 +103,18 @@ def test_a_consumer_killed_before_acknowledging_applies_nothing_twice(
         "import os, signal, threading\nfrom tests.recsys.events import counting\n"
         "from recsys.events.consumer import Consumer\n"
         "Consumer._acknowledge = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "Consumer(counting.GROUP, counting.HEARD).run(threading.Event(), once=True)\n"
+        "Consumer(counting.GROUP, counting.SUBSCRIPTIONS).run(threading.Event(), once=True)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False, timeout=60)
     assert done.returncode == -signal.SIGKILL
     assert len(counting.numbers()) == 20
     time.sleep(0.2)
-    consumer = Consumer(counting.GROUP, counting.HEARD)
+    consumer = Consumer(counting.GROUP, counting.SUBSCRIPTIONS)
     assert consumer.run(threading.Event(), once=True) == 20, "delivered again"
     assert sorted(counting.numbers()) == list(range(1, 21))
 
 
-def test_an_event_that_kills_whoever_tries_it_is_put_aside(
+def test_an_event_that_kills_its_consumers_becomes_a_dead_letter(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from recsys.cache.client import get_redis

@@ -113,7 +113,7 @@ def test_occurrences_count_across_batches(desk: Desk, monkeypatch: pytest.Monkey
     assert counts(desk.take(interactions=HEADER + same * 7), "user_interactions") == (7, 2, 0, 5, 0)
 
 
-def test_a_changed_product_is_updated_and_what_is_not_told_stays(desk: Desk) -> None:
+def test_a_changed_product_is_updated_and_absent_columns_stay(desk: Desk) -> None:
     desk.take(products=PRODUCTS)
     report = desk.take(products="product,name,price,stock\ntea,Black Tea,4,9\nmug,Mug,8,\n")
     assert counts(report, "products") == (2, 0, 1, 1, 0)

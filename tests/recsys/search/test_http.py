@@ -81,7 +81,7 @@ def test_ratings_count_once_approved_until_they_are_removed(counter: Counter) ->
     assert found(counter, "q=lamp&min_rating=4") == []
 
 
-def test_what_is_hidden_or_deleted_vanishes_before_any_event_is_heard(counter: Counter) -> None:
+def test_hidden_and_deleted_products_vanish_before_any_event_is_handled(counter: Counter) -> None:
     made = indexed(counter, "Red lamp", "Blue lamp", "Green lamp")
     assert len(found(counter, "q=lamp")) == 3
     assert len(counter.send("GET", "/search/suggest?prefix=lam")["suggestions"]) == 3
@@ -171,8 +171,8 @@ def test_cursors_belong_to_their_search(counter: Counter) -> None:
     indexed(counter, "Red lamp", "Blue lamp")
     cursor = counter.send("GET", "/search/products?q=lamp&limit=1")["next_cursor"]
     for other in ("q=tea", "q=lamp&sort=price", "q=lamp&in_stock=true", "q=lamp&fuzzy=false"):
-        told = counter.send("GET", f"/search/products?{other}&cursor={cursor}", status=422)
-        assert "another search" in told["detail"]
+        answer = counter.send("GET", f"/search/products?{other}&cursor={cursor}", status=422)
+        assert "another search" in answer["detail"]
     counter.send("GET", "/search/products?q=lamp&cursor=bm8", status=422)
 
 
@@ -197,7 +197,7 @@ def test_only_administrators_see_what_is_not_for_sale_and_search_users(counter: 
     assert {everybody["items"][0]["username"], rest["items"][0]["username"]} == {"ann", "root"}
 
 
-def test_a_click_is_told_counted_once_and_becomes_an_interaction(counter: Counter) -> None:
+def test_a_click_is_published_counted_once_and_becomes_an_interaction(counter: Counter) -> None:
     ann = counter.desk.person("ann")
     lamp = indexed(counter, "Desk lamp")["Desk lamp"]
     answer = counter.send("GET", "/search/products?q=Lamp", who=ann)
@@ -214,8 +214,8 @@ def test_a_click_is_told_counted_once_and_becomes_an_interaction(counter: Counte
         "search.result_clicked",
         "search.result_clicked",
     ]
-    told = json.loads(counter.redis.xrange("search_events")[0][1][b"data"])  # type: ignore[index]
-    assert (told["query"], told["product_ids"], told["user_id"]) == ("lamp", [lamp], ann.id)
+    event = json.loads(counter.redis.xrange("search_events")[0][1][b"data"])  # type: ignore[index]
+    assert (event["query"], event["product_ids"], event["user_id"]) == ("lamp", [lamp], ann.id)
     rows = counter.desk.rows(
         "SELECT interaction_type, context->>'source' FROM recommendations_db.user_interactions "
         "WHERE user_id = %s",
@@ -355,8 +355,8 @@ def test_imports_are_found_after_a_reindex_and_differences_are_repaired(counter:
         )
         connection.execute("UPDATE products_db.products SET price = 7 WHERE name = 'Red lamp'")
     code, written = run("verify", "--json")
-    told = json.loads(written)
-    assert (code, told["differences"], told["products"]["missing"]) == (1, 3, 2)
+    answer = json.loads(written)
+    assert (code, answer["differences"], answer["products"]["missing"]) == (1, 3, 2)
     assert found(counter, "q=lamp") == ["Red lamp"]
     assert json.loads(run("reindex", "--json")[1])["products"] == 3
     assert sorted(found(counter, "q=lamp")) == ["Blue lamp", "Red lamp"]
@@ -378,9 +378,9 @@ def test_an_old_reading_never_replaces_a_newer_one(counter: Counter) -> None:
     assert counter.one("SELECT price FROM products_db.product_search WHERE product_id = %s", made) == 5
 
 
-def test_handlers_are_told_of_every_change_that_can_be_searched() -> None:
+def test_handlers_subscribe_to_every_change_that_can_be_searched() -> None:
     from recsys.subscriptions import SEARCH_SUBSCRIPTIONS
 
-    heard = {handler.__name__ for several in SEARCH_SUBSCRIPTIONS.values() for handler in several}
+    subscribed = {handler.__name__ for several in SEARCH_SUBSCRIPTIONS.values() for handler in several}
     refreshing = {name for name in handlers.__all__ if name.startswith(("refresh", "drop", "follow"))}
-    assert heard == refreshing
+    assert subscribed == refreshing

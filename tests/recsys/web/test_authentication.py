@@ -77,8 +77,8 @@ def edge(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:
     async def whatever() -> str:
         return "any"
 
-    @app.get("/api/told")
-    def told(reporter: Reporter) -> int | None:
+    @app.get("/api/outcome")
+    def reported_user(reporter: Reporter) -> int | None:
         return reporter.user_id
 
     @app.get("/api/maybe")
@@ -115,14 +115,14 @@ def test_a_scope_or_oneself_opens_a_personal_list(edge: Edge) -> None:
     assert edge.status("/api/any", key=edge.keys["recommend"]) == 200
     # nobody learns from the refusal whether there is such a user, or whether it could be one
     for headers in ({}, {"X-Api-Key": edge.keys["events"]}, {"Authorization": f"Bearer {edge.tokens[2]}"}):
-        told = []
+        answers = []
         for user in ("1", "999", "0", "-1", "x", "99999999999999999999"):
             answer = edge.client.get(f"/api/lists/{user}", headers=headers)
             body = answer.json()
             body.pop("request_id")
-            told.append((answer.status_code, body))
-        assert all(one == told[0] for one in told), told
-        assert told[0][0] in (401, 403)
+            answers.append((answer.status_code, body))
+        assert all(one == answers[0] for one in answers), answers
+        assert answers[0][0] in (401, 403)
 
 
 def test_a_key_may_stand_where_a_token_does(edge: Edge) -> None:
@@ -161,18 +161,18 @@ def test_an_admin_key_acts_without_a_user(edge: Edge) -> None:
 
 
 def test_who_tells_of_whom(edge: Edge) -> None:
-    def told(**headers: str) -> object:
+    def outcome(**headers: str) -> object:
         answer = edge.client.get(
-            "/api/told", headers={name.replace("_", "-"): value for name, value in headers.items()}
+            "/api/outcome", headers={name.replace("_", "-"): value for name, value in headers.items()}
         )
         return answer.json() if answer.status_code == 200 else f"{answer.status_code}"
 
-    assert told() == "401"
-    assert told(X_Api_Key=edge.keys["events"]) is None
-    assert told(X_Api_Key=edge.keys["recommend"]) == "403"
-    assert told(Authorization=f"Bearer {edge.tokens[2]}") == 2
-    assert told(Authorization=f"Bearer {edge.tokens[2]}", X_Api_Key=edge.keys["recommend"]) == 2
-    assert told(Authorization=f"Bearer {edge.tokens[2]}", X_Api_Key=edge.keys["events"]) is None
+    assert outcome() == "401"
+    assert outcome(X_Api_Key=edge.keys["events"]) is None
+    assert outcome(X_Api_Key=edge.keys["recommend"]) == "403"
+    assert outcome(Authorization=f"Bearer {edge.tokens[2]}") == 2
+    assert outcome(Authorization=f"Bearer {edge.tokens[2]}", X_Api_Key=edge.keys["recommend"]) == 2
+    assert outcome(Authorization=f"Bearer {edge.tokens[2]}", X_Api_Key=edge.keys["events"]) is None
 
 
 def test_readers_who_are_logged_in_read_on_while_postgresql_is_away(
@@ -186,7 +186,7 @@ def test_readers_who_are_logged_in_read_on_while_postgresql_is_away(
     assert edge.status("/api/lists/2", key=edge.keys["recommend"]) == 200
     assert edge.status("/api/lists/2") == 401
     # what changes something waits for PostgreSQL
-    assert edge.status("/api/told", token=edge.tokens[2]) == 503
+    assert edge.status("/api/outcome", token=edge.tokens[2]) == 503
     monkeypatch.setenv("RECSYS_REDIS__URL", "redis://127.0.0.1:1")
     get_settings.cache_clear()
 

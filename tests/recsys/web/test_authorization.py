@@ -117,7 +117,7 @@ def test_keys_are_optional_in_development_on_loopback_only(
         (("fe80::1%eth0", 1), False),
     ],
 )
-def test_whoever_comes_from_elsewhere_needs_a_key_even_in_development(
+def test_a_remote_caller_needs_a_key_even_in_development(
     client: tuple[str, int] | None, optional: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # as behind a proxy of the same machine, which listens to the world

@@ -134,9 +134,9 @@ REFUSED: list[tuple[str, str, Any]] = [
 def test_no_route_takes_a_card_number(counter: Counter, capfd: pytest.CaptureFixture[str]) -> None:
     ada = counter.desk.person("ada")
     for number, (method, path, body) in enumerate(REFUSED):
-        told = counter.send(method, path, who=ada, key=f"order-000{number}", json=body, status=422)
-        assert "looks like a card number" in told["detail"], (method, path, told)
-        assert told["request_id"]
+        answer = counter.send(method, path, who=ada, key=f"order-000{number}", json=body, status=422)
+        assert "looks like a card number" in answer["detail"], (method, path, answer)
+        assert answer["request_id"]
     # JSON in its own escapes, and what is no JSON at all
     for raw in (rb'{"bio": "\u0034\u0032424242\u00342424242"}', b"{bio: 4242424242424242"):
         answer = counter.desk.client.patch("/api/v1/users/me", content=raw, headers=ada.headers)
@@ -223,5 +223,5 @@ def test_a_large_body_is_looked_at_whole(counter: Counter) -> None:
     many.append({"type": "event", "event_type": "x", "properties": {"text": "words " * 12_000}})
     counter.send("POST", "/analytics/collect", who=ada, json=many[:90])
     many[-1]["properties"]["text"] += "4242424242424242"
-    told = counter.send("POST", "/analytics/collect", who=ada, json=many, status=422)
-    assert "looks like a card number" in told["detail"]
+    answer = counter.send("POST", "/analytics/collect", who=ada, json=many, status=422)
+    assert "looks like a card number" in answer["detail"]

@@ -1,4 +1,4 @@
-"""Rate limits: never more than the bucket holds, whoever asks at once, and open while Redis is away."""
+"""Rate limits: never more than the bucket holds, also concurrently, and open while Redis is away."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SLOW = 0.001
 
 
 class _Listener:
-    """Stands for the log and keeps what is said."""
+    """Stands for the log and keeps the messages."""
 
-    def __init__(self, said: list[str]) -> None:
-        self.error: Callable[..., None] = lambda event, **_: said.append(event)
+    def __init__(self, messages: list[str]) -> None:
+        self.error: Callable[..., None] = lambda event, **_: messages.append(event)
         self.info = self.error
 
 
@@ -109,7 +109,7 @@ def test_who_is_refused_does_not_load_redis(shop: Shop, redis_client: redis.Redi
     _run(work)
 
 
-def test_without_redis_everybody_passes_and_it_is_said_once(
+def test_without_redis_everybody_passes_and_it_is_logged_once(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rate_limit, "_AWAY_SECONDS", 0.0)
@@ -123,10 +123,10 @@ def test_without_redis_everybody_passes_and_it_is_said_once(
         get_settings.cache_clear()
         assert [one.allowed for one in await _take(several, limit, 2)] == [True, False]
 
-    said: list[str] = []
-    monkeypatch.setattr(rate_limit, "_log", _Listener(said))
+    messages: list[str] = []
+    monkeypatch.setattr(rate_limit, "_log", _Listener(messages))
     _run(work)
-    assert said == [
+    assert messages == [
         "Redis is away: requests are not limited until it is back",
         "Redis is back: requests are limited again",
     ]

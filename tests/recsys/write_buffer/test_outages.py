@@ -113,9 +113,9 @@ def test_nothing_is_lost_or_stored_twice_while_servers_come_and_go(client: httpx
         VIEW | {"user_id": 101, "product_id": 99},
         VIEW | {"user_id": 101, "interaction_type": "stare"},
     ]
-    told = post(client, "interactions", several, 202)
-    assert [one["status"] for one in told["verdicts"]] == ["queued"] * 5 + ["refused"]
-    assert (told["queued"], told["refused"]) == (5, 1)
+    answer = post(client, "interactions", several, 202)
+    assert [one["status"] for one in answer["verdicts"]] == ["queued"] * 5 + ["refused"]
+    assert (answer["queued"], answer["refused"]) == (5, 1)
     # sent again, as somebody would who never got the answer
     post(client, "interactions", several[:2], 202)
     click = {"request_id": "answer-1", "product_id": 4, "feedback_type": "dismissed"}
@@ -197,10 +197,10 @@ def test_what_many_post_through_an_outage_is_stored_once_each(client: httpx.Clie
                 one = VIEW | {"user_id": 103, "event_id": f"{number}-{count}"}
                 while (answer := mine.post("/api/v1/interactions", json=one)).status_code >= 500:
                     assert answer.status_code == 503
-                told = answer.json()
+                body = answer.json()
                 accepted.append(one["event_id"])
-                queued.append(told["queued"])
-                if told["queued"]:
+                queued.append(body["queued"])
+                if body["queued"]:
                     # as somebody would who never got the answer
                     mine.post("/api/v1/interactions", json=one)
                 done.wait(0.005)

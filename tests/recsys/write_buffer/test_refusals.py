@@ -128,7 +128,7 @@ def test_every_code_of_an_absence_queues(client: httpx.Client, small_shop: Shop,
 def test_a_post_does_not_wait_for_a_lock(client: httpx.Client, small_shop: Shop, lock: str) -> None:
     with psycopg.connect(small_shop.database_url) as other:
         other.execute(lock.encode())
-        # the lock is there until the answers came: whoever waited for it would wait for ever
+        # the lock is held until the answers came: a request that waited for it would never end
         post(client, 202)
     assert bring_in() == 2
     assert stored(small_shop) == [(1, "view"), (2, "dismissed")]
@@ -168,7 +168,7 @@ def test_a_post_does_not_wait_for_a_server_that_hangs(client: httpx.Client, smal
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
     bring_in()
-    assert len([one for one in stored(small_shop) if one == (1, "view")]) == 5, "each once, whoever stored it"
+    assert len([one for one in stored(small_shop) if one == (1, "view")]) == 5, "each stored once"
 
 
 def test_a_locked_user_holds_up_nobody_else(client: httpx.Client, small_shop: Shop) -> None:
@@ -193,10 +193,10 @@ def test_who_is_logged_in_does_not_wait_either(desk: Desk, monkeypatch: pytest.M
     monkeypatch.setattr(buffer.postgresql_outage, "seconds", 0.0)
     with psycopg.connect(desk.shop.database_url) as other:
         other.execute("LOCK TABLE users_db.users, users_db.user_sessions")
-        told = desk.call(
+        answer = desk.call(
             ada, "POST", "/interactions", json={"product_id": 1, "interaction_type": "like"}, status=202
         ).json()
-        assert told["queued"] == 1
+        assert answer["queued"] == 1
     bring_in()
     assert stored(desk.shop) == [(ada.id, "like")]
 
@@ -255,7 +255,7 @@ def test_an_event_is_not_to_blame_for_a_full_redis(
     monkeypatch.setenv("RECSYS_EVENTS__ATTEMPTS", "1")
     get_settings.cache_clear()
 
-    def fill(session: Any, heard: Any) -> None:
+    def fill(session: Any, envelope: Any) -> None:
         redis_client.set("x", "y")
         session.execute(text("SELECT 1"))
 

@@ -55,7 +55,7 @@ def test_an_event_changes_the_next_list_and_then_the_stored_list(
     after = ask(client, 1)
     assert after["provenance"]["source"] == "stored"
     assert after["provenance"]["generation"] == 1
-    assert ids(after) == ids(live), "the stored list says what the live one said"
+    assert ids(after) == ids(live), "the stored list equals the live one"
     assert redis_client.smembers("interactions:recent:1") == set()
     packed = redis_client.get("recommendations:1:1")
     assert isinstance(packed, bytes)

@@ -1,4 +1,4 @@
-"""The catalogue in memory: a patched catalogue equals one that is loaded."""
+"""The catalogue in memory: a patched catalogue equals a loaded one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A/B tests on live answers: whose model answered, told truthfully, whatever becomes of the challenger."""
+"""A/B tests on live answers: each answer names the model that made it, also after the challenger failed."""
 
 from __future__ import annotations
 
@@ -250,14 +250,14 @@ def test_commands_refuse_in_one_line_and_show_what_there_is(two_models: Shop) ->
 
     for file in registry.artifact_folder("popularity-v1").glob("*.npy"):
         file.write_bytes(b"damaged")
-    for challenger, code, said in (
+    for challenger, code, message in (
         ("als-v9", 2, "no model is named"),
         ("popularity-v1", 1, "cannot be used"),
     ):
         refused = start(challenger)
         assert refused.returncode == code
         (line,) = refused.stderr.strip().splitlines()
-        assert said in line
+        assert message in line
     assert execute(two_models, "SELECT name FROM recommendations_db.ab_tests") == []
     start_test()
     shown_test = json.loads(two_models.run("serve", "ab-test", "show", "duel", "--json").stdout)

@@ -21,7 +21,7 @@ from tests.support.shop import Shop
 SECRET = "a-secret-for-this-test-only"
 
 
-def test_what_is_missing_is_said_one_by_one(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_reported_one_by_one(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     for environment, host in (("development", "0.0.0.0"), ("test", "127.0.0.1"), ("production", "127.0.0.1")):
         monkeypatch.setenv("RECSYS_ENVIRONMENT", environment)
         for secret in (None, "", "short"):

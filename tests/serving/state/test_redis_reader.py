@@ -62,7 +62,7 @@ def test_a_wrong_type_and_an_asker_who_leaves_touch_nobody_else(
     with_line(servers, ask)
 
 
-def test_a_dropped_connection_is_made_anew(servers: Servers, redis_client: redis.Redis) -> None:
+def test_a_dropped_connection_is_made_again(servers: Servers, redis_client: redis.Redis) -> None:
     redis_client.set("text", "here")
 
     async def ask(line: RedisReader) -> None:

@@ -78,7 +78,7 @@ def test_rules_begin_and_end_without_a_write(session: Session) -> None:
         assert names(feed) == ["now"]
 
 
-def test_rules_are_worked_out_anew_only_when_something_changed(session: Session) -> None:
+def test_rules_are_compiled_again_only_after_a_change(session: Session) -> None:
     feed = RuleRefresher()
     shop = Catalogue.of([row(1, tags=("x",)), row(2), row(3)])
     with clock.frozen_at(NOW):

@@ -60,25 +60,25 @@ def test_against_the_rule_only_by_force_and_back_again(trained: Shop) -> None:
     assert (
         ask(trained, "rollback", "--to", "item_knn-v1", "--reason", "x", "--json")["active"] == "item_knn-v1"
     )
-    told = ask(trained, "history", "--json")
-    assert [(row["action"], row["from"], row["to"]) for row in told] == [
+    output = ask(trained, "history", "--json")
+    assert [(row["action"], row["from"], row["to"]) for row in output] == [
         ("rollback", "popularity-v1", "item_knn-v1"),
         ("rollback", "item_knn-v1", "popularity-v1"),
         ("rollback", "popularity-v1", "item_knn-v1"),
         ("promote", "item_knn-v1", "popularity-v1"),
         ("promote", None, "item_knn-v1"),
     ]
-    assert told[3]["figures"]["forced"] is True
-    assert told[3]["why"] == "an experiment"
-    assert all(row["who"] for row in told)
+    assert output[3]["figures"]["forced"] is True
+    assert output[3]["why"] == "an experiment"
+    assert all(row["who"] for row in output)
     assert len(ask(trained, "history", "--limit", "2", "--json")) == 2
 
 
 def test_a_held_model_stays_held_and_what_can_not_be_rolled_back_says_so(trained: Shop) -> None:
     held = ask(trained, "hold", "item_knn-v1", "--reason", "trained on a broken import", "--json")
     assert held == {"held": "item_knn-v1", "active": "item_knn-v1"}
-    told = ask(trained, "promote", "item_knn-v1", "--reason", "again", code=2)
-    assert "trained on a broken import" in told
+    output = ask(trained, "promote", "item_knn-v1", "--reason", "again", code=2)
+    assert "trained on a broken import" in output
     assert "nothing served before item_knn-v1" in ask(trained, "rollback", "--reason", "x", code=2)
     same = ask(trained, "rollback", "--to", "item_knn-v1", "--reason", "x", code=2)
     assert "serves already" in same

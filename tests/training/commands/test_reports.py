@@ -50,14 +50,14 @@ def test_where_it_is_and_how_it_comes_back(
 
     def ask(*options: str, code: int = 0) -> tuple[str, str]:
         assert run(["train", "report", "popularity-v1", *options]) == code
-        said = capsys.readouterr()
-        return said.out.strip(), said.err.strip()
+        captured = capsys.readouterr()
+        return captured.out.strip(), captured.err.strip()
 
     page.write_text("old")
     assert ask()[0] == str(page)
     assert page.read_text() == "old"  # what is there is left alone
-    told = json.loads(ask("--rebuild", "--json")[0])
-    assert told == {"name": "popularity-v1", "html": str(page), "json": str(twin), "rebuilt": True}
+    output = json.loads(ask("--rebuild", "--json")[0])
+    assert output == {"name": "popularity-v1", "html": str(page), "json": str(twin), "rebuilt": True}
     assert page.read_text(encoding="utf-8") == drawn
     page.unlink()
     assert json.loads(ask("--json")[0])["rebuilt"]
@@ -73,9 +73,9 @@ def test_where_it_is_and_how_it_comes_back(
     whole = twin.read_text(encoding="utf-8")
     for damage in (whole[: len(whole) // 2], whole.replace('"verdict"', '"verdikt"', 1)):
         twin.write_text(damage, encoding="utf-8")
-        heard = ask("--rebuild", code=2)[1]
-        assert "damaged" in heard
-        assert "\n" not in heard
+        message = ask("--rebuild", code=2)[1]
+        assert "damaged" in message
+        assert "\n" not in message
         assert page.read_text(encoding="utf-8") == drawn
     twin.unlink()
     assert "train again" in ask("--rebuild", code=2)[1]

@@ -1,4 +1,4 @@
-"""Summaries, pooled periods and the verdict on two models: a planted tie is a tie, a worse model is told."""
+"""Summaries, pooled periods and the verdict on two models, with a planted tie and a planted worse model."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_planted_tie_is_called_a_tie(knn: Evaluation) -> None:
     assert f"{luck.primary.smallest:.4f}" in luck.words
 
 
-def test_a_planted_worse_model_is_told(knn: Evaluation) -> None:
+def test_a_planted_worse_model_is_detected(knn: Evaluation) -> None:
     worse = _duel(knn, _noisy(knn, -0.1))
     assert worse.verdict == "a"
     assert worse.words.startswith("a is better than b by 0.1000")
@@ -84,8 +84,8 @@ def test_other_users_and_senseless_questions_are_refused(data: Dataset, knn: Eva
         assert elsewhere.views[view].users.size != knn.views[view].users.size
     with pytest.raises(Invalid, match="same users"):
         _duel(knn, elsewhere)
-    for metric, k, said in (("novelty", 5, "no good end"), ("speed", 5, "known:"), ("ndcg", 7, "k is 7")):
-        with pytest.raises(Invalid, match=said):
+    for metric, k, message in (("novelty", 5, "no good end"), ("speed", 5, "known:"), ("ndcg", 7, "k is 7")):
+        with pytest.raises(Invalid, match=message):
             compare_evaluations(
                 "a", knn, "b", _noisy_novelty(knn), metric=metric, view="all", k=k, draws=100, seed=0
             )

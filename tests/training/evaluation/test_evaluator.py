@@ -22,9 +22,9 @@ def split() -> Split:
 
 def test_every_user_is_ranked_over_the_whole_catalogue(split: Split) -> None:
     model = factory.create("item_knn", {"neighbours": 20}).fit(split.train)
-    heard: list[int] = []
-    evaluation = evaluate(model, split, KS, advance=heard.append)
-    assert sum(heard) == sum(fold.users.size for fold in split.folds.values())
+    steps: list[int] = []
+    evaluation = evaluate(model, split, KS, advance=steps.append)
+    assert sum(steps) == sum(fold.users.size for fold in split.folds.values())
     for view, fold in split.folds.items():
         result = evaluation.views[view]
         for i, user in enumerate(fold.users.tolist()):

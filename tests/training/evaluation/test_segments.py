@@ -226,7 +226,7 @@ def test_a_training_judges_guests_for_its_report() -> None:
     assert judge(experiment, alone, choose_users(split), Steps()).guests is None
 
 
-def test_without_guests_that_is_said(split: Split) -> None:
+def test_without_guests_that_is_reported(split: Split) -> None:
     model = factory.create("popularity").fit(split.train)
     guests = judge_guests(model, split, k=10, draws=100, seed=0)
     assert guests.users == 0

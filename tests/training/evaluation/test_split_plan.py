@@ -86,8 +86,8 @@ def test_cold_users_are_unknown_and_come_with_a_few_events(data: Dataset) -> Non
         assert fold.asked_at[i] == late[PLAN.given]
     result = evaluate(factory.create("item_knn", {"neighbours": 20}).fit(split.train), split, (5,))
     new = result.views["new"]
-    for told, products in zip(split.folds["new"].histories or (), new.products, strict=True):
-        assert not np.isin(products[products >= 0], told.products).any()
+    for history, products in zip(split.folds["new"].histories or (), new.products, strict=True):
+        assert not np.isin(products[products >= 0], history.products).any()
 
 
 def test_cold_items_have_no_event_but_can_be_asked_for(data: Dataset) -> None:
@@ -144,7 +144,7 @@ def test_a_model_that_has_seen_the_test_is_refused(data: Dataset) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"folds": 0}, "folds"),
         ({"last": 0}, "last"),
@@ -152,8 +152,8 @@ def test_a_model_that_has_seen_the_test_is_refused(data: Dataset) -> None:
         ({"test_days": 0}, "test_days"),
     ],
 )
-def test_wrong_plans_are_refused(wrong: dict[str, float], said: str) -> None:
-    with pytest.raises(Invalid, match=said):
+def test_wrong_plans_are_refused(wrong: dict[str, float], message: str) -> None:
+    with pytest.raises(Invalid, match=message):
         replace(PLAN, **wrong)  # type: ignore[arg-type]
 
 

@@ -98,16 +98,16 @@ def test_a_planted_leak_is_caught() -> None:
     late[-1] = split.cutoff + 1
     with pytest.raises(Invalid, match="1 events later"):
         assert_no_leak(replace(split.train, events=replace(events, time=late)), split.cutoff)
-    told = split.train.preferences.updated.copy()
-    told[0] = split.cutoff + 1
-    preferences = replace(split.train.preferences, updated=told)
+    updated = split.train.preferences.updated.copy()
+    updated[0] = split.cutoff + 1
+    preferences = replace(split.train.preferences, updated=updated)
     with pytest.raises(Invalid, match="1 preferences"):
         assert_no_leak(replace(split.train, preferences=preferences), split.cutoff)
 
 
-@pytest.mark.parametrize(("days", "said"), [(1000.0, "before the cutoff"), (1e-12, "after the cutoff")])
-def test_a_test_period_outside_the_data_is_refused(days: float, said: str) -> None:
-    with pytest.raises(Invalid, match=said):
+@pytest.mark.parametrize(("days", "message"), [(1000.0, "before the cutoff"), (1e-12, "after the cutoff")])
+def test_a_test_period_outside_the_data_is_refused(days: float, message: str) -> None:
+    with pytest.raises(Invalid, match=message):
         time_split(dataset_of([(1, 10, 0.0, "purchase"), (1, 11, 20.0, "purchase")]), days)
 
 

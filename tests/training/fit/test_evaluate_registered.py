@@ -65,7 +65,7 @@ def _examined(kind: str, names: list[str] | None = None, **plan: float) -> Exami
     )
 
 
-def test_a_model_that_has_seen_the_test_is_fitted_anew_and_says_so(trained: Shop) -> None:
+def test_a_model_that_has_seen_the_test_is_refitted_and_the_output_says_so(trained: Shop) -> None:
     for kind in KINDS:
         found = _examined(kind, folds=2)
         assert len(found.splits) == (2 if kind == "rolling" else 1)
@@ -118,12 +118,12 @@ def test_wrong_names_and_lengths_are_refused(trained: Shop) -> None:
 
 
 def test_the_commands(trained: Shop) -> None:
-    said = trained.run(
+    completed = trained.run(
         "train", "evaluate", "item_knn-v1", "--split", "last-n", "--last", "3", "--test-days", "12"
     )
-    assert said.returncode == 0, said.stderr
-    assert "refitted on the past, because" in said.stdout
-    assert "too small" in said.stdout
+    assert completed.returncode == 0, completed.stderr
+    assert "refitted on the past, because" in completed.stdout
+    assert "too small" in completed.stdout
     found = trained.run(
         "train", "compare", "item_knn-v1", "popularity-v1", "--k", "10", "--test-days", "12", "--json"
     )

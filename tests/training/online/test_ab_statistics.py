@@ -55,8 +55,8 @@ def test_shares_and_means_are_compared_as_an_independent_library_does() -> None:
     (one,) = compare(arms(did(48, 80), did(56, 70)), "bought")
     assert (one.control, one.challenger) == (0.6, 0.8)
     assert (one.low, one.high) == pytest.approx((0.0524, 0.3339), abs=5e-5)
-    told = stats.chi2_contingency([[56, 14], [48, 32]], correction=False)
-    assert one.p_value == pytest.approx(told.pvalue, rel=1e-9)
+    expected = stats.chi2_contingency([[56, 14], [48, 32]], correction=False)
+    assert one.p_value == pytest.approx(expected.pvalue, rel=1e-9)
     assert one.relative == pytest.approx(1 / 3)
     assert one.smallest == pytest.approx(2.8015852 * np.sqrt(0.24 / 79 + 0.16 / 69), rel=1e-6)
 
@@ -189,7 +189,7 @@ def plant(
         )
 
 
-def told() -> dict[str, Any]:
+def reported_test() -> dict[str, Any]:
     """What `recsys train live --json` tells of the test."""
     now = clock.now()
     with unit_of_work() as session:
@@ -199,7 +199,7 @@ def told() -> dict[str, Any]:
 
 def test_a_planted_winner_is_found(shop: Shop) -> None:
     plant(shop, {Arm.CONTROL: 0.20, Arm.CHALLENGER: 0.32})
-    test = told()
+    test = reported_test()
     assert test["verdict"]["outcome"] == "challenger"
     first = test["users"]["differences"][0]
     assert first["metric"] == "bought"
@@ -222,7 +222,7 @@ def test_a_planted_winner_is_found(shop: Shop) -> None:
             "UPDATE recommendations_db.exposures SET arm = 'duel:' || "
             "CASE request_id WHEN '3-0' THEN 'control' ELSE 'challenger' END WHERE user_id = 3"
         )
-    after = told()["users"]
+    after = reported_test()["users"]
     assert sum(after["counted"].values()) == USERS - 2
     assert (after["only_fallback"], after["in_both"]) == (1, 1)
     assert after["fallback_share"] == pytest.approx(3 / (2 * USERS))
@@ -237,7 +237,7 @@ def test_a_planted_winner_is_found(shop: Shop) -> None:
 
 def test_a_planted_tie_is_a_tie_and_says_what_it_could_have_found(shop: Shop) -> None:
     plant(shop, {Arm.CONTROL: 0.25, Arm.CHALLENGER: 0.25}, state="stopped")
-    test = told()
+    test = reported_test()
     assert test["verdict"]["outcome"] == "no_difference"
     assert test["users"]["differences"][0]["smallest"] == pytest.approx(
         2.80 * np.sqrt(2 * 0.25 * 0.75 / (USERS / 2)), rel=0.05
@@ -247,7 +247,7 @@ def test_a_planted_tie_is_a_tie_and_says_what_it_could_have_found(shop: Shop) ->
 
 def test_a_planted_loss_of_users_spoils_the_test_whatever_it_seems_to_say(shop: Shop) -> None:
     plant(shop, {Arm.CONTROL: 0.20, Arm.CHALLENGER: 0.40}, lost=0.3)
-    test = told()
+    test = reported_test()
     assert test["users"]["differences"][0]["p_value"] < 0.001
     assert test["verdict"]["outcome"] == "invalid"
     assert test["users"]["mismatch"]["found"]
@@ -256,12 +256,12 @@ def test_a_planted_loss_of_users_spoils_the_test_whatever_it_seems_to_say(shop: 
 
 def test_a_test_that_was_stopped_early_decides_nothing(shop: Shop) -> None:
     plant(shop, {Arm.CONTROL: 0.20, Arm.CHALLENGER: 0.40}, days=4, state="stopped")
-    test = told()
+    test = reported_test()
     assert test["verdict"]["outcome"] == "too_early"
     assert "stopped after 4.0 of the 14 planned days" in test["verdict"]["reason"]
 
 
-def test_guests_are_told_apart_by_feedback_that_names_its_answer(shop: Shop) -> None:
+def test_guests_are_distinguished_by_feedback_that_names_its_answer(shop: Shop) -> None:
     plant(shop, {Arm.CONTROL: 0.20, Arm.CHALLENGER: 0.20})
     at = clock.now() - timedelta(days=5)
     guests = [(f"visit-{i}", "duel:challenger" if i % 2 else "duel:control") for i in range(40)]
@@ -286,7 +286,7 @@ def test_guests_are_told_apart_by_feedback_that_names_its_answer(shop: Shop) -> 
                     "position, session_id, source, arm) VALUES (%s, %s, 'for_you', 1, %s, 'live', %s)",
                     (feedback, f"a-{visit}", visit, arm),
                 )
-    test = told()
+    test = reported_test()
     assert test["guests"]["counted"] == {"control": 20, "challenger": 20}
     assert sum(test["users"]["counted"].values()) == USERS
     figures = {one["metric"]: one for one in test["guests"]["differences"]}

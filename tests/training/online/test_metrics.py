@@ -131,7 +131,9 @@ def watched(shop: Shop) -> Shop:
             "FROM generate_series(1, 2) i"
         )
 
-        def told(user: int, product: int, kind: str, hours: float, recommendation: int | None = None) -> None:
+        def feedback(
+            user: int, product: int, kind: str, hours: float, recommendation: int | None = None
+        ) -> None:
             run(
                 "INSERT INTO recommendations_db.recommendation_feedback "
                 "(user_id, product_id, recommendation_id, feedback_type, created_at) "
@@ -139,13 +141,13 @@ def watched(shop: Shop) -> Shop:
                 (user, product, recommendation, kind, now - timedelta(hours=hours)),
             )
 
-        told(1, 1, "shown", 40, 1)  # als-v1: its rank is gone with its generation
-        told(1, 1, "shown", 20, 1)  # knn-v2, rank 4: what follows is this one's
-        told(1, 1, "clicked", 19)
-        told(2, 2, "shown", 20, 2)
-        told(2, 2, "clicked", 21)  # before it was shown
-        told(3, 5, "shown", 10)  # a live answer: names no recommendation
-        told(3, 5, "shown", 24 * 9, None)  # before the period
+        feedback(1, 1, "shown", 40, 1)  # als-v1: its rank is gone with its generation
+        feedback(1, 1, "shown", 20, 1)  # knn-v2, rank 4: what follows is this one's
+        feedback(1, 1, "clicked", 19)
+        feedback(2, 2, "shown", 20, 2)
+        feedback(2, 2, "clicked", 21)  # before it was shown
+        feedback(3, 5, "shown", 10)  # a live answer: names no recommendation
+        feedback(3, 5, "shown", 24 * 9, None)  # before the period
         run(
             "INSERT INTO recommendations_db.user_interactions "
             "(user_id, product_id, interaction_type, created_at) VALUES "
@@ -165,12 +167,12 @@ def watched(shop: Shop) -> Shop:
     return shop
 
 
-def test_the_command_tells_what_followed_and_what_can_not_be_told(watched: Shop) -> None:
+def test_the_command_reports_what_followed_and_what_is_unknown(watched: Shop) -> None:
     answer = watched.run("train", "live", "--since", "7d", "--json")
     assert answer.returncode == 0, answer.stderr
-    told = json.loads(answer.stdout)
-    assert (told["impressions"], told["without_model"]) == (4, 1)
-    models = {group["name"]: group for group in told["model"]}
+    output = json.loads(answer.stdout)
+    assert (output["impressions"], output["without_model"]) == (4, 1)
+    models = {group["name"]: group for group in output["model"]}
     assert {name: group["impressions"] for name, group in models.items()} == {
         "als-v1": 1,
         "knn-v2": 2,
@@ -182,12 +184,12 @@ def test_the_command_tells_what_followed_and_what_can_not_be_told(watched: Shop)
     assert (knn["users"], knn["users_without_any"]) == (2, 1)
     assert knn["latency"]["median_hours"] == pytest.approx(3.0)
     assert knn["revenue"] == "7.50"
-    assert {group["name"]: group["impressions"] for group in told["position"]} == {
+    assert {group["name"]: group["impressions"] for group in output["position"]} == {
         "1": 1,
         "4-5": 1,
         "unknown": 2,
     }
-    assert {group["name"] for group in told["segment"]} == {"new"}
+    assert {group["name"] for group in output["segment"]} == {"new"}
     narrow = json.loads(watched.run("train", "live", "--since", "7d", "--window", "2h", "--json").stdout)
     rates = {group["name"]: group for group in narrow["model"]}["knn-v2"]["rates"]
     assert [rates[kind]["value"] for kind in ("clicked", "carted", "bought")] == [0.5, 0.0, 0.0]
@@ -234,13 +236,13 @@ def test_an_answer_tells_model_and_position_better_than_the_time_does(watched: S
             "UPDATE recommendations_db.exposures SET product_ids = '[21:23]={4,1,2}' "
             "WHERE request_id = 'answer-2'"  # its second page of twenty
         )
-    told = json.loads(watched.run("train", "live", "--json").stdout)
-    models = {group["name"]: group for group in told["model"]}
+    output = json.loads(watched.run("train", "live", "--json").stdout)
+    models = {group["name"]: group for group in output["model"]}
     assert {name: group["impressions"] for name, group in models.items()} == {
         "als-v1": 1, "knn-v2": 1, "trial-v1": 1, "unknown": 1,
     }  # fmt: skip
     assert models["trial-v1"]["rates"]["bought"]["value"] == 1
-    bands = {group["name"]: group["impressions"] for group in told["position"]}
+    bands = {group["name"]: group["impressions"] for group in output["position"]}
     assert bands == {"1": 1, "2-3": 1, "unknown": 2}
 
     answered = json.loads(watched.run("train", "live", "--answered", "--json").stdout)

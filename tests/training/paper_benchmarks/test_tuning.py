@@ -24,7 +24,7 @@ def judge(parameters: Mapping[str, Any]) -> Result:
     return Result("m", {"ndcg@20": value}, 1.0, 1.0, per_user={"ndcg@20": np.full(10, value)})
 
 
-def test_of_values_that_are_not_told_apart_the_first_is_kept() -> None:
+def test_of_values_without_a_significant_difference_the_first_is_kept() -> None:
     space = SearchSpace({"a": 1, "b": 2}, [{"a": [2, 2.95, 3, 5]}])
     found = search("m", space, judge, "ndcg@20")
     assert found.chosen == {"a": 2.95, "b": 2}  # 0.995 against 1
@@ -64,12 +64,12 @@ def test_the_benchmark_searches_without_the_test(tmp_path: Path) -> None:
         weights={},
         search={"als": SearchSpace({"factors": 1, "iterations": 5}, [{"factors": [4]}])},
     )
-    said: list[str] = []
-    found = gowalla.choose(split, settings, ["als", "popularity"], progress=said.append)
+    messages: list[str] = []
+    found = gowalla.choose(split, settings, ["als", "popularity"], progress=messages.append)
     assert list(found) == ["als"]  # popularity has nothing to search
-    assert len(said) == 2
+    assert len(messages) == 2
     blind = replace(split, relevant=split.relevant * 0)
-    again = gowalla.choose(blind, settings, ["als"], progress=said.append)
+    again = gowalla.choose(blind, settings, ["als"], progress=messages.append)
     assert [point.figures for point in again["als"].points] == [p.figures for p in found["als"].points]
     assert {point.model for point in found["als"].points} == {"als"}
     assert found["als"].points[0].per_user == {}  # figures of each user are not kept for every point

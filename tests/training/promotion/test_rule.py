@@ -170,7 +170,7 @@ def test_a_champion_that_cannot_be_judged_is_not_replaced_blindly() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "limits", "said"),
+    ("name", "limits", "message"),
     [
         ("narrow", {}, "coverage 0.02 is below the limit 0.075"),
         ("narrow", {"min_coverage": 0.1}, "coverage 0.02 is below the limit 0.1"),
@@ -179,12 +179,14 @@ def test_a_champion_that_cannot_be_judged_is_not_replaced_blindly() -> None:
         ("slow", {}, "scoring time 9e+04 is above the limit 6e+04 ms per 1000 users"),
     ],
 )
-def test_a_better_one_that_breaks_a_guardrail_is_held(name: str, limits: dict[str, float], said: str) -> None:
+def test_a_better_one_that_breaks_a_guardrail_is_held(
+    name: str, limits: dict[str, float], message: str
+) -> None:
     champion = Champion("old", BASE, coverage=0.3)
     decision = _decide({name: BETTER}, champion, **limits)
     assert (decision.action, decision.promoted, decision.judged) == ("hold", None, name)
     assert f"{name} is better on NDCG@20" in decision.reason
-    assert said in decision.reason
+    assert message in decision.reason
     assert [bound.ok for bound in decision.guardrails[name]].count(False) == 1
     kept = {
         "min_coverage_of_champion": 0.0,

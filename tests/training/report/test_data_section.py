@@ -66,7 +66,7 @@ def test_more_of_the_same_is_no_drift_and_new_products_are() -> None:
     assert moved.types > 5
 
 
-def test_a_snapshot_that_is_gone_is_said_to_be() -> None:
+def test_a_snapshot_that_is_gone_is_reported() -> None:
     drift = _drift(None, dataset_of(THEN))
     assert not drift.known
     assert drift.new_events is None

@@ -62,5 +62,5 @@ def test_the_page_shows_it(report: EvaluationReport, part: HybridPart) -> None:
     assert f"What {first.name} is made of" in page
     assert "made of" not in render(report)
     text = re.sub(r"<[^>]+>", " ", page)
-    for said in ("weighted scores", "70%", "30%", "too &lt;slow&gt;", "NDCG in the backtest"):
-        assert said in text
+    for passage in ("weighted scores", "70%", "30%", "too &lt;slow&gt;", "NDCG in the backtest"):
+        assert passage in text

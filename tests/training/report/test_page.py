@@ -256,7 +256,7 @@ def test_the_model_beside_the_winner_is_the_former_champion_or_the_next(report: 
         assert f"item_knn-v1 beside {beside}," in page
 
 
-def test_exposure_is_told_up_to_the_single_most_shown_product(report: EvaluationReport) -> None:
+def test_exposure_is_reported_up_to_the_single_most_shown_product(report: EvaluationReport) -> None:
     exposure = report.models[0].views["all"].exposure
     assert exposure is not None
     assert exposure.catalogue[-2:] == [pytest.approx(1 - 1 / report.data.train_items), 1]

@@ -61,11 +61,11 @@ class _Likes:
     """A model that likes the same products of everybody, best first."""
 
     def __init__(self, *products: int) -> None:
-        self.told: list[list[int]] = []
+        self.histories: list[list[int]] = []
         self._products = products
 
     def recommend_from(self, histories, k, *, only):  # type: ignore[no-untyped-def]
-        self.told += [one.products.tolist() for one in histories]
+        self.histories += [one.products.tolist() for one in histories]
         return self
 
     def row(self, _: int) -> tuple[np.ndarray, None]:
@@ -101,7 +101,7 @@ def test_lists_of_everybody_have_known_values() -> None:
 def test_a_users_order_changes_the_window_alone() -> None:
     period, likes = _period(), _Likes(2)
     got = for_users(period, likes, 0.0, [0.1, 2.0])  # type: ignore[arg-type]
-    assert likes.told[0] == [1, 3]  # nothing of the test period
+    assert likes.histories[0] == [1, 3]  # nothing of the test period
     assert got[0.1][0, :3].tolist() == [AGAIN, NEW, 0]  # liked too little to pass what the text says
     assert got[2.0][0, :3].tolist() == [NEW, AGAIN, 0]
     narrow = for_users(_period(window=2), _Likes(2), 0.0, [2.0])  # type: ignore[arg-type]
@@ -151,14 +151,14 @@ def test_a_shop_of_two_groups_is_measured_and_reported(
 
     capsys.readouterr()
     assert run(asked) == 0
-    [told] = json.loads(capsys.readouterr().out)
-    assert (told["model"], told["how"]) == ("item_knn-v1", "refitted")
-    assert (told["users"], told["queries"], told["distinct"], told["missed"]) == (60, 60, 1, 0.0)
-    ndcg = {one["name"]: one["metrics"]["ndcg"][0]["value"] for one in told["rankings"]}
+    [output] = json.loads(capsys.readouterr().out)
+    assert (output["model"], output["how"]) == ("item_knn-v1", "refitted")
+    assert (output["users"], output["queries"], output["distinct"], output["missed"]) == (60, 60, 1, 0.0)
+    ndcg = {one["name"]: one["metrics"]["ndcg"][0]["value"] for one in output["rankings"]}
     assert ndcg["personal"] > ndcg["everybody"] > ndcg["text"]
-    against = {(c["a"], c["segment"]): c for c in told["comparisons"]}
+    against = {(c["a"], c["segment"]): c for c in output["comparisons"]}
     assert against["personal", "all"]["significant"]
-    assert len(told["trials"]) == 14
+    assert len(output["trials"]) == 14
 
     # again, in place of what was there
     assert run(asked) == 0

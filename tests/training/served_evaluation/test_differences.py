@@ -41,7 +41,7 @@ def test_what_is_left_out_moves_all_that_follows() -> None:
     assert explain_places(served, known()) == [Cause.OTHER] * 18, "left out for no known reason"
 
 
-def test_what_is_put_in_is_told_by_why() -> None:
+def test_inserted_products_are_counted_by_reason() -> None:
     hidden = ServedList([*RANKING[:10], 500, *RANKING[10:]])
     assert explain_places(hidden, known()) == [Cause.HIDDEN] * 10
     unknown = ServedList([90, *RANKING])

@@ -49,11 +49,11 @@ def test_the_test_weeks_are_not_looked_at() -> None:
     dataset = _misleading()
     past = dataset.events.time <= dataset.moment - 10 * 86_400_000_000
     other = replace(dataset.events, item=np.where(past, dataset.events.item, 0).astype(np.int32))
-    told: list[list[str]] = [[], []]
-    fit_weights(dataset, EXPERIMENT, rounds=1, progress=told[0].append)
-    fit_weights(replace(dataset, events=other), EXPERIMENT, rounds=1, progress=told[1].append)
-    assert told[0] == told[1]
-    assert len(told[0]) == 3
+    messages: list[list[str]] = [[], []]
+    fit_weights(dataset, EXPERIMENT, rounds=1, progress=messages[0].append)
+    fit_weights(replace(dataset, events=other), EXPERIMENT, rounds=1, progress=messages[1].append)
+    assert messages[0] == messages[1]
+    assert len(messages[0]) == 3
 
 
 def test_a_log_that_is_too_short_is_refused() -> None:

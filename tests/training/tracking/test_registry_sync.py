@@ -149,21 +149,21 @@ def test_gaps_vanished_rows_and_numbers_that_were_used_up(shop: Shop, client: Ml
         session.execute(delete(RecommendationModel).where(RecommendationModel.name == "als-v4"))
     assert reconcile().problem == ""
     assert agree(client)
-    add("als-v2")  # MLflow counts on from 4, so the family is written anew
+    add("als-v2")  # MLflow counts on from 4, so the family is written again
     assert reconcile().problem == ""
     assert agree(client)
 
 
-def test_somebody_elses_model_is_left_alone_and_told(shop: Shop, client: MlflowClient) -> None:
+def test_somebody_elses_model_is_left_alone_and_reported(shop: Shop, client: MlflowClient) -> None:
     client.create_registered_model("als", tags={"team": "search"})
     add("als-v1", active=True, gate="promote")
-    told = reconcile()
-    assert "als that recsys did not make" in told.problem
+    outcome = reconcile()
+    assert "als that recsys did not make" in outcome.problem
     assert client.search_model_versions() == []
     assert OWNER not in client.get_registered_model("als").tags
 
 
-def test_a_store_that_fails_breaks_no_command_and_is_told(
+def test_a_store_that_fails_breaks_no_command_and_is_reported(
     shop: Shop, client: MlflowClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     add("als-v1", active=True, gate="promote")
@@ -171,9 +171,9 @@ def test_a_store_that_fails_breaks_no_command_and_is_told(
         b"this is no database, and long enough to be seen as none"
     )
     assert run(["train", "list", "--json"]) == 0
-    said = capsys.readouterr()
-    assert "als-v1" in said.out
-    assert "MLflow's registry was not brought in step" in said.err
+    captured = capsys.readouterr()
+    assert "als-v1" in captured.out
+    assert "MLflow's registry was not brought in step" in captured.err
     assert run(["train", "hold", "als-v1", "--reason", "try"]) == 0
 
 

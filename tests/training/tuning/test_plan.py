@@ -19,7 +19,7 @@ BASE = 'name = "als"\nalgorithm = "als"\n'
 
 
 @pytest.mark.parametrize(
-    ("section", "said"),
+    ("section", "message"),
     [
         ("[tune]\ntrials = 3\n", "the key 'tune.space' is missing"),
         ("[tune]\ntrials = 0\n[tune.space.alpha]\nlow = 1\nhigh = 2\n", "tune.trials"),
@@ -34,12 +34,12 @@ BASE = 'name = "als"\nalgorithm = "als"\n'
         ("[tune]\nminuts = 9\n[tune.space.alpha]\nlow = 1\nhigh = 9\n", "did you mean 'minutes'?"),
     ],
 )
-def test_a_wrong_section_is_named(tmp_path: Path, section: str, said: str) -> None:
+def test_a_wrong_section_is_named(tmp_path: Path, section: str, message: str) -> None:
     file = tmp_path / "als.toml"
     file.write_text(BASE + section)
     with pytest.raises(Invalid) as caught:
         load(str(file))
-    assert said in caught.value.message
+    assert message in caught.value.message
     assert "\n" not in caught.value.message
 
 

@@ -76,26 +76,26 @@ def test_validation_lies_before_the_test_and_never_sees_it(file: Path) -> None:
 def test_a_search_ends_in_a_file_and_looks_at_the_test_once(file: Path, shop: Shop) -> None:
     answer = shop.run("train", "tune", file, "--json")
     assert answer.returncode == 0, answer.stderr
-    told = json.loads(answer.stdout)
-    assert len(told["trials"]) == 5
+    output = json.loads(answer.stdout)
+    assert len(output["trials"]) == 5
     # the first trial is the experiment's own point
-    assert told["trials"][0]["parameters"] == {"neighbours": 3}
-    whole = [trial for trial in told["trials"] if trial["state"] == "complete"]
-    assert told["best"]["value"] == max(trial["value"] for trial in whole)
+    assert output["trials"][0]["parameters"] == {"neighbours": 3}
+    whole = [trial for trial in output["trials"] if trial["state"] == "complete"]
+    assert output["best"]["value"] == max(trial["value"] for trial in whole)
     for trial in whole:
         assert trial["value"] == pytest.approx(sum(trial["periods"]) / 2)
-    assert told["forecast"]["trials_left"] == 4
-    assert told["forecast"]["bytes"] > 0
+    assert output["forecast"]["trials_left"] == 4
+    assert output["forecast"]["bytes"] > 0
     assert "Forecast: 4 trials of" in answer.stderr
-    found = load(told["file"])
-    assert found.parameters == told["best"]["parameters"]
+    found = load(output["file"])
+    assert found.parameters == output["best"]["parameters"]
     assert found.tune is None
-    assert (told["looked_before"], told["tested"]["number"]) == (False, told["best"]["number"])
+    assert (output["looked_before"], output["tested"]["number"]) == (False, output["best"]["number"])
     again = json.loads(shop.run("train", "tune", file, "--trials", 7, "--json").stdout)
     assert len(again["trials"]) == 7
-    assert again["trials"][:5] == told["trials"]
+    assert again["trials"][:5] == output["trials"]
     assert again["looked_before"] is True
-    assert again["tested"] == told["tested"]
+    assert again["tested"] == output["tested"]
     shown = shop.run("train", "tune", file, "--trials", 7)
     assert "(looked at before, after 5 trials)" in shown.stdout
     # another metric is another search, whose values and look are its own
@@ -137,7 +137,7 @@ def test_a_killed_search_goes_on_where_it_was(file: Path, shop: Shop) -> None:
         searching.send_signal(signal.SIGKILL)
     before = _finished(studies)
     after = tuned(file, trials=before + 3, look=False)
-    # the one that the kill cut off counts as failed, and is among them
+    # the trial that the kill cut off counts as failed, and is among them
     assert before <= len(after.found.trials) <= before + 4
     assert sum(trial.state == "failed" for trial in after.found.trials) <= 1
 
@@ -153,7 +153,7 @@ def _finished(studies: Path) -> int:
     return int(count)
 
 
-def test_what_can_not_be_searched_is_said_before_anything_runs(file: Path) -> None:
+def test_what_cannot_be_searched_is_reported_before_anything_runs(file: Path) -> None:
     with pytest.raises(Invalid, match=r"has no \[tune\] section"):
         run("popularity", minutes=None, trials=None, storage=None, look=True, console=Console(quiet=True))
     file.write_text(FILE.replace("[tune.space.neighbours]", "[tune.space.neighbors]"))

@@ -57,7 +57,7 @@ def test_a_new_product_is_shown_to_those_whose_taste_it_is() -> None:
     assert (data.items.index(shown) % 2 == 1).mean() > 0.5
 
 
-def test_what_nobody_took_and_nothing_is_said_of_is_never_shown() -> None:
+def test_a_product_without_events_and_attributes_is_never_recommended() -> None:
     features = catalogue(4)
     silent = replace(
         features,

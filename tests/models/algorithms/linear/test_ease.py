@@ -129,15 +129,15 @@ def test_reasons_for_many_users_are_those_of_each(dual_below: int, monkeypatch: 
     ranking = model.recommend(DATA.users.ids, 12)
     guests = [History.of(DATA.items.ids[[0, 4, 8]], [1.0, 0.0, 2.0]), History.of([])]
     folded = model.recommend_from(guests, 12)
-    prepared, told = model.evidence(ranking), model.evidence(folded, guests)
+    prepared, folded_evidence = model.evidence(ranking), model.evidence(folded, guests)
     assert (prepared >= 0).any()
-    assert (told >= 0).any()
+    assert (folded_evidence >= 0).any()
     for room in (1, 4 * len(DATA.users) * 20):  # a user at a time; a few
         monkeypatch.setattr(explanations, "PREPARED_BYTES", room)
         np.testing.assert_array_equal(model.evidence(ranking), prepared)
     monkeypatch.setattr(EASE, "_reasons_for", Recommender._reasons_for)
     np.testing.assert_array_equal(model.evidence(ranking), prepared)
-    np.testing.assert_array_equal(model.evidence(folded, guests), told)
+    np.testing.assert_array_equal(model.evidence(folded, guests), folded_evidence)
 
 
 def test_prepared_parts_are_the_contributions() -> None:

@@ -89,9 +89,9 @@ def test_by_hand() -> None:
     assert ranking.products[0, 3] == -1
     given = dict(zip(ranking.products[0, :3].tolist(), ranking.scores[0, :3].tolist(), strict=True))
     assert given == pytest.approx({100: 0.4 + 0.2, 103: 0.2, 106: 0.2}, abs=1e-3)
-    told = model.explain(7, 100)
-    assert told.baseline == pytest.approx(0.2, abs=1e-3)
-    ((named, part),) = told.contributions
+    explanation = model.explain(7, 100)
+    assert explanation.baseline == pytest.approx(0.2, abs=1e-3)
+    ((named, part),) = explanation.contributions
     assert named == 100
     assert part == pytest.approx(0.4, abs=1e-3)
     assert model.explain(7, 106).contributions == ()

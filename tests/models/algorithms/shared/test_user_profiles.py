@@ -1,4 +1,4 @@
-"""Likings of the content-based model: what was said wins, and what is inferred is what the job infers."""
+"""User profiles of the content-based model: stated preferences win; inferred ones equal those of the job."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ EMPTY = Preferences.none(2, 6, 4)
 ROW = np.array([1])
 
 
-def told(codes: list[float]) -> sparse.csr_matrix:
-    """Said by the second of two users."""
+def stated_by_second(codes: list[float]) -> sparse.csr_matrix:
+    """Preferences stated by the second of two users."""
     return sparse.csr_matrix(np.array([[0.0] * len(codes), codes], dtype=np.float32))
 
 
@@ -36,35 +36,35 @@ def products() -> ItemFeatures:
     )
 
 
-def shop(said: Preferences, rows: list[tuple[int, int, str, float]] | None = None) -> Dataset:
+def shop(preferences: Preferences, rows: list[tuple[int, int, str, float]] | None = None) -> Dataset:
     events = [(0, 0, "purchase", 1.0), *(rows or [])]
-    return dataset(events, users=2, items=ITEMS, features=products(), preferences=said)
+    return dataset(events, users=2, items=ITEMS, features=products(), preferences=preferences)
 
 
-SAYINGS: dict[str, tuple[dict[str, Any], list[int]]] = {
-    "brand": ({"brands": told([0, 1, 0, 0])}, [1, 5, 9]),
-    "category": ({"categories": told([0, 0, 0, 1, 0, 0])}, [3, 9]),
+STATED: dict[str, tuple[dict[str, Any], list[int]]] = {
+    "brand": ({"brands": stated_by_second([0, 1, 0, 0])}, [1, 5, 9]),
+    "category": ({"categories": stated_by_second([0, 0, 0, 1, 0, 0])}, [3, 9]),
     "price": ({"price": np.array([[np.nan, np.nan], [6.9, 9.0]], np.float32)}, [4, 5, 6, 11]),
-    "colour": ({"colours": Words(told([1, 0]), ["red", "teal"])}, [0, 3, 6, 9]),
-    "size": ({"sizes": Words(told([0, 1]), ["42", "l"])}, [2, 5, 8, 11]),
-    "style": ({"styles": Words(told([1]), ["casual"])}, [1, 3, 5, 7, 9, 11]),
+    "colour": ({"colours": Words(stated_by_second([1, 0]), ["red", "teal"])}, [0, 3, 6, 9]),
+    "size": ({"sizes": Words(stated_by_second([0, 1]), ["42", "l"])}, [2, 5, 8, 11]),
+    "style": ({"styles": Words(stated_by_second([1]), ["casual"])}, [1, 3, 5, 7, 9, 11]),
 }
 
 
-@pytest.mark.parametrize("facet", SAYINGS)
-def test_who_said_one_thing_and_did_nothing_gets_that_first(facet: str) -> None:
-    said, expected = SAYINGS[facet]
-    model = ContentBased().fit(shop(replace(EMPTY, **said)))
+@pytest.mark.parametrize("facet", STATED)
+def test_a_user_with_one_stated_preference_and_no_events_gets_that_first(facet: str) -> None:
+    preferences, expected = STATED[facet]
+    model = ContentBased().fit(shop(replace(EMPTY, **preferences)))
     found, _ = model.recommend([17], ITEMS).row(0)
     rows = ((found - 100) // 3).tolist()
     assert sorted(rows[: len(expected)]) == expected
-    # who said nothing and did nothing gets nothing: the silent one of two is user 7, who has an event
+    # no preferences and no events give no list: the silent one of two is user 7, who has an event
     assert ContentBased().fit(shop(EMPTY)).recommend([17], 3).row(0)[0].size == 0
 
 
-def test_after_a_few_events_what_was_said_still_leads() -> None:
-    said = replace(EMPTY, brands=told([0, 1, 0, 0]))
-    model = ContentBased().fit(shop(said, [(1, 2, "view", 1.0)]))  # a product of brand 2
+def test_after_a_few_events_a_stated_preference_still_leads() -> None:
+    preferences = replace(EMPTY, brands=stated_by_second([0, 1, 0, 0]))
+    model = ContentBased().fit(shop(preferences, [(1, 2, "view", 1.0)]))  # a product of brand 2
     first = model.recommend([17], 3, exclude="seen").row(0)[0]
     assert sorted(((first - 100) // 3).tolist()) == [1, 5, 9]
     silent = ContentBased().fit(shop(EMPTY, [(1, 2, "view", 1.0)]))
@@ -85,15 +85,15 @@ def test_behind_a_taste_lie_the_affinities_of_the_preferences_job() -> None:
         np.testing.assert_allclose(inferred[:, inside], np.maximum(weighed, 0), atol=1e-6)
 
 
-def test_what_was_said_of_a_word_replaces_what_is_inferred_of_it() -> None:
+def test_a_stated_affinity_replaces_the_inferred_one() -> None:
     events = [(1, 2, "purchase", 1.0), (1, 4, "purchase", 1.0)]  # brands 2 and 0
     silent = ContentBased().fit(shop(EMPTY, events)).taste_
     brands = slice(*np.searchsorted(silent.facet, [1, 2]))
     matrix = shop(EMPTY, events).matrix[ROW]
     assert silent.inferred(matrix, ROW).toarray()[0, brands][2] > 0
-    for affinity in (1.0, -1.0):  # liked as said, or not at all
-        said = replace(EMPTY, brands=told([0, 0, affinity, 0]))
-        taste = ContentBased().fit(shop(said, events)).taste_
+    for affinity in (1.0, -1.0):  # liked as stated, or disliked
+        preferences = replace(EMPTY, brands=stated_by_second([0, 0, affinity, 0]))
+        taste = ContentBased().fit(shop(preferences, events)).taste_
         assert taste.inferred(matrix, ROW).toarray()[0, brands][2] == 0
         spoken, _ = taste.profiles(matrix, ROW)
         assert (spoken.nnz > 0 and float(spoken.sum()) > 0) == (affinity > 0)
@@ -101,18 +101,20 @@ def test_what_was_said_of_a_word_replaces_what_is_inferred_of_it() -> None:
 
 
 def test_bands_outside_a_price_range_are_not_liked() -> None:
-    said = replace(EMPTY, price=np.array([[np.nan, np.nan], [6.9, 9.0]], np.float32))
+    preferences = replace(EMPTY, price=np.array([[np.nan, np.nan], [6.9, 9.0]], np.float32))
     events = [(1, 0, "purchase", 1.0)]  # the cheapest there is
-    taste = ContentBased().fit(shop(said, events)).taste_
+    taste = ContentBased().fit(shop(preferences, events)).taste_
     bands = slice(*np.searchsorted(taste.facet, [2, 3]))
-    assert not taste.inferred(shop(said, events).matrix[ROW], ROW).toarray()[0, bands].any()
+    assert not taste.inferred(shop(preferences, events).matrix[ROW], ROW).toarray()[0, bands].any()
     silent = ContentBased().fit(shop(EMPTY, events)).taste_
     assert silent.inferred(shop(EMPTY, events).matrix[ROW], ROW).toarray()[0, bands].any()
 
 
-def test_reasons_add_up_with_said_and_inferred_likings() -> None:
-    said = replace(EMPTY, brands=told([0, 1, 0, 0]), colours=Words(told([1]), ["red"]))
-    model = ContentBased().fit(shop(said, [(1, 2, "view", 1.0), (1, 3, "purchase", 2.0)]))
+def test_reasons_add_up_with_stated_and_inferred_preferences() -> None:
+    preferences = replace(
+        EMPTY, brands=stated_by_second([0, 1, 0, 0]), colours=Words(stated_by_second([1]), ["red"])
+    )
+    model = ContentBased().fit(shop(preferences, [(1, 2, "view", 1.0), (1, 3, "purchase", 2.0)]))
     found, scores = model.recommend([17], ITEMS).row(0)
     for product, score in zip(found.tolist(), scores.tolist(), strict=True):
         assert model.explain(17, product).score == pytest.approx(score, abs=1e-5)
@@ -124,6 +126,6 @@ def test_reasons_add_up_with_said_and_inferred_likings() -> None:
 
 
 def test_without_a_preference_only_products_count() -> None:
-    said = replace(EMPTY, brands=told([0, 1, 0, 0]))
-    model = ContentBased(ContentBasedParameters(preference=0.0)).fit(shop(said))
+    preferences = replace(EMPTY, brands=stated_by_second([0, 1, 0, 0]))
+    model = ContentBased(ContentBasedParameters(preference=0.0)).fit(shop(preferences))
     assert model.recommend([17], 3).row(0)[0].size == 0

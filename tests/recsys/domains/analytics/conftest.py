@@ -40,7 +40,7 @@ def visits_of(session: Session) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """Settings from this test's environment alone, read anew."""
+    """Settings read again, from this test's environment alone."""
     get_settings.cache_clear()
     yield monkeypatch
     get_settings.cache_clear()

@@ -37,7 +37,7 @@ def run(*args: str) -> Any:
         (("--until", "2026-03-01"), "2026-02-28", "2026-03-01", 2),
     ],
 )
-def test_days_are_taken_as_told(
+def test_days_are_taken_as_given(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], since: str, until: str, days: int
 ) -> None:
     monkeypatch.setenv("RECSYS_ANALYTICS__TIME_ZONE", "Europe/Berlin")
@@ -49,9 +49,9 @@ def test_days_are_taken_as_told(
             "FROM (VALUES (1, 'USD', timestamptz '2026-03-29 21:59Z'), (2, 'USD', '2026-03-29 22:01Z'), "
             "(3, 'EUR', '2026-03-29 22:01Z')) AS given(i, c, moment)"
         )
-    told = json.loads(run(*args, "--json").output)
-    assert (told["since"], told["until"], told["days"]) == (since, until, days)
-    assert told["other_currencies"] == (until == "2026-03-30")
+    figures = json.loads(run(*args, "--json").output)
+    assert (figures["since"], figures["until"], figures["days"]) == (since, until, days)
+    assert figures["other_currencies"] == (until == "2026-03-30")
     with psycopg.connect(shop.database_url) as connection:
         sold = connection.execute(
             "SELECT date::text, order_count FROM analytics_db.sales_metrics WHERE order_count > 0 ORDER BY 1"
@@ -63,16 +63,16 @@ def test_days_are_taken_as_told(
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         (("--day", "2026-01-05", "--since", "2026-01-01"), "not both"),
         (("--since", "2026-01-05", "--until", "2026-01-01"), "end"),
     ],
 )
-def test_days_that_are_none_are_refused(shop: Shop, args: tuple[str, ...], said: str) -> None:
+def test_days_that_are_none_are_refused(shop: Shop, args: tuple[str, ...], message: str) -> None:
     error = run(*args).exception
     assert isinstance(error, RecsysError)
-    assert (error.exit_code, said in error.message) == (2, True)
+    assert (error.exit_code, message in error.message) == (2, True)
 
 
 PAGES = """

@@ -22,7 +22,7 @@ def collect(desk: Desk, items: object, *, guest: str | None = "guest-1", **heade
     return desk.client.post(PATH, json=items, headers=sent)
 
 
-def test_a_batch_is_stored_as_it_was_told(desk: Desk) -> None:
+def test_a_batch_is_stored_as_it_was_sent(desk: Desk) -> None:
     moment = clock.now() - timedelta(minutes=5)
     answer = collect(
         desk,
@@ -64,8 +64,8 @@ def test_a_batch_is_stored_as_it_was_told(desk: Desk) -> None:
         "SELECT session_id, duration_seconds, page_views, events, bounce, converted, conversion_value::text, "
         "browser, referrer, utm_source FROM analytics_db.user_sessions"
     ) == [("guest-1", 90, 1, 1, False, False, "0.00", "Chrome", "https://mail.example/", "letter")]
-    told = "SELECT name, aggregate, data ->> 'page', data ->> 'kind' FROM analytics_db.outbox ORDER BY id"
-    assert desk.rows(told) == [
+    query = "SELECT name, aggregate, data ->> 'page', data ->> 'kind' FROM analytics_db.outbox ORDER BY id"
+    assert desk.rows(query) == [
         ("analytics.page_viewed", "analytics:session:guest-1", "/tea?utm_source=letter", None),
         ("analytics.user_event_recorded", "analytics:session:guest-1", None, "video_played"),
     ]  # fmt: skip
@@ -95,7 +95,7 @@ def test_each_item_gets_its_own_verdict_and_a_repeat_is_stored_once(desk: Desk) 
     assert [one["status"] for one in answer["verdicts"]] == [words[one] for one in "sdsdrrrsrrsrrr"]
     assert [one["index"] for one in answer["verdicts"]] == list(range(len(items)))
     assert (answer["stored"], answer["duplicates"], answer["refused"]) == (4, 2, 8)
-    for place, said in (
+    for place, message in (
         (4, "shop"),
         (5, "event_value"),
         (6, "colour"),
@@ -103,7 +103,7 @@ def test_each_item_gets_its_own_verdict_and_a_repeat_is_stored_once(desk: Desk) 
         (8, "30 days"),
         (9, "page_url"),
     ):
-        assert said in answer["verdicts"][place]["reason"]
+        assert message in answer["verdicts"][place]["reason"]
     again = collect(desk, items).json()
     assert (again["stored"], again["duplicates"], again["refused"]) == (0, 6, 8)
     # another visitor's ids are others
@@ -114,7 +114,7 @@ def test_each_item_gets_its_own_verdict_and_a_repeat_is_stored_once(desk: Desk) 
 
 def test_what_is_no_batch_is_refused_whole(desk: Desk) -> None:
     many = [page(str(one), clock.now()) for one in range(501)]
-    for items, guest, status, said in (
+    for items, guest, status, message in (
         ([], "g", 422, "empty"),
         (17, "g", 422, "Expected"),
         (many, "g", 413, "500"),
@@ -123,7 +123,7 @@ def test_what_is_no_batch_is_refused_whole(desk: Desk) -> None:
         (many[:1], "no good", 422, "session"),
     ):
         answer = collect(desk, items, guest=guest)
-        assert (answer.status_code, said in answer.json()["detail"]) == (status, True), answer.text
+        assert (answer.status_code, message in answer.json()["detail"]) == (status, True), answer.text
     assert collect(desk, many[:1], Authorization="Bearer nonsense").status_code == 401
     assert desk.rows("SELECT count(*) FROM analytics_db.page_views") == [(0,)]
     assert collect(desk, many[:500]).json()["stored"] == 500
@@ -186,9 +186,9 @@ def test_what_a_user_does_is_the_users_with_or_without_a_session_of_the_visit(de
 
 
 def test_a_moment_keeps_its_place_in_time(desk: Desk) -> None:
-    told = (clock.now() - timedelta(days=1)).replace(microsecond=0)
-    local = told.astimezone(datetime.fromisoformat("2026-01-01T00:00+05:45").tzinfo)
+    yesterday = (clock.now() - timedelta(days=1)).replace(microsecond=0)
+    local = yesterday.astimezone(datetime.fromisoformat("2026-01-01T00:00+05:45").tzinfo)
     assert collect(desk, page("a", local)).json()["stored"] == 1
     ((stored,),) = desk.rows("SELECT timestamp FROM analytics_db.page_views")
     assert isinstance(stored, datetime)
-    assert stored.astimezone(UTC) == told
+    assert stored.astimezone(UTC) == yesterday

@@ -116,12 +116,12 @@ def test_an_order_called_off_brings_nothing_and_a_page_that_came_late_takes_it_i
     assert counter.one("SELECT sum(order_count) FROM analytics_db.sales_metrics") == 0
 
 
-def test_an_event_heard_again_counts_once(counter: Counter) -> None:
+def test_a_repeated_event_counts_once(counter: Counter) -> None:
     product, _ = counter.product("Tea")
-    heard = Envelope(uuid4(), clock.now(), CartItemAdded(session_id="tab", product_id=product))
+    envelope = Envelope(uuid4(), clock.now(), CartItemAdded(session_id="tab", product_id=product))
     for _ in range(2):
         with unit_of_work() as session:
-            count_cart(session, heard)
+            count_cart(session, envelope)
     assert counter.desk.rows("SELECT session_id, properties FROM analytics_db.user_events") == [
         ("tab", {"product_id": product, "quantity": 1})
     ]

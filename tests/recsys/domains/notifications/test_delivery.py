@@ -95,7 +95,7 @@ def log_of(counter: Counter) -> list[tuple[object, ...]]:
 
 
 def test_a_mail_arrives_whole_and_once(counter: Counter, ada: Person, postbox: Postbox) -> None:
-    told = tell(counter, ada.id, channels=["email"])
+    message_ids = tell(counter, ada.id, channels=["email"])
     assert log_of(counter) == [("queued", None)]
     # a command for cron: it ends by itself
     sent = counter.shop.run("notifications", "send", "--json")
@@ -106,7 +106,7 @@ def test_a_mail_arrives_whole_and_once(counter: Counter, ada: Person, postbox: P
         "shop@example.org",
         "Welcome, Ada <3",
     )
-    assert mail["Message-ID"] == f"<mail-{told['email']}@example.org>"
+    assert mail["Message-ID"] == f"<mail-{message_ids['email']}@example.org>"
     assert mail.get_body(("html",)).get_content().strip() == "<p>Your account is ready.</p>"
     assert log_of(counter) == [("sent", None)]
     assert deliver_due() == {"sent": 0, "retried": 0, "failed": 0}

@@ -81,7 +81,7 @@ def test_what_a_user_does_not_want_is_not_sent(counter: Counter) -> None:
     counter.send("PUT", "/notification-preferences", who=ada, json=wrong, status=422)
 
 
-def test_an_event_that_is_heard_again_tells_nobody_twice(counter: Counter) -> None:
+def test_a_repeated_event_notifies_nobody_twice(counter: Counter) -> None:
     ada = counter.desk.person("ada")
     for _ in range(2):
         with unit_of_work() as session:
@@ -100,8 +100,8 @@ def test_templates_are_edited_previewed_and_switched_off(counter: Counter) -> No
     )
     assert shown == {"subject": "Hi Ann", "html": None, "text": "You!"}
     wrong = {**mine, "subject": "Hi {{ nam }}"}
-    told = counter.send("PUT", f"{path}/welcome", who=counter.admin, json=wrong, status=422)
-    assert told["detail"] == "subject uses variables that are not declared: nam."
+    answer = counter.send("PUT", f"{path}/welcome", who=counter.admin, json=wrong, status=422)
+    assert answer["detail"] == "subject uses variables that are not declared: nam."
     new = {"name": "sale", "body_text": "Sale!", "variables": {}}
     counter.send("POST", path, who=counter.admin, json=new, status=201)
     counter.send("POST", path, who=counter.admin, json=new, status=409)

@@ -31,7 +31,7 @@ def test_a_subject_is_one_line_whatever_a_value_brings_along() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({}, "needs name"),
         ({"name": "x", "age": 3}, "knows no age"),
@@ -39,13 +39,13 @@ def test_a_subject_is_one_line_whatever_a_value_brings_along() -> None:
         ({"name": True}, "wants name to be of the kind text"),
     ],
 )
-def test_values_that_do_not_fit_are_named(values: dict[str, object], said: str) -> None:
-    with pytest.raises(Invalid, match=said):
+def test_values_that_do_not_fit_are_named(values: dict[str, object], message: str) -> None:
+    with pytest.raises(Invalid, match=message):
         render(source(), values)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("{{ other }}", "uses variables that are not declared: other"),
         ("{% if %}", "body_text, line 1"),
@@ -54,8 +54,8 @@ def test_values_that_do_not_fit_are_named(values: dict[str, object], said: str) 
         (None, "needs a body_text or a body_html"),
     ],
 )
-def test_a_template_that_can_not_work_is_refused(text: str | None, said: str) -> None:
-    with pytest.raises(Invalid, match=said):
+def test_a_template_that_can_not_work_is_refused(text: str | None, message: str) -> None:
+    with pytest.raises(Invalid, match=message):
         check(source(text))
 
 

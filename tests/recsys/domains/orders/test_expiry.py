@@ -60,8 +60,8 @@ def test_anonymous_checkouts_do_not_empty_a_product_for_good(counter: Counter) -
     counter.settle_events()
     assert counter.stream("order_events").count("order.expired") == 3
     subjects = counter.desk.rows("SELECT subject FROM notifications_db.email_logs ORDER BY id")
-    told = [subject for (subject,) in subjects if "paid in time" in str(subject)]
-    assert len(told) == 3
+    expired = [subject for (subject,) in subjects if "paid in time" in str(subject)]
+    assert len(expired) == 3
     assert not any("cancelled" in str(subject) for (subject,) in subjects), "in one message, not in two"
 
 

@@ -46,8 +46,8 @@ def test_wrong_input_is_answered_with_what_to_send_instead(counter: Counter) -> 
     product, _ = counter.product("Cup")
 
     def expected(status: int, method: str, path: str, body: object, who: Person = ada) -> dict[str, str]:
-        told = counter.send(method, path, who=who, json=body, status=status)
-        return {one["field"]: one["expected"] for one in told.get("errors", [])} or {"": told["detail"]}
+        answer = counter.send(method, path, who=who, json=body, status=status)
+        return {one["field"]: one["expected"] for one in answer.get("errors", [])} or {"": answer["detail"]}
 
     code = "two letters as in ISO 3166-1, such as DE or US"
     for country in ("Germany", "D", "4Z", ""):
@@ -136,9 +136,9 @@ def test_tax_shipping_and_discount_follow_the_settings(
     ada = counter.desk.person("ada")
     product, _ = counter.product("Desk", price="99.95")
     counter.send("POST", "/cart/items", who=ada, json={"product_id": product, "quantity": 2})
-    told = counter.send("GET", "/cart/quote?discount_code=TEN", who=ada)
+    answer = counter.send("GET", "/cart/quote?discount_code=TEN", who=ada)
     sums = ("subtotal", "discount", "tax", "shipping", "total")
-    assert [told[name] for name in sums] == ["199.90", "19.99", "17.99", "4.00", "201.90"]
+    assert [answer[name] for name in sums] == ["199.90", "19.99", "17.99", "4.00", "201.90"]
     body = {"shipping_address": ADDRESS, "discount_code": "TEN"}
     order = counter.send("POST", "/orders", who=ada, key="order-0001", json=body, status=201)
     assert (order["total_price"], order["items"][0]["total_discount"]) == ("201.90", "19.99")
@@ -264,9 +264,9 @@ def test_without_redis_carts_are_unavailable_and_orders_are_not(
         ("POST", "/cart/items", {"product_id": product}),
         ("DELETE", "/cart", None),
     ):
-        told = counter.send(method, path, who=ada, json=body, status=503)
-        assert told["detail"] == "Redis does not answer; try again in a moment."
-    told = counter.send(
+        answer = counter.send(method, path, who=ada, json=body, status=503)
+        assert answer["detail"] == "Redis does not answer; try again in a moment."
+    answer = counter.send(
         "POST", "/orders", who=ada, key="order-0009", json={"shipping_address": ADDRESS}, status=503
     )
     assert counter.one("SELECT count(*) FROM orders_db.checkouts") == 1

@@ -65,16 +65,16 @@ def test_a_type_that_we_do_not_know_is_filed_as_ignored(counter: Counter, bought
 @pytest.mark.parametrize("field", ["id", "type", "transaction_id", "code"])
 @pytest.mark.parametrize("wrong", ["a\0b", "x" * 256, "\ud7ff\0"])
 def test_what_no_column_can_hold_is_refused_by_name(counter: Counter, field: str, wrong: str) -> None:
-    status, told = hook(counter, {**MESSAGE, field: wrong})
+    status, answer = hook(counter, {**MESSAGE, field: wrong})
     assert status == 422
-    assert field in told["detail"]
+    assert field in answer["detail"]
     assert filed(counter) == []
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(message=MESSAGES)
 def test_no_signed_message_is_an_error_of_ours(counter: Counter, message: dict[str, Any]) -> None:
-    status, told = hook(counter, message)
-    assert status in (200, 422), told
+    status, answer = hook(counter, message)
+    assert status in (200, 422), answer
     if status == 200:
-        assert told["outcome"] in ("ignored", "repeated")
+        assert answer["outcome"] in ("ignored", "repeated")

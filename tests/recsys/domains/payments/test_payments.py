@@ -174,8 +174,8 @@ def test_refunds_never_exceed_what_came_in_and_a_failed_one_can_be_asked_again(
     )
     assert again["status"] == "failed"
     more = {"amount": "30.01", "reason": "x"}
-    told = counter.send("POST", path, who=counter.admin, key="back-0003", json=more, status=409)
-    assert told["detail"] == "Only 30.00 of this payment is left to refund."
+    answer = counter.send("POST", path, who=counter.admin, key="back-0003", json=more, status=409)
+    assert answer["detail"] == "Only 30.00 of this payment is left to refund."
     for wrong in ("0", "-1.00", "0.001", "1e400"):
         body = {"amount": wrong, "reason": "x"}
         counter.send("POST", path, who=counter.admin, key="back-0004", json=body, status=422)
@@ -222,7 +222,7 @@ def test_a_rejected_payment_lets_the_money_go(counter: Counter) -> None:
     assert any("the payment was not accepted" in title for title in titles)
     alerts = counter.send("GET", "/notifications", who=counter.admin)["items"]
     assert any("looks suspicious" in one["title"] and one["type"] == "shop_alert" for one in alerts)
-    # the order is still there to be paid another way, by whoever can convince the shop
+    # the order can still be paid another way
     again = pay(counter, ada, order, "tok_visa", key="pay-00002")
     assert again["status"] == "authorized"
     (flag,) = counter.send("GET", "/admin/fraud-flags", who=counter.admin)["items"]
@@ -286,11 +286,11 @@ def test_a_card_number_is_refused_and_written_nowhere(
     counter: Counter, capfd: pytest.CaptureFixture[str], method: str, path: str, json_body: Any
 ) -> None:
     ada = counter.desk.person("ada")
-    told = counter.send(method, path, who=ada, key="pay-00001", json=json_body, status=422)
-    assert "looks like a card number" in told["detail"]
+    answer = counter.send(method, path, who=ada, key="pay-00001", json=json_body, status=422)
+    assert "looks like a card number" in answer["detail"]
     out, err = capfd.readouterr()
     for digits in ("4242424242424242", "4242 4242", "5555-5555", "378282246310005"):
-        assert digits not in json.dumps(told) + out + err
+        assert digits not in json.dumps(answer) + out + err
     assert counter.desk.rows("SELECT 1 FROM payments_db.payments") == []
 
 

@@ -1,4 +1,4 @@
-"""The catalogue over HTTP: the tree, filters, pages that nothing shifts, writes that are told."""
+"""The catalogue over HTTP: the tree, filters, pages that nothing shifts, writes that are published."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def test_the_tree_holds_no_circle_and_loses_nothing(counter: Counter) -> None:
     assert lamps["slug"] == "lamps-co"
     for below in (home, light, lamps):
         body = {"name": "Home", "parent_id": below["id"]}
-        told = counter.send(
+        answer = counter.send(
             "PUT", f"/admin/categories/{home['id']}", who=counter.admin, json=body, status=422
         )
-        assert "can't lie under itself" in told["detail"]
+        assert "cannot be placed below itself" in answer["detail"]
     (root,) = counter.send("GET", "/categories")
     assert root["children"][0]["children"][0]["name"] == "Lamps & Co"
     counter.send("POST", "/admin/categories", who=counter.admin, json={"name": "Light"}, status=409)
@@ -90,7 +90,7 @@ def test_pages_neither_repeat_nor_skip_while_products_come_and_go(counter: Count
     counter.send("GET", f"/products?sort=price&cursor={other}", status=422)
 
 
-def test_a_write_is_told_and_seen_at_once(counter: Counter) -> None:
+def test_a_write_is_published_and_visible_at_once(counter: Counter) -> None:
     product, _ = counter.product("Lamp", price="20.00")
     path = f"/admin/products/{product}"
     assert counter.send("GET", f"/products/{product}")["price"] == "20.00"
@@ -99,9 +99,9 @@ def test_a_write_is_told_and_seen_at_once(counter: Counter) -> None:
     assert counter.send("GET", f"/products/{product}")["price"] == "25.00"
     counter.send("PATCH", path, who=counter.admin, json={"price": "25.00"})
     counter.settle_events()
-    told = counter.stream("product_events")
-    assert told.count("product.price_changed") == 1
-    assert told.count("product.created") == 1
+    events = counter.stream("product_events")
+    assert events.count("product.price_changed") == 1
+    assert events.count("product.created") == 1
     counter.send("PATCH", path, who=counter.admin, json={"price": None}, status=422)
     counter.send("PATCH", path, who=counter.admin, json={"status": "archived"})
     counter.send("GET", f"/products/{product}", status=404)
@@ -146,8 +146,8 @@ def test_two_variants_have_to_be_chosen_between(counter: Counter) -> None:
     ada = counter.desk.person("ada")
     product, first = counter.product("Shirt", price="10.00")
     second = make(counter, f"/products/{product}/variants", name="L", price="12.50", inventory_quantity=1)
-    told = counter.send("POST", "/cart/items", who=ada, json={"product_id": product}, status=422)
-    assert "comes in 2 variants" in told["detail"]
+    answer = counter.send("POST", "/cart/items", who=ada, json={"product_id": product}, status=422)
+    assert "comes in 2 variants" in answer["detail"]
     for variant in (first, second["id"]):
         counter.send("POST", "/cart/items", who=ada, json={"product_id": product, "variant_id": variant})
     assert counter.send("GET", "/cart", who=ada)["subtotal"] == "22.50"

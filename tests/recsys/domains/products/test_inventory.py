@@ -129,5 +129,5 @@ def test_a_variant_keeps_its_stock_when_it_is_renamed_and_the_last_one_stays(cou
     path = f"/admin/products/{made}/variants/{variant}"
     renamed = counter.send("PUT", path, who=counter.admin, json={"name": "two"})
     assert (renamed["name"], renamed["inventory_quantity"]) == ("two", 7)
-    told = counter.send("DELETE", path, who=counter.admin, status=409)
-    assert "last variant" in told["detail"]
+    answer = counter.send("DELETE", path, who=counter.admin, status=409)
+    assert "last variant" in answer["detail"]

@@ -108,7 +108,7 @@ def test_a_view_names_user_or_guest_and_hidden_products_have_none(counter: Count
     assert counter.send("GET", "/products/trending")["products"] == []
 
 
-def test_a_view_is_kept_and_what_trends_is_told_while_redis_is_away(
+def test_a_view_is_kept_and_trends_are_reported_while_redis_is_away(
     counter: Counter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     product, _ = counter.product("Lamp")
@@ -164,7 +164,7 @@ def test_a_guests_look_that_was_stored_during_the_log_in_is_the_users(
     assert counter.desk.rows(owners) == [(None,)]
     counter.settle_events()
     assert counter.desk.rows(owners) == [(ada,)]
-    # whoever sits there after the user left is a guest again, until the next log-in
+    # after the user left, views are a guest's again until the next log-in
     monkeypatch.setattr(views, "publish_all", publish)
     counter.send("POST", f"/products/{product}/views", guest="visit-1", status=201)
     counter.settle_events()

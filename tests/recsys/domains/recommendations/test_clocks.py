@@ -127,15 +127,15 @@ def test_what_comes_from_a_clock_that_runs_ahead_is_kept_and_named(
         VIEW,
         VIEW | {"created_at": before.isoformat()},
     ]
-    told = core_client.post("/api/v1/interactions", json=body).json()
-    assert told["queued" if away else "stored"] == 3
-    remarks = [one["reason"] or "" for one in told["verdicts"]]
+    answer = core_client.post("/api/v1/interactions", json=body).json()
+    assert answer["queued" if away else "stored"] == 3
+    remarks = [one["reason"] or "" for one in answer["verdicts"]]
     assert ["ahead of the server's clock" in one for one in remarks] == [True, False, False]
     dismissed = {"user_id": 1, "product_id": 2, "feedback_type": "dismissed"}
-    told = core_client.post(
+    answer = core_client.post(
         "/api/v1/recommendations/feedback", json=dismissed | {"created_at": (before + ahead).isoformat()}
     ).json()
-    assert "ahead of the server's clock" in told["verdicts"][0]["reason"]
+    assert "ahead of the server's clock" in answer["verdicts"][0]["reason"]
     monkeypatch.undo()
     drain.run(threading.Event(), once=True)
     found = interactions(small_shop)
@@ -147,8 +147,8 @@ def test_what_comes_from_a_clock_that_runs_ahead_is_kept_and_named(
 
 def test_a_clock_that_is_a_little_ahead_is_not_worth_a_word(core_client: httpx.Client) -> None:
     soon = (clock.now() + timedelta(seconds=30)).isoformat()
-    told = core_client.post("/api/v1/interactions", json=VIEW | {"created_at": soon}).json()
-    assert told["verdicts"][0] | {"event_id": None} == {
+    answer = core_client.post("/api/v1/interactions", json=VIEW | {"created_at": soon}).json()
+    assert answer["verdicts"][0] | {"event_id": None} == {
         "index": 0, "status": "stored", "event_id": None, "reason": None,
     }  # fmt: skip
 

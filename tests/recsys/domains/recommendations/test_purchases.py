@@ -22,7 +22,7 @@ def test_a_cancelled_and_refunded_order_keeps_its_purchases(counter: Counter) ->
     assert bought == [(3, {"order_id": paid["id"]})]
 
 
-def test_a_guests_view_that_is_heard_of_after_the_log_in_is_the_users(counter: Counter) -> None:
+def test_a_guests_view_that_arrives_after_the_log_in_is_the_users(counter: Counter) -> None:
     product, _ = counter.product("Lamp")
     other, _ = counter.product("Cup")
     counter.settle_events()

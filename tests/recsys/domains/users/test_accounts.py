@@ -87,7 +87,7 @@ def test_every_failing_log_in_costs_one_hash(desk: Desk, monkeypatch: pytest.Mon
     assert work == ["verify_password", "verify_nobody"]
 
 
-def test_a_hash_of_old_parameters_is_made_anew(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hash_of_old_parameters_is_replaced(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     ada = desk.account("ada")
     query = "SELECT password_hash FROM users_db.users WHERE id = %s"
     before = desk.rows(query, ada)
@@ -159,11 +159,11 @@ def test_a_closed_account_is_gone_for_everybody(desk: Desk) -> None:
 
 def test_a_guests_session_is_handed_over_in_the_log_in(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     ada = desk.account("ada")
-    heard: list[tuple[str, int]] = []
-    monkeypatch.setattr(service, "_at_login", [lambda _, guest, user: heard.append((guest, user))])
+    logins: list[tuple[str, int]] = []
+    monkeypatch.setattr(service, "_at_login", [lambda _, guest, user: logins.append((guest, user))])
     desk.log_in("ada", X_Session_Id="guest-7")
     desk.log_in("ada")
-    assert heard == [("guest-7", ada)]
+    assert logins == [("guest-7", ada)]
 
 
 def test_a_guests_views_are_the_users_at_once(desk: Desk) -> None:

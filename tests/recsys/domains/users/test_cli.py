@@ -55,7 +55,7 @@ def test_an_administrator_is_made_and_an_imported_user_gets_a_password(desk: Des
 
 def test_what_is_wrong_is_one_line_and_changes_nothing(desk: Desk) -> None:
     desk.register("ada")
-    for args, password, said in (
+    for args, password, message in (
         (("create-admin", "no-address"), PASSWORD, "email"),
         (("create-admin", "ada@example.org"), PASSWORD, "taken"),
         (("create-admin", "bob@example.org"), "short", "password"),
@@ -64,7 +64,7 @@ def test_what_is_wrong_is_one_line_and_changes_nothing(desk: Desk) -> None:
     ):
         done = _run(*args, password=password)
         assert (args, done.returncode) == (args, 2), done.stderr
-        assert said in done.stderr
+        assert message in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
         assert password not in done.stderr
     assert desk.rows("SELECT count(*) FROM users_db.users") == [(1,)]

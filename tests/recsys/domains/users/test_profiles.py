@@ -1,4 +1,4 @@
-"""Profiles and their caches: what was changed is never served again, whoever fills at the wrong moment."""
+"""Profiles and their caches: no stale value is served, also after a fill at the wrong moment."""
 
 from __future__ import annotations
 
@@ -82,11 +82,11 @@ def test_a_change_while_redis_is_away_is_made_good_by_the_event(
     get_settings.cache_clear()
     cache_client.close()
 
-    class Heard:
+    class ProfileEnvelope:
         event = ProfileUpdated(user_id=ada.id, changed=("bio",))
 
     with unit_of_work() as session:
-        forget_changed(session, Heard())  # type: ignore[arg-type]
+        forget_changed(session, ProfileEnvelope())  # type: ignore[arg-type]
     assert desk.call(ada, "GET", f"/users/{ada.id}").json()["bio"] == "changed"
 
 

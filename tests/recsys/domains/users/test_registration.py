@@ -1,4 +1,4 @@
-"""Registering tells nobody who has an account: same answer, same work; the owner of the address is told."""
+"""Registration reveals no accounts: same answer, same work; the owner of the address is notified."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_an_address_that_has_an_account_is_answered_like_any_other(
     real = registration.hash_password
     monkeypatch.setattr(registration, "hash_password", lambda given: (hashed.append(given), real(given))[1])
     desk.register("ada")
-    told, asked = [], []
+    answers, asked = [], []
     for name, email in (("bob", "bob@example.org"), ("carl", "ADA@example.org")):
         with statements() as seen:
             answer = desk.register(name, email=email)
@@ -53,8 +53,8 @@ def test_an_address_that_has_an_account_is_answered_like_any_other(
         assert body == {"email": email.lower(), "username": name}
         headers = {key: value for key, value in answer.headers.items() if key not in ("date", "x-request-id")}
         headers.pop("content-length")  # of the names themselves
-        told.append((answer.status_code, headers))
-    assert told[0] == told[1]
+        answers.append((answer.status_code, headers))
+    assert answers[0] == answers[1]
     assert asked[0] == asked[1], "the same statements in the same order"
     assert hashed == [PASSWORD] * 3
     assert desk.rows(USERS) == [("ada",), ("bob",)]
@@ -91,7 +91,7 @@ def test_two_at_once_make_one_account_and_are_answered_alike(desk: Desk) -> None
     assert events == [("user.registered", 1), ("user.registration_repeated", 7)]
 
 
-def test_the_owner_of_the_address_is_told_by_mail_once_a_day(counter: Counter) -> None:
+def test_the_owner_of_the_address_is_notified_by_mail_once_a_day(counter: Counter) -> None:
     counter.desk.register("ada")
     for number in range(3):
         counter.desk.register(f"other{number}", email="ada@example.org")

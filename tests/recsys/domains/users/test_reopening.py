@@ -19,7 +19,7 @@ def test_a_closed_account_is_opened_again(counter: Counter) -> None:
     for _ in range(2):
         counter.send("POST", path, who=counter.admin, status=204)
     counter.send("POST", "/admin/users/999999/reopen", who=counter.admin, status=404)
-    # the sessions of before stay ended; the password is the old one, and the profile is seen again
+    # earlier sessions stay ended; the password is the old one, and the profile is visible again
     counter.send("GET", "/users/me", who=ada, status=401)
     again = counter.desk.again(ada)
     assert counter.send("GET", f"/users/{ada.id}", who=bob)["username"] == "ada"

@@ -268,10 +268,14 @@ def test_verify_counts_differences_and_repairs_them(
     )
     session.execute(update(User).where(User.username == "ada").values(full_name="Ada King"))
     session.flush()
-    told = index.verify(session, repair=True)
-    assert (told["products"].missing, told["products"].stale, told["products"].superfluous) == (1, 1, 0)
-    assert set(told["products"].examples) == {lamp, tea}
-    assert told["users"].stale == 1
+    differences = index.verify(session, repair=True)
+    assert (
+        differences["products"].missing,
+        differences["products"].stale,
+        differences["products"].superfluous,
+    ) == (1, 1, 0)
+    assert set(differences["products"].examples) == {lamp, tea}
+    assert differences["users"].stale == 1
     assert index.verify(session)["products"].total == index.verify(session)["users"].total == 0
     assert ids(find(index, session, "green tea"))[0] == tea
 

@@ -42,8 +42,8 @@ def test_popularity_follows_what_people_do_once_a_minute(
     # all of a product's interactions are counted, as a reindex counts them
     known: list[Any] = counter.desk.rows("SELECT product_id, popularity FROM products_db.product_search")
     assert run("reindex")[0] == 0
-    anew: list[Any] = counter.desk.rows("SELECT product_id, popularity FROM products_db.product_search")
-    assert dict(known) == pytest.approx(dict(anew), abs=1e-3)
+    computed: list[Any] = counter.desk.rows("SELECT product_id, popularity FROM products_db.product_search")
+    assert dict(known) == pytest.approx(dict(computed), abs=1e-3)
 
 
 def test_many_interactions_are_counted_in_parts(session: Session) -> None:

@@ -27,13 +27,13 @@ def past(report: EvaluationReport, *values: float) -> EvaluationReport:
 def test_past_trainings_are_drawn_and_named(report: EvaluationReport) -> None:
     assert history_plot(report, "NDCG") == ""
     assert "Training history" not in render(report)
-    told = past(report, 0.1, 0.2)
-    page = render(told)
+    with_history = past(report, 0.1, 0.2)
+    page = render(with_history)
     assert "Training history" in page
     assert "date of the training (UTC)" in page
     assert re.search(
-        r">(2026|Jan|Feb|Mar|[A-Z][a-z]{2}|\\d{4}-[A-Z][a-z]{2})</text>", history_plot(told, "NDCG")
+        r">(2026|Jan|Feb|Mar|[A-Z][a-z]{2}|\\d{4}-[A-Z][a-z]{2})</text>", history_plot(with_history, "NDCG")
     ), "a date on its axis"
-    one, two = history_plot(past(report, 0.1), "NDCG"), history_plot(told, "NDCG")
+    one, two = history_plot(past(report, 0.1), "NDCG"), history_plot(with_history, "NDCG")
     assert two.count("<use ") > one.count("<use "), "a mark for each training"
-    assert EvaluationReport.model_validate_json(told.model_dump_json()) == told
+    assert EvaluationReport.model_validate_json(with_history.model_dump_json()) == with_history

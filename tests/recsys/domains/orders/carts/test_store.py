@@ -33,21 +33,21 @@ def test_pieces_add_up_and_a_put_is_the_same_twice(shop: Shop) -> None:
     assert carts.read(ADA) == Cart(None, ())
 
 
-def test_each_change_is_told_once_with_what_changed(shop: Shop, redis_client: redis.Redis) -> None:
+def test_each_change_is_published_once_with_what_changed(shop: Shop, redis_client: redis.Redis) -> None:
     carts.add(GUEST, CartLine(3, None, 2))
     carts.put(GUEST, CartLine(3, None, 5))
     carts.put(GUEST, CartLine(3, None, 5))
     carts.put(GUEST, CartLine(3, None, 1))
     carts.clear(GUEST)
-    told = [(one[b"name"], one[b"data"]) for _, one in redis_client.xrange(keys.cart_events())]  # type: ignore[union-attr, index]
-    assert [name for name, _ in told] == [
+    events = [(one[b"name"], one[b"data"]) for _, one in redis_client.xrange(keys.cart_events())]  # type: ignore[union-attr, index]
+    assert [name for name, _ in events] == [
         b"cart.item_added",
         b"cart.item_added",
         b"cart.item_removed",
         b"cart.cleared",
     ]
-    assert b'"quantity":3' in told[1][1]
-    assert b'"quantity":4' in told[2][1]
+    assert b'"quantity":3' in events[1][1]
+    assert b'"quantity":4' in events[2][1]
     assert redis_client.xlen(keys.cart_analytics()) == 4
 
 

@@ -68,7 +68,7 @@ def alerts(counter: Counter) -> list[str]:
     return [one["title"] for one in items if one["type"] == "shop_alert"]
 
 
-def test_a_refused_refund_is_told_and_asked_for_again(counter: Counter, door: Door) -> None:
+def test_a_refused_refund_is_reported_and_tried_again(counter: Counter, door: Door) -> None:
     ada, order, payment = cancelled(counter)
     subject = f"Order {order['order_number']}: the payment gateway refused a refund"
     assert alerts(counter) == [subject]
@@ -86,7 +86,7 @@ def test_a_refused_refund_is_told_and_asked_for_again(counter: Counter, door: Do
     assert counter.send("GET", f"/orders/{order['id']}", who=ada)["financial_status"] == "refunded"
 
 
-def test_a_refused_void_is_told_and_asked_for_again(counter: Counter, door: Door) -> None:
+def test_a_refused_void_is_reported_and_tried_again(counter: Counter, door: Door) -> None:
     ada, _, payment = cancelled(counter, capture=False)
     assert len(alerts(counter)) == 1
     door.open = True

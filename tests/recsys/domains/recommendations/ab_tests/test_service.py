@@ -99,8 +99,8 @@ def test_a_test_has_a_beginning_and_an_end_that_are_written_down(models: Session
     row = ab_tests.stop(models, "first", actor="bob", conclusion="a tie")
     assert (row.state, row.ended_by, row.conclusion) == ("stopped", "bob", "a tie")
     assert ab_tests.running(models) is None
-    told = models.scalars(select(ModelPromotion).order_by(ModelPromotion.id)).all()
-    assert [(one.action, one.from_name, one.to_name, one.actor, one.reason) for one in told] == [
+    promotions = models.scalars(select(ModelPromotion).order_by(ModelPromotion.id)).all()
+    assert [(one.action, one.from_name, one.to_name, one.actor, one.reason) for one in promotions] == [
         ("ab_start", "als-v1", "knn-v1", "ann", "try"),
         ("ab_stop", "als-v1", "knn-v1", "bob", "a tie"),
     ]
@@ -113,7 +113,7 @@ def test_a_test_has_a_beginning_and_an_end_that_are_written_down(models: Session
 
 
 @pytest.mark.parametrize(
-    ("terms", "error", "said"),
+    ("terms", "error", "message"),
     [
         ({"challenger": "als-v1"}, Invalid, "is the model that serves"),
         ({"challenger": "als-v9"}, NotFound, "registered: knn-v1, als-v1"),
@@ -131,10 +131,10 @@ def test_a_test_has_a_beginning_and_an_end_that_are_written_down(models: Session
     ],
 )
 def test_what_can_not_be_tested_is_refused(
-    models: Session, terms: dict[str, Any], error: type[RecsysError], said: str
+    models: Session, terms: dict[str, Any], error: type[RecsysError], message: str
 ) -> None:
     assert error.exit_code == 2
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         start(models, **terms)
     assert ab_tests.running(models) is None
 

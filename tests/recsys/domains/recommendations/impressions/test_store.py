@@ -85,12 +85,12 @@ def test_a_later_page_counts_on(shown: Desk) -> None:
         assert impressions.find(session, ["second-page", "last-page"]) == {
             "second-page": [pages[0]], "last-page": [pages[1]],
         }  # fmt: skip
-    told = {"product_id": 5, "feedback_type": "clicked", "user_id": 1}
-    assert send(shown, told | {"request_id": "second-page"})["stored"] == 1
+    click = {"product_id": 5, "feedback_type": "clicked", "user_id": 1}
+    assert send(shown, click | {"request_id": "second-page"})["stored"] == 1
     pipeline = shown.redis.pipeline()
     impressions.remember(pipeline, [answered("on-its-way", [5], user_id=1, before=40)])
     pipeline.execute()
-    assert send(shown, told | {"request_id": "on-its-way"})["stored"] == 1
+    assert send(shown, click | {"request_id": "on-its-way"})["stored"] == 1
     assert [(row[4], row[6]) for row in placed(shown)] == [("on-its-way", 41), ("second-page", 22)]
 
 
@@ -222,7 +222,7 @@ def test_a_guest_s_feedback_and_dismissals_are_the_user_s_at_log_in(shown: Desk)
     assert shown.redis.smembers("interactions:recent:1") == {b"2", b"4", b"d4"}
     assert not shown.redis.exists("interactions:recent:session:visit")
     assert placed(shown)[0][0] == 1
-    # one that comes late was the guest's before the log-in, too
+    # a late one was the guest's before the log-in, too
     late = {"request_id": "of-guest", "product_id": 2, "feedback_type": "clicked"}
     moment = (clock.now() - timedelta(minutes=5)).isoformat()
     send(shown, late | {"created_at": moment}, visit="visit")

@@ -1,4 +1,4 @@
-"""What a guest did is the user's at log-in, and whenever it is heard of later."""
+"""What a guest did is assigned to the user at log-in, also events that arrive later."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_logging_in_takes_the_visit_along(desk: Desk) -> None:
     assert b"4" in desk.redis.smembers(f"interactions:recent:{ada}")
 
 
-def test_each_deed_belongs_to_the_first_log_in_after_it(small_shop: Shop) -> None:
+def test_each_interaction_belongs_to_the_first_log_in_after_it(small_shop: Shop) -> None:
     tell("visit", 1)
     assert log_in("visit", 1) == 1
     between = clock.now()
@@ -131,7 +131,7 @@ def test_a_batch_and_a_log_in_at_the_same_time_do_not_miss_each_other(
         assert other.is_alive(), "the other has to wait until this one is committed"
     other.join(10)
     assert not other.is_alive()
-    # told after the log-in's moment, it is a guest's
+    # sent after the log-in's moment, it is a guest's
     assert owners(small_shop) == [(1, 1 if stored_first else None)]
 
 
@@ -193,7 +193,7 @@ def test_what_a_guest_s_event_reads_does_not_hang_on_statistics(desk: Desk, stat
 
 
 def shown(plan: dict[str, Any], depth: int = 0) -> str:
-    """The nodes of a plan and the rows that they read, for whoever has to mend it."""
+    """The nodes of a query plan and the rows that they read, as text for the failure message."""
     index = plan.get("Index Name", plan.get("Relation Name", ""))
     line = f"{'  ' * depth}{plan['Node Type']} {index} {plan['Actual Rows']} x {plan['Actual Loops']}"
     return "\n".join([line, *(shown(inner, depth + 1) for inner in plan.get("Plans", ()))])

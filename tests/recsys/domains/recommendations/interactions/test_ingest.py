@@ -31,7 +31,7 @@ def post(client: httpx.Client, body: object) -> httpx.Response:
     return client.post("/api/v1/interactions", json=body)
 
 
-def test_one_interaction_is_stored_as_it_was_told(core_client: httpx.Client, small_shop: Shop) -> None:
+def test_one_interaction_is_stored_as_it_was_sent(core_client: httpx.Client, small_shop: Shop) -> None:
     answer = post(
         core_client,
         {
@@ -176,7 +176,7 @@ def test_the_same_event_posted_by_many_at_once_is_stored_once(
     assert len(stored(small_shop)) == 10
 
 
-def test_touched_products_are_told_to_redis_after_the_commit(
+def test_touched_products_reach_redis_after_the_commit(
     core_client: httpx.Client, small_shop: Shop, redis_client: redis.Redis
 ) -> None:
     post(

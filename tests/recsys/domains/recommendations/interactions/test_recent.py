@@ -1,4 +1,4 @@
-"""What Redis is told of users and guests, and what takes a dismissal back."""
+"""Recent interactions in Redis of users and guests, and what cancels a dismissal."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ DISMISSED, LIKE, VIEW, PURCHASE = (
 COLLECTED = clock.now()
 
 
-def deed(kind: InteractionType, product: int = 7, *, ago: float = 0, user: int | None = 1) -> Touched:
+def touched(kind: InteractionType, product: int = 7, *, ago: float = 0, user: int | None = 1) -> Touched:
     return Touched(user, product, kind, clock.now() - timedelta(seconds=ago), "visit")
 
 
 def taken_back(**about: Any) -> Touched:
-    return replace(deed(DISMISSED, **about), value=Decimal(-1))
+    return replace(touched(DISMISSED, **about), value=Decimal(-1))
 
 
 def known(client: redis.Redis, key: str = "interactions:recent:1") -> Recent:
@@ -54,38 +54,38 @@ def test_members_say_what_they_mean() -> None:
 
 
 @pytest.mark.parametrize(
-    ("deeds", "dismissed"),
+    ("batches", "dismissed"),
     [
-        ([[deed(DISMISSED)]], True),
-        ([[deed(DISMISSED)], [deed(VIEW)]], True),
-        ([[deed(DISMISSED)], [deed(LIKE)]], False),
-        ([[deed(DISMISSED)], [deed(PURCHASE)]], False),
-        ([[deed(DISMISSED)], [taken_back()]], False),
-        ([[deed(DISMISSED)], [taken_back()], [deed(DISMISSED)]], True),
-        ([[deed(DISMISSED), taken_back(ago=2)]], True),
-        ([[taken_back(), deed(DISMISSED, ago=2)]], False),
-        ([[deed(DISMISSED)], [taken_back(ago=3600)]], True),
-        ([[deed(DISMISSED)], [deed(LIKE)], [deed(DISMISSED)]], True),
-        ([[deed(LIKE), deed(DISMISSED, ago=2)]], False),
-        ([[deed(DISMISSED), deed(LIKE, ago=2)]], True),
-        # heard of late, it may have been before the dismissal
-        ([[deed(DISMISSED)], [deed(LIKE, ago=3600)]], True),
-        ([[deed(DISMISSED)], [deed(LIKE, 8)]], True),
+        ([[touched(DISMISSED)]], True),
+        ([[touched(DISMISSED)], [touched(VIEW)]], True),
+        ([[touched(DISMISSED)], [touched(LIKE)]], False),
+        ([[touched(DISMISSED)], [touched(PURCHASE)]], False),
+        ([[touched(DISMISSED)], [taken_back()]], False),
+        ([[touched(DISMISSED)], [taken_back()], [touched(DISMISSED)]], True),
+        ([[touched(DISMISSED), taken_back(ago=2)]], True),
+        ([[taken_back(), touched(DISMISSED, ago=2)]], False),
+        ([[touched(DISMISSED)], [taken_back(ago=3600)]], True),
+        ([[touched(DISMISSED)], [touched(LIKE)], [touched(DISMISSED)]], True),
+        ([[touched(LIKE), touched(DISMISSED, ago=2)]], False),
+        ([[touched(DISMISSED), touched(LIKE, ago=2)]], True),
+        # a late event may have been before the dismissal
+        ([[touched(DISMISSED)], [touched(LIKE, ago=3600)]], True),
+        ([[touched(DISMISSED)], [touched(LIKE, 8)]], True),
     ],
 )
 def test_a_dismissal_holds_until_it_is_taken_back(
-    shop: Shop, redis_client: redis.Redis, deeds: list[list[Touched]], dismissed: bool
+    shop: Shop, redis_client: redis.Redis, batches: list[list[Touched]], dismissed: bool
 ) -> None:
     # the moments above are those of collecting the tests, which may be a while ago
     since = clock.now() - COLLECTED
-    for several in deeds:
+    for several in batches:
         remember_touched([replace(one, moment=one.moment + since) for one in several])
     assert (7 in known(redis_client).dismissed) is dismissed
     assert 7 in known(redis_client).touched
 
 
 def test_a_guest_s_set_moves_to_the_user_and_its_key_is_short(shop: Shop, redis_client: redis.Redis) -> None:
-    remember_touched([deed(DISMISSED, user=None), deed(PURCHASE, 8, user=None), deed(VIEW, 9)])
+    remember_touched([touched(DISMISSED, user=None), touched(PURCHASE, 8, user=None), touched(VIEW, 9)])
     inherit("visit", 1)
     found = known(redis_client)
     assert (found.touched, found.bought, found.dismissed) == ({7, 8, 9}, {8}, {7})

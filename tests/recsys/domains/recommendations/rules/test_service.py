@@ -73,13 +73,13 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("given", "told"), WRONG, ids=str)
-def test_what_makes_no_sense_is_refused_with_the_reason(given: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+@pytest.mark.parametrize(("given", "message"), WRONG, ids=str)
+def test_what_makes_no_sense_is_refused_with_the_reason(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         rule(**given)
 
 
-def test_a_cap_is_strict_unless_told_otherwise() -> None:
+def test_a_cap_is_strict_by_default() -> None:
     cap = {"kind": "cap", "target": {}, "most": 2, "cap_by": "brand"}
     assert rule(**cap).strict is True
     assert rule(**cap, strict=False).strict is False
@@ -111,12 +111,12 @@ def test_every_change_leaves_a_trace_in_the_same_transaction(session: Session) -
 
 @pytest.mark.usefixtures("noon")
 def test_targets_must_exist_but_may_go_later(session: Session) -> None:
-    for target, told in (
+    for target, message in (
         ({"category_id": 999}, "no category 999"),
         ({"brand_id": 999}, "no brand 999"),
         ({"product_ids": [5, 999]}, "Unknown products in the target: 5, 999"),
     ):
-        with pytest.raises(Invalid, match=told):
+        with pytest.raises(Invalid, match=message):
             rules.create(session, rule(target=target), actor="user 1")
     made = rules.create(session, rule(), actor="user 1")
     made.tag, made.category_id = None, 999
@@ -220,10 +220,10 @@ def test_the_whole_life_of_a_rule_over_http(counter: Counter) -> None:
     path = "/recommendations/rules"
     counter.send("GET", path, status=401)
     counter.send("POST", path, who=ada, json=HIDE, status=403)
-    told = counter.send(
+    answer = counter.send(
         "POST", path, who=counter.admin, json=HIDE | {"kind": "boost", "factor": 0.5}, status=422
     )
-    assert "factor above 1" in told["errors"][0]["expected"]
+    assert "factor above 1" in answer["errors"][0]["expected"]
     made = counter.send("POST", path, who=counter.admin, json=HIDE, status=201)
     one = f"{path}/{made['id']}"
     assert made["created_by"] == f"user {counter.admin.id}"
@@ -234,8 +234,8 @@ def test_the_whole_life_of_a_rule_over_http(counter: Counter) -> None:
     counter.send("PUT", one, who=counter.admin, json=body, If_Match="first", status=422)
     changed = counter.send("PUT", one, who=counter.admin, json=body, If_Match='"1"')
     assert (changed["version"], changed["priority"]) == (2, 7)
-    told = counter.send("PUT", one, who=counter.admin, json=HIDE, If_Match='"1"', status=409)
-    assert told["version"] == 2
+    answer = counter.send("PUT", one, who=counter.admin, json=HIDE, If_Match='"1"', status=409)
+    assert answer["version"] == 2
     counter.send("DELETE", one, who=counter.admin, If_Match='"1"', status=409)
     second = counter.send("POST", path, who=counter.admin, json=HIDE | {"name": "Two"}, status=201)
     page = counter.send("GET", f"{path}?limit=1", who=counter.admin)
@@ -261,9 +261,9 @@ def test_of_two_editors_at_once_one_hears_of_the_other(counter: Counter) -> None
     with psycopg.connect(counter.shop.database_url) as other:
         other.execute("SELECT pg_advisory_xact_lock(%s)", [rules._WRITE_LOCK])
         other.execute("UPDATE recommendations_db.business_rules SET version = 2, priority = 9")
-        told: list[Any] = []
+        answers: list[Any] = []
         ours = threading.Thread(
-            target=lambda: told.append(
+            target=lambda: answers.append(
                 counter.send(
                     "PUT", f"{path}/{made['id']}", who=counter.admin, json=HIDE, If_Match='"1"', status=409
                 )
@@ -272,5 +272,5 @@ def test_of_two_editors_at_once_one_hears_of_the_other(counter: Counter) -> None
         ours.start()
         other.commit()
         ours.join()
-    assert told[0]["version"] == 2
+    assert answers[0]["version"] == 2
     assert counter.one("SELECT priority FROM recommendations_db.business_rules") == 9

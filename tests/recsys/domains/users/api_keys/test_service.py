@@ -249,10 +249,10 @@ def test_the_commands(shop: Shop) -> None:
         ("b", "active", None),
     ]
     shown = shop.run("keys", "list")
-    for told in (listed.stdout, shown.stdout, gone.stdout):
-        assert prefix in told
-        assert key.rpartition("_")[2] not in told
-        assert as_json["key"].rpartition("_")[2] not in told
+    for output in (listed.stdout, shown.stdout, gone.stdout):
+        assert prefix in output
+        assert key.rpartition("_")[2] not in output
+        assert as_json["key"].rpartition("_")[2] not in output
     wrong = shop.run("keys", "create", "c", "--scope", "root")
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
     assert "recommend, events, admin" in wrong.stderr

@@ -94,9 +94,14 @@ def test_documents_that_nobody_sells_are_found_and_repaired(session: Session, in
         module._PRODUCTS.write(index._client, target, strangers, [], 0, language="english", refresh=True)
         == []
     )
-    told = index.verify(session, repair=True)["products"]
-    assert (told.checked, told.superfluous, told.missing, told.stale) == (9, 2, 0, 0)
-    assert told.examples == (lamp + 1000, lamp + 2000)
+    differences = index.verify(session, repair=True)["products"]
+    assert (differences.checked, differences.superfluous, differences.missing, differences.stale) == (
+        9,
+        2,
+        0,
+        0,
+    )
+    assert differences.examples == (lamp + 1000, lamp + 2000)
     assert index.verify(session)["products"].total == 0
     assert index.search_products(session, ProductQuery()).total == 7
 
