@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from time import perf_counter
 from typing import Annotated
 
@@ -118,6 +120,34 @@ def api(
         from serving.server.server import serve
 
         serve(settings, host or settings.api.host, port, workers, announce)
+
+
+@app.command("mcp", epilog="Example: recsys serve mcp --api http://127.0.0.1:8000 --key-file agent.key")
+def serve_mcp(
+    api_url: Annotated[
+        str, typer.Option("--api", metavar="URL", help="Address of the API.")
+    ] = "http://127.0.0.1:8000",
+    key_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the agent's API key; default: the variable RECSYS_API_KEY."),
+    ] = None,
+    http: Annotated[bool, typer.Option("--http", help="Streamable HTTP at /mcp, not stdio.")] = False,
+    host: Annotated[str, typer.Option(help="With --http: the address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="With --http: the port.")] = 8765,
+) -> None:
+    """Offer search, lists, explanations and previews of rules to agents (Model Context Protocol).
+
+    Every tool calls the API with the agent's key: `recommend` for lists of users, `admin` for previews.
+    With --http each request carries its own key as X-Api-Key.
+    """
+    from recsys.errors import Invalid
+    from serving.agents.process import run
+
+    try:
+        key = os.environ.get("RECSYS_API_KEY") if key_file is None else key_file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid(f"The key file {key_file} cannot be read: {error}") from error
+    run(api_url, key or None, host=host if http else None, port=port)
 
 
 @app.command("intake", epilog="Example: recsys serve intake")

@@ -15,6 +15,7 @@ from recsys.settings import Settings, get_settings
 __all__ = [
     "AccessDecision",
     "decide",
+    "is_loopback",
     "key_of",
     "key_opens",
     "keys_are_optional",
@@ -87,11 +88,12 @@ def keys_are_optional(scope: Scope) -> bool:
 
 def starts_without_keys(settings: Settings, host: str | None = None) -> bool:
     """Whether the API may listen on `host` (by default the setting's) with nothing but open doors."""
-    return settings.environment == "development" and _is_loopback(host or settings.api.host)
+    return settings.environment == "development" and is_loopback(host or settings.api.host)
 
 
 @lru_cache(maxsize=1024)
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine alone."""
     try:
         address = ip_address(host.strip("[]").partition("%")[0])
     except ValueError:
@@ -107,4 +109,4 @@ def _is_elsewhere(peer: str) -> bool:
         ip_address(peer.partition("%")[0])
     except ValueError:
         return False
-    return not _is_loopback(peer)
+    return not is_loopback(peer)
