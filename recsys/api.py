@@ -35,6 +35,7 @@ from recsys.web.metrics import CONTENT_TYPE, render
 from recsys.web.middleware import RequestContextMiddleware
 from recsys.web.openapi.document import complete_document, operation_id
 from recsys.web.pan_filter import CardCheck
+from recsys.web.query_parameters import REQUEST_CHECKS
 
 __all__ = ["create_api"]
 
@@ -80,6 +81,7 @@ def create_api(first: Sequence[APIRouter] = (), **options: Any) -> FastAPI:
         version="1",
         description=_DESCRIPTION,
         generate_unique_id_function=operation_id,
+        dependencies=REQUEST_CHECKS,
         **options,
     )
     install_error_handlers(app)

@@ -171,7 +171,7 @@ class DiscountSettings(BaseModel):
 class ShopSettings(BaseModel):
     """How the shop sells: its currency, tax, parcels, discounts and carts.
 
-    currency : ISO 4217 code.
+    currency, product_url : ISO 4217 code; a product's page with {slug}, {sku} or {id}, unset: no `url`.
     shipping_flat, shipping_per_kg : price of a parcel: a fixed part, and a part per kilogram.
     discounts : per code a percent or an amount, such as {"SPRING": {"percent": 10, "minimum": 50}}.
     cart_days, guest_cart_days : carts of users and of guests expire so long after their last change.
@@ -185,6 +185,7 @@ class ShopSettings(BaseModel):
     """
 
     currency: str = Field(default="USD", pattern="^[A-Z]{3}$")
+    product_url: str | None = Field(default=None, pattern=r"^(https?://|/)\S*\{(slug|sku|id)\}\S*$")
     tax_rate: Decimal = Field(default=Decimal(0), ge=0, lt=1)
     shipping_flat: Decimal = Field(default=Decimal(0), ge=0, decimal_places=2)
     shipping_per_kg: Decimal = Field(default=Decimal(0), ge=0, decimal_places=2)

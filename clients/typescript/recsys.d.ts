@@ -104,9 +104,9 @@ export type CapBy = "category" | "brand" | "together";
 
 /** So many pieces of a product, or of one of its variants. */
 export interface CartItemIn {
-  product_id: number;
+  product_id: number | string | Sku;
   /** May be left out where the product has one variant or none. */
-  variant_id?: number | null;
+  variant_id?: number | string | Sku | null;
   quantity?: number;
 }
 
@@ -135,7 +135,7 @@ export interface CategoryIn {
   name: string;
   /** Made from the name when left out. */
   slug?: string | null;
-  parent_id?: number | null;
+  parent_id?: number | string | Slug | Name | null;
   description?: string | null;
   image_url?: string | null;
   is_active?: boolean;
@@ -187,7 +187,7 @@ export interface CheckoutIn {
 export interface ClickIn {
   search_id: string;
   query?: string;
-  product_id: number;
+  product_id: number | string | Sku;
   position?: number | null;
 }
 
@@ -239,6 +239,8 @@ export interface FacetOut {
 
 /** One piece of one's own feedback. */
 export interface FeedbackOut {
+  /** The shop's own id of the product. */
+  sku?: string | null;
   id: number;
   product_id: number;
   recommendation_id: number | null;
@@ -259,14 +261,14 @@ export interface FieldProblem {
 
 /** Conditions that a product must all fulfil. */
 export interface FiltersIn {
-  category?: Array<number>;
-  brand?: Array<number>;
+  category?: Array<number | string | Slug | Name>;
+  brand?: Array<number | string | Slug | Name>;
   min_price?: number | null;
   max_price?: number | null;
   tags?: Array<string>;
   in_stock?: boolean | null;
   created_since?: string | null;
-  exclude?: Array<number>;
+  exclude?: Array<number | string | Sku>;
   attributes?: Record<string, unknown>;
 }
 
@@ -332,7 +334,7 @@ export interface Health {
 export interface ImageIn {
   src: string;
   alt?: string | null;
-  variant_id?: number | null;
+  variant_id?: number | string | Sku | null;
   position?: number;
   is_primary?: boolean;
 }
@@ -349,9 +351,27 @@ export interface ImageOut {
 /** One recommended product. */
 export interface ItemOut {
   product_id: number;
-  name: string;
+  /** The shop's own id. */
+  sku: string | null;
+  name?: string;
   /** In the shop's currency: a JSON number of at most two decimals. */
-  price: number;
+  price?: number;
+  /** By `fields`: the price before a reduction. */
+  compare_price?: number | null;
+  /** By `fields`: ISO 4217 code. */
+  currency?: string | null;
+  /** By `fields`: address of the primary picture. */
+  image?: string | null;
+  /** By `fields`: the page, by RECSYS_SHOP__PRODUCT_URL. */
+  url?: string | null;
+  /** By `fields`. */
+  slug?: string | null;
+  /** By `fields`: its name. */
+  brand?: string | null;
+  /** By `fields`: its name. */
+  category?: string | null;
+  /** By `fields`. */
+  stock?: "in_stock" | "on_order" | null;
   /** The calibrated probability that the user chooses the product; of popular products the share of people who chose them recently; of similar products their similarity. */
   score: number;
   type: "collaborative" | "content_based" | "popular" | "similar";
@@ -374,6 +394,8 @@ export interface LiveEntry {
 
 /** One change of stock. */
 export interface LogOut {
+  /** The shop's own id of the variant. */
+  sku?: string | null;
   id: number;
   variant_id: number | null;
   old_quantity: number | null;
@@ -448,6 +470,11 @@ export interface MethodOut {
   metadata?: Record<string, unknown> | null;
 }
 
+/** A category or brand by its name. */
+export interface Name {
+  name: string;
+}
+
 /** `user`: the user never touched it; `shop`: it arrived within the target's `created_within_days`. */
 export type NewTo = "user" | "shop";
 
@@ -464,7 +491,7 @@ export interface NotificationOut {
 
 /** A message to one user, made from a template. */
 export interface NotifyIn {
-  user_id: number;
+  user_id: number | string | Username;
   template: string;
   values?: Record<string, string | number | boolean | Array<string>>;
   kind?: string;
@@ -545,17 +572,19 @@ export interface OrderSummary {
 
 /** What the page displays. */
 export interface PageContext {
-  product_ids?: Array<number>;
-  category_id?: number | null;
+  product_ids?: Array<number | string | Sku>;
+  category_id?: number | string | Slug | Name | null;
 }
 
 /** The visitor, the page, and its lists; all fields are optional. */
 export interface PageIn {
-  user_id?: number | null;
+  user_id?: number | string | Username | null;
   session_id?: string | null;
-  cart?: Array<number>;
+  cart?: Array<number | string | Sku>;
   page?: PageContext;
   shelves?: Array<ShelfIn>;
+  /** Fields of each item; the ids are always there. */
+  fields?: Array<"sku" | "name" | "price" | "compare_price" | "currency" | "image" | "url" | "brand" | "category" | "stock" | "slug"> | null;
 }
 
 /** The lists of a page in the order of the request. */
@@ -749,6 +778,7 @@ export interface PaymentOut {
 /** One product of a list, and the rules that determined its position. */
 export interface PlacedProductOut {
   product_id: number;
+  sku: string | null;
   name: string | null;
   rules: Array<string>;
 }
@@ -759,6 +789,7 @@ export type Placement = "for_you" | "similar" | "bought_together" | "buy_again" 
 /** One product that is added, removed or moved; positions from 1, null where it is not in the list. */
 export interface PositionChangeOut {
   product_id: number;
+  sku: string | null;
   name: string | null;
   before: number | null;
   after: number | null;
@@ -818,6 +849,21 @@ export interface Problem {
   errors?: Array<FieldProblem> | null;
 }
 
+/** Products to read together: by number, by SKU, or both. */
+export interface ProductBatchIn {
+  ids?: Array<number>;
+  skus?: Array<string>;
+  /** Fields of each item, as in `fields=` of other routes. */
+  fields?: Array<string> | null;
+}
+
+/** The active products in the order of the request, numbers first, and what was not found. */
+export interface ProductBatchOut {
+  items: Array<ProductListItem>;
+  unknown_ids: Array<number>;
+  unknown_skus: Array<string>;
+}
+
 /** Changes of a product; fields that are left out stay. */
 export interface ProductChange {
   name?: string | null;
@@ -832,8 +878,8 @@ export interface ProductChange {
   dimensions?: Dimensions | null;
   seo_title?: string | null;
   seo_description?: string | null;
-  category_id?: number | null;
-  brand_id?: number | null;
+  category_id?: number | string | Slug | Name | null;
+  brand_id?: number | string | Slug | Name | null;
   tags?: Array<string> | null;
   status?: "active" | "draft" | "archived" | null;
   is_featured?: boolean | null;
@@ -841,6 +887,8 @@ export interface ProductChange {
 
 /** One product's figures of one day. */
 export interface ProductDay {
+  /** The shop's own id of the product. */
+  sku?: string | null;
   product_id: number;
   date: string;
   views: number;
@@ -871,8 +919,8 @@ export interface ProductIn {
   dimensions?: Dimensions | null;
   seo_title?: string | null;
   seo_description?: string | null;
-  category_id?: number | null;
-  brand_id?: number | null;
+  category_id?: number | string | Slug | Name | null;
+  brand_id?: number | string | Slug | Name | null;
   tags?: Array<string>;
   status?: "active" | "draft" | "archived";
   is_featured?: boolean;
@@ -1010,6 +1058,8 @@ export interface ReasonOut {
   text: string;
   /** The products that the text names. */
   product_ids: Array<number>;
+  /** Their SKUs, in the same order. */
+  skus: Array<string | null>;
 }
 
 /** A list, best first, and where it comes from. */
@@ -1070,11 +1120,13 @@ export interface ReviewIn {
   rating: number;
   title?: string | null;
   review?: string | null;
-  variant_id?: number | null;
+  variant_id?: number | string | Sku | null;
 }
 
 /** A review; `is_verified_purchase` when its author bought the product here. */
 export interface ReviewOut {
+  /** The shop's own id of the product. */
+  sku?: string | null;
   id: number;
   product_id: number | null;
   user_id: number | null;
@@ -1165,6 +1217,7 @@ export interface RuleOut {
   /** Of two rules that want different things the higher one wins. */
   priority?: number;
   enabled?: boolean;
+  target_own_ids?: TargetOwnIds | null;
   id: number;
   version: number;
   created_by: string;
@@ -1179,8 +1232,8 @@ export interface RulePreviewIn {
   rule_id?: number | null;
   shelf?: Placement;
   /** The user of the list; default: a list that is the same for everybody. */
-  user_id?: number | null;
-  product_ids?: Array<number>;
+  user_id?: number | string | Username | null;
+  product_ids?: Array<number | string | Sku>;
   limit?: number;
 }
 
@@ -1260,6 +1313,16 @@ export interface ShelfProvenanceOut {
   filters?: FiltersOut | null;
 }
 
+/** A product or variant by its SKU. */
+export interface Sku {
+  sku: string;
+}
+
+/** A category or brand by its slug. */
+export interface Slug {
+  slug: string;
+}
+
 /** One text message and its delivery status. */
 export interface SmsLogOut {
   id: number;
@@ -1324,12 +1387,16 @@ export interface StatusIn {
 
 /** The pieces of a product, all variants together. */
 export interface StockOut {
+  /** The shop's own id of the product. */
+  sku?: string | null;
   product_id: number;
   quantity: number;
 }
 
 /** A product's name that completes what was typed. */
 export interface Suggestion {
+  /** The shop's own id of the product. */
+  sku?: string | null;
   text: string;
   product_id: number;
 }
@@ -1372,10 +1439,10 @@ export interface SynonymOut {
 /** Which products a rule is about: those that pass all that is given; nothing given: every product. */
 export interface TargetIn_Input {
   /** These; for a pin in the order of their places. */
-  product_ids?: Array<number> | null;
+  product_ids?: Array<number | string | Sku> | null;
   /** A category with all below it. */
-  category_id?: number | null;
-  brand_id?: number | null;
+  category_id?: number | string | Slug | Name | null;
+  brand_id?: number | string | Slug | Name | null;
   tag?: string | null;
   /** In the shop's currency, included. */
   min_price?: number | string | null;
@@ -1399,6 +1466,13 @@ export interface TargetIn_Output {
   max_price?: string | null;
   /** Arrived in the shop at most so many days ago, whenever that is asked. */
   created_within_days?: number | null;
+}
+
+/** The shop's own ids of a target, in the order of its numbers; null for what is deleted. */
+export interface TargetOwnIds {
+  skus?: Array<string | null> | null;
+  category_slug?: string | null;
+  brand_slug?: string | null;
 }
 
 /** Explicit preferences by name: -1 means never, 0 indifferent, 1 very much. */
@@ -1479,6 +1553,11 @@ export interface UserBrief {
   avatar_url: string | null;
 }
 
+/** A user by username. */
+export interface Username {
+  username: string;
+}
+
 /** One page of users that were found. */
 export interface UsersFound {
   total: number;
@@ -1532,6 +1611,8 @@ export interface ViewOut {
 
 /** One visit to the shop. */
 export interface VisitOut {
+  /** The shop's own id of the user. */
+  username?: string | null;
   id: number;
   session_id: string;
   user_id: number | null;
@@ -1587,7 +1668,7 @@ export interface Operations {
     method: "POST";
     path: "/api/v1/admin/products/{product_id}/images";
     pathParameters: {
-      product_id: number;
+      product_id: number | string;
     };
     body: ImageIn;
     response: ImageOut;
@@ -1597,7 +1678,7 @@ export interface Operations {
     method: "POST";
     path: "/api/v1/admin/products/{product_id}/variants";
     pathParameters: {
-      product_id: number;
+      product_id: number | string;
     };
     body: VariantIn;
     response: VariantOut;
@@ -1607,7 +1688,7 @@ export interface Operations {
     method: "POST";
     path: "/api/v1/admin/variants/{variant_id}/stock";
     pathParameters: {
-      variant_id: number;
+      variant_id: number | string;
     };
     body: AdjustIn;
     response: StockOut;
@@ -1645,7 +1726,7 @@ export interface Operations {
     method: "PUT";
     path: "/api/v1/admin/brands/{brand_id}";
     pathParameters: {
-      brand_id: number;
+      brand_id: number | string;
     };
     body: BrandIn;
     response: BrandOut;
@@ -1655,7 +1736,7 @@ export interface Operations {
     method: "PUT";
     path: "/api/v1/admin/categories/{category_id}";
     pathParameters: {
-      category_id: number;
+      category_id: number | string;
     };
     body: CategoryIn;
     response: CategoryOut;
@@ -1675,7 +1756,7 @@ export interface Operations {
     method: "PATCH";
     path: "/api/v1/admin/products/{product_id}";
     pathParameters: {
-      product_id: number;
+      product_id: number | string;
     };
     body: ProductChange;
     response: ProductOut;
@@ -1705,8 +1786,8 @@ export interface Operations {
     method: "PUT";
     path: "/api/v1/admin/products/{product_id}/variants/{variant_id}";
     pathParameters: {
-      product_id: number;
-      variant_id: number;
+      product_id: number | string;
+      variant_id: number | string;
     };
     body: VariantIn;
     response: VariantOut;
@@ -1751,7 +1832,7 @@ export interface Operations {
     method: "DELETE";
     path: "/api/v1/admin/brands/{brand_id}";
     pathParameters: {
-      brand_id: number;
+      brand_id: number | string;
     };
     response: void;
   };
@@ -1760,7 +1841,7 @@ export interface Operations {
     method: "DELETE";
     path: "/api/v1/admin/categories/{category_id}";
     pathParameters: {
-      category_id: number;
+      category_id: number | string;
     };
     response: void;
   };
@@ -1769,7 +1850,7 @@ export interface Operations {
     method: "DELETE";
     path: "/api/v1/admin/products/{product_id}/images/{image_id}";
     pathParameters: {
-      product_id: number;
+      product_id: number | string;
       image_id: number;
     };
     response: void;
@@ -1779,7 +1860,7 @@ export interface Operations {
     method: "DELETE";
     path: "/api/v1/admin/products/{product_id}";
     pathParameters: {
-      product_id: number;
+      product_id: number | string;
     };
     response: void;
   };
@@ -1810,8 +1891,8 @@ export interface Operations {
     method: "DELETE";
     path: "/api/v1/admin/products/{product_id}/variants/{variant_id}";
     pathParameters: {
-      product_id: number;
-      variant_id: number;
+      product_id: number | string;
+      variant_id: number | string;
     };
     response: void;
   };
@@ -1829,7 +1910,7 @@ export interface Operations {
     method: "GET";
     path: "/api/v1/admin/products/{product_id}";
     pathParameters: {
-      product_id: number;
+      product_id: number | string;
     };
     response: ProductOut;
   };
@@ -1913,7 +1994,7 @@ export interface Operations {
       since?: string | null;
       /** A day such as 2026-03-29, in the shop's time zone. */
       until?: string | null;
-      product_id?: number | null;
+      product_id?: number | string | null;
       limit?: number;
       cursor?: string | null;
     };
@@ -1938,7 +2019,7 @@ export interface Operations {
     method: "GET";
     path: "/api/v1/admin/products/{product_id}/stock-log";
     pathParameters: {
-      product_id: number;
+      product_id: number | string;
     };
     query?: {
       limit?: number;
@@ -2051,7 +2132,8 @@ export interface Operations {
     method: "POST";
     path: "/api/v1/admin/users/{user_id}/reopen";
     pathParameters: {
-      user_id: number;
+      /** A number or `username:…`. */
+      user_id: number | string;
     };
     response: void;
   };
@@ -2132,7 +2214,8 @@ export interface Operations {
     method: "PUT";
     path: "/api/v1/users/me/blocked/{user_id}";
     pathParameters: {
-      user_id: number;
+      /** A number or `username:…`. */
+      user_id: number | string;
     };
     response: void;
   };
@@ -2141,7 +2224,8 @@ export interface Operations {
     method: "GET";
     path: "/api/v1/products/{product_id}/bought-together";
     pathParameters: {
-      product_id: number;
+      /** A number or `sku:…`. */
+      product_id: number | string;
     };
     query?: {
       /** How many products; default: the setting `serving.default_limit` (20). */
@@ -2150,10 +2234,10 @@ export interface Operations {
       diversity?: number;
       /** `next_cursor` of the previous page. */
       cursor?: string | null;
-      /** Ids; each includes its subcategories. */
-      category?: Array<number> | null;
-      /** Ids of brands. */
-      brand?: Array<number> | null;
+      /** Categories, each with its subcategories. */
+      category?: Array<number | string> | null;
+      /** Any of these brands. */
+      brand?: Array<number | string> | null;
       min_price?: number | null;
       max_price?: number | null;
       /** Repeat for several; a product must have all. */
@@ -2162,8 +2246,10 @@ export interface Operations {
       in_stock?: boolean | null;
       /** Added to the shop then or later; UTC where no zone is given. */
       created_since?: string | null;
-      /** Ids of products. */
-      exclude?: Array<number> | null;
+      /** Products that must not appear. */
+      exclude?: Array<number | string> | null;
+      /** Fields of each item, separated by commas, among sku, name, price, compare_price, currency, image, url, brand, category, stock, slug. The ids are always there. */
+      fields?: string | null;
     };
     response: RecommendationsOut;
   };
@@ -2327,7 +2413,8 @@ export interface Operations {
     method: "PUT";
     path: "/api/v1/users/me/following/{user_id}";
     pathParameters: {
-      user_id: number;
+      /** A number or `username:…`. */
+      user_id: number | string;
     };
     response: void;
   };
@@ -2385,12 +2472,16 @@ export interface Operations {
     path: "/api/v1/users/me/preferences";
     response: Record<string, unknown>;
   };
-  /** One product, with variants, pictures and rating. */
+  /** One product, with variants, pictures and rating; with `fields`, these alone. */
   get_product: {
     method: "GET";
     path: "/api/v1/products/{product_id}";
     pathParameters: {
-      product_id: number;
+      product_id: number | string;
+    };
+    query?: {
+      /** Fields of each item, separated by commas, among sku, name, price, compare_price, currency, image, url, brand, category, stock, slug. The ids are always there. */
+      fields?: string | null;
     };
     response: ProductOut;
   };
@@ -2414,7 +2505,7 @@ export interface Operations {
     method: "GET";
     path: "/api/v1/products/{product_id}/stock";
     pathParameters: {
-      product_id: number;
+      product_id: number | string;
     };
     response: StockOut;
   };
@@ -2423,7 +2514,8 @@ export interface Operations {
     method: "GET";
     path: "/api/v1/users/{user_id}";
     pathParameters: {
-      user_id: number;
+      /** A number or `username:…`. */
+      user_id: number | string;
     };
     response: PublicUser;
   };
@@ -2453,10 +2545,10 @@ export interface Operations {
       country?: string | null;
       /** `next_cursor` of the previous page. */
       cursor?: string | null;
-      /** Ids; each includes its subcategories. */
-      category?: Array<number> | null;
-      /** Ids of brands. */
-      brand?: Array<number> | null;
+      /** Categories, each with its subcategories. */
+      category?: Array<number | string> | null;
+      /** Any of these brands. */
+      brand?: Array<number | string> | null;
       min_price?: number | null;
       max_price?: number | null;
       /** Repeat for several; a product must have all. */
@@ -2465,8 +2557,10 @@ export interface Operations {
       in_stock?: boolean | null;
       /** Added to the shop then or later; UTC where no zone is given. */
       created_since?: string | null;
-      /** Ids of products. */
-      exclude?: Array<number> | null;
+      /** Products that must not appear. */
+      exclude?: Array<number | string> | null;
+      /** Fields of each item, separated by commas, among sku, name, price, compare_price, currency, image, url, brand, category, stock, slug. The ids are always there. */
+      fields?: string | null;
       /** Which list; default: `for_you`. */
       placement?: Placement | null;
       /** The former name of `placement`. @deprecated */
@@ -2479,7 +2573,7 @@ export interface Operations {
     method: "POST";
     path: "/api/v1/products/{product_id}/like";
     pathParameters: {
-      product_id: number;
+      product_id: number | string;
     };
     response: void;
   };
@@ -2552,16 +2646,20 @@ export interface Operations {
     method: "GET";
     path: "/api/v1/products";
     query?: {
-      category?: number | null;
-      brand?: number | null;
+      category?: number | string | null;
+      brand?: number | string | null;
       min_price?: number | string | null;
       max_price?: number | string | null;
       tag?: string | null;
       in_stock?: boolean;
       featured?: boolean | null;
+      /** With one of these SKUs, variants included. */
+      sku?: Array<string> | null;
       sort?: "newest" | "name" | "price" | "-price";
       limit?: number;
       cursor?: string | null;
+      /** Fields of each item, separated by commas, among sku, name, price, compare_price, currency, image, url, brand, category, stock, slug. The ids are always there. */
+      fields?: string | null;
     };
     response: Page_ProductListItem_;
   };
@@ -2570,7 +2668,7 @@ export interface Operations {
     method: "GET";
     path: "/api/v1/products/{product_id}/reviews";
     pathParameters: {
-      product_id: number;
+      product_id: number | string;
     };
     query?: {
       limit?: number;
@@ -2733,10 +2831,10 @@ export interface Operations {
       diversity?: number;
       /** `next_cursor` of the previous page. */
       cursor?: string | null;
-      /** Ids; each includes its subcategories. */
-      category?: Array<number> | null;
-      /** Ids of brands. */
-      brand?: Array<number> | null;
+      /** Categories, each with its subcategories. */
+      category?: Array<number | string> | null;
+      /** Any of these brands. */
+      brand?: Array<number | string> | null;
       min_price?: number | null;
       max_price?: number | null;
       /** Repeat for several; a product must have all. */
@@ -2745,8 +2843,10 @@ export interface Operations {
       in_stock?: boolean | null;
       /** Added to the shop then or later; UTC where no zone is given. */
       created_since?: string | null;
-      /** Ids of products. */
-      exclude?: Array<number> | null;
+      /** Products that must not appear. */
+      exclude?: Array<number | string> | null;
+      /** Fields of each item, separated by commas, among sku, name, price, compare_price, currency, image, url, brand, category, stock, slug. The ids are always there. */
+      fields?: string | null;
     };
     response: RecommendationsOut;
   };
@@ -2781,10 +2881,10 @@ export interface Operations {
       diversity?: number;
       /** `next_cursor` of the previous page. */
       cursor?: string | null;
-      /** Ids; each includes its subcategories. */
-      category?: Array<number> | null;
-      /** Ids of brands. */
-      brand?: Array<number> | null;
+      /** Categories, each with its subcategories. */
+      category?: Array<number | string> | null;
+      /** Any of these brands. */
+      brand?: Array<number | string> | null;
       min_price?: number | null;
       max_price?: number | null;
       /** Repeat for several; a product must have all. */
@@ -2793,8 +2893,10 @@ export interface Operations {
       in_stock?: boolean | null;
       /** Added to the shop then or later; UTC where no zone is given. */
       created_since?: string | null;
-      /** Ids of products. */
-      exclude?: Array<number> | null;
+      /** Products that must not appear. */
+      exclude?: Array<number | string> | null;
+      /** Fields of each item, separated by commas, among sku, name, price, compare_price, currency, image, url, brand, category, stock, slug. The ids are always there. */
+      fields?: string | null;
     };
     response: RecommendationsOut;
   };
@@ -2805,8 +2907,10 @@ export interface Operations {
     body: {
       /** When it happened, with time zone; default: now. A time ahead of now counts as now. */
       created_at?: string | null;
-      /** The user whose feedback it is; a logged-in user may leave it out. */
+      /** The user whose feedback it is, by number; by username as `username:…` or in `username`. A logged-in user may leave it out. */
       user_id?: number | null;
+      /** Instead of `user_id`. */
+      username?: string | null;
       /** Of the answer's provenance: tells model and position, and whose list it was. Guests' feedback needs it. */
       request_id?: string | null;
       /** Which list of that answer; default: the first that has the product. */
@@ -2815,8 +2919,10 @@ export interface Operations {
       session_id?: string | null;
       /** A stored recommendation of this user. */
       recommendation_id?: number | null;
-      /** The product; a recommendation_id tells it, too. */
+      /** The product by number; by SKU as `sku:…` or in `sku`. Not needed with a recommendation_id. */
       product_id?: number | null;
+      /** Instead of `product_id`. */
+      sku?: string | null;
       /** What a user did with a recommendation (`recommendation_feedback.feedback_type`). */
       feedback_type: "shown" | "clicked" | "carted" | "purchased" | "rated" | "dismissed" | "restored";
       /** From 1 to 5; with `rated`, and with nothing else. */
@@ -2827,8 +2933,10 @@ export interface Operations {
     } | Array<{
       /** When it happened, with time zone; default: now. A time ahead of now counts as now. */
       created_at?: string | null;
-      /** The user whose feedback it is; a logged-in user may leave it out. */
+      /** The user whose feedback it is, by number; by username as `username:…` or in `username`. A logged-in user may leave it out. */
       user_id?: number | null;
+      /** Instead of `user_id`. */
+      username?: string | null;
       /** Of the answer's provenance: tells model and position, and whose list it was. Guests' feedback needs it. */
       request_id?: string | null;
       /** Which list of that answer; default: the first that has the product. */
@@ -2837,8 +2945,10 @@ export interface Operations {
       session_id?: string | null;
       /** A stored recommendation of this user. */
       recommendation_id?: number | null;
-      /** The product; a recommendation_id tells it, too. */
+      /** The product by number; by SKU as `sku:…` or in `sku`. Not needed with a recommendation_id. */
       product_id?: number | null;
+      /** Instead of `product_id`. */
+      sku?: string | null;
       /** What a user did with a recommendation (`recommendation_feedback.feedback_type`). */
       feedback_type: "shown" | "clicked" | "carted" | "purchased" | "rated" | "dismissed" | "restored";
       /** From 1 to 5; with `rated`, and with nothing else. */
@@ -2856,11 +2966,14 @@ export interface Operations {
     body: {
       /** When it happened, with time zone; default: now. A time ahead of now counts as now. */
       created_at?: string | null;
-      /** The numeric id of a user of the shop. */
+      /** A user by number; by username as `username:…` or in `username`. */
       user_id?: number | null;
       /** Instead of `user_id`. */
       username?: string | null;
-      product_id: number;
+      /** A product by number; by SKU as `sku:…` or in `sku`. */
+      product_id?: number | null;
+      /** Instead of `product_id`. */
+      sku?: string | null;
       /** What a user did with a product (`user_interactions.interaction_type`). A dismissal whose value is below zero takes dismissals back. */
       interaction_type: "view" | "like" | "add_to_cart" | "purchase" | "review" | "dismissed";
       /** Quantity, rating, seconds …; at most two decimals. A dismissal below 0 takes one back. */
@@ -2874,11 +2987,14 @@ export interface Operations {
     } | Array<{
       /** When it happened, with time zone; default: now. A time ahead of now counts as now. */
       created_at?: string | null;
-      /** The numeric id of a user of the shop. */
+      /** A user by number; by username as `username:…` or in `username`. */
       user_id?: number | null;
       /** Instead of `user_id`. */
       username?: string | null;
-      product_id: number;
+      /** A product by number; by SKU as `sku:…` or in `sku`. */
+      product_id?: number | null;
+      /** Instead of `product_id`. */
+      sku?: string | null;
       /** What a user did with a product (`user_interactions.interaction_type`). A dismissal whose value is below zero takes dismissals back. */
       interaction_type: "view" | "like" | "add_to_cart" | "purchase" | "review" | "dismissed";
       /** Quantity, rating, seconds …; at most two decimals. A dismissal below 0 takes one back. */
@@ -2897,7 +3013,7 @@ export interface Operations {
     method: "PUT";
     path: "/api/v1/products/{product_id}/review";
     pathParameters: {
-      product_id: number;
+      product_id: number | string;
     };
     body: ReviewIn;
     response: ReviewOut;
@@ -2939,6 +3055,13 @@ export interface Operations {
     };
     response: QuoteOut;
   };
+  /** Read up to 500 products by number and 500 by SKU; those that do not exist are listed. */
+  read_batch: {
+    method: "POST";
+    path: "/api/v1/products/batch";
+    body: ProductBatchIn;
+    response: ProductBatchOut;
+  };
   /** Whether lists can be served: 503 with the reason when not, `degraded` when a part fails. */
   ready: {
     method: "GET";
@@ -2950,7 +3073,7 @@ export interface Operations {
     method: "POST";
     path: "/api/v1/products/{product_id}/views";
     pathParameters: {
-      product_id: number;
+      product_id: number | string;
     };
     response: ViewOut;
   };
@@ -2975,10 +3098,10 @@ export interface Operations {
     method: "DELETE";
     path: "/api/v1/cart/items/{product_id}";
     pathParameters: {
-      product_id: number;
+      product_id: number | string;
     };
     query?: {
-      variant_id?: number | null;
+      variant_id?: number | string | null;
     };
     response: CartOut;
   };
@@ -3027,7 +3150,7 @@ export interface Operations {
     query?: {
       /** Words, SKUs, numbers with units. */
       q?: string;
-      category?: number | null;
+      category?: number | string | null;
       /** Counts for the first page. */
       facet?: Array<"category" | "brand" | "tags" | "price" | "rating" | "in_stock"> | null;
       sort?: "relevance" | "newest" | "name" | "price" | "-price" | "rating" | "popularity";
@@ -3036,7 +3159,7 @@ export interface Operations {
       personalised?: boolean;
       limit?: number;
       cursor?: string | null;
-      brand?: number | null;
+      brand?: number | string | null;
       /** All of these. */
       tag?: Array<string> | null;
       min_price?: number | string | null;
@@ -3046,6 +3169,8 @@ export interface Operations {
       featured?: boolean | null;
       /** Only administrators see others. */
       status?: string;
+      /** Fields of each item, separated by commas, among sku, name, price, compare_price, currency, image, url, brand, category, stock, slug. The ids are always there. */
+      fields?: string | null;
     };
     response: ProductsFound;
   };
@@ -3088,7 +3213,8 @@ export interface Operations {
     method: "GET";
     path: "/api/v1/products/{product_id}/similar";
     pathParameters: {
-      product_id: number;
+      /** A number or `sku:…`. */
+      product_id: number | string;
     };
     query?: {
       /** How many products; default: the setting `serving.default_limit` (20). */
@@ -3097,10 +3223,10 @@ export interface Operations {
       diversity?: number;
       /** `next_cursor` of the previous page. */
       cursor?: string | null;
-      /** Ids; each includes its subcategories. */
-      category?: Array<number> | null;
-      /** Ids of brands. */
-      brand?: Array<number> | null;
+      /** Categories, each with its subcategories. */
+      category?: Array<number | string> | null;
+      /** Any of these brands. */
+      brand?: Array<number | string> | null;
       min_price?: number | null;
       max_price?: number | null;
       /** Repeat for several; a product must have all. */
@@ -3109,8 +3235,10 @@ export interface Operations {
       in_stock?: boolean | null;
       /** Added to the shop then or later; UTC where no zone is given. */
       created_since?: string | null;
-      /** Ids of products. */
-      exclude?: Array<number> | null;
+      /** Products that must not appear. */
+      exclude?: Array<number | string> | null;
+      /** Fields of each item, separated by commas, among sku, name, price, compare_price, currency, image, url, brand, category, stock, slug. The ids are always there. */
+      fields?: string | null;
     };
     response: RecommendationsOut;
   };
@@ -3130,7 +3258,8 @@ export interface Operations {
     method: "DELETE";
     path: "/api/v1/users/me/blocked/{user_id}";
     pathParameters: {
-      user_id: number;
+      /** A number or `username:…`. */
+      user_id: number | string;
     };
     response: void;
   };
@@ -3139,7 +3268,8 @@ export interface Operations {
     method: "DELETE";
     path: "/api/v1/users/me/following/{user_id}";
     pathParameters: {
-      user_id: number;
+      /** A number or `username:…`. */
+      user_id: number | string;
     };
     response: void;
   };
@@ -3148,8 +3278,8 @@ export interface Operations {
     method: "GET";
     path: "/api/v1/users/{user_id}/recommendations";
     pathParameters: {
-      /** `users.id`; an unknown id gets popular products. */
-      user_id: number;
+      /** A number or `username:…`; an unknown number gets popular products. */
+      user_id: number | string;
     };
     query?: {
       /** How many products; default: the setting `serving.default_limit` (20). */
@@ -3164,10 +3294,10 @@ export interface Operations {
       country?: string | null;
       /** `next_cursor` of the previous page. */
       cursor?: string | null;
-      /** Ids; each includes its subcategories. */
-      category?: Array<number> | null;
-      /** Ids of brands. */
-      brand?: Array<number> | null;
+      /** Categories, each with its subcategories. */
+      category?: Array<number | string> | null;
+      /** Any of these brands. */
+      brand?: Array<number | string> | null;
       min_price?: number | null;
       max_price?: number | null;
       /** Repeat for several; a product must have all. */
@@ -3176,8 +3306,10 @@ export interface Operations {
       in_stock?: boolean | null;
       /** Added to the shop then or later; UTC where no zone is given. */
       created_since?: string | null;
-      /** Ids of products. */
-      exclude?: Array<number> | null;
+      /** Products that must not appear. */
+      exclude?: Array<number | string> | null;
+      /** Fields of each item, separated by commas, among sku, name, price, compare_price, currency, image, url, brand, category, stock, slug. The ids are always there. */
+      fields?: string | null;
       /** Which list; default: `for_you`. */
       placement?: Placement | null;
       /** The former name of `placement`. @deprecated */

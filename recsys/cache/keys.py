@@ -256,3 +256,8 @@ def rate_limit(kind: str, who: str) -> str:
 def search_popularity() -> str:
     """String: which interactions count as popularity in the index (until when), and when that was done."""
     return "search:popularity"
+
+
+def own_ids_version() -> str:
+    """String: replaced at each change of a SKU, username, slug or name, so that no cache keeps an old one."""
+    return "own_ids:version"

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import uuid5
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import AfterValidator
+from sqlalchemy.orm import Session
 
 from recsys.database.session import unit_of_work
 from recsys.domains.products import service as products
+from recsys.domains.products.item_fields import FieldsDep, chosen
 from recsys.errors import Forbidden, Invalid
 from recsys.events.vocabulary import SearchResultClicked
+from recsys.own_ids.references import BrandText, CategoryText
 from recsys.search import service, user_search
 from recsys.search.analysis.analyser import LONGEST_TEXT, normal
 from recsys.search.queries import Facet, GeoArea, SearchFilters, Sort, UserFilters, UserSort
@@ -26,17 +31,15 @@ from recsys.web.dependencies import (
     caller_of,
 )
 from recsys.web.errors import problem_responses
-from recsys.web.query_parameters import known_parameters_only
 from recsys.web.validators import storable
 from recsys.write_buffer.events import publish_or_queue
 from recsys.write_buffer.senders import VisitorDep, in_post_thread
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/api/v1/search", tags=["search"], dependencies=[Depends(known_parameters_only)])
+router = APIRouter(prefix="/api/v1/search", tags=["search"])
 
 Typed = Annotated[str, Query(max_length=LONGEST_TEXT, description="Words, SKUs, numbers with units.")]
-MaybeId = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
 Price = Annotated[Decimal | None, Query(ge=0, max_digits=10, decimal_places=2)]
 Tag = Annotated[str, Query(min_length=1, max_length=100), AfterValidator(storable)]
 Limit = Annotated[int, Query(ge=1, le=100)]
@@ -46,7 +49,7 @@ Count = Annotated[int | None, Query(ge=0, le=2**31 - 1)]
 
 # asynchronous only so that it needs no thread
 async def _filters(
-    brand: MaybeId = None,
+    brand: BrandText | None = None,
     tag: Annotated[list[Tag] | None, Query(max_length=10, description="All of these.")] = None,
     min_price: Price = None,
     max_price: Price = None,
@@ -79,8 +82,9 @@ def search_products(
     _: AdmissionDep,
     guest: GuestSession,
     filters: Annotated[SearchFilters, Depends(_filters)],
+    fields: FieldsDep,
     q: Typed = "",
-    category: MaybeId = None,
+    category: CategoryText | None = None,
     facet: Annotated[
         list[Facet] | None, Query(max_length=6, description="Counts for the first page.")
     ] = None,
@@ -111,8 +115,22 @@ def search_products(
         found = service.search(
             session, search_request, Searcher(None if user is None else user.user_id, guest)
         )
-    # validated already: FastAPI would validate it again
+        # validated already: FastAPI would validate it again
+        if fields is not None:
+            return JSONResponse(_with_fields(session, found, fields))
     return Response(found.model_dump_json(), media_type="application/json")
+
+
+def _with_fields(session: Session, found: ProductsFound, fields: Sequence[str]) -> dict[str, Any]:
+    """Return the answer with these fields of each product, its place and highlights."""
+    answer = found.model_dump(mode="json")
+    by_id = chosen(session, [item.id for item in found.items], fields)
+    answer["items"] = [
+        {**by_id[item["id"]], "position": item["position"], "highlights": item["highlights"]}
+        for item in answer["items"]
+        if item["id"] in by_id
+    ]
+    return answer
 
 
 @router.get("/suggest", response_model=Suggestions, responses=problem_responses(422, 503))

@@ -9,8 +9,10 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from recsys.domains.products.schemas import ProductListItem
+from recsys.own_ids.answers import WithSku
+from recsys.own_ids.references import ProductRef
 from recsys.search.analysis.analyser import LONGEST_TEXT
-from recsys.web.validators import Id, Input, Text
+from recsys.web.validators import Input, Text
 
 __all__ = [
     "ClickIn",
@@ -61,7 +63,7 @@ class ProductsFound(BaseModel):
     next_cursor: str | None = Field(description="Send it back as `cursor` for the next page.")
 
 
-class Suggestion(BaseModel):
+class Suggestion(WithSku):
     """A product's name that completes what was typed."""
 
     text: str
@@ -104,5 +106,5 @@ class ClickIn(Input):
 
     search_id: UUID
     query: Annotated[Text, Field(max_length=LONGEST_TEXT)] = ""
-    product_id: Id
+    product_id: ProductRef
     position: Annotated[int | None, Field(strict=True, ge=1, le=100_000)] = None

@@ -165,7 +165,7 @@ def suggest(session: Session, typed: str, limit: int) -> Suggestions:
     live = _live(session, [product_id for _, product_id in found], "active")
     return Suggestions(
         suggestions=[
-            Suggestion(text=live[product_id]["name"], product_id=product_id)
+            Suggestion(text=live[product_id]["name"], product_id=product_id, sku=live[product_id]["sku"])
             for _, product_id in found
             if product_id in live
         ][:limit]

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from recsys.cache.absence import is_absence
 from recsys.errors import RecsysError, Unavailable
 from recsys.log import get_logger
+from recsys.own_ids.references import NOT_FOUND
 
 __all__ = [
     "PROBLEM_JSON",
@@ -173,6 +174,11 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     given = error.errors()
     if any(one["type"] == "json_invalid" for one in given):
         return problem(400, "The body is not valid JSON.", request_id=request_id_of(request))
+    missing = [str(one["msg"]) for one in given if one["type"] == NOT_FOUND]
+    if len(missing) == len(given):
+        return problem(
+            404, " ".join(dict.fromkeys(missing)), title="Not found", request_id=request_id_of(request)
+        )
     # the first part of a place says where (path, query, body), which the field name makes clear enough
     found = field_problems(given, skip=1)
     names = ", ".join(dict.fromkeys(one.field for one in found))

@@ -15,6 +15,7 @@ from structlog.stdlib import ProcessorFormatter
 
 from recsys import clock
 from recsys.log import get_logger, write_json
+from recsys.own_ids.requests import keep_encoded_slashes
 from recsys.web.errors import problem
 from recsys.web.headers import secure
 from recsys.web.metrics import observe_request
@@ -56,6 +57,7 @@ class RequestContextMiddleware:
             return
         started = time.perf_counter()
         remember_question(scope)
+        keep_encoded_slashes(scope)
         request_id, declared = _read_headers(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         status = 0

@@ -1,34 +1,54 @@
-"""Parameters of a query that a route does not know: refused rather than overlooked."""
+"""What is checked of every request before its parameters are validated, such as that all are known."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
-from fastapi import Request
+from fastapi import Depends, Request
 from fastapi.dependencies.models import Dependant
 
 from recsys.errors import Invalid
+from recsys.own_ids.requests import prepare_own_ids
 
-__all__ = ["known_parameters_only"]
+__all__ = ["REQUEST_CHECKS", "known_parameters_only", "with_prefix"]
+
+Dependency = TypeVar("Dependency", bound=Callable[..., Any])
+_prefixes: dict[Callable[..., Any], str] = {}
 
 
-# asynchronous for nothing but to need no thread
+def with_prefix(prefix: str) -> Callable[[Dependency], Dependency]:
+    """Mark a dependency that reads all parameters whose names start with `prefix`."""
+
+    def marked(dependency: Dependency) -> Dependency:
+        _prefixes[dependency] = prefix
+        return dependency
+
+    return marked
+
+
+# asynchronous, so that it takes no thread
 async def known_parameters_only(request: Request) -> None:
-    """A dependency of routes. Raises Invalid for a parameter that the route does not declare."""
-    given = request.query_params.keys()
-    if not given:
+    """A dependency of the application. Raises Invalid for a parameter that the route does not declare."""
+    if not request.scope["query_string"]:
         return
-    known = set(_declared(request.scope["route"].dependant))
-    for name in given:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(sorted(known)) or 'none'}."
+    declared = list(_with_dependencies(request.scope["route"].dependant))
+    names = {parameter.alias for each in declared for parameter in each.query_params}
+    prefixes = tuple(_prefixes[each.call] for each in declared if each.call in _prefixes)
+    for name in request.query_params:
+        if name not in names and not name.startswith(prefixes):
+            close_matches = difflib.get_close_matches(name, names, n=1)
+            known = ", ".join([*sorted(names), *(f"{prefix}NAME" for prefix in prefixes)])
+            hint = f"Did you mean {close_matches[0]}?" if close_matches else f"Known are {known or 'none'}."
             raise Invalid(f"There is no parameter of that name. {hint}", field=name[:50])
 
 
-def _declared(dependant: Dependant) -> Iterator[str]:
-    for parameter in dependant.query_params:
-        yield parameter.alias
-    for other in dependant.dependencies:
-        yield from _declared(other)
+def _with_dependencies(dependant: Dependant) -> Iterator[Dependant]:
+    yield dependant
+    for each in dependant.dependencies:
+        yield from _with_dependencies(each)
+
+
+REQUEST_CHECKS = (Depends(known_parameters_only), Depends(prepare_own_ids))
+"""The dependencies of every route."""

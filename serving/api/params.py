@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from datetime import UTC, datetime
 from typing import Annotated
@@ -10,7 +9,9 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 
 from recsys.errors import Invalid
+from recsys.own_ids.references import BrandText, CategoryText, ProductText
 from recsys.settings import get_settings
+from recsys.web.query_parameters import with_prefix
 from serving.ranking.eligibility import Novelty
 from serving.recommender.request import Filters, Placement
 
@@ -26,12 +27,6 @@ __all__ = [
     "limit_of",
 ]
 
-_ID = {"ge": 1, "le": 2**31 - 1}
-Id = Annotated[int, Query(**_ID)]
-PARAMETERS = frozenset(
-    {"limit", "cursor", "novelty", "placement", "shelf", "category", "brand", "min_price", "max_price",
-     "tags", "in_stock", "created_since", "exclude", "diversity", "explain", "country"}
-)  # fmt: skip
 _ATTRIBUTE = re.compile(r"[A-Za-z0-9_.-]{1,50}")
 MAX_ATTRIBUTES = 10
 MAX_VALUE_LENGTH = 200
@@ -62,12 +57,14 @@ def limit_of(limit: int | None) -> int:
     return limit or get_settings().serving.default_limit
 
 
+@with_prefix("attr.")
 def _parse_filters(
     request: Request,
     category: Annotated[
-        list[Id] | None, Query(max_length=50, description="Ids; each includes its subcategories.")
+        list[CategoryText] | None,
+        Query(max_length=50, description="Categories, each with its subcategories."),
     ] = None,
-    brand: Annotated[list[Id] | None, Query(max_length=50, description="Ids of brands.")] = None,
+    brand: Annotated[list[BrandText] | None, Query(max_length=50, description="Any of these brands.")] = None,
     min_price: Annotated[float | None, Query(ge=0, allow_inf_nan=False)] = None,
     max_price: Annotated[float | None, Query(ge=0, allow_inf_nan=False)] = None,
     tags: Annotated[
@@ -77,7 +74,9 @@ def _parse_filters(
     created_since: Annotated[
         datetime | None, Query(description="Added to the shop then or later; UTC where no zone is given.")
     ] = None,
-    exclude: Annotated[list[Id] | None, Query(max_length=200, description="Ids of products.")] = None,
+    exclude: Annotated[
+        list[ProductText] | None, Query(max_length=200, description="Products that must not appear.")
+    ] = None,
 ) -> Filters:
     attributes = _parse_attributes(request)
     moment = None
@@ -100,7 +99,7 @@ def _parse_filters(
 
 
 def _parse_attributes(request: Request) -> tuple[tuple[str, str], ...]:
-    """Parse `attr.NAME=VALUE`; unknown parameters are refused rather than ignored."""
+    """Parse `attr.NAME=VALUE`."""
     attributes = []
     for name, value in request.query_params.multi_items():
         if name.startswith("attr."):
@@ -112,14 +111,6 @@ def _parse_attributes(request: Request) -> tuple[tuple[str, str], ...]:
                     field="attr",
                 )
             attributes.append((attribute, value))
-        elif name not in PARAMETERS:
-            close_matches = difflib.get_close_matches(name, PARAMETERS, n=1)
-            hint = (
-                f" Did you mean {close_matches[0]}?"
-                if close_matches
-                else f" Known are {', '.join(sorted(PARAMETERS))}, attr.NAME."
-            )
-            raise Invalid(f"There is no parameter of that name.{hint}", field=name[:50])
     if len(attributes) > MAX_ATTRIBUTES:
         raise Invalid(f"At most {MAX_ATTRIBUTES} attributes can be filtered by at once.", field="attr")
     return tuple(attributes)

@@ -8,11 +8,15 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Depends, Path, Request, Response
 
+from recsys.domains.products.item_fields import FieldsDep
+from recsys.own_ids.references import ProductText, UserText
+from recsys.own_ids.requests import user_named
 from recsys.web.access.api_key_dependencies import allow, require
 from recsys.web.access.authentication import caller_without_key
 from recsys.web.dependencies import GuestSession
 from recsys.web.errors import problem_responses
 from recsys.web.openapi.document import operation_id
+from recsys.web.query_parameters import REQUEST_CHECKS
 from serving.api import health
 from serving.api.params import (
     Country,
@@ -43,9 +47,10 @@ def _recommender(request: Request) -> Recommender:
 
 
 UserId = Annotated[
-    int, Path(ge=1, le=2**31 - 1, description="`users.id`; an unknown id gets popular products.")
+    UserText,
+    Path(description="A number or `username:…`; an unknown number gets popular products."),
 ]
-ProductId = Annotated[int, Path(ge=1, le=2**31 - 1)]
+ProductId = Annotated[ProductText, Path(description="A number or `sku:…`.")]
 _LIST: dict[str, Any] = {
     "tags": ["recommendations"],
     "response_model": RecommendationsOut,
@@ -53,7 +58,9 @@ _LIST: dict[str, Any] = {
 }
 
 
-async def _respond(http: Request, request: RecommendationRequest, cursor: str | None) -> Response:
+async def _respond(
+    http: Request, request: RecommendationRequest, cursor: str | None, fields: FieldsDep
+) -> Response:
     recommender = _recommender(http)
     request = replace(request, caller=caller_without_key(http.scope))
     if cursor is None:
@@ -61,7 +68,7 @@ async def _respond(http: Request, request: RecommendationRequest, cursor: str | 
     else:
         response = await recommender.next_page(request, cursor)
     request_id = _log_impressions(http, [response])
-    body = render(recommender.data.catalogue, response, request_id)
+    body = render(recommender.data.catalogue, response, request_id, fields)
     return Response(body, media_type="application/json")
 
 
@@ -76,6 +83,7 @@ async def user_recommendations(
     http: Request,
     user_id: UserId,
     filters: FiltersDep,
+    fields: FieldsDep,
     placement: PlacementDep,
     limit: Limit = None,
     novelty: NoveltyParam = Novelty.ANY,
@@ -100,7 +108,7 @@ async def user_recommendations(
         explain=explain,
         country=country,
     )
-    return await _respond(http, request, cursor)
+    return await _respond(http, request, cursor, fields)
 
 
 user_list = UserListRoute(
@@ -109,9 +117,20 @@ user_list = UserListRoute(
     methods=["GET"],
     generate_unique_id_function=operation_id,
     responses=problem_responses(401, 403, 404, 422, 503),
-    dependencies=[Depends(require("recommend", about="user_id"))],
+    dependencies=[*REQUEST_CHECKS, Depends(require("recommend", about="user_id"))],
     **_LIST,
 )
+
+
+async def _allow_user_of_page(http: Request) -> None:
+    """Authorize a request for the lists of the user in its body, before the body says whether they exist."""
+    try:
+        body = await http.json()
+    except ValueError:
+        return
+    user = body.get("user_id") if isinstance(body, dict) else None
+    if user is not None:
+        await allow(http, "recommend", about=user_named(user))
 
 
 @router.get("/api/v1/recommendations", responses=problem_responses(404, 422, 503), **_LIST)
@@ -119,6 +138,7 @@ async def guest_recommendations(
     http: Request,
     session: GuestSession,
     filters: FiltersDep,
+    fields: FieldsDep,
     placement: PlacementDep,
     limit: Limit = None,
     novelty: NoveltyParam = Novelty.ANY,
@@ -138,7 +158,7 @@ async def guest_recommendations(
         explain=explain,
         country=country,
     )
-    return await _respond(http, request, cursor)
+    return await _respond(http, request, cursor, fields)
 
 
 @router.post(
@@ -146,14 +166,13 @@ async def guest_recommendations(
     tags=["recommendations"],
     response_model=PageOut,
     responses=problem_responses(400, 401, 403, 404, 413, 422, 503),
+    dependencies=[Depends(_allow_user_of_page)],
 )
 async def page_recommendations(http: Request, page: PageIn) -> Response:
     """The lists of one page for a user, a guest or a cart; no product is in two of them.
 
     Earlier lists take precedence: put the most important one first.
     """
-    if page.user_id is not None:
-        await allow(http, "recommend", about=page.user_id)
     recommender = _recommender(http)
     responses = await recommender.recommend_page(
         page.requests(limit_of(None), caller_without_key(http.scope))
@@ -161,7 +180,7 @@ async def page_recommendations(http: Request, page: PageIn) -> Response:
     request_id = _log_impressions(http, responses)
     lists = []
     for response in responses:
-        listed = list_of(recommender.data.catalogue, response)
+        listed = list_of(recommender.data.catalogue, response, page.fields)
         del listed["next_cursor"]  # its pages could repeat products of the other lists
         lists.append({"name": response.request.name or response.request.placement, **listed})
     return Response(orjson.dumps({"request_id": request_id, "shelves": lists}), media_type="application/json")
@@ -171,6 +190,7 @@ async def page_recommendations(http: Request, page: PageIn) -> Response:
 async def popular_products(
     http: Request,
     filters: FiltersDep,
+    fields: FieldsDep,
     limit: Limit = None,
     country: Country = None,
     diversity: Diversity = 0.0,
@@ -180,38 +200,38 @@ async def popular_products(
     request = RecommendationRequest(
         Placement.POPULAR, limit=limit_of(limit), filters=filters, country=country, diversity=diversity
     )
-    return await _respond(http, request, cursor)
+    return await _respond(http, request, cursor, fields)
 
 
 @router.get("/api/v1/products/new", responses=problem_responses(422, 503), **_LIST)
 async def new_products(
-    http: Request, filters: FiltersDep, limit: Limit = None, diversity: Diversity = 0.0,
+    http: Request, filters: FiltersDep, fields: FieldsDep, limit: Limit = None, diversity: Diversity = 0.0,
     cursor: CursorParam = None,
 ) -> Response:  # fmt: skip
     """The newest products of the shop."""
     request = RecommendationRequest(
         Placement.NEW_ARRIVALS, limit=limit_of(limit), filters=filters, diversity=diversity
     )
-    return await _respond(http, request, cursor)
+    return await _respond(http, request, cursor, fields)
 
 
 @router.get("/api/v1/products/{product_id}/similar", responses=problem_responses(404, 422, 503), **_LIST)
 async def similar_products(
-    http: Request, product_id: ProductId, filters: FiltersDep, limit: Limit = None,
+    http: Request, product_id: ProductId, filters: FiltersDep, fields: FieldsDep, limit: Limit = None,
     diversity: Diversity = 0.0, cursor: CursorParam = None,
 ) -> Response:  # fmt: skip
     """Products like this one."""
     request = RecommendationRequest(
         Placement.SIMILAR, products=(product_id,), limit=limit_of(limit), filters=filters, diversity=diversity
     )
-    return await _respond(http, request, cursor)
+    return await _respond(http, request, cursor, fields)
 
 
 @router.get(
     "/api/v1/products/{product_id}/bought-together", responses=problem_responses(404, 422, 503), **_LIST
 )
 async def bought_together(
-    http: Request, product_id: ProductId, filters: FiltersDep, limit: Limit = None,
+    http: Request, product_id: ProductId, filters: FiltersDep, fields: FieldsDep, limit: Limit = None,
     diversity: Diversity = 0.0, cursor: CursorParam = None,
 ) -> Response:  # fmt: skip
     """Products that are bought together with this one; then similar ones."""
@@ -222,7 +242,7 @@ async def bought_together(
         filters=filters,
         diversity=diversity,
     )
-    return await _respond(http, request, cursor)
+    return await _respond(http, request, cursor, fields)
 
 
 @router.get("/health/live", tags=["operations"])

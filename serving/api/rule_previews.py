@@ -10,10 +10,10 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from recsys.domains.recommendations.rules.schemas import RuleIn
+from recsys.own_ids.references import ProductRef, UserRef
 from recsys.web.dependencies import AdminUser
 from recsys.web.errors import problem_responses
-from recsys.web.validators import Input
-from serving.api.schemas import Id
+from recsys.web.validators import Id, Input
 from serving.merchandising.rerank import as_candidates, diversity_reranker, ignored_caps_of
 from serving.merchandising.rule_engine import RuledList, RulePreview, preview
 from serving.recommender.recommender import Recommender
@@ -30,10 +30,10 @@ class RulePreviewIn(Input):
     rule: RuleIn
     rule_id: Id | None = Field(default=None, description="The rule that the draft would replace, if any.")
     shelf: Placement = Placement.FOR_YOU
-    user_id: Id | None = Field(
+    user_id: UserRef | None = Field(
         default=None, description="The user of the list; default: a list that is the same for everybody."
     )
-    product_ids: Annotated[list[Id], Field(default_factory=list, max_length=20)]
+    product_ids: Annotated[list[ProductRef], Field(default_factory=list, max_length=20)]
     limit: Annotated[int, Field(ge=1, le=100)] = 20
 
 
@@ -41,6 +41,7 @@ class PlacedProductOut(BaseModel):
     """One product of a list, and the rules that determined its position."""
 
     product_id: int
+    sku: str | None
     name: str | None
     rules: list[str]
 
@@ -49,6 +50,7 @@ class PositionChangeOut(BaseModel):
     """One product that is added, removed or moved; positions from 1, null where it is not in the list."""
 
     product_id: int
+    sku: str | None
     name: str | None
     before: int | None
     after: int | None
@@ -71,14 +73,15 @@ async def preview_rule(request: Request, admin: AdminUser, body: RulePreviewIn) 
     """Show a list as it would be with this rule in force, whatever its period; nothing is stored."""
     recommender: Recommender = request.app.state.recommender
     compared = await run_in_threadpool(_preview, recommender, body)
-    name_of = recommender.data.catalogue.name
+    label_of = recommender.data.catalogue.label
     return RulePreviewOut(
-        before=_placed(name_of, compared.before),
-        after=_placed(name_of, compared.after),
+        before=_placed(label_of, compared.before),
+        after=_placed(label_of, compared.after),
         changes=[
             PositionChangeOut(
                 product_id=change.product,
-                name=name_of(change.product),
+                name=label_of(change.product)[0],
+                sku=label_of(change.product)[1],
                 before=change.before,
                 after=change.after,
             )
@@ -104,8 +107,15 @@ def _preview(recommender: Recommender, body: RulePreviewIn) -> RulePreview:
     )
 
 
-def _placed(name_of: Callable[[int], str | None], ruled: RuledList) -> list[PlacedProductOut]:
+def _placed(
+    label_of: Callable[[int], tuple[str | None, str | None]], ruled: RuledList
+) -> list[PlacedProductOut]:
     return [
-        PlacedProductOut(product_id=product, name=name_of(product), rules=[rule.name for rule in moved_by])
+        PlacedProductOut(
+            product_id=product,
+            name=label_of(product)[0],
+            sku=label_of(product)[1],
+            rules=[rule.name for rule in moved_by],
+        )
         for product, moved_by in zip(ruled.products.tolist(), ruled.moved_by, strict=True)
     ]

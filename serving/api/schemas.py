@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from recsys.own_ids.references import BrandRef, CategoryRef, ProductRef, UserRef
 from serving.ranking.eligibility import Novelty
 from serving.recommender.request import Filters, Placement, RecommendationRequest
 
@@ -21,11 +22,14 @@ __all__ = [
     "ShelfIn",
 ]
 
-Id = Annotated[int, Field(ge=1, le=2**31 - 1)]
-Ids = Annotated[list[Id], Field(max_length=200)]
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 SessionId = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern="^[^\\x00]*$")]
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern="^[^\\x00]*$")]
+
+
+ItemField = Literal[
+    "sku", "name", "price", "compare_price", "currency", "image", "url", "brand", "category", "stock", "slug"
+]
 
 
 class ReasonOut(BaseModel):
@@ -38,16 +42,30 @@ class ReasonOut(BaseModel):
     )
     text: str = Field(examples=["Because you bought Coffee 12 OZ"], max_length=100)
     product_ids: list[int] = Field(examples=[[17]], description="The products that the text names.")
+    skus: list[str | None] = Field(examples=[["EL-0102"]], description="Their SKUs, in the same order.")
 
 
 class ItemOut(BaseModel):
     """One recommended product."""
 
     product_id: int = Field(examples=[42])
-    name: str = Field(examples=["Filter papers 100 CT"])
+    sku: str | None = Field(examples=["EL-0118"], description="The shop's own id.")
+    name: str = Field(default="", examples=["Filter papers 100 CT"])
     price: float = Field(
-        examples=[2.49], description="In the shop's currency: a JSON number of at most two decimals."
+        default=0.0,
+        examples=[2.49],
+        description="In the shop's currency: a JSON number of at most two decimals.",
     )
+    compare_price: float | None = Field(
+        default=None, description="By `fields`: the price before a reduction."
+    )
+    currency: str | None = Field(default=None, examples=["USD"], description="By `fields`: ISO 4217 code.")
+    image: str | None = Field(default=None, description="By `fields`: address of the primary picture.")
+    url: str | None = Field(default=None, description="By `fields`: the page, by RECSYS_SHOP__PRODUCT_URL.")
+    slug: str | None = Field(default=None, description="By `fields`.")
+    brand: str | None = Field(default=None, description="By `fields`: its name.")
+    category: str | None = Field(default=None, description="By `fields`: its name.")
+    stock: Literal["in_stock", "on_order"] | None = Field(default=None, description="By `fields`.")
     score: float = Field(
         examples=[0.2133],
         ge=0,
@@ -111,14 +129,14 @@ class FiltersIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    category: Ids = []
-    brand: Ids = []
+    category: Annotated[list[CategoryRef], Field(max_length=200)] = []
+    brand: Annotated[list[BrandRef], Field(max_length=200)] = []
     min_price: Price | None = None
     max_price: Price | None = None
     tags: Annotated[list[ShortText], Field(max_length=20)] = []
     in_stock: bool | None = None
     created_since: datetime | None = None
-    exclude: Ids = []
+    exclude: Annotated[list[ProductRef], Field(max_length=200)] = []
     attributes: Annotated[dict[ShortText, ShortText], Field(max_length=10)] = {}
 
     @model_validator(mode="after")
@@ -172,8 +190,8 @@ class PageContext(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    product_ids: Annotated[list[Id], Field(max_length=20)] = []
-    category_id: Id | None = None
+    product_ids: Annotated[list[ProductRef], Field(max_length=20)] = []
+    category_id: CategoryRef | None = None
 
 
 class PageIn(BaseModel):
@@ -196,13 +214,16 @@ class PageIn(BaseModel):
         },
     )
 
-    user_id: Id | None = None
+    user_id: UserRef | None = None
     session_id: (
         Annotated[str, StringConstraints(min_length=1, max_length=255, pattern="^[^\\x00]*$")] | None
     ) = None
-    cart: Annotated[list[Id], Field(max_length=100)] = []
+    cart: Annotated[list[ProductRef], Field(max_length=100)] = []
     page: PageContext = PageContext()
     shelves: Annotated[list[ShelfIn], Field(min_length=1, max_length=10)] = [ShelfIn()]
+    fields: Annotated[list[ItemField], Field(min_length=1)] | None = Field(
+        default=None, description="Fields of each item; the ids are always there."
+    )
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:

@@ -7,6 +7,7 @@ import re
 from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
+from recsys.own_ids.requests import cached_user
 from recsys.settings import get_settings
 from recsys.web.access.authorization import plainly_allowed
 from serving.ranking.eligibility import Novelty
@@ -24,18 +25,20 @@ _JSON = (b"content-type", b"application/json")
 class UserListRoute(APIRoute):
     """FastAPI's route, which sends a plain request's bytes without solving its parameters.
 
-    A plain request is a GET with `limit` and `novelty` only that a key or the environment allows. Solving
+    A plain request is a GET with `limit` and `novelty` only that a key or the environment allows, of a user
+    by number or by a cached username. Solving
     parameters takes longer than a stored list. FastAPI handles all others, invalid input included.
     """
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to a request that matches the path."""
         query = _PLAIN_QUERY.fullmatch(scope["query_string"])
-        user = scope["path_params"]["user_id"]
+        text = scope["path_params"]["user_id"]
+        user = int(text) if _PLAIN_USER.fullmatch(text) is not None else cached_user(text)
         if (
             query is None
             or scope["method"] != "GET"
-            or _PLAIN_USER.fullmatch(user) is None
+            or user is None
             # FastAPI's dependencies handle logged-in users and refusals
             or not plainly_allowed(scope, "recommend")
         ):
@@ -44,7 +47,7 @@ class UserListRoute(APIRoute):
         state = scope["app"].state
         limit = get_settings().serving.default_limit if query[1] is None else int(query[1])
         novelty = Novelty.NEW if query[2] == b"new" else Novelty.ANY
-        request = RecommendationRequest(user=int(user), limit=limit, novelty=novelty)
+        request = RecommendationRequest(user=user, limit=limit, novelty=novelty)
         response = await state.recommender.recommend(request)
         request_id = scope["state"]["request_id"]
         state.impressions.note(impression_of(response, request_id))

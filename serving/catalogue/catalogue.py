@@ -11,7 +11,14 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from serving.catalogue.product_summaries import Names, NamesById, ProductSummaries, ProductSummary
+from serving.catalogue.product_summaries import (
+    NO_DETAILS,
+    LabelsById,
+    Names,
+    NamesById,
+    ProductSummaries,
+    ProductSummary,
+)
 
 __all__ = ["Catalogue", "CatalogueRow", "ProductSummary", "inherit_policies"]
 
@@ -19,7 +26,10 @@ Mask = npt.NDArray[np.bool_]
 
 
 class CatalogueRow(NamedTuple):
-    """One product as stored; -1 for no category or brand, `created` in seconds since 1970."""
+    """One product as stored; -1 for no category or brand, `created` in seconds since 1970.
+
+    `details` is `ProductDetails` as a JSON array.
+    """
 
     id: int
     name: str
@@ -30,6 +40,7 @@ class CatalogueRow(NamedTuple):
     shown: bool
     stocked: bool
     tags: tuple[str, ...]
+    details: str = NO_DETAILS
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +78,8 @@ class Catalogue:
     """For each category whether its products may appear again."""
     default: bool = True
     """The same for products without a category."""
+    details: Names = field(default_factory=lambda: Names.of([]), repr=False)
+    """What items of a list say of a product beside its name and price; JSON, packed."""
 
     @classmethod
     def of(
@@ -92,6 +105,7 @@ class Catalogue:
         columns |= {name: array("i") for name in ("category", "brand", "shown", "stocked")}
         words: dict[str, int] = {}
         codes, lengths = array("i"), array("i")
+        details: list[str] = []
 
         def names() -> Iterable[str]:
             for row in rows:
@@ -99,6 +113,7 @@ class Catalogue:
                     column.append(getattr(row, name))
                 codes.extend([words.setdefault(tag, len(words)) for tag in row.tags])
                 lengths.append(len(row.tags))
+                details.append(row.details)
                 yield row.name
 
         packed = Names.of(names())
@@ -120,6 +135,7 @@ class Catalogue:
             dict(parents or {}),
             rules,
             default,
+            Names.of(details),
         )
 
     def equals(self, other: Catalogue) -> bool:
@@ -136,6 +152,7 @@ class Catalogue:
         # cached objects of unchanged products stay the same
         products = {row.id for row in rows}
         changed.names_by_id.take_over(self.names_by_id, products)
+        changed.labels_by_id.take_over(self.labels_by_id, products)
         changed.summaries.take_over(self.summaries, products)
         return changed
 
@@ -155,6 +172,7 @@ class Catalogue:
         columns_by_name |= {
             "ids": np.insert(self.ids, insert_at, new),
             "names": self.names.with_room(insert_at),
+            "details": self.details.with_room(insert_at),
         }
         return Catalogue(
             **columns_by_name | {"tag_start": np.insert(self.tag_start, insert_at, self.tag_start[insert_at])}
@@ -174,6 +192,9 @@ class Catalogue:
         )
         columns_by_name["names"] = self.names.replaced(
             dict(zip(row_indices, (row.name for row in rows), strict=True))
+        )
+        columns_by_name["details"] = self.details.replaced(
+            dict(zip(row_indices, (row.details for row in rows), strict=True))
         )
         return Catalogue(**columns_by_name)
 
@@ -227,6 +248,10 @@ class Catalogue:
         """Return the name of a product, on sale or not; None for an unknown id."""
         return self.names_by_id[product]
 
+    def label(self, product: int) -> tuple[str | None, str | None]:
+        """Return the name and SKU of a product, on sale or not; None for an unknown id."""
+        return self.labels_by_id[product] or (None, None)
+
     def tags_of(self, row: int) -> tuple[str, ...]:
         """Return the tags of one row."""
         codes = self.tag_code[self.tag_start[row] : self.tag_start[row + 1]]
@@ -274,9 +299,16 @@ class Catalogue:
         return NamesById(self.ids, self.names)
 
     @cached_property
+    def labels_by_id(self) -> LabelsById:
+        """The name and SKU of each product, on sale or not."""
+        return LabelsById(self.ids, self.names, self.details)
+
+    @cached_property
     def summaries(self) -> ProductSummaries:
         """The summary of each product on sale."""
-        return ProductSummaries(self.ids, self.names_by_id, self.price, self.repeats, self.shown)
+        return ProductSummaries(
+            self.ids, self.names_by_id, self.price, self.repeats, self.shown, self.stocked, self.details
+        )
 
     @cached_property
     def shown_ids(self) -> npt.NDArray[np.int64]:

@@ -11,12 +11,36 @@ from typing import Any, NamedTuple, Self, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
-__all__ = ["CACHE_SIZE", "Names", "NamesById", "ProductSummaries", "ProductSummary"]
+__all__ = [
+    "CACHE_SIZE",
+    "NO_DETAILS",
+    "LabelsById",
+    "Names",
+    "NamesById",
+    "ProductDetails",
+    "ProductSummaries",
+    "ProductSummary",
+]
 
 CACHE_SIZE = 20_000
-"""Cached objects of a kind, about 6 MB; a full cache is emptied. A plain dict is the fastest on this path."""
+"""Cached objects of a kind, about 12 MB; a full cache is emptied. A plain dict is fastest on this path."""
 V = TypeVar("V")
+
+
+class ProductDetails(NamedTuple):
+    """What items say of a product when `fields` asks for it; prices are in the shop's currency."""
+
+    sku: str | None = None
+    slug: str | None = None
+    compare_price: float | None = None
+    image: str | None = None
+    brand: str | None = None
+    category: str | None = None
+
+
+NO_DETAILS = "[]"
 
 
 class ProductSummary(NamedTuple):
@@ -25,6 +49,8 @@ class ProductSummary(NamedTuple):
     name: str
     price: float
     repeats: bool
+    stocked: bool = True
+    details: ProductDetails = ProductDetails()
 
 
 class Names(Sequence[str]):
@@ -121,13 +147,27 @@ class NamesById(_LookupCache[str]):
         return None if row < 0 else self._names[row]
 
 
+class LabelsById(_LookupCache[tuple[str, str | None]]):
+    """The name and SKU of a product by id, on sale or not; None for an unknown id."""
+
+    __slots__ = ("_details", "_ids", "_names")
+
+    def __init__(self, ids: npt.NDArray[np.int64], names: Names, details: Names) -> None:
+        super().__init__()
+        self._ids, self._names, self._details = ids, names, details
+
+    def _look_up(self, product: int) -> tuple[str, str | None] | None:
+        row = _row(self._ids, product)
+        return None if row < 0 else (self._names[row], _details(self._details[row]).sku)
+
+
 class ProductSummaries(_LookupCache[ProductSummary]):
     """The summary of a product by id, the same object while it is cached; None where it is not on sale.
 
     It refers to columns and not to their catalogue: a reference cycle would delay freeing both.
     """
 
-    __slots__ = ("_ids", "_names", "_price", "_repeats", "_shown")
+    __slots__ = ("_details", "_ids", "_names", "_price", "_repeats", "_shown", "_stocked")
 
     def __init__(
         self,
@@ -136,8 +176,11 @@ class ProductSummaries(_LookupCache[ProductSummary]):
         price: npt.NDArray[np.float64],
         repeats: npt.NDArray[np.bool_],
         shown: npt.NDArray[np.bool_],
+        stocked: npt.NDArray[np.bool_],
+        details: Names,
     ) -> None:
         super().__init__()
+        self._stocked, self._details = stocked, details
         self._ids, self._names, self._price, self._repeats, self._shown = ids, names, price, repeats, shown
 
     def _look_up(self, product: int) -> ProductSummary | None:
@@ -146,7 +189,17 @@ class ProductSummaries(_LookupCache[ProductSummary]):
             return None
         name = self._names[product]
         assert name is not None
-        return ProductSummary(name, float(self._price[row]), bool(self._repeats[row]))
+        return ProductSummary(
+            name,
+            float(self._price[row]),
+            bool(self._repeats[row]),
+            bool(self._stocked[row]),
+            _details(self._details[row]),
+        )
+
+
+def _details(json: str) -> ProductDetails:
+    return ProductDetails(*orjson.loads(json))
 
 
 def _row(ids: npt.NDArray[np.int64], product: int) -> int:

@@ -78,11 +78,16 @@ def impression_of(response: RecommendationResponse, request_id: str) -> Answered
     )
 
 
-def list_of(catalogue: Catalogue, response: RecommendationResponse) -> dict[str, Any]:
-    """Return the documented list without the request's id, for `orjson`; its items are JSON bytes."""
+def list_of(
+    catalogue: Catalogue, response: RecommendationResponse, fields: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Return the documented list without the request's id, for `orjson`; its items are JSON bytes.
+
+    fields: of each product; None for the default ones.
+    """
     request = response.request
     items = orjson.Fragment(
-        items_of(catalogue, response.entries, response.parts if request.explain else None)
+        items_of(catalogue, response.entries, response.parts if request.explain else None, fields)
     )
     provenance: dict[str, Any] = {
         "placement": request.placement,
@@ -104,8 +109,13 @@ def _age_seconds(made_at: int) -> int:
     return max(0, int(clock.now().timestamp()) - made_at) if made_at else 0
 
 
-def render(catalogue: Catalogue, response: RecommendationResponse, request_id: str) -> bytes:
-    """Return the documented response as JSON."""
-    body = list_of(catalogue, response)
+def render(
+    catalogue: Catalogue,
+    response: RecommendationResponse,
+    request_id: str,
+    fields: Sequence[str] | None = None,
+) -> bytes:
+    """Return the documented response as JSON; fields as in `list_of`."""
+    body = list_of(catalogue, response, fields)
     body["provenance"] = {"request_id": request_id, **body["provenance"]}
     return orjson.dumps(body)

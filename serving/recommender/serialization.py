@@ -11,8 +11,10 @@ from typing import Any
 
 import orjson
 
+from recsys.domains.products.item_fields import DEFAULT, product_url
 from recsys.domains.recommendations.reasons import KIND_WORDS, Kind, ReasonCode, reason
 from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry
+from recsys.settings import get_settings
 from serving.catalogue.catalogue import Catalogue, ProductSummary
 
 __all__ = ["CACHE_SIZE", "items_of"]
@@ -20,30 +22,39 @@ __all__ = ["CACHE_SIZE", "items_of"]
 CACHE_SIZE = 10_000
 """Cached parts of each kind, 8 MB with their summaries; a full one is emptied. Plain dicts are fastest."""
 _SCORES = tuple(orjson.dumps(units / SCORE_UNIT) for units in range(SCORE_UNIT + 1))
+_Label = tuple[str, str | None] | None
 _heads: dict[int, tuple[ProductSummary, bytes]] = {}
-_tails: dict[int, tuple[str | None, bytes]] = {}
+_tails: dict[int, tuple[_Label, bytes]] = {}
 
 
 def items_of(
-    catalogue: Catalogue, entries: Sequence[Entry], parts: Mapping[int, Mapping[str, Any]] | None = None
+    catalogue: Catalogue,
+    entries: Sequence[Entry],
+    parts: Mapping[int, Mapping[str, Any]] | None = None,
+    fields: Sequence[str] | None = None,
 ) -> bytes:
-    """Return the documented `items` of a response. parts: the parts of each score, where requested.
+    """Return the documented `items` of a response.
+
+    parts: the parts of each score, and fields: the fields of each product, where requested.
 
     Products that left the shop since the list was made are left out.
     """
-    summaries, name_of = catalogue.summaries, catalogue.names_by_id.get
+    summaries, label_of = catalogue.summaries, catalogue.labels_by_id.get
     pieces: list[bytes] = []
     for product, score, kind, code, evidence, _, _ in entries:
         summary = summaries.get(product)
         if summary is None:
             continue
-        head = _heads.get(product)
-        if head is None or head[0] is not summary:
-            head = _new_head(product, summary)
-        evidence_name = name_of(evidence) if evidence > 0 else None
+        if fields is None:
+            head = _heads.get(product)
+            if head is None or head[0] is not summary:
+                head = _new_head(product, summary)
+        else:
+            head = summary, _head(product, summary, fields)
+        label = label_of(evidence) if evidence > 0 else None
         tail = _tails.get(evidence << 8 | code << 4 | kind)
-        if tail is None or tail[0] != evidence_name:
-            tail = _new_tail(kind, code, evidence, evidence_name)
+        if tail is None or tail[0] != label:
+            tail = _new_tail(kind, code, evidence, label)
         pieces += head[1], _SCORES[score], tail[1]
         if parts is not None:
             pieces += b',"explanation":', orjson.dumps(parts.get(product))
@@ -55,16 +66,34 @@ def items_of(
 def _new_head(product: int, summary: ProductSummary) -> tuple[ProductSummary, bytes]:
     if len(_heads) >= CACHE_SIZE:
         _heads.clear()
-    json = orjson.dumps({"product_id": product, "name": summary.name, "price": summary.price})
-    head = _heads[product] = summary, json[:-1] + b',"score":'
+    head = _heads[product] = summary, _head(product, summary, DEFAULT)
     return head
 
 
-def _new_tail(
-    kind: Kind, code: ReasonCode, evidence: int, evidence_name: str | None
-) -> tuple[str | None, bytes]:
+def _head(product: int, summary: ProductSummary, fields: Sequence[str]) -> bytes:
+    """Return an item up to its score, with the ids first."""
+    details = summary.details
+    values: dict[str, Any] = {
+        **details._asdict(),
+        "name": summary.name,
+        "price": summary.price,
+        # a product on sale without stock is sold on order
+        "stock": "in_stock" if summary.stocked else "on_order",
+    }
+    if "currency" in fields:
+        values["currency"] = get_settings().shop.currency
+    if "url" in fields:
+        values["url"] = product_url(product, details.sku, details.slug)
+    chosen = {name: values[name] for name in dict.fromkeys(("sku", *fields))}
+    return orjson.dumps({"product_id": product, **chosen})[:-1] + b',"score":'
+
+
+def _new_tail(kind: Kind, code: ReasonCode, evidence: int, label: _Label) -> tuple[_Label, bytes]:
     if len(_tails) >= CACHE_SIZE:
         _tails.clear()
-    json = orjson.dumps({"type": KIND_WORDS[kind], "reason": reason(code, evidence, evidence_name)})
-    tail = _tails[evidence << 8 | code << 4 | kind] = evidence_name, b"," + json[1:-1]
+    name, sku = (None, None) if label is None else label
+    because = reason(code, evidence, name)
+    skus = [sku] * len(because["product_ids"])
+    json = orjson.dumps({"type": KIND_WORDS[kind], "reason": {**because, "skus": skus}})
+    tail = _tails[evidence << 8 | code << 4 | kind] = label, b"," + json[1:-1]
     return tail

@@ -24,6 +24,7 @@ PUBLIC: Mapping[Route, str] = {
     ("GET", "/api/v1/categories"): "the catalogue is for everybody",
     ("GET", "/api/v1/brands"): "the catalogue is for everybody",
     ("GET", "/api/v1/products"): "the catalogue is for everybody",
+    ("POST", "/api/v1/products/batch"): "the catalogue is for everybody; it reads, and changes nothing",
     ("GET", "/api/v1/products/trending"): "the catalogue is for everybody",
     ("GET", "/api/v1/products/popular"): "the catalogue is for everybody",
     ("GET", "/api/v1/products/{product_id}"): "the catalogue is for everybody; hidden products are 404",

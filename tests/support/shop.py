@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from recsys.cache import client as cache
+from recsys.own_ids.resolver import RESOLVER
 from recsys.settings import Settings, get_settings
 from tests.support import warm
 from tests.support.servers import ROOT, Servers
@@ -60,6 +61,7 @@ def forget_connections() -> None:
     from recsys.database import session as database
 
     database.dispose_engines()
+    RESOLVER.forget()
     cache.close()
     get_settings.cache_clear()
 

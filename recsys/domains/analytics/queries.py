@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from recsys.domains.analytics.schemas import BotHitsOut, ProductDay, SalesDay, VisitOut
 from recsys.domains.analytics.tables import AnalyticsSession, BotHits, ProductMetric, SalesMetric
 from recsys.errors import Invalid
+from recsys.own_ids.answers import with_own_ids
 from recsys.web.pagination import Cursor, Page, refuse_cursor
 
 __all__ = ["bots", "products", "sales", "visits"]
@@ -50,12 +51,14 @@ def products(
         last, after = _day(place), place.integer("product_id")
         query = query.where(day <= last, (day < last) | (product > after))
     found = session.scalars(query.limit(limit + 1)).all()
-    return _page(
+    page = _page(
         found,
         limit,
         ProductDay,
         lambda last: {"date": last.date.isoformat(), "product_id": last.product_id},
     )
+    with_own_ids(session, page.items)
+    return page
 
 
 def visits(session: Session, *, limit: int, cursor: str | None) -> Page[VisitOut]:
@@ -63,7 +66,9 @@ def visits(session: Session, *, limit: int, cursor: str | None) -> Page[VisitOut
     query = select(AnalyticsSession).order_by(AnalyticsSession.id.desc()).limit(limit + 1)
     if cursor is not None:
         query = query.where(AnalyticsSession.id < Cursor.decode(cursor).integer("id"))
-    return _page(session.scalars(query).all(), limit, VisitOut, lambda last: {"id": last.id})
+    page = _page(session.scalars(query).all(), limit, VisitOut, lambda last: {"id": last.id})
+    with_own_ids(session, page.items)
+    return page
 
 
 def bots(session: Session, day: date) -> list[BotHitsOut]:

@@ -20,6 +20,7 @@ from recsys.domains.analytics.schemas import (
     VisitOut,
     item_schema,
 )
+from recsys.own_ids.references import ProductText
 from recsys.settings import get_settings
 from recsys.web.dependencies import AdminUser, GuestSession, SessionDep
 from recsys.web.errors import problem_responses
@@ -127,7 +128,7 @@ def list_products(
     admin: AdminUser,
     since: Day = None,
     until: Day = None,
-    product_id: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
+    product_id: ProductText | None = None,
     limit: Limit = 31,
     cursor: CursorIn = None,
 ) -> Page[ProductDay]:

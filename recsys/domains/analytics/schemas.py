@@ -20,6 +20,7 @@ from pydantic import (
 from recsys import clock
 from recsys.domains.analytics.anonymisation import LONGEST_URL, fitting
 from recsys.domains.users.schemas import WantedJson
+from recsys.own_ids.answers import WithSku, WithUsername
 from recsys.settings import get_settings
 from recsys.web.validators import Text
 from recsys.write_buffer.batches import JUDGED, BatchKind, PostedIn
@@ -134,7 +135,7 @@ class SalesDay(_FromRow):
     )
 
 
-class ProductDay(_FromRow):
+class ProductDay(WithSku, _FromRow):
     """One product's figures of one day."""
 
     product_id: int
@@ -147,7 +148,7 @@ class ProductDay(_FromRow):
     conversion_rate: Decimal = Field(description="Purchases per unique view; at most 1, and 0 without views.")
 
 
-class VisitOut(_FromRow):
+class VisitOut(WithUsername, _FromRow):
     """One visit to the shop."""
 
     id: int

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, EmailStr, Field, StrictBool
 
+from recsys.own_ids.references import UserRef
 from recsys.web.validators import Input, Text
 
 __all__ = [
@@ -126,7 +127,7 @@ class TemplatePreviewOut(BaseModel):
 class NotifyIn(Input):
     """A message to one user, made from a template."""
 
-    user_id: Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
+    user_id: UserRef
     template: Name
     values: Annotated[dict[str, Value], Field(max_length=100)] = Field(default={})
     kind: Kind = "promotion"

@@ -24,6 +24,7 @@ from recsys.domains.orders.schemas import (
     QuoteOut,
 )
 from recsys.errors import Forbidden
+from recsys.own_ids.references import ProductText, VariantText
 from recsys.web.dependencies import Caller, CurrentUser, GuestSession, MaybeUser, SessionDep
 from recsys.web.errors import problem_responses
 from recsys.web.pagination import Page
@@ -33,7 +34,6 @@ __all__ = ["OwnerDep", "owner_of", "router"]
 router = APIRouter(prefix="/api/v1")
 
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
-VariantId = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
 Limit = Annotated[int, Query(ge=1, le=100)]
 Code = Annotated[str | None, Query(min_length=1, max_length=50)]
 
@@ -78,7 +78,7 @@ def set_in_cart(session: SessionDep, owner: OwnerDep, item: CartItemIn) -> CartO
 
 @router.delete("/cart/items/{product_id}", tags=["carts"], responses=problem_responses(401, 403, 422, 503))
 def remove_from_cart(
-    session: SessionDep, owner: OwnerDep, product_id: Id, variant_id: VariantId = None
+    session: SessionDep, owner: OwnerDep, product_id: ProductText, variant_id: VariantText | None = None
 ) -> CartOut:
     """Take a product, or one of its variants, out of the cart; no error when it isn't in."""
     for line in carts.read(owner).lines:

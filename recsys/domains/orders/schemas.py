@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from recsys.own_ids.references import ProductRef, VariantRef
 from recsys.web.validators import Id, Input, Text
 
 __all__ = [
@@ -75,8 +76,8 @@ Country = Annotated[
 class CartItemIn(Input):
     """So many pieces of a product, or of one of its variants."""
 
-    product_id: Id
-    variant_id: Id | None = Field(
+    product_id: ProductRef
+    variant_id: VariantRef | None = Field(
         default=None, description="May be left out where the product has one variant or none."
     )
     quantity: Annotated[int, Field(strict=True, ge=1, le=999)] = 1

@@ -26,6 +26,8 @@ from recsys.domains.products.schemas import (
     VariantOut,
 )
 from recsys.domains.products.tables import InventoryLog
+from recsys.own_ids.answers import with_own_ids
+from recsys.own_ids.references import BrandText, CategoryText, ProductText, VariantText
 from recsys.web.dependencies import AdminUser, SessionDep
 from recsys.web.errors import problem_responses
 from recsys.web.pagination import Cursor, Page
@@ -48,13 +50,15 @@ def create_category(session: SessionDep, admin: AdminUser, given: CategoryIn) ->
 
 
 @router.put("/categories/{category_id}", responses=_WRITES)
-def change_category(session: SessionDep, admin: AdminUser, category_id: Id, given: CategoryIn) -> CategoryOut:
+def change_category(
+    session: SessionDep, admin: AdminUser, category_id: CategoryText, given: CategoryIn
+) -> CategoryOut:
     """Replace a category, or move it with all that is under it."""
     return CategoryOut.model_validate(catalogue.save_category(session, given, category_id))
 
 
 @router.delete("/categories/{category_id}", status_code=204, responses=_DELETES)
-def delete_category(session: SessionDep, admin: AdminUser, category_id: Id) -> Response:
+def delete_category(session: SessionDep, admin: AdminUser, category_id: CategoryText) -> Response:
     """Delete an empty category."""
     catalogue.delete_category(session, category_id)
     return Response(status_code=204)
@@ -67,13 +71,13 @@ def create_brand(session: SessionDep, admin: AdminUser, given: BrandIn) -> Brand
 
 
 @router.put("/brands/{brand_id}", responses=_WRITES)
-def change_brand(session: SessionDep, admin: AdminUser, brand_id: Id, given: BrandIn) -> BrandOut:
+def change_brand(session: SessionDep, admin: AdminUser, brand_id: BrandText, given: BrandIn) -> BrandOut:
     """Replace a brand."""
     return BrandOut.model_validate(catalogue.save_brand(session, given, brand_id))
 
 
 @router.delete("/brands/{brand_id}", status_code=204, responses=_DELETES)
-def delete_brand(session: SessionDep, admin: AdminUser, brand_id: Id) -> Response:
+def delete_brand(session: SessionDep, admin: AdminUser, brand_id: BrandText) -> Response:
     """Delete a brand without products."""
     catalogue.delete_brand(session, brand_id)
     return Response(status_code=204)
@@ -86,34 +90,38 @@ def create_product(session: SessionDep, admin: AdminUser, given: ProductIn) -> P
 
 
 @router.get("/products/{product_id}", responses=problem_responses(401, 403, 404, 422, 503))
-def get_product(session: SessionDep, admin: AdminUser, product_id: Id) -> ProductOut:
+def get_product(session: SessionDep, admin: AdminUser, product_id: ProductText) -> ProductOut:
     """One product, hidden ones too."""
     return listing.shown(session, product_id, hidden=True)
 
 
 @router.patch("/products/{product_id}", responses=_WRITES)
-def change_product(session: SessionDep, admin: AdminUser, product_id: Id, given: ProductChange) -> ProductOut:
+def change_product(
+    session: SessionDep, admin: AdminUser, product_id: ProductText, given: ProductChange
+) -> ProductOut:
     """Change what is given and nothing else."""
     service.change(session, product_id, given)
     return listing.fresh(session, product_id)
 
 
 @router.delete("/products/{product_id}", status_code=204, responses=_DELETES)
-def delete_product(session: SessionDep, admin: AdminUser, product_id: Id) -> Response:
+def delete_product(session: SessionDep, admin: AdminUser, product_id: ProductText) -> Response:
     """Take a product out of the catalogue for good; orders keep its name and price."""
     service.delete(session, product_id)
     return Response(status_code=204)
 
 
 @router.post("/products/{product_id}/variants", status_code=201, responses=_WRITES)
-def add_variant(session: SessionDep, admin: AdminUser, product_id: Id, given: VariantIn) -> VariantOut:
+def add_variant(
+    session: SessionDep, admin: AdminUser, product_id: ProductText, given: VariantIn
+) -> VariantOut:
     """Add a variant, with its first stock."""
     return VariantOut.model_validate(service.add_variant(session, product_id, given, by=admin.user_id))
 
 
 @router.put("/products/{product_id}/variants/{variant_id}", responses=_WRITES)
 def change_variant(
-    session: SessionDep, admin: AdminUser, product_id: Id, variant_id: Id, given: VariantIn
+    session: SessionDep, admin: AdminUser, product_id: ProductText, variant_id: VariantText, given: VariantIn
 ) -> VariantOut:
     """Replace a variant; a difference in stock is logged."""
     row = service.change_variant(session, product_id, variant_id, given, by=admin.user_id)
@@ -121,38 +129,41 @@ def change_variant(
 
 
 @router.delete("/products/{product_id}/variants/{variant_id}", status_code=204, responses=_DELETES)
-def delete_variant(session: SessionDep, admin: AdminUser, product_id: Id, variant_id: Id) -> Response:
+def delete_variant(
+    session: SessionDep, admin: AdminUser, product_id: ProductText, variant_id: VariantText
+) -> Response:
     """Delete a variant."""
     service.delete_variant(session, product_id, variant_id)
     return Response(status_code=204)
 
 
 @router.post("/products/{product_id}/images", status_code=201, responses=_WRITES)
-def add_image(session: SessionDep, admin: AdminUser, product_id: Id, given: ImageIn) -> ImageOut:
+def add_image(session: SessionDep, admin: AdminUser, product_id: ProductText, given: ImageIn) -> ImageOut:
     """Add a picture."""
     return ImageOut.model_validate(service.add_image(session, product_id, given))
 
 
 @router.delete("/products/{product_id}/images/{image_id}", status_code=204, responses=_DELETES)
-def delete_image(session: SessionDep, admin: AdminUser, product_id: Id, image_id: Id) -> Response:
+def delete_image(session: SessionDep, admin: AdminUser, product_id: ProductText, image_id: Id) -> Response:
     """Delete a picture."""
     service.delete_image(session, product_id, image_id)
     return Response(status_code=204)
 
 
 @router.post("/variants/{variant_id}/stock", responses=_WRITES)
-def adjust_stock(session: SessionDep, admin: AdminUser, variant_id: Id, given: AdjustIn) -> StockOut:
+def adjust_stock(session: SessionDep, admin: AdminUser, variant_id: VariantText, given: AdjustIn) -> StockOut:
     """Change a variant's stock by hand; each change is logged."""
     inventory.adjust(
         session, variant_id, given.change, reason=given.reason, notes=given.notes, by=admin.user_id
     )
     product_id = inventory.product_of(session, variant_id)
-    return StockOut(product_id=product_id, quantity=inventory.stock_of(session, product_id))
+    stock = StockOut(product_id=product_id, quantity=inventory.stock_of(session, product_id))
+    return with_own_ids(session, [stock])[0]
 
 
 @router.get("/products/{product_id}/stock-log", responses=problem_responses(401, 403, 404, 422, 503))
 def list_stock_log(
-    session: SessionDep, admin: AdminUser, product_id: Id, limit: Limit = 50, cursor: CursorIn = None
+    session: SessionDep, admin: AdminUser, product_id: ProductText, limit: Limit = 50, cursor: CursorIn = None
 ) -> Page[LogOut]:
     """Every change of a product's stock, newest first."""
     service.get(session, product_id)
@@ -160,7 +171,7 @@ def list_stock_log(
     if cursor is not None:
         query = query.where(InventoryLog.id < Cursor.decode(cursor).integer("id"))
     found = session.scalars(query.order_by(InventoryLog.id.desc()).limit(limit + 1)).all()
-    items = [LogOut.model_validate(one) for one in found[:limit]]
+    items = list(with_own_ids(session, [LogOut.model_validate(one) for one in found[:limit]]))
     more = len(found) > limit
     return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if more else None)
 
@@ -172,7 +183,7 @@ def list_waiting_reviews(
     """Reviews that wait for approval, the oldest first."""
     after = 0 if cursor is None else Cursor.decode(cursor).integer("id")
     found = reviews.waiting(session, after=after, limit=limit + 1)
-    items = [ReviewOut.model_validate(one) for one in found[:limit]]
+    items = list(with_own_ids(session, [ReviewOut.model_validate(one) for one in found[:limit]]))
     more = len(found) > limit
     return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if more else None)
 
@@ -180,7 +191,8 @@ def list_waiting_reviews(
 @router.post("/reviews/{review_id}/approve", responses=problem_responses(401, 403, 404, 422, 503))
 def approve_review(session: SessionDep, admin: AdminUser, review_id: Id) -> ReviewOut:
     """Show a review."""
-    return ReviewOut.model_validate(reviews.approve(session, review_id))
+    review = ReviewOut.model_validate(reviews.approve(session, review_id))
+    return with_own_ids(session, [review])[0]
 
 
 @router.delete("/reviews/{review_id}", status_code=204, responses=problem_responses(401, 403, 404, 422, 503))

@@ -17,6 +17,7 @@ from recsys.domains.products.tables import Brand, Category, Product
 from recsys.errors import Conflict, Invalid, NotFound
 from recsys.events.publish import publish
 from recsys.events.vocabulary import BrandChanged, CategoryChanged
+from recsys.own_ids.resolver import own_ids_changed
 
 __all__ = [
     "brands",
@@ -103,6 +104,7 @@ def save_category(session: Session, given: CategoryIn, category_id: int | None =
             for name, value in values.items():
                 setattr(row, name, value)
             row.updated_at = clock.now()
+            own_ids_changed(session)
     publish(session, CategoryChanged(category_id=row.id))
     return row
 
@@ -116,6 +118,7 @@ def delete_category(session: Session, category_id: int) -> None:
     if session.scalar(select(Product.id).where(Product.category_id == category_id).limit(1)) is not None:
         raise Conflict("There are products in it; move them first.")
     session.delete(row)
+    own_ids_changed(session)
     publish(session, CategoryChanged(category_id=category_id))
 
 
@@ -142,6 +145,7 @@ def save_brand(session: Session, given: BrandIn, brand_id: int | None = None) ->
             for name, value in values.items():
                 setattr(row, name, value)
             row.updated_at = clock.now()
+            own_ids_changed(session)
     publish(session, BrandChanged(brand_id=row.id))
     return row
 
@@ -152,6 +156,7 @@ def delete_brand(session: Session, brand_id: int) -> None:
     if session.scalar(select(Product.id).where(Product.brand_id == brand_id).limit(1)) is not None:
         raise Conflict("There are products of it; give them another brand first.")
     session.delete(row)
+    own_ids_changed(session)
     publish(session, BrandChanged(brand_id=brand_id))
 
 

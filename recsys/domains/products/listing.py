@@ -15,12 +15,15 @@ from sqlalchemy.sql.elements import KeyedColumnElement
 
 from recsys.domains.products import cache
 from recsys.domains.products.catalogue import category_and_below
-from recsys.domains.products.schemas import ImageOut, ProductListItem, ProductOut, VariantOut
+from recsys.domains.products.item_fields import chosen
+from recsys.domains.products.schemas import ImageOut, ProductBatchOut, ProductListItem, ProductOut, VariantOut
 from recsys.domains.products.tables import Product, ProductImage, ProductReview, ProductVariant
 from recsys.errors import Invalid, NotFound
+from recsys.own_ids.resolver import RESOLVER
+from recsys.own_ids.scheme import IdKind, OwnId
 from recsys.web.pagination import Cursor, Page
 
-__all__ = ["ListingFilters", "Sort", "fresh", "page", "page_json", "shown", "summaries"]
+__all__ = ["ListingFilters", "Sort", "batch", "fresh", "page", "page_json", "shown", "summaries"]
 
 _NAMES = tuple(ProductListItem.model_fields)
 _P, _V = inspect(Product).local_table.c, inspect(ProductVariant).local_table.c
@@ -40,6 +43,7 @@ class ListingFilters:
     in_stock: bool = False
     featured: bool | None = None
     status: str | None = "active"
+    skus: tuple[str, ...] | None = None
 
 
 def shown(session: Session, product_id: int, *, hidden: bool = False) -> ProductOut:
@@ -65,6 +69,21 @@ def summaries(session: Session, ids: Sequence[int]) -> list[ProductListItem]:
     return [ProductListItem.model_validate(rows[one]) for one in ids if one in rows]
 
 
+def batch(session: Session, ids: Sequence[int], skus: Sequence[str]) -> ProductBatchOut:
+    """Active products, by number and then by SKU, each once and in the order of the request."""
+    own_ids = [OwnId("sku", sku) for sku in skus]
+    found = RESOLVER.look_up(own_ids)
+    by_sku = {own_id.value: found.get((IdKind.PRODUCT, own_id)) for own_id in own_ids}
+    wanted = dict.fromkeys([*ids, *(number for number in by_sku.values() if number is not None)])
+    items = summaries(session, list(wanted))
+    there = {item.id for item in items}
+    return ProductBatchOut(
+        items=items,
+        unknown_ids=[number for number in dict.fromkeys(ids) if number not in there],
+        unknown_skus=[sku for sku, number in by_sku.items() if number not in there],
+    )
+
+
 def page(
     session: Session, filters: ListingFilters, *, sort: Sort, limit: int, cursor: str | None
 ) -> Page[ProductListItem]:
@@ -80,11 +99,20 @@ def page(
 
 
 def page_json(
-    session: Session, filters: ListingFilters, *, sort: Sort, limit: int, cursor: str | None
+    session: Session,
+    filters: ListingFilters,
+    *,
+    sort: Sort,
+    limit: int,
+    cursor: str | None,
+    fields: Sequence[str] | None = None,
 ) -> bytes:
-    """What `page` would be as JSON, without making its objects first."""
+    """What `page` would be as JSON, without making its objects first; with `fields`, these of each item."""
     rows, following = _read(session, filters, sort, limit, cursor)
     items = [dict(zip(_NAMES, row, strict=True)) for row in rows]
+    if fields is not None:
+        by_id = chosen(session, [item["id"] for item in items], fields)
+        items = [dict(by_id[item["id"]]) for item in items if item["id"] in by_id]
     # an amount is written as text, as everywhere
     return orjson.dumps({"items": items, "next_cursor": following}, default=str, option=orjson.OPT_UTC_Z)
 
@@ -122,6 +150,10 @@ def _statement(sort: Sort, given: frozenset[str]) -> Select[Any]:
     query = select(*_SHOWN)
     conditions: dict[str, Any] = {
         "status": _P.status == bindparam("status"),
+        "skus": or_(
+            _P.sku.in_(bindparam("skus", expanding=True)),
+            _P.id.in_(select(_V.product_id).where(_V.sku.in_(bindparam("skus", expanding=True)))),
+        ),
         "category": _P.category_id.in_(bindparam("category", expanding=True)),
         "brand": _P.brand_id == bindparam("brand"),
         "min_price": _P.price >= bindparam("min_price"),

@@ -7,13 +7,20 @@ from typing import Annotated
 from uuid import uuid4
 
 from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import AfterValidator
+from sqlalchemy.orm import Session
+from starlette.convertors import Convertor, register_url_convertor
 
 from recsys.database.session import unit_of_work
-from recsys.domains.products import cache, catalogue, inventory, listing, reviews, service, views
+from recsys.domains.products import cache, catalogue, inventory, item_fields, listing, reviews, service, views
+from recsys.domains.products.item_fields import FieldsDep
 from recsys.domains.products.listing import ListingFilters, Sort
 from recsys.domains.products.schemas import (
     BrandOut,
     CategoryOut,
+    ProductBatchIn,
+    ProductBatchOut,
     ProductListItem,
     ProductOut,
     ReviewIn,
@@ -22,20 +29,38 @@ from recsys.domains.products.schemas import (
     TrendingOut,
     ViewOut,
 )
+from recsys.domains.products.tables import ProductReview
 from recsys.errors import Invalid, Unauthorized
 from recsys.events.vocabulary import ProductLiked
+from recsys.own_ids.answers import with_own_ids
+from recsys.own_ids.references import BrandText, CategoryText, ProductText
 from recsys.web.dependencies import CurrentUser, GuestSession, SessionDep
 from recsys.web.errors import problem_responses
 from recsys.web.pagination import Cursor, Page
+from recsys.web.validators import storable
 from recsys.write_buffer.events import publish_or_queue
 from recsys.write_buffer.senders import UserDep, VisitorDep, in_post_thread
 
 __all__ = ["router"]
 
+
+class _ProductConvertor(Convertor[str]):
+    """Numbers and SKUs only: serving has /products/popular and others beside a product."""
+
+    regex = r"[0-9]+|sku:[^/]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("product", _ProductConvertor())
 router = APIRouter(prefix="/api/v1", tags=["products"])
 
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
-OtherId = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
+Sku = Annotated[str, AfterValidator(storable), Query(min_length=1, max_length=100)]
 Price = Annotated[Decimal | None, Query(ge=0, max_digits=10, decimal_places=2)]
 Limit = Annotated[int, Query(ge=1, le=100)]
 CursorIn = Annotated[str | None, Query(max_length=1000)]
@@ -59,25 +84,49 @@ def list_brands(session: SessionDep, limit: Limit = 50, cursor: CursorIn = None)
 
 @router.get("/products", response_model=Page[ProductListItem], responses=problem_responses(404, 422, 503))
 def list_products(
-    category: OtherId = None,
-    brand: OtherId = None,
+    fields: FieldsDep,
+    category: CategoryText | None = None,
+    brand: BrandText | None = None,
     min_price: Price = None,
     max_price: Price = None,
     tag: Annotated[str | None, Query(min_length=1, max_length=100, pattern=r"^[^\x00]+$")] = None,
     in_stock: bool = False,
     featured: bool | None = None,
+    sku: Annotated[
+        list[Sku] | None,
+        Query(max_length=100, description="With one of these SKUs, variants included."),
+    ] = None,
     sort: Sort = "newest",
     limit: Limit = 20,
     cursor: CursorIn = None,
 ) -> Response:
-    """Active products; a category means everything below it too."""
+    """Active products; a category means everything below it too.
+
+    With `fields`, items have these and no others.
+    """
     if min_price is not None and max_price is not None and min_price > max_price:
         raise Invalid("min_price is above max_price; no product can be between.")
-    wanted = ListingFilters(category, brand, min_price, max_price, tag, in_stock, featured)
+    skus = None if sku is None else tuple(sku)
+    wanted = ListingFilters(category, brand, min_price, max_price, tag, in_stock, featured, skus=skus)
     # the most requested list: one thread for all of it, and written as JSON once
     with unit_of_work() as session:
-        page = listing.page_json(session, wanted, sort=sort, limit=limit, cursor=cursor)
+        page = listing.page_json(session, wanted, sort=sort, limit=limit, cursor=cursor, fields=fields)
     return Response(page, media_type="application/json")
+
+
+@router.post(
+    "/products/batch", response_model=ProductBatchOut, responses=problem_responses(400, 413, 422, 503)
+)
+def read_batch(session: SessionDep, wanted: ProductBatchIn) -> Response:
+    """Read up to 500 products by number and 500 by SKU; those that do not exist are listed."""
+    fields = None if wanted.fields is None else item_fields.checked(wanted.fields)
+    batch = listing.batch(session, wanted.ids, wanted.skus)
+    answer = batch.model_dump(mode="json")
+    if fields is not None:
+        ids = [item.id for item in batch.items]
+        by_id = item_fields.chosen(session, ids, fields)
+        answer["items"] = [by_id[number] for number in ids if number in by_id]
+    return JSONResponse(answer)
 
 
 @router.get("/products/trending", responses=problem_responses(422, 503))
@@ -88,12 +137,15 @@ def list_trending(session: SessionDep, limit: Limit = 20) -> TrendingOut:
     return TrendingOut(products=products[:limit])
 
 
-# only numbers: serving has /products/popular and others beside it
 @router.get(
-    "/products/{product_id:int}", response_model=ProductOut, responses=problem_responses(404, 422, 503)
+    "/products/{product_id:product}", response_model=ProductOut, responses=problem_responses(404, 422, 503)
 )
-def get_product(product_id: Id) -> Response:
-    """One product, with variants, pictures and rating."""
+def get_product(product_id: ProductText, fields: FieldsDep) -> Response:
+    """One product, with variants, pictures and rating; with `fields`, these alone."""
+    if fields is not None:
+        with unit_of_work() as session:
+            listing.shown(session, product_id)
+            return JSONResponse(item_fields.chosen(session, [product_id], fields)[product_id])
     # what Redis holds is sent as it is, and takes no connection to PostgreSQL
     found = cache.active_json(product_id)
     if found is None:
@@ -103,11 +155,11 @@ def get_product(product_id: Id) -> Response:
 
 
 @router.get("/products/{product_id}/stock", responses=problem_responses(404, 422, 503))
-def get_stock(session: SessionDep, product_id: Id) -> StockOut:
+def get_stock(session: SessionDep, product_id: ProductText) -> StockOut:
     """The pieces of a product, all variants together."""
-    listing.shown(session, product_id)
+    product = listing.shown(session, product_id)
     quantity = cache.stock(product_id, lambda: inventory.stock_of(session, product_id))
-    return StockOut(product_id=product_id, quantity=quantity)
+    return StockOut(product_id=product_id, sku=product.sku, quantity=quantity)
 
 
 @router.post(
@@ -119,7 +171,7 @@ def get_stock(session: SessionDep, product_id: Id) -> StockOut:
     },
 )
 async def record_view(
-    request: Request, response: Response, product_id: Id, sender: VisitorDep, guest: GuestSession
+    request: Request, response: Response, product_id: ProductText, sender: VisitorDep, guest: GuestSession
 ) -> ViewOut:
     """Record that the caller views a product: a user, or a guest by the session of the visit."""
     view = views.PostedView(
@@ -142,7 +194,7 @@ async def record_view(
         **problem_responses(401, 404, 422, 503),
     },
 )
-async def like(product_id: Id, sender: UserDep) -> Response:
+async def like(product_id: ProductText, sender: UserDep) -> Response:
     """Like a product. Models learn from it; the documented schema has no table for a list of likes."""
     if sender.anybody:
         raise Unauthorized("Log in first: send the token as `Authorization: Bearer TOKEN`.")
@@ -159,12 +211,12 @@ async def like(product_id: Id, sender: UserDep) -> Response:
 
 @router.get("/products/{product_id}/reviews", responses=problem_responses(404, 422, 503))
 def list_reviews(
-    session: SessionDep, product_id: Id, limit: Limit = 20, cursor: CursorIn = None
+    session: SessionDep, product_id: ProductText, limit: Limit = 20, cursor: CursorIn = None
 ) -> Page[ReviewOut]:
     """Approved reviews of a product, newest first."""
     before = None if cursor is None else Cursor.decode(cursor).integer("id")
     found = reviews.of_product(session, product_id, before=before, limit=limit + 1)
-    items = [ReviewOut.model_validate(one) for one in found[:limit]]
+    items = list(with_own_ids(session, [ReviewOut.model_validate(one) for one in found[:limit]]))
     more = len(found) > limit
     return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if more else None)
 
@@ -177,19 +229,23 @@ def list_reviews(
     },
 )
 def post_review(
-    session: SessionDep, user: CurrentUser, product_id: Id, given: ReviewIn, response: Response
+    session: SessionDep, user: CurrentUser, product_id: ProductText, given: ReviewIn, response: Response
 ) -> ReviewOut:
     """Review a product, or replace the caller's review of it; it is shown once it is approved."""
     row, new = reviews.post(session, user.user_id, product_id, given)
     if new:
         response.status_code = 201
-    return ReviewOut.model_validate(row)
+    return _review(session, row)
 
 
 @router.post("/reviews/{review_id}/helpful", responses=problem_responses(401, 403, 404, 422, 503))
 def vote_for_review(session: SessionDep, user: CurrentUser, review_id: Id) -> ReviewOut:
     """Vote for a review as helpful; a second vote of the same user does not count."""
-    return ReviewOut.model_validate(reviews.vote(session, user.user_id, review_id))
+    return _review(session, reviews.vote(session, user.user_id, review_id))
+
+
+def _review(session: Session, row: ProductReview) -> ReviewOut:
+    return with_own_ids(session, [ReviewOut.model_validate(row)])[0]
 
 
 def _address(request: Request) -> str | None:

@@ -6,8 +6,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
+from recsys.own_ids.answers import WithSku, WithVariantSku
+from recsys.own_ids.references import BrandRef, CategoryRef, VariantRef
 from recsys.web.validators import Id, Input, Text
 
 __all__ = [
@@ -20,6 +22,8 @@ __all__ = [
     "ImageIn",
     "ImageOut",
     "LogOut",
+    "ProductBatchIn",
+    "ProductBatchOut",
     "ProductChange",
     "ProductIn",
     "ProductListItem",
@@ -54,7 +58,7 @@ class CategoryIn(Input):
 
     name: Label
     slug: Slug | None = Field(default=None, description="Made from the name when left out.")
-    parent_id: Id | None = None
+    parent_id: CategoryRef | None = None
     description: Long | None = None
     image_url: Url | None = None
     is_active: StrictBool = True
@@ -124,8 +128,8 @@ class ProductIn(Input):
     dimensions: Dimensions | None = None
     seo_title: Name | None = None
     seo_description: Long | None = None
-    category_id: Id | None = None
-    brand_id: Id | None = None
+    category_id: CategoryRef | None = None
+    brand_id: BrandRef | None = None
     tags: Annotated[list[Label], Field(max_length=100)] = Field(default=[])
     status: Status = "active"
     is_featured: StrictBool = False
@@ -146,8 +150,8 @@ class ProductChange(Input):
     dimensions: Dimensions | None = None
     seo_title: Name | None = None
     seo_description: Long | None = None
-    category_id: Id | None = None
-    brand_id: Id | None = None
+    category_id: CategoryRef | None = None
+    brand_id: BrandRef | None = None
     tags: Annotated[list[Label], Field(max_length=100)] | None = None
     status: Status | None = None
     is_featured: StrictBool | None = None
@@ -196,7 +200,7 @@ class ImageIn(Input):
 
     src: Url
     alt: Annotated[Text, Field(max_length=500)] | None = None
-    variant_id: Id | None = None
+    variant_id: VariantRef | None = None
     position: Annotated[int, Field(strict=True, ge=0, le=10**6)] = 0
     is_primary: StrictBool = False
 
@@ -243,16 +247,44 @@ class ProductOut(ProductListItem):
     reviews: int = Field(description="How many reviews are approved.")
 
 
+class ProductBatchIn(Input):
+    """Products to read together: by number, by SKU, or both."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"ids": [42, 17], "skus": ["EL-0118"]}]}
+    )
+
+    ids: Annotated[list[Id], Field(max_length=500)] = Field(default=[])
+    skus: Annotated[list[Label], Field(max_length=500)] = Field(default=[])
+    fields: Annotated[list[str], Field(min_length=1, max_length=20)] | None = Field(
+        default=None, description="Fields of each item, as in `fields=` of other routes."
+    )
+
+    @model_validator(mode="after")
+    def _names_something(self) -> ProductBatchIn:
+        if not self.ids and not self.skus:
+            raise ValueError("ids, skus, or both")
+        return self
+
+
+class ProductBatchOut(BaseModel):
+    """The active products in the order of the request, numbers first, and what was not found."""
+
+    items: list[ProductListItem]
+    unknown_ids: list[int]
+    unknown_skus: list[str]
+
+
 class ReviewIn(Input):
     """Stars and words about a product."""
 
     rating: Annotated[int, Field(strict=True, ge=1, le=5)]
     title: Name | None = None
     review: Annotated[Text, Field(max_length=10_000)] | None = None
-    variant_id: Id | None = None
+    variant_id: VariantRef | None = None
 
 
-class ReviewOut(_ProductOut):
+class ReviewOut(WithSku, _ProductOut):
     """A review; `is_verified_purchase` when its author bought the product here."""
 
     id: int
@@ -275,14 +307,14 @@ class AdjustIn(Input):
     notes: Annotated[Text, Field(max_length=1000)] | None = None
 
 
-class StockOut(BaseModel):
+class StockOut(WithSku):
     """The pieces of a product, all variants together."""
 
     product_id: int
     quantity: int
 
 
-class LogOut(_ProductOut):
+class LogOut(WithVariantSku, _ProductOut):
     """One change of stock."""
 
     id: int

@@ -15,6 +15,7 @@ from recsys.domains.products.tables import Brand, Category, Product, ProductImag
 from recsys.errors import Conflict, Invalid, NotFound
 from recsys.events.publish import publish
 from recsys.events.vocabulary import PriceChanged, ProductCreated, ProductDeleted, ProductUpdated
+from recsys.own_ids.resolver import own_ids_changed
 
 __all__ = [
     "add_image",
@@ -72,6 +73,8 @@ def change(session: Session, product_id: int, given: ProductChange) -> Product:
         return row
     with unique(session, "product", row.name):
         _set(row, changed)
+    if "sku" in changed:
+        own_ids_changed(session)
     if "price" in changed:
         publish(session, PriceChanged(product_id=product_id, price=row.price))
     _publish_update(session, product_id, *changed)
@@ -83,6 +86,7 @@ def delete(session: Session, product_id: int) -> None:
     session.delete(get(session, product_id, lock=True))
     session.flush()
     publish(session, ProductDeleted(product_id=product_id))
+    own_ids_changed(session)
     cache.changed(session, product_id)
 
 
@@ -111,9 +115,11 @@ def change_variant(
     row = _variant(session, product_id, variant_id)
     values = given.model_dump()
     stock = values.pop("inventory_quantity")
-    old_price = row.price
+    old_price, old_sku = row.price, row.sku
     with unique(session, "variant", given.name or given.sku or ""):
         _set(row, values)
+    if row.sku != old_sku:
+        own_ids_changed(session)
     if stock is not None and stock != (row.inventory_quantity or 0):
         inventory.adjust(session, row.id, stock - (row.inventory_quantity or 0), reason="set", by=by)
     if row.price != old_price:
@@ -137,6 +143,7 @@ def delete_variant(session: Session, product_id: int, variant_id: int) -> None:
         raise Conflict("It is the product's last variant; archive the product instead.")
     session.delete(row)
     session.flush()
+    own_ids_changed(session)
     _publish_update(session, product_id, "variants")
 
 

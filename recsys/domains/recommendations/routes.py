@@ -19,6 +19,7 @@ from recsys.domains.recommendations.schemas import (
     Taste,
 )
 from recsys.domains.recommendations.tables import RecommendationFeedback
+from recsys.own_ids.answers import with_own_ids
 from recsys.web.dependencies import CurrentUser, GuestSession, SessionDep
 from recsys.web.errors import problem_responses
 from recsys.web.pagination import Cursor, Page
@@ -124,9 +125,9 @@ def list_feedback(
     """The caller's own feedback, newest first."""
     before = None if cursor is None else Cursor.decode(cursor).integer("id")
     rows = feedback.of_user(session, user.user_id, before=before, limit=limit + 1)
-    items = [_feedback_out(row) for row in rows[:limit]]
+    items = with_own_ids(session, [_feedback_out(row) for row in rows[:limit]])
     more = len(rows) > limit
-    return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if more else None)
+    return Page(items=list(items), next_cursor=Cursor.encode({"id": items[-1].id}) if more else None)
 
 
 def _feedback_out(row: RecommendationFeedback) -> FeedbackOut:

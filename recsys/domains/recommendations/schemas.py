@@ -20,6 +20,8 @@ from pydantic import (
 
 from recsys.domains.recommendations.types import FeedbackType, InteractionType
 from recsys.money import cents
+from recsys.own_ids.answers import WithSku
+from recsys.own_ids.scheme import MAX_LENGTH, from_object, from_text
 from recsys.web.validators import Id, storable
 from recsys.write_buffer.batches import BatchKind, PostedIn
 
@@ -48,6 +50,7 @@ def _happened(moment: datetime) -> datetime:
 
 
 Word = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(storable)]
+OwnIdText = Annotated[str, Field(min_length=1, max_length=MAX_LENGTH), AfterValidator(storable)]
 Moment = Annotated[AwareDatetime, AfterValidator(_happened)]
 EventId = Annotated[
     Word | None,
@@ -59,10 +62,33 @@ RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{8,64}$")]
 
 
 class _Posted(PostedIn):
+    @model_validator(mode="before")
+    @classmethod
+    def _own_ids_in_fields_of_their_own(cls, given: Any) -> Any:
+        """Move an own id in the place of a number to its field; it is looked up when the post is stored."""
+        if not isinstance(given, dict):
+            return given
+        moved = dict(given)
+        for number, scheme in (("product_id", "sku"), ("user_id", "username")):
+            value = moved.get(number)
+            own_id = from_text(value) if isinstance(value, str) else from_object(value)
+            if own_id is not None and own_id.scheme == scheme and moved.get(scheme) in (None, own_id.value):
+                del moved[number]
+                moved[scheme] = own_id.value
+        return moved
+
     created_at: Moment | None = Field(
         default=None,
         description="When it happened, with time zone; default: now. A time ahead of now counts as now.",
     )
+
+
+def _check_names(posted: InteractionIn | FeedbackIn) -> None:
+    """Raise ValueError where a user or a product is named twice."""
+    if posted.user_id is not None and posted.username is not None:
+        raise ValueError("either user_id or username, not both")
+    if posted.product_id is not None and posted.sku is not None:
+        raise ValueError("either product_id or sku, not both")
 
 
 class InteractionIn(_Posted):
@@ -83,11 +109,14 @@ class InteractionIn(_Posted):
         },
     )
 
-    user_id: Id | None = Field(default=None, description="The numeric id of a user of the shop.")
-    username: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(storable)] | None = Field(
-        default=None, description="Instead of `user_id`."
+    user_id: Id | None = Field(
+        default=None, description="A user by number; by username as `username:…` or in `username`."
     )
-    product_id: Id
+    username: OwnIdText | None = Field(default=None, description="Instead of `user_id`.")
+    product_id: Id | None = Field(
+        default=None, description="A product by number; by SKU as `sku:…` or in `sku`."
+    )
+    sku: OwnIdText | None = Field(default=None, description="Instead of `product_id`.")
     interaction_type: InteractionType
     interaction_value: Annotated[Decimal, Field(max_digits=10, decimal_places=2)] | None = Field(
         default=None,
@@ -123,8 +152,9 @@ class InteractionIn(_Posted):
 
     @model_validator(mode="after")
     def _says_who(self) -> InteractionIn:
-        if self.user_id is not None and self.username is not None:
-            raise ValueError("either user_id or username, not both")
+        _check_names(self)
+        if self.product_id is None and self.sku is None:
+            raise ValueError("a product_id or a sku")
         if self.user_id is None and self.username is None and self.session_id is None:
             raise ValueError("a user_id, a username, or a session_id for a guest")
         return self
@@ -147,8 +177,11 @@ class FeedbackIn(_Posted):
     )
 
     user_id: Id | None = Field(
-        default=None, description="The user whose feedback it is; a logged-in user may leave it out."
+        default=None,
+        description="The user whose feedback it is, by number; by username as `username:…` or in `username`. "
+        "A logged-in user may leave it out.",
     )
+    username: OwnIdText | None = Field(default=None, description="Instead of `user_id`.")
     request_id: RequestId | None = Field(
         default=None,
         description="Of the answer's provenance: tells model and position, and whose list it was. Guests' "
@@ -159,7 +192,12 @@ class FeedbackIn(_Posted):
     )
     session_id: Word | None = Field(default=None, description="The visit of a guest, as in the request.")
     recommendation_id: Id | None = Field(default=None, description="A stored recommendation of this user.")
-    product_id: Id | None = Field(default=None, description="The product; a recommendation_id tells it, too.")
+    product_id: Id | None = Field(
+        default=None,
+        description="The product by number; by SKU as `sku:…` or in `sku`. Not needed with a "
+        "recommendation_id.",
+    )
+    sku: OwnIdText | None = Field(default=None, description="Instead of `product_id`.")
     feedback_type: FeedbackType
     rating: Annotated[int, Field(strict=True, ge=1, le=5)] | None = Field(
         default=None, description="From 1 to 5; with `rated`, and with nothing else."
@@ -174,8 +212,9 @@ class FeedbackIn(_Posted):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> FeedbackIn:
-        if self.recommendation_id is None and self.product_id is None:
-            raise ValueError("a recommendation_id or a product_id")
+        _check_names(self)
+        if self.recommendation_id is None and self.product_id is None and self.sku is None:
+            raise ValueError("a recommendation_id, a product_id or a sku")
         if self.shelf is not None and self.request_id is None:
             raise ValueError("a shelf only with the request_id of its answer")
         if (self.feedback_type is FeedbackType.RATED) != (self.rating is not None):
@@ -183,7 +222,7 @@ class FeedbackIn(_Posted):
         return self
 
 
-class FeedbackOut(BaseModel):
+class FeedbackOut(WithSku):
     """One piece of one's own feedback."""
 
     id: int

@@ -17,7 +17,10 @@ from recsys.domains.recommendations.interactions import ingest as interactions
 from recsys.domains.recommendations.interactions.recent import Touched, remember_touched
 from recsys.domains.recommendations.schemas import FEEDBACK, INTERACTIONS, FeedbackIn, InteractionIn
 from recsys.domains.recommendations.types import InteractionType
+from recsys.errors import Unavailable
 from recsys.log import get_logger
+from recsys.own_ids.resolver import RESOLVER
+from recsys.own_ids.scheme import IdKind, OwnId, from_object, from_text
 from recsys.write_buffer.batches import PostVerdict, PostVerdicts, answer, parts_of, reason_of
 from recsys.write_buffer.buffer import Post, Sender, enqueue, store_or_queue
 
@@ -45,7 +48,7 @@ def record_interactions(body: object, sender: Sender) -> PostVerdicts:
     Unavailable
         No server takes them.
     """
-    parts = parts_of(body, INTERACTIONS)
+    parts = _numbered(parts_of(body, INTERACTIONS), sender)
     caller = _UNKNOWN if sender.login is not None else sender.user_id
     if caller is not None:
         parts = [interactions.named(part, caller) for part in parts]
@@ -80,7 +83,7 @@ def record_feedback(body: object, sender: Sender, visit: str | None = None) -> P
     Unavailable
         No server takes them.
     """
-    parts = parts_of(body, FEEDBACK)
+    parts = _numbered(parts_of(body, FEEDBACK), sender)
 
     def take(session: Session, ready: Sequence[object]) -> tuple[list[PostVerdict], list[Touched]]:
         return feedback.take(session, ready, sender.user_id, visit)
@@ -91,6 +94,38 @@ def record_feedback(body: object, sender: Sender, visit: str | None = None) -> P
         )
 
     return answer(_record("feedback", parts, FeedbackIn, sender, take, own), PostVerdicts)
+
+
+def _numbered(parts: Sequence[object], sender: Sender) -> Sequence[object]:
+    """The parts of a user who is logged in with their number in the place of their username.
+
+    They post for themselves alone, which the number decides. While PostgreSQL is away the parts stay as they
+    are.
+    """
+    if sender.user_id is None:
+        return parts
+    own_ids = [_user_of(part) for part in parts]
+    try:
+        found = RESOLVER.look_up([own_id for own_id in own_ids if own_id is not None])
+    except Unavailable:
+        return parts
+    numbered: list[object] = []
+    for part, own_id in zip(parts, own_ids, strict=True):
+        number = None if own_id is None else found.get((IdKind.USER, own_id))
+        if isinstance(part, dict) and number == sender.user_id:
+            part = {name: value for name, value in part.items() if name != "username"} | {"user_id": number}
+        numbered.append(part)
+    return numbered
+
+
+def _user_of(part: object) -> OwnId | None:
+    if not isinstance(part, dict):
+        return None
+    if isinstance(part.get("username"), str):
+        return None if "user_id" in part else OwnId("username", part["username"])
+    user = part.get("user_id")
+    own_id = from_text(user) if isinstance(user, str) else from_object(user)
+    return own_id if own_id is not None and own_id.scheme == "username" else None
 
 
 def _record(
@@ -151,11 +186,12 @@ def _verdict(place: int, part: object, model: type[P], sender: Sender) -> PostVe
         return PostVerdict(index=place, status="refused", reason=reason_of(error, whole))
     reason = None
     if sender.user_id is not None and (
-        valid.user_id not in (None, sender.user_id) or getattr(valid, "username", None) is not None
+        valid.user_id not in (None, sender.user_id) or valid.username is not None
     ):
         reason = "user_id: not the user who is logged in"
     elif isinstance(valid, FeedbackIn):
-        has_owner = not sender.anybody or valid.user_id is not None or valid.request_id is not None
+        named = valid.user_id is not None or valid.username is not None
+        has_owner = not sender.anybody or named or valid.request_id is not None
         reason = None if has_owner else feedback.WHOSE
     if reason is not None:
         return PostVerdict(index=place, status="refused", reason=reason)

@@ -12,6 +12,7 @@ from recsys.domains.users import activities, cache
 from recsys.domains.users.sessions import lock_user
 from recsys.events.publish import publish
 from recsys.events.vocabulary import ProfileUpdated
+from recsys.own_ids.references import UserText
 from recsys.web.dependencies import AdminUser, SessionDep
 from recsys.web.errors import problem_responses
 
@@ -22,7 +23,9 @@ router = APIRouter(prefix="/api/v1/admin/users", tags=["users (admin)"])
 
 @router.post("/{user_id}/reopen", status_code=204, responses=problem_responses(401, 403, 404, 422, 503))
 def reopen_account(
-    session: SessionDep, admin: AdminUser, user_id: Annotated[int, Path(ge=1, le=2**31 - 1)]
+    session: SessionDep,
+    admin: AdminUser,
+    user_id: Annotated[UserText, Path(description="A number or `username:…`.")],
 ) -> None:
     """Open a closed account again: its user logs in with the old password. An open one stays as it is."""
     reopen(session, user_id)

@@ -17,6 +17,7 @@ from recsys.domains.users.tables import User, UserProfile
 from recsys.errors import NotFound
 from recsys.events.publish import publish
 from recsys.events.vocabulary import PreferencesChanged, ProfileUpdated
+from recsys.own_ids.resolver import own_ids_changed
 
 __all__ = ["change", "me", "public", "public_by_username", "replace", "said"]
 
@@ -78,6 +79,8 @@ def change(session: Session, user_id: int, given: ProfileIn) -> MeOut:
     profile = _own_profile(session, user_id)
     changed = [name for name, value in wanted.items() if getattr(_holder(user, profile, name), name) != value]
     if changed:
+        if "username" in changed:
+            own_ids_changed(session)
         cache.forget(user)
         for name in changed:
             setattr(_holder(user, profile, name), name, wanted[name])

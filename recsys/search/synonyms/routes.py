@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from recsys.search.analysis.analyser import analyser, words_of
@@ -15,15 +15,12 @@ from recsys.settings import get_settings
 from recsys.web.dependencies import AdminUser, SessionDep
 from recsys.web.errors import problem_responses
 from recsys.web.pagination import MAX_CURSOR, Cursor, Page
-from recsys.web.query_parameters import known_parameters_only
 from recsys.web.validators import Input, storable
 from recsys.web.versions import IfMatch, etag, version_in
 
 __all__ = ["router"]
 
-router = APIRouter(
-    prefix="/api/v1/admin/search/synonyms", tags=["search"], dependencies=[Depends(known_parameters_only)]
-)
+router = APIRouter(prefix="/api/v1/admin/search/synonyms", tags=["search"])
 
 SynonymId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Limit = Annotated[int, Query(ge=1, le=100)]

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from recsys.domains.users import sessions
 from recsys.domains.users.api_keys.service import Scope
 from recsys.errors import Forbidden, Unauthorized, Unavailable
+from recsys.own_ids.requests import user_named
 from recsys.web.access.authorization import AccessDecision, decide, key_of, key_opens, keys_are_optional
 from recsys.web.dependencies import brief_user, token_of
 
@@ -35,7 +36,7 @@ def require(scope: Scope, *, about: str | None = None) -> Callable[[Request], Aw
 
     async def allowed(request: Request) -> None:
         # what is no number is nobody's: the route itself says that it is wrong, to those who may know
-        asked = None if about is None else _number(request.path_params.get(about))
+        asked = None if about is None else user_named(request.path_params.get(about))
         await allow(request, scope, about=asked, personal=about is not None)
 
     return allowed
@@ -97,12 +98,6 @@ def _refuse(verdict: AccessDecision, scope: Scope, *, personal: bool) -> NoRetur
         )
     raise Unauthorized(
         f"Send {key}." if not personal else f"Send {key}, or log in: `Authorization: Bearer TOKEN`."
-    )
-
-
-def _number(text: object) -> int | None:
-    return (
-        int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 12 else None
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from recsys.own_ids.references import is_own_id
 from recsys.web.errors import PROBLEM_JSON, Problem, problem_responses
 from recsys.web.openapi.examples import example_of
 
@@ -74,9 +75,26 @@ def _complete(document: dict[str, Any]) -> None:
     document["security"] = [{}, *({name: []} for name in _SECURITY_SCHEMES)]
     statuses = set()
     for path, _, operation in operations(document):
+        if _takes_own_ids(operation, schemas, set()):
+            operation["responses"].setdefault("404", problem_responses(404)[404])
         statuses |= _document_errors(path, operation)
         _add_examples(operation, schemas)
     components["examples"] = {f"Problem{status}": _problem_example(status) for status in sorted(statuses)}
+
+
+def _takes_own_ids(value: object, schemas: Mapping[str, Any], seen: set[str]) -> bool:
+    """Whether a parameter or body may name something by the shop's own id, which nothing may have."""
+    if isinstance(value, list):
+        return any(_takes_own_ids(each, schemas, seen) for each in value)
+    if not isinstance(value, dict):
+        return False
+    if is_own_id(value.get("pattern")):
+        return True
+    name = str(value.get("$ref", "")).rpartition("/")[2]
+    if name and name not in seen:
+        seen.add(name)
+        return _takes_own_ids(schemas.get(name), schemas, seen)
+    return any(_takes_own_ids(inner, schemas, seen) for key, inner in value.items() if key != "responses")
 
 
 def _document_errors(path: str, operation: dict[str, Any]) -> set[int]:

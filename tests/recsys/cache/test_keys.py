@@ -34,6 +34,7 @@ OWN = {
     "exposures_waiting",
     "recent_exposures",
     "posts_waiting",
+    "own_ids_version",
 }
 SAMPLE = {"query_hash": "q"}
 

@@ -59,8 +59,8 @@ def test_a_stored_list_has_exactly_the_documented_shape(client: httpx.Client) ->
     assert list(answer) == ["items", "next_cursor", "provenance"]
     assert len(answer["items"]) == 20
     for item in answer["items"]:
-        assert list(item) == ["product_id", "name", "price", "score", "type", "reason"]
-        assert list(item["reason"]) == ["code", "text", "product_ids"]
+        assert list(item) == ["product_id", "sku", "name", "price", "score", "type", "reason"]
+        assert list(item["reason"]) == ["code", "text", "product_ids", "skus"]
         assert item["price"] == item["product_id"] + 0.25
         assert f"“{item['product_id']}”" in item["name"]
     provenance = answer["provenance"]
@@ -228,7 +228,12 @@ def test_similar_products(client: httpx.Client) -> None:
     assert len(items) == 10
     assert 95 not in [item["product_id"] for item in items]
     assert items[0]["type"] == "similar"
-    assert items[0]["reason"] == {"code": "similar_to", "text": "Similar to Chair “95”", "product_ids": [95]}
+    assert items[0]["reason"] == {
+        "code": "similar_to",
+        "text": "Similar to Chair “95”",
+        "product_ids": [95],
+        "skus": ["sku95"],
+    }
     assert items[0]["name"].startswith("Chair")
     missing = client.get("/api/v1/products/5000/similar")
     assert missing.status_code == 404

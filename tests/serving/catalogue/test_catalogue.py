@@ -25,6 +25,7 @@ rows = st.builds(
     st.booleans(),
     st.booleans(),
     st.lists(st.sampled_from(["a", "b", "c"]), max_size=3, unique=True).map(tuple),
+    st.sampled_from(["[]", '["é/1","s",2.5,"/a.png","Brand",null]']),
 )
 some_rows = st.lists(rows, max_size=12, unique_by=lambda row: row.id)
 
@@ -38,7 +39,8 @@ def contents(catalogue: Catalogue) -> dict[str, object]:
     tags = [catalogue.tags_of(row) for row in range(len(catalogue))]
     names = {product: catalogue.name(product) for product in range(15)}
     summaries = {product: catalogue.summaries.get(product) for product in range(15)}
-    return plain | {"tags": tags, "summaries": summaries, "of": names}
+    labels = {product: catalogue.label(product) for product in range(15)}
+    return plain | {"tags": tags, "summaries": summaries, "of": names, "labels": labels}
 
 
 @given(some_rows, some_rows)

@@ -179,6 +179,7 @@ def test_bought_together(client: httpx.Client, scored_shop: Shop) -> None:
         "code": "bought_together",
         "text": "Bought together with Coffee “50”",
         "product_ids": [50],
+        "skus": ["sku50"],
     }
     assert 50 not in ids(answer)
     assert client.get("/api/v1/products/5000/bought-together").status_code == 404

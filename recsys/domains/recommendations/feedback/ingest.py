@@ -13,7 +13,7 @@ from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from pydantic import ValidationError
 from sqlalchemy import bindparam, select, text
-from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
+from sqlalchemy.dialects.postgresql import ARRAY, INTEGER, VARCHAR
 from sqlalchemy.orm import Session
 
 from recsys import clock
@@ -23,6 +23,7 @@ from recsys.domains.recommendations.feedback.attribution import NotInAnswer
 from recsys.domains.recommendations.feedback.rows import Ready, store
 from recsys.domains.recommendations.interactions import guest_identity
 from recsys.domains.recommendations.interactions import ingest as interactions
+from recsys.domains.recommendations.interactions.ingest import NamedProducts
 from recsys.domains.recommendations.interactions.recent import Touched, remember_touched
 from recsys.domains.recommendations.schemas import FeedbackIn
 from recsys.domains.recommendations.tables import RecommendationFeedback
@@ -40,9 +41,12 @@ _NAMESPACE = uuid5(NAMESPACE_URL, "urn:recsys:feedback-event")
 
 # the locks hold users and recommendations until the feedback is in: what is deleted in between would break
 # its foreign keys
-_USERS = text("SELECT id FROM users_db.users WHERE id = ANY(:ids) ORDER BY id FOR KEY SHARE").bindparams(
-    bindparam("ids", type_=ARRAY(INTEGER))
-)
+_USERS = text(
+    """
+    SELECT id, username FROM users_db.users WHERE id = ANY(:ids) OR username = ANY(:names)
+    ORDER BY id FOR KEY SHARE
+    """
+).bindparams(bindparam("ids", type_=ARRAY(INTEGER)), bindparam("names", type_=ARRAY(VARCHAR)))
 _RECOMMENDATIONS = text(
     """
     SELECT id, user_id, product_id FROM recommendations_db.product_recommendations
@@ -71,9 +75,6 @@ _RETIRED_ROWS = text(
     JOIN recommendations_db.retired_recommendations t USING (user_id, product_id)
     """
 ).bindparams(bindparam("users", type_=ARRAY(INTEGER)), bindparam("products", type_=ARRAY(INTEGER)))
-_PRODUCTS = text("SELECT id FROM products_db.products WHERE id = ANY(:ids)").bindparams(
-    bindparam("ids", type_=ARRAY(INTEGER))
-)
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,9 @@ def take(
             refused[place] = reason_of(error, "feedback")
             continue
         user = caller_id if parsed.user_id is None else parsed.user_id
-        if caller_id is not None and user != caller_id:
+        if caller_id is not None and (user != caller_id or parsed.username is not None):
             refused[place] = "user_id: not the user who is logged in"
-        elif user is None and parsed.request_id is None:
+        elif user is None and parsed.username is None and parsed.request_id is None:
             refused[place] = WHOSE
         else:
             valid[place] = _Submitted(parsed, user, parsed.session_id or visit)
@@ -170,7 +171,11 @@ def _storable(
     )
     people = [submitted.user_id for submitted in valid.values()]
     people += [answered.user_id for several in lists.values() for answered in several]
-    users = set(session.scalars(_USERS, {"ids": sorted({user for user in people if user is not None})}))
+    names = sorted({piece.username for piece in pieces if piece.username is not None})
+    user_rows = session.execute(
+        _USERS, {"ids": sorted({user for user in people if user is not None}), "names": names}
+    ).all()
+    users, by_username = {row.id for row in user_rows}, {row.username: row.id for row in user_rows}
     recommendation_ids = sorted(
         {piece.recommendation_id for piece in pieces if piece.recommendation_id is not None}
     )
@@ -180,12 +185,25 @@ def _storable(
         rows += session.execute(_RETIRED, {"ids": missing})
     recommended = {row.id: row for row in rows}
     ids = {piece.product_id for piece in pieces if piece.product_id is not None}
-    products = set(session.scalars(_PRODUCTS, {"ids": sorted(ids | {row.product_id for row in rows})}))
+    products = NamedProducts.of(
+        session,
+        ids | {row.product_id for row in rows},
+        {piece.sku for piece in pieces if piece.sku is not None},
+    )
     now = clock.now()
     ready = []
     for place, submitted in valid.items():
         piece = submitted.feedback
-        user, product, visit, answer = submitted.user_id, piece.product_id, submitted.visit, None
+        user, visit, answer = submitted.user_id, submitted.visit, None
+        product = piece.product_id if piece.sku is None else products.by_sku.get(piece.sku)
+        if piece.username is not None:
+            user = by_username.get(piece.username)
+            if user is None:
+                refused[place] = "username: no such user"
+                continue
+        if piece.sku is not None and product is None:
+            refused[place] = "sku: no such product"
+            continue
         if user is not None and user not in users:
             refused[place] = "user_id: no such user"
             continue
@@ -199,7 +217,7 @@ def _storable(
                 refused[place] = "product_id: the recommendation is of another product"
                 continue
             product = row.product_id
-        if product is None or product not in products:
+        if product is None or product not in products.ids:
             refused[place] = "product_id: no such product"
             continue
         if piece.request_id is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
@@ -24,9 +24,14 @@ from recsys.events.vocabulary import InteractionsRecorded
 from recsys.write_buffer.batches import JUDGED, PostVerdict, reason_of
 from recsys.write_buffer.buffer import QueuedPost
 
-__all__ = ["GONE", "event_uuid", "named", "of_caller", "store_queued", "take"]
+__all__ = ["GONE", "NamedProducts", "event_uuid", "named", "of_caller", "store_queued", "take"]
 
-GONE = ("product_id: no such product", "user_id: no such user", "username: no such user")
+GONE = (
+    "product_id: no such product",
+    "user_id: no such user",
+    "username: no such user",
+    "sku: no such product",
+)
 """The reasons of what was right when it was sent, and whose product or user is deleted since."""
 _NAMESPACE = uuid5(NAMESPACE_URL, "urn:recsys:interaction-event")
 
@@ -37,9 +42,33 @@ _USERS = text(
     ORDER BY id FOR KEY SHARE
     """
 ).bindparams(bindparam("ids", type_=ARRAY(INTEGER)), bindparam("names", type_=ARRAY(VARCHAR)))
-_PRODUCTS = text("SELECT id FROM products_db.products WHERE id = ANY(:ids)").bindparams(
-    bindparam("ids", type_=ARRAY(INTEGER))
-)
+# a product's own SKU counts before that of a variant
+_PRODUCTS = text(
+    """
+    SELECT id, sku FROM products_db.products WHERE id = ANY(:ids) OR sku = ANY(:skus)
+    UNION ALL
+    SELECT v.product_id, v.sku FROM products_db.product_variants AS v
+    WHERE v.sku = ANY(:skus) AND v.product_id IS NOT NULL
+        AND NOT EXISTS (SELECT FROM products_db.products AS p WHERE p.sku = v.sku)
+    """
+).bindparams(bindparam("ids", type_=ARRAY(INTEGER)), bindparam("skus", type_=ARRAY(VARCHAR)))
+
+
+@dataclass(frozen=True)
+class NamedProducts:
+    """The products that a batch names: the numbers that exist, and the number of each SKU that does."""
+
+    ids: frozenset[int]
+    by_sku: Mapping[str, int]
+
+    @classmethod
+    def of(cls, session: Session, ids: Collection[int], skus: Collection[str]) -> NamedProducts:
+        """Look both up in one query."""
+        if not ids and not skus:
+            return cls(frozenset(), {})
+        rows = session.execute(_PRODUCTS, {"ids": sorted(ids), "skus": sorted(skus)}).all()
+        wanted = set(skus)
+        return cls(frozenset(row.id for row in rows), {row.sku: row.id for row in rows if row.sku in wanted})
 
 
 @dataclass(frozen=True)
@@ -47,6 +76,7 @@ class _Event:
     place: int
     event_id: UUID
     user_id: int | None
+    product_id: int
     interaction: InteractionIn
     moment: datetime
 
@@ -111,7 +141,7 @@ def take(
     touched = [
         Touched(
             event.user_id,
-            event.interaction.product_id,
+            event.product_id,
             event.interaction.interaction_type,
             event.moment,
             event.interaction.session_id,
@@ -173,13 +203,19 @@ def _known(session: Session, valid: Mapping[int, InteractionIn], refused: dict[i
     names = sorted({one.username for one in valid.values() if one.username is not None})
     users = session.execute(_USERS, {"ids": ids, "names": names}).all() if ids or names else []
     by_id, by_name = {row.id for row in users}, {row.username: row.id for row in users}
-    wanted = sorted({one.product_id for one in valid.values()})
-    products = set(session.scalars(_PRODUCTS, {"ids": wanted})) if wanted else set()
+    products = NamedProducts.of(
+        session,
+        {one.product_id for one in valid.values() if one.product_id is not None},
+        {one.sku for one in valid.values() if one.sku is not None},
+    )
     now = clock.now()
     events = []
     for place, one in valid.items():
         user = one.user_id if one.username is None else by_name.get(one.username)
-        if one.product_id not in products:
+        product = one.product_id if one.sku is None else products.by_sku.get(one.sku)
+        if product is None and one.sku is not None:
+            refused[place] = GONE[3]
+        elif product not in products.ids:
             refused[place] = GONE[0]
         elif one.user_id is not None and one.user_id not in by_id:
             refused[place] = GONE[1]
@@ -187,7 +223,7 @@ def _known(session: Session, valid: Mapping[int, InteractionIn], refused: dict[i
             refused[place] = GONE[2]
         else:
             event_id = uuid4() if one.event_id is None else event_uuid(one.event_id)
-            events.append(_Event(place, event_id, user, one, one.created_at or now))
+            events.append(_Event(place, event_id, user, product, one, one.created_at or now))
     return events
 
 
@@ -197,7 +233,7 @@ def _store(session: Session, events: Sequence[_Event]) -> set[int]:
             event.event_id,
             {
                 "user_id": event.user_id,
-                "product_id": event.interaction.product_id,
+                "product_id": event.product_id,
                 "interaction_type": event.interaction.interaction_type.value,
                 "interaction_value": event.interaction.interaction_value,
                 "context": event.interaction.context,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
+from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.domains.recommendations.rules import service as rules
@@ -38,7 +39,7 @@ def list_rules(
     before = None if cursor is None else Cursor.decode(cursor).integer("id")
     at = clock.now() if in_force else None
     found = rules.listed(session, limit=limit + 1, before=before, kind=kind, at=at)
-    items = [rules.shown(row) for row in found[:limit]]
+    items = rules.with_own_ids(session, [rules.shown(row) for row in found[:limit]])
     more = len(found) > limit
     return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if more else None)
 
@@ -48,13 +49,13 @@ def create_rule(session: SessionDep, admin: AdminUser, given: RuleIn, response: 
     """Write down a rule; answers follow it within seconds."""
     rule = rules.create(session, given, actor=admin.actor)
     response.headers["Location"] = f"{router.prefix}/{rule.id}"
-    return _answer(rule, response)
+    return _answer(session, rule, response)
 
 
 @router.get("/{rule_id}", responses=problem_responses(401, 403, 404, 422, 503))
 def get_rule(session: SessionDep, admin: AdminUser, rule_id: RuleId, response: Response) -> RuleOut:
     """One rule, with its version as `ETag`."""
-    return _answer(rules.get(session, rule_id), response)
+    return _answer(session, rules.get(session, rule_id), response)
 
 
 @router.put("/{rule_id}", responses=problem_responses(400, 401, 403, 404, 409, 413, 422, 503))
@@ -68,7 +69,8 @@ def replace_rule(
 ) -> RuleOut:
     """Put a rule in the place of this one; 409 when somebody else changed it since it was read."""
     version = version_in(if_match)
-    return _answer(rules.replace(session, rule_id, given, version=version, actor=admin.actor), response)
+    rule = rules.replace(session, rule_id, given, version=version, actor=admin.actor)
+    return _answer(session, rule, response)
 
 
 @router.delete("/{rule_id}", status_code=204, responses=problem_responses(401, 403, 404, 409, 422, 503))
@@ -95,6 +97,6 @@ def list_rule_changes(
     return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if more else None)
 
 
-def _answer(rule: BusinessRule, response: Response) -> RuleOut:
+def _answer(session: Session, rule: BusinessRule, response: Response) -> RuleOut:
     response.headers["ETag"] = etag(rule.version)
-    return rules.shown(rule)
+    return rules.with_own_ids(session, [rules.shown(rule)])[0]

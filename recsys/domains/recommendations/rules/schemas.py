@@ -18,9 +18,10 @@ from pydantic import (
 
 from recsys.domains.recommendations.rules.types import SHELF_NAMES, CapBy, NewTo, Rule, RuleKind, RuleTarget
 from recsys.money import cents
-from recsys.web.validators import Id, Input, storable
+from recsys.own_ids.references import BrandRef, CategoryRef, ProductRef
+from recsys.web.validators import Input, storable
 
-__all__ = ["MAX_POSITION", "RuleChangeOut", "RuleIn", "RuleOut", "TargetIn"]
+__all__ = ["MAX_POSITION", "RuleChangeOut", "RuleIn", "RuleOut", "TargetIn", "TargetOwnIds"]
 
 MAX_POSITION = 300
 """No list is longer than what is ranked for one question."""
@@ -61,10 +62,10 @@ class TargetIn(Input):
     """Which products a rule is about: those that pass all that is given; nothing given: every product."""
 
     product_ids: (
-        Annotated[list[Id], Field(min_length=1, max_length=1000), AfterValidator(_each_once)] | None
+        Annotated[list[ProductRef], Field(min_length=1, max_length=1000), AfterValidator(_each_once)] | None
     ) = Field(default=None, description="These; for a pin in the order of their places.")
-    category_id: Id | None = Field(default=None, description="A category with all below it.")
-    brand_id: Id | None = None
+    category_id: CategoryRef | None = Field(default=None, description="A category with all below it.")
+    brand_id: BrandRef | None = None
     tag: Tag | None = None
     min_price: Price | None = Field(default=None, description="In the shop's currency, included.")
     max_price: Price | None = Field(default=None, description="In the shop's currency, included.")
@@ -204,8 +205,18 @@ class RuleIn(Input):
         )
 
 
+class TargetOwnIds(BaseModel):
+    """The shop's own ids of a target, in the order of its numbers; null for what is deleted."""
+
+    skus: list[str | None] | None = None
+    category_slug: str | None = None
+    brand_slug: str | None = None
+
+
 class RuleOut(RuleIn):
     """A stored rule; send `version` back as `If-Match` to replace it."""
+
+    target_own_ids: TargetOwnIds | None = None
 
     id: int
     version: int

@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.domains.products.tables import Brand, Category, Product
-from recsys.domains.recommendations.rules.schemas import RuleIn, RuleOut, TargetIn
+from recsys.domains.recommendations.rules.schemas import RuleIn, RuleOut, TargetIn, TargetOwnIds
 from recsys.domains.recommendations.rules.tables import BusinessRule, BusinessRuleChange
 from recsys.domains.recommendations.rules.types import CapBy, NewTo, Rule, RuleKind, RuleTarget
 from recsys.errors import Conflict, Invalid, NotFound
+from recsys.own_ids.answers import skus_of
 from recsys.web.versions import check_version
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "replace",
     "rule_of",
     "shown",
+    "with_own_ids",
 ]
 
 MAX_ENABLED = 500
@@ -195,8 +197,35 @@ def shown(row: BusinessRule) -> RuleOut:
     return RuleOut.model_construct(**kept, target=target)
 
 
+def with_own_ids(session: Session, rules: Sequence[RuleOut]) -> list[RuleOut]:
+    """Fill in the own ids of the targets, by a query for each kind; return the rules."""
+    targets = [rule.target for rule in rules]
+    skus = skus_of(session, {product for target in targets for product in target.product_ids or ()})
+    categories = _slugs(session, Category, {target.category_id for target in targets})
+    brands = _slugs(session, Brand, {target.brand_id for target in targets})
+    for rule in rules:
+        products = rule.target.product_ids
+        rule.target_own_ids = TargetOwnIds(
+            skus=None if products is None else [skus.get(product) for product in products],
+            category_slug=categories.get(rule.target.category_id),
+            brand_slug=brands.get(rule.target.brand_id),
+        )
+    return list(rules)
+
+
+def _slugs(
+    session: Session, table: type[Category] | type[Brand], ids: set[int | None]
+) -> dict[int | None, str]:
+    wanted = ids - {None}
+    if not wanted:
+        return {}
+    return {
+        row.id: row.slug for row in session.execute(select(table.id, table.slug).where(table.id.in_(wanted)))
+    }
+
+
 def _written(row: BusinessRule) -> dict[str, object]:
-    return shown(row).model_dump(mode="json", warnings=False)
+    return shown(row).model_dump(mode="json", warnings=False, exclude={"target_own_ids"})
 
 
 def _take_turns(session: Session) -> None:

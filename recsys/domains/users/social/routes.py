@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from recsys.domains.users import profiles
 from recsys.domains.users.schemas import PublicUser, UserBrief
 from recsys.domains.users.social import service as social
+from recsys.own_ids.references import UserText
 from recsys.web.dependencies import CurrentUser, SessionDep
 from recsys.web.errors import problem_responses
 from recsys.web.pagination import Cursor, Page
@@ -18,7 +19,7 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/api/v1/users", tags=["users"])
 
-Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
+Id = Annotated[UserText, Path(description="A number or `username:…`.")]
 Limit = Annotated[int, Query(ge=1, le=100)]
 After = Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before.")]
 _LIST = problem_responses(401, 422, 503)

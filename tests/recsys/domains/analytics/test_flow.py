@@ -86,7 +86,7 @@ def test_a_guest_becomes_a_customer(counter: Counter) -> None:
     ]
     assert products == [
         {
-            "product_id": product, "date": day, "views": 1, "unique_views": 1, "add_to_carts": 1,
+            "product_id": product, "sku": None, "date": day, "views": 1, "unique_views": 1, "add_to_carts": 1,
             "purchases": 1, "revenue": "20.00", "conversion_rate": "1.0000",
         }
     ]  # fmt: skip

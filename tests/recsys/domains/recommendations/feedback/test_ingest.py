@@ -157,7 +157,7 @@ def test_without_a_log_in_each_piece_names_its_user_but_not_in_production(
 
 
 WRONG: list[tuple[dict[str, object], str]] = [
-    ({"product_id": None}, "a recommendation_id or a product_id"),
+    ({"product_id": None}, "a recommendation_id, a product_id or a sku"),
     ({"product_id": 99}, "product_id: no such product"),
     ({"product_id": "1"}, "product_id"),
     ({"feedback_type": "loved"}, "feedback_type: Input should be 'shown'"),

@@ -1,0 +1,1 @@
+"""Data of the shop as files, with the shop's own ids."""

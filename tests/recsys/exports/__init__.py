@@ -1,0 +1,1 @@
+"""Exports of the shop's data."""

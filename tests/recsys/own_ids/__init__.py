@@ -1,0 +1,1 @@
+"""Own ids: schemes, the resolver, and requests that name things by them."""
