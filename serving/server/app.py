@@ -15,6 +15,7 @@ from recsys.settings import get_settings
 from serving.api import reports, rule_previews
 from serving.api.routes import router, user_list
 from serving.batch import refresh
+from serving.gorse.routes import router as gorse
 from serving.ranking.search_personalization import ModelPersonaliser
 from serving.recommender.recommender import Recommender
 from serving.server.runtime_tuning import tuned_runtime
@@ -45,7 +46,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def create_app(prepared: Refresher | None = None) -> FastAPI:
     """Return a new application; its serving data is read, or completed, at startup (ASGI lifespan)."""
-    routers = (router, reports.router, rule_previews.router)
+    routers = (router, reports.router, rule_previews.router, gorse)
     app = create_api(routers, lifespan=_lifespan, routes=[user_list])
     app.state.refresher = prepared or Refresher()
     return app

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from uuid import uuid4
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, VARCHAR
 from sqlalchemy.orm import Session
 
 from recsys import clock
@@ -17,7 +19,18 @@ from recsys.events.publish import publish
 from recsys.events.vocabulary import RegistrationRepeated, UserRegistered
 from recsys.security import hash_password
 
-__all__ = ["make_account", "register"]
+__all__ = ["add_shop_users", "make_account", "register"]
+
+_NO_PASSWORD = "!"  # no hash: these accounts cannot log in
+_ADD_SHOP_USERS = text(
+    """
+    INSERT INTO users_db.users (email, username, full_name, password_hash, created_at)
+    SELECT encode(sha256(convert_to(name, 'UTF8')), 'hex') || '@example.invalid', name, name,
+        :no_password, :now
+    FROM unnest(:names) AS name ORDER BY name
+    ON CONFLICT DO NOTHING
+    """
+).bindparams(bindparam("names", type_=ARRAY(VARCHAR)))
 
 
 def make_account(
@@ -33,6 +46,16 @@ def make_account(
     user = _add(session, email, username, full_name, password_hash, is_admin=is_admin)
     publish(session, UserRegistered(user_id=user.id))
     return user
+
+
+def add_shop_users(session: Session, usernames: Collection[str]) -> None:
+    """Add users that only the shop knows: no password, and an address that receives no mail (RFC 2606).
+
+    Users that exist stay as they are.
+    """
+    if usernames:
+        parameters = {"names": list(usernames), "no_password": _NO_PASSWORD, "now": clock.now()}
+        session.execute(_ADD_SHOP_USERS, parameters)
 
 
 class _Undo(Exception):

@@ -28,6 +28,7 @@ __all__ = [
     "Recent",
     "Touched",
     "add",
+    "forget",
     "inherit",
     "members",
     "remember_touched",
@@ -134,6 +135,15 @@ def add(members_of: Mapping[int, Collection[str]]) -> None:
         pipeline.sadd(keys.recent_interactions(user), *marks)
         pipeline.expire(keys.recent_interactions(user), seconds)
     pipeline.execute()
+
+
+def forget(user_id: int, product_id: int) -> None:
+    """Remove a product from a user's set. An error of Redis is logged: the set expires by itself."""
+    try:
+        marks = members(product_id, bought=True, dismissed=True)
+        get_redis().srem(keys.recent_interactions(user_id), *sorted(marks))
+    except (RedisError, OSError, Unavailable) as error:
+        _log.error("a removed interaction stays in Redis until it expires", error=str(error))
 
 
 def inherit(session_id: str, user_id: int) -> None:

@@ -1,0 +1,137 @@
+"""Feedback of Gorse's API: interactions.
+
+Gorse keeps one row for each type, user and item; here each event stays, so that repeated purchases count. An
+event with the same type, user, item and timestamp is stored once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+import orjson
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from recsys.domains.products.tables import Product
+from recsys.domains.recommendations.interactions import removal
+from recsys.domains.recommendations.tables import UserInteraction
+from recsys.domains.recommendations.types import InteractionType
+from recsys.domains.users.registration import add_shop_users
+from recsys.domains.users.tables import User
+from recsys.errors import Invalid
+from serving.gorse.bodies import FeedbackBody
+from serving.gorse.ids import product_of, user_numbers, user_of
+from serving.gorse.items import ensure_items
+
+__all__ = ["delete_feedback", "interaction_type", "list_feedback", "prepare", "remove_overwritten"]
+
+_NAMESPACE = uuid5(NAMESPACE_URL, "urn:recsys:gorse-feedback")
+_ALIASES: Mapping[str, str] = {
+    **{kind.value: kind.value for kind in InteractionType},
+    **dict.fromkeys(("read", "click", "open", "watch", "play", "impression_click"), "view"),
+    **dict.fromkeys(("star", "favorite", "favourite", "bookmark", "share", "save", "wishlist"), "like"),
+    **dict.fromkeys(("cart", "add-to-cart", "addtocart"), "add_to_cart"),
+    **dict.fromkeys(("buy", "order", "bought", "pay", "transaction"), "purchase"),
+    **dict.fromkeys(("rate", "rating"), "review"),
+    **dict.fromkeys(("dislike", "hide", "skip", "not_interested"), "dismissed"),
+}
+
+
+def interaction_type(feedback_type: str) -> str:
+    """Return our type of a shop's feedback type.
+
+    Raises
+    ------
+    Invalid
+        It is none of the usual names.
+    """
+    found = _ALIASES.get(feedback_type.lower())
+    if found is None:
+        raise Invalid(
+            f"No interaction corresponds to this FeedbackType; expected is {', '.join(sorted(_ALIASES))}.",
+            field="FeedbackType",
+        )
+    return found
+
+
+def prepare(session: Session, given: Sequence[FeedbackBody]) -> list[dict[str, Any]]:
+    """Return the interactions of feedback, as they are posted; users and items that are new are added."""
+    kinds = {each.FeedbackType: interaction_type(each.FeedbackType) for each in given}
+    names = sorted({each.UserId for each in given})
+    add_shop_users(session, names)
+    users = user_numbers(session, names)
+    items = ensure_items(session, {each.ItemId for each in given})
+    return [_interaction(each, kinds[each.FeedbackType], users, items) for each in given]
+
+
+def _interaction(
+    given: FeedbackBody, kind: str, users: Mapping[str, int], items: Mapping[str, int]
+) -> dict[str, Any]:
+    moment = None if given.Timestamp is None else given.Timestamp.isoformat()
+    body: dict[str, Any] = {
+        "user_id": users[given.UserId],
+        "product_id": items[given.ItemId],
+        "interaction_type": kind,
+        "context": {"gorse": {"FeedbackType": given.FeedbackType, "Comment": given.Comment}},
+    }
+    if given.Value:
+        body["interaction_value"] = round(given.Value, 2)
+    if moment is not None:
+        key = orjson.dumps([given.FeedbackType, given.UserId, given.ItemId, moment]).decode()
+        body |= {"created_at": moment, "event_id": str(uuid5(_NAMESPACE, key))}
+    return body
+
+
+def remove_overwritten(session: Session, given: Sequence[FeedbackBody]) -> None:
+    """Remove earlier feedback of the same types, users and items, which a PUT overwrites."""
+    users = user_numbers(session, {each.UserId for each in given})
+    items = ensure_items(session, {each.ItemId for each in given})
+    for kind, user, item in {(each.FeedbackType, each.UserId, each.ItemId) for each in given}:
+        if user in users:
+            removal.remove(session, users[user], items[item], interaction_type(kind))
+
+
+def delete_feedback(session: Session, user: str, item: str, feedback_type: str | None) -> int:
+    """Remove feedback of a user on an item, of one type or of all; return how many. Raises NotFound."""
+    kind = None if feedback_type is None else interaction_type(feedback_type)
+    return removal.remove(session, user_of(session, user), product_of(session, item), kind)
+
+
+def list_feedback(
+    session: Session,
+    *,
+    user: str | None = None,
+    item: str | None = None,
+    feedback_type: str | None = None,
+    after: int = 0,
+    limit: int,
+) -> list[tuple[int, dict[str, Any]]]:
+    """Return feedback by its number, each with it: of a user, on an item, of a type. Raises NotFound."""
+    query = (
+        select(UserInteraction, User.username, Product.sku)
+        .join(User, User.id == UserInteraction.user_id)
+        .join(Product, Product.id == UserInteraction.product_id)
+        .where(UserInteraction.id > after, Product.sku.is_not(None))
+    )
+    if user is not None:
+        query = query.where(UserInteraction.user_id == user_of(session, user))
+    if item is not None:
+        query = query.where(UserInteraction.product_id == product_of(session, item))
+    if feedback_type is not None:
+        query = query.where(UserInteraction.interaction_type == interaction_type(feedback_type))
+    rows = session.execute(query.order_by(UserInteraction.id).limit(limit))
+    return [(row.id, _feedback(row, username, sku)) for row, username, sku in rows]
+
+
+def _feedback(row: UserInteraction, username: str, sku: str | None) -> dict[str, Any]:
+    own = (row.context or {}).get("gorse") or {}
+    return {
+        "FeedbackType": own.get("FeedbackType", row.interaction_type),
+        "UserId": username,
+        "ItemId": sku,
+        "Value": float(row.interaction_value or 0),
+        "Timestamp": None if row.created_at is None else row.created_at.isoformat(),
+        "Comment": own.get("Comment", ""),
+    }
