@@ -31,15 +31,15 @@ def build(
         str | None,
         typer.Option(
             metavar="T",
-            help="Take the shop as it was at T, an ISO date (its first moment) or date and time, UTC unless "
-            "it names an offset. Nothing after T gets in. Default: everything.",
+            help="Use the data as of T, an ISO date (its first moment) or date and time, UTC unless "
+            "it names an offset. Later events are left out. Default: everything.",
         ),
     ] = None,
     incremental: Annotated[
         bool,
         typer.Option(
             "--incremental/--full",
-            help="Go on from the current snapshot where that gives exactly the same, or read everything.",
+            help="Update the current snapshot where the result is identical, else read everything.",
         ),
     ] = True,
     as_json: AsJson = False,
@@ -125,7 +125,7 @@ def _moment(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise Invalid(
-            f"--until {text!r} is no moment; expected an ISO date or date and time, "
+            f"--until {text!r} is not a date; expected an ISO date or date and time, "
             "for example 2017-11-01 or 2017-11-01T18:30:00+02:00"
         ) from error
     try:

@@ -51,7 +51,7 @@ class Target:
                 f"known are {', '.join(ORDER)}"
             )
         if self.by_type.get("dismissed"):
-            raise Invalid("a dismissal is no success: leave the type 'dismissed' out of the target")
+            raise Invalid("a dismissal is not a success: leave the type 'dismissed' out of the target")
         if not all(math.isfinite(weight) and weight >= 0 for weight in self.by_type.values()):
             raise Invalid("the weight of a type of the target must be a finite number of 0 or more")
 

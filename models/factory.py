@@ -38,10 +38,10 @@ def recommender_class(algorithm: str) -> type[Recommender]:
         raise Invalid(f"algorithm {algorithm!r} cannot be loaded from {entry.value} ({error})") from error
     if not (isinstance(found, type) and issubclass(found, Recommender)):
         raise Invalid(
-            f"the entry point {entry.value} of algorithm {algorithm!r} is no subclass of Recommender"
+            f"the entry point {entry.value} of algorithm {algorithm!r} is not a subclass of Recommender"
         )
     if found.algorithm != algorithm:
-        raise Invalid(f"{entry.value} is entered as {algorithm!r} but calls itself {found.algorithm!r}")
+        raise Invalid(f"{entry.value} is registered as {algorithm!r} but its class says {found.algorithm!r}")
     return found
 
 

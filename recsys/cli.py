@@ -47,7 +47,7 @@ Json = Annotated[bool, typer.Option("--json", help="Plain JSON on stdout, for sc
 def root(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and end.", is_eager=True)
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
     ] = False,
 ) -> None:
     """Recommendations for a shop, from stored behaviour to what customers see.

@@ -23,7 +23,7 @@ def parse_seconds(given: str, option: str) -> float:
         raise Invalid(f"{option} {given!r}: expected a number with s, m or h, such as 90s, 10m or 1h")
     seconds = float(found[1]) * UNITS[found[2]]
     if not 0 < seconds <= MOST_SECONDS:
-        raise Invalid(f"{option} {given!r}: expected more than nothing and at most 30 days")
+        raise Invalid(f"{option} {given!r}: expected more than 0 and at most 30 days")
     return seconds
 
 

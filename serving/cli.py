@@ -184,7 +184,7 @@ def intake(
         if as_json:
             sys.stdout.write(json.dumps({"replayed": moved}) + "\n")
         else:
-            typer.echo(f"{moved:,} dead letters wait to be brought in again")
+            typer.echo(f"{moved:,} dead letters queued again")
         return
     from recsys.events import in_process
 
@@ -193,4 +193,4 @@ def intake(
     if as_json:
         sys.stdout.write(json.dumps({"moved": moved}) + "\n")
     else:
-        typer.echo(f"{moved:,} answered lists and posts brought in", err=True)
+        typer.echo(f"{moved:,} impressions and posts stored", err=True)

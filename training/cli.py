@@ -29,16 +29,14 @@ app = typer.Typer(no_args_is_help=True, help="Train, evaluate, report, register 
 def run(
     experiments: Annotated[
         list[str] | None,
-        typer.Argument(
-            help="Experiment files, or names of those that come with recsys.", metavar="FILE|NAME..."
-        ),
+        typer.Argument(help="Experiment files, or names of experiments of recsys.", metavar="FILE|NAME..."),
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Those that come with recsys, but no long ones.")
+        bool, typer.Option("--all", help="All experiments of recsys except the long ones.")
     ] = False,
     if_needed: Annotated[
         bool,
-        typer.Option("--if-needed", help="Do nothing when these experiments stand on this dataset already."),
+        typer.Option("--if-needed", help="Do nothing when these experiments have run on this dataset."),
     ] = False,
     rebuild: Annotated[
         bool,
@@ -50,7 +48,7 @@ def run(
     budget: Annotated[
         str | None,
         typer.Option(
-            help="Leave out what does not fit into so long by forecast, such as 90s, 10m or 1h.",
+            help="Skip models whose forecast exceeds this time, such as 90s, 10m or 1h.",
             metavar="TIME",
         ),
     ] = None,

@@ -45,7 +45,7 @@ class SplitSettings(_ExperimentSection):
     def _known_words(cls, words: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if words is not None and (not words or (unknown := [w for w in words if w not in INTERACTION_TYPES])):
             wrong = ", ".join(map(repr, unknown)) if words else "an empty list"
-            raise ValueError(f"{wrong} is no interaction type; known: {', '.join(INTERACTION_TYPES)}")
+            raise ValueError(f"{wrong} is not an interaction type; known: {', '.join(INTERACTION_TYPES)}")
         return words
 
 

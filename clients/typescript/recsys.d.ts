@@ -75,7 +75,7 @@ export interface BotHitsOut {
 /** One maker or label. */
 export interface BrandIn {
   name: string;
-  /** Made from the name when left out. */
+  /** Default: made from the name. */
   slug?: string | null;
   logo_url?: string | null;
   description?: string | null;
@@ -105,7 +105,7 @@ export type CapBy = "category" | "brand" | "together";
 /** So many pieces of a product, or of one of its variants. */
 export interface CartItemIn {
   product_id: number | string | Sku;
-  /** May be left out where the product has one variant or none. */
+  /** Optional where the product has at most one variant. */
   variant_id?: number | string | Sku | null;
   quantity?: number;
 }
@@ -126,14 +126,14 @@ export interface CartOut {
   lines: Array<CartLineOut>;
   subtotal: string;
   currency: string;
-  /** Ids of products that are no longer sold; they were taken out. */
+  /** Ids of removed products that are no longer sold. */
   unavailable: Array<number>;
 }
 
 /** One node of the category tree. */
 export interface CategoryIn {
   name: string;
-  /** Made from the name when left out. */
+  /** Default: made from the name. */
   slug?: string | null;
   parent_id?: number | string | Slug | Name | null;
   description?: string | null;
@@ -177,7 +177,7 @@ export interface CheckoutIn {
   /** Needed from guests; a user's own address is the default. */
   email?: string | null;
   shipping_address?: AddressIn | null;
-  /** One of the user's kept addresses. */
+  /** A saved address of the user. */
   shipping_address_id?: number | null;
   discount_code?: string | null;
   notes?: string | null;
@@ -228,11 +228,11 @@ export interface EmailLogOut {
   created_at: string | null;
 }
 
-/** So many of what was found share a value. */
+/** A value of a facet and the number of products that have it. */
 export interface FacetOut {
-  /** An id (category, brand), a tag, the begin of a range of prices, or a least rating. */
+  /** An id (category, brand), a tag, the start of a price range, or a minimum rating. */
   value: string;
-  /** The value in words. */
+  /** Label of the value. */
   name: string;
   count: number;
 }
@@ -304,9 +304,9 @@ export interface FoundProduct {
   status: string | null;
   is_featured: boolean | null;
   created_at: string | null;
-  /** Its place in the whole list, from 1; a click sends it back. */
+  /** Position in the whole list, from 1; send it with a click. */
   position: number;
-  /** By field, what matched, as safe HTML: `<mark>` is its only element. */
+  /** Matched text by field, as safe HTML with `<mark>` as the only element. */
   highlights?: Record<string, string>;
 }
 
@@ -319,7 +319,7 @@ export interface FoundUser {
   is_online: boolean | null;
   followers_count: number;
   following_count: number;
-  /** How far away, when a place was given. */
+  /** Distance from the given place. */
   kilometres: number | null;
   created_at: string | null;
 }
@@ -525,7 +525,7 @@ export interface OrderItemOut {
   name: string;
   title: string | null;
   quantity: number;
-  /** Of one piece. */
+  /** Price of one piece. */
   price: string;
   total_discount: string | null;
 }
@@ -821,7 +821,7 @@ export interface PostVerdicts {
 /** The preferences that a user set, and those that the shop inferred from the user's interactions. */
 export interface PreferencesOut {
   explicit: TasteOut;
-  /** The same as `explicit`, by its former name. @deprecated */
+  /** The former name of `explicit`. @deprecated */
   said: TasteOut;
   inferred: TasteOut;
   updated_at: string | null;
@@ -906,7 +906,7 @@ export interface ProductDay {
 /** A new product. */
 export interface ProductIn {
   name: string;
-  /** Made from the name when left out. */
+  /** Default: made from the name. */
   slug?: string | null;
   description?: string | null;
   short_description?: string | null;
@@ -967,28 +967,28 @@ export interface ProductOut {
   images: Array<ImageOut>;
   /** Average of the approved reviews. */
   rating: string | null;
-  /** How many reviews are approved. */
+  /** Number of approved reviews. */
   reviews: number;
 }
 
 /** One page of products that were found. */
 export interface ProductsFound {
-  /** Send it back with clicks. */
+  /** Id of the search; send it with clicks. */
   search_id: string;
-  /** The words that were searched for. */
+  /** The words of the query. */
   query: string;
   total: number;
   items: Array<FoundProduct>;
   facets?: Record<string, Array<FacetOut>>;
-  /** What a misspelt query probably meant. */
+  /** Suggested spelling of a misspelt query. */
   did_you_mean?: string | null;
-  /** Nothing has all the words; these have one of them. */
+  /** True: the products have only some of the words. */
   any_word?: boolean;
-  /** In the order of the user's taste. */
+  /** True: ordered by the user's preferences. */
   personalised?: boolean;
-  /** Why nothing was searched for. */
+  /** Reason why no search was made. */
   message?: string | null;
-  /** Search is down: what is shown in its place, and why. */
+  /** Set while search is down: what is shown instead, and why. */
   degraded?: string | null;
   /** Send it back as `cursor` for the next page. */
   next_cursor: string | null;
@@ -1150,35 +1150,35 @@ export interface RuleChangeOut {
   changed_at: string;
 }
 
-/** A rule as somebody writes it down; each kind takes its own parameters and no others. */
+/** A business rule; each kind takes its own parameters and no others. */
 export interface RuleIn {
-  /** What people call it; no two rules share a name. */
+  /** Unique name of the rule. */
   name: string;
   kind: RuleKind;
   target?: TargetIn_Input;
-  /** pin: the place of its first product, from 1. */
+  /** pin: position of its first product, from 1. */
   position?: number | null;
   /** boost: above 1; bury: below 1. Scores are multiplied by it. */
   factor?: number | null;
-  /** cap: at most so many in a list (each page of it). */
+  /** cap: maximum number of the products in a list, on each page. */
   most?: number | null;
-  /** cap: so many of each category, of each brand, or of all together. */
+  /** cap: whether `most` counts per category, per brand or for all together. */
   cap_by?: CapBy | null;
-  /** cap: true (the default of a new cap): rather a shorter list than more than `most`; false: only as long as there is something else to show. */
+  /** cap: true (the default of a new cap): the list becomes shorter rather than exceed `most`; false: the cap applies only while other products are available. */
   strict?: boolean | null;
-  /** minimum_new: this share of a list at least, if so many qualify. */
+  /** minimum_new: minimum share of new products in a list, if enough are eligible. */
   share?: number | null;
-  /** minimum_new: `user`: never touched by the user; `shop`: arrived within the target's created_within_days. */
+  /** minimum_new: `user`: products without interactions of the user; `shop`: products added within the target's created_within_days. */
   new_to?: NewTo | null;
-  /** Where it holds; null: on every shelf. */
+  /** Kinds of lists that the rule applies to; null: all. */
   shelves?: Array<string> | null;
-  /** Where on a page it holds; null: wherever a list is shown. */
+  /** Names of lists on a page that the rule applies to; null: all. */
   placements?: Array<string> | null;
-  /** From then on; null: at once. */
+  /** Start; null: at once. */
   starts_at?: string | null;
-  /** Until then, itself not included. */
+  /** End, exclusive; null: none. */
   ends_at?: string | null;
-  /** Of two rules that want different things the higher one wins. */
+  /** Of two conflicting rules the one with the higher priority wins. */
   priority?: number;
   enabled?: boolean;
 }
@@ -1188,33 +1188,33 @@ export type RuleKind = "pin" | "boost" | "bury" | "hide" | "cap" | "minimum_new"
 
 /** A stored rule; send `version` back as `If-Match` to replace it. */
 export interface RuleOut {
-  /** What people call it; no two rules share a name. */
+  /** Unique name of the rule. */
   name: string;
   kind: RuleKind;
   target?: TargetIn_Output;
-  /** pin: the place of its first product, from 1. */
+  /** pin: position of its first product, from 1. */
   position?: number | null;
   /** boost: above 1; bury: below 1. Scores are multiplied by it. */
   factor?: number | null;
-  /** cap: at most so many in a list (each page of it). */
+  /** cap: maximum number of the products in a list, on each page. */
   most?: number | null;
-  /** cap: so many of each category, of each brand, or of all together. */
+  /** cap: whether `most` counts per category, per brand or for all together. */
   cap_by?: CapBy | null;
-  /** cap: true (the default of a new cap): rather a shorter list than more than `most`; false: only as long as there is something else to show. */
+  /** cap: true (the default of a new cap): the list becomes shorter rather than exceed `most`; false: the cap applies only while other products are available. */
   strict?: boolean | null;
-  /** minimum_new: this share of a list at least, if so many qualify. */
+  /** minimum_new: minimum share of new products in a list, if enough are eligible. */
   share?: number | null;
-  /** minimum_new: `user`: never touched by the user; `shop`: arrived within the target's created_within_days. */
+  /** minimum_new: `user`: products without interactions of the user; `shop`: products added within the target's created_within_days. */
   new_to?: NewTo | null;
-  /** Where it holds; null: on every shelf. */
+  /** Kinds of lists that the rule applies to; null: all. */
   shelves?: Array<string> | null;
-  /** Where on a page it holds; null: wherever a list is shown. */
+  /** Names of lists on a page that the rule applies to; null: all. */
   placements?: Array<string> | null;
-  /** From then on; null: at once. */
+  /** Start; null: at once. */
   starts_at?: string | null;
-  /** Until then, itself not included. */
+  /** End, exclusive; null: none. */
   ends_at?: string | null;
-  /** Of two rules that want different things the higher one wins. */
+  /** Of two conflicting rules the one with the higher priority wins. */
   priority?: number;
   enabled?: boolean;
   target_own_ids?: TargetOwnIds | null;
@@ -1393,7 +1393,7 @@ export interface StockOut {
   quantity: number;
 }
 
-/** A product's name that completes what was typed. */
+/** A product's name that completes the input. */
 export interface Suggestion {
   /** The shop's own id of the product. */
   sku?: string | null;
@@ -1404,13 +1404,13 @@ export interface Suggestion {
 /** Completions, the more popular first. */
 export interface Suggestions {
   suggestions: Array<Suggestion>;
-  /** Why nothing was searched for. */
+  /** Reason why no search was made. */
   message?: string | null;
   /** Search is down. */
   degraded?: string | null;
 }
 
-/** One change of a group; `before` is null when it was made, `after` when it was deleted. */
+/** One change of a group; `before` is null for a creation, `after` for a deletion. */
 export interface SynonymChangeOut {
   id: number;
   synonym_id: number;
@@ -1421,12 +1421,12 @@ export interface SynonymChangeOut {
   changed_at: string;
 }
 
-/** Phrases that stand for one another. */
+/** Phrases with the same meaning. */
 export interface SynonymIn {
   phrases: Array<string>;
 }
 
-/** A group of phrases that stand for one another. */
+/** A group of phrases with the same meaning. */
 export interface SynonymOut {
   id: number;
   phrases: Array<string>;
@@ -1436,35 +1436,35 @@ export interface SynonymOut {
   updated_at: string;
 }
 
-/** Which products a rule is about: those that pass all that is given; nothing given: every product. */
+/** The products of a rule: those that meet all given conditions; without conditions every product. */
 export interface TargetIn_Input {
-  /** These; for a pin in the order of their places. */
+  /** Ids of products; a pin places them in this order. */
   product_ids?: Array<number | string | Sku> | null;
-  /** A category with all below it. */
+  /** A category with its subcategories. */
   category_id?: number | string | Slug | Name | null;
   brand_id?: number | string | Slug | Name | null;
   tag?: string | null;
-  /** In the shop's currency, included. */
+  /** In the shop's currency, inclusive. */
   min_price?: number | string | null;
-  /** In the shop's currency, included. */
+  /** In the shop's currency, inclusive. */
   max_price?: number | string | null;
-  /** Arrived in the shop at most so many days ago, whenever that is asked. */
+  /** Added to the shop at most this many days before the request. */
   created_within_days?: number | null;
 }
 
-/** Which products a rule is about: those that pass all that is given; nothing given: every product. */
+/** The products of a rule: those that meet all given conditions; without conditions every product. */
 export interface TargetIn_Output {
-  /** These; for a pin in the order of their places. */
+  /** Ids of products; a pin places them in this order. */
   product_ids?: Array<number> | null;
-  /** A category with all below it. */
+  /** A category with its subcategories. */
   category_id?: number | null;
   brand_id?: number | null;
   tag?: string | null;
-  /** In the shop's currency, included. */
+  /** In the shop's currency, inclusive. */
   min_price?: string | null;
-  /** In the shop's currency, included. */
+  /** In the shop's currency, inclusive. */
   max_price?: string | null;
-  /** Arrived in the shop at most so many days ago, whenever that is asked. */
+  /** Added to the shop at most this many days before the request. */
   created_within_days?: number | null;
 }
 
@@ -1562,7 +1562,7 @@ export interface Username {
 export interface UsersFound {
   total: number;
   items: Array<FoundUser>;
-  /** Why nothing was searched for. */
+  /** Reason why no search was made. */
   message?: string | null;
   /** Send it back as `cursor` for the next page. */
   next_cursor: string | null;
@@ -1574,11 +1574,11 @@ export interface VariantIn {
   name?: string | null;
   price?: number | string | null;
   compare_price?: number | string | null;
-  /** Of one piece; no route shows it to shoppers. */
+  /** Cost of one piece; not shown to customers. */
   cost_price?: number | string | null;
   weight?: number | string | null;
   barcode?: string | null;
-  /** Left out, a new variant has none and an old one keeps what it has. */
+  /** Default: 0 for a new variant, unchanged for an existing one. */
   inventory_quantity?: number | null;
   inventory_policy?: "deny" | "continue";
   inventory_tracking?: boolean;
@@ -1813,7 +1813,7 @@ export interface Operations {
     body: ProductIn;
     response: ProductOut;
   };
-  /** Add a group; searches follow it within seconds, without a reindex. */
+  /** Create a group; searches follow it within seconds, without a reindex. */
   admin_create_synonyms: {
     method: "POST";
     path: "/api/v1/admin/search/synonyms";
@@ -1873,7 +1873,7 @@ export interface Operations {
     };
     response: void;
   };
-  /** Take a group away; its history stays. */
+  /** Delete a group; its history stays. */
   admin_delete_synonyms: {
     method: "DELETE";
     path: "/api/v1/admin/search/synonyms/{synonym_id}";
@@ -1949,6 +1949,7 @@ export interface Operations {
     path: "/api/v1/admin/fraud-flags";
     query?: {
       limit?: number;
+      /** `next_cursor` of the page before. */
       cursor?: string | null;
     };
     response: Page_FlagOut_;
@@ -1970,6 +1971,7 @@ export interface Operations {
     path: "/api/v1/admin/email-logs";
     query?: {
       limit?: number;
+      /** `next_cursor` of the page before. */
       cursor?: string | null;
     };
     response: Page_EmailLogOut_;
@@ -1981,6 +1983,7 @@ export interface Operations {
     query?: {
       status?: Status | null;
       limit?: number;
+      /** `next_cursor` of the page before. */
       cursor?: string | null;
     };
     response: Page_OrderSummary_;
@@ -1996,6 +1999,7 @@ export interface Operations {
       until?: string | null;
       product_id?: number | string | null;
       limit?: number;
+      /** `next_cursor` of the page before. */
       cursor?: string | null;
     };
     response: Page_ProductDay_;
@@ -2010,6 +2014,7 @@ export interface Operations {
       /** A day such as 2026-03-29, in the shop's time zone. */
       until?: string | null;
       limit?: number;
+      /** `next_cursor` of the page before. */
       cursor?: string | null;
     };
     response: Page_SalesDay_;
@@ -2023,11 +2028,12 @@ export interface Operations {
     };
     query?: {
       limit?: number;
+      /** `next_cursor` of the page before. */
       cursor?: string | null;
     };
     response: Page_LogOut_;
   };
-  /** Who changed a group, when, from what to what, newest first; of deleted groups as well. */
+  /** The changes of a group with author and time, newest first; also of a deleted group. */
   admin_list_synonym_changes: {
     method: "GET";
     path: "/api/v1/admin/search/synonyms/{synonym_id}/changes";
@@ -2036,6 +2042,7 @@ export interface Operations {
     };
     query?: {
       limit?: number;
+      /** `next_cursor` of the page before. */
       cursor?: string | null;
     };
     response: Page_SynonymChangeOut_;
@@ -2046,6 +2053,7 @@ export interface Operations {
     path: "/api/v1/admin/search/synonyms";
     query?: {
       limit?: number;
+      /** `next_cursor` of the page before. */
       cursor?: string | null;
     };
     response: Page_SynonymOut_;
@@ -2062,6 +2070,7 @@ export interface Operations {
     path: "/api/v1/admin/sms-logs";
     query?: {
       limit?: number;
+      /** `next_cursor` of the page before. */
       cursor?: string | null;
     };
     response: Page_SmsLogOut_;
@@ -2072,6 +2081,7 @@ export interface Operations {
     path: "/api/v1/admin/analytics/visits";
     query?: {
       limit?: number;
+      /** `next_cursor` of the page before. */
       cursor?: string | null;
     };
     response: Page_VisitOut_;
@@ -2082,6 +2092,7 @@ export interface Operations {
     path: "/api/v1/admin/reviews";
     query?: {
       limit?: number;
+      /** `next_cursor` of the page before. */
       cursor?: string | null;
     };
     response: Page_ReviewOut_;
@@ -2121,7 +2132,7 @@ export interface Operations {
       payment_id: number;
     };
     headers: {
-      /** Of your making: a request sent twice moves money once. */
+      /** Chosen by the client, new for each order, payment or refund. A repeated request with the same key has no further effect. */
       "Idempotency-Key": string;
     };
     body: RefundIn;
@@ -2137,7 +2148,7 @@ export interface Operations {
     };
     response: void;
   };
-  /** Put other phrases in their place; 409 when somebody else changed them since they were read. */
+  /** Replace the phrases of a group; 409 when it was changed since the version of `If-Match` was read. */
   admin_replace_synonyms: {
     method: "PUT";
     path: "/api/v1/admin/search/synonyms/{synonym_id}";
@@ -2299,7 +2310,7 @@ export interface Operations {
     method: "POST";
     path: "/api/v1/orders";
     headers: {
-      /** Of your making, new for each order: a request sent twice orders once. */
+      /** Chosen by the client, new for each order, payment or refund. A repeated request with the same key has no further effect. */
       "Idempotency-Key": string;
     };
     body: CheckoutIn;
@@ -2375,7 +2386,7 @@ export interface Operations {
     path: "/api/v1/notifications/unread-count";
     response: Count;
   };
-  /** Write down a rule; answers follow it within seconds. */
+  /** Create a rule; lists follow it within seconds. */
   create_rule: {
     method: "POST";
     path: "/api/v1/recommendations/rules";
@@ -2389,7 +2400,7 @@ export interface Operations {
     body: DeactivateIn;
     response: void;
   };
-  /** Take a rule away; its history stays. */
+  /** Delete a rule; its history stays. */
   delete_rule: {
     method: "DELETE";
     path: "/api/v1/recommendations/rules/{rule_id}";
@@ -2600,6 +2611,7 @@ export interface Operations {
     path: "/api/v1/brands";
     query?: {
       limit?: number;
+      /** `next_cursor` of the page before. */
       cursor?: string | null;
     };
     response: Page_BrandOut_;
@@ -2610,6 +2622,7 @@ export interface Operations {
     path: "/api/v1/recommendations/feedback";
     query?: {
       limit?: number;
+      /** `next_cursor` of the page before. */
       cursor?: string | null;
     };
     response: Page_FeedbackOut_;
@@ -2627,6 +2640,7 @@ export interface Operations {
     query?: {
       unread?: boolean;
       limit?: number;
+      /** `next_cursor` of the page before. */
       cursor?: string | null;
     };
     response: Page_NotificationOut_;
@@ -2637,6 +2651,7 @@ export interface Operations {
     path: "/api/v1/orders";
     query?: {
       limit?: number;
+      /** `next_cursor` of the page before. */
       cursor?: string | null;
     };
     response: Page_OrderSummary_;
@@ -2657,6 +2672,7 @@ export interface Operations {
       sku?: Array<string> | null;
       sort?: "newest" | "name" | "price" | "-price";
       limit?: number;
+      /** `next_cursor` of the page before. */
       cursor?: string | null;
       /** Fields of each item, separated by commas, among sku, name, price, compare_price, currency, image, url, brand, category, stock, slug. The ids are always there. */
       fields?: string | null;
@@ -2672,11 +2688,12 @@ export interface Operations {
     };
     query?: {
       limit?: number;
+      /** `next_cursor` of the page before. */
       cursor?: string | null;
     };
     response: Page_ReviewOut_;
   };
-  /** Who changed a rule, when, from what to what, newest first; of deleted rules as well. */
+  /** The changes of a rule with author and time, newest first; also of a deleted rule. */
   list_rule_changes: {
     method: "GET";
     path: "/api/v1/recommendations/rules/{rule_id}/changes";
@@ -2685,6 +2702,7 @@ export interface Operations {
     };
     query?: {
       limit?: number;
+      /** `next_cursor` of the page before. */
       cursor?: string | null;
     };
     response: Page_RuleChangeOut_;
@@ -2695,9 +2713,10 @@ export interface Operations {
     path: "/api/v1/recommendations/rules";
     query?: {
       limit?: number;
+      /** `next_cursor` of the page before. */
       cursor?: string | null;
       kind?: RuleKind | null;
-      /** Only those that hold at this moment. */
+      /** Only rules in force at this moment. */
       in_force?: boolean;
     };
     response: Page_RuleOut_;
@@ -2862,7 +2881,7 @@ export interface Operations {
     method: "POST";
     path: "/api/v1/payments";
     headers: {
-      /** Of your making: a request sent twice moves money once. */
+      /** Chosen by the client, new for each order, payment or refund. A repeated request with the same key has no further effect. */
       "Idempotency-Key": string;
     };
     body: PaymentIn;
@@ -2913,9 +2932,9 @@ export interface Operations {
       username?: string | null;
       /** Of the answer's provenance: tells model and position, and whose list it was. Guests' feedback needs it. */
       request_id?: string | null;
-      /** Which list of that answer; default: the first that has the product. */
+      /** Which list of that response; default: the first that has the product. */
       shelf?: string | null;
-      /** The visit of a guest, as in the request. */
+      /** The session of a guest, as in the request. */
       session_id?: string | null;
       /** A stored recommendation of this user. */
       recommendation_id?: number | null;
@@ -2925,7 +2944,7 @@ export interface Operations {
       sku?: string | null;
       /** What a user did with a recommendation (`recommendation_feedback.feedback_type`). */
       feedback_type: "shown" | "clicked" | "carted" | "purchased" | "rated" | "dismissed" | "restored";
-      /** From 1 to 5; with `rated`, and with nothing else. */
+      /** From 1 to 5; only with `rated`. */
       rating?: number | null;
       text?: string | null;
       /** The sender's own id, a UUID or any text: an event sent twice is stored once. */
@@ -2939,9 +2958,9 @@ export interface Operations {
       username?: string | null;
       /** Of the answer's provenance: tells model and position, and whose list it was. Guests' feedback needs it. */
       request_id?: string | null;
-      /** Which list of that answer; default: the first that has the product. */
+      /** Which list of that response; default: the first that has the product. */
       shelf?: string | null;
-      /** The visit of a guest, as in the request. */
+      /** The session of a guest, as in the request. */
       session_id?: string | null;
       /** A stored recommendation of this user. */
       recommendation_id?: number | null;
@@ -2951,7 +2970,7 @@ export interface Operations {
       sku?: string | null;
       /** What a user did with a recommendation (`recommendation_feedback.feedback_type`). */
       feedback_type: "shown" | "clicked" | "carted" | "purchased" | "rated" | "dismissed" | "restored";
-      /** From 1 to 5; with `rated`, and with nothing else. */
+      /** From 1 to 5; only with `rated`. */
       rating?: number | null;
       text?: string | null;
       /** The sender's own id, a UUID or any text: an event sent twice is stored once. */
@@ -2978,9 +2997,9 @@ export interface Operations {
       interaction_type: "view" | "like" | "add_to_cart" | "purchase" | "review" | "dismissed";
       /** Quantity, rating, seconds …; at most two decimals. A dismissal below 0 takes one back. */
       interaction_value?: number | string | null;
-      /** Anything else worth keeping with the event. */
+      /** Any other data of the event. */
       context?: Record<string, unknown>;
-      /** The visit; alone it stands for a guest. */
+      /** The session; without a user it identifies a guest. */
       session_id?: string | null;
       /** The sender's own id, a UUID or any text: an event sent twice is stored once. */
       event_id?: string | null;
@@ -2999,9 +3018,9 @@ export interface Operations {
       interaction_type: "view" | "like" | "add_to_cart" | "purchase" | "review" | "dismissed";
       /** Quantity, rating, seconds …; at most two decimals. A dismissal below 0 takes one back. */
       interaction_value?: number | string | null;
-      /** Anything else worth keeping with the event. */
+      /** Any other data of the event. */
       context?: Record<string, unknown>;
-      /** The visit; alone it stands for a guest. */
+      /** The session; without a user it identifies a guest. */
       session_id?: string | null;
       /** The sender's own id, a UUID or any text: an event sent twice is stored once. */
       event_id?: string | null;
@@ -3114,7 +3133,7 @@ export interface Operations {
     };
     response: void;
   };
-  /** Put a rule in the place of this one; 409 when somebody else changed it since it was read. */
+  /** Replace a rule; 409 when it was changed since the version of `If-Match` was read. */
   replace_rule: {
     method: "PUT";
     path: "/api/v1/recommendations/rules/{rule_id}";
@@ -3158,16 +3177,17 @@ export interface Operations {
       fuzzy?: boolean;
       personalised?: boolean;
       limit?: number;
+      /** `next_cursor` of the page before. */
       cursor?: string | null;
       brand?: number | string | null;
-      /** All of these. */
+      /** A product must have all. */
       tag?: Array<string> | null;
       min_price?: number | string | null;
       max_price?: number | string | null;
       min_rating?: number | string | null;
       in_stock?: boolean;
       featured?: boolean | null;
-      /** Only administrators see others. */
+      /** Others are for administrators. */
       status?: string;
       /** Fields of each item, separated by commas, among sku, name, price, compare_price, currency, image, url, brand, category, stock, slug. The ids are always there. */
       fields?: string | null;
@@ -3190,6 +3210,7 @@ export interface Operations {
       min_following?: number | null;
       sort?: "relevance" | "newest" | "followers" | "distance";
       limit?: number;
+      /** `next_cursor` of the page before. */
       cursor?: string | null;
     };
     response: UsersFound;
@@ -3339,7 +3360,7 @@ export interface Operations {
     body: {
       id: string;
       type: string;
-      /** The key that we asked with. */
+      /** Key of our request to the gateway. */
       key: string;
       transaction_id?: string | null;
       code?: string | null;

@@ -42,7 +42,7 @@ def read_header(folder: Path) -> dict[str, Any]:
         raise Invalid(f"{path} is damaged ({error}); restore the folder or train the model again") from error
     header = document.get("header") if isinstance(document, dict) else None
     if not isinstance(header, dict) or not isinstance(document.get("arrays"), dict):
-        raise Invalid(f"{path} is damaged (it is no header of a model); restore the folder or train again")
+        raise Invalid(f"{path} is damaged (not the header of a model); restore the folder or train again")
     if header.get("format") != FORMAT:
         raise Invalid(
             f"{folder} is an artifact of format {header.get('format')}; this version reads format {FORMAT}. "

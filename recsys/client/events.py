@@ -40,7 +40,7 @@ class ShopEvent:
     user
         The number of a user, or the shop's own id (username); None for guests.
     session_id
-        The visit; alone it stands for a guest.
+        The session; without a user it identifies a guest.
     value
         Quantity, rating, seconds; at most two decimals.
     context

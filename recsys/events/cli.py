@@ -120,12 +120,12 @@ def replay(
     Example: recsys events replay --dead all
     """
     if (dead_letters is None) == (since is None):
-        raise Invalid("say either --dead WHICH or --since MOMENT")
+        raise Invalid("give either --dead WHICH or --since MOMENT")
     if dead_letters is not None:
         from recsys.cache.client import get_redis
         from recsys.events import dead_letters as letters
 
-        typer.echo(f"{letters.replay(get_redis(), dead_letters):,} dead letters are on their streams again")
+        typer.echo(f"{letters.replay(get_redis(), dead_letters):,} dead letters moved back to their streams")
         return
     assert since is not None
     from recsys.events.retention import send_again
@@ -133,7 +133,7 @@ def replay(
     try:
         moment = datetime.fromisoformat(since)
     except ValueError:
-        raise Invalid(f"{since!r} is no moment; expected one such as 2026-11-23T10:00") from None
+        raise Invalid(f"{since!r} is not a date and time; expected e.g. 2026-11-23T10:00") from None
     count = send_again(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
     typer.echo(f"{count:,} events will be sent again by the relay")
 

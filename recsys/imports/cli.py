@@ -78,7 +78,7 @@ def csv(
         bool,
         typer.Option(
             "--create-missing",
-            help="Create users and products that interactions name and nobody knows (name = id, price 0).",
+            help="Create the unknown users and products of interactions (name = id, price 0).",
         ),
     ] = False,
     separator: Annotated[
@@ -95,13 +95,15 @@ def csv(
     mapping: Annotated[
         str | None,
         typer.Option(
-            help="How the columns of an export are called: shopify, woocommerce, magento, google_merchant, "
+            help="Column names of an export: shopify, woocommerce, magento, google_merchant, "
             "ga4, segment, segment_orders, personalize, movielens, retailrocket, instacart, or a TOML file."
         ),
     ] = None,
     columns: Annotated[
         list[str] | None,
-        typer.Option("--map", help="THEIRS=OURS: a column of the file and what it is here; may be repeated."),
+        typer.Option(
+            "--map", help="THEIRS=OURS: a column of the file and the field that it holds; may be repeated."
+        ),
     ] = None,
     types: Annotated[
         list[str] | None,
@@ -121,7 +123,7 @@ def csv(
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Store nothing; show what was understood, the first rows and refusals."
+            "--dry-run", help="Store nothing; show the column mapping, the first rows and the refused rows."
         ),
     ] = False,
     rejects: RefusedFile = None,

@@ -62,7 +62,7 @@ def reindex(as_json: Json = False) -> None:
 
 @app.command()
 def verify(
-    repair: Annotated[bool, typer.Option("--repair", help="Bring what differs up to date.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Update the differing documents.")] = False,
     as_json: Json = False,
 ) -> None:
     """Compare every document of the index with the database; exit code 1 when they differ.
@@ -101,8 +101,8 @@ def verify(
 
 @app.command("report")
 def report_searches(
-    days: Annotated[int, typer.Option(min=1, max=90, help="So many days, today included.")] = 7,
-    most: Annotated[int, typer.Option(min=1, max=1000, help="So many queries of each kind.")] = 10,
+    days: Annotated[int, typer.Option(min=1, max=90, help="Number of days, today included.")] = 7,
+    most: Annotated[int, typer.Option(min=1, max=1000, help="Number of queries of each kind.")] = 10,
     as_json: Json = False,
 ) -> None:
     """Report frequent searches, searches without results, and positions of clicked results.

@@ -94,7 +94,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class Bucket:
-    """So many of what was found share a value. `name`: a category's or brand's, where the index knows it."""
+    """A value of a facet and its number of products. `name`: of a category or brand if the index has it."""
 
     value: str
     count: int

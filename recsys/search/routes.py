@@ -31,6 +31,7 @@ from recsys.web.dependencies import (
     caller_of,
 )
 from recsys.web.errors import problem_responses
+from recsys.web.pagination import CursorParam, Limit
 from recsys.web.validators import storable
 from recsys.write_buffer.events import publish_or_queue
 from recsys.write_buffer.senders import VisitorDep, in_post_thread
@@ -42,22 +43,21 @@ router = APIRouter(prefix="/api/v1/search", tags=["search"])
 Typed = Annotated[str, Query(max_length=LONGEST_TEXT, description="Words, SKUs, numbers with units.")]
 Price = Annotated[Decimal | None, Query(ge=0, max_digits=10, decimal_places=2)]
 Tag = Annotated[str, Query(min_length=1, max_length=100), AfterValidator(storable)]
-Limit = Annotated[int, Query(ge=1, le=100)]
-CursorIn = Annotated[str | None, Query(max_length=1000)]
 Count = Annotated[int | None, Query(ge=0, le=2**31 - 1)]
 
 
 # asynchronous only so that it needs no thread
 async def _filters(
     brand: BrandText | None = None,
-    tag: Annotated[list[Tag] | None, Query(max_length=10, description="All of these.")] = None,
+    tag: Annotated[list[Tag] | None, Query(max_length=10, description="A product must have all.")] = None,
     min_price: Price = None,
     max_price: Price = None,
     min_rating: Annotated[Decimal | None, Query(ge=0, le=5, max_digits=3, decimal_places=2)] = None,
     in_stock: bool = False,
     featured: bool | None = None,
     status: Annotated[
-        str, Query(pattern="^(active|draft|archived|any)$", description="Only administrators see others.")
+        str,
+        Query(pattern="^(active|draft|archived|any)$", description="Others are for administrators."),
     ] = "active",
 ) -> SearchFilters:
     if min_price is not None and max_price is not None and min_price > max_price:
@@ -93,7 +93,7 @@ def search_products(
     fuzzy: bool = True,
     personalised: bool = True,
     limit: Limit = 20,
-    cursor: CursorIn = None,
+    cursor: CursorParam = None,
 ) -> Response:
     """Products by words, filters or both; for a logged-in user in their own order."""
     search_request = SearchRequest(
@@ -157,14 +157,14 @@ def search_users(
     min_following: Count = None,
     sort: UserSort = "relevance",
     limit: Limit = 20,
-    cursor: CursorIn = None,
+    cursor: CursorParam = None,
 ) -> UsersFound:
     """Users by name or bio, by place, and by how many follow them."""
     if (lat is None) != (lon is None):
-        raise Invalid("A place is a lat and a lon; give both or none.")
+        raise Invalid("Send both lat and lon, or neither.")
     near = None if lat is None or lon is None else GeoArea(lat, lon, within_km)
     if near is None and (sort == "distance" or within_km is not None):
-        raise Invalid("A distance needs a place to be measured from: give lat and lon.")
+        raise Invalid("A distance needs a place: send lat and lon.")
     wanted = UserFilters(near, active, online, min_followers, min_following)
     return user_search.search(session, q, wanted, sort=sort, limit=limit, cursor=cursor)
 

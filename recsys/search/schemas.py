@@ -29,42 +29,42 @@ __all__ = [
 class FoundProduct(ProductListItem):
     """A product that was found."""
 
-    position: int = Field(description="Its place in the whole list, from 1; a click sends it back.")
+    position: int = Field(description="Position in the whole list, from 1; send it with a click.")
     highlights: dict[str, str] = Field(
-        default={}, description="By field, what matched, as safe HTML: `<mark>` is its only element."
+        default={}, description="Matched text by field, as safe HTML with `<mark>` as the only element."
     )
 
 
 class FacetOut(BaseModel):
-    """So many of what was found share a value."""
+    """A value of a facet and the number of products that have it."""
 
     value: str = Field(
-        description="An id (category, brand), a tag, the begin of a range of prices, or a least rating."
+        description="An id (category, brand), a tag, the start of a price range, or a minimum rating."
     )
-    name: str = Field(description="The value in words.")
+    name: str = Field(description="Label of the value.")
     count: int
 
 
 class ProductsFound(BaseModel):
     """One page of products that were found."""
 
-    search_id: UUID = Field(description="Send it back with clicks.")
-    query: str = Field(description="The words that were searched for.")
+    search_id: UUID = Field(description="Id of the search; send it with clicks.")
+    query: str = Field(description="The words of the query.")
     total: int
     items: list[FoundProduct]
     facets: dict[str, list[FacetOut]] = {}
-    did_you_mean: str | None = Field(default=None, description="What a misspelt query probably meant.")
-    any_word: bool = Field(default=False, description="Nothing has all the words; these have one of them.")
-    personalised: bool = Field(default=False, description="In the order of the user's taste.")
-    message: str | None = Field(default=None, description="Why nothing was searched for.")
+    did_you_mean: str | None = Field(default=None, description="Suggested spelling of a misspelt query.")
+    any_word: bool = Field(default=False, description="True: the products have only some of the words.")
+    personalised: bool = Field(default=False, description="True: ordered by the user's preferences.")
+    message: str | None = Field(default=None, description="Reason why no search was made.")
     degraded: str | None = Field(
-        default=None, description="Search is down: what is shown in its place, and why."
+        default=None, description="Set while search is down: what is shown instead, and why."
     )
     next_cursor: str | None = Field(description="Send it back as `cursor` for the next page.")
 
 
 class Suggestion(WithSku):
-    """A product's name that completes what was typed."""
+    """A product's name that completes the input."""
 
     text: str
     product_id: int
@@ -74,7 +74,7 @@ class Suggestions(BaseModel):
     """Completions, the more popular first."""
 
     suggestions: list[Suggestion]
-    message: str | None = Field(default=None, description="Why nothing was searched for.")
+    message: str | None = Field(default=None, description="Reason why no search was made.")
     degraded: str | None = Field(default=None, description="Search is down.")
 
 
@@ -88,7 +88,7 @@ class FoundUser(BaseModel):
     is_online: bool | None
     followers_count: int
     following_count: int
-    kilometres: float | None = Field(description="How far away, when a place was given.")
+    kilometres: float | None = Field(description="Distance from the given place.")
     created_at: datetime | None
 
 
@@ -97,7 +97,7 @@ class UsersFound(BaseModel):
 
     total: int
     items: list[FoundUser]
-    message: str | None = Field(default=None, description="Why nothing was searched for.")
+    message: str | None = Field(default=None, description="Reason why no search was made.")
     next_cursor: str | None = Field(description="Send it back as `cursor` for the next page.")
 
 

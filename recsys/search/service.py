@@ -304,7 +304,7 @@ def _encode(place: _PageStart, mark: str) -> str:
 def _decode(encoded: str, mark: str, sort: Sort) -> _PageStart:
     cursor = Cursor.decode(encoded)
     if cursor.text("of") != mark:
-        raise Invalid("This cursor is of another search; start again without a cursor.")
+        raise Invalid("This cursor belongs to another search; start again without a cursor.")
     try:
         search_id = UUID(cursor.text("search"))
     except ValueError:

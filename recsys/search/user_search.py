@@ -33,7 +33,7 @@ def search(
     if cursor is not None:
         place = Cursor.decode(cursor)
         if place.text("of") != mark:
-            raise Invalid("This cursor is of another search; start again without a cursor.")
+            raise Invalid("This cursor belongs to another search; start again without a cursor.")
         after = (key_of(place, "key"), place.integer("id"))
     found = chosen().search_users(session, UserQuery(words, filters, sort, limit + 1, after))
     hits = found.hits[:limit]

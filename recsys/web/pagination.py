@@ -7,25 +7,41 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Generic, NoReturn, TypeVar
+from typing import Annotated, Any, Generic, NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
 import orjson
+from fastapi import Query
 from pydantic import BaseModel, Field
 from starlette.types import Scope
 
 from recsys.errors import Invalid
 from recsys.web.access.signing import SIZE, is_signed, sign
 
-__all__ = ["MAX_CURSOR", "Cursor", "Page", "refuse_cursor", "remember_question"]
+__all__ = [
+    "MAX_CURSOR",
+    "Cursor",
+    "CursorParam",
+    "Limit",
+    "Page",
+    "last_id",
+    "page_of",
+    "refuse_cursor",
+    "remember_question",
+]
 
 T = TypeVar("T")
+Row = TypeVar("Row")
 MAX_CURSOR = 1000
+Limit = Annotated[int, Query(ge=1, le=100)]
+CursorParam = Annotated[
+    str | None, Query(max_length=MAX_CURSOR, description="`next_cursor` of the page before.")
+]
 _INTEGER = 2**63
 _PURPOSE = b"page"
 _asked: ContextVar[Scope | None] = ContextVar("asked", default=None)
@@ -105,6 +121,35 @@ class Cursor:
             return value.astimezone(UTC)
         except (ValueError, OverflowError):
             refuse_cursor()
+
+
+def last_id(cursor: str | None) -> int | None:
+    """The id at which the page before ended; None for the first page. Raises Invalid."""
+    return None if cursor is None else Cursor.decode(cursor).integer("id")
+
+
+def page_of(
+    rows: Sequence[Row],
+    limit: int,
+    item_of: Callable[[Row], T],
+    key_of: Callable[[Any], Mapping[str, Any]] = lambda row: {"id": row.id},
+) -> Page[T]:
+    """A page of at most `limit` items.
+
+    Parameters
+    ----------
+    rows
+        The rows of the page in order and, where there is a next page, at least one more.
+    limit
+        Items on the page.
+    item_of
+        Makes an item of a row.
+    key_of
+        The sort key of a row, for the cursor; by default its `id`.
+    """
+    items = [item_of(row) for row in rows[:limit]]
+    following = Cursor.encode(dict(key_of(rows[limit - 1]))) if len(rows) > limit else None
+    return Page(items=items, next_cursor=following)
 
 
 def remember_question(scope: Scope) -> None:

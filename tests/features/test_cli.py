@@ -66,7 +66,7 @@ def test_the_summary_says_what_was_new_and_what_was_cut(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["build", "--until", "yesterday"], "--until 'yesterday' is no moment; expected an ISO date"),
+        (["build", "--until", "yesterday"], "--until 'yesterday' is not a date; expected an ISO date"),
         (["build", "--until", "0001-01-01T00:00+05:00"], "outside the years 1 to 9999"),
         (["build"], "no interactions to learn from"),
         (["show"], "no dataset was built yet"),

@@ -60,8 +60,8 @@ def entries(*pairs: tuple[str, str]) -> Any:
     [
         (("x", "no_such_package:X"), "cannot be loaded from no_such_package:X"),
         (("x", "models.algorithms.factorization.als:Nothing"), "cannot be loaded"),
-        (("x", "models.algorithms.factorization.als:ALSParameters"), "is no subclass of Recommender"),
-        (("x", "models.algorithms.factorization.als:ALS"), "entered as 'x' but calls itself 'als'"),
+        (("x", "models.algorithms.factorization.als:ALSParameters"), "is not a subclass of Recommender"),
+        (("x", "models.algorithms.factorization.als:ALS"), "registered as 'x' but its class says 'als'"),
     ],
 )
 def test_a_broken_entry_point_is_named(

@@ -89,7 +89,7 @@ def test_shipped_experiments_can_be_compared() -> None:
         ('algorithm = "als"\n', "the key 'name' is missing"),
         (GOOD.replace("mine", "My Model"), "name: "),
         (GOOD + "[split]\ntest_days = -1\n", "split.test_days: input should be greater than 0 (given: -1)"),
-        (GOOD + '[split]\npositive = ["buys"]\n', "'buys' is no interaction type; known: view, like"),
+        (GOOD + '[split]\npositive = ["buys"]\n', "'buys' is not an interaction type; known: view, like"),
         (GOOD + "[evaluation]\nks = [5, 3]\n", "ks must rise"),
         (GOOD + "[evaluation]\nks = [5]\n", "primary_k 20 must be one of ks [5]"),
         (GOOD + '[promotion]\nmetric = "auc"\n', "promotion.metric: input should be 'ndcg'"),

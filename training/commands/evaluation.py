@@ -56,10 +56,10 @@ KsOption = Annotated[
 DaysOption = Annotated[
     float | None, typer.Option(help="Length of the test period; by default, a length that suits the data.")
 ]
-FoldsOption = Annotated[int, typer.Option(help="How many periods (rolling).")]
-LastOption = Annotated[int, typer.Option(help="How many of each user's last events (last-n).")]
+FoldsOption = Annotated[int, typer.Option(help="Number of periods (rolling).")]
+LastOption = Annotated[int, typer.Option(help="Number of each user's last events (last-n).")]
 ShareOption = Annotated[float, typer.Option(help="Share of users or products hidden (cold-…).")]
-GivenOption = Annotated[int, typer.Option(help="With how many events a cold user comes.")]
+GivenOption = Annotated[int, typer.Option(help="Number of known events of a cold user.")]
 DrawsOption = Annotated[
     int, typer.Option(min=100, max=100_000, help="Resamples for intervals and paired tests.")
 ]
@@ -75,7 +75,7 @@ def evaluate(
         list[str] | None, typer.Argument(help="Names of registered models.", metavar="NAME...")
     ] = None,
     served: Annotated[
-        bool, typer.Option("--served", help="Measure the lists of the model that serves, as they are read.")
+        bool, typer.Option("--served", help="Measure the served lists of the active model.")
     ] = False,
     api: Annotated[
         str | None, typer.Option(help="With --served: also ask this running API, for 500 users at most.")

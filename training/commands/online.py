@@ -31,10 +31,12 @@ def live(
         str, typer.Option(help="A date (2026-11-01), or a span back from now: 12h, 7d, 4w.")
     ] = "7d",
     until: Annotated[str | None, typer.Option(help="A date; default: now.")] = None,
-    window: Annotated[str, typer.Option(help="How long after it was shown something may follow.")] = "7d",
+    window: Annotated[
+        str, typer.Option(help="Time after an impression in which an interaction counts.")
+    ] = "7d",
     answered: Annotated[
         bool,
-        typer.Option("--answered", help="Count all that was answered as shown, not what was reported so."),
+        typer.Option("--answered", help="Count every response as shown, not only reported impressions."),
     ] = False,
     draws: Annotated[int, typer.Option(min=100, max=100_000, help="Resamples for intervals.")] = 2000,
     as_json: AsJson = False,
@@ -163,5 +165,5 @@ def _span(given: str, option: str) -> timedelta:
         raise Invalid(f"{option} {given!r}: expected a number with h, d or w, such as 12h or 7d")
     hours = float(found[1]) * _HOURS[found[2]]
     if not 0 < hours <= 24 * 3660:
-        raise Invalid(f"{option} {given!r}: expected more than nothing and at most ten years")
+        raise Invalid(f"{option} {given!r}: expected more than 0 and at most ten years")
     return timedelta(hours=hours)

@@ -103,7 +103,7 @@ def promote(
     reason: Reason,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Even if the rule held it back, or an A/B test runs, which then ends."),
+        typer.Option("--force", help="Promote although the rule held it back; a running A/B test ends."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -37,7 +37,7 @@ def tune(
     ] = None,
     test: Annotated[
         bool,
-        typer.Option(help="Look at the test period at the end; it is looked at once in a search's life."),
+        typer.Option(help="Evaluate on the test period at the end; only once per search."),
     ] = True,
     as_json: AsJson = False,
 ) -> None:

@@ -89,7 +89,7 @@ def compare_evaluations(
     if main is None:
         known = sorted({name for each, name, *_ in raw if each == view})
         raise Invalid(
-            f"{metric!r} in the view {view!r} was measured for nobody; known: {', '.join(known) or 'none'}"
+            f"{metric!r} in the view {view!r} was measured for no user; known: {', '.join(known) or 'none'}"
         )
     adjusted = holm_adjusted([one for *_, one in raw])
     rows = [
@@ -143,7 +143,7 @@ def _verdict(
     what = f"{LABELS.get(metric, metric)}@{k} ({'all products' if view == 'all' else 'new to the user'})"
     better = _better(metric, one.difference, one.p_value < level)
     if better == "different":
-        raise Invalid(f"{metric!r} has no good end, so it cannot decide; choose an accuracy metric")
+        raise Invalid(f"{metric!r} has no better direction, so it cannot decide; choose an accuracy metric")
     if better == "tie":
         if one.difference == one.low == one.high == 0.0:
             return "tie", f"a tie: {a} and {b} have the same {what} for every user"

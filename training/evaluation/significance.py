@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +73,18 @@ class PairedDifference:
     """The smallest true difference found with 80% power at the 5% level on these users; None for one."""
     floor: float = 0.0
     """The smallest p-value that these draws can give; the true one may be far smaller."""
+
+    def figures(self, level: float) -> dict[str, Any]:
+        """The fields of a report's comparison, significant where the p-value is below `level`."""
+        return {
+            "difference": self.difference,
+            "low": self.low,
+            "high": self.high,
+            "p_value": self.p_value,
+            "p_floor": self.floor,
+            "smallest": self.smallest,
+            "significant": self.p_value < level,
+        }
 
 
 def compare(a: Values, b: Values, *, draws: int, seed: int, level: float = 0.95) -> PairedDifference:

@@ -60,14 +60,14 @@ def read_settings(name: str) -> BenchmarkSettings:
     }
     blend = {model: float(weight) for model, weight in document.get("blend", {}).items()}
     if unknown := sorted(blend.keys() - models.keys()):
-        raise Invalid(f"settings of {name}: the blend names {', '.join(unknown)}, which is no model there")
+        raise Invalid(f"settings of {name}: the blend names {', '.join(unknown)}, which is not a model there")
     weights = {event: float(weight) for event, weight in document.get("weights", {}).items()}
     search = {
         model: SearchSpace(given["start"], given["steps"])
         for model, given in document.get("search", {}).items()
     }
     if unknown := sorted(search.keys() - models.keys()):
-        raise Invalid(f"settings of {name}: the search names {', '.join(unknown)}, which is no model there")
+        raise Invalid(f"settings of {name}: the search names {', '.join(unknown)}, not a model there")
     return BenchmarkSettings(
         models, document.get("validation", {}), blend, document.get("peers", []), weights, search
     )

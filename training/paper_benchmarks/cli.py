@@ -22,7 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Data = Annotated[Path, typer.Option("--data", help="Folder that holds the files of the benchmark.")]
+Data = Annotated[Path, typer.Option("--data", help="Folder of the benchmark's files.")]
 Models = Annotated[
     list[str] | None, typer.Option("--model", help="Only this model of the settings; may be given again.")
 ]

@@ -97,13 +97,7 @@ def _comparison(view: View, a: str, b: str, one: PairedDifference, level: float)
         view=view,
         a=a,
         b=b,
-        difference=one.difference,
-        low=one.low,
-        high=one.high,
-        p_value=one.p_value,
-        p_floor=one.floor,
-        smallest=one.smallest,
-        significant=one.p_value < level,
+        **one.figures(level),
     )
 
 

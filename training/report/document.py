@@ -15,6 +15,7 @@ from training.report.sections import (
     Guardrail,
     HybridSection,
     Measure,
+    PairedComparison,
     Part,
     RefusedRows,
     Reliability,
@@ -142,22 +143,10 @@ class PastTraining(Part):
     figure: Figure
 
 
-class ModelComparison(Part):
+class ModelComparison(PairedComparison):
     """Two models on the same users at the primary k: mean of a − b, paired."""
 
     view: ViewName
-    a: str
-    b: str
-    difference: float
-    low: float
-    high: float
-    p_value: float
-    """Sign-flip permutation test, Holm-adjusted for all comparisons of the view."""
-    p_floor: float = 0.0
-    """The smallest p-value that the draws can give: the true one may be far below it. Format 3."""
-    smallest: float | None
-    """Smallest true difference found with 80% power at the 5% level on this test set."""
-    significant: bool
 
 
 class ReportVerdict(Part):

@@ -13,14 +13,13 @@ from markupsafe import Markup
 from training.evaluation.significance import format_p
 from training.evaluation.summary import HIGHER_IS_BETTER
 from training.evaluation.summary import LABELS as WORDS
-from training.report.document import EvaluationReport, ModelComparison, ModelSection, ViewName
+from training.report.document import EvaluationReport, ModelSection, ViewName
 from training.report.plots.drawing import SYMBOLS, style_of
 from training.report.plots.history_plot import history_plot
 from training.report.plots.model_plots import calibration_plots, coverage_plot, curve_plot, difference_plot
 from training.report.plots.search_plot import ORDERS, PARTS, search_plot
 from training.report.plots.segment_plots import exposure_plot, forest_metric, forest_plot
-from training.report.search_section import SearchComparison
-from training.report.sections import Guardrail
+from training.report.sections import Guardrail, PairedComparison
 
 __all__ = ["render", "write_page", "write_report"]
 
@@ -198,7 +197,7 @@ def _percent(value: float) -> str:
     return f"{share:.0f}%" if share >= 10 else f"{share:.1f}%" if share >= 1 else f"{share:.2g}%"
 
 
-def _p_value(comparison: ModelComparison | SearchComparison, name: str = "p") -> str:
+def _p_value(comparison: PairedComparison, name: str = "p") -> str:
     return format_p(comparison.p_value, comparison.p_floor, name=name)
 
 
@@ -222,7 +221,7 @@ def _mib(value: float) -> str:
     return f"{_count(value)} MiB" if value >= 9.95 else f"{value:.1f} MiB"
 
 
-def _judgement(comparison: ModelComparison | SearchComparison) -> str:
+def _judgement(comparison: PairedComparison) -> str:
     if comparison.significant:
         return "better" if comparison.difference > 0 else "worse"
     return "not significant"

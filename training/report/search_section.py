@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from training.report.sections import Measure, Part
+from training.report.sections import Measure, PairedComparison, Part
 
 __all__ = ["SearchComparison", "SearchRanking", "SearchSection", "SearchTrial"]
 
@@ -28,22 +28,10 @@ class SearchRanking(Part):
     the cutoff) or new."""
 
 
-class SearchComparison(Part):
+class SearchComparison(PairedComparison):
     """Two orders on the same users: mean of a − b in NDCG at the first k, paired."""
 
-    a: str
-    b: str
     segment: Literal["all", "again", "new"]
-    difference: float
-    low: float
-    high: float
-    p_value: float
-    """Sign-flip permutation test, Holm-adjusted for all comparisons of the section."""
-    p_floor: float = 0.0
-    """The smallest p-value that the draws can give. New in format 3."""
-    smallest: float | None
-    """Smallest true difference found with 80% power at the 5% level on this test."""
-    significant: bool
 
 
 class SearchTrial(Part):

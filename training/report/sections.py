@@ -15,6 +15,7 @@ __all__ = [
     "HybridRule",
     "HybridSection",
     "Measure",
+    "PairedComparison",
     "Part",
     "RefusedRows",
     "Reliability",
@@ -27,7 +28,7 @@ ViewName = Literal["all", "new"]
 
 
 class Part(BaseModel):
-    """What every part has in common: nothing unknown, nothing changed, words for the schema."""
+    """Base class of all parts: no unknown fields, immutable, docstrings in the schema."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -41,6 +42,23 @@ class Measure(Part):
     high: float | None
     users: int
     """Users for whom it is defined."""
+
+
+class PairedComparison(Part):
+    """Two models, or two orders, on the same users: mean of a − b, paired."""
+
+    a: str
+    b: str
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    """Sign-flip permutation test, Holm-adjusted for all comparisons of the view or section."""
+    p_floor: float = 0.0
+    """The smallest p-value that the draws can give: the true one may be far below it. Format 3."""
+    smallest: float | None
+    """Smallest true difference found with 80% power at the 5% level on this test set."""
+    significant: bool
 
 
 class SegmentSection(Part):

@@ -251,13 +251,7 @@ def _comparisons(
             a=a,
             b=b,
             segment=word,
-            difference=one.difference,
-            low=one.low,
-            high=one.high,
-            p_value=one.p_value,
-            p_floor=one.floor,
-            smallest=one.smallest,
-            significant=one.p_value < LEVEL,
+            **one.figures(LEVEL),
         )
         for (a, b, word), one in zip(compared, holm_adjusted(raw), strict=True)
     ]

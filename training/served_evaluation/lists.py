@@ -164,9 +164,7 @@ class ServedApi:
     def __init__(self, url: str, key: str | None = None, *, ruled: bool = False) -> None:
         """ruled : whether business rules hold for lists now. Raises Invalid for a URL that is none."""
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
-            raise Invalid(
-                f"--api {url!r} is no address of an API; expected one such as http://127.0.0.1:8000"
-            )
+            raise Invalid(f"--api {url!r} is not an address of an API; expected e.g. http://127.0.0.1:8000")
         self._base, self._key, self._ruled = url.rstrip("/"), key, ruled
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

@@ -120,7 +120,7 @@ def folds_of(dataset: Dataset, experiment: Experiment) -> tuple[Split, list[Spli
     view = experiment.promotion.view
     for split in validation:
         if split.folds[view].users.size == 0:
-            raise Invalid(f"[tune]: nobody can be judged on products of the view {view!r} in {split.note}")
+            raise Invalid(f"[tune]: no user can be judged on products of the view {view!r} in {split.note}")
     return test, validation
 
 

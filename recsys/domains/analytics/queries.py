@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from datetime import date
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
@@ -14,11 +12,9 @@ from recsys.domains.analytics.schemas import BotHitsOut, ProductDay, SalesDay, V
 from recsys.domains.analytics.tables import AnalyticsSession, BotHits, ProductMetric, SalesMetric
 from recsys.errors import Invalid
 from recsys.own_ids.answers import with_own_ids
-from recsys.web.pagination import Cursor, Page, refuse_cursor
+from recsys.web.pagination import Cursor, Page, last_id, page_of, refuse_cursor
 
 __all__ = ["bots", "products", "sales", "visits"]
-
-Shown = TypeVar("Shown", bound=BaseModel)
 
 
 def sales(
@@ -29,7 +25,7 @@ def sales(
     if cursor is not None:
         query = query.where(SalesMetric.date < _day(Cursor.decode(cursor)))
     found = session.scalars(query.limit(limit + 1)).all()
-    return _page(found, limit, SalesDay, lambda last: {"date": last.date.isoformat()})
+    return page_of(found, limit, SalesDay.model_validate, lambda last: {"date": last.date.isoformat()})
 
 
 def products(
@@ -51,10 +47,10 @@ def products(
         last, after = _day(place), place.integer("product_id")
         query = query.where(day <= last, (day < last) | (product > after))
     found = session.scalars(query.limit(limit + 1)).all()
-    page = _page(
+    page = page_of(
         found,
         limit,
-        ProductDay,
+        ProductDay.model_validate,
         lambda last: {"date": last.date.isoformat(), "product_id": last.product_id},
     )
     with_own_ids(session, page.items)
@@ -65,8 +61,8 @@ def visits(session: Session, *, limit: int, cursor: str | None) -> Page[VisitOut
     """Visits by id, the latest first."""
     query = select(AnalyticsSession).order_by(AnalyticsSession.id.desc()).limit(limit + 1)
     if cursor is not None:
-        query = query.where(AnalyticsSession.id < Cursor.decode(cursor).integer("id"))
-    page = _page(session.scalars(query).all(), limit, VisitOut, lambda last: {"id": last.id})
+        query = query.where(AnalyticsSession.id < last_id(cursor))
+    page = page_of(session.scalars(query).all(), limit, VisitOut.model_validate)
     with_own_ids(session, page.items)
     return page
 
@@ -90,11 +86,3 @@ def _day(cursor: Cursor) -> date:
         return date.fromisoformat(cursor.text("date"))
     except ValueError:
         refuse_cursor()
-
-
-def _page(
-    found: Sequence[Any], limit: int, shown: type[Shown], key: Callable[[Any], dict[str, Any]]
-) -> Page[Shown]:
-    items = [shown.model_validate(one) for one in found[:limit]]
-    more = len(found) > limit
-    return Page(items=items, next_cursor=Cursor.encode(key(found[limit - 1])) if more else None)

@@ -24,7 +24,7 @@ from recsys.own_ids.references import ProductText
 from recsys.settings import get_settings
 from recsys.web.dependencies import AdminUser, GuestSession, SessionDep
 from recsys.web.errors import problem_responses
-from recsys.web.pagination import Page
+from recsys.web.pagination import CursorParam, Limit, Page
 from recsys.write_buffer.batches import PostVerdicts
 from recsys.write_buffer.senders import VisitorDep, in_post_thread
 
@@ -54,8 +54,6 @@ def _written_out(given: object) -> object:
 
 _Date = Annotated[date, BeforeValidator(_written_out)]
 Day = Annotated[_Date | None, Query(description="A day such as 2026-03-29, in the shop's time zone.")]
-Limit = Annotated[int, Query(ge=1, le=100)]
-CursorIn = Annotated[str | None, Query(max_length=1000)]
 
 
 @router.post(
@@ -116,7 +114,7 @@ def list_sales(
     since: Day = None,
     until: Day = None,
     limit: Limit = 31,
-    cursor: CursorIn = None,
+    cursor: CursorParam = None,
 ) -> Page[SalesDay]:
     """The shop's sales of each day, the latest first; `recsys analytics rollup` makes them."""
     return queries.sales(session, since=since, until=until, limit=limit, cursor=cursor)
@@ -130,7 +128,7 @@ def list_products(
     until: Day = None,
     product_id: ProductText | None = None,
     limit: Limit = 31,
-    cursor: CursorIn = None,
+    cursor: CursorParam = None,
 ) -> Page[ProductDay]:
     """The figures of each product and day, the latest day first, then by product."""
     return queries.products(
@@ -140,7 +138,7 @@ def list_products(
 
 @router.get("/admin/analytics/visits", responses=problem_responses(401, 403, 422, 503))
 def list_visits(
-    session: SessionDep, admin: AdminUser, limit: Limit = 20, cursor: CursorIn = None
+    session: SessionDep, admin: AdminUser, limit: Limit = 20, cursor: CursorParam = None
 ) -> Page[VisitOut]:
     """Visits to the shop, the newest first."""
     return queries.visits(session, limit=limit, cursor=cursor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path
 from sqlalchemy import select
 
 from recsys.domains.notifications import delivery, service, templates
@@ -24,15 +24,14 @@ from recsys.domains.notifications.tables import EmailLog, SmsLog
 from recsys.domains.notifications.templating import TemplateSource, render
 from recsys.web.dependencies import AdminUser, SessionDep
 from recsys.web.errors import problem_responses
-from recsys.web.pagination import Cursor, Page
+from recsys.web.pagination import CursorParam, Limit, Page, last_id, page_of
+from recsys.web.validators import RowId
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/api/v1/admin", tags=["notifications (admin)"])
 
 Name = Annotated[str, Path(min_length=1, max_length=100, pattern=r"^[a-z][a-z0-9_\-]*$")]
-Limit = Annotated[int, Query(ge=1, le=100)]
-CursorIn = Annotated[str | None, Query(max_length=500)]
 
 
 @router.get("/notification-templates", responses=problem_responses(401, 403, 422, 503))
@@ -86,34 +85,30 @@ def notify(session: SessionDep, admin: AdminUser, given: NotifyIn) -> NotifyOut:
 
 @router.get("/email-logs", responses=problem_responses(401, 403, 422, 503))
 def list_mails(
-    session: SessionDep, admin: AdminUser, limit: Limit = 20, cursor: CursorIn = None
+    session: SessionDep, admin: AdminUser, limit: Limit = 20, cursor: CursorParam = None
 ) -> Page[EmailLogOut]:
     """E-mails with their delivery status, newest first."""
     query = select(EmailLog).order_by(EmailLog.id.desc()).limit(limit + 1)
-    if cursor is not None:
-        query = query.where(EmailLog.id < Cursor.decode(cursor).integer("id"))
+    if (before := last_id(cursor)) is not None:
+        query = query.where(EmailLog.id < before)
     logs = session.scalars(query).all()
-    items = [EmailLogOut.model_validate(one) for one in logs[:limit]]
-    return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if len(logs) > limit else None)
+    return page_of(logs, limit, EmailLogOut.model_validate)
 
 
 @router.get("/sms-logs", responses=problem_responses(401, 403, 422, 503))
 def list_texts(
-    session: SessionDep, admin: AdminUser, limit: Limit = 20, cursor: CursorIn = None
+    session: SessionDep, admin: AdminUser, limit: Limit = 20, cursor: CursorParam = None
 ) -> Page[SmsLogOut]:
     """Text messages with their delivery status, newest first."""
     query = select(SmsLog).order_by(SmsLog.id.desc()).limit(limit + 1)
-    if cursor is not None:
-        query = query.where(SmsLog.id < Cursor.decode(cursor).integer("id"))
+    if (before := last_id(cursor)) is not None:
+        query = query.where(SmsLog.id < before)
     logs = session.scalars(query).all()
-    items = [SmsLogOut.model_validate(one) for one in logs[:limit]]
-    return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if len(logs) > limit else None)
+    return page_of(logs, limit, SmsLogOut.model_validate)
 
 
 @router.post("/email-logs/{log_id}/retry", responses=problem_responses(401, 403, 404, 409, 422, 503))
-def retry_mail(
-    session: SessionDep, admin: AdminUser, log_id: Annotated[int, Path(ge=1, le=2**31 - 1)]
-) -> EmailLogOut:
+def retry_mail(session: SessionDep, admin: AdminUser, log_id: RowId) -> EmailLogOut:
     """Queue an e-mail that failed, or waits, for the next delivery."""
     return EmailLogOut.model_validate(delivery.retry_mail(session, log_id))
 
@@ -122,7 +117,7 @@ def retry_mail(
 def receive_receipt(
     session: SessionDep,
     admin: AdminUser,
-    log_id: Annotated[int, Path(ge=1, le=2**31 - 1)],
+    log_id: RowId,
     given: SmsReceiptIn,
 ) -> SmsLogOut:
     """Record whether a text message was delivered; for the webhook of the provider, with a key for `admin`.

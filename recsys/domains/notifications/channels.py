@@ -97,7 +97,7 @@ def send_mail(mail: Mail, settings: Settings | None = None) -> None:
         raise Unavailable(f"The SMTP server does not take the address now ({codes[0]}).") from None
     except smtplib.SMTPAuthenticationError as error:
         # wrong credentials are ours to mend, not the recipient's fault: the mail waits
-        raise Unavailable(f"The SMTP server refuses our log-in ({error.smtp_code}).") from None
+        raise Unavailable(f"The SMTP server refuses the log-in ({error.smtp_code}).") from None
     except smtplib.SMTPResponseException as error:
         if error.smtp_code >= 500:
             raise DeliveryRefused(f"the server refused the mail ({error.smtp_code})") from None

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 
 from recsys.domains.notifications import inbox, preferences
 from recsys.domains.notifications.schemas import ChannelsIn, ChannelsOut, Count, NotificationOut
 from recsys.domains.notifications.tables import NotificationPreference
 from recsys.web.dependencies import CurrentUser, SessionDep
 from recsys.web.errors import problem_responses
-from recsys.web.pagination import Cursor, Page
+from recsys.web.pagination import CursorParam, Page, last_id, page_of
+from recsys.web.validators import RowId
 
 __all__ = ["router"]
 
@@ -24,17 +25,15 @@ def list_notifications(
     user: CurrentUser,
     unread: bool = False,
     limit: Annotated[int, Query(ge=1, le=inbox.KEPT)] = 20,
-    cursor: Annotated[str | None, Query(max_length=500)] = None,
+    cursor: CursorParam = None,
 ) -> Page[NotificationOut]:
     """The caller's notifications, newest first."""
-    before = None if cursor is None else Cursor.decode(cursor).integer("id")
+    before = last_id(cursor)
     if before is None and not unread and limit < inbox.KEPT:
         notifications = inbox.newest(session, user.user_id)[: limit + 1]
     else:
         notifications = inbox.older(session, user.user_id, before=before, limit=limit + 1, unread_only=unread)
-    more = len(notifications) > limit
-    items = notifications[:limit]
-    return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if more else None)
+    return page_of(notifications, limit, lambda notification: notification)
 
 
 @router.get("/notifications/unread-count", responses=problem_responses(401, 422, 503))
@@ -50,9 +49,7 @@ def mark_all_read(session: SessionDep, user: CurrentUser) -> Count:
 
 
 @router.post("/notifications/{notification_id}/read", responses=problem_responses(401, 404, 422, 503))
-def mark_read(
-    session: SessionDep, user: CurrentUser, notification_id: Annotated[int, Path(ge=1, le=2**31 - 1)]
-) -> NotificationOut:
+def mark_read(session: SessionDep, user: CurrentUser, notification_id: RowId) -> NotificationOut:
     """Mark one notification read; a repeated request changes nothing."""
     return inbox.mark_read(session, user.user_id, notification_id)
 

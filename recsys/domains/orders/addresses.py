@@ -45,7 +45,7 @@ def add(session: Session, user_id: int, given: AddressIn) -> ShippingAddress:
     mine = select(func.count()).where(ShippingAddress.user_id == user_id, ShippingAddress.order_id.is_(None))
     held = session.scalar(mine) or 0
     if held >= MAX_ADDRESSES:
-        raise Conflict(f"{MAX_ADDRESSES} addresses are kept already; remove one first.")
+        raise Conflict(f"{MAX_ADDRESSES} addresses are saved already; remove one first.")
     address = ShippingAddress(
         user_id=user_id, **given.model_dump(exclude={"is_default"}), is_default=False, created_at=clock.now()
     )
@@ -81,7 +81,7 @@ def of_order(session: Session, order: Order, wanted: CheckoutIn, *, needed: bool
     chosen = _chosen(session, order.user_id, wanted)
     if chosen is None:
         if needed:
-            raise Invalid("The order has to be sent somewhere: give a shipping_address.")
+            raise Invalid("The order needs a shipping_address.")
         return
     session.add(ShippingAddress(user_id=order.user_id, order_id=order.id, **chosen, created_at=clock.now()))
 
@@ -92,7 +92,7 @@ def _chosen(session: Session, user_id: int | None, wanted: CheckoutIn) -> dict[s
     found: ShippingAddress | None = None
     if wanted.shipping_address_id is not None:
         if user_id is None:
-            raise Invalid("A guest keeps no addresses: give a shipping_address.")
+            raise Invalid("Guests have no saved addresses; send a shipping_address.")
         found = _own(session, user_id, wanted.shipping_address_id)
     elif user_id is not None:
         found = next((address for address in kept(session, user_id) if address.is_default), None)
@@ -108,7 +108,7 @@ def _own(session: Session, user_id: int, address_id: int) -> ShippingAddress:
         )
     ).one_or_none()
     if found is None:
-        raise NotFound(f"You keep no address {address_id}.")
+        raise NotFound(f"You have no saved address {address_id}.")
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 
 from recsys.domains.orders import listing, live, service, shipments
 from recsys.domains.orders.schemas import (
@@ -22,15 +22,15 @@ from recsys.domains.orders.schemas import (
 from recsys.domains.orders.states import Status
 from recsys.web.dependencies import AdminUser, SessionDep
 from recsys.web.errors import problem_responses
-from recsys.web.pagination import Page
+from recsys.web.pagination import CursorParam, Limit, Page
+from recsys.web.validators import RowId
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/api/v1/admin", tags=["orders (admin)"])
 
-Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 After = Annotated[str, Query(pattern=r"^\d{1,15}-\d{1,15}$", description="The last entry that was read.")]
-Limit = Annotated[int, Query(ge=1, le=1000)]
+StreamLimit = Annotated[int, Query(ge=1, le=1000)]
 
 
 @router.get("/orders", responses=problem_responses(401, 403, 422, 503))
@@ -38,47 +38,47 @@ def list_orders(
     session: SessionDep,
     admin: AdminUser,
     status: Status | None = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(max_length=500)] = None,
+    limit: Limit = 20,
+    cursor: CursorParam = None,
 ) -> Page[OrderSummary]:
     """The orders of all users and guests, newest first."""
     return listing.page(session, status=status, limit=limit, cursor=cursor)
 
 
 @router.get("/live-orders", responses=problem_responses(401, 403, 422, 503))
-def list_live_orders(admin: AdminUser, after: After = "0-0", limit: Limit = 100) -> LiveEntries:
+def list_live_orders(admin: AdminUser, after: After = "0-0", limit: StreamLimit = 100) -> LiveEntries:
     """Steps of orders as they happen: ask again with `after` for the next ones."""
     return live.order_steps(after, limit)
 
 
 @router.get("/cart-events", responses=problem_responses(401, 403, 422, 503))
-def list_cart_events(admin: AdminUser, after: After = "0-0", limit: Limit = 100) -> LiveEntries:
+def list_cart_events(admin: AdminUser, after: After = "0-0", limit: StreamLimit = 100) -> LiveEntries:
     """Changes of carts as they happen: ask again with `after` for the next ones."""
     return live.cart_events(after, limit)
 
 
 @router.get("/orders/{order_id}", responses=problem_responses(401, 403, 404, 422, 503))
-def get_order(session: SessionDep, admin: AdminUser, order_id: Id) -> StaffOrderOut:
+def get_order(session: SessionDep, admin: AdminUser, order_id: RowId) -> StaffOrderOut:
     """Any order, whole."""
     return listing.whole_for_staff(session, service.get_order(session, order_id))
 
 
 @router.patch("/orders/{order_id}", responses=problem_responses(400, 401, 403, 404, 422, 503))
-def change_order(session: SessionDep, admin: AdminUser, order_id: Id, given: OrderChange) -> StaffOrderOut:
+def change_order(session: SessionDep, admin: AdminUser, order_id: RowId, given: OrderChange) -> StaffOrderOut:
     """Change the internal notes of an order."""
     order = service.annotate(session, order_id, given.internal_notes)
     return listing.whole_for_staff(session, order)
 
 
 @router.post("/orders/{order_id}/return", responses=problem_responses(400, 401, 403, 404, 409, 422, 503))
-def return_order(session: SessionDep, admin: AdminUser, order_id: Id, given: ReturnIn) -> StaffOrderOut:
+def return_order(session: SessionDep, admin: AdminUser, order_id: RowId, given: ReturnIn) -> StaffOrderOut:
     """Record that the goods of an order came back; its money goes back by a refund of its payment."""
     order = service.take_back(session, order_id, given.reason, restock=given.restock, by=admin.user_id)
     return listing.whole_for_staff(session, order)
 
 
 @router.post("/orders/{order_id}/status", responses=problem_responses(400, 401, 403, 404, 409, 422, 503))
-def change_status(session: SessionDep, admin: AdminUser, order_id: Id, step: StatusIn) -> StaffOrderOut:
+def change_status(session: SessionDep, admin: AdminUser, order_id: RowId, step: StatusIn) -> StaffOrderOut:
     """Take a step of the order by hand, such as completing an order without parcels."""
     order = service.change_status(
         session, order_id, step.status, by=admin.user_id, notes=step.notes, notify=step.notify_customer
@@ -87,7 +87,7 @@ def change_status(session: SessionDep, admin: AdminUser, order_id: Id, step: Sta
 
 
 @router.post("/orders/{order_id}/cancel", responses=problem_responses(400, 401, 403, 404, 409, 422, 503))
-def cancel_order(session: SessionDep, admin: AdminUser, order_id: Id, why: CancelIn) -> StaffOrderOut:
+def cancel_order(session: SessionDep, admin: AdminUser, order_id: RowId, why: CancelIn) -> StaffOrderOut:
     """Cancel any order that was not shipped."""
     return listing.whole_for_staff(session, service.cancel(session, order_id, why.reason, by=admin.user_id))
 
@@ -97,12 +97,12 @@ def cancel_order(session: SessionDep, admin: AdminUser, order_id: Id, why: Cance
     status_code=201,
     responses=problem_responses(400, 401, 403, 404, 409, 422, 503),
 )
-def send_parcel(session: SessionDep, admin: AdminUser, order_id: Id, parcel: ParcelIn) -> ParcelOut:
+def send_parcel(session: SessionDep, admin: AdminUser, order_id: RowId, parcel: ParcelIn) -> ParcelOut:
     """Record that a parcel left; the order is shipped with its first parcel."""
     return ParcelOut.model_validate(shipments.send(session, order_id, parcel, by=admin.user_id))
 
 
 @router.patch("/parcels/{parcel_id}", responses=problem_responses(400, 401, 403, 404, 409, 422, 503))
-def update_parcel(session: SessionDep, admin: AdminUser, parcel_id: Id, news: ParcelUpdate) -> ParcelOut:
+def update_parcel(session: SessionDep, admin: AdminUser, parcel_id: RowId, news: ParcelUpdate) -> ParcelOut:
     """Record where a parcel is; when the last parcel has arrived, the order is delivered."""
     return ParcelOut.model_validate(shipments.update(session, parcel_id, news, by=admin.user_id))

@@ -86,9 +86,9 @@ def checkout(session: Session, owner: Owner, key: str, wanted: CheckoutIn) -> Pl
 def _again(session: Session, owner: Owner, key: str, fingerprint: str) -> Placed:
     earlier = session.scalars(select(Checkout).where(Checkout.owner == owner.name, Checkout.key == key)).one()
     if earlier.fingerprint != fingerprint:
-        raise Conflict("This Idempotency-Key was used for another request; take a new one for a new order.")
+        raise Conflict("This Idempotency-Key was used for another request; use a new one.")
     if earlier.order_id is None:
-        raise Conflict("The order of this Idempotency-Key is no longer there; take a new key.")
+        raise Conflict("The order of this Idempotency-Key no longer exists; use a new key.")
     return Placed(service.get_order(session, earlier.order_id), new=False)
 
 

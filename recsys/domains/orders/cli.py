@@ -22,7 +22,7 @@ def orders() -> None:
 def abandoned_carts(
     idle_hours: Annotated[
         float | None,
-        typer.Option(min=0.0, help="Carts that did not change for so long; default: the setting."),
+        typer.Option(min=0.0, help="Hours without a change; default: the setting."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Plain JSON on stdout, for scripts.")] = False,
 ) -> None:
@@ -45,14 +45,14 @@ def abandoned_carts(
     if as_json:
         typer.echo(json.dumps({"stored": stored, "looked_at": looked_at}))
     else:
-        typer.echo(f"{stored} carts stored as abandoned, of {looked_at} that did not change for so long.")
+        typer.echo(f"{stored} of {looked_at} unchanged carts stored as abandoned.")
 
 
 @app.command()
 def expire(
     older_than: Annotated[
         float | None,
-        typer.Option(min=0.0, help="Orders not paid for so many minutes; default: the setting."),
+        typer.Option(min=0.0, help="Minutes without a payment; default: the setting."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Plain JSON on stdout, for scripts.")] = False,
 ) -> None:
@@ -66,4 +66,4 @@ def expire(
     if as_json:
         typer.echo(json.dumps({"expired": expired}))
     else:
-        typer.echo(f"{len(expired)} orders cancelled that were not paid in time.")
+        typer.echo(f"{len(expired)} unpaid orders cancelled.")

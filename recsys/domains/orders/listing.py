@@ -16,7 +16,7 @@ from recsys.domains.orders.schemas import (
     StatusChange,
 )
 from recsys.domains.orders.tables import Order, OrderStatusHistory, ShippingAddress
-from recsys.web.pagination import Cursor, Page
+from recsys.web.pagination import Page, last_id, page_of
 
 __all__ = ["page", "whole", "whole_for_staff"]
 
@@ -58,21 +58,15 @@ def page(
     user_id: int | None = None,
     status: str | None = None,
 ) -> Page[OrderSummary]:
-    """Orders before `cursor`, newest first by id: new orders neither repeat nor skip any.
+    """Orders before `cursor`, newest first by id, so that new orders shift no page.
 
-    Raises Invalid for a cursor that is not of this list.
+    Raises Invalid for a cursor of another list.
     """
     query = select(Order).order_by(Order.id.desc()).limit(limit + 1)
     if user_id is not None:
         query = query.where(Order.user_id == user_id)
     if status is not None:
         query = query.where(Order.status == status)
-    if cursor is not None:
-        query = query.where(Order.id < Cursor.decode(cursor).integer("id"))
-    rows = session.scalars(query).all()
-    more = len(rows) > limit
-    shown = rows[:limit]
-    return Page(
-        items=[OrderSummary.model_validate(order) for order in shown],
-        next_cursor=Cursor.encode({"id": shown[-1].id}) if more else None,
-    )
+    if (before := last_id(cursor)) is not None:
+        query = query.where(Order.id < before)
+    return page_of(session.scalars(query).all(), limit, OrderSummary.model_validate)

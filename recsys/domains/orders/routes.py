@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 
 from recsys.domains.orders import addresses, listing, service
 from recsys.domains.orders import checkout as checkouts
@@ -27,14 +27,14 @@ from recsys.errors import Forbidden
 from recsys.own_ids.references import ProductText, VariantText
 from recsys.web.dependencies import Caller, CurrentUser, GuestSession, MaybeUser, SessionDep
 from recsys.web.errors import problem_responses
-from recsys.web.pagination import Page
+from recsys.web.pagination import CursorParam, Limit, Page
+from recsys.web.validators import IdempotencyKey
 
 __all__ = ["OwnerDep", "owner_of", "router"]
 
 router = APIRouter(prefix="/api/v1")
 
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
-Limit = Annotated[int, Query(ge=1, le=100)]
 Code = Annotated[str | None, Query(min_length=1, max_length=50)]
 
 
@@ -114,16 +114,7 @@ def checkout(
     owner: OwnerDep,
     wanted: CheckoutIn,
     response: Response,
-    key: Annotated[
-        str,
-        Header(
-            alias="Idempotency-Key",
-            min_length=8,
-            max_length=100,
-            pattern=r"^[\x21-\x7e]+$",
-            description="Of your making, new for each order: a request sent twice orders once.",
-        ),
-    ],
+    key: IdempotencyKey,
 ) -> OrderOut:
     """Order what is in the cart. Stock is reserved, and the prices of this moment are kept."""
     placed = checkouts.checkout(session, owner, key, wanted)
@@ -137,7 +128,7 @@ def list_orders(
     session: SessionDep,
     user: CurrentUser,
     limit: Limit = 20,
-    cursor: Annotated[str | None, Query(max_length=500)] = None,
+    cursor: CursorParam = None,
 ) -> Page[OrderSummary]:
     """The caller's orders, newest first."""
     return listing.page(session, user_id=user.user_id, limit=limit, cursor=cursor)

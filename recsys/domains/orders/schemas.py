@@ -78,7 +78,7 @@ class CartItemIn(Input):
 
     product_id: ProductRef
     variant_id: VariantRef | None = Field(
-        default=None, description="May be left out where the product has one variant or none."
+        default=None, description="Optional where the product has at most one variant."
     )
     quantity: Annotated[int, Field(strict=True, ge=1, le=999)] = 1
 
@@ -101,9 +101,7 @@ class CartOut(BaseModel):
     lines: list[CartLineOut]
     subtotal: Decimal
     currency: str
-    unavailable: list[int] = Field(
-        description="Ids of products that are no longer sold; they were taken out."
-    )
+    unavailable: list[int] = Field(description="Ids of removed products that are no longer sold.")
 
 
 class QuoteOut(BaseModel):
@@ -178,7 +176,7 @@ class CheckoutIn(Input):
         default=None, description="Needed from guests; a user's own address is the default."
     )
     shipping_address: AddressIn | None = None
-    shipping_address_id: Id | None = Field(default=None, description="One of the user's kept addresses.")
+    shipping_address_id: Id | None = Field(default=None, description="A saved address of the user.")
     discount_code: Annotated[Text, Field(min_length=1, max_length=50)] | None = None
     notes: Note | None = None
 
@@ -207,7 +205,7 @@ class OrderItemOut(BaseModel):
     name: str
     title: str | None
     quantity: int
-    price: Decimal = Field(description="Of one piece.")
+    price: Decimal = Field(description="Price of one piece.")
     total_discount: Decimal | None
 
 

@@ -21,7 +21,7 @@ def payments() -> None:
 @app.command()
 def settle(
     older_than: Annotated[
-        float, typer.Option(min=0.0, help="Leave alone what is younger than so many seconds.")
+        float, typer.Option(min=0.0, help="Skip payments younger than this many seconds.")
     ] = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="Plain JSON on stdout, for scripts.")] = False,
 ) -> None:

@@ -37,7 +37,7 @@ def add(session: Session, user_id: int, given: MethodIn) -> PaymentMethod:
     gateway = get_gateway()
     card = gateway.card(given.token)
     if card is None:
-        raise Invalid(f"The gateway {gateway.name} knows no such token; use the token of its payment form.")
+        raise Invalid(f"The gateway {gateway.name} does not know the token; send that of its payment form.")
     mine = stored(session, user_id)
     method = next((method for method in mine if method.gateway_id == given.token), None)
     if method is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
 from recsys.database.session import unit_of_work
 from recsys.domains.orders.carts.store import Owner
@@ -30,8 +30,9 @@ from recsys.domains.payments.tables import Payment
 from recsys.errors import Invalid, NotFound
 from recsys.web.dependencies import AdminUser, BriefAdmin, BriefUser, CurrentUser, GuestSession, SessionDep
 from recsys.web.errors import problem_responses
-from recsys.web.pagination import Cursor, Page
+from recsys.web.pagination import CursorParam, Limit, Page, last_id, page_of
 from recsys.web.pan_filter import REFUSAL, holds_card_number, is_typed_card_number
+from recsys.web.validators import IdempotencyKey, RowId
 
 __all__ = ["refuse_card_numbers", "router"]
 
@@ -58,18 +59,6 @@ async def refuse_card_numbers(request: Request) -> None:
 _WEBHOOKS = "/api/v1/payments/webhooks/"
 router = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_card_numbers)])
 
-Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
-Key = Annotated[
-    str,
-    Header(
-        alias="Idempotency-Key",
-        min_length=8,
-        max_length=100,
-        pattern=r"^[\x21-\x7e]+$",
-        description="Of your making: a request sent twice moves money once.",
-    ),
-]
-
 
 @router.get("/payment-methods", tags=["payments"], responses=problem_responses(401, 422, 503))
 def list_methods(session: SessionDep, user: CurrentUser) -> list[MethodOut]:
@@ -93,7 +82,7 @@ def add_method(session: SessionDep, user: CurrentUser, given: MethodIn) -> Metho
     tags=["payments"],
     responses=problem_responses(401, 404, 422, 503),
 )
-def make_default(session: SessionDep, user: CurrentUser, method_id: Id) -> MethodOut:
+def make_default(session: SessionDep, user: CurrentUser, method_id: RowId) -> MethodOut:
     """Offer this way to pay first."""
     return MethodOut.model_validate(methods.make_default(session, user.user_id, method_id))
 
@@ -104,7 +93,7 @@ def make_default(session: SessionDep, user: CurrentUser, method_id: Id) -> Metho
     tags=["payments"],
     responses=problem_responses(401, 404, 422, 503),
 )
-def remove_method(session: SessionDep, user: CurrentUser, method_id: Id) -> Response:
+def remove_method(session: SessionDep, user: CurrentUser, method_id: RowId) -> Response:
     """Keep it no longer."""
     methods.remove(session, user.user_id, method_id)
     return Response(status_code=204)
@@ -125,7 +114,7 @@ def _payer(user: BriefUser, guest: GuestSession) -> Owner:
     },
 )
 def pay(
-    owner: Annotated[Owner, Depends(_payer)], wanted: PaymentIn, key: Key, response: Response
+    owner: Annotated[Owner, Depends(_payer)], wanted: PaymentIn, key: IdempotencyKey, response: Response
 ) -> PaymentOut:
     """Pay an order. A declined payment is an answer too: see its `status` and `failure_reason`."""
     payment, new = processing.pay(owner, key, wanted)
@@ -135,7 +124,7 @@ def pay(
 
 
 @router.get("/payments/{payment_id}", tags=["payments"], responses=problem_responses(401, 403, 404, 422, 503))
-def get_payment(session: SessionDep, owner: OwnerDep, payment_id: Id) -> PaymentOut:
+def get_payment(session: SessionDep, owner: OwnerDep, payment_id: RowId) -> PaymentOut:
     """One payment of the caller's own orders."""
     return queries.shown(session, queries.own(session, owner, payment_id).id)
 
@@ -145,7 +134,7 @@ def get_payment(session: SessionDep, owner: OwnerDep, payment_id: Id) -> Payment
     tags=["payments (admin)"],
     responses=problem_responses(401, 403, 404, 409, 422, 503),
 )
-def capture(admin: BriefAdmin, payment_id: Id) -> PaymentOut:
+def capture(admin: BriefAdmin, payment_id: RowId) -> PaymentOut:
     """Take the money that a payment holds; sent twice, or by two at once, it is taken once."""
     return processing.capture(payment_id)
 
@@ -155,7 +144,7 @@ def capture(admin: BriefAdmin, payment_id: Id) -> PaymentOut:
     tags=["payments (admin)"],
     responses=problem_responses(401, 403, 404, 409, 422, 503),
 )
-def void(admin: BriefAdmin, payment_id: Id) -> PaymentOut:
+def void(admin: BriefAdmin, payment_id: RowId) -> PaymentOut:
     """Let go of the money that a payment holds."""
     return processing.void(payment_id)
 
@@ -166,7 +155,7 @@ def void(admin: BriefAdmin, payment_id: Id) -> PaymentOut:
     tags=["payments (admin)"],
     responses=problem_responses(400, 401, 403, 404, 409, 422, 503),
 )
-def refund(admin: BriefAdmin, payment_id: Id, wanted: RefundIn, key: Key) -> RefundOut:
+def refund(admin: BriefAdmin, payment_id: RowId, wanted: RefundIn, key: IdempotencyKey) -> RefundOut:
     """Give back money, in parts or whole, never more than came in."""
     # no visit has a blank in its name: a guest can't take an Idempotency-Key of a program away
     owner = Owner(user_id=admin.user_id) if admin.key is None else Owner(session_id=f"key {admin.key}")
@@ -177,15 +166,13 @@ def refund(admin: BriefAdmin, payment_id: Id, wanted: RefundIn, key: Key) -> Ref
 def list_flags(
     session: SessionDep,
     admin: AdminUser,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(max_length=500)] = None,
+    limit: Limit = 20,
+    cursor: CursorParam = None,
 ) -> Page[FlagOut]:
     """Suspicious payments that nobody decided about yet, the oldest first."""
-    after = 0 if cursor is None else Cursor.decode(cursor).integer("id")
+    after = last_id(cursor) or 0
     found = fraud_review.open_flags(session, limit=limit + 1, after=after)
-    more = len(found) > limit
-    items = [FlagOut.model_validate(one) for one in found[:limit]]
-    return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if more else None)
+    return page_of(found, limit, FlagOut.model_validate)
 
 
 @router.post(
@@ -193,7 +180,7 @@ def list_flags(
     tags=["payments (admin)"],
     responses=problem_responses(400, 401, 403, 404, 409, 422, 503),
 )
-def resolve_flag(admin: BriefAdmin, flag_id: Id, decided: ResolutionIn) -> FlagOut:
+def resolve_flag(admin: BriefAdmin, flag_id: RowId, decided: ResolutionIn) -> FlagOut:
     """Decide about a suspicious payment: accepted, it can be captured; rejected, its money is let go."""
     with unit_of_work() as session:
         flag = fraud_review.resolve(
@@ -231,5 +218,5 @@ def webhook(
     """News from the payment gateway, signed as it documents; each event is taken in once."""
     ours = get_gateway()
     if gateway != ours.name:
-        raise NotFound("This shop does not pay with that gateway.")
+        raise NotFound("This shop does not use this payment gateway.")
     return WebhookOut(outcome=webhooks.take(session, gateway, ours.webhook(raw, signature)))

@@ -66,7 +66,7 @@ def start(
     if not remember_key(session, owner, key, fingerprint):
         earlier = session.get_one(PaymentKey, (owner.name, key))
         if earlier.payment_id is None:
-            raise Conflict("This Idempotency-Key was used for something else; take a new one.")
+            raise Conflict("This Idempotency-Key was used for another request; use a new one.")
         return Started(earlier.payment_id, new=False)
     order = orders.locked(session, orders.owned(session, owner, wanted.order_id).id)
     if order.status == Status.CANCELLED:
@@ -115,7 +115,7 @@ def remember_key(session: Session, owner: Owner, key: str, fingerprint: str) -> 
     if mine is not None:
         return True
     if session.get_one(PaymentKey, (owner.name, key)).fingerprint != fingerprint:
-        raise Conflict("This Idempotency-Key was used for another request; take a new one.")
+        raise Conflict("This Idempotency-Key was used for another request; use a new one.")
     return False
 
 

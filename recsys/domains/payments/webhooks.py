@@ -37,7 +37,9 @@ class Message(BaseModel):
 
     id: Text = Field(min_length=1, max_length=255)
     type: Text = Field(min_length=1, max_length=100, examples=list(_TYPES))
-    key: str = Field(pattern=r"^(payment|refund):[0-9]{1,40}$", description="The key that we asked with.")
+    key: str = Field(
+        pattern=r"^(payment|refund):[0-9]{1,40}$", description="Key of our request to the gateway."
+    )
     transaction_id: Text | None = Field(default=None, max_length=255)
     code: Text | None = Field(default=None, max_length=100)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Response
 from sqlalchemy import select
 
 from recsys.domains.products import catalogue, inventory, listing, reviews, service
@@ -30,15 +30,13 @@ from recsys.own_ids.answers import with_own_ids
 from recsys.own_ids.references import BrandText, CategoryText, ProductText, VariantText
 from recsys.web.dependencies import AdminUser, SessionDep
 from recsys.web.errors import problem_responses
-from recsys.web.pagination import Cursor, Page
+from recsys.web.pagination import Cursor, CursorParam, Limit, Page, last_id
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/api/v1/admin", tags=["products (admin)"])
 
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
-Limit = Annotated[int, Query(ge=1, le=100)]
-CursorIn = Annotated[str | None, Query(max_length=1000)]
 _WRITES = problem_responses(400, 401, 403, 404, 409, 422, 503)
 _DELETES = problem_responses(401, 403, 404, 409, 422, 503)
 
@@ -163,13 +161,17 @@ def adjust_stock(session: SessionDep, admin: AdminUser, variant_id: VariantText,
 
 @router.get("/products/{product_id}/stock-log", responses=problem_responses(401, 403, 404, 422, 503))
 def list_stock_log(
-    session: SessionDep, admin: AdminUser, product_id: ProductText, limit: Limit = 50, cursor: CursorIn = None
+    session: SessionDep,
+    admin: AdminUser,
+    product_id: ProductText,
+    limit: Limit = 50,
+    cursor: CursorParam = None,
 ) -> Page[LogOut]:
     """Every change of a product's stock, newest first."""
     service.get(session, product_id)
     query = select(InventoryLog).where(InventoryLog.product_id == product_id)
-    if cursor is not None:
-        query = query.where(InventoryLog.id < Cursor.decode(cursor).integer("id"))
+    if (before := last_id(cursor)) is not None:
+        query = query.where(InventoryLog.id < before)
     found = session.scalars(query.order_by(InventoryLog.id.desc()).limit(limit + 1)).all()
     items = list(with_own_ids(session, [LogOut.model_validate(one) for one in found[:limit]]))
     more = len(found) > limit
@@ -178,10 +180,10 @@ def list_stock_log(
 
 @router.get("/reviews", responses=problem_responses(401, 403, 422, 503))
 def list_waiting_reviews(
-    session: SessionDep, admin: AdminUser, limit: Limit = 20, cursor: CursorIn = None
+    session: SessionDep, admin: AdminUser, limit: Limit = 20, cursor: CursorParam = None
 ) -> Page[ReviewOut]:
     """Reviews that wait for approval, the oldest first."""
-    after = 0 if cursor is None else Cursor.decode(cursor).integer("id")
+    after = last_id(cursor) or 0
     found = reviews.waiting(session, after=after, limit=limit + 1)
     items = list(with_own_ids(session, [ReviewOut.model_validate(one) for one in found[:limit]]))
     more = len(found) > limit

@@ -114,9 +114,9 @@ def delete_category(session: Session, category_id: int) -> None:
     session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _TREE_LOCK})
     row = _get_category(session, category_id)
     if session.scalar(select(Category.id).where(Category.parent_id == category_id).limit(1)) is not None:
-        raise Conflict("There are categories under it; move them first.")
+        raise Conflict("The category has subcategories; move them first.")
     if session.scalar(select(Product.id).where(Product.category_id == category_id).limit(1)) is not None:
-        raise Conflict("There are products in it; move them first.")
+        raise Conflict("The category has products; move them first.")
     session.delete(row)
     own_ids_changed(session)
     publish(session, CategoryChanged(category_id=category_id))
@@ -154,7 +154,7 @@ def delete_brand(session: Session, brand_id: int) -> None:
     """Delete a brand without products. Raises NotFound, Conflict."""
     row = _get_brand(session, brand_id)
     if session.scalar(select(Product.id).where(Product.brand_id == brand_id).limit(1)) is not None:
-        raise Conflict("There are products of it; give them another brand first.")
+        raise Conflict("The brand has products; assign them another brand first.")
     session.delete(row)
     own_ids_changed(session)
     publish(session, BrandChanged(brand_id=brand_id))
@@ -165,7 +165,7 @@ def slug_of(name: str) -> str:
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     slug = "-".join(re.findall(r"[a-z0-9]+", plain))[:100].strip("-")
     if not slug:
-        raise Invalid("The name holds no letter or digit to make an address of; give a slug.")
+        raise Invalid("The name has no letter or digit to make a slug from; send a slug.")
     return slug
 
 

@@ -92,9 +92,9 @@ def adjust(
     ((variant, _, _),) = _locked(session, {variant_id: 1})
     new = (variant.inventory_quantity or 0) + change
     if new < 0 and variant.inventory_policy != "continue":
-        raise Invalid(f"Only {variant.inventory_quantity or 0} pieces are there; {-change} can't be taken.")
+        raise Invalid(f"Only {variant.inventory_quantity or 0} pieces are in stock, fewer than {-change}.")
     if abs(new) > LARGEST:
-        raise Invalid(f"A stock is at most {LARGEST} pieces.")
+        raise Invalid(f"The stock of a variant is at most {LARGEST} pieces.")
     _change(session, [(variant, change)], reason, notes=notes, by=by)
     return new
 

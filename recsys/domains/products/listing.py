@@ -182,7 +182,7 @@ def _key(sort: Sort) -> tuple[KeyedColumnElement[Any], bool]:
 
 def _place(sort: Sort, cursor: Cursor) -> dict[str, Any]:
     if cursor.text("sort") != sort:
-        raise Invalid("This cursor is of a list in another order; start again without a cursor.")
+        raise Invalid("This cursor belongs to another sort order; start again without a cursor.")
     place: dict[str, Any] = {"last_id": cursor.integer("id")}
     if sort != "newest":
         place["last_key"] = cursor.text("key") if sort == "name" else cursor.decimal("key")

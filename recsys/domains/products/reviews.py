@@ -138,7 +138,7 @@ def vote(session: Session, user_id: int, review_id: int) -> ProductReview:
     if row is None or row.is_approved is not True:
         raise NotFound(f"There is no review {review_id}.")
     if row.user_id == user_id:
-        raise Forbidden("One's own review can't be voted for.")
+        raise Forbidden("You cannot vote for your own review.")
     fresh = session.scalar(
         insert(ReviewVote)
         .values(review_id=review_id, user_id=user_id, created_at=clock.now())

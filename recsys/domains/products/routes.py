@@ -36,7 +36,7 @@ from recsys.own_ids.answers import with_own_ids
 from recsys.own_ids.references import BrandText, CategoryText, ProductText
 from recsys.web.dependencies import CurrentUser, GuestSession, SessionDep
 from recsys.web.errors import problem_responses
-from recsys.web.pagination import Cursor, Page
+from recsys.web.pagination import Cursor, CursorParam, Limit, Page, last_id, page_of
 from recsys.web.validators import storable
 from recsys.write_buffer.events import publish_or_queue
 from recsys.write_buffer.senders import UserDep, VisitorDep, in_post_thread
@@ -62,8 +62,6 @@ router = APIRouter(prefix="/api/v1", tags=["products"])
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Sku = Annotated[str, AfterValidator(storable), Query(min_length=1, max_length=100)]
 Price = Annotated[Decimal | None, Query(ge=0, max_digits=10, decimal_places=2)]
-Limit = Annotated[int, Query(ge=1, le=100)]
-CursorIn = Annotated[str | None, Query(max_length=1000)]
 
 
 @router.get("/categories", responses=problem_responses(503))
@@ -73,13 +71,11 @@ def get_categories(session: SessionDep) -> list[CategoryOut]:
 
 
 @router.get("/brands", responses=problem_responses(422, 503))
-def list_brands(session: SessionDep, limit: Limit = 50, cursor: CursorIn = None) -> Page[BrandOut]:
+def list_brands(session: SessionDep, limit: Limit = 50, cursor: CursorParam = None) -> Page[BrandOut]:
     """Brands by name."""
     after = "" if cursor is None else Cursor.decode(cursor).text("name")
     found = catalogue.brands(session, after=after, limit=limit + 1)
-    items = [BrandOut.model_validate(one) for one in found[:limit]]
-    more = len(found) > limit
-    return Page(items=items, next_cursor=Cursor.encode({"name": items[-1].name}) if more else None)
+    return page_of(found, limit, BrandOut.model_validate, lambda row: {"name": row.name})
 
 
 @router.get("/products", response_model=Page[ProductListItem], responses=problem_responses(404, 422, 503))
@@ -98,7 +94,7 @@ def list_products(
     ] = None,
     sort: Sort = "newest",
     limit: Limit = 20,
-    cursor: CursorIn = None,
+    cursor: CursorParam = None,
 ) -> Response:
     """Active products; a category means everything below it too.
 
@@ -211,10 +207,10 @@ async def like(product_id: ProductText, sender: UserDep) -> Response:
 
 @router.get("/products/{product_id}/reviews", responses=problem_responses(404, 422, 503))
 def list_reviews(
-    session: SessionDep, product_id: ProductText, limit: Limit = 20, cursor: CursorIn = None
+    session: SessionDep, product_id: ProductText, limit: Limit = 20, cursor: CursorParam = None
 ) -> Page[ReviewOut]:
     """Approved reviews of a product, newest first."""
-    before = None if cursor is None else Cursor.decode(cursor).integer("id")
+    before = last_id(cursor)
     found = reviews.of_product(session, product_id, before=before, limit=limit + 1)
     items = list(with_own_ids(session, [ReviewOut.model_validate(one) for one in found[:limit]]))
     more = len(found) > limit

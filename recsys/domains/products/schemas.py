@@ -57,7 +57,7 @@ class CategoryIn(Input):
     """One node of the category tree."""
 
     name: Label
-    slug: Slug | None = Field(default=None, description="Made from the name when left out.")
+    slug: Slug | None = Field(default=None, description="Default: made from the name.")
     parent_id: CategoryRef | None = None
     description: Long | None = None
     image_url: Url | None = None
@@ -82,7 +82,7 @@ class BrandIn(Input):
     """One maker or label."""
 
     name: Label
-    slug: Slug | None = Field(default=None, description="Made from the name when left out.")
+    slug: Slug | None = Field(default=None, description="Default: made from the name.")
     logo_url: Url | None = None
     description: Long | None = None
     website_url: Url | None = None
@@ -115,7 +115,7 @@ class ProductIn(Input):
 
     name: Name
     slug: Annotated[str, Field(max_length=255, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")] | None = Field(
-        default=None, description="Made from the name when left out."
+        default=None, description="Default: made from the name."
     )
     description: Long | None = None
     short_description: Long | None = None
@@ -164,11 +164,11 @@ class VariantIn(Input):
     name: Name | None = None
     price: Price | None = None
     compare_price: Price | None = None
-    cost_price: Price | None = Field(default=None, description="Of one piece; no route shows it to shoppers.")
+    cost_price: Price | None = Field(default=None, description="Cost of one piece; not shown to customers.")
     weight: Weight | None = None
     barcode: Label | None = None
     inventory_quantity: Annotated[int, Field(strict=True, ge=-(10**9), le=10**9)] | None = Field(
-        default=None, description="Left out, a new variant has none and an old one keeps what it has."
+        default=None, description="Default: 0 for a new variant, unchanged for an existing one."
     )
     inventory_policy: Literal["deny", "continue"] = "deny"
     inventory_tracking: StrictBool = True
@@ -244,7 +244,7 @@ class ProductOut(ProductListItem):
     variants: list[VariantOut]
     images: list[ImageOut]
     rating: Decimal | None = Field(description="Average of the approved reviews.")
-    reviews: int = Field(description="How many reviews are approved.")
+    reviews: int = Field(description="Number of approved reviews.")
 
 
 class ProductBatchIn(Input):

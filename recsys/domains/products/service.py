@@ -140,7 +140,7 @@ def delete_variant(session: Session, product_id: int, variant_id: int) -> None:
         ProductVariant.product_id == product_id, ProductVariant.id != variant_id
     )
     if session.scalar(others.limit(1)) is None:
-        raise Conflict("It is the product's last variant; archive the product instead.")
+        raise Conflict("This is the product's last variant; archive the product instead.")
     session.delete(row)
     session.flush()
     own_ids_changed(session)

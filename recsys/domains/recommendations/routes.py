@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel
 
 from recsys.domains.recommendations import preferences, service
@@ -22,7 +22,7 @@ from recsys.domains.recommendations.tables import RecommendationFeedback
 from recsys.own_ids.answers import with_own_ids
 from recsys.web.dependencies import CurrentUser, GuestSession, SessionDep
 from recsys.web.errors import problem_responses
-from recsys.web.pagination import Cursor, Page
+from recsys.web.pagination import Cursor, CursorParam, Limit, Page, last_id
 from recsys.write_buffer.batches import BatchKind, PostVerdicts
 from recsys.write_buffer.senders import ReporterDep, in_post_thread
 
@@ -119,11 +119,11 @@ def _accepted(response: Response, verdicts: PostVerdicts) -> PostVerdicts:
 def list_feedback(
     session: SessionDep,
     user: CurrentUser,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(max_length=1000)] = None,
+    limit: Limit = 20,
+    cursor: CursorParam = None,
 ) -> Page[FeedbackOut]:
     """The caller's own feedback, newest first."""
-    before = None if cursor is None else Cursor.decode(cursor).integer("id")
+    before = last_id(cursor)
     rows = feedback.of_user(session, user.user_id, before=before, limit=limit + 1)
     items = with_own_ids(session, [_feedback_out(row) for row in rows[:limit]])
     more = len(rows) > limit

@@ -122,8 +122,10 @@ class InteractionIn(_Posted):
         default=None,
         description="Quantity, rating, seconds …; at most two decimals. A dismissal below 0 takes one back.",
     )
-    context: dict[str, Any] = Field(default={}, description="Anything else worth keeping with the event.")
-    session_id: Word | None = Field(default=None, description="The visit; alone it stands for a guest.")
+    context: dict[str, Any] = Field(default={}, description="Any other data of the event.")
+    session_id: Word | None = Field(
+        default=None, description="The session; without a user it identifies a guest."
+    )
     event_id: EventId = None
 
     @field_validator("context")
@@ -188,9 +190,9 @@ class FeedbackIn(_Posted):
         "feedback needs it.",
     )
     shelf: Annotated[str, Field(min_length=1, max_length=50), AfterValidator(storable)] | None = Field(
-        default=None, description="Which list of that answer; default: the first that has the product."
+        default=None, description="Which list of that response; default: the first that has the product."
     )
-    session_id: Word | None = Field(default=None, description="The visit of a guest, as in the request.")
+    session_id: Word | None = Field(default=None, description="The session of a guest, as in the request.")
     recommendation_id: Id | None = Field(default=None, description="A stored recommendation of this user.")
     product_id: Id | None = Field(
         default=None,
@@ -200,7 +202,7 @@ class FeedbackIn(_Posted):
     sku: OwnIdText | None = Field(default=None, description="Instead of `product_id`.")
     feedback_type: FeedbackType
     rating: Annotated[int, Field(strict=True, ge=1, le=5)] | None = Field(
-        default=None, description="From 1 to 5; with `rated`, and with nothing else."
+        default=None, description="From 1 to 5; only with `rated`."
     )
     text: Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(storable)] | None = None
     event_id: EventId = None
@@ -301,7 +303,7 @@ class PreferencesOut(BaseModel):
     explicit: TasteOut
     explicit_by_old_name: TasteOut = Field(
         serialization_alias="said",
-        description="The same as `explicit`, by its former name.",
+        description="The former name of `explicit`.",
         json_schema_extra={"deprecated": True},
     )
     inferred: TasteOut

@@ -31,7 +31,7 @@ def load_json(
             )
         except duckdb.Error as error:
             reason = str(error).split("\n", 1)[0]
-            raise Invalid(f"{shown} is no complete JSON array ({reason}); write it again") from error
+            raise Invalid(f"{shown} is not a complete JSON array ({reason}); write it again") from error
     else:
         # no JSON text holds the unit separator, so each line is one field
         connection.execute(

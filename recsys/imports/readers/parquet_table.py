@@ -34,7 +34,7 @@ def parquet_columns(
         rows = relation.count("*").fetchall()[0][0]
     except duckdb.Error as error:
         reason = str(error).split("\n", 1)[0]
-        raise Invalid(f"{path} is no readable parquet file ({reason}); write it again") from error
+        raise Invalid(f"{path} is not a readable parquet file ({reason}); write it again") from error
     kinds = dict(zip(relation.columns, map(str, relation.types), strict=True))
     return {name: _value(name, kind) for name, kind in kinds.items() if name not in ("line", "span")}, int(
         rows

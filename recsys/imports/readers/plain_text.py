@@ -170,7 +170,7 @@ def _check_encoding(encoding: str) -> None:
         "a".encode(encoding)
     except (LookupError, TypeError) as error:
         raise Invalid(
-            f"--encoding {encoding} is not known; known are utf-8, latin-1, cp1252, utf-16, shift_jis …"
+            f"--encoding {encoding} is unknown; expected utf-8, latin-1, cp1252, utf-16, shift_jis …"
         ) from error
     if not getattr(info, "_is_text_encoding", True):
-        raise Invalid(f"--encoding {encoding} is no encoding of text; try utf-8 or cp1252")
+        raise Invalid(f"--encoding {encoding} is not a text encoding; try utf-8 or cp1252")

@@ -1,12 +1,12 @@
-"""HTTP of synonyms, for those who run the shop."""
+"""Routes of synonyms, for administrators."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query, Response
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+from fastapi import APIRouter, Path, Response
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from recsys.search.analysis.analyser import analyser, words_of
 from recsys.search.synonyms import service as synonyms
@@ -14,7 +14,7 @@ from recsys.search.synonyms.tables import SearchSynonym
 from recsys.settings import get_settings
 from recsys.web.dependencies import AdminUser, SessionDep
 from recsys.web.errors import problem_responses
-from recsys.web.pagination import MAX_CURSOR, Cursor, Page
+from recsys.web.pagination import CursorParam, Limit, Page, last_id, page_of
 from recsys.web.validators import Input, storable
 from recsys.web.versions import IfMatch, etag, version_in
 
@@ -23,8 +23,6 @@ __all__ = ["router"]
 router = APIRouter(prefix="/api/v1/admin/search/synonyms", tags=["search"])
 
 SynonymId = Annotated[int, Path(ge=1, le=2**31 - 1)]
-Limit = Annotated[int, Query(ge=1, le=100)]
-CursorIn = Annotated[str | None, Query(max_length=MAX_CURSOR)]
 _MOST_WORDS = 6
 
 
@@ -43,13 +41,15 @@ Phrase = Annotated[
 
 
 class SynonymIn(Input):
-    """Phrases that stand for one another."""
+    """Phrases with the same meaning."""
 
     phrases: Annotated[list[Phrase], Field(min_length=2, max_length=20)]
 
 
 class SynonymOut(BaseModel):
-    """A group of phrases that stand for one another."""
+    """A group of phrases with the same meaning."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     id: int
     phrases: list[str]
@@ -60,7 +60,9 @@ class SynonymOut(BaseModel):
 
 
 class SynonymChangeOut(BaseModel):
-    """One change of a group; `before` is null when it was made, `after` when it was deleted."""
+    """One change of a group; `before` is null for a creation, `after` for a deletion."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     id: int
     synonym_id: int
@@ -73,20 +75,19 @@ class SynonymChangeOut(BaseModel):
 
 @router.get("", responses=problem_responses(401, 403, 422, 503))
 def list_synonyms(
-    session: SessionDep, admin: AdminUser, limit: Limit = 50, cursor: CursorIn = None
+    session: SessionDep, admin: AdminUser, limit: Limit = 50, cursor: CursorParam = None
 ) -> Page[SynonymOut]:
     """Groups of synonyms, newest first."""
-    before = None if cursor is None else Cursor.decode(cursor).integer("id")
+    before = last_id(cursor)
     found = synonyms.listed(session, limit=limit + 1, before=before)
-    items = [SynonymOut.model_validate(row, from_attributes=True) for row in found[:limit]]
-    return Page(items=items, next_cursor=_following(items, more=len(found) > limit))
+    return page_of(found, limit, SynonymOut.model_validate)
 
 
 @router.post("", status_code=201, responses=problem_responses(400, 401, 403, 409, 413, 422, 503))
 def create_synonyms(
     session: SessionDep, admin: AdminUser, given: SynonymIn, response: Response
 ) -> SynonymOut:
-    """Add a group; searches follow it within seconds, without a reindex."""
+    """Create a group; searches follow it within seconds, without a reindex."""
     used = analyser(get_settings().search.language)
     row = synonyms.create(session, used, given.phrases, actor=admin.actor)
     response.headers["Location"] = f"{router.prefix}/{row.id}"
@@ -110,7 +111,7 @@ def replace_synonyms(
     response: Response,
     if_match: IfMatch,
 ) -> SynonymOut:
-    """Put other phrases in their place; 409 when somebody else changed them since they were read."""
+    """Replace the phrases of a group; 409 when it was changed since the version of `If-Match` was read."""
     used = analyser(get_settings().search.language)
     version = version_in(if_match)
     row = synonyms.replace(session, used, synonym_id, given.phrases, version=version, actor=admin.actor)
@@ -121,26 +122,25 @@ def replace_synonyms(
 def delete_synonyms(
     session: SessionDep, admin: AdminUser, synonym_id: SynonymId, if_match: IfMatch = "*"
 ) -> Response:
-    """Take a group away; its history stays."""
+    """Delete a group; its history stays."""
     synonyms.delete(session, synonym_id, version=version_in(if_match), actor=admin.actor)
     return Response(status_code=204)
 
 
 @router.get("/{synonym_id}/changes", responses=problem_responses(401, 403, 404, 422, 503))
 def list_synonym_changes(
-    session: SessionDep, admin: AdminUser, synonym_id: SynonymId, limit: Limit = 50, cursor: CursorIn = None
+    session: SessionDep,
+    admin: AdminUser,
+    synonym_id: SynonymId,
+    limit: Limit = 50,
+    cursor: CursorParam = None,
 ) -> Page[SynonymChangeOut]:
-    """Who changed a group, when, from what to what, newest first; of deleted groups as well."""
-    before = None if cursor is None else Cursor.decode(cursor).integer("id")
+    """The changes of a group with author and time, newest first; also of a deleted group."""
+    before = last_id(cursor)
     found = synonyms.changes_of(session, synonym_id, limit=limit + 1, before=before)
-    items = [SynonymChangeOut.model_validate(row, from_attributes=True) for row in found[:limit]]
-    return Page(items=items, next_cursor=_following(items, more=len(found) > limit))
-
-
-def _following(items: list[SynonymOut] | list[SynonymChangeOut], *, more: bool) -> str | None:
-    return Cursor.encode({"id": items[-1].id}) if more else None
+    return page_of(found, limit, SynonymChangeOut.model_validate)
 
 
 def _answer(row: SearchSynonym, response: Response) -> SynonymOut:
     response.headers["ETag"] = etag(row.version)
-    return SynonymOut.model_validate(row, from_attributes=True)
+    return SynonymOut.model_validate(row)

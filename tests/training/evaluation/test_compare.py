@@ -84,7 +84,11 @@ def test_other_users_and_senseless_questions_are_refused(data: Dataset, knn: Eva
         assert elsewhere.views[view].users.size != knn.views[view].users.size
     with pytest.raises(Invalid, match="same users"):
         _duel(knn, elsewhere)
-    for metric, k, message in (("novelty", 5, "no good end"), ("speed", 5, "known:"), ("ndcg", 7, "k is 7")):
+    for metric, k, message in (
+        ("novelty", 5, "no better direction"),
+        ("speed", 5, "known:"),
+        ("ndcg", 7, "k is 7"),
+    ):
         with pytest.raises(Invalid, match=message):
             compare_evaluations(
                 "a", knn, "b", _noisy_novelty(knn), metric=metric, view="all", k=k, draws=100, seed=0

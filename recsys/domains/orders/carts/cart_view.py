@@ -27,7 +27,7 @@ def sold(session: Session, item: CartItemIn) -> CartLine:
         variants = availability.variants_of(session, item.product_id)
         if len(variants) > 1:
             raise Invalid(
-                f"Product {item.product_id} comes in {len(variants)} variants; say which, as variant_id."
+                f"Product {item.product_id} comes in {len(variants)} variants; send its variant_id."
             )
         variant_id = variants[0] if variants else None
     else:

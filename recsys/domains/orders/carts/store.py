@@ -199,9 +199,9 @@ def _change(
         wanted = {**held, **change(held)}
         pipeline.multi()
         if any(quantity > MAX_PIECES for quantity in wanted.values()):
-            raise Invalid(f"A cart holds at most {MAX_PIECES} pieces of one thing.")
+            raise Invalid(f"A cart holds at most {MAX_PIECES} pieces of one product.")
         if sum(quantity > 0 for quantity in wanted.values()) > max(limit, len(held)):
-            raise Invalid(f"A cart holds at most {limit} different things.")
+            raise Invalid(f"A cart holds at most {limit} different products.")
         if {field: quantity for field, quantity in wanted.items() if quantity > 0} == held:
             return
         now = clock.now()

@@ -42,7 +42,7 @@ def refund(owner: Owner, key: str, payment_id: int, wanted: RefundIn) -> RefundO
         else:
             earlier = session.get_one(PaymentKey, (owner.name, key)).refund_id
             if earlier is None:
-                raise Conflict("This Idempotency-Key was used for something else; take a new one.")
+                raise Conflict("This Idempotency-Key was used for another request; use a new one.")
             refund_id = earlier
     ask(refund_id)
     with unit_of_work() as session:

@@ -238,7 +238,7 @@ def check_promotion(session: Session, name: str, *, ends: bool, actor: str) -> N
 def _check_terms(name: str, share: float, days: float, metric: str, reason: str) -> None:
     if not _NAME.fullmatch(name):
         raise Invalid(
-            f"{name!r} is no name for a test: expected 1 to 60 of a-z, 0-9, dot, dash and underscore"
+            f"{name!r} is not a valid name of a test: expected 1 to 60 of a-z, 0-9, dot, dash and underscore"
         )
     if not 0 < share < 1:
         raise Invalid(

@@ -1,4 +1,4 @@
-"""HTTP of business rules, for those who run the shop."""
+"""Routes of business rules, for administrators."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recsys.domains.recommendations.rules.tables import BusinessRule
 from recsys.domains.recommendations.rules.types import RuleKind
 from recsys.web.dependencies import AdminUser, SessionDep
 from recsys.web.errors import problem_responses
-from recsys.web.pagination import MAX_CURSOR, Cursor, Page
+from recsys.web.pagination import Cursor, CursorParam, Limit, Page, last_id, page_of
 from recsys.web.versions import IfMatch, etag, version_in
 
 __all__ = ["router"]
@@ -22,8 +22,6 @@ __all__ = ["router"]
 router = APIRouter(prefix="/api/v1/recommendations/rules", tags=["business rules"])
 
 RuleId = Annotated[int, Path(ge=1, le=2**31 - 1)]
-Limit = Annotated[int, Query(ge=1, le=100)]
-CursorIn = Annotated[str | None, Query(max_length=MAX_CURSOR)]
 
 
 @router.get("", responses=problem_responses(401, 403, 422, 503))
@@ -31,12 +29,12 @@ def list_rules(
     session: SessionDep,
     admin: AdminUser,
     limit: Limit = 50,
-    cursor: CursorIn = None,
+    cursor: CursorParam = None,
     kind: RuleKind | None = None,
-    in_force: Annotated[bool, Query(description="Only those that hold at this moment.")] = False,
+    in_force: Annotated[bool, Query(description="Only rules in force at this moment.")] = False,
 ) -> Page[RuleOut]:
     """Business rules, newest first."""
-    before = None if cursor is None else Cursor.decode(cursor).integer("id")
+    before = last_id(cursor)
     at = clock.now() if in_force else None
     found = rules.listed(session, limit=limit + 1, before=before, kind=kind, at=at)
     items = rules.with_own_ids(session, [rules.shown(row) for row in found[:limit]])
@@ -46,7 +44,7 @@ def list_rules(
 
 @router.post("", status_code=201, responses=problem_responses(400, 401, 403, 409, 413, 422, 503))
 def create_rule(session: SessionDep, admin: AdminUser, given: RuleIn, response: Response) -> RuleOut:
-    """Write down a rule; answers follow it within seconds."""
+    """Create a rule; lists follow it within seconds."""
     rule = rules.create(session, given, actor=admin.actor)
     response.headers["Location"] = f"{router.prefix}/{rule.id}"
     return _answer(session, rule, response)
@@ -67,7 +65,7 @@ def replace_rule(
     response: Response,
     if_match: IfMatch,
 ) -> RuleOut:
-    """Put a rule in the place of this one; 409 when somebody else changed it since it was read."""
+    """Replace a rule; 409 when it was changed since the version of `If-Match` was read."""
     version = version_in(if_match)
     rule = rules.replace(session, rule_id, given, version=version, actor=admin.actor)
     return _answer(session, rule, response)
@@ -80,21 +78,19 @@ def delete_rule(
     rule_id: RuleId,
     if_match: IfMatch = "*",
 ) -> Response:
-    """Take a rule away; its history stays."""
+    """Delete a rule; its history stays."""
     rules.delete(session, rule_id, version=version_in(if_match), actor=admin.actor)
     return Response(status_code=204)
 
 
 @router.get("/{rule_id}/changes", responses=problem_responses(401, 403, 404, 422, 503))
 def list_rule_changes(
-    session: SessionDep, admin: AdminUser, rule_id: RuleId, limit: Limit = 50, cursor: CursorIn = None
+    session: SessionDep, admin: AdminUser, rule_id: RuleId, limit: Limit = 50, cursor: CursorParam = None
 ) -> Page[RuleChangeOut]:
-    """Who changed a rule, when, from what to what, newest first; of deleted rules as well."""
-    before = None if cursor is None else Cursor.decode(cursor).integer("id")
+    """The changes of a rule with author and time, newest first; also of a deleted rule."""
+    before = last_id(cursor)
     found = rules.changes_of(session, rule_id, limit=limit + 1, before=before)
-    items = [RuleChangeOut.model_validate(row, from_attributes=True) for row in found[:limit]]
-    more = len(found) > limit
-    return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if more else None)
+    return page_of(found, limit, lambda row: RuleChangeOut.model_validate(row, from_attributes=True))
 
 
 def _answer(session: Session, rule: BusinessRule, response: Response) -> RuleOut:

@@ -59,18 +59,18 @@ def _known_shelves(given: list[str] | None) -> list[str] | None:
 
 
 class TargetIn(Input):
-    """Which products a rule is about: those that pass all that is given; nothing given: every product."""
+    """The products of a rule: those that meet all given conditions; without conditions every product."""
 
     product_ids: (
         Annotated[list[ProductRef], Field(min_length=1, max_length=1000), AfterValidator(_each_once)] | None
-    ) = Field(default=None, description="These; for a pin in the order of their places.")
-    category_id: CategoryRef | None = Field(default=None, description="A category with all below it.")
+    ) = Field(default=None, description="Ids of products; a pin places them in this order.")
+    category_id: CategoryRef | None = Field(default=None, description="A category with its subcategories.")
     brand_id: BrandRef | None = None
     tag: Tag | None = None
-    min_price: Price | None = Field(default=None, description="In the shop's currency, included.")
-    max_price: Price | None = Field(default=None, description="In the shop's currency, included.")
+    min_price: Price | None = Field(default=None, description="In the shop's currency, inclusive.")
+    max_price: Price | None = Field(default=None, description="In the shop's currency, inclusive.")
     created_within_days: Annotated[Whole, Field(ge=1, le=3650)] | None = Field(
-        default=None, description="Arrived in the shop at most so many days ago, whenever that is asked."
+        default=None, description="Added to the shop at most this many days before the request."
     )
 
     @model_validator(mode="after")
@@ -85,7 +85,7 @@ class TargetIn(Input):
 
 
 class RuleIn(Input):
-    """A rule as somebody writes it down; each kind takes its own parameters and no others."""
+    """A business rule; each kind takes its own parameters and no others."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -107,44 +107,45 @@ class RuleIn(Input):
         },
     )
 
-    name: Name = Field(description="What people call it; no two rules share a name.")
+    name: Name = Field(description="Unique name of the rule.")
     kind: RuleKind
     target: TargetIn = Field(default_factory=TargetIn)
     position: Annotated[Whole, Field(ge=1, le=MAX_POSITION)] | None = Field(
-        default=None, description="pin: the place of its first product, from 1."
+        default=None, description="pin: position of its first product, from 1."
     )
     factor: Annotated[Number, Field(ge=0, le=100)] | None = Field(
         default=None, description="boost: above 1; bury: below 1. Scores are multiplied by it."
     )
     most: Annotated[Whole, Field(ge=1, le=MAX_POSITION)] | None = Field(
-        default=None, description="cap: at most so many in a list (each page of it)."
+        default=None, description="cap: maximum number of the products in a list, on each page."
     )
     cap_by: CapBy | None = Field(
-        default=None, description="cap: so many of each category, of each brand, or of all together."
+        default=None, description="cap: whether `most` counts per category, per brand or for all together."
     )
     strict: bool | None = Field(
         default=None,
-        description="cap: true (the default of a new cap): rather a shorter list than more "
-        "than `most`; false: only as long as there is something else to show.",
+        description="cap: true (the default of a new cap): the list becomes shorter rather than "
+        "exceed `most`; false: the cap applies only while other products are available.",
     )
     share: Annotated[Number, Field(gt=0, le=1)] | None = Field(
-        default=None, description="minimum_new: this share of a list at least, if so many qualify."
+        default=None,
+        description="minimum_new: minimum share of new products in a list, if enough are eligible.",
     )
     new_to: NewTo | None = Field(
         default=None,
-        description="minimum_new: `user`: never touched by the user; `shop`: arrived within the target's "
-        "created_within_days.",
+        description="minimum_new: `user`: products without interactions of the user; `shop`: products added "
+        "within the target's created_within_days.",
     )
     shelves: Annotated[list[str], Field(min_length=1), AfterValidator(_known_shelves)] | None = Field(
-        default=None, description="Where it holds; null: on every shelf."
+        default=None, description="Kinds of lists that the rule applies to; null: all."
     )
     placements: (
         Annotated[list[Placement], Field(min_length=1, max_length=50), AfterValidator(_each_once)] | None
-    ) = Field(default=None, description="Where on a page it holds; null: wherever a list is shown.")
-    starts_at: AwareDatetime | None = Field(default=None, description="From then on; null: at once.")
-    ends_at: AwareDatetime | None = Field(default=None, description="Until then, itself not included.")
+    ) = Field(default=None, description="Names of lists on a page that the rule applies to; null: all.")
+    starts_at: AwareDatetime | None = Field(default=None, description="Start; null: at once.")
+    ends_at: AwareDatetime | None = Field(default=None, description="End, exclusive; null: none.")
     priority: Annotated[Whole, Field(ge=-1000, le=1000)] = Field(
-        default=0, description="Of two rules that want different things the higher one wins."
+        default=0, description="Of two conflicting rules the one with the higher priority wins."
     )
     enabled: bool = True
 

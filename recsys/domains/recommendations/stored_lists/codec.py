@@ -213,7 +213,7 @@ def unpack_entries(records: bytes) -> Sequence[Entry]:
         raise Invalid("a list is cut short")
     entries = np.frombuffer(records, dtype=_RECORD_ARRAY)
     if entries.size and int((entries["codes"] >> 3 & 15).max()) >= len(_REASONS):
-        raise Invalid("a list holds a reason that is none")
+        raise Invalid("a list has an unknown reason code")
     return _Packed(records)
 
 

@@ -264,7 +264,7 @@ def test_a_stored_method_shows_four_digits_and_belongs_to_one_user(counter: Coun
     kept = counter.send("GET", "/payment-methods", who=ada)
     assert [(one["id"], one["is_default"]) for one in kept] == [(second["id"], True), (first["id"], False)]
     unknown = counter.send("POST", "/payment-methods", who=ada, json={"token": "tok_nobody"}, status=422)
-    assert "knows no such token" in unknown["detail"]
+    assert "does not know the token" in unknown["detail"]
     product, _ = counter.product("Cup")
     order = counter.order(bob, product)["id"]
     body = {"order_id": order, "payment_method_id": first["id"]}

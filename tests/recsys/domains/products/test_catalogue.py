@@ -118,7 +118,7 @@ def test_stock_is_logged_in_step_with_redis_and_its_policy_holds(counter: Counte
     assert counter.send("GET", f"/products/{product}/stock")["quantity"] == 5
     assert counter.redis.get(f"product:inventory:{product}") == b"5"
     short = counter.send("POST", path, who=counter.admin, json={"change": -6}, status=422)
-    assert short["detail"] == "Only 5 pieces are there; 6 can't be taken."
+    assert short["detail"] == "Only 5 pieces are in stock, fewer than 6."
     change = {"name": "one", "inventory_quantity": 1, "inventory_policy": "continue"}
     counter.send("PUT", f"/admin/products/{product}/variants/{variant}", who=counter.admin, json=change)
     assert counter.send("POST", path, who=counter.admin, json={"change": -6})["quantity"] == -5

@@ -236,7 +236,7 @@ def zipped(*names: str) -> bytes:
         (b"", "is empty"),
         (b"\n\r\n", "is empty"),
         (b"\x00\x01,b\n", "is binary"),
-        (b"PAR1 no parquet", "no readable parquet"),
+        (b"PAR1 no parquet", "not a readable parquet"),
         (b"a,x\n", "has no column b; it has: a, x"),
         (b"a,b,b\n", "the column b more than once"),
         (b"SQLite format 3\0,b\n", "is an SQLite database"),
@@ -257,7 +257,7 @@ def zipped(*names: str) -> bytes:
         (bz2.compress(TABLE * 50)[:-9], "damaged bzip2"),
         (lzma.compress(TABLE * 50)[:-9], "damaged xz"),
         (b"\x28\xb5\x2f\xfd" + b"\xff" * 40, "damaged zstd"),
-        (b'[{"a": 1}, {', "no complete JSON array"),
+        (b'[{"a": 1}, {', "not a complete JSON array"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_in_one_line(

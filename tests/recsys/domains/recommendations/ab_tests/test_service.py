@@ -126,8 +126,8 @@ def test_a_test_has_a_beginning_and_an_end_that_are_written_down(models: Session
         ({"days": 91}, Invalid, "at most 90"),
         ({"metric": "luck"}, Invalid, "expected one of clicked"),
         ({"reason": " "}, Invalid, "--reason is empty"),
-        ({"name": "Big Test"}, Invalid, "is no name"),
-        ({"name": "x" * 61}, Invalid, "is no name"),
+        ({"name": "Big Test"}, Invalid, "is not a valid name"),
+        ({"name": "x" * 61}, Invalid, "is not a valid name"),
     ],
 )
 def test_what_can_not_be_tested_is_refused(
