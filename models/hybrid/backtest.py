@@ -78,7 +78,9 @@ class BacktestPlan:
 
 @dataclass(frozen=True, eq=False)
 class Backtest:
-    """choices : the rule of each question, none where the shop is too small for it. refused : members that
+    """What a backtest decided.
+
+    choices : the rule of each question, none where the shop is too small for it. refused : members that
     could not be fitted, and why. days : length of a window.
     """
 

@@ -94,8 +94,7 @@ class Blend:
         k: int = 20,
         rounds: int = 3,
     ) -> Self:
-        """Weights that maximise the mean NDCG@k of the validation fold, by coordinate search from equal
-        weights.
+        """Weights that maximise the mean NDCG@k of the validation fold: coordinate search from equal weights.
 
         relevant : bool (n, c), which candidates of the pool were right. sizes : int64 (n,), how many right
         ones each query has in all. NDCG is no smooth function of the weights; with a handful of models a

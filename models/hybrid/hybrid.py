@@ -38,8 +38,9 @@ __all__ = ["Hybrid", "HybridParameters"]
 
 
 class Hybrid(Recommender):
-    """Candidates of several members, ordered by one rule per question: any product, and products new to the
-    user.
+    """Candidates of several members, ordered by one rule per question.
+
+    The questions are any product, and products new to the user.
 
     A backtest on the last windows of the data: members fitted to what was known before a window name
     candidates, and the successes of the window (`dataset.target`) say which were right. A blend (weights of

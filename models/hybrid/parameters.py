@@ -37,7 +37,9 @@ each recipe once (`models.shared.fitted_members`).
 
 @dataclass(frozen=True)
 class HybridParameters:
-    """members : name → {"algorithm": …, "parameters": {…}}.
+    """Parameters of `Hybrid`.
+
+    members : name → {"algorithm": …, "parameters": {…}}.
     users : how many are learned from. windows, validation_days : an earlier window is added while there are
         fewer users, at most so many windows, each so long; None: as long as `features.splitting.windows`
         finds right.

@@ -26,7 +26,9 @@ Exclude = Literal["seen"] | npt.ArrayLike | None
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """seen : the user's own history is hidden. hidden : item rows that nobody is shown, int64.
+    """Filters of the items that may be recommended.
+
+    seen : the user's own history is hidden. hidden : item rows hidden from every user, int64.
     open : the item rows to choose from, int64, increasing; None: all of them but the hidden ones.
     """
 

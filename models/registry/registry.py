@@ -50,7 +50,9 @@ SWITCHES = ("promote", "refresh", "rollback")
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """One trained version. `folder`: where its artifact lies; `dataset`: the fingerprint it learned from;
+    """One trained version.
+
+    `folder`: where its artifact lies; `dataset`: the fingerprint it learned from;
     `events`: how many interactions that dataset has, 0 where unknown.
     """
 

@@ -54,11 +54,13 @@ class ServerMemory:
         self._thread.start()
 
     def take(self) -> dict[str, float]:
+        """The peaks since the last call, by name."""
         with self._lock:
             peaks, self._peaks = self._peaks, {}
         return {name: round(peak, 1) for name, peak in peaks.items()}
 
     def close(self) -> None:
+        """Stop watching."""
         self._end.set()
         self._thread.join()
 

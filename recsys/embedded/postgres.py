@@ -65,11 +65,13 @@ class Postgres(Server):
     kill_signal = getattr(signal, "SIGQUIT", signal.SIGTERM)
 
     def url(self, record: Record) -> str:
+        """The address of the shop's database."""
         return _url(record, DATABASE)
 
     # --- starting --------------------------------------------------------------------------------
 
     def prepare(self, record: Record, *, known: bool) -> None:
+        """Write the configuration; create the data, or renew an unknown password."""
         self._write_configuration(record)
         self._drop_stale_lock()
         if not (self.data / "PG_VERSION").is_file():
@@ -78,6 +80,7 @@ class Postgres(Server):
             self._reset_password(record)
 
     def launch(self, record: Record) -> subprocess.Popen[bytes]:
+        """Start the server process."""
         command = [
             str(self._binary("postgres")),
             "-D",
@@ -90,6 +93,7 @@ class Postgres(Server):
         )
 
     def answers(self, record: Record) -> str:
+        """The version of the server that answers. Raises NotReady or WrongPassword."""
         import psycopg
         from psycopg import sql
 

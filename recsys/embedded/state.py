@@ -55,6 +55,7 @@ class EmbeddedState:
 
     @property
     def path(self) -> Path:
+        """The state file."""
         return self.var / "run" / "embedded.json"
 
     def save(self) -> None:

@@ -31,6 +31,7 @@ class Valkey(Server):
     kill_signal = getattr(signal, "SIGKILL", signal.SIGTERM)
 
     def url(self, record: Record) -> str:
+        """The address with the password."""
         secret = "" if _FAKE else f":{quote(record.password)}@"
         return f"redis://{secret}127.0.0.1:{record.port}/0"
 
@@ -42,6 +43,7 @@ class Valkey(Server):
             os.chown(self.data, self.account.uid, self.account.gid)
 
     def launch(self, record: Record) -> subprocess.Popen[bytes]:
+        """Start the server process."""
         if _FAKE:
             command = [sys.executable, "-m", "recsys.embedded.fake_redis", str(record.port), str(self.data)]
             return spawn(command, folder=self.folder, log=self.log, account=None)
@@ -70,6 +72,7 @@ class Valkey(Server):
         )
 
     def answers(self, record: Record) -> str:
+        """The version of the server that answers. Raises NotReady or WrongPassword."""
         import redis
         from redis.backoff import NoBackoff
         from redis.retry import Retry

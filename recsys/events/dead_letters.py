@@ -57,7 +57,7 @@ class DeadLetter:
 
 
 def readable(value: bytes) -> str:
-    """Any bytes as text that can be shown and logged: what is not UTF-8 is written as `\\xNN`."""
+    r"""Any bytes as printable text: bytes that are not UTF-8 are written as `\xNN`."""
     return value.decode(errors="backslashreplace")
 
 
@@ -159,9 +159,7 @@ def restore(client: redis.Redis, stream: str, entry: bytes, ours: Collection[byt
 
 
 def entries(client: redis.Redis, stream: str) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
-    """The dead letters of a stream as they are stored, the oldest first; those that come meanwhile are not
-    waited for.
-    """
+    """The dead letters of a stream when the iteration begins, the oldest first."""
     start, dead = "-", keys.dead_letters(stream)
     try:
         newest: Any = client.xrevrange(dead, count=1)

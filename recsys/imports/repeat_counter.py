@@ -11,8 +11,9 @@ LARGEST_RUN = 1 << 23
 
 
 class Occurrences:
-    """Remembers 64-bit hashes in sorted runs that double in size, as a log-structured merge tree does
-    (O'Neil et al. 1996, "The log-structured merge-tree"), up to 64 MiB each.
+    """A set of 64-bit hashes in sorted runs of up to 64 MiB that double in size.
+
+    A log-structured merge tree (O'Neil et al. 1996, "The log-structured merge-tree").
     """
 
     def __init__(self) -> None:

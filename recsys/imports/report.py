@@ -42,6 +42,7 @@ class TableCounts:
 
     @property
     def rows_per_second(self) -> int:
+        """Rows read per second; 0 without a duration."""
         return round(self.read / self.seconds) if self.seconds > 0 else 0
 
 
@@ -59,6 +60,7 @@ class Refusals:
 
     @property
     def total(self) -> int:
+        """The number of refused rows."""
         return sum(sum(reasons.values()) for reasons in self.counts.values())
 
     def add(self, file: str, refused: pl.DataFrame) -> int:
@@ -94,6 +96,7 @@ class ImportReport:
     seconds: float = 0.0
 
     def table(self, name: str) -> TableCounts:
+        """The counts of a table, created at first use."""
         return self.tables.setdefault(name, TableCounts())
 
     @property

@@ -20,8 +20,9 @@ def search() -> None:
 
 @app.command()
 def reindex(as_json: Json = False) -> None:
-    """Build the whole index beside the current one; needed after imports, and once a day so that popularity
-    decays.
+    """Build the whole index beside the current one.
+
+    Needed after imports, and once a day so that popularity decays.
 
     Example: recsys search reindex
     """

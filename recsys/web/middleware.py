@@ -52,6 +52,7 @@ class RequestContextMiddleware:
         self.max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle an HTTP request; pass everything else on."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -35,7 +35,7 @@ IDENTIFIERS = frozenset({"id", "sku", "barcode", "slug", "key", "tracking_number
 # ISO/IEC 7812: 12 to 19 digits; those that shops meet begin with 2 to 6, Maestro may have 12
 _CLOSE = re.compile(r"(?<!\d)[2-6](?:[ \-.]?\d){11,18}(?!\d)")
 _TYPED = re.compile(r"(?<![\w.,])(?<!\w-)(?<!\bsku:)[2-6](?:[ -]?[0-9]){13,18}(?![\w])(?!-\w)(?![.,][0-9])")
-# almost every request is told from its bytes to hold none; JSON may spell digits as \u0034, line ends as \n
+# the bytes of almost every request show that it holds none; JSON may spell digits as \u0034, line ends as \n
 _MAYBE = re.compile(rb"(?:(?<![\w.])(?<!\w-)|(?<=\\[nrtbf]))[2-6](?:[ -]?[0-9]){13}|\\u003")
 # the networks' published prefixes, and the lengths of their numbers
 _NETWORKS = re.compile(
@@ -81,6 +81,7 @@ class CardCheck:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse an HTTP request that holds a card number; pass everything else on."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -36,7 +36,8 @@ class Recommender:
     def __init__(
         self, refresher: DataSource, redis: RedisConnection, late_share: LateShare, *, deadline: float
     ) -> None:
-        """
+        """Use the newest snapshot of a refresher.
+
         Parameters
         ----------
         refresher

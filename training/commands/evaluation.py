@@ -211,7 +211,7 @@ def curves(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fit an experiment on growing and on ever older data: does more data help, how fast does it go stale?
+    """Fit an experiment on growing and on ever older data, to see the value of more and of newer data.
 
     Example: recsys train curves als-v3 --share 0.25 --share 1 --age 0 --age 28
     """

@@ -25,7 +25,7 @@ _LITTLE = 0.1
 
 @dataclass(frozen=True)
 class ColdItemsParameters(DegreeSVDParameters):
-    """Those of the factors (`DegreeSVDParameters`), and of the mapping:
+    """Parameters of `ColdItems`: those of the factors (`DegreeSVDParameters`), and of the mapping.
 
     content_factors : length of the content vectors. content_ridge : λ of the regression.
     confidence : users an item needs to count half in the regression.
@@ -53,7 +53,9 @@ class ColdItemsParameters(DegreeSVDParameters):
 
 
 class ColdItems(DegreeSVD):
-    """Factors F of a degree-normalised SVD, but F'_i = (n_i F_i + trust · r z_i W) / (n_i + trust) for item i
+    """Factors of a degree-normalised SVD, with factors of new items predicted from their content.
+
+    F are the factors of the SVD, and F'_i = (n_i F_i + trust · r z_i W) / (n_i + trust) for item i
     with n_i users, where W minimises Σ w_i ‖z_i W − F_i / ‖F_i‖‖² + λ‖W‖², w_i = n_i / (n_i + confidence).
 
     Gantner, Drumond, Freudenthaler, Rendle & Schmidt-Thieme 2010, "Learning attribute-to-feature mappings for

@@ -34,7 +34,9 @@ PARTS = ("text", "category", "brand", "price", "colour", "size", "style")
 
 @dataclass(frozen=True)
 class ContentBasedParameters:
-    """text, category, brand, price, colour, size, style : weight of each part in the likeness of two
+    """Parameters of `ContentBased`.
+
+    text, category, brand, price, colour, size, style : weight of each part in the likeness of two
         products; 0 leaves it out.
     terms : at most so many different words are learned, the most frequent ones.
     terms_per_item : so many of an item's words are kept, the heaviest; bounds memory and time.

@@ -26,7 +26,9 @@ SHARED_ENTRIES = 8_192
 
 @dataclass(frozen=True)
 class ALSParameters:
-    """factors : length of the vectors.
+    """Parameters of `ALS`.
+
+    factors : length of the vectors.
     alpha : confidence of an interaction = alpha × its weight; everything else has confidence 1.
     regularization : lambda, added to the diagonal of each least-squares problem.
     iterations : how often users and items are solved for in turn.

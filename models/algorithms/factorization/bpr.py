@@ -21,7 +21,9 @@ __all__ = ["BPR", "BPRParameters"]
 
 @dataclass(frozen=True)
 class BPRParameters:
-    """factors, learning rate, regularisation and epochs of the stochastic descent.
+    """Parameters of `BPR`.
+
+    factors, learning rate, regularisation and epochs of the stochastic descent.
     fold_ridge: ridge of the map from a history to a user's factors.
     """
 

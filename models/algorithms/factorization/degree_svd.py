@@ -26,7 +26,9 @@ FEWEST_FACTORS = 4
 
 @dataclass(frozen=True)
 class DegreeSVDParameters:
-    """factors : k. user_power, item_power : pu and pi of the formula. ridge : λ is ridge × s²[k/8].
+    """Parameters of `DegreeSVD`.
+
+    factors : k. user_power, item_power : pu and pi of the formula. ridge : λ is ridge × s²[k/8].
     users_per_factor : k is at most the number of users / this, but 4 at least; 0: no such bound. The last of
         128 factors of 260 users are noise.
     """
@@ -50,7 +52,9 @@ class DegreeSVDParameters:
 
 
 class DegreeSVD(FactorModel):
-    """With degrees Du, Di (sums of a user's, of an item's values): Du^-pu X Di^-pi ≈ U S Vᵀ, and
+    """Truncated SVD of the degree-normalised user-item matrix, with shrunken singular values.
+
+    With degrees Du, Di (sums of a user's, of an item's values): Du^-pu X Di^-pi ≈ U S Vᵀ, and
 
         score(x) = x · (Di^-pi V) · diag(s² / (s² + λ)) · (Vᵀ Di^pi).
 

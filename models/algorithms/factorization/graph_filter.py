@@ -20,7 +20,9 @@ __all__ = ["GraphFilter", "GraphFilterParameters"]
 
 @dataclass(frozen=True)
 class GraphFilterParameters(DegreeSVDParameters):
-    """linear: weight of the linear filter beside the low-pass one. The paper's own setting is
+    """Parameters of `GraphFilter`.
+
+    linear: weight of the linear filter beside the low-pass one. The paper's own setting is
     user_power .5, item_power .5, ridge 0 (an ideal filter), linear 1 / .3.
     """
 

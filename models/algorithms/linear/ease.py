@@ -31,7 +31,9 @@ __all__ = ["EASE", "EASEParameters"]
 
 @dataclass(frozen=True)
 class EASEParameters:
-    """ridge : λ. values : how strongly a weight counts.
+    """Parameters of `EASE`.
+
+    ridge : λ. values : how strongly a weight counts.
     full_below, dual_below : up to so many items, or users, the exact solution is computed; with more of both,
         each item has only its `candidates` nearest as predictors.
     half_life_days : age at which an event counts half; 0: as in the dataset's weights.

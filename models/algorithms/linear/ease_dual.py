@@ -21,7 +21,9 @@ BLOCK = 512
 
 @dataclass(frozen=True, eq=False)
 class DualWeights:
-    """B of EASE, never written out. With K = XXᵀ and G = (K + λI)⁻¹ the Woodbury identity gives
+    """B of EASE in its dual form, as a linear operator that is never written out.
+
+    With K = XXᵀ and G = (K + λI)⁻¹ the Woodbury identity gives
     P = (XᵀX + λI)⁻¹ = (I − XᵀGX) / λ (Henderson & Searle 1981, "On deriving the inverse of a sum of
     matrices"), hence with d_j = λ P_jj = 1 − X_jᵀ G X_j
 

@@ -33,7 +33,9 @@ _FEATURES = 60
 
 @dataclass(frozen=True)
 class TALEParameters:
-    """ridge : λ. window : steps before the next item that count. fade_days, floor : an item Δ days before it
+    """Parameters of `TALE`.
+
+    ridge : λ. window : steps before the next item that count. fade_days, floor : an item Δ days before it
     counts max(exp(−Δ / fade_days), floor).
     source_power, target_power : how far popular items are turned down before and as the next item.
     attributes : weight of the catalogue's vectors of the earlier items as further predictors; 0: none.

@@ -31,7 +31,9 @@ Counts = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class BoughtTogetherParameters:
-    """min_support : baskets that a pair must share.
+    """Parameters of `BoughtTogether`.
+
+    min_support : baskets that a pair must share.
     threshold : log-likelihood ratio G² it must reach; chance gives 3.84 to 5% of pairs, 10.83 to 0.1%.
     shrinkage : so many baskets are added to the found and to the expected count before their ratio is taken.
     largest_basket : baskets with more products are left out; they are no choice, and cost their square.

@@ -21,7 +21,9 @@ __all__ = ["CoVisitation", "CoVisitationParameters"]
 
 @dataclass(frozen=True)
 class CoVisitationParameters:
-    """window: steps between two items that still count; distance_decay: per step beyond the first.
+    """Parameters of `CoVisitation`.
+
+    window: steps between two items that still count; distance_decay: per step beyond the first.
     reverse: weight of the way back. source_power, target_power: how far popular ends are turned down.
     history_decay: per step into a user's past, at scoring. neighbours: kept per item.
     repeats: whether doing the same thing again counts, so that what was done may be recommended for itself.
@@ -53,7 +55,9 @@ class CoVisitationParameters:
 
 
 class CoVisitation(Sequential):
-    """W[a, b] = Σ over pairs "b came d steps after a" of weight(b) · decay^(d-1), and `reverse` of it where
+    """Item-to-item weights of items that follow each other in the histories of users.
+
+    W[a, b] = Σ over pairs "b came d steps after a" of weight(b) · decay^(d-1), and `reverse` of it where
     b came before a, divided by n_a^source_power · n_b^target_power (times a was there; summed weights of b);
     score = Σ over the history of weight × history_decay^(steps back) × W.
 

@@ -29,7 +29,7 @@ def _weights() -> dict[str, float]:
 
 @dataclass(frozen=True)
 class CoVisitationByTypeParameters(CoVisitationParameters):
-    """Those of CoVisitation, with other defaults, and
+    """Parameters of `CoVisitationByType`: those of `CoVisitation` with other defaults, and more.
 
     source, target : weight by interaction type of an event as the start and as the end of a pair.
     gap_hours, gap_floor : a pair that lies Δ hours apart counts max(exp(−Δ / gap_hours), gap_floor);
@@ -71,7 +71,9 @@ class CoVisitationByTypeParameters(CoVisitationParameters):
 
 
 class CoVisitationByType(CoVisitation):
-    """With c(s, t) = source(s) · target(t), the weight of a pair "an event of type t d steps and Δ hours
+    """Co-visitation with weights by the interaction types of a pair and by the time between its events.
+
+    With c(s, t) = source(s) · target(t), the weight of a pair "an event of type t d steps and Δ hours
     after one of type s":
 
         C[a, b] = Σ over pairs of c(s, t) · decay^(d−1) · max(exp(−Δ/τ), floor), and `reverse` of it backwards

@@ -42,7 +42,9 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ComplementsParameters:
-    """strength : so many expected baskets weigh what the categories say; see `lower_lift`.
+    """Parameters of `Complements`.
+
+    strength : so many expected baskets weigh what the categories say; see `lower_lift`.
     bound : standard deviations that the lower bound lies below the mean.
     popularity : power of the popularity of what is listed: 0 orders by lift, 1 by how often it is bought too.
     half_life_days : age at which a purchase counts half in that popularity.
@@ -78,8 +80,10 @@ class ComplementsParameters:
 
 
 class Complements(ItemLists):
-    """strength(i, j) = lift(i, j) × popularity(j)^popularity × (1 + baskets(i, j))^frequency
-        × (share of baskets(i, j))^instead
+    """Products bought together more often than by chance, by a lower bound of the lift.
+
+        strength(i, j) = lift(i, j) × popularity(j)^popularity × (1 + baskets(i, j))^frequency
+            × (share of baskets(i, j))^instead
 
     lift is the lower bound of `lower_lift` over baskets (`baskets_of`, of purchases and carts); its prior is
     the lift between the categories of i and j, itself drawn to 1, so a product that was hardly bought gets

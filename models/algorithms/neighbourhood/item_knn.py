@@ -21,7 +21,9 @@ WEIGHTINGS = ("cosine", "tfidf", "bm25")
 
 @dataclass(frozen=True)
 class ItemKNNParameters:
-    """weighting : how the columns of the user-item matrix are weighed before they are compared.
+    """Parameters of `ItemKNN`.
+
+    weighting : how the columns of the user-item matrix are weighed before they are compared.
     neighbours : how many nearest items are kept for each item, itself included.
     k1, b : saturation and length normalisation of BM25 (Robertson & Zaragoza 2009, "The Probabilistic
         Relevance Framework: BM25 and Beyond", section 3.4); the other weightings ignore them.

@@ -52,7 +52,9 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class SimilarItemsParameters:
-    """strength : so many expected meetings weigh what the catalogue says; see `lower_lift`.
+    """Parameters of `SimilarItems`.
+
+    strength : so many expected meetings weigh what the catalogue says; see `lower_lift`.
     bound : standard deviations that the lower bound lies below the mean.
     likeness : power of the likeness in the catalogue; 0 asks for behaviour alone.
     popularity : power of the popularity of what is listed; 0 turns popular products down the most.

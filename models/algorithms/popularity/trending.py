@@ -23,7 +23,9 @@ Z95 = 1.645
 
 @dataclass(frozen=True)
 class TrendingParameters:
-    """recent_days: what counts as lately; long_days: the run before it that it is compared with.
+    """Parameters of `Trending`.
+
+    recent_days: what counts as lately; long_days: the run before it that it is compared with.
     prior: how much evidence at the expected rate each product is given (smoothing), in people and days.
     min_people: a product that fewer people chose lately is not on the rise, whatever the ratio.
     """

@@ -23,7 +23,9 @@ __all__ = ["BuyAgain", "BuyAgainParameters"]
 
 @dataclass(frozen=True)
 class BuyAgainParameters:
-    """half_life_days : age in days at which an event counts half.
+    """Parameters of `BuyAgain`.
+
+    half_life_days : age in days at which an event counts half.
     early_power, late_power : how much it counts against a product that it is not yet due, or overdue; 0: not.
     smoothing : so many intervals of the item's are added to the user's own, and of all items' to the item's.
     repeat : power of the repeat rate of the item; 0 leaves it out.

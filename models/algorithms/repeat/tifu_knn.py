@@ -29,7 +29,9 @@ _DENSE_STEPS = 16
 
 @dataclass(frozen=True)
 class TIFUKNNParameters:
-    """half_life_days : age in days at which an event counts half.
+    """Parameters of `TIFUKNN`.
+
+    half_life_days : age in days at which an event counts half.
     neighbours : how many of the nearest users speak beside the user. own : share of the user's own habits.
     references : at most so many users can be neighbours, those who did most and latest; bounds time, memory.
     """

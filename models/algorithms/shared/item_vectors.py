@@ -43,6 +43,7 @@ def unit_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
 
 
 def empty(rows: int, columns: int) -> sparse.csr_matrix:
+    """A matrix without entries; csr float32 (rows, columns)."""
     nothing = (np.empty(0, np.float32), np.empty(0, np.int32), np.zeros(rows + 1, np.int32))
     return sparse.csr_matrix(nothing, shape=(rows, columns))
 

@@ -117,8 +117,9 @@ class Sequential(ItemItem):
         item: npt.NDArray[Any],
         time: npt.NDArray[Any],
     ) -> sparse.csr_matrix:
-        """`weights` × history_decay^steps, steps = later moments at which the user last liked some other
-        item.
+        """`weights` × history_decay^steps.
+
+        steps: later moments at which the user last liked some other item.
 
         user, item, time : the liking events. An entry of weight zero stays zero and makes no step.
         """

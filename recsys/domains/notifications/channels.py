@@ -54,6 +54,7 @@ class SmsSandbox:
     name = "sandbox"
 
     def send(self, phone_number: str, message: str, *, key: str) -> None:
+        """Accept a message, or raise as its number demands."""
         if phone_number.endswith("0000"):
             raise DeliveryRefused("the number can't be reached")
         if phone_number.endswith("9999"):

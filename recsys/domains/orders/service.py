@@ -229,6 +229,7 @@ def remember(
 
 
 def event_lines(session: Session, order_id: int) -> tuple[OrderLine, ...]:
+    """The lines of an order as its events carry them."""
     return tuple(
         OrderLine(
             line_id=item.id,

@@ -57,9 +57,11 @@ class Sandbox:
         self._secret = secret
 
     def card(self, token: str) -> Card | None:
+        """The card of a known test token, else None."""
         return TOKENS.get(token)
 
     def charge(self, charge: Charge) -> Answer:
+        """Charge a card. Raises GatewayTimeout for the tokens that stand for it."""
         if charge.token in ("tok_timeout", "tok_lost"):
             raise GatewayTimeout(
                 "The payment gateway did not answer in time; the payment is being looked up."
@@ -67,6 +69,7 @@ class Sandbox:
         return self.find(charge.key, charge.token)
 
     def find(self, key: str, token: str) -> Answer:
+        """The outcome of a charge by its key; the token decides it."""
         if token == "tok_lost":
             return Answer(GatewayOutcome.UNKNOWN)
         if token not in TOKENS or token in _DECLINES:
@@ -76,20 +79,24 @@ class Sandbox:
         return Answer(GatewayOutcome.APPROVED, transaction, None, {"id": transaction})
 
     def capture(self, transaction_id: str, amount: Decimal, *, key: str) -> Answer:
+        """Capture a payment; always approved."""
         return Answer(
             GatewayOutcome.APPROVED, transaction_id, None, {"id": transaction_id, "amount": str(amount)}
         )
 
     def void(self, transaction_id: str, *, key: str) -> Answer:
+        """Release a payment; always approved."""
         return Answer(GatewayOutcome.APPROVED, transaction_id, None, {"id": transaction_id, "voided": True})
 
     def refund(self, transaction_id: str, amount: Decimal, *, key: str) -> Answer:
+        """Refund a payment; declined for the token that stands for it."""
         if transaction_id.endswith(_mark("tok_refund_fails")):
             return Answer(GatewayOutcome.DECLINED, None, "refund_refused", {"code": "refund_refused"})
         refund = _id("re", key, "")
         return Answer(GatewayOutcome.APPROVED, refund, None, {"id": refund, "amount": str(amount)})
 
     def webhook(self, body: bytes, signature: str) -> Mapping[str, Any]:
+        """The message of a signed webhook. Raises Forbidden (signature), Invalid (body)."""
         parts = dict(part.partition("=")[::2] for part in signature.split(","))
         stamp, given = parts.get("t", ""), parts.get("v1", "")
         expected = _signature(self._secret, stamp, body)

@@ -87,10 +87,10 @@ def batch(session: Session, ids: Sequence[int], skus: Sequence[str]) -> ProductB
 def page(
     session: Session, filters: ListingFilters, *, sort: Sort, limit: int, cursor: str | None
 ) -> Page[ProductListItem]:
-    """One page. The cursor holds the last product's place in the order, so that what comes or goes before
-    it shifts nothing.
+    """One page of products.
 
-    Raises NotFound for an unknown category, Invalid for a cursor of another sort.
+    The cursor holds the sort key of the last product, so that products added or removed before it shift no
+    page. Raises NotFound for an unknown category, Invalid for a cursor of another sort.
     """
     rows, following = _read(session, filters, sort, limit, cursor)
     # what comes from our own columns needs no checks

@@ -88,4 +88,5 @@ class CartRecovered(_CartEvent):
 
     @property
     def aggregate(self) -> str:
+        """The key of the row that the event is about."""
         return f"abandoned_cart:{self.cart_id}"

@@ -132,6 +132,7 @@ class CategoryChanged(Event):
 
     @property
     def aggregate(self) -> str:
+        """The key of the row that the event is about."""
         return f"category:{self.category_id}"
 
 
@@ -145,4 +146,5 @@ class BrandChanged(Event):
 
     @property
     def aggregate(self) -> str:
+        """The key of the row that the event is about."""
         return f"brand:{self.brand_id}"

@@ -21,11 +21,11 @@ _WIDE = {"utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"}
 
 @dataclass
 class PlainText:
-    """The rewritten file.
+    r"""The rewritten file.
 
     path        UTF-8 without byte order marks, lines ended by LF alone
     encoding    the name of the encoding that the source has
-    undecoded   physical lines (from 1) with bytes that are not of the encoding, shown as `\\xff`
+    undecoded   physical lines (from 1) with bytes that are not of the encoding, shown as `\xff`
     blank       physical lines with no character at all
     lines       how many physical lines there are
     guessed     whether the encoding was neither given nor UTF-8

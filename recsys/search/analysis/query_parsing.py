@@ -16,8 +16,9 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 def plain_words(text: str) -> tuple[str, ...]:
-    """The first 12 different words of letters and digits, each of 40 characters at most, in lower case and in
-    Unicode's composed form (NFKC): no operator, wildcard or syntax of any language is left.
+    """The first 12 different words of letters and digits, each of at most 40 characters.
+
+    They are in lower case and in Unicode's composed form (NFKC), without operators or wildcards.
     """
     # NFKC first: it can lengthen a text 18-fold, so the text is cut before and after
     plain = unicodedata.normalize("NFKC", text[:_LONGEST_TEXT]).lower()

@@ -50,8 +50,9 @@ class SearchIndex(Protocol):
         """One page; equal queries of an unchanged index give equal answers."""
 
     def suggest(self, session: Session, words: Sequence[str], limit: int) -> list[tuple[str, int]]:
-        """Names of active products with all these words, the last perhaps unfinished, and a product of
-        each name; the more popular first.
+        """Names of active products with all these words, with a product of each; the more popular first.
+
+        The last word may be a prefix.
         """
 
     def follow_popularity(self, session: Session, occurred_at: datetime) -> None:

@@ -22,14 +22,16 @@ __all__ = ["Reporter", "Speaker", "allow", "reporter", "require"]
 
 @dataclass(frozen=True)
 class Speaker:
-    """Whose deeds a request may tell of: one user's, or, with None, anybody's."""
+    """The user whose interactions a request may report; None for those of any user."""
 
     user_id: int | None
 
 
 def require(scope: Scope, *, about: str | None = None) -> Callable[[Request], Awaitable[None]]:
-    """A dependency that lets in: a key with the scope, the user whom the path parameter `about` names, and
-    everybody where keys are optional. 401 for nobody in particular, 403 for the wrong one.
+    """A dependency that admits a key with the scope, and the user of the path parameter `about`.
+
+    Where keys are optional it admits everybody. Raises Unauthorized without a key or user, Forbidden for a
+    wrong one.
 
     `dependencies=[Depends(require("recommend", about="user_id"))]`
     """

@@ -38,6 +38,7 @@ class Gate:
         self.limits = limits or RateLimits()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check the API key of an HTTP request; pass everything else on."""
         if scope["type"] == "http":
             await self._pass(scope, receive, send)
         elif scope["type"] == "lifespan":

@@ -114,7 +114,7 @@ class RateLimits:
         if now < self._away_until:
             return None
         async with lease.lock:
-            # whoever was first at the lock may have brought enough for all who waited
+            # the first holder of the lock may have fetched enough tokens for all that waited
             if (known := _locally(lease, time.monotonic())) is not None:
                 return known
             return await self._ask(limit, lease)
@@ -169,7 +169,7 @@ class RateLimits:
 
     async def _lost(self, error: Exception) -> None:
         self._away_until = time.monotonic() + _AWAY_SECONDS
-        if not self._away:  # said once when it begins, once when it ends
+        if not self._away:  # logged once when it begins and once when it ends
             _log.error("Redis is away: requests are not limited until it is back", error=type(error).__name__)
         self._away = True
         await self._hang_up()
