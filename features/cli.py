@@ -108,7 +108,7 @@ def preferences(as_json: AsJson = False) -> None:
 
 @app.command()
 def show(as_json: AsJson = False) -> None:
-    """Say what the current snapshot holds.
+    """Show what the current snapshot holds.
 
     Example: recsys features show --json
     """

@@ -1642,28 +1642,28 @@ export interface WebhookOut {
 }
 
 export interface Operations {
-  /** Keep an address for later orders. */
+  /** Save an address for later orders. */
   add_address: {
     method: "POST";
     path: "/api/v1/addresses";
     body: AddressIn;
     response: AddressOut;
   };
-  /** Keep a token of the gateway for later payments. */
+  /** Save a token of the gateway for later payments. */
   add_method: {
     method: "POST";
     path: "/api/v1/payment-methods";
     body: MethodIn;
     response: MethodOut;
   };
-  /** Put pieces into the cart, on top of those that are there. */
+  /** Add pieces to the cart. */
   add_to_cart: {
     method: "POST";
     path: "/api/v1/cart/items";
     body: CartItemIn;
     response: CartOut;
   };
-  /** Add a picture. */
+  /** Add an image. */
   admin_add_image: {
     method: "POST";
     path: "/api/v1/admin/products/{product_id}/images";
@@ -1693,7 +1693,7 @@ export interface Operations {
     body: AdjustIn;
     response: StockOut;
   };
-  /** Show a review. */
+  /** Approve a review, which makes it visible. */
   admin_approve_review: {
     method: "POST";
     path: "/api/v1/admin/reviews/{review_id}/approve";
@@ -1712,7 +1712,7 @@ export interface Operations {
     body: CancelIn;
     response: StaffOrderOut;
   };
-  /** Take the money that a payment holds; sent twice, or by two at once, it is taken once. */
+  /** Capture an authorised payment; a repeated request captures it once. */
   admin_capture: {
     method: "POST";
     path: "/api/v1/admin/payments/{payment_id}/capture";
@@ -1731,7 +1731,7 @@ export interface Operations {
     body: BrandIn;
     response: BrandOut;
   };
-  /** Replace a category, or move it with all that is under it. */
+  /** Replace a category, or move it with its subcategories. */
   admin_change_category: {
     method: "PUT";
     path: "/api/v1/admin/categories/{category_id}";
@@ -1751,7 +1751,7 @@ export interface Operations {
     body: OrderChange;
     response: StaffOrderOut;
   };
-  /** Change what is given and nothing else. */
+  /** Change the given fields of a product. */
   admin_change_product: {
     method: "PATCH";
     path: "/api/v1/admin/products/{product_id}";
@@ -1761,7 +1761,7 @@ export interface Operations {
     body: ProductChange;
     response: ProductOut;
   };
-  /** Take a step of the order by hand, such as completing an order without parcels. */
+  /** Change the status of an order by hand, such as completing an order without parcels. */
   admin_change_status: {
     method: "POST";
     path: "/api/v1/admin/orders/{order_id}/status";
@@ -1792,21 +1792,21 @@ export interface Operations {
     body: VariantIn;
     response: VariantOut;
   };
-  /** Make a brand. */
+  /** Create a brand. */
   admin_create_brand: {
     method: "POST";
     path: "/api/v1/admin/brands";
     body: BrandIn;
     response: BrandOut;
   };
-  /** Make a category. */
+  /** Create a category. */
   admin_create_category: {
     method: "POST";
     path: "/api/v1/admin/categories";
     body: CategoryIn;
     response: CategoryOut;
   };
-  /** Put a product into the catalogue. */
+  /** Create a product. */
   admin_create_product: {
     method: "POST";
     path: "/api/v1/admin/products";
@@ -1845,7 +1845,7 @@ export interface Operations {
     };
     response: void;
   };
-  /** Delete a picture. */
+  /** Delete an image. */
   admin_delete_image: {
     method: "DELETE";
     path: "/api/v1/admin/products/{product_id}/images/{image_id}";
@@ -1855,7 +1855,7 @@ export interface Operations {
     };
     response: void;
   };
-  /** Take a product out of the catalogue for good; orders keep its name and price. */
+  /** Delete a product; orders keep its name and price. */
   admin_delete_product: {
     method: "DELETE";
     path: "/api/v1/admin/products/{product_id}";
@@ -1864,7 +1864,7 @@ export interface Operations {
     };
     response: void;
   };
-  /** Take a review away. */
+  /** Delete a review. */
   admin_delete_review: {
     method: "DELETE";
     path: "/api/v1/admin/reviews/{review_id}";
@@ -1896,7 +1896,7 @@ export interface Operations {
     };
     response: void;
   };
-  /** Any order, whole. */
+  /** Any order with all its parts. */
   admin_get_order: {
     method: "GET";
     path: "/api/v1/admin/orders/{order_id}";
@@ -1905,7 +1905,7 @@ export interface Operations {
     };
     response: StaffOrderOut;
   };
-  /** One product, hidden ones too. */
+  /** One product, also a hidden one. */
   admin_get_product: {
     method: "GET";
     path: "/api/v1/admin/products/{product_id}";
@@ -1932,7 +1932,7 @@ export interface Operations {
     };
     response: Array<BotHitsOut>;
   };
-  /** Changes of carts as they happen: ask again with `after` for the next ones. */
+  /** Live feed of cart changes; request it again with `after` for the next entries. */
   admin_list_cart_events: {
     method: "GET";
     path: "/api/v1/admin/cart-events";
@@ -1943,7 +1943,7 @@ export interface Operations {
     };
     response: LiveEntries;
   };
-  /** Suspicious payments that nobody decided about yet, the oldest first. */
+  /** Suspicious payments without a decision, the oldest first. */
   admin_list_flags: {
     method: "GET";
     path: "/api/v1/admin/fraud-flags";
@@ -1954,7 +1954,7 @@ export interface Operations {
     };
     response: Page_FlagOut_;
   };
-  /** Steps of orders as they happen: ask again with `after` for the next ones. */
+  /** Live feed of order steps; request it again with `after` for the next entries. */
   admin_list_live_orders: {
     method: "GET";
     path: "/api/v1/admin/live-orders";
@@ -2124,7 +2124,7 @@ export interface Operations {
     body: SmsReceiptIn;
     response: SmsLogOut;
   };
-  /** Give back money, in parts or whole, never more than came in. */
+  /** Refund a payment in part or in full, never more than was paid. */
   admin_refund: {
     method: "POST";
     path: "/api/v1/admin/payments/{payment_id}/refunds";
@@ -2162,7 +2162,7 @@ export interface Operations {
     body: SynonymIn;
     response: SynonymOut;
   };
-  /** Decide about a suspicious payment: accepted, it can be captured; rejected, its money is let go. */
+  /** Decide about a suspicious payment: accepted, it can be captured; rejected, it is voided. */
   admin_resolve_flag: {
     method: "POST";
     path: "/api/v1/admin/fraud-flags/{flag_id}/resolve";
@@ -2181,7 +2181,7 @@ export interface Operations {
     };
     response: EmailLogOut;
   };
-  /** Record that the goods of an order came back; its money goes back by a refund of its payment. */
+  /** Record that the goods of an order came back; the money is returned by a refund of the payment. */
   admin_return_order: {
     method: "POST";
     path: "/api/v1/admin/orders/{order_id}/return";
@@ -2211,7 +2211,7 @@ export interface Operations {
     body: ParcelUpdate;
     response: ParcelOut;
   };
-  /** Let go of the money that a payment holds. */
+  /** Void an authorised payment. */
   admin_void: {
     method: "POST";
     path: "/api/v1/admin/payments/{payment_id}/void";
@@ -2264,7 +2264,7 @@ export interface Operations {
     };
     response: RecommendationsOut;
   };
-  /** Cancel an order that has not left the house; money that was paid goes back. */
+  /** Cancel an order that was not shipped; a payment is refunded. */
   cancel_order: {
     method: "POST";
     path: "/api/v1/orders/{order_id}/cancel";
@@ -2274,7 +2274,7 @@ export interface Operations {
     body: CancelIn;
     response: OrderOut;
   };
-  /** Replace a kept address. */
+  /** Replace a saved address. */
   change_address: {
     method: "PUT";
     path: "/api/v1/addresses/{address_id}";
@@ -2305,7 +2305,7 @@ export interface Operations {
     body: PasswordIn;
     response: void;
   };
-  /** Order what is in the cart. Stock is reserved, and the prices of this moment are kept. */
+  /** Place an order from the cart. Stock is reserved and the current prices are fixed. */
   checkout: {
     method: "POST";
     path: "/api/v1/orders";
@@ -2413,7 +2413,7 @@ export interface Operations {
     };
     response: void;
   };
-  /** Take everything out of the cart. */
+  /** Empty the cart. */
   empty_cart: {
     method: "DELETE";
     path: "/api/v1/cart";
@@ -2429,7 +2429,7 @@ export interface Operations {
     };
     response: void;
   };
-  /** What is in the cart, at today's prices. */
+  /** The cart at current prices. */
   get_cart: {
     method: "GET";
     path: "/api/v1/cart";
@@ -2511,7 +2511,7 @@ export interface Operations {
     path: "/api/v1/users/me/settings";
     response: Record<string, unknown>;
   };
-  /** The pieces of a product, all variants together. */
+  /** The stock of a product, all variants together. */
   get_stock: {
     method: "GET";
     path: "/api/v1/products/{product_id}/stock";
@@ -2579,7 +2579,7 @@ export interface Operations {
     };
     response: RecommendationsOut;
   };
-  /** Like a product. Models learn from it; the documented schema has no table for a list of likes. */
+  /** Like a product. Models learn from it; there is no list of likes. */
   like: {
     method: "POST";
     path: "/api/v1/products/{product_id}/like";
@@ -2599,7 +2599,7 @@ export interface Operations {
     };
     response: Page_ActivityOut_;
   };
-  /** The addresses the caller keeps, the default first. */
+  /** The caller's saved addresses, the default first. */
   list_addresses: {
     method: "GET";
     path: "/api/v1/addresses";
@@ -2627,7 +2627,7 @@ export interface Operations {
     };
     response: Page_FeedbackOut_;
   };
-  /** The caller's ways to pay, the default first. */
+  /** The caller's payment methods, the default first. */
   list_methods: {
     method: "GET";
     path: "/api/v1/payment-methods";
@@ -2762,7 +2762,7 @@ export interface Operations {
     body: LookupIn;
     response: OrderOut;
   };
-  /** Offer this way to pay first. */
+  /** Make a payment method the default. */
   make_default: {
     method: "POST";
     path: "/api/v1/payment-methods/{method_id}/default";
@@ -2876,7 +2876,7 @@ export interface Operations {
     body: PageIn;
     response: PageOut;
   };
-  /** Pay an order. A declined payment is an answer too: see its `status` and `failure_reason`. */
+  /** Pay an order. A declined payment is a normal response: see its `status` and `failure_reason`. */
   pay: {
     method: "POST";
     path: "/api/v1/payments";
@@ -3065,7 +3065,7 @@ export interface Operations {
     body: Record<string, unknown>;
     response: Record<string, unknown>;
   };
-  /** What the cart would cost now, with discount, tax and shipping. */
+  /** The current total of the cart with discount, tax and shipping. */
   quote_cart: {
     method: "GET";
     path: "/api/v1/cart/quote";
@@ -3103,7 +3103,7 @@ export interface Operations {
     body: RegisterIn;
     response: RegisteredOut;
   };
-  /** Keep an address no longer. */
+  /** Delete a saved address. */
   remove_address: {
     method: "DELETE";
     path: "/api/v1/addresses/{address_id}";
@@ -3112,7 +3112,7 @@ export interface Operations {
     };
     response: void;
   };
-  /** Take a product, or one of its variants, out of the cart; no error when it isn't in. */
+  /** Remove a product, or one of its variants, from the cart; no error when it is not there. */
   remove_from_cart: {
     method: "DELETE";
     path: "/api/v1/cart/items/{product_id}";
@@ -3124,7 +3124,7 @@ export interface Operations {
     };
     response: CartOut;
   };
-  /** Keep it no longer. */
+  /** Delete a saved payment method. */
   remove_method: {
     method: "DELETE";
     path: "/api/v1/payment-methods/{method_id}";
@@ -3215,7 +3215,7 @@ export interface Operations {
     };
     response: UsersFound;
   };
-  /** Make it so many pieces; sent twice it changes nothing more. */
+  /** Set the quantity of a cart line; a repeated request changes nothing. */
   set_in_cart: {
     method: "PUT";
     path: "/api/v1/cart/items";
@@ -3347,7 +3347,7 @@ export interface Operations {
     };
     response: ReviewOut;
   };
-  /** News from the payment gateway, signed as it documents; each event is taken in once. */
+  /** Signed events of the payment gateway; each is processed once. */
   webhook: {
     method: "POST";
     path: "/api/v1/payments/webhooks/{gateway}";

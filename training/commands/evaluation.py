@@ -151,7 +151,7 @@ def compare(
     seed: SeedOption = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Tell which of two registered models is better on the same users, or that the test cannot tell.
+    """Decide which of two registered models is better on the same users, or that it is not significant.
 
     Example: recsys train compare als-v3 item_knn-v1 --split last-n --k 10
     """

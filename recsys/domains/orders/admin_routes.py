@@ -47,19 +47,19 @@ def list_orders(
 
 @router.get("/live-orders", responses=problem_responses(401, 403, 422, 503))
 def list_live_orders(admin: AdminUser, after: After = "0-0", limit: StreamLimit = 100) -> LiveEntries:
-    """Steps of orders as they happen: ask again with `after` for the next ones."""
+    """Live feed of order steps; request it again with `after` for the next entries."""
     return live.order_steps(after, limit)
 
 
 @router.get("/cart-events", responses=problem_responses(401, 403, 422, 503))
 def list_cart_events(admin: AdminUser, after: After = "0-0", limit: StreamLimit = 100) -> LiveEntries:
-    """Changes of carts as they happen: ask again with `after` for the next ones."""
+    """Live feed of cart changes; request it again with `after` for the next entries."""
     return live.cart_events(after, limit)
 
 
 @router.get("/orders/{order_id}", responses=problem_responses(401, 403, 404, 422, 503))
 def get_order(session: SessionDep, admin: AdminUser, order_id: RowId) -> StaffOrderOut:
-    """Any order, whole."""
+    """Any order with all its parts."""
     return listing.whole_for_staff(session, service.get_order(session, order_id))
 
 
@@ -72,14 +72,14 @@ def change_order(session: SessionDep, admin: AdminUser, order_id: RowId, given: 
 
 @router.post("/orders/{order_id}/return", responses=problem_responses(400, 401, 403, 404, 409, 422, 503))
 def return_order(session: SessionDep, admin: AdminUser, order_id: RowId, given: ReturnIn) -> StaffOrderOut:
-    """Record that the goods of an order came back; its money goes back by a refund of its payment."""
+    """Record that the goods of an order came back; the money is returned by a refund of the payment."""
     order = service.take_back(session, order_id, given.reason, restock=given.restock, by=admin.user_id)
     return listing.whole_for_staff(session, order)
 
 
 @router.post("/orders/{order_id}/status", responses=problem_responses(400, 401, 403, 404, 409, 422, 503))
 def change_status(session: SessionDep, admin: AdminUser, order_id: RowId, step: StatusIn) -> StaffOrderOut:
-    """Take a step of the order by hand, such as completing an order without parcels."""
+    """Change the status of an order by hand, such as completing an order without parcels."""
     order = service.change_status(
         session, order_id, step.status, by=admin.user_id, notes=step.notes, notify=step.notify_customer
     )

@@ -26,7 +26,7 @@ def abandoned_carts(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Plain JSON on stdout, for scripts.")] = False,
 ) -> None:
-    """Store carts that were filled and left, and announce each; run it every hour.
+    """Store abandoned carts and publish an event for each; run it every hour.
 
     Example: recsys orders abandoned-carts --idle-hours 24
     """
@@ -56,7 +56,7 @@ def expire(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Plain JSON on stdout, for scripts.")] = False,
 ) -> None:
-    """Cancel orders that nobody paid in time, so that others can buy their stock; run it every minute.
+    """Cancel orders that were not paid in time and release their stock; run it every minute.
 
     Example: recsys orders expire --older-than 30
     """

@@ -58,20 +58,20 @@ OwnerDep = Annotated[Owner, Depends(_owner)]
 
 @router.get("/cart", tags=["carts"], responses=problem_responses(401, 403, 422, 503))
 def get_cart(session: SessionDep, owner: OwnerDep) -> CartOut:
-    """What is in the cart, at today's prices."""
+    """The cart at current prices."""
     return cart_view.seen(session, owner)
 
 
 @router.post("/cart/items", tags=["carts"], responses=problem_responses(400, 401, 403, 404, 409, 422, 503))
 def add_to_cart(session: SessionDep, owner: OwnerDep, item: CartItemIn) -> CartOut:
-    """Put pieces into the cart, on top of those that are there."""
+    """Add pieces to the cart."""
     carts.add(owner, cart_view.sold(session, item))
     return cart_view.seen(session, owner)
 
 
 @router.put("/cart/items", tags=["carts"], responses=problem_responses(400, 401, 403, 404, 409, 422, 503))
 def set_in_cart(session: SessionDep, owner: OwnerDep, item: CartItemIn) -> CartOut:
-    """Make it so many pieces; sent twice it changes nothing more."""
+    """Set the quantity of a cart line; a repeated request changes nothing."""
     carts.put(owner, cart_view.sold(session, item))
     return cart_view.seen(session, owner)
 
@@ -80,7 +80,7 @@ def set_in_cart(session: SessionDep, owner: OwnerDep, item: CartItemIn) -> CartO
 def remove_from_cart(
     session: SessionDep, owner: OwnerDep, product_id: ProductText, variant_id: VariantText | None = None
 ) -> CartOut:
-    """Take a product, or one of its variants, out of the cart; no error when it isn't in."""
+    """Remove a product, or one of its variants, from the cart; no error when it is not there."""
     for line in carts.read(owner).lines:
         if line.product_id == product_id and variant_id in (None, line.variant_id):
             carts.put(owner, CartLine(line.product_id, line.variant_id, 0))
@@ -89,14 +89,14 @@ def remove_from_cart(
 
 @router.delete("/cart", status_code=204, tags=["carts"], responses=problem_responses(401, 403, 422, 503))
 def empty_cart(owner: OwnerDep) -> Response:
-    """Take everything out of the cart."""
+    """Empty the cart."""
     carts.clear(owner)
     return Response(status_code=204)
 
 
 @router.get("/cart/quote", tags=["carts"], responses=problem_responses(401, 403, 404, 409, 422, 503))
 def quote_cart(session: SessionDep, owner: OwnerDep, discount_code: Code = None) -> QuoteOut:
-    """What the cart would cost now, with discount, tax and shipping."""
+    """The current total of the cart with discount, tax and shipping."""
     return cart_view.would_cost(session, owner, discount_code)
 
 
@@ -116,7 +116,7 @@ def checkout(
     response: Response,
     key: IdempotencyKey,
 ) -> OrderOut:
-    """Order what is in the cart. Stock is reserved, and the prices of this moment are kept."""
+    """Place an order from the cart. Stock is reserved and the current prices are fixed."""
     placed = checkouts.checkout(session, owner, key, wanted)
     if not placed.new:
         response.status_code = 200
@@ -152,14 +152,14 @@ def get_order(session: SessionDep, owner: OwnerDep, order_id: Id) -> OrderOut:
     responses=problem_responses(400, 401, 403, 404, 409, 422, 503),
 )
 def cancel_order(session: SessionDep, owner: OwnerDep, order_id: Id, why: CancelIn) -> OrderOut:
-    """Cancel an order that has not left the house; money that was paid goes back."""
+    """Cancel an order that was not shipped; a payment is refunded."""
     service.owned(session, owner, order_id)
     return listing.whole(session, service.cancel(session, order_id, why.reason, by=owner.user_id))
 
 
 @router.get("/addresses", tags=["addresses"], responses=problem_responses(401, 503))
 def list_addresses(session: SessionDep, user: CurrentUser) -> list[AddressOut]:
-    """The addresses the caller keeps, the default first."""
+    """The caller's saved addresses, the default first."""
     return [AddressOut.model_validate(one) for one in addresses.kept(session, user.user_id)]
 
 
@@ -167,7 +167,7 @@ def list_addresses(session: SessionDep, user: CurrentUser) -> list[AddressOut]:
     "/addresses", status_code=201, tags=["addresses"], responses=problem_responses(400, 401, 409, 422, 503)
 )
 def add_address(session: SessionDep, user: CurrentUser, given: AddressIn) -> AddressOut:
-    """Keep an address for later orders."""
+    """Save an address for later orders."""
     return AddressOut.model_validate(addresses.add(session, user.user_id, given))
 
 
@@ -175,7 +175,7 @@ def add_address(session: SessionDep, user: CurrentUser, given: AddressIn) -> Add
     "/addresses/{address_id}", tags=["addresses"], responses=problem_responses(400, 401, 404, 422, 503)
 )
 def change_address(session: SessionDep, user: CurrentUser, address_id: Id, given: AddressIn) -> AddressOut:
-    """Replace a kept address."""
+    """Replace a saved address."""
     return AddressOut.model_validate(addresses.change(session, user.user_id, address_id, given))
 
 
@@ -186,6 +186,6 @@ def change_address(session: SessionDep, user: CurrentUser, address_id: Id, given
     responses=problem_responses(401, 404, 422, 503),
 )
 def remove_address(session: SessionDep, user: CurrentUser, address_id: Id) -> Response:
-    """Keep an address no longer."""
+    """Delete a saved address."""
     addresses.remove(session, user.user_id, address_id)
     return Response(status_code=204)

@@ -25,9 +25,9 @@ def settle(
     ] = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="Plain JSON on stdout, for scripts.")] = False,
 ) -> None:
-    """Ask the gateway what became of payments and refunds that were left in the middle; run it each minute.
+    """Settle payments and refunds whose answer from the gateway is missing; run it each minute.
 
-    The money of cancelled orders that the gateway refused to give back is asked for again, in growing pauses.
+    Refused refunds of cancelled orders are tried again, in growing pauses.
 
     Example: recsys payments settle
     """

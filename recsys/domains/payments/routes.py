@@ -62,7 +62,7 @@ router = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_card_numbers)]
 
 @router.get("/payment-methods", tags=["payments"], responses=problem_responses(401, 422, 503))
 def list_methods(session: SessionDep, user: CurrentUser) -> list[MethodOut]:
-    """The caller's ways to pay, the default first."""
+    """The caller's payment methods, the default first."""
     return [MethodOut.model_validate(one) for one in methods.stored(session, user.user_id)]
 
 
@@ -73,7 +73,7 @@ def list_methods(session: SessionDep, user: CurrentUser) -> list[MethodOut]:
     responses=problem_responses(400, 401, 409, 422, 503),
 )
 def add_method(session: SessionDep, user: CurrentUser, given: MethodIn) -> MethodOut:
-    """Keep a token of the gateway for later payments."""
+    """Save a token of the gateway for later payments."""
     return MethodOut.model_validate(methods.add(session, user.user_id, given))
 
 
@@ -83,7 +83,7 @@ def add_method(session: SessionDep, user: CurrentUser, given: MethodIn) -> Metho
     responses=problem_responses(401, 404, 422, 503),
 )
 def make_default(session: SessionDep, user: CurrentUser, method_id: RowId) -> MethodOut:
-    """Offer this way to pay first."""
+    """Make a payment method the default."""
     return MethodOut.model_validate(methods.make_default(session, user.user_id, method_id))
 
 
@@ -94,7 +94,7 @@ def make_default(session: SessionDep, user: CurrentUser, method_id: RowId) -> Me
     responses=problem_responses(401, 404, 422, 503),
 )
 def remove_method(session: SessionDep, user: CurrentUser, method_id: RowId) -> Response:
-    """Keep it no longer."""
+    """Delete a saved payment method."""
     methods.remove(session, user.user_id, method_id)
     return Response(status_code=204)
 
@@ -116,7 +116,7 @@ def _payer(user: BriefUser, guest: GuestSession) -> Owner:
 def pay(
     owner: Annotated[Owner, Depends(_payer)], wanted: PaymentIn, key: IdempotencyKey, response: Response
 ) -> PaymentOut:
-    """Pay an order. A declined payment is an answer too: see its `status` and `failure_reason`."""
+    """Pay an order. A declined payment is a normal response: see its `status` and `failure_reason`."""
     payment, new = processing.pay(owner, key, wanted)
     if not new:
         response.status_code = 200
@@ -135,7 +135,7 @@ def get_payment(session: SessionDep, owner: OwnerDep, payment_id: RowId) -> Paym
     responses=problem_responses(401, 403, 404, 409, 422, 503),
 )
 def capture(admin: BriefAdmin, payment_id: RowId) -> PaymentOut:
-    """Take the money that a payment holds; sent twice, or by two at once, it is taken once."""
+    """Capture an authorised payment; a repeated request captures it once."""
     return processing.capture(payment_id)
 
 
@@ -145,7 +145,7 @@ def capture(admin: BriefAdmin, payment_id: RowId) -> PaymentOut:
     responses=problem_responses(401, 403, 404, 409, 422, 503),
 )
 def void(admin: BriefAdmin, payment_id: RowId) -> PaymentOut:
-    """Let go of the money that a payment holds."""
+    """Void an authorised payment."""
     return processing.void(payment_id)
 
 
@@ -156,7 +156,7 @@ def void(admin: BriefAdmin, payment_id: RowId) -> PaymentOut:
     responses=problem_responses(400, 401, 403, 404, 409, 422, 503),
 )
 def refund(admin: BriefAdmin, payment_id: RowId, wanted: RefundIn, key: IdempotencyKey) -> RefundOut:
-    """Give back money, in parts or whole, never more than came in."""
+    """Refund a payment in part or in full, never more than was paid."""
     # no visit has a blank in its name: a guest can't take an Idempotency-Key of a program away
     owner = Owner(user_id=admin.user_id) if admin.key is None else Owner(session_id=f"key {admin.key}")
     return refunds.refund(owner, key, payment_id, wanted)
@@ -169,7 +169,7 @@ def list_flags(
     limit: Limit = 20,
     cursor: CursorParam = None,
 ) -> Page[FlagOut]:
-    """Suspicious payments that nobody decided about yet, the oldest first."""
+    """Suspicious payments without a decision, the oldest first."""
     after = last_id(cursor) or 0
     found = fraud_review.open_flags(session, limit=limit + 1, after=after)
     return page_of(found, limit, FlagOut.model_validate)
@@ -181,7 +181,7 @@ def list_flags(
     responses=problem_responses(400, 401, 403, 404, 409, 422, 503),
 )
 def resolve_flag(admin: BriefAdmin, flag_id: RowId, decided: ResolutionIn) -> FlagOut:
-    """Decide about a suspicious payment: accepted, it can be captured; rejected, its money is let go."""
+    """Decide about a suspicious payment: accepted, it can be captured; rejected, it is voided."""
     with unit_of_work() as session:
         flag = fraud_review.resolve(
             session, flag_id, f"{decided.decision}: {decided.notes}", by=admin.user_id
@@ -215,7 +215,7 @@ def webhook(
     raw: Annotated[bytes, Depends(_raw_body)],
     signature: Annotated[str, Header(alias="Webhook-Signature", max_length=1000)],
 ) -> WebhookOut:
-    """News from the payment gateway, signed as it documents; each event is taken in once."""
+    """Signed events of the payment gateway; each is processed once."""
     ours = get_gateway()
     if gateway != ours.name:
         raise NotFound("This shop does not use this payment gateway.")

@@ -43,7 +43,7 @@ _DELETES = problem_responses(401, 403, 404, 409, 422, 503)
 
 @router.post("/categories", status_code=201, responses=_WRITES)
 def create_category(session: SessionDep, admin: AdminUser, given: CategoryIn) -> CategoryOut:
-    """Make a category."""
+    """Create a category."""
     return CategoryOut.model_validate(catalogue.save_category(session, given))
 
 
@@ -51,7 +51,7 @@ def create_category(session: SessionDep, admin: AdminUser, given: CategoryIn) ->
 def change_category(
     session: SessionDep, admin: AdminUser, category_id: CategoryText, given: CategoryIn
 ) -> CategoryOut:
-    """Replace a category, or move it with all that is under it."""
+    """Replace a category, or move it with its subcategories."""
     return CategoryOut.model_validate(catalogue.save_category(session, given, category_id))
 
 
@@ -64,7 +64,7 @@ def delete_category(session: SessionDep, admin: AdminUser, category_id: Category
 
 @router.post("/brands", status_code=201, responses=_WRITES)
 def create_brand(session: SessionDep, admin: AdminUser, given: BrandIn) -> BrandOut:
-    """Make a brand."""
+    """Create a brand."""
     return BrandOut.model_validate(catalogue.save_brand(session, given))
 
 
@@ -83,13 +83,13 @@ def delete_brand(session: SessionDep, admin: AdminUser, brand_id: BrandText) -> 
 
 @router.post("/products", status_code=201, responses=_WRITES)
 def create_product(session: SessionDep, admin: AdminUser, given: ProductIn) -> ProductOut:
-    """Put a product into the catalogue."""
+    """Create a product."""
     return listing.fresh(session, service.create(session, given).id)
 
 
 @router.get("/products/{product_id}", responses=problem_responses(401, 403, 404, 422, 503))
 def get_product(session: SessionDep, admin: AdminUser, product_id: ProductText) -> ProductOut:
-    """One product, hidden ones too."""
+    """One product, also a hidden one."""
     return listing.shown(session, product_id, hidden=True)
 
 
@@ -97,14 +97,14 @@ def get_product(session: SessionDep, admin: AdminUser, product_id: ProductText) 
 def change_product(
     session: SessionDep, admin: AdminUser, product_id: ProductText, given: ProductChange
 ) -> ProductOut:
-    """Change what is given and nothing else."""
+    """Change the given fields of a product."""
     service.change(session, product_id, given)
     return listing.fresh(session, product_id)
 
 
 @router.delete("/products/{product_id}", status_code=204, responses=_DELETES)
 def delete_product(session: SessionDep, admin: AdminUser, product_id: ProductText) -> Response:
-    """Take a product out of the catalogue for good; orders keep its name and price."""
+    """Delete a product; orders keep its name and price."""
     service.delete(session, product_id)
     return Response(status_code=204)
 
@@ -137,13 +137,13 @@ def delete_variant(
 
 @router.post("/products/{product_id}/images", status_code=201, responses=_WRITES)
 def add_image(session: SessionDep, admin: AdminUser, product_id: ProductText, given: ImageIn) -> ImageOut:
-    """Add a picture."""
+    """Add an image."""
     return ImageOut.model_validate(service.add_image(session, product_id, given))
 
 
 @router.delete("/products/{product_id}/images/{image_id}", status_code=204, responses=_DELETES)
 def delete_image(session: SessionDep, admin: AdminUser, product_id: ProductText, image_id: Id) -> Response:
-    """Delete a picture."""
+    """Delete an image."""
     service.delete_image(session, product_id, image_id)
     return Response(status_code=204)
 
@@ -192,13 +192,13 @@ def list_waiting_reviews(
 
 @router.post("/reviews/{review_id}/approve", responses=problem_responses(401, 403, 404, 422, 503))
 def approve_review(session: SessionDep, admin: AdminUser, review_id: Id) -> ReviewOut:
-    """Show a review."""
+    """Approve a review, which makes it visible."""
     review = ReviewOut.model_validate(reviews.approve(session, review_id))
     return with_own_ids(session, [review])[0]
 
 
 @router.delete("/reviews/{review_id}", status_code=204, responses=problem_responses(401, 403, 404, 422, 503))
 def delete_review(session: SessionDep, admin: AdminUser, review_id: Id) -> Response:
-    """Take a review away."""
+    """Delete a review."""
     reviews.remove(session, review_id)
     return Response(status_code=204)

@@ -152,7 +152,7 @@ def get_product(product_id: ProductText, fields: FieldsDep) -> Response:
 
 @router.get("/products/{product_id}/stock", responses=problem_responses(404, 422, 503))
 def get_stock(session: SessionDep, product_id: ProductText) -> StockOut:
-    """The pieces of a product, all variants together."""
+    """The stock of a product, all variants together."""
     product = listing.shown(session, product_id)
     quantity = cache.stock(product_id, lambda: inventory.stock_of(session, product_id))
     return StockOut(product_id=product_id, sku=product.sku, quantity=quantity)
@@ -191,7 +191,7 @@ async def record_view(
     },
 )
 async def like(product_id: ProductText, sender: UserDep) -> Response:
-    """Like a product. Models learn from it; the documented schema has no table for a list of likes."""
+    """Like a product. Models learn from it; there is no list of likes."""
     if sender.anybody:
         raise Unauthorized("Log in first: send the token as `Authorization: Bearer TOKEN`.")
     stored = await in_post_thread(
