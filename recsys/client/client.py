@@ -160,8 +160,8 @@ class RecsysClient(_Calls):
         session_id
             The guest's visit.
         **parameters
-            limit, placement, novelty, diversity, explain, country, cursor, category, brand, min_price,
-            max_price, tags, in_stock, exclude; other filters as `**{"attr.color": "red"}`.
+            limit, placement, novelty, diversity, explain, country, cursor, fields, category, brand,
+            min_price, max_price, tags, in_stock, exclude; other filters as `**{"attr.color": "red"}`.
         """
         return self._run(calls.list_call("recommendations", user=user, session_id=session_id, **parameters))
 

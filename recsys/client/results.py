@@ -24,6 +24,8 @@ class RecommendedProduct:
 
     Attributes
     ----------
+    name, price
+        None where `fields=` leaves them out.
     score
         0 to 1: the probability that the user chooses the product; its meaning by type is in the API's docs.
     type
@@ -36,8 +38,8 @@ class RecommendedProduct:
 
     product_id: int
     sku: str | None
-    name: str
-    price: float
+    name: str | None
+    price: float | None
     score: float
     type: str
     reason: str
@@ -51,8 +53,8 @@ class RecommendedProduct:
         return cls(
             product_id=members["product_id"],
             sku=members.get("sku"),
-            name=members["name"],
-            price=members["price"],
+            name=members.get("name"),
+            price=members.get("price"),
             score=members["score"],
             type=members["type"],
             reason=reason["text"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -11,7 +11,7 @@ from recsys.domains.products.tables import Category, Product
 from recsys.domains.users.tables import User
 from recsys.errors import NotFound
 
-__all__ = ["category_of", "product_numbers", "product_of", "skus_of", "user_numbers", "user_of"]
+__all__ = ["category_of", "product_numbers", "product_of", "user_numbers", "user_of"]
 
 
 def user_numbers(session: Session, names: Collection[str]) -> dict[str, int]:
@@ -24,12 +24,6 @@ def product_numbers(session: Session, skus: Collection[str]) -> dict[str, int]:
     """Return the number of each product that exists, by SKU."""
     rows = session.execute(select(Product.sku, Product.id).where(Product.sku.in_(skus)))
     return {row.sku: row.id for row in rows}
-
-
-def skus_of(session: Session, numbers: Iterable[int]) -> dict[int, str]:
-    """Return the SKU of each product that has one."""
-    rows = session.execute(select(Product.id, Product.sku).where(Product.id.in_(list(numbers))))
-    return {row.id: row.sku for row in rows if row.sku is not None}
 
 
 def user_of(session: Session, name: str) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Any
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
@@ -12,8 +11,10 @@ from fastapi.concurrency import run_in_threadpool
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT
 from recsys.errors import NotFound
+from recsys.own_ids.resolver import RESOLVER, Resolution
+from recsys.own_ids.scheme import IdKind, OwnId
 from recsys.web.access.authentication import caller_without_key
-from serving.gorse.ids import category_of, product_numbers, skus_of, user_numbers
+from serving.gorse.ids import category_of
 from serving.recommender.recommender import Recommender
 from serving.recommender.request import MAX_POOL, Filters, Placement, RecommendationRequest
 from serving.recommender.response import impression_of
@@ -49,12 +50,14 @@ def placement_named(name: str, placements: dict[str, Placement]) -> Placement:
 
 async def user_number(name: str) -> int | None:
     """Return the number of a user; None for a user that does not exist, who gets popular products."""
-    return (await run_in_threadpool(_numbers, user_numbers, [name])).get(name)
+    own_id = OwnId("username", name)
+    return (await _numbers([own_id])).get((IdKind.USER, own_id))
 
 
 async def item_number(sku: str) -> int:
     """Return the number of an item. Raises NotFound."""
-    number = (await run_in_threadpool(_numbers, product_numbers, [sku])).get(sku)
+    own_id = OwnId("sku", sku)
+    number = (await _numbers([own_id])).get((IdKind.PRODUCT, own_id))
     if number is None:
         raise NotFound(f"No item has the id {sku!r}.")
     return number
@@ -62,8 +65,10 @@ async def item_number(sku: str) -> int:
 
 async def session_items(skus: Collection[str]) -> tuple[int, ...]:
     """Return the numbers of those items that exist, in their order."""
-    numbers = await run_in_threadpool(_numbers, product_numbers, skus)
-    return tuple(dict.fromkeys(numbers[sku] for sku in skus if sku in numbers))
+    own_ids = [OwnId("sku", sku) for sku in skus]
+    found = await _numbers(own_ids)
+    numbers = (found.get((IdKind.PRODUCT, own_id)) for own_id in own_ids)
+    return tuple(dict.fromkeys(number for number in numbers if number is not None))
 
 
 async def ranked(
@@ -85,22 +90,18 @@ async def ranked(
     response = await recommender.recommend(request)
     http.app.state.impressions.note(impression_of(response, http.scope["state"]["request_id"]))
     entries = response.entries[offset : offset + n]
-    skus = await run_in_threadpool(_skus, [entry.product for entry in entries])
-    return [(skus[entry.product], entry.score / SCORE_UNIT) for entry in entries if entry.product in skus]
+    label_of = recommender.data.catalogue.label
+    scored = [(label_of(entry.product)[1], entry.score / SCORE_UNIT) for entry in entries]
+    # a product without a SKU is no item of Gorse's
+    return [(sku, score) for sku, score in scored if sku is not None]
 
 
-def _numbers(read: Any, names: Collection[str]) -> dict[str, int]:
-    with unit_of_work() as session:
-        numbers: dict[str, int] = read(session, names)
-    return numbers
+async def _numbers(own_ids: Collection[OwnId]) -> Resolution:
+    cached = RESOLVER.cached(own_ids)
+    return await run_in_threadpool(RESOLVER.look_up, own_ids) if cached is None else cached
 
 
 def _filters(category: str) -> Filters:
     with unit_of_work() as session:
         number = category_of(session, category)
     return Filters(tags=(category,)) if number is None else Filters(categories=(number,))
-
-
-def _skus(numbers: Collection[int]) -> dict[int, str]:
-    with unit_of_work() as session:
-        return skus_of(session, numbers)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from recsys.domains.users.registration import add_shop_users
 from recsys.domains.users.tables import User, UserProfile
+from recsys.own_ids.resolver import own_ids_changed
 from serving.gorse.bodies import UserBody, UserPatch
 from serving.gorse.ids import user_numbers, user_of
 
@@ -61,6 +62,7 @@ def list_users(session: Session, after: int, limit: int) -> list[tuple[int, dict
 def delete_user(session: Session, name: str) -> None:
     """Delete a user; interactions stay without a user. Raises NotFound."""
     session.delete(session.get_one(User, user_of(session, name)))
+    own_ids_changed(session)
 
 
 def _user(name: str, settings: dict[str, Any] | None) -> dict[str, Any]:

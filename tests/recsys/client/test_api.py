@@ -72,6 +72,33 @@ def test_search_and_other_operations(address: str) -> None:
                                                                      "product_id": 1}) is None  # fmt: skip
 
 
+def test_the_shops_own_ids_name_products_and_users(address: str, scored_shop: Shop) -> None:
+    odd = "A/1: 50% ü?#"
+    with psycopg.connect(scored_shop.database_url) as connection:
+        connection.execute("UPDATE products_db.products SET sku = %s WHERE id = 8", (odd,))
+    with RecsysClient(address) as client:
+        assert client.recommend("u3", limit=3).items[0].sku is not None
+        assert client.recommend("u3").items[0].members == client.recommend(3).items[0].members
+        assert [item.sku for item in client.similar("sku7").items] == [
+            item.sku for item in client.similar(7).items
+        ]
+        assert client.bought_together(odd).items
+        lean = client.popular(fields="sku").items[0]
+        assert (lean.name, lean.price) == (None, None)
+        events = [
+            event(product="sku42", user="u3"),
+            event(product=odd, user=3),
+            event(product="gone", user="u3"),
+        ]
+        report = client.send_events(events)
+        assert [verdict.status for verdict in report.verdicts] == ["stored", "stored", "refused"]
+        assert report.refused[0].reason == "sku: no such product"
+        assert client.send_feedback([ListFeedback("clicked", "sku42", user="u3")]).count("stored") == 1
+        with pytest.raises(ProblemAnswer, match="404"):
+            client.similar("gone")
+    assert stored(scored_shop) == 2
+
+
 @pytest.mark.parametrize("silent", [False, True])
 def test_an_event_whose_response_is_lost_counts_once(start: Start, scored_shop: Shop, silent: bool) -> None:
     with start(2, silent=silent) as (url, app):

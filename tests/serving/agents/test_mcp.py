@@ -98,6 +98,9 @@ def test_the_tools_answer_what_the_api_answers(address: str, client: httpx.Clien
         assert (explained["recommended"], explained["position"]) == (True, 2)
         assert explained["reason"]["text"]
         assert "explanation" in explained
+        named = await call(agent, "explain_recommendation", user="u3", product=f"sku{ids[1]}")
+        assert named == explained
+        assert (await call(agent, "similar_products", product="sku7"))["items"]
         assert not (await call(agent, "explain_recommendation", user=3, product=424242))["recommended"]
 
     over_stdio(address, use)

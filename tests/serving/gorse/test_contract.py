@@ -49,6 +49,7 @@ def test_users(gorse: Gorse) -> None:
             break
     assert len(names) == len(set(names)) == 33
     assert {"cust/1000 é", "a", "b", "u1"} <= set(names)
+    assert gorse.get_user("cust%2F1000%20é")["Labels"] == ["M", "student"]
     assert gorse.delete_user("a") == {"RowAffected": 1}
     with pytest.raises(GorseException):
         gorse.get_user("a")
