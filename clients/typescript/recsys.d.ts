@@ -183,6 +183,40 @@ export interface CheckoutIn {
   notes?: string | null;
 }
 
+/** A product that was found, with the fields that `fields` asks for. */
+export interface ChosenFoundProduct {
+  id: number;
+  sku: string | null;
+  name?: string | null;
+  slug?: string | null;
+  price?: string | null;
+  compare_price?: string | null;
+  currency?: string | null;
+  image?: string | null;
+  url?: string | null;
+  brand?: string | null;
+  category?: string | null;
+  stock?: "in_stock" | "on_order" | "out_of_stock" | null;
+  position: number;
+  highlights?: Record<string, string>;
+}
+
+/** A product with the fields that `fields` asks for, and its ids. */
+export interface ChosenProduct {
+  id: number;
+  sku: string | null;
+  name?: string | null;
+  slug?: string | null;
+  price?: string | null;
+  compare_price?: string | null;
+  currency?: string | null;
+  image?: string | null;
+  url?: string | null;
+  brand?: string | null;
+  category?: string | null;
+  stock?: "in_stock" | "on_order" | "out_of_stock" | null;
+}
+
 /** That a product of a search was opened; the same sent twice counts once. */
 export interface ClickIn {
   search_id: string;
@@ -647,12 +681,6 @@ export interface Page_ProductDay_ {
   next_cursor: string | null;
 }
 
-export interface Page_ProductListItem_ {
-  items: Array<ProductListItem>;
-  /** Send it back as `cursor` for the next page. */
-  next_cursor: string | null;
-}
-
 export interface Page_ReviewOut_ {
   items: Array<ReviewOut>;
   /** Send it back as `cursor` for the next page. */
@@ -697,6 +725,12 @@ export interface Page_SynonymChangeOut_ {
 
 export interface Page_SynonymOut_ {
   items: Array<SynonymOut>;
+  /** Send it back as `cursor` for the next page. */
+  next_cursor: string | null;
+}
+
+export interface Page_Union_ProductListItem__ChosenProduct__ {
+  items: Array<ProductListItem | ChosenProduct>;
   /** Send it back as `cursor` for the next page. */
   next_cursor: string | null;
 }
@@ -859,7 +893,7 @@ export interface ProductBatchIn {
 
 /** The active products in the order of the request, numbers first, and what was not found. */
 export interface ProductBatchOut {
-  items: Array<ProductListItem>;
+  items: Array<ProductListItem | ChosenProduct>;
   unknown_ids: Array<number>;
   unknown_skus: Array<string>;
 }
@@ -978,7 +1012,7 @@ export interface ProductsFound {
   /** The words of the query. */
   query: string;
   total: number;
-  items: Array<FoundProduct>;
+  items: Array<FoundProduct | ChosenFoundProduct>;
   facets?: Record<string, Array<FacetOut>>;
   /** Suggested spelling of a misspelt query. */
   did_you_mean?: string | null;
@@ -2494,7 +2528,7 @@ export interface Operations {
       /** Fields of each item, separated by commas, among sku, name, price, compare_price, currency, image, url, brand, category, stock, slug. The ids are always there. */
       fields?: string | null;
     };
-    response: ProductOut;
+    response: ProductOut | ChosenProduct;
   };
   /** One rule, with its version as `ETag`. */
   get_rule: {
@@ -2677,7 +2711,7 @@ export interface Operations {
       /** Fields of each item, separated by commas, among sku, name, price, compare_price, currency, image, url, brand, category, stock, slug. The ids are always there. */
       fields?: string | null;
     };
-    response: Page_ProductListItem_;
+    response: Page_Union_ProductListItem__ChosenProduct__;
   };
   /** Approved reviews of a product, newest first. */
   list_reviews: {

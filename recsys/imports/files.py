@@ -22,6 +22,7 @@ from recsys.imports.loading.interactions import merge_interactions
 from recsys.imports.loading.products import merge_products, product_ids
 from recsys.imports.loading.staging import Connection, analyze, batch_transaction
 from recsys.imports.loading.users import merge_users, user_ids
+from recsys.imports.loading.variants import divide, merge_variants, parents_of
 from recsys.imports.prefetch import ahead
 from recsys.imports.readers.doubtful_ids import doubt_notes, doubtful_ids
 from recsys.imports.readers.mapping import ColumnMapping
@@ -200,10 +201,18 @@ class _Importer:
     def _products(self, source: SourceFile) -> None:
         """Every product of the file: added, or brought up to date."""
         counts, began = self._report.table("products"), perf_counter()
+        of_variants, written, kept = self._report.table("product_variants"), set[str](), 0
         for batch in self._batches(source, PRODUCTS):
             with batch_transaction("catalogue") as connection:
-                merged = merge_products(connection, batch.rows, source.fields, self._now)
-            forget(merged.changed)
+                rows = divide(connection, batch.rows)
+                products = pl.concat([rows.products, parents_of(rows.variants, rows.products, written)])
+                merged = merge_products(connection, products, source.fields, self._now)
+                variants = merge_variants(connection, rows.variants, self._now)
+            forget(merged.changed | variants.changed)
+            kept += rows.kept
+            of_variants.added += variants.added
+            of_variants.updated += variants.updated
+            of_variants.already_there += variants.already_there
             counts.added += merged.added
             counts.updated += merged.updated
             counts.already_there += merged.already_there
@@ -214,8 +223,12 @@ class _Importer:
             ):
                 self._report.table(name).added += added
                 self._report.table(name).updated += updated
-            self._account(source, "products", batch)
+            self._account(source, "products", batch, rows.taken)
             counts.seconds = perf_counter() - began
+        if kept:
+            self._report.notes.append(
+                f"{source.name}: {kept:,} variants have the SKU of a product, and stay products"
+            )
 
     def _interactions(self, source: SourceFile) -> None:
         """Every event of the file whose user and product are known."""

@@ -8,13 +8,14 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from recsys.domains.products.schemas import ProductListItem
+from recsys.domains.products.schemas import ChosenProduct, ProductListItem
 from recsys.own_ids.answers import WithSku
 from recsys.own_ids.references import ProductRef
 from recsys.search.analysis.analyser import LONGEST_TEXT
 from recsys.web.validators import Input, Text
 
 __all__ = [
+    "ChosenFoundProduct",
     "ClickIn",
     "FacetOut",
     "FoundProduct",
@@ -35,6 +36,13 @@ class FoundProduct(ProductListItem):
     )
 
 
+class ChosenFoundProduct(ChosenProduct):
+    """A product that was found, with the fields that `fields` asks for."""
+
+    position: int
+    highlights: dict[str, str] = Field(default={})
+
+
 class FacetOut(BaseModel):
     """A value of a facet and the number of products that have it."""
 
@@ -51,7 +59,7 @@ class ProductsFound(BaseModel):
     search_id: UUID = Field(description="Id of the search; send it with clicks.")
     query: str = Field(description="The words of the query.")
     total: int
-    items: list[FoundProduct]
+    items: list[FoundProduct | ChosenFoundProduct]
     facets: dict[str, list[FacetOut]] = {}
     did_you_mean: str | None = Field(default=None, description="Suggested spelling of a misspelt query.")
     any_word: bool = Field(default=False, description="True: the products have only some of the words.")

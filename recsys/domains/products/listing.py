@@ -78,7 +78,7 @@ def batch(session: Session, ids: Sequence[int], skus: Sequence[str]) -> ProductB
     items = summaries(session, list(wanted))
     there = {item.id for item in items}
     return ProductBatchOut(
-        items=items,
+        items=list(items),
         unknown_ids=[number for number in dict.fromkeys(ids) if number not in there],
         unknown_skus=[sku for sku, number in by_sku.items() if number not in there],
     )

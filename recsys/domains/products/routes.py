@@ -19,6 +19,7 @@ from recsys.domains.products.listing import ListingFilters, Sort
 from recsys.domains.products.schemas import (
     BrandOut,
     CategoryOut,
+    ChosenProduct,
     ProductBatchIn,
     ProductBatchOut,
     ProductListItem,
@@ -78,7 +79,11 @@ def list_brands(session: SessionDep, limit: Limit = 50, cursor: CursorParam = No
     return page_of(found, limit, BrandOut.model_validate, lambda row: {"name": row.name})
 
 
-@router.get("/products", response_model=Page[ProductListItem], responses=problem_responses(404, 422, 503))
+@router.get(
+    "/products",
+    response_model=Page[ProductListItem | ChosenProduct],
+    responses=problem_responses(404, 422, 503),
+)
 def list_products(
     fields: FieldsDep,
     category: CategoryText | None = None,
@@ -134,7 +139,9 @@ def list_trending(session: SessionDep, limit: Limit = 20) -> TrendingOut:
 
 
 @router.get(
-    "/products/{product_id:product}", response_model=ProductOut, responses=problem_responses(404, 422, 503)
+    "/products/{product_id:product}",
+    response_model=ProductOut | ChosenProduct,
+    responses=problem_responses(404, 422, 503),
 )
 def get_product(product_id: ProductText, fields: FieldsDep) -> Response:
     """One product, with variants, pictures and rating; with `fields`, these alone."""

@@ -18,6 +18,7 @@ __all__ = [
     "BrandOut",
     "CategoryIn",
     "CategoryOut",
+    "ChosenProduct",
     "Dimensions",
     "ImageIn",
     "ImageOut",
@@ -233,6 +234,23 @@ class ProductListItem(_ProductOut):
     created_at: datetime | None
 
 
+class ChosenProduct(BaseModel):
+    """A product with the fields that `fields` asks for, and its ids."""
+
+    id: int
+    sku: str | None
+    name: str | None = None
+    slug: str | None = None
+    price: Decimal | None = None
+    compare_price: Decimal | None = None
+    currency: str | None = None
+    image: str | None = None
+    url: str | None = None
+    brand: str | None = None
+    category: str | None = None
+    stock: Literal["in_stock", "on_order", "out_of_stock"] | None = None
+
+
 class ProductOut(ProductListItem):
     """A product, whole."""
 
@@ -270,7 +288,7 @@ class ProductBatchIn(Input):
 class ProductBatchOut(BaseModel):
     """The active products in the order of the request, numbers first, and what was not found."""
 
-    items: list[ProductListItem]
+    items: list[ProductListItem | ChosenProduct]
     unknown_ids: list[int]
     unknown_skus: list[str]
 

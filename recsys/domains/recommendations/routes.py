@@ -29,6 +29,9 @@ from recsys.write_buffer.senders import ReporterDep, in_post_thread
 __all__ = ["router"]
 
 router = APIRouter(prefix="/api/v1")
+_QUEUED: dict[int | str, dict[str, Any]] = {
+    202: {"model": PostVerdicts, "description": "Accepted; some wait, and are stored later"}
+}
 
 
 def _one_or_several(model: type[BaseModel], tag: str, kind: BatchKind) -> dict[str, Any]:
@@ -46,7 +49,7 @@ def _one_or_several(model: type[BaseModel], tag: str, kind: BatchKind) -> dict[s
     "/interactions",
     tags=["interactions"],
     response_model=PostVerdicts,
-    responses=problem_responses(400, 401, 403, 413, 422, 429, 503),
+    responses={**_QUEUED, **problem_responses(400, 401, 403, 413, 422, 429, 503)},
     openapi_extra=_one_or_several(InteractionIn, "interaction_type", INTERACTIONS),
 )
 async def post_interactions(
@@ -87,7 +90,7 @@ def put_preferences(session: SessionDep, user: CurrentUser, given: Taste) -> Pre
     "/recommendations/feedback",
     tags=["recommendations"],
     response_model=PostVerdicts,
-    responses=problem_responses(400, 401, 403, 413, 422, 429, 503),
+    responses={**_QUEUED, **problem_responses(400, 401, 403, 413, 422, 429, 503)},
     openapi_extra=_one_or_several(FeedbackIn, "feedback_type", FEEDBACK),
 )
 async def post_feedback(

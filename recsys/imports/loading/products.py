@@ -173,9 +173,14 @@ def hide(connection: Connection, skus: Sequence[str]) -> set[int]:
 
 
 def product_ids(connection: Connection, skus: Sequence[str]) -> pl.DataFrame:
-    """`name` (the SKU) and `id` of the products that exist."""
+    """`name` (the SKU) and `id` of the products that exist; the SKU of a variant names its product."""
     rows = connection.execute(
-        "SELECT sku, id FROM products_db.products WHERE sku = ANY(%s)", (list(skus),)
+        """SELECT sku, id FROM products_db.products WHERE sku = ANY(%(skus)s)
+        UNION ALL
+        SELECT v.sku, v.product_id FROM products_db.product_variants AS v
+        WHERE v.sku = ANY(%(skus)s) AND v.product_id IS NOT NULL
+            AND NOT EXISTS (SELECT FROM products_db.products AS p WHERE p.sku = v.sku)""",
+        {"skus": list(skus)},
     ).fetchall()
     return pl.DataFrame(rows, schema={"name": pl.String, "id": pl.Int32}, orient="row")
 

@@ -57,7 +57,7 @@ PRODUCTS = FileKind(
     ("product", "name", "price"),
     (
         *("category", "brand", "tags", "description", "created_at", "stock"),
-        *("compare_price", "status", "image"),
+        *("compare_price", "status", "image", "variant_of", "option1", "option2", "option3"),
     ),
     ("product",),
 )
@@ -151,6 +151,7 @@ def parse_products(rows: pl.DataFrame, seen: Occurrences, now: datetime) -> Fram
         not_negative("compare_price", "compared"),
         ("status", f"status is none of {', '.join(STATUSES)}", ~pl.col("status").is_in(STATUSES)),
         too_long("image", 500),
+        *(too_long(name, LONGEST_NAME) for name in ("variant_of", "option1", "option2", "option3")),
         (
             "category",
             "empty level in category",
@@ -187,6 +188,10 @@ def parse_products(rows: pl.DataFrame, seen: Occurrences, now: datetime) -> Fram
             compare_price=pl.col("compared").round(2),
             status="status",
             image="image",
+            variant_of="variant_of",
+            option1="option1",
+            option2="option2",
+            option3="option3",
         ),
         refused,
     )

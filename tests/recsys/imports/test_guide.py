@@ -24,8 +24,9 @@ def test_every_command_of_the_guide_works(desk: Desk) -> None:
         assert "refused rows, with line numbers" not in done.stdout, command
     assert desk.rows("SELECT sku, name, price::text FROM products_db.products ORDER BY sku") == [
         ("MUG", "Mug", "8.00"),
-        ("TEA-100", "Green Tea", "3.50"),
-        ("TEA-250", "Green Tea", "7.90"),
+        ("SHIRT", "Shirt", "19.90"),
+        ("TEA-100", "Green Tea", "1003.50"),
+        ("oolong", "Oolong", "3.50"),
     ]
     # the same clicks by options and by the mapping file are the same events
     assert desk.number("recommendations_db.user_interactions") == 3 + 1

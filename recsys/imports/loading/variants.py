@@ -1,0 +1,153 @@
+"""Variants of products into `products_db.product_variants`, found again by SKU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from recsys.imports.loading.staging import Connection, one_row, stage
+
+__all__ = ["DividedRows", "MergedVariants", "divide", "merge_variants", "parents_of"]
+
+_STAGED = {
+    "line": "bigint",
+    "sku": "text",
+    "parent": "text",
+    "name": "text",
+    "price": "numeric(10,2)",
+    "compare_price": "numeric(10,2)",
+    "stock": "integer",
+    "option1": "text",
+    "option2": "text",
+    "option3": "text",
+    "created_at": "timestamptz",
+}
+# stock that is not given is not counted, and must not hide the product
+_MERGE = """
+WITH merged AS (
+    INSERT INTO products_db.product_variants AS v (product_id, sku, name, price, compare_price,
+        inventory_quantity, inventory_policy, inventory_tracking, option1, option2, option3, created_at)
+    SELECT p.id, s.sku, s.name, s.price, s.compare_price, coalesce(s.stock, 0),
+        CASE WHEN s.stock IS NULL THEN 'continue' ELSE 'deny' END, s.stock IS NOT NULL,
+        s.option1, s.option2, s.option3, coalesce(s.created_at, %(now)s)
+    FROM staged_variants AS s JOIN products_db.products AS p ON p.sku = s.parent
+    ORDER BY s.line
+    ON CONFLICT (sku) DO UPDATE SET name = excluded.name, price = excluded.price, updated_at = %(now)s,
+        compare_price = excluded.compare_price, option1 = excluded.option1, option2 = excluded.option2,
+        option3 = excluded.option3,
+        inventory_quantity = CASE WHEN excluded.inventory_tracking THEN excluded.inventory_quantity
+            ELSE v.inventory_quantity END,
+        inventory_tracking = v.inventory_tracking OR excluded.inventory_tracking,
+        inventory_policy = CASE WHEN excluded.inventory_tracking AND NOT v.inventory_tracking THEN 'deny'
+            ELSE v.inventory_policy END
+    WHERE v.product_id = excluded.product_id
+        AND ((v.name, v.price, v.compare_price, v.option1, v.option2, v.option3) IS DISTINCT FROM
+            (excluded.name, excluded.price, excluded.compare_price, excluded.option1, excluded.option2,
+             excluded.option3)
+        OR excluded.inventory_tracking AND (excluded.inventory_quantity <> v.inventory_quantity
+            OR NOT v.inventory_tracking))
+    RETURNING product_id, xmax = 0 AS is_new
+)
+SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new),
+    coalesce(array_agg(DISTINCT product_id), '{}') FROM merged
+"""
+# what stood in for the variants of a product until they came
+_DROP_DEFAULTS = """
+DELETE FROM products_db.product_variants AS v
+USING products_db.products AS p, staged_variants AS s
+WHERE p.sku = s.parent AND v.product_id = p.id AND v.sku = p.sku AND v.name = 'Default'
+"""
+
+
+@dataclass(frozen=True)
+class DividedRows:
+    """The rows of one batch of products.
+
+    products  rows of products, and of variants whose SKU a product has already
+    variants  rows of variants
+    taken     line, column and reason of variants whose SKU another product's variant has
+    kept      how many rows of variants are products already, and stay so
+    """
+
+    products: pl.DataFrame
+    variants: pl.DataFrame
+    taken: pl.DataFrame
+    kept: int
+
+
+@dataclass(frozen=True)
+class MergedVariants:
+    """What became of the variants of one batch; `changed` are the ids of their products."""
+
+    added: int
+    updated: int
+    already_there: int
+    changed: set[int]
+
+
+def divide(connection: Connection, rows: pl.DataFrame) -> DividedRows:
+    """Tell rows of variants (`variant_of` is the SKU of another row) from those of products."""
+    is_variant = (pl.col("variant_of") != pl.col("sku")).fill_null(value=False)
+    variants = rows.filter(is_variant)
+    if variants.is_empty():
+        none = rows.head(0).select("line", column=pl.lit("product"), reason=pl.lit(""))
+        return DividedRows(rows, variants, none, 0)
+    skus = variants["sku"].to_list()
+    existing = connection.execute(
+        "SELECT sku FROM products_db.products WHERE sku = ANY(%s)", (skus,)
+    ).fetchall()
+    are_products = pl.col("sku").is_in([sku for (sku,) in existing])
+    others = connection.execute(
+        """SELECT v.sku, p.sku FROM products_db.product_variants AS v
+        JOIN products_db.products AS p ON p.id = v.product_id WHERE v.sku = ANY(%s)""",
+        (skus,),
+    ).fetchall()
+    owners = pl.DataFrame(others, schema={"sku": pl.String, "owner": pl.String}, orient="row")
+    variants = variants.join(owners, on="sku", how="left", maintain_order="left")
+    is_taken = ~are_products & pl.col("owner").is_not_null() & (pl.col("owner") != pl.col("variant_of"))
+    reason = "SKU of a variant of another product"
+    return DividedRows(
+        rows.filter(~is_variant | are_products),
+        variants.filter(~are_products & ~is_taken.fill_null(value=False)).drop("owner"),
+        variants.filter(is_taken).select("line", column=pl.lit("product"), reason=pl.lit(reason)),
+        variants.filter(are_products).height,
+    )
+
+
+def parents_of(variants: pl.DataFrame, products: pl.DataFrame, written: set[str]) -> pl.DataFrame:
+    """The products of these variants that no row describes: from the first variant, at the lowest price.
+
+    written : SKUs of products that this import has written; those of the result are added.
+    """
+    written.update(products["sku"].to_list())
+    fresh = variants.filter(~pl.col("variant_of").is_in(list(written & set(variants["variant_of"]))))
+    first = [
+        pl.col(name).drop_nulls().first()
+        for name in products.columns
+        if name not in ("sku", "variant_of", "price", "stock", "line")
+    ]
+    counted = pl.when(pl.col("stock").count() > 0).then(pl.col("stock").sum().cast(pl.Int32))
+    parents = (
+        fresh.group_by("variant_of", maintain_order=True)
+        .agg(*first, pl.col("price").min(), counted.alias("stock"), pl.col("line").first())
+        .with_columns(sku="variant_of")
+    )
+    written.update(parents["sku"].to_list())
+    return parents.select(products.columns)
+
+
+def merge_variants(connection: Connection, variants: pl.DataFrame, now: datetime) -> MergedVariants:
+    """Add new variants, and bring changed ones up to date; their products exist."""
+    if variants.is_empty():
+        return MergedVariants(0, 0, 0, set())
+    options = pl.concat_str("option1", "option2", "option3", separator=" / ", ignore_nulls=True)
+    staged = variants.with_columns(
+        parent="variant_of",
+        name=pl.coalesce(options.replace("", None), "name"),
+    )
+    stage(connection, "staged_variants", _STAGED, staged)
+    added, updated, changed = one_row(connection, _MERGE, {"now": now})
+    connection.execute(_DROP_DEFAULTS)
+    return MergedVariants(added, updated, variants.height - added - updated, set(changed))
