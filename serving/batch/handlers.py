@@ -12,16 +12,16 @@ from recsys.events.vocabulary import (
     UserDeactivated,
     UserLoggedIn,
 )
-from serving.batch.refresh import refresh_list, remove_list
+from serving.batch.refresh import refresh_before_commit, remove_list
 
 __all__ = ["SUBSCRIPTIONS"]
 
 
 def refresh(session: Session, envelope: Envelope) -> None:
-    """Refresh the stored list of the user of the event."""
+    """Refresh the stored list of the user of the event when its transaction ends."""
     event = envelope.event
     if isinstance(event, InteractionsRecorded | PreferencesChanged | UserLoggedIn):
-        refresh_list(session, event.user_id)
+        refresh_before_commit(session, event.user_id)
 
 
 def remove(session: Session, envelope: Envelope) -> None:

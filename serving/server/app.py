@@ -14,7 +14,6 @@ from recsys.search.ranking import personalization
 from recsys.settings import get_settings
 from serving.api import reports, rule_previews
 from serving.api.routes import router, user_list
-from serving.batch import refresh
 from serving.gorse.routes import router as gorse
 from serving.ranking.search_personalization import ModelPersonaliser
 from serving.recommender.recommender import Recommender
@@ -37,7 +36,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     personalization.use(ModelPersonaliser(lambda: refresher.data))
     try:
         async with refresher.running(), impressions:
-            with refresh.sharing(refresher), tuned_runtime():
+            with tuned_runtime():
                 yield
             await to_thread.run_sync(recommender.close)
     finally:

@@ -21,7 +21,7 @@ from recsys.events import in_process
 from recsys.log import get_logger
 from recsys.settings import SHORTEST_SECRET, Settings, get_settings
 from recsys.web.access.authorization import starts_without_keys
-from recsys.write_buffer import drain
+from serving.server.background import background_process
 from serving.server.process import ApiServer, prepare_workers, run_worker, server_config
 from serving.server.workers import Supervisor, can_fork
 
@@ -116,7 +116,7 @@ def serve(
             stack.enter_context(server.capture_signals())
             stack.enter_context(address_file)
             if in_process.wanted(settings):
-                stack.enter_context(in_process.working({"intake": drain.run}))
+                stack.enter_context(background_process(listener))
             announce(url)
             try:
                 server.run(sockets=[listener])

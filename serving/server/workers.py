@@ -23,7 +23,7 @@ from types import FrameType
 from recsys.errors import Unavailable
 from recsys.log import get_logger
 
-__all__ = ["RestartPolicy", "Supervisor", "can_fork"]
+__all__ = ["RestartPolicy", "Supervisor", "can_fork", "describe_exit"]
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _log = get_logger(__name__)
@@ -181,7 +181,7 @@ class Supervisor:
                     "a worker ended unexpectedly",
                     worker=slot.number,
                     pid=process.pid,
-                    how=_describe_exit(process.exitcode),
+                    how=describe_exit(process.exitcode),
                 )
             slot.end()
             if not self._ending:
@@ -250,7 +250,8 @@ class Supervisor:
         self._signals.append(number)
 
 
-def _describe_exit(code: int | None) -> str:
+def describe_exit(code: int | None) -> str:
+    """Return the end of a process in words; `code` as `multiprocessing` has it."""
     if code is None or code >= 0:
         return f"exit code {code}"
     with contextlib.suppress(ValueError):

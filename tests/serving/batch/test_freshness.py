@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import pytest
 import redis
 from sqlalchemy import text
 
@@ -18,6 +19,8 @@ from recsys.events.envelope import Envelope
 from recsys.events.publish import publish
 from recsys.events.vocabulary import InteractionsRecorded, PriceChanged
 from serving.batch.handlers import refresh
+from serving.batch.list_builder import UserBatch
+from serving.batch.refresh import refresh_lists
 from tests.serving.api.test_answers import ask, execute, ids, until
 from tests.serving.batch.test_rollback import ROWS
 from tests.support.shop import Shop
@@ -81,12 +84,35 @@ def test_rows_of_a_refreshed_list_keep_their_ids(client: httpx.Client, scored_sh
 
 def test_an_interaction_during_a_refresh_is_not_lost(client: httpx.Client, redis_client: redis.Redis) -> None:
     view(client, 75)
-    event = InteractionsRecorded(user_id=1, product_ids=(75,))
     with unit_of_work() as session:
-        refresh(session, Envelope(uuid4(), clock.now(), event))
+        assert refresh_lists(session, [1]) == {1}
         redis_client.sadd("interactions:recent:1", 80)  # another request, before this one is committed
     assert redis_client.smembers("interactions:recent:1") == {b"80"}
     assert ask(client, 1)["provenance"]["source"] == "live"
+
+
+def test_lists_of_the_users_of_one_transaction_are_refreshed_in_one_pass(
+    client: httpx.Client, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[list[int]] = []
+    lists = UserBatch.lists
+
+    def counted(batch: UserBatch, connection: Any) -> Any:
+        passes.append(batch.users.tolist())
+        return lists(batch, connection)
+
+    monkeypatch.setattr(UserBatch, "lists", counted)
+    events = []
+    for user in (3, 1, 2, 1):
+        view(client, 70 + user, user=user)
+        events.append(InteractionsRecorded(user_id=user, product_ids=(70 + user,)))
+    with unit_of_work() as session:
+        for event in events:
+            refresh(session, Envelope(uuid4(), clock.now(), event))
+    assert passes == [[1, 2, 3]]
+    for user in (1, 2, 3):
+        assert ask(client, user)["provenance"]["source"] == "stored"
+        assert redis_client.smembers(f"interactions:recent:{user}") == set()
 
 
 def test_a_scoring_replaces_refreshed_lists(client: httpx.Client, scored_shop: Shop) -> None:
