@@ -66,7 +66,7 @@ def create_admin(
 def set_password(
     login: Annotated[str, typer.Argument(help="E-mail address or username.")], as_json: Json = False
 ) -> None:
-    """Give an account another password, also one that was imported without; its devices are logged out.
+    """Set the password of an account, also of an imported account without one; its devices are logged out.
 
     The password is asked for, or read from the first line of stdin when that is no terminal.
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["forget_changed"]
 
 
-def forget_changed(session: Session, heard: Envelope) -> None:
-    """Delete what Redis keeps of a user once more: it may have been away when the change was made."""
-    event = heard.event
+def forget_changed(session: Session, envelope: Envelope) -> None:
+    """Delete the cached data of a user again, in case Redis was away at the change itself."""
+    event = envelope.event
     assert isinstance(event, ProfileUpdated | UserDeactivated)
     user = session.get(User, event.user_id)
     names = () if user is None else (user.email, user.username)

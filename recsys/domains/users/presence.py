@@ -25,7 +25,7 @@ _log = get_logger(__name__)
 
 
 def seen(session: Session, user: User, now: datetime) -> None:
-    """A user whose row is locked is here now; whoever has been silent for long leaves on the way."""
+    """Note that a user, whose row is locked, is online now; users silent for long become offline."""
     user.last_seen = now
     user.is_online = True
     session.flush()

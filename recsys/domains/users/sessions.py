@@ -99,7 +99,7 @@ def lock_user(session: Session, user_id: int) -> User:
 
 
 def start(session: Session, user: User, device: Device) -> tuple[str, UserSession]:
-    """A new session of a user whose row is locked: the token, told this once, and the row."""
+    """Start a session of a user whose row is locked; return its token, which is not stored, and the row."""
     now = clock.now()
     limit = get_settings().users
     token = new_token()
@@ -142,7 +142,7 @@ def listed(session: Session, user_id: int) -> Sequence[UserSession]:
 
 
 def end(session: Session, user_id: int, row_id: int) -> None:
-    """End one of a user's own sessions; whoever holds its token is logged out. Raises NotFound."""
+    """End one of a user's own sessions; its token becomes invalid. Raises NotFound."""
     lock_user(session, user_id)
     row = session.scalars(
         select(UserSession).where(UserSession.id == row_id, UserSession.user_id == user_id)

@@ -96,7 +96,7 @@ def _refuse(verdict: AccessDecision, scope: Scope, *, personal: bool) -> NoRetur
     key = f"an API key with the scope `{scope}` as `X-Api-Key`"
     if verdict is AccessDecision.FORBIDDEN:
         raise Forbidden(
-            f"This needs {key}." if not personal else f"This needs {key}, or the log-in of the very user."
+            f"This needs {key}." if not personal else f"This needs {key}, or a log-in as that user."
         )
     raise Unauthorized(
         f"Send {key}." if not personal else f"Send {key}, or log in: `Authorization: Bearer TOKEN`."

@@ -1,4 +1,4 @@
-"""The gate that every request passes: whose API key it carries, and whether the caller asks too often."""
+"""The check of every request: its API key, and the rate limit of its caller."""
 
 from __future__ import annotations
 
@@ -139,16 +139,16 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, refused: RefusedKe
     if refused.why is Why.NOT_READY:
         answer = problem(
             503,
-            "API keys can't be checked yet; try again in a moment.",
+            "API keys cannot be checked yet; try again in a moment.",
             title="Unavailable",
             request_id=request_id,
             headers={"Retry-After": "5"},
         )
     else:
         detail = (
-            "This API key has expired; ask for a new one."
+            "This API key has expired; use a new one."
             if refused.why is Why.EXPIRED
-            else "This is no API key of ours, or it was revoked; `recsys keys list` shows which there are."
+            else "This API key is unknown or revoked; `recsys keys list` lists the valid ones."
         )
         answer = problem(
             401,

@@ -1,9 +1,8 @@
-"""The API keys in memory, so that asking whether one opens a door costs microseconds and no round trip.
+"""The API keys in memory, so that the check of a key takes microseconds and no round trip.
 
-The ring is read anew from PostgreSQL every second: a revoked key is refused within that second and the time
-of one query; a new one is let in at once, since what is not known is looked for. While PostgreSQL is away the
-ring goes on with what it knows, since nobody can revoke a key there meanwhile; what expires, expires all the
-same.
+The keys are read from PostgreSQL every second: a revoked key is refused within that second and the time of
+one query; a new key works at once, since an unknown key is looked up. While PostgreSQL is away the keys read
+last stay in force, since no key can be revoked there meanwhile; what expires, expires all the same.
 """
 
 from __future__ import annotations
@@ -191,7 +190,7 @@ class KeyRing:
         try:
             yield
         finally:
-            # told, not cancelled: a thread that is reading would be left alone with its connection
+            # signalled, not cancelled: a reading thread would keep its connection
             end.set()
             await task
 
@@ -214,7 +213,7 @@ class KeyRing:
             if not quiet:
                 expected = isinstance(error, RecsysError | OSError | SQLAlchemyError)
                 _log.error(
-                    "the API keys can't be read; those known before stay in force",
+                    "the API keys cannot be read; the keys read before stay in force",
                     error=str(error) if isinstance(error, RecsysError) else type(error).__name__,
                     exc_info=None if expected else error,
                 )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Make, list and revoke the API keys of programs.")
+app = typer.Typer(no_args_is_help=True, help="Create, list and revoke the API keys of programs.")
 
 Json = Annotated[bool, typer.Option("--json", help="Plain JSON on stdout, for scripts.")]
 
@@ -23,12 +23,12 @@ def create(
     scope: Annotated[
         list[str],
         typer.Option(
-            help="recommend: read recommendations of anybody. events: tell interactions, feedback, visits. "
-            "admin: every /admin route. Give the option once for each."
+            help="recommend: read recommendations of anybody. events: send interactions, feedback, visits. "
+            "admin: every /admin route. Repeat the option for several."
         ),
     ],
     expires_days: Annotated[
-        float | None, typer.Option(help="So many days from now it ends by itself; default: never.")
+        float | None, typer.Option(help="Days until the key expires; default: never.")
     ] = None,
     rate: Annotated[
         float | None,
@@ -57,7 +57,7 @@ def create(
     until = f" until {made.row.expires_at:%Y-%m-%d %H:%M} UTC" if made.row.expires_at else ""
     typer.echo(
         f"key {made.row.prefix} ({made.row.name}) opens {', '.join(made.row.scopes)}{until}; "
-        "keep the line above, it is not shown again",
+        "store the line above; it is not shown again",
         err=True,
     )
 
@@ -77,7 +77,7 @@ def list_keys(as_json: Json = False) -> None:
         typer.echo(json.dumps(rows, indent=1))
         return
     if not rows:
-        typer.echo("there is no key yet; make one: recsys keys create NAME --scope recommend")
+        typer.echo("there is no key yet; create one: recsys keys create NAME --scope recommend")
         return
     from rich.console import Console
     from rich.table import Table
@@ -114,12 +114,12 @@ def _plain(row: ApiKey) -> dict[str, Any]:
     from recsys.domains.users.api_keys import service as api_keys
 
     moments = ("created_at", "expires_at", "revoked_at", "last_used_at")
-    told = {name: getattr(row, name) for name in moments}
+    values = {name: getattr(row, name) for name in moments}
     return {
         "prefix": row.prefix,
         "name": row.name,
         "scopes": row.scopes,
         "state": api_keys.state_of(row),
         "rate_per_second": row.rate_per_second,
-        **{name: None if moment is None else moment.isoformat() for name, moment in told.items()},
+        **{name: None if moment is None else moment.isoformat() for name, moment in values.items()},
     }

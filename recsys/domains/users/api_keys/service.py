@@ -51,7 +51,7 @@ _TRIES = 5
 
 @dataclass(frozen=True)
 class Created:
-    """A new key: told once, never to be had again."""
+    """A new key; its text is returned only here."""
 
     key: str
     row: ApiKey
@@ -75,8 +75,8 @@ def create(
     wanted = [scope for scope in SCOPES if scope in scopes]
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not wanted:
-        said = f"unknown scope {unknown[0]!r}" if unknown else "a key without a scope opens nothing"
-        raise Invalid(f"{said}; expected one or more of {', '.join(SCOPES)}")
+        problem = f"unknown scope {unknown[0]!r}" if unknown else "a key needs a scope"
+        raise Invalid(f"{problem}; expected one or more of {', '.join(SCOPES)}")
     if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
         raise Invalid(f"the name of a key is 1 to {_LONGEST_NAME} printable characters")
     # written so that NaN is refused as well
@@ -138,7 +138,7 @@ def any_active(session: Session) -> bool:
 
 
 def state_of(row: ApiKey) -> Literal["active", "expired", "revoked"]:
-    """What a human is told about a key."""
+    """The state of a key."""
     if row.revoked_at is not None:
         return "revoked"
     return "expired" if row.expires_at is not None and row.expires_at <= clock.now() else "active"
@@ -159,7 +159,7 @@ def _opens() -> tuple[ColumnElement[bool], ...]:
 
 def _named(session: Session, name: str) -> list[ApiKey]:
     rows = session.scalars(select(ApiKey).where(ApiKey.name == name).order_by(ApiKey.id)).all()
-    # a name may be taken up again after its key was revoked: the one that still opens something is meant
+    # the name of a revoked key may be used again: the key in force is meant
     return [one for one in rows if one.revoked_at is None] or list(rows)[-1:]
 
 

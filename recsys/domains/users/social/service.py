@@ -47,7 +47,7 @@ def follow(session: Session, user_id: int, target_id: int) -> None:
         raise Conflict(f"You can't follow user {target_id}: one of you has blocked the other.")
     limit = get_settings().users.max_following
     if len(following) >= limit:
-        raise Conflict(f"You follow {limit} users, which is as many as one can; unfollow somebody first.")
+        raise Conflict(f"You follow {limit} users, which is the limit; unfollow somebody first.")
     mine.following = [*following, target_id]
     theirs.followers = [*(theirs.followers or []), user_id]
     _changed(mine, theirs)
@@ -71,7 +71,7 @@ def block(session: Session, user_id: int, target_id: int) -> None:
         return
     limit = get_settings().users.max_following
     if len(blocked) >= limit:
-        raise Conflict(f"You have blocked {limit} users, which is as many as one can.")
+        raise Conflict(f"You have blocked {limit} users, which is the limit.")
     if _part(mine, theirs):
         publish(session, UserUnfollowed(user_id=user_id, target_id=target_id))
     if _part(theirs, mine):
@@ -121,7 +121,7 @@ def _both(
     session: Session, user_id: int, target_id: int, *, closed: bool = False
 ) -> tuple[UserSocial, UserSocial]:
     if user_id == target_id:
-        raise Invalid("This is yourself; expected another user.")
+        raise Invalid("This is your own account; expected another user.")
     open_account = session.scalars(select(User.is_active).where(User.id == target_id)).all()
     if not open_account or (open_account[0] is False and not closed):
         raise NotFound(f"There is no user {target_id}.")
