@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 UV := uv==0.13.9
+# Python keeps what it has compiled, also where the environment says otherwise: each of the tests' processes would
+# compile all tests and all of recsys again, 14 s of processor time each.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-unit test-integration test-e2e lint bench docs types soak report lock down clean
@@ -15,16 +18,16 @@ demo: $(VENV)/.demo  ## real purchases to served recommendations; Ctrl-C stops e
 	@exec $(BIN)/recsys demo $(DEMO_FLAGS)
 
 test: $(VENV)/.test lint  ## every check: format, lint, types, and all tests on real servers
-	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadgroup $(TEST_FLAGS)
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile $(TEST_FLAGS)
 
 test-unit: $(VENV)/.test  ## the tests that need no server; `test-integration` and `test-e2e` run the others
-	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadgroup -m unit $(TEST_FLAGS)
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile -m unit $(TEST_FLAGS)
 
 test-integration: $(VENV)/.test
-	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadgroup -m integration $(TEST_FLAGS)
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile -m integration $(TEST_FLAGS)
 
 test-e2e: $(VENV)/.test
-	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadgroup -m e2e $(TEST_FLAGS)
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile -m e2e $(TEST_FLAGS)
 
 lint: $(VENV)/.test  ## format, lint and types only
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/python -m mypy

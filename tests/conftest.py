@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from recsys.settings import Settings
 from tests.support.kinds import kind_of
+from tests.support.scheduling import FileScheduling, longest_first
 from tests.support.servers import (
     database_url,
     databases,
@@ -44,9 +45,17 @@ settings.load_profile("house")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test as unit, integration or e2e, by what it needs."""
+    """Mark each test as unit, integration or e2e, by what it needs, and put the longest first."""
     for item in items:
         item.add_marker(kind_of(item.nodeid, getattr(item, "fixturenames", ())))
+    items[:] = longest_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> FileScheduling:
+    """Divide the tests by file between the processes of pytest-xdist."""
+    config.option.loadscopereorder = False
+    return FileScheduling(config, log)
 
 
 def pytest_collection_finish() -> None:

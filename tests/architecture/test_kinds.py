@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.kinds import kind_of
+from tests.support.scheduling import OPENSEARCH, scope_of
 
 MARKERS = {"unit", "integration", "e2e"}
 
@@ -39,3 +40,31 @@ def test_every_collected_test_has_exactly_one_kind(request: pytest.FixtureReques
         if len({marker.name for marker in item.iter_markers()} & MARKERS) != 1
     ]
     assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "scope"),
+    [
+        ("tests/a/test_b.py::test_c[x::y]", "tests/a/test_b.py"),
+        ("tests/a/test_b.py::Test::test_c", "tests/a/test_b.py"),
+        ("tests/a/test_b.py::test_c[elasticsearch]", "tests/a/test_b.py"),
+        ("tests/a/test_b.py::test_c[opensearch]", OPENSEARCH),
+        ("tests/d/test_e.py::test_f[opensearch-tea-2]", OPENSEARCH),
+    ],
+    ids=["function", "class", "another engine", "the node", "the node and more"],
+)
+def test_a_file_is_one_unit_of_work_and_the_search_node_another(nodeid: str, scope: str) -> None:
+    assert scope_of(nodeid) == scope
+
+
+def test_the_tests_of_a_unit_of_work_lie_together_and_those_without_servers_come_last(
+    request: pytest.FixtureRequest,
+) -> None:
+    items = request.session.items
+    scopes = [scope_of(item.nodeid) for item in items]
+    assert len([i for i in range(len(scopes)) if i == 0 or scopes[i] != scopes[i - 1]]) == len(set(scopes))
+    kinds = {scope: set[str]() for scope in scopes}
+    for item, scope in zip(items, scopes, strict=True):
+        kinds[scope] |= {marker.name for marker in item.iter_markers()} & MARKERS
+    alone = [kinds[scope] == {"unit"} for scope in scopes]
+    assert alone == sorted(alone)

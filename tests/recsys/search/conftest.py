@@ -23,9 +23,7 @@ from tests.support.servers import ROOT
 
 __all__ = ["ENGINES", "SearchEngines", "counter", "desk"]
 
-# one node for all tests of one run: each process of pytest-xdist would start its own
-OPENSEARCH = pytest.param("opensearch", marks=pytest.mark.xdist_group("opensearch"))
-ENGINES = ("elasticsearch", OPENSEARCH)
+ENGINES = ("elasticsearch", "opensearch")
 
 
 class SearchEngines:

@@ -19,7 +19,7 @@ from recsys.search.queries import ProductQuery
 from recsys.settings import SearchSettings, Settings
 from tests.recsys.search.backends.elasticsearch import tls_proxy
 from tests.recsys.search.catalogue import fill
-from tests.recsys.search.conftest import ENGINES, OPENSEARCH, SearchEngines
+from tests.recsys.search.conftest import ENGINES, SearchEngines
 
 ADA = {"user": "ada", "password": "secret"}
 BASIC = "Basic YWRhOnNlY3JldA=="
@@ -87,7 +87,7 @@ def test_an_api_key_is_sent_to_elasticsearch(session: Session, search_engines: S
     assert set(proxy.seen) == {"ApiKey a2V5"}
 
 
-@pytest.mark.parametrize("engine", [OPENSEARCH])
+@pytest.mark.parametrize("engine", ["opensearch"])
 def test_the_client_of_elasticsearch_names_the_setting_for_opensearch(
     session: Session, search_engines: SearchEngines, engine: str
 ) -> None:

@@ -106,12 +106,11 @@ def test_documents_that_nobody_sells_are_found_and_repaired(session: Session, in
     assert index.search_products(session, ProductQuery()).total == 7
 
 
-@pytest.mark.xdist_group("opensearch")
+# the look-alike takes anything
+@pytest.mark.parametrize("index", ["opensearch"], indirect=True)
 def test_documents_that_are_refused_are_named_and_the_others_are_in(
-    session: Session, search_engines: SearchEngines, monkeypatch: pytest.MonkeyPatch
+    session: Session, index: ElasticIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # the look-alike takes anything
-    index = search_engines.index("opensearch")
     lamp = fill(session).products["Desk lamp"]
 
     def spoilt(row: Mapping[Any, Any], language: str) -> dict[str, Any]:
