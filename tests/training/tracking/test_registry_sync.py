@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import textwrap
-import warnings
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
@@ -27,23 +24,10 @@ from training.tracking.registry_sync import ALIAS, OWNER, reconcile
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow uses what SQLAlchemy and pydantic call deprecated
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with MLflow's tables and nothing in them: making one takes seconds."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        MlflowClient(tracking_uri=f"sqlite:///{path}").search_registered_models()
-    return path
-
-
 @pytest.fixture
-def client(shop: Shop, empty_store: Path) -> MlflowClient:
+def client(shop: Shop, migrated_store: None) -> MlflowClient:
     """The shop's own store, empty."""
-    database = shop.var.resolve() / "mlflow" / "mlflow.db"
-    database.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(empty_store, database)
-    return MlflowClient(tracking_uri=f"sqlite:///{database}")
+    return MlflowClient(tracking_uri=f"sqlite:///{shop.var.resolve() / 'mlflow' / 'mlflow.db'}")
 
 
 def add(name: str, *, active: bool = False, gate: str = "hold") -> None:
