@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,17 +26,20 @@ from recsys.domains.users.admin_routes import router as users_admin
 from recsys.domains.users.routes import router as users
 from recsys.domains.users.service import at_login
 from recsys.domains.users.social.routes import router as social
+from recsys.private_folder import keep_private
 from recsys.search.routes import router as search
 from recsys.search.synonyms.routes import router as synonyms
 from recsys.settings import get_settings
 from recsys.web.access.authentication import Gate
-from recsys.web.dependencies import GUEST_HEADER
+from recsys.web.access.guest_sessions import GUEST_HEADER
 from recsys.web.errors import install_error_handlers
+from recsys.web.head_requests import HeadRequests
 from recsys.web.metrics import CONTENT_TYPE, render
-from recsys.web.middleware import RequestContextMiddleware
+from recsys.web.middleware import MAX_BODY_BYTES, RequestContextMiddleware
 from recsys.web.openapi.document import complete_document, operation_id
 from recsys.web.pan_filter import CardCheck
 from recsys.web.query_parameters import REQUEST_CHECKS
+from recsys.web.request_body import PlainBody
 
 __all__ = ["create_api"]
 
@@ -74,6 +78,9 @@ def create_api(first: Sequence[APIRouter] = (), **options: Any) -> FastAPI:
     **options
         Arguments of FastAPI.
     """
+    # a folder that cannot be made is the fault of what needs it
+    with contextlib.suppress(OSError):
+        keep_private(get_settings().var)
     # /docs brings its own script and style: it works without a network and asks no other server
     app = FastAPIOffline(
         redoc_url=None,
@@ -89,7 +96,9 @@ def create_api(first: Sequence[APIRouter] = (), **options: Any) -> FastAPI:
     at_login(views.adopt)
     at_login(guest_identity.adopt)
     # a request meets the middleware that was added last first
+    app.add_middleware(HeadRequests)
     app.add_middleware(CardCheck)
+    app.add_middleware(PlainBody, max_bytes=MAX_BODY_BYTES)
     app.add_middleware(Gate)
     app.add_middleware(RequestContextMiddleware)
     _let_pages_of_others_in(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.main import get_command
@@ -62,8 +63,13 @@ def root(
     import logging
 
     from recsys import log
+    from recsys.private_folder import keep_private
 
-    level = _settings().log_level
+    settings = _settings()
+    # a folder that cannot be made is the fault of the commands that need it, and they say so
+    with contextlib.suppress(OSError):
+        keep_private(settings.var)
+    level = settings.log_level
     try:
         log.configure(level.upper())
     except ValueError as error:
@@ -272,14 +278,6 @@ def _complain(message: str, code: int, error: BaseException | None = None) -> in
 
 def _complain_of_unexpected(error: Exception) -> int:
     """One line; the trace only on request, and never the values of variables, which may be secret."""
-    if type(error).__name__ == "ValidationError" and getattr(error, "title", "") == "Settings":
-        return _complain(_settings_fault(error), 2)
-    if type(error).__name__ == "SettingsError":
-        from recsys.diagnosis.setting_names import variables_without_json
-        from recsys.settings import Settings
-
-        names = ", ".join(variables_without_json(Settings)) or "settings"
-        return _complain(f"{names}: expected JSON, as in .env.example", 2)
     if _finds_no_table(error):
         return _complain("the database lacks a table that is needed; run `recsys migrate` first", 1, error)
     if type(error).__module__.startswith("redis."):
@@ -296,18 +294,6 @@ def _finds_no_table(error: Exception) -> bool:
     """PostgreSQL's undefined_table or invalid_schema_name, from psycopg or wrapped by SQLAlchemy."""
     origin = getattr(error, "orig", None) or error
     return getattr(origin, "sqlstate", None) in {"42P01", "3F000"}
-
-
-def _settings_fault(error: Any) -> str:
-    """Names the variable and what is wrong with it, without repeating its value."""
-    faults = []
-    for fault in error.errors(include_url=False, include_input=False, include_context=False):
-        name = (
-            "RECSYS_" + "__".join(str(part).upper() for part in fault["loc"]) if fault["loc"] else "settings"
-        )
-        # a message of our own validators begins with a word of pydantic's that helps nobody
-        faults.append(f"{name}: {fault['msg'].removeprefix('Value error, ')}")
-    return "; ".join(faults)
 
 
 def _wants_trace() -> bool:

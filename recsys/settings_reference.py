@@ -66,7 +66,7 @@ def environment_example() -> str:
     lines = [
         "# Settings of recsys: copy this file to .env, remove the sign before a line and change its value.",
         "# A line without a value is unset.",
-        "# Written by `python -m recsys.settings_reference` from recsys/settings.py.",
+        "# Written by `python -m recsys.settings_reference` from recsys/settings/.",
     ]
     for section in sections():
         lines += ["", "", *_comment(f"{section.title}: {section.summary}")]
@@ -83,7 +83,7 @@ def configuration_page() -> str:
         "",
         "Settings are read from the environment, else from a file `.env` in the working directory.",
         "`.env.example` lists all of them with their defaults. Values of lists and mappings are JSON.",
-        "This page is written by `python -m recsys.settings_reference` from `recsys/settings.py`.",
+        "This page is written by `python -m recsys.settings_reference` from `recsys/settings/`.",
     ]
     for section in sections():
         lines += ["", f"## {section.title}", "", section.summary, ""]

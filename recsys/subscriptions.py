@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from recsys.domains.analytics import service as analytics
 from recsys.domains.analytics.handlers import adopt_visits, count_cart, count_order, recount_order
+from recsys.domains.notifications.account_mails import (
+    notify_of_email,
+    notify_of_password,
+    send_account_token,
+    tell_of_registration,
+    welcome,
+)
 from recsys.domains.notifications.handlers import (
     remind_of_cart,
     tell_of_order,
-    tell_of_registration,
     tell_staff,
-    welcome,
 )
 from recsys.domains.orders.expiry import expire_unpaid
 from recsys.domains.orders.handlers import bring_cart_along, empty_ordered_cart, tell_live_orders
@@ -31,10 +36,12 @@ from recsys.domains.users.handlers import forget_changed
 from recsys.events.envelope import Handler
 from recsys.events.periodic import Job
 from recsys.events.vocabulary import (
+    AccountTokenRequested,
     BrandChanged,
     CartAbandoned,
     CartItemAdded,
     CategoryChanged,
+    EmailChanged,
     Event,
     FraudFlagged,
     InteractionsRecorded,
@@ -48,6 +55,7 @@ from recsys.events.vocabulary import (
     OrderReturned,
     OrderShipped,
     OrderStatusChanged,
+    PasswordChanged,
     PaymentAuthorised,
     PaymentCaptured,
     PaymentFailed,
@@ -93,6 +101,9 @@ __all__ = ["JOBS", "POSTS", "SEARCH_SUBSCRIPTIONS", "SUBSCRIPTIONS"]
 SUBSCRIPTIONS: dict[type[Event], tuple[Handler, ...]] = {
     UserRegistered: (welcome,),
     RegistrationRepeated: (tell_of_registration,),
+    AccountTokenRequested: (send_account_token,),
+    PasswordChanged: (notify_of_password,),
+    EmailChanged: (notify_of_email,),
     UserLoggedIn: (bring_cart_along, adopt_views, adopt_interactions, adopt_visits),
     ProfileUpdated: (forget_changed,),
     UserDeactivated: (forget_changed,),

@@ -2,6 +2,18 @@
 //
 // `Operations["similar_products"]["response"]` is the body of a response, `Problem` that of an error.
 
+/** An account as administrators see it. */
+export interface AccountOut {
+  id: number;
+  email: string;
+  username: string;
+  full_name: string;
+  is_active: boolean | null;
+  is_admin: boolean | null;
+  last_seen: string | null;
+  created_at: string | null;
+}
+
 /** Something one did with one's account. */
 export interface ActivityOut {
   id: number;
@@ -225,6 +237,11 @@ export interface ClickIn {
   position?: number | null;
 }
 
+/** The code that was sent to the address. */
+export interface ConfirmEmailIn {
+  token: string;
+}
+
 /** A number of notifications. */
 export interface Count {
   count: number;
@@ -358,6 +375,11 @@ export interface FoundUser {
   created_at: string | null;
 }
 
+/** A guest session, for the header `X-Session-Id`. */
+export interface GuestSessionOut {
+  session_id: string;
+}
+
 /** `degraded`: lists are served, but less relevant or less fresh than usual. */
 export interface Health {
   status: "ready" | "degraded" | "live";
@@ -440,7 +462,7 @@ export interface LogOut {
   created_at: string | null;
 }
 
-/** The token is told this once; what is stored of it is a hash. */
+/** The token is shown once; what is stored of it is a hash. */
 export interface LoggedIn {
   token: string;
   token_type?: "Bearer";
@@ -625,6 +647,12 @@ export interface PageIn {
 export interface PageOut {
   request_id: string;
   shelves: Array<ShelfOut>;
+}
+
+export interface Page_AccountOut_ {
+  items: Array<AccountOut>;
+  /** Send it back as `cursor` for the next page. */
+  next_cursor: string | null;
 }
 
 export interface Page_ActivityOut_ {
@@ -1134,6 +1162,17 @@ export interface RegisterIn {
 export interface RegisteredOut {
   email: string;
   username: string;
+}
+
+/** The code that was sent by e-mail, and the new password. */
+export interface ResetIn {
+  token: string;
+  new_password: string;
+}
+
+/** The e-mail address of an account whose password is forgotten. */
+export interface ResetRequestIn {
+  email: string;
 }
 
 /** What somebody decided about a suspicious payment. */
@@ -1736,6 +1775,16 @@ export interface Operations {
     };
     response: ReviewOut;
   };
+  /** Close an account and log every device out; a closed one stays as it is. */
+  admin_block_account: {
+    method: "POST";
+    path: "/api/v1/admin/users/{user_id}/block";
+    pathParameters: {
+      /** A number or `username:…`. */
+      user_id: number | string;
+    };
+    response: void;
+  };
   /** Cancel any order that was not shipped. */
   admin_cancel_order: {
     method: "POST";
@@ -1861,6 +1910,16 @@ export interface Operations {
     body: TemplateNew;
     response: TemplateOut;
   };
+  /** Delete an account with its profile and interactions; its orders stay, without it. */
+  admin_delete_account: {
+    method: "DELETE";
+    path: "/api/v1/admin/users/{user_id}";
+    pathParameters: {
+      /** A number or `username:…`. */
+      user_id: number | string;
+    };
+    response: void;
+  };
   /** Delete a brand without products. */
   admin_delete_brand: {
     method: "DELETE";
@@ -1930,6 +1989,16 @@ export interface Operations {
     };
     response: void;
   };
+  /** Make an administrator an ordinary user; the last administrator stays one. */
+  admin_demote_account: {
+    method: "POST";
+    path: "/api/v1/admin/users/{user_id}/demote";
+    pathParameters: {
+      /** A number or `username:…`. */
+      user_id: number | string;
+    };
+    response: void;
+  };
   /** Any order with all its parts. */
   admin_get_order: {
     method: "GET";
@@ -1956,6 +2025,19 @@ export interface Operations {
       synonym_id: number;
     };
     response: SynonymOut;
+  };
+  /** Accounts in the order of their ids. */
+  admin_list_accounts: {
+    method: "GET";
+    path: "/api/v1/admin/users";
+    query?: {
+      status?: "open" | "closed" | "admin" | "any";
+      /** Of address or name. */
+      prefix?: string | null;
+      limit?: number;
+      cursor?: string | null;
+    };
+    response: Page_AccountOut_;
   };
   /** The number of items that each bot sent on a day; none of them is stored. */
   admin_list_bots: {
@@ -2254,6 +2336,12 @@ export interface Operations {
     };
     response: PaymentOut;
   };
+  /** Get a guest session: send it as `X-Session-Id`, or let the browser send its cookie. */
+  begin_guest_session: {
+    method: "POST";
+    path: "/api/v1/auth/guest";
+    response: GuestSessionOut;
+  };
   /** Block a user: neither follows the other any longer, nor can again. */
   block: {
     method: "PUT";
@@ -2318,7 +2406,7 @@ export interface Operations {
     body: AddressIn;
     response: AddressOut;
   };
-  /** Another e-mail address. */
+  /** Another e-mail address; where addresses are confirmed, it is used once its code was returned. */
   change_email: {
     method: "PUT";
     path: "/api/v1/users/me/email";
@@ -2383,7 +2471,7 @@ export interface Operations {
       event_action?: string | null;
       event_label?: string | null;
       event_value?: number | string | null;
-      /** Anything else that belongs to the event. */
+      /** Anything else worth keeping with the event: up to 4 KiB of JSON. */
       properties?: Record<string, unknown>;
       page_url?: string | null;
     } | Array<{
@@ -2408,11 +2496,18 @@ export interface Operations {
       event_action?: string | null;
       event_label?: string | null;
       event_value?: number | string | null;
-      /** Anything else that belongs to the event. */
+      /** Anything else worth keeping with the event: up to 4 KiB of JSON. */
       properties?: Record<string, unknown>;
       page_url?: string | null;
     }>;
     response: PostVerdicts;
+  };
+  /** Confirm the e-mail address to which the code was sent, or change to it; the code is valid once. */
+  confirm_email: {
+    method: "POST";
+    path: "/api/v1/auth/confirm-email";
+    body: ConfirmEmailIn;
+    response: void;
   };
   /** How many notifications the caller has not read. */
   count_unread: {
@@ -3031,7 +3126,7 @@ export interface Operations {
       interaction_type: "view" | "like" | "add_to_cart" | "purchase" | "review" | "dismissed";
       /** Quantity, rating, seconds …; at most two decimals. A dismissal below 0 takes one back. */
       interaction_value?: number | string | null;
-      /** Any other data of the event. */
+      /** Any other data of the event: up to 4 KiB of JSON. */
       context?: Record<string, unknown>;
       /** The session; without a user it identifies a guest. */
       session_id?: string | null;
@@ -3052,7 +3147,7 @@ export interface Operations {
       interaction_type: "view" | "like" | "add_to_cart" | "purchase" | "review" | "dismissed";
       /** Quantity, rating, seconds …; at most two decimals. A dismissal below 0 takes one back. */
       interaction_value?: number | string | null;
-      /** Any other data of the event. */
+      /** Any other data of the event: up to 4 KiB of JSON. */
       context?: Record<string, unknown>;
       /** The session; without a user it identifies a guest. */
       session_id?: string | null;
@@ -3130,7 +3225,7 @@ export interface Operations {
     };
     response: ViewOut;
   };
-  /** Make an account; log in with it next, which tells its id. */
+  /** Make an account; log in with it next, which returns its id. */
   register: {
     method: "POST";
     path: "/api/v1/auth/register";
@@ -3180,6 +3275,20 @@ export interface Operations {
     };
     body: RuleIn;
     response: RuleOut;
+  };
+  /** Have a code for a new password sent to an account's e-mail address. */
+  request_password_reset: {
+    method: "POST";
+    path: "/api/v1/auth/password-reset";
+    body: ResetRequestIn;
+    response: unknown;
+  };
+  /** Choose a new password with the code; it is valid once, and every device is logged out. */
+  reset_password: {
+    method: "POST";
+    path: "/api/v1/auth/password-reset/confirm";
+    body: ResetIn;
+    response: void;
   };
   /** Log every other device out. */
   revoke_other_sessions: {

@@ -49,6 +49,8 @@ OWN_TABLES: tuple[str, ...] = (
     "analytics_db.bot_hits",
     # keys of programs that call the API, as hashes
     "users_db.api_keys",
+    # one-time tokens for passwords and addresses, as hashes
+    "users_db.account_tokens",
     # what can be searched of products, and the words they are made of
     "products_db.product_search",
     "products_db.search_words",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from dotenv import dotenv_values
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
@@ -20,6 +20,7 @@ __all__ = [
     "DELIMITER",
     "PREFIX",
     "SettingGroup",
+    "describe_faults",
     "refuse_unknown_variables",
     "setting_groups",
     "variable_names",
@@ -95,3 +96,17 @@ def refuse_unknown_variables(settings: type[BaseSettings]) -> None:
         raise Invalid(
             f"{unknown[0]} is no setting of recsys; the nearest is {near}; every setting is in .env.example"
         )
+
+
+def describe_faults(error: ValidationError) -> str:
+    """The variables and what is wrong with each, without repeating a value."""
+    faults = []
+    for fault in error.errors(include_url=False, include_input=False, include_context=False):
+        name = (
+            PREFIX + DELIMITER.join(str(part).upper() for part in fault["loc"])
+            if fault["loc"]
+            else "settings"
+        )
+        # a message of our own validators begins with a word of pydantic's that helps nobody
+        faults.append(f"{name}: {fault['msg'].removeprefix('Value error, ')}")
+    return "; ".join(faults)

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 __all__ = [
     "certificates",
+    "database_address",
     "folder",
     "interaction_weights",
     "origin",
@@ -31,9 +32,24 @@ _SIGNED = "dismissed"
 """The interaction type whose weight may be negative: it says that a user does not want a product."""
 
 
+def database_address(url: str) -> str:
+    """An address of PostgreSQL in which no part of a password can be read as a host, which drivers repeat."""
+    rest = url.partition("://")[2]
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    if authority.count("@") > 1 or "@" in rest[len(authority) :]:
+        raise ValueError(
+            "expected postgresql://user:password@host:5432/database; write @ : / ? # and % in a user or "
+            "password percent-encoded (@ is %40)"
+        )
+    return url
+
+
 def redis_address(url: str) -> str:
     """An address of Redis or Valkey, over TCP or a local socket."""
-    expected = "expected redis://user:password@host:port/0, rediss://… or unix:///path"
+    expected = (
+        "expected redis://user:password@host:port/0, rediss://… or unix:///path; write @ : / ? # and % in a "
+        "user or password percent-encoded (@ is %40)"
+    )
     if re.fullmatch(r"unix://\S+", url):
         return url
     path = _server_path(url, ("redis", "rediss"), expected)
@@ -123,6 +139,19 @@ def _server_path(url: str, schemes: tuple[str, ...], expected: str) -> str:
         port = parts.port
     except ValueError as error:
         raise ValueError(expected) from error
+    _one_login(url, expected)
     if parts.scheme not in schemes or not parts.hostname or port == 0 or re.search(r"\s", url):
         raise ValueError(expected)
     return parts.path
+
+
+def _one_login(url: str, expected: str) -> None:
+    """Refuse a user or password with a character that ends it, so that its rest is read as host or path."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(expected) from error
+    rest = url.partition("://")[2][len(parts.netloc) :]
+    if parts.netloc.count("@") > 1 or "@" in rest or port == 0 or re.search(r"\s", url):
+        raise ValueError(expected)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from recsys.embedded.state import hand_over
 from recsys.errors import Unavailable
+from recsys.private_folder import keep_private
 
 __all__ = ["Account", "enters", "home_of", "server_account", "settle"]
 
@@ -101,10 +102,7 @@ def settle(var: Path, account: Account | None, *, throwaway: bool) -> Path:
                 "may, or choose another folder with RECSYS_VAR"
             )
         return home
-    if not var.is_dir():
-        var.mkdir(parents=True)
-        if account is not None:
-            var.chmod(0o755)
+    keep_private(var, group=None if account is None else account.gid)
     if account is None or enters(account, var):
         link.mkdir(mode=0o755)
         link.chmod(0o755)
@@ -127,8 +125,7 @@ def _outside(var: Path, link: Path, account: Account, *, throwaway: bool) -> Pat
             if not enters(account, place):
                 continue
             home = place / f"recsys-{secrets.token_hex(6)}"
-            home.mkdir(mode=0o755)
-            home.chmod(0o755)
+            keep_private(home, group=account.gid)
         except OSError:
             continue
         link.symlink_to(home)

@@ -19,6 +19,7 @@ from recsys.embedded.server import Server
 from recsys.embedded.state import EmbeddedState, exclusive, load
 from recsys.embedded.valkey import Valkey
 from recsys.errors import Unavailable
+from recsys.private_folder import keep_private
 from recsys.settings import Settings
 
 __all__ = [
@@ -227,16 +228,13 @@ def _configured(settings: Settings, kind: type[Server]) -> str | None:
 
 
 def _make(var: Path, account: Account | None) -> None:
-    """`var/` itself; as root open to the servers' user, whatever the umask, but only where we make it."""
-    if not var.is_dir():
-        try:
-            var.mkdir(parents=True)
-            if account is not None:
-                var.chmod(0o755)
-        except OSError as error:
-            raise Unavailable(
-                f"the folder {var} cannot be made ({error.strerror}); choose another one with RECSYS_VAR"
-            ) from error
+    """`var/` itself, private; the servers' account may pass through it."""
+    try:
+        keep_private(var, group=None if account is None else account.gid)
+    except OSError as error:
+        raise Unavailable(
+            f"the folder {var} cannot be made ({error.strerror}); choose another one with RECSYS_VAR"
+        ) from error
 
 
 def _sizes(folder: Path) -> Iterator[int]:

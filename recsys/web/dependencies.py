@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated
@@ -16,9 +15,10 @@ from sqlalchemy.orm import Session
 from recsys.database.session import unit_of_work
 from recsys.domains.users.api_keys.service import KEY_SHAPE
 from recsys.domains.users.sessions import Caller, authenticate
-from recsys.errors import Forbidden, Invalid, Unauthorized, Unavailable
+from recsys.errors import Forbidden, Unauthorized, Unavailable
 from recsys.settings import get_settings
 from recsys.web.access.authorization import key_of
+from recsys.web.access.guest_sessions import GUEST_COOKIE, GUEST_HEADER, guest_id, signed_id
 
 __all__ = [
     "GUEST_COOKIE",
@@ -41,12 +41,9 @@ __all__ = [
 ]
 
 TOKEN_COOKIE = "recsys_token"
-GUEST_COOKIE = "recsys_session"
-GUEST_HEADER = "X-Session-Id"
 _LONGEST_TOKEN = 200
 _ADMISSION_SECONDS = 10
 _admitted: RunVar[CapacityLimiter] = RunVar("admitted")
-_GUEST_SESSION = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 async def _admission() -> AsyncIterator[None]:
@@ -151,18 +148,14 @@ def _admin_user(request: Request, caller: Annotated[Caller | None, Depends(calle
     raise Forbidden("Only administrators may do this.")
 
 
-# asynchronous for nothing but to need no thread
+# asynchronous, so that it takes no thread
 async def _guest_session(request: Request) -> str | None:
     given = request.headers.get(GUEST_HEADER)
-    found = request.cookies.get(GUEST_COOKIE) if given is None else given
-    if found is None:
-        return None
-    if not _GUEST_SESSION.fullmatch(found):
-        raise Invalid(
-            f"The guest session ({GUEST_HEADER} or the cookie {GUEST_COOKIE}) is not 1 to 255 visible "
-            "ASCII characters."
-        )
-    return found
+    if given is not None:
+        return guest_id(request.scope, given)
+    cookie = request.cookies.get(GUEST_COOKIE)
+    # a browser sends an old cookie with every request: one that is not valid counts as none
+    return None if cookie is None else signed_id(cookie)
 
 
 def brief_user(request: Request) -> Caller | None:
@@ -190,4 +183,4 @@ CurrentUser = Annotated[Caller, Depends(_current_user)]
 AdminUser = Annotated[Admin, Depends(_admin_user)]
 """An administrator, or a key with the scope `admin`; 401 without either, 403 for everybody else."""
 GuestSession = Annotated[str | None, Depends(_guest_session)]
-"""The session that a guest's shop gave the visit, None when there is none; 422 when it can't be one."""
+"""The id of the guest session, None without one; 422 when it was neither issued here nor comes with a key."""

@@ -200,9 +200,12 @@ async def _http_error(request: Request, error: Exception) -> Response:
         405: "This address does not answer to this method; see the Allow header and /docs.",
     }
     detail = error.detail if error.detail != HTTPStatus(error.status_code).phrase else None
+    headers = dict(error.headers or {})
+    if "GET" in headers.get("Allow", "").split(", "):
+        headers["Allow"] += ", HEAD"  # `head_requests`
     return problem(
         error.status_code,
         detail or details.get(error.status_code, HTTPStatus(error.status_code).description),
         request_id=request_id_of(request),
-        headers=error.headers,
+        headers=headers,
     )

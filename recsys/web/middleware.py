@@ -9,7 +9,6 @@ import re
 import time
 from functools import lru_cache
 
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.stdlib import ProcessorFormatter
 
@@ -21,6 +20,7 @@ from recsys.web.headers import secure
 from recsys.web.metrics import observe_request
 from recsys.web.pagination import remember_question
 from recsys.web.pan_filter import is_typed_card_number
+from recsys.web.request_body import BodyFault
 from recsys.web.route_names import name_of
 
 __all__ = ["MAX_BODY_BYTES", "RequestContextMiddleware"]
@@ -33,11 +33,10 @@ _access = logging.getLogger("recsys.access")
 _log = get_logger(__name__)
 
 
-class _BodyTooLarge(HTTPException):
-    """The body passed the limit; FastAPI lets only its own kind of error through while it reads."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(413, f"The body is larger than {limit} bytes; send it in smaller parts.")
+def _too_large(limit: int) -> BodyFault:
+    return BodyFault(
+        413, f"The body is larger than {limit} bytes; send it in smaller parts.", {"Connection": "close"}
+    )
 
 
 class RequestContextMiddleware:
@@ -77,16 +76,16 @@ class RequestContextMiddleware:
             message = await receive()
             read += len(message.get("body", b""))
             if read > self.max_body_bytes:
-                raise _BodyTooLarge(self.max_body_bytes)
+                raise _too_large(self.max_body_bytes)
             return message
 
         try:
             if declared > self.max_body_bytes:
-                raise _BodyTooLarge(self.max_body_bytes)
+                raise _too_large(self.max_body_bytes)
             await self.app(scope, receive_limited, send_with_id)
-        except _BodyTooLarge as error:
-            answer = problem(413, error.detail, request_id=request_id, headers={"Connection": "close"})
-            await answer(scope, receive, send_with_id)
+        except BodyFault as error:
+            refusal = problem(error.status_code, error.detail, request_id=request_id, headers=error.headers)
+            await refusal(scope, receive, send_with_id)
         except Exception as error:
             _log.error("unexpected error", request_id=request_id, route=name_of(scope), exc_info=error)
             if status:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from fastapi import Depends, Request
-from fastapi.dependencies.models import Dependant
 
 from recsys.errors import Invalid
 from recsys.own_ids.requests import prepare_own_ids
+from recsys.web.numbers import plain_numbers_only, with_dependencies
 
 __all__ = ["REQUEST_CHECKS", "known_parameters_only", "with_prefix"]
 
@@ -33,7 +33,7 @@ async def known_parameters_only(request: Request) -> None:
     """A dependency of the application. Raises Invalid for a parameter that the route does not declare."""
     if not request.scope["query_string"]:
         return
-    declared = list(_with_dependencies(request.scope["route"].dependant))
+    declared = list(with_dependencies(request.scope["route"].dependant))
     names = {parameter.alias for each in declared for parameter in each.query_params}
     prefixes = tuple(_prefixes[each.call] for each in declared if each.call in _prefixes)
     for name in request.query_params:
@@ -44,11 +44,5 @@ async def known_parameters_only(request: Request) -> None:
             raise Invalid(f"There is no parameter of that name. {hint}", field=name[:50])
 
 
-def _with_dependencies(dependant: Dependant) -> Iterator[Dependant]:
-    yield dependant
-    for each in dependant.dependencies:
-        yield from _with_dependencies(each)
-
-
-REQUEST_CHECKS = (Depends(known_parameters_only), Depends(prepare_own_ids))
+REQUEST_CHECKS = (Depends(known_parameters_only), Depends(plain_numbers_only), Depends(prepare_own_ids))
 """The dependencies of every route."""

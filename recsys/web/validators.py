@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from typing import Annotated, Any
 
+import orjson
 from fastapi import Header, Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-__all__ = ["Id", "IdempotencyKey", "Input", "RowId", "Text", "storable"]
+__all__ = [
+    "MAX_EVENT_JSON",
+    "Id",
+    "IdempotencyKey",
+    "Input",
+    "RowId",
+    "Text",
+    "small_json",
+    "storable",
+]
+
+MAX_EVENT_JSON = 4096
+"""Bytes of what a sender adds to an event, written as JSON."""
 
 
 def storable(text: str) -> str:
@@ -15,6 +29,17 @@ def storable(text: str) -> str:
     if "\x00" in text or any(0xD800 <= ord(letter) <= 0xDFFF for letter in text):
         raise ValueError("text without NUL characters and lone surrogates")
     return text
+
+
+def small_json(value: dict[str, Any]) -> dict[str, Any]:
+    """The object, if it is small enough to be kept with every event. Raises ValueError above 4 KiB."""
+    try:
+        size = len(orjson.dumps(value))
+    except TypeError:  # a whole number beyond 64 bits, or text that is not Unicode
+        size = len(json.dumps(value, ensure_ascii=True))
+    if size > MAX_EVENT_JSON:
+        raise ValueError(f"at most {MAX_EVENT_JSON} bytes as JSON")
+    return value
 
 
 Id = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]

@@ -13,6 +13,7 @@ from recsys.own_ids.references import ProductText, UserText
 from recsys.own_ids.requests import user_named
 from recsys.web.access.api_key_dependencies import allow, require
 from recsys.web.access.authentication import caller_without_key
+from recsys.web.access.guest_sessions import guest_id
 from recsys.web.dependencies import GuestSession
 from recsys.web.errors import problem_responses
 from recsys.web.openapi.document import operation_id
@@ -173,6 +174,8 @@ async def page_recommendations(http: Request, page: PageIn) -> Response:
 
     Earlier lists take precedence: put the most important one first.
     """
+    if page.session_id is not None:
+        page = page.model_copy(update={"session_id": guest_id(http.scope, page.session_id)})
     recommender = _recommender(http)
     responses = await recommender.recommend_page(
         page.requests(limit_of(None), caller_without_key(http.scope))

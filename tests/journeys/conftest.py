@@ -13,6 +13,7 @@ import redis
 from recsys.events import consumer_groups, relay
 from recsys.events.consumer import Consumer
 from tests.recsys.domains.users.conftest import Desk, Person, desk
+from tests.support.guests import guest as guest_header
 from tests.support.shop import Shop
 
 __all__ = ["Counter", "counter", "desk"]
@@ -84,7 +85,7 @@ class Counter:
         """One request of a user or guest; the body of the answer."""
         sent = dict(who.headers) if who else {}
         if guest:
-            sent["X-Session-Id"] = guest
+            sent |= guest_header(guest)
         if key:
             sent["Idempotency-Key"] = key
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}

@@ -15,6 +15,7 @@ from recsys.api import create_api
 from serving.server.app import create_app
 from tests.journeys.conftest import Counter
 from tests.journeys.victims import Route, Victim, victim_of
+from tests.support.guests import guest as guest_header
 
 REFUSED = {401, 403, 404}
 
@@ -35,8 +36,12 @@ PUBLIC: Mapping[Route, str] = {
     ("GET", "/api/v1/products/{product_id}/bought-together"): "the catalogue is for everybody",
     ("GET", "/api/v1/search/products"): "the catalogue is for everybody",
     ("GET", "/api/v1/search/suggest"): "the catalogue is for everybody",
-    ("POST", "/api/v1/search/clicks"): "guests open products too",
-    ("POST", "/api/v1/products/{product_id}/views"): "guests look at products too",
+    ("POST", "/api/v1/auth/password-reset"): "answers the same whether there is an account; throttled",
+    ("POST", "/api/v1/auth/password-reset/confirm"): "takes the code of a mail; throttled",
+    ("POST", "/api/v1/auth/confirm-email"): "takes the code of a mail; throttled",
+    ("POST", "/api/v1/auth/guest"): "a new guest session, which holds nothing yet",
+    ("POST", "/api/v1/search/clicks"): "as interactions",
+    ("POST", "/api/v1/products/{product_id}/views"): "as interactions",
     ("POST", "/api/v1/interactions"): "in development; elsewhere a key or a user (test_keys.py)",
     ("POST", "/api/v1/recommendations/feedback"): "as interactions",
     ("POST", "/api/v1/analytics/collect"): "as interactions; guests too where the shop wants it",
@@ -120,7 +125,7 @@ def test_nobody_gets_in_without_credentials(counter: Counter) -> None:
     for method, path in routes():
         if (method, path) in PUBLIC:
             continue
-        for headers in ({}, {"Authorization": "Bearer " + "x" * 43}, {"X-Session-Id": "a-strangers-visit"}):
+        for headers in ({}, {"Authorization": "Bearer " + "x" * 43}, guest_header("a-strangers-visit")):
             answer = ask(counter, victim, (method, path), headers)
             allowed = {401} if "Authorization" in headers else REFUSED
             if "X-Session-Id" not in headers or (method, path) not in OF_A_VISIT:
@@ -147,7 +152,7 @@ def test_a_user_reaches_nothing_of_another_user(counter: Counter) -> None:
     walked = []
     for route in routes():
         if "{" in route[1] and route not in PUBLIC and route not in AMONG_USERS and not is_admin(route):
-            for headers in (eve.headers, {**eve.headers, "X-Session-Id": "a-strangers-visit"}):
+            for headers in (eve.headers, {**eve.headers, **guest_header("a-strangers-visit")}):
                 answer = ask(counter, victim, route, headers)
                 assert answer.status_code == 404, (route, answer.text)
                 tells_nothing(victim, answer.text)

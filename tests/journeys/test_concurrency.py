@@ -15,6 +15,7 @@ from recsys.domains.payments.gateway import Answer, Charge
 from recsys.domains.payments.sandbox import Sandbox
 from tests.journeys.conftest import ADDRESS, Counter
 from tests.recsys.domains.users.conftest import Person
+from tests.support.guests import guest as guest_header
 
 Call = tuple[str, str, dict[str, str], object]
 
@@ -45,7 +46,7 @@ def statuses(answers: Sequence[httpx.Response]) -> dict[int, int]:
 
 def keyed(who: Person | str, key: str) -> dict[str, str]:
     """The headers of a user's, or a visit's, request under a key."""
-    own = {"X-Session-Id": who} if isinstance(who, str) else who.headers
+    own = guest_header(who) if isinstance(who, str) else who.headers
     return {**own, "Idempotency-Key": key}
 
 
@@ -99,7 +100,7 @@ def test_orders_of_the_same_things_in_any_order_never_wait_in_a_circle(counter: 
     for number, (visit, answer) in enumerate(zip(visits, answers, strict=True)):
         order = answer.json()["id"]
         if number % 2:
-            calls.append(("POST", f"/orders/{order}/cancel", {"X-Session-Id": visit}, {"reason": "too late"}))
+            calls.append(("POST", f"/orders/{order}/cancel", guest_header(visit), {"reason": "too late"}))
         else:
             calls.append(
                 ("POST", "/payments", keyed(visit, "pay-00001"), {"order_id": order, "token": "tok_visa"})
@@ -252,13 +253,13 @@ def test_no_piece_is_lost_or_doubled_between_adding_and_merging(counter: Counter
     counter.send("POST", "/cart/items", guest="visit-1", json={**one, "quantity": 7})
     # two devices bring the same visit along, again and again
     both: list[Call] = [
-        ("GET", "/cart", {**who.headers, "X-Session-Id": "visit-1"}, None) for who in (ada, again) * 6
+        ("GET", "/cart", {**who.headers, **guest_header("visit-1")}, None) for who in (ada, again) * 6
     ]
     assert statuses(at_once(counter, both)) == {200: 12}
     assert counter.redis.hgetall(f"cart:{ada.id}") == {field: b"27"}
     assert counter.stream("cart_events").count("cart.merged") == 1
     # and while the visit's other windows still put things in
-    adding: list[Call] = [("POST", "/cart/items", {"X-Session-Id": "visit-1"}, one)] * 12
+    adding: list[Call] = [("POST", "/cart/items", guest_header("visit-1"), one)] * 12
     assert statuses(at_once(counter, [*adding, *both])) == {200: 24}
     counter.send("GET", "/cart", who=ada, guest="visit-1")
     assert counter.redis.hgetall(f"cart:{ada.id}") == {field: b"39"}

@@ -9,6 +9,7 @@ from recsys.domains.analytics.anonymisation import place_of
 from recsys.settings import AnalyticsSettings, get_settings
 from tests.journeys.conftest import Counter
 from tests.recsys.domains.analytics.conftest import BROWSER
+from tests.support.guests import guest
 
 SIZE = {"length": 30.0, "width": 20.5, "height": 1.0, "unit": "cm"}
 
@@ -102,7 +103,7 @@ def test_messages_have_copies_and_receipts(counter: Counter) -> None:
 
 def test_visits_have_the_place_that_a_proxy_names(counter: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
     page = {"type": "page_view", "event_id": "1", "page_url": "/tea"}
-    headers = {"User-Agent": BROWSER, "X-Session-Id": "v", "CF-IPCountry": "de", "X-City": "K%C3%B6ln"}
+    headers = {"User-Agent": BROWSER, **guest("v"), "CF-IPCountry": "de", "X-City": "K%C3%B6ln"}
     client = counter.desk.client
     assert client.post("/api/v1/analytics/collect", json=page, headers=headers).status_code == 200
     place = "SELECT country, city FROM analytics_db.user_sessions ORDER BY id DESC LIMIT 1"
@@ -111,7 +112,7 @@ def test_visits_have_the_place_that_a_proxy_names(counter: Counter, monkeypatch:
     monkeypatch.setenv("RECSYS_ANALYTICS__CITY_HEADER", "X-City")
     get_settings.cache_clear()
     page["event_id"] = "2"
-    second = headers | {"X-Session-Id": "w"}
+    second = headers | guest("w")
     assert client.post("/api/v1/analytics/collect", json=page, headers=second).status_code == 200
     assert counter.desk.rows(place) == [("DE", "Köln")]
     assert counter.desk.rows("SELECT country, city FROM analytics_db.page_views ORDER BY id") == [

@@ -19,6 +19,7 @@ from recsys.domains.analytics.rollup import roll_up_days
 from recsys.domains.notifications import delivery
 from recsys.domains.orders.carts.abandoned_carts import store_abandoned
 from recsys.events.envelope import open_entry
+from recsys.web.access.guest_sessions import with_signature
 from serving.batch import scoring
 from tests.journeys.conftest import ADDRESS, Counter
 from tests.recsys.database.documented import documented_tables
@@ -118,7 +119,7 @@ def _a_guest_becomes_a_user(counter: Counter, watched: Watched, product: int) ->
     counter.send("POST", "/cart/items", json={"product_id": product, "quantity": 2}, **visit)
     watched.look()
     counter.desk.register("ada")
-    login = counter.desk.log_in("ada", X_Session_Id="visit-1").json()
+    login = counter.desk.log_in("ada", X_Session_Id=with_signature("visit-1")).json()
     ada = Person(login["user_id"], "ada", login["token"])
     counter.send("GET", "/cart", who=ada, **visit)
     watched.look()

@@ -27,6 +27,7 @@ from recsys.events import dead_letters
 from recsys.settings import Settings
 from tests.journeys.conftest import ADDRESS
 from tests.serving.running import running
+from tests.support.guests import guest as guest_header
 from tests.support.servers import ROOT, temporary_var
 from tests.support.shop import forget_connections
 
@@ -90,7 +91,7 @@ class Shopper:
             time.sleep(0.05)
 
     def _ask(self, method: str, path: str, visit: str, body: object) -> httpx.Response:
-        headers = {"X-Session-Id": visit, "Idempotency-Key": f"order-{visit}"}
+        headers = {**guest_header(visit), "Idempotency-Key": f"order-{visit}"}
         answer = self.client.request(method, f"/api/v1{path}", headers=headers, json=body)
         self.statuses[answer.status_code] += 1
         if answer.status_code not in (200, 201) and not (

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import orjson
 
+from recsys.web.access.guest_sessions import with_signature
 from tests.journeys.conftest import ADDRESS, Counter
 from tests.recsys.domains.users.conftest import Person
 
@@ -42,7 +43,7 @@ def test_from_the_first_look_to_the_refund(counter: Counter) -> None:
 
     # logging in brings the cart along at the next request
     counter.desk.register("ada")
-    login = counter.desk.log_in("ada", X_Session_Id="visit-1").json()
+    login = counter.desk.log_in("ada", X_Session_Id=with_signature("visit-1")).json()
     ada = Person(counter.one("SELECT id FROM users_db.users WHERE username = 'ada'"), "ada", login["token"])
     assert counter.send("GET", "/cart", who=ada, guest="visit-1")["subtotal"] == "40.00"
     assert not counter.redis.exists("cart:session:visit-1")

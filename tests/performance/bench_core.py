@@ -34,6 +34,7 @@ from recsys.domains.products import service
 from recsys.domains.products.schemas import ProductIn, VariantIn
 from recsys.embedded import start
 from recsys.settings import Settings, get_settings
+from recsys.web.access.guest_sessions import with_signature
 from tests.performance.bench_serving import server
 from tests.support.servers import temporary_var
 
@@ -157,7 +158,8 @@ def _checkouts(visits: list[str]) -> Iterator[bytes]:
     for visit in visits:
         head = (
             f"POST /api/v1/orders HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
-            f"X-Session-Id: {visit}\r\nIdempotency-Key: order-{visit}\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"X-Session-Id: {with_signature(visit)}\r\nIdempotency-Key: order-{visit}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
         )
         yield head.encode() + body
 

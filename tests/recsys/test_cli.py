@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,7 +20,7 @@ import redis
 
 from recsys import cli, plugins
 from recsys.diagnosis.setting_names import variable_names
-from recsys.errors import Conflict, Unavailable
+from recsys.errors import Conflict, Invalid, Unavailable
 from recsys.settings import Settings, get_settings
 from tests.support.servers import ROOT
 from tests.support.shop import Shop, run_recsys
@@ -196,6 +197,42 @@ def test_a_wrong_setting_is_not_repeated(shop: Shop) -> None:
     done = shop.run("status", RECSYS_REDIS__URL="topsecret@host")
     assert (done.returncode, "topsecret" in done.stderr) == (2, False)
     assert done.stderr.startswith("recsys: RECSYS_REDIS__URL: expected redis://")
+
+
+SECRET = "zqjx7kwv-zqjx7kwv"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        SECRET,
+        f'"{SECRET}"',
+        f'["{SECRET}"]',
+        f'{{"url": "{SECRET}"',
+        f"postgresql://shop:pass@{SECRET}@host:5432/shop",
+        f"postgresql://shop:pass@host:{SECRET}/shop",
+        f"redis://:pass/{SECRET}@host:6379/0",
+        f"redis://:{SECRET}#x@host:6379/0",
+    ],
+)
+def test_no_setting_repeats_its_value(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """Every variable, a group's own and one level too deep; message, cause and trace."""
+    names = variable_names(Settings)
+    groups = sorted({name.partition("__")[0] for name in names if "__" in name})
+    refused = 0
+    for name in [*names, *groups, *(f"{name}__0" for name in names)]:
+        monkeypatch.setenv(name, value)
+        get_settings.cache_clear()
+        try:
+            get_settings()
+        except Invalid as error:
+            refused += 1
+            text = "".join(traceback.format_exception(error))
+            # a name that the environment gave is no value
+            assert not any(part in text for part in (SECRET, SECRET[:5], SECRET[-5:])), (name, text)
+        monkeypatch.delenv(name)
+    get_settings.cache_clear()
+    assert refused > len(names) / 2
 
 
 def test_another_package_plugs_in_a_group_that_is_imported_when_called(

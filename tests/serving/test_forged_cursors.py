@@ -14,6 +14,7 @@ from recsys.write_buffer import drain
 from serving.recommender import pagination
 from serving.recommender.request import RecommendationRequest
 from tests.serving.api.test_answers import ask, execute
+from tests.support.guests import guest
 from tests.support.shop import Shop
 
 PATH = "/api/v1/users/1/recommendations"
@@ -48,9 +49,7 @@ def test_a_cursor_is_of_one_user_or_guest(client: httpx.Client) -> None:
     assert other.status_code == 422
     assert "another request" in other.json()["detail"]
     guests = "/api/v1/recommendations"
-    cursor_of_guest = client.get(guests, params={"limit": 3}, headers={"X-Session-Id": "one"}).json()[
-        "next_cursor"
-    ]
+    cursor_of_guest = client.get(guests, params={"limit": 3}, headers=guest("one")).json()["next_cursor"]
     for session, status in (("one", 200), ("two", 422)):
-        next_page = client.get(guests, params={"cursor": cursor_of_guest}, headers={"X-Session-Id": session})
+        next_page = client.get(guests, params={"cursor": cursor_of_guest}, headers=guest(session))
         assert next_page.status_code == status

@@ -22,7 +22,7 @@ from recsys.domains.analytics.anonymisation import LONGEST_URL, fitting
 from recsys.domains.users.schemas import WantedJson
 from recsys.own_ids.answers import WithSku, WithUsername
 from recsys.settings import get_settings
-from recsys.web.validators import Text
+from recsys.web.validators import Text, small_json
 from recsys.write_buffer.batches import JUDGED, BatchKind, PostedIn
 
 __all__ = [
@@ -97,7 +97,9 @@ class UserEventIn(_ItemIn):
     event_action: Word | None = None
     event_label: Annotated[Text, Field(min_length=1, max_length=255)] | None = None
     event_value: Annotated[Decimal, Field(max_digits=10, decimal_places=2)] | None = None
-    properties: WantedJson = Field(default={}, description="Anything else that belongs to the event.")
+    properties: Annotated[WantedJson, AfterValidator(small_json)] = Field(
+        default={}, description="Anything else worth keeping with the event: up to 4 KiB of JSON."
+    )
     page_url: Url | None = None
 
     @field_validator("event_category")

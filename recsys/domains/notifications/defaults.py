@@ -15,7 +15,41 @@ def _source(called: str, subject: str, text: str, /, **variables: str) -> Templa
 DEFAULTS: dict[str, TemplateSource] = {
     source.name: source
     for source in (
-        _source("welcome", "Welcome, {{ name }}", "Your account is ready.", name="text"),
+        # the name is what somebody typed who may not own the address: it stands in no mail
+        _source("welcome", "Welcome", "Your account is ready.", name="text"),
+        _source(
+            "confirm_email",
+            "Confirm your e-mail address",
+            "Somebody, probably you, made an account with this e-mail address.\n"
+            "Confirm it with this code: {{ token }}\nIf it was not you, ignore this mail.",
+            token="text",
+        ),
+        _source(
+            "change_email",
+            "Confirm your new e-mail address",
+            "Somebody, probably you, wants to use this e-mail address for an account.\n"
+            "Confirm it with this code: {{ token }}\nIf it was not you, ignore this mail.",
+            token="text",
+        ),
+        _source(
+            "reset_password",
+            "Choose a new password",
+            "Somebody, probably you, has forgotten the password of the account with this e-mail address.\n"
+            "Choose a new one with this code: {{ token }}\nIf it was not you, ignore this mail.",
+            token="text",
+        ),
+        _source(
+            "password_changed",
+            "Your password was changed",
+            "The password of your account was changed, and other devices were logged out.\n"
+            "If it was not you, choose a new password now: ask for a code with this e-mail address.",
+        ),
+        _source(
+            "email_changed",
+            "Your e-mail address was changed",
+            "Your account uses another e-mail address from now on.\n"
+            "If it was not you, contact the shop at once.",
+        ),
         _source(
             "registered_again",
             "You have an account already",

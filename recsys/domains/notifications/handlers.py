@@ -28,12 +28,10 @@ from recsys.events.vocabulary import (
     PaymentFailed,
     PaymentVoided,
     RefundFailed,
-    RegistrationRepeated,
-    UserRegistered,
     VoidFailed,
 )
 
-__all__ = ["remind_of_cart", "tell_of_order", "tell_of_registration", "tell_staff", "welcome"]
+__all__ = ["remind_of_cart", "tell_of_order", "tell_staff"]
 
 _TEMPLATES: dict[type, str] = {
     OrderPlaced: "order_placed",
@@ -47,32 +45,6 @@ _TEMPLATES: dict[type, str] = {
     PaymentFailed: "payment_failed",
     PaymentVoided: "payment_voided",
 }
-
-
-def welcome(session: Session, envelope: Envelope) -> None:
-    """Send the welcome message of a new account."""
-    event = envelope.event
-    assert isinstance(event, UserRegistered)
-    user = session.get(User, event.user_id)
-    if user is not None:
-        service.notify(
-            session, user.id, "welcome", {"name": user.full_name}, kind="account", once=str(envelope.event_id)
-        )
-
-
-def tell_of_registration(session: Session, envelope: Envelope) -> None:
-    """Notify the owner of an account that its e-mail address was registered again; at most once a day."""
-    event = envelope.event
-    assert isinstance(event, RegistrationRepeated)
-    service.notify(
-        session,
-        event.user_id,
-        "registered_again",
-        {},
-        kind="account",
-        channels=(service.Channel.EMAIL,),
-        once=f"registered-again:{envelope.occurred_at.date()}",
-    )
 
 
 def tell_of_order(session: Session, envelope: Envelope) -> None:

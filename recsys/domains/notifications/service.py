@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -25,6 +26,7 @@ from recsys.domains.users.tables import User, UserProfile
 from recsys.errors import NotFound
 from recsys.events.publish import publish
 from recsys.events.vocabulary import NotificationCreated
+from recsys.settings import get_settings
 
 __all__ = ["Channel", "MessageIds", "Queued", "notify", "notify_address"]
 
@@ -105,17 +107,21 @@ def notify_address(
     """
     if once is not None and not _first(session, f"{once}:mail:{address.lower()}"):
         return 0
+    suppressed = _mails_of_late(session, address) >= get_settings().notifications.mails_per_recipient
     log = EmailLog(
         to_email=address,
         cc_email=list(cc) or None,
         bcc_email=list(bcc) or None,
         subject=message.subject,
         template_id=template_id,
-        status="queued",
+        status="suppressed" if suppressed else "queued",
+        error_message="too many mails to this address within an hour" if suppressed else None,
         created_at=clock.now(),
     )
     session.add(log)
     session.flush()
+    if suppressed:
+        return log.id
     session.add(
         OutgoingMessage(
             email_log_id=log.id,
@@ -126,6 +132,16 @@ def notify_address(
         )
     )
     return log.id
+
+
+def _mails_of_late(session: Session, address: str) -> int:
+    """How many mails to an address were logged within the last hour, suppressed ones left out."""
+    query = select(func.count()).where(
+        func.lower(EmailLog.to_email) == address.lower(),
+        EmailLog.created_at > clock.now() - timedelta(hours=1),
+        EmailLog.status != "suppressed",
+    )
+    return int(session.scalar(query) or 0)
 
 
 def _text(session: Session, phone: str, message: Rendered, template_id: int | None, user_id: int) -> Queued:

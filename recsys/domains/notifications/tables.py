@@ -91,6 +91,8 @@ class EmailLog(Base):
     __table_args__ = (
         # deleting a template sets it null; mails without a template stay out
         Index(None, "template_id", postgresql_where=where_given("template_id")),
+        # how many mails an address got of late
+        Index("email_logs_lower_to_email_created_at_idx", text("lower(to_email)"), "created_at"),
         {"schema": SCHEMA},
     )
 

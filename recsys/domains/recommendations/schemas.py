@@ -22,7 +22,8 @@ from recsys.domains.recommendations.types import FeedbackType, InteractionType
 from recsys.money import cents
 from recsys.own_ids.answers import WithSku
 from recsys.own_ids.scheme import MAX_LENGTH, from_object, from_text
-from recsys.web.validators import Id, storable
+from recsys.web.access.guest_sessions import signed_id
+from recsys.web.validators import Id, small_json, storable
 from recsys.write_buffer.batches import BatchKind, PostedIn
 
 __all__ = [
@@ -51,6 +52,8 @@ def _happened(moment: datetime) -> datetime:
 
 Word = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(storable)]
 OwnIdText = Annotated[str, Field(min_length=1, max_length=MAX_LENGTH), AfterValidator(storable)]
+GuestId = Annotated[Word, AfterValidator(lambda given: signed_id(given) or given)]
+"""The id of a guest session; of a token that the server issued only the id is stored."""
 Moment = Annotated[AwareDatetime, AfterValidator(_happened)]
 EventId = Annotated[
     Word | None,
@@ -122,8 +125,10 @@ class InteractionIn(_Posted):
         default=None,
         description="Quantity, rating, seconds …; at most two decimals. A dismissal below 0 takes one back.",
     )
-    context: dict[str, Any] = Field(default={}, description="Any other data of the event.")
-    session_id: Word | None = Field(
+    context: dict[str, Any] = Field(
+        default={}, description="Any other data of the event: up to 4 KiB of JSON."
+    )
+    session_id: GuestId | None = Field(
         default=None, description="The session; without a user it identifies a guest."
     )
     event_id: EventId = None
@@ -150,7 +155,7 @@ class InteractionIn(_Posted):
                 waiting.extend((inner, depth + 1) for inner in value)
             elif isinstance(value, float) and not math.isfinite(value):
                 raise ValueError("finite numbers; JSON has no NaN or Infinity")
-        return context
+        return small_json(context)
 
     @model_validator(mode="after")
     def _says_who(self) -> InteractionIn:
@@ -192,7 +197,7 @@ class FeedbackIn(_Posted):
     shelf: Annotated[str, Field(min_length=1, max_length=50), AfterValidator(storable)] | None = Field(
         default=None, description="Which list of that response; default: the first that has the product."
     )
-    session_id: Word | None = Field(default=None, description="The session of a guest, as in the request.")
+    session_id: GuestId | None = Field(default=None, description="The session of a guest, as in the request.")
     recommendation_id: Id | None = Field(default=None, description="A stored recommendation of this user.")
     product_id: Id | None = Field(
         default=None,

@@ -1,4 +1,4 @@
-"""Making accounts: by whoever asks, who learns nothing about others, and by those who may know."""
+"""New accounts: by strangers, who learn nothing about other accounts, and by those who may know."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from sqlalchemy.dialects.postgresql import ARRAY, VARCHAR
 from sqlalchemy.orm import Session
 
 from recsys import clock
-from recsys.database.after_commit import after_commit
-from recsys.domains.users import activities, throttle
+from recsys.domains.users import activities
+from recsys.domains.users.credentials import account_tokens, throttle
+from recsys.domains.users.credentials.account_tokens import Purpose
 from recsys.domains.users.service import check_password, flush_names, refuse_taken
 from recsys.domains.users.tables import User, UserProfile
 from recsys.errors import Conflict
 from recsys.events.publish import publish
 from recsys.events.vocabulary import RegistrationRepeated, UserRegistered
 from recsys.security import hash_password
+from recsys.settings import get_settings
 
 __all__ = ["add_shop_users", "make_account", "register"]
 
@@ -65,14 +67,16 @@ class _Undo(Exception):
 def register(
     session: Session, *, email: str, username: str, full_name: str, password: str, address: str | None
 ) -> None:
-    """A new account for whoever asks, unless the e-mail address has one: then its owner hears of it.
+    """A new account, unless the e-mail address has one: then its owner is notified by e-mail.
 
-    The caller can't tell which: the answer, the statements and the hash are the same. A username is a public
-    name, so that one is told to be taken. Raises Conflict, Invalid, Throttled.
+    The caller can't see which: the answer, the statements and the hash are the same. A username is a public
+    name, so a taken one is a Conflict. Where `users.confirm_email` is set, the account waits for the
+    confirmation of its address. Raises Conflict, Invalid, Throttled.
     """
     check_password(password, email, username)
-    # whoever tries which names are taken is slowed down like one who guesses passwords
+    # trying which names are taken is as slow as guessing passwords; each registration sends a mail
     attempt = throttle.begin(None, address)
+    throttle.count_mail(address)
     password_hash = hash_password(password)
     refuse_taken(session, username=username)
     owner, made = _owner_of(session, email), None
@@ -80,6 +84,8 @@ def register(
     try:
         with session.begin_nested():
             made = _add(session, stored_as, username, full_name, password_hash).id
+            if get_settings().users.confirm_email:
+                account_tokens.issue(session, made, Purpose.CONFIRM_EMAIL, stored_as)
             if owner is not None:
                 raise _Undo
     except _Undo:
@@ -92,7 +98,7 @@ def register(
         publish(session, UserRegistered(user_id=made))
     elif owner is not None:
         publish(session, RegistrationRepeated(user_id=owner))
-    after_commit(session, attempt.succeeded)
+    attempt.succeeded_after_commit(session)
 
 
 def _add(

@@ -8,10 +8,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Path, Query, Request, Response
 
 from recsys.domains.users import activities, profiles, registration, service, sessions
+from recsys.domains.users.credentials import devices, recovery
 from recsys.domains.users.schemas import (
     ActivityOut,
+    ConfirmEmailIn,
     DeactivateIn,
     EmailIn,
+    GuestSessionOut,
     LoggedIn,
     LoginIn,
     MeOut,
@@ -19,12 +22,15 @@ from recsys.domains.users.schemas import (
     ProfileIn,
     RegisteredOut,
     RegisterIn,
+    ResetIn,
+    ResetRequestIn,
     SessionOut,
     WantedJson,
 )
 from recsys.domains.users.sessions import Caller, Device
 from recsys.domains.users.tables import UserSession
 from recsys.settings import get_settings
+from recsys.web.access import guest_sessions
 from recsys.web.dependencies import TOKEN_COOKIE, CurrentUser, GuestSession, SessionDep
 from recsys.web.errors import problem_responses
 from recsys.web.pagination import Cursor, Page
@@ -37,14 +43,15 @@ Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Limit = Annotated[int, Query(ge=1, le=100)]
 After = Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before.")]
 _LONGEST_AGENT = 300
+_DEVICE_SECONDS = 365 * 86400
 
 
 @router.post("/auth/register", status_code=202, responses=problem_responses(400, 409, 413, 422, 429, 503))
 def register(request: Request, session: SessionDep, given: RegisterIn) -> RegisteredOut:
-    """Make an account; log in with it next, which tells its id.
+    """Make an account; log in with it next, which returns its id.
 
-    The answer is the same when the e-mail address has an account: then none is made, and its owner is told by
-    e-mail. Usernames are public: one that is taken is a 409.
+    The answer is the same when the address has an account: then none is made, and its owner is notified
+    by e-mail. Usernames are public: one that is taken is a 409.
     """
     registration.register(
         session,
@@ -57,7 +64,7 @@ def register(request: Request, session: SessionDep, given: RegisterIn) -> Regist
     return RegisteredOut(email=given.email, username=given.username)
 
 
-@router.post("/auth/login", responses=problem_responses(400, 401, 413, 422, 429, 503))
+@router.post("/auth/login", responses=problem_responses(400, 401, 403, 413, 422, 429, 503))
 def log_in(
     request: Request, response: Response, session: SessionDep, guest: GuestSession, given: LoginIn
 ) -> LoggedIn:
@@ -72,7 +79,12 @@ def log_in(
         address=_address(request),
     )
     done = service.log_in(
-        session, given.login, given.password.get_secret_value(), device, guest_session_id=guest
+        session,
+        given.login,
+        given.password.get_secret_value(),
+        device,
+        guest_session_id=guest,
+        device_cookie=request.cookies.get(devices.DEVICE_COOKIE),
     )
     # Lax: a page of somebody else can't make a browser change anything in a user's name
     response.set_cookie(
@@ -83,8 +95,65 @@ def log_in(
         secure=get_settings().environment == "production",
         samesite="lax",
     )
+    # by which failed attempts of others do not keep this device out
+    response.set_cookie(
+        devices.DEVICE_COOKIE,
+        devices.issue(done.user_id),
+        max_age=_DEVICE_SECONDS,
+        path="/api/v1/auth/login",
+        httponly=True,
+        secure=get_settings().environment == "production",
+        samesite="lax",
+    )
     response.headers["Cache-Control"] = "no-store"
     return LoggedIn(token=done.token, expires_at=done.expires_at, user_id=done.user_id)
+
+
+@router.post("/auth/guest", status_code=201, responses=problem_responses(422, 429, 503))
+async def begin_guest_session(response: Response) -> GuestSessionOut:
+    """Get a guest session: send it as `X-Session-Id`, or let the browser send its cookie.
+
+    It holds the cart and the history of somebody who is not logged in. Treat it like a password: whoever has
+    it has the cart. Shops that make ids of their own send them with an API key instead.
+    """
+    token = guest_sessions.issue()
+    response.set_cookie(
+        guest_sessions.GUEST_COOKIE,
+        token,
+        max_age=int(get_settings().shop.guest_cart_days * 86400),
+        httponly=True,
+        secure=get_settings().environment == "production",
+        samesite="lax",
+    )
+    response.headers["Cache-Control"] = "no-store"
+    return GuestSessionOut(session_id=token)
+
+
+@router.post("/auth/password-reset", status_code=202, responses=problem_responses(400, 413, 422, 429, 503))
+def request_password_reset(request: Request, session: SessionDep, given: ResetRequestIn) -> None:
+    """Have a code for a new password sent to an account's e-mail address.
+
+    The answer is the same whether the address has an account or not.
+    """
+    recovery.request_reset(session, given.email, _address(request))
+
+
+@router.post(
+    "/auth/password-reset/confirm", status_code=204, responses=problem_responses(400, 413, 422, 429, 503)
+)
+def reset_password(request: Request, session: SessionDep, given: ResetIn) -> None:
+    """Choose a new password with the code; it is valid once, and every device is logged out."""
+    recovery.reset_password(
+        session, given.token.get_secret_value(), given.new_password.get_secret_value(), _address(request)
+    )
+
+
+@router.post(
+    "/auth/confirm-email", status_code=204, responses=problem_responses(400, 409, 413, 422, 429, 503)
+)
+def confirm_email(request: Request, session: SessionDep, given: ConfirmEmailIn) -> None:
+    """Confirm the e-mail address to which the code was sent, or change to it; the code is valid once."""
+    recovery.confirm_email(session, given.token.get_secret_value(), _address(request))
 
 
 @router.post("/auth/logout", status_code=204, responses=problem_responses(401, 422, 503))
@@ -139,7 +208,7 @@ def change_password(request: Request, session: SessionDep, caller: CurrentUser, 
 
 @router.put("/users/me/email", responses=problem_responses(400, 401, 409, 413, 422, 429, 503))
 def change_email(request: Request, session: SessionDep, caller: CurrentUser, given: EmailIn) -> MeOut:
-    """Another e-mail address."""
+    """Another e-mail address; where addresses are confirmed, it is used once its code was returned."""
     service.change_email(session, caller, given.email, given.password.get_secret_value(), _address(request))
     return profiles.me(session, caller.user_id)
 

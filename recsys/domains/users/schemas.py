@@ -13,9 +13,12 @@ from recsys import clock
 from recsys.web.validators import Input, Text, storable
 
 __all__ = [
+    "AccountOut",
     "ActivityOut",
+    "ConfirmEmailIn",
     "DeactivateIn",
     "EmailIn",
+    "GuestSessionOut",
     "LoggedIn",
     "LoginIn",
     "MeOut",
@@ -24,6 +27,8 @@ __all__ = [
     "PublicUser",
     "RegisterIn",
     "RegisteredOut",
+    "ResetIn",
+    "ResetRequestIn",
     "SessionOut",
     "UserBrief",
     "WantedJson",
@@ -143,6 +148,32 @@ class EmailIn(Input):
     password: OldPassword
 
 
+Code = Annotated[
+    SecretStr,
+    Field(min_length=20, max_length=200, examples=["pKq3vXw0Q1m6Yt2cB7n9sA8mN2b5V1c4X7z0L3k6J9h"]),
+    AfterValidator(_password),
+]
+
+
+class ResetRequestIn(Input):
+    """The e-mail address of an account whose password is forgotten."""
+
+    email: Email
+
+
+class ResetIn(Input):
+    """The code that was sent by e-mail, and the new password."""
+
+    token: Code
+    new_password: NewPassword
+
+
+class ConfirmEmailIn(Input):
+    """The code that was sent to the address."""
+
+    token: Code
+
+
 class DeactivateIn(Input):
     """The password shows that it is you."""
 
@@ -181,12 +212,18 @@ class _UserOut(BaseModel):
 
 
 class LoggedIn(_UserOut):
-    """The token is told this once; what is stored of it is a hash."""
+    """The token is shown once; what is stored of it is a hash."""
 
     token: str
     token_type: Literal["Bearer"] = "Bearer"
     expires_at: datetime
     user_id: int
+
+
+class GuestSessionOut(BaseModel):
+    """A guest session, for the header `X-Session-Id`."""
+
+    session_id: str = Field(examples=["pKq3vXw0Q1m6Yt2cB7n9sA.8mN2b5V1c4X7z0L3k6J9hQ"])
 
 
 class MeOut(_UserOut):
@@ -207,6 +244,19 @@ class MeOut(_UserOut):
     created_at: datetime | None
     followers: int
     following: int
+
+
+class AccountOut(_UserOut):
+    """An account as administrators see it."""
+
+    id: int
+    email: str
+    username: str
+    full_name: str
+    is_active: bool | None
+    is_admin: bool | None
+    last_seen: datetime | None
+    created_at: datetime | None
 
 
 class PublicUser(_UserOut):

@@ -1,4 +1,4 @@
-"""Accounts: their passwords and names, logging in and out, closing them; `registering` makes them."""
+"""Accounts: their passwords and names, logging in and out, closing them; `registration` makes them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from recsys import clock
-from recsys.database.after_commit import after_commit
-from recsys.domains.users import activities, cache, sessions, throttle
+from recsys.domains.users import activities, cache, sessions
+from recsys.domains.users.credentials import account_tokens, devices, throttle
+from recsys.domains.users.credentials.account_tokens import Purpose
 from recsys.domains.users.sessions import Caller, Device, lock_user
 from recsys.domains.users.tables import User
-from recsys.errors import Conflict, Invalid, NotFound, Unauthorized
+from recsys.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorized
 from recsys.events.publish import publish
 from recsys.events.vocabulary import (
+    AccountTokenRequested,
+    EmailChanged,
     PasswordChanged,
     ProfileUpdated,
     UserDeactivated,
     UserLoggedIn,
 )
 from recsys.security import hash_password, verify_nobody, verify_password
+from recsys.settings import get_settings
 
 __all__ = [
     "GuestHook",
@@ -39,6 +43,8 @@ __all__ = [
     "log_out",
     "refuse_taken",
     "refuse_taken_username",
+    "replace_password",
+    "set_email",
     "set_password",
 ]
 
@@ -50,7 +56,7 @@ _WRONG = "The account and the password don't match, or the account can't be logg
 
 @dataclass(frozen=True)
 class Login:
-    """A log-in that worked; the token is told this once."""
+    """A successful log-in; the token is shown once."""
 
     token: str
     expires_at: datetime
@@ -60,8 +66,8 @@ class Login:
 def at_login(hook: GuestHook) -> None:
     """Have `hook` called in the transaction of each log-in that brings a guest session along.
 
-    Domains above this one own what a guest leaves behind (views, interactions): whoever puts the application
-    together names their hooks here, as `subscriptions` does with handlers, and no import goes upwards.
+    Domains above this one own what a guest leaves behind (views, interactions). The application names their
+    hooks here, as `subscriptions` does with handlers, so that no import goes upwards.
     """
     if hook not in _at_login:
         _at_login.append(hook)
@@ -76,15 +82,26 @@ def get_user(session: Session, user_id: int) -> User:
 
 
 def log_in(
-    session: Session, login: str, password: str, device: Device, *, guest_session_id: str | None = None
+    session: Session,
+    login: str,
+    password: str,
+    device: Device,
+    *,
+    guest_session_id: str | None = None,
+    device_cookie: str | None = None,
 ) -> Login:
-    """A session for the account of an e-mail address or username. Raises Unauthorized, Throttled.
+    """A session for the account of an e-mail address or username.
+
+    Raises Unauthorized, Throttled, and Forbidden for an account whose address is not confirmed yet.
 
     The same answer after the same work whether there is no such account, it is closed, it was imported and
     has no password, or the password is wrong. What a guest session holds is the user's when this commits.
     """
-    attempt = throttle.begin(login.strip().lower(), device.address)
     user = _find(session, login.strip())
+    # an e-mail address and a username of one account are one account
+    account = login.strip().lower() if user is None else f"user:{user.id}"
+    known_device = None if user is None else devices.device_of(device_cookie, user.id)
+    attempt = throttle.begin(account, device.address, device=known_device)
     if user is None or user.is_active is False:
         verify_nobody(password)
         raise Unauthorized(_WRONG)
@@ -96,6 +113,8 @@ def log_in(
     user = lock_user(session, user.id)
     if user.password_hash != seen or user.is_active is False:
         raise Unauthorized(_WRONG)
+    if account_tokens.awaits_confirmation(session, user.id) and get_settings().users.confirm_email:
+        raise Forbidden("Confirm your e-mail address first, with the code that was sent to it.")
     if verified.rehash:
         user.password_hash = hash_password(password)
     token, row = sessions.start(session, user, device)
@@ -109,7 +128,7 @@ def log_in(
         session,
         UserLoggedIn(user_id=user.id, session_id=row.session_id, guest_session_id=guest_session_id),
     )
-    after_commit(session, attempt.succeeded)
+    attempt.succeeded_after_commit(session)
     return Login(token, row.expires_at, user.id)
 
 
@@ -123,38 +142,54 @@ def log_out(session: Session, caller: Caller) -> None:
 
 def change_password(session: Session, caller: Caller, current: str, new: str, address: str | None) -> None:
     """Another password; every other session ends. Raises Unauthorized, Invalid, Throttled."""
-    user = _proven(session, caller.user_id, current, address)
+    user = _proven(session, caller, current, address)
     if new == current:
-        raise Invalid("The new password is the one of now; expected another.")
-    _set_password(session, user, new)
+        raise Invalid("The new password is the current one; choose another.")
+    replace_password(session, user, new)
     sessions.end_all(session, user.id, but=caller.session_id)
 
 
 def set_password(session: Session, user_id: int, new: str) -> None:
     """Another password without the one of now, for administrators of the machine; every session ends."""
     user = lock_user(session, user_id)
-    _set_password(session, user, new)
+    replace_password(session, user, new)
     sessions.end_all(session, user.id)
 
 
 def change_email(session: Session, caller: Caller, email: str, password: str, address: str | None) -> None:
-    """Another e-mail address. Raises Unauthorized, Conflict, Throttled."""
-    user = _proven(session, caller.user_id, password, address)
+    """Another e-mail address: at once, or where `users.confirm_email` is set, when it was confirmed.
+
+    Raises Unauthorized, Throttled, and Conflict for an address of another account; where addresses are
+    confirmed, that is only seen by who confirms it.
+    """
+    user = _proven(session, caller, password, address)
     if email == user.email:
         return
+    if get_settings().users.confirm_email:
+        throttle.count_mail(address)
+        account_tokens.issue(session, user.id, Purpose.CHANGE_EMAIL, email)
+        publish(session, AccountTokenRequested(user_id=user.id, purpose=Purpose.CHANGE_EMAIL))
+        return
+    set_email(session, user, email)
+
+
+def set_email(session: Session, user: User, email: str) -> None:
+    """Another address of a locked user, whose former one is notified. Raises Conflict."""
     refuse_taken(session, email=email, but=user.id)
     cache.forget(user)
-    user.email = email
+    former, user.email = user.email, email
     user.updated_at = clock.now()
     flush_names(session)
     cache.forget(user)
+    account_tokens.discard(session, user.id, Purpose.RESET_PASSWORD, Purpose.CHANGE_EMAIL)
     activities.record(session, user.id, "email_changed")
     publish(session, ProfileUpdated(user_id=user.id, changed=("email",)))
+    publish(session, EmailChanged(user_id=user.id, former_email=former))
 
 
 def deactivate(session: Session, caller: Caller, password: str, address: str | None) -> None:
     """Close the account: all sessions end, nobody finds the profile. Raises Unauthorized, Throttled."""
-    user = _proven(session, caller.user_id, password, address)
+    user = _proven(session, caller, password, address)
     user.is_active = False
     user.updated_at = clock.now()
     cache.forget(user)
@@ -176,20 +211,23 @@ def flush_names(session: Session) -> None:
         raise Conflict("This e-mail address or username is taken; choose another.") from error
 
 
-def _proven(session: Session, user_id: int, password: str, address: str | None) -> User:
+def _proven(session: Session, caller: Caller, password: str, address: str | None) -> User:
     """The locked user, once the password is theirs."""
-    attempt = throttle.begin(f"user:{user_id}", address)
-    user = lock_user(session, user_id)
+    # counted for this session alone: failed log-ins of others do not keep out who is logged in
+    attempt = throttle.begin(f"user:{caller.user_id}", address, device=f"session:{caller.session_id}")
+    user = lock_user(session, caller.user_id)
     if user.is_active is False or not verify_password(user.password_hash, password).ok:
         raise Unauthorized("The password is not the one of this account.")
-    after_commit(session, attempt.succeeded)
+    attempt.succeeded_after_commit(session)
     return user
 
 
-def _set_password(session: Session, user: User, new: str) -> None:
+def replace_password(session: Session, user: User, new: str) -> None:
+    """Another password of a locked user. Raises Invalid for one that `check_password` refuses."""
     check_password(new, user.email, user.username)
     user.password_hash = hash_password(new)
     user.updated_at = clock.now()
+    account_tokens.discard(session, user.id, Purpose.RESET_PASSWORD)
     activities.record(session, user.id, "password_changed")
     publish(session, PasswordChanged(user_id=user.id))
 

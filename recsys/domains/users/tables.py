@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from recsys.database.base import EMPTY, Base, DefaultNow, Id, InetAddress, JsonObject, LargeText, Off, On
 
-__all__ = ["ApiKey", "User", "UserActivity", "UserProfile", "UserSession", "UserSocial"]
+__all__ = ["AccountToken", "ApiKey", "User", "UserActivity", "UserProfile", "UserSession", "UserSocial"]
 
 SCHEMA = "users_db"
 
@@ -144,3 +144,24 @@ class ApiKey(Base):
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
+
+
+class AccountToken(Base):
+    """A one-time token that was sent by e-mail, as a hash (our own table)."""
+
+    __tablename__ = "account_tokens"
+    __table_args__ = (
+        CheckConstraint("purpose IN ('reset_password', 'confirm_email', 'change_email')", name="purpose"),
+        # a user has one pending token of each purpose; deleting a user cascades here
+        Index(None, "user_id", "purpose"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"))
+    purpose: Mapped[str] = mapped_column(String(20))
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    email: Mapped[str] = mapped_column(String(255))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]

@@ -57,6 +57,8 @@ from recsys.events.vocabulary.products import (
 )
 from recsys.events.vocabulary.searches import SearchPerformed, SearchResultClicked
 from recsys.events.vocabulary.users import (
+    AccountTokenRequested,
+    EmailChanged,
     InteractionsRecorded,
     PasswordChanged,
     PreferencesChanged,
@@ -74,6 +76,7 @@ from recsys.events.vocabulary.users import (
 
 __all__ = [
     "FAMILIES",
+    "AccountTokenRequested",
     "BrandChanged",
     "CartAbandoned",
     "CartCleared",
@@ -82,6 +85,7 @@ __all__ = [
     "CartMerged",
     "CartRecovered",
     "CategoryChanged",
+    "EmailChanged",
     "EmailFailed",
     "EmailSent",
     "Event",

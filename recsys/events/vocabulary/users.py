@@ -9,6 +9,8 @@ from pydantic import Field
 from recsys.events.vocabulary.base import Event, MaybeSessionId, SessionId, UserId
 
 __all__ = [
+    "AccountTokenRequested",
+    "EmailChanged",
     "InteractionsRecorded",
     "PasswordChanged",
     "PreferencesChanged",
@@ -77,6 +79,22 @@ class PasswordChanged(_UserEvent):
     """The password was changed; other sessions ended."""
 
     name: ClassVar[str] = "user.password_changed"
+
+
+class AccountTokenRequested(_UserEvent):
+    """A user is to get a one-time token by e-mail; it is made with the mail, so that no event holds it."""
+
+    name: ClassVar[str] = "user.account_token_requested"
+
+    purpose: Annotated[str, Field(description="`reset_password`, `confirm_email` or `change_email`.")]
+
+
+class EmailChanged(_UserEvent):
+    """An account has another e-mail address."""
+
+    name: ClassVar[str] = "user.email_changed"
+
+    former_email: Annotated[str, Field(description="The address until now, whose owner is notified.")]
 
 
 class UserDeactivated(_UserEvent):

@@ -24,6 +24,7 @@ from recsys.database.session import unit_of_work
 from recsys.domains.users import sessions
 from recsys.domains.users.api_keys import service as api_keys
 from recsys.settings import get_settings
+from recsys.web.access.guest_sessions import with_signature
 from tests.recsys.client.conftest import QUICK, Start
 from tests.support.shop import Shop
 
@@ -56,7 +57,7 @@ def test_lists_are_those_of_the_api(address: str) -> None:
         first = client.recommend(3, limit=2)
         second = client.recommend(3, limit=2, cursor=first.next_cursor)
         assert not {item.product_id for item in first.items} & {item.product_id for item in second.items}
-        guest = client.recommend(session_id="a-visit")
+        guest = client.recommend(session_id=with_signature("a-visit"))
         assert guest.items
         lists = client.page({"user_id": 3, "shelves": [{"placement": "for_you"}, {"placement": "popular"}]})
         assert list(lists) == ["for_you", "popular"]

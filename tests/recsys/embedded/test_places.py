@@ -19,6 +19,7 @@ from recsys.embedded.account import Account, enters
 from recsys.embedded.binaries import runnable
 from recsys.embedded.state import exclusive
 from recsys.errors import Unavailable
+from recsys.private_folder import keep_private
 from recsys.settings import Settings
 from tests.recsys.embedded.conftest import AS_ROOT, pids
 from tests.support.servers import ROOT, temporary_var
@@ -80,6 +81,28 @@ def test_secrets_are_readable_by_their_owner_only(durable: Settings) -> None:
     for found in durable.var.rglob("*"):
         if found.is_file() and found != path and "postgres/data/" not in str(found):
             assert not any(password.encode() in found.read_bytes() for password in passwords), found
+
+
+@only_root
+def test_other_accounts_of_the_machine_enter_neither_var_nor_the_servers_files(durable: Settings) -> None:
+    stranger = Account("a stranger", 54321, 54321)
+    assert enters(stranger, durable.var.parent)
+    assert not enters(stranger, durable.var)
+    assert not enters(stranger, (durable.var / "servers").resolve())
+
+
+def test_var_of_an_earlier_version_is_closed(tmp_path: Path) -> None:
+    var = tmp_path / "var"
+    var.mkdir(mode=0o755)
+    var.chmod(0o755)
+    keep_private(var)
+    assert stat.S_IMODE(var.stat().st_mode) == 0o700
+    # a folder that is everybody's stays so
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    keep_private(shared)
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o1777
 
 
 def test_passwords_are_in_no_process_list(durable: Settings) -> None:

@@ -22,9 +22,9 @@ from recsys.subscriptions import POSTS
 from recsys.write_buffer import buffer, drain
 from tests.recsys.domains.analytics.conftest import BROWSER
 from tests.support.faults import read_only
+from tests.support.guests import guest
 from tests.support.shop import Shop
 
-VISIT = {"X-Session-Id": "visit", "User-Agent": BROWSER}
 TABLES = {
     "interactions": (f"{SCHEMA}.user_interactions", "WHERE interaction_type = 'purchase'"),
     "feedback": (f"{SCHEMA}.recommendation_feedback", ""),
@@ -34,6 +34,11 @@ TABLES = {
     "bot_hits": ("analytics_db.bot_hits", ""),
 }
 """Where each kind of post is stored, and which of the rows there are posts."""
+
+
+def visit_headers() -> dict[str, str]:
+    """The headers of a guest's browser."""
+    return {**guest("visit"), "User-Agent": BROWSER}
 
 
 def send(client: httpx.Client, mark: str) -> dict[str, int]:
@@ -55,7 +60,7 @@ def send(client: httpx.Client, mark: str) -> dict[str, int]:
     }
     assert requests.keys() == POSTS.keys()
     return {
-        kind: client.post(f"/api/v1/{path}", json=body, headers=VISIT | headers).status_code
+        kind: client.post(f"/api/v1/{path}", json=body, headers=visit_headers() | headers).status_code
         for kind, (path, body, headers) in requests.items()
     }
 
@@ -166,7 +171,7 @@ def test_work_that_ends_after_its_deadline_is_not_stored_twice(
 
 def test_posts_about_a_product_that_is_gone_are_dead_letters(client: httpx.Client, small_shop: Shop) -> None:
     with only_reading(small_shop):
-        assert client.post("/api/v1/products/99/views", headers=VISIT).status_code == 202
+        assert client.post("/api/v1/products/99/views", headers=visit_headers()).status_code == 202
     bring_in()
     assert [letter["reason"] for letter in drain.dead_letters()] == ["product_id: no such product"]
-    assert client.post("/api/v1/products/99/views", headers=VISIT).status_code == 404
+    assert client.post("/api/v1/products/99/views", headers=visit_headers()).status_code == 404

@@ -26,6 +26,7 @@ from recsys.settings import get_settings
 from recsys.write_buffer import buffer, drain, spool
 from tests.recsys.domains.users.conftest import Desk, Person
 from tests.support.faults import full, read_only, replica
+from tests.support.guests import guest as guest_header
 from tests.support.shop import Shop
 
 VIEW = {"user_id": 1, "product_id": 1, "interaction_type": "view"}
@@ -231,7 +232,7 @@ def test_consumers_bury_nothing_while_the_database_reads_only(
 def test_a_redis_that_takes_no_writes_is_an_absence(
     client: httpx.Client, small_shop: Shop, redis_client: redis.Redis, state: Any
 ) -> None:
-    visit = {"X-Session-Id": "visit"}
+    visit = guest_header("visit")
     line = {"product_id": 1, "quantity": 2}
     assert client.post("/api/v1/cart/items", json=line, headers=visit).status_code == 200
     with state(redis_client):

@@ -15,6 +15,7 @@ from serving.server.app import create_app
 from tests.serving import shopping
 from tests.serving.api.test_answers import ask, execute, ids, touched, until
 from tests.serving.running import running
+from tests.support.guests import guest as guest_header
 from tests.support.shop import Shop
 from training.experiment import load
 
@@ -36,7 +37,7 @@ def get(client: httpx.Client, path: str, **query: Any) -> dict[str, Any]:
 
 
 def test_the_first_event_of_a_guest_changes_the_next_list(client: httpx.Client) -> None:
-    headers = {"X-Session-Id": "guest-1"}
+    headers = guest_header("guest-1")
     before = client.get("/api/v1/recommendations", headers=headers).json()
     assert before["provenance"]["source"] == "popular"
     event = {"session_id": "guest-1", "product_id": 75, "interaction_type": "view"}

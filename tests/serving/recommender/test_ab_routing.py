@@ -22,6 +22,7 @@ from tests.serving import shopping
 from tests.serving.api.test_answers import ask, execute, ids, until
 from tests.serving.running import running
 from tests.serving.state.test_impression_log import bring_in
+from tests.support.guests import guest
 from tests.support.shop import Shop
 
 TEST = Running(0, "duel", "knn-v1", "popularity-v1", 0.5, "salt", False)
@@ -105,10 +106,14 @@ def test_pages_guests_and_shelves(tested_client: httpx.Client) -> None:
     )
 
     for visit in ("a", "b", "c", "d"):
-        answer = tested_client.get("/api/v1/recommendations", headers={"X-Session-Id": visit}).json()
+        answer = tested_client.get("/api/v1/recommendations", headers=guest(visit)).json()
         assert answer["provenance"]["arm"] == f"duel:{arm_of(TEST, f'session:{visit}')}"
         # who logs in is the user from then on, with the user's arm
-        body = {"user_id": CHALLENGER_USERS[0], "session_id": visit, "shelves": [{"shelf": "for_you"}]}
+        body = {
+            "user_id": CHALLENGER_USERS[0],
+            "session_id": guest(visit)["X-Session-Id"],
+            "shelves": [{"shelf": "for_you"}],
+        }
         (shelf,) = tested_client.post("/api/v1/recommendations", json=body).json()["shelves"]
         assert shelf["provenance"]["arm"] == "duel:challenger"
     # nobody in particular, and what no model ranks

@@ -13,12 +13,13 @@ from recsys import clock
 from recsys.domains.analytics.service import _NAMESPACE
 from recsys.settings import get_settings
 from tests.recsys.domains.analytics.conftest import BROWSER, Counter, Desk, page
+from tests.support.guests import guest as guest_header
 
 PATH = "/api/v1/analytics/collect"
 
 
 def collect(desk: Desk, items: object, *, guest: str | None = "guest-1", **headers: str) -> Any:
-    sent = {"User-Agent": BROWSER, **({"X-Session-Id": guest} if guest else {}), **headers}
+    sent = {"User-Agent": BROWSER, **(guest_header(guest) if guest else {}), **headers}
     return desk.client.post(PATH, json=items, headers=sent)
 
 

@@ -15,6 +15,7 @@ from recsys.domains.analytics.cli import app
 from recsys.domains.analytics.handlers import count_cart
 from recsys.events.envelope import Envelope
 from recsys.events.vocabulary import CartItemAdded
+from recsys.web.access.guest_sessions import with_signature
 from tests.journeys.conftest import ADDRESS
 from tests.recsys.domains.analytics.conftest import BROWSER, Counter, Person, page
 
@@ -56,7 +57,7 @@ def test_a_guest_becomes_a_customer(counter: Counter) -> None:
 
     # who logs in brings the visit along
     ada = counter.desk.person("ada")
-    counter.desk.log_in("ada", X_Session_Id="tab")
+    counter.desk.log_in("ada", X_Session_Id=with_signature("tab"))
     counter.settle_events()
     assert counter.desk.rows(VISIT) == [(ada.id, 1, 1, False, False, "0.00", "letter")]
     assert counter.one("SELECT user_id FROM analytics_db.page_views") == ada.id

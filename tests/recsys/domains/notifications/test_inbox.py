@@ -16,15 +16,15 @@ from tests.recsys.domains.users.conftest import Person
 def tell(counter: Counter, user: Person, number: int, **more: Any) -> Any:
     body = {
         "user_id": user.id,
-        "template": "welcome",
-        "values": {"name": str(number)},
+        "template": "order_delivered",
+        "values": {"order_number": str(number)},
         "channels": ["in_app"],
     }
     return counter.send("POST", "/admin/notifications", who=counter.admin, json={**body, **more}, status=201)
 
 
 def titles(page: Any) -> list[str]:
-    return [one["title"].removeprefix("Welcome, ") for one in page["items"]]
+    return [one["title"].removeprefix("Order ").removesuffix(": delivered") for one in page["items"]]
 
 
 def test_pages_reach_past_what_redis_holds(counter: Counter) -> None:
@@ -122,4 +122,4 @@ def test_notifications_come_from_the_table_while_redis_is_away(counter: Counter)
 
     with pytest.MonkeyPatch.context() as patch, unit_of_work() as session:
         patch.setattr(inbox, "get_redis", Away)
-        assert [one.title for one in inbox.newest(session, ada.id)] == ["Welcome, 7"]
+        assert [one.title for one in inbox.newest(session, ada.id)] == ["Order 7: delivered"]

@@ -13,6 +13,7 @@ from recsys import clock
 from recsys.domains.products import views
 from recsys.events import relay
 from recsys.events.consumer import Consumer
+from recsys.web.access.guest_sessions import with_signature
 from tests.journeys.conftest import Counter
 from tests.support.shop import Shop
 
@@ -156,7 +157,7 @@ def test_a_guests_look_that_was_stored_during_the_log_in_is_the_users(
     look = threading.Thread(target=counter.send, args=("POST", f"/products/{product}/views"), kwargs=guest)
     look.start()
     assert looking.wait(30)
-    ada = counter.desk.log_in("ada", X_Session_Id="visit-1").json()["user_id"]
+    ada = counter.desk.log_in("ada", X_Session_Id=with_signature("visit-1")).json()["user_id"]
     relay.run(threading.Event(), once=True)
     Consumer("core").run(threading.Event(), once=True)
     logged_in.set()
@@ -170,5 +171,5 @@ def test_a_guests_look_that_was_stored_during_the_log_in_is_the_users(
     counter.settle_events()
     assert counter.desk.rows(owners) == [(ada,), (None,)]
     bob = counter.desk.account("bob")
-    counter.desk.log_in("bob", X_Session_Id="visit-1")
+    counter.desk.log_in("bob", X_Session_Id=with_signature("visit-1"))
     assert counter.desk.rows(owners) == [(ada,), (bob,)]

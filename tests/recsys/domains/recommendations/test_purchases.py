@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from recsys.web.access.guest_sessions import with_signature
 from tests.journeys.conftest import ADDRESS, Counter
 
 
@@ -29,7 +30,7 @@ def test_a_guests_view_that_arrives_after_the_log_in_is_the_users(counter: Count
     counter.send("POST", f"/products/{product}/views", guest="visit-1", status=201)
     counter.send("POST", "/cart/items", guest="visit-1", json={"product_id": other})
     ada = counter.desk.account("ada")
-    counter.desk.log_in("ada", X_Session_Id="visit-1")
+    counter.desk.log_in("ada", X_Session_Id=with_signature("visit-1"))
     # only now does anybody hear of the view, and of the log-in, in whatever order
     counter.settle_events()
     assert counter.desk.rows(
@@ -54,5 +55,5 @@ def test_a_guests_purchase_is_the_visits_and_later_the_users(counter: Counter) -
     )
     assert counter.desk.rows(bought) == [(None, "visit-1", product, 2)]
     ada = counter.desk.account("ada")
-    counter.desk.log_in("ada", X_Session_Id="visit-1")
+    counter.desk.log_in("ada", X_Session_Id=with_signature("visit-1"))
     assert counter.desk.rows(bought) == [(ada, "visit-1", product, 2)]

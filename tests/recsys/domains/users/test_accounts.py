@@ -9,6 +9,7 @@ from recsys import security
 from recsys.cache import client as cache_client
 from recsys.domains.users import service
 from recsys.settings import get_settings
+from recsys.web.access.guest_sessions import with_signature
 from tests.recsys.domains.users.conftest import PASSWORD, Desk
 
 
@@ -161,7 +162,7 @@ def test_a_guests_session_is_handed_over_in_the_log_in(desk: Desk, monkeypatch: 
     ada = desk.account("ada")
     logins: list[tuple[str, int]] = []
     monkeypatch.setattr(service, "_at_login", [lambda _, guest, user: logins.append((guest, user))])
-    desk.log_in("ada", X_Session_Id="guest-7")
+    desk.log_in("ada", X_Session_Id=with_signature("guest-7"))
     desk.log_in("ada")
     assert logins == [("guest-7", ada)]
 
@@ -174,7 +175,7 @@ def test_a_guests_views_are_the_users_at_once(desk: Desk) -> None:
             "INSERT INTO products_db.product_view_history (product_id, session_id) VALUES (1, 'g'), (1, 'h')"
         )
     query = "SELECT session_id, user_id FROM products_db.product_view_history ORDER BY id"
-    desk.log_in("ada", password="wrong", status=401, X_Session_Id="g")
+    desk.log_in("ada", password="wrong", status=401, X_Session_Id=with_signature("g"))
     assert desk.rows(query) == [("g", None), ("h", None)]
-    desk.log_in("ada", X_Session_Id="g")
+    desk.log_in("ada", X_Session_Id=with_signature("g"))
     assert desk.rows(query) == [("g", ada), ("h", None)]

@@ -18,9 +18,11 @@ from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.impressions import store as impressions
 from recsys.domains.recommendations.impressions.store import Answered, pack, unpack
 from recsys.errors import NotFound
+from recsys.web.access.guest_sessions import with_signature
 from recsys.write_buffer import buffer as write_buffer
 from recsys.write_buffer import drain
 from tests.recsys.domains.users.conftest import Desk
+from tests.support.guests import guest as guest_header
 from tests.support.shop import Shop
 
 TEXT = st.text(max_size=20)
@@ -142,7 +144,7 @@ def shown(desk: Desk) -> Desk:
 
 
 def send(desk: Desk, body: object, status: int = 200, *, token: str | None = None, visit: str = "") -> Any:
-    headers = {"X-Session-Id": visit} if visit else {}
+    headers = guest_header(visit) if visit else {}
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
     answer = desk.client.post("/api/v1/recommendations/feedback", json=body, headers=headers)
@@ -199,7 +201,7 @@ def test_what_does_not_fit_the_answer_is_refused(shown: Desk) -> None:
 
 
 def test_who_is_logged_in_speaks_of_their_own_answers_and_of_those_before_the_log_in(shown: Desk) -> None:
-    token = shown.log_in("bob", X_Session_Id="visit").json()["token"]
+    token = shown.log_in("bob", X_Session_Id=with_signature("visit")).json()["token"]
     body = [
         {"request_id": name, "product_id": 2 if name == "of-guest" else 1, "feedback_type": "clicked"}
         for name in ("of-ada-1", "of-bob-1", "of-guest")
@@ -218,7 +220,7 @@ def test_a_guest_s_feedback_and_dismissals_are_the_user_s_at_log_in(shown: Desk)
     send(shown, {"product_id": 2, "feedback_type": "dismissed", "user_id": 1})
     back = {"request_id": "of-guest", "product_id": 2, "feedback_type": "restored"}
     assert send(shown, back, visit="visit")["stored"] == 1
-    shown.log_in("ada", X_Session_Id="visit")
+    shown.log_in("ada", X_Session_Id=with_signature("visit"))
     assert shown.redis.smembers("interactions:recent:1") == {b"2", b"4", b"d4"}
     assert not shown.redis.exists("interactions:recent:session:visit")
     assert placed(shown)[0][0] == 1

@@ -18,6 +18,7 @@ from recsys.domains.recommendations.interactions import guest_identity
 from recsys.domains.recommendations.interactions.ingest import take
 from recsys.events.envelope import Envelope
 from recsys.events.vocabulary import UserLoggedIn
+from recsys.web.access.guest_sessions import with_signature
 from tests.recsys.domains.users.conftest import Desk
 from tests.support.shop import Shop
 
@@ -62,7 +63,7 @@ def test_logging_in_takes_the_visit_along(desk: Desk) -> None:
     ]
     desk.call(None, "POST", "/interactions", json=body)
     before = clock.now()
-    desk.log_in("ada", X_Session_Id="visit")
+    desk.log_in("ada", X_Session_Id=with_signature("visit"))
     assert owners(desk.shop) == [(1, ada), (2, ada), (3, None)]
     assert desk.redis.smembers(f"interactions:recent:{ada}") == {b"1", b"2", b"-2"}
 

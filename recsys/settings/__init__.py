@@ -12,24 +12,30 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from recsys.diagnosis import setting_values
-from recsys.diagnosis.setting_names import DELIMITER, PREFIX, refuse_unknown_variables
+from recsys.diagnosis.setting_names import (
+    DELIMITER,
+    PREFIX,
+    describe_faults,
+    refuse_unknown_variables,
+    variables_without_json,
+)
+from recsys.errors import Invalid
+from recsys.settings.accounts import SHORTEST_SECRET, ApiSettings, NotificationSettings, UserSettings
 
 __all__ = ["SHORTEST_SECRET", "Settings", "get_settings"]
-
-SHORTEST_SECRET = 16
-"""Characters of a secret that something is signed with."""
 
 
 def _default_var() -> Path:
     """`var/` beside the checkout when run from one, so that commands work from any folder."""
-    checkout = Path(__file__).resolve().parent.parent
+    checkout = Path(__file__).resolve().parents[2]
     return (checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()) / "var"
 
 
@@ -42,6 +48,13 @@ class DatabaseSettings(BaseModel):
 
     url: SecretStr | None = None
     pool_size: int = Field(default=10, ge=1)
+
+    @field_validator("url")
+    @classmethod
+    def _names_a_server(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            setting_values.database_address(url.get_secret_value())
+        return url
 
 
 class RedisSettings(BaseModel):
@@ -58,65 +71,6 @@ class RedisSettings(BaseModel):
         if url is not None:
             setting_values.redis_address(url.get_secret_value())
         return url
-
-
-class ApiSettings(BaseModel):
-    """Where `recsys serve api` listens (a taken port moves on to the next free one), and whom it answers.
-
-    host, port : the address and the first port that is tried.
-    rate_per_second, burst : of one API key, or of one address without a key; a rate of 0 limits nobody. A
-        key may have a rate of its own (`recsys keys create --rate`).
-    cors_origins : pages of these origins may call the API from a browser, such as https://shop.example.
-    guests_may_collect : visitors who are not logged in may send page views and events from their browser;
-        otherwise only who has a key with the scope `events`, and who is logged in.
-    cursor_secrets : what cursors of pages are signed with; the first one signs, all are accepted. To change
-        it, put a new one in front and drop the old one when its pages are read. Unset: made from
-        payments.webhook_secret, else from a file under `var/`.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=1, le=65535)
-    rate_per_second: float = Field(default=1000.0, ge=0, le=1e6)
-    burst: int = Field(default=2000, ge=1, le=10_000_000)
-    cors_origins: tuple[str, ...] = ()
-    guests_may_collect: bool = False
-    cursor_secrets: tuple[SecretStr, ...] = ()
-
-    @field_validator("cursor_secrets")
-    @classmethod
-    def _are_long_enough(cls, given: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if any(len(one.get_secret_value()) < SHORTEST_SECRET for one in given):
-            raise ValueError(f"a JSON list of secrets of {SHORTEST_SECRET} or more random characters each")
-        return given
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(map(setting_values.origin, origins))
-
-
-class UserSettings(BaseModel):
-    """Accounts: how long a log-in lasts, how often one may fail, and what a password's hash costs.
-
-    session_days : a log-in lasts so long.
-    max_sessions : log-ins of one user; one more ends the log-in that was idle longest.
-    failures_per_account, failures_per_address, failure_window_minutes : failed log-ins within the window,
-        after which more are refused until it ends.
-    online_seconds : a user without a request for so long is no longer online.
-    max_following : users that one user may follow.
-    argon2_* : cost of a password's hash; a change is taken over at each user's next log-in.
-    """
-
-    session_days: float = Field(default=30.0, gt=0)
-    max_sessions: int = Field(default=20, ge=1, le=100)
-    failures_per_account: int = Field(default=10, ge=1)
-    failures_per_address: int = Field(default=100, ge=1)
-    failure_window_minutes: float = Field(default=15.0, gt=0)
-    online_seconds: float = Field(default=300.0, gt=60)
-    max_following: int = Field(default=5000, ge=1)
-    argon2_time_cost: int = Field(default=2, ge=1)
-    argon2_memory_kib: int = Field(default=19456, ge=8)
-    argon2_parallelism: int = Field(default=1, ge=1)
 
 
 class FeatureSettings(BaseModel):
@@ -210,30 +164,6 @@ class PaymentSettings(BaseModel):
     gateway: str = Field(default="sandbox", min_length=1, max_length=50)
     webhook_secret: SecretStr | None = None
     key_days: float = Field(default=90.0, ge=1)
-
-
-class NotificationSettings(BaseModel):
-    """How messages leave: an SMTP server for e-mail, a provider for text messages (`sandbox` sends none).
-
-    mail_from : sender of e-mail.
-    smtp_host, smtp_port, smtp_starttls, smtp_user, smtp_password : the SMTP server; without a host, e-mail is
-        not sent.
-    smtp_timeout : seconds that the SMTP server has for an answer.
-    sms_provider : name of the provider of text messages.
-    max_attempts : a message is tried so often, then it has failed.
-    notice_days : which notice a user got is known for so long, so that none is sent twice.
-    """
-
-    mail_from: str = Field(default="shop@localhost", min_length=3, max_length=255)
-    smtp_host: str | None = None
-    smtp_port: int = Field(default=25, ge=1, le=65535)
-    smtp_starttls: bool = False
-    smtp_user: str | None = None
-    smtp_password: SecretStr | None = None
-    smtp_timeout: float = Field(default=10.0, gt=0)
-    sms_provider: str = Field(default="sandbox", min_length=1, max_length=50)
-    max_attempts: int = Field(default=8, ge=1, le=100)
-    notice_days: float = Field(default=90.0, ge=1)
 
 
 class AnalyticsSettings(BaseModel):
@@ -404,8 +334,10 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter=DELIMITER, env_file=".env", extra="ignore", frozen=True
-    )
+        env_prefix=PREFIX, env_nested_delimiter=DELIMITER, env_file=".env", extra="ignore", frozen=True,
+        # the text of an error would show the beginning and the end of a value that may be a password
+        hide_input_in_errors=True,
+    )  # fmt: skip
 
     environment: Literal["development", "test", "production"] = "development"
     var: Path = Field(default_factory=_default_var)
@@ -444,7 +376,15 @@ class Settings(BaseSettings):
 def get_settings() -> Settings:
     """The settings of this process, read once (tests: `get_settings.cache_clear()`).
 
-    Raises Invalid for a variable with our prefix that no setting has, naming the nearest one.
+    Raises Invalid for a wrong value, without repeating it, and for a variable with our prefix that no setting
+    has, naming the nearest one.
     """
     refuse_unknown_variables(Settings)
-    return Settings()
+    try:
+        return Settings()
+    # not chained: a trace would print what the value was parsed from
+    except SettingsError:
+        names = ", ".join(variables_without_json(Settings)) or "settings"
+        raise Invalid(f"{names}: expected JSON, as in .env.example") from None
+    except ValidationError as error:
+        raise Invalid(describe_faults(error)) from None

@@ -1,4 +1,4 @@
-"""How often a log-in may fail: counted in Redis for each account and each address.
+"""How often a log-in may fail and how many mails an address may cause, counted in Redis.
 
 While Redis is away each process counts by itself, so guessing stays slow; it is never let through.
 """
@@ -10,15 +10,17 @@ import threading
 from collections import OrderedDict
 
 from redis.exceptions import RedisError
+from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.cache import keys
 from recsys.cache.client import get_redis
+from recsys.database.after_commit import after_commit
 from recsys.errors import Throttled, Unavailable
 from recsys.log import get_logger
 from recsys.settings import get_settings
 
-__all__ = ["Attempt", "begin"]
+__all__ = ["Attempt", "begin", "count_mail"]
 
 _REMEMBERED = 10_000
 _log = get_logger(__name__)
@@ -68,38 +70,68 @@ _local = _Local()
 
 
 class Attempt:
-    """One attempt, counted as failed until `succeeded` says otherwise."""
+    """One attempt, counted as failed until `succeeded` says otherwise.
 
-    def __init__(self, account: str | None, address: str | None) -> None:
-        self._account = None if account is None else keys.login_failures("account", account)
+    Counted are: the account from this address, and the account as a whole with ten times the limit, against
+    guessing from many addresses; or, in their place, the known device alone. Then the address by itself.
+    So failed attempts of others stop neither a device on which the owner logged in before, nor (until there
+    are very many) the owner on a new device at another address.
+    """
+
+    def __init__(self, account: str | None, address: str | None, device: str | None = None) -> None:
+        limits = get_settings().users
+        own: list[tuple[str, int]] = []
+        if device is not None:
+            own.append((keys.login_failures("device", device), limits.failures_per_account))
+        elif account is not None:
+            pair = keys.login_failures("account", f"{account} {address}")
+            whole = keys.login_failures("account", account)
+            own += [(pair, limits.failures_per_account), (whole, 10 * limits.failures_per_account)]
+        self._own = own
         self._address = None if address is None else keys.login_failures("address", address)
 
     def count(self) -> None:
         """Count it before anything is looked at: a hundred at once are a hundred. Raises Throttled."""
         limits = get_settings().users
-        places = ((self._account, limits.failures_per_account), (self._address, limits.failures_per_address))
-        for key, limit in places:
-            if key is None:
-                continue
-            number, seconds = _count(key, limits.failure_window_minutes * 60)
-            if number > limit:
-                after = max(1, math.ceil(seconds))
-                raise Throttled(f"Too many failed attempts; try again in {after} seconds.", retry_after=after)
+        shared = [] if self._address is None else [(self._address, limits.failures_per_address)]
+        for key, limit in [*self._own, *shared]:
+            _check(key, limit, limits.failure_window_minutes * 60, "Too many failed attempts")
 
     def succeeded(self) -> None:
         """The account's failures are forgotten; the address only gets this attempt back."""
-        # whoever owns one account must not be able to wipe out what they tried on others
-        if self._account is not None:
-            _uncount(self._account, wholly=True)
+        # the owner of one account must not be able to wipe out what was tried on others
+        for key, _ in self._own:
+            _uncount(key, wholly=True)
         if self._address is not None:
             _uncount(self._address, wholly=False)
 
+    def succeeded_after_commit(self, session: Session) -> None:
+        """The same when the transaction of `session` commits."""
+        after_commit(session, self.succeeded)
 
-def begin(account: str | None, address: str | None) -> Attempt:
-    """Count an attempt on an account, from an address. Raises Throttled."""
-    attempt = Attempt(account, address)
+
+def begin(account: str | None, address: str | None, *, device: str | None = None) -> Attempt:
+    """Count an attempt on an account, from an address or a known device of the account. Raises Throttled."""
+    attempt = Attempt(account, address, device)
     attempt.count()
     return attempt
+
+
+def count_mail(address: str | None) -> None:
+    """Count a request that sends a mail to an address of the caller's choice. Raises Throttled."""
+    if address is not None:
+        limits = get_settings().users
+        key = keys.login_failures("mail", address)
+        _check(
+            key, limits.mails_per_address, limits.failure_window_minutes * 60, "Too many requests for mails"
+        )
+
+
+def _check(key: str, limit: int, seconds: float, complaint: str) -> None:
+    number, left = _count(key, seconds)
+    if number > limit:
+        after = max(1, math.ceil(left))
+        raise Throttled(f"{complaint}; try again in {after} seconds.", retry_after=after)
 
 
 def _count(key: str, seconds: float) -> tuple[int, float]:

@@ -1,0 +1,113 @@
+"""What administrators do with accounts: list, block, reopen, demote, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from sqlalchemy import delete, func, or_, select
+from sqlalchemy.orm import Session
+
+from recsys import clock
+from recsys.domains.users import activities, cache, sessions
+from recsys.domains.users.credentials import account_tokens
+from recsys.domains.users.credentials.account_tokens import Purpose
+from recsys.domains.users.sessions import lock_user
+from recsys.domains.users.tables import User
+from recsys.errors import Conflict
+from recsys.events.publish import publish
+from recsys.events.vocabulary import ProfileUpdated, UserDeactivated
+
+__all__ = ["Status", "block", "delete_account", "demote", "listed", "reopen"]
+
+Status = Literal["open", "closed", "admin", "any"]
+_ADMINISTRATORS = 0x61646D69
+"""Key of the advisory lock under which administrators are counted and lost."""
+
+
+def listed(session: Session, *, status: Status, prefix: str | None, after: int, limit: int) -> Sequence[User]:
+    """Accounts by id; `prefix` is what the e-mail address or the username begins with, in whatever case."""
+    query = select(User).where(User.id > after).order_by(User.id).limit(limit)
+    if status == "admin":
+        query = query.where(User.is_admin.is_(True))
+    elif status != "any":
+        query = query.where(User.is_active.is_not(False) if status == "open" else User.is_active.is_(False))
+    if prefix:
+        start = prefix.lower()
+        query = query.where(
+            or_(
+                func.lower(User.email).startswith(start, autoescape=True),
+                func.lower(User.username).startswith(start, autoescape=True),
+            )
+        )
+    return session.scalars(query).all()
+
+
+def block(session: Session, user_id: int, *, by: int | None) -> None:
+    """Close an account and end its sessions.
+
+    Raises NotFound, and Conflict for one's own account and the last administrator's.
+    """
+    user = _removable(session, user_id, by)
+    if user.is_active is False:
+        return
+    user.is_active = False
+    user.updated_at = clock.now()
+    cache.forget(user)
+    sessions.end_all(session, user.id)
+    account_tokens.discard(session, user.id, Purpose.RESET_PASSWORD, Purpose.CHANGE_EMAIL)
+    activities.record(session, user.id, "block")
+    publish(session, UserDeactivated(user_id=user.id))
+
+
+def reopen(session: Session, user_id: int) -> bool:
+    """Let a closed account's user log in again; whether it was closed. Raises NotFound."""
+    user = lock_user(session, user_id)
+    if user.is_active is not False:
+        return False
+    user.is_active = True
+    user.updated_at = clock.now()
+    cache.forget(user)
+    activities.record(session, user_id, "reopen")
+    publish(session, ProfileUpdated(user_id=user_id, changed=("is_active",)))
+    return True
+
+
+def demote(session: Session, user_id: int, *, by: int | None) -> None:
+    """Make an administrator an ordinary user. Raises NotFound, Conflict as `block` does."""
+    user = _removable(session, user_id, by)
+    if not user.is_admin:
+        return
+    user.is_admin = False
+    user.updated_at = clock.now()
+    cache.forget(user)
+    activities.record(session, user.id, "demote")
+    publish(session, ProfileUpdated(user_id=user.id, changed=("is_admin",)))
+
+
+def delete_account(session: Session, user_id: int, *, by: int | None) -> None:
+    """Delete an account with its profile, sessions, interactions and payment methods; orders stay without it.
+
+    Raises NotFound, Conflict as `block` does.
+    """
+    user = _removable(session, user_id, by)
+    cache.forget(user)
+    sessions.end_all(session, user.id)
+    publish(session, UserDeactivated(user_id=user.id))
+    session.flush()
+    session.execute(delete(User).where(User.id == user_id))
+
+
+def _removable(session: Session, user_id: int, by: int | None) -> User:
+    # two administrators who demote each other at the same time must not both succeed
+    session.execute(select(func.pg_advisory_xact_lock(_ADMINISTRATORS)))
+    user = lock_user(session, user_id)
+    if user_id == by:
+        raise Conflict("This is your own account; another administrator has to do it.")
+    if user.is_admin and user.is_active is not False:
+        others = select(User.id).where(
+            User.is_admin.is_(True), User.is_active.is_not(False), User.id != user_id
+        )
+        if session.scalar(others.limit(1)) is None:
+            raise Conflict("This is the last administrator; make another one first.")
+    return user

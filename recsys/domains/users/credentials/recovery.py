@@ -1,0 +1,64 @@
+"""Accounts by e-mail: one-time tokens replace a forgotten password and confirm or change an address."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from recsys.domains.users import activities, sessions
+from recsys.domains.users.credentials import account_tokens, throttle
+from recsys.domains.users.credentials.account_tokens import Purpose
+from recsys.domains.users.service import replace_password, set_email
+from recsys.domains.users.sessions import lock_user
+from recsys.domains.users.tables import User
+from recsys.errors import Invalid
+from recsys.events.publish import publish
+from recsys.events.vocabulary import AccountTokenRequested
+
+__all__ = ["confirm_email", "request_reset", "reset_password"]
+
+
+def request_reset(session: Session, email: str, address: str | None) -> None:
+    """Have a code for a new password sent to the owner of `email`; the same answer when there is no account.
+
+    Raises Throttled.
+    """
+    throttle.count_mail(address)
+    user_id = session.scalar(
+        select(User.id)
+        .where(func.lower(User.email) == email, User.is_active.is_not(False))
+        .order_by(User.id)
+        .limit(1)
+    )
+    if user_id is not None:
+        publish(session, AccountTokenRequested(user_id=user_id, purpose=Purpose.RESET_PASSWORD))
+
+
+def reset_password(session: Session, token: str, new: str, address: str | None) -> None:
+    """Replace a password by a token; every session ends. Raises Invalid, Throttled.
+
+    Whoever has the token reads the mails of the address, which is thereby confirmed.
+    """
+    attempt = throttle.begin(None, address)
+    row = account_tokens.redeem(session, token, Purpose.RESET_PASSWORD)
+    user = lock_user(session, row.user_id)
+    if user.is_active is False or user.email.lower() != row.email.lower():
+        raise Invalid("This code is not valid, has expired or was used; ask for a new one.")
+    replace_password(session, user, new)
+    account_tokens.discard(session, user.id, Purpose.CONFIRM_EMAIL, Purpose.CHANGE_EMAIL)
+    sessions.end_all(session, user.id)
+    attempt.succeeded_after_commit(session)
+
+
+def confirm_email(session: Session, token: str, address: str | None) -> None:
+    """Confirm the address of an account, or change to the one that the token was sent to.
+
+    Raises Invalid, Conflict when the address belongs to another account meanwhile, and Throttled.
+    """
+    attempt = throttle.begin(None, address)
+    row = account_tokens.redeem(session, token, Purpose.CONFIRM_EMAIL, Purpose.CHANGE_EMAIL)
+    user = lock_user(session, row.user_id)
+    if row.purpose == Purpose.CHANGE_EMAIL:
+        set_email(session, user, row.email)
+    activities.record(session, user.id, "email_confirmed")
+    attempt.succeeded_after_commit(session)
