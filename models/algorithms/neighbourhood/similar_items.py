@@ -23,7 +23,7 @@ from models.algorithms.shared.item_vectors import (
     price_edges,
     text_vectors,
 )
-from models.algorithms.shared.lift import Occasions, lower_lift
+from models.algorithms.shared.lift import Occasions, lower_lift, nearest
 from models.algorithms.shared.occasions import PURCHASE, numbered, people_of, visits_of
 from models.shared.parallel import in_parallel
 from models.shared.validation import check_float, check_int
@@ -42,12 +42,14 @@ STEPS = 1_024
 LEAST_LIKENESS = 0.05
 SPARE = 10
 """So many more than are kept are computed exactly."""
-CELLS = 4_000_000
-"""Pairs that are held in memory at once, by each thread."""
+RARE = 10
+"""Products that occurred less often are paired by a single meeting, too."""
 PARTS = ("text", "category", "brand", "price")
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
+Pairs = tuple[Rows, Rows, Floats, Floats]
+"""Place of the row, column, strength, meetings; one entry each."""
 
 
 @dataclass(frozen=True)
@@ -179,26 +181,31 @@ class _SimilarityBlocks:
 
     def of_group(self, group: tuple[Rows, Rows]) -> Kept:
         """The strongest pairs of each row of the group, strongest first, and how often each met."""
-        rows, columns = group
-        met = [occasions.together(rows) for _, occasions in self.sources]
-        reached = np.zeros(self.popular.size, dtype=bool)
-        reached[columns] = True
-        for counts in met:
-            reached[counts.indices] = True
-        reached &= self.active
-        if rows.size > 1 and rows.size * int(reached.sum()) > CELLS:
-            half = rows.size // 2
-            parts = [self.of_group((some, columns)) for some in (rows[:half], rows[half:])]
-            return Kept(*(np.concatenate(both) for both in zip(*parts, strict=True)))
-        return self._strongest(rows, np.flatnonzero(reached), met)
+        rows, columns = group[0], np.sort(group[1][self.active[group[1]]])
+        met = self._met(rows)
+        inside = np.zeros(self.popular.size, dtype=bool)
+        inside[columns] = True
+        found = self._inside(rows, columns, met[:, columns])
+        far = self._outside(rows, inside, met)
+        # most pairs with what the group does not hold are weaker than all of the row's others
+        k = self.chosen.neighbours
+        weakest = np.where(np.bincount(found[0], minlength=rows.size) < k, 0.0, np.inf)
+        np.minimum.at(weakest, found[0], found[2])
+        strong = far[2] > weakest[far[0]]
+        left, right, strength, both = (
+            np.concatenate([near, more[strong]]) for near, more in zip(found, far, strict=True)
+        )
+        best = nearest(left, right, strength, k)
+        return Kept(rows[left[best]], right[best], strength[best], both[best])
 
-    def _strongest(self, rows: Rows, columns: Rows, met: Sequence[sparse.csr_matrix]) -> Kept:
+    def _met(self, rows: Rows) -> sparse.csr_matrix:
+        """csr float32 (rows.size, items): weighed meetings of all sources."""
+        weighed = [np.float32(weight) * occasions.together(rows) for weight, occasions in self.sources]
+        return sparse.csr_matrix(sum(weighed, empty(rows.size, self.popular.size)))
+
+    def _inside(self, rows: Rows, columns: Rows, met: sparse.csr_matrix) -> Pairs:
+        """The best pairs of all rows and columns, met or not."""
         like, popular = self._likeness(rows, columns), self.popular[columns]
-        place = np.full(self.popular.size, -1)
-        place[columns] = np.arange(columns.size)
-        weighed = [
-            np.float32(weight) * one[:, columns] for (weight, _), one in zip(self.sources, met, strict=True)
-        ]
         # first all pairs, those that never met by a table of likenesses
         steps = np.arange(STEPS) / (STEPS - 1)
         table = self._strength(np.zeros(STEPS), np.zeros(STEPS), steps).astype(np.float32)
@@ -208,29 +215,32 @@ class _SimilarityBlocks:
             chance += np.outer(occasions.single[rows] * (weight / occasions.total), occasions.single[columns])
         rough = table[(like * (STEPS - 1)).astype(np.int16)] * popular.astype(np.float32)
         rough *= np.float32(self.chosen.strength) / (chance + np.float32(self.chosen.strength))
-        counts = sparse.csr_matrix(sum(weighed, empty(rows.size, columns.size))).tocoo()
+        counts = met.tocoo()
         left, right = counts.row.astype(np.int64), counts.col.astype(np.int64)
         exact = self._exact(rows[left], columns[right], counts.data, like[left, right])
         rough[left, right] = exact
-        own = place[rows]
-        rough[np.flatnonzero(own >= 0), own[own >= 0]] = 0.0
-        k = min(self.chosen.neighbours, columns.size)
-        top = _largest(rough, min(k + SPARE, columns.size))
-        # then the exact strength and order of the best
+        rough[rows[:, None] == columns[None, :]] = 0.0
+        top = _largest(rough, min(self.chosen.neighbours + SPARE, columns.size))
+        # then the exact strength of the best
         both = np.zeros(rough.shape, dtype=np.float32)
         both[left, right] = counts.data
-        line = np.arange(rows.size)[:, None]
-        strength = self._exact(rows[:, None], columns[top], both[line, top], like[line, top])
-        strength[rough[line, top] <= 0] = 0.0
-        order = np.argsort(-strength, axis=1, kind="stable")[:, :k]
-        strength, top = strength[line, order], top[line, order]
-        keep = strength > 0
-        return Kept(
-            np.broadcast_to(rows[:, None], top.shape)[keep],
-            columns[top[keep]],
-            strength[keep],
-            both[line, top][keep].astype(np.float64),
-        )
+        line = np.broadcast_to(np.arange(rows.size)[:, None], top.shape)
+        strength = self._exact(rows[line], columns[top], both[line, top], like[line, top])
+        keep = (rough[line, top] > 0) & (strength > 0)
+        return line[keep], columns[top[keep]], strength[keep], both[line, top][keep].astype(np.float64)
+
+    def _outside(self, rows: Rows, inside: npt.NDArray[np.bool_], met: sparse.csr_matrix) -> Pairs:
+        """The pairs that met with products that the group does not hold."""
+        counts = met.tocoo()
+        # one meeting counts where there are few: elsewhere it is mostly chance
+        rare = sum((occasions.single[rows] for _, occasions in self.sources), np.zeros(rows.size)) < RARE
+        keep = (counts.data > 1) | rare[counts.row]
+        keep &= self.active[counts.col] & ~inside[counts.col] & (rows[counts.row] != counts.col)
+        left, right = counts.row[keep].astype(np.int64), counts.col[keep].astype(np.int64)
+        like = self.vectors[rows[left]].multiply(self.vectors[right]).sum(axis=1)
+        alike = np.clip(np.asarray(like, dtype=np.float32).ravel(), 0.0, 1.0)
+        strength = self._exact(rows[left], right, counts.data[keep], alike)
+        return left, right, strength, counts.data[keep].astype(np.float64)
 
     def _exact(
         self, left: Rows, right: Rows, both: npt.NDArray[np.float32], alike: npt.NDArray[np.float32]

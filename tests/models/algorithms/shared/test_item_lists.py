@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from features.dataset import Dataset, ItemFeatures
 from features.interactions import History
+from models.algorithms.neighbourhood import similar_items
 from models.algorithms.neighbourhood.complements import Complements, ComplementsParameters
 from models.algorithms.neighbourhood.similar_items import SimilarItems
 from models.algorithms.shared.item_lists import ItemLists
@@ -232,6 +233,18 @@ def test_similar_lists_are_full_where_the_catalogue_allows() -> None:
     data = groceries()
     ranking = SimilarItems().fit(data).similar_items(data.items.ids, 10)
     assert (ranking.products >= 0).all()
+
+
+def test_products_that_met_are_paired_across_the_groups_of_a_large_category(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = groceries()
+    seeds, others = (each.ravel() for each in np.meshgrid(data.items.ids, data.items.ids))
+    whole = SimilarItems().fit(data).support(seeds, others)
+    monkeypatch.setattr(similar_items, "GROUP", 4)
+    divided = SimilarItems().fit(data).support(seeds, others)
+    assert np.count_nonzero(whole) > 20 * ITEMS
+    assert divided.tolist() == whole.tolist()
 
 
 @pytest.mark.parametrize("algorithm", [SimilarItems, Complements])
