@@ -23,6 +23,8 @@ from recsys.domains.recommendations.interactions import guest_identity
 from recsys.domains.recommendations.routes import router as recommendations
 from recsys.domains.recommendations.rules.routes import router as rules
 from recsys.domains.users.admin_routes import router as users_admin
+from recsys.domains.users.api_keys.api_key_cache import KeyRing
+from recsys.domains.users.api_keys.routes import router as publishable_keys
 from recsys.domains.users.routes import router as users
 from recsys.domains.users.service import at_login
 from recsys.domains.users.social.routes import router as social
@@ -31,7 +33,9 @@ from recsys.search.routes import router as search
 from recsys.search.synonyms.routes import router as synonyms
 from recsys.settings import get_settings
 from recsys.web.access.authentication import Gate
+from recsys.web.access.cross_origin import EXPOSED_HEADERS, PageOrigins
 from recsys.web.access.guest_sessions import GUEST_HEADER
+from recsys.web.browser.script import router as browser_script
 from recsys.web.errors import install_error_handlers
 from recsys.web.head_requests import HeadRequests
 from recsys.web.metrics import CONTENT_TYPE, render
@@ -51,6 +55,7 @@ ROUTERS = (
     rules,
     users,
     users_admin,
+    publishable_keys,
     social,
     products,
     products_admin,
@@ -60,6 +65,7 @@ ROUTERS = (
     notifications,
     notifications_admin,
     analytics,
+    browser_script,
 )
 
 _DESCRIPTION = """Recommendations for a shop: send what users do, get what they may like.
@@ -99,9 +105,12 @@ def create_api(first: Sequence[APIRouter] = (), **options: Any) -> FastAPI:
     app.add_middleware(HeadRequests)
     app.add_middleware(CardCheck)
     app.add_middleware(PlainBody, max_bytes=MAX_BODY_BYTES)
-    app.add_middleware(Gate)
+    ring = KeyRing()
+    app.add_middleware(Gate, ring=ring)
     app.add_middleware(RequestContextMiddleware)
-    _let_pages_of_others_in(app)
+    origins = get_settings().api.cors_origins
+    _let_pages_of_others_in(app, origins)
+    app.add_middleware(PageOrigins, ring=ring, origins=origins)
     for router in (*first, *ROUTERS):
         app.include_router(router)
 
@@ -119,8 +128,7 @@ def create_api(first: Sequence[APIRouter] = (), **options: Any) -> FastAPI:
     return app
 
 
-def _let_pages_of_others_in(app: FastAPI) -> None:
-    origins = get_settings().api.cors_origins
+def _let_pages_of_others_in(app: FastAPI, origins: Sequence[str]) -> None:
     if origins:
         # outside of everything: a page must be able to read errors as well
         app.add_middleware(
@@ -136,6 +144,6 @@ def _let_pages_of_others_in(app: FastAPI) -> None:
                 "X-Api-Key",
                 "X-Request-ID",
             ],
-            expose_headers=["ETag", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-ID"],
+            expose_headers=EXPOSED_HEADERS,
             max_age=600,
         )

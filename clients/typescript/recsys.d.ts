@@ -531,6 +531,21 @@ export interface Name {
   name: string;
 }
 
+/** A publishable key, with what is shown when it is created. */
+export interface NewPublishableKeyOut {
+  prefix: string;
+  name: string;
+  origins: Array<string>;
+  state: string;
+  created_at: string;
+  expires_at: string | null;
+  last_used_at: string | null;
+  /** For the HTML of the pages; shown this once. */
+  key: string;
+  /** Signs user tokens on the shop's server; never in a page. */
+  signing_secret: string;
+}
+
 /** `user`: the user never touched it; `shop`: it arrived within the target's `created_within_days`. */
 export type NewTo = "user" | "shop";
 
@@ -1103,6 +1118,28 @@ export interface PublicUser {
   following: number;
 }
 
+/** A new publishable key. */
+export interface PublishableKeyIn {
+  /** What the key is for. */
+  name: string;
+  /** Of the pages: scheme, host and port. */
+  origins: Array<string>;
+  expires_days?: number | null;
+  /** Of one visitor's address; default: `api.page_rate_per_second`. */
+  rate_per_second?: number | null;
+}
+
+/** A publishable key. */
+export interface PublishableKeyOut {
+  prefix: string;
+  name: string;
+  origins: Array<string>;
+  state: string;
+  created_at: string;
+  expires_at: string | null;
+  last_used_at: string | null;
+}
+
 /** What the cart would cost now: `total = subtotal - discount + tax + shipping`. */
 export interface QuoteOut {
   subtotal: string;
@@ -1329,6 +1366,18 @@ export interface SalesDay {
   returning_customers: number;
   /** Share of the day's visits in which a paid order was placed. */
   conversion_rate: string;
+}
+
+/** The script of web pages. */
+export interface Script {
+  /** Of this version, for good. */
+  path: string;
+  /** Leads to the version of this server. */
+  stable_path: string;
+  /** For the attribute `integrity` of a script element with `path` (Subresource Integrity). */
+  integrity: string;
+  bytes: number;
+  gzip_bytes: number;
 }
 
 /** A device that is logged in. */
@@ -1896,6 +1945,13 @@ export interface Operations {
     body: ProductIn;
     response: ProductOut;
   };
+  /** Create a key for web pages of these origins: it sends events and asks for lists of their visitor. */
+  admin_create_publishable_key: {
+    method: "POST";
+    path: "/api/v1/admin/publishable-keys";
+    body: PublishableKeyIn;
+    response: NewPublishableKeyOut;
+  };
   /** Create a group; searches follow it within seconds, without a reindex. */
   admin_create_synonyms: {
     method: "POST";
@@ -2120,6 +2176,12 @@ export interface Operations {
     };
     response: Page_ProductDay_;
   };
+  /** All publishable keys, the revoked ones included. */
+  admin_list_publishable_keys: {
+    method: "GET";
+    path: "/api/v1/admin/publishable-keys";
+    response: Array<PublishableKeyOut>;
+  };
   /** The shop's sales of each day, the latest first; `recsys analytics rollup` makes them. */
   admin_list_sales: {
     method: "GET";
@@ -2307,6 +2369,16 @@ export interface Operations {
     body: ReturnIn;
     response: StaffOrderOut;
   };
+  /** End a publishable key; running servers refuse it within two seconds. */
+  admin_revoke_publishable_key: {
+    method: "DELETE";
+    path: "/api/v1/admin/publishable-keys/{key_prefix}";
+    pathParameters: {
+      /** Of the key, without `pk_`. */
+      key_prefix: string;
+    };
+    response: void;
+  };
   /** Record that a parcel left; the order is shipped with its first parcel. */
   admin_send_parcel: {
     method: "POST";
@@ -2438,6 +2510,12 @@ export interface Operations {
     body: CheckoutIn;
     response: OrderOut;
   };
+  /** Give what the guest session `X-Session-Id` holds to the user of the request. */
+  claim_guest_session: {
+    method: "POST";
+    path: "/api/v1/auth/guest/claim";
+    response: void;
+  };
   /** Record that a search result was opened; models learn from it. */
   click: {
     method: "POST";
@@ -2541,6 +2619,12 @@ export interface Operations {
       "if-match"?: string;
     };
     response: void;
+  };
+  /** The address and the integrity hash of the script of web pages. */
+  describe_script: {
+    method: "GET";
+    path: "/api/v1/browser-script";
+    response: Script;
   };
   /** Empty the cart. */
   empty_cart: {
@@ -3406,6 +3490,12 @@ export interface Operations {
     };
     response: RecommendationsOut;
   };
+  /** Lead to the script of web pages. */
+  stable_script: {
+    method: "GET";
+    path: "/recsys.js";
+    response: string | void;
+  };
   /** Names of products that complete the typed text. */
   suggest: {
     method: "GET";
@@ -3480,6 +3570,15 @@ export interface Operations {
       shelf?: Placement | null;
     };
     response: RecommendationsOut;
+  };
+  /** The script of web pages. The address of another version leads to this one. */
+  versioned_script: {
+    method: "GET";
+    path: "/recsys.{version}.js";
+    pathParameters: {
+      version: string;
+    };
+    response: string | void;
   };
   /** Vote for a review as helpful; a second vote of the same user does not count. */
   vote_for_review: {

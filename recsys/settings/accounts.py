@@ -24,6 +24,10 @@ class ApiSettings(BaseModel):
     cursor_secrets : what cursors of pages and guest sessions are signed with; the first one signs, all are
         accepted. To change it, put a new one in front and drop the old one when its guests are gone. Unset:
         made from payments.webhook_secret, else from a file under `var/`.
+    page_rate_per_second : requests of one visitor's address with a publishable key; bursts of four times as
+        many. 0 limits nobody; a key may have a rate of its own (`recsys keys publish --rate`).
+    user_token_secrets : what the signing secrets of publishable keys are made from; rotated like
+        cursor_secrets. Unset: in development from a file under `var/`; elsewhere no user token is accepted.
     """
 
     host: str = "127.0.0.1"
@@ -33,8 +37,10 @@ class ApiSettings(BaseModel):
     cors_origins: tuple[str, ...] = ()
     guests_may_collect: bool = False
     cursor_secrets: tuple[SecretStr, ...] = ()
+    page_rate_per_second: float = Field(default=50.0, ge=0, le=1e6)
+    user_token_secrets: tuple[SecretStr, ...] = ()
 
-    @field_validator("cursor_secrets")
+    @field_validator("cursor_secrets", "user_token_secrets")
     @classmethod
     def _are_long_enough(cls, given: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         if any(len(one.get_secret_value()) < SHORTEST_SECRET for one in given):

@@ -101,12 +101,14 @@ class Sender:
     login : the stored id of a log-in whose user neither store could tell, both being away.
     token_id : the stored id of the sender's log-in, whether its user is known or not.
     deadline : until when the request waits for PostgreSQL; None: as long as for a request that arrives now.
+    of_page : a web page posts, for its visitor and nobody else: the user, else the guest.
     """
 
     user_id: int | None = None
     login: str | None = None
     deadline: Deadline | None = None
     token_id: str | None = None
+    of_page: bool = False
 
     @property
     def anybody(self) -> bool:

@@ -20,6 +20,7 @@ from recsys.security import token_id
 from recsys.settings import get_settings
 from recsys.web.access.api_key_dependencies import reporter
 from recsys.web.access.authorization import key_opens
+from recsys.web.access.pages import visitor_of
 from recsys.web.dependencies import brief_user, token_of
 from recsys.write_buffer.buffer import Sender, postgresql_outage
 from recsys.write_buffer.deadlines import Deadline, within
@@ -42,6 +43,8 @@ async def in_post_thread(work: Callable[..., Result], *arguments: object) -> Res
 
 
 async def _reporter(request: Request) -> Sender:
+    if (visitor := visitor_of(request.scope)) is not None:
+        return Sender(visitor.user_id, deadline=Deadline.of_post(), of_page=True)
     if key_opens(request.scope, "events"):
         # nothing is looked up for these
         return Sender(deadline=Deadline.of_post())
@@ -49,6 +52,9 @@ async def _reporter(request: Request) -> Sender:
 
 
 async def _visitor(request: Request) -> Sender:
+    if visitor_of(request.scope) is not None:
+        return await _reporter(request)
+
     def user() -> int | None:
         caller = brief_user(request)
         if caller is None and not get_settings().api.guests_may_collect:
@@ -86,7 +92,8 @@ def _sender(request: Request, user_of: Callable[[], int | None]) -> Sender:
 
 
 ReporterDep = Annotated[Sender, Depends(_reporter)]
-"""A key with the scope `events`, who posts for anybody, or a user, who posts for nobody else; 401, 403."""
+"""A key with the scope `events`, who posts for anybody; or a user, or a web page's visitor, who post for
+nobody else; 401, 403."""
 VisitorDep = Annotated[Sender, Depends(_visitor)]
 """The visitor of a page: a user, or a guest where `api.guests_may_collect` or a key allows it; 401, 403."""
 UserDep = Annotated[Sender, Depends(_user)]

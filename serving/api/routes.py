@@ -14,6 +14,7 @@ from recsys.own_ids.requests import user_named
 from recsys.web.access.api_key_dependencies import allow, require
 from recsys.web.access.authentication import caller_without_key
 from recsys.web.access.guest_sessions import guest_id
+from recsys.web.access.pages import visitor_of
 from recsys.web.dependencies import GuestSession
 from recsys.web.errors import problem_responses
 from recsys.web.openapi.document import operation_id
@@ -148,10 +149,16 @@ async def guest_recommendations(
     country: Country = None,
     cursor: CursorParam = None,
 ) -> Response:
-    """Products for a guest, by the history of the session (header `X-Session-Id`)."""
+    """Products for a guest, by the history of the session (header `X-Session-Id`).
+
+    With a publishable key and a signed user token: products for that user.
+    """
+    visitor = visitor_of(http.scope)
+    user = None if visitor is None else visitor.user_id
     request = RecommendationRequest(
         placement,
-        session=session,
+        user,
+        session=session if user is None else None,
         limit=limit_of(limit),
         novelty=novelty,
         filters=filters,

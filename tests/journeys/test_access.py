@@ -21,6 +21,7 @@ REFUSED = {401, 403, 404}
 
 PUBLIC: Mapping[Route, str] = {
     ("POST", "/api/v1/auth/register"): "for callers without an account; throttled",
+    ("POST", "/api/v1/auth/guest"): "a session for a guest, who has nothing yet",
     ("POST", "/api/v1/auth/login"): "the door itself; throttled, and asks for a password",
     ("GET", "/api/v1/categories"): "the catalogue is for everybody",
     ("GET", "/api/v1/brands"): "the catalogue is for everybody",
@@ -39,7 +40,6 @@ PUBLIC: Mapping[Route, str] = {
     ("POST", "/api/v1/auth/password-reset"): "answers the same whether there is an account; throttled",
     ("POST", "/api/v1/auth/password-reset/confirm"): "takes the code of a mail; throttled",
     ("POST", "/api/v1/auth/confirm-email"): "takes the code of a mail; throttled",
-    ("POST", "/api/v1/auth/guest"): "a new guest session, which holds nothing yet",
     ("POST", "/api/v1/search/clicks"): "as interactions",
     ("POST", "/api/v1/products/{product_id}/views"): "as interactions",
     ("POST", "/api/v1/interactions"): "in development; elsewhere a key or a user (test_keys.py)",
@@ -54,6 +54,9 @@ PUBLIC: Mapping[Route, str] = {
         "GET",
         "/api/v1/models/{name}/report",
     ): "in development; elsewhere administrators only (serving/api/reports.py)",
+    ("GET", "/recsys.js"): "the script of web pages, which holds nothing of anybody",
+    ("GET", "/recsys.{version}.js"): "the same, by its content",
+    ("GET", "/api/v1/browser-script"): "its address and integrity hash",
     ("GET", "/health/live"): "for the machine that watches the process",
     ("GET", "/health/ready"): "for the machine that watches the process",
     ("GET", "/metrics"): "counts and durations for the machine that watches",

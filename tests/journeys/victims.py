@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
+from recsys.web.browser.script import script
 from tests.journeys.conftest import ADDRESS, Counter
 from tests.recsys.domains.users.conftest import Person
 
@@ -42,6 +43,8 @@ def victim_of(counter: Counter, person: Person | None = None) -> Victim:
     rule = desk.call(admin, "POST", "/recommendations/rules", status=201, json=hide).json()
     phrases = {"phrases": ["lamp", "lantern"]}
     synonym = desk.call(admin, "POST", "/admin/search/synonyms", status=201, json=phrases).json()
+    page = {"name": "page", "origins": ["https://shop.example"]}
+    page_key = desk.call(admin, "POST", "/admin/publishable-keys", status=201, json=page).json()
     picture = {"src": "/lamp.png"}
     image = desk.call(admin, "POST", f"/admin/products/{product}/images", status=201, json=picture).json()
     counter.send("POST", "/cart/items", who=ada, json={"product_id": product, "quantity": 7})
@@ -73,6 +76,8 @@ def victim_of(counter: Counter, person: Person | None = None) -> Victim:
         "day": "2026-01-01",
         "rule_id": rule["id"],
         "synonym_id": synonym["id"],
+        "key_prefix": page_key["prefix"],
+        "version": script().path.split(".")[1],
     }
     bodies: dict[Route, object] = {
         ("POST", "/api/v1/orders/{order_id}/cancel"): {"reason": "mine now"},

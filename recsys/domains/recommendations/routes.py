@@ -53,16 +53,17 @@ def _one_or_several(model: type[BaseModel], tag: str, kind: BatchKind) -> dict[s
     openapi_extra=_one_or_several(InteractionIn, "interaction_type", INTERACTIONS),
 )
 async def post_interactions(
-    response: Response, sender: ReporterDep, body: Annotated[Any, Body()]
+    response: Response, sender: ReporterDep, visit: GuestSession, body: Annotated[Any, Body()]
 ) -> PostVerdicts:
     """Store one interaction, or up to 1,000, each with its own verdict.
 
     `stored`; `duplicate` when its `event_id` is stored already; `refused` with the reason; `queued` while
     PostgreSQL is away, full, read-only or too slow: accepted, and stored when it is back (status 202). One
     refused interaction never stops the others. When all are refused, the response is a problem with the
-    verdicts. A key with the scope `events` posts for anybody, a user who is logged in for nobody else.
+    verdicts. A key with the scope `events` posts for anybody, a user who is logged in for nobody else. With a
+    publishable key they are the visitor's: the user's of the signed token, or the guest's of `X-Session-Id`.
     """
-    return _accepted(response, await in_post_thread(service.record_interactions, body, sender))
+    return _accepted(response, await in_post_thread(service.record_interactions, body, sender, visit))
 
 
 @router.get(

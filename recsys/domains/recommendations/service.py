@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, TypeVar
-from uuid import uuid4
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
@@ -17,7 +17,7 @@ from recsys.domains.recommendations.interactions import ingest as interactions
 from recsys.domains.recommendations.interactions.recent import Touched, remember_touched
 from recsys.domains.recommendations.schemas import FEEDBACK, INTERACTIONS, FeedbackIn, InteractionIn
 from recsys.domains.recommendations.types import InteractionType
-from recsys.errors import Unavailable
+from recsys.errors import Forbidden, Unauthorized, Unavailable
 from recsys.log import get_logger
 from recsys.own_ids.resolver import RESOLVER
 from recsys.own_ids.scheme import IdKind, OwnId, from_object, from_text
@@ -26,6 +26,8 @@ from recsys.write_buffer.buffer import Post, Sender, enqueue, store_or_queue
 
 __all__ = ["record_feedback", "record_interactions"]
 
+_PAGE_EVENTS = uuid5(NAMESPACE_URL, "urn:recsys:page-event")
+_VISITOR_FIELDS = ("user_id", "username", "session_id")
 _UNKNOWN = 2**31 - 1
 """Stands for a user whose id is found only when their posts are stored."""
 _log = get_logger(__name__)
@@ -33,11 +35,16 @@ P = TypeVar("P", InteractionIn, FeedbackIn)
 Take = Callable[[Session, Sequence[object]], tuple[list[PostVerdict], list[Touched]]]
 
 
-def record_interactions(body: object, sender: Sender) -> PostVerdicts:
+def record_interactions(body: object, sender: Sender, visit: str | None = None) -> PostVerdicts:
     """Store one interaction or a list of up to 1,000; each gets its own verdict.
 
     Redis learns of the products after the commit, so that the next response knows them. While PostgreSQL
     takes no writes the interactions are queued.
+
+    Parameters
+    ----------
+    visit
+        The guest's session that the request names; interactions of a web page are of this session.
 
     Raises
     ------
@@ -45,10 +52,16 @@ def record_interactions(body: object, sender: Sender) -> PostVerdicts:
         The body is no batch.
     NonePosted
         Every interaction was refused.
+    Forbidden, Unauthorized
+        A web page posts for somebody else than its visitor, or has no visitor.
     Unavailable
         No server takes them.
     """
-    parts = _numbered(parts_of(body, INTERACTIONS), sender)
+    parts = parts_of(body, INTERACTIONS)
+    if sender.of_page:
+        _check_page(parts, sender, visit)
+        parts = [_of_visit(part, visit) for part in parts]
+    parts = _numbered(parts, sender)
     caller = _UNKNOWN if sender.login is not None else sender.user_id
     if caller is not None:
         parts = [interactions.named(part, caller) for part in parts]
@@ -80,10 +93,15 @@ def record_feedback(body: object, sender: Sender, visit: str | None = None) -> P
         The body is no batch.
     NonePosted
         Every piece was refused.
+    Forbidden, Unauthorized
+        A web page posts for somebody else than its visitor, or has no visitor.
     Unavailable
         No server takes them.
     """
-    parts = _numbered(parts_of(body, FEEDBACK), sender)
+    parts = parts_of(body, FEEDBACK)
+    if sender.of_page:
+        _check_page(parts, sender, visit)
+    parts = _numbered(parts, sender)
 
     def take(session: Session, ready: Sequence[object]) -> tuple[list[PostVerdict], list[Touched]]:
         return feedback.take(session, ready, sender.user_id, visit)
@@ -126,6 +144,33 @@ def _user_of(part: object) -> OwnId | None:
     user = part.get("user_id")
     own_id = from_text(user) if isinstance(user, str) else from_object(user)
     return own_id if own_id is not None and own_id.scheme == "username" else None
+
+
+def _check_page(parts: Sequence[object], sender: Sender, visit: str | None) -> None:
+    if any(isinstance(part, dict) and not part.keys().isdisjoint(_VISITOR_FIELDS) for part in parts):
+        raise Forbidden(
+            f"A web page posts for its visitor alone: leave out {', '.join(_VISITOR_FIELDS)}. The visitor is "
+            "the user of the signed token, or the guest of the header X-Session-Id."
+        )
+    if sender.user_id is None and visit is None:
+        raise Unauthorized(
+            "Whose events are these? Send a guest session (X-Session-Id, from POST /api/v1/auth/guest), or "
+            "the signed token of a user of this shop as `Authorization: Bearer TOKEN`."
+        )
+
+
+def _of_visit(part: object, visit: str | None) -> object:
+    """An interaction of a web page, in its visit.
+
+    Event ids of pages have a space of their own: a page could keep out an event of the shop's server, or of
+    another visitor, by sending its id first.
+    """
+    if not isinstance(part, dict) or visit is None:
+        return part
+    event_id = part.get("event_id")
+    if isinstance(event_id, str) and event_id:
+        part = {**part, "event_id": str(uuid5(_PAGE_EVENTS, f"{visit}:{event_id}"))}
+    return {**part, "session_id": visit}
 
 
 def _record(

@@ -29,6 +29,7 @@ from recsys.domains.users.schemas import (
 )
 from recsys.domains.users.sessions import Caller, Device
 from recsys.domains.users.tables import UserSession
+from recsys.errors import Invalid
 from recsys.settings import get_settings
 from recsys.web.access import guest_sessions
 from recsys.web.dependencies import TOKEN_COOKIE, CurrentUser, GuestSession, SessionDep
@@ -127,6 +128,18 @@ async def begin_guest_session(response: Response) -> GuestSessionOut:
     )
     response.headers["Cache-Control"] = "no-store"
     return GuestSessionOut(session_id=token)
+
+
+@router.post("/auth/guest/claim", status_code=204, responses=problem_responses(401, 403, 422, 429, 503))
+def claim_guest_session(session: SessionDep, caller: CurrentUser, guest: GuestSession) -> None:
+    """Give what the guest session `X-Session-Id` holds to the user of the request.
+
+    For web pages whose shop logs its users in itself: the user is that of the signed token. A log-in at
+    `/auth/login` does the same.
+    """
+    if guest is None:
+        raise Invalid("Send the guest session to claim as X-Session-Id.")
+    service.claim_guest(session, guest, caller.user_id)
 
 
 @router.post("/auth/password-reset", status_code=202, responses=problem_responses(400, 413, 422, 429, 503))

@@ -36,6 +36,7 @@ __all__ = [
     "change_email",
     "change_password",
     "check_password",
+    "claim_guest",
     "deactivate",
     "flush_names",
     "get_user",
@@ -122,14 +123,19 @@ def log_in(
     # the next one is found quicker; not before the password was right, or the time would tell of the account
     (cache.id_by_email if "@" in login else cache.id_by_username)(session, login.strip())
     if guest_session_id is not None:
-        for hook in _at_login:
-            hook(session, guest_session_id, user.id)
+        claim_guest(session, guest_session_id, user.id)
     publish(
         session,
         UserLoggedIn(user_id=user.id, session_id=row.session_id, guest_session_id=guest_session_id),
     )
     attempt.succeeded_after_commit(session)
     return Login(token, row.expires_at, user.id)
+
+
+def claim_guest(session: Session, guest_session_id: str, user_id: int) -> None:
+    """Give what a guest session holds to a user, as a log-in does."""
+    for hook in _at_login:
+        hook(session, guest_session_id, user_id)
 
 
 def log_out(session: Session, caller: Caller) -> None:

@@ -12,8 +12,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from recsys.cache import keys as cache_keys
 from recsys.domains.users.api_keys.api_key_cache import Granted, Key, KeyRing, RefusedKey, Why
 from recsys.domains.users.api_keys.service import KEY_SHAPE
+from recsys.errors import RecsysError, Unavailable
 from recsys.settings import get_settings
 from recsys.web.access.authorization import key_of, keys_are_optional
+from recsys.web.access.pages import PageVisitors
 from recsys.web.access.rate_limit import Limit, RateLimits, Taken
 from recsys.web.errors import problem
 
@@ -21,6 +23,7 @@ __all__ = ["Gate"]
 
 _BEARER = b"bearer "
 _LONGEST_KEY = 200
+_PAGE_BURST_SECONDS = 4
 
 
 class Gate:
@@ -36,6 +39,7 @@ class Gate:
         self.app = app
         self.ring = ring or KeyRing()
         self.limits = limits or RateLimits()
+        self.pages = PageVisitors()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check the API key of an HTTP request; pass everything else on."""
@@ -68,6 +72,8 @@ class Gate:
         raw = _presented(scope)
         found = None if raw is None else await self.ring.identify_or_look(raw)
         key = found.key if isinstance(found, Granted) else None
+        # read by what is around this as well: a page may read its refusals
+        scope["state"]["key"] = key
         limit = _limit(scope, key)
         taken = None if limit is None else await self.limits.take(limit)
         if limit is not None and taken is not None:
@@ -78,7 +84,12 @@ class Gate:
         if isinstance(found, RefusedKey):
             await _refuse(scope, receive, send, found)
             return
-        scope["state"]["key"] = key
+        if key is not None and key.origins:
+            try:
+                scope["state"]["page_visitor"] = await self.pages.admit(scope, key)
+            except RecsysError as error:
+                await _render(error, scope, receive, send)
+                return
         await self.app(scope, receive, send)
 
 
@@ -97,6 +108,10 @@ def _presented(scope: Scope) -> bytes | None:
 
 def _limit(scope: Scope, key: Key | None) -> Limit | None:
     settings = get_settings().api
+    if key is not None and key.origins:
+        # everybody has the key: each visitor has a limit, so that one of them cannot use up that of all
+        rate = settings.page_rate_per_second if key.rate_per_second is None else key.rate_per_second
+        return _bucket("page", f"{key.id}:{_address(scope)}", rate, math.ceil(rate * _PAGE_BURST_SECONDS))
     if key is not None:
         if key.rate_per_second is None:
             return _bucket("key", str(key.id), settings.rate_per_second, settings.burst)
@@ -116,8 +131,11 @@ def _bucket(kind: str, who: str, rate: float, burst: int) -> Limit | None:
 
 
 def caller_without_key(scope: Scope) -> str | None:
-    """The address that a request without a key comes from; None with a key, or where none is needed."""
-    return None if key_of(scope) is not None or keys_are_optional(scope) else _address(scope)
+    """The address of a request without a secret key; None with one, or where none is needed."""
+    key = key_of(scope)
+    if key is not None:
+        return _address(scope) if key.origins else None
+    return None if keys_are_optional(scope) else _address(scope)
 
 
 def _address(scope: Scope) -> str:
@@ -157,6 +175,18 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, refused: RefusedKe
             request_id=request_id,
             headers={"WWW-Authenticate": "Bearer"},
         )
+    await answer(scope, receive, send)
+
+
+async def _render(error: RecsysError, scope: Scope, receive: Receive, send: Send) -> None:
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}
+    answer = problem(
+        error.status,
+        error.public if isinstance(error, Unavailable) else error.message,
+        title=error.title,
+        request_id=scope["state"].get("request_id"),
+        headers=headers.get(error.status),
+    )
     await answer(scope, receive, send)
 
 

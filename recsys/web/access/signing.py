@@ -3,6 +3,8 @@
 The keys come from `api.cursor_secrets`: the first one signs, all of them are accepted, so that a new one can
 be put in front while what the old one signed is still on its way. Without that setting the key is made of the
 secret of the payments' webhooks, which every process of a shop has; without either it is a file under `var/`.
+The secrets with which a shop's server signs user tokens come from `api.user_token_secrets` in the same way;
+outside development they have no default.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from pathlib import Path
 from recsys.errors import Unavailable
 from recsys.settings import get_settings
 
-__all__ = ["SIZE", "is_signed", "sign"]
+__all__ = ["SIZE", "is_signed", "sign", "user_token_secrets"]
 
 SIZE = 16
 """Bytes of a signature."""
@@ -31,6 +33,30 @@ def is_signed(purpose: bytes, data: bytes, signature: bytes) -> bool:
     """Whether `signature` is that of `data` by one of the keys, compared in constant time."""
     message = purpose + b"\0" + data
     return any(hmac.compare_digest(hmac.digest(key, message, "sha256")[:SIZE], signature) for key in _keys())
+
+
+def user_token_secrets(prefix: str, epoch: int) -> tuple[str, ...]:
+    """The signing secrets of a publishable key, as 64 hexadecimal digits; the first one is to be used.
+
+    All are accepted: those of this epoch and of the one before it, of each secret of the setting. Nothing of
+    them is stored. Raises Unavailable outside development while the setting is unset.
+    """
+    settings = get_settings()
+    masters = [secret.get_secret_value().encode() for secret in settings.api.user_token_secrets]
+    if not masters:
+        if settings.environment != "development":
+            raise Unavailable(
+                "user tokens need RECSYS_API__USER_TOKEN_SECRETS, a JSON list of secrets; set it to "
+                """'["…"]' with the output of `openssl rand -hex 32`""",
+                public="User tokens are not set up on this server: set RECSYS_API__USER_TOKEN_SECRETS.",
+            )
+        masters = [_of_file(settings.var / "run" / "cursor.key")]
+    return tuple(
+        hmac.new(master, f"recsys user tokens\0{prefix}\0{number}".encode(), "sha256").hexdigest()
+        for number in (epoch, epoch - 1)
+        if number > 0
+        for master in masters
+    )
 
 
 def _keys() -> tuple[bytes, ...]:

@@ -1,8 +1,8 @@
-"""The API keys in memory, so that the check of a key takes microseconds and no round trip.
+"""The API keys in memory, so that checking one costs microseconds and no round trip.
 
-The keys are read from PostgreSQL every second: a revoked key is refused within that second and the time of
-one query; a new key works at once, since an unknown key is looked up. While PostgreSQL is away the keys read
-last stay in force, since no key can be revoked there meanwhile; what expires, expires all the same.
+The ring is read again from PostgreSQL every second: a revoked key is refused within that second and the time
+of one query; a new one is accepted at once, since an unknown key is looked up. While PostgreSQL is away the
+ring goes on with what it has, since no key can be revoked there meanwhile; keys still expire.
 """
 
 from __future__ import annotations
@@ -72,6 +72,9 @@ class Key:
     expires: float
     """Seconds since 1970; infinity for never."""
     rate_per_second: float | None
+    origins: frozenset[str] = frozenset()
+    """Of the web pages of a publishable key; none for a secret one."""
+    signing_epoch: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ class KeyRing:
 
     def __init__(self) -> None:
         self._keys: Mapping[str, Key] | None = None
+        self._origins: frozenset[str] = frozenset()
         self._used: set[int] = set()
         self._noted: dict[int, float] = {}
         self._tried_at = -float("inf")
@@ -120,6 +124,10 @@ class KeyRing:
             return _EXPIRED
         self._used.add(key.id)
         return Granted(key)
+
+    def has_origin(self, origin: str) -> bool:
+        """Whether pages of this origin have a publishable key; for a preflight, which carries no key."""
+        return origin in self._origins
 
     def check(self, raw_key: str | bytes, scope: api_keys.Scope) -> Granted | RefusedKey:
         """Whether the key opens what needs this scope."""
@@ -164,10 +172,13 @@ class KeyRing:
                     scopes=frozenset(row.scopes),
                     expires=float("inf") if row.expires_at is None else row.expires_at.timestamp(),
                     rate_per_second=row.rate_per_second,
+                    origins=frozenset(row.origins),
+                    signing_epoch=row.signing_epoch,
                 )
                 for row in api_keys.active(session)
             }
         self._keys = read
+        self._origins = frozenset[str]().union(*(key.origins for key in read.values()))
         self._note_use()
 
     def _note_use(self) -> None:
@@ -190,7 +201,7 @@ class KeyRing:
         try:
             yield
         finally:
-            # signalled, not cancelled: a reading thread would keep its connection
+            # ended by the event, not cancelled: a thread that reads would be left alone with its connection
             end.set()
             await task
 

@@ -1,7 +1,9 @@
-"""API keys: made, listed and revoked; what programs call the API with instead of an account.
+"""API keys: created, listed and revoked; programs and web pages call the API with them.
 
-A key is `rk_<prefix>_<secret>`. The prefix names it to humans and finds its row; the secret holds 256 bits of
-chance, so a plain SHA-256 of the whole key is enough to keep it by (see `recsys.security.token_id`).
+A secret key is `rk_<prefix>_<secret>`. The prefix names it to people and finds its row; the secret holds 256
+random bits, so a plain SHA-256 of the whole key is enough to store (see `recsys.security.token_id`).
+A publishable key, `pk_<prefix>_<letters>`, stands in the HTML of web pages, where everybody can read it. It
+is bound to the origins of these pages, and opens what `recsys.web.access.pages` lists.
 """
 
 from __future__ import annotations
@@ -13,17 +15,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal, get_args
+from urllib.parse import urlsplit
 
 from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
 from recsys import clock
+from recsys.diagnosis import setting_values
 from recsys.domains.users.tables import ApiKey
 from recsys.errors import Conflict, Invalid, NotFound
 from recsys.security import token_id
 
 __all__ = [
     "KEY_SHAPE",
+    "PAGE",
     "SCOPES",
     "Scope",
     "active",
@@ -31,15 +36,20 @@ __all__ = [
     "create",
     "listed",
     "prefix_of",
+    "publish",
+    "publishable",
     "revoke",
+    "rotate",
     "state_of",
 ]
 
 Scope = Literal["recommend", "events", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-"""recommend: lists of anybody, of guests and for carts. events: tell what happened. admin: run the shop."""
+"""recommend: lists of any user, of guests and for carts. events: post what happened. admin: run the shop."""
+PAGE = "page"
+"""The scope of publishable keys, which have no other."""
 
-KEY_SHAPE = re.compile(r"rk_([a-z0-9]{8})_[A-Za-z0-9]{43}")
+KEY_SHAPE = re.compile(r"[rp]k_([a-z0-9]{8})_[A-Za-z0-9]{43}")
 _PREFIX_LETTERS = string.ascii_lowercase + string.digits
 _SECRET_LETTERS = string.ascii_letters + string.digits
 _PREFIX_LENGTH = 8
@@ -47,11 +57,13 @@ _SECRET_LENGTH = 43  # of 62 letters each: 256 bits
 _LONGEST_NAME = 100
 _MOST_DAYS = 36_500.0
 _TRIES = 5
+_MOST_ORIGINS = 50
+_LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True)
 class Created:
-    """A new key; its text is returned only here."""
+    """A new key, which is shown once and not stored."""
 
     key: str
     row: ApiKey
@@ -75,8 +87,53 @@ def create(
     wanted = [scope for scope in SCOPES if scope in scopes]
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not wanted:
-        problem = f"unknown scope {unknown[0]!r}" if unknown else "a key needs a scope"
-        raise Invalid(f"{problem}; expected one or more of {', '.join(SCOPES)}")
+        fault = f"unknown scope {unknown[0]!r}" if unknown else "a key needs a scope"
+        raise Invalid(f"{fault}; expected one or more of {', '.join(SCOPES)}")
+    return _insert(session, name, wanted, (), expires_days, rate_per_second)
+
+
+def publish(
+    session: Session,
+    name: str,
+    origins: Sequence[str],
+    *,
+    expires_days: float | None = None,
+    rate_per_second: float | None = None,
+) -> Created:
+    """A new publishable key for the web pages of these origins, such as https://shop.example.
+
+    `rate_per_second` is that of one visitor's address; default: the setting `api.page_rate_per_second`.
+    Raises Invalid for a name, origin, term or rate that cannot be.
+    """
+    if not 0 < len(origins) <= _MOST_ORIGINS:
+        raise Invalid(f"a publishable key is for 1 to {_MOST_ORIGINS} origins, such as https://shop.example")
+    for origin in origins:
+        try:
+            setting_values.origin(origin)
+        except ValueError as error:
+            raise Invalid(
+                f"{origin[:100]!r} is not the origin of a web page; expected scheme, host and port in lower "
+                "case, such as https://shop.example; no path, no *"
+            ) from error
+        parts = urlsplit(origin)
+        if parts.scheme != "https" and parts.hostname not in _LOCAL_HOSTS:
+            raise Invalid(
+                f"the origin {origin} is not encrypted: anybody on the way could read and change the page; "
+                "use https (http is for localhost)"
+            )
+        if parts.port == {"https": 443, "http": 80}[parts.scheme]:
+            raise Invalid(f"browsers send the origin {origin} without its default port; leave it out")
+    return _insert(session, name, [PAGE], list(dict.fromkeys(origins)), expires_days, rate_per_second)
+
+
+def _insert(
+    session: Session,
+    name: str,
+    scopes: Sequence[str],
+    origins: Sequence[str],
+    expires_days: float | None,
+    rate_per_second: float | None,
+) -> Created:
     if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
         raise Invalid(f"the name of a key is 1 to {_LONGEST_NAME} printable characters")
     # written so that NaN is refused as well
@@ -86,12 +143,15 @@ def create(
         raise Invalid("the rate of a key is 0 (no limit) to 1,000,000 requests a second")
     now = clock.now()
     prefix = _free_prefix(session)
-    key = f"rk_{prefix}_{_chosen(_SECRET_LETTERS, _SECRET_LENGTH)}"
+    kind = "pk" if origins else "rk"
+    key = f"{kind}_{prefix}_{_chosen(_SECRET_LETTERS, _SECRET_LENGTH)}"
     row = ApiKey(
         name=name.strip(),
         prefix=prefix,
         hash=token_id(key),
-        scopes=list(wanted),
+        scopes=list(scopes),
+        origins=list(origins),
+        signing_epoch=1,
         rate_per_second=rate_per_second,
         created_at=now,
         expires_at=None if expires_days is None else now + timedelta(days=expires_days),
@@ -102,7 +162,7 @@ def create(
 
 
 def listed(session: Session) -> Sequence[ApiKey]:
-    """All keys there ever were, in the order of their making."""
+    """All keys, the revoked ones included, in the order of their creation."""
     return session.scalars(select(ApiKey).order_by(ApiKey.id)).all()
 
 
@@ -111,20 +171,49 @@ def revoke(session: Session, which: str) -> ApiKey:
 
     Revoking twice changes nothing. Raises NotFound, or Conflict when several active keys have the name.
     """
-    which = prefix_of(which) or which.strip().removeprefix("rk_")
-    by_prefix = session.scalars(select(ApiKey).where(ApiKey.prefix == which)).one_or_none()
-    found = [by_prefix] if by_prefix is not None else _named(session, which)
-    if not found:
-        raise NotFound(f"no key has the prefix or name {which!r}; `recsys keys list` shows all")
-    if len(found) > 1:
-        prefixes = ", ".join(one.prefix for one in found)
-        raise Conflict(f"{len(found)} keys are called {which!r}; say which by its prefix: {prefixes}")
-    (row,) = found
+    row = _the_key(session, which)
     session.refresh(row, with_for_update=True)
     if row.revoked_at is None:
         row.revoked_at = clock.now()
         session.flush()
     return row
+
+
+def publishable(session: Session, which: str) -> ApiKey:
+    """An active publishable key by its prefix or its name. Raises NotFound, Conflict, Invalid."""
+    row = _the_key(session, which)
+    if not row.origins:
+        raise Invalid(
+            f"{row.name} is a secret key; only publishable keys (`recsys keys publish`) sign tokens"
+        )
+    if state_of(row) != "active":
+        raise Invalid(f"the key {row.prefix} ({row.name}) is {state_of(row)}")
+    return row
+
+
+def rotate(session: Session, which: str, *, at_once: bool = False) -> ApiKey:
+    """Give a publishable key another signing secret.
+
+    The former one is valid until the next rotation; with `at_once`, for secrets that leaked, no longer.
+    Raises NotFound, Conflict, Invalid.
+    """
+    row = publishable(session, which)
+    session.refresh(row, with_for_update=True)
+    row.signing_epoch += 2 if at_once else 1
+    session.flush()
+    return row
+
+
+def _the_key(session: Session, which: str) -> ApiKey:
+    which = prefix_of(which) or which.strip().removeprefix("rk_").removeprefix("pk_")
+    by_prefix = session.scalars(select(ApiKey).where(ApiKey.prefix == which)).one_or_none()
+    rows = [by_prefix] if by_prefix is not None else _named(session, which)
+    if not rows:
+        raise NotFound(f"no key has the prefix or name {which!r}; `recsys keys list` shows all")
+    if len(rows) > 1:
+        prefixes = ", ".join(row.prefix for row in rows)
+        raise Conflict(f"{len(rows)} keys are called {which!r}; name one by its prefix: {prefixes}")
+    return rows[0]
 
 
 def active(session: Session) -> Sequence[ApiKey]:
@@ -138,7 +227,7 @@ def any_active(session: Session) -> bool:
 
 
 def state_of(row: ApiKey) -> Literal["active", "expired", "revoked"]:
-    """The state of a key."""
+    """The state of a key, as lists show it."""
     if row.revoked_at is not None:
         return "revoked"
     return "expired" if row.expires_at is not None and row.expires_at <= clock.now() else "active"
@@ -146,8 +235,8 @@ def state_of(row: ApiKey) -> Literal["active", "expired", "revoked"]:
 
 def prefix_of(key: str) -> str | None:
     """The prefix of something that looks like a key; None for everything else."""
-    found = KEY_SHAPE.fullmatch(key)
-    return None if found is None else found[1]
+    match = KEY_SHAPE.fullmatch(key)
+    return None if match is None else match[1]
 
 
 def _opens() -> tuple[ColumnElement[bool], ...]:
@@ -159,8 +248,8 @@ def _opens() -> tuple[ColumnElement[bool], ...]:
 
 def _named(session: Session, name: str) -> list[ApiKey]:
     rows = session.scalars(select(ApiKey).where(ApiKey.name == name).order_by(ApiKey.id)).all()
-    # the name of a revoked key may be used again: the key in force is meant
-    return [one for one in rows if one.revoked_at is None] or list(rows)[-1:]
+    # a name may be used again after its key was revoked: the active key is meant
+    return [row for row in rows if row.revoked_at is None] or list(rows)[-1:]
 
 
 def _free_prefix(session: Session) -> str:

@@ -1,0 +1,1 @@
+"""The script of web pages, and the routes that serve it."""
