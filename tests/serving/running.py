@@ -14,9 +14,9 @@ from fastapi import FastAPI
 
 
 @contextmanager
-def running(app: FastAPI) -> Iterator[httpx.Client]:
-    """A client of `app`, which has started; it is stopped at the end."""
-    listener = socket.create_server(("127.0.0.1", 0))
+def running(app: FastAPI, port: int = 0) -> Iterator[httpx.Client]:
+    """A client of `app`, which has started; it is stopped at the end. port: 0 for any that is free."""
+    listener = socket.create_server(("127.0.0.1", port))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

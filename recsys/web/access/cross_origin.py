@@ -38,6 +38,7 @@ class PageOrigins:
         self.origins = frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a preflight, or let the application answer readably."""
         origin = _header(scope, b"origin") if scope["type"] == "http" else None
         if origin is None or origin in self.origins:
             await self.app(scope, receive, send)

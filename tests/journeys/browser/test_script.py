@@ -1,0 +1,383 @@
+"""Web pages with `recsys.js` in a real browser: lists, search and events, and what arrives in the tables."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+from playwright.sync_api import Browser, Page, Route
+
+from recsys.database.session import unit_of_work
+from recsys.domains.users.api_keys import service as api_keys
+from recsys.settings import get_settings
+from recsys.web.access.signing import user_token_secrets
+from recsys.web.access.user_tokens import make_user_token
+from serving.server.app import create_app
+from tests.journeys.browser.pages import OpenPage, Website, browser, opened, website
+from tests.serving.conftest import no_hurry, open_shop, scored_shop, trained_shop
+from tests.serving.running import running
+from tests.support.browser import CHROMIUM, NO_BROWSER
+from tests.support.shop import Shop
+
+__all__ = ["no_hurry", "open_shop", "scored_shop", "trained_shop"]
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
+
+SCRIPT = '<script type="module" src="{api}/recsys.js" data-key="{key}"></script>'
+HEAD = '<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><title>Shop</title>'
+HOME = (
+    HEAD
+    + SCRIPT
+    + '<body><h1>Shop</h1><recsys-list placement="for_you" limit="4" heading="For you"></recsys-list>'
+    + "<p>End</p>"
+)
+PRODUCT = (
+    HEAD
+    + SCRIPT
+    + """<script type="module">recsys.track('view', {sku: '{sku}'})</script>
+    <body><h1>{sku}</h1>
+    <button onclick="recsys.track('purchase', {id: 'order-1', items: [{sku: '{sku}', quantity: 2}]})">
+    Buy</button>
+    <recsys-list placement="similar" sku="{sku}" limit="4"></recsys-list>"""
+)
+ITEMS = "recsys-list li[part=item]"
+
+
+@dataclass
+class Web:
+    """A shop's website beside its API, and a browser."""
+
+    shop: Shop
+    site: Website
+    chromium: Browser
+    port: int
+    key: str
+    server: ExitStack
+    page: Page | None = None
+
+    @property
+    def api(self) -> str:
+        """The address of the API, which is another origin than the site's."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def write(self, **pages: str) -> None:
+        """Add pages with the script in their head."""
+        for path, body in pages.items():
+            self.site.pages[f"/{path}"] = self.filled(HEAD + SCRIPT + "<body>" + body)
+
+    def filled(self, text: str) -> str:
+        """The text with the API's address and the key."""
+        return text.replace("{api}", self.api).replace("{key}", self.key)
+
+    def start(self) -> None:
+        """Start the API at its port."""
+        self.server.enter_context(running(create_app(), self.port))
+
+    def stop(self) -> None:
+        """Stop the API."""
+        self.server.close()
+
+    def visit(self, path: str = "/", **options: Any) -> OpenPage:
+        """Open a page of the site as a new visitor."""
+        watched = opened(self.chromium, **options)
+        self.page = watched.page
+        watched.page.goto(self.site.origin + path)
+        return watched
+
+    def pause(self, seconds: float) -> None:
+        """Wait while the page goes on, and while its requests reach the handlers of the test."""
+        assert self.page is not None
+        self.page.wait_for_timeout(seconds * 1000)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """What PostgreSQL has."""
+        with psycopg.connect(self.shop.database_url) as connection:
+            return connection.execute(query).fetchall()  # type: ignore[arg-type]
+
+    def wait_for(self, query: str, count: int) -> list[tuple[Any, ...]]:
+        """The rows of a query once there are so many, and a moment later still no more."""
+        for _ in range(300):
+            if len(self.rows(query)) >= count:
+                break
+            self.pause(0.2)
+        self.pause(0.5)
+        rows = self.rows(query)
+        assert len(rows) == count, (query, rows)
+        return rows
+
+    def token(self, user: str) -> str:
+        """A signed token, as the shop's server makes it."""
+        with unit_of_work() as session:
+            row = api_keys.publishable(session, self.key)
+            return make_user_token(user_token_secrets(row.prefix, row.signing_epoch)[0], user)
+
+
+@pytest.fixture
+def web(scored_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    """The scored shop behind its API, with a website on another origin."""
+    monkeypatch.setenv("RECSYS_SHOP__PRODUCT_URL", "/p/{sku}")
+    get_settings.cache_clear()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with ExitStack() as server, website({}) as site:
+        with unit_of_work() as session:
+            key = api_keys.publish(session, "page", [site.origin]).key
+        with browser() as chromium:
+            web = Web(scored_shop, site, chromium, port, key, server)
+            site.pages |= {"/": web.filled(HOME), "/p/": web.filled(PRODUCT)}
+            web.start()
+            yield web
+
+
+FEEDBACK = "SELECT product_id, feedback_type FROM recommendations_db.recommendation_feedback WHERE "
+EVENTS = "SELECT product_id, interaction_type, session_id FROM recommendations_db.user_interactions WHERE "
+FROM_PAGES = EVENTS + "session_id IS NOT NULL "
+
+
+SHIFTS = """
+window.shifts = [];
+const plain = ({value, startTime}) => ({value, startTime});
+new PerformanceObserver((list) => shifts.push(...list.getEntries().map(plain)))
+  .observe({type: 'layout-shift', buffered: true});
+const frame = () => new Promise((resolve) => requestAnimationFrame(() => resolve()));
+customElements.whenDefined('recsys-list').then(frame).then(frame)
+  .then(() => { window.drawn = performance.now(); });
+"""
+
+
+def _product(page: Page) -> int:
+    return int(page.url.rpartition("sku")[2])
+
+
+def test_two_lines_of_html_bring_lists_and_report_what_visitors_do(web: Web) -> None:
+    home = web.visit()
+    page = home.page
+    page.wait_for_selector(ITEMS)
+    assert page.locator(ITEMS).count() == 4
+    # half of each is visible for a second
+    shown = web.wait_for(FEEDBACK + "feedback_type = 'shown'", 4)
+    assert len({product for product, _ in shown}) == 4
+    page.locator(f"{ITEMS} a").nth(1).click()
+    page.wait_for_url("**/p/*")
+    product = _product(page)
+    page.wait_for_selector(ITEMS)
+    assert product in {product for product, _ in shown}
+    assert web.wait_for(FEEDBACK + "feedback_type = 'clicked'", 1) == [(product, "clicked")]
+    (view,) = web.wait_for(FROM_PAGES + "AND interaction_type = 'view'", 1)
+    assert view[0] == product
+    # what was clicked in a list and is bought counts for that list; a repeat of the order is the same order
+    page.get_by_role("button", name="Buy").click()
+    page.get_by_role("button", name="Buy").click()
+    assert web.wait_for(FEEDBACK + "feedback_type = 'purchased'", 1) == [(product, "purchased")]
+    web.wait_for(FROM_PAGES + "AND interaction_type = 'purchase'", 1)
+    # one visitor, whom the list was for
+    assert len({row[2] for row in web.rows(FROM_PAGES)}) == 1
+    assert home.errors == []
+
+
+def test_events_arrive_once_though_the_api_stops_and_answers_get_lost(web: Web) -> None:
+    home = web.visit()
+    page = home.page
+    page.wait_for_selector(ITEMS)
+    web.wait_for(FEEDBACK + "feedback_type = 'shown'", 4)
+    web.stop()
+    page.evaluate("for (const sku of ['sku1', 'sku2', 'sku3']) recsys.track('like', {sku})")
+    page.evaluate("document.querySelector('recsys-list').setAttribute('limit', '5')")
+    # two failed attempts, and a list that stays as it is meanwhile
+    page.wait_for_timeout(5_000)
+    assert page.locator(ITEMS).count() == 4
+    lost = []
+
+    def lose(route: Route) -> None:
+        if lost:
+            route.continue_()
+            return
+        # the server has the events, the page does not know it
+        lost.append(route.fetch().status)
+        route.abort()
+
+    page.route("**/api/v1/interactions", lose)
+    web.start()
+    likes = web.wait_for(FROM_PAGES + "AND interaction_type = 'like'", 3)
+    assert {product for product, _, _ in likes} == {1, 2, 3}
+    page.wait_for_function("!localStorage.getItem('recsys.queue')")
+    assert lost == [200]
+    page.wait_for_function(
+        "document.querySelector('recsys-list').shadowRoot.querySelectorAll('li[part=item]').length === 5"
+    )
+    assert len(web.rows(FROM_PAGES + "AND interaction_type = 'like'")) == 3
+    assert home.errors == []
+
+
+def test_a_page_without_the_api_has_its_own_content_and_no_error(web: Web) -> None:
+    web.stop()
+    home = web.visit()
+    page = home.page
+    page.wait_for_timeout(1_000)
+    assert page.get_by_text("End").is_visible()
+    assert home.errors == []
+    # with the script from the browser's cache, a list waits in its place
+    web.start()
+    page.goto(web.site.origin)
+    page.wait_for_selector(ITEMS)
+    web.stop()
+    page.evaluate("document.body.append(Object.assign(document.createElement('recsys-list')))")
+    page.wait_for_function("document.querySelectorAll('recsys-list')[1].getAttribute('state') === 'empty'")
+    web.start()
+    page.wait_for_function("document.querySelectorAll('recsys-list')[1].getAttribute('state') === 'ready'")
+    assert home.errors == []
+
+
+def test_events_of_a_page_that_is_left_arrive(web: Web) -> None:
+    home = web.visit()
+    page = home.page
+    page.wait_for_selector(ITEMS)
+    page.evaluate("recsys.track('like', {sku: 'sku7'}); location.assign('about:blank')")
+    assert [row[0] for row in web.wait_for(FROM_PAGES + "AND interaction_type = 'like'", 1)] == [7]
+    assert home.errors == []
+
+
+def test_a_phone_gets_lists_that_do_not_move_the_page(web: Web) -> None:
+    # the page keeps the place of its list until the script is there; from then on the skeleton does
+    reserved = "<style>recsys-list { display: block; min-height: 40rem }</style>" + HOME[HOME.index("<h1>") :]
+    web.write(reserved=reserved, empty="<p>Empty</p>")
+    phone = {"viewport": {"width": 360, "height": 740}, "device_scale_factor": 2, "has_touch": True}
+    for path in ("/reserved", "/"):
+        home = web.visit("/empty", **phone)
+        page = home.page
+        page.add_init_script(SHIFTS)
+        page.goto(web.site.origin + path)
+        page.wait_for_selector(ITEMS)
+        page.wait_for_timeout(500)
+        since = "location.pathname === '/' ? drawn : 0"
+        shifts = page.evaluate(f"shifts.filter(({{startTime}}) => startTime > ({since}))")
+        assert shifts == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    boxes = [box for item in page.locator(ITEMS).all() if (box := item.bounding_box()) is not None]
+    assert len(boxes) == 4
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= 360 for box in boxes)
+    assert home.errors == []
+
+
+def test_a_keyboard_is_enough(web: Web) -> None:
+    web.write(search='<recsys-search label="Search the shop" action="/found"></recsys-search>' + HOME[-90:])
+    assert web.shop.run("search", "reindex").returncode == 0
+    home = web.visit("/search")
+    page = home.page
+    field = page.get_by_role("combobox", name="Search the shop")
+    field.wait_for()
+    page.keyboard.press("Tab")
+    page.keyboard.type("lamp")
+    page.get_by_role("option").first.wait_for()
+    assert field.get_attribute("aria-expanded") == "true"
+    assert "results" in page.locator("recsys-search [role=status]").inner_text()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    assert field.get_attribute("aria-activedescendant") == "option-0"
+    assert page.get_by_role("option").first.get_attribute("aria-selected") == "true"
+    page.keyboard.press("Escape")
+    assert field.get_attribute("aria-expanded") == "false"
+    page.keyboard.type("s")
+    page.get_by_role("option").first.wait_for()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/p/*")
+    assert 61 <= _product(page) <= 90
+    page.goto(web.site.origin)
+    page.wait_for_selector(ITEMS)
+    page.keyboard.press("Tab")
+    focused = "document.querySelector('recsys-list').shadowRoot.activeElement?.getAttribute('part')"
+    assert page.evaluate(focused) == "link"
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/p/*")
+    web.wait_for(FEEDBACK + "feedback_type = 'clicked'", 1)
+    assert home.errors == []
+
+
+def test_without_consent_nothing_is_stored_and_no_event_is_sent(web: Web) -> None:
+    page_with_choice = HOME.replace("data-key", 'data-consent="required" data-key')
+    web.site.pages["/"] = web.filled(page_with_choice)
+    home = web.visit()
+    page = home.page
+    page.wait_for_selector(ITEMS)
+    page.evaluate("recsys.track('like', {sku: 'sku7'})")
+    page.locator(f"{ITEMS} a").first.click()
+    page.wait_for_url("**/p/*")
+    page.goto(web.site.origin)
+    page.wait_for_selector(ITEMS)
+    page.evaluate("recsys.consent(true)")
+    page.evaluate("recsys.track('like', {sku: 'sku8'})")
+    assert [row[0] for row in web.wait_for(FROM_PAGES + "AND interaction_type = 'like'", 1)] == [8]
+    page.evaluate("recsys.consent(false)")
+    sent = len(home.requests)
+    page.evaluate("recsys.track('like', {sku: 'sku9'})")
+    page.wait_for_timeout(3_000)
+    assert page.evaluate(
+        "[...Object.keys(localStorage), ...Object.keys(sessionStorage), document.cookie]"
+    ) == [""]
+    # the list for everybody, and nothing else
+    assert all("/recommendations?" in request for request in home.requests[sent:])
+    assert len(web.rows(FROM_PAGES + "AND interaction_type = 'like'")) == 1
+    assert home.errors == []
+
+
+def test_a_signed_token_brings_the_list_of_its_user(web: Web) -> None:
+    get_settings.cache_clear()
+    script = (
+        "<script type=module>recsys.user(() => { window.asked = (window.asked ?? 0) + 1; "
+        "return window.token ?? '%s'; })</script>"
+    )
+    expired = web.token("u11").rpartition(".")[0] + ".AAAA"
+    web.write(
+        mine=HOME[HOME.index("<h1>") :] + script % web.token("u11"),
+        expired=HOME[HOME.index("<h1>") :] + script % expired,
+    )
+    with running(create_app()) as client:
+        items = client.get("/api/v1/users/11/recommendations?limit=4").json()["items"]
+    home = web.visit("/mine")
+    names = [item["name"] for item in items]
+    home.page.wait_for_function(
+        "(names) => [...document.querySelector('recsys-list').shadowRoot"
+        ".querySelectorAll('li[part=item] .name')].map((each) => each.textContent).join() === names.join()",
+        arg=names,
+    )
+    home.page.evaluate("recsys.track('like', {sku: 'sku7'})")
+    liked = "SELECT user_id FROM recommendations_db.user_interactions WHERE interaction_type = 'like'"
+    assert web.wait_for(liked, 1) == [(11,)]
+    # a token that is refused is asked for once more, and nothing of the user is shown
+    other = web.visit("/expired")
+    other.page.wait_for_function("window.asked >= 2")
+    other.page.evaluate(f"window.token = {json.dumps(web.token('u11'))}")
+    other.page.wait_for_function("document.querySelector('recsys-list').getAttribute('state') === 'ready'")
+    assert home.errors == other.errors == []
+
+
+def test_markup_in_a_product_is_text(web: Web) -> None:
+    with psycopg.connect(web.shop.database_url) as connection:
+        connection.execute(
+            "UPDATE products_db.products SET name = '<img src=x onerror=\"window.evil = 1\">' || id"
+        )
+    web.stop()
+    web.write(
+        own="""<recsys-list limit="3"><template><article><a data-href="url"><b data-text="name"></b>
+        <i data-text="price"></i><img data-src="image" alt=""></a></article></template></recsys-list>"""
+    )
+    web.start()
+    home = web.visit("/own")
+    home.page.wait_for_selector("recsys-list[state=ready] article a[href*='/p/sku']")
+    names = home.page.locator("recsys-list article b").all_inner_texts()
+    assert len(names) == 3
+    assert all(name.startswith("<img src=x") for name in names)
+    assert home.page.evaluate("window.evil") is None
+    # the page's own style reaches the parts of a template, and a click in it counts
+    home.page.locator("recsys-list article a").first.click()
+    home.page.wait_for_url("**/p/*")
+    web.wait_for(FEEDBACK + "feedback_type = 'clicked'", 1)
+    assert home.errors == []
