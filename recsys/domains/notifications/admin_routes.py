@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from sqlalchemy import select
 
+from recsys.database.session import unit_of_work
 from recsys.domains.notifications import delivery, service, templates
 from recsys.domains.notifications.schemas import (
     EmailLogOut,
@@ -21,8 +22,8 @@ from recsys.domains.notifications.schemas import (
     TemplatePreviewOut,
 )
 from recsys.domains.notifications.tables import EmailLog, SmsLog
-from recsys.domains.notifications.templating import TemplateSource, render
-from recsys.web.dependencies import AdminUser, SessionDep
+from recsys.domains.notifications.templating import TemplateSource, preview
+from recsys.web.dependencies import AdminUser, BriefAdmin, SessionDep
 from recsys.web.errors import problem_responses
 from recsys.web.pagination import CursorParam, Limit, Page, last_id, page_of
 from recsys.web.validators import RowId
@@ -58,13 +59,13 @@ def change_template(session: SessionDep, admin: AdminUser, name: Name, given: Te
 @router.post(
     "/notification-templates/{name}/preview", responses=problem_responses(400, 401, 403, 404, 422, 503)
 )
-def preview_template(
-    session: SessionDep, admin: AdminUser, name: Name, given: TemplatePreviewIn
-) -> TemplatePreviewOut:
-    """Render a template with these values; nothing is sent."""
-    source, _ = templates.source_of(session, name)
-    shown = render(source, given.values)
-    return TemplatePreviewOut(subject=shown.subject, html=shown.html, text=shown.text)
+def preview_template(admin: BriefAdmin, name: Name, given: TemplatePreviewIn) -> TemplatePreviewOut:
+    """Render a template with these values; nothing is sent. One that exceeds the limits is a 422."""
+    # no connection is held while it is filled
+    with unit_of_work() as session:
+        source, _ = templates.source_of(session, name)
+    filled = preview(source, given.values)
+    return TemplatePreviewOut(subject=filled.subject, html=filled.html, text=filled.text)
 
 
 @router.post("/notifications", status_code=201, responses=problem_responses(400, 401, 403, 404, 422, 503))
