@@ -2690,7 +2690,7 @@ export interface Operations {
     path: "/api/v1/recommendations/preferences";
     response: PreferencesOut;
   };
-  /** What one says about oneself in the profile. */
+  /** The caller's preferences in the profile. */
   get_preferences_of_me: {
     method: "GET";
     path: "/api/v1/users/me/preferences";
@@ -2718,7 +2718,7 @@ export interface Operations {
     };
     response: RuleOut;
   };
-  /** How one wants the shop: language, currency, theme, whatever the shop keeps here. */
+  /** The caller's settings: language, currency, theme and whatever else the shop stores here. */
   get_settings_of_me: {
     method: "GET";
     path: "/api/v1/users/me/settings";
@@ -2801,7 +2801,7 @@ export interface Operations {
     };
     response: void;
   };
-  /** What one did with the account, newest first. */
+  /** The activities of the caller's account, newest first. */
   list_activities: {
     method: "GET";
     path: "/api/v1/users/me/activities";
@@ -3264,7 +3264,7 @@ export interface Operations {
     body: Taste;
     response: PreferencesOut;
   };
-  /** Put these in the place of the preferences of now. */
+  /** Replace the caller's preferences. */
   put_preferences_of_me: {
     method: "PUT";
     path: "/api/v1/users/me/preferences";

@@ -161,8 +161,8 @@ async def _redis_away(request: Request, error: Exception) -> Response:
         raise error
     _log.error("Redis does not take this", request_id=request_id_of(request), error=str(error)[:200])
     # a server that answers with an error is there: it is full, or read-only after a failover
-    said = "takes no writes now" if isinstance(error, ResponseError) else "does not answer"
-    return await _recsys_error(request, _shown(f"Redis {said}; try again in a moment."))
+    state = "takes no writes now" if isinstance(error, ResponseError) else "does not answer"
+    return await _recsys_error(request, _shown(f"Redis {state}; try again in a moment."))
 
 
 def _shown(message: str) -> Unavailable:

@@ -114,10 +114,10 @@ def _log_access(request_id: str, method: str, route: str, status: int, seconds: 
     if write_json(_access, written):
         return
     line: dict[str, object] = json.loads(written)
-    (said,), extra = ProcessorFormatter.wrap_for_formatter(_access, "info", line)
+    (message,), extra = ProcessorFormatter.wrap_for_formatter(_access, "info", line)
     # handed over as a record: `info()` would first walk the stack for a place that no line shows
     _access.handle(
-        _access.makeRecord(_access.name, logging.INFO, __file__, 0, said, (), None, extra=extra["extra"])
+        _access.makeRecord(_access.name, logging.INFO, __file__, 0, message, (), None, extra=extra["extra"])
     )
 
 

@@ -19,7 +19,7 @@ from recsys.events.publish import publish
 from recsys.events.vocabulary import PreferencesChanged, ProfileUpdated
 from recsys.own_ids.resolver import own_ids_changed
 
-__all__ = ["change", "me", "public", "public_by_username", "replace", "said"]
+__all__ = ["change", "json_column", "me", "public", "public_by_username", "replace"]
 
 _OF_USER = frozenset({"username", "full_name", "avatar_url"})
 
@@ -92,7 +92,7 @@ def change(session: Session, user_id: int, given: ProfileIn) -> MeOut:
     return me(session, user_id)
 
 
-def said(session: Session, user_id: int, column: str) -> dict[str, Any]:
+def json_column(session: Session, user_id: int, column: str) -> dict[str, Any]:
     """A user's `settings` or `preferences`."""
     profile = _profile(session, user_id)
     return {} if profile is None else dict(getattr(profile, column) or {})

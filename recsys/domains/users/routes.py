@@ -52,7 +52,7 @@ def register(request: Request, session: SessionDep, given: RegisterIn) -> Regist
     """Make an account; log in with it next, which returns its id.
 
     The answer is the same when the address has an account: then none is made, and its owner is notified
-    by e-mail. Usernames are public: one that is taken is a 409.
+    by e-mail. Usernames are public: a taken username is a 409.
     """
     registration.register(
         session,
@@ -114,8 +114,8 @@ def log_in(
 async def begin_guest_session(response: Response) -> GuestSessionOut:
     """Get a guest session: send it as `X-Session-Id`, or let the browser send its cookie.
 
-    It holds the cart and the history of somebody who is not logged in. Treat it like a password: whoever has
-    it has the cart. Shops that make ids of their own send them with an API key instead.
+    It holds the cart and the history of somebody who is not logged in. Treat it like a password: it
+    gives access to the cart. Shops that make ids of their own send them with an API key instead.
     """
     token = guest_sessions.issue()
     response.set_cookie(
@@ -239,8 +239,8 @@ def deactivate(
 
 @router.get("/users/me/settings", responses=problem_responses(401, 422, 503))
 def get_settings_of_me(session: SessionDep, caller: CurrentUser) -> dict[str, Any]:
-    """How one wants the shop: language, currency, theme, whatever the shop keeps here."""
-    return profiles.said(session, caller.user_id, "settings")
+    """The caller's settings: language, currency, theme and whatever else the shop stores here."""
+    return profiles.json_column(session, caller.user_id, "settings")
 
 
 @router.put("/users/me/settings", responses=problem_responses(400, 401, 413, 422, 503))
@@ -253,15 +253,15 @@ def put_settings_of_me(
 
 @router.get("/users/me/preferences", responses=problem_responses(401, 422, 503))
 def get_preferences_of_me(session: SessionDep, caller: CurrentUser) -> dict[str, Any]:
-    """What one says about oneself in the profile."""
-    return profiles.said(session, caller.user_id, "preferences")
+    """The caller's preferences in the profile."""
+    return profiles.json_column(session, caller.user_id, "preferences")
 
 
 @router.put("/users/me/preferences", responses=problem_responses(400, 401, 413, 422, 503))
 def put_preferences_of_me(
     session: SessionDep, caller: CurrentUser, given: Annotated[WantedJson, Body()]
 ) -> dict[str, Any]:
-    """Put these in the place of the preferences of now."""
+    """Replace the caller's preferences."""
     return profiles.replace(session, caller.user_id, "preferences", given)
 
 
@@ -269,7 +269,7 @@ def put_preferences_of_me(
 def list_activities(
     session: SessionDep, caller: CurrentUser, limit: Limit = 20, cursor: After = None
 ) -> Page[ActivityOut]:
-    """What one did with the account, newest first."""
+    """The activities of the caller's account, newest first."""
     before = None if cursor is None else Cursor.decode(cursor).integer("id")
     rows = activities.latest(session, caller.user_id, before=before, limit=limit + 1)
     items = [
@@ -294,7 +294,7 @@ def _session_out(row: UserSession, caller: Caller) -> SessionOut:
 
 
 def _address(request: Request) -> str | None:
-    """The peer's address; behind a proxy the server was told to trust, the client's."""
+    """The peer's address; behind a trusted proxy, the client's."""
     if request.client is None:
         return None
     try:

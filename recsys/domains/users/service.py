@@ -223,13 +223,13 @@ def _proven(session: Session, caller: Caller, password: str, address: str | None
     attempt = throttle.begin(f"user:{caller.user_id}", address, device=f"session:{caller.session_id}")
     user = lock_user(session, caller.user_id)
     if user.is_active is False or not verify_password(user.password_hash, password).ok:
-        raise Unauthorized("The password is not the one of this account.")
+        raise Unauthorized("The password is wrong.")
     attempt.succeeded_after_commit(session)
     return user
 
 
 def replace_password(session: Session, user: User, new: str) -> None:
-    """Another password of a locked user. Raises Invalid for one that `check_password` refuses."""
+    """Another password of a locked user. Raises Invalid for a password that `check_password` refuses."""
     check_password(new, user.email, user.username)
     user.password_hash = hash_password(new)
     user.updated_at = clock.now()
@@ -239,9 +239,9 @@ def replace_password(session: Session, user: User, new: str) -> None:
 
 
 def check_password(password: str, email: str, username: str) -> None:
-    """Raises Invalid for one that is too short, too long, or the account's own name."""
+    """Raises Invalid for a password that is too short, too long, or the account's name."""
     if not 8 <= len(password) <= 200:
-        raise Invalid("The password has to have 8 to 200 characters.")
+        raise Invalid("The password needs 8 to 200 characters.")
     if password.lower() in (email.lower(), username.lower(), email.lower().partition("@")[0]):
         raise Invalid("The password is the name of the account; choose another.")
 

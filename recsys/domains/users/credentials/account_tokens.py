@@ -65,7 +65,7 @@ def renew(session: Session, user_id: int, purpose: Purpose) -> tuple[str, str] |
 
 
 def redeem(session: Session, token: str, *purposes: Purpose) -> AccountToken:
-    """Use a token up. Raises Invalid for one that is unknown, expired, used or of another purpose."""
+    """Use up a token. Raises Invalid for an unknown, expired or used token, or another purpose."""
     now = clock.now()
     row = session.scalars(
         update(AccountToken)
@@ -95,7 +95,7 @@ def discard(session: Session, user_id: int, *purposes: Purpose) -> None:
 
 
 def awaits_confirmation(session: Session, user_id: int) -> bool:
-    """Whether the account was made with an address that nobody has confirmed."""
+    """Whether the address of a new account is not yet confirmed."""
     pending = exists().where(
         AccountToken.user_id == user_id,
         AccountToken.purpose == Purpose.CONFIRM_EMAIL,

@@ -37,7 +37,7 @@ def request_reset(session: Session, email: str, address: str | None) -> None:
 def reset_password(session: Session, token: str, new: str, address: str | None) -> None:
     """Replace a password by a token; every session ends. Raises Invalid, Throttled.
 
-    Whoever has the token reads the mails of the address, which is thereby confirmed.
+    The token was sent to the address, so its use also confirms the address.
     """
     attempt = throttle.begin(None, address)
     row = account_tokens.redeem(session, token, Purpose.RESET_PASSWORD)
@@ -51,7 +51,7 @@ def reset_password(session: Session, token: str, new: str, address: str | None) 
 
 
 def confirm_email(session: Session, token: str, address: str | None) -> None:
-    """Confirm the address of an account, or change to the one that the token was sent to.
+    """Confirm the address of an account, or change to the address that the token was sent to.
 
     Raises Invalid, Conflict when the address belongs to another account meanwhile, and Throttled.
     """
