@@ -58,7 +58,10 @@ Day = Annotated[_Date | None, Query(description="A day such as 2026-03-29, in th
 
 @router.post(
     "/analytics/collect",
-    responses=problem_responses(400, 401, 403, 413, 422, 429, 503),
+    responses={
+        202: {"model": PostVerdicts, "description": "Some are queued, and stored when PostgreSQL takes them"},
+        **problem_responses(400, 401, 403, 413, 422, 429, 503),
+    },
     openapi_extra={
         "requestBody": {
             "required": True,
