@@ -2282,7 +2282,7 @@ export interface Operations {
     body: NotifyIn;
     response: NotifyOut;
   };
-  /** Render a template with these values; nothing is sent. One that exceeds the limits is a 422. */
+  /** Render a template with these values; nothing is sent. Exceeding the limits is a 422. */
   admin_preview_template: {
     method: "POST";
     path: "/api/v1/admin/notification-templates/{name}/preview";

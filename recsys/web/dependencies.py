@@ -19,6 +19,7 @@ from recsys.errors import Forbidden, Unauthorized, Unavailable
 from recsys.settings import get_settings
 from recsys.web.access.authorization import key_of
 from recsys.web.access.guest_sessions import GUEST_COOKIE, GUEST_HEADER, guest_id, signed_id
+from recsys.web.access.pages import PageVisitor, visitor_of
 
 __all__ = [
     "GUEST_COOKIE",
@@ -106,8 +107,11 @@ class Admin:
 def token_of(request: Request) -> str | None:
     """The token of `Authorization: Bearer`, else of the cookie; a header always decides.
 
-    An API key may stand there as well, and is no token.
+    An API key may stand there as well, and is no token. A web page with a publishable key has none: its
+    visitor was identified with the key.
     """
+    if visitor_of(request.scope) is not None:
+        return None
     given = request.headers.get("Authorization")
     if given is None:
         return request.cookies.get(TOKEN_COOKIE)
@@ -118,16 +122,23 @@ def token_of(request: Request) -> str | None:
 
 
 def caller_of(request: Request, session: SessionDep) -> Caller | None:
-    """Who is logged in; None for guests. Raises Unauthorized."""
+    """Who is logged in, or the visitor of a web page; None for guests. Raises Unauthorized."""
+    if (visitor := visitor_of(request.scope)) is not None:
+        return _page_caller(visitor)
     token = token_of(request)
     if token is None:
         return None
     caller = authenticate(session, token) if len(token) <= _LONGEST_TOKEN else None
-    # an invalid header is an error of the caller; an old cookie comes with every request of a browser and
-    # only means that nobody is logged in any more
+    # a header asks for a user: an old one is refused, so that its sender notices; an old cookie comes
+    # with every request of a browser and only means that nobody is logged in any more
     if caller is None and "Authorization" in request.headers:
         raise Unauthorized("This token is not valid, or its session has ended; log in again.")
     return caller
+
+
+def _page_caller(visitor: PageVisitor) -> Caller | None:
+    # no right beyond those of the page, whatever account the user has
+    return None if visitor.user_id is None else Caller(visitor.user_id, session_id="", is_admin=False)
 
 
 def _current_user(caller: Annotated[Caller | None, Depends(caller_of)]) -> Caller:
@@ -153,6 +164,8 @@ async def _guest_session(request: Request) -> str | None:
     given = request.headers.get(GUEST_HEADER)
     if given is not None:
         return guest_id(request.scope, given)
+    if visitor_of(request.scope) is not None:
+        return None
     cookie = request.cookies.get(GUEST_COOKIE)
     # a browser sends an old cookie with every request: an invalid cookie counts as none
     return None if cookie is None else signed_id(cookie)
@@ -160,6 +173,8 @@ async def _guest_session(request: Request) -> str | None:
 
 def brief_user(request: Request) -> Caller | None:
     """Who is logged in, looked up in a transaction of its own; None for guests. Raises Unauthorized."""
+    if (visitor := visitor_of(request.scope)) is not None:
+        return _page_caller(visitor)
     if token_of(request) is None:
         return None
     with unit_of_work() as session:

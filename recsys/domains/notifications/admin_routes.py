@@ -60,7 +60,7 @@ def change_template(session: SessionDep, admin: AdminUser, name: Name, given: Te
     "/notification-templates/{name}/preview", responses=problem_responses(400, 401, 403, 404, 422, 503)
 )
 def preview_template(admin: BriefAdmin, name: Name, given: TemplatePreviewIn) -> TemplatePreviewOut:
-    """Render a template with these values; nothing is sent. One that exceeds the limits is a 422."""
+    """Render a template with these values; nothing is sent. Exceeding the limits is a 422."""
     # no connection is held while it is filled
     with unit_of_work() as session:
         source, _ = templates.source_of(session, name)

@@ -123,13 +123,20 @@ class UserSocial(Base):
 
 
 class ApiKey(Base):
-    """A key with which a program calls the API; the key itself is shown once and not stored."""
+    """A key with which a program or a web page calls the API; only its hash is stored.
+
+    `origins` has the web pages of a publishable key, and is empty for a secret one. `signing_epoch` counts
+    the signing secrets of a publishable key.
+    """
 
     __tablename__ = "api_keys"
     __table_args__ = (
         CheckConstraint(
-            "cardinality(scopes) > 0 AND scopes <@ ARRAY['recommend', 'events', 'admin']", name="scopes"
+            "cardinality(scopes) > 0 AND (scopes <@ ARRAY['recommend', 'events', 'admin'] "
+            "OR scopes = ARRAY['page'])",
+            name="scopes",
         ),
+        CheckConstraint("(scopes = ARRAY['page']) = (cardinality(origins) > 0)", name="origins"),
         CheckConstraint("rate_per_second >= 0", name="rate_per_second"),
         {"schema": SCHEMA},
     )
@@ -139,6 +146,8 @@ class ApiKey(Base):
     prefix: Mapped[str] = mapped_column(String(16), unique=True)
     hash: Mapped[str] = mapped_column(String(64))
     scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    origins: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"), default=list)
+    signing_epoch: Mapped[int] = mapped_column(server_default=text("1"), default=1)
     rate_per_second: Mapped[float | None]
     created_at: Mapped[DefaultNow]
     expires_at: Mapped[datetime | None]

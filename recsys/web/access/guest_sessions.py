@@ -2,8 +2,8 @@
 
 A guest without an account carries a token, `ID.SIGNATURE`: 128 random bits and their HMAC (`signing`). The
 server accepts it without a look-up. Only the id is stored, so that an id from a table, event or log opens
-no cart. An id without a signature is accepted from programs with an API key, which speak for their guests;
-without a key it would be enough to guess or read it.
+no cart. An id without a signature is accepted from programs with a secret API key, which speak for
+their guests; without one it would be enough to guess or read it.
 """
 
 from __future__ import annotations
@@ -55,17 +55,18 @@ def signed_id(token: str) -> str | None:
 def guest_id(scope: Scope, given: str) -> str:
     """The id of the guest session that a request names.
 
-    Raises Invalid for an id that this server did not issue, when the request carries no API key, and for an
-    id that is not 1 to 255 visible ASCII characters.
+    Raises Invalid for an id that this server did not issue, when the request carries no secret API key, and
+    for an id that is not 1 to 255 visible ASCII characters.
     """
     signed = signed_id(given)
     if signed is not None:
         return signed
     if not _SHOPS_ID.fullmatch(given):
         raise Invalid(f"The guest session ({GUEST_HEADER}) is not 1 to 255 visible ASCII characters.")
-    if key_of(scope) is None:
+    key = key_of(scope)
+    if key is None or key.origins:
         raise Invalid(
             f"This guest session ({GUEST_HEADER}) was not issued by this server. Get one from "
-            "POST /api/v1/auth/guest; ids of the shop's own need an API key (X-Api-Key)."
+            "POST /api/v1/auth/guest; ids of the shop's own need a secret API key (X-Api-Key)."
         )
     return given

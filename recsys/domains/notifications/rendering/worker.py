@@ -1,8 +1,8 @@
 """The process that checks and fills templates, one job after another, within limits that it cannot lift.
 
-Templates are programs of whoever may edit them: they can loop, recurse and allocate, also while they are
-compiled, where Jinja computes constants. Nothing here imports the rest of recsys, and the process has neither
-its settings nor its connections.
+Templates are programs of the people who may edit them: they can loop, recurse and allocate, also while they
+are compiled, where Jinja computes constants. Nothing here imports the rest of recsys, and the process has
+neither its settings nor its connections.
 """
 
 from __future__ import annotations
