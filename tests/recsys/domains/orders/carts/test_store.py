@@ -60,7 +60,7 @@ def test_a_cart_is_bounded_and_a_refused_change_leaves_it_alone(
     with pytest.raises(Invalid, match="at most 999 pieces"):
         carts.add(ADA, CartLine(1, None, 2))
     carts.add(ADA, CartLine(2, None, 1))
-    with pytest.raises(Invalid, match="at most 2 different things"):
+    with pytest.raises(Invalid, match="at most 2 different products"):
         carts.add(ADA, CartLine(3, None, 1))
     assert held(ADA) == {(1, None): 998, (2, None): 1}
 
