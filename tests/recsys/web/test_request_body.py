@@ -95,7 +95,7 @@ def test_head_answers_wherever_get_does(counter: Counter) -> None:
         head = counter.desk.client.head(filled, headers=counter.admin.headers)
         assert head.status_code == whole.status_code, path
         assert head.content == b""
-        assert head.headers["content-type"] == whole.headers["content-type"]
+        assert head.headers.get("content-type") == whole.headers.get("content-type"), path
     posted = counter.desk.client.post("/api/v1/brands/1/nothing")
     assert posted.status_code == 404
     assert "HEAD" in counter.desk.client.post("/api/v1/brands").headers["allow"]
