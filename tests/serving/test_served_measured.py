@@ -240,7 +240,7 @@ def test_what_cannot_be_measured_says_what_to_do(grocer: tuple[Shop, httpx.Clien
     arrive(shop)
     with pytest.raises(Invalid, match="the-model serves, not another"):
         measured(name="another")
-    with pytest.raises(Invalid, match="no address"):
+    with pytest.raises(Invalid, match="is not an address"):
         measured_at("file:///etc/passwd")
     execute(shop, "UPDATE recommendations_db.recommendation_generations SET model_name = 'former'")
     with pytest.raises(Conflict, match="serve score"):
