@@ -77,7 +77,7 @@ def test_a_success_is_of_the_target_and_a_review_of_one_only_above_three() -> No
         ({"view": -1.0}, "0 or more"),
         ({"view": 0.0}, "above 0"),
         ({}, "above 0"),
-        ({"dismissed": 1.0}, "no success"),
+        ({"dismissed": 1.0}, "not a success"),
     ],
 )
 def test_a_wrong_target_is_refused_with_its_reason(wrong: dict[str, float], why: str) -> None:
