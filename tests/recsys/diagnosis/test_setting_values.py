@@ -88,7 +88,7 @@ def own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_the_kinds_are_those_that_there_are() -> None:
     assert {kind: len(variables({kind})) for kind in ("address", "file", "folder", "origins", "weights")} == {
-        "address": 3,
+        "address": 4,
         "file": 1,
         "folder": 1,
         "origins": 1,
