@@ -93,13 +93,13 @@ def test_of_two_at_once_one_trains_and_the_other_is_refused_in_one_line(shop: Sh
         second = _start(NO_MLFLOW + TRAIN, "train", "run", experiment, "--json")
         printed, errors = second.communicate(timeout=60)
         os.kill(first.pid, signal.SIGCONT)
-        done, errors = first.communicate(timeout=60)
+        done, first_errors = first.communicate(timeout=60)
     finally:
         first.kill()
     assert (second.returncode, printed) == (2, "")
     assert "another training is running" in errors
     assert errors.strip().count("\n") == 0
-    assert first.returncode == 0, errors
+    assert first.returncode == 0, first_errors
     assert json.loads(done)["active"] == "popularity-v1"
     _whole(["popularity-v1"])
 
