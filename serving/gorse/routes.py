@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
-from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request
+from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
 
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.service import record_interactions
-from recsys.errors import Forbidden, Invalid
+from recsys.errors import Forbidden, Invalid, Unavailable
 from recsys.web.access.api_key_dependencies import require
 from recsys.web.dependencies import AdmissionDep, SessionDep, brief_admin
 from recsys.web.pagination import Cursor
 from recsys.write_buffer.buffer import Sender
 from recsys.write_buffer.senders import ReporterDep
+from serving.api import health
 from serving.gorse import feedback, items, lists, users
 from serving.gorse.bodies import FeedbackBody, ItemBody, ItemPatch, UserBody, UserPatch
 from serving.gorse.lists import NON_PERSONALIZED, SIMILAR, placement_named, ranked
@@ -60,10 +61,31 @@ def _page(
 
 
 @router.get("/health/live")
+async def gorse_live(http: Request) -> dict[str, bool]:
+    """Which stores answer; 200 in any case."""
+    return await _health(http)
+
+
 @router.get("/health/ready")
-async def gorse_health() -> dict[str, Any]:
-    """Whether the API runs; /health/ready of this API says more."""
-    return {"Ready": True, "DataStoreConnected": True, "CacheStoreConnected": True}
+async def gorse_ready(http: Request, response: Response) -> dict[str, bool]:
+    """Whether lists can be served, and which stores answer; 503 when they cannot."""
+    state = await _health(http)
+    response.status_code = 200 if state["Ready"] else 503
+    return state
+
+
+async def _health(http: Request) -> dict[str, bool]:
+    """Return the members of Gorse's health; /health/ready of this API gives the reasons."""
+    try:
+        checked = await health.check(http.app.state.refresher, http.app.state.late_share)
+        ready, parts = True, checked.model_dump()["parts"]
+    except Unavailable as error:
+        ready, parts = False, cast("dict[str, Any]", error.details["parts"])
+    return {
+        "Ready": ready,
+        "DataStoreConnected": parts["postgresql"]["well"],
+        "CacheStoreConnected": parts["redis"]["well"],
+    }
 
 
 @router.post("/user", dependencies=ADMIN)

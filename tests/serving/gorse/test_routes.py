@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
 from recsys.web.route_names import all_routes
 from serving.gorse.bodies import plain_labels
 from serving.gorse.routes import router
+from serving.server.app import create_app
 from tests.serving.gorse.conftest import FormerShop
+from tests.serving.running import running
+from tests.support.shop import Shop, forget_connections
 
 FEEDBACK = {"FeedbackType": "read", "UserId": "u3", "ItemId": "sku9", "Timestamp": "2026-11-01T10:00:00Z"}
 EXAMPLES = {"user": "u3", "item": "sku7", "name": "popular", "category": "Lamps", "feedback_type": "read"}
@@ -178,6 +182,28 @@ WRONG: list[tuple[str, str, Any, int, str]] = [
     ("POST", "/session/recommend", ["sku1"], 422, "dictionary"),
     ("GET", "/user-to-user/neighbors/u3", None, 404, "nothing at this address"),
 ]
+
+
+def test_health_says_what_serves_and_which_stores_answer(
+    scored_shop: Shop, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    well = {"Ready": True, "DataStoreConnected": True, "CacheStoreConnected": True}
+    for path in ("live", "ready"):
+        answer = client.get(f"/gorse/api/health/{path}")
+        assert (answer.status_code, answer.json()) == (200, well)
+    monkeypatch.setenv("RECSYS_REDIS__URL", "redis://127.0.0.1:1/0")
+    forget_connections()
+    with running(create_app()) as degraded:
+        answer = degraded.get("/gorse/api/health/ready")
+        assert (answer.status_code, answer.json()) == (200, {**well, "CacheStoreConnected": False})
+
+
+def test_an_empty_shop_is_alive_and_not_ready(shop: Shop) -> None:
+    with running(create_app()) as client:
+        expected = {"Ready": False, "DataStoreConnected": True, "CacheStoreConnected": True}
+        for path, status in (("live", 200), ("ready", 503)):
+            answer = client.get(f"/gorse/api/health/{path}")
+            assert (answer.status_code, answer.json()) == (status, expected)
 
 
 def test_wrong_input_is_a_problem_that_names_it(former: FormerShop) -> None:
