@@ -86,9 +86,7 @@ class AgentTools:
         limit: Limit = 10,
         in_stock: bool | None = None,
         max_price: Annotated[float | None, Field(ge=0)] = None,
-        new_to_user: Annotated[
-            bool, Field(description="Only products without interactions of the user.")
-        ] = False,
+        new_to_user: NewToUser = False,
     ) -> dict[str, Any]:
         """Recommend products to a user, each with its score and reason; without a user, popular products."""
         novelty = "new" if new_to_user else None
@@ -122,11 +120,13 @@ class AgentTools:
         self,
         context: Context,
         rule: Annotated[dict[str, Any], Field(description="As of POST /api/v1/recommendations/rules.")],
-        user_id: int | None = None,
+        user: User | None = None,
         limit: Limit = 10,
     ) -> dict[str, Any]:
         """Show a list before and after a business rule, which is not stored; needs the scope `admin`."""
-        request = {"limit": limit} if user_id is None else {"limit": limit, "user_id": user_id}
+        request: dict[str, Any] = {"limit": limit}
+        if user is not None:
+            request["user_id"] = user if isinstance(user, int) else {"username": user}
         async with self._client(context) as client:
             preview: dict[str, Any] = await client.preview_rule(rule, **request)
         return preview

@@ -128,7 +128,9 @@ def test_a_key_opens_its_scopes_and_no_more(address: str, keys: dict[str, str], 
         assert "403" in await refusal(agent, "preview_rule", rule=RULE)
 
     async def administers(agent: Client) -> None:
-        preview = await call(agent, "preview_rule", rule=RULE, user_id=3, limit=3)
+        preview = await call(agent, "preview_rule", rule=RULE, user=3, limit=3)
+        named = await call(agent, "preview_rule", rule=RULE, user="u3", limit=3)
+        assert named["before"] == preview["before"]
         assert len(preview["before"]) == 3
         assert "403" in await refusal(agent, "recommend", user=3)
         assert "422" in await refusal(agent, "preview_rule", rule={**RULE, "kind": "burn"})
