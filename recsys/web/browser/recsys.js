@@ -212,7 +212,9 @@ function feedback(type, product, request, eventId) {
 const recsys = {
   // type: view, like, add_to_cart, purchase, review, dismissed; an order: {id, items: [{sku, quantity}]}
   track(type, {sku, value, quantity, id, items} = {}) {
-    for (const item of items ?? [{sku, quantity: quantity ?? value}]) {
+    const tracked = items ?? [{sku, quantity: quantity ?? value}];
+    if (tracked.some((item) => (item.sku ?? '') === '')) throw new TypeError(`${type} needs a sku`);
+    for (const item of tracked) {
       const eventId = id === undefined ? undefined : `${type}:${id}:${item.sku}`;
       enqueue('/interactions', {
         sku: String(item.sku), interaction_type: type,

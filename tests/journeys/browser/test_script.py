@@ -301,6 +301,15 @@ def test_a_keyboard_is_enough(web: Web) -> None:
     assert home.errors == []
 
 
+def test_an_event_without_a_product_is_refused_where_it_is_made(web: Web) -> None:
+    page = web.visit().page
+    page.wait_for_selector(ITEMS)
+    for call in ("'like'", "'like', {sku: ''}", "'purchase', {id: 'o', items: [{sku: 'sku1'}, {}]}"):
+        refusal = f"(() => {{ try {{ recsys.track({call}) }} catch (error) {{ return error.message }} }})()"
+        assert "needs a sku" in page.evaluate(refusal)
+    assert web.rows(FROM_PAGES) == []
+
+
 def test_without_consent_nothing_is_stored_and_no_event_is_sent(web: Web) -> None:
     page_with_choice = HOME.replace("data-key", 'data-consent="required" data-key')
     web.site.pages["/"] = web.filled(page_with_choice)
