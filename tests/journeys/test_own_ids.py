@@ -54,11 +54,11 @@ OTHERS = {
 }  # fmt: skip
 """Parameters of paths that name nothing of the shop's own."""
 _RULE: Json = {"name": "r", "kind": "hide", "target": {"product_ids": [7], "category_id": 2, "brand_id": 5}}
-_SHELF: Json = {"filters": {"category": [2], "brand": [5], "exclude": [7]}}
+_LIST: Json = {"filters": {"category": [2], "brand": [5], "exclude": [7]}}
 _PLACES: Json = {"category_id": 2, "brand_id": 5}
 BODIES: dict[Operation, Json] = {
     ("POST", "/api/v1/recommendations"): {
-        "user_id": 3, "cart": [7], "page": {"product_ids": [7], "category_id": 2}, "shelves": [_SHELF]
+        "user_id": 3, "cart": [7], "page": {"product_ids": [7], "category_id": 2}, "shelves": [_LIST]
     },
     ("POST", "/api/v1/recommendations/rules"): _RULE,
     ("PUT", "/api/v1/recommendations/rules/{rule_id}"): _RULE,
