@@ -38,6 +38,14 @@ class TemplateFault(Exception):
         self.line = line
 
 
+class _EndedError(Exception):
+    """The process ended during a job; `code` is how, as `subprocess` gives it."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 class RenderingProcess:
     """One job at a time; threads wait for each other.
 
@@ -69,7 +77,15 @@ class RenderingProcess:
             busy = "Too many templates are being filled; try again in a moment."
             raise Unavailable(busy, public=busy)
         try:
-            reply = self._reply(job)
+            try:
+                reply = self._reply(job)
+            except _EndedError as error:
+                if error.code == -signal.SIGPROF:
+                    raise
+                # somebody else may have ended the process, perhaps before it read this job
+                reply = self._reply(job)
+        except _EndedError as error:
+            raise _fault_of(error.code) from None
         finally:
             self._lock.release()
         if "results" in reply:
@@ -84,7 +100,7 @@ class RenderingProcess:
                 raise TemplateFault("it takes too long")
             reply: dict[str, Any] = json.loads(connection.recv_bytes())
         except (EOFError, OSError):
-            raise _fault_of(self._end()) from None
+            raise _EndedError(self._end()) from None
         except TemplateFault:
             self._end()
             raise
@@ -104,7 +120,7 @@ class RenderingProcess:
         try:
             connection.send_bytes(job)
         except OSError:
-            raise _fault_of(self._end()) from None
+            raise _EndedError(self._end()) from None
         return connection
 
     def _start(self) -> Connection[Any, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from multiprocessing.connection import Connection
 
 import pytest
 
@@ -59,5 +60,25 @@ def test_a_process_that_was_ended_is_replaced() -> None:
     pid = templating._sending.pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
+    assert render(source("Hello {{ name }}"), {"name": "y"}).text == "Hello y"
+    assert templating._sending.pid not in (None, pid)
+
+
+def test_a_process_that_is_ended_after_it_got_a_job_does_not_blame_the_template(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    render(source("Hello {{ name }}"), {"name": "x"})
+    pid = templating._sending.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)  # it takes the job from its socket no more
+    sent = templating._sending._sent
+
+    def kill_after(job: bytes) -> Connection[object, object]:
+        connection = sent(job)
+        os.kill(pid, signal.SIGKILL)
+        monkeypatch.undo()
+        return connection
+
+    monkeypatch.setattr(templating._sending, "_sent", kill_after)
     assert render(source("Hello {{ name }}"), {"name": "y"}).text == "Hello y"
     assert templating._sending.pid not in (None, pid)
