@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from recsys.imports.complete_journey.names import category_paths, product_names, readable
+from recsys.imports.complete_journey.names import category_paths, product_names, readable, titles
 from recsys.imports.event_ids import uuids
 from recsys.imports.loading.users import default_email
 from recsys.imports.readers.source import open_source
@@ -145,7 +145,8 @@ def catalogue_frame(journey: JourneyFrames) -> pl.DataFrame:
     )
     start = journey.lines["moment"].min()
     products = journey.products.with_columns(
-        readable(column).alias(column) for column in ("department", "product_category", "product_type")
+        titles("product_type", "product_category").alias("title"),
+        *(readable(column).alias(column) for column in ("department", "product_category")),
     ).join(sales, on="product_id", how="left", maintain_order="left")
     likely = [
         pl.col("price").median().over(columns)
@@ -158,9 +159,7 @@ def catalogue_frame(journey: JourneyFrames) -> pl.DataFrame:
     return products.select(
         pl.col("line"),
         pl.col("product_id").alias("sku"),
-        product_names("product_type", "package_size", "product_category", "department")
-        .str.head(255)
-        .alias("name"),
+        product_names("title", "package_size", "product_category", "department").str.head(255).alias("name"),
         pl.coalesce("price", *likely, pl.lit(0.0)).round(2).alias("price"),
         category_paths("department", "product_category").alias("category"),
         pl.concat_str(pl.lit("Manufacturer "), "manufacturer_id").alias("brand"),

@@ -1,10 +1,20 @@
-"""Readable names for the shouted abbreviations of The Complete Journey, and what its departments sell."""
+"""Readable names for the abbreviations of The Complete Journey in capitals, and what its departments sell.
+
+`titles.tsv` names the types of products that are sold most, six in ten of all lines; a type that means
+something only in its category stands there as `TYPE @ CATEGORY`. Other types are written out by rules.
+"""
 
 from __future__ import annotations
 
+import csv
+from functools import lru_cache
+from pathlib import Path
+
 import polars as pl
 
-__all__ = ["DURABLE", "NOT_GOODS", "category_paths", "product_names", "readable"]
+__all__ = ["DURABLE", "NOT_GOODS", "category_paths", "product_names", "readable", "titles"]
+
+_TITLES = Path(__file__).with_name("titles.tsv")
 
 NO_DEPARTMENT = "Other"
 DRUGSTORE = "Drugstore & General Merchandise"
@@ -62,7 +72,7 @@ NOT_GOODS = (
 """Departments, and categories of any department, that hold nothing to put on a shelf: stored hidden."""
 
 _ABBREVIATIONS = {
-    r"\bFrzn\b": "Frozen",
+    r"\bFrzn\b|\bFrz\b": "Frozen",
     r"\bPckgd\b": "Packaged",
     r"\bRefrgratd\b": "Refrigerated",
     r"\bDrnks\b": "Drinks",
@@ -79,7 +89,57 @@ _ABBREVIATIONS = {
     r"\bFd Wraps\b": "Food Wraps",
     r"\bBeeralemalt\b": "Beer/Ale/Malt",
     r"\bW/": "with ",
+    r"\bBkd Fd\b": "Baked Food",
+    r"\bBn\b": "Bean",
+    r"\bBtl\b": "Bottle",
+    r"\bConc\b": "Concentrate",
+    r"\bCrystl\b": "Crystal",
+    r"\bDisposible\b": "Disposable",
+    r"\bDnr\b": "Dinner",
+    r"\bDnrs\b": "Dinners",
+    r"\bDrnk\b": "Drink",
+    r"\bDrsng\b": "Dressing",
+    r"\bDsh\b": "Dish",
+    r"\bEx\b": "Except",
+    r"\bFlvrd\b": "Flavored",
+    r"\bHbc\b": "Health & Beauty",
+    r"\bMixs\b": "Mixes",
+    r"\bMw\b": "Microwave",
+    r"\bNdairy\b": "Non-Dairy",
+    r"\bPk\b": "Pack",
+    r"\bPkg\b\.?": "Packaged ",
+    r"\bPkgd\b": "Packaged",
+    r"\bPkld\b": "Pickled",
+    r"\bPwdr\b": "Powder",
+    r"\bRefrig\b": "Refrigerated",
+    r"\bRw\b": "Random Weight",
+    r"\bSald\b": "Salad",
+    r"\bSherbts\b": "Sherbets",
+    r"\bSndwch\b": "Sandwich",
+    r"\bSnks/Ckys/Crkr/Cndy\b": "Snacks/Cookies/Crackers/Candy",
+    r"\bSod\b": "Soda",
+    r"\bSprd\b": "Spread",
+    r"\bSuppplies\b": "Supplies",
+    r"\bSweetners\b": "Sweeteners",
+    r"\bTiss\b": "Tissue",
+    r"\bWtr\b": "Water",
+    r"\bMx\b": "Mix",
+    r"\bFem\b\.?": "Feminine",
+    r"^Sal: ": "Salads: ",
+    r"^Sw Gds: ": "Sweet Goods: ",
+    r"^Chix: ": "Chicken: ",
+    r"^Seafood-Fre-": "Fresh ",
+    r"^Seafood-(?:Frz|Frozen)-": "Frozen ",
+    r"\s+": " ",
 }
+_REORDERED = (
+    r"^(Apples|Carrots|Cheese|Grapes|Greens|Herbs|Mushrooms|Nectarines|Nuts|Onions|Oranges|Peaches|Pears|"
+    r"Peppers|Plums|Potatoes|Squash|Tomatoes) ([A-Z].*)$"
+)
+"""The data sorts by the kind: "Apples Gala", "Peppers Green Bell"."""
+_PREFIXED = r"^(Bread|Cakes|Cheese|Cookies|Meat|Pies|Rolls|Salads|Snacks|Sweet Goods|Chicken): ?(.+)$"
+_WEIGHED = r"^(?:\d{2,}(?:\.\d+)? LB|\d{2,}(?:-\d+)? CT)$"
+"""Package sizes of produce that are those of the case in which the shop gets it."""
 
 
 def readable(column: str) -> pl.Expr:
@@ -107,8 +167,45 @@ def category_paths(department: str, category: str) -> pl.Expr:
     return pl.concat_str([top, pl.col(category)], separator=" > ", ignore_nulls=True)
 
 
-def product_names(product_type: str, package_size: str, category: str, department: str) -> pl.Expr:
-    """ "Cream Cheese, 8 oz": the type (else the category, else the department) and the package size."""
-    title = pl.coalesce(product_type, category, department, pl.lit("Product"))
-    size = pl.col(package_size).str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
-    return pl.concat_str([title, pl.when(size != "").then(size)], separator=", ", ignore_nulls=True)
+@lru_cache(maxsize=1)
+def _known_titles() -> dict[str, str]:
+    with _TITLES.open(encoding="utf-8", newline="") as lines:
+        return dict(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def titles(product_type: str, category: str) -> pl.Expr:
+    """ "APPLES GALA (BULK&BAG)" → "Gala Apples"; null without a type. Columns as they are in the data."""
+    known = _known_titles()
+    in_category = pl.concat_str(product_type, category, separator=" @ ")
+    by_rule = (
+        readable(product_type)
+        .str.replace_all(r"\s*\([^)]*\)", "")
+        .str.replace(_PREFIXED, "$2 $1")
+        .str.replace(_REORDERED, "$2 $1")
+        .str.replace_all(r"([a-z])/([A-Z])", "$1 & $2")
+        .str.replace_all(r"\s+", " ")
+    )
+    by_table = (each.replace_strict(known, default=None) for each in (in_category, pl.col(product_type)))
+    return pl.coalesce(*by_table, by_rule)
+
+
+def product_names(title: str, package_size: str, category: str, department: str) -> pl.Expr:
+    """ "Cream Cheese, 8 oz": the title (else the category, else the department) and the package size.
+
+    The size of a case in which produce is delivered is left out.
+    """
+    words = pl.coalesce(title, category, department, pl.lit("Product"))
+    raw = pl.col(package_size).str.replace_all(r"\([^)]*\)|\s+", " ").str.strip_chars()
+    by_case = (pl.col(department) == "Produce").fill_null(False) & raw.str.contains(_WEIGHED)
+    size = (
+        raw.str.to_lowercase()
+        .str.replace(r"\.0+ ", " ")
+        .str.replace(r"^\.", "0.")
+        .str.replace(r" l$", " L")
+        .str.replace(r"^1 dz$", "1 dozen")
+        .str.replace(r"^pt$", "1 pint")
+        .str.replace(r"^ctn$", "1 carton")
+    )
+    return pl.concat_str(
+        [words, pl.when((size != "") & ~by_case).then(size)], separator=", ", ignore_nulls=True
+    )

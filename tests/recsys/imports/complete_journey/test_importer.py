@@ -46,13 +46,20 @@ def test_households_products_baskets_and_purchases(desk: Desk, folder: Path) -> 
     ) == [
         (
             "1",
-            "Ice - Crushed/Cubed, 22 lb",
+            "Crushed & Cubed Ice, 22 lb",
             Decimal("3.00"),
             "Frozen Ice",
             "Manufacturer 69",
             ["private brand"],
         ),
-        ("2", "Gasoline-Reg Unleaded", Decimal("2.29"), "Fuel (Fuel)", "Manufacturer 2", ["national brand"]),
+        (
+            "2",
+            "Regular Unleaded Gasoline",
+            Decimal("2.29"),
+            "Fuel (Fuel)",
+            "Manufacturer 2",
+            ["national brand"],
+        ),
         ("3", "Card Games", Decimal("2.50"), "Toys And Games", "Manufacturer 2", ["national brand"]),
         ("4", "Grocery", Decimal("3.00"), "Grocery", "Manufacturer 2", ["national brand"]),
     ]
