@@ -33,6 +33,7 @@ from training.promotion.rule import Champion, PromotionDecision, decide, safe_or
 from training.report.builder import Version, build_report
 from training.report.data_section import drift_since_last, refused_rows
 from training.report.document import EvaluationReport
+from training.report.example_ids import with_own_ids_of_examples
 from training.report.page import write_report
 from training.report.run_history import past_trainings
 from training.tracking.registry_sync import Mirrored, reconcile
@@ -124,23 +125,25 @@ def train(
         versions = _refit_all(judged, dataset, steps, plan)
         folder = get_settings().var / "reports" / run
         with steps.step("write the report") as writing:
-            report = build_report(
-                run=run,
-                dataset=dataset,
-                split=split,
-                versions=versions,
-                decision=decision,
-                champion=None if champion is None else champion.values,
-                examples=choose_users(split),
-                command=command,
-                drift=drift_since_last(dataset),
-                refused=refused_rows(get_settings().var / "imports"),
-                item_lists=[] if items is None else items.sections(),
-                history=past_trainings(
-                    [one.name for one in experiments],
-                    experiments[0].promotion,
-                    experiments[0].evaluation.primary_k,
-                ),
+            report = with_own_ids_of_examples(
+                build_report(
+                    run=run,
+                    dataset=dataset,
+                    split=split,
+                    versions=versions,
+                    decision=decision,
+                    champion=None if champion is None else champion.values,
+                    examples=choose_users(split),
+                    command=command,
+                    drift=drift_since_last(dataset),
+                    refused=refused_rows(get_settings().var / "imports"),
+                    item_lists=[] if items is None else items.sections(),
+                    history=past_trainings(
+                        [one.name for one in experiments],
+                        experiments[0].promotion,
+                        experiments[0].evaluation.primary_k,
+                    ),
+                )
             )
             page, document = write_report(report, folder)
             signature = split_signature(split, dataset.fingerprint, experiments[0])

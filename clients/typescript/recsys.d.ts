@@ -397,6 +397,8 @@ export interface ImageIn {
 
 /** One picture. */
 export interface ImageOut {
+  /** The shop's own id of the variant. */
+  sku?: string | null;
   id: number;
   src: string;
   alt: string | null;
@@ -468,6 +470,7 @@ export interface LoggedIn {
   token_type?: "Bearer";
   expires_at: string;
   user_id: number;
+  username: string;
 }
 
 /** An account, by its e-mail address or username, and its password. */
@@ -576,7 +579,7 @@ export interface NotifyIn {
 /** The messages of one call of `notify`. */
 export interface NotifyOut {
   /** Channel to the id of the notification or of its log row. Channels that the user switched off are absent. */
-  told: Record<string, number>;
+  messages: Record<string, number>;
 }
 
 /** Whether a list may repeat products; each value has its own ranking, calibration and stored list. `any`: bought products may appear if the repeat policy of their category allows; `new`: only products without an interaction of the user. */
@@ -898,8 +901,6 @@ export interface PostVerdicts {
 /** The preferences that a user set, and those that the shop inferred from the user's interactions. */
 export interface PreferencesOut {
   explicit: TasteOut;
-  /** The former name of `explicit`. @deprecated */
-  said: TasteOut;
   inferred: TasteOut;
   updated_at: string | null;
 }
@@ -1237,6 +1238,8 @@ export interface ReviewIn {
 export interface ReviewOut {
   /** The shop's own id of the product. */
   sku?: string | null;
+  /** The shop's own id of the user. */
+  username?: string | null;
   id: number;
   product_id: number | null;
   user_id: number | null;

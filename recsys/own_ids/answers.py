@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
 from sqlalchemy.orm import Session
 
-__all__ = ["WithSku", "WithUsername", "WithVariantSku", "skus_of", "with_own_ids"]
+__all__ = ["WithSku", "WithUsername", "WithVariantSku", "skus_of", "usernames_of", "with_own_ids"]
 
 
 class WithSku(BaseModel):
@@ -47,7 +47,7 @@ def with_own_ids(session: Session, items: Sequence[Item]) -> Sequence[Item]:
     """Fill in the own ids of items, which are all of one class of this module; return the items."""
     for kind, (number, own_id, _) in _QUERIES.items():
         if items and isinstance(items[0], kind):
-            numbers = {found for item in items if (found := getattr(item, number)) is not None}
+            numbers = {value for item in items if (value := getattr(item, number)) is not None}
             own_ids = _own_ids(session, kind, numbers)
             for item in items:
                 setattr(item, own_id, own_ids.get(getattr(item, number)))
@@ -57,6 +57,11 @@ def with_own_ids(session: Session, items: Sequence[Item]) -> Sequence[Item]:
 def skus_of(session: Session, product_ids: Iterable[int]) -> dict[int, str | None]:
     """Return the SKU of each product that exists."""
     return _own_ids(session, WithSku, set(product_ids))
+
+
+def usernames_of(session: Session, user_ids: Iterable[int]) -> dict[int, str | None]:
+    """Return the username of each user that exists."""
+    return _own_ids(session, WithUsername, set(user_ids))
 
 
 def _own_ids(session: Session, kind: type[BaseModel], numbers: set[int]) -> dict[int, str | None]:

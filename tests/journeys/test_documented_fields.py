@@ -86,7 +86,7 @@ def test_messages_have_copies_and_receipts(counter: Counter) -> None:
     body = {"user_id": ada.id, "template": "welcome", "values": {"name": "Ada"}, "channels": ["email", "sms"]}
     copies = {"cc": ["team@example.org"], "bcc": ["archive@example.org"]}
     message_ids = counter.send("POST", "/admin/notifications", who=admin, json=body | copies, status=201)[
-        "told"
+        "messages"
     ]
     mails = counter.send("GET", "/admin/email-logs", who=admin)["items"]
     (mail,) = [mail for mail in mails if mail["id"] == message_ids["email"]]

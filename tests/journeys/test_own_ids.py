@@ -254,9 +254,15 @@ def _send(
         desk.client.cookies.clear()
 
 
+# pages add what they like to the addresses of scripts, which changes nothing there
+SCRIPTS = {"/recsys.js", "/recsys.{version}.js"}
+
+
 def test_an_unknown_query_parameter_is_refused_on_every_route(everything: tuple[Desk, Person]) -> None:
     desk, admin = everything
     for (method, path), operation in _operations(create_app().openapi()):
+        if path in SCRIPTS:
+            continue
         place = {**OTHERS, **{name: number for name, (number, _) in OWN_IDS.items()}}
         names = [each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"]
         wrong = f"{names[0]}x" if names else "nonsense"

@@ -17,6 +17,7 @@ from recsys import clock
 from recsys.cli import run
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.tables import RecommendationModel
+from recsys.own_ids.answers import skus_of, usernames_of
 from tests.support.shop import Shop
 from tests.training.shops import add_purchases, fill_shop, purchases
 from training.experiment import load_all
@@ -97,6 +98,12 @@ def test_a_run_leaves_rows_artifacts_report_and_mlflow_runs(shop: Shop, files: d
     assert fitted.calibration_ is not None
     report = EvaluationReport.model_validate_json((shop.var / model.parameters["report_json"]).read_text())
     assert report.verdict.winner == "item_knn-v1"
+    with unit_of_work() as session:
+        usernames = usernames_of(session, [example.user for example in report.examples])
+        places = report.models[0].examples[report.examples[0].user][0].places
+        skus = skus_of(session, [place.product for place in places])
+    assert {example.user: example.username for example in report.examples} == usernames
+    assert {place.product: place.sku for place in places} == skus
     page = (shop.var / model.parameters["report"]).read_text()
     assert "&lt;script" in page
     assert "<script" not in page

@@ -95,6 +95,8 @@ class ExamplePlace(Part):
     """One place of an example list."""
 
     product: int
+    sku: str | None = None
+    """The shop's own id of the product."""
     name: str
     hit: bool
     """Whether the user took it up in the test period."""
@@ -240,6 +242,8 @@ class ExampleUserPart(Part):
     """A test user, chosen by the past alone."""
 
     user: int
+    username: str | None = None
+    """The shop's own id of the user."""
     why: str
     events: int
     recent: list[str]

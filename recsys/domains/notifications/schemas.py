@@ -142,9 +142,8 @@ class NotifyOut(BaseModel):
     """The messages of one call of `notify`."""
 
     messages: dict[str, int] = Field(
-        serialization_alias="told",
         description="Channel to the id of the notification or of its log row. Channels that the user "
-        "switched off are absent.",
+        "switched off are absent."
     )
 
 

@@ -138,7 +138,8 @@ def delete_variant(
 @router.post("/products/{product_id}/images", status_code=201, responses=_WRITES)
 def add_image(session: SessionDep, admin: AdminUser, product_id: ProductText, given: ImageIn) -> ImageOut:
     """Add an image."""
-    return ImageOut.model_validate(service.add_image(session, product_id, given))
+    image = ImageOut.model_validate(service.add_image(session, product_id, given))
+    return with_own_ids(session, [image])[0]
 
 
 @router.delete("/products/{product_id}/images/{image_id}", status_code=204, responses=_DELETES)

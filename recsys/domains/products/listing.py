@@ -19,6 +19,7 @@ from recsys.domains.products.item_fields import chosen
 from recsys.domains.products.schemas import ImageOut, ProductBatchOut, ProductListItem, ProductOut, VariantOut
 from recsys.domains.products.tables import Product, ProductImage, ProductReview, ProductVariant
 from recsys.errors import Invalid, NotFound
+from recsys.own_ids.answers import with_own_ids
 from recsys.own_ids.resolver import RESOLVER
 from recsys.own_ids.scheme import IdKind, OwnId
 from recsys.web.pagination import Cursor, Page
@@ -226,6 +227,7 @@ def _whole(session: Session, product_id: int) -> ProductOut:
         .where(ProductImage.product_id == product_id)
         .order_by(ProductImage.is_primary.desc(), ProductImage.position, ProductImage.id)
     )
+    pictures = [ImageOut.model_validate(row) for row in images]
     rating, reviews = session.execute(
         select(func.round(func.avg(ProductReview.rating), 2), func.count()).where(
             ProductReview.product_id == product_id, ProductReview.is_approved.is_(True)
@@ -239,7 +241,7 @@ def _whole(session: Session, product_id: int) -> ProductOut:
         seo_title=row.seo_title,
         seo_description=row.seo_description,
         variants=[VariantOut.model_validate(one) for one in variants],
-        images=[ImageOut.model_validate(one) for one in images],
+        images=list(with_own_ids(session, pictures)),
         rating=rating,
         reviews=reviews,
     )

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
-from recsys.own_ids.answers import WithSku, WithVariantSku
+from recsys.own_ids.answers import WithSku, WithUsername, WithVariantSku
 from recsys.own_ids.references import BrandRef, CategoryRef, VariantRef
 from recsys.web.validators import Id, Input, Text
 
@@ -206,7 +206,7 @@ class ImageIn(Input):
     is_primary: StrictBool = False
 
 
-class ImageOut(_ProductOut):
+class ImageOut(WithVariantSku, _ProductOut):
     """One picture."""
 
     id: int
@@ -302,7 +302,7 @@ class ReviewIn(Input):
     variant_id: VariantRef | None = None
 
 
-class ReviewOut(WithSku, _ProductOut):
+class ReviewOut(WithUsername, WithSku, _ProductOut):
     """A review; `is_verified_purchase` when its author bought the product here."""
 
     id: int

@@ -131,7 +131,6 @@ def _response(row: UserPreference | None) -> PreferencesOut:
     explicit = _by_facet(row, explicit=True)
     return PreferencesOut(
         explicit=explicit,
-        explicit_by_old_name=explicit,
         inferred=_by_facet(row, explicit=False),
         updated_at=None if row is None else row.updated_at,
     )

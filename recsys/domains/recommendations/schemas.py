@@ -306,10 +306,5 @@ class PreferencesOut(BaseModel):
     """The preferences that a user set, and those that the shop inferred from the user's interactions."""
 
     explicit: TasteOut
-    explicit_by_old_name: TasteOut = Field(
-        serialization_alias="said",
-        description="The former name of `explicit`.",
-        json_schema_extra={"deprecated": True},
-    )
     inferred: TasteOut
     updated_at: datetime | None

@@ -107,7 +107,9 @@ def log_in(
         samesite="lax",
     )
     response.headers["Cache-Control"] = "no-store"
-    return LoggedIn(token=done.token, expires_at=done.expires_at, user_id=done.user_id)
+    return LoggedIn(
+        token=done.token, expires_at=done.expires_at, user_id=done.user_id, username=done.username
+    )
 
 
 @router.post("/auth/guest", status_code=201, responses=problem_responses(422, 429, 503))

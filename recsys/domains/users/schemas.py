@@ -218,6 +218,7 @@ class LoggedIn(_UserOut):
     token_type: Literal["Bearer"] = "Bearer"
     expires_at: datetime
     user_id: int
+    username: str
 
 
 class GuestSessionOut(BaseModel):

@@ -62,6 +62,7 @@ class Login:
     token: str
     expires_at: datetime
     user_id: int
+    username: str
 
 
 def at_login(hook: GuestHook) -> None:
@@ -129,7 +130,7 @@ def log_in(
         UserLoggedIn(user_id=user.id, session_id=row.session_id, guest_session_id=guest_session_id),
     )
     attempt.succeeded_after_commit(session)
-    return Login(token, row.expires_at, user.id)
+    return Login(token, row.expires_at, user.id, user.username)
 
 
 def claim_guest(session: Session, guest_session_id: str, user_id: int) -> None:

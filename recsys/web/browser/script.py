@@ -13,12 +13,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi import Path as PathParameter
 from pydantic import BaseModel, Field
 from starlette.responses import RedirectResponse
 
 from recsys.web.errors import problem_responses
+from recsys.web.query_parameters import with_prefix
 
 __all__ = ["STABLE_PATH", "Script", "router", "script", "snippet"]
 
@@ -81,9 +82,15 @@ def snippet(api: str, key: str, *, pinned: bool = False) -> str:
 _JAVASCRIPT: dict[int | str, dict[str, Any]] = {200: {"content": {"text/javascript": {}}}}
 
 
+@with_prefix("")
+async def _any_parameter() -> None:
+    """Accept every query parameter: shops and their page builders add `?ver=6.5` or `?v=…` to scripts."""
+
+
 # asynchronous, so that they take no thread
 @router.get(
     STABLE_PATH,
+    dependencies=[Depends(_any_parameter)],
     status_code=307,
     response_class=Response,
     responses={
@@ -99,6 +106,7 @@ async def stable_script() -> Response:
 
 @router.get(
     "/recsys.{version}.js",
+    dependencies=[Depends(_any_parameter)],
     response_class=Response,
     responses={
         **_JAVASCRIPT,

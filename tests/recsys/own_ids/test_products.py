@@ -91,6 +91,15 @@ def test_answers_have_the_own_id_beside_the_number(counter: Counter) -> None:
     ada = counter.desk.person("ada")
     review = counter.send("PUT", "/products/sku:one/review", who=ada, json={"rating": 4}, status=201)
     assert (review["product_id"], review["sku"]) == (product, "a/b")
+    assert (review["user_id"], review["username"]) == (ada.id, "ada")
+    counter.send("POST", f"/admin/reviews/{review['id']}/approve", who=counter.admin)
+    (public,) = counter.send("GET", "/products/sku:one/reviews")["items"]
+    assert (public["username"], public["sku"]) == ("ada", "a/b")
+    picture = {"src": "/a.png", "variant_id": "sku:one"}
+    path = f"/admin/products/{product}/images"
+    assert counter.send("POST", path, who=counter.admin, json=picture, status=201)["sku"] == "one"
+    (image,) = counter.send("GET", f"/products/{product}")["images"]
+    assert (image["variant_id"], image["sku"]) == (variant, "one")
     body = {"sku": "a/b", "feedback_type": "clicked"}
     assert counter.send("POST", "/recommendations/feedback", who=ada, json=body)["stored"] == 1
     mine = {"username": "ada", "sku": "one", "interaction_type": "view"}

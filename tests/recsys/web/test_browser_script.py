@@ -68,6 +68,15 @@ def test_the_stable_address_and_those_of_other_versions_lead_there(client: TestC
     assert _fetch(client, "/recsys.x.js").status_code == 422
 
 
+@pytest.mark.parametrize("query", ["ver=6.5", "v=3&ver=1", "_=1764500000", "nonsense"])
+def test_what_shops_add_to_addresses_of_scripts_changes_nothing(client: TestClient, query: str) -> None:
+    for path in (script().stable_path, script().path):
+        plain, marked = _fetch(client, path), _fetch(client, f"{path}?{query}")
+        assert (marked.status_code, marked.content) == (plain.status_code, plain.content)
+        assert marked.headers["cache-control"] == plain.headers["cache-control"]
+        assert marked.headers.get("location") == plain.headers.get("location")
+
+
 def test_the_line_of_html_loads_it() -> None:
     attributes: dict[str, str | None] = {}
 

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from recsys.web.openapi.document import operations
 from recsys.web.route_names import all_routes
 from serving.server.app import create_app
+from tests.architecture.words import banned_in_name
 
 Document = dict[str, Any]
 
@@ -45,6 +46,53 @@ def test_operation_ids_are_unique_short_and_say_who_may() -> None:
     assert [name for name in ids if not re.fullmatch(r"[a-z][a-z0-9_]{2,34}", name)] == []
     for path, _, operation in operations(document()):
         assert path.startswith("/api/v1/admin/") == operation["operationId"].startswith("admin_"), path
+
+
+def _schemas_of_responses() -> dict[str, dict[str, Any]]:
+    """The properties of each schema that some response has, at any depth, by the schema's name."""
+    components = document()["components"]["schemas"]
+    found: dict[str, dict[str, Any]] = {}
+    waiting: list[Any] = [operation["responses"] for _, _, operation in operations(document())]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting.extend(value)
+        elif isinstance(value, dict):
+            name = str(value.get("$ref", "")).rpartition("/")[2]
+            if name in components and name not in found:
+                found[name] = components[name].get("properties", {})
+                waiting.append(components[name])
+            waiting.extend(value.values())
+    return found
+
+
+def test_answers_have_own_ids_beside_the_numbers() -> None:
+    schemas = _schemas_of_responses()
+    assert len(schemas) > 50
+    own_ids = {"user_id": "username", "product_id": "sku", "variant_id": "sku", "product_ids": "skus"}
+    assert [
+        (name, number)
+        for name, properties in schemas.items()
+        for number, own_id in own_ids.items()
+        # a rule has the own ids of its target beside the target
+        if number in properties and own_id not in properties and name != "TargetIn-Output"
+    ] == []
+
+
+def test_no_name_in_the_document_is_a_banned_word() -> None:
+    names: set[str] = set()
+    waiting: list[Any] = [document()]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            names.update(value.get("properties", {}))
+            names.update(str(word) for word in value.get("enum", ()))
+            names.update(filter(None, [value.get("name")]) if "in" in value else ())
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+    assert len(names) > 300
+    assert {name for name in names if banned_in_name(name)} == set()
 
 
 def test_every_body_has_an_example_that_is_valid() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -12,7 +14,12 @@ from hypothesis import strategies as st
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from recsys.own_ids.resolver import RESOLVER, own_ids_changed
+from recsys.database.session import unit_of_work
+from recsys.errors import Unavailable
+from recsys.own_ids import resolver
+from recsys.own_ids.resolver import RESOLVER, OwnIdResolver, own_ids_changed
+from recsys.own_ids.scheme import IdKind, OwnId
+from recsys.settings import get_settings
 from tests.serving.api.test_answers import execute
 from tests.support.shop import Shop
 
@@ -181,8 +188,6 @@ def test_a_request_takes_one_look_up_at_most(client: httpx.Client) -> None:
 
 
 def test_a_renamed_product_is_found_by_its_new_name_alone(client: httpx.Client, scored_shop: Shop) -> None:
-    from recsys.database.session import unit_of_work
-
     assert client.get(f"{V1}/products/sku:sku7/similar").status_code == 200
     with unit_of_work() as session:
         session.connection().exec_driver_sql("UPDATE products_db.products SET sku = 'other' WHERE id = 7")
@@ -192,9 +197,6 @@ def test_a_renamed_product_is_found_by_its_new_name_alone(client: httpx.Client, 
 
 
 def test_another_process_sees_a_change_by_its_version(client: httpx.Client, scored_shop: Shop) -> None:
-    from recsys.own_ids.resolver import OwnIdResolver
-    from recsys.own_ids.scheme import IdKind, OwnId
-
     other, own_id = OwnIdResolver(), OwnId("sku", "sku7")
     assert other.look_up([own_id]) == {(IdKind.PRODUCT, own_id): 7}
     assert other.cached([own_id]) == {(IdKind.PRODUCT, own_id): 7}
@@ -202,3 +204,80 @@ def test_another_process_sees_a_change_by_its_version(client: httpx.Client, scor
     other._checked_at = -float("inf")
     assert other.cached([own_id]) is None
     assert other.look_up([own_id]) == {}
+
+
+@pytest.fixture
+def database_away(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """Point the service to a port without a server, or back."""
+    address = os.environ["RECSYS_DATABASE__URL"]
+
+    def away(value: bool) -> None:
+        monkeypatch.setenv("RECSYS_DATABASE__URL", "postgresql://x@127.0.0.1:1/x" if value else address)
+        get_settings.cache_clear()
+
+    return away
+
+
+def test_own_ids_that_were_read_are_resolved_while_postgresql_is_away(
+    client: httpx.Client, database_away: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"{V1}/users/username:u1/recommendations"
+    expected = _lists(client.get(path))
+    database_away(True)
+    # entries count as old at once, as they would after a minute
+    monkeypatch.setattr(resolver, "_FRESH_SECONDS", 0.0)
+    assert _lists(client.get(path)) == expected
+    unread = client.get(f"{V1}/users/username:u2/recommendations")
+    assert unread.status_code == 503
+    assert int(unread.headers["Retry-After"]) > 0
+    assert "database" in unread.json()["detail"]
+    assert unread.headers["Content-Type"] == "application/problem+json"
+    database_away(False)
+    assert client.get(f"{V1}/users/username:u2/recommendations").status_code == 200
+
+
+def test_older_entries_end_with_a_change(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a change may have made wrong is not used, even while PostgreSQL is away."""
+    mine, own_id = OwnIdResolver(), OwnId("sku", "sku7")
+    expected = {(IdKind.PRODUCT, own_id): 7}
+    assert mine.look_up([own_id]) == expected
+    reading = resolver._read
+
+    def refuse(_: object) -> None:
+        raise Unavailable("away")
+
+    monkeypatch.setattr(resolver, "_read", refuse)
+    monkeypatch.setattr(resolver, "_FRESH_SECONDS", 0.0)
+    assert mine.look_up([own_id]) == expected
+    with unit_of_work() as session:
+        own_ids_changed(session)
+    mine._checked_at = -float("inf")
+    with pytest.raises(Unavailable):
+        mine.look_up([own_id])
+    monkeypatch.setattr(resolver, "_read", reading)
+    assert mine.look_up([own_id]) == expected
+
+
+def test_entries_are_old_while_redis_is_away(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, own_id = OwnIdResolver(), OwnId("sku", "sku7")
+    mine.look_up([own_id])
+    reads: list[object] = []
+    reading = resolver._read
+    monkeypatch.setattr(resolver, "_read", lambda own_ids: (reads.append(own_ids), reading(own_ids))[1])
+    mine.look_up([own_id])
+    assert reads == []
+    connecting = resolver.get_redis
+
+    def refuse() -> None:
+        raise Unavailable("away")
+
+    monkeypatch.setattr(resolver, "get_redis", refuse)
+    mine._checked_at = -float("inf")
+    mine.look_up([own_id])
+    assert len(reads) == 1
+    monkeypatch.setattr(resolver, "get_redis", connecting)
+    mine._checked_at = -float("inf")
+    # a change may have been missed
+    mine.look_up([own_id])
+    mine.look_up([own_id])
+    assert len(reads) == 2

@@ -87,7 +87,7 @@ def with_rows(counter: Counter, statement: str, *values: object) -> None:
 
 def tell(counter: Counter, user: int, **more: Any) -> Any:
     body = {"user_id": user, "template": "welcome", "values": {"name": "Ada <3"}, **more}
-    return counter.send("POST", "/admin/notifications", who=counter.admin, json=body, status=201)["told"]
+    return counter.send("POST", "/admin/notifications", who=counter.admin, json=body, status=201)["messages"]
 
 
 def log_of(counter: Counter) -> list[tuple[object, ...]]:

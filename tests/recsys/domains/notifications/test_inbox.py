@@ -73,10 +73,10 @@ def test_what_a_user_does_not_want_is_not_sent(counter: Counter) -> None:
     }
     wanted = {"kinds": {"promotion": {"in_app": False}}}
     counter.send("PUT", "/notification-preferences", who=ada, json=wanted)
-    assert tell(counter, ada, 1)["told"] == {}
-    assert set(tell(counter, ada, 2, kind="order_update")["told"]) == {"in_app"}
+    assert tell(counter, ada, 1)["messages"] == {}
+    assert set(tell(counter, ada, 2, kind="order_update")["messages"]) == {"in_app"}
     counter.send("PUT", "/notification-preferences", who=ada, json={"in_app": False})
-    assert tell(counter, ada, 3, kind="order_update")["told"] == {}
+    assert tell(counter, ada, 3, kind="order_update")["messages"] == {}
     wrong = {"kinds": {"promotion": {"pigeon": True}}}
     counter.send("PUT", "/notification-preferences", who=ada, json=wrong, status=422)
 

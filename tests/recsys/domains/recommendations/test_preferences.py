@@ -52,7 +52,6 @@ def test_explicit_preferences_are_kept_and_win_over_inferred_ones(desk: Desk, ad
     nobody_asked = desk.call(ada, "GET", PATH).json()
     assert nobody_asked == {
         "explicit": NOTHING,
-        "said": NOTHING,
         "inferred": NOTHING,
         "updated_at": None,
     }
