@@ -24,14 +24,14 @@ from sqlalchemy.orm import Session
 from recsys import clock
 from recsys.cache import keys
 from recsys.cache.client import get_redis
-from recsys.database.session import unit_of_work
 from recsys.errors import Unavailable
 from recsys.log import get_logger
 from recsys.settings import Settings, get_settings
 from recsys.web.metrics import REGISTRY
 from recsys.write_buffer import spool
 from recsys.write_buffer.batches import PostVerdict
-from recsys.write_buffer.deadlines import Deadline, within
+from recsys.write_buffer.deadlines import Deadline
+from recsys.write_buffer.group_commit import GroupCommit
 
 __all__ = [
     "Post",
@@ -64,6 +64,7 @@ _LOGINS = text(
     WHERE s.session_id = ANY(:logins) AND u.is_active IS NOT FALSE
     """
 ).bindparams(bindparam("logins", type_=ARRAY(VARCHAR)))
+R = TypeVar("R")
 T = TypeVar("T")
 
 
@@ -139,36 +140,35 @@ _redis_outage = RecentOutage()
 
 
 def store_or_queue(
-    kind: str, sender: Sender, work: Callable[[Session], T], pieces: Callable[[], Sequence[dict[str, Any]]]
+    kind: str,
+    sender: Sender,
+    group: GroupCommit[R, T],
+    request: R,
+    pieces: Callable[[], Sequence[dict[str, Any]]],
 ) -> T | None:
     """Store a request's posts now, or queue them when PostgreSQL does not take them before the deadline.
 
     Parameters
     ----------
-    work
-        Stores them in the given transaction. It may still do so after the deadline: the event ids make the
-        queued posts repeats then.
+    group
+        Stores the request. It may still do so after the deadline: the event ids make the queued posts repeats
+        then.
     pieces
         The same posts as JSON, for the queue.
 
     Returns
     -------
     T or None
-        What `work` returns; None when the posts were queued.
+        What `group` returns; None when the posts were queued.
 
     Raises
     ------
     Unavailable
         Neither PostgreSQL, nor Redis, nor the disk takes them.
     """
-
-    def in_transaction(seconds: float) -> T:
-        with unit_of_work(seconds=seconds) as session:
-            return work(session)
-
     if sender.login is None and not postgresql_outage.is_on():
         try:
-            return within(sender.deadline or Deadline.of_post(), in_transaction)
+            return group.store(request, sender.deadline or Deadline.of_post())
         except Unavailable as error:
             postgresql_outage.begin()
             _log.error("posts are queued", kind=kind, reason=error.message)

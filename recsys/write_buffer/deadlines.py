@@ -21,7 +21,7 @@ from recsys.database.absence import DatabaseAway
 from recsys.log import get_logger
 from recsys.settings import get_settings
 
-__all__ = ["Deadline", "within"]
+__all__ = ["Deadline", "before", "post_threads", "within"]
 
 T = TypeVar("T")
 _log = get_logger(__name__)
@@ -46,7 +46,11 @@ class Deadline:
 
 def within(deadline: Deadline, work: Callable[[float], T]) -> T:
     """The result of `work`, called with the seconds that it has. Raises DatabaseAway after the deadline."""
-    future = _threads(get_settings().database.pool_size).submit(copy_context().run, _begun, deadline, work)
+    return before(deadline, post_threads().submit(copy_context().run, _begun, deadline, work))
+
+
+def before(deadline: Deadline, future: Future[T]) -> T:
+    """The result of a future. Raises DatabaseAway after the deadline, and cancels what has not begun."""
     try:
         return future.result(deadline.left)
     except FutureTimeout:
@@ -57,6 +61,11 @@ def within(deadline: Deadline, work: Callable[[float], T]) -> T:
             future.add_done_callback(_forget)
         absence.note("busy", "")
         raise DatabaseAway("PostgreSQL did not answer in time", "busy") from None
+
+
+def post_threads() -> ThreadPoolExecutor:
+    """The threads in which posts wait for PostgreSQL."""
+    return _threads(get_settings().database.pool_size)
 
 
 def _begun(deadline: Deadline, work: Callable[[float], T]) -> T:

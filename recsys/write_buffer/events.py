@@ -10,10 +10,12 @@ from pydantic import AwareDatetime, BaseModel
 from sqlalchemy.orm import Session
 
 from recsys import clock
+from recsys.errors import RecsysError
 from recsys.events.publish import publish
 from recsys.events.vocabulary import Event, event_types
 from recsys.write_buffer.batches import PostVerdict
 from recsys.write_buffer.buffer import QueuedPost, Sender, store_or_queue
+from recsys.write_buffer.group_commit import GroupCommit
 
 __all__ = ["publish_or_queue", "store_events"]
 
@@ -30,6 +32,9 @@ class _QueuedEvent(BaseModel):
         owner = {} if user_id is None else {"user_id": user_id}
         event = event_types()[self.name].model_validate(self.fields | owner)
         publish(session, event, event_id=self.event_id, occurred_at=self.occurred_at)
+
+
+_Checked = tuple[_QueuedEvent, Callable[[Session], object]]
 
 
 def publish_or_queue(
@@ -56,13 +61,24 @@ def publish_or_queue(
     queued = _QueuedEvent(event_id=event_id, name=kind.name, occurred_at=clock.now(), fields=fields)
     if sender.user_id is not None:
         queued.fields = fields | {"user_id": sender.user_id}
+    pieces = [queued.model_dump(mode="json")]
+    return store_or_queue("events", sender, _PUBLISHED, (queued, check), lambda: pieces) is True
 
-    def work(session: Session) -> bool:
-        check(session)
-        queued.publish(session, None)
-        return True
 
-    return bool(store_or_queue("events", sender, work, lambda: [queued.model_dump(mode="json")]))
+def _publish_all(session: Session, requests: Sequence[_Checked]) -> list[bool | Exception]:
+    outcomes: list[bool | Exception] = []
+    for queued, check in requests:
+        try:
+            check(session)
+        except RecsysError as error:
+            outcomes.append(error)
+        else:
+            queued.publish(session, None)
+            outcomes.append(True)
+    return outcomes
+
+
+_PUBLISHED = GroupCommit(_publish_all)
 
 
 def store_events(session: Session, posts: Sequence[QueuedPost]) -> list[PostVerdict]:

@@ -25,6 +25,7 @@ from recsys.events.publish import publish_all
 from recsys.events.vocabulary import Event, PageViewed, UserEventRecorded
 from recsys.write_buffer.batches import JUDGED, PostVerdict, PostVerdicts, answer, parts_of, reason_of
 from recsys.write_buffer.buffer import QueuedPost, Sender, store_or_queue
+from recsys.write_buffer.group_commit import GroupCommit
 
 __all__ = ["collect", "store_queued", "store_queued_bot_hits"]
 
@@ -87,7 +88,8 @@ def collect(body: object, visitor: Visitor, sender: Sender) -> PostVerdicts:
         store_or_queue(
             "bot_hits",
             sender,
-            lambda session: _count_bots(session, [hits]),
+            _BOTS,
+            hits,
             lambda: [hits.model_dump(mode="json")],
         )
         ignored = [
@@ -103,7 +105,8 @@ def collect(body: object, visitor: Visitor, sender: Sender) -> PostVerdicts:
         stored = store_or_queue(
             "collected",
             sender,
-            lambda session: _store(session, visitor, valid),
+            _COLLECTED,
+            (visitor, valid),
             lambda: [
                 _QueuedItem(
                     visitor=visitor, event_id=each.event_id, moment=each.moment, item=each.item
@@ -154,6 +157,23 @@ def _count_bots(session: Session, hits: Sequence[_BotHits]) -> set[UUID]:
         if each.event_id in fresh:
             session.execute(_COUNT_BOT, each.model_dump(exclude={"event_id"}))
     return fresh
+
+
+def _store_bots(session: Session, requests: Sequence[_BotHits]) -> list[set[UUID]]:
+    return [_count_bots(session, requests)] * len(requests)
+
+
+def _store_all(session: Session, requests: Sequence[tuple[Visitor, Sequence[_Item]]]) -> list[set[int]]:
+    # in one order, so that two transactions with the same visitors do not wait for each other in a circle
+    stored = {
+        place: _store(session, *requests[place])
+        for place in sorted(range(len(requests)), key=lambda place: str(requests[place][0].session_id))
+    }
+    return [stored[place] for place in range(len(requests))]
+
+
+_BOTS = GroupCommit(_store_bots)
+_COLLECTED = GroupCommit(_store_all)
 
 
 def _read(session_id: str, parts: Sequence[object]) -> tuple[list[_Item], dict[int, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import select, update
@@ -26,6 +27,7 @@ __all__ = [
     "delete",
     "delete_image",
     "delete_variant",
+    "existing_ids",
     "get",
 ]
 
@@ -40,6 +42,14 @@ def get(session: Session, product_id: int, *, lock: bool = False) -> Product:
     if row is None:
         raise NotFound(f"There is no product {product_id}.")
     return row
+
+
+def existing_ids(session: Session, product_ids: Collection[int], *, active: bool = False) -> set[int]:
+    """Those of the products that exist, or that are active, kept from deletion until the transaction ends."""
+    query = select(Product.id).where(Product.id.in_(product_ids)).order_by(Product.id)
+    if active:
+        query = query.where(Product.status == "active")
+    return set(session.scalars(query.with_for_update(read=True, key_share=True)))
 
 
 def create(session: Session, given: ProductIn) -> Product:

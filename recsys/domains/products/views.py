@@ -19,7 +19,7 @@ from recsys.cache import keys
 from recsys.cache.client import get_redis
 from recsys.database.after_commit import after_commit
 from recsys.domains.products import service
-from recsys.domains.products.tables import Product, ProductView
+from recsys.domains.products.tables import ProductView
 from recsys.errors import NotFound, Unavailable
 from recsys.events import inbox
 from recsys.events.publish import publish_all
@@ -27,6 +27,7 @@ from recsys.events.vocabulary import ProductViewed
 from recsys.log import get_logger
 from recsys.write_buffer.batches import PostVerdict
 from recsys.write_buffer.buffer import QueuedPost, Sender, store_or_queue
+from recsys.write_buffer.group_commit import GroupCommit
 
 __all__ = ["HALF_LIFE", "PostedView", "adopt", "recent_views", "record", "settle", "store_queued", "trending"]
 
@@ -80,14 +81,18 @@ def record(view: PostedView, sender: Sender) -> bool:
 
     Raises NotFound for a hidden product, Unavailable when no server takes the view.
     """
+    return store_or_queue("views", sender, _STORED, view, lambda: [view.model_dump(mode="json")]) is True
 
-    def store(session: Session) -> bool:
-        if service.get(session, view.product_id).status != "active":
-            raise NotFound(f"There is no product {view.product_id}.")
-        _store(session, [view])
-        return True
 
-    return bool(store_or_queue("views", sender, store, lambda: [view.model_dump(mode="json")]))
+def _store_all(session: Session, views: Sequence[PostedView]) -> list[bool | Exception]:
+    active = service.existing_ids(session, {view.product_id for view in views}, active=True)
+    _store(session, [view for view in views if view.product_id in active])
+    return [
+        view.product_id in active or NotFound(f"There is no product {view.product_id}.") for view in views
+    ]
+
+
+_STORED = GroupCommit(_store_all)
 
 
 def store_queued(session: Session, posts: Sequence[QueuedPost]) -> list[PostVerdict]:
@@ -96,12 +101,7 @@ def store_queued(session: Session, posts: Sequence[QueuedPost]) -> list[PostVerd
         PostedView.model_validate(post.piece | ({} if post.user_id is None else {"user_id": post.user_id}))
         for post in posts
     ]
-    wanted = {view.product_id for view in views}
-    existing = set(
-        session.scalars(
-            select(Product.id).where(Product.id.in_(wanted)).with_for_update(read=True, key_share=True)
-        )
-    )
+    existing = service.existing_ids(session, {view.product_id for view in views})
     fresh = _store(session, [view for view in views if view.product_id in existing])
     gone = "product_id: no such product"
     return [

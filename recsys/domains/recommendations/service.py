@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from itertools import islice
 from typing import Any, TypeVar
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
@@ -23,6 +24,7 @@ from recsys.own_ids.resolver import RESOLVER
 from recsys.own_ids.scheme import IdKind, OwnId, from_object, from_text
 from recsys.write_buffer.batches import PostVerdict, PostVerdicts, answer, parts_of, reason_of
 from recsys.write_buffer.buffer import Post, Sender, enqueue, store_or_queue
+from recsys.write_buffer.group_commit import GroupCommit
 
 __all__ = ["record_feedback", "record_interactions"]
 
@@ -32,7 +34,8 @@ _UNKNOWN = 2**31 - 1
 """Stands for a user whose id is found only when their posts are stored."""
 _log = get_logger(__name__)
 P = TypeVar("P", InteractionIn, FeedbackIn)
-Take = Callable[[Session, Sequence[object]], tuple[list[PostVerdict], list[Touched]]]
+_Group = GroupCommit[Sequence[P], list[PostVerdict]]
+Taken = tuple[list[PostVerdict], list[Touched]]
 
 
 def record_interactions(body: object, sender: Sender, visit: str | None = None) -> PostVerdicts:
@@ -66,15 +69,12 @@ def record_interactions(body: object, sender: Sender, visit: str | None = None) 
     if caller is not None:
         parts = [interactions.named(part, caller) for part in parts]
 
-    def take(session: Session, ready: Sequence[object]) -> tuple[list[PostVerdict], list[Touched]]:
-        return interactions.take(session, ready, sender.user_id)
-
     def own(part: InteractionIn) -> InteractionIn:
         if part.user_id == _UNKNOWN:
             return part.model_copy(update={"user_id": None})
         return part if sender.user_id is None else interactions.of_caller(part, sender.user_id)
 
-    return answer(_record("interactions", parts, InteractionIn, sender, take, own), PostVerdicts)
+    return answer(_record("interactions", parts, InteractionIn, sender, _INTERACTIONS, own), PostVerdicts)
 
 
 def record_feedback(body: object, sender: Sender, visit: str | None = None) -> PostVerdicts:
@@ -103,15 +103,12 @@ def record_feedback(body: object, sender: Sender, visit: str | None = None) -> P
         _check_page(parts, sender, visit)
     parts = _numbered(parts, sender)
 
-    def take(session: Session, ready: Sequence[object]) -> tuple[list[PostVerdict], list[Touched]]:
-        return feedback.take(session, ready, sender.user_id, visit)
-
     def own(part: FeedbackIn) -> FeedbackIn:
         return part.model_copy(
             update={"user_id": part.user_id or sender.user_id, "session_id": part.session_id or visit}
         )
 
-    return answer(_record("feedback", parts, FeedbackIn, sender, take, own), PostVerdicts)
+    return answer(_record("feedback", parts, FeedbackIn, sender, _FEEDBACK, own), PostVerdicts)
 
 
 def _numbered(parts: Sequence[object], sender: Sender) -> Sequence[object]:
@@ -178,7 +175,7 @@ def _record(
     parts: Sequence[object],
     model: type[P],
     sender: Sender,
-    take: Take,
+    group: _Group[P],
     own: Callable[[P], P],
 ) -> list[PostVerdict]:
     """Store parts, or queue them; a verdict each."""
@@ -187,28 +184,39 @@ def _record(
     if remarks:
         _log.warning("a sender's clock is ahead, or the server's is behind", kind=kind, parts=len(remarks))
 
-    def posts_of(verdicts: Sequence[PostVerdict]) -> list[P]:
-        queued = [verdict.index for verdict in verdicts if verdict.status == "queued"]
-        return [own(model.model_validate(ready[place])) for place in queued]
-
-    def store(session: Session) -> list[PostVerdict]:
-        verdicts, touched = take(session, ready)
-        waiting = posts_of(verdicts)
-        # feedback that is quicker than the response it is about
-        now = clock.now().timestamp()
-        enqueue([Post(kind, _piece(part), now, sender.login) for part in waiting])
-        touched += _touched(waiting)
-        if any(verdict.status != "refused" for verdict in verdicts):
-            after_commit(session, lambda: remember_touched(touched))
+    verdicts = [_verdict(place, part, model, sender) for place, part in enumerate(ready)]
+    places = [verdict.index for verdict in verdicts if verdict.status == "queued"]
+    posts = [own(model.model_validate(ready[place])) for place in places]
+    if not posts:
         return verdicts
-
-    queued = [_verdict(place, part, model, sender) for place, part in enumerate(ready)]
-    posts = posts_of(queued)
-    verdicts = store_or_queue(kind, sender, store, lambda: [_piece(part) for part in posts])
-    if verdicts is None:
+    stored = store_or_queue(kind, sender, group, posts, lambda: [_piece(part) for part in posts])
+    if stored is None:
         remember_touched(_touched(posts))
-        return queued
+        return verdicts
+    for place, verdict in zip(places, stored, strict=True):
+        verdicts[place] = verdict.model_copy(update={"index": place})
     return verdicts
+
+
+def _group(kind: str, take: Callable[[Session, Sequence[P]], Taken]) -> _Group[P]:
+    def store_all(session: Session, requests: Sequence[Sequence[P]]) -> list[list[PostVerdict]]:
+        posts = [post for request in requests for post in request]
+        verdicts, touched = take(session, posts)
+        # feedback that is quicker than the response it is about
+        waiting = [posts[verdict.index] for verdict in verdicts if verdict.status == "queued"]
+        now = clock.now().timestamp()
+        enqueue([Post(kind, _piece(post), now) for post in waiting])
+        touched += _touched(waiting)
+        if touched:
+            after_commit(session, lambda: remember_touched(touched))
+        rest = iter(verdicts)
+        return [list(islice(rest, len(request))) for request in requests]
+
+    return GroupCommit(store_all, parts=len)
+
+
+_INTERACTIONS: _Group[InteractionIn] = _group("interactions", interactions.take)
+_FEEDBACK: _Group[FeedbackIn] = _group("feedback", feedback.take)
 
 
 def _with_id_and_time(part: object, model: type[P]) -> object:

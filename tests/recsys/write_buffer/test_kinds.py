@@ -19,7 +19,9 @@ from recsys.domains.recommendations.tables import SCHEMA
 from recsys.events import relay
 from recsys.events.consumer import Consumer
 from recsys.subscriptions import POSTS
-from recsys.write_buffer import buffer, drain
+from recsys.write_buffer import drain
+from recsys.write_buffer.deadlines import Deadline
+from recsys.write_buffer.group_commit import GroupCommit
 from tests.recsys.domains.analytics.conftest import BROWSER
 from tests.support.faults import read_only
 from tests.support.guests import guest
@@ -155,13 +157,13 @@ def test_every_kind_is_queued_and_stored_once(
 def test_work_that_ends_after_its_deadline_is_not_stored_twice(
     client: httpx.Client, small_shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stored_in_time = buffer.within
+    stored_in_time = GroupCommit.store
 
-    def too_late(deadline: Any, work: Any) -> Any:
-        stored_in_time(deadline, work)
+    def too_late(group: GroupCommit[Any, Any], request: Any, deadline: Deadline) -> Any:
+        stored_in_time(group, request, deadline)
         raise absence.DatabaseAway("PostgreSQL did not answer in time", "busy")
 
-    monkeypatch.setattr(buffer, "within", too_late)
+    monkeypatch.setattr(GroupCommit, "store", too_late)
     send(client, "late")
     once = rows(small_shop)
     assert bring_in() == len(POSTS)

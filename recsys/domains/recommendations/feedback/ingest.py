@@ -7,7 +7,7 @@ PostgreSQL. Its verdict is then `queued`, and it is stored once the impression i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
@@ -77,46 +77,27 @@ _RETIRED_ROWS = text(
 ).bindparams(bindparam("users", type_=ARRAY(INTEGER)), bindparam("products", type_=ARRAY(INTEGER)))
 
 
-@dataclass(frozen=True)
-class _Submitted:
-    """Valid feedback, and the user and session that it claims to come from."""
-
-    feedback: FeedbackIn
-    user_id: int | None
-    visit: str | None
-
-
 def take(
-    session: Session,
-    given: Sequence[object],
-    caller_id: int | None,
-    visit: str | None = None,
-    *,
-    judged: bool = False,
+    session: Session, given: Sequence[object], *, judged: bool = False
 ) -> tuple[list[PostVerdict], list[Touched]]:
     """Store what can be stored and say for each what became of it, in the order of `given`.
 
-    caller_id : the user who speaks, for nobody else; without one each piece says whose it is, or its answer
-        does. visit : the guest's session that the request names, where a piece names none. judged : as in
-        `interactions.take`.
+    judged : as in `interactions.take`.
 
     A dismissal and its taking back are also interactions, which is what was touched.
     """
     refused: dict[int, str] = {}
-    valid: dict[int, _Submitted] = {}
+    valid: dict[int, FeedbackIn] = {}
     for place, one in enumerate(given):
         try:
             parsed = FeedbackIn.model_validate(one, context=JUDGED if judged else None)
         except ValidationError as error:
             refused[place] = reason_of(error, "feedback")
             continue
-        user = caller_id if parsed.user_id is None else parsed.user_id
-        if caller_id is not None and (user != caller_id or parsed.username is not None):
-            refused[place] = "user_id: not the user who is logged in"
-        elif user is None and parsed.username is None and parsed.request_id is None:
+        if parsed.user_id is None and parsed.username is None and parsed.request_id is None:
             refused[place] = WHOSE
         else:
-            valid[place] = _Submitted(parsed, user, parsed.session_id or visit)
+            valid[place] = parsed
     waiting: set[int] = set()
     storable = _storable(session, valid, refused, waiting)
     visits = {one.visit for one in storable if one.user_id is None and one.visit is not None}
@@ -145,7 +126,7 @@ def take(
 def store_queued(session: Session, posts: Sequence[QueuedPost]) -> list[PostVerdict]:
     """Store feedback of the write buffer; a verdict for each."""
     pieces = [piece if user is None else piece | {"user_id": user} for piece, user in posts]
-    verdicts, touched = take(session, pieces, None, judged=True)
+    verdicts, touched = take(session, pieces, judged=True)
     if touched:
         after_commit(session, lambda: remember_touched(touched))
     return verdicts
@@ -162,14 +143,14 @@ def of_user(
 
 
 def _storable(
-    session: Session, valid: Mapping[int, _Submitted], refused: dict[int, str], waiting: set[int]
+    session: Session, valid: Mapping[int, FeedbackIn], refused: dict[int, str], waiting: set[int]
 ) -> list[Ready]:
     """Feedback that can be stored; the places of the rest are added to `refused` or `waiting`."""
-    pieces = [submitted.feedback for submitted in valid.values()]
+    pieces = list(valid.values())
     lists = attribution.look_up(
         session, {piece.request_id for piece in pieces if piece.request_id is not None}
     )
-    people = [submitted.user_id for submitted in valid.values()]
+    people = [piece.user_id for piece in pieces]
     people += [answered.user_id for several in lists.values() for answered in several]
     names = sorted({piece.username for piece in pieces if piece.username is not None})
     user_rows = session.execute(
@@ -192,9 +173,8 @@ def _storable(
     )
     now = clock.now()
     ready = []
-    for place, submitted in valid.items():
-        piece = submitted.feedback
-        user, visit, answer = submitted.user_id, submitted.visit, None
+    for place, piece in valid.items():
+        user, visit, answer = piece.user_id, piece.session_id, None
         product = piece.product_id if piece.sku is None else products.by_sku.get(piece.sku)
         if piece.username is not None:
             user = by_username.get(piece.username)

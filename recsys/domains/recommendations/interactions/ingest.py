@@ -90,11 +90,10 @@ def event_uuid(given: str) -> UUID:
 
 
 def take(
-    session: Session, given: Sequence[object], caller_id: int | None = None, *, judged: bool = False
+    session: Session, given: Sequence[object], *, judged: bool = False
 ) -> tuple[list[PostVerdict], list[Touched]]:
     """Store what can be stored and say for each what became of it; the same few statements for any number.
 
-    caller_id : speaks for that user and nobody else; without one each interaction names its own.
     judged : this shop accepted or made them, on whichever machine: their moments are not compared with the
         clock of this one.
 
@@ -105,18 +104,9 @@ def take(
     valid: dict[int, InteractionIn] = {}
     for place, one in enumerate(given):
         try:
-            named_one = one if caller_id is None else named(one, caller_id)
-            parsed = InteractionIn.model_validate(named_one, context=JUDGED if judged else None)
+            valid[place] = InteractionIn.model_validate(one, context=JUDGED if judged else None)
         except ValidationError as error:
             refused[place] = reason_of(error, INTERACTIONS.singular)
-            continue
-        if caller_id is None:
-            valid[place] = parsed
-        elif parsed.username is not None or parsed.user_id not in (None, caller_id):
-            # the same words whether there is such a user or not
-            refused[place] = "user_id: not the user who is logged in"
-        else:
-            valid[place] = of_caller(parsed, caller_id)
     events = _known(session, valid, refused)
     visits = {
         event.interaction.session_id
