@@ -51,6 +51,8 @@ OWN_TABLES: tuple[str, ...] = (
     "users_db.api_keys",
     # one-time tokens for passwords and addresses, as hashes
     "users_db.account_tokens",
+    # roles in the console of accounts that are not administrators
+    "users_db.staff_roles",
     # what can be searched of products, and the words they are made of
     "products_db.product_search",
     "products_db.search_words",

@@ -1,4 +1,4 @@
-"""The HTTP application: the routes of `recsys` and of serving."""
+"""The HTTP application: the routes of `recsys` and of serving, and the pages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from recsys.search.ranking import personalization
 from recsys.settings import get_settings
 from serving.api import reports, rule_previews
 from serving.api.routes import router, user_list
+from serving.console.router import router as console
 from serving.gorse.routes import router as gorse
+from serving.pages.assets import router as assets
 from serving.ranking.search_personalization import ModelPersonaliser
 from serving.recommender.recommender import Recommender
 from serving.server.runtime_tuning import tuned_runtime
@@ -45,7 +47,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def create_app(prepared: Refresher | None = None) -> FastAPI:
     """Return a new application; its serving data is read, or completed, at startup (ASGI lifespan)."""
-    routers = (router, reports.router, rule_previews.router, gorse)
+    routers = (router, reports.router, rule_previews.router, gorse, assets, console)
     app = create_api(routers, lifespan=_lifespan, routes=[user_list])
     app.state.refresher = prepared or Refresher()
     return app

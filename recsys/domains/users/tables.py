@@ -10,7 +10,16 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from recsys.database.base import EMPTY, Base, DefaultNow, Id, InetAddress, JsonObject, LargeText, Off, On
 
-__all__ = ["AccountToken", "ApiKey", "User", "UserActivity", "UserProfile", "UserSession", "UserSocial"]
+__all__ = [
+    "AccountToken",
+    "ApiKey",
+    "StaffRole",
+    "User",
+    "UserActivity",
+    "UserProfile",
+    "UserSession",
+    "UserSocial",
+]
 
 SCHEMA = "users_db"
 
@@ -174,3 +183,18 @@ class AccountToken(Base):
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
+
+
+class StaffRole(Base):
+    """The role of an account that runs the shop without being an administrator (our own table)."""
+
+    __tablename__ = "staff_roles"
+    __table_args__ = (
+        CheckConstraint("role IN ('viewer', 'merchandiser', 'operator')", name="role"),
+        {"schema": SCHEMA},
+    )
+
+    user_id: Mapped[int] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"), primary_key=True)
+    role: Mapped[str] = mapped_column(String(20))
+    granted_by: Mapped[str] = mapped_column(String(100))
+    granted_at: Mapped[datetime]

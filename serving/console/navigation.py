@@ -1,0 +1,36 @@
+"""The navigation of the console: its screens in groups, in the order in which they are displayed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from serving.pages.templating import NavigationGroup, NavigationLink
+
+__all__ = ["SCREENS", "ScreenLink", "navigation_for"]
+
+
+@dataclass(frozen=True)
+class ScreenLink:
+    """A screen of the console; group : the heading under which it stands."""
+
+    title: str
+    path: str
+    group: str
+
+
+SCREENS: tuple[ScreenLink, ...] = (
+    # one line for each screen
+    ScreenLink("Overview", "/console", "Now"),
+)
+
+
+def navigation_for(path: str) -> Sequence[NavigationGroup]:
+    """The groups with the entry of this path marked; the longest path that begins it counts."""
+    fitting = [link for link in SCREENS if path == link.path or path.startswith(f"{link.path}/")]
+    current = max(fitting, key=lambda link: len(link.path), default=None)
+    groups: dict[str, list[NavigationLink]] = {}
+    for link in SCREENS:
+        entry = NavigationLink(link.title, link.path, link is current)
+        groups.setdefault(link.group, []).append(entry)
+    return [NavigationGroup(title, links) for title, links in groups.items()]

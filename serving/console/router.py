@@ -1,0 +1,34 @@
+"""All routes of the console."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from recsys.errors import NotFound
+from serving.console.access import Viewer
+from serving.console.rendering import screen_router
+from serving.console.screens import overview, session
+
+__all__ = ["router"]
+
+SCREENS: tuple[APIRouter, ...] = (
+    # one line for each screen; those with fixed addresses before those with parts in them
+    session.router,
+    overview.router,
+)
+
+router = APIRouter()
+for _screen in SCREENS:
+    router.include_router(_screen)
+
+_rest = screen_router("")
+
+
+# the last one: an address that no screen has
+@_rest.get("/{rest:path}")
+def no_such_screen(user: Viewer, rest: str) -> None:
+    """A page that says so, instead of a problem document."""
+    raise NotFound("The console has no page at this address.")
+
+
+router.include_router(_rest)

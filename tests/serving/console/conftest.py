@@ -1,0 +1,63 @@
+"""The console of a scored shop: with everything open, and with accounts of each role."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from recsys.database.session import unit_of_work
+from recsys.domains.users import registration, roles
+from recsys.domains.users.roles import Role
+from recsys.settings import get_settings
+from serving.server.app import create_app
+from tests.serving.running import running
+from tests.support.pages import send_form
+from tests.support.shop import Shop
+
+PASSWORD = "a-long-passphrase-7"
+LogIn = Callable[[str], httpx.Client]
+
+
+@pytest.fixture
+def staff(scored_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """An account of each role, named by it, and a customer; nobody is let in without a log-in."""
+    monkeypatch.setenv("RECSYS_ENVIRONMENT", "test")
+    monkeypatch.setenv("RECSYS_USERS__ARGON2_MEMORY_KIB", "64")
+    monkeypatch.setenv("RECSYS_USERS__ARGON2_TIME_COST", "1")
+    get_settings.cache_clear()
+    with unit_of_work() as session:
+        for name in ("customer", *(role.label for role in Role)):
+            user = registration.make_account(
+                session,
+                email=f"{name}@example.org",
+                username=name,
+                full_name=name.title(),
+                password=PASSWORD,
+                is_admin=name == "administrator",
+            )
+            if name not in ("customer", "administrator"):
+                roles.grant(session, user.id, Role[name.upper()], by="test")
+    return scored_shop
+
+
+@pytest.fixture
+def log_in(staff: Shop) -> Iterator[LogIn]:
+    """A client of the running application that is logged in with this name."""
+    clients: list[httpx.Client] = []
+    with running(create_app()) as first:
+
+        def logged_in(name: str) -> httpx.Client:
+            client = httpx.Client(base_url=first.base_url, timeout=30)
+            clients.append(client)
+            fields = {"login": name, "password": PASSWORD}
+            answer = send_form(client, "/console/log-in", fields, page="/console/log-in")
+            assert answer.status_code == 303, answer.text
+            return client
+
+        try:
+            yield logged_in
+        finally:
+            for client in clients:
+                client.close()

@@ -1,0 +1,41 @@
+"""Every screen in a real browser: light and dark, desktop and phone."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from serving.console.navigation import SCREENS
+from tests.support.browser import CHROMIUM, NO_BROWSER
+from tests.support.pages import VIEWS, assert_page_is_sound, chromium, opened_page
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
+
+
+def test_every_screen_is_sound_in_every_view(client: httpx.Client) -> None:
+    with chromium() as browser:
+        for view in VIEWS:
+            with opened_page(browser, view) as (page, wrong):
+                for screen in SCREENS:
+                    page.goto(f"{client.base_url}{screen.path}")
+                    assert_page_is_sound(page, wrong)
+
+
+def test_the_first_stop_of_the_keyboard_skips_to_the_content(client: httpx.Client) -> None:
+    with chromium() as browser, opened_page(browser, VIEWS[0]) as (page, _):
+        page.goto(f"{client.base_url}/console")
+        page.keyboard.press("Tab")
+        expect(page.get_by_text("Skip to the content")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.locator("main")).to_be_focused()
+
+
+def test_the_chosen_look_stays(client: httpx.Client) -> None:
+    with chromium() as browser, opened_page(browser, VIEWS[0]) as (page, wrong):
+        page.goto(f"{client.base_url}/console")
+        page.get_by_label("Look of the pages").select_option("dark")
+        page.wait_for_selector("html[data-theme=dark]")
+        page.reload()
+        assert page.locator("html").get_attribute("data-theme") == "dark"
+        assert_page_is_sound(page, wrong)
