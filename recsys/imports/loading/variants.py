@@ -22,6 +22,7 @@ _STAGED = {
     "option1": "text",
     "option2": "text",
     "option3": "text",
+    "picture": "text",
     "created_at": "timestamptz",
 }
 # stock that is not given is not counted, and must not hide the product
@@ -52,6 +53,18 @@ WITH merged AS (
 )
 SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new),
     coalesce(array_agg(DISTINCT product_id), '{}') FROM merged
+"""
+# a picture that the product has itself is that of the variant, too
+_PICTURES = b"""
+INSERT INTO products_db.product_images (product_id, variant_id, src, is_primary)
+SELECT v.product_id, v.id, s.picture, false
+FROM staged_variants AS s JOIN products_db.product_variants AS v ON v.sku = s.sku
+    JOIN products_db.products AS p ON p.id = v.product_id AND p.sku = s.parent
+WHERE s.picture IS NOT NULL AND NOT EXISTS (
+    SELECT FROM products_db.product_images AS i
+    WHERE i.product_id = v.product_id AND i.src = s.picture AND (i.variant_id IS NULL OR i.variant_id = v.id))
+ORDER BY s.line
+RETURNING product_id
 """
 # what stood in for the variants of a product until they came
 _DROP_DEFAULTS = """
@@ -146,8 +159,10 @@ def merge_variants(connection: Connection, variants: pl.DataFrame, now: datetime
     staged = variants.with_columns(
         parent="variant_of",
         name=pl.coalesce(options.replace("", None), "name"),
+        picture=pl.coalesce("variant_image", "image"),
     )
     stage(connection, "staged_variants", _STAGED, staged)
     added, updated, changed = one_row(connection, _MERGE, {"now": now})
+    pictured = {int(id_) for (id_,) in connection.execute(_PICTURES).fetchall()}
     connection.execute(_DROP_DEFAULTS)
-    return MergedVariants(added, updated, variants.height - added - updated, set(changed))
+    return MergedVariants(added, updated, variants.height - added - updated, pictured.union(changed))

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from recsys.domains.recommendations.types import INTERACTION_TYPES
 from recsys.errors import Invalid
 from recsys.imports.readers.csv_table import SOURCE_TABLE
 from recsys.imports.readers.json_table import json_value
-from recsys.imports.readers.mapping import IGNORED, ColumnMapping, Joined, read_mapping, shipped_mappings
+from recsys.imports.readers.mapping import (
+    IGNORED,
+    ChildList,
+    ColumnMapping,
+    Joined,
+    read_mapping,
+    shipped_mappings,
+)
 from recsys.imports.readers.source_file import SourceFile
 from recsys.imports.readers.sql import identifier, quoted, trimmed
 
 __all__ = ["choose_fields"]
 
 RECORDS_TABLE = "records"
+CHILDREN_TABLE = "children"
 MONEY = {"price", "compare_price", "interaction_value"}
 _SHOWN_COLUMNS = 20
 
@@ -46,7 +54,7 @@ def choose_fields(
     rows = source.connection.table(SOURCE_TABLE).limit(1).fetchall()
     if not rows and not source.refused:
         source.notes.append(f"{source.name}: has the columns and no rows; nothing to import from it")
-    if mapping.explode or mapping.fill_down or mapping.types or mapping.required:
+    if mapping.explode or mapping.group or mapping.types or mapping.required or mapping.absent:
         _materialise(source, mapping, chooser)
 
 
@@ -58,6 +66,12 @@ class _Chooser:
         self._mapping = mapping
         self.is_json = source.raw == "s.text"
         self.used: set[str] = set()
+        children, parent = mapping.children, mapping.parent
+        self._children = children if children and self._has(children.column) else None
+        self._parent = parent if parent and self._has(parent.column) and self._has(parent.id_column) else None
+
+    def _has(self, column: str) -> bool:
+        return column.lower() in self._source.columns
 
     def wanted(self, known: Sequence[str]) -> set[str]:
         """The names, in lower case, of the columns that the fields may be read from."""
@@ -76,6 +90,9 @@ class _Chooser:
         if explode and key.startswith(f"{explode.lower()}."):
             self.used.add(explode.lower())
             return json_value("item", name[len(explode) + 1 :].split("."))
+        # of `base`
+        if (self._children and key.startswith("children.")) or (self._parent and key == "parent.product"):
+            return identifier(key)
         expression = self._source.columns.get(key)
         if expression is None and self.is_json and "." in name:
             self.used.add(key.split(".")[0])
@@ -84,16 +101,32 @@ class _Chooser:
             return None
         self.used.add(key)
         if name in self._mapping.fill_down and self._mapping.group:
-            group = self._source.columns.get(self._mapping.group.lower(), "line")
-            return (
-                f"coalesce({expression}, first_value({expression} IGNORE NULLS) OVER "
-                f"(PARTITION BY {group} ORDER BY line "
-                "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING))"
+            first = (
+                f"first_value({expression} IGNORE NULLS) OVER ({self._group(self._mapping.group, 'line')})"
             )
+            return f"coalesce({expression}, {first})"
         return expression
+
+    def _group(self, columns: Sequence[str | Joined], order: str) -> str:
+        """The window of the rows of one group; a row without a key is a group by itself."""
+        keys = [f"({key})::VARCHAR" for column in columns if (key := self._part(column)) is not None]
+        key = f"coalesce({', '.join([*keys, 'NULL'])})"
+        return (
+            f"PARTITION BY {key}, CASE WHEN {key} IS NULL THEN line END ORDER BY {order} "
+            "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"
+        )
 
     def field(self, name: str) -> str | None:
         """The expression of a field; None where the file has nothing for it."""
+        value = self._own(name)
+        if value is None or name not in self._mapping.from_head or not self._mapping.group:
+            return value
+        parent = self._own("variant_of")
+        order = "line" if parent is None else f"{parent} IS NOT NULL, line"
+        return f"coalesce(first_value({value}) OVER ({self._group(self._mapping.group, order)}), {value})"
+
+    def _own(self, name: str) -> str | None:
+        """The expression of a field by the row alone."""
         mapping = self._mapping
         columns = mapping.columns.get(name, [name] if mapping.own_names else [])
         found = [expression for column in columns if (expression := self._part(column)) is not None]
@@ -109,6 +142,8 @@ class _Chooser:
             return _money(value, mapping.decimal)
         if name == "interaction_type" and mapping.types:
             return _type(value, mapping)
+        if name in mapping.values:
+            return _value(value, mapping.values[name])
         if name == "tags" and mapping.tag_separator != "|":
             return f"replace({value}, {quoted(mapping.tag_separator)}, '|')"
         if name == "category":
@@ -120,13 +155,64 @@ class _Chooser:
             return self.column(column)
         parts = [self.column(name) for name in column.join]
         given = [f"({part})::VARCHAR" for part in parts if part is not None]
-        return f" || {quoted(column.separator)} || ".join(given) if len(given) == len(parts) else None
+        if len(given) < len(parts):
+            return None
+        joined = f" || {quoted(column.separator)} || ".join(given)
+        if not column.without_prefix:
+            return joined
+        length = len(column.without_prefix)
+        return (
+            f"CASE WHEN starts_with({joined}, {quoted(column.without_prefix)}) "
+            f"THEN substr({joined}, {length + 1}) ELSE {joined} END"
+        )
+
+    def base(self) -> str:
+        """The table of the records, with columns that come from other rows of the same file."""
+        columns, joins = "s.*", ""
+        product = self.field("product")
+        if self._parent:
+            named, key = self.column(self._parent.column), self.column(self._parent.id_column)
+            columns += f", h.product AS {identifier('parent.product')}"
+            joins += (
+                f" LEFT JOIN (SELECT {quoted(self._parent.prefix)} || ({key})::VARCHAR AS name, "  # noqa: S608
+                f"arg_min({product}, line) AS product FROM {SOURCE_TABLE} WHERE {key} IS NOT NULL GROUP BY 1"
+                f") AS h ON h.name = ({named})::VARCHAR"
+            )
+        if self._children:
+            self._list_children(self._children, product)
+            options = (f"options[{place}] AS {identifier(f'children.option{place}')}" for place in (1, 2, 3))
+            columns += f", c.parent AS {identifier('children.parent')}, {', '.join(options)}"
+            joins += f" LEFT JOIN {CHILDREN_TABLE} AS c ON c.child = {product}"
+        return f"(SELECT {columns} FROM {SOURCE_TABLE} AS s{joins})" if joins else SOURCE_TABLE  # noqa: S608
+
+    def _list_children(self, children: ChildList, product: str | None) -> None:
+        """Make the table of the variants that products list: `child, parent, options`."""
+        listed, id_key = self.column(children.column), quoted(children.id_key)
+        pair = quoted("(?:^|,)([^,=]+)=([^,]*)")
+        self._source.connection.execute(
+            f"""CREATE OR REPLACE TABLE {CHILDREN_TABLE} AS
+            WITH parts AS (
+                SELECT line, {product} AS parent, unnest(string_split({listed}, '|')) AS part
+                FROM {SOURCE_TABLE} WHERE {listed} IS NOT NULL
+            ), pairs AS (
+                SELECT line, parent, part, unnest(regexp_extract_all(part, {pair}, 1)) AS key,
+                    unnest(regexp_extract_all(part, {pair}, 2)) AS value,
+                    generate_subscripts(regexp_extract_all(part, {pair}, 1), 1) AS place
+                FROM parts
+            ), listed AS (
+                SELECT line, parent, max(value) FILTER (key = {id_key}) AS child,
+                    list(value ORDER BY place) FILTER (key <> {id_key}) AS options
+                FROM pairs GROUP BY line, parent, part
+            )
+            SELECT child, arg_min(parent, line) AS parent, arg_min(options, line) AS options
+            FROM listed WHERE child <> '' GROUP BY child"""  # noqa: S608
+        )
 
 
 def _materialise(source: SourceFile, mapping: ColumnMapping, chooser: _Chooser) -> None:
     """Write the records into a table: filling down and exploding look at the whole file."""
     values = "".join(f", {expression} AS {identifier(name)}" for name, expression in source.fields.items())
-    base = SOURCE_TABLE
+    base = chooser.base()
     if mapping.explode and chooser.is_json:
         path = "$" + "".join(f".{identifier(part)}" for part in mapping.explode.split("."))
         base = f"(SELECT *, unnest(json_extract(text, {quoted(path + '[*]')})) AS item FROM {SOURCE_TABLE})"  # noqa: S608
@@ -134,6 +220,8 @@ def _materialise(source: SourceFile, mapping: ColumnMapping, chooser: _Chooser) 
         f"{expression} IS NOT NULL"
         for name in mapping.required
         if (expression := chooser.column(name)) is not None
+    ] + [
+        f"{expression} IS NULL" for name in mapping.absent if (expression := chooser.column(name)) is not None
     ]
     if "interaction_type" in source.fields:
         conditions.append(f"({source.fields['interaction_type']}) IS DISTINCT FROM {quoted(IGNORED)}")
@@ -193,6 +281,15 @@ def _type(value: str, mapping: ColumnMapping) -> str:
         return f"CASE lower({value}) {cases} ELSE {value} END" if cases else value
     known = " ".join(f"WHEN {quoted(word)} THEN {quoted(word)}" for word in INTERACTION_TYPES)
     return f"CASE lower({value}) {cases} {known} ELSE {quoted(others)} END"
+
+
+def _value(value: str, texts: Mapping[str, str]) -> str:
+    """The text of a field for each value of the file; nothing given stays null."""
+    cases = " ".join(
+        f"WHEN {quoted(word.lower())} THEN {quoted(meant)}" for word, meant in texts.items() if word != "*"
+    )
+    others = quoted(texts["*"]) if "*" in texts else value
+    return f"CASE WHEN {value} IS NULL THEN NULL ELSE CASE lower({value}) {cases} ELSE {others} END END"
 
 
 def _category(value: str, mapping: ColumnMapping) -> str:

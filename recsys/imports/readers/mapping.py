@@ -8,15 +8,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from recsys.domains.recommendations.types import INTERACTION_TYPES
 from recsys.errors import Invalid
 
 __all__ = [
     "IGNORED",
+    "ChildList",
     "ColumnMapping",
     "Joined",
+    "ParentReference",
     "check_types",
     "chosen_mappings",
     "option_pairs",
@@ -29,12 +31,39 @@ KINDS = ("users", "products", "interactions")
 
 
 class Joined(BaseModel):
-    """Several columns joined to one text; null where one of them is empty."""
+    """Several columns joined to one text, or one without a prefix; null where one of them is empty."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     join: list[str] = Field(min_length=1)
     separator: str = ":"
+    without_prefix: str = ""
+
+
+class ChildList(BaseModel):
+    """A column in which a product lists its variants, as `sku=A-S,size=S|sku=A-M,size=M`.
+
+    Their rows then have the columns `children.parent` and `children.option1` to `children.option3`: the
+    values beside `id_key`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    column: str
+    id_key: str = "sku"
+
+
+class ParentReference(BaseModel):
+    """A column in which a variant names the row of its product, as `id:12` by `id_column`.
+
+    The row of the variant then has the column `parent.product`: the product's own id.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    column: str
+    id_column: str
+    prefix: str = ""
 
 
 def _as_list(value: object) -> object:
@@ -50,10 +79,15 @@ class ColumnMapping(BaseModel):
     columns : field → a column, several columns (the first with a value counts), or columns to join
     constants : field → a text for every row
     types : value in the file → interaction type or `ignore`; `*` stands for every other value
+    values : field → value in the file → text of the field; `*` stands for every other value
     fill_down : columns whose value is only in the first row of a group
-    group : the column that says which rows belong together
+    group : the column, or the first of several, that says which rows belong together
+    from_head : fields whose value is that of the group's row without `variant_of`; not beside `fill_down`
+    children : the column in which products list their variants
+    parent : the column in which variants name the row of their product
     explode : the JSON array whose elements become rows; its columns are written `array.column`
     required : columns; rows that lack one of them are skipped
+    absent : columns; rows that have one of them are skipped
     decimal : the decimal mark; currency signs and the other mark between thousands are then left out
     date_format : of `created_at`, as for strftime
     tag_separator, category_separator : between tags, and between the levels of a category
@@ -66,16 +100,29 @@ class ColumnMapping(BaseModel):
     columns: dict[str, Columns] = {}
     constants: dict[str, str] = {}
     types: dict[str, str] = {}
+    values: dict[str, dict[str, str]] = {}
     fill_down: list[str] = []
-    group: str | None = None
+    group: Columns | None = None
+    from_head: list[str] = []
+    children: ChildList | None = None
+    parent: ParentReference | None = None
     explode: str | None = None
     required: list[str] = []
+    absent: list[str] = []
     decimal: str | None = Field(default=None, pattern=r"^[.,]$")
     date_format: str | None = None
     tag_separator: str = "|"
     category_separator: str = ">"
     categories_separator: str | None = None
     own_names: bool = False
+
+    @model_validator(mode="after")
+    def _one_way_to_fill(self) -> ColumnMapping:
+        if self.fill_down and self.from_head:
+            raise ValueError("either fill_down or from_head, not both")
+        if (self.fill_down or self.from_head) and not self.group:
+            raise ValueError("fill_down and from_head need a group")
+        return self
 
 
 class _MappingFile(BaseModel):

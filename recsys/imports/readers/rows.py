@@ -57,7 +57,7 @@ PRODUCTS = FileKind(
     ("product", "name", "price"),
     (
         *("category", "brand", "tags", "description", "created_at", "stock"),
-        *("compare_price", "status", "image", "variant_of", "option1", "option2", "option3"),
+        *("compare_price", "status", "image", "variant_image", "variant_of", "option1", "option2", "option3"),
     ),
     ("product",),
 )
@@ -117,6 +117,10 @@ def parse_interactions(rows: pl.DataFrame, now: datetime) -> Frames:
 def parse_products(rows: pl.DataFrame, seen: Occurrences, now: datetime) -> Frames:
     """The rows as `merge_products` takes them, and those refused."""
     rows = _complete(rows, PRODUCTS)
+    is_variant = (pl.col("variant_of") != pl.col("product")).fill_null(value=False)
+    options = ("option1", "option2", "option3", "variant_image")
+    # of products that are no variants, the mappings have all values that may be chosen
+    rows = rows.with_columns(pl.when(is_variant).then(pl.col(name)).alias(name) for name in options)
     levels = pl.col("category").str.split(">").list.eval(pl.element().str.strip_chars())
     checked = rows.with_columns(
         moments(rows["created_at"]).alias("moment"),
@@ -125,7 +129,7 @@ def parse_products(rows: pl.DataFrame, seen: Occurrences, now: datetime) -> Fram
         numbers(rows["compare_price"]).alias("compared"),
         pl.col("status").str.to_lowercase(),
         # of several pictures the first
-        pl.col("image").str.split(", ").list.first(),
+        pl.col("image", "variant_image").str.split(",").list.first().str.strip_chars(),
         _repeated(rows["product"], seen).alias("repeated"),
         levels.list.join(" > ").alias("category"),
         levels.alias("levels"),
@@ -151,6 +155,7 @@ def parse_products(rows: pl.DataFrame, seen: Occurrences, now: datetime) -> Fram
         not_negative("compare_price", "compared"),
         ("status", f"status is none of {', '.join(STATUSES)}", ~pl.col("status").is_in(STATUSES)),
         too_long("image", 500),
+        too_long("variant_image", 500),
         *(too_long(name, LONGEST_NAME) for name in ("variant_of", "option1", "option2", "option3")),
         (
             "category",
@@ -185,9 +190,11 @@ def parse_products(rows: pl.DataFrame, seen: Occurrences, now: datetime) -> Fram
             price=pl.col("amount").round(2),
             created_at="moment",
             stock=pl.col("count").cast(pl.Int32),
-            compare_price=pl.col("compared").round(2),
+            # the price before a reduction; exports repeat the price where there is none
+            compare_price=pl.when(pl.col("compared") > pl.col("amount")).then(pl.col("compared").round(2)),
             status="status",
             image="image",
+            variant_image="variant_image",
             variant_of="variant_of",
             option1="option1",
             option2="option2",

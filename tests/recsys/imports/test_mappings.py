@@ -42,8 +42,16 @@ WOO = (
     '14,variation,,"Shirt - M",1,1,4,"15,00",19.9,,,,id:12\n'
 )
 MAGENTO = (
-    "sku,store_view_code,product_type,categories,name,price,special_price,qty,base_image\n"
-    'TEA,,simple,"Default Category/Drinks/Tea,Default Category/Sale",Tea,3.500000,,7.0000,/t/e/tea.jpg\n'
+    "sku,store_view_code,product_type,categories,name,price,special_price,qty,base_image,product_online,"
+    "visibility,configurable_variations\n"
+    'TEA,,simple,"Default Category/Drinks/Tea,Default Category/Sale",Tea,3.500000,,7.0000,/t/e/tea.jpg,1,'
+    '"Catalog, Search",\n'
+    "TEA,de,,,Tee,,,,,,,\n"
+    "HOOD-S-Red,,simple,,Hoodie-S-Red,52.00,,3,/h/red.jpg,1,Not Visible Individually,\n"
+    "HOOD-M-Blue,,simple,,Hoodie-M-Blue,54.00,49.00,0,/h/blue.jpg,1,Not Visible Individually,\n"
+    'HOOD,,configurable,Default Category/Tops,Hoodie,,,0,/h/all.jpg,1,"Catalog, Search",'
+    '"sku=HOOD-S-Red,size=S,color=Red|sku=HOOD-M-Blue,size=M,color=Blue"\n'
+    "GIFT,,simple,,Hidden part,1.00,,3,,1,Not Visible Individually,\n"
 )
 MERCHANT_TSV = (
     "id\ttitle\tdescription\tlink\tprice\tsale price\tavailability\tproduct type\tbrand\n"
@@ -146,14 +154,17 @@ def test_shopify_orders_are_purchases(tmp_path: Path) -> None:
 def test_woocommerce(tmp_path: Path) -> None:
     assert products(preview(tmp_path, "products", WOO, "woocommerce")) == [
         ("TEA-1", "Green Tea", 3.5, "Drinks > Tea", "green|loose"),
-        ("SHIRT-S", "Shirt - S", 1019.9, None, None),
-        ("14", "Shirt - M", 15.0, None, None),
+        ("SHIRT-S", "Shirt", 1019.9, "Clothes", None),
+        ("14", "Shirt", 15.0, "Clothes", None),
     ]
 
 
 def test_magento(tmp_path: Path) -> None:
     assert products(preview(tmp_path, "products", MAGENTO, "magento")) == [
-        ("TEA", "Tea", 3.5, "Default Category > Drinks > Tea", None)
+        ("TEA", "Tea", 3.5, "Default Category > Drinks > Tea", None),
+        ("HOOD-S-Red", "Hoodie", 52.0, "Default Category > Tops", None),
+        ("HOOD-M-Blue", "Hoodie", 49.0, "Default Category > Tops", None),
+        ("GIFT", "Hidden part", 1.0, None, None),
     ]
 
 

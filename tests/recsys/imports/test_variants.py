@@ -15,7 +15,7 @@ from recsys.imports.loading.variants import parents_of
 from recsys.imports.readers.mapping import chosen_mappings
 from recsys.imports.report import ImportReport
 from tests.recsys.imports.desk import Desk
-from tests.recsys.imports.test_mappings import FIELDS, SHOPIFY
+from tests.recsys.imports.test_mappings import FIELDS, MAGENTO, SHOPIFY
 from tests.support.shop import Shop
 
 HEADER = "product,variant_of,name,price,stock,option1,option2\n"
@@ -43,6 +43,11 @@ def _texts(rows: list[tuple[Any, ...]]) -> list[tuple[str, ...]]:
     return [tuple(str(value) for value in row) for row in rows]
 
 
+PICTURES = (
+    "SELECT p.sku, v.sku, i.src, i.is_primary FROM products_db.product_images i "
+    "JOIN products_db.products p ON p.id = i.product_id "
+    "LEFT JOIN products_db.product_variants v ON v.id = i.variant_id ORDER BY p.sku, v.sku NULLS FIRST, i.src"
+)
 EXPECTED_PRODUCTS = [
     ("CUP", "Cup", "3.00", "True"),
     ("MUG", "Mug", "8.00", "False"),
@@ -138,6 +143,79 @@ def test_shopify_and_google_groups_are_one_product(desk: Desk) -> None:
         ("solo", "Mug", "8.00"),
         ("tee", "Tee red", "14.00"),
     ]
+
+
+WOO = (
+    'ID,Type,SKU,Name,Published,"Visibility in catalog",Stock,"Sale price","Regular price",Categories,Tags,'
+    'Images,Parent,"Attribute 1 name","Attribute 1 value(s)","Attribute 2 name","Attribute 2 value(s)"\n'
+    # a variation may come before its product, and name it by its row
+    '31,variation,CAP-R,"Cap - Red",1,visible,2,,"9,00",,,https://x.example/red.jpg,id:30,Colour,Red,,\n'
+    '30,variable,CAP,"Cap",1,visible,,,,"Hats","wool",https://x.example/cap.jpg,,Colour,"Red, Blue",,\n'
+    '32,variation,,"Cap - Blue",1,visible,0,"7,00","9,00",,,https://x.example/blue.jpg,CAP,Colour,Blue,,\n'
+    f'40,simple,BAG,"Bag",1,hidden,1,,"5,00","Bags",,https://x.example/bag.jpg,,Material,"{"x" * 120}",,\n'
+    '50,variable,,"Sock",-1,visible,,,,"Feet",,,,Size,"1, 2",,\n'
+    '51,variation,,"Sock - 1",1,visible,1,,"2,00",,,,id:50,Size,1,,\n'
+)
+
+
+def test_woocommerce_variations_are_variants_with_their_pictures(desk: Desk) -> None:
+    report = _mapped(desk, "woo.csv", WOO, "woocommerce")
+    assert report.table("products").refused == 0
+    assert desk.rows("SELECT sku, name, price::text, status FROM products_db.products ORDER BY sku") == [
+        ("50", "Sock", "2.00", "draft"),
+        ("BAG", "Bag", "5.00", "archived"),
+        ("CAP", "Cap", "7.00", "active"),
+    ]
+    assert [row[:4] for row in _texts(desk.rows(VARIANTS))] == [
+        ("50", "51", "1", "2.00"),
+        ("BAG", "BAG", "Default", "5.00"),
+        ("CAP", "32", "Blue", "7.00"),
+        ("CAP", "CAP-R", "Red", "9.00"),
+    ]
+    assert desk.rows(PICTURES) == [
+        ("BAG", None, "https://x.example/bag.jpg", True),
+        ("CAP", None, "https://x.example/cap.jpg", True),
+        ("CAP", "32", "https://x.example/blue.jpg", False),
+        ("CAP", "CAP-R", "https://x.example/red.jpg", False),
+    ]
+    again = _mapped(desk, "woo.csv", WOO, "woocommerce")
+    tables = ("products", "product_variants")
+    assert [(again.table(name).added, again.table(name).updated) for name in tables] == [(0, 0), (0, 0)]
+    assert len(desk.rows(PICTURES)) == 4
+
+
+def test_magento_lists_the_variants_in_the_configurable_product(desk: Desk) -> None:
+    report = _mapped(desk, "magento.csv", MAGENTO, "magento")
+    assert report.table("products").refused == 0
+    assert desk.rows("SELECT sku, name, price::text, status FROM products_db.products ORDER BY sku") == [
+        ("GIFT", "Hidden part", "1.00", "archived"),
+        ("HOOD", "Hoodie", "49.00", "active"),
+        ("TEA", "Tea", "3.50", "active"),
+    ]
+    assert [row[:4] for row in _texts(desk.rows(VARIANTS)) if row[0] == "HOOD"] == [
+        ("HOOD", "HOOD-M-Blue", "M / Blue", "49.00"),
+        ("HOOD", "HOOD-S-Red", "S / Red", "52.00"),
+    ]
+    assert [row for row in desk.rows(PICTURES) if row[0] == "HOOD"] == [
+        ("HOOD", None, "/h/all.jpg", True),
+        ("HOOD", "HOOD-M-Blue", "/h/blue.jpg", False),
+        ("HOOD", "HOOD-S-Red", "/h/red.jpg", False),
+    ]
+
+
+def test_a_picture_of_a_variant_is_its_own_unless_the_product_has_it(desk: Desk) -> None:
+    header = "product,variant_of,name,price,image,variant_image\n"
+    rows = (
+        "SHIRT,,Shirt,9.00,/shirt.jpg,\nSHIRT-S,SHIRT,Shirt,9.00,/shirt.jpg,\n"
+        "SHIRT-M,SHIRT,Shirt,9.00,/m.jpg,\nSHIRT-L,SHIRT,Shirt,9.00,/shirt.jpg,/l.jpg\n"
+    )
+    for _ in range(2):
+        desk.take(products=header + rows)
+        assert desk.rows(PICTURES) == [
+            ("SHIRT", None, "/shirt.jpg", True),
+            ("SHIRT", "SHIRT-L", "/l.jpg", False),
+            ("SHIRT", "SHIRT-M", "/m.jpg", False),
+        ]
 
 
 SCHEMA = {
