@@ -18,10 +18,10 @@ from features.dataset import Dataset
 from features.ids import IdMap
 from features.interactions import History
 from models.ranking.calibration import Calibration
-from models.ranking.explanations import Reasons, strongest
+from models.ranking.explanations import Reasons, opinion_of_whole, strongest
 from models.ranking.filters import Exclude, RankRequest, Selection, as_ids, positive, summed_histories
 from models.registry.artifact import read_artifact, write_artifact
-from models.results import Explanation, Ranking
+from models.results import Explanation, MemberOpinion, Ranking
 from models.shared.memory_budget import refuse_if_larger
 from models.shared.parallel import WORKERS, even_parts, in_parallel, one_blas_thread
 from models.shared.score_blocks import DenseScores, ScoreBlock
@@ -270,6 +270,22 @@ class Recommender(ABC):
         """
         return strongest(self, ranking, histories)
 
+    def opinions_on(
+        self,
+        history: History,
+        product: int,
+        *,
+        exclude: Exclude = None,
+        only: npt.ArrayLike | None = None,
+    ) -> tuple[MemberOpinion, ...]:
+        """The opinion of each member on a product for a folded-in history; empty for an unknown product.
+
+        exclude, only : as in `recommend_from`.
+        """
+        item = int(self.items_.index([product])[0])
+        request = self._fold_in_request([history], Selection.of(self.items_, exclude, only))
+        return () if item < 0 else self._opinions_on(request, item)
+
     # --- the artifact ----------------------------------------------------------------------------
 
     def save(self, folder: Path) -> str:
@@ -389,6 +405,9 @@ class Recommender(ABC):
         columns, scores = request.shown.best_of_block(block, k, request.history)
         new_columns, new_scores = new.best_of_block(block, k_new, request.history)
         return (self._ids_of(columns), scores), (self._ids_of(new_columns), new_scores)
+
+    def _opinions_on(self, request: RankRequest, item: int) -> tuple[MemberOpinion, ...]:
+        return (opinion_of_whole(self, request, item),)
 
     def _ids_of(self, columns: Rows) -> Rows:
         """Product ids of item rows, -1 for -1."""

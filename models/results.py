@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Explanation", "Ranking"]
+__all__ = ["Explanation", "MemberOpinion", "Ranking"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,3 +43,19 @@ class Explanation:
     score: float
     baseline: float
     contributions: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True)
+class MemberOpinion:
+    """The opinion of one member of a model on one product for one user.
+
+    member    name of the member; the algorithm of a model without members
+    score     the member's own score; None where it has none
+    position  from 1, in the member's ranking of all eligible products; None where it does not rank it
+    names     whether the product is a candidate by this member
+    """
+
+    member: str
+    score: float | None
+    position: int | None
+    names: bool

@@ -506,6 +506,17 @@ export interface MeOut {
   following: number;
 }
 
+/** What one member of the model says of the product. */
+export interface MemberRank {
+  member: string;
+  /** In the member's own units; null where it has none. */
+  score: number | null;
+  /** Among all eligible products, from 1; null: not ranked. */
+  position: number | null;
+  /** Whether the product is a candidate by this member. */
+  names: boolean;
+}
+
 /** A token that the gateway's own form gave for a card or an account. */
 export interface MethodIn {
   token: string;
@@ -831,6 +842,53 @@ export interface PasswordIn {
   new_password: string;
 }
 
+/** The product on one page that was shown to the user. */
+export interface PastImpression {
+  request_id: string;
+  /** The placement, or the name of the list on its page. */
+  placement: string;
+  shown_at: string;
+  position: number;
+  score: number;
+  source: string;
+  model: string | null;
+  version: string | null;
+  generation: number | null;
+  arm: string | null;
+}
+
+/** Whether a product was in the last list that was shown before a moment, and why not. */
+export interface PastTrace {
+  product_id: number;
+  sku: string | null;
+  name: string | null;
+  user_id: number | null;
+  session_id: string | null;
+  at: string;
+  /** When the list was shown: the last one before `at`. */
+  shown_at: string;
+  request_id: string;
+  placement: string;
+  source: string;
+  model: string | null;
+  version: string | null;
+  generation: number | null;
+  arm: string | null;
+  /** Whether the product was on the page that was shown. */
+  listed: boolean;
+  position: number | null;
+  score: number | null;
+  /** The products of that page, in their order. */
+  products: Array<number>;
+  /** The step that lost it, as far as the tables prove it; `ranking` where they prove none. */
+  lost_at: TraceStepName | null;
+  summary: string;
+  /** The product in any list of the user up to that moment, newest first. */
+  impressions: Array<PastImpression>;
+  /** What the user did with the product, ever. */
+  feedback: Array<ProductFeedback>;
+}
+
 /** Pays an order, whole, with a stored method or a token. */
 export interface PaymentIn {
   order_id: number;
@@ -981,6 +1039,13 @@ export interface ProductDay {
   conversion_rate: string;
 }
 
+/** One thing that the user did with the product: an interaction, or feedback on a recommendation. */
+export interface ProductFeedback {
+  kind: "interaction" | "feedback";
+  name: string;
+  moment: string | null;
+}
+
 /** A new product. */
 export interface ProductIn {
   name: string;
@@ -1047,6 +1112,51 @@ export interface ProductOut {
   rating: string | null;
   /** Number of approved reviews. */
   reviews: number;
+}
+
+/** Why a product is in a list, or which step lost it. */
+export interface ProductTrace {
+  product_id: number;
+  sku: string | null;
+  name: string | null;
+  user_id: number | null;
+  session_id: string | null;
+  placement: Placement;
+  novelty: Novelty;
+  /** Whether it is in the list, on whichever page. */
+  listed: boolean;
+  /** In the whole list, from 1; null where it is not listed. */
+  position: number | null;
+  /** The page of `limit` products that has it, from 1. */
+  page: number | null;
+  /** From 0 to 1, as in the list. */
+  score: number | null;
+  /** The reason that the list gives. */
+  reason: string | null;
+  /** The step that lost it; null where it is on the first page. `page`: it is on a later one. */
+  lost_at: TraceStepName | null;
+  /** The answer in one sentence. */
+  summary: string;
+  steps: Array<TraceStep>;
+  source: string;
+  model: string | null;
+  version: string | null;
+  generation: number | null;
+  /** The arm of the running A/B test. */
+  arm: string | null;
+  /** When the list was made. */
+  made_at: string | null;
+  /** The position in a ranking of all eligible products now, before rules about positions; for a product that is not eligible, as if it were. */
+  ranked_position: number | null;
+  /** How many products that ranking has. */
+  ranked_products: number;
+  /** Empty where no model ranks this list by a history. */
+  members: Array<MemberRank>;
+  /** The parts of the model's score: baseline + parts + others = raw_score. */
+  explanation: Record<string, unknown> | null;
+  rules: Array<TouchingRule>;
+  /** The user's own, newest first. */
+  feedback: Array<ProductFeedback>;
 }
 
 /** One page of products that were found. */
@@ -1664,6 +1774,26 @@ export interface TemplatePreviewOut {
   html: string | null;
   text: string;
 }
+
+/** A business rule of the placement that is in force and whose target includes the product. */
+export interface TouchingRule {
+  rule_id: number;
+  name: string;
+  kind: string;
+  /** Whether it determined the position, or removed the product. */
+  decides: boolean;
+}
+
+/** One step, and whether the product passed it; null: an earlier step lost the product. */
+export interface TraceStep {
+  name: TraceStepName;
+  passed: boolean | null;
+  /** What happened to the product, in a sentence. */
+  text: string;
+}
+
+/** The steps from the catalogue to a page of a list, in their order. */
+export type TraceStepName = "sold" | "filters" | "history" | "page_content" | "hide_rules" | "candidates" | "ranking" | "stored_list" | "position_rules" | "deadline" | "page";
 
 /** Products by their views of late; an older view counts less. */
 export interface TrendingOut {
@@ -3611,5 +3741,63 @@ export interface Operations {
       code?: string | null;
     };
     response: WebhookOut;
+  };
+  /** Why a product is in a list now, or the step that lost it. */
+  why_product: {
+    method: "GET";
+    path: "/api/v1/recommendations/why";
+    query: {
+      /** The product that the question is about. */
+      product: number | string;
+      /** The user; neither: a list for everybody. */
+      user?: number | string | null;
+      /** The guest's session. */
+      session_id?: string | null;
+      /** The products that the page displays. */
+      page_product?: Array<number | string> | null;
+      /** How many products; default: the setting `serving.default_limit` (20). */
+      limit?: number | null;
+      /** `new`: only products that the user has no interaction with. */
+      novelty?: Novelty;
+      /** 0: by score alone; 1: as diverse as possible. */
+      diversity?: number;
+      /** Categories, each with its subcategories. */
+      category?: Array<number | string> | null;
+      /** Any of these brands. */
+      brand?: Array<number | string> | null;
+      min_price?: number | null;
+      max_price?: number | null;
+      /** Repeat for several; a product must have all. */
+      tags?: Array<string> | null;
+      /** true: in stock now, not only on order. */
+      in_stock?: boolean | null;
+      /** Added to the shop then or later; UTC where no zone is given. */
+      created_since?: string | null;
+      /** Products that must not appear. */
+      exclude?: Array<number | string> | null;
+      /** Which list; default: `for_you`. */
+      placement?: Placement | null;
+      /** The former name of `placement`. @deprecated */
+      shelf?: Placement | null;
+    };
+    response: ProductTrace;
+  };
+  /** Whether a product was in a list at a past moment, from the impressions, and why not. */
+  why_product_then: {
+    method: "GET";
+    path: "/api/v1/recommendations/why/past";
+    query: {
+      /** The product that the question is about. */
+      product: number | string;
+      /** The moment; the last list shown up to it is meant. */
+      at: string;
+      /** The user; neither: a list for everybody. */
+      user?: number | string | null;
+      /** The guest's session. */
+      session_id?: string | null;
+      /** The placement, or the name of the list. */
+      placement?: string;
+    };
+    response: PastTrace;
   };
 }

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from models.base import Recommender, Rows
-from models.hybrid.candidate_generation import CandidatePairs
+from models.hybrid.candidate_generation import CandidatePairs, Panel
 from models.hybrid.ranking_features import PERSONAL
 from models.hybrid.strategy_selection import Stage
 from models.ranking.filters import RankRequest, Selection
+from models.results import MemberOpinion
+from models.shared.score_blocks import ScoreBlock
 
-__all__ = ["Parts", "blended", "member_parts", "shared_out"]
+__all__ = ["Parts", "blended", "member_opinions", "member_parts", "shared_out"]
 
 Parts = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 """Contributions of the user's history (m, entries), and baselines (m,)."""
@@ -69,3 +73,24 @@ def shared_out(
     personal = shap[:, [i for i, name in enumerate(names) if name in PERSONAL]].sum(axis=1)
     parts += personal[:, None] * (seen[None, :] == items[:, None])
     return parts, shap.sum(axis=1) - parts.sum(axis=1)
+
+
+def member_opinions(
+    panel: Panel, blocks: Sequence[ScoreBlock], request: RankRequest, item: int, length: int
+) -> tuple[MemberOpinion, ...]:
+    """Return the opinion of each member on an item row; `request` is of one user.
+
+    blocks : of `Panel.opinions`. length : of the lists whose products are candidates.
+    """
+    items = request.history.shape[1]
+    pair = np.zeros(1, dtype=np.int64), np.array([item], dtype=np.int64)
+    closed, seen = panel.filtered(request.shown, items), request.history if request.shown.seen else None
+    opinions = []
+    for name, block in zip(panel.members, blocks, strict=True):
+        score = float(block.pairs(*pair)[0])  # before the ranking, which may overwrite it
+        columns, _ = block.best(items, closed, seen)
+        place = np.flatnonzero(columns[0] == item)
+        position = int(place[0]) + 1 if place.size else None
+        is_named = position is not None and position <= length
+        opinions.append(MemberOpinion(name, score if np.isfinite(score) else None, position, is_named))
+    return tuple(opinions)

@@ -21,7 +21,7 @@ from models.base import Arrays, ModelKind, Recommender, Rows, Scores
 from models.hybrid.backtest import LIKENESS, BacktestPlan, backtest, suited, without_backtest
 from models.hybrid.candidate_generation import Panel
 from models.hybrid.evidence import strongest_evidence
-from models.hybrid.explanations import blended, member_parts, shared_out
+from models.hybrid.explanations import blended, member_opinions, member_parts, shared_out
 from models.hybrid.parameters import HybridParameters
 from models.hybrid.ranker import SecondStage
 from models.hybrid.ranking_features import FeatureSnapshot, Habits
@@ -29,7 +29,7 @@ from models.hybrid.strategy_selection import Stage, columns
 from models.hybrid.training_windows import QUESTIONS, fitted
 from models.ranking.filters import RankRequest, Selection, positive
 from models.ranking.top_k import top_k
-from models.results import Ranking
+from models.results import MemberOpinion, Ranking
 from models.shared.fitted_members import FittedMembers
 from models.shared.score_blocks import ScoreBlock
 from recsys.errors import Invalid
@@ -320,6 +320,14 @@ class Hybrid(Recommender):
         else:
             parts, rest = blended(stage, found, back, reasons)
         return parts.astype(np.float32), rest.astype(np.float32)
+
+    def _opinions_on(self, request: RankRequest, item: int) -> tuple[MemberOpinion, ...]:
+        stage = self.stages_["new" if request.shown.seen else "any"]
+        panel = self.panel_.of(stage.members)
+        blocks = panel.opinions(request, self._lines(len(panel.members), 1))
+        # a rule of one member lists everything that it scores; the others list the candidates
+        length = len(self.items_) if stage.kind == "single" else self.parameters.candidates
+        return member_opinions(panel, blocks, request, item, length)
 
     def evidence(self, ranking: Ranking, histories: Sequence[History] | None = None) -> npt.NDArray[np.int64]:
         """See `Recommender.evidence`; by `models.hybrid.evidence`, which costs a fraction of the reasons."""

@@ -1,4 +1,4 @@
-"""Which of a user's own products speaks most for each one recommended, for many users at a time."""
+"""Evidence: which of a user's own products speaks most for each recommended one; and a model's opinion."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from features.interactions import History
 from models.ranking.filters import RankRequest, positive
-from models.results import Ranking
+from models.results import MemberOpinion, Ranking
 from models.shared.parallel import in_parallel, one_blas_thread
 
 if TYPE_CHECKING:
     from models.base import Recommender
 
-__all__ = ["Reasons", "strongest"]
+__all__ = ["Reasons", "opinion_of_whole", "strongest"]
 
 Reasons = Callable[
     [RankRequest, npt.NDArray[np.int64]], tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
@@ -59,6 +59,16 @@ def strongest(
         in_parallel(_with(answer, reasons), range(start, stop))
         start = stop
     return found
+
+
+def opinion_of_whole(model: Recommender, request: RankRequest, item: int) -> MemberOpinion:
+    """The opinion of a model without members on an item row; `request` is of one user."""
+    products, scores = model._rank(request, len(model.items_))
+    position = np.flatnonzero(products[0] == model.items_.ids[item])
+    if position.size == 0:
+        return MemberOpinion(model.algorithm, None, None, False)
+    place = int(position[0])
+    return MemberOpinion(model.algorithm, float(scores[0, place]), place + 1, True)
 
 
 def _with(answer: Callable[[int, Reasons], None], reasons: Reasons) -> Callable[[int], None]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Self, cast
 
 import numpy as np
@@ -13,11 +15,12 @@ from sqlalchemy.orm import Session
 
 from features.user_history import FIRST, UserInteractions
 from recsys.domains.recommendations.interactions.recent import TAKES_BACK
+from recsys.domains.recommendations.tables import UserInteraction
 from recsys.domains.recommendations.types import INTERACTION_TYPES
 from serving.batch.packed_columns import read_integers
 from serving.ranking.eligibility import SeenProducts
 
-__all__ = ["InteractionIndex", "among", "keys_of", "of_interactions", "of_session", "of_user"]
+__all__ = ["InteractionIndex", "among", "keys_of", "of_interactions", "of_rows", "of_session", "of_user"]
 
 _PURCHASE, _DISMISSED = (INTERACTION_TYPES.index(name) for name in ("purchase", "dismissed"))
 _TAKES_BACK = [INTERACTION_TYPES.index(name) for name in sorted(TAKES_BACK)]
@@ -102,6 +105,27 @@ def of_interactions(interactions: UserInteractions) -> SeenProducts:
         )
         dismissed = {product for product, moment in last_at.items() if moment > restored_at[product]}
     return SeenProducts(set(products.tolist()), set(products[bought].tolist()), dismissed)
+
+
+def of_rows(rows: Sequence[UserInteraction]) -> SeenProducts:
+    """Return the seen products from rows of the table, in any order; a row without a time is the oldest."""
+    epoch = datetime.fromtimestamp(0, UTC)
+    times = [
+        FIRST if row.created_at is None else int((row.created_at - epoch).total_seconds() * 1_000_000)
+        for row in rows
+    ]
+    order = np.argsort(np.array(times, dtype=np.int64), kind="stable")
+    codes = {name: code for code, name in enumerate(INTERACTION_TYPES)}
+    values = [np.nan if row.interaction_value is None else float(row.interaction_value) for row in rows]
+    return of_interactions(
+        UserInteractions(
+            np.array([row.product_id for row in rows], dtype=np.int64)[order],
+            np.array([codes.get(row.interaction_type, -1) for row in rows], dtype=np.int8)[order],
+            np.array(values, dtype=np.float32)[order],
+            np.array(times, dtype=np.int64)[order],
+            np.zeros(len(rows), dtype=np.int64),
+        )
+    )
 
 
 def of_session(session: Session, session_id: str) -> SeenProducts:

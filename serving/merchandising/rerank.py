@@ -28,11 +28,13 @@ class RerankedList:
 
     rules    for each product the names of the rules that determined its position
     removed  how many products each rule removed, by `rule.ID`
+    passed_over  for each product that a cap kept out the id of the rule
     """
 
-    entries: list[Entry]
+    entries: Sequence[Entry]
     rules: dict[int, list[str]] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
+    passed_over: dict[int, int] = field(default_factory=dict)
 
 
 def rerank(
@@ -49,7 +51,7 @@ def rerank(
     if not entries or (
         compiled.for_placement(request.placement, request.name).empty and request.diversity == 0.0
     ):
-        return RerankedList(list(entries))
+        return RerankedList(entries)
     ruled = apply(
         compiled,
         as_candidates(entries, eligible),
@@ -68,7 +70,7 @@ def rerank(
         if moved_by:
             rules[product] = [rule.name for rule in moved_by]
     removed = {f"rule.{rule}": count for rule, count in ruled.removed.items()}
-    return RerankedList(reranked, rules, removed)
+    return RerankedList(reranked, rules, removed, ruled.passed_over)
 
 
 def as_candidates(entries: Sequence[Entry], eligible: Mask | None) -> RuleCandidates:

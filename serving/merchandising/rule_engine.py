@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -47,6 +48,7 @@ class RuledList:
     moved_by  for each product the rules that determined its position
     removed   by rule id how many candidates it removed: hidden, or passed over by a cap before the list was
               full
+    passed_over  by product the id of the cap's rule that kept it out
     """
 
     products: npt.NDArray[np.int64]
@@ -54,6 +56,7 @@ class RuledList:
     scores: npt.NDArray[np.float64]
     moved_by: list[tuple[Rule, ...]]
     removed: dict[int, int]
+    passed_over: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -131,9 +134,10 @@ def apply(
         [ranked_rows[slot.index] if slot.index >= 0 else slot.row for slot in pages.slots], dtype=np.int64
     )
     moved_by = [slot.moved_by for slot in pages.slots]
-    return _ruled_list(
-        compiled, placement_rules, index, slot_rows, scores, moved_by, removed | pages.passed_over
-    )
+    removed = {**removed, **Counter(pages.passed_over.values())}
+    ruled = _ruled_list(compiled, placement_rules, index, slot_rows, scores, moved_by, removed)
+    passed_over = {int(candidates.products[ranked[at]]): rule for at, rule in pages.passed_over.items()}
+    return replace(ruled, passed_over=passed_over)
 
 
 def preview(

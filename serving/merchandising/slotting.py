@@ -63,7 +63,7 @@ class FilledSlot:
 
 @dataclass(frozen=True)
 class FilledPages:
-    """The list, and by rule id how many candidates each cap kept out of it."""
+    """The list, and for each candidate that a cap kept out of it the id of the cap's rule."""
 
     slots: list[FilledSlot] = field(default_factory=list)
     passed_over: dict[int, int] = field(default_factory=dict)
@@ -110,7 +110,7 @@ def fill_pages(
         queue[:seen] = [index for index in queue[:seen] if index not in page.chosen]
     # a candidate on a later page was not kept out
     listed = {slot.index for slot in pages.slots}
-    pages.passed_over.update(Counter(rule for index, rule in passed_over.items() if index not in listed))
+    pages.passed_over.update({index: rule for index, rule in passed_over.items() if index not in listed})
     return pages
 
 

@@ -14,7 +14,7 @@ from serving.ranking.attributes import Attributes
 from serving.ranking.eligibility import SeenProducts
 from serving.recommender.request import Filters, RecommendationRequest
 
-__all__ = ["FilterResult", "eligible_products", "filter_products"]
+__all__ = ["FilterResult", "eligible_products", "exclusions"]
 
 Mask = npt.NDArray[np.bool_]
 
@@ -53,37 +53,52 @@ def eligible_products(
 
     wait : False to read nothing from PostgreSQL; attributes that are not cached then match no product.
     by_rules : False to ignore the rules that hide products.
-    Raises Unavailable when an attribute cannot be read.
+    Raises Invalid for an attribute that no product has, Unavailable when one cannot be read.
     """
     catalogue = rules.catalogue
-    result = filter_products(catalogue, request.filters, attributes, wait=wait)
-    for reason, rows in seen.excluded(catalogue, request.novelty).items():
-        result = result.without(reason, rows)
+    result = FilterResult(np.ones(len(catalogue), dtype=bool), {})
+    for reason, removed in exclusions(request, seen, rules, attributes, wait=wait, by_rules=by_rules):
+        result = result.without(reason, removed)
+    return result
+
+
+def exclusions(
+    request: RecommendationRequest,
+    seen: SeenProducts,
+    rules: CompiledRules,
+    attributes: Attributes,
+    *,
+    wait: bool = True,
+    by_rules: bool = True,
+) -> Iterator[tuple[str, Mask]]:
+    """Yield each reason for which products are not eligible, and those products; bool (catalogue rows,).
+
+    In the order of precedence: a product counts for the first reason only. Parameters and errors as of
+    `eligible_products`.
+    """
+    catalogue = rules.catalogue
+    yield from _filtered(catalogue, request.filters, attributes, wait)
+    yield from seen.excluded(catalogue, request.novelty).items()
     for reason, products in (
         ("seeds", request.products),
         ("cart", request.cart),
         ("on_page", request.on_page or ()),
     ):
         if products:
-            result = result.without(reason, catalogue.mark(products))
+            yield reason, catalogue.mark(products)
     if by_rules and rules.rules:
         placement_rules = rules.for_placement(request.placement, request.name)
-        result = result.without("rules", placement_rules.hidden) if placement_rules.hides else result
-    return result
+        if placement_rules.hides:
+            yield "rules", placement_rules.hidden
 
 
-def filter_products(
-    catalogue: Catalogue, filters: Filters, attributes: Attributes, *, wait: bool = True
-) -> FilterResult:
-    """Return the products that pass every filter, applied in the order of `Filters`.
-
-    wait : False to read nothing from PostgreSQL; attributes that are not cached then match no product.
-    Raises Invalid for an attribute that no product has, Unavailable when one cannot be read.
-    """
-    result = FilterResult(np.ones(len(catalogue), dtype=bool), {}).without("not_sold", ~catalogue.shown)
+def _filtered(
+    catalogue: Catalogue, filters: Filters, attributes: Attributes, wait: bool
+) -> Iterator[tuple[str, Mask]]:
+    """Yield the products that are not on sale, then those without each condition of `Filters`."""
+    yield "not_sold", ~catalogue.shown
     for reason, passes in _conditions(catalogue, filters, attributes, wait):
-        result = result.without(reason, ~passes)
-    return result
+        yield reason, ~passes
 
 
 def _conditions(

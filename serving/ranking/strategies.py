@@ -41,7 +41,7 @@ class Lookups:
 class Ranked:
     """Ranked entries, best first. model: the model that ranked them; None where no model was used."""
 
-    entries: list[Entry] = field(default_factory=list)
+    entries: Sequence[Entry] = ()
     model: LoadedModel | None = None
 
     @property
@@ -75,12 +75,13 @@ def rank(
     request: RecommendationRequest,
     user: UserContext,
     filtered: FilterResult,
+    pool: int = MAX_POOL,
 ) -> Ranked:
-    """Rank up to `MAX_POOL` eligible products, best first, completed with popular products.
+    """Rank up to `pool` eligible products, best first, completed with popular products.
 
     `buy_again` is not completed: it has bought products only, and is empty for a user without purchases.
     """
-    k = min(MAX_POOL, int(filtered.eligible.sum()))
+    k = min(pool, int(filtered.eligible.sum()))
     if k == 0:
         return Ranked()
     inputs = _StrategyInput(data, lookups, request, user, filtered.eligible, k)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from anyio import to_thread
+
 from recsys.errors import NotFound, RecsysError
 from serving.ranking.filters import FilterResult
 from serving.ranking.strategies import Lookups, Ranked
@@ -13,15 +15,20 @@ from serving.recommender.ab_routing import Assignment, assign
 from serving.recommender.context import ContextReader, RequestContext
 from serving.recommender.live_lists import LiveLists
 from serving.recommender.pagination import decode
+from serving.recommender.product_trace import ProductTrace
 from serving.recommender.request import RecommendationRequest
 from serving.recommender.response import RecommendationResponse
 from serving.recommender.sources import LiveRanking, PopularList, Source, StoredLists, next_page
+from serving.recommender.why_not import ServedList, trace_products
 from serving.state.executor import LiveExecutor
 from serving.state.metrics import LateShare
 from serving.state.redis_connection import RedisConnection
 from serving.state.serving_data import ServingData
 
 __all__ = ["DataSource", "Recommender"]
+
+MAX_LIMIT = 100
+"""Products of one page at most."""
 
 
 class DataSource(Protocol):
@@ -99,6 +106,29 @@ class Recommender:
         response = next_page(rest, request, data, context.recent)
         return assign(data, request, later_page=True).labelled_page(response)
 
+    async def whole_list(self, request: RecommendationRequest) -> ServedList:
+        """Return all pages of a list. Raises as `recommend`."""
+        page = first = await self.recommend(request)
+        entries = list(first.entries)
+        later = replace(request, limit=MAX_LIMIT)
+        while (cursor := page.next_cursor) is not None:
+            page = await self.next_page(later, cursor)
+            entries += page.entries
+        return ServedList(first, entries)
+
+    async def trace(self, request: RecommendationRequest, products: Sequence[int]) -> list[ProductTrace]:
+        """Return for each product why it is in a list, or which step lost it.
+
+        Raises as `recommend`, and NotFound for an unknown product.
+        """
+        data = self.data
+        for product in products:
+            _check_product(product, data)
+        served = await self.whole_list(request)
+        context = await self._contexts.read(request, data)
+        context = replace(context, data=assign(data, request).data)
+        return await to_thread.run_sync(trace_products, self._live, request, context, served, products)
+
     def without_rules(self, request: RecommendationRequest) -> tuple[Ranked, FilterResult]:
         """Return the live candidates before any business rule. Raises NotFound for unknown products."""
         data = self.data
@@ -163,8 +193,12 @@ class Recommender:
 def _check_products(request: RecommendationRequest, data: ServingData) -> None:
     """Raise NotFound for unknown products of the page; unknown products of a cart are allowed."""
     for product in request.products:
-        if data.catalogue.row(product) < 0:
-            raise NotFound("There is no such product.")
+        _check_product(product, data)
+
+
+def _check_product(product: int, data: ServingData) -> None:
+    if data.catalogue.row(product) < 0:
+        raise NotFound("There is no such product.")
 
 
 def _longer(stored: RecommendationResponse, live: RecommendationResponse) -> RecommendationResponse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from recsys import clock
@@ -13,7 +13,7 @@ from serving.merchandising.rerank import RerankedList, rerank
 from serving.ranking.eligibility import Novelty, SeenProducts
 from serving.ranking.filters import FilterResult, eligible_products
 from serving.ranking.strategies import Lookups, Ranked, rank
-from serving.ranking.user_context import read_user_context
+from serving.ranking.user_context import UserContext, read_user_context
 from serving.recommender.context import RequestContext, stored_in_postgresql
 from serving.recommender.explanations import parts_of, with_rules
 from serving.recommender.live_lists import LiveLists
@@ -23,7 +23,15 @@ from serving.recommender.response import RecommendationResponse
 from serving.state.executor import LiveExecutor
 from serving.state.serving_data import ServingData
 
-__all__ = ["LiveRanking", "PopularList", "Source", "StoredLists", "next_page"]
+__all__ = [
+    "LiveRanking",
+    "PopularList",
+    "RankingStages",
+    "Source",
+    "StoredLists",
+    "next_page",
+    "rerank_stored",
+]
 
 
 class Source(ABC):
@@ -86,11 +94,21 @@ class StoredLists(Source):
         return response if response.entries else None
 
 
+@dataclass(frozen=True, eq=False)
+class RankingStages:
+    """The stages of a live list: the user, the eligible products, their ranking, and the list after rules."""
+
+    user: UserContext
+    filtered: FilterResult
+    ranked: Ranked
+    reranked: RerankedList
+
+
 class LiveRanking(Source):
     """A list that is ranked now by the strategy of its placement."""
 
     def __init__(self, lists: LiveLists, lookups: Lookups) -> None:
-        self._lists, self._lookups = lists, lookups
+        self._lists, self.lookups = lists, lookups
 
     async def lists(
         self, request: RecommendationRequest, context: RequestContext
@@ -115,20 +133,26 @@ class LiveRanking(Source):
             caller=request.caller,
         )
 
-    def _rank(self, request: RecommendationRequest, context: RequestContext) -> RecommendationResponse:
+    def stages(self, request: RecommendationRequest, context: RequestContext) -> RankingStages:
+        """Rank now, without a deadline."""
         data = context.data
         user = read_user_context(request, data.model, context.recent)
-        filtered = eligible_products(request, user.seen, data.rules, self._lookups.attributes)
-        ranked = rank(data, self._lookups, request, user, filtered)
+        filtered = eligible_products(request, user.seen, data.rules, self.lookups.attributes)
+        ranked = rank(data, self.lookups, request, user, filtered)
         reranked = RerankedList(ranked.entries)
         if data.rules.rules or request.diversity > 0.0:
             reranked = rerank(data.rules, request, ranked.entries, filtered.eligible)
-        response = _from_ranked(Ranked(reranked.entries, ranked.model), request, data, filtered)
+        return RankingStages(user, filtered, ranked, reranked)
+
+    def _rank(self, request: RecommendationRequest, context: RequestContext) -> RecommendationResponse:
+        stages = self.stages(request, context)
+        ranked, reranked, filtered = stages.ranked, stages.reranked, stages.filtered
+        response = _from_ranked(Ranked(reranked.entries, ranked.model), request, context.data, filtered)
         if request.explain:
             parts = (
                 {}
                 if ranked.model is None
-                else parts_of(ranked.model, user, response.entries, request.novelty)
+                else parts_of(ranked.model, stages.user, response.entries, request.novelty)
             )
             response = replace(response, parts=with_rules(parts, reranked.rules, response.entries))
         return replace(response, filtered_out={**filtered.filtered_out, **reranked.removed})
@@ -136,8 +160,8 @@ class LiveRanking(Source):
     def without_rules(self, request: RecommendationRequest, data: ServingData) -> tuple[Ranked, FilterResult]:
         """Return the candidates of a request before any business rule, for previews of rules."""
         user = read_user_context(request, data.model, SeenProducts())
-        filtered = eligible_products(request, user.seen, data.rules, self._lookups.attributes, by_rules=False)
-        return rank(data, self._lookups, request, user, filtered), filtered
+        filtered = eligible_products(request, user.seen, data.rules, self.lookups.attributes, by_rules=False)
+        return rank(data, self.lookups, request, user, filtered), filtered
 
 
 class PopularList(Source):
@@ -208,16 +232,24 @@ def _has_pins(request: RecommendationRequest, data: ServingData) -> bool:
     return bool(data.rules.rules and data.rules.for_placement(request.placement, request.name).pins)
 
 
+def rerank_stored(
+    entries: Sequence[Entry], request: RecommendationRequest, data: ServingData, seen: SeenProducts
+) -> RerankedList:
+    """Apply the rules of the placement to a stored list; without such rules it is returned as it is."""
+    if not data.rules.rules or data.rules.for_placement(request.placement, request.name).empty:
+        return RerankedList(entries)
+    eligible, _ = seen.first_eligible(data.catalogue, entries, max(1, len(entries)), request.novelty)
+    rows = data.catalogue.shown
+    for excluded in seen.excluded(data.catalogue, request.novelty).values():
+        rows = rows & ~excluded
+    return rerank(data.rules, request, eligible, rows)
+
+
 def _from_stored(
     stored: StoredList, request: RecommendationRequest, data: ServingData, seen: SeenProducts
 ) -> RecommendationResponse:
-    entries: Sequence[Entry] = stored.new if request.novelty is Novelty.NEW else stored.entries
-    if data.rules.rules and not data.rules.for_placement(request.placement, request.name).empty:
-        eligible, _ = seen.first_eligible(data.catalogue, entries, max(1, len(entries)), request.novelty)
-        rows = data.catalogue.shown
-        for excluded in seen.excluded(data.catalogue, request.novelty).values():
-            rows = rows & ~excluded
-        entries = rerank(data.rules, request, eligible, rows).entries
+    entries = stored.new if request.novelty is Novelty.NEW else stored.entries
+    entries = rerank_stored(entries, request, data, seen).entries
     rest = Rest(entries, "stored", stored.model, stored.version, stored.generation, stored.made_at, 0)
     return next_page(rest, request, data, seen)
 

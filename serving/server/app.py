@@ -12,7 +12,7 @@ from recsys import log
 from recsys.api import create_api
 from recsys.search.ranking import personalization
 from recsys.settings import get_settings
-from serving.api import reports, rule_previews
+from serving.api import reports, rule_previews, why_not
 from serving.api.routes import router, user_list
 from serving.console.router import router as console
 from serving.gorse.routes import router as gorse
@@ -47,7 +47,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def create_app(prepared: Refresher | None = None) -> FastAPI:
     """Return a new application; its serving data is read, or completed, at startup (ASGI lifespan)."""
-    routers = (router, reports.router, rule_previews.router, gorse, assets, console)
+    routers = (router, reports.router, rule_previews.router, why_not.router, gorse, assets, console)
     app = create_api(routers, lifespan=_lifespan, routes=[user_list])
     app.state.refresher = prepared or Refresher()
     return app

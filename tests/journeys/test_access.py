@@ -92,8 +92,12 @@ OF_A_VISIT: Mapping[Route, str] = {
 """Routes that answer a guest who names a visit of one's own making (`X-Session-Id`)."""
 
 
-PREVIEW: Route = ("POST", "/api/v1/recommendations/rules/preview")
-"""For administrators, and serving's own: tests/serving/merchandising/test_rules_in_lists.py asks it."""
+ADMINISTRATION: Mapping[Route, str] = {
+    ("POST", "/api/v1/recommendations/rules/preview"): "tests/serving/merchandising/test_rules_in_lists.py",
+    ("GET", "/api/v1/recommendations/why"): "tests/serving/recommender/test_why_not.py",
+    ("GET", "/api/v1/recommendations/why/past"): "tests/serving/recommender/test_why_not.py",
+}
+"""For administrators, and serving's own; each with the module that tests who may call it."""
 
 
 @cache
@@ -116,7 +120,7 @@ def test_what_is_public_is_written_down_and_there() -> None:
     }
     assert set(routes()) <= everything
     # a route that only serving has is not walked below: it has to be public, and its reason written down
-    assert everything - set(routes()) <= {*PUBLIC, PREVIEW}
+    assert everything - set(routes()) <= {*PUBLIC, *ADMINISTRATION}
     assert {*PUBLIC, *AMONG_USERS, *OF_A_VISIT} <= everything
     assert not any(map(is_admin, [*PUBLIC, *AMONG_USERS, *OF_A_VISIT]))
     assert len(routes()) > 90

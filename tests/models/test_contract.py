@@ -9,7 +9,9 @@ import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from functools import cache
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -70,6 +72,23 @@ def own_history(model: Recommender, row: int) -> History:
 
 def test_the_algorithms_of_this_project_are_installed() -> None:
     assert {"popularity", "item_knn", "als", "content"} <= set(ALGORITHMS)
+
+
+# --- opinions -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("exclude", [None, "seen"])
+def test_an_opinion_is_the_position_in_the_models_own_ranking(model: Recommender, exclude: Any) -> None:
+    history, only = own_history(model, 0), DATA.items.ids[::2]
+    products, scores = model.recommend_from([history], ITEMS, exclude=exclude, only=only).row(0)
+    ranked = dict(zip(products.tolist(), zip(count(1), scores.tolist(), strict=False), strict=True))
+    assert model.opinions_on(history, NOTHING, exclude=exclude, only=only) == ()
+    for product in DATA.items.ids.tolist():
+        opinions = model.opinions_on(history, product, exclude=exclude, only=only)
+        assert any(opinion.names for opinion in opinions) == (product in ranked)
+        if len(opinions) == 1 and product in ranked:
+            position, score = ranked[product]
+            assert (opinions[0].position, opinions[0].score) == (position, pytest.approx(score, abs=1e-5))
 
 
 # --- fitting -------------------------------------------------------------------------------------

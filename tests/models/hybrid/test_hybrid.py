@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,15 +24,9 @@ from models.hybrid.hybrid import Hybrid, HybridParameters
 from models.hybrid.strategy_selection import _beats
 from recsys.errors import Invalid
 from tests.models.data import dataset, two_tastes
+from tests.models.hybrid.members import SMALL
 from tests.models.shops import SHOPS, durables, groceries
 
-SMALL = {
-    "buy_again": {"algorithm": "buy_again"},
-    "tifu_knn": {"algorithm": "tifu_knn", "parameters": {"neighbours": 40}},
-    "ease": {"algorithm": "ease", "parameters": {"ridge": 50.0}},
-    "co_visitation": {"algorithm": "co_visitation", "parameters": {"repeats": True}},
-    "popularity": {"algorithm": "popularity"},
-}
 K = 10
 
 
@@ -55,6 +50,26 @@ def forced(kind: str) -> tuple[Dataset, Hybrid]:
         model = Hybrid(small(trees=0 if kind == "blend" else 20)).fit(data)
     assert {stage.kind for stage in model.stages_.values()} == {kind}
     return data, model
+
+
+@pytest.mark.parametrize("kind", ["single", "blend", "ranker"])
+@pytest.mark.parametrize("exclude", [None, "seen"])
+def test_what_is_listed_is_what_a_member_names(kind: str, exclude: Any) -> None:
+    data, model = forced(kind)
+    line = model.history_[[0]]
+    history = History.of(model.items_.ids[line.indices], line.data)
+    only = data.items.ids[::2]
+    ranking = model.recommend_from([history], len(data.items), exclude=exclude, only=only)
+    listed = set(ranking.row(0)[0].tolist())
+    members = model.stages_["new" if exclude else "any"].members
+    for product in only.tolist():
+        opinions = model.opinions_on(history, product, exclude=exclude, only=only)
+        assert tuple(opinion.member for opinion in opinions) == members
+        assert (product in listed) == any(opinion.names for opinion in opinions)
+        for opinion in opinions:
+            assert opinion.names == (opinion.position is not None and opinion.position <= 30) or (
+                kind == "single"
+            )
 
 
 def right_after(whole: Dataset, past: Dataset) -> sparse.csr_matrix:

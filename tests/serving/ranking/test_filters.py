@@ -7,9 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.catalogue.catalogue import Catalogue, CatalogueRow
+from serving.merchandising.compiled_rules import CompiledRules
 from serving.ranking.attributes import Attributes
-from serving.ranking.filters import filter_products
-from serving.recommender.request import Filters
+from serving.ranking.eligibility import SeenProducts
+from serving.ranking.filters import FilterResult, eligible_products
+from serving.recommender.request import Filters, RecommendationRequest
+from tests.serving.rule_shop import NOW
 
 PARENTS: dict[int, int | None] = {1: None, 2: 1, 3: 2, 4: None}
 rows = st.builds(
@@ -54,12 +57,18 @@ def passes(row: CatalogueRow, filters: Filters) -> bool:
     )
 
 
+def filter_products(catalogue: Catalogue, filters: Filters) -> FilterResult:
+    """The products that pass the filters, for a guest without history and without rules."""
+    rules = CompiledRules.compile(catalogue, [], NOW)
+    return eligible_products(RecommendationRequest(filters=filters), SeenProducts(), rules, Attributes())
+
+
 @given(st.lists(rows, max_size=25, unique_by=lambda row: row.id), any_filters)
 def test_filters_equal_a_direct_check_and_the_counts_add_up(
     products: list[CatalogueRow], filters: Filters
 ) -> None:
     catalogue = Catalogue.of(products, parents=PARENTS)
-    result = filter_products(catalogue, filters, Attributes())
+    result = filter_products(catalogue, filters)
     expected = {row.id for row in products if passes(row, filters)}
     assert set(catalogue.ids[result.eligible].tolist()) == expected
     assert sum(result.filtered_out.values()) + int(result.eligible.sum()) == len(products)
@@ -70,7 +79,7 @@ def test_a_removal_is_counted_once() -> None:
     catalogue = Catalogue.of(
         [CatalogueRow(i, "x", float(i), -1, 7, 0.0, True, True, ()) for i in range(1, 5)]
     )
-    result = filter_products(catalogue, Filters(brands=(7,), max_price=3.0), Attributes())
+    result = filter_products(catalogue, Filters(brands=(7,), max_price=3.0))
     without_bought = result.without("bought", np.array([True, False, False, True]))
     assert without_bought.filtered_out == {"max_price": 1, "bought": 1}
     assert without_bought.without("bought", np.array([False, True, False, False])).filtered_out["bought"] == 2

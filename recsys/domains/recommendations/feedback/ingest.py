@@ -133,10 +133,12 @@ def store_queued(session: Session, posts: Sequence[QueuedPost]) -> list[PostVerd
 
 
 def of_user(
-    session: Session, user_id: int, *, before: int | None, limit: int
+    session: Session, user_id: int, *, before: int | None = None, limit: int, product_id: int | None = None
 ) -> Sequence[RecommendationFeedback]:
-    """A user's feedback before the id `before`, newest first."""
+    """A user's feedback before the id `before`, newest first; on one product, or on all."""
     query = select(RecommendationFeedback).where(RecommendationFeedback.user_id == user_id)
+    if product_id is not None:
+        query = query.where(RecommendationFeedback.product_id == product_id)
     if before is not None:
         query = query.where(RecommendationFeedback.id < before)
     return session.scalars(query.order_by(RecommendationFeedback.id.desc()).limit(limit)).all()

@@ -1,4 +1,4 @@
-"""Answered lists: what was answered to whom, on its way to PostgreSQL and found again by request id.
+"""Answered lists: what was answered to whom, on its way to PostgreSQL and read again by request or person.
 
 A list is known by its request and its shelf: the same one sent twice is stored once. Until it is stored it is
 found in Redis, where hashes of twenty seconds each hold the lists of the last minute.
@@ -22,7 +22,7 @@ from recsys.cache import keys
 from recsys.log import get_logger
 from recsys.settings import get_settings
 
-__all__ = ["Answered", "find", "pack", "recall", "remember", "store", "sweep", "unpack"]
+__all__ = ["Answered", "find", "lists_of", "pack", "recall", "remember", "store", "sweep", "unpack"]
 
 PERIOD_SECONDS = 20
 PERIODS = 4
@@ -80,13 +80,21 @@ _STORE = text(
     *(bindparam(name, type_=ARRAY(INTEGER)) for name in ("users", "generations")),
     bindparam("moments", type_=ARRAY(TIMESTAMP(timezone=True))),
 )
-_FIND = text(
-    """
+_COLUMNS = """
     SELECT request_id, shelf, source, product_ids, scores, shown_at, user_id, session_id, model, version,
            generation, arm, coalesce(array_lower(product_ids, 1), 1) - 1
-    FROM recommendations_db.exposures WHERE request_id = ANY(:ids) ORDER BY request_id, shelf
-    """
-).bindparams(bindparam("ids", type_=ARRAY(VARCHAR)))
+    FROM recommendations_db.exposures
+"""
+_FIND = text(f"{_COLUMNS} WHERE request_id = ANY(:ids) ORDER BY request_id, shelf").bindparams(
+    bindparam("ids", type_=ARRAY(VARCHAR))
+)
+_CONDITIONS = {
+    "user_id": "user_id = :user_id",
+    "session_id": "session_id = :session_id",
+    "shelf": "shelf = :shelf",
+    "product_id": ":product_id = ANY(product_ids)",
+    "until": "shown_at <= :until",
+}
 # a part at a time, so that a long absence does not become one long transaction
 _SWEEP = text(
     """
@@ -153,6 +161,30 @@ def find(session: Session, request_ids: Collection[str]) -> dict[str, list[Answe
     for row in session.execute(_FIND, {"ids": sorted(request_ids)}) if request_ids else ():
         found[row.request_id].append(Answered(*row))
     return dict(found)
+
+
+def lists_of(
+    session: Session,
+    *,
+    user_id: int | None = None,
+    session_id: str | None = None,
+    shelf: str | None = None,
+    product_id: int | None = None,
+    until: datetime | None = None,
+    limit: int,
+) -> list[Answered]:
+    """The newest `limit` stored lists that meet all given conditions, newest first.
+
+    shelf : the name of the list. product_id : lists that contain it. until : shown at this moment or before.
+    """
+    given = {
+        "user_id": user_id, "session_id": session_id, "shelf": shelf, "product_id": product_id,
+        "until": until,
+    }  # fmt: skip
+    values = {name: value for name, value in given.items() if value is not None}
+    conditions = " AND ".join(["true", *(_CONDITIONS[name] for name in values)])
+    query = text(f"{_COLUMNS} WHERE {conditions} ORDER BY shown_at DESC, request_id, shelf LIMIT :limit")
+    return [Answered(*row) for row in session.execute(query, {**values, "limit": limit})]
 
 
 def sweep(session: Session, most: int = 20_000) -> int:

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import ColumnElement, func, or_, select, text
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from recsys import clock
@@ -26,6 +27,7 @@ __all__ = [
     "fingerprint",
     "get",
     "in_force",
+    "in_force_at",
     "listed",
     "not_over",
     "replace",
@@ -148,6 +150,28 @@ def not_over(session: Session, moment: datetime) -> list[Rule]:
         .execution_options(populate_existing=True)
     )
     return [rule_of(row) for row in rows]
+
+
+def in_force_at(session: Session, moment: datetime) -> list[Rule]:
+    """The rules that were in force at a past moment, by their recorded changes.
+
+    Rules that another program wrote have no recorded changes and are left out.
+    """
+    newest = (
+        select(BusinessRuleChange)
+        .where(BusinessRuleChange.changed_at <= moment)
+        .ext(distinct_on(BusinessRuleChange.rule_id))
+        .order_by(BusinessRuleChange.rule_id, BusinessRuleChange.id.desc())
+    )
+    rules = []
+    for change in session.scalars(newest):
+        if change.after is None or not change.after.get("enabled", True):
+            continue
+        written = {name: change.after.get(name) for name in RuleIn.model_fields}
+        rule = RuleIn.model_validate(written).as_rule(change.rule_id)
+        if rule.in_force(moment):
+            rules.append(rule)
+    return rules
 
 
 def fingerprint(session: Session) -> tuple[int, int]:

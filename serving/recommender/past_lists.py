@@ -1,0 +1,198 @@
+"""Why, and why not, at a past moment: from the impressions that were logged then.
+
+An impression has the products of one page in their order, with scores, model and arm. The ranking of the
+products that were not on the page is not logged: of these, only what the tables still prove is named.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
+
+from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.impressions import store as impressions
+from recsys.domains.recommendations.impressions.store import Answered
+from recsys.domains.recommendations.interactions.history import interactions_of
+from recsys.domains.recommendations.rules import service as rules
+from recsys.errors import Invalid, NotFound
+from serving.batch import interaction_index
+from serving.catalogue.catalogue import Catalogue
+from serving.merchandising.compiled_rules import CompiledRules
+from serving.ranking.eligibility import SeenProducts
+from serving.recommender.product_trace import ProductFeedback, TraceStepName, feedback_on
+
+__all__ = ["PastImpression", "PastTrace", "trace_past"]
+
+MAX_IMPRESSIONS = 20
+"""Earlier impressions of the product that are named."""
+MAX_INTERACTIONS = 1000
+"""Interactions of a user with one product that are read."""
+
+
+class PastImpression(BaseModel):
+    """The product on one page that was shown to the user."""
+
+    request_id: str
+    placement: str = Field(description="The placement, or the name of the list on its page.")
+    shown_at: datetime
+    position: int
+    score: float
+    source: str
+    model: str | None
+    version: str | None
+    generation: int | None
+    arm: str | None
+
+
+class PastTrace(BaseModel):
+    """Whether a product was in the last list that was shown before a moment, and why not."""
+
+    product_id: int
+    sku: str | None
+    name: str | None
+    user_id: int | None
+    session_id: str | None
+    at: datetime
+    shown_at: datetime = Field(description="When the list was shown: the last one before `at`.")
+    request_id: str
+    placement: str
+    source: str
+    model: str | None
+    version: str | None
+    generation: int | None
+    arm: str | None
+    listed: bool = Field(description="Whether the product was on the page that was shown.")
+    position: int | None
+    score: float | None
+    products: list[int] = Field(description="The products of that page, in their order.")
+    lost_at: TraceStepName | None = Field(
+        description="The step that lost it, as far as the tables prove it; `ranking` where they prove none."
+    )
+    summary: str
+    impressions: list[PastImpression] = Field(
+        description="The product in any list of the user up to that moment, newest first."
+    )
+    feedback: list[ProductFeedback] = Field(description="What the user did with the product, ever.")
+
+
+def trace_past(
+    catalogue: Catalogue,
+    product: int,
+    *,
+    user: int | None,
+    session_id: str | None,
+    placement: str,
+    at: datetime,
+) -> PastTrace:
+    """Return whether the product was in the last list of a placement that the user saw before a moment.
+
+    Raises Invalid without a user or guest, NotFound for an unknown product and where no list was shown.
+    """
+    if user is None and session_id is None:
+        raise Invalid("user or session_id: whose list is meant", field="user")
+    row = catalogue.row(product)
+    if row < 0:
+        raise NotFound("There is no such product.")
+    with unit_of_work() as session:
+        lists = impressions.lists_of(
+            session, user_id=user, session_id=session_id, shelf=placement, until=at, limit=1
+        )
+        if not lists:
+            raise NotFound(
+                f"No list “{placement}” was shown to this user or guest up to that moment, or it is older "
+                "than the days that impressions are kept (`intake.exposure_days`)."
+            )
+        page = lists[0]
+        shown = impressions.lists_of(
+            session,
+            user_id=user,
+            session_id=session_id,
+            product_id=product,
+            until=at,
+            limit=MAX_IMPRESSIONS,
+        )
+        position = _position(page, product)
+        loss = None if position is not None else _loss(session, catalogue, row, page)
+        name, sku = catalogue.label(product)
+        return PastTrace(
+            product_id=product,
+            sku=sku,
+            name=name,
+            user_id=user,
+            session_id=session_id,
+            at=at,
+            shown_at=page.shown_at,
+            request_id=page.request_id,
+            placement=page.shelf,
+            source=page.source,
+            model=page.model,
+            version=page.version,
+            generation=page.generation,
+            arm=page.arm,
+            listed=position is not None,
+            position=position,
+            score=None if position is None else page.scores[position - page.before - 1],
+            products=list(page.products),
+            lost_at=None if loss is None else loss[0],
+            summary=f"It was at position {position} of the list." if loss is None else loss[1],
+            impressions=[_impression(each, product) for each in shown],
+            feedback=feedback_on(session, product, user=user, session_id=session_id),
+        )
+
+
+def _position(page: Answered, product: int) -> int | None:
+    return page.before + list(page.products).index(product) + 1 if product in page.products else None
+
+
+def _impression(page: Answered, product: int) -> PastImpression:
+    place = list(page.products).index(product)
+    return PastImpression(
+        request_id=page.request_id,
+        placement=page.shelf,
+        shown_at=page.shown_at,
+        position=page.before + place + 1,
+        score=page.scores[place],
+        source=page.source,
+        model=page.model,
+        version=page.version,
+        generation=page.generation,
+        arm=page.arm,
+    )
+
+
+def _loss(session: Session, catalogue: Catalogue, row: int, page: Answered) -> tuple[TraceStepName, str]:
+    """The step that lost a product that was not on the page."""
+    product, moment = int(catalogue.ids[row]), page.shown_at
+    if catalogue.created[row] > moment.timestamp():
+        created = datetime.fromtimestamp(float(catalogue.created[row]), UTC)
+        return TraceStepName.SOLD, f"It was added to the shop later, at {created:%Y-%m-%d %H:%M} UTC."
+    seen = SeenProducts()
+    if page.user_id is not None or page.session_id is not None:
+        of_person = interactions_of(
+            session,
+            user_id=page.user_id,
+            session_id=page.session_id,
+            product_id=product,
+            until=moment,
+            limit=MAX_INTERACTIONS,
+        )
+        seen = interaction_index.of_rows(of_person)
+    if product in seen.dismissed:
+        return TraceStepName.HISTORY, "The user had dismissed it by then."
+    if product in seen.bought and not catalogue.repeats[row]:
+        text = "The user had bought it, and products of its category are not recommended again."
+        return TraceStepName.HISTORY, text
+    compiled = CompiledRules.compile(catalogue, rules.in_force_at(session, moment), moment)
+    # the list has the name of its placement, unless the shop named it
+    placement_rules = compiled.for_placement(page.shelf, page.shelf)
+    if placement_rules.hidden_by[row] >= 0:
+        rule = placement_rules.hides[int(placement_rules.hidden_by[row])]
+        return TraceStepName.HIDE_RULES, f"The rule “{rule.name}” hid it then."
+    last = page.before + len(page.products)
+    return (
+        TraceStepName.RANKING,
+        f"Nothing excluded it: it ranked after the {last} products that were shown, or was not on sale. The "
+        "ranking of products that were not shown is not logged.",
+    )
