@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
 from recsys.diagnosis import setting_values
@@ -10,6 +12,9 @@ __all__ = ["SHORTEST_SECRET", "ApiSettings", "NotificationSettings", "UserSettin
 
 SHORTEST_SECRET = 16
 """Characters of a secret that something is signed with."""
+
+
+InteractionWord = Literal["view", "like", "add_to_cart", "purchase", "review", "dismissed"]
 
 
 class ApiSettings(BaseModel):
@@ -28,6 +33,8 @@ class ApiSettings(BaseModel):
         many. 0 limits nobody; a key may have a rate of its own (`recsys keys publish --rate`).
     user_token_secrets : what the signing secrets of publishable keys are made from; rotated like
         cursor_secrets. Unset: in development from a file under `var/`; elsewhere no user token is accepted.
+    gorse_feedback_types : a shop's own feedback types of Gorse's API (`docs/gorse.md`), each with the type of
+        interaction that it becomes, such as {"gaze": "view"}; they precede the usual names.
     """
 
     host: str = "127.0.0.1"
@@ -39,6 +46,12 @@ class ApiSettings(BaseModel):
     cursor_secrets: tuple[SecretStr, ...] = ()
     page_rate_per_second: float = Field(default=50.0, ge=0, le=1e6)
     user_token_secrets: tuple[SecretStr, ...] = ()
+    gorse_feedback_types: dict[str, InteractionWord] = {}
+
+    @field_validator("gorse_feedback_types")
+    @classmethod
+    def _in_lower_case(cls, given: dict[str, InteractionWord]) -> dict[str, InteractionWord]:
+        return {name.lower(): kind for name, kind in given.items()}
 
     @field_validator("cursor_secrets", "user_token_secrets")
     @classmethod

@@ -14,18 +14,29 @@ import orjson
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from recsys import clock
+from recsys.database.after_commit import after_commit
 from recsys.domains.products.tables import Product
-from recsys.domains.recommendations.interactions import removal
+from recsys.domains.recommendations.interactions import ingest, removal
+from recsys.domains.recommendations.interactions.recent import remember_touched
 from recsys.domains.recommendations.tables import UserInteraction
 from recsys.domains.recommendations.types import InteractionType
 from recsys.domains.users.registration import add_shop_users
 from recsys.domains.users.tables import User
 from recsys.errors import Invalid
+from recsys.settings import get_settings
 from serving.gorse.bodies import FeedbackBody
 from serving.gorse.ids import product_of, user_numbers, user_of
 from serving.gorse.items import ensure_items
 
-__all__ = ["delete_feedback", "interaction_type", "list_feedback", "prepare", "remove_overwritten"]
+__all__ = [
+    "delete_feedback",
+    "interaction_type",
+    "list_feedback",
+    "overwrite",
+    "prepare",
+    "written_back",
+]
 
 _NAMESPACE = uuid5(NAMESPACE_URL, "urn:recsys:gorse-feedback")
 _ALIASES: Mapping[str, str] = {
@@ -40,20 +51,22 @@ _ALIASES: Mapping[str, str] = {
 
 
 def interaction_type(feedback_type: str) -> str:
-    """Return our type of a shop's feedback type.
+    """Return our type of a shop's feedback type: by the settings, else by its name.
 
     Raises
     ------
     Invalid
-        It is none of the usual names.
+        It is in neither.
     """
-    found = _ALIASES.get(feedback_type.lower())
-    if found is None:
+    known = {**_ALIASES, **get_settings().api.gorse_feedback_types}
+    kind = known.get(feedback_type.lower())
+    if kind is None:
         raise Invalid(
-            f"No interaction corresponds to this FeedbackType; expected is {', '.join(sorted(_ALIASES))}.",
+            f"No interaction corresponds to this FeedbackType; expected is {', '.join(sorted(known))}, or a "
+            "type of your own in RECSYS_API__GORSE_FEEDBACK_TYPES.",
             field="FeedbackType",
         )
-    return found
+    return kind
 
 
 def prepare(session: Session, given: Sequence[FeedbackBody]) -> list[dict[str, Any]]:
@@ -84,13 +97,33 @@ def _interaction(
     return body
 
 
-def remove_overwritten(session: Session, given: Sequence[FeedbackBody]) -> None:
-    """Remove earlier feedback of the same types, users and items, which a PUT overwrites."""
-    users = user_numbers(session, {each.UserId for each in given})
-    items = ensure_items(session, {each.ItemId for each in given})
-    for kind, user, item in {(each.FeedbackType, each.UserId, each.ItemId) for each in given}:
-        if user in users:
-            removal.remove(session, users[user], items[item], interaction_type(kind))
+def overwrite(session: Session, given: Sequence[FeedbackBody]) -> int:
+    """Store feedback in the place of earlier feedback of the same types, users and items; return how many.
+
+    One transaction: earlier feedback is removed only where all of the new is stored.
+
+    Raises
+    ------
+    Invalid
+        A piece cannot be stored, and why; then nothing is changed.
+    """
+    posted = prepare(session, given)
+    for body in {(body["user_id"], body["product_id"], body["interaction_type"]) for body in posted}:
+        removal.remove(session, *body)
+    verdicts, touched = ingest.take(session, posted)
+    for verdict in verdicts:
+        if verdict.status == "refused":
+            raise Invalid(
+                f"Feedback {verdict.index + 1} cannot be stored: {verdict.reason}. Nothing changed."
+            )
+    after_commit(session, lambda: remember_touched(touched))
+    return len(verdicts)
+
+
+def written_back(user: str, skus: Sequence[str], feedback_type: str) -> list[FeedbackBody]:
+    """Return feedback that says that a list was displayed to the user now, as Gorse's write-back does."""
+    now = clock.now()
+    return [FeedbackBody(FeedbackType=feedback_type, UserId=user, ItemId=sku, Timestamp=now) for sku in skus]
 
 
 def delete_feedback(session: Session, user: str, item: str, feedback_type: str | None) -> int:

@@ -13,10 +13,20 @@ from sqlalchemy.orm import Session
 from recsys.domains.products import catalogue, service
 from recsys.domains.products.schemas import CategoryIn, ProductChange, ProductIn, VariantIn
 from recsys.domains.products.tables import Category, Product
+from recsys.search import service as search
+from recsys.search.service import Searcher, SearchRequest
 from serving.gorse.bodies import ItemBody, ItemPatch, plain_labels
 from serving.gorse.ids import category_of, product_numbers, product_of
 
-__all__ = ["change_item", "delete_item", "ensure_items", "get_item", "list_items", "put_items"]
+__all__ = [
+    "change_item",
+    "delete_item",
+    "ensure_items",
+    "get_item",
+    "list_items",
+    "put_items",
+    "search_items",
+]
 
 _COLUMNS = (
     Product.id,
@@ -75,6 +85,16 @@ def list_items(session: Session, after: int, limit: int) -> list[tuple[int, dict
         query.where(Product.id > after, Product.sku.is_not(None)).order_by(Product.id).limit(limit)
     )
     return [(row.id, _item(row)) for row in rows]
+
+
+def search_items(session: Session, text: str, limit: int) -> list[dict[str, Any]]:
+    """Return the items that a text finds, best first; products without a SKU are none."""
+    request = SearchRequest(text=text, limit=limit, personalised=False)
+    found = [product.id for product in search.search(session, request, Searcher()).items]
+    query = select(*_COLUMNS).outerjoin(Category, Product.category_id == Category.id)
+    rows = session.execute(query.where(Product.id.in_(found), Product.sku.is_not(None)))
+    by_id = {row.id: _item(row) for row in rows}
+    return [by_id[number] for number in found if number in by_id]
 
 
 def delete_item(session: Session, sku: str) -> None:

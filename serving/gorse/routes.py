@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar, cast
 
@@ -9,12 +10,15 @@ from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Resp
 
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.service import record_interactions
-from recsys.errors import Forbidden, Invalid, Unavailable
+from recsys.errors import Forbidden, Invalid, NotFound, Unavailable
 from recsys.web.access.api_key_dependencies import require
+from recsys.web.access.authorization import plainly_allowed
 from recsys.web.dependencies import AdmissionDep, SessionDep, brief_admin
 from recsys.web.pagination import Cursor
+from recsys.web.validators import storable
 from recsys.write_buffer.buffer import Sender
-from recsys.write_buffer.senders import ReporterDep
+from recsys.write_buffer.deadlines import Deadline
+from recsys.write_buffer.senders import ReporterDep, in_post_thread
 from serving.api import health
 from serving.gorse import feedback, items, lists, users
 from serving.gorse.bodies import FeedbackBody, ItemBody, ItemPatch, UserBody, UserPatch
@@ -25,6 +29,8 @@ __all__ = ["PREFIX", "router"]
 
 PREFIX = "/gorse/api"
 MOST_ROWS = 1000
+MOST_FOUND = 100
+_NO_DELAY = re.compile(r"0+(ns|us|ms|s|m|h)?")
 # another project's contract: it is no part of this API's OpenAPI document
 router = APIRouter(prefix=PREFIX, include_in_schema=False)
 
@@ -139,8 +145,15 @@ def insert_items(session: SessionDep, given: list[ItemBody]) -> Affected:
 
 
 @router.get("/items", dependencies=ADMIN)
-def get_items(session: SessionDep, n: Rows = 10, cursor: CursorText = "") -> dict[str, Any]:
-    """Return a page of items."""
+def get_items(
+    session: SessionDep,
+    n: Rows = 10,
+    cursor: CursorText = "",
+    q: Annotated[str | None, Query(max_length=200)] = None,
+) -> dict[str, Any]:
+    """Return a page of items; with `q` the best of a search, at most 100."""
+    if q is not None:
+        return {"Cursor": "", "Items": items.search_items(session, storable(q), min(n, MOST_FOUND))}
     return _page(lambda after, most: items.list_items(session, after, most), "Items", n, cursor)
 
 
@@ -164,15 +177,16 @@ def delete_item(session: SessionDep, item: OwnId) -> Affected:
     return _affected(1)
 
 
-def _insert(given: Sequence[FeedbackBody], sender: Sender, *, overwrite: bool) -> Affected:
-    _batch(given)
+def _checked(given: Sequence[FeedbackBody], sender: Sender) -> Sequence[FeedbackBody]:
     if not sender.anybody:
         raise Forbidden("This needs an API key with the scope `events` as `X-API-Key`.")
+    return _batch(given)
+
+
+def _insert(given: Sequence[FeedbackBody], sender: Sender) -> Affected:
     if not given:
         return _affected(0)
     with unit_of_work() as session:
-        if overwrite:
-            feedback.remove_overwritten(session, given)
         interactions = feedback.prepare(session, given)
     report = record_interactions(interactions, sender)
     return _affected(len(given) - report.refused)
@@ -181,13 +195,15 @@ def _insert(given: Sequence[FeedbackBody], sender: Sender, *, overwrite: bool) -
 @router.post("/feedback")
 def insert_feedback(_: AdmissionDep, sender: ReporterDep, given: list[FeedbackBody]) -> Affected:
     """Store feedback, with the users and items that are new."""
-    return _insert(given, sender, overwrite=False)
+    return _insert(_checked(given, sender), sender)
 
 
 @router.put("/feedback")
 def overwrite_feedback(_: AdmissionDep, sender: ReporterDep, given: list[FeedbackBody]) -> Affected:
     """Store feedback in the place of earlier feedback of the same type, user and item."""
-    return _insert(given, sender, overwrite=True)
+    checked = _checked(given, sender)
+    with unit_of_work() as session:
+        return _affected(feedback.overwrite(session, checked))
 
 
 @router.get("/feedback", dependencies=ADMIN)
@@ -264,14 +280,24 @@ async def get_recommend(
     write_back_type: Annotated[str | None, Query(alias="write-back-type", max_length=50)] = None,
     write_back_delay: Annotated[str | None, Query(alias="write-back-delay", max_length=20)] = None,
 ) -> list[Any]:
-    """Return ids for a user; with the header `X-API-Version: 2` also scores."""
-    if write_back_type or write_back_delay:
+    """Return ids for a user; with the header `X-API-Version: 2` also scores.
+
+    `write-back-type` stores feedback of this type on each product of the list, as displayed now.
+    """
+    if write_back_delay and not _NO_DELAY.fullmatch(write_back_delay):
         raise Invalid(
-            "Lists are logged without write-back: leave out write-back-type and write-back-delay.",
-            field="write-back-type",
+            "Feedback is written back at once, never in the future: leave out write-back-delay, or send 0s.",
+            field="write-back-delay",
         )
+    if write_back_type:
+        feedback.interaction_type(write_back_type)
+        if not plainly_allowed(http.scope, "events"):
+            raise Forbidden("Write-back needs an API key with the scope `events` as well.")
     number = await lists.user_number(user)
     found = await ranked(http, RecommendationRequest(user=number), category=category, n=n, offset=offset)
+    if write_back_type and found:
+        given = feedback.written_back(user, [sku for sku, _ in found], write_back_type)
+        await in_post_thread(_insert, given, Sender(deadline=Deadline.of_post()))
     return _scored(found) if version == "2" else [sku for sku, _ in found]
 
 
@@ -289,6 +315,24 @@ async def get_collaborative_filtering(
     number = await lists.user_number(user)
     request = RecommendationRequest(user=number)
     return _scored(await ranked(http, request, category=category, n=n, offset=offset))
+
+
+@router.get("/user/{user}/neighbors", dependencies=RECOMMEND)
+def get_user_neighbors(
+    session: SessionDep, user: OwnId, n: Count = 10, offset: Offset = 0
+) -> list[dict[str, Any]]:
+    """Return names and scores of users with the same products."""
+    return _scored(users.neighbors(session, user, n, offset))
+
+
+@router.get("/user-to-user/{name}/{user}", dependencies=RECOMMEND)
+def get_user_to_user(
+    session: SessionDep, name: str, user: OwnId, n: Count = 10, offset: Offset = 0
+) -> list[dict[str, Any]]:
+    """Return names and scores of the users of a named recommender: neighbors or similar."""
+    if name not in ("neighbors", "similar"):
+        raise NotFound("No recommender has this name; there are neighbors, similar.")
+    return _scored(users.neighbors(session, user, n, offset))
 
 
 @router.post("/session/recommend")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from recsys.domains.users.registration import add_shop_users
@@ -14,8 +14,35 @@ from recsys.own_ids.resolver import own_ids_changed
 from serving.gorse.bodies import UserBody, UserPatch
 from serving.gorse.ids import user_numbers, user_of
 
-__all__ = ["change_user", "delete_user", "get_user", "list_users", "put_users"]
+__all__ = ["change_user", "delete_user", "get_user", "list_users", "neighbors", "put_users"]
 
+# the latest products of the user, and the latest interactions of others with each of them, so that neither a
+# long history nor a bestseller makes it slow; the share of common products is the cosine of both sets
+_NEIGHBORS = text(
+    """
+    WITH own AS (
+        SELECT product_id FROM recommendations_db.user_interactions
+        WHERE user_id = :user AND interaction_type <> 'dismissed'
+        GROUP BY product_id ORDER BY max(created_at) DESC, product_id LIMIT 50
+    ), shared AS (
+        SELECT o.user_id, count(DISTINCT o.product_id) AS number
+        FROM own CROSS JOIN LATERAL (
+            SELECT i.user_id, i.product_id FROM recommendations_db.user_interactions AS i
+            WHERE i.product_id = own.product_id AND i.user_id <> :user AND i.interaction_type <> 'dismissed'
+            LIMIT 2000
+        ) AS o
+        GROUP BY o.user_id ORDER BY number DESC, o.user_id LIMIT 500
+    ), counted AS (
+        SELECT s.user_id, s.number, count(DISTINCT i.product_id) AS products
+        FROM shared AS s JOIN recommendations_db.user_interactions AS i ON i.user_id = s.user_id
+            AND i.interaction_type <> 'dismissed'
+        GROUP BY s.user_id, s.number
+    )
+    SELECT u.username, c.number / sqrt(c.products * greatest((SELECT count(*) FROM own), 1)) AS score
+    FROM counted AS c JOIN users_db.users AS u ON u.id = c.user_id
+    ORDER BY score DESC, c.user_id OFFSET :offset LIMIT :limit
+    """
+)
 _SETTING = "gorse"
 """The member of a user's settings that holds labels and comment."""
 
@@ -57,6 +84,12 @@ def list_users(session: Session, after: int, limit: int) -> list[tuple[int, dict
         .limit(limit)
     )
     return [(row.id, _user(row.username, row.settings)) for row in rows]
+
+
+def neighbors(session: Session, name: str, limit: int, offset: int) -> list[tuple[str, float]]:
+    """Return the names of users with the same products, and how alike they are, 0 to 1. Raises NotFound."""
+    parameters = {"user": user_of(session, name), "limit": limit, "offset": offset}
+    return [(row.username, float(row.score)) for row in session.execute(_NEIGHBORS, parameters)]
 
 
 def delete_user(session: Session, name: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from recsys.settings import get_settings
 from recsys.web.route_names import all_routes
 from serving.gorse.bodies import plain_labels
 from serving.gorse.routes import router
@@ -36,7 +37,7 @@ def every_request() -> list[tuple[str, str, Any, str]]:
     requests = []
     for route in all_routes(router.routes):
         template = route.path.removeprefix("/gorse/api")
-        values = {**EXAMPLES, "name": "similar"} if template.startswith("/item-to-item") else EXAMPLES
+        values = {**EXAMPLES, "name": "similar"} if "-to-" in template else EXAMPLES
         for method in route.methods:
             body = BODIES.get(template) if method in ("POST", "PUT", "PATCH") else None
             requests.append((method, template.format(**values), body, template))
@@ -45,12 +46,14 @@ def every_request() -> list[tuple[str, str, Any, str]]:
 
 def test_each_route_needs_the_scope_that_it_says(former: FormerShop) -> None:
     requests = every_request()
-    assert len(requests) == 40
+    assert len(requests) == 42
     for method, path, body, template in requests:
         if template.startswith(PUBLIC):
             assert former.send(method, path, key=None, json=body).status_code == 200, (method, path)
             continue
-        if "recommend" in template or "collaborative" in template:
+        if any(
+            part in template for part in ("recommend", "collaborative", "/user/{user}/neighbors", "user-to")
+        ):
             scope = "recommend"
         else:
             scope = "events" if template == "/feedback" and method in ("POST", "PUT") else "admin"
@@ -106,6 +109,56 @@ def test_feedback_is_overwritten_by_put_and_read_and_removed_by_type(former: For
         assert any(each["Comment"] == "twice" for each in former.send("GET", path).json()), path
     assert former.send("GET", "/feedback/read?n=2").json().keys() == {"Cursor", "Feedback"}
     assert former.send("POST", "/feedback", json=[]).json() == {"RowAffected": 0}
+
+
+def test_a_put_that_cannot_be_stored_removes_nothing(former: FormerShop) -> None:
+    former.send("POST", "/feedback", json=[FEEDBACK])
+    before = former.send("GET", "/feedback/u3/sku9").json()
+    # a moment before any shop; the first piece is well, the second is not
+    wrong = {**FEEDBACK, "ItemId": "sku10", "Timestamp": "0001-01-01T00:00:00Z"}
+    refused = former.send("PUT", "/feedback", json=[{**FEEDBACK, "Comment": "new"}, wrong])
+    assert refused.status_code == 422, refused.text
+    assert "Feedback 2 cannot be stored: created_at" in refused.json()["detail"]
+    assert former.send("GET", "/feedback/u3/sku9").json() == before
+    assert former.send("PUT", "/feedback", json=[{**FEEDBACK, "Comment": "new"}]).status_code == 200
+    (left,) = [each for each in former.send("GET", "/feedback/u3/sku9").json() if each["Comment"] == "new"]
+    assert left["Timestamp"] == before[-1]["Timestamp"]
+
+
+def test_types_of_the_shop_are_named_in_the_settings(
+    former: FormerShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gaze = {**FEEDBACK, "FeedbackType": "Gaze"}
+    assert former.send("POST", "/feedback", json=[gaze]).status_code == 422
+    monkeypatch.setenv("RECSYS_API__GORSE_FEEDBACK_TYPES", '{"gaze": "view", "read": "like"}')
+    get_settings.cache_clear()
+    assert former.send("POST", "/feedback", json=[gaze, FEEDBACK]).json() == {"RowAffected": 2}
+    stored = {each["FeedbackType"] for each in former.send("GET", "/feedback/u3/sku9").json()}
+    assert {"Gaze", "read"} <= stored
+    liked = former.send("GET", "/feedback/like/u3/sku9").json()
+    assert [each["FeedbackType"] for each in liked] == ["read"]
+
+
+def test_write_back_needs_the_scope_of_events(former: FormerShop) -> None:
+    refused = former.send("GET", "/recommend/u3?write-back-type=read", key="recommend")
+    assert (refused.status_code, "events" in refused.json()["detail"]) == (403, True)
+    assert former.send("GET", "/recommend/u3", key="recommend").status_code == 200
+
+
+def test_neighbors_are_users_with_the_same_products(former: FormerShop) -> None:
+    rows = [
+        {"FeedbackType": "star", "UserId": user, "ItemId": item, "Timestamp": "2026-11-01T10:00:00Z"}
+        for user, items in {"n1": "abcd", "n2": "abcd", "n3": "ab", "n4": "x", "n5": "ax"}.items()
+        for item in items
+    ]
+    former.send("POST", "/feedback", json=rows)
+    found = former.send("GET", "/user/n1/neighbors").json()
+    assert [each["Id"] for each in found] == ["n2", "n3", "n5"]
+    # cosine of the sets of products: 4 of 4 and 4, 2 of 4 and 2, 1 of 4 and 2
+    assert [each["Score"] for each in found] == pytest.approx([1.0, 2 / 8**0.5, 1 / 8**0.5])
+    assert former.send("GET", "/user-to-user/neighbors/n1?n=1&offset=1").json() == found[1:2]
+    former.send("POST", "/user", json={"UserId": "fresh"})
+    assert former.send("GET", "/user-to-user/similar/fresh").json() == []
 
 
 def test_feedback_changes_the_next_list(former: FormerShop) -> None:
@@ -177,10 +230,12 @@ WRONG: list[tuple[str, str, Any, int, str]] = [
     ("GET", "/item-to-item/magic/sku7", None, 404, "neighbors"),
     ("GET", "/non-personalized/magic", None, 404, "popular"),
     ("GET", "/recommend/u3?n=1000", None, 422, "n"),
-    ("GET", "/recommend/u3?write-back-type=read", None, 422, "write-back-type"),
+    ("GET", "/recommend/u3?write-back-type=gaze", None, 422, "FeedbackType"),
+    ("GET", "/recommend/u3?write-back-type=read&write-back-delay=10m", None, 422, "write-back-delay"),
     ("POST", "/session/recommend", [{"UserId": "x"}], 422, "ItemId"),
     ("POST", "/session/recommend", ["sku1"], 422, "dictionary"),
-    ("GET", "/user-to-user/neighbors/u3", None, 404, "nothing at this address"),
+    ("GET", "/user-to-user/magic/u3", None, 404, "neighbors"),
+    ("GET", "/user/nobody-here/neighbors", None, 404, "nobody-here"),
 ]
 
 
