@@ -19,6 +19,7 @@ from typer.main import get_command
 from recsys.errors import Invalid, RecsysError
 from recsys.events import cli as events
 from recsys.exports import cli as exports
+from recsys.jobs import cli as jobs
 from recsys.plugins import LazyRoot
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ app = typer.Typer(
 
 app.add_typer(events.app, name="events", no_args_is_help=True)
 app.add_typer(exports.app, name="export")
+app.add_typer(jobs.app, name="jobs")
 app.command()(events.relay)
 app.command()(events.consume)
 

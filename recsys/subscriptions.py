@@ -83,6 +83,7 @@ from recsys.events.vocabulary import (
     UserUnfollowed,
     VoidFailed,
 )
+from recsys.jobs.runner import RUNNER
 from recsys.search.handlers import (
     count_click,
     count_search,
@@ -161,6 +162,7 @@ SEARCH_SUBSCRIPTIONS: dict[type[Event], tuple[Handler, ...]] = {
 
 JOBS: dict[str, Job] = {
     "orders expire": Job(lambda settings: settings.shop.expire_every_seconds, expire_unpaid),
+    "jobs": Job(lambda settings: 1.0, RUNNER.tick, RUNNER.close),
 }
 """Jobs that the relay, or `recsys serve api`, repeats by itself."""
 

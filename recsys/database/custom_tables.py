@@ -47,6 +47,8 @@ OWN_TABLES: tuple[str, ...] = (
     "analytics_db.collected_events",
     # bots that came by, counted by day: nothing else is kept of them
     "analytics_db.bot_hits",
+    # runs of jobs: planned, missed, running and ended
+    "analytics_db.job_runs",
     # keys of programs that call the API, as hashes
     "users_db.api_keys",
     # one-time tokens for passwords and addresses, as hashes

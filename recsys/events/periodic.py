@@ -21,9 +21,10 @@ from recsys.events.retention import reason
 from recsys.log import get_logger
 from recsys.settings import Settings, get_settings
 
-__all__ = ["Job", "run"]
+__all__ = ["LEADER_LOCK", "Job", "run"]
 
-_LOCK = 0x6A6F6273  # 'jobs'
+LEADER_LOCK = 0x6A6F6273  # 'jobs'
+"""Key of the advisory lock of the process that runs periodic jobs."""
 _STANDBY_SECONDS = 10.0
 _TICK_SECONDS = 1.0
 _log = get_logger(__name__)
@@ -34,10 +35,12 @@ class Job:
     """Work that is repeated.
 
     interval : seconds from one start to the next, by the settings; 0 for never.
+    close : what is done when the process that led ends.
     """
 
     interval: Callable[[Settings], float]
     work: Callable[[], object]
+    close: Callable[[], object] | None = None
 
 
 def run(stop: threading.Event, *, jobs: Mapping[str, Job] | None = None) -> None:
@@ -54,6 +57,9 @@ def run(stop: threading.Event, *, jobs: Mapping[str, Job] | None = None) -> None
         except (Unavailable, RedisError, OSError) as error:
             _log.error("periodic jobs wait for their servers", error=reason(error))
         stop.wait(_STANDBY_SECONDS)
+    for name, job in chosen.items():
+        if job.close is not None:
+            _run_one(name, job.close)
 
 
 def _lead(session: psycopg.Connection, jobs: Mapping[str, Job], stop: threading.Event) -> None:
@@ -65,17 +71,17 @@ def _lead(session: psycopg.Connection, jobs: Mapping[str, Job], stop: threading.
             interval = job.interval(get_settings())
             if interval and time.monotonic() >= due[name] and not stop.is_set():
                 due[name] = time.monotonic() + interval
-                _run_one(name, job)
+                _run_one(name, job.work)
         stop.wait(_TICK_SECONDS)
 
 
-def _run_one(name: str, job: Job) -> None:
+def _run_one(name: str, work: Callable[[], object]) -> None:
     try:
-        job.work()
+        work()
     except (Unavailable, RedisError, OSError) as error:
         _log.error("a periodic job failed; it runs again after its interval", job=name, error=reason(error))
 
 
 def _holds_lock(session: psycopg.Connection) -> bool:
-    row = session.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK]).fetchone()
+    row = session.execute("SELECT pg_try_advisory_lock(%s)", [LEADER_LOCK]).fetchone()
     return row is not None and bool(row[0])

@@ -29,6 +29,7 @@ from recsys.diagnosis.setting_names import (
 )
 from recsys.errors import Invalid
 from recsys.settings.accounts import SHORTEST_SECRET, ApiSettings, NotificationSettings, UserSettings
+from recsys.settings.jobs import JobSettings
 
 __all__ = ["SHORTEST_SECRET", "Settings", "get_settings"]
 
@@ -356,6 +357,7 @@ class Settings(BaseSettings):
     notifications: NotificationSettings = NotificationSettings()
     analytics: AnalyticsSettings = AnalyticsSettings()
     search: SearchSettings = SearchSettings()
+    jobs: JobSettings = JobSettings()
 
     @field_validator("var")
     @classmethod

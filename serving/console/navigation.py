@@ -22,6 +22,7 @@ class ScreenLink:
 SCREENS: tuple[ScreenLink, ...] = (
     # one line for each screen
     ScreenLink("Overview", "/console", "Now"),
+    ScreenLink("Jobs", "/console/jobs", "Operation"),
 )
 
 

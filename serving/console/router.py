@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from recsys.errors import NotFound
 from serving.console.access import Viewer
 from serving.console.rendering import screen_router
-from serving.console.screens import overview, session
+from serving.console.screens import jobs, overview, session
 
 __all__ = ["router"]
 
@@ -15,6 +15,7 @@ SCREENS: tuple[APIRouter, ...] = (
     # one line for each screen; those with fixed addresses before those with parts in them
     session.router,
     overview.router,
+    jobs.router,
 )
 
 router = APIRouter()

@@ -13,11 +13,11 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import parse_qsl
 
 from fastapi import Request, Response
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 from starlette.responses import RedirectResponse
 
 from recsys.errors import Forbidden, Invalid
@@ -30,6 +30,7 @@ __all__ = [
     "FORM_COOKIE",
     "NOTICE_COOKIE",
     "TOKEN_FIELD",
+    "LocalPath",
     "Notice",
     "SubmittedForm",
     "form_token",
@@ -171,9 +172,20 @@ def notice_of(request: Request) -> Notice | None:
 
 def local_path(address: str) -> str:
     """The address, when it is a path of this server. Raises Invalid."""
+    try:
+        return _is_local(address)
+    except ValueError as error:
+        raise Invalid("The address to go to is not a path of this server.") from error
+
+
+def _is_local(address: str) -> str:
     if not address.startswith("/") or address.startswith(("//", "/\\")) or any(c < " " for c in address):
-        raise Invalid("The address to go to is not a path of this server.")
+        raise ValueError("a path of this server")
     return address
+
+
+LocalPath = Annotated[str, AfterValidator(_is_local)]
+"""Field of a form: the page to return to."""
 
 
 def _form_nonce(request: Request) -> str:

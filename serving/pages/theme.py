@@ -7,7 +7,7 @@ from typing import Literal
 from fastapi import Depends, Request, Response
 from pydantic import BaseModel
 
-from serving.pages.forms import SubmittedForm, redirect, set_page_cookie, submitted
+from serving.pages.forms import LocalPath, SubmittedForm, redirect, set_page_cookie, submitted
 from serving.pages.templating import THEME_COOKIE
 
 __all__ = ["ThemeChoice", "choose_theme"]
@@ -19,7 +19,7 @@ class ThemeChoice(BaseModel):
     """back : the page to return to."""
 
     theme: Literal["auto", "light", "dark"]
-    back: str = "/"
+    back: LocalPath = "/"
 
 
 async def choose_theme(request: Request, form: SubmittedForm = Depends(submitted)) -> Response:

@@ -80,6 +80,7 @@ def shop(
     # where keys are optional; without the consumers that development runs inside of the API
     monkeypatch.setenv("RECSYS_ENVIRONMENT", "development")
     monkeypatch.setenv("RECSYS_EVENTS__INSIDE_API", "false")
+    monkeypatch.setenv("RECSYS_JOBS__SCHEDULES", "{}")
     # what is posted is stored however busy the machine is; tests of the deadline set their own
     monkeypatch.setenv("RECSYS_INTAKE__DEADLINE_MS", "20000")
     monkeypatch.setenv("RECSYS_VAR", str(var))

@@ -41,7 +41,7 @@ def live(
     draws: Annotated[int, typer.Option(min=100, max=100_000, help="Resamples for intervals.")] = 2000,
     as_json: AsJson = False,
 ) -> None:
-    """Click, cart and purchase rates of what was shown, by model, position and segment of users.
+    """Click, cart and purchase rates of what was shown, by model, placement, position and segment.
 
     Everybody who was shown something is in the denominator, with or without a success. Model and position
     are those of the answer where feedback names its request_id. A/B tests that ran then follow, each judged
@@ -69,6 +69,7 @@ def live(
     groups = {
         "all": [summary(shown, "all", draws=draws, seed=0)] if len(shown) else [],
         "model": by(shown, shown.model, draws=draws, seed=0),
+        "placement": by(shown, shown.placement, draws=draws, seed=0),
         "position": by(shown, bands, draws=draws, seed=0),
         "segment": by(shown, shown.segment, draws=draws, seed=0),
     }
@@ -113,6 +114,35 @@ def live(
             highlight=False,
         )
     show_results(tests, console)
+
+
+@app.command()
+def measure(as_json: AsJson = False) -> None:
+    """Measure 7 and 28 days beside the days before them, and all A/B tests, for the console.
+
+    The figures are those of `recsys train live`; they are written to var/reports/measurement.json.
+
+    Example: recsys train measure
+    """
+    from models.registry.measurement import write_measurement
+    from recsys import clock
+    from recsys.database.session import unit_of_work
+    from recsys.process_priority import give_way
+    from training.online.measurement import measure as measure_all
+
+    give_way()
+    with unit_of_work() as session:
+        measurement = measure_all(session, clock.now())
+    path = write_measurement(measurement)
+    if as_json:
+        print_json(measurement.model_dump(mode="json"))
+        return
+    span = measurement.spans[-1]
+    impressions = 0 if span.current.total is None else span.current.total.impressions
+    typer.echo(
+        f"{impressions:,} impressions of {span.days} days and {len(measurement.tests)} A/B tests measured in "
+        f"{measurement.seconds:.1f} s: {path}"
+    )
 
 
 def _show(name: str, groups: list[Group], console: Console) -> None:

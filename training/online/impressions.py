@@ -23,7 +23,8 @@ _SHOWN = text(
     WITH impressions AS (
         SELECT f.id, f.user_id, f.product_id, coalesce(f.recommendation_id, k.recommendation_id)
                    AS recommendation_id, f.created_at AS at,
-               e.feedback_id IS NOT NULL AS known, coalesce(e.model, e.source) AS model, e.position
+               e.feedback_id IS NOT NULL AS known, coalesce(e.model, e.source) AS model, e.position,
+               coalesce(e.shelf, 'unknown') AS placement
         FROM recommendations_db.recommendation_feedback f
         LEFT JOIN recommendations_db.feedback_exposures e ON e.feedback_id = f.id
         LEFT JOIN recommendations_db.feedback_of_retired k ON k.feedback_id = f.id
@@ -31,7 +32,7 @@ _SHOWN = text(
           AND f.created_at >= :since AND f.created_at < :until
         UNION ALL
         SELECT p.position, x.user_id, x.product_ids[p.position], NULL, x.shown_at, true,
-               coalesce(x.model, x.source), p.position
+               coalesce(x.model, x.source), p.position, x.shelf
         FROM recommendations_db.exposures x, generate_subscripts(x.product_ids, 1) AS p(position)
         WHERE :answered AND x.user_id IS NOT NULL AND x.shown_at >= :since AND x.shown_at < :until
     ), shown AS (
@@ -45,7 +46,7 @@ _SHOWN = text(
                                       LIMIT :heavy) AS earlier) AS before
         FROM (SELECT DISTINCT user_id FROM shown) AS u
     )
-    SELECT s.user_id,
+    SELECT s.user_id, s.placement,
            CASE WHEN s.known THEN s.model ELSE coalesce(g.model_name, 'unknown') END AS model,
            CASE WHEN s.known
                 THEN (SELECT count(*) FROM (SELECT FROM recommendations_db.user_interactions i
@@ -112,6 +113,7 @@ def read_impressions(
     return Impressions(
         user=np.array([row.user_id for row in rows], dtype=np.int64),
         model=np.array([row.model for row in rows], dtype=np.str_),
+        placement=np.array([row.placement for row in rows], dtype=np.str_),
         segment=np.array([_segment(row.before) for row in rows], dtype=np.str_),
         position=np.array([row.rank or 0 for row in rows], dtype=np.int64),
         clicked=np.array([row.clicked for row in rows], dtype=np.bool_),

@@ -41,7 +41,7 @@ _BANDS = ((1, "1"), (3, "2-3"), (5, "4-5"), (10, "6-10"), (20, "11-20"))
 class Impressions:
     """Impressions, one row each, in any order.
 
-    user : int64 (n,). model, segment : text (n,), `unknown` where it is not known.
+    user : int64 (n,). model, placement, segment : text (n,), `unknown` where it is not known.
     position : int64 (n,), from 1; 0 where it is not known.
     clicked, carted, bought : bool (n,).
     seconds : float64 (n,), from shown to bought; NaN where nothing was bought.
@@ -50,6 +50,7 @@ class Impressions:
 
     user: npt.NDArray[np.int64]
     model: npt.NDArray[np.str_]
+    placement: npt.NDArray[np.str_]
     segment: npt.NDArray[np.str_]
     position: npt.NDArray[np.int64]
     clicked: Flags
@@ -195,6 +196,7 @@ def _take(shown: Impressions, rows: npt.NDArray[np.int64]) -> Impressions:
     return Impressions(
         shown.user[rows],
         shown.model[rows],
+        shown.placement[rows],
         shown.segment[rows],
         shown.position[rows],
         shown.clicked[rows],

@@ -16,7 +16,7 @@ from recsys.errors import Forbidden, Unauthorized
 from recsys.web.dependencies import TOKEN_COOKIE
 from serving.console.access import Viewer
 from serving.console.rendering import HOME, LOG_IN, TEMPLATES, screen_router
-from serving.pages.forms import SubmittedForm, local_path, redirect, set_page_cookie, submitted
+from serving.pages.forms import LocalPath, SubmittedForm, local_path, redirect, set_page_cookie, submitted
 from serving.pages.theme import choose_theme
 
 __all__ = ["LogInForm", "router"]
@@ -31,7 +31,7 @@ class LogInForm(BaseModel):
 
     login: str = Field(min_length=1, max_length=255)
     password: str = Field(min_length=1, max_length=200)
-    next: str = HOME
+    next: LocalPath = HOME
 
 
 class LogInPage(BaseModel):
@@ -60,7 +60,7 @@ def log_in(request: Request, form: Annotated[SubmittedForm, Depends(submitted)])
             if roles.role_of(session, done.user_id) is None:
                 raise Forbidden("This account has no role in the console; an administrator can give it one.")
     except (Unauthorized, Forbidden) as error:
-        again = LogInPage(next=local_path(given.next), login=given.login, failure=error.message)
+        again = LogInPage(next=given.next, login=given.login, failure=error.message)
         return TEMPLATES.page(request, "console/log_in.html.j2", again, status=error.status)
     response = redirect(given.next, "You are logged in.")
     seconds = int((done.expires_at - clock.now()).total_seconds())

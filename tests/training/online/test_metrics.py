@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.registry.measurement import Measurement, measurement_path, read_measurement
 from recsys import clock
 from tests.support.shop import Shop
 from training.online.metrics import Impressions, by, position_band, summary, wilson
@@ -23,6 +24,7 @@ def impressions(rows: list[tuple[int, str, int, bool, bool, float | None, str]])
     return Impressions(
         np.array(user, dtype=np.int64),
         np.array(model, dtype=np.str_),
+        np.array(["any"] * len(rows), dtype=np.str_),
         np.array(["light"] * len(rows), dtype=np.str_),
         np.array(position, dtype=np.int64),
         np.array(clicked),
@@ -259,3 +261,28 @@ def test_an_answer_tells_model_and_position_better_than_the_time_does(watched: S
     # by the third answer they had done something twice
     segments = {group["name"]: group["impressions"] for group in answered["segment"]}
     assert segments == {"new": 5, "light": 1}
+
+
+def test_the_measurement_counts_periods_side_by_side(watched: Shop) -> None:
+    done = watched.run("train", "measure", "--json")
+    assert done.returncode == 0, done.stderr
+    measurement = Measurement.model_validate_json(done.stdout)
+    assert read_measurement() == measurement
+    assert [span.days for span in measurement.spans] == [7, 28]
+    for span in measurement.spans:
+        assert span.before.until == span.current.since
+        live = watched.run(
+            *("train", "live", "--since", span.current.since.isoformat()),
+            *("--until", span.current.until.isoformat(), "--json"),
+            *(["--answered"] if measurement.shown == "answered" else []),
+        )
+        total, expected = span.current.total, json.loads(live.stdout)
+        assert (0 if total is None else total.impressions) == expected["impressions"]
+        assert sum(group.impressions for group in span.current.placements) == expected["impressions"]
+
+
+def test_a_measurement_of_another_version_counts_as_none(shop: Shop) -> None:
+    assert read_measurement() is None
+    measurement_path().parent.mkdir(parents=True, exist_ok=True)
+    measurement_path().write_text("{}")
+    assert read_measurement() is None

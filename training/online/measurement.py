@@ -1,0 +1,117 @@
+"""Measures what followed displayed recommendations, and A/B tests, for pages that display the figures."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from models.registry.measurement import (
+    MeasuredDifference,
+    MeasuredGroup,
+    MeasuredPeriod,
+    MeasuredRate,
+    MeasuredSpan,
+    MeasuredTest,
+    Measurement,
+)
+from training.online.ab_results import AbResult, read_results
+from training.online.impressions import read_impressions
+from training.online.metrics import Group, Impressions, by, summary
+
+__all__ = ["SPANS", "measure"]
+
+SPANS = (7, 28)
+"""Days of the spans."""
+DRAWS = 1000
+
+
+def measure(session: Session, now: datetime, *, window: timedelta = timedelta(days=7)) -> Measurement:
+    """The figures up to `now`.
+
+    window : how long after it was displayed a product's click, purchase or revenue counts.
+
+    Impressions are those that pages reported; where none was reported in all of the time, all answers count.
+    """
+    started, days = time.perf_counter(), max(SPANS)
+    since = now - timedelta(days=2 * days)
+    shown = read_impressions(session, since=since, until=now, window=window)
+    answered = not len(shown)
+    periods = {}
+    for span in SPANS:
+        for place, end in enumerate((now, now - timedelta(days=span))):
+            begin = end - timedelta(days=span)
+            found = read_impressions(session, since=begin, until=end, window=window, answered=answered)
+            periods[span, place] = _period(found, begin, end)
+    tests = read_results(session, since=since, until=now, window=window)
+    return Measurement(
+        measured_at=now,
+        seconds=time.perf_counter() - started,
+        window_days=window / timedelta(days=1),
+        shown="answered" if answered else "reported",
+        spans=[MeasuredSpan(days=span, current=periods[span, 0], before=periods[span, 1]) for span in SPANS],
+        tests=[_test(each) for each in tests],
+    )
+
+
+def _period(shown: Impressions, since: datetime, until: datetime) -> MeasuredPeriod:
+    return MeasuredPeriod(
+        since=since,
+        until=until,
+        total=_group(summary(shown, "all", draws=DRAWS, seed=0)) if len(shown) else None,
+        placements=[_group(each) for each in by(shown, shown.placement, draws=DRAWS, seed=0)],
+    )
+
+
+def _group(group: Group) -> MeasuredGroup:
+    rates = {
+        kind: MeasuredRate(value=rate.value, low=rate.low, high=rate.high)
+        for kind, rate in group.rates.items()
+    }
+    return MeasuredGroup(
+        name=group.name,
+        impressions=group.impressions,
+        users=group.users,
+        clicked=rates.get("clicked"),
+        bought=rates.get("bought"),
+        revenue=group.revenue,
+        revenue_per_1000=group.revenue_per_1000,
+    )
+
+
+def _test(result: AbResult) -> MeasuredTest:
+    users, sizes = result.users, result.users.mismatch
+    return MeasuredTest(
+        name=result.name,
+        control=result.control,
+        challenger=result.challenger,
+        metric=result.metric,
+        state=result.state,
+        since=result.since,
+        until=result.until,
+        days=result.days,
+        planned_days=result.planned_days,
+        outcome=result.verdict.outcome,
+        reason=result.verdict.reason,
+        control_users=users.counted["control"],
+        challenger_users=users.counted["challenger"],
+        expected_share=None if sizes is None else sizes.expected,
+        observed_share=None if sizes is None else sizes.observed,
+        mismatch=sizes is not None and sizes.found,
+        mismatch_p_value=None if sizes is None else sizes.p_value,
+        fallback_share=users.fallback_share,
+        differences=[
+            MeasuredDifference(
+                metric=each.metric,
+                control=each.control,
+                challenger=each.challenger,
+                difference=each.difference,
+                low=each.low,
+                high=each.high,
+                relative=each.relative,
+                p_value=each.p_value,
+            )
+            for each in users.differences
+        ],
+    )
