@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-__all__ = ["CONTENT_TYPE", "REGISTRY", "observe_request", "render"]
+__all__ = ["CONTENT_TYPE", "REGISTRY", "counted", "observe_request", "render"]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 REGISTRY = CollectorRegistry()
@@ -40,8 +41,23 @@ def observe_request(method: str, route: str, status: int, seconds: float) -> Non
 
 def render() -> bytes:
     """Everything counted so far, by all processes that count together with this one."""
+    return generate_latest(_of_all_processes())
+
+
+def counted(name: str) -> list[tuple[Mapping[str, str], float]]:
+    """The labels and the value of each child of a counter, of all processes that count together."""
+    return [
+        (sample.labels, sample.value)
+        for family in _of_all_processes().collect()
+        if family.name == name
+        for sample in family.samples
+        if sample.name == f"{name}_total"
+    ]
+
+
+def _of_all_processes() -> CollectorRegistry:
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return generate_latest(REGISTRY)
+        return REGISTRY
     of_all = CollectorRegistry()
     MultiProcessCollector(of_all)  # type: ignore[no-untyped-call]
-    return generate_latest(of_all)
+    return of_all
