@@ -19,9 +19,15 @@ class ScreenLink:
     group: str
 
 
+LIST_SCREENS: tuple[ScreenLink, ...] = (
+    # those of `list_screens`
+    ScreenLink("People", "/console/people", "Lists"),
+)
+
 SCREENS: tuple[ScreenLink, ...] = (
     # one line for each screen
     ScreenLink("Overview", "/console", "Now"),
+    *LIST_SCREENS,
     ScreenLink("Jobs", "/console/jobs", "Operation"),
 )
 

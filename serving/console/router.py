@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from recsys.errors import NotFound
 from serving.console.access import Viewer
+from serving.console.list_screens import LIST_SCREENS
 from serving.console.rendering import screen_router
 from serving.console.screens import jobs, overview, session
 
@@ -14,6 +15,7 @@ __all__ = ["router"]
 SCREENS: tuple[APIRouter, ...] = (
     # one line for each screen; those with fixed addresses before those with parts in them
     session.router,
+    *LIST_SCREENS,
     overview.router,
     jobs.router,
 )

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from anyio import to_thread
 
+from recsys.domains.recommendations.stored_lists.codec import Entry
 from recsys.errors import NotFound, RecsysError
 from serving.ranking.filters import FilterResult
 from serving.ranking.strategies import Lookups, Ranked
+from serving.ranking.user_context import read_user_context
 from serving.recommender.ab_routing import Assignment, assign
 from serving.recommender.context import ContextReader, RequestContext
+from serving.recommender.explanations import parts_of
 from serving.recommender.live_lists import LiveLists
 from serving.recommender.pagination import decode
 from serving.recommender.product_trace import ProductTrace
 from serving.recommender.request import RecommendationRequest
 from serving.recommender.response import RecommendationResponse
-from serving.recommender.sources import LiveRanking, PopularList, Source, StoredLists, next_page
+from serving.recommender.sources import (
+    LiveRanking,
+    PopularList,
+    RankingStages,
+    Source,
+    StoredLists,
+    next_page,
+)
 from serving.recommender.why_not import ServedList, trace_products
+from serving.state.active_model import LoadedModel
 from serving.state.executor import LiveExecutor
 from serving.state.metrics import LateShare
 from serving.state.redis_connection import RedisConnection
@@ -128,6 +139,31 @@ class Recommender:
         context = await self._contexts.read(request, data)
         context = replace(context, data=assign(data, request).data)
         return await to_thread.run_sync(trace_products, self._live, request, context, served, products)
+
+    async def explain(
+        self, request: RecommendationRequest, entries: Sequence[Entry]
+    ) -> dict[int, dict[str, Any]]:
+        """Return the parts of the scores of entries, as `explain=true` does; empty without a model."""
+        data = self.data
+        context = await self._contexts.read(request, data)
+        model = assign(data, request).data.model
+
+        def parts() -> dict[int, dict[str, Any]]:
+            if model is None:
+                return {}
+            return parts_of(
+                model, read_user_context(request, model, context.recent), entries, request.novelty
+            )
+
+        return await to_thread.run_sync(parts)
+
+    async def stages_by(self, request: RecommendationRequest, model: LoadedModel) -> RankingStages:
+        """Rank a request now by any loaded model, with the rules in force. Raises as `recommend`."""
+        data = self.data
+        _check_products(request, data)
+        context = await self._contexts.read(request, data)
+        context = replace(context, data=replace(data, model=model, uses_stored_lists=False))
+        return await to_thread.run_sync(self._live.stages, request, context)
 
     def without_rules(self, request: RecommendationRequest) -> tuple[Ranked, FilterResult]:
         """Return the live candidates before any business rule. Raises NotFound for unknown products."""

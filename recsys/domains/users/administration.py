@@ -18,11 +18,13 @@ from recsys.errors import Conflict
 from recsys.events.publish import publish
 from recsys.events.vocabulary import ProfileUpdated, UserDeactivated
 
-__all__ = ["Status", "block", "delete_account", "demote", "listed", "reopen"]
+__all__ = ["Status", "block", "delete_account", "demote", "find_accounts", "listed", "reopen"]
 
 Status = Literal["open", "closed", "admin", "any"]
 _ADMINISTRATORS = 0x61646D69
 """Key of the advisory lock under which administrators are counted and lost."""
+_MOST_DIGITS = 9
+"""Of a number that is an id."""
 
 
 def listed(session: Session, *, status: Status, prefix: str | None, after: int, limit: int) -> Sequence[User]:
@@ -40,6 +42,26 @@ def listed(session: Session, *, status: Status, prefix: str | None, after: int, 
                 func.lower(User.username).startswith(start, autoescape=True),
             )
         )
+    return session.scalars(query).all()
+
+
+def find_accounts(session: Session, words: str, *, limit: int) -> Sequence[User]:
+    """Accounts by number, or by what username, e-mail address or full name begins with or contains, by id.
+
+    An account whose number or username is exactly `words` is the first.
+    """
+    given = words.strip().lower()
+    username, email, name = func.lower(User.username), func.lower(User.email), func.lower(User.full_name)
+    exact = username == given
+    if given.isascii() and given.isdigit() and len(given) <= _MOST_DIGITS:
+        exact = or_(exact, User.id == int(given))
+    matches = or_(
+        exact,
+        username.startswith(given, autoescape=True),
+        email.startswith(given, autoescape=True),
+        name.contains(given, autoescape=True),
+    )
+    query = select(User).where(matches).order_by(exact.desc(), User.id).limit(limit)
     return session.scalars(query).all()
 
 

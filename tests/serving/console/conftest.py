@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -18,6 +19,15 @@ from tests.support.shop import Shop
 
 PASSWORD = "a-long-passphrase-7"
 LogIn = Callable[[str], httpx.Client]
+
+
+def content(client: httpx.Client, address: str, **query: object) -> dict[str, Any]:
+    """The content of a page as JSON; the page itself renders, too. The fragment of the address is ignored."""
+    url = httpx.URL(address).copy_with(fragment=None).copy_merge_params(query)
+    page = client.get(url)
+    assert page.status_code == 200, page.text
+    answer: dict[str, Any] = client.get(url.copy_merge_params({"format": "json"})).json()
+    return answer
 
 
 @pytest.fixture

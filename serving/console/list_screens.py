@@ -1,0 +1,11 @@
+"""The screens about people, products and lists."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from serving.console.screens import people
+
+__all__ = ["LIST_SCREENS"]
+
+LIST_SCREENS: tuple[APIRouter, ...] = (people.router,)
