@@ -58,6 +58,8 @@ class Recommender(ABC):
 
     algorithm: ClassVar[str]
     kind: ClassVar[ModelKind]
+    knows_rare: ClassVar[bool] = False
+    """Whether it can tell products that hardly anybody took from each other, by what the catalogue says."""
     Parameters: ClassVar[type[DataclassInstance]]
 
     users_: IdMap
@@ -105,6 +107,13 @@ class Recommender(ABC):
         """
         self._answer(request, out)
         return DenseScores(out)
+
+    def _scores_among(self, request: RankRequest, columns: Rows, out: Scores) -> bool:
+        """Fill `out` (n, columns.size) with the scores of `_answer` for these item rows, increasing.
+
+        False, and nothing is written, where a model does not gain by leaving the other items out.
+        """
+        return False
 
     def _reasons(
         self, request: RankRequest, items: Rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from features.interactions import MICROSECONDS_PER_DAY
 from features.splitting.holdout import Question, choose_protocol
 from features.splitting.windows import holdout_windows
 from models.base import Recommender
-from models.hybrid.candidate_generation import Panel
+from models.hybrid.candidate_generation import Panel, most_taken
 from models.hybrid.last_successes import hold_out_last
 from models.hybrid.strategy_selection import Choice, Examples, Stage, choose
 from models.hybrid.training_windows import QUESTIONS, Creators, fitted, observe, observe_last
@@ -70,6 +70,7 @@ class BacktestPlan:
     days: float | None
     windows: int
     candidates: int
+    pool: int
     users: int
     k: int
     trees: int
@@ -155,6 +156,7 @@ def _on_windows(creators: Creators, dataset: Dataset, plan: BacktestPlan) -> _Ob
         days = (window.end - window.start) / MICROSECONDS_PER_DAY
         if not panel.members:
             break
+        panel = replace(panel, pool=most_taken(train, plan.pool))
         length, users, seed = plan.candidates, missing, plan.seed
         seen.append(observe(panel, train, dataset, window, protocol, length=length, users=users, seed=seed))
     return _Observed(seen, names, refused, days)
@@ -168,6 +170,7 @@ def _on_last_successes(creators: Creators, dataset: Dataset, plan: BacktestPlan)
     panel, refused = fitted(creators, train, None)
     if not panel.members:
         return None
+    panel = replace(panel, pool=most_taken(train, plan.pool))
     seen = observe_last(panel, train, held, LATELY_DAYS, length=plan.candidates)
     return _Observed([seen], list(panel.members), refused, LATELY_DAYS)
 

@@ -10,17 +10,22 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from features.dataset import Dataset
 from features.interactions import History
 from models.base import Recommender
 from models.hybrid.blend import Pool
 from models.hybrid.ranking_features import rounded
 from models.ranking.filters import RankRequest, Selection
-from models.shared.score_blocks import ScoreBlock
+from models.ranking.mips.buffers import scratch
+from models.shared.score_blocks import DenseScores, NarrowScores, ScoreBlock
 
-__all__ = ["CandidatePairs", "Panel", "joined"]
+__all__ = ["CandidatePairs", "Panel", "joined", "most_taken"]
 
 Float = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
+
+HARDLY_MORE = 1.25
+"""To leave out less than a fifth of the products gains nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +76,12 @@ class CandidatePairs:
         out[self.owner, self.places] = values
         return out
 
+    def where(self, keep: npt.NDArray[np.bool_]) -> CandidatePairs:
+        """Some of the candidates; bool (c,)."""
+        raw, scaled, rank = (each[keep] for each in (self.raw, self.scaled, self.rank))
+        pairs = self.owner[keep], self.item[keep]
+        return CandidatePairs(self.users, *pairs, raw, scaled, rank, self.scale, self.length)
+
     def only(self, models: Sequence[int]) -> CandidatePairs:
         """What these models name, and what they say of it."""
         keep = (self.rank[:, models] < self.length).any(axis=1)
@@ -106,32 +117,52 @@ def joined(parts: Sequence[CandidatePairs]) -> CandidatePairs:
     return CandidatePairs(users, np.concatenate(owner), item, raw, scaled, rank, scale, length)
 
 
+def most_taken(dataset: Dataset, count: int) -> Rows | None:
+    """`Panel.pool` of `count` products, by their summed weights; None where there are hardly more."""
+    items = len(dataset.items)
+    if items <= count * HARDLY_MORE:
+        return None
+    taken = np.asarray(dataset.matrix.sum(axis=0), dtype=np.float64).ravel()
+    return np.sort(np.lexsort((np.arange(items), -taken))[:count])
+
+
 @dataclass(frozen=True, eq=False)
 class Panel:
     """Models by name, all fitted on one dataset.
 
     inactive : bool (items,), products that the catalogue does not show to anybody; None: there are none.
+    pool : int64, increasing: item rows of the products that were taken most. Of the others, a model with a
+        score for everything is asked about the user's own only, unless it `knows_rare`; None: all products.
     """
 
     members: Mapping[str, Recommender]
     inactive: npt.NDArray[np.bool_] | None = None
+    pool: Rows | None = None
 
     def of(self, names: Sequence[str]) -> Panel:
         """These members alone, in this order."""
-        return Panel({name: self.members[name] for name in names}, self.inactive)
+        return Panel({name: self.members[name] for name in names}, self.inactive, self.pool)
 
-    def opinions(self, request: RankRequest, lines: npt.NDArray[np.float32]) -> list[ScoreBlock]:
-        """Every model's scores of everything; `lines`, float32 (models, n, items), is what they may use."""
+    def opinions(self, request: RankRequest) -> list[ScoreBlock]:
+        """Every model's scores of everything, until this thread asks for the next ones."""
         histories = request.histories
         if histories is None and request.rows.size and int(request.rows.min()) < 0:
             histories = self.untimed(request.history)
+        among = None if self.pool is None else _Columns.of(self.pool, request.history)
         blocks = []
-        for line, member in zip(lines, self.members.values(), strict=True):
+        for number, member in enumerate(self.members.values()):
             history = member.history_[request.rows] if histories is None else member._matrix_of(histories)
-            blocks.append(
-                member._opinions(RankRequest(history, request.rows, Selection.all(), histories), line)
-            )
+            own = RankRequest(history, request.rows, Selection.all(), histories)
+            if among is None or member.knows_rare:
+                blocks.append(member._opinions(own, _line(number, request.history.shape)))
+            else:
+                blocks.append(among.opinions(member, own, number))
         return blocks
+
+    def width(self, items: int) -> int:
+        """How many numbers the opinions about one user take, if the user has no rare products."""
+        narrow = items if self.pool is None else self.pool.size
+        return sum(items if member.knows_rare else narrow for member in self.members.values())
 
     def untimed(self, history: sparse.csr_matrix) -> list[History]:
         """The rows of a matrix as histories that know no times."""
@@ -178,22 +209,77 @@ class Panel:
         return closed | self.inactive
 
 
+@dataclass(frozen=True, eq=False)
+class _Columns:
+    """The products that a block of users is ranked among.
+
+    columns : int64, increasing, item rows: the pool, and what any of the users had. place : int64 (items,),
+    the column of each item row, -1 for none. rare : columns that are not of the pool. owner, own : int64, a
+    row and one of the `rare` columns each: whose these are.
+    """
+
+    columns: Rows
+    place: Rows
+    rare: Rows
+    owner: Rows
+    own: Rows
+
+    @classmethod
+    def of(cls, pool: Rows, history: sparse.csr_matrix) -> _Columns:
+        """history : csr (n, items), what each user of the block had."""
+        in_pool = np.zeros(history.shape[1], dtype=bool)
+        in_pool[pool] = True
+        among = in_pool.copy()
+        among[history.indices] = True
+        columns = np.flatnonzero(among)
+        place = np.full(history.shape[1], -1, dtype=np.int64)
+        place[columns] = np.arange(columns.size)
+        rare = ~in_pool[history.indices]
+        owner = np.repeat(np.arange(history.shape[0]), np.diff(history.indptr))
+        return cls(
+            columns, place, np.flatnonzero(~in_pool[columns]), owner[rare], place[history.indices[rare]]
+        )
+
+    def opinions(self, member: Recommender, request: RankRequest, number: int) -> ScoreBlock:
+        """The scores of a member, in line `number`; a member that scores few products is asked as always.
+
+        A rare product of one user is none for the others: a list does not depend on who else is in a block.
+        """
+        rows, items = request.history.shape
+        scores = _line(number, (rows, self.columns.size))
+        if not member._scores_among(request, self.columns, scores):
+            block = member._opinions(request, _line(number, (rows, items), "whole"))
+            if not isinstance(block, DenseScores):
+                return block
+            np.take(block.scores, self.columns, axis=1, out=scores)
+        kept = scores[self.owner, self.own]
+        scores[:, self.rare] = -np.inf
+        scores[self.owner, self.own] = kept
+        return NarrowScores(scores, self.columns, self.place)
+
+
+def _line(number: int, shape: tuple[int, int], what: str = "line") -> Float:
+    line: Float = scratch.array(f"{what} {number} of a panel", shape, np.float32)
+    return line
+
+
 def _with_scales(
     n: int, owner: Rows, item: Rows, raw: Float, tops: Sequence[Float], length: int
 ) -> CandidatePairs:
     """tops : per model its best scores, float32 (n, length), -inf in empty places."""
     ranks = np.empty(raw.shape, dtype=np.float32)
     scale = np.zeros((n, len(tops), 2), dtype=np.float32)
-    bounds = np.searchsorted(owner, np.arange(n + 1))
+    starts = np.arange(n, dtype=np.int64) * length
     for model, values in enumerate(tops):
         filled = np.isfinite(values)
         count = np.maximum(filled.sum(axis=1), 1)
         lowest = np.where(filled.any(axis=1), np.where(filled, values, np.inf).min(axis=1), 0)
         scale[:, model, 0] = lowest
         scale[:, model, 1] = np.where(filled, values - lowest[:, None], 0).sum(axis=1) / count
-        for user in range(n):
-            part = slice(bounds[user], bounds[user + 1])
-            ranks[part, model] = np.searchsorted(-values[user], -raw[part, model])
+        before = np.searchsorted(
+            _rising(values, np.arange(n)[:, None]).ravel(), _rising(raw[:, model], owner)
+        )
+        ranks[:, model] = before - starts[owner]
     ranks[~np.isfinite(raw)] = length
     lowest, mean = scale[owner, :, 0], scale[owner, :, 1]
     usable = np.isfinite(raw) & (mean > 0)
@@ -202,3 +288,10 @@ def _with_scales(
     # far below a list's end all is the same
     scaled = np.maximum(scaled, -5).astype(np.float32)
     return CandidatePairs(n, owner, item, raw, scaled, ranks, scale, length)
+
+
+def _rising(values: Float, row: Rows) -> Rows:
+    """int64 keys that rise by row, and within a row as `values` (never NaN) fall; shapes broadcast."""
+    bits = (values + np.float32(0)).view(np.int32).astype(np.int64)  # -0 becomes 0
+    falling = np.where(bits < 0, bits & 0x7FFFFFFF, ~bits)
+    return (row << 33) + falling

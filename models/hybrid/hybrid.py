@@ -19,7 +19,7 @@ from models.algorithms.content_based.cold_users import greeted, newcomers, unfit
 from models.algorithms.content_based.content import ContentBased
 from models.base import Arrays, ModelKind, Recommender, Rows, Scores
 from models.hybrid.backtest import LIKENESS, BacktestPlan, backtest, suited, without_backtest
-from models.hybrid.candidate_generation import Panel
+from models.hybrid.candidate_generation import Panel, most_taken
 from models.hybrid.evidence import strongest_evidence
 from models.hybrid.explanations import blended, member_opinions, member_parts, shared_out
 from models.hybrid.parameters import HybridParameters
@@ -136,7 +136,8 @@ class Hybrid(Recommender):
                     + "; ".join(f"{name}: {why}" for name, why in late.items())
                 )
         hidden = ~np.asarray(dataset.item_features.active)
-        self.panel_ = Panel(panel.members, hidden if hidden.any() else None)
+        pool = most_taken(dataset, self.parameters.pool)
+        self.panel_ = Panel(panel.members, hidden if hidden.any() else None, self._pool_of_rules(pool))
         self.facts_ = None
         if any(stage.ranker is not None for stage in self.stages_.values()):
             self.facts_ = FeatureSnapshot.learn(dataset, self.window_days_)
@@ -152,6 +153,7 @@ class Hybrid(Recommender):
             chosen.validation_days,
             chosen.windows,
             chosen.candidates,
+            chosen.pool,
             chosen.users,
             chosen.k,
             chosen.trees,
@@ -169,6 +171,10 @@ class Hybrid(Recommender):
         self.reasons_ |= {name: f"left out: {why}" for name, why in (unsuited | refused).items()}
         return panel
 
+    def _pool_of_rules(self, pool: Rows | None) -> Rows | None:
+        """`pool`, unless a rule is a single member: its lists are the member's own."""
+        return None if any(stage.kind == "single" for stage in self.stages_.values()) else pool
+
     def forecast(self, users: int, items: int, nnz: int) -> int:
         """Peak bytes beyond the members, which each forecast their own: one block, candidates, features."""
         chosen = self.parameters
@@ -179,8 +185,8 @@ class Hybrid(Recommender):
     # --- answers ---------------------------------------------------------------------------------
 
     def _block(self, n: int, k: int) -> int:
-        most = len({name for stage in self.stages_.values() for name in stage.members})
-        return max(1, base.BLOCK_BYTES // (4 * max(1, len(self.items_)) * most))
+        names = dict.fromkeys(name for stage in self.stages_.values() for name in stage.members)
+        return max(1, base.BLOCK_BYTES // (4 * max(1, self.panel_.of(list(names)).width(len(self.items_)))))
 
     def _rank(self, request: RankRequest, k: int) -> tuple[Rows, Scores]:
         stage = self.stages_["new" if request.shown.seen else "any"]
@@ -204,8 +210,7 @@ class Hybrid(Recommender):
     def _opinions_of(self, request: RankRequest, stages: Sequence[Stage]) -> dict[str, ScoreBlock]:
         """The scores of every member that one of the rules needs, each computed once."""
         names = tuple(dict.fromkeys(name for stage in stages for name in stage.members))
-        lines = self._lines(len(names), request.rows.size)
-        return dict(zip(names, self.panel_.of(names).opinions(request, lines), strict=True))
+        return dict(zip(names, self.panel_.of(names).opinions(request), strict=True))
 
     def _listed(
         self, request: RankRequest, k: int, opinions: Mapping[str, ScoreBlock]
@@ -252,14 +257,6 @@ class Hybrid(Recommender):
 
     def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
         self._answer(RankRequest(history, rows, Selection.all()), out)
-
-    def _lines(self, members: int, rows: int) -> npt.NDArray[np.float32]:
-        size = members * rows * len(self.items_)
-        kept: npt.NDArray[np.float32] | None = getattr(self._of_thread, "lines", None)
-        if kept is None or kept.size < size:
-            kept = np.empty(size, dtype=np.float32)
-            self._of_thread.lines = kept
-        return kept[:size].reshape(members, rows, len(self.items_))
 
     def _known_facts(self) -> FeatureSnapshot:
         return _NO_FACTS if self.facts_ is None else self.facts_
@@ -309,7 +306,7 @@ class Hybrid(Recommender):
         if stage.kind == "single":
             parts, rest = reasons[0]
             return parts.astype(np.float32), rest.astype(np.float32)
-        blocks = panel.opinions(request, self._lines(len(panel.members), 1))
+        blocks = panel.opinions(request)
         order = np.argsort(items, kind="stable")
         pairs = np.zeros(items.size, dtype=np.int64), items[order]
         found = panel.candidates(blocks, request, self.parameters.candidates, pairs)
@@ -324,7 +321,7 @@ class Hybrid(Recommender):
     def _opinions_on(self, request: RankRequest, item: int) -> tuple[MemberOpinion, ...]:
         stage = self.stages_["new" if request.shown.seen else "any"]
         panel = self.panel_.of(stage.members)
-        blocks = panel.opinions(request, self._lines(len(panel.members), 1))
+        blocks = panel.opinions(request)
         # a rule of one member lists everything that it scores; the others list the candidates
         length = len(self.items_) if stage.kind == "single" else self.parameters.candidates
         return member_opinions(panel, blocks, request, item, length)
@@ -355,6 +352,8 @@ class Hybrid(Recommender):
             arrays |= {f"newcomers.{key}": value for key, value in self.newcomers_._arrays().items()}
         if self.panel_.inactive is not None:
             arrays["inactive"] = np.packbits(self.panel_.inactive)
+        if self.panel_.pool is not None:
+            arrays["pool"] = self.panel_.pool
         document = {
             "members": list(self.panel_.members),
             "stages": {
@@ -380,7 +379,7 @@ class Hybrid(Recommender):
         if "inactive" in arrays:
             inactive = np.unpackbits(arrays["inactive"], count=len(self.items_)).astype(bool)
         members = {name: self._member(creators[name](), name, arrays) for name in document["members"]}
-        self.panel_ = Panel(members, inactive)
+        self.panel_ = Panel(members, inactive, arrays.get("pool"))
         self.window_days_, self.category_ = float(document["window_days"]), arrays["category"]
         self.stages_ = {}
         for question in QUESTIONS:

@@ -43,13 +43,17 @@ class HybridParameters:
     users : how many are learned from. windows, validation_days : an earlier window is added while there are
         fewer users, at most so many windows, each so long; None: as long as `features.splitting.windows`
         finds right.
-    candidates : of each member, per user. trees : of the second stage, 0 for none.
+    candidates : of each member, per user.
+    pool : of a larger catalogue, so many products that were taken most are ranked by blends and trees, and
+        what a user had; see `Panel`.
+    trees : of the second stage, 0 for none.
     k : length of the list that is judged.
     """
 
     members: dict[str, dict[str, Any]] = field(default_factory=lambda: copy.deepcopy(MEMBERS))
     validation_days: float | None = None
     candidates: int = 100
+    pool: int = 20_000
     trees: int = 100
     users: int = 1_800
     windows: int = 2
@@ -58,6 +62,7 @@ class HybridParameters:
 
     def __post_init__(self) -> None:
         check_int(self, "candidates", 1, 10_000)
+        check_int(self, "pool", 1, 1_000_000_000)
         check_int(self, "trees", 0, 10_000)
         check_int(self, "users", 1, 10_000_000)
         check_int(self, "windows", 1, 12)

@@ -34,6 +34,9 @@ PERSONAL = frozenset(_PAIR)
 """Those that speak of this very product in the user's own history."""
 
 _HALF_LIFE_DAYS = 60.0
+_BITS = 14
+"""Of the 23 stored bits of a float32's mantissa that `rounded` drops: the first one is not stored."""
+_DROPPED = 1 << _BITS
 LEVELS = " > "
 
 
@@ -202,8 +205,12 @@ class FeatureSnapshot:
 
 def rounded(values: Float) -> Float:
     """Ten bits of each number: a last bit that depends on the order of a sum must not turn a tree around."""
-    part, exponent = np.frexp(values)
-    return np.asarray(np.ldexp(np.round(part * 1024) / 1024, exponent), dtype=np.float32)
+    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
+    # to the nearest, halves to the even one; what is not finite has no such neighbour
+    nearest = (bits + np.uint32(_DROPPED // 2 - 1) + (bits >> np.uint32(_BITS) & np.uint32(1))) & ~np.uint32(
+        _DROPPED - 1
+    )
+    return np.where(np.isfinite(values), nearest, bits).view(np.float32)
 
 
 def _liking(habits: Habits, entry_owner: Rows, codes: Rows, owner: Rows, item: Rows, out: Float) -> None:

@@ -27,6 +27,9 @@ SIGNIFICANCE = 0.01
 """Three rules challenge in turn, each the best of many on the users that judge it."""
 BLEND_USERS = 1_500
 """The blend has a handful of weights: more users would only take longer."""
+RANKED = 200
+"""Of each user's candidates the trees order so many. On The Complete Journey, where a user has some 240, the
+first 20 stay as they are, and the first 100 lose .2% of their NDCG; with 120 they lose 2.7%."""
 DEPTH = 100
 """Of each user's candidates the trees learn from so many, the best by equal weights of all members."""
 DEEPER = 16
@@ -50,10 +53,31 @@ class Stage:
     def score(self, candidates: CandidatePairs, facts: FeatureSnapshot, habits: Habits) -> Float:
         """float32 (c,); -inf for what is not to be listed. The candidates are those of `members`."""
         if self.ranker is not None:
-            return self.ranker.score(columns(candidates, facts, habits)).astype(np.float32)
+            return _by_trees(self.ranker, candidates, facts, habits)
         if self.kind == "single":
             return candidates.raw[:, 0]
         return np.maximum(candidates.scaled, 0) @ np.array(self.weights, dtype=np.float32)
+
+
+def _by_trees(
+    ranker: SecondStage, candidates: CandidatePairs, facts: FeatureSnapshot, habits: Habits
+) -> Float:
+    """The trees' score of each user's RANKED best by equal weights; the others follow in that order."""
+    rough = np.maximum(candidates.scaled, 0).sum(axis=1)
+    near = np.ones(rough.size, dtype=bool)
+    if candidates.width > RANKED:
+        padded = candidates.padded(rough, -1.0)
+        floor = np.partition(padded, padded.shape[1] - RANKED, axis=1)[:, padded.shape[1] - RANKED]
+        near = rough >= floor[candidates.owner]
+    kept = candidates.where(near)
+    scores = np.empty(rough.size, dtype=np.float32)
+    scores[near] = ranker.score(columns(kept, facts, habits))
+    if kept.owner.size < rough.size:
+        lowest = np.full(candidates.users, np.inf, dtype=np.float32)
+        np.minimum.at(lowest, kept.owner, scores[near])
+        owner = candidates.owner[~near]
+        scores[~near] = lowest[owner] - 1.0 - (floor[owner] - rough[~near])
+    return scores
 
 
 def columns(candidates: CandidatePairs, facts: FeatureSnapshot, habits: Habits) -> Float:
@@ -136,16 +160,7 @@ class Examples:
         # what is kept must not depend on what is right, nor on the product alone: the trees would find out
         keep = (depth < DEPTH) | ((candidates.item + 7 * candidates.owner) % DEEPER == 0)
         keep &= helped[candidates.owner]
-        narrow = CandidatePairs(
-            candidates.users,
-            candidates.owner[keep],
-            candidates.item[keep],
-            candidates.raw[keep],
-            candidates.scaled[keep],
-            candidates.rank[keep],
-            candidates.scale,
-            candidates.length,
-        )
+        narrow = candidates.where(keep)
         return columns(narrow, self.facts, self.habits), self.relevant[keep], narrow.owner
 
 

@@ -96,7 +96,7 @@ def observe_last(
 def _shown(panel: Panel, train: Dataset) -> Panel:
     """The panel that knows which products the catalogue does not show."""
     inactive = ~np.asarray(train.item_features.active)
-    return Panel(panel.members, inactive if inactive.any() else None)
+    return Panel(panel.members, inactive if inactive.any() else None, panel.pool)
 
 
 def _some(held: HeldOut, users: int, seed: int) -> HeldOut:
@@ -124,7 +124,7 @@ def _asked_together(
 
     def look(part: Rows) -> list[CandidatePairs]:
         own, history = places[part], train.touched[places[part]]
-        blocks = panel.opinions(RankRequest(history, own, Selection.all()), _lines(panel, part.size, train))
+        blocks = panel.opinions(RankRequest(history, own, Selection.all()))
         # in the order of QUESTIONS: what was seen is left out of the same scores last
         return [
             panel.candidates(blocks, RankRequest(history, own, _eligible(each.question)), length)
@@ -157,7 +157,7 @@ def _asked_apart(
         some = [histories[row] for row in part]
         unknown = np.full(part.size, -1, dtype=np.int64)
         request = RankRequest(summed_histories(some, train.items), unknown, _eligible(held.question), some)
-        return panel.candidates(panel.opinions(request, _lines(panel, part.size, train)), request, length)
+        return panel.candidates(panel.opinions(request), request, length)
 
     candidates = joined(in_parallel(look, _blocks(panel, held.users.size, train)))
     return _examples(held.users, candidates, held.relevant, facts, facts.habits_of(histories, train.items))
@@ -178,12 +178,8 @@ def _eligible(question: Question) -> Selection:
     return Selection(question == "new", np.empty(0, np.int64), None)
 
 
-def _lines(panel: Panel, users: int, train: Dataset) -> npt.NDArray[np.float32]:
-    return np.empty((len(panel.members), users, len(train.items)), dtype=np.float32)
-
-
 def _blocks(panel: Panel, users: int, train: Dataset) -> list[Rows]:
-    size = max(1, base.BLOCK_BYTES // (4 * len(train.items) * len(panel.members)))
+    size = max(1, base.BLOCK_BYTES // (4 * panel.width(len(train.items))))
     return even_parts(users, size)
 
 

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from models.ranking.top_k import top_k
 
-__all__ = ["DenseScores", "ScoreBlock", "SharedScores", "SparseScores"]
+__all__ = ["DenseScores", "NarrowScores", "ScoreBlock", "SharedScores", "SparseScores"]
 
 Float = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -51,6 +51,32 @@ class DenseScores:
     def pairs(self, owner: Rows, item: Rows) -> Float:
         """See `ScoreBlock`."""
         return np.asarray(self.scores[owner, item])
+
+
+class NarrowScores:
+    """Dense scores of some items; nothing is known of the others.
+
+    scores : float32 (n, m). columns : int64 (m,), the item row of each column, increasing.
+    place : int64 (items,), the column of each item row, -1 for none.
+    """
+
+    def __init__(self, scores: Float, columns: Rows, place: Rows) -> None:
+        self.scores, self.columns, self.place = scores, columns, place
+
+    def best(self, k: int, closed: Mask | None, seen: sparse.csr_matrix | None) -> tuple[Rows, Float]:
+        """See `ScoreBlock`; what is closed or seen is set to -inf for good."""
+        if closed is not None:
+            self.scores[:, closed[self.columns]] = -np.inf
+        if seen is not None:
+            owner, at = np.repeat(np.arange(seen.shape[0]), np.diff(seen.indptr)), self.place[seen.indices]
+            self.scores[owner[at >= 0], at[at >= 0]] = -np.inf
+        at, values = top_k(self.scores, k)
+        return np.where(at >= 0, self.columns[at], -1), values
+
+    def pairs(self, owner: Rows, item: Rows) -> Float:
+        """See `ScoreBlock`."""
+        at = self.place[item]
+        return np.where(at >= 0, self.scores[owner, at], np.float32(-np.inf))
 
 
 class SparseScores:
@@ -112,9 +138,16 @@ class SharedScores:
         head, value = head[0][head[0] >= 0], value[0][head[0] >= 0]
         columns = np.full((self.n, k), -1, dtype=np.int64)
         values = np.full((self.n, k), -np.inf, dtype=np.float32)
-        for row in range(self.n):
-            keep = np.flatnonzero(~np.isin(head, _own(seen, row)))[:k]
-            columns[row, : keep.size], values[row, : keep.size] = head[keep], value[keep]
+        barred = np.zeros((self.n, head.size), dtype=bool)
+        if seen is not None:
+            place = np.full(open_.size, -1, dtype=np.int64)
+            place[head] = np.arange(head.size)
+            owner, at = np.repeat(np.arange(self.n), np.diff(seen.indptr)), place[seen.indices]
+            barred[owner[at >= 0], at[at >= 0]] = True
+        order = np.argsort(barred, axis=1, kind="stable")[:, :k]
+        there = ~np.take_along_axis(barred, order, axis=1)
+        columns[:, : order.shape[1]] = np.where(there, head[order], -1)
+        values[:, : order.shape[1]] = np.where(there, value[order], np.float32(-np.inf))
         return columns, values
 
     def pairs(self, owner: Rows, item: Rows) -> Float:

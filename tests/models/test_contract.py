@@ -20,6 +20,7 @@ import pytest
 from features.interactions import History
 from models import base, factory
 from models.base import Recommender
+from models.ranking.filters import RankRequest, Selection
 from models.results import Ranking
 from recsys.errors import Invalid, NotFound
 from tests.models.data import ITEMS, UNTOUCHED_USER, USERS, dataset, two_tastes
@@ -313,6 +314,25 @@ def test_evidence_is_the_largest_contribution(model: Recommender) -> None:
             else:
                 largest = [named for named, part in contributions if part >= contributions[0][1] * (1 - 1e-5)]
                 assert best[i, j] in largest
+
+
+def test_scores_among_some_products_are_those_among_all(model: Recommender) -> None:
+    rows = model.users_.index(np.tile(EVERYBODY, 2))
+    history = model.history_[rows]
+    columns = np.arange(0, len(model.items_), 2, dtype=np.int64)
+    folded = [own_history(model, int(row)) for row in rows]
+    strangers = np.full(rows.size, -1, dtype=np.int64)
+    for request in (
+        RankRequest(history, rows, Selection.all()),
+        RankRequest(model._matrix_of(folded), strangers, Selection.all(), folded),
+    ):
+        some = np.zeros((rows.size, columns.size), dtype=np.float32)
+        if not model._scores_among(request, columns, some):
+            assert not some.any(), "nothing is written by a model that does not gain by it"
+            continue
+        every = np.empty((rows.size, len(model.items_)), dtype=np.float32)
+        model._answer(request, every)
+        np.testing.assert_allclose(some, every[:, columns], rtol=1e-4, atol=1e-6)
 
 
 # --- the artifact --------------------------------------------------------------------------------

@@ -74,6 +74,7 @@ class ColdItems(DegreeSVD):
 
     algorithm: ClassVar[str] = "cold_items"
     kind: ClassVar[ModelKind] = ModelKind.HYBRID
+    knows_rare: ClassVar[bool] = True
     Parameters = ColdItemsParameters
     parameters: ColdItemsParameters
 

@@ -89,6 +89,7 @@ class ContentBased(Recommender):
 
     algorithm: ClassVar[str] = "content"
     kind: ClassVar[ModelKind] = ModelKind.CONTENT
+    knows_rare: ClassVar[bool] = True
     Parameters = ContentBasedParameters
     parameters: ContentBasedParameters
 

@@ -125,15 +125,16 @@ class ALS(FactorModel):
         self, items: npt.NDArray[np.integer], weights: npt.NDArray[np.float32]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """YᵀCY + λI (factors, factors), the vectors of `items` (n, factors), their confidences; float64."""
-        vectors = self.item_factors_[items].astype(np.float64)
+        vectors = self.item_factors_[items]
         confidence = self.parameters.alpha * weights.astype(np.float64)
         system, gain = self.gram_.copy(), confidence - 1.0
         for sign in (1.0, -1.0):
-            part = sign * gain > 0
-            # numpy computes AᵀA at half the cost of AᵀB
-            scaled = vectors[part] * np.sqrt(sign * gain[part])[:, None]
+            part = np.flatnonzero(sign * gain > 0)
+            # numpy computes AᵀA at half the cost of AᵀB, and in single precision at half of that: what is
+            # lost lies far below the λ that it is added to
+            scaled = vectors[part] * np.sqrt(sign * gain[part]).astype(np.float32)[:, None]
             system += sign * (scaled.T @ scaled)
-        return system, vectors, confidence
+        return system, vectors.astype(np.float64), confidence
 
     def _fold_in(self, history: sparse.csr_matrix) -> npt.NDArray[np.float32]:
         """The exact vector of each row's user, float32 (n, factors); zero where the row is empty."""

@@ -24,6 +24,7 @@ from models.algorithms.shared.item_item import (
 from models.algorithms.shared.time_decay import Faded
 from models.base import Arrays, ModelKind, Reasons, Rows, Scores
 from models.ranking.filters import RankRequest, positive
+from models.shared.score_blocks import ScoreBlock, SparseScores
 from models.shared.validation import check_choice, check_float, check_int
 
 __all__ = ["EASE", "EASEParameters"]
@@ -126,12 +127,24 @@ class EASE(Faded):
     def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
         given = valued(history, self.parameters.values)
         if isinstance(self.weights_, DualWeights):
-            self.weights_.score(given, out)
+            self.weights_.score(given, rows, out)
         elif isinstance(self.weights_, np.ndarray):
             out[:] = given @ self.weights_
         else:
             # an item that nothing of the history speaks for or against has no score
             scatter(sparse.csr_matrix(given @ self.weights_), out)
+
+    def _opinions(self, request: RankRequest, out: Scores) -> ScoreBlock:
+        if isinstance(self.weights_, DualWeights | np.ndarray):
+            return super()._opinions(request, out)
+        return SparseScores(valued(positive(request.history), self.parameters.values) @ self.weights_)
+
+    def _scores_among(self, request: RankRequest, columns: Rows, out: Scores) -> bool:
+        if not isinstance(self.weights_, DualWeights):
+            return False
+        given = valued(positive(request.history), self.parameters.values)
+        self.weights_.score(given, request.rows, out, columns)
+        return True
 
     def _score_similar(self, items: Rows, out: Scores) -> None:
         if isinstance(self.weights_, DualWeights):
@@ -187,7 +200,7 @@ class EASE(Faded):
         given = arrays["source_half_life"][0] if self.parameters.half_life_days else np.inf
         self.source_half_life_ = float(given)
         if "dual_inverse" in arrays:
-            self.weights_ = DualWeights.restore(arrays)
+            self.weights_ = DualWeights.restore(arrays, self.parameters.ridge)
         elif "weights" in arrays:
             self.weights_ = arrays["weights"]
         else:

@@ -32,11 +32,13 @@ class DualWeights:
     by_item  csr float32 (items, users): Xᵀ
     inverse  float32 (users, users): G
     free     float32 (items,): d, in (0, 1]; what of an item the others cannot tell at this λ
+    ridge    λ
     """
 
     by_item: sparse.csr_matrix
     inverse: npt.NDArray[np.float32]
     free: npt.NDArray[np.float32]
+    ridge: float
 
     @classmethod
     def fit(cls, x: sparse.csr_matrix, ridge: float) -> Self:
@@ -50,13 +52,47 @@ class DualWeights:
             explained = block.multiply(block @ inverse).sum(axis=1)
             free[start : start + size] -= np.asarray(explained).ravel()
         # LAPACK leaves columns together, an artifact rows: one order, so that both add up alike
-        return cls(by_item, inverse.astype(np.float32, order="C"), free.astype(np.float32))
+        return cls(by_item, inverse.astype(np.float32, order="C"), free.astype(np.float32), ridge)
 
-    def score(self, given: sparse.csr_matrix, out: npt.NDArray[np.float32]) -> None:
-        """Fill `out` (n, items) with given @ B. given : csr float32 (n, items)."""
-        scores_of_users(self.by_item, (given @ self.by_item).toarray() @ self.inverse, out, self._divide)
+    def score(
+        self,
+        given: sparse.csr_matrix,
+        rows: npt.NDArray[np.int64],
+        out: npt.NDArray[np.float32],
+        columns: npt.NDArray[np.int64] | None = None,
+    ) -> None:
+        """Fill `out` with given @ B. given : csr float32 (n, items).
+
+        rows : int64 (n,): which row of X each of `given` is, -1 for none.
+        columns : int64 (m,), increasing: these columns of B alone, `out` is (n, m) then; None: all.
+        """
+        users = self._users(given, rows)
         owner = np.repeat(np.arange(given.shape[0]), np.diff(given.indptr))
-        out[owner, given.indices] += given.data * (1.0 - 1.0 / self.free[given.indices])
+        own = given.data * (1.0 - 1.0 / self.free[given.indices])
+        if columns is None:
+            scores_of_users(self.by_item, users, out, self._divide)
+            out[owner, given.indices] += own
+            return
+        free = self.free[columns, None]
+
+        def divide(products: npt.NDArray[np.float32], part: slice) -> None:
+            products /= free[part]
+
+        scores_of_users(self.by_item[columns], users, out, divide)
+        place = np.full(self.free.size, -1, dtype=np.int64)
+        place[columns] = np.arange(columns.size)
+        at = place[given.indices]
+        out[owner[at >= 0], at[at >= 0]] += own[at >= 0]
+
+    def _users(self, given: sparse.csr_matrix, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """x Xᵀ G, float32 (n, users): of a row of X it is a row of KG = I − λG."""
+        users = np.empty((given.shape[0], self.inverse.shape[0]), dtype=np.float32)
+        known, new = np.flatnonzero(rows >= 0), np.flatnonzero(rows < 0)
+        users[known] = np.float32(-self.ridge) * self.inverse[rows[known]]
+        users[known, rows[known]] += 1.0
+        if new.size:
+            users[new] = (given[new] @ self.by_item).toarray() @ self.inverse
+        return users
 
     def rows(self, items: npt.NDArray[np.int64], out: npt.NDArray[np.float32]) -> None:
         """Fill `out` (n, items) with the rows `items` of B."""
@@ -97,12 +133,12 @@ class DualWeights:
         }
 
     @classmethod
-    def restore(cls, arrays: dict[str, npt.NDArray[Any]]) -> Self:
+    def restore(cls, arrays: dict[str, npt.NDArray[Any]], ridge: float) -> Self:
         """Take back what `arrays` gave."""
         parts = (arrays["dual_data"], arrays["dual_indices"], arrays["dual_indptr"])
         shape = arrays["dual_free"].size, arrays["dual_inverse"].shape[0]
         by_item = sparse.csr_matrix(parts, shape=shape)
-        return cls(by_item, arrays["dual_inverse"], arrays["dual_free"])
+        return cls(by_item, arrays["dual_inverse"], arrays["dual_free"], ridge)
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,8 @@ _SEARCH_BYTES = GRAM_BYTES // 4
 """Likenesses of a block of users to all references that are held at once, per thread."""
 _DENSE_STEPS = 16
 """So many steps of a product with dense weights take no longer than one of a product of sparse matrices."""
+_FEWEST_AMONG = 16
+"""With fewer users their neighbours' rows are summed for all items: no column is left out."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class TIFUKNN(Faded):
         self._refer_to(np.sort(strongest[weight[strongest] > 0]).astype(np.int64))
 
     def _refer_to(self, references: Rows) -> None:
+        self.__dict__.pop("_kept_totals", None)
         self.references_ = references
         habits = self.history_[references]
         habits.eliminate_zeros()
@@ -95,11 +98,27 @@ class TIFUKNN(Faded):
 
     def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
         self._tell(self._neighbours(history, rows), out)
+        self._add_own(history, out, np.arange(history.shape[1]))
+
+    def _scores_among(self, request: RankRequest, columns: Rows, out: Scores) -> bool:
+        if request.rows.size < _FEWEST_AMONG:
+            return False
+        history = positive(request.history)
+        self._tell_densely(self._neighbours(history, request.rows), out, self.directions_[columns])
+        place = np.full(history.shape[1], -1, dtype=np.int64)
+        place[columns] = np.arange(columns.size)
+        self._add_own(history, out, place)
+        return True
+
+    def _add_own(self, history: sparse.csr_matrix, out: Scores, column: Rows) -> None:
+        """Add the users' own part. column : int64 (items,): where each item is in `out`, -1: nowhere."""
         own = _divided(history, _sums(history)) * np.float32(self.parameters.own)
         own.eliminate_zeros()
-        place = np.repeat(np.arange(own.shape[0]), np.diff(own.indptr)), own.indices
+        at = column[own.indices]
+        there = at >= 0
+        place = np.repeat(np.arange(own.shape[0]), np.diff(own.indptr))[there], at[there]
         others = out[place]
-        out[place] = own.data + np.where(others > -np.inf, others, np.float32(0))
+        out[place] = own.data[there] + np.where(others > -np.inf, others, np.float32(0))
 
     def _tell(self, near: sparse.csr_matrix, out: Scores) -> None:
         """Fill `out` with what the neighbours add, -inf where they have nothing to say."""
@@ -113,12 +132,24 @@ class TIFUKNN(Faded):
             products.eliminate_zeros()
             scatter(products, out)
             return
-        # all references with weights, most of them 0: an item of a product of sparse matrices has to be found
-        # again for every neighbour who has it, which takes longer. A share is a direction times length / sum
-        lengths = np.asarray(self.directions_.sum(axis=0)).ravel()
-        scale = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+        # an item of a product of sparse matrices has to be found again for every neighbour who has it
+        self._tell_densely(near, out, self.directions_)
+
+    def _tell_densely(self, near: sparse.csr_matrix, out: Scores, directions: sparse.csr_matrix) -> None:
+        """`_tell` by all references with weights, most of them 0. directions : rows of `directions_`."""
+        # a share is a direction times length / sum
+        scale = np.divide(1.0, self._totals, out=np.zeros_like(self._totals), where=self._totals > 0)
         weights = (near.toarray() * scale).astype(np.float32, copy=False)
-        scores_of_users(self.directions_, weights, out, only_positive)
+        scores_of_users(directions, weights, out, only_positive)
+
+    @property
+    def _totals(self) -> npt.NDArray[np.float32]:
+        """The sum of each reference's direction, float32 (references,); computed once."""
+        found: npt.NDArray[np.float32] | None = self.__dict__.get("_kept_totals")
+        if found is None:
+            found = np.asarray(self.directions_.sum(axis=0), dtype=np.float32).ravel()
+            self.__dict__["_kept_totals"] = found
+        return found
 
     def _others(self, history: sparse.csr_matrix, rows: Rows) -> sparse.csr_matrix:
         """csr float32 (n, items): what the neighbours add to the scores."""

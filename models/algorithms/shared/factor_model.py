@@ -44,6 +44,12 @@ class FactorModel(Recommender):
     def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
         self._vectors(history, rows).score(out)
 
+    def _scores_among(self, request: RankRequest, columns: Rows, out: Scores) -> bool:
+        if not self.in_tiles:
+            return False
+        self._vectors(positive(request.history), request.rows).only(columns).score(out)
+        return True
+
     def _block(self, n: int, k: int) -> int:
         whole = super()._block(n, k)
         if not self._worth_tiles(n, k):

@@ -30,6 +30,16 @@ class Factors:
     hidden: Rows | None = None
     silent: npt.NDArray[np.bool_] | None = None
 
+    def only(self, columns: Rows) -> Factors:
+        """The same users and these rows of the items, increasing."""
+        hidden = None
+        if self.hidden is not None:
+            is_hidden = np.zeros(self.items.shape[0], dtype=bool)
+            is_hidden[self.hidden] = True
+            hidden = np.flatnonzero(is_hidden[columns])
+        bias = None if self.bias is None else self.bias[columns]
+        return Factors(self.users, self.items[columns], bias, hidden, self.silent)
+
     def score(self, out: Matrix) -> None:
         """Fill `out` (n, m) with all scores, -inf where the model can say nothing."""
         np.matmul(self.users, self.items.T, out=out)

@@ -24,7 +24,7 @@ DATA = groceries(users=150)
 
 
 def plan(users: int) -> BacktestPlan:
-    return BacktestPlan(days=None, windows=2, candidates=20, users=users, k=20, trees=0, seed=1)
+    return BacktestPlan(days=None, windows=2, candidates=20, pool=1_000, users=users, k=20, trees=0, seed=1)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from models.hybrid.last_successes import FEWEST, hold_out_last
 from tests.models.data import Row, dataset
 from tests.models.shops import durables, event_log, groceries
 
-PLAN = BacktestPlan(days=None, windows=2, candidates=20, users=1_000, k=20, trees=0, seed=1)
+PLAN = BacktestPlan(days=None, windows=2, candidates=20, pool=1_000, users=1_000, k=20, trees=0, seed=1)
 
 
 def bursts(users: int = 90, items: int = 60, seed: int = 0) -> Dataset:
