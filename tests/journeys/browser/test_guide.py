@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import re
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,25 +16,27 @@ from recsys.database.session import unit_of_work
 from recsys.domains.users.api_keys import service as api_keys
 from recsys.web.access.signing import user_token_secrets
 from recsys.web.access.user_tokens import read_user_token
+from tests.journeys.browser.guide import (
+    BLOCKS,
+    FILES,
+    ITEMS,
+    PAGE,
+    RUNNERS,
+    SHELL,
+    SNIPPETS,
+    free_port,
+    run_snippet,
+    script_line,
+    shell,
+    wait_for_commands,
+    wait_for_port,
+    write_pages,
+)
 from tests.journeys.browser.pages import browser, opened
 from tests.support.browser import CHROMIUM, NO_BROWSER
-from tests.support.servers import ROOT
 from tests.support.shop import Shop
 
-PAGE = (ROOT / "docs/guides/integrate.md").read_text(encoding="utf-8")
-FILES = dict(re.findall(r"^`([\w.]+)`:\n\n```(?:html)?\n(.*?)```$", PAGE, re.DOTALL | re.MULTILINE))
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-SHELL = [text for language, text in BLOCKS if language == "sh"]
-SNIPPETS = [text for language, text in BLOCKS if language == "html" and text not in FILES.values()]
-RUNNERS = {"python": [sys.executable], "js": ["node"], "php": ["php"]}
-ITEMS = "recsys-list[state=ready] li[part=item]"
 CUSTOMERS, PRODUCTS = 60, 30
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _write_export(folder: Path) -> None:
@@ -66,61 +60,9 @@ def _write_export(folder: Path) -> None:
                 rows.writerow([f"cust{customer}", str(chance.choice(half)), event, f"{moment}Z"])
 
 
-@contextmanager
-def _shell(folder: Path, variables: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """All commands of the guide in one shell; what they leave in the background ends with it."""
-    script = "set -eu\n" + "\n".join(SHELL) + "\ntouch done\nwait\n"
-    for port, actual in variables.items():
-        script = script.replace(port, actual)
-    commands = folder / "bin"
-    commands.mkdir()
-    wrapper = commands / "recsys"
-    wrapper.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m recsys "$@"\n')
-    wrapper.chmod(0o755)
-    environment = {
-        **os.environ,
-        "PATH": f"{commands}:{os.environ['PATH']}",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
-    }
-    with (folder / "output.txt").open("wb") as output:
-        process = subprocess.Popen(
-            ["bash", "-c", script],
-            cwd=folder,
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            yield process
-        finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(timeout=30)
-
-
-def _output(folder: Path) -> str:
-    return (folder / "output.txt").read_text(encoding="utf-8", errors="replace")
-
-
-def _run_snippet(language: str, code: str, folder: Path) -> str:
-    file = folder / f"token.{'cjs' if language == 'js' else language}"
-    file.write_text(code, encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [*RUNNERS[language], str(file)],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    return done.stdout.strip()
-
-
 def test_the_guide_has_what_is_run() -> None:
     assert set(FILES) == {"products.csv", "orders.csv", "index.html", "product.html"}
-    assert {language for language, _ in BLOCKS} == {"sh", "html", "python", "php", "js"}
+    assert {language for language, _ in BLOCKS} == {"sh", "bash", "html", "python", "php", "js"}
     assert len(SHELL) == 6
     assert len(SNIPPETS) == 3
     assert PAGE.count("```") == 2 * (len(BLOCKS) + 2)
@@ -133,35 +75,15 @@ def test_the_guide_leads_to_lists_on_a_page(
     folder = tmp_path / "shop"
     folder.mkdir()
     _write_export(folder)
-    site, api = _free_port(), _free_port()
-    ports = {"8080": str(site), "8000": str(api)}
+    site, api = free_port(), free_port()
     monkeypatch.setenv("RECSYS_VAR", str(shop.var))
-    with _shell(folder, ports) as process:
-        for _ in range(1200):
-            if (folder / "done").exists() or process.poll() is not None:
-                break
-            time.sleep(0.25)
-        assert (folder / "done").exists(), _output(folder)
+    with shell(folder, SHELL, {"8080": str(site), "8000": str(api)}) as process:
+        wait_for_commands(folder, process)
+        write_pages(folder, api)
+        wait_for_port(api)
+        wait_for_port(site)
         key = (folder / "page.key").read_text().strip()
-        line = f'<script type="module" src="http://127.0.0.1:{api}/recsys.js" data-key="{key}"></script>'
-        assert line in _output(folder)
-        for name in ("index.html", "product.html"):
-            text = FILES[name].replace("8000", str(api)).replace("pk_…", key)
-            # the guide shows what the command prints
-            assert line in text
-            (folder / name).write_text(text, encoding="utf-8")
-        _wait_for(api)
-        _wait_for(site)
-        _browse(shop, folder, f"http://127.0.0.1:{site}", key, line)
-
-
-def _wait_for(port: int) -> None:
-    for _ in range(400):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.25)
-    raise AssertionError(f"nothing listens on {port}")
+        _browse(shop, folder, f"http://127.0.0.1:{site}", key, script_line(folder, api))
 
 
 def _browse(shop: Shop, folder: Path, origin: str, key: str, line: str) -> None:
@@ -169,7 +91,7 @@ def _browse(shop: Shop, folder: Path, origin: str, key: str, line: str) -> None:
         row = api_keys.publishable(session, key)
         secrets = user_token_secrets(row.prefix, row.signing_epoch)
     tokens = {
-        language: _run_snippet(language, code, folder)
+        language: run_snippet(language, code, folder)
         for language, code in BLOCKS
         if language in RUNNERS and shutil.which(RUNNERS[language][0])
     }
