@@ -188,7 +188,7 @@ def cart_ordered(order_id: int) -> str:
 
 
 def login_failures(kind: str, who: str) -> str:
-    """String: how many log-ins failed of late for an account or from an address (hashed); expires."""
+    """String: how many log-ins failed, or mails were sent, of late, for a hashed name or address; expires."""
     return f"login:failures:{kind}:{hashlib.sha256(who.encode()).hexdigest()}"
 
 

@@ -108,7 +108,9 @@ class NotificationSettings(BaseModel):
     smtp_timeout : seconds that the SMTP server has for an answer.
     sms_provider : name of the provider of text messages.
     max_attempts : a message is tried so often, then it has failed.
-    mails_per_recipient : e-mails to one address within an hour; more are logged as `suppressed`, not sent.
+    mails_per_recipient : e-mails of one kind to one address within an hour; more are logged as `suppressed`,
+        not sent. Kinds: those to a user, codes for a new password (within the time for which one is valid),
+        codes that confirm an address, repeated registrations, a guest's unpaid orders, and paid ones.
     notice_days : which notice a user got is known for so long, so that none is sent twice.
     """
 

@@ -103,6 +103,7 @@ class Sender:
     token_id : the stored id of the sender's log-in, whether its user is known or not.
     deadline : until when the request waits for PostgreSQL; None: as long as for a request that arrives now.
     of_page : a web page posts, for its visitor and nobody else: the user, else the guest.
+    with_key : an API key with the scope of events posts, which may name guests by the ids that are stored.
     """
 
     user_id: int | None = None
@@ -110,6 +111,7 @@ class Sender:
     deadline: Deadline | None = None
     token_id: str | None = None
     of_page: bool = False
+    with_key: bool = False
 
     @property
     def anybody(self) -> bool:

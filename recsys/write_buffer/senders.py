@@ -47,7 +47,7 @@ async def _reporter(request: Request) -> Sender:
         return Sender(visitor.user_id, deadline=Deadline.of_post(), of_page=True)
     if key_opens(request.scope, "events"):
         # nothing is looked up for these
-        return Sender(deadline=Deadline.of_post())
+        return Sender(deadline=Deadline.of_post(), with_key=True)
     return await in_post_thread(_sender, request, lambda: reporter(request).user_id)
 
 

@@ -297,7 +297,7 @@ async def get_recommend(
     found = await ranked(http, RecommendationRequest(user=number), category=category, n=n, offset=offset)
     if write_back_type and found:
         given = feedback.written_back(user, [sku for sku, _ in found], write_back_type)
-        await in_post_thread(_insert, given, Sender(deadline=Deadline.of_post()))
+        await in_post_thread(_insert, given, Sender(deadline=Deadline.of_post(), with_key=True))
     return _scored(found) if version == "2" else [sku for sku, _ in found]
 
 

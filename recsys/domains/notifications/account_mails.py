@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from recsys.domains.notifications import service, templates
+from recsys.domains.notifications.service import MailBudget
 from recsys.domains.notifications.templating import render
 from recsys.domains.users.credentials import account_tokens
 from recsys.domains.users.credentials.account_tokens import Purpose
@@ -55,20 +56,24 @@ def tell_of_registration(session: Session, envelope: Envelope) -> None:
         kind="account",
         channels=(service.Channel.EMAIL,),
         once=f"registered-again:{envelope.occurred_at.date()}",
+        budget=MailBudget.REGISTRATION,
     )
 
 
 def send_account_token(session: Session, envelope: Envelope) -> None:
-    """Send a one-time token: made here, so that no event and no stream ever holds it."""
+    """Send a one-time token: made here, so that no event and no stream ever holds it.
+
+    Where the recipient was sent too many, none is made.
+    """
     event = envelope.event
     assert isinstance(event, AccountTokenRequested)
     user, purpose = session.get(User, event.user_id), Purpose(event.purpose)
     if user is None or user.is_active is False:
         return
     if purpose is Purpose.RESET_PASSWORD:
-        _send_token(
-            session, user.id, purpose, account_tokens.issue(session, user.id, purpose, user.email), user.email
-        )
+        is_allowed = service.within_budget(user.email, MailBudget.RESET)
+        token = account_tokens.issue(session, user.id, purpose, user.email) if is_allowed else ""
+        _mail(session, user.email, purpose, {"token": token}, user.id, is_allowed=is_allowed)
         return
     pending = account_tokens.renew(session, user.id, purpose)
     if pending is not None:
@@ -92,9 +97,20 @@ def notify_of_email(session: Session, envelope: Envelope) -> None:
 
 
 def _send_token(session: Session, user_id: int, purpose: Purpose, token: str, email: str) -> None:
-    _mail(session, email, purpose.value, {"token": token}, user_id)
+    is_allowed = service.within_budget(email, MailBudget(purpose.value))
+    _mail(session, email, purpose, {"token": token}, user_id, is_allowed=is_allowed)
 
 
-def _mail(session: Session, address: str, template: str, values: dict[str, str], user_id: int) -> None:
+def _mail(
+    session: Session,
+    address: str,
+    template: str,
+    values: dict[str, str],
+    user_id: int,
+    *,
+    is_allowed: bool = True,
+) -> None:
     source, template_id = templates.source_of(session, template)
-    service.notify_address(session, address, render(source, values), template_id, user_id=user_id)
+    service.notify_address(
+        session, address, render(source, values), template_id, is_allowed=is_allowed, user_id=user_id
+    )

@@ -8,9 +8,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from recsys.domains.notifications import service, templates
+from recsys.domains.notifications.service import MailBudget
 from recsys.domains.notifications.templating import render
 from recsys.domains.orders.expiry import REASON
-from recsys.domains.orders.states import Status
+from recsys.domains.orders.states import Financial, Status
 from recsys.domains.orders.tables import AbandonedCart, Order
 from recsys.domains.users.tables import User
 from recsys.events.envelope import Envelope
@@ -47,6 +48,9 @@ _TEMPLATES: dict[type, str] = {
 }
 
 
+_PAID = (Financial.PAID, Financial.PARTIALLY_REFUNDED, Financial.REFUNDED)
+
+
 def tell_of_order(session: Session, envelope: Envelope) -> None:
     """Notify the customer of each step of an order: users by the channels they chose, guests by e-mail."""
     event: Any = envelope.event
@@ -69,7 +73,15 @@ def tell_of_order(session: Session, envelope: Envelope) -> None:
         service.notify(session, order.user_id, template, values, data=data, once=once)
     elif order.email:
         source, template_id = templates.source_of(session, template)
-        service.notify_address(session, order.email, render(source, values), template_id, once=once)
+        budget = MailBudget.PAID_ORDER if order.financial_status in _PAID else MailBudget.UNPAID_ORDER
+        service.notify_address(
+            session,
+            order.email,
+            render(source, values),
+            template_id,
+            is_allowed=service.within_budget(order.email, budget),
+            once=once,
+        )
 
 
 def tell_staff(session: Session, envelope: Envelope) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -22,13 +21,22 @@ from recsys.domains.notifications.tables import (
     SmsLog,
 )
 from recsys.domains.notifications.templating import Rendered, render
+from recsys.domains.users.credentials import throttle
 from recsys.domains.users.tables import User, UserProfile
 from recsys.errors import NotFound
 from recsys.events.publish import publish
 from recsys.events.vocabulary import NotificationCreated
 from recsys.settings import get_settings
 
-__all__ = ["Channel", "MessageIds", "Queued", "notify", "notify_address"]
+__all__ = [
+    "Channel",
+    "MailBudget",
+    "MessageIds",
+    "Queued",
+    "notify",
+    "notify_address",
+    "within_budget",
+]
 
 
 class Channel(StrEnum):
@@ -37,6 +45,21 @@ class Channel(StrEnum):
     IN_APP = "in_app"
     EMAIL = "email"
     SMS = "sms"
+
+
+class MailBudget(StrEnum):
+    """Mails to one recipient that are counted together, so that a flood of one kind uses up no other."""
+
+    USER = "user"
+    """To a user's own account, caused by the user or the shop."""
+    REGISTRATION = "registration"
+    RESET = "reset_password"
+    CONFIRM = "confirm_email"
+    CHANGE = "change_email"
+    """Of these four anybody can ask; codes have the names of their purposes."""
+    UNPAID_ORDER = "unpaid order"
+    """Of a guest: anybody can place orders in the name of any address."""
+    PAID_ORDER = "paid order"
 
 
 ALL = (Channel.IN_APP, Channel.EMAIL, Channel.SMS)
@@ -57,6 +80,7 @@ def notify(
     once: str | None = None,
     cc: Sequence[str] = (),
     bcc: Sequence[str] = (),
+    budget: MailBudget = MailBudget.USER,
 ) -> MessageIds:
     """Notify a user by those of `channels` that the user accepts and can be reached by.
 
@@ -81,7 +105,14 @@ def notify(
         queued[Channel.IN_APP] = _in_app(session, user_id, kind, message, data or {})
     if Channel.EMAIL in wanted and user.is_active is not False:
         queued[Channel.EMAIL] = notify_address(
-            session, user.email, message, template_id, user_id=user_id, cc=cc, bcc=bcc
+            session,
+            user.email,
+            message,
+            template_id,
+            is_allowed=within_budget(user.email, budget),
+            user_id=user_id,
+            cc=cc,
+            bcc=bcc,
         )
     if Channel.SMS in wanted and user.is_active is not False:
         phone = session.scalar(select(UserProfile.phone).where(UserProfile.user_id == user_id).limit(1))
@@ -96,6 +127,7 @@ def notify_address(
     message: Rendered,
     template_id: int | None,
     *,
+    is_allowed: bool,
     user_id: int | None = None,
     once: str | None = None,
     cc: Sequence[str] = (),
@@ -103,24 +135,24 @@ def notify_address(
 ) -> Queued:
     """Queue an e-mail to an address without an account, such as a guest's; return the id of its log row.
 
-    0 when a message with the key `once` was queued before.
+    0 when a message with the key `once` was queued before. What is not allowed (`within_budget`) is logged as
+    `suppressed` and not sent.
     """
     if once is not None and not _first(session, f"{once}:mail:{address.lower()}"):
         return 0
-    suppressed = _mails_of_late(session, address) >= get_settings().notifications.mails_per_recipient
     log = EmailLog(
         to_email=address,
         cc_email=list(cc) or None,
         bcc_email=list(bcc) or None,
         subject=message.subject,
         template_id=template_id,
-        status="suppressed" if suppressed else "queued",
-        error_message="too many mails to this address within an hour" if suppressed else None,
+        status="queued" if is_allowed else "suppressed",
+        error_message=None if is_allowed else "too many mails of this kind to this address",
         created_at=clock.now(),
     )
     session.add(log)
     session.flush()
-    if suppressed:
+    if not is_allowed:
         return log.id
     session.add(
         OutgoingMessage(
@@ -134,14 +166,17 @@ def notify_address(
     return log.id
 
 
-def _mails_of_late(session: Session, address: str) -> int:
-    """How many mails to an address were logged within the last hour, suppressed ones left out."""
-    query = select(func.count()).where(
-        func.lower(EmailLog.to_email) == address.lower(),
-        EmailLog.created_at > clock.now() - timedelta(hours=1),
-        EmailLog.status != "suppressed",
+def within_budget(address: str, budget: MailBudget) -> bool:
+    """Count a mail to an address, and say whether the budget has room for it.
+
+    Codes for a new password are counted over the time for which a code is valid: a recipient who is sent no
+    further code has a valid code already.
+    """
+    settings = get_settings()
+    seconds = settings.users.reset_minutes * 60 if budget is MailBudget.RESET else 3600.0
+    return throttle.may_receive(
+        address, budget, most=settings.notifications.mails_per_recipient, seconds=seconds
     )
-    return int(session.scalar(query) or 0)
 
 
 def _text(session: Session, phone: str, message: Rendered, template_id: int | None, user_id: int) -> Queued:

@@ -22,6 +22,7 @@ from recsys.errors import Forbidden, Unauthorized, Unavailable
 from recsys.log import get_logger
 from recsys.own_ids.resolver import RESOLVER
 from recsys.own_ids.scheme import IdKind, OwnId, from_object, from_text
+from recsys.web.access.guest_sessions import looks_issued
 from recsys.write_buffer.batches import PostVerdict, PostVerdicts, answer, parts_of, reason_of
 from recsys.write_buffer.buffer import Post, Sender, enqueue, store_or_queue
 from recsys.write_buffer.group_commit import GroupCommit
@@ -184,7 +185,10 @@ def _record(
     if remarks:
         _log.warning("a sender's clock is ahead, or the server's is behind", kind=kind, parts=len(remarks))
 
-    verdicts = [_verdict(place, part, model, sender) for place, part in enumerate(ready)]
+    verdicts = [
+        _unsigned(place, part, sender) or _verdict(place, ready[place], model, sender)
+        for place, part in enumerate(parts)
+    ]
     places = [verdict.index for verdict in verdicts if verdict.status == "queued"]
     posts = [own(model.model_validate(ready[place])) for place in places]
     if not posts:
@@ -228,6 +232,24 @@ def _with_id_and_time(part: object, model: type[P]) -> object:
     return valid.model_copy(
         update={"event_id": valid.event_id or str(uuid4()), "created_at": valid.created_at or clock.now()}
     )
+
+
+def _unsigned(place: int, part: object, sender: Sender) -> PostVerdict | None:
+    """The refusal of a part that names a guest of this server without the signature; None for any other.
+
+    Tables and logs hold ids without their signatures: who has read one there is not the guest. A key may name
+    them, and pages name none.
+    """
+    if sender.with_key or sender.of_page or not isinstance(part, dict):
+        return None
+    guest = part.get("session_id")
+    if not isinstance(guest, str) or not looks_issued(guest):
+        return None
+    reason = (
+        "session_id: an id without its signature; send the guest session as POST /auth/guest returned it, "
+        "or an API key with the scope `events`"
+    )
+    return PostVerdict(index=place, status="refused", reason=reason)
 
 
 def _verdict(place: int, part: object, model: type[P], sender: Sender) -> PostVerdict:

@@ -13,6 +13,7 @@ from recsys import clock
 from recsys.domains.users import activities
 from recsys.domains.users.credentials import account_tokens, throttle
 from recsys.domains.users.credentials.account_tokens import Purpose
+from recsys.domains.users.credentials.equal_work import kept_if
 from recsys.domains.users.service import check_password, flush_names, refuse_taken
 from recsys.domains.users.tables import User, UserProfile
 from recsys.errors import Conflict
@@ -60,10 +61,6 @@ def add_shop_users(session: Session, usernames: Collection[str]) -> None:
         session.execute(_ADD_SHOP_USERS, parameters)
 
 
-class _Undo(Exception):
-    """What was written is not meant to stay."""
-
-
 def register(
     session: Session, *, email: str, username: str, full_name: str, password: str, address: str | None
 ) -> None:
@@ -82,14 +79,10 @@ def register(
     owner, made = _owner_of(session, email), None
     stored_as = email if owner is None else f"{uuid4().hex}@nobody.invalid"
     try:
-        with session.begin_nested():
+        with kept_if(session, owner is None):
             made = _add(session, stored_as, username, full_name, password_hash).id
             if get_settings().users.confirm_email:
                 account_tokens.issue(session, made, Purpose.CONFIRM_EMAIL, stored_as)
-            if owner is not None:
-                raise _Undo
-    except _Undo:
-        pass
     except Conflict:  # another request was faster to take one of the names
         owner = _owner_of(session, email)
         if owner is None:

@@ -19,7 +19,15 @@ from recsys.errors import Invalid
 from recsys.web.access.authorization import key_of
 from recsys.web.access.signing import is_signed, sign
 
-__all__ = ["GUEST_COOKIE", "GUEST_HEADER", "guest_id", "issue", "signed_id", "with_signature"]
+__all__ = [
+    "GUEST_COOKIE",
+    "GUEST_HEADER",
+    "guest_id",
+    "issue",
+    "looks_issued",
+    "signed_id",
+    "with_signature",
+]
 
 GUEST_COOKIE = "recsys_session"
 GUEST_HEADER = "X-Session-Id"
@@ -27,6 +35,7 @@ _PURPOSE = b"guest session"
 _ID_BYTES = 16
 _SHOPS_ID = re.compile(r"[\x21-\x7e]{1,255}")
 _SIGNATURE_CHARACTERS = 22
+_ISSUED_ID = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
 def issue() -> str:
@@ -38,6 +47,11 @@ def with_signature(guest: str) -> str:
     """The token of a guest's id."""
     signature = base64.urlsafe_b64encode(sign(_PURPOSE, guest.encode("ascii"))).decode("ascii")
     return f"{guest}.{signature.rstrip('=')}"
+
+
+def looks_issued(guest: str) -> bool:
+    """Whether an id has the form of those that this server issues; it is no proof that it did."""
+    return _ISSUED_ID.fullmatch(guest) is not None
 
 
 def signed_id(token: str) -> str | None:

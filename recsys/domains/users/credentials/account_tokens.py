@@ -1,7 +1,9 @@
 """One-time tokens that travel by e-mail: to reset a password, to confirm an address, to change to another.
 
-A token is 256 random bits and is stored as its SHA-256. A user has at most one of each purpose. It expires,
-and it is redeemed once, by a single statement, however many requests send it at the same time.
+A token is 256 random bits and is stored as its SHA-256. It expires, and it is redeemed once, by a single
+statement, however many requests send it at the same time. A user has at most one of a purpose; only codes for
+a new password stay valid beside each other, since anybody can ask for another one: a stranger must not make
+void what the owner has just received. The password that one of them sets makes the others void.
 """
 
 from __future__ import annotations
@@ -30,9 +32,13 @@ class Purpose(StrEnum):
 
 
 def issue(session: Session, user_id: int, purpose: Purpose, email: str) -> str:
-    """A new token for the owner of `email`; earlier ones of the same purpose are void."""
-    discard(session, user_id, purpose)
+    """A new token for the owner of `email`; earlier ones are void, except codes for a new password."""
     settings, now, token = get_settings().users, clock.now(), new_token()
+    if purpose is Purpose.RESET_PASSWORD:
+        of_user = AccountToken.user_id == user_id, AccountToken.purpose == purpose
+        session.execute(delete(AccountToken).where(*of_user, AccountToken.expires_at <= now))
+    else:
+        discard(session, user_id, purpose)
     valid = (
         timedelta(minutes=settings.reset_minutes)
         if purpose is Purpose.RESET_PASSWORD

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from recsys.domains.users import activities, sessions
 from recsys.domains.users.credentials import account_tokens, throttle
 from recsys.domains.users.credentials.account_tokens import Purpose
+from recsys.domains.users.credentials.equal_work import kept_if
 from recsys.domains.users.service import replace_password, set_email
 from recsys.domains.users.sessions import lock_user
 from recsys.domains.users.tables import User
@@ -17,11 +18,15 @@ from recsys.events.vocabulary import AccountTokenRequested
 
 __all__ = ["confirm_email", "request_reset", "reset_password"]
 
+_NOBODY = 2**31 - 1
+"""Stands for the user where there is none; what is written of it is undone."""
+
 
 def request_reset(session: Session, email: str, address: str | None) -> None:
-    """Have a code for a new password sent to the owner of `email`; the same answer when there is no account.
+    """Have a code for a new password sent to the owner of `email`.
 
-    Raises Throttled.
+    Answer and statements are the same when there is no account, and when the owner was sent so many codes
+    that this request sends none. Raises Throttled.
     """
     throttle.count_mail(address)
     user_id = session.scalar(
@@ -30,8 +35,8 @@ def request_reset(session: Session, email: str, address: str | None) -> None:
         .order_by(User.id)
         .limit(1)
     )
-    if user_id is not None:
-        publish(session, AccountTokenRequested(user_id=user_id, purpose=Purpose.RESET_PASSWORD))
+    with kept_if(session, user_id is not None):
+        publish(session, AccountTokenRequested(user_id=user_id or _NOBODY, purpose=Purpose.RESET_PASSWORD))
 
 
 def reset_password(session: Session, token: str, new: str, address: str | None) -> None:

@@ -1,4 +1,4 @@
-"""How often a log-in may fail and how many mails an address may cause, counted in Redis.
+"""How often a log-in may fail, how many mails a caller may cause and a recipient gets, counted in Redis.
 
 While Redis is away each process counts by itself, so guessing stays slow; it is never let through.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from redis.exceptions import RedisError
 from sqlalchemy.orm import Session
@@ -20,9 +21,12 @@ from recsys.errors import Throttled, Unavailable
 from recsys.log import get_logger
 from recsys.settings import get_settings
 
-__all__ = ["Attempt", "begin", "count_mail"]
+__all__ = ["Attempt", "begin", "count_mail", "may_receive", "network_of"]
 
 _REMEMBERED = 10_000
+_TOO_MANY = "Too many failed attempts"
+_FLOOD, _LARGE_FLOOD = 10, 100
+"""Failures on one account, as multiples of what one network may fail, after which less is let through."""
 _log = get_logger(__name__)
 
 # INCR and EXPIRE in one step: a process that dies between them would leave a count that never ends
@@ -72,42 +76,73 @@ _local = _Local()
 class Attempt:
     """One attempt, counted as failed until `succeeded` says otherwise.
 
-    Counted are: the account from this address, and the account as a whole with ten times the limit, against
-    guessing from many addresses; or, in their place, the known device alone. Then the address by itself.
-    So failed attempts of others stop neither a device on which the owner logged in before, nor (until there
-    are very many) the owner on a new device at another address.
+    Failures of others must not lock out the owner. An attempt from a device on which the owner logged in
+    before counts for that device alone. Any other counts for the network of its address, for the account from
+    this network, and for the account as a whole. Where the account has more than ten times the failures that
+    one network may have, each wider network (few providers hand out more to one customer) has one attempt per
+    window: guessing from many addresses stays slow, and the owner's right password is still accepted at a new
+    one. From a hundred times on only known devices are let in.
     """
 
     def __init__(self, account: str | None, address: str | None, device: str | None = None) -> None:
-        limits = get_settings().users
-        own: list[tuple[str, int]] = []
-        if device is not None:
-            own.append((keys.login_failures("device", device), limits.failures_per_account))
-        elif account is not None:
-            pair = keys.login_failures("account", f"{account} {address}")
-            whole = keys.login_failures("account", account)
-            own += [(pair, limits.failures_per_account), (whole, 10 * limits.failures_per_account)]
-        self._own = own
-        self._address = None if address is None else keys.login_failures("address", address)
+        self._account, self._address, self._device = account, address, device
+        self._counted: list[tuple[str, bool]] = []
 
     def count(self) -> None:
         """Count it before anything is looked at: a hundred at once are a hundred. Raises Throttled."""
         limits = get_settings().users
-        shared = [] if self._address is None else [(self._address, limits.failures_per_address)]
-        for key, limit in [*self._own, *shared]:
-            _check(key, limit, limits.failure_window_minutes * 60, "Too many failed attempts")
+        most = limits.failures_per_account
+        if self._device is not None:
+            self._check("device", self._device, most, wholly=True)
+            return
+        network = "unknown" if self._address is None else network_of(self._address)
+        if self._address is not None:
+            self._check("address", network, limits.failures_per_address, wholly=False)
+        if self._account is None:
+            return
+        self._check("account", f"{self._account} {network}", most, wholly=True)
+        whole = self._count("account", self._account, wholly=False)
+        if whole[0] > _FLOOD * most:
+            _refuse_above(_LARGE_FLOOD * most, whole, _TOO_MANY)
+            wide = "unknown" if self._address is None else network_of(self._address, wide=True)
+            self._check("flooded", f"{self._account} {wide}", 1, wholly=False)
 
     def succeeded(self) -> None:
-        """The account's failures are forgotten; the address only gets this attempt back."""
-        # the owner of one account must not be able to wipe out what was tried on others
-        for key, _ in self._own:
-            _uncount(key, wholly=True)
-        if self._address is not None:
-            _uncount(self._address, wholly=False)
+        """The failures of the device, or of the account from this network, are forgotten.
+
+        Everything else only gets this attempt back: the owner of one account must not wipe out what was tried
+        on others, nor what others try on this one.
+        """
+        for key, wholly in self._counted:
+            _uncount(key, wholly=wholly)
 
     def succeeded_after_commit(self, session: Session) -> None:
         """The same when the transaction of `session` commits."""
         after_commit(session, self.succeeded)
+
+    def _count(self, kind: str, name: str, *, wholly: bool) -> tuple[int, float]:
+        key = keys.login_failures(kind, name)
+        self._counted.append((key, wholly))
+        return _count(key, get_settings().users.failure_window_minutes * 60)
+
+    def _check(self, kind: str, name: str, limit: int, *, wholly: bool) -> None:
+        _refuse_above(limit, self._count(kind, name, wholly=wholly), _TOO_MANY)
+
+
+def network_of(address: str, *, wide: bool = False) -> str:
+    """The network of a caller, in which one customer of a provider may have every address.
+
+    It is the address itself or the /64 of IPv6; `wide`: /24 or /48. What is no address stays as it is.
+    """
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv6Address):
+        if parsed.ipv4_mapped is None:
+            return str(IPv6Network((int(parsed), 48 if wide else 64), strict=False))
+        parsed = parsed.ipv4_mapped
+    return str(IPv4Network((int(parsed), 24), strict=False)) if wide else str(parsed)
 
 
 def begin(account: str | None, address: str | None, *, device: str | None = None) -> Attempt:
@@ -118,17 +153,24 @@ def begin(account: str | None, address: str | None, *, device: str | None = None
 
 
 def count_mail(address: str | None) -> None:
-    """Count a request that sends a mail to an address of the caller's choice. Raises Throttled."""
+    """Count a request that sends a mail to an address of the caller's choice. Raises Throttled.
+
+    address : of the caller.
+    """
     if address is not None:
         limits = get_settings().users
-        key = keys.login_failures("mail", address)
-        _check(
-            key, limits.mails_per_address, limits.failure_window_minutes * 60, "Too many requests for mails"
-        )
+        counted = _count(keys.login_failures("mail", network_of(address)), limits.failure_window_minutes * 60)
+        _refuse_above(limits.mails_per_address, counted, "Too many requests for mails")
 
 
-def _check(key: str, limit: int, seconds: float, complaint: str) -> None:
-    number, left = _count(key, seconds)
+def may_receive(recipient: str, kind: str, *, most: int, seconds: float) -> bool:
+    """Count a mail of a kind to a recipient, and say whether it is one of the first `most` in `seconds`."""
+    number, _ = _count(keys.login_failures(f"mails {kind}", recipient.lower()), seconds)
+    return number <= most
+
+
+def _refuse_above(limit: int, counted: tuple[int, float], complaint: str) -> None:
+    number, left = counted
     if number > limit:
         after = max(1, math.ceil(left))
         raise Throttled(f"{complaint}; try again in {after} seconds.", retry_after=after)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx
 import psycopg
 import pytest
 import redis
+from sqlalchemy import event
 
 from recsys.api import create_api
+from recsys.database.session import get_engine
 from recsys.settings import get_settings
 from tests.serving.running import running
 from tests.support.shop import Shop
@@ -136,3 +139,19 @@ def desk(shop: Shop, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch)
     finally:
         for one, level in zip(asking, levels, strict=True):
             one.setLevel(level)
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """What is asked of PostgreSQL meanwhile, without the values."""
+    seen: list[str] = []
+
+    def note(_conn: object, _cursor: object, statement: str, *_: object) -> None:
+        seen.append(statement)
+
+    engine = get_engine()
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(engine, "before_cursor_execute", note)

@@ -9,7 +9,7 @@ import pytest
 
 from recsys.settings import get_settings
 from tests.journeys.conftest import Counter, counter
-from tests.recsys.domains.users.conftest import PASSWORD
+from tests.recsys.domains.users.conftest import PASSWORD, statements
 
 __all__ = ["counter"]
 
@@ -112,13 +112,57 @@ def test_mails_are_limited_by_address_and_recipient(
     sent = counter.desk.rows(
         "SELECT status FROM notifications_db.email_logs WHERE to_email = 'ada@example.org'"
     )
-    assert [status for (status,) in sent].count("queued") == 2
+    # the welcome, and two codes: others' requests use up no budget but that of codes
+    assert [status for (status,) in sent].count("queued") == 3
     queued = (
         "SELECT count(*) FROM notifications_db.outgoing_messages o "
         "JOIN notifications_db.email_logs l ON l.id = o.email_log_id WHERE l.to_email = 'ada@example.org'"
     )
-    assert counter.one(queued) == 2
+    assert counter.one(queued) == 3
     assert "PILLS" not in str(counter.desk.rows("SELECT subject FROM notifications_db.email_logs"))
+
+
+def _codes(counter: Counter, to: str) -> list[str]:
+    counter.settle_events()
+    rows = counter.desk.rows(
+        "SELECT body_text FROM notifications_db.outgoing_messages o JOIN notifications_db.email_logs l "
+        "ON l.id = o.email_log_id WHERE l.to_email = %s AND body_text LIKE '%%password%%' ORDER BY o.id",
+        to,
+    )
+    return [found[1] for (text,) in rows if (found := re.search(r"code: (\S+)", str(text)))]
+
+
+def test_a_strangers_requests_make_no_code_of_the_owner_void(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECSYS_NOTIFICATIONS__MAILS_PER_RECIPIENT", "3")
+    get_settings.cache_clear()
+    counter.desk.register("ada")
+    for _ in range(6):
+        counter.send("POST", RESET, json={"email": "ada@example.org"}, status=202)
+        counter.settle_events()
+    codes = _codes(counter, "ada@example.org")
+    # beyond the budget none is made, so that the owner has some that are valid
+    assert len(codes) == 3
+    assert counter.one("SELECT count(*) FROM users_db.account_tokens") == 3
+    counter.send("POST", CONFIRM, json={"token": codes[0], "new_password": NEW}, status=204)
+    for code in codes:
+        counter.send("POST", CONFIRM, json={"token": code, "new_password": "a third sentence"}, status=422)
+    # notices of changes are not among what others can use up
+    assert subjects(counter, "ada@example.org")[-1] == "Your password was changed"
+
+
+def test_a_request_for_a_code_asks_the_same_of_postgresql_for_any_address(counter: Counter) -> None:
+    counter.desk.register("ada")
+    asked = []
+    for email in ("ada@example.org", "nobody@example.org"):
+        with statements() as seen:
+            answer = counter.desk.client.post(f"/api/v1{RESET}", json={"email": email})
+        # the savepoint is kept or given up
+        asked.append([statement.replace("ROLLBACK TO", "RELEASE") for statement in seen])
+        assert (answer.status_code, answer.json()) == (202, None)
+    assert asked[0] == asked[1]
+    assert counter.one("SELECT count(*) FROM analytics_db.outbox WHERE name LIKE '%%token%%'") == 1
 
 
 def test_failed_attempts_of_others_do_not_lock_out_the_owners_device(counter: Counter) -> None:

@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import event
 
-from recsys.database.session import get_engine
 from recsys.domains.users import registration
 from recsys.settings import get_settings
 from tests.journeys.conftest import Counter, counter
-from tests.recsys.domains.users.conftest import PASSWORD, Desk
+from tests.recsys.domains.users.conftest import PASSWORD, Desk, statements
 
 __all__ = ["counter"]
 
 USERS = "SELECT username FROM users_db.users ORDER BY id"
-
-
-@contextmanager
-def statements() -> Iterator[list[str]]:
-    """What is asked of PostgreSQL meanwhile, without the values."""
-    seen: list[str] = []
-
-    def note(_conn: object, _cursor: object, statement: str, *_: object) -> None:
-        seen.append(statement)
-
-    engine = get_engine()
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
 
 
 def test_an_address_that_has_an_account_is_answered_like_any_other(
