@@ -28,6 +28,7 @@ SCREENS: tuple[ScreenLink, ...] = (
     # one line for each screen
     ScreenLink("Overview", "/console", "Now"),
     *LIST_SCREENS,
+    ScreenLink("Models", "/console/models", "Operation"),
     ScreenLink("Jobs", "/console/jobs", "Operation"),
 )
 

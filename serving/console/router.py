@@ -8,7 +8,7 @@ from recsys.errors import NotFound
 from serving.console.access import Viewer
 from serving.console.list_screens import LIST_SCREENS
 from serving.console.rendering import screen_router
-from serving.console.screens import jobs, overview, session
+from serving.console.screens import jobs, models, overview, session
 
 __all__ = ["router"]
 
@@ -18,6 +18,7 @@ SCREENS: tuple[APIRouter, ...] = (
     *LIST_SCREENS,
     overview.router,
     jobs.router,
+    models.router,
 )
 
 router = APIRouter()

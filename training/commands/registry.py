@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from time import perf_counter
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from recsys.errors import Conflict, Invalid
+from recsys.errors import Conflict
 from training.commands.console import (
     AsJson,
     Name,
@@ -111,35 +111,10 @@ def promote(
 
     Example: recsys train promote als-v3 --force --reason "als-v4 shows too few new products"
     """
-    from models.registry import registry
-    from recsys.database.session import unit_of_work
-    from recsys.domains.recommendations.stored_lists import cache as list_cache
-    from recsys.domains.recommendations.stored_lists import generations
-    from recsys.domains.recommendations.stored_lists.rollback import returning
-    from recsys.domains.recommendations.stored_lists.rows import settle
+    from models.registry import switching
 
-    why = _stated_reason(reason)
-    model = registered(name)
-    gate = model.parameters.get("gate", {})
-    if gate.get("action") == "hold" and not force:
-        raise Conflict(f"{name} was held back: {gate.get('reason')}; promote it anyway with --force")
-    registry.load(model)  # a damaged artifact is refused before anything changes
-    with returning(name), unit_of_work() as session:
-        before = registry.active(session)
-        # a model that is promoted again may still have its lists
-        lists = generations.restore(session, name, withdraw=False)
-        registry.activate(
-            session,
-            name,
-            actor=actor(),
-            reason=why,
-            figures={"gate": gate, "forced": force},
-            ends_test=force,
-        )
-    if lists.outcome == "switched":
-        list_cache.follow(lists.now)
-        settle()
-    _tell_switch(name, None if before is None else before.name, as_json)
+    before = switching.promote(name, actor=actor(), reason=reason, force=force)
+    _tell_switch(name, before, as_json)
 
 
 @app.command()
@@ -148,26 +123,12 @@ def hold(name: Name, reason: Reason, as_json: AsJson = False) -> None:
 
     Example: recsys train hold als-v4 --reason "trained on a broken import"
     """
-    from models.registry import registry
-    from recsys.database.session import unit_of_work
+    from models.registry import switching
 
-    why = _stated_reason(reason)
-    with unit_of_work() as session:
-        model, serving = registry.get(session, name), registry.active(session)
-        former = model.parameters.get("gate")
-        registry.annotate(session, name, {"gate": {"action": "hold", "reason": why, "by_hand": True}})
-        registry.record(
-            session,
-            "hold",
-            from_name=None if serving is None else serving.name,
-            to_name=name,
-            actor=actor(),
-            reason=why,
-            figures={"gate_before": former},
-        )
+    active = switching.hold(name, actor=actor(), reason=reason)
     tell_mirror()
     if as_json:
-        print_json({"held": name, "active": None if serving is None else serving.name})
+        print_json({"held": name, "active": active})
         return
     Console().print(f"{name} is held back.", markup=False, highlight=False)
 
@@ -187,53 +148,9 @@ def rollback(
 
     Example: recsys train rollback --reason "als-v4 recommends nothing in stock"
     """
-    from models.registry import registry
-    from recsys.database.session import unit_of_work
-    from recsys.domains.recommendations.stored_lists import cache as list_cache
-    from recsys.domains.recommendations.stored_lists import generations
-    from recsys.domains.recommendations.stored_lists.rollback import returning
-    from recsys.domains.recommendations.stored_lists.rows import settle
+    from models.registry import switching
 
-    why = _stated_reason(reason)
-    with unit_of_work() as session:
-        serving = registry.active(session)
-        if serving is None:
-            raise Conflict("no model serves, so there is nothing to roll back")
-        target = to or registry.served_before(session, serving.name)
-        if target is None:
-            raise Conflict(f"nothing served before {serving.name}; name a model with --to")
-        if target == serving.name:
-            raise Conflict(f"{target} serves already")
-        chosen = registry.get(session, target)
-    registry.load(chosen)  # a damaged artifact is refused before anything changes
-    decided = perf_counter()
-    with returning(target), unit_of_work() as session:
-        lists = generations.restore(session, target)
-        registry.activate(
-            session,
-            target,
-            action="rollback",
-            actor=actor(),
-            reason=why,
-            figures={"lists": lists.outcome, "generation_before": lists.before, "generation": lists.now},
-            expected=serving.name,
-            ends_test=True,
-        )
-    redis_followed = list_cache.follow(lists.now) if lists.outcome != "kept" else True
-    switched = perf_counter() - decided
-    settle()
-    _tell_rollback(
-        {
-            "active": target,
-            "before": serving.name,
-            "lists": lists.outcome,
-            "generation": lists.now,
-            "redis": redis_followed,
-            "seconds": round(switched, 3),
-            "rows_seconds": round(perf_counter() - decided - switched, 3),
-        },
-        as_json,
-    )
+    _tell_rollback(asdict(switching.roll_back(to, actor=actor(), reason=reason)), as_json)
 
 
 @app.command()
@@ -302,12 +219,6 @@ def history(
         shown = (row[name] for name in ("when", "who", "action", "from", "to", "why"))
         table.add_row(*(escape(str(value or "–")) for value in shown))
     Console().print(table)
-
-
-def _stated_reason(reason: str) -> str:
-    if not reason.strip():
-        raise Invalid("--reason is empty; say why in a few words, the audit row keeps it")
-    return reason.strip()
 
 
 def _tell_switch(name: str, before: str | None, as_json: bool) -> None:
