@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from serving.console.screens import people
+from serving.console.screens import people, why
 
 __all__ = ["LIST_SCREENS"]
 
-LIST_SCREENS: tuple[APIRouter, ...] = (people.router,)
+LIST_SCREENS: tuple[APIRouter, ...] = (people.router, why.router)

@@ -18,7 +18,15 @@ from serving.catalogue.catalogue import Catalogue
 from serving.recommender.response import RecommendationResponse
 from serving.state.active_model import LoadedModel
 
-__all__ = ["ComparedModels", "DisplayedList", "DisplayedProduct", "ScorePart", "displayed", "products_of"]
+__all__ = [
+    "ComparedModels",
+    "DisplayedList",
+    "DisplayedProduct",
+    "ScorePart",
+    "displayed",
+    "parts_of_score",
+    "products_of",
+]
 
 
 class ScorePart(BaseModel):
@@ -105,7 +113,7 @@ def products_of(
             continue
         summary = catalogue.summaries.get(entry.product)
         details = None if summary is None else summary.details
-        score_parts = _parts(catalogue, (parts or {}).get(entry.product))
+        score_parts = parts_of_score(catalogue, (parts or {}).get(entry.product))
         total = sum(max(0.0, part.value) for part in score_parts)
         rows.append(
             DisplayedProduct(
@@ -127,7 +135,7 @@ def products_of(
     return rows
 
 
-def _parts(catalogue: Catalogue, explanation: Mapping[str, Any] | None) -> list[ScorePart]:
+def parts_of_score(catalogue: Catalogue, explanation: Mapping[str, Any] | None) -> list[ScorePart]:
     """The products of the history that add most, then everything else together; the largest first."""
     if not explanation or "parts" not in explanation:
         return []

@@ -22,6 +22,7 @@ class ScreenLink:
 LIST_SCREENS: tuple[ScreenLink, ...] = (
     # those of `list_screens`
     ScreenLink("People", "/console/people", "Lists"),
+    ScreenLink("Why, and why not", "/console/why", "Lists"),
 )
 
 SCREENS: tuple[ScreenLink, ...] = (

@@ -1,0 +1,118 @@
+"""What is typed into a field of the console as a person or a product: a number, an own id, or a name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from recsys.database.session import unit_of_work
+from recsys.domains.users import administration
+from recsys.errors import Invalid, NotFound
+from recsys.own_ids.resolver import RESOLVER
+from recsys.own_ids.scheme import IdKind, OwnId
+from recsys.web.errors import field_problems
+from serving.catalogue.catalogue import Catalogue
+
+__all__ = [
+    "brand_named",
+    "category_named",
+    "checked",
+    "find_products",
+    "moment_named",
+    "product_named",
+    "user_named",
+]
+
+Model = TypeVar("Model", bound=BaseModel)
+_MOST_DIGITS = 9
+"""Of a number that is an id."""
+
+
+def user_named(words: str) -> int | None:
+    """Return the number of a person; None for an empty text. Raises NotFound where no account matches."""
+    words = words.strip().removeprefix("username:")
+    if not words:
+        return None
+    with unit_of_work() as session:
+        rows = administration.find_accounts(session, words, limit=1)
+        if not rows:
+            raise NotFound(f"No person has the number, own id, e-mail address or name “{words}”.")
+        return rows[0].id
+
+
+def product_named(catalogue: Catalogue, words: str) -> int | None:
+    """Return the number of a product; None for an empty text. Raises NotFound where no product matches."""
+    words = words.strip()
+    if not words:
+        return None
+    matches = find_products(catalogue, words, limit=1)
+    if not matches:
+        raise NotFound(f"No product has the number, SKU or name “{words}”.")
+    return matches[0]
+
+
+def find_products(catalogue: Catalogue, words: str, limit: int) -> list[int]:
+    """Return products by number, SKU, or names that contain every word; products on sale come first."""
+    words = words.strip()
+    exact = []
+    if words.isascii() and words.isdigit() and len(words) <= _MOST_DIGITS and catalogue.row(int(words)) >= 0:
+        exact.append(int(words))
+    own_id = OwnId("sku", words.removeprefix("sku:"))
+    by_sku = RESOLVER.look_up([own_id]).get((IdKind.PRODUCT, own_id))
+    if by_sku is not None:
+        exact.append(by_sku)
+    parts = words.casefold().split()
+    rows = [
+        row
+        for row, name in enumerate(catalogue.names)
+        if parts and all(part in name.casefold() for part in parts)
+    ]
+    rows.sort(key=lambda row: not catalogue.shown[row])
+    return list(dict.fromkeys([*exact, *(int(catalogue.ids[row]) for row in rows[:limit])]))[:limit]
+
+
+def category_named(words: str) -> int | None:
+    """Return the number of a category by number, slug or name; None for an empty text. Raises NotFound."""
+    return _place_named(IdKind.CATEGORY, words)
+
+
+def brand_named(words: str) -> int | None:
+    """Return the number of a brand by number, slug or name; None for an empty text. Raises NotFound."""
+    return _place_named(IdKind.BRAND, words)
+
+
+def moment_named(words: str) -> datetime | None:
+    """Read a moment of a form, in UTC unless it has a zone; None for an empty text. Raises Invalid."""
+    if not words.strip():
+        return None
+    try:
+        moment = datetime.fromisoformat(words.strip())
+    except ValueError as error:
+        raise Invalid("The moment cannot be read; expected one such as 2026-11-29T10:00 (UTC).") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def checked(schema: type[Model], values: Mapping[str, object]) -> Model:
+    """Return the values as a model. Raises Invalid, naming the fields."""
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        faults = field_problems(error.errors())
+        raise Invalid("; ".join(f"{fault.field}: {fault.expected}" for fault in faults)) from error
+
+
+def _place_named(kind: IdKind, words: str) -> int | None:
+    words = words.strip()
+    if not words:
+        return None
+    if words.isascii() and words.isdigit() and len(words) <= _MOST_DIGITS:
+        return int(words)
+    own_ids = [OwnId("slug", words), OwnId("name", words)]
+    numbers = RESOLVER.look_up(own_ids)
+    number = next((numbers[kind, own_id] for own_id in own_ids if (kind, own_id) in numbers), None)
+    if number is None:
+        raise NotFound(f"No {kind} has the number, slug or name “{words}”.")
+    return number
