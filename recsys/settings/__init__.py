@@ -126,6 +126,8 @@ class DiscountSettings(BaseModel):
 class ShopSettings(BaseModel):
     """How the shop sells: its currency, tax, parcels, discounts and carts.
 
+    front : the demo shop front is served at /shop. A visitor of it chooses whose lists and whose cart to see,
+        so it is never for customers; unset: in development only, on the machine itself.
     currency, product_url : ISO 4217 code; a product's page with {slug}, {sku} or {id}, unset: no `url`.
     shipping_flat, shipping_per_kg : price of a parcel: a fixed part, and a part per kilogram.
     discounts : per code a percent or an amount, such as {"SPRING": {"percent": 10, "minimum": 50}}.
@@ -139,6 +141,7 @@ class ShopSettings(BaseModel):
         it to `recsys orders expire`.
     """
 
+    front: bool | None = None
     currency: str = Field(default="USD", pattern="^[A-Z]{3}$")
     product_url: str | None = Field(default=None, pattern=r"^(https?://|/)\S*\{(slug|sku|id)\}\S*$")
     tax_rate: Decimal = Field(default=Decimal(0), ge=0, lt=1)

@@ -23,6 +23,7 @@ from serving.server.runtime_tuning import tuned_runtime
 from serving.state.impression_log import ImpressionLog
 from serving.state.metrics import LateShare
 from serving.state.refresher import Refresher
+from serving.storefront.router import router as storefront
 
 __all__ = ["create_app"]
 
@@ -47,7 +48,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def create_app(prepared: Refresher | None = None) -> FastAPI:
     """Return a new application; its serving data is read, or completed, at startup (ASGI lifespan)."""
-    routers = (router, reports.router, rule_previews.router, why_not.router, gorse, assets, console)
+    pages = (assets, console, storefront)
+    routers = (router, reports.router, rule_previews.router, why_not.router, gorse, *pages)
     app = create_api(routers, lifespan=_lifespan, routes=[user_list])
     app.state.refresher = prepared or Refresher()
     return app

@@ -72,7 +72,14 @@ def test_no_route_answers_a_page_of_another_origin(counter: Counter, page: dict[
     victim = victim_of(counter)
     get_settings.cache_clear()
     key = {"X-Api-Key": page["X-Api-Key"]}
-    for origin in ({}, {"Origin": OTHER}, {"Origin": "null"}, {"Origin": f"{ORIGIN}.evil.example"}):
+    for origin in (
+        {},
+        {"Origin": OTHER},
+        {"Origin": "null"},
+        {"Origin": f"{ORIGIN}.evil.example"},
+        # of this server, which the key is not for
+        {"Sec-Fetch-Site": "same-origin"},
+    ):
         for route in routes():
             if route == ("GET", "/metrics"):
                 continue
@@ -81,6 +88,15 @@ def test_no_route_answers_a_page_of_another_origin(counter: Counter, page: dict[
             assert "access-control-allow-origin" not in answer.headers
     answer = ask(counter, victim, ("GET", "/api/v1/products/popular"), key | {"Origin": OTHER})
     assert ORIGIN in answer.json()["detail"]
+
+
+def test_a_page_of_the_server_itself_needs_no_origin_header(counter: Counter, page: dict[str, str]) -> None:
+    # as browsers send it: no Origin with a GET to the page's own server
+    key = {"X-Api-Key": page["X-Api-Key"], "Host": ORIGIN.removeprefix("https://")}
+    for site, status in (("same-origin", 200), ("same-site", 403), ("cross-site", 403), ("none", 403)):
+        headers = key | {"Sec-Fetch-Site": site}
+        answer = counter.desk.client.get("/api/v1/search/suggest?prefix=tea", headers=headers)
+        assert answer.status_code == status, (site, answer.text)
 
 
 def test_a_page_posts_for_its_visitor_alone(counter: Counter, page: dict[str, str]) -> None:

@@ -25,7 +25,9 @@ _DEPARTMENTS = {
     "DRUG GM": DRUGSTORE,
     "ELECT &PLUMBING": "Electrical & Plumbing",
     "GM MERCH EXP": "General Merchandise",
+    "MEAT-PCKGD": "Packaged Meat",
     "PROD-WHS SALES": "Produce Warehouse Sales",
+    "SEAFOOD-PCKGD": "Packaged Seafood",
 }
 
 DURABLE: frozenset[tuple[str, ...]] = frozenset(

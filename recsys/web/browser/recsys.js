@@ -67,7 +67,13 @@ let tokenSource = null, token = null, sessionRequest = null;
 
 async function guestSession() {
   if (!consented) return null;
-  const stored = read('session');
+  const stored = read('session'), given = script?.dataset.session;
+  // the shop's server has the guest's session, and its pages use the same
+  if (given && given !== stored) {
+    for (const name of ['claimed', 'clicks']) write(name, null);
+    write('session', given);
+    return given;
+  }
   if (stored) return stored;
   sessionRequest ??= call('POST', '/auth/guest')
     .then(({session_id: issued}) => {
@@ -131,6 +137,7 @@ function enqueue(path, body) {
   const event = {id: newId(), path, body, of_user: Boolean(tokenSource)};
   if (path !== '/search/clicks') Object.assign(body, {event_id: body.event_id ?? event.id, created_at: new Date().toISOString()});
   write('queue', [...(read('queue') ?? []), event].slice(-MOST_WAITING));
+  dispatchEvent(new CustomEvent('recsys-event', {detail: {path, body: {...body}}}));
   schedule(FLUSH_MS);
 }
 
@@ -211,16 +218,19 @@ function feedback(type, product, request, eventId) {
 
 const recsys = {
   // type: view, like, add_to_cart, purchase, review, dismissed; an order: {id, items: [{sku, quantity}]}
-  track(type, {sku, value, quantity, id, items} = {}) {
+  // is_stored: the server has the event itself, and only the list counts it in which the product was clicked
+  track(type, {sku, value, quantity, id, items, is_stored: isStored = false} = {}) {
     const tracked = items ?? [{sku, quantity: quantity ?? value}];
     if (tracked.some((item) => (item.sku ?? '') === '')) throw new TypeError(`${type} needs a sku`);
     for (const item of tracked) {
       const eventId = id === undefined ? undefined : `${type}:${id}:${item.sku}`;
-      enqueue('/interactions', {
-        sku: String(item.sku), interaction_type: type,
-        ...(item.quantity !== undefined && {interaction_value: item.quantity}),
-        ...(eventId && {event_id: eventId}),
-      });
+      if (!isStored) {
+        enqueue('/interactions', {
+          sku: String(item.sku), interaction_type: type,
+          ...(item.quantity !== undefined && {interaction_value: item.quantity}),
+          ...(eventId && {event_id: eventId}),
+        });
+      }
       const click = FEEDBACK_OF[type] && (read('clicks') ?? []).find((each) => each.sku === String(item.sku));
       if (click) feedback(FEEDBACK_OF[type], click.product, click.request, eventId);
     }
@@ -233,7 +243,17 @@ const recsys = {
       ? `/products/sku:${encodeURIComponent(sku)}/${OF_PRODUCT[placement]}?${query}`
       : `/recommendations?placement=${encodeURIComponent(placement)}&${query}`;
     const answer = await asVisitor((headers) => call('GET', path, {headers}));
-    return {items: answer.items, request_id: answer.provenance.request_id};
+    return {items: answer.items, request_id: answer.provenance.request_id, provenance: answer.provenance};
+  },
+
+  // a click on a product of a list or a search that the page has drawn itself
+  clicked({sku, product_id: product, request_id: request, search_id: search, query, position}) {
+    if (search) {
+      enqueue('/search/clicks', {search_id: search, query, product_id: product, position});
+    } else {
+      remember({sku: String(sku), product_id: product}, request);
+      feedback('clicked', product, request, `clicked:${request}:${product}`);
+    }
   },
 
   async search(text, {limit = 8, fields = FIELDS} = {}) {
@@ -303,10 +323,21 @@ function priceOf(item) {
   }
 }
 
+// of the attributes link and picture
+function completed(form, item) {
+  return webAddress(form.replaceAll('{sku}', encodeURIComponent(item.sku ?? '')).replaceAll('{id}', item.product_id ?? item.id));
+}
+
 function addressOf(element, item) {
   const form = element.getAttribute('link');
-  if (form) return webAddress(form.replaceAll('{sku}', encodeURIComponent(item.sku ?? '')).replaceAll('{id}', item.product_id ?? item.id));
+  if (form) return completed(form, item);
   return item.url ? webAddress(item.url) : null;
+}
+
+function imageOf(element, item) {
+  const form = element.getAttribute('picture');
+  if (item.image) return webAddress(item.image);
+  return form && item.name ? completed(form, item) : null;
 }
 
 function make(name, part, properties = {}, ...children) {
@@ -319,7 +350,7 @@ function make(name, part, properties = {}, ...children) {
 // data-text, data-src and data-href of a template name fields of the item; an empty item is a skeleton
 function filled(template, element, item) {
   const copy = template.content.cloneNode(true);
-  const values = {...item, price: priceOf(item)};
+  const values = {...item, price: priceOf(item), reason: item.reason?.text, image: imageOf(element, item)};
   for (const node of copy.querySelectorAll('[data-text],[data-src],[data-href]')) {
     const {text, src, href} = node.dataset;
     if (text) node.textContent = values[text] ?? '';
@@ -337,9 +368,9 @@ function sheet(rules) {
   return made;
 }
 
-function pictureOf(item) {
+function pictureOf(element, item) {
   const frame = make('span', 'image', {className: 'image'});
-  const source = item.image && webAddress(item.image);
+  const source = imageOf(element, item);
   // the name stands beside it
   if (source) frame.append(make('img', null, {src: source, alt: '', loading: 'lazy', decoding: 'async'}));
   return frame;
@@ -360,7 +391,7 @@ li{display:grid;grid-template-columns:3rem 1fr auto;gap:.5rem;align-items:center
 .name{height:auto;margin:0}.status{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}`);
 
 class RecsysList extends HTMLElement {
-  static observedAttributes = ['placement', 'sku', 'limit', 'heading', 'link'];
+  static observedAttributes = ['placement', 'sku', 'limit', 'heading', 'link', 'picture', 'category', 'novelty'];
   #root = this.attachShadow({mode: 'open'});
   #observer = null;
   #timers = new Map();
@@ -414,10 +445,13 @@ class RecsysList extends HTMLElement {
     if (!key) return;
     try {
       const sku = this.getAttribute('sku') ?? undefined;
-      const {items, request_id: requestId} = await recsys.recommend(this.getAttribute('placement') ?? 'for_you', {sku, limit: this.#limit});
+      const filters = ['category', 'novelty'].filter((name) => this.hasAttribute(name)).map((name) => [name, this.getAttribute(name)]);
+      const began = performance.now();
+      const {items, provenance} = await recsys.recommend(
+        this.getAttribute('placement') ?? 'for_you', {sku, limit: this.#limit, ...Object.fromEntries(filters)});
       if (round !== this.#round) return;
       this.#attempts = 0;
-      this.#render(items, requestId, items.length ? 'ready' : 'empty');
+      this.#render(items, provenance, items.length ? 'ready' : 'empty', performance.now() - began);
     } catch (error) {
       if (round !== this.#round) return;
       const isShown = this.#root.querySelector('li:not(.empty,.skeleton)');
@@ -429,7 +463,7 @@ class RecsysList extends HTMLElement {
     }
   }
 
-  #render(items, requestId, state) {
+  #render(items, provenance, state, milliseconds) {
     const template = this.querySelector(':scope > template');
     for (const old of this.querySelectorAll(':scope > [slot^="recsys-"]')) old.remove();
     this.setAttribute('state', state);
@@ -443,7 +477,7 @@ class RecsysList extends HTMLElement {
         this.append(holder);
         row.append(make('slot', null, {name}));
       } else {
-        const content = [pictureOf(item ?? {}), make('span', 'name', {className: 'name', textContent: item?.name ?? ''}),
+        const content = [pictureOf(this, item ?? {}), make('span', 'name', {className: 'name', textContent: item?.name ?? ''}),
           make('span', 'price', {className: 'price', textContent: item ? priceOf(item) : ''})];
         const address = item && addressOf(this, item);
         row.append(address ? make('a', 'link', {href: address}, ...content) : make('div', 'link', {}, ...content));
@@ -457,18 +491,18 @@ class RecsysList extends HTMLElement {
     section.append(list);
     this.#root.adoptedStyleSheets = [STYLE];
     this.#root.replaceChildren(section);
-    if (!requestId) return;
+    if (!provenance) return;
+    const requestId = provenance.request_id;
     const clicked = (event) => {
       const place = rows.findIndex((row) => event.composedPath().includes(row));
       const item = items[place];
       if (!item || (event.type === 'auxclick' && event.button !== 1)) return;
-      remember(item, requestId);
-      feedback('clicked', item.product_id, requestId, `clicked:${requestId}:${item.product_id}`);
+      recsys.clicked({...item, request_id: requestId});
     };
     list.addEventListener('click', clicked);
     list.addEventListener('auxclick', clicked);
     this.#watch(rows.slice(0, items.length), items, requestId);
-    this.dispatchEvent(new CustomEvent('recsys-ready', {bubbles: true, detail: {items, request_id: requestId}}));
+    this.dispatchEvent(new CustomEvent('recsys-ready', {bubbles: true, detail: {items, request_id: requestId, provenance, milliseconds}}));
   }
 
   // shown: half of it visible for one second
@@ -543,7 +577,7 @@ class RecsysSearch extends HTMLElement {
     const template = this.querySelector(':scope > template');
     options.replaceChildren(...items.map((item, place) => {
       const option = make('li', 'option', {id: `option-${place}`, role: 'option', ariaSelected: 'false'});
-      option.append(...(template ? [filled(template, this, item)] : [pictureOf(item),
+      option.append(...(template ? [filled(template, this, item)] : [pictureOf(this, item),
         make('span', 'name', {className: 'name', textContent: item.name}), make('span', 'price', {className: 'price', textContent: priceOf(item)})]));
       return option;
     }));
@@ -577,7 +611,7 @@ class RecsysSearch extends HTMLElement {
   #choose(place) {
     const item = this.#items[place];
     if (!item) return;
-    enqueue('/search/clicks', {search_id: this.#found.id, query: this.#found.query, product_id: item.id, position: item.position});
+    recsys.clicked({product_id: item.id, search_id: this.#found.id, query: this.#found.query, position: item.position});
     flush();
     const address = addressOf(this, item);
     const event = new CustomEvent('recsys-choose', {bubbles: true, cancelable: true, detail: item});

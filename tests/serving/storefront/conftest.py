@@ -1,0 +1,29 @@
+"""The shop front of the scored shop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from serving.server.app import create_app
+from tests.serving.running import running
+from tests.support.pages import send_form
+from tests.support.shop import Shop
+
+__all__ = ["become", "front"]
+
+
+@pytest.fixture
+def front(scored_shop: Shop) -> Iterator[httpx.Client]:
+    """A browser without scripts at the shop front; it keeps its cookies."""
+    assert scored_shop.run("search", "reindex").returncode == 0
+    with running(create_app()) as client:
+        yield client
+
+
+def become(client: httpx.Client, username: str) -> None:
+    """Choose to be a user; an empty name for a new guest."""
+    answer = send_form(client, "/shop/visitor", {"username": username}, page="/shop")
+    assert answer.status_code == 303, answer.text
