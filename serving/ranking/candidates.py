@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from features.interactions import History
+from models.algorithms.shared.item_lists import ItemLists
+from models.algorithms.shared.lift import unit_scores
 from models.results import Ranking
 from recsys.domains.recommendations.reasons import Kind, ReasonCode, evidence_reasons
 from recsys.domains.recommendations.stored_lists.codec import (
@@ -77,10 +79,14 @@ def similar(
 ) -> list[Entry]:
     """Return the k products of `only` that are most similar to `products`, without `products` themselves.
 
-    The score is the mean similarity to all of `products`, which the model must know; the evidence is the most
-    similar of them. A list with a mean above 1 (sums of weights, not shares) gets mean / (1 + mean), so that
-    no score is cut off. Scores decrease strictly, so that sorting by score keeps the order of the list.
+    For several products, a model of item lists ranks as it was judged on carts: by the sum of strengths, of
+    which the score is the unit score. Of other models the score is the mean similarity to all of `products`,
+    which the model must know. A list with a mean above 1 (sums of weights, not shares) gets
+    mean / (1 + mean), so that no score is cut off. The evidence is the most similar of `products`. Scores
+    decrease strictly, so that sorting by score keeps the order of the list.
     """
+    if len(products) > 1 and isinstance(model.model, ItemLists):
+        return _completing(model, products, k, only, reason)
     with model.lock:
         ranking = model.model.similar_items(list(products), k + len(products), only=only)
     listed_products = ranking.products
@@ -104,6 +110,24 @@ def similar(
     return [
         Entry(int(distinct[row]), units, Kind.SIMILAR, reason, int(nearest[row]), True)
         for row, units in zip(best, strictly_decreasing(np.rint(mean * SCORE_UNIT)).tolist(), strict=True)
+    ]
+
+
+def _completing(
+    model: LoadedModel, products: Sequence[int], k: int, only: npt.NDArray[np.int64], reason: ReasonCode
+) -> list[Entry]:
+    """Return the k products that go with all of `products` by the sum of their strengths."""
+    cart = History.of(np.array(products, dtype=np.int64))
+    with model.lock:
+        ranking = model.model.recommend_from([cart], k, exclude="seen", only=only)
+        evidence = _evidence(model, ranking, [cart])
+    listed, strengths = ranking.row(0)
+    units = np.rint(unit_scores(strengths.astype(np.float64), 1.0) * SCORE_UNIT)
+    return [
+        Entry(product, score, Kind.SIMILAR, reason, strongest, True)
+        for product, score, strongest in zip(
+            listed.tolist(), strictly_decreasing(units).tolist(), evidence[0].tolist(), strict=False
+        )
     ]
 
 

@@ -68,26 +68,26 @@ class ItemLists(ItemItem):
         self.support_ = np.empty(row.size, np.float32)
         self.support_[place] = support
         self.weights_ = sparse.csr_matrix((data, indices, indptr), shape=(items, items))
-        self.__dict__.pop("_added", None)
 
     def _values(self) -> str:
         return "binary"
 
-    def _strengths(self) -> sparse.csr_matrix:
-        """`weights_` as numbers that add up; computed once."""
-        found: sparse.csr_matrix | None = self.__dict__.get("_added")
-        if found is None:
-            parts = (strengths_of(self.weights_.data), self.weights_.indices, self.weights_.indptr)
-            found = self.__dict__["_added"] = sparse.csr_matrix(parts, shape=self.weights_.shape)
-        return found
+    def _strengths(self, items: npt.NDArray[np.integer]) -> sparse.csr_matrix:
+        """Some rows of `weights_` as numbers that add up, csr float32 (items.size, all items)."""
+        near = self.weights_[items]
+        parts = (strengths_of(near.data), near.indices, near.indptr)
+        return sparse.csr_matrix(parts, shape=near.shape)
 
     def _summed_rows(self, history: sparse.csr_matrix) -> sparse.csr_matrix:
-        return sparse.csr_matrix(valued(history, self._values()) @ self._strengths())
+        items, place = np.unique(history.indices, return_inverse=True)
+        given = valued(history, self._values())
+        held = sparse.csr_matrix((given.data, place, given.indptr), shape=(given.shape[0], items.size))
+        return sparse.csr_matrix(held @ self._strengths(items))
 
     def _contributions(
         self, history: sparse.csr_matrix, row: int, items: Rows
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        near = self._strengths()[history.indices][:, items].toarray()
+        near = self._strengths(history.indices)[:, items].toarray()
         return np.ascontiguousarray(near.T, dtype=np.float32), np.zeros(items.size, dtype=np.float32)
 
     def _arrays(self) -> Arrays:
