@@ -199,11 +199,11 @@ class Hybrid(Recommender):
         self, request: RankRequest, new: Selection, k: int, k_new: int
     ) -> tuple[tuple[Rows, Scores], tuple[Rows, Scores]]:
         fresh = replace(request, shown=new)
-        blocks = self._opinions_of(request, list(self.stages_.values()))
+        blocks, habits = self._opinions_of(request, list(self.stages_.values())), self._habits(request)
         # in this order: to choose what is new hides what was seen from the same scores
         found = []
         for each, length in ((request, k), (fresh, k_new)):
-            columns_, scores = self._greet(each, *self._listed(each, length, blocks), length)
+            columns_, scores = self._greet(each, *self._listed(each, length, blocks, habits), length)
             found.append((self._ids_of(columns_), scores))
         return found[0], found[1]
 
@@ -213,7 +213,11 @@ class Hybrid(Recommender):
         return dict(zip(names, self.panel_.of(names).opinions(request), strict=True))
 
     def _listed(
-        self, request: RankRequest, k: int, opinions: Mapping[str, ScoreBlock]
+        self,
+        request: RankRequest,
+        k: int,
+        opinions: Mapping[str, ScoreBlock],
+        habits: Habits | None = None,
     ) -> tuple[Rows, Scores]:
         """The k best item rows of each user by the rule of the question; -1 and -inf in empty places."""
         stage = self.stages_["new" if request.shown.seen else "any"]
@@ -223,7 +227,7 @@ class Hybrid(Recommender):
             closed = panel.filtered(request.shown, len(self.items_))
             return blocks[0].best(k, closed, request.history if request.shown.seen else None)
         candidates = panel.candidates(blocks, request, self.parameters.candidates)
-        scores = stage.score(candidates, self._known_facts(), self._habits(request))
+        scores = stage.score(candidates, self._known_facts(), habits or self._habits(request))
         padded = candidates.padded(scores, -np.inf)
         places, values = top_k(padded, k)
         items = candidates.padded(candidates.item, -1)

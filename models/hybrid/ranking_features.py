@@ -140,38 +140,48 @@ class FeatureSnapshot:
     def columns(self, habits: Habits, owner: Rows, item: Rows) -> Float:
         """float32 (c, len(FACT_NAMES)) of candidate pairs: row of `habits` and item of each; NaN: unknown."""
         out = np.empty((owner.size, len(FACT_NAMES)), dtype=np.float32)
-        entry_owner = np.repeat(np.arange(habits.indptr.size - 1), np.diff(habits.indptr))
-        self._pairs(habits, entry_owner, owner, item, out[:, :6])
-        rows = habits.indptr.size - 1
-        events = np.bincount(entry_owner, weights=habits.times, minlength=rows)
-        lately = np.bincount(entry_owner, weights=habits.lately, minlength=rows)
-        products = np.diff(habits.indptr)
-        of_user = (
-            np.log1p(events),
-            np.log1p(lately),
-            np.log1p(products),
-            1 - products / np.maximum(events, 1),
-        )
-        for place, column in enumerate(of_user, 6):
-            out[:, place] = column[owner]
+        known = self._of_users(habits)
+        self._pairs(habits, known, owner, item, out[:, :6])
+        out[:, 6:10] = known.columns[owner]
         out[:, 10:19] = self.items[item]
-        price = self.items[habits.item, 8]
-        priced = np.isfinite(price)
-        weights = np.where(priced, habits.faded, 0)
-        paid = np.bincount(entry_owner, weights=weights * np.where(priced, price, 0), minlength=rows)
-        with np.errstate(invalid="ignore"):
-            usual = paid / np.bincount(entry_owner, weights=weights, minlength=rows)
-        out[:, 19] = self.items[item, 8] - usual[owner]
-        for place, codes in enumerate(self.groups):
-            _liking(habits, entry_owner, codes, owner, item, out[:, 20 + 2 * place : 22 + 2 * place])
+        out[:, 19] = self.items[item, 8] - known.usual_price[owner]
+        for place, (codes, liking) in enumerate(zip(self.groups, known.likings, strict=True)):
+            liking.fill(owner, codes[item], out[:, 20 + 2 * place : 22 + 2 * place])
         return rounded(out)
 
-    def _pairs(self, habits: Habits, entry_owner: Rows, owner: Rows, item: Rows, out: Float) -> None:
+    def _of_users(self, habits: Habits) -> _UserFacts:
+        """What columns need of the users alone; computed once for both questions."""
+        known: _UserFacts | None = habits.__dict__.get("_facts")
+        if known is None:
+            rows = habits.indptr.size - 1
+            entry_owner = np.repeat(np.arange(rows), np.diff(habits.indptr))
+            events = np.bincount(entry_owner, weights=habits.times, minlength=rows)
+            lately = np.bincount(entry_owner, weights=habits.lately, minlength=rows)
+            products = np.diff(habits.indptr)
+            columns = (
+                np.log1p(events),
+                np.log1p(lately),
+                np.log1p(products),
+                1 - products / np.maximum(events, 1),
+            )
+            price = self.items[habits.item, 8]
+            priced = np.isfinite(price)
+            weights = np.where(priced, habits.faded, 0)
+            paid = np.bincount(entry_owner, weights=weights * np.where(priced, price, 0), minlength=rows)
+            with np.errstate(invalid="ignore"):
+                usual = paid / np.bincount(entry_owner, weights=weights, minlength=rows)
+            likings = tuple(_Liking.of(habits, entry_owner, codes) for codes in self.groups)
+            total = np.bincount(entry_owner, weights=habits.faded, minlength=rows).astype(np.float64)
+            known = _UserFacts(entry_owner, np.stack(columns, axis=1), usual, total, likings)
+            habits.__dict__["_facts"] = known
+        return known
+
+    def _pairs(self, habits: Habits, known: _UserFacts, owner: Rows, item: Rows, out: Float) -> None:
         out[:, :2], out[:, 2:5], out[:, 5] = 0, np.nan, 0
         if not habits.item.size:
             return
         width = self.items.shape[0]
-        keys = entry_owner * width + habits.item
+        keys = known.entry_owner * width + habits.item
         asked = owner * width + item
         place = np.minimum(np.searchsorted(keys, asked), keys.size - 1)
         hit = np.flatnonzero(keys[place] == asked)
@@ -179,8 +189,7 @@ class FeatureSnapshot:
         times, last = habits.times[at], habits.last[at]
         gap = (habits.first[at] - last) / np.maximum(times - 1, 1)
         interval = np.where(times > 1, gap, np.float32(np.nan))
-        total = np.bincount(entry_owner, weights=habits.faded)
-        share = habits.faded[at] / np.maximum(total[entry_owner[at]], 1e-9)
+        share = habits.faded[at] / np.maximum(known.total[owner[hit]], 1e-9)
         out[hit] = np.stack(
             [times, habits.lately[at], last, interval, last / np.maximum(interval, 1), share], 1
         )
@@ -213,26 +222,60 @@ def rounded(values: Float) -> Float:
     return np.where(np.isfinite(values), nearest, bits).view(np.float32)
 
 
-def _liking(habits: Habits, entry_owner: Rows, codes: Rows, owner: Rows, item: Rows, out: Float) -> None:
-    """Share of the user's faded events in the product's group, and days since the last one there."""
-    out[:] = np.nan
-    group = codes[habits.item]
-    inside = group >= 0
-    if not inside.any():
-        return
-    width = int(codes.max()) + 1
-    keys, place = np.unique(entry_owner[inside] * width + group[inside], return_inverse=True)
-    faded = np.bincount(place, weights=habits.faded[inside])
-    last = np.full(keys.size, np.inf)
-    np.minimum.at(last, place, habits.last[inside])
-    total = np.bincount(keys // width, weights=faded, minlength=habits.indptr.size - 1)
-    asked = owner * width + codes[item]
-    at = np.minimum(np.searchsorted(keys, asked), keys.size - 1)
-    grouped = codes[item] >= 0
-    hit = grouped & (keys[at] == asked)
-    out[grouped, 0] = 0
-    out[hit, 0] = (faded / total[keys // width])[at[hit]]
-    out[hit, 1] = last[at[hit]]
+@dataclass(frozen=True, eq=False)
+class _Liking:
+    """The groups in which users did something, sorted by keys user × width + group.
+
+    share : of the user's faded events. last : days since the last one.
+    """
+
+    width: int
+    keys: Rows
+    share: npt.NDArray[np.float64]
+    last: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, habits: Habits, entry_owner: Rows, codes: Rows) -> Self:
+        """codes : int64 (items,), the group of each item, -1 for none."""
+        group = codes[habits.item]
+        inside = group >= 0
+        width = int(codes.max(initial=-1)) + 1
+        keys, place = np.unique(entry_owner[inside] * width + group[inside], return_inverse=True)
+        faded = np.bincount(place, weights=habits.faded[inside], minlength=keys.size).astype(np.float64)
+        last = np.full(keys.size, np.inf)
+        np.minimum.at(last, place, habits.last[inside])
+        if not keys.size:
+            return cls(width, keys, faded, last)
+        total = np.bincount(keys // width, weights=faded, minlength=habits.indptr.size - 1)
+        return cls(width, keys, faded / total[keys // width], last)
+
+    def fill(self, owner: Rows, group: Rows, out: Float) -> None:
+        """Share of the user's faded events in the product's group, and days since the last one there."""
+        out[:] = np.nan
+        if not self.keys.size:
+            return
+        asked = owner * self.width + group
+        at = np.minimum(np.searchsorted(self.keys, asked), self.keys.size - 1)
+        grouped = group >= 0
+        hit = grouped & (self.keys[at] == asked)
+        out[grouped, 0] = 0
+        out[hit, 0] = self.share[at[hit]]
+        out[hit, 1] = self.last[at[hit]]
+
+
+@dataclass(frozen=True, eq=False)
+class _UserFacts:
+    """What the columns of pairs need of the users alone.
+
+    entry_owner : int64, the row of each habit. columns : float64 (rows, 4), see _USER. usual_price, total :
+    float64 (rows,): mean logarithm of the prices, and the faded sum of events. likings : of each group.
+    """
+
+    entry_owner: Rows
+    columns: npt.NDArray[np.float64]
+    usual_price: npt.NDArray[np.float64]
+    total: npt.NDArray[np.float64]
+    likings: tuple[_Liking, ...]
 
 
 def _departments(paths: list[str]) -> Rows:
