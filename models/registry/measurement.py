@@ -46,6 +46,7 @@ class MeasuredGroup(BaseModel):
 
     impressions : products displayed. users : to so many different ones.
     clicked, bought : share of impressions; None without impressions.
+    user_shares : share of the users who clicked, carted or bought at least one, by that word.
     revenue_per_1000 : of a thousand impressions.
     """
 
@@ -54,6 +55,7 @@ class MeasuredGroup(BaseModel):
     users: int
     clicked: MeasuredRate | None
     bought: MeasuredRate | None
+    user_shares: dict[str, MeasuredRate] = {}
     revenue: Decimal
     revenue_per_1000: float
 

@@ -30,6 +30,7 @@ SCREENS: tuple[ScreenLink, ...] = (
     ScreenLink("Overview", "/console", "Now"),
     *LIST_SCREENS,
     ScreenLink("Models", "/console/models", "Operation"),
+    ScreenLink("Experiments", "/console/experiments", "Operation"),
     ScreenLink("Jobs", "/console/jobs", "Operation"),
 )
 

@@ -8,7 +8,7 @@ from recsys.errors import NotFound
 from serving.console.access import Viewer
 from serving.console.list_screens import LIST_SCREENS
 from serving.console.rendering import screen_router
-from serving.console.screens import jobs, models, overview, session
+from serving.console.screens import experiments, jobs, models, overview, session
 
 __all__ = ["router"]
 
@@ -19,6 +19,7 @@ SCREENS: tuple[APIRouter, ...] = (
     overview.router,
     jobs.router,
     models.router,
+    experiments.router,
 )
 
 router = APIRouter()

@@ -137,7 +137,7 @@ def _svg(
     width: float, height: float, label: str, body: Markup, classes: str, *, stretch: bool = False
 ) -> Markup:
     # only shapes are stretched: letters and circles would lose their form
-    ratio = Markup(' preserveAspectRatio="none"') if stretch else Markup("")
+    ratio = Markup(' preserveAspectRatio="{}"').format("none" if stretch else "xMinYMid")
     return Markup(
         '<svg class="{}" viewBox="0 0 {} {}"{} role="img" aria-label="{}"><title>{}</title>{}</svg>'
     ).format(classes, _n(width), _n(height), ratio, label, label, body)

@@ -75,6 +75,10 @@ def _group(group: Group) -> MeasuredGroup:
         users=group.users,
         clicked=rates.get("clicked"),
         bought=rates.get("bought"),
+        user_shares={
+            kind: MeasuredRate(value=share.value, low=share.low, high=share.high)
+            for kind, share in group.user_shares.items()
+        },
         revenue=group.revenue,
         revenue_per_1000=group.revenue_per_1000,
     )

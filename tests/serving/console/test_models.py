@@ -7,37 +7,9 @@ import pytest
 
 from models.registry import registry
 from recsys.database.session import unit_of_work
-from recsys.settings import get_settings
 from serving.batch import scoring
-from tests.serving import shopping
+from tests.serving.console.conftest import GUARDRAILS
 from tests.support.pages import send_form
-
-METRICS = {"all": {"k": 10, "ndcg": {"value": 0.1234, "low": 0.1, "high": 0.15}, "coverage": 0.5}}
-GUARDRAILS = [{"name": "coverage", "value": 0.4, "limit": 0.1, "at_least": True, "ok": True}]
-
-
-@pytest.fixture
-def second(client: httpx.Client) -> httpx.Client:
-    """The scored shop of knn-v1 with knn-v2 registered beside it, judged and with a report."""
-    model = shopping.fit()
-    checksum = model.save(registry.artifact_folder("knn-v2"))
-    report = get_settings().var / "reports" / "run-1" / "report.html"
-    report.parent.mkdir(parents=True)
-    report.write_text("<h1>How it went</h1>")
-    parameters = {
-        "metrics": METRICS,
-        "gate": {"action": "hold", "reason": "not better", "guardrails": GUARDRAILS},
-        "report": "reports/run-1/report.html",
-        "hyperparameters": {"neighbours": 50},
-        "run": "run-1",
-    }
-    with unit_of_work() as session:
-        registry.register(
-            session,
-            registry.Registration("knn-v2", 2, model.kind.value, model.algorithm, checksum,
-                                  model.dataset_fingerprint_, parameters, 0.1, 0.1, 0.1, 450),
-        )  # fmt: skip
-    return client
 
 
 def active() -> str | None:

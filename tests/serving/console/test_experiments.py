@@ -1,0 +1,138 @@
+"""The screen of experiments: the sample, starting, the verdict and its alarm, stopping, keeping."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from models.registry import registry
+from models.registry.measurement import (
+    MeasuredDifference,
+    MeasuredGroup,
+    MeasuredPeriod,
+    MeasuredRate,
+    MeasuredSpan,
+    MeasuredTest,
+    Measurement,
+    write_measurement,
+)
+from recsys import clock
+from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.ab_tests import service as ab_tests
+from recsys.domains.recommendations.ab_tests.sample_size import users_needed
+from tests.support.pages import send_form
+
+TERMS = {
+    "name": "two-against-one",
+    "challenger": "knn-v2",
+    "share_percent": 30,
+    "days": 14,
+    "metric": "bought",
+    "reason": "more neighbours",
+}
+PATH = "/console/experiments/two-against-one"
+
+
+def measured(test: MeasuredTest | None = None, *, users: int = 5600) -> None:
+    """A measurement in which a tenth of the users bought."""
+    now = clock.now()
+    rate = MeasuredRate(value=0.1, low=0.09, high=0.11)
+    group = MeasuredGroup(name="all", impressions=10_000, users=users, clicked=rate, bought=rate,
+                          user_shares={"bought": rate}, revenue="10", revenue_per_1000=1)  # fmt: skip
+    period = MeasuredPeriod(since=now, until=now, total=group, placements=[group])
+    spans = [MeasuredSpan(days=28, current=period, before=period)]
+    tests = [] if test is None else [test]
+    write_measurement(
+        Measurement(measured_at=now, seconds=1, window_days=7, shown="reported", spans=spans, tests=tests)
+    )
+
+
+def a_verdict(**changes: object) -> MeasuredTest:
+    now = clock.now()
+    difference = MeasuredDifference(metric="bought", control=0.1, challenger=0.12, difference=0.02, low=0.005,
+                                    high=0.035, relative=0.2, p_value=0.01)  # fmt: skip
+    plain = {
+        "name": "two-against-one", "control": "knn-v1", "challenger": "knn-v2", "metric": "bought",
+        "state": "running", "since": now, "until": now, "days": 14.0, "planned_days": 14.0,
+        "outcome": "challenger", "reason": "the challenger is better in bought", "control_users": 700,
+        "challenger_users": 300, "expected_share": 0.3, "observed_share": 0.3, "mismatch": False,
+        "mismatch_p_value": 0.9, "fallback_share": 0.01, "differences": [difference],
+    }  # fmt: skip
+    return MeasuredTest.model_validate({**plain, **changes})
+
+
+def active() -> str | None:
+    with unit_of_work() as session:
+        found = registry.active(session)
+        return None if found is None else found.name
+
+
+def test_the_sample_that_is_needed_is_computed_from_what_was_measured(second: httpx.Client) -> None:
+    asked = {"metric": "bought", "share_percent": 50, "days": 14, "effect_percent": 20, "format": "json"}
+    unknown = second.get("/console/experiments", params=asked).json()["sample"]
+    assert (unknown["needed"], "Nothing was measured" in unknown["explanation"]) == (None, True)
+    measured()
+    sample = second.get("/console/experiments", params=asked).json()["sample"]
+    assert (sample["baseline"], sample["needed"]) == (0.1, users_needed(0.1, 0.2, 0.5))
+    assert (sample["expected"], sample["enough"]) == (2800, False)
+    assert sample["days_needed"] == pytest.approx(sample["needed"] / 200)
+    money = second.get("/console/experiments", params={**asked, "metric": "revenue"}).json()["sample"]
+    assert (money["needed"], "Money" in money["explanation"]) == (None, True)
+
+
+def test_an_experiment_is_started_followed_and_stopped(second: httpx.Client) -> None:
+    started = send_form(second, "/console/experiments/start", TERMS)
+    assert started.headers["location"] == PATH, started.text
+    assert "Not measured yet" in second.get(PATH).text
+    again = send_form(second, "/console/experiments/start", {**TERMS, "name": "another"})
+    assert (again.status_code, "only one can" in again.text) == (409, True)
+    measured(a_verdict())
+    content = second.get(PATH, params={"format": "json"}).json()
+    assert content["test"]["outcome_words"] == "the challenger is better"
+    assert content["measured"]["differences"][0]["low"] == 0.005
+    assert [arm["arm"] for arm in content["arms"]] == ["control", "challenger", "fallback"]
+    page = second.get(PATH).text
+    assert "0.50% to 3.50%" in page
+    assert "samples are not as they should be" not in page
+    assert send_form(second, f"{PATH}/stop", {"reason": ""}).status_code == 422
+    assert send_form(second, f"{PATH}/stop", {"reason": "seen enough"}).status_code == 303
+    listed = second.get("/console/experiments", params={"format": "json"}).json()
+    assert listed["running"] is None
+    assert [row["conclusion"] for row in listed["former"]] == ["seen enough"]
+
+
+def test_unequal_samples_raise_an_alarm(second: httpx.Client) -> None:
+    send_form(second, "/console/experiments/start", TERMS)
+    measured(a_verdict(mismatch=True, outcome="invalid", observed_share=0.45))
+    text = second.get(PATH).text
+    assert 'role="alert"' in text
+    assert "45.0% of the customers got the challenger where 30.0% should have" in text
+    assert second.get("/console/experiments", params={"format": "json"}).json()["running"]["mismatch"]
+
+
+def test_a_challenger_that_is_kept_serves_and_the_experiment_ends(second: httpx.Client) -> None:
+    send_form(second, "/console/experiments/start", TERMS)
+    assert send_form(second, f"{PATH}/keep", {"reason": "it sold more"}).status_code == 303
+    assert active() == "knn-v2"
+    with unit_of_work() as session:
+        assert ab_tests.running(session) is None
+        assert ab_tests.get(session, "two-against-one").state == "stopped"
+        assert registry.history(session)[0].reason == "two-against-one: it sold more"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"share_percent": 0}, {"days": 0}, {"metric": "joy"}, {"name": "No Good"}, {"reason": ""},
+     {"challenger": "knn-v1"}, {"days": 3000}],
+)  # fmt: skip
+def test_wrong_terms_start_nothing(second: httpx.Client, wrong: dict[str, object]) -> None:
+    answer = send_form(second, "/console/experiments/start", {**TERMS, **wrong})
+    assert answer.status_code == 422, answer.text
+    with unit_of_work() as session:
+        assert ab_tests.listed(session) == []
+
+
+def test_an_unknown_model_or_experiment_is_a_page_that_says_so(second: httpx.Client) -> None:
+    unknown = send_form(second, "/console/experiments/start", {**TERMS, "challenger": "none"})
+    assert unknown.status_code == 404
+    assert second.get("/console/experiments/none").status_code == 404
