@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from recsys.domains.users.roles import Role
 from serving.pages.templating import NavigationGroup, NavigationLink
 
 __all__ = ["SCREENS", "ScreenLink", "navigation_for"]
@@ -12,11 +13,12 @@ __all__ = ["SCREENS", "ScreenLink", "navigation_for"]
 
 @dataclass(frozen=True)
 class ScreenLink:
-    """A screen of the console; group : the heading under which it stands."""
+    """A screen of the console; group : the heading under which it stands; role : who may open it."""
 
     title: str
     path: str
     group: str
+    role: Role = Role.VIEWER
 
 
 LIST_SCREENS: tuple[ScreenLink, ...] = (
@@ -32,15 +34,21 @@ SCREENS: tuple[ScreenLink, ...] = (
     ScreenLink("Models", "/console/models", "Operation"),
     ScreenLink("Experiments", "/console/experiments", "Operation"),
     ScreenLink("Jobs", "/console/jobs", "Operation"),
+    ScreenLink("Keys", "/console/keys", "Administration", Role.ADMINISTRATOR),
+    ScreenLink("Staff", "/console/staff", "Administration", Role.ADMINISTRATOR),
+    ScreenLink("Audit", "/console/audit", "Administration", Role.OPERATOR),
+    ScreenLink("Settings", "/console/settings", "Administration", Role.OPERATOR),
 )
 
 
-def navigation_for(path: str) -> Sequence[NavigationGroup]:
-    """The groups with the entry of this path marked; the longest path that begins it counts."""
+def navigation_for(path: str, role: Role) -> Sequence[NavigationGroup]:
+    """The groups that this role may open, with the entry of this path marked: the longest that begins it."""
     fitting = [link for link in SCREENS if path == link.path or path.startswith(f"{link.path}/")]
     current = max(fitting, key=lambda link: len(link.path), default=None)
     groups: dict[str, list[NavigationLink]] = {}
     for link in SCREENS:
+        if link.role > role:
+            continue
         entry = NavigationLink(link.title, link.path, link is current)
         groups.setdefault(link.group, []).append(entry)
     return [NavigationGroup(title, links) for title, links in groups.items()]

@@ -24,7 +24,7 @@ def _frame(request: Request) -> PageFrame:
     return PageFrame(
         site="recsys console",
         home=HOME,
-        groups=navigation_for(request.url.path),
+        groups=navigation_for(request.url.path, user.role),
         user_name=user.name,
         role=user.role.label,
         can_log_out=logged_in,

@@ -8,7 +8,7 @@ from recsys.errors import NotFound
 from serving.console.access import Viewer
 from serving.console.list_screens import LIST_SCREENS
 from serving.console.rendering import screen_router
-from serving.console.screens import experiments, jobs, models, overview, session
+from serving.console.screens import audit, experiments, jobs, keys, models, overview, session, settings, staff
 
 __all__ = ["router"]
 
@@ -20,6 +20,10 @@ SCREENS: tuple[APIRouter, ...] = (
     jobs.router,
     models.router,
     experiments.router,
+    keys.router,
+    staff.router,
+    audit.router,
+    settings.router,
 )
 
 router = APIRouter()

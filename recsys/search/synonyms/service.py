@@ -139,6 +139,12 @@ def changes_of(
     return session.scalars(query.order_by(SearchSynonymChange.id.desc()).limit(limit)).all()
 
 
+def latest_changes(session: Session, *, limit: int) -> Sequence[SearchSynonymChange]:
+    """Changes of all groups, newest first."""
+    query = select(SearchSynonymChange).order_by(SearchSynonymChange.id.desc()).limit(limit)
+    return session.scalars(query).all()
+
+
 def _read(session: Session, analyser: Analyser) -> _Groups:
     global _current
     now = time.monotonic()

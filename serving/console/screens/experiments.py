@@ -1,4 +1,4 @@
-"""Experiments: A/B tests of a model against the one that serves: plan, start, follow, stop, keep."""
+"""Experiments: A/B tests of a model against the serving model: plan, start, follow, stop, keep."""
 
 from __future__ import annotations
 

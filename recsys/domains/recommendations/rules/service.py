@@ -28,6 +28,7 @@ __all__ = [
     "get",
     "in_force",
     "in_force_at",
+    "latest_changes",
     "listed",
     "not_over",
     "replace",
@@ -134,6 +135,13 @@ def changes_of(
     if before is not None:
         query = query.where(BusinessRuleChange.id < before)
     return session.scalars(query.order_by(BusinessRuleChange.id.desc()).limit(limit)).all()
+
+
+def latest_changes(session: Session, *, limit: int) -> Sequence[BusinessRuleChange]:
+    """Changes of all rules, newest first."""
+    return session.scalars(
+        select(BusinessRuleChange).order_by(BusinessRuleChange.id.desc()).limit(limit)
+    ).all()
 
 
 def in_force(session: Session, moment: datetime) -> list[Rule]:
