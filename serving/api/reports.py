@@ -14,6 +14,7 @@ from recsys.errors import NotFound
 from recsys.web.access.authorization import keys_are_optional
 from recsys.web.dependencies import brief_admin
 from recsys.web.errors import problem_responses
+from recsys.web.validators import Text
 
 __all__ = ["router"]
 
@@ -57,7 +58,7 @@ def _allowed(request: Request) -> None:
 )
 def model_report(
     request: Request,
-    name: Annotated[str, Path(max_length=100, description="Name of a registered model, e.g. als-v3.")],
+    name: Annotated[Text, Path(max_length=100, description="Name of a registered model, e.g. als-v3.")],
     format: Annotated[
         Literal["html", "json"] | None, Query(description="Default: what the header `Accept` prefers.")
     ] = None,

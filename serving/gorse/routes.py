@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar, cast
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
+from pydantic import Field
 
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.service import record_interactions
@@ -15,7 +16,7 @@ from recsys.web.access.api_key_dependencies import require
 from recsys.web.access.authorization import plainly_allowed
 from recsys.web.dependencies import AdmissionDep, SessionDep, brief_admin
 from recsys.web.pagination import Cursor
-from recsys.web.validators import storable
+from recsys.web.validators import Text, storable
 from recsys.write_buffer.buffer import Sender
 from recsys.write_buffer.deadlines import Deadline
 from recsys.write_buffer.senders import ReporterDep, in_post_thread
@@ -40,6 +41,9 @@ Count = Annotated[int, Query(ge=1, le=100)]
 Rows = Annotated[int, Query(ge=1, le=MOST_ROWS)]
 Offset = Annotated[int, Query(ge=0, le=10_000)]
 CursorText = Annotated[str, Query(max_length=1000)]
+Name = Annotated[Text, Field(max_length=100)]
+Label = Name | None
+"""Part of the path in some routes, a parameter in others."""
 Version = Annotated[str | None, Header(alias="X-API-Version")]
 Affected = dict[str, int]
 ADMIN = [Depends(brief_admin)]
@@ -57,7 +61,7 @@ def _batch(given: Sequence[Row]) -> Sequence[Row]:
 
 
 def _page(
-    read: Callable[[int, int], list[tuple[int, dict[str, Any]]]], name: str, n: int, cursor: str
+    read: Callable[[int, int], list[tuple[int, dict[str, Any]]]], name: Name, n: int, cursor: str
 ) -> dict[str, Any]:
     """Return a page in Gorse's form; its cursor is empty on the last page."""
     after = Cursor.decode(cursor).integer("id") if cursor else 0
@@ -209,7 +213,7 @@ def overwrite_feedback(_: AdmissionDep, sender: ReporterDep, given: list[Feedbac
 @router.get("/feedback", dependencies=ADMIN)
 @router.get("/feedback/{feedback_type}", dependencies=ADMIN)
 def get_feedback(
-    session: SessionDep, feedback_type: str | None = None, n: Rows = 10, cursor: CursorText = ""
+    session: SessionDep, feedback_type: Label = None, n: Rows = 10, cursor: CursorText = ""
 ) -> dict[str, Any]:
     """Return a page of feedback."""
 
@@ -226,7 +230,7 @@ def _all(rows: list[tuple[int, dict[str, Any]]]) -> list[dict[str, Any]]:
 @router.get("/user/{user}/feedback", dependencies=ADMIN)
 @router.get("/user/{user}/feedback/{feedback_type}", dependencies=ADMIN)
 def get_feedback_of_user(
-    session: SessionDep, user: OwnId, feedback_type: str | None = None
+    session: SessionDep, user: OwnId, feedback_type: Label = None
 ) -> list[dict[str, Any]]:
     """Return the first 1,000 pieces of a user's feedback."""
     return _all(feedback.list_feedback(session, user=user, feedback_type=feedback_type, limit=MOST_ROWS))
@@ -235,7 +239,7 @@ def get_feedback_of_user(
 @router.get("/item/{item}/feedback", dependencies=ADMIN)
 @router.get("/item/{item}/feedback/{feedback_type}", dependencies=ADMIN)
 def get_feedback_on_item(
-    session: SessionDep, item: OwnId, feedback_type: str | None = None
+    session: SessionDep, item: OwnId, feedback_type: Label = None
 ) -> list[dict[str, Any]]:
     """Return the first 1,000 pieces of feedback on an item."""
     return _all(feedback.list_feedback(session, item=item, feedback_type=feedback_type, limit=MOST_ROWS))
@@ -244,7 +248,7 @@ def get_feedback_on_item(
 @router.get("/feedback/{user}/{item}", dependencies=ADMIN)
 @router.get("/feedback/{feedback_type}/{user}/{item}", dependencies=ADMIN)
 def get_feedback_of_pair(
-    session: SessionDep, user: OwnId, item: OwnId, feedback_type: str | None = None
+    session: SessionDep, user: OwnId, item: OwnId, feedback_type: Label = None
 ) -> list[dict[str, Any]]:
     """Return a user's feedback on an item."""
     found = feedback.list_feedback(
@@ -255,9 +259,7 @@ def get_feedback_of_pair(
 
 @router.delete("/feedback/{user}/{item}", dependencies=ADMIN)
 @router.delete("/feedback/{feedback_type}/{user}/{item}", dependencies=ADMIN)
-def delete_feedback(
-    session: SessionDep, user: OwnId, item: OwnId, feedback_type: str | None = None
-) -> Affected:
+def delete_feedback(session: SessionDep, user: OwnId, item: OwnId, feedback_type: Label = None) -> Affected:
     """Remove a user's feedback on an item."""
     return _affected(feedback.delete_feedback(session, user, item, feedback_type))
 
@@ -273,7 +275,7 @@ async def get_recommend(
     http: Request,
     _: AdmissionDep,
     user: OwnId,
-    category: str | None = None,
+    category: Label = None,
     n: Count = 10,
     offset: Offset = 0,
     version: Version = None,
@@ -307,7 +309,7 @@ async def get_collaborative_filtering(
     http: Request,
     _: AdmissionDep,
     user: OwnId,
-    category: str | None = None,
+    category: Label = None,
     n: Count = 10,
     offset: Offset = 0,
 ) -> list[dict[str, Any]]:
@@ -327,7 +329,7 @@ def get_user_neighbors(
 
 @router.get("/user-to-user/{name}/{user}", dependencies=RECOMMEND)
 def get_user_to_user(
-    session: SessionDep, name: str, user: OwnId, n: Count = 10, offset: Offset = 0
+    session: SessionDep, name: Name, user: OwnId, n: Count = 10, offset: Offset = 0
 ) -> list[dict[str, Any]]:
     """Return names and scores of the users of a named recommender: neighbors or similar."""
     if name not in ("neighbors", "similar"):
@@ -341,7 +343,7 @@ async def session_recommend(
     http: Request,
     _: AdmissionDep,
     given: Annotated[list[dict[str, Any]], Body(max_length=MOST_ROWS)],
-    category: str | None = None,
+    category: Label = None,
     n: Count = 10,
     offset: Offset = 0,
 ) -> list[dict[str, Any]]:
@@ -368,7 +370,7 @@ async def get_neighbors(
     http: Request,
     _: AdmissionDep,
     item: OwnId,
-    category: str | None = None,
+    category: Label = None,
     n: Count = 10,
     offset: Offset = 0,
 ) -> list[dict[str, Any]]:
@@ -378,7 +380,7 @@ async def get_neighbors(
 
 @router.get("/item-to-item/{name}/{item}")
 async def get_item_to_item(
-    http: Request, _: AdmissionDep, name: str, item: OwnId, n: Count = 10, offset: Offset = 0
+    http: Request, _: AdmissionDep, name: Name, item: OwnId, n: Count = 10, offset: Offset = 0
 ) -> list[dict[str, Any]]:
     """Return ids and scores of the items of a named recommender."""
     return await _starting_from(http, item, placement_named(name, SIMILAR), None, n, offset)
@@ -387,7 +389,7 @@ async def get_item_to_item(
 @router.get("/latest")
 @router.get("/latest/{category}")
 async def get_latest(
-    http: Request, _: AdmissionDep, category: str | None = None, n: Count = 10, offset: Offset = 0
+    http: Request, _: AdmissionDep, category: Label = None, n: Count = 10, offset: Offset = 0
 ) -> list[dict[str, Any]]:
     """Return ids and scores of the newest items."""
     request = RecommendationRequest(Placement.NEW_ARRIVALS)
@@ -397,7 +399,7 @@ async def get_latest(
 @router.get("/non-personalized/{name}")
 @router.get("/non-personalized/{name}/{category}")
 async def get_non_personalized(
-    http: Request, _: AdmissionDep, name: str, category: str | None = None, n: Count = 10, offset: Offset = 0
+    http: Request, _: AdmissionDep, name: Name, category: Label = None, n: Count = 10, offset: Offset = 0
 ) -> list[dict[str, Any]]:
     """Return ids and scores of a list for everybody: popular, trending or latest."""
     request = RecommendationRequest(placement_named(name, NON_PERSONALIZED))

@@ -259,8 +259,12 @@ class _Loader:
         column = names[reject.column - 1] if reject.column and reject.column <= len(names) else None
         line = before + reject.line
         if reject.kind == "UNQUOTED VALUE":
-            odd = reject.raw.count('"') % 2
-            return line, column, "quote never closed" if odd else "text behind a closing quote", reject.raw
+            if reject.raw.count('"') % 2:
+                return line, column, "quote never closed", reject.raw
+            if reject.raw.replace('\\"', "").count('"') % 2:
+                # wrong in both ways: a backslash before the only other quote, or text behind it
+                return line, column, 'quote never closed, since \\" is a quote inside the text', reject.raw
+            return line, column, "text behind a closing quote", reject.raw
         if reject.kind == "LINE SIZE OVER MAXIMUM":
             return line, None, f"row longer than {LONGEST_ROW_BYTES >> 20} MiB", reject.raw
         return line, None, f"not {len(names)} fields", reject.raw

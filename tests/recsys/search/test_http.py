@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
 from recsys.cli import app
+from recsys.database.session import unit_of_work
+from recsys.domains.users.api_keys import service as api_keys
 from recsys.search import handlers, service
 from recsys.search.backends.base import SearchDown
 from recsys.search.backends.postgres.index import PostgresIndex
@@ -181,6 +183,12 @@ def test_only_administrators_see_what_is_not_for_sale_and_search_users(counter: 
     indexed(counter, "Secret lamp", status="draft")
     counter.send("GET", "/search/products?q=lamp&status=draft", who=ann, status=403)
     assert found(counter, "q=lamp&status=any", who=counter.admin) == ["Secret lamp"]
+    with unit_of_work() as session:
+        keys = {scope: api_keys.create(session, scope, [scope]).key for scope in ("recommend", "admin")}
+    for scope, status in (("recommend", 403), ("admin", 200)):
+        key = {"X-Api-Key": keys[scope]}
+        answer = counter.desk.client.get("/api/v1/search/products?q=lamp&status=draft", headers=key)
+        assert answer.status_code == status, answer.text
     assert found(counter, "q=lamp") == []
     counter.send("GET", "/search/users?q=ann", status=401)
     counter.send("GET", "/search/users?q=ann", who=ann, status=403)
