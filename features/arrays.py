@@ -113,7 +113,8 @@ def read_arrays(
             raise Invalid(f"{file} has another shape or type than {header_name} says; build the folder again")
         if verify and _array_digest(array) != digest:
             raise Invalid(f"{file} does not match its checksum; the file is damaged, build the folder again")
-        arrays[name] = array
+        # a plain view of the map: numpy and scipy take several times as long for each look at a memmap itself
+        arrays[name] = np.asarray(array)
     return header, arrays, total
 
 

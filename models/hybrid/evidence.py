@@ -72,9 +72,7 @@ class _ByWeights:
     """Evidence by the item-to-item weights of a member; csr float32 (items, items)."""
 
     def __init__(self, weights: sparse.csr_matrix) -> None:
-        # of a mapped artifact each look at a memory map costs more than the numbers that it gives
-        parts = np.asarray(weights.data), np.asarray(weights.indices), np.asarray(weights.indptr)
-        self.weights = sparse.csr_matrix(parts, shape=weights.shape)
+        self.weights = weights
 
     def parts(self, items: Rows, history: npt.NDArray[np.int32], value: Float) -> tuple[Rows, Float]:
         """The history entry with the largest weight × value for each item, and that product; 0: none."""

@@ -40,7 +40,7 @@ def test_round_trip_is_memory_mapped_read_only_and_checksummed(folder: Path) -> 
         np.testing.assert_array_equal(array, ARRAYS[name])
         assert array.shape == ARRAYS[name].shape
         assert array.dtype == ARRAYS[name].dtype
-        assert isinstance(array, np.memmap)
+        assert isinstance(array.base, np.memmap)
         assert not array.flags.writeable
 
 

@@ -142,7 +142,7 @@ def test_the_old_model_goes_on_serving_when_its_folder_is_damaged_or_replaced(fo
 
 def test_arrays_stay_on_disk(folder: Path) -> None:
     model = ALS.load(folder)
-    assert isinstance(model.item_factors_, np.memmap)
+    assert isinstance(model.item_factors_.base, np.memmap)
     assert not model.history_.data.flags.owndata
     assert not model.history_.data.flags.writeable
     with pytest.raises(ValueError, match="read-only"):
