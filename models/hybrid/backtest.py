@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -59,6 +60,9 @@ LEAST_USERS = 60
 
 LATELY_DAYS = 28.0
 """What counts as lately where no window was observed."""
+
+_repeated: WeakKeyDictionary[Dataset, bool] = WeakKeyDictionary()
+"""What `_repeats` found, which sorts all events: asked several times in each fit."""
 
 TOO_FEW = "too few users took up something after an earlier moment to learn from; the usual leader serves"
 
@@ -228,10 +232,17 @@ def _guess(creators: Creators, dataset: Dataset, question: Question, names: list
 
 def _repeats(dataset: Dataset) -> bool:
     """Whether people come back for the same product: on another day, by the same kind of event, often."""
+    if dataset not in _repeated:
+        _repeated[dataset] = _mean_days(dataset) > REPEATED
+    return _repeated[dataset]
+
+
+def _mean_days(dataset: Dataset) -> float:
+    """On how many days a pair of user and product has an event of one kind, on average; 0 without events."""
     events = dataset.events
     known = events.user >= 0
     day = (events.time[known] - events.time.min(initial=0)) // MICROSECONDS_PER_DAY
     items, kinds = int(events.item.max(initial=0)) + 1, int(events.kind.max(initial=0)) + 1
     pair = (events.user[known].astype(np.int64) * items + events.item[known]) * kinds + events.kind[known]
     days = np.unique(pair * (int(day.max(initial=0)) + 1) + day)
-    return bool(days.size > REPEATED * np.unique(pair).size)
+    return float(days.size / max(1, np.unique(pair).size))
