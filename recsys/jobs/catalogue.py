@@ -80,6 +80,18 @@ _ALL = (
         ("recsys search reindex",),
     ),
     JobDefinition(
+        "abandoned-carts",
+        "Remind of carts",
+        "Stores carts that were left and publishes an event for each, from which reminders are sent.",
+        ("orders", "abandoned-carts"),
+    ),
+    JobDefinition(
+        "notifications",
+        "Send messages",
+        "Sends the e-mail and text messages that are due.",
+        ("notifications", "send"),
+    ),
+    JobDefinition(
         "evaluate-items",
         "Judge similar products",
         "Judges the lists of similar products and of products bought together on what customers did later.",

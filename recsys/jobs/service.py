@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select, text
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from recsys import clock
 from recsys.errors import Conflict, NotFound
@@ -24,6 +24,9 @@ _LEADER = text(
     "AND classid::bigint = :high AND objid::bigint = :low "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
 )
+
+_WITHOUT_LOG = defer(JobRun.log)
+"""What a run wrote is read where it is displayed."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,8 @@ def overview(session: Session) -> list[JobState]:
     schedules = get_settings().jobs.schedules
     states = []
     for job in JOBS.values():
-        runs = session.scalars(
-            select(JobRun).where(JobRun.job == job.name).order_by(JobRun.id.desc()).limit(20)
-        ).all()
+        query = select(JobRun).where(JobRun.job == job.name).order_by(JobRun.id.desc()).limit(20)
+        runs = session.scalars(query.options(_WITHOUT_LOG)).all()
         expression = schedules.get(job.name)
         states.append(
             JobState(
@@ -66,6 +68,7 @@ def overview(session: Session) -> list[JobState]:
 def history(session: Session, *, job: str | None = None, limit: int = 50) -> Sequence[JobRun]:
     """The runs that were requested, began or were missed, newest first."""
     query = select(JobRun).where(JobRun.state != "planned").order_by(JobRun.id.desc()).limit(limit)
+    query = query.options(_WITHOUT_LOG)
     return session.scalars(query if job is None else query.where(JobRun.job == job)).all()
 
 

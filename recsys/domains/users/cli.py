@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import sys
 from typing import Annotated
@@ -10,7 +11,7 @@ import typer
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Make administrators and set passwords.")
+app = typer.Typer(no_args_is_help=True, help="Make administrators, give roles and set passwords.")
 
 Json = Annotated[bool, typer.Option("--json", help="Plain JSON on stdout, for scripts.")]
 
@@ -85,6 +86,47 @@ def set_password(
             raise NotFound(f"no account has the e-mail address or username {login!r}")
         service.set_password(session, user_id, password)
     typer.echo(json.dumps({"id": user_id}) if as_json else f"user {user_id} has another password now")
+
+
+@app.command("role")
+def set_role(
+    login: Annotated[str, typer.Argument(help="E-mail address or username.")],
+    role: Annotated[str, typer.Argument(help="viewer, merchandiser, operator, or none to withdraw it.")],
+    as_json: Json = False,
+) -> None:
+    """Give an account a role in the console, or withdraw it; administrators have every right already.
+
+    Example: recsys users role ada@example.org merchandiser
+    """
+    from recsys.database.session import unit_of_work
+    from recsys.domains.users import cache, roles
+    from recsys.domains.users.roles import Role
+    from recsys.errors import Invalid, NotFound
+
+    known = [each.label for each in Role if each is not Role.ADMINISTRATOR]
+    if role not in (*known, "none"):
+        raise Invalid(f"{role!r} is no role that can be given; expected {', '.join(known)} or none")
+    with unit_of_work() as session:
+        user_id = cache.id_by_email(session, login) if "@" in login else None
+        if user_id is None:
+            user_id = cache.id_by_username(session, login)
+        if user_id is None:
+            raise NotFound(f"no account has the e-mail address or username {login!r}")
+        if role == "none":
+            roles.withdraw(session, user_id, by=_actor())
+        else:
+            roles.grant(session, user_id, Role[role.upper()], by=_actor())
+    if as_json:
+        typer.echo(json.dumps({"id": user_id, "role": None if role == "none" else role}))
+        return
+    typer.echo(f"user {user_id} has no role now" if role == "none" else f"user {user_id} is {role} now")
+
+
+def _actor() -> str:
+    try:
+        return getpass.getuser()[:100]
+    except (KeyError, OSError):  # a container's user may have no name
+        return "unknown"
 
 
 def _password() -> str:

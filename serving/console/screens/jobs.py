@@ -165,7 +165,8 @@ def run_summary(run: JobRun) -> RunSummary:
     """A run for pages."""
     words, kind = _STATES.get(run.state, (run.state, ""))
     ended = run.ended_at or run.seen_at
-    lines = [line.strip() for line in (run.log or "").splitlines() if line.strip()]
+    log = (run.log or "") if run.state == "running" else ""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
     return RunSummary(
         id=run.id,
         job=run.job,
@@ -181,6 +182,6 @@ def run_summary(run: JobRun) -> RunSummary:
         if run.started_at is None or ended is None
         else max(0.0, (ended - run.started_at).total_seconds()),
         outcome=run.outcome,
-        progress=lines[-1][:200] if lines and run.state == "running" else None,
+        progress=lines[-1][:200] if lines else None,
         can_stop=run.state in ("queued", "running"),
     )

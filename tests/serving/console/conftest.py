@@ -9,6 +9,16 @@ import httpx
 import pytest
 
 from models.registry import registry
+from models.registry.measurement import (
+    MeasuredGroup,
+    MeasuredPeriod,
+    MeasuredRate,
+    MeasuredSpan,
+    MeasuredTest,
+    Measurement,
+    write_measurement,
+)
+from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.users import registration, roles
 from recsys.domains.users.roles import Role
@@ -32,6 +42,20 @@ def content(client: httpx.Client, address: str, **query: object) -> dict[str, An
     assert page.status_code == 200, page.text
     answer: dict[str, Any] = client.get(url.copy_merge_params({"format": "json"})).json()
     return answer
+
+
+def measured(test: MeasuredTest | None = None, *, users: int = 5600) -> None:
+    """A measurement in which a tenth of the users bought."""
+    now = clock.now()
+    rate = MeasuredRate(value=0.1, low=0.09, high=0.11)
+    group = MeasuredGroup(name="all", impressions=10_000, users=users, clicked=rate, bought=rate,
+                          user_shares={"bought": rate}, revenue="10", revenue_per_1000=1)  # fmt: skip
+    period = MeasuredPeriod(since=now, until=now, total=group, placements=[group])
+    spans = [MeasuredSpan(days=28, current=period, before=period)]
+    tests = [] if test is None else [test]
+    write_measurement(
+        Measurement(measured_at=now, seconds=1, window_days=7, shown="reported", spans=spans, tests=tests)
+    )
 
 
 @pytest.fixture

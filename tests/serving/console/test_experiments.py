@@ -6,20 +6,12 @@ import httpx
 import pytest
 
 from models.registry import registry
-from models.registry.measurement import (
-    MeasuredDifference,
-    MeasuredGroup,
-    MeasuredPeriod,
-    MeasuredRate,
-    MeasuredSpan,
-    MeasuredTest,
-    Measurement,
-    write_measurement,
-)
+from models.registry.measurement import MeasuredDifference, MeasuredTest
 from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
 from recsys.domains.recommendations.ab_tests.sample_size import users_needed
+from tests.serving.console.conftest import measured
 from tests.support.pages import send_form
 
 TERMS = {
@@ -31,20 +23,6 @@ TERMS = {
     "reason": "more neighbours",
 }
 PATH = "/console/experiments/two-against-one"
-
-
-def measured(test: MeasuredTest | None = None, *, users: int = 5600) -> None:
-    """A measurement in which a tenth of the users bought."""
-    now = clock.now()
-    rate = MeasuredRate(value=0.1, low=0.09, high=0.11)
-    group = MeasuredGroup(name="all", impressions=10_000, users=users, clicked=rate, bought=rate,
-                          user_shares={"bought": rate}, revenue="10", revenue_per_1000=1)  # fmt: skip
-    period = MeasuredPeriod(since=now, until=now, total=group, placements=[group])
-    spans = [MeasuredSpan(days=28, current=period, before=period)]
-    tests = [] if test is None else [test]
-    write_measurement(
-        Measurement(measured_at=now, seconds=1, window_days=7, shown="reported", spans=spans, tests=tests)
-    )
 
 
 def a_verdict(**changes: object) -> MeasuredTest:
