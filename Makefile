@@ -9,7 +9,7 @@ UV := uv==0.13.9
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-integration test-e2e lint bench docs types soak report lock down clean
+.PHONY: help demo test test-unit test-integration test-e2e lint bench docs types soak report pictures lock down clean
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
@@ -49,6 +49,9 @@ report: $(VENV)/.test $(VENV)/.demo  ## a report on real purchases in $CI_ARTIFA
 
 down: ## stop the embedded servers
 	@$(BIN)/recsys down
+
+pictures: $(VENV)/.test $(VENV)/.demo  ## the pictures of the README, of the demo that runs on this machine
+	@$(BIN)/python -m tests.support.readme_pictures
 
 soak: $(VENV)/.test $(VENV)/.demo  ## four minutes of mixed load with parts killed, ten at 70% of the most with a model switch each minute
 	@$(BIN)/python -m tests.performance.load.soak_mix && exec $(BIN)/python -m tests.performance.load.soak $(SOAK_FLAGS)

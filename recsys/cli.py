@@ -10,12 +10,12 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version as installed_version
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.main import get_command
 
+from recsys.demo import cli as demo
 from recsys.errors import Invalid, RecsysError
 from recsys.events import cli as events
 from recsys.exports import cli as exports
@@ -39,6 +39,7 @@ app = typer.Typer(
 
 app.add_typer(events.app, name="events", no_args_is_help=True)
 app.add_typer(exports.app, name="export")
+app.add_typer(demo.app, name="demo")
 app.add_typer(jobs.app, name="jobs")
 app.command()(events.relay)
 app.command()(events.consume)
@@ -217,24 +218,6 @@ def doctor(as_json: Json = False) -> None:
     else:
         health.show(findings)
     raise typer.Exit(1 if any(each.state == "broken" for each in findings) else 0)
-
-
-@app.command()
-def demo(
-    no_serve: Annotated[
-        bool, typer.Option("--no-serve", help="End after the table instead of serving until Ctrl-C.")
-    ] = False,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Also write the table's figures to this file, as JSON.")
-    ] = None,
-) -> None:
-    """From nothing to served recommendations on a year of real purchases; Ctrl-C stops everything.
-
-    Example: recsys demo --no-serve --json figures.json
-    """
-    from recsys import demo as demonstration
-
-    demonstration.run(_settings(), serve=not no_serve, figures=json_file)
 
 
 def main() -> None:

@@ -135,6 +135,7 @@ def _show(
         users = showcase.sample_users(connection)
         model, report = showcase.report_of_active_model(connection, settings.var)
     console.print()
+    showcase.show_pages(console, address)
     product = showcase.show_recommendations(console, address, users)
     showcase.show_costs(console, costs)
     console.print()

@@ -25,6 +25,7 @@ __all__ = [
     "report_of_active_model",
     "sample_users",
     "show_costs",
+    "show_pages",
     "show_recommendations",
     "show_urls",
     "why_not",
@@ -75,6 +76,17 @@ def report_of_active_model(connection: psycopg.Connection, var: Path) -> tuple[s
         return None, None
     page = var / row[1] if row[1] else None
     return str(row[0]), page if page is not None and page.is_file() else None
+
+
+def show_pages(console: Console, api: str) -> None:
+    """The addresses of the pages for people."""
+    console.print("Open in a browser:", style="bold")
+    for path, text in (
+        ("/shop", "the shop front: be a household or a guest, and see the lists follow"),
+        ("/console", "the console: what is served, why, rules, models"),
+    ):
+        console.print(f"  {api + path:<32} {text}", markup=False, highlight=False, soft_wrap=True)
+    console.print()
 
 
 def show_recommendations(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import Depends, Request, Response
+from typing import Annotated
+
+from fastapi import Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from recsys.database.session import unit_of_work
+from recsys.domains.users import administration
 from recsys.errors import NotFound
 from serving.pages.forms import SubmittedForm, redirect, submitted
 from serving.pages.theme import choose_theme
@@ -39,10 +42,27 @@ _SECTIONS = (
 )
 
 
+_USERS = 100
+
+
 class HomePage(BaseModel):
     """The lists of the home page, in their order."""
 
     sections: list[ListSection]
+
+
+class VisitorName(BaseModel):
+    """A user whom the visitor can choose to be."""
+
+    username: str
+    name: str
+
+
+class VisitorsPage(BaseModel):
+    """Users of the shop, by their number. next : the next page's address."""
+
+    users: list[VisitorName]
+    next: str | None
 
 
 class VisitorChoice(BaseModel):
@@ -57,6 +77,22 @@ async def home(request: Request, visitor: VisitorDep) -> Response:
     """The home page."""
     content = HomePage(sections=await server_drawn(request, visitor, _SECTIONS))
     return await run_in_threadpool(shop_page, request, visitor, "home", content)
+
+
+@router.get("/visitors")
+def visitors(
+    request: Request, visitor: VisitorDep, after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0
+) -> Response:
+    """All whom the visitor can choose to be."""
+    with unit_of_work() as session:
+        rows = administration.listed(session, status="open", prefix=None, after=after, limit=_USERS + 1)
+        users = [
+            VisitorName(username=row.username, name=row.full_name or row.username)
+            for row in rows[:_USERS]
+            if not row.is_admin
+        ]
+        following = f"/shop/visitors?after={rows[_USERS - 1].id}" if len(rows) > _USERS else None
+    return shop_page(request, visitor, "visitors", VisitorsPage(users=users, next=following))
 
 
 @router.post("/visitor")

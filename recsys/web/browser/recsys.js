@@ -65,15 +65,18 @@ const isTemporary = ({status}) => !status || status >= 500 || [401, 408, 425, 42
 
 let tokenSource = null, token = null, sessionRequest = null;
 
+// the shop's server has the guest's session, and its pages use the same; another session is another visitor's
+function adoptSession() {
+  const given = script?.dataset.session;
+  if (!consented || !given || given === read('session')) return;
+  for (const name of ['claimed', 'clicks', 'queue']) write(name, null);
+  write('session', given);
+}
+
 async function guestSession() {
   if (!consented) return null;
-  const stored = read('session'), given = script?.dataset.session;
-  // the shop's server has the guest's session, and its pages use the same
-  if (given && given !== stored) {
-    for (const name of ['claimed', 'clicks']) write(name, null);
-    write('session', given);
-    return given;
-  }
+  adoptSession();
+  const stored = read('session');
   if (stored) return stored;
   sessionRequest ??= call('POST', '/auth/guest')
     .then(({session_id: issued}) => {
@@ -628,6 +631,7 @@ class RecsysSearch extends HTMLElement {
   }
 }
 
+adoptSession();
 globalThis.recsys = recsys;
 if (!customElements.get('recsys-list')) {
   customElements.define('recsys-list', RecsysList);
