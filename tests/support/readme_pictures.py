@@ -17,7 +17,7 @@ __all__ = ["MOST_BYTES", "main"]
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 MOST_BYTES = 150_000
-_COLOURS = 160
+_COLOURS = 240
 _LOOKED_AT = ("tortilla chips", "salsa", "shredded cheese")
 
 
@@ -56,11 +56,17 @@ def _shop_front(page: Page, address: str) -> None:
 
 def _console(page: Page, address: str) -> None:
     page.goto(f"{address}/console")
+    # the parts are examined in the background
+    page.wait_for_timeout(8000)
+    page.goto(f"{address}/console")
     page.wait_for_load_state("networkidle")
 
 
 def _keep(page: Page, path: Path) -> None:
-    """Store a picture in so few colours that it stays small. Raises ValueError for a file that is too large."""
+    """Store a picture in few colours, so that it stays small.
+
+    Raises ValueError for a file that is too large.
+    """
     picture = Image.open(BytesIO(page.screenshot())).convert("RGB")
     picture.quantize(_COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
     if path.stat().st_size >= MOST_BYTES:
