@@ -17,7 +17,7 @@ from recsys.own_ids.references import PreparedIds, prepared_ids, resolve
 from recsys.own_ids.resolver import RESOLVER
 from recsys.own_ids.scheme import IdKind, OwnId, from_object, from_text
 
-__all__ = ["cached_user", "keep_encoded_slashes", "prepare_own_ids", "user_named"]
+__all__ = ["cached_number", "keep_encoded_slashes", "prepare_own_ids", "user_named"]
 
 MAX_OWN_IDS = 5_000
 """Own ids in one request; no field takes so many."""
@@ -108,11 +108,11 @@ def _in_body(body: bytes) -> Iterator[OwnId]:
             waiting.extend(value)
 
 
-def cached_user(text: str) -> int | None:
-    """Return the number of the user whom `username:VALUE` names, None where that takes a look-up."""
+def cached_number(kind: IdKind, text: str) -> int | None:
+    """Return the number of what `SCHEME:VALUE` names, None where that takes a look-up."""
     own_id = from_text(text)
     found = None if own_id is None else RESOLVER.cached([own_id])
-    return None if own_id is None or found is None else found.get((IdKind.USER, own_id))
+    return None if own_id is None or found is None else found.get((kind, own_id))
 
 
 def user_named(given: object) -> int | None:

@@ -20,6 +20,7 @@ from recsys.web.errors import problem_responses
 from recsys.web.openapi.document import operation_id
 from recsys.web.query_parameters import REQUEST_CHECKS
 from serving.api import health
+from serving.api.list_route import ListRoute, UserListRoute, first_page, remember_query
 from serving.api.params import (
     Country,
     CursorParam,
@@ -32,15 +33,15 @@ from serving.api.params import (
     limit_of,
 )
 from serving.api.schemas import Health, PageIn, PageOut, RecommendationsOut
-from serving.api.user_list_route import PATH, UserListRoute
 from serving.ranking.eligibility import Novelty
 from serving.recommender.recommender import Recommender
 from serving.recommender.request import Placement, RecommendationRequest
 from serving.recommender.response import RecommendationResponse, impression_of, list_of, render
 
-__all__ = ["router", "user_list"]
+__all__ = ["product_lists", "router", "user_list"]
 
 router = APIRouter()
+product_lists = APIRouter(route_class=ListRoute)
 
 
 def _recommender(request: Request) -> Recommender:
@@ -63,14 +64,15 @@ _LIST: dict[str, Any] = {
 async def _respond(
     http: Request, request: RecommendationRequest, cursor: str | None, fields: FieldsDep
 ) -> Response:
-    recommender = _recommender(http)
     request = replace(request, caller=caller_without_key(http.scope))
     if cursor is None:
-        response = await recommender.recommend(request)
+        remember_query(http.scope, request, fields)
+        body = await first_page(http.scope, request, fields)
     else:
+        recommender = _recommender(http)
         response = await recommender.next_page(request, cursor)
-    request_id = _log_impressions(http, [response])
-    body = render(recommender.data.catalogue, response, request_id, fields)
+        request_id = _log_impressions(http, [response])
+        body = render(recommender.data.catalogue, response, request_id, fields)
     return Response(body, media_type="application/json")
 
 
@@ -114,7 +116,7 @@ async def user_recommendations(
 
 
 user_list = UserListRoute(
-    PATH,
+    "/api/v1/users/{user_id}/recommendations",
     user_recommendations,
     methods=["GET"],
     generate_unique_id_function=operation_id,
@@ -196,7 +198,7 @@ async def page_recommendations(http: Request, page: PageIn) -> Response:
     return Response(orjson.dumps({"request_id": request_id, "shelves": lists}), media_type="application/json")
 
 
-@router.get("/api/v1/products/popular", responses=problem_responses(422, 503), **_LIST)
+@product_lists.get("/api/v1/products/popular", responses=problem_responses(422, 503), **_LIST)
 async def popular_products(
     http: Request,
     filters: FiltersDep,
@@ -213,7 +215,7 @@ async def popular_products(
     return await _respond(http, request, cursor, fields)
 
 
-@router.get("/api/v1/products/new", responses=problem_responses(422, 503), **_LIST)
+@product_lists.get("/api/v1/products/new", responses=problem_responses(422, 503), **_LIST)
 async def new_products(
     http: Request, filters: FiltersDep, fields: FieldsDep, limit: Limit = None, diversity: Diversity = 0.0,
     cursor: CursorParam = None,
@@ -225,7 +227,9 @@ async def new_products(
     return await _respond(http, request, cursor, fields)
 
 
-@router.get("/api/v1/products/{product_id}/similar", responses=problem_responses(404, 422, 503), **_LIST)
+@product_lists.get(
+    "/api/v1/products/{product_id}/similar", responses=problem_responses(404, 422, 503), **_LIST
+)
 async def similar_products(
     http: Request, product_id: ProductId, filters: FiltersDep, fields: FieldsDep, limit: Limit = None,
     diversity: Diversity = 0.0, cursor: CursorParam = None,
@@ -237,7 +241,7 @@ async def similar_products(
     return await _respond(http, request, cursor, fields)
 
 
-@router.get(
+@product_lists.get(
     "/api/v1/products/{product_id}/bought-together", responses=problem_responses(404, 422, 503), **_LIST
 )
 async def bought_together(

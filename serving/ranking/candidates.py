@@ -10,6 +10,7 @@ import numpy.typing as npt
 from features.interactions import History
 from models.algorithms.shared.item_lists import ItemLists
 from models.algorithms.shared.lift import unit_scores
+from models.base import Recommender
 from models.results import Ranking
 from recsys.domains.recommendations.reasons import Kind, ReasonCode, evidence_reasons
 from recsys.domains.recommendations.stored_lists.codec import (
@@ -88,7 +89,7 @@ def similar(
     if len(products) > 1 and isinstance(model.model, ItemLists):
         return _completing(model, products, k, only, reason)
     with model.lock:
-        ranking = model.model.similar_items(list(products), k + len(products), only=only)
+        ranking = _nearest(model.model, products, k + len(products), only)
     listed_products = ranking.products
     values = np.where(
         listed_products >= 0, np.clip(np.nan_to_num(ranking.scores, neginf=0.0), 0.0, None), 0.0
@@ -129,6 +130,23 @@ def _completing(
             listed.tolist(), strictly_decreasing(units).tolist(), evidence[0].tolist(), strict=False
         )
     ]
+
+
+def _nearest(model: Recommender, products: Sequence[int], k: int, only: npt.NDArray[np.int64]) -> Ranking:
+    """Return the k of `only`, ascending ids, that are most similar to each product; -1 where there are fewer.
+
+    They are taken from a list of twice the length where that has enough of them: to find all of `only` among
+    the products of a model takes longer than to rank.
+    """
+    wide = model.similar_items(list(products), 2 * k)
+    is_listed = wide.products >= 0
+    places = np.searchsorted(only, wide.products)
+    places[places == only.size] = 0
+    passing = is_listed & (only[places] == wide.products)
+    if not (~is_listed.all(axis=1) | (passing.sum(axis=1) >= k)).all():
+        return model.similar_items(list(products), k, only=only)
+    passing &= np.cumsum(passing, axis=1) <= k
+    return Ranking(wide.queries, np.where(passing, wide.products, -1), wide.scores)
 
 
 def _entries_of(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from cachetools import LRUCache
 
 from serving.catalogue.catalogue import Catalogue
 from serving.merchandising.compiled_rules import CompiledRules
@@ -14,8 +17,10 @@ from serving.ranking.attributes import Attributes
 from serving.ranking.eligibility import SeenProducts
 from serving.recommender.request import Filters, RecommendationRequest
 
-__all__ = ["FilterResult", "eligible_products", "exclusions"]
+__all__ = ["CatalogueFilters", "FilterResult", "eligible_products", "exclusions"]
 
+CACHE_BYTES = 32 * 2**20
+"""Of cached masks: a byte for each product and filter."""
 Mask = npt.NDArray[np.bool_]
 
 
@@ -30,6 +35,11 @@ class FilterResult:
     eligible: Mask
     filtered_out: dict[str, int]
 
+    @cached_property
+    def count(self) -> int:
+        """The number of eligible products."""
+        return int(np.count_nonzero(self.eligible))
+
     def without(self, reason: str, rows: Mask) -> FilterResult:
         """Return the result with the products of a mask removed for another reason."""
         removed = self.eligible & rows
@@ -40,11 +50,49 @@ class FilterResult:
         return FilterResult(self.eligible & ~rows, filtered_out)
 
 
+class CatalogueFilters:
+    """Filters with a cache: results without attributes, while the catalogue is the same; thread-safe."""
+
+    def __init__(self) -> None:
+        self.attributes = Attributes()
+        self._lock = threading.Lock()
+        self._catalogue: Catalogue | None = None
+        self._results: LRUCache[Filters, FilterResult] = LRUCache(
+            CACHE_BYTES, getsizeof=lambda result: result.eligible.nbytes + 1_000
+        )
+
+    def of(self, catalogue: Catalogue, filters: Filters, *, wait: bool = True) -> FilterResult:
+        """Return the products on sale that pass every filter, applied in the order of `Filters`.
+
+        Parameters and errors as of `eligible_products`.
+        """
+        cached = self.cached(catalogue, filters)
+        if cached is not None:
+            return cached
+        result = FilterResult(np.ones(len(catalogue), dtype=bool), {})
+        for reason, removed in _filtered(catalogue, filters, self.attributes, wait):
+            result = result.without(reason, removed)
+        if not filters.attributes:
+            result.eligible.flags.writeable = False
+            with self._lock:
+                if catalogue is self._catalogue and result.eligible.nbytes < CACHE_BYTES // 2:
+                    self._results[filters] = result
+        return result
+
+    def cached(self, catalogue: Catalogue, filters: Filters) -> FilterResult | None:
+        """Return the cached result, in no time; None where there is none."""
+        with self._lock:
+            if catalogue is not self._catalogue:
+                self._catalogue = catalogue
+                self._results.clear()
+            return self._results.get(filters)
+
+
 def eligible_products(
     request: RecommendationRequest,
     seen: SeenProducts,
     rules: CompiledRules,
-    attributes: Attributes,
+    filters: CatalogueFilters,
     *,
     wait: bool = True,
     by_rules: bool = True,
@@ -56,8 +104,8 @@ def eligible_products(
     Raises Invalid for an attribute that no product has, Unavailable when one cannot be read.
     """
     catalogue = rules.catalogue
-    result = FilterResult(np.ones(len(catalogue), dtype=bool), {})
-    for reason, removed in exclusions(request, seen, rules, attributes, wait=wait, by_rules=by_rules):
+    result = filters.of(catalogue, request.filters, wait=wait)
+    for reason, removed in _excluded(request, seen, rules, by_rules):
         result = result.without(reason, removed)
     return result
 
@@ -67,17 +115,19 @@ def exclusions(
     seen: SeenProducts,
     rules: CompiledRules,
     attributes: Attributes,
-    *,
-    wait: bool = True,
-    by_rules: bool = True,
 ) -> Iterator[tuple[str, Mask]]:
     """Yield each reason for which products are not eligible, and those products; bool (catalogue rows,).
 
-    In the order of precedence: a product counts for the first reason only. Parameters and errors as of
-    `eligible_products`.
+    In the order of precedence: a product counts for the first reason only. Errors as of `eligible_products`.
     """
+    yield from _filtered(rules.catalogue, request.filters, attributes, wait=True)
+    yield from _excluded(request, seen, rules, by_rules=True)
+
+
+def _excluded(
+    request: RecommendationRequest, seen: SeenProducts, rules: CompiledRules, by_rules: bool
+) -> Iterator[tuple[str, Mask]]:
     catalogue = rules.catalogue
-    yield from _filtered(catalogue, request.filters, attributes, wait)
     yield from seen.excluded(catalogue, request.novelty).items()
     for reason, products in (
         ("seeds", request.products),

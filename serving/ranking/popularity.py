@@ -152,9 +152,19 @@ class PopularProducts:
         return cls(products, weight_people(people, successful) / max(1, rows[0].everybody if rows else 1))
 
     def entries(
-        self, catalogue: Catalogue, k: int, eligible: npt.NDArray[np.bool_] | None = None
+        self,
+        catalogue: Catalogue,
+        k: int,
+        eligible: npt.NDArray[np.bool_] | None = None,
+        *,
+        ceiling: int = SCORE_UNIT,
     ) -> list[Entry]:
-        """Return the k most popular products on sale among `eligible`, bool (catalogue rows,)."""
+        """Return the k most popular products on sale among `eligible`, bool (catalogue rows,).
+
+        ceiling : no score is higher, where they complete a list that ends with this one.
+        """
+        if k <= 0:
+            return []
         order, units = self.order(catalogue)
         selectable = catalogue.shown if eligible is None else eligible & catalogue.shown
         # the head is usually enough, so that not all products need be examined
@@ -165,7 +175,9 @@ class PopularProducts:
         rows = order[positions]
         return [
             Entry(product, score, Kind.POPULAR, self.reason, -1, True)
-            for product, score in zip(catalogue.ids[rows].tolist(), units[positions].tolist(), strict=True)
+            for product, score in zip(
+                catalogue.ids[rows].tolist(), np.minimum(units[positions], ceiling).tolist(), strict=True
+            )
         ]
 
     def prepare(self, catalogue: Catalogue) -> None:

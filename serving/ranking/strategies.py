@@ -11,10 +11,9 @@ import numpy.typing as npt
 
 from recsys.domains.recommendations.reasons import Kind, ReasonCode
 from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry, without_ties
-from serving.ranking.attributes import Attributes
 from serving.ranking.candidates import from_history, from_model, similar
 from serving.ranking.co_purchase import CoPurchases
-from serving.ranking.filters import FilterResult
+from serving.ranking.filters import CatalogueFilters, FilterResult
 from serving.ranking.popularity import CountryPopularity
 from serving.ranking.trending import new_arrivals
 from serving.ranking.user_context import UserContext
@@ -32,7 +31,7 @@ Mask = npt.NDArray[np.bool_]
 class Lookups:
     """What strategies read from PostgreSQL when a request first needs it, and cache."""
 
-    attributes: Attributes = field(default_factory=Attributes)
+    filters: CatalogueFilters = field(default_factory=CatalogueFilters)
     co_purchases: CoPurchases = field(default_factory=CoPurchases)
     popular_by_country: CountryPopularity = field(default_factory=CountryPopularity)
 
@@ -81,7 +80,7 @@ def rank(
 
     `buy_again` is not completed: it has bought products only, and is empty for a user without purchases.
     """
-    k = min(pool, int(filtered.eligible.sum()))
+    k = min(pool, filtered.count)
     if k == 0:
         return Ranked()
     inputs = _StrategyInput(data, lookups, request, user, filtered.eligible, k)
@@ -99,17 +98,14 @@ def _fill_with_popular(inputs: _StrategyInput, ranked: Ranked) -> Ranked:
     missing = inputs.k - len(ranked.entries)
     if missing <= 0:
         return ranked
-    popular = data.popular.entries(data.catalogue, missing, inputs.remaining(ranked.entries))
     # popularity is weaker evidence than the model: popular products never rank above the model's
     ceiling = ranked.entries[-1].score if ranked.entries else SCORE_UNIT
-    filling = [
-        entry._replace(
-            score=min(entry.score, ceiling),
-            novel=entry.product not in seen.touched,
-            bought=entry.product in seen.bought,
-        )
-        for entry in popular
-    ]
+    filling = data.popular.entries(data.catalogue, missing, inputs.remaining(ranked.entries), ceiling=ceiling)
+    if seen.touched or seen.bought:
+        filling = [
+            entry._replace(novel=entry.product not in seen.touched, bought=entry.product in seen.bought)
+            for entry in filling
+        ]
     return Ranked([*ranked.entries, *filling], ranked.model)
 
 
@@ -169,13 +165,15 @@ def _similar_to(inputs: _StrategyInput, products: Sequence[int], reason: ReasonC
         by_stand_ins = _similar_by_models(models, stand_ins, inputs, reason)
         entries = [entry._replace(evidence=products[0]) for entry in by_stand_ins.entries]
         ranked = Ranked(entries, by_stand_ins.model)
+    missing = inputs.k - len(ranked.entries)
+    if missing <= 0:
+        return ranked
     catalogue = data.catalogue
     rows = catalogue.rows(list(products))
     categories = set(catalogue.category[rows[rows >= 0]].tolist()) - {-1}
     same_category = inputs.remaining(ranked.entries) & np.isin(catalogue.category, sorted(categories))
     ceiling = ranked.entries[-1].score if ranked.entries else SCORE_UNIT
-    popular = data.popular.entries(catalogue, inputs.k - len(ranked.entries), same_category)
-    filling = [entry._replace(score=min(entry.score, ceiling)) for entry in popular]
+    filling = data.popular.entries(catalogue, missing, same_category, ceiling=ceiling)
     return Ranked([*ranked.entries, *filling], ranked.model)
 
 

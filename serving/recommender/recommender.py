@@ -73,7 +73,7 @@ class Recommender:
         self._live = LiveRanking(LiveLists(self._executor, deadline), lookups)
         self._contexts = ContextReader(redis, self._executor, deadline)
         self.sources: Sequence[Source] = (
-            StoredLists(self._executor, deadline),
+            StoredLists(self._executor, lookups, deadline),
             self._live,
             PopularList(lookups),
         )

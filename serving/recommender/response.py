@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -26,8 +27,8 @@ class RecommendationResponse:
 
     rest          the entries of later pages
     shown         number of products on earlier pages
-    filtered_out  how many products are not eligible, by reason; None for a stored list
-    eligible      how many products are eligible; None for a stored list
+    filtered_out  how many products are not eligible, by reason; None for a stored list without filters
+    eligible      how many products are eligible; None for a stored list without filters
     arm           arm of the running A/B test, None without one
     complete      False: the deadline passed, and this is the best list available without waiting
     parts         for each product, when requested, the parts of its score
@@ -48,7 +49,8 @@ class RecommendationResponse:
     arm: str | None = None
     parts: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
-    @property
+    # a list that is the same for everybody is sent many times
+    @cached_property
     def next_cursor(self) -> str | None:
         """The cursor of the next page; None on the last one."""
         if not self.rest or not self.entries:

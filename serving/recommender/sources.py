@@ -33,6 +33,9 @@ __all__ = [
     "rerank_stored",
 ]
 
+FILTERED_PAGES = 3
+"""So many pages of a stored list must pass a filter, if so many products of the shop do."""
+
 
 class Source(ABC):
     """A source of lists."""
@@ -54,10 +57,14 @@ class Source(ABC):
 
 
 class StoredLists(Source):
-    """The user's list of the live generation, while the user has no newer interactions."""
+    """The user's list of the live generation, while the user has no newer interactions.
 
-    def __init__(self, executor: LiveExecutor, deadline: float) -> None:
-        self._executor, self._deadline = executor, deadline
+    A filter chooses among its products, which are the best of the user's: those of it that pass are the best
+    that pass. Where they fill less than `FILTERED_PAGES` pages, though more would pass, there is no list.
+    """
+
+    def __init__(self, executor: LiveExecutor, lookups: Lookups, deadline: float) -> None:
+        self._executor, self._filters, self._deadline = executor, lookups.filters, deadline
 
     async def lists(
         self, request: RecommendationRequest, context: RequestContext
@@ -68,21 +75,42 @@ class StoredLists(Source):
         stored = context.stored
         if stored is None and (context.redis_available or request.user is None):
             return None
-        if stored is not None and not _has_pins(request, context.data):
-            return _from_stored(stored, request, context.data, context.recent)
+        is_filtered, filtered = self._cached_filters(request, context)
+        if (
+            stored is not None
+            and (filtered is not None or not is_filtered)
+            and not _has_pins(request, context.data)
+        ):
+            return _if_long(_from_stored(stored, request, context.data, context.recent, filtered))
         return await self._executor.within(self._deadline, partial(self._with_history, request, context))
 
     def _with_history(
         self, request: RecommendationRequest, context: RequestContext
     ) -> RecommendationResponse | None:
-        """Read the history: a pin needs the purchases, and without Redis recent interactions are unknown."""
+        """Read what may take time: the filter's products where they are not cached, and the history.
+
+        A pin needs the purchases, and without Redis recent interactions are unknown.
+        """
         stored = context.stored
         if stored is None and request.user is not None:
             stored = stored_in_postgresql(request.user)
         if stored is None:
             return None
-        user = read_user_context(request, context.data.model, context.recent)
-        return _from_stored(stored, request, context.data, user.seen)
+        seen = context.recent
+        if context.stored is None or _has_pins(request, context.data):
+            seen = read_user_context(request, context.data.model, context.recent).seen
+        is_filtered, filtered = self._cached_filters(request, context)
+        if is_filtered and filtered is None:
+            filtered = self._filters.of(context.data.catalogue, request.filters)
+        return _if_long(_from_stored(stored, request, context.data, seen, filtered))
+
+    def _cached_filters(
+        self, request: RecommendationRequest, context: RequestContext
+    ) -> tuple[bool, FilterResult | None]:
+        """Return whether the request has filters, and their result where it is cached."""
+        if request.filters is NO_FILTERS or request.filters == NO_FILTERS:
+            return False, None
+        return True, self._filters.cached(context.data.catalogue, request.filters)
 
     def available_now(
         self, request: RecommendationRequest, context: RequestContext
@@ -90,7 +118,10 @@ class StoredLists(Source):
         """Return the list of Redis, though it does not consider the user's recent interactions."""
         if context.stored is None or not _is_stored_request(request, context):
             return None
-        response = _from_stored(context.stored, request, context.data, context.recent)
+        is_filtered, filtered = self._cached_filters(request, context)
+        if is_filtered and filtered is None:
+            return None
+        response = _from_stored(context.stored, request, context.data, context.recent, filtered)
         return response if response.entries else None
 
 
@@ -137,7 +168,7 @@ class LiveRanking(Source):
         """Rank now, without a deadline."""
         data = context.data
         user = read_user_context(request, data.model, context.recent)
-        filtered = eligible_products(request, user.seen, data.rules, self.lookups.attributes)
+        filtered = eligible_products(request, user.seen, data.rules, self.lookups.filters)
         ranked = rank(data, self.lookups, request, user, filtered)
         reranked = RerankedList(ranked.entries)
         if data.rules.rules or request.diversity > 0.0:
@@ -160,7 +191,7 @@ class LiveRanking(Source):
     def without_rules(self, request: RecommendationRequest, data: ServingData) -> tuple[Ranked, FilterResult]:
         """Return the candidates of a request before any business rule, for previews of rules."""
         user = read_user_context(request, data.model, SeenProducts())
-        filtered = eligible_products(request, user.seen, data.rules, self.lookups.attributes, by_rules=False)
+        filtered = eligible_products(request, user.seen, data.rules, self.lookups.filters, by_rules=False)
         return rank(data, self.lookups, request, user, filtered), filtered
 
 
@@ -181,9 +212,7 @@ class PopularList(Source):
     ) -> RecommendationResponse | None:
         """Return counts of the background job; a filter by an attribute that is not cached removes all."""
         data = context.data
-        filtered = eligible_products(
-            request, context.recent, data.rules, self._lookups.attributes, wait=False
-        )
+        filtered = eligible_products(request, context.recent, data.rules, self._lookups.filters, wait=False)
         # it has bought products only, and these are not known without waiting
         is_empty = request.placement is Placement.BUY_AGAIN
         entries = (
@@ -215,10 +244,10 @@ def next_page(
 
 
 def _is_stored_request(request: RecommendationRequest, context: RequestContext) -> bool:
-    """Return whether the request is for a stored list: a user's best products without narrowing."""
+    """Return whether a stored list answers the request: a user's best products, with filters at most."""
     return (
         request.placement is Placement.FOR_YOU
-        and (request.filters is NO_FILTERS or request.filters == NO_FILTERS)
+        and not request.filters.attributes
         and not request.cart
         and not request.products
         and request.diversity == 0.0
@@ -233,25 +262,49 @@ def _has_pins(request: RecommendationRequest, data: ServingData) -> bool:
 
 
 def rerank_stored(
-    entries: Sequence[Entry], request: RecommendationRequest, data: ServingData, seen: SeenProducts
+    entries: Sequence[Entry],
+    request: RecommendationRequest,
+    data: ServingData,
+    seen: SeenProducts,
+    filtered: FilterResult | None,
 ) -> RerankedList:
-    """Apply the rules of the placement to a stored list; without such rules it is returned as it is."""
+    """Apply filters and the rules of the placement to a stored list, which else is returned as it is."""
+    if filtered is not None:
+        rows = data.catalogue.rows([entry.product for entry in entries])
+        passing = (rows >= 0) & filtered.eligible[rows]
+        entries = [entry for entry, passes in zip(entries, passing.tolist(), strict=True) if passes]
     if not data.rules.rules or data.rules.for_placement(request.placement, request.name).empty:
         return RerankedList(entries)
     eligible, _ = seen.first_eligible(data.catalogue, entries, max(1, len(entries)), request.novelty)
-    rows = data.catalogue.shown
+    mask = data.catalogue.shown if filtered is None else filtered.eligible
     for excluded in seen.excluded(data.catalogue, request.novelty).values():
-        rows = rows & ~excluded
-    return rerank(data.rules, request, eligible, rows)
+        mask = mask & ~excluded
+    return rerank(data.rules, request, eligible, mask)
+
+
+def _if_long(response: RecommendationResponse) -> RecommendationResponse | None:
+    """Return the response, unless a filter left too little of the stored list."""
+    if response.eligible is None:
+        return response
+    length = len(response.entries) + len(response.rest)
+    return response if length >= min(FILTERED_PAGES * response.request.limit, response.eligible) else None
 
 
 def _from_stored(
-    stored: StoredList, request: RecommendationRequest, data: ServingData, seen: SeenProducts
+    stored: StoredList,
+    request: RecommendationRequest,
+    data: ServingData,
+    seen: SeenProducts,
+    filtered: FilterResult | None,
 ) -> RecommendationResponse:
+    """Return the first page of a stored list; filtered: the products that pass, None without filters."""
     entries = stored.new if request.novelty is Novelty.NEW else stored.entries
-    entries = rerank_stored(entries, request, data, seen).entries
+    entries = rerank_stored(entries, request, data, seen, filtered).entries
     rest = Rest(entries, "stored", stored.model, stored.version, stored.generation, stored.made_at, 0)
-    return next_page(rest, request, data, seen)
+    response = next_page(rest, request, data, seen)
+    if filtered is None:
+        return response
+    return replace(response, filtered_out=filtered.filtered_out, eligible=filtered.count)
 
 
 def _from_ranked(
@@ -268,5 +321,5 @@ def _from_ranked(
         int(data.popular_at) if registered is None else int(clock.now().timestamp()),
         ranked.entries[request.limit :],
         filtered_out=filtered.filtered_out,
-        eligible=int(filtered.eligible.sum()),
+        eligible=filtered.count,
     )

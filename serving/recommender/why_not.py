@@ -32,7 +32,7 @@ from serving.recommender.product_trace import (
     TraceStepName,
     feedback_on,
 )
-from serving.recommender.request import MAX_POOL, Placement, RecommendationRequest
+from serving.recommender.request import MAX_POOL, NO_FILTERS, Placement, RecommendationRequest
 from serving.recommender.response import RecommendationResponse
 from serving.recommender.sources import LiveRanking, RankingStages, rerank_stored
 
@@ -184,7 +184,7 @@ class _Tracer:
     @cached_property
     def exclusion(self) -> str | None:
         """The first reason for which the product is not eligible; None for an eligible one."""
-        attributes = self.live.lookups.attributes
+        attributes = self.live.lookups.filters.attributes
         reasons = exclusions(self.request, self.stages.user.seen, self.data.rules, attributes)
         return next((reason for reason, removed in reasons if removed[self.row]), None)
 
@@ -292,7 +292,8 @@ class _Tracer:
         if stored is not None:
             entries = stored.new if request.novelty is Novelty.NEW else stored.entries
         if any(entry.product == self.product for entry in entries):
-            reranked = rerank_stored(entries, request, self.data, self.stages.user.seen)
+            filtered = None if request.filters == NO_FILTERS else self.stages.filtered
+            reranked = rerank_stored(entries, request, self.data, self.stages.user.seen, filtered)
             if all(entry.product != self.product for entry in reranked.entries):
                 return self._lost_to_rules(reranked)
             return _Loss(

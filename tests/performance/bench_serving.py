@@ -1,4 +1,4 @@
-"""Requests per second of a stored list of 20, against a bare route: the same bytes after one Redis GET.
+"""Requests per second of lists of 20, against a bare route: the bytes of a stored list after one Redis GET.
 
 Run it by `make bench`, or `python -m tests.performance.bench_serving [--seconds 5]`. Both servers are one
 uvicorn process each, measured in turns in one run; the load comes from 16 keep-alive connections of this
@@ -37,6 +37,15 @@ CONNECTIONS = 16
 ROUNDS = 3
 USERS = 28
 KEY = "bench:{}"
+STORED = "/api/v1/users/{}/recommendations"
+QUESTIONS = {
+    "stored list": STORED,
+    "stored list, in stock": STORED + "?in_stock=true",
+    "similar": "/api/v1/products/{}/similar",
+    "bought together": "/api/v1/products/{}/bought-together",
+    "popular": "/api/v1/products/popular",
+}
+"""The path of each question; `{}` is a user or a product."""
 
 
 def bare() -> FastAPI:
@@ -101,11 +110,11 @@ class _Client(asyncio.Protocol):
             self.closed.set_exception(error)
 
 
-async def load(port: int, seconds: float) -> tuple[float, float]:
+async def load(port: int, seconds: float, path: str) -> tuple[float, float]:
     """Requests per second and the 99th percentile in milliseconds."""
     requests = [
-        f"GET /api/v1/users/{user}/recommendations HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
-        for user in range(1, USERS + 1)
+        f"GET {path.format(number)} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
+        for number in range(1, USERS + 1)
     ]
     latencies: list[float] = []
     began = time.perf_counter()
@@ -177,14 +186,16 @@ def main() -> None:
                 client.set(KEY.format(user), answer.content)
             client.close()
             size = len(answer.content)
-            figures: dict[str, list[tuple[float, float, float]]] = {"stored list": [], "bare route": []}
+            measured_paths = [("bare route", STORED, floor)]
+            measured_paths += [(name, path, ours) for name, path in QUESTIONS.items()]
+            figures: dict[str, list[tuple[float, float, float]]] = {name: [] for name, _, _ in measured_paths}
             asked: dict[str, float] = defaultdict(float)
             for _ in range(ROUNDS):
-                for name, (port, process) in (("bare route", floor), ("stored list", ours)):
+                for name, path, (port, process) in measured_paths:
                     if given.profile:
                         stack_sampler.read(process)
                     before = sum(process.cpu_times()[:2])
-                    rate, p99 = asyncio.run(load(port, seconds))
+                    rate, p99 = asyncio.run(load(port, seconds, path))
                     used = (sum(process.cpu_times()[:2]) - before) / (rate * seconds)
                     figures[name].append((rate, p99, used))
                     if given.profile:
@@ -197,12 +208,10 @@ def main() -> None:
         rates[name], p99, costs[name] = (statistics.median(column) for column in zip(*measured, strict=True))
         console.print(
             f"{name}: {rates[name]:,.0f} requests/s, p99 {p99:.1f} ms, "
-            f"{costs[name] * 1e6:.0f} µs of processor time a request"
+            f"{costs[name] * 1e6:.0f} µs of processor time a request; "
+            f"{rates[name] / rates['bare route']:.2f} of the bare route's requests/s, "
+            f"{costs['bare route'] / costs[name]:.2f} by processor time"
         )
-    console.print(
-        f"ratio: {rates['stored list'] / rates['bare route']:.2f} of the bare route's requests/s, "
-        f"{costs['bare route'] / costs['stored list']:.2f} by processor time"
-    )
     for name, by_stage in spent.items():
         _say(console, name, by_stage, asked[name])
 

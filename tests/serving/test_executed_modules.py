@@ -13,7 +13,7 @@ import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from serving.api.user_list_route import UserListRoute
+from serving.api.list_route import UserListRoute
 from serving.state import executor
 from tests.serving.api.test_answers import ask
 from tests.support.servers import ROOT

@@ -54,7 +54,7 @@ _STAGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("choosing the source", "serving/recommender/context.py", ()),
     ("choosing the source", "serving/recommender/sources.py", ()),
     ("choosing the source", "serving/recommender/ab_routing.py", ()),
-    ("choosing the source", "serving/api/user_list_route.py", ()),
+    ("choosing the source", "serving/api/list_route.py", ()),
     ("choosing the source", "serving/recommender/request.py", ()),
     ("FastAPI and Starlette", "/fastapi/", ()),
     ("FastAPI and Starlette", "/starlette/", ()),

@@ -18,7 +18,6 @@ def test_a_filtered_list_is_full_while_enough_products_pass(client: httpx.Client
     # user 1 buys coffee: the model's best hundred may hold none of these
     answer = ask(client, 1, category=4, limit=30)
     assert set(ids(answer)) == set(LAMPS)
-    assert answer["provenance"]["source"] in ("live", "popular")
     narrow = ask(client, 1, category=3, min_price=100.25, max_price=104.25, limit=30)
     assert sorted(ids(narrow)) == [100, 101, 102, 103, 104]
     removed = narrow["provenance"]["filters"]

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from features.dataset import Dataset
 from features.interactions import History
@@ -16,7 +18,7 @@ from models import factory
 from models.base import Recommender
 from models.ranking.filters import RankRequest, Selection
 from recsys.domains.recommendations.reasons import ReasonCode
-from serving.ranking.candidates import similar
+from serving.ranking.candidates import _nearest, similar
 from tests.models.data import Row, dataset
 from tests.models.shops import groceries
 
@@ -92,3 +94,22 @@ def test_scores_of_many_carts_are_those_of_each_alone() -> None:
         alone = np.empty((1, len(data.items)), dtype=np.float32)
         model._answer(RankRequest(history[[row]], strangers[:1], Selection.all()), alone)
         np.testing.assert_allclose(alone[0], together[row], rtol=1e-6)
+
+
+@pytest.mark.parametrize("algorithm", ["item_knn", "popularity"])
+@given(data=st.data())
+def test_taking_from_a_longer_list_gives_what_ranking_among_the_eligible_gives(
+    algorithm: str, data: st.DataObject
+) -> None:
+    _, model = fitted(algorithm)
+    ids = model.items_.ids.tolist()
+    products = data.draw(st.lists(st.sampled_from(ids), min_size=1, max_size=3, unique=True))
+    hidden = data.draw(st.sets(st.sampled_from(ids)))
+    only = np.array(sorted(set(ids) - hidden) or ids[:1], dtype=np.int64)
+    k = data.draw(st.integers(1, len(ids)))
+    expected = model.similar_items(products, k, only=only)
+    found = _nearest(model, products, k, only)
+    for row in range(len(products)):
+        listed, listed_now = expected.products[row] >= 0, found.products[row] >= 0
+        np.testing.assert_array_equal(found.products[row][listed_now], expected.products[row][listed])
+        np.testing.assert_array_equal(found.scores[row][listed_now], expected.scores[row][listed])

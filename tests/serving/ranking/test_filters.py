@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from serving.catalogue.catalogue import Catalogue, CatalogueRow
 from serving.merchandising.compiled_rules import CompiledRules
-from serving.ranking.attributes import Attributes
 from serving.ranking.eligibility import SeenProducts
-from serving.ranking.filters import FilterResult, eligible_products
+from serving.ranking.filters import CatalogueFilters, FilterResult, eligible_products
 from serving.recommender.request import Filters, RecommendationRequest
 from tests.serving.rule_shop import NOW
 
@@ -60,7 +59,9 @@ def passes(row: CatalogueRow, filters: Filters) -> bool:
 def filter_products(catalogue: Catalogue, filters: Filters) -> FilterResult:
     """The products that pass the filters, for a guest without history and without rules."""
     rules = CompiledRules.compile(catalogue, [], NOW)
-    return eligible_products(RecommendationRequest(filters=filters), SeenProducts(), rules, Attributes())
+    return eligible_products(
+        RecommendationRequest(filters=filters), SeenProducts(), rules, CatalogueFilters()
+    )
 
 
 @given(st.lists(rows, max_size=25, unique_by=lambda row: row.id), any_filters)
@@ -84,3 +85,14 @@ def test_a_removal_is_counted_once() -> None:
     assert without_bought.filtered_out == {"max_price": 1, "bought": 1}
     assert without_bought.without("bought", np.array([False, True, False, False])).filtered_out["bought"] == 2
     assert result.filtered_out == {"max_price": 1}
+
+
+def test_a_cached_result_is_that_of_its_catalogue() -> None:
+    filters, cached = Filters(brands=(7,)), CatalogueFilters()
+    for brand in (7, 8):
+        catalogue = Catalogue.of([CatalogueRow(1, "x", 1.0, -1, brand, 0.0, True, True, ())], parents={})
+        assert cached.cached(catalogue, filters) is None
+        result = cached.of(catalogue, filters)
+        assert result.eligible.tolist() == [brand == 7]
+        assert cached.cached(catalogue, filters) is result
+        assert cached.of(catalogue, Filters(brands=(8,))).eligible.tolist() == [brand == 8]
