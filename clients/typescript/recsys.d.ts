@@ -859,6 +859,8 @@ export interface PastImpression {
 
 /** Whether a product was in the last list that was shown before a moment, and why not. */
 export interface PastTrace {
+  /** The shop's own id of the user. */
+  username?: string | null;
   product_id: number;
   sku: string | null;
   name: string | null;
@@ -1116,6 +1118,8 @@ export interface ProductOut {
 
 /** Why a product is in a list, or which step lost it. */
 export interface ProductTrace {
+  /** The shop's own id of the user. */
+  username?: string | null;
   product_id: number;
   sku: string | null;
   name: string | null;

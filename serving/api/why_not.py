@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import AwareDatetime
 
+from recsys.database.session import unit_of_work
+from recsys.own_ids.answers import with_own_ids
 from recsys.own_ids.references import ProductText, UserText
 from recsys.web.dependencies import AdminUser
 from recsys.web.errors import problem_responses
@@ -19,6 +21,8 @@ from serving.recommender.recommender import Recommender
 from serving.recommender.request import RecommendationRequest
 
 __all__ = ["router"]
+
+Trace = TypeVar("Trace", ProductTrace, PastTrace)
 
 router = APIRouter(prefix="/api/v1/recommendations/why", tags=["recommendations"])
 
@@ -61,7 +65,7 @@ async def why_product(
         diversity=diversity,
     )
     (trace,) = await recommender.trace(request, [product])
-    return trace
+    return await run_in_threadpool(_with_username, trace)
 
 
 @router.get("/past", responses=problem_responses(401, 403, 404, 422, 503))
@@ -78,7 +82,7 @@ async def why_product_then(
 ) -> PastTrace:
     """Whether a product was in a list at a past moment, from the impressions, and why not."""
     recommender: Recommender = http.app.state.recommender
-    return await run_in_threadpool(
+    trace = await run_in_threadpool(
         trace_past,
         recommender.data.catalogue,
         product,
@@ -87,3 +91,9 @@ async def why_product_then(
         placement=placement,
         at=at,
     )
+    return await run_in_threadpool(_with_username, trace)
+
+
+def _with_username(trace: Trace) -> Trace:
+    with unit_of_work() as session:
+        return with_own_ids(session, [trace])[0]

@@ -17,6 +17,7 @@ from recsys.domains.recommendations.impressions.store import Answered
 from recsys.domains.recommendations.interactions.history import interactions_of
 from recsys.domains.recommendations.rules import service as rules
 from recsys.errors import Invalid, NotFound
+from recsys.own_ids.answers import WithUsername
 from serving.batch import interaction_index
 from serving.catalogue.catalogue import Catalogue
 from serving.merchandising.compiled_rules import CompiledRules
@@ -46,7 +47,7 @@ class PastImpression(BaseModel):
     arm: str | None
 
 
-class PastTrace(BaseModel):
+class PastTrace(WithUsername):
     """Whether a product was in the last list that was shown before a moment, and why not."""
 
     product_id: int

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from recsys.domains.recommendations.feedback import ingest as feedback
 from recsys.domains.recommendations.interactions.history import interactions_of
+from recsys.own_ids.answers import WithUsername
 from serving.ranking.eligibility import Novelty
 from serving.recommender.request import Placement
 
@@ -78,7 +79,7 @@ class ProductFeedback(BaseModel):
     moment: datetime | None
 
 
-class ProductTrace(BaseModel):
+class ProductTrace(WithUsername):
     """Why a product is in a list, or which step lost it."""
 
     product_id: int
