@@ -81,10 +81,10 @@ class JobRunner:
             except subprocess.TimeoutExpired:
                 child.process.kill()
                 child.process.wait()
-            del self._children[run_id]
             self._finish(run_id, child, "stopped", "stopped because the service that started it ended")
 
     def _start_next(self) -> bool:
+        """Start the run that waits longest; False when none waits."""
         with unit_of_work() as session:
             run = session.scalars(
                 select(JobRun)
@@ -95,17 +95,21 @@ class JobRunner:
             ).first()
             if run is None:
                 return False
-            run.started_at = run.seen_at = clock.now()
-            run.host = socket.gethostname()[:255]
-            try:
-                child = _spawn(run.id, run.arguments)
-            except OSError as error:
+            run.state, run.started_at, run.host = "running", clock.now(), _host()
+            run.seen_at = run.started_at
+            run_id, job, arguments = run.id, run.job, list(run.arguments)
+        # only now, so that no process runs of which no row tells
+        try:
+            child = _spawn(run_id, arguments)
+        except OSError as error:
+            with unit_of_work() as session:
+                run = session.get_one(JobRun, run_id)
                 run.state, run.ended_at = "failed", clock.now()
                 run.outcome = f"the command could not be started: {error.strerror}"
-                return True
-            run.state, run.pid = "running", child.process.pid
-            run_id, job = run.id, run.job
+            return True
         self._children[run_id] = child
+        with unit_of_work() as session:
+            session.get_one(JobRun, run_id).pid = child.process.pid
         _log.info("a job began", job=job, run=run_id)
         return True
 
@@ -113,14 +117,13 @@ class JobRunner:
         for run_id, child in list(self._children.items()):
             code = child.process.poll()
             if code is not None:
-                del self._children[run_id]
                 asked = child.terminated_at is not None
                 self._finish(run_id, child, "stopped" if asked else "done" if code == 0 else "failed")
             elif time.monotonic() - child.written_at >= _WRITE_SECONDS:
                 child.written_at = time.monotonic()
                 with unit_of_work() as session:
                     run = session.get_one(JobRun, run_id)
-                    run.seen_at, run.log = clock.now(), _tail(child.log)
+                    run.seen_at, run.log, run.pid = clock.now(), _tail(child.log), child.process.pid
                     wants_stop = run.stop_requested_by is not None
                 if wants_stop:
                     _end(child)
@@ -136,6 +139,8 @@ class JobRunner:
                 outcome = f"stopped by {run.stop_requested_by}"
             run.outcome = outcome or _last_line(text) or _in_words(code)
             job = run.job
+        # while PostgreSQL is away the child stays, and its end is written later
+        del self._children[run_id]
         with contextlib.suppress(OSError):
             child.log.unlink()
         log = _log.warning if state == "failed" else _log.info
@@ -145,11 +150,16 @@ class JobRunner:
         for run in session.scalars(select(JobRun).where(JobRun.state == "running")):
             if run.id in self._children:
                 continue
-            if run.host == socket.gethostname()[:255]:
-                gone = run.pid is None or not psutil.pid_exists(run.pid)
+            here = run.host == _host()
+            if here and run.pid is not None:
+                gone = not psutil.pid_exists(run.pid)
             else:
                 gone = run.seen_at is None or clock.now() - run.seen_at > _LOST_AFTER
             if gone:
+                log = _log_file(run.id)
+                if here and log.exists():
+                    run.log = _tail(log)
+                    log.unlink(missing_ok=True)
                 run.state, run.ended_at = "lost", clock.now()
                 run.outcome = "the process that watched it ended; run it again"
 
@@ -214,9 +224,8 @@ def _sweep(session: Session) -> None:
 
 def _spawn(run_id: int, arguments: list[str]) -> _Child:
     """The command as a process of its own that ends with this one."""
-    folder = get_settings().var / "jobs"
-    folder.mkdir(parents=True, exist_ok=True)
-    log = folder / f"{run_id}.log"
+    log = _log_file(run_id)
+    log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "recsys.demo.child", str(os.getpid()), *arguments]
     with log.open("wb") as file:
         process = subprocess.Popen(
@@ -231,6 +240,14 @@ def _spawn(run_id: int, arguments: list[str]) -> _Child:
     with contextlib.suppress(psutil.Error, ValueError):
         psutil.Process(process.pid).nice(get_settings().batch_niceness)
     return _Child(process, log)
+
+
+def _log_file(run_id: int) -> Path:
+    return get_settings().var / "jobs" / f"{run_id}.log"
+
+
+def _host() -> str:
+    return socket.gethostname()[:255]
 
 
 def _end(child: _Child) -> None:

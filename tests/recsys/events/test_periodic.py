@@ -55,7 +55,7 @@ def test_one_process_runs_them_and_another_takes_over(shop: Shop, stop: threadin
         ended = admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted "
             "AND objid = %s AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
-            [periodic._LOCK],
+            [periodic.LEADER_LOCK],
         ).fetchall()
     assert ended == [(True,)]
     with turn:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
+import psutil
 import psycopg
 import pytest
 from hypothesis import given
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 
 from recsys import clock
 from recsys.database.session import unit_of_work
-from recsys.errors import Conflict, Invalid, NotFound
+from recsys.errors import Conflict, Invalid, NotFound, Unavailable
 from recsys.events import periodic
 from recsys.events.periodic import Job
 from recsys.jobs import service
@@ -204,6 +206,37 @@ def test_a_run_whose_watcher_is_gone_is_lost(shop: Shop, runner: JobRunner) -> N
             )  # fmt: skip
     runner.tick()
     assert [state for _, state, _ in runs()] == ["lost", "running"]
+
+
+def test_what_a_lost_run_wrote_is_kept(shop: Shop, runner: JobRunner) -> None:
+    with unit_of_work() as session:
+        run = JobRun(job="train", arguments=[], state="running", cause="person", due_at=clock.now(),
+                     seen_at=clock.now(), host=socket.gethostname(), pid=2**22 + 1)  # fmt: skip
+        session.add(run)
+        session.flush()
+        run_id = run.id
+    log = shop.var / "jobs" / f"{run_id}.log"
+    log.parent.mkdir()
+    log.write_text("step 1\rstep 2\n")
+    runner.tick()
+    assert (run_of(run_id).state, run_of(run_id).log) == ("lost", "step 2\n")
+    assert not log.exists()
+
+
+def test_the_end_of_a_job_is_written_once_the_database_is_back(
+    shop: Shop, runner: JobRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = requested("rollup")
+    until(lambda: run_of(run_id).state == "running", runner)
+    psutil.Process(run_of(run_id).pid).wait(60)
+    with monkeypatch.context() as away:
+        away.setenv("RECSYS_DATABASE__URL", "postgresql://nobody@127.0.0.1:1/none")
+        get_settings.cache_clear()
+        with pytest.raises(Unavailable):
+            runner.tick()
+    get_settings.cache_clear()
+    until(lambda: run_of(run_id).ended_at is not None, runner)
+    assert run_of(run_id).state == "done"
 
 
 def test_of_two_processes_one_starts_jobs(shop: Shop) -> None:
