@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from models.hybrid.blend import Blend, Pool, ndcg_of
 from models.hybrid.candidate_generation import CandidatePairs
@@ -273,7 +273,7 @@ def _beats(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> tuple[bool
     error = float(change.std(ddof=1)) / np.sqrt(change.size) if change.size > 1 else 0.0
     if error == 0.0:
         return False, 1.0
-    p_value = float(2 * norm.sf(abs(float(change.mean())) / error))
+    p_value = float(2 * ndtr(-abs(float(change.mean())) / error))
     return bool(change.mean() > 0 and p_value < SIGNIFICANCE), p_value
 
 
