@@ -19,12 +19,14 @@ from serving.gorse.bodies import ItemBody, ItemPatch, plain_labels
 from serving.gorse.ids import category_of, product_numbers, product_of
 
 __all__ = [
+    "add_category",
     "change_item",
     "delete_item",
     "ensure_items",
     "get_item",
     "list_items",
     "put_items",
+    "remove_category",
     "search_items",
 ]
 
@@ -69,6 +71,22 @@ def ensure_items(session: Session, skus: Collection[str]) -> dict[str, int]:
 def change_item(session: Session, sku: str, given: ItemPatch) -> None:
     """Change what is given and not null. Raises NotFound."""
     _change(session, product_of(session, sku), given)
+
+
+def add_category(session: Session, sku: str, category: str) -> None:
+    """Put an item into one more category: its category where it has none, else a tag. Raises NotFound."""
+    stored = get_item(session, sku)
+    if category not in (*stored["Categories"], *stored["Labels"]):
+        given = ItemPatch(Categories=[*stored["Categories"], category], Labels=stored["Labels"])
+        _change(session, product_of(session, sku), given)
+
+
+def remove_category(session: Session, sku: str, category: str) -> None:
+    """Take an item out of a category, which may be a tag. Raises NotFound."""
+    stored = get_item(session, sku)
+    categories = [name for name in stored["Categories"] if name != category]
+    labels = [label for label in stored["Labels"] if label != category]
+    _change(session, product_of(session, sku), ItemPatch(Categories=categories, Labels=labels))
 
 
 def get_item(session: Session, sku: str) -> dict[str, Any]:

@@ -181,6 +181,20 @@ def delete_item(session: SessionDep, item: OwnId) -> Affected:
     return _affected(1)
 
 
+@router.put("/item/{item}/category/{category}", dependencies=ADMIN)
+def insert_item_category(session: SessionDep, item: OwnId, category: OwnId) -> Affected:
+    """Put an item into a category."""
+    items.add_category(session, item, category)
+    return _affected(1)
+
+
+@router.delete("/item/{item}/category/{category}", dependencies=ADMIN)
+def delete_item_category(session: SessionDep, item: OwnId, category: OwnId) -> Affected:
+    """Take an item out of a category."""
+    items.remove_category(session, item, category)
+    return _affected(1)
+
+
 def _checked(given: Sequence[FeedbackBody], sender: Sender) -> Sequence[FeedbackBody]:
     if not sender.anybody:
         raise Forbidden("This needs an API key with the scope `events` as `X-API-Key`.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -46,7 +47,7 @@ def every_request() -> list[tuple[str, str, Any, str]]:
 
 def test_each_route_needs_the_scope_that_it_says(former: FormerShop) -> None:
     requests = every_request()
-    assert len(requests) == 42
+    assert len(requests) == 44
     for method, path, body, template in requests:
         if template.startswith(PUBLIC):
             assert former.send(method, path, key=None, json=body).status_code == 200, (method, path)
@@ -159,6 +160,24 @@ def test_neighbors_are_users_with_the_same_products(former: FormerShop) -> None:
     assert former.send("GET", "/user-to-user/neighbors/n1?n=1&offset=1").json() == found[1:2]
     former.send("POST", "/user", json={"UserId": "fresh"})
     assert former.send("GET", "/user-to-user/similar/fresh").json() == []
+
+
+def test_an_item_is_put_into_categories_and_taken_out(former: FormerShop) -> None:
+    def places() -> tuple[list[str], list[str]]:
+        stored = former.send("GET", "/item/EL-9").json()
+        return stored["Categories"], stored["Labels"]
+
+    former.send("POST", "/item", json={"ItemId": "EL-9", "Labels": ["oak"]})
+    for _ in range(2):
+        for category in ("Desks", "Office / Home"):
+            path = f"/item/EL-9/category/{quote(category, safe='')}"
+            assert former.send("PUT", path).json() == {"RowAffected": 1}
+        assert places() == (["Desks"], ["Office / Home", "oak"])
+    former.send("DELETE", "/item/EL-9/category/Desks")
+    assert places() == ([], ["Office / Home", "oak"])
+    former.send("DELETE", "/item/EL-9/category/Office%20%2F%20Home")
+    assert places() == ([], ["oak"])
+    assert former.send("PUT", "/item/gone/category/Desks").status_code == 404
 
 
 def test_feedback_changes_the_next_list(former: FormerShop) -> None:
