@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,6 +25,8 @@ __all__ = ["no_hurry", "open_shop", "scored_shop", "trained_shop"]
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
 
 FOR_YOU = "recsys-list[placement=for_you]"
+PICTURES = Path(folder) / "shop-front" if (folder := os.environ.get("CI_ARTIFACTS")) else None
+"""Where pictures of all pages are kept."""
 MOST_BYTES = 100_000
 """Of the first page, as it travels."""
 
@@ -146,7 +150,10 @@ def _walk(browser: Browser, view: PageView, address: str) -> Iterator[Page]:
             page.wait_for_load_state("networkidle")
             if path == "/shop/nothing":
                 wrong[:] = [fault for fault in wrong if "404" not in fault]
-            assert_page_is_sound(page, wrong)
+            name = path.partition("?")[0].strip("/").replace("/", "-") or "start"
+            assert_page_is_sound(
+                page, wrong, None if PICTURES is None else PICTURES / f"{name}-{view.name}.png"
+            )
             yield page
 
 
