@@ -36,7 +36,10 @@ from serving.recommender.request import MAX_POOL, NO_FILTERS, Placement, Recomme
 from serving.recommender.response import RecommendationResponse
 from serving.recommender.sources import LiveRanking, RankingStages, rerank_stored
 
-__all__ = ["ServedList", "trace_products"]
+__all__ = ["MAX_RANKED", "ServedList", "trace_products"]
+
+MAX_RANKED = 5_000
+"""Products of a ranking of this moment; more than `SCORE_UNIT` have no different scores."""
 
 _STEP_OF_REASON = {
     "not_sold": TraceStepName.SOLD,
@@ -123,14 +126,13 @@ class _TracedList:
 
     @cached_property
     def ranking(self) -> Sequence[Entry]:
-        """All eligible products, ranked."""
+        """The best eligible products, ranked."""
         return self.ranking_of(self.stages.filtered)
 
     def ranking_of(self, filtered: FilterResult) -> Sequence[Entry]:
-        """Return the eligible products of `filtered`, all of them, ranked."""
+        """Return the eligible products of `filtered`, the best `MAX_RANKED`, ranked."""
         data, request = self.context.data, self.served.first.request
-        size = len(data.catalogue)
-        return rank(data, self.live.lookups, request, self.stages.user, filtered, pool=size).entries
+        return rank(data, self.live.lookups, request, self.stages.user, filtered, pool=MAX_RANKED).entries
 
 
 class _Tracer:
@@ -190,7 +192,7 @@ class _Tracer:
 
     @cached_property
     def full_ranking(self) -> Sequence[Entry]:
-        """All eligible products and this one, ranked."""
+        """The best eligible products, this one among them if it is good enough, ranked."""
         filtered = self.stages.filtered
         if filtered.eligible[self.row]:
             return self.traced.ranking
@@ -200,7 +202,7 @@ class _Tracer:
 
     @cached_property
     def ranked_position(self) -> int | None:
-        """The position in `full_ranking`, from 1."""
+        """The position in `full_ranking`, from 1; None behind its end."""
         places = enumerate(self.full_ranking, 1)
         return next((place for place, entry in places if entry.product == self.product), None)
 
@@ -313,14 +315,15 @@ class _Tracer:
     def _lost_in_ranking(self, length: int) -> _Loss:
         """The step that lost an eligible product that is not among the best `length` ones."""
         position, total = self.ranked_position, len(self.full_ranking)
-        if position is None:
+        if position is None and self.request.placement is Placement.BUY_AGAIN:
             return _Loss(TraceStepName.CANDIDATES, "The list has only products that the user bought before.")
-        if self.is_filling and self.stages.ranked.model is not None:
+        model = self.stages.ranked.model
+        is_unknown = position is None and model is not None and self.product not in model.model.items_
+        if is_unknown or (self.is_filling and model is not None):
             return _Loss(TraceStepName.CANDIDATES, self._no_candidate())
-        return _Loss(
-            TraceStepName.RANKING,
-            f"It is at position {position:,} of {total:,} in the ranking; the list ends after {length:,}.",
-        )
+        place = f"behind the best {total:,}" if position is None else f"at position {position:,} of {total:,}"
+        text = f"It is {place} in the ranking; the list ends after {length:,}."
+        return _Loss(TraceStepName.RANKING, text)
 
     def _no_candidate(self) -> str:
         model = self.stages.ranked.model

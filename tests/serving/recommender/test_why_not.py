@@ -19,9 +19,11 @@ from recsys.domains.recommendations.impressions import store as impressions
 from recsys.domains.recommendations.impressions.store import Answered
 from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleIn
+from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT
 from recsys.domains.users.api_keys import service as api_keys
 from serving.batch import scoring
 from serving.ranking.eligibility import Novelty
+from serving.recommender import why_not
 from serving.recommender.product_trace import ProductTrace, TraceStepName
 from serving.recommender.request import Filters, Placement, RecommendationRequest
 from serving.server.app import create_app
@@ -294,3 +296,16 @@ def test_why_is_for_administrators(client: httpx.Client, scored_shop: Shop) -> N
     assert trace.position == (positions.index(5) + 1 if 5 in positions else None)
     unknown = client.get(path, params=query | {"product": 999_999}, headers={"X-Api-Key": key})
     assert unknown.status_code == 404
+
+
+def test_a_catalogue_may_be_larger_than_what_is_ranked_for_a_trace(
+    changed_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert why_not.MAX_RANKED <= SCORE_UNIT, "a list has no more different scores"
+    monkeypatch.setattr(why_not, "MAX_RANKED", 25)
+    behind = 0
+    for (request, _, _), compared in zip(REQUESTS, compare(REQUESTS), strict=True):
+        check(compared, request.limit)
+        behind += sum("behind the best 25" in trace.summary for trace in compared.traces.values())
+        assert all(trace.ranked_products <= 25 for trace in compared.traces.values())
+    assert behind > 0
