@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from serving.console.screens import people, why
+from serving.console.screens import people, rules, studio, why
 
 __all__ = ["LIST_SCREENS"]
 
-LIST_SCREENS: tuple[APIRouter, ...] = (people.router, why.router)
+LIST_SCREENS: tuple[APIRouter, ...] = (
+    people.router,
+    why.router,
+    studio.router,
+    rules.router,
+)

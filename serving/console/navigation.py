@@ -25,6 +25,8 @@ LIST_SCREENS: tuple[ScreenLink, ...] = (
     # those of `list_screens`
     ScreenLink("People", "/console/people", "Lists"),
     ScreenLink("Why, and why not", "/console/why", "Lists"),
+    ScreenLink("Placement studio", "/console/studio", "Lists"),
+    ScreenLink("Rules", "/console/rules", "Lists"),
 )
 
 SCREENS: tuple[ScreenLink, ...] = (

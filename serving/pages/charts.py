@@ -11,7 +11,17 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-__all__ = ["Contribution", "IntervalPoint", "bar", "interval", "lines", "sparkline", "stacked"]
+__all__ = [
+    "Contribution",
+    "IntervalPoint",
+    "TimeSpan",
+    "bar",
+    "interval",
+    "lines",
+    "sparkline",
+    "stacked",
+    "time_span",
+]
 
 _SPARK_WIDTH, _SPARK_HEIGHT = 120.0, 28.0
 _LINE_WIDTH, _LINE_HEIGHT = 640.0, 180.0
@@ -34,6 +44,15 @@ class Contribution:
 
     label: str
     value: float
+
+
+@dataclass(frozen=True)
+class TimeSpan:
+    """A part of a calendar: start and end from 0 to 1; open_end : whether it lasts beyond the calendar."""
+
+    start: float
+    end: float
+    open_end: bool = False
 
 
 def bar(value: float, most: float, label: str, *, series: int = 0) -> Markup:
@@ -66,6 +85,22 @@ def interval(value: float, low: float, high: float, span: tuple[float, float], l
         _n(place(value)), _n(middle)
     )
     return _svg(_BAR_WIDTH, _BAR_HEIGHT, label, marks, "chart chart-bar")
+
+
+def time_span(span: TimeSpan, label: str, *, weeks: int) -> Markup:
+    """A period on a calendar of so many weeks, with a line at the beginning of each."""
+    body = _rect(0, 0, _BAR_WIDTH, _BAR_HEIGHT, "chart-track")
+    body += _rect(
+        _BAR_WIDTH * span.start,
+        1,
+        max(1.0, _BAR_WIDTH * (span.end - span.start)),
+        _BAR_HEIGHT - 2,
+        "chart-fill-2" if span.open_end else "chart-fill-0",
+    )
+    for week in range(1, weeks):
+        x = _BAR_WIDTH * week / weeks
+        body += _line(x, 0, x, _BAR_HEIGHT, "chart-grid")
+    return _svg(_BAR_WIDTH, _BAR_HEIGHT, label, body, "chart chart-bar", stretch=True)
 
 
 def sparkline(values: Sequence[float], label: str) -> Markup:

@@ -1,0 +1,428 @@
+"""Business rules: the list, their calendar, their conflicts and changes; made, edited and undone here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, Path, Query, Request, Response
+from pydantic import BaseModel
+
+from recsys import clock
+from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.rules import service as rules
+from recsys.domains.recommendations.rules.schemas import RuleIn, RuleOut
+from recsys.domains.recommendations.rules.types import SHELF_NAMES
+from recsys.errors import Invalid, NotFound
+from serving.catalogue.catalogue import Catalogue
+from serving.console.access import Merchandiser, Viewer
+from serving.console.naming import (
+    brand_named,
+    category_named,
+    checked,
+    find_products,
+    moment_named,
+)
+from serving.console.rendering import TEMPLATES, screen_router
+from serving.merchandising.conflicts import RuleConflict, conflicts_among
+from serving.pages.charts import TimeSpan
+from serving.pages.forms import SubmittedForm, redirect, submitted
+from serving.recommender.recommender import Recommender
+
+__all__ = ["RuleContent", "RulesContent", "router"]
+
+router = screen_router("rules")
+View = Literal["list", "calendar", "conflicts", "changes"]
+State = Literal["in force", "planned", "over", "disabled"]
+MAX_RULES = 500
+MAX_RULE_CHANGES = 100
+CALENDAR_DAYS = 56
+KINDS = [
+    ("pin", "pin: products at a fixed position"),
+    ("boost", "boost: multiply scores by more than 1"),
+    ("bury", "bury: multiply scores by less than 1"),
+    ("hide", "hide: never list"),
+    ("cap", "cap: at most so many on a page"),
+    ("minimum_new", "share of new products"),
+]
+RuleId = Annotated[int, Path(ge=1, le=2**31 - 1)]
+
+
+class RuleRow(BaseModel):
+    """One rule as it is listed. effect, target, period : in words."""
+
+    id: int
+    version: int
+    name: str
+    kind: str
+    state: State
+    effect: str
+    target: str
+    where: str
+    period: str
+    priority: int
+
+
+class CalendarRow(BaseModel):
+    """The period of one rule. span : of the calendar, from 0 to 1; text : the period in words."""
+
+    id: int
+    name: str
+    kind: str
+    span: TimeSpan
+    text: str
+
+
+class RuleChangeRow(BaseModel):
+    """One recorded change. fields : those that differ, as "name: before → after"."""
+
+    rule_id: int
+    name: str
+    action: str
+    actor: str
+    changed_at: datetime
+    fields: list[str]
+
+
+class RulesContent(BaseModel):
+    """The content of the screen. made : rules that were just saved, which one button deletes again."""
+
+    view: View
+    rows: list[RuleRow]
+    calendar: list[CalendarRow]
+    calendar_days: list[str]
+    conflicts: list[RuleConflict]
+    changes: list[RuleChangeRow]
+    made: list[int]
+
+
+class RuleContent(BaseModel):
+    """The content of the screen of one rule, or of a new one. fields : of the form, as texts."""
+
+    row: RuleRow | None
+    fields: dict[str, str]
+    placements: list[tuple[str, bool]]
+    enabled: bool
+    changes: list[RuleChangeRow]
+    kinds: list[tuple[str, str]] = KINDS
+
+
+@router.get("")
+def list_of_rules(
+    request: Request,
+    user: Viewer,
+    view: View = "list",
+    made: Annotated[str, Query(pattern=r"^(\d{1,9}(,\d{1,9}){0,49})?$")] = "",
+) -> Response:
+    """All rules."""
+    catalogue, moment = _catalogue(request), clock.now()
+    with unit_of_work() as session:
+        shown = [rules.shown(row) for row in rules.listed(session, limit=MAX_RULES)]
+        conflicts = conflicts_among(catalogue, rules.not_over(session, moment), moment)
+        changes = _changes(rules.latest_changes(session, limit=MAX_RULE_CHANGES)) if view == "changes" else []
+    numbers = {rule.id for rule in shown}
+    content = RulesContent(
+        view=view,
+        rows=[_row(rule, catalogue, moment) for rule in shown],
+        calendar=_calendar(shown, moment),
+        calendar_days=[f"{moment + timedelta(days=7 * week):%-d %b}" for week in range(CALENDAR_DAYS // 7)],
+        conflicts=conflicts,
+        changes=changes,
+        made=[int(number) for number in made.split(",") if number and int(number) in numbers],
+    )
+    return TEMPLATES.page(request, "console/rules.html.j2", content)
+
+
+@router.post("")
+def create_rule(
+    request: Request, user: Merchandiser, form: Annotated[SubmittedForm, Depends(submitted)]
+) -> Response:
+    """Make a rule of the form."""
+    given = _rule_of(form, _catalogue(request))
+    with unit_of_work() as session:
+        number = rules.create(session, given, actor=user.actor).id
+    return redirect(f"/console/rules?made={number}", f"Saved “{given.name}”. Lists follow within seconds.")
+
+
+@router.post("/undo")
+def undo_rules(user: Merchandiser, form: Annotated[SubmittedForm, Depends(submitted)]) -> Response:
+    """Delete rules that were just saved."""
+    numbers = [int(each) for each in form.text("made").split(",") if each.isascii() and each.isdigit()]
+    with unit_of_work() as session:
+        for number in numbers:
+            rules.delete(session, number, version=1, actor=user.actor)
+    return redirect("/console/rules", f"Deleted {len(numbers)} rules. Lists follow within seconds.")
+
+
+@router.get("/new")
+def new_rule(request: Request, user: Viewer) -> Response:
+    """The form of a new rule."""
+    content = RuleContent(
+        row=None,
+        fields={**dict.fromkeys(_FIELDS, ""), "kind": "boost", "priority": "0"},
+        placements=[(name, False) for name in SHELF_NAMES],
+        enabled=True,
+        changes=[],
+    )
+    return TEMPLATES.page(request, "console/rule.html.j2", content)
+
+
+@router.get("/{rule_id}")
+def one_rule(request: Request, user: Viewer, rule_id: RuleId) -> Response:
+    """One rule, its form and its changes."""
+    with unit_of_work() as session:
+        rule = rules.shown(rules.get(session, rule_id))
+        changes = _changes(rules.changes_of(session, rule_id, limit=MAX_RULE_CHANGES))
+    content = RuleContent(
+        row=_row(rule, _catalogue(request), clock.now()),
+        fields=_fields_of(rule),
+        placements=[(name, name in (rule.shelves or ())) for name in SHELF_NAMES],
+        enabled=rule.enabled,
+        changes=changes,
+    )
+    return TEMPLATES.page(request, "console/rule.html.j2", content)
+
+
+@router.post("/{rule_id}")
+def replace_rule(
+    request: Request,
+    user: Merchandiser,
+    rule_id: RuleId,
+    form: Annotated[SubmittedForm, Depends(submitted)],
+) -> Response:
+    """Replace a rule by the form; a conflict when somebody changed it meanwhile."""
+    given = _rule_of(form, _catalogue(request))
+    with unit_of_work() as session:
+        rules.replace(session, rule_id, given, version=_version(form), actor=user.actor)
+    return redirect(f"/console/rules/{rule_id}", "Saved. Lists follow within seconds.")
+
+
+@router.post("/{rule_id}/enabled")
+def switch_rule(
+    user: Merchandiser, rule_id: RuleId, form: Annotated[SubmittedForm, Depends(submitted)]
+) -> Response:
+    """Enable or disable a rule."""
+    with unit_of_work() as session:
+        rule = rules.shown(rules.get(session, rule_id))
+        values = rule.model_dump(include=set(RuleIn.model_fields)) | {"enabled": not rule.enabled}
+        rules.replace(session, rule_id, checked(RuleIn, values), version=_version(form), actor=user.actor)
+    return redirect(f"/console/rules/{rule_id}", "Disabled." if rule.enabled else "Enabled.")
+
+
+@router.post("/{rule_id}/delete")
+def delete_rule(
+    user: Merchandiser, rule_id: RuleId, form: Annotated[SubmittedForm, Depends(submitted)]
+) -> Response:
+    """Delete a rule; its changes stay."""
+    with unit_of_work() as session:
+        rules.delete(session, rule_id, version=_version(form), actor=user.actor)
+    return redirect("/console/rules", "Deleted. Its changes stay under “Changes”.")
+
+
+_FIELDS = (
+    "name", "kind", "products", "category", "brand", "tag", "min_price", "max_price", "created_within_days",
+    "position", "factor", "most", "cap_by", "strict", "share", "new_to", "names", "starts", "ends",
+    "priority",
+)  # fmt: skip
+
+
+def _catalogue(request: Request) -> Catalogue:
+    recommender: Recommender = request.app.state.recommender
+    return recommender.data.catalogue
+
+
+def _version(form: SubmittedForm) -> int | None:
+    text = form.text("version")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def _rule_of(form: SubmittedForm, catalogue: Catalogue) -> RuleIn:
+    """Return the rule of a form. Raises Invalid, and NotFound for an unknown product, category or brand."""
+    products = [each for each in form.text("products").replace("\n", ",").split(",") if each.strip()]
+    numbers = []
+    for words in products:
+        matches = find_products(catalogue, words, limit=1)
+        if not matches:
+            raise NotFound(f"No product has the number, SKU or name “{words.strip()}”.")
+        numbers += matches
+    target: dict[str, Any] = {
+        "product_ids": list(dict.fromkeys(numbers)) or None,
+        "category_id": category_named(form.text("category")),
+        "brand_id": brand_named(form.text("brand")),
+        "tag": form.text("tag") or None,
+        "min_price": form.text("min_price") or None,
+        "max_price": form.text("max_price") or None,
+        "created_within_days": _whole(form, "created_within_days"),
+    }
+    strict = form.text("strict")
+    values: dict[str, Any] = {
+        "name": form.text("name"),
+        "kind": form.text("kind"),
+        "target": target,
+        "position": _whole(form, "position"),
+        "factor": _number(form, "factor"),
+        "most": _whole(form, "most"),
+        "cap_by": form.text("cap_by") or None,
+        "strict": None if not strict else strict == "yes",
+        "share": _number(form, "share"),
+        "new_to": form.text("new_to") or None,
+        "shelves": form.texts("shelves") or None,
+        "placements": [each.strip() for each in form.text("names").split(",") if each.strip()] or None,
+        "starts_at": moment_named(form.text("starts")),
+        "ends_at": moment_named(form.text("ends")),
+        "priority": _whole(form, "priority") or 0,
+        "enabled": form.text("enabled") == "yes",
+    }
+    return checked(RuleIn, values)
+
+
+def _whole(form: SubmittedForm, name: str) -> int | None:
+    text = form.text(name)
+    if not text:
+        return None
+    try:
+        return int(text)
+    except ValueError as error:
+        raise Invalid(f"{name.replace('_', ' ')}: a whole number is expected.") from error
+
+
+def _number(form: SubmittedForm, name: str) -> float | None:
+    text = form.text(name)
+    if not text:
+        return None
+    try:
+        return float(text)
+    except ValueError as error:
+        raise Invalid(f"{name.replace('_', ' ')}: a number is expected.") from error
+
+
+def _fields_of(rule: RuleOut) -> dict[str, str]:
+    target = rule.target
+    values: dict[str, object] = {
+        "name": rule.name,
+        "kind": rule.kind.value,
+        "products": ", ".join(map(str, target.product_ids or ())),
+        "category": target.category_id,
+        "brand": target.brand_id,
+        "tag": target.tag,
+        "min_price": target.min_price,
+        "max_price": target.max_price,
+        "created_within_days": target.created_within_days,
+        "position": rule.position,
+        "factor": rule.factor,
+        "most": rule.most,
+        "cap_by": rule.cap_by,
+        "strict": None if rule.strict is None else "yes" if rule.strict else "no",
+        "share": rule.share,
+        "new_to": rule.new_to,
+        "names": ", ".join(rule.placements or ()),
+        "starts": None if rule.starts_at is None else f"{rule.starts_at:%Y-%m-%dT%H:%M}",
+        "ends": None if rule.ends_at is None else f"{rule.ends_at:%Y-%m-%dT%H:%M}",
+        "priority": rule.priority,
+    }
+    return {name: "" if value is None else str(value) for name, value in values.items()}
+
+
+def _row(rule: RuleOut, catalogue: Catalogue, moment: datetime) -> RuleRow:
+    return RuleRow(
+        id=rule.id,
+        version=rule.version,
+        name=rule.name,
+        kind=rule.kind.value,
+        state=_state(rule, moment),
+        effect=_effect(rule),
+        target=_target(rule, catalogue),
+        where=", ".join([*(rule.shelves or ()), *(rule.placements or ())]).replace("_", " ") or "everywhere",
+        period=_period(rule),
+        priority=rule.priority,
+    )
+
+
+def _state(rule: RuleOut, moment: datetime) -> State:
+    if not rule.enabled:
+        return "disabled"
+    if rule.starts_at is not None and rule.starts_at > moment:
+        return "planned"
+    return "over" if rule.ends_at is not None and rule.ends_at <= moment else "in force"
+
+
+def _effect(rule: RuleOut) -> str:
+    match rule.kind.value:
+        case "pin":
+            return f"at position {rule.position}"
+        case "boost" | "bury":
+            return f"score × {rule.factor:g}"
+        case "hide":
+            return "never listed"
+        case "cap":
+            each = "" if rule.cap_by is None or rule.cap_by.value == "together" else f" of each {rule.cap_by}"
+            return f"at most {rule.most}{each} on a page"
+        case _:
+            return f"at least {(rule.share or 0):.0%} new to the {rule.new_to}"
+
+
+def _target(rule: RuleOut, catalogue: Catalogue) -> str:
+    target, parts = rule.target, []
+    if target.product_ids:
+        names = [catalogue.name(each) or f"product {each}" for each in target.product_ids[:3]]
+        more = len(target.product_ids) - len(names)
+        parts.append(", ".join(names) + (f" and {more} more" if more else ""))
+    if target.category_id is not None:
+        parts.append(f"category {target.category_id}")
+    if target.brand_id is not None:
+        parts.append(f"brand {target.brand_id}")
+    if target.tag is not None:
+        parts.append(f"tag “{target.tag}”")
+    if target.min_price is not None:
+        parts.append(f"from {target.min_price}")
+    if target.max_price is not None:
+        parts.append(f"up to {target.max_price}")
+    if target.created_within_days is not None:
+        parts.append(f"added in the last {target.created_within_days} days")
+    return "; ".join(parts) or "every product"
+
+
+def _period(rule: RuleOut) -> str:
+    if rule.starts_at is None and rule.ends_at is None:
+        return "always"
+    start = "" if rule.starts_at is None else f"from {rule.starts_at:%Y-%m-%d %H:%M}"
+    end = "" if rule.ends_at is None else f"until {rule.ends_at:%Y-%m-%d %H:%M}"
+    return f"{start} {end}".strip() + " UTC"
+
+
+def _calendar(shown: Sequence[RuleOut], moment: datetime) -> list[CalendarRow]:
+    """The enabled rules whose period meets the next eight weeks, the first to begin first."""
+    end, span = moment + timedelta(days=CALENDAR_DAYS), timedelta(days=CALENDAR_DAYS)
+    rows = []
+    for rule in sorted(shown, key=lambda rule: rule.starts_at or moment - span):
+        first, last = rule.starts_at or moment, rule.ends_at or end
+        if not rule.enabled or last <= moment or first >= end:
+            continue
+        begins, stops = max(0.0, (first - moment) / span), min(1.0, (last - moment) / span)
+        place = TimeSpan(begins, stops, open_end=rule.ends_at is None or rule.ends_at > end)
+        rows.append(CalendarRow(id=rule.id, name=rule.name, kind=rule.kind, span=place, text=_period(rule)))
+    return rows
+
+
+def _changes(rows: Sequence[Any]) -> list[RuleChangeRow]:
+    return [
+        RuleChangeRow(
+            rule_id=row.rule_id,
+            name=(row.after or row.before or {}).get("name", ""),
+            action=row.action,
+            actor=row.actor,
+            changed_at=row.changed_at,
+            fields=_differences(row.before or {}, row.after or {}) if row.action == "replaced" else [],
+        )
+        for row in rows
+    ]
+
+
+def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    ignored = {"version", "updated_at", "created_at", "created_by", "id"}
+    return [
+        f"{name.replace('_', ' ')}: {before.get(name)} → {after.get(name)}"
+        for name in after
+        if name not in ignored and before.get(name) != after.get(name)
+    ]

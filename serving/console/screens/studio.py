@@ -1,0 +1,415 @@
+"""The placement studio: a list as cards, changed as the shop wants it, compared, and saved as rules.
+
+The changes are a part of the address: nothing is stored before they are saved, and a draft can be shared.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Literal
+from urllib.parse import urlencode
+
+from fastapi import Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, Field
+
+from recsys import clock
+from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.interactions.history import recently_active
+from recsys.domains.recommendations.rules import service as rules
+from recsys.domains.recommendations.rules.schemas import RuleIn
+from recsys.domains.recommendations.rules.types import Rule
+from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry
+from recsys.errors import Invalid, RecsysError
+from serving.catalogue.catalogue import Catalogue
+from serving.console.access import Merchandiser, Viewer
+from serving.console.lists import DisplayedProduct, products_of
+from serving.console.naming import category_named, checked, moment_named, product_named, user_named
+from serving.console.rendering import TEMPLATES, screen_router
+from serving.merchandising.compiled_rules import CompiledRules
+from serving.merchandising.rerank import RerankedList, rerank
+from serving.pages.forms import SubmittedForm, redirect, submitted
+from serving.ranking.eligibility import Novelty
+from serving.recommender.recommender import Recommender
+from serving.recommender.request import Filters, Placement, RecommendationRequest
+
+__all__ = ["StudioContent", "router"]
+
+router = screen_router("studio")
+PLACEMENTS = [(placement.value, placement.value.replace("_", " ")) for placement in Placement]
+NEED_PRODUCT = (Placement.SIMILAR, Placement.BOUGHT_TOGETHER)
+MAX_CHANGES = 30
+COMPARED_PEOPLE = 10
+_OF_FORMS = {"pin_product", "pin_place", "factor_product", "factor", "cap_by", "cap_most"}
+_CHANGE = re.compile(
+    r"hide:(?P<hide>\d{1,9})|pin:(?P<pin>\d{1,9}):(?P<position>\d{1,3})"
+    r"|factor:(?P<factored>\d{1,9}):(?P<factor>\d{1,2}(\.\d{1,2})?)|cap:(?P<cap>category|brand):(?P<most>\d{1,3})"
+)
+
+
+ShortText = Annotated[str, Query(max_length=255)]
+ProductNumber = Annotated[int | None, Query(ge=1, le=999_999_999)]
+
+
+class StudioRequest(BaseModel):
+    """The list and the changes, as the address has them; the words of the fields as they were typed."""
+
+    placement: Placement = Placement.FOR_YOU
+    user: str = ""
+    session: str = ""
+    start: str = ""
+    category: str = ""
+    in_stock: bool = False
+    novelty: Novelty = Novelty.ANY
+    diversity: float = 0.0
+    limit: int = 12
+    people: bool = False
+    change: list[str] = []
+    pin_product: int | None = None
+    pin_place: int = 1
+    factor_product: int | None = None
+    factor: float = 1.0
+    cap_by: Literal["category", "brand"] | None = None
+    cap_most: int = 2
+
+    def added(self) -> str | None:
+        """Return the change that a form of the page adds; None for an address without one."""
+        if self.pin_product is not None:
+            return f"pin:{self.pin_product}:{self.pin_place}"
+        if self.factor_product is not None:
+            return f"factor:{self.factor_product}:{self.factor:g}"
+        return None if self.cap_by is None else f"cap:{self.cap_by}:{self.cap_most}"
+
+    def address(self, **other: object) -> str:
+        """Return the address of this list, with some values replaced."""
+        values = {**self.model_dump(mode="json", exclude=_OF_FORMS), **other}
+        defaults = StudioRequest().model_dump(mode="json")
+        kept = {name: value for name, value in values.items() if value != defaults[name]}
+        return "/console/studio" + (f"?{urlencode(kept, doseq=True)}" if kept else "")
+
+
+class StudioChange(BaseModel):
+    """One change of the draft. without : the address without it."""
+
+    text: str
+    without: str
+
+
+class StudioCard(BaseModel):
+    """One product of the changed list, with its position before and the fields of its forms.
+
+    kept : the changes of all other products, as the forms of this card send them along
+    """
+
+    product: DisplayedProduct
+    before: int | None
+    factor: float
+    hide: str
+    kept: list[str]
+
+
+class ComparedPerson(BaseModel):
+    """The effect of the changes on one person's first page. expected : sum of the scores, in products."""
+
+    user_id: int
+    name: str
+    added: list[str]
+    removed: list[str]
+    moved: int
+    expected_before: float
+    expected_after: float
+
+
+class StudioContent(BaseModel):
+    """The content of the screen."""
+
+    request: StudioRequest
+    address: str
+    model: str | None = None
+    before: list[DisplayedProduct] = []
+    cards: list[StudioCard] = []
+    gone: list[DisplayedProduct] = []
+    changes: list[StudioChange] = []
+    expected_before: float = 0.0
+    expected_after: float = 0.0
+    people: list[ComparedPerson] = []
+    people_address: str = ""
+    default_name: str = ""
+    problem: str | None = None
+    placements: list[tuple[str, str]] = PLACEMENTS
+
+
+class SaveForm(BaseModel):
+    """How the changes are saved."""
+
+    name: str = Field(min_length=1, max_length=120)
+    starts: str = Field(default="", max_length=40)
+    ends: str = Field(default="", max_length=40)
+    everywhere: bool = False
+
+
+def _studio_request(
+    placement: Placement = Placement.FOR_YOU,
+    user: ShortText = "",
+    session: ShortText = "",
+    start: ShortText = "",
+    category: ShortText = "",
+    in_stock: bool = False,
+    novelty: Novelty = Novelty.ANY,
+    diversity: Annotated[float, Query(ge=0, le=1, allow_inf_nan=False)] = 0.0,
+    limit: Annotated[int, Query(ge=1, le=40)] = 12,
+    people: bool = False,
+    change: Annotated[list[str] | None, Query(max_length=MAX_CHANGES)] = None,
+    pin_product: ProductNumber = None,
+    pin_place: Annotated[int, Query(ge=1, le=300)] = 1,
+    factor_product: ProductNumber = None,
+    factor: Annotated[float, Query(ge=0, le=99, allow_inf_nan=False)] = 1.0,
+    cap_by: Literal["category", "brand"] | None = None,
+    cap_most: Annotated[int, Query(ge=1, le=300)] = 2,
+) -> StudioRequest:
+    """Read the address."""
+    return StudioRequest(
+        placement=placement,
+        user=user,
+        session=session,
+        start=start,
+        category=category,
+        in_stock=in_stock,
+        novelty=novelty,
+        diversity=diversity,
+        limit=limit,
+        people=people,
+        change=change or [],
+        pin_product=pin_product,
+        pin_place=pin_place,
+        factor_product=factor_product,
+        factor=factor,
+        cap_by=cap_by,
+        cap_most=cap_most,
+    )
+
+
+StudioQuery = Annotated[StudioRequest, Depends(_studio_request)]
+
+
+@router.get("")
+async def studio(request: Request, user: Viewer, query: StudioQuery) -> Response:
+    """One list with the changes of the draft; a form of the page leads to the address with its change."""
+    if (change := query.added()) is not None:
+        _match(change)
+        others = [other for other in query.change if other.rpartition(":")[0] != change.rpartition(":")[0]]
+        return redirect(query.address(change=[*others, change][-MAX_CHANGES:]))
+    recommender: Recommender = request.app.state.recommender
+    content = StudioContent(request=query, address=query.address())
+    content.default_name = f"Studio {clock.now():%Y-%m-%d %H:%M}"
+    try:
+        await run_in_threadpool(_fill, recommender, content)
+    except RecsysError as error:
+        content.problem = error.message
+    return TEMPLATES.page(request, "console/studio.html.j2", content)
+
+
+@router.post("/save")
+async def save_draft(
+    request: Request,
+    user: Merchandiser,
+    query: StudioQuery,
+    form: Annotated[SubmittedForm, Depends(submitted)],
+) -> Response:
+    """Save the changes as rules, all or none."""
+    given = form.model(SaveForm)
+    recommender: Recommender = request.app.state.recommender
+    if not query.change:
+        raise Invalid("There is nothing to save: change the list first.")
+    starts, ends = moment_named(given.starts), moment_named(given.ends)
+
+    def save() -> list[int]:
+        catalogue = recommender.data.catalogue
+        with unit_of_work() as session:
+            return [
+                rules.create(
+                    session,
+                    _rule_of(change, query.placement, catalogue, given.name, starts, ends, given.everywhere),
+                    actor=user.actor,
+                ).id
+                for change in query.change
+            ]
+
+    numbers = await run_in_threadpool(save)
+    made = ",".join(map(str, numbers))
+    return redirect(
+        f"/console/rules?made={made}", f"Saved {len(numbers)} rules. Lists follow within seconds."
+    )
+
+
+def _fill(recommender: Recommender, content: StudioContent) -> None:
+    query, data = content.request, recommender.data
+    wanted = _request(data.catalogue, query)
+    drafts = [
+        _rule_of(change, query.placement, data.catalogue, "draft", None, None, False).as_rule(-number)
+        for number, change in enumerate(query.change, 1)
+    ]
+    model, before, after = _compare(recommender, wanted, drafts)
+    limit = query.limit
+    old, new = before.entries[:limit], after.entries[:limit]
+    content.model = model
+    content.before = products_of(data.catalogue, old, rules=before.rules)
+    places = {entry.product: place for place, entry in enumerate(before.entries, 1)}
+    factors = {int(match["factored"]): float(match["factor"]) for match in _factors(query.change)}
+    for product in products_of(data.catalogue, new, rules=after.rules):
+        number = product.product_id
+        content.cards.append(
+            StudioCard(
+                product=product,
+                before=places.get(number),
+                factor=factors.get(number, 1.0),
+                hide=query.address(change=[*_without(query.change, number), f"hide:{number}"]),
+                kept=_without(query.change, number),
+            )
+        )
+    listed = {entry.product for entry in new}
+    content.gone = products_of(data.catalogue, [entry for entry in old if entry.product not in listed])
+    content.changes = [
+        StudioChange(
+            text=_text_of(change, data.catalogue),
+            without=query.address(change=[other for other in query.change if other != change]),
+        )
+        for change in query.change
+    ]
+    content.expected_before, content.expected_after = _expected(old), _expected(new)
+    content.people_address = query.address(people=True)
+    if query.people and query.change:
+        content.people = _people(recommender, wanted, drafts)
+
+
+def _request(catalogue: Catalogue, query: StudioRequest) -> RecommendationRequest:
+    """Return the request of the list. Raises NotFound, and Invalid where the placement needs a product."""
+    user, start = user_named(query.user), product_named(catalogue, query.start)
+    if query.placement in NEED_PRODUCT and start is None:
+        raise Invalid("This placement starts from a product: name it in “List starts from”.")
+    category = category_named(query.category)
+    return RecommendationRequest(
+        query.placement,
+        user,
+        session=query.session.strip() or None if user is None else None,
+        products=() if start is None else (start,),
+        limit=query.limit,
+        novelty=query.novelty,
+        filters=Filters(categories=() if category is None else (category,), in_stock=query.in_stock or None),
+        diversity=query.diversity,
+    )
+
+
+def _compare(
+    recommender: Recommender, wanted: RecommendationRequest, drafts: Sequence[Rule]
+) -> tuple[str | None, RerankedList, RerankedList]:
+    """Return the model, the list with the rules in force, and the list with the drafts, too."""
+    data = recommender.data
+    ranked, filtered = recommender.without_rules(wanted)
+    with_drafts = CompiledRules.compile(data.catalogue, [*data.rules.rules, *drafts], data.rules.moment)
+    before, after = (
+        rerank(compiled, wanted, ranked.entries, filtered.eligible) for compiled in (data.rules, with_drafts)
+    )
+    return None if ranked.model is None else ranked.model.registered.name, before, after
+
+
+def _people(
+    recommender: Recommender, wanted: RecommendationRequest, drafts: Sequence[Rule]
+) -> list[ComparedPerson]:
+    """Return the effect on the first page of people who were active lately."""
+    catalogue = recommender.data.catalogue
+    with unit_of_work() as session:
+        accounts = [
+            (row.id, row.full_name or row.username) for row in recently_active(session, COMPARED_PEOPLE)
+        ]
+    compared = []
+    for number, name in accounts:
+        _, before, after = _compare(recommender, replace(wanted, user=number, session=None), drafts)
+        old, new = before.entries[: wanted.limit], after.entries[: wanted.limit]
+        old_products, new_products = ([entry.product for entry in page] for page in (old, new))
+        compared.append(
+            ComparedPerson(
+                user_id=number,
+                name=name,
+                added=[catalogue.name(each) or "" for each in new_products if each not in old_products],
+                removed=[catalogue.name(each) or "" for each in old_products if each not in new_products],
+                moved=sum(
+                    each in old_products and old_products.index(each) != place
+                    for place, each in enumerate(new_products)
+                ),
+                expected_before=_expected(old),
+                expected_after=_expected(new),
+            )
+        )
+    return compared
+
+
+def _expected(entries: Sequence[Entry]) -> float:
+    """How many products of a page are expected to be taken: the sum of the calibrated scores."""
+    return sum(entry.score for entry in entries) / SCORE_UNIT
+
+
+def _match(change: str) -> re.Match[str]:
+    match = _CHANGE.fullmatch(change)
+    if match is None:
+        raise Invalid(f"“{change[:40]}” is no change of a list; expected such as hide:12 or pin:12:1.")
+    return match
+
+
+def _factors(changes: Sequence[str]) -> list[re.Match[str]]:
+    return [match for match in map(_match, changes) if match["factored"]]
+
+
+def _without(changes: Sequence[str], product: int) -> list[str]:
+    """Return the changes that are not about this product."""
+    return [change for change in changes if change.split(":")[1] != str(product)]
+
+
+def _text_of(change: str, catalogue: Catalogue) -> str:
+    match = _match(change)
+    if match["cap"]:
+        return f"At most {match['most']} of each {match['cap']} on a page"
+    number = int(match["hide"] or match["pin"] or match["factored"])
+    name = catalogue.name(number) or f"product {number}"
+    if match["hide"]:
+        return f"Hide {name}"
+    if match["pin"]:
+        return f"Pin {name} to position {match['position']}"
+    verb = "Boost" if float(match["factor"]) > 1 else "Bury"
+    return f"{verb} {name}: score × {float(match['factor']):g}"
+
+
+def _rule_of(
+    change: str,
+    placement: Placement,
+    catalogue: Catalogue,
+    name: str,
+    starts: datetime | None,
+    ends: datetime | None,
+    everywhere: bool,
+) -> RuleIn:
+    """Return the rule of a change. Raises Invalid for a change that can be none."""
+    match = _match(change)
+    values: dict[str, object] = {
+        "name": f"{name}: {_text_of(change, catalogue)}"[:200],
+        "shelves": None if everywhere else [placement.value],
+        "starts_at": starts,
+        "ends_at": ends,
+    }
+    if match["cap"]:
+        values |= {"kind": "cap", "cap_by": match["cap"], "most": int(match["most"]), "strict": False}
+    else:
+        values["target"] = {"product_ids": [int(match["hide"] or match["pin"] or match["factored"])]}
+        if match["hide"]:
+            values["kind"] = "hide"
+        elif match["pin"]:
+            values |= {"kind": "pin", "position": int(match["position"])}
+        else:
+            factor = float(match["factor"])
+            if factor == 1.0:
+                raise Invalid("A factor of 1 changes nothing; move the slider, or remove the change.")
+            values |= {"kind": "boost" if factor > 1 else "bury", "factor": factor}
+    return checked(RuleIn, values)
