@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from serving.console.screens import people, rules, studio, why
+from serving.console.screens import data, people, products, rules, search, studio, why
 
 __all__ = ["LIST_SCREENS"]
 
@@ -13,4 +13,7 @@ LIST_SCREENS: tuple[APIRouter, ...] = (
     why.router,
     studio.router,
     rules.router,
+    products.router,
+    search.router,
+    data.router,
 )

@@ -27,6 +27,9 @@ LIST_SCREENS: tuple[ScreenLink, ...] = (
     ScreenLink("Why, and why not", "/console/why", "Lists"),
     ScreenLink("Placement studio", "/console/studio", "Lists"),
     ScreenLink("Rules", "/console/rules", "Lists"),
+    ScreenLink("Products", "/console/products", "Shop"),
+    ScreenLink("Search", "/console/search", "Shop"),
+    ScreenLink("Data", "/console/data", "Shop"),
 )
 
 SCREENS: tuple[ScreenLink, ...] = (

@@ -24,7 +24,7 @@ from recsys.own_ids.resolver import RESOLVER
 from recsys.own_ids.scheme import IdKind, OwnId
 from recsys.web.pagination import Cursor, Page
 
-__all__ = ["ListingFilters", "Sort", "batch", "fresh", "page", "page_json", "shown", "summaries"]
+__all__ = ["ListingFilters", "Sort", "batch", "coverage", "fresh", "page", "page_json", "shown", "summaries"]
 
 _NAMES = tuple(ProductListItem.model_fields)
 _P, _V = inspect(Product).local_table.c, inspect(ProductVariant).local_table.c
@@ -83,6 +83,30 @@ def batch(session: Session, ids: Sequence[int], skus: Sequence[str]) -> ProductB
         unknown_ids=[number for number in dict.fromkeys(ids) if number not in there],
         unknown_skus=[sku for sku, number in by_sku.items() if number not in there],
     )
+
+
+def coverage(session: Session, examples: int = 3) -> tuple[int, dict[str, tuple[int, list[int]]]]:
+    """Return the number of active products, and how many lack each field, with the first of them."""
+    has_picture = select(ProductImage.id).where(ProductImage.product_id == Product.id).exists()
+    lacking = {
+        "price": Product.price <= 0,
+        "picture": ~has_picture,
+        "category": Product.category_id.is_(None),
+        "brand": Product.brand_id.is_(None),
+        "SKU": Product.sku.is_(None),
+        "description": func.coalesce(Product.description, "") == "",
+    }
+    active = Product.status == "active"
+    counts = session.execute(
+        select(func.count(), *(func.count().filter(condition) for condition in lacking.values())).where(
+            active
+        )
+    ).one()
+    missing = {}
+    for (name, condition), count in zip(lacking.items(), counts[1:], strict=True):
+        first = select(Product.id).where(active, condition).order_by(Product.id).limit(examples)
+        missing[name] = count, list(session.scalars(first)) if count else []
+    return counts[0], missing
 
 
 def page(

@@ -93,6 +93,7 @@ _CONDITIONS = {
     "session_id": "session_id = :session_id",
     "shelf": "shelf = :shelf",
     "product_id": ":product_id = ANY(product_ids)",
+    "since": "shown_at >= :since",
     "until": "shown_at <= :until",
 }
 # a part at a time, so that a long absence does not become one long transaction
@@ -170,16 +171,18 @@ def lists_of(
     session_id: str | None = None,
     shelf: str | None = None,
     product_id: int | None = None,
+    since: datetime | None = None,
     until: datetime | None = None,
     limit: int,
 ) -> list[Answered]:
     """The newest `limit` stored lists that meet all given conditions, newest first.
 
-    shelf : the name of the list. product_id : lists that contain it. until : shown at this moment or before.
+    shelf : the name of the list. product_id : lists that contain it; without a person give `since`, which
+    limits what is read. since, until : shown at these moments or between them.
     """
     given = {
         "user_id": user_id, "session_id": session_id, "shelf": shelf, "product_id": product_id,
-        "until": until,
+        "since": since, "until": until,
     }  # fmt: skip
     values = {name: value for name, value in given.items() if value is not None}
     conditions = " AND ".join(["true", *(_CONDITIONS[name] for name in values)])

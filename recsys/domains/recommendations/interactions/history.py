@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from recsys.domains.recommendations.tables import UserInteraction
 from recsys.domains.users.tables import User
 
-__all__ = ["interactions_of", "product_counts", "product_weeks", "recently_active"]
+__all__ = ["interactions_of", "newest_interactions", "product_counts", "product_weeks", "recently_active"]
 
 _PERSON = func.coalesce(cast(UserInteraction.user_id, String), UserInteraction.session_id)
 _NEWEST = 5_000
@@ -45,6 +45,12 @@ def interactions_of(
         query = query.where(UserInteraction.created_at <= until)
     newest = query.order_by(UserInteraction.created_at.desc().nulls_last(), UserInteraction.id.desc())
     return session.scalars(newest.limit(limit)).all()
+
+
+def newest_interactions(session: Session, limit: int) -> Sequence[UserInteraction]:
+    """Return the newest interactions of everybody, the newest first."""
+    query = select(UserInteraction).where(UserInteraction.created_at.is_not(None))
+    return session.scalars(query.order_by(UserInteraction.created_at.desc()).limit(limit)).all()
 
 
 def recently_active(session: Session, limit: int) -> Sequence[User]:

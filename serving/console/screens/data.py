@@ -1,0 +1,210 @@
+"""Data: refused rows of imports, coverage of the catalogue, newest events, drift, and repeat purchases."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from fastapi import Path as PathParameter
+from fastapi import Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel
+from starlette.responses import FileResponse
+
+from recsys.database.session import unit_of_work
+from recsys.domains.products.listing import coverage
+from recsys.domains.recommendations.interactions.history import newest_interactions
+from recsys.errors import NotFound
+from recsys.settings import get_settings
+from serving.catalogue.catalogue import Catalogue
+from serving.console.access import Administrator, Viewer
+from serving.console.attention import examiner_of
+from serving.console.rendering import TEMPLATES, screen_router
+from serving.recommender.recommender import Recommender
+
+__all__ = ["DataContent", "router"]
+
+router = screen_router("data")
+MAX_FILES = 20
+MAX_ROWS = 100_000
+MAX_REASONS = 8
+MAX_EVENTS = 25
+MAX_CATEGORIES = 25
+_SUFFIX = "-refused.csv"
+
+
+class RefusedReason(BaseModel):
+    """How many rows were refused for one reason."""
+
+    reason: str
+    rows: int
+
+
+class RefusedFile(BaseModel):
+    """The refused rows of one import. is_cut : only the first rows were counted."""
+
+    name: str
+    written_at: datetime
+    rows: int
+    is_cut: bool
+    reasons: list[RefusedReason]
+
+
+class MissingField(BaseModel):
+    """How many active products lack something, and some of them."""
+
+    name: str
+    products: int
+    share: float
+    examples: list[tuple[int, str]]
+
+
+class NewEvent(BaseModel):
+    """One interaction that was stored lately."""
+
+    type: str
+    user_id: int | None
+    product_id: int
+    name: str
+    moment: datetime | None
+
+
+class PartFinding(BaseModel):
+    """What `recsys doctor` finds about one part of the data. remedy : the command that mends it."""
+
+    part: str
+    state: str
+    text: str
+    remedy: str | None
+
+
+class CategoryRepeats(BaseModel):
+    """Whether products of a category may be recommended again after a purchase."""
+
+    name: str
+    products: int
+    repeats: bool
+
+
+class DataContent(BaseModel):
+    """The content of the screen. findings : None until they are known."""
+
+    files: list[RefusedFile]
+    products: int
+    missing: list[MissingField]
+    events: list[NewEvent]
+    findings: list[PartFinding] | None
+    repeating: int
+    categories: list[CategoryRepeats]
+
+
+@router.get("")
+async def data(request: Request, user: Viewer) -> Response:
+    """The state of the data."""
+    recommender: Recommender = request.app.state.recommender
+    content = await run_in_threadpool(_content, recommender.data.catalogue)
+    findings, _ = examiner_of(request.app).last()
+    if findings is not None:
+        content.findings = [
+            PartFinding(part=each.part, state=each.state, text=each.found, remedy=each.remedy)
+            for each in findings
+            if each.part in ("features", "write buffer", "recommendations")
+        ]
+    return TEMPLATES.page(request, "console/data.html.j2", content)
+
+
+@router.get("/refused/{name}")
+def refused_rows(
+    user: Administrator,
+    name: Annotated[str, PathParameter(pattern=r"^[0-9T]{8,40}-refused\.csv$")],
+) -> FileResponse:
+    """The refused rows of one import as CSV; they may hold personal data."""
+    path = _folder() / name
+    if not path.is_file():
+        raise NotFound("The file of refused rows is no longer there.")
+    return FileResponse(path, media_type="text/csv", filename=name, headers={"Cache-Control": "no-store"})
+
+
+def _content(catalogue: Catalogue) -> DataContent:
+    with unit_of_work() as session:
+        total, missing = coverage(session)
+        events = [
+            NewEvent(
+                type=row.interaction_type,
+                user_id=row.user_id,
+                product_id=row.product_id,
+                name=catalogue.name(row.product_id) or f"product {row.product_id}",
+                moment=row.created_at,
+            )
+            for row in newest_interactions(session, MAX_EVENTS)
+        ]
+    repeats = catalogue.repeats & catalogue.shown
+    return DataContent(
+        files=_refused_files(),
+        products=total,
+        missing=[
+            MissingField(
+                name=name,
+                products=count,
+                share=count / total if total else 0.0,
+                examples=[(product, catalogue.name(product) or f"product {product}") for product in examples],
+            )
+            for name, (count, examples) in missing.items()
+        ],
+        events=events,
+        findings=None,
+        repeating=int(repeats.sum()),
+        categories=_categories(catalogue),
+    )
+
+
+def _folder() -> Path:
+    return get_settings().var / "imports"
+
+
+def _refused_files() -> list[RefusedFile]:
+    folder = _folder()
+    paths = sorted(folder.glob(f"*{_SUFFIX}"), reverse=True)[:MAX_FILES] if folder.is_dir() else []
+    return [_summary(path) for path in paths]
+
+
+def _summary(path: Path) -> RefusedFile:
+    """Count the first rows of a file by reason."""
+    reasons: Counter[str] = Counter()
+    csv.field_size_limit(2**31 - 1)
+    with path.open(newline="", encoding="utf-8", errors="replace") as stream:
+        for row in csv.DictReader(stream):
+            if reasons.total() == MAX_ROWS:
+                break
+            reasons[row.get("reason") or "unknown"] += 1
+    written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    return RefusedFile(
+        name=path.name,
+        written_at=written,
+        rows=reasons.total(),
+        is_cut=reasons.total() == MAX_ROWS,
+        reasons=[RefusedReason(reason=text, rows=count) for text, count in reasons.most_common(MAX_REASONS)],
+    )
+
+
+def _categories(catalogue: Catalogue) -> list[CategoryRepeats]:
+    """The categories with the most products on sale."""
+    sold = np.flatnonzero(catalogue.shown & (catalogue.category >= 0))
+    numbers, first, counts = np.unique(catalogue.category[sold], return_index=True, return_counts=True)
+    rows = []
+    for place in np.argsort(-counts, kind="stable")[:MAX_CATEGORIES].tolist():
+        row = int(sold[first[place]])
+        summary = catalogue.summaries.get(int(catalogue.ids[row]))
+        name = None if summary is None else summary.details.category
+        rows.append(
+            CategoryRepeats(
+                name=name or f"category {numbers[place]}",
+                products=int(counts[place]),
+                repeats=bool(catalogue.repeats[row]),
+            )
+        )
+    return rows
