@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from recsys.errors import NotFound
 from serving.console.access import Viewer
-from serving.console.list_screens import LIST_SCREENS
+from serving.console.list_screens.routers import LIST_SCREENS
 from serving.console.rendering import screen_router
 from serving.console.screens import audit, experiments, jobs, keys, models, overview, session, settings, staff
 

@@ -1,10 +1,10 @@
-"""The screens about people, products and lists."""
+"""The routers of the screens about people, products and lists."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 
-from serving.console.screens import data, people, products, rules, search, studio, why
+from serving.console.list_screens import data, people, products, rules, search, studio, why
 
 __all__ = ["LIST_SCREENS"]
 

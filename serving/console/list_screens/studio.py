@@ -26,8 +26,14 @@ from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry
 from recsys.errors import Invalid, RecsysError
 from serving.catalogue.catalogue import Catalogue
 from serving.console.access import Merchandiser, Viewer
-from serving.console.lists import DisplayedProduct, products_of
-from serving.console.naming import category_named, checked, moment_named, product_named, user_named
+from serving.console.list_screens.displayed_lists import DisplayedProduct, products_of
+from serving.console.list_screens.naming import (
+    category_named,
+    checked,
+    moment_named,
+    product_named,
+    user_named,
+)
 from serving.console.rendering import TEMPLATES, screen_router
 from serving.merchandising.compiled_rules import CompiledRules
 from serving.merchandising.rerank import RerankedList, rerank

@@ -17,8 +17,13 @@ from recsys.domains.recommendations.impressions import store as impressions
 from recsys.domains.recommendations.interactions.history import product_counts, product_weeks
 from recsys.own_ids.references import ProductText
 from serving.console.access import Viewer
-from serving.console.lists import DisplayedList, DisplayedProduct, displayed, products_of
-from serving.console.naming import find_products
+from serving.console.list_screens.displayed_lists import (
+    DisplayedList,
+    DisplayedProduct,
+    displayed,
+    products_of,
+)
+from serving.console.list_screens.naming import find_products
 from serving.console.rendering import TEMPLATES, screen_router
 from serving.merchandising.compiled_rules import CompiledRules, matching_products
 from serving.ranking.candidates import similar

@@ -17,8 +17,8 @@ from recsys.search.synonyms.routes import SynonymIn
 from recsys.settings import get_settings
 from serving.catalogue.catalogue import Catalogue
 from serving.console.access import Merchandiser, Viewer
-from serving.console.lists import ScorePart
-from serving.console.naming import checked, user_named
+from serving.console.list_screens.displayed_lists import ScorePart
+from serving.console.list_screens.naming import checked, user_named
 from serving.console.rendering import TEMPLATES, screen_router
 from serving.pages.forms import SubmittedForm, redirect, submitted
 from serving.recommender.recommender import Recommender

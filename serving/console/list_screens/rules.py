@@ -17,7 +17,7 @@ from recsys.domains.recommendations.rules.types import SHELF_NAMES
 from recsys.errors import Invalid, NotFound
 from serving.catalogue.catalogue import Catalogue
 from serving.console.access import Merchandiser, Viewer
-from serving.console.naming import (
+from serving.console.list_screens.naming import (
     brand_named,
     category_named,
     checked,

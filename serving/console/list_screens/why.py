@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from recsys.errors import RecsysError
 from serving.catalogue.catalogue import Catalogue
 from serving.console.access import Viewer
-from serving.console.lists import ScorePart, parts_of_score
-from serving.console.naming import moment_named, product_named, user_named
+from serving.console.list_screens.displayed_lists import ScorePart, parts_of_score
+from serving.console.list_screens.naming import moment_named, product_named, user_named
 from serving.console.rendering import TEMPLATES, screen_router
 from serving.ranking.eligibility import Novelty
 from serving.recommender.past_lists import PastTrace, trace_past

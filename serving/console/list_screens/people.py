@@ -30,7 +30,7 @@ from recsys.write_buffer.buffer import Sender
 from recsys.write_buffer.senders import in_post_thread
 from serving.catalogue.catalogue import Catalogue
 from serving.console.access import Operator, Viewer
-from serving.console.lists import ComparedModels, DisplayedList, displayed, products_of
+from serving.console.list_screens.displayed_lists import ComparedModels, DisplayedList, displayed, products_of
 from serving.console.rendering import TEMPLATES, screen_router
 from serving.pages.forms import SubmittedForm, redirect, submitted
 from serving.ranking.eligibility import Novelty

@@ -1,0 +1,1 @@
+"""The screens about people, products and lists, one module each."""

@@ -1,0 +1,109 @@
+"""The screens about people, products and lists with content, in a real browser; and three journeys."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.rules import service as rules
+from recsys.domains.recommendations.rules.schemas import RuleIn
+from tests.serving.api.test_answers import ask, ids
+from tests.support.browser import CHROMIUM, NO_BROWSER
+from tests.support.pages import DESKTOP, VIEWS, PageView, assert_page_is_sound, chromium, opened_page
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
+
+ADDRESSES = {
+    "person": "/console/people/5?model=knn-v1",
+    "nobody": "/console/people?q=no-such-person",
+    "why": "/console/why?user=5&product=44",
+    "why-not": "/console/why?user=5&product=70&limit=5",
+    "draft": "/console/studio?user=5&change=pin:100:2&change=hide:1&people=true",
+    "rule": "/console/rules/1",
+    "calendar": "/console/rules?view=calendar",
+    "conflicts": "/console/rules?view=conflicts",
+    "changes": "/console/rules?view=changes",
+    "product": "/console/products/5",
+    "query": "/console/search?q=coffee&user=5",
+}
+PICTURES = os.environ.get("CI_ARTIFACTS")
+
+
+def make_rules() -> None:
+    with unit_of_work() as session:
+        for rule in (
+            {"name": "Lamp of the week", "kind": "pin", "target": {"product_ids": [88]}, "position": 2},
+            {"name": "Recall", "kind": "hide", "target": {"product_ids": [88, 12]}},
+        ):
+            rules.create(session, RuleIn.model_validate(rule), actor="user 7")
+
+
+def names_of_rules() -> list[str]:
+    with unit_of_work() as session:
+        return [row.name for row in rules.listed(session, limit=10)]
+
+
+def test_filled_screens_are_sound_in_every_view(client: httpx.Client) -> None:
+    make_rules()
+    with chromium() as browser:
+        for view in VIEWS:
+            with opened_page(browser, view) as (page, wrong):
+                for name, address in ADDRESSES.items():
+                    page.goto(f"{client.base_url}{address}")
+                    file = f"console-{name}-{view.name}.png"
+                    assert_page_is_sound(page, wrong, Path(PICTURES) / file if PICTURES else None)
+
+
+def toast(page: Page) -> str:
+    return page.locator(".toast").inner_text()
+
+
+def test_an_event_posted_for_a_person_changes_the_list(client: httpx.Client) -> None:
+    first = ids(ask(client, 5))[0]
+    with chromium() as browser, opened_page(browser, PageView("d", DESKTOP, "light")) as (page, wrong):
+        page.goto(f"{client.base_url}/console/people?q=u5")
+        page.get_by_role("link", name="User 5").click()
+        page.get_by_label("Product: a number or").fill(str(first))
+        page.get_by_label("Event").select_option("dismissed")
+        page.get_by_role("button", name="Post the event").click()
+        assert "The list marks what changed" in toast(page)
+        expect(page.get_by_text("No longer among the first")).to_be_visible()
+        assert_page_is_sound(page, wrong)
+    assert first not in ids(ask(client, 5))
+
+
+def test_a_list_is_changed_saved_as_rules_and_undone(client: httpx.Client) -> None:
+    with chromium() as browser, opened_page(browser, PageView("d", DESKTOP, "light")) as (page, wrong):
+        page.goto(f"{client.base_url}/console/studio?user=5")
+        card = page.locator(".product-card").first
+        card.get_by_text("Change").click()
+        card.get_by_role("link", name="Hide").click()
+        page.locator(".product-card").nth(5).drag_to(page.locator(".product-card").nth(0))
+        page.wait_for_url("**pin%3A*%3A1*")
+        page.get_by_role("button", name="Save as rules").click()
+        page.wait_for_url("**/console/rules?made=*")
+        assert "Saved 2 rules" in toast(page)
+        assert len(names_of_rules()) == 2
+        page.get_by_role("button", name="Undo").click()
+        page.wait_for_url("**/console/rules")
+        assert names_of_rules() == []
+        assert_page_is_sound(page, wrong)
+
+
+def test_why_a_product_is_missing_is_answered_by_the_keyboard(client: httpx.Client) -> None:
+    make_rules()
+    with chromium() as browser, opened_page(browser, PageView("d", DESKTOP, "light")) as (page, _):
+        page.goto(f"{client.base_url}/console/why")
+        page.get_by_label("Person").focus()
+        page.keyboard.type("u5")
+        page.keyboard.press("Tab")
+        page.keyboard.type("sku:sku12")
+        page.keyboard.press("Enter")
+        expect(page.locator(".answer")).to_contain_text("The rule “Recall” hides it.")
+        page.get_by_role("link", name="Recall").click()
+        expect(page.get_by_role("heading", name="Recall", level=1)).to_be_visible()
