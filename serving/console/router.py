@@ -8,7 +8,8 @@ from recsys.errors import NotFound
 from serving.console.access import Viewer
 from serving.console.list_screens.routers import LIST_SCREENS
 from serving.console.rendering import screen_router
-from serving.console.screens import audit, experiments, jobs, keys, models, overview, session, settings, staff
+from serving.console.screens import experiments, jobs, models, overview, session
+from serving.console.screens.administration import audit, keys, settings, staff
 
 __all__ = ["router"]
 

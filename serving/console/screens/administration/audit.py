@@ -17,6 +17,7 @@ from recsys.jobs import service as jobs
 from recsys.jobs.catalogue import JOBS
 from recsys.search.synonyms import service as synonyms
 from serving.console.access import Operator
+from serving.console.navigation import SCREENS
 from serving.console.rendering import TEMPLATES, screen_router
 
 __all__ = ["AuditContent", "router"]
@@ -30,6 +31,8 @@ KINDS = {
     "jobs": "Jobs",
 }
 _MOST = 200
+_RULES = next((link.path for link in SCREENS if link.path == "/console/rules"), None)
+"""The screen of rules, where there is one."""
 _STAFF_ACTIVITIES = ("role_granted", "role_withdrawn", "demote", "block", "reopen")
 
 
@@ -95,7 +98,7 @@ def _rules(session: Session) -> list[AuditEntry]:
             row.actor,
             f"rule {row.rule_id} {row.action}",
             _difference(row.before, row.after),
-            None if row.action == "deleted" else f"/console/rules/{row.rule_id}",
+            _RULES if row.action != "deleted" else None,
         )
         for row in rules.latest_changes(session, limit=_MOST)
     ]
