@@ -18,12 +18,12 @@ from features.dataset import Dataset
 from features.ids import IdMap
 from features.interactions import History
 from models.ranking.calibration import Calibration
-from models.ranking.explanations import Reasons, opinion_of_whole, strongest
+from models.ranking.explanations import Reasons, explained, opinion_of_whole, strongest
 from models.ranking.filters import Exclude, RankRequest, Selection, as_ids, positive, summed_histories
 from models.registry.artifact import read_artifact, write_artifact
 from models.results import Explanation, MemberOpinion, Ranking
 from models.shared.memory_budget import refuse_if_larger
-from models.shared.parallel import WORKERS, even_parts, in_parallel, one_blas_thread
+from models.shared.parallel import WORKERS, even_parts, in_parallel
 from models.shared.score_blocks import DenseScores, ScoreBlock
 from recsys.errors import Invalid, NotFound
 
@@ -263,13 +263,18 @@ class Recommender(ABC):
             raise NotFound(f"user {user} was not in the training data; use explain_from with a history")
         row = int(self.users_.index([user])[0])
         request = replace(RankRequest.one(self.history_, row), shown=Selection.of(self.items_, exclude, None))
-        return self._explain(request, product)
+        return self._only(explained(self, request, [product]), product)
 
     def explain_from(self, history: History, product: int, *, exclude: Exclude = None) -> Explanation:
         """The same for a user or guest who is folded in."""
-        return self._explain(
-            self._fold_in_request([history], Selection.of(self.items_, exclude, None)), product
-        )
+        return self._only(self.explain_list_from(history, [product], exclude=exclude), product)
+
+    def explain_list_from(
+        self, history: History, products: npt.ArrayLike, *, exclude: Exclude = None
+    ) -> list[Explanation]:
+        """The same for several products, each once, prepared for once; unknown ones are left out."""
+        request = self._fold_in_request([history], Selection.of(self.items_, exclude, None))
+        return explained(self, request, products)
 
     def evidence(self, ranking: Ranking, histories: Sequence[History] | None = None) -> npt.NDArray[np.int64]:
         """For each recommended product, the one of the user's own products that speaks most for it.
@@ -425,19 +430,11 @@ class Recommender(ABC):
     def _matrix_of(self, histories: Sequence[History]) -> sparse.csr_matrix:
         return summed_histories(histories, self.items_)
 
-    def _explain(self, request: RankRequest, product: int) -> Explanation:
-        item = int(self.items_.index([product])[0])
-        if item < 0:
+    @staticmethod
+    def _only(explanations: list[Explanation], product: int) -> Explanation:
+        if not explanations:
             raise NotFound(f"product {product} was not in the training data")
-        with one_blas_thread():
-            parts, baseline = self._reasons(request, np.array([item], dtype=np.int64))
-        history = positive(request.history)
-        order = np.argsort(-parts[0], kind="stable")
-        named = tuple(
-            (int(self.items_.ids[history.indices[j]]), float(parts[0, j])) for j in order if parts[0, j] != 0
-        )
-        score = float(baseline[0]) + float(parts[0].sum(dtype=np.float64))
-        return Explanation(product, score, float(baseline[0]), named)
+        return explanations[0]
 
 
 def _known_parameters(cls: type[DataclassInstance], given: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from features.interactions import History
 from models.ranking.filters import RankRequest, positive
-from models.results import MemberOpinion, Ranking
+from models.results import Explanation, MemberOpinion, Ranking
 from models.shared.parallel import in_parallel, one_blas_thread
 
 if TYPE_CHECKING:
     from models.base import Recommender
 
-__all__ = ["Reasons", "opinion_of_whole", "strongest"]
+__all__ = ["Reasons", "explained", "opinion_of_whole", "strongest"]
 
 Reasons = Callable[
     [RankRequest, npt.NDArray[np.int64]], tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
@@ -59,6 +59,27 @@ def strongest(
         in_parallel(_with(answer, reasons), range(start, stop))
         start = stop
     return found
+
+
+def explained(model: Recommender, request: RankRequest, products: npt.ArrayLike) -> list[Explanation]:
+    """`Recommender.explain_list_from`, for the only row of a request."""
+    items = model.items_.index(np.asarray(products, dtype=np.int64))
+    items = items[items >= 0]
+    if items.size == 0:
+        return []
+    with one_blas_thread():
+        parts, baselines = model._reasons(request, items)
+    history = positive(request.history)
+    explanations = []
+    for item, own, baseline in zip(items.tolist(), parts, baselines.tolist(), strict=True):
+        named = tuple(
+            (int(model.items_.ids[history.indices[j]]), float(own[j]))
+            for j in np.argsort(-own, kind="stable")
+            if own[j] != 0
+        )
+        score = baseline + float(own.sum(dtype=np.float64))
+        explanations.append(Explanation(int(model.items_.ids[item]), score, baseline, named))
+    return explanations
 
 
 def opinion_of_whole(model: Recommender, request: RankRequest, item: int) -> MemberOpinion:

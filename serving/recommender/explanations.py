@@ -7,7 +7,6 @@ from typing import Any
 
 from models.ranking.filters import Exclude
 from recsys.domains.recommendations.stored_lists.codec import Entry
-from recsys.errors import NotFound
 from serving.ranking.eligibility import Novelty
 from serving.ranking.user_context import UserContext
 from serving.state.active_model import LoadedModel
@@ -27,21 +26,19 @@ def parts_of(
     """
     if user.history is None:
         return {}
-    explained = {}
     exclude: Exclude = "seen" if novelty is Novelty.NEW else None
+    products = [entry.product for entry in entries]
     with model.lock:
-        for entry in entries:
-            try:
-                explanation = model.model.explain_from(user.history, entry.product, exclude=exclude)
-            except NotFound:
-                continue
-            ordered = sorted(explanation.contributions, key=lambda part: -abs(part[1]))
-            explained[entry.product] = {
-                "raw_score": explanation.score,
-                "baseline": explanation.baseline,
-                "parts": [{"product_id": product, "adds": adds} for product, adds in ordered[:NAMED_PARTS]],
-                "others": sum(adds for _, adds in ordered[NAMED_PARTS:]),
-            }
+        explanations = model.model.explain_list_from(user.history, products, exclude=exclude)
+    explained = {}
+    for explanation in explanations:
+        ordered = sorted(explanation.contributions, key=lambda part: -abs(part[1]))
+        explained[explanation.product] = {
+            "raw_score": explanation.score,
+            "baseline": explanation.baseline,
+            "parts": [{"product_id": product, "adds": adds} for product, adds in ordered[:NAMED_PARTS]],
+            "others": sum(adds for _, adds in ordered[NAMED_PARTS:]),
+        }
     return explained
 
 

@@ -20,7 +20,7 @@ import pytest
 from features.interactions import History
 from models import base, factory
 from models.base import Recommender
-from models.ranking.filters import RankRequest, Selection
+from models.ranking.filters import Exclude, RankRequest, Selection
 from models.results import Ranking
 from recsys.errors import Invalid, NotFound
 from tests.models.data import ITEMS, UNTOUCHED_USER, USERS, dataset, two_tastes
@@ -295,6 +295,21 @@ def test_a_guest_gets_an_explanation_that_adds_up(model: Recommender) -> None:
         scale = max(abs(explanation.baseline) + sum(abs(part) for _, part in explanation.contributions), 1e-6)
         assert explanation.score == pytest.approx(float(score), abs=1e-4 * scale)
         assert {named for named, _ in explanation.contributions} <= set(history.products[:2].tolist())
+
+
+@pytest.mark.parametrize("exclude", [None, "seen"])
+def test_products_explained_together_are_explained_as_each_alone(
+    model: Recommender, exclude: Exclude
+) -> None:
+    history = History.of(DATA.items.ids[[0, 4, 8]], [1.0, 3.0, 0.0])
+    products = model.recommend_from([history], 6, exclude=exclude).row(0)[0].tolist()
+    together = model.explain_list_from(history, [*products[::-1], 999_999], exclude=exclude)
+    assert [explanation.product for explanation in together] == products[::-1]
+    for explanation in together:
+        alone = model.explain_from(history, explanation.product, exclude=exclude)
+        scale = max(abs(alone.baseline) + sum(abs(part) for _, part in alone.contributions), 1e-6)
+        assert explanation.score == pytest.approx(alone.score, abs=1e-5 * scale)
+        assert dict(explanation.contributions) == pytest.approx(dict(alone.contributions), abs=1e-5 * scale)
 
 
 def test_evidence_is_the_largest_contribution(model: Recommender) -> None:
