@@ -10,6 +10,8 @@ from pathlib import Path
 
 __all__ = ["keep_private"]
 
+_PASSABLE = 0o710
+
 
 def keep_private(folder: Path, *, group: int | None = None) -> None:
     """Make `folder` if it is not there, and let only its owner into it.
@@ -29,7 +31,10 @@ def keep_private(folder: Path, *, group: int | None = None) -> None:
         return
     if group is None and os.geteuid() == 0:
         group = _group_of_servers(folder)
-    wanted = 0o700 if group is None else 0o710
+        # another command may be making the data just now, and has let the account in
+        if group is None and stat.S_IMODE(status.st_mode) == _PASSABLE:
+            return
+    wanted = 0o700 if group is None else _PASSABLE
     try:
         if group is not None and status.st_gid != group:
             os.chown(folder, -1, group)
