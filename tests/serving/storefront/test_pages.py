@@ -78,7 +78,8 @@ def test_what_a_guest_likes_and_dismisses_changes_the_next_list(
     become(front, "")
     popular = _lists(front)["for_you"]
     for product in (93, 96, 99):
-        assert send_form(front, f"/shop/products/{product}/like", {}, page="/shop").status_code == 303
+        liked = send_form(front, f"/shop/products/{product}/like", {}, page="/shop")
+        assert liked.status_code == 303, liked.text
     chairs = _lists(front)["for_you"]
     assert chairs != popular
     assert sum(91 <= product <= 120 for product in chairs) > sum(91 <= product <= 120 for product in popular)
