@@ -11,10 +11,12 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from http import HTTPStatus
 from typing import Any
+from urllib.error import HTTPError
 
 from recsys.demo.browser import ShopBrowser
 from recsys.errors import Invalid, Unavailable
@@ -39,7 +41,10 @@ _MOST_FAILED_VISITS = 5
 
 @dataclass
 class TrafficReport:
-    """What the visitors did. failures : by what went wrong; everything else counts events."""
+    """What the visitors did; the rest counts events.
+
+    failures : by what went wrong. sold_out : carts and orders that others were quicker than, which is none.
+    """
 
     seconds: float = 0.0
     visits: int = 0
@@ -54,6 +59,7 @@ class TrafficReport:
     put_into_carts: int = 0
     orders: int = 0
     declined_payments: int = 0
+    sold_out: int = 0
     dismissals: int = 0
     failures: dict[str, int] = field(default_factory=dict)
 
@@ -283,7 +289,8 @@ class _Visit:
         if self._is_over() or self._chance.random() >= _CART_SHARE:
             return 0
         amount = self._chance.choice((1, 1, 1, 2, 3))
-        self._browser.form("/shop/cart", {"product": number, "quantity": amount})
+        if self._sent("/shop/cart", {"product": number, "quantity": amount}) is None:
+            return 0
         self._attribute("carted", number)
         self.counts["put_into_carts"] += 1
         self.counts["pages"] += 1
@@ -293,9 +300,9 @@ class _Visit:
         form = self._browser.checkout_form()
         self.counts["pages"] += 1
         declined = self._chance.random() < _DECLINED_SHARE
-        place = self._browser.form(
-            "/shop/checkout", {**form, "card": "tok_declined" if declined else "tok_visa"}
-        )
+        place = self._sent("/shop/checkout", {**form, "card": "tok_declined" if declined else "tok_visa"})
+        if place is None:
+            return
         if declined:
             self.counts["declined_payments"] += 1
             return
@@ -303,6 +310,16 @@ class _Visit:
         for line in order["lines"]:
             self._attribute("purchased", line["product"])
         self.counts["orders"] += 1
+
+    def _sent(self, path: str, fields: Mapping[str, object]) -> str | None:
+        """Send a form; None where the stock is short, since another visitor was quicker."""
+        try:
+            return self._browser.form(path, fields)
+        except HTTPError as error:
+            if error.code != HTTPStatus.CONFLICT:
+                raise
+            self.counts["sold_out"] += 1
+            return None
 
     def _attribute(self, kind: str, product: int) -> None:
         request_id = self._clicks.get(product)
