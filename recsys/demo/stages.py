@@ -92,12 +92,12 @@ def start_process(
     """Start `recsys ARGUMENTS` in a process group of its own, so that Ctrl-C reaches us alone and we end it.
 
     -P and PYTHONPATH: the command is found from any folder, and nothing in that folder is taken for a
-    package of ours. On Linux it ends with us even when we are killed: see `recsys.demo.child`.
+    package of ours. On Linux it ends with us even when we are killed: see `recsys.command_process`.
     """
     paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **(variables or {})}
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "recsys.demo.child", str(os.getpid()), *arguments],
+        [sys.executable, "-P", "-m", "recsys.command_process", str(os.getpid()), *arguments],
         env=environment,
         stdin=subprocess.DEVNULL,
         text=True,

@@ -226,7 +226,7 @@ def _spawn(run_id: int, arguments: list[str]) -> _Child:
     """The command as a process of its own that ends with this one."""
     log = _log_file(run_id)
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "recsys.demo.child", str(os.getpid()), *arguments]
+    command = [sys.executable, "-m", "recsys.command_process", str(os.getpid()), *arguments]
     with log.open("wb") as file:
         process = subprocess.Popen(
             command,

@@ -1,7 +1,7 @@
-"""A stage's process: an ordinary `recsys` command that ends when the demo that started it is killed.
+"""A `recsys` command in a process that ends when the process that started it is killed.
 
-Nothing else could end it then: `kill -9` gives the demo no time to stop what it started. Linux only;
-elsewhere it goes on, and `recsys env` tells where.
+Nothing else could end it then: `kill -9` leaves no time to stop what was started. Stages of the demo and jobs
+run so. Linux only; elsewhere the command goes on, and `recsys env` tells where.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Usage: `python -m recsys.demo.child PARENT ARGUMENTS…`."""
+    """Usage: `python -m recsys.command_process PARENT ARGUMENTS…`."""
     parent, arguments = int(sys.argv[1]), sys.argv[2:]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
