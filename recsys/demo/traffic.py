@@ -41,9 +41,10 @@ _MOST_FAILED_VISITS = 5
 
 @dataclass
 class TrafficReport:
-    """What the visitors did; the rest counts events.
+    """How often visitors did what.
 
-    failures : by what went wrong. sold_out : carts and orders that others were quicker than, which is none.
+    sold_out : carts and orders that the shop refused because its stock is short; no failure.
+    failures : visits that broke off, by the error.
     """
 
     seconds: float = 0.0
