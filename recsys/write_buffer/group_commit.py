@@ -92,6 +92,9 @@ class GroupCommit(Generic[R, T]):
         try:
             with unit_of_work(seconds=seconds) as session:
                 outcomes = self._store_all(session, [waiting.request for waiting in group])
+                if len(outcomes) != len(group):
+                    # an outcome would go to another's request, and a request would wait for none
+                    raise RuntimeError(f"{len(outcomes)} outcomes for {len(group)} requests")
         except Exception as error:  # noqa: BLE001 it is raised where the request waits
             if len(group) > 1 and not isinstance(error, Unavailable):
                 for waiting in group:

@@ -108,6 +108,18 @@ def test_what_is_past_its_deadline_before_its_turn_is_not_stored(shop: Shop) -> 
     assert stored(shop) == {1, 3}
 
 
+def test_a_missing_outcome_fails_its_request_and_stores_nothing(shop: Shop) -> None:
+    def store_some(session: Session, numbers: Sequence[int]) -> list[int | Exception]:
+        open_store(session, numbers)
+        return []
+
+    open_store = Store()
+    open_store.gate.set()
+    with pytest.raises(RuntimeError, match="0 outcomes for 1 requests"):
+        GroupCommit(store_some).store(1, deadline(60))
+    assert stored(shop) == set()
+
+
 def test_concurrent_posts_are_stored_once_and_have_their_own_verdicts(
     core_client: httpx.Client, small_shop: Shop
 ) -> None:
