@@ -49,7 +49,7 @@ def block_account(session: SessionDep, admin: AdminUser, user_id: Id) -> None:
 @router.post("/{user_id}/reopen", status_code=204, responses=problem_responses(401, 403, 404, 422, 503))
 def reopen_account(session: SessionDep, admin: AdminUser, user_id: Id) -> None:
     """Open a closed account again: its user logs in with the old password. An open one stays as it is."""
-    administration.reopen(session, user_id)
+    administration.reopen(session, user_id, by=admin.user_id)
 
 
 @router.post("/{user_id}/demote", status_code=204, responses=_REFUSALS)

@@ -78,11 +78,11 @@ def block(session: Session, user_id: int, *, by: int | None) -> None:
     cache.forget(user)
     sessions.end_all(session, user.id)
     account_tokens.discard(session, user.id, Purpose.RESET_PASSWORD, Purpose.CHANGE_EMAIL)
-    activities.record(session, user.id, "block")
+    activities.record(session, user.id, "account_blocked", by=_actor(by))
     publish(session, UserDeactivated(user_id=user.id))
 
 
-def reopen(session: Session, user_id: int) -> bool:
+def reopen(session: Session, user_id: int, *, by: int | None) -> bool:
     """Let a closed account's user log in again; whether it was closed. Raises NotFound."""
     user = lock_user(session, user_id)
     if user.is_active is not False:
@@ -90,7 +90,7 @@ def reopen(session: Session, user_id: int) -> bool:
     user.is_active = True
     user.updated_at = clock.now()
     cache.forget(user)
-    activities.record(session, user_id, "reopen")
+    activities.record(session, user_id, "reopen", by=_actor(by))
     publish(session, ProfileUpdated(user_id=user_id, changed=("is_active",)))
     return True
 
@@ -103,7 +103,7 @@ def demote(session: Session, user_id: int, *, by: int | None) -> None:
     user.is_admin = False
     user.updated_at = clock.now()
     cache.forget(user)
-    activities.record(session, user.id, "demote")
+    activities.record(session, user.id, "demote", by=_actor(by))
     publish(session, ProfileUpdated(user_id=user.id, changed=("is_admin",)))
 
 
@@ -133,3 +133,7 @@ def _removable(session: Session, user_id: int, by: int | None) -> User:
         if session.scalar(others.limit(1)) is None:
             raise Conflict("This is the last administrator; make another one first.")
     return user
+
+
+def _actor(by: int | None) -> str:
+    return "–" if by is None else f"user {by}"

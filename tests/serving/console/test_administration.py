@@ -10,9 +10,10 @@ import httpx
 import pytest
 
 from recsys.database.session import unit_of_work
-from recsys.domains.users import roles
+from recsys.domains.users import administration, roles
 from recsys.domains.users.api_keys import service as api_keys
 from recsys.domains.users.roles import Role
+from recsys.domains.users.social import service as social
 from recsys.settings import get_settings
 from serving.server.app import create_app
 from tests.serving.console.conftest import LogIn
@@ -109,6 +110,20 @@ def test_the_audit_names_models_jobs_and_their_actors(client: httpx.Client) -> N
     rules = client.get("/console/audit", params={"kind": "rules", "format": "json"}).json()
     assert rules["entries"] == []
     assert "Nothing was changed yet" in client.get("/console/audit", params={"kind": "rules"}).text
+
+
+def test_the_audit_has_what_administrators_did_to_accounts_and_not_what_customers_did(
+    client: httpx.Client, scored_shop: Shop
+) -> None:
+    with unit_of_work() as session:
+        social.block(session, 3, 4)
+        administration.block(session, 5, by=7)
+        administration.reopen(session, 5, by=8)
+    entries = client.get("/console/audit", params={"kind": "staff", "format": "json"}).json()["entries"]
+    assert [(entry["change"], entry["actor"]) for entry in entries] == [
+        ("user 5: reopen", "user 8"),
+        ("user 5: account blocked", "user 7"),
+    ]
 
 
 def test_settings_name_value_and_origin_and_hide_secrets(

@@ -33,7 +33,7 @@ KINDS = {
 _MOST = 200
 _RULES = next((link.path for link in SCREENS if link.path == "/console/rules"), None)
 """The screen of rules, where there is one."""
-_STAFF_ACTIVITIES = ("role_granted", "role_withdrawn", "demote", "block", "reopen")
+_STAFF_ACTIVITIES = ("role_granted", "role_withdrawn", "demote", "account_blocked", "reopen")
 
 
 class AuditEntry(BaseModel):
