@@ -6,6 +6,7 @@ positions the higher priority decides first, of equals the older one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -76,19 +77,17 @@ def _clash(
             return None, 0
         places = ", ".join(map(str, sorted(same)[:5]))
         return f"Both pin to position {places}: “{first.name}” has it, the other moves to the next.", 0
+    hides = RuleKind.HIDE in kinds
+    if len(kinds) == 1 or not (hides or kinds == {RuleKind.BOOST, RuleKind.BURY}):
+        return None, 0
     shared = int((mask & other).sum())
-    if not shared or len(kinds) == 1:
-        return None, shared
-    if RuleKind.HIDE in kinds:
+    if not shared:
+        return None, 0
+    if hides:
         hiding, losing = (first, second) if first.kind is RuleKind.HIDE else (second, first)
         return f"“{hiding.name}” hides products of “{losing.name}”: these are not listed.", shared
-    if kinds == {RuleKind.BOOST, RuleKind.BURY}:
-        factor = (first.factor or 1.0) * (second.factor or 1.0)
-        return (
-            f"One raises and one lowers the same products: their scores are multiplied by {factor:g}.",
-            shared,
-        )
-    return None, shared
+    factor = math.prod(rule.factor for rule in (first, second) if rule.factor is not None)
+    return f"One raises and one lowers the same products: their scores are multiplied by {factor:g}.", shared
 
 
 def _positions(rule: Rule) -> set[int]:

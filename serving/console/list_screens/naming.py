@@ -21,6 +21,7 @@ __all__ = [
     "category_named",
     "checked",
     "find_products",
+    "is_id",
     "moment_named",
     "product_named",
     "user_named",
@@ -29,6 +30,11 @@ __all__ = [
 Model = TypeVar("Model", bound=BaseModel)
 _MOST_DIGITS = 9
 """Of a number that is an id."""
+
+
+def is_id(words: str) -> bool:
+    """Whether a text is the number of something."""
+    return words.isascii() and words.isdigit() and len(words) <= _MOST_DIGITS
 
 
 def user_named(words: str) -> int | None:
@@ -58,12 +64,15 @@ def find_products(catalogue: Catalogue, words: str, limit: int) -> list[int]:
     """Return products by number, SKU, or names that contain every word; products on sale come first."""
     words = words.strip()
     exact = []
-    if words.isascii() and words.isdigit() and len(words) <= _MOST_DIGITS and catalogue.row(int(words)) >= 0:
+    if is_id(words) and catalogue.row(int(words)) >= 0:
         exact.append(int(words))
     own_id = OwnId("sku", words.removeprefix("sku:"))
     by_sku = RESOLVER.look_up([own_id]).get((IdKind.PRODUCT, own_id))
     if by_sku is not None:
         exact.append(by_sku)
+    exact = list(dict.fromkeys(exact))
+    if len(exact) >= limit:
+        return exact[:limit]
     parts = words.casefold().split()
     rows = [
         row
@@ -108,7 +117,7 @@ def _place_named(kind: IdKind, words: str) -> int | None:
     words = words.strip()
     if not words:
         return None
-    if words.isascii() and words.isdigit() and len(words) <= _MOST_DIGITS:
+    if is_id(words):
         return int(words)
     own_ids = [OwnId("slug", words), OwnId("name", words)]
     numbers = RESOLVER.look_up(own_ids)

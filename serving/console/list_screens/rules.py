@@ -7,22 +7,23 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Path, Query, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleIn, RuleOut
 from recsys.domains.recommendations.rules.types import SHELF_NAMES
-from recsys.errors import Invalid, NotFound
+from recsys.errors import Invalid
 from serving.catalogue.catalogue import Catalogue
 from serving.console.access import Merchandiser, Viewer
 from serving.console.list_screens.naming import (
     brand_named,
     category_named,
     checked,
-    find_products,
+    is_id,
     moment_named,
+    product_named,
 )
 from serving.console.rendering import TEMPLATES, screen_router
 from serving.merchandising.conflicts import RuleConflict, conflicts_among
@@ -108,6 +109,12 @@ class RuleContent(BaseModel):
     kinds: list[tuple[str, str]] = KINDS
 
 
+class UndoForm(BaseModel):
+    """The rules to delete, as the page has them."""
+
+    made: str = Field(pattern=r"^[0-9]{1,9}(,[0-9]{1,9}){0,49}$")
+
+
 @router.get("")
 def list_of_rules(
     request: Request,
@@ -119,7 +126,9 @@ def list_of_rules(
     catalogue, moment = _catalogue(request), clock.now()
     with unit_of_work() as session:
         shown = [rules.shown(row) for row in rules.listed(session, limit=MAX_RULES)]
-        conflicts = conflicts_among(catalogue, rules.not_over(session, moment), moment)
+        conflicts = (
+            conflicts_among(catalogue, rules.not_over(session, moment), moment) if view == "conflicts" else []
+        )
         changes = _changes(rules.latest_changes(session, limit=MAX_RULE_CHANGES)) if view == "changes" else []
     numbers = {rule.id for rule in shown}
     content = RulesContent(
@@ -148,7 +157,7 @@ def create_rule(
 @router.post("/undo")
 def undo_rules(user: Merchandiser, form: Annotated[SubmittedForm, Depends(submitted)]) -> Response:
     """Delete rules that were just saved."""
-    numbers = [int(each) for each in form.text("made").split(",") if each.isascii() and each.isdigit()]
+    numbers = [int(each) for each in form.model(UndoForm).made.split(",")]
     with unit_of_work() as session:
         for number in numbers:
             rules.delete(session, number, version=1, actor=user.actor)
@@ -239,13 +248,12 @@ def _version(form: SubmittedForm) -> int | None:
 
 def _rule_of(form: SubmittedForm, catalogue: Catalogue) -> RuleIn:
     """Return the rule of a form. Raises Invalid, and NotFound for an unknown product, category or brand."""
-    products = [each for each in form.text("products").replace("\n", ",").split(",") if each.strip()]
     numbers = []
-    for words in products:
-        matches = find_products(catalogue, words, limit=1)
-        if not matches:
-            raise NotFound(f"No product has the number, SKU or name “{words.strip()}”.")
-        numbers += matches
+    for words in map(str.strip, form.text("products").replace("\n", ",").split(",")):
+        # a number stays: a rule keeps a product that was deleted, and saving refuses an unknown one
+        number = int(words) if is_id(words) else product_named(catalogue, words)
+        if number is not None:
+            numbers.append(number)
     target: dict[str, Any] = {
         "product_ids": list(dict.fromkeys(numbers)) or None,
         "category_id": category_named(form.text("category")),

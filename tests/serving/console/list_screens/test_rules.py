@@ -6,14 +6,17 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleIn
+from tests.serving.api.test_answers import until
 from tests.serving.console.conftest import content
 from tests.support.pages import send_form
+from tests.support.shop import Shop
 
 ALWAYS = {"enabled": "yes", "priority": "0"}
 NEW = "/console/rules/new"
@@ -149,3 +152,31 @@ def test_conflicts_name_both_rules_and_who_wins(client: httpx.Client) -> None:
     assert pairs[frozenset(("coffee up", "cheap down"))]["products"] == 9
     assert "multiplied by 1" in pairs[frozenset(("coffee up", "cheap down"))]["text"]
     assert "“pin five” has it" in pairs[frozenset(("pin five", "pin lamp"))]["text"]
+
+
+def test_a_factor_of_zero_is_multiplied_like_any_other(client: httpx.Client) -> None:
+    make(name="up", kind="boost", target={"category_id": 2}, factor=2)
+    make(name="out", kind="bury", target={"product_ids": [5]}, factor=0)
+    (conflict,) = content(client, "/console/rules", view="conflicts")["conflicts"]
+    assert "multiplied by 0." in conflict["text"]
+    assert content(client, "/console/rules")["conflicts"] == []
+
+
+def test_a_rule_keeps_the_number_of_a_product_that_was_deleted(
+    client: httpx.Client, scored_shop: Shop
+) -> None:
+    number = make(name="recall", kind="hide", target={"product_ids": [12, 5]})
+    with psycopg.connect(scored_shop.database_url) as connection:
+        connection.execute("DELETE FROM products_db.products WHERE id = 12")
+    until(lambda: client.get("/console/products/12").status_code == 404)
+    address = f"/console/rules/{number}"
+    fields = {"name": "renamed", "kind": "hide", "products": "12, 5", "version": "1", **ALWAYS}
+    assert send_form(client, address, fields, page=address).status_code == 303
+    with unit_of_work() as session:
+        rule = rules.shown(rules.get(session, number))
+        assert (rule.name, rule.target.product_ids) == ("renamed", [12, 5])
+
+
+@pytest.mark.parametrize("made", ["", "1,", "x", "9" * 5000, "-1", "1;2"])
+def test_an_undo_of_nothing_is_refused(client: httpx.Client, made: str) -> None:
+    assert send_form(client, "/console/rules/undo", {"made": made}, page="/console/rules").status_code == 422
