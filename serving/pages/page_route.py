@@ -43,6 +43,9 @@ class PageRoute(APIRoute):
 
         async def handle_page(request: Request) -> Response:
             try:
+                values = (request.url.path, *(value for _, value in request.query_params.multi_items()))
+                if any("\x00" in value for value in values):
+                    raise Invalid("The address has a NUL character, which no name or id has.")
                 if request.method not in _READING:
                     request.state.form = await read_form(request)
                 return await handle(request)
