@@ -21,7 +21,6 @@ from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.interactions.history import recently_active
 from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleIn
-from recsys.domains.recommendations.rules.types import Rule
 from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry
 from recsys.errors import Invalid, RecsysError
 from serving.catalogue.catalogue import Catalogue
@@ -207,7 +206,9 @@ async def studio(request: Request, user: Viewer, query: StudioQuery) -> Response
     if (change := query.added()) is not None:
         _match(change)
         others = [other for other in query.change if other.rpartition(":")[0] != change.rpartition(":")[0]]
-        return redirect(query.address(change=[*others, change][-MAX_CHANGES:]))
+        # a factor of 1 changes nothing: the slider at 1 takes the change away
+        added = [] if change.startswith("factor:") and query.factor == 1.0 else [change]
+        return redirect(query.address(change=[*others, *added][-MAX_CHANGES:]))
     recommender: Recommender = request.app.state.recommender
     content = StudioContent(request=query, address=query.address())
     content.default_name = f"Studio {clock.now():%Y-%m-%d %H:%M}"
@@ -253,12 +254,21 @@ async def save_draft(
 
 def _fill(recommender: Recommender, content: StudioContent) -> None:
     query, data = content.request, recommender.data
+    # first, so that a change can be taken back where the rest fails
+    content.changes = [
+        StudioChange(
+            text=_text_of(change, data.catalogue),
+            without=query.address(change=[other for other in query.change if other != change]),
+        )
+        for change in query.change
+    ]
     wanted = _request(data.catalogue, query)
     drafts = [
         _rule_of(change, query.placement, data.catalogue, "draft", None, None, False).as_rule(-number)
         for number, change in enumerate(query.change, 1)
     ]
-    model, before, after = _compare(recommender, wanted, drafts)
+    with_drafts = CompiledRules.compile(data.catalogue, [*data.rules.rules, *drafts], data.rules.moment)
+    model, before, after = _compare(recommender, wanted, with_drafts)
     limit = query.limit
     old, new = before.entries[:limit], after.entries[:limit]
     content.model = model
@@ -278,17 +288,10 @@ def _fill(recommender: Recommender, content: StudioContent) -> None:
         )
     listed = {entry.product for entry in new}
     content.gone = products_of(data.catalogue, [entry for entry in old if entry.product not in listed])
-    content.changes = [
-        StudioChange(
-            text=_text_of(change, data.catalogue),
-            without=query.address(change=[other for other in query.change if other != change]),
-        )
-        for change in query.change
-    ]
     content.expected_before, content.expected_after = _expected(old), _expected(new)
     content.people_address = query.address(people=True)
     if query.people and query.change:
-        content.people = _people(recommender, wanted, drafts)
+        content.people = _people(recommender, wanted, with_drafts)
 
 
 def _request(catalogue: Catalogue, query: StudioRequest) -> RecommendationRequest:
@@ -310,20 +313,19 @@ def _request(catalogue: Catalogue, query: StudioRequest) -> RecommendationReques
 
 
 def _compare(
-    recommender: Recommender, wanted: RecommendationRequest, drafts: Sequence[Rule]
+    recommender: Recommender, wanted: RecommendationRequest, with_drafts: CompiledRules
 ) -> tuple[str | None, RerankedList, RerankedList]:
     """Return the model, the list with the rules in force, and the list with the drafts, too."""
-    data = recommender.data
     ranked, filtered = recommender.without_rules(wanted)
-    with_drafts = CompiledRules.compile(data.catalogue, [*data.rules.rules, *drafts], data.rules.moment)
     before, after = (
-        rerank(compiled, wanted, ranked.entries, filtered.eligible) for compiled in (data.rules, with_drafts)
+        rerank(compiled, wanted, ranked.entries, filtered.eligible)
+        for compiled in (recommender.data.rules, with_drafts)
     )
     return None if ranked.model is None else ranked.model.registered.name, before, after
 
 
 def _people(
-    recommender: Recommender, wanted: RecommendationRequest, drafts: Sequence[Rule]
+    recommender: Recommender, wanted: RecommendationRequest, with_drafts: CompiledRules
 ) -> list[ComparedPerson]:
     """Return the effect on the first page of people who were active lately."""
     catalogue = recommender.data.catalogue
@@ -333,7 +335,7 @@ def _people(
         ]
     compared = []
     for number, name in accounts:
-        _, before, after = _compare(recommender, replace(wanted, user=number, session=None), drafts)
+        _, before, after = _compare(recommender, replace(wanted, user=number, session=None), with_drafts)
         old, new = before.entries[: wanted.limit], after.entries[: wanted.limit]
         old_products, new_products = ([entry.product for entry in page] for page in (old, new))
         compared.append(

@@ -70,6 +70,19 @@ def test_a_form_of_a_card_leads_to_the_address_with_its_change(client: httpx.Cli
     assert sum(product <= 60 for product in products(page)) == 4
 
 
+def test_a_slider_at_one_takes_its_change_away(client: httpx.Client) -> None:
+    first = products(content(client, "/console/studio", user="5"))[0]
+    moved = {"user": "5", "change": [f"factor:{first}:2", "hide:5"], "factor_product": first, "factor": 1}
+    answer = client.get("/console/studio", params=moved)
+    assert content(client, answer.headers["location"])["request"]["change"] == ["hide:5"]
+
+
+def test_a_change_that_fails_can_be_taken_back(client: httpx.Client) -> None:
+    page = content(client, "/console/studio", user="nobody-at-all", change=["hide:5"])
+    assert page["problem"]
+    assert [change["text"] for change in page["changes"]] == ["Hide Coffee “5”"]
+
+
 def test_ten_persons_before_and_after(client: httpx.Client) -> None:
     page = content(client, "/console/studio", user="5", change=["pin:100:1"], people=True)
     assert len(page["people"]) == 10
