@@ -99,13 +99,20 @@ def with_form_cookie(request: Request, response: Response) -> None:
 
 
 def set_page_cookie(
-    response: Response, name: str, value: str, *, seconds: int | None = None, strict: bool = False
+    response: Response,
+    name: str,
+    value: str,
+    *,
+    seconds: int | None = None,
+    strict: bool = False,
+    path: str = "/",
 ) -> None:
     """Set a cookie that scripts cannot read; outside development only over HTTPS."""
     response.set_cookie(
         name,
         value,
         max_age=seconds,
+        path=path,
         httponly=True,
         secure=get_settings().environment == "production",
         samesite="strict" if strict else "lax",

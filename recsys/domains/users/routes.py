@@ -44,7 +44,6 @@ Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Limit = Annotated[int, Query(ge=1, le=100)]
 After = Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before.")]
 _LONGEST_AGENT = 300
-_DEVICE_SECONDS = 365 * 86400
 
 
 @router.post("/auth/register", status_code=202, responses=problem_responses(400, 409, 413, 422, 429, 503))
@@ -100,7 +99,7 @@ def log_in(
     response.set_cookie(
         devices.DEVICE_COOKIE,
         devices.issue(done.user_id),
-        max_age=_DEVICE_SECONDS,
+        max_age=devices.DEVICE_SECONDS,
         path="/api/v1/auth/login",
         httponly=True,
         secure=get_settings().environment == "production",

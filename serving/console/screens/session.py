@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.users import roles, service
+from recsys.domains.users.credentials import devices
 from recsys.domains.users.sessions import Caller, Device
 from recsys.errors import Forbidden, Unauthorized
 from recsys.web.dependencies import TOKEN_COOKIE
@@ -56,7 +57,8 @@ def log_in(request: Request, form: Annotated[SubmittedForm, Depends(submitted)])
     device = Device("console", {"user_agent": agent} if agent else None, _address(request))
     try:
         with unit_of_work() as session:
-            done = service.log_in(session, given.login, given.password, device)
+            cookie = request.cookies.get(devices.DEVICE_COOKIE)
+            done = service.log_in(session, given.login, given.password, device, device_cookie=cookie)
             if roles.role_of(session, done.user_id) is None:
                 raise Forbidden("This account has no role in the console; an administrator can give it one.")
     except (Unauthorized, Forbidden) as error:
@@ -65,6 +67,9 @@ def log_in(request: Request, form: Annotated[SubmittedForm, Depends(submitted)])
     response = redirect(given.next, "You are logged in.")
     seconds = int((done.expires_at - clock.now()).total_seconds())
     set_page_cookie(response, TOKEN_COOKIE, done.token, seconds=seconds)
+    # by which failed attempts of others do not keep this device out
+    known = devices.issue(done.user_id)
+    set_page_cookie(response, devices.DEVICE_COOKIE, known, seconds=devices.DEVICE_SECONDS, path=LOG_IN)
     return response
 
 

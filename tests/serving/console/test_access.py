@@ -122,6 +122,31 @@ def test_without_a_session_every_screen_leads_to_the_log_in(staff: Shop) -> None
                 assert answer.status_code == 401, each
 
 
+def test_no_address_of_a_screen_ends_in_a_server_error(client: httpx.Client) -> None:
+    for each in console_addresses():
+        if each.method == "GET":
+            names = re.findall(r"{([^}:]+)[^}]*}", each.path)
+            path = filled(each.path)
+            odd = [httpx.URL(path, params={name: "\x00"}) for name in ("q", "user", "product", "job", "name")]
+            odd += [httpx.URL(re.sub(r"{[^}]+}", "%00", each.path))] * bool(names)
+            for address in odd:
+                answer = client.get(address)
+                assert answer.status_code < 500, (address, answer.text)
+
+
+def test_wrong_passwords_of_others_do_not_keep_a_known_device_out(staff: Shop, log_in: LogIn) -> None:
+    known = log_in("viewer")
+    right = {"login": "viewer", "password": PASSWORD}
+    with running(create_app()) as others:
+        wrong = {**right, "password": "wrong-passphrase"}
+        statuses = {
+            send_form(others, "/console/log-in", wrong, page="/console/log-in").status_code for _ in range(40)
+        }
+        assert 429 in statuses
+        assert send_form(others, "/console/log-in", right, page="/console/log-in").status_code == 429
+    assert send_form(known, "/console/log-in", right, page="/console/log-in").status_code == 303
+
+
 def test_a_customer_and_a_wrong_password_stay_outside(staff: Shop) -> None:
     with running(create_app()) as client:
         for fields, status in (

@@ -12,9 +12,11 @@ import secrets
 
 from recsys.web.access.signing import SIZE, is_signed, sign
 
-__all__ = ["DEVICE_COOKIE", "device_of", "issue"]
+__all__ = ["DEVICE_COOKIE", "DEVICE_SECONDS", "device_of", "issue"]
 
 DEVICE_COOKIE = "recsys_device"
+DEVICE_SECONDS = 365 * 86_400
+"""How long a browser keeps the cookie."""
 _PURPOSE = b"device"
 _NONCE_BYTES = 12
 
