@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
@@ -169,11 +170,12 @@ def _folder() -> Path:
 def _refused_files() -> list[RefusedFile]:
     folder = _folder()
     paths = sorted(folder.glob(f"*{_SUFFIX}"), reverse=True)[:MAX_FILES] if folder.is_dir() else []
-    return [_summary(path) for path in paths]
+    return [_summary(path, path.stat().st_mtime_ns) for path in paths]
 
 
-def _summary(path: Path) -> RefusedFile:
-    """Count the first rows of a file by reason."""
+@lru_cache(maxsize=2 * MAX_FILES)
+def _summary(path: Path, written_ns: int) -> RefusedFile:
+    """Count the first rows of a file by reason; once for each time at which it was written."""
     reasons: Counter[str] = Counter()
     csv.field_size_limit(2**31 - 1)
     with path.open(newline="", encoding="utf-8", errors="replace") as stream:
@@ -181,7 +183,7 @@ def _summary(path: Path) -> RefusedFile:
             if reasons.total() == MAX_ROWS:
                 break
             reasons[row.get("reason") or "unknown"] += 1
-    written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    written = datetime.fromtimestamp(written_ns / 1e9, UTC)
     return RefusedFile(
         name=path.name,
         written_at=written,

@@ -226,8 +226,11 @@ async def _compared(
     # a filter that every product passes: both lists are ranked now, from the same history
     wanted = RecommendationRequest(user=user_id, limit=LIST_LENGTH, filters=Filters(min_price=0.0))
     catalogue = recommender.data.catalogue
+    loaded = {
+        model.registered.name: model for model in (*recommender.data.auxiliary.by_algorithm.values(), serving)
+    }
     try:
-        other = await run_in_threadpool(_models.get, name)
+        other = loaded[name] if name in loaded else await run_in_threadpool(_models.get, name)
         ranked = [await recommender.stages_by(wanted, each) for each in (serving, other)]
     except RecsysError as error:
         return [], None, error.message
