@@ -8,42 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from markupsafe import Markup, escape
 
 __all__ = [
-    "Contribution",
-    "IntervalPoint",
+    "ScoredPart",
     "TimeSpan",
     "bar",
     "interval",
-    "lines",
     "sparkline",
     "stacked",
     "time_span",
 ]
 
 _SPARK_WIDTH, _SPARK_HEIGHT = 120.0, 28.0
-_LINE_WIDTH, _LINE_HEIGHT = 640.0, 180.0
 _BAR_WIDTH, _BAR_HEIGHT = 200.0, 10.0
 
 
-@dataclass(frozen=True)
-class IntervalPoint:
-    """One point of a line with its confidence interval; low and high may be None."""
-
-    label: str
-    value: float
-    low: float | None = None
-    high: float | None = None
-
-
-@dataclass(frozen=True)
-class Contribution:
+class ScoredPart(Protocol):
     """One part of a score."""
 
-    label: str
-    value: float
+    @property
+    def label(self) -> str:
+        """Its name."""
+
+    @property
+    def value(self) -> float:
+        """What it adds."""
 
 
 @dataclass(frozen=True)
@@ -117,41 +109,7 @@ def sparkline(values: Sequence[float], label: str) -> Markup:
     return _svg(_SPARK_WIDTH, _SPARK_HEIGHT, label, body, "chart chart-spark")
 
 
-def lines(series: Sequence[tuple[str, Sequence[IntervalPoint]]], label: str) -> Markup:
-    """Lines over the same labels, each with the band of its confidence interval."""
-    everything = [point for _, points in series for point in points]
-    if not everything:
-        return Markup("")
-    tops = [point.high if point.high is not None else point.value for point in everything]
-    bottoms = [point.low if point.low is not None else point.value for point in everything]
-    least, most = min(0.0, *bottoms), max(0.0, *tops) or 1.0
-    left, top = 4.0, 8.0
-    width, height = _LINE_WIDTH - 2 * left, _LINE_HEIGHT - 2 * top
-    body = Markup("")
-    for share in (0.0, 0.5, 1.0):
-        y = top + height * share
-        body += _line(left, y, left + width, y, "chart-grid")
-    for number, (_, points) in enumerate(series):
-        middle = _scaled([point.value for point in points], width, height, least, most)
-        banded = [point for point in points if point.low is not None and point.high is not None]
-        if len(banded) == len(points) > 1:
-            upper = _scaled([point.high or 0.0 for point in points], width, height, least, most)
-            lower = _scaled([point.low or 0.0 for point in points], width, height, least, most)
-            outline = " ".join(f"{_n(x + left)},{_n(y + top)}" for x, y in [*upper, *reversed(lower)])
-            body += Markup('<polygon points="{}" class="chart-band chart-fill-{}"/>').format(
-                outline, number % 8
-            )
-        path = " ".join(f"{_n(x + left)},{_n(y + top)}" for x, y in middle)
-        body += Markup('<polyline points="{}" class="chart-line chart-stroke-{}"/>').format(path, number % 8)
-        if len(points) <= 31:
-            for (x, y), point in zip(middle, points, strict=True):
-                body += Markup(
-                    '<circle cx="{}" cy="{}" r="3" class="chart-fill-{}"><title>{}</title></circle>'
-                ).format(_n(x + left), _n(y + top), number % 8, f"{point.label}: {point.value:,.4g}")
-    return _svg(_LINE_WIDTH, _LINE_HEIGHT, label, body, "chart chart-lines")
-
-
-def stacked(parts: Sequence[Contribution], label: str, *, most: float | None = None) -> Markup:
+def stacked(parts: Sequence[ScoredPart], label: str, *, most: float | None = None) -> Markup:
     """One bar of parts in a row, each in a colour of its own; parts below zero are left out.
 
     most : the sum that fills the whole width; by default that of the parts.

@@ -74,6 +74,11 @@ class SubmittedForm:
         """All values of a field, such as of several checked boxes."""
         return [value.strip() for value in self.fields.get(name, ())]
 
+    def version(self) -> int | None:
+        """The version that the editor saw; None where the form has none."""
+        text = self.text("version")
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
     def model(self, schema: type[Model], **more: Any) -> Model:
         """The fields as a model; `more` goes over them. Raises Invalid, naming the fields."""
         values: dict[str, Any] = {

@@ -203,7 +203,7 @@ def replace_rule(
     """Replace a rule by the form; a conflict when somebody changed it meanwhile."""
     given = _rule_of(form, _catalogue(request))
     with unit_of_work() as session:
-        rules.replace(session, rule_id, given, version=_version(form), actor=user.actor)
+        rules.replace(session, rule_id, given, version=form.version(), actor=user.actor)
     return redirect(f"/console/rules/{rule_id}", "Saved. Lists follow within seconds.")
 
 
@@ -215,7 +215,7 @@ def switch_rule(
     with unit_of_work() as session:
         rule = rules.shown(rules.get(session, rule_id))
         values = rule.model_dump(include=set(RuleIn.model_fields)) | {"enabled": not rule.enabled}
-        rules.replace(session, rule_id, checked(RuleIn, values), version=_version(form), actor=user.actor)
+        rules.replace(session, rule_id, checked(RuleIn, values), version=form.version(), actor=user.actor)
     return redirect(f"/console/rules/{rule_id}", "Disabled." if rule.enabled else "Enabled.")
 
 
@@ -225,7 +225,7 @@ def delete_rule(
 ) -> Response:
     """Delete a rule; its changes stay."""
     with unit_of_work() as session:
-        rules.delete(session, rule_id, version=_version(form), actor=user.actor)
+        rules.delete(session, rule_id, version=form.version(), actor=user.actor)
     return redirect("/console/rules", "Deleted. Its changes stay under “Changes”.")
 
 
@@ -239,11 +239,6 @@ _FIELDS = (
 def _catalogue(request: Request) -> Catalogue:
     recommender: Recommender = request.app.state.recommender
     return recommender.data.catalogue
-
-
-def _version(form: SubmittedForm) -> int | None:
-    text = form.text("version")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def _rule_of(form: SubmittedForm, catalogue: Catalogue) -> RuleIn:

@@ -166,7 +166,7 @@ def replace_synonyms(
     given = _group_of(form)
     with unit_of_work() as session:
         synonyms.replace(
-            session, _analyser(), synonym_id, given.phrases, version=_version(form), actor=user.actor
+            session, _analyser(), synonym_id, given.phrases, version=form.version(), actor=user.actor
         )
     return redirect("/console/search#synonyms", "Saved. Searches use the group within two seconds.")
 
@@ -177,7 +177,7 @@ def delete_synonyms(
 ) -> Response:
     """Delete a group; its changes stay."""
     with unit_of_work() as session:
-        synonyms.delete(session, synonym_id, version=_version(form), actor=user.actor)
+        synonyms.delete(session, synonym_id, version=form.version(), actor=user.actor)
     return redirect("/console/search#synonyms", "Deleted. Searches follow within two seconds.")
 
 
@@ -215,8 +215,3 @@ def _group_of(form: SubmittedForm) -> SynonymIn:
 
 def _analyser() -> Analyser:
     return analyser(get_settings().search.language)
-
-
-def _version(form: SubmittedForm) -> int | None:
-    text = form.text("version")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None

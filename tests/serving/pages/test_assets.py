@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.web.errors import install_error_handlers
+from serving.console.list_screens.displayed_lists import ScorePart
 from serving.pages import charts
 from serving.pages.assets import asset, router, static_files, version
-from serving.pages.charts import Contribution, IntervalPoint
 
 NUMBERS = st.floats(-1e6, 1e6)
 
@@ -63,12 +63,10 @@ def test_a_first_page_is_small() -> None:
     label=st.text(alphabet=st.characters(codec="ascii", exclude_categories=("Cc",)), max_size=20),
 )
 def test_every_chart_is_sound_svg_without_inline_style(values: list[float], label: str) -> None:
-    points = [IntervalPoint(label, value, value - 1, value + 1) for value in values]
     drawn = [charts.bar(value, 10, label) for value in values] + [
         charts.interval(0.1, -0.2, 0.4, (-1, 1), label),
         charts.sparkline(values, label),
-        charts.lines([(label, points)], label),
-        charts.stacked([Contribution(label, value) for value in values], label),
+        charts.stacked([ScorePart(label=label, value=value) for value in values], label),
     ]
     for picture in filter(None, map(str, drawn)):
         root = ElementTree.fromstring(picture)
@@ -77,5 +75,7 @@ def test_every_chart_is_sound_svg_without_inline_style(values: list[float], labe
 
 
 def test_parts_of_a_score_fill_their_share_of_the_bar() -> None:
-    root = ElementTree.fromstring(charts.stacked([Contribution("a", 1), Contribution("b", 3)], "score"))
+    root = ElementTree.fromstring(
+        charts.stacked([ScorePart(label="a", value=1), ScorePart(label="b", value=3)], "score")
+    )
     assert [rect.get("width") for rect in root.iter("rect")] == ["200", "50", "150"]
