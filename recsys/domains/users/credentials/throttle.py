@@ -105,7 +105,12 @@ class Attempt:
         if whole[0] > _FLOOD * most:
             _refuse_above(_LARGE_FLOOD * most, whole, _TOO_MANY)
             wide = "unknown" if self._address is None else network_of(self._address, wide=True)
-            self._check("flooded", f"{self._account} {wide}", 1, wholly=False)
+            try:
+                self._check("flooded", f"{self._account} {wide}", 1, wholly=False)
+            except Throttled:
+                # what one network is refused must not bring the account to the large flood
+                _uncount(keys.login_failures("account", self._account), wholly=False)
+                raise
 
     def succeeded(self) -> None:
         """The failures of the device, or of the account from this network, are forgotten.

@@ -107,6 +107,9 @@ def test_addresses_of_one_customer_are_one_network(attempt: Callable[..., bool])
 def test_a_flooded_account_takes_one_attempt_of_a_48(attempt: Callable[..., bool]) -> None:
     _flood(attempt, 10)
     assert [attempt(f"2001:db8:7:{number:x}::1") for number in range(20)] == [True] + [False] * 19
+    for number in range(100 * MOST):
+        attempt(f"2001:db8:7:{number:x}::1")
+    assert attempt("192.0.2.1", right=True), "one customer's network keeps nobody else out"
 
 
 @given(st.ip_addresses())
