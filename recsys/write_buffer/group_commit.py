@@ -69,8 +69,14 @@ class GroupCommit(Generic[R, T]):
         return before(deadline, waiting.future)
 
     def _lead(self) -> None:
-        while group := self._next_group():
+        group = self._next_group()
+        if not group:
+            return
+        try:
             self._commit(group)
+        finally:
+            # behind what waits for a thread: a kind that is always busy must not keep the threads from others
+            post_threads().submit(self._lead)
 
     def _next_group(self) -> list[_Waiting[R, T]]:
         group: list[_Waiting[R, T]] = []
