@@ -128,8 +128,8 @@ def parse_products(rows: pl.DataFrame, seen: Occurrences, now: datetime) -> Fram
         numbers(rows["stock"]).alias("count"),
         numbers(rows["compare_price"]).alias("compared"),
         pl.col("status").str.to_lowercase(),
-        # of several pictures the first
-        pl.col("image", "variant_image").str.split(",").list.first().str.strip_chars(),
+        # of several pictures the first; an address may hold commas itself
+        pl.col("image", "variant_image").str.strip_chars().str.replace(r",(?:\s|https?://|/).*$", ""),
         _repeated(rows["product"], seen).alias("repeated"),
         levels.list.join(" > ").alias("category"),
         levels.alias("levels"),

@@ -218,6 +218,21 @@ def test_a_picture_of_a_variant_is_its_own_unless_the_product_has_it(desk: Desk)
         ]
 
 
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        ("https://res.example/w_400,h_400/a.jpg", "https://res.example/w_400,h_400/a.jpg"),
+        ("https://a.example/w_4,h_4/a.jpg, https://a.example/b.jpg", "https://a.example/w_4,h_4/a.jpg"),
+        ("https://a.example/a.jpg,https://a.example/b.jpg", "https://a.example/a.jpg"),
+        ("/a.jpg,/b.jpg", "/a.jpg"),
+        ("/a,b.jpg", "/a,b.jpg"),
+    ],
+)
+def test_of_several_pictures_the_first_is_stored_whole(desk: Desk, given: str, stored: str) -> None:
+    desk.take(products=f'product,name,price,image\nTEA,Tea,9.00,"{given}"\n')
+    assert desk.rows(PICTURES) == [("TEA", None, stored, True)]
+
+
 SCHEMA = {
     "line": pl.Int64,
     "sku": pl.String,
