@@ -343,6 +343,7 @@ def test_scores_among_some_products_are_those_among_all(model: Recommender) -> N
     ):
         some = np.zeros((rows.size, columns.size), dtype=np.float32)
         if not model._scores_among(request, columns, some):
+            assert model.algorithm not in ("als", "degree_svd", "tifu_knn"), "these gain by it"
             assert not some.any(), "nothing is written by a model that does not gain by it"
             continue
         every = np.empty((rows.size, len(model.items_)), dtype=np.float32)

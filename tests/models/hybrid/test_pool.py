@@ -61,7 +61,7 @@ def test_a_list_holds_products_of_the_pool_and_the_users_own(kind: str) -> None:
     assert model.panel_.pool is not None
     ranking = model.recommend(data.users.ids, 20)
     new = model.recommend(data.users.ids, 20, exclude="seen")
-    named_by_popularity = set(data.items.ids[np.argsort(-_popularity(model), kind="stable")[:400]].tolist())
+    named_by_popularity = set(data.items.ids[np.argsort(-_popularity(model), kind="stable")[:30]].tolist())
     rare_own = 0
     for place, row in enumerate(data.users.index(data.users.ids)):
         own = set(data.items.ids[data.touched.indices[slice(*data.touched.indptr[row : row + 2])]].tolist())
