@@ -108,8 +108,9 @@ def overwrite(session: Session, given: Sequence[FeedbackBody]) -> int:
         A piece cannot be stored, and why; then nothing is changed.
     """
     posted = prepare(session, given)
-    for body in {(body["user_id"], body["product_id"], body["interaction_type"]) for body in posted}:
-        removal.remove(session, *body)
+    # in one order, so that two requests for the same feedback do not wait for each other in a circle
+    for key in sorted({(body["user_id"], body["product_id"], body["interaction_type"]) for body in posted}):
+        removal.remove(session, *key)
     verdicts, touched = ingest.take(session, posted)
     for verdict in verdicts:
         if verdict.status == "refused":

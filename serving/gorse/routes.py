@@ -61,7 +61,7 @@ def _batch(given: Sequence[Row]) -> Sequence[Row]:
 
 
 def _page(
-    read: Callable[[int, int], list[tuple[int, dict[str, Any]]]], name: Name, n: int, cursor: str
+    read: Callable[[int, int], list[tuple[int, dict[str, Any]]]], name: str, n: int, cursor: str
 ) -> dict[str, Any]:
     """Return a page in Gorse's form; its cursor is empty on the last page."""
     after = Cursor.decode(cursor).integer("id") if cursor else 0

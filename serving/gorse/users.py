@@ -16,8 +16,8 @@ from serving.gorse.ids import user_numbers, user_of
 
 __all__ = ["change_user", "delete_user", "get_user", "list_users", "neighbors", "put_users"]
 
-# the latest products of the user, and the latest interactions of others with each of them, so that neither a
-# long history nor a bestseller makes it slow; the share of common products is the cosine of both sets
+# the latest products of the user, and at most 2,000 interactions of others with each, in no order, so that
+# neither a long history nor a bestseller makes it slow; the score is the cosine of both sets of products
 _NEIGHBORS = text(
     """
     WITH own AS (
