@@ -36,14 +36,25 @@ def measure(session: Session, now: datetime, *, window: timedelta = timedelta(da
     """
     started, days = time.perf_counter(), max(SPANS)
     since = now - timedelta(days=2 * days)
-    shown = read_impressions(session, since=since, until=now, window=window)
-    answered = not len(shown)
-    periods = {}
-    for span in SPANS:
-        for place, end in enumerate((now, now - timedelta(days=span))):
-            begin = end - timedelta(days=span)
-            found = read_impressions(session, since=begin, until=end, window=window, answered=answered)
-            periods[span, place] = _period(found, begin, end)
+    ends = {(span, place): now - timedelta(days=place * span) for span in SPANS for place in (0, 1)}
+
+    def read(answered: bool) -> dict[tuple[int, int], Impressions]:
+        return {
+            (span, place): read_impressions(
+                session, since=end - timedelta(days=span), until=end, window=window, answered=answered
+            )
+            for (span, place), end in ends.items()
+        }
+
+    shown = read(answered=False)
+    # the longest span and the one before it are all of the time
+    answered = not any(len(each) for each in shown.values())
+    if answered:
+        shown = read(answered=True)
+    periods = {
+        (span, place): _period(shown[span, place], end - timedelta(days=span), end)
+        for (span, place), end in ends.items()
+    }
     tests = read_results(session, since=since, until=now, window=window)
     return Measurement(
         measured_at=now,
