@@ -138,6 +138,8 @@ def _nearest(model: Recommender, products: Sequence[int], k: int, only: npt.NDAr
     They are taken from a list of twice the length where that has enough of them: to find all of `only` among
     the products of a model takes longer than to rank.
     """
+    if not only.size:
+        return model.similar_items(list(products), k, only=only)
     wide = model.similar_items(list(products), 2 * k)
     is_listed = wide.products >= 0
     places = np.searchsorted(only, wide.products)

@@ -63,7 +63,7 @@ def tell_of_registration(session: Session, envelope: Envelope) -> None:
 def send_account_token(session: Session, envelope: Envelope) -> None:
     """Send a one-time token: made here, so that no event and no stream ever holds it.
 
-    Where the recipient was sent too many, none is made.
+    Where the recipient was sent too many, no code for a new password is made, and another code is not sent.
     """
     event = envelope.event
     assert isinstance(event, AccountTokenRequested)
