@@ -10,11 +10,30 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from recsys import cli
+__all__ = ["command_environment", "command_line"]
 
 PR_SET_PDEATHSIG = 1
 """linux/prctl.h, prctl(2): the signal that this process gets when its parent ends."""
+
+
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+def command_line(arguments: Sequence[str]) -> list[str]:
+    """The command `recsys ARGUMENTS` as a process that ends with this one.
+
+    -P: nothing in the folder where it starts is taken for a package of ours.
+    """
+    return [sys.executable, "-P", "-m", "recsys.command_process", str(os.getpid()), *arguments]
+
+
+def command_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """The environment of such a process, in which it finds our packages from any folder."""
+    paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **variables}
 
 
 def main() -> None:
@@ -24,6 +43,9 @@ def main() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:  # it ended before this was asked for
             sys.exit(1)
+    # only the new process needs all commands
+    from recsys import cli
+
     sys.argv = ["recsys", *arguments]
     cli.main()
 

@@ -16,13 +16,13 @@ from pathlib import Path
 import psutil
 
 from recsys import embedded
+from recsys.command_process import command_environment, command_line
 from recsys.errors import RecsysError
 from recsys.settings import Settings
 
 __all__ = ["Figures", "ServerMemory", "StageFailed", "end_process", "measured", "peak_mib", "start_process"]
 
 MIB = 2**20
-_ROOT = Path(__file__).resolve().parents[2]
 _GRACE = 20.0
 """Seconds a stage gets to end by itself after it was asked to."""
 
@@ -91,14 +91,11 @@ def start_process(
 ) -> subprocess.Popen[str]:
     """Start `recsys ARGUMENTS` in a process group of its own, so that Ctrl-C reaches us alone and we end it.
 
-    -P and PYTHONPATH: the command is found from any folder, and nothing in that folder is taken for a
-    package of ours. On Linux it ends with us even when we are killed: see `recsys.command_process`.
+    On Linux it ends with us even when we are killed: see `recsys.command_process`.
     """
-    paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **(variables or {})}
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "recsys.command_process", str(os.getpid()), *arguments],
-        env=environment,
+        command_line(arguments),
+        env=command_environment(variables or {}),
         stdin=subprocess.DEVNULL,
         text=True,
         process_group=None if sys.platform == "win32" else 0,
