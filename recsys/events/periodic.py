@@ -35,7 +35,7 @@ class Job:
     """Work that is repeated.
 
     interval : seconds from one start to the next, by the settings; 0 for never.
-    close : what is done when the process that led ends.
+    close : what is done when the process ends, or another one leads.
     """
 
     interval: Callable[[Settings], float]
@@ -54,10 +54,17 @@ def run(stop: threading.Event, *, jobs: Mapping[str, Job] | None = None) -> None
             with reaching(url), psycopg.connect(url, autocommit=True, **connect_arguments(url)) as session:
                 if _holds_lock(session):
                     _lead(session, chosen, stop)
+                else:
+                    # another process leads: what this one started as leader must not go on beside it
+                    _close(chosen)
         except (Unavailable, RedisError, OSError) as error:
             _log.error("periodic jobs wait for their servers", error=reason(error))
         stop.wait(_STANDBY_SECONDS)
-    for name, job in chosen.items():
+    _close(chosen)
+
+
+def _close(jobs: Mapping[str, Job]) -> None:
+    for name, job in jobs.items():
         if job.close is not None:
             _run_one(name, job.close)
 

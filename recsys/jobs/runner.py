@@ -12,7 +12,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,10 +22,11 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from recsys import clock
+from recsys.command_process import command_environment, command_line
 from recsys.database.session import unit_of_work
 from recsys.jobs.catalogue import JOBS
 from recsys.jobs.schedule import count_between, next_after
-from recsys.jobs.tables import JobRun
+from recsys.jobs.tables import JobRun, lock_queue
 from recsys.log import get_logger
 from recsys.settings import get_settings
 
@@ -81,7 +81,12 @@ class JobRunner:
             except subprocess.TimeoutExpired:
                 child.process.kill()
                 child.process.wait()
-            self._finish(run_id, child, "stopped", "stopped because the service that started it ended")
+            self._finish(
+                run_id,
+                child,
+                "stopped",
+                "stopped because the process that started it ended or no longer leads",
+            )
 
     def _start_next(self) -> bool:
         """Start the run that waits longest; False when none waits."""
@@ -151,11 +156,9 @@ class JobRunner:
             if run.id in self._children:
                 continue
             here = run.host == _host()
-            if here and run.pid is not None:
-                gone = not psutil.pid_exists(run.pid)
-            else:
-                gone = run.seen_at is None or clock.now() - run.seen_at > _LOST_AFTER
-            if gone:
+            # a pid alone proves nothing: it is given again, and an ended child that nobody waits for keeps it
+            is_stale = run.seen_at is None or clock.now() - run.seen_at > _LOST_AFTER
+            if is_stale or (here and run.pid is not None and not psutil.pid_exists(run.pid)):
                 log = _log_file(run.id)
                 if here and log.exists():
                     run.log = _tail(log)
@@ -171,10 +174,8 @@ RUNNER = JobRunner()
 def _plan(session: Session) -> None:
     """Queue what is due, note what was missed, and keep one planned run for each schedule."""
     settings, now = get_settings().jobs, clock.now()
-    planned = {
-        run.job: run
-        for run in session.scalars(select(JobRun).where(JobRun.state == "planned").with_for_update())
-    }
+    lock_queue(session)
+    planned = {run.job: run for run in session.scalars(select(JobRun).where(JobRun.state == "planned"))}
     for job in planned.keys() - settings.schedules.keys():
         session.delete(planned[job])
     for job, expression in settings.schedules.items():
@@ -226,15 +227,14 @@ def _spawn(run_id: int, arguments: list[str]) -> _Child:
     """The command as a process of its own that ends with this one."""
     log = _log_file(run_id)
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "recsys.command_process", str(os.getpid()), *arguments]
     with log.open("wb") as file:
         process = subprocess.Popen(
-            command,
+            command_line(arguments),
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, "COLUMNS": "120", "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"},
+            env=command_environment({"COLUMNS": "120", "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}),
         )
     # also commands that do not lower their priority themselves; it may have ended already
     with contextlib.suppress(psutil.Error, ValueError):

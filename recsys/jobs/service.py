@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session, defer
 
 from recsys import clock
@@ -14,7 +14,7 @@ from recsys.errors import Conflict, NotFound
 from recsys.events.periodic import LEADER_LOCK
 from recsys.jobs.catalogue import JOBS, JobDefinition
 from recsys.jobs.schedule import explain
-from recsys.jobs.tables import JobRun
+from recsys.jobs.tables import JobRun, lock_queue
 from recsys.settings import get_settings
 
 __all__ = ["JobState", "find", "history", "is_scheduler_alive", "last_missed", "overview", "request", "stop"]
@@ -47,10 +47,15 @@ class JobState:
 def overview(session: Session) -> list[JobState]:
     """Every job, in the order of the catalogue."""
     schedules = get_settings().jobs.schedules
+    begun = JobRun.state.not_in(("planned", "queued"))
+    latest = select(func.max(JobRun.id)).where(begun).group_by(JobRun.job)
+    query = select(JobRun).where(JobRun.state.in_(("planned", "queued", "running")) | JobRun.id.in_(latest))
+    runs_of: dict[str, list[JobRun]] = {}
+    for run in session.scalars(query.order_by(JobRun.id.desc()).options(_WITHOUT_LOG)):
+        runs_of.setdefault(run.job, []).append(run)
     states = []
     for job in JOBS.values():
-        query = select(JobRun).where(JobRun.job == job.name).order_by(JobRun.id.desc()).limit(20)
-        runs = session.scalars(query.options(_WITHOUT_LOG)).all()
+        runs = runs_of.get(job.name, [])
         expression = schedules.get(job.name)
         states.append(
             JobState(
@@ -66,7 +71,9 @@ def overview(session: Session) -> list[JobState]:
 
 
 def history(session: Session, *, job: str | None = None, limit: int = 50) -> Sequence[JobRun]:
-    """The runs that were requested, began or were missed, newest first."""
+    """The runs that were requested, began or were missed, newest first; NotFound for an unknown job."""
+    if job is not None and job not in JOBS:
+        raise NotFound(f"There is no job {job!r}; there are: {', '.join(JOBS)}.")
     query = select(JobRun).where(JobRun.state != "planned").order_by(JobRun.id.desc()).limit(limit)
     query = query.options(_WITHOUT_LOG)
     return session.scalars(query if job is None else query.where(JobRun.job == job)).all()
@@ -96,8 +103,7 @@ def request(session: Session, name: str, *, by: str) -> JobRun:
     job = JOBS.get(name)
     if job is None:
         raise NotFound(f"There is no job {name!r}; there are: {', '.join(JOBS)}.")
-    # two requests at the same moment must not both be queued
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LEADER_LOCK + 1})
+    lock_queue(session)
     waiting = session.scalars(
         select(JobRun).where(JobRun.job == name, JobRun.state.in_(("queued", "running")))
     ).first()

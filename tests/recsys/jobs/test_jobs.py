@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 import time
@@ -22,7 +23,7 @@ from recsys.events import periodic
 from recsys.events.periodic import Job
 from recsys.jobs import service
 from recsys.jobs.catalogue import JOBS, job_for_remedy
-from recsys.jobs.runner import JobRunner
+from recsys.jobs.runner import JobRunner, _plan
 from recsys.jobs.schedule import count_between, next_after
 from recsys.jobs.tables import JobRun
 from recsys.settings import get_settings
@@ -199,13 +200,68 @@ def test_a_due_job_that_still_runs_is_not_queued_twice(
 
 def test_a_run_whose_watcher_is_gone_is_lost(shop: Shop, runner: JobRunner) -> None:
     with unit_of_work() as session:
-        for host, seen in (("elsewhere", timedelta(minutes=5)), ("elsewhere", timedelta(0))):
+        here = socket.gethostname()
+        # a pid may have been given to another process since: this one's own proves nothing
+        for host, seen, pid in (
+            ("elsewhere", timedelta(minutes=5), 1),
+            ("elsewhere", timedelta(0), 1),
+            (here, timedelta(minutes=5), os.getpid()),
+            (here, timedelta(0), os.getpid()),
+        ):
             session.add(
                 JobRun(job="train", arguments=[], state="running", cause="person", due_at=clock.now(),
-                       seen_at=clock.now() - seen, host=host, pid=1)
+                       seen_at=clock.now() - seen, host=host, pid=pid)
             )  # fmt: skip
     runner.tick()
-    assert [state for _, state, _ in runs()] == ["lost", "running"]
+    assert [state for _, state, _ in runs()] == ["lost", "running", "lost", "running"]
+
+
+def test_a_request_at_the_moment_of_the_schedule_queues_one_run(
+    shop: Shop, runner: JobRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduled(monkeypatch, train="*/5 * * * *")
+    with clock.frozen_at(NOON):
+        runner.tick()
+    with clock.frozen_at(NOON + timedelta(minutes=5)), unit_of_work() as session:
+        service.request(session, "train", by="somebody")
+        plan = threading.Thread(target=plan_once)
+        plan.start()
+        plan.join(0.5)
+        assert plan.is_alive(), "it waits until the request is committed"
+        session.commit()
+        plan.join()
+    assert [state for _, state, _ in runs()].count("queued") == 1
+
+
+def plan_once() -> None:
+    with unit_of_work() as session:
+        _plan(session)
+
+
+def test_the_plan_is_displayed_however_often_a_job_was_started_by_hand(
+    shop: Shop, runner: JobRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduled(monkeypatch, train=NIGHT)
+    runner.tick()
+    with unit_of_work() as session:
+        for _ in range(30):
+            service.stop(session, service.request(session, "train", by="somebody").id, by="somebody")
+        (state,) = (each for each in service.overview(session) if each.job.name == "train")
+        assert state.next_at is not None
+        assert state.latest is not None
+        assert (state.latest.id, state.open) == (31, None)
+
+
+def test_another_leader_ends_what_this_one_started(shop: Shop) -> None:
+    closed, stop = threading.Event(), threading.Event()
+    job = Job(lambda _: 0.01, lambda: None, closed.set)
+    with psycopg.connect(shop.database_url, autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [periodic.LEADER_LOCK])
+        thread = threading.Thread(target=lambda: periodic.run(stop, jobs={"jobs": job}))
+        thread.start()
+        assert closed.wait(60)
+        stop.set()
+        thread.join()
 
 
 def test_what_a_lost_run_wrote_is_kept(shop: Shop, runner: JobRunner) -> None:
@@ -314,6 +370,8 @@ def test_the_command_lists_runs_and_stops(shop: Shop) -> None:
     assert (queued["job"], queued["state"]) == ("train", "queued")
     again = shop.run("jobs", "run", "train")
     assert (again.returncode, "Traceback" in again.stderr) == (2, False)
+    unknown = shop.run("jobs", "history", "--job", "trian")
+    assert (unknown.returncode, "There is no job 'trian'" in unknown.stderr) == (2, True)
     assert "is stopped" in shop.run("jobs", "stop", str(queued["id"])).stdout
     listed = json.loads(shop.run("jobs", "list", "--json").stdout)
     assert {row["job"] for row in listed["jobs"]} == set(JOBS)
