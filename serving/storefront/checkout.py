@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request, Response
-from pydantic import BaseModel, EmailStr, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from recsys.database.session import unit_of_work
 from recsys.domains.orders import checkout as checkouts
@@ -18,6 +18,7 @@ from recsys.domains.payments.schemas import PaymentIn
 from recsys.domains.payments.states import PaymentStatus
 from recsys.domains.products import item_fields
 from recsys.errors import Invalid
+from recsys.web.errors import field_problems
 from serving.pages.forms import SubmittedForm, redirect, submitted
 from serving.storefront.cart import CartContent, cart_content
 from serving.storefront.chrome import shop_page, shop_router
@@ -68,13 +69,13 @@ class CheckoutForm(BaseModel):
 
 
 class OrderLine(BaseModel):
-    """One line of an order."""
+    """One line of an order; path, picture : None where the product was deleted."""
 
     product: int | None
     sku: str | None
     name: str
-    path: str
-    picture: str
+    path: str | None
+    picture: str | None
     quantity: int
     price: Decimal
 
@@ -152,8 +153,8 @@ def order_page(
                 product=item.product_id,
                 sku=skus.get(item.product_id or 0),
                 name=item.name,
-                path=product_path(item.product_id or 0),
-                picture=picture_path(item.product_id or 0),
+                path=None if item.product_id is None else product_path(item.product_id),
+                picture=None if item.product_id is None else picture_path(item.product_id),
                 quantity=item.quantity,
                 price=item.price * item.quantity - (item.total_discount or Decimal(0)),
             )
@@ -177,17 +178,16 @@ def pay(
 
 def _order(visitor: ShopVisitor, given: CheckoutForm) -> CheckoutIn:
     first, _, last = given.name.strip().rpartition(" ")
-    email = given.email or None
-    if visitor.user_id is None:
-        try:
-            email = TypeAdapter(EmailStr).validate_python(given.email)
-        except ValidationError as error:
-            raise Invalid("Nothing was ordered: the e-mail address is not valid.") from error
-    address = AddressIn(
-        first_name=first or last, last_name=last, address1=given.address, city=given.city, zip=given.zip,
-        country=given.country,
-    )  # fmt: skip
-    return CheckoutIn(email=email if visitor.user_id is None else None, shipping_address=address)
+    try:
+        address = AddressIn(
+            first_name=first or last, last_name=last, address1=given.address, city=given.city, zip=given.zip,
+            country=given.country,
+        )  # fmt: skip
+        email = None if visitor.user_id is not None else given.email
+        return CheckoutIn(email=email, shipping_address=address)
+    except ValidationError as error:
+        wrong = "; ".join(f"{fault.field}: {fault.expected}" for fault in field_problems(error.errors()))
+        raise Invalid(f"Nothing was ordered. {wrong}") from error
 
 
 def _pay(visitor: ShopVisitor, order_id: int, card: str, key: str) -> Response:

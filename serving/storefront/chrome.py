@@ -18,6 +18,7 @@ from recsys.domains.users import administration
 from recsys.web.browser.script import script
 from serving.batch import interaction_index
 from serving.catalogue.catalogue import Catalogue
+from serving.pages.forms import redirect
 from serving.pages.page_route import PageRoute
 from serving.pages.templating import PageFormat, PageFrame, PageTemplates, wants_json
 from serving.ranking.eligibility import SeenProducts
@@ -27,7 +28,7 @@ from serving.storefront.visitors.access import is_served
 from serving.storefront.visitors.page_key import page_key
 from serving.storefront.visitors.visitor import ShopVisitor, remember_visitor
 
-__all__ = ["TEMPLATES", "ShopRoute", "seen_by", "shop_page", "shop_router"]
+__all__ = ["TEMPLATES", "ShopRoute", "UserChoice", "seen_by", "shop_page", "shop_router"]
 
 _HOUSEHOLDS, _DEPARTMENTS = 10, 9
 _CACHED_SECONDS = 30.0
@@ -117,9 +118,13 @@ def shop_page(
 ) -> Response:
     """A page of the shop, or its content as JSON. Blocks: it reads the frame's content."""
     chrome = None if wants_json(request) else _chrome(request, visitor)
-    response = TEMPLATES.page(
-        request, f"storefront/{template}.html.j2", content, status=status, chrome=chrome, **context
-    )
+    if chrome is not None and chrome.key is None and not is_plain(request) and request.method == "GET":
+        # no script at this address: the server draws the lists
+        response: Response = redirect(chrome.plain_path)
+    else:
+        response = TEMPLATES.page(
+            request, f"storefront/{template}.html.j2", content, status=status, chrome=chrome, **context
+        )
     if getattr(request.state, "new_visitor", None) is not None:
         remember_visitor(response, visitor)
     return response

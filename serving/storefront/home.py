@@ -14,7 +14,7 @@ from recsys.errors import NotFound
 from serving.pages.forms import SubmittedForm, redirect, submitted
 from serving.pages.theme import choose_theme
 from serving.recommender.request import Placement
-from serving.storefront.chrome import shop_page, shop_router
+from serving.storefront.chrome import UserChoice, shop_page, shop_router
 from serving.storefront.lists import ListSection, server_drawn
 from serving.storefront.visitors.page_key import user_token
 from serving.storefront.visitors.visitor import VisitorDep, as_user, new_guest, remember_visitor
@@ -51,17 +51,10 @@ class HomePage(BaseModel):
     sections: list[ListSection]
 
 
-class VisitorName(BaseModel):
-    """A user whom the visitor can choose to be."""
-
-    username: str
-    name: str
-
-
 class VisitorsPage(BaseModel):
     """Users of the shop, by their number. next : the next page's address."""
 
-    users: list[VisitorName]
+    users: list[UserChoice]
     next: str | None
 
 
@@ -87,7 +80,7 @@ def visitors(
     with unit_of_work() as session:
         rows = administration.listed(session, status="open", prefix=None, after=after, limit=_USERS + 1)
         users = [
-            VisitorName(username=row.username, name=row.full_name or row.username)
+            UserChoice(username=row.username, name=row.full_name or row.username)
             for row in rows[:_USERS]
             if not row.is_admin
         ]

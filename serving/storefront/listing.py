@@ -24,7 +24,7 @@ from serving.storefront.chrome import shop_page, shop_router
 from serving.storefront.lists import ProductCard, card_of
 from serving.storefront.visitors.visitor import ShopVisitor, VisitorDep
 
-__all__ = ["ListingPage", "router"]
+__all__ = ["ListingPage", "line_to", "router"]
 
 router = shop_router()
 
@@ -118,7 +118,7 @@ def category_page(
     """The products of a category and of all below it."""
     query = query.model_copy(update={"category": number})
     with unit_of_work() as session:
-        line = _line_to(catalogue.tree(session), number)
+        line = line_to(catalogue.tree(session), number)
         if not line:
             raise NotFound("The shop has no such category.")
         content = _listing(session, request, visitor, query, line)
@@ -245,10 +245,10 @@ def _address(path: str, query: ListingQuery, **changes: Any) -> str:
     return f"{path}?{urlencode(kept)}" if kept else path
 
 
-def _line_to(nodes: list[CategoryOut], number: int) -> list[CategoryOut]:
+def line_to(nodes: list[CategoryOut], number: int | None) -> list[CategoryOut]:
     """The categories from the top down to one, itself included; empty for an unknown one."""
     for node in nodes:
-        below = [node] if node.id == number else _line_to(node.children, number)
+        below = [node] if node.id == number else line_to(node.children, number)
         if below:
             return below if node.id == number else [node, *below]
     return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Literal
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from recsys.database.session import unit_of_work
 from recsys.domains.products import catalogue, listing
+from recsys.domains.products.schemas import CategoryOut
 from recsys.domains.recommendations import preferences
 from recsys.domains.recommendations.schemas import PriceRange, Taste
 from recsys.errors import Invalid
@@ -93,23 +95,40 @@ def say_tastes(visitor: VisitorDep, form: SubmittedForm = Depends(submitted)) ->
     highest = form.text("highest_price")
     with unit_of_work() as session:
         stored = preferences.of_user(session, visitor.user_id).explicit
-        names = [node.name for node in catalogue.tree(session)]
-        # explicit tastes of deeper categories and of brands stay as they are
-        categories = {name: value for name, value in stored.categories.items() if name not in names}
-        for place, name in enumerate(names):
-            value = form.text(f"taste-{place}", "0")
-            if value in ("1", "-1"):
-                categories[name] = float(value)
-        taste = {**stored.model_dump(), "categories": categories, "price_range": _price_range(highest)}
+        # what was imported may lie outside of what is accepted now
+        facets = {
+            facet: {name: max(-1.0, min(1.0, value)) for name, value in getattr(stored, facet).items()}
+            for facet in ("categories", "brands", "colors", "sizes", "styles")
+        }
+        # tastes of deeper categories stay as they are
+        categories = facets["categories"]
+        for place, node in enumerate(catalogue.tree(session)):
+            choice = form.text(f"taste-{place}", "0")
+            value = int(choice) if choice in ("1", "-1") else 0
+            names = _spelled_as(node, categories)
+            if value == _sign(sum(categories[name] for name in names)):
+                continue  # as it was, strength included
+            for name in names:
+                del categories[name]
+            if value:
+                categories[node.name] = float(value)
+        lowest = None if stored.price_range is None else stored.price_range.min
+        taste = {**facets, "price_range": _price_range(lowest, highest)}
         preferences.replace(session, visitor.user_id, Taste.model_validate(taste))
     return redirect("/shop/my-list", "Your tastes are stored.")
 
 
-def _price_range(highest: str) -> PriceRange | None:
-    if not highest:
+def _spelled_as(node: CategoryOut, names: Iterable[str]) -> list[str]:
+    """Return those of the names that mean this category: its name, slug or number."""
+    own = {node.name.casefold(), node.slug.casefold(), str(node.id)}
+    return [name for name in names if name.strip().casefold() in own]
+
+
+def _price_range(lowest: Decimal | None, highest: str) -> PriceRange | None:
+    if lowest is None and not highest:
         return None
     try:
-        return PriceRange.model_validate({"max": highest})
+        return PriceRange.model_validate({"min": lowest, "max": highest or None})
     except ValueError as error:
         raise Invalid("Nothing was changed. The highest price is an amount such as 20.00.") from error
 
@@ -125,7 +144,10 @@ def _content(visitor: ShopVisitor, section: ListSection) -> MyListPage:
             known = preferences.of_user(session, visitor.user_id)
             explicit = known.explicit.categories
             tastes = [
-                TasteChoice(name=node.name, value=_sign(explicit.get(node.name, 0.0)))
+                TasteChoice(
+                    name=node.name,
+                    value=_sign(sum(explicit[name] for name in _spelled_as(node, explicit))),
+                )
                 for node in catalogue.tree(session)
             ]
             highest = None if known.explicit.price_range is None else known.explicit.price_range.max

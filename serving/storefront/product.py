@@ -13,12 +13,12 @@ from sqlalchemy.orm import Session
 
 from recsys.database.session import unit_of_work
 from recsys.domains.products import catalogue, item_fields, listing, reviews
-from recsys.domains.products.schemas import CategoryOut, ProductOut, ReviewIn
+from recsys.domains.products.schemas import ProductOut, ReviewIn
 from recsys.errors import Invalid
 from serving.pages.forms import SubmittedForm, redirect, submitted
 from serving.recommender.request import Placement
 from serving.storefront.chrome import shop_page, shop_router
-from serving.storefront.listing import Crumb
+from serving.storefront.listing import Crumb, line_to
 from serving.storefront.lists import ListSection, product_path, server_drawn
 from serving.storefront.pictures.drawing import picture_path
 from serving.storefront.visitors.interactions import record
@@ -125,7 +125,10 @@ def _content(visitor: ShopVisitor, number: int) -> ProductPage:
             else product.compare_price,
             picture=details["image"] or picture_path(number),
             brand=details["brand"],
-            crumbs=_crumbs(catalogue.tree(session), product.category_id),
+            crumbs=[
+                Crumb(name=node.name, path=f"/shop/categories/{node.id}")
+                for node in line_to(catalogue.tree(session), product.category_id)
+            ],
             stock={"in_stock": "In stock", "on_order": "On order", "out_of_stock": "Out of stock"}[
                 details["stock"]
             ],
@@ -180,15 +183,3 @@ def _reviews(session: Session, number: int) -> list[ReviewLine]:
         )
         for row in reviews.of_product(session, number, before=None, limit=_REVIEWS)
     ]
-
-
-def _crumbs(nodes: list[CategoryOut], category: int | None) -> list[Crumb]:
-    """The categories from the top down to that of the product; empty without one."""
-    for node in nodes:
-        own = [Crumb(name=node.name, path=f"/shop/categories/{node.id}")]
-        if node.id == category:
-            return own
-        below = _crumbs(node.children, category)
-        if below:
-            return own + below
-    return []

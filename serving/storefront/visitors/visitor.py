@@ -78,10 +78,13 @@ def _visitor(request: Request) -> ShopVisitor:
         return visitor
     if not name:
         return ShopVisitor(session=token)
+    username = unquote(name)
     try:
+        if "\x00" in username:
+            raise NotFound("There is no user of this name.")
         # a short transaction of its own: a page that ranks lists would hold the connection meanwhile
         with unit_of_work() as session:
-            user = as_user(session, unquote(name))
+            user = as_user(session, username)
     except NotFound:
         # the account was closed since
         visitor = request.state.new_visitor = new_guest()

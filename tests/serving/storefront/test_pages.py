@@ -8,6 +8,9 @@ import httpx
 import psycopg
 import pytest
 
+from recsys.database.session import unit_of_work
+from recsys.domains.recommendations import preferences
+from recsys.domains.recommendations.schemas import Taste
 from recsys.settings import get_settings
 from recsys.web.route_names import all_routes
 from serving.pages.security_headers import CONTENT_SECURITY_POLICY
@@ -172,6 +175,82 @@ def test_a_household_says_what_it_likes(front: httpx.Client, scored_shop: Shop) 
     assert "such as 20.00" in wrong.text
     become(front, "")
     assert send_form(front, "/shop/my-list/tastes", form, page="/shop/my-list").status_code == 422
+
+
+def test_tastes_that_are_stored_otherwise_stay_what_they_are(front: httpx.Client) -> None:
+    """By slug, with a strength, beside a lowest price: the form changes what was changed in it."""
+    become(front, "u3")
+    stored = {"categories": {"food": 0.5, "Lamps": 0.25}, "price_range": {"min": 3, "max": 30}}
+    with unit_of_work() as session:
+        preferences.replace(session, 3, Taste.model_validate(stored))
+    assert [each["value"] for each in _content(front, "/shop/my-list")["tastes"]] == [1, 0]
+
+    def send(**form: str) -> dict[str, float]:
+        fields = {"highest_price": "20", **form}
+        answer = send_form(front, "/shop/my-list/tastes", fields, page="/shop/my-list")
+        assert answer.status_code == 303, answer.text
+        with unit_of_work() as session:
+            kept = preferences.of_user(session, 3).explicit
+        assert kept.price_range is not None
+        assert (kept.price_range.min, kept.price_range.max) == (3, 20)
+        return dict(kept.categories)
+
+    assert send(**{"taste-0": "1", "taste-1": "0"}) == {"food": 0.5, "Lamps": 0.25}
+    assert send(**{"taste-0": "-1", "taste-1": "1"}) == {"Food": -1.0, "Lamps": 0.25, "Home": 1.0}
+    assert send(**{"taste-0": "0", "taste-1": "0"}) == {"Lamps": 0.25}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"country": "12"}, {"name": "x" * 150 + " y"}, {"name": "y " + "x" * 150}, {"email": "nobody"}]
+)
+def test_a_wrong_address_is_refused_with_a_reason(front: httpx.Client, wrong: dict[str, str]) -> None:
+    become(front, "")
+    send_form(front, "/shop/cart", {"product": 5, "quantity": 1}, page="/shop")
+    form = {
+        "name": "A Guest", "address": "1 Street", "city": "Town", "zip": "1", "country": "US",
+        "email": "guest@example.org", "card": "tok_visa", "key": _content(front, "/shop/checkout")["key"],
+    }  # fmt: skip
+    answer = send_form(front, "/shop/checkout", form | wrong, page="/shop")
+    assert answer.status_code == 422
+    assert "Nothing was ordered." in answer.text
+
+
+def test_a_cookie_with_a_nul_is_a_new_guest(front: httpx.Client) -> None:
+    become(front, "u3")
+    name = next(name for name, value in front.cookies.items() if value.endswith("u3"))
+    value = front.cookies[name]
+    front.cookies.clear()
+    front.cookies.set(name, value.removesuffix("u3") + "%00")
+    assert front.get("/shop?plain=1").status_code == 200
+
+
+def test_where_no_key_can_be_made_the_server_draws_the_lists(
+    front: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECSYS_SHOP__FRONT", "true")
+    get_settings.cache_clear()
+    host = {"Host": "10.0.0.5:8000"}
+    led = front.get("/shop", headers=host)
+    assert led.status_code == 303
+    assert led.headers["location"] == "/shop?plain=1"
+    page = front.get("/shop?plain=1", headers=host)
+    assert page.status_code == 200
+    assert "/shop/products/" in page.text
+
+
+def test_an_order_whose_product_was_deleted_has_no_link_to_it(front: httpx.Client, scored_shop: Shop) -> None:
+    become(front, "u3")
+    send_form(front, "/shop/cart", {"product": 5, "quantity": 1}, page="/shop")
+    form = {
+        "name": "User Three", "address": "1 Street", "city": "Town", "zip": "1", "country": "US",
+        "card": "tok_visa", "key": _content(front, "/shop/checkout")["key"],
+    }  # fmt: skip
+    order = send_form(front, "/shop/checkout", form, page="/shop").headers["location"].partition("?")[0]
+    with psycopg.connect(scored_shop.database_url) as connection:
+        connection.execute("UPDATE orders_db.order_items SET product_id = NULL")
+    (line,) = _content(front, order)["lines"]
+    assert (line["path"], line["picture"]) == (None, None)
+    assert "/shop/products/0" not in front.get(order).text
 
 
 def test_reviews_are_of_households_and_wait_for_approval(front: httpx.Client, scored_shop: Shop) -> None:
