@@ -102,6 +102,7 @@ class RateLimits:
         self._leases: OrderedDict[str, _Lease] = OrderedDict()
         self._client: Redis | None = None
         self._script: AsyncScript | None = None
+        self._connecting = asyncio.Lock()
         self._away_until = 0.0
         self._away = False
 
@@ -156,16 +157,20 @@ class RateLimits:
         return Taken(True, left + taken - 1)
 
     async def _connect(self) -> AsyncScript:
-        # the address of an embedded server stands in a file, and changes when it comes back
-        url = await to_thread.run_sync(redis_url)
-        self._client = Redis.from_url(
-            url,
-            socket_timeout=_REDIS_SECONDS,
-            socket_connect_timeout=_REDIS_SECONDS,
-            retry=Retry(NoBackoff(), 1),
-        )
-        self._script = self._client.register_script(_TAKE)
-        return self._script
+        # of two buckets at the same moment one connects: nobody would close the other's client
+        async with self._connecting:
+            if self._script is not None:
+                return self._script
+            # the address of an embedded server stands in a file, and changes when it comes back
+            url = await to_thread.run_sync(redis_url)
+            self._client = Redis.from_url(
+                url,
+                socket_timeout=_REDIS_SECONDS,
+                socket_connect_timeout=_REDIS_SECONDS,
+                retry=Retry(NoBackoff(), 1),
+            )
+            self._script = self._client.register_script(_TAKE)
+            return self._script
 
     async def _lost(self, error: Exception) -> None:
         self._away_until = time.monotonic() + _AWAY_SECONDS

@@ -47,6 +47,26 @@ async def _take(several: list[RateLimits], limit: Limit, times: int) -> list[Tak
     return [one for one in answers if one is not None]
 
 
+def test_many_buckets_at_once_open_one_client(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second client would be forgotten, and its connections never closed."""
+    made: list[str] = []
+    from_url = rate_limit.Redis.from_url
+
+    def counted(url: str, **options: Any) -> Any:
+        made.append(url)
+        return from_url(url, **options)
+
+    monkeypatch.setattr(rate_limit.Redis, "from_url", counted)
+
+    async def work(several: list[RateLimits]) -> None:
+        limits = [Limit(f"limit:test:{number}", SLOW, 50, "key") for number in range(20)]
+        answers = await asyncio.gather(*(several[0].take(limit) for limit in limits))
+        assert all(answer is not None and answer.allowed for answer in answers)
+
+    _run(work)
+    assert len(made) == 1
+
+
 def test_several_processes_at_once_share_one_bucket_exactly(shop: Shop) -> None:
     limit = Limit("limit:test", SLOW, 50, "key")
 
