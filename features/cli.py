@@ -53,7 +53,7 @@ def build(
     """
     moment = None if until is None else _moment(until)
     from features.build.builder import build_reported
-    from recsys.process_priority import give_way
+    from recsys.processes.priority import give_way
 
     give_way()
     with _progress() as report:

@@ -222,7 +222,7 @@ def doctor(as_json: Json = False) -> None:
 
 def main() -> None:
     """The console script."""
-    from recsys.process_priority import own_process
+    from recsys.processes.priority import own_process
 
     own_process()
     for stream in (sys.stdout, sys.stderr):

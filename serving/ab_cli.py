@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import secrets
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from recsys.processes.user import command_user
 
 if TYPE_CHECKING:
     from recsys.domains.recommendations.ab_tests.tables import AbTest
@@ -67,7 +68,7 @@ def start(
             metric=metric,
             salt=secrets.token_hex(16),
             live_control=live_control,
-            actor=_actor(),
+            actor=command_user(),
             reason=reason.strip(),
         )
         # a damaged artifact is refused before the test starts
@@ -95,7 +96,7 @@ def stop(
     from recsys.domains.recommendations.ab_tests import service as ab_tests
 
     with unit_of_work() as session:
-        plain = _plain(ab_tests.stop(session, name, actor=_actor(), conclusion=reason.strip()))
+        plain = _plain(ab_tests.stop(session, name, actor=command_user(), conclusion=reason.strip()))
     if as_json:
         _print_json(plain)
         return
@@ -169,14 +170,6 @@ def _plain(row: AbTest) -> dict[str, Any]:
                 value.isoformat(timespec="seconds") if hasattr(value, "isoformat") else value
             )
     return plain_row
-
-
-def _actor() -> str:
-    """Return the user of this command, for the test's row."""
-    try:
-        return getpass.getuser()[:100]
-    except (KeyError, OSError):  # a container's user may have no name
-        return "unknown"
 
 
 def _print_json(value: object) -> None:

@@ -47,7 +47,7 @@ def score(
     )
 
     from recsys.durations import format_seconds
-    from recsys.process_priority import give_way
+    from recsys.processes.priority import give_way
     from serving.batch import scoring
 
     give_way()

@@ -11,8 +11,9 @@ from rich.markup import escape
 
 from recsys.durations import format_seconds, parse_seconds
 from recsys.errors import Invalid
+from recsys.processes.user import command_user
 from training.commands import evaluation, item_lists, online, registry, reports, search, tuning
-from training.commands.console import AsJson, actor, print_json, table_of
+from training.commands.console import AsJson, print_json, table_of
 from training.paper_benchmarks import cli as benchmarks
 from training.studies.weight_fitting import weights
 
@@ -69,7 +70,7 @@ def run(
     sources = everyday() if everything else list(experiments or [])
     checked = load_all(sources, seed=seed)
 
-    from recsys.process_priority import give_way
+    from recsys.processes.priority import give_way
     from training.pipeline import train
     from training.progress import Steps
 
@@ -77,7 +78,7 @@ def run(
     outcome = train(
         checked,
         command=_command(sources, everything, seed, budget),
-        actor=actor(),
+        actor=command_user(),
         steps=Steps(Console(stderr=True)),
         if_needed=if_needed,
         rebuild=rebuild,

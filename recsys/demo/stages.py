@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 
 from recsys import embedded
-from recsys.command_process import command_environment, command_line
 from recsys.errors import RecsysError
+from recsys.processes.starting import command_environment, command_line
 from recsys.settings import Settings
 
 __all__ = ["Figures", "ServerMemory", "StageFailed", "end_process", "measured", "peak_mib", "start_process"]
@@ -91,7 +91,7 @@ def start_process(
 ) -> subprocess.Popen[str]:
     """Start `recsys ARGUMENTS` in a process group of its own, so that Ctrl-C reaches us alone and we end it.
 
-    On Linux it ends with us even when we are killed: see `recsys.command_process`.
+    On Linux it ends with us even when we are killed: see `recsys.processes.command`.
     """
     return subprocess.Popen(
         command_line(arguments),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from recsys.processes.user import command_user
 
 if TYPE_CHECKING:
     from recsys.jobs.tables import JobRun
@@ -59,7 +60,7 @@ def run(
     from recsys.jobs import service
 
     with unit_of_work() as session:
-        queued = service.request(session, job, by=_actor())
+        queued = service.request(session, job, by=command_user())
         plain, alive = _plain(queued), service.is_scheduler_alive(session)
     if as_json:
         _print_json(plain)
@@ -79,7 +80,7 @@ def stop(
     from recsys.jobs import service
 
     with unit_of_work() as session:
-        plain = _plain(service.stop(session, run_id, by=_actor()))
+        plain = _plain(service.stop(session, run_id, by=command_user()))
     if as_json:
         _print_json(plain)
         return
@@ -128,13 +129,6 @@ def _show(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
     for row in rows:
         table.add_row(*(escape("–" if row[column] is None else str(row[column])) for column in columns))
     Console().print(table)
-
-
-def _actor() -> str:
-    try:
-        return getpass.getuser()[:100]
-    except (KeyError, OSError):  # a container's user may have no name
-        return "unknown"
 
 
 def _print_json(value: object) -> None:

@@ -32,7 +32,7 @@ def reindex(as_json: Json = False) -> None:
     from rich.progress import Progress
 
     from recsys.database.session import unit_of_work
-    from recsys.process_priority import give_way
+    from recsys.processes.priority import give_way
     from recsys.search import cache, report
     from recsys.search.backends.factory import chosen
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 __all__ = [
     "AsJson",
     "Name",
-    "actor",
     "model_json",
     "print_json",
     "registered",
@@ -60,14 +58,6 @@ def tell_mirror() -> None:
             highlight=False,
             soft_wrap=True,
         )
-
-
-def actor() -> str:
-    """Who started this command, for the audit row."""
-    try:
-        return getpass.getuser()[:100]
-    except (KeyError, OSError):  # a container's user may have no name
-        return "unknown"
 
 
 def print_json(value: Any) -> None:

@@ -127,7 +127,7 @@ def measure(as_json: AsJson = False) -> None:
     from models.registry.measurement import write_measurement
     from recsys import clock
     from recsys.database.session import unit_of_work
-    from recsys.process_priority import give_way
+    from recsys.processes.priority import give_way
     from training.online.measurement import measure as measure_all
 
     give_way()

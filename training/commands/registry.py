@@ -12,10 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from recsys.errors import Conflict
+from recsys.processes.user import command_user
 from training.commands.console import (
     AsJson,
     Name,
-    actor,
     model_json,
     print_json,
     registered,
@@ -113,7 +113,7 @@ def promote(
     """
     from models.registry import switching
 
-    before = switching.promote(name, actor=actor(), reason=reason, force=force)
+    before = switching.promote(name, actor=command_user(), reason=reason, force=force)
     _tell_switch(name, before, as_json)
 
 
@@ -125,7 +125,7 @@ def hold(name: Name, reason: Reason, as_json: AsJson = False) -> None:
     """
     from models.registry import switching
 
-    active = switching.hold(name, actor=actor(), reason=reason)
+    active = switching.hold(name, actor=command_user(), reason=reason)
     tell_mirror()
     if as_json:
         print_json({"held": name, "active": active})
@@ -150,7 +150,7 @@ def rollback(
     """
     from models.registry import switching
 
-    _tell_rollback(asdict(switching.roll_back(to, actor=actor(), reason=reason)), as_json)
+    _tell_rollback(asdict(switching.roll_back(to, actor=command_user(), reason=reason)), as_json)
 
 
 @app.command()

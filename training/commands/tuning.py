@@ -47,7 +47,7 @@ def tune(
 
     Example: recsys train tune my-als.toml --minutes 20
     """
-    from recsys.process_priority import give_way
+    from recsys.processes.priority import give_way
     from training.tuning.run import run
 
     give_way()

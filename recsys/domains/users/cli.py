@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
 from typing import Annotated
 
 import typer
+
+from recsys.processes.user import command_user
 
 __all__ = ["app"]
 
@@ -113,20 +114,13 @@ def set_role(
         if user_id is None:
             raise NotFound(f"no account has the e-mail address or username {login!r}")
         if role == "none":
-            roles.withdraw(session, user_id, by=_actor())
+            roles.withdraw(session, user_id, by=command_user())
         else:
-            roles.grant(session, user_id, Role[role.upper()], by=_actor())
+            roles.grant(session, user_id, Role[role.upper()], by=command_user())
     if as_json:
         typer.echo(json.dumps({"id": user_id, "role": None if role == "none" else role}))
         return
     typer.echo(f"user {user_id} has no role now" if role == "none" else f"user {user_id} is {role} now")
-
-
-def _actor() -> str:
-    try:
-        return getpass.getuser()[:100]
-    except (KeyError, OSError):  # a container's user may have no name
-        return "unknown"
 
 
 def _password() -> str:

@@ -10,12 +10,13 @@ import pytest
 
 NICENESS = """
 import os
-from recsys import cli, process_priority
+from recsys import cli
+from recsys.processes import priority
 from recsys.cli import app
 
 @app.command()
 def long() -> None:
-    process_priority.give_way()
+    priority.give_way()
     print(os.nice(0))
 
 {start}
