@@ -7,8 +7,11 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
+import numpy.typing as npt
+
 from recsys import clock
-from recsys.domains.recommendations.stored_lists.codec import Entry, StoredList
+from recsys.domains.recommendations.stored_lists.codec import Entry, StoredList, select
 from serving.merchandising.rerank import RerankedList, rerank
 from serving.ranking.eligibility import Novelty, SeenProducts
 from serving.ranking.filters import FilterResult, eligible_products
@@ -270,9 +273,13 @@ def rerank_stored(
 ) -> RerankedList:
     """Apply filters and the rules of the placement to a stored list, which else is returned as it is."""
     if filtered is not None:
-        rows = data.catalogue.rows([entry.product for entry in entries])
-        passing = (rows >= 0) & filtered.eligible[rows]
-        entries = [entry for entry, passes in zip(entries, passing.tolist(), strict=True) if passes]
+        eligible_rows = filtered.eligible
+
+        def passes(products: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+            rows = data.catalogue.rows(products)
+            return (rows >= 0) & eligible_rows[rows]
+
+        entries = select(entries, passes)
     if not data.rules.rules or data.rules.for_placement(request.placement, request.name).empty:
         return RerankedList(entries)
     eligible, _ = seen.first_eligible(data.catalogue, entries, max(1, len(entries)), request.novelty)

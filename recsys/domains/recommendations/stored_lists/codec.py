@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, overload
 
@@ -23,6 +23,7 @@ __all__ = [
     "entries_of_records",
     "pack",
     "pack_entries",
+    "select",
     "strictly_decreasing",
     "unpack",
     "unpack_entries",
@@ -215,6 +216,18 @@ def unpack_entries(records: bytes) -> Sequence[Entry]:
     if entries.size and int((entries["codes"] >> 3 & 15).max()) >= len(_REASONS):
         raise Invalid("a list has an unknown reason code")
     return _Packed(records)
+
+
+def select(entries: Sequence[Entry], choose: Callable[[Integers], Mask]) -> Sequence[Entry]:
+    """The entries whose products are chosen, in their order; a packed list is not decoded for that.
+
+    choose : of product ids, int64 (n,), which to keep; bool (n,).
+    """
+    if isinstance(entries, _Packed):
+        records = np.frombuffer(entries.records, dtype=_RECORD_ARRAY)
+        return _Packed(records[choose(records["product"].astype(np.int64))].tobytes())
+    kept = choose(np.array([entry.product for entry in entries], dtype=np.int64))
+    return [entry for entry, keeps in zip(entries, kept.tolist(), strict=True) if keeps]
 
 
 class _Packed(Sequence[Entry]):

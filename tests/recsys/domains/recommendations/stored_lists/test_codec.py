@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from recsys.domains.recommendations.stored_lists.codec import (
     entries_of_records,
     pack,
     pack_entries,
+    select,
     strictly_decreasing,
     unpack,
     unpack_entries,
@@ -94,6 +96,18 @@ def test_columns_become_the_same_entries(entries: list[Entry]) -> None:
     novel, bought = (np.array(one, dtype=np.bool_) for one in columns[5:])
     records = encode(products, scores, kinds, reasons, evidence, novel, bought)
     assert list(entries_of_records(records)) == entries
+
+
+@given(LISTS, st.integers(1, 7))
+def test_chosen_entries_are_the_same_packed_and_not(stored: StoredList, divisor: int) -> None:
+    def choose(products: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        return products % divisor == 0
+
+    expected = [entry for entry in stored.entries if entry.product % divisor == 0]
+    assert select(stored.entries, choose) == expected
+    packed = unpack(pack(stored)).entries
+    assert list(select(packed, choose)) == expected
+    assert pack_entries(select(packed, choose)) == pack_entries(expected)
 
 
 def test_another_format_is_refused_and_says_what_to_do() -> None:
