@@ -24,8 +24,9 @@ from sqlalchemy.orm import Session
 from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.jobs.catalogue import JOBS
+from recsys.jobs.queue import lock_queue
 from recsys.jobs.schedule import count_between, next_after
-from recsys.jobs.tables import JobRun, lock_queue
+from recsys.jobs.tables import JobRun
 from recsys.log import get_logger
 from recsys.processes.starting import command_environment, command_line
 from recsys.settings import get_settings

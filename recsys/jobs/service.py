@@ -13,8 +13,9 @@ from recsys import clock
 from recsys.errors import Conflict, NotFound
 from recsys.events.periodic import LEADER_LOCK
 from recsys.jobs.catalogue import JOBS, JobDefinition
+from recsys.jobs.queue import lock_queue
 from recsys.jobs.schedule import explain
-from recsys.jobs.tables import JobRun, lock_queue
+from recsys.jobs.tables import JobRun
 from recsys.settings import get_settings
 
 __all__ = ["JobState", "find", "history", "is_scheduler_alive", "last_missed", "overview", "request", "stop"]

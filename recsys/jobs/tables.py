@@ -6,13 +6,11 @@ from datetime import datetime
 
 from sqlalchemy import CheckConstraint, Identity, Index, String, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
 from recsys.database.base import Base
 
-__all__ = ["JobRun", "lock_queue"]
-
-_LOCK = 0x6A6F6274  # 'jobt'
+__all__ = ["JobRun"]
 
 
 class JobRun(Base):
@@ -61,8 +59,3 @@ class JobRun(Base):
     stop_requested_by: Mapped[str | None] = mapped_column(String(100))
     outcome: Mapped[str | None] = mapped_column(Text)
     log: Mapped[str | None] = mapped_column(Text)
-
-
-def lock_queue(session: Session) -> None:
-    """Until the transaction ends nobody else queues a run: of each job at most one waits or runs."""
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})

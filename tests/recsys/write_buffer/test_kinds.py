@@ -133,7 +133,8 @@ def busy(shop: Shop) -> Iterator[None]:
 def test_every_kind_is_queued_and_stored_once(
     client: httpx.Client, small_shop: Shop, fault: Callable[[Shop], AbstractContextManager[None]]
 ) -> None:
-    assert all(status in (200, 201, 204) for status in send(client, "before").values())
+    assert all(200 <= status < 300 for status in send(client, "before").values())
+    bring_in()  # a busy machine may not have stored all of them within the deadline
     once = rows(small_shop)
     assert set(once.values()) == {1}, "each kind is stored in its table"
     with fault(small_shop):
