@@ -28,6 +28,7 @@ from recsys.domains.users.api_keys.routes import router as publishable_keys
 from recsys.domains.users.routes import router as users
 from recsys.domains.users.service import at_login
 from recsys.domains.users.social.routes import router as social
+from recsys.observation.shop_state import ShopState
 from recsys.private_folder import keep_private
 from recsys.search.routes import router as search
 from recsys.search.synonyms.routes import router as synonyms
@@ -114,6 +115,8 @@ def create_api(first: Sequence[APIRouter] = (), **options: Any) -> FastAPI:
     for router in (*first, *ROUTERS):
         app.include_router(router)
 
+    state = ShopState()
+
     @app.get(
         "/metrics",
         tags=["operations"],
@@ -121,8 +124,8 @@ def create_api(first: Sequence[APIRouter] = (), **options: Any) -> FastAPI:
         responses={200: {"content": {"text/plain": {}}}},
     )
     def metrics() -> Response:
-        """Counts and durations in Prometheus' text format, of all workers together."""
-        return Response(render(), media_type=CONTENT_TYPE)
+        """Counts and durations of all workers, and the state of the shop, in Prometheus' text format."""
+        return Response(render(state), media_type=CONTENT_TYPE)
 
     complete_document(app)
     return app

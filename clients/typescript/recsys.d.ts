@@ -3136,7 +3136,7 @@ export interface Operations {
     };
     response: NotificationOut;
   };
-  /** Counts and durations in Prometheus' text format, of all workers together. */
+  /** Counts and durations of all workers, and the state of the shop, in Prometheus' text format. */
   metrics: {
     method: "GET";
     path: "/metrics";

@@ -49,6 +49,8 @@ OWN_TABLES: tuple[str, ...] = (
     "analytics_db.bot_hits",
     # runs of jobs: planned, missed, running and ended
     "analytics_db.job_runs",
+    # imports that ended, and how: an alert has to know when the last one succeeded
+    "analytics_db.import_runs",
     # keys of programs that call the API, as hashes
     "users_db.api_keys",
     # one-time tokens for passwords and addresses, as hashes

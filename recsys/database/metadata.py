@@ -14,6 +14,7 @@ from recsys.domains.recommendations.impressions import tables as exposures
 from recsys.domains.recommendations.rules import tables as rules
 from recsys.domains.users import tables as users
 from recsys.events import tables as events
+from recsys.imports import tables as imports
 from recsys.jobs import tables as jobs
 from recsys.search import tables as search
 from recsys.search.synonyms import tables as synonyms
@@ -34,7 +35,7 @@ DOMAIN_TABLES = (
 )
 """The modules that define the domains' tables, from the lowest domain upwards."""
 
-OWN_MODULES = (events, jobs, search, synonyms)
+OWN_MODULES = (events, imports, jobs, search, synonyms)
 """Tables that belong to no domain."""
 
 metadata = Base.metadata

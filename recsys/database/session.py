@@ -23,6 +23,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from recsys.database import absence
 from recsys.database.absence import DatabaseAway
+from recsys.database.pool_metrics import watch_pool
 from recsys.embedded import database_address
 from recsys.errors import Invalid
 from recsys.settings import Settings, get_settings
@@ -216,6 +217,7 @@ def _engine_of(url: str) -> Engine:
                 hide_parameters=True,
             )
             _look_after(engine)
+            watch_pool(engine, 2 * size)
             _engines[url] = engine
         return engine
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import redis
@@ -15,14 +16,17 @@ from recsys.database.session import unit_of_work
 from recsys.events import consumer_groups
 from recsys.events.retention import STREAMS
 
-__all__ = ["GroupLag", "Lag", "measure", "of_group"]
+__all__ = ["GroupLag", "Lag", "entry_age", "measure", "of_group"]
 
 _WAITING = text("SELECT count(*), min(occurred_at) FROM analytics_db.outbox WHERE sent_at IS NULL")
 
 
 @dataclass(frozen=True)
 class GroupLag:
-    """One group on one stream: not read yet (null: unknown), read and not finished, trimmed unread."""
+    """One group on one stream: not read yet (null: unknown), read and not finished, trimmed unread.
+
+    oldest_seconds : the age of the oldest entry that the group has not finished; 0 without one.
+    """
 
     stream: str
     group: str
@@ -30,6 +34,7 @@ class GroupLag:
     pending: int
     lost: int
     consumers: int
+    oldest_seconds: float
 
 
 @dataclass(frozen=True)
@@ -65,10 +70,10 @@ def of_group(client: redis.Redis, group: str, streams: tuple[str, ...]) -> list[
             continue
         about: Any = client.xinfo_stream(stream)
         members: Any = client.xinfo_groups(stream)
-        for one in members:
-            if one["name"] != group.encode():
+        for member in members:
+            if member["name"] != group.encode():
                 continue
-            unread, read = one.get("lag"), one.get("entries-read")
+            unread, read = member.get("lag"), member.get("entries-read")
             lost = 0
             if read is not None and "entries-added" in about:
                 behind = int(about["entries-added"]) - int(read)
@@ -78,9 +83,25 @@ def of_group(client: redis.Redis, group: str, streams: tuple[str, ...]) -> list[
                     stream=stream,
                     group=group,
                     unread=None if unread is None else int(unread),
-                    pending=int(one["pending"]),
+                    pending=int(member["pending"]),
                     lost=lost,
-                    consumers=int(one["consumers"]),
+                    consumers=int(member["consumers"]),
+                    oldest_seconds=_oldest_seconds(client, stream, member),
                 )
             )
     return found
+
+
+def entry_age(entry: bytes, now: datetime) -> float:
+    """Seconds since an entry of a stream was added, by its id; never below 0."""
+    added_ms = int(entry.partition(b"-")[0])
+    return max(0.0, now.timestamp() - added_ms / 1000)
+
+
+def _oldest_seconds(client: redis.Redis, stream: str, member: dict[str, Any]) -> float:
+    if member["pending"]:
+        pending: Any = client.xpending(stream, member["name"])
+        if pending["pending"]:
+            return entry_age(pending["min"], clock.now())
+    next_entry: Any = client.xrange(stream, min=b"(" + member["last-delivered-id"], count=1)
+    return entry_age(next_entry[0][0], clock.now()) if next_entry else 0.0

@@ -46,11 +46,12 @@ def complete_journey(
     Example: recsys import complete-journey --json
     """
     from recsys.imports.complete_journey.importer import data_folder, import_complete_journey
+    from recsys.imports.history import recorded
 
     folder = data_folder(data)
     refused_file = rejects or _refused_file()
     with _progress_bar() as progress:
-        report = import_complete_journey(folder, refused_file, progress)
+        report = recorded("complete-journey", lambda: import_complete_journey(folder, refused_file, progress))
     _show(report, as_json)
 
 
@@ -144,6 +145,7 @@ def csv(
     Example of an export: recsys import csv --products products_export.csv --mapping shopify --dry-run
     """
     from recsys.imports.files import import_files
+    from recsys.imports.history import recorded
     from recsys.imports.preview import preview_files, show_preview
     from recsys.imports.readers.mapping import chosen_mappings, option_pairs
     from recsys.imports.readers.rows import INTERACTIONS, PRODUCTS, USERS
@@ -164,16 +166,19 @@ def csv(
         )
         return
     with _progress_bar() as progress:
-        report = import_files(
-            users=users or (),
-            products=products or (),
-            interactions=interactions or (),
-            create_missing=create_missing,
-            refused_file=rejects or _refused_file(),
-            progress=progress,
-            options=options,
-            mappings=mappings,
-            stated=stated,
+        report = recorded(
+            "csv",
+            lambda: import_files(
+                users=users or (),
+                products=products or (),
+                interactions=interactions or (),
+                create_missing=create_missing,
+                refused_file=rejects or _refused_file(),
+                progress=progress,
+                options=options,
+                mappings=mappings,
+                stated=stated,
+            ),
         )
     _show(report, as_json)
 

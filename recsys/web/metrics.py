@@ -1,4 +1,4 @@
-"""What the HTTP edge counts, in Prometheus' text format."""
+"""What processes count, and the state of the shop, in Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 __all__ = ["CONTENT_TYPE", "REGISTRY", "counted", "observe_request", "render"]
 
@@ -39,9 +40,17 @@ def observe_request(method: str, route: str, status: int, seconds: float) -> Non
     children[1].observe(seconds)
 
 
-def render() -> bytes:
-    """Everything counted so far, by all processes that count together with this one."""
-    return generate_latest(_of_all_processes())
+def render(state: Collector | None = None) -> bytes:
+    """Everything counted so far, by all processes that count together with this one.
+
+    state : figures that belong to no process, which follow.
+    """
+    written = generate_latest(_of_all_processes())
+    if state is None:
+        return written
+    of_shop = CollectorRegistry()
+    of_shop.register(state)
+    return written + generate_latest(of_shop)
 
 
 def counted(name: str) -> list[tuple[Mapping[str, str], float]]:

@@ -22,6 +22,7 @@ from types import FrameType
 
 from recsys.errors import Unavailable
 from recsys.log import get_logger
+from recsys.web.shared_metrics import forget_process
 
 __all__ = ["RestartPolicy", "Supervisor", "can_fork", "describe_exit"]
 
@@ -183,6 +184,8 @@ class Supervisor:
                     pid=process.pid,
                     how=describe_exit(process.exitcode),
                 )
+            if process.pid is not None:
+                forget_process(process.pid)
             slot.end()
             if not self._ending:
                 self._schedule_replacement(slot)

@@ -1,0 +1,37 @@
+"""How much of the connection pool is in use, as gauges of the process that uses the most."""
+
+from __future__ import annotations
+
+from prometheus_client import Gauge
+from sqlalchemy import Engine, event
+
+from recsys.web.metrics import REGISTRY
+
+__all__ = ["watch_pool"]
+
+# of several processes the fullest pool counts: the sum would hide it
+_IN_USE = Gauge(
+    "recsys_database_pool_in_use",
+    "Connections to PostgreSQL in use, of the process that uses the most.",
+    registry=REGISTRY,
+    multiprocess_mode="livemax",
+)
+_LIMIT = Gauge(
+    "recsys_database_pool_limit",
+    "Connections to PostgreSQL that one process opens at most.",
+    registry=REGISTRY,
+    multiprocess_mode="livemax",
+)
+
+
+def watch_pool(engine: Engine, limit: int) -> None:
+    """Count the connections of an engine that are lent out; limit : how many it lends at most."""
+    _LIMIT.set(limit)
+
+    @event.listens_for(engine, "checkout")
+    def lent(*_: object) -> None:
+        _IN_USE.inc()
+
+    @event.listens_for(engine, "checkin")
+    def returned(*_: object) -> None:
+        _IN_USE.dec()
