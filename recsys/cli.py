@@ -21,6 +21,7 @@ from recsys.events import cli as events
 from recsys.exports import cli as exports
 from recsys.jobs import cli as jobs
 from recsys.plugins import LazyRoot
+from recsys.simulation import cli as simulation
 
 if TYPE_CHECKING:
     from recsys.settings import Settings
@@ -43,6 +44,7 @@ app.add_typer(demo.app, name="demo")
 app.add_typer(jobs.app, name="jobs")
 app.command()(events.relay)
 app.command()(events.consume)
+app.command()(simulation.simulate)
 
 Json = Annotated[bool, typer.Option("--json", help="Plain JSON on stdout, for scripts.")]
 

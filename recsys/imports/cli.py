@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from recsys.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from recsys.imports.report import ImportReport
@@ -50,7 +50,7 @@ def complete_journey(
 
     folder = data_folder(data)
     refused_file = rejects or _refused_file()
-    with _progress_bar() as progress:
+    with progress_bar() as progress:
         report = recorded("complete-journey", lambda: import_complete_journey(folder, refused_file, progress))
     _show(report, as_json)
 
@@ -165,7 +165,7 @@ def csv(
             preview_files(users or (), products or (), interactions or (), options, mappings, stated), as_json
         )
         return
-    with _progress_bar() as progress:
+    with progress_bar() as progress:
         report = recorded(
             "csv",
             lambda: import_files(
@@ -200,28 +200,6 @@ def _refused_file() -> Path:
     from recsys.settings import get_settings
 
     return get_settings().var / "imports" / f"{now():%Y%m%dT%H%M%S%f}-refused.csv"
-
-
-@contextmanager
-def _progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-    with Progress(
-        TextColumn("{task.description:<18}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-    ) as bar:
-        tasks: dict[str, int] = {}
-
-        def show(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = int(bar.add_task(stage.replace("_", " "), total=total))
-            bar.update(bar.task_ids[tasks[stage]], completed=done, total=total)
-
-        yield show
 
 
 def _show(report: ImportReport, as_json: bool) -> None:

@@ -65,7 +65,7 @@ def test_help_imports_nothing_heavy() -> None:
         assert f" {name} " in done.stdout
 
 
-@pytest.mark.parametrize("command", ["up", "down", "status", "doctor", "env", "demo", "migrate"])
+@pytest.mark.parametrize("command", ["up", "down", "status", "doctor", "env", "demo", "migrate", "simulate"])
 def test_each_command_explains_itself_with_an_example(
     command: str, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,10 +23,10 @@ from recsys.imports.complete_journey.frames import (
     household_frame,
     read_journey,
 )
-from recsys.imports.complete_journey.lanes import EVENT_TABLES, ORDER_TABLES, EventLane, OrderLane
 from recsys.imports.complete_journey.names import DURABLE, NOT_GOODS
 from recsys.imports.loading.bulk import bulk_load
 from recsys.imports.loading.catalogue import SEPARATOR, path_parts
+from recsys.imports.loading.lanes import EVENT_TABLES, ORDER_TABLES, EventLane, OrderLane
 from recsys.imports.loading.policies import merge_policies
 from recsys.imports.loading.products import hide, merge_products, product_ids, product_names
 from recsys.imports.loading.staging import analyze, batch_transaction

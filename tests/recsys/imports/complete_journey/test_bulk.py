@@ -13,9 +13,9 @@ import pytest
 
 from recsys.errors import Conflict
 from recsys.imports.complete_journey import importer
-from recsys.imports.complete_journey.lanes import EVENT_TABLES, ORDER_TABLES
 from recsys.imports.loading import bulk
 from recsys.imports.loading.bulk import BulkLoad, bulk_load
+from recsys.imports.loading.lanes import EVENT_TABLES, ORDER_TABLES
 from tests.recsys.imports.desk import EVENTS, PRODUCTS, USERS, Desk
 
 ALL = (*ORDER_TABLES, *EVENT_TABLES)

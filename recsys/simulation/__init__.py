@@ -1,0 +1,1 @@
+"""Shops of any size with known tastes, as files or straight into PostgreSQL."""
