@@ -26,7 +26,8 @@ from models.algorithms.shared.item_item import ItemItem
 from models.base import Recommender
 from models.ranking.filters import positive
 from models.results import Ranking
-from models.shared.parallel import in_parallel
+from models.shared.compiled import compiled
+from models.shared.parallel import even_parts, in_parallel
 
 if TYPE_CHECKING:
     from models.hybrid.hybrid import Hybrid
@@ -34,8 +35,10 @@ if TYPE_CHECKING:
 __all__ = ["strongest_evidence"]
 
 PEOPLE = 20_000
+USERS_AT_ONCE = 256
 
 Float = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.integer]
 Rows = npt.NDArray[np.int64]
 
 
@@ -43,7 +46,6 @@ def strongest_evidence(
     model: Hybrid, ranking: Ranking, histories: Sequence[History] | None
 ) -> npt.NDArray[np.int64]:
     """`Recommender.evidence` of a hybrid: product ids, the shape of `ranking.products`, -1 for none."""
-    found = np.full(ranking.products.shape, -1, dtype=np.int64)
     listed = model.items_.index(ranking.products.ravel()).reshape(ranking.products.shape)
     if histories is None:
         rows = model.users_.index(ranking.queries)
@@ -52,42 +54,91 @@ def strongest_evidence(
     else:
         known = np.arange(len(ranking))
         matrix = positive(model._matrix_of(histories))
-    witnesses = _witnesses(model)
-    category = model.category_
+    weights, others = _witnesses(model)
+    found = np.full(ranking.products.shape, -1, dtype=np.int64)
 
-    def answer(place: int) -> None:
-        part = slice(matrix.indptr[place], matrix.indptr[place + 1])
-        history, value = matrix.indices[part], matrix.data[part]
-        row = int(known[place])
-        items = listed[row][listed[row] >= 0]
-        if items.size and history.size:
-            best = _of_one(items, history, value, witnesses, category)
-            found[row, listed[row] >= 0] = np.where(best >= 0, model.items_.ids[best], -1)
+    def answer(part: Rows) -> None:
+        own, items = matrix[part], listed[known[part]]
+        best = np.full(items.shape, -1, dtype=np.int64)
+        _themselves(own.indptr, own.indices, items, best)
+        for witness in weights:
+            _by_weights(
+                own.indptr,
+                own.indices,
+                own.data,
+                witness.indptr,
+                witness.indices,
+                witness.data,
+                witness.shape[1],
+                items,
+                best,
+            )
+        for row in np.flatnonzero(((best < 0) & (items >= 0)).any(axis=1) & (np.diff(own.indptr) > 0)):
+            inside = slice(own.indptr[row], own.indptr[row + 1])
+            open_ = np.flatnonzero((best[row] < 0) & (items[row] >= 0))
+            best[row, open_] = _of_one(
+                items[row, open_], own.indices[inside], own.data[inside], others, model.category_
+            )
+        found[known[part]] = np.where(best >= 0, model.items_.ids[best], -1)
 
-    in_parallel(answer, range(known.size))
+    in_parallel(answer, even_parts(known.size, USERS_AT_ONCE))
     return found
 
 
-class _ByWeights:
-    """Evidence by the item-to-item weights of a member; csr float32 (items, items)."""
+@compiled
+def _themselves(indptr: Indices, indices: Indices, items: Rows, best: Rows) -> None:
+    """Set `best` to the listed item itself where the user's history, columns increasing, has it."""
+    for row in range(items.shape[0]):
+        own = indices[indptr[row] : indptr[row + 1]]
+        place = np.searchsorted(own, items[row])
+        for at in range(items.shape[1]):
+            if place[at] < own.size and own[place[at]] == items[row, at]:
+                best[row, at] = items[row, at]
 
-    def __init__(self, weights: sparse.csr_matrix) -> None:
-        self.weights = weights
 
-    def parts(self, items: Rows, history: npt.NDArray[np.int32], value: Float) -> tuple[Rows, Float]:
-        """The history entry with the largest weight × value for each item, and that product; 0: none."""
-        place_of = np.full(self.weights.shape[1], -1, dtype=np.int32)
-        place_of[items] = np.arange(items.size, dtype=np.int32)
-        near = self.weights[history]
-        place = place_of[near.indices]
-        of_list = np.flatnonzero(place >= 0)
-        row = np.searchsorted(near.indptr, of_list, side="right") - 1
-        products = np.zeros((items.size, history.size), dtype=np.float32)
-        products[place[of_list], row] = near.data[of_list] * value[row]
-        # of equal products the first, of the lowest item row
-        top = products.argmax(axis=1)
-        best = products[np.arange(items.size), top]
-        return np.where(best > 0, history[top], -1), np.maximum(best, 0)
+@compiled
+def _by_weights(
+    indptr: Indices,
+    indices: Indices,
+    data: Float,
+    weight_indptr: Indices,
+    weight_indices: Indices,
+    weight_data: Float,
+    width: int,
+    items: Rows,
+    best: Rows,
+) -> None:
+    """Fill `best`, where it is open, with the history entry of the largest positive weight × value.
+
+    indptr, indices, data : csr float32 (n, width), the histories; of equal products the first entry counts.
+    items, best : int64 (n, m), listed item rows (-1: none), and what is known to speak for them (-1: open).
+    """
+    place_of = np.full(width, -1, dtype=np.int32)
+    largest = np.empty(items.shape[1], dtype=np.float32)
+    entry_of = np.empty(items.shape[1], dtype=np.int64)
+    for row in range(items.shape[0]):
+        count = 0
+        for at in range(items.shape[1]):
+            item = items[row, at]
+            if item >= 0 and best[row, at] < 0 and place_of[item] < 0:
+                place_of[item] = count
+                largest[count], entry_of[count] = 0, -1
+                count += 1
+        if count == 0:
+            continue
+        for entry in range(indptr[row], indptr[row + 1]):
+            own, value = indices[entry], data[entry]
+            for at in range(weight_indptr[own], weight_indptr[own + 1]):
+                place = place_of[weight_indices[at]]
+                if place >= 0 and weight_data[at] * value > largest[place]:
+                    largest[place], entry_of[place] = weight_data[at] * value, own
+        for at in range(items.shape[1]):
+            item = items[row, at]
+            if item >= 0 and best[row, at] < 0 and place_of[item] >= 0:
+                best[row, at] = entry_of[place_of[item]]
+        for at in range(items.shape[1]):
+            if items[row, at] >= 0:
+                place_of[items[row, at]] = -1
 
 
 class _ByVectors:
@@ -119,21 +170,21 @@ class _ByPeople:
         return np.where(best > 0, history[top], -1), best
 
 
-Witness = _ByWeights | _ByVectors | _ByPeople
+Witness = _ByVectors | _ByPeople
 
 
-def _witnesses(model: Hybrid) -> list[Witness]:
-    kept: list[Witness] | None = model.__dict__.get("_evidence_witnesses")
+def _witnesses(model: Hybrid) -> tuple[list[sparse.csr_matrix], list[Witness]]:
+    """The item-to-item weights of the members, and what else speaks for a product, in their order."""
+    kept: tuple[list[sparse.csr_matrix], list[Witness]] | None = model.__dict__.get("_evidence_witnesses")
     if kept is None:
-        kept = []
         members: list[Recommender] = list(model.panel_.members.values())
-        for member in members:
-            if isinstance(member, ItemItem):
-                kept.append(_ByWeights(member.weights_))
-        for member in members:
-            if isinstance(member, DegreeSVD):
-                kept.append(_ByVectors(member.encoder_, member.decoder_))
-        kept.append(_ByPeople(model.history_))
+        weights = [member.weights_ for member in members if isinstance(member, ItemItem)]
+        others: list[Witness] = [
+            _ByVectors(member.encoder_, member.decoder_)
+            for member in members
+            if isinstance(member, DegreeSVD)
+        ]
+        kept = weights, [*others, _ByPeople(model.history_)]
         model.__dict__["_evidence_witnesses"] = kept
     return kept
 
@@ -145,8 +196,8 @@ def _of_one(
     witnesses: Sequence[Witness],
     category: npt.NDArray[np.int32],
 ) -> Rows:
-    place = np.minimum(np.searchsorted(history, items), history.size - 1)
-    best = np.where(history[place] == items, items, -1)
+    """What speaks for each of `items`, which the user did not have; item rows, -1 for none."""
+    best = np.full(items.size, -1, dtype=np.int64)
     for witness in witnesses:
         open_ = np.flatnonzero(best < 0)
         if not open_.size:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from models.hybrid.tree_scores import CompiledTrees
+
 if TYPE_CHECKING:
     from lightgbm import Booster
 
@@ -78,6 +80,10 @@ class SecondStage:
         return cls(np.frombuffer(booster.model_to_string().encode(), dtype=np.uint8), names)
 
     @cached_property
+    def _trees(self) -> CompiledTrees:
+        return CompiledTrees.of(self.text.tobytes().decode())
+
+    @cached_property
     def _booster(self) -> Booster:
         import lightgbm
 
@@ -87,7 +93,7 @@ class SecondStage:
         """float64 (c,) of features (c, f)."""
         if not features.shape[0]:
             return np.empty(0)
-        return np.asarray(self._booster.predict(features, num_threads=1), dtype=np.float64)
+        return self._trees.score(features)
 
     def contributions(self, features: Float) -> npt.NDArray[np.float64]:
         """float64 (c, f + 1): what each feature adds to the score, and last what every pair has.

@@ -5,13 +5,22 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["top_k"]
+from models.shared.compiled import compiled
+
+__all__ = ["best_first", "place_key", "top_k"]
+
+Columns = npt.NDArray[np.int64]
+Scores = npt.NDArray[np.float32]
 
 GROUPS_PER_K = 8
 """Enough groups that the k-th largest of their maxima lies just under the k-th largest entry."""
+CHUNK = 64
+"""Columns that are compared with the floor together."""
+LOWEST = np.finfo(np.float32).min
+"""Of what may be returned."""
 
 
-def top_k(scores: npt.NDArray[np.float32], k: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+def top_k(scores: Scores, k: int) -> tuple[Columns, Scores]:
     """Columns and scores of the k largest entries of each row, best first; ties go to the lower column.
 
     Parameters
@@ -26,33 +35,64 @@ def top_k(scores: npt.NDArray[np.float32], k: int) -> tuple[npt.NDArray[np.int64
     n = scores.shape[0]
     columns = np.full((n, k), -1, dtype=np.int64)
     values = np.full((n, k), -np.inf, dtype=np.float32)
-    floors = _floors(scores, k)
-    for row in range(n):
-        line = scores[row]
-        above = line >= floors[row] if floors[row] > -np.inf else line > -np.inf
-        candidates = np.flatnonzero(above)
-        found = line[candidates]
-        if candidates.size > 4 * k:
-            # every entry equal to the k-th largest stays, or ties would be broken by chance
-            close = found >= np.partition(found, found.size - k)[found.size - k]
-            candidates, found = candidates[close], found[close]
-        order = np.argsort(-found, kind="stable")[:k]
-        columns[row, : order.size] = candidates[order]
-        values[row, : order.size] = found[order]
+    if n and k and scores.shape[1]:
+        _best_of_rows(np.ascontiguousarray(scores), columns, values)
     return columns, values
 
 
-def _floors(scores: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.float32]:
-    """For each row a value that at least k of its entries reach, float32 (n,); -inf where none was found.
+@compiled
+def place_key(column: int, value: float) -> np.int64:
+    """An int64 that is the smaller, the better: falling by value, then rising by column (below 2^32)."""
+    bits = np.int64(np.float32(value + np.float32(0)).view(np.int32))  # -0 becomes 0
+    falling = bits & 0x7FFFFFFF if bits < 0 else ~bits
+    return (falling << 32) | column
 
-    The k-th largest of the maxima of disjoint groups is such a value. Finding it reads each entry once and
-    partitions a few hundred numbers, where a partition of the row itself would move all of them.
-    """
+
+@compiled
+def best_first(keys: Columns, columns: Columns, values: Scores) -> None:
+    """Write the columns and values of the best `place_key`s, in order; `keys` is changed."""
+    k = min(columns.size, keys.size)
+    if not k:
+        return
+    if keys.size > k:
+        keys = np.partition(keys, k - 1)[:k]
+    keys.sort()
+    for place in range(k):
+        falling = keys[place] >> 32
+        columns[place] = keys[place] & 0xFFFFFFFF
+        values[place] = np.int32(falling | ~0x7FFFFFFF if falling >= 0 else ~falling).view(np.float32)
+
+
+@compiled
+def _best_of_rows(scores: Scores, columns: Columns, values: Scores) -> None:
     n, m = scores.shape
+    k = columns.shape[1]
     groups = GROUPS_PER_K * k
     size = m // groups
-    if size < 2:
-        return np.full(n, -np.inf, dtype=np.float32)
-    maxima = scores[:, : groups * size].reshape(n, size, groups).max(axis=1)
-    floors: npt.NDArray[np.float32] = np.partition(maxima, groups - k, axis=1)[:, groups - k]
-    return floors
+    highest = np.empty(groups, dtype=np.float32)
+    keys = np.empty(m, dtype=np.int64)
+    for row in range(n):
+        line = scores[row]
+        floor = np.float32(-np.inf)
+        if size > 1:
+            # the k-th largest of the maxima of disjoint groups: at least k entries reach it
+            highest[:] = line[:groups]
+            for start in range(groups, size * groups, groups):
+                part = line[start : start + groups]
+                for group in range(groups):
+                    highest[group] = part[group] if part[group] > highest[group] else highest[group]
+            floor = np.partition(highest, groups - k)[groups - k]
+        if floor == -np.inf:
+            floor = LOWEST
+        count = 0
+        for start in range(0, m, CHUNK):
+            part = line[start : start + CHUNK]
+            reach = 0
+            for at in range(part.size):
+                reach += part[at] >= floor
+            if reach:
+                for at in range(part.size):
+                    if part[at] >= floor:
+                        keys[count] = place_key(start + at, part[at])
+                        count += 1
+        best_first(keys[:count], columns[row], values[row])

@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from models.ranking.top_k import top_k
+from models.ranking.top_k import best_first, place_key, top_k
+from models.shared.compiled import compiled
 
 __all__ = ["DenseScores", "NarrowScores", "ScoreBlock", "SharedScores", "SparseScores"]
 
 Float = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.integer]
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
@@ -90,37 +92,16 @@ class SparseScores:
         n, items = self.scores.shape
         columns = np.full((n, k), -1, dtype=np.int64)
         values = np.full((n, k), -np.inf, dtype=np.float32)
-        barred = np.zeros(items, dtype=bool) if closed is None else closed.copy()
-        for row in range(n):
-            part = slice(self.scores.indptr[row], self.scores.indptr[row + 1])
-            column, value = self.scores.indices[part], self.scores.data[part]
-            own = _own(seen, row)
-            before = barred[own]
-            barred[own] = True
-            open_ = ~barred[column]
-            barred[own] = before
-            column, value = column[open_], value[open_]
-            if value.size > k:
-                # every entry equal to the k-th largest stays: ties are decided by the column
-                close = value >= np.partition(value, value.size - k)[value.size - k]
-                column, value = column[close], value[close]
-            order = np.lexsort((column, -value))[:k]
-            columns[row, : order.size], values[row, : order.size] = column[order], value[order]
+        barred = np.zeros(items, dtype=bool) if closed is None else closed
+        own = _NOTHING if seen is None else (seen.indptr, seen.indices)
+        _best_of_sparse_rows(*_parts(self.scores), barred, *own, columns, values)
         return columns, values
 
     def pairs(self, owner: Rows, item: Rows) -> Float:
         """See `ScoreBlock`."""
-        n, items = self.scores.shape
         found = np.empty(owner.size, dtype=np.float32)
-        line = np.full(items, -np.inf, dtype=np.float32)
-        bounds = np.searchsorted(owner, np.arange(n + 1))
-        for row in range(n):
-            part = slice(self.scores.indptr[row], self.scores.indptr[row + 1])
-            wanted = slice(bounds[row], bounds[row + 1])
-            column = self.scores.indices[part]
-            line[column] = self.scores.data[part]
-            found[wanted] = line[item[wanted]]
-            line[column] = -np.inf
+        line = np.full(self.scores.shape[1], -np.inf, dtype=np.float32)
+        _sparse_pairs(*_parts(self.scores), owner, item, line, found)
         return found
 
 
@@ -155,7 +136,56 @@ class SharedScores:
         return np.asarray(self.scores[item])
 
 
-def _own(seen: sparse.csr_matrix | None, row: int) -> npt.NDArray[np.int32]:
-    if seen is None:
-        return np.empty(0, dtype=np.int32)
-    return np.asarray(seen.indices[seen.indptr[row] : seen.indptr[row + 1]])
+_NOTHING = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.int32)
+
+
+def _parts(matrix: sparse.csr_matrix) -> tuple[Indices, Indices, Float]:
+    return matrix.indptr, matrix.indices, matrix.data
+
+
+@compiled
+def _best_of_sparse_rows(
+    indptr: Indices,
+    indices: Indices,
+    data: Float,
+    barred: Mask,
+    seen_indptr: Indices,
+    seen_indices: Indices,
+    columns: Rows,
+    values: Float,
+) -> None:
+    """barred : bool (items,). seen_indptr : (n + 1,), or empty where nobody's history is barred."""
+    left_out = barred.copy()
+    keys = np.empty(0, dtype=np.int64)
+    for row in range(indptr.size - 1):
+        start, end = indptr[row], indptr[row + 1]
+        if end - start > keys.size:
+            keys = np.empty(2 * (end - start), dtype=np.int64)
+        if seen_indptr.size:
+            for at in range(seen_indptr[row], seen_indptr[row + 1]):
+                left_out[seen_indices[at]] = True
+        count = 0
+        for at in range(start, end):
+            if not left_out[indices[at]]:
+                keys[count] = place_key(indices[at], data[at])
+                count += 1
+        best_first(keys[:count], columns[row], values[row])
+        if seen_indptr.size:
+            for at in range(seen_indptr[row], seen_indptr[row + 1]):
+                left_out[seen_indices[at]] = barred[seen_indices[at]]
+
+
+@compiled
+def _sparse_pairs(
+    indptr: Indices, indices: Indices, data: Float, owner: Rows, item: Rows, line: Float, out: Float
+) -> None:
+    """line : float32 (items,), all -inf, and left so. owner : rising."""
+    pair = 0
+    for row in range(indptr.size - 1):
+        for at in range(indptr[row], indptr[row + 1]):
+            line[indices[at]] = data[at]
+        while pair < owner.size and owner[pair] == row:
+            out[pair] = line[item[pair]]
+            pair += 1
+        for at in range(indptr[row], indptr[row + 1]):
+            line[indices[at]] = -np.inf

@@ -16,7 +16,7 @@ from models.algorithms.shared.time_decay import Faded, own_entries
 from models.base import Arrays, ModelKind, Rows, Scores
 from models.ranking.explanations import Reasons
 from models.ranking.filters import RankRequest, positive
-from models.shared.sparse_products import only_positive, scores_of_users
+from models.shared.sparse_products import dense_product, only_positive, scores_of_users
 from models.shared.validation import check_float, check_int
 
 __all__ = ["TIFUKNN", "TIFUKNNParameters"]
@@ -162,7 +162,8 @@ class TIFUKNN(Faded):
         size = max(1, _SEARCH_BYTES // (16 * max(1, self.references_.size)))
         found: list[Rows] = []
         for start, end in pairwise([*range(0, history.shape[0], size), history.shape[0]]):
-            likeness = (unit[start:end] @ self.directions_).toarray()
+            likeness = np.empty((end - start, self.references_.size), dtype=np.float32)
+            dense_product(unit[start:end], self.directions_, likeness)
             own = np.flatnonzero(itself[start:end] >= 0)
             likeness[own, itself[start:end][own]] = 0.0
             found += [_nearest(line, self.parameters.neighbours) for line in likeness]

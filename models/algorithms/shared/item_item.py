@@ -13,6 +13,7 @@ from models.base import Arrays, ModelKind, Recommender, Rows, Scores
 from models.ranking.filters import RankRequest, positive
 from models.shared.parallel import WORKERS, in_parallel
 from models.shared.score_blocks import ScoreBlock, SparseScores
+from models.shared.sparse_products import sparse_product
 
 __all__ = ["VALUES", "ItemItem", "Values", "ridge_columns", "scatter", "top_products", "valued"]
 
@@ -225,7 +226,7 @@ class ItemItem(Recommender):
         return SparseScores(self._summed_rows(positive(request.history)))
 
     def _summed_rows(self, history: sparse.csr_matrix) -> sparse.csr_matrix:
-        return sparse.csr_matrix(valued(history, self._values()) @ self.weights_)
+        return sparse_product(valued(history, self._values()), self.weights_)
 
     def _score_similar(self, items: Rows, out: Scores) -> None:
         scatter(self.weights_[items], out)
