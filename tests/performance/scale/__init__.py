@@ -1,0 +1,1 @@
+"""How the cost of each step grows with the shop: `python -m tests.performance.scale`."""
