@@ -32,9 +32,10 @@ def score(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write each active user's list, as one generation, to PostgreSQL and Redis.
+    """Write the lists of users, as one generation, to PostgreSQL and Redis.
 
-    Readers get the previous lists until the new ones are complete.
+    Readers get the previous lists until the new ones are complete. Users without an interaction or a log-in
+    in RECSYS_SERVING__STORED_ACTIVE_DAYS get no list, and are answered live.
     """
     from rich.console import Console
     from rich.progress import (
@@ -83,6 +84,8 @@ def score(
         f"Generation {report.generation} by {report.model} is live: {report.rows:,} recommendations "
         f"for {report.users:,} users in {report.seconds:.1f} s."
     )
+    if report.inactive:
+        console.print(f"{report.inactive:,} users were inactive for long: they are answered live.")
     if report.filled:
         console.print(f"{report.filled:,} of these lists were completed with popular products.")
     if not report.redis:

@@ -16,6 +16,7 @@ import psycopg
 
 from recsys.database.session import copy_connection
 from recsys.errors import Invalid, NotFound
+from recsys.settings import get_settings
 
 __all__ = ["COLUMNS", "ExportReport", "Format", "Question", "export_lists"]
 
@@ -82,12 +83,18 @@ def export_lists(
     Raises
     ------
     Invalid
-        The file cannot be written, or parquet has none.
+        The file cannot be written, or parquet has none, or fewer than `top` products of a list have rows.
     NotFound
         No lists are stored.
     """
     if target is None and form == "parquet":
         raise Invalid("Parquet is written to a file; name one with --output.")
+    per_list = get_settings().serving.rows_per_list
+    if top > per_list:
+        raise Invalid(
+            f"--top {top} is more than the {per_list} products of each list that are kept as rows "
+            "(RECSYS_SERVING__ROWS_PER_LIST); give at most that, or raise the setting and score again"
+        )
     questions = ["any", "new"] if question == "both" else [question]
     parameters = {"questions": questions, "top": top, "users": None if users is None else list(users)}
     with copy_connection() as connection:

@@ -1,4 +1,4 @@
-"""Scores every active user into one new generation of stored lists."""
+"""Scores the users of a shop into one new generation of stored lists."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
+import numpy.typing as npt
 import psycopg
 import redis
 from psycopg import sql
@@ -24,7 +25,7 @@ from recsys.domains.recommendations.stored_lists.codec import StoredList, pack
 from recsys.domains.recommendations.stored_lists.rows import settle, write_rows
 from recsys.errors import NotFound, Unavailable
 from recsys.log import get_logger
-from recsys.settings import get_settings
+from recsys.settings import ServingSettings, get_settings
 from serving.batch.list_builder import UserBatch
 from serving.batch.packed_columns import read_integers
 from serving.catalogue.catalogue import Catalogue
@@ -39,7 +40,10 @@ USERS_PER_BATCH = 1_024
 _log = get_logger(__name__)
 _USERS = sql.SQL(
     """
-    SELECT u.id FROM users_db.users u
+    SELECT u.id, (u.last_seen >= since.moment IS TRUE OR EXISTS (
+        SELECT FROM recommendations_db.user_interactions i
+        WHERE i.user_id = u.id AND i.created_at >= since.moment))::integer AS is_recent
+    FROM users_db.users u CROSS JOIN to_timestamp(%s) AS since (moment)
     WHERE u.is_active AND EXISTS (SELECT FROM recommendations_db.user_interactions i WHERE i.user_id = u.id)
     ORDER BY u.id
     """
@@ -49,7 +53,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class ScoringReport:
-    """The result of a scoring. redis: False when the lists are in PostgreSQL only."""
+    """The result of a scoring.
+
+    inactive : users with interactions whose lists are not stored (`ServingSettings.stored_active_days`).
+    redis : False when the lists are in PostgreSQL only.
+    """
 
     generation: int
     model: str
@@ -59,6 +67,7 @@ class ScoringReport:
     filled: int
     redis: bool
     seconds: float
+    inactive: int = 0
 
 
 def score_if_needed(progress: Progress | None = None) -> ScoringReport | None:
@@ -101,8 +110,7 @@ def score(progress: Progress | None = None) -> ScoringReport:
         storage = _ListStorage(generation, int(settings.expires_after_hours * 3600))
         filled = 0
         try:
-            with copy_connection() as connection:
-                users = read_integers(connection, _USERS, ["id"])[0].astype(np.int64)
+            users, inactive = _users_to_score(model, settings)
             with _BackgroundWriter(storage) as writer:
                 for start in range(0, users.size, USERS_PER_BATCH):
                     users_of_batch = users[start : start + USERS_PER_BATCH]
@@ -144,8 +152,31 @@ def score(progress: Progress | None = None) -> ScoringReport:
             list_cache.retire_lists(retired)
     seconds = time.perf_counter() - started
     return ScoringReport(
-        generation, name, version, user_count, rows, filled, storage.redis_available and is_shown, seconds
+        generation,
+        name,
+        version,
+        user_count,
+        rows,
+        filled,
+        storage.redis_available and is_shown,
+        seconds,
+        inactive,
     )
+
+
+def _users_to_score(model: LoadedModel, settings: ServingSettings) -> tuple[npt.NDArray[np.int64], int]:
+    """Return the users whose lists are stored, int64, ascending, and how many are left out as inactive.
+
+    The days count back from the end of the training data, not from today: in a shop whose newest interactions
+    are old, such as imported ones, the last users to come are active.
+    """
+    days = settings.stored_active_days
+    since = model.model.moment_ / 1e6 - days * 86_400 if days else -np.inf
+    with copy_connection() as connection:
+        users, is_recent = read_integers(connection, _USERS, ["id", "is_recent"], [float(since)])
+    # without a limit also users whose interactions have no time
+    stored = users[is_recent > 0] if days else users
+    return stored.astype(np.int64), int(users.size - stored.size)
 
 
 def _prepare() -> tuple[

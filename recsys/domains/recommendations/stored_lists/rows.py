@@ -1,9 +1,10 @@
 """Writes the lists of a generation as rows of `product_recommendations`, which keep their ids.
 
 The rows are the documented, readable copy of what `stored_lists` holds packed: made from it by SQL, in one
-transaction, for a whole generation or for some users. A product that is in both lists of a user has one row:
-`context` tells its rank and score for each question ("any", "new") that has it, and `score` is that of "any",
-else that of "new".
+transaction, for a whole generation or for some users. Of each list the first `rows_per_list` products (a
+setting) are copied: as rows, products take forty times the space of the packed list. A product that is in
+both lists of a user has one row: `context` has its rank and score for each question ("any", "new") that has
+it, and `score` is that of "any", else that of "new".
 
 A row that leaves both lists leaves the table, so that a plain SELECT gives what is live. Its id waits in
 `retired_recommendations`, and which feedback was of it in `feedback_of_retired`, as long as the generation
@@ -28,6 +29,7 @@ from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.reasons import MAX_TEXT, Kind, ReasonCode, phrase
 from recsys.domains.recommendations.stored_lists import generations, locks
 from recsys.domains.recommendations.stored_lists.codec import entries_arrays
+from recsys.settings import get_settings
 
 __all__ = ["OWN_TYPES", "settle", "write_rows"]
 
@@ -237,11 +239,12 @@ def _unsettled(session: Session) -> bool:
 
 def _copy(connection: psycopg.Connection[Any], values: dict[str, Any]) -> tuple[int, int]:
     people = rows = 0
+    longest = get_settings().serving.rows_per_list
     with connection.cursor(name="packed_lists") as reader:
         reader.itersize = LISTS_AT_ONCE
         reader.execute(_LISTS.encode(), values)
         while some := reader.fetchmany(LISTS_AT_ONCE):
-            wire = _wire([row[0] for row in some], [row[1] for row in some])
+            wire = _wire([row[0] for row in some], [row[1] for row in some], longest)
             with connection.cursor() as writer, writer.copy(_COPY) as copy:
                 copy.write(_SIGNATURE + wire.tobytes() + b"\xff\xff")
             people += len(some)
@@ -249,12 +252,15 @@ def _copy(connection: psycopg.Connection[Any], values: dict[str, Any]) -> tuple[
     return people, rows
 
 
-def _wire(users: list[int], packed: list[bytes]) -> npt.NDArray[Any]:
-    """One row for each product of a user's lists; what both tell of it is the same but rank and score."""
+def _wire(users: list[int], packed: list[bytes], longest: int) -> npt.NDArray[Any]:
+    """One row for each of the first products of a user's lists, `longest` of each.
+
+    A product that is in both has the same values in both, except for rank and score.
+    """
     both = [entries_arrays(one) for one in packed]
     owners, ranks, entries, is_new = [], [], [], []
     for question in (0, 1):
-        arrays = [one[question] for one in both]
+        arrays = [one[question][:longest] for one in both]
         lengths = np.array([one.size for one in arrays], dtype=np.int64)
         starts = np.cumsum(lengths) - lengths
         owners.append(np.repeat(np.array(users, dtype=np.int64), lengths))

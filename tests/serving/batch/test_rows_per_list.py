@@ -1,0 +1,112 @@
+"""Only the first products of each stored list need be rows; lists, answers and feedback are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.stored_lists import generations
+from recsys.settings import get_settings
+from serving.batch import scoring
+from serving.server.app import create_app
+from tests.serving import shopping
+from tests.serving.api.test_answers import ask, execute, ids
+from tests.serving.batch.test_freshness import hear, view
+from tests.serving.batch.test_rollback import ROWS
+from tests.serving.running import running
+from tests.support.shop import Shop
+
+LONGEST = 20
+
+
+def keep_rows(patch: pytest.MonkeyPatch, longest: int) -> None:
+    patch.setenv("RECSYS_SERVING__ROWS_PER_LIST", str(longest))
+    get_settings.cache_clear()
+
+
+@pytest.fixture
+def short_client(trained_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
+    """The application of a shop with 20 rows for each list."""
+    keep_rows(monkeypatch, LONGEST)
+    scoring.score()
+    with running(create_app()) as client:
+        yield client
+
+
+def rows_of(shop: Shop, user: int, question: str) -> list[int]:
+    """The products of the rows of a question, by rank."""
+    rows: list[Any] = [row for row in execute(shop, ROWS) if row[0] == user and question in row[6]]
+    return [row[1] for row in sorted(rows, key=lambda row: row[6][question]["rank"])]
+
+
+def assert_rows_are_the_first_of_the_lists(shop: Shop, longest: int) -> None:
+    users = {row[0] for row in execute(shop, ROWS)}
+    assert len(users) == shopping.USERS - 1
+    for user in sorted(users):
+        with unit_of_work() as session:
+            stored = generations.read_list(session, user)
+        assert stored is not None
+        assert rows_of(shop, user, "any") == [entry.product for entry in stored.entries[:longest]]
+        assert rows_of(shop, user, "new") == [entry.product for entry in stored.new[:longest]]
+
+
+def test_rows_are_the_first_products_of_both_lists(short_client: httpx.Client, trained_shop: Shop) -> None:
+    assert_rows_are_the_first_of_the_lists(trained_shop, LONGEST)
+    answer = ask(short_client, 1, limit=50)
+    assert answer["provenance"]["source"] == "stored"
+    assert len(ids(answer)) == 50
+
+
+def test_a_refreshed_list_has_as_many_rows(short_client: httpx.Client, trained_shop: Shop) -> None:
+    view(short_client, 75, kind="purchase")
+    hear(1)
+    assert ask(short_client, 1)["provenance"]["source"] == "stored"
+    assert_rows_are_the_first_of_the_lists(trained_shop, LONGEST)
+
+
+def test_rows_come_and_go_with_the_setting_and_keep_their_ids(
+    short_client: httpx.Client, trained_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = {row[:2]: row[2] for row in execute(trained_shop, ROWS)}
+    keep_rows(monkeypatch, 1000)
+    scoring.score()
+    assert_rows_are_the_first_of_the_lists(trained_shop, 1000)
+    many = {row[:2]: row[2] for row in execute(trained_shop, ROWS)}
+    assert len(many) > 3 * len(few)
+    assert {key: many[key] for key in few} == few
+    keep_rows(monkeypatch, LONGEST)
+    scoring.score()
+    assert {row[:2]: row[2] for row in execute(trained_shop, ROWS)} == few
+
+
+def test_feedback_about_a_product_without_a_row_is_stored(
+    short_client: httpx.Client, trained_shop: Shop
+) -> None:
+    answer = ask(short_client, 1, limit=50)
+    product = next(each for each in ids(answer)[LONGEST:] if each not in rows_of(trained_shop, 1, "new"))
+    body = {
+        "request_id": answer["provenance"]["request_id"],
+        "user_id": 1,
+        "product_id": product,
+        "feedback_type": "clicked",
+    }
+    response = short_client.post("/api/v1/recommendations/feedback", json=body)
+    assert response.status_code in (200, 201), response.text
+    assert execute(
+        trained_shop, "SELECT product_id, recommendation_id FROM recommendations_db.recommendation_feedback"
+    ) == [(product, None)]
+
+
+def test_an_export_of_more_than_there_are_rows_is_refused(
+    short_client: httpx.Client, trained_shop: Shop
+) -> None:
+    done = trained_shop.run("export", "lists", "--top", LONGEST)
+    assert done.returncode == 0, done.stderr
+    done = trained_shop.run("export", "lists", "--top", LONGEST + 1)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--top 21 is more than the 20 products of each list" in done.stderr
+    assert "RECSYS_SERVING__ROWS_PER_LIST" in done.stderr
