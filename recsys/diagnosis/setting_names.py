@@ -82,14 +82,20 @@ def refuse_unknown_variables(settings: type[BaseSettings]) -> None:
     """Raises Invalid for a variable with our prefix that no setting has, naming the nearest one."""
     known = variable_names(settings)
     groups = {name.partition(DELIMITER)[0] for name in known}
+    tables = [
+        group.variable(name) + DELIMITER
+        for group in setting_groups(settings)
+        for name, field in group.fields.items()
+        if "dict" in str(field.annotation)
+    ]
     given = {
         name.upper() for name in (*os.environ, *dotenv_values(".env")) if name.upper().startswith(PREFIX)
     }
     unknown = sorted(
         name
         for name in given - set(known) - groups - _ELSEWHERE
-        # what is nested deeper, or a key of a table of settings, is judged by pydantic
-        if not any(name.startswith(each + DELIMITER) for each in known)
+        # a key of a table of settings is judged by pydantic
+        if not name.startswith(tuple(tables))
     )
     if unknown:
         near = get_close_matches(unknown[0], known, n=1, cutoff=0.0)[0]
@@ -107,6 +113,9 @@ def describe_faults(error: ValidationError) -> str:
             if fault["loc"]
             else "settings"
         )
+        if fault["type"] == "extra_forbidden":
+            faults.append(f"{name} is no setting of recsys; every setting is in .env.example")
+            continue
         # a message of our own validators begins with a word of pydantic's that helps nobody
         faults.append(f"{name}: {fault['msg'].removeprefix('Value error, ')}")
     return "; ".join(faults)

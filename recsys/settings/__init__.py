@@ -40,7 +40,7 @@ def _default_var() -> Path:
     return (checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()) / "var"
 
 
-class DatabaseSettings(BaseModel):
+class DatabaseSettings(BaseModel, extra="forbid"):
     """PostgreSQL; without a `url` the embedded server under `var/` is used.
 
     url : such as postgresql://user:password@host:5432/database.
@@ -58,7 +58,7 @@ class DatabaseSettings(BaseModel):
         return url
 
 
-class RedisSettings(BaseModel):
+class RedisSettings(BaseModel, extra="forbid"):
     """Redis or Valkey; without a `url` the embedded server under `var/` is used.
 
     url : such as redis://:password@host:6379/0.
@@ -74,7 +74,7 @@ class RedisSettings(BaseModel):
         return url
 
 
-class FeatureSettings(BaseModel):
+class FeatureSettings(BaseModel, extra="forbid"):
     """How much each interaction says about a taste, how fast it fades, and what is too much to be one.
 
     weights : weight per interaction type of what models learn from, such as {"view": 1, "purchase": 5}.
@@ -105,7 +105,7 @@ class FeatureSettings(BaseModel):
         return weights
 
 
-class DiscountSettings(BaseModel):
+class DiscountSettings(BaseModel, extra="forbid"):
     """What one discount code takes off the goods: a percentage or an amount, from a subtotal upwards.
 
     percent, amount : what is taken off; one of both.
@@ -123,7 +123,7 @@ class DiscountSettings(BaseModel):
         return self
 
 
-class ShopSettings(BaseModel):
+class ShopSettings(BaseModel, extra="forbid"):
     """How the shop sells: its currency, tax, parcels, discounts and carts.
 
     front : the demo shop front is served at /shop. A visitor of it chooses whose lists and whose cart to see,
@@ -157,7 +157,7 @@ class ShopSettings(BaseModel):
     expire_every_seconds: float = Field(default=60.0, ge=0)
 
 
-class PaymentSettings(BaseModel):
+class PaymentSettings(BaseModel, extra="forbid"):
     """Which gateway moves the money (`sandbox` moves none), and what its webhooks are signed with.
 
     gateway : name of the gateway.
@@ -170,7 +170,7 @@ class PaymentSettings(BaseModel):
     key_days: float = Field(default=90.0, ge=1)
 
 
-class AnalyticsSettings(BaseModel):
+class AnalyticsSettings(BaseModel, extra="forbid"):
     """What is kept of visitors, and where a day and a visit begin and end.
 
     ip : whole addresses, cut to their /24 (IPv6: /48) network, or none at all.
@@ -194,7 +194,7 @@ class AnalyticsSettings(BaseModel):
         return setting_values.time_zone(name)
 
 
-class ServingSettings(BaseModel):
+class ServingSettings(BaseModel, extra="forbid"):
     """What is stored for each user and what may appear again.
 
     stored_per_user, stored_new_per_user : length of a user's stored lists: any product; new to the user.
@@ -218,7 +218,7 @@ class ServingSettings(BaseModel):
     deadline_ms: int = Field(default=150, ge=5, le=60_000)
 
 
-class IntakeSettings(BaseModel):
+class IntakeSettings(BaseModel, extra="forbid"):
     """What waits for PostgreSQL: answered lists, and interactions and feedback while it is away.
 
     exposure_days : answered lists are kept so long.
@@ -236,7 +236,7 @@ class IntakeSettings(BaseModel):
     deadline_ms: int = Field(default=500, ge=20, le=60_000)
 
 
-class EventSettings(BaseModel):
+class EventSettings(BaseModel, extra="forbid"):
     """How events travel from PostgreSQL to Redis and to those who handle them.
 
     inside_api : `recsys serve api` also relays and consumes; unset: in development only. Never with workers.
@@ -288,7 +288,7 @@ class SearchSettings(BaseModel):
     timeout_seconds : a search that takes longer counts as down.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str | None = None
     engine: Literal["elasticsearch", "opensearch"] = "elasticsearch"

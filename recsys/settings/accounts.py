@@ -17,7 +17,7 @@ SHORTEST_SECRET = 16
 InteractionWord = Literal["view", "like", "add_to_cart", "purchase", "review", "dismissed"]
 
 
-class ApiSettings(BaseModel):
+class ApiSettings(BaseModel, extra="forbid"):
     """Where `recsys serve api` listens (a taken port moves on to the next free one), and whom it answers.
 
     host, port : the address and the first port that is tried.
@@ -66,7 +66,7 @@ class ApiSettings(BaseModel):
         return tuple(map(setting_values.origin, origins))
 
 
-class UserSettings(BaseModel):
+class UserSettings(BaseModel, extra="forbid"):
     """Accounts: how long a log-in lasts, how often one may fail, and what a password's hash costs.
 
     session_days : a log-in lasts so long.
@@ -99,7 +99,7 @@ class UserSettings(BaseModel):
     argon2_parallelism: int = Field(default=1, ge=1)
 
 
-class NotificationSettings(BaseModel):
+class NotificationSettings(BaseModel, extra="forbid"):
     """How messages leave: an SMTP server for e-mail, a provider for text messages (`sandbox` sends none).
 
     mail_from : sender of e-mail.

@@ -9,7 +9,7 @@ from recsys.jobs.catalogue import JOB_NAMES
 __all__ = ["JobSettings"]
 
 
-class JobSettings(BaseModel):
+class JobSettings(BaseModel, extra="forbid"):
     """When commands start by themselves; the relay (or `recsys serve api` in development) starts them.
 
     schedules : a cron expression by job, in analytics.time_zone, such as {"train": "0 3 * * *"}; {} for none.
