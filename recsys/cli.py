@@ -174,18 +174,39 @@ def status(as_json: Json = False) -> None:
 
 
 @app.command()
-def migrate() -> None:
+def migrate(
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Change nothing: end with 0 where this program may run, 3 where migrations are pending, "
+            "2 where a newer version has migrated beyond it.",
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Bring the database to the newest schema; safe to repeat.
 
-    Example: recsys migrate
+    Example: recsys migrate --check || recsys migrate
     """
     from recsys.database import migrate as migrations
     from recsys.database.session import database_url
 
     url = database_url(_settings())
+    if check:
+        from recsys.database import compatibility
+
+        found = migrations.check(url)
+        if as_json:
+            _json(asdict(found))
+        else:
+            typer.echo(compatibility.describe(found))
+        raise typer.Exit(compatibility.exit_code(found))
     before = migrations.current(url)
-    migrations.upgrade(url)
-    after = migrations.current(url)
+    after = migrations.upgrade(url)
+    if as_json:
+        _json({"before": before, "after": after})
+        return
     typer.echo(
         f"schema {after} stands already" if before == after else f"schema {before or 'empty'} → {after}"
     )

@@ -15,10 +15,11 @@ from sqlalchemy import Connection, NullPool, create_engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from recsys.database.base import SCHEMAS
+from recsys.database.compatibility import SchemaCheck, compare_schema, write_oldest_program
 from recsys.database.session import connect_arguments, reaching
 from recsys.errors import Conflict, Invalid
 
-__all__ = ["current", "downgrade", "head", "upgrade"]
+__all__ = ["check", "current", "downgrade", "head", "upgrade"]
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
@@ -39,7 +40,7 @@ def upgrade(url: str, revision: str = "head") -> str:
         if _version(connection) is None:
             _check_free(connection)
         command.upgrade(_config(connection), revision)
-        return _version(connection) or "base"
+        return _noted(connection) or "base"
 
 
 def downgrade(url: str, revision: str) -> str:
@@ -59,14 +60,20 @@ def downgrade(url: str, revision: str) -> str:
             raise Conflict(
                 f"nothing was dropped, because something that is not ours needs it: {detail}; remove it first"
             ) from error
-        version = _version(connection)
+        version = _noted(connection)
         if version is None:
             connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
         return version or "base"
 
 
+def check(url: str) -> SchemaCheck:
+    """Compare the database at `url` with this program, and change nothing. Raises Unavailable."""
+    with _connection(url, lock=False) as connection:
+        return compare_schema(connection, _version(connection), ScriptDirectory.from_config(_config()))
+
+
 def current(url: str) -> str | None:
-    """The revision of the database at `url`; None when it was never migrated. Raises Unavailable."""
+    """The schema version of the database at `url`; None when it was never migrated. Raises Unavailable."""
     with _connection(url, lock=False) as connection:
         return _version(connection)
 
@@ -100,6 +107,15 @@ def _config(connection: Connection | None = None) -> Config:
 
 def _version(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
+
+
+def _noted(connection: Connection) -> str | None:
+    """The version that the database has now, in which it is noted which programs may run."""
+    version = _version(connection)
+    if version is not None:
+        scripts = ScriptDirectory.from_config(_config()).walk_revisions("base", version)
+        write_oldest_program(connection, scripts)
+    return version
 
 
 def _check_free(connection: Connection) -> None:

@@ -171,12 +171,18 @@ def _waiting(settings: Settings, connection: Connection) -> Finding:
 
 
 def _schema(url: str) -> Finding:
-    current, newest = migrate.current(url), migrate.head()
-    if current == newest:
-        return Finding("schema", "ok", f"revision {current}, the newest")
-    if current is None:
+    schema = migrate.check(url)
+    if schema.state == "current":
+        return Finding("schema", "ok", f"revision {schema.current}, the newest")
+    if schema.state == "empty":
         return Finding("schema", "broken", "the database is empty", "recsys migrate")
-    return Finding("schema", "broken", f"revision {current}, the newest is {newest}", "recsys migrate")
+    if schema.state == "behind":
+        found = f"revision {schema.current}, the newest is {schema.head}"
+        return Finding("schema", "broken", found, "recsys migrate")
+    found = f"revision {schema.current}, newer than this program ({schema.head})"
+    if schema.usable:
+        return Finding("schema", "ok", f"{found}, which may run on it")
+    return Finding("schema", "broken", found, "run the newer version")
 
 
 def _model(settings: Settings, connection: Connection) -> Finding:

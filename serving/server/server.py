@@ -32,11 +32,17 @@ _log = get_logger(__name__)
 
 
 def check_schema() -> None:
-    """Raise Unavailable unless the database is at the newest migration."""
-    current, head = migrate.current(database_url()), migrate.head()
-    if current != head:
-        state = "has no schema yet" if current is None else f"is at schema version {current}"
-        raise Unavailable(f"the database {state}, this program needs {head}; run `recsys migrate`")
+    """Raise Unavailable unless this program may run on the schema of the database.
+
+    A newer schema that only adds to this program's is one: during an upgrade both versions run.
+    """
+    found = migrate.check(database_url())
+    if found.state == "newer":
+        _log.warning("the schema is newer than this program", schema=found.current, program=found.head)
+    elif not found.usable:
+        state = "has no schema yet" if found.current is None else f"is at schema version {found.current}"
+        remedy = "run the newer version" if found.state == "incompatible" else "run `recsys migrate`"
+        raise Unavailable(f"the database {state}, this program needs {found.head}; {remedy}")
 
 
 def check_access(settings: Settings, host: str) -> None:

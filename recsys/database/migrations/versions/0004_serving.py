@@ -11,6 +11,8 @@ revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
+# replaces a constraint and drops indexes that the program before relied on
+oldest_program = "0004"
 
 SQL = Path(__file__).resolve().parent.parent / "sql" / revision
 

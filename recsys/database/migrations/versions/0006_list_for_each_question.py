@@ -10,6 +10,8 @@ revision = "0006"
 down_revision = "0005"
 branch_labels = None
 depends_on = None
+# earlier programs cannot read lists of the new format
+oldest_program = "0006"
 
 SQL = Path(__file__).resolve().parent.parent / "sql" / revision
 

@@ -8,6 +8,8 @@ revision = "0009"
 down_revision = "0008"
 branch_labels = None
 depends_on = None
+# the trigger publishes an event that earlier programs handle
+oldest_program = "0008"
 
 
 def upgrade() -> None:

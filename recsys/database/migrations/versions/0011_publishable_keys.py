@@ -8,6 +8,8 @@ revision = "0011"
 down_revision = "0010"
 branch_labels = None
 depends_on = None
+# the constraints allow all keys that earlier programs write
+oldest_program = "0010"
 
 
 def upgrade() -> None:

@@ -1,0 +1,1 @@
+"""Journeys of a shop that is upgraded while it serves."""
