@@ -47,11 +47,14 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT product_id, interaction_type, interaction_value, created_at, session_id
         FROM recommendations_db.user_interactions
-        WHERE {column} = requested.id ORDER BY created_at DESC NULLS LAST, id DESC LIMIT %(limit)s
+        WHERE {owner} ORDER BY created_at DESC NULLS LAST, id DESC LIMIT %(limit)s
     ) AS event
 ) AS history
 ORDER BY requested.place
 """
+_OF_USER = sql.SQL("user_id = requested.id")
+# as the index of sessions has it: without the second half every row of the table would be read
+_OF_GUEST = sql.SQL("session_id = requested.id AND user_id IS NULL")
 _HEAD = 20
 """Bytes of a one-dimensional array before its elements: three numbers, its length and its first subscript."""
 _KINDS = (">i4", ">i4", ">f4", ">i8", ">i8")
@@ -94,7 +97,7 @@ def user_interactions(source: Source, user_ids: Sequence[int], limit: int | None
 
     source : a SQLAlchemy session or a psycopg connection; read within the transaction it is in.
     """
-    return _read(source, "user_id", sql.SQL("int8"), [int(user) for user in user_ids], limit)
+    return _read(source, _OF_USER, sql.SQL("int8"), [int(user) for user in user_ids], limit)
 
 
 def histories(
@@ -118,8 +121,8 @@ def histories(
 def guest_history(
     source: Source, session_id: str, weights: InteractionWeights, moment: int, *, limit: int | None = LIMIT
 ) -> History:
-    """The history of one session of the shop, of a guest or of a user."""
-    found = _read(source, "session_id", sql.SQL("text"), [session_id], limit)
+    """The history of a guest: of one session, without what its user did who was logged in then."""
+    found = _read(source, _OF_GUEST, sql.SQL("text"), [session_id], limit)
     return weigh(found, weights, moment, limit=limit)[0]
 
 
@@ -152,11 +155,11 @@ def weigh(
 
 
 def _read(
-    source: Source, column: str, id_type: sql.SQL, ids: Sequence[int | str], limit: int | None
+    source: Source, owner: sql.SQL, id_type: sql.SQL, ids: Sequence[int | str], limit: int | None
 ) -> list[UserInteractions]:
     if not ids:
         return []
-    asked = sql.SQL(_ASKED).format(column=sql.Identifier(column), type=id_type)
+    asked = sql.SQL(_ASKED).format(owner=owner, type=id_type)
     with _connection(source).cursor(binary=True, row_factory=tuple_row) as cursor:
         cursor.execute(asked, {"ids": list(ids), "words": list(INTERACTION_TYPES), "limit": limit})
         found = cursor.pgresult

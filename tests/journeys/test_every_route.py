@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -12,43 +11,21 @@ import psycopg
 import pytest
 import redis
 from fastapi import FastAPI
-from starlette.routing import compile_path
 
 from recsys.settings import get_settings
-from recsys.web.route_names import all_routes
 from serving.server.app import create_app
+from tests.journeys.routes import NAMED, Route, routes_of
 from tests.recsys.domains.users.conftest import Desk, Person
 from tests.serving import shopping
 from tests.serving.running import running
 from tests.support.shop import Shop, forget_connections
 
-PREFIXES = ("/api/", "/gorse/api/", "/health/", "/metrics", "/recsys.", "/openapi.json")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-NAMED = {
-    "name": "popular", "placement": "similar", "username": "u1", "user": "u1", "item": "sku7",
-    "category": "Lamps", "feedback_type": "read", "day": "2026-01-01", "gateway": "sandbox",
-    "key_prefix": "cu6goudg",
-    "version": "0f3c9a1b2d4e5f60",
-}  # fmt: skip
-"""Values of path parameters that are no number."""
 OF_ONE_REQUEST = {"date", "x-request-id", "set-cookie", "ratelimit", "content-length"}
 """Headers that may differ between two requests for the same thing."""
 ENDING = ("/api/v1/auth/logout", "/api/v1/users/me/deactivate", "/api/v1/users/me/sessions")
 """Routes that may end the session of who asks."""
 REQUEST_ID = "a-request-of-tests"
-
-
-@dataclass(frozen=True)
-class Route:
-    """A route with an address that it handles."""
-
-    template: str
-    path: str
-    methods: frozenset[str]
-
-    def matches(self, path: str) -> bool:
-        """Whether an address is one of this route's."""
-        return compile_path(self.template)[0].match(path) is not None
 
 
 @pytest.fixture
@@ -65,21 +42,6 @@ def opened(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Desk, 
         with psycopg.connect(shop.database_url) as connection:
             connection.execute("UPDATE users_db.users SET is_admin = true WHERE id = %s", (root.id,))
         yield desk, desk.again(root), app
-
-
-def routes_of(app: FastAPI) -> list[Route]:
-    found: dict[str, set[str]] = {}
-    for route in all_routes(app.routes):
-        if route.path.startswith(PREFIXES):
-            found.setdefault(route.path, set()).update(route.methods or ())
-
-    def filled(match: re.Match[str]) -> str:
-        return NAMED.get(match[1].partition(":")[0], "1")
-
-    return [
-        Route(template, re.sub(r"{([^}]+)}", filled, template), frozenset(methods) - {"HEAD", "OPTIONS"})
-        for template, methods in found.items()
-    ]
 
 
 def ask(desk: Desk, method: str, path: str, **options: Any) -> httpx.Response:
