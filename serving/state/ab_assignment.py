@@ -144,7 +144,7 @@ class AbTestRefresher:
         error: Exception | None = None
         if registered is not None:
             try:
-                challenger = LoadedModel(registered, registry.load(registered))
+                challenger = LoadedModel.load(registered)
             except Exception as load_error:  # noqa: BLE001 an algorithm of a plugin may raise anything
                 error = None if isinstance(load_error, RecsysError) else load_error
                 problem = (

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import text
 
+from features.interactions import History
 from models.base import Recommender
 from models.registry import registry
 from models.registry.registry import RegisteredModel
@@ -36,6 +37,19 @@ class LoadedModel:
     registered: RegisteredModel
     model: Recommender
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @classmethod
+    def load(cls, registered: RegisteredModel) -> LoadedModel:
+        """Load a model of the registry, ready to rank within a request's deadline.
+
+        The first list of each question is made here: libraries and matrices that a model prepares when it
+        first needs them take seconds. Raises what `registry.load` and the model raise.
+        """
+        model = registry.load(registered)
+        history = History.of(model.items_.ids[:1])
+        for novelty in Novelty:
+            model.recommend_from([history], 1, exclude=novelty.excluded)
+        return cls(registered, model)
 
     @property
     def kind(self) -> Kind:
@@ -110,7 +124,7 @@ class ActiveModel:
         ):
             return False
         try:
-            model = LoadedModel(registered, registry.load(registered))
+            model = LoadedModel.load(registered)
         except Exception as error:  # noqa: BLE001 an algorithm of a plugin may raise anything
             self._failed = (registered.id, registered.checksum, time.monotonic() + RETRY_SECONDS)
             expected = isinstance(error, RecsysError)

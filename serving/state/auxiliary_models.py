@@ -62,7 +62,7 @@ class AuxiliaryModelRefresher:
             if time.monotonic() < self._failed.get(key, 0.0):
                 continue
             try:
-                by_algorithm[algorithm] = LoadedModel(model, registry.load(model))
+                by_algorithm[algorithm] = LoadedModel.load(model)
             except Exception as error:  # noqa: BLE001 an algorithm of a plugin may raise anything
                 self._failed[key] = time.monotonic() + RETRY_SECONDS
                 _log.warning("an auxiliary model cannot be loaded", model=model.name, error=str(error))

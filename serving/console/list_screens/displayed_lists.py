@@ -163,5 +163,5 @@ class ComparedModels:
         key = registered.id, registered.checksum
         with self._lock:
             if key not in self._loaded:
-                self._loaded[key] = LoadedModel(registered, registry.load(registered))
+                self._loaded[key] = LoadedModel.load(registered)
             return self._loaded[key]
