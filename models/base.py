@@ -108,9 +108,12 @@ class Recommender(ABC):
         self._answer(request, out)
         return DenseScores(out)
 
-    def _scores_among(self, request: RankRequest, columns: Rows, out: Scores) -> bool:
+    def _scores_among(
+        self, request: RankRequest, columns: Rows, out: Scores, *, is_pool: bool = False
+    ) -> bool:
         """Fill `out` (n, columns.size) with the scores of `_answer` for these item rows, increasing.
 
+        is_pool : the same array `columns` is passed with each request; what is taken for it may be kept.
         False, and nothing is written, where a model does not gain by leaving the other items out.
         """
         return False

@@ -218,6 +218,7 @@ class _Columns:
     row and one of the `rare` columns each: whose these are.
     """
 
+    pool: Rows
     columns: Rows
     place: Rows
     rare: Rows
@@ -237,7 +238,7 @@ class _Columns:
         rare = ~in_pool[history.indices]
         owner = np.repeat(np.arange(history.shape[0]), np.diff(history.indptr))
         return cls(
-            columns, place, np.flatnonzero(~in_pool[columns]), owner[rare], place[history.indices[rare]]
+            pool, columns, place, np.flatnonzero(~in_pool[columns]), owner[rare], place[history.indices[rare]]
         )
 
     def opinions(self, member: Recommender, request: RankRequest, number: int) -> ScoreBlock:
@@ -247,7 +248,11 @@ class _Columns:
         """
         rows, items = request.history.shape
         scores = _line(number, (rows, self.columns.size))
-        if not member._scores_among(request, self.columns, scores):
+        if rows == 1:
+            is_scored = self._score_of_one(member, request, number, scores)
+        else:
+            is_scored = member._scores_among(request, self.columns, scores)
+        if not is_scored:
             block = member._opinions(request, _line(number, (rows, items), "whole"))
             if not isinstance(block, DenseScores):
                 return block
@@ -256,6 +261,18 @@ class _Columns:
         scores[:, self.rare] = -np.inf
         scores[self.owner, self.own] = kept
         return NarrowScores(scores, self.columns, self.place)
+
+    def _score_of_one(self, member: Recommender, request: RankRequest, number: int, scores: Float) -> bool:
+        """`_scores_among` for one user: the pool's part of a model's arrays was taken before."""
+        of_pool = scores if self.rare.size == 0 else _line(number, (1, self.pool.size), "pool")
+        if not member._scores_among(request, self.pool, of_pool, is_pool=True):
+            return False
+        if self.rare.size:
+            of_rare = _line(number, (1, self.rare.size), "rare")
+            member._scores_among(request, self.columns[self.rare], of_rare)
+            scores[:, self.place[self.pool]] = of_pool
+            scores[:, self.rare] = of_rare
+        return True
 
 
 def _line(number: int, shape: tuple[int, int], what: str = "line") -> Float:

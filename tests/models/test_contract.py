@@ -349,6 +349,11 @@ def test_scores_among_some_products_are_those_among_all(model: Recommender) -> N
         every = np.empty((rows.size, len(model.items_)), dtype=np.float32)
         model._answer(request, every)
         np.testing.assert_allclose(some, every[:, columns], rtol=1e-4, atol=1e-6)
+        for pool in (columns, columns[1:].copy(), columns):
+            again = np.empty((rows.size, pool.size), dtype=np.float32)
+            model._scores_among(request, pool, again, is_pool=True)
+            # another number of products, another order of sums
+            np.testing.assert_allclose(again, some[:, -pool.size :], rtol=1e-4, atol=1e-6)
 
 
 # --- the artifact --------------------------------------------------------------------------------

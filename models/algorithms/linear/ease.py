@@ -11,7 +11,7 @@ from scipy import sparse
 
 from features.dataset import Dataset
 from models.algorithms.factorization.degree_svd import degree_normalised
-from models.algorithms.linear.ease_dual import BLOCK, DualWeights, inverted
+from models.algorithms.linear.ease_dual import BLOCK, ColumnPart, DualWeights, inverted
 from models.algorithms.shared.item_item import (
     GRAM_BYTES,
     VALUES,
@@ -24,6 +24,7 @@ from models.algorithms.shared.item_item import (
 from models.algorithms.shared.time_decay import Faded
 from models.base import Arrays, ModelKind, Reasons, Rows, Scores
 from models.ranking.filters import RankRequest, positive
+from models.shared.pool_part import PoolPart
 from models.shared.score_blocks import ScoreBlock, SparseScores
 from models.shared.validation import check_choice, check_float, check_int
 
@@ -75,6 +76,10 @@ class EASE(Faded):
     weights_: npt.NDArray[np.float32] | sparse.csr_matrix | DualWeights
     """(items, items): dense when full, csr when local; row i says what item i adds to each item."""
     reason_: str
+
+    def __init__(self, parameters: EASEParameters | None = None) -> None:
+        super().__init__(parameters)
+        self._pool_part = PoolPart[ColumnPart]()
 
     def _fit(self, dataset: Dataset) -> None:
         chosen = self.parameters
@@ -139,11 +144,18 @@ class EASE(Faded):
             return super()._opinions(request, out)
         return SparseScores(valued(positive(request.history), self.parameters.values) @ self.weights_)
 
-    def _scores_among(self, request: RankRequest, columns: Rows, out: Scores) -> bool:
-        if not isinstance(self.weights_, DualWeights):
+    def _scores_among(
+        self, request: RankRequest, columns: Rows, out: Scores, *, is_pool: bool = False
+    ) -> bool:
+        weights = self.weights_
+        if not isinstance(weights, DualWeights):
             return False
         given = valued(positive(request.history), self.parameters.values)
-        self.weights_.score(given, request.rows, out, columns)
+        if is_pool:
+            part = self._pool_part.of(weights, columns, lambda: weights.only(columns))
+        else:
+            part = weights.only(columns)
+        weights.score_among(given, request.rows, out, part)
         return True
 
     def _score_similar(self, items: Rows, out: Scores) -> None:

@@ -13,10 +13,24 @@ from models.shared.parallel import in_parallel
 from models.shared.sparse_products import scores_of_users
 from recsys.errors import Invalid
 
-__all__ = ["BLOCK", "DualWeights", "inverted"]
+__all__ = ["BLOCK", "ColumnPart", "DualWeights", "inverted"]
 
 BLOCK = 512
 """Rows of a Gram matrix that are computed at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnPart:
+    """What scores of m items need.
+
+    by_item  csr float32 (m, users), rows of Xᵀ
+    free     float32 (m,), of d
+    place    int64 (items,): which of the m each item is, -1 for none
+    """
+
+    by_item: sparse.csr_matrix
+    free: npt.NDArray[np.float32]
+    place: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,29 +78,35 @@ class DualWeights:
         given: sparse.csr_matrix,
         rows: npt.NDArray[np.int64],
         out: npt.NDArray[np.float32],
-        columns: npt.NDArray[np.int64] | None = None,
     ) -> None:
-        """Fill `out` with given @ B. given : csr float32 (n, items).
+        """Fill `out` (n, items) with given @ B. given : csr float32 (n, items).
 
         rows : int64 (n,): which row of X each of `given` is, -1 for none.
-        columns : int64 (m,), increasing: these columns of B alone, `out` is (n, m) then; None: all.
         """
-        users = self._users(given, rows)
-        owner = np.repeat(np.arange(given.shape[0]), np.diff(given.indptr))
-        own = given.data * (1.0 - 1.0 / self.free[given.indices])
-        if columns is None:
-            scores_of_users(self.by_item, users, out, self._divide)
-            out[owner, given.indices] += own
-            return
-        free = self.free[columns, None]
+        self.score_among(given, rows, out, ColumnPart(self.by_item, self.free, np.arange(self.free.size)))
 
-        def divide(products: npt.NDArray[np.float32], part: slice) -> None:
-            products /= free[part]
-
-        scores_of_users(self.by_item[columns], users, out, divide)
+    def only(self, columns: npt.NDArray[np.int64]) -> ColumnPart:
+        """The part for these columns of B, int64 (m,), increasing."""
         place = np.full(self.free.size, -1, dtype=np.int64)
         place[columns] = np.arange(columns.size)
-        at = place[given.indices]
+        return ColumnPart(self.by_item[columns], self.free[columns], place)
+
+    def score_among(
+        self,
+        given: sparse.csr_matrix,
+        rows: npt.NDArray[np.int64],
+        out: npt.NDArray[np.float32],
+        part: ColumnPart,
+    ) -> None:
+        """Fill `out` (n, m) with the columns of given @ B that `part` is for; arguments as of `score`."""
+
+        def divide(products: npt.NDArray[np.float32], items: slice) -> None:
+            products /= part.free[items, None]
+
+        scores_of_users(part.by_item, self._users(given, rows), out, divide)
+        owner = np.repeat(np.arange(given.shape[0]), np.diff(given.indptr))
+        own = given.data * (1.0 - 1.0 / self.free[given.indices])
+        at = part.place[given.indices]
         out[owner[at >= 0], at[at >= 0]] += own[at >= 0]
 
     def _users(self, given: sparse.csr_matrix, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:

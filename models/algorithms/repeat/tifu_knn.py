@@ -100,7 +100,9 @@ class TIFUKNN(Faded):
         self._tell(self._neighbours(history, rows), out)
         self._add_own(history, out, np.arange(history.shape[1]))
 
-    def _scores_among(self, request: RankRequest, columns: Rows, out: Scores) -> bool:
+    def _scores_among(
+        self, request: RankRequest, columns: Rows, out: Scores, *, is_pool: bool = False
+    ) -> bool:
         if request.rows.size < _FEWEST_AMONG:
             return False
         history = positive(request.history)

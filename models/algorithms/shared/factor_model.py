@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from scipy import sparse
@@ -12,6 +13,7 @@ from models.ranking.filters import RankRequest, positive
 from models.ranking.mips.exact import USERS_AT_ONCE
 from models.ranking.mips.factors import Factors
 from models.ranking.mips.norm_sorted import LastShelf
+from models.shared.pool_part import PoolPart
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -36,6 +38,7 @@ class FactorModel(Recommender):
     def __init__(self, parameters: DataclassInstance | None = None) -> None:
         super().__init__(parameters)
         self._shelf = LastShelf()
+        self._pool_part = PoolPart[Factors]()
 
     @abstractmethod
     def _vectors(self, history: sparse.csr_matrix, rows: Rows) -> Factors:
@@ -44,10 +47,18 @@ class FactorModel(Recommender):
     def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
         self._vectors(history, rows).score(out)
 
-    def _scores_among(self, request: RankRequest, columns: Rows, out: Scores) -> bool:
+    def _scores_among(
+        self, request: RankRequest, columns: Rows, out: Scores, *, is_pool: bool = False
+    ) -> bool:
         if not self.in_tiles:
             return False
-        self._vectors(positive(request.history), request.rows).only(columns).score(out)
+        factors = self._vectors(positive(request.history), request.rows)
+        if is_pool:
+            part = self._pool_part.of(factors.items, columns, lambda: factors.only(columns))
+            factors = replace(part, users=factors.users, silent=factors.silent)
+        else:
+            factors = factors.only(columns)
+        factors.score(out)
         return True
 
     def _block(self, n: int, k: int) -> int:
