@@ -14,7 +14,7 @@ from fastapi import FastAPI
 
 from recsys.settings import get_settings
 from serving.server.app import create_app
-from tests.journeys.routes import NAMED, Route, routes_of
+from tests.journeys.routes.every import NAMED, Route, routes_of
 from tests.recsys.domains.users.conftest import Desk, Person
 from tests.serving import shopping
 from tests.serving.running import running

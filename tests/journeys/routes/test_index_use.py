@@ -20,7 +20,7 @@ from recsys.database.session import dispose_engines
 from recsys.settings import get_settings
 from serving.batch import scoring
 from serving.server.app import create_app
-from tests.journeys.routes import routes_of
+from tests.journeys.routes.every import routes_of
 from tests.recsys.domains.analytics.conftest import BROWSER
 from tests.recsys.domains.users.conftest import Desk
 from tests.serving import shopping

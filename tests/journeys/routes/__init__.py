@@ -1,0 +1,1 @@
+"""Promises of every route of the whole application."""
