@@ -18,7 +18,7 @@ MARKERS = {"unit", "integration", "e2e"}
         ("tests/recsys/cache/test_client.py::test_a", ("redis_client", "servers"), "integration"),
         ("tests/recsys/embedded/test_life.py::test_a", ("durable_var",), "integration"),
         ("tests/journeys/test_purchase.py::test_a", ("counter", "servers"), "e2e"),
-        ("tests/journeys/test_openapi.py::test_a", (), "e2e"),
+        ("tests/journeys/routes/test_openapi.py::test_a", (), "e2e"),
     ],
 )
 def test_the_kind_follows_from_place_and_fixtures(nodeid: str, fixtures: tuple[str, ...], kind: str) -> None:
