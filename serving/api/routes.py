@@ -9,12 +9,13 @@ import orjson
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from recsys.domains.products.item_fields import FieldsDep
+from recsys.errors import Forbidden
 from recsys.own_ids.references import ProductText, UserText
 from recsys.own_ids.requests import user_named
 from recsys.web.access.api_key_dependencies import allow, require
 from recsys.web.access.authentication import caller_without_key
 from recsys.web.access.guest_sessions import guest_id
-from recsys.web.access.pages import visitor_of
+from recsys.web.access.pages import PageVisitor, visitor_of
 from recsys.web.dependencies import GuestSession
 from recsys.web.errors import problem_responses
 from recsys.web.openapi.document import operation_id
@@ -178,12 +179,16 @@ async def guest_recommendations(
     responses=problem_responses(400, 401, 403, 404, 413, 422, 503),
     dependencies=[Depends(_allow_user_of_page)],
 )
-async def page_recommendations(http: Request, page: PageIn) -> Response:
+async def page_recommendations(http: Request, session: GuestSession, page: PageIn) -> Response:
     """The lists of one page for a user, a guest or a cart; no product is in two of them.
 
-    Earlier lists take precedence: put the most important one first.
+    Earlier lists take precedence: put the most important one first. With a publishable key they are those of
+    the page's visitor: of the signed user token, or of the session in the header `X-Session-Id`.
     """
-    if page.session_id is not None:
+    visitor = visitor_of(http.scope)
+    if visitor is not None:
+        page = _of_visitor(page, visitor, session)
+    elif page.session_id is not None:
         page = page.model_copy(update={"session_id": guest_id(http.scope, page.session_id)})
     recommender = _recommender(http)
     responses = await recommender.recommend_page(
@@ -196,6 +201,17 @@ async def page_recommendations(http: Request, page: PageIn) -> Response:
         del listed["next_cursor"]  # its pages could repeat products of the other lists
         lists.append({"name": response.request.name or response.request.placement, **listed})
     return Response(orjson.dumps({"request_id": request_id, "shelves": lists}), media_type="application/json")
+
+
+def _of_visitor(page: PageIn, visitor: PageVisitor, session: str | None) -> PageIn:
+    """The request of a web page, about its own visitor. Raises Forbidden where it names somebody."""
+    if page.user_id is not None or page.session_id is not None:
+        raise Forbidden(
+            "A page asks for its visitor alone: with a publishable key, leave out user_id and session_id, "
+            "and send the signed user token as `Authorization: Bearer`, or the session as `X-Session-Id`."
+        )
+    own_session = session if visitor.user_id is None else None
+    return page.model_copy(update={"user_id": visitor.user_id, "session_id": own_session})
 
 
 @product_lists.get("/api/v1/products/popular", responses=problem_responses(422, 503), **_LIST)

@@ -31,6 +31,7 @@ PAGE_ROUTES: Mapping[tuple[str, str], str] = {
     ("POST", "/api/v1/auth/guest"): "a session for a guest",
     ("POST", "/api/v1/auth/guest/claim"): "the guest's history for the user of the token",
     ("GET", "/api/v1/recommendations"): "the visitor's list",
+    ("POST", "/api/v1/recommendations"): "several lists of the visitor",
     ("GET", "/api/v1/products/popular"): "the same for everybody",
     ("GET", "/api/v1/products/new"): "the same for everybody",
     ("GET", "/api/v1/products/{product_id}/similar"): "the same for everybody",

@@ -11,7 +11,7 @@ const FIELDS = 'sku,name,price,currency,image,url';
 const OF_PRODUCT = {similar: 'similar', bought_together: 'bought-together'};
 const FEEDBACK_OF = {add_to_cart: 'carted', purchase: 'purchased'};
 const BATCH = 50, MOST_WAITING = 500, MOST_CLICKS = 100, CLICK_DAYS = 30;
-const FLUSH_MS = 2000, LONGEST_WAIT_MS = 60000, SHOWN_MS = 1000, TIMEOUT_MS = 10000;
+const FLUSH_MS = 2000, LONGEST_WAIT_MS = 60000, SHOWN_MS = 1000, TIMEOUT_MS = 10000, MOST_LISTS = 10;
 
 // --- storage: under one prefix, in memory where the browser has none, nothing without consent
 
@@ -219,6 +219,58 @@ function feedback(type, product, request, eventId) {
   enqueue('/recommendations/feedback', {product_id: product, request_id: request, feedback_type: type, ...(eventId && {event_id: eventId})});
 }
 
+// --- lists: those that a page requests in one go are one request, so that no product is in two of them
+
+const requested = [];
+
+async function listAlone({placement, query}) {
+  const path = `/recommendations?placement=${encodeURIComponent(placement)}&${new URLSearchParams(query)}`;
+  return answerOf(await asVisitor((headers) => call('GET', path, {headers})));
+}
+
+function answerOf({items, provenance}) {
+  return {items, request_id: provenance.request_id, provenance};
+}
+
+function listOfPage({placement, query: {limit, category, novelty}}, place, all) {
+  const isNamed = all.findIndex((each) => each.placement === placement) < place;
+  return {
+    placement, limit: Number(limit), ...(novelty && {novelty}), ...(category && {filters: {category: [category]}}),
+    ...(isNamed && {name: `${placement}-${place}`}),
+  };
+}
+
+async function listsOfPage(part) {
+  const body = {shelves: part.map(listOfPage), fields: FIELDS.split(',')};
+  const {request_id: id, shelves} = await asVisitor((headers) => call('POST', '/recommendations', {body, headers}));
+  return shelves.map(({items, provenance}) => answerOf({items, provenance: {...provenance, request_id: id}}));
+}
+
+async function requestPart(part) {
+  let alone = part.length === 1;
+  if (!alone) {
+    try {
+      const answers = await listsOfPage(part);
+      part.forEach(({resolve}, place) => resolve(answers[place]));
+    } catch (error) {
+      // a request that is wrong is wrong in one of the lists: the others are answered
+      alone = !isTemporary(error);
+      if (!alone) for (const {reject} of part) reject(error);
+    }
+  }
+  if (alone) for (const list of part) listAlone(list).then(list.resolve, list.reject);
+}
+
+function requestLists() {
+  const all = requested.splice(0);
+  for (let start = 0; start < all.length; start += MOST_LISTS) requestPart(all.slice(start, start + MOST_LISTS));
+}
+
+function personalList(list) {
+  if (!requested.length) setTimeout(requestLists);
+  return new Promise((resolve, reject) => requested.push({...list, resolve, reject}));
+}
+
 const recsys = {
   // type: view, like, add_to_cart, purchase, review, dismissed; an order: {id, items: [{sku, quantity}]}
   // is_stored: the server has the event itself, and only the list counts it in which the product was clicked
@@ -240,13 +292,14 @@ const recsys = {
   },
 
   async recommend(placement = 'for_you', {sku, limit = 12, fields = FIELDS, ...filters} = {}) {
-    const query = new URLSearchParams({limit, fields, ...filters});
-    if (OF_PRODUCT[placement] && sku === undefined) throw new TypeError(`${placement} needs a sku`);
-    const path = OF_PRODUCT[placement]
-      ? `/products/sku:${encodeURIComponent(sku)}/${OF_PRODUCT[placement]}?${query}`
-      : `/recommendations?placement=${encodeURIComponent(placement)}&${query}`;
-    const answer = await asVisitor((headers) => call('GET', path, {headers}));
-    return {items: answer.items, request_id: answer.provenance.request_id, provenance: answer.provenance};
+    const query = {limit, fields, ...filters};
+    if (!OF_PRODUCT[placement]) {
+      const isPlain = fields === FIELDS && Object.keys(filters).every((name) => ['category', 'novelty'].includes(name));
+      return isPlain ? personalList({placement, query}) : listAlone({placement, query});
+    }
+    if (sku === undefined) throw new TypeError(`${placement} needs a sku`);
+    const path = `/products/sku:${encodeURIComponent(sku)}/${OF_PRODUCT[placement]}?${new URLSearchParams(query)}`;
+    return answerOf(await asVisitor((headers) => call('GET', path, {headers})));
   },
 
   // a click on a product of a list or a search that the page has drawn itself

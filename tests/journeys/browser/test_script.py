@@ -265,6 +265,27 @@ def test_a_phone_gets_lists_that_do_not_move_the_page(web: Web) -> None:
     assert home.errors == []
 
 
+def test_lists_of_a_page_are_one_request_and_repeat_no_product(web: Web) -> None:
+    lists = "".join(
+        f'<recsys-list placement="{placement}" limit="4"></recsys-list>'
+        for placement in ("for_you", "trending", "popular", "popular")
+    )
+    web.write(many=lists, wrong=lists + '<recsys-list category="no such category"></recsys-list>')
+    home = web.visit("/many")
+    home.page.wait_for_function("document.querySelectorAll('recsys-list[state=ready]').length === 4")
+    assert [each.split("?")[0] for each in home.requests if "/recommendations" in each] == [
+        f"POST {web.api}/api/v1/recommendations"
+    ]
+    links = home.page.locator(f"{ITEMS} a").evaluate_all("(all) => all.map((each) => each.href)")
+    assert len(links) == 16
+    assert len(set(links)) == 16
+    # the others are answered though one is refused
+    page = web.visit("/wrong").page
+    page.wait_for_function("document.querySelectorAll('recsys-list[state=ready]').length === 4")
+    page.wait_for_selector("recsys-list[category][state=empty]", state="attached")
+    assert home.errors == []
+
+
 def test_a_keyboard_is_enough(web: Web) -> None:
     web.write(search='<recsys-search label="Search the shop" action="/found"></recsys-search>' + HOME[-90:])
     assert web.shop.run("search", "reindex").returncode == 0

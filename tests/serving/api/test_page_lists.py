@@ -18,6 +18,7 @@ from recsys.web.access.user_tokens import make_user_token
 ORIGIN = "https://shop.example"
 OTHER = "https://other.example"
 PATH = "/api/v1/recommendations?limit=5"
+SEVERAL = PATH.partition("?")[0]
 Headers = dict[str, str]
 
 
@@ -60,7 +61,7 @@ def test_a_token_opens_the_list_of_its_user_alone(client: httpx.Client, keys: di
         for other in own:
             path = f"/api/v1/users/{other}/recommendations"
             assert client.get(path, headers=_page(keys, token)).status_code == 403
-            answer = client.post(PATH, headers=_page(keys, token), json={"user_id": other})
+            answer = client.post(SEVERAL, headers=_page(keys, token), json={"user_id": other})
             assert answer.status_code == 403
 
 
@@ -133,3 +134,26 @@ def test_a_guest_reads_no_other_guests_list(client: httpx.Client, keys: dict[str
     # a cookie is not the page's
     answer = client.get(PATH, headers=_page(keys, Cookie=f"recsys_session={guests[0]}"))
     assert _ids(answer) == _ids(lists[1])
+
+
+def test_a_page_gets_several_lists_of_its_visitor_alone(client: httpx.Client, keys: dict[str, str]) -> None:
+    guests = [client.post("/api/v1/auth/guest", headers=_page(keys)).json()["session_id"] for _ in range(2)]
+    client.cookies.clear()
+    guest = _page(keys, **{"X-Session-Id": guests[0]})
+    view = {"product_id": 61, "interaction_type": "view"}
+    assert client.post("/api/v1/interactions", headers=guest, json=view).status_code == 200
+    user = _page(keys, make_user_token(_secret(keys[ORIGIN]), "u11"))
+    everybody = _ids(client.get(PATH, headers=_page(keys)))
+    for headers in (guest, user):
+        alone = _ids(client.get(PATH, headers=headers))
+        page = {"shelves": [{"limit": 5}, {"placement": "popular", "limit": 5}]}
+        answer = client.post(SEVERAL, headers=headers, json=page)
+        assert answer.status_code == 200, answer.text
+        first, second = ([item["product_id"] for item in each["items"]] for each in answer.json()["shelves"])
+        assert first == alone != everybody
+        assert len(second) == 5
+        assert not set(first) & set(second)
+        answer = client.post(SEVERAL, headers=headers, json=page | {"session_id": guests[1]})
+        assert (answer.status_code, "visitor alone" in answer.json()["detail"]) == (403, True)
+    forged = _page(keys, **{"X-Session-Id": guests[0].partition(".")[0]})
+    assert client.post(SEVERAL, headers=forged, json={}).status_code == 422
