@@ -89,10 +89,15 @@ def strongest_evidence(
 def _themselves(indptr: Indices, indices: Indices, items: Rows, best: Rows) -> None:
     """Set `best` to the listed item itself where the user's history, columns increasing, has it."""
     for row in range(items.shape[0]):
-        own = indices[indptr[row] : indptr[row + 1]]
-        place = np.searchsorted(own, items[row])
         for at in range(items.shape[1]):
-            if place[at] < own.size and own[place[at]] == items[row, at]:
+            low, high = indptr[row], indptr[row + 1]
+            while low < high:
+                middle = (low + high) // 2
+                if indices[middle] < items[row, at]:
+                    low = middle + 1
+                else:
+                    high = middle
+            if low < indptr[row + 1] and indices[low] == items[row, at]:
                 best[row, at] = items[row, at]
 
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from models.shared.compiled import compiled
 
-__all__ = ["best_first", "place_key", "top_k"]
+__all__ = ["keep_best", "place_key", "sink", "top_k", "value_of", "write_best"]
 
 Columns = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]
@@ -49,18 +49,54 @@ def place_key(column: int, value: float) -> np.int64:
 
 
 @compiled
-def best_first(keys: Columns, columns: Columns, values: Scores) -> None:
-    """Write the columns and values of the best `place_key`s, in order; `keys` is changed."""
-    k = min(columns.size, keys.size)
-    if not k:
-        return
-    if keys.size > k:
-        keys = np.partition(keys, k - 1)[:k]
-    keys.sort()
-    for place in range(k):
-        falling = keys[place] >> 32
-        columns[place] = keys[place] & 0xFFFFFFFF
-        values[place] = np.int32(falling | ~0x7FFFFFFF if falling >= 0 else ~falling).view(np.float32)
+def value_of(key: np.int64) -> np.float32:
+    """The value of a `place_key`."""
+    falling = key >> 32
+    return np.int32(falling | ~0x7FFFFFFF if falling >= 0 else ~falling).view(np.float32)
+
+
+@compiled
+def keep_best(heap: Columns, size: int, key: np.int64) -> int:
+    """Put a key into a heap of the best keys, the worst of them first; how many there are now.
+
+    Written out, as numpy's own sorting and partitioning take seconds to compile.
+    """
+    if size < heap.size:
+        place = size
+        while place > 0 and heap[(place - 1) // 2] < key:
+            heap[place] = heap[(place - 1) // 2]
+            place = (place - 1) // 2
+        heap[place] = key
+        return size + 1
+    if key < heap[0]:
+        sink(heap, size, key)
+    return size
+
+
+@compiled
+def sink(heap: Columns, size: int, key: np.int64) -> None:
+    """Replace the first key of a heap."""
+    place, child = 0, 1
+    while child < size:
+        if child + 1 < size and heap[child + 1] > heap[child]:
+            child += 1
+        if heap[child] <= key:
+            break
+        heap[place] = heap[child]
+        place, child = child, 2 * child + 1
+    heap[place] = key
+
+
+@compiled
+def write_best(heap: Columns, size: int, columns: Columns, values: Scores) -> None:
+    """Write the columns and values of a heap of `place_key`s, best first; the heap becomes their order."""
+    for left in range(size - 1, 0, -1):
+        worst, last = heap[0], heap[left]
+        sink(heap, left, last)
+        heap[left] = worst
+    for place in range(size):
+        columns[place] = heap[place] & 0xFFFFFFFF
+        values[place] = value_of(heap[place])
 
 
 @compiled
@@ -68,23 +104,25 @@ def _best_of_rows(scores: Scores, columns: Columns, values: Scores) -> None:
     n, m = scores.shape
     k = columns.shape[1]
     groups = GROUPS_PER_K * k
-    size = m // groups
+    steps = m // groups
     highest = np.empty(groups, dtype=np.float32)
-    keys = np.empty(m, dtype=np.int64)
+    heap = np.empty(k, dtype=np.int64)
     for row in range(n):
         line = scores[row]
-        floor = np.float32(-np.inf)
-        if size > 1:
-            # the k-th largest of the maxima of disjoint groups: at least k entries reach it
-            highest[:] = line[:groups]
-            for start in range(groups, size * groups, groups):
+        floor = LOWEST
+        if steps > 1:
+            for group in range(groups):
+                highest[group] = LOWEST
+            for start in range(0, steps * groups, groups):
                 part = line[start : start + groups]
                 for group in range(groups):
                     highest[group] = part[group] if part[group] > highest[group] else highest[group]
-            floor = np.partition(highest, groups - k)[groups - k]
-        if floor == -np.inf:
-            floor = LOWEST
-        count = 0
+            # the k-th largest of the maxima of disjoint groups: at least k entries reach it
+            size = 0
+            for group in range(groups):
+                size = keep_best(heap, size, place_key(0, highest[group]))
+            floor = value_of(heap[0])
+        size = 0
         for start in range(0, m, CHUNK):
             part = line[start : start + CHUNK]
             reach = 0
@@ -93,6 +131,5 @@ def _best_of_rows(scores: Scores, columns: Columns, values: Scores) -> None:
             if reach:
                 for at in range(part.size):
                     if part[at] >= floor:
-                        keys[count] = place_key(start + at, part[at])
-                        count += 1
-        best_first(keys[:count], columns[row], values[row])
+                        size = keep_best(heap, size, place_key(start + at, part[at]))
+        write_best(heap, size, columns[row], values[row])

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from models.ranking.top_k import best_first, place_key, top_k
+from models.ranking.top_k import keep_best, place_key, top_k, write_best
 from models.shared.compiled import compiled
 
 __all__ = ["DenseScores", "NarrowScores", "ScoreBlock", "SharedScores", "SparseScores"]
@@ -156,20 +156,16 @@ def _best_of_sparse_rows(
 ) -> None:
     """barred : bool (items,). seen_indptr : (n + 1,), or empty where nobody's history is barred."""
     left_out = barred.copy()
-    keys = np.empty(0, dtype=np.int64)
+    heap = np.empty(columns.shape[1], dtype=np.int64)
     for row in range(indptr.size - 1):
-        start, end = indptr[row], indptr[row + 1]
-        if end - start > keys.size:
-            keys = np.empty(2 * (end - start), dtype=np.int64)
         if seen_indptr.size:
             for at in range(seen_indptr[row], seen_indptr[row + 1]):
                 left_out[seen_indices[at]] = True
-        count = 0
-        for at in range(start, end):
+        size = 0
+        for at in range(indptr[row], indptr[row + 1]):
             if not left_out[indices[at]]:
-                keys[count] = place_key(indices[at], data[at])
-                count += 1
-        best_first(keys[:count], columns[row], values[row])
+                size = keep_best(heap, size, place_key(indices[at], data[at]))
+        write_best(heap, size, columns[row], values[row])
         if seen_indptr.size:
             for at in range(seen_indptr[row], seen_indptr[row + 1]):
                 left_out[seen_indices[at]] = barred[seen_indices[at]]

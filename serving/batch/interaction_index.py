@@ -37,7 +37,18 @@ _SEEN_SQL = """
                         '-infinity'), false)::integer AS dismissed
     FROM recommendations_db.user_interactions
 """
-_OF_USERS = sql.SQL("SELECT user_id, " + _SEEN_SQL + "WHERE user_id = ANY(%s) GROUP BY user_id, product_id")
+# the aggregates with moments take as long as reading the rows: they are for the few pairs with a dismissal
+_OF_USERS = sql.SQL(
+    """
+    SELECT user_id, product_id, bool_or(interaction_type = 'purchase')::integer AS bought,
+        bool_or(interaction_type = 'dismissed')::integer AS ever_dismissed
+    FROM recommendations_db.user_interactions WHERE user_id = ANY(%s) GROUP BY user_id, product_id
+    """
+)
+_OF_PAIRS = sql.SQL(
+    "SELECT user_id, " + _SEEN_SQL + "JOIN unnest(%s::integer[], %s::integer[]) AS given(user_id, product_id)"
+    " USING (user_id, product_id) GROUP BY user_id, product_id"
+)
 _OF_USER = sql.SQL("SELECT " + _SEEN_SQL + "WHERE user_id = %s GROUP BY product_id")
 _OF_SESSION = sql.SQL("SELECT " + _SEEN_SQL + "WHERE session_id = %s AND user_id IS NULL GROUP BY product_id")
 
@@ -53,13 +64,18 @@ class InteractionIndex:
     @classmethod
     def read(cls, connection: psycopg.Connection[Any], users: npt.NDArray[np.int64]) -> Self:
         """Read the stored interactions of these users."""
-        user, product, bought, dismissed = read_integers(
-            connection, _OF_USERS, ["user_id", "product_id", "bought", "dismissed"], [users.tolist()]
+        user, product, bought, ever = read_integers(
+            connection, _OF_USERS, ["user_id", "product_id", "bought", "ever_dismissed"], [users.tolist()]
         )
         keys = keys_of(user, product)
-        order = np.argsort(keys)
-        keys = keys[order]
-        return cls(keys, keys[bought[order] > 0], keys[dismissed[order] > 0])
+        dismissed = np.empty(0, dtype=np.int64)
+        if ever.any():
+            pairs = [user[ever > 0].tolist(), product[ever > 0].tolist()]
+            owner, item, is_valid = read_integers(
+                connection, _OF_PAIRS, ["user_id", "product_id", "dismissed"], pairs
+            )
+            dismissed = np.sort(keys_of(owner, item)[is_valid > 0])
+        return cls(np.sort(keys), np.sort(keys[bought > 0]), dismissed)
 
     def of(self, user: int) -> SeenProducts:
         """Return the seen products of one of these users."""

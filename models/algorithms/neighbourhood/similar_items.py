@@ -26,6 +26,7 @@ from models.algorithms.shared.item_vectors import (
 from models.algorithms.shared.lift import Occasions, lower_lift, nearest
 from models.algorithms.shared.occasions import PURCHASE, numbered, people_of, visits_of
 from models.shared.parallel import in_parallel
+from models.shared.sparse_products import dense_product
 from models.shared.validation import check_float, check_int
 
 __all__ = ["SimilarItems", "SimilarItemsParameters"]
@@ -253,8 +254,9 @@ class _SimilarityBlocks:
         return result
 
     def _likeness(self, rows: Rows, columns: Rows) -> npt.NDArray[np.float32]:
-        product = sparse.csr_matrix(self.vectors[rows] @ self.vectors[columns].T).toarray()
-        return np.clip(product, 0.0, 1.0).astype(np.float32)
+        product = np.empty((rows.size, columns.size), dtype=np.float32)
+        dense_product(self.vectors[rows], sparse.csr_matrix(self.vectors[columns].T), product)
+        return np.clip(product, 0.0, 1.0, out=product)
 
     def _strength(self, both: Floats, expected: Floats, alike: Floats) -> Floats:
         # the line keeps rising where the learned lifts are level, so that no likeness ties with another

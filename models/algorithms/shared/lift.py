@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
+
+from models.shared.compiled import compiled
+from models.shared.sparse_products import sparse_product
 
 __all__ = ["Occasions", "lower_lift", "nearest", "strengths_of", "unit_scores"]
 
@@ -59,7 +63,11 @@ class Occasions:
 
     def together(self, rows: Rows) -> sparse.csr_matrix:
         """csr float32 (rows.size, items): on how many occasions each of `rows` met every item."""
-        return sparse.csr_matrix(self.held[:, rows].T.tocsr() @ self.held)
+        return sparse_product(self._by_item[rows], self.held)
+
+    @cached_property
+    def _by_item(self) -> sparse.csr_matrix:
+        return sparse.csr_matrix(self.held.T.tocsr())
 
     def expected(self, left: Rows, right: Rows) -> Floats:
         """How often chance would let the pairs meet: n_i n_j / N."""
@@ -94,9 +102,49 @@ def strengths_of(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def nearest(row: Rows, column: Rows, weight: npt.NDArray[np.floating], k: int) -> Rows:
     """Places of the k heaviest of each row, row by row, heaviest first; ties to the lower column."""
-    order = np.lexsort((column, -weight, row))
-    starts = np.ones(order.size, dtype=bool)
-    starts[1:] = row[order][1:] != row[order][:-1]
-    first = np.flatnonzero(starts)
-    rank = np.arange(order.size) - np.repeat(first, np.diff(np.append(first, order.size)))
-    return order[rank < k]
+    if not row.size:
+        return np.empty(0, dtype=np.int64)
+    starts = np.concatenate([[0], np.cumsum(np.bincount(row))])
+    found = np.empty(int(np.minimum(np.diff(starts), k).sum()), dtype=np.int64)
+    _nearest(row, column, weight, k, starts, found)
+    return found
+
+
+@compiled
+def _nearest(
+    row: Rows, column: Rows, weight: npt.NDArray[np.floating], k: int, starts: Rows, found: Rows
+) -> None:
+    """starts : int64 (rows + 1,), where the entries of each row begin once they are in the order of rows."""
+    place, after = np.empty(row.size, dtype=np.int64), starts.copy()
+    for entry in range(row.size):
+        place[after[row[entry]]] = entry
+        after[row[entry]] += 1
+    filled = 0
+    for line in range(starts.size - 1):
+        own = place[starts[line] : starts[line + 1]]
+        best = found[filled : filled + min(k, own.size)]
+        filled += best.size
+        size = 0
+        for entry in own:  # the best so far stay in order: an entry goes before the first that it beats
+            if size == best.size:
+                if not _is_before(column, weight, entry, best[size - 1]):
+                    continue
+                size -= 1
+            low, high = 0, size
+            while low < high:
+                middle = (low + high) // 2
+                if _is_before(column, weight, entry, best[middle]):
+                    high = middle
+                else:
+                    low = middle + 1
+            for after_it in range(size, low, -1):
+                best[after_it] = best[after_it - 1]
+            best[low] = entry
+            size += 1
+
+
+@compiled
+def _is_before(column: Rows, weight: npt.NDArray[np.floating], one: int, other: int) -> bool:
+    if weight[one] != weight[other]:
+        return bool(weight[one] > weight[other])
+    return bool(column[one] < column[other])
