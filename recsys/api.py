@@ -29,6 +29,7 @@ from recsys.domains.users.routes import router as users
 from recsys.domains.users.service import at_login
 from recsys.domains.users.social.routes import router as social
 from recsys.observation.shop_state import ShopState
+from recsys.privacy.routes import router as privacy
 from recsys.private_folder import keep_private
 from recsys.search.routes import router as search
 from recsys.search.synonyms.routes import router as synonyms
@@ -66,6 +67,7 @@ ROUTERS = (
     notifications,
     notifications_admin,
     analytics,
+    privacy,
     browser_script,
 )
 

@@ -21,6 +21,7 @@ from recsys.events import cli as events
 from recsys.exports import cli as exports
 from recsys.jobs import cli as jobs
 from recsys.plugins import LazyRoot
+from recsys.privacy import cli as privacy
 from recsys.simulation import cli as simulation
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ app.add_typer(events.app, name="events", no_args_is_help=True)
 app.add_typer(exports.app, name="export")
 app.add_typer(demo.app, name="demo")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(privacy.app, name="privacy")
 app.command()(events.relay)
 app.command()(events.consume)
 app.command()(simulation.simulate)

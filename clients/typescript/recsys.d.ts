@@ -279,6 +279,23 @@ export interface EmailLogOut {
   created_at: string | null;
 }
 
+/** What was erased, without the person; `recsys privacy verify-receipt` checks the signature. */
+export interface ErasureReceipt {
+  format?: number;
+  receipt: string;
+  /** A keyed hash of the user's number: the same for the same person. */
+  person: string;
+  erased_at: string;
+  /** `the person`, `user 7`, `key …` or `command`. */
+  requested_by: string;
+  places: Array<PlaceCount>;
+  models: Array<ModelDate>;
+  /** What is left to do, in words. */
+  notes: Array<string>;
+  /** HMAC-SHA-256 cut to 128 bits, hexadecimal. */
+  signature?: string;
+}
+
 /** A value of a facet and the number of products that have it. */
 export interface FacetOut {
   /** An id (category, brand), a tag, the start of a price range, or a minimum rating. */
@@ -538,6 +555,13 @@ export interface MethodOut {
   is_default: boolean | null;
   billing_address: Record<string, unknown> | null;
   metadata?: Record<string, unknown> | null;
+}
+
+/** A model that learned from the person. */
+export interface ModelDate {
+  name: string;
+  /** It is to be replaced by one without the person until then. */
+  retrain_by: string;
 }
 
 /** A category or brand by its name. */
@@ -913,6 +937,16 @@ export interface PaymentOut {
   attempts: Array<AttemptOut>;
   refunds: Array<RefundOut>;
   created_at: string | null;
+}
+
+/** What an erasure did in one place. */
+export interface PlaceCount {
+  /** A table, a Redis key, a folder or the search index. */
+  place: string;
+  /** `removed`; `anonymised` where the rest must be kept. */
+  outcome: string;
+  /** Rows, keys, members, entries, files or records. */
+  count: number;
 }
 
 /** One product of a list, and the rules that determined its position. */
@@ -2103,16 +2137,6 @@ export interface Operations {
     body: TemplateNew;
     response: TemplateOut;
   };
-  /** Delete an account with its profile and interactions; its orders stay, without it. */
-  admin_delete_account: {
-    method: "DELETE";
-    path: "/api/v1/admin/users/{user_id}";
-    pathParameters: {
-      /** A number or `username:…`. */
-      user_id: number | string;
-    };
-    response: void;
-  };
   /** Delete a brand without products. */
   admin_delete_brand: {
     method: "DELETE";
@@ -2191,6 +2215,26 @@ export interface Operations {
       user_id: number | string;
     };
     response: void;
+  };
+  /** Erase a user from every place, for good, and answer with a signed receipt. */
+  admin_erase_account: {
+    method: "DELETE";
+    path: "/api/v1/admin/users/{user_id}";
+    pathParameters: {
+      /** A number or `username:…`. */
+      user_id: number | string;
+    };
+    response: ErasureReceipt;
+  };
+  /** Everything that the shop keeps of a user, as a ZIP of JSON files. */
+  admin_export_account: {
+    method: "GET";
+    path: "/api/v1/admin/users/{user_id}/export";
+    pathParameters: {
+      /** A number or `username:…`. */
+      user_id: number | string;
+    };
+    response: string;
   };
   /** Any order with all its parts. */
   admin_get_order: {
@@ -2768,6 +2812,19 @@ export interface Operations {
     method: "DELETE";
     path: "/api/v1/cart";
     response: void;
+  };
+  /** Erase the caller from every place, for good, and answer with a signed receipt. */
+  erase_me: {
+    method: "POST";
+    path: "/api/v1/users/me/erase";
+    body: DeactivateIn;
+    response: ErasureReceipt;
+  };
+  /** Everything that the shop keeps of the caller, as a ZIP of JSON files. */
+  export_me: {
+    method: "GET";
+    path: "/api/v1/users/me/export";
+    response: string;
   };
   /** Follow a user; again is no error. */
   follow: {

@@ -16,6 +16,7 @@ from recsys.domains.users import tables as users
 from recsys.events import tables as events
 from recsys.imports import tables as imports
 from recsys.jobs import tables as jobs
+from recsys.privacy import tables as privacy
 from recsys.search import tables as search
 from recsys.search.synonyms import tables as synonyms
 
@@ -35,7 +36,7 @@ DOMAIN_TABLES = (
 )
 """The modules that define the domains' tables, from the lowest domain upwards."""
 
-OWN_MODULES = (events, imports, jobs, search, synonyms)
+OWN_MODULES = (events, imports, jobs, search, synonyms, privacy)
 """Tables that belong to no domain."""
 
 metadata = Base.metadata

@@ -27,7 +27,7 @@ from recsys.database import absence
 from recsys.database.absence import DatabaseAway
 from recsys.database.session import unit_of_work
 from recsys.errors import Unavailable
-from recsys.events import consumer_groups, dead_letters, inbox, lag
+from recsys.events import consumer_groups, dead_letters, erased_people, inbox, lag
 from recsys.events.envelope import Envelope, Handler, Subscriptions, Unreadable, open_entry
 from recsys.events.retention import reason
 from recsys.log import get_logger
@@ -187,6 +187,7 @@ class Consumer:
         wanted = [envelope for _, envelope in several if self._handlers(envelope)]
         if wanted:
             with unit_of_work() as session:
+                wanted = erased_people.without(session, wanted)
                 fresh = inbox.receive(session, self.group, {envelope.event_id for envelope in wanted})
                 for envelope in wanted:
                     if envelope.event_id in fresh:

@@ -24,7 +24,7 @@ from recsys.cache import keys
 from recsys.cache.client import get_redis
 from recsys.database.session import connect_arguments, libpq_url, unit_of_work
 from recsys.errors import Unavailable
-from recsys.events import consumer_groups, dead_letters, retention
+from recsys.events import consumer_groups, dead_letters, erased_people, retention
 from recsys.events.envelope import fields_of, stream_of
 from recsys.events.publish import CHANNEL
 from recsys.log import get_logger
@@ -107,6 +107,10 @@ def relay_batch() -> int | None:
         rows = session.execute(_UNSENT, {"most": get_settings().events.batch}).all()
         if not rows:
             return 0
+        several = len(rows)
+        rows = erased_people.delete_from_outbox(session, rows)
+        if not rows:
+            return several
         # moments of batches only grow, whatever the clock does: they are compared with what Redis knows
         moment = clock.now() if newest is None else max(clock.now(), newest + timedelta(microseconds=1))
         pipeline = get_redis().pipeline(transaction=False)
@@ -117,7 +121,7 @@ def relay_batch() -> int | None:
         pipeline.set(keys.relayed(), moment.isoformat())
         pipeline.execute()
         session.execute(_MARK, {"moment": moment, "ids": [row.id for row in rows]})
-        return len(rows)
+        return several
 
 
 def _send_lost_again(session: Session) -> datetime | None:

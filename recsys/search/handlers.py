@@ -42,6 +42,7 @@ from recsys.search.tables import SearchClick, SearchCount
 __all__ = [
     "count_click",
     "count_search",
+    "counted_query",
     "drop_product",
     "follow_popularity",
     "refresh_brand",
@@ -118,7 +119,7 @@ def count_search(session: Session, envelope: Envelope) -> None:
     """Count a search for the report, without its user."""
     event = envelope.event
     assert isinstance(event, SearchPerformed)
-    query = normal(event.query)[:_LONGEST_COUNTED]
+    query = counted_query(event.query)
     if not query:
         return
     row = insert(SearchCount).values(
@@ -133,6 +134,11 @@ def count_search(session: Session, envelope: Envelope) -> None:
             },
         )
     )
+
+
+def counted_query(query: str) -> str:
+    """The text under which a search is counted; empty where it has no words."""
+    return normal(query)[:_LONGEST_COUNTED]
 
 
 def count_click(session: Session, envelope: Envelope) -> None:

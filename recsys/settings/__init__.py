@@ -30,6 +30,7 @@ from recsys.diagnosis.setting_names import (
 from recsys.errors import Invalid
 from recsys.settings.accounts import SHORTEST_SECRET, ApiSettings, NotificationSettings, UserSettings
 from recsys.settings.jobs import JobSettings
+from recsys.settings.privacy import PrivacySettings
 
 __all__ = ["SHORTEST_SECRET", "Settings", "get_settings"]
 
@@ -367,6 +368,7 @@ class Settings(BaseSettings):
     analytics: AnalyticsSettings = AnalyticsSettings()
     search: SearchSettings = SearchSettings()
     jobs: JobSettings = JobSettings()
+    privacy: PrivacySettings = PrivacySettings()
 
     @field_validator("var")
     @classmethod

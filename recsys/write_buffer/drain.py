@@ -33,6 +33,7 @@ from recsys.settings import get_settings
 from recsys.write_buffer import buffer as write_buffer
 from recsys.write_buffer import spool
 from recsys.write_buffer.buffer import Post
+from recsys.write_buffer.erased_people import ErasedPosts, without_erased
 
 __all__ = ["dead_letters", "replay", "run", "turn"]
 
@@ -195,7 +196,7 @@ def _store_batches(packed: Sequence[bytes]) -> set[int]:
         _bury(keys.exposures_waiting(), {b"data": impressions.pack([entry[1]])}, why)
 
     def put(session: Session, several: Sequence[tuple[int, Answered]]) -> Iterable[Never]:
-        impressions.store(session, [one for _, one in several])
+        impressions.store(session, without_erased(session, [one for _, one in several]))
         return ()
 
     _Storing(put, bury, lambda one: waiting.add(one[0])).each(lists)
@@ -236,14 +237,16 @@ def _take_posts(packed: Sequence[bytes], overdue: Collection[int] = ()) -> set[i
     waiting: set[int] = set()
 
     def take(session: Session, several: Sequence[tuple[int, Post]]) -> Iterable[tuple[tuple[int, Post], str]]:
-        verdicts, refused = write_buffer.store(session, [post for _, post in several]), []
-        for one, verdict in zip(several, verdicts, strict=True):
+        erased = ErasedPosts(session, [post for _, post in several])
+        current = [one for one in several if not erased.includes(one[1])]
+        verdicts, refused = write_buffer.store(session, [post for _, post in current]), []
+        for one, verdict in zip(current, verdicts, strict=True):
             place, _ = one
             if verdict.status == "queued" and place not in overdue:
                 waiting.add(place)
             elif verdict.status == "queued":
                 refused.append((one, "request_id: no response with this id was stored"))
-            elif verdict.status == "refused":
+            elif verdict.status == "refused" and not erased.includes(one[1], is_refused=True):
                 refused.append((one, verdict.reason or ""))
         return refused
 

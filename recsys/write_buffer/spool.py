@@ -19,7 +19,7 @@ from recsys.errors import Unavailable
 from recsys.log import get_logger
 from recsys.settings import get_settings
 
-__all__ = ["Full", "Spool", "of_process"]
+__all__ = ["Full", "Spool", "of_process", "rewrite"]
 
 _TOGETHER = 200
 _log = get_logger(__name__)
@@ -112,6 +112,30 @@ class Spool:
                     sent += len(batch)
                 path.unlink(missing_ok=True)
         return sent
+
+
+def rewrite(path: Path, change: Callable[[bytes], bytes | None]) -> int:
+    """Put each record of a file through `change` (None: leave it out); how many became others.
+
+    A file that a running process holds is left alone, and so is one that was drained meanwhile.
+    """
+    try:
+        file = path.open("rb+")
+    except FileNotFoundError:
+        return 0
+    with file:
+        if not _lock(file.fileno()):
+            return 0
+        records = [line.removesuffix(b"\n") for line in file]
+        kept = [change(record) for record in records]
+        changed = sum(before != after for before, after in zip(records, kept, strict=True))
+        if changed:
+            file.seek(0)
+            file.truncate()
+            file.write(b"".join(each + b"\n" for each in kept if each is not None))
+            file.flush()
+            os.fsync(file.fileno())
+    return changed
 
 
 def of_process(kind: str) -> Spool:

@@ -130,9 +130,9 @@ def update_user(session: SessionDep, user: OwnId, given: UserPatch) -> Affected:
 
 
 @router.delete("/user/{user}", dependencies=ADMIN)
-def delete_user(session: SessionDep, user: OwnId) -> Affected:
-    """Delete a user."""
-    users.delete_user(session, user)
+def delete_user(_: AdmissionDep, user: OwnId) -> Affected:
+    """Delete a user from every place, interactions included."""
+    users.delete_user(user)
     return _affected(1)
 
 

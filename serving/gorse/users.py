@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from recsys.database.session import unit_of_work
 from recsys.domains.users.registration import add_shop_users
 from recsys.domains.users.tables import User, UserProfile
-from recsys.own_ids.resolver import own_ids_changed
+from recsys.privacy.erasure import erase
 from serving.gorse.bodies import UserBody, UserPatch
 from serving.gorse.ids import user_numbers, user_of
 
@@ -92,10 +93,11 @@ def neighbors(session: Session, name: str, limit: int, offset: int) -> list[tupl
     return [(row.username, float(row.score)) for row in session.execute(_NEIGHBORS, parameters)]
 
 
-def delete_user(session: Session, name: str) -> None:
-    """Delete a user; interactions stay without a user. Raises NotFound."""
-    session.delete(session.get_one(User, user_of(session, name)))
-    own_ids_changed(session)
+def delete_user(name: str) -> None:
+    """Erase a user from every place, interactions included. Raises NotFound."""
+    with unit_of_work() as session:
+        number = user_of(session, name)
+    erase(number, by=None, requested_by="gorse API")
 
 
 def _user(name: str, settings: dict[str, Any] | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""HTTP of accounts for administrators: list, block, reopen, demote, delete."""
+"""HTTP of accounts for administrators: list, block, reopen, demote."""
 
 from __future__ import annotations
 
@@ -56,9 +56,3 @@ def reopen_account(session: SessionDep, admin: AdminUser, user_id: Id) -> None:
 def demote_account(session: SessionDep, admin: AdminUser, user_id: Id) -> None:
     """Make an administrator an ordinary user; the last administrator stays one."""
     administration.demote(session, user_id, by=admin.user_id)
-
-
-@router.delete("/{user_id}", status_code=204, responses=_REFUSALS)
-def delete_account(session: SessionDep, admin: AdminUser, user_id: Id) -> None:
-    """Delete an account with its profile and interactions; its orders stay, without it."""
-    administration.delete_account(session, user_id, by=admin.user_id)

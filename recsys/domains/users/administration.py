@@ -1,11 +1,11 @@
-"""What administrators do with accounts: list, block, reopen, demote, delete."""
+"""What administrators do with accounts: list, block, reopen, demote."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from recsys import clock
@@ -18,7 +18,7 @@ from recsys.errors import Conflict
 from recsys.events.publish import publish
 from recsys.events.vocabulary import ProfileUpdated, UserDeactivated
 
-__all__ = ["Status", "block", "delete_account", "demote", "find_accounts", "listed", "reopen"]
+__all__ = ["Status", "block", "demote", "find_accounts", "listed", "lock_removable", "reopen"]
 
 Status = Literal["open", "closed", "admin", "any"]
 _ADMINISTRATORS = 0x61646D69
@@ -70,7 +70,7 @@ def block(session: Session, user_id: int, *, by: int | None) -> None:
 
     Raises NotFound, and Conflict for one's own account and the last administrator's.
     """
-    user = _removable(session, user_id, by)
+    user = lock_removable(session, user_id, by)
     if user.is_active is False:
         return
     user.is_active = False
@@ -97,7 +97,7 @@ def reopen(session: Session, user_id: int, *, by: int | None) -> bool:
 
 def demote(session: Session, user_id: int, *, by: int | None) -> None:
     """Make an administrator an ordinary user. Raises NotFound, Conflict as `block` does."""
-    user = _removable(session, user_id, by)
+    user = lock_removable(session, user_id, by)
     if not user.is_admin:
         return
     user.is_admin = False
@@ -107,20 +107,11 @@ def demote(session: Session, user_id: int, *, by: int | None) -> None:
     publish(session, ProfileUpdated(user_id=user.id, changed=("is_admin",)))
 
 
-def delete_account(session: Session, user_id: int, *, by: int | None) -> None:
-    """Delete an account with its profile, sessions, interactions and payment methods; orders stay without it.
+def lock_removable(session: Session, user_id: int, by: int | None) -> User:
+    """Lock a user who may go. Raises NotFound, and Conflict for one's own account and the last administrator.
 
-    Raises NotFound, Conflict as `block` does.
+    by : the administrator who acts; None for a program, and for the user themself.
     """
-    user = _removable(session, user_id, by)
-    cache.forget(user)
-    sessions.end_all(session, user.id)
-    publish(session, UserDeactivated(user_id=user.id))
-    session.flush()
-    session.execute(delete(User).where(User.id == user_id))
-
-
-def _removable(session: Session, user_id: int, by: int | None) -> User:
     # two administrators who demote each other at the same time must not both succeed
     session.execute(select(func.pg_advisory_xact_lock(_ADMINISTRATORS)))
     user = lock_user(session, user_id)

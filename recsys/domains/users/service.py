@@ -42,6 +42,7 @@ __all__ = [
     "get_user",
     "log_in",
     "log_out",
+    "prove",
     "refuse_taken",
     "refuse_taken_username",
     "replace_password",
@@ -216,6 +217,11 @@ def flush_names(session: Session) -> None:
         session.flush()
     except IntegrityError as error:
         raise Conflict("This e-mail address or username is taken; choose another.") from error
+
+
+def prove(session: Session, caller: Caller, password: str, address: str | None) -> None:
+    """Raise Unauthorized for a wrong password of the caller, Throttled after too many."""
+    _proven(session, caller, password, address)
 
 
 def _proven(session: Session, caller: Caller, password: str, address: str | None) -> User:

@@ -18,7 +18,7 @@ from pathlib import Path
 from recsys.errors import Unavailable
 from recsys.settings import get_settings
 
-__all__ = ["SIZE", "is_signed", "sign", "user_token_secrets"]
+__all__ = ["SIZE", "is_signed", "sign", "signatures", "user_token_secrets"]
 
 SIZE = 16
 """Bytes of a signature."""
@@ -26,13 +26,18 @@ SIZE = 16
 
 def sign(purpose: bytes, data: bytes) -> bytes:
     """The signature of `data` for one purpose; one for another purpose is a different one."""
-    return hmac.digest(_keys()[0], purpose + b"\0" + data, "sha256")[:SIZE]
+    return signatures(purpose, data)[0]
+
+
+def signatures(purpose: bytes, data: bytes) -> tuple[bytes, ...]:
+    """The signatures by all accepted keys; the first is that of `sign`."""
+    message = purpose + b"\0" + data
+    return tuple(hmac.digest(key, message, "sha256")[:SIZE] for key in _keys())
 
 
 def is_signed(purpose: bytes, data: bytes, signature: bytes) -> bool:
     """Whether `signature` is that of `data` by one of the keys, compared in constant time."""
-    message = purpose + b"\0" + data
-    return any(hmac.compare_digest(hmac.digest(key, message, "sha256")[:SIZE], signature) for key in _keys())
+    return any(hmac.compare_digest(each, signature) for each in signatures(purpose, data))
 
 
 def user_token_secrets(prefix: str, epoch: int) -> tuple[str, ...]:

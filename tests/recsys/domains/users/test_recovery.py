@@ -205,6 +205,9 @@ def test_administrators_list_block_demote_and_delete(counter: Counter) -> None:
     counter.desk.rows("UPDATE users_db.users SET is_admin = true WHERE id = %s RETURNING id", ada.id)
     counter.send("POST", f"{path}/demote", who=admin, status=204)
     assert counter.one("SELECT is_admin FROM users_db.users WHERE id = %s", ada.id) is False
-    counter.send("DELETE", path, who=admin, status=204)
-    counter.send("DELETE", path, who=admin, status=404)
+    counter.send("DELETE", f"/admin/users/{admin.id}", who=admin, status=409)
+    receipt = counter.send("DELETE", path, who=admin)
+    assert receipt["requested_by"] == f"user {admin.id}"
+    counter.send("DELETE", path, who=admin)
+    counter.send("DELETE", "/admin/users/2000000000", who=admin, status=404)
     assert counter.desk.rows("SELECT id FROM users_db.user_sessions WHERE user_id = %s", ada.id) == []

@@ -1,0 +1,1 @@
+"""What people may ask of a shop about themselves: their data, its erasure, and how long it is kept."""

@@ -1,0 +1,227 @@
+"""The erasure of a person from every place, in an order in which nothing comes back.
+
+1. PostgreSQL, in one transaction: tombstones, models that learned from the person, then every table.
+2. Redis, the search index, files below `var/`.
+3. When every transaction that was running at 1 has ended, tables and Redis once more: what such a transaction
+   wrote without seeing the tombstone. Every later one sees it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import redis
+from redis.exceptions import RedisError
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from recsys import clock
+from recsys.cache.client import get_redis
+from recsys.database.session import unit_of_work
+from recsys.domains.products import cache as product_cache
+from recsys.domains.users import administration
+from recsys.errors import Unavailable
+from recsys.log import get_logger
+from recsys.own_ids.resolver import own_ids_changed
+from recsys.privacy import person as people
+from recsys.privacy import tombstones, trained_models
+from recsys.privacy.person import Person
+from recsys.privacy.places import job_logs, searches
+from recsys.privacy.places.files import FILE_PLACES
+from recsys.privacy.places.redis_keys import KEY_PLACES, searches_of
+from recsys.privacy.places.tables import TABLE_PLACES
+from recsys.privacy.receipts import ErasureReceipt, ModelDate, PlaceCount, person_reference, signed
+from recsys.search.backends.factory import chosen
+from recsys.settings import get_settings
+
+__all__ = ["INDEX", "erase", "preview"]
+
+INDEX = "search index"
+_PATIENCE_SECONDS = 5.0
+_log = get_logger(__name__)
+_REVIEWED = text("SELECT DISTINCT product_id FROM products_db.product_reviews WHERE user_id = :user")
+_OLDER = text(
+    """
+    SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+        AND pid <> pg_backend_pid() AND xact_start < :moment)
+    """
+)
+_MOMENT = text("SELECT clock_timestamp()")
+
+
+@dataclass
+class _Counts:
+    """How much was removed or anonymised, by place."""
+
+    removed: Counter[str] = field(default_factory=Counter)
+    anonymised: set[str] = field(default_factory=set)
+
+    def places(self) -> list[PlaceCount]:
+        return [
+            PlaceCount(
+                place=name, outcome="anonymised" if name in self.anonymised else "removed", count=count
+            )
+            for name, count in self.removed.items()
+        ]
+
+
+def erase(user_id: int, *, by: int | None, requested_by: str) -> ErasureReceipt:
+    """Erase a person; erasing again is harmless, and removes what came back.
+
+    Parameters
+    ----------
+    by
+        The administrator who acts; None for a command, a key, and the person.
+    requested_by
+        What the receipt says of it.
+
+    Raises
+    ------
+    NotFound
+        There never was such a user.
+    Conflict
+        It is the administrator's own account, or the last administrator's.
+    Unavailable
+        PostgreSQL, Redis or the search index does not answer; nothing is erased, or, where it went away
+        meanwhile, the rest: erase again.
+    """
+    client, counts = _reached(), _Counts()
+    with unit_of_work() as session:
+        chosen().ping(session)
+        person = people.find(session, user_id)
+        if person.is_known:
+            administration.lock_removable(session, user_id, by)
+            # read again: the lock kept out what was still being written
+            person = people.find(session, user_id)
+        moment = clock.now()
+        reviewed = [each for each in session.scalars(_REVIEWED, {"user": user_id}) if each is not None]
+        marked = trained_models.mark(session, person, moment)
+        tombstones.bury(session, person.identifiers, moment)
+        counts.removed[searches.NAME] = searches.erase(session, searches_of(client, person))
+        _erase_tables(session, person, counts)
+        own_ids_changed(session)
+        committed_before = session.scalar(_MOMENT)
+    _erase_keys(client, person, counts)
+    _erase_from_index(person, reviewed, counts)
+    for name, place in FILE_PLACES.items():
+        counts.removed[name] = place.erase(get_settings(), person)
+    notes = _wait_for_older(committed_before)
+    with unit_of_work() as session:
+        _erase_tables(session, person, counts)
+        dates = {each.name: each.retrain_by for each in trained_models.marked(session)}
+    _erase_keys(client, person, counts)
+    notes += _rewrite_persistence(client)
+    _log.info("a person was erased", places=sum(map(bool, counts.removed.values())), models=len(marked))
+    return signed(
+        ErasureReceipt(
+            receipt=uuid4(),
+            person=person_reference(user_id),
+            erased_at=moment,
+            requested_by=requested_by,
+            places=counts.places(),
+            models=[ModelDate(name=each, retrain_by=dates[each]) for each in marked if each in dates],
+            notes=notes,
+        )
+    )
+
+
+def preview(user_id: int) -> list[PlaceCount]:
+    """What an erasure would remove from tables, Redis and files; changes nothing. Raises NotFound."""
+    client, counts, settings = _reached(), _Counts(), get_settings()
+    with unit_of_work() as session:
+        person = people.find(session, user_id)
+        for place in TABLE_PLACES:
+            counts.removed[place.name] = place.count(session, person)
+            if place.cleared:
+                counts.anonymised.add(place.name)
+        counts.removed[job_logs.NAME] = len(job_logs.read(session, person))
+    for key, key_place in KEY_PLACES.items():
+        counts.removed[f"redis: {key}"] = len(key_place.read(client, person))
+    for name, file_place in FILE_PLACES.items():
+        counts.removed[name] = len(file_place.read(settings, person))
+    return counts.places()
+
+
+def _reached() -> redis.Redis:
+    client = get_redis()
+    try:
+        client.ping()
+    except (RedisError, OSError) as error:
+        message = "Redis does not answer; nobody is erased while a store is away. Try again later."
+        raise Unavailable(message, public=message) from error
+    return client
+
+
+def _erase_tables(session: Session, person: Person, counts: _Counts) -> None:
+    for place in TABLE_PLACES:
+        counts.removed[place.name] += place.erase(session, person)
+        if place.cleared:
+            counts.anonymised.add(place.name)
+    counts.removed[job_logs.NAME] += job_logs.erase(session, person)
+    counts.anonymised.add(job_logs.NAME)
+
+
+def _erase_keys(client: redis.Redis, person: Person, counts: _Counts) -> None:
+    try:
+        for name, place in KEY_PLACES.items():
+            counts.removed[f"redis: {name}"] += place.erase(client, person)
+    except (RedisError, OSError) as error:
+        raise _incomplete("Redis") from error
+
+
+def _erase_from_index(person: Person, reviewed: Sequence[int], counts: _Counts) -> None:
+    try:
+        with unit_of_work() as session:
+            # what is not in the database any more is deleted from the index
+            chosen().index_users(session, [person.user_id])
+            chosen().index_products(session, reviewed)
+    except Unavailable as error:
+        raise _incomplete("the search index") from error
+    counts.removed[INDEX] = int(person.is_known)
+    product_cache.forget_all(reviewed)
+
+
+def _incomplete(store: str) -> Unavailable:
+    message = f"The person is erased from PostgreSQL, and {store} went away meanwhile: erase them again."
+    return Unavailable(message, public=message)
+
+
+def _wait_for_older(moment: Any) -> list[str]:
+    """Wait until no transaction from before `moment` runs; a note where one takes too long."""
+    ends_at = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        with unit_of_work() as session:
+            if not session.scalar(_OLDER, {"moment": moment}):
+                return []
+        if time.monotonic() > ends_at:
+            return [
+                "A transaction that began before the erasure still runs; erase again when it has ended, so "
+                "that nothing that it writes stays."
+            ]
+        time.sleep(0.05)
+
+
+def _rewrite_persistence(client: redis.Redis) -> list[str]:
+    """Have Redis write its files again, which hold the commands of the past; a note where that is refused."""
+    try:
+        persistence: Any = client.info("persistence")
+        if persistence.get("aof_enabled"):
+            client.bgrewriteaof()
+        elif persistence.get("rdb_last_save_time") and _saves(client):
+            client.bgsave()
+    except RedisError as error:
+        return [
+            "Redis refuses to rewrite its files now "
+            f"({str(error).partition(chr(10))[0]}); they lose the person at its next rewrite."
+        ]
+    return []
+
+
+def _saves(client: redis.Redis) -> bool:
+    saves: Any = client.config_get("save")
+    return bool(saves.get("save"))

@@ -1,0 +1,211 @@
+"""A person as the stores know them: the number of the account, and all names that lead to it."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import BindParameter, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, INTEGER, VARCHAR
+from sqlalchemy.orm import Session
+
+from recsys.errors import NotFound
+from recsys.privacy import tombstones
+from recsys.privacy.tombstones import ErasedPeople
+
+__all__ = ["ERASED_ACTOR", "PARAMETERS", "Person", "find"]
+
+PARAMETERS: tuple[BindParameter[Any], ...] = (
+    bindparam("user", type_=INTEGER),
+    bindparam("user_text", type_=VARCHAR),
+    bindparam("actor", type_=VARCHAR),
+    *(
+        bindparam(name, type_=ARRAY(VARCHAR))
+        for name in ("sessions", "emails", "phones", "owners", "notices")
+    ),
+    bindparam("session_hashes", type_=ARRAY(BIGINT)),
+    bindparam("orders", type_=ARRAY(INTEGER)),
+    bindparam("payments", type_=ARRAY(INTEGER)),
+)
+"""The parameters that conditions of places may use."""
+ERASED_ACTOR = "erased account"
+"""What histories name instead of an erased administrator."""
+_SHORTEST_TEXT = 3
+_ACCOUNT = text("SELECT email, username, full_name FROM users_db.users WHERE id = :user")
+# every table that names a session beside a user
+_SESSIONS = text(
+    " UNION ".join(
+        f"SELECT session_id FROM {table} WHERE user_id = :user AND session_id IS NOT NULL"  # noqa: S608
+        for table in (
+            "users_db.user_sessions",
+            "products_db.product_view_history",
+            "orders_db.abandoned_carts",
+            "analytics_db.page_views",
+            "analytics_db.user_events",
+            "analytics_db.user_sessions",
+            "recommendations_db.user_interactions",
+            "recommendations_db.exposures",
+            "recommendations_db.guest_logins",
+        )
+    )
+)
+_EMAILS = text(
+    """
+    SELECT lower(email) FROM users_db.users WHERE id = :user
+    UNION SELECT lower(email) FROM users_db.account_tokens WHERE user_id = :user
+    UNION SELECT lower(email) FROM orders_db.orders WHERE user_id = :user AND email IS NOT NULL
+    UNION SELECT lower(email) FROM orders_db.abandoned_carts WHERE user_id = :user AND email IS NOT NULL
+    UNION SELECT lower(data ->> 'former_email') FROM analytics_db.outbox
+        WHERE name = 'user.email_changed' AND data ->> 'user_id' = CAST(:user AS text)
+    """
+)
+_ORDERS = text("SELECT id FROM orders_db.orders WHERE user_id = :user")
+_PAYMENTS = text(
+    "SELECT p.id FROM payments_db.payments p JOIN orders_db.orders o ON o.id = p.order_id "
+    "WHERE o.user_id = :user"
+)
+_PHONES = text(
+    """
+    SELECT phone FROM users_db.user_profiles WHERE user_id = :user AND phone IS NOT NULL
+    UNION SELECT phone FROM orders_db.shipping_addresses a WHERE phone IS NOT NULL
+        AND (user_id = :user OR order_id IN (SELECT id FROM orders_db.orders WHERE user_id = :user))
+    """
+)
+_ADDRESSES = text(
+    """
+    SELECT address FROM users_db.user_profiles WHERE user_id = :user AND address IS NOT NULL
+    UNION SELECT unnest(ARRAY[address1, address2, first_name || ' ' || last_name])
+        FROM orders_db.shipping_addresses
+        WHERE user_id = :user OR order_id IN (SELECT id FROM orders_db.orders WHERE user_id = :user)
+    """
+)
+_HASHES = text("SELECT hashtextextended(s, 0) FROM unnest(:sessions) AS given(s)").bindparams(
+    bindparam("sessions", type_=ARRAY(VARCHAR))
+)
+
+
+@dataclass(frozen=True)
+class Person:
+    """What leads to one person in any store.
+
+    is_known : whether the account was there when this was read; an erased person has a number alone.
+    emails, usernames : in lower case. sessions : ids of guest sessions and log-ins, as they are stored.
+    session_hashes : of these, as snapshots hold them. words : names and addresses as they were typed.
+    """
+
+    user_id: int
+    is_known: bool
+    emails: tuple[str, ...] = ()
+    usernames: tuple[str, ...] = ()
+    phones: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    session_hashes: tuple[int, ...] = ()
+    orders: tuple[int, ...] = ()
+    payments: tuple[int, ...] = ()
+    words: tuple[str, ...] = ()
+
+    @property
+    def identifiers(self) -> set[str]:
+        """What tombstones are made of."""
+        return {
+            tombstones.user_name(self.user_id),
+            *map(tombstones.session_name, self.sessions),
+            *map(tombstones.username_name, self.usernames),
+        }
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """Values of PARAMETERS."""
+        owners = [f"user:{self.user_id}", *(f"session:{each}" for each in self.sessions)]
+        notices = [f":user:{self.user_id}", *(f":mail:{each}" for each in self.emails)]
+        return {
+            "user": self.user_id,
+            "user_text": str(self.user_id),
+            "actor": f"user {self.user_id}",
+            "sessions": list(self.sessions),
+            "session_hashes": list(self.session_hashes),
+            "emails": list(self.emails),
+            "phones": list(self.phones),
+            "owners": owners,
+            "notices": notices,
+            "orders": list(self.orders),
+            "payments": list(self.payments),
+        }
+
+    @cached_property
+    def pattern(self) -> re.Pattern[bytes]:
+        """Where free text (a log, a report) names the person.
+
+        Addresses, numbers of telephones and sessions anywhere; names and usernames, which may be ordinary
+        words, only as a whole value; the number of the account only after a word for a user.
+        """
+        anywhere = [*self.emails, *self.phones, *self.sessions]
+        values = [*self.usernames, *self.words]
+        alternatives = []
+        if anywhere:
+            alternatives.append(f"(?<![\\w@.-])(?:{_any_of(anywhere)})(?![\\w@-])")
+        if values:
+            alternatives.append(
+                f"(?:(?<=[\"'>=,;|\\t(:])|(?<=^))(?:{_any_of(values)})(?=[\"'<,;|\\t)]|\\s*$)"
+            )
+        number = f"(?<![\\d.]){self.user_id}(?![\\d.]*\\d)"
+        alternatives.append(
+            f"(?:(?<=user)|(?<=user[ =:/\"'])|(?<=user\": )|(?<=user':\\s)|(?<=users/)|(?<=user_id[=:/ ])"
+            f'|(?<=user_id":)|(?<=user_id": )|(?<=user_id\': )|(?<=\\(user_id\\)=\\()){number}'
+        )
+        return re.compile("|".join(alternatives).encode(), re.IGNORECASE | re.MULTILINE)
+
+    def is_named_in(self, value: object) -> bool:
+        """Whether a JSON value names the person in a field for users, or has a text of theirs as a value."""
+        if self.identifiers & tombstones.identifiers_of(value):
+            return True
+        exact = {*self.emails, *self.sessions, *self.usernames, *self.parameters["owners"]}
+        waiting = [value]
+        while waiting:
+            each = waiting.pop()
+            if isinstance(each, Mapping):
+                waiting.extend(each.values())
+            elif isinstance(each, list | tuple):
+                waiting.extend(each)
+            elif isinstance(each, str) and (each in exact or each.lower() in exact):
+                return True
+        return False
+
+
+def find(session: Session, user_id: int) -> Person:
+    """Read the person of an account, or of one that was erased. Raises NotFound where there was none."""
+    wanted = {"user": user_id}
+    account = session.execute(_ACCOUNT, wanted).one_or_none()
+    if account is None:
+        identifier = tombstones.user_name(user_id)
+        if not ErasedPeople.among(session, [identifier]).knows(identifier):
+            raise NotFound(f"There is no user {user_id}.")
+        return Person(user_id, is_known=False)
+    sessions = tuple(sorted(session.scalars(_SESSIONS, wanted)))
+    return Person(
+        user_id,
+        is_known=True,
+        emails=_texts(session.scalars(_EMAILS, wanted)),
+        usernames=_texts([account.username.lower()]),
+        phones=_texts(session.scalars(_PHONES, wanted)),
+        sessions=sessions,
+        session_hashes=tuple(session.scalars(_HASHES, {"sessions": list(sessions)})),
+        orders=tuple(session.scalars(_ORDERS, wanted)),
+        payments=tuple(session.scalars(_PAYMENTS, wanted)),
+        words=_texts([account.full_name, *session.scalars(_ADDRESSES, wanted)]),
+    )
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    return tuple(sorted({each.strip() for each in values if each and len(each.strip()) >= _SHORTEST_TEXT}))
+
+
+def _any_of(values: list[str]) -> str:
+    # as they are typed, in JSON of ASCII letters, and in HTML
+    forms = {form for each in values for form in (each, json.dumps(each)[1:-1], html.escape(each))}
+    return "|".join(re.escape(each) for each in sorted(forms, key=len, reverse=True))

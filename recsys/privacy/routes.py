@@ -1,0 +1,93 @@
+"""HTTP of privacy: a person's own data and erasure, and both for administrators."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+
+from recsys.database.session import unit_of_work
+from recsys.domains.users import service
+from recsys.domains.users.schemas import DeactivateIn
+from recsys.errors import Unauthorized
+from recsys.own_ids.references import UserText
+from recsys.privacy.erasure import erase
+from recsys.privacy.export import as_zip
+from recsys.privacy.receipts import ErasureReceipt
+from recsys.web.dependencies import TOKEN_COOKIE, AdmissionDep, BriefAdmin, BriefUser, Caller
+from recsys.web.errors import problem_responses
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/api/v1", tags=["privacy"])
+
+_Id = Annotated[UserText, Path(description="A number or `username:…`.")]
+_ZIP: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/zip": {}}, "description": "A ZIP of JSON files, one for each place"}
+}
+
+
+def _logged_in(caller: BriefUser) -> Caller:
+    # a web page's visitor proves no password: only a log-in may ask for everything
+    if caller is None or not caller.session_id:
+        raise Unauthorized("Log in first: send the token as `Authorization: Bearer TOKEN`.")
+    return caller
+
+
+_LoggedIn = Annotated[Caller, Depends(_logged_in)]
+
+
+@router.get(
+    "/users/me/export",
+    response_class=Response,
+    responses={**_ZIP, **problem_responses(401, 404, 422, 503)},
+)
+def export_me(_: AdmissionDep, caller: _LoggedIn) -> Response:
+    """Everything that the shop keeps of the caller, as a ZIP of JSON files."""
+    return _archive(caller.user_id)
+
+
+@router.post("/users/me/erase", responses=problem_responses(400, 401, 404, 409, 413, 422, 429, 503))
+def erase_me(
+    request: Request, response: Response, _: AdmissionDep, caller: _LoggedIn, given: DeactivateIn
+) -> ErasureReceipt:
+    """Erase the caller from every place, for good, and answer with a signed receipt.
+
+    Orders and payments are kept without the person. The password is asked for again.
+    """
+    with unit_of_work() as session:
+        address = None if request.client is None else request.client.host
+        service.prove(session, caller, given.password.get_secret_value(), address)
+    receipt = erase(caller.user_id, by=None, requested_by="the person")
+    response.delete_cookie(TOKEN_COOKIE)
+    return receipt
+
+
+@router.get(
+    "/admin/users/{user_id}/export",
+    response_class=Response,
+    responses={**_ZIP, **problem_responses(401, 403, 404, 422, 503)},
+)
+def export_account(_: AdmissionDep, admin: BriefAdmin, user_id: _Id) -> Response:
+    """Everything that the shop keeps of a user, as a ZIP of JSON files."""
+    return _archive(user_id)
+
+
+@router.delete("/admin/users/{user_id}", responses=problem_responses(401, 403, 404, 409, 422, 503))
+def erase_account(_: AdmissionDep, admin: BriefAdmin, user_id: _Id) -> ErasureReceipt:
+    """Erase a user from every place, for good, and answer with a signed receipt.
+
+    Orders and payments are kept without the person. Erasing again is harmless.
+    """
+    return erase(user_id, by=admin.user_id, requested_by=admin.actor)
+
+
+def _archive(user_id: int) -> Response:
+    return Response(
+        as_zip(user_id),
+        media_type="application/zip",
+        headers={
+            "Content-Disposition": f'attachment; filename="user-{user_id}.zip"',
+            "Cache-Control": "no-store",
+        },
+    )

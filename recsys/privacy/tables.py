@@ -1,0 +1,36 @@
+"""The tables of privacy (our own): tombstones of erased people, and models that learned from them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from recsys.database.base import Base
+
+__all__ = ["ErasedIdentifier", "ModelToRetrain"]
+
+
+class ErasedIdentifier(Base):
+    """A keyed hash of an erased user's number, session or username: late events are recognised by it.
+
+    Without the key (`recsys.web.access.signing`) nothing leads from the hash to the person.
+    """
+
+    __tablename__ = "erased_identifiers"
+    __table_args__ = (Index(None, "erased_at"), {"schema": "users_db"})
+
+    hash: Mapped[str] = mapped_column(String(32), primary_key=True)
+    erased_at: Mapped[datetime]
+
+
+class ModelToRetrain(Base):
+    """A model that learned from an erased person, and the date by which another one replaces it."""
+
+    __tablename__ = "models_to_retrain"
+    __table_args__ = ({"schema": "recommendations_db"},)
+
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    erased_at: Mapped[datetime]
+    retrain_by: Mapped[datetime]

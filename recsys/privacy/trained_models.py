@@ -1,0 +1,124 @@
+"""Models that learned from erased people: marked with a date, and deleted once another one replaced them.
+
+A fitted model cannot forget a person; it is trained again, on data without them. A marked model that another
+version of its experiment replaced, trained after the erasure, is deleted with its files.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from recsys import clock
+from recsys.privacy.person import Person
+from recsys.privacy.places.files import learned_from
+from recsys.settings import get_settings
+
+__all__ = ["MarkedModel", "delete_replaced", "mark", "marked", "overdue"]
+
+_MODELS = text(
+    """
+    SELECT name, parameters ->> 'artifact' AS artifact, coalesce(last_trained_at, created_at) AS trained_at
+    FROM recommendations_db.recommendation_models WHERE parameters ? 'artifact' ORDER BY id
+    """
+)
+_FIRST_INTERACTION = text(
+    "SELECT min(created_at) FROM recommendations_db.user_interactions "
+    "WHERE user_id = :user OR (user_id IS NULL AND session_id = ANY(:sessions))"
+)
+_MARK = text(
+    """
+    INSERT INTO recommendations_db.models_to_retrain (name, erased_at, retrain_by)
+    VALUES (:name, :moment, :retrain_by)
+    ON CONFLICT (name) DO UPDATE SET erased_at = excluded.erased_at
+    """
+)
+_MARKED = text(
+    """
+    SELECT t.name, t.erased_at, t.retrain_by, coalesce(m.is_active, false) AS is_active,
+           m.parameters ->> 'artifact' AS artifact,
+           NOT coalesce(m.is_active, false) AND NOT EXISTS (
+               SELECT FROM recommendations_db.ab_tests a
+               WHERE a.state = 'running' AND t.name IN (a.control, a.challenger)
+           ) AND EXISTS (
+               SELECT FROM recommendations_db.recommendation_models n
+               WHERE regexp_replace(n.name, '-v[0-9]+$', '') = regexp_replace(t.name, '-v[0-9]+$', '')
+                   AND n.name <> t.name AND n.last_trained_at > t.erased_at AND n.parameters ? 'artifact'
+                   AND NOT EXISTS (
+                       SELECT FROM recommendations_db.models_to_retrain o WHERE o.name = n.name)
+           ) AS is_replaced
+    FROM recommendations_db.models_to_retrain t
+    LEFT JOIN recommendations_db.recommendation_models m ON m.name = t.name
+    ORDER BY t.retrain_by, t.name
+    """
+)
+# the row stays: version numbers are never given again, and histories refer to it
+_WITHOUT_ARTIFACT = text(
+    "UPDATE recommendations_db.recommendation_models "
+    "SET parameters = parameters - 'artifact' - 'checksum' WHERE name = :name"
+)
+_UNMARK = text("DELETE FROM recommendations_db.models_to_retrain WHERE name = :name")
+
+
+@dataclass(frozen=True)
+class MarkedModel:
+    """A model that learned from an erased person.
+
+    is_replaced : a version of its experiment was trained without the person, and this one serves nobody.
+    artifact : its folder below `var/`; None where it is gone.
+    """
+
+    name: str
+    erased_at: datetime
+    retrain_by: datetime
+    is_active: bool
+    artifact: str | None
+    is_replaced: bool
+
+
+def mark(session: Session, person: Person, moment: datetime) -> list[str]:
+    """Mark the models that learned from the person, whose interactions are still there; their names.
+
+    Those that contain the person's number, and all that were trained after the person's first interaction: a
+    model of products alone learned from it too. A model that is marked keeps its date.
+    """
+    settings = get_settings()
+    sessions = {"user": person.user_id, "sessions": list(person.sessions)}
+    first = session.scalar(_FIRST_INTERACTION, sessions)
+    names = []
+    for model in session.execute(_MODELS).all():
+        learned = first is not None and model.trained_at is not None and first <= model.trained_at
+        if learned or learned_from(settings.var / model.artifact, person):
+            names.append(model.name)
+            retrain_by = moment + timedelta(days=settings.privacy.retrain_days)
+            session.execute(_MARK, {"name": model.name, "moment": moment, "retrain_by": retrain_by})
+    return names
+
+
+def marked(session: Session) -> list[MarkedModel]:
+    """All marked models, the one whose date comes first at the beginning."""
+    return [MarkedModel(**row) for row in session.execute(_MARKED).mappings()]
+
+
+def delete_replaced(session: Session) -> Sequence[str]:
+    """Delete the files of marked models that were replaced; their names."""
+    settings, deleted = get_settings(), []
+    for model in marked(session):
+        if model.artifact is not None and not model.is_replaced:
+            continue
+        if model.artifact is not None:
+            session.execute(_WITHOUT_ARTIFACT, {"name": model.name})
+            shutil.rmtree(settings.var / model.artifact, ignore_errors=True)
+            deleted.append(model.name)
+        session.execute(_UNMARK, {"name": model.name})
+    return deleted
+
+
+def overdue(models: Sequence[MarkedModel]) -> list[MarkedModel]:
+    """Those whose date has passed and whose files are still there."""
+    return [each for each in models if each.artifact is not None and each.retrain_by < clock.now()]
