@@ -14,7 +14,7 @@ from features.dataset import Dataset
 from features.interactions import Events, InteractionWeights
 from models.algorithms.neighbourhood.co_visitation import CoVisitation, CoVisitationParameters
 from models.algorithms.shared.item_item import VALUES, Values, top_products
-from models.algorithms.shared.sequential import StepSequence, degree_power
+from models.algorithms.shared.sequential import STEPS_AT_ONCE, StepSequence, degree_power
 from models.shared.validation import check_choice, check_float
 from recsys.errors import Invalid
 
@@ -100,11 +100,12 @@ class CoVisitationByType(CoVisitation):
         )
         between = steps.band(chosen.window, chosen.distance_decay, chosen.reverse)
         if chosen.gap_hours:
-            between = _with_gaps(between, steps.time, chosen.gap_hours, chosen.gap_floor)
+            _weigh_gaps(between, steps.time, chosen.gap_hours, chosen.gap_floor)
         source_scale = degree_power(source, chosen.source_power)
         target_scale = degree_power(target, chosen.target_power)
         before = sparse.csr_matrix(sparse.diags_array(source_scale) @ source.T.tocsr())
         after = sparse.csr_matrix((between @ target) @ sparse.diags_array(target_scale))
+        del between  # as large as `after`, and of no use to the product
         itself = None
         if chosen.repeats:
             met = source.multiply(target).sum(axis=0) * (1.0 + chosen.reverse) / 2.0
@@ -123,11 +124,20 @@ def _typed(by_type: Mapping[str, float], events: Events) -> npt.NDArray[np.float
     return InteractionWeights(by_type).weigh(events.kind, events.value, events.time, oldest)
 
 
-def _with_gaps(
-    between: sparse.csr_matrix, time: npt.NDArray[np.int64], hours: float, floor: float
-) -> sparse.csr_matrix:
-    """`between`, csr (steps, steps), × max(exp(−hours apart / hours), floor)."""
-    owner = np.repeat(np.arange(between.shape[0]), np.diff(between.indptr))
-    apart = np.abs(time[between.indices] - time[owner]) / (_HOUR * hours)
-    data = between.data * np.maximum(np.exp(-apart), floor).astype(np.float32)
-    return sparse.csr_matrix((data, between.indices, between.indptr), shape=between.shape)
+def _weigh_gaps(
+    between: sparse.csr_matrix,
+    time: npt.NDArray[np.int64],
+    hours: float,
+    floor: float,
+    at_once: int = STEPS_AT_ONCE,
+) -> None:
+    """Multiply `between`, csr (steps, steps), by max(exp(−hours apart / hours), floor), in place.
+
+    In blocks: what is computed on the way takes five times the space of the matrix.
+    """
+    for start in range(0, between.shape[0], at_once):
+        bounds = between.indptr[start : start + at_once + 1]
+        part = slice(int(bounds[0]), int(bounds[-1]))
+        own = np.repeat(time[start : start + at_once], np.diff(bounds))
+        apart = np.abs(time[between.indices[part]] - own) / (_HOUR * hours)
+        between.data[part] *= np.maximum(np.exp(-apart), floor).astype(np.float32)

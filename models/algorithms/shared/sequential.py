@@ -15,7 +15,10 @@ from features.dataset import Dataset
 from features.interactions import Events, History
 from models.algorithms.shared.item_item import ItemItem, valued
 
-__all__ = ["Sequential", "StepSequence", "degree_power"]
+__all__ = ["STEPS_AT_ONCE", "Sequential", "StepSequence", "degree_power"]
+
+STEPS_AT_ONCE = 65_536
+"""Steps whose pairs with others are computed together: bounds the memory beyond the result."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,24 +40,33 @@ class StepSequence:
         entries = weight.astype(np.float64), (self.step, self.item)
         return sparse.coo_matrix(entries, shape=self.shape).tocsr().astype(np.float32)
 
-    def band(self, window: int, decay: float, reverse: float) -> sparse.csr_matrix:
+    def band(
+        self, window: int, decay: float, reverse: float, at_once: int = STEPS_AT_ONCE
+    ) -> sparse.csr_matrix:
         """csr float32 (steps, steps): the weight of each of a walker's steps at most `window` away.
 
         decay^(d - 1) for the one d steps later, `reverse` of it for the earlier one, and the mean of both
-        for the step itself.
+        for the step itself. `at_once` rows are computed at a time: the result takes 8 bytes an entry, what
+        leads to it 30.
         """
         size = self.walker.size
-        here = np.arange(size)
-        rows, columns, weights = [here], [here], [np.full(size, (1.0 + reverse) / 2.0)]
-        for distance in range(1, window + 1):
-            start = np.flatnonzero(self.walker[distance:] == self.walker[:-distance])
-            rows += [start, start + distance]
-            columns += [start + distance, start]
-            weight = decay ** (distance - 1)
-            weights += [np.full(start.size, weight), np.full(start.size, reverse * weight)]
-        places = np.concatenate(rows), np.concatenate(columns)
-        entries = np.concatenate(weights).astype(np.float32), places
-        return sparse.csr_matrix(entries, shape=(size, size))
+        distance = np.arange(-window, window + 1)
+        powers = [decay ** (abs(each) - 1) if each else (1.0 + reverse) / 2.0 for each in distance.tolist()]
+        weights = (np.where(distance < 0, reverse, 1.0) * powers).astype(np.float32)
+        columns: list[npt.NDArray[np.int32]] = [np.empty(0, np.int32)]
+        entries: list[npt.NDArray[np.float32]] = [np.empty(0, np.float32)]
+        indptr = np.zeros(size + 1, dtype=np.int64)
+        for start in range(0, size, at_once):
+            rows = np.arange(start, min(start + at_once, size))
+            other = rows[:, None] + distance
+            own = self.walker[rows, None] == self.walker[np.clip(other, 0, size - 1)]
+            own &= (other >= 0) & (other < size)
+            columns.append(other[own].astype(np.int32))
+            entries.append(np.broadcast_to(weights, own.shape)[own])
+            indptr[rows + 1] = own.sum(axis=1)
+        return sparse.csr_matrix(
+            (np.concatenate(entries), np.concatenate(columns), np.cumsum(indptr)), shape=(size, size)
+        )
 
 
 class Sequential(ItemItem):
