@@ -202,7 +202,7 @@ class ServingSettings(BaseModel, extra="forbid"):
     stored_active_days : users without an interaction or a log-in in so many days before the end of the
         training data get no stored list, and are answered live, until their next interaction; 0: all get one.
     rows_per_list : so many first products of each stored list are rows of product_recommendations, too. A row
-        takes about 430 bytes, its place in the stored list 11; answers and feedback do not need it.
+        takes about 620 bytes, its place in the stored list 11; answers and feedback do not need it.
     expires_after_hours : stored lists are valid so long after they were made.
     repeat_purchases : bought products may be recommended again, where their category does not say otherwise.
     default_limit : products of an answer whose request names no limit.

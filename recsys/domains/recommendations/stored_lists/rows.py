@@ -2,7 +2,7 @@
 
 The rows are the documented, readable copy of what `stored_lists` holds packed: made from it by SQL, in one
 transaction, for a whole generation or for some users. Of each list the first `rows_per_list` products (a
-setting) are copied: as rows, products take forty times the space of the packed list. A product that is in
+setting) are copied: as rows, they take forty times the space of the packed list. A product that is in
 both lists of a user has one row: `context` has its rank and score for each question ("any", "new") that has
 it, and `score` is that of "any", else that of "new".
 
