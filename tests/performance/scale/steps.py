@@ -131,7 +131,8 @@ class ScaleRun:
             self.figures["API MiB"] = _resident_mib(port)
 
     def stop(self) -> None:
-        """Stop the servers."""
+        """Stop the servers, whose processor seconds are read no more."""
+        self._servers.postgres = None
         measured(self._servers, "down", json_option=False)
 
     def _step(self, title: str, *arguments: str, module: str = "recsys") -> Cost | None:
