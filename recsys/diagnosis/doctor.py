@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import redis
@@ -20,14 +18,15 @@ from recsys.cache.client import connect, redis_url
 from recsys.database import migrate
 from recsys.database.absence import DatabaseAway, refusal_of_writes
 from recsys.database.session import connect_arguments, database_url, reaching
+from recsys.diagnosis import machine, work
 from recsys.diagnosis.artifacts import artifact_fault
 from recsys.diagnosis.drift import BUILD_AND_TRAIN, skews
+from recsys.diagnosis.finding import Finding, ago
 from recsys.errors import RecsysError
+from recsys.observation.features_snapshot import SnapshotFault, read_snapshot
 from recsys.settings import Settings
 
-__all__ = ["Finding", "examine", "show"]
-
-State = Literal["ok", "attention", "broken"]
+__all__ = ["examine", "show"]
 
 _WRITE = text(
     "INSERT INTO analytics_db.inbox (consumer_group, event_id, handled_at) VALUES ('doctor', :id, now())"
@@ -37,20 +36,19 @@ _NEWER = text(
     "SELECT count(*) FROM (SELECT FROM recommendations_db.user_interactions "
     "WHERE created_at > :moment AND created_at < 'infinity' LIMIT :most) AS newer"
 )
+_NEWEST_ARTIFACTS = text(
+    """
+    SELECT DISTINCT ON (algorithm) name, parameters ->> 'artifact' AS artifact,
+        parameters ->> 'checksum' AS checksum
+    FROM recommendations_db.recommendation_models
+    WHERE NOT is_active AND parameters ->> 'artifact' IS NOT NULL
+    ORDER BY algorithm, id DESC
+    """
+)
 _STALE_AFTER = timedelta(days=7)
 """A snapshot older than this gets attention even when few interactions are newer."""
 _FEW_EVENTS, _FEW_SHARE = 100, 0.05
 """A snapshot gets attention when more interactions than both are newer: a number, a share of its events."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The state of one part; `remedy` is None when it is ok."""
-
-    part: str
-    state: State
-    found: str
-    remedy: str | None = None
 
 
 def examine(settings: Settings) -> list[Finding]:
@@ -76,7 +74,7 @@ def examine(settings: Settings) -> list[Finding]:
     except RecsysError as error:
         findings = [Finding("PostgreSQL", "broken", error.message, "recsys up"), store]
         findings += [_blocked(part, "PostgreSQL") for part in ("schema", *_STORED)]
-    return findings
+    return [*findings, machine.disk(settings), machine.api(settings)]
 
 
 def show(findings: list[Finding]) -> None:
@@ -103,7 +101,9 @@ def _looked(
 ) -> Finding:
     try:
         return look(settings, connection)
-    except (SQLAlchemyError, redis.RedisError) as error:
+    except (RecsysError, redis.RedisError):
+        return Finding(part, "broken", "cannot be examined without Redis", "mend Redis first")
+    except SQLAlchemyError as error:
         return Finding(part, "broken", str(error).partition("\n")[0], "recsys up, then recsys migrate")
 
 
@@ -154,22 +154,6 @@ def _writes_really(url: str, connection: Connection, found: Finding) -> Finding:
     return found
 
 
-def _waiting(settings: Settings, connection: Connection) -> Finding:
-    part, remedy = "write buffer", "recsys serve intake; it runs inside `recsys serve api` in development"
-    try:
-        with connect(redis_url(settings)) as client:
-            waiting: Any = client.xlen(keys.posts_waiting())
-            dead: Any = client.xlen(keys.dead_letters(keys.posts_waiting()))
-    except (redis.RedisError, RecsysError):
-        return Finding(part, "attention", "Redis does not answer", "mend Redis first")
-    if waiting:
-        return Finding(part, "attention", f"{waiting:,} posts wait for PostgreSQL", remedy)
-    if dead:
-        found = f"{dead:,} posts could not be stored"
-        return Finding(part, "attention", found, "recsys serve intake --dead says why")
-    return Finding(part, "ok", "nothing waits")
-
-
 def _schema(url: str) -> Finding:
     schema = migrate.check(url)
     if schema.state == "current":
@@ -205,25 +189,34 @@ def _model(settings: Settings, connection: Connection) -> Finding:
             f"{name} is active, but {fault}",
             "recsys train run --all, or recsys train promote NAME with another model of recsys train list",
         )
-    return Finding("model", "ok", f"{name} is active, trained {_ago(trained)}")
+    return Finding("model", "ok", f"{name} is active, trained {ago(trained)}")
+
+
+def _artifacts(settings: Settings, connection: Connection) -> Finding:
+    """The newest artifact of each algorithm beside the active model, which has a finding of its own."""
+    rows = connection.execute(_NEWEST_ARTIFACTS).all()
+    for name, artifact, checksum in rows:
+        fault = artifact_fault(settings.var / artifact, checksum)
+        if fault is not None:
+            remedy = f"restore it from a backup, or train it again: recsys train run --all ({name})"
+            return Finding("artifacts", "attention", f"{name} cannot be loaded: {fault}", remedy)
+    return Finding("artifacts", "ok", f"the checksums of {len(rows)} more models are right")
 
 
 def _features(settings: Settings, connection: Connection) -> Finding:
-    path = settings.var / "datasets" / "current.json"
     build = "recsys features build"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        moment, built = _moment(record["moment"]), _moment(record["built_at"])
-        events, folder = int(record["events"]), path.parent / str(record["folder"])
-    except FileNotFoundError:
+        snapshot = read_snapshot(settings)
+    except SnapshotFault as error:
+        return Finding("features", "broken", str(error), build)
+    if snapshot is None:
         return Finding("features", "attention", "no snapshot was built yet", build)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return Finding("features", "broken", f"{path} cannot be read ({type(error).__name__})", build)
-    if not folder.is_dir():
-        return Finding("features", "broken", f"the snapshot {folder} is missing", build)
-    found = f"{events:,} events up to {moment:%Y-%m-%d %H:%M}, built {_ago(built)}"
+    moment, built, events = snapshot.moment, snapshot.built_at, snapshot.events
+    if not snapshot.folder.is_dir():
+        return Finding("features", "broken", f"the snapshot {snapshot.folder} is missing", build)
+    found = f"{events:,} events up to {moment:%Y-%m-%d %H:%M}, built {ago(built)}"
     try:
-        differences = skews(settings, connection, folder)
+        differences = skews(settings, connection, snapshot.folder)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         return Finding(
             "features", "broken", f"{found}; it cannot be compared with today ({type(error).__name__})", build
@@ -233,7 +226,7 @@ def _features(settings: Settings, connection: Connection) -> Finding:
         remedies = {each.remedy for each in differences}
         remedy = BUILD_AND_TRAIN if len(remedies) > 1 else remedies.pop()
         return Finding("features", "attention", f"{found}; {listed}", remedy)
-    if record.get("until") is None:
+    if snapshot.until is None:
         few = int(max(_FEW_EVENTS, _FEW_SHARE * events))
         newer = connection.execute(_NEWER, {"moment": moment, "most": few + 1}).scalar_one()
         if newer > few:
@@ -254,11 +247,11 @@ def _recommendations(settings: Settings, connection: Connection) -> Finding:
     if row is None:
         return Finding(part, "attention", "none are stored; lists are computed per request", score)
     generation, model, users, live_at = row
-    found = f"generation {generation} of {model} for {users or 0:,} users, {_ago(live_at)}"
+    found = f"generation {generation} of {model} for {users or 0:,} users, {ago(live_at)}"
     if live_at is not None:
         ends = live_at + timedelta(hours=settings.serving.expires_after_hours)
         if ends < clock.now():
-            return Finding(part, "attention", f"{found}, expired {_ago(ends)}", score)
+            return Finding(part, "attention", f"{found}, expired {ago(ends)}", score)
         found += f", expires {ends:%Y-%m-%d %H:%M}"
     active = connection.execute(
         text(
@@ -281,27 +274,15 @@ def _recommendations(settings: Settings, connection: Connection) -> Finding:
     return Finding(part, "ok", found)
 
 
-def _moment(written: str) -> datetime:
-    moment = datetime.fromisoformat(written)
-    if moment.tzinfo is None:
-        raise ValueError("no time zone")
-    return moment
-
-
-def _ago(moment: datetime | None) -> str:
-    if moment is None:
-        return "at an unknown time"
-    seconds = (clock.now() - moment).total_seconds()
-    if seconds < 120:
-        return f"{max(0.0, seconds):.0f} s ago"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min ago"
-    return f"{seconds / 3600:.0f} h ago" if seconds < 172_800 else f"{seconds / 86_400:.0f} days ago"
-
-
 _STORED: dict[str, Callable[[Settings, Connection], Finding]] = {
     "model": _model,
     "features": _features,
     "recommendations": _recommendations,
-    "write buffer": _waiting,
+    "artifacts": _artifacts,
+    "index": work.search_index,
+    "events": work.events,
+    "dead letters": work.dead_events,
+    "write buffer": work.write_buffer,
+    "schedules": work.schedules,
+    "clock": machine.clocks,
 }

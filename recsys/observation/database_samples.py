@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -15,7 +16,14 @@ from recsys.jobs import schedule, service
 from recsys.observation.samples import Sample
 from recsys.settings import Settings
 
-__all__ = ["clock_offset", "from_database", "live_generation_id"]
+__all__ = [
+    "JobFigures",
+    "clock_offset",
+    "from_database",
+    "job_figures",
+    "live_generation_id",
+    "unsent_events",
+]
 
 _MODEL = text(
     "SELECT name, last_trained_at FROM recommendations_db.recommendation_models WHERE is_active "
@@ -57,14 +65,29 @@ _STARTS_COMPARED = 8
 """So many pauses of a schedule are compared: weekly and daily ones are found with their longest."""
 
 
+@dataclass(frozen=True)
+class JobFigures:
+    """One job: how its runs ended since the last success.
+
+    interval_seconds : the longest pause of its schedule; None without one.
+    """
+
+    job: str
+    interval_seconds: float | None
+    succeeded_at: datetime | None
+    failures: int
+    missed: int
+    running_since: datetime | None
+
+
 def from_database(session: Session, settings: Settings) -> Iterator[Sample]:
     """Every sample that PostgreSQL has. Raises what the session raises."""
     yield Sample("recsys_database_writable", float(refusal_of_writes(session) is None))
     yield Sample("recsys_database_clock_offset_seconds", clock_offset(session))
     yield from _model_and_generation(session, settings)
-    unsent, oldest = session.execute(_OUTBOX).one()
+    unsent, waited = unsent_events(session)
     yield Sample("recsys_outbox_unsent", unsent)
-    yield Sample("recsys_outbox_oldest_seconds", _age(oldest))
+    yield Sample("recsys_outbox_oldest_seconds", waited)
     yield from _jobs(session, settings)
     yield from _imports(session)
 
@@ -74,6 +97,29 @@ def clock_offset(session: Session | Connection) -> float:
     before = clock.now()
     theirs: datetime = session.execute(_CLOCK).scalar_one()
     return (theirs - before - (clock.now() - before) / 2).total_seconds()
+
+
+def unsent_events(session: Session | Connection) -> tuple[int, float]:
+    """Events that the relay has not sent, and the age of the oldest in seconds."""
+    count, oldest = session.execute(_OUTBOX).one()
+    return int(count), _age(oldest)
+
+
+def job_figures(session: Session, settings: Settings) -> list[JobFigures]:
+    """Every job that has a schedule or a history, by name."""
+    runs = {row.job: row for row in session.execute(_JOBS)}
+    schedules = settings.jobs.schedules
+    return [
+        JobFigures(
+            job=job,
+            interval_seconds=_longest_pause(schedules[job]) if job in schedules else None,
+            succeeded_at=None if job not in runs else runs[job].succeeded_at,
+            failures=0 if job not in runs else int(runs[job].failures),
+            missed=0 if job not in runs else int(runs[job].missed),
+            running_since=None if job not in runs else runs[job].running_since,
+        )
+        for job in sorted({*runs, *schedules})
+    ]
 
 
 def live_generation_id(session: Session) -> int | None:
@@ -104,18 +150,16 @@ def _model_and_generation(session: Session, settings: Settings) -> Iterator[Samp
 
 def _jobs(session: Session, settings: Settings) -> Iterator[Sample]:
     yield Sample("recsys_scheduler_up", float(service.is_scheduler_alive(session)))
-    runs = {row.job: row for row in session.execute(_JOBS)}
-    schedules = settings.jobs.schedules
-    for job in sorted({*runs, *schedules}):
-        labels, row = (("job", job),), runs.get(job)
-        yield Sample("recsys_job_scheduled", float(job in schedules), labels)
-        if job in schedules:
-            yield Sample("recsys_job_interval_seconds", _longest_pause(schedules[job]), labels)
-        if row is not None and row.succeeded_at is not None:
-            yield Sample("recsys_job_last_success_timestamp_seconds", row.succeeded_at.timestamp(), labels)
-        yield Sample("recsys_job_failures", 0 if row is None else row.failures, labels)
-        yield Sample("recsys_job_missed_starts", 0 if row is None else row.missed, labels)
-        yield Sample("recsys_job_running_seconds", 0 if row is None else _age(row.running_since), labels)
+    for each in job_figures(session, settings):
+        labels = (("job", each.job),)
+        yield Sample("recsys_job_scheduled", float(each.interval_seconds is not None), labels)
+        if each.interval_seconds is not None:
+            yield Sample("recsys_job_interval_seconds", each.interval_seconds, labels)
+        if each.succeeded_at is not None:
+            yield Sample("recsys_job_last_success_timestamp_seconds", each.succeeded_at.timestamp(), labels)
+        yield Sample("recsys_job_failures", each.failures, labels)
+        yield Sample("recsys_job_missed_starts", each.missed, labels)
+        yield Sample("recsys_job_running_seconds", _age(each.running_since), labels)
 
 
 def _longest_pause(expression: str) -> float:

@@ -14,7 +14,7 @@ from recsys.events import consumer_groups, lag
 from recsys.events.retention import STREAMS
 from recsys.observation.samples import Sample
 
-__all__ = ["QUEUES", "dead_letters", "from_redis", "oldest_seconds"]
+__all__ = ["QUEUES", "dead_letters", "from_redis", "oldest_seconds", "places"]
 
 QUEUES: Mapping[str, str] = MappingProxyType(
     {"exposures": keys.exposures_waiting(), "posts": keys.posts_waiting()}
@@ -30,7 +30,7 @@ def from_redis(client: redis.Redis, live_generation: int | None) -> Iterator[Sam
 
     live_generation : the id in PostgreSQL; None while it is not known, or there is none.
     """
-    for place in _places(client):
+    for place in places(client):
         labels = (("group", place.group), ("stream", place.stream))
         if place.unread is not None:
             yield Sample("recsys_consumer_unread", place.unread, labels)
@@ -71,7 +71,8 @@ def oldest_seconds(client: redis.Redis, stream: str) -> float:
     return lag.entry_age(entries[0][0], clock.now()) if entries else 0.0
 
 
-def _places(client: redis.Redis) -> Iterator[lag.GroupLag]:
+def places(client: redis.Redis) -> Iterator[lag.GroupLag]:
+    """The place of every group on each of its streams."""
     for group in consumer_groups.group_names():
         streams = consumer_groups.streams(consumer_groups.subscriptions(group))
         yield from lag.of_group(client, group, streams)

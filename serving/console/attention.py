@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.diagnosis import doctor
-from recsys.diagnosis.doctor import Finding
+from recsys.diagnosis.finding import Finding
 from recsys.jobs import service as jobs
 from recsys.jobs.catalogue import job_for_remedy
 from recsys.log import get_logger
@@ -79,7 +79,8 @@ def attention_items(session: Session, findings: list[Finding]) -> list[Attention
     """The parts that are not well, and jobs that failed, were missed or have nobody to start them."""
     items = []
     for finding in findings:
-        if finding.state != "ok":
+        # jobs are listed below, each with its last run
+        if finding.state != "ok" and finding.part != "schedules":
             job = job_for_remedy(finding.remedy)
             items.append(
                 AttentionItem(

@@ -70,5 +70,8 @@ class SearchIndex(Protocol):
     def verify(self, session: Session, *, repair: bool = False) -> dict[str, Differences]:
         """How `products` and `users` differ from the database; `repair` brings what differs up to date."""
 
+    def count_products(self, session: Session) -> int:
+        """How many products the index has."""
+
     def ping(self, session: Session) -> None:
         """Raises SearchDown when it does not answer."""

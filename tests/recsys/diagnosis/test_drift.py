@@ -10,6 +10,7 @@ import pytest
 from features.build.builder import build
 from recsys import clock
 from recsys.diagnosis import doctor
+from recsys.diagnosis.finding import Finding
 from recsys.settings import FeatureSettings, Settings
 from tests.support.database_rows import DAY, NOON, Event, Rows
 from tests.support.shop import Shop
@@ -23,7 +24,7 @@ def rows(shop: Shop) -> Rows:
     return found
 
 
-def _found(settings: Settings) -> doctor.Finding:
+def _found(settings: Settings) -> Finding:
     with clock.frozen_at(clock.now() + timedelta(minutes=1)):
         return {each.part: each for each in doctor.examine(settings)}["features"]
 

@@ -148,6 +148,11 @@ class ElasticIndex:
                 "users": self._compare(session, _USERS, repair),
             }
 
+    def count_products(self, session: Session) -> int:
+        """See SearchIndex."""
+        with self._errors():
+            return int(self._client.count(index=self._alias(_PRODUCTS))["count"])
+
     def ping(self, session: Session) -> None:
         """See SearchIndex."""
         with self._errors():

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -91,6 +91,11 @@ class PostgresIndex:
             for start in range(0, len(user_ids), _BATCH):
                 self.index_users(session, user_ids[start : start + _BATCH])
         return {"products": products, "users": users}
+
+    def count_products(self, session: Session) -> int:
+        """See SearchIndex."""
+        with self._bounded(session):
+            return session.scalar(select(func.count()).select_from(ProductSearch)) or 0
 
     def ping(self, session: Session) -> None:
         """See SearchIndex."""
