@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from prometheus_client import Gauge
 from sqlalchemy import Engine, event
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from recsys.web.metrics import REGISTRY
 
 __all__ = ["watch_pool"]
+
+_LENT = "recsys_lent"
 
 # of several processes the fullest pool counts: the sum would hide it
 _IN_USE = Gauge(
@@ -29,9 +32,13 @@ def watch_pool(engine: Engine, limit: int) -> None:
     _LIMIT.set(limit)
 
     @event.listens_for(engine, "checkout")
-    def lent(*_: object) -> None:
-        _IN_USE.inc()
+    def lent(_: object, record: ConnectionPoolEntry, __: object) -> None:
+        if not record.record_info.get(_LENT):
+            record.record_info[_LENT] = True
+            _IN_USE.inc()
 
     @event.listens_for(engine, "checkin")
-    def returned(*_: object) -> None:
-        _IN_USE.dec()
+    def returned(_: object, record: ConnectionPoolEntry) -> None:
+        # a connection that could not be made is returned without having been lent
+        if record.record_info.pop(_LENT, False):
+            _IN_USE.dec()

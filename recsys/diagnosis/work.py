@@ -92,7 +92,7 @@ def write_buffer(settings: Settings, connection: Connection) -> Finding:
     if spooled_seconds > _WRITES_SECONDS:
         found = f"{len(spooled):,} files wait on disk, the oldest for {in_words(spooled_seconds)}"
         return Finding(part, "attention", found, remedy)
-    return Finding(part, "ok", f"{waiting:,} posts are on their way" if waiting else "nothing waits")
+    return Finding(part, "ok", f"{waiting:,} posts wait for PostgreSQL" if waiting else "nothing waits")
 
 
 def schedules(settings: Settings, connection: Connection) -> Finding:

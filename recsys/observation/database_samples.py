@@ -151,7 +151,7 @@ def _model_and_generation(session: Session, settings: Settings) -> Iterator[Samp
 def _jobs(session: Session, settings: Settings) -> Iterator[Sample]:
     yield Sample("recsys_scheduler_up", float(service.is_scheduler_alive(session)))
     for each in job_figures(session, settings):
-        labels = (("job", each.job),)
+        labels = (("name", each.job),)
         yield Sample("recsys_job_scheduled", float(each.interval_seconds is not None), labels)
         if each.interval_seconds is not None:
             yield Sample("recsys_job_interval_seconds", each.interval_seconds, labels)

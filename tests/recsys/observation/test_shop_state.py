@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from recsys import clock
 from recsys.cache import keys
+from recsys.database.absence import DatabaseAway
 from recsys.database.session import get_engine, unit_of_work
 from recsys.events import consumer_groups, relay
 from recsys.events.publish import publish
@@ -33,7 +34,7 @@ from tests.support.shop import Shop
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def _value(scrape: Scrape, name: str, **labels: str) -> float | None:
+def _value(scrape: Scrape, name: str, /, **labels: str) -> float | None:
     return scrape.get((name, frozenset(labels.items())))
 
 
@@ -181,16 +182,16 @@ def test_jobs_since_their_last_success(shop: Shop, monkeypatch: pytest.MonkeyPat
     _job_run(shop, "train", "missed", NOW, missed=4)
     _job_run(shop, "measure", "running", clock.now() - timedelta(minutes=10))
     scrape = scrape_shop()
-    assert _value(scrape, "recsys_job_last_success_timestamp_seconds", job="train") == (
+    assert _value(scrape, "recsys_job_last_success_timestamp_seconds", name="train") == (
         NOW - timedelta(days=2)
     ).timestamp()  # fmt: skip
-    assert _value(scrape, "recsys_job_failures", job="train") == 2
-    assert _value(scrape, "recsys_job_missed_starts", job="train") == 4
-    assert _value(scrape, "recsys_job_interval_seconds", job="train") == timedelta(days=6).total_seconds()
-    assert _value(scrape, "recsys_job_scheduled", job="train") == 1
-    assert _value(scrape, "recsys_job_scheduled", job="measure") == 0
-    assert _value(scrape, "recsys_job_failures", job="score") == 0
-    assert 599 < (_value(scrape, "recsys_job_running_seconds", job="measure") or 0) < 700
+    assert _value(scrape, "recsys_job_failures", name="train") == 2
+    assert _value(scrape, "recsys_job_missed_starts", name="train") == 4
+    assert _value(scrape, "recsys_job_interval_seconds", name="train") == timedelta(days=6).total_seconds()
+    assert _value(scrape, "recsys_job_scheduled", name="train") == 1
+    assert _value(scrape, "recsys_job_scheduled", name="measure") == 0
+    assert _value(scrape, "recsys_job_failures", name="score") == 0
+    assert 599 < (_value(scrape, "recsys_job_running_seconds", name="measure") or 0) < 700
     assert _value(scrape, "recsys_scheduler_up") == 0
 
 
@@ -259,11 +260,11 @@ def _shop_lines(written: bytes) -> list[str]:
 
 def test_only_labels_with_few_values_are_used(shop: Shop) -> None:
     labels = {label for _, pairs in scrape_shop() for label, _ in pairs}
-    assert labels <= {"server", "group", "stream", "buffer", "job", "outcome"}
+    assert labels <= {"server", "group", "stream", "buffer", "name", "outcome"}
     assert all(name.startswith("recsys_") and text.endswith(".") for name, text in HELP.items())
 
 
-def test_the_pool_in_use(shop: Shop) -> None:
+def test_the_pool_in_use(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     def in_use() -> float:
         return read_scrape(render().decode())[("recsys_database_pool_in_use", frozenset())]
 
@@ -272,6 +273,11 @@ def test_the_pool_in_use(shop: Shop) -> None:
         connection.execute(text("SELECT 1"))
         assert in_use() == before + 2
         connection.invalidate()
+    assert in_use() == before
+    monkeypatch.setenv("RECSYS_DATABASE__URL", "postgresql://a:b@127.0.0.1:1/none")
+    get_settings.cache_clear()
+    with pytest.raises(DatabaseAway), unit_of_work():
+        pass
     assert in_use() == before
     limit = read_scrape(render().decode())[("recsys_database_pool_limit", frozenset())]
     assert limit == 2 * shop.settings.database.pool_size
