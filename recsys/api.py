@@ -46,6 +46,7 @@ from recsys.web.openapi.document import complete_document, operation_id
 from recsys.web.pan_filter import CardCheck
 from recsys.web.query_parameters import REQUEST_CHECKS
 from recsys.web.request_body import PlainBody
+from recsys.web.request_spans import RequestSpans
 
 __all__ = ["create_api"]
 
@@ -114,6 +115,9 @@ def create_api(first: Sequence[APIRouter] = (), **options: Any) -> FastAPI:
     origins = get_settings().api.cors_origins
     _let_pages_of_others_in(app, origins)
     app.add_middleware(PageOrigins, ring=ring, origins=origins)
+    if get_settings().tracing.endpoint is not None:
+        # outside of everything, so that the log of a request knows its trace
+        app.add_middleware(RequestSpans)
     for router in (*first, *ROUTERS):
         app.include_router(router)
 

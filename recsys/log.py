@@ -9,10 +9,19 @@ from typing import Any
 
 import structlog
 
+from recsys.observation.spans import current_trace_id
+
 __all__ = ["configure", "get_logger", "write_json"]
 
 _root = logging.getLogger()
 _SECRET_WORDS = ("password", "secret", "token", "authorization", "api_key", "cookie")
+
+
+def _add_trace(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    trace_id = current_trace_id()
+    if trace_id is not None:
+        event["trace_id"] = trace_id
+    return event
 
 
 def _hide_secrets(
@@ -59,6 +68,7 @@ def configure(level: str = "INFO", *, json: bool | None = None) -> None:
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
+        _add_trace,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _hide_secrets,
     ]

@@ -190,8 +190,9 @@ def intake(
             typer.echo(f"{moved:,} dead letters queued again")
         return
     from recsys.events import in_process
+    from recsys.observation.tracing import tracing
 
-    with in_process.stopped_by_signals() as stop:
+    with tracing("intake"), in_process.stopped_by_signals() as stop:
         moved = drain.run(stop, once=once)
     if as_json:
         sys.stdout.write(json.dumps({"moved": moved}) + "\n")

@@ -33,6 +33,7 @@ from models.results import MemberOpinion, Ranking
 from models.shared.fitted_members import FittedMembers
 from models.shared.score_blocks import ScoreBlock
 from recsys.errors import Invalid
+from recsys.observation.spans import span
 
 __all__ = ["Hybrid", "HybridParameters"]
 
@@ -210,7 +211,8 @@ class Hybrid(Recommender):
     def _opinions_of(self, request: RankRequest, stages: Sequence[Stage]) -> dict[str, ScoreBlock]:
         """The scores of every member that one of the rules needs, each computed once."""
         names = tuple(dict.fromkeys(name for stage in stages for name in stage.members))
-        return dict(zip(names, self.panel_.of(names).opinions(request), strict=True))
+        with span("candidate generation"):
+            return dict(zip(names, self.panel_.of(names).opinions(request), strict=True))
 
     def _listed(
         self,
@@ -226,8 +228,10 @@ class Hybrid(Recommender):
         if stage.kind == "single":
             closed = panel.filtered(request.shown, len(self.items_))
             return blocks[0].best(k, closed, request.history if request.shown.seen else None)
-        candidates = panel.candidates(blocks, request, self.parameters.candidates)
-        scores = stage.score(candidates, self._known_facts(), habits or self._habits(request))
+        with span("candidate generation"):
+            candidates = panel.candidates(blocks, request, self.parameters.candidates)
+        with span("ranker"):
+            scores = stage.score(candidates, self._known_facts(), habits or self._habits(request))
         padded = candidates.padded(scores, -np.inf)
         places, values = top_k(padded, k)
         items = candidates.padded(candidates.item, -1)

@@ -36,8 +36,13 @@ def relay(once: Once = False) -> None:
     """
     from recsys.events import in_process
     from recsys.events import relay as relaying
+    from recsys.observation.tracing import tracing
 
-    with in_process.stopped_by_signals() as stop, in_process.periodic_jobs(stop, once=once):
+    with (
+        tracing("relay"),
+        in_process.stopped_by_signals() as stop,
+        in_process.periodic_jobs(stop, once=once),
+    ):
         sent = relaying.run(stop, once=once)
     typer.echo(f"{sent:,} events sent", err=True)
 
@@ -52,9 +57,10 @@ def consume(
     """
     from recsys.events import in_process
     from recsys.events.consumer import Consumer
+    from recsys.observation.tracing import tracing
 
     consumer = Consumer(group)
-    with in_process.stopped_by_signals() as stop:
+    with tracing(f"consume {group}"), in_process.stopped_by_signals() as stop:
         handled = consumer.run(stop, once=once)
     typer.echo(f"{handled:,} events handled", err=True)
 

@@ -31,6 +31,7 @@ from recsys.events import consumer_groups, dead_letters, erased_people, inbox, l
 from recsys.events.envelope import Envelope, Handler, Subscriptions, Unreadable, open_entry
 from recsys.events.retention import reason
 from recsys.log import get_logger
+from recsys.observation.spans import continued
 from recsys.settings import get_settings
 
 __all__ = ["Consumer", "StreamEntry"]
@@ -197,9 +198,11 @@ class Consumer:
         self.handled += len(wanted)
 
     def _call(self, session: Session, envelope: Envelope) -> None:
-        for handler in self._handlers(envelope):
-            handler(session, envelope)
-        session.flush()
+        name = envelope.event.name
+        with continued(f"handle {name}", envelope.traceparent, event=name, group=self.group):
+            for handler in self._handlers(envelope):
+                handler(session, envelope)
+            session.flush()
 
     def _handlers(self, envelope: Envelope) -> tuple[Handler, ...]:
         return self._subscriptions.get(type(envelope.event), ())

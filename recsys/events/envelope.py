@@ -20,11 +20,15 @@ __all__ = ["Envelope", "Handler", "Subscriptions", "Unreadable", "fields_of", "o
 
 @dataclass(frozen=True)
 class Envelope:
-    """One event as a handler hears it: the same id however often it is delivered."""
+    """One event as a handler gets it: the same id however often it is delivered.
+
+    traceparent : of the trace in which it was published; None while tracing was off.
+    """
 
     event_id: UUID
     occurred_at: datetime
     event: Event
+    traceparent: str | None = None
 
 
 Handler = Callable[[Session, Envelope], None]
@@ -54,10 +58,16 @@ def stream_of(family: str) -> str:
 
 
 def fields_of(
-    event_id: UUID, name: str, version: int, aggregate: str, occurred_at: datetime, data: str
+    event_id: UUID,
+    name: str,
+    version: int,
+    aggregate: str,
+    occurred_at: datetime,
+    data: str,
+    traceparent: str | None = None,
 ) -> dict[Any, Any]:
     """The entry of a stream; `data` is the event's fields as JSON."""
-    return {
+    entry = {
         "event_id": str(event_id),
         "name": name,
         "version": str(version),
@@ -65,6 +75,7 @@ def fields_of(
         "occurred_at": occurred_at.isoformat(),
         "data": data,
     }
+    return entry if traceparent is None else entry | {"traceparent": traceparent}
 
 
 def open_entry(fields: Mapping[bytes, bytes]) -> Envelope:
@@ -87,9 +98,12 @@ def open_entry(fields: Mapping[bytes, bytes]) -> Envelope:
     if version > known.version:
         raise Unreadable(f"{name} has version {version}, this program knows {known.version}; use a newer one")
     try:
-        return Envelope(event_id, occurred_at, known.model_validate_json(data))
+        event = known.model_validate_json(data)
     except ValidationError as error:
         wrong = ", ".join(
             ".".join(map(str, one["loc"])) or "data" for one in error.errors(include_input=False)
         )
         raise Unreadable(f"{name} cannot be read: {wrong} is missing or wrong") from error
+    # a wrong one costs the trace, and never the event
+    traceparent = fields.get(b"traceparent", b"").decode("latin-1")
+    return Envelope(event_id, occurred_at, event, traceparent or None)

@@ -16,6 +16,7 @@ from recsys import clock
 from recsys.cache.client import get_redis
 from recsys.events.envelope import fields_of, stream_of
 from recsys.events.vocabulary import Event
+from recsys.observation.spans import current_traceparent
 
 __all__ = ["CHANNEL", "announce", "publish", "publish_all"]
 
@@ -25,8 +26,10 @@ CHANNEL = "recsys_outbox"
 _STORE = text(
     """
     WITH stored AS (
-        INSERT INTO analytics_db.outbox (event_id, family, name, version, aggregate, data, occurred_at)
-        VALUES (:event_id, :family, :name, :version, :aggregate, CAST(:data AS json), :occurred_at)
+        INSERT INTO analytics_db.outbox
+            (event_id, family, name, version, aggregate, data, occurred_at, traceparent)
+        VALUES (:event_id, :family, :name, :version, :aggregate, CAST(:data AS json), :occurred_at,
+            CAST(:traceparent AS varchar))
         ON CONFLICT (event_id) DO NOTHING
         RETURNING id
     )
@@ -38,8 +41,10 @@ _STORE = text(
 _STORE_ALL = text(
     """
     WITH stored AS (
-        INSERT INTO analytics_db.outbox (event_id, family, name, version, aggregate, data, occurred_at)
-        SELECT event_id, family, name, version, aggregate, CAST(data AS json), :occurred_at
+        INSERT INTO analytics_db.outbox
+            (event_id, family, name, version, aggregate, data, occurred_at, traceparent)
+        SELECT event_id, family, name, version, aggregate, CAST(data AS json), :occurred_at,
+            CAST(:traceparent AS varchar)
         FROM unnest(:event_ids, :families, :names, :versions, :aggregates, :data) WITH ORDINALITY
             AS given(event_id, family, name, version, aggregate, data, place)
         ORDER BY place
@@ -82,6 +87,7 @@ def publish(
             "aggregate": event.aggregate[:300],
             "data": event.model_dump_json(),
             "occurred_at": occurred_at or clock.now(),
+            "traceparent": current_traceparent(),
             "channel": CHANNEL,
         },
     )
@@ -102,6 +108,7 @@ def publish_all(session: Session, events: Sequence[tuple[UUID, Event]]) -> None:
             "aggregates": [event.aggregate[:300] for _, event in events],
             "data": [event.model_dump_json() for _, event in events],
             "occurred_at": clock.now(),
+            "traceparent": current_traceparent(),
             "channel": CHANNEL,
         },
     )
@@ -114,7 +121,13 @@ def announce(event: Event, *, client: Any = None, event_id: UUID | None = None) 
     """
     chosen = event_id or uuid4()
     entry = fields_of(
-        chosen, event.name, event.version, event.aggregate, clock.now(), event.model_dump_json()
+        chosen,
+        event.name,
+        event.version,
+        event.aggregate,
+        clock.now(),
+        event.model_dump_json(),
+        current_traceparent(),
     )
     (get_redis() if client is None else client).xadd(stream_of(event.family), entry)
     return chosen

@@ -44,7 +44,8 @@ _NEWEST_SENT = text("SELECT max(sent_at) FROM analytics_db.outbox WHERE sent_at 
 _LOST = text("UPDATE analytics_db.outbox SET sent_at = NULL WHERE sent_at > :since")
 _UNSENT = text(
     """
-    SELECT id, event_id, family, name, version, aggregate, data::text AS data, occurred_at
+    SELECT id, event_id, family, name, version, aggregate, data::text AS data, occurred_at,
+        traceparent
     FROM analytics_db.outbox WHERE sent_at IS NULL ORDER BY id LIMIT :most FOR UPDATE
     """
 )
@@ -115,7 +116,15 @@ def relay_batch() -> int | None:
         moment = clock.now() if newest is None else max(clock.now(), newest + timedelta(microseconds=1))
         pipeline = get_redis().pipeline(transaction=False)
         for row in rows:
-            entry = fields_of(row.event_id, row.name, row.version, row.aggregate, row.occurred_at, row.data)
+            entry = fields_of(
+                row.event_id,
+                row.name,
+                row.version,
+                row.aggregate,
+                row.occurred_at,
+                row.data,
+                row.traceparent,
+            )
             pipeline.xadd(stream_of(row.family), entry)
         # after the events: where this survives a crash of Redis, they did
         pipeline.set(keys.relayed(), moment.isoformat())

@@ -37,6 +37,8 @@ class OutboxEvent(Base):
     data: Mapped[Any] = mapped_column(JSON)
     occurred_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
+    # of the trace in which it was published (W3C Trace Context); empty while tracing is off
+    traceparent: Mapped[str | None] = mapped_column(String(55))
 
 
 class HandledEvent(Base):

@@ -31,6 +31,7 @@ from recsys.errors import Invalid
 from recsys.settings.accounts import SHORTEST_SECRET, ApiSettings, NotificationSettings, UserSettings
 from recsys.settings.jobs import JobSettings
 from recsys.settings.privacy import PrivacySettings
+from recsys.settings.tracing import TracingSettings
 
 __all__ = ["SHORTEST_SECRET", "Settings", "get_settings"]
 
@@ -369,6 +370,7 @@ class Settings(BaseSettings):
     search: SearchSettings = SearchSettings()
     jobs: JobSettings = JobSettings()
     privacy: PrivacySettings = PrivacySettings()
+    tracing: TracingSettings = TracingSettings()
 
     @field_validator("var")
     @classmethod

@@ -14,6 +14,7 @@ from structlog.stdlib import ProcessorFormatter
 
 from recsys import clock
 from recsys.log import get_logger, write_json
+from recsys.observation.spans import current_trace_id
 from recsys.own_ids.requests import keep_encoded_slashes
 from recsys.web.errors import problem
 from recsys.web.headers import secure
@@ -106,10 +107,13 @@ def _log_access(request_id: str, method: str, route: str, status: int, seconds: 
     if not _access.isEnabledFor(logging.INFO):
         return
     milliseconds, moment = round(seconds * 1000, 2), clock.now().isoformat()
+    trace_id = current_trace_id()
+    traced = "" if trace_id is None else f', "trace_id": "{trace_id}"'
     # nothing here needs escaping but the route, and ids are plain
     written = (
         f'{{"event": "request", "request_id": "{request_id}", "method": "{method}", "route": {_quoted(route)}'
-        f', "status": {status}, "milliseconds": {milliseconds}, "level": "info", "timestamp": "{moment}"}}'
+        f', "status": {status}, "milliseconds": {milliseconds}{traced}, "level": "info"'
+        f', "timestamp": "{moment}"}}'
     )
     if write_json(_access, written):
         return

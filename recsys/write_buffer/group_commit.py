@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from recsys.database.session import unit_of_work
 from recsys.errors import Unavailable
+from recsys.observation.spans import continued, current_traceparent
 from recsys.write_buffer.deadlines import Deadline, before, post_threads
 
 __all__ = ["GroupCommit", "StoreAll"]
@@ -38,6 +39,7 @@ class _Waiting(Generic[R, T]):
     request: R
     deadline: Deadline
     future: Future[T] = field(default_factory=Future)
+    traceparent: str | None = field(default_factory=current_traceparent)
 
 
 class GroupCommit(Generic[R, T]):
@@ -96,7 +98,11 @@ class GroupCommit(Generic[R, T]):
         outcomes: Sequence[T | Exception]
         seconds = max(waiting.deadline.left for waiting in group)
         try:
-            with unit_of_work(seconds=seconds) as session:
+            # what several requests share is in the trace of the first
+            with (
+                continued("group commit", group[0].traceparent),
+                unit_of_work(seconds=seconds) as session,
+            ):
                 outcomes = self._store_all(session, [waiting.request for waiting in group])
                 if len(outcomes) != len(group):
                     # an outcome would go to another's request, and a request would wait for none

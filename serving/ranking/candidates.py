@@ -20,6 +20,7 @@ from recsys.domains.recommendations.stored_lists.codec import (
     entries_of_records,
     strictly_decreasing,
 )
+from recsys.observation.spans import span
 from serving.ranking.eligibility import Novelty
 from serving.state.active_model import LoadedModel
 
@@ -44,7 +45,7 @@ def from_history(
 
     touched, bought : whether the user of the history has an interaction with, or bought, a product.
     """
-    with model.lock:
+    with span("model", algorithm=model.registered.algorithm), model.lock:
         ranking = model.model.recommend_from([history], k, exclude=novelty.excluded, only=only)
         evidence = _evidence(model, ranking, [history])
     return _entries_of(model, ranking, evidence, touched, bought, novelty)
@@ -54,7 +55,7 @@ def from_model(
     model: LoadedModel, user: int, k: int, only: npt.NDArray[np.int64], novelty: Novelty = Novelty.ANY
 ) -> list[Entry]:
     """The same for a user of the training data, when no newer history can be read."""
-    with model.lock:
+    with span("model", algorithm=model.registered.algorithm), model.lock:
         ranking = model.model.recommend([user], k, exclude=novelty.excluded, only=only)
         evidence = _evidence(model, ranking, None)
     touched = trained_products(model, user).__contains__
@@ -88,7 +89,7 @@ def similar(
     """
     if len(products) > 1 and isinstance(model.model, ItemLists):
         return _completing(model, products, k, only, reason)
-    with model.lock:
+    with span("model", algorithm=model.registered.algorithm), model.lock:
         ranking = _nearest(model.model, products, k + len(products), only)
     listed_products = ranking.products
     values = np.where(
@@ -119,7 +120,7 @@ def _completing(
 ) -> list[Entry]:
     """Return the k products that go with all of `products` by the sum of their strengths."""
     cart = History.of(np.array(products, dtype=np.int64))
-    with model.lock:
+    with span("model", algorithm=model.registered.algorithm), model.lock:
         ranking = model.model.recommend_from([cart], k, exclude="seen", only=only)
         evidence = _evidence(model, ranking, [cart])
     listed, strengths = ranking.row(0)

@@ -14,6 +14,7 @@ from recsys.domains.recommendations.stored_lists import generations
 from recsys.domains.recommendations.stored_lists.codec import StoredList, unpack
 from recsys.errors import RecsysError
 from recsys.log import get_logger
+from recsys.observation.spans import span
 from serving.ranking.eligibility import SeenProducts
 from serving.recommender.request import RecommendationRequest
 from serving.state.executor import LiveExecutor
@@ -56,11 +57,13 @@ class ContextReader:
             if request.user is None:
                 if request.session is None:
                     return RequestContext(data, redis_available=True)
-                members, _ = await reader.read(keys.recent_session_interactions(request.session), "-")
+                with span("redis context"):
+                    members, _ = await reader.read(keys.recent_session_interactions(request.session), "-")
                 return RequestContext(data, SeenProducts.of_recent(members), None, True)
             # no generation has the id 0: without a live one no list is found
             key = keys.stored_recommendations(data.generation or 0, request.user)
-            members, packed = await reader.read(keys.recent_interactions(request.user), key)
+            with span("redis context"):
+                members, packed = await reader.read(keys.recent_interactions(request.user), key)
         except (RedisError, OSError) as error:
             redis.available = False  # a background job tries again soon
             _log.error("Redis does not answer; lists come from PostgreSQL", error=str(error))

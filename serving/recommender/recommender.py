@@ -10,6 +10,7 @@ from anyio import to_thread
 
 from recsys.domains.recommendations.stored_lists.codec import Entry
 from recsys.errors import NotFound, RecsysError
+from recsys.observation.spans import span
 from serving.ranking.filters import FilterResult
 from serving.ranking.strategies import Lookups, Ranked
 from serving.ranking.user_context import read_user_context
@@ -181,7 +182,8 @@ class Recommender:
         short: RecommendationResponse | None = None
         for source in self.sources:
             try:
-                response = await source.lists(request, context)
+                with span(source.span_name):
+                    response = await source.lists(request, context)
             except TimeoutError:
                 self._late_share.count()
                 return self._list_available_now(request, context)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from recsys import clock
 from recsys.domains.recommendations.stored_lists.codec import Entry, StoredList, select
+from recsys.observation.spans import span
 from serving.merchandising.rerank import RerankedList, rerank
 from serving.ranking.eligibility import Novelty, SeenProducts
 from serving.ranking.filters import FilterResult, eligible_products
@@ -41,7 +42,9 @@ FILTERED_PAGES = 3
 
 
 class Source(ABC):
-    """A source of lists."""
+    """A source of lists; `span_name` names its part of a trace."""
+
+    span_name: str
 
     @abstractmethod
     async def lists(
@@ -65,6 +68,8 @@ class StoredLists(Source):
     A filter chooses among its products, which are the best of the user's: those of it that pass are the best
     that pass. Where they fill less than `FILTERED_PAGES` pages, though more would pass, there is no list.
     """
+
+    span_name = "source stored"
 
     def __init__(self, executor: LiveExecutor, lookups: Lookups, deadline: float) -> None:
         self._executor, self._filters, self._deadline = executor, lookups.filters, deadline
@@ -141,6 +146,8 @@ class RankingStages:
 class LiveRanking(Source):
     """A list that is ranked now by the strategy of its placement."""
 
+    span_name = "source live"
+
     def __init__(self, lists: LiveLists, lookups: Lookups) -> None:
         self._lists, self.lookups = lists, lookups
 
@@ -170,12 +177,16 @@ class LiveRanking(Source):
     def stages(self, request: RecommendationRequest, context: RequestContext) -> RankingStages:
         """Rank now, without a deadline."""
         data = context.data
-        user = read_user_context(request, data.model, context.recent)
-        filtered = eligible_products(request, user.seen, data.rules, self.lookups.filters)
-        ranked = rank(data, self.lookups, request, user, filtered)
+        with span("user context"):
+            user = read_user_context(request, data.model, context.recent)
+        with span("filters"):
+            filtered = eligible_products(request, user.seen, data.rules, self.lookups.filters)
+        with span("rank", placement=request.placement.value):
+            ranked = rank(data, self.lookups, request, user, filtered)
         reranked = RerankedList(ranked.entries)
         if data.rules.rules or request.diversity > 0.0:
-            reranked = rerank(data.rules, request, ranked.entries, filtered.eligible)
+            with span("rules"):
+                reranked = rerank(data.rules, request, ranked.entries, filtered.eligible)
         return RankingStages(user, filtered, ranked, reranked)
 
     def _rank(self, request: RecommendationRequest, context: RequestContext) -> RecommendationResponse:
@@ -200,6 +211,8 @@ class LiveRanking(Source):
 
 class PopularList(Source):
     """Eligible popular products."""
+
+    span_name = "source popular"
 
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from recsys import log
 from recsys.api import create_api
+from recsys.observation.tracing import tracing
 from recsys.search.ranking import personalization
 from recsys.settings import get_settings
 from serving.api import reports, rule_previews, why_not
@@ -39,10 +40,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.recommender, app.state.impressions, app.state.late_share = recommender, impressions, late_share
     personalization.use(ModelPersonaliser(lambda: refresher.data))
     try:
-        async with refresher.running(), impressions:
-            with tuned_runtime():
-                yield
-            await to_thread.run_sync(recommender.close)
+        with tracing("api"):
+            async with refresher.running(), impressions:
+                with tuned_runtime():
+                    yield
+                await to_thread.run_sync(recommender.close)
     finally:
         personalization.use(None)
 

@@ -22,6 +22,7 @@ from recsys.cache import client as cache
 from recsys.database.session import dispose_engines
 from recsys.events import in_process
 from recsys.log import get_logger
+from recsys.observation.tracing import tracing
 from recsys.settings import get_settings
 from recsys.write_buffer import drain
 from serving.server.workers import can_fork, describe_exit
@@ -107,6 +108,6 @@ def _work(listener: socket.socket | None) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the API too, which then ends this
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
         os.nice(NICENESS)
-        with in_process.working({"intake": drain.run}):
+        with tracing("background"), in_process.working({"intake": drain.run}):
             while not stop.is_set() and not wait([parent.sentinel], 0.5):
                 pass

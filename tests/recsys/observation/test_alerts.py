@@ -20,10 +20,10 @@ from recsys.imports.history import recorded
 from recsys.imports.report import ImportReport, Refusals
 from recsys.observation.samples import HELP
 from recsys.settings import get_settings
+from tests.recsys.observation import server_drills, shop_drills
+from tests.recsys.observation.drill import DRILLS, RULES, Drill
 from tests.recsys.observation.promql import metric_names
 from tests.recsys.observation.scrapes import read_scrape
-from tests.serving.observation import server_drills, shop_drills
-from tests.serving.observation.drill import DRILLS, RULES, Drill
 from tests.support.servers import ROOT
 from tests.support.shop import Shop
 

@@ -21,8 +21,8 @@ from recsys.events.publish import publish
 from recsys.events.vocabulary import ProductCreated
 from recsys.jobs.runner import JobRunner
 from recsys.settings import get_settings
+from tests.recsys.observation.drill import Drill, drill_of
 from tests.serving import shopping
-from tests.serving.observation.drill import Drill, drill_of
 
 __all__: list[str] = []
 

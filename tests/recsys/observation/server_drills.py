@@ -26,7 +26,7 @@ from recsys.settings import get_settings
 from serving.ranking import user_context
 from serving.server.app import create_app
 from serving.state.impression_log import ImpressionLog
-from tests.serving.observation.drill import Drill, drill_of, environment_of
+from tests.recsys.observation.drill import Drill, drill_of, environment_of
 from tests.serving.running import running
 from tests.support.shop import forget_connections
 
