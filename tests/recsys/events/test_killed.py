@@ -46,7 +46,7 @@ def test_killed_processes_lose_nothing_and_repeat_nothing(
     running = [_process(*command) for command in commands]
     try:
         for _ in range(2):
-            _until(lambda least=done: len(counting.numbers()) > least, 20)
+            _until(lambda least=done: len(counting.numbers()) > least, 120)
             done = len(counting.numbers())
             time.sleep(chance.random() / 5)
             counting.publish_many(40, first=10_000)
@@ -54,7 +54,7 @@ def test_killed_processes_lose_nothing_and_repeat_nothing(
                 running[place].send_signal(signal.SIGKILL)
                 running[place].wait()
                 running[place] = _process(*command)
-        _until(lambda: len(counting.numbers()) >= EVENTS + 80, 40)
+        _until(lambda: len(counting.numbers()) >= EVENTS + 80, 240)
     finally:
         for process in running:
             process.terminate()
