@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prometheus_client import Gauge
 from sqlalchemy import Engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -33,12 +35,21 @@ def watch_pool(engine: Engine, limit: int) -> None:
 
     @event.listens_for(engine, "checkout")
     def lent(_: object, record: ConnectionPoolEntry, __: object) -> None:
-        if not record.record_info.get(_LENT):
-            record.record_info[_LENT] = True
+        marks = _marks_of(record)
+        if not marks.get(_LENT):
+            marks[_LENT] = True
             _IN_USE.inc()
 
     @event.listens_for(engine, "checkin")
     def returned(_: object, record: ConnectionPoolEntry) -> None:
         # a connection that could not be made is returned without having been lent
-        if record.record_info.pop(_LENT, False):
+        if _marks_of(record).pop(_LENT, False):
             _IN_USE.dec()
+
+
+def _marks_of(record: ConnectionPoolEntry) -> dict[Any, Any]:
+    """What outlives the connection of an entry."""
+    marks = record.record_info
+    # only a connection that was detached from its pool has none
+    assert marks is not None
+    return marks
