@@ -28,6 +28,7 @@ from recsys.domains.users.api_keys.routes import router as publishable_keys
 from recsys.domains.users.routes import router as users
 from recsys.domains.users.service import at_login
 from recsys.domains.users.social.routes import router as social
+from recsys.observation.request_spans import RequestSpans
 from recsys.observation.shop_state import ShopState
 from recsys.privacy.routes import router as privacy
 from recsys.private_folder import keep_private
@@ -46,7 +47,6 @@ from recsys.web.openapi.document import complete_document, operation_id
 from recsys.web.pan_filter import CardCheck
 from recsys.web.query_parameters import REQUEST_CHECKS
 from recsys.web.request_body import PlainBody
-from recsys.web.request_spans import RequestSpans
 
 __all__ = ["create_api"]
 

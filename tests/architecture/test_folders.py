@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("recsys", "features", "models", "training", "serving")
 BESIDE_THE_PACKAGES = {"architecture", "journeys", "notebooks", "performance", "support"}
 MOST_MODULES = 15
+GROWING = ("recsys/database/migrations/versions",)
+"""Folders that hold a history: a change of the schema adds a module, and none goes."""
 
 
 def crowded(root: Path, tops: tuple[str, ...]) -> list[str]:
@@ -21,7 +23,7 @@ def crowded(root: Path, tops: tuple[str, ...]) -> list[str]:
     for top in tops:
         for folder in sorted({path.parent for path in (root / top).rglob("*.py")}):
             modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
-            if len(modules) > MOST_MODULES:
+            if len(modules) > MOST_MODULES and folder.relative_to(root).as_posix() not in GROWING:
                 found.append(f"{folder.relative_to(root).as_posix()} holds {len(modules)} modules")
     return found
 
