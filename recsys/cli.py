@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.main import get_command
 
+from recsys.backup import cli as backup
 from recsys.demo import cli as demo
 from recsys.errors import Invalid, RecsysError
 from recsys.events import cli as events
@@ -44,6 +45,7 @@ app.add_typer(exports.app, name="export")
 app.add_typer(demo.app, name="demo")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(privacy.app, name="privacy")
+app.add_typer(backup.app, name="backup")
 app.command()(events.relay)
 app.command()(events.consume)
 app.command()(simulation.simulate)

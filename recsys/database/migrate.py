@@ -19,7 +19,7 @@ from recsys.database.compatibility import SchemaCheck, compare_schema, write_old
 from recsys.database.session import connect_arguments, reaching
 from recsys.errors import Conflict, Invalid
 
-__all__ = ["check", "current", "downgrade", "head", "upgrade"]
+__all__ = ["check", "current", "downgrade", "head", "upgrade", "versions"]
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
@@ -86,6 +86,11 @@ def head() -> str:
     return newest
 
 
+def versions() -> frozenset[str]:
+    """All schema versions that this program knows."""
+    return frozenset(each.revision for each in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
 @contextmanager
 def _connection(url: str, *, lock: bool = True) -> Iterator[Connection]:
     address = f"postgresql+psycopg://{url.partition('://')[2]}"
@@ -128,7 +133,7 @@ def _check_free(connection: Connection) -> None:
 
 
 def _check_known(revision: str, connection: Connection) -> None:
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    known = versions()
     version = _version(connection)
     if version is not None and version not in known:
         raise Conflict(

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import psycopg
 import redis
 
+from recsys import clock
 from recsys.cache import keys
 from recsys.cache.client import get_redis
 from recsys.database.session import unit_of_work
@@ -18,6 +20,7 @@ from recsys.log import get_logger
 __all__ = [
     "OLD_GENERATION_SECONDS",
     "follow",
+    "rebuild",
     "reconcile",
     "repair",
     "retire_lists",
@@ -27,6 +30,12 @@ __all__ = [
 
 OLD_GENERATION_SECONDS = 300
 """How long lists that are no longer kept stay, for readers that began before the switch."""
+_LISTS_AT_ONCE = 1000
+_GENERATIONS = """
+    SELECT id, status, expires_at FROM recommendations_db.recommendation_generations
+    WHERE status IN ('live', 'former') ORDER BY id
+"""
+_LISTS = "SELECT user_id, list FROM recommendations_db.stored_lists WHERE generation_id = %s ORDER BY user_id"
 _log = get_logger(__name__)
 
 
@@ -36,6 +45,30 @@ def write_lists(generation: int, lists: Mapping[int, bytes], seconds: int) -> No
     for user, packed in lists.items():
         pipeline.set(keys.stored_recommendations(generation, user), packed, ex=seconds)
     pipeline.execute()
+
+
+def rebuild(client: redis.Redis, connection: psycopg.Connection[Any]) -> int:
+    """Write all lists of PostgreSQL into a Redis that lacks them, and point to the live generation.
+
+    Lists that have expired are left out. Returns the number written; raises redis.RedisError.
+    """
+    written = 0
+    for generation, status, expires_at in connection.execute(_GENERATIONS).fetchall():
+        if status == "live":
+            client.set(keys.live_generation(), generation)
+        seconds = None if expires_at is None else int((expires_at - clock.now()).total_seconds())
+        if seconds is not None and seconds < 1:
+            continue
+        with connection.cursor(name="lists") as cursor:
+            cursor.itersize = _LISTS_AT_ONCE
+            cursor.execute(_LISTS, [generation])
+            while rows := cursor.fetchmany(_LISTS_AT_ONCE):
+                pipeline = client.pipeline(transaction=False)
+                for user, packed in rows:
+                    pipeline.set(keys.stored_recommendations(generation, user), packed, ex=seconds)
+                pipeline.execute()
+                written += len(rows)
+    return written
 
 
 def repair(generation: int, user: int, stored: StoredList | None) -> None:

@@ -1,0 +1,186 @@
+"""Makes a backup: one snapshot of the database, the files, and what only Redis has."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import LiteralString
+
+import psycopg
+import redis
+from psycopg import sql
+
+from recsys import clock
+from recsys.backup.files import Progress, copied, digest_of, kept_files
+from recsys.backup.manifest import DATABASE, FILES, MANIFEST, REDIS, BackupFile, Manifest
+from recsys.backup.postgres_tools import copy_stream, find_tool, run_tool
+from recsys.backup.redis_keys import save_keys
+from recsys.cache.client import connect, redis_url
+from recsys.database import migrate
+from recsys.database.base import SCHEMAS
+from recsys.database.session import libpq_url, reaching
+from recsys.errors import Conflict, Invalid, Unavailable
+from recsys.settings import Settings
+
+__all__ = ["count_lists", "count_rows", "create"]
+
+_TABLES = """
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY(%s) ORDER BY 1, 2
+"""
+_LISTS = """
+SELECT g.id::text, count(s.user_id) FROM recommendations_db.recommendation_generations g
+LEFT JOIN recommendations_db.stored_lists s ON s.generation_id = g.id
+WHERE g.status IN ('live', 'former') GROUP BY g.id ORDER BY g.id
+"""
+# what other programs put beside our schemas is not ours to back up, and would stop a restore
+_FOREIGN_SCHEMAS: LiteralString = """
+SELECT nspname FROM pg_namespace
+WHERE nspname !~ '^pg_' AND nspname <> ALL(%s) AND nspname NOT IN ('information_schema', 'public')
+"""
+_FOREIGN_TABLES: LiteralString = """
+SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relname <> 'alembic_version'
+"""
+
+
+def create(settings: Settings, destination: Path, progress: Progress = lambda *_: None) -> Manifest:
+    """Write the folder `destination` whole or not at all, while the shop serves.
+
+    Raises Conflict when the folder is there already, or the schema is not of this program; Invalid for a
+    folder inside of what is backed up; and Unavailable when a server or pg_dump does not answer.
+    """
+    var, destination = settings.var.resolve(), destination.resolve()
+    if destination.is_relative_to(var):
+        raise Invalid(f"{destination} lies in {var}, which is backed up; choose a folder outside of it")
+    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
+        raise Conflict(f"{destination} is there already; choose a new folder for each backup")
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        # closed to others: it holds everything that the shop knows about persons
+        staging = Path(tempfile.mkdtemp(prefix=f".{destination.name}-", dir=destination.parent))
+    except OSError as error:
+        raise Invalid(f"{destination} cannot be made: {error.strerror}; choose another folder") from error
+    try:
+        manifest = _fill(settings, staging, progress)
+        manifest.write(staging)
+        for path in (staging / MANIFEST, staging):
+            _sync(path)
+        if destination.exists():
+            destination.rmdir()
+        os.replace(staging, destination)
+    except OSError as error:
+        raise Unavailable(f"the backup could not be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return manifest
+
+
+def count_rows(connection: psycopg.Connection) -> dict[str, int]:
+    """The rows of each table of the shop, as this transaction sees them."""
+    counts = {}
+    for schema, table in connection.execute(_TABLES, [list(SCHEMAS)]).fetchall():
+        query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, table))
+        row = connection.execute(query).fetchone()
+        assert row is not None
+        counts[f"{schema}.{table}"] = int(row[0])
+    return counts
+
+
+def count_lists(connection: psycopg.Connection) -> dict[str, int]:
+    """The stored lists of each generation that is live or kept."""
+    return dict(connection.execute(_LISTS).fetchall())
+
+
+def _fill(settings: Settings, staging: Path, progress: Progress) -> Manifest:
+    url = libpq_url(settings)
+    schema = migrate.check(url)
+    if schema.state != "current":
+        raise Conflict(
+            f"the database has schema {schema.current or 'none'}, and this program {schema.head}; "
+            "run `recsys migrate` first, or the version that the database is of"
+        )
+    with reaching(url), psycopg.connect(url) as connection:
+        # the rows are counted in the snapshot that is dumped
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+        row = connection.execute("SELECT pg_export_snapshot()").fetchone()
+        assert row is not None
+        server = connection.info.server_version
+        tool = find_tool("pg_dump", server // 10000)
+        left_out = [
+            f"--exclude-schema={_pattern(name)}"
+            for (name,) in connection.execute(_FOREIGN_SCHEMAS, [list(SCHEMAS)])
+        ]
+        left_out += [
+            f"--exclude-table=public.{_pattern(name)}" for (name,) in connection.execute(_FOREIGN_TABLES)
+        ]
+        options = ["--format=custom", "--compress=1", "--no-owner", "--no-privileges", *left_out]
+        digest, size = hashlib.sha256(), 0
+        with (
+            (staging / DATABASE).open("wb") as dump,
+            run_tool(tool, [*options, f"--snapshot={row[0]}"], url) as process,
+        ):
+
+            def write(part: bytes) -> None:
+                nonlocal size
+                dump.write(part)
+                digest.update(part)
+                size += len(part)
+                progress(DATABASE, len(part))
+
+            assert process.stdout is not None
+            copy_stream(process.stdout, write)
+            dump.flush()
+            os.fsync(dump.fileno())
+        files = [BackupFile(DATABASE, size, digest.hexdigest())]
+        tables, lists = count_rows(connection), count_lists(connection)
+    files += _files(settings.var.resolve(), staging, progress)
+    try:
+        with connect(redis_url(settings)) as client:
+            saved = save_keys(client, staging / REDIS)
+    except (redis.RedisError, OSError) as error:
+        raise Unavailable(
+            f"Redis does not answer ({error}); carts and waiting writes are only there"
+        ) from error
+    files.append(digest_of(staging / REDIS, REDIS))
+    return Manifest(
+        created_at=clock.now().isoformat(timespec="seconds"),
+        program=installed_version("recsys"),
+        schema=schema.head,
+        server=server,
+        tool=tool.major,
+        tables=tables,
+        lists=lists,
+        redis_keys=saved,
+        files=tuple(files),
+    )
+
+
+def _files(var: Path, staging: Path, progress: Progress) -> list[BackupFile]:
+    entries = []
+    for source in kept_files(var):
+        name = f"{FILES}/{source.relative_to(var).as_posix()}"
+        entry = copied(source, staging / name, name, progress)
+        if entry is not None:
+            entries.append(entry)
+    return entries
+
+
+def _pattern(name: str) -> str:
+    """A name as pg_dump's pattern for exactly this name."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _sync(path: Path) -> None:
+    with suppress(PermissionError):  # Windows opens no folder
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

