@@ -58,7 +58,7 @@ soak: $(VENV)/.test $(VENV)/.demo  ## four minutes of mixed load with parts kill
 
 lock: $(VENV)/bin/python  ## write the pinned requirements from pyproject.toml
 	@$(BIN)/python -m pip install --quiet $(UV)
-	@for kind in test demo docs; do \
+	@for kind in test demo docs image; do \
 	  $(BIN)/uv pip compile pyproject.toml --extra build --extra $$kind --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet \
 	    $$([ $$kind = test ] || echo --constraint requirements/test.txt) -o requirements/$$kind.txt; done

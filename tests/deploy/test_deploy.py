@@ -1,0 +1,111 @@
+"""Image, compose file and units name settings and commands that exist, and run closed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+from typer.main import get_command
+
+from recsys.cli import app
+from recsys.diagnosis.setting_names import variable_names
+from recsys.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+UNITS = sorted(path for path in (DEPLOY / "systemd").iterdir() if path.suffix == ".service")
+COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+OURS = {name: each for name, each in COMPOSE["services"].items() if each["image"] == "recsys"}
+CONTAINERFILE = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
+
+
+def check_command(arguments: list[str]) -> None:
+    """Fail unless `recsys ARGUMENTS` is a command with these options."""
+    command: Any = get_command(app)
+    context = typer.Context(command, info_name="recsys")
+    rest = list(arguments)
+    while hasattr(command, "resolve_command"):
+        _, command, rest = command.resolve_command(context, rest)
+        context = typer.Context(command, parent=context)
+    command.make_context("recsys", rest, parent=context.parent, resilient_parsing=False)
+
+
+def test_each_setting_that_is_named_exists() -> None:
+    named = {
+        name
+        for path in [*DEPLOY.rglob("*"), ROOT / ".dockerignore"]
+        if path.is_file()
+        for name in re.findall(r"RECSYS_\w+", path.read_text(encoding="utf-8"))
+    }
+    assert named - set(variable_names(Settings)) == set()
+    assert {"RECSYS_DATABASE__URL", "RECSYS_REDIS__URL", "RECSYS_VAR"} <= named
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_each_process_of_the_compose_file_is_a_command_and_is_closed(service: str) -> None:
+    given = OURS[service]
+    check_command(given["command"])
+    assert given["read_only"] is True
+    assert given["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in given["security_opt"]
+
+
+def test_the_compose_file_refers_to_what_it_has() -> None:
+    for name, service in COMPOSE["services"].items():
+        assert set(service.get("depends_on", {})) <= set(COMPOSE["services"]), name
+        for volume in service.get("volumes", []):
+            source = volume.partition(":")[0]
+            assert source in COMPOSE["volumes"] or (DEPLOY / source).exists(), volume
+    for secret in ("PASSWORD", "SECRET"):
+        for value in re.findall(rf"\w*{secret}\w*: (.+)", (DEPLOY / "compose.yaml").read_text()):
+            assert value.startswith("${"), value
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_each_unit_starts_a_command(unit: Path) -> None:
+    (line,) = re.findall(r"^ExecStart=/opt/recsys/bin/recsys (.+)$", unit.read_text(), re.MULTILINE)
+    check_command(line.replace("%i", "core").split())
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not on this machine")
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
+    program = Path(sys.executable).parent / "recsys"
+    names = []
+    for path in (DEPLOY / "systemd").iterdir():
+        name = path.name.replace("@.", "@core.")
+        text = path.read_text().replace("/opt/recsys/bin/recsys", str(program))
+        (tmp_path / name).write_text(text)
+        (tmp_path / path.name).write_text(text)
+        names.append(name)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *names],
+        env={"SYSTEMD_UNIT_PATH": f"{tmp_path}:", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    ours = [line for line in done.stderr.splitlines() if "recsys" in line]
+    assert (done.returncode, ours) == (0, [])
+
+
+def test_the_image_is_not_root_and_names_no_registry() -> None:
+    assert re.findall(r"^USER (.+)$", CONTAINERFILE, re.MULTILINE)[-1] == "10001:10001"
+    assert re.findall(r"^FROM (\S+)", CONTAINERFILE, re.MULTILINE) == ["python:3.11-slim"] * 2
+    assert "HEALTHCHECK" in CONTAINERFILE
+    assert "--require-hashes" in (DEPLOY / "image_steps").read_text()
+    addresses = re.findall(r"https?://[^\s'\"]+", CONTAINERFILE)
+    assert [each for each in addresses if "127.0.0.1" not in each] == []
+    (command,) = re.findall(r"^CMD (\[.*\])$", CONTAINERFILE, re.MULTILINE)
+    check_command(yaml.safe_load(command))
+
+
+def test_what_the_image_copies_is_there() -> None:
+    for source in re.findall(r"^COPY (?!--from)(.+) \S+$", CONTAINERFILE, re.MULTILINE):
+        assert all((ROOT / part).exists() for part in source.split())
