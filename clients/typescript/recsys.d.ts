@@ -242,6 +242,14 @@ export interface ConfirmEmailIn {
   token: string;
 }
 
+/** What a visitor allows, by purpose. */
+export interface ConsentBody {
+  /** Lists from the visitor's own behaviour. */
+  personalisation: boolean;
+  /** Page views, events and impressions that name the visitor. */
+  analytics: boolean;
+}
+
 /** A number of notifications. */
 export interface Count {
   count: number;
@@ -2848,6 +2856,12 @@ export interface Operations {
     path: "/api/v1/categories";
     response: Array<CategoryOut>;
   };
+  /** What the caller allows: a user, a guest (`X-Session-Id`), or both together. */
+  get_consent: {
+    method: "GET";
+    path: "/api/v1/consent";
+    response: ConsentBody;
+  };
   /** One's own account. */
   get_me: {
     method: "GET";
@@ -3450,6 +3464,13 @@ export interface Operations {
     path: "/api/v1/recommendations/rules/preview";
     body: RulePreviewIn;
     response: RulePreviewOut;
+  };
+  /** Allow or refuse purposes; the next request respects it. */
+  put_consent: {
+    method: "PUT";
+    path: "/api/v1/consent";
+    body: ConsentBody;
+    response: ConsentBody;
   };
   /** Replace all stated preferences of the caller; what is left out is no longer stated. */
   put_preferences: {

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from psycopg import sql
 
 from features.build.column_reader import NO_ID, Progress, Snapshot, open_snapshot
+from features.build.consents import ConsentFilter, read_consents
 from features.build.incremental import Watermark, counted, here, new_rows
 from features.build.interaction_reader import RawInteractions, read_interactions
 from features.build.preference_reader import RawPreferences, read_preferences, user_preferences
@@ -112,7 +113,9 @@ def build_reported(
         catalogue = read_catalogue(snapshot, lambda done, total: report("Reading products", done, total))
         preferences = read_preferences(snapshot, limit)
         reading = _Reading(snapshot, limit, lambda done, total: report("Reading interactions", done, total))
-        raw, mark, new, whole = reading.events(settings, incremental)
+        consents = read_consents(snapshot)
+        raw, mark, new, whole = reading.events(settings, incremental, consents)
+        raw = consents.without(raw)
         if len(raw) == 0:
             raise Invalid(_nothing(snapshot, until, raw.undated))
         report("Sorting", 0, 1)
@@ -138,12 +141,12 @@ class _Reading:
     progress: Callable[[int, int], None]
 
     def events(
-        self, settings: Settings, incremental: bool
+        self, settings: Settings, incremental: bool, consents: ConsentFilter
     ) -> tuple[RawInteractions, Watermark | None, int | None, str]:
         """The interactions, the new watermark, how many were new, and why all had to be read."""
         if self.limit is not None:
             return self._all(None, "an earlier moment was asked for")
-        now = here(self.snapshot)
+        now = replace(here(self.snapshot), refusing=consents.digest)
         if not incremental:
             return self._all(now, "it was asked for")
         try:
@@ -153,6 +156,8 @@ class _Reading:
                 return self._all(now, "the current snapshot does not say up to where it has read")
             if before.place != now.place:
                 return self._all(now, "the current snapshot is of another database")
+            if before.refusing != now.refusing:
+                return self._all(now, "other people refuse personalisation by now")
             old = load(settings, record["fingerprint"])
         except (NotFound, Invalid) as error:
             return self._all(now, error.message)

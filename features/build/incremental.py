@@ -42,6 +42,7 @@ class Watermark:
     rows      how many rows there were, whatever their time
     digest    XOR of the hashes of their ids
     undated   how many of them have no time and were left out
+    refusing  a digest of who refuses personalisation: their interactions are in no snapshot
     """
 
     seen: str
@@ -49,6 +50,7 @@ class Watermark:
     rows: int
     digest: int
     undated: int
+    refusing: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for `current.json`."""
@@ -66,6 +68,7 @@ class Watermark:
                 int(found["rows"]),
                 int(found["digest"]),
                 int(found["undated"]),
+                str(found["refusing"]),
             )
             _parts(mark.seen)
         except (KeyError, TypeError, ValueError):

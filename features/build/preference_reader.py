@@ -98,6 +98,13 @@ def _any_column(row: str, facet: str, price: str) -> sql.Composed:
     return sql.SQL("({})").format(sql.SQL(" OR ").join(parts))
 
 
+ALLOWED_USERS = sql.SQL(
+    "NOT EXISTS (SELECT FROM users_db.consents c "
+    "WHERE c.owner = 'user:' || user_id AND NOT c.personalisation)"
+)
+"""The SQL condition of rows whose user does not refuse personalisation."""
+
+
 def read_preferences(snapshot: Snapshot, until: sql.Composable | None = None) -> RawPreferences:
     """The explicit preferences up to `until` (an SQL timestamptz), or all of them.
 
@@ -105,6 +112,7 @@ def read_preferences(snapshot: Snapshot, until: sql.Composable | None = None) ->
     """
     conditions: list[sql.Composable] = [
         sql.SQL("user_id IS NOT NULL"),
+        ALLOWED_USERS,
         sql.SQL("({} OR NOT {})").format(anything_explicit(), anything_inferred()),
     ]
     if until is not None:

@@ -261,3 +261,8 @@ def search_popularity() -> str:
 def own_ids_version() -> str:
     """String: replaced at each change of a SKU, username, slug or name, so that no cache keeps an old one."""
     return "own_ids:version"
+
+
+def refused_personalisation(owner: str) -> str:
+    """String: that a user or guest (`user:5`, `session:abc`) refuses lists from their own behaviour."""
+    return f"consent:refused:{owner}"

@@ -78,6 +78,8 @@ OWN_TABLES: tuple[str, ...] = (
     "recommendations_db.business_rule_changes",
     # which model is tested against the serving model, on which share of the shop's visitors
     "recommendations_db.ab_tests",
+    # what users and guests allow by purpose
+    "users_db.consents",
     # who was erased, as keyed hashes: late events are recognised and dropped
     "users_db.erased_identifiers",
     # models that learned from erased people, and by when they are to be replaced

@@ -45,6 +45,11 @@ _NEWEST_ARTIFACTS = text(
     ORDER BY algorithm, id DESC
     """
 )
+_LATE_MODELS = text(
+    "SELECT t.name FROM recommendations_db.models_to_retrain t "
+    "JOIN recommendations_db.recommendation_models m ON m.name = t.name AND m.parameters ? 'artifact' "
+    "WHERE t.retrain_by < :now ORDER BY t.name"
+)
 _STALE_AFTER = timedelta(days=7)
 """A snapshot older than this gets attention even when few interactions are newer."""
 _FEW_EVENTS, _FEW_SHARE = 100, 0.05
@@ -274,6 +279,14 @@ def _recommendations(settings: Settings, connection: Connection) -> Finding:
     return Finding(part, "ok", found)
 
 
+def _privacy(settings: Settings, connection: Connection) -> Finding:
+    rows = connection.execute(_LATE_MODELS, {"now": clock.now()}).scalars().all()
+    if not rows:
+        return Finding("privacy", "ok", "no model is late that learned from an erased person")
+    found = f"learned from an erased person and should have been replaced: {', '.join(rows)}"
+    return Finding("privacy", "attention", found, "recsys train run --all, then recsys privacy retention")
+
+
 _STORED: dict[str, Callable[[Settings, Connection], Finding]] = {
     "model": _model,
     "features": _features,
@@ -285,4 +298,5 @@ _STORED: dict[str, Callable[[Settings, Connection], Finding]] = {
     "write buffer": work.write_buffer,
     "schedules": work.schedules,
     "clock": machine.clocks,
+    "privacy": _privacy,
 }

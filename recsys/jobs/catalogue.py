@@ -92,6 +92,14 @@ _ALL = (
         ("notifications", "send"),
     ),
     JobDefinition(
+        "retention",
+        "Delete what is old",
+        "Deletes rows that are older than the settings keep them, and models that were replaced after an "
+        "erasure.",
+        ("privacy", "retention"),
+        ("recsys privacy retention",),
+    ),
+    JobDefinition(
         "evaluate-items",
         "Judge similar products",
         "Judges the lists of similar products and of products bought together on what customers did later.",

@@ -127,6 +127,36 @@ def list_models(as_json: AsJson = False) -> None:
         typer.echo("no model learned from an erased person")
 
 
+@app.command("retention", epilog="Example: recsys privacy retention --dry-run")
+def keep_retention(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count what would be deleted; change nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete rows that are older than the settings keep them, and models that were replaced."""
+    from dataclasses import asdict
+
+    from recsys.database.session import unit_of_work
+    from recsys.privacy import retention, trained_models
+
+    counts = retention.count() if dry_run else retention.apply()
+    with unit_of_work() as session:
+        if dry_run:
+            models = [each.name for each in trained_models.marked(session) if each.is_replaced]
+        else:
+            models = list(trained_models.delete_replaced(session))
+    if as_json:
+        typer.echo(json.dumps({"tables": [asdict(each) for each in counts], "models": models}, indent=1))
+        return
+    for each in counts:
+        rows = "all are kept" if each.rows is None else f"{each.rows:,}"
+        days = "" if each.days is None else f"{each.days:g} days"
+        typer.echo(f"{rows:>14}  {each.table:<46} {days:<12} RECSYS_{each.setting}")
+    verb = "would be deleted" if dry_run else "deleted"
+    typer.echo(f"{sum(each.rows or 0 for each in counts):,} rows and {len(models)} models {verb}")
+
+
 def _retrain() -> None:
     """Train and score, as the jobs do, and delete what was replaced."""
     from recsys.database.session import unit_of_work

@@ -1,23 +1,47 @@
-"""HTTP of privacy: a person's own data and erasure, and both for administrators."""
+"""HTTP of privacy: consent by purpose, a person's own data and erasure, and both for administrators."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from recsys.database.session import unit_of_work
 from recsys.domains.users import service
 from recsys.domains.users.schemas import DeactivateIn
 from recsys.errors import Unauthorized
 from recsys.own_ids.references import UserText
+from recsys.privacy import consent as consents
+from recsys.privacy.consent import Consent
 from recsys.privacy.erasure import erase
 from recsys.privacy.export import as_zip
 from recsys.privacy.receipts import ErasureReceipt
-from recsys.web.dependencies import TOKEN_COOKIE, AdmissionDep, BriefAdmin, BriefUser, Caller
+from recsys.web.dependencies import (
+    TOKEN_COOKIE,
+    AdmissionDep,
+    BriefAdmin,
+    BriefUser,
+    Caller,
+    GuestSession,
+    MaybeUser,
+    SessionDep,
+)
 from recsys.web.errors import problem_responses
 
 __all__ = ["router"]
+
+
+class ConsentBody(BaseModel):
+    """What a visitor allows, by purpose."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"personalisation": False, "analytics": True}]}
+    )
+
+    personalisation: StrictBool = Field(description="Lists from the visitor's own behaviour.")
+    analytics: StrictBool = Field(description="Page views, events and impressions that name the visitor.")
+
 
 router = APIRouter(prefix="/api/v1", tags=["privacy"])
 
@@ -32,6 +56,29 @@ def _logged_in(caller: BriefUser) -> Caller:
     if caller is None or not caller.session_id:
         raise Unauthorized("Log in first: send the token as `Authorization: Bearer TOKEN`.")
     return caller
+
+
+@router.get("/consent", responses=problem_responses(401, 422, 503))
+def get_consent(session: SessionDep, caller: MaybeUser, guest: GuestSession) -> ConsentBody:
+    """What the caller allows: a user, a guest (`X-Session-Id`), or both together."""
+    allowed = consents.of_visitor(session, None if caller is None else caller.user_id, guest)
+    return ConsentBody(personalisation=allowed.personalisation, analytics=allowed.analytics)
+
+
+@router.put("/consent", responses=problem_responses(400, 401, 413, 422, 503))
+def put_consent(
+    session: SessionDep, caller: MaybeUser, guest: GuestSession, given: ConsentBody
+) -> ConsentBody:
+    """Allow or refuse purposes; the next request respects it.
+
+    Without `personalisation` lists are those for everybody, and models learn nothing from the caller. Without
+    `analytics` no page view, event, product view or impression that names the caller is stored.
+    """
+    if caller is None and guest is None:
+        raise Unauthorized("Log in, or send the guest session as X-Session-Id (POST /api/v1/auth/guest).")
+    user_id = None if caller is None else caller.user_id
+    consents.change(session, user_id, guest, Consent(given.personalisation, given.analytics))
+    return given
 
 
 _LoggedIn = Annotated[Caller, Depends(_logged_in)]

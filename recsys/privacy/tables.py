@@ -1,4 +1,4 @@
-"""The tables of privacy (our own): tombstones of erased people, and models that learned from them."""
+"""The tables of privacy (our own): consents, tombstones of erased people, models that learned from them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,22 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from recsys.database.base import Base
 
-__all__ = ["ErasedIdentifier", "ModelToRetrain"]
+__all__ = ["Consents", "ErasedIdentifier", "ModelToRetrain"]
+
+
+class Consents(Base):
+    """What a user or guest allows, where they said anything about it.
+
+    owner : `user:5` or `session:abc`.
+    """
+
+    __tablename__ = "consents"
+    __table_args__ = ({"schema": "users_db"},)
+
+    owner: Mapped[str] = mapped_column(String(300), primary_key=True)
+    personalisation: Mapped[bool]
+    analytics: Mapped[bool]
+    changed_at: Mapped[datetime]
 
 
 class ErasedIdentifier(Base):

@@ -11,7 +11,7 @@ from recsys.diagnosis import setting_values
 __all__ = ["TracingSettings"]
 
 
-class TracingSettings(BaseModel):
+class TracingSettings(BaseModel, extra="forbid"):
     """Traces by OpenTelemetry; off without an `endpoint`. They need `pip install recsys[otel]`.
 
     endpoint : of a collector that takes OTLP over HTTP, such as http://127.0.0.1:4318/v1/traces.

@@ -33,7 +33,7 @@ from recsys.settings import get_settings
 from recsys.write_buffer import buffer as write_buffer
 from recsys.write_buffer import spool
 from recsys.write_buffer.buffer import Post
-from recsys.write_buffer.erased_people import ErasedPosts, without_erased
+from recsys.write_buffer.erased_people import ErasedPosts, storable
 
 __all__ = ["dead_letters", "replay", "run", "turn"]
 
@@ -196,7 +196,7 @@ def _store_batches(packed: Sequence[bytes]) -> set[int]:
         _bury(keys.exposures_waiting(), {b"data": impressions.pack([entry[1]])}, why)
 
     def put(session: Session, several: Sequence[tuple[int, Answered]]) -> Iterable[Never]:
-        impressions.store(session, without_erased(session, [one for _, one in several]))
+        impressions.store(session, storable(session, [one for _, one in several]))
         return ()
 
     _Storing(put, bury, lambda one: waiting.add(one[0])).each(lists)

@@ -1,4 +1,4 @@
-"""What waits in the write buffer of people who were erased meanwhile: it is dropped."""
+"""What waits in the write buffer of people who were erased, or refuse analytics: dropped, or without them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from sqlalchemy.orm import Session
 
 from recsys.domains.recommendations.impressions.store import Answered
+from recsys.privacy.consent import without_analytics
 from recsys.privacy.tombstones import ErasedPeople, identifiers_of, session_name, user_name
 from recsys.write_buffer.buffer import Post
 
-__all__ = ["ErasedPosts", "without_erased"]
+__all__ = ["ErasedPosts", "storable"]
 
 
 class ErasedPosts:
@@ -27,11 +28,16 @@ class ErasedPosts:
         return self._erased.includes(self._identifiers[id(post)], accepted, is_refused=is_refused)
 
 
-def without_erased(session: Session, lists: Sequence[Answered]) -> list[Answered]:
-    """The answered lists that are not of erased people."""
+def storable(session: Session, lists: Sequence[Answered]) -> list[Answered]:
+    """The answered lists that are not of erased people; without the visitor who refuses analytics."""
     named = [(each, _visitor_of(each)) for each in lists]
-    erased = ErasedPeople.among(session, set().union(*(names for _, names in named)))
-    return [each for each, names in named if not erased.includes(names, each.shown_at)]
+    everybody = set().union(*(names for _, names in named))
+    erased, refusing = ErasedPeople.among(session, everybody), without_analytics(session, everybody)
+    return [
+        each if refusing.isdisjoint(names) else each._replace(user_id=None, session_id=None)
+        for each, names in named
+        if not erased.includes(names, each.shown_at)
+    ]
 
 
 def _named_by(post: Post) -> set[str]:

@@ -22,6 +22,7 @@ from recsys.domains.recommendations.stored_lists.codec import StoredList, pack
 from recsys.domains.recommendations.stored_lists.rows import write_rows
 from recsys.errors import Unavailable
 from recsys.log import get_logger
+from recsys.privacy.consent import without_personalisation
 from recsys.settings import get_settings
 from serving.batch.list_builder import UserBatch
 from serving.state.refresher import Refresher
@@ -81,7 +82,8 @@ def refresh_lists(session: Session, users: Sequence[int]) -> set[int]:
     live, another model serves, or a scoring runs.
     """
     recent = _recent(users)
-    waiting = [user for user in users if recent is None or recent[user]]
+    refusing = without_personalisation(session, users)
+    waiting = [user for user in users if user not in refusing and (recent is None or recent[user])]
     if not waiting or not session.scalars(_TRY_LOCK, {"lock": locks.SCORING_LOCK}).one():
         return set()
     live = generations.live(session)

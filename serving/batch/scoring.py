@@ -45,6 +45,8 @@ _USERS = sql.SQL(
         WHERE i.user_id = u.id AND i.created_at >= since.moment))::integer AS is_recent
     FROM users_db.users u CROSS JOIN to_timestamp(%s) AS since (moment)
     WHERE u.is_active AND EXISTS (SELECT FROM recommendations_db.user_interactions i WHERE i.user_id = u.id)
+        AND NOT EXISTS (
+            SELECT FROM users_db.consents c WHERE c.owner = 'user:' || u.id AND NOT c.personalisation)
     ORDER BY u.id
     """
 )

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from features.build.builder import weights_of
 from features.user_history import histories
+from recsys.privacy.consent import without_personalisation
 from recsys.search.ranking import formula as ranking
 from recsys.settings import get_settings
 from serving.state.active_model import LoadedModel
@@ -36,11 +37,13 @@ class ModelPersonaliser:
     def scores(
         self, session: Session, user_id: int, product_ids: Sequence[int]
     ) -> Mapping[int, float] | None:
-        """Return scores by position in the user's ranking; None for a user without history."""
+        """Return scores by position in the user's ranking; None for a user without history or consent."""
         model = self._serving_data().model
         if model is None:
             return None
         key = user_id, model.registered.id
+        if without_personalisation(session, [user_id]):
+            return None
         with self._lock:
             scores = self._scores.get(key)
         if scores is None:

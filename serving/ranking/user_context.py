@@ -20,6 +20,7 @@ from recsys.database.session import unit_of_work
 from recsys.domains.recommendations import preferences
 from recsys.errors import RecsysError
 from recsys.log import get_logger
+from recsys.privacy import consent
 from recsys.settings import get_settings
 from serving.batch import interaction_index
 from serving.ranking.candidates import trained_products
@@ -83,11 +84,22 @@ def read_user_context(
     """Read the user's context from PostgreSQL; while it is away, from Redis and the training data."""
     try:
         with unit_of_work() as session:
+            if not consent.of_visitor(session, request.user, request.session).personalisation:
+                return _with_cart(request, UserContext(), model)
             user = _from_postgresql(session, request, model, recent)
     except (RecsysError, SQLAlchemyError, RedisError) as error:
         _outage_log.log(str(error))
-        user = _from_memory(request, model, recent)
+        user = UserContext() if _refuses(request) else _from_memory(request, model, recent)
     return _with_cart(request, user, model)
+
+
+def _refuses(request: RecommendationRequest) -> bool:
+    """Whether the visitor refuses personalisation by what Redis knows; False while it is away too."""
+    try:
+        return consent.refuses_in_redis(request.user, request.session)
+    except (RedisError, OSError, RecsysError) as error:
+        _outage_log.log(str(error))
+        return False
 
 
 def _from_postgresql(

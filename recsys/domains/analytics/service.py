@@ -23,6 +23,7 @@ from recsys.errors import Invalid
 from recsys.events import inbox
 from recsys.events.publish import publish_all
 from recsys.events.vocabulary import Event, PageViewed, UserEventRecorded
+from recsys.privacy.consent import owners_of, without_analytics
 from recsys.write_buffer.batches import JUDGED, PostVerdict, PostVerdicts, answer, parts_of, reason_of
 from recsys.write_buffer.buffer import QueuedPost, Sender, store_or_queue
 from recsys.write_buffer.group_commit import GroupCommit
@@ -36,6 +37,10 @@ _COUNT_BOT = text(
     ON CONFLICT (date, bot) DO UPDATE SET hits = kept.hits + excluded.hits
     """
 )
+
+
+_REFUSED = frozenset({-1})
+"""In the place of what was stored: the visitor refuses analytics, and nothing was."""
 
 
 @dataclass(frozen=True)
@@ -132,13 +137,15 @@ def collect(body: object, visitor: Visitor, sender: Sender) -> PostVerdicts:
 def store_queued(session: Session, posts: Sequence[QueuedPost]) -> list[PostVerdict]:
     """Store items of the write buffer; a verdict for each."""
     items = [_from_queue(place, post) for place, post in enumerate(posts)]
-    stored: set[int] = set()
+    verdicts = []
     for visitor, own in groupby(sorted(items, key=lambda each: str(each[0])), key=lambda each: each[0]):
-        stored |= _store(session, visitor, [item for _, item in own])
-    return [
-        PostVerdict(index=item.place, status=_status(item, stored), event_id=str(item.event_id))
-        for _, item in items
-    ]
+        several = [item for _, item in own]
+        stored = _store(session, visitor, several)
+        verdicts += [
+            PostVerdict(index=item.place, status=_status(item, stored), event_id=str(item.event_id))
+            for item in several
+        ]
+    return sorted(verdicts, key=lambda verdict: verdict.index)
 
 
 def store_queued_bot_hits(session: Session, posts: Sequence[QueuedPost]) -> list[PostVerdict]:
@@ -196,6 +203,8 @@ def _read(session_id: str, parts: Sequence[object]) -> tuple[list[_Item], dict[i
 def _store(session: Session, visitor: Visitor, items: Sequence[_Item]) -> set[int]:
     """Store items by a fixed number of statements; two requests of one visitor wait for each other."""
     assert visitor.session_id is not None
+    if without_analytics(session, owners_of(visitor.user_id, visitor.session_id)):
+        return set(_REFUSED)
     sessionization.hold(session, [visitor.session_id])
     pages = [
         (each.place, each.event_id, each.moment, each.item)
@@ -244,9 +253,11 @@ def _published(visitor: Visitor, each: _Item) -> Event:
     )
 
 
-def _status(item: _Item, stored: set[int] | None) -> Literal["stored", "duplicate", "queued"]:
+def _status(item: _Item, stored: set[int] | None) -> Literal["stored", "duplicate", "queued", "ignored"]:
     if stored is None:
         return "queued"
+    if stored == _REFUSED:
+        return "ignored"
     return "stored" if item.place in stored else "duplicate"
 
 

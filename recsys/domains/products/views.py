@@ -25,6 +25,7 @@ from recsys.events import inbox
 from recsys.events.publish import publish_all
 from recsys.events.vocabulary import ProductViewed
 from recsys.log import get_logger
+from recsys.privacy.consent import owners_of, without_analytics
 from recsys.write_buffer.batches import PostVerdict
 from recsys.write_buffer.buffer import QueuedPost, Sender, store_or_queue
 from recsys.write_buffer.group_commit import GroupCommit
@@ -116,14 +117,19 @@ def _store(session: Session, views: Sequence[PostedView]) -> set[UUID]:
     """Store views, each once; the event ids of the new ones."""
     fresh = inbox.receive(session, "views", {view.event_id for view in views})
     rows = {view.event_id: view for view in views if view.event_id in fresh}
+    refusing = without_analytics(
+        session, {owner for view in rows.values() for owner in owners_of(view.user_id, view.session_id)}
+    )
     for view in rows.values():
+        # counted like every view, without its visitor where they refuse analytics
+        is_named = refusing.isdisjoint(owners_of(view.user_id, view.session_id))
         session.add(
             ProductView(
                 product_id=view.product_id,
-                user_id=view.user_id,
-                session_id=view.session_id,
-                ip_address=view.ip_address,
-                user_agent=view.user_agent,
+                user_id=view.user_id if is_named else None,
+                session_id=view.session_id if is_named else None,
+                ip_address=view.ip_address if is_named else None,
+                user_agent=view.user_agent if is_named else None,
                 viewed_at=view.viewed_at,
             )
         )

@@ -297,6 +297,9 @@ KEY_PLACES: Mapping[str, KeyPlace] = MappingProxyType(
         "recent_session_interactions": _Keys(
             lambda person: [keys.recent_session_interactions(each) for each in person.sessions]
         ),
+        "refused_personalisation": _Keys(
+            lambda person: [keys.refused_personalisation(each) for each in person.parameters["owners"]]
+        ),
         "login_failures": _Keys(
             lambda person: [
                 keys.login_failures(kind, name)

@@ -205,6 +205,7 @@ TABLE_PLACES: tuple[TablePlace, ...] = (
     TablePlace("users_db.user_profiles", _USER),
     TablePlace("users_db.user_sessions", _USER, hidden=frozenset({"session_id"})),
     TablePlace("users_db.account_tokens", _USER, hidden=frozenset({"token_hash"})),
+    TablePlace("users_db.consents", _OWNER),
     TablePlace("users_db.staff_roles", _USER),
     _history("users_db.staff_roles", "granted_by"),
     TablePlace("users_db.user_search", _USER, hidden=frozenset({"words", "names"})),

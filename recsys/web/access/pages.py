@@ -30,6 +30,8 @@ __all__ = ["PAGE_ROUTES", "PageVisitor", "PageVisitors", "is_page_path", "visito
 PAGE_ROUTES: Mapping[tuple[str, str], str] = {
     ("POST", "/api/v1/auth/guest"): "a session for a guest",
     ("POST", "/api/v1/auth/guest/claim"): "the guest's history for the user of the token",
+    ("GET", "/api/v1/consent"): "what the visitor allows",
+    ("PUT", "/api/v1/consent"): "what the visitor allows",
     ("GET", "/api/v1/recommendations"): "the visitor's list",
     ("POST", "/api/v1/recommendations"): "several lists of the visitor",
     ("GET", "/api/v1/products/popular"): "the same for everybody",

@@ -331,7 +331,15 @@ const recsys = {
   },
 
   // false: nothing is stored, and no event and nothing about the visitor is sent; lists are those for everybody
-  consent(given) {
+  // an object says it by purpose, to the server: {personalisation: false, analytics: true}
+  async consent(given) {
+    if (given && typeof given === 'object') {
+      const {personalisation = true, analytics = true} = given;
+      consented = true;
+      await asVisitor((headers) => call('PUT', '/consent', {headers, body: {personalisation, analytics}}));
+      dispatchEvent(new Event('recsys-visitor'));
+      return;
+    }
     consented = Boolean(given);
     if (!consented) {
       clearTimeout(timer);

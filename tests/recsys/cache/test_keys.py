@@ -14,6 +14,7 @@ from recsys.cache import keys
 DOCUMENTED = Path(__file__).resolve().parents[3] / "docs" / "spec" / "redis_keys.txt"
 LINE = re.compile(r"^(?P<key>\S+) -> (?P<type>Hash|String|Set|Sorted Set|List|Stream) \(")
 OWN = {
+    "refused_personalisation",
     "login_failures",
     "live_generation",
     "stored_recommendations",

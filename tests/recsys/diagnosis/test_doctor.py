@@ -96,6 +96,7 @@ def test_a_new_shop_needs_attention_only(shop: Shop) -> None:
         "schedules": "ok",
         "disk": "ok",
         "API": "ok",
+        "privacy": "ok",
     }
     assert shop.run("doctor").returncode == 0
 

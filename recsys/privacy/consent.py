@@ -1,0 +1,139 @@
+"""Consent of users and guests by purpose: without a word of theirs, both purposes are allowed.
+
+PostgreSQL decides. Redis holds the refusals of personalisation, for lists while PostgreSQL is away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from redis.exceptions import RedisError
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, VARCHAR
+from sqlalchemy.orm import Session
+
+from recsys import clock
+from recsys.cache import keys
+from recsys.cache.client import get_redis
+from recsys.errors import Unavailable
+from recsys.privacy.tombstones import session_name, user_name
+
+__all__ = [
+    "ALLOWED",
+    "Consent",
+    "change",
+    "of_visitor",
+    "owners_of",
+    "refuses_in_redis",
+    "without_analytics",
+    "without_personalisation",
+]
+
+
+@dataclass(frozen=True)
+class Consent:
+    """What a visitor allows.
+
+    personalisation : lists from the visitor's own behaviour, which models may learn from. analytics : page
+    views, events, product views and impressions that name the visitor.
+    """
+
+    personalisation: bool = True
+    analytics: bool = True
+
+
+ALLOWED = Consent()
+"""Of a visitor who said nothing about it."""
+_READ = text(
+    "SELECT bool_and(personalisation) AS personalisation, bool_and(analytics) AS analytics "
+    "FROM users_db.consents WHERE owner = ANY(:owners)"
+).bindparams(bindparam("owners", type_=ARRAY(VARCHAR)))
+_REFUSING = {
+    purpose: text(
+        f"SELECT owner FROM users_db.consents WHERE NOT {purpose} AND owner = ANY(:owners)"  # noqa: S608
+    ).bindparams(bindparam("owners", type_=ARRAY(VARCHAR)))
+    for purpose in ("personalisation", "analytics")
+}
+_CHANGE = text(
+    """
+    INSERT INTO users_db.consents (owner, personalisation, analytics, changed_at)
+    VALUES (:owner, :personalisation, :analytics, :now)
+    ON CONFLICT (owner) DO UPDATE SET personalisation = excluded.personalisation,
+        analytics = excluded.analytics, changed_at = excluded.changed_at
+    """
+)
+_GENERATIONS = text("SELECT generation_id FROM recommendations_db.stored_lists WHERE user_id = :user")
+_FORGET = (
+    text("DELETE FROM recommendations_db.stored_lists WHERE user_id = :user"),
+    text("DELETE FROM recommendations_db.product_recommendations WHERE user_id = :user"),
+)
+
+
+def owners_of(user_id: int | None, session_id: str | None) -> list[str]:
+    """The names under which a visitor's consent is stored: the user's, and the guest session's."""
+    user = [] if user_id is None else [user_name(user_id)]
+    return user if session_id is None else [*user, session_name(session_id)]
+
+
+def of_visitor(session: Session, user_id: int | None, session_id: str | None) -> Consent:
+    """What a visitor allows; of a user with a guest session, what both allow."""
+    owners = owners_of(user_id, session_id)
+    row = session.execute(_READ, {"owners": owners}).one() if owners else None
+    if row is None or row.personalisation is None:
+        return ALLOWED
+    return Consent(row.personalisation, row.analytics)
+
+
+def without_personalisation(session: Session, users: Collection[int]) -> set[int]:
+    """Which of these users refuse personalisation."""
+    owners = [user_name(user) for user in users]
+    refusing = session.scalars(_REFUSING["personalisation"], {"owners": owners}) if owners else ()
+    return {int(owner.partition(":")[2]) for owner in refusing}
+
+
+def without_analytics(session: Session, owners: Iterable[str]) -> set[str]:
+    """Which of these owners refuse analytics."""
+    wanted = sorted(set(owners))
+    return set(session.scalars(_REFUSING["analytics"], {"owners": wanted})) if wanted else set()
+
+
+def change(session: Session, user_id: int | None, session_id: str | None, consent: Consent) -> None:
+    """Store what a visitor allows; the next request respects it.
+
+    A user who refuses personalisation loses the stored lists and the recent interactions, in this
+    transaction. Raises Unavailable while Redis is away: a list that stays there would be displayed.
+    """
+    owners = owners_of(user_id, session_id)
+    values = {"personalisation": consent.personalisation, "analytics": consent.analytics}
+    for owner in owners:
+        session.execute(_CHANGE, {"owner": owner, "now": clock.now(), **values})
+    forgotten = []
+    if user_id is not None and not consent.personalisation:
+        forgotten = [keys.recent_interactions(user_id)] + [
+            keys.stored_recommendations(generation, user_id)
+            for generation in session.scalars(_GENERATIONS, {"user": user_id})
+        ]
+        for statement in _FORGET:
+            session.execute(statement, {"user": user_id})
+    if session_id is not None and not consent.personalisation:
+        forgotten.append(keys.recent_session_interactions(session_id))
+    try:
+        pipeline = get_redis().pipeline(transaction=True)
+        for owner in owners:
+            if consent.personalisation:
+                pipeline.delete(keys.refused_personalisation(owner))
+            else:
+                pipeline.set(keys.refused_personalisation(owner), "1")
+        if forgotten:
+            pipeline.delete(*forgotten)
+        pipeline.execute()
+    except (RedisError, OSError) as error:
+        message = "Redis does not answer, so that stored lists cannot be removed; try again in a moment."
+        raise Unavailable(message, public=message) from error
+
+
+def refuses_in_redis(user_id: int | None, session_id: str | None) -> bool:
+    """Whether a visitor refuses personalisation by what Redis has; raises RedisError, Unavailable."""
+    names = [keys.refused_personalisation(owner) for owner in owners_of(user_id, session_id)]
+    return bool(names) and int(get_redis().exists(*names)) > 0
