@@ -42,13 +42,14 @@ class LoadedModel:
     def load(cls, registered: RegisteredModel) -> LoadedModel:
         """Load a model of the registry, ready to rank within a request's deadline.
 
-        The first list of each question is made here: libraries and matrices that a model prepares when it
-        first needs them take seconds. Raises what `registry.load` and the model raise.
+        The first list of each question is made here: libraries, machine code and matrices that a model
+        prepares when it first needs them take seconds. Raises what `registry.load` and the model raise.
         """
         model = registry.load(registered)
         history = History.of(model.items_.ids[:1])
         for novelty in Novelty:
-            model.recommend_from([history], 1, exclude=novelty.excluded)
+            model.evidence(model.recommend_from([history], 1, exclude=novelty.excluded), [history])
+        model.similar_items(history.products, 1)
         return cls(registered, model)
 
     @property
