@@ -12,6 +12,7 @@ from serving.batch import scoring
 from serving.server.app import create_app
 from tests.serving import shopping
 from tests.serving.running import running
+from tests.serving.shop_snapshot import ShopSnapshots
 from tests.support.shop import Shop
 
 
@@ -28,25 +29,45 @@ def short_deadline(monkeypatch: pytest.MonkeyPatch, scored_shop: Shop) -> None:
     get_settings.cache_clear()
 
 
-@pytest.fixture
-def open_shop(shop: Shop) -> Shop:
-    """Products, users and interactions; nothing trained."""
+@pytest.fixture(scope="session")
+def shop_snapshots(tmp_path_factory: pytest.TempPathFactory) -> ShopSnapshots:
+    """The shops below, made once for each pytest process."""
+    return ShopSnapshots(tmp_path_factory.mktemp("shops"))
+
+
+def _open(shop: Shop) -> None:
     shopping.open_shop(shop.database_url)
+
+
+def _train(shop: Shop) -> None:
+    _open(shop)
+    shopping.promote(shopping.fit(), "knn-v1")
+
+
+def _score(shop: Shop) -> None:
+    _train(shop)
+    scoring.score()
+
+
+@pytest.fixture
+def open_shop(shop: Shop, shop_snapshots: ShopSnapshots) -> Shop:
+    """Products, users and interactions; nothing trained."""
+    shop_snapshots.fill(shop, "open", _open)
     return shop
 
 
 @pytest.fixture
-def trained_shop(open_shop: Shop) -> Shop:
+def trained_shop(shop: Shop, shop_snapshots: ShopSnapshots) -> Shop:
     """The same with an active item-kNN model `knn-v1`."""
-    shopping.promote(shopping.fit(), "knn-v1")
-    return open_shop
+    shop_snapshots.fill(shop, "trained", _train)
+    return shop
 
 
 @pytest.fixture
-def scored_shop(trained_shop: Shop) -> Shop:
+def scored_shop(shop: Shop, shop_snapshots: ShopSnapshots) -> Shop:
     """The same with stored lists."""
-    scoring.score()
-    return trained_shop
+    shop_snapshots.fill(shop, "scored", _score)
+    return shop
 
 
 @pytest.fixture

@@ -20,12 +20,12 @@ from recsys.web.access.signing import user_token_secrets
 from recsys.web.access.user_tokens import make_user_token
 from serving.server.app import create_app
 from tests.journeys.browser.pages import OpenPage, Website, browser, opened, website
-from tests.serving.conftest import no_hurry, open_shop, scored_shop, trained_shop
+from tests.serving.conftest import no_hurry, open_shop, scored_shop, shop_snapshots, trained_shop
 from tests.serving.running import running
 from tests.support.browser import CHROMIUM, NO_BROWSER
 from tests.support.shop import Shop
 
-__all__ = ["no_hurry", "open_shop", "scored_shop", "trained_shop"]
+__all__ = ["no_hurry", "open_shop", "scored_shop", "shop_snapshots", "trained_shop"]
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
 

@@ -14,13 +14,13 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from serving.server.app import create_app
-from tests.serving.conftest import no_hurry, open_shop, scored_shop, trained_shop
+from tests.serving.conftest import no_hurry, open_shop, scored_shop, shop_snapshots, trained_shop
 from tests.serving.running import running
 from tests.support.browser import CHROMIUM, NO_BROWSER
 from tests.support.pages import VIEWS, PageView, assert_page_is_sound, chromium, opened_page
 from tests.support.shop import Shop
 
-__all__ = ["no_hurry", "open_shop", "scored_shop", "trained_shop"]
+__all__ = ["no_hurry", "open_shop", "scored_shop", "shop_snapshots", "trained_shop"]
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
 

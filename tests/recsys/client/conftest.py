@@ -11,11 +11,11 @@ import pytest
 
 from recsys.client import RetryPolicy
 from serving.server.app import create_app
-from tests.serving.conftest import no_hurry, open_shop, scored_shop, trained_shop
+from tests.serving.conftest import no_hurry, open_shop, scored_shop, shop_snapshots, trained_shop
 from tests.serving.running import running
 from tests.support.shop import Shop
 
-__all__ = ["no_hurry", "open_shop", "scored_shop", "trained_shop"]
+__all__ = ["no_hurry", "open_shop", "scored_shop", "shop_snapshots", "trained_shop"]
 
 QUICK = RetryPolicy(first_wait=0.0)
 Start = Callable[..., AbstractContextManager[str]]

@@ -1,0 +1,102 @@
+"""The contents of a shop, made once and copied into the shops of other tests: training takes most of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import redis
+from psycopg import sql
+
+from tests.support.shop import Shop, forget_connections
+
+__all__ = ["ShopSnapshots"]
+
+_OWN = frozenset({"RECSYS_VAR", "RECSYS_DATABASE__URL", "RECSYS_REDIS__URL"})
+"""Settings that differ between the shops of two tests, and that nothing stored depends on."""
+_TABLES = """SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+  AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' ORDER BY 1, 2"""
+_SEQUENCES = """SELECT schemaname, sequencename, last_value FROM pg_sequences WHERE last_value IS NOT NULL"""
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """Rows in binary form, positions of sequences, values of Redis with their end, and the copy of `var/`."""
+
+    rows: dict[tuple[str, str], bytes]
+    sequences: list[tuple[str, str, int]]
+    values: list[tuple[bytes, bytes, int | None]]
+    folder: Path
+
+
+class ShopSnapshots:
+    """The shops of one pytest process, each made once for the settings it was made under.
+
+    `folder` keeps the copies of `var/`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._snapshots: dict[tuple[str, tuple[tuple[str, str], ...]], _Snapshot] = {}
+
+    def fill(self, shop: Shop, name: str, make: Callable[[Shop], object]) -> None:
+        """Put what `make` makes of an empty shop into this empty shop; `make` runs once per settings."""
+        settings = {k: v for k, v in os.environ.items() if k.startswith("RECSYS_") and k not in _OWN}
+        key = (name, tuple(sorted(settings.items())))
+        snapshot = self._snapshots.get(key)
+        if snapshot is None:
+            make(shop)
+            # the shop that was made here has connections and caches that a filled one has not
+            forget_connections()
+            self._snapshots[key] = _taken(shop, self._folder / str(len(self._snapshots)))
+        else:
+            _put(snapshot, shop)
+
+
+def _taken(shop: Shop, folder: Path) -> _Snapshot:
+    rows: dict[tuple[str, str], bytes] = {}
+    with psycopg.connect(shop.database_url) as connection:
+        for schema, table in connection.execute(_TABLES).fetchall():
+            place = sql.Identifier(schema, table)
+            if connection.execute(sql.SQL("SELECT 1 FROM {} LIMIT 1").format(place)).fetchone() is None:
+                continue
+            query = sql.SQL("COPY (SELECT * FROM {}) TO STDOUT (FORMAT binary)").format(place)
+            with connection.cursor().copy(query) as copy:
+                rows[schema, table] = b"".join(bytes(part) for part in copy)
+        sequences = connection.execute(_SEQUENCES).fetchall()
+    with redis.Redis.from_url(shop.redis_url) as client:
+        values = []
+        for key in client.scan_iter():
+            left = client.pttl(key)
+            values.append((key, client.dump(key), int(time.time() * 1000) + left if left >= 0 else None))
+    shutil.copytree(shop.var, folder, symlinks=True)
+    own = str(shop.var).encode()
+    assert not any(own in each for each in (*rows.values(), *(value for _, value, _ in values)))
+    return _Snapshot(rows, sequences, values, folder)
+
+
+def _put(snapshot: _Snapshot, shop: Shop) -> None:
+    with psycopg.connect(shop.database_url) as connection:
+        connection.execute("SET session_replication_role = replica")
+        for table, data in snapshot.rows.items():
+            place = sql.Identifier(*table)
+            connection.execute(sql.SQL("DELETE FROM {}").format(place))
+            with connection.cursor().copy(
+                sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(place)
+            ) as copy:
+                copy.write(data)
+        for schema, name, value in snapshot.sequences:
+            connection.execute(
+                "SELECT setval(format('%%I.%%I', %s::text, %s::text)::regclass, %s)", (schema, name, value)
+            )
+    with redis.Redis.from_url(shop.redis_url) as client, client.pipeline(transaction=False) as pipeline:
+        for key, value, end in snapshot.values:
+            pipeline.restore(key, end or 0, value, absttl=end is not None)
+        pipeline.execute()
+    shutil.copytree(snapshot.folder, shop.var, symlinks=True, dirs_exist_ok=True)
