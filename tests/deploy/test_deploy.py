@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 import yaml
-from typer.main import get_command
 
-from recsys.cli import app
 from recsys.diagnosis.setting_names import variable_names
 from recsys.settings import Settings
+from tests.deploy.commands import check_command
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -24,17 +22,6 @@ UNITS = sorted(path for path in (DEPLOY / "systemd").iterdir() if path.suffix ==
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
 OURS = {name: each for name, each in COMPOSE["services"].items() if each["image"] == "recsys"}
 CONTAINERFILE = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
-
-
-def check_command(arguments: list[str]) -> None:
-    """Fail unless `recsys ARGUMENTS` is a command with these options."""
-    command: Any = get_command(app)
-    context = typer.Context(command, info_name="recsys")
-    rest = list(arguments)
-    while hasattr(command, "resolve_command"):
-        _, command, rest = command.resolve_command(context, rest)
-        context = typer.Context(command, parent=context)
-    command.make_context("recsys", rest, parent=context.parent, resilient_parsing=False)
 
 
 def test_each_setting_that_is_named_exists() -> None:
