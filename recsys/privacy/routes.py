@@ -65,19 +65,25 @@ def get_consent(session: SessionDep, caller: MaybeUser, guest: GuestSession) -> 
     return ConsentBody(personalisation=allowed.personalisation, analytics=allowed.analytics)
 
 
+def _visitor(caller: MaybeUser, guest: GuestSession) -> tuple[int | None, str | None]:
+    """The user and the guest session of a request, before its body says anything."""
+    if caller is None and guest is None:
+        raise Unauthorized("Log in, or send the guest session as X-Session-Id (POST /api/v1/auth/guest).")
+    return None if caller is None else caller.user_id, guest
+
+
 @router.put("/consent", responses=problem_responses(400, 401, 413, 422, 503))
 def put_consent(
-    session: SessionDep, caller: MaybeUser, guest: GuestSession, given: ConsentBody
+    session: SessionDep,
+    visitor: Annotated[tuple[int | None, str | None], Depends(_visitor)],
+    given: ConsentBody,
 ) -> ConsentBody:
     """Allow or refuse purposes; the next request respects it.
 
     Without `personalisation` lists are those for everybody, and models learn nothing from the caller. Without
     `analytics` no page view, event, product view or impression that names the caller is stored.
     """
-    if caller is None and guest is None:
-        raise Unauthorized("Log in, or send the guest session as X-Session-Id (POST /api/v1/auth/guest).")
-    user_id = None if caller is None else caller.user_id
-    consents.change(session, user_id, guest, Consent(given.personalisation, given.analytics))
+    consents.change(session, *visitor, Consent(given.personalisation, given.analytics))
     return given
 
 

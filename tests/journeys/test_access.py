@@ -54,6 +54,7 @@ PUBLIC: Mapping[Route, str] = {
         "GET",
         "/api/v1/models/{name}/report",
     ): "in development; elsewhere administrators only (serving/api/reports.py)",
+    ("GET", "/api/v1/consent"): "the visitor's own; for anybody else what holds without an answer",
     ("GET", "/recsys.js"): "the script of web pages, which holds nothing of anybody",
     ("GET", "/recsys.{version}.js"): "the same, by its content",
     ("GET", "/api/v1/browser-script"): "its address and integrity hash",
@@ -88,6 +89,7 @@ OF_A_VISIT: Mapping[Route, str] = {
     ("DELETE", "/api/v1/cart/items/{product_id}"): "that very cart",
     ("GET", "/api/v1/cart/quote"): "that very cart",
     ("POST", "/api/v1/orders"): "orders that very cart",
+    ("PUT", "/api/v1/consent"): "the visit's own consent",
 }
 """Routes that answer a guest who names a visit of one's own making (`X-Session-Id`)."""
 

@@ -219,7 +219,7 @@ function feedback(type, product, request, eventId) {
   enqueue('/recommendations/feedback', {product_id: product, request_id: request, feedback_type: type, ...(eventId && {event_id: eventId})});
 }
 
-// --- lists: those that a page requests in one go are one request, so that no product is in two of them
+// --- lists: those that the elements of a page request in one go are one request, and no product is in two of them
 
 const requested = [];
 
@@ -262,12 +262,15 @@ async function requestPart(part) {
 }
 
 function requestLists() {
-  const all = requested.splice(0);
+  const all = requested.splice(0).filter(({isCurrent}) => isCurrent());
   for (let start = 0; start < all.length; start += MOST_LISTS) requestPart(all.slice(start, start + MOST_LISTS));
 }
 
-function personalList(list) {
+// isCurrent: false once the element has requested another list instead
+function listOfElement(placement, {sku, ...query}, isCurrent) {
+  if (OF_PRODUCT[placement]) return recsys.recommend(placement, {sku, ...query});
   if (!requested.length) setTimeout(requestLists);
+  const list = {placement, query: {...query, fields: FIELDS}, isCurrent};
   return new Promise((resolve, reject) => requested.push({...list, resolve, reject}));
 }
 
@@ -293,10 +296,7 @@ const recsys = {
 
   async recommend(placement = 'for_you', {sku, limit = 12, fields = FIELDS, ...filters} = {}) {
     const query = {limit, fields, ...filters};
-    if (!OF_PRODUCT[placement]) {
-      const isPlain = fields === FIELDS && Object.keys(filters).every((name) => ['category', 'novelty'].includes(name));
-      return isPlain ? personalList({placement, query}) : listAlone({placement, query});
-    }
+    if (!OF_PRODUCT[placement]) return listAlone({placement, query});
     if (sku === undefined) throw new TypeError(`${placement} needs a sku`);
     const path = `/products/sku:${encodeURIComponent(sku)}/${OF_PRODUCT[placement]}?${new URLSearchParams(query)}`;
     return answerOf(await asVisitor((headers) => call('GET', path, {headers})));
@@ -511,8 +511,9 @@ class RecsysList extends HTMLElement {
       const sku = this.getAttribute('sku') ?? undefined;
       const filters = ['category', 'novelty'].filter((name) => this.hasAttribute(name)).map((name) => [name, this.getAttribute(name)]);
       const began = performance.now();
-      const {items, provenance} = await recsys.recommend(
-        this.getAttribute('placement') ?? 'for_you', {sku, limit: this.#limit, ...Object.fromEntries(filters)});
+      const {items, provenance} = await listOfElement(
+        this.getAttribute('placement') ?? 'for_you', {sku, limit: this.#limit, ...Object.fromEntries(filters)},
+        () => round === this.#round);
       if (round !== this.#round) return;
       this.#attempts = 0;
       this.#render(items, provenance, items.length ? 'ready' : 'empty', performance.now() - began);
