@@ -268,7 +268,7 @@ def _is_stored_request(request: RecommendationRequest, context: RequestContext) 
         and not request.products
         and request.diversity == 0.0
         and not request.explain
-        and request.on_page is None
+        and not request.on_page
         and context.data.uses_stored_lists
     )
 

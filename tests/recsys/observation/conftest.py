@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.serving.conftest import client, no_hurry, open_shop, scored_shop, trained_shop
+from tests.serving.conftest import client, no_hurry, open_shop, scored_shop, shop_snapshots, trained_shop
 
-__all__ = ["client", "no_hurry", "open_shop", "scored_shop", "trained_shop"]
+__all__ = ["client", "no_hurry", "open_shop", "scored_shop", "shop_snapshots", "trained_shop"]
