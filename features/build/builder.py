@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -74,9 +75,16 @@ class Built:
 def weights_of(settings: Settings) -> InteractionWeights:
     """The one definition of what an interaction weighs and which are too many, as configured."""
     chosen = settings.features
-    return InteractionWeights(
-        dict(chosen.weights), chosen.half_life_days, chosen.max_repeats_per_day, chosen.max_events_per_day
-    )
+    types = tuple(chosen.weights.items())
+    return _weights(types, chosen.half_life_days, chosen.max_repeats_per_day, chosen.max_events_per_day)
+
+
+@lru_cache(maxsize=8)
+def _weights(
+    types: tuple[tuple[str, float], ...], half_life_days: float, repeats: int, events: int
+) -> InteractionWeights:
+    """Weights that were checked once; every live list needs them."""
+    return InteractionWeights(dict(types), half_life_days, repeats, events)
 
 
 def build(

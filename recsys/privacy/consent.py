@@ -17,7 +17,6 @@ from recsys import clock
 from recsys.cache import keys
 from recsys.cache.client import get_redis
 from recsys.errors import Unavailable
-from recsys.privacy.tombstones import session_name, user_name
 
 __all__ = [
     "ALLOWED",
@@ -72,8 +71,8 @@ _FORGET = (
 
 def owners_of(user_id: int | None, session_id: str | None) -> list[str]:
     """The names under which a visitor's consent is stored: the user's, and the guest session's."""
-    user = [] if user_id is None else [user_name(user_id)]
-    return user if session_id is None else [*user, session_name(session_id)]
+    user = [] if user_id is None else [f"user:{user_id}"]
+    return user if session_id is None else [*user, f"session:{session_id}"]
 
 
 def of_visitor(session: Session, user_id: int | None, session_id: str | None) -> Consent:
@@ -87,7 +86,7 @@ def of_visitor(session: Session, user_id: int | None, session_id: str | None) ->
 
 def without_personalisation(session: Session, users: Collection[int]) -> set[int]:
     """Which of these users refuse personalisation."""
-    owners = [user_name(user) for user in users]
+    owners = [f"user:{user}" for user in users]
     refusing = session.scalars(_REFUSING["personalisation"], {"owners": owners}) if owners else ()
     return {int(owner.partition(":")[2]) for owner in refusing}
 
