@@ -65,6 +65,11 @@ ADDRESS = {
     "phone": PHONE,
 }
 BILLING = {"name": HOLDER, "address1": STREET, "city": "Berlin", "country": "DE", "zip": "10115"}
+OF_OTHERS = [
+    "users_db.user_social-lists_of_others", "users_db.user_activities-of_others",
+    "users_db.user_activities-actor", "analytics_db.outbox-of_others",
+    "recommendations_db.guest_logins-of_others",
+]  # fmt: skip
 PLAN = (
     "\n[split]\ntest_days = 12\n[evaluation]\nks = [5, 10]\nprimary_k = 10\ndraws = 100\n"
     "[promotion]\nmin_users = 30\n"
@@ -188,7 +193,10 @@ def test_a_name_and_a_session_of_an_erased_person_may_be_used_again(counter: Cou
 
 
 def _the_export_has_everything(counter: Counter, person: Person) -> None:
-    answer = counter.desk.client.get("/api/v1/users/me/export", headers=person.headers)
+    export: Any = {"url": "/api/v1/users/me/export", "headers": person.headers}
+    # who found an open browser knows no password
+    assert counter.desk.client.post(**export, json={"password": "wrong"}).status_code == 401
+    answer = counter.desk.client.post(**export, json={"password": PASSWORD})
     assert answer.status_code == 200, answer.text
     archive = zipfile.ZipFile(io.BytesIO(answer.content))
     files = {name: json.loads(archive.read(name)) for name in archive.namelist()}
@@ -200,6 +208,7 @@ def _the_export_has_everything(counter: Counter, person: Person) -> None:
     assert files["redis/posts_waiting.json"]
     # nothing of another person
     assert "root@example.org" not in everything
+    assert not any(files[f"tables/{name}.json"] for name in OF_OTHERS)
 
 
 def _models_are_deleted_once_replaced(counter: Counter, folder: Path) -> None:
