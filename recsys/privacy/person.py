@@ -36,6 +36,12 @@ PARAMETERS: tuple[BindParameter[Any], ...] = (
 ERASED_ACTOR = "erased account"
 """What histories name instead of an erased administrator."""
 _SHORTEST_TEXT = 3
+_FEWEST_DIGITS, _SHORTEST_SESSION = 7, 8
+# a look-behind has one length
+_AFTER_USERNAME = "|".join(
+    f"(?<=username{re.escape(between)})"
+    for between in ("=", ": ", ":", " ", "='", '="', '": "', '":"', "': '", ")=(", "::text))=(")
+)
 _ACCOUNT = text("SELECT email, username, full_name FROM users_db.users WHERE id = :user")
 # every table that names a session beside a user
 _SESSIONS = text(
@@ -160,18 +166,21 @@ class Person:
     def pattern(self) -> re.Pattern[bytes]:
         """Where free text (a log, a report) names the person.
 
-        Addresses, numbers of telephones and sessions anywhere; names and usernames, which may be ordinary
-        words, only as a whole value; the number of the account only after a word for a user.
+        E-mail addresses, and sessions and telephone numbers that no ordinary text has, anywhere; names and
+        addresses of several words only as a whole value, never as a key; a username, which may be any word,
+        only after the word for it; the number of the account only after a word for a user.
         """
-        anywhere = [*self.emails, *self.phones, *self.sessions]
-        values = [*self.usernames, *self.words]
+        anywhere = [*self.emails, *filter(_is_phone, self.phones), *filter(_is_random, self.sessions)]
+        values = [each for each in self.words if " " in each or "@" in each]
         alternatives = []
         if anywhere:
             alternatives.append(f"(?<![\\w@.-])(?:{_any_of(anywhere)})(?![\\w@-])")
         if values:
             alternatives.append(
-                f"(?:(?<=[\"'>=,;|\\t(:])|(?<=^))(?:{_any_of(values)})(?=[\"'<,;|\\t)]|\\s*$)"
+                f'(?:(?<=["\'>=,;|\\t(:])|(?<=^))(?:{_any_of(values)})(?=["\'<,;|\\t)]|\\s*$)(?!"\\s*:)'
             )
+        if self.usernames:
+            alternatives.append(f"(?:{_AFTER_USERNAME})(?:{_any_of(list(self.usernames))})(?![\\w.@-])")
         number = f"(?<![\\d.]){self.user_id}(?![\\d.]*\\d)"
         alternatives.append(
             f"(?:(?<=user)|(?<=user[ =:/\"'])|(?<=user\": )|(?<=user':\\s)|(?<=users/)|(?<=user_id[=:/ ])"
@@ -225,6 +234,18 @@ def find(session: Session, user_id: int) -> Person:
 
 def _texts(values: Any) -> tuple[str, ...]:
     return tuple(sorted({each.strip() for each in values if each and len(each.strip()) >= _SHORTEST_TEXT}))
+
+
+def _is_phone(text: str) -> bool:
+    # "2024" is a number of many things
+    return text.startswith("+") and sum(map(str.isdigit, text)) >= _FEWEST_DIGITS
+
+
+def _is_random(session: str) -> bool:
+    # sessions of imported rows may be short numbers or words
+    return len(session) >= _SHORTEST_SESSION and bool(
+        re.search(r"\d", session) and re.search("[a-zA-Z]", session)
+    )
 
 
 def _any_of(values: list[str]) -> str:

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +22,7 @@ import numpy as np
 
 from recsys import embedded
 from recsys.domains.recommendations.impressions import store as impressions
+from recsys.domains.recommendations.types import InteractionType
 from recsys.privacy.person import Person
 from recsys.privacy.places.redis_keys import is_of
 from recsys.settings import Settings
@@ -30,6 +31,8 @@ from recsys.write_buffer import spool
 __all__ = ["FILE_PLACES", "NOT_PERSONAL_FOLDERS", "FilePlace", "learned_from"]
 
 _CURRENT = "current.json"
+_COLUMNS_OF_REFUSED = [b"file", b"line", b"column", b"reason", b"row"]
+_COLUMNS_OF_USERS = (b"user", b"username", b"user_id", b"customer", b"customer_id")
 
 
 class FilePlace(ABC):
@@ -236,7 +239,36 @@ def _is_text(path: Path) -> bool:
 def _places_in(path: Path, person: Person) -> list[tuple[int, bytes]]:
     """Where a file that is not empty names the person, and with which bytes."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return [(match.start(), match.group()) for match in person.pattern.finditer(content)]
+        places = [(match.start(), match.group()) for match in person.pattern.finditer(content)]
+        if path.suffix == ".csv" and person.usernames:
+            places += _usernames_in(content, person.usernames)
+    return places
+
+
+def _usernames_in(table: mmap.mmap, usernames: Collection[str]) -> Iterator[tuple[int, bytes]]:
+    """Where usernames are in a table of text: in its column of users, or in rows that an import refused."""
+    header = table.readline()
+    columns = [name.strip(b' "\r\n\xef\xbb\xbf').lower() for name in header.split(b",")]
+    is_refused = columns == _COLUMNS_OF_REFUSED
+    column = next((columns.index(name) for name in _COLUMNS_OF_USERS if name in columns), None)
+    if is_refused:
+        # which field of the row is the user is not known; a type of interaction or a number is none
+        usernames = [name for name in usernames if name not in set(InteractionType) and not name.isdigit()]
+        column = len(columns) - 1
+    if column is None or not usernames:
+        return
+    names = "|".join(map(re.escape, usernames))
+    value = '(".*)$' if is_refused else f'"?({names})"?(?=,|\\r?$)'
+    row = re.compile(
+        f'^(?:(?:"[^"\\n]*"|[^",\\n]*),){{{column}}}{value}'.encode(), re.IGNORECASE | re.MULTILINE
+    )
+    field = re.compile(f'(?<=[",])(?:{names})(?=[",])(?!"+\\s*:)'.encode(), re.IGNORECASE)
+    for match in row.finditer(table, len(header)):
+        if not is_refused:
+            yield match.start(1), match.group(1)
+        else:
+            start = match.start(1)
+            yield from ((start + each.start(), each.group()) for each in field.finditer(match.group(1)))
 
 
 def _clean(path: Path, person: Person) -> int:

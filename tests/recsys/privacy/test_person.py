@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import psycopg
 import pytest
 
 from recsys.database.session import unit_of_work
 from recsys.privacy import person as people
 from recsys.privacy.person import Person
+from recsys.privacy.places.files import FILE_PLACES
 from recsys.privacy.places.tables import TABLE_PLACES
+from recsys.settings import get_settings
 from tests.support.shop import Shop
 
 EVE, ADA = 11, 12
@@ -98,3 +102,66 @@ def test_a_username_that_is_an_ordinary_word_names_nobody(username: str) -> None
     assert person.is_named_in({"data": {"username": username.upper()}})
     assert person.is_named_in({"to": "Ada@example.org"})
     assert person.is_named_in({"user_id": 7})
+
+
+ORDINARY = Person(
+    7,
+    is_known=True,
+    emails=("ada@example.org",),
+    usernames=("name",),
+    phones=("2024", "20240102", "+49 30 1234567"),
+    sessions=("s1", "purchase", "20240102", "c0ffee-4711"),
+    words=("user", "model", "5", "Ada Byron", "hit rate"),
+)
+"""Somebody whose names are words and numbers of any file."""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"user": 8, "model": "model", "name": "name", "hit rate": 0.5, "k": 5, "day": 20240102}',
+        '{"year": "2024", "type": "purchase", "hit rate" : 5}',
+        "name,model,user\nname,5,2024\n",
+        "step=s1 5,model",
+    ],
+)
+def test_words_and_numbers_of_a_file_are_not_taken_for_a_person(text: str) -> None:
+    assert ORDINARY.pattern.findall(text.encode()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("mail to Ada@example.org failed", b"Ada@example.org"),
+        ('{"who": "Ada Byron"}', b"Ada Byron"),
+        ('{"username": "name"}', b"name"),
+        ("Key (username)=(name) already exists", b"name"),
+        ("username=name, other=name", b"name"),
+        ("sms to +49 30 1234567.", b"+49 30 1234567"),
+        ("session c0ffee-4711 ended", b"c0ffee-4711"),
+        ('{"user_id": 7, "rank": 7}', b"7"),
+    ],
+)
+def test_what_names_a_person_is_found_once(text: str, named: bytes) -> None:
+    assert [match.group() for match in ORDINARY.pattern.finditer(text.encode())] == [named]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("user,sku\nname,name\nother,name\n", "user,sku\nxxxx,name\nother,name\n"),
+        ('sku,"user_id"\n"a,b","Name"\nname,5\n', 'sku,"user_id"\n"a,b","xxxx"\nname,5\n'),
+        ("name,sku\nname,name\n", "name,sku\nname,name\n"),
+        (
+            'file,line,column,reason,row\na.csv,2,name,name,"sku1,name,view"\n',
+            'file,line,column,reason,row\na.csv,2,name,name,"sku1,xxxx,view"\n',
+        ),
+    ],
+)
+def test_a_username_leaves_the_users_of_a_table_of_text(tmp_path: Path, before: str, after: str) -> None:
+    settings = get_settings().model_copy(update={"var": tmp_path})
+    file = tmp_path / "exported" / "lists.csv"
+    file.parent.mkdir()
+    file.write_text(before)
+    count = FILE_PLACES["other files of var"].erase(settings, ORDINARY)
+    assert (count, file.read_text()) == (int(before != after), after)
