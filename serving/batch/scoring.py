@@ -262,12 +262,13 @@ class _ListStorage:
             _log.warning("recent interactions stay in Redis", error=str(error))
 
     def add(self, connection: psycopg.Connection, packed: Mapping[int, bytes]) -> None:
-        """Store packed lists by user."""
-        generations.store_lists(connection, self.generation, packed)
+        """Store packed lists by user, of those who still want them."""
+        stored = generations.store_lists(connection, self.generation, packed)
         if not self.redis_available:
             return
         try:
-            list_cache.write_lists(self.generation, packed, self.seconds)
+            lists = {user: packed[user] for user in stored}
+            list_cache.write_lists(self.generation, lists, self.seconds)
         except (redis.RedisError, OSError, Unavailable) as error:
             self.redis_available = False
             _log.error("Redis does not take the lists; answers will come from PostgreSQL", error=str(error))
