@@ -17,6 +17,7 @@ import numpy as np
 import psycopg
 import pytest
 from psycopg import sql
+from redis.exceptions import RedisError
 
 from recsys import clock
 from recsys.cache import keys
@@ -32,8 +33,9 @@ from recsys.events.envelope import fields_of
 from recsys.events.publish import publish
 from recsys.events.vocabulary import ProductViewed
 from recsys.jobs.tables import JobRun
-from recsys.privacy import trained_models
+from recsys.privacy import erasure, trained_models
 from recsys.privacy.export import INDEX_FILE
+from recsys.privacy.places import files
 from recsys.web.access.guest_sessions import with_signature
 from recsys.write_buffer import buffer, drain, spool
 from recsys.write_buffer.buffer import Post
@@ -168,6 +170,40 @@ def test_events_that_arrive_after_the_erasure_leave_nothing(counter: Counter) ->
     assert counter.one("SELECT count(*) FROM recommendations_db.user_interactions") == 0
     assert counter.one("SELECT count(*) FROM recommendations_db.exposures") == 0
     counter.send("DELETE", f"/admin/users/{NUMBER}", who=counter.admin)
+    assert _left(counter) == ""
+
+
+def test_a_second_call_completes_an_erasure_that_failed(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    product, _ = counter.product("Lamp", price="20.00", stock=50)
+    person = _an_account(counter, product)
+    counter.settle_events()
+    exported = counter.shop.var / "exported"
+    exported.mkdir()
+    (exported / "mails.txt").write_text(f"{EMAIL}\n")
+    kept = counter.shop.var / "run" / f"erasing-{NUMBER}.json"
+
+    def away(*_: Any) -> None:
+        raise RedisError("away")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(erasure, "_erase_keys", away)
+        with pytest.raises(RedisError):
+            erasure.erase(NUMBER, by=None, requested_by="test")
+    assert person.id == NUMBER
+    assert (kept.stat().st_mode & 0o777, _left(counter) == "") == (0o600, False)
+
+    # a file that cannot be cleaned is named
+    clean = files._clean
+    with monkeypatch.context() as failing:
+        failing.setattr(files, "_clean", lambda path, who: clean(Path("/nowhere"), who))
+        receipt = erasure.erase(NUMBER, by=None, requested_by="test")
+    assert any("mails.txt" in note for note in receipt.notes)
+    assert kept.exists()
+    receipt = erasure.erase(NUMBER, by=None, requested_by="test")
+    assert receipt.notes == []
+    assert not kept.exists()
     assert _left(counter) == ""
 
 

@@ -163,5 +163,5 @@ def test_a_username_leaves_the_users_of_a_table_of_text(tmp_path: Path, before: 
     file = tmp_path / "exported" / "lists.csv"
     file.parent.mkdir()
     file.write_text(before)
-    count = FILE_PLACES["other files of var"].erase(settings, ORDINARY)
+    count = FILE_PLACES["other files of var"].erase(settings, ORDINARY, [])
     assert (count, file.read_text()) == (int(before != after), after)
