@@ -61,6 +61,13 @@ def test_each_unit_starts_a_command(unit: Path) -> None:
     check_command(line.replace("%i", "core").split())
 
 
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_each_unit_sees_the_start_of_the_machine(unit: Path) -> None:
+    # without /proc/stat psutil cannot tell when a process began
+    settings = re.findall(r"^(ProtectProc|ProcSubset)=(.+)$", unit.read_text(), re.MULTILINE)
+    assert settings == [("ProtectProc", "invisible")]
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not on this machine")
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     program = Path(sys.executable).parent / "recsys"
