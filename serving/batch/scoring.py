@@ -73,11 +73,16 @@ class ScoringReport:
 
 
 def score_if_needed(progress: Progress | None = None) -> ScoringReport | None:
-    """Score, unless the live generation is of the active model and less than half of its life is over."""
+    """Score, unless the live generation is of the active model and less than half of its life is over.
+
+    None where nothing was scored, as in a new shop without an active model.
+    """
     settings = get_settings().serving
     with unit_of_work() as session:
         live, active = generations.live(session), registry.active(session)
-    if live is not None and active is not None and live.live_at is not None:
+    if active is None:
+        return None
+    if live is not None and live.live_at is not None:
         half = timedelta(hours=settings.expires_after_hours / 2)
         if (live.model, live.version) == (active.name, active.version) and clock.now() < live.live_at + half:
             list_cache.reconcile()
