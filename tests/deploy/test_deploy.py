@@ -42,6 +42,24 @@ def test_each_process_of_the_compose_file_is_a_command_and_is_closed(service: st
     assert given["read_only"] is True
     assert given["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in given["security_opt"]
+    assert given["env_file"] == [{"path": "recsys.env", "required": False}]
+
+
+def test_the_commands_of_the_documentation_exist() -> None:
+    page = (ROOT / "docs/operations/deployment.md").read_text(encoding="utf-8")
+    inside = re.findall(r"docker compose exec (\w+) recsys (.+)", page)
+    inside += re.findall(r"docker compose run --rm(?: --no-deps)?(?: -v \S+)? (\w+) (.+)", page)
+    assert {"doctor", "backup"} <= {command.split()[0] for _, command in inside}
+    for service, command in inside:
+        assert service in OURS
+        check_command(command.partition("#")[0].split())
+    # a command under systemd has what the units have
+    unit = (DEPLOY / "systemd" / "recsys-api.service").read_text()
+    (line,) = re.findall(r"^Environment=(.+)$", unit, re.MULTILINE)
+    assert set(re.findall(r"--setenv=(\S+)", page)) == set(line.split())
+    for name in ("User", "Group", "EnvironmentFile", "WorkingDirectory", "UMask"):
+        (value,) = re.findall(rf"^{name}=(.+)$", unit, re.MULTILINE)
+        assert f"--property={name}={value}" in page
 
 
 def test_the_compose_file_refers_to_what_it_has() -> None:
