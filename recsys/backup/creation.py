@@ -110,8 +110,8 @@ def _fill(settings: Settings, staging: Path, progress: Progress) -> Manifest:
             f"the database has schema {schema.current or 'none'}, and this program {schema.head}; "
             "run `recsys migrate` first, or the version that the database is of"
         )
-    # Waiting writes move from the disk to Redis to PostgreSQL: saved in this order, none is missed. One that
-    # is saved twice is a repeat, which the intake recognises.
+    # Waiting writes move from the disk to Redis to PostgreSQL: saved in this order, none is missed. A write
+    # that is saved twice is a repeat, which the intake recognises.
     waiting = _files(var, [path for path in kept_files(var) if _is_waiting(path, var)], staging, progress)
     try:
         with connect(redis_url(settings)) as client:
