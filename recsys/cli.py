@@ -187,11 +187,18 @@ def migrate(
             "2 where a newer version has migrated beyond it.",
         ),
     ] = False,
+    if_needed: Annotated[
+        bool,
+        typer.Option(
+            "--if-needed",
+            help="Change nothing where this program may run, on a newer schema too; deployments.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Bring the database to the newest schema; safe to repeat.
 
-    Example: recsys migrate --check || recsys migrate
+    Example: recsys migrate --check
     """
     from recsys.database import migrate as migrations
     from recsys.database.session import database_url
@@ -207,7 +214,8 @@ def migrate(
             typer.echo(compatibility.describe(found))
         raise typer.Exit(compatibility.exit_code(found))
     before = migrations.current(url)
-    after = migrations.upgrade(url)
+    is_usable = if_needed and before is not None and migrations.check(url).usable
+    after = before if is_usable else migrations.upgrade(url)
     if as_json:
         _json({"before": before, "after": after})
         return

@@ -27,7 +27,8 @@ def score(
     if_needed: Annotated[
         bool,
         typer.Option(
-            "--if-needed", help="Do nothing while the stored lists are fresh and of the active model."
+            "--if-needed",
+            help="Do nothing while the stored lists are fresh and of the active model, or none is active.",
         ),
     ] = False,
     as_json: AsJson = False,
@@ -47,6 +48,8 @@ def score(
         TimeRemainingColumn,
     )
 
+    from models.registry import registry
+    from recsys.database.session import unit_of_work
     from recsys.durations import format_seconds
     from recsys.processes.priority import give_way
     from serving.batch import scoring
@@ -78,7 +81,13 @@ def score(
         return
     console = Console(highlight=False)
     if report is None:
-        console.print("The stored recommendations are fresh and of the active model; nothing to do.")
+        with unit_of_work() as session:
+            is_new = registry.active(session) is None
+        console.print(
+            "No model is active, so there is nothing to score; run `recsys train run` and promote its model."
+            if is_new
+            else "The stored recommendations are fresh and of the active model; nothing to do."
+        )
         return
     console.print(
         f"Generation {report.generation} by {report.model} is live: {report.rows:,} recommendations "

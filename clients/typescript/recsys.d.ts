@@ -2828,10 +2828,11 @@ export interface Operations {
     body: DeactivateIn;
     response: ErasureReceipt;
   };
-  /** Everything that the shop keeps of the caller, as a ZIP of JSON files. */
+  /** Everything that is kept of the caller, as a ZIP of JSON files; the password is asked for again. */
   export_me: {
-    method: "GET";
+    method: "POST";
     path: "/api/v1/users/me/export";
+    body: DeactivateIn;
     response: string;
   };
   /** Follow a user; again is no error. */

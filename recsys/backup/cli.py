@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,7 +86,7 @@ def restore(
     from recsys.backup import restoration
     from recsys.settings import get_settings
 
-    with _progress("restoring") as progress:
+    with _ended_by_signals(), _progress("restoring") as progress:
         done = restoration.restore(
             get_settings(), folder, overwrite=overwrite, migrate_after=migrate, progress=progress
         )
@@ -96,6 +97,36 @@ def restore(
         f"restored: schema {done.schema}, {done.rows:,} rows of {done.tables} tables, {done.files:,} files, "
         f"{done.redis_keys:,} keys of Redis; {done.cached_lists:,} stored lists are in Redis again"
     )
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let a signal that ends the process end the block first, so that it puts back what it set aside.
+
+    The first signal raises KeyboardInterrupt in the block, at which psycopg ends its query, and after it
+    SystemExit with 128 and the signal's number. Later signals are ignored until the block has ended.
+    """
+    received: list[int] = []
+
+    def interrupt(number: int, _frame: object) -> None:
+        for each in former:
+            signal.signal(each, signal.SIG_IGN)
+        received.append(number)
+        raise KeyboardInterrupt
+
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+    ending = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    # what is ignored, as by nohup, stays ignored
+    former = {each: signal.getsignal(each) for each in ending if signal.getsignal(each) != signal.SIG_IGN}
+    try:
+        for each in former:
+            signal.signal(each, interrupt)
+        yield
+    except KeyboardInterrupt:
+        raise SystemExit(128 + received[0] if received else 130) from None
+    finally:
+        for each, handler in former.items():
+            signal.signal(each, handler)
 
 
 @contextmanager

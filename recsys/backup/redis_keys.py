@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,9 @@ import redis
 from recsys.cache import keys
 from recsys.errors import Invalid, Unavailable
 
-__all__ = ["check_empty", "restore_keys", "save_keys"]
+__all__ = ["check_empty", "check_readable", "restore_keys", "save_keys"]
 
+_CHECK_MILLISECONDS = 60_000
 _PATTERNS = (
     "cart:*",
     keys.changed_carts(),
@@ -48,19 +51,19 @@ def save_keys(client: redis.Redis, file: Path) -> int:
 def restore_keys(client: redis.Redis, file: Path) -> int:
     """Put the keys back; their number. Raises Unavailable when this server cannot read a value."""
     restored = 0
-    with file.open(encoding="utf-8") as lines:
-        for line in lines:
-            entry: dict[str, Any] = json.loads(line)
-            name = base64.b64decode(entry["key"])
-            try:
-                client.restore(name, entry["milliseconds"], base64.b64decode(entry["value"]), replace=True)
-            except redis.ResponseError as error:
-                raise Unavailable(
-                    f"Redis does not take {name.decode(errors='replace')} ({error}); "
-                    "restore into a server of the version that was backed up, or a newer one"
-                ) from error
-            restored += 1
+    for name, milliseconds, value in _saved(file):
+        _restore(client, name, name, milliseconds, value)
+        restored += 1
     return restored
+
+
+def check_readable(client: redis.Redis, file: Path) -> None:
+    """Raise Unavailable when this server cannot read the first value: all are of one version of Redis."""
+    for name, _, value in _saved(file):
+        temporary = f"restore-check:{secrets.token_hex(8)}".encode()
+        _restore(client, name, temporary, _CHECK_MILLISECONDS, value)
+        client.delete(temporary)
+        return
 
 
 def check_empty(client: redis.Redis, *, overwrite: bool) -> None:
@@ -70,6 +73,25 @@ def check_empty(client: redis.Redis, *, overwrite: bool) -> None:
         raise Invalid(
             f"Redis holds {size:,} keys; restore into an empty one, or add --overwrite to replace them"
         )
+
+
+def _saved(file: Path) -> Iterator[tuple[bytes, int, bytes]]:
+    """Name, milliseconds until it expires (0: never) and value of each key."""
+    with file.open(encoding="utf-8") as lines:
+        for line in lines:
+            entry: dict[str, Any] = json.loads(line)
+            yield base64.b64decode(entry["key"]), entry["milliseconds"], base64.b64decode(entry["value"])
+
+
+def _restore(client: redis.Redis, name: bytes, target: bytes, milliseconds: int, value: bytes) -> None:
+    """Write the value of the key `name` to `target`."""
+    try:
+        client.restore(target, milliseconds, value, replace=True)
+    except redis.ResponseError as error:
+        raise Unavailable(
+            f"Redis does not take {name.decode(errors='replace')} ({error}); "
+            "restore into a server of the version that was backed up, or a newer one"
+        ) from error
 
 
 def _text(value: bytes) -> str:

@@ -18,11 +18,11 @@ from recsys.backup.creation import count_lists, count_rows
 from recsys.backup.files import Progress, kept_parts
 from recsys.backup.manifest import DATABASE, FILES, REDIS, Manifest
 from recsys.backup.postgres_tools import CHUNK, find_tool, run_tool
-from recsys.backup.redis_keys import check_empty, restore_keys
+from recsys.backup.redis_keys import check_empty, check_readable, restore_keys
 from recsys.backup.verification import verify
 from recsys.cache.client import connect, redis_url
 from recsys.database import migrate
-from recsys.database.base import SCHEMAS
+from recsys.database.base import BEFORE_RESTORE, SCHEMAS
 from recsys.database.session import libpq_url, reaching
 from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.errors import Conflict, Invalid, Unavailable
@@ -67,7 +67,8 @@ def restore(
 ) -> Restoration:
     """Bring the shop of a backup into the servers and the `var/` of `settings`.
 
-    The backup is verified first. Where something fails, the database and `var/` are as they were.
+    The backup is verified first. Where something fails before Redis is filled, nothing has changed. Where
+    Redis fails then, the database and `var/` are those of the backup, and a second restore fills Redis.
 
     Raises
     ------
@@ -75,7 +76,7 @@ def restore(
         The backup is damaged, or the database, `var/` or Redis is not empty (without `overwrite`).
     Conflict
         The backup is of a newer schema, of an older one (without `migrate_after`) or of a newer
-        PostgreSQL, or something uses the database.
+        PostgreSQL, something uses the database, or a former restore was interrupted.
     Unavailable
         A server or pg_restore does not answer, or the counts differ afterwards.
     """
@@ -87,21 +88,16 @@ def restore(
     url, var = libpq_url(settings), settings.var.resolve()
     if api := environment.running_api(var):
         raise Conflict(f"an API runs at {api}; stop it, the relay and the consumers before a restore")
-    try:
-        with connect(redis_url(settings)) as client, _replaced_files(folder, var, overwrite=overwrite):
-            check_empty(client, overwrite=overwrite)
-            with _replaced_schemas(url, manifest, overwrite=overwrite):
-                _load(url, folder, manifest, progress)
-                _compare(url, manifest)
-                schema = migrate.upgrade(url)
-            client.flushdb()
-            restored_keys = restore_keys(client, folder / REDIS)
-            with psycopg.connect(url) as connection:
-                cached = list_cache.rebuild(client, connection)
-    except redis.RedisError as error:
-        raise Unavailable(
-            f"Redis does not answer ({error}); restore again with --overwrite once it does"
-        ) from error
+    _check_redis(settings, folder, overwrite=overwrite)
+    # the database is final first: the files of a shop are put back when its schemas are
+    with (
+        _replaced_files(folder, var, overwrite=overwrite),
+        _replaced_schemas(url, manifest, overwrite=overwrite),
+    ):
+        _load(url, folder, manifest, progress)
+        _compare(url, manifest)
+        schema = migrate.upgrade(url)
+    restored_keys, cached = _fill_redis(settings, folder, url)
     return Restoration(
         schema=schema,
         tables=len(manifest.tables),
@@ -111,6 +107,33 @@ def restore(
         redis_keys=restored_keys,
         files=sum(each.path.startswith(f"{FILES}/") for each in manifest.files),
     )
+
+
+def _check_redis(settings: Settings, folder: Path, *, overwrite: bool) -> None:
+    """Raise Invalid or Unavailable where Redis cannot be filled; nothing has changed then."""
+    try:
+        with connect(redis_url(settings)) as client:
+            check_empty(client, overwrite=overwrite)
+            check_readable(client, folder / REDIS)
+    except redis.RedisError as error:
+        raise Unavailable(f"Redis does not answer ({error}); nothing was changed") from error
+
+
+def _fill_redis(settings: Settings, folder: Path, url: str) -> tuple[int, int]:
+    """The number of keys that were restored, and of stored lists that were written from PostgreSQL."""
+    remedy = (
+        "the database and the files are restored; restore again with --overwrite for carts and waiting writes"
+    )
+    try:
+        with connect(redis_url(settings)) as client:
+            client.flushdb()
+            restored = restore_keys(client, folder / REDIS)
+            with reaching(url), psycopg.connect(url) as connection:
+                return restored, list_cache.rebuild(client, connection)
+    except redis.RedisError as error:
+        raise Unavailable(f"Redis does not answer ({error}); {remedy}") from error
+    except Unavailable as error:
+        raise Unavailable(f"{error.message}; {remedy}") from error
 
 
 def _check_schema(manifest: Manifest, restorable: str, *, migrate_after: bool) -> None:
@@ -130,6 +153,8 @@ def _check_schema(manifest: Manifest, restorable: str, *, migrate_after: bool) -
 def _replaced_schemas(url: str, manifest: Manifest, *, overwrite: bool) -> Iterator[None]:
     """Set our schemas aside, and drop them at the end, or put them back when the block fails."""
     with reaching(url), psycopg.connect(url, autocommit=True) as connection:
+        names = connection.execute("SELECT nspname FROM pg_namespace").fetchall()
+        migrate.check_not_interrupted(name for (name,) in names)
         if connection.info.server_version // 10000 < manifest.server // 10000:
             raise Conflict(
                 f"the backup is of PostgreSQL {manifest.server // 10000}, the server has "
@@ -151,12 +176,12 @@ def _replaced_schemas(url: str, manifest: Manifest, *, overwrite: bool) -> Itera
         _set_aside(connection, schemas)
         try:
             yield
+            with connection.transaction():
+                for schema in schemas:
+                    connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(_aside(schema)))
         except BaseException:
             _put_back(connection, schemas)
             raise
-        with connection.transaction():
-            for schema in schemas:
-                connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(_aside(schema)))
 
 
 def _set_aside(connection: psycopg.Connection, schemas: list[str]) -> None:
@@ -191,16 +216,16 @@ def _put_back(connection: psycopg.Connection, schemas: list[str]) -> None:
 
 
 def _aside(schema: str) -> sql.Identifier:
-    return sql.Identifier(f"{schema}_before_restore")
+    return sql.Identifier(f"{schema}{BEFORE_RESTORE}")
 
 
 def _load(url: str, folder: Path, manifest: Manifest, progress: Progress) -> None:
     with reaching(url), psycopg.connect(url) as connection:
-        newest = max(manifest.tool, connection.info.server_version // 10000)
+        server = connection.info.server_version // 10000
     # comments on extensions belong to their owner; the migration writes those of ours again
     options = ["--exit-on-error", "--single-transaction", "--no-owner", "--no-privileges", "--no-comments"]
     with (
-        run_tool(find_tool("pg_restore", newest), options, url) as process,
+        run_tool(find_tool("pg_restore", max(manifest.tool, server), server=server), options, url) as process,
         (folder / DATABASE).open("rb") as dump,
     ):
         assert process.stdin is not None

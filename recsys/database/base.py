@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import INET, JSONB
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
 __all__ = [
+    "BEFORE_RESTORE",
     "EMPTY",
     "SCHEMAS",
     "Base",
@@ -40,6 +41,9 @@ SCHEMAS: tuple[str, ...] = (
     "recommendations_db",
 )
 """The PostgreSQL schemas, one for each documented cluster; a domain may refer to those before it."""
+
+BEFORE_RESTORE = "_before_restore"
+"""What the name of a schema ends with while a restore keeps it aside."""
 
 EMPTY = text("'{}'")
 """Server default of an empty JSON object or an empty array."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,12 +14,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, create_engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from recsys.database.base import SCHEMAS
+from recsys.database.base import BEFORE_RESTORE, SCHEMAS
 from recsys.database.compatibility import SchemaCheck, compare_schema, write_oldest_program
 from recsys.database.session import connect_arguments, reaching
 from recsys.errors import Conflict, Invalid
 
-__all__ = ["check", "current", "downgrade", "head", "upgrade", "versions"]
+__all__ = ["check", "check_not_interrupted", "current", "downgrade", "head", "upgrade", "versions"]
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
@@ -33,7 +33,8 @@ def upgrade(url: str, revision: str = "head") -> str:
 
     Returns the revision it has now. Several processes may call it at once. Raises Unavailable when
     PostgreSQL cannot be reached, Invalid for an unknown `revision`, and Conflict when a newer version of
-    this program migrated the database or when schemas of our names are there already.
+    this program migrated the database, when schemas of our names are there already, or when a restore was
+    interrupted.
     """
     with _connection(url) as connection:
         _check_known(revision, connection)
@@ -123,8 +124,20 @@ def _noted(connection: Connection) -> str | None:
     return version
 
 
+def check_not_interrupted(schemas: Iterable[str]) -> None:
+    """Raise Conflict when a restore set our schemas aside and did not finish: they are among these names."""
+    former = sorted({f"{name}{BEFORE_RESTORE}" for name in SCHEMAS} & set(schemas))
+    if former:
+        raise Conflict(
+            f"a restore was interrupted: {', '.join(former)} hold the former shop; nothing was changed: "
+            "see docs/operations/backup.md, Interrupted"
+        )
+
+
 def _check_free(connection: Connection) -> None:
-    taken = sorted(set(SCHEMAS) & set(inspect(connection).get_schema_names()))
+    names = inspect(connection).get_schema_names()
+    check_not_interrupted(names)
+    taken = sorted(set(SCHEMAS) & set(names))
     if taken:
         raise Conflict(
             f"the database has {', '.join(taken)} already, but not from this program; nothing was changed: "

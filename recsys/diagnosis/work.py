@@ -31,7 +31,8 @@ _WRITES_SECONDS = 180.0
 """Feedback waits for its list for up to a minute (`intake.patience_seconds`) while all is well."""
 _FEW_PRODUCTS, _FEW_SHARE = 100, 0.05
 _FAILURES = 2
-_OVERDUE_INTERVALS = 2.5
+_OVERDUE_INTERVALS, _OVERDUE_SECONDS = 2.5, 6 * 3600.0
+"""A job is overdue after so many pauses of its schedule, and never before so many seconds."""
 _PRODUCTS = text("SELECT count(*) FROM products_db.products")
 
 
@@ -113,7 +114,7 @@ def schedules(settings: Settings, connection: Connection) -> Finding:
             found = f"{each.job} failed {each.failures:,} times in a row{since}"
             return Finding(part, "attention", found, remedy)
         assert each.interval_seconds is not None
-        limit = timedelta(seconds=_OVERDUE_INTERVALS * each.interval_seconds)
+        limit = timedelta(seconds=max(_OVERDUE_INTERVALS * each.interval_seconds, _OVERDUE_SECONDS))
         if each.succeeded_at is not None and clock.now() - each.succeeded_at > limit:
             return Finding(part, "attention", f"{each.job} is overdue{since}", remedy)
     return Finding(part, "ok", f"{len(settings.jobs.schedules)} jobs are started by schedules")

@@ -1,9 +1,10 @@
 """The erasure of a person from every place, in an order in which nothing comes back.
 
-1. PostgreSQL, in one transaction: tombstones, models that learned from the person, then every table.
+1. PostgreSQL, in one transaction: tombstones, models that learned from the person, then every table. Before
+   its commit, what leads to the person goes into a private file, for a second call to complete a failed one.
 2. Redis, the search index, files below `var/`.
-3. When every transaction that was running at 1 has ended, tables and Redis once more: what such a transaction
-   wrote without seeing the tombstone. Every later one sees it.
+3. When every transaction that was running at 1 has ended, tables, Redis and files once more: what such a
+   transaction wrote or logged without seeing the tombstone. Every later one sees it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from recsys.errors import Unavailable
 from recsys.log import get_logger
 from recsys.own_ids.resolver import own_ids_changed
 from recsys.privacy import person as people
-from recsys.privacy import tombstones, trained_models
+from recsys.privacy import tombstones, trained_models, unfinished
 from recsys.privacy.person import Person
 from recsys.privacy.places import job_logs, searches
 from recsys.privacy.places.files import FILE_PLACES
@@ -98,6 +99,8 @@ def erase(user_id: int, *, by: int | None, requested_by: str) -> ErasureReceipt:
             administration.lock_removable(session, user_id, by)
             # read again: the lock kept out what was still being written
             person = people.find(session, user_id)
+        else:
+            person = unfinished.load(person)
         moment = clock.now()
         reviewed = [each for each in session.scalars(_REVIEWED, {"user": user_id}) if each is not None]
         marked = trained_models.mark(session, person, moment)
@@ -105,17 +108,20 @@ def erase(user_id: int, *, by: int | None, requested_by: str) -> ErasureReceipt:
         counts.removed[searches.NAME] = searches.erase(session, searches_of(client, person))
         _erase_tables(session, person, counts)
         own_ids_changed(session)
+        unfinished.save(person)
         committed_before = session.scalar(_MOMENT)
     _erase_keys(client, person, counts)
     _erase_from_index(person, reviewed, counts)
-    for name, place in FILE_PLACES.items():
-        counts.removed[name] = place.erase(get_settings(), person)
+    _erase_files(person, counts)
     notes = _wait_for_older(committed_before)
     with unit_of_work() as session:
         _erase_tables(session, person, counts)
         dates = {each.name: each.retrain_by for each in trained_models.marked(session)}
     _erase_keys(client, person, counts)
-    notes += _rewrite_persistence(client)
+    left = _erase_files(person, counts)
+    if not left:
+        unfinished.forget(user_id)
+    notes += left + _rewrite_persistence(client)
     _log.info("a person was erased", places=sum(map(bool, counts.removed.values())), models=len(marked))
     return signed(
         ErasureReceipt(
@@ -172,6 +178,17 @@ def _erase_keys(client: redis.Redis, person: Person, counts: _Counts) -> None:
             counts.removed[f"redis: {name}"] += place.erase(client, person)
     except (RedisError, OSError) as error:
         raise _incomplete("Redis") from error
+
+
+def _erase_files(person: Person, counts: _Counts) -> list[str]:
+    """A note for each file or folder that could not be cleaned."""
+    failures: list[str] = []
+    for name, place in FILE_PLACES.items():
+        try:
+            counts.removed[name] += place.erase(get_settings(), person, failures)
+        except (OSError, ValueError) as error:
+            failures.append(f"{name}: {error}")
+    return [f"Not cleaned, erase again when it can be read and written: {failure}" for failure in failures]
 
 
 def _erase_from_index(person: Person, reviewed: Sequence[int], counts: _Counts) -> None:

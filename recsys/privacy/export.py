@@ -24,8 +24,8 @@ __all__ = ["INDEX_FILE", "as_zip", "export"]
 INDEX_FILE = "index.json"
 _ABOUT = (
     "One file for each place in which something of the person may be; an empty list where nothing is. "
-    "Secrets (hashes of passwords and tokens) and what is computed from the others (packed lists, search "
-    "words) are left out."
+    "Secrets (hashes of passwords and tokens, texts of messages, which hold codes), rows of other users that "
+    "name the person, and what is computed (packed lists, search words) are left out."
 )
 
 

@@ -36,6 +36,12 @@ PARAMETERS: tuple[BindParameter[Any], ...] = (
 ERASED_ACTOR = "erased account"
 """What histories name instead of an erased administrator."""
 _SHORTEST_TEXT = 3
+_FEWEST_DIGITS, _SHORTEST_SESSION = 7, 8
+# a look-behind has one length
+_AFTER_USERNAME = "|".join(
+    f"(?<=username{re.escape(between)})"
+    for between in ("=", ": ", ":", " ", "='", '="', '": "', '":"', "': '", ")=(", "::text))=(")
+)
 _ACCOUNT = text("SELECT email, username, full_name FROM users_db.users WHERE id = :user")
 # every table that names a session beside a user
 _SESSIONS = text(
@@ -57,13 +63,24 @@ _SESSIONS = text(
 _EMAILS = text(
     """
     SELECT lower(email) FROM users_db.users WHERE id = :user
-    UNION SELECT lower(email) FROM users_db.account_tokens WHERE user_id = :user
-    UNION SELECT lower(email) FROM orders_db.orders WHERE user_id = :user AND email IS NOT NULL
-    UNION SELECT lower(email) FROM orders_db.abandoned_carts WHERE user_id = :user AND email IS NOT NULL
-    UNION SELECT lower(data ->> 'former_email') FROM analytics_db.outbox
-        WHERE name = 'user.email_changed' AND data ->> 'user_id' = CAST(:user AS text)
+    UNION SELECT given.email FROM (
+        SELECT lower(email) FROM users_db.account_tokens WHERE user_id = :user AND used_at IS NOT NULL
+        UNION SELECT lower(email) FROM orders_db.orders WHERE user_id = :user
+        UNION SELECT lower(data ->> 'former_email') FROM analytics_db.outbox
+            WHERE name = 'user.email_changed' AND data ->> 'user_id' = CAST(:user AS text)
+    ) AS given(email)
+    WHERE NOT EXISTS (SELECT FROM users_db.users u WHERE lower(u.email) = given.email AND u.id <> :user)
+        AND NOT EXISTS (
+            SELECT FROM orders_db.orders o
+            WHERE lower(o.email) = given.email AND o.user_id IS DISTINCT FROM :user
+        )
+        AND NOT EXISTS (
+            SELECT FROM users_db.account_tokens t
+            WHERE lower(t.email) = given.email AND t.user_id <> :user AND t.used_at IS NOT NULL
+        )
     """
 )
+"""Addresses that are the person's alone: anybody can type another's address into an order or a request."""
 _ORDERS = text("SELECT id FROM orders_db.orders WHERE user_id = :user")
 _PAYMENTS = text(
     "SELECT p.id FROM payments_db.payments p JOIN orders_db.orders o ON o.id = p.order_id "
@@ -71,11 +88,18 @@ _PAYMENTS = text(
 )
 _PHONES = text(
     """
-    SELECT phone FROM users_db.user_profiles WHERE user_id = :user AND phone IS NOT NULL
-    UNION SELECT phone FROM orders_db.shipping_addresses a WHERE phone IS NOT NULL
-        AND (user_id = :user OR order_id IN (SELECT id FROM orders_db.orders WHERE user_id = :user))
+    SELECT given.phone FROM users_db.user_profiles given WHERE given.user_id = :user
+        AND NOT EXISTS (
+            SELECT FROM users_db.user_profiles p
+            WHERE p.phone = given.phone AND p.user_id IS DISTINCT FROM :user
+        )
+        AND NOT EXISTS (
+            SELECT FROM orders_db.shipping_addresses a LEFT JOIN orders_db.orders o ON o.id = a.order_id
+            WHERE a.phone = given.phone AND coalesce(a.user_id, o.user_id) IS DISTINCT FROM :user
+        )
     """
 )
+"""Numbers that no other profile or order has; nobody proves a number, so exports never read by it."""
 _ADDRESSES = text(
     """
     SELECT address FROM users_db.user_profiles WHERE user_id = :user AND address IS NOT NULL
@@ -94,7 +118,8 @@ class Person:
     """What leads to one person in any store.
 
     is_known : whether the account was there when this was read; an erased person has a number alone.
-    emails, usernames : in lower case. sessions : ids of guest sessions and log-ins, as they are stored.
+    emails, usernames : in lower case. emails, phones : of no other account.
+    sessions : ids of guest sessions and log-ins, as they are stored.
     session_hashes : of these, as snapshots hold them. words : names and addresses as they were typed.
     """
 
@@ -141,18 +166,21 @@ class Person:
     def pattern(self) -> re.Pattern[bytes]:
         """Where free text (a log, a report) names the person.
 
-        Addresses, numbers of telephones and sessions anywhere; names and usernames, which may be ordinary
-        words, only as a whole value; the number of the account only after a word for a user.
+        E-mail addresses, and sessions and telephone numbers that no ordinary text has, anywhere; names and
+        addresses of several words only as a whole value, never as a key; a username, which may be any word,
+        only after the word for it; the number of the account only after a word for a user.
         """
-        anywhere = [*self.emails, *self.phones, *self.sessions]
-        values = [*self.usernames, *self.words]
+        anywhere = [*self.emails, *filter(_is_phone, self.phones), *filter(_is_random, self.sessions)]
+        values = [each for each in self.words if " " in each or "@" in each]
         alternatives = []
         if anywhere:
             alternatives.append(f"(?<![\\w@.-])(?:{_any_of(anywhere)})(?![\\w@-])")
         if values:
             alternatives.append(
-                f"(?:(?<=[\"'>=,;|\\t(:])|(?<=^))(?:{_any_of(values)})(?=[\"'<,;|\\t)]|\\s*$)"
+                f'(?:(?<=["\'>=,;|\\t(:])|(?<=^))(?:{_any_of(values)})(?=["\'<,;|\\t)]|\\s*$)(?!"\\s*:)'
             )
+        if self.usernames:
+            alternatives.append(f"(?:{_AFTER_USERNAME})(?:{_any_of(list(self.usernames))})(?![\\w.@-])")
         number = f"(?<![\\d.]){self.user_id}(?![\\d.]*\\d)"
         alternatives.append(
             f"(?:(?<=user)|(?<=user[ =:/\"'])|(?<=user\": )|(?<=user':\\s)|(?<=users/)|(?<=user_id[=:/ ])"
@@ -161,10 +189,13 @@ class Person:
         return re.compile("|".join(alternatives).encode(), re.IGNORECASE | re.MULTILINE)
 
     def is_named_in(self, value: object) -> bool:
-        """Whether a JSON value names the person in a field for users, or has a text of theirs as a value."""
+        """Whether a JSON value names the person in a field for users, or has an address or session of theirs.
+
+        A username may be any word ("view"): it counts in the field `username` alone.
+        """
         if self.identifiers & tombstones.identifiers_of(value):
             return True
-        exact = {*self.emails, *self.sessions, *self.usernames, *self.parameters["owners"]}
+        exact = {*self.emails, *self.sessions, *self.parameters["owners"]}
         waiting = [value]
         while waiting:
             each = waiting.pop()
@@ -203,6 +234,18 @@ def find(session: Session, user_id: int) -> Person:
 
 def _texts(values: Any) -> tuple[str, ...]:
     return tuple(sorted({each.strip() for each in values if each and len(each.strip()) >= _SHORTEST_TEXT}))
+
+
+def _is_phone(text: str) -> bool:
+    # "2024" is a number of many things
+    return text.startswith("+") and sum(map(str.isdigit, text)) >= _FEWEST_DIGITS
+
+
+def _is_random(session: str) -> bool:
+    # sessions of imported rows may be short numbers or words
+    return len(session) >= _SHORTEST_SESSION and bool(
+        re.search(r"\d", session) and re.search("[a-zA-Z]", session)
+    )
 
 
 def _any_of(values: list[str]) -> str:

@@ -90,13 +90,14 @@ def put_consent(
 _LoggedIn = Annotated[Caller, Depends(_logged_in)]
 
 
-@router.get(
+@router.post(
     "/users/me/export",
     response_class=Response,
-    responses={**_ZIP, **problem_responses(401, 404, 422, 503)},
+    responses={**_ZIP, **problem_responses(400, 401, 404, 413, 422, 429, 503)},
 )
-def export_me(_: AdmissionDep, caller: _LoggedIn) -> Response:
-    """Everything that the shop keeps of the caller, as a ZIP of JSON files."""
+def export_me(request: Request, _: AdmissionDep, caller: _LoggedIn, given: DeactivateIn) -> Response:
+    """Everything that is kept of the caller, as a ZIP of JSON files; the password is asked for again."""
+    _prove(request, caller, given)
     return _archive(caller.user_id)
 
 
@@ -108,9 +109,7 @@ def erase_me(
 
     Orders and payments are kept without the person. The password is asked for again.
     """
-    with unit_of_work() as session:
-        address = None if request.client is None else request.client.host
-        service.prove(session, caller, given.password.get_secret_value(), address)
+    _prove(request, caller, given)
     receipt = erase(caller.user_id, by=None, requested_by="the person")
     response.delete_cookie(TOKEN_COOKIE)
     return receipt
@@ -133,6 +132,13 @@ def erase_account(_: AdmissionDep, admin: BriefAdmin, user_id: _Id) -> ErasureRe
     Orders and payments are kept without the person. Erasing again is harmless.
     """
     return erase(user_id, by=admin.user_id, requested_by=admin.actor)
+
+
+def _prove(request: Request, caller: Caller, given: DeactivateIn) -> None:
+    """Raise Unauthorized for a wrong password, Throttled after too many."""
+    address = None if request.client is None else request.client.host
+    with unit_of_work() as session:
+        service.prove(session, caller, given.password.get_secret_value(), address)
 
 
 def _archive(user_id: int) -> Response:

@@ -44,7 +44,10 @@ _STORE = text(
     SELECT :generation, id, given.list
     FROM unnest(CAST(:users AS integer[]), CAST(:lists AS bytea[])) AS given (id, list)
     JOIN users_db.users AS u USING (id)
-    WHERE u.is_active ORDER BY id FOR KEY SHARE OF u
+    WHERE u.is_active AND NOT EXISTS (
+        SELECT FROM users_db.consents c WHERE c.owner = 'user:' || u.id AND NOT c.personalisation
+    )
+    ORDER BY id FOR KEY SHARE OF u
     ON CONFLICT (generation_id, user_id) DO UPDATE SET list = excluded.list
     RETURNING user_id
     """
@@ -108,7 +111,7 @@ def refresh_lists(session: Session, users: Sequence[int]) -> set[int]:
         for user, lists in lists_by_user.items()
     }
     given = {"generation": live.id, "users": list(packed), "lists": list(packed.values())}
-    stored = set(session.scalars(_STORE, given))  # not those who are deleted, or closed the account
+    stored = set(session.scalars(_STORE, given))  # not who is deleted, closed the account, or refuses
     if not stored:
         return stored
     write_rows(session, live.id, expires_at=live.expires_at, users=sorted(stored))

@@ -73,11 +73,16 @@ class ScoringReport:
 
 
 def score_if_needed(progress: Progress | None = None) -> ScoringReport | None:
-    """Score, unless the live generation is of the active model and less than half of its life is over."""
+    """Score, unless the live generation is of the active model and less than half of its life is over.
+
+    None where nothing was scored, as in a new shop without an active model.
+    """
     settings = get_settings().serving
     with unit_of_work() as session:
         live, active = generations.live(session), registry.active(session)
-    if live is not None and active is not None and live.live_at is not None:
+    if active is None:
+        return None
+    if live is not None and live.live_at is not None:
         half = timedelta(hours=settings.expires_after_hours / 2)
         if (live.model, live.version) == (active.name, active.version) and clock.now() < live.live_at + half:
             list_cache.reconcile()
@@ -262,12 +267,13 @@ class _ListStorage:
             _log.warning("recent interactions stay in Redis", error=str(error))
 
     def add(self, connection: psycopg.Connection, packed: Mapping[int, bytes]) -> None:
-        """Store packed lists by user."""
-        generations.store_lists(connection, self.generation, packed)
+        """Store packed lists by user, of those who still want them."""
+        stored = generations.store_lists(connection, self.generation, packed)
         if not self.redis_available:
             return
         try:
-            list_cache.write_lists(self.generation, packed, self.seconds)
+            lists = {user: packed[user] for user in stored}
+            list_cache.write_lists(self.generation, lists, self.seconds)
         except (redis.RedisError, OSError, Unavailable) as error:
             self.redis_available = False
             _log.error("Redis does not take the lists; answers will come from PostgreSQL", error=str(error))

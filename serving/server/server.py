@@ -152,14 +152,14 @@ def _url_of(listener: socket.socket) -> str:
 
 @contextlib.contextmanager
 def _address_file(path: Path, url: str) -> Iterator[None]:
-    # the creation time distinguishes a pid that was reused since
-    address_file = {"url": url, "pid": os.getpid(), "created": psutil.Process().create_time()}
     staging = path.with_suffix(f".{os.getpid()}")
     try:
+        # the creation time distinguishes a pid that was reused since
+        address_file = {"url": url, "pid": os.getpid(), "created": psutil.Process().create_time()}
         path.parent.mkdir(parents=True, exist_ok=True)
         staging.write_text(json.dumps(address_file))
         os.replace(staging, path)
-    except OSError as error:  # serving works with a read-only var/
+    except (OSError, psutil.Error) as error:  # serving works with a read-only var/, or a hidden /proc/stat
         _log.warning(
             "the address could not be noted; `recsys env` will not know it", file=str(path), error=str(error)
         )

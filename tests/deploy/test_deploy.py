@@ -42,6 +42,24 @@ def test_each_process_of_the_compose_file_is_a_command_and_is_closed(service: st
     assert given["read_only"] is True
     assert given["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in given["security_opt"]
+    assert given["env_file"] == [{"path": "recsys.env", "required": False}]
+
+
+def test_the_commands_of_the_documentation_exist() -> None:
+    page = (ROOT / "docs/operations/deployment.md").read_text(encoding="utf-8")
+    inside = re.findall(r"docker compose exec (\w+) recsys (.+)", page)
+    inside += re.findall(r"docker compose run --rm(?: --no-deps)?(?: -v \S+)? (\w+) (.+)", page)
+    assert {"doctor", "backup"} <= {command.split()[0] for _, command in inside}
+    for service, command in inside:
+        assert service in OURS
+        check_command(command.partition("#")[0].split())
+    # a command under systemd has what the units have
+    unit = (DEPLOY / "systemd" / "recsys-api.service").read_text()
+    (line,) = re.findall(r"^Environment=(.+)$", unit, re.MULTILINE)
+    assert set(re.findall(r"--setenv=(\S+)", page)) == set(line.split())
+    for name in ("User", "Group", "EnvironmentFile", "WorkingDirectory", "UMask"):
+        (value,) = re.findall(rf"^{name}=(.+)$", unit, re.MULTILINE)
+        assert f"--property={name}={value}" in page
 
 
 def test_the_compose_file_refers_to_what_it_has() -> None:
@@ -57,8 +75,46 @@ def test_the_compose_file_refers_to_what_it_has() -> None:
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
 def test_each_unit_starts_a_command(unit: Path) -> None:
-    (line,) = re.findall(r"^ExecStart=/opt/recsys/bin/recsys (.+)$", unit.read_text(), re.MULTILINE)
+    (start,) = re.findall(r"^ExecStart=(.+)$", unit.read_text(), re.MULTILINE)
+    (line,) = re.findall(r"/opt/recsys/bin/recsys ([^;]+)", start)
     check_command(line.replace("%i", "core").split())
+
+
+def test_every_deployment_starts_an_older_program_on_a_newer_schema() -> None:
+    started = {
+        "compose": " ".join(OURS["migrate"]["command"]),
+        "unit": (DEPLOY / "systemd" / "recsys-migrate.service").read_text(),
+        "chart": (DEPLOY / "helm/recsys/templates/migration.yaml").read_text().replace('", "', " "),
+    }
+    assert all("migrate --if-needed" in text for text in started.values()), started
+
+
+@pytest.mark.parametrize(("codes", "ended", "calls"), [("0", 0, 1), ("1 1 0", 0, 3), ("1 2 0", 2, 2)])
+def test_the_migration_unit_waits_for_the_database(
+    tmp_path: Path, codes: str, ended: int, calls: int
+) -> None:
+    (start,) = re.findall(
+        r"^ExecStart=/bin/sh -c '(.+)'$",
+        (DEPLOY / "systemd" / "recsys-migrate.service").read_text(),
+        re.MULTILINE,
+    )
+    # a program that ends with one of the codes after the other
+    program = tmp_path / "recsys"
+    program.write_text(
+        f"#!/bin/sh\necho >> {tmp_path}/calls\nset -- {codes}\n"
+        f"shift $(($(wc -l < {tmp_path}/calls) - 1))\nexit $1\n"
+    )
+    program.chmod(0o755)
+    script = start.replace("$$", "$").replace("/opt/recsys/bin/recsys", str(program)).replace("sleep 5", ":")
+    done = subprocess.run(["/bin/sh", "-c", script], timeout=30, check=False)
+    assert (done.returncode, (tmp_path / "calls").read_text().count("\n")) == (ended, calls)
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_each_unit_sees_the_start_of_the_machine(unit: Path) -> None:
+    # without /proc/stat psutil cannot tell when a process began
+    settings = re.findall(r"^(ProtectProc|ProcSubset)=(.+)$", unit.read_text(), re.MULTILINE)
+    assert settings == [("ProtectProc", "invisible")]
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not on this machine")

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +22,7 @@ import numpy as np
 
 from recsys import embedded
 from recsys.domains.recommendations.impressions import store as impressions
+from recsys.domains.recommendations.types import InteractionType
 from recsys.privacy.person import Person
 from recsys.privacy.places.redis_keys import is_of
 from recsys.settings import Settings
@@ -30,6 +31,8 @@ from recsys.write_buffer import spool
 __all__ = ["FILE_PLACES", "NOT_PERSONAL_FOLDERS", "FilePlace", "learned_from"]
 
 _CURRENT = "current.json"
+_COLUMNS_OF_REFUSED = [b"file", b"line", b"column", b"reason", b"row"]
+_COLUMNS_OF_USERS = (b"user", b"username", b"user_id", b"customer", b"customer_id")
 
 
 class FilePlace(ABC):
@@ -40,8 +43,8 @@ class FilePlace(ABC):
         """What is there of the person, as JSON values."""
 
     @abstractmethod
-    def erase(self, settings: Settings, person: Person) -> int:
-        """Remove it; how many files or records."""
+    def erase(self, settings: Settings, person: Person, failures: list[str]) -> int:
+        """Remove it; how many files or records. Adds the files that could not be cleaned, and why."""
 
 
 class _Snapshots(FilePlace):
@@ -50,14 +53,13 @@ class _Snapshots(FilePlace):
     def read(self, settings: Settings, person: Person) -> list[Any]:
         return [{"snapshot": folder.name} for folder in self._folders(settings, person)]
 
-    def erase(self, settings: Settings, person: Person) -> int:
+    def erase(self, settings: Settings, person: Person, failures: list[str]) -> int:
         folders = self._folders(settings, person)
-        for folder in folders:
-            shutil.rmtree(folder)
+        removed = _each(_remove, folders, failures)
         current = settings.var / "datasets" / _CURRENT
         if current.is_file() and not _names_a_folder(current):
             current.unlink()
-        return len(folders)
+        return removed
 
     def _folders(self, settings: Settings, person: Person) -> list[Path]:
         datasets = settings.var / "datasets"
@@ -79,14 +81,14 @@ class _Posts(FilePlace):
             if person.pattern.search(path.read_bytes())
         ]
 
-    def erase(self, settings: Settings, person: Person) -> int:
+    def erase(self, settings: Settings, person: Person, failures: list[str]) -> int:
         def without(line: bytes) -> bytes | None:
             try:
                 return None if person.is_named_in(json.loads(line)) else line
             except ValueError:
                 return None if person.pattern.search(line) else line
 
-        return sum(spool.rewrite(path, without) for path in _waiting(settings, "posts"))
+        return _each(lambda path: spool.rewrite(path, without), _waiting(settings, "posts"), failures)
 
 
 class _AnsweredLists(FilePlace):
@@ -101,12 +103,12 @@ class _AnsweredLists(FilePlace):
             if is_of(each, person)
         ]
 
-    def erase(self, settings: Settings, person: Person) -> int:
+    def erase(self, settings: Settings, person: Person, failures: list[str]) -> int:
         def without(line: bytes) -> bytes | None:
             others = [each for each in _unpacked(line) if not is_of(each, person)]
             return impressions.pack(others) if others else None
 
-        return sum(spool.rewrite(path, without) for path in _waiting(settings, "exposures"))
+        return _each(lambda path: spool.rewrite(path, without), _waiting(settings, "exposures"), failures)
 
 
 class _Texts(FilePlace):
@@ -126,8 +128,8 @@ class _Texts(FilePlace):
             if _places_in(path, person)
         ]
 
-    def erase(self, settings: Settings, person: Person) -> int:
-        return sum(_clean(path, person) for path in self._files(settings))
+    def erase(self, settings: Settings, person: Person, failures: list[str]) -> int:
+        return _each(lambda path: _clean(path, person), self._files(settings), failures)
 
     def _files(self, settings: Settings) -> Iterator[Path]:
         for folder in self._folders:
@@ -162,7 +164,7 @@ _OWN_FOLDERS = ("datasets", "spool", "reports", "mlflow", "imports", "jobs", "tu
 NOT_PERSONAL_FOLDERS: Mapping[str, str] = MappingProxyType(
     {
         "models": "fitted models hold numbers of users until they are trained again (`privacy models`)",
-        "run": "keys, addresses and process numbers",
+        "run": "keys, addresses, process numbers, and what an erasure that has not ended needs",
         "servers": "the data of the embedded servers, erased by their own commands",
     }
 )
@@ -188,6 +190,22 @@ FILE_PLACES: Mapping[str, FilePlace] = MappingProxyType(
 def learned_from(folder: Path, person: Person) -> bool:
     """Whether the artifact of a model contains the number of the person; False where it cannot be read."""
     return any(_contains(path, person.user_id) for path in folder.rglob("*.npy") if "user" in path.name)
+
+
+def _each(clean: Callable[[Path], int], paths: Iterable[Path], failures: list[str]) -> int:
+    """The sum of what was done to the paths; one that fails does not keep the others."""
+    done = 0
+    for path in paths:
+        try:
+            done += clean(path)
+        except (OSError, ValueError) as error:
+            failures.append(f"{path}: {error}")
+    return done
+
+
+def _remove(folder: Path) -> int:
+    shutil.rmtree(folder)
+    return 1
 
 
 def _has(folder: Path, person: Person) -> bool:
@@ -228,15 +246,48 @@ def _unpacked(line: bytes) -> list[impressions.Answered]:
 
 
 def _is_text(path: Path) -> bool:
-    with path.open("rb") as file:
-        beginning = file.read(4096)
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(4096)
+    except OSError:
+        # who looks for a person in it reports it
+        return True
     return bool(beginning) and b"\0" not in beginning
 
 
 def _places_in(path: Path, person: Person) -> list[tuple[int, bytes]]:
     """Where a file that is not empty names the person, and with which bytes."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return [(match.start(), match.group()) for match in person.pattern.finditer(content)]
+        places = [(match.start(), match.group()) for match in person.pattern.finditer(content)]
+        if path.suffix == ".csv" and person.usernames:
+            places += _usernames_in(content, person.usernames)
+    return places
+
+
+def _usernames_in(table: mmap.mmap, usernames: Collection[str]) -> Iterator[tuple[int, bytes]]:
+    """Where usernames are in a table of text: in its column of users, or in rows that an import refused."""
+    header = table.readline()
+    columns = [name.strip(b' "\r\n\xef\xbb\xbf').lower() for name in header.split(b",")]
+    is_refused = columns == _COLUMNS_OF_REFUSED
+    column = next((columns.index(name) for name in _COLUMNS_OF_USERS if name in columns), None)
+    if is_refused:
+        # which field of the row is the user is not known; a type of interaction or a number is none
+        usernames = [name for name in usernames if name not in set(InteractionType) and not name.isdigit()]
+        column = len(columns) - 1
+    if column is None or not usernames:
+        return
+    names = "|".join(map(re.escape, usernames))
+    value = '(".*)$' if is_refused else f'"?({names})"?(?=,|\\r?$)'
+    row = re.compile(
+        f'^(?:(?:"[^"\\n]*"|[^",\\n]*),){{{column}}}{value}'.encode(), re.IGNORECASE | re.MULTILINE
+    )
+    field = re.compile(f'(?<=[",])(?:{names})(?=[",])(?!"+\\s*:)'.encode(), re.IGNORECASE)
+    for match in row.finditer(table, len(header)):
+        if not is_refused:
+            yield match.start(1), match.group(1)
+        else:
+            start = match.start(1)
+            yield from ((start + each.start(), each.group()) for each in field.finditer(match.group(1)))
 
 
 def _clean(path: Path, person: Person) -> int:

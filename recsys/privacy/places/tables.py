@@ -30,6 +30,7 @@ class TablePlace:
 
     condition : SQL over the alias `t` and the parameters of `recsys.privacy.person.PARAMETERS`.
     cleared : SQL expressions by column, for rows that stay without the person; empty: the rows are deleted.
+    is_exported : False where the rows are another user's, or are found by what the person has not proven.
     hidden : columns that an export leaves out: secrets, and what is computed from the others.
     part : what distinguishes the places of one table.
     """
@@ -39,6 +40,7 @@ class TablePlace:
     cleared: Mapping[str, str] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
     part: str = ""
+    is_exported: bool = True
 
     @property
     def name(self) -> str:
@@ -56,7 +58,9 @@ class TablePlace:
         return int(session.scalar(_bound(query), person.parameters) or 0)
 
     def read(self, session: Session, person: Person) -> list[dict[str, Any]]:
-        """The rows as JSON objects, without the hidden columns."""
+        """The rows as JSON objects, without the hidden columns; none of a place that is not exported."""
+        if not self.is_exported:
+            return []
         query = f"SELECT to_jsonb(t) FROM {self.table} t WHERE {self.condition}"  # noqa: S608 constants
         rows = session.scalars(_bound(query), person.parameters)
         return [{name: value for name, value in row.items() if name not in self.hidden} for row in rows]
@@ -110,24 +114,41 @@ _GUEST_FEEDBACK = (
 _RULE_VERSION = "t.actor = :actor OR t.before ->> 'created_by' = :actor OR t.after ->> 'created_by' = :actor"
 _OTHERS_LISTS = "t.user_id <> :user AND (:user = ANY(t.followers || t.following || t.blocked))"
 
+
+def _waiting(column: str) -> str:
+    messages = "notifications_db.outgoing_messages"
+    return f"t.id IN (SELECT {column} FROM {messages} WHERE user_id = :user)"  # noqa: S608 constants
+
+
+def _has_copy(column: str) -> str:
+    return f"EXISTS (SELECT FROM unnest(t.{column}) AS c(email) WHERE lower(c.email) = ANY(:emails))"
+
+
+def _without_copy(column: str) -> str:
+    others = f"SELECT c.email FROM unnest(t.{column}) AS c(email) WHERE lower(c.email) <> ALL(:emails)"  # noqa: S608
+    return f"NULLIF(ARRAY({others}), '{{}}')"
+
+
 TABLE_PLACES: tuple[TablePlace, ...] = (
-    # messages before what their conditions look at
-    TablePlace(
-        "notifications_db.outgoing_messages",
-        "t.user_id = :user OR t.email_log_id IN (SELECT id FROM notifications_db.email_logs "
-        "WHERE lower(to_email) = ANY(:emails)) OR t.sms_log_id IN (SELECT id FROM notifications_db.sms_logs "
-        "WHERE phone_number = ANY(:phones))",
-    ),
+    # what waits is known by its user; its row goes with the row of its log
+    TablePlace("notifications_db.email_logs", _waiting("email_log_id"), part="waiting"),
+    TablePlace("notifications_db.sms_logs", _waiting("sms_log_id"), part="waiting"),
+    TablePlace("notifications_db.email_logs", "lower(t.to_email) = ANY(:emails)"),
     TablePlace(
         "notifications_db.email_logs",
-        "lower(t.to_email) = ANY(:emails) OR t.cc_email && :emails OR t.bcc_email && :emails",
+        f"({_has_copy('cc_email')}) OR ({_has_copy('bcc_email')})",
+        {column: _without_copy(column) for column in ("cc_email", "bcc_email")},
+        part="copies",
+        is_exported=False,
     ),
-    TablePlace("notifications_db.sms_logs", "t.phone_number = ANY(:phones)"),
+    TablePlace("notifications_db.sms_logs", "t.phone_number = ANY(:phones)", is_exported=False),
+    TablePlace("notifications_db.outgoing_messages", _USER, hidden=frozenset({"body_text", "body_html"})),
     TablePlace("notifications_db.notifications", _USER),
     TablePlace("notifications_db.notification_preferences", _USER),
     TablePlace(
         "notifications_db.sent_notices",
-        "EXISTS (SELECT FROM unnest(:notices) AS n(ending) WHERE lower(t.key) LIKE '%' || n.ending)",
+        "EXISTS (SELECT FROM unnest(:notices) AS n(ending) "
+        "WHERE right(lower(t.key), length(n.ending)) = n.ending)",
     ),
     # what was seen and done
     TablePlace("analytics_db.page_views", _VISITOR),
@@ -135,15 +156,27 @@ TABLE_PLACES: tuple[TablePlace, ...] = (
     TablePlace("analytics_db.user_sessions", _VISITOR),
     TablePlace(
         "analytics_db.outbox",
-        "t.data ->> 'user_id' = :user_text OR t.data ->> 'target_id' = :user_text "
+        "t.data ->> 'user_id' = :user_text "
         "OR (t.data ->> 'user_id' IS NULL AND (t.data ->> 'session_id' = ANY(:sessions) "
         "OR t.data ->> 'guest_session_id' = ANY(:sessions)))",
+    ),
+    TablePlace(
+        "analytics_db.outbox",
+        "t.data ->> 'target_id' = :user_text AND t.data ->> 'user_id' IS DISTINCT FROM :user_text",
+        part="of others",
+        is_exported=False,
     ),
     TablePlace("products_db.product_view_history", _VISITOR),
     TablePlace("recommendations_db.recommendation_feedback", _GUEST_FEEDBACK),
     TablePlace("recommendations_db.user_interactions", _VISITOR),
     TablePlace("recommendations_db.exposures", _VISITOR),
-    TablePlace("recommendations_db.guest_logins", f"{_USER} OR t.session_id = ANY(:sessions)"),
+    TablePlace("recommendations_db.guest_logins", _USER),
+    TablePlace(
+        "recommendations_db.guest_logins",
+        "t.session_id = ANY(:sessions)",
+        part="of others",
+        is_exported=False,
+    ),
     TablePlace("recommendations_db.user_preferences", _USER),
     # while the user is there, the deletion of a list publishes nothing (migration 0009)
     TablePlace("recommendations_db.stored_lists", _USER, hidden=frozenset({"list"})),
@@ -172,7 +205,7 @@ TABLE_PLACES: tuple[TablePlace, ...] = (
         _nulls("tracking_number", "tracking_url", "current_location"),
     ),
     TablePlace("orders_db.checkouts", f"{_OWNER} OR {_OF_ORDER}"),
-    TablePlace("orders_db.abandoned_carts", f"{_VISITOR} OR lower(t.email) = ANY(:emails)"),
+    TablePlace("orders_db.abandoned_carts", _VISITOR),
     TablePlace(
         "orders_db.orders",
         _ORDERS,
@@ -187,6 +220,7 @@ TABLE_PLACES: tuple[TablePlace, ...] = (
         _OTHERS_LISTS,
         {column: _list_without(column) for column in ("followers", "following", "blocked")},
         part="lists of others",
+        is_exported=False,
     ),
     TablePlace("users_db.user_social", _USER),
     TablePlace(
@@ -194,12 +228,14 @@ TABLE_PLACES: tuple[TablePlace, ...] = (
         "t.user_id <> :user AND t.metadata ->> 'by' = :actor",
         {"metadata": f"jsonb_set(t.metadata, '{{by}}', '\"{ERASED_ACTOR}\"')"},
         part="actor",
+        is_exported=False,
     ),
     TablePlace(
         "users_db.user_activities",
         "t.user_id <> :user AND t.metadata ->> 'target_id' = :user_text",
         {"metadata": "t.metadata - 'target_id'"},
         part="of others",
+        is_exported=False,
     ),
     TablePlace("users_db.user_activities", _USER),
     TablePlace("users_db.user_profiles", _USER),

@@ -63,7 +63,7 @@ const isTemporary = ({status}) => !status || status >= 500 || [401, 408, 425, 42
 
 // --- the visitor: the user of a signed token, else the guest of a session that the server issued
 
-let tokenSource = null, token = null, sessionRequest = null;
+let tokenSource = null, token = null, sessionRequest = null, consentSent = null;
 
 // the shop's server has the guest's session, and its pages use the same; another session is another visitor's
 function adoptSession() {
@@ -99,7 +99,8 @@ function headersOf(session, bearer) {
 }
 
 // an expired token is asked for once more; a page that gave a text gets an event, and is a guest's meanwhile
-async function asVisitor(request, asUser = true) {
+async function asVisitor(request, asUser = true, isConsent = false) {
+  if (!isConsent) await consentSent;
   for (let attempt = 0; ; attempt += 1) {
     const bearer = asUser ? await currentToken() : null;
     try {
@@ -334,9 +335,26 @@ const recsys = {
   // an object says it by purpose, to the server: {personalisation: false, analytics: true}
   async consent(given) {
     if (given && typeof given === 'object') {
-      const {personalisation = true, analytics = true} = given;
+      const {personalisation, analytics, ...others} = given;
+      if (Object.keys(others).length || [personalisation, analytics].some((each) => typeof each !== 'boolean')) {
+        throw new TypeError('consent takes {personalisation, analytics}, both true or false');
+      }
+      // who has allowed nothing has no session that could refuse anything
+      if (!consented && !personalisation && !analytics) return;
       consented = true;
-      await asVisitor((headers) => call('PUT', '/consent', {headers, body: {personalisation, analytics}}));
+      const isRefusal = !personalisation || !analytics;
+      write('refusal', isRefusal ? given : null);
+      const request = (headers) => call('PUT', '/consent', {headers, body: given});
+      const sent = asVisitor(request, true, true);
+      consentSent = sent.catch(() => {});
+      try {
+        await sent;
+        write('refusal', null);
+      } catch (error) {
+        // until the server has it, nothing is sent at all; the next page tries again
+        if (isRefusal) recsys.consent(false);
+        throw error;
+      }
       dispatchEvent(new Event('recsys-visitor'));
       return;
     }
@@ -348,6 +366,7 @@ const recsys = {
       for (const name of ['session', 'claimed', 'clicks', 'queue']) write(name, null);
       token = null;
     } else {
+      write('refusal', null);
       flush();
       claim();
     }
@@ -695,6 +714,7 @@ class RecsysSearch extends HTMLElement {
 
 adoptSession();
 globalThis.recsys = recsys;
+if (consented && read('refusal')) recsys.consent(read('refusal')).catch(() => {});
 if (!customElements.get('recsys-list')) {
   customElements.define('recsys-list', RecsysList);
   customElements.define('recsys-search', RecsysSearch);

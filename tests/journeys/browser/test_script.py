@@ -358,6 +358,41 @@ def test_without_consent_nothing_is_stored_and_no_event_is_sent(web: Web) -> Non
     assert home.errors == []
 
 
+def test_consent_by_purpose_names_both_and_is_kept_until_the_server_has_it(web: Web) -> None:
+    required = HOME.replace("data-key", 'data-consent="required" data-key')
+    web.site.pages["/"] = web.filled(required)
+    home = web.visit()
+    page = home.page
+    page.wait_for_selector(ITEMS)
+    wrong = ("{}", "{analytics: true}", "{personalization: false, analytics: true}",
+             "{personalisation: 'no', analytics: true}", "[]",
+             "{personalisation: false, analytics: false, marketing: false}")  # fmt: skip
+    kept = "[...Object.keys(localStorage)]"
+    sent = len(home.requests)
+    for given in wrong:
+        name = page.evaluate(f"recsys.consent({given}).then(() => 'none', (error) => error.name)")
+        assert name == "TypeError", given
+    # who never allowed anything gets no session for refusing
+    page.evaluate("recsys.consent({personalisation: false, analytics: false})")
+    assert page.evaluate(kept) == []
+    assert len(home.requests) == sent
+
+    web.site.pages["/"] = web.filled(HOME)
+    page.goto(web.site.origin)
+    page.wait_for_selector(ITEMS)
+    page.route("**/api/v1/consent", lambda route: route.abort())
+    refusal = "recsys.consent({personalisation: false, analytics: true})"
+    assert page.evaluate(f"{refusal}.then(() => 'stored', () => 'failed')") == "failed"
+    assert page.evaluate(kept) == ["recsys.refusal"]
+    page.evaluate("recsys.track('like', {sku: 'sku9'})")
+    assert page.evaluate(kept) == ["recsys.refusal"]
+    page.unroute("**/api/v1/consent")
+    page.goto(web.site.origin)
+    stored = "SELECT personalisation, analytics FROM users_db.consents WHERE owner LIKE 'session:%'"
+    assert web.wait_for(stored, 1) == [(False, True)]
+    page.wait_for_function("localStorage.getItem('recsys.refusal') === null")
+
+
 def test_a_signed_token_brings_the_list_of_its_user(web: Web) -> None:
     get_settings.cache_clear()
     script = (

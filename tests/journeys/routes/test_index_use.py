@@ -50,10 +50,6 @@ GROWING = {
 """Tables with a row for a person, a product, or something that a person does."""
 
 
-SELDOM = {"/api/v1/users/me/export": "a person asks for all that is kept of them, a few times a year"}
-"""Requests that may read whole tables, each for its reason."""
-
-
 class WholeReads:
     """How often growing tables were read whole since the last look, by PostgreSQL's own statistics."""
 
@@ -96,7 +92,7 @@ def opened(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Desk, 
 def requests_of(app: FastAPI) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """What a visitor asks: every GET of the API, and the posts of a visit."""
     for route in routes_of(app):
-        if "GET" in route.methods and route.path not in SELDOM:
+        if "GET" in route.methods:
             yield "GET", route.path, {}
     placements = ("for_you", "because_you_viewed", "buy_again", "trending", "new_arrivals", "popular")
     for placement in placements:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 import redis
 
 from recsys import embedded
-from recsys.backup import postgres_tools
-from recsys.backup.manifest import Manifest, read_manifest
+from recsys.backup import creation, postgres_tools, restoration
+from recsys.backup.files import digest_of
+from recsys.backup.manifest import REDIS, Manifest, read_manifest
 from recsys.cache import keys
 from recsys.database import migrate
-from recsys.errors import Unavailable
+from recsys.database.base import SCHEMAS
+from recsys.errors import Conflict, Unavailable
 from recsys.settings import Settings
 from serving.server.app import create_app
 from tests.recsys.backup.conftest import Command, Target, files_of, rows_of
@@ -205,6 +211,83 @@ def test_a_restore_that_fails_leaves_everything_as_it_was(
     assert migrate.check(target.database_url).state == "current"
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_restore_that_is_ended_puts_back_what_it_set_aside(
+    command: Command,
+    full_shop: Shop,
+    backup: Path,
+    target: Target,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+) -> None:
+    assert command("restore", backup, **target.environment).code == 0
+    (target.var / "reports" / "later.html").write_text("later")
+    rows, files, handler = rows_of(target.database_url), files_of(target.var), signal.getsignal(number)
+    monkeypatch.setattr(restoration, "_compare", lambda *_: os.kill(os.getpid(), number))
+    with pytest.raises(SystemExit) as ended:
+        command("restore", backup, "--overwrite", **target.environment)
+    assert ended.value.code == 128 + number
+    assert rows_of(target.database_url) == rows
+    assert files_of(target.var) == files
+    assert signal.getsignal(number) == handler
+
+
+def test_a_restore_that_was_killed_is_not_taken_for_an_empty_shop(
+    command: Command, full_shop: Shop, backup: Path, target: Target
+) -> None:
+    assert command("restore", backup, **target.environment).code == 0
+    rows = rows_of(target.database_url)
+    with psycopg.connect(target.database_url) as connection:
+        restoration._set_aside(connection, sorted(SCHEMAS))
+    with pytest.raises(Conflict, match="a restore was interrupted: analytics_db_before_restore, "):
+        migrate.upgrade(target.database_url)
+    refused = command("restore", backup, "--overwrite", **target.environment)
+    assert (refused.code, "Interrupted" in refused.err) == (2, True)
+    # the remedy of the documentation
+    page = (Path(__file__).resolve().parents[3] / "docs/operations/backup.md").read_text(encoding="utf-8")
+    (remedy,) = re.findall(r"```sql\n(.+?)```", page, re.DOTALL)
+    with psycopg.connect(target.database_url, autocommit=True) as connection:
+        connection.execute(remedy)
+    assert rows_of(target.database_url) == rows
+    assert migrate.check(target.database_url).state == "current"
+
+
+def test_redis_that_fails_at_the_end_leaves_the_backups_database_and_files(
+    command: Command, full_shop: Shop, backup: Path, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, reports = rows_of(full_shop.database_url), files_of(backup / "var" / "reports")
+
+    def full(*_: object) -> int:
+        raise redis.ConnectionError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(restoration, "restore_keys", full)
+        done = command("restore", backup, **target.environment)
+    assert (done.code, "restore again with --overwrite" in done.err) == (1, True)
+    assert rows_of(target.database_url) == rows
+    assert files_of(target.var / "reports") == reports
+    assert all(not name.endswith("_before_restore") for (name,) in target.schemas())
+    assert command("restore", backup, "--overwrite", **target.environment).code == 0
+
+
+def test_redis_that_cannot_read_a_saved_key_is_noticed_before_anything_is_replaced(
+    command: Command, full_shop: Shop, backup: Path, target: Target
+) -> None:
+    lines = [json.loads(line) for line in (backup / REDIS).read_text().splitlines()]
+    lines[0]["value"] = "bm8gdmFsdWU="
+    (backup / REDIS).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    manifest = read_manifest(backup)
+    others = (each for each in manifest.files if each.path != REDIS)
+    files = (*others, digest_of(backup / REDIS, REDIS))
+    Manifest(**{**vars(manifest), "files": files}).write(backup)
+    done = command("restore", backup, **target.environment)
+    assert (done.code, "Redis does not take cart:" in done.err) == (1, True), done.err
+    assert target.schemas() == []
+    assert not target.var.exists() or files_of(target.var) == {}
+    with redis.Redis.from_url(target.redis_url) as client:
+        assert client.dbsize() == 0
+
+
 def test_other_schema_versions_are_refused_clearly(
     command: Command, full_shop: Shop, backup: Path, target: Target
 ) -> None:
@@ -243,6 +326,63 @@ def test_a_database_of_another_schema_is_not_backed_up(
     done = command("create", tmp_path / "b")
     assert (done.code, "recsys migrate" in done.err) == (2, True)
     assert list(tmp_path.glob("*b*/manifest.json")) == []
+
+
+def test_a_backup_without_the_files_of_the_active_model_is_refused(
+    command: Command, full_shop: Shop, tmp_path: Path
+) -> None:
+    models = full_shop.var / "models"
+    models.rename(tmp_path / "models")
+    models.symlink_to(tmp_path / "models", target_is_directory=True)
+    done = command("create", tmp_path / "b")
+    assert (done.code, "knn-v1 is active" in done.err, "Links are not followed" in done.err) == (
+        2,
+        True,
+        True,
+    )
+    assert list(tmp_path.glob("*b*/manifest.json")) == []
+
+
+def test_writes_that_are_stored_during_the_backup_are_in_it(
+    command: Command,
+    full_shop: Shop,
+    redis_client: redis.Redis,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spooled = full_shop.var / "spool" / "posts" / "1.waiting"
+    spooled.parent.mkdir(parents=True)
+    spooled.write_text('{"waits": "on disk"}\n')
+
+    def drained_before_the_dump(*arguments: Any, **options: Any) -> postgres_tools.PostgresTool:
+        redis_client.delete(keys.posts_waiting())
+        spooled.unlink()
+        return postgres_tools.find_tool(*arguments, **options)
+
+    monkeypatch.setattr(creation, "find_tool", drained_before_the_dump)
+    assert command("create", tmp_path / "b").code == 0
+    assert read_manifest(tmp_path / "b").redis_keys == 2
+    assert (tmp_path / "b" / "var" / "spool" / "posts" / "1.waiting").read_text().startswith('{"waits"')
+
+
+def test_a_tool_whose_dump_an_older_server_refuses_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for version in (18, 16, 15):
+        folder = tmp_path / str(version)
+        folder.mkdir()
+        (folder / "pg_dump").write_text(f"#!/bin/sh\necho 'pg_dump (PostgreSQL) {version}.1'\n")
+        (folder / "pg_dump").chmod(0o755)
+    monkeypatch.setenv("PATH", ":".join(str(tmp_path / version) for version in ("18", "16", "15")))
+    chosen = {
+        server: postgres_tools.find_tool("pg_dump", server, server=server).major for server in (14, 15, 18)
+    }
+    assert chosen == {14: 16, 15: 15, 18: 18}
+    monkeypatch.setenv("PATH", str(tmp_path / "18"))
+    with pytest.raises(Unavailable, match=r"PostgreSQL 15 to 16 is needed.*client programs of PostgreSQL 15"):
+        postgres_tools.find_tool("pg_dump", 15, server=15)
+    with pytest.raises(Unavailable, match="restore into PostgreSQL 17 or newer"):
+        postgres_tools.find_tool("pg_restore", 18, server=15)
 
 
 def test_tools_that_are_older_than_the_server_are_named(

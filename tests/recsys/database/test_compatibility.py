@@ -162,6 +162,8 @@ def test_the_check_lists_what_is_pending_and_changes_nothing(
     assert "stop the running programs first" in shown
     assert "0006 A stored list for each question" in shown
     assert shown.count("\n") == 1 + len(scripts()) - 5
+    assert cli.run(["migrate", "--if-needed", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"before": "0005", "after": migrate.head()}
 
 
 def test_the_check_of_an_empty_database(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,6 +184,8 @@ def test_a_newer_schema_that_only_added_is_used(
     server.check_schema()
     finding = next(each for each in doctor.examine(shop.settings) if each.part == "schema")
     assert (finding.state, finding.remedy) == ("ok", None)
+    assert cli.run(["migrate", "--if-needed", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"before": "9999", "after": "9999"}
     assert cli.run(["migrate"]) == 2
     assert "9999, which this program does not know" in capsys.readouterr().err
 
@@ -193,6 +197,7 @@ def test_a_newer_schema_that_took_something_away_is_refused(
     migrated_by_a_newer_version(shop.database_url, oldest)
     code, found = checked(capsys)
     assert (code, found["state"]) == (2, "incompatible")
+    assert cli.run(["migrate", "--if-needed"]) == 2
     with pytest.raises(Unavailable, match="run the newer version"):
         server.check_schema()
     finding = next(each for each in doctor.examine(shop.settings) if each.part == "schema")

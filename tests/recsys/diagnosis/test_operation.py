@@ -283,6 +283,17 @@ def test_jobs_that_are_overdue(nightly_shop: Shop) -> None:
     assert (found.remedy or "").startswith("recsys jobs history --job train")
 
 
+def test_an_hourly_job_is_not_overdue_before_six_hours(
+    nightly_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECSYS_JOBS__SCHEDULES", '{"train": "5 * * * *"}')
+    get_settings.cache_clear()
+    _run_of(nightly_shop, "done", timedelta(hours=5))
+    assert _found("schedules").state == "ok"
+    with clock.frozen_at(clock.now() + timedelta(hours=2)):
+        assert "overdue" in _found("schedules").found
+
+
 def test_one_event_on_its_way_changes_nothing(shop: Shop, redis_client: redis.Redis) -> None:
     """Each kind of work that waits for a moment, each once and all together."""
     before = {each.part: each.state for each in doctor.examine(get_settings())}

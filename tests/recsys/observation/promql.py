@@ -127,6 +127,10 @@ def _call(call: Any, history: ScrapeHistory, at: float) -> Value:
         return at
     if name == "abs":
         return {labels: abs(value) for labels, value in _vector(call.args[0], history, at).items()}
+    if name == "clamp_min":
+        least = _value(call.args[1], history, at)
+        assert isinstance(least, float)
+        return {labels: max(value, least) for labels, value in _vector(call.args[0], history, at).items()}
     assert name in ("rate", "increase"), f"{name} is not supported"
     selector, seconds = call.args[0].vector_selector, call.args[0].range / timedelta(seconds=1)
     series: dict[Labels, list[float]] = {}

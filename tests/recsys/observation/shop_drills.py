@@ -247,9 +247,9 @@ def job_failing(drill: Drill) -> None:
 @drill_of("JobOverdue")
 def job_overdue(drill: Drill, monkeypatch: pytest.MonkeyPatch) -> None:
     _schedule(monkeypatch, "rollup", "5 * * * *")
-    _run_of(drill, "rollup", "done", timedelta(hours=2))
+    _run_of(drill, "rollup", "done", timedelta(hours=5))
     assert not drill.firing()
-    _execute(drill, "UPDATE analytics_db.job_runs SET ended_at = ended_at - interval '1 hour'")
+    _execute(drill, "UPDATE analytics_db.job_runs SET ended_at = ended_at - interval '2 hours'")
     assert [dict(labels) for labels in drill.firing()] == [{"name": "rollup"}]
     drill.follow(NAME="rollup")
     monkeypatch.setenv("RECSYS_JOBS__SCHEDULES", json.dumps({"rollup": "5 * * * *"}))

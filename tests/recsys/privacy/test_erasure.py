@@ -17,6 +17,7 @@ import numpy as np
 import psycopg
 import pytest
 from psycopg import sql
+from redis.exceptions import RedisError
 
 from recsys import clock
 from recsys.cache import keys
@@ -32,8 +33,9 @@ from recsys.events.envelope import fields_of
 from recsys.events.publish import publish
 from recsys.events.vocabulary import ProductViewed
 from recsys.jobs.tables import JobRun
-from recsys.privacy import trained_models
+from recsys.privacy import erasure, trained_models
 from recsys.privacy.export import INDEX_FILE
+from recsys.privacy.places import files
 from recsys.web.access.guest_sessions import with_signature
 from recsys.write_buffer import buffer, drain, spool
 from recsys.write_buffer.buffer import Post
@@ -65,6 +67,11 @@ ADDRESS = {
     "phone": PHONE,
 }
 BILLING = {"name": HOLDER, "address1": STREET, "city": "Berlin", "country": "DE", "zip": "10115"}
+OF_OTHERS = [
+    "users_db.user_social-lists_of_others", "users_db.user_activities-of_others",
+    "users_db.user_activities-actor", "analytics_db.outbox-of_others",
+    "recommendations_db.guest_logins-of_others",
+]  # fmt: skip
 PLAN = (
     "\n[split]\ntest_days = 12\n[evaluation]\nks = [5, 10]\nprimary_k = 10\ndraws = 100\n"
     "[promotion]\nmin_users = 30\n"
@@ -166,6 +173,40 @@ def test_events_that_arrive_after_the_erasure_leave_nothing(counter: Counter) ->
     assert _left(counter) == ""
 
 
+def test_a_second_call_completes_an_erasure_that_failed(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    product, _ = counter.product("Lamp", price="20.00", stock=50)
+    person = _an_account(counter, product)
+    counter.settle_events()
+    exported = counter.shop.var / "exported"
+    exported.mkdir()
+    (exported / "mails.txt").write_text(f"{EMAIL}\n")
+    kept = counter.shop.var / "run" / f"erasing-{NUMBER}.json"
+
+    def away(*_: Any) -> None:
+        raise RedisError("away")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(erasure, "_erase_keys", away)
+        with pytest.raises(RedisError):
+            erasure.erase(NUMBER, by=None, requested_by="test")
+    assert person.id == NUMBER
+    assert (kept.stat().st_mode & 0o777, _left(counter) == "") == (0o600, False)
+
+    # a file that cannot be cleaned is named
+    clean = files._clean
+    with monkeypatch.context() as failing:
+        failing.setattr(files, "_clean", lambda path, who: clean(Path("/nowhere"), who))
+        receipt = erasure.erase(NUMBER, by=None, requested_by="test")
+    assert any("mails.txt" in note for note in receipt.notes)
+    assert kept.exists()
+    receipt = erasure.erase(NUMBER, by=None, requested_by="test")
+    assert receipt.notes == []
+    assert not kept.exists()
+    assert _left(counter) == ""
+
+
 def test_a_name_and_a_session_of_an_erased_person_may_be_used_again(counter: Counter) -> None:
     product, _ = counter.product("Lamp", price="20.00", stock=50)
     person = _an_account(counter, product)
@@ -188,7 +229,10 @@ def test_a_name_and_a_session_of_an_erased_person_may_be_used_again(counter: Cou
 
 
 def _the_export_has_everything(counter: Counter, person: Person) -> None:
-    answer = counter.desk.client.get("/api/v1/users/me/export", headers=person.headers)
+    export: Any = {"url": "/api/v1/users/me/export", "headers": person.headers}
+    # who found an open browser knows no password
+    assert counter.desk.client.post(**export, json={"password": "wrong"}).status_code == 401
+    answer = counter.desk.client.post(**export, json={"password": PASSWORD})
     assert answer.status_code == 200, answer.text
     archive = zipfile.ZipFile(io.BytesIO(answer.content))
     files = {name: json.loads(archive.read(name)) for name in archive.namelist()}
@@ -200,6 +244,7 @@ def _the_export_has_everything(counter: Counter, person: Person) -> None:
     assert files["redis/posts_waiting.json"]
     # nothing of another person
     assert "root@example.org" not in everything
+    assert not any(files[f"tables/{name}.json"] for name in OF_OTHERS)
 
 
 def _models_are_deleted_once_replaced(counter: Counter, folder: Path) -> None:

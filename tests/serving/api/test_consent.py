@@ -13,6 +13,7 @@ from redis import Redis
 from features.build.builder import build_reported
 from recsys.cache import keys
 from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.stored_lists import generations
 from recsys.errors import Unavailable
 from recsys.privacy import consent
 from recsys.privacy.consent import ALLOWED, Consent
@@ -63,6 +64,17 @@ def test_a_user_who_refuses_gets_the_list_of_everybody_at_once(
     allow(ALLOWED, user=1)
     assert set(ids(client, "/users/1/recommendations")) & set(personal)
     assert ids(client, "/users/1/recommendations") != everybody
+
+
+def test_lists_that_were_made_before_a_refusal_are_not_stored(scored_shop: Shop) -> None:
+    with unit_of_work() as session:
+        generation, _ = generations.start(session, "knn-v1", "1")
+    allow(NOT_PERSONAL, user=1)
+    allow(Consent(analytics=False), user=2)
+    with psycopg.connect(scored_shop.database_url) as connection:
+        assert generations.store_lists(connection, generation, {1: b"a", 2: b"b", 999_999: b"c"}) == {2}
+    lists = f"SELECT user_id FROM recommendations_db.stored_lists WHERE generation_id = {generation}"  # noqa: S608
+    assert rows(scored_shop, lists) == [(2,)]
 
 
 def test_a_guest_who_refuses_by_http_gets_the_list_of_everybody(

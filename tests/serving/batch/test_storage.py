@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 import redis
 from sqlalchemy.orm import Session
 
+from recsys import cli
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.domains.recommendations.stored_lists import generations as lists_in_postgresql
@@ -246,6 +248,19 @@ def test_without_a_model_or_with_a_damaged_one_nothing_changes(open_shop: Shop) 
     next(registered.folder.glob("fitted_*.npy")).write_bytes(b"")
     with pytest.raises(Unavailable, match="knn-v1"):
         batch_scoring.score()
+    assert generations(open_shop) == []
+
+
+def test_if_needed_without_an_active_model_does_nothing(
+    open_shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(NotFound, match="no model is active"):
+        batch_scoring.score()
+    assert batch_scoring.score_if_needed() is None
+    assert cli.run(["serve", "score", "--if-needed"]) == 0
+    assert "No model is active, so there is nothing to score" in " ".join(capsys.readouterr().out.split())
+    assert cli.run(["serve", "score", "--if-needed", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"scored": False}
     assert generations(open_shop) == []
 
 

@@ -66,11 +66,17 @@ class Restored:
     now: int | None
 
 
-# a user deleted meanwhile would break the foreign key; the lock keeps the others until the commit
+# a user deleted meanwhile would break the foreign key; the lock keeps the others until the commit.
+# Who refused personalisation meanwhile gets no list.
 _STORE = """
     INSERT INTO recommendations_db.stored_lists (generation_id, user_id, list)
     SELECT %s, u.id, given.list FROM unnest(%s::integer[], %s::bytea[]) AS given(user_id, list)
-    JOIN users_db.users u ON u.id = given.user_id ORDER BY u.id FOR KEY SHARE OF u
+    JOIN users_db.users u ON u.id = given.user_id
+    WHERE NOT EXISTS (
+        SELECT FROM users_db.consents c WHERE c.owner = 'user:' || u.id AND NOT c.personalisation
+    )
+    ORDER BY u.id FOR KEY SHARE OF u
+    RETURNING user_id
 """
 _ONE = """
     SELECT id, model_name, model_version, users, rows, started_at, live_at, expires_at, rows_written
@@ -158,9 +164,15 @@ def start(session: Session, model: str, version: str) -> tuple[int, list[int]]:
     return int(session.execute(_START, values).scalar_one()), failed
 
 
-def store_lists(connection: psycopg.Connection[Any], generation: int, packed: Mapping[int, bytes]) -> None:
-    """Add the packed lists of some users, each once, to a generation that is being written."""
-    connection.execute(_STORE, [generation, list(packed), list(packed.values())])
+def store_lists(
+    connection: psycopg.Connection[Any], generation: int, packed: Mapping[int, bytes]
+) -> set[int]:
+    """Add the packed lists of some users, each once, to a generation that is being written; whose they are.
+
+    Users who were deleted, or refused personalisation, since their lists were made get none.
+    """
+    stored = connection.execute(_STORE, [generation, list(packed), list(packed.values())])
+    return {user for (user,) in stored}
 
 
 def give_up(session: Session, generation: int) -> None:
