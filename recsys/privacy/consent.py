@@ -43,7 +43,7 @@ class Consent:
 
 
 ALLOWED = Consent()
-"""Of a visitor who said nothing about it."""
+"""Of a visitor who has not answered."""
 _READ = text(
     "SELECT bool_and(personalisation) AS personalisation, bool_and(analytics) AS analytics "
     "FROM users_db.consents WHERE owner = ANY(:owners)"

@@ -209,7 +209,7 @@ class Person:
 
 
 def find(session: Session, user_id: int) -> Person:
-    """Read the person of an account, or of one that was erased. Raises NotFound where there was none."""
+    """Read the person of an account, erased or not. Raises NotFound where there was none."""
     wanted = {"user": user_id}
     account = session.execute(_ACCOUNT, wanted).one_or_none()
     if account is None:

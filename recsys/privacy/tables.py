@@ -13,7 +13,7 @@ __all__ = ["Consents", "ErasedIdentifier", "ModelToRetrain"]
 
 
 class Consents(Base):
-    """What a user or guest allows, where they said anything about it.
+    """What a user or guest allows, where they have answered.
 
     owner : `user:5` or `session:abc`.
     """

@@ -89,7 +89,7 @@ class ErasedPeople:
         wanted = set(identifiers)
         if not wanted or not session.scalar(_ANY):
             return cls({})
-        # under every key that is accepted: one that was replaced may have made a tombstone
+        # under every key that is accepted: a replaced key may have made a tombstone
         names = {
             signature.hex(): each for each in wanted for signature in signatures(_PURPOSE, each.encode())
         }

@@ -117,7 +117,7 @@ class Spool:
 def rewrite(path: Path, change: Callable[[bytes], bytes | None]) -> int:
     """Put each record of a file through `change` (None: leave it out); how many became others.
 
-    A file that a running process holds is left alone, and so is one that was drained meanwhile.
+    A file that a running process holds is left alone, and so is a file that was drained meanwhile.
     """
     try:
         file = path.open("rb+")

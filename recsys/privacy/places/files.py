@@ -193,7 +193,7 @@ def learned_from(folder: Path, person: Person) -> bool:
 
 
 def _each(clean: Callable[[Path], int], paths: Iterable[Path], failures: list[str]) -> int:
-    """The sum of what was done to the paths; one that fails does not keep the others."""
+    """The sum of what was done to the paths; a path that fails does not keep the others."""
     done = 0
     for path in paths:
         try:
@@ -314,7 +314,7 @@ def _take_example_out(path: Path, person: Person) -> bool:
 
 
 def _mask(text: bytes) -> bytes:
-    """As many bytes that say nothing; of a number one that JSON takes for a number."""
+    """As many bytes that say nothing; of a number, bytes that JSON takes for a number."""
     return b" " * (len(text) - 1) + b"0" if text.isdigit() else b"x" * len(text)
 
 

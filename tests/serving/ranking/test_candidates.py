@@ -32,7 +32,8 @@ def fitted(algorithm: str) -> tuple[Dataset, Recommender]:
 
 
 def loaded(model: Recommender) -> Any:
-    return SimpleNamespace(model=model, lock=threading.Lock())
+    registered = SimpleNamespace(algorithm=model.algorithm)
+    return SimpleNamespace(registered=registered, model=model, lock=threading.Lock())
 
 
 @pytest.mark.parametrize("algorithm", ["complements", "similar_items"])

@@ -160,7 +160,9 @@ def test_quotes_may_be_escaped_by_backslash(
     if read_rows != rows:
         # a text that is sound in both dialects is read in the usual one
         usual = [row for row in csv.reader(io.StringIO(text)) if row][1:]
-        assert [cells for _, *cells in read_rows] == [[cell.strip() or None for cell in row[:3]] for row in usual]
+        assert [cells for _, *cells in read_rows] == [
+            [cell.strip() or None for cell in row[:3]] for row in usual
+        ]
 
 
 def test_blanks_around_separators_belong_to_no_field(tmp_path: Path) -> None:
