@@ -32,6 +32,7 @@ from recsys.domains.users.service import at_login
 from recsys.domains.users.social.routes import router as social
 from recsys.observation.request_spans import RequestSpans
 from recsys.observation.shop_state import ShopState
+from recsys.privacy import consent
 from recsys.privacy.routes import router as privacy
 from recsys.private_folder import keep_private
 from recsys.search.routes import router as search
@@ -109,6 +110,7 @@ def create_api(first: Sequence[APIRouter] = (), **options: Any) -> FastAPI:
     # a guest's history becomes the user's at log-in, not only when a consumer has the event
     at_login(views.adopt)
     at_login(guest_identity.adopt)
+    at_login(consent.adopt)
     # a request meets the middleware that was added last first
     app.add_middleware(HeadRequests)
     app.add_middleware(CardCheck)
