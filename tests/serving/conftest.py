@@ -49,6 +49,11 @@ def _score(shop: Shop) -> None:
     scoring.score()
 
 
+def _index(shop: Shop) -> None:
+    _score(shop)
+    assert shop.run("search", "reindex").returncode == 0
+
+
 @pytest.fixture
 def open_shop(shop: Shop, shop_snapshots: ShopSnapshots) -> Shop:
     """Products, users and interactions; nothing trained."""
@@ -67,6 +72,13 @@ def trained_shop(shop: Shop, shop_snapshots: ShopSnapshots) -> Shop:
 def scored_shop(shop: Shop, shop_snapshots: ShopSnapshots) -> Shop:
     """The same with stored lists."""
     shop_snapshots.fill(shop, "scored", _score)
+    return shop
+
+
+@pytest.fixture
+def searchable_shop(shop: Shop, shop_snapshots: ShopSnapshots) -> Shop:
+    """The same whose products can be searched."""
+    shop_snapshots.fill(shop, "searchable", _index)
     return shop
 
 

@@ -84,17 +84,19 @@ def _taken(shop: Shop, folder: Path) -> _Snapshot:
 def _put(snapshot: _Snapshot, shop: Shop) -> None:
     with psycopg.connect(shop.database_url) as connection:
         connection.execute("SET session_replication_role = replica")
+        places = {table: sql.Identifier(*table) for table in snapshot.rows}
+        connection.execute(
+            sql.SQL("; ").join(sql.SQL("DELETE FROM {}").format(each) for each in places.values())
+        )
         for table, data in snapshot.rows.items():
-            place = sql.Identifier(*table)
-            connection.execute(sql.SQL("DELETE FROM {}").format(place))
-            with connection.cursor().copy(
-                sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(place)
-            ) as copy:
+            copying = sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(places[table])
+            with connection.cursor().copy(copying) as copy:
                 copy.write(data)
-        for schema, name, value in snapshot.sequences:
-            connection.execute(
-                "SELECT setval(format('%%I.%%I', %s::text, %s::text)::regclass, %s)", (schema, name, value)
-            )
+        connection.execute(
+            "SELECT setval(format('%%I.%%I', s, n)::regclass, v)"
+            " FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS t(s, n, v)",
+            [list(each) for each in zip(*snapshot.sequences, strict=True)],
+        )
     with redis.Redis.from_url(shop.redis_url) as client, client.pipeline(transaction=False) as pipeline:
         for key, value, end in snapshot.values:
             pipeline.restore(key, end or 0, value, absttl=end is not None)

@@ -12,6 +12,7 @@ import contextlib
 import gc
 import json
 import os
+import re
 import runpy
 import shutil
 import signal
@@ -24,33 +25,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import IO
 
 ROOT = Path(__file__).resolve().parents[2]
 _FILES = 3
-_READ_AT_START = ("PYTHON", "OMP_", "OPENBLAS_", "MKL_", "NUMBA_", "POLARS_", "LD_")
+_READ_AT_START = ("PYTHON", "OMP_", "OPENBLAS_", "MKL_", "NUMBA_", "POLARS_", "LD_", "PROMETHEUS_")
+_PACKAGES = ("recsys", "features", "models", "training", "serving")
+_ONLY_THEN = re.compile(r".*\.__main__|.*\.migrations.*|serving\.agents.*")
+"""Modules that run at their import, or that import what a single command needs."""
 _LIBRARIES = (
-    *(
-        "fastapi",
-        "implicit",
-        "mlflow",
-        "mlflow.store.tracking.sqlalchemy_store",
-        "numpy",
-        "polars",
-        "psycopg",
-    ),
-    *(
-        "redis",
-        "scipy.sparse",
-        "sklearn.linear_model",
-        "sqlalchemy.orm",
-        "uvicorn",
-        "redis.asyncio",
-        "optuna",
-    ),
-    *("mlflow.store.model_registry.sqlalchemy_store", "rich.table", "rich.progress", "recsys.cli"),
+    "implicit",
+    *("matplotlib.backends.backend_svg", "matplotlib.figure"),
+    *("mlflow.store.model_registry.sqlalchemy_store", "mlflow.store.tracking.sqlalchemy_store"),
+    *("numba", "optuna", "redis.asyncio"),
+    *("rich.markdown", "rich.progress", "rich.table"),
+    *("sklearn.linear_model", "uvicorn"),
 )
-_ENTRY_POINTS = "recsys.commands"
+"""What the packages import at their first use."""
 
 
 @cache
@@ -141,12 +133,16 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
 
 
 def _import_everything() -> None:
-    from importlib.metadata import entry_points
-
-    for name in _LIBRARIES:
-        import_module(name)
-    for entry in entry_points(group=_ENTRY_POINTS):
-        entry.load()
+    for package in _PACKAGES:
+        for module in walk_packages(import_module(package).__path__, f"{package}."):
+            if not _ONLY_THEN.fullmatch(module.name):
+                import_module(module.name)
+    for library in _LIBRARIES:
+        import_module(library)
+    # what numba imports for the first function that it runs
+    registry = import_module("numba.core.registry").cpu_target
+    registry.typing_context.refresh()
+    registry.target_context.refresh()
 
 
 def serve(address: Path, caller: int) -> None:

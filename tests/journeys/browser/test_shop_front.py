@@ -14,13 +14,13 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from serving.server.app import create_app
-from tests.serving.conftest import no_hurry, open_shop, scored_shop, shop_snapshots, trained_shop
+from tests.serving.conftest import no_hurry, open_shop, searchable_shop, shop_snapshots, trained_shop
 from tests.serving.running import running
 from tests.support.browser import CHROMIUM, NO_BROWSER
 from tests.support.pages import VIEWS, PageView, assert_page_is_sound, chromium, opened_page
 from tests.support.shop import Shop
 
-__all__ = ["no_hurry", "open_shop", "scored_shop", "shop_snapshots", "trained_shop"]
+__all__ = ["no_hurry", "open_shop", "searchable_shop", "shop_snapshots", "trained_shop"]
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
 
@@ -32,9 +32,8 @@ MOST_BYTES = 100_000
 
 
 @pytest.fixture
-def front(scored_shop: Shop) -> Iterator[httpx.Client]:
+def front(searchable_shop: Shop) -> Iterator[httpx.Client]:
     """The address of the shop front, with an index to search."""
-    assert scored_shop.run("search", "reindex").returncode == 0
     with running(create_app()) as client:
         yield client
 
@@ -60,7 +59,7 @@ def _rows(shop: Shop, query: str) -> list[tuple[Any, ...]]:
         return connection.execute(query).fetchall()  # type: ignore[arg-type]
 
 
-def test_looking_at_three_products_changes_the_home_page(front: httpx.Client, scored_shop: Shop) -> None:
+def test_looking_at_three_products_changes_the_home_page(front: httpx.Client, searchable_shop: Shop) -> None:
     with chromium() as browser, opened_page(browser, VIEWS[0]) as (page, wrong):
         page.goto(f"{front.base_url}/shop")
         before = _names(page)
@@ -88,7 +87,7 @@ def test_looking_at_three_products_changes_the_home_page(front: httpx.Client, sc
         expect(page.locator("[data-fact=viewed]")).to_have_text("3")
         assert wrong == []
     views = _rows(
-        scored_shop,
+        searchable_shop,
         "SELECT product_id, session_id FROM recommendations_db.user_interactions "
         "WHERE interaction_type = 'view' AND session_id IS NOT NULL ORDER BY id",
     )
@@ -97,7 +96,7 @@ def test_looking_at_three_products_changes_the_home_page(front: httpx.Client, sc
 
 
 def test_a_household_buys_from_its_list_and_the_list_counts_it(
-    front: httpx.Client, scored_shop: Shop
+    front: httpx.Client, searchable_shop: Shop
 ) -> None:
     with chromium() as browser, opened_page(browser, VIEWS[0]) as (page, wrong):
         page.goto(f"{front.base_url}/shop")
@@ -119,14 +118,14 @@ def test_a_household_buys_from_its_list_and_the_list_counts_it(
         _sent(page)
         assert wrong == []
     feedback = _rows(
-        scored_shop,
+        searchable_shop,
         "SELECT feedback_type, count(*) FROM recommendations_db.recommendation_feedback "
         "WHERE user_id = 3 AND feedback_type <> 'shown' GROUP BY 1 ORDER BY 1",
     )
     assert feedback == [("carted", 1), ("clicked", 1), ("purchased", 1)]
     # of the list alone: the events of cart and order are the server's, and are not doubled
     assert _rows(
-        scored_shop,
+        searchable_shop,
         "SELECT count(*) FROM recommendations_db.user_interactions WHERE user_id = 3 "
         "AND interaction_type IN ('add_to_cart', 'purchase') AND session_id IS NOT NULL",
     ) == [(0,)]

@@ -16,9 +16,8 @@ __all__ = ["become", "front"]
 
 
 @pytest.fixture
-def front(scored_shop: Shop) -> Iterator[httpx.Client]:
+def front(searchable_shop: Shop) -> Iterator[httpx.Client]:
     """A browser without scripts at the shop front; it keeps its cookies."""
-    assert scored_shop.run("search", "reindex").returncode == 0
     with running(create_app()) as client:
         yield client
 

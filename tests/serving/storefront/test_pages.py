@@ -76,7 +76,7 @@ def test_lists_of_the_home_page_are_those_of_the_visitor_and_repeat_nothing(fron
 
 
 def test_what_a_guest_likes_and_dismisses_changes_the_next_list(
-    front: httpx.Client, scored_shop: Shop
+    front: httpx.Client, searchable_shop: Shop
 ) -> None:
     become(front, "")
     popular = _lists(front)["for_you"]
@@ -97,7 +97,7 @@ def test_what_a_guest_likes_and_dismisses_changes_the_next_list(
     page = _content(front, "/shop/my-list")
     assert first in [item["id"] for item in page["section"]["items"]]
     assert page["dismissed"] == []
-    assert len(_events(scored_shop, "like")) == 3
+    assert len(_events(searchable_shop, "like")) == 3
 
 
 def test_another_visitor_begins_with_nothing_of_the_former(front: httpx.Client) -> None:
@@ -110,7 +110,7 @@ def test_another_visitor_begins_with_nothing_of_the_former(front: httpx.Client) 
         assert _content(front, "/shop/cart")["cart"]["lines"] == []
 
 
-def test_a_cart_is_completed_ordered_once_and_paid(front: httpx.Client, scored_shop: Shop) -> None:
+def test_a_cart_is_completed_ordered_once_and_paid(front: httpx.Client, searchable_shop: Shop) -> None:
     become(front, "u3")
     for product in (5, 8):
         send_form(front, "/shop/cart", {"product": product, "quantity": 1}, page="/shop")
@@ -163,7 +163,7 @@ def test_search_and_categories_have_facets_and_pages(front: httpx.Client) -> Non
     assert misspelt["total"] or misspelt["suggestion"]
 
 
-def test_a_household_says_what_it_likes(front: httpx.Client, scored_shop: Shop) -> None:
+def test_a_household_says_what_it_likes(front: httpx.Client, searchable_shop: Shop) -> None:
     become(front, "u3")
     form = {"taste-0": "1", "taste-1": "-1", "highest_price": "20"}
     assert send_form(front, "/shop/my-list/tastes", form, page="/shop/my-list").status_code == 303
@@ -238,7 +238,9 @@ def test_where_no_key_can_be_made_the_server_draws_the_lists(
     assert "/shop/products/" in page.text
 
 
-def test_an_order_whose_product_was_deleted_has_no_link_to_it(front: httpx.Client, scored_shop: Shop) -> None:
+def test_an_order_whose_product_was_deleted_has_no_link_to_it(
+    front: httpx.Client, searchable_shop: Shop
+) -> None:
     become(front, "u3")
     send_form(front, "/shop/cart", {"product": 5, "quantity": 1}, page="/shop")
     form = {
@@ -246,21 +248,21 @@ def test_an_order_whose_product_was_deleted_has_no_link_to_it(front: httpx.Clien
         "card": "tok_visa", "key": _content(front, "/shop/checkout")["key"],
     }  # fmt: skip
     order = send_form(front, "/shop/checkout", form, page="/shop").headers["location"].partition("?")[0]
-    with psycopg.connect(scored_shop.database_url) as connection:
+    with psycopg.connect(searchable_shop.database_url) as connection:
         connection.execute("UPDATE orders_db.order_items SET product_id = NULL")
     (line,) = _content(front, order)["lines"]
     assert (line["path"], line["picture"]) == (None, None)
     assert "/shop/products/0" not in front.get(order).text
 
 
-def test_reviews_are_of_households_and_wait_for_approval(front: httpx.Client, scored_shop: Shop) -> None:
+def test_reviews_are_of_households_and_wait_for_approval(front: httpx.Client, searchable_shop: Shop) -> None:
     review = {"rating": 4, "title": "Good", "review": "Strong."}
     become(front, "")
     assert send_form(front, "/shop/products/5/review", review, page="/shop").status_code == 422
     become(front, "u3")
     assert send_form(front, "/shop/products/5/review", review, page="/shop").status_code == 303
     assert _content(front, "/shop/products/5")["reviews"] == []
-    with psycopg.connect(scored_shop.database_url) as connection:
+    with psycopg.connect(searchable_shop.database_url) as connection:
         rows = connection.execute("SELECT rating, user_id FROM products_db.product_reviews").fetchall()
     assert rows == [(4, 3)]
 

@@ -24,7 +24,7 @@ def _counts(shop: Shop, query: str) -> dict[str, int]:
         return {str(name): int(count) for name, count in connection.execute(query).fetchall()}  # type: ignore[arg-type]
 
 
-def test_visitors_look_click_and_buy(front: httpx.Client, scored_shop: Shop) -> None:
+def test_visitors_look_click_and_buy(front: httpx.Client, searchable_shop: Shop) -> None:
     report = send_traffic(
         str(front.base_url), minutes=0.25, visitors=3, pause=0.0, seed=7, progress=lambda *_: None
     )
@@ -38,7 +38,7 @@ def test_visitors_look_click_and_buy(front: httpx.Client, scored_shop: Shop) -> 
         # feedback that is quicker than the list that it is about waits for it
         drain.run(threading.Event(), once=True)
         feedback = _counts(
-            scored_shop,
+            searchable_shop,
             "SELECT feedback_type, count(*) FROM recommendations_db.recommendation_feedback GROUP BY 1",
         )
         if feedback.get("shown", 0) >= report.seen_in_lists:
@@ -47,18 +47,18 @@ def test_visitors_look_click_and_buy(front: httpx.Client, scored_shop: Shop) -> 
     assert feedback["shown"] == report.seen_in_lists
     assert feedback["clicked"] == report.clicked_in_lists
     events = _counts(
-        scored_shop,
+        searchable_shop,
         "SELECT interaction_type, count(*) FROM recommendations_db.user_interactions "
         "WHERE session_id IS NOT NULL GROUP BY 1",
     )
     assert events["view"] >= report.views
     assert events.get("dismissed", 0) == report.dismissals
-    orders = _counts(scored_shop, "SELECT financial_status, count(*) FROM orders_db.orders GROUP BY 1")
+    orders = _counts(searchable_shop, "SELECT financial_status, count(*) FROM orders_db.orders GROUP BY 1")
     assert orders.get("paid", 0) == report.orders
 
 
-def test_the_command_prints_the_counts(front: httpx.Client, scored_shop: Shop) -> None:
-    done = scored_shop.run(
+def test_the_command_prints_the_counts(front: httpx.Client, searchable_shop: Shop) -> None:
+    done = searchable_shop.run(
         "demo", "traffic", "--minutes", "0.05", "--visitors", "2", "--pause", "0", "--api",
         str(front.base_url), "--json",
     )  # fmt: skip

@@ -20,9 +20,8 @@ from tests.support.shop import Shop
 
 
 @pytest.fixture
-def searchable(scored_shop: Shop) -> Iterator[httpx.Client]:
+def searchable(searchable_shop: Shop) -> Iterator[httpx.Client]:
     """The application of a shop whose products can be searched."""
-    assert scored_shop.run("search", "reindex").returncode == 0
     with running(create_app()) as client:
         yield client
 
