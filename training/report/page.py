@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -46,8 +47,9 @@ SHARES = {"popularity_share", "empty_rate"}
 GUARDRAIL_NAMES = {"scoring_ms": "scoring time, ms per 1000 users"}
 
 
-def render(report: EvaluationReport) -> str:
-    """The whole page as text: styles, figures and lists inside, nothing loaded from anywhere."""
+@cache
+def _environment() -> Environment:
+    """The templates, compiled once in a process."""
     environment = Environment(
         loader=PackageLoader("training.report", "."),
         autoescape=True,
@@ -56,6 +58,11 @@ def render(report: EvaluationReport) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(_FILTERS)
+    return environment
+
+
+def render(report: EvaluationReport) -> str:
+    """The whole page as text: styles, figures and lists inside, nothing loaded from anywhere."""
     verdict = report.verdict
     label = LABELS[verdict.metric]
     views: tuple[ViewName, ...] = ("all", "new")
@@ -75,7 +82,7 @@ def render(report: EvaluationReport) -> str:
     shared = {
         view: [n for n in WORDS if any(n in m.views[view].beyond for m in report.models)] for view in views
     }
-    return environment.get_template("page.html.j2").render(
+    return _environment().get_template("page.html.j2").render(
         report=report,
         verdict=verdict,
         winner=winner,
