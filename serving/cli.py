@@ -93,6 +93,8 @@ def score(
         f"Generation {report.generation} by {report.model} is live: {report.rows:,} recommendations "
         f"for {report.users:,} users in {report.seconds:.1f} s."
     )
+    if report.shared:
+        console.print(f"{report.shared:,} lists of products and for everybody are stored with them.")
     if report.inactive:
         console.print(f"{report.inactive:,} users were inactive for long: they are answered live.")
     if report.filled:

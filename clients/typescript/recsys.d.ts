@@ -1245,7 +1245,7 @@ export interface ProvenanceOut {
   placement: Placement;
   /** The former name of `placement`. @deprecated */
   shelf: Placement;
-  /** `stored`: ranked earlier; `live`: ranked now from the history; `popular`: for everybody. */
+  /** `stored`: ranked earlier; `live`: ranked now by a model; `popular`: by counts. */
   source: "stored" | "live" | "popular";
   /** The registered model; null for popular lists. */
   model: string | null;
@@ -1256,8 +1256,6 @@ export interface ProvenanceOut {
   arm: string | null;
   /** false: the deadline passed, and this is the best list available by then. */
   complete: boolean;
-  /** Whether the order was drawn at random, so that other models can be evaluated on it. */
-  explored: boolean;
   /** Age of the data that the list is made from. */
   features_age_seconds: number;
   filters?: FiltersOut | null;
@@ -1580,7 +1578,7 @@ export interface ShelfProvenanceOut {
   placement: Placement;
   /** The former name of `placement`. @deprecated */
   shelf: Placement;
-  /** `stored`: ranked earlier; `live`: ranked now from the history; `popular`: for everybody. */
+  /** `stored`: ranked earlier; `live`: ranked now by a model; `popular`: by counts. */
   source: "stored" | "live" | "popular";
   /** The registered model; null for popular lists. */
   model: string | null;
@@ -1591,8 +1589,6 @@ export interface ShelfProvenanceOut {
   arm: string | null;
   /** false: the deadline passed, and this is the best list available by then. */
   complete: boolean;
-  /** Whether the order was drawn at random, so that other models can be evaluated on it. */
-  explored: boolean;
   /** Age of the data that the list is made from. */
   features_age_seconds: number;
   filters?: FiltersOut | null;

@@ -8,12 +8,11 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import IO
 
 from recsys.backup.manifest import BackupFile
-from recsys.backup.postgres_tools import CHUNK
+from recsys.backup.postgres_tools import copy_stream
 
-__all__ = ["Progress", "copied", "digest_of", "kept_files", "kept_parts", "streamed"]
+__all__ = ["Progress", "copied", "digest_of", "kept_files", "kept_parts"]
 
 Progress = Callable[[str, int], object]
 """Called with the name of what is copied, and the number of bytes since the last call."""
@@ -62,34 +61,37 @@ def copied(source: Path, target: Path, path: str, progress: Progress) -> BackupF
                 progress(path, target.stat().st_size)
                 return digest_of(target, path)
             file.seek(0)
+            digest, size = hashlib.sha256(), 0
             with target.open("wb") as copy:
-                return streamed(file, path, progress, copy)
+
+                def write(part: bytes) -> None:
+                    nonlocal size
+                    copy.write(part)
+                    digest.update(part)
+                    size += len(part)
+                    progress(path, len(part))
+
+                copy_stream(file, write)
+                copy.flush()
+                os.fsync(copy.fileno())
     except FileNotFoundError:
         target.unlink(missing_ok=True)
         return None
+    return BackupFile(path, size, digest.hexdigest())
 
 
 def digest_of(file: Path, path: str, progress: Progress = lambda *_: None) -> BackupFile:
     """The entry of a file as it is. Raises OSError."""
-    with file.open("rb") as opened:
-        return streamed(opened, path, progress)
-
-
-def streamed(source: IO[bytes], path: str, progress: Progress, copy: IO[bytes] | None = None) -> BackupFile:
-    """Read all of a stream, into the file `copy` and onto the disk if given; its entry under the name `path`.
-
-    Raises OSError.
-    """
     digest, size = hashlib.sha256(), 0
-    while part := source.read(CHUNK):
+
+    def add(part: bytes) -> None:
+        nonlocal size
         digest.update(part)
         size += len(part)
-        if copy is not None:
-            copy.write(part)
         progress(path, len(part))
-    if copy is not None:
-        copy.flush()
-        os.fsync(copy.fileno())
+
+    with file.open("rb") as opened:
+        copy_stream(opened, add)
     return BackupFile(path, size, digest.hexdigest())
 
 

@@ -167,6 +167,14 @@ def stored_recommendations(generation: int, user_id: int) -> str:
     return f"recommendations:{generation}:{user_id}"
 
 
+def stored_shared_list(generation: int, placement: str, subject: str, models: str) -> str:
+    """String: a list that is the same for everybody, as `stored_recommendations`; expires with it.
+
+    subject : what it is of, such as a product; models : a fingerprint of the models it is made by.
+    """
+    return f"recommendations:{generation}:{placement}:{subject}:{models}"
+
+
 def recent_interactions(user_id: int) -> str:
     """Set: ids of products the user touched since the last scoring; expires."""
     return f"interactions:recent:{user_id}"

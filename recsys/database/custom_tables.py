@@ -13,6 +13,8 @@ OWN_TABLES: tuple[str, ...] = (
     "recommendations_db.generation_periods",
     # each user's list, packed, of the generation that is shown and of the one before it
     "recommendations_db.stored_lists",
+    # lists that are the same for everybody, such as similar products, of the same generations
+    "recommendations_db.shared_lists",
     # rows of recommendations that left their user's lists: what is recommended again gets its id back
     "recommendations_db.retired_recommendations",
     # which of these a piece of feedback was of, as long as the documented column cannot name it

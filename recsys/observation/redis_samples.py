@@ -86,7 +86,9 @@ def _bytes_per_user(client: redis.Redis, generation: int) -> float | None:
     for _ in range(_MAX_SCANS):
         scanned: Any = client.scan(cursor, match=f"{pattern}*", count=_SCAN_COUNT)
         cursor = scanned[0]
-        users += [key.removeprefix(pattern.encode()) for key in scanned[1]]
+        # beside the users' lists lie those that are the same for everybody
+        names = (key.removeprefix(pattern.encode()) for key in scanned[1])
+        users += [name for name in names if name.isdigit()]
         if len(users) >= _SAMPLED_USERS or cursor == 0:
             break
     users = users[:_SAMPLED_USERS]

@@ -95,7 +95,7 @@ class ShelfProvenanceOut(BaseModel):
     placement: Placement
     shelf: Placement = Field(deprecated=True, description="The former name of `placement`.")
     source: Literal["stored", "live", "popular"] = Field(
-        description="`stored`: ranked earlier; `live`: ranked now from the history; `popular`: for everybody."
+        description="`stored`: ranked earlier; `live`: ranked now by a model; `popular`: by counts."
     )
     model: str | None = Field(
         examples=["als-v3"], description="The registered model; null for popular lists."
@@ -105,9 +105,6 @@ class ShelfProvenanceOut(BaseModel):
     arm: str | None = Field(description="The arm of an experiment; null while none runs.")
     complete: bool = Field(
         description="false: the deadline passed, and this is the best list available by then."
-    )
-    explored: bool = Field(
-        description="Whether the order was drawn at random, so that other models can be evaluated on it."
     )
     features_age_seconds: int = Field(description="Age of the data that the list is made from.")
     filters: FiltersOut | None = None

@@ -28,7 +28,7 @@ from serving.batch.list_builder import UserBatch
 from serving.state.refresher import Refresher
 from serving.state.serving_data import ServingData
 
-__all__ = ["refresh_before_commit", "refresh_lists", "remove_list"]
+__all__ = ["fresh_data", "refresh_before_commit", "refresh_lists", "remove_list"]
 
 _USERS_KEY = "serving.users_to_refresh"
 _log = get_logger(__name__)
@@ -90,7 +90,7 @@ def refresh_lists(session: Session, users: Sequence[int]) -> set[int]:
     if not waiting or not session.scalars(_TRY_LOCK, {"lock": locks.SCORING_LOCK}).one():
         return set()
     live = generations.live(session)
-    data = _fresh_data()
+    data = fresh_data()
     model = data.model
     if live is None or model is None or model.registered.name != live.model:
         return set()
@@ -159,11 +159,13 @@ _refreshed: list[tuple[float, Refresher]] = []
 _REFRESH_SECONDS = 2.0
 
 
-def _fresh_data() -> ServingData:
-    """Return the serving data of this process, which is not the API's."""
+def fresh_data(*, auxiliary: bool = False) -> ServingData:
+    """Return the serving data of this process, which is not the API's; auxiliary models where needed."""
     with _lock:
         refreshed_at, refresher = _refreshed[-1] if _refreshed else (0.0, Refresher())
         if time.monotonic() - refreshed_at > _REFRESH_SECONDS:
             refresher.refresh_outside_unit_of_work()
             _refreshed[:] = [(time.monotonic(), refresher)]
+        if auxiliary:
+            refresher.refresh_auxiliary_outside_unit_of_work()
         return refresher.data

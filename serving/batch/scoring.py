@@ -28,6 +28,7 @@ from recsys.log import get_logger
 from recsys.settings import ServingSettings, get_settings
 from serving.batch.list_builder import UserBatch
 from serving.batch.packed_columns import read_integers
+from serving.batch.shared_lists import data_of, write_shared_lists
 from serving.catalogue.catalogue import Catalogue
 from serving.catalogue.refresher import CatalogueRefresher
 from serving.ranking.popularity import PopularProducts
@@ -59,6 +60,7 @@ class ScoringReport:
 
     inactive : users with interactions whose lists are not stored (`ServingSettings.stored_active_days`).
     redis : False when the lists are in PostgreSQL only.
+    shared : lists that are the same for everybody, of products, categories, countries and the shop.
     """
 
     generation: int
@@ -70,6 +72,7 @@ class ScoringReport:
     redis: bool
     seconds: float
     inactive: int = 0
+    shared: int = 0
 
 
 def score_if_needed(progress: Progress | None = None) -> ScoringReport | None:
@@ -135,6 +138,7 @@ def score(progress: Progress | None = None) -> ScoringReport:
                     filled += batch.filled
                     if progress is not None:
                         progress(min(start + USERS_PER_BATCH, users.size), users.size)
+            shared = write_shared_lists(generation, data_of(model, catalogue), storage.seconds)
             expires = clock.now() + timedelta(hours=settings.expires_after_hours)
             with unit_of_work() as session:
                 user_count, rows = write_rows(session, generation, expires_at=expires, keep=keep)
@@ -168,6 +172,7 @@ def score(progress: Progress | None = None) -> ScoringReport:
         storage.redis_available and is_shown,
         seconds,
         inactive,
+        shared,
     )
 
 

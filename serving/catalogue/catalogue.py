@@ -311,6 +311,14 @@ class Catalogue:
         )
 
     @cached_property
+    def newest(self) -> int | None:
+        """Id of the product on sale that arrived last; None without products on sale."""
+        if not self.shown.any():
+            return None
+        last = self.shown & (self.created == self.created[self.shown].max())
+        return int(self.ids[last].max())
+
+    @cached_property
     def shown_ids(self) -> npt.NDArray[np.int64]:
         """Ids of the products on sale, int64."""
         return self.ids[self.shown]

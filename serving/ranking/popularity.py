@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from features.splitting.person_days import LEAD_IN
 from features.splitting.windows import NEWEST, dense_end
 from models.registry import registry
+from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.reasons import Kind, ReasonCode
 from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry
@@ -203,6 +204,11 @@ class CountryPopularity:
 
     def __init__(self) -> None:
         self._cached: dict[str, tuple[float, PopularProducts]] = {}
+        self._counted_at: dict[str, float] = {}
+
+    def counted_at(self, country: str) -> float:
+        """Return when the present count was made, seconds since 1970; 0 before there is one."""
+        return self._counted_at.get(country, 0.0)
 
     def of(self, country: str) -> PopularProducts:
         """Return those of an ISO 3166 code; while PostgreSQL is away, the last count."""
@@ -215,4 +221,5 @@ class CountryPopularity:
                 _log.error("popular products of a country cannot be counted", error=str(error))
                 return PopularProducts.none() if cached is None else cached[1]
             self._cached[country] = cached
+            self._counted_at[country] = clock.now().timestamp()
         return cached[1]

@@ -58,6 +58,9 @@ class _StrategyInput:
     eligible: Mask
     """bool (catalogue rows,)."""
     k: int
+    """Products that a model ranks at most."""
+    length: int
+    """Products of the list, completed with popular ones."""
 
     @property
     def eligible_ids(self) -> npt.NDArray[np.int64]:
@@ -75,16 +78,20 @@ def rank(
     user: UserContext,
     filtered: FilterResult,
     pool: int = MAX_POOL,
+    length: int | None = None,
 ) -> Ranked:
     """Rank up to `pool` eligible products, best first, completed with popular products.
 
+    length : the first so many products alone are wanted, as they are in the longer list; None: all.
     `buy_again` is not completed: it has bought products only, and is empty for a user without purchases.
     """
     k = min(pool, filtered.count)
     if k == 0:
         return Ranked()
-    inputs = _StrategyInput(data, lookups, request, user, filtered.eligible, k)
+    size = k if length is None else min(k, length)
+    inputs = _StrategyInput(data, lookups, request, user, filtered.eligible, k, size)
     ranked = _STRATEGIES[request.placement](inputs)
+    ranked = Ranked(ranked.entries[:size], ranked.model)
     if request.placement is Placement.BUY_AGAIN:
         return ranked
     completed = _fill_with_popular(inputs, ranked)
@@ -95,7 +102,7 @@ def rank(
 
 def _fill_with_popular(inputs: _StrategyInput, ranked: Ranked) -> Ranked:
     data, seen = inputs.data, inputs.user.seen
-    missing = inputs.k - len(ranked.entries)
+    missing = inputs.length - len(ranked.entries)
     if missing <= 0:
         return ranked
     # popularity is weaker evidence than the model: popular products never rank above the model's
@@ -165,7 +172,7 @@ def _similar_to(inputs: _StrategyInput, products: Sequence[int], reason: ReasonC
         by_stand_ins = _similar_by_models(models, stand_ins, inputs, reason)
         entries = [entry._replace(evidence=products[0]) for entry in by_stand_ins.entries]
         ranked = Ranked(entries, by_stand_ins.model)
-    missing = inputs.k - len(ranked.entries)
+    missing = inputs.length - len(ranked.entries)
     if missing <= 0:
         return ranked
     catalogue = data.catalogue

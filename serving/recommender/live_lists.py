@@ -7,15 +7,17 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
+from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
 from cachetools import TTLCache
 
-from serving.recommender.response import RecommendationResponse
 from serving.state.executor import MAX_START_FRACTION, LiveExecutor
 
 __all__ = ["LiveLists"]
 
+T = TypeVar("T")
+"""What is made of a request: a response, or a list that many responses are made of."""
 SHARED_SECONDS = 60.0
 """A list that is the same for everybody depends on its key, and on counts that are as old at most."""
 LATE_SECONDS = 5.0
@@ -26,25 +28,35 @@ CAPACITY = 5_000
 """Cached lists of each kind; about 60 KB each with all their pages."""
 
 
-class LiveLists:
+class LiveLists(Generic[T]):
     """Ranks lists in the executor's threads, each within `deadline` seconds of its first request."""
 
     def __init__(self, executor: LiveExecutor, deadline: float) -> None:
         self._executor, self._deadline = executor, deadline
-        self._shared: TTLCache[Hashable, RecommendationResponse] = TTLCache(CAPACITY, SHARED_SECONDS)
-        self._late: TTLCache[Hashable, RecommendationResponse] = TTLCache(CAPACITY, LATE_SECONDS)
-        self._running: dict[Hashable, Future[RecommendationResponse]] = {}
+        self._shared: TTLCache[Hashable, T] = TTLCache(CAPACITY, SHARED_SECONDS)
+        self._late: TTLCache[Hashable, T] = TTLCache(CAPACITY, LATE_SECONDS)
+        self._running: dict[Hashable, Future[T]] = {}
         self._callers: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._lock = threading.RLock()  # a finished future calls back at once
+
+    def cached(self, key: Hashable) -> T | None:
+        """Return the list that is the same for everybody, if it is cached."""
+        with self._lock:
+            return self._shared.get(key)
+
+    def keep(self, key: Hashable, response: T) -> None:
+        """Cache a list that is the same for everybody and was not ranked here."""
+        with self._lock:
+            self._shared[key] = response
 
     async def get(
         self,
         key: Hashable,
-        rank: Callable[[], RecommendationResponse],
+        rank: Callable[[], T],
         *,
         shared: bool,
         caller: str | None = None,
-    ) -> RecommendationResponse:
+    ) -> T:
         """Return the list of `key`: a cached one, the one being ranked, or a new one by `rank`.
 
         shared : whether the list is the same for everybody; it is then cached.
@@ -63,12 +75,10 @@ class LiveLists:
         finally:
             turn.release()
 
-    async def _get(
-        self, key: Hashable, rank: Callable[[], RecommendationResponse], seconds: float, shared: bool
-    ) -> RecommendationResponse:
+    async def _get(self, key: Hashable, rank: Callable[[], T], seconds: float, shared: bool) -> T:
         deadline_at = time.monotonic() + seconds
 
-        def rank_and_cache() -> RecommendationResponse:
+        def rank_and_cache() -> T:
             try:
                 response = rank()
                 with self._lock:
@@ -91,7 +101,7 @@ class LiveLists:
                 running.add_done_callback(lambda _: self._forget(key, running))
         return await self._executor.wait(seconds, running)
 
-    def _forget(self, key: Hashable, finished: Future[RecommendationResponse] | None) -> None:
+    def _forget(self, key: Hashable, finished: Future[T] | None) -> None:
         """Remove work that was cancelled or never began, too."""
         with self._lock:
             if self._running.get(key) is finished:

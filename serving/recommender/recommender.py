@@ -11,9 +11,8 @@ from anyio import to_thread
 from recsys.domains.recommendations.stored_lists.codec import Entry
 from recsys.errors import NotFound, RecsysError
 from recsys.observation.spans import span
-from recsys.settings.exploration import ExplorationSettings
-from serving.exploration.drawn_lists import Explorer
 from serving.ranking.filters import FilterResult
+from serving.ranking.shared_lists import key_of
 from serving.ranking.strategies import Lookups, Ranked
 from serving.ranking.user_context import read_user_context
 from serving.recommender.ab_routing import Assignment, assign
@@ -24,6 +23,7 @@ from serving.recommender.pagination import decode
 from serving.recommender.product_trace import ProductTrace
 from serving.recommender.request import RecommendationRequest
 from serving.recommender.response import RecommendationResponse
+from serving.recommender.shared_lists import SharedLists
 from serving.recommender.sources import (
     LiveRanking,
     PopularList,
@@ -55,13 +55,7 @@ class Recommender:
     """Recommends lists: where a source has no list, the next one is used, so that few lists are empty."""
 
     def __init__(
-        self,
-        refresher: DataSource,
-        redis: RedisConnection,
-        late_share: LateShare,
-        *,
-        deadline: float,
-        explorer: Explorer | None = None,
+        self, refresher: DataSource, redis: RedisConnection, late_share: LateShare, *, deadline: float
     ) -> None:
         """Use the newest snapshot of a refresher.
 
@@ -75,17 +69,17 @@ class Recommender:
             Counts the lists that miss the deadline.
         deadline
             Seconds that a request waits for a list that is not stored.
-        explorer
-            Draws a share of the lists at random; None: no list is.
         """
-        self._explorer = explorer or Explorer(ExplorationSettings())
         self._refresher, self._late_share = refresher, late_share
         self._executor = LiveExecutor()
         lookups = Lookups()
-        self._live = LiveRanking(LiveLists(self._executor, deadline), lookups)
+        responses: LiveLists[RecommendationResponse] = LiveLists(self._executor, deadline)
+        self._live = LiveRanking(responses, lookups)
+        self._shared = SharedLists(redis, self._executor, responses, lookups, deadline)
         self._contexts = ContextReader(redis, self._executor, deadline)
         self.sources: Sequence[Source] = (
             StoredLists(self._executor, lookups, deadline),
+            self._shared,
             self._live,
             PopularList(lookups),
         )
@@ -95,37 +89,28 @@ class Recommender:
         """The newest snapshot."""
         return self._refresher.data
 
-    async def recommend(
-        self, request: RecommendationRequest, *, request_id: str | None = None
-    ) -> RecommendationResponse:
+    async def recommend(self, request: RecommendationRequest) -> RecommendationResponse:
         """Return one list; a stored list takes one round trip to Redis.
 
-        request_id : of a list that is displayed and logged: a share of these is drawn at random
-        (`exploration.share`), the same list for the same id; None: never.
         Raises NotFound for unknown products, Unavailable where a filter cannot be read.
         """
         data = self.data
         _check_products(request, data)
         context = await self._contexts.read(request, data)
         if data.test is None:
-            response = await self._from_sources(request, context)
-        else:
-            response = await self._in_test(request, context, data)
-        if request_id is None or not self._explorer.draws(request, request_id):
-            return response
-        return self._explorer.drawn(response, data, context.recent, request_id)
+            return await self._from_sources(request, context)
+        assignment = assign(data, request)
+        context = replace(context, data=assignment.data)
+        if assignment.is_challenger:
+            return await self._by_challenger(request, context, assignment, data)
+        return assignment.labelled(await self._from_sources(request, context))
 
-    async def recommend_page(
-        self, requests: Sequence[RecommendationRequest], *, request_id: str | None = None
-    ) -> list[RecommendationResponse]:
-        """Return the lists of one page without repeating products; earlier lists take precedence.
-
-        request_id : as in `recommend`.
-        """
+    async def recommend_page(self, requests: Sequence[RecommendationRequest]) -> list[RecommendationResponse]:
+        """Return the lists of one page without repeating products; earlier lists take precedence."""
         responses: list[RecommendationResponse] = []
         on_page: frozenset[int] = frozenset()
         for request in requests:
-            response = await self.recommend(replace(request, on_page=on_page), request_id=request_id)
+            response = await self.recommend(replace(request, on_page=on_page))
             on_page |= {entry.product for entry in response.entries}
             responses.append(response)
         return responses
@@ -159,6 +144,8 @@ class Recommender:
         served = await self.whole_list(request)
         context = await self._contexts.read(request, data)
         context = replace(context, data=assign(data, request).data)
+        if served.first.source == "stored" and (key := key_of(request, context.data)) is not None:
+            context = replace(context, stored=await self._shared.list_of(key, context.data))
         return await to_thread.run_sync(trace_products, self._live, request, context, served, products)
 
     async def explain(
@@ -196,21 +183,13 @@ class Recommender:
         """Wait briefly for lists that are being ranked."""
         self._executor.close()
 
-    async def _in_test(
-        self, request: RecommendationRequest, context: RequestContext, data: ServingData
-    ) -> RecommendationResponse:
-        """Return the list of the visitor's arm."""
-        assignment = assign(data, request)
-        context = replace(context, data=assignment.data)
-        if assignment.is_challenger:
-            return await self._by_challenger(request, context, assignment, data)
-        return assignment.labelled(await self._from_sources(request, context))
-
     async def _from_sources(
         self, request: RecommendationRequest, context: RequestContext
     ) -> RecommendationResponse:
         short: RecommendationResponse | None = None
         for source in self.sources:
+            if source.placements is not None and request.placement not in source.placements:
+                continue
             try:
                 with span(source.span_name):
                     response = await source.lists(request, context)
@@ -220,7 +199,7 @@ class Recommender:
             if response is None:
                 continue
             response = response if short is None else _longer(short, response)
-            if response.source != "stored" or len(response.entries) >= request.limit:
+            if response.source != "stored" or response.is_full:
                 return response
             short = response
         assert short is not None

@@ -32,9 +32,6 @@ class RecommendationResponse:
     arm           arm of the running A/B test, None without one
     complete      False: the deadline passed, and this is the best list available without waiting
     parts         for each product, when requested, the parts of its score
-    propensities  of a list that was drawn at random: for each entry the chance of its place, given those
-                  before it; None for any other list
-    candidates    the products that such a list was drawn from
     """
 
     request: RecommendationRequest
@@ -51,8 +48,12 @@ class RecommendationResponse:
     complete: bool = True
     arm: str | None = None
     parts: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
-    propensities: Sequence[float] | None = None
-    candidates: Sequence[int] | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no other source can have more products for the page."""
+        wanted = self.request.limit if self.eligible is None else min(self.request.limit, self.eligible)
+        return len(self.entries) >= wanted
 
     # a list that is the same for everybody is sent many times
     @cached_property
@@ -82,8 +83,6 @@ def impression_of(response: RecommendationResponse, request_id: str) -> Answered
         response.generation,
         response.arm,
         response.shown,
-        response.propensities,
-        response.candidates,
     )
 
 
@@ -107,7 +106,6 @@ def list_of(
         "generation": response.generation,
         "arm": response.arm,
         "complete": response.complete,
-        "explored": response.propensities is not None,
         "features_age_seconds": _age_seconds(response.made_at),
     }
     if response.filtered_out is not None:

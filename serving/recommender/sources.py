@@ -33,7 +33,10 @@ __all__ = [
     "RankingStages",
     "Source",
     "StoredLists",
-    "first_eligible",
+    "cache_key",
+    "entries_for",
+    "from_stored",
+    "if_long",
     "next_page",
     "rerank_stored",
 ]
@@ -43,9 +46,10 @@ FILTERED_PAGES = 3
 
 
 class Source(ABC):
-    """A source of lists; `span_name` names its part of a trace."""
+    """A source of lists; `span_name` names its part of a trace, `placements` what it has; None: any."""
 
     span_name: str
+    placements: frozenset[Placement] | None = None
 
     @abstractmethod
     async def lists(
@@ -71,6 +75,7 @@ class StoredLists(Source):
     """
 
     span_name = "source stored"
+    placements = frozenset({Placement.FOR_YOU})
 
     def __init__(self, executor: LiveExecutor, lookups: Lookups, deadline: float) -> None:
         self._executor, self._filters, self._deadline = executor, lookups.filters, deadline
@@ -90,7 +95,7 @@ class StoredLists(Source):
             and (filtered is not None or not is_filtered)
             and not _has_pins(request, context.data)
         ):
-            return _if_long(_from_stored(stored, request, context.data, context.recent, filtered))
+            return if_long(from_stored(stored, request, context.data, context.recent, filtered))
         return await self._executor.within(self._deadline, partial(self._with_history, request, context))
 
     def _with_history(
@@ -111,7 +116,7 @@ class StoredLists(Source):
         is_filtered, filtered = self._cached_filters(request, context)
         if is_filtered and filtered is None:
             filtered = self._filters.of(context.data.catalogue, request.filters)
-        return _if_long(_from_stored(stored, request, context.data, seen, filtered))
+        return if_long(from_stored(stored, request, context.data, seen, filtered))
 
     def _cached_filters(
         self, request: RecommendationRequest, context: RequestContext
@@ -130,7 +135,7 @@ class StoredLists(Source):
         is_filtered, filtered = self._cached_filters(request, context)
         if is_filtered and filtered is None:
             return None
-        response = _from_stored(context.stored, request, context.data, context.recent, filtered)
+        response = from_stored(context.stored, request, context.data, context.recent, filtered)
         return response if response.entries else None
 
 
@@ -149,24 +154,17 @@ class LiveRanking(Source):
 
     span_name = "source live"
 
-    def __init__(self, lists: LiveLists, lookups: Lookups) -> None:
+    def __init__(self, lists: LiveLists[RecommendationResponse], lookups: Lookups) -> None:
         self._lists, self.lookups = lists, lookups
 
     async def lists(
         self, request: RecommendationRequest, context: RequestContext
     ) -> RecommendationResponse | None:
         """Rank within the deadline; a list that is the same for everybody once for all requests."""
-        data, recent = context.data, context.recent
         is_personal = request.user is not None or request.session is not None or bool(request.cart)
-        key: Hashable
+        key: Hashable = cache_key(request, context)
         if is_personal and not context.redis_available:
             key = object()  # without Redis two equal requests may have different histories
-        else:
-            # the version names what the list is made of, and keeps none of it in memory; in an A/B test the
-            # arms have the same version and different models
-            model = None if data.model is None else data.model.registered.id
-            seen = tuple(map(frozenset, (recent.touched, recent.bought, recent.dismissed)))
-            key = request, data.version, model, seen
         return await self._lists.get(
             key,
             partial(self._rank, request, context),
@@ -238,11 +236,26 @@ class PopularList(Source):
         return _from_ranked(Ranked(entries), request, data, filtered)
 
 
+def cache_key(request: RecommendationRequest, context: RequestContext) -> Hashable:
+    """Return what a list depends on, as long as no user's history is read for it.
+
+    The version names what the list is made of, and keeps none of it in memory; in an A/B test the arms have
+    the same version and different models.
+    """
+    data, recent = context.data, context.recent
+    model = None if data.model is None else data.model.registered.id
+    return request, data.version, model, *map(frozenset, (recent.touched, recent.bought, recent.dismissed))
+
+
 def next_page(
     rest: Rest, request: RecommendationRequest, data: ServingData, seen: SeenProducts
 ) -> RecommendationResponse:
     """Return the next `limit` products of a list that are still eligible; the others remain for later."""
-    eligible, examined = first_eligible(rest.entries, request.limit, request, data, seen)
+    catalogue, hidden = data.catalogue, set[int]()
+    if data.rules.rules:
+        placement_rules = data.rules.for_placement(request.placement, request.name)
+        hidden = set(catalogue.ids[placement_rules.hidden].tolist()) if placement_rules.hides else hidden
+    eligible, examined = seen.first_eligible(catalogue, rest.entries, request.limit, request.novelty, hidden)
     return RecommendationResponse(
         request,
         eligible,
@@ -254,21 +267,6 @@ def next_page(
         rest.entries[examined:],
         rest.shown,
     )
-
-
-def first_eligible(
-    entries: Sequence[Entry],
-    limit: int,
-    request: RecommendationRequest,
-    data: ServingData,
-    seen: SeenProducts,
-) -> tuple[list[Entry], int]:
-    """Return the first `limit` entries that may be displayed now, and how many entries were examined."""
-    catalogue, hidden = data.catalogue, set[int]()
-    if data.rules.rules:
-        placement_rules = data.rules.for_placement(request.placement, request.name)
-        hidden = set(catalogue.ids[placement_rules.hidden].tolist()) if placement_rules.hides else hidden
-    return seen.first_eligible(catalogue, entries, limit, request.novelty, hidden)
 
 
 def _is_stored_request(request: RecommendationRequest, context: RequestContext) -> bool:
@@ -289,6 +287,12 @@ def _has_pins(request: RecommendationRequest, data: ServingData) -> bool:
     return bool(data.rules.rules and data.rules.for_placement(request.placement, request.name).pins)
 
 
+def entries_for(request: RecommendationRequest, stored: StoredList) -> Sequence[Entry]:
+    """Return the entries of the request's novelty; of a list for everybody there are no others."""
+    is_for_user = request.placement is Placement.FOR_YOU
+    return stored.new if is_for_user and request.novelty is Novelty.NEW else stored.entries
+
+
 def rerank_stored(
     entries: Sequence[Entry],
     request: RecommendationRequest,
@@ -296,13 +300,19 @@ def rerank_stored(
     seen: SeenProducts,
     filtered: FilterResult | None,
 ) -> RerankedList:
-    """Apply filters and the rules of the placement to a stored list, which else is returned as it is."""
-    if filtered is not None:
-        eligible_rows = filtered.eligible
+    """Apply filters and the rules of the placement to a stored list, which else is returned as it is.
+
+    Products that the page or the cart has are left out.
+    """
+    on_page = [*request.products, *request.cart, *(request.on_page or ())]
+    if filtered is not None or on_page:
 
         def passes(products: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-            rows = data.catalogue.rows(products)
-            return (rows >= 0) & eligible_rows[rows]
+            passing = ~np.isin(products, on_page)
+            if filtered is not None:
+                rows = data.catalogue.rows(products)
+                passing &= (rows >= 0) & filtered.eligible[rows]
+            return passing
 
         entries = select(entries, passes)
     if not data.rules.rules or data.rules.for_placement(request.placement, request.name).empty:
@@ -311,10 +321,12 @@ def rerank_stored(
     mask = data.catalogue.shown if filtered is None else filtered.eligible
     for excluded in seen.excluded(data.catalogue, request.novelty).values():
         mask = mask & ~excluded
+    if on_page:
+        mask = mask & ~data.catalogue.mark(on_page)
     return rerank(data.rules, request, eligible, mask)
 
 
-def _if_long(response: RecommendationResponse) -> RecommendationResponse | None:
+def if_long(response: RecommendationResponse) -> RecommendationResponse | None:
     """Return the response, unless a filter left too little of the stored list."""
     if response.eligible is None:
         return response
@@ -322,7 +334,7 @@ def _if_long(response: RecommendationResponse) -> RecommendationResponse | None:
     return response if length >= min(FILTERED_PAGES * response.request.limit, response.eligible) else None
 
 
-def _from_stored(
+def from_stored(
     stored: StoredList,
     request: RecommendationRequest,
     data: ServingData,
@@ -330,9 +342,10 @@ def _from_stored(
     filtered: FilterResult | None,
 ) -> RecommendationResponse:
     """Return the first page of a stored list; filtered: the products that pass, None without filters."""
-    entries = stored.new if request.novelty is Novelty.NEW else stored.entries
+    entries = entries_for(request, stored)
     entries = rerank_stored(entries, request, data, seen, filtered).entries
-    rest = Rest(entries, "stored", stored.model, stored.version, stored.generation, stored.made_at, 0)
+    model, version = stored.model or None, stored.version or None  # a list for everybody may have no model
+    rest = Rest(entries, "stored", model, version, stored.generation, stored.made_at, 0)
     response = next_page(rest, request, data, seen)
     if filtered is None:
         return response

@@ -18,7 +18,6 @@ from recsys.domains.recommendations.rules.types import Rule
 from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry
 from serving.merchandising.compiled_rules import matching_products
 from serving.merchandising.rerank import RerankedList
-from serving.ranking.eligibility import Novelty
 from serving.ranking.filters import FilterResult, exclusions
 from serving.ranking.strategies import rank
 from serving.recommender.context import RequestContext, stored_in_postgresql
@@ -34,7 +33,7 @@ from serving.recommender.product_trace import (
 )
 from serving.recommender.request import MAX_POOL, NO_FILTERS, Placement, RecommendationRequest
 from serving.recommender.response import RecommendationResponse
-from serving.recommender.sources import LiveRanking, RankingStages, rerank_stored
+from serving.recommender.sources import LiveRanking, RankingStages, entries_for, rerank_stored
 
 __all__ = ["MAX_RANKED", "ServedList", "trace_products"]
 
@@ -292,7 +291,7 @@ class _Tracer:
             stored = stored_in_postgresql(request.user)
         entries: Sequence[Entry] = ()
         if stored is not None:
-            entries = stored.new if request.novelty is Novelty.NEW else stored.entries
+            entries = entries_for(request, stored)
         if any(entry.product == self.product for entry in entries):
             filtered = None if request.filters == NO_FILTERS else self.stages.filtered
             reranked = rerank_stored(entries, request, self.data, self.stages.user.seen, filtered)

@@ -162,6 +162,11 @@ class Refresher:
             for step in (self.refresh_catalogue, self.refresh_model, self._refresh_old_popular):
                 thread.submit(step).result()
 
+    def refresh_auxiliary_outside_unit_of_work(self) -> None:
+        """Load new auxiliary models in another thread, for the same reason."""
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(self.refresh_auxiliary_models).result()
+
     def _refresh_old_popular(self) -> None:
         if clock.now().timestamp() - self.data.popular_at > POPULAR_SECONDS:
             self.refresh_popular()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from serving.catalogue.catalogue import Catalogue
 from serving.merchandising.compiled_rules import CompiledRules
@@ -44,3 +46,13 @@ class ServingData:
     uses_stored_lists: bool = True
     test: RunningTest | None = None
     version: int = 0
+
+    @cached_property
+    def models_fingerprint(self) -> str:
+        """A text of 16 characters that changes with any of the models."""
+        models = {} if self.model is None else {"": self.model}
+        parts = [
+            (role, loaded.registered.id, loaded.registered.checksum)
+            for role, loaded in sorted({**self.auxiliary.by_algorithm, **models}.items())
+        ]
+        return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()

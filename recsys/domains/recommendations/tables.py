@@ -45,6 +45,7 @@ __all__ = [
     "RecommendationGeneration",
     "RecommendationModel",
     "RetiredRecommendation",
+    "SharedList",
     "StoredPackedList",
     "UserInteraction",
     "UserPreference",
@@ -324,6 +325,24 @@ class StoredPackedList(Base):
     user_id: Mapped[int] = mapped_column(
         ForeignKey(User.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
+    list: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class SharedList(Base):
+    """A list that is the same for everybody, packed, of one generation (our own table).
+
+    subject : what the list is of, such as a product; models : a fingerprint of the models it is made by.
+    """
+
+    __tablename__ = "shared_lists"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    generation_id: Mapped[int] = mapped_column(
+        ForeignKey(RecommendationGeneration.id, ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    placement: Mapped[str] = mapped_column(String(20), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(40), primary_key=True)
+    models: Mapped[str] = mapped_column(String(16), primary_key=True)
     list: Mapped[bytes] = mapped_column(LargeBinary)
 
 

@@ -341,6 +341,7 @@ NOT_PERSONAL_KEYS: Mapping[str, str] = MappingProxyType(
         "product_epoch": _OF_PRODUCTS,
         "trending_products": _OF_PRODUCTS,
         "trending_landmark": _OF_PRODUCTS,
+        "stored_shared_list": "products of lists that are the same for everybody",
         "live_generation": "the number of a generation",
         "relayed": "a moment",
         "search_epoch": "a counter",

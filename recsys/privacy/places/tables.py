@@ -304,6 +304,7 @@ NOT_PERSONAL: Mapping[str, str] = MappingProxyType(
         "recommendations_db.feedback_events": _BY_THEIR_ROW,
         "recommendations_db.feedback_exposures": _BY_THEIR_ROW,
         "recommendations_db.feedback_of_retired": _BY_THEIR_ROW,
+        "recommendations_db.shared_lists": "products of lists that are the same for everybody",
         "recommendations_db.generation_periods": "moments of generations",
         "recommendations_db.interaction_events": _BY_THEIR_ROW,
         "recommendations_db.models_to_retrain": "names of models",

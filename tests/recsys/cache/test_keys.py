@@ -18,6 +18,7 @@ OWN = {
     "login_failures",
     "live_generation",
     "stored_recommendations",
+    "stored_shared_list",
     "recent_interactions",
     "dead_letters",
     "set_aside",

@@ -11,6 +11,7 @@ import pytest
 
 from models.registry import registry
 from recsys.database.session import unit_of_work
+from serving.batch import scoring
 from serving.server.app import create_app
 from tests.serving import shopping
 from tests.serving.api.test_answers import ask, execute, ids, touched, until
@@ -161,29 +162,31 @@ def test_popular_in_a_country_counts_paid_orders_sent_there(client: httpx.Client
     assert set(ids(lamps)) <= set(CHAIRS)
 
 
-def test_bought_together(client: httpx.Client, scored_shop: Shop) -> None:
+def test_bought_together(trained_shop: Shop) -> None:
     for order in (1, 2, 3):
         execute(
-            scored_shop,
+            trained_shop,
             "INSERT INTO orders_db.orders (id, user_id, order_number, email, subtotal_price, total_price) "
             "VALUES (%s, 1, %s, 'a@example.org', 10, 10)", order, f"A{order}",
         )  # fmt: skip
         for product in (50, 100, 60 + order):
             execute(
-                scored_shop,
+                trained_shop,
                 "INSERT INTO orders_db.order_items (order_id, product_id, quantity, price, name) "
                 "VALUES (%s, %s, 1, 5, 'x')", order, product,
             )  # fmt: skip
-    answer = get(client, "products/50/bought-together", limit=3)
-    assert ids(answer)[0] == 100, "not 61, 62 or 63: one shared order is no evidence"
-    assert answer["items"][0]["reason"] == {
-        "code": "bought_together",
-        "text": "Bought together with Coffee “50”",
-        "product_ids": [50],
-        "skus": ["sku50"],
-    }
-    assert 50 not in ids(answer)
-    assert client.get("/api/v1/products/5000/bought-together").status_code == 404
+    scoring.score()
+    with running(create_app()) as client:
+        answer = get(client, "products/50/bought-together", limit=3)
+        assert ids(answer)[0] == 100, "not 61, 62 or 63: one shared order is no evidence"
+        assert answer["items"][0]["reason"] == {
+            "code": "bought_together",
+            "text": "Bought together with Coffee “50”",
+            "product_ids": [50],
+            "skus": ["sku50"],
+        }
+        assert 50 not in ids(answer)
+        assert client.get("/api/v1/products/5000/bought-together").status_code == 404
 
 
 def test_the_auxiliary_model_is_used_once_registered(scored_shop: Shop) -> None:
@@ -358,5 +361,5 @@ def test_a_new_product_is_listed_by_similarity(client: httpx.Client, scored_shop
     assert explanation["type"] == "content_based"
     assert explanation["reason"]["product_ids"]
     similar = get(client, "products/500/similar", limit=5)
-    assert similar["provenance"]["source"] == "live"
+    assert similar["provenance"]["source"] == "stored", "made by this request, for the next ones"
     assert similar["items"][0]["reason"]["product_ids"] == [500]

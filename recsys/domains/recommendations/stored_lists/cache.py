@@ -35,6 +35,10 @@ _GENERATIONS = """
     SELECT id, status, expires_at FROM recommendations_db.recommendation_generations
     WHERE status IN ('live', 'former') ORDER BY id
 """
+_SHARED = """
+    SELECT placement, subject, models, list FROM recommendations_db.shared_lists
+    WHERE generation_id = %s ORDER BY placement, subject
+"""
 _LISTS = "SELECT user_id, list FROM recommendations_db.stored_lists WHERE generation_id = %s ORDER BY user_id"
 _log = get_logger(__name__)
 
@@ -66,6 +70,16 @@ def rebuild(client: redis.Redis, connection: psycopg.Connection[Any]) -> int:
                 pipeline = client.pipeline(transaction=False)
                 for user, packed in rows:
                     pipeline.set(keys.stored_recommendations(generation, user), packed, ex=seconds)
+                pipeline.execute()
+                written += len(rows)
+        with connection.cursor(name="shared_lists") as cursor:
+            cursor.itersize = _LISTS_AT_ONCE
+            cursor.execute(_SHARED, [generation])
+            while rows := cursor.fetchmany(_LISTS_AT_ONCE):
+                pipeline = client.pipeline(transaction=False)
+                for placement, subject, models, packed in rows:
+                    key = keys.stored_shared_list(generation, placement, subject, models)
+                    pipeline.set(key, packed, ex=seconds)
                 pipeline.execute()
                 written += len(rows)
     return written

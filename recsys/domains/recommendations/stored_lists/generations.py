@@ -114,6 +114,12 @@ _SWEEP = text(
     WHERE g.id = s.generation_id AND g.status IN ('retired', 'failed')
     """
 )
+_SWEEP_SHARED = text(
+    """
+    DELETE FROM recommendations_db.shared_lists s USING recommendations_db.recommendation_generations g
+    WHERE g.id = s.generation_id AND g.status IN ('retired', 'failed')
+    """
+)
 _LIVE_LISTS = """
     FROM recommendations_db.recommendation_generations g
     JOIN recommendations_db.stored_lists s ON s.generation_id = g.id AND s.user_id = ANY(:user_ids)
@@ -178,7 +184,7 @@ def store_lists(
 def give_up(session: Session, generation: int) -> None:
     """Mark a generation that will not be finished, and drop its lists."""
     session.execute(_FAIL, {"id": generation})
-    session.execute(_SWEEP)
+    _sweep(session)
 
 
 def go_live(
@@ -211,7 +217,7 @@ def go_live(
         _make_room(session)
     else:
         session.execute(_STATUS, {"old": "live", "status": "retired"})
-        session.execute(_SWEEP)
+        _sweep(session)
     _show(session, generation, users=users, rows=rows, expires_at=expires_at, written=True)
 
 
@@ -256,7 +262,12 @@ def _make_room(session: Session) -> None:
     """The shown generation becomes the former one, whose predecessor goes."""
     session.execute(_STATUS, {"old": "former", "status": "retired"})
     session.execute(_STATUS, {"old": "live", "status": "former"})
+    _sweep(session)
+
+
+def _sweep(session: Session) -> None:
     session.execute(_SWEEP)
+    session.execute(_SWEEP_SHARED)
 
 
 def _show(
