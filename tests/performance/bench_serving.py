@@ -3,6 +3,9 @@
 Run it by `make bench`, or `python -m tests.performance.bench_serving [--seconds 5]`. Both servers are one
 uvicorn process each, measured in turns in one run; the load comes from 16 keep-alive connections of this
 process. On a machine that does other work the processor time per request is the steadier figure.
+The same questions are also put to a server that keeps no list in memory, so that each answer of a product
+or for everybody is read from Redis, as it is for the many products of a large shop. `--rate 1000` asks at
+fixed moments besides, and says the quantiles from the planned start.
 `--profile` says besides where that time goes, stage by stage (being watched costs some of it).
 """
 
@@ -30,7 +33,10 @@ from rich.console import Console
 from recsys.cache.client import redis_url
 from recsys.embedded import start
 from recsys.settings import Settings, get_settings
+from serving.recommender import live_lists
+from serving.server.app import create_worker
 from tests.performance.load import stack_sampler
+from tests.performance.load.paced import paced, summary
 from tests.support.servers import ROOT, temporary_var
 
 CONNECTIONS = 16
@@ -64,6 +70,12 @@ def bare() -> FastAPI:
         return Response(await app.state.redis.get(KEY.format(user_id)), media_type="application/json")
 
     return app
+
+
+def without_memory() -> FastAPI:
+    """The application, with room for one list in memory: every other list is read from Redis."""
+    live_lists.CAPACITY = 1
+    return create_worker()
 
 
 class _Client(asyncio.Protocol):
@@ -154,6 +166,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--profile", action="store_true", help="where the processor time goes, by stage")
+    parser.add_argument("--rate", type=float, default=0.0, help="requests/s at fixed moments; 0: none")
     given = parser.parse_args()
     seconds = given.seconds
     ours_by, floor_by = (
@@ -178,6 +191,7 @@ def main() -> None:
         with (
             server(ours_by) as ours,
             server(floor_by) as floor,
+            server("tests.performance.bench_serving:without_memory") as from_redis,
         ):
             client = redis.Redis.from_url(addresses.redis_url)
             for user in range(1, USERS + 1):
@@ -188,21 +202,32 @@ def main() -> None:
             size = len(answer.content)
             measured_paths = [("bare route", STORED, floor)]
             measured_paths += [(name, path, ours) for name, path in QUESTIONS.items()]
+            measured_paths += [
+                (f"{name}, from Redis", path, from_redis)
+                for name, path in QUESTIONS.items()
+                if not name.startswith("stored")
+            ]
             figures: dict[str, list[tuple[float, float, float]]] = {name: [] for name, _, _ in measured_paths}
             asked: dict[str, float] = defaultdict(float)
             for _ in range(ROUNDS):
                 for name, path, (port, process) in measured_paths:
-                    if given.profile:
+                    if given.profile and process is not from_redis[1]:
                         stack_sampler.read(process)
                     before = sum(process.cpu_times()[:2])
                     rate, p99 = asyncio.run(load(port, seconds, path))
                     used = (sum(process.cpu_times()[:2]) - before) / (rate * seconds)
                     figures[name].append((rate, p99, used))
-                    if given.profile:
+                    if given.profile and process is not from_redis[1]:
                         asked[name] += rate * seconds
                         for stage, taken in stack_sampler.read(process).items():
                             spent[name][stage] += taken
+            at_moments = {
+                name: asyncio.run(_paced(port, path, given.rate, seconds))
+                for name, path, (port, _) in measured_paths
+                if given.rate
+            }
     rates, costs = {}, {}
+    console.print(f"load of the machine: {os.getloadavg()[0]:.1f}, processors: {os.cpu_count()}")
     console.print(f"{size:,} bytes, {CONNECTIONS} connections, median of {ROUNDS} rounds of {seconds} s")
     for name, measured in figures.items():
         rates[name], p99, costs[name] = (statistics.median(column) for column in zip(*measured, strict=True))
@@ -212,8 +237,15 @@ def main() -> None:
             f"{rates[name] / rates['bare route']:.2f} of the bare route's requests/s, "
             f"{costs['bare route'] / costs[name]:.2f} by processor time"
         )
+    for name, found in at_moments.items():
+        console.print(f"{name}, at fixed moments: {found}")
     for name, by_stage in spent.items():
         _say(console, name, by_stage, asked[name])
+
+
+async def _paced(port: int, path: str, rate: float, seconds: float) -> str:
+    paths = [path.format(number) for number in range(1, USERS + 1)]
+    return summary(await paced(f"http://127.0.0.1:{port}", paths, rate, seconds))
 
 
 def _say(console: Console, name: str, spent: Mapping[str, float], requests: float) -> None:

@@ -23,7 +23,8 @@ from models.registry import registry
 from recsys.database.session import unit_of_work
 from recsys.embedded import start
 from recsys.settings import get_settings
-from tests.performance.bench_answers import api, paced
+from tests.performance.bench_answers import api
+from tests.performance.load.paced import paced
 from tests.support.servers import ROOT
 
 SHARE = 0.7

@@ -17,7 +17,8 @@ import psutil
 import psycopg
 import redis
 
-from tests.performance.bench_answers import api, paced
+from tests.performance.bench_answers import api
+from tests.performance.load.paced import paced
 from tests.performance.scale.commands import Cost, Servers, measured
 
 __all__ = ["ScaleRun"]

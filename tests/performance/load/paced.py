@@ -1,0 +1,57 @@
+"""Requests at fixed moments, whether the ones before were answered or not (no coordinated omission)."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Sequence
+
+__all__ = ["paced", "summary"]
+
+
+async def paced(
+    url: str, paths: Sequence[str], rate: float, seconds: float, connections: int = 32
+) -> tuple[list[float], int, float]:
+    """Milliseconds from the planned start, how many were not 200, and the rate that came about."""
+    host, port = url.removeprefix("http://").split(":")
+    waiting: asyncio.Queue[tuple[float, str] | None] = asyncio.Queue()
+    latencies: list[float] = []
+    wrong = 0
+
+    async def worker() -> None:
+        nonlocal wrong
+        reader, writer = await asyncio.open_connection(host, int(port))
+        while (one := await waiting.get()) is not None:
+            planned, path = one
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
+            await reader.readexactly(length)
+            latencies.append((time.perf_counter() - planned) * 1000)
+            wrong += not head.startswith(b"HTTP/1.1 200")
+        writer.close()
+
+    workers = [asyncio.create_task(worker()) for _ in range(connections)]
+    began = time.perf_counter()
+    count = int(rate * seconds)
+    for number in range(count):
+        planned = began + number / rate
+        delay = planned - time.perf_counter()
+        if delay > 0:
+            await asyncio.sleep(delay)
+        waiting.put_nowait((planned, paths[number % len(paths)]))
+    for _ in workers:
+        waiting.put_nowait(None)
+    await asyncio.gather(*workers)
+    return latencies, wrong, count / (time.perf_counter() - began)
+
+
+def summary(measured: tuple[list[float], int, float]) -> str:
+    """Say the rate, the quantiles from the planned start, and how many were not answered with 200."""
+    latencies, wrong, rate = measured
+    cuts = statistics.quantiles(latencies, n=1000)
+    return (
+        f"{rate:,.0f} requests/s, p50 {cuts[499]:.1f} ms, p99 {cuts[989]:.1f} ms, "
+        f"p99.9 {cuts[998]:.1f} ms, {wrong} not 200"
+    )

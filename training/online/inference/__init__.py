@@ -1,1 +1,0 @@
-"""Inference for experiments that are looked at every day: intervals, alarms, adjustments, guardrails."""
