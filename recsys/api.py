@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Response
+from fastapi.routing import iter_route_contexts
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute
 
 from recsys.domains.analytics.routes import router as analytics
 from recsys.domains.notifications.admin_routes import router as notifications_admin
@@ -30,6 +32,7 @@ from recsys.domains.users.service import at_login
 from recsys.domains.users.social.routes import router as social
 from recsys.observation.request_spans import RequestSpans
 from recsys.observation.shop_state import ShopState
+from recsys.privacy import consent
 from recsys.privacy.routes import router as privacy
 from recsys.private_folder import keep_private
 from recsys.search.routes import router as search
@@ -72,6 +75,8 @@ ROUTERS = (
     browser_script,
 )
 
+_routes: dict[int, Sequence[BaseRoute]] = {}
+"""By the id of the router, which its routes keep alive: routers are not hashable."""
 _DESCRIPTION = """Recommendations for a shop: send what users do, get what they may like.
 
 Every error is `application/problem+json` (RFC 9457) with the `request_id` that is in the log.
@@ -105,6 +110,7 @@ def create_api(first: Sequence[APIRouter] = (), **options: Any) -> FastAPI:
     # a guest's history becomes the user's at log-in, not only when a consumer has the event
     at_login(views.adopt)
     at_login(guest_identity.adopt)
+    at_login(consent.adopt)
     # a request meets the middleware that was added last first
     app.add_middleware(HeadRequests)
     app.add_middleware(CardCheck)
@@ -119,7 +125,7 @@ def create_api(first: Sequence[APIRouter] = (), **options: Any) -> FastAPI:
         # outside of everything, so that the log of a request knows its trace
         app.add_middleware(RequestSpans)
     for router in (*first, *ROUTERS):
-        app.include_router(router)
+        app.router.routes.extend(_routes_of(router))
 
     state = ShopState()
 
@@ -135,6 +141,22 @@ def create_api(first: Sequence[APIRouter] = (), **options: Any) -> FastAPI:
 
     complete_document(app)
     return app
+
+
+def _routes_of(router: APIRouter) -> Sequence[BaseRoute]:
+    """Return the routes of a router with the checks of every request, made once for all applications.
+
+    FastAPI analyses the parameters of included routes at the first request, which takes a third of a second
+    for all; here it is done before the application starts, and before workers are forked.
+    """
+    routes = _routes.get(id(router))
+    if routes is None:
+        parent = APIRouter(dependencies=REQUEST_CHECKS, generate_unique_id_function=operation_id)
+        parent.include_router(router)
+        for _ in iter_route_contexts(parent.routes):
+            pass
+        routes = _routes[id(router)] = parent.routes
+    return routes
 
 
 def _let_pages_of_others_in(app: FastAPI, origins: Sequence[str]) -> None:

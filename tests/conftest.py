@@ -66,9 +66,12 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_look_at_everything_at_each_start() -> Iterator[None]:
-    """An API that starts looks once at all there is in its process: beside all tests it takes two seconds."""
+    """An API that starts collects, freezes and counts all objects: beside all tests that takes seconds.
+
+    The tests are frozen already, see `pytest_collection_finish`.
+    """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("serving.server.runtime_tuning._freeze_objects", lambda: None)
+        patch.setattr("serving.server.runtime_tuning._freeze_objects", lambda: True)
         yield
 
 

@@ -1256,6 +1256,8 @@ export interface ProvenanceOut {
   arm: string | null;
   /** false: the deadline passed, and this is the best list available by then. */
   complete: boolean;
+  /** Whether the order was drawn at random, so that other models can be evaluated on it. */
+  explored: boolean;
   /** Age of the data that the list is made from. */
   features_age_seconds: number;
   filters?: FiltersOut | null;
@@ -1589,6 +1591,8 @@ export interface ShelfProvenanceOut {
   arm: string | null;
   /** false: the deadline passed, and this is the best list available by then. */
   complete: boolean;
+  /** Whether the order was drawn at random, so that other models can be evaluated on it. */
+  explored: boolean;
   /** Age of the data that the list is made from. */
   features_age_seconds: number;
   filters?: FiltersOut | null;

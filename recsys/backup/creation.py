@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -16,9 +15,9 @@ import redis
 from psycopg import sql
 
 from recsys import clock
-from recsys.backup.files import Progress, copied, digest_of, kept_files
+from recsys.backup.files import Progress, copied, digest_of, kept_files, streamed
 from recsys.backup.manifest import DATABASE, FILES, MANIFEST, REDIS, BackupFile, Manifest
-from recsys.backup.postgres_tools import PostgresTool, copy_stream, find_tool, run_tool
+from recsys.backup.postgres_tools import PostgresTool, find_tool, run_tool
 from recsys.backup.redis_keys import save_keys
 from recsys.cache.client import connect, redis_url
 from recsys.database import migrate
@@ -162,24 +161,12 @@ def _dump(
         f"--exclude-table=public.{_pattern(name)}" for (name,) in connection.execute(_FOREIGN_TABLES)
     ]
     options = ["--format=custom", "--compress=1", "--no-owner", "--no-privileges", *left_out]
-    digest, size = hashlib.sha256(), 0
     with (
         target.open("wb") as dump,
         run_tool(tool, [*options, f"--snapshot={row[0]}"], url) as process,
     ):
-
-        def write(part: bytes) -> None:
-            nonlocal size
-            dump.write(part)
-            digest.update(part)
-            size += len(part)
-            progress(DATABASE, len(part))
-
         assert process.stdout is not None
-        copy_stream(process.stdout, write)
-        dump.flush()
-        os.fsync(dump.fileno())
-    return BackupFile(DATABASE, size, digest.hexdigest())
+        return streamed(process.stdout, DATABASE, progress, dump)
 
 
 def _is_waiting(path: Path, var: Path) -> bool:

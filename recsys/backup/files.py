@@ -8,11 +8,12 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import IO
 
 from recsys.backup.manifest import BackupFile
-from recsys.backup.postgres_tools import copy_stream
+from recsys.backup.postgres_tools import CHUNK
 
-__all__ = ["Progress", "copied", "digest_of", "kept_files", "kept_parts"]
+__all__ = ["Progress", "copied", "digest_of", "kept_files", "kept_parts", "streamed"]
 
 Progress = Callable[[str, int], object]
 """Called with the name of what is copied, and the number of bytes since the last call."""
@@ -61,37 +62,34 @@ def copied(source: Path, target: Path, path: str, progress: Progress) -> BackupF
                 progress(path, target.stat().st_size)
                 return digest_of(target, path)
             file.seek(0)
-            digest, size = hashlib.sha256(), 0
             with target.open("wb") as copy:
-
-                def write(part: bytes) -> None:
-                    nonlocal size
-                    copy.write(part)
-                    digest.update(part)
-                    size += len(part)
-                    progress(path, len(part))
-
-                copy_stream(file, write)
-                copy.flush()
-                os.fsync(copy.fileno())
+                return streamed(file, path, progress, copy)
     except FileNotFoundError:
         target.unlink(missing_ok=True)
         return None
-    return BackupFile(path, size, digest.hexdigest())
 
 
 def digest_of(file: Path, path: str, progress: Progress = lambda *_: None) -> BackupFile:
     """The entry of a file as it is. Raises OSError."""
-    digest, size = hashlib.sha256(), 0
+    with file.open("rb") as opened:
+        return streamed(opened, path, progress)
 
-    def add(part: bytes) -> None:
-        nonlocal size
+
+def streamed(source: IO[bytes], path: str, progress: Progress, copy: IO[bytes] | None = None) -> BackupFile:
+    """Read all of a stream, into the file `copy` and onto the disk if given; its entry under the name `path`.
+
+    Raises OSError.
+    """
+    digest, size = hashlib.sha256(), 0
+    while part := source.read(CHUNK):
         digest.update(part)
         size += len(part)
+        if copy is not None:
+            copy.write(part)
         progress(path, len(part))
-
-    with file.open("rb") as opened:
-        copy_stream(opened, add)
+    if copy is not None:
+        copy.flush()
+        os.fsync(copy.fileno())
     return BackupFile(path, size, digest.hexdigest())
 
 

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from recsys.errors import Unavailable
 
-__all__ = ["PostgresTool", "copy_stream", "find_tool", "run_tool", "tables_of_dump"]
+__all__ = ["CHUNK", "PostgresTool", "find_tool", "run_tool", "tables_of_dump"]
 
 CHUNK = 1 << 20
 TRANSACTION_TIMEOUT = 17
@@ -112,12 +112,6 @@ def tables_of_dump(tool: PostgresTool, dump: Path) -> set[str] | None:
         f"{schema}.{table}"
         for schema, table in re.findall(r"^\d+; \d+ \d+ TABLE DATA (\S+) (\S+) ", done.stdout, re.MULTILINE)
     }
-
-
-def copy_stream(source: IO[bytes], write: Callable[[bytes], object]) -> None:
-    """Hand over all of a stream in parts."""
-    while part := source.read(CHUNK):
-        write(part)
 
 
 def _candidates(name: str) -> list[str]:

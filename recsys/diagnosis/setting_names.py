@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, ValidationError
@@ -46,7 +47,8 @@ class SettingGroup:
         return (self.prefix + field).upper()
 
 
-def setting_groups(settings: type[BaseSettings]) -> list[SettingGroup]:
+@cache
+def setting_groups(settings: type[BaseSettings]) -> Sequence[SettingGroup]:
     """The settings of the process itself, then each nested class in its order."""
     own, nested = dict[str, FieldInfo](), list[SettingGroup]()
     for name, field in settings.model_fields.items():

@@ -52,6 +52,8 @@ _THROWAWAY = {
     "shared_buffers": "128MB",
     "max_wal_size": "1GB",
 }
+_FEW_ITERATIONS = "scram_iterations=1"
+"""Each connection computes them. They make a guessed password expensive, and ours has 192 random bits."""
 _ACCESS = "host all all 127.0.0.1/32 scram-sha-256\n"
 
 
@@ -130,6 +132,7 @@ class Postgres(Server):
                 os.chown(path, self.account.uid, self.account.gid)
         command = [str(self._binary("initdb")), "-D", str(fresh), "-U", USER, f"--pwfile={secret}"]
         command += ["-A", "scram-sha-256", "--encoding=UTF8", "--locale=C"]
+        command += ["-c", _FEW_ITERATIONS]
         command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions"]
         if record.throwaway:
             command.append("--no-sync")
@@ -158,7 +161,7 @@ class Postgres(Server):
         """The state file was lost but the data is there: set a new password in single-user mode."""
         command = [str(self._binary("postgres")), "--single", "-D", str(self.data)]
         command += ["-c", f"config_file={self._configuration}", "postgres"]
-        statement = f"ALTER ROLE {USER} PASSWORD '{record.password}';\n"
+        statement = f"SET {_FEW_ITERATIONS};\nALTER ROLE {USER} PASSWORD '{record.password}';\n"
         done = spawn(
             command,
             folder=Path("/") if self.account else self.folder,

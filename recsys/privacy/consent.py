@@ -21,11 +21,13 @@ from recsys.errors import Unavailable
 __all__ = [
     "ALLOWED",
     "Consent",
+    "adopt",
     "change",
     "of_visitor",
     "owners_of",
     "refuses_in_redis",
     "without_analytics",
+    "without_any_purpose",
     "without_personalisation",
 ]
 
@@ -54,6 +56,9 @@ _REFUSING = {
     ).bindparams(bindparam("owners", type_=ARRAY(VARCHAR)))
     for purpose in ("personalisation", "analytics")
 }
+_REFUSING_ALL = text(
+    "SELECT owner FROM users_db.consents WHERE NOT personalisation AND NOT analytics AND owner = ANY(:owners)"
+).bindparams(bindparam("owners", type_=ARRAY(VARCHAR)))
 _CHANGE = text(
     """
     INSERT INTO users_db.consents (owner, personalisation, analytics, changed_at)
@@ -95,6 +100,24 @@ def without_analytics(session: Session, owners: Iterable[str]) -> set[str]:
     """Which of these owners refuse analytics."""
     wanted = sorted(set(owners))
     return set(session.scalars(_REFUSING["analytics"], {"owners": wanted})) if wanted else set()
+
+
+def without_any_purpose(session: Session, owners: Iterable[str]) -> set[str]:
+    """Which of these owners refuse both purposes."""
+    wanted = sorted(set(owners))
+    return set(session.scalars(_REFUSING_ALL, {"owners": wanted})) if wanted else set()
+
+
+def adopt(session: Session, session_id: str, user_id: int) -> None:
+    """Carry what a guest refused over to the user who logs in with that session.
+
+    A refusal is never widened to a consent: the user then allows what both allowed. Raises Unavailable as
+    `change` does, and only where the guest refuses more than the user.
+    """
+    own = of_visitor(session, user_id, None)
+    both = of_visitor(session, user_id, session_id)
+    if both != own:
+        change(session, user_id, None, both)
 
 
 def change(session: Session, user_id: int | None, session_id: str | None, consent: Consent) -> None:

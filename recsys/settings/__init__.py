@@ -29,6 +29,7 @@ from recsys.diagnosis.setting_names import (
 )
 from recsys.errors import Invalid
 from recsys.settings.accounts import SHORTEST_SECRET, ApiSettings, NotificationSettings, UserSettings
+from recsys.settings.exploration import ExplorationSettings
 from recsys.settings.jobs import JobSettings
 from recsys.settings.privacy import PrivacySettings
 from recsys.settings.tracing import TracingSettings
@@ -366,6 +367,7 @@ class Settings(BaseSettings):
     users: UserSettings = UserSettings()
     features: FeatureSettings = FeatureSettings()
     serving: ServingSettings = ServingSettings()
+    exploration: ExplorationSettings = ExplorationSettings()
     shop: ShopSettings = ShopSettings()
     events: EventSettings = EventSettings()
     intake: IntakeSettings = IntakeSettings()

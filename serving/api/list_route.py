@@ -56,8 +56,8 @@ def remember_query(scope: Scope, request: RecommendationRequest, fields: Sequenc
 async def first_page(scope: Scope, request: RecommendationRequest, fields: Sequence[str] | None) -> bytes:
     """Recommend a list, note its impression, and return it as JSON."""
     state = scope["app"].state
-    response = await state.recommender.recommend(request)
     request_id = scope["state"]["request_id"]
+    response = await state.recommender.recommend(request, request_id=request_id)
     state.impressions.note(impression_of(response, request_id))
     return render(state.recommender.data.catalogue, response, request_id, fields)
 

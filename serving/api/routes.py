@@ -192,7 +192,8 @@ async def page_recommendations(http: Request, session: GuestSession, page: PageI
         page = page.model_copy(update={"session_id": guest_id(http.scope, page.session_id)})
     recommender = _recommender(http)
     responses = await recommender.recommend_page(
-        page.requests(limit_of(None), caller_without_key(http.scope))
+        page.requests(limit_of(None), caller_without_key(http.scope)),
+        request_id=http.scope["state"]["request_id"],
     )
     request_id = _log_impressions(http, responses)
     lists = []

@@ -106,6 +106,9 @@ class ShelfProvenanceOut(BaseModel):
     complete: bool = Field(
         description="false: the deadline passed, and this is the best list available by then."
     )
+    explored: bool = Field(
+        description="Whether the order was drawn at random, so that other models can be evaluated on it."
+    )
     features_age_seconds: int = Field(description="Age of the data that the list is made from.")
     filters: FiltersOut | None = None
 

@@ -87,8 +87,9 @@ async def ranked(
     filters = request.filters if category is None else await run_in_threadpool(_filters, category)
     limit = min(n + offset, MAX_POOL)
     request = replace(request, filters=filters, limit=limit, caller=caller_without_key(http.scope))
-    response = await recommender.recommend(request)
-    http.app.state.impressions.note(impression_of(response, http.scope["state"]["request_id"]))
+    request_id = http.scope["state"]["request_id"]
+    response = await recommender.recommend(request, request_id=request_id)
+    http.app.state.impressions.note(impression_of(response, request_id))
     entries = response.entries[offset : offset + n]
     label_of = recommender.data.catalogue.label
     scored = [(label_of(entry.product)[1], entry.score / SCORE_UNIT) for entry in entries]

@@ -11,6 +11,8 @@ from anyio import to_thread
 from recsys.domains.recommendations.stored_lists.codec import Entry
 from recsys.errors import NotFound, RecsysError
 from recsys.observation.spans import span
+from recsys.settings.exploration import ExplorationSettings
+from serving.exploration.drawn_lists import Explorer
 from serving.ranking.filters import FilterResult
 from serving.ranking.shared_lists import key_of
 from serving.ranking.strategies import Lookups, Ranked
@@ -55,7 +57,13 @@ class Recommender:
     """Recommends lists: where a source has no list, the next one is used, so that few lists are empty."""
 
     def __init__(
-        self, refresher: DataSource, redis: RedisConnection, late_share: LateShare, *, deadline: float
+        self,
+        refresher: DataSource,
+        redis: RedisConnection,
+        late_share: LateShare,
+        *,
+        deadline: float,
+        explorer: Explorer | None = None,
     ) -> None:
         """Use the newest snapshot of a refresher.
 
@@ -69,7 +77,10 @@ class Recommender:
             Counts the lists that miss the deadline.
         deadline
             Seconds that a request waits for a list that is not stored.
+        explorer
+            Draws a share of the lists at random; None: no list is.
         """
+        self._explorer = explorer or Explorer(ExplorationSettings())
         self._refresher, self._late_share = refresher, late_share
         self._executor = LiveExecutor()
         lookups = Lookups()
@@ -89,28 +100,37 @@ class Recommender:
         """The newest snapshot."""
         return self._refresher.data
 
-    async def recommend(self, request: RecommendationRequest) -> RecommendationResponse:
+    async def recommend(
+        self, request: RecommendationRequest, *, request_id: str | None = None
+    ) -> RecommendationResponse:
         """Return one list; a stored list takes one round trip to Redis.
 
+        request_id : of a list that is displayed and logged: a share of these is drawn at random
+        (`exploration.share`), the same list for the same id; None: never.
         Raises NotFound for unknown products, Unavailable where a filter cannot be read.
         """
         data = self.data
         _check_products(request, data)
         context = await self._contexts.read(request, data)
         if data.test is None:
-            return await self._from_sources(request, context)
-        assignment = assign(data, request)
-        context = replace(context, data=assignment.data)
-        if assignment.is_challenger:
-            return await self._by_challenger(request, context, assignment, data)
-        return assignment.labelled(await self._from_sources(request, context))
+            response = await self._from_sources(request, context)
+        else:
+            response = await self._in_test(request, context, data)
+        if request_id is None or not self._explorer.draws(request, request_id):
+            return response
+        return self._explorer.drawn(response, data, context.recent, request_id)
 
-    async def recommend_page(self, requests: Sequence[RecommendationRequest]) -> list[RecommendationResponse]:
-        """Return the lists of one page without repeating products; earlier lists take precedence."""
+    async def recommend_page(
+        self, requests: Sequence[RecommendationRequest], *, request_id: str | None = None
+    ) -> list[RecommendationResponse]:
+        """Return the lists of one page without repeating products; earlier lists take precedence.
+
+        request_id : as in `recommend`.
+        """
         responses: list[RecommendationResponse] = []
         on_page: frozenset[int] = frozenset()
         for request in requests:
-            response = await self.recommend(replace(request, on_page=on_page))
+            response = await self.recommend(replace(request, on_page=on_page), request_id=request_id)
             on_page |= {entry.product for entry in response.entries}
             responses.append(response)
         return responses
@@ -182,6 +202,16 @@ class Recommender:
     def close(self) -> None:
         """Wait briefly for lists that are being ranked."""
         self._executor.close()
+
+    async def _in_test(
+        self, request: RecommendationRequest, context: RequestContext, data: ServingData
+    ) -> RecommendationResponse:
+        """Return the list of the visitor's arm."""
+        assignment = assign(data, request)
+        context = replace(context, data=assignment.data)
+        if assignment.is_challenger:
+            return await self._by_challenger(request, context, assignment, data)
+        return assignment.labelled(await self._from_sources(request, context))
 
     async def _from_sources(
         self, request: RecommendationRequest, context: RequestContext

@@ -32,6 +32,9 @@ class RecommendationResponse:
     arm           arm of the running A/B test, None without one
     complete      False: the deadline passed, and this is the best list available without waiting
     parts         for each product, when requested, the parts of its score
+    propensities  of a list that was drawn at random: for each entry the chance of its place, given those
+                  before it; None for any other list
+    candidates    the products that such a list was drawn from
     """
 
     request: RecommendationRequest
@@ -48,6 +51,8 @@ class RecommendationResponse:
     complete: bool = True
     arm: str | None = None
     parts: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    propensities: Sequence[float] | None = None
+    candidates: Sequence[int] | None = None
 
     @property
     def is_full(self) -> bool:
@@ -83,6 +88,8 @@ def impression_of(response: RecommendationResponse, request_id: str) -> Answered
         response.generation,
         response.arm,
         response.shown,
+        response.propensities,
+        response.candidates,
     )
 
 
@@ -106,6 +113,7 @@ def list_of(
         "generation": response.generation,
         "arm": response.arm,
         "complete": response.complete,
+        "explored": response.propensities is not None,
         "features_age_seconds": _age_seconds(response.made_at),
     }
     if response.filtered_out is not None:

@@ -35,6 +35,7 @@ __all__ = [
     "StoredLists",
     "cache_key",
     "entries_for",
+    "first_eligible",
     "from_stored",
     "if_long",
     "next_page",
@@ -251,11 +252,7 @@ def next_page(
     rest: Rest, request: RecommendationRequest, data: ServingData, seen: SeenProducts
 ) -> RecommendationResponse:
     """Return the next `limit` products of a list that are still eligible; the others remain for later."""
-    catalogue, hidden = data.catalogue, set[int]()
-    if data.rules.rules:
-        placement_rules = data.rules.for_placement(request.placement, request.name)
-        hidden = set(catalogue.ids[placement_rules.hidden].tolist()) if placement_rules.hides else hidden
-    eligible, examined = seen.first_eligible(catalogue, rest.entries, request.limit, request.novelty, hidden)
+    eligible, examined = first_eligible(rest.entries, request.limit, request, data, seen)
     return RecommendationResponse(
         request,
         eligible,
@@ -267,6 +264,21 @@ def next_page(
         rest.entries[examined:],
         rest.shown,
     )
+
+
+def first_eligible(
+    entries: Sequence[Entry],
+    limit: int,
+    request: RecommendationRequest,
+    data: ServingData,
+    seen: SeenProducts,
+) -> tuple[list[Entry], int]:
+    """Return the first `limit` entries that may be displayed now, and how many entries were examined."""
+    catalogue, hidden = data.catalogue, set[int]()
+    if data.rules.rules:
+        placement_rules = data.rules.for_placement(request.placement, request.name)
+        hidden = set(catalogue.ids[placement_rules.hidden].tolist()) if placement_rules.hides else hidden
+    return seen.first_eligible(catalogue, entries, limit, request.novelty, hidden)
 
 
 def _is_stored_request(request: RecommendationRequest, context: RequestContext) -> bool:

@@ -24,8 +24,8 @@ def tuned_runtime() -> Iterator[None]:
     these objects are frozen, and collections are less frequent. Lists are ranked by several threads: BLAS
     threads would compete for the same cores, and limiting them once is cheaper than for each list.
     """
-    thresholds, seconds, already_frozen = gc.get_threshold(), sys.getswitchinterval(), gc.get_freeze_count()
-    _freeze_objects()
+    thresholds, seconds = gc.get_threshold(), sys.getswitchinterval()
+    already_frozen = _freeze_objects()
     gc.set_threshold(*_THRESHOLDS)
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
@@ -38,6 +38,9 @@ def tuned_runtime() -> Iterator[None]:
             gc.unfreeze()
 
 
-def _freeze_objects() -> None:
+def _freeze_objects() -> bool:
+    """Freeze all objects that are left after a full collection; whether objects were frozen before."""
+    already_frozen = gc.get_freeze_count() > 0
     gc.collect()
     gc.freeze()
+    return already_frozen

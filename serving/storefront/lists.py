@@ -131,9 +131,9 @@ async def ranked(
         for section in sections
     ]
     began = time.perf_counter()
-    responses = await recommender.recommend_page(wanted)
-    milliseconds = round((time.perf_counter() - began) * 1000 / max(1, len(responses)), 1)
     request_id: str = request.scope["state"]["request_id"]
+    responses = await recommender.recommend_page(wanted, request_id=request_id)
+    milliseconds = round((time.perf_counter() - began) * 1000 / max(1, len(responses)), 1)
     request.app.state.impressions.note(*(impression_of(response, request_id) for response in responses))
     filled = []
     for section, response in zip(sections, responses, strict=True):

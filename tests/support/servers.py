@@ -23,7 +23,7 @@ from sqlalchemy.pool import NullPool
 
 from recsys import embedded
 from recsys.settings import Settings
-from tests.support.databases import Databases
+from tests.support.databases import CLONE, Databases
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,7 +49,7 @@ def _execute(servers: Servers, statement: str, *names: str) -> None:
 @contextmanager
 def _database(servers: Servers, template: str) -> Iterator[str]:
     name = f"test_{secrets.token_hex(6)}"
-    _execute(servers, "CREATE DATABASE {} TEMPLATE {}", name, template)
+    _execute(servers, CLONE, name, template)
     try:
         yield servers.database(name)
     finally:

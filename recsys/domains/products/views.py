@@ -25,7 +25,7 @@ from recsys.events import inbox
 from recsys.events.publish import publish_all
 from recsys.events.vocabulary import ProductViewed
 from recsys.log import get_logger
-from recsys.privacy.consent import owners_of, without_analytics
+from recsys.privacy.consent import owners_of, without_analytics, without_any_purpose
 from recsys.write_buffer.batches import PostVerdict
 from recsys.write_buffer.buffer import QueuedPost, Sender, store_or_queue
 from recsys.write_buffer.group_commit import GroupCommit
@@ -117,9 +117,8 @@ def _store(session: Session, views: Sequence[PostedView]) -> set[UUID]:
     """Store views, each once; the event ids of the new ones."""
     fresh = inbox.receive(session, "views", {view.event_id for view in views})
     rows = {view.event_id: view for view in views if view.event_id in fresh}
-    refusing = without_analytics(
-        session, {owner for view in rows.values() for owner in owners_of(view.user_id, view.session_id)}
-    )
+    owners = {owner for view in rows.values() for owner in owners_of(view.user_id, view.session_id)}
+    refusing, refusing_all = without_analytics(session, owners), without_any_purpose(session, owners)
     for view in rows.values():
         # counted like every view, without its visitor where they refuse analytics
         is_named = refusing.isdisjoint(owners_of(view.user_id, view.session_id))
@@ -133,18 +132,17 @@ def _store(session: Session, views: Sequence[PostedView]) -> set[UUID]:
                 viewed_at=view.viewed_at,
             )
         )
-    events = [
-        (
-            event_id,
-            ProductViewed(
-                product_id=view.product_id,
-                user_id=view.user_id,
-                session_id=view.session_id,
-                occurred=view.viewed_at,
-            ),
+    events = []
+    for event_id, view in rows.items():
+        # from an event that names its visitor, consumers store an interaction, which lists are made from
+        is_named = refusing_all.isdisjoint(owners_of(view.user_id, view.session_id))
+        event = ProductViewed(
+            product_id=view.product_id,
+            user_id=view.user_id if is_named else None,
+            session_id=view.session_id if is_named else None,
+            occurred=view.viewed_at,
         )
-        for event_id, view in rows.items()
-    ]
+        events.append((event_id, event))
     publish_all(session, events)
     after_commit(session, lambda: _count_all(rows.values()))
     return fresh

@@ -284,7 +284,9 @@ def _sample(
         explanation = "Nothing was measured yet, so the sample that is needed is not known."
     else:
         try:
-            needed = users_needed(baseline, effect_percent / 100, share_percent / 100)
+            needed = users_needed(
+                baseline, effect_percent / 100, (1 - share_percent / 100, share_percent / 100)
+            )
         except Invalid as error:
             explanation = error.message
     enough = None if needed is None or expected is None else expected >= needed

@@ -19,15 +19,6 @@ from tests.serving.api.test_answers import until
 
 __all__ = ["earlier_version"]
 
-STARTED_BEFORE = """
-import sys
-from serving.server import server
-server.check_schema = lambda: None
-from recsys.cli import run
-sys.exit(run(["serve", "api", "--workers", "1"]))
-"""
-"""A version that accepts no schema but its own, as a process that began before the migration."""
-
 
 @dataclass(frozen=True)
 class TwoVersions:
@@ -45,10 +36,8 @@ def both(counter: Counter, earlier_version: EarlierVersion) -> Iterator[TwoVersi
     lamp, _ = counter.product("Lamp", price="20.00", stock=5)
     shade, _ = counter.product("Lamp shade", price="7.00", stock=5)
     counter.settle_events()
-    knows_others = (earlier_version.folder / "recsys" / "database" / "compatibility.py").exists()
-    arguments = ["-m", "recsys", "serve", "api"] if knows_others else ["-c", STARTED_BEFORE]
     address, log = counter.shop.var / "run" / "api.json", counter.shop.var / "earlier.log"
-    process = earlier_version.start(arguments, log)
+    process = earlier_version.start(["-m", "recsys", "serve", "api"], log)
     try:
         until(lambda: address.exists() or process.poll() is not None, 120)
         assert process.poll() is None, log.read_text()

@@ -83,7 +83,7 @@ def test_a_requested_job_runs_as_its_command_and_keeps_what_it_wrote(shop: Shop,
 
 
 def test_a_command_that_fails_is_failed_with_its_last_line(shop: Shop, runner: JobRunner) -> None:
-    run_id = requested("score")  # there is no product and no model
+    run_id = requested("preferences")  # there is no snapshot
     until(lambda: run_of(run_id).ended_at is not None, runner)
     run = run_of(run_id)
     assert (run.state, run.exit_code != 0) == ("failed", True)

@@ -135,6 +135,35 @@ def test_without_analytics_nothing_names_the_visitor(client: httpx.Client, score
     assert views == [(None, None, None)]
 
 
+@pytest.mark.parametrize("personalisation", [True, False])
+@pytest.mark.parametrize("analytics", [True, False])
+def test_a_view_names_its_visitor_where_a_purpose_is_allowed(
+    personalisation: bool, analytics: bool, client: httpx.Client, scored_shop: Shop
+) -> None:
+    allow(Consent(personalisation, analytics), session_id="visit-8")
+    assert client.post("/api/v1/products/5/views", headers=guest("visit-8")).status_code == 201
+    (views,) = rows(scored_shop, "SELECT session_id FROM products_db.product_view_history")
+    assert views == ("visit-8" if analytics else None,)
+    event = "SELECT data->>'session_id' FROM analytics_db.outbox WHERE name = 'product.viewed'"
+    assert rows(scored_shop, event) == [("visit-8" if analytics or personalisation else None,)]
+
+
+@pytest.mark.parametrize("own", [ALLOWED, NOT_PERSONAL])
+@pytest.mark.parametrize("as_guest", [ALLOWED, NOT_PERSONAL, Consent(analytics=False), Consent(False, False)])
+def test_what_a_guest_refuses_stays_refused_at_the_log_in(
+    own: Consent, as_guest: Consent, scored_shop: Shop, redis_client: Redis
+) -> None:
+    allow(own, user=1)
+    allow(as_guest, session_id="visit-9")
+    with unit_of_work() as session:
+        consent.adopt(session, "visit-9", 1)
+    with unit_of_work() as session:
+        adopted = consent.of_visitor(session, 1, None)
+    assert adopted.personalisation == (own.personalisation and as_guest.personalisation)
+    assert adopted.analytics == (own.analytics and as_guest.analytics)
+    assert consent.refuses_in_redis(1, None) is not adopted.personalisation
+
+
 def test_impressions_of_who_refuses_analytics_are_stored_without_them(
     client: httpx.Client, scored_shop: Shop
 ) -> None:
@@ -163,3 +192,18 @@ def test_a_refusal_is_not_taken_while_redis_would_display_the_list(
     with pytest.raises(Unavailable):
         allow(NOT_PERSONAL, user=1)
     assert rows(scored_shop, "SELECT owner FROM users_db.consents") == []
+
+
+def test_a_log_in_waits_for_redis_only_where_the_guest_refuses_more(
+    scored_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> None:
+        raise ConnectionError("away")
+
+    allow(NOT_PERSONAL, session_id="visit-9")
+    monkeypatch.setattr(consent, "get_redis", away)
+    with unit_of_work() as session:
+        consent.adopt(session, "visit-10", 1)
+    with pytest.raises(Unavailable), unit_of_work() as session:
+        consent.adopt(session, "visit-9", 1)
+    assert rows(scored_shop, "SELECT owner FROM users_db.consents") == [("session:visit-9",)]

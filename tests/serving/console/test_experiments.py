@@ -51,7 +51,7 @@ def test_the_sample_that_is_needed_is_computed_from_what_was_measured(second: ht
     assert (unknown["needed"], "Nothing was measured" in unknown["explanation"]) == (None, True)
     measured()
     sample = second.get("/console/experiments", params=asked).json()["sample"]
-    assert (sample["baseline"], sample["needed"]) == (0.1, users_needed(0.1, 0.2, 0.5))
+    assert (sample["baseline"], sample["needed"]) == (0.1, users_needed(0.1, 0.2, (0.5, 0.5)))
     assert (sample["expected"], sample["enough"]) == (2800, False)
     assert sample["days_needed"] == pytest.approx(sample["needed"] / 200)
     money = second.get("/console/experiments", params={**asked, "metric": "revenue"}).json()["sample"]

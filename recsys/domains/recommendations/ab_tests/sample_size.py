@@ -1,45 +1,77 @@
-"""How many users an A/B test needs before it can find a difference of a given size."""
+"""How many users an experiment needs before it can find a difference of a given size, looked at every day."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from statistics import NormalDist
 
 from recsys.errors import Invalid
 
-__all__ = ["LEVEL", "POWER", "users_needed"]
+__all__ = ["LEVEL", "POWER", "arm_level", "mixture_precision", "users_needed"]
 
 LEVEL, POWER = 0.05, 0.8
-"""Of a two-sided test: how often it finds a difference where none is, and finds one of that size."""
+"""How often an experiment finds a difference where none is, at all its looks together; and a true one."""
 
 
-def users_needed(baseline: float, relative_effect: float, share: float) -> int:
-    """Users of both arms together, so that a difference of that size is found in four of five tests.
+def mixture_precision(alpha: float) -> float:
+    """n ρ² of the confidence sequence that is narrowest at n observations.
 
-    Normal approximation of two independent shares with unequal arms (Fleiss, Levin & Paik 2003, "Statistical
-    Methods for Rates and Proportions", section 4.2, without the correction for continuity).
+    Waudby-Smith et al. (2024), "Time-uniform central limit theory and asymptotic confidence sequences",
+    section 2.3: −2 log α + log(1 − 2 log α).
+    """
+    return -2 * math.log(alpha) + math.log(1 - 2 * math.log(alpha))
+
+
+def arm_level(arms: int) -> float:
+    """The level of each comparison with the control, so that all together keep `LEVEL` (Bonferroni)."""
+    return LEVEL / max(1, arms - 1)
+
+
+def users_needed(
+    baseline: float, relative_effect: float, shares: Sequence[float], *, deviation: float | None = None
+) -> int:
+    """Users of all arms together, so that a difference of that size is found in four of five experiments.
+
+    The normal approximation of two independent means (Fleiss, Levin & Paik 2003, "Statistical Methods for
+    Rates and Proportions", section 4.2) with the bound of the confidence sequence in the place of 1.96: the
+    price of looking every day. It is the number for a decision at the end; most end before it.
 
     Parameters
     ----------
     baseline
-        Share of the users who do it now, above 0 and below 1.
+        Mean of the outcome of a user now: a share above 0 and below 1, or with a `deviation` money above 0.
     relative_effect
         The difference to find, as a part of the baseline: 0.1 for a tenth more.
-    share
-        Part of the users who get the challenger, above 0 and below 1.
+    shares
+        Of all arms, the control first; the smallest of the others decides.
+    deviation
+        Standard deviation of the outcome between users; None for a share of users, which has its own.
 
     Raises
     ------
     Invalid
-        For arguments outside of these bounds, or a challenger's share of 1 or more.
+        For arguments outside of these bounds, or with which more than all of the users would do it.
     """
     expected = baseline * (1 + relative_effect)
-    if not (0 < baseline < 1 and relative_effect > 0 and 0 < share < 1 and expected < 1):
+    is_share = deviation is None
+    if not (
+        baseline > 0
+        and relative_effect > 0
+        and len(shares) > 1
+        and min(shares) > 0
+        and (deviation or 1) > 0
+        and (not is_share or expected < 1)
+    ):
         raise Invalid(
-            "The sample cannot be computed: expected a share of users between 0 and 1, a difference above 0, "
-            "and less than all of them with it."
+            "The sample cannot be computed: expected a share of users between 0 and 1 or an amount above 0, "
+            "a difference above 0, at least two arms, and less than all of the users with the difference."
         )
-    normal = NormalDist()
-    quantiles = normal.inv_cdf(1 - LEVEL / 2) + normal.inv_cdf(POWER)
-    variance = baseline * (1 - baseline) / (1 - share) + expected * (1 - expected) / share
+    alpha = arm_level(len(shares))
+    scaled = mixture_precision(alpha)
+    bound = math.sqrt(2 * (scaled + 1) / scaled * math.log(math.sqrt(scaled + 1) / alpha))
+    quantiles = bound + NormalDist().inv_cdf(POWER)
+    before = baseline * (1 - baseline) if deviation is None else deviation**2
+    after = expected * (1 - expected) if deviation is None else deviation**2
+    variance = before / shares[0] + after / min(shares[1:])
     return math.ceil(quantiles**2 * variance / (expected - baseline) ** 2)

@@ -36,6 +36,9 @@ class Answered(NamedTuple):
     request_id : up to 64 characters. shelf : such as `for_you`, up to 50. source : up to 20.
     products, scores : in the order of the answer, equally many; scores from 0 to 1.
     before : products of the list on earlier pages: the first of these stands after so many.
+    propensities : of a list that was drawn at random, for each product the probability that it was drawn for
+        its place given the products before it; None where that is not known. None for any other list.
+    candidates : the products that such a list was drawn from, in the order of the model and the rules.
     """
 
     request_id: str
@@ -51,23 +54,27 @@ class Answered(NamedTuple):
     generation: int | None = None
     arm: str | None = None
     before: int = 0
+    propensities: Sequence[float | None] | None = None
+    candidates: Sequence[int] | None = None
 
 
+_WITHOUT_DRAW = len(Answered._fields) - 2
 _STORE = text(
     """
     WITH given AS MATERIALIZED (
         SELECT * FROM unnest(:request_ids, :shelves, :users, :sessions, :models, :versions, :generations,
-                             :sources, :arms, :products, :scores, :moments)
+                             :sources, :arms, :products, :scores, :moments, :propensities, :candidates)
           AS g(request_id, shelf, user_id, session_id, model, version, generation, source, arm, product_ids,
-               scores, shown_at)
+               scores, shown_at, propensities, candidates)
     ), people AS MATERIALIZED (
         SELECT id FROM users_db.users WHERE id IN (SELECT user_id FROM given) ORDER BY id FOR KEY SHARE
     )
     INSERT INTO recommendations_db.exposures
         (request_id, shelf, user_id, session_id, model, version, generation, source, arm, product_ids,
-         scores, shown_at)
+         scores, shown_at, propensities, candidates)
     SELECT request_id, shelf, people.id, session_id, model, version, generation, source, arm,
-           CAST(product_ids AS integer[]), CAST(scores AS real[]), shown_at
+           CAST(product_ids AS integer[]), CAST(scores AS real[]), shown_at,
+           CAST(propensities AS real[]), CAST(candidates AS integer[])
     FROM given LEFT JOIN people ON people.id = given.user_id
     ORDER BY request_id, shelf
     ON CONFLICT DO NOTHING
@@ -76,13 +83,13 @@ _STORE = text(
     *(bindparam(name, type_=ARRAY(VARCHAR)) for name in ("request_ids", "shelves", "sessions", "models")),
     *(bindparam(name, type_=ARRAY(VARCHAR)) for name in ("versions", "sources", "arms")),
     # an array of arrays of different lengths does not exist: they travel as texts
-    *(bindparam(name, type_=ARRAY(TEXT)) for name in ("products", "scores")),
+    *(bindparam(name, type_=ARRAY(TEXT)) for name in ("products", "scores", "propensities", "candidates")),
     *(bindparam(name, type_=ARRAY(INTEGER)) for name in ("users", "generations")),
     bindparam("moments", type_=ARRAY(TIMESTAMP(timezone=True))),
 )
 _COLUMNS = """
     SELECT request_id, shelf, source, product_ids, scores, shown_at, user_id, session_id, model, version,
-           generation, arm, coalesce(array_lower(product_ids, 1), 1) - 1
+           generation, arm, coalesce(array_lower(product_ids, 1), 1) - 1, propensities, candidates
     FROM recommendations_db.exposures
 """
 _FIND = text(f"{_COLUMNS} WHERE request_id = ANY(:ids) ORDER BY request_id, shelf").bindparams(
@@ -107,19 +114,26 @@ _SWEEP = text(
 
 def pack(several: Iterable[Answered]) -> bytes:
     """Some lists as JSON, about 350 bytes for one of twenty products. Raises TypeError for no such list."""
-    return orjson.dumps([tuple(one) for one in several], option=orjson.OPT_SERIALIZE_NUMPY)
+    # a list without a draw has the form of the program before, which may store it
+    rows = [tuple(one) if one.propensities is not None else tuple(one)[:_WITHOUT_DRAW] for one in several]
+    return orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def unpack(packed: bytes) -> list[Answered]:
     """The lists again. Raises ValueError for anything else."""
     try:
         rows = orjson.loads(packed)
-        found = [Answered._make((*row[:5], datetime.fromisoformat(row[5]), *row[6:])) for row in rows]
+        found = [_answered(row) for row in rows]
         if not all(map(_plausible, found)):
             raise ValueError("a field of another type")
         return found
     except (ValueError, TypeError, IndexError, KeyError) as error:
         raise ValueError("not a batch of answered lists") from error
+
+
+def _answered(row: list[Any]) -> Answered:
+    values = [*row, None, None] if len(row) == _WITHOUT_DRAW else row
+    return Answered._make((*values[:5], datetime.fromisoformat(values[5]), *values[6:]))
 
 
 def _plausible(one: Answered) -> bool:
@@ -128,6 +142,8 @@ def _plausible(one: Answered) -> bool:
         and isinstance(one.products, list)
         and isinstance(one.scores, list)
         and isinstance(one.before, int)
+        and isinstance(one.propensities, list | None)
+        and isinstance(one.candidates, list | None)
     )
 
 
@@ -151,6 +167,10 @@ def store(session: Session, several: Sequence[Answered]) -> int:
             "products": [_array(one.products, one.before) for one in several],
             "scores": [_array(one.scores, one.before) for one in several],
             "moments": [one.shown_at for one in several],
+            "propensities": [
+                None if one.propensities is None else _array(one.propensities, one.before) for one in several
+            ],
+            "candidates": [None if one.candidates is None else _array(one.candidates, 0) for one in several],
         },
     )
     return int(done.rowcount)
@@ -233,7 +253,7 @@ def _period() -> int:
     return int(clock.now().timestamp()) // PERIOD_SECONDS
 
 
-def _array(values: Sequence[float], before: int) -> str:
+def _array(values: Sequence[float | None], before: int) -> str:
     # the subscripts are the places in the whole list, pages before this one included
     at = f"[{before + 1}:{before + len(values)}]=" if before and values else ""
-    return at + "{" + ",".join(map(str, values)) + "}"
+    return at + "{" + ",".join("NULL" if value is None else str(value) for value in values) + "}"

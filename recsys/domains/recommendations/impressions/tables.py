@@ -42,6 +42,10 @@ class Exposure(Base):
     product_ids: Mapped[list[int]] = mapped_column(ARRAY(Integer))
     scores: Mapped[list[float]] = mapped_column(ARRAY(REAL))
     shown_at: Mapped[datetime]
+    # of a list that was drawn at random: the chance of each place given those before it, NULL where it is not
+    # known; and the products that the places were drawn from, in the order of the model and the rules
+    propensities: Mapped[list[float | None] | None] = mapped_column(ARRAY(REAL))
+    candidates: Mapped[list[int] | None] = mapped_column(ARRAY(Integer))
 
 
 class FeedbackExposure(Base):

@@ -1,4 +1,4 @@
-"""The sample that an A/B test needs: a textbook's number, and what must hold for all."""
+"""The sample that an experiment needs: a textbook's number, and what must hold for all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.domains.recommendations.ab_tests.sample_size import users_needed
+from recsys.domains.recommendations.ab_tests.sample_size import arm_level, users_needed
 from recsys.errors import Invalid
 
 BASELINES = st.floats(0.001, 0.4)
@@ -15,24 +15,44 @@ SHARES = st.floats(0.05, 0.95)
 
 
 def test_a_known_number() -> None:
-    # 10% against 12%, equal arms, 5% and 80%: 3,839 to 3,841 users in each arm in tables of this formula
-    assert users_needed(0.10, 0.2, 0.5) == pytest.approx(2 * 3839, abs=6)
+    # 10% against 12%, equal arms, 5% and 80%: 3,839 to 3,841 users in each arm in tables of this formula for
+    # one look; the bound of the sequence is 3.035 where that of one look is 1.960
+    price = ((3.0351 + 0.8416) / (1.9600 + 0.8416)) ** 2
+    assert users_needed(0.10, 0.2, (0.5, 0.5)) == pytest.approx(2 * 3839 * price, rel=0.001)
 
 
 @given(BASELINES, EFFECTS, SHARES)
 def test_a_smaller_difference_needs_more_and_equal_arms_need_about_the_least(
     baseline: float, effect: float, share: float
 ) -> None:
-    needed = users_needed(baseline, effect, share)
+    shares = (1 - share, share)
+    needed = users_needed(baseline, effect, shares)
     assert needed > 0
-    assert users_needed(baseline, effect / 2, share) > needed
+    assert users_needed(baseline, effect / 2, shares) > needed
     # the arms' variances differ, so that the least is near one half
-    assert users_needed(baseline, effect, 0.5) <= needed * 1.12 + 1
+    assert users_needed(baseline, effect, (0.5, 0.5)) <= needed * 1.12 + 1
+    # a third arm shares the level with the second
+    assert users_needed(baseline, effect, (1 - share, share / 2, share / 2)) > needed
+
+
+def test_money_needs_as_many_as_its_variance_says() -> None:
+    one = users_needed(5.0, 0.1, (0.5, 0.5), deviation=20.0)
+    assert users_needed(5.0, 0.1, (0.5, 0.5), deviation=40.0) == pytest.approx(4 * one, abs=4)
+    assert arm_level(2) == 0.05
+    assert arm_level(5) == 0.0125
 
 
 @pytest.mark.parametrize(
-    "given_values", [(0, 0.1, 0.5), (0.5, 1.0, 0.5), (0.1, 0, 0.5), (0.1, 0.1, 1), (1, 0.1, 0.5)]
+    "given_values",
+    [
+        (0, 0.1, (0.5, 0.5)),
+        (0.5, 1.0, (0.5, 0.5)),
+        (0.1, 0, (0.5, 0.5)),
+        (0.1, 0.1, (0.0, 1.0)),
+        (1, 0.1, (0.5, 0.5)),
+        (0.1, 0.1, (1.0,)),
+    ],
 )
-def test_what_cannot_be_is_refused(given_values: tuple[float, float, float]) -> None:
+def test_what_cannot_be_is_refused(given_values: tuple[float, float, tuple[float, ...]]) -> None:
     with pytest.raises(Invalid):
         users_needed(*given_values)

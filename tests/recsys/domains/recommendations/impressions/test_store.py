@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import psycopg
 import pytest
 import redis
@@ -39,6 +40,14 @@ LISTS = st.builds(
     model=st.none() | TEXT,
     generation=st.none() | st.integers(1, 2**31 - 1),
     before=st.integers(0, 2**16 - 1),
+    propensities=st.none(),
+    candidates=st.none(),
+)
+DRAWN_LISTS = st.builds(
+    lambda one, draws, candidates: one._replace(propensities=draws, candidates=candidates),
+    LISTS,
+    st.lists(st.floats(0, 1), max_size=30),
+    st.lists(st.integers(1, 2**31 - 1), max_size=50),
 )
 
 
@@ -48,15 +57,27 @@ def answered(request_id: str, products: list[int], *, shelf: str = "for_you", **
     return one._replace(model="als-v3", version="3", generation=7)._replace(**other)
 
 
+def drawn(request_id: str, products: list[int], **other: Any) -> Answered:
+    """A list that was drawn at random from ten products; the chance of the last place is not known."""
+    known: list[float | None] = [0.25] * (len(products) - 1)
+    return answered(request_id, products, propensities=[*known, None], candidates=list(range(10)), **other)
+
+
 def put(*lists: Answered) -> None:
     """Stored, as the intake does it."""
     with unit_of_work() as session:
         impressions.store(session, lists)
 
 
-@given(st.lists(LISTS, max_size=5))
+@given(st.lists(LISTS | DRAWN_LISTS, max_size=5))
 def test_lists_come_back_as_they_were(lists: list[Answered]) -> None:
     assert unpack(pack(lists)) == lists
+
+
+def test_a_list_that_was_not_drawn_is_packed_in_the_form_of_the_program_before() -> None:
+    fields = [len(row) for row in orjson.loads(pack([answered("r", [1]), drawn("r", [1])]))]
+    assert fields == [13, 15]
+    assert Answered._fields[13:] == ("propensities", "candidates")
 
 
 @pytest.mark.parametrize("other", [b"", b"{}x", b"17", b"[1]", b"[[]]", b'[["a"]]', b"[[1,2,3,4,5,6,7,8]]"])
@@ -75,6 +96,22 @@ def test_a_list_is_stored_once_and_found_as_it_was(small_shop: Shop) -> None:
     with unit_of_work() as session:
         found = impressions.find(session, ["request-1", "request-2", "request-3"])
     assert found == {"request-1": [mine, guests], "request-2": [nobody._replace(user_id=None)]}
+
+
+@pytest.mark.parametrize("before", [0, 20])
+def test_the_propensities_of_a_drawn_list_are_stored_with_it(small_shop: Shop, before: int) -> None:
+    lists = [drawn("request-1", [3, 1, 2], user_id=1, before=before), answered("request-2", [1])]
+    with unit_of_work() as session:
+        assert impressions.store(session, unpack(pack(lists))) == 2
+    with unit_of_work() as session:
+        found = impressions.find(session, ["request-1", "request-2"])
+    assert found == {"request-1": [lists[0]], "request-2": [lists[1]]}
+    with psycopg.connect(small_shop.database_url) as connection:
+        places = connection.execute(
+            "SELECT array_lower(propensities, 1), array_lower(candidates, 1) FROM"
+            " recommendations_db.exposures WHERE request_id = 'request-1'"
+        ).fetchone()
+    assert places == (before + 1, 1)
 
 
 def test_a_later_page_counts_on(shown: Desk) -> None:
