@@ -29,22 +29,28 @@ _STAGED = {
     "compare_price": "numeric(10,2)",
     "status": "text",
     "image": "text",
+    "attributes": "jsonb",
 }
-_UPDATABLE = ("category_id", "brand_id", "tags", "description", "compare_price", "status")
+_UPDATABLE = ("category_id", "brand_id", "tags", "description", "compare_price", "status", "attributes")
 # someone else's product may have the slug already; and a product is only touched where it differs
 _MERGE = """
 WITH incoming AS (
     SELECT s.line, s.sku, s.name, s.price, s.category_id, s.brand_id, s.description, s.created_at, s.stock,
         s.compare_price, coalesce(s.status, 'active') AS status,
         string_to_array(s.tags, '|') AS tags,
+        -- what others know of the product stays; an attribute that is null goes
+        nullif(jsonb_strip_nulls(
+            CASE WHEN jsonb_typeof(old.dimensions) = 'object' THEN old.dimensions ELSE '{}' END
+            || coalesce(s.attributes, '{}')), '{}') AS dimensions,
         CASE WHEN p.id IS NULL THEN s.slug ELSE left(s.slug, 222) || '-' || md5(s.sku) END AS slug
     FROM staged_products AS s
         LEFT JOIN products_db.products AS p ON p.slug = s.slug AND p.sku IS DISTINCT FROM s.sku
+        LEFT JOIN products_db.products AS old ON old.sku = s.sku
 ), merged AS (
     INSERT INTO products_db.products AS p (name, slug, sku, price, category_id, brand_id, tags, description,
-        track_inventory, compare_price, status, created_at)
+        track_inventory, compare_price, status, dimensions, created_at)
     SELECT name, slug, sku, price, category_id, brand_id, tags, description, stock IS NOT NULL,
-        compare_price, status, coalesce(created_at, %(now)s)
+        compare_price, status, dimensions, coalesce(created_at, %(now)s)
     FROM incoming ORDER BY line
     ON CONFLICT (sku) DO UPDATE SET name = excluded.name, price = excluded.price, updated_at = %(now)s,
         category_id = CASE WHEN %(has_category_id)s THEN excluded.category_id ELSE p.category_id END,
@@ -52,7 +58,8 @@ WITH incoming AS (
         tags = CASE WHEN %(has_tags)s THEN excluded.tags ELSE p.tags END,
         description = CASE WHEN %(has_description)s THEN excluded.description ELSE p.description END,
         compare_price = CASE WHEN %(has_compare_price)s THEN excluded.compare_price ELSE p.compare_price END,
-        status = CASE WHEN %(has_status)s THEN excluded.status ELSE p.status END
+        status = CASE WHEN %(has_status)s THEN excluded.status ELSE p.status END,
+        dimensions = CASE WHEN %(has_attributes)s THEN excluded.dimensions ELSE p.dimensions END
     WHERE (p.name, p.price) IS DISTINCT FROM (excluded.name, excluded.price)
         OR %(has_category_id)s AND p.category_id IS DISTINCT FROM excluded.category_id
         OR %(has_brand_id)s AND p.brand_id IS DISTINCT FROM excluded.brand_id
@@ -60,6 +67,7 @@ WITH incoming AS (
         OR %(has_description)s AND p.description IS DISTINCT FROM excluded.description
         OR %(has_compare_price)s AND p.compare_price IS DISTINCT FROM excluded.compare_price
         OR %(has_status)s AND p.status IS DISTINCT FROM excluded.status
+        OR %(has_attributes)s AND p.dimensions IS DISTINCT FROM excluded.dimensions
     RETURNING p.id, p.sku, p.xmax = 0 AS is_new
 )
 SELECT (SELECT count(*) FROM staged_products),
@@ -126,8 +134,8 @@ def merge_products(
     """Add new products with a variant each, and bring changed ones up to date.
 
     `products` has line, sku, name, price, category (a path), brand, tags (joined by "|"), description,
-    created_at, stock, and optionally compare_price, status, image; SKUs distinct. Only the columns named in
-    `present` change what is stored already.
+    created_at, stock, and optionally compare_price, status, image, attributes (JSON); SKUs distinct. Only the
+    columns named in `present` change what is stored already.
     """
     categories, brands = Categories(connection), Brands(connection)
     category_ids = categories.ensure(_distinct(products["category"]), now)

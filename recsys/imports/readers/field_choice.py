@@ -10,6 +10,8 @@ from recsys.errors import Invalid
 from recsys.imports.readers.csv_table import SOURCE_TABLE
 from recsys.imports.readers.json_table import json_value
 from recsys.imports.readers.mapping import (
+    ATTRIBUTE_PREFIX,
+    ATTRIBUTES,
     IGNORED,
     ChildList,
     ColumnMapping,
@@ -80,6 +82,8 @@ class _Chooser:
             part for column in listed for part in (column.join if isinstance(column, Joined) else [column])
         ]
         own = [name for name in known if self._mapping.own_names and name not in self._mapping.columns]
+        if ATTRIBUTES in known:
+            own += self._attribute_names()
         return {name.lower() for name in (*flat, *own)}
 
     def column(self, name: str) -> str | None:
@@ -127,6 +131,40 @@ class _Chooser:
 
     def _own(self, name: str) -> str | None:
         """The expression of a field by the row alone."""
+        if name == ATTRIBUTES:
+            return self._attributes()
+        return self._plain(name)
+
+    def _attribute_names(self) -> list[str]:
+        """The fields `attributes.NAME`: those of the mapping, and the file's own columns of that form."""
+        named = [field for field in self._mapping.columns if field.startswith(ATTRIBUTE_PREFIX)]
+        if self._mapping.own_names:
+            columns = (column.split("\0", 1)[0] for column in self._source.columns)
+            named += [column for column in columns if column.startswith(ATTRIBUTE_PREFIX)]
+        return list(dict.fromkeys(named))
+
+    def _attributes(self) -> str | None:
+        """A JSON object of all attributes of the row; an empty one is null in it, and so removed."""
+        pairs = [
+            f"{quoted(name.removeprefix(ATTRIBUTE_PREFIX))}, {value}"
+            for name in self._attribute_names()
+            if (value := self._plain(name)) is not None
+        ]
+        whole = self._plain(ATTRIBUTES)
+        if not pairs:
+            return whole
+        single = f"json_object({', '.join(pairs)})::VARCHAR"
+        if whole is None:
+            return single
+        merged = f"json_merge_patch({whole}, json_merge_patch('{{}}', {single}))::VARCHAR"
+        # what is no JSON object stays as it is, to be refused
+        return (
+            f"CASE WHEN {whole} IS NULL THEN {single} WHEN NOT json_valid({whole}) THEN {whole} "
+            f"WHEN json_type({whole}) = 'OBJECT' THEN {merged} "
+            f"ELSE {whole} END"
+        )
+
+    def _plain(self, name: str) -> str | None:
         mapping = self._mapping
         columns = mapping.columns.get(name, [name] if mapping.own_names else [])
         found = [expression for column in columns if (expression := self._part(column)) is not None]

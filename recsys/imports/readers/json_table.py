@@ -58,11 +58,12 @@ def json_columns(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str,
 
 def json_value(column: str, keys: list[str]) -> str:
     """The value below the keys as text: whole floats without `.0`, arrays joined by `|`, objects as JSON."""
-    path = "$" + "".join('."' + key.replace('"', '""') + '"' for key in keys)
-    value = f"json_extract_string({column}, {quoted(path)})"
-    listed = f"array_to_string(json_extract_string({column}, {quoted(path + '[*]')}), '|')"
+    # a pointer (RFC 6901), not a path: paths have no way to write a key with a quote
+    pointer = quoted("".join("/" + key.replace("~", "~0").replace("/", "~1") for key in keys))
+    value = f"json_extract_string({column}, {pointer})"
+    listed = f"array_to_string(json_extract_string(json_extract({column}, {pointer}), '$[*]'), '|')"
     return trimmed(
-        f"CASE json_type({column}, {quoted(path)}) "
+        f"CASE json_type({column}, {pointer}) "
         f"WHEN 'DOUBLE' THEN regexp_replace({value}, '\\.0+$', '') "
         f"WHEN 'ARRAY' THEN {listed} ELSE {value} END"
     )

@@ -14,6 +14,8 @@ from recsys.domains.recommendations.types import INTERACTION_TYPES
 from recsys.errors import Invalid
 
 __all__ = [
+    "ATTRIBUTES",
+    "ATTRIBUTE_PREFIX",
     "IGNORED",
     "ChildList",
     "ColumnMapping",
@@ -27,6 +29,9 @@ __all__ = [
 ]
 
 IGNORED = "ignore"
+ATTRIBUTES = "attributes"
+"""The field of a product's attributes, a JSON object; a field `attributes.NAME` is one of its keys."""
+ATTRIBUTE_PREFIX = f"{ATTRIBUTES}."
 KINDS = ("users", "products", "interactions")
 
 
@@ -76,7 +81,8 @@ Columns = Annotated[list[str | Joined], BeforeValidator(_as_list), Field(min_len
 class ColumnMapping(BaseModel):
     """The mapping of one kind of file.
 
-    columns : field → a column, several columns (the first with a value counts), or columns to join
+    columns : field → a column, several columns (the first with a value counts), or columns to join;
+        `attributes.NAME` is an attribute of products
     constants : field → a text for every row
     types : value in the file → interaction type or `ignore`; `*` stands for every other value
     values : field → value in the file → text of the field; `*` stands for every other value
@@ -201,8 +207,10 @@ def chosen_mappings(
         raise Invalid(f"--mapping {mapping} is for {', '.join(named)}; no file of these kinds was given")
     by_field = {ours: theirs for theirs, ours in option_pairs("--map", columns).items()}
     every_field = {name for names in kinds.values() for name in names}
-    for name in by_field.keys() - every_field:
-        raise Invalid(f"--map {by_field[name]}={name}: {name} is not one of {', '.join(sorted(every_field))}")
+    for name in by_field:
+        if not any(_is_field(name, names) for names in kinds.values()):
+            known = ", ".join(sorted(every_field))
+            raise Invalid(f"--map {by_field[name]}={name}: {name} is not one of {known}")
     words = option_pairs("--type", types)
     check_types("--type", words)
     if decimal not in (None, ".", ","):
@@ -210,11 +218,14 @@ def chosen_mappings(
     chosen = {}
     for kind, names in kinds.items():
         base = named.get(kind, ColumnMapping(own_names=True))
+        for name in (*base.columns, *base.constants, *base.values, *base.from_head):
+            if not _is_field(name, names):
+                raise Invalid(f"--mapping {mapping}: {kind}: {name} is not one of {', '.join(sorted(names))}")
         stated: dict[str, list[str | Joined]] = {
             # where a file lacks the column, a column with the name of the field serves
             name: [theirs, *base.columns.get(name, [name])]
             for name, theirs in by_field.items()
-            if name in names
+            if _is_field(name, names)
         }
         chosen[kind] = base.model_copy(
             update={
@@ -225,6 +236,12 @@ def chosen_mappings(
             }
         )
     return chosen
+
+
+def _is_field(name: str, fields: Collection[str]) -> bool:
+    """Whether a kind of file has this field; with `attributes`, each `attributes.NAME` is one."""
+    is_attribute = len(name) > len(ATTRIBUTE_PREFIX) and name.startswith(ATTRIBUTE_PREFIX)
+    return name in fields or (is_attribute and ATTRIBUTES in fields)
 
 
 def option_pairs(option: str, given: Sequence[str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ import polars as pl
 
 from recsys.domains.recommendations.types import INTERACTION_TYPES
 from recsys.imports.loading.users import default_email
+from recsys.imports.readers.mapping import ATTRIBUTES
 from recsys.imports.readers.validation import (
     Check,
     json_objects,
@@ -22,6 +23,7 @@ from recsys.imports.readers.validation import (
     too_long,
 )
 from recsys.imports.repeat_counter import Occurrences
+from recsys.settings import get_settings
 
 __all__ = [
     "INTERACTIONS",
@@ -58,6 +60,7 @@ PRODUCTS = FileKind(
     (
         *("category", "brand", "tags", "description", "created_at", "stock"),
         *("compare_price", "status", "image", "variant_image", "variant_of", "option1", "option2", "option3"),
+        *("currency", ATTRIBUTES),
     ),
     ("product",),
 )
@@ -127,6 +130,7 @@ def parse_products(rows: pl.DataFrame, seen: Occurrences, now: datetime) -> Fram
         numbers(rows["price"]).alias("amount"),
         numbers(rows["stock"]).alias("count"),
         numbers(rows["compare_price"]).alias("compared"),
+        json_objects(rows[ATTRIBUTES]).alias("json"),
         pl.col("status").str.to_lowercase(),
         # of several pictures the first; an address may hold commas itself
         pl.col("image", "variant_image").str.strip_chars().str.replace(r",(?:\s|https?://|/).*$", ""),
@@ -142,6 +146,7 @@ def parse_products(rows: pl.DataFrame, seen: Occurrences, now: datetime) -> Fram
         .alias("tags"),
     )
     count = pl.col("count")
+    currency = get_settings().shop.currency
     checks: list[Check] = [
         ("product", "no product", pl.col("product").is_null()),
         too_long("product", LONGEST_NAME),
@@ -174,6 +179,16 @@ def parse_products(rows: pl.DataFrame, seen: Occurrences, now: datetime) -> Fram
             "stock is not a whole number",
             pl.col("stock").is_not_null() & (count.is_null() | ~count.is_finite() | (count != count.round())),
         ),
+        (
+            "currency",
+            f"currency is not {currency}; all prices are in the shop's (RECSYS_SHOP__CURRENCY)",
+            pl.col("currency").str.to_uppercase() != currency,
+        ),
+        (
+            ATTRIBUTES,
+            "attributes is not a JSON object",
+            pl.col(ATTRIBUTES).is_not_null() & pl.col("json").is_null(),
+        ),
         ("stock", "stock is negative", count < 0),
         ("stock", f"stock is larger than {LARGEST_INTEGER}", count > LARGEST_INTEGER),
     ]
@@ -199,6 +214,7 @@ def parse_products(rows: pl.DataFrame, seen: Occurrences, now: datetime) -> Fram
             option1="option1",
             option2="option2",
             option3="option3",
+            attributes="json",
         ),
         refused,
     )

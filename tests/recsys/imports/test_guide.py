@@ -23,10 +23,14 @@ def test_every_command_of_the_guide_works(desk: Desk) -> None:
         assert done.returncode == 0, (command, done.stderr)
         assert "refused rows, with line numbers" not in done.stdout, command
     assert desk.rows("SELECT sku, name, price::text FROM products_db.products ORDER BY sku") == [
+        ("LAMP", "Lamp", "20.00"),
         ("MUG", "Mug", "8.00"),
         ("SHIRT", "Shirt", "19.90"),
         ("TEA-100", "Green Tea", "1003.50"),
         ("oolong", "Oolong", "3.50"),
+    ]
+    assert desk.rows("SELECT dimensions FROM products_db.products WHERE sku = 'LAMP'") == [
+        ({"colour": "red", "socket": "E27", "material": "steel"},)
     ]
     # the same clicks by options and by the mapping file are the same events
     assert desk.number("recommendations_db.user_interactions") == 3 + 1

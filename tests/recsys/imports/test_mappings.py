@@ -277,8 +277,16 @@ def test_every_shipped_mapping_can_be_read_and_has_a_test() -> None:
         assert read_mapping(name)
         assert description
         assert f'"{name}"' in tested
-        for kind, mapping in read_mapping(name).items():
-            assert set(mapping.columns) | set(mapping.constants) <= set(FIELDS[kind])
+        for kind in read_mapping(name):
+            assert chosen_mappings({kind: FIELDS[kind]}, name, [], [], None, None)
+
+
+def test_a_field_that_a_mapping_misspells_is_refused(tmp_path: Path) -> None:
+    for line in ('columns.prise = "cost"', 'constants.prise = "1"', 'values.prise.a = "1"'):
+        file = tmp_path / "ours.toml"
+        file.write_text(f"[products]\n{line}\n")
+        with pytest.raises(Invalid, match="products: prise is not one of"):
+            chosen_mappings({"products": FIELDS["products"]}, str(file), [], [], None, None)
 
 
 @pytest.mark.parametrize(
