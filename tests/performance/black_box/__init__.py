@@ -1,0 +1,1 @@
+"""Lists as a shop gets them at the default, beside lists that a team makes in an afternoon."""
