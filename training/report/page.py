@@ -82,39 +82,43 @@ def render(report: EvaluationReport) -> str:
     shared = {
         view: [n for n in WORDS if any(n in m.views[view].beyond for m in report.models)] for view in views
     }
-    return _environment().get_template("page.html.j2").render(
-        report=report,
-        verdict=verdict,
-        winner=winner,
-        place=report.ks.index(verdict.k),
-        label=label,
-        labels=LABELS,
-        views=views,
-        view_titles=QUESTIONS,
-        guardrail_names=GUARDRAIL_NAMES,
-        dropped=DROPPED,
-        plots=plots,
-        history=Markup(history),
-        calibration={
-            view: {name: Markup(svg) for name, svg in calibration_plots(report, view).items()}
-            for view in views
-        },
-        style={section.name: style_of(report, section.name) for section in report.models},
-        best={view: _best(report, view) for view in views},
-        contents=_contents(report, bool(history)),
-        binding=[rail for rail in verdict.guardrails if _can_bind(rail)],
-        symbols=SYMBOLS,
-        next=verdict.over_next,
-        other=_beside(report),
-        segmented=any(view.segments for section in report.models for view in section.views.values()),
-        guests=any(section.guests for section in report.models),
-        forest_label=forest,
-        beyond_names=shared,
-        beyond_labels=WORDS,
-        higher=HIGHER_IS_BETTER,
-        orders=ORDERS,
-        parts=PARTS,
-        search_plots={section.model: Markup(search_plot(section)) for section in report.search},
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            report=report,
+            verdict=verdict,
+            winner=winner,
+            place=report.ks.index(verdict.k),
+            label=label,
+            labels=LABELS,
+            views=views,
+            view_titles=QUESTIONS,
+            guardrail_names=GUARDRAIL_NAMES,
+            dropped=DROPPED,
+            plots=plots,
+            history=Markup(history),
+            calibration={
+                view: {name: Markup(svg) for name, svg in calibration_plots(report, view).items()}
+                for view in views
+            },
+            style={section.name: style_of(report, section.name) for section in report.models},
+            best={view: _best(report, view) for view in views},
+            contents=_contents(report, bool(history)),
+            binding=[rail for rail in verdict.guardrails if _can_bind(rail)],
+            symbols=SYMBOLS,
+            next=verdict.over_next,
+            other=_beside(report),
+            segmented=any(view.segments for section in report.models for view in section.views.values()),
+            guests=any(section.guests for section in report.models),
+            forest_label=forest,
+            beyond_names=shared,
+            beyond_labels=WORDS,
+            higher=HIGHER_IS_BETTER,
+            orders=ORDERS,
+            parts=PARTS,
+            search_plots={section.model: Markup(search_plot(section)) for section in report.search},
+        )
     )
 
 
