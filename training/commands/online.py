@@ -18,7 +18,7 @@ from training.commands.console import AsJson, print_json, table_of
 if TYPE_CHECKING:
     from training.online.metrics import Group
 
-__all__ = ["app"]
+__all__ = ["app", "moment_of", "span_of"]
 
 app = typer.Typer()
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)([hdw])")
@@ -58,10 +58,10 @@ def live(
     from training.online.metrics import by, position_band, summary
 
     now = clock.now()
-    start, end = _moment(since, now, "--since"), now if until is None else _moment(until, now, "--until")
+    start, end = moment_of(since, now, "--since"), now if until is None else moment_of(until, now, "--until")
     if start >= end:
         raise Invalid(f"--since ({start:%Y-%m-%d %H:%M}) is not before --until ({end:%Y-%m-%d %H:%M})")
-    within = _span(window, "--window")
+    within = span_of(window, "--window")
     with unit_of_work() as session:
         shown = read_impressions(session, since=start, until=end, window=within, answered=answered)
         tests = read_results(session, since=start, until=end, window=within)
@@ -177,9 +177,10 @@ def _show(name: str, groups: list[Group], console: Console) -> None:
     console.print(table)
 
 
-def _moment(given: str, now: datetime, option: str) -> datetime:
+def moment_of(given: str, now: datetime, option: str) -> datetime:
+    """The moment of a date, or of a span back from now. Raises Invalid, naming the option."""
     if _SPAN.fullmatch(given):
-        return now - _span(given, option)
+        return now - span_of(given, option)
     try:
         moment = datetime.fromisoformat(given)
     except ValueError:
@@ -189,7 +190,8 @@ def _moment(given: str, now: datetime, option: str) -> datetime:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-def _span(given: str, option: str) -> timedelta:
+def span_of(given: str, option: str) -> timedelta:
+    """The length of a span such as 12h. Raises Invalid, naming the option."""
     found = _SPAN.fullmatch(given)
     if found is None:
         raise Invalid(f"{option} {given!r}: expected a number with h, d or w, such as 12h or 7d")

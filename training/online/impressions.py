@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
-from sqlalchemy import text
+import numpy.typing as npt
+from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from training.online.metrics import Impressions
 
-__all__ = ["HEAVY_FROM", "read_impressions", "unknown_models"]
+__all__ = ["HEAVY_FROM", "read_drawn", "read_impressions", "unknown_models"]
 
 HEAVY_FROM = 20
 """So many interactions before the period make a heavy user; none a new one."""
@@ -24,7 +27,7 @@ _SHOWN = text(
         SELECT f.id, f.user_id, f.product_id, coalesce(f.recommendation_id, k.recommendation_id)
                    AS recommendation_id, f.created_at AS at,
                e.feedback_id IS NOT NULL AS known, coalesce(e.model, e.source) AS model, e.position,
-               coalesce(e.shelf, 'unknown') AS placement
+               coalesce(e.shelf, 'unknown') AS placement, NULL AS request_id, false AS drawn
         FROM recommendations_db.recommendation_feedback f
         LEFT JOIN recommendations_db.feedback_exposures e ON e.feedback_id = f.id
         LEFT JOIN recommendations_db.feedback_of_retired k ON k.feedback_id = f.id
@@ -32,7 +35,7 @@ _SHOWN = text(
           AND f.created_at >= :since AND f.created_at < :until
         UNION ALL
         SELECT p.position, x.user_id, x.product_ids[p.position], NULL, x.shown_at, true,
-               coalesce(x.model, x.source), p.position, x.shelf
+               coalesce(x.model, x.source), p.position, x.shelf, x.request_id, x.candidates IS NOT NULL
         FROM recommendations_db.exposures x, generate_subscripts(x.product_ids, 1) AS p(position)
         WHERE :answered AND x.user_id IS NOT NULL AND x.shown_at >= :since AND x.shown_at < :until
     ), shown AS (
@@ -46,7 +49,7 @@ _SHOWN = text(
                                       LIMIT :heavy) AS earlier) AS before
         FROM (SELECT DISTINCT user_id FROM shown) AS u
     )
-    SELECT s.user_id, s.placement,
+    SELECT s.user_id, s.placement, s.request_id,
            CASE WHEN s.known THEN s.model ELSE coalesce(g.model_name, 'unknown') END AS model,
            CASE WHEN s.known
                 THEN (SELECT count(*) FROM (SELECT FROM recommendations_db.user_interactions i
@@ -88,6 +91,7 @@ _SHOWN = text(
         JOIN recommendations_db.recommendation_generations g ON g.id = p.generation_id
         WHERE s.recommendation_id IS NOT NULL AND p.since <= s.at ORDER BY p.since DESC, p.id DESC LIMIT 1
     ) g ON true
+    WHERE s.drawn OR NOT :drawn
     ORDER BY s.user_id, s.at, s.id
     """
 )
@@ -104,10 +108,28 @@ def read_impressions(
     revenue from the lines of paid orders, at the price that was paid: an order that was refunded whole counts
     nothing, a partly refunded order counts whole.
     """
-    rows = session.execute(
-        _SHOWN,
-        {"since": since, "until": until, "window": window, "heavy": HEAVY_FROM, "answered": answered},
-    ).all()
+    return _impressions(_rows(session, since, until, window, answered=answered, drawn=False))
+
+
+def read_drawn(
+    session: Session, *, since: datetime, until: datetime, window: timedelta
+) -> tuple[Impressions, npt.NDArray[np.str_]]:
+    """The answered lists that were drawn at random, as `read_impressions`, and the request id of each row.
+
+    What followed an impression counts for the last impression of the product, in a list of either kind.
+    """
+    rows = _rows(session, since, until, window, answered=True, drawn=True)
+    return _impressions(rows), np.array([row.request_id for row in rows], dtype=np.str_)
+
+
+def _rows(
+    session: Session, since: datetime, until: datetime, window: timedelta, *, answered: bool, drawn: bool
+) -> Sequence[Row[Any]]:
+    values = {"since": since, "until": until, "window": window, "heavy": HEAVY_FROM}
+    return session.execute(_SHOWN, {**values, "answered": answered, "drawn": drawn}).all()
+
+
+def _impressions(rows: Sequence[Row[Any]]) -> Impressions:
     waited = [np.nan if row.seconds is None else float(row.seconds) for row in rows]
     seconds = np.array(waited, dtype=np.float64)
     return Impressions(

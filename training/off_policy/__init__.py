@@ -1,0 +1,1 @@
+"""Off-policy evaluation: what another model would have earned, from lists that were drawn at random."""
