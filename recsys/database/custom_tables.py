@@ -55,6 +55,8 @@ OWN_TABLES: tuple[str, ...] = (
     "analytics_db.import_runs",
     # keys of programs that call the API, as hashes
     "users_db.api_keys",
+    # who created, revoked or rotated which of them
+    "users_db.api_key_changes",
     # one-time tokens for passwords and addresses, as hashes
     "users_db.account_tokens",
     # roles in the console of accounts that are not administrators

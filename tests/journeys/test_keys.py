@@ -43,9 +43,9 @@ def production(counter: Counter, monkeypatch: pytest.MonkeyPatch) -> Counter:
 def test_what_needs_a_key_says_so_to_everybody_else(production: Counter) -> None:
     victim = victim_of(production)
     with unit_of_work() as session:
-        made = {scope: api_keys.create(session, scope, [scope]).key for scope in api_keys.SCOPES}
-        revoked = api_keys.create(session, "gone", list(api_keys.SCOPES)).key
-        api_keys.revoke(session, "gone")
+        made = {scope: api_keys.create(session, scope, [scope], by="tests").key for scope in api_keys.SCOPES}
+        revoked = api_keys.create(session, "gone", list(api_keys.SCOPES), by="tests").key
+        api_keys.revoke(session, "gone", by="tests")
     get_settings.cache_clear()
     before = everything(production)
     for route in routes():
@@ -75,7 +75,7 @@ def test_what_needs_a_key_says_so_to_everybody_else(production: Counter) -> None
 def test_what_a_key_opens_is_open(production: Counter) -> None:
     victim = victim_of(production)
     with unit_of_work() as session:
-        made = {scope: api_keys.create(session, scope, [scope]).key for scope in api_keys.SCOPES}
+        made = {scope: api_keys.create(session, scope, [scope], by="tests").key for scope in api_keys.SCOPES}
     get_settings.cache_clear()
     for route in routes():
         needed = "admin" if is_admin(route) else NEEDS.get(route)

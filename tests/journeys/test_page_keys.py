@@ -31,8 +31,8 @@ def page(counter: Counter, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.setenv("RECSYS_API__PAGE_RATE_PER_SECOND", "0")
     get_settings.cache_clear()
     with unit_of_work() as session:
-        created = api_keys.publish(session, "page", [ORIGIN])
-        api_keys.publish(session, "other", [OTHER])
+        created = api_keys.publish(session, "page", [ORIGIN], by="tests")
+        api_keys.publish(session, "other", [OTHER], by="tests")
     return {"X-Api-Key": created.key, "Origin": ORIGIN}
 
 
@@ -204,7 +204,7 @@ def test_preflights_are_answered_for_the_origins_of_keys(counter: Counter, page:
 
 def test_each_visitor_has_a_limit(counter: Counter, page: dict[str, str]) -> None:
     with unit_of_work() as session:
-        key = api_keys.publish(session, "slow", [ORIGIN], rate_per_second=0.25).key
+        key = api_keys.publish(session, "slow", [ORIGIN], rate_per_second=0.25, by="tests").key
     client = counter.desk.client
     answers = [
         client.get("/api/v1/search/suggest?prefix=te", headers=page | {"X-Api-Key": key}) for _ in range(2)

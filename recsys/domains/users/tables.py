@@ -13,6 +13,7 @@ from recsys.database.base import EMPTY, Base, DefaultNow, Id, InetAddress, JsonO
 __all__ = [
     "AccountToken",
     "ApiKey",
+    "ApiKeyChange",
     "StaffRole",
     "User",
     "UserActivity",
@@ -162,6 +163,23 @@ class ApiKey(Base):
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
+
+
+class ApiKeyChange(Base):
+    """Who created, revoked or rotated a key, and when. `action` is that word."""
+
+    __tablename__ = "api_key_changes"
+    __table_args__ = (
+        # the changes of a key; deleting a key cascades here
+        Index(None, "key_id"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    key_id: Mapped[int] = mapped_column(ForeignKey(ApiKey.id, ondelete="CASCADE"))
+    action: Mapped[str] = mapped_column(String(20))
+    actor: Mapped[str] = mapped_column(String(100))
+    changed_at: Mapped[DefaultNow]
 
 
 class AccountToken(Base):

@@ -244,6 +244,7 @@ TABLE_PLACES: tuple[TablePlace, ...] = (
     TablePlace("users_db.consents", _OWNER),
     TablePlace("users_db.staff_roles", _USER),
     _history("users_db.staff_roles", "granted_by"),
+    _history("users_db.api_key_changes", "actor"),
     TablePlace("users_db.user_search", _USER, hidden=frozenset({"words", "names"})),
     # histories of the console
     _history("analytics_db.job_runs", "requested_by", "stop_requested_by"),

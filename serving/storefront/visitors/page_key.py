@@ -87,7 +87,7 @@ def _published(session: Session, origin: str) -> str | None:
     if origin not in keys and len(keys) >= _MOST_ORIGINS:
         return None
     try:
-        key = api_keys.publish(session, _NAME, [origin]).key
+        key = api_keys.publish(session, _NAME, [origin], by="the shop front").key
     except Invalid as error:
         _log.warning("the shop front has no script at this address", origin=origin, reason=error.message)
         return None

@@ -127,7 +127,7 @@ def web(scored_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
         port = listener.getsockname()[1]
     with ExitStack() as server, website({}) as site:
         with unit_of_work() as session:
-            key = api_keys.publish(session, "page", [site.origin]).key
+            key = api_keys.publish(session, "page", [site.origin], by="tests").key
         with browser() as chromium:
             web = Web(scored_shop, site, chromium, port, key, server)
             site.pages |= {"/": web.filled(HOME), "/p/": web.filled(PRODUCT)}

@@ -151,7 +151,10 @@ def test_feedback_names_the_list_that_it_is_about(address: str) -> None:
 
 def test_keys_and_tokens_have_their_scopes(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with unit_of_work() as session:
-        keys = {scope: api_keys.create(session, scope, [scope]).key for scope in ("recommend", "events")}
+        keys = {
+            scope: api_keys.create(session, scope, [scope], by="tests").key
+            for scope in ("recommend", "events")
+        }
         token, _ = sessions.start(session, sessions.lock_user(session, 1), sessions.Device())
     monkeypatch.setenv("RECSYS_ENVIRONMENT", "production")
     get_settings.cache_clear()

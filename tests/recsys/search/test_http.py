@@ -184,7 +184,10 @@ def test_only_administrators_see_what_is_not_for_sale_and_search_users(counter: 
     counter.send("GET", "/search/products?q=lamp&status=draft", who=ann, status=403)
     assert found(counter, "q=lamp&status=any", who=counter.admin) == ["Secret lamp"]
     with unit_of_work() as session:
-        keys = {scope: api_keys.create(session, scope, [scope]).key for scope in ("recommend", "admin")}
+        keys = {
+            scope: api_keys.create(session, scope, [scope], by="tests").key
+            for scope in ("recommend", "admin")
+        }
     for scope, status in (("recommend", 403), ("admin", 200)):
         key = {"X-Api-Key": keys[scope]}
         answer = counter.desk.client.get("/api/v1/search/products?q=lamp&status=draft", headers=key)

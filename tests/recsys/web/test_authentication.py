@@ -59,11 +59,11 @@ def edge(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:
             user = sessions.lock_user(session, number)
             tokens[number], _ = sessions.start(session, user, sessions.Device())
         made: dict[str, str] = {
-            scope: api_keys.create(session, scope, [scope]).key for scope in api_keys.SCOPES
+            scope: api_keys.create(session, scope, [scope], by="tests").key for scope in api_keys.SCOPES
         }
-        made["slow"] = api_keys.create(session, "slow", ["recommend"], rate_per_second=0.001).key
-        made["gone"] = api_keys.create(session, "gone", ["recommend"]).key
-        api_keys.revoke(session, "gone")
+        made["slow"] = api_keys.create(session, "slow", ["recommend"], rate_per_second=0.001, by="tests").key
+        made["gone"] = api_keys.create(session, "gone", ["recommend"], by="tests").key
+        api_keys.revoke(session, "gone", by="tests")
     monkeypatch.setenv("RECSYS_ENVIRONMENT", "production")
     monkeypatch.setenv("RECSYS_API__CORS_ORIGINS", '["https://shop.example"]')
     get_settings.cache_clear()

@@ -66,7 +66,10 @@ def address(client: httpx.Client) -> str:
 def keys(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """A key for each scope of a shop that is not in development."""
     with unit_of_work() as session:
-        made = {scope: api_keys.create(session, scope, [scope]).key for scope in ("recommend", "admin")}
+        made = {
+            scope: api_keys.create(session, scope, [scope], by="tests").key
+            for scope in ("recommend", "admin")
+        }
     monkeypatch.setenv("RECSYS_ENVIRONMENT", "production")
     get_settings.cache_clear()
     return made

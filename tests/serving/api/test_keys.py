@@ -19,7 +19,8 @@ def senders(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
     """Who may ask a shop that has opened, by what they send."""
     with unit_of_work() as session:
         found = {
-            scope: {"X-Api-Key": api_keys.create(session, scope, [scope]).key} for scope in api_keys.SCOPES
+            scope: {"X-Api-Key": api_keys.create(session, scope, [scope], by="tests").key}
+            for scope in api_keys.SCOPES
         }
         for user in (1, 2):
             token, _ = sessions.start(session, sessions.lock_user(session, user), sessions.Device())

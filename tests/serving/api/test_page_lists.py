@@ -29,8 +29,11 @@ def keys(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> dict[str, str
     monkeypatch.setenv("RECSYS_API__USER_TOKEN_SECRETS", json.dumps(["a-secret-for-this-test-only"]))
     get_settings.cache_clear()
     with unit_of_work() as session:
-        made = {origin: api_keys.publish(session, origin[8:], [origin]).key for origin in (ORIGIN, OTHER)}
-        return made | {"server": api_keys.create(session, "server", ["recommend"]).key}
+        made = {
+            origin: api_keys.publish(session, origin[8:], [origin], by="tests").key
+            for origin in (ORIGIN, OTHER)
+        }
+        return made | {"server": api_keys.create(session, "server", ["recommend"], by="tests").key}
 
 
 def _page(keys: dict[str, str], token: str | None = None, **more: str) -> Headers:
@@ -104,7 +107,7 @@ def test_a_rotated_secret_ends_after_the_next_rotation(client: httpx.Client, key
     tokens = [make_user_token(_secret(keys[ORIGIN]), "u1")]
     for _ in range(2):
         with unit_of_work() as session:
-            api_keys.rotate(session, keys[ORIGIN])
+            api_keys.rotate(session, keys[ORIGIN], by="tests")
         tokens.append(make_user_token(_secret(keys[ORIGIN]), "u1"))
     # servers read the keys each second
     for _ in range(50):

@@ -99,6 +99,18 @@ def test_nobody_takes_the_last_administrator_away_or_makes_one_here(log_in: LogI
         assert roles.role_of(session, own["user_id"]) is Role.ADMINISTRATOR
 
 
+def test_the_audit_names_who_made_and_revoked_a_key(client: httpx.Client) -> None:
+    with unit_of_work() as session:
+        row = api_keys.create(session, "till", ["events"], by="ada").row
+        prefix = row.prefix
+    send_form(client, f"/console/keys/{prefix}/revoke", {})
+    lines = client.get("/console/audit", params={"kind": "keys", "format": "json"}).json()["entries"]
+    assert [(line["actor"] == "ada", line["change"], line["details"]) for line in lines] == [
+        (False, f"key {prefix} (till) revoked", "events"),
+        (True, f"key {prefix} (till) created", "events"),
+    ]
+
+
 def test_the_audit_names_models_jobs_and_their_actors(client: httpx.Client) -> None:
     send_form(client, "/console/jobs/start", {"job": "train"})
     entries = client.get("/console/audit", params={"format": "json"}).json()["entries"]

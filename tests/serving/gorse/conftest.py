@@ -33,8 +33,8 @@ class FormerShop:
 @pytest.fixture
 def former(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> FormerShop:
     with unit_of_work() as session:
-        keys = {scope: api_keys.create(session, scope, [scope]).key for scope in api_keys.SCOPES}
-        keys["all"] = api_keys.create(session, "gorse", list(api_keys.SCOPES)).key
+        keys = {scope: api_keys.create(session, scope, [scope], by="tests").key for scope in api_keys.SCOPES}
+        keys["all"] = api_keys.create(session, "gorse", list(api_keys.SCOPES), by="tests").key
     monkeypatch.setenv("RECSYS_ENVIRONMENT", "production")
     get_settings.cache_clear()
     return FormerShop(client, keys)

@@ -45,7 +45,7 @@ def rule(**given: Any) -> int:
 def key_of(scope: str) -> str:
     """A new API key with this scope."""
     with unit_of_work() as session:
-        return api_keys.create(session, scope, [scope]).key
+        return api_keys.create(session, scope, [scope], by="tests").key
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def test_it_refuses_a_schema_that_is_too_old(shop: Shop) -> None:
 
 def test_it_refuses_an_address_that_is_not_ours(open_shop: Shop) -> None:
     with unit_of_work() as session:
-        api_keys.create(session, "shop", ["recommend"])
+        api_keys.create(session, "shop", ["recommend"], by="tests")
     secret = {"RECSYS_PAYMENTS__WEBHOOK_SECRET": "a-secret-for-this-test-only"}
     result = open_shop.run("serve", "api", "--host", "203.0.113.1", **secret)
     assert result.returncode == 1

@@ -36,10 +36,10 @@ def test_what_is_missing_is_reported_one_by_one(shop: Shop, monkeypatch: pytest.
         with pytest.raises(Invalid, match="recsys keys create"):
             check_access(get_settings(), host)
         with unit_of_work() as session:
-            api_keys.create(session, "shop", ["recommend"])
+            api_keys.create(session, "shop", ["recommend"], by="tests")
         check_access(get_settings(), host)
         with unit_of_work() as session:
-            api_keys.revoke(session, "shop")
+            api_keys.revoke(session, "shop", by="tests")
         with pytest.raises(Invalid, match="no API key"):
             check_access(get_settings(), host)
         monkeypatch.delenv("RECSYS_PAYMENTS__WEBHOOK_SECRET")
@@ -62,7 +62,7 @@ def test_who_asks_for_another_address_needs_a_key_on_every_one(
 ) -> None:
     monkeypatch.setenv("RECSYS_PAYMENTS__WEBHOOK_SECRET", SECRET)
     with unit_of_work() as session:
-        key = api_keys.create(session, "shop", ["events"]).key
+        key = api_keys.create(session, "shop", ["events"], by="tests").key
     process = subprocess.Popen(
         [sys.executable, "-m", "recsys", "serve", "api", "--host", "0.0.0.0"],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

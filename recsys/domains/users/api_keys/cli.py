@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from recsys.processes.user import command_user
+
 if TYPE_CHECKING:
     from recsys.domains.users.tables import ApiKey
 
@@ -50,7 +52,9 @@ def create(
     from recsys.domains.users.api_keys import service as api_keys
 
     with unit_of_work() as session:
-        made = api_keys.create(session, name, scope, expires_days=expires_days, rate_per_second=rate)
+        made = api_keys.create(
+            session, name, scope, by=command_user(), expires_days=expires_days, rate_per_second=rate
+        )
     if as_json:
         typer.echo(json.dumps({**_plain(made.row), "key": made.key}))
         return
@@ -95,7 +99,9 @@ def publish(
     from recsys.domains.users.api_keys import service as api_keys
 
     with unit_of_work() as session:
-        created = api_keys.publish(session, name, origin, expires_days=expires_days, rate_per_second=rate)
+        created = api_keys.publish(
+            session, name, origin, by=command_user(), expires_days=expires_days, rate_per_second=rate
+        )
     if as_json:
         typer.echo(json.dumps({**_plain(created.row), "key": created.key}))
         return
@@ -146,7 +152,7 @@ def rotate(
     from recsys.domains.users.api_keys import service as api_keys
 
     with unit_of_work() as session:
-        _print_secret(api_keys.rotate(session, key, at_once=at_once), as_json)
+        _print_secret(api_keys.rotate(session, key, by=command_user(), at_once=at_once), as_json)
 
 
 @app.command()
@@ -240,7 +246,7 @@ def revoke(
     from recsys.domains.users.api_keys import service as api_keys
 
     with unit_of_work() as session:
-        row = _plain(api_keys.revoke(session, key))
+        row = _plain(api_keys.revoke(session, key, by=command_user()))
     typer.echo(json.dumps(row) if as_json else f"key {row['prefix']} ({row['name']}) is revoked")
 
 

@@ -73,6 +73,7 @@ def create_publishable_key(
         session,
         given.name,
         given.origins,
+        by=admin.actor,
         expires_days=given.expires_days,
         rate_per_second=given.rate_per_second,
     )
@@ -96,7 +97,7 @@ def revoke_publishable_key(session: SessionDep, admin: AdminUser, key_prefix: Pr
     row = next((row for row in api_keys.listed(session) if row.prefix == key_prefix and row.origins), None)
     if row is None:
         raise NotFound("No publishable key has this prefix.")
-    api_keys.revoke(session, row.prefix)
+    api_keys.revoke(session, row.prefix, by=admin.actor)
 
 
 def _out(row: ApiKey) -> PublishableKeyOut:

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.diagnosis import setting_values
-from recsys.domains.users.tables import ApiKey
+from recsys.domains.users.tables import ApiKey, ApiKeyChange
 from recsys.errors import Conflict, Invalid, NotFound
 from recsys.security import token_id
 
@@ -34,6 +34,7 @@ __all__ = [
     "active",
     "any_active",
     "create",
+    "latest_changes",
     "listed",
     "prefix_of",
     "publish",
@@ -77,19 +78,21 @@ def create(
     name: str,
     scopes: Sequence[str],
     *,
+    by: str,
     expires_days: float | None = None,
     rate_per_second: float | None = None,
 ) -> Created:
     """A new key. Raises Invalid for a name, scope, term or rate that can't be.
 
-    `rate_per_second` goes before the setting `api.rate_per_second`; 0 takes the limit off this key.
+    by : whom the history of keys names, such as "user 7"; also of `publish`, `revoke` and `rotate`.
+    rate_per_second : goes before the setting `api.rate_per_second`; 0 takes the limit off this key.
     """
     wanted = [scope for scope in SCOPES if scope in scopes]
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not wanted:
         fault = f"unknown scope {unknown[0]!r}" if unknown else "a key needs a scope"
         raise Invalid(f"{fault}; expected one or more of {', '.join(SCOPES)}")
-    return _insert(session, name, wanted, (), expires_days, rate_per_second)
+    return _insert(session, name, wanted, (), by, expires_days, rate_per_second)
 
 
 def publish(
@@ -97,6 +100,7 @@ def publish(
     name: str,
     origins: Sequence[str],
     *,
+    by: str,
     expires_days: float | None = None,
     rate_per_second: float | None = None,
 ) -> Created:
@@ -123,7 +127,7 @@ def publish(
             )
         if parts.port == {"https": 443, "http": 80}[parts.scheme]:
             raise Invalid(f"browsers send the origin {origin} without its default port; leave it out")
-    return _insert(session, name, [PAGE], list(dict.fromkeys(origins)), expires_days, rate_per_second)
+    return _insert(session, name, [PAGE], list(dict.fromkeys(origins)), by, expires_days, rate_per_second)
 
 
 def _insert(
@@ -131,6 +135,7 @@ def _insert(
     name: str,
     scopes: Sequence[str],
     origins: Sequence[str],
+    by: str,
     expires_days: float | None,
     rate_per_second: float | None,
 ) -> Created:
@@ -158,6 +163,7 @@ def _insert(
     )
     session.add(row)
     session.flush()
+    _note(session, row, "created", by)
     return Created(key, row)
 
 
@@ -166,7 +172,7 @@ def listed(session: Session) -> Sequence[ApiKey]:
     return session.scalars(select(ApiKey).order_by(ApiKey.id)).all()
 
 
-def revoke(session: Session, which: str) -> ApiKey:
+def revoke(session: Session, which: str, *, by: str) -> ApiKey:
     """End a key by its prefix or its name; servers refuse it within seconds.
 
     Revoking twice changes nothing. Raises NotFound, or Conflict when several active keys have the name.
@@ -175,7 +181,7 @@ def revoke(session: Session, which: str) -> ApiKey:
     session.refresh(row, with_for_update=True)
     if row.revoked_at is None:
         row.revoked_at = clock.now()
-        session.flush()
+        _note(session, row, "revoked", by)
     return row
 
 
@@ -191,7 +197,7 @@ def publishable(session: Session, which: str) -> ApiKey:
     return row
 
 
-def rotate(session: Session, which: str, *, at_once: bool = False) -> ApiKey:
+def rotate(session: Session, which: str, *, by: str, at_once: bool = False) -> ApiKey:
     """Give a publishable key another signing secret.
 
     The former one is valid until the next rotation; with `at_once`, for secrets that leaked, no longer.
@@ -200,8 +206,20 @@ def rotate(session: Session, which: str, *, at_once: bool = False) -> ApiKey:
     row = publishable(session, which)
     session.refresh(row, with_for_update=True)
     row.signing_epoch += 2 if at_once else 1
-    session.flush()
+    _note(session, row, "rotated", by)
     return row
+
+
+def latest_changes(session: Session, *, limit: int) -> Sequence[tuple[ApiKeyChange, ApiKey]]:
+    """The last changes of keys with their keys, newest first."""
+    newest = select(ApiKeyChange, ApiKey).join(ApiKey, ApiKey.id == ApiKeyChange.key_id)
+    rows = session.execute(newest.order_by(ApiKeyChange.id.desc()).limit(limit)).all()
+    return [(change, key) for change, key in rows]
+
+
+def _note(session: Session, row: ApiKey, action: str, by: str) -> None:
+    session.add(ApiKeyChange(key_id=row.id, action=action, actor=by, changed_at=clock.now()))
+    session.flush()
 
 
 def _the_key(session: Session, which: str) -> ApiKey:

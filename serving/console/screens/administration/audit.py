@@ -13,6 +13,7 @@ from models.registry import registry
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.users import activities
+from recsys.domains.users.api_keys import service as api_keys
 from recsys.jobs import service as jobs
 from recsys.jobs.catalogue import JOBS
 from recsys.search.synonyms import service as synonyms
@@ -28,6 +29,7 @@ KINDS = {
     "rules": "Rules",
     "synonyms": "Synonyms",
     "staff": "Staff",
+    "keys": "Keys",
     "jobs": "Jobs",
 }
 _MOST = 200
@@ -133,6 +135,20 @@ def _staff(session: Session) -> list[AuditEntry]:
     ]
 
 
+def _keys(session: Session) -> list[AuditEntry]:
+    return [
+        _entry(
+            change.changed_at,
+            "keys",
+            change.actor,
+            f"key {key.prefix} ({key.name}) {change.action}",
+            ", ".join(key.origins or key.scopes),
+            "/console/keys",
+        )
+        for change, key in api_keys.latest_changes(session, limit=_MOST)
+    ]
+
+
 def _jobs(session: Session) -> list[AuditEntry]:
     return [
         _entry(
@@ -148,7 +164,14 @@ def _jobs(session: Session) -> list[AuditEntry]:
     ]
 
 
-_READERS = {"models": _models, "rules": _rules, "synonyms": _synonyms, "staff": _staff, "jobs": _jobs}
+_READERS = {
+    "models": _models,
+    "rules": _rules,
+    "synonyms": _synonyms,
+    "staff": _staff,
+    "keys": _keys,
+    "jobs": _jobs,
+}
 
 
 def _difference(before: dict[str, Any] | None, after: dict[str, Any] | None) -> str:

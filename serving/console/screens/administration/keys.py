@@ -70,7 +70,7 @@ def create_key(
     given = form.model(KeyForm)
     scopes = [scope for scope in SCOPES if scope in form.texts("scopes")]
     with unit_of_work() as session:
-        key = api_keys.create(session, given.name, scopes, expires_days=given.days).key
+        key = api_keys.create(session, given.name, scopes, by=user.actor, expires_days=given.days).key
     return TEMPLATES.render(
         request, "console/keys.html.j2", page=_content(key), scope_words=SCOPE_WORDS, status=201
     )
@@ -84,7 +84,7 @@ def publish_key(
     given = form.model(KeyForm)
     origins = form.text("origins").replace(",", " ").split()
     with unit_of_work() as session:
-        key = api_keys.publish(session, given.name, origins, expires_days=given.days).key
+        key = api_keys.publish(session, given.name, origins, by=user.actor, expires_days=given.days).key
     return TEMPLATES.render(
         request, "console/keys.html.j2", page=_content(key), scope_words=SCOPE_WORDS, status=201
     )
@@ -94,7 +94,7 @@ def publish_key(
 def revoke_key(user: Administrator, prefix: Prefix) -> Response:
     """End a key."""
     with unit_of_work() as session:
-        name = api_keys.revoke(session, prefix).name
+        name = api_keys.revoke(session, prefix, by=user.actor).name
     return redirect("/console/keys", f"The key “{name}” is revoked; servers refuse it within seconds.")
 
 

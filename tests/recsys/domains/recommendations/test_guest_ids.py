@@ -52,4 +52,4 @@ def test_an_issued_id_needs_its_signature_or_a_key(
 
 def _key() -> str:
     with unit_of_work() as session:
-        return api_keys.create(session, "shop", ["events"]).key
+        return api_keys.create(session, "shop", ["events"], by="tests").key

@@ -37,7 +37,7 @@ def _ring(*stored: Key) -> KeyRing:
 
 def _make(*scopes: str, **options: float) -> str:
     with unit_of_work() as session:
-        return api_keys.create(session, "shop", scopes or ("recommend",), **options).key
+        return api_keys.create(session, "shop", scopes or ("recommend",), by="tests", **options).key
 
 
 def test_only_a_hash_is_kept(shop: Shop) -> None:
@@ -71,23 +71,23 @@ def test_what_cannot_be_is_refused_and_nothing_stored(session: Session) -> None:
     ]
     for name, scopes, options in wrong:
         with pytest.raises(Invalid):
-            api_keys.create(session, name, scopes, **options)
+            api_keys.create(session, name, scopes, by="tests", **options)
     assert api_keys.listed(session) == []
-    assert "rk_" not in repr(api_keys.create(session, "a", ["admin"]))
+    assert "rk_" not in repr(api_keys.create(session, "a", ["admin"], by="tests"))
 
 
 def test_a_key_is_revoked_by_prefix_name_or_itself(session: Session) -> None:
-    one, other = (api_keys.create(session, "shop", ["events"]) for _ in range(2))
+    one, other = (api_keys.create(session, "shop", ["events"], by="tests") for _ in range(2))
     with pytest.raises(Conflict, match=f"{one.row.prefix}, {other.row.prefix}"):
-        api_keys.revoke(session, "shop")
-    assert api_keys.revoke(session, one.key).id == one.row.id
+        api_keys.revoke(session, "shop", by="tests")
+    assert api_keys.revoke(session, one.key, by="tests").id == one.row.id
     first = one.row.revoked_at
-    assert api_keys.revoke(session, one.row.prefix).revoked_at == first
+    assert api_keys.revoke(session, one.row.prefix, by="tests").revoked_at == first
     assert [key.id for key in api_keys.active(session)] == [other.row.id]
-    assert api_keys.revoke(session, "shop").id == other.row.id
+    assert api_keys.revoke(session, "shop", by="tests").id == other.row.id
     assert not api_keys.any_active(session)
     with pytest.raises(NotFound):
-        api_keys.revoke(session, "nobodys")
+        api_keys.revoke(session, "nobodys", by="tests")
 
 
 def test_the_ring_opens_what_a_scope_opens_until_the_key_ends(shop: Shop) -> None:
@@ -104,7 +104,7 @@ def test_the_ring_opens_what_a_scope_opens_until_the_key_ends(shop: Shop) -> Non
         assert ring.check(key, "events") == RefusedKey(Why.UNKNOWN)
     ring.refresh()
     with unit_of_work() as session:
-        api_keys.revoke(session, key)
+        api_keys.revoke(session, key, by="tests")
     ring.refresh()
     assert ring.check(key, "events") == RefusedKey(Why.UNKNOWN)
 
@@ -133,7 +133,7 @@ def test_the_background_hears_of_new_and_revoked_keys(shop: Shop, monkeypatch: p
             key = await asyncio.to_thread(_make)
             await until(key, True)
             with unit_of_work() as session:
-                api_keys.revoke(session, key)
+                api_keys.revoke(session, key, by="tests")
             await until(key, False)
 
     asyncio.run(asyncio.wait_for(live(), 20))
@@ -178,7 +178,7 @@ def test_revoking_while_it_is_used(shop: Shop) -> None:
         users = [pool.submit(use) for _ in range(2)]
         readers = [pool.submit(read) for _ in range(2)]
         with unit_of_work() as session:
-            api_keys.revoke(session, key)
+            api_keys.revoke(session, key, by="tests")
         for one in readers:
             one.result()
         stop.set()
@@ -257,3 +257,23 @@ def test_the_commands(shop: Shop) -> None:
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
     assert "recommend, events, admin" in wrong.stderr
     assert shop.run("keys", "revoke", "nobodys").returncode == 2
+
+
+def test_each_change_of_a_key_has_its_author(shop: Shop) -> None:
+    with unit_of_work() as session:
+        secret = api_keys.create(session, "till", ["events"], by="ada")
+        page = api_keys.publish(session, "page", ["https://shop.example"], by="user 1")
+        api_keys.rotate(session, "page", by="bob")
+        api_keys.revoke(session, "till", by="user 2")
+        api_keys.revoke(session, "till", by="user 3")  # it is revoked: nothing changes
+    with unit_of_work() as session:
+        changes = [
+            (key.prefix, change.action, change.actor)
+            for change, key in api_keys.latest_changes(session, limit=10)
+        ]
+    assert changes == [
+        (secret.row.prefix, "revoked", "user 2"),
+        (page.row.prefix, "rotated", "bob"),
+        (page.row.prefix, "created", "user 1"),
+        (secret.row.prefix, "created", "ada"),
+    ]
