@@ -58,8 +58,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> FileSched
     return FileScheduling(config, log)
 
 
+def pytest_configure() -> None:
+    """No garbage is looked for while modules and tests are made: a fifth of the time that takes."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """All modules and tests are there to stay: looking at them again and again takes a minute."""
+    gc.enable()
     gc.collect()
     gc.freeze()
 

@@ -147,7 +147,9 @@ def _import_everything() -> None:
 
 def serve(address: Path, caller: int) -> None:
     """Fork a command for each connection, until the pytest process that asked for it is gone."""
+    gc.disable()
     _import_everything()
+    gc.enable()
     # A fork that collects what it did not make would copy every page of it: a second at its end.
     gc.collect()
     gc.freeze()
