@@ -1258,6 +1258,8 @@ export interface ProvenanceOut {
   complete: boolean;
   /** Whether the order was drawn at random, so that other models can be evaluated on it. */
   explored: boolean;
+  /** Products on this page whose places are reserved for new products; empty without any. */
+  new_product_ids: Array<number>;
   /** Age of the data that the list is made from. */
   features_age_seconds: number;
   filters?: FiltersOut | null;
@@ -1593,6 +1595,8 @@ export interface ShelfProvenanceOut {
   complete: boolean;
   /** Whether the order was drawn at random, so that other models can be evaluated on it. */
   explored: boolean;
+  /** Products on this page whose places are reserved for new products; empty without any. */
+  new_product_ids: Array<number>;
   /** Age of the data that the list is made from. */
   features_age_seconds: number;
   filters?: FiltersOut | null;

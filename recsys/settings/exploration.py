@@ -1,4 +1,4 @@
-"""Settings of exploration: which lists are drawn, so that other models can be evaluated on them."""
+"""Settings of exploration: lists that are drawn at random, and places for new products."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ __all__ = ["ExplorationSettings"]
 
 
 class ExplorationSettings(BaseModel, extra="forbid"):
-    """Lists whose order is drawn at random, with the propensity of each place; off by default.
+    """Lists drawn at random, with the propensity of each place, and places for new products; off by default.
 
     share : of the lists that are answered, so many are drawn; at most 0.5.
     temperature : in places: the product so many places further down is drawn e times less often.
     depth : so many products of a list, from the top, are drawn from.
+    new_product_share : of the places of a page, so many at most are given to new products, those that may be
+        clicked most (Thompson sampling); at most 0.3.
+    new_product_days : a product is new so long.
     """
 
     share: float = Field(default=0.0, ge=0, le=0.5)
     temperature: float = Field(default=10.0, ge=0.1, le=100)
     depth: int = Field(default=50, ge=2, le=300)
+    new_product_share: float = Field(default=0.0, ge=0, le=0.3)
+    new_product_days: float = Field(default=30.0, gt=0, le=365)

@@ -109,6 +109,9 @@ class ShelfProvenanceOut(BaseModel):
     explored: bool = Field(
         description="Whether the order was drawn at random, so that other models can be evaluated on it."
     )
+    new_product_ids: list[int] = Field(
+        description="Products on this page whose places are reserved for new products; empty without any."
+    )
     features_age_seconds: int = Field(description="Age of the data that the list is made from.")
     filters: FiltersOut | None = None
 

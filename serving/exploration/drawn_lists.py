@@ -6,19 +6,15 @@ whether a list is drawn depends on nothing else. docs/adr/0023-drawn-lists.md ha
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
-import orjson
 from prometheus_client import Counter
 
 from models.ranking.plackett_luce import draw, log_chances, place_logits
-from recsys.domains.recommendations.stored_lists.codec import Entry
 from recsys.settings.exploration import ExplorationSettings
 from recsys.web.metrics import REGISTRY
+from serving.exploration.order import digest, placed
 from serving.ranking.eligibility import SeenProducts
 from serving.recommender.request import RecommendationRequest
 from serving.recommender.response import RecommendationResponse
@@ -41,14 +37,15 @@ class Explorer:
         """Return whether the list of this request is drawn."""
         if self._settings.share == 0.0 or request.explain:
             return False
-        return int.from_bytes(_digest(request, request_id)[:8]) < self._settings.share * _UNIT
+        return int.from_bytes(digest("share", request, request_id)[:8]) < self._settings.share * _UNIT
 
     def drawn(
         self, response: RecommendationResponse, data: ServingData, seen: SeenProducts, request_id: str
     ) -> RecommendationResponse:
         """Return the list with its first page drawn; the other products follow in their order.
 
-        Pinned products keep their places, with the propensity 1. Where a cap applies, the places of the page
+        Pinned products keep their places, with the propensity 1, and new products theirs, whose propensity is
+        not known. Where a cap applies, the places of the page
         are exchanged among its own products, so that every page obeys it. A list with a minimum share is
         returned as it is: the share decides about its order.
         """
@@ -61,39 +58,30 @@ class Explorer:
         more, examined = first_eligible(response.rest, missing, request, data, seen) if missing else ([], 0)
         entries = [*response.entries, *more]
         pinned = set[int]() if rules is None else {row for _, rows in rules.pins for row in rows}
+        new = response.new_products
         is_free = ~np.isin(data.catalogue.rows([entry.product for entry in entries]), list(pinned))
+        is_free &= np.array([entry.product not in new for entry in entries], dtype=bool)
         free = np.flatnonzero(is_free)
         places = free[free < size]
         if places.size == 0 or free.size < 2:
             return response
         logits = place_logits(free.size, settings.temperature)
-        generator = np.random.default_rng(int.from_bytes(_digest(request, request_id)[8:]))
+        generator = np.random.default_rng(int.from_bytes(digest("order", request, request_id)))
         order = draw(logits, places.size, generator)
-        propensities = np.ones(size)
-        propensities[places] = np.exp(log_chances(logits, order))
+        propensities: list[float | None] = [
+            None if entry.product in new else 1.0 for entry in response.entries
+        ]
+        for place, chance in zip(places.tolist(), np.exp(log_chances(logits, order)).tolist(), strict=True):
+            propensities[place] = chance
         _DRAWN.inc()
-        reordered = _reordered(entries, free, order)
+        left = np.setdiff1d(np.arange(free.size), order)
+        others = [entries[index] for index in free[np.concatenate([order, left])].tolist()]
+        fixed = {place: entries[place] for place in np.flatnonzero(~is_free).tolist()}
+        reordered = placed(others, fixed)
         return replace(
             response,
             entries=reordered[:size],
             rest=[*reordered[size:], *response.rest[examined:]],
-            propensities=propensities.tolist(),
+            propensities=propensities,
             candidates=[entries[index].product for index in free.tolist()],
         )
-
-
-def _reordered(
-    entries: Sequence[Entry], free: npt.NDArray[np.int64], order: npt.NDArray[np.int64]
-) -> list[Entry]:
-    """Return the entries with those at the places `free` in the drawn order, the others after these."""
-    left = np.setdiff1d(np.arange(free.size), order)
-    reordered = list(entries)
-    for place, index in zip(free.tolist(), free[np.concatenate([order, left])].tolist(), strict=True):
-        reordered[place] = entries[index]
-    return reordered
-
-
-def _digest(request: RecommendationRequest, request_id: str) -> bytes:
-    """Return 16 bytes that are independent for different lists; equal for the same one."""
-    identity = (request_id, request.placement, request.name, request.user, request.session, request.products)
-    return hashlib.blake2b(orjson.dumps(identity), digest_size=16).digest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 from anyio import to_thread
@@ -13,6 +14,7 @@ from recsys.errors import NotFound, RecsysError
 from recsys.observation.spans import span
 from recsys.settings.exploration import ExplorationSettings
 from serving.exploration.drawn_lists import Explorer
+from serving.exploration.new_product_places import NewProductPlaces
 from serving.ranking.filters import FilterResult
 from serving.ranking.shared_lists import key_of
 from serving.ranking.strategies import Lookups, Ranked
@@ -63,7 +65,7 @@ class Recommender:
         late_share: LateShare,
         *,
         deadline: float,
-        explorer: Explorer | None = None,
+        exploration: ExplorationSettings | None = None,
     ) -> None:
         """Use the newest snapshot of a refresher.
 
@@ -77,16 +79,18 @@ class Recommender:
             Counts the lists that miss the deadline.
         deadline
             Seconds that a request waits for a list that is not stored.
-        explorer
-            Draws a share of the lists at random; None: no list is.
+        exploration
+            Which lists are drawn at random, and which places new products have; None: neither.
         """
-        self._explorer = explorer or Explorer(ExplorationSettings())
+        exploration = exploration or ExplorationSettings()
+        self._explorer, self._deadline = Explorer(exploration), deadline
         self._refresher, self._late_share = refresher, late_share
         self._executor = LiveExecutor()
         lookups = Lookups()
         responses: LiveLists[RecommendationResponse] = LiveLists(self._executor, deadline)
         self._live = LiveRanking(responses, lookups)
         self._shared = SharedLists(redis, self._executor, responses, lookups, deadline)
+        self._new_products = NewProductPlaces(exploration, lookups.filters)
         self._contexts = ContextReader(redis, self._executor, deadline)
         self.sources: Sequence[Source] = (
             StoredLists(self._executor, lookups, deadline),
@@ -116,9 +120,23 @@ class Recommender:
             response = await self._from_sources(request, context)
         else:
             response = await self._in_test(request, context, data)
-        if request_id is None or not self._explorer.draws(request, request_id):
+        if request_id is None:
             return response
-        return self._explorer.drawn(response, data, context.recent, request_id)
+        if self._new_products.wanted(response, data):
+            response = await self._with_new_products(response, context, request_id)
+        if self._explorer.draws(request, request_id):
+            response = self._explorer.drawn(response, data, context.recent, request_id)
+        return response
+
+    async def _with_new_products(
+        self, response: RecommendationResponse, context: RequestContext, request_id: str
+    ) -> RecommendationResponse:
+        """Return the list with new products at their places; without them where that is late."""
+        fill = partial(self._new_products.filled, response, context.data, context.recent, request_id)
+        try:
+            return await self._executor.within(self._deadline, fill)
+        except TimeoutError:
+            return response
 
     async def recommend_page(
         self, requests: Sequence[RecommendationRequest], *, request_id: str | None = None

@@ -35,6 +35,7 @@ class RecommendationResponse:
     propensities  of a list that was drawn at random: for each entry the chance of its place, given those
                   before it; None for any other list
     candidates    the products that such a list was drawn from
+    new_products  products of the page whose places were reserved for new products
     """
 
     request: RecommendationRequest
@@ -51,8 +52,9 @@ class RecommendationResponse:
     complete: bool = True
     arm: str | None = None
     parts: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
-    propensities: Sequence[float] | None = None
+    propensities: Sequence[float | None] | None = None
     candidates: Sequence[int] | None = None
+    new_products: frozenset[int] = frozenset()
 
     @property
     def is_full(self) -> bool:
@@ -114,6 +116,7 @@ def list_of(
         "arm": response.arm,
         "complete": response.complete,
         "explored": response.propensities is not None,
+        "new_product_ids": sorted(response.new_products),
         "features_age_seconds": _age_seconds(response.made_at),
     }
     if response.filtered_out is not None:

@@ -17,7 +17,6 @@ from serving.api import reports, rule_previews, why_not
 from serving.api.list_route import ParsedQueries
 from serving.api.routes import product_lists, router, user_list
 from serving.console.router import router as console
-from serving.exploration.drawn_lists import Explorer
 from serving.gorse.routes import router as gorse
 from serving.pages.assets import router as assets
 from serving.ranking.search_personalization import ModelPersonaliser
@@ -36,8 +35,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     refresher: Refresher = app.state.refresher
     late_share = LateShare()
     deadline = get_settings().serving.deadline_ms / 1000
-    explorer = Explorer(get_settings().exploration)
-    recommender = Recommender(refresher, refresher.redis, late_share, deadline=deadline, explorer=explorer)
+    recommender = Recommender(
+        refresher, refresher.redis, late_share, deadline=deadline, exploration=get_settings().exploration
+    )
     impressions = ImpressionLog(late_share)
     app.state.recommender, app.state.impressions, app.state.late_share = recommender, impressions, late_share
     personalization.use(ModelPersonaliser(lambda: refresher.data))

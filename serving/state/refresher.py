@@ -20,8 +20,10 @@ from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.errors import RecsysError, Unavailable
 from recsys.log import get_logger
+from recsys.settings import get_settings
 from serving.catalogue.refresher import CatalogueRefresher
 from serving.ranking.cold_start import ColdStartProducts
+from serving.ranking.new_products import count_new_products
 from serving.ranking.popularity import PopularProducts
 from serving.ranking.trending import count_trends
 from serving.state.ab_assignment import AbTestRefresher
@@ -64,6 +66,7 @@ class Refresher:
             _BackgroundJob("auxiliary models", 10.0, self.refresh_auxiliary_models),
             _BackgroundJob("catalogue", 2.0, self.refresh_catalogue),
             _BackgroundJob("popular products", POPULAR_SECONDS, self.refresh_popular),
+            _BackgroundJob("new products", POPULAR_SECONDS, self.refresh_new_products),
             _BackgroundJob("rules", 1.0, self.refresh_rules),
             _BackgroundJob("A/B test", 1.0, self.refresh_ab_test),
             _BackgroundJob("reconcile", 10.0, list_cache.reconcile),
@@ -89,6 +92,15 @@ class Refresher:
         with unit_of_work() as session:
             popular, trending = PopularProducts.count(session), count_trends(session)
         self._publish(popular=popular, trending=trending, popular_at=clock.now().timestamp())
+
+    def refresh_new_products(self) -> None:
+        """Count clicks on new products, where places are reserved for these. Raises Unavailable."""
+        exploration = get_settings().exploration
+        if exploration.new_product_share == 0.0:
+            return
+        with unit_of_work() as session:
+            counted = count_new_products(session, self._catalogue.current, exploration.new_product_days)
+        self._publish(new_products=counted)
 
     def refresh_model(self) -> None:
         """Load the active model after a promotion. Raises Unavailable."""
@@ -177,6 +189,7 @@ class Refresher:
         for step in (
             self.refresh_catalogue,
             self._refresh_old_popular,
+            self.refresh_new_products,
             self.refresh_model,
             self.refresh_auxiliary_models,
             self.refresh_rules,

@@ -9,6 +9,7 @@ from functools import cached_property
 from serving.catalogue.catalogue import Catalogue
 from serving.merchandising.compiled_rules import CompiledRules
 from serving.ranking.cold_start import ColdStartProducts
+from serving.ranking.new_products import NewProducts
 from serving.ranking.popularity import PopularProducts
 from serving.state.ab_assignment import RunningTest
 from serving.state.active_model import LoadedModel
@@ -27,6 +28,7 @@ class ServingData:
     rules               the business rules in force, compiled for `catalogue`
     popular_at          when `popular` was counted, seconds since 1970
     cold_start          products that `model` does not know
+    new_products        new products that places are reserved for, with their clicks; none by default
     generation          the live generation of stored lists in Redis; None without one
     uses_stored_lists   False where a request must be ranked now, as for the challenger of an A/B test
     test                the running A/B test
@@ -42,6 +44,7 @@ class ServingData:
     popular_at: float = 0.0
     trending: PopularProducts = field(default_factory=PopularProducts.none)
     cold_start: ColdStartProducts = field(default_factory=ColdStartProducts)
+    new_products: NewProducts = field(default_factory=NewProducts)
     generation: int | None = None
     uses_stored_lists: bool = True
     test: RunningTest | None = None

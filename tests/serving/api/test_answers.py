@@ -66,7 +66,7 @@ def test_a_stored_list_has_exactly_the_documented_shape(client: httpx.Client) ->
     provenance = answer["provenance"]
     assert list(provenance) == [
         "request_id", "placement", "shelf", "source", "model", "version", "generation", "arm", "complete",
-        "explored", "features_age_seconds",
+        "explored", "new_product_ids", "features_age_seconds",
     ]  # fmt: skip
     assert provenance["placement"] == "for_you"
     assert (provenance["shelf"], provenance["arm"], provenance["complete"]) == ("for_you", None, True)

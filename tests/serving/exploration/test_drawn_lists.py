@@ -15,50 +15,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from recsys.domains.recommendations.reasons import Kind, ReasonCode
 from recsys.domains.recommendations.rules.types import Rule, RuleTarget
-from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry
 from recsys.settings import get_settings
 from recsys.settings.exploration import ExplorationSettings
 from recsys.write_buffer import drain
 from serving.catalogue.catalogue import Catalogue
 from serving.exploration.drawn_lists import Explorer
 from serving.merchandising.compiled_rules import CompiledRules
-from serving.merchandising.rerank import rerank
 from serving.ranking.eligibility import SeenProducts
 from serving.recommender.request import RecommendationRequest
-from serving.recommender.response import RecommendationResponse
 from serving.server.app import create_app
-from serving.state.serving_data import ServingData
-from tests.serving.api.test_answers import ask, execute, ids
+from tests.serving.api.test_answers import ask, execute, ids, until
+from tests.serving.exploration.drawing import ALWAYS, NOTHING, products, ranked
 from tests.serving.rule_shop import NOW, any_rule, row, rule, shops
 from tests.serving.running import running
 from tests.support.shop import Shop
-
-ALWAYS = ExplorationSettings(share=0.5, temperature=2.0, depth=12)
-NOTHING = SeenProducts()
-
-
-def ranked(
-    shop: Catalogue, rules: list[Rule], request: RecommendationRequest
-) -> tuple[RecommendationResponse, ServingData]:
-    """The first page of all products that are on sale, by their ids, after the rules."""
-    products = shop.ids[shop.shown].tolist()
-    entries = [
-        Entry(product, SCORE_UNIT - product, Kind.POPULAR, ReasonCode.POPULAR, -1, True)
-        for product in products
-    ]
-    compiled = CompiledRules.compile(shop, rules, NOW)
-    listed = rerank(compiled, request, entries, shop.shown).entries
-    response = RecommendationResponse(
-        request, listed[: request.limit], "live", "m", rest=listed[request.limit :]
-    )
-    return response, ServingData(shop, compiled)
-
-
-def products(response: RecommendationResponse) -> list[int]:
-    """The whole list."""
-    return [entry.product for entry in [*response.entries, *response.rest]]
 
 
 @st.composite
@@ -182,14 +153,17 @@ def test_drawn_lists_are_logged_as_they_were_displayed(
             # what was passed over comes first on the next page
             passed_over = [product for product in plain[:50] if product not in ids(answer)]
             assert ids(page) == passed_over[:20]
-    exploring_client.close()
-    drain.run(threading.Event(), once=True)
-    rows = execute(
-        scored_shop,
+    query = (
         "SELECT request_id, product_ids, propensities, candidates FROM recommendations_db.exposures "
-        "WHERE request_id LIKE 'request-%%'",
+        "WHERE request_id LIKE 'request-%%'"
     )
-    assert {row[0] for row in rows} >= set(answers)
+
+    def logged() -> bool:
+        drain.run(threading.Event(), once=True)
+        return {each[0] for each in execute(scored_shop, query)} >= set(answers)
+
+    until(logged)
+    rows = execute(scored_shop, query)
     for name, listed, propensities, candidates in rows:
         if name not in answers:
             continue
