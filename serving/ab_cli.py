@@ -1,14 +1,14 @@
-"""`recsys serve ab-test`: test a model against the serving model, on a share of the shop's visitors."""
+"""`recsys serve ab-test`: plan, start, follow and end experiments on the shop's visitors."""
 
 from __future__ import annotations
 
 import json
-import secrets
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from recsys.errors import Invalid
 from recsys.processes.user import command_user
 
 if TYPE_CHECKING:
@@ -18,68 +18,151 @@ __all__ = ["app"]
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Test a model against the serving model, on live visitors. `recsys train live` shows its results.",
+    help="Experiments with models, rules and settings on live visitors. `recsys train live` has the results.",
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 Name = Annotated[str, typer.Argument(help="Name of the test, such as als-against-knn.")]
-_HIDDEN = {"salt"}
+Metric = Annotated[
+    str, typer.Option(help="Metric that decides the test: clicked, carted, bought, revenue or spent.")
+]
+Days = Annotated[float, typer.Option(help="Planned days; it may be decided earlier.")]
+_HIDDEN = {"salt", "challenger", "share", "live_control"}
+
+
+@app.command(epilog="Example: recsys serve ab-test plan --metric bought --effect 10 --share 0.5")
+def plan(
+    metric: Metric = "bought",
+    effect: Annotated[
+        float, typer.Option(help="The difference to find, in percent of the present value.")
+    ] = 10.0,
+    share: Annotated[
+        list[float] | None, typer.Option(help="Share of an arm beside the control; repeat it for several.")
+    ] = None,
+    days: Days = 28.0,
+    baseline: Annotated[
+        float | None, typer.Option(help="Mean of the metric now; default: as measured in 28 days.")
+    ] = None,
+    deviation: Annotated[
+        float | None, typer.Option(help="Standard deviation of money between users, for revenue and spent.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compute how many users a test needs, looked at every day, and whether the days bring them."""
+    from models.registry.experiments import plan_sample
+    from models.registry.measurement import read_measurement
+    from recsys.domains.recommendations.ab_tests.design import ExperimentDesign, Variant
+
+    given = share or [0.5]
+    arms = [
+        {"name": f"arm-{number}", "share": each, "variant": Variant()}
+        for number, each in enumerate([1 - sum(given), *given])
+    ]
+    # the same bounds as at the start
+    design = ExperimentDesign.of(arms=arms, metric=metric, days=days, outcome_days=min(7.0, days))
+    sample = plan_sample(
+        read_measurement(),
+        design.metric,
+        list(design.shares.values()),
+        days=days,
+        effect_percent=effect,
+        baseline=baseline,
+        deviation=deviation,
+    )
+    if as_json:
+        _print_json(sample.model_dump(mode="json"))
+    elif sample.needed is None:
+        typer.echo(sample.explanation)
+    else:
+        brings = (
+            "how many come is not measured yet"
+            if sample.expected is None
+            else f"{days:g} days bring about {sample.expected:,}"
+        )
+        typer.echo(f"{sample.needed:,} users are needed in all arms together; {brings}.")
 
 
 @app.command(
-    epilog="Example: recsys serve ab-test start als-against-knn --challenger als-v4 --share 0.2 --days 14 "
-    '--reason "better offline, fewer bestsellers"'
+    epilog="Examples: recsys serve ab-test start als-against-knn --challenger als-v4 --share 0.2 --days 28 "
+    '--reason "better offline, fewer bestsellers"; or several arms: --arm als:0.3:model=als-v4 '
+    "--arm varied:0.3:diversity=0.3 --arm bare:0.1:rules=off --guardrail bought=0.1"
 )
 def start(
     name: Name,
-    challenger: Annotated[str, typer.Option(help="The registered model to test, such as als-v4.")],
     reason: Annotated[str, typer.Option(help="Purpose of the test; stored with it.")],
+    challenger: Annotated[
+        str | None, typer.Option(help="The registered model to test, such as als-v4: short for one --arm.")
+    ] = None,
     share: Annotated[
         float, typer.Option(help="Share of the visitors who get the challenger's lists, between 0 and 1.")
     ] = 0.5,
-    days: Annotated[
-        float, typer.Option(help="Planned days; before that `recsys train live` makes no decision.")
-    ] = 14.0,
-    metric: Annotated[
-        str, typer.Option(help="Metric that decides the test: clicked, carted, bought, revenue or spent.")
-    ] = "bought",
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="An arm as NAME:SHARE:SETTINGS, up to seven; settings are model=, rules=off, diversity=, "
+            "novelty=any|new and live=on, separated by commas. The control has the other visitors."
+        ),
+    ] = None,
+    placement: Annotated[
+        list[str] | None,
+        typer.Option(help="Placement where the arms differ; repeat it. Default: all that they concern."),
+    ] = None,
+    unit: Annotated[
+        str, typer.Option(help="Who keeps an arm: user (guests: their session), or session.")
+    ] = "user",
+    days: Days = 28.0,
+    outcome_days: Annotated[
+        float, typer.Option(help="Days since a visitor's first list in which interactions count.")
+    ] = 7.0,
+    metric: Metric = "bought",
+    planned_users: Annotated[
+        int, typer.Option(help="Users that the plan expects: intervals are narrowest there.")
+    ] = 10_000,
+    guardrail: Annotated[
+        list[str] | None,
+        typer.Option(help="METRIC=DROP, such as bought=0.1: an arm that is certainly worse stops the test."),
+    ] = None,
     live_control: Annotated[
         bool,
         typer.Option(
             "--live-control",
-            help="Rank the control's lists on request, too, as the challenger's are: the same conditions "
-            "for both arms, at the price of slower responses.",
+            help="With --challenger: rank both arms' lists on request, under the same conditions, at the "
+            "price of slower responses.",
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Start a test: running servers use it within seconds. One test runs at a time."""
-    from models.registry import registry
-    from recsys.database.session import unit_of_work
-    from recsys.domains.recommendations.ab_tests import service as ab_tests
+    from models.registry.experiments import start_experiment
+    from recsys.domains.recommendations.ab_tests.design import (
+        ExperimentDesign,
+        arms_of,
+        model_against_control,
+    )
 
-    with unit_of_work() as session:
-        row = ab_tests.start(
-            session,
-            name,
-            challenger,
-            share=share,
-            days=days,
-            metric=metric,
-            salt=secrets.token_hex(16),
-            live_control=live_control,
-            actor=command_user(),
-            reason=reason.strip(),
-        )
-        # a damaged artifact is refused before the test starts
-        registry.load(registry.get(session, challenger))
-        plain = _plain(row)
+    if (challenger is None) == (not arm):
+        raise Invalid("give either --challenger with its --share, or one --arm or more")
+    arms = arms_of(arm or []) if challenger is None else model_against_control(
+        challenger, share, live_control=live_control
+    )  # fmt: skip
+    design = ExperimentDesign.of(
+        arms=arms,
+        metric=metric,
+        unit=unit,
+        placements=placement or [],
+        days=days,
+        outcome_days=min(outcome_days, days),
+        planned_units=planned_users,
+        guardrails=[_guardrail(each) for each in guardrail or []],
+    )
+    plain = _plain(start_experiment(name, design, actor=command_user(), reason=reason))
     if as_json:
         _print_json(plain)
         return
+    shares = ", ".join(f"{each.name} {each.share:.0%} ({each.variant})" for each in design.arms)
     typer.echo(
-        f"{name} runs: {challenger} answers {share:.0%} of the visitors, {plain['control']} the others. "
-        f"How it goes: recsys train live. End it: recsys serve ab-test stop {name} --reason …"
+        f"{name} runs: {shares}; the control is {plain['control']}. How it goes: recsys train live. End it: "
+        f"recsys serve ab-test stop {name} --reason …"
     )
 
 
@@ -100,33 +183,64 @@ def stop(
     if as_json:
         _print_json(plain)
         return
-    typer.echo(
-        f"{name} is stopped; {plain['control']} answers everybody. Promote the other one with: recsys train "
-        f"promote {plain['challenger']} --reason …"
-    )
+    typer.echo(f"{name} is stopped; {plain['control']} answers everybody.")
+
+
+@app.command(epilog='Example: recsys serve ab-test keep als-against-knn challenger --reason "it sold more"')
+def keep(
+    name: Name,
+    arm: Annotated[str, typer.Argument(help="The arm to keep.")],
+    reason: Annotated[str, typer.Option(help="Conclusion of the test; stored with it.")],
+    as_json: AsJson = False,
+) -> None:
+    """End a test and keep an arm: its model serves everybody, and the test records the winner."""
+    from models.registry.experiments import keep_arm
+
+    row, model = keep_arm(name, arm, actor=command_user(), reason=reason.strip())
+    if as_json:
+        _print_json(_plain(row) | {"serving": model or row.control})
+    elif model is None:
+        typer.echo(
+            f"{name} is stopped and {arm} recorded; its settings are for requests and rules to follow."
+        )
+    else:
+        typer.echo(f"{name} is stopped, and {model} serves everybody.")
 
 
 @app.command(epilog="Example: recsys serve ab-test show als-against-knn --json")
 def show(name: Name, as_json: AsJson = False) -> None:
-    """Show a test's settings, its duration, and the lists that each arm got."""
+    """Show a test's design, the lists that each arm got, and the last measurement of it."""
+    from dataclasses import asdict
+
+    from models.registry.measurement import read_measurement
     from recsys.database.session import unit_of_work
     from recsys.domains.recommendations.ab_tests import service as ab_tests
 
+    measurement = read_measurement()
+    measured = None if measurement is None else measurement.test(name)
     with unit_of_work() as session:
         row = ab_tests.get(session, name)
-        plain = _plain(row) | {"answered": ab_tests.answered(session, row)}
+        design = ab_tests.design_of(row)
+        answered = ab_tests.answered(session, row)
+        plain = _plain(row)
     if as_json:
-        _print_json(plain)
+        given = {
+            "answered": {arm: asdict(count) for arm, count in answered.items()},
+            "measured": None if measured is None else measured.model_dump(mode="json"),
+        }
+        _print_json(plain | given)
         return
     for key, value in plain.items():
-        if key == "answered":
-            for arm, count in value.items():
-                typer.echo(
-                    f"{arm:13}{count['lists']:,} lists for {count['users']:,} users and "
-                    f"{count['guests']:,} guests"
-                )
-        elif value is not None:
+        if key != "design" and value is not None:
             typer.echo(f"{key:13}{value}")
+    for each in design.arms:
+        count = answered[each.name]
+        typer.echo(
+            f"{each.name:13}{each.share:.0%}, {each.variant}: {count.lists:,} lists for {count.users:,} "
+            f"users and {count.guests:,} guests, {count.fallbacks:,} by another model"
+        )
+    if measured is not None:
+        typer.echo(f"{'verdict':13}{measured.reason}")
 
 
 @app.command("list", epilog="Example: recsys serve ab-test list")
@@ -140,28 +254,38 @@ def list_(as_json: AsJson = False) -> None:
     from recsys.domains.recommendations.ab_tests import service as ab_tests
 
     with unit_of_work() as session:
-        rows = [_plain(row) for row in ab_tests.listed(session)]
+        rows = [(_plain(row), ab_tests.design_of(row)) for row in ab_tests.listed(session)]
     if as_json:
-        _print_json(rows)
+        _print_json([row for row, _ in rows])
         return
     if not rows:
         typer.echo("No A/B test was started yet.")
         return
     table = Table(box=None, padding=(0, 1))
-    for column in ("name", "state", "control", "challenger", "share", "started", "ended", "conclusion"):
-        table.add_column(column, overflow="fold", no_wrap=column != "conclusion")
-    for row in rows:
+    for column in ("name", "state", "control", "arms", "started", "ended", "winner", "conclusion"):
+        table.add_column(column, overflow="fold", no_wrap=column not in ("arms", "conclusion"))
+    for row, design in rows:
         table.add_row(
-            *(escape(str(row[key])) for key in ("name", "state", "control", "challenger")),
-            f"{row['share']:.0%}",
+            *(escape(str(row[key])) for key in ("name", "state", "control")),
+            escape("; ".join(f"{each.name} {each.share:.0%} {each.variant}" for each in design.treatments)),
             row["started_at"][:16],
             (row["ended_at"] or "–")[:16],
+            row["winner"] or "–",
             escape(row["conclusion"] or "–"),
         )
     Console().print(table)
 
 
+def _guardrail(written: str) -> dict[str, str]:
+    metric, equals, drop = written.partition("=")
+    if not equals:
+        raise Invalid(f"--guardrail {written!r}: expected METRIC=DROP, such as bought=0.1")
+    return {"metric": metric, "largest_drop": drop}
+
+
 def _plain(row: AbTest) -> dict[str, Any]:
+    from recsys.domains.recommendations.ab_tests.service import design_of
+
     plain_row: dict[str, Any] = {}
     for column in row.__table__.columns:
         if column.key not in _HIDDEN:
@@ -169,7 +293,7 @@ def _plain(row: AbTest) -> dict[str, Any]:
             plain_row[column.key] = (
                 value.isoformat(timespec="seconds") if hasattr(value, "isoformat") else value
             )
-    return plain_row
+    return plain_row | {"design": design_of(row).model_dump(mode="json")}
 
 
 def _print_json(value: object) -> None:

@@ -60,6 +60,28 @@ export interface AdjustIn {
   notes?: string | null;
 }
 
+/** Lists of one arm; fallbacks : by another model than the arm's. */
+export interface ArmCountOut {
+  arm: ArmDesign;
+  lists: number;
+  users: number;
+  guests: number;
+  fallbacks: number;
+}
+
+/** One arm: its name, its share of the visitors, and what it changes. */
+export interface ArmDesign {
+  name: string;
+  share: number;
+  variant?: Variant;
+}
+
+/** A metric in which no arm may lose more than `largest_drop` of the control's mean, else it stops. */
+export interface ArmGuardrail {
+  metric: "clicked" | "carted" | "bought" | "revenue" | "spent";
+  largest_drop: number;
+}
+
 /** One try to get a payment through its gateway. */
 export interface AttemptOut {
   attempt_number: number;
@@ -237,6 +259,11 @@ export interface ClickIn {
   position?: number | null;
 }
 
+/** Why an experiment ends. */
+export interface ConclusionIn {
+  reason: string;
+}
+
 /** The code that was sent to the address. */
 export interface ConfirmEmailIn {
   token: string;
@@ -302,6 +329,62 @@ export interface ErasureReceipt {
   notes: Array<string>;
   /** HMAC-SHA-256 cut to 128 bits, hexadecimal. */
   signature?: string;
+}
+
+/** Everything that is decided before an experiment starts. arms : two to eight; the first is the control. shares : their sum is 1. unit : who stays in one arm: a user on all devices (a guest by session until the log-in), or a session, before and after its log-in. placements : where the arms differ; none: those that a variant concerns. days : planned duration. outcome_days : of a visitor's time since the first list, what counts. planned_units : users or sessions that the plan expects; intervals are narrowest there. */
+export interface ExperimentDesign {
+  arms: Array<ArmDesign>;
+  metric?: "clicked" | "carted" | "bought" | "revenue" | "spent";
+  unit?: "user" | "session";
+  placements?: Array<"for_you" | "similar" | "bought_together" | "buy_again" | "popular" | "trending" | "new_arrivals" | "because_you_viewed">;
+  days?: number;
+  outcome_days?: number;
+  planned_units?: number;
+  guardrails?: Array<ArmGuardrail>;
+}
+
+/** One experiment with the lists of its arms. */
+export interface ExperimentDetailOut {
+  name: string;
+  state: string;
+  /** The model that served when it began. */
+  control: string;
+  design: ExperimentDesign;
+  started_at: string;
+  started_by: string;
+  reason: string;
+  ended_at: string | null;
+  ended_by: string | null;
+  conclusion: string | null;
+  /** The arm that was kept. */
+  winner: string | null;
+  measured: MeasuredTest | null;
+  answered: Array<ArmCountOut>;
+}
+
+/** A new experiment. The first arm of the design is the control. */
+export interface ExperimentIn {
+  name: string;
+  reason: string;
+  design: ExperimentDesign;
+}
+
+/** One experiment; `measured` is null before it was measured. */
+export interface ExperimentOut {
+  name: string;
+  state: string;
+  /** The model that served when it began. */
+  control: string;
+  design: ExperimentDesign;
+  started_at: string;
+  started_by: string;
+  reason: string;
+  ended_at: string | null;
+  ended_by: string | null;
+  conclusion: string | null;
+  /** The arm that was kept. */
+  winner: string | null;
+  measured: MeasuredTest | null;
 }
 
 /** A value of a facet and the number of products that have it. */
@@ -463,6 +546,31 @@ export interface ItemOut {
   explanation?: Record<string, unknown> | null;
 }
 
+/** Which arm is kept, and why. */
+export interface KeptArmIn {
+  reason: string;
+  arm: string;
+}
+
+/** An experiment that ended; serving : the model that serves everybody now. */
+export interface KeptOut {
+  name: string;
+  state: string;
+  /** The model that served when it began. */
+  control: string;
+  design: ExperimentDesign;
+  started_at: string;
+  started_by: string;
+  reason: string;
+  ended_at: string | null;
+  ended_by: string | null;
+  conclusion: string | null;
+  /** The arm that was kept. */
+  winner: string | null;
+  measured: MeasuredTest | null;
+  serving: string;
+}
+
 /** Entries in their order; `after` asks for those that follow. */
 export interface LiveEntries {
   items: Array<LiveEntry>;
@@ -529,6 +637,52 @@ export interface MeOut {
   created_at: string | null;
   followers: number;
   following: number;
+}
+
+/** One arm. variant : what it changes, in words. counted : users whose outcome is final; waiting : others. observed_share : of all users; None without any. fallback_share : of its lists, those by another model. */
+export interface MeasuredArm {
+  name: string;
+  variant: string;
+  share: number;
+  counted: number;
+  waiting: number;
+  observed_share: number | null;
+  fallback_share: number;
+}
+
+/** An arm less the control in one metric, with an interval that holds at all looks together. metric : such as bought. variance_removed : share of the variance that the users' past explained. */
+export interface MeasuredDifference {
+  metric: string;
+  arm: string;
+  control: number;
+  treatment: number;
+  difference: number;
+  low: number;
+  high: number;
+  relative: number | null;
+  p_value: number;
+  variance_removed: number;
+}
+
+/** An experiment so far. outcome : invalid, harmful, too_early, undecided, treatment, control or no_difference; reason : in a sentence; winner : the arm to keep. mismatch : whether the arms' users differ from the shares by more than chance allows (sample ratio mismatch); mismatch_p_value : valid at every look. differences : the metric that decides first. */
+export interface MeasuredTest {
+  name: string;
+  control: string;
+  metric: string;
+  unit: string;
+  state: string;
+  since: string;
+  until: string;
+  days: number;
+  planned_days: number;
+  outcome: string;
+  winner: string | null;
+  reason: string;
+  arms: Array<MeasuredArm>;
+  in_both: number;
+  mismatch: boolean;
+  mismatch_p_value: number | null;
+  differences: Array<MeasuredDifference>;
 }
 
 /** What one member of the model says of the product. */
@@ -967,6 +1121,20 @@ export interface PlacedProductOut {
 
 /** The kinds of lists; `serving.ranking.strategies` has the strategy of each. */
 export type Placement = "for_you" | "similar" | "bought_together" | "buy_again" | "popular" | "trending" | "new_arrivals" | "because_you_viewed";
+
+/** What an experiment of these terms needs. baseline : mean of the outcome now; None where it was not measured and not given. needed : users of all arms together. expected : users in the planned days, by the last 28; None without a measurement. days_needed : by the same. explanation : why `needed` is None, else empty. */
+export interface PlannedSample {
+  metric: "clicked" | "carted" | "bought" | "revenue" | "spent";
+  shares: Array<number>;
+  days: number;
+  effect_percent: number;
+  baseline: number | null;
+  needed: number | null;
+  expected: number | null;
+  enough: boolean | null;
+  days_needed: number | null;
+  explanation: string;
+}
 
 /** One product that is added, removed or moved; positions from 1, null where it is not in the list. */
 export interface PositionChangeOut {
@@ -1877,6 +2045,20 @@ export interface UsersFound {
   next_cursor: string | null;
 }
 
+/** What an arm changes of a request; the defaults change nothing. */
+export interface Variant {
+  /** A registered model; null: the serving one. */
+  model?: string | null;
+  /** Whether business rules apply. */
+  rules?: boolean;
+  /** In the place of the request's; null: as requested. */
+  diversity?: number | null;
+  /** In the place of the request's; null: as requested. */
+  novelty?: "any" | "new" | null;
+  /** Rank when a list is requested, also where a stored list is ready. */
+  live?: boolean;
+}
+
 /** One size, colour or package; without a price it has the price of the product. */
 export interface VariantIn {
   sku?: string | null;
@@ -2252,6 +2434,15 @@ export interface Operations {
     };
     response: string;
   };
+  /** One experiment: its design, the lists of its arms, and the verdict when it was last measured. */
+  admin_get_experiment: {
+    method: "GET";
+    path: "/api/v1/admin/experiments/{name}";
+    pathParameters: {
+      name: string;
+    };
+    response: ExperimentDetailOut;
+  };
   /** Any order with all its parts. */
   admin_get_order: {
     method: "GET";
@@ -2278,6 +2469,16 @@ export interface Operations {
       synonym_id: number;
     };
     response: SynonymOut;
+  };
+  /** End an experiment and keep an arm: its model serves everybody. Other settings are recorded only. */
+  admin_keep_experiment_arm: {
+    method: "POST";
+    path: "/api/v1/admin/experiments/{name}/keep";
+    pathParameters: {
+      name: string;
+    };
+    body: KeptArmIn;
+    response: KeptOut;
   };
   /** Accounts in the order of their ids. */
   admin_list_accounts: {
@@ -2311,6 +2512,12 @@ export interface Operations {
       limit?: number;
     };
     response: LiveEntries;
+  };
+  /** All experiments, newest first, with the last measurement of each. */
+  admin_list_experiments: {
+    method: "GET";
+    path: "/api/v1/admin/experiments";
+    response: Array<ExperimentOut>;
   };
   /** Suspicious payments without a decision, the oldest first. */
   admin_list_flags: {
@@ -2479,6 +2686,24 @@ export interface Operations {
     body: NotifyIn;
     response: NotifyOut;
   };
+  /** How many users an experiment needs, looked at every day, and whether the days bring them. */
+  admin_plan_experiment: {
+    method: "GET";
+    path: "/api/v1/admin/experiments/plan";
+    query?: {
+      metric?: "clicked" | "carted" | "bought" | "revenue" | "spent";
+      /** Share of an arm beside the control; repeat it. Default: 0.5. */
+      share?: Array<number> | null;
+      days?: number;
+      /** The difference to find. */
+      effect_percent?: number;
+      /** Mean of the metric now; default: as measured. */
+      baseline?: number | null;
+      /** Standard deviation of money between users. */
+      deviation?: number | null;
+    };
+    response: PlannedSample;
+  };
   /** Render a template with these values; nothing is sent. Exceeding the limits is a 422. */
   admin_preview_template: {
     method: "POST";
@@ -2585,6 +2810,23 @@ export interface Operations {
     };
     body: ParcelIn;
     response: ParcelOut;
+  };
+  /** Start an experiment; servers follow within seconds. One runs at a time. */
+  admin_start_new_experiment: {
+    method: "POST";
+    path: "/api/v1/admin/experiments";
+    body: ExperimentIn;
+    response: ExperimentOut;
+  };
+  /** Stop an experiment: the serving model answers everybody within seconds. */
+  admin_stop_experiment: {
+    method: "POST";
+    path: "/api/v1/admin/experiments/{name}/stop";
+    pathParameters: {
+      name: string;
+    };
+    body: ConclusionIn;
+    response: ExperimentOut;
   };
   /** Record where a parcel is; when the last parcel has arrived, the order is delivered. */
   admin_update_parcel: {

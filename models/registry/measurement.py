@@ -18,6 +18,7 @@ from recsys.log import get_logger
 from recsys.settings import get_settings
 
 __all__ = [
+    "MeasuredArm",
     "MeasuredDifference",
     "MeasuredGroup",
     "MeasuredPeriod",
@@ -78,45 +79,64 @@ class MeasuredSpan(BaseModel):
 
 
 class MeasuredDifference(BaseModel):
-    """Challenger less control in one metric, with a 95% interval; metric : such as bought."""
+    """An arm less the control in one metric, with an interval that holds at all looks together.
+
+    metric : such as bought. variance_removed : share of the variance that the users' past explained.
+    """
 
     metric: str
+    arm: str
     control: float
-    challenger: float
+    treatment: float
     difference: float
     low: float
     high: float
     relative: float | None
     p_value: float
+    variance_removed: float
+
+
+class MeasuredArm(BaseModel):
+    """One arm. variant : what it changes, in words. counted : users whose outcome is final; waiting : others.
+
+    observed_share : of all users; None without any. fallback_share : of its lists, those by another model.
+    """
+
+    name: str
+    variant: str
+    share: float
+    counted: int
+    waiting: int
+    observed_share: float | None
+    fallback_share: float
 
 
 class MeasuredTest(BaseModel):
-    """An A/B test so far.
+    """An experiment so far.
 
-    outcome : invalid, too_early, challenger, control or no_difference; reason : in a sentence.
-    control_users, challenger_users : users that count. expected_share, observed_share : of the challenger's.
-    mismatch : whether the two differ by more than chance allows (sample ratio mismatch).
+    outcome : invalid, harmful, too_early, undecided, treatment, control or no_difference; reason : in a
+        sentence; winner : the arm to keep.
+    mismatch : whether the arms' users differ from the shares by more than chance allows (sample ratio
+        mismatch); mismatch_p_value : valid at every look.
     differences : the metric that decides first.
     """
 
     name: str
     control: str
-    challenger: str
     metric: str
+    unit: str
     state: str
     since: datetime
     until: datetime
     days: float
     planned_days: float
     outcome: str
+    winner: str | None
     reason: str
-    control_users: int
-    challenger_users: int
-    expected_share: float | None
-    observed_share: float | None
+    arms: list[MeasuredArm]
+    in_both: int
     mismatch: bool
     mismatch_p_value: float | None
-    fallback_share: float
     differences: list[MeasuredDifference]
 
 

@@ -44,7 +44,9 @@ _MARKED = text(
            m.parameters ->> 'artifact' AS artifact,
            NOT coalesce(m.is_active, false) AND NOT EXISTS (
                SELECT FROM recommendations_db.ab_tests a
-               WHERE a.state = 'running' AND t.name IN (a.control, a.challenger)
+               WHERE a.state = 'running' AND (t.name IN (a.control, a.challenger) OR EXISTS (
+                   SELECT FROM jsonb_array_elements(a.design -> 'arms') e
+                   WHERE e #>> '{variant,model}' = t.name))
            ) AND EXISTS (
                SELECT FROM recommendations_db.recommendation_models n
                WHERE regexp_replace(n.name, '-v[0-9]+$', '') = regexp_replace(t.name, '-v[0-9]+$', '')

@@ -92,10 +92,9 @@ def _deadline(late_share: LateShare) -> PartOut:
 def _ab_test(running: RunningTest) -> PartOut:
     test, problem = running.test, running.problem
     if problem is not None:
-        return PartOut(well=False, detail=f"{test.name}: the model that serves answers both arms: {problem}")
-    return PartOut(
-        well=True, detail=f"{test.name}: {test.challenger} answers {test.share:.0%} of the visitors"
-    )
+        return PartOut(well=False, detail=f"{test.name}: the serving model answers in its place: {problem}")
+    arms = ", ".join(f"{arm.name} {arm.share:.0%}" for arm in test.design.arms)
+    return PartOut(well=True, detail=f"{test.name}: {arms} of the visitors")
 
 
 def _refusal() -> str | None:

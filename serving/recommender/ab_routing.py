@@ -1,13 +1,15 @@
-"""A/B tests: selects the serving data of a visitor's arm, and labels the response."""
+"""A/B tests: the serving data and the request settings of a visitor's arm, and the label of the response."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from recsys.domains.recommendations.ab_tests.service import Arm, label
+from recsys.domains.recommendations.ab_tests.design import ArmDesign
+from recsys.domains.recommendations.ab_tests.service import FALLBACK, fallback_label, label
+from serving.ranking.eligibility import Novelty
 from serving.recommender.request import RecommendationRequest
 from serving.recommender.response import RecommendationResponse
-from serving.state.ab_assignment import RunningTest
+from serving.state.ab_assignment import ArmModel, RunningTest
 from serving.state.metrics import count_arm
 from serving.state.serving_data import ServingData
 
@@ -16,71 +18,84 @@ __all__ = ["Assignment", "assign"]
 
 @dataclass(frozen=True, eq=False)
 class Assignment:
-    """The arm of a visitor. data: the serving data of the arm; test: None where no test applies."""
+    """The arm of a visitor, chosen before the path of the request begins.
+
+    data, request : those of the arm. original : the request as it came.
+    test, arm : None where no test applies. arm_model : the model of the arm, where it has its own.
+    is_fallback : whether the serving model takes the place of the arm's.
+    """
 
     data: ServingData
+    request: RecommendationRequest
+    original: RecommendationRequest
     test: RunningTest | None = None
-    arm: Arm | None = None
-
-    @property
-    def is_challenger(self) -> bool:
-        """Whether the challenger ranks."""
-        return self.arm is Arm.CHALLENGER
+    arm: ArmDesign | None = None
+    arm_model: ArmModel | None = None
+    is_fallback: bool = False
 
     def labelled(self, response: RecommendationResponse) -> RecommendationResponse:
-        """Return the response with its arm: `fallback` where the model of the arm did not rank its list."""
+        """Return the response to the original request, with its arm.
+
+        It is a fallback where the list was ranked by another model than the arm's.
+        """
         if self.test is None or self.arm is None:
             return response
-        arm = self.arm
-        if arm is Arm.CONTROL and not self._is_by_control(self.test, response):
-            arm = Arm.FALLBACK
-        return self._with_arm(self.test, response, arm)
+        is_fallback = self.is_fallback or (self.arm_model is None and not self._is_by_control(response))
+        return self._with_arm(self.test, self.arm, response, is_fallback)
 
     def labelled_page(self, response: RecommendationResponse) -> RecommendationResponse:
         """Return a later page with the arm of its first page, whichever model serves now."""
         if self.test is None or self.arm is None:
             return response
-        test = self.test.test
-        other_model = test.control if self.arm is Arm.CHALLENGER else test.challenger
-        return self._with_arm(
-            self.test, response, Arm.FALLBACK if response.model == other_model else self.arm
-        )
+        expected = self.arm.variant.model or self.test.test.control
+        is_fallback = response.model is not None and response.model != expected
+        return self._with_arm(self.test, self.arm, response, is_fallback)
 
     def fallback(self, data: ServingData) -> Assignment:
-        """Return the assignment of a list by the serving model, which counts for neither arm."""
-        return replace(self, data=data, arm=Arm.FALLBACK)
+        """Return the assignment of a list by the serving model, as it was requested."""
+        return replace(self, data=data, request=self.original, arm_model=None, is_fallback=True)
 
-    def _is_by_control(self, test: RunningTest, response: RecommendationResponse) -> bool:
-        """Whether the serving model is still the control, and ranked the list."""
-        model, control = self.data.model, test.test.control
+    def _is_by_control(self, response: RecommendationResponse) -> bool:
+        """Whether the serving model is still the control, and ranked the list if a model did."""
+        assert self.test is not None
+        model, control = self.data.model, self.test.test.control
         return (
             model is not None
             and model.registered.name == control
-            and (response.source != "stored" or response.model == control)
+            and (response.source != "stored" or response.model in (None, control))
         )
 
-    @staticmethod
-    def _with_arm(test: RunningTest, response: RecommendationResponse, arm: Arm) -> RecommendationResponse:
-        count_arm(arm.value)
-        return replace(response, arm=label(test.test.name, arm))
+    def _with_arm(
+        self, test: RunningTest, arm: ArmDesign, response: RecommendationResponse, is_fallback: bool
+    ) -> RecommendationResponse:
+        count_arm(FALLBACK if is_fallback else arm.name)
+        name = test.test.name
+        text = fallback_label(name, arm.name) if is_fallback else label(name, arm.name)
+        # a cursor continues the request as it came, also after the test ended
+        return replace(response, request=self.original, arm=text, arm_propensity=arm.share)
 
 
-def assign(data: ServingData, request: RecommendationRequest, *, later_page: bool = False) -> Assignment:
-    """Return the visitor's arm and its serving data, which differ in the model only.
-
-    later_page : a list that was ranked earlier keeps its arm, even if its model is no longer available.
-    """
+def assign(data: ServingData, request: RecommendationRequest) -> Assignment:
+    """Return the visitor's arm, with the serving data and the request settings that it ranks by."""
     test = data.test
     arm = None if test is None else test.arm(request)
     if test is None or arm is None:
-        return Assignment(data)
-    if later_page:
-        return Assignment(data, test, arm)
-    if arm is Arm.CONTROL:
-        live = replace(data, uses_stored_lists=False) if test.test.live_control else data
-        return Assignment(live, test, arm)
-    challenger = test.challenger
-    if challenger is None:
-        return Assignment(data, test, Arm.FALLBACK)
-    challenger_data = replace(data, model=challenger, cold_start=test.cold_start, uses_stored_lists=False)
-    return Assignment(challenger_data, test, arm)
+        return Assignment(data, request, request)
+    variant, arm_model = arm.variant, None
+    if variant.model is not None:
+        arm_model = test.models.get(variant.model)
+        model = None if arm_model is None else arm_model.model
+        if arm_model is None or model is None:
+            return Assignment(data, request, request, test, arm, is_fallback=True)
+        data = replace(data, model=model, cold_start=arm_model.cold_start, uses_stored_lists=False)
+    without_rules = test.without_rules
+    if not variant.rules and without_rules is not None:
+        data = replace(data, rules=without_rules)
+    settings = request
+    if variant.diversity is not None:
+        settings = replace(settings, diversity=variant.diversity)
+    if variant.novelty is not None:
+        settings = replace(settings, novelty=Novelty(variant.novelty))
+    stored = data.uses_stored_lists and not variant.live
+    data = replace(data, arm=arm.name, uses_stored_lists=stored)
+    return Assignment(data, settings, request, test, arm, arm_model)

@@ -37,6 +37,7 @@ from serving.recommender.sources import (
     next_page,
 )
 from serving.recommender.why_not import ServedList, trace_products
+from serving.state.ab_assignment import ArmModel
 from serving.state.active_model import LoadedModel
 from serving.state.executor import LiveExecutor
 from serving.state.metrics import LateShare
@@ -115,17 +116,19 @@ class Recommender:
         """
         data = self.data
         _check_products(request, data)
-        context = await self._contexts.read(request, data)
-        if data.test is None:
-            response = await self._from_sources(request, context)
+        # an arm of an A/B test differs in what the path begins with, and in nothing else
+        assignment = assign(data, request)
+        context = await self._contexts.read(assignment.request, assignment.data)
+        if assignment.arm_model is not None:
+            response = await self._by_arm_model(context, assignment, assignment.arm_model, data)
         else:
-            response = await self._in_test(request, context, data)
+            response = assignment.labelled(await self._from_sources(assignment.request, context))
         if request_id is None:
             return response
-        if self._new_products.wanted(response, data):
+        if self._new_products.wanted(response, assignment.data):
             response = await self._with_new_products(response, context, request_id)
         if self._explorer.draws(request, request_id):
-            response = self._explorer.drawn(response, data, context.recent, request_id)
+            response = self._explorer.drawn(response, assignment.data, context.recent, request_id)
         return response
 
     async def _with_new_products(
@@ -159,7 +162,7 @@ class Recommender:
         data = self.data
         context = await self._contexts.read(request, data)
         response = next_page(rest, request, data, context.recent)
-        return assign(data, request, later_page=True).labelled_page(response)
+        return assign(data, request).labelled_page(response)
 
     async def whole_list(self, request: RecommendationRequest) -> ServedList:
         """Return all pages of a list. Raises as `recommend`."""
@@ -180,8 +183,9 @@ class Recommender:
         for product in products:
             _check_product(product, data)
         served = await self.whole_list(request)
-        context = await self._contexts.read(request, data)
-        context = replace(context, data=assign(data, request).data)
+        assignment = assign(data, request)
+        request = assignment.request
+        context = await self._contexts.read(request, assignment.data)
         if served.first.source == "stored" and (key := key_of(request, context.data)) is not None:
             context = replace(context, stored=await self._shared.list_of(key, context.data))
         return await to_thread.run_sync(trace_products, self._live, request, context, served, products)
@@ -221,16 +225,6 @@ class Recommender:
         """Wait briefly for lists that are being ranked."""
         self._executor.close()
 
-    async def _in_test(
-        self, request: RecommendationRequest, context: RequestContext, data: ServingData
-    ) -> RecommendationResponse:
-        """Return the list of the visitor's arm."""
-        assignment = assign(data, request)
-        context = replace(context, data=assignment.data)
-        if assignment.is_challenger:
-            return await self._by_challenger(request, context, assignment, data)
-        return assignment.labelled(await self._from_sources(request, context))
-
     async def _from_sources(
         self, request: RecommendationRequest, context: RequestContext
     ) -> RecommendationResponse:
@@ -260,28 +254,29 @@ class Recommender:
         lists = (source.available_now(request, context) for source in self.sources)
         return replace(next(response for response in lists if response is not None), complete=False)
 
-    async def _by_challenger(
+    async def _by_arm_model(
         self,
-        request: RecommendationRequest,
         context: RequestContext,
         assignment: Assignment,
+        arm_model: ArmModel,
         data: ServingData,
     ) -> RecommendationResponse:
-        """Return the challenger's list, or the serving model's where the challenger fails or is late."""
-        test = assignment.test
-        assert test is not None
-        fallback, by_serving_model = assignment.fallback(data), replace(context, data=data)
+        """Return the list of the arm's own model, or the serving model's where it fails or is late."""
+        original = assignment.original
         try:
-            response = await self._from_sources(request, context)
+            response = await self._from_sources(assignment.request, context)
         except RecsysError:
             raise  # about the request, not the model
-        except Exception as error:  # noqa: BLE001 a challenger may raise anything
-            test.failed(error)
-            return fallback.labelled(await self._from_sources(request, by_serving_model))
+        except Exception as error:  # noqa: BLE001 a model on trial may raise anything
+            arm_model.failed(error)
+            by_serving_model = await self._contexts.read(original, data)
+            response = await self._from_sources(original, by_serving_model)
+            return assignment.fallback(data).labelled(response)
         if not response.complete:
-            test.failed()
-            return fallback.labelled(self._list_available_now(request, by_serving_model))
-        test.succeeded()
+            arm_model.failed()
+            by_serving_model = await self._contexts.read(original, data)
+            return assignment.fallback(data).labelled(self._list_available_now(original, by_serving_model))
+        arm_model.succeeded()
         return assignment.labelled(response)
 
 

@@ -30,6 +30,7 @@ class RecommendationResponse:
     filtered_out  how many products are not eligible, by reason; None for a stored list without filters
     eligible      how many products are eligible; None for a stored list without filters
     arm           arm of the running A/B test, None without one
+    arm_propensity  with which the visitor was assigned to it
     complete      False: the deadline passed, and this is the best list available without waiting
     parts         for each product, when requested, the parts of its score
     propensities  of a list that was drawn at random: for each entry the chance of its place, given those
@@ -55,6 +56,7 @@ class RecommendationResponse:
     propensities: Sequence[float | None] | None = None
     candidates: Sequence[int] | None = None
     new_products: frozenset[int] = frozenset()
+    arm_propensity: float | None = None
 
     @property
     def is_full(self) -> bool:
@@ -92,6 +94,7 @@ def impression_of(response: RecommendationResponse, request_id: str) -> Answered
         response.shown,
         response.propensities,
         response.candidates,
+        response.arm_propensity,
     )
 
 

@@ -241,11 +241,12 @@ def cache_key(request: RecommendationRequest, context: RequestContext) -> Hashab
     """Return what a list depends on, as long as no user's history is read for it.
 
     The version names what the list is made of, and keeps none of it in memory; in an A/B test the arms have
-    the same version and different models.
+    the same version and different models or rules.
     """
     data, recent = context.data, context.recent
     model = None if data.model is None else data.model.registered.id
-    return request, data.version, model, *map(frozenset, (recent.touched, recent.bought, recent.dismissed))
+    seen = map(frozenset, (recent.touched, recent.bought, recent.dismissed))
+    return request, data.version, model, data.arm, *seen
 
 
 def next_page(

@@ -1,41 +1,40 @@
-"""The running A/B test, with its challenger loaded beside the serving model."""
+"""The running A/B test, with the models of its arms loaded beside the serving model."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from models.registry import registry
 from models.registry.registry import RegisteredModel
+from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
-from recsys.domains.recommendations.ab_tests.service import Arm, Running, arm_of, unit_of
+from recsys.domains.recommendations.ab_tests.design import ArmDesign
+from recsys.domains.recommendations.ab_tests.service import Running, arm_of, unit_of
 from recsys.errors import NotFound, RecsysError
 from recsys.log import get_logger
 from serving.catalogue.catalogue import Catalogue
+from serving.merchandising.compiled_rules import CompiledRules
 from serving.ranking.cold_start import ColdStartProducts
-from serving.recommender.request import Placement, RecommendationRequest
+from serving.recommender.request import RecommendationRequest
 from serving.state.active_model import LoadedModel
 
-__all__ = ["TESTED_PLACEMENTS", "AbTestRefresher", "RunningTest"]
+__all__ = ["AbTestRefresher", "ArmModel", "RunningTest"]
 
-TESTED_PLACEMENTS = frozenset(
-    {Placement.FOR_YOU, Placement.SIMILAR, Placement.BOUGHT_TOGETHER, Placement.BECAUSE_YOU_VIEWED}
-)
-"""Placements that the serving model ranks; the others are the same in both arms."""
 RETRY_SECONDS = 30.0
 MAX_FAILURES = 5
-"""Late or failed lists in a row after which the challenger is paused."""
+"""Late or failed lists in a row after which an arm's model is paused."""
 _log = get_logger(__name__)
 
 
-class RunningTest:
-    """A running test with its challenger; pauses a challenger that fails repeatedly."""
+class ArmModel:
+    """A model that an arm ranks with in the place of the serving one; paused when it fails repeatedly."""
 
-    def __init__(self, test: Running, challenger: LoadedModel | None, problem: str | None) -> None:
-        self.test = test
-        self._challenger, self._problem = challenger, problem
+    def __init__(self, test: Running, name: str, model: LoadedModel | None, problem: str | None) -> None:
+        self.name = name
+        self._test, self._model, self._problem = test, model, problem
         self._cold_start: tuple[Catalogue | None, ColdStartProducts] = (None, ColdStartProducts())
         self._lock = threading.Lock()
         self._failures = 0
@@ -44,42 +43,37 @@ class RunningTest:
 
     @property
     def is_loaded(self) -> bool:
-        """Whether the challenger was loaded, paused or not."""
-        return self._challenger is not None
+        """Whether the model was loaded, paused or not."""
+        return self._model is not None
 
     @property
-    def challenger(self) -> LoadedModel | None:
-        """The challenger, unless it is not loaded or paused after failures."""
-        return None if time.monotonic() < self._paused_until else self._challenger
+    def model(self) -> LoadedModel | None:
+        """The model, unless it is not loaded or paused after failures."""
+        return None if time.monotonic() < self._paused_until else self._model
 
     @property
     def problem(self) -> str | None:
-        """Why the challenger is not used; None when it is."""
+        """Why the model is not used; None when it is."""
         if self._problem is None and time.monotonic() < self._paused_until:
-            return f"{self.test.challenger} was too slow or failed {MAX_FAILURES} times in a row"
+            return f"{self.name} was too slow or failed {MAX_FAILURES} times in a row"
         return self._problem
 
     @property
     def cold_start(self) -> ColdStartProducts:
-        """The products that the challenger does not know."""
+        """The products that the model does not know."""
         return self._cold_start[1]
-
-    def arm(self, request: RecommendationRequest) -> Arm | None:
-        """Return the arm of a request; None where no model ranks it, or it has no visitor."""
-        unit = unit_of(request.user, request.session)
-        return None if unit is None or request.placement not in TESTED_PLACEMENTS else arm_of(self.test, unit)
 
     def prepare(self, catalogue: Catalogue) -> None:
         """Compute what the first request after a change would otherwise have to."""
-        if self._challenger is not None and self._cold_start[0] is not catalogue:
-            self._cold_start = catalogue, ColdStartProducts.of(catalogue, self._challenger)
+        if self._model is not None and self._cold_start[0] is not catalogue:
+            self._cold_start = catalogue, ColdStartProducts.of(catalogue, self._model)
 
     def succeeded(self) -> None:
-        """Note that the challenger ranked in time."""
+        """Note that the model ranked in time."""
         self._failures = 0
 
     def failed(self, error: Exception | None = None) -> None:
-        """Note that the challenger was late (no error) or failed; repeated failures pause it."""
+        """Note that the model was late (no error) or failed; repeated failures pause it."""
         with self._lock:
             # the traceback is logged once: writing it takes longer than ranking a list
             was_traced, self._was_traced = self._was_traced, self._was_traced or error is not None
@@ -89,49 +83,94 @@ class RunningTest:
                 self._failures, self._paused_until = 0, time.monotonic() + RETRY_SECONDS
         if error is not None:
             _log.error(
-                "the challenger of an A/B test failed, and the serving model ranked instead",
-                test=self.test.name,
+                "a model of an A/B test failed, and the serving model ranked instead",
+                test=self._test.name,
+                model=self.name,
                 reason=type(error).__name__,
                 exc_info=None if was_traced else error,
             )
         if paused:
             _log.error(
-                "the challenger of an A/B test is paused, and the serving model ranks instead",
-                test=self.test.name,
-                challenger=self.test.challenger,
+                "a model of an A/B test is paused, and the serving model ranks instead",
+                test=self._test.name,
+                model=self.name,
                 seconds=RETRY_SECONDS,
             )
 
 
+class RunningTest:
+    """A running test with the models of its arms, by name."""
+
+    def __init__(self, test: Running, models: Mapping[str, ArmModel]) -> None:
+        self.test, self.models = test, models
+        self._without_rules: CompiledRules | None = None
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether every arm has its model."""
+        return all(each.is_loaded for each in self.models.values())
+
+    @property
+    def problem(self) -> str | None:
+        """Why an arm is answered by the serving model; None where none is."""
+        problems = [each.problem for each in self.models.values() if each.problem is not None]
+        return "; ".join(problems) or None
+
+    @property
+    def without_rules(self) -> CompiledRules | None:
+        """No business rules, for the catalogue of the last `prepare`."""
+        return self._without_rules
+
+    def arm(self, request: RecommendationRequest) -> ArmDesign | None:
+        """Return the arm of a request; None without a visitor, or where its placement is not tested."""
+        design = self.test.design
+        unit = unit_of(request.user, request.session, by_session=design.unit == "session")
+        return None if unit is None or not design.concerns(request.placement) else arm_of(self.test, unit)
+
+    def prepare(self, catalogue: Catalogue) -> None:
+        """Compute what the first request after a change would otherwise have to."""
+        for each in self.models.values():
+            each.prepare(catalogue)
+        if self._without_rules is None or self._without_rules.catalogue is not catalogue:
+            self._without_rules = CompiledRules.compile(catalogue, (), clock.now())
+
+
 class AbTestRefresher:
-    """Notices the start and end of a test, and loads its challenger."""
+    """Notices the start and end of a test, and loads the models of its arms."""
 
     def __init__(self) -> None:
         self._current: RunningTest | None = None
         self._retry_at = 0.0
 
     def refresh(self, catalogue: Catalogue) -> Iterator[RunningTest | None]:
-        """Yield the running test, prepared for `catalogue`; a new one first without its challenger.
+        """Yield the running test, prepared for `catalogue`; a new one first without its models.
 
         Raises Unavailable when the database cannot be reached; the current test goes on.
         """
-        registered, problem = None, None
+        registered: dict[str, RegisteredModel | str] = {}
         with unit_of_work() as session:
             test, current = ab_tests.running(session), self._current
             settled = current is not None and current.test == test and self._is_settled(current)
-            if test is not None and not settled:
+            for name in test.design.models if test is not None and not settled else ():
                 try:
-                    registered = registry.get(session, test.challenger)
+                    registered[name] = registry.get(session, name)
                 except NotFound as error:
-                    problem = error.message
+                    registered[name] = error.message
         if test is None:
             if current is not None:
                 _log.info("an A/B test ended", test=current.test.name)
             self._current = None
         elif not settled:
-            # until it is loaded its visitors get lists by the serving model
-            yield RunningTest(test, None, problem or f"{test.challenger} is being loaded")
-            self._current = self._load(test, registered, problem)
+            # until they are loaded its visitors get lists by the serving model
+            waiting = {name: ArmModel(test, name, None, f"{name} is being loaded") for name in registered}
+            if waiting:
+                preliminary = RunningTest(test, waiting)
+                preliminary.prepare(catalogue)
+                yield preliminary
+            self._current = RunningTest(
+                test, {name: self._load(test, name, found) for name, found in registered.items()}
+            )
+            _log.info("an A/B test runs", test=test.name, shares=test.design.shares)
         if self._current is not None:
             self._current.prepare(catalogue)
         yield self._current
@@ -140,25 +179,24 @@ class AbTestRefresher:
         """Whether there is nothing to load, or loading failed a moment ago."""
         return current.is_loaded or time.monotonic() < self._retry_at
 
-    def _load(self, test: Running, registered: RegisteredModel | None, problem: str | None) -> RunningTest:
+    def _load(self, test: Running, name: str, registered: RegisteredModel | str) -> ArmModel:
         error: Exception | None = None
-        if registered is not None:
+        if isinstance(registered, RegisteredModel):
             try:
-                challenger = LoadedModel.load(registered)
+                return ArmModel(test, name, LoadedModel.load(registered), None)
             except Exception as load_error:  # noqa: BLE001 an algorithm of a plugin may raise anything
                 error = None if isinstance(load_error, RecsysError) else load_error
                 problem = (
                     str(load_error) if error is None else f"it cannot be loaded ({type(load_error).__name__})"
                 )
-            else:
-                _log.info("an A/B test runs", test=test.name, challenger=test.challenger, share=test.share)
-                return RunningTest(test, challenger, None)
+        else:
+            problem = registered
         self._retry_at = time.monotonic() + RETRY_SECONDS
         _log.error(
-            "the challenger of an A/B test cannot be loaded, and the serving model ranks instead",
+            "a model of an A/B test cannot be loaded, and the serving model ranks instead",
             test=test.name,
-            challenger=test.challenger,
+            model=name,
             reason=problem,
             exc_info=error,
         )
-        return RunningTest(test, None, problem)
+        return ArmModel(test, name, None, problem)

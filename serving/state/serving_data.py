@@ -30,8 +30,9 @@ class ServingData:
     cold_start          products that `model` does not know
     new_products        new products that places are reserved for, with their clicks; none by default
     generation          the live generation of stored lists in Redis; None without one
-    uses_stored_lists   False where a request must be ranked now, as for the challenger of an A/B test
+    uses_stored_lists   False where a request must be ranked now, as in an arm that is ranked live
     test                the running A/B test
+    arm                 the arm of the A/B test that this data is of; None outside of it
     version             counts the snapshots of a process; two of one version have the same parts
     """
 
@@ -48,6 +49,7 @@ class ServingData:
     generation: int | None = None
     uses_stored_lists: bool = True
     test: RunningTest | None = None
+    arm: str | None = None
     version: int = 0
 
     @cached_property

@@ -98,6 +98,17 @@ ADMINISTRATION: Mapping[Route, str] = {
     ("POST", "/api/v1/recommendations/rules/preview"): "tests/serving/merchandising/test_rules_in_lists.py",
     ("GET", "/api/v1/recommendations/why"): "tests/serving/recommender/test_why_not.py",
     ("GET", "/api/v1/recommendations/why/past"): "tests/serving/recommender/test_why_not.py",
+    **dict.fromkeys(
+        (
+            ("GET", "/api/v1/admin/experiments"),
+            ("POST", "/api/v1/admin/experiments"),
+            ("GET", "/api/v1/admin/experiments/plan"),
+            ("GET", "/api/v1/admin/experiments/{name}"),
+            ("POST", "/api/v1/admin/experiments/{name}/stop"),
+            ("POST", "/api/v1/admin/experiments/{name}/keep"),
+        ),
+        "tests/serving/api/test_experiments.py",
+    ),
 }
 """For administrators, and serving's own; each with the module that tests who may call it."""
 

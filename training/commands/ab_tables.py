@@ -1,4 +1,4 @@
-"""Prints what came of A/B tests: a verdict, why, and each metric of both arms."""
+"""Prints what came of experiments: a verdict, why, and each metric of each arm."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from rich.markup import escape
 from training.commands.console import table_of
 
 if TYPE_CHECKING:
-    from training.online.ab_results import AbResult, Population
+    from training.online.ab_results import AbResult
+    from training.online.ab_verdict import Population
 
 __all__ = ["show_results"]
 
 _WORDS = {
     "invalid": "[red]not valid[/red]",
+    "harmful": "[red]an arm does harm[/red]",
     "too_early": "[yellow]too early to tell[/yellow]",
-    "challenger": "[green]the challenger is better[/green]",
+    "undecided": "[yellow]not decided yet[/yellow]",
+    "treatment": "[green]an arm is better[/green]",
     "control": "[green]the control is better[/green]",
     "no_difference": "no difference found",
 }
@@ -31,11 +34,11 @@ def show_results(tests: Sequence[AbResult], console: Console) -> None:
         _show(test, console)
     if tests:
         console.print(
-            "One user counts once. clicked, carted, bought: users who did so with a product that they were "
-            "shown in the test; revenue of those products, and all that was spent since, both a user. "
-            "Intervals are 95%; p of metrics that do not decide is Holm-corrected; 'finds': the smallest "
-            "true difference that four of five such tests would find. Guests: by feedback that "
-            "names its answer.",
+            "Counted: users whose outcome days are over, each once. clicked, carted, bought: who did so with "
+            "a product of a list in the test; revenue of those products, and all that was spent, both a user "
+            "and up to the 99th percentile of those who paid. Differences are adjusted by their past. "
+            "Intervals are 95% at all looks together for each metric, arms corrected (Bonferroni). Guests: "
+            "by feedback that names its answer.",
             style="dim",
             soft_wrap=True,
             highlight=False,
@@ -45,43 +48,46 @@ def show_results(tests: Sequence[AbResult], console: Console) -> None:
 def _show(test: AbResult, console: Console) -> None:
     console.print(
         f"\n[bold]A/B test {escape(test.name)}[/bold] ({test.state}, day {test.days:.1f} of "
-        f"{test.planned_days:g}): {_WORDS[test.verdict.outcome]}",
+        f"{test.design.days:g}): {_WORDS[test.verdict.outcome]}",
         highlight=False,
     )
     console.print(f"{escape(test.verdict.reason)}.", soft_wrap=True, highlight=False)
-    for name, people in (("users", test.users), ("guests", test.guests)):
-        if sum(people.counted.values()) + people.only_fallback + people.in_both:
-            _show_people(name, people, test, console)
+    _show_people(f"{test.design.unit}s", test.units, test, console)
+    if test.guests is not None and sum(test.guests.counted.values()) + sum(test.guests.waiting.values()):
+        _show_people("guests", test.guests, test, console)
 
 
 def _show_people(name: str, people: Population, test: AbResult, console: Console) -> None:
-    from training.evaluation.significance import format_p
-
-    table = table_of(name, test.control, test.challenger, "difference", "p", "finds")
-    for one in people.differences:
-        rate = one.metric in _SHARES
+    table = table_of(name, "arm", "control", "arm's", "difference", "p", "past explains")
+    for each in people.comparisons:
+        rate, compared = each.metric in _SHARES, each.compared
         table.add_row(
-            f"[bold]{one.metric}[/bold]" if (name, one.metric) == ("users", test.metric) else one.metric,
-            _value(one.control, rate),
-            _value(one.challenger, rate),
-            f"{_signed(one.difference, rate)} ({_signed(one.low, rate)} to {_signed(one.high, rate)})",
-            format_p(one.adjusted, name=""),
-            "–" if one.smallest is None else _value(one.smallest, rate),
+            f"[bold]{each.metric}[/bold]" if each.metric == test.design.metric else each.metric,
+            each.arm,
+            _value(compared.control, rate),
+            _value(compared.treatment, rate),
+            f"{_signed(compared.difference, rate)} ({_signed(compared.low, rate)} to "
+            f"{_signed(compared.high, rate)})",
+            f"{compared.p_value:.3f}",
+            f"{each.variance_removed:.0%}",
         )
-    if people.differences:
+    if people.comparisons:
         console.print(table)
-    control, challenger = people.counted["control"], people.counted["challenger"]
-    parts = [f"{control:,} {name} of {test.control}, {challenger:,} of {test.challenger}"]
-    if people.mismatch is not None:
-        goes = "not " if people.mismatch.found else ""
-        parts.append(f"{goes}as many as the share says ({format_p(people.mismatch.p_value)})")
-    if people.fallback_share:
-        parts.append(
-            f"{people.fallback_share:.1%} of the lists by another model than the arm's, "
-            f"{people.only_fallback:,} {name} with no other"
-        )
+    parts = [
+        f"{arm.name} ({arm.variant}, {arm.share:.0%}): {people.counted[arm.name]:,} {name} counted, "
+        f"{people.waiting[arm.name]:,} waiting"
+        for arm in test.design.arms
+    ]
+    if people.sample_ratio is not None:
+        goes = "not as many as the shares say" if people.sample_ratio.found else "as many as the shares say"
+        parts.append(f"{goes} (p = {people.sample_ratio.p_value:.2g})")
+    parts += [
+        f"{share:.1%} of the lists of {arm} by another model than the arm's"
+        for arm, share in people.fallback_share.items()
+        if share
+    ]
     if people.in_both:
-        parts.append(f"{people.in_both:,} {name} were answered by both models")
+        parts.append(f"{people.in_both:,} {name} were answered in two arms and are left out")
     console.print("; ".join(parts) + ".", style="dim", markup=False, soft_wrap=True, highlight=False)
 
 

@@ -45,7 +45,8 @@ def live(
 
     Everybody who was shown something is in the denominator, with or without a success. Model and position
     are those of the answer where feedback names its request_id. A/B tests that ran then follow, each judged
-    from its own beginning by what was answered, users against users.
+    from its own beginning by what was answered, users against users; their intervals hold however often they
+    are looked at.
 
     Example: recsys train live --since 2w --window 3d
     """
@@ -55,6 +56,7 @@ def live(
     from recsys.database.session import unit_of_work
     from training.online.ab_results import read_results
     from training.online.impressions import read_impressions, unknown_models
+    from training.online.measurement import measured_test
     from training.online.metrics import by, position_band, summary
 
     now = clock.now()
@@ -64,7 +66,7 @@ def live(
     within = span_of(window, "--window")
     with unit_of_work() as session:
         shown = read_impressions(session, since=start, until=end, window=within, answered=answered)
-        tests = read_results(session, since=start, until=end, window=within)
+        tests = read_results(session, since=start, until=end)
     bands = np.array([position_band(int(one)) for one in shown.position], dtype=np.str_)
     groups = {
         "all": [summary(shown, "all", draws=draws, seed=0)] if len(shown) else [],
@@ -83,7 +85,7 @@ def live(
                 "impressions": len(shown),
                 "without_model": unknown_models(shown),
                 **{name: [asdict(group) for group in several] for name, several in groups.items()},
-                "ab_tests": [asdict(test) for test in tests],
+                "ab_tests": [measured_test(test).model_dump(mode="json") for test in tests],
             }
         )
         return
@@ -120,7 +122,8 @@ def live(
 def measure(as_json: AsJson = False) -> None:
     """Measure 7 and 28 days beside the days before them, and all A/B tests, for the console.
 
-    The figures are those of `recsys train live`; they are written to var/reports/measurement.json.
+    An A/B test whose arm breaks one of its guardrails is stopped, with the reason as its conclusion. The
+    figures are those of `recsys train live`; they are written to var/reports/measurement.json.
 
     Example: recsys train measure
     """

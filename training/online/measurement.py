@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from models.registry.measurement import (
+    MeasuredArm,
     MeasuredDifference,
     MeasuredGroup,
     MeasuredPeriod,
@@ -16,11 +17,11 @@ from models.registry.measurement import (
     MeasuredTest,
     Measurement,
 )
-from training.online.ab_results import AbResult, read_results
+from training.online.ab_results import AbResult, enforce_guardrails, read_results
 from training.online.impressions import read_impressions
 from training.online.metrics import Group, Impressions, by, summary
 
-__all__ = ["SPANS", "measure"]
+__all__ = ["SPANS", "measure", "measured_test"]
 
 SPANS = (7, 28)
 """Days of the spans."""
@@ -28,7 +29,7 @@ DRAWS = 1000
 
 
 def measure(session: Session, now: datetime, *, window: timedelta = timedelta(days=7)) -> Measurement:
-    """The figures up to `now`.
+    """The figures up to `now`; an experiment whose arm breaks a guardrail is stopped.
 
     window : how long after it was displayed a product's click, purchase or revenue counts.
 
@@ -55,14 +56,16 @@ def measure(session: Session, now: datetime, *, window: timedelta = timedelta(da
         (span, place): _period(shown[span, place], end - timedelta(days=span), end)
         for (span, place), end in ends.items()
     }
-    tests = read_results(session, since=since, until=now, window=window)
+    results = read_results(session, since=since, until=now)
+    if enforce_guardrails(session, results):
+        results = read_results(session, since=since, until=now)
     return Measurement(
         measured_at=now,
         seconds=time.perf_counter() - started,
         window_days=window / timedelta(days=1),
         shown="answered" if answered else "reported",
         spans=[MeasuredSpan(days=span, current=periods[span, 0], before=periods[span, 1]) for span in SPANS],
-        tests=[_test(each) for each in tests],
+        tests=[measured_test(each) for each in results],
     )
 
 
@@ -95,38 +98,50 @@ def _group(group: Group) -> MeasuredGroup:
     )
 
 
-def _test(result: AbResult) -> MeasuredTest:
-    users, sizes = result.users, result.users.mismatch
+def measured_test(result: AbResult) -> MeasuredTest:
+    """The result of an experiment in the form of the measurement, for pages and `--json`."""
+    units, ratio = result.units, result.units.sample_ratio
     return MeasuredTest(
         name=result.name,
         control=result.control,
-        challenger=result.challenger,
-        metric=result.metric,
+        metric=result.design.metric,
+        unit=result.design.unit,
         state=result.state,
         since=result.since,
         until=result.until,
         days=result.days,
-        planned_days=result.planned_days,
+        planned_days=result.design.days,
         outcome=result.verdict.outcome,
+        winner=result.verdict.winner,
         reason=result.verdict.reason,
-        control_users=users.counted["control"],
-        challenger_users=users.counted["challenger"],
-        expected_share=None if sizes is None else sizes.expected,
-        observed_share=None if sizes is None else sizes.observed,
-        mismatch=sizes is not None and sizes.found,
-        mismatch_p_value=None if sizes is None else sizes.p_value,
-        fallback_share=users.fallback_share,
+        arms=[
+            MeasuredArm(
+                name=arm.name,
+                variant=str(arm.variant),
+                share=arm.share,
+                counted=units.counted[arm.name],
+                waiting=units.waiting[arm.name],
+                observed_share=None if ratio is None else ratio.observed[number],
+                fallback_share=units.fallback_share[arm.name],
+            )
+            for number, arm in enumerate(result.design.arms)
+        ],
+        in_both=units.in_both,
+        mismatch=ratio is not None and ratio.found,
+        mismatch_p_value=None if ratio is None else ratio.p_value,
         differences=[
             MeasuredDifference(
                 metric=each.metric,
-                control=each.control,
-                challenger=each.challenger,
-                difference=each.difference,
-                low=each.low,
-                high=each.high,
-                relative=each.relative,
-                p_value=each.p_value,
+                arm=each.arm,
+                control=each.compared.control,
+                treatment=each.compared.treatment,
+                difference=each.compared.difference,
+                low=each.compared.low,
+                high=each.compared.high,
+                relative=each.compared.relative,
+                p_value=each.compared.p_value,
+                variance_removed=each.variance_removed,
             )
-            for each in users.differences
+            for each in units.comparisons
         ],
     )

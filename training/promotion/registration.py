@@ -29,8 +29,7 @@ def held_for_test(decision: PromotionDecision, test: Running | None) -> Promotio
     if test is None or decision.promoted is None:
         return decision
     reason = (
-        f"{decision.reason}; held all the same while the A/B test {test.name} runs "
-        f"({test.challenger} against {test.control})"
+        f"{decision.reason}; held all the same while the A/B test {test.name} runs (against {test.control})"
     )
     return replace(decision, action="hold", promoted=None, challenger=decision.promoted, reason=reason)
 

@@ -1,20 +1,30 @@
-"""Experiments: A/B tests of a model against the serving model: plan, start, follow, stop, keep."""
+"""Experiments: arms with other models, rules or settings: plan, start, follow, stop, keep."""
 
 from __future__ import annotations
 
-import secrets
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from models.registry import registry, switching
+from models.registry import registry
+from models.registry.experiments import PlannedSample, keep_arm, plan_sample
+from models.registry.experiments import start_experiment as start
 from models.registry.measurement import MeasuredTest, Measurement, read_measurement
 from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
-from recsys.domains.recommendations.ab_tests.sample_size import users_needed
+from recsys.domains.recommendations.ab_tests.design import (
+    CONTROL,
+    ArmDesign,
+    ArmGuardrail,
+    ExperimentDesign,
+    Metric,
+    Variant,
+)
+from recsys.domains.recommendations.ab_tests.service import ArmCount
 from recsys.domains.recommendations.ab_tests.tables import AbTest
 from recsys.errors import Invalid
 from recsys.settings import get_settings
@@ -26,7 +36,6 @@ __all__ = ["ExperimentContent", "ExperimentsContent", "router"]
 
 router = screen_router("experiments")
 Name = Annotated[str, Path(max_length=60)]
-Metric = Literal["clicked", "carted", "bought", "revenue", "spent"]
 METRIC_NAMES = {
     "clicked": "customers who click",
     "carted": "customers who fill the cart",
@@ -36,31 +45,28 @@ METRIC_NAMES = {
 }
 OUTCOMES = {
     "invalid": ("cannot be trusted", "bad"),
+    "harmful": ("an arm does harm", "bad"),
     "too_early": ("too early to say", ""),
-    "challenger": ("the challenger is better", "good"),
-    "control": ("the present model is better", "warn"),
+    "undecided": ("not decided yet", ""),
+    "treatment": ("an arm is better", "good"),
+    "control": ("the present lists are better", "warn"),
     "no_difference": ("no difference found", ""),
 }
 """Each verdict in words, and the kind of its badge."""
+_TREATMENT_FIELDS = 3
+"""Arms beside the control that the form offers; the API and the command take up to seven."""
 
 
-class PlannedSample(BaseModel):
-    """What a test of these terms needs.
+class ArmContent(BaseModel):
+    """One arm; counts of its lists on its own page only."""
 
-    baseline : share of the customers who do it now; None where it was not measured, or the metric is money.
-    needed : customers of both arms together. expected : customers in the planned days, by the last 28.
-    """
-
-    metric: str
-    share_percent: float
-    days: float
-    effect_percent: float
-    baseline: float | None
-    needed: int | None
-    expected: int | None
-    enough: bool | None
-    days_needed: float | None
-    explanation: str
+    name: str
+    share: float
+    variant: str
+    lists: int = 0
+    users: int = 0
+    guests: int = 0
+    fallbacks: int = 0
 
 
 class ExperimentRow(BaseModel):
@@ -69,8 +75,11 @@ class ExperimentRow(BaseModel):
     name: str
     state: str
     control: str
-    challenger: str
-    share: float
+    arms: list[ArmContent]
+    unit: str
+    placements: list[str]
+    outcome_days: float
+    guardrails: list[ArmGuardrail]
     metric: str
     metric_name: str
     started_at: datetime
@@ -79,9 +88,11 @@ class ExperimentRow(BaseModel):
     days: float
     reason: str
     conclusion: str | None
+    kept: str | None
     outcome: str | None
     outcome_words: str | None
     outcome_kind: str | None
+    winner: str | None
     verdict: str | None
     mismatch: bool
 
@@ -95,17 +106,8 @@ class ExperimentsContent(BaseModel):
     challengers: list[str]
     most_days: float
     sample: PlannedSample
+    share_percent: float
     measured_at: datetime | None
-
-
-class ArmCount(BaseModel):
-    """Lists that one arm got."""
-
-    arm: str
-    model: str
-    lists: int
-    users: int
-    guests: int
 
 
 class ExperimentContent(BaseModel):
@@ -113,22 +115,34 @@ class ExperimentContent(BaseModel):
 
     test: ExperimentRow
     started_by: str
-    arms: list[ArmCount]
     measured: MeasuredTest | None
     measured_at: datetime | None
     metric_names: dict[str, str]
 
 
 class StartForm(BaseModel):
-    """The terms of a new test."""
+    """The terms of a new test, without its arms."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,59}$")
-    challenger: str = Field(max_length=100)
-    share_percent: float = Field(ge=1, le=99)
     days: float = Field(ge=1, le=3660)
+    outcome_days: float = Field(default=7, gt=0, le=3660)
     metric: Metric
+    unit: Literal["user", "session"] = "user"
+    planned_units: int = Field(default=10_000, ge=100)
+    guardrail_percent: float | None = Field(default=None, ge=0, lt=100)
     reason: str = Field(min_length=3, max_length=500)
-    live_control: bool = False
+
+
+class ArmForm(BaseModel):
+    """One arm beside the control."""
+
+    arm_name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,23}$")
+    share_percent: float = Field(ge=1, le=99)
+    model: str | None = None
+    diversity: float | None = Field(default=None, ge=0, le=1)
+    novelty: Literal["any", "new"] | None = None
+    without_rules: bool = False
+    live: bool = False
 
 
 class ConclusionForm(BaseModel):
@@ -137,17 +151,25 @@ class ConclusionForm(BaseModel):
     reason: str = Field(min_length=3, max_length=500)
 
 
+class KeepForm(ConclusionForm):
+    """Which arm is kept, and why."""
+
+    arm: str = Field(max_length=24)
+
+
 @router.get("")
 def experiments(
     request: Request,
     user: Viewer,
     metric: Metric = "bought",
     share_percent: Annotated[float, Query(ge=1, le=99)] = 50,
-    days: Annotated[float, Query(ge=1, le=3660)] = 14,
+    days: Annotated[float, Query(ge=1, le=3660)] = 28,
     effect_percent: Annotated[float, Query(gt=0, le=1000)] = 10,
 ) -> Response:
     """The test that runs, the plan of the next one, and those that ended."""
     measurement = read_measurement()
+    share = share_percent / 100
+    sample = plan_sample(measurement, metric, (1 - share, share), days=days, effect_percent=effect_percent)
     with unit_of_work() as session:
         active = registry.active(session)
         control = None if active is None else active.name
@@ -159,7 +181,8 @@ def experiments(
         control=control,
         challengers=names[:100],
         most_days=get_settings().intake.exposure_days,
-        sample=_sample(measurement, metric, share_percent, days, effect_percent),
+        sample=sample,
+        share_percent=share_percent,
         measured_at=None if measurement is None else measurement.measured_at,
     )
     return TEMPLATES.page(
@@ -167,53 +190,57 @@ def experiments(
         "console/experiments.html.j2",
         content,
         metric_names=METRIC_NAMES,
-        challenger_options=[(name, name) for name in content.challengers],
+        model_options=[("", "the present model"), *((name, name) for name in content.challengers)],
+        arm_numbers=range(1, _TREATMENT_FIELDS + 1),
     )
 
 
 @router.get("/{name}")
 def experiment(request: Request, user: Viewer, name: Name) -> Response:
-    """One test: its verdict, the figures of both arms, and the alarm of unequal samples."""
+    """One test: its verdict, the figures of its arms, and the alarm of unequal samples."""
     measurement = read_measurement()
     measured = None if measurement is None else measurement.test(name)
     with unit_of_work() as session:
         test = ab_tests.get(session, name)
-        models = {"control": test.control, "challenger": test.challenger, "fallback": test.control}
         content = ExperimentContent(
-            test=_row(test, measurement),
+            test=_row(test, measurement, ab_tests.answered(session, test)),
             started_by=test.started_by,
-            arms=[
-                ArmCount(arm=arm, model=models[arm], **counts)
-                for arm, counts in ab_tests.answered(session, test).items()
-            ],
             measured=measured,
             measured_at=None if measurement is None else measurement.measured_at,
             metric_names=METRIC_NAMES,
         )
-    return TEMPLATES.page(request, "console/experiment.html.j2", content)
+    arm_options = [(arm.name, f"{arm.name}: {arm.variant}") for arm in content.test.arms]
+    return TEMPLATES.page(request, "console/experiment.html.j2", content, arm_options=arm_options)
 
 
 @router.post("/start")
 def start_experiment(user: Operator, form: Annotated[SubmittedForm, Depends(submitted)]) -> Response:
-    """Test a model on a share of the visitors."""
+    """Start a test of one to three arms against the present lists."""
     given = form.model(StartForm)
-    with unit_of_work() as session:
-        ab_tests.start(
-            session,
-            given.name,
-            given.challenger,
-            share=given.share_percent / 100,
-            days=given.days,
-            metric=given.metric,
-            salt=secrets.token_hex(16),
-            live_control=given.live_control,
-            actor=user.actor,
-            reason=given.reason,
-        )
-        # a damaged artifact is refused before the test starts
-        registry.load(registry.get(session, given.challenger))
-    words = f"{given.challenger} answers {given.share_percent:g}% of the visitors within seconds."
-    return redirect(f"/console/experiments/{given.name}", words)
+    treatments = [_treatment(form, number) for number in range(1, _TREATMENT_FIELDS + 1)]
+    arms = [arm for arm in treatments if arm is not None]
+    if not arms:
+        raise Invalid("No arm has a name: fill in at least one.")
+    rest = 1 - sum(arm.share for arm in arms)
+    if rest <= 0:
+        raise Invalid("The arms have all of the visitors, and the control none: lower their shares.")
+    drop = given.guardrail_percent
+    guardrails = [] if drop is None else [{"metric": given.metric, "largest_drop": drop / 100}]
+    design = ExperimentDesign.of(
+        arms=[{"name": CONTROL, "share": rest}, *arms],
+        metric=given.metric,
+        unit=given.unit,
+        placements=form.texts("placements"),
+        days=given.days,
+        outcome_days=min(given.outcome_days, given.days),
+        planned_units=given.planned_units,
+        guardrails=guardrails,
+    )
+    start(given.name, design, actor=user.actor, reason=given.reason)
+    shares = ", ".join(f"{arm.name} {100 * arm.share:g}%" for arm in arms)
+    return redirect(
+        f"/console/experiments/{given.name}", f"It runs within seconds: {shares} of the visitors."
+    )
 
 
 @router.post("/{name}/stop")
@@ -228,27 +255,60 @@ def stop_experiment(
 
 
 @router.post("/{name}/keep")
-def keep_challenger(
-    user: Operator, name: Name, form: Annotated[SubmittedForm, Depends(submitted)]
-) -> Response:
-    """End a test and let its challenger serve."""
-    given = form.model(ConclusionForm)
-    with unit_of_work() as session:
-        challenger = ab_tests.get(session, name).challenger
-    # a promotion by force ends the test in the same transaction
-    switching.promote(challenger, actor=user.actor, reason=f"{name}: {given.reason}", force=True)
-    return redirect(f"/console/experiments/{name}", f"{challenger} serves everybody from now on.")
+def keep_winner(user: Operator, name: Name, form: Annotated[SubmittedForm, Depends(submitted)]) -> Response:
+    """End a test and keep an arm."""
+    given = form.model(KeepForm)
+    _, model = keep_arm(name, given.arm, actor=user.actor, reason=given.reason)
+    words = (
+        f"{given.arm} is recorded; its settings are for requests and rules to follow."
+        if model is None
+        else f"{model} serves everybody from now on."
+    )
+    return redirect(f"/console/experiments/{name}", words)
 
 
-def _row(test: AbTest, measurement: Measurement | None) -> ExperimentRow:
+def _treatment(form: SubmittedForm, number: int) -> ArmDesign | None:
+    """The arm in the form's fields of that number; None without a name."""
+    prefix = f"arm{number}_"
+    fields = {
+        name.removeprefix(prefix): values for name, values in form.fields.items() if name.startswith(prefix)
+    }
+    if not SubmittedForm(fields).text("arm_name"):
+        return None
+    given = SubmittedForm(fields).model(ArmForm)
+    variant = Variant(
+        model=given.model,
+        rules=not given.without_rules,
+        diversity=given.diversity,
+        novelty=given.novelty,
+        live=given.live,
+    )
+    return ArmDesign(name=given.arm_name, share=given.share_percent / 100, variant=variant)
+
+
+def _row(
+    test: AbTest, measurement: Measurement | None, counts: Mapping[str, ArmCount] | None = None
+) -> ExperimentRow:
     measured = None if measurement is None else measurement.test(test.name)
     words, kind = (None, None) if measured is None else OUTCOMES.get(measured.outcome, (measured.outcome, ""))
+    design = ab_tests.design_of(test)
     return ExperimentRow(
         name=test.name,
         state=test.state,
         control=test.control,
-        challenger=test.challenger,
-        share=test.share,
+        arms=[
+            ArmContent(
+                name=arm.name,
+                share=arm.share,
+                variant=str(arm.variant),
+                **({} if counts is None else vars(counts[arm.name])),
+            )
+            for arm in design.arms
+        ],
+        unit=design.unit,
+        placements=list(design.placements),
+        outcome_days=design.outcome_days,
+        guardrails=list(design.guardrails),
         metric=test.metric,
         metric_name=METRIC_NAMES.get(test.metric, test.metric),
         started_at=test.started_at,
@@ -257,9 +317,11 @@ def _row(test: AbTest, measurement: Measurement | None) -> ExperimentRow:
         days=_days(test),
         reason=test.reason,
         conclusion=test.conclusion,
+        kept=test.winner,
         outcome=None if measured is None else measured.outcome,
         outcome_words=words,
         outcome_kind=kind,
+        winner=None if measured is None else measured.winner,
         verdict=None if measured is None else measured.reason,
         mismatch=measured is not None and measured.mismatch,
     )
@@ -267,39 +329,3 @@ def _row(test: AbTest, measurement: Measurement | None) -> ExperimentRow:
 
 def _days(test: AbTest) -> float:
     return ((test.ended_at or clock.now()) - test.started_at).total_seconds() / 86_400
-
-
-def _sample(
-    measurement: Measurement | None, metric: str, share_percent: float, days: float, effect_percent: float
-) -> PlannedSample:
-    span = None if measurement is None else measurement.span(28)
-    total = None if span is None else span.current.total
-    measured = None if total is None else total.user_shares.get(metric)
-    baseline = None if measured is None or not 0 < measured.value < 1 else measured.value
-    expected = None if total is None else round(total.users * min(1.0, days / 28))
-    needed, explanation = None, ""
-    if metric in ("revenue", "spent"):
-        explanation = "Money per customer varies too much to say before the test how many customers it takes."
-    elif baseline is None:
-        explanation = "Nothing was measured yet, so the sample that is needed is not known."
-    else:
-        try:
-            needed = users_needed(
-                baseline, effect_percent / 100, (1 - share_percent / 100, share_percent / 100)
-            )
-        except Invalid as error:
-            explanation = error.message
-    enough = None if needed is None or expected is None else expected >= needed
-    per_day = None if total is None else total.users / 28
-    return PlannedSample(
-        metric=metric,
-        share_percent=share_percent,
-        days=days,
-        effect_percent=effect_percent,
-        baseline=baseline,
-        needed=needed,
-        expected=expected,
-        enough=enough,
-        days_needed=None if needed is None or not per_day else needed / per_day,
-        explanation=explanation,
-    )

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from models.registry import registry
-from models.registry.measurement import MeasuredDifference, MeasuredTest
+from models.registry.measurement import MeasuredArm, MeasuredDifference, MeasuredTest
 from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
@@ -16,8 +16,9 @@ from tests.support.pages import send_form
 
 TERMS = {
     "name": "two-against-one",
-    "challenger": "knn-v2",
-    "share_percent": 30,
+    "arm1_arm_name": "challenger",
+    "arm1_model": "knn-v2",
+    "arm1_share_percent": 30,
     "days": 14,
     "metric": "bought",
     "reason": "more neighbours",
@@ -25,16 +26,22 @@ TERMS = {
 PATH = "/console/experiments/two-against-one"
 
 
+def an_arm(name: str, share: float, observed: float) -> MeasuredArm:
+    return MeasuredArm(name=name, variant=name, share=share, counted=500, waiting=20, observed_share=observed,
+                       fallback_share=0.01)  # fmt: skip
+
+
 def a_verdict(**changes: object) -> MeasuredTest:
     now = clock.now()
-    difference = MeasuredDifference(metric="bought", control=0.1, challenger=0.12, difference=0.02, low=0.005,
-                                    high=0.035, relative=0.2, p_value=0.01)  # fmt: skip
+    difference = MeasuredDifference(metric="bought", arm="challenger", control=0.1, treatment=0.12,
+                                    difference=0.02, low=0.005, high=0.035, relative=0.2, p_value=0.01,
+                                    variance_removed=0.3)  # fmt: skip
     plain = {
-        "name": "two-against-one", "control": "knn-v1", "challenger": "knn-v2", "metric": "bought",
+        "name": "two-against-one", "control": "knn-v1", "metric": "bought", "unit": "user",
         "state": "running", "since": now, "until": now, "days": 14.0, "planned_days": 14.0,
-        "outcome": "challenger", "reason": "the challenger is better in bought", "control_users": 700,
-        "challenger_users": 300, "expected_share": 0.3, "observed_share": 0.3, "mismatch": False,
-        "mismatch_p_value": 0.9, "fallback_share": 0.01, "differences": [difference],
+        "outcome": "treatment", "winner": "challenger", "reason": "challenger is better in bought",
+        "arms": [an_arm("control", 0.7, 0.7), an_arm("challenger", 0.3, 0.3)], "in_both": 0,
+        "mismatch": False, "mismatch_p_value": 0.9, "differences": [difference],
     }  # fmt: skip
     return MeasuredTest.model_validate({**plain, **changes})
 
@@ -66,9 +73,11 @@ def test_an_experiment_is_started_followed_and_stopped(second: httpx.Client) -> 
     assert (again.status_code, "only one can" in again.text) == (409, True)
     measured(a_verdict())
     content = second.get(PATH, params={"format": "json"}).json()
-    assert content["test"]["outcome_words"] == "the challenger is better"
+    assert content["test"]["outcome_words"] == "an arm is better"
     assert content["measured"]["differences"][0]["low"] == 0.005
-    assert [arm["arm"] for arm in content["arms"]] == ["control", "challenger", "fallback"]
+    assert [(arm["name"], arm["share"]) for arm in content["test"]["arms"]] == [
+        ("control", 0.7), ("challenger", 0.3),
+    ]  # fmt: skip
     page = second.get(PATH).text
     assert "0.50% to 3.50%" in page
     assert "samples are not as they should be" not in page
@@ -81,27 +90,32 @@ def test_an_experiment_is_started_followed_and_stopped(second: httpx.Client) -> 
 
 def test_unequal_samples_raise_an_alarm(second: httpx.Client) -> None:
     send_form(second, "/console/experiments/start", TERMS)
-    measured(a_verdict(mismatch=True, outcome="invalid", observed_share=0.45))
+    wrong = [an_arm("control", 0.7, 0.55), an_arm("challenger", 0.3, 0.45)]
+    measured(a_verdict(mismatch=True, outcome="invalid", arms=wrong))
     text = second.get(PATH).text
     assert 'role="alert"' in text
-    assert "45.0% of the customers got the challenger where 30.0% should have" in text
+    assert "challenger got 45.0% of the users where 30.0% should be" in text
     assert second.get("/console/experiments", params={"format": "json"}).json()["running"]["mismatch"]
 
 
 def test_a_challenger_that_is_kept_serves_and_the_experiment_ends(second: httpx.Client) -> None:
     send_form(second, "/console/experiments/start", TERMS)
-    assert send_form(second, f"{PATH}/keep", {"reason": "it sold more"}).status_code == 303
+    assert send_form(second, f"{PATH}/keep", {"arm": "none", "reason": "it sold more"}).status_code == 404
+    kept = send_form(second, f"{PATH}/keep", {"arm": "challenger", "reason": "it sold more"})
+    assert kept.status_code == 303
     assert active() == "knn-v2"
     with unit_of_work() as session:
         assert ab_tests.running(session) is None
-        assert ab_tests.get(session, "two-against-one").state == "stopped"
+        row = ab_tests.get(session, "two-against-one")
+        assert (row.state, row.winner) == ("stopped", "challenger")
         assert registry.history(session)[0].reason == "two-against-one: it sold more"
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"share_percent": 0}, {"days": 0}, {"metric": "joy"}, {"name": "No Good"}, {"reason": ""},
-     {"challenger": "knn-v1"}, {"days": 3000}],
+    [{"arm1_share_percent": 0}, {"days": 0}, {"metric": "joy"}, {"name": "No Good"}, {"reason": ""},
+     {"arm1_model": "knn-v1"}, {"days": 3000}, {"arm1_arm_name": ""}, {"arm1_diversity": 2},
+     {"arm2_arm_name": "other", "arm2_share_percent": 70}, {"unit": "session", "metric": "spent"}],
 )  # fmt: skip
 def test_wrong_terms_start_nothing(second: httpx.Client, wrong: dict[str, object]) -> None:
     answer = send_form(second, "/console/experiments/start", {**TERMS, **wrong})
@@ -111,6 +125,27 @@ def test_wrong_terms_start_nothing(second: httpx.Client, wrong: dict[str, object
 
 
 def test_an_unknown_model_or_experiment_is_a_page_that_says_so(second: httpx.Client) -> None:
-    unknown = send_form(second, "/console/experiments/start", {**TERMS, "challenger": "none"})
+    unknown = send_form(second, "/console/experiments/start", {**TERMS, "arm1_model": "none"})
     assert unknown.status_code == 404
     assert second.get("/console/experiments/none").status_code == 404
+
+
+def test_several_arms_with_rules_and_settings_are_started_by_the_form(second: httpx.Client) -> None:
+    more = {
+        "arm2_arm_name": "bare", "arm2_share_percent": 20, "arm2_without_rules": "true",
+        "arm3_arm_name": "varied", "arm3_share_percent": 10, "arm3_diversity": 0.4, "guardrail_percent": 15,
+    }  # fmt: skip
+    assert send_form(second, "/console/experiments/start", {**TERMS, **more}).status_code == 303
+    with unit_of_work() as session:
+        design = ab_tests.design_of(ab_tests.get(session, "two-against-one"))
+    assert [(arm.name, str(arm.variant)) for arm in design.arms] == [
+        ("control", "as it is"), ("challenger", "knn-v2"), ("bare", "no business rules"),
+        ("varied", "diversity 0.4"),
+    ]  # fmt: skip
+    assert design.control.share == pytest.approx(0.4)
+    assert [(each.metric, each.largest_drop) for each in design.guardrails] == [("bought", 0.15)]
+    text = second.get("/console/experiments").text
+    assert "varied 10% (diversity 0.4)" in text
+    assert send_form(second, f"{PATH}/keep", {"arm": "bare", "reason": "same sales"}).status_code == 303
+    assert active() == "knn-v1"
+    assert "kept: bare" in second.get("/console/experiments").text

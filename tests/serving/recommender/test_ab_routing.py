@@ -14,7 +14,14 @@ from models.algorithms.popularity.popularity import Popularity
 from models.registry import registry
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
-from recsys.domains.recommendations.ab_tests.service import Arm, Running, arm_of
+from recsys.domains.recommendations.ab_tests.design import (
+    ExperimentDesign,
+    arms_of,
+    model_against_control,
+)
+from recsys.domains.recommendations.ab_tests.service import Running, arm_of
+from recsys.domains.recommendations.rules import service as rules
+from recsys.domains.recommendations.rules.schemas import RuleIn
 from recsys.errors import Conflict
 from serving.server.app import create_app
 from serving.state.ab_assignment import MAX_FAILURES
@@ -25,15 +32,23 @@ from tests.serving.state.test_impression_log import bring_in
 from tests.support.guests import guest
 from tests.support.shop import Shop
 
-TEST = Running(0, "duel", "knn-v1", "popularity-v1", 0.5, "salt", False)
-CHALLENGER_USERS = [user for user in range(1, 29) if arm_of(TEST, f"user:{user}") is Arm.CHALLENGER]
-CONTROL_USERS = [user for user in range(1, 29) if arm_of(TEST, f"user:{user}") is Arm.CONTROL]
+DUEL = ExperimentDesign.of(arms=model_against_control("popularity-v1", 0.5))
+TEST = Running(0, "duel", "knn-v1", "salt", DUEL)
+CHALLENGER_USERS = [user for user in range(1, 29) if arm_of(TEST, f"user:{user}").name == "challenger"]
+CONTROL_USERS = [user for user in range(1, 29) if arm_of(TEST, f"user:{user}").name == "control"]
 
 
-def start_test(name: str = "duel", **terms: Any) -> None:
-    given: dict[str, Any] = {"share": 0.5, "days": 7, "metric": "bought", "salt": "salt"}
+def start_test(design: ExperimentDesign = DUEL, name: str = "duel") -> None:
     with unit_of_work() as session:
-        ab_tests.start(session, name, "popularity-v1", actor="ann", reason="try", **(given | terms))
+        ab_tests.start(session, name, design, salt="salt", actor="ann", reason="try")
+
+
+def users_of(design: ExperimentDesign) -> dict[str, list[int]]:
+    test = Running(0, "duel", "knn-v1", "salt", design)
+    found: dict[str, list[int]] = {arm.name: [] for arm in design.arms}
+    for user in range(1, 29):
+        found[arm_of(test, f"user:{user}").name].append(user)
+    return found
 
 
 def arm_model_source(
@@ -73,11 +88,12 @@ def test_each_arm_is_answered_by_its_own_model_and_the_log_says_so(
         assert arm_model_source(tested_client, user, category=1)[:2] == ("duel:challenger", "popularity-v1")
     bring_in_all(two_models)
     logged = execute(
-        two_models, "SELECT DISTINCT user_id, arm, model FROM recommendations_db.exposures ORDER BY 1"
+        two_models,
+        "SELECT DISTINCT user_id, arm, model, arm_propensity FROM recommendations_db.exposures ORDER BY 1",
     )
     assert logged == sorted(
-        [(user, "duel:control", "knn-v1") for user in CONTROL_USERS]
-        + [(user, "duel:challenger", "popularity-v1") for user in CHALLENGER_USERS]
+        [(user, "duel:control", "knn-v1", 0.5) for user in CONTROL_USERS]
+        + [(user, "duel:challenger", "popularity-v1", 0.5) for user in CHALLENGER_USERS]
     )
 
 
@@ -107,7 +123,7 @@ def test_pages_guests_and_shelves(tested_client: httpx.Client) -> None:
 
     for visit in ("a", "b", "c", "d"):
         answer = tested_client.get("/api/v1/recommendations", headers=guest(visit)).json()
-        assert answer["provenance"]["arm"] == f"duel:{arm_of(TEST, f'session:{visit}')}"
+        assert answer["provenance"]["arm"] == f"duel:{arm_of(TEST, f'session:{visit}').name}"
         # who logs in is the user from then on, with the user's arm
         body = {
             "user_id": CHALLENGER_USERS[0],
@@ -140,7 +156,7 @@ def test_a_start_and_an_end_are_noticed_without_a_restart(two_models: Shop, clie
     with unit_of_work() as session:
         test = ab_tests.running(session)
     assert test is not None
-    challenger_user = next(each for each in range(1, 29) if arm_of(test, f"user:{each}") is Arm.CHALLENGER)
+    challenger_user = next(each for each in range(1, 29) if arm_of(test, f"user:{each}").name == "challenger")
     until(lambda: arm_model_source(client, challenger_user)[0] == "duel:challenger")
     stopped = two_models.run("serve", "ab-test", "stop", "duel", "--reason", "a tie", "--json")
     assert stopped.returncode == 0, stopped.stderr
@@ -155,7 +171,7 @@ def test_the_serving_model_replaces_a_damaged_challenger(two_models: Shop) -> No
         file.write_bytes(b"damaged")
     with running(create_app()) as client:
         for user in CHALLENGER_USERS[:3]:
-            assert arm_model_source(client, user) == ("duel:fallback", "knn-v1", "stored")
+            assert arm_model_source(client, user) == ("duel:challenger:fallback", "knn-v1", "stored")
         assert arm_model_source(client, CONTROL_USERS[0])[0] == "duel:control"
         health = client.get("/health/ready").json()
         assert health["status"] == "degraded"
@@ -173,7 +189,11 @@ def test_the_serving_model_replaces_a_failing_challenger_which_is_then_paused(
 
     monkeypatch.setattr(Popularity, "recommend_from", fails)
     for _ in range(MAX_FAILURES + 3):
-        assert arm_model_source(tested_client, CHALLENGER_USERS[0]) == ("duel:fallback", "knn-v1", "stored")
+        assert arm_model_source(tested_client, CHALLENGER_USERS[0]) == (
+            "duel:challenger:fallback",
+            "knn-v1",
+            "stored",
+        )
     assert len(calls) == MAX_FAILURES
     assert "too slow or failed" in tested_client.get("/health/ready").json()["parts"]["ab_test"]["detail"]
     assert arm_model_source(tested_client, CONTROL_USERS[0]) == ("duel:control", "knn-v1", "stored")
@@ -193,7 +213,7 @@ def test_a_slow_challenger_costs_one_deadline(
     with running(create_app()) as client:
         answer = ask(client, CHALLENGER_USERS[0])
         provenance = answer["provenance"]
-        assert (provenance["arm"], provenance["source"]) == ("duel:fallback", "stored")
+        assert (provenance["arm"], provenance["source"]) == ("duel:challenger:fallback", "stored")
         assert provenance["complete"] is False
         assert len(ids(answer)) == 20
 
@@ -215,7 +235,7 @@ def test_only_lists_of_the_two_models_are_labelled_with_arms(
     )
     until(lambda: tested_client.get("/health/ready").json()["parts"]["model"]["detail"] == "content-v1")
     assert arm_model_source(tested_client, CONTROL_USERS[0], category=1)[:2] == (
-        "duel:fallback",
+        "duel:control:fallback",
         "content-v1",
     )
     assert arm_model_source(tested_client, CHALLENGER_USERS[0], category=1)[:2] == (
@@ -225,7 +245,7 @@ def test_only_lists_of_the_two_models_are_labelled_with_arms(
 
 
 def test_both_arms_live_under_the_same_conditions(two_models: Shop) -> None:
-    start_test(live_control=True)
+    start_test(ExperimentDesign.of(arms=model_against_control("popularity-v1", 0.5, live_control=True)))
     with running(create_app()) as client:
         assert arm_model_source(client, CONTROL_USERS[0]) == ("duel:control", "knn-v1", "live")
         assert arm_model_source(client, CHALLENGER_USERS[0]) == ("duel:challenger", "popularity-v1", "live")
@@ -266,6 +286,116 @@ def test_commands_refuse_in_one_line_and_show_what_there_is(two_models: Shop) ->
     assert execute(two_models, "SELECT name FROM recommendations_db.ab_tests") == []
     start_test()
     shown_test = json.loads(two_models.run("serve", "ab-test", "show", "duel", "--json").stdout)
-    assert (shown_test["challenger"], shown_test["answered"]["control"]["lists"]) == ("popularity-v1", 0)
+    assert shown_test["design"]["arms"][1]["variant"]["model"] == "popularity-v1"
+    assert shown_test["answered"]["control"] == {"lists": 0, "users": 0, "guests": 0, "fallbacks": 0}
     assert "salt" not in shown_test
     assert "popularity-v1" in two_models.run("serve", "ab-test", "list").stdout
+
+
+def test_arms_with_other_rules_and_settings_differ_in_these_alone(two_models: Shop) -> None:
+    design = ExperimentDesign.of(
+        arms=arms_of(
+            [
+                "bare:0.2:rules=off",
+                "varied:0.2:diversity=0.9",
+                "fresh:0.2:novelty=new",
+                "pop:0.2:model=popularity-v1",
+            ]
+        )
+    )
+    users = users_of(design)
+    assert all(users.values()), "each arm has a user"
+    with running(create_app()) as client:
+        plain = {user: ids(ask(client, user)) for user in range(1, 29)}
+        wanted_new = {user: ids(ask(client, user, novelty="new")) for user in users["fresh"]}
+        wanted_varied = {user: ids(ask(client, user, diversity=0.9)) for user in users["varied"]}
+    hidden = plain[users["bare"][0]][0]
+    rule = RuleIn.model_validate({"name": "recall", "kind": "hide", "target": {"product_ids": [hidden]}})
+    start_test(design)
+    with running(create_app()) as client:
+        for arm, model in (("control", "knn-v1"), ("bare", "knn-v1"), ("pop", "popularity-v1")):
+            for user in users[arm]:
+                assert arm_model_source(client, user)[:2] == (f"duel:{arm}", model)
+        for user in users["control"] + users["bare"]:
+            assert ids(ask(client, user)) == plain[user]
+        for user in users["fresh"]:
+            assert ids(ask(client, user)) == wanted_new[user]
+        for user in users["varied"]:
+            assert ids(ask(client, user)) == wanted_varied[user]
+            # pages go on, though the request asked for no diversity
+            first = ask(client, user, limit=5)
+            second = ask(client, user, limit=5, cursor=first["next_cursor"])
+            assert second["provenance"]["arm"] == "duel:varied"
+            assert ids(first) + ids(second) == wanted_varied[user][:10]
+        with unit_of_work() as session:
+            rules.create(session, rule, actor="user 1")
+        until(lambda: hidden not in ids(ask(client, users["control"][0])))
+        for user in users["bare"]:
+            assert ids(ask(client, user)) == plain[user]
+            # what the other arms request at the same time is not what this one gets
+            assert ids(ask(client, user, category=1)) == ids(ask(client, user, category=1))
+        # a placement that no model ranks is in the experiment when rules are
+        assert ask_popular(client, users["bare"][0]) == "duel:bare"
+
+
+def ask_popular(client: httpx.Client, user: int) -> str | None:
+    body = {"user_id": user, "shelves": [{"shelf": "popular"}]}
+    (shelf,) = client.post("/api/v1/recommendations", json=body).json()["shelves"]
+    arm: str | None = shelf["provenance"]["arm"]
+    return arm
+
+
+def test_a_session_keeps_its_arm_when_it_logs_in(two_models: Shop) -> None:
+    design = ExperimentDesign.of(arms=model_against_control("popularity-v1", 0.5), unit="session")
+    start_test(design)
+    arms = set()
+    with running(create_app()) as client:
+        for visit in ("a", "b", "c", "d", "e", "f"):
+            before = client.get("/api/v1/recommendations", headers=guest(visit)).json()["provenance"]["arm"]
+            session_id = guest(visit)["X-Session-Id"]
+            for user in (CONTROL_USERS[0], CHALLENGER_USERS[0]):
+                body = {"user_id": user, "session_id": session_id, "shelves": [{"shelf": "for_you"}]}
+                (shelf,) = client.post("/api/v1/recommendations", json=body).json()["shelves"]
+                assert shelf["provenance"]["arm"] == before
+            arms.add(before)
+    assert arms == {"duel:control", "duel:challenger"}
+
+
+def test_several_arms_start_and_the_winner_is_kept_by_command(two_models: Shop) -> None:
+    refused = two_models.run("serve", "ab-test", "start", "duel", "--reason", "try")
+    assert (refused.returncode, len(refused.stderr.strip().splitlines())) == (2, 1)
+    started = two_models.run(
+        "serve", "ab-test", "start", "duel", "--arm", "pop:0.3:model=popularity-v1", "--arm",
+        "bare:0.2:rules=off", "--guardrail", "bought=0.2", "--placement", "for_you", "--reason", "try",
+        "--json",
+    )  # fmt: skip
+    assert started.returncode == 0, started.stderr
+    design = json.loads(started.stdout)["design"]
+    assert [(arm["name"], arm["share"]) for arm in design["arms"]] == [
+        ("control", 0.5), ("pop", 0.3), ("bare", 0.2),
+    ]  # fmt: skip
+    assert design["guardrails"] == [{"metric": "bought", "largest_drop": 0.2}]
+    kept = two_models.run("serve", "ab-test", "keep", "duel", "pop", "--reason", "it sold more", "--json")
+    assert kept.returncode == 0, kept.stderr
+    answer = json.loads(kept.stdout)
+    assert (answer["state"], answer["winner"], answer["serving"]) == ("stopped", "pop", "popularity-v1")
+    with unit_of_work() as session:
+        active = registry.active(session)
+    assert active is not None
+    assert active.name == "popularity-v1"
+    planned = two_models.run(
+        "serve",
+        "ab-test",
+        "plan",
+        "--baseline",
+        "0.1",
+        "--effect",
+        "20",
+        "--share",
+        "0.3",
+        "--share",
+        "0.2",
+        "--json",
+    )
+    assert planned.returncode == 0, planned.stderr
+    assert json.loads(planned.stdout)["needed"] > 10_000

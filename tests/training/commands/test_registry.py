@@ -12,6 +12,7 @@ import pytest
 from models.registry import registry
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
+from recsys.domains.recommendations.ab_tests.design import ExperimentDesign, model_against_control
 from recsys.errors import Conflict
 from tests.support.shop import Shop
 from tests.training.shops import add_purchases, fill_shop
@@ -119,9 +120,9 @@ def test_a_model_is_exported_for_batch_use(trained: Shop, tmp_path: Path) -> Non
 
 
 def test_the_nightly_job_promotes_nothing_while_an_ab_test_runs(trained: Shop, tmp_path: Path) -> None:
-    terms: dict[str, Any] = {"share": 0.5, "days": 7, "metric": "bought", "salt": "s"}
+    design = ExperimentDesign.of(arms=model_against_control("popularity-v1", 0.5))
     with unit_of_work() as session:
-        ab_tests.start(session, "duel", "popularity-v1", actor="ann", reason="try", **terms)
+        ab_tests.start(session, "duel", design, salt="s", actor="ann", reason="try")
     add_purchases([(user, 1 + user % 2, 60.5) for user in range(1, 30)])
     again = load_all([str(tmp_path / "item_knn.toml")])
     outcome = train(again, command="recsys train run", actor="tester", steps=Steps(), rebuild=True)

@@ -1,4 +1,4 @@
-"""Tests of a challenger against the model that serves: who is in which arm, how they start and end.
+"""Experiments with lists: who is in which arm, how they start and end.
 
 A visitor's arm is a matter of arithmetic: a hash of the test's salt and of who they are, the same in every
 process, on every machine and as long as the test runs (Kohavi, Tang & Xu 2020, "Trustworthy Online Controlled
@@ -12,12 +12,16 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from recsys import clock
+from recsys.domains.recommendations.ab_tests.design import (
+    ArmDesign,
+    ExperimentDesign,
+    model_against_control,
+)
 from recsys.domains.recommendations.ab_tests.tables import AbTest
 from recsys.domains.recommendations.impressions.tables import Exposure
 from recsys.domains.recommendations.stored_lists import generations, locks
@@ -26,58 +30,60 @@ from recsys.errors import Conflict, Invalid, NotFound
 from recsys.settings import get_settings
 
 __all__ = [
-    "METRICS",
-    "Arm",
+    "FALLBACK",
+    "ArmCount",
     "Running",
     "answered",
     "arm_of",
     "check_promotion",
+    "design_of",
     "draw",
     "end",
+    "fallback_label",
     "get",
     "label",
     "listed",
+    "note_winner",
     "running",
     "start",
     "stop",
     "unit_of",
 ]
 
-METRICS = ("clicked", "carted", "bought", "revenue", "spent")
-"""What a test can be decided by; `training.online.ab_statistics` says what each means."""
+FALLBACK = "fallback"
+"""Marks lists that were meant for an arm, and made by the serving model all the same."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
-
-
-class Arm(StrEnum):
-    """`fallback`: meant for the challenger, and answered by the model that serves all the same."""
-
-    CONTROL = "control"
-    CHALLENGER = "challenger"
-    FALLBACK = "fallback"
 
 
 @dataclass(frozen=True)
 class Running:
-    """The test that runs, as those see it who answer.
-
-    share         of the visitors who are answered by the challenger, above 0 and below 1
-    live_control  the other arm's lists are made when asked for too, as the challenger's are
-    """
+    """The test that runs, as servers see it. control : the model that served when it began."""
 
     id: int
     name: str
     control: str
-    challenger: str
-    share: float
     salt: str
-    live_control: bool
+    design: ExperimentDesign
 
 
-def unit_of(user: int | None, session: str | None) -> str | None:
-    """Who is assigned: the user, else the guest's session; None for anybody."""
-    if user is not None:
-        return f"user:{user}"
-    return None if session is None else f"session:{session}"
+@dataclass(frozen=True)
+class ArmCount:
+    """Lists of one arm, to how many users and guests; fallbacks : lists by another model than the arm's."""
+
+    lists: int
+    users: int
+    guests: int
+    fallbacks: int
+
+
+def unit_of(user: int | None, session: str | None, *, by_session: bool = False) -> str | None:
+    """Who is assigned: the user, else the guest's session; None for anybody.
+
+    by_session : the session first, so that a log-in changes no arm.
+    """
+    if session is not None and (by_session or user is None):
+        return f"session:{session}"
+    return None if user is None else f"user:{user}"
 
 
 def draw(salt: str, unit: str) -> float:
@@ -87,22 +93,38 @@ def draw(salt: str, unit: str) -> float:
     return int.from_bytes(digest) / 2**64
 
 
-def arm_of(test: Running, unit: str) -> Arm:
-    """The arm of a visitor, which is the challenger's for `share` of all there could be."""
-    return Arm.CHALLENGER if draw(test.salt, unit) < test.share else Arm.CONTROL
+def arm_of(test: Running, unit: str) -> ArmDesign:
+    """The arm of a visitor: each has its share of all there could be, the control what the others leave."""
+    number, below = draw(test.salt, unit), 0.0
+    for arm in test.design.treatments:
+        below += arm.share
+        if number < below:
+            return arm
+    return test.design.control
 
 
-def label(name: str, arm: Arm) -> str:
+def label(name: str, arm: str) -> str:
     """What answers and exposures call the arm of a test, such as `als-against-knn:challenger`."""
-    return f"{name}:{arm.value}"
+    return f"{name}:{arm}"
+
+
+def fallback_label(name: str, arm: str) -> str:
+    """What they call a list that was meant for the arm, and made by the serving model."""
+    return f"{name}:{arm}:{FALLBACK}"
+
+
+def design_of(row: AbTest) -> ExperimentDesign:
+    """The design of a test; the version before wrote a challenger and its share instead."""
+    if row.design is not None:
+        return ExperimentDesign.model_validate(row.design)
+    arms = model_against_control(row.challenger or row.control, row.share, live_control=row.live_control)
+    return ExperimentDesign.of(arms=arms, metric=row.metric, days=row.days, outcome_days=min(7.0, row.days))
 
 
 def running(session: Session) -> Running | None:
     """The test that runs, if any."""
     row = _running_row(session)
-    if row is None:
-        return None
-    return Running(row.id, row.name, row.control, row.challenger, row.share, row.salt, row.live_control)
+    return None if row is None else Running(row.id, row.name, row.control, row.salt, design_of(row))
 
 
 def listed(session: Session) -> Sequence[AbTest]:
@@ -121,38 +143,29 @@ def get(session: Session, name: str) -> AbTest:
 
 
 def start(
-    session: Session,
-    name: str,
-    challenger: str,
-    *,
-    share: float,
-    days: float,
-    metric: str,
-    salt: str,
-    live_control: bool = False,
-    actor: str,
-    reason: str,
+    session: Session, name: str, design: ExperimentDesign, *, salt: str, actor: str, reason: str
 ) -> AbTest:
-    """Test `challenger` against the model that serves, on `share` of the visitors, for `days`.
+    """Start an experiment: from now on each visitor's lists are those of an arm.
 
     Raises Invalid for what can't be tested so, NotFound for an unknown model, Conflict while another test
     runs, when the name was used before, when no model serves, or when the stored lists are of another one.
     """
-    _check_terms(name, share, days, metric, reason)
+    _check_terms(name, design, reason)
     locks.only_one_promotion(session)  # the serving model must stay the recorded one
     if (other := _running_row(session)) is not None:
         raise Conflict(
-            f"the A/B test {other.name} runs ({other.challenger} against {other.control}), and only one can: "
+            f"the A/B test {other.name} runs ({_arms_in_words(other)}), and only one can: "
             f"stop it first with `recsys serve ab-test stop {other.name} --reason …`"
         )
     if session.scalar(select(AbTest.id).where(AbTest.name == name)) is not None:
         raise Conflict(f"there was an A/B test named {name} already; choose another name")
     control = _serving(session)
     known = session.scalars(select(RecommendationModel.name).order_by(RecommendationModel.id.desc())).all()
-    if challenger not in known:
-        raise NotFound(f"no model is named {challenger!r}; registered: {', '.join(known[:20])}")
-    if challenger == control:
-        raise Invalid(f"{challenger} is the model that serves; name another one to test against it")
+    for model in design.models:
+        if model not in known:
+            raise NotFound(f"no model is named {model!r}; registered: {', '.join(known[:20])}")
+        if model == control:
+            raise Invalid(f"{model} is the model that serves; name another one to test against it")
     shown = generations.live(session)
     if shown is not None and shown.model != control:
         raise Conflict(
@@ -162,12 +175,13 @@ def start(
     row = AbTest(
         name=name,
         control=control,
-        challenger=challenger,
-        share=share,
+        challenger=next(iter(design.models), None),
+        share=sum(arm.share for arm in design.treatments),
+        live_control=design.control.variant.live,
+        design=design.model_dump(mode="json"),
         salt=salt,
-        live_control=live_control,
-        metric=metric,
-        days=days,
+        metric=design.metric,
+        days=design.days,
         state="running",
         started_at=clock.now(),
         started_by=actor,
@@ -179,8 +193,11 @@ def start(
     return row
 
 
-def stop(session: Session, name: str, *, actor: str, conclusion: str) -> AbTest:
-    """End a test: the model that serves answers everybody again. Raises NotFound, Conflict, Invalid."""
+def stop(session: Session, name: str, *, actor: str, conclusion: str, winner: str | None = None) -> AbTest:
+    """End a test: the model that serves answers everybody again.
+
+    winner : the arm that is kept, recorded with the test. Raises NotFound, Conflict, Invalid.
+    """
     if not conclusion.strip():
         raise Invalid("--reason is empty; say why in a few words, the row of the test keeps it")
     locks.only_one_promotion(session)
@@ -188,6 +205,19 @@ def stop(session: Session, name: str, *, actor: str, conclusion: str) -> AbTest:
     if row.state != "running":
         raise Conflict(f"the A/B test {name} was stopped already, by {row.ended_by}: {row.conclusion}")
     _end(session, row, actor, conclusion)
+    if winner is not None:
+        note_winner(session, name, winner)
+    return row
+
+
+def note_winner(session: Session, name: str, winner: str) -> AbTest:
+    """Record which arm of a test is kept. Raises NotFound for an unknown test or arm."""
+    row = get(session, name)
+    design = design_of(row)
+    if design.arm(winner) is None:
+        raise NotFound(f"no arm of {name} is named {winner!r}; there are: {', '.join(design.shares)}")
+    row.winner = winner
+    session.flush()
     return row
 
 
@@ -200,22 +230,27 @@ def end(session: Session, *, actor: str, conclusion: str) -> str | None:
     return row.name
 
 
-def answered(session: Session, test: AbTest) -> dict[str, dict[str, int]]:
+def answered(session: Session, test: AbTest) -> dict[str, ArmCount]:
     """Of each arm, by its name, how many lists were answered to how many users and guests."""
     found = {}
-    for arm in Arm:
+    for arm in design_of(test).arms:
+        fallback = fallback_label(test.name, arm.name)
         of_arm = (
-            Exposure.arm == label(test.name, arm),
+            Exposure.arm.in_([label(test.name, arm.name), fallback]),
             Exposure.shown_at >= test.started_at,
             Exposure.shown_at < (test.ended_at or clock.now()),
         )
-        lists, users = session.execute(
-            select(func.count(), func.count(Exposure.user_id.distinct())).where(*of_arm)
+        lists, users, fallbacks = session.execute(
+            select(
+                func.count(),
+                func.count(Exposure.user_id.distinct()),
+                func.count().filter(Exposure.arm == fallback),
+            ).where(*of_arm)
         ).one()
         guests = session.scalar(
             select(func.count(Exposure.session_id.distinct())).where(*of_arm, Exposure.user_id.is_(None))
         )
-        found[arm.value] = {"lists": lists, "users": users, "guests": guests or 0}
+        found[arm.name] = ArmCount(lists, users, guests or 0, fallbacks)
     return found
 
 
@@ -229,30 +264,28 @@ def check_promotion(session: Session, name: str, *, ends: bool, actor: str) -> N
         return
     if not ends:
         raise Conflict(
-            f"the A/B test {row.name} runs ({row.challenger} against {row.control}); decide it first with "
+            f"the A/B test {row.name} runs ({_arms_in_words(row)}); decide it first with "
             f"`recsys serve ab-test stop {row.name} --reason …`, or promote with --force, which ends it"
         )
     end(session, actor=actor, conclusion=f"ended because {name} began to serve")
 
 
-def _check_terms(name: str, share: float, days: float, metric: str, reason: str) -> None:
+def _arms_in_words(row: AbTest) -> str:
+    arms = "; ".join(f"{arm.name}: {arm.variant}" for arm in design_of(row).treatments)
+    return f"{arms}; against {row.control}"
+
+
+def _check_terms(name: str, design: ExperimentDesign, reason: str) -> None:
     if not _NAME.fullmatch(name):
         raise Invalid(
             f"{name!r} is not a valid name of a test: expected 1 to 60 of a-z, 0-9, dot, dash and underscore"
         )
-    if not 0 < share < 1:
-        raise Invalid(
-            f"--share {share:g}: expected the part of the visitors who get the challenger, above 0 "
-            "and below 1"
-        )
     kept = get_settings().intake.exposure_days
-    if not 0 < days <= kept:
+    if design.days > kept:
         raise Invalid(
-            f"--days {days:g}: expected more than 0 and at most {kept:g}, since answers are kept so long "
-            "(the setting intake.exposure_days)"
+            f"days {design.days:g}: expected more than 0 and at most {kept:g}, since answers are kept so "
+            "long (the setting intake.exposure_days)"
         )
-    if metric not in METRICS:
-        raise Invalid(f"--metric {metric!r}: expected one of {', '.join(METRICS)}")
     if not reason.strip():
         raise Invalid("--reason is empty; say what the test is for, its row keeps it")
 
@@ -285,14 +318,20 @@ def _end(session: Session, row: AbTest, actor: str, conclusion: str) -> None:
 
 def _note(session: Session, row: AbTest, action: str, actor: str, reason: str) -> None:
     """In the same history as promotions, which `recsys train history` shows."""
+    design = design_of(row)
     session.add(
         ModelPromotion(
             from_name=row.control,
-            to_name=row.challenger,
+            to_name=row.challenger or row.control,
             action=action,
             actor=actor,
             reason=reason,
-            figures={"ab_test": row.name, "share": row.share, "days": row.days, "metric": row.metric},
+            figures={
+                "ab_test": row.name,
+                "arms": design.shares,
+                "days": row.days,
+                "metric": row.metric,
+            },
             created_at=clock.now(),
         )
     )

@@ -1,10 +1,12 @@
-"""Which model is tested against which, on whom, since when, and how it ended (a table of our own)."""
+"""Which experiment runs, on whom, since when, and how it ended (a table of our own)."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import CheckConstraint, Identity, Index, String, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from recsys.database.base import Base
@@ -14,7 +16,12 @@ __all__ = ["AbTest"]
 
 
 class AbTest(Base):
-    """One test of a challenger against the model that served when it began (our own table)."""
+    """One experiment against the model that served when it began (our own table).
+
+    design : an `ExperimentDesign`; None in rows of the version before. challenger, share, live_control : what
+    that version reads of it: the first model of an arm, the part of the visitors outside of the control.
+    winner : the arm that was kept.
+    """
 
     __tablename__ = "ab_tests"
     __table_args__ = (
@@ -32,7 +39,7 @@ class AbTest(Base):
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     name: Mapped[str] = mapped_column(String(60), unique=True)
     control: Mapped[str] = mapped_column(String(100))
-    challenger: Mapped[str] = mapped_column(String(100))
+    challenger: Mapped[str | None] = mapped_column(String(100))
     share: Mapped[float]
     salt: Mapped[str] = mapped_column(String(64))
     live_control: Mapped[bool]
@@ -45,3 +52,5 @@ class AbTest(Base):
     ended_at: Mapped[datetime | None]
     ended_by: Mapped[str | None] = mapped_column(String(100))
     conclusion: Mapped[str | None] = mapped_column(Text)
+    design: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    winner: Mapped[str | None] = mapped_column(String(24))

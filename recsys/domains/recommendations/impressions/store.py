@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import orjson
 import redis
 from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY, INTEGER, TEXT, TIMESTAMP, VARCHAR
+from sqlalchemy.dialects.postgresql import ARRAY, INTEGER, REAL, TEXT, TIMESTAMP, VARCHAR
 from sqlalchemy.orm import Session
 
 from recsys import clock
@@ -39,6 +39,7 @@ class Answered(NamedTuple):
     propensities : of a list that was drawn at random, for each product the probability that it was drawn for
         its place given the products before it; None where that is not known. None for any other list.
     candidates : the products that such a list was drawn from, in the order of the model and the rules.
+    arm_propensity : probability with which the visitor was assigned to the arm of an experiment.
     """
 
     request_id: str
@@ -56,25 +57,28 @@ class Answered(NamedTuple):
     before: int = 0
     propensities: Sequence[float | None] | None = None
     candidates: Sequence[int] | None = None
+    arm_propensity: float | None = None
 
 
-_WITHOUT_DRAW = len(Answered._fields) - 2
+_OLDEST_FIELDS = Answered._fields.index("before") + 1
+"""Fields of a list in the program that drew none at random and tested nothing."""
 _STORE = text(
     """
     WITH given AS MATERIALIZED (
         SELECT * FROM unnest(:request_ids, :shelves, :users, :sessions, :models, :versions, :generations,
-                             :sources, :arms, :products, :scores, :moments, :propensities, :candidates)
+                             :sources, :arms, :products, :scores, :moments, :propensities, :candidates,
+                             :arm_propensities)
           AS g(request_id, shelf, user_id, session_id, model, version, generation, source, arm, product_ids,
-               scores, shown_at, propensities, candidates)
+               scores, shown_at, propensities, candidates, arm_propensity)
     ), people AS MATERIALIZED (
         SELECT id FROM users_db.users WHERE id IN (SELECT user_id FROM given) ORDER BY id FOR KEY SHARE
     )
     INSERT INTO recommendations_db.exposures
         (request_id, shelf, user_id, session_id, model, version, generation, source, arm, product_ids,
-         scores, shown_at, propensities, candidates)
+         scores, shown_at, propensities, candidates, arm_propensity)
     SELECT request_id, shelf, people.id, session_id, model, version, generation, source, arm,
            CAST(product_ids AS integer[]), CAST(scores AS real[]), shown_at,
-           CAST(propensities AS real[]), CAST(candidates AS integer[])
+           CAST(propensities AS real[]), CAST(candidates AS integer[]), arm_propensity
     FROM given LEFT JOIN people ON people.id = given.user_id
     ORDER BY request_id, shelf
     ON CONFLICT DO NOTHING
@@ -86,10 +90,12 @@ _STORE = text(
     *(bindparam(name, type_=ARRAY(TEXT)) for name in ("products", "scores", "propensities", "candidates")),
     *(bindparam(name, type_=ARRAY(INTEGER)) for name in ("users", "generations")),
     bindparam("moments", type_=ARRAY(TIMESTAMP(timezone=True))),
+    bindparam("arm_propensities", type_=ARRAY(REAL)),
 )
 _COLUMNS = """
     SELECT request_id, shelf, source, product_ids, scores, shown_at, user_id, session_id, model, version,
-           generation, arm, coalesce(array_lower(product_ids, 1), 1) - 1, propensities, candidates
+           generation, arm, coalesce(array_lower(product_ids, 1), 1) - 1, propensities, candidates,
+           arm_propensity
     FROM recommendations_db.exposures
 """
 _FIND = text(f"{_COLUMNS} WHERE request_id = ANY(:ids) ORDER BY request_id, shelf").bindparams(
@@ -114,8 +120,7 @@ _SWEEP = text(
 
 def pack(several: Iterable[Answered]) -> bytes:
     """Some lists as JSON, about 350 bytes for one of twenty products. Raises TypeError for no such list."""
-    # a list without a draw has the form of the program before, which may store it
-    rows = [tuple(one) if one.propensities is not None else tuple(one)[:_WITHOUT_DRAW] for one in several]
+    rows = [_fields(each) for each in several]
     return orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
@@ -131,8 +136,16 @@ def unpack(packed: bytes) -> list[Answered]:
         raise ValueError("not a batch of answered lists") from error
 
 
+def _fields(one: Answered) -> list[Any]:
+    """The fields, without the newer ones at the end that are None: the program before may store the list."""
+    fields = list(one)
+    while len(fields) > _OLDEST_FIELDS and fields[-1] is None:
+        fields.pop()
+    return fields
+
+
 def _answered(row: list[Any]) -> Answered:
-    values = [*row, None, None] if len(row) == _WITHOUT_DRAW else row
+    values = [*row, *[None] * (len(Answered._fields) - len(row))] if len(row) >= _OLDEST_FIELDS else row
     return Answered._make((*values[:5], datetime.fromisoformat(values[5]), *values[6:]))
 
 
@@ -171,6 +184,7 @@ def store(session: Session, several: Sequence[Answered]) -> int:
                 None if one.propensities is None else _array(one.propensities, one.before) for one in several
             ],
             "candidates": [None if one.candidates is None else _array(one.candidates, 0) for one in several],
+            "arm_propensities": [one.arm_propensity for one in several],
         },
     )
     return int(done.rowcount)

@@ -39,6 +39,7 @@ class Exposure(Base):
     generation: Mapped[int | None]
     source: Mapped[str] = mapped_column(String(20))
     arm: Mapped[str | None] = mapped_column(String(100))
+    arm_propensity: Mapped[float | None] = mapped_column(REAL)
     product_ids: Mapped[list[int]] = mapped_column(ARRAY(Integer))
     scores: Mapped[list[float]] = mapped_column(ARRAY(REAL))
     shown_at: Mapped[datetime]

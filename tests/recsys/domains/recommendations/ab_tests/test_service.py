@@ -14,7 +14,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from recsys.domains.recommendations.ab_tests import service as ab_tests
-from recsys.domains.recommendations.ab_tests.service import Arm, Running, arm_of, draw, unit_of
+from recsys.domains.recommendations.ab_tests.design import (
+    ArmDesign,
+    ExperimentDesign,
+    Variant,
+    arms_of,
+    model_against_control,
+)
+from recsys.domains.recommendations.ab_tests.service import Running, arm_of, design_of, draw, unit_of
 from recsys.domains.recommendations.ab_tests.tables import AbTest
 from recsys.domains.recommendations.tables import ModelPromotion, RecommendationModel
 from recsys.errors import Conflict, Invalid, NotFound, RecsysError
@@ -23,15 +30,33 @@ few = settings(max_examples=20)
 salts = st.text(min_size=1, max_size=64)
 
 
+@st.composite
+def shares(draw_from: st.DrawFn) -> list[float]:
+    weights = draw_from(st.lists(st.floats(0.05, 1.0), min_size=2, max_size=8))
+    return [weight / sum(weights) for weight in weights]
+
+
+def running_with(of_arms: list[float], salt: str = "s") -> Running:
+    arms = [ArmDesign(name=f"arm-{number}", share=share) for number, share in enumerate(of_arms)]
+    return Running(1, "t", "a", salt, ExperimentDesign.of(arms=arms))
+
+
 @few
-@given(salts, st.integers(0, 2**31 - 5_000), st.floats(0.02, 0.98))
-def test_each_arm_gets_its_share(salt: str, first: int, share: float) -> None:
-    users, test = 4_000, Running(1, "t", "a", "b", share, salt, False)
-    of_challenger = sum(
-        arm_of(test, f"user:{user}") is Arm.CHALLENGER for user in range(first, first + users)
-    )
-    # six standard errors: one false alarm in 500 million examples
-    assert abs(of_challenger - users * share) <= 6 * math.sqrt(users * share * (1 - share))
+@given(salts, st.integers(0, 2**31 - 5_000), shares())
+def test_each_arm_gets_its_share(salt: str, first: int, of_arms: list[float]) -> None:
+    users, test = 4_000, running_with(of_arms, salt)
+    names = [arm_of(test, f"user:{user}").name for user in range(first, first + users)]
+    for number, share in enumerate(of_arms):
+        # six standard errors: one false alarm in 500 million examples
+        bound = 6 * math.sqrt(users * share * (1 - share))
+        assert abs(names.count(f"arm-{number}") - users * share) <= bound
+
+
+def test_two_arms_are_divided_as_the_version_before_divides_them() -> None:
+    test = Running(1, "t", "a", "salt", ExperimentDesign.of(arms=model_against_control("b", 0.3)))
+    for user in range(500):
+        is_challenger = draw("salt", f"user:{user}") < 0.3
+        assert (arm_of(test, f"user:{user}").name == "challenger") is is_challenger
 
 
 @few
@@ -70,6 +95,9 @@ def test_a_user_is_the_same_on_every_device_and_a_guest_is_the_session() -> None
     assert unit_of(7, None) == unit_of(7, "phone") == "user:7"
     assert unit_of(None, "phone") == "session:phone"
     assert unit_of(None, None) is None
+    # by session the log-in changes no arm, and a user without a session is the user
+    assert unit_of(7, "phone", by_session=True) == unit_of(None, "phone", by_session=True) == "session:phone"
+    assert unit_of(7, None, by_session=True) == "user:7"
     assert 0 <= draw("s", "session:\ud800") < 1, "whatever a program calls its sessions"
 
 
@@ -85,9 +113,11 @@ def models(session: Session) -> Session:
 
 
 def start(session: Session, name: str = "first", challenger: str = "knn-v1", **terms: Any) -> AbTest:
-    given: dict[str, Any] = {"share": 0.2, "days": 7, "metric": "bought", "salt": "s"}
-    given |= {"actor": "ann", "reason": "try"} | terms
-    return ab_tests.start(session, name, challenger, **given)
+    given: dict[str, Any] = {"salt": "s", "actor": "ann", "reason": "try"}
+    given |= {key: terms.pop(key) for key in ("salt", "actor", "reason") if key in terms}
+    arms = model_against_control(challenger, terms.pop("share", 0.2))
+    fields: dict[str, Any] = {"arms": arms, "days": 7, "outcome_days": 2} | terms
+    return ab_tests.start(session, name, ExperimentDesign.of(**fields), **given)
 
 
 def test_a_test_has_a_beginning_and_an_end_that_are_written_down(models: Session) -> None:
@@ -95,7 +125,8 @@ def test_a_test_has_a_beginning_and_an_end_that_are_written_down(models: Session
     start(models)
     test = ab_tests.running(models)
     assert test is not None
-    assert (test.name, test.control, test.challenger, test.share) == ("first", "als-v1", "knn-v1", 0.2)
+    assert (test.name, test.control, test.design.models) == ("first", "als-v1", ("knn-v1",))
+    assert test.design.shares == {"control": 0.8, "challenger": 0.2}
     row = ab_tests.stop(models, "first", actor="bob", conclusion="a tie")
     assert (row.state, row.ended_by, row.conclusion) == ("stopped", "bob", "a tie")
     assert ab_tests.running(models) is None
@@ -122,9 +153,14 @@ def test_a_test_has_a_beginning_and_an_end_that_are_written_down(models: Session
         ({"share": -0.5}, Invalid, "above 0 and below 1"),
         ({"share": 1.5}, Invalid, "above 0 and below 1"),
         ({"share": math.nan}, Invalid, "above 0 and below 1"),
-        ({"days": 0}, Invalid, "more than 0"),
+        ({"days": 0}, Invalid, "greater than 0"),
         ({"days": 91}, Invalid, "at most 90"),
-        ({"metric": "luck"}, Invalid, "expected one of clicked"),
+        ({"metric": "luck"}, Invalid, "metric: Input should be 'clicked'"),
+        ({"unit": "planet"}, Invalid, "unit: Input should be 'user' or 'session'"),
+        ({"unit": "session", "metric": "spent"}, Invalid, "money is known of users only"),
+        ({"outcome_days": 8}, Invalid, "at most the planned 7 days"),
+        ({"placements": ["window"]}, Invalid, "placements.0"),
+        ({"guardrails": [{"metric": "bought", "largest_drop": 1}]}, Invalid, "less than 1"),
         ({"reason": " "}, Invalid, "--reason is empty"),
         ({"name": "Big Test"}, Invalid, "is not a valid name"),
         ({"name": "x" * 61}, Invalid, "is not a valid name"),
@@ -170,7 +206,73 @@ def test_lists_of_a_third_model_would_spoil_the_comparison(models: Session) -> N
 
 def test_the_table_itself_lets_only_one_run(models: Session) -> None:
     row = start(models)
-    kept = {one.key: getattr(row, one.key) for one in AbTest.__mapper__.column_attrs}
+    kept = {each.key: getattr(row, each.key) for each in AbTest.__mapper__.column_attrs}
     models.add(AbTest(**(kept | {"id": None, "name": "smuggled"})))
     with pytest.raises(IntegrityError, match="ab_tests_one_running_idx"):
         models.flush()
+
+
+def test_rows_of_the_version_before_have_the_same_two_arms(models: Session) -> None:
+    row = start(models, share=0.3)
+    written = design_of(row)
+    row.design = None
+    models.flush()
+    assert design_of(row).arms == written.arms
+    test = ab_tests.running(models)
+    assert test is not None
+    assert test.design.days == 7
+
+
+def test_a_winner_is_recorded(models: Session) -> None:
+    start(models)
+    with pytest.raises(NotFound, match="there are: control, challenger"):
+        ab_tests.stop(models, "first", actor="bob", conclusion="x", winner="third")
+    assert ab_tests.get(models, "first").winner is None
+    assert ab_tests.note_winner(models, "first", "challenger").winner == "challenger"
+
+
+ARM = {"name": "als", "share": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("arms", "message"),
+    [
+        ([{"name": "control", "share": 0.5}], "at least 2"),
+        ([{"name": f"a{number}", "share": 1 / 9} for number in range(9)], "at most 8"),
+        ([{"name": "control", "share": 0.6}, ARM], "expected 1 as their sum"),
+        ([ARM, ARM], "the same name"),
+        ([{"name": "fallback", "share": 0.5}, ARM], "named fallback"),
+        ([ARM | {"variant": {"model": "knn-v1"}}, ARM | {"name": "b"}], "is the control and changes nothing"),
+        ([ARM | {"variant": {"rules": False}}, ARM | {"name": "b"}], "is the control and changes nothing"),
+        ([ARM, ARM | {"name": "b", "variant": {"diversity": 1.5}}], "less than or equal to 1"),
+        ([ARM, ARM | {"name": "b", "variant": {"colour": "red"}}], "Extra inputs"),
+        ([ARM, ARM | {"name": "B"}], "pattern"),
+    ],
+)
+def test_designs_that_do_not_fit_together_are_refused(arms: list[dict[str, Any]], message: str) -> None:
+    with pytest.raises(Invalid, match=message):
+        ExperimentDesign.of(arms=arms)
+
+
+def test_arms_are_read_from_the_command_line() -> None:
+    control, als, bare = arms_of(
+        ["als:0.3:model=als-v4,diversity=0.3,live=on", "bare:0.2:rules=off,novelty=new"]
+    )
+    assert (control.name, control.share, control.variant) == ("control", 0.5, Variant())
+    assert als.variant == Variant(model="als-v4", diversity=0.3, live=True)
+    assert bare.variant == Variant(rules=False, novelty="new")
+    assert str(bare.variant) == "no business rules, novelty new"
+    assert arms_of(["same:0.5"])[1].variant == Variant()
+    for wrong in ("als", "als:x", "als:0.2:model", "als:0.2:joy=1", "als:1.2", "a b:0.2"):
+        with pytest.raises(Invalid):
+            arms_of([wrong])
+
+
+def test_placements_are_those_that_a_variant_concerns_or_those_given() -> None:
+    def concerned(*arms: str, **terms: Any) -> set[str]:
+        design = ExperimentDesign.of(arms=arms_of(arms), **terms)
+        return {each for each in ("for_you", "similar", "popular", "buy_again") if design.concerns(each)}
+
+    assert concerned("a:0.5:model=m") == {"for_you", "similar"}
+    assert concerned("a:0.5:rules=off") == {"for_you", "similar", "popular", "buy_again"}
+    assert concerned("a:0.5:rules=off", placements=["popular"]) == {"popular"}

@@ -42,7 +42,9 @@ LISTS = st.builds(
     before=st.integers(0, 2**16 - 1),
     propensities=st.none(),
     candidates=st.none(),
+    arm_propensity=st.none(),
 )
+TESTED_LISTS = st.builds(lambda one, share: one._replace(arm_propensity=share), LISTS, st.floats(0, 1))
 DRAWN_LISTS = st.builds(
     lambda one, draws, candidates: one._replace(propensities=draws, candidates=candidates),
     LISTS,
@@ -69,15 +71,15 @@ def put(*lists: Answered) -> None:
         impressions.store(session, lists)
 
 
-@given(st.lists(LISTS | DRAWN_LISTS, max_size=5))
+@given(st.lists(LISTS | DRAWN_LISTS | TESTED_LISTS, max_size=5))
 def test_lists_come_back_as_they_were(lists: list[Answered]) -> None:
     assert unpack(pack(lists)) == lists
 
 
 def test_a_list_that_was_not_drawn_is_packed_in_the_form_of_the_program_before() -> None:
-    fields = [len(row) for row in orjson.loads(pack([answered("r", [1]), drawn("r", [1])]))]
-    assert fields == [13, 15]
-    assert Answered._fields[13:] == ("propensities", "candidates")
+    lists = [answered("r", [1]), drawn("r", [1]), answered("r", [1], arm_propensity=0.5)]
+    assert [len(row) for row in orjson.loads(pack(lists))] == [13, 15, 16]
+    assert Answered._fields[13:] == ("propensities", "candidates", "arm_propensity")
 
 
 @pytest.mark.parametrize("other", [b"", b"{}x", b"17", b"[1]", b"[[]]", b'[["a"]]', b"[[1,2,3,4,5,6,7,8]]"])

@@ -1,0 +1,223 @@
+"""The design of an experiment: its arms, their shares and what each changes; fixed while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from recsys.errors import Invalid
+
+__all__ = [
+    "CONTROL",
+    "METRICS",
+    "ArmDesign",
+    "ArmGuardrail",
+    "ExperimentDesign",
+    "Metric",
+    "Variant",
+    "arms_of",
+    "model_against_control",
+]
+
+Metric = Literal["clicked", "carted", "bought", "revenue", "spent"]
+METRICS: tuple[Metric, ...] = ("clicked", "carted", "bought", "revenue", "spent")
+"""What an experiment can be decided by; `training.online.ab_results` says what each means."""
+CONTROL = "control"
+"""The name of the first arm, by convention."""
+MODEL_PLACEMENTS = ("for_you", "similar", "bought_together", "because_you_viewed")
+"""Placements that the serving model ranks."""
+PlacementName = Literal[
+    "for_you", "similar", "bought_together", "buy_again", "popular", "trending", "new_arrivals",
+    "because_you_viewed",
+]  # fmt: skip
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Variant(_Frozen):
+    """What an arm changes of a request; the defaults change nothing."""
+
+    model: Annotated[
+        str | None, Field(max_length=100, description="A registered model; null: the serving one.")
+    ] = None
+    rules: Annotated[bool, Field(description="Whether business rules apply.")] = True
+    diversity: Annotated[
+        float | None, Field(ge=0, le=1, description="In the place of the request's; null: as requested.")
+    ] = None
+    novelty: Annotated[
+        Literal["any", "new"] | None, Field(description="In the place of the request's; null: as requested.")
+    ] = None
+    live: Annotated[
+        bool, Field(description="Rank when a list is requested, also where a stored list is ready.")
+    ] = False
+
+    @property
+    def changes_model_only(self) -> bool:
+        """Whether nothing but the model, and when it ranks, is other than in the request."""
+        return self.rules and self.diversity is None and self.novelty is None
+
+    def __str__(self) -> str:
+        parts = [] if self.model is None else [self.model]
+        parts += [] if self.rules else ["no business rules"]
+        parts += [] if self.diversity is None else [f"diversity {self.diversity:g}"]
+        parts += [] if self.novelty is None else [f"novelty {self.novelty}"]
+        parts += ["ranked live"] if self.live else []
+        return ", ".join(parts) or "as it is"
+
+
+class ArmDesign(_Frozen):
+    """One arm: its name, its share of the visitors, and what it changes."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,23}$")]
+    share: Annotated[float, Field(gt=0, lt=1)]
+    variant: Variant = Variant()
+
+    @model_validator(mode="after")
+    def _has_a_free_name(self) -> Self:
+        if self.name == "fallback":
+            raise ValueError(
+                "no arm can be named fallback: lists that another arm's model made are called so"
+            )
+        return self
+
+
+class ArmGuardrail(_Frozen):
+    """A metric in which no arm may lose more than `largest_drop` of the control's mean, else it stops."""
+
+    metric: Metric
+    largest_drop: Annotated[float, Field(ge=0, lt=1)]
+
+
+class ExperimentDesign(_Frozen):
+    """Everything that is decided before an experiment starts.
+
+    arms : two to eight; the first is the control. shares : their sum is 1.
+    unit : who stays in one arm: a user on all devices (a guest by session until the log-in), or a session,
+        before and after its log-in.
+    placements : where the arms differ; none: those that a variant concerns.
+    days : planned duration. outcome_days : of a visitor's time since the first list, what counts.
+    planned_units : users or sessions that the plan expects; intervals are narrowest there.
+    """
+
+    arms: Annotated[tuple[ArmDesign, ...], Field(min_length=2, max_length=8)]
+    metric: Metric = "bought"
+    unit: Literal["user", "session"] = "user"
+    placements: tuple[PlacementName, ...] = ()
+    days: Annotated[float, Field(gt=0)] = 28.0
+    outcome_days: Annotated[float, Field(gt=0)] = 7.0
+    planned_units: Annotated[int, Field(ge=100)] = 10_000
+    guardrails: tuple[ArmGuardrail, ...] = ()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        names = [arm.name for arm in self.arms]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two arms have the same name: {', '.join(names)}")
+        if abs(sum(arm.share for arm in self.arms) - 1) > 1e-6:
+            shares = ", ".join(f"{arm.name} {arm.share:g}" for arm in self.arms)
+            raise ValueError(f"the shares of the arms are {shares}: expected 1 as their sum")
+        if self.arms[0].variant.model is not None or not self.arms[0].variant.changes_model_only:
+            raise ValueError(f"the first arm, {names[0]}, is the control and changes nothing")
+        if self.outcome_days > self.days:
+            raise ValueError(
+                f"outcome_days {self.outcome_days:g}: expected at most the planned {self.days:g} days, else "
+                "no visitor counts before the end"
+            )
+        money = {self.metric, *(each.metric for each in self.guardrails)} & {"revenue", "spent"}
+        if self.unit == "session" and money:
+            raise ValueError(
+                f"{', '.join(sorted(money))}: money is known of users only, and the unit is session"
+            )
+        return self
+
+    @classmethod
+    def of(cls, **fields: object) -> ExperimentDesign:
+        """A design of these fields. Raises Invalid with what is wrong."""
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            message = str(first["msg"]).removeprefix("Value error, ")
+            raise Invalid(f"the design is not valid: {place + ': ' if place else ''}{message}") from error
+
+    @property
+    def control(self) -> ArmDesign:
+        """The first arm."""
+        return self.arms[0]
+
+    @property
+    def treatments(self) -> tuple[ArmDesign, ...]:
+        """All arms but the control."""
+        return self.arms[1:]
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of each arm by name, the control first."""
+        return {arm.name: arm.share for arm in self.arms}
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The registered models of its arms, each once."""
+        return tuple(dict.fromkeys(arm.variant.model for arm in self.arms if arm.variant.model is not None))
+
+    def concerns(self, placement: str) -> bool:
+        """Whether lists of this placement are part of the experiment."""
+        if self.placements:
+            return placement in self.placements
+        only_models = all(arm.variant.changes_model_only for arm in self.arms)
+        return placement in MODEL_PLACEMENTS or not only_models
+
+    def arm(self, name: str) -> ArmDesign | None:
+        """The arm of that name."""
+        return next((arm for arm in self.arms if arm.name == name), None)
+
+
+def model_against_control(
+    challenger: str, share: float, *, live_control: bool = False
+) -> tuple[ArmDesign, ArmDesign]:
+    """The two arms of a model against the serving one. Raises Invalid for a share outside of 0 to 1."""
+    if not 0 < share < 1:
+        raise Invalid(
+            f"--share {share:g}: expected the part of the visitors who get the challenger, "
+            "above 0 and below 1"
+        )
+    return (
+        ArmDesign(name=CONTROL, share=1 - share, variant=Variant(live=live_control)),
+        ArmDesign(name="challenger", share=share, variant=Variant(model=challenger, live=live_control)),
+    )
+
+
+def arms_of(texts: Sequence[str]) -> tuple[ArmDesign, ...]:
+    """Arms from texts such as `als:0.2:model=als-v4,diversity=0.3`; the control gets the rest.
+
+    Raises Invalid for a text that names no arm.
+    """
+    treatments = [_arm(each) for each in texts]
+    rest = 1 - sum(arm.share for arm in treatments)
+    if not 0 < rest < 1:
+        raise Invalid(f"the shares leave {rest:g} of the visitors for the control: expected more than 0")
+    return (ArmDesign(name=CONTROL, share=rest), *treatments)
+
+
+def _arm(written: str) -> ArmDesign:
+    name, _, rest = written.partition(":")
+    share, _, settings = rest.partition(":")
+    try:
+        variant: dict[str, object] = {}
+        for setting in filter(None, settings.split(",")):
+            key, equals, value = setting.partition("=")
+            if not equals:
+                raise ValueError(f"{setting!r} has no =")
+            variant[key.strip()] = value.strip()
+        return ArmDesign.model_validate({"name": name, "share": share, "variant": variant})
+    except ValueError as error:
+        detail = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise Invalid(
+            f"--arm {written!r}: {str(detail).removeprefix('Value error, ')}; expected NAME:SHARE:SETTINGS "
+            "such as als:0.2:model=als-v4,rules=off,diversity=0.3,novelty=new,live=on"
+        ) from error
