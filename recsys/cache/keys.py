@@ -271,6 +271,11 @@ def own_ids_version() -> str:
     return "own_ids:version"
 
 
+def refused_events(day: str) -> str:
+    """Hash: how many posted events of one day (UTC) were refused, by kind and reason."""
+    return f"posts:refused:{day}"
+
+
 def refused_personalisation(owner: str) -> str:
     """String: that a user or guest (`user:5`, `session:abc`) refuses lists from their own behaviour."""
     return f"consent:refused:{owner}"

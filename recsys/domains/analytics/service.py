@@ -27,6 +27,7 @@ from recsys.privacy.consent import owners_of, without_analytics
 from recsys.write_buffer.batches import JUDGED, PostVerdict, PostVerdicts, answer, parts_of, reason_of
 from recsys.write_buffer.buffer import QueuedPost, Sender, store_or_queue
 from recsys.write_buffer.group_commit import GroupCommit
+from recsys.write_buffer.refused_events import count_refused
 
 __all__ = ["collect", "store_queued", "store_queued_bot_hits"]
 
@@ -131,6 +132,7 @@ def collect(body: object, visitor: Visitor, sender: Sender) -> PostVerdicts:
     verdicts += [
         PostVerdict(index=place, status="refused", reason=reason) for place, reason in refused.items()
     ]
+    count_refused("analytics", verdicts)
     return answer(sorted(verdicts, key=lambda verdict: verdict.index), PostVerdicts)
 
 

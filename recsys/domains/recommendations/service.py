@@ -26,6 +26,7 @@ from recsys.web.access.guest_sessions import looks_issued
 from recsys.write_buffer.batches import PostVerdict, PostVerdicts, answer, parts_of, reason_of
 from recsys.write_buffer.buffer import Post, Sender, enqueue, store_or_queue
 from recsys.write_buffer.group_commit import GroupCommit
+from recsys.write_buffer.refused_events import count_refused
 
 __all__ = ["record_feedback", "record_interactions"]
 
@@ -75,7 +76,9 @@ def record_interactions(body: object, sender: Sender, visit: str | None = None) 
             return part.model_copy(update={"user_id": None})
         return part if sender.user_id is None else interactions.of_caller(part, sender.user_id)
 
-    return answer(_record("interactions", parts, InteractionIn, sender, _INTERACTIONS, own), PostVerdicts)
+    verdicts = _record("interactions", parts, InteractionIn, sender, _INTERACTIONS, own)
+    count_refused("interactions", verdicts)
+    return answer(verdicts, PostVerdicts)
 
 
 def record_feedback(body: object, sender: Sender, visit: str | None = None) -> PostVerdicts:
@@ -109,7 +112,9 @@ def record_feedback(body: object, sender: Sender, visit: str | None = None) -> P
             update={"user_id": part.user_id or sender.user_id, "session_id": part.session_id or visit}
         )
 
-    return answer(_record("feedback", parts, FeedbackIn, sender, _FEEDBACK, own), PostVerdicts)
+    verdicts = _record("feedback", parts, FeedbackIn, sender, _FEEDBACK, own)
+    count_refused("feedback", verdicts)
+    return answer(verdicts, PostVerdicts)
 
 
 def _numbered(parts: Sequence[object], sender: Sender) -> Sequence[object]:

@@ -346,6 +346,7 @@ NOT_PERSONAL_KEYS: Mapping[str, str] = MappingProxyType(
         "relayed": "a moment",
         "search_epoch": "a counter",
         "search_popularity": "moments",
+        "refused_events": "kinds of events and reasons, without what was sent",
         "own_ids_version": "a random number",
         "rate_limit": "a hash of an address or key that expires within seconds",
     }

@@ -14,13 +14,15 @@ from fastapi import Path as PathParameter
 from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
+from redis.exceptions import RedisError
 from starlette.responses import FileResponse
 
 from recsys.database.session import unit_of_work
 from recsys.domains.products.listing import coverage
 from recsys.domains.recommendations.interactions.history import newest_interactions
-from recsys.errors import NotFound
+from recsys.errors import NotFound, Unavailable
 from recsys.settings import get_settings
+from recsys.write_buffer.refused_events import refused_events
 from serving.catalogue.catalogue import Catalogue
 from serving.console.access import Administrator, Viewer
 from serving.console.attention import examiner_of
@@ -74,6 +76,14 @@ class NewEvent(BaseModel):
     moment: datetime | None
 
 
+class RefusedEventsRow(BaseModel):
+    """How many events that programs and pages sent were refused for one reason."""
+
+    kind: str
+    reason: str
+    events: int
+
+
 class PartFinding(BaseModel):
     """What `recsys doctor` finds about one part of the data. remedy : the command that mends it."""
 
@@ -92,12 +102,16 @@ class CategoryRepeats(BaseModel):
 
 
 class DataContent(BaseModel):
-    """The content of the screen. findings : None until they are known."""
+    """The content of the screen.
+
+    findings : None until they are known. refused_events : of the last days; None while Redis is away.
+    """
 
     files: list[RefusedFile]
     products: int
     missing: list[MissingField]
     events: list[NewEvent]
+    refused_events: list[RefusedEventsRow] | None
     findings: list[PartFinding] | None
     repeating: int
     categories: list[CategoryRepeats]
@@ -157,10 +171,22 @@ def _content(catalogue: Catalogue) -> DataContent:
             for name, (count, examples) in missing.items()
         ],
         events=events,
+        refused_events=_refused_events(),
         findings=None,
         repeating=int(repeats.sum()),
         categories=_categories(catalogue),
     )
+
+
+def _refused_events() -> list[RefusedEventsRow] | None:
+    try:
+        found = refused_events()
+    except (RedisError, OSError, Unavailable):
+        return None
+    return [
+        RefusedEventsRow(kind=each.kind, reason=each.reason, events=each.events)
+        for each in found[:MAX_EVENTS]
+    ]
 
 
 def _folder() -> Path:

@@ -15,6 +15,7 @@ DOCUMENTED = Path(__file__).resolve().parents[3] / "docs" / "spec" / "redis_keys
 LINE = re.compile(r"^(?P<key>\S+) -> (?P<type>Hash|String|Set|Sorted Set|List|Stream) \(")
 OWN = {
     "refused_personalisation",
+    "refused_events",
     "login_failures",
     "live_generation",
     "stored_recommendations",

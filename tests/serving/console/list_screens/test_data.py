@@ -8,6 +8,7 @@ import pytest
 from recsys.settings import get_settings
 from tests.serving.api.test_answers import execute, until
 from tests.serving.console.conftest import LogIn, content
+from tests.support.guests import guest
 from tests.support.shop import Shop
 
 REFUSED = (
@@ -84,3 +85,23 @@ def test_only_administrators_download_what_may_be_personal(staff: Shop, log_in: 
     assert "Download" not in operator.get("/console/data").text
     assert operator.get(f"/console/data/refused/{NAME}").status_code == 403
     assert log_in("administrator").get(f"/console/data/refused/{NAME}").status_code == 200
+
+
+def test_refused_events_of_each_route_are_counted(client: httpx.Client) -> None:
+    assert content(client, "/console/data")["refused_events"] == []
+    event = {"product_id": 5, "user_id": 1, "interaction_type": "view"}
+    answer = client.post("/api/v1/interactions", json=[event, event | {"interaction_type": "glance"}])
+    assert (answer.json()["stored"], answer.json()["refused"]) == (1, 1)
+    feedback = {"user_id": 1, "product_id": 5, "feedback_type": "smelled"}
+    assert client.post("/api/v1/recommendations/feedback", json=feedback).status_code == 422
+    visit = guest("visit-1") | {"User-Agent": "Mozilla/5.0 (X11)"}
+    item = {"type": "page_view", "page_url": "/"}
+    assert client.post("/api/v1/analytics/collect", json=item, headers=visit).status_code == 422
+    rows = content(client, "/console/data")["refused_events"]
+    assert {(row["kind"], row["events"]) for row in rows} == {
+        ("interactions", 1),
+        ("feedback", 1),
+        ("analytics", 1),
+    }
+    assert "event_id: Field required" in {row["reason"] for row in rows}
+    assert "Events that were refused" in client.get("/console/data").text
