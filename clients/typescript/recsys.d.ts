@@ -1711,6 +1711,34 @@ export interface Script {
   gzip_bytes: number;
 }
 
+/** The questions that a segment answers. */
+export type SegmentKind = "buyers" | "look-alikes" | "next-category" | "replenishment" | "price-drop" | "back-in-stock";
+
+/** One user of a segment, and the product or category that it is about. */
+export interface SegmentMemberOut {
+  /** The shop's own id of the product. */
+  sku?: string | null;
+  /** The shop's own id of the user. */
+  username?: string | null;
+  user_id: number;
+  product_id: number | null;
+  category_id: number | null;
+  /** The chance that the user chooses the product, from 0 to 1. */
+  chance: number | null;
+  /** Of a look-alike to the given users, from 0 to 1. */
+  similarity: number | null;
+  /** When it is due, or when the user last looked at the product. */
+  at: string | null;
+}
+
+/** The users of a segment, the most likely first. */
+export interface SegmentOut {
+  kind: SegmentKind;
+  /** By which model; null where none was used. */
+  model: string | null;
+  members: Array<SegmentMemberOut>;
+}
+
 /** A device that is logged in. */
 export interface SessionOut {
   id: number;
@@ -2183,6 +2211,28 @@ export interface Operations {
     };
     body: AdjustIn;
     response: StockOut;
+  };
+  /** The users whom a campaign should address: likely buyers, look-alikes, or for whom something is due. */
+  admin_admin_segment: {
+    method: "GET";
+    path: "/api/v1/admin/segments/{kind}";
+    pathParameters: {
+      kind: SegmentKind;
+    };
+    query?: {
+      product_id?: Array<number | string>;
+      user_id?: Array<number | string>;
+      category_id?: number | string | null;
+      brand_id?: number | string | null;
+      /** Only users who never looked at the product. */
+      new?: boolean;
+      /** Due, or changed, within so many days. */
+      days?: number;
+      /** The user looked at it since. */
+      looked_days?: number;
+      limit?: number;
+    };
+    response: SegmentOut;
   };
   /** Approve a review, which makes it visible. */
   admin_approve_review: {

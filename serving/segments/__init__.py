@@ -1,0 +1,1 @@
+"""Segments: which users a campaign should address, and about what."""

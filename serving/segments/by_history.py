@@ -1,0 +1,140 @@
+"""Segments by interactions: replenishment that is due, lower prices, and products that are in stock again."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from serving.segments.members import SegmentMember, kept
+
+__all__ = ["MIN_REPEATS", "back_in_stock", "due_replenishment", "lower_prices"]
+
+MIN_REPEATS = 3
+"""Repeat purchases of a product, by all users, from which its interval is estimated."""
+_DUE = text(
+    """
+    WITH days AS (
+        SELECT DISTINCT user_id, product_id, date_trunc('day', created_at) AS day
+        FROM recommendations_db.user_interactions
+        WHERE interaction_type = 'purchase' AND user_id IS NOT NULL AND created_at < :now
+          AND NOT EXISTS (SELECT FROM users_db.consents c
+                          WHERE c.owner = 'user:' || user_id AND NOT c.personalisation)
+    ), bought AS (
+        SELECT user_id, product_id, day,
+               day - lag(day) OVER (PARTITION BY user_id, product_id ORDER BY day) AS waited
+        FROM days
+    ), intervals AS (
+        SELECT product_id, count(waited) AS repeats, count(*) AS purchases,
+               percentile_cont(0.5) WITHIN GROUP (ORDER BY waited) AS waited
+        FROM bought GROUP BY product_id HAVING count(waited) >= :repeats
+    ), own AS (
+        SELECT user_id, product_id, max(day) AS last, count(waited) AS repeats,
+               percentile_cont(0.5) WITHIN GROUP (ORDER BY waited) AS waited
+        FROM bought GROUP BY user_id, product_id
+    ), due AS (
+        SELECT own.user_id, own.product_id, i.repeats, i.purchases,
+               own.last + CASE WHEN own.repeats >= 2 THEN own.waited ELSE i.waited END AS at
+        FROM own JOIN intervals i USING (product_id)
+        JOIN products_db.products p ON p.id = own.product_id AND p.status = 'active'
+    )
+    SELECT user_id, product_id, at, (repeats + 1.0) / (purchases + 2.0) AS chance FROM due
+    WHERE at >= :now AND at < :until
+    ORDER BY chance DESC, at, user_id, product_id
+    """
+)
+_LOOKED = """
+    , looked AS (
+        SELECT i.user_id, i.product_id, max(i.created_at) AS at
+        FROM recommendations_db.user_interactions i JOIN changed USING (product_id)
+        WHERE i.interaction_type IN ('view', 'like', 'add_to_cart') AND i.user_id IS NOT NULL
+          AND i.created_at >= :looked_since AND i.created_at < changed.changed_at
+        GROUP BY i.user_id, i.product_id
+    )
+    SELECT user_id, product_id, at FROM looked l
+    WHERE NOT EXISTS (
+        SELECT FROM recommendations_db.user_interactions b
+        WHERE b.user_id = l.user_id AND b.product_id = l.product_id
+          AND b.interaction_type IN ('purchase', 'dismissed') AND b.created_at >= l.at
+    )
+    ORDER BY at DESC, user_id, product_id
+"""
+_LOWER = """
+    WITH changed AS (
+        SELECT p.id AS product_id, max(o.occurred_at) AS changed_at
+        FROM analytics_db.outbox o
+        JOIN products_db.products p ON o.data ->> 'product_id' = CAST(p.id AS text)
+        WHERE o.name = 'product.price_changed' AND o.occurred_at >= :since
+          AND p.status = 'active' AND p.price < p.compare_price
+        GROUP BY p.id
+    )
+"""
+_AGAIN = """
+    WITH changed AS (
+        SELECT g.product_id, max(g.created_at) AS changed_at
+        FROM products_db.inventory_logs g
+        JOIN products_db.products p ON p.id = g.product_id AND p.status = 'active'
+        WHERE g.created_at >= :since AND g.old_quantity <= 0 AND g.new_quantity > 0
+          AND EXISTS (SELECT FROM products_db.product_variants v
+                      WHERE v.product_id = g.product_id AND v.inventory_quantity > 0)
+        GROUP BY g.product_id
+    )
+"""
+
+
+def due_replenishment(session: Session, now: datetime, days: float, limit: int) -> list[SegmentMember]:
+    """Users with a product that they will need again within `days` days from now.
+
+    A purchase is due after the user's own median interval, with two intervals or more, else after the median
+    of all users; several purchases of a day are one. The chance is the share of the product's purchases that
+    another one followed, with a success and a failure added (Laplace). Products with fewer than `MIN_REPEATS`
+    repeat purchases have no interval.
+    """
+    values = {"now": now, "until": now + timedelta(days=days), "repeats": MIN_REPEATS}
+    return _members(session, session.execute(_DUE, values).all(), limit)
+
+
+def lower_prices(
+    session: Session, now: datetime, days: float, looked_days: float, limit: int
+) -> list[SegmentMember]:
+    """Users who looked at a product, and did not buy it, whose price fell in the last `days` days.
+
+    A price fell where it changed and is below the price that it is compared with (`compare_price`). Changes
+    are known as long as events are kept (`events.outbox_days`). The user looked at it before the last
+    change, at most `looked_days` days ago.
+    """
+    return _who_looked(session, _LOWER, now, days, looked_days, limit)
+
+
+def back_in_stock(
+    session: Session, now: datetime, days: float, looked_days: float, limit: int
+) -> list[SegmentMember]:
+    """Users who looked at a product, and did not buy it, that is in stock again since at most `days` days.
+
+    The user looked at it before it came, at most `looked_days` days ago.
+    """
+    return _who_looked(session, _AGAIN, now, days, looked_days, limit)
+
+
+def _who_looked(
+    session: Session, changed: str, now: datetime, days: float, looked_days: float, limit: int
+) -> list[SegmentMember]:
+    since, looked_since = now - timedelta(days=days), now - timedelta(days=looked_days)
+    rows = session.execute(text(changed + _LOOKED), {"since": since, "looked_since": looked_since}).all()
+    return _members(session, rows, limit)
+
+
+def _members(session: Session, rows: Any, limit: int) -> list[SegmentMember]:
+    allowed = kept(session, {row.user_id for row in rows})
+    chosen = [row for row in rows if row.user_id in allowed][:limit]
+    return [
+        SegmentMember(
+            row.user_id,
+            row.product_id,
+            chance=None if "chance" not in row._fields else float(row.chance),
+            at=row.at,
+        )
+        for row in chosen
+    ]

@@ -1,0 +1,304 @@
+"""Segments: against rankings of each user, by hand, and without those who refuse or are inactive."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from models.base import Recommender
+from models.registry import registry
+from recsys import clock
+from recsys.database.session import unit_of_work
+from recsys.errors import Invalid, NotFound
+from recsys.privacy import consent
+from recsys.privacy.consent import Consent
+from serving.segments.members import Segment, SegmentKind, SegmentMember, as_csv
+from serving.segments.service import SegmentRequest, make
+from tests.serving import shopping
+from tests.serving.api.test_answers import execute
+from tests.support.shop import Shop
+
+REFUSING, INACTIVE = 5, 29
+"""User 29 of the shop is inactive; user 5 refuses personalisation in these tests."""
+
+
+def segment(kind: str, **request: Any) -> Segment:
+    with unit_of_work() as session:
+        return make(session, SegmentRequest(SegmentKind(kind), **request))
+
+
+def users(found: Segment) -> list[int]:
+    return [member.user_id for member in found.members]
+
+
+@pytest.fixture
+def model(trained_shop: Shop) -> Recommender:
+    """The active model of the shop, one of whose users refuses."""
+    with unit_of_work() as session:
+        consent.change(session, REFUSING, None, Consent(False, True))
+    with unit_of_work() as session:
+        active = registry.active(session)
+    assert active is not None
+    return registry.load(active)
+
+
+@pytest.mark.parametrize("new", [False, True])
+@pytest.mark.parametrize(
+    ("wanted", "products"),
+    [
+        ({"category_id": 1}, range(1, 61)),
+        ({"product_ids": (70, 95)}, (70, 95)),
+        ({"category_id": 4}, range(61, 91)),
+    ],
+)
+def test_buyers_are_the_transposed_lists_with_their_chances(
+    model: Recommender, new: bool, wanted: dict[str, Any], products: range
+) -> None:
+    expected: dict[int, tuple[int, float]] = {}
+    calibration = (model.calibration_new_ or model.calibration_) if new else model.calibration_
+    assert calibration is not None
+    for user in range(1, shopping.USERS + 1):
+        if user in (REFUSING, INACTIVE):
+            continue
+        listed, scores = model.recommend(
+            [user], 120, exclude="seen" if new else None, only=list(products)
+        ).row(0)
+        if listed.size:
+            expected[user] = int(listed[0]), float(calibration(scores[:1])[0])
+    found = segment("buyers", new=new, **wanted)
+    assert found.model == "knn-v1"
+    assert {m.user_id: (m.product_id, pytest.approx(m.chance)) for m in found.members} == expected
+    assert expected
+    order = [(-(m.chance or 0), m.user_id) for m in found.members]
+    assert order == sorted(order)
+    assert users(segment("buyers", new=new, limit=3, **wanted)) == users(found)[:3]
+
+
+def test_look_alikes_buy_the_same(model: Recommender) -> None:
+    found = segment("look-alikes", user_ids=(1, 2, 3))
+    assert set(users(found)[:6]) == {4, 6, 7, 8, 9, 10}, "the others who buy coffee"
+    assert not {1, 2, 3, REFUSING, INACTIVE} & set(users(found))
+    similarity = [member.similarity or 0.0 for member in found.members]
+    assert similarity == sorted(similarity, reverse=True)
+    assert all(0 < each <= 1 for each in similarity)
+    assert set(users(segment("look-alikes", user_ids=(21,)))) == {*range(22, 29), 30}
+
+
+def test_a_user_with_the_same_products_is_most_alike(trained_shop: Shop) -> None:
+    execute(
+        trained_shop,
+        "INSERT INTO recommendations_db.user_interactions "
+        "(user_id, product_id, interaction_type, created_at) "
+        "SELECT 30, product_id, interaction_type, created_at FROM recommendations_db.user_interactions "
+        "WHERE user_id = 12",
+    )
+    execute(
+        trained_shop,
+        "DELETE FROM recommendations_db.user_interactions WHERE user_id = 30 AND product_id > 90",
+    )
+    shopping.promote(shopping.fit(), "knn-v2", 2)
+    nearest = segment("look-alikes", user_ids=(12,), limit=1).members
+    assert nearest == [SegmentMember(30, similarity=pytest.approx(1.0))]
+
+
+def test_the_next_category_is_one_without_an_interaction(open_shop: Shop) -> None:
+    shopping.promote(shopping.fit("popularity"), "popular-v1")
+    known = dict(
+        execute(
+            open_shop,
+            "SELECT user_id, array_agg(DISTINCT category_id) FROM recommendations_db.user_interactions i "
+            "JOIN products_db.products p ON p.id = i.product_id GROUP BY user_id",
+        )
+    )
+    found = segment("next-category")
+    assert set(users(found)) == set(range(1, 31)) - {INACTIVE}
+    category_of = dict(execute(open_shop, "SELECT id, category_id FROM products_db.products"))
+    for member in found.members:
+        assert member.category_id not in known[member.user_id]
+        assert category_of[member.product_id] == member.category_id
+        assert 0 < (member.chance or 0) < 1
+
+
+def purchases(shop: Shop, rows: list[tuple[int, int, float]], now: datetime) -> None:
+    """Purchases of (user, product, days ago), and none beside them."""
+    execute(shop, "DELETE FROM recommendations_db.user_interactions")
+    for user, product, days in rows:
+        execute(
+            shop,
+            "INSERT INTO recommendations_db.user_interactions "
+            "(user_id, product_id, interaction_type, created_at)"
+            " VALUES (%s, %s, 'purchase', %s)",
+            user,
+            product,
+            now - timedelta(days=days),
+        )
+
+
+def test_replenishment_is_due_after_the_own_interval_or_that_of_all(
+    open_shop: Shop,
+) -> None:
+    now = datetime(2026, 11, 29, 12, tzinfo=UTC)
+    rows = [
+        # every ten days, twice on one day: due in four days
+        (1, 7, 26), (1, 7, 16), (1, 7, 6), (1, 7, 6.1),
+        # every thirty days: due in two weeks
+        (2, 7, 76), (2, 7, 46), (2, 7, 16),
+        # once, eight days ago: the median interval of the product, ten days
+        (3, 7, 8),
+        # long ago: due long ago
+        (4, 7, 100), (4, 7, 90),
+        # once, and refuses
+        (REFUSING, 7, 8),
+        # a product with one repeat has no interval
+        (6, 8, 20), (6, 8, 10),
+    ]  # fmt: skip
+    purchases(open_shop, rows, now)
+    with unit_of_work() as session:
+        consent.change(session, REFUSING, None, Consent(False, True))
+    with clock.frozen_at(now):
+        week, three_weeks = segment("replenishment"), segment("replenishment", days=21)
+    midnight = now.replace(hour=0)
+    # five repeats of nine purchases on different days, without those of who refuses
+    chance = pytest.approx((5 + 1) / (9 + 2))
+    assert week.members == [
+        SegmentMember(3, 7, chance=chance, at=midnight + timedelta(days=2)),
+        SegmentMember(1, 7, chance=chance, at=midnight + timedelta(days=4)),
+    ]
+    assert users(three_weeks) == [3, 1, 2]
+
+
+def looks(shop: Shop, rows: list[tuple[int, int, str, float]], now: datetime) -> None:
+    execute(shop, "DELETE FROM recommendations_db.user_interactions")
+    for user, product, kind, days in rows:
+        execute(
+            shop,
+            "INSERT INTO recommendations_db.user_interactions "
+            "(user_id, product_id, interaction_type, created_at)"
+            " VALUES (%s, %s, %s, %s)",
+            user, product, kind, now - timedelta(days=days),
+        )  # fmt: skip
+
+
+LOOKS = [
+    (1, 7, "view", 9.0), (1, 7, "view", 5.0),
+    (2, 7, "add_to_cart", 6.0),
+    (3, 7, "view", 6.0), (3, 7, "purchase", 4.0),  # bought it since
+    (4, 7, "view", 70.0),  # too long ago
+    (6, 7, "view", 1.0),  # after the change
+    (7, 8, "view", 6.0),  # another product, which did not change
+    (REFUSING, 7, "view", 6.0), (INACTIVE, 7, "view", 6.0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["price-drop", "back-in-stock"])
+def test_who_looked_at_what_changed_and_did_not_buy_it(open_shop: Shop, kind: str) -> None:
+    now = clock.now()
+    looks(open_shop, LOOKS, now)
+    with unit_of_work() as session:
+        consent.change(session, REFUSING, None, Consent(False, True))
+    assert segment(kind).members == []
+    for product in (7, 8):
+        execute(
+            open_shop,
+            "INSERT INTO analytics_db.outbox (event_id, family, name, version, aggregate, data, occurred_at) "
+            "VALUES (gen_random_uuid(), 'products', 'product.price_changed', 1, %s, %s::json, %s)",
+            f"product:{product}", json.dumps({"product_id": product, "price": "5.00"}),
+            now - timedelta(days=3),
+        )  # fmt: skip
+    execute(open_shop, "UPDATE products_db.products SET compare_price = price + 1 WHERE id = 7")
+    execute(open_shop, "UPDATE products_db.products SET compare_price = price - 1 WHERE id = 8")
+    for product, before, after in ((7, 0, 5), (8, 3, 5)):
+        execute(
+            open_shop,
+            "INSERT INTO products_db.inventory_logs (product_id, old_quantity, new_quantity, created_at) "
+            "VALUES (%s, %s, %s, %s)",
+            product, before, after, now - timedelta(days=3),
+        )  # fmt: skip
+    found = segment(kind)
+    assert [(m.user_id, m.product_id, m.at) for m in found.members] == [
+        (1, 7, now - timedelta(days=5)),
+        (2, 7, now - timedelta(days=6)),
+    ]
+    assert segment(kind, days=2).members == []
+    assert users(segment(kind, looked_days=5.5)) == [1]
+    assert users(segment(kind, looked_days=80)) == [1, 2, 4]
+    execute(open_shop, "UPDATE products_db.product_variants SET inventory_quantity = 0")
+    execute(open_shop, "UPDATE products_db.products SET compare_price = NULL")
+    assert segment(kind).members == []
+
+
+def test_csv_has_all_columns() -> None:
+    member = SegmentMember(3, 7, None, 0.25, None, datetime(2026, 11, 29, tzinfo=UTC))
+    rows = list(csv.DictReader(as_csv([member, SegmentMember(4)]).splitlines()))
+    assert list(rows[0]) == list(asdict(member))
+    assert rows[0]["at"] == "2026-11-29T00:00:00+00:00"
+    assert (rows[0]["chance"], rows[1]["chance"], rows[1]["user_id"]) == ("0.25", "", "4")
+
+
+def test_requests_that_name_nothing_are_refused(open_shop: Shop) -> None:
+    with pytest.raises(NotFound, match="no model is active"):
+        segment("next-category")
+    for request, message in (
+        ({"kind": "buyers"}, "name a product"),
+        ({"kind": "buyers", "product_ids": (999,)}, "on sale"),
+        ({"kind": "look-alikes"}, "name one user"),
+        ({"kind": "replenishment", "days": 0}, "days"),
+        ({"kind": "replenishment", "limit": 0}, "limit"),
+    ):
+        with pytest.raises(Invalid, match=message):
+            segment(**request)  # type: ignore[arg-type]
+    with pytest.raises(NotFound, match="no category 77"):
+        segment("buyers", category_id=77)
+
+
+def test_the_command_prints_and_exports(trained_shop: Shop, tmp_path: Path) -> None:
+    expected = segment("buyers", category_id=4, limit=5)
+    answer = trained_shop.run("segments", "buyers", "--category-id", 4, "--limit", 5, "--json")
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout) == asdict(expected)
+    target = tmp_path / "buyers.csv"
+    answer = trained_shop.run("segments", "buyers", "--category-id", 4, "--limit", 5, "--csv", target)
+    assert answer.stdout == f"5 users: {target}\n"
+    assert target.read_bytes().decode() == as_csv(expected.members)
+    table = trained_shop.run("segments", "look-alikes", "--user-id", 1, "--limit", 2)
+    assert "2 users, by knn-v1" in table.stdout
+    for arguments, message in (
+        (("buyers",), "name a product"),
+        (("buyers", "--product-id", 1, "--json", "--csv", "-"), "not both"),
+        (("replenishment", "--days", "-1"), "days"),
+        (("look-alikes", "--user-id", 999), "knows none of these users"),
+    ):
+        wrong = trained_shop.run("segments", *arguments)
+        assert wrong.returncode == 2, arguments
+        assert message in wrong.stderr
+        assert len(wrong.stderr.strip().splitlines()) == 1
+
+
+def test_the_route_is_for_administrators(client: httpx.Client, scored_shop: Shop) -> None:
+    path = "/api/v1/admin/segments/buyers"
+    assert client.get(path, params={"category_id": 4}).status_code == 401
+    for scope, status in (("recommend", 403), ("admin", 200)):
+        client.headers["X-Api-Key"] = scored_shop.run(
+            "keys", "create", scope, "--scope", scope
+        ).stdout.strip()
+        assert client.get(path, params={"category_id": 4}).status_code == status
+    answer = client.get(path, params={"category_id": 4, "limit": 3})
+    assert answer.status_code == 200, answer.text
+    expected = segment("buyers", category_id=4, limit=3)
+    assert answer.json()["model"] == expected.model
+    for out, member in zip(answer.json()["members"], expected.members, strict=True):
+        assert (out["user_id"], out["product_id"]) == (member.user_id, member.product_id)
+        assert out["chance"] == pytest.approx(member.chance)
+        assert (out["username"], out["sku"]) == (f"u{member.user_id}", f"sku{member.product_id}")
+    assert client.get(path).status_code == 422
+    assert client.get("/api/v1/admin/segments/everybody").status_code == 422
+    assert client.get(path, params={"category_id": 77}).status_code == 404
+    assert np.all([0 <= out["chance"] <= 1 for out in answer.json()["members"]])
