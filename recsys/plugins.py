@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -21,7 +22,7 @@ __all__ = ["GROUP", "LazyRoot"]
 GROUP = "recsys.commands"
 
 
-class _Shelf(TyperGroup):
+class _UnloadedGroup(TyperGroup):
     """Stands for a group in the list of commands until it is called."""
 
     def __init__(self, entry: EntryPoint) -> None:
@@ -55,12 +56,27 @@ class LazyRoot(TyperGroup):
         if own is not None:
             return own
         entry = _plugged().get(cmd_name)
-        return _Shelf(entry) if entry is not None else None
+        return _UnloadedGroup(entry) if entry is not None else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Return the command that `args` begin with, imported."""
         name, command, rest = super().resolve_command(ctx, args)
-        return name, command.load() if isinstance(command, _Shelf) else command, rest
+        loaded = command.load() if isinstance(command, _UnloadedGroup) else command
+        _join_lines(loaded)
+        return name, loaded, rest
+
+
+def _join_lines(command: Any) -> None:
+    """Make one line of each paragraph of help: typer keeps the lines of docstrings, which end anywhere."""
+    if command.help:
+        paragraphs = inspect.cleandoc(command.help).split("\n\n")
+        command.help = "\n\n".join(
+            # behind this mark, lines are meant as they are
+            each if each.startswith("\b") else each.replace("\n", " ")
+            for each in paragraphs
+        )
+    for each in getattr(command, "commands", {}).values():
+        _join_lines(each)
 
 
 @cache

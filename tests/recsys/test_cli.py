@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
 import psycopg
 import pytest
 import redis
+import typer
 
 from recsys import cli, plugins
 from recsys.diagnosis.setting_names import variable_names
@@ -365,3 +369,25 @@ def fresh_lock(tmp_path: Path) -> object:
 def test_the_program_runs_by_its_module_from_any_folder(tmp_path: Path) -> None:
     done = run_recsys("--version", folder=tmp_path)
     assert (done.returncode, done.stdout[:7]) == (0, "recsys "), done.stderr
+
+
+def _leaves(command: Any, context: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    """Every command below a group, as `recsys` finds them."""
+    if not hasattr(command, "list_commands"):
+        yield " ".join(path), command
+        return
+    if command.invoke_without_command and path:
+        yield " ".join(path), command
+    for name in command.list_commands(context):
+        _, found, _ = command.resolve_command(context, [name])
+        yield from _leaves(found, found.make_context(name, [], resilient_parsing=True), (*path, name))
+
+
+def test_every_command_has_an_example_and_paragraphs_that_fill_their_lines() -> None:
+    root = typer.main.get_command(cli.app)
+    commands = dict(_leaves(root, root.make_context("recsys", [], resilient_parsing=True), ()))
+    assert len(commands) > 80
+    texts = {path: f"{command.help}\n\n{command.epilog or ''}" for path, command in commands.items()}
+    assert [path for path, text in texts.items() if not re.search("Examples?: ", text)] == []
+    paragraphs = [(path, each) for path, text in texts.items() for each in text.strip().split("\n\n")]
+    assert [path for path, each in paragraphs if "\n" in each.strip() and not each.startswith("\b")] == []
