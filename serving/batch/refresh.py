@@ -116,12 +116,16 @@ def refresh_lists(session: Session, users: Sequence[int]) -> set[int]:
         return stored
     write_rows(session, live.id, expires_at=live.expires_at, users=sorted(stored))
     generation, expires = live.id, live.expires_at
+    # an arm's list lacks what is no longer recent then: its model ranks until the next scoring
+    arms = generations.drop_arm_lists(session, sorted(stored))
 
     def update_redis() -> None:
         seconds_left = None if expires is None else max(1, int((expires - clock.now()).total_seconds()))
         pipeline = get_redis().pipeline(transaction=True)
         for user in stored:
             pipeline.set(keys.stored_recommendations(generation, user), packed[user], ex=seconds_left)
+            for arm in arms:
+                pipeline.delete(keys.stored_recommendations(arm, user))
             if recent is not None:
                 pipeline.srem(keys.recent_interactions(user), *recent[user])
         pipeline.execute()
@@ -137,7 +141,9 @@ def remove_list(session: Session, user: int) -> None:
     """
     for statement in _REMOVE:
         session.execute(statement, {"user": user})
-    generations_kept = (generations.live(session), generations.former(session))
+    generations_kept = (
+        generations.live(session), generations.former(session), *generations.arm_lists(session).values()
+    )  # fmt: skip
     lists = [keys.stored_recommendations(each.id, user) for each in generations_kept if each is not None]
     get_redis().delete(keys.recent_interactions(user), *lists)
 

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import numpy as np
 import numpy.typing as npt
-import psycopg
-import redis
 from psycopg import sql
 
 from models.registry import registry
 from recsys import clock
-from recsys.cache import keys
-from recsys.cache.client import get_redis
 from recsys.database.session import copy_connection, unit_of_work
 from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.domains.recommendations.stored_lists import generations, locks
-from recsys.domains.recommendations.stored_lists.codec import StoredList, pack
 from recsys.domains.recommendations.stored_lists.rows import settle, write_rows
-from recsys.errors import NotFound, Unavailable
+from recsys.errors import NotFound
 from recsys.log import get_logger
 from recsys.settings import ServingSettings, get_settings
-from serving.batch.list_builder import UserBatch
+from serving.batch.arm_lists import models_without_lists, score_arms
+from serving.batch.list_storage import ListStorage, Progress, write_user_lists
 from serving.batch.packed_columns import read_integers
 from serving.batch.shared_lists import data_of, write_shared_lists
 from serving.catalogue.catalogue import Catalogue
@@ -36,8 +30,6 @@ from serving.state.active_model import LoadedModel
 
 __all__ = ["ScoringReport", "score", "score_if_needed"]
 
-USERS_PER_BATCH = 1_024
-"""Bounds the memory: a batch holds the lists, histories and interactions of this many users."""
 _log = get_logger(__name__)
 _USERS = sql.SQL(
     """
@@ -51,7 +43,6 @@ _USERS = sql.SQL(
     ORDER BY u.id
     """
 )
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -61,6 +52,7 @@ class ScoringReport:
     inactive : users with interactions whose lists are not stored (`ServingSettings.stored_active_days`).
     redis : False when the lists are in PostgreSQL only.
     shared : lists that are the same for everybody, of products, categories, countries and the shop.
+    arms : lists of the models of a running experiment, by model.
     """
 
     generation: int
@@ -73,6 +65,7 @@ class ScoringReport:
     seconds: float
     inactive: int = 0
     shared: int = 0
+    arms: dict[str, int] = field(default_factory=dict)
 
 
 def score_if_needed(progress: Progress | None = None) -> ScoringReport | None:
@@ -90,6 +83,7 @@ def score_if_needed(progress: Progress | None = None) -> ScoringReport | None:
         if (live.model, live.version) == (active.name, active.version) and clock.now() < live.live_at + half:
             list_cache.reconcile()
             settle()
+            _score_missing_arms(settings)
             return None
     return score(progress)
 
@@ -117,27 +111,12 @@ def score(progress: Progress | None = None) -> ScoringReport:
             for stored in (live, former)
             if stored is not None and (stored is live or stored.id != retired)
         ]
-        storage = _ListStorage(generation, int(settings.expires_after_hours * 3600))
-        filled = 0
+        storage = ListStorage(generation, int(settings.expires_after_hours * 3600))
         try:
             users, inactive = _users_to_score(model, settings)
-            with _BackgroundWriter(storage) as writer:
-                for start in range(0, users.size, USERS_PER_BATCH):
-                    users_of_batch = users[start : start + USERS_PER_BATCH]
-                    batch = UserBatch(model, catalogue, popular, settings, users_of_batch)
-                    made_at = int(clock.now().timestamp())
-                    storage.note_recent(users_of_batch.tolist())
-                    with copy_connection() as connection:
-                        lists_by_user = batch.lists(connection)
-                    writer.write(
-                        {
-                            user: pack(StoredList(generation, name, version, lists.any, made_at, lists.new))
-                            for user, lists in lists_by_user.items()
-                        }
-                    )
-                    filled += batch.filled
-                    if progress is not None:
-                        progress(min(start + USERS_PER_BATCH, users.size), users.size)
+            filled = write_user_lists(
+                model, catalogue, popular, settings, users, storage, recent=True, progress=progress
+            ).filled
             shared = write_shared_lists(generation, data_of(model, catalogue), storage.seconds)
             expires = clock.now() + timedelta(hours=settings.expires_after_hours)
             with unit_of_work() as session:
@@ -158,6 +137,8 @@ def score(progress: Progress | None = None) -> ScoringReport:
             raise
         # also when Redis lacks lists: readers then read them from PostgreSQL, of the same generation
         is_shown = list_cache.follow(generation)
+        # newer than the recent interactions that are forgotten then
+        arms = score_arms(catalogue, popular, users)
         storage.forget_recent()
         if retired is not None:
             list_cache.retire_lists(retired)
@@ -173,7 +154,17 @@ def score(progress: Progress | None = None) -> ScoringReport:
         seconds,
         inactive,
         shared,
+        arms,
     )
+
+
+def _score_missing_arms(settings: ServingSettings) -> None:
+    """Store the lists of an experiment that began since the last scoring."""
+    if missing := models_without_lists():
+        with locks.only_one_scoring():
+            model, catalogue, popular, _, _ = _prepare()
+            users, _ = _users_to_score(model, settings)
+            score_arms(catalogue, popular, users, only=missing)
 
 
 def _users_to_score(model: LoadedModel, settings: ServingSettings) -> tuple[npt.NDArray[np.int64], int]:
@@ -211,74 +202,3 @@ def _prepare() -> tuple[
         live,
         former,
     )
-
-
-class _BackgroundWriter:
-    """Stores each batch in another thread while the next one is scored; at most one batch waits."""
-
-    def __init__(self, storage: _ListStorage) -> None:
-        self._storage = storage
-        self._thread = ThreadPoolExecutor(1)
-        self._last: Future[None] | None = None
-
-    def __enter__(self) -> _BackgroundWriter:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._thread.shutdown(wait=True)
-        if error[0] is None:
-            self._finish()
-
-    def write(self, packed: Mapping[int, bytes]) -> None:
-        """Store these lists in the background. Raises what storing the previous lists raised."""
-        self._finish()
-        self._last = self._thread.submit(self._store, packed)
-
-    def _finish(self) -> None:
-        if self._last is not None:
-            self._last.result()
-
-    def _store(self, packed: Mapping[int, bytes]) -> None:
-        with copy_connection() as connection:
-            self._storage.add(connection, packed)
-
-
-class _ListStorage:
-    """Stores finished lists; when Redis fails, in PostgreSQL only, with an error in the log."""
-
-    def __init__(self, generation: int, seconds: int) -> None:
-        self.generation, self.seconds, self.redis_available = generation, seconds, True
-        self._recent: dict[int, set[bytes]] = {}
-
-    def note_recent(self, users: list[int]) -> None:
-        """Note the recent interactions of these users in Redis, right before their histories are read."""
-        try:
-            pipeline = get_redis().pipeline(transaction=False)
-            for user in users:
-                pipeline.smembers(keys.recent_interactions(user))
-            recent = zip(users, pipeline.execute(), strict=True)
-            self._recent |= {user: members for user, members in recent if members}
-        except (redis.RedisError, OSError, Unavailable) as error:
-            _log.warning("recent interactions stay in Redis", error=str(error))
-
-    def forget_recent(self) -> None:
-        """Remove the noted interactions from Redis: the lists that are live now consider them."""
-        try:
-            pipeline = get_redis().pipeline(transaction=False)
-            for user, members in self._recent.items():
-                pipeline.srem(keys.recent_interactions(user), *members)
-            pipeline.execute()
-        except (redis.RedisError, OSError, Unavailable) as error:
-            _log.warning("recent interactions stay in Redis", error=str(error))
-
-    def add(self, connection: psycopg.Connection, packed: Mapping[int, bytes]) -> None:
-        """Store packed lists by user, of those who still want them."""
-        stored = generations.store_lists(connection, self.generation, packed)
-        if not self.redis_available:
-            return
-        try:
-            lists = {user: packed[user] for user in stored}
-            list_cache.write_lists(self.generation, lists, self.seconds)
-        except (redis.RedisError, OSError, Unavailable) as error:
-            self.redis_available = False
-            _log.error("Redis does not take the lists; answers will come from PostgreSQL", error=str(error))

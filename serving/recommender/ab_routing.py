@@ -87,7 +87,14 @@ def assign(data: ServingData, request: RecommendationRequest) -> Assignment:
         model = None if arm_model is None else arm_model.model
         if arm_model is None or model is None:
             return Assignment(data, request, request, test, arm, is_fallback=True)
-        data = replace(data, model=model, cold_start=arm_model.cold_start, uses_stored_lists=False)
+        stored = arm_model.generation
+        data = replace(
+            data,
+            model=model,
+            cold_start=arm_model.cold_start,
+            arm_generation=stored,
+            uses_stored_lists=stored is not None,
+        )
     without_rules = test.without_rules
     if not variant.rules and without_rules is not None:
         data = replace(data, rules=without_rules)
@@ -96,6 +103,5 @@ def assign(data: ServingData, request: RecommendationRequest) -> Assignment:
         settings = replace(settings, diversity=variant.diversity)
     if variant.novelty is not None:
         settings = replace(settings, novelty=Novelty(variant.novelty))
-    stored = data.uses_stored_lists and not variant.live
-    data = replace(data, arm=arm.name, uses_stored_lists=stored)
+    data = replace(data, arm=arm.name, uses_stored_lists=data.uses_stored_lists and not variant.live)
     return Assignment(data, settings, request, test, arm, arm_model)

@@ -61,7 +61,8 @@ class ContextReader:
                     members, _ = await reader.read(keys.recent_session_interactions(request.session), "-")
                 return RequestContext(data, SeenProducts.of_recent(members), None, True)
             # no generation has the id 0: without a live one no list is found
-            key = keys.stored_recommendations(data.generation or 0, request.user)
+            generation = data.arm_generation or data.generation or 0
+            key = keys.stored_recommendations(generation, request.user)
             with span("redis context"):
                 members, packed = await reader.read(keys.recent_interactions(request.user), key)
         except (RedisError, OSError) as error:
@@ -75,13 +76,14 @@ class ContextReader:
             _log.error(
                 "a stored list in Redis is damaged and is repaired", user=request.user, error=str(error)
             )
-            return RequestContext(data, recent, await self._repair(data.generation or 0, request.user), True)
+            repaired = await self._repair(generation, request.user, data.arm_generation)
+            return RequestContext(data, recent, repaired, True)
 
-    async def _repair(self, generation: int, user: int) -> StoredList | None:
+    async def _repair(self, generation: int, user: int, of_arm: int | None) -> StoredList | None:
         """Read the user's list from PostgreSQL and replace the damaged one in Redis; None when it is late."""
 
         def repair() -> StoredList | None:
-            stored = stored_in_postgresql(user)
+            stored = stored_in_postgresql(user, of_arm)
             try:
                 list_cache.repair(generation, user, stored)
             except (RedisError, OSError, RecsysError) as error:
@@ -94,11 +96,14 @@ class ContextReader:
             return None
 
 
-def stored_in_postgresql(user: int) -> StoredList | None:
-    """Read the user's stored list from PostgreSQL; None where there is none or it cannot be read."""
+def stored_in_postgresql(user: int, of_arm: int | None = None) -> StoredList | None:
+    """Read the user's stored list from PostgreSQL; None where there is none or it cannot be read.
+
+    of_arm : the generation of an arm; None for the live one.
+    """
     try:
         with unit_of_work() as session:
-            return generations.read_list(session, user)
+            return generations.read_list(session, user, of_arm)
     except (RecsysError, SQLAlchemyError) as error:
         _log.error("the stored list cannot be read from PostgreSQL", error=str(error))
         return None

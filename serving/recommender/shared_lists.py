@@ -194,6 +194,7 @@ def _is_shared_request(request: RecommendationRequest, data: ServingData) -> boo
         and request.diversity == 0.0
         and not request.explain
         and data.uses_stored_lists
+        and data.arm_generation is None
     )
 
 

@@ -108,7 +108,7 @@ class StoredLists(Source):
         """
         stored = context.stored
         if stored is None and request.user is not None:
-            stored = stored_in_postgresql(request.user)
+            stored = stored_in_postgresql(request.user, context.data.arm_generation)
         if stored is None:
             return None
         seen = context.recent

@@ -288,7 +288,7 @@ class _Tracer:
         response, request = self.served.first, self.request
         stored = self.context.stored
         if stored is None and request.user is not None:
-            stored = stored_in_postgresql(request.user)
+            stored = stored_in_postgresql(request.user, self.context.data.arm_generation)
         entries: Sequence[Entry] = ()
         if stored is not None:
             entries = entries_for(request, stored)

@@ -13,6 +13,7 @@ from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
 from recsys.domains.recommendations.ab_tests.design import ArmDesign
 from recsys.domains.recommendations.ab_tests.service import Running, arm_of, unit_of
+from recsys.domains.recommendations.stored_lists import generations
 from recsys.errors import NotFound, RecsysError
 from recsys.log import get_logger
 from serving.catalogue.catalogue import Catalogue
@@ -34,6 +35,8 @@ class ArmModel:
 
     def __init__(self, test: Running, name: str, model: LoadedModel | None, problem: str | None) -> None:
         self.name = name
+        self.generation: int | None = None
+        """Its stored lists; None where it has none."""
         self._test, self._model, self._problem = test, model, problem
         self._cold_start: tuple[Catalogue | None, ColdStartProducts] = (None, ColdStartProducts())
         self._lock = threading.Lock()
@@ -151,6 +154,7 @@ class AbTestRefresher:
         with unit_of_work() as session:
             test, current = ab_tests.running(session), self._current
             settled = current is not None and current.test == test and self._is_settled(current)
+            stored = {} if test is None else generations.arm_lists(session)
             for name in test.design.models if test is not None and not settled else ():
                 try:
                     registered[name] = registry.get(session, name)
@@ -173,6 +177,9 @@ class AbTestRefresher:
             _log.info("an A/B test runs", test=test.name, shares=test.design.shares)
         if self._current is not None:
             self._current.prepare(catalogue)
+            for name, arm_model in self._current.models.items():
+                lists = stored.get(name)
+                arm_model.generation = None if lists is None else lists.id
         yield self._current
 
     def _is_settled(self, current: RunningTest) -> bool:

@@ -33,6 +33,7 @@ class ServingData:
     uses_stored_lists   False where a request must be ranked now, as in an arm that is ranked live
     test                the running A/B test
     arm                 the arm of the A/B test that this data is of; None outside of it
+    arm_generation      the stored lists of the arm's own model; None where it has none
     version             counts the snapshots of a process; two of one version have the same parts
     """
 
@@ -50,6 +51,7 @@ class ServingData:
     uses_stored_lists: bool = True
     test: RunningTest | None = None
     arm: str | None = None
+    arm_generation: int | None = None
     version: int = 0
 
     @cached_property

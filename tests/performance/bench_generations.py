@@ -33,7 +33,7 @@ from recsys.domains.recommendations.stored_lists import generations
 from recsys.domains.recommendations.stored_lists.codec import Entry, StoredList, pack
 from recsys.domains.recommendations.stored_lists.rows import write_rows
 from recsys.settings import Settings, get_settings
-from serving.batch.scoring import USERS_PER_BATCH
+from serving.batch.list_storage import USERS_PER_BATCH
 from tests.support.servers import temporary_var
 
 TARGET = 0.5

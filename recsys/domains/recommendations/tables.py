@@ -262,7 +262,7 @@ class RecommendationGeneration(Base):
 
     __tablename__ = "recommendation_generations"
     __table_args__ = (
-        CheckConstraint("status IN ('writing', 'live', 'former', 'retired', 'failed')", name="status"),
+        CheckConstraint("status IN ('writing', 'live', 'former', 'retired', 'failed', 'arm')", name="status"),
         # at most one live generation, even with several writers; readers find it by this index, too
         Index(
             "recommendation_generations_one_live_idx",

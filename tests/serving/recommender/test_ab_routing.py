@@ -23,6 +23,8 @@ from recsys.domains.recommendations.ab_tests.service import Running, arm_of
 from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleIn
 from recsys.errors import Conflict
+from serving.batch import scoring
+from serving.batch.refresh import refresh_lists
 from serving.server.app import create_app
 from serving.state.ab_assignment import MAX_FAILURES
 from tests.serving import shopping
@@ -399,3 +401,53 @@ def test_several_arms_start_and_the_winner_is_kept_by_command(two_models: Shop) 
     )
     assert planned.returncode == 0, planned.stderr
     assert json.loads(planned.stdout)["needed"] > 10_000
+
+
+def arm_rows(shop: Shop) -> list[tuple[Any, ...]]:
+    return execute(
+        shop,
+        "SELECT g.id, s.user_id FROM recommendations_db.recommendation_generations g "
+        "JOIN recommendations_db.stored_lists s ON s.generation_id = g.id "
+        "WHERE g.model_name = 'popularity-v1' "
+        "AND g.status NOT IN ('live', 'former') ORDER BY 1, 2",
+    )
+
+
+def test_lists_of_an_arm_s_model_are_stored_for_its_users_and_removed_at_the_end(two_models: Shop) -> None:
+    start_test()
+    with running(create_app()) as client:
+        user = CHALLENGER_USERS[0]
+        live = {each: ids(ask(client, each)) for each in CHALLENGER_USERS}
+        assert arm_model_source(client, user) == ("duel:challenger", "popularity-v1", "live")
+        assert scoring.score_if_needed() is None
+        stored_users = [each for _, each in arm_rows(two_models)]
+        assert stored_users == [each for each in CHALLENGER_USERS if each in stored_users]
+        assert user in stored_users
+        until(lambda: arm_model_source(client, user)[2] == "stored")
+        for each in stored_users:
+            response = ask(client, each)
+            assert (response["provenance"]["arm"], response["provenance"]["model"]) == (
+                "duel:challenger", "popularity-v1",
+            )  # fmt: skip
+            assert response["provenance"]["source"] == "stored"
+            # as far as they are ranked: the popularity model completes nothing
+            assert ids(response)[:5] == live[each][:5]
+        assert arm_model_source(client, CONTROL_USERS[0]) == ("duel:control", "knn-v1", "stored")
+        # another scoring replaces them, and leaves none of the former
+        report = scoring.score()
+        assert report.arms == {"popularity-v1": len(stored_users)}
+        rows = arm_rows(two_models)
+        assert ([each for _, each in rows], len({number for number, _ in rows})) == (stored_users, 1)
+        until(lambda: arm_model_source(client, user)[2] == "stored")
+        # what is newer than the arm's list is not forgotten with it: its model ranks
+        product = ids(ask(client, user))[0]
+        body = {"user_id": user, "product_id": product, "interaction_type": "purchase"}
+        assert client.post("/api/v1/interactions", json=body).status_code == 200
+        with unit_of_work() as session:
+            refresh_lists(session, [user])
+        assert user not in [each for _, each in arm_rows(two_models)]
+        until(lambda: arm_model_source(client, user)[2] == "live")
+        with unit_of_work() as session:
+            ab_tests.stop(session, "duel", actor="ann", conclusion="enough")
+        assert arm_rows(two_models) == []
+        until(lambda: arm_model_source(client, user)[:2] == (None, "knn-v1"))

@@ -12,11 +12,13 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from recsys import clock
+from recsys.database.after_commit import after_commit
 from recsys.domains.recommendations.ab_tests.design import (
     ArmDesign,
     ExperimentDesign,
@@ -24,6 +26,7 @@ from recsys.domains.recommendations.ab_tests.design import (
 )
 from recsys.domains.recommendations.ab_tests.tables import AbTest
 from recsys.domains.recommendations.impressions.tables import Exposure
+from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.domains.recommendations.stored_lists import generations, locks
 from recsys.domains.recommendations.tables import ModelPromotion, RecommendationModel
 from recsys.errors import Conflict, Invalid, NotFound
@@ -313,6 +316,8 @@ def _running_row(session: Session) -> AbTest | None:
 def _end(session: Session, row: AbTest, actor: str, conclusion: str) -> None:
     row.state, row.ended_at, row.ended_by, row.conclusion = "stopped", clock.now(), actor, conclusion
     session.flush()
+    for generation in generations.retire_arm_lists(session):
+        after_commit(session, partial(list_cache.retire_lists, generation))
     _note(session, row, "ab_stop", actor, conclusion)
 
 

@@ -6,13 +6,13 @@ packed in `stored_lists`; `product_recommendations` holds the rows of the live g
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import psycopg
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from recsys import clock
@@ -23,7 +23,10 @@ from recsys.errors import Conflict
 __all__ = [
     "Generation",
     "Restored",
+    "arm_lists",
+    "drop_arm_lists",
     "former",
+    "give_to_arm",
     "give_up",
     "go_live",
     "goes",
@@ -31,6 +34,7 @@ __all__ = [
     "read_list",
     "read_lists",
     "restore",
+    "retire_arm_lists",
     "start",
     "store_lists",
     "with_lists",
@@ -128,6 +132,63 @@ _LIVE_LISTS = """
 _LISTS, _LISTED = text("SELECT s.user_id, s.list" + _LIVE_LISTS), text("SELECT s.user_id" + _LIVE_LISTS)
 
 
+_ARMS = text(_ONE + " AND (expires_at IS NULL OR expires_at > :now) ORDER BY id")
+_ARM_LIST = text(
+    """
+    SELECT s.list FROM recommendations_db.stored_lists s
+    JOIN recommendations_db.recommendation_generations g ON g.id = s.generation_id
+    WHERE g.id = :generation AND g.status = 'arm' AND (g.expires_at IS NULL OR g.expires_at > :now)
+      AND s.user_id = :user
+    """
+)
+_GIVE = text(
+    """
+    UPDATE recommendations_db.recommendation_generations
+    SET status = 'arm', live_at = :now, users = :users, rows = 0, expires_at = :expires WHERE id = :id
+    """
+)
+_RETIRE_ARMS = text(
+    """
+    UPDATE recommendations_db.recommendation_generations SET status = 'retired'
+    WHERE status = 'arm' AND id <> ALL(CAST(:but AS integer[])) RETURNING id
+    """
+)
+_DROP = text(
+    """
+    DELETE FROM recommendations_db.stored_lists s USING recommendations_db.recommendation_generations g
+    WHERE g.id = s.generation_id AND g.status = 'arm' AND s.user_id = ANY(:users)
+    """
+)
+
+
+def arm_lists(session: Session) -> dict[str, Generation]:
+    """The newest generation of each model that ranks in an arm of an experiment, by model."""
+    given = {"status": "arm", "now": clock.now()}
+    return {row.model_name: _generation(row) for row in session.execute(_ARMS, given)}
+
+
+def give_to_arm(session: Session, generation: int, *, users: int, expires_at: datetime) -> None:
+    """Let an arm be served from a finished generation, once the transaction commits."""
+    given = {"id": generation, "users": users, "expires": expires_at, "now": clock.now()}
+    session.execute(_GIVE, given)
+
+
+def retire_arm_lists(session: Session, *, but: Collection[int] = ()) -> list[int]:
+    """Drop the lists of arms, except those of the generations `but`; which generations they were."""
+    retired = list(session.scalars(_RETIRE_ARMS, {"but": sorted(but)}))
+    if retired:
+        _sweep(session)
+    return retired
+
+
+def drop_arm_lists(session: Session, users: Sequence[int]) -> list[int]:
+    """Drop the lists of these users that arms have; the generations of arms, whose keys are dropped then."""
+    arms = [each.id for each in arm_lists(session).values()]
+    if arms:
+        session.execute(_DROP, {"users": list(users)})
+    return arms
+
+
 def live(session: Session) -> Generation | None:
     """The generation that readers see."""
     return _with_status(session, "live")
@@ -138,12 +199,16 @@ def former(session: Session) -> Generation | None:
     return _with_status(session, "former")
 
 
-def read_list(session: Session, user_id: int) -> StoredList | None:
-    """One user's list of the live generation; None when there is none, or it expired.
+def read_list(session: Session, user_id: int, generation: int | None = None) -> StoredList | None:
+    """One user's list of the live generation, or of an arm's; None when there is none, or it expired.
 
     Raises Invalid for a list of another format.
     """
-    return read_lists(session, [user_id]).get(user_id)
+    if generation is None:
+        return read_lists(session, [user_id]).get(user_id)
+    given = {"user": user_id, "generation": generation, "now": clock.now()}
+    packed = session.scalars(_ARM_LIST, given).one_or_none()
+    return None if packed is None else unpack(packed)
 
 
 def read_lists(session: Session, user_ids: Sequence[int]) -> dict[int, StoredList]:
@@ -300,8 +365,10 @@ def _expired(generation: Generation) -> bool:
 
 def _with_status(session: Session, status: str) -> Generation | None:
     row = session.execute(text(_ONE), {"status": status}).one_or_none()
-    if row is None:
-        return None
+    return None if row is None else _generation(row)
+
+
+def _generation(row: Row[Any]) -> Generation:
     return Generation(
         row.id,
         row.model_name,

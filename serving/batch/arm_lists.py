@@ -1,0 +1,141 @@
+"""Stores the lists of the models of an experiment's arms, so that an arm is served as fast as the control."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import numpy.typing as npt
+
+from models.registry import registry
+from models.registry.registry import RegisteredModel
+from recsys import clock
+from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.ab_tests import service as ab_tests
+from recsys.domains.recommendations.ab_tests.service import Running, arm_of
+from recsys.domains.recommendations.stored_lists import cache as list_cache
+from recsys.domains.recommendations.stored_lists import generations, locks
+from recsys.errors import RecsysError
+from recsys.log import get_logger
+from recsys.settings import get_settings
+from serving.batch.list_storage import ListStorage, write_user_lists
+from serving.catalogue.catalogue import Catalogue
+from serving.ranking.popularity import PopularProducts
+from serving.state.active_model import LoadedModel
+
+__all__ = ["models_without_lists", "score_arms"]
+
+_log = get_logger(__name__)
+Ids = npt.NDArray[np.int64]
+
+
+def models_without_lists() -> set[str]:
+    """The models of the running experiment that have no stored lists; none without an experiment."""
+    with unit_of_work() as session:
+        test = ab_tests.running(session)
+        if test is None:
+            return set()
+        return _stored_models(test) - set(generations.arm_lists(session))
+
+
+def score_arms(
+    catalogue: Catalogue, popular: PopularProducts, users: Ids, *, only: set[str] | None = None
+) -> dict[str, int]:
+    """Store new lists for the users of each arm that ranks with a model of its own.
+
+    Call it under `locks.only_one_scoring`, before recent interactions are forgotten. A model that fails is
+    logged and goes on ranking when it is asked; lists of models that are in no arm any more are removed.
+
+    Parameters
+    ----------
+    users
+        Users whose lists are stored, int64, ascending.
+    only
+        Models to score; default: all of the experiment.
+
+    Returns
+    -------
+    The number of lists by model.
+    """
+    with unit_of_work() as session:
+        test = ab_tests.running(session)
+    counts: dict[str, int] = {}
+    models = set[str]() if test is None else _stored_models(test)
+    for name in sorted(models if only is None else models & only):
+        assert test is not None
+        try:
+            with unit_of_work() as session:
+                registered = registry.get(session, name)
+            counts[name] = _score(test, registered, catalogue, popular, users)
+        except Exception as error:  # noqa: BLE001 a model on trial may raise anything
+            _log.error(
+                "the lists of an arm's model are not stored; it ranks when it is asked",
+                test=test.name,
+                model=name,
+                reason=str(error),
+                exc_info=None if isinstance(error, RecsysError) else error,
+            )
+    # older lists lack what is no longer recent after a scoring of all
+    wanted = models if only is not None else set(counts)
+    with unit_of_work() as session:
+        newest = [lists.id for name, lists in generations.arm_lists(session).items() if name in wanted]
+        retired = generations.retire_arm_lists(session, but=newest)
+    for generation in retired:
+        list_cache.retire_lists(generation)
+    return counts
+
+
+def _stored_models(test: Running) -> set[str]:
+    """The models of arms that are not ranked live."""
+    return {
+        arm.variant.model
+        for arm in test.design.treatments
+        if arm.variant.model is not None and not arm.variant.live
+    }
+
+
+def _users_of(test: Running, model: str, users: Ids) -> Ids:
+    """The users in an arm with this model; all where sessions decide."""
+    if test.design.unit == "session":
+        return users
+    names = {arm.name for arm in test.design.arms if arm.variant.model == model}
+    mine = [user for user in users.tolist() if arm_of(test, f"user:{user}").name in names]
+    return np.array(mine, dtype=np.int64)
+
+
+def _score(
+    test: Running,
+    registered: RegisteredModel,
+    catalogue: Catalogue,
+    popular: PopularProducts,
+    users: Ids,
+) -> int:
+    settings, model = get_settings().serving, LoadedModel.load(registered)
+    with unit_of_work() as session:
+        generation, _ = generations.start(session, registered.name, registered.version)
+    storage = ListStorage(generation, int(settings.expires_after_hours * 3600))
+    try:
+        mine = _users_of(test, registered.name, users)
+        written = write_user_lists(model, catalogue, popular, settings, mine, storage)
+        with unit_of_work() as session:
+            locks.only_one_promotion(session)
+            running = ab_tests.running(session)
+            is_running = running is not None and running.id == test.id
+            if is_running:
+                generations.give_to_arm(
+                    session,
+                    generation,
+                    users=written.lists,
+                    expires_at=clock.now() + timedelta(hours=settings.expires_after_hours),
+                )
+            else:
+                generations.give_up(session, generation)
+    except Exception:
+        with unit_of_work() as session:
+            generations.give_up(session, generation)
+        list_cache.retire_lists(generation, 0)
+        raise
+    if not is_running:
+        list_cache.retire_lists(generation, 0)
+        return 0
+    return written.lists

@@ -1,0 +1,152 @@
+"""Writes the lists of users into a generation: scored in batches, stored in PostgreSQL and Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import psycopg
+import redis
+
+from recsys import clock
+from recsys.cache import keys
+from recsys.cache.client import get_redis
+from recsys.database.session import copy_connection
+from recsys.domains.recommendations.stored_lists import cache as list_cache
+from recsys.domains.recommendations.stored_lists import generations
+from recsys.domains.recommendations.stored_lists.codec import StoredList, pack
+from recsys.errors import Unavailable
+from recsys.log import get_logger
+from recsys.settings import ServingSettings
+from serving.batch.list_builder import UserBatch
+from serving.catalogue.catalogue import Catalogue
+from serving.ranking.popularity import PopularProducts
+from serving.state.active_model import LoadedModel
+
+__all__ = ["ListStorage", "Progress", "WrittenLists", "write_user_lists"]
+
+USERS_PER_BATCH = 1_024
+"""Bounds the memory: a batch holds the lists, histories and interactions of this many users."""
+_log = get_logger(__name__)
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class WrittenLists:
+    """Number of lists that were made, and of products that were filled in."""
+
+    lists: int
+    filled: int
+
+
+def write_user_lists(
+    model: LoadedModel,
+    catalogue: Catalogue,
+    popular: PopularProducts,
+    settings: ServingSettings,
+    users: npt.NDArray[np.int64],
+    storage: ListStorage,
+    *,
+    recent: bool = False,
+    progress: Progress | None = None,
+) -> WrittenLists:
+    """Score these users, int64 (users,), and store their lists; at most one batch waits for its storage.
+
+    recent : note recent interactions, for `ListStorage.forget_recent`.
+    """
+    name, version = model.registered.name, model.registered.version
+    made, filled = 0, 0
+    with _BackgroundWriter(storage) as writer:
+        for start in range(0, users.size, USERS_PER_BATCH):
+            users_of_batch = users[start : start + USERS_PER_BATCH]
+            batch = UserBatch(model, catalogue, popular, settings, users_of_batch)
+            made_at = int(clock.now().timestamp())
+            if recent:
+                storage.note_recent(users_of_batch.tolist())
+            with copy_connection() as connection:
+                lists_by_user = batch.lists(connection)
+            writer.write(
+                {
+                    user: pack(StoredList(storage.generation, name, version, lists.any, made_at, lists.new))
+                    for user, lists in lists_by_user.items()
+                }
+            )
+            made += len(lists_by_user)
+            filled += batch.filled
+            if progress is not None:
+                progress(min(start + USERS_PER_BATCH, users.size), users.size)
+    return WrittenLists(made, filled)
+
+
+class _BackgroundWriter:
+    """Stores each batch in another thread while the next one is scored; at most one batch waits."""
+
+    def __init__(self, storage: ListStorage) -> None:
+        self._storage = storage
+        self._thread = ThreadPoolExecutor(1)
+        self._last: Future[None] | None = None
+
+    def __enter__(self) -> _BackgroundWriter:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._thread.shutdown(wait=True)
+        if error[0] is None:
+            self._finish()
+
+    def write(self, packed: Mapping[int, bytes]) -> None:
+        """Store these lists in the background. Raises what storing the previous lists raised."""
+        self._finish()
+        self._last = self._thread.submit(self._store, packed)
+
+    def _finish(self) -> None:
+        if self._last is not None:
+            self._last.result()
+
+    def _store(self, packed: Mapping[int, bytes]) -> None:
+        with copy_connection() as connection:
+            self._storage.add(connection, packed)
+
+
+class ListStorage:
+    """Stores finished lists; when Redis fails, in PostgreSQL only, with an error in the log."""
+
+    def __init__(self, generation: int, seconds: int) -> None:
+        self.generation, self.seconds, self.redis_available = generation, seconds, True
+        self._recent: dict[int, set[bytes]] = {}
+
+    def note_recent(self, users: list[int]) -> None:
+        """Note the recent interactions of these users in Redis, right before their histories are read."""
+        try:
+            pipeline = get_redis().pipeline(transaction=False)
+            for user in users:
+                pipeline.smembers(keys.recent_interactions(user))
+            recent = zip(users, pipeline.execute(), strict=True)
+            self._recent |= {user: members for user, members in recent if members}
+        except (redis.RedisError, OSError, Unavailable) as error:
+            _log.warning("recent interactions stay in Redis", error=str(error))
+
+    def forget_recent(self) -> None:
+        """Remove the noted interactions from Redis: the lists that are live now consider them."""
+        try:
+            pipeline = get_redis().pipeline(transaction=False)
+            for user, members in self._recent.items():
+                pipeline.srem(keys.recent_interactions(user), *members)
+            pipeline.execute()
+        except (redis.RedisError, OSError, Unavailable) as error:
+            _log.warning("recent interactions stay in Redis", error=str(error))
+
+    def add(self, connection: psycopg.Connection, packed: Mapping[int, bytes]) -> None:
+        """Store packed lists by user, of those who still want them."""
+        stored = generations.store_lists(connection, self.generation, packed)
+        if not self.redis_available:
+            return
+        try:
+            lists = {user: packed[user] for user in stored}
+            list_cache.write_lists(self.generation, lists, self.seconds)
+        except (redis.RedisError, OSError, Unavailable) as error:
+            self.redis_available = False
+            _log.error("Redis does not take the lists; answers will come from PostgreSQL", error=str(error))
