@@ -22,7 +22,7 @@ from serving.ranking.filters import eligible_products
 from serving.ranking.popularity import COUNTRY_SECONDS
 from serving.ranking.strategies import Lookups, rank
 from serving.ranking.user_context import UserContext
-from serving.recommender.request import MAX_POOL, Filters, Placement, RecommendationRequest
+from serving.recommender.request import ITEM_LISTS, MAX_POOL, Filters, Placement, RecommendationRequest
 from serving.state.serving_data import ServingData
 
 __all__ = [
@@ -40,8 +40,7 @@ NEW_SECONDS = 60.0
 """A list of new products is made again after so long."""
 COUNTRY_USABLE_SECONDS = 3_600.0
 """So long an older list of a country still answers while a new one is counted, which may take a second."""
-_ITEM_LISTS = (Placement.SIMILAR, Placement.BOUGHT_TOGETHER)
-SHARED_PLACEMENTS = frozenset({*_ITEM_LISTS, Placement.POPULAR, Placement.TRENDING, Placement.NEW_ARRIVALS})
+SHARED_PLACEMENTS = frozenset({*ITEM_LISTS, Placement.POPULAR, Placement.TRENDING, Placement.NEW_ARRIVALS})
 _CATEGORY, _COUNTRY = "category:", "country:"
 _COUNTRIES = text(
     """
@@ -65,7 +64,7 @@ class Age(Enum):
 def key_of(request: RecommendationRequest, data: ServingData) -> SharedListKey | None:
     """Return the key of the list that contains the answer to a request; None where none does."""
     placement, products = request.placement, request.products
-    if placement in _ITEM_LISTS:
+    if placement in ITEM_LISTS:
         if len(products) != 1 or (placement is Placement.BOUGHT_TOGETHER and request.cart):
             return None
         return SharedListKey(placement.value, str(products[0]), data.models_fingerprint)
@@ -85,7 +84,7 @@ def make(data: ServingData, lookups: Lookups, key: SharedListKey, generation: in
     """Rank a list now, of all products on sale. `made_at` is 0 where what it counts could not be read."""
     request = _request_of(key)
     filtered = eligible_products(request, SeenProducts(), data.rules, lookups.filters, by_rules=False)
-    length = get_settings().serving.stored_per_product if request.placement in _ITEM_LISTS else MAX_POOL
+    length = get_settings().serving.stored_per_product if request.placement in ITEM_LISTS else MAX_POOL
     ranked = rank(data, lookups, request, UserContext(), filtered, length=length)
     registered = None if ranked.model is None else ranked.model.registered
     return StoredList(
@@ -145,14 +144,12 @@ def stored_keys(session: Session, data: ServingData, settings: ServingSettings) 
 
 def item_list_keys(product: int, data: ServingData) -> Sequence[SharedListKey]:
     """Return the keys of the lists of a product."""
-    return [
-        SharedListKey(placement.value, str(product), data.models_fingerprint) for placement in _ITEM_LISTS
-    ]
+    return [SharedListKey(placement.value, str(product), data.models_fingerprint) for placement in ITEM_LISTS]
 
 
 def _request_of(key: SharedListKey) -> RecommendationRequest:
     placement = Placement(key.placement)
-    if placement in _ITEM_LISTS:
+    if placement in ITEM_LISTS:
         return RecommendationRequest(placement, products=(int(key.subject),))
     if key.subject.startswith(_CATEGORY):
         category = int(key.subject.removeprefix(_CATEGORY))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from redis.exceptions import RedisError
@@ -16,6 +17,7 @@ from recsys.errors import RecsysError
 from recsys.log import get_logger
 from recsys.observation.spans import span
 from serving.ranking.eligibility import SeenProducts
+from serving.ranking.user_context import UserContext, read_user_context
 from serving.recommender.request import RecommendationRequest
 from serving.state.executor import LiveExecutor
 from serving.state.redis_connection import RedisConnection
@@ -39,6 +41,16 @@ class RequestContext:
     recent: SeenProducts = field(default_factory=SeenProducts)
     stored: StoredList | None = None
     redis_available: bool = False
+    _users: dict[Hashable, UserContext] = field(default_factory=dict, repr=False)
+
+    def user(self, request: RecommendationRequest) -> UserContext:
+        """Return the user's context from PostgreSQL, which the lists of one page read once."""
+        model = self.data.model
+        key = request.user, request.session, request.cart, None if model is None else model.registered.id
+        user = self._users.get(key)
+        if user is None:
+            user = self._users[key] = read_user_context(request, model, self.recent)
+        return user
 
 
 class ContextReader:

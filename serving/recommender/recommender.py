@@ -116,9 +116,18 @@ class Recommender:
         """
         data = self.data
         _check_products(request, data)
+        return await self._recommended(request, data, await self._contexts.read(request, data), request_id)
+
+    async def _recommended(
+        self,
+        request: RecommendationRequest,
+        data: ServingData,
+        visitor: RequestContext,
+        request_id: str | None,
+    ) -> RecommendationResponse:
         # an arm of an A/B test differs in what the path begins with, and in nothing else
         assignment = assign(data, request)
-        context = await self._contexts.read(assignment.request, assignment.data)
+        context = visitor if assignment.data is data else replace(visitor, data=assignment.data)
         if assignment.arm_model is not None:
             response = await self._by_arm_model(context, assignment, assignment.arm_model, data)
         else:
@@ -146,12 +155,21 @@ class Recommender:
     ) -> list[RecommendationResponse]:
         """Return the lists of one page without repeating products; earlier lists take precedence.
 
-        request_id : as in `recommend`.
+        All of them are made of one snapshot and one reading of the visitor's history.
+
+        requests : of one visitor, with one cart.
+        request_id : as in `recommend`. Raises as `recommend`.
         """
+        if not requests:
+            return []
+        data = self.data
+        for request in requests:
+            _check_products(request, data)
+        visitor = await self._contexts.read(requests[0], data)
         responses: list[RecommendationResponse] = []
         on_page: frozenset[int] = frozenset()
         for request in requests:
-            response = await self.recommend(replace(request, on_page=on_page), request_id=request_id)
+            response = await self._recommended(replace(request, on_page=on_page), data, visitor, request_id)
             on_page |= {entry.product for entry in response.entries}
             responses.append(response)
         return responses

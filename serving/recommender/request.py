@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from serving.ranking.eligibility import Novelty
 
-__all__ = ["MAX_POOL", "NO_FILTERS", "Filters", "Placement", "RecommendationRequest"]
+__all__ = ["ITEM_LISTS", "MAX_POOL", "NO_FILTERS", "Filters", "Placement", "RecommendationRequest"]
 
 MAX_POOL = 300
 """Products that are ranked for one request at most: pages end there."""
@@ -24,6 +24,10 @@ class Placement(StrEnum):
     TRENDING = "trending"
     NEW_ARRIVALS = "new_arrivals"
     BECAUSE_YOU_VIEWED = "because_you_viewed"
+
+
+ITEM_LISTS = (Placement.SIMILAR, Placement.BOUGHT_TOGETHER)
+"""Placements whose lists are of the products of the page."""
 
 
 @dataclass(frozen=True)

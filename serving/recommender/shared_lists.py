@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable
 from functools import partial
+from itertools import chain
 
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,7 +21,6 @@ from serving.ranking.eligibility import SeenProducts
 from serving.ranking.filters import eligible_products
 from serving.ranking.shared_lists import SHARED_PLACEMENTS, Age, age_of, key_of, make
 from serving.ranking.strategies import Lookups
-from serving.ranking.user_context import read_user_context
 from serving.recommender.context import RequestContext
 from serving.recommender.live_lists import LiveLists
 from serving.recommender.request import NO_FILTERS, RecommendationRequest
@@ -87,7 +87,7 @@ class SharedLists(Source):
                 shared=False,
                 caller=request.caller,
             )
-        if if_long(response) is None or (key.models and not _has_its_own(response)):
+        if if_long(response) is None or (key.models and not _has_its_own(response, stored)):
             return None
         if is_cached and response.is_full:
             self._responses.keep(cached_as, response)
@@ -102,6 +102,9 @@ class SharedLists(Source):
         """
         if data.generation is None:
             return None
+        stored = await self._in_redis(data.generation, key)
+        if stored is not None and age_of(stored, key, data) is Age.CURRENT:
+            return stored
         flight = data.generation, key, data.version
         task = self._fetching.get(flight)
         if task is None:
@@ -119,6 +122,7 @@ class SharedLists(Source):
     async def _fetch(
         self, generation: int, key: SharedListKey, data: ServingData, caller: str | None
     ) -> StoredList:
+        # again: it may have been made between the first look and this one
         stored = await self._in_redis(generation, key)
         age = Age.OUTDATED if stored is None else age_of(stored, key, data)
         if stored is not None and age is Age.CURRENT:
@@ -173,19 +177,21 @@ class SharedLists(Source):
         """Apply the user's history, filters and rules."""
         data, seen = context.data, SeenProducts()
         if request.user is not None or request.session is not None:
-            seen = read_user_context(request, data.model, context.recent).seen
+            seen = context.user(request).seen
         filtered = None
         if request.filters != NO_FILTERS:
             filtered = eligible_products(request, seen, data.rules, self._lookups.filters)
         return from_stored(stored, request, data, seen, filtered)
 
 
-def _has_its_own(response: RecommendationResponse) -> bool:
-    """Return whether a filter left any product that goes with the displayed product.
+def _has_its_own(response: RecommendationResponse, stored: StoredList) -> bool:
+    """Return whether any product is left that goes with the displayed product, if the stored list has some.
 
     Otherwise what was filled in is left alone, and a list that is ranked now may have better ones.
     """
-    return response.eligible is None or any(entry.kind is not Kind.POPULAR for entry in response.entries)
+    return any(entry.kind is not Kind.POPULAR for entry in chain(response.entries, response.rest)) or all(
+        entry.kind is Kind.POPULAR for entry in stored.entries
+    )
 
 
 def _is_shared_request(request: RecommendationRequest, data: ServingData) -> bool:

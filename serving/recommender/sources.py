@@ -22,7 +22,7 @@ from serving.recommender.context import RequestContext, stored_in_postgresql
 from serving.recommender.explanations import parts_of, with_rules
 from serving.recommender.live_lists import LiveLists
 from serving.recommender.pagination import Rest
-from serving.recommender.request import NO_FILTERS, Placement, RecommendationRequest
+from serving.recommender.request import ITEM_LISTS, NO_FILTERS, Placement, RecommendationRequest
 from serving.recommender.response import RecommendationResponse
 from serving.state.executor import LiveExecutor
 from serving.state.serving_data import ServingData
@@ -113,7 +113,7 @@ class StoredLists(Source):
             return None
         seen = context.recent
         if context.stored is None or _has_pins(request, context.data):
-            seen = read_user_context(request, context.data.model, context.recent).seen
+            seen = context.user(request).seen
         is_filtered, filtered = self._cached_filters(request, context)
         if is_filtered and filtered is None:
             filtered = self._filters.of(context.data.catalogue, request.filters)
@@ -178,7 +178,7 @@ class LiveRanking(Source):
         """Rank now, without a deadline."""
         data = context.data
         with span("user context"):
-            user = read_user_context(request, data.model, context.recent)
+            user = context.user(request)
         with span("filters"):
             filtered = eligible_products(request, user.seen, data.rules, self.lookups.filters)
         with span("rank", placement=request.placement.value):
@@ -288,10 +288,8 @@ def _is_stored_request(request: RecommendationRequest, context: RequestContext) 
         request.placement is Placement.FOR_YOU
         and not request.filters.attributes
         and not request.cart
-        and not request.products
         and request.diversity == 0.0
         and not request.explain
-        and not request.on_page
         and context.data.uses_stored_lists
     )
 
@@ -317,7 +315,9 @@ def rerank_stored(
 
     Products that the page or the cart has are left out.
     """
-    on_page = [*request.products, *request.cart, *(request.on_page or ())]
+    on_page = [*request.cart, *(request.on_page or ())]
+    if request.placement not in ITEM_LISTS:  # a list of a product is without it
+        on_page += request.products
     if filtered is not None or on_page:
 
         def passes(products: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
@@ -334,8 +334,8 @@ def rerank_stored(
     mask = data.catalogue.shown if filtered is None else filtered.eligible
     for excluded in seen.excluded(data.catalogue, request.novelty).values():
         mask = mask & ~excluded
-    if on_page:
-        mask = mask & ~data.catalogue.mark(on_page)
+    if on_page or request.products:
+        mask = mask & ~data.catalogue.mark([*on_page, *request.products])
     return rerank(data.rules, request, eligible, mask)
 
 

@@ -25,6 +25,7 @@ from recsys.events.envelope import Envelope
 from recsys.events.vocabulary import InventoryChanged, OrderPlaced, ProductUpdated
 from serving.batch import handlers, scoring
 from serving.ranking import shared_lists
+from serving.ranking.eligibility import Novelty
 from serving.recommender import shared_lists as source
 from serving.recommender.context import RequestContext
 from serving.recommender.recommender import Recommender
@@ -159,6 +160,43 @@ def test_filters_apply_to_what_is_stored_or_the_list_is_live(app: FastAPI, api: 
             assert ids(answer) == [product for product, _ in live_items(app, filtered)], (path, query)
             sources.add(answer["provenance"]["source"])
     assert sources >= {"stored", "live"} or sources >= {"stored", "popular"}
+
+
+@pytest.mark.parametrize("novelty", list(Novelty))
+def test_lists_of_a_page_are_those_that_its_user_would_get_live(
+    app: FastAPI, api: httpx.Client, trained_shop: Shop, novelty: Novelty
+) -> None:
+    # coffee is bought once, and some of what is on the page was dismissed
+    execute(trained_shop, "INSERT INTO recommendations_db.category_policies VALUES (1, false)")
+    app.state.refresher.refresh_catalogue()
+    placements = ["for_you", "similar", "bought_together", "popular", "new_arrivals"]
+    sources = set()
+    for user, product in ((1, 5), (4, 70), (12, 100), (22, 50), (29, 3)):
+        execute(
+            trained_shop,
+            "INSERT INTO recommendations_db.user_interactions (user_id, product_id, interaction_type, "
+            "created_at) VALUES (%s, %s, 'dismissed', '2024-03-20')", user, product + 1,
+        )  # fmt: skip
+        shelves = [{"placement": name, "novelty": novelty.value, "limit": 8} for name in placements]
+        body = {"user_id": user, "page": {"product_ids": [product]}, "shelves": shelves}
+        answer = api.post("/api/v1/recommendations", json=body)
+        assert answer.status_code == 200, answer.text
+        on_page: frozenset[int] = frozenset()
+        for shelf in answer.json()["shelves"]:
+            request = RecommendationRequest(
+                Placement(shelf["name"]), user, products=(product,), limit=8, novelty=novelty,
+                on_page=on_page,
+            )  # fmt: skip
+            listed = ids(shelf)
+            if request.placement is not Placement.FOR_YOU:
+                expected = [entry for entry, _ in live_items(app, request)]
+                assert listed == expected, (user, product, shelf["provenance"], sorted(on_page))
+                sources.add(shelf["provenance"]["source"])
+                assert product + 1 not in listed
+            assert product not in listed
+            assert not on_page & set(listed)
+            on_page |= set(listed)
+    assert "stored" in sources
 
 
 def test_lists_that_redis_lost_come_from_postgresql_and_return(
