@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import cycle
 
 import httpx
 from rich.console import Console
@@ -26,7 +27,7 @@ from sqlalchemy import text
 from recsys.database.session import unit_of_work
 from recsys.embedded import start
 from recsys.settings import get_settings
-from tests.performance.load.paced import paced, summary
+from tests.performance.load.paced import paced, post, summary
 from tests.support.servers import ROOT
 
 console = Console(highlight=False)
@@ -57,6 +58,26 @@ def api(workers: int = 1) -> Iterator[str]:
 
 def say(name: str, found: tuple[list[float], int, float]) -> None:
     console.print(f"{name}: {summary(found)}")
+
+
+def at_a_pace(products: list[int], categories: list[int]) -> dict[str, list[str | bytes]]:
+    """The questions whose lists are stored, of many different products and categories."""
+    items = [f"/api/v1/products/{product}" for product in products]
+    return {
+        "similar": [f"{item}/similar" for item in items],
+        "bought together": [f"{item}/bought-together" for item in items],
+        "popular": [f"/api/v1/products/popular?category={category}" for category in categories],
+        "similar, in stock": [f"{item}/similar?in_stock=true" for item in items],
+    }
+
+
+def page_of(user: int, product: int) -> bytes:
+    """The request of a page of a product, for a user."""
+    shelves = [{"placement": name} for name in ("for_you", "similar", "bought_together", "popular")]
+    return post(
+        "/api/v1/recommendations",
+        {"user_id": user, "page": {"product_ids": [product]}, "shelves": shelves},
+    )
 
 
 def freshness(url: str, users: list[int], rounds: int) -> None:
@@ -116,15 +137,31 @@ def main() -> None:
                 )
             )
         )
-        products = session.scalars(text("SELECT count(*) FROM products_db.products")).one()
+        products = list(
+            session.scalars(
+                text(
+                    "SELECT product_id FROM recommendations_db.user_interactions "
+                    "JOIN products_db.products p ON p.id = product_id GROUP BY 1 "
+                    "ORDER BY count(*) DESC, 1 LIMIT 10000"
+                )
+            )
+        )
+        count = session.scalars(text("SELECT count(*) FROM products_db.products")).one()
     if not users:
         raise SystemExit("nobody is scored under var/; run `make demo` first")
-    console.print(f"{products:,} products, {len(users)} users")
+    console.print(f"load of the machine: {os.getloadavg()[0]:.1f}, processors: {os.cpu_count()}")
+    console.print(f"{count:,} products, {len(users)} users")
     look: Callable[[int], str] = lambda user: f"/api/v1/users/{user}/recommendations"  # noqa: E731
     with api() as url:
         paths = [look(user) for user in users]
         asyncio.run(paced(url, paths, 200, 2))
         say("stored list of 20", asyncio.run(paced(url, paths, given.rate, given.seconds)))
+        for name, ready in at_a_pace(products, categories).items():
+            asyncio.run(paced(url, ready, 200, 2))
+            say(name, asyncio.run(paced(url, ready, given.rate, given.seconds)))
+        pages = [page_of(user, product) for user, product in zip(users, cycle(products), strict=False)]
+        asyncio.run(paced(url, pages, 10, 2))
+        say("page of four placements", asyncio.run(paced(url, pages, 20, given.seconds)))
         live = [
             f"{look(user)}?{FILTERS.format(category=categories[place % len(categories)])}"
             for place, user in enumerate(users)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import statistics
 import time
 from collections.abc import Sequence
 
-__all__ = ["paced", "summary"]
+__all__ = ["paced", "post", "summary"]
 
 
 async def paced(
-    url: str, paths: Sequence[str], rate: float, seconds: float, connections: int = 32
+    url: str, paths: Sequence[str | bytes], rate: float, seconds: float, connections: int = 32
 ) -> tuple[list[float], int, float]:
-    """Milliseconds from the planned start, how many were not 200, and the rate that came about."""
+    """Milliseconds from the planned start, how many were not 200, and the rate that came about.
+
+    paths : what is asked in turn: paths to GET, or whole requests as bytes (`post`).
+    """
     host, port = url.removeprefix("http://").split(":")
-    waiting: asyncio.Queue[tuple[float, str] | None] = asyncio.Queue()
+    waiting: asyncio.Queue[tuple[float, bytes] | None] = asyncio.Queue()
     latencies: list[float] = []
     wrong = 0
 
@@ -23,8 +27,8 @@ async def paced(
         nonlocal wrong
         reader, writer = await asyncio.open_connection(host, int(port))
         while (one := await waiting.get()) is not None:
-            planned, path = one
-            writer.write(f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
+            planned, request = one
+            writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
             await reader.readexactly(length)
@@ -32,6 +36,10 @@ async def paced(
             wrong += not head.startswith(b"HTTP/1.1 200")
         writer.close()
 
+    requests = [
+        path if isinstance(path, bytes) else f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
+        for path in paths
+    ]
     workers = [asyncio.create_task(worker()) for _ in range(connections)]
     began = time.perf_counter()
     count = int(rate * seconds)
@@ -40,11 +48,18 @@ async def paced(
         delay = planned - time.perf_counter()
         if delay > 0:
             await asyncio.sleep(delay)
-        waiting.put_nowait((planned, paths[number % len(paths)]))
+        waiting.put_nowait((planned, requests[number % len(requests)]))
     for _ in workers:
         waiting.put_nowait(None)
     await asyncio.gather(*workers)
     return latencies, wrong, count / (time.perf_counter() - began)
+
+
+def post(path: str, body: object) -> bytes:
+    """Return a request with a JSON body."""
+    packed = json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(packed)}\r\n\r\n".encode() + packed
 
 
 def summary(measured: tuple[list[float], int, float]) -> str:
