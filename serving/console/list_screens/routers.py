@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from serving.console.list_screens import data, people, products, rules, search, studio, why
+from serving.console.list_screens import data, people, products, rules, search, segments, studio, why
 
 __all__ = ["LIST_SCREENS"]
 
 LIST_SCREENS: tuple[APIRouter, ...] = (
     people.router,
+    segments.router,
     why.router,
     studio.router,
     rules.router,
