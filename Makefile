@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 UV := uv==0.13.9
+LINT = $(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/python -m mypy
 # Python keeps what it has compiled, also where the environment says otherwise: each of the tests' processes would
 # compile all tests and all of recsys again, 14 s of processor time each.
 export PYTHONDONTWRITEBYTECODE :=
@@ -17,8 +18,11 @@ help:  ## show this list
 demo: $(VENV)/.demo  ## real purchases to served recommendations; Ctrl-C stops everything
 	@exec $(BIN)/recsys demo $(DEMO_FLAGS)
 
-test: $(VENV)/.test lint  ## every check: format, lint, types, and all tests on real servers
-	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile $(TEST_FLAGS)
+# lint uses one processor: it runs beside the tests, and what it says stands at the end
+test: $(VENV)/.test  ## every check: format, lint, types, and all tests on real servers
+	@log=$$(mktemp) && trap 'rm -f $$log' EXIT && { ($(LINT)) >$$log 2>&1 & lint=$$!; \
+	  OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile $(TEST_FLAGS); tests=$$?; \
+	  wait $$lint; lint=$$?; cat $$log; [ $$tests -eq 0 ] && [ $$lint -eq 0 ]; }
 
 test-unit: $(VENV)/.test  ## the tests that need no server; `test-integration` and `test-e2e` run the others
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile -m unit $(TEST_FLAGS)
@@ -30,7 +34,7 @@ test-e2e: $(VENV)/.test
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile -m e2e $(TEST_FLAGS)
 
 lint: $(VENV)/.test  ## format, lint and types only
-	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/python -m mypy
+	@$(LINT)
 
 bench: $(VENV)/.test $(VENV)/.demo  ## the benchmarks, each printing its ratio to a floor of the same run
 	@for bench in $$(find tests/performance -name 'bench_*.py' | sort); do \
