@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 
 from training.report.document import EvaluationReport
@@ -148,6 +149,12 @@ def as_svg(canvas: Canvas, identity: str, title: str) -> str:
     with warnings.catch_warnings():
         # letters stay text: the reader's own fonts have those that the measuring font lacks
         warnings.filterwarnings("ignore", message="Glyph .* missing")
+        layout = canvas.get_layout_engine()
+        if layout is not None:
+            # all is put in its place once; savefig would draw the whole figure for it, before it is drawn
+            FigureCanvasSVG(canvas)
+            layout.execute(canvas)
+            canvas.set_layout_engine(None)
         canvas.savefig(written, format="svg", transparent=True, metadata=nothing)
     svg = written.getvalue()
     svg = svg[svg.index("<svg") :]
