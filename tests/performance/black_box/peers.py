@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,8 @@ class Log:
     """Interactions as numbers.
 
     users, products : names by number. matrix : csr (users, products), 1 for each pair. bought : the same of
-    the target's type. steps : user, product and second of each interaction, by user and time.
+    the target's type. steps : user, product, second, and whether it is of the target's type,
+    of each interaction, by user and time.
     """
 
     def __init__(self, interactions: pl.DataFrame, target: str) -> None:
@@ -40,8 +42,9 @@ class Log:
             u=pl.col("user").replace_strict(self.users, pl.int_range(len(self.users), eager=True)),
             p=pl.col("product").replace_strict(self.products, pl.int_range(len(self.products), eager=True)),
             second=pl.col("created_at").cast(pl.Float64),
+            is_target=(pl.col("interaction_type") == target).cast(pl.Float64),
         ).sort("u", "second", maintain_order=True)
-        self.steps = ordered.select("u", "p", "second").to_numpy()
+        self.steps = ordered.select("u", "p", "second", "is_target").to_numpy()
         self.matrix = self._pairs(ordered)
         self.bought = self._pairs(ordered.filter(pl.col("interaction_type") == target))
 
@@ -75,14 +78,19 @@ def _cosine(log: Log) -> Iterator[Scores]:
         yield np.asarray((log.matrix[start : start + _BLOCK] @ model.similarity).todense(), dtype=np.float64)
 
 
-def _co_visitation(log: Log) -> Iterator[Scores]:
-    """How often users did something with j within a week and ten events after i, over √ popularity."""
-    user, product, second = log.steps.T
+def _co_visitation(log: Log, *, to_target: bool = False) -> Iterator[Scores]:
+    """How often users did something with j within a week and ten events after i, over √ popularity.
+
+    to_target : only what is of the target's type counts as j.
+    """
+    user, product, second, is_target = log.steps.T
     products = product.astype(np.int64)
     size = len(log.products)
     after = sparse.csr_matrix((size, size))
     for ahead in range(1, _AHEAD_EVENTS + 1):
         near = (user[ahead:] == user[:-ahead]) & (second[ahead:] - second[:-ahead] <= _AHEAD_SECONDS)
+        if to_target:
+            near &= is_target[ahead:] == 1.0
         pair = products[:-ahead][near], products[ahead:][near]
         after += sparse.csr_matrix((np.full(near.sum(), 1 / ahead), pair), shape=(size, size))
     scale = sparse.diags(1 / np.sqrt(np.maximum(np.bincount(products, minlength=size), 1)))
@@ -103,6 +111,7 @@ PEERS: dict[str, Callable[[Log], Iterator[Scores]]] = {
     "implicit ALS": _als,
     "item cosine": _cosine,
     "co-visitation": _co_visitation,
+    "co-visitation to purchases": partial(_co_visitation, to_target=True),
 }
 """By name: the scores of blocks of users in order, (users of the block, products)."""
 
