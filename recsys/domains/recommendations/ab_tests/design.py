@@ -72,8 +72,8 @@ class Variant(_Frozen):
 class ArmDesign(_Frozen):
     """One arm: its name, its share of the visitors, and what it changes."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,23}$")]
-    share: Annotated[float, Field(gt=0, lt=1)]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,23}$", examples=["challenger"])]
+    share: Annotated[float, Field(gt=0, lt=1, examples=[0.5])]
     variant: Variant = Variant()
 
     @model_validator(mode="after")
@@ -89,7 +89,7 @@ class ArmGuardrail(_Frozen):
     """A metric in which no arm may lose more than `largest_drop` of the control's mean, else it stops."""
 
     metric: Metric
-    largest_drop: Annotated[float, Field(ge=0, lt=1)]
+    largest_drop: Annotated[float, Field(ge=0, lt=1, examples=[0.1])]
 
 
 class ExperimentDesign(_Frozen):
@@ -103,7 +103,19 @@ class ExperimentDesign(_Frozen):
     planned_units : users or sessions that the plan expects; intervals are narrowest there.
     """
 
-    arms: Annotated[tuple[ArmDesign, ...], Field(min_length=2, max_length=8)]
+    arms: Annotated[
+        tuple[ArmDesign, ...],
+        Field(
+            min_length=2,
+            max_length=8,
+            examples=[
+                [
+                    {"name": "control", "share": 0.5},
+                    {"name": "challenger", "share": 0.5, "variant": {"model": "als-v4"}},
+                ]
+            ],
+        ),
+    ]
     metric: Metric = "bought"
     unit: Literal["user", "session"] = "user"
     placements: tuple[PlacementName, ...] = ()
