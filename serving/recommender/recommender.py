@@ -127,7 +127,11 @@ class Recommender:
     ) -> RecommendationResponse:
         # an arm of an A/B test differs in what the path begins with, and in nothing else
         assignment = assign(data, request)
-        context = visitor if assignment.data is data else replace(visitor, data=assignment.data)
+        if assignment.data.arm_generation is not None:
+            # lists of the arm's model are stored as a generation of their own
+            context = await self._contexts.read(assignment.request, assignment.data)
+        else:
+            context = visitor if assignment.data is data else replace(visitor, data=assignment.data)
         if assignment.arm_model is not None:
             response = await self._by_arm_model(context, assignment, assignment.arm_model, data)
         else:
