@@ -35,7 +35,7 @@ class Explorer:
 
     def draws(self, request: RecommendationRequest, request_id: str) -> bool:
         """Return whether the list of this request is drawn."""
-        if self._settings.share == 0.0 or request.explain:
+        if request.explain:
             return False
         return int.from_bytes(digest("share", request, request_id)[:8]) < self._settings.share * _UNIT
 

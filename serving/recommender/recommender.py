@@ -84,14 +84,17 @@ class Recommender:
             Which lists are drawn at random, and which places new products have; None: neither.
         """
         exploration = exploration or ExplorationSettings()
-        self._explorer, self._deadline = Explorer(exploration), deadline
+        self._explorer = Explorer(exploration) if exploration.share else None
+        self._deadline = deadline
         self._refresher, self._late_share = refresher, late_share
         self._executor = LiveExecutor()
         lookups = Lookups()
         responses: LiveLists[RecommendationResponse] = LiveLists(self._executor, deadline)
         self._live = LiveRanking(responses, lookups)
         self._shared = SharedLists(redis, self._executor, responses, lookups, deadline)
-        self._new_products = NewProductPlaces(exploration, lookups.filters)
+        self._new_products = (
+            NewProductPlaces(exploration, lookups.filters) if exploration.new_product_share else None
+        )
         self._contexts = ContextReader(redis, self._executor, deadline)
         self.sources: Sequence[Source] = (
             StoredLists(self._executor, lookups, deadline),
@@ -125,30 +128,39 @@ class Recommender:
         visitor: RequestContext,
         request_id: str | None,
     ) -> RecommendationResponse:
-        # an arm of an A/B test differs in what the path begins with, and in nothing else
-        assignment = assign(data, request)
-        if assignment.data.arm_generation is not None:
-            # lists of the arm's model are stored as a generation of their own
-            context = await self._contexts.read(assignment.request, assignment.data)
+        context = visitor
+        if data.test is not None:
+            # an arm of an A/B test differs in what the path begins with, and in nothing else
+            assignment = assign(data, request)
+            if assignment.data.arm_generation is not None:
+                # lists of the arm's model are stored as a generation of their own
+                context = await self._contexts.read(assignment.request, assignment.data)
+            elif assignment.data is not data:
+                context = replace(visitor, data=assignment.data)
+            if assignment.arm_model is not None:
+                response = await self._by_arm_model(context, assignment, assignment.arm_model, data)
+            else:
+                response = assignment.labelled(await self._from_sources(assignment.request, context))
         else:
-            context = visitor if assignment.data is data else replace(visitor, data=assignment.data)
-        if assignment.arm_model is not None:
-            response = await self._by_arm_model(context, assignment, assignment.arm_model, data)
-        else:
-            response = assignment.labelled(await self._from_sources(assignment.request, context))
+            response = await self._from_sources(request, context)
         if request_id is None:
             return response
-        if self._new_products.wanted(response, assignment.data):
-            response = await self._with_new_products(response, context, request_id)
-        if self._explorer.draws(request, request_id):
-            response = self._explorer.drawn(response, assignment.data, context.recent, request_id)
+        new_products, explorer = self._new_products, self._explorer
+        if new_products is not None and new_products.wanted(response, context.data):
+            response = await self._with_new_products(new_products, response, context, request_id)
+        if explorer is not None and explorer.draws(request, request_id):
+            response = explorer.drawn(response, context.data, context.recent, request_id)
         return response
 
     async def _with_new_products(
-        self, response: RecommendationResponse, context: RequestContext, request_id: str
+        self,
+        places: NewProductPlaces,
+        response: RecommendationResponse,
+        context: RequestContext,
+        request_id: str,
     ) -> RecommendationResponse:
         """Return the list with new products at their places; without them where that is late."""
-        fill = partial(self._new_products.filled, response, context.data, context.recent, request_id)
+        fill = partial(places.filled, response, context.data, context.recent, request_id)
         try:
             return await self._executor.within(self._deadline, fill)
         except TimeoutError:
