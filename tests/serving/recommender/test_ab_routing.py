@@ -385,19 +385,9 @@ def test_several_arms_start_and_the_winner_is_kept_by_command(two_models: Shop) 
         active = registry.active(session)
     assert active is not None
     assert active.name == "popularity-v1"
+    shares = ("--share", "0.3", "--share", "0.2")
     planned = two_models.run(
-        "serve",
-        "ab-test",
-        "plan",
-        "--baseline",
-        "0.1",
-        "--effect",
-        "20",
-        "--share",
-        "0.3",
-        "--share",
-        "0.2",
-        "--json",
+        *("serve", "ab-test", "plan", "--baseline", "0.1", "--effect", "20"), *shares, "--json"
     )
     assert planned.returncode == 0, planned.stderr
     assert json.loads(planned.stdout)["needed"] > 10_000
