@@ -629,7 +629,7 @@ class RecsysSearch extends HTMLElement {
       this.#timer = setTimeout(() => this.#search(input.value.trim()), 150);
     });
     input.addEventListener('keydown', (event) => this.#onKey(event));
-    input.addEventListener('blur', () => this.#show([]));
+    input.addEventListener('blur', () => this.#close());
     // a press must not take the focus, and with it the options, away before the click
     options.addEventListener('pointerdown', (event) => event.preventDefault());
     options.addEventListener('click', (event) => this.#choose([...options.children].findIndex((option) => event.composedPath().includes(option))));
@@ -655,8 +655,16 @@ class RecsysSearch extends HTMLElement {
     }
   }
 
+  // what was typed before is not answered any more
+  #close() {
+    clearTimeout(this.#timer);
+    this.#round += 1;
+    this.#show([]);
+  }
+
   #show(items, text = '') {
     const options = this.#root.getElementById('options');
+    const active = this.#items[this.#active];
     this.#items = items;
     const template = this.querySelector(':scope > template');
     options.replaceChildren(...items.map((item, place) => {
@@ -669,7 +677,8 @@ class RecsysSearch extends HTMLElement {
     this.#root.getElementById('input').setAttribute('aria-expanded', String(items.length > 0));
     const form = this.getAttribute('results') ?? '{n} results';
     this.#root.querySelector('.status').textContent = text ? form.replace('{n}', items.length) : '';
-    this.#activate(-1);
+    // results of further letters keep the option that a key has reached
+    this.#activate(active ? items.findIndex((item) => item.id === active.id) : -1);
   }
 
   #activate(place) {
@@ -685,10 +694,11 @@ class RecsysSearch extends HTMLElement {
 
   #onKey(event) {
     const count = this.#items.length;
-    if (event.key === 'Escape' && count) this.#show([]);
-    else if (event.key === 'ArrowDown' && count) this.#activate((this.#active + 1) % count);
-    else if (event.key === 'ArrowUp' && count) this.#activate(this.#active > 0 ? this.#active - 1 : count - 1);
-    else return;
+    if (event.key === 'Escape') this.#close();
+    if (!count) return;
+    if (event.key === 'ArrowDown') this.#activate((this.#active + 1) % count);
+    else if (event.key === 'ArrowUp') this.#activate(this.#active > 0 ? this.#active - 1 : count - 1);
+    else if (event.key !== 'Escape') return;
     event.preventDefault();
   }
 

@@ -3,139 +3,22 @@
 from __future__ import annotations
 
 import json
-import socket
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any
 
 import psycopg
 import pytest
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Route
 
-from recsys.database.session import unit_of_work
-from recsys.domains.users.api_keys import service as api_keys
 from recsys.settings import get_settings
-from recsys.web.access.signing import user_token_secrets
-from recsys.web.access.user_tokens import make_user_token
 from serving.server.app import create_app
-from tests.journeys.browser.pages import OpenPage, Website, browser, opened, website
+from tests.journeys.browser.web import FEEDBACK, HOME, ITEMS, Web, product_of, web
 from tests.serving.conftest import no_hurry, open_shop, scored_shop, shop_snapshots, trained_shop
 from tests.serving.running import running
 from tests.support.browser import CHROMIUM, NO_BROWSER
-from tests.support.shop import Shop
 
-__all__ = ["no_hurry", "open_shop", "scored_shop", "shop_snapshots", "trained_shop"]
+__all__ = ["no_hurry", "open_shop", "scored_shop", "shop_snapshots", "trained_shop", "web"]
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
 
-SCRIPT = '<script type="module" src="{api}/recsys.js" data-key="{key}"></script>'
-HEAD = '<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><title>Shop</title>'
-HOME = (
-    HEAD
-    + SCRIPT
-    + '<body><h1>Shop</h1><recsys-list placement="for_you" limit="4" heading="For you"></recsys-list>'
-    + "<p>End</p>"
-)
-PRODUCT = (
-    HEAD
-    + SCRIPT
-    + """<script type="module">recsys.track('view', {sku: '{sku}'})</script>
-    <body><h1>{sku}</h1>
-    <button onclick="recsys.track('purchase', {id: 'order-1', items: [{sku: '{sku}', quantity: 2}]})">
-    Buy</button>
-    <recsys-list placement="similar" sku="{sku}" limit="4"></recsys-list>"""
-)
-ITEMS = "recsys-list li[part=item]"
-
-
-@dataclass
-class Web:
-    """A shop's website beside its API, and a browser."""
-
-    shop: Shop
-    site: Website
-    chromium: Browser
-    port: int
-    key: str
-    server: ExitStack
-    page: Page | None = None
-
-    @property
-    def api(self) -> str:
-        """The address of the API, which is another origin than the site's."""
-        return f"http://127.0.0.1:{self.port}"
-
-    def write(self, **pages: str) -> None:
-        """Add pages with the script in their head."""
-        for path, body in pages.items():
-            self.site.pages[f"/{path}"] = self.filled(HEAD + SCRIPT + "<body>" + body)
-
-    def filled(self, text: str) -> str:
-        """The text with the API's address and the key."""
-        return text.replace("{api}", self.api).replace("{key}", self.key)
-
-    def start(self) -> None:
-        """Start the API at its port."""
-        self.server.enter_context(running(create_app(), self.port))
-
-    def stop(self) -> None:
-        """Stop the API."""
-        self.server.close()
-
-    def visit(self, path: str = "/", **options: Any) -> OpenPage:
-        """Open a page of the site as a new visitor."""
-        watched = opened(self.chromium, **options)
-        self.page = watched.page
-        watched.page.goto(self.site.origin + path)
-        return watched
-
-    def pause(self, seconds: float) -> None:
-        """Wait while the page goes on, and while its requests reach the handlers of the test."""
-        assert self.page is not None
-        self.page.wait_for_timeout(seconds * 1000)
-
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """What PostgreSQL has."""
-        with psycopg.connect(self.shop.database_url) as connection:
-            return connection.execute(query).fetchall()  # type: ignore[arg-type]
-
-    def wait_for(self, query: str, count: int) -> list[tuple[Any, ...]]:
-        """The rows of a query once there are so many, and a moment later still no more."""
-        for _ in range(300):
-            if len(self.rows(query)) >= count:
-                break
-            self.pause(0.2)
-        self.pause(0.5)
-        rows = self.rows(query)
-        assert len(rows) == count, (query, rows)
-        return rows
-
-    def token(self, user: str) -> str:
-        """A signed token, as the shop's server makes it."""
-        with unit_of_work() as session:
-            row = api_keys.publishable(session, self.key)
-            return make_user_token(user_token_secrets(row.prefix, row.signing_epoch)[0], user)
-
-
-@pytest.fixture
-def web(scored_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
-    """The scored shop behind its API, with a website on another origin."""
-    monkeypatch.setenv("RECSYS_SHOP__PRODUCT_URL", "/p/{sku}")
-    get_settings.cache_clear()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with ExitStack() as server, website({}) as site:
-        with unit_of_work() as session:
-            key = api_keys.publish(session, "page", [site.origin], by="tests").key
-        with browser() as chromium:
-            web = Web(scored_shop, site, chromium, port, key, server)
-            site.pages |= {"/": web.filled(HOME), "/p/": web.filled(PRODUCT)}
-            web.start()
-            yield web
-
-
-FEEDBACK = "SELECT product_id, feedback_type FROM recommendations_db.recommendation_feedback WHERE "
 EVENTS = "SELECT product_id, interaction_type, session_id FROM recommendations_db.user_interactions WHERE "
 FROM_PAGES = EVENTS + "session_id IS NOT NULL "
 
@@ -151,10 +34,6 @@ customElements.whenDefined('recsys-list').then(frame).then(frame)
 """
 
 
-def _product(page: Page) -> int:
-    return int(page.url.rpartition("sku")[2])
-
-
 def test_two_lines_of_html_bring_lists_and_report_what_visitors_do(web: Web) -> None:
     home = web.visit()
     page = home.page
@@ -165,7 +44,7 @@ def test_two_lines_of_html_bring_lists_and_report_what_visitors_do(web: Web) -> 
     assert len({product for product, _ in shown}) == 4
     page.locator(f"{ITEMS} a").nth(1).click()
     page.wait_for_url("**/p/*")
-    product = _product(page)
+    product = product_of(page)
     page.wait_for_selector(ITEMS)
     assert product in {product for product, _ in shown}
     assert web.wait_for(FEEDBACK + "feedback_type = 'clicked'", 1) == [(product, "clicked")]
@@ -265,7 +144,7 @@ def test_a_phone_gets_lists_that_do_not_move_the_page(web: Web) -> None:
     assert home.errors == []
 
 
-def test_lists_of_a_page_are_one_request_and_repeat_no_product(web: Web) -> None:
+def test_lists_of_a_page_are_one_request_and_repeat_noproduct_of(web: Web) -> None:
     lists = "".join(
         f'<recsys-list placement="{placement}" limit="4"></recsys-list>'
         for placement in ("for_you", "trending", "popular", "popular")
@@ -283,42 +162,6 @@ def test_lists_of_a_page_are_one_request_and_repeat_no_product(web: Web) -> None
     page = web.visit("/wrong").page
     page.wait_for_function("document.querySelectorAll('recsys-list[state=ready]').length === 4")
     page.wait_for_selector("recsys-list[category][state=empty]", state="attached")
-    assert home.errors == []
-
-
-def test_a_keyboard_is_enough(web: Web) -> None:
-    web.write(search='<recsys-search label="Search the shop" action="/found"></recsys-search>' + HOME[-90:])
-    assert web.shop.run("search", "reindex").returncode == 0
-    home = web.visit("/search")
-    page = home.page
-    field = page.get_by_role("combobox", name="Search the shop")
-    field.wait_for()
-    page.keyboard.press("Tab")
-    page.keyboard.type("lamp")
-    page.get_by_role("option").first.wait_for()
-    assert field.get_attribute("aria-expanded") == "true"
-    assert "results" in page.locator("recsys-search [role=status]").inner_text()
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("ArrowUp")
-    assert field.get_attribute("aria-activedescendant") == "option-0"
-    assert page.get_by_role("option").first.get_attribute("aria-selected") == "true"
-    page.keyboard.press("Escape")
-    assert field.get_attribute("aria-expanded") == "false"
-    page.keyboard.type("s")
-    page.get_by_role("option").first.wait_for()
-    page.keyboard.press("ArrowUp")
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/p/*")
-    assert 61 <= _product(page) <= 90
-    page.goto(web.site.origin)
-    page.wait_for_selector(ITEMS)
-    page.keyboard.press("Tab")
-    focused = "document.querySelector('recsys-list').shadowRoot.activeElement?.getAttribute('part')"
-    assert page.evaluate(focused) == "link"
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/p/*")
-    web.wait_for(FEEDBACK + "feedback_type = 'clicked'", 1)
     assert home.errors == []
 
 
