@@ -8,13 +8,15 @@ from typing import Any
 import httpx
 import pytest
 
+from recsys.cache.client import get_redis
 from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.impressions import store as impressions
 from recsys.domains.recommendations.stored_lists import generations
 from recsys.settings import get_settings
 from serving.batch import scoring
 from serving.server.app import create_app
 from tests.serving import shopping
-from tests.serving.api.test_answers import ask, execute, ids
+from tests.serving.api.test_answers import ask, execute, ids, until
 from tests.serving.batch.test_freshness import hear, view
 from tests.serving.batch.test_rollback import ROWS
 from tests.serving.running import running
@@ -94,6 +96,8 @@ def test_feedback_about_a_product_without_a_row_is_stored(
         "product_id": product,
         "feedback_type": "clicked",
     }
+    # before the answer is noted, feedback on it is queued
+    until(lambda: impressions.recall(get_redis(), [answer["provenance"]["request_id"]]))
     response = short_client.post("/api/v1/recommendations/feedback", json=body)
     assert response.status_code in (200, 201), response.text
     assert execute(
