@@ -83,7 +83,7 @@ def test_the_sample_is_computed_while_one_types(second: httpx.Client) -> None:
         page.goto(f"{second.base_url}/console/experiments")
         sample = page.locator("[data-part=sample]")
         before = sample.inner_text()
-        page.get_by_label("Difference to find, %").fill("40")
+        page.get_by_label("Difference, %").fill("40")
         expect(sample).not_to_have_text(before)
         expect(sample).to_contain_text("To find a difference of 40%")
         expect(page).to_have_url(re.compile("effect_percent=40"))
