@@ -26,8 +26,8 @@ __all__ = [
     "of_visitor",
     "owners_of",
     "refuses_in_redis",
+    "refusing_personalisation",
     "without_analytics",
-    "without_any_purpose",
     "without_personalisation",
 ]
 
@@ -56,9 +56,6 @@ _REFUSING = {
     ).bindparams(bindparam("owners", type_=ARRAY(VARCHAR)))
     for purpose in ("personalisation", "analytics")
 }
-_REFUSING_ALL = text(
-    "SELECT owner FROM users_db.consents WHERE NOT personalisation AND NOT analytics AND owner = ANY(:owners)"
-).bindparams(bindparam("owners", type_=ARRAY(VARCHAR)))
 _CHANGE = text(
     """
     INSERT INTO users_db.consents (owner, personalisation, analytics, changed_at)
@@ -91,8 +88,7 @@ def of_visitor(session: Session, user_id: int | None, session_id: str | None) ->
 
 def without_personalisation(session: Session, users: Collection[int]) -> set[int]:
     """Which of these users refuse personalisation."""
-    owners = [f"user:{user}" for user in users]
-    refusing = session.scalars(_REFUSING["personalisation"], {"owners": owners}) if owners else ()
+    refusing = refusing_personalisation(session, (f"user:{user}" for user in users))
     return {int(owner.partition(":")[2]) for owner in refusing}
 
 
@@ -102,10 +98,10 @@ def without_analytics(session: Session, owners: Iterable[str]) -> set[str]:
     return set(session.scalars(_REFUSING["analytics"], {"owners": wanted})) if wanted else set()
 
 
-def without_any_purpose(session: Session, owners: Iterable[str]) -> set[str]:
-    """Which of these owners refuse both purposes."""
+def refusing_personalisation(session: Session, owners: Iterable[str]) -> set[str]:
+    """Which of these owners, users or guest sessions, refuse personalisation."""
     wanted = sorted(set(owners))
-    return set(session.scalars(_REFUSING_ALL, {"owners": wanted})) if wanted else set()
+    return set(session.scalars(_REFUSING["personalisation"], {"owners": wanted})) if wanted else set()
 
 
 def adopt(session: Session, session_id: str, user_id: int) -> None:

@@ -25,7 +25,7 @@ from recsys.events import inbox
 from recsys.events.publish import publish_all
 from recsys.events.vocabulary import ProductViewed
 from recsys.log import get_logger
-from recsys.privacy.consent import owners_of, without_analytics, without_any_purpose
+from recsys.privacy.consent import owners_of, refusing_personalisation, without_analytics
 from recsys.write_buffer.batches import PostVerdict
 from recsys.write_buffer.buffer import QueuedPost, Sender, store_or_queue
 from recsys.write_buffer.group_commit import GroupCommit
@@ -118,7 +118,9 @@ def _store(session: Session, views: Sequence[PostedView]) -> set[UUID]:
     fresh = inbox.receive(session, "views", {view.event_id for view in views})
     rows = {view.event_id: view for view in views if view.event_id in fresh}
     owners = {owner for view in rows.values() for owner in owners_of(view.user_id, view.session_id)}
-    refusing, refusing_all = without_analytics(session, owners), without_any_purpose(session, owners)
+    refusing = without_analytics(session, owners)
+    # nearly always nobody: then nothing more is read
+    impersonal = refusing_personalisation(session, owners) if refusing else set()
     for view in rows.values():
         # counted like every view, without its visitor where they refuse analytics
         is_named = refusing.isdisjoint(owners_of(view.user_id, view.session_id))
@@ -135,7 +137,8 @@ def _store(session: Session, views: Sequence[PostedView]) -> set[UUID]:
     events = []
     for event_id, view in rows.items():
         # from an event that names its visitor, consumers store an interaction, which lists are made from
-        is_named = refusing_all.isdisjoint(owners_of(view.user_id, view.session_id))
+        visitor = owners_of(view.user_id, view.session_id)
+        is_named = refusing.isdisjoint(visitor) or impersonal.isdisjoint(visitor)
         event = ProductViewed(
             product_id=view.product_id,
             user_id=view.user_id if is_named else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import psycopg
@@ -11,8 +12,10 @@ import pytest
 from redis import Redis
 
 from features.build.builder import build_reported
+from recsys import clock
 from recsys.cache import keys
 from recsys.database.session import unit_of_work
+from recsys.domains.products import views
 from recsys.domains.recommendations.stored_lists import generations
 from recsys.errors import Unavailable
 from recsys.privacy import consent
@@ -146,6 +149,20 @@ def test_a_view_names_its_visitor_where_a_purpose_is_allowed(
     assert views == ("visit-8" if analytics else None,)
     event = "SELECT data->>'session_id' FROM analytics_db.outbox WHERE name = 'product.viewed'"
     assert rows(scored_shop, event) == [("visit-8" if analytics or personalisation else None,)]
+
+
+def test_a_user_and_a_guest_session_that_each_refuse_one_purpose_refuse_both(scored_shop: Shop) -> None:
+    allow(NOT_PERSONAL, user=1)
+    allow(Consent(analytics=False), session_id="visit-8")
+    view = views.PostedView(
+        event_id=uuid4(), product_id=5, user_id=1, session_id="visit-8", viewed_at=clock.now()
+    )
+    with unit_of_work() as session:
+        assert views._store(session, [view]) == {view.event_id}
+    event = (
+        "SELECT data->>'user_id', data->>'session_id' FROM analytics_db.outbox WHERE name = 'product.viewed'"
+    )
+    assert rows(scored_shop, event) == [(None, None)]
 
 
 @pytest.mark.parametrize("own", [ALLOWED, NOT_PERSONAL])
