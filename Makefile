@@ -76,7 +76,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || { echo "could not make a virtual environment with $(PYTHON); on Debian and Ubuntu install the package python3-venv" >&2; rm -rf $(VENV); exit 2; }
 
 $(VENV)/.demo $(VENV)/.docs $(VENV)/.test: $(VENV)/.%: requirements/%.txt pyproject.toml | $(VENV)/bin/python
-	@echo "installing the pinned dependencies of '$*' into .venv (about 1.3 GB, once)"
+	@echo "installing the pinned dependencies of '$*' into .venv (about 1.3 GB, for the tests 2 GB; once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@$(BIN)/python -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null || [ "$$(uname)" != Linux ] || \
