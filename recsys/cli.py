@@ -202,9 +202,9 @@ def migrate(
     Example: recsys migrate --check
     """
     from recsys.database import migrate as migrations
-    from recsys.database.session import database_url
+    from recsys.database.session import direct_url
 
-    url = database_url(_settings())
+    url = direct_url(_settings())
     if check:
         from recsys.database import compatibility
 

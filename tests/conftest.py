@@ -22,13 +22,14 @@ from tests.support.servers import (
     servers,
     session,
 )
-from tests.support.shop import shop
+from tests.support.shop import pooler, shop
 
 __all__ = [
     "database_url",
     "databases",
     "fresh_database",
     "migrated_template",
+    "pooler",
     "redis_client",
     "servers",
     "session",

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from sqlalchemy import text
-
-from recsys.database.session import database_url, get_engine, reaching
+from recsys.database.session import session_connection
 from recsys.errors import Conflict
 
 __all__ = ["TRAINING_LOCK", "training_lock", "tuning_lock"]
@@ -25,7 +23,7 @@ def training_lock() -> Iterator[None]:
     Raises Conflict when another training holds it, Unavailable when PostgreSQL cannot be reached.
     """
     busy = "another training is running on this database; wait for it to end, then start this one again"
-    with _held("(:key)", {"key": TRAINING_LOCK}, busy):
+    with _held("(%(key)s::bigint)", {"key": TRAINING_LOCK}, busy):
         yield
 
 
@@ -34,20 +32,17 @@ def tuning_lock(study: str) -> Iterator[None]:
     """The same for one study: a search takes an hour and registers nothing, so trainings go on beside it."""
     busy = f"the search {study} is running already; wait for it to end, or stop it, then go on with it"
     half = zlib.crc32(study.encode()) - 2**31  # PostgreSQL's int4 has a sign
-    with _held("(:first, :second)", {"first": TUNING_LOCKS, "second": half}, busy):
+    with _held("(%(first)s::int, %(second)s::int)", {"first": TUNING_LOCKS, "second": half}, busy):
         yield
 
 
 @contextmanager
-def _held(key: str, values: dict[str, int], busy: str) -> Iterator[None]:
-    with reaching(database_url()):
-        connection = get_engine().connect().execution_options(isolation_level="AUTOCOMMIT")
-    try:
-        if not connection.scalar(text(f"SELECT pg_try_advisory_lock{key}"), values):
+def _held(key: str, values: Mapping[str, int], busy: str) -> Iterator[None]:
+    with session_connection() as connection:
+        found = connection.execute(f"SELECT pg_try_advisory_lock{key}".encode(), values).fetchone()
+        if found is None or not found[0]:
             raise Conflict(busy)
         try:
             yield
         finally:
-            connection.execute(text(f"SELECT pg_advisory_unlock{key}"), values)
-    finally:
-        connection.close()
+            connection.execute(f"SELECT pg_advisory_unlock{key}".encode(), values)

@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -32,10 +32,12 @@ __all__ = [
     "connect_arguments",
     "copy_connection",
     "database_url",
+    "direct_url",
     "dispose_engines",
     "get_engine",
     "libpq_url",
     "reaching",
+    "session_connection",
     "unit_of_work",
 ]
 
@@ -46,6 +48,10 @@ _TRUSTED_SECONDS = 1.0
 # A lock that is not given within this time fails its statement, so that a forgotten transaction elsewhere
 # is an error that names itself and never a program that hangs. Times are UTC, whatever the server's zone.
 _OPTIONS = "-c timezone=UTC -c lock_timeout=30s"
+# PgBouncer in transaction mode gives each transaction another session, which others use in between: what
+# should hold for a session is set in each transaction, in one trip with its begin.
+_SET_LOCALLY = "SET LOCAL timezone = 'UTC'; SET LOCAL lock_timeout = '30s'"
+_URL, _DIRECT_URL = "RECSYS_DATABASE__URL", "RECSYS_DATABASE__DIRECT_URL"
 # A connection whose peer vanished without a word is noticed after about a minute instead of hours.
 _KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 
@@ -73,17 +79,23 @@ _current_unit: ContextVar[_Unit | None] = ContextVar("unit_of_work", default=Non
 
 
 def database_url(settings: Settings | None = None) -> str:
-    """The SQLAlchemy address, `postgresql+psycopg://…`, password included.
+    """The SQLAlchemy address of transactions, `postgresql+psycopg://…`, password included.
 
-    Raises Unavailable when no address is configured and the embedded server does not run, Invalid when the
-    configured address is not one of PostgreSQL.
+    It may lead through PgBouncer in transaction mode, see `direct_url`. Raises Unavailable when no address is
+    configured and the embedded server does not run, Invalid when the configured address is not one of
+    PostgreSQL.
     """
     return f"postgresql+psycopg://{_address(settings)}"
 
 
+def direct_url(settings: Settings | None = None) -> str:
+    """The SQLAlchemy address of PostgreSQL itself, for what needs a session; raises like `database_url`."""
+    return f"postgresql+psycopg://{_address(settings, direct=True)}"
+
+
 def libpq_url(settings: Settings | None = None) -> str:
-    """The address as psql and psycopg take it, `postgresql://…`; raises like `database_url`."""
-    return f"postgresql://{_address(settings)}"
+    """`direct_url` as psql and psycopg take it, `postgresql://…`."""
+    return f"postgresql://{_address(settings, direct=True)}"
 
 
 def get_engine() -> Engine:
@@ -142,8 +154,24 @@ def copy_connection() -> Iterator[psycopg.Connection]:
 
     It is not taken from the pool and shares no transaction with `unit_of_work`. Raises Unavailable like it.
     """
+    url = f"postgresql://{_address(None)}"
+    pooled = _is_pooled(get_settings())
+    with reaching(url), psycopg.connect(url, **connect_arguments(url, pooled=pooled)) as connection:
+        if pooled:
+            connection.execute(_SET_LOCALLY)
+        yield connection
+
+
+@contextmanager
+def session_connection() -> Iterator[psycopg.Connection]:
+    """A connection to PostgreSQL itself that commits each statement, for a lock that ends with its session.
+
+    Raises Unavailable when PostgreSQL cannot be reached.
+    """
     url = libpq_url()
-    with reaching(url), psycopg.connect(url, **connect_arguments(url)) as connection:
+    with reaching(url):
+        connection = psycopg.connect(url, autocommit=True, **connect_arguments(url))
+    with connection:
         yield connection
 
 
@@ -172,9 +200,7 @@ def reaching(url: str) -> Iterator[None]:
         if kind == "unreachable":
             _embedded.clear()
             raise DatabaseAway(
-                f"PostgreSQL at {_place(url)} cannot be reached ({why}); "
-                "start the embedded servers with `recsys up`, or correct RECSYS_DATABASE__URL",
-                kind,
+                f"PostgreSQL at {_place(url)} cannot be reached ({why}); {_remedy(why, url)}", kind
             ) from None
         if kind == "refuses":
             raise DatabaseAway(
@@ -190,13 +216,17 @@ def reaching(url: str) -> Iterator[None]:
         ) from error
 
 
-def connect_arguments(url: str) -> dict[str, Any]:
-    """Our timeouts and time zone for psycopg, except what the address sets itself."""
+def connect_arguments(url: str, *, pooled: bool = False) -> dict[str, Any]:
+    """Our timeouts and time zone for psycopg, except what the address sets itself.
+
+    pooled : the address leads through PgBouncer in transaction mode, which takes no options and knows no
+        prepared statements.
+    """
     given = _parameters(url)
     ours: dict[str, Any] = {
         "connect_timeout": _CONNECT_SECONDS,
         "application_name": "recsys",
-        "options": _OPTIONS,
+        **({"prepare_threshold": None} if pooled else {"options": _OPTIONS}),
         **_KEEPALIVES,
     }
     return {name: value for name, value in ours.items() if name not in given}
@@ -206,17 +236,21 @@ def _engine_of(url: str) -> Engine:
     with _engines_lock:
         engine = _engines.get(url)
         if engine is None:
-            size = get_settings().database.pool_size
+            settings = get_settings()
+            size, pooled = settings.database.pool_size, _is_pooled(settings)
             engine = create_engine(
                 url,
                 pool_size=size,
                 max_overflow=size,
                 pool_timeout=_POOL_SECONDS,
-                connect_args=connect_arguments(url),
+                # behind PgBouncer each transaction is begun by ourselves
+                connect_args=connect_arguments(url, pooled=pooled) | {"autocommit": pooled},
                 # an error's text ends up in logs, and bound values hold people's data
                 hide_parameters=True,
             )
             _look_after(engine)
+            if pooled:
+                event.listen(engine, "begin", _begin_pooled)
             watch_pool(engine, 2 * size)
             _engines[url] = engine
         return engine
@@ -244,18 +278,27 @@ def _look_after(engine: Engine) -> None:
             raise InvalidatePoolError from error
 
 
-def _address(settings: Settings | None) -> str:
+def _begin_pooled(connection: Connection) -> None:
+    connection.exec_driver_sql(f"BEGIN; {_SET_LOCALLY}")
+
+
+def _is_pooled(settings: Settings) -> bool:
+    """Whether transactions go through PgBouncer."""
+    return settings.database.direct_url is not None
+
+
+def _address(settings: Settings | None, *, direct: bool = False) -> str:
     """Everything after the `://`, exactly as it was given."""
     used = get_settings() if settings is None else settings
-    configured = used.database.url
+    name = _DIRECT_URL if direct and _is_pooled(used) else _URL
+    configured = used.database.direct_url if name == _DIRECT_URL else used.database.url
     url = _embedded_address(used) if configured is None else configured.get_secret_value()
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in _SCHEMES:
         raise Invalid(
-            "RECSYS_DATABASE__URL is not an address of PostgreSQL; expected "
-            "postgresql://user:password@host:port/database"
+            f"{name} is not an address of PostgreSQL; expected postgresql://user:password@host:port/database"
         )
-    _parameters(url)
+    _parameters(url, name)
     return rest
 
 
@@ -268,7 +311,7 @@ def _embedded_address(settings: Settings) -> str:
 
 
 @lru_cache(maxsize=16)
-def _parameters(url: str) -> Mapping[str, Any]:
+def _parameters(url: str, name: str = _URL) -> Mapping[str, Any]:
     rest = url.partition("://")[2]
     try:
         make_url(f"postgresql+psycopg://{rest}")
@@ -277,7 +320,7 @@ def _parameters(url: str) -> Mapping[str, Any]:
     except (ArgumentError, ValueError, psycopg.ProgrammingError):
         # the parsers quote what they could not read, which may hold the password: say nothing of it
         raise Invalid(
-            "RECSYS_DATABASE__URL cannot be read; expected postgresql://user:password@host:port/database, "
+            f"{name} cannot be read; expected postgresql://user:password@host:port/database, "
             "with special characters of the password written as %XX"
         ) from None
 
@@ -286,6 +329,20 @@ def _place(url: str) -> str:
     parameters = _parameters(url)
     place = f"{parameters.get('host') or 'the local socket'}:{parameters.get('port') or 5432}"
     return f"{place}/{parameters['dbname']}" if parameters.get("dbname") else place
+
+
+def _remedy(why: str, url: str) -> str:
+    """What to do when there is no connection."""
+    if "startup parameter" in why:
+        return (
+            f"this is what PgBouncer says: set {_DIRECT_URL} to the address of PostgreSQL itself, "
+            "see docs/operations/scaling.md"
+        )
+    direct = get_settings().database.direct_url
+    is_direct = (
+        direct is not None and direct.get_secret_value().partition("://")[2] == url.partition("://")[2]
+    )
+    return f"start the embedded servers with `recsys up`, or correct {_DIRECT_URL if is_direct else _URL}"
 
 
 def _reason(error: psycopg.Error, url: str) -> str:

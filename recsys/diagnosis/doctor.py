@@ -17,8 +17,8 @@ from recsys.cache import keys
 from recsys.cache.client import connect, redis_url
 from recsys.database import migrate
 from recsys.database.absence import DatabaseAway, refusal_of_writes
-from recsys.database.session import connect_arguments, database_url, reaching
-from recsys.diagnosis import machine, work
+from recsys.database.session import connect_arguments, direct_url, reaching
+from recsys.diagnosis import machine, pooler, work
 from recsys.diagnosis.artifacts import artifact_fault
 from recsys.diagnosis.drift import BUILD_AND_TRAIN, skews
 from recsys.diagnosis.finding import Finding, ago
@@ -61,7 +61,7 @@ def examine(settings: Settings) -> list[Finding]:
     findings: list[Finding] = []
     store = _redis(settings)
     try:
-        url = database_url(settings)
+        url = direct_url(settings)
         engine = create_engine(url, poolclass=NullPool, connect_args=connect_arguments(url))
         with reaching(url), engine.connect() as connection:
             version = connection.execute(text("SHOW server_version")).scalar_one()
@@ -72,6 +72,8 @@ def examine(settings: Settings) -> list[Finding]:
             ready = schema.state == "ok"
             if ready and findings[0].state == "ok":
                 findings[0] = _writes_really(url, connection, findings[0])
+            if findings[0].state == "ok":
+                findings[0] = pooler.addresses(settings, connection, findings[0])
             for part, look in _STORED.items():
                 findings.append(
                     _looked(part, look, settings, connection) if ready else _blocked(part, "the schema")

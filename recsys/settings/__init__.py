@@ -47,18 +47,27 @@ class DatabaseSettings(BaseModel, extra="forbid"):
     """PostgreSQL; without a `url` the embedded server under `var/` is used.
 
     url : such as postgresql://user:password@host:5432/database.
+    direct_url : the same database without PgBouncer, where `url` leads through PgBouncer in transaction mode;
+        for locks, migrations, backups and whatever else needs a session. Unset: `url` is PostgreSQL itself.
     pool_size : connections that a process keeps; under load it opens up to twice as many.
     """
 
     url: SecretStr | None = None
+    direct_url: SecretStr | None = None
     pool_size: int = Field(default=10, ge=1)
 
-    @field_validator("url")
+    @field_validator("url", "direct_url")
     @classmethod
     def _names_a_server(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None:
             setting_values.database_address(url.get_secret_value())
         return url
+
+    @model_validator(mode="after")
+    def _both_lead_to_one_database(self) -> DatabaseSettings:
+        if self.direct_url is not None and self.url is None:
+            raise ValueError("direct_url goes with a url that leads through PgBouncer")
+        return self
 
 
 class RedisSettings(BaseModel, extra="forbid"):

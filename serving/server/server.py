@@ -14,7 +14,7 @@ import psutil
 from uvicorn.supervisors import Multiprocess
 
 from recsys.database import migrate
-from recsys.database.session import database_url, unit_of_work
+from recsys.database.session import direct_url, unit_of_work
 from recsys.domains.users.api_keys import service as api_keys
 from recsys.errors import Invalid, Unavailable
 from recsys.events import in_process
@@ -36,7 +36,7 @@ def check_schema() -> None:
 
     A newer schema that only adds to this program's is one: during an upgrade both versions run.
     """
-    found = migrate.check(database_url())
+    found = migrate.check(direct_url())
     if found.state == "newer":
         _log.warning("the schema is newer than this program", schema=found.current, program=found.head)
     elif not found.usable:

@@ -16,6 +16,7 @@ from recsys.cache import client as cache
 from recsys.own_ids.resolver import RESOLVER
 from recsys.settings import Settings, get_settings
 from tests.support import warm
+from tests.support.hosts.pgbouncer import pgbouncer, through
 from tests.support.servers import ROOT, Servers
 
 
@@ -66,9 +67,20 @@ def forget_connections() -> None:
     get_settings.cache_clear()
 
 
+@pytest.fixture(scope="session")
+def pooler(servers: Servers) -> Iterator[int | None]:
+    """The port of PgBouncer where TESTS_BEHIND_PGBOUNCER=1 asks for it: any test of a shop runs behind it."""
+    if os.environ.get("TESTS_BEHIND_PGBOUNCER") != "1":
+        yield None
+        return
+    with pgbouncer(servers.database_url) as port:
+        yield port
+
+
 @pytest.fixture
 def shop(
     servers: Servers,
+    pooler: int | None,
     fresh_database: str,
     redis_client: redis.Redis,
     tmp_path: Path,
@@ -85,6 +97,9 @@ def shop(
     monkeypatch.setenv("RECSYS_INTAKE__DEADLINE_MS", "20000")
     monkeypatch.setenv("RECSYS_VAR", str(var))
     monkeypatch.setenv("RECSYS_DATABASE__URL", fresh_database)
+    if pooler is not None:
+        monkeypatch.setenv("RECSYS_DATABASE__URL", through(pooler, fresh_database))
+        monkeypatch.setenv("RECSYS_DATABASE__DIRECT_URL", fresh_database)
     monkeypatch.setenv("RECSYS_REDIS__URL", servers.redis_url)
     forget_connections()
     try:

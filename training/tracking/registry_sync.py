@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import text
+import psycopg
 
 from models.registry import registry
 from models.registry.registry import RegisteredModel
-from recsys.database.session import get_engine, unit_of_work
+from recsys.database.session import session_connection, unit_of_work
 from recsys.errors import Conflict
 from recsys.settings import get_settings
 from training.tracking.runs import describe_problem, local_store, open_client, store, without_password
@@ -267,16 +267,18 @@ def _agreed(state: Path) -> str:
 @contextmanager
 def _alone() -> Iterator[None]:
     """One process at a time; what should be there is read inside, so the last one leaves the newest."""
-    connection = get_engine().connect().execution_options(isolation_level="AUTOCOMMIT")
-    try:
+    with session_connection() as connection:
         patience = time.monotonic() + PATIENCE_SECONDS
-        while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK}):
+        while not _is_taken(connection):
             if time.monotonic() > patience:
                 raise Conflict("another process has been bringing MLflow in step for half a minute")
             time.sleep(0.05)
         try:
             yield
         finally:
-            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK})
-    finally:
-        connection.close()
+            connection.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
+
+
+def _is_taken(connection: psycopg.Connection) -> bool:
+    found = connection.execute("SELECT pg_try_advisory_lock(%s)", [LOCK]).fetchone()
+    return found is not None and bool(found[0])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from recsys.database.session import database_url, unit_of_work
+from recsys.database.session import direct_url, unit_of_work
 from recsys.errors import Invalid, Unavailable
 from training.experiment import Experiment
 from training.tuning.plan import TunePlan
@@ -95,4 +95,4 @@ def _storage(given: str | None, folder: Path) -> RDBStorage:
     with unit_of_work() as session:
         session.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
     options = {"connect_args": {"options": f"-c search_path={SCHEMA}"}}
-    return RDBStorage(database_url(), engine_kwargs=options)
+    return RDBStorage(direct_url(), engine_kwargs=options)

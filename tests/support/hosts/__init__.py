@@ -1,0 +1,1 @@
+"""Servers of several hosts: PgBouncer, Redis Cluster, replicas."""
