@@ -17,7 +17,7 @@ from scipy import sparse
 from features.dataset import Dataset
 from features.ids import IdMap
 from features.interactions import History
-from models.ranking.calibration import Calibration
+from models.ranking.calibration import BuyingChances, Calibration, maps_as_json, maps_from_json
 from models.ranking.explanations import Reasons, explained, opinion_of_whole, strongest
 from models.ranking.filters import Exclude, RankRequest, Selection, as_ids, positive, summed_histories
 from models.registry.artifact import read_artifact, write_artifact
@@ -72,6 +72,7 @@ class Recommender(ABC):
     """Of lists of any product."""
     calibration_new_: Calibration | None
     """Of lists of what is new to the user; None: as `calibration_`."""
+    chances_: BuyingChances | None = None
 
     def __init__(self, parameters: DataclassInstance | None = None) -> None:
         chosen = self.Parameters() if parameters is None else parameters
@@ -177,7 +178,7 @@ class Recommender(ABC):
         self.history_ = dataset.touched
         self.moment_ = dataset.moment
         self.dataset_fingerprint_ = dataset.fingerprint
-        self.calibration_ = self.calibration_new_ = None
+        self.calibration_ = self.calibration_new_ = self.chances_ = None
         self._fit(dataset)
         return self
 
@@ -313,8 +314,7 @@ class Recommender(ABC):
             "parameters": asdict(self.parameters),
             "moment": self.moment_,
             "dataset": self.dataset_fingerprint_,
-            "calibration": None if self.calibration_ is None else self.calibration_.as_json(),
-            "calibration_new": None if self.calibration_new_ is None else self.calibration_new_.as_json(),
+            **maps_as_json(self.calibration_, self.calibration_new_, self.chances_),
         }
         arrays: Arrays = {
             "users": self.users_.ids,
@@ -344,10 +344,8 @@ class Recommender(ABC):
             model.history_ = sparse.csr_matrix(parts, shape=(len(model.users_), len(model.items_)))
             model.moment_ = int(header["moment"])
             model.dataset_fingerprint_ = header["dataset"]
-            maps = [header["calibration"], header.get("calibration_new")]
-            model.calibration_, model.calibration_new_ = (
-                None if saved is None else Calibration.from_json(saved) for saved in maps
-            )
+            maps = maps_from_json(header)
+            model.calibration_, model.calibration_new_, model.chances_ = maps
             own = {n.removeprefix("fitted_"): a for n, a in arrays.items() if n.startswith("fitted_")}
             model._restore(own)
         except (KeyError, ValueError) as error:

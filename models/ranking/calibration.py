@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Calibration"]
+__all__ = ["BuyingChances", "Calibration", "maps_as_json", "maps_from_json"]
 
 Values = npt.NDArray[np.float64]
 
@@ -103,6 +103,49 @@ class Calibration:
         (x0, x1), (y0, y1) = self.scores[:2], self.chances[:2]
         (x2, x3), (y2, y3) = self.scores[-2:], self.chances[-2:]
         return (y1 - y0) / (x1 - x0), (y3 - y2) / (x3 - x2)
+
+
+@dataclass(frozen=True)
+class BuyingChances:
+    """From scores to the chance that a user takes up the product within `days`, of all who ever were active.
+
+    Calibrations of lists speak of somebody who is there; where users are asked for their next success, even
+    of somebody who takes up something. These speak of everybody, as a segment does.
+
+    any, new : of any product, and of products that are new to the user. days : length of the test period.
+    """
+
+    any: Calibration
+    new: Calibration
+    days: float
+
+
+def maps_as_json(
+    of_any: Calibration | None, of_new: Calibration | None, chances: BuyingChances | None
+) -> dict[str, Any]:
+    """The calibrations of a model, for the artifact's header."""
+    return {
+        "calibration": None if of_any is None else of_any.as_json(),
+        "calibration_new": None if of_new is None else of_new.as_json(),
+        "buying_chances": None
+        if chances is None
+        else {"any": chances.any.as_json(), "new": chances.new.as_json(), "days": chances.days},
+    }
+
+
+def maps_from_json(
+    header: dict[str, Any],
+) -> tuple[Calibration | None, Calibration | None, BuyingChances | None]:
+    """Take back what `maps_as_json` gave; artifacts of former versions lack the last two."""
+    of_any, of_new = (
+        None if saved is None else Calibration.from_json(saved)
+        for saved in (header["calibration"], header.get("calibration_new"))
+    )
+    saved = header.get("buying_chances")
+    if saved is None:
+        return of_any, of_new, None
+    chances_any, chances_new = (Calibration.from_json(saved[name]) for name in ("any", "new"))
+    return of_any, of_new, BuyingChances(chances_any, chances_new, float(saved["days"]))
 
 
 def _blocks(x: Values, y: Values, w: Values) -> tuple[Values, Values, Values]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from models.base import Recommender
-from models.ranking.calibration import Calibration
+from models.ranking.calibration import BuyingChances
 from recsys.errors import Invalid
 from serving.segments.members import SegmentMember
 
@@ -30,26 +30,27 @@ def likely_buyers(
 ) -> list[SegmentMember]:
     """The users who most likely choose one of `products`, each with the best of these for them.
 
-    The lists of all users among these products, transposed. The chance is the calibrated one of that single
-    product: chances of several products of a user are not independent, and are not added up.
+    The lists of all users among these products, transposed. The chance is that of taking up that
+    single product within the days of `Recommender.chances_`: chances of several products of a user are not
+    independent, and are not added up.
 
     products : int64 (n,). new : only users without an interaction with the product.
     allowed : which of some users may be in a segment.
-    Raises Invalid without a product that the model knows, or where the model has no calibration.
+    Raises Invalid without a product that the model knows, or where the model has no chances.
     """
     known = products[model.items_.index(products) >= 0]
     if not known.size:
         raise Invalid(
             "the model knows none of these products; new ones have no interactions to learn from yet"
         )
-    calibration = _calibration(model, new=new)
+    chances = _chances(model)
+    calibration = chances.new if new else chances.any
     best: list[tuple[float, int, int]] = []
     for users in _blocks(model.users_.ids):
         ranking = model.recommend(users, 1, exclude="seen" if new else None, only=known)
         ranked = ranking.products[:, 0] >= 0
-        chances = calibration(ranking.scores[:, 0])
         best += zip(
-            chances[ranked].tolist(),
+            calibration(ranking.scores[ranked, 0]).tolist(),
             users[ranked].tolist(),
             ranking.products[ranked, 0].tolist(),
             strict=True,
@@ -96,7 +97,7 @@ def next_categories(
     on_sale : int64 (n,). category_of : the category of each product that has one.
     Users whose first `DEPTH` products are all of categories they know are left out.
     """
-    calibration = _calibration(model, new=True)
+    calibration = _chances(model).new
     item_category = np.array([category_of.get(product, -1) for product in model.items_.ids.tolist()])
     found: list[tuple[float, int, int, int]] = []
     indptr, indices = model.history_.indptr, model.history_.indices
@@ -119,11 +120,10 @@ def next_categories(
     ]
 
 
-def _calibration(model: Recommender, *, new: bool) -> Calibration:
-    calibration = model.calibration_new_ if new and model.calibration_new_ is not None else model.calibration_
-    if calibration is None:
-        raise Invalid("the model has no calibration, so that its scores are no chances; train it again")
-    return calibration
+def _chances(model: Recommender) -> BuyingChances:
+    if model.chances_ is None:
+        raise Invalid("the model has no chances of buying, as its training held nothing out; train it again")
+    return model.chances_
 
 
 def _profiles(history: sparse.csr_matrix) -> sparse.csr_matrix:

@@ -8,7 +8,7 @@ import numpy as np
 import psycopg
 
 from models.base import Recommender
-from models.ranking.calibration import Calibration
+from models.ranking.calibration import BuyingChances, Calibration
 from models.registry import registry
 from recsys.database.session import unit_of_work
 from recsys.settings import get_settings
@@ -79,6 +79,8 @@ def fit(algorithm: str = "item_knn", **parameters: object) -> Recommender:
 
     model = factory.create(algorithm, parameters).fit(build(get_settings()))
     model.calibration_ = Calibration((-1.0, 0.0, 1.0, 1000.0), (0.0, 0.01, 0.4, 0.9))
+    new = Calibration((-1.0, 0.0, 1.0, 1000.0), (0.0, 0.002, 0.1, 0.3))
+    model.chances_ = BuyingChances(Calibration(model.calibration_.scores, (0.0, 0.005, 0.2, 0.7)), new, 28.0)
     return model
 
 

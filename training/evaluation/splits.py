@@ -113,6 +113,8 @@ class Split:
     costs: npt.NDArray[np.float64] | None = None
     guests: Events | None = None
     """Events of guests in the test period, item rows of `train` (-1: unknown then)."""
+    taken: sparse.csr_matrix | None = None
+    """bool (users, items of `train`): every success of the test period; None where nothing was held out."""
     protocol: Protocol = "window"
     why: str = ""
     """Why this protocol, one sentence; empty for the kinds of split that have only one."""
@@ -207,9 +209,19 @@ def window_split(
         counts_of(reason),
         count_users(dataset, later, reason, folds),
         guests=replace(later.take(guests), item=item[guests].astype(np.int32)),
+        taken=_taken(train, dataset, later, item),
         protocol=chosen,
         why=why,
     )
+
+
+def _taken(train: Dataset, dataset: Dataset, later: Events, item: npt.NDArray[np.int64]) -> sparse.csr_matrix:
+    """Every success of known users with known products, csr bool (users, items of `train`)."""
+    user = np.where(later.user >= 0, train.users.index(dataset.users.ids)[later.user], -1)
+    success = dataset.target.mask(later) & (user >= 0) & (item >= 0)
+    ones = np.ones(int(success.sum()), dtype=bool)
+    shape = (len(train.users), len(train.items))
+    return sparse.csr_matrix((ones, (user[success], item[success])), shape=shape, dtype=bool)
 
 
 def untested(dataset: Dataset, why: str) -> Split:

@@ -6,19 +6,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
+from features.interactions import MICROSECONDS_PER_DAY
 from models.base import Recommender
-from models.ranking.calibration import Calibration
+from models.ranking.calibration import BuyingChances, Calibration
 from models.ranking.novelty_lists import recommend_both
 from models.results import Ranking
 from training.evaluation.evaluator import Evaluation
 from training.evaluation.splits import VIEWS, Split, View
 
-__all__ = ["Outcomes", "calibrate", "outcomes"]
+__all__ = ["Outcomes", "buying_chances", "calibrate", "outcomes"]
 
 IDLE = 5_000
 """Lists of at most so many users are made who took up nothing in the test period."""
 BATCH = 256
+DEPTH = 100
+"""Products of each list from which buying chances are learned; segments reach far below a first page."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,16 +85,46 @@ def outcomes(model: Recommender, evaluation: Evaluation, split: Split, seed: int
     return found
 
 
+def buying_chances(model: Recommender, split: Split, seed: int) -> BuyingChances | None:
+    """What users took up of their lists in the test period, of a sample of all who did anything before it.
+
+    Unlike `outcomes`, whatever the protocol: the model knows the users up to the cutoff, and those who took
+    up nothing count as well. None where nothing was held out, or nobody was active.
+
+    model : fitted on the split's past.
+    """
+    active = split.train.users.ids[np.diff(split.train.touched.indptr) > 0]
+    if split.taken is None or not active.size:
+        return None
+    users = _sample(active, seed)
+    taken, touched = split.taken[split.train.users.index(users)], split.train.touched
+    touched = touched[split.train.users.index(users)].astype(bool)
+    touched.data[:] = True
+    found: dict[View, Calibration] = {}
+    for view, ranking in _lists(model, users, DEPTH, split.only).items():
+        relevant = taken if view == "all" else sparse.csr_matrix(taken > touched.multiply(taken))
+        owner, scores, places = _filled(ranking)
+        if not scores.size:
+            return None
+        item = split.train.items.index(ranking.products[places])
+        hits = np.asarray(relevant[np.searchsorted(users, owner), item]).ravel()
+        found[view] = Calibration.fit(scores, hits)
+    days = (split.until - split.cutoff) / MICROSECONDS_PER_DAY
+    return BuyingChances(found["all"], found["new"], days)
+
+
 def _sample(users: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int64]:
     if users.size <= IDLE:
         return users
     return np.sort(np.random.default_rng(seed).choice(users, IDLE, replace=False))
 
 
-def _lists(model: Recommender, users: npt.NDArray[np.int64], k: int) -> dict[View, Ranking]:
-    """The k best of each of these users in each view, over all products."""
+def _lists(
+    model: Recommender, users: npt.NDArray[np.int64], k: int, only: npt.NDArray[np.int64] | None = None
+) -> dict[View, Ranking]:
+    """The k best of each of these users in each view, over all products or `only` these."""
     parts = [
-        recommend_both(model, users[start : start + BATCH], k, k)
+        recommend_both(model, users[start : start + BATCH], k, k, only=only)
         for start in range(0, max(1, users.size), BATCH)
     ]
     return {

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from models import factory
 from models.base import Recommender
+from models.ranking.calibration import BuyingChances
 from models.shared.fitted_members import FittedMembers
 from recsys.errors import Invalid
 from training.evaluation.evaluator import Evaluation, evaluate
@@ -19,7 +20,7 @@ from training.evaluation.guests import judge_guests
 from training.evaluation.segments import Segment
 from training.evaluation.splits import Split, View
 from training.experiment import Experiment
-from training.fit.calibration import Outcomes, calibrate, outcomes
+from training.fit.calibration import Outcomes, buying_chances, calibrate, outcomes
 from training.fit.forecast import TimeForecast
 from training.progress import Steps
 from training.promotion.guardrails import GateFigures, figures_for_gate
@@ -46,6 +47,7 @@ class Judged:
     """Unfitted, to be fitted on everything: it keeps what the judged model decided about its own make-up."""
     hybrid: HybridPart | None = None
     guests: Segment | None = None
+    chances: BuyingChances | None = None
 
     def primary(self) -> npt.NDArray[np.float64]:
         """The metric that promotion looks at, per user, float64 (n,)."""
@@ -104,6 +106,7 @@ def judge(
     ) as judging:
         evaluation = evaluate(model, split, experiment.evaluation.ks, advance=judging.advance)
         judging.note = f"{asked:,} lists of {max(experiment.evaluation.ks)}"
+        chances = buying_chances(model, split, experiment.seed)
         taken_up = outcomes(model, evaluation, split, experiment.seed)
         lists = recommend_examples(model, split, examples)
         # a caller that asks for no examples compares figures and writes no report
@@ -121,6 +124,7 @@ def judge(
         model.successor(),
         hybrid_part(model),
         guests,
+        chances,
     )
 
 
@@ -140,4 +144,5 @@ def refit(judged: Judged, known: FittedMembers, folder: Path) -> str:
     model = known.fit(judged.successor, known.dataset)
     model.calibration_ = calibrate(judged.outcomes["all"])
     model.calibration_new_ = calibrate(judged.outcomes["new"])
+    model.chances_ = judged.chances
     return model.save(folder)
