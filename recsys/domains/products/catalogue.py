@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from sqlalchemy import select, text
+from sqlalchemy import func, or_, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -18,12 +18,15 @@ from recsys.errors import Conflict, Invalid, NotFound
 from recsys.events.publish import publish
 from recsys.events.vocabulary import BrandChanged, CategoryChanged
 from recsys.own_ids.resolver import own_ids_changed
+from recsys.own_ids.scheme import IdKind
 
 __all__ = [
     "brands",
     "category_and_below",
     "delete_brand",
     "delete_category",
+    "name_of",
+    "named_like",
     "save_brand",
     "save_category",
     "slug_of",
@@ -31,6 +34,7 @@ __all__ = [
     "unique",
 ]
 
+_TABLES: dict[IdKind, type[Category] | type[Brand]] = {IdKind.CATEGORY: Category, IdKind.BRAND: Brand}
 _TREE_LOCK = 0x63617465  # moves of categories take turns, or two of them could close a circle
 
 
@@ -130,6 +134,32 @@ def brands(session: Session, *, after: str, limit: int) -> Sequence[Brand]:
         .order_by(Brand.name)
         .limit(limit)
     ).all()
+
+
+def name_of(session: Session, kind: IdKind, number: int) -> str | None:
+    """The name of a category or brand, None where there is none with this number."""
+    row: Category | Brand | None = (
+        session.get(Category, number) if kind is IdKind.CATEGORY else session.get(Brand, number)
+    )
+    return None if row is None else row.name
+
+
+def named_like(session: Session, kind: IdKind, words: str, *, limit: int) -> list[tuple[str, str]]:
+    """Slug and name of active categories or brands with `words` in one of them; first names that begin so."""
+    table = _TABLES[kind]
+    given = words.strip().lower()
+    name, slug = func.lower(table.name), func.lower(table.slug)
+    begins = name.startswith(given, autoescape=True)
+    rows = session.execute(
+        select(table.slug, table.name)
+        .where(
+            table.is_active.is_not(False),
+            or_(name.contains(given, autoescape=True), slug.contains(given, autoescape=True)),
+        )
+        .order_by(begins.desc(), table.name, table.id)
+        .limit(limit)
+    )
+    return [(row.slug, row.name) for row in rows]
 
 
 def save_brand(session: Session, given: BrandIn, brand_id: int | None = None) -> Brand:

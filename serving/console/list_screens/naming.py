@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -20,6 +21,7 @@ __all__ = [
     "brand_named",
     "category_named",
     "checked",
+    "each_named",
     "find_products",
     "is_id",
     "moment_named",
@@ -30,6 +32,9 @@ __all__ = [
 Model = TypeVar("Model", bound=BaseModel)
 _MOST_DIGITS = 9
 """Of a number that is an id."""
+MAX_NAMED = 200
+"""Things in one field."""
+_NUMBERS = re.compile(r"[\d\s,]*", re.ASCII)
 
 
 def is_id(words: str) -> bool:
@@ -58,6 +63,19 @@ def product_named(catalogue: Catalogue, words: str) -> int | None:
     if not matches:
         raise NotFound(f"No product has the number, SKU or name “{words}”.")
     return matches[0]
+
+
+def each_named(words: str, field: str, named: Callable[[str], int | None]) -> tuple[int, ...]:
+    """Return the number of each of several things, with commas or lines between them, without repetitions.
+
+    Numbers may have blanks between them. Raises Invalid for more than `MAX_NAMED`, and what `named` raises.
+    """
+    separator = r"[\s,]+" if _NUMBERS.fullmatch(words) else r"[,\n]"
+    parts = [part.strip() for part in re.split(separator, words) if part.strip()]
+    if len(parts) > MAX_NAMED:
+        raise Invalid(f"{field}: {MAX_NAMED} at most; {len(parts)} were given", field=field)
+    numbers = [number for part in parts if (number := named(part)) is not None]
+    return tuple(dict.fromkeys(numbers))
 
 
 def find_products(catalogue: Catalogue, words: str, limit: int) -> list[int]:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from serving.console.list_screens import data, people, products, rules, search, segments, studio, why
+from serving.console.list_screens import (
+    data,
+    people,
+    products,
+    rules,
+    search,
+    segments,
+    studio,
+    suggestions,
+    why,
+)
 
 __all__ = ["LIST_SCREENS"]
 
@@ -17,4 +27,5 @@ LIST_SCREENS: tuple[APIRouter, ...] = (
     products.router,
     search.router,
     data.router,
+    suggestions.router,
 )

@@ -76,6 +76,28 @@ document.addEventListener("input", (event) => {
   }, 250);
 });
 
+// fields with data-suggest are given own ids and names while one types; data-many: after the last comma
+let suggesting;
+document.addEventListener("input", (event) => {
+  const field = event.target;
+  if (!field.dataset?.suggest || (event.inputType ?? "insertReplacementText") === "insertReplacementText") return;
+  clearTimeout(suggesting);
+  suggesting = setTimeout(async () => {
+    const typed = field.value;
+    const before = "many" in field.dataset ? typed.slice(0, typed.lastIndexOf(",") + 1) : "";
+    const query = new URLSearchParams({ kind: field.dataset.suggest, q: typed.slice(before.length).trim() });
+    try {
+      const answer = await fetch(`/console/suggestions?${query}`, { credentials: "same-origin" });
+      if (!answer.ok || answer.redirected || field.value !== typed) return;
+      const lead = before && `${before} `;
+      field.list.replaceChildren(...(await answer.json()).suggestions.map(({ value, label }) =>
+        Object.assign(document.createElement("option"), { value: lead + value, label: lead + label })));
+    } catch {
+      // without the server a field has no suggestions
+    }
+  }, 200);
+});
+
 for (const button of document.querySelectorAll("[data-only-with-script]")) button.hidden = false;
 for (const button of document.querySelectorAll("[data-only-without-script]")) button.hidden = true;
 const toast = document.querySelector(".toast:not(.failed)");

@@ -29,6 +29,9 @@ ADDRESSES = {
     "conflicts": "/console/rules?view=conflicts",
     "changes": "/console/rules?view=changes",
     "product": "/console/products/5",
+    "segment": "/console/segments?kind=buyers&products=sku95,+lamp+77&category=lamps",
+    "segment-of-old-data": "/console/segments?kind=replenishment&days=366",
+    "segment-wrong": "/console/segments?kind=buyers&products=a+table&category=toys",
     "query": "/console/search?q=coffee&user=5",
 }
 PICTURES = os.environ.get("CI_ARTIFACTS")
@@ -107,3 +110,21 @@ def test_why_a_product_is_missing_is_answered_by_the_keyboard(client: httpx.Clie
         expect(page.locator(".answer")).to_contain_text("The rule “Recall” hides it.")
         page.get_by_role("link", name="Recall").click()
         expect(page.get_by_role("heading", name="Recall", level=1)).to_be_visible()
+
+
+def test_fields_suggest_own_ids_with_names_while_one_types(client: httpx.Client) -> None:
+    with chromium() as browser, opened_page(browser, VIEWS[0]) as (page, wrong):
+        page.goto(f"{client.base_url}/console/segments")
+        for field, typed, value, label in (
+            ("Products", "lamp 77", "sku77", "Lamp “77”"),
+            ("Products", "sku5, lamp 78", "sku5, sku78", "sku5, Lamp “78”"),
+            ("Category", "Cof", "coffee", "Coffee"),
+            ("People", "u12", "u12", "User 12"),
+        ):
+            box = page.get_by_label(field, exact=True)
+            box.fill("")
+            box.press_sequentially(typed)
+            option = page.locator(f"datalist option[value='{value}']")
+            option.wait_for(state="attached")
+            assert option.evaluate("each => each.label") == label
+        assert_page_is_sound(page, wrong)
