@@ -1722,7 +1722,13 @@ export interface SegmentMemberOut {
   username?: string | null;
   user_id: number;
   product_id: number | null;
+  /** The name of the product. */
+  product: string | null;
   category_id: number | null;
+  /** The shop's own id of the category. */
+  category_slug: string | null;
+  /** The name of the category. */
+  category: string | null;
   /** The chance that the user chooses the product, from 0 to 1. */
   chance: number | null;
   /** Of a look-alike to the given users, from 0 to 1. */
@@ -1736,6 +1742,10 @@ export interface SegmentOut {
   kind: SegmentKind;
   /** By which model; null where none was used. */
   model: string | null;
+  /** From which moment days are counted; null where none are. */
+  as_of: string | null;
+  /** Whether this is the newest interaction's moment, since no interaction is younger. */
+  from_old_data: boolean;
   members: Array<SegmentMemberOut>;
 }
 
@@ -2230,6 +2240,8 @@ export interface Operations {
       days?: number;
       /** The user looked at it since. */
       looked_days?: number;
+      /** Count days from this moment. */
+      as_of?: string | null;
       limit?: number;
     };
     response: SegmentOut;

@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from recsys.database.session import unit_of_work
-from recsys.own_ids.answers import WithSku, WithUsername, with_own_ids
+from recsys.own_ids.answers import WithSku, WithUsername
 from recsys.own_ids.references import BrandText, CategoryText, ProductText, UserText
 from recsys.web.dependencies import BriefAdmin
 from recsys.web.errors import problem_responses
-from serving.segments.members import SegmentKind
+from serving.segments.members import SegmentKind, named
 from serving.segments.service import SegmentRequest, make
 
 __all__ = ["router"]
@@ -26,7 +26,10 @@ class SegmentMemberOut(WithUsername, WithSku):
 
     user_id: int
     product_id: int | None
+    product: str | None = Field(description="The name of the product.")
     category_id: int | None
+    category_slug: str | None = Field(description="The shop's own id of the category.")
+    category: str | None = Field(description="The name of the category.")
     chance: float | None = Field(description="The chance that the user chooses the product, from 0 to 1.")
     similarity: float | None = Field(description="Of a look-alike to the given users, from 0 to 1.")
     at: datetime | None = Field(description="When it is due, or when the user last looked at the product.")
@@ -37,6 +40,10 @@ class SegmentOut(BaseModel):
 
     kind: SegmentKind
     model: str | None = Field(description="By which model; null where none was used.")
+    as_of: datetime | None = Field(description="From which moment days are counted; null where none are.")
+    from_old_data: bool = Field(
+        description="Whether this is the newest interaction's moment, since no interaction is younger."
+    )
     members: list[SegmentMemberOut]
 
 
@@ -55,6 +62,7 @@ def admin_segment(
     new: Annotated[bool, Query(description="Only users who never looked at the product.")] = False,
     days: Annotated[float, Query(gt=0, le=366, description="Due, or changed, within so many days.")] = 7.0,
     looked_days: Annotated[float, Query(gt=0, le=366, description="The user looked at it since.")] = 60.0,
+    as_of: Annotated[AwareDatetime | None, Query(description="Count days from this moment.")] = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
 ) -> SegmentOut:
     """The users whom a campaign should address: likely buyers, look-alikes, or for whom something is due.
@@ -62,10 +70,15 @@ def admin_segment(
     Users who refuse personalisation are in none. `recsys segments` exports larger ones.
     """
     request = SegmentRequest(
-        kind, tuple(product_id), category_id, brand_id, tuple(user_id), new, days, looked_days, limit
+        kind, tuple(product_id), category_id, brand_id, tuple(user_id), new, days, looked_days, limit, as_of
     )
     with unit_of_work() as session:
         segment = make(session, request)
-        members = [SegmentMemberOut.model_validate(each, from_attributes=True) for each in segment.members]
-        with_own_ids(session, members)
-    return SegmentOut(kind=segment.kind, model=segment.model, members=members)
+        named_members = named(session, segment.members)
+    return SegmentOut(
+        kind=segment.kind,
+        model=segment.model,
+        as_of=segment.as_of,
+        from_old_data=segment.from_old_data,
+        members=[SegmentMemberOut.model_validate(each, from_attributes=True) for each in named_members],
+    )

@@ -24,7 +24,7 @@ class ScreenLink:
 LIST_SCREENS: tuple[ScreenLink, ...] = (
     # those of `list_screens`
     ScreenLink("People", "/console/people", "Lists"),
-    ScreenLink("Segments", "/console/segments", "Lists", Role.OPERATOR),
+    ScreenLink("Segments", "/console/segments", "Lists", Role.MERCHANDISER),
     ScreenLink("Why, and why not", "/console/why", "Lists"),
     ScreenLink("Placement studio", "/console/studio", "Lists"),
     ScreenLink("Rules", "/console/rules", "Lists"),

@@ -57,7 +57,7 @@ _LOOKED = """
     WHERE NOT EXISTS (
         SELECT FROM recommendations_db.user_interactions b
         WHERE b.user_id = l.user_id AND b.product_id = l.product_id
-          AND b.interaction_type IN ('purchase', 'dismissed') AND b.created_at >= l.at
+          AND b.interaction_type IN ('purchase', 'dismissed') AND b.created_at >= l.at AND b.created_at < :now
     )
     ORDER BY at DESC, user_id, product_id
 """
@@ -66,7 +66,7 @@ _LOWER = """
         SELECT p.id AS product_id, max(o.occurred_at) AS changed_at
         FROM analytics_db.outbox o
         JOIN products_db.products p ON o.data ->> 'product_id' = CAST(p.id AS text)
-        WHERE o.name = 'product.price_changed' AND o.occurred_at >= :since
+        WHERE o.name = 'product.price_changed' AND o.occurred_at >= :since AND o.occurred_at < :now
           AND p.status = 'active' AND p.price < p.compare_price
         GROUP BY p.id
     )
@@ -76,7 +76,7 @@ _AGAIN = """
         SELECT g.product_id, max(g.created_at) AS changed_at
         FROM products_db.inventory_logs g
         JOIN products_db.products p ON p.id = g.product_id AND p.status = 'active'
-        WHERE g.created_at >= :since AND g.old_quantity <= 0 AND g.new_quantity > 0
+        WHERE g.created_at >= :since AND g.created_at < :now AND g.old_quantity <= 0 AND g.new_quantity > 0
           AND EXISTS (SELECT FROM products_db.product_variants v
                       WHERE v.product_id = g.product_id AND v.inventory_quantity > 0)
         GROUP BY g.product_id
@@ -97,32 +97,32 @@ def due_replenishment(session: Session, now: datetime, days: float, limit: int) 
 
 
 def lower_prices(
-    session: Session, now: datetime, days: float, looked_days: float, limit: int
+    session: Session, now: datetime, days: float, looked_since: datetime, limit: int
 ) -> list[SegmentMember]:
     """Users who looked at a product, and did not buy it, whose price fell in the last `days` days.
 
     A price fell where it changed and is below the price that it is compared with (`compare_price`). Changes
     are known as long as events are kept (`events.outbox_days`). The user looked at it before the last
-    change, at most `looked_days` days ago.
+    change, and not before `looked_since`.
     """
-    return _who_looked(session, _LOWER, now, days, looked_days, limit)
+    return _who_looked(session, _LOWER, now, days, looked_since, limit)
 
 
 def back_in_stock(
-    session: Session, now: datetime, days: float, looked_days: float, limit: int
+    session: Session, now: datetime, days: float, looked_since: datetime, limit: int
 ) -> list[SegmentMember]:
     """Users who looked at a product, and did not buy it, that is in stock again since at most `days` days.
 
-    The user looked at it before it came, at most `looked_days` days ago.
+    The user looked at it before it came, and not before `looked_since`.
     """
-    return _who_looked(session, _AGAIN, now, days, looked_days, limit)
+    return _who_looked(session, _AGAIN, now, days, looked_since, limit)
 
 
 def _who_looked(
-    session: Session, changed: str, now: datetime, days: float, looked_days: float, limit: int
+    session: Session, changed: str, now: datetime, days: float, looked_since: datetime, limit: int
 ) -> list[SegmentMember]:
-    since, looked_since = now - timedelta(days=days), now - timedelta(days=looked_days)
-    rows = session.execute(text(changed + _LOOKED), {"since": since, "looked_since": looked_since}).all()
+    values = {"now": now, "since": now - timedelta(days=days), "looked_since": looked_since}
+    rows = session.execute(text(changed + _LOOKED), values).all()
     return _members(session, rows, limit)
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from serving.segments.members import Segment
+    from serving.segments.members import NamedMember, Segment
 
 __all__ = ["app"]
 
@@ -20,35 +22,48 @@ Limit = Annotated[int, typer.Option(min=1, max=1_000_000, help="Users at most.")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 AsCsv = Annotated[Path | None, typer.Option("--csv", help="Write the users to this file; - for stdout.")]
 Days = Annotated[float, typer.Option(help="Changed in so many days.")]
+AsOf = Annotated[
+    str | None, typer.Option(help="Count days from this moment, such as 2017-12-31 (UTC), not from now.")
+]
 LookedDays = Annotated[float, typer.Option(help="The user looked at it in so many days before.")]
 
 
-@app.command(epilog="Example: recsys segments buyers --category-id 12 --limit 500 --csv buyers.csv")
+@app.command(epilog="Example: recsys segments buyers --category slug:coffee --limit 500 --csv buyers.csv")
 def buyers(
-    product_id: Annotated[list[int] | None, typer.Option(help="A product; may be repeated.")] = None,
-    category_id: Annotated[int | None, typer.Option(help="Products of this category and below it.")] = None,
-    brand_id: Annotated[int | None, typer.Option(help="Products of this brand.")] = None,
+    product: Annotated[
+        list[str] | None,
+        typer.Option("--product", "--product-id", help="A product, number or sku:…; may be repeated."),
+    ] = None,
+    category: Annotated[
+        str | None,
+        typer.Option("--category", "--category-id", help="With all below it; number, slug:… or name:…."),
+    ] = None,
+    brand: Annotated[
+        str | None, typer.Option("--brand", "--brand-id", help="A brand; number, slug:… or name:….")
+    ] = None,
     new: Annotated[bool, typer.Option("--new", help="Only users who never looked at the product.")] = False,
     limit: Limit = 1_000,
     to_csv: AsCsv = None,
     as_json: AsJson = False,
 ) -> None:
     """Find who most likely buys a product, or anything of a category or brand, with the calibrated chance."""
-    _run(
-        "buyers", to_csv, as_json, limit=limit, product_ids=tuple(product_id or ()), category_id=category_id,
-        brand_id=brand_id, new=new,
-    )  # fmt: skip
+    _run("buyers", to_csv, as_json, limit=limit, products=product, category=category, brand=brand, new=new)
 
 
-@app.command("look-alikes", epilog="Example: recsys segments look-alikes --user-id 3 --user-id 9 --json")
+@app.command(
+    "look-alikes", epilog="Example: recsys segments look-alikes --user username:anna --user 9 --json"
+)
 def look_alikes(
-    user_id: Annotated[list[int], typer.Option(help="A user of the segment; may be repeated.")],
+    user: Annotated[
+        list[str],
+        typer.Option("--user", "--user-id", help="Like this user, number or username:…; may be repeated."),
+    ],
     limit: Limit = 1_000,
     to_csv: AsCsv = None,
     as_json: AsJson = False,
 ) -> None:
     """Find the users whose interactions are most like those of the given users."""
-    _run("look-alikes", to_csv, as_json, limit=limit, user_ids=tuple(user_id))
+    _run("look-alikes", to_csv, as_json, limit=limit, users=user)
 
 
 @app.command("next-category", epilog="Example: recsys segments next-category --csv next.csv")
@@ -60,74 +75,121 @@ def next_category(limit: Limit = 1_000, to_csv: AsCsv = None, as_json: AsJson = 
 @app.command(epilog="Example: recsys segments replenishment --days 7 --csv due.csv")
 def replenishment(
     days: Annotated[float, typer.Option(help="Due within so many days.")] = 7.0,
+    as_of: AsOf = None,
     limit: Limit = 1_000,
     to_csv: AsCsv = None,
     as_json: AsJson = False,
 ) -> None:
     """Find who needs a product again soon, by the intervals of purchases."""
-    _run("replenishment", to_csv, as_json, limit=limit, days=days)
+    _run("replenishment", to_csv, as_json, limit=limit, days=days, as_of=as_of)
 
 
 @app.command("price-drop", epilog="Example: recsys segments price-drop --days 3 --json")
 def price_drop(
     days: Days = 7.0,
     looked_days: LookedDays = 60.0,
+    as_of: AsOf = None,
     limit: Limit = 1_000,
     to_csv: AsCsv = None,
     as_json: AsJson = False,
 ) -> None:
     """Find who looked at a product, without buying it, that costs less now."""
-    _run("price-drop", to_csv, as_json, limit=limit, days=days, looked_days=looked_days)
+    _run("price-drop", to_csv, as_json, limit=limit, days=days, looked_days=looked_days, as_of=as_of)
 
 
 @app.command("back-in-stock", epilog="Example: recsys segments back-in-stock --csv again.csv")
 def back_in_stock(
     days: Days = 7.0,
     looked_days: LookedDays = 60.0,
+    as_of: AsOf = None,
     limit: Limit = 1_000,
     to_csv: AsCsv = None,
     as_json: AsJson = False,
 ) -> None:
     """Find who looked at a product, without buying it, that is in stock again."""
-    _run("back-in-stock", to_csv, as_json, limit=limit, days=days, looked_days=looked_days)
+    _run("back-in-stock", to_csv, as_json, limit=limit, days=days, looked_days=looked_days, as_of=as_of)
 
 
-def _run(kind: str, to_csv: Path | None, as_json: bool, **request: Any) -> None:
+def _run(
+    kind: str,
+    to_csv: Path | None,
+    as_json: bool,
+    *,
+    products: Sequence[str] | None = None,
+    category: str | None = None,
+    brand: str | None = None,
+    users: Sequence[str] | None = None,
+    as_of: str | None = None,
+    **request: Any,
+) -> None:
     from recsys.database.session import unit_of_work
     from recsys.errors import Invalid
+    from recsys.own_ids.commands import number_of, numbers_of
+    from recsys.own_ids.scheme import IdKind
     from recsys.processes.priority import give_way
-    from serving.segments.members import SegmentKind, as_csv
+    from serving.segments.members import SegmentKind, as_csv, named
     from serving.segments.service import SegmentRequest, make
 
     if to_csv is not None and as_json:
         raise Invalid("give --csv or --json, not both")
+    wanted = SegmentRequest(
+        SegmentKind(kind),
+        product_ids=tuple(numbers_of(IdKind.PRODUCT, products or ())),
+        category_id=None if category is None else number_of(IdKind.CATEGORY, category),
+        brand_id=None if brand is None else number_of(IdKind.BRAND, brand),
+        user_ids=tuple(numbers_of(IdKind.USER, users or ())),
+        as_of=None if as_of is None else _moment(as_of),
+        **request,
+    )
     give_way()
     with unit_of_work() as session:
-        segment = make(session, SegmentRequest(SegmentKind(kind), **request))
+        segment = make(session, wanted)
+        members = named(session, segment.members)
     if as_json:
-        typer.echo(json.dumps(asdict(segment), indent=2, default=lambda moment: moment.isoformat()))
+        plain = asdict(segment) | {"members": [asdict(member) for member in members]}
+        typer.echo(json.dumps(plain, indent=2, default=lambda moment: moment.isoformat()))
     elif to_csv is not None and str(to_csv) == "-":
-        typer.echo(as_csv(segment.members), nl=False)
+        typer.echo(as_csv(members), nl=False)
     elif to_csv is not None:
         try:
-            to_csv.write_text(as_csv(segment.members), encoding="utf-8", newline="")
+            to_csv.write_text(as_csv(members), encoding="utf-8", newline="")
         except OSError as error:
             raise Invalid(f"--csv {to_csv} cannot be written: {error.strerror}") from error
-        typer.echo(f"{len(segment.members):,} users: {to_csv}")
+        typer.echo(f"{len(members):,} users: {to_csv}{_counted_from(segment)}")
     else:
-        _show(segment)
+        _show(segment, members)
 
 
-def _show(segment: Segment) -> None:
+def _moment(given: str) -> datetime:
+    """Read a moment, in UTC unless it has a zone. Raises Invalid."""
+    from recsys.errors import Invalid
+
+    try:
+        moment = datetime.fromisoformat(given.strip())
+    except ValueError as error:
+        raise Invalid(
+            f"--as-of {given!r} is no moment; expected one such as 2017-12-31 or 2017-12-31T12:00"
+        ) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _counted_from(segment: Segment) -> str:
+    if segment.as_of is None or not segment.from_old_data:
+        return ""
+    return f"; days are counted from the newest interaction, {segment.as_of:%Y-%m-%d %H:%M} UTC"
+
+
+def _show(segment: Segment, members: Sequence[NamedMember]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("user", "product", "category", "chance", "similarity", "at", box=None)
-    for member in segment.members:
+    table = Table("user", "product", "name", "category", "chance", "similarity", "at", box=None)
+    for member in members:
         table.add_row(
-            str(member.user_id),
-            "" if member.product_id is None else str(member.product_id),
-            "" if member.category_id is None else str(member.category_id),
+            member.username or str(member.user_id),
+            member.sku or str(member.product_id or ""),
+            member.product or "",
+            member.category or str(member.category_id or ""),
             "" if member.chance is None else f"{member.chance:.4f}",
             "" if member.similarity is None else f"{member.similarity:.4f}",
             "" if member.at is None else f"{member.at:%Y-%m-%d %H:%M}",
@@ -135,4 +197,4 @@ def _show(segment: Segment) -> None:
     console = Console()
     console.print(table)
     by = "" if segment.model is None else f", by {segment.model}"
-    console.print(f"{len(segment.members):,} users{by}", style="dim", highlight=False)
+    console.print(f"{len(members):,} users{by}{_counted_from(segment)}", style="dim", highlight=False)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 
@@ -13,9 +13,10 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
 from sqlalchemy.orm import Session
 
+from recsys.own_ids.answers import usernames_of
 from recsys.privacy import consent
 
-__all__ = ["Segment", "SegmentKind", "SegmentMember", "as_csv", "kept"]
+__all__ = ["NamedMember", "Segment", "SegmentKind", "SegmentMember", "as_csv", "kept", "named"]
 
 
 class SegmentKind(StrEnum):
@@ -47,15 +48,47 @@ class SegmentMember:
 
 
 @dataclass(frozen=True)
+class NamedMember:
+    """A member with the shop's own ids and names; its fields are the columns of the CSV, in their order.
+
+    product, category : names. category_slug : the own id of the category. The others : as of the member.
+    """
+
+    user_id: int
+    username: str | None
+    product_id: int | None
+    sku: str | None
+    product: str | None
+    category_id: int | None
+    category_slug: str | None
+    category: str | None
+    chance: float | None
+    similarity: float | None
+    at: datetime | None
+
+
+@dataclass(frozen=True)
 class Segment:
-    """Members, the most likely first. model : by which model, None where none was used."""
+    """Members, the most likely first.
+
+    model : by which model, None where none was used. as_of : the moment from which days are counted, None
+    where none are. from_old_data : whether that moment is the newest interaction's, since none is younger.
+    """
 
     kind: SegmentKind
     model: str | None
     members: list[SegmentMember]
+    as_of: datetime | None = None
+    from_old_data: bool = False
 
 
 _ACTIVE = text("SELECT id FROM users_db.users WHERE id = ANY(:ids) AND is_active IS NOT FALSE").bindparams(
+    bindparam("ids", type_=ARRAY(INTEGER))
+)
+_PRODUCTS = text("SELECT id, sku, name FROM products_db.products WHERE id = ANY(:ids)").bindparams(
+    bindparam("ids", type_=ARRAY(INTEGER))
+)
+_CATEGORIES = text("SELECT id, slug, name FROM products_db.categories WHERE id = ANY(:ids)").bindparams(
     bindparam("ids", type_=ARRAY(INTEGER))
 )
 _BLOCK = 10_000
@@ -71,11 +104,39 @@ def kept(session: Session, users: Collection[int]) -> set[int]:
     return allowed
 
 
-def as_csv(members: Iterable[SegmentMember]) -> str:
+def named(session: Session, members: Sequence[SegmentMember]) -> list[NamedMember]:
+    """The members with own ids and names, in their order."""
+    usernames = usernames_of(session, (member.user_id for member in members))
+    products, categories = (
+        {
+            row.id: row
+            for row in session.execute(
+                query, {"ids": sorted({getattr(each, field) for each in members} - {None})}
+            )
+        }
+        for query, field in ((_PRODUCTS, "product_id"), (_CATEGORIES, "category_id"))
+    )
+    found = []
+    for member in members:
+        product, category = products.get(member.product_id), categories.get(member.category_id)
+        found.append(
+            NamedMember(
+                **asdict(member),
+                username=usernames.get(member.user_id),
+                sku=None if product is None else product.sku,
+                product=None if product is None else product.name,
+                category_slug=None if category is None else category.slug,
+                category=None if category is None else category.name,
+            )
+        )
+    return found
+
+
+def as_csv(members: Iterable[NamedMember]) -> str:
     """The members as CSV (RFC 4180) with a header; empty where a value is not known."""
     text_file = io.StringIO()
     writer = csv.writer(text_file)
-    names = [field.name for field in fields(SegmentMember)]
+    names = [field.name for field in fields(NamedMember)]
     writer.writerow(names)
     for member in members:
         values = (getattr(member, name) for name in names)

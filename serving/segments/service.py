@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from sqlalchemy import text
@@ -16,9 +17,12 @@ from recsys.errors import Invalid, NotFound
 from serving.segments import by_history, by_model
 from serving.segments.members import Segment, SegmentKind, kept
 
-__all__ = ["MAX_MEMBERS", "SegmentRequest", "make"]
+__all__ = ["MAX_MEMBERS", "OLD_DATA_DAYS", "SegmentRequest", "make"]
 
 MAX_MEMBERS = 1_000_000
+OLD_DATA_DAYS = 7
+"""Days without an interaction after which days are counted from the newest one, not from now."""
+_NEWEST = text("SELECT max(created_at) FROM recommendations_db.user_interactions WHERE created_at < :now")
 _PRODUCTS = text(
     """
     SELECT id FROM products_db.products
@@ -38,6 +42,8 @@ class SegmentRequest:
     new : of `buyers`: only users without an interaction with the product.
     days : due within (`replenishment`), or changed within (`price-drop`, `back-in-stock`).
     looked_days : of the last two: the user looked at the product at most so many days ago.
+    as_of : of these three: the moment from which days are counted; None: now, or the newest interaction
+        where that is older than `OLD_DATA_DAYS`.
     """
 
     kind: SegmentKind
@@ -49,6 +55,7 @@ class SegmentRequest:
     days: float = 7.0
     looked_days: float = 60.0
     limit: int = 1_000
+    as_of: datetime | None = None
 
 
 def make(session: Session, request: SegmentRequest) -> Segment:
@@ -62,18 +69,37 @@ def make(session: Session, request: SegmentRequest) -> Segment:
     for name in ("days", "looked_days"):
         if not 0 < getattr(request, name) <= 366:
             raise Invalid(f"{name}: give more than 0 and at most 366", field=name)
+    if request.kind in _BY_HISTORY:
+        return _by_history(session, request)
+    if request.as_of is not None:
+        raise Invalid(
+            f"as_of: {request.kind} speaks of the moment of the model's training; leave it out", field="as_of"
+        )
+    return _by_model(session, request)
+
+
+_BY_HISTORY = (SegmentKind.REPLENISHMENT, SegmentKind.PRICE_DROP, SegmentKind.BACK_IN_STOCK)
+
+
+def _by_history(session: Session, request: SegmentRequest) -> Segment:
     now = clock.now()
+    if request.as_of is not None and request.as_of > now:
+        raise Invalid("as_of: give a moment that is not in the future", field="as_of")
+    newest: datetime | None = session.scalar(_NEWEST, {"now": now}) if request.as_of is None else None
+    is_old = newest is not None and newest < now - timedelta(days=OLD_DATA_DAYS)
+    # the end of the newest interaction's moment: what happened in it belongs to the past
+    as_of = request.as_of or (newest + timedelta(microseconds=1) if newest is not None and is_old else now)
     if request.kind is SegmentKind.REPLENISHMENT:
-        members = by_history.due_replenishment(session, now, request.days, request.limit)
-        return Segment(request.kind, None, members)
-    if request.kind in (SegmentKind.PRICE_DROP, SegmentKind.BACK_IN_STOCK):
+        members = by_history.due_replenishment(session, as_of, request.days, request.limit)
+    else:
         of_kind = (
             by_history.lower_prices if request.kind is SegmentKind.PRICE_DROP else by_history.back_in_stock
         )
-        return Segment(
-            request.kind, None, of_kind(session, now, request.days, request.looked_days, request.limit)
-        )
-    return _by_model(session, request)
+        # prices and stock change at the time of the clock, also in a shop whose interactions are old
+        changed_by = request.as_of or now
+        looked_since = as_of - timedelta(days=request.looked_days)
+        members = of_kind(session, changed_by, request.days, looked_since, request.limit)
+    return Segment(request.kind, None, members, as_of.astimezone(UTC), is_old)
 
 
 def _by_model(session: Session, request: SegmentRequest) -> Segment:

@@ -20,7 +20,7 @@ from recsys.database.session import unit_of_work
 from recsys.errors import Invalid, NotFound
 from recsys.privacy import consent
 from recsys.privacy.consent import Consent
-from serving.segments.members import Segment, SegmentKind, SegmentMember, as_csv
+from serving.segments.members import NamedMember, Segment, SegmentKind, SegmentMember, as_csv, named
 from serving.segments.service import SegmentRequest, make
 from tests.serving import shopping
 from tests.serving.api.test_answers import execute
@@ -33,6 +33,11 @@ REFUSING, INACTIVE = 5, 29
 def segment(kind: str, **request: Any) -> Segment:
     with unit_of_work() as session:
         return make(session, SegmentRequest(SegmentKind(kind), **request))
+
+
+def with_names(found: Segment) -> list[NamedMember]:
+    with unit_of_work() as session:
+        return named(session, found.members)
 
 
 def users(found: Segment) -> list[int]:
@@ -62,9 +67,9 @@ def model(trained_shop: Shop) -> Recommender:
 def test_buyers_are_the_transposed_lists_with_their_chances(
     model: Recommender, new: bool, wanted: dict[str, Any], products: range
 ) -> None:
-    expected: dict[int, tuple[int, float]] = {}
-    calibration = (model.calibration_new_ or model.calibration_) if new else model.calibration_
-    assert calibration is not None
+    expected: dict[int, tuple[int, object]] = {}
+    assert model.chances_ is not None
+    calibration = model.chances_.new if new else model.chances_.any
     for user in range(1, shopping.USERS + 1):
         if user in (REFUSING, INACTIVE):
             continue
@@ -175,6 +180,41 @@ def test_replenishment_is_due_after_the_own_interval_or_that_of_all(
     assert users(three_weeks) == [3, 1, 2]
 
 
+def test_days_are_counted_from_the_newest_interaction_where_the_data_are_old(open_shop: Shop) -> None:
+    end = datetime(2017, 12, 31, 12, tzinfo=UTC)
+    rows = [(1, 7, 26.0), (1, 7, 16.0), (1, 7, 6.0), (2, 7, 19.0), (2, 7, 9.0), (3, 8, 0.0)]
+    purchases(open_shop, rows, end)
+    found = segment("replenishment")
+    assert found.from_old_data
+    assert found.as_of == end + timedelta(microseconds=1)
+    assert users(found) == [2, 1]
+    at_the_end = segment("replenishment", as_of=end + timedelta(microseconds=1))
+    assert at_the_end.members == found.members
+    assert not at_the_end.from_old_data
+    # a week earlier only the purchases until then count: of user 1 another one was due, and no interval known
+    assert segment("replenishment", as_of=end - timedelta(days=15)).members == []
+    with clock.frozen_at(end + timedelta(days=6)):
+        young = segment("replenishment")
+    assert (young.as_of, young.from_old_data) == (end + timedelta(days=6), False)
+    answer = open_shop.run("segments", "replenishment")
+    assert "days are counted from the newest interaction, 2017-12-31 12:00 UTC" in " ".join(
+        answer.stdout.split()
+    )
+
+
+def test_who_looked_is_counted_from_the_newest_interaction_where_the_data_are_old(open_shop: Shop) -> None:
+    end = datetime(2017, 12, 31, 12, tzinfo=UTC)
+    looks(open_shop, [(1, 7, "view", 50), (2, 7, "view", 70), (3, 8, "view", 0)], end)
+    execute(
+        open_shop,
+        "INSERT INTO products_db.inventory_logs (product_id, old_quantity, new_quantity, created_at) "
+        "VALUES (7, 0, 5, %s)",
+        clock.now() - timedelta(days=1),
+    )
+    assert users(segment("back-in-stock")) == [1]
+    assert segment("back-in-stock", as_of=clock.now()).members == []
+
+
 def looks(shop: Shop, rows: list[tuple[int, int, str, float]], now: datetime) -> None:
     execute(shop, "DELETE FROM recommendations_db.user_interactions")
     for user, product, kind, days in rows:
@@ -236,11 +276,14 @@ def test_who_looked_at_what_changed_and_did_not_buy_it(open_shop: Shop, kind: st
 
 
 def test_csv_has_all_columns() -> None:
-    member = SegmentMember(3, 7, None, 0.25, None, datetime(2026, 11, 29, tzinfo=UTC))
-    rows = list(csv.DictReader(as_csv([member, SegmentMember(4)]).splitlines()))
+    moment = datetime(2026, 11, 29, tzinfo=UTC)
+    member = NamedMember(3, "anna", 7, "EL-7", "A lamp, red", None, None, None, 0.25, None, moment)
+    other = NamedMember(4, *[None] * 10)
+    rows = list(csv.DictReader(as_csv([member, other]).splitlines()))
     assert list(rows[0]) == list(asdict(member))
     assert rows[0]["at"] == "2026-11-29T00:00:00+00:00"
     assert (rows[0]["chance"], rows[1]["chance"], rows[1]["user_id"]) == ("0.25", "", "4")
+    assert (rows[0]["sku"], rows[0]["product"], rows[0]["category_id"]) == ("EL-7", "A lamp, red", "")
 
 
 def test_requests_that_name_nothing_are_refused(open_shop: Shop) -> None:
@@ -261,18 +304,25 @@ def test_requests_that_name_nothing_are_refused(open_shop: Shop) -> None:
 
 def test_the_command_prints_and_exports(trained_shop: Shop, tmp_path: Path) -> None:
     expected = segment("buyers", category_id=4, limit=5)
-    answer = trained_shop.run("segments", "buyers", "--category-id", 4, "--limit", 5, "--json")
-    assert answer.returncode == 0, answer.stderr
-    assert json.loads(answer.stdout) == asdict(expected)
+    members = with_names(expected)
+    for category in (4, "slug:lamps", "name:Lamps"):
+        answer = trained_shop.run("segments", "buyers", "--category", category, "--limit", 5, "--json")
+        assert answer.returncode == 0, answer.stderr
+        assert json.loads(answer.stdout) == asdict(expected) | {"members": [asdict(each) for each in members]}
     target = tmp_path / "buyers.csv"
     answer = trained_shop.run("segments", "buyers", "--category-id", 4, "--limit", 5, "--csv", target)
     assert answer.stdout == f"5 users: {target}\n"
-    assert target.read_bytes().decode() == as_csv(expected.members)
-    table = trained_shop.run("segments", "look-alikes", "--user-id", 1, "--limit", 2)
+    assert target.read_bytes().decode() == as_csv(members)
+    table = trained_shop.run("segments", "look-alikes", "--user", "username:u1", "--limit", 2)
     assert "2 users, by knn-v1" in table.stdout
     for arguments, message in (
         (("buyers",), "name a product"),
-        (("buyers", "--product-id", 1, "--json", "--csv", "-"), "not both"),
+        (("buyers", "--product", 1, "--json", "--csv", "-"), "not both"),
+        (("buyers", "--product", "lamp"), "names no product"),
+        (("buyers", "--product", "sku:none"), "No product has the sku 'none'"),
+        (("buyers", "--brand", "slug:none"), "No brand"),
+        (("replenishment", "--as-of", "yesterday"), "no moment"),
+        (("replenishment", "--as-of", "2999-01-01"), "future"),
         (("replenishment", "--days", "-1"), "days"),
         (("look-alikes", "--user-id", 999), "knows none of these users"),
     ):
@@ -298,6 +348,9 @@ def test_the_route_is_for_administrators(client: httpx.Client, scored_shop: Shop
         assert (out["user_id"], out["product_id"]) == (member.user_id, member.product_id)
         assert out["chance"] == pytest.approx(member.chance)
         assert (out["username"], out["sku"]) == (f"u{member.user_id}", f"sku{member.product_id}")
+    by_name: dict[str, str | int] = {"category_id": "slug:lamps", "product_id": "sku:sku70", "limit": 3}
+    assert client.get(path, params=by_name).json() == answer.json()
+    assert client.get(path, params=by_name | {"as_of": "2024-02-01T00:00:00Z"}).status_code == 422
     assert client.get(path).status_code == 422
     assert client.get("/api/v1/admin/segments/everybody").status_code == 422
     assert client.get(path, params={"category_id": 77}).status_code == 404
