@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ from serving.catalogue.catalogue import Catalogue
 from serving.ranking.popularity import PopularProducts
 from serving.state.active_model import LoadedModel
 
-__all__ = ["ListStorage", "Progress", "WrittenLists", "write_user_lists"]
+__all__ = ["ListStorage", "Progress", "UserListWriter", "WrittenLists", "write_user_lists"]
 
 USERS_PER_BATCH = 1_024
 """Bounds the memory: a batch holds the lists, histories and interactions of this many users."""
@@ -40,6 +41,27 @@ class WrittenLists:
 
     lists: int
     filled: int
+
+
+class UserListWriter(Protocol):
+    """Scores these users, int64 (users,), and stores their lists: `write_user_lists`, or Spark's.
+
+    recent : note recent interactions, for `ListStorage.forget_recent`.
+    """
+
+    def __call__(
+        self,
+        model: LoadedModel,
+        catalogue: Catalogue,
+        popular: PopularProducts,
+        settings: ServingSettings,
+        users: npt.NDArray[np.int64],
+        storage: ListStorage,
+        *,
+        recent: bool = False,
+        progress: Progress | None = None,
+    ) -> WrittenLists:
+        """Raise what scoring and storing raise; the generation is then given up."""
 
 
 def write_user_lists(
@@ -116,7 +138,8 @@ class ListStorage:
 
     def __init__(self, generation: int, seconds: int) -> None:
         self.generation, self.seconds, self.redis_available = generation, seconds, True
-        self._recent: dict[int, set[bytes]] = {}
+        self.recent: dict[int, set[bytes]] = {}
+        """What was noted of whose list is stored, by user."""
 
     def note_recent(self, users: list[int]) -> None:
         """Note the recent interactions of these users in Redis, right before their histories are read."""
@@ -125,7 +148,7 @@ class ListStorage:
             for user in users:
                 pipeline.smembers(keys.recent_interactions(user))
             recent = zip(users, pipeline.execute(), strict=True)
-            self._recent |= {user: members for user, members in recent if members}
+            self.recent |= {user: members for user, members in recent if members}
         except (redis.RedisError, OSError, Unavailable) as error:
             _log.warning("recent interactions stay in Redis", error=str(error))
 
@@ -133,7 +156,7 @@ class ListStorage:
         """Remove the noted interactions from Redis: the lists that are live now consider them."""
         try:
             pipeline = get_redis().pipeline(transaction=False)
-            for user, members in self._recent.items():
+            for user, members in self.recent.items():
                 pipeline.srem(keys.recent_interactions(user), *members)
             pipeline.execute()
         except (redis.RedisError, OSError, Unavailable) as error:
@@ -142,11 +165,14 @@ class ListStorage:
     def add(self, connection: psycopg.Connection, packed: Mapping[int, bytes]) -> None:
         """Store packed lists by user, of those who still want them."""
         stored = generations.store_lists(connection, self.generation, packed)
+        for user, made in packed.items():
+            # a former list of the same user, whose writer was slower, need not consider what was noted here
+            if stored.get(user) is not made:
+                self.recent.pop(user, None)
         if not self.redis_available:
             return
         try:
-            lists = {user: packed[user] for user in stored}
-            list_cache.write_lists(self.generation, lists, self.seconds)
+            list_cache.write_lists(self.generation, stored, self.seconds)
         except (redis.RedisError, OSError, Unavailable) as error:
             self.redis_available = False
             _log.error("Redis does not take the lists; answers will come from PostgreSQL", error=str(error))

@@ -151,8 +151,10 @@ def test_a_wrong_order_in_a_stored_list_is_reported_and_fails_the_line(
         names = stored.generation, stored.model, stored.version
         swapped[user] = pack(StoredList(*names, entries, stored.made_at, stored.new))
     with copy_connection() as connection:
-        connection.execute("DELETE FROM recommendations_db.stored_lists")
-        generations.store_lists(connection, report.generation, swapped)
+        connection.cursor().executemany(
+            "UPDATE recommendations_db.stored_lists SET list = %s WHERE user_id = %s AND generation_id = %s",
+            [(packed, user, report.generation) for user, packed in swapped.items()],
+        )
     wrong = measured()
     figures = by_way(wrong)["any", "stored"]
     assert figures.causes == {"other": 2 * figures.users}

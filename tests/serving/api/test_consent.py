@@ -75,7 +75,7 @@ def test_lists_that_were_made_before_a_refusal_are_not_stored(scored_shop: Shop)
     allow(NOT_PERSONAL, user=1)
     allow(Consent(analytics=False), user=2)
     with psycopg.connect(scored_shop.database_url) as connection:
-        assert generations.store_lists(connection, generation, {1: b"a", 2: b"b", 999_999: b"c"}) == {2}
+        assert generations.store_lists(connection, generation, {1: b"a", 2: b"b", 999_999: b"c"}) == {2: b"b"}
     lists = f"SELECT user_id FROM recommendations_db.stored_lists WHERE generation_id = {generation}"  # noqa: S608
     assert rows(scored_shop, lists) == [(2,)]
 

@@ -70,8 +70,13 @@ class Restored:
     now: int | None
 
 
+# held until the commit: who shows the generation, or gives it up, waits for lists that are being stored
+_OPEN = """
+    SELECT FROM recommendations_db.recommendation_generations WHERE id = %s AND status = 'writing' FOR SHARE
+"""
 # a user deleted meanwhile would break the foreign key; the lock keeps the others until the commit.
-# Who refused personalisation meanwhile gets no list.
+# Who refused personalisation meanwhile gets no list. A list that is there already stays (an update that
+# changes nothing returns it): its writer was slow or lost, and its work was given to another one.
 _STORE = """
     INSERT INTO recommendations_db.stored_lists (generation_id, user_id, list)
     SELECT %s, u.id, given.list FROM unnest(%s::integer[], %s::bytea[]) AS given(user_id, list)
@@ -80,7 +85,8 @@ _STORE = """
         SELECT FROM users_db.consents c WHERE c.owner = 'user:' || u.id AND NOT c.personalisation
     )
     ORDER BY u.id FOR KEY SHARE OF u
-    RETURNING user_id
+    ON CONFLICT (generation_id, user_id) DO UPDATE SET list = stored_lists.list
+    RETURNING user_id, CASE WHEN xmax <> 0 THEN list END
 """
 _ONE = """
     SELECT id, model_name, model_version, users, rows, started_at, live_at, expires_at, rows_written
@@ -237,13 +243,17 @@ def start(session: Session, model: str, version: str) -> tuple[int, list[int]]:
 
 def store_lists(
     connection: psycopg.Connection[Any], generation: int, packed: Mapping[int, bytes]
-) -> set[int]:
-    """Add the packed lists of some users, each once, to a generation that is being written; whose they are.
+) -> dict[int, bytes]:
+    """Add the packed lists of some users to a generation that is being written; return what is stored.
 
-    Users who were deleted, or refused personalisation, since their lists were made get none.
+    Each user gets one list, the first that is stored: where another process was faster, it is that one's.
+    Users who were deleted, or refused personalisation, since their lists were made get none. Raises Conflict
+    when the generation is not being written any more.
     """
+    if connection.execute(_OPEN, [generation]).rowcount != 1:
+        raise Conflict(f"generation {generation} is not being written any more: these lists come too late")
     stored = connection.execute(_STORE, [generation, list(packed), list(packed.values())])
-    return {user for (user,) in stored}
+    return {user: packed[user] if former is None else bytes(former) for user, former in stored}
 
 
 def give_up(session: Session, generation: int) -> None:
