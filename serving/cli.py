@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from recsys.spark.engine import Engine, EngineOption, MasterOption, chosen_session
 from serving import ab_cli
 
 __all__ = ["app"]
@@ -22,7 +23,9 @@ app.add_typer(ab_cli.app, name="ab-test")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 
 
-@app.command(epilog="Example: recsys serve score --if-needed --json")
+@app.command(
+    epilog="Example: recsys serve score --if-needed --json; with Spark: recsys serve score --engine spark"
+)
 def score(
     if_needed: Annotated[
         bool,
@@ -31,6 +34,8 @@ def score(
             help="Do nothing while the stored lists are fresh and of the active model, or none is active.",
         ),
     ] = False,
+    engine: EngineOption = Engine.LOCAL,
+    master: MasterOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the lists of users, as one generation, to PostgreSQL and Redis.
@@ -38,6 +43,8 @@ def score(
     Readers get the previous lists until the new ones are complete. Users without an interaction or a log-in
     in RECSYS_SERVING__STORED_ACTIVE_DAYS get no list, and are answered live.
     """
+    from contextlib import nullcontext
+
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -53,7 +60,9 @@ def score(
     from recsys.durations import format_seconds
     from recsys.processes.priority import give_way
     from serving.batch import scoring
+    from serving.batch.list_storage import UserListWriter, write_user_lists
 
+    spark = chosen_session(engine, master, "serve score")
     give_way()
     columns = (
         TextColumn("scoring users"),
@@ -62,7 +71,10 @@ def score(
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with (
+        nullcontext() if spark is None else spark as session,
+        Progress(*columns, console=Console(stderr=True), transient=True) as bar,
+    ):
         task, started = bar.add_task("scoring", total=None), perf_counter()
 
         def progress(done: int, total: int) -> None:
@@ -74,7 +86,13 @@ def score(
                 )
             bar.update(task, completed=done, total=total)
 
-        report = scoring.score_if_needed(progress) if if_needed else scoring.score(progress)
+        write: UserListWriter = write_user_lists
+        if session is not None:
+            from serving.batch.spark_lists import SparkListWriter
+
+            write = SparkListWriter(session)
+        run = scoring.score_if_needed if if_needed else scoring.score
+        report = run(progress, write=write)
     if as_json:
         plain = {"scored": report is not None, **({} if report is None else asdict(report))}
         sys.stdout.write(json.dumps(plain) + "\n")

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from recsys.settings import Settings
+from tests.support.hosts.spark import spark_session
 from tests.support.kinds import kind_of
 from tests.support.scheduling import FileScheduling, longest_first
 from tests.support.servers import (
@@ -34,6 +35,7 @@ __all__ = [
     "servers",
     "session",
     "shop",
+    "spark_session",
 ]
 
 for _name in [name for name in os.environ if name.startswith("RECSYS_")]:

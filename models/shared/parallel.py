@@ -20,7 +20,9 @@ __all__ = ["WORKERS", "even_parts", "in_parallel", "one_blas_thread"]
 T = TypeVar("T")
 R = TypeVar("R")
 
-WORKERS = min(8, os.cpu_count() or 1)
+# a process beside others of its kind, as Spark starts them, has its share of the processors in this variable
+_given = os.environ.get("OMP_NUM_THREADS", "")
+WORKERS = min(8, int(_given) if _given.isdecimal() and int(_given) > 0 else os.cpu_count() or 1)
 
 _lock = Lock()
 _inside = 0

@@ -32,6 +32,7 @@ from recsys.settings.accounts import SHORTEST_SECRET, ApiSettings, NotificationS
 from recsys.settings.exploration import ExplorationSettings
 from recsys.settings.jobs import JobSettings
 from recsys.settings.privacy import PrivacySettings
+from recsys.settings.spark import SparkSettings
 from recsys.settings.tracing import TracingSettings
 
 __all__ = ["SHORTEST_SECRET", "Settings", "get_settings"]
@@ -386,6 +387,7 @@ class Settings(BaseSettings):
     search: SearchSettings = SearchSettings()
     jobs: JobSettings = JobSettings()
     privacy: PrivacySettings = PrivacySettings()
+    spark: SparkSettings = SparkSettings()
     tracing: TracingSettings = TracingSettings()
 
     @field_validator("var")

@@ -18,7 +18,7 @@ from recsys.domains.recommendations.stored_lists import generations, locks
 from recsys.errors import RecsysError
 from recsys.log import get_logger
 from recsys.settings import get_settings
-from serving.batch.list_storage import ListStorage, write_user_lists
+from serving.batch.list_storage import ListStorage, UserListWriter, write_user_lists
 from serving.catalogue.catalogue import Catalogue
 from serving.ranking.popularity import PopularProducts
 from serving.state.active_model import LoadedModel
@@ -39,7 +39,12 @@ def models_without_lists() -> set[str]:
 
 
 def score_arms(
-    catalogue: Catalogue, popular: PopularProducts, users: Ids, *, only: set[str] | None = None
+    catalogue: Catalogue,
+    popular: PopularProducts,
+    users: Ids,
+    *,
+    only: set[str] | None = None,
+    write: UserListWriter = write_user_lists,
 ) -> dict[str, int]:
     """Store new lists for the users of each arm that ranks with a model of its own.
 
@@ -52,6 +57,8 @@ def score_arms(
         Users whose lists are stored, int64, ascending.
     only
         Models to score; default: all of the experiment.
+    write
+        What scores users and stores their lists.
 
     Returns
     -------
@@ -66,7 +73,7 @@ def score_arms(
         try:
             with unit_of_work() as session:
                 registered = registry.get(session, name)
-            counts[name] = _score(test, registered, catalogue, popular, users)
+            counts[name] = _score(test, registered, catalogue, popular, users, write)
         except Exception as error:  # noqa: BLE001 a model on trial may raise anything
             _log.error(
                 "the lists of an arm's model are not stored; it ranks when it is asked",
@@ -109,6 +116,7 @@ def _score(
     catalogue: Catalogue,
     popular: PopularProducts,
     users: Ids,
+    write: UserListWriter,
 ) -> int:
     settings, model = get_settings().serving, LoadedModel.load(registered)
     with unit_of_work() as session:
@@ -116,7 +124,7 @@ def _score(
     storage = ListStorage(generation, int(settings.expires_after_hours * 3600))
     try:
         mine = _users_of(test, registered.name, users)
-        written = write_user_lists(model, catalogue, popular, settings, mine, storage)
+        written = write(model, catalogue, popular, settings, mine, storage)
         with unit_of_work() as session:
             locks.only_one_promotion(session)
             running = ab_tests.running(session)

@@ -20,7 +20,7 @@ from recsys.errors import NotFound
 from recsys.log import get_logger
 from recsys.settings import ServingSettings, get_settings
 from serving.batch.arm_lists import models_without_lists, score_arms
-from serving.batch.list_storage import ListStorage, Progress, write_user_lists
+from serving.batch.list_storage import ListStorage, Progress, UserListWriter, write_user_lists
 from serving.batch.packed_columns import read_integers
 from serving.batch.shared_lists import data_of, write_shared_lists
 from serving.catalogue.catalogue import Catalogue
@@ -68,7 +68,9 @@ class ScoringReport:
     arms: dict[str, int] = field(default_factory=dict)
 
 
-def score_if_needed(progress: Progress | None = None) -> ScoringReport | None:
+def score_if_needed(
+    progress: Progress | None = None, *, write: UserListWriter = write_user_lists
+) -> ScoringReport | None:
     """Score, unless the live generation is of the active model and less than half of its life is over.
 
     None where nothing was scored, as in a new shop without an active model.
@@ -83,14 +85,15 @@ def score_if_needed(progress: Progress | None = None) -> ScoringReport | None:
         if (live.model, live.version) == (active.name, active.version) and clock.now() < live.live_at + half:
             list_cache.reconcile()
             settle()
-            _score_missing_arms(settings)
+            _score_missing_arms(settings, write)
             return None
-    return score(progress)
+    return score(progress, write=write)
 
 
-def score(progress: Progress | None = None) -> ScoringReport:
+def score(progress: Progress | None = None, *, write: UserListWriter = write_user_lists) -> ScoringReport:
     """Write a new generation of stored lists and make it live; until then readers get the previous one.
 
+    write : what scores users and stores their lists, on this machine or on several.
     Raises NotFound without an active model, Unavailable when its artifact is damaged, Conflict while another
     scoring runs, or when the model was withdrawn meanwhile: its lists then do not become live.
     """
@@ -114,7 +117,7 @@ def score(progress: Progress | None = None) -> ScoringReport:
         storage = ListStorage(generation, int(settings.expires_after_hours * 3600))
         try:
             users, inactive = _users_to_score(model, settings)
-            filled = write_user_lists(
+            filled = write(
                 model, catalogue, popular, settings, users, storage, recent=True, progress=progress
             ).filled
             shared = write_shared_lists(generation, data_of(model, catalogue), storage.seconds)
@@ -138,7 +141,7 @@ def score(progress: Progress | None = None) -> ScoringReport:
         # also when Redis lacks lists: readers then read them from PostgreSQL, of the same generation
         is_shown = list_cache.follow(generation)
         # newer than the recent interactions that are forgotten then
-        arms = score_arms(catalogue, popular, users)
+        arms = score_arms(catalogue, popular, users, write=write)
         storage.forget_recent()
         if retired is not None:
             list_cache.retire_lists(retired)
@@ -158,13 +161,13 @@ def score(progress: Progress | None = None) -> ScoringReport:
     )
 
 
-def _score_missing_arms(settings: ServingSettings) -> None:
+def _score_missing_arms(settings: ServingSettings, write: UserListWriter) -> None:
     """Store the lists of an experiment that began since the last scoring."""
     if missing := models_without_lists():
         with locks.only_one_scoring():
             model, catalogue, popular, _, _ = _prepare()
             users, _ = _users_to_score(model, settings)
-            score_arms(catalogue, popular, users, only=missing)
+            score_arms(catalogue, popular, users, only=missing, write=write)
 
 
 def _users_to_score(model: LoadedModel, settings: ServingSettings) -> tuple[npt.NDArray[np.int64], int]:

@@ -70,7 +70,10 @@ def test_who_gives_a_generation_up_waits_for_lists_that_are_being_stored(scored_
             generations.give_up(session, generation)
 
     ending = threading.Thread(target=give_up)
-    waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%%status = ''failed''%%'"
+    waits = (
+        "SELECT 1 FROM pg_stat_activity "
+        "WHERE wait_event_type = 'Lock' AND query LIKE '%%status = ''failed''%%'"
+    )
     with psycopg.connect(scored_shop.database_url) as connection:
         assert generations.store_lists(connection, generation, {1: b"a"}) == {1: b"a"}
         ending.start()
