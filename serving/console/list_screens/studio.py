@@ -22,9 +22,9 @@ from recsys.domains.recommendations.interactions.history import recently_active
 from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleIn
 from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry
-from recsys.errors import Invalid, RecsysError
+from recsys.errors import Forbidden, Invalid, RecsysError
 from serving.catalogue.catalogue import Catalogue
-from serving.console.access import Merchandiser, Viewer
+from serving.console.access import Merchandiser, Role, Viewer
 from serving.console.list_screens.displayed_lists import DisplayedProduct, products_of
 from serving.console.list_screens.naming import (
     category_named,
@@ -33,6 +33,7 @@ from serving.console.list_screens.naming import (
     product_named,
     user_named,
 )
+from serving.console.list_screens.segment_preview import PreviewedSegment, listed_products, previewed
 from serving.console.rendering import TEMPLATES, screen_router
 from serving.merchandising.compiled_rules import CompiledRules
 from serving.merchandising.rerank import RerankedList, rerank
@@ -65,6 +66,7 @@ class StudioRequest(BaseModel):
     placement: Placement = Placement.FOR_YOU
     user: str = ""
     session: str = ""
+    segment: str = ""
     start: str = ""
     category: str = ""
     in_stock: bool = False
@@ -142,6 +144,8 @@ class StudioContent(BaseModel):
     expected_after: float = 0.0
     people: list[ComparedPerson] = []
     people_address: str = ""
+    segment: PreviewedSegment | None = None
+    without_segment: str = ""
     default_name: str = ""
     problem: str | None = None
     placements: list[tuple[str, str]] = PLACEMENTS
@@ -160,6 +164,7 @@ def _studio_request(
     placement: Placement = Placement.FOR_YOU,
     user: ShortText = "",
     session: ShortText = "",
+    segment: Annotated[str, Query(max_length=4_000)] = "",
     start: ShortText = "",
     category: ShortText = "",
     in_stock: bool = False,
@@ -180,6 +185,7 @@ def _studio_request(
         placement=placement,
         user=user,
         session=session,
+        segment=segment,
         start=start,
         category=category,
         in_stock=in_stock,
@@ -211,8 +217,11 @@ async def studio(request: Request, user: Viewer, query: StudioQuery) -> Response
         return redirect(query.address(change=[*others, *added][-MAX_CHANGES:]))
     recommender: Recommender = request.app.state.recommender
     content = StudioContent(request=query, address=query.address())
+    content.without_segment = query.address(segment="", user="")
     content.default_name = f"Studio {clock.now():%Y-%m-%d %H:%M}"
     try:
+        if query.segment and not user.may(Role.MERCHANDISER):
+            raise Forbidden("Segments need the role merchandiser.")
         await run_in_threadpool(_fill, recommender, content)
     except RecsysError as error:
         content.problem = error.message
@@ -262,7 +271,9 @@ def _fill(recommender: Recommender, content: StudioContent) -> None:
         )
         for change in query.change
     ]
-    wanted = _request(data.catalogue, query)
+    segment = content.segment = previewed(data.catalogue, query.segment) if query.segment else None
+    user = segment.people[0].own_id if segment and not query.user else query.user
+    wanted = _request(data.catalogue, query, user)
     drafts = [
         _rule_of(change, query.placement, data.catalogue, "draft", None, None, False).as_rule(-number)
         for number, change in enumerate(query.change, 1)
@@ -290,13 +301,19 @@ def _fill(recommender: Recommender, content: StudioContent) -> None:
     content.gone = products_of(data.catalogue, [entry for entry in old if entry.product not in listed])
     content.expected_before, content.expected_after = _expected(old), _expected(new)
     content.people_address = query.address(people=True)
+    if segment is not None:
+        pages = [_pages(recommender, wanted, with_drafts, person.user_id) for person in segment.people]
+        segment.products = listed_products(
+            data.catalogue, [([e.product for e in old], [e.product for e in new]) for old, new in pages]
+        )
     if query.people and query.change:
-        content.people = _people(recommender, wanted, with_drafts)
+        accounts = [(person.user_id, person.own_id) for person in segment.people] if segment else None
+        content.people = _people(recommender, wanted, with_drafts, accounts)
 
 
-def _request(catalogue: Catalogue, query: StudioRequest) -> RecommendationRequest:
+def _request(catalogue: Catalogue, query: StudioRequest, user_words: str) -> RecommendationRequest:
     """Return the request of the list. Raises NotFound, and Invalid where the placement needs a product."""
-    user, start = user_named(query.user), product_named(catalogue, query.start)
+    user, start = user_named(user_words), product_named(catalogue, query.start)
     if query.placement in NEED_PRODUCT and start is None:
         raise Invalid("This placement starts from a product: name it in “List starts from”.")
     category = category_named(query.category)
@@ -324,19 +341,29 @@ def _compare(
     return None if ranked.model is None else ranked.model.registered.name, before, after
 
 
+def _pages(
+    recommender: Recommender, wanted: RecommendationRequest, with_drafts: CompiledRules, user: int
+) -> tuple[Sequence[Entry], Sequence[Entry]]:
+    """Return the first page of a person with the rules in force, and with the drafts, too."""
+    _, before, after = _compare(recommender, replace(wanted, user=user, session=None), with_drafts)
+    return before.entries[: wanted.limit], after.entries[: wanted.limit]
+
+
 def _people(
-    recommender: Recommender, wanted: RecommendationRequest, with_drafts: CompiledRules
+    recommender: Recommender,
+    wanted: RecommendationRequest,
+    with_drafts: CompiledRules,
+    accounts: Sequence[tuple[int, str]] | None,
 ) -> list[ComparedPerson]:
-    """Return the effect on the first page of people who were active lately."""
+    """Return the effect on the first page of people: of these, or of those who were active lately."""
     catalogue = recommender.data.catalogue
-    with unit_of_work() as session:
-        accounts = [
-            (row.id, row.full_name or row.username) for row in recently_active(session, COMPARED_PEOPLE)
-        ]
+    if accounts is None:
+        with unit_of_work() as session:
+            rows = recently_active(session, COMPARED_PEOPLE)
+            accounts = [(row.id, row.full_name or row.username or "") for row in rows]
     compared = []
     for number, name in accounts:
-        _, before, after = _compare(recommender, replace(wanted, user=number, session=None), with_drafts)
-        old, new = before.entries[: wanted.limit], after.entries[: wanted.limit]
+        old, new = _pages(recommender, wanted, with_drafts, number)
         old_products, new_products = ([entry.product for entry in page] for page in (old, new))
         compared.append(
             ComparedPerson(

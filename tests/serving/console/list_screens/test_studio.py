@@ -158,3 +158,36 @@ def test_a_viewer_shares_a_draft_and_a_merchandiser_saves_it(staff: Shop, log_in
     assert answer.status_code == 303
     with unit_of_work() as session:
         assert rules.listed(session, limit=1)[0].created_by.startswith("user ")
+
+
+def test_the_people_of_a_segment_are_previewed(client: httpx.Client) -> None:
+    segment = content(client, "/console/segments", kind="buyers", category="lamps")
+    page = content(client, segment["studio"])
+    people = [row["user_id"] for row in segment["rows"][:10]]
+    assert [each["user_id"] for each in page["segment"]["people"]] == people
+    assert products(page) == products(content(client, "/console/studio", user=str(people[0])))
+    served = [products(content(client, "/console/studio", user=str(person))) for person in people]
+    counted = {each["product_id"]: each["before"] for each in page["segment"]["products"]}
+    assert counted == {number: sum(number in page for page in served) for number in counted}
+    # another member, with a change: both stay in the address
+    changed = content(client, segment["studio"], user=f"u{people[1]}", change=["pin:100:1"], people=True)
+    assert products(changed)[0] == 100
+    assert {each["user_id"] for each in changed["people"]} == set(people)
+    pinned = next(each for each in changed["segment"]["products"] if each["product_id"] == 100)
+    assert pinned["after"] == 10
+    assert changed["request"]["segment"] == "kind=buyers&category=lamps"
+    assert content(client, changed["without_segment"])["segment"] is None
+
+
+def test_a_segment_that_cannot_be_made_is_a_problem(log_in: LogIn) -> None:
+    client = log_in("merchandiser")
+    for query, problem in (
+        ("kind=buyers&category=toys", "“toys”"),
+        ("kind=buyers&days=-1&category=lamps", "cannot be read"),
+        ("category=lamps", "no kind"),
+        ("kind=price-drop", "Nobody is in this segment"),
+    ):
+        assert problem in content(client, "/console/studio", segment=query)["problem"]
+    viewer = content(log_in("viewer"), "/console/studio", segment="kind=buyers&category=lamps")
+    assert viewer["problem"] == "Segments need the role merchandiser."
+    assert viewer["segment"] is None
