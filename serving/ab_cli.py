@@ -46,6 +46,14 @@ def plan(
     deviation: Annotated[
         float | None, typer.Option(help="Standard deviation of money between users, for revenue and spent.")
     ] = None,
+    interleave: Annotated[
+        bool,
+        typer.Option(
+            "--interleave",
+            help="For interleaved lists; --effect is by how many percent more of those who choose are for "
+            "the better arm.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Compute how many users a test needs, looked at every day, and whether the days bring them."""
@@ -54,6 +62,8 @@ def plan(
     from recsys.domains.recommendations.ab_tests.design import ExperimentDesign, Variant
 
     given = share or [0.5]
+    if interleave and share:
+        raise Invalid("--share: interleaved lists have products of both arms; leave it out")
     arms = [
         {"name": f"arm-{number}", "share": each, "variant": Variant()}
         for number, each in enumerate([1 - sum(given), *given])
@@ -68,6 +78,7 @@ def plan(
         effect_percent=effect,
         baseline=baseline,
         deviation=deviation,
+        kind="interleaved" if interleave else "arms",
     )
     if as_json:
         _print_json(sample.model_dump(mode="json"))
@@ -79,13 +90,15 @@ def plan(
             if sample.expected is None
             else f"{days:g} days bring about {sample.expected:,}"
         )
-        typer.echo(f"{sample.needed:,} users are needed in all arms together; {brings}.")
+        people = "visitors are needed" if interleave else "users are needed in all arms together"
+        typer.echo(f"{sample.needed:,} {people}; {brings}.")
 
 
 @app.command(
     epilog="Examples: recsys serve ab-test start als-against-knn --challenger als-v4 --share 0.2 --days 28 "
     '--reason "better offline, fewer bestsellers"; or several arms: --arm als:0.3:model=als-v4 '
-    "--arm varied:0.3:diversity=0.3 --arm bare:0.1:rules=off --guardrail bought=0.1"
+    "--arm varied:0.3:diversity=0.3 --arm bare:0.1:rules=off --guardrail bought=0.1; or interleaved: "
+    "--challenger als-v4 --interleave --metric clicked"
 )
 def start(
     name: Name,
@@ -130,22 +143,44 @@ def start(
             "price of slower responses.",
         ),
     ] = False,
+    interleave: Annotated[
+        bool,
+        typer.Option(
+            "--interleave",
+            help="Give the visitors lists of both arms' products, and compare what they choose: needs "
+            "several times fewer visitors.",
+        ),
+    ] = False,
+    traffic: Annotated[
+        float, typer.Option(help="With --interleave: share of the visitors with such lists, up to 1.")
+    ] = 1.0,
+    credit: Annotated[
+        str, typer.Option(help="With --interleave: what a success counts, optimised or team_draft.")
+    ] = "optimised",
     as_json: AsJson = False,
 ) -> None:
     """Start a test: running servers use it within seconds. One test runs at a time."""
     from models.registry.experiments import start_experiment
     from recsys.domains.recommendations.ab_tests.design import (
         ExperimentDesign,
+        Variant,
         arms_of,
+        interleaved_arms,
         model_against_control,
     )
 
     if (challenger is None) == (not arm):
         raise Invalid("give either --challenger with its --share, or one --arm or more")
-    arms = arms_of(arm or []) if challenger is None else model_against_control(
-        challenger, share, live_control=live_control
-    )  # fmt: skip
+    if challenger is None:
+        arms = arms_of(arm or [])
+    elif interleave:
+        arms = interleaved_arms(Variant(model=challenger))
+    else:
+        arms = model_against_control(challenger, share, live_control=live_control)
     design = ExperimentDesign.of(
+        kind="interleaved" if interleave else "arms",
+        credit=credit,
+        traffic=traffic,
         arms=arms,
         metric=metric,
         unit=unit,
@@ -159,9 +194,14 @@ def start(
     if as_json:
         _print_json(plain)
         return
-    shares = ", ".join(f"{each.name} {each.share:.0%} ({each.variant})" for each in design.arms)
+    if interleave:
+        words = (
+            f"lists of both {plain['control']} and {design.arms[1].variant} for {traffic:.0%} of the visitors"
+        )
+    else:
+        words = ", ".join(f"{each.name} {each.share:.0%} ({each.variant})" for each in design.arms)
     typer.echo(
-        f"{name} runs: {shares}; the control is {plain['control']}. How it goes: recsys train live. End it: "
+        f"{name} runs: {words}; the control is {plain['control']}. How it goes: recsys train live. End it: "
         f"recsys serve ab-test stop {name} --reason …"
     )
 
@@ -234,7 +274,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
         if key != "design" and value is not None:
             typer.echo(f"{key:13}{value}")
     for each in design.arms:
-        count = answered[each.name]
+        count = answered[each.name]  # of interleaved lists the same for both
         typer.echo(
             f"{each.name:13}{each.share:.0%}, {each.variant}: {count.lists:,} lists for {count.users:,} "
             f"users and {count.guests:,} guests, {count.fallbacks:,} by another model"

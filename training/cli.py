@@ -12,7 +12,17 @@ from rich.markup import escape
 from recsys.durations import format_seconds, parse_seconds
 from recsys.errors import Invalid
 from recsys.processes.user import command_user
-from training.commands import evaluation, item_lists, off_policy, online, registry, reports, search, tuning
+from training.commands import (
+    evaluation,
+    interleaving,
+    item_lists,
+    off_policy,
+    online,
+    registry,
+    reports,
+    search,
+    tuning,
+)
 from training.commands.console import AsJson, print_json, table_of
 from training.paper_benchmarks import cli as benchmarks
 from training.studies.weight_fitting import weights
@@ -218,5 +228,6 @@ app.add_typer(tuning.app)
 app.add_typer(search.app)
 app.add_typer(online.app)
 app.add_typer(off_policy.app)
+app.add_typer(interleaving.app)
 app.command()(weights)
 app.add_typer(benchmarks.app, name="benchmark")

@@ -331,8 +331,9 @@ export interface ErasureReceipt {
   signature?: string;
 }
 
-/** Everything that is decided before an experiment starts. arms : two to eight; the first is the control. shares : their sum is 1. unit : who stays in one arm: a user on all devices (a guest by session until the log-in), or a session, before and after its log-in. placements : where the arms differ; none: those that a variant concerns. days : planned duration. outcome_days : of a visitor's time since the first list, what counts. planned_units : users or sessions that the plan expects; intervals are narrowest there. */
+/** Everything that is decided before an experiment starts. kind : `arms`, where each visitor has the lists of one arm; or `interleaved`, where each list has products of both of two arms, which are compared by what visitors choose from it. arms : two to eight; the first is the control. shares : their sum is 1; a half each where interleaved. unit : who stays in one arm: a user on all devices (a guest by session until the log-in), or a session, before and after its log-in. placements : where the arms differ; none: those that a variant concerns. days : planned duration. outcome_days : of a visitor's time since the first list, what counts. planned_units : users or sessions that the plan expects; intervals are narrowest there. credit, traffic : of interleaved lists, what a success counts, and the share of the visitors who get them. */
 export interface ExperimentDesign {
+  kind?: "arms" | "interleaved";
   arms: Array<ArmDesign>;
   metric?: "clicked" | "carted" | "bought" | "revenue" | "spent";
   unit?: "user" | "session";
@@ -341,6 +342,9 @@ export interface ExperimentDesign {
   outcome_days?: number;
   planned_units?: number;
   guardrails?: Array<ArmGuardrail>;
+  credit?: "optimised" | "team_draft";
+  /** Share of the visitors whose lists are interleaved. */
+  traffic?: number;
 }
 
 /** One experiment with the lists of its arms. */
@@ -650,7 +654,7 @@ export interface MeasuredArm {
   fallback_share: number;
 }
 
-/** An arm less the control in one metric, with an interval that holds at all looks together. metric : such as bought. variance_removed : share of the variance that the users' past explained. */
+/** An arm less the control in one metric, with an interval that holds at all looks together. Of interleaved lists control and treatment are the mean credit of the arm, relative their difference as a part of both. metric : such as bought. variance_removed : share of the variance that the users' past explained. */
 export interface MeasuredDifference {
   metric: string;
   arm: string;
@@ -664,9 +668,10 @@ export interface MeasuredDifference {
   variance_removed: number;
 }
 
-/** An experiment so far. outcome : invalid, harmful, too_early, undecided, treatment, control or no_difference; reason : in a sentence; winner : the arm to keep. mismatch : whether the arms' users differ from the shares by more than chance allows (sample ratio mismatch); mismatch_p_value : valid at every look. differences : the metric that decides first. */
+/** An experiment so far. kind : arms or interleaved; the visitors of both arms are then the same, and the observed shares are those of the teams that were first. outcome : invalid, harmful, too_early, undecided, treatment, control or no_difference; reason : in a sentence; winner : the arm to keep. mismatch : whether the arms' users differ from the shares by more than chance allows (sample ratio mismatch); mismatch_p_value : valid at every look. differences : the metric that decides first. */
 export interface MeasuredTest {
   name: string;
+  kind?: string;
   control: string;
   metric: string;
   unit: string;
@@ -1122,8 +1127,9 @@ export interface PlacedProductOut {
 /** The kinds of lists; `serving.ranking.strategies` has the strategy of each. */
 export type Placement = "for_you" | "similar" | "bought_together" | "buy_again" | "popular" | "trending" | "new_arrivals" | "because_you_viewed";
 
-/** What an experiment of these terms needs. baseline : mean of the outcome now; None where it was not measured and not given. needed : users of all arms together. expected : users in the planned days, by the last 28; None without a measurement. days_needed : by the same. explanation : why `needed` is None, else empty. */
+/** What an experiment of these terms needs. kind : of the experiment. effect_percent : of arms, the difference to find in percent of the baseline; of interleaved lists, by how many percent more of those who choose are for the better arm. baseline : mean of the outcome now; None where it was not measured and not given. needed : users of all arms together. expected : users in the planned days, by the last 28; None without a measurement. days_needed : by the same. explanation : why `needed` is None, else empty. */
 export interface PlannedSample {
+  kind?: "arms" | "interleaved";
   metric: "clicked" | "carted" | "bought" | "revenue" | "spent";
   shares: Array<number>;
   days: number;
@@ -2753,11 +2759,12 @@ export interface Operations {
     method: "GET";
     path: "/api/v1/admin/experiments/plan";
     query?: {
+      kind?: "arms" | "interleaved";
       metric?: "clicked" | "carted" | "bought" | "revenue" | "spent";
       /** Share of an arm beside the control; repeat it. Default: 0.5. */
       share?: Array<number> | null;
       days?: number;
-      /** The difference to find. */
+      /** The difference to find, of interleaved lists the preference. */
       effect_percent?: number;
       /** Mean of the metric now; default: as measured. */
       baseline?: number | null;

@@ -11,8 +11,13 @@ from models.registry import registry, switching
 from models.registry.measurement import Measurement
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
-from recsys.domains.recommendations.ab_tests.design import ExperimentDesign, Metric
-from recsys.domains.recommendations.ab_tests.sample_size import users_needed
+from recsys.domains.recommendations.ab_tests.design import (
+    COUNTED,
+    ExperimentDesign,
+    ExperimentKind,
+    Metric,
+)
+from recsys.domains.recommendations.ab_tests.sample_size import users_needed, visitors_needed
 from recsys.domains.recommendations.ab_tests.tables import AbTest
 from recsys.errors import Conflict, Invalid, NotFound
 
@@ -24,11 +29,14 @@ _MEASURED_DAYS = 28
 class PlannedSample(BaseModel):
     """What an experiment of these terms needs.
 
+    kind : of the experiment. effect_percent : of arms, the difference to find in percent of the baseline; of
+        interleaved lists, by how many percent more of those who choose are for the better arm.
     baseline : mean of the outcome now; None where it was not measured and not given.
     needed : users of all arms together. expected : users in the planned days, by the last 28; None without
         a measurement. days_needed : by the same. explanation : why `needed` is None, else empty.
     """
 
+    kind: ExperimentKind = "arms"
     metric: Metric
     shares: list[float]
     days: float
@@ -50,8 +58,9 @@ def plan_sample(
     effect_percent: float,
     baseline: float | None = None,
     deviation: float | None = None,
+    kind: ExperimentKind = "arms",
 ) -> PlannedSample:
-    """Compute the sample that finds a difference of `effect_percent` of the baseline.
+    """Compute the sample that finds a difference of `effect_percent`, as `PlannedSample` explains it.
 
     Parameters
     ----------
@@ -68,7 +77,9 @@ def plan_sample(
         measured = total.user_shares[metric].value
         baseline = measured if 0 < measured < 1 else None
     needed, explanation = None, ""
-    if metric in ("revenue", "spent") and (deviation is None or baseline is None):
+    if kind == "interleaved" and metric not in COUNTED:
+        explanation = f"Interleaved lists are compared by {', '.join(COUNTED)}."
+    elif metric in ("revenue", "spent") and (deviation is None or baseline is None):
         explanation = (
             "Money per customer varies too much to say before the test how many customers it takes, unless "
             "its mean and its standard deviation are given."
@@ -77,12 +88,17 @@ def plan_sample(
         explanation = "Nothing was measured yet, so the sample that is needed is not known."
     else:
         try:
-            needed = users_needed(baseline, effect_percent / 100, shares, deviation=deviation)
+            needed = (
+                visitors_needed(baseline, effect_percent / 100)
+                if kind == "interleaved"
+                else users_needed(baseline, effect_percent / 100, shares, deviation=deviation)
+            )
         except Invalid as error:
             explanation = error.message
     per_day = None if total is None else total.users / _MEASURED_DAYS
     expected = None if total is None else round(total.users * min(1.0, days / _MEASURED_DAYS))
     return PlannedSample(
+        kind=kind,
         metric=metric,
         shares=list(shares),
         days=days,

@@ -81,6 +81,8 @@ class MeasuredSpan(BaseModel):
 class MeasuredDifference(BaseModel):
     """An arm less the control in one metric, with an interval that holds at all looks together.
 
+    Of interleaved lists control and treatment are the mean credit of the arm, relative their difference as a
+    part of both.
     metric : such as bought. variance_removed : share of the variance that the users' past explained.
     """
 
@@ -114,6 +116,8 @@ class MeasuredArm(BaseModel):
 class MeasuredTest(BaseModel):
     """An experiment so far.
 
+    kind : arms or interleaved; the visitors of both arms are then the same, and the observed shares are those
+        of the teams that were first.
     outcome : invalid, harmful, too_early, undecided, treatment, control or no_difference; reason : in a
         sentence; winner : the arm to keep.
     mismatch : whether the arms' users differ from the shares by more than chance allows (sample ratio
@@ -122,6 +126,7 @@ class MeasuredTest(BaseModel):
     """
 
     name: str
+    kind: str = "arms"
     control: str
     metric: str
     unit: str

@@ -82,6 +82,8 @@ OWN_TABLES: tuple[str, ...] = (
     "recommendations_db.business_rule_changes",
     # which model is tested against the serving model, on which share of the shop's visitors
     "recommendations_db.ab_tests",
+    # what came of displayed lists and of experiments, when it was last measured: every host displays the same
+    "recommendations_db.measurements",
     # what users and guests allow by purpose
     "users_db.consents",
     # who was erased, as keyed hashes: late events are recognised and dropped

@@ -12,7 +12,7 @@ from models.registry.experiments import PlannedSample, keep_arm, plan_sample, st
 from models.registry.measurement import MeasuredTest, read_measurement
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
-from recsys.domains.recommendations.ab_tests.design import ArmDesign, ExperimentDesign, Metric
+from recsys.domains.recommendations.ab_tests.design import ArmDesign, ExperimentDesign, ExperimentKind, Metric
 from recsys.domains.recommendations.ab_tests.tables import AbTest
 from recsys.errors import Invalid
 from recsys.web.dependencies import AdminUser
@@ -101,13 +101,17 @@ def start_new_experiment(admin: AdminUser, given: ExperimentIn) -> ExperimentOut
 @router.get("/plan", responses=problem_responses(401, 403, 422, 503))
 def plan_experiment(
     admin: AdminUser,
+    kind: ExperimentKind = "arms",
     metric: Metric = "bought",
     share: Annotated[
         list[Annotated[float, Field(gt=0, lt=1)]] | None,
         Query(max_length=7, description="Share of an arm beside the control; repeat it. Default: 0.5."),
     ] = None,
     days: Annotated[float, Query(gt=0, le=3660)] = 28,
-    effect_percent: Annotated[float, Query(gt=0, le=1000, description="The difference to find.")] = 10,
+    effect_percent: Annotated[
+        float,
+        Query(gt=0, le=1000, description="The difference to find, of interleaved lists the preference."),
+    ] = 10,
     baseline: Annotated[
         float | None, Query(gt=0, le=1e9, description="Mean of the metric now; default: as measured.")
     ] = None,
@@ -130,6 +134,7 @@ def plan_experiment(
         effect_percent=effect_percent,
         baseline=baseline,
         deviation=deviation,
+        kind=kind,
     )
 
 

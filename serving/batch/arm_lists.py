@@ -12,7 +12,7 @@ from models.registry.registry import RegisteredModel
 from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
-from recsys.domains.recommendations.ab_tests.service import Running, arm_of
+from recsys.domains.recommendations.ab_tests.service import Running, arm_of, interleaves
 from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.domains.recommendations.stored_lists import generations, locks
 from recsys.errors import RecsysError
@@ -105,6 +105,8 @@ def _users_of(test: Running, model: str, users: Ids) -> Ids:
     """The users in an arm with this model; all where sessions decide."""
     if test.design.unit == "session":
         return users
+    if test.design.kind == "interleaved":
+        return np.array([user for user in users.tolist() if interleaves(test, f"user:{user}")], np.int64)
     names = {arm.name for arm in test.design.arms if arm.variant.model == model}
     mine = [user for user in users.tolist() if arm_of(test, f"user:{user}").name in names]
     return np.array(mine, dtype=np.int64)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from recsys.domains.recommendations.ab_tests.design import ArmDesign
-from recsys.domains.recommendations.ab_tests.service import FALLBACK, fallback_label, label
+from recsys.domains.recommendations.ab_tests.service import fallback_label, label
 from serving.ranking.eligibility import Novelty
 from serving.recommender.request import RecommendationRequest
 from serving.recommender.response import RecommendationResponse
 from serving.state.ab_assignment import ArmModel, RunningTest
-from serving.state.metrics import count_arm
 from serving.state.serving_data import ServingData
 
-__all__ = ["Assignment", "assign"]
+__all__ = ["Assignment", "assign", "assign_to"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +67,6 @@ class Assignment:
     def _with_arm(
         self, test: RunningTest, arm: ArmDesign, response: RecommendationResponse, is_fallback: bool
     ) -> RecommendationResponse:
-        count_arm(FALLBACK if is_fallback else arm.name)
         name = test.test.name
         text = fallback_label(name, arm.name) if is_fallback else label(name, arm.name)
         # a cursor continues the request as it came, also after the test ended
@@ -81,6 +79,13 @@ def assign(data: ServingData, request: RecommendationRequest) -> Assignment:
     arm = None if test is None else test.arm(request)
     if test is None or arm is None:
         return Assignment(data, request, request)
+    return assign_to(arm, test, data, request)
+
+
+def assign_to(
+    arm: ArmDesign, test: RunningTest, data: ServingData, request: RecommendationRequest
+) -> Assignment:
+    """Return an arm with the serving data and the request settings that it ranks by."""
     variant, arm_model = arm.variant, None
     if variant.model is not None:
         arm_model = test.models.get(variant.model)

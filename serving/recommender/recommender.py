@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,12 +15,13 @@ from recsys.errors import NotFound, RecsysError
 from recsys.observation.spans import span
 from recsys.settings.exploration import ExplorationSettings
 from serving.exploration.drawn_lists import Explorer
+from serving.exploration.interleaved_lists import interleaved
 from serving.exploration.new_product_places import NewProductPlaces
 from serving.ranking.filters import FilterResult
 from serving.ranking.shared_lists import key_of
 from serving.ranking.strategies import Lookups, Ranked
 from serving.ranking.user_context import read_user_context
-from serving.recommender.ab_routing import Assignment, assign
+from serving.recommender.ab_routing import Assignment, assign, assign_to
 from serving.recommender.context import ContextReader, RequestContext
 from serving.recommender.explanations import parts_of
 from serving.recommender.live_lists import LiveLists
@@ -37,10 +39,10 @@ from serving.recommender.sources import (
     next_page,
 )
 from serving.recommender.why_not import ServedList, trace_products
-from serving.state.ab_assignment import ArmModel
+from serving.state.ab_assignment import ArmModel, RunningTest
 from serving.state.active_model import LoadedModel
 from serving.state.executor import LiveExecutor
-from serving.state.metrics import LateShare
+from serving.state.metrics import LateShare, count_arm
 from serving.state.redis_connection import RedisConnection
 from serving.state.serving_data import ServingData
 
@@ -128,22 +130,17 @@ class Recommender:
         visitor: RequestContext,
         request_id: str | None,
     ) -> RecommendationResponse:
-        context = visitor
-        if data.test is not None:
-            # an arm of an A/B test differs in what the path begins with, and in nothing else
-            assignment = assign(data, request)
-            if assignment.data.arm_generation is not None:
-                # lists of the arm's model are stored as a generation of their own
-                context = await self._contexts.read(assignment.request, assignment.data)
-            elif assignment.data is not data:
-                context = replace(visitor, data=assignment.data)
-            if assignment.arm_model is not None:
-                response = await self._by_arm_model(context, assignment, assignment.arm_model, data)
-            else:
-                response = assignment.labelled(await self._from_sources(assignment.request, context))
-        else:
+        context, test = visitor, data.test
+        if test is None:
             response = await self._from_sources(request, context)
-        if request_id is None:
+        elif request_id is not None and test.interleaves(request):
+            response = await self._interleaved(test, request, visitor, request_id)
+        else:
+            response, context = await self._of_arm(assign(data, request), visitor)
+        if response.arm is not None:
+            count_arm(response.arm)
+        # the places of an interleaved list are given out already
+        if request_id is None or response.teams is not None:
             return response
         new_products, explorer = self._new_products, self._explorer
         if new_products is not None and new_products.wanted(response, context.data):
@@ -151,6 +148,35 @@ class Recommender:
         if explorer is not None and explorer.draws(request, request_id):
             response = explorer.drawn(response, context.data, context.recent, request_id)
         return response
+
+    async def _of_arm(
+        self, assignment: Assignment, visitor: RequestContext
+    ) -> tuple[RecommendationResponse, RequestContext]:
+        """Return the list of an arm, and the context that it was made in.
+
+        An arm of an A/B test differs in what the path begins with, and in nothing else.
+        """
+        context, data = visitor, visitor.data
+        if assignment.data.arm_generation is not None:
+            # lists of the arm's model are stored as a generation of their own
+            context = await self._contexts.read(assignment.request, assignment.data)
+        elif assignment.data is not data:
+            context = replace(visitor, data=assignment.data)
+        if assignment.arm_model is not None:
+            return await self._by_arm_model(context, assignment, assignment.arm_model, data), context
+        return assignment.labelled(await self._from_sources(assignment.request, context)), context
+
+    async def _interleaved(
+        self, test: RunningTest, request: RecommendationRequest, visitor: RequestContext, request_id: str
+    ) -> RecommendationResponse:
+        """Return a list of the products of both arms; the control's where the other has none of its own."""
+        (control, _), (challenger, _) = await asyncio.gather(
+            *(
+                self._of_arm(assign_to(arm, test, visitor.data, request), visitor)
+                for arm in test.test.design.arms
+            )
+        )
+        return interleaved(test, control, challenger, visitor, request_id)
 
     async def _with_new_products(
         self,
@@ -196,7 +222,10 @@ class Recommender:
         data = self.data
         context = await self._contexts.read(request, data)
         response = next_page(rest, request, data, context.recent)
-        return assign(data, request).labelled_page(response)
+        response = assign(data, request).labelled_page(response)
+        if response.arm is not None:
+            count_arm(response.arm)
+        return response
 
     async def whole_list(self, request: RecommendationRequest) -> ServedList:
         """Return all pages of a list. Raises as `recommend`."""

@@ -36,6 +36,8 @@ class RecommendationResponse:
     propensities  of a list that was drawn at random: for each entry the chance of its place, given those
                   before it; None for any other list
     candidates    the products that such a list was drawn from
+    teams, credits  of an interleaved list: whose product each place has, and what a success there counts;
+                  its propensities are as those of a drawn list
     new_products  products of the page whose places were reserved for new products
     """
 
@@ -57,6 +59,8 @@ class RecommendationResponse:
     candidates: Sequence[int] | None = None
     new_products: frozenset[int] = frozenset()
     arm_propensity: float | None = None
+    teams: Sequence[int | None] | None = None
+    credits: Sequence[float] | None = None
 
     @property
     def is_full(self) -> bool:
@@ -95,6 +99,8 @@ def impression_of(response: RecommendationResponse, request_id: str) -> Answered
         response.propensities,
         response.candidates,
         response.arm_propensity,
+        response.teams,
+        response.credits,
     )
 
 
@@ -118,7 +124,7 @@ def list_of(
         "generation": response.generation,
         "arm": response.arm,
         "complete": response.complete,
-        "explored": response.propensities is not None,
+        "explored": response.candidates is not None,
         "new_product_ids": sorted(response.new_products),
         "features_age_seconds": _age_seconds(response.made_at),
     }

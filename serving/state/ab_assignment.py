@@ -12,7 +12,7 @@ from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
 from recsys.domains.recommendations.ab_tests.design import ArmDesign
-from recsys.domains.recommendations.ab_tests.service import Running, arm_of, unit_of
+from recsys.domains.recommendations.ab_tests.service import Running, arm_of, interleaves, unit_of
 from recsys.domains.recommendations.stored_lists import generations
 from recsys.errors import NotFound, RecsysError
 from recsys.log import get_logger
@@ -125,10 +125,23 @@ class RunningTest:
         return self._without_rules
 
     def arm(self, request: RecommendationRequest) -> ArmDesign | None:
-        """Return the arm of a request; None without a visitor, or where its placement is not tested."""
+        """Return the arm of a request; None without a visitor, or where its placement is not tested.
+
+        Interleaved lists are of no arm.
+        """
+        unit = None if self.test.design.kind == "interleaved" else self._unit(request)
+        return None if unit is None else arm_of(self.test, unit)
+
+    def interleaves(self, request: RecommendationRequest) -> bool:
+        """Whether the list of a request has products of both arms."""
+        unit = None if request.explain else self._unit(request)
+        return unit is not None and interleaves(self.test, unit)
+
+    def _unit(self, request: RecommendationRequest) -> str | None:
         design = self.test.design
-        unit = unit_of(request.user, request.session, by_session=design.unit == "session")
-        return None if unit is None or not design.concerns(request.placement) else arm_of(self.test, unit)
+        if not design.concerns(request.placement):
+            return None
+        return unit_of(request.user, request.session, by_session=design.unit == "session")
 
     def prepare(self, catalogue: Catalogue) -> None:
         """Compute what the first request after a change would otherwise have to."""

@@ -45,6 +45,6 @@ class LateShare:
         return now - before, late_now - late_before
 
 
-def count_arm(arm: str) -> None:
-    """Count one list of an A/B test."""
-    _ARMS.labels(arm).inc()
+def count_arm(label: str) -> None:
+    """Count one list of an A/B test, by the last part of its label: an arm, `fallback` or `interleaved`."""
+    _ARMS.labels(label.rpartition(":")[2]).inc()

@@ -52,9 +52,39 @@ def _show(test: AbResult, console: Console) -> None:
         highlight=False,
     )
     console.print(f"{escape(test.verdict.reason)}.", soft_wrap=True, highlight=False)
+    if test.design.kind == "interleaved":
+        _show_preference(test, console)
+        return
     _show_people(f"{test.design.unit}s", test.units, test, console)
     if test.guests is not None and sum(test.guests.counted.values()) + sum(test.guests.waiting.values()):
         _show_people("guests", test.guests, test, console)
+
+
+def _show_preference(test: AbResult, console: Console) -> None:
+    visitors, arm = test.units, test.design.arms[1]
+    table = table_of("visitors", "credit of control", f"of {arm.name}", "preference", "p")
+    for each in visitors.comparisons:
+        compared, balance = each.compared, each.compared.relative or 0.0
+        table.add_row(
+            f"[bold]{each.metric}[/bold]" if each.metric == test.design.metric else each.metric,
+            f"{(1 - balance) / 2:.1%}",
+            f"{(1 + balance) / 2:.1%}",
+            f"{compared.difference:+.4f} ({compared.low:+.4f} to {compared.high:+.4f})",
+            f"{compared.p_value:.3f}",
+        )
+    if visitors.comparisons:
+        console.print(table)
+    fallbacks = visitors.fallback_share[arm.name]
+    console.print(
+        f"Lists of both {test.control} and {arm.variant}, credit {test.design.credit}: "
+        f"{visitors.counted[arm.name]:,} visitors counted, {visitors.waiting[arm.name]:,} waiting; "
+        f"{fallbacks:.1%} of the lists of one arm only. The preference is the mean credit of a visitor, "
+        "95% at all looks together.",
+        style="dim",
+        markup=False,
+        soft_wrap=True,
+        highlight=False,
+    )
 
 
 def _show_people(name: str, people: Population, test: AbResult, console: Console) -> None:

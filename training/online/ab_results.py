@@ -12,6 +12,8 @@ from recsys.domains.recommendations.ab_tests.design import METRICS, ExperimentDe
 from recsys.domains.recommendations.ab_tests.tables import AbTest
 from training.online.ab_outcomes import read_sessions, read_users
 from training.online.ab_verdict import SHARES, ABVerdict, Population, judge, population_of
+from training.online.interleaved_outcomes import read_interleaved
+from training.online.interleaved_verdict import interleaved_population, judge_interleaved
 
 __all__ = ["AbResult", "enforce_guardrails", "read_results"]
 
@@ -20,8 +22,9 @@ __all__ = ["AbResult", "enforce_guardrails", "read_results"]
 class AbResult:
     """What came of an experiment so far.
 
-    units : those that were assigned: users, or sessions. The verdict is about them.
-    guests : sessions without a log-in beside assigned users; None where sessions are assigned. A guest who
+    units : those that were assigned: users, or sessions; all visitors, of interleaved lists. The verdict is
+        about them.
+    guests : sessions without a log-in beside assigned users; None for all other units. A guest who
         logs in may count as both, in different arms: few do, and it can only hide a difference.
     breached : whether an arm breaks a guardrail; `verdict` says which.
     """
@@ -64,6 +67,8 @@ def enforce_guardrails(session: Session, results: list[AbResult]) -> list[str]:
 
 def _result(session: Session, test: AbTest, until: datetime) -> AbResult:
     design = ab_tests.design_of(test)
+    if design.kind == "interleaved":
+        return _interleaved_result(session, test, design, until)
     by_user = design.unit == "user"
     given = {"since": test.started_at, "until": until}
     if by_user:
@@ -77,6 +82,29 @@ def _result(session: Session, test: AbTest, until: datetime) -> AbResult:
         guests = population_of(of_guests, design, _metrics(design, list(SHARES)))
     days = (until - test.started_at) / timedelta(days=1)
     verdict, breach = judge(outcomes, units, design, days=days, over=test.state != "running")
+    return _as_result(test, design, until, units, guests, verdict, breached=breach is not None)
+
+
+def _interleaved_result(
+    session: Session, test: AbTest, design: ExperimentDesign, until: datetime
+) -> AbResult:
+    outcomes = read_interleaved(session, test.name, design, since=test.started_at, until=until)
+    units = interleaved_population(outcomes, design, _metrics(design, list(outcomes.values)))
+    days = (until - test.started_at) / timedelta(days=1)
+    verdict = judge_interleaved(outcomes, units, design, days=days, over=test.state != "running")
+    return _as_result(test, design, until, units, None, verdict, breached=False)
+
+
+def _as_result(
+    test: AbTest,
+    design: ExperimentDesign,
+    until: datetime,
+    units: Population,
+    guests: Population | None,
+    verdict: ABVerdict,
+    *,
+    breached: bool,
+) -> AbResult:
     return AbResult(
         name=test.name,
         control=test.control,
@@ -85,11 +113,11 @@ def _result(session: Session, test: AbTest, until: datetime) -> AbResult:
         winner=test.winner,
         since=test.started_at,
         until=until,
-        days=days,
+        days=(until - test.started_at) / timedelta(days=1),
         units=units,
         guests=guests,
         verdict=verdict,
-        breached=breach is not None,
+        breached=breached,
     )
 
 

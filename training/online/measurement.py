@@ -103,6 +103,7 @@ def measured_test(result: AbResult) -> MeasuredTest:
     units, ratio = result.units, result.units.sample_ratio
     return MeasuredTest(
         name=result.name,
+        kind=result.design.kind,
         control=result.control,
         metric=result.design.metric,
         unit=result.design.unit,

@@ -308,6 +308,7 @@ NOT_PERSONAL: Mapping[str, str] = MappingProxyType(
         "recommendations_db.shared_lists": "products of lists that are the same for everybody",
         "recommendations_db.generation_periods": "moments of generations",
         "recommendations_db.interaction_events": _BY_THEIR_ROW,
+        "recommendations_db.measurements": _COUNTS,
         "recommendations_db.models_to_retrain": "names of models",
         "recommendations_db.recommendation_generations": _COUNTS,
         "recommendations_db.recommendation_models": "figures of models; their files are a place of their own",

@@ -21,6 +21,8 @@ from recsys.domains.recommendations.ab_tests.design import (
     ArmDesign,
     ArmGuardrail,
     ExperimentDesign,
+    ExperimentKind,
+    InterleavingCredit,
     Metric,
     Variant,
 )
@@ -43,6 +45,7 @@ METRIC_NAMES = {
     "revenue": "revenue of recommended products per customer",
     "spent": "everything spent per customer",
 }
+KIND_NAMES = {"arms": "arms (A/B)", "interleaved": "interleaved lists"}
 OUTCOMES = {
     "invalid": ("cannot be trusted", "bad"),
     "harmful": ("an arm does harm", "bad"),
@@ -74,6 +77,8 @@ class ExperimentRow(BaseModel):
 
     name: str
     state: str
+    kind: str
+    traffic: float
     control: str
     arms: list[ArmContent]
     unit: str
@@ -121,8 +126,11 @@ class ExperimentContent(BaseModel):
 
 
 class StartForm(BaseModel):
-    """The terms of a new test, without its arms."""
+    """The terms of a new test, without its arms; traffic_percent and credit are of interleaved lists."""
 
+    kind: ExperimentKind = "arms"
+    traffic_percent: float = Field(default=100, gt=0, le=100)
+    credit: InterleavingCredit = "optimised"
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,59}$")
     days: float = Field(ge=1, le=3660)
     outcome_days: float = Field(default=7, gt=0, le=3660)
@@ -137,7 +145,7 @@ class ArmForm(BaseModel):
     """One arm beside the control."""
 
     arm_name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,23}$")
-    share_percent: float = Field(ge=1, le=99)
+    share_percent: float = Field(default=50, ge=1, le=99)
     model: str | None = None
     diversity: float | None = Field(default=None, ge=0, le=1)
     novelty: Literal["any", "new"] | None = None
@@ -161,6 +169,7 @@ class KeepForm(ConclusionForm):
 def experiments(
     request: Request,
     user: Viewer,
+    kind: ExperimentKind = "arms",
     metric: Metric = "bought",
     share_percent: Annotated[float, Query(ge=1, le=99)] = 50,
     days: Annotated[float, Query(ge=1, le=3660)] = 28,
@@ -169,7 +178,9 @@ def experiments(
     """The test that runs, the plan of the next one, and those that ended."""
     measurement = read_measurement()
     share = share_percent / 100
-    sample = plan_sample(measurement, metric, (1 - share, share), days=days, effect_percent=effect_percent)
+    sample = plan_sample(
+        measurement, metric, (1 - share, share), days=days, effect_percent=effect_percent, kind=kind
+    )
     with unit_of_work() as session:
         active = registry.active(session)
         control = None if active is None else active.name
@@ -190,6 +201,7 @@ def experiments(
         "console/experiments.html.j2",
         content,
         metric_names=METRIC_NAMES,
+        kind_names=KIND_NAMES,
         model_options=[("", "the present model"), *((name, name) for name in content.challengers)],
         arm_numbers=range(1, _TREATMENT_FIELDS + 1),
     )
@@ -221,12 +233,19 @@ def start_experiment(user: Operator, form: Annotated[SubmittedForm, Depends(subm
     arms = [arm for arm in treatments if arm is not None]
     if not arms:
         raise Invalid("No arm has a name: fill in at least one.")
+    if given.kind == "interleaved":
+        if len(arms) > 1:
+            raise Invalid("Interleaved lists are of the present lists and one arm: empty the other names.")
+        arms = [ArmDesign(name=arms[0].name, share=0.5, variant=arms[0].variant)]
     rest = 1 - sum(arm.share for arm in arms)
     if rest <= 0:
         raise Invalid("The arms have all of the visitors, and the control none: lower their shares.")
     drop = given.guardrail_percent
     guardrails = [] if drop is None else [{"metric": given.metric, "largest_drop": drop / 100}]
     design = ExperimentDesign.of(
+        kind=given.kind,
+        traffic=given.traffic_percent / 100 if given.kind == "interleaved" else 1.0,
+        credit=given.credit,
         arms=[{"name": CONTROL, "share": rest}, *arms],
         metric=given.metric,
         unit=given.unit,
@@ -237,10 +256,11 @@ def start_experiment(user: Operator, form: Annotated[SubmittedForm, Depends(subm
         guardrails=guardrails,
     )
     start(given.name, design, actor=user.actor, reason=given.reason)
-    shares = ", ".join(f"{arm.name} {100 * arm.share:g}%" for arm in arms)
-    return redirect(
-        f"/console/experiments/{given.name}", f"It runs within seconds: {shares} of the visitors."
-    )
+    if given.kind == "interleaved":
+        words = f"lists of both arms for {given.traffic_percent:g}%"
+    else:
+        words = ", ".join(f"{arm.name} {100 * arm.share:g}%" for arm in arms)
+    return redirect(f"/console/experiments/{given.name}", f"It runs within seconds: {words} of the visitors.")
 
 
 @router.post("/{name}/stop")
@@ -295,6 +315,8 @@ def _row(
     return ExperimentRow(
         name=test.name,
         state=test.state,
+        kind=design.kind,
+        traffic=design.traffic,
         control=test.control,
         arms=[
             ArmContent(

@@ -82,7 +82,7 @@ def test_the_version_before_each_migration_runs_on_it() -> None:
         "ALTER TABLE products_db.products ADD CONSTRAINT u UNIQUE (name)",
         "ALTER TABLE users_db.api_keys DROP CONSTRAINT api_keys_origins_check",
         "CREATE UNIQUE INDEX i ON products_db.products (name)",
-        "DROP INDEX recommendations_db.ab_tests_one_running_idx",
+        "DROP INDEX analytics_db.job_runs_planned_key",
         "ALTER TABLE users_db.user_social ADD CONSTRAINT f FOREIGN KEY (id) REFERENCES users_db.users (id)",
         "CREATE TRIGGER t BEFORE INSERT ON users_db.users FOR EACH ROW "
         "EXECUTE FUNCTION suppress_redundant_updates_trigger()",

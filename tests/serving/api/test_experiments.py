@@ -10,7 +10,7 @@ import pytest
 
 from models.registry import registry
 from recsys.database.session import unit_of_work
-from recsys.domains.recommendations.ab_tests.sample_size import users_needed
+from recsys.domains.recommendations.ab_tests.sample_size import users_needed, visitors_needed
 from recsys.domains.users.api_keys import service as api_keys
 from serving.server.app import create_app
 from tests.serving import shopping
@@ -86,6 +86,55 @@ def test_the_plan_is_that_of_the_formula(admin: httpx.Client) -> None:
     assert money["needed"] == users_needed(5.0, 0.1, (0.5, 0.5), deviation=20.0)
     assert admin.get(f"{PATH}/plan", params={"metric": "spent"}).json()["needed"] is None
     assert admin.get(f"{PATH}/plan", params={"share": [0.6, 0.4]}).status_code == 422
+
+
+INTERLEAVED: dict[str, Any] = {
+    "kind": "interleaved",
+    "arms": [
+        {"name": "control", "share": 0.5},
+        {"name": "challenger", "share": 0.5, "variant": {"model": "popularity-v1"}},
+    ],
+    "metric": "clicked",
+    "traffic": 0.8,
+}
+
+
+def test_an_interleaved_experiment_is_started_followed_and_kept(admin: httpx.Client) -> None:
+    started = admin.post(PATH, json={**NEW, "design": INTERLEAVED})
+    assert started.status_code == 201, started.text
+    design = started.json()["design"]
+    assert (design["kind"], design["credit"], design["traffic"]) == ("interleaved", "optimised", 0.8)
+    arms = lambda: {ask(admin, user)["provenance"]["arm"] for user in range(1, 21)}  # noqa: E731
+    until(lambda: "spring:interleaved" in arms())
+    assert arms() == {"spring:interleaved", None}
+    detail = admin.get(f"{PATH}/spring").json()
+    assert [each["arm"]["name"] for each in detail["answered"]] == ["control", "challenger"]
+    kept = admin.post(f"{PATH}/spring/keep", json={"arm": "challenger", "reason": "preferred"}).json()
+    assert (kept["winner"], kept["serving"]) == ("challenger", "popularity-v1")
+    asked = {"kind": "interleaved", "metric": "clicked", "baseline": 0.1, "effect_percent": 20}
+    plan = admin.get(f"{PATH}/plan", params=asked).json()
+    assert plan["needed"] == visitors_needed(0.1, 0.2)
+    money = admin.get(f"{PATH}/plan", params={**asked, "metric": "spent"}).json()
+    assert money["needed"] is None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"metric": "revenue"},
+        {"guardrails": [{"metric": "bought", "largest_drop": 0.1}]},
+        {"arms": DESIGN["arms"]},
+        {"arms": [{"name": "control", "share": 0.7}, {**INTERLEAVED["arms"][1], "share": 0.3}]},
+        {"arms": [{"name": "control", "share": 0.5}, {"name": "same", "share": 0.5}]},
+        {"traffic": 0},
+        {"credit": "none"},
+        {"kind": "arms"},
+    ],
+)
+def test_wrong_interleaved_designs_start_nothing(admin: httpx.Client, changed: dict[str, Any]) -> None:
+    answer = admin.post(PATH, json={**NEW, "design": {**INTERLEAVED, **changed}})
+    assert answer.status_code == 422, answer.text
+    assert admin.get(PATH).json() == []
 
 
 @pytest.mark.parametrize(

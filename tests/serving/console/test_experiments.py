@@ -149,3 +149,31 @@ def test_several_arms_with_rules_and_settings_are_started_by_the_form(second: ht
     assert send_form(second, f"{PATH}/keep", {"arm": "bare", "reason": "same sales"}).status_code == 303
     assert active() == "knn-v1"
     assert "kept: bare" in second.get("/console/experiments").text
+
+
+def test_an_interleaved_experiment_is_started_by_the_form_and_its_preference_displayed(
+    second: httpx.Client,
+) -> None:
+    mixed = {**TERMS, "kind": "interleaved", "traffic_percent": 40, "metric": "clicked"}
+    two = {**mixed, "arm2_arm_name": "bare", "arm2_without_rules": "true"}
+    assert send_form(second, "/console/experiments/start", two).status_code == 422
+    assert send_form(second, "/console/experiments/start", {**mixed, "metric": "spent"}).status_code == 422
+    assert send_form(second, "/console/experiments/start", mixed).status_code == 303
+    with unit_of_work() as session:
+        design = ab_tests.design_of(ab_tests.get(session, "two-against-one"))
+    assert (design.kind, design.traffic, design.arms[1].share) == ("interleaved", 0.4, 0.5)
+    assert "for 40% of the visitors" in second.get("/console/experiments").text
+    row = MeasuredDifference(metric="clicked", arm="challenger", control=0.01, treatment=0.03,
+                             difference=0.02, low=0.005, high=0.035, relative=0.5, p_value=0.01,
+                             variance_removed=0.0)  # fmt: skip
+    measured(a_verdict(kind="interleaved", metric="clicked", differences=[row]))
+    page = second.get(PATH).text
+    assert "25.0%" in page
+    assert "75.0%" in page
+    assert "0.0050 to 0.0350" in page
+    asked = {"metric": "clicked", "kind": "interleaved", "effect_percent": 20, "format": "json"}
+    sample = second.get("/console/experiments", params=asked).json()["sample"]
+    assert sample["kind"] == "interleaved"
+    assert send_form(second, f"{PATH}/keep", {"arm": "challenger", "reason": "preferred"}).status_code == 303
+    assert active() == "knn-v2"
+    assert "interleaved with knn-v1" in second.get("/console/experiments").text

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from recsys.domains.recommendations.ab_tests.sample_size import mixture_precision
 
-__all__ = ["SequentialDifference", "always_valid_p", "compare_means", "half_width"]
+__all__ = ["SequentialDifference", "always_valid_p", "compare_means", "compare_with_zero", "half_width"]
 
 Values = npt.NDArray[np.float64]
 
@@ -134,6 +134,41 @@ def compare_means(
         high=difference + half,
         p_value=p_value,
         relative=difference / base if base else None,
+    )
+
+
+def compare_with_zero(values: Values, *, alpha: float, tuned_for: float) -> SequentialDifference:
+    """Compare the mean of one outcome with 0, as `compare_means` does of two arms.
+
+    Parameters
+    ----------
+    values
+        float64 (users,), at least two, in the order in which they joined.
+    alpha, tuned_for
+        As in `half_width`.
+
+    Raises
+    ------
+    ValueError
+        For fewer than two users.
+    """
+    if values.size < 2:
+        raise ValueError("expected at least two users")
+    mean, deviation = float(values.mean()), float(values.std(ddof=1))
+    half = float(half_width(values.size, deviation, alpha=alpha, tuned_for=tuned_for))
+    if deviation > 0:
+        z = mean / deviation * np.sqrt(values.size)
+        p_value = float(always_valid_p(values.size, z, alpha=alpha, tuned_for=tuned_for))
+    else:
+        p_value = 1.0 if mean == 0 else 0.0
+    return SequentialDifference(
+        control=0.0,
+        treatment=mean,
+        difference=mean,
+        low=mean - half,
+        high=mean + half,
+        p_value=p_value,
+        relative=None,
     )
 
 

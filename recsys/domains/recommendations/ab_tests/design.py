@@ -11,19 +11,29 @@ from recsys.errors import Invalid
 
 __all__ = [
     "CONTROL",
+    "COUNTED",
     "METRICS",
     "ArmDesign",
     "ArmGuardrail",
     "ExperimentDesign",
+    "ExperimentKind",
+    "InterleavingCredit",
     "Metric",
     "Variant",
     "arms_of",
+    "interleaved_arms",
     "model_against_control",
 ]
 
+COUNTED = ("clicked", "carted", "bought")
+"""Metrics of single products, by which interleaved lists are compared."""
 Metric = Literal["clicked", "carted", "bought", "revenue", "spent"]
 METRICS: tuple[Metric, ...] = ("clicked", "carted", "bought", "revenue", "spent")
 """What an experiment can be decided by; `training.online.ab_results` says what each means."""
+ExperimentKind = Literal["arms", "interleaved"]
+"""Whether each visitor gets the lists of one arm, or lists of the products of both."""
+InterleavingCredit = Literal["optimised", "team_draft"]
+"""What a success in an interleaved list counts; `models.ranking.interleaving` says what each means."""
 CONTROL = "control"
 """The name of the first arm, by convention."""
 MODEL_PLACEMENTS = ("for_you", "similar", "bought_together", "because_you_viewed")
@@ -95,13 +105,18 @@ class ArmGuardrail(_Frozen):
 class ExperimentDesign(_Frozen):
     """Everything that is decided before an experiment starts.
 
-    arms : two to eight; the first is the control. shares : their sum is 1.
+    kind : `arms`, where each visitor has the lists of one arm; or `interleaved`, where each list has
+        products of both of two arms, which are compared by what visitors choose from it.
+    arms : two to eight; the first is the control. shares : their sum is 1; a half each where interleaved.
     unit : who stays in one arm: a user on all devices (a guest by session until the log-in), or a session,
         before and after its log-in.
     placements : where the arms differ; none: those that a variant concerns.
     days : planned duration. outcome_days : of a visitor's time since the first list, what counts.
     planned_units : users or sessions that the plan expects; intervals are narrowest there.
+    credit, traffic : of interleaved lists, what a success counts, and the share of the visitors who get them.
     """
+
+    kind: ExperimentKind = "arms"
 
     arms: Annotated[
         tuple[ArmDesign, ...],
@@ -123,6 +138,10 @@ class ExperimentDesign(_Frozen):
     outcome_days: Annotated[float, Field(gt=0)] = 7.0
     planned_units: Annotated[int, Field(ge=100)] = 10_000
     guardrails: tuple[ArmGuardrail, ...] = ()
+    credit: InterleavingCredit = "optimised"
+    traffic: Annotated[
+        float, Field(gt=0, le=1, description="Share of the visitors whose lists are interleaved.")
+    ] = 1.0
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -144,7 +163,32 @@ class ExperimentDesign(_Frozen):
             raise ValueError(
                 f"{', '.join(sorted(money))}: money is known of users only, and the unit is session"
             )
+        if self.kind == "interleaved":
+            self._check_interleaved()
+        elif self.traffic < 1:
+            raise ValueError(
+                "traffic: it is the share of visitors with interleaved lists; in an experiment with arms "
+                "give the control a larger share"
+            )
         return self
+
+    def _check_interleaved(self) -> None:
+        if len(self.arms) != 2 or abs(self.arms[0].share - 0.5) > 1e-6:
+            raise ValueError(
+                "an interleaved experiment has two arms with a share of 0.5 each: both have a part of each "
+                "list. `traffic` says for which share of the visitors"
+            )
+        if self.metric not in COUNTED:
+            raise ValueError(
+                f"metric {self.metric}: no visitor of interleaved lists has an arm of their own, so money "
+                f"per user is not compared; expected {', '.join(COUNTED)}"
+            )
+        if self.guardrails:
+            raise ValueError(
+                "guardrails compare the visitors of two arms, and interleaved lists are for the same visitors"
+            )
+        if self.arms[1].variant == Variant():
+            raise ValueError(f"the arm {self.arms[1].name} changes nothing: name its model, for example")
 
     @classmethod
     def of(cls, **fields: object) -> ExperimentDesign:
@@ -201,6 +245,14 @@ def model_against_control(
     return (
         ArmDesign(name=CONTROL, share=1 - share, variant=Variant(live=live_control)),
         ArmDesign(name="challenger", share=share, variant=Variant(model=challenger, live=live_control)),
+    )
+
+
+def interleaved_arms(variant: Variant) -> tuple[ArmDesign, ArmDesign]:
+    """The two arms of an interleaved experiment of a variant against what visitors have now."""
+    return (
+        ArmDesign(name=CONTROL, share=0.5),
+        ArmDesign(name="challenger", share=0.5, variant=variant),
     )
 
 

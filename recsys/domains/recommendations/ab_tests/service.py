@@ -34,6 +34,7 @@ from recsys.settings import get_settings
 
 __all__ = [
     "FALLBACK",
+    "INTERLEAVED",
     "ArmCount",
     "Running",
     "answered",
@@ -44,6 +45,7 @@ __all__ = [
     "end",
     "fallback_label",
     "get",
+    "interleaves",
     "label",
     "listed",
     "note_winner",
@@ -55,6 +57,8 @@ __all__ = [
 
 FALLBACK = "fallback"
 """Marks lists that were meant for an arm, and made by the serving model all the same."""
+INTERLEAVED = "interleaved"
+"""In the place of an arm, marks lists of both arms."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 
 
@@ -104,6 +108,11 @@ def arm_of(test: Running, unit: str) -> ArmDesign:
         if number < below:
             return arm
     return test.design.control
+
+
+def interleaves(test: Running, unit: str) -> bool:
+    """Whether the visitor gets lists of both arms."""
+    return test.design.kind == "interleaved" and draw(test.salt, f"traffic:{unit}") < test.design.traffic
 
 
 def label(name: str, arm: str) -> str:
@@ -181,7 +190,8 @@ def start(
         challenger=next(iter(design.models), None),
         share=sum(arm.share for arm in design.treatments),
         live_control=design.control.variant.live,
-        design=design.model_dump(mode="json"),
+        # without what is as usual, so that the program of the version before reads designs that it knows
+        design=design.model_dump(mode="json", exclude_defaults=True),
         salt=salt,
         metric=design.metric,
         days=design.days,
@@ -234,12 +244,18 @@ def end(session: Session, *, actor: str, conclusion: str) -> str | None:
 
 
 def answered(session: Session, test: AbTest) -> dict[str, ArmCount]:
-    """Of each arm, by its name, how many lists were answered to how many users and guests."""
+    """Of each arm, by its name, how many lists were answered to how many users and guests.
+
+    Both arms of an interleaved experiment have the same ones.
+    """
     found = {}
-    for arm in design_of(test).arms:
-        fallback = fallback_label(test.name, arm.name)
+    design = design_of(test)
+    for arm in design.arms:
+        # an interleaved list is of both arms
+        name = INTERLEAVED if design.kind == "interleaved" else arm.name
+        fallback = fallback_label(test.name, name)
         of_arm = (
-            Exposure.arm.in_([label(test.name, arm.name), fallback]),
+            Exposure.arm.in_([label(test.name, name), fallback]),
             Exposure.shown_at >= test.started_at,
             Exposure.shown_at < (test.ended_at or clock.now()),
         )

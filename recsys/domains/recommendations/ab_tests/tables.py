@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Identity, Index, String, Text, text
+from sqlalchemy import CheckConstraint, Identity, SmallInteger, String, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from recsys.database.base import Base
 from recsys.domains.recommendations.tables import SCHEMA
 
-__all__ = ["AbTest"]
+__all__ = ["AbTest", "StoredMeasurement"]
 
 
 class AbTest(Base):
@@ -31,8 +31,6 @@ class AbTest(Base):
         CheckConstraint("days > 0", name="days"),
         CheckConstraint("state IN ('running', 'stopped')", name="state"),
         CheckConstraint("(state = 'running') = (ended_at IS NULL)", name="end"),
-        # at most one test runs, even when two are started at the same time; the running test is found by it
-        Index("ab_tests_one_running_idx", "state", unique=True, postgresql_where=text("state = 'running'")),
         {"schema": SCHEMA},
     )
 
@@ -54,3 +52,17 @@ class AbTest(Base):
     conclusion: Mapped[str | None] = mapped_column(Text)
     design: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     winner: Mapped[str | None] = mapped_column(String(24))
+
+
+class StoredMeasurement(Base):
+    """The newest figures of displayed lists and of experiments, in one row (our own table).
+
+    content : a `models.registry.measurement.Measurement`.
+    """
+
+    __tablename__ = "measurements"
+    __table_args__ = (CheckConstraint("id = 1", name="newest"), {"schema": SCHEMA})
+
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    measured_at: Mapped[datetime]
+    content: Mapped[dict[str, Any]] = mapped_column(JSONB)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import orjson
 import redis
 from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY, INTEGER, REAL, TEXT, TIMESTAMP, VARCHAR
+from sqlalchemy.dialects.postgresql import ARRAY, BOOLEAN, INTEGER, REAL, TEXT, TIMESTAMP, VARCHAR
 from sqlalchemy.orm import Session
 
 from recsys import clock
@@ -40,6 +40,10 @@ class Answered(NamedTuple):
         its place given the products before it; None where that is not known. None for any other list.
     candidates : the products that such a list was drawn from, in the order of the model and the rules.
     arm_propensity : probability with which the visitor was assigned to the arm of an experiment.
+    teams : of an interleaved list, whose product each place has: 0 the control's, 1 the challenger's, None
+        nobody's; its propensities are those of drawn lists, without candidates.
+    credits : what a success at each of these places counts for the challenger; below 0 for the control.
+    milliseconds, late : of a list in an experiment, how long it took and whether its deadline passed.
     """
 
     request_id: str
@@ -58,6 +62,10 @@ class Answered(NamedTuple):
     propensities: Sequence[float | None] | None = None
     candidates: Sequence[int] | None = None
     arm_propensity: float | None = None
+    teams: Sequence[int | None] | None = None
+    credits: Sequence[float] | None = None
+    milliseconds: float | None = None
+    late: bool | None = None
 
 
 _OLDEST_FIELDS = Answered._fields.index("before") + 1
@@ -67,18 +75,19 @@ _STORE = text(
     WITH given AS MATERIALIZED (
         SELECT * FROM unnest(:request_ids, :shelves, :users, :sessions, :models, :versions, :generations,
                              :sources, :arms, :products, :scores, :moments, :propensities, :candidates,
-                             :arm_propensities)
+                             :arm_propensities, :teams, :credits, :milliseconds, :late)
           AS g(request_id, shelf, user_id, session_id, model, version, generation, source, arm, product_ids,
-               scores, shown_at, propensities, candidates, arm_propensity)
+               scores, shown_at, propensities, candidates, arm_propensity, teams, credits, milliseconds, late)
     ), people AS MATERIALIZED (
         SELECT id FROM users_db.users WHERE id IN (SELECT user_id FROM given) ORDER BY id FOR KEY SHARE
     )
     INSERT INTO recommendations_db.exposures
         (request_id, shelf, user_id, session_id, model, version, generation, source, arm, product_ids,
-         scores, shown_at, propensities, candidates, arm_propensity)
+         scores, shown_at, propensities, candidates, arm_propensity, teams, credits, milliseconds, late)
     SELECT request_id, shelf, people.id, session_id, model, version, generation, source, arm,
            CAST(product_ids AS integer[]), CAST(scores AS real[]), shown_at,
-           CAST(propensities AS real[]), CAST(candidates AS integer[]), arm_propensity
+           CAST(propensities AS real[]), CAST(candidates AS integer[]), arm_propensity,
+           CAST(teams AS smallint[]), CAST(credits AS real[]), milliseconds, late
     FROM given LEFT JOIN people ON people.id = given.user_id
     ORDER BY request_id, shelf
     ON CONFLICT DO NOTHING
@@ -88,14 +97,16 @@ _STORE = text(
     *(bindparam(name, type_=ARRAY(VARCHAR)) for name in ("versions", "sources", "arms")),
     # an array of arrays of different lengths does not exist: they travel as texts
     *(bindparam(name, type_=ARRAY(TEXT)) for name in ("products", "scores", "propensities", "candidates")),
+    *(bindparam(name, type_=ARRAY(TEXT)) for name in ("teams", "credits")),
     *(bindparam(name, type_=ARRAY(INTEGER)) for name in ("users", "generations")),
     bindparam("moments", type_=ARRAY(TIMESTAMP(timezone=True))),
-    bindparam("arm_propensities", type_=ARRAY(REAL)),
+    *(bindparam(name, type_=ARRAY(REAL)) for name in ("arm_propensities", "milliseconds")),
+    bindparam("late", type_=ARRAY(BOOLEAN)),
 )
 _COLUMNS = """
     SELECT request_id, shelf, source, product_ids, scores, shown_at, user_id, session_id, model, version,
            generation, arm, coalesce(array_lower(product_ids, 1), 1) - 1, propensities, candidates,
-           arm_propensity
+           arm_propensity, teams, credits, milliseconds, late
     FROM recommendations_db.exposures
 """
 _FIND = text(f"{_COLUMNS} WHERE request_id = ANY(:ids) ORDER BY request_id, shelf").bindparams(
@@ -157,6 +168,8 @@ def _plausible(one: Answered) -> bool:
         and isinstance(one.before, int)
         and isinstance(one.propensities, list | None)
         and isinstance(one.candidates, list | None)
+        and isinstance(one.teams, list | None)
+        and isinstance(one.credits, list | None)
     )
 
 
@@ -185,6 +198,10 @@ def store(session: Session, several: Sequence[Answered]) -> int:
             ],
             "candidates": [None if one.candidates is None else _array(one.candidates, 0) for one in several],
             "arm_propensities": [one.arm_propensity for one in several],
+            "teams": [None if one.teams is None else _array(one.teams, one.before) for one in several],
+            "credits": [None if one.credits is None else _array(one.credits, one.before) for one in several],
+            "milliseconds": [one.milliseconds for one in several],
+            "late": [one.late for one in several],
         },
     )
     return int(done.rowcount)

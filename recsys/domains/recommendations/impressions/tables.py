@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import REAL, ForeignKey, Index, Integer, String
+from sqlalchemy import REAL, ForeignKey, Index, Integer, SmallInteger, String
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -47,6 +47,13 @@ class Exposure(Base):
     # known; and the products that the places were drawn from, in the order of the model and the rules
     propensities: Mapped[list[float | None] | None] = mapped_column(ARRAY(REAL))
     candidates: Mapped[list[int] | None] = mapped_column(ARRAY(Integer))
+    # of an interleaved list: whose product each place has, 0 the control's and 1 the challenger's, NULL
+    # nobody's; and what a success there counts for the challenger
+    teams: Mapped[list[int | None] | None] = mapped_column(ARRAY(SmallInteger))
+    credits: Mapped[list[float] | None] = mapped_column(ARRAY(REAL))
+    # of a list in an experiment: how long it took, and whether its deadline passed
+    milliseconds: Mapped[float | None] = mapped_column(REAL)
+    late: Mapped[bool | None]
 
 
 class FeedbackExposure(Base):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.domains.recommendations.ab_tests.sample_size import arm_level, users_needed
+from recsys.domains.recommendations.ab_tests.sample_size import arm_level, users_needed, visitors_needed
 from recsys.errors import Invalid
 
 BASELINES = st.floats(0.001, 0.4)
@@ -56,3 +56,14 @@ def test_money_needs_as_many_as_its_variance_says() -> None:
 def test_what_cannot_be_is_refused(given_values: tuple[float, float, tuple[float, ...]]) -> None:
     with pytest.raises(Invalid):
         users_needed(*given_values)
+
+
+def test_the_visitors_of_interleaved_lists_grow_with_the_square_of_a_smaller_preference() -> None:
+    needed = visitors_needed(0.1, 0.2)
+    assert visitors_needed(0.1, 0.1) == pytest.approx(4 * needed, abs=4)
+    assert visitors_needed(0.05, 0.2) == pytest.approx(2 * needed, abs=2)
+    # 55 of 100 against 45, looked at once: (1.96 + 0.84)² / 0.01 of those who choose; daily, not twice that
+    assert 785 < visitors_needed(1.0, 0.1) < 2 * 785
+    for baseline, preference in ((0, 0.1), (0.1, 0), (1.1, 0.1), (0.1, 1.1)):
+        with pytest.raises(Invalid):
+            visitors_needed(baseline, preference)

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, text
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from recsys.domains.recommendations.ab_tests import service as ab_tests
@@ -19,9 +18,17 @@ from recsys.domains.recommendations.ab_tests.design import (
     ExperimentDesign,
     Variant,
     arms_of,
+    interleaved_arms,
     model_against_control,
 )
-from recsys.domains.recommendations.ab_tests.service import Running, arm_of, design_of, draw, unit_of
+from recsys.domains.recommendations.ab_tests.service import (
+    Running,
+    arm_of,
+    design_of,
+    draw,
+    interleaves,
+    unit_of,
+)
 from recsys.domains.recommendations.ab_tests.tables import AbTest
 from recsys.domains.recommendations.tables import ModelPromotion, RecommendationModel
 from recsys.errors import Conflict, Invalid, NotFound, RecsysError
@@ -204,12 +211,21 @@ def test_lists_of_a_third_model_would_spoil_the_comparison(models: Session) -> N
         start(models)
 
 
-def test_the_table_itself_lets_only_one_run(models: Session) -> None:
+def test_interleaved_lists_are_for_their_share_of_the_visitors_whatever_else_runs(models: Session) -> None:
+    arms = interleaved_arms(Variant(model="knn-v1"))
+    for traffic in (0.25, 1.0):
+        design = ExperimentDesign.of(kind="interleaved", arms=arms, metric="clicked", traffic=traffic)
+        test = Running(1, "t", "a", "salt", design)
+        mixed = sum(interleaves(test, f"user:{user}") for user in range(4_000))
+        assert abs(mixed - 4_000 * traffic) <= 6 * math.sqrt(4_000 * traffic * (1 - traffic))
+    arms_only = Running(1, "t", "a", "salt", ExperimentDesign.of(arms=model_against_control("b", 0.3)))
+    assert not any(interleaves(arms_only, f"user:{user}") for user in range(100))
+
+
+def test_a_design_is_stored_as_the_version_before_reads_it(models: Session) -> None:
     row = start(models)
-    kept = {each.key: getattr(row, each.key) for each in AbTest.__mapper__.column_attrs}
-    models.add(AbTest(**(kept | {"id": None, "name": "smuggled"})))
-    with pytest.raises(IntegrityError, match="ab_tests_one_running_idx"):
-        models.flush()
+    assert row.design is not None
+    assert not row.design.keys() & {"kind", "credit", "traffic"}
 
 
 def test_rows_of_the_version_before_have_the_same_two_arms(models: Session) -> None:

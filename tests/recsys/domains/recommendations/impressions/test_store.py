@@ -43,8 +43,19 @@ LISTS = st.builds(
     propensities=st.none(),
     candidates=st.none(),
     arm_propensity=st.none(),
+    teams=st.none(),
+    credits=st.none(),
+    milliseconds=st.none(),
+    late=st.none(),
 )
 TESTED_LISTS = st.builds(lambda one, share: one._replace(arm_propensity=share), LISTS, st.floats(0, 1))
+INTERLEAVED_LISTS = st.builds(
+    lambda one, teams, credit, took: one._replace(teams=teams, credits=credit, milliseconds=took, late=False),
+    LISTS,
+    st.lists(st.none() | st.integers(0, 1), max_size=30),
+    st.lists(st.floats(-2, 2), max_size=30),
+    st.floats(0, 1e5),
+)
 DRAWN_LISTS = st.builds(
     lambda one, draws, candidates: one._replace(propensities=draws, candidates=candidates),
     LISTS,
@@ -71,7 +82,7 @@ def put(*lists: Answered) -> None:
         impressions.store(session, lists)
 
 
-@given(st.lists(LISTS | DRAWN_LISTS | TESTED_LISTS, max_size=5))
+@given(st.lists(LISTS | DRAWN_LISTS | TESTED_LISTS | INTERLEAVED_LISTS, max_size=5))
 def test_lists_come_back_as_they_were(lists: list[Answered]) -> None:
     assert unpack(pack(lists)) == lists
 
@@ -79,7 +90,8 @@ def test_lists_come_back_as_they_were(lists: list[Answered]) -> None:
 def test_a_list_that_was_not_drawn_is_packed_in_the_form_of_the_program_before() -> None:
     lists = [answered("r", [1]), drawn("r", [1]), answered("r", [1], arm_propensity=0.5)]
     assert [len(row) for row in orjson.loads(pack(lists))] == [13, 15, 16]
-    assert Answered._fields[13:] == ("propensities", "candidates", "arm_propensity")
+    assert Answered._fields[13:16] == ("propensities", "candidates", "arm_propensity")
+    assert Answered._fields[16:] == ("teams", "credits", "milliseconds", "late")
 
 
 @pytest.mark.parametrize("other", [b"", b"{}x", b"17", b"[1]", b"[[]]", b'[["a"]]', b"[[1,2,3,4,5,6,7,8]]"])
