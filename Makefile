@@ -10,7 +10,7 @@ LINT = $(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/python -m m
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-integration test-e2e lint bench docs types soak report pictures lock down clean
+.PHONY: help demo test test-unit test-integration test-e2e test-hosts lint bench docs types soak report pictures lock down clean
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
@@ -32,6 +32,12 @@ test-integration: $(VENV)/.test
 
 test-e2e: $(VENV)/.test
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile -m e2e $(TEST_FLAGS)
+
+test-hosts: $(VENV)/.test  ## tests of keys, caches and streams on a Redis Cluster, and of the database behind PgBouncer
+	@TESTS_REDIS=cluster OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/recsys/cache tests/recsys/events \
+	  tests/recsys/domains tests/recsys/write_buffer tests/recsys/privacy tests/serving/batch tests/serving/state $(TEST_FLAGS)
+	@TESTS_BEHIND_PGBOUNCER=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/recsys/jobs tests/recsys/events \
+	  tests/recsys/domains tests/recsys/write_buffer tests/recsys/privacy tests/recsys/search tests/features $(TEST_FLAGS)
 
 lint: $(VENV)/.test  ## format, lint and types only
 	@$(LINT)

@@ -19,13 +19,13 @@ from tests.support.servers import (
     databases,
     fresh_database,
     migrated_template,
-    redis_client,
     servers,
     session,
 )
-from tests.support.shop import pooler, shop
+from tests.support.shop import cluster, pooler, redis_client, shop
 
 __all__ = [
+    "cluster",
     "database_url",
     "databases",
     "fresh_database",

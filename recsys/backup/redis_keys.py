@@ -21,18 +21,16 @@ from recsys.errors import Invalid, Unavailable
 __all__ = ["check_empty", "check_readable", "restore_keys", "save_keys"]
 
 _CHECK_MILLISECONDS = 60_000
-_PATTERNS = (
-    "cart:*",
-    keys.changed_carts(),
-    keys.posts_waiting(),
-    keys.exposures_waiting(),
-    keys.dead_letters("*"),
-)
+
+
+def _patterns() -> tuple[str, ...]:
+    own = keys.changed_carts(), keys.posts_waiting(), keys.exposures_waiting()
+    return ("cart:*", *own, keys.dead_letters("*"))
 
 
 def save_keys(client: redis.Redis, file: Path) -> int:
     """Write each key with its value (DUMP) and its expiry; their number. Raises redis.RedisError."""
-    names = sorted({name for pattern in _PATTERNS for name in client.scan_iter(pattern, count=5000)})
+    names = sorted({name for pattern in _patterns() for name in client.scan_iter(pattern, count=5000)})
     saved = 0
     with file.open("w", encoding="utf-8") as lines:
         for name in names:

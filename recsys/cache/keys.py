@@ -1,12 +1,16 @@
 """Every Redis key and stream, as a function of what identifies it; nobody else spells a key.
 
 The first line of each docstring opens with the key's Redis type. The documented ones come first, in the
-document's order; those of our own follow.
+document's order; those of our own follow. In Redis Cluster those of our own carry a tag where they change
+together with another key; documented ones keep their names.
 """
 
 from __future__ import annotations
 
 import hashlib
+
+from recsys.cache import slots
+from recsys.settings import get_settings
 
 # --- users ---------------------------------------------------------------------------------------
 
@@ -162,8 +166,11 @@ def live_generation() -> str:
     return "recommendations:generation"
 
 
-def stored_recommendations(generation: int, user_id: int) -> str:
+def stored_recommendations(generation: int, user_id: int | str) -> str:
     """String: one user's stored list of one generation, in binary; expires with the generation."""
+    # in a cluster beside `recent_interactions` of the same user: both are read in one trip
+    if get_settings().redis.is_cluster:
+        return f"recommendations:{generation}:{{{user_id}}}"
     return f"recommendations:{generation}:{user_id}"
 
 
@@ -177,12 +184,15 @@ def stored_shared_list(generation: int, placement: str, subject: str, models: st
 
 def recent_interactions(user_id: int) -> str:
     """Set: ids of products the user touched since the last scoring; expires."""
+    if get_settings().redis.is_cluster:
+        return f"interactions:recent:{{{user_id}}}"
     return f"interactions:recent:{user_id}"
 
 
 def cart_id(owner: str) -> str:
     """String: the id of an owner's cart, new after each order, so that one cart is ordered once."""
-    return f"cart:id:{owner}"
+    kind, _, value = owner.partition(":")
+    return f"cart:id:{slots.beside(guest_cart(value) if kind == 'session' else f'cart:{value}') or owner}"
 
 
 def changed_carts() -> str:
@@ -190,9 +200,20 @@ def changed_carts() -> str:
     return "carts:changed"
 
 
-def cart_ordered(order_id: int) -> str:
+def cart_ordered(order_id: int, cart_key: str) -> str:
     """String: that the cart of this order was emptied; expires."""
-    return f"cart:ordered:{order_id}"
+    beside = slots.beside(cart_key)
+    return f"cart:ordered:{beside}:{order_id}" if beside else f"cart:ordered:{order_id}"
+
+
+def cart_moving(cart_key: str, owner: str) -> str:
+    """Hash: a guest's cart on its way to a user's on another server of a cluster."""
+    return f"cart:moving:{slots.beside(cart_key)}:{owner}"
+
+
+def cart_moved(cart_key: str, guest: str) -> str:
+    """String: which move of a guest's cart has come into this cart; expires."""
+    return f"cart:moved:{slots.beside(cart_key)}:{guest}"
 
 
 def login_failures(kind: str, who: str) -> str:
@@ -202,12 +223,12 @@ def login_failures(kind: str, who: str) -> str:
 
 def dead_letters(stream: str) -> str:
     """Stream: events of `stream` that a group could not handle, with the error, until they are replayed."""
-    return f"{stream}:dead"
+    return f"{slots.beside(stream) or stream}:dead"
 
 
 def set_aside(key: str, mark: str) -> str:
     """Any: what stood under `key` and was no stream as it should be, kept for people to look at."""
-    return f"{key}:set-aside:{mark}"
+    return f"{slots.beside(key) or key}:set-aside:{mark}"
 
 
 def relayed() -> str:
@@ -217,17 +238,20 @@ def relayed() -> str:
 
 def notifications_epoch(user_id: int) -> str:
     """String: counted up at each change of a user's notifications, so that no reader stores old ones."""
-    return f"notifications:epoch:{user_id}"
+    return f"notifications:epoch:{slots.beside(notifications(user_id)) or user_id}"
 
 
-def product_epoch(product_id: int) -> str:
-    """String: counted up at each change of a product, so that no reader stores an old one; expires."""
-    return f"product:epoch:{product_id}"
+def product_epoch(product_id: int, kept: str) -> str:
+    """String: counted up at each change of a product, so that no reader stores an old one; expires.
+
+    kept : the key that is stored, which has an epoch of its own in a cluster.
+    """
+    return f"product:epoch:{slots.beside(kept) or product_id}"
 
 
 def trending_landmark() -> str:
     """String: the moment (seconds) at which a view adds one to `trending_products`; later ones add more."""
-    return "trending:landmark"
+    return f"trending:landmark{slots.beside(trending_products())}"
 
 
 def search_epoch() -> str:

@@ -47,9 +47,17 @@ def database_address(url: str) -> str:
 def redis_address(url: str) -> str:
     """An address of Redis or Valkey, over TCP or a local socket."""
     expected = (
-        "expected redis://user:password@host:port/0, rediss://… or unix:///path; write @ : / ? # and % in a "
-        "user or password percent-encoded (@ is %40)"
+        "expected redis://user:password@host:port/0, rediss://…, redis+cluster://user:password@host:port,… "
+        "or unix:///path; write @ : / ? # and % in a user or password percent-encoded (@ is %40)"
     )
+    scheme, _, rest = url.partition("://")
+    if scheme in ("redis+cluster", "rediss+cluster"):
+        # each node as the address of one server, which a cluster has one database of
+        login, at, places = rest.removesuffix("/").removesuffix("/0").rpartition("@")
+        for place in places.split(","):
+            if _server_path(f"redis://{login}{at}{place}", ("redis",), expected):
+                raise ValueError(expected)
+        return url
     if re.fullmatch(r"unix://\S+", url):
         return url
     path = _server_path(url, ("redis", "rediss"), expected)

@@ -10,6 +10,7 @@ import redis
 
 from recsys import clock
 from recsys.cache import keys
+from recsys.cache.client import servers
 from recsys.events import consumer_groups, lag
 from recsys.events.retention import STREAMS
 from recsys.observation.samples import Sample
@@ -44,9 +45,9 @@ def from_redis(client: redis.Redis, live_generation: int | None) -> Iterator[Sam
         yield Sample("recsys_write_buffer_entries", waiting, (("buffer", queue),))
         age = oldest_seconds(client, stream)
         yield Sample("recsys_write_buffer_oldest_seconds", age, (("buffer", queue),))
-    memory: Any = client.info("memory")
-    yield Sample("recsys_redis_memory_bytes", float(memory["used_memory"]))
-    yield Sample("recsys_redis_memory_limit_bytes", float(memory.get("maxmemory", 0)))
+    memory: list[Any] = [server.info("memory") for server in servers(client)]
+    yield Sample("recsys_redis_memory_bytes", float(sum(each["used_memory"] for each in memory)))
+    yield Sample("recsys_redis_memory_limit_bytes", float(sum(each.get("maxmemory", 0) for each in memory)))
     if live_generation is not None:
         pointer: Any = client.get(keys.live_generation())
         serves_live = pointer is not None and pointer == str(live_generation).encode()
@@ -80,14 +81,17 @@ def places(client: redis.Redis) -> Iterator[lag.GroupLag]:
 
 def _bytes_per_user(client: redis.Redis, generation: int) -> float | None:
     """The mean of a sample of users, with what they touched since; None without any list in Redis."""
-    pattern = keys.stored_recommendations(generation, 0).removesuffix("0")
+    pattern = keys.stored_recommendations(generation, "*")
+    before, _, after = pattern.encode().partition(b"*")
     users: list[bytes] = []
     cursor = 0
+    # one server of a cluster is a sample, too
+    server = servers(client)[0]
     for _ in range(_MAX_SCANS):
-        scanned: Any = client.scan(cursor, match=f"{pattern}*", count=_SCAN_COUNT)
+        scanned: Any = server.scan(cursor, match=pattern, count=_SCAN_COUNT)
         cursor = scanned[0]
         # beside the users' lists lie those that are the same for everybody
-        names = (key.removeprefix(pattern.encode()) for key in scanned[1])
+        names = (key.removeprefix(before).removesuffix(after) for key in scanned[1])
         users += [name for name in names if name.isdigit()]
         if len(users) >= _SAMPLED_USERS or cursor == 0:
             break

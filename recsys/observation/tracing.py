@@ -167,6 +167,11 @@ def _trace_redis() -> Callable[[], None]:
     patch(redis.client.Pipeline, "execute", _pipeline_span)
     patch(redis.asyncio.Redis, "execute_command", _async_command_span)
     patch(redis.asyncio.client.Pipeline, "execute", _async_pipeline_span)
+    if get_settings().redis.is_cluster:
+        from recsys.cache.cluster import Cluster, SlotPipeline
+
+        patch(Cluster, "execute_command", _command_span)
+        patch(SlotPipeline, "execute", _pipeline_span)
 
     def undo() -> None:
         for owner, name, original in patched:

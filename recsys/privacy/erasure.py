@@ -22,7 +22,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from recsys import clock
-from recsys.cache.client import get_redis
+from recsys.cache.client import get_redis, servers
 from recsys.database.session import unit_of_work
 from recsys.domains.products import cache as product_cache
 from recsys.domains.users import administration
@@ -226,11 +226,12 @@ def _wait_for_older(moment: Any) -> list[str]:
 def _rewrite_persistence(client: redis.Redis) -> list[str]:
     """Have Redis write its files again, which hold the commands of the past; a note where that is refused."""
     try:
-        persistence: Any = client.info("persistence")
-        if persistence.get("aof_enabled"):
-            client.bgrewriteaof()
-        elif persistence.get("rdb_last_save_time") and _saves(client):
-            client.bgsave()
+        for server in servers(client):
+            persistence: Any = server.info("persistence")
+            if persistence.get("aof_enabled"):
+                server.bgrewriteaof()
+            elif persistence.get("rdb_last_save_time") and _saves(server):
+                server.bgsave()
     except RedisError as error:
         return [
             "Redis refuses to rewrite its files now "

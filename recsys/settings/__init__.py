@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -74,7 +74,8 @@ class DatabaseSettings(BaseModel, extra="forbid"):
 class RedisSettings(BaseModel, extra="forbid"):
     """Redis or Valkey; without a `url` the embedded server under `var/` is used.
 
-    url : such as redis://:password@host:6379/0.
+    url : such as redis://:password@host:6379/0; of a cluster redis+cluster://:password@host:6379,host:6379
+        with some of its nodes.
     """
 
     url: SecretStr | None = None
@@ -85,6 +86,11 @@ class RedisSettings(BaseModel, extra="forbid"):
         if url is not None:
             setting_values.redis_address(url.get_secret_value())
         return url
+
+    @cached_property
+    def is_cluster(self) -> bool:
+        """Whether keys lie on several servers."""
+        return self.url is not None and self.url.get_secret_value().partition("://")[0].endswith("+cluster")
 
 
 class FeatureSettings(BaseModel, extra="forbid"):

@@ -6,13 +6,11 @@ import contextlib
 
 from anyio import to_thread
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from recsys.cache import client as cache
 from recsys.cache import keys
-from recsys.cache.client import redis_url
+from recsys.cache.client import async_client, redis_url
 from serving.state.redis_reader import RedisReader
 
 __all__ = ["RedisConnection"]
@@ -54,8 +52,8 @@ class RedisConnection:
             if self.client is not None:
                 cache.close()
             await self.close()
-            self.client, self._url = _client_of(url), url
-            self.reader = RedisReader(self.client, TIMEOUT_SECONDS)
+            self.client, self._url = async_client(url, TIMEOUT_SECONDS), url
+            self.reader = _reader_of(self.client, url)
         return self.client
 
     async def close(self) -> None:
@@ -68,10 +66,9 @@ class RedisConnection:
                 await client.aclose()
 
 
-def _client_of(url: str) -> Redis:
-    return Redis.from_url(
-        url,
-        socket_timeout=TIMEOUT_SECONDS,
-        socket_connect_timeout=TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 1),
-    )
+def _reader_of(client: Redis, url: str) -> RedisReader:
+    if not url.partition("://")[0].endswith("+cluster"):
+        return RedisReader(client, TIMEOUT_SECONDS)
+    from serving.state.cluster_reader import ClusterReader
+
+    return ClusterReader(client, url, TIMEOUT_SECONDS)

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import orjson
 
+from recsys.cache import keys
 from recsys.web.access.guest_sessions import with_signature
 from tests.journeys.conftest import ADDRESS, Counter
 from tests.recsys.domains.users.conftest import Person
@@ -107,7 +108,7 @@ def test_from_the_first_look_to_the_refund(counter: Counter) -> None:
     assert counter.desk.rows(tries) == [(1, "declined", "card_declined"), (1, "approved", None)]
     assert live(counter) == ["pending", "processing"]
     assert newest(counter, ada) == f"Order {number}: paid"
-    assert counter.redis.smembers(f"interactions:recent:{ada.id}")
+    assert counter.redis.smembers(keys.recent_interactions(ada.id))
 
     # shipped and delivered
     parcel = counter.send(

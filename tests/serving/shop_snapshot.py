@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-import redis
 from psycopg import sql
 
+from recsys.cache.client import connect
 from tests.support.shop import Shop, forget_connections
 
 __all__ = ["ShopSnapshots"]
@@ -70,7 +70,7 @@ def _taken(shop: Shop, folder: Path) -> _Snapshot:
             with connection.cursor().copy(query) as copy:
                 rows[schema, table] = b"".join(bytes(part) for part in copy)
         sequences = connection.execute(_SEQUENCES).fetchall()
-    with redis.Redis.from_url(shop.redis_url) as client:
+    with connect(shop.redis_url) as client:
         values = []
         for key in client.scan_iter():
             left = client.pttl(key)
@@ -97,7 +97,7 @@ def _put(snapshot: _Snapshot, shop: Shop) -> None:
             " FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS t(s, n, v)",
             [list(each) for each in zip(*snapshot.sequences, strict=True)],
         )
-    with redis.Redis.from_url(shop.redis_url) as client, client.pipeline(transaction=False) as pipeline:
+    with connect(shop.redis_url) as client, client.pipeline(transaction=False) as pipeline:
         for key, value, end in snapshot.values:
             pipeline.restore(key, end or 0, value, absttl=end is not None)
         pipeline.execute()

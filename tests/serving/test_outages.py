@@ -16,6 +16,7 @@ import redis
 
 from recsys import embedded
 from recsys.cache import client as cache
+from recsys.cache import keys
 from recsys.embedded.processes import free_port
 from recsys.errors import Unavailable
 from recsys.settings import Settings
@@ -68,7 +69,7 @@ def test_redis_may_be_missing_at_the_start_and_come_back_elsewhere(own_redis: Se
         event = {"user_id": 1, "product_id": first, "interaction_type": "view"}
         assert client.post("/api/v1/interactions", json=event).status_code == 200
         with cache.connect(cache.redis_url(own_redis)) as found:
-            assert found.smembers("interactions:recent:1") == {str(first).encode()}
+            assert found.smembers(keys.recent_interactions(1)) == {str(first).encode()}
 
 
 def _move(settings: Settings) -> None:
@@ -82,7 +83,7 @@ def test_a_product_that_is_gone_leaves_no_gap(client: httpx.Client, scored_shop:
     gone = ids(ask(client, 11, limit=15))
     execute(scored_shop, "DELETE FROM recommendations_db.product_recommendations WHERE user_id = 11")
     with cache.connect(scored_shop.redis_url) as found:
-        found.delete("recommendations:1:11")
+        found.delete(keys.stored_recommendations(1, 11))
     execute(scored_shop, "DELETE FROM products_db.products WHERE id = ANY(%s)", gone)
     until(lambda: not set(gone) & set(ids(client.get("/api/v1/products/popular?limit=100").json())))
     until(lambda: client.get(f"/api/v1/products/{gone[0]}/similar").status_code == 404)
@@ -124,7 +125,7 @@ def test_without_postgresql_the_rules_hold_by_what_the_model_remembers(
         )
     }
     until(lambda: not bought & set(ids(ask(client, 11))))
-    redis_client.delete("recommendations:1:11")
+    redis_client.delete(keys.stored_recommendations(1, 11))
 
     def down(*_: object) -> None:
         raise Unavailable("PostgreSQL is down")
@@ -141,7 +142,7 @@ def test_a_user_whose_past_was_deleted_is_shown_nothing_of_it(
     client: httpx.Client, scored_shop: Shop, redis_client: redis.Redis
 ) -> None:
     execute(scored_shop, "DELETE FROM users_db.users WHERE id = 11")
-    redis_client.delete("recommendations:1:11")
+    redis_client.delete(keys.stored_recommendations(1, 11))
     answer = ask(client, 11)
     assert answer["provenance"]["source"] == "popular"
     assert ids(answer) == ids(client.get("/api/v1/products/popular").json())

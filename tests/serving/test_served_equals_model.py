@@ -16,6 +16,7 @@ from features.build.builder import weights_of
 from features.user_history import histories
 from models.base import Recommender
 from models.ranking.calibration import Calibration
+from recsys.cache import keys
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.reasons import Kind
 from recsys.domains.recommendations.stored_lists import generations
@@ -113,7 +114,7 @@ def test_every_users_lists_are_the_models_own_wherever_they_are_read(
     assert len(closed) == kinds_of_shops.USERS
     ranked = 0
     for user, own in closed.items():
-        packed = redis_client.get(f"recommendations:1:{user}")
+        packed = redis_client.get(keys.stored_recommendations(1, user))
         assert isinstance(packed, bytes)
         stored = unpack(packed)
         with unit_of_work() as session:

@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
+import pytest
 import redis
 from psycopg import sql
 
+from recsys.cache.client import servers
+from recsys.settings import get_settings
 from tests.support.shop import Shop
 
 __all__ = ["full", "read_only", "replica"]
@@ -40,17 +43,21 @@ def _end_all(admin: psycopg.Connection) -> None:
 @contextmanager
 def full(client: redis.Redis) -> Iterator[None]:
     """A Redis that takes nothing more."""
-    client.config_set("maxmemory-policy", "noeviction")
-    client.config_set("maxmemory", 1)
+    for server in servers(client):
+        server.config_set("maxmemory-policy", "noeviction")
+        server.config_set("maxmemory", 1)
     try:
         yield
     finally:
-        client.config_set("maxmemory", 0)
+        for server in servers(client):
+            server.config_set("maxmemory", 0)
 
 
 @contextmanager
 def replica(client: redis.Redis) -> Iterator[None]:
     """A Redis that a failover has made a replica."""
+    if get_settings().redis.is_cluster:
+        pytest.skip("a master of a cluster takes no REPLICAOF")
     client.execute_command("REPLICAOF", "127.0.0.1", "1")
     try:
         yield

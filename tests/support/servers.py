@@ -15,7 +15,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
-import redis
 from psycopg import sql
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
@@ -134,12 +133,3 @@ def fresh_database(databases: Databases) -> Iterator[str]:
     """The address of a migrated, empty database that belongs to this test alone."""
     with databases.lent() as url:
         yield url
-
-
-@pytest.fixture
-def redis_client(servers: Servers) -> Iterator[redis.Redis]:
-    """A client of the test server, which is empty before and after the test."""
-    with redis.Redis.from_url(servers.redis_url) as client:
-        client.flushall()
-        yield client
-        client.flushall()

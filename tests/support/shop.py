@@ -17,6 +17,7 @@ from recsys.own_ids.resolver import RESOLVER
 from recsys.settings import Settings, get_settings
 from tests.support import warm
 from tests.support.hosts.pgbouncer import pgbouncer, through
+from tests.support.hosts.redis_cluster import RunningCluster, redis_cluster
 from tests.support.servers import ROOT, Servers
 
 
@@ -77,9 +78,29 @@ def pooler(servers: Servers) -> Iterator[int | None]:
         yield port
 
 
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[RunningCluster | None]:
+    """Three masters where TESTS_REDIS=cluster asks for them: any test of a shop runs on them."""
+    if os.environ.get("TESTS_REDIS") != "cluster":
+        yield None
+        return
+    with redis_cluster() as running:
+        yield running
+
+
+@pytest.fixture
+def redis_client(servers: Servers, cluster: RunningCluster | None) -> Iterator[redis.Redis]:
+    """A client of the test server, or of the cluster, which is empty before and after the test."""
+    with cache.connect(servers.redis_url if cluster is None else cluster.url) as client:
+        client.flushall()
+        yield client
+        client.flushall()
+
+
 @pytest.fixture
 def shop(
     servers: Servers,
+    cluster: RunningCluster | None,
     pooler: int | None,
     fresh_database: str,
     redis_client: redis.Redis,
@@ -100,9 +121,10 @@ def shop(
     if pooler is not None:
         monkeypatch.setenv("RECSYS_DATABASE__URL", through(pooler, fresh_database))
         monkeypatch.setenv("RECSYS_DATABASE__DIRECT_URL", fresh_database)
-    monkeypatch.setenv("RECSYS_REDIS__URL", servers.redis_url)
+    redis_url = servers.redis_url if cluster is None else cluster.url
+    monkeypatch.setenv("RECSYS_REDIS__URL", redis_url)
     forget_connections()
     try:
-        yield Shop(get_settings(), var, fresh_database, servers.redis_url)
+        yield Shop(get_settings(), var, fresh_database, redis_url)
     finally:
         forget_connections()

@@ -39,7 +39,7 @@ def product(product_id: int, read: Callable[[], ProductOut]) -> ProductOut:
         pipeline.hset(keys.product(product_id), mapping={**plain, "json": one.model_dump_json()})  # type: ignore[dict-item]
         pipeline.expire(keys.product(product_id), _SECONDS)
 
-    return _through(product_id, held, read, store)
+    return _through(keys.product_epoch(product_id, keys.product(product_id)), held, read, store)
 
 
 def active_json(product_id: int) -> bytes | None:
@@ -61,7 +61,7 @@ def stock(product_id: int, read: Callable[[], int]) -> int:
     def store(pipeline: Pipeline, quantity: int) -> None:
         pipeline.set(keys.product_inventory(product_id), quantity, ex=_SECONDS)
 
-    return _through(product_id, held, read, store)
+    return _through(keys.product_epoch(product_id, keys.product_inventory(product_id)), held, read, store)
 
 
 def changed(session: Session, *product_ids: int) -> None:
@@ -96,15 +96,17 @@ def forget_all(product_ids: Collection[int]) -> None:
 def _drop(product_ids: Sequence[int]) -> None:
     pipeline = get_redis().pipeline(transaction=True)
     for product_id in product_ids:
-        pipeline.incr(keys.product_epoch(product_id))
-        # the count is needed for as long as a slow reader may take
-        pipeline.expire(keys.product_epoch(product_id), 2 * _SECONDS)
-        pipeline.delete(keys.product(product_id), keys.product_inventory(product_id))
+        kept = keys.product(product_id), keys.product_inventory(product_id)
+        for epoch in {keys.product_epoch(product_id, key) for key in kept}:
+            pipeline.incr(epoch)
+            # the count is needed for as long as a slow reader may take
+            pipeline.expire(epoch, 2 * _SECONDS)
+        pipeline.delete(*kept)
     pipeline.execute()
 
 
 def _through(
-    product_id: int,
+    epoch: str,
     held: Callable[[Pipeline], T | None],
     read: Callable[[], T],
     store: Callable[[Pipeline, T], None],
@@ -116,7 +118,7 @@ def _through(
     """
     try:
         with get_redis().pipeline(transaction=True) as pipeline:
-            pipeline.watch(keys.product_epoch(product_id))  # type: ignore[no-untyped-call]
+            pipeline.watch(epoch)  # type: ignore[no-untyped-call]
             found = held(pipeline)
             if found is not None:
                 return found

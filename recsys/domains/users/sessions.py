@@ -170,7 +170,8 @@ def mirror(session: Session, user_id: int) -> None:
         known = redis.smembers(keys.user_sessions(user_id))
         strangers = {str(one, "ascii") if isinstance(one, bytes) else one for one in known} - set(rows)
         pipeline = redis.pipeline(transaction=True)
-        pipeline.delete(keys.user_sessions(user_id), *map(keys.session, sorted(strangers)))
+        # a session that has ended goes first, before Redis forgets which there are
+        pipeline.delete(*map(keys.session, sorted(strangers)), keys.user_sessions(user_id))
         for session_id, row in rows.items():
             pipeline.hset(keys.session(session_id), mapping=_as_hash(row))
             pipeline.expireat(keys.session(session_id), row.expires_at)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -88,19 +89,19 @@ class _Members(KeyPlace):
 class _Entries(KeyPlace):
     """Entries of streams that name the person."""
 
-    streams: tuple[str, ...]
+    streams: Callable[[], Sequence[str]]
 
     def read(self, client: redis.Redis, person: Person) -> list[Any]:
         return [
             {"stream": stream, "entry": readable(entry), "fields": _plain(fields)}
-            for stream in self.streams
+            for stream in self.streams()
             for entry, fields in _entries(client, stream)
             if person.is_named_in(_plain(fields))
         ]
 
     def erase(self, client: redis.Redis, person: Person) -> int:
         removed = 0
-        for stream in self.streams:
+        for stream in self.streams():
             named = [
                 entry for entry, fields in _entries(client, stream) if person.is_named_in(_plain(fields))
             ]
@@ -113,12 +114,12 @@ class _Entries(KeyPlace):
 class _Batches(KeyPlace):
     """Batches of answered lists on their way to PostgreSQL, and those that could not be stored."""
 
-    streams: tuple[str, ...]
+    streams: Callable[[], Sequence[str]]
 
     def read(self, client: redis.Redis, person: Person) -> list[Any]:
         return [
             each._asdict() | {"shown_at": each.shown_at.isoformat()}
-            for stream in self.streams
+            for stream in self.streams()
             for _, fields in _entries(client, stream)
             for each in _lists_in(fields)
             if is_of(each, person)
@@ -126,7 +127,7 @@ class _Batches(KeyPlace):
 
     def erase(self, client: redis.Redis, person: Person) -> int:
         removed = 0
-        for stream in self.streams:
+        for stream in self.streams():
             for entry, fields in list(_entries(client, stream)):
                 lists = _lists_in(fields)
                 others = [each for each in lists if not is_of(each, person)]
@@ -275,19 +276,36 @@ KEY_PLACES: Mapping[str, KeyPlace] = MappingProxyType(
             lambda person: [keys.cart_id(each) for each in person.parameters["owners"]], is_exported=False
         ),
         "cart_ordered": _Keys(
-            lambda person: [keys.cart_ordered(each) for each in person.orders], is_exported=False
+            lambda person: [
+                keys.cart_ordered(order, cart)
+                for order in person.orders
+                for cart in (keys.cart(person.user_id), *map(keys.guest_cart, person.sessions))
+            ],
+            is_exported=False,
+        ),
+        "cart_moving": _Keys(
+            lambda person: [
+                keys.cart_moving(keys.guest_cart(guest), f"user:{person.user_id}")
+                for guest in person.sessions
+            ]
+        ),
+        "cart_moved": _Keys(
+            lambda person: [
+                keys.cart_moved(keys.cart(person.user_id), f"session:{guest}") for guest in person.sessions
+            ],
+            is_exported=False,
         ),
         "changed_carts": _Members(
             keys.changed_carts(), lambda person: person.parameters["owners"], is_sorted=True
         ),
-        "cart_analytics": _Entries((keys.cart_analytics(),)),
+        "cart_analytics": _Entries(lambda: [keys.cart_analytics()]),
         # results and completions hold what was typed, and are made again when they are asked for
         "search_results": _Keys(patterns=lambda _: ["search:" + "[0-9a-f]" * 64], is_exported=False),
         "search_suggestions": _Keys(patterns=lambda _: ["search:suggestions:*"], is_exported=False),
         "session": _Keys(_log_ins, is_exported=False),
         "user_sessions": _Keys(lambda person: [keys.user_sessions(person.user_id)], is_exported=False),
         "online_users": _Members(keys.online_users(), lambda person: [str(person.user_id)]),
-        "live_orders": _Entries((keys.live_orders(),)),
+        "live_orders": _Entries(lambda: [keys.live_orders()]),
         "notifications": _Keys(lambda person: [keys.notifications(person.user_id)]),
         "notifications_epoch": _Keys(
             lambda person: [keys.notifications_epoch(person.user_id)], is_exported=False
@@ -309,7 +327,7 @@ KEY_PLACES: Mapping[str, KeyPlace] = MappingProxyType(
             is_exported=False,
         ),
         **{
-            stream: _Entries((stream,))
+            stream: _Entries(partial(list, [stream]))
             for stream in (
                 "user_events",
                 "product_events",
@@ -321,12 +339,14 @@ KEY_PLACES: Mapping[str, KeyPlace] = MappingProxyType(
                 "analytics_events",
             )
         },
-        "posts_waiting": _Entries((keys.posts_waiting(),)),
+        "posts_waiting": _Entries(lambda: [keys.posts_waiting()]),
         "exposures_waiting": _Batches(
-            (keys.exposures_waiting(), keys.dead_letters(keys.exposures_waiting()))
+            lambda: [keys.exposures_waiting(), keys.dead_letters(keys.exposures_waiting())]
         ),
         "recent_exposures": _RecentLists(),
-        "dead_letters": _Entries(tuple(keys.dead_letters(each) for each in (*STREAMS, keys.posts_waiting()))),
+        "dead_letters": _Entries(
+            lambda: [keys.dead_letters(each) for each in (*STREAMS, keys.posts_waiting())]
+        ),
         "set_aside": _SetAside(),
     }
 )

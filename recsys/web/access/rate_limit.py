@@ -19,12 +19,10 @@ from dataclasses import dataclass, field
 
 from anyio import to_thread
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
-from recsys.cache.client import redis_url
+from recsys.cache.client import async_client, redis_url
 from recsys.errors import RecsysError
 from recsys.log import get_logger
 
@@ -163,12 +161,7 @@ class RateLimits:
                 return self._script
             # the address of an embedded server stands in a file, and changes when it comes back
             url = await to_thread.run_sync(redis_url)
-            self._client = Redis.from_url(
-                url,
-                socket_timeout=_REDIS_SECONDS,
-                socket_connect_timeout=_REDIS_SECONDS,
-                retry=Retry(NoBackoff(), 1),
-            )
+            self._client = async_client(url, _REDIS_SECONDS)
             self._script = self._client.register_script(_TAKE)
             return self._script
 

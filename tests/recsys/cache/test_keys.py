@@ -27,6 +27,8 @@ OWN = {
     "cart_id",
     "changed_carts",
     "cart_ordered",
+    "cart_moving",
+    "cart_moved",
     "notifications_epoch",
     "product_epoch",
     "trending_landmark",

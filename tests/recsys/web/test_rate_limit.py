@@ -50,13 +50,13 @@ async def _take(several: list[RateLimits], limit: Limit, times: int) -> list[Tak
 def test_many_buckets_at_once_open_one_client(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second client would be forgotten, and its connections never closed."""
     made: list[str] = []
-    from_url = rate_limit.Redis.from_url
+    client_of = rate_limit.async_client
 
-    def counted(url: str, **options: Any) -> Any:
+    def counted(url: str, seconds: float) -> Any:
         made.append(url)
-        return from_url(url, **options)
+        return client_of(url, seconds)
 
-    monkeypatch.setattr(rate_limit.Redis, "from_url", counted)
+    monkeypatch.setattr(rate_limit, "async_client", counted)
 
     async def work(several: list[RateLimits]) -> None:
         limits = [Limit(f"limit:test:{number}", SLOW, 50, "key") for number in range(20)]

@@ -126,7 +126,7 @@ def test_a_key_that_is_no_stream_is_set_aside(
     if dead:
         redis_client.xadd(stream, {"x": "y"})
     bring_in()
-    assert redis_client.hgetall(redis_client.keys(f"{key}:set-aside:*")[0]) == {b"not": b"a stream"}
+    assert redis_client.hgetall(next(redis_client.scan_iter("*:set-aside:*"))) == {b"not": b"a stream"}
     assert len(drain.dead_letters()) == dead
 
 
@@ -134,7 +134,7 @@ def test_an_unreadable_answer_on_its_way_is_none(small_shop: Shop, redis_client:
     pipeline = redis_client.pipeline()
     impressions.remember(pipeline, [answered("request-1", [1])])
     pipeline.execute()
-    (key,) = redis_client.keys("exposures:recent:*")
+    (key,) = redis_client.scan_iter("exposures:recent:*")
     for wrong in (b"\xff", b"[[1]]", orjson.dumps([tuple(answered("request-2", [1])._replace(products=7))])):  # type: ignore[arg-type]
         redis_client.hset(key, "request-2", wrong)
         found = impressions.recall(redis_client, ["request-1", "request-2"])

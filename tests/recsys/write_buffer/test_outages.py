@@ -15,6 +15,7 @@ import pytest
 
 from recsys import embedded
 from recsys.api import create_api
+from recsys.cache import keys
 from recsys.cache.client import get_redis
 from recsys.database import migrate
 from recsys.database.session import libpq_url
@@ -123,7 +124,7 @@ def test_nothing_is_lost_or_stored_twice_while_servers_come_and_go(client: httpx
     post(client, "interactions", VIEW | {"product_id": 5}, 202, **login)
     not_ada = post(client, "interactions", VIEW | {"user_id": 101}, 422, **login)
     assert not_ada["verdicts"][0]["reason"] == "user_id: not the user who is logged in"
-    assert get_redis().smembers(f"interactions:recent:{ada}") == {b"4", b"d4", b"5"}
+    assert get_redis().smembers(keys.recent_interactions(ada)) == {b"4", b"d4", b"5"}
     assert get_redis().smembers("interactions:recent:session:visit") == {b"3"}
 
     kill("valkey")

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 import redis
 
+from recsys.cache import keys
 from serving.api.schemas import RecommendationsOut
 from serving.server.app import create_app
 from tests.serving import shopping
@@ -305,7 +306,7 @@ def test_a_stored_list_of_another_format_is_passed_over(
     client: httpx.Client, redis_client: redis.Redis
 ) -> None:
     expected = ask(client)["items"]
-    redis_client.set("recommendations:1:1", b"\x07nonsense")
+    redis_client.set(keys.stored_recommendations(1, 1), b"\x07nonsense")
     assert ask(client)["items"] == expected
 
 

@@ -11,6 +11,7 @@ import redis
 from sqlalchemy import text
 
 from recsys import clock
+from recsys.cache import keys
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.stored_lists import generations, locks
 from recsys.domains.recommendations.stored_lists.codec import unpack
@@ -59,15 +60,15 @@ def test_an_event_changes_the_next_list_and_then_the_stored_list(
     assert after["provenance"]["source"] == "stored"
     assert after["provenance"]["generation"] == 1
     assert ids(after) == ids(live), "the stored list equals the live one"
-    assert redis_client.smembers("interactions:recent:1") == set()
-    packed = redis_client.get("recommendations:1:1")
+    assert redis_client.smembers(keys.recent_interactions(1)) == set()
+    packed = redis_client.get(keys.stored_recommendations(1, 1))
     assert isinstance(packed, bytes)
     with unit_of_work() as session:
         assert generations.read_list(session, 1) == unpack(packed)
     rows = [row for row in execute(scored_shop, ROWS) if row[0] == 1]
     ranked = sorted((row for row in rows if "any" in row[6]), key=lambda row: row[6]["any"]["rank"])
     assert [row[1] for row in ranked] == [row_.product for row_ in unpack(packed).entries]
-    assert 0 < redis_client.ttl("recommendations:1:1") <= 7 * 24 * 3600
+    assert 0 < redis_client.ttl(keys.stored_recommendations(1, 1)) <= 7 * 24 * 3600
 
 
 def test_rows_of_a_refreshed_list_keep_their_ids(client: httpx.Client, scored_shop: Shop) -> None:
@@ -86,8 +87,8 @@ def test_an_interaction_during_a_refresh_is_not_lost(client: httpx.Client, redis
     view(client, 75)
     with unit_of_work() as session:
         assert refresh_lists(session, [1]) == {1}
-        redis_client.sadd("interactions:recent:1", 80)  # another request, before this one is committed
-    assert redis_client.smembers("interactions:recent:1") == {b"80"}
+        redis_client.sadd(keys.recent_interactions(1), 80)  # another request, before this one is committed
+    assert redis_client.smembers(keys.recent_interactions(1)) == {b"80"}
     assert ask(client, 1)["provenance"]["source"] == "live"
 
 
@@ -112,7 +113,7 @@ def test_lists_of_the_users_of_one_transaction_are_refreshed_in_one_pass(
     assert passes == [[1, 2, 3]]
     for user in (1, 2, 3):
         assert ask(client, user)["provenance"]["source"] == "stored"
-        assert redis_client.smembers(f"interactions:recent:{user}") == set()
+        assert redis_client.smembers(keys.recent_interactions(user)) == set()
 
 
 def test_a_scoring_replaces_refreshed_lists(client: httpx.Client, scored_shop: Shop) -> None:
@@ -130,11 +131,11 @@ def test_a_scoring_replaces_refreshed_lists(client: httpx.Client, scored_shop: S
 
 
 def test_no_list_is_refreshed_without_a_reason(client: httpx.Client, redis_client: redis.Redis) -> None:
-    before = redis_client.get("recommendations:1:1")
+    before = redis_client.get(keys.stored_recommendations(1, 1))
     hear(1)
     hear(999_999)
-    assert redis_client.get("recommendations:1:1") == before
-    assert redis_client.get("recommendations:1:999999") is None
+    assert redis_client.get(keys.stored_recommendations(1, 1)) == before
+    assert redis_client.get(keys.stored_recommendations(1, 999999)) is None
 
 
 def test_a_price_and_a_sold_out_product_apply_at_once(

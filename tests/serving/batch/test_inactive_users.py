@@ -9,6 +9,7 @@ import httpx
 import pytest
 import redis
 
+from recsys.cache import keys
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.stored_lists import generations
 from recsys.settings import get_settings
@@ -56,7 +57,7 @@ def test_an_inactive_user_gets_live_the_list_that_was_not_stored(
     aged_client: httpx.Client, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert INACTIVE not in stored_users()
-    assert redis_client.get(f"recommendations:1:{INACTIVE}") is None
+    assert redis_client.get(keys.stored_recommendations(1, INACTIVE)) is None
     live = ask(aged_client, INACTIVE)
     assert live["provenance"]["source"] == "live"
     assert ask(aged_client, 2)["provenance"]["source"] == "stored"

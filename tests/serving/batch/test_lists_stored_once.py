@@ -8,6 +8,7 @@ import psycopg
 import pytest
 import redis
 
+from recsys.cache import keys
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.stored_lists import generations
 from recsys.errors import Conflict
@@ -26,14 +27,14 @@ def test_the_first_list_of_a_user_stays_and_is_the_one_in_redis(
 ) -> None:
     generation = begin()
     for user in (1, 2, 3):
-        redis_client.sadd(f"interactions:recent:{user}", b"65")
+        redis_client.sadd(keys.recent_interactions(user), b"65")
     first, second = ListStorage(generation, 600), ListStorage(generation, 600)
     first.note_recent([1, 2])
     second.note_recent([1, 2, 3])
     with psycopg.connect(scored_shop.database_url) as connection:
         first.add(connection, {1: b"a1", 2: b"a2"})
     # as after a crash between PostgreSQL and Redis
-    redis_client.delete(f"recommendations:{generation}:1")
+    redis_client.delete(keys.stored_recommendations(generation, 1))
     with psycopg.connect(scored_shop.database_url) as connection:
         second.add(connection, {1: b"b1", 2: b"b2", 3: b"b3"})
     stored = execute(
@@ -43,7 +44,7 @@ def test_the_first_list_of_a_user_stays_and_is_the_one_in_redis(
     )
     assert stored == [(1, b"a1"), (2, b"a2"), (3, b"b3")]
     for user, packed in stored:
-        assert redis_client.get(f"recommendations:{generation}:{user}") == packed
+        assert redis_client.get(keys.stored_recommendations(generation, user)) == packed
     # what the second one noted of users 1 and 2 may be newer than the lists that are stored
     assert set(first.recent) == {1, 2}
     assert set(second.recent) == {3}

@@ -6,6 +6,7 @@ import httpx
 import pytest
 import redis
 
+from recsys.cache import keys
 from recsys.events import in_process
 from tests.serving.api.test_answers import ask, execute, ids, until
 from tests.support.shop import Shop
@@ -26,7 +27,7 @@ def test_a_user_deleted_by_sql_has_no_list_any_more(
     assert ask(client, USER)["provenance"]["source"] == "stored"
     execute(scored_shop, statement)
     with in_process.working():
-        until(lambda: redis_client.exists(f"recommendations:1:{USER}") == 0)
+        until(lambda: redis_client.exists(keys.stored_recommendations(1, USER)) == 0)
         until(lambda: ask(client, USER)["provenance"]["source"] == "popular")
     assert ids(ask(client, USER)) == ids(client.get("/api/v1/products/popular").json())
     assert ask(client, 1)["provenance"]["source"] == "stored", "the others keep theirs"

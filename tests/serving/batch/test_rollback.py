@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from models.registry import registry
+from recsys.cache import keys
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.domains.recommendations.stored_lists import generations
@@ -140,7 +141,7 @@ def test_nightly_scorings_keep_the_lists_of_the_previous_model(
     for night in (3, 4):
         assert scoring.score().generation == night
     assert statuses(scored_shop) == [(1, "former"), (2, "retired"), (3, "retired"), (4, "live")]
-    assert redis_client.scard("interactions:recent:1") == 0, "the newest lists know of it"
+    assert redis_client.scard(keys.recent_interactions(1)) == 0, "the newest lists know of it"
     stored_lists = execute(
         scored_shop, "SELECT DISTINCT generation_id FROM recommendations_db.stored_lists ORDER BY 1"
     )
@@ -149,7 +150,7 @@ def test_nightly_scorings_keep_the_lists_of_the_previous_model(
     done = roll_back(scored_shop)
     assert (done["active"], done["lists"], done["generation"]) == ("knn-v1", "switched", 1)
     assert [row[:2] + row[3:] for row in execute(scored_shop, ROWS)] == [row[:2] + row[3:] for row in before]
-    assert redis_client.smembers("interactions:recent:1") == {
+    assert redis_client.smembers(keys.recent_interactions(1)) == {
         str(bought).encode(), str(-bought).encode(), str(dismissed).encode(), f"d{dismissed}".encode()
     }  # fmt: skip
     until(lambda: ask(client)["provenance"]["model"] == "knn-v1")
@@ -251,5 +252,5 @@ def test_packed_lists_are_those_of_redis(scored_shop: Shop, redis_client: redis.
     stored_lists = execute(scored_shop, "SELECT user_id, list FROM recommendations_db.stored_lists")
     assert len(stored_lists) == 29
     for user, packed in stored_lists:
-        assert redis_client.get(f"recommendations:1:{user}") == bytes(packed)
+        assert redis_client.get(keys.stored_recommendations(1, user)) == bytes(packed)
         assert len(unpack(bytes(packed)).entries) == 100

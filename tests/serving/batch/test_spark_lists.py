@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from recsys import cli
+from recsys.cache import keys
 from recsys.domains.recommendations.stored_lists.codec import StoredList, unpack
 from recsys.errors import Unavailable
 from recsys.settings import get_settings
@@ -111,7 +112,7 @@ def held(spark_session: Any, small_tasks: Shop) -> Iterator[HeldScoring]:
 def test_lists_are_those_of_this_machine(
     spark_session: Any, small_tasks: Shop, redis_client: redis.Redis
 ) -> None:
-    redis_client.sadd("interactions:recent:11", b"65")
+    redis_client.sadd(keys.recent_interactions(11), b"65")
     report = scoring.score(write=SparkListWriter(spark_session))
     assert (report.generation, report.users, report.redis) == (2, USERS, True)
     former, fresh = lists_of(small_tasks, 1), lists_of(small_tasks, 2)
@@ -122,7 +123,7 @@ def test_lists_are_those_of_this_machine(
         assert (stored.entries, stored.new) == (former[user].entries, former[user].new)
     assert {user: unpack(packed or b"") for user, packed in in_redis(redis_client, 2).items()} == fresh
     assert redis_client.get("recommendations:generation") == b"2"
-    assert not redis_client.exists("interactions:recent:11"), "the new list considers it"
+    assert not redis_client.exists(keys.recent_interactions(11)), "the new list considers it"
 
 
 def test_a_worker_killed_in_the_middle_changes_nothing(

@@ -16,6 +16,7 @@ import redis
 from sqlalchemy.orm import Session
 
 from recsys import cli
+from recsys.cache import keys
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.domains.recommendations.stored_lists import generations as lists_in_postgresql
@@ -42,7 +43,7 @@ def generations(shop: Shop) -> list[tuple[int, str]]:
 def test_redis_and_postgresql_hold_the_same_lists(scored_shop: Shop, redis_client: redis.Redis) -> None:
     assert redis_client.get("recommendations:generation") == b"1"
     for user in (1, 11, 30):
-        packed = redis_client.get(f"recommendations:1:{user}")
+        packed = redis_client.get(keys.stored_recommendations(1, user))
         assert isinstance(packed, bytes)
         stored = unpack(packed)
         with unit_of_work() as session:
@@ -50,8 +51,8 @@ def test_redis_and_postgresql_hold_the_same_lists(scored_shop: Shop, redis_clien
         assert len(stored.entries) == 100
         assert len(stored.new) == 40
         assert all(entry.novel for entry in stored.new)
-    assert redis_client.get("recommendations:1:29") is None, "user 29 is inactive"
-    assert 0 < redis_client.ttl("recommendations:1:1") <= 7 * 24 * 3600
+    assert redis_client.get(keys.stored_recommendations(1, 29)) is None, "user 29 is inactive"
+    assert 0 < redis_client.ttl(keys.stored_recommendations(1, 1)) <= 7 * 24 * 3600
 
 
 def test_rows_are_complete_and_score_is_calibrated(scored_shop: Shop) -> None:
@@ -96,12 +97,14 @@ def test_two_generations_are_stored(scored_shop: Shop, redis_client: redis.Redis
     batch_scoring.score()
     assert redis_client.get("recommendations:generation") == b"2"
     for generation in (1, 2):
-        assert redis_client.ttl(f"recommendations:{generation}:1") > list_cache.OLD_GENERATION_SECONDS
+        assert (
+            redis_client.ttl(keys.stored_recommendations(generation, 1)) > list_cache.OLD_GENERATION_SECONDS
+        )
     batch_scoring.score()
     assert generations(scored_shop) == [(1, "retired"), (2, "former"), (3, "live")]
     # readers that began before the switch may still read it
-    assert 0 < redis_client.ttl("recommendations:1:1") <= list_cache.OLD_GENERATION_SECONDS
-    assert redis_client.ttl("recommendations:2:1") > list_cache.OLD_GENERATION_SECONDS
+    assert 0 < redis_client.ttl(keys.stored_recommendations(1, 1)) <= list_cache.OLD_GENERATION_SECONDS
+    assert redis_client.ttl(keys.stored_recommendations(2, 1)) > list_cache.OLD_GENERATION_SECONDS
     generation_ids = execute(
         scored_shop, "SELECT generation_id FROM recommendations_db.stored_lists GROUP BY 1 ORDER BY 1"
     )
@@ -188,7 +191,7 @@ def test_a_killed_scoring_leaves_the_previous_generation(
             [sys.executable, "-m", "recsys", "serve", "score"],
             cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        until(lambda: redis_client.get("recommendations:2:30") is not None, 60)
+        until(lambda: redis_client.get(keys.stored_recommendations(2, 30)) is not None, 60)
         until(
             lambda: (
                 execute(scored_shop, "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'") != []
@@ -203,7 +206,7 @@ def test_a_killed_scoring_leaves_the_previous_generation(
     until(lambda: execute(scored_shop, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory'") == [], 30)
     assert batch_scoring.score().generation == 3
     assert generations(scored_shop) == [(1, "former"), (2, "failed"), (3, "live")]
-    assert redis_client.get("recommendations:2:30") is None
+    assert redis_client.get(keys.stored_recommendations(2, 30)) is None
     assert redis_client.get("recommendations:generation") == b"3"
 
 
@@ -315,7 +318,9 @@ def test_a_scoring_that_ends_during_a_reconcile_is_not_undone(
     list_cache.reconcile()
     assert generations(scored_shop) == [(1, "former"), (2, "live")]
     assert redis_client.get("recommendations:generation") == b"2"
-    assert redis_client.ttl("recommendations:2:1") > list_cache.OLD_GENERATION_SECONDS, "the live lists stay"
+    assert redis_client.ttl(keys.stored_recommendations(2, 1)) > list_cache.OLD_GENERATION_SECONDS, (
+        "the live lists stay"
+    )
 
 
 def test_a_generation_of_another_database_is_removed(scored_shop: Shop, redis_client: redis.Redis) -> None:

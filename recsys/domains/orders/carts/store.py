@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from typing import Any
 from uuid import uuid4
 
 from redis import Redis
@@ -39,6 +41,8 @@ MAX_PIECES = 999
 _ANALYTICS_LENGTH = 100_000
 _ORDERED_SECONDS = 7 * 86_400
 _LARGEST_ID = 2**31 - 1
+_MOVE = "move"
+"""The field of a cart on its way to a user that tells its move from others."""
 _LINE = re.compile(r"[1-9][0-9]{0,9}(?::[1-9][0-9]{0,9})?")
 _PIECES = re.compile(r"[0-9]{1,9}")
 _log = get_logger(__name__)
@@ -139,34 +143,86 @@ def clear(owner: Owner) -> None:
 def merge(session_id: str, user_id: int) -> bool:
     """Move a guest's cart into the user's, adding up pieces; True when there was something to move.
 
-    It is one step in Redis: two requests that log the same guest in move the cart once.
+    It is one step in Redis: two requests that log the same guest in move the cart once. In a cluster it is
+    three: the guest's cart is set aside, added to the user's under a mark, and deleted. The next log-in of
+    the guest goes on where one was killed.
     """
     guest, user = Owner(session_id=session_id), Owner(user_id=user_id)
-    limit = get_settings().shop.max_cart_lines
+    if get_settings().redis.is_cluster:
+        return _merge_across_servers(guest, user)
 
     def move(pipeline: Pipeline) -> bool:
         theirs, mine = _counts(pipeline.hgetall(guest.key)), _counts(pipeline.hgetall(user.key))
         pipeline.multi()
         if not theirs:
             return False
-        merged = dict(mine)
-        for field, quantity in theirs.items():
-            # what no longer fits stays out: a log-in must not fail for a full cart
-            if field in merged or len(merged) < limit:
-                merged[field] = min(merged.get(field, 0) + quantity, MAX_PIECES)
-        event = CartMerged(user_id=user_id, session_id=session_id)
-        _write(pipeline, user, mine, merged, now=clock.now())
+        _write_merged(pipeline, guest, user, theirs, mine)
         pipeline.delete(guest.key, keys.cart_id(guest.name))
-        pipeline.zrem(keys.changed_carts(), guest.name)
-        _tell(pipeline, user, event, event.name, now=clock.now())
+        _leave_the_list(pipeline, guest)
         return True
 
     return bool(_transaction(move, guest.key, user.key))
 
 
+def _merge_across_servers(guest: Owner, user: Owner) -> bool:
+    aside, mark = keys.cart_moving(guest.key, user.name), keys.cart_moved(user.key, guest.name)
+
+    def set_aside(pipeline: Pipeline) -> bytes | None:
+        waits: Any = pipeline.hget(aside, _MOVE)
+        has_lines = pipeline.exists(guest.key)
+        move = uuid4().hex.encode()
+        pipeline.multi()
+        if waits is not None or not has_lines:
+            return bytes(waits) if waits else None
+        pipeline.rename(guest.key, aside)
+        pipeline.hset(aside, _MOVE, move)
+        pipeline.delete(keys.cart_id(guest.name))
+        return move
+
+    def add(pipeline: Pipeline) -> bool:
+        held, done = pipeline.hgetall(aside), pipeline.get(mark)
+        move = held.pop(_MOVE.encode(), None)
+        theirs, mine = _counts(held), _counts(pipeline.hgetall(user.key))
+        pipeline.multi()
+        if move is None or move == done or not theirs:
+            return False
+        pipeline.set(mark, move, ex=_ORDERED_SECONDS)
+        _write_merged(pipeline, guest, user, theirs, mine)
+        return True
+
+    def remove(pipeline: Pipeline, move: bytes) -> None:
+        is_same = pipeline.hget(aside, _MOVE) == move
+        pipeline.multi()
+        if is_same:
+            pipeline.delete(aside)
+
+    moved = False
+    # once for what a killed log-in left, and once for what the guest has put in since
+    for _ in range(2):
+        move: Any = _transaction(set_aside, guest.key, aside)
+        if move is None:
+            break
+        moved = bool(_transaction(add, user.key, mark)) or moved
+        _transaction(partial(remove, move=move), aside)
+    return moved
+
+
+def _write_merged(
+    pipeline: Pipeline, guest: Owner, user: Owner, theirs: Mapping[str, int], mine: Mapping[str, int]
+) -> None:
+    limit, merged = get_settings().shop.max_cart_lines, dict(mine)
+    for field, quantity in theirs.items():
+        # what no longer fits stays out: a log-in must not fail for a full cart
+        if field in merged or len(merged) < limit:
+            merged[field] = min(merged.get(field, 0) + quantity, MAX_PIECES)
+    event = CartMerged(user_id=user.user_id or 0, session_id=guest.session_id or "")
+    _write(pipeline, user, mine, merged, now=clock.now())
+    _tell(pipeline, user, event, event.name, now=clock.now())
+
+
 def take_ordered(owner: Owner, order_id: int, lines: Sequence[CartLine]) -> None:
     """Take out what order `order_id` holds, once however often it is called; what was added since stays."""
-    marker = keys.cart_ordered(order_id)
+    marker = keys.cart_ordered(order_id, owner.key)
 
     def take(pipeline: Pipeline) -> None:
         done = pipeline.exists(marker)
@@ -231,7 +287,7 @@ def _write(
         pipeline.hdel(owner.key, *gone)
     if not kept:
         pipeline.delete(keys.cart_id(owner.name))
-        pipeline.zrem(keys.changed_carts(), owner.name)
+        _leave_the_list(pipeline, owner)
         return
     shop = get_settings().shop
     seconds = int(86_400 * (shop.cart_days if owner.user_id is not None else shop.guest_cart_days))
@@ -240,6 +296,16 @@ def _write(
     pipeline.set(keys.cart_id(owner.name), uuid4().hex, nx=True)
     pipeline.expire(keys.cart_id(owner.name), seconds)
     pipeline.zadd(keys.changed_carts(), {owner.name: now.timestamp()})
+
+
+def _leave_the_list(pipeline: Pipeline, owner: Owner) -> None:
+    """Take an emptied cart off the list of changed ones, unless the list is on another server.
+
+    There another request may have put the owner on the list for what it added since; the job that looks for
+    abandoned carts takes empty ones off.
+    """
+    if not get_settings().redis.is_cluster:
+        pipeline.zrem(keys.changed_carts(), owner.name)
 
 
 def _tell(

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -149,11 +150,15 @@ def forget(user_id: int, product_id: int) -> None:
 def inherit(session_id: str, user_id: int) -> None:
     """Move a guest's members to the user who logged in. Raises RedisError."""
     guest, user = keys.recent_session_interactions(session_id), keys.recent_interactions(user_id)
+    found: Any = get_redis().smembers(guest)
+    if not found:
+        return
+    # the guest's go last, and only those that were read: killed in between, they are inherited again
     pipeline = get_redis().pipeline(transaction=True)
-    pipeline.sunionstore(user, [user, guest])
+    pipeline.sadd(user, *found)
     pipeline.expire(user, _seconds())
-    pipeline.delete(guest)
     pipeline.execute()
+    get_redis().srem(guest, *found)
 
 
 def _changes(touched: Sequence[Touched]) -> dict[str, _Change]:

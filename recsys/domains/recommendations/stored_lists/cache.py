@@ -121,7 +121,8 @@ def follow(generation: int | None) -> bool:
 
 def retire_lists(generation: int, seconds: int = OLD_GENERATION_SECONDS) -> None:
     """Let a generation's lists in Redis expire soon (0: at once); without Redis they do so by themselves."""
-    pattern = keys.stored_recommendations(generation, 0).removesuffix("0") + "*"
+    # users' lists and those that are the same for everybody
+    pattern = keys.stored_shared_list(generation, "*", "", "").rstrip(":")
     try:
         client = get_redis()
         pipeline = client.pipeline(transaction=False)

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from recsys import clock
+from recsys.cache import keys
 from recsys.domains.products import views
 from recsys.events import relay
 from recsys.events.consumer import Consumer
@@ -74,7 +75,7 @@ def test_what_was_looked_at_of_late_trends_over_what_once_was(
     # long after, the weights start over without changing the order
     views._count(3, now + 100 * day)
     assert views._ranked(10) == [3, 1, 2]
-    assert float(redis_client.get("trending:landmark") or 0) == now + 100 * day
+    assert float(redis_client.get(keys.trending_landmark()) or 0) == now + 100 * day
     weights = [score for _, score in redis_client.zrange("trending_products", 0, -1, withscores=True)]  # type: ignore[union-attr, misc]
     assert max(weights) == 1.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from recsys.cache import keys
 from recsys.web.access.guest_sessions import with_signature
 from tests.journeys.conftest import ADDRESS, Counter
 
@@ -38,7 +39,7 @@ def test_a_guests_view_that_arrives_after_the_log_in_is_the_users(counter: Count
         "ORDER BY product_id"
     ) == [(product, ada, "view"), (other, ada, "add_to_cart")]
     recent = {str(one).encode() for one in (product, other)}
-    assert counter.redis.smembers(f"interactions:recent:{ada}") == recent
+    assert counter.redis.smembers(keys.recent_interactions(ada)) == recent
 
 
 def test_a_guests_purchase_is_the_visits_and_later_the_users(counter: Counter) -> None:

@@ -11,6 +11,7 @@ import httpx
 import psycopg
 import pytest
 
+from recsys.cache import keys
 from recsys.settings import get_settings
 from tests.recsys.domains.users.conftest import Desk, Person
 
@@ -73,7 +74,7 @@ def test_each_kind_fills_the_documented_columns(desk: Desk, people: tuple[Person
     assert desk.rows(
         "SELECT user_id, product_id, interaction_type FROM recommendations_db.user_interactions"
     ) == [(ada.id, 2, "dismissed")]
-    assert desk.redis.smembers(f"interactions:recent:{ada.id}") == {b"2", b"d2"}
+    assert desk.redis.smembers(keys.recent_interactions(ada.id)) == {b"2", b"d2"}
 
 
 def test_not_interested_is_taken_back(desk: Desk, people: tuple[Person, Person]) -> None:
@@ -83,7 +84,7 @@ def test_not_interested_is_taken_back(desk: Desk, people: tuple[Person, Person])
         # the second round names new events; each of them counts once
         one["event_id"] += str(len(stored(desk)))
         assert send(desk, ada, [one, one])["stored"] == 1
-        assert (b"d2" in desk.redis.smembers(f"interactions:recent:{ada.id}")) is marked
+        assert (b"d2" in desk.redis.smembers(keys.recent_interactions(ada.id))) is marked
     assert (
         desk.rows(
             "SELECT interaction_type, interaction_value FROM recommendations_db.user_interactions ORDER BY id"
@@ -93,7 +94,7 @@ def test_not_interested_is_taken_back(desk: Desk, people: tuple[Person, Person])
     # nobody takes back what another dismissed
     send(desk, ada, {"product_id": 3, "feedback_type": "dismissed"})
     send(desk, bob, {"product_id": 3, "feedback_type": "restored"})
-    assert b"d3" in desk.redis.smembers(f"interactions:recent:{ada.id}")
+    assert b"d3" in desk.redis.smembers(keys.recent_interactions(ada.id))
 
 
 def test_a_repeat_is_stored_once_and_each_user_has_ids_of_their_own(

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys import clock
+from recsys.cache import keys
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.impressions import store as impressions
 from recsys.domains.recommendations.impressions.store import Answered, pack, unpack
@@ -165,7 +166,7 @@ def test_the_lists_of_the_last_minute_are_found_in_redis(small_shop: Shop, redis
     impressions.remember(pipeline, [one, other, answered("request-2", [3])])
     pipeline.execute()
     assert impressions.recall(redis_client, ["request-1", "unknown"]) == {"request-1": [one, other]}
-    (key,) = redis_client.keys("exposures:recent:*")
+    (key,) = redis_client.scan_iter("exposures:recent:*")
     assert 0 < redis_client.ttl(key) <= 100
 
 
@@ -272,7 +273,7 @@ def test_a_guest_s_feedback_and_dismissals_are_the_user_s_at_log_in(shown: Desk)
     back = {"request_id": "of-guest", "product_id": 2, "feedback_type": "restored"}
     assert send(shown, back, visit="visit")["stored"] == 1
     shown.log_in("ada", X_Session_Id=with_signature("visit"))
-    assert shown.redis.smembers("interactions:recent:1") == {b"2", b"4", b"d4"}
+    assert shown.redis.smembers(keys.recent_interactions(1)) == {b"2", b"4", b"d4"}
     assert not shown.redis.exists("interactions:recent:session:visit")
     assert placed(shown)[0][0] == 1
     # a late one was the guest's before the log-in, too
@@ -287,7 +288,7 @@ def test_feedback_that_is_quicker_than_its_answer_waits_for_it(shown: Desk) -> N
     answer = send(shown, [one, {"product_id": 1, "feedback_type": "clicked", "user_id": 1}], 202)
     assert [each["status"] for each in answer["verdicts"]] == ["queued", "stored"]
     # the very next answer knows of it all the same
-    assert b"d5" in shown.redis.smembers("interactions:recent:1")
+    assert b"d5" in shown.redis.smembers(keys.recent_interactions(1))
     drain.run(threading.Event(), once=True)
     assert placed(shown) == []
     ((_, waiting),) = shown.redis.xrange("posts:waiting")

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from recsys import clock
+from recsys.cache import keys
 from recsys.database.session import unit_of_work
 from recsys.domains.products import views
 from recsys.domains.recommendations import handlers
@@ -65,13 +66,13 @@ def test_logging_in_takes_the_visit_along(desk: Desk) -> None:
     before = clock.now()
     desk.log_in("ada", X_Session_Id=with_signature("visit"))
     assert owners(desk.shop) == [(1, ada), (2, ada), (3, None)]
-    assert desk.redis.smembers(f"interactions:recent:{ada}") == {b"1", b"2", b"-2"}
+    assert desk.redis.smembers(keys.recent_interactions(ada)) == {b"1", b"2", b"-2"}
 
     # a sender who was offline: what happened before the log-in is hers, what happens after it is a guest's
     late = body[0] | {"product_id": 4, "created_at": before.isoformat()}
     desk.call(None, "POST", "/interactions", json=[late, body[0] | {"product_id": 5}])
     assert owners(desk.shop)[3:] == [(4, ada), (5, None)]
-    assert b"4" in desk.redis.smembers(f"interactions:recent:{ada}")
+    assert b"4" in desk.redis.smembers(keys.recent_interactions(ada))
 
 
 def test_each_interaction_belongs_to_the_first_log_in_after_it(small_shop: Shop) -> None:
@@ -110,7 +111,7 @@ def test_the_event_of_the_log_in_puts_right_what_is_left(small_shop: Shop, desk:
         with unit_of_work() as session:
             handlers.adopt_interactions(session, Envelope(uuid4(), clock.now(), event))
         assert owners(small_shop) == [(1, 1), (2, 1)]
-        assert desk.redis.smembers("interactions:recent:1") == {b"1", b"-1", b"2"}
+        assert desk.redis.smembers(keys.recent_interactions(1)) == {b"1", b"-1", b"2"}
     with unit_of_work() as session:
         alone = UserLoggedIn(user_id=1, session_id="s")
         handlers.adopt_interactions(session, Envelope(uuid4(), clock.now(), alone))

@@ -12,6 +12,7 @@ import psycopg
 import redis
 
 from recsys import clock
+from recsys.cache import keys
 from recsys.domains.recommendations.interactions.ingest import event_uuid
 from tests.support.shop import Shop
 
@@ -183,8 +184,8 @@ def test_touched_products_reach_redis_after_the_commit(
         core_client,
         [VIEW, {**VIEW, "product_id": 2, "interaction_type": "purchase"}, {**VIEW, "product_id": 99}],
     )
-    assert redis_client.smembers("interactions:recent:1") == {b"1", b"2", b"-2"}
-    assert 0 < redis_client.ttl("interactions:recent:1") <= 7 * 24 * 3600
+    assert redis_client.smembers(keys.recent_interactions(1)) == {b"1", b"2", b"-2"}
+    assert 0 < redis_client.ttl(keys.recent_interactions(1)) <= 7 * 24 * 3600
     post(core_client, {"session_id": "guest", "product_id": 3, "interaction_type": "view"})
     assert redis_client.smembers("interactions:recent:session:guest") == {b"3"}
     assert 0 < redis_client.ttl("interactions:recent:session:guest") <= 7 * 24 * 3600
