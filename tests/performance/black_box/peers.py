@@ -16,6 +16,7 @@ from implicit.als import AlternatingLeastSquares
 from implicit.nearest_neighbours import CosineRecommender
 from implicit.utils import ParameterWarning
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 __all__ = ["PEERS", "Log", "peer_lists"]
 
@@ -23,6 +24,7 @@ _BLOCK = 500
 _AHEAD_SECONDS, _AHEAD_EVENTS = 7 * 86_400, 10
 """Of co-visitation: a later event of the same user counts so far ahead."""
 _LAST_EVENTS = 20
+_HALF_LIFE_SECONDS = 60 * 86_400
 
 Scores = npt.NDArray[np.float64]
 
@@ -32,16 +34,17 @@ class Log:
 
     users, products : names by number. matrix : csr (users, products), 1 for each pair. bought : the same of
     the target's type. steps : user, product, second, and whether it is of the target's type,
-    of each interaction, by user and time.
+    of each interaction, by user and time; without times in the order of the file.
     """
 
     def __init__(self, interactions: pl.DataFrame, target: str) -> None:
         self.users = interactions["user"].unique().sort()
         self.products = interactions["product"].unique().sort()
+        is_dated = "created_at" in interactions.columns
         ordered = interactions.with_columns(
             u=pl.col("user").replace_strict(self.users, pl.int_range(len(self.users), eager=True)),
             p=pl.col("product").replace_strict(self.products, pl.int_range(len(self.products), eager=True)),
-            second=pl.col("created_at").cast(pl.Float64),
+            second=pl.col("created_at").cast(pl.Float64) if is_dated else pl.lit(0.0),
             is_target=(pl.col("interaction_type") == target).cast(pl.Float64),
         ).sort("u", "second", maintain_order=True)
         self.steps = ordered.select("u", "p", "second", "is_target").to_numpy()
@@ -60,11 +63,26 @@ def _popularity(log: Log) -> Iterator[Scores]:
         yield np.repeat(counts, min(_BLOCK, len(log.users) - start), axis=0)
 
 
+def _own_counts(log: Log) -> Iterator[Scores]:
+    """How often a user bought a product, those of the last weeks more; popular ones behind them."""
+    user, product, second, is_target = (column[log.steps[:, 3] == 1.0] for column in log.steps.T)
+    age = second.max(initial=0.0) - second
+    shape = len(log.users), len(log.products)
+    pairs = user.astype(np.int64), product.astype(np.int64)
+    counts = sparse.csr_matrix((is_target * 0.5 ** (age / _HALF_LIFE_SECONDS), pairs), shape=shape)
+    popular = np.asarray(log.bought.sum(axis=0), dtype=np.float64)
+    popular /= popular.max() + 1
+    for start in range(0, len(log.users), _BLOCK):
+        block = counts[start : start + _BLOCK]
+        yield np.asarray(block.todense(), dtype=np.float64) * 1e6 + popular
+
+
 def _als(log: Log) -> Iterator[Scores]:
-    model = AlternatingLeastSquares(
-        factors=64, regularization=0.05, alpha=10.0, iterations=15, random_state=1
-    )
-    model.fit(log.matrix, show_progress=False)
+    with threadpool_limits(1, "blas"):  # its own threads share the work
+        model = AlternatingLeastSquares(
+            factors=64, regularization=0.05, alpha=10.0, iterations=15, random_state=1
+        )
+        model.fit(log.matrix, show_progress=False)
     for start in range(0, len(log.users), _BLOCK):
         yield (model.user_factors[start : start + _BLOCK] @ model.item_factors.T).astype(np.float64)
 
@@ -108,6 +126,7 @@ def _co_visitation(log: Log, *, to_target: bool = False) -> Iterator[Scores]:
 
 PEERS: dict[str, Callable[[Log], Iterator[Scores]]] = {
     "popularity": _popularity,
+    "own counts": _own_counts,
     "implicit ALS": _als,
     "item cosine": _cosine,
     "co-visitation": _co_visitation,

@@ -7,37 +7,17 @@ those before it was bought: otherwise a list finds it by the user's own view of 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-__all__ = ["SHOPS", "BlackBoxShop", "Question"]
+from tests.performance.black_box import cut_by_time
+from tests.performance.black_box.shop import BlackBoxShop, Question, plain_products
+
+__all__ = ["SHOPS"]
 
 _HELD_OUT_SHARE = 0.2
 """Of each person's ratings, the last ones."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """What was held out, for one of the stored lists.
-
-    name : `any` or `new`, as `recsys export lists --question`. truth : columns user, product; distinct.
-    """
-
-    name: str
-    truth: pl.DataFrame
-
-
-@dataclass(frozen=True)
-class BlackBoxShop:
-    """interactions : as imported. target : the type of interaction that the truth consists of."""
-
-    name: str
-    products: pl.DataFrame
-    interactions: pl.DataFrame
-    target: str
-    questions: tuple[Question, ...]
 
 
 def _movies(data: Path) -> BlackBoxShop:
@@ -96,8 +76,7 @@ def _event_log(data: Path, *, hidden: bool) -> BlackBoxShop:
     if hidden:
         before = before.join(truth, on=pair, how="anti")
     truth = truth.join(before, on="user", how="semi")
-    products = events.select("product").unique().sort("product")
-    products = products.with_columns(name=pl.lit("Product ") + pl.col("product"), price=pl.lit("10"))
+    products = plain_products(events["product"])
     name = "event log, own views hidden" if hidden else "event log"
     question = Question("new" if hidden else "any", truth.sort(pair))
     return BlackBoxShop(
@@ -123,9 +102,26 @@ def _sequences(data: Path) -> BlackBoxShop:
         "user", "product", interaction_type=pl.lit("purchase"), created_at=moment.cast(pl.String)
     )
     truth = rows.filter(pl.col("left") == 0).select("user", "product")
-    products = rows.select("product").unique().sort("product")
-    products = products.with_columns(name=pl.lit("Product ") + pl.col("product"), price=pl.lit("10"))
+    products = plain_products(rows["product"])
     return BlackBoxShop("sequences", products, kept, "purchase", (Question("new", truth),))
+
+
+def _places(data: Path) -> BlackBoxShop:
+    """Gowalla, the published split: views of places, without times."""
+    rows = {}
+    for part in ("train", "test"):
+        text = pl.read_csv(
+            data / "gowalla" / f"{part}.txt.gz", has_header=False, separator="\n", new_columns=["line"]
+        )
+        words = text.select(word=pl.col("line").str.strip_chars().str.split(" "))
+        rows[part] = (
+            words.select(user=pl.col("word").list.first(), product=pl.col("word").list.slice(1))
+            .explode("product")
+            .filter(pl.col("product").is_not_null() & (pl.col("product") != ""))
+        )
+    kept = rows["train"].with_columns(interaction_type=pl.lit("view"))
+    products = plain_products(pl.concat([rows["train"]["product"], rows["test"]["product"]]))
+    return BlackBoxShop("places", products, kept, "view", (Question("new", rows["test"]),))
 
 
 SHOPS: dict[str, Callable[[Path], BlackBoxShop]] = {
@@ -133,5 +129,8 @@ SHOPS: dict[str, Callable[[Path], BlackBoxShop]] = {
     "event-log": lambda data: _event_log(data, hidden=False),
     "event-log-hidden": lambda data: _event_log(data, hidden=True),
     "sequences": _sequences,
+    "places": _places,
+    "groceries": lambda data: cut_by_time.groceries(),
+    "event-log-later": cut_by_time.event_log,
 }
 """By name: reads the shop from the folder of the data sets. Raises OSError."""
