@@ -14,7 +14,7 @@ from features.splitting.holdout import Question, choose_protocol
 from features.splitting.windows import holdout_windows
 from models.base import Recommender
 from models.hybrid.candidate_generation import Panel, most_taken
-from models.hybrid.last_successes import hold_out_last
+from models.hybrid.last_successes import hold_out_last, users_with_last
 from models.hybrid.strategy_selection import Choice, Examples, Stage, choose
 from models.hybrid.training_windows import QUESTIONS, Creators, fitted, observe, observe_last
 from models.shared.fitted_members import FittedMembers
@@ -51,6 +51,13 @@ NEIGHBOURHOODS = ("normalised_knn", "rp3beta")
 """Algorithms whose fit grows with the pairs of products of each user."""
 MOST_STEPS = 150_000_000
 """So many of these pairs take some 5 seconds of one core."""
+
+ORDERED = ("co_visitation", "tale")
+"""Algorithms of the order in which users do things, whatever its type."""
+COME_BACK = "people come back for the same products"
+
+FEW = 0.1
+"""Windows that judge a smaller share of those who took up something last say little about the others."""
 
 REPEATED = 1.25
 """Mean events per pair of user and product from which the data count as repeated consumption."""
@@ -97,7 +104,9 @@ class Backtest:
 def backtest(creators: Creators, dataset: Dataset, plan: BacktestPlan) -> Backtest:
     """Learn and choose the rules on the last windows, else on what each user took up last."""
     observed = _on_windows(creators, dataset, plan)
-    if not any(_enough(observed.parts(question)) for question in QUESTIONS):
+    if not any(_enough(observed.parts(question)) for question in QUESTIONS) or _are_few(
+        observed, dataset, plan
+    ):
         observed = _on_last_successes(creators, dataset, plan) or observed
     names = observed.names
     decided = [question for question in QUESTIONS if _enough(observed.parts(question))]
@@ -118,15 +127,22 @@ def suited(
     creators: Creators, dataset: Dataset
 ) -> tuple[dict[str, Callable[[], Recommender]], dict[str, str]]:
     """The members that are worth their time on this dataset, and why others are left out."""
-    dear = {name for name, create in creators.items() if create().algorithm in NEIGHBOURHOODS}
-    steps = int((np.diff(dataset.matrix.indptr).astype(np.int64) ** 2).sum())
-    if not dear or len(dear) == len(creators) or steps <= MOST_STEPS or not _repeats(dataset):
+    if not _repeats(dataset):
         return dict(creators), {}
-    why = (
-        f"people come back for the same products, where it never led, and {steps:,} pairs of products of one "
-        f"user are more than the {MOST_STEPS:,} that it may take"
-    )
-    return {name: create for name, create in creators.items() if name not in dear}, dict.fromkeys(dear, why)
+    why: dict[str, str] = {}
+    steps = int((np.diff(dataset.matrix.indptr).astype(np.int64) ** 2).sum())
+    for name, create in creators.items():
+        algorithm = create().algorithm
+        if algorithm in ORDERED:
+            why[name] = f"{COME_BACK}, and their order says little"
+        elif algorithm in NEIGHBOURHOODS and steps > MOST_STEPS:
+            why[name] = (
+                f"{COME_BACK}, where it never led, and {steps:,} pairs of products of one user are more than "
+                f"the {MOST_STEPS:,} that it may take"
+            )
+    if len(why) == len(creators):
+        return dict(creators), {}
+    return {name: create for name, create in creators.items() if name not in why}, why
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,13 +195,23 @@ def _on_last_successes(creators: Creators, dataset: Dataset, plan: BacktestPlan)
     return _Observed([seen], list(panel.members), refused, LATELY_DAYS)
 
 
+def _are_few(observed: _Observed, dataset: Dataset, plan: BacktestPlan) -> bool:
+    """Whether the windows judge few of the users, such as the heaviest ones alone."""
+    judged = max(_distinct_users(observed.parts(question)) for question in QUESTIONS)
+    return judged < plan.users and judged < FEW * users_with_last(dataset)
+
+
 def _judged(seen: list[dict[Question, Examples]], question: Question) -> int:
     """Users of all windows so far, one of two windows twice."""
     return sum(np.unique(each[question].users).size for each in seen if question in each)
 
 
 def _enough(parts: list[Examples]) -> bool:
-    return len({int(user) for each in parts for user in each.users}) >= LEAST_USERS
+    return _distinct_users(parts) >= LEAST_USERS
+
+
+def _distinct_users(parts: list[Examples]) -> int:
+    return np.unique(np.concatenate([np.empty(0, np.int64), *(each.users for each in parts)])).size
 
 
 def without_backtest(

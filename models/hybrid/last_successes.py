@@ -15,7 +15,7 @@ from scipy import sparse
 from features.dataset import Dataset
 from features.splitting.holdout import HeldOut, Question
 
-__all__ = ["SHARE", "hold_out_last"]
+__all__ = ["SHARE", "hold_out_last", "users_with_last"]
 
 SHARE = 0.2
 """Of a user's successes that are held out, one at least; a user with fewer than FEWEST keeps all."""
@@ -37,7 +37,7 @@ def hold_out_last(
     events, wide = dataset.events, len(dataset.items)
     rng = np.random.default_rng([seed, 2])
     user = np.asarray(events.user, dtype=np.int64)
-    success = dataset.target.mask(events) & (user >= 0) & dataset.item_features.active[events.item]
+    success = _successes(dataset)
     rows = np.flatnonzero(success)
     order = rows[np.lexsort((rng.random(rows.size), events.time[rows], user[rows]))]
     count = np.bincount(user[order], minlength=len(dataset.users))
@@ -53,6 +53,20 @@ def hold_out_last(
     gone[held] = True
     train = replace(dataset, events=events.take(~gone))
     return train, [_right(train, pair[held], question) for question in questions]
+
+
+def users_with_last(dataset: Dataset) -> int:
+    """How many users have enough successes for one to be held out."""
+    count = np.bincount(np.asarray(dataset.events.user)[_successes(dataset)])
+    return int(np.count_nonzero(count >= FEWEST))
+
+
+def _successes(dataset: Dataset) -> Mask:
+    """bool (events,): successes of known users with products that can be shown."""
+    events = dataset.events
+    known = np.asarray(events.user) >= 0
+    found: Mask = dataset.target.mask(events) & known & dataset.item_features.active[events.item]
+    return found
 
 
 def _right(train: Dataset, pairs: Rows, question: Question) -> HeldOut:

@@ -24,6 +24,18 @@ MEMBERS: dict[str, dict[str, Any]] = {
         "algorithm": "co_visitation_by_type",
         "parameters": {"neighbours": 200, "repeats": True},
     },
+    "co_visitation": {
+        "algorithm": "co_visitation",
+        "parameters": {
+            "window": 8,
+            "distance_decay": 0.8,
+            "reverse": 0.3,
+            "source_power": 0.3,
+            "target_power": 0.1,
+            "history_decay": 0.6,
+            "neighbours": 200,
+        },
+    },
     "normalised_knn": {"algorithm": "normalised_knn", "parameters": {"neighbours": 200}},
     "popularity": {"algorithm": "popularity", "parameters": {"half_life_days": 7.0}},
     "content": {"algorithm": "content"},

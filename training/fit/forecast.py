@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from features.dataset import Dataset
-from models.hybrid.backtest import MOST_STEPS, NEIGHBOURHOODS, REPEATED
+from models.hybrid.backtest import MOST_STEPS, NEIGHBOURHOODS, ORDERED, REPEATED
 from models.hybrid.parameters import HybridParameters
 from models.registry.registry import RegisteredModel
 from models.shared.parallel import WORKERS
@@ -227,11 +227,13 @@ def forecast_all(
 def hybrid_members(experiment: Experiment, size: DataSize | None = None) -> dict[str, Experiment]:
     """The members of a hybrid as experiments, by their name; those that it fits on data of this size."""
     # as `models.hybrid.backtest.suited`
-    dear = size is not None and size.steps > MOST_STEPS and size.events > REPEATED * size.pairs
+    unsuited: tuple[str, ...] = ()
+    if size is not None and size.events > REPEATED * size.pairs:
+        unsuited = ORDERED + (NEIGHBOURHOODS if size.steps > MOST_STEPS else ())
     return {
         name: Experiment(name="member", algorithm=given["algorithm"], parameters=given.get("parameters", {}))
         for name, given in HybridParameters(**experiment.parameters).members.items()
-        if not (dear and given["algorithm"] in NEIGHBOURHOODS)
+        if given["algorithm"] not in unsuited
     }
 
 

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from features.dataset import Dataset
 from features.splitting.windows import holdout_windows
 from models.algorithms.linear.ease import EASE
+from models.algorithms.neighbourhood.co_visitation import CoVisitation
 from models.algorithms.neighbourhood.normalised_knn import NormalisedKNN
 from models.algorithms.popularity.popularity import Popularity
 from models.hybrid import backtest as module
-from models.hybrid.backtest import BacktestPlan, backtest, suited
+from models.hybrid.backtest import LEAST_USERS, BacktestPlan, backtest, suited
 from models.hybrid.last_successes import FEWEST, hold_out_last
 from tests.models.data import Row, dataset
 from tests.models.shops import durables, event_log, groceries
@@ -87,6 +88,33 @@ def test_events_without_times_are_learned_from_too() -> None:
     assert not holdout_windows(timeless, 1)
     judged = backtest({"ease": EASE, "popularity": Popularity}, timeless, PLAN)
     assert judged.choices["new"].figures["ease"] > judged.choices["new"].figures["popularity"]
+
+
+def test_a_few_heavy_users_do_not_decide_for_everybody() -> None:
+    """All end on the same day, so that an earlier moment knows the longest histories alone."""
+    rng = np.random.default_rng(0)
+    lengths = np.repeat([60, 4], [70, 900])
+    rows: list[Row] = [
+        (user, int((start + step) % 300), "purchase", 100.0 - length + step)
+        for user, (length, start) in enumerate(
+            zip(lengths.tolist(), rng.integers(0, 300, lengths.size), strict=True)
+        )
+        for step in range(length)
+    ]
+    shop = dataset(rows, users=lengths.size, items=300)
+    creators = {"co_visitation": CoVisitation, "popularity": Popularity}
+    judged = backtest(creators, shop, PLAN)
+    assert f"judged on {lengths.size} users" in judged.choices["new"].reason
+    # a window is kept where it judges as many as are wanted
+    enough = backtest(creators, shop, replace(PLAN, users=LEAST_USERS))
+    assert f"judged on {LEAST_USERS} users" in enough.choices["new"].reason
+
+
+def test_the_order_is_left_out_where_people_come_back() -> None:
+    creators = {"co_visitation": CoVisitation, "ease": EASE}
+    kept, why = suited(creators, groceries(users=60))
+    assert (list(kept), list(why)) == (["ease"], ["co_visitation"])
+    assert suited(creators, durables(users=60)) == (creators, {})
 
 
 def test_neighbourhoods_are_left_out_where_they_are_dear_and_people_come_back(
