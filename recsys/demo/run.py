@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -40,6 +40,8 @@ STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("scoring", ("serve", "score", "--if-needed")),
 )
 API = ("API", ("serve", "api"))
+CHECK = ("served lists", ("train", "evaluate", "--served", "--api"))
+_STAGES = len(STAGES) + 2
 _API_WITHIN = 90.0
 
 
@@ -58,6 +60,8 @@ def run(settings: Settings, *, serve: bool = True, figures: Path | None = None) 
         with _stopping_signals():
             costs = _stages(console, memory)
             address = _start_api(console, settings, api, costs, memory)
+            if _active_model(settings)[0] is not None:
+                costs.append(_stage(console, memory, _STAGES, CHECK[0], (*CHECK[1], address)))
             _show(console, settings, address, costs, figures)
             if serve:
                 console.print("\nServing. Ctrl-C stops the API and the servers it runs on.", style="bold")
@@ -75,13 +79,19 @@ def run(settings: Settings, *, serve: bool = True, figures: Path | None = None) 
 
 
 def _stages(console: Console, memory: ServerMemory) -> list[Figures]:
-    costs = []
-    for number, (stage, arguments) in enumerate(STAGES, start=1):
-        console.rule(f"{number}/{len(STAGES) + 1}  {stage}: recsys {' '.join(arguments)}", align="left")
-        with measured(stage, arguments, memory) as cost:
-            costs.append(cost)
+    return [
+        _stage(console, memory, number, stage, arguments)
+        for number, (stage, arguments) in enumerate(STAGES, start=1)
+    ]
+
+
+def _stage(
+    console: Console, memory: ServerMemory, number: int, stage: str, arguments: Sequence[str]
+) -> Figures:
+    console.rule(f"{number}/{_STAGES}  {stage}: recsys {' '.join(arguments)}", align="left")
+    with measured(stage, arguments, memory) as cost:
         console.print(f"{cost.seconds:.1f} s, {cost.peak_mib:,.0f} MiB", style="dim")
-    return costs
+    return cost
 
 
 def _start_api(
@@ -93,7 +103,7 @@ def _start_api(
 ) -> str:
     """Start the API and wait until it says that it is ready; its process joins `api` at once, to be ended."""
     stage, arguments = API
-    console.rule(f"{len(STAGES) + 1}/{len(STAGES) + 1}  {stage}: recsys {' '.join(arguments)}", align="left")
+    console.rule(f"{_STAGES - 1}/{_STAGES}  {stage}: recsys {' '.join(arguments)}", align="left")
     memory.take()
     began = time.perf_counter()
     # A line for each request would bury what the demo shows; who asked for a level gets it.
@@ -130,10 +140,9 @@ def _address(settings: Settings, pid: int) -> str | None:
 def _show(
     console: Console, settings: Settings, address: str, costs: list[Figures], figures: Path | None
 ) -> None:
-    url = environment.read(settings).database_url
-    with psycopg.connect(url, connect_timeout=10) as connection:
+    with psycopg.connect(environment.read(settings).database_url, connect_timeout=10) as connection:
         users = showcase.sample_users(connection)
-        model, report = showcase.report_of_active_model(connection, settings.var)
+    model, report = _active_model(settings)
     console.print()
     showcase.show_pages(console, address)
     product = showcase.show_recommendations(console, address, users)
@@ -145,6 +154,11 @@ def _show(
         console.print(f"  {report.resolve().as_uri()}", soft_wrap=True, markup=False)
     if figures is not None:
         showcase.write(figures, costs, api=address, model=model, report=report)
+
+
+def _active_model(settings: Settings) -> tuple[str | None, Path | None]:
+    with psycopg.connect(environment.read(settings).database_url, connect_timeout=10) as connection:
+        return showcase.report_of_active_model(connection, settings.var)
 
 
 def _serve(process: subprocess.Popen[str]) -> None:

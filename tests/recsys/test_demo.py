@@ -124,7 +124,7 @@ def test_servers_that_ran_before_go_on_running(stages: list[object]) -> None:
         settings = Settings(var=var, environment="test")
         before = embedded.start(settings, throwaway=True)
         with _demo(var, stages, "--no-serve") as demo:
-            out, errors = demo.communicate(timeout=60)
+            out, errors = demo.communicate(timeout=180)
             assert demo.returncode == 0, errors
         assert "Serving." not in out
         assert embedded.addresses(settings) == embedded.Addresses(before.database_url, before.redis_url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -26,6 +27,7 @@ from tests.serving import kinds_of_shops, shopping
 from tests.serving.api.test_answers import execute
 from tests.serving.running import running
 from tests.support.shop import Shop
+from training.commands.served_output import served_verdict
 from training.fit.evaluate_registered import open_dataset
 from training.progress import Steps
 from training.served_evaluation.differences import ServedFigure
@@ -75,6 +77,23 @@ def measured(client: httpx.Client | None = None, **options: Any) -> ServedReport
     return measure_served(open_dataset(), api=api, steps=Steps(), **(defaults | options))
 
 
+def swap_places(report: ServedReport) -> None:
+    """Exchange the first and the 20th product of every stored list of any product."""
+    with unit_of_work() as session:
+        lists = generations.read_lists(session, open_dataset().users.ids.tolist())
+    swapped = {}
+    for user, stored in lists.items():
+        entries = list(stored.entries)
+        entries[0], entries[19] = entries[19], entries[0]
+        names = stored.generation, stored.model, stored.version
+        swapped[user] = pack(StoredList(*names, entries, stored.made_at, stored.new))
+    with copy_connection() as connection:
+        connection.cursor().executemany(
+            "UPDATE recommendations_db.stored_lists SET list = %s WHERE user_id = %s AND generation_id = %s",
+            [(packed, user, report.generation) for user, packed in swapped.items()],
+        )
+
+
 def by_way(report: ServedReport) -> dict[tuple[str, str], ServedFigure]:
     return {(one.question, one.source): one for one in report.figures}
 
@@ -98,6 +117,23 @@ def test_all_ways_of_reading_agree_exactly_on_a_plain_shop(plain_shop: tuple[Sho
             assert set(one.causes) <= {"filled"}, "the model's order from the first place to the last"
             assert one.ndcg == one.offline
             assert one.agrees
+
+
+def test_where_nothing_happened_yet_the_places_are_compared(grocer: tuple[Shop, httpx.Client]) -> None:
+    _, client = grocer
+    build(get_settings())
+    report = measured(client)
+    assert not report.judged
+    assert report.agree
+    for one in report.figures:
+        assert one.users == report.listed[one.question] > 10
+        assert math.isnan(one.ndcg.value)
+        assert set(one.causes) <= {"filled"}
+    assert served_verdict(report).endswith("differ for an unknown reason.")
+    swap_places(report)
+    wrong = measured()
+    assert not wrong.agree
+    assert sum(one.causes.get("other", 0) for one in wrong.figures if one.source == "stored") > 0
 
 
 def test_a_product_hidden_after_scoring_and_a_dismissed_one_are_distinguished(
@@ -139,22 +175,9 @@ def test_a_wrong_order_in_a_stored_list_is_reported_and_fails_the_line(
 ) -> None:
     shop, _ = grocer
     arrive(shop)
-    dataset = open_dataset()
     report = measured()
     right = by_way(report)["any", "stored"]
-    with unit_of_work() as session:
-        lists = generations.read_lists(session, dataset.users.ids.tolist())
-    swapped = {}
-    for user, stored in lists.items():
-        entries = list(stored.entries)
-        entries[0], entries[19] = entries[19], entries[0]
-        names = stored.generation, stored.model, stored.version
-        swapped[user] = pack(StoredList(*names, entries, stored.made_at, stored.new))
-    with copy_connection() as connection:
-        connection.cursor().executemany(
-            "UPDATE recommendations_db.stored_lists SET list = %s WHERE user_id = %s AND generation_id = %s",
-            [(packed, user, report.generation) for user, packed in swapped.items()],
-        )
+    swap_places(report)
     wrong = measured()
     figures = by_way(wrong)["any", "stored"]
     assert figures.causes == {"other": 2 * figures.users}
@@ -235,7 +258,7 @@ def test_an_api_that_asks_for_a_key_gets_it(
 
 def test_what_cannot_be_measured_says_what_to_do(grocer: tuple[Shop, httpx.Client]) -> None:
     shop, _ = grocer
-    process = shop.run("train", "evaluate", "--served")
+    process = shop.run("train", "evaluate", "--served", "--test-days", "3")
     assert process.returncode == 2
     assert "features build" in process.stderr
     assert len(process.stderr.strip().splitlines()) == 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from training.commands.console import table_of
+from training.served_evaluation.differences import PLACES
 
 if TYPE_CHECKING:
     from training.evaluation.summary import MeanEstimate
@@ -33,24 +34,15 @@ WORDS = {
 def show_served(report: ServedReport) -> None:
     """One row for each question and way of reading; the last line says whether they agree."""
     console = Console()
-    console.print(
-        f"{report.model}, generation {report.generation}: successes ({', '.join(report.target)}) from "
-        f"{_day(report.start)} to {_day(report.end)}; a stored list have "
-        f"{report.listed['any']:,} of {report.users['any']:,} users with one, "
-        f"{report.listed['new']:,} of {report.users['new']:,} with a new product.",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
-    table = table_of("question", "read", "users", "NDCG@20", "model's own", "change", "places that differ")
+    console.print(_lists_compared(report), markup=False, highlight=False, soft_wrap=True)
+    judged = ("NDCG@20", "model's own", "change") if report.judged else ()
+    table = table_of("question", "read", "users", *judged, "places that differ")
     for one in report.figures:
         table.add_row(
             QUESTIONS[one.question],
             one.source,
             f"{one.users:,}",
-            _figure(one.ndcg),
-            _figure(one.offline),
-            f"{one.change:+.1%}",
+            *((_figure(one.ndcg), _figure(one.offline), f"{one.change:+.1%}") if report.judged else ()),
             _why(one),
         )
     console.print(table)
@@ -66,9 +58,33 @@ def show_served(report: ServedReport) -> None:
     console.print(served_verdict(report), markup=False, highlight=False, soft_wrap=True)
 
 
+def _lists_compared(report: ServedReport) -> str:
+    """Which lists, and what they are judged by."""
+    lists = f"{report.model}, generation {report.generation}: "
+    if not report.judged:
+        return (
+            f"{lists}no successes ({', '.join(report.target)}) since it learned, up to "
+            f"{_day(report.start)}: the first {PLACES} places of {report.listed['any']:,} users are "
+            "compared, and no NDCG is measured."
+        )
+    return (
+        f"{lists}successes ({', '.join(report.target)}) from {_day(report.start)} to {_day(report.end)}; a "
+        f"stored list have {report.listed['any']:,} of {report.users['any']:,} users with one, "
+        f"{report.listed['new']:,} of {report.users['new']:,} with a new product."
+    )
+
+
 def served_verdict(report: ServedReport) -> str:
     """One line: that what is served is worth what the model's own lists are, or what differs by how much."""
     apart = [one for one in report.figures if not one.agrees]
+    if not report.judged:
+        places = sum(one.places for one in report.figures)
+        equal = 1 - sum(one.differing for one in report.figures) / places if places else 1.0
+        unknown = sum(one.causes.get("other", 0) for one in report.figures)
+        return (
+            f"{equal:.1%} of the first {PLACES} places that are served are those of the model's own lists; "
+            f"{unknown:,} of {places:,} differ for an unknown reason."
+        )
     if not apart:
         return "What is served agrees with the model's own lists within 1% of NDCG@20."
     differences = [

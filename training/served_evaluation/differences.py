@@ -149,7 +149,7 @@ class ServedFigure:
     """One way of reading the lists of one question, beside the model's own lists of the same users.
 
     source    stored (by rank), table (the documented SELECT) or api (HTTP)
-    ndcg      NDCG@20 of what was read; offline: of the model's own lists
+    ndcg      NDCG@20 of what was read; offline: of the model's own lists; NaN without a success
     places    first places compared; differing: how many of them hold another product
     causes    how many differ by which cause; they add up to `differing`
     informed  lists that were made after their user's first success of the period: they know of it
@@ -167,15 +167,22 @@ class ServedFigure:
 
     @property
     def change(self) -> float:
-        """What is served less what was promised, as a share of the latter; 0 where both are 0."""
+        """What is served less what was promised, as a share of the latter; NaN where it is unknown."""
         if self.ndcg.value == self.offline.value:
             return 0.0
         return (self.ndcg.value - self.offline.value) / self.offline.value if self.offline.value else np.inf
 
     @property
     def agrees(self) -> bool:
-        """Whether both differ by no more than `TOLERANCE`; True without users."""
-        return not self.users or abs(self.change) <= TOLERANCE
+        """Whether both differ by no more than `TOLERANCE`; True without users.
+
+        Without a success: whether no more than that share of the places differs for an unknown reason.
+        """
+        if not self.users:
+            return True
+        if np.isnan(self.ndcg.value):
+            return self.causes.get(Cause.OTHER, 0) <= TOLERANCE * self.places
+        return abs(self.change) <= TOLERANCE
 
 
 def served_figure(
@@ -201,7 +208,7 @@ def served_figure(
     offline, served = figures_from(values, [PLACES, PLACES], draws=draws, seed=seed)
     counts = {cause.value: sum(causes[user].count(cause) for user in users) for cause in Cause}
     informed = sum(
-        made is None or made * 1_000_000 >= first
+        first < np.iinfo(np.int64).max and (made is None or made * 1_000_000 >= first)
         for made, first in zip(
             (read[user].made_at for user in users), asked.asked_at[rows].tolist(), strict=True
         )
@@ -225,4 +232,6 @@ def _ndcg(lists: Sequence[Sequence[int]], right: sparse.csr_matrix, items: IdMap
     for row, one in enumerate(lists):
         products[row, : min(PLACES, len(one))] = one[:PLACES]
     sizes = np.diff(right.indptr).astype(np.int64)
+    if not sizes.any():
+        return np.full((len(lists), 1), np.nan)
     return ndcg(find_hits(items.index(products), right), sizes, [PLACES])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+from scipy import sparse
 from sqlalchemy.orm import Session
 
 from features.build.builder import weights_of
@@ -61,6 +62,7 @@ class ServedReport:
     """All ways in which the lists of a model are read; microseconds since 1970 for `start` and `end`.
 
     users  by question: those with a success in the period; listed: those of them with a stored list
+    judged  whether there were successes; without, places are compared and no NDCG is measured
     """
 
     model: str
@@ -72,10 +74,11 @@ class ServedReport:
     users: dict[str, int]
     listed: dict[str, int]
     figures: list[ServedFigure]
+    judged: bool = True
 
     @property
     def agree(self) -> bool:
-        """Whether all that is served is worth what the model's own lists are."""
+        """Whether all that is served is worth what the model's own lists are, or holds the same places."""
         return all(one.agrees for one in self.figures)
 
 
@@ -100,19 +103,30 @@ def measure_served(
 ) -> ServedReport:
     """Judge the lists of the model that serves on the successes after it learned.
 
+    Where nothing came after it learned, the places of the lists of `MOST_ASKED` users are compared, and no
+    NDCG is measured.
+
     name : refuse any other model. days : length of the period; None: as long as there are events.
-    Raises NotFound without a model, lists or successes, Invalid for another model than the serving one.
+    Raises NotFound without a model, lists or, with `days`, successes; Invalid for another model than the
+    serving one.
     """
     registered, generation = _serving(name)
     model = registry.load(registered)
     train, window = dataset.until(model.moment_), _window(dataset, model, days)
     asked = {question: held_out(train, dataset, window, "window", question) for question in QUESTIONS}
-    if not asked["any"].users.size:
+    judged = bool(asked["any"].users.size)
+    if not judged and days is not None:
         raise NotFound(_nothing(dataset, model, registered.name, days))
-    everybody = np.unique(np.concatenate([one.users for one in asked.values()]))
+    everybody = (
+        np.unique(np.concatenate([one.users for one in asked.values()])) if judged else train.users.ids
+    )
     listed = _with_lists(everybody.tolist())
     if not listed:
-        raise NotFound("no user with a success in the period has a stored list; run `recsys serve score`")
+        who = "user with a success in the period" if judged else "user of the training data"
+        raise NotFound(f"no {who} has a stored list; run `recsys serve score`")
+    if not judged:
+        listed = np.sort(np.random.default_rng(seed).permutation(listed)[:MOST_ASKED]).tolist()
+        asked = {question: _without_successes(train, listed, question) for question in QUESTIONS}
     with unit_of_work() as session:
         assortment, ruled = read_assortment(session), _ruled(session)
     comparison = _Comparison(model, assortment, asked, window.start)
@@ -137,7 +151,16 @@ def measure_served(
         {question: int(one.users.size) for question, one in asked.items()},
         {question: int(np.isin(one.users, listed).sum()) for question, one in asked.items()},
         comparison.figures(train, draws=draws, seed=seed),
+        judged,
     )
+
+
+def _without_successes(train: Dataset, users: list[int], question: Question) -> HeldOut:
+    """These users, with nothing to find."""
+    empty = np.empty(0, bool), np.empty(0, np.int64), np.zeros(len(users) + 1, np.int64)
+    nothing = sparse.csr_matrix(empty, shape=(len(users), len(train.items)))
+    never = np.full(len(users), np.iinfo(np.int64).max)
+    return HeldOut(question, np.array(users, dtype=np.int64), nothing, None, never)
 
 
 def _serving(name: str | None) -> tuple[RegisteredModel, Generation]:
