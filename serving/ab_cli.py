@@ -135,6 +135,13 @@ def start(
         list[str] | None,
         typer.Option(help="METRIC=DROP, such as bought=0.1: an arm that is certainly worse stops the test."),
     ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="late=SHARE, p99=MILLISECONDS or fallback=SHARE, such as late=0.01: an arm whose lists of "
+            "the last hour are certainly beyond it, while the control's are not, stops the test."
+        ),
+    ] = None,
     live_control: Annotated[
         bool,
         typer.Option(
@@ -189,6 +196,7 @@ def start(
         outcome_days=min(outcome_days, days),
         planned_units=planned_users,
         guardrails=[_guardrail(each) for each in guardrail or []],
+        limits=_limits(limit or []),
     )
     plain = _plain(start_experiment(name, design, actor=command_user(), reason=reason))
     if as_json:
@@ -277,7 +285,8 @@ def show(name: Name, as_json: AsJson = False) -> None:
         count = answered[each.name]  # of interleaved lists the same for both
         typer.echo(
             f"{each.name:13}{each.share:.0%}, {each.variant}: {count.lists:,} lists for {count.users:,} "
-            f"users and {count.guests:,} guests, {count.fallbacks:,} by another model"
+            f"users and {count.guests:,} guests, {count.fallbacks:,} by another model, {count.late:,} late, "
+            f"99% within {'–' if count.p99_ms is None else format(count.p99_ms, '.0f')} ms"
         )
     if measured is not None:
         typer.echo(f"{'verdict':13}{measured.reason}")
@@ -321,6 +330,20 @@ def _guardrail(written: str) -> dict[str, str]:
     if not equals:
         raise Invalid(f"--guardrail {written!r}: expected METRIC=DROP, such as bought=0.1")
     return {"metric": metric, "largest_drop": drop}
+
+
+def _limits(written: list[str]) -> dict[str, str] | None:
+    names = {"late": "late_share", "p99": "p99_ms", "fallback": "fallback_share"}
+    limits: dict[str, str] = {}
+    for each in written:
+        name, equals, value = each.partition("=")
+        if not equals or name not in names:
+            raise Invalid(
+                f"--limit {each!r}: expected late=SHARE, p99=MILLISECONDS or fallback=SHARE, such as "
+                "late=0.01"
+            )
+        limits[names[name]] = value
+    return limits or None
 
 
 def _plain(row: AbTest) -> dict[str, Any]:

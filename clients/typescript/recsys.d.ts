@@ -60,13 +60,16 @@ export interface AdjustIn {
   notes?: string | null;
 }
 
-/** Lists of one arm; fallbacks : by another model than the arm's. */
+/** Lists of one arm; fallbacks : by another model than the arm's. late : that missed the deadline. */
 export interface ArmCountOut {
   arm: ArmDesign;
   lists: number;
   users: number;
   guests: number;
   fallbacks: number;
+  late: number;
+  /** 99th percentile of the time of a list, in ms. */
+  p99_ms: number | null;
 }
 
 /** One arm: its name, its share of the visitors, and what it changes. */
@@ -331,7 +334,7 @@ export interface ErasureReceipt {
   signature?: string;
 }
 
-/** Everything that is decided before an experiment starts. kind : `arms`, where each visitor has the lists of one arm; or `interleaved`, where each list has products of both of two arms, which are compared by what visitors choose from it. arms : two to eight; the first is the control. shares : their sum is 1; a half each where interleaved. unit : who stays in one arm: a user on all devices (a guest by session until the log-in), or a session, before and after its log-in. placements : where the arms differ; none: those that a variant concerns. days : planned duration. outcome_days : of a visitor's time since the first list, what counts. planned_units : users or sessions that the plan expects; intervals are narrowest there. credit, traffic : of interleaved lists, what a success counts, and the share of the visitors who get them. */
+/** Everything that is decided before an experiment starts. kind : `arms`, where each visitor has the lists of one arm; or `interleaved`, where each list has products of both of two arms, which are compared by what visitors choose from it. arms : two to eight; the first is the control. shares : their sum is 1; a half each where interleaved. unit : who stays in one arm: a user on all devices (a guest by session until the log-in), or a session, before and after its log-in. placements : where the arms differ; none: those that a variant concerns. days : planned duration. outcome_days : of a visitor's time since the first list, what counts. planned_units : users or sessions that the plan expects; intervals are narrowest there. limits : of late, slow and failed lists in the last hour. credit, traffic : of interleaved lists, what a success counts, and the share of the visitors who get them. */
 export interface ExperimentDesign {
   kind?: "arms" | "interleaved";
   arms: Array<ArmDesign>;
@@ -342,6 +345,7 @@ export interface ExperimentDesign {
   outcome_days?: number;
   planned_units?: number;
   guardrails?: Array<ArmGuardrail>;
+  limits?: ServiceLimits | null;
   credit?: "optimised" | "team_draft";
   /** Share of the visitors whose lists are interleaved. */
   traffic?: number;
@@ -1753,6 +1757,16 @@ export interface SegmentOut {
   /** Whether this is the newest interaction's moment, since no interaction is younger. */
   from_old_data: boolean;
   members: Array<SegmentMemberOut>;
+}
+
+/** What visitors of an arm may notice of its service, else the experiment stops; null for no limit. */
+export interface ServiceLimits {
+  /** Share of lists that miss the deadline. */
+  late_share?: number | null;
+  /** 99th percentile of the time of a list, in ms. */
+  p99_ms?: number | null;
+  /** Share of lists that another model had to make. */
+  fallback_share?: number | null;
 }
 
 /** A device that is logged in. */

@@ -47,13 +47,15 @@ class KeptArmIn(ConclusionIn):
 
 
 class ArmCountOut(BaseModel):
-    """Lists of one arm; fallbacks : by another model than the arm's."""
+    """Lists of one arm; fallbacks : by another model than the arm's. late : that missed the deadline."""
 
     arm: ArmDesign
     lists: int
     users: int
     guests: int
     fallbacks: int
+    late: int
+    p99_ms: Annotated[float | None, Field(description="99th percentile of the time of a list, in ms.")]
 
 
 class ExperimentOut(BaseModel):

@@ -50,7 +50,12 @@ def interleaved(
         for each in (control, challenger)
     )
     if is_fallback:
-        return replace(plain, arm=fallback_label(test.test.name, INTERLEAVED), arm_propensity=design.traffic)
+        return replace(
+            plain,
+            arm=fallback_label(test.test.name, INTERLEAVED),
+            arm_propensity=design.traffic,
+            complete=control.complete and challenger.complete,
+        )
     # a page's worth of each is enough: when one has no more, the page is full
     entries = {entry.product: entry for entry in [*challenger.entries, *control.entries]}
     fixed = _pinned(control, rules, visitor) if design.arms[1].variant.rules else {}

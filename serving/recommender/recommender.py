@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -130,7 +131,7 @@ class Recommender:
         visitor: RequestContext,
         request_id: str | None,
     ) -> RecommendationResponse:
-        context, test = visitor, data.test
+        context, test, began = visitor, data.test, time.perf_counter()
         if test is None:
             response = await self._from_sources(request, context)
         elif request_id is not None and test.interleaves(request):
@@ -139,6 +140,7 @@ class Recommender:
             response, context = await self._of_arm(assign(data, request), visitor)
         if response.arm is not None:
             count_arm(response.arm)
+            response = replace(response, milliseconds=1000 * (time.perf_counter() - began))
         # the places of an interleaved list are given out already
         if request_id is None or response.teams is not None:
             return response

@@ -38,6 +38,7 @@ class RecommendationResponse:
     candidates    the products that such a list was drawn from
     teams, credits  of an interleaved list: whose product each place has, and what a success there counts;
                   its propensities are as those of a drawn list
+    milliseconds  that a list in an experiment took; None for any other
     new_products  products of the page whose places were reserved for new products
     """
 
@@ -61,6 +62,7 @@ class RecommendationResponse:
     arm_propensity: float | None = None
     teams: Sequence[int | None] | None = None
     credits: Sequence[float] | None = None
+    milliseconds: float | None = None
 
     @property
     def is_full(self) -> bool:
@@ -101,6 +103,8 @@ def impression_of(response: RecommendationResponse, request_id: str) -> Answered
         response.arm_propensity,
         response.teams,
         response.credits,
+        response.milliseconds,
+        None if response.milliseconds is None else not response.complete,
     )
 
 

@@ -9,13 +9,14 @@ from sqlalchemy.orm import Session
 
 from recsys.domains.recommendations.ab_tests import service as ab_tests
 from recsys.domains.recommendations.ab_tests.design import METRICS, ExperimentDesign
+from recsys.domains.recommendations.ab_tests.limits import limits_broken
 from recsys.domains.recommendations.ab_tests.tables import AbTest
 from training.online.ab_outcomes import read_sessions, read_users
 from training.online.ab_verdict import SHARES, ABVerdict, Population, judge, population_of
 from training.online.interleaved_outcomes import read_interleaved
 from training.online.interleaved_verdict import interleaved_population, judge_interleaved
 
-__all__ = ["AbResult", "enforce_guardrails", "read_results"]
+__all__ = ["AbResult", "enforce_guardrails", "enforce_limits", "read_results"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,19 @@ def enforce_guardrails(session: Session, results: list[AbResult]) -> list[str]:
             ab_tests.stop(session, result.name, actor="guardrail", conclusion=result.verdict.reason)
             stopped.append(result.name)
     return stopped
+
+
+def enforce_limits(session: Session, now: datetime) -> list[str]:
+    """Stop each running experiment whose arm is late, slow or fails; the names of those that were stopped."""
+    test = ab_tests.running(session)
+    if test is None:
+        return []
+    started_at = ab_tests.get(session, test.name).started_at
+    reason = limits_broken(session, test, started_at=started_at, now=now)
+    if reason is None:
+        return []
+    ab_tests.stop(session, test.name, actor="guardrail", conclusion=reason)
+    return [test.name]
 
 
 def _result(session: Session, test: AbTest, until: datetime) -> AbResult:

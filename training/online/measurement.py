@@ -17,7 +17,7 @@ from models.registry.measurement import (
     MeasuredTest,
     Measurement,
 )
-from training.online.ab_results import AbResult, enforce_guardrails, read_results
+from training.online.ab_results import AbResult, enforce_guardrails, enforce_limits, read_results
 from training.online.impressions import read_impressions
 from training.online.metrics import Group, Impressions, by, summary
 
@@ -29,13 +29,14 @@ DRAWS = 1000
 
 
 def measure(session: Session, now: datetime, *, window: timedelta = timedelta(days=7)) -> Measurement:
-    """The figures up to `now`; an experiment whose arm breaks a guardrail is stopped.
+    """The figures up to `now`; an experiment whose arm breaks a guardrail or a limit is stopped.
 
     window : how long after it was displayed a product's click, purchase or revenue counts.
 
     Impressions are those that pages reported; where none was reported in all of the time, all answers count.
     """
     started, days = time.perf_counter(), max(SPANS)
+    enforce_limits(session, now)
     since = now - timedelta(days=2 * days)
     ends = {(span, place): now - timedelta(days=place * span) for span in SPANS for place in (0, 1)}
 

@@ -24,6 +24,7 @@ from recsys.domains.recommendations.ab_tests.design import (
     ExperimentKind,
     InterleavingCredit,
     Metric,
+    ServiceLimits,
     Variant,
 )
 from recsys.domains.recommendations.ab_tests.service import ArmCount
@@ -70,6 +71,8 @@ class ArmContent(BaseModel):
     users: int = 0
     guests: int = 0
     fallbacks: int = 0
+    late: int = 0
+    p99_ms: float | None = None
 
 
 class ExperimentRow(BaseModel):
@@ -85,6 +88,7 @@ class ExperimentRow(BaseModel):
     placements: list[str]
     outcome_days: float
     guardrails: list[ArmGuardrail]
+    limits: ServiceLimits | None
     metric: str
     metric_name: str
     started_at: datetime
@@ -138,6 +142,8 @@ class StartForm(BaseModel):
     unit: Literal["user", "session"] = "user"
     planned_units: int = Field(default=10_000, ge=100)
     guardrail_percent: float | None = Field(default=None, ge=0, lt=100)
+    late_percent: float | None = Field(default=None, gt=0, lt=100)
+    p99_ms: float | None = Field(default=None, gt=0, le=60_000)
     reason: str = Field(min_length=3, max_length=500)
 
 
@@ -254,6 +260,7 @@ def start_experiment(user: Operator, form: Annotated[SubmittedForm, Depends(subm
         outcome_days=min(given.outcome_days, given.days),
         planned_units=given.planned_units,
         guardrails=guardrails,
+        limits=_limits(given),
     )
     start(given.name, design, actor=user.actor, reason=given.reason)
     if given.kind == "interleaved":
@@ -285,6 +292,13 @@ def keep_winner(user: Operator, name: Name, form: Annotated[SubmittedForm, Depen
         else f"{model} serves everybody from now on."
     )
     return redirect(f"/console/experiments/{name}", words)
+
+
+def _limits(given: StartForm) -> ServiceLimits | None:
+    if given.late_percent is None and given.p99_ms is None:
+        return None
+    late = given.late_percent
+    return ServiceLimits(late_share=None if late is None else late / 100, p99_ms=given.p99_ms)
 
 
 def _treatment(form: SubmittedForm, number: int) -> ArmDesign | None:
@@ -331,6 +345,7 @@ def _row(
         placements=list(design.placements),
         outcome_days=design.outcome_days,
         guardrails=list(design.guardrails),
+        limits=design.limits,
         metric=test.metric,
         metric_name=METRIC_NAMES.get(test.metric, test.metric),
         started_at=test.started_at,

@@ -89,6 +89,8 @@ def test_each_arm_is_answered_by_its_own_model_and_the_log_says_so(
         # whatever is asked for and however often
         assert arm_model_source(tested_client, user, category=1)[:2] == ("duel:challenger", "popularity-v1")
     bring_in_all(two_models)
+    times = execute(two_models, "SELECT milliseconds > 0, late FROM recommendations_db.exposures")
+    assert set(times) == {(True, False)}
     logged = execute(
         two_models,
         "SELECT DISTINCT user_id, arm, model, arm_propensity FROM recommendations_db.exposures ORDER BY 1",

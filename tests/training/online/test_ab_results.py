@@ -300,6 +300,24 @@ def test_harm_stops_the_experiment_with_its_reason(shop: Shop) -> None:
         assert ab_tests.running(session) is None
 
 
+def test_an_arm_whose_lists_are_late_stops_the_experiment(shop: Shop) -> None:
+    plant(shop, {"control": 0.3, "challenger": 0.3}, limits={"late_share": 0.05})
+    execute(
+        shop,
+        "INSERT INTO recommendations_db.exposures (request_id, shelf, session_id, source, arm, product_ids, "
+        "scores, shown_at, milliseconds, late) SELECT arm || i, 'for_you', 's', 'live', 'duel:' || arm, "
+        "'{1}', '{1}', now() - interval '3 minutes', 100, arm = 'challenger' AND i % 4 = 0 "
+        "FROM generate_series(1, 300) i, (VALUES ('control'), ('challenger')) a(arm)",
+    )
+    with unit_of_work() as session:
+        (measured,) = measure(session, clock.now()).tests
+    assert measured.state == "stopped"
+    with unit_of_work() as session:
+        row = ab_tests.get(session, "duel")
+        assert row.ended_by == "guardrail"
+        assert "75 of 300 lists of the last hour were late" in str(row.conclusion)
+
+
 def test_sessions_keep_their_arm_and_their_feedback_counts(shop: Shop) -> None:
     plant(shop, {"control": 0.2, "challenger": 0.2}, unit="session")
     # each session has a guest's list, then a list of the user who logged in; half of them click in the second

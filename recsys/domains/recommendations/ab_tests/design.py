@@ -19,6 +19,7 @@ __all__ = [
     "ExperimentKind",
     "InterleavingCredit",
     "Metric",
+    "ServiceLimits",
     "Variant",
     "arms_of",
     "interleaved_arms",
@@ -102,6 +103,20 @@ class ArmGuardrail(_Frozen):
     largest_drop: Annotated[float, Field(ge=0, lt=1, examples=[0.1])]
 
 
+class ServiceLimits(_Frozen):
+    """What visitors of an arm may notice of its service, else the experiment stops; null for no limit."""
+
+    late_share: Annotated[
+        float | None, Field(gt=0, lt=1, description="Share of lists that miss the deadline.", examples=[0.01])
+    ] = None
+    p99_ms: Annotated[
+        float | None, Field(gt=0, le=60_000, description="99th percentile of the time of a list, in ms.")
+    ] = None
+    fallback_share: Annotated[
+        float | None, Field(gt=0, lt=1, description="Share of lists that another model had to make.")
+    ] = None
+
+
 class ExperimentDesign(_Frozen):
     """Everything that is decided before an experiment starts.
 
@@ -113,6 +128,7 @@ class ExperimentDesign(_Frozen):
     placements : where the arms differ; none: those that a variant concerns.
     days : planned duration. outcome_days : of a visitor's time since the first list, what counts.
     planned_units : users or sessions that the plan expects; intervals are narrowest there.
+    limits : of late, slow and failed lists in the last hour.
     credit, traffic : of interleaved lists, what a success counts, and the share of the visitors who get them.
     """
 
@@ -138,6 +154,7 @@ class ExperimentDesign(_Frozen):
     outcome_days: Annotated[float, Field(gt=0)] = 7.0
     planned_units: Annotated[int, Field(ge=100)] = 10_000
     guardrails: tuple[ArmGuardrail, ...] = ()
+    limits: ServiceLimits | None = None
     credit: InterleavingCredit = "optimised"
     traffic: Annotated[
         float, Field(gt=0, le=1, description="Share of the visitors whose lists are interleaved.")

@@ -75,12 +75,18 @@ class Running:
 
 @dataclass(frozen=True)
 class ArmCount:
-    """Lists of one arm, to how many users and guests; fallbacks : lists by another model than the arm's."""
+    """Lists of one arm, to how many users and guests.
+
+    fallbacks : lists by another model than the arm's. late : that missed the deadline. p99_ms : 99th
+        percentile of their time; None without times.
+    """
 
     lists: int
     users: int
     guests: int
     fallbacks: int
+    late: int
+    p99_ms: float | None
 
 
 def unit_of(user: int | None, session: str | None, *, by_session: bool = False) -> str | None:
@@ -259,17 +265,19 @@ def answered(session: Session, test: AbTest) -> dict[str, ArmCount]:
             Exposure.shown_at >= test.started_at,
             Exposure.shown_at < (test.ended_at or clock.now()),
         )
-        lists, users, fallbacks = session.execute(
+        lists, users, fallbacks, late, p99_ms = session.execute(
             select(
                 func.count(),
                 func.count(Exposure.user_id.distinct()),
                 func.count().filter(Exposure.arm == fallback),
+                func.count().filter(Exposure.late.is_(True)),
+                func.percentile_disc(0.99).within_group(Exposure.milliseconds),
             ).where(*of_arm)
         ).one()
         guests = session.scalar(
             select(func.count(Exposure.session_id.distinct())).where(*of_arm, Exposure.user_id.is_(None))
         )
-        found[arm.name] = ArmCount(lists, users, guests or 0, fallbacks)
+        found[arm.name] = ArmCount(lists, users, guests or 0, fallbacks, late, p99_ms)
     return found
 
 
