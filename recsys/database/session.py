@@ -34,9 +34,11 @@ __all__ = [
     "database_url",
     "direct_url",
     "dispose_engines",
+    "engine_of",
     "get_engine",
     "libpq_url",
     "reaching",
+    "replica_url",
     "session_connection",
     "unit_of_work",
 ]
@@ -98,9 +100,19 @@ def libpq_url(settings: Settings | None = None) -> str:
     return f"postgresql://{_address(settings, direct=True)}"
 
 
+def replica_url() -> str | None:
+    """The SQLAlchemy address of a replica that only reads; None without one."""
+    settings = get_settings().database
+    if settings.replica_url is None:
+        return None
+    rest = settings.replica_url.get_secret_value().partition("://")[2]
+    _parameters(f"postgresql://{rest}", "RECSYS_DATABASE__REPLICA_URL")
+    return f"postgresql+psycopg://{rest}"
+
+
 def get_engine() -> Engine:
     """The engine of the configured (or embedded) server, made once for each address and shared by threads."""
-    return _engine_of(database_url())
+    return engine_of(database_url())
 
 
 def dispose_engines() -> None:
@@ -138,7 +150,7 @@ def unit_of_work(*, seconds: float | None = None) -> Iterator[Session]:
     unit = _Unit(threading.get_ident())
     _current_unit.set(unit)
     try:
-        with reaching(url), Session(_engine_of(url), expire_on_commit=False) as session:
+        with reaching(url), Session(engine_of(url), expire_on_commit=False) as session:
             session.connection()  # a server that is not there is noticed before any work is done
             if seconds is not None:
                 session.execute(_LIMITS, {"limit": f"{max(1, int(seconds * 1000))}ms"})
@@ -232,7 +244,8 @@ def connect_arguments(url: str, *, pooled: bool = False) -> dict[str, Any]:
     return {name: value for name, value in ours.items() if name not in given}
 
 
-def _engine_of(url: str) -> Engine:
+def engine_of(url: str) -> Engine:
+    """The engine of an address, made once and shared by threads."""
     with _engines_lock:
         engine = _engines.get(url)
         if engine is None:

@@ -74,6 +74,7 @@ def examine(settings: Settings) -> list[Finding]:
                 findings[0] = _writes_really(url, connection, findings[0])
             if findings[0].state == "ok":
                 findings[0] = pooler.addresses(settings, connection, findings[0])
+                findings += filter(None, [pooler.replica(settings, connection)])
             for part, look in _STORED.items():
                 findings.append(
                     _looked(part, look, settings, connection) if ready else _blocked(part, "the schema")

@@ -50,14 +50,18 @@ class DatabaseSettings(BaseModel, extra="forbid"):
     url : such as postgresql://user:password@host:5432/database.
     direct_url : the same database without PgBouncer, where `url` leads through PgBouncer in transaction mode;
         for locks, migrations, backups and whatever else needs a session. Unset: `url` is PostgreSQL itself.
+    replica_url : a replica that only reads, for what may be a moment old; unset: all is read from `url`.
+    replica_lag_seconds : a replica that is further behind is not read.
     pool_size : connections that a process keeps; under load it opens up to twice as many.
     """
 
     url: SecretStr | None = None
     direct_url: SecretStr | None = None
+    replica_url: SecretStr | None = None
+    replica_lag_seconds: float = Field(default=2.0, gt=0)
     pool_size: int = Field(default=10, ge=1)
 
-    @field_validator("url", "direct_url")
+    @field_validator("url", "direct_url", "replica_url")
     @classmethod
     def _names_a_server(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None:

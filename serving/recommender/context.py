@@ -9,7 +9,8 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from recsys.cache import keys
-from recsys.database.session import unit_of_work
+from recsys.database import replica
+from recsys.database.session import replica_url, unit_of_work
 from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.domains.recommendations.stored_lists import generations
 from recsys.domains.recommendations.stored_lists.codec import StoredList, unpack
@@ -108,12 +109,16 @@ class ContextReader:
             return None
 
 
-def stored_in_postgresql(user: int, of_arm: int | None = None) -> StoredList | None:
+def stored_in_postgresql(user: int, of_arm: int | None = None, *, may_lag: bool = False) -> StoredList | None:
     """Read the user's stored list from PostgreSQL; None where there is none or it cannot be read.
 
-    of_arm : the generation of an arm; None for the live one.
+    of_arm : the generation of an arm; None for the live one. may_lag : a replica may answer.
     """
     try:
+        if may_lag and replica_url() is not None:
+            stored = replica.read(lambda session: generations.read_list(session, user, of_arm))
+            if stored is not None:
+                return stored
         with unit_of_work() as session:
             return generations.read_list(session, user, of_arm)
     except (RecsysError, SQLAlchemyError) as error:

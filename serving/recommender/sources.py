@@ -108,7 +108,9 @@ class StoredLists(Source):
         """
         stored = context.stored
         if stored is None and request.user is not None:
-            stored = stored_in_postgresql(request.user, context.data.arm_generation)
+            # where Redis answers and has no list, it may have been removed a moment ago
+            is_old_enough = not context.redis_available
+            stored = stored_in_postgresql(request.user, context.data.arm_generation, may_lag=is_old_enough)
         if stored is None:
             return None
         seen = context.recent

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from recsys import clock
+from recsys.database import replica
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.errors import RecsysError, Unavailable
@@ -55,6 +56,8 @@ class Refresher:
         self._catalogue, self._rules = CatalogueRefresher(), RuleRefresher()
         self._model, self._auxiliary, self._test = ActiveModel(), AuxiliaryModelRefresher(), AbTestRefresher()
         self._preparing, self._exchanging = threading.Lock(), threading.Lock()
+        self._position = 0
+        """Where the primary's log was when products of an event were read last."""
         catalogue = self._catalogue.current
         self.data = ServingData(catalogue, self._rules.compiled(catalogue))
 
@@ -76,21 +79,23 @@ class Refresher:
 
     def refresh_catalogue(self) -> None:
         """Refresh prices, stock and new products. Raises Unavailable."""
-        with unit_of_work() as session:
-            self._catalogue.refresh(session)
+        replica.read(self._catalogue.refresh, after=self._position)
         self._publish()
 
     def refresh_products(self, products: Collection[int]) -> None:
         """Refresh the products of an event. Raises Unavailable."""
         with unit_of_work() as session:
             changed = self._catalogue.refresh_products(session, products)
+            # the catalogue does not go back behind what an event has shown
+            self._position = max(self._position, replica.position(session))
         if changed:
             self._publish()
 
     def refresh_popular(self) -> None:
         """Count which products are popular and which are trending. Raises Unavailable."""
-        with unit_of_work() as session:
-            popular, trending = PopularProducts.count(session), count_trends(session)
+        popular, trending = replica.read(
+            lambda session: (PopularProducts.count(session), count_trends(session))
+        )
         self._publish(popular=popular, trending=trending, popular_at=clock.now().timestamp())
 
     def refresh_new_products(self) -> None:
@@ -98,8 +103,9 @@ class Refresher:
         exploration = get_settings().exploration
         if exploration.new_product_share == 0.0:
             return
-        with unit_of_work() as session:
-            counted = count_new_products(session, self._catalogue.current, exploration.new_product_days)
+        counted = replica.read(
+            lambda session: count_new_products(session, self._catalogue.current, exploration.new_product_days)
+        )
         self._publish(new_products=counted)
 
     def refresh_model(self) -> None:
