@@ -10,7 +10,7 @@ from dotenv import dotenv_values
 from recsys import log
 from recsys.cache import client
 from recsys.cache.client import redis_url
-from recsys.database.session import dispose_engines, libpq_url
+from recsys.database.session import database_url, dispose_engines
 from recsys.diagnosis.setting_names import PREFIX
 from recsys.settings import Settings, get_settings
 
@@ -33,7 +33,7 @@ def environment_for_executors() -> dict[str, str]:
         if name.upper().startswith(PREFIX) and value is not None
     }
     variables |= {
-        "RECSYS_DATABASE__URL": libpq_url(settings),
+        "RECSYS_DATABASE__URL": database_url(settings),
         "RECSYS_REDIS__URL": redis_url(settings),
         "RECSYS_VAR": str(settings.spark.executor_var or settings.var.resolve()),
     }
