@@ -13,6 +13,7 @@ from recsys.domains.notifications.account_mails import (
 )
 from recsys.domains.notifications.handlers import (
     remind_of_cart,
+    remind_of_product,
     tell_of_order,
     tell_staff,
 )
@@ -65,6 +66,7 @@ from recsys.events.vocabulary import (
     ProductCreated,
     ProductDeleted,
     ProductLiked,
+    ProductReminderDue,
     ProductUpdated,
     ProductViewed,
     ProfileUpdated,
@@ -118,6 +120,7 @@ SUBSCRIPTIONS: dict[type[Event], tuple[Handler, ...]] = {
     ReviewPosted: (forget_product, remember_review),
     CartItemAdded: (remember_cart, count_cart),
     CartAbandoned: (remind_of_cart,),
+    ProductReminderDue: (remind_of_product,),
     OrderPlaced: (empty_ordered_cart, tell_live_orders, tell_of_order, count_order),
     OrderStatusChanged: (tell_live_orders,),
     OrderPaid: (verify_reviews, remember_purchase, tell_of_order, recount_order),

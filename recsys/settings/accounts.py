@@ -111,6 +111,8 @@ class NotificationSettings(BaseModel, extra="forbid"):
     mails_per_recipient : e-mails of one kind to one address within an hour; more are logged as `suppressed`,
         not sent. Kinds: those to a user, codes for a new password (within the time for which one is valid),
         codes that confirm an address, repeated registrations, a guest's unpaid orders, and paid ones.
+    reminder_days : a user hears of a product for one reason (lower price, in stock again, needed again) once
+        at most within so many days; not more than `notice_days`.
     notice_days : which notice a user got is known for so long, so that none is sent twice.
     """
 
@@ -124,4 +126,5 @@ class NotificationSettings(BaseModel, extra="forbid"):
     sms_provider: str = Field(default="sandbox", min_length=1, max_length=50)
     max_attempts: int = Field(default=8, ge=1, le=100)
     mails_per_recipient: int = Field(default=20, ge=1)
+    reminder_days: float = Field(default=14.0, gt=0)
     notice_days: float = Field(default=90.0, ge=1)

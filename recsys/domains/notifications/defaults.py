@@ -149,5 +149,33 @@ DEFAULTS: dict[str, TemplateSource] = {
             "Your cart holds {{ pieces }} items.",
             pieces="integer",
         ),
+        *(
+            _source(
+                reason,
+                subject,
+                f"{text}\n{{{{ link }}}}",
+                product="text",
+                price="text",
+                currency="text",
+                link="text",
+            )
+            for reason, subject, text in (
+                (
+                    "price_drop",
+                    "{{ product }} costs less",
+                    "You looked at {{ product }}: it costs {{ price }} {{ currency }} now.",
+                ),
+                (
+                    "back_in_stock",
+                    "{{ product }} is in stock again",
+                    "You looked at {{ product }}: it is in stock again, for {{ price }} {{ currency }}.",
+                ),
+                (
+                    "replenishment",
+                    "Do you need {{ product }} again?",
+                    "It is about time for {{ product }}: it costs {{ price }} {{ currency }}.",
+                ),
+            )
+        ),
     )
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select
@@ -13,6 +14,8 @@ from recsys.domains.notifications.templating import render
 from recsys.domains.orders.expiry import REASON
 from recsys.domains.orders.states import Financial, Status
 from recsys.domains.orders.tables import AbandonedCart, Order
+from recsys.domains.products.item_fields import product_url
+from recsys.domains.products.tables import Product
 from recsys.domains.users.tables import User
 from recsys.events.envelope import Envelope
 from recsys.events.vocabulary import (
@@ -28,11 +31,14 @@ from recsys.events.vocabulary import (
     OrderShipped,
     PaymentFailed,
     PaymentVoided,
+    ProductReminderDue,
     RefundFailed,
     VoidFailed,
 )
+from recsys.privacy.consent import without_personalisation
+from recsys.settings import get_settings
 
-__all__ = ["remind_of_cart", "tell_of_order", "tell_staff"]
+__all__ = ["remind_of_cart", "remind_of_product", "tell_of_order", "tell_staff"]
 
 _TEMPLATES: dict[type, str] = {
     OrderPlaced: "order_placed",
@@ -123,3 +129,36 @@ def remind_of_cart(session: Session, envelope: Envelope) -> None:
         once=str(envelope.event_id),
     )
     cart.recovery_email_sent = service.Channel.EMAIL in queued
+
+
+def remind_of_product(session: Session, envelope: Envelope) -> None:
+    """Tell a user about a product, for each reason once within `reminder_days`.
+
+    Users who refuse personalisation, whose account is closed or gone, and products that left the shop since
+    then, are left out.
+    """
+    event = envelope.event
+    assert isinstance(event, ProductReminderDue)
+    user, product = session.get(User, event.user_id), session.get(Product, event.product_id)
+    if user is None or user.is_active is False or product is None or product.status != "active":
+        return
+    if without_personalisation(session, [event.user_id]):
+        return
+    settings = get_settings()
+    values = {
+        "product": product.name,
+        "price": str(product.price),
+        "currency": settings.shop.currency,
+        "link": product_url(product.id, product.sku, product.slug) or "",
+    }
+    service.notify(
+        session,
+        event.user_id,
+        event.reason,
+        values,
+        kind="product_reminder",
+        data={"product_id": product.id, "reason": event.reason},
+        channels=(service.Channel.IN_APP, service.Channel.EMAIL),
+        once=f"{event.reason}:{event.product_id}",
+        again_after=timedelta(days=settings.notifications.reminder_days),
+    )

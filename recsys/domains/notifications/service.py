@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -78,6 +79,7 @@ def notify(
     data: Mapping[str, Any] | None = None,
     channels: Sequence[Channel] = ALL,
     once: str | None = None,
+    again_after: timedelta | None = None,
     cc: Sequence[str] = (),
     bcc: Sequence[str] = (),
     budget: MailBudget = MailBudget.USER,
@@ -88,6 +90,8 @@ def notify(
     ----------
     once
         Key of the message; a second call with the same key sends nothing.
+    again_after
+        After so long the same key may be sent again; None: never.
 
     Raises NotFound for an unknown user or template, Invalid where the template cannot be filled; then nothing
     is sent.
@@ -97,7 +101,7 @@ def notify(
         raise NotFound(f"There is no user {user_id}.")
     source, template_id = templates.source_of(session, template)
     message = render(source, values)
-    if once is not None and not _first(session, f"{once}:user:{user_id}"):
+    if once is not None and not _first(session, f"{once}:user:{user_id}", again_after):
         return {}
     wanted = [one for one in channels if preferences.wants(session, user_id, one, kind)]
     queued: dict[Channel, int] = {}
@@ -212,11 +216,15 @@ def _in_app(session: Session, user_id: int, kind: str, message: Rendered, data: 
     return row.id
 
 
-def _first(session: Session, key: str) -> bool:
-    fresh = session.scalar(
-        insert(SentNotice)
-        .values(key=key[:255], created_at=clock.now())
-        .on_conflict_do_nothing(index_elements=[SentNotice.key])
-        .returning(SentNotice.key)
-    )
-    return fresh is not None
+def _first(session: Session, key: str, again_after: timedelta | None = None) -> bool:
+    now = clock.now()
+    notice = insert(SentNotice).values(key=key[:255], created_at=now)
+    if again_after is None:
+        notice = notice.on_conflict_do_nothing(index_elements=[SentNotice.key])
+    else:
+        notice = notice.on_conflict_do_update(
+            index_elements=[SentNotice.key],
+            set_={"created_at": now},
+            where=SentNotice.created_at <= now - again_after,
+        )
+    return session.scalar(notice.returning(SentNotice.key)) is not None

@@ -17,6 +17,7 @@ from recsys.events.vocabulary.notifications import (
     EmailSent,
     NotificationCreated,
     NotificationRead,
+    ProductReminderDue,
     SmsFailed,
     SmsSent,
 )
@@ -115,6 +116,7 @@ __all__ = [
     "ProductCreated",
     "ProductDeleted",
     "ProductLiked",
+    "ProductReminderDue",
     "ProductUpdated",
     "ProductViewed",
     "ProfileUpdated",

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from recsys.events.vocabulary.base import Event, MaybeUserId, NotificationId, UserId
+from recsys.events.vocabulary.base import Event, MaybeUserId, NotificationId, ProductId, UserId
 
-__all__ = ["EmailFailed", "EmailSent", "NotificationCreated", "NotificationRead", "SmsFailed", "SmsSent"]
+__all__ = [
+    "EmailFailed",
+    "EmailSent",
+    "NotificationCreated",
+    "NotificationRead",
+    "ProductReminderDue",
+    "ReminderReason",
+    "SmsFailed",
+    "SmsSent",
+]
 
 Kind = Annotated[str | None, Field(description="The type of notification or the template's name.")]
+ReminderReason = Literal["price_drop", "back_in_stock", "replenishment"]
 Reason = Annotated[str, Field(description="Why it failed, without addresses.")]
 
 
@@ -35,6 +45,22 @@ class NotificationRead(Event):
 
     notification_id: NotificationId
     user_id: UserId
+
+
+class ProductReminderDue(Event):
+    """A user may want to hear of a product: it costs less, is in stock again, or is needed again."""
+
+    name: ClassVar[str] = "notification.product_reminder_due"
+    family: ClassVar[str] = "notification"
+
+    user_id: UserId
+    product_id: ProductId
+    reason: Annotated[ReminderReason, Field(description="Why now.")]
+
+    @property
+    def aggregate(self) -> str:
+        """Events of one user keep their order."""
+        return f"user:{self.user_id}"
 
 
 class _Email(Event):
