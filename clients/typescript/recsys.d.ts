@@ -628,6 +628,26 @@ export interface LookupIn {
   email: string;
 }
 
+/** For whom a block is, and what it shows. */
+export interface MailBlockIn {
+  user_id: number | string | Username;
+  /** Not `similar` or `bought_together`, which need a product. */
+  placement?: Placement;
+  /** Products side by side. */
+  places?: number;
+  /** Then it shows what is popular; default: the setting's. */
+  valid_days?: number | null;
+}
+
+/** A block of its own, for one mail. */
+export interface MailBlockOut {
+  /** Of the block as HTML; with `/1.png` of a picture, with `/1` of a link. */
+  address: string;
+  /** What the mail has in its HTML: pictures and links. */
+  html: string;
+  expires_at: string;
+}
+
 /** One's own account. */
 export interface MeOut {
   id: number;
@@ -2389,6 +2409,13 @@ export interface Operations {
     body: CategoryIn;
     response: CategoryOut;
   };
+  /** The address of a block of recommendations that is filled when the mail is opened. */
+  admin_create_mail_block: {
+    method: "POST";
+    path: "/api/v1/admin/mail-blocks";
+    body: MailBlockIn;
+    response: MailBlockOut;
+  };
   /** Create a product. */
   admin_create_product: {
     method: "POST";
@@ -3516,6 +3543,40 @@ export interface Operations {
     path: "/api/v1/orders/lookup";
     body: LookupIn;
     response: OrderOut;
+  };
+  /** The block as a fragment of HTML, for the client that opens the mail; no key is needed. */
+  mail_block: {
+    method: "GET";
+    path: "/api/v1/mail-blocks/{address}";
+    pathParameters: {
+      /** As it was made. */
+      address: string;
+    };
+    response: string;
+  };
+  /** Lead to the product at one place, and count a click on the recommendation: one for a block and product. */
+  mail_block_link: {
+    method: "GET";
+    path: "/api/v1/mail-blocks/{address}/{place}";
+    pathParameters: {
+      /** As it was made. */
+      address: string;
+      /** From 1. */
+      place: number;
+    };
+    response: void;
+  };
+  /** The product at one place as a picture; a transparent pixel where there is none. */
+  mail_block_picture: {
+    method: "GET";
+    path: "/api/v1/mail-blocks/{address}/{place}.png";
+    pathParameters: {
+      /** As it was made. */
+      address: string;
+      /** From 1. */
+      place: number;
+    };
+    response: string;
   };
   /** Make a payment method the default. */
   make_default: {

@@ -303,3 +303,16 @@ def refused_events(day: str) -> str:
 def refused_personalisation(owner: str) -> str:
     """String: that a user or guest (`user:5`, `session:abc`) refuses lists from their own behaviour."""
     return f"consent:refused:{owner}"
+
+
+def mail_block(block: str, variant: str) -> str:
+    """String: the products of one block of a mail, once it was opened, as JSON without the person; expires.
+
+    block : a digest of its address. variant : `personal` or `popular`.
+    """
+    return f"mail:block:{block}:{variant}"
+
+
+def mail_block_requests(block: str, minute: int) -> str:
+    """String: how many requests one block of a mail got in one minute; expires."""
+    return f"mail:requests:{block}:{minute}"

@@ -31,6 +31,7 @@ from recsys.errors import Invalid
 from recsys.settings.accounts import SHORTEST_SECRET, ApiSettings, NotificationSettings, UserSettings
 from recsys.settings.exploration import ExplorationSettings
 from recsys.settings.jobs import JobSettings
+from recsys.settings.mail_blocks import MailBlockSettings
 from recsys.settings.privacy import PrivacySettings
 from recsys.settings.spark import SparkSettings
 from recsys.settings.tracing import TracingSettings
@@ -393,6 +394,7 @@ class Settings(BaseSettings):
     intake: IntakeSettings = IntakeSettings()
     payments: PaymentSettings = PaymentSettings()
     notifications: NotificationSettings = NotificationSettings()
+    mail_blocks: MailBlockSettings = MailBlockSettings()
     analytics: AnalyticsSettings = AnalyticsSettings()
     search: SearchSettings = SearchSettings()
     jobs: JobSettings = JobSettings()

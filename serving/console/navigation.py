@@ -25,6 +25,7 @@ LIST_SCREENS: tuple[ScreenLink, ...] = (
     # those of `list_screens`
     ScreenLink("People", "/console/people", "Lists"),
     ScreenLink("Segments", "/console/segments", "Lists", Role.MERCHANDISER),
+    ScreenLink("Mail block", "/console/mail-block", "Lists"),
     ScreenLink("Why, and why not", "/console/why", "Lists"),
     ScreenLink("Placement studio", "/console/studio", "Lists"),
     ScreenLink("Rules", "/console/rules", "Lists"),

@@ -8,7 +8,7 @@ from recsys.errors import NotFound
 from serving.console.access import Viewer
 from serving.console.list_screens.routers import LIST_SCREENS
 from serving.console.rendering import screen_router
-from serving.console.screens import experiments, jobs, models, overview, session
+from serving.console.screens import experiments, jobs, mail_blocks, models, overview, session
 from serving.console.screens.administration import audit, keys, settings, staff
 
 __all__ = ["router"]
@@ -21,6 +21,7 @@ SCREENS: tuple[APIRouter, ...] = (
     jobs.router,
     models.router,
     experiments.router,
+    mail_blocks.router,
     keys.router,
     staff.router,
     audit.router,

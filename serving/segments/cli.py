@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +21,11 @@ app = typer.Typer(no_args_is_help=True, help="Which users a campaign should addr
 Limit = Annotated[int, typer.Option(min=1, max=1_000_000, help="Users at most.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 AsCsv = Annotated[Path | None, typer.Option("--csv", help="Write the users to this file; - for stdout.")]
+MailBlock = Annotated[
+    str | None,
+    typer.Option(help="With --csv: an address of a mail block of this placement, such as for_you, for each."),
+]
+Places = Annotated[int, typer.Option(help="Products of each mail block.")]
 Days = Annotated[float, typer.Option(help="Changed in so many days.")]
 AsOf = Annotated[
     str | None, typer.Option(help="Count days from this moment, such as 2017-12-31 (UTC), not from now.")
@@ -44,10 +49,20 @@ def buyers(
     new: Annotated[bool, typer.Option("--new", help="Only users who never looked at the product.")] = False,
     limit: Limit = 1_000,
     to_csv: AsCsv = None,
+    mail_block: MailBlock = None,
+    places: Places = 3,
     as_json: AsJson = False,
 ) -> None:
     """Find who most likely buys a product, or anything of a category or brand, with the calibrated chance."""
-    _run("buyers", to_csv, as_json, limit=limit, products=product, category=category, brand=brand, new=new)
+    _run(
+        "buyers",
+        _Output(to_csv, as_json, mail_block, places),
+        limit=limit,
+        products=product,
+        category=category,
+        brand=brand,
+        new=new,
+    )
 
 
 @app.command(
@@ -60,16 +75,24 @@ def look_alikes(
     ],
     limit: Limit = 1_000,
     to_csv: AsCsv = None,
+    mail_block: MailBlock = None,
+    places: Places = 3,
     as_json: AsJson = False,
 ) -> None:
     """Find the users whose interactions are most like those of the given users."""
-    _run("look-alikes", to_csv, as_json, limit=limit, users=user)
+    _run("look-alikes", _Output(to_csv, as_json, mail_block, places), limit=limit, users=user)
 
 
 @app.command("next-category", epilog="Example: recsys segments next-category --csv next.csv")
-def next_category(limit: Limit = 1_000, to_csv: AsCsv = None, as_json: AsJson = False) -> None:
+def next_category(
+    limit: Limit = 1_000,
+    to_csv: AsCsv = None,
+    mail_block: MailBlock = None,
+    places: Places = 3,
+    as_json: AsJson = False,
+) -> None:
     """Find for each user the category they do not know yet that holds their likeliest product."""
-    _run("next-category", to_csv, as_json, limit=limit)
+    _run("next-category", _Output(to_csv, as_json, mail_block, places), limit=limit)
 
 
 @app.command(epilog="Example: recsys segments replenishment --days 7 --csv due.csv")
@@ -78,10 +101,12 @@ def replenishment(
     as_of: AsOf = None,
     limit: Limit = 1_000,
     to_csv: AsCsv = None,
+    mail_block: MailBlock = None,
+    places: Places = 3,
     as_json: AsJson = False,
 ) -> None:
     """Find who needs a product again soon, by the intervals of purchases."""
-    _run("replenishment", to_csv, as_json, limit=limit, days=days, as_of=as_of)
+    _run("replenishment", _Output(to_csv, as_json, mail_block, places), limit=limit, days=days, as_of=as_of)
 
 
 @app.command("price-drop", epilog="Example: recsys segments price-drop --days 3 --json")
@@ -91,10 +116,19 @@ def price_drop(
     as_of: AsOf = None,
     limit: Limit = 1_000,
     to_csv: AsCsv = None,
+    mail_block: MailBlock = None,
+    places: Places = 3,
     as_json: AsJson = False,
 ) -> None:
     """Find who looked at a product, without buying it, that costs less now."""
-    _run("price-drop", to_csv, as_json, limit=limit, days=days, looked_days=looked_days, as_of=as_of)
+    _run(
+        "price-drop",
+        _Output(to_csv, as_json, mail_block, places),
+        limit=limit,
+        days=days,
+        looked_days=looked_days,
+        as_of=as_of,
+    )
 
 
 @app.command("back-in-stock", epilog="Example: recsys segments back-in-stock --csv again.csv")
@@ -104,16 +138,56 @@ def back_in_stock(
     as_of: AsOf = None,
     limit: Limit = 1_000,
     to_csv: AsCsv = None,
+    mail_block: MailBlock = None,
+    places: Places = 3,
     as_json: AsJson = False,
 ) -> None:
     """Find who looked at a product, without buying it, that is in stock again."""
-    _run("back-in-stock", to_csv, as_json, limit=limit, days=days, looked_days=looked_days, as_of=as_of)
+    _run(
+        "back-in-stock",
+        _Output(to_csv, as_json, mail_block, places),
+        limit=limit,
+        days=days,
+        looked_days=looked_days,
+        as_of=as_of,
+    )
+
+
+@app.command(epilog="Example: recsys segments remind price-drop --days 1")
+def remind(
+    kind: Annotated[str, typer.Argument(help="price-drop, back-in-stock or replenishment.")],
+    days: Annotated[float, typer.Option(help="Changed, or due, within so many days.")] = 1.0,
+    looked_days: LookedDays = 60.0,
+    limit: Limit = 10_000,
+) -> None:
+    """Send the members of a segment a notification about the product, each once within a period.
+
+    The templates price_drop, back_in_stock and replenishment word it; users choose their channels.
+    """
+    from recsys.errors import Invalid
+    from serving.segments import reminders
+    from serving.segments.members import SegmentKind
+    from serving.segments.service import SegmentRequest
+
+    if kind not in reminders.REMINDED_KINDS:
+        raise Invalid(f"{kind!r}: give one of {', '.join(reminders.REMINDED_KINDS)}")
+    wanted = SegmentRequest(SegmentKind(kind), days=days, looked_days=looked_days, limit=limit)
+    typer.echo(f"{reminders.remind(wanted):,} reminders are due; those sent lately are not repeated.")
+
+
+@dataclass(frozen=True)
+class _Output:
+    """What becomes of the members. mail_block : placement of the blocks whose addresses the CSV has."""
+
+    to_csv: Path | None
+    as_json: bool
+    mail_block: str | None
+    places: int
 
 
 def _run(
     kind: str,
-    to_csv: Path | None,
-    as_json: bool,
+    output: _Output,
     *,
     products: Sequence[str] | None = None,
     category: str | None = None,
@@ -130,8 +204,10 @@ def _run(
     from serving.segments.members import SegmentKind, as_csv, named
     from serving.segments.service import SegmentRequest, make
 
-    if to_csv is not None and as_json:
+    to_csv = output.to_csv
+    if to_csv is not None and output.as_json:
         raise Invalid("give --csv or --json, not both")
+    blocks = _blocks(output)
     wanted = SegmentRequest(
         SegmentKind(kind),
         product_ids=tuple(numbers_of(IdKind.PRODUCT, products or ())),
@@ -145,19 +221,40 @@ def _run(
     with unit_of_work() as session:
         segment = make(session, wanted)
         members = named(session, segment.members)
-    if as_json:
+    if output.as_json:
         plain = asdict(segment) | {"members": [asdict(member) for member in members]}
         typer.echo(json.dumps(plain, indent=2, default=lambda moment: moment.isoformat()))
     elif to_csv is not None and str(to_csv) == "-":
-        typer.echo(as_csv(members), nl=False)
+        typer.echo(as_csv(members, blocks), nl=False)
     elif to_csv is not None:
         try:
-            to_csv.write_text(as_csv(members), encoding="utf-8", newline="")
+            to_csv.write_text(as_csv(members, blocks), encoding="utf-8", newline="")
         except OSError as error:
             raise Invalid(f"--csv {to_csv} cannot be written: {error.strerror}") from error
         typer.echo(f"{len(members):,} users: {to_csv}{_counted_from(segment)}")
     else:
         _show(segment, members)
+
+
+def _blocks(output: _Output) -> Callable[[int], str] | None:
+    """What makes the address of a user's block; None without --mail-block. Raises Invalid."""
+    from recsys.errors import Invalid
+    from serving.mail_blocks.address import MAIL_PLACEMENTS, block_url, new_block
+    from serving.recommender.request import Placement
+
+    if output.mail_block is None:
+        return None
+    if output.to_csv is None:
+        raise Invalid("--mail-block goes into a CSV; give --csv FILE, too")
+    if output.mail_block not in MAIL_PLACEMENTS:
+        raise Invalid(f"--mail-block {output.mail_block!r}: give one of {', '.join(MAIL_PLACEMENTS)}")
+    placement, places = Placement(output.mail_block), output.places
+
+    def address(user: int) -> str:
+        return block_url(new_block(user, placement, places))
+
+    address(1)  # what is wrong with the settings or options shows before the segment is made
+    return address
 
 
 def _moment(given: str) -> datetime:

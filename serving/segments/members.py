@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from enum import StrEnum
@@ -132,14 +132,17 @@ def named(session: Session, members: Sequence[SegmentMember]) -> list[NamedMembe
     return found
 
 
-def as_csv(members: Iterable[NamedMember]) -> str:
-    """The members as CSV (RFC 4180) with a header; empty where a value is not known."""
+def as_csv(members: Iterable[NamedMember], blocks: Callable[[int], str] | None = None) -> str:
+    """The members as CSV (RFC 4180) with a header; empty where a value is not known.
+
+    blocks : the address of a block for the mail to a user, which becomes the last column, `mail_block`.
+    """
     text_file = io.StringIO()
     writer = csv.writer(text_file)
     names = [field.name for field in fields(NamedMember)]
-    writer.writerow(names)
+    writer.writerow([*names, "mail_block"] if blocks else names)
     for member in members:
-        values = (getattr(member, name) for name in names)
+        values = [getattr(member, name) for name in names] + ([blocks(member.user_id)] if blocks else [])
         writer.writerow(
             [
                 "" if value is None else value.isoformat() if isinstance(value, datetime) else value

@@ -18,6 +18,7 @@ from serving.api.list_route import ParsedQueries
 from serving.api.routes import product_lists, router, user_list
 from serving.console.router import router as console
 from serving.gorse.routes import router as gorse
+from serving.mail_blocks import routes as mail_blocks
 from serving.pages.assets import router as assets
 from serving.ranking.search_personalization import ModelPersonaliser
 from serving.recommender.recommender import Recommender
@@ -54,7 +55,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def create_app(prepared: Refresher | None = None) -> FastAPI:
     """Return a new application; its serving data is read, or completed, at startup (ASGI lifespan)."""
     pages = (assets, console, storefront)
-    administered = (reports, rule_previews, why_not, experiments, segments)
+    administered = (reports, rule_previews, why_not, experiments, segments, mail_blocks)
     administration = (module.router for module in administered)
     routers = (product_lists, router, *administration, gorse, *pages)
     app = create_api(routers, lifespan=_lifespan, routes=[user_list])

@@ -97,6 +97,7 @@ OF_A_VISIT: Mapping[Route, str] = {
 ADMINISTRATION: Mapping[Route, str] = {
     ("POST", "/api/v1/recommendations/rules/preview"): "tests/serving/merchandising/test_rules_in_lists.py",
     ("GET", "/api/v1/admin/segments/{kind}"): "tests/serving/segments/test_segments.py",
+    ("POST", "/api/v1/admin/mail-blocks"): "tests/serving/mail_blocks/test_routes.py",
     ("GET", "/api/v1/recommendations/why"): "tests/serving/recommender/test_why_not.py",
     ("GET", "/api/v1/recommendations/why/past"): "tests/serving/recommender/test_why_not.py",
     **dict.fromkeys(

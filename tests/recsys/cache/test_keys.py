@@ -40,6 +40,8 @@ OWN = {
     "recent_exposures",
     "posts_waiting",
     "own_ids_version",
+    "mail_block",
+    "mail_block_requests",
 }
 SAMPLE = {"query_hash": "q"}
 

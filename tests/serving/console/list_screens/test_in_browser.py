@@ -25,6 +25,7 @@ ADDRESSES = {
     "why-not": "/console/why?user=5&product=70&limit=5",
     "draft": "/console/studio?user=5&change=pin:100:2&change=hide:1&people=1",
     "draft-of-segment": "/console/studio?segment=kind%3Dbuyers%26category%3Dlamps&change=pin:100:2",
+    "mail-block": "/console/mail-block?user=5&places=4",
     "rule": "/console/rules/1",
     "calendar": "/console/rules?view=calendar",
     "conflicts": "/console/rules?view=conflicts",

@@ -1,0 +1,21 @@
+"""Settings of the blocks of recommendations in mails."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+__all__ = ["MailBlockSettings"]
+
+
+class MailBlockSettings(BaseModel, extra="forbid"):
+    """Blocks of recommendations in mails, which are filled when a mail is opened.
+
+    base_url : of this API as mail clients reach it, such as https://recsys.example.com.
+    valid_days : a block shows what suits the person for so long after its address was made, then what is
+        popular.
+    requests_per_minute : to one block; its pictures and links count one by one.
+    """
+
+    base_url: str | None = Field(default=None, pattern=r"^https?://[^\s/?#]+(/[^\s?#]*[^\s/?#])?$")
+    valid_days: float = Field(default=30.0, gt=0, le=366)
+    requests_per_minute: int = Field(default=120, ge=1, le=100_000)

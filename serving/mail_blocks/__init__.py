@@ -1,0 +1,1 @@
+"""Blocks of recommendations in mails: filled when a mail is opened, by addresses that name nobody."""

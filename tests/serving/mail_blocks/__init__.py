@@ -1,0 +1,1 @@
+"""Tests of serving.mail_blocks."""
