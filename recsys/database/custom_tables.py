@@ -27,6 +27,8 @@ OWN_TABLES: tuple[str, ...] = (
     "analytics_db.outbox",
     # which group has handled which event: each once
     "analytics_db.inbox",
+    # the address of a product's page in the shop: the documented tables have no place for it
+    "products_db.product_pages",
     # each user finds a review helpful once
     "products_db.review_votes",
     # a checkout under its Idempotency-Key: a request sent twice, and a cart, are ordered once

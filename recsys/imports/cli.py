@@ -68,7 +68,7 @@ def csv(
         list[Path] | None,
         typer.Option(
             help="Columns product, name, price; optionally category ('A > B'), brand, tags ('a|b'), "
-            "description, created_at, stock, compare_price, status, image."
+            "description, created_at, stock, compare_price, status, image, url."
         ),
     ] = None,
     users: Annotated[

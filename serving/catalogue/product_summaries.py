@@ -38,6 +38,7 @@ class ProductDetails(NamedTuple):
     image: str | None = None
     brand: str | None = None
     category: str | None = None
+    url: str | None = None
 
 
 NO_DETAILS = "[]"

@@ -29,10 +29,11 @@ _SELECT = """
                AND (NOT coalesce(p.track_inventory, true) OR coalesce(v.sellable, true)),
            NOT coalesce(p.track_inventory, true) OR coalesce(v.stocked, true),
            coalesce(p.tags, CAST('{{}}' AS text[])),
-           CAST(jsonb_build_array(p.sku, p.slug, p.compare_price, i.src, b.name, c.name) AS text)
+           CAST(jsonb_build_array(p.sku, p.slug, p.compare_price, i.src, b.name, c.name, g.url) AS text)
     FROM products_db.products p
     LEFT JOIN products_db.brands b ON b.id = p.brand_id
     LEFT JOIN products_db.categories c ON c.id = p.category_id
+    LEFT JOIN products_db.product_pages g ON g.product_id = p.id
     LEFT JOIN (
         SELECT DISTINCT ON (product_id) product_id, src FROM products_db.product_images {variants}
         ORDER BY product_id, is_primary DESC NULLS LAST, position, id
@@ -61,6 +62,9 @@ _CHANGED_QUERY = text(
     UNION
     SELECT product_id FROM products_db.product_images
     WHERE age(xmin) <= age(CAST(CAST(:low AS xid8) AS xid)) AND product_id IS NOT NULL
+    UNION
+    SELECT product_id FROM products_db.product_pages
+    WHERE age(xmin) <= age(CAST(CAST(:low AS xid8) AS xid))
     UNION
     SELECT p.id FROM products_db.products p JOIN products_db.brands b ON b.id = p.brand_id
     WHERE age(b.xmin) <= age(CAST(CAST(:low AS xid8) AS xid))

@@ -51,7 +51,8 @@ def link_of(catalogue: Catalogue, number: int | None) -> str | None:
     settings = get_settings()
     template = settings.shop.product_url
     if summary is not None and number is not None:
-        found = product_url(number, summary.details.sku, summary.details.slug)
+        details = summary.details
+        found = _absolute(product_url(number, details.sku, details.slug, details.url))
         if found is not None:
             return found
     if template is not None:
@@ -60,6 +61,15 @@ def link_of(catalogue: Catalogue, number: int | None) -> str | None:
     if settings.shop.front or (settings.shop.front is None and settings.environment == "development"):
         return "/shop" if summary is None else f"/shop/products/{number}"
     return None
+
+
+def _absolute(url: str | None) -> str | None:
+    """A path of the shop as an address, by that of `shop.product_url`, else of this server."""
+    template = get_settings().shop.product_url
+    if url is None or not url.startswith("/") or template is None or template.startswith("/"):
+        return url
+    parts = urlsplit(template)
+    return f"{parts.scheme}://{parts.netloc}{url}"
 
 
 def fragment(address: str, products: Sequence[MailProduct]) -> str:

@@ -83,7 +83,7 @@ def _head(product: int, summary: ProductSummary, fields: Sequence[str]) -> bytes
     if "currency" in fields:
         values["currency"] = get_settings().shop.currency
     if "url" in fields:
-        values["url"] = product_url(product, details.sku, details.slug)
+        values["url"] = product_url(product, details.sku, details.slug, details.url)
     chosen = {name: values[name] for name in dict.fromkeys(("sku", *fields))}
     return orjson.dumps({"product_id": product, **chosen})[:-1] + b',"score":'
 

@@ -15,7 +15,7 @@ from recsys.domains.orders.expiry import REASON
 from recsys.domains.orders.states import Financial, Status
 from recsys.domains.orders.tables import AbandonedCart, Order
 from recsys.domains.products.item_fields import product_url
-from recsys.domains.products.tables import Product
+from recsys.domains.products.tables import Product, ProductPage
 from recsys.domains.users.tables import User
 from recsys.events.envelope import Envelope
 from recsys.events.vocabulary import (
@@ -144,12 +144,12 @@ def remind_of_product(session: Session, envelope: Envelope) -> None:
         return
     if without_personalisation(session, [event.user_id]):
         return
-    settings = get_settings()
+    settings, page = get_settings(), session.get(ProductPage, product.id)
     values = {
         "product": product.name,
         "price": str(product.price),
         "currency": settings.shop.currency,
-        "link": product_url(product.id, product.sku, product.slug) or "",
+        "link": product_url(product.id, product.sku, product.slug, None if page is None else page.url) or "",
     }
     service.notify(
         session,

@@ -27,12 +27,13 @@ DEFAULT = ("sku", "name", "price")
 
 _DETAILS = text(
     """
-    SELECT p.id, p.sku, p.name, p.slug, p.price, p.compare_price, b.name AS brand, c.name AS category,
+    SELECT pg.url, p.id, p.sku, p.name, p.slug, p.price, p.compare_price, b.name AS brand, c.name AS category,
         (SELECT i.src FROM products_db.product_images AS i WHERE i.product_id = p.id
          ORDER BY i.is_primary DESC NULLS LAST, i.position, i.id LIMIT 1) AS image,
         CASE WHEN NOT coalesce(p.track_inventory, true) OR coalesce(v.stocked, true) THEN 'in_stock'
              WHEN v.sold THEN 'on_order' ELSE 'out_of_stock' END AS stock
     FROM products_db.products AS p
+    LEFT JOIN products_db.product_pages AS pg ON pg.product_id = p.id
     LEFT JOIN products_db.brands AS b ON b.id = p.brand_id
     LEFT JOIN products_db.categories AS c ON c.id = p.category_id
     CROSS JOIN LATERAL (
@@ -75,8 +76,13 @@ FieldsDep = Annotated[tuple[str, ...] | None, Depends(_parse)]
 """The requested fields; None for those of the route."""
 
 
-def product_url(number: int, sku: str | None, slug: str | None) -> str | None:
-    """Return the address of a product's page in the shop, by `shop.product_url`; None where that is unset."""
+def product_url(number: int, sku: str | None, slug: str | None, own: str | None = None) -> str | None:
+    """Return the address of a product's page in the shop: its own one, else that of `shop.product_url`.
+
+    None where neither is there. own : as it was imported.
+    """
+    if own is not None:
+        return own
     template = get_settings().shop.product_url
     if template is None:
         return None
@@ -93,7 +99,11 @@ def chosen(session: Session, ids: Sequence[int], fields: Sequence[str]) -> dict[
     currency = get_settings().shop.currency
     items: dict[int, Mapping[str, Any]] = {}
     for row in session.execute(_DETAILS, {"ids": list(ids)}).mappings():
-        values = {**row, "currency": currency, "url": product_url(row["id"], row["sku"], row["slug"])}
+        values = {
+            **row,
+            "currency": currency,
+            "url": product_url(row["id"], row["sku"], row["slug"], row["url"]),
+        }
         for amount in ("price", "compare_price"):
             values[amount] = None if values[amount] is None else str(values[amount])
         items[row["id"]] = {name: values[name] for name in dict.fromkeys(("id", "sku", *fields))}

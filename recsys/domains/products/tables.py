@@ -30,6 +30,7 @@ __all__ = [
     "InventoryLog",
     "Product",
     "ProductImage",
+    "ProductPage",
     "ProductReview",
     "ProductVariant",
     "ProductView",
@@ -111,6 +112,16 @@ class Product(Base):
     is_featured: Mapped[Off | None]
     created_at: Mapped[DefaultNow | None]
     updated_at: Mapped[datetime | None]
+
+
+class ProductPage(Base):
+    """The address of a product's page in the shop (our own table); else `shop.product_url` makes it."""
+
+    __tablename__ = "product_pages"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    product_id: Mapped[int] = mapped_column(ForeignKey(Product.id, ondelete="CASCADE"), primary_key=True)
+    url: Mapped[str] = mapped_column(String(2000))
 
 
 class ProductVariant(Base):

@@ -29,6 +29,7 @@ _STAGED = {
     "compare_price": "numeric(10,2)",
     "status": "text",
     "image": "text",
+    "url": "text",
     "attributes": "jsonb",
 }
 _UPDATABLE = ("category_id", "brand_id", "tags", "description", "compare_price", "status", "attributes")
@@ -83,6 +84,14 @@ WHERE s.image IS NOT NULL AND NOT EXISTS (
 ORDER BY p.id
 RETURNING product_id
 """
+_PAGES = b"""
+INSERT INTO products_db.product_pages AS g (product_id, url)
+SELECT p.id, s.url FROM staged_products AS s JOIN products_db.products AS p USING (sku)
+WHERE s.url IS NOT NULL
+ORDER BY p.id
+ON CONFLICT (product_id) DO UPDATE SET url = excluded.url WHERE g.url <> excluded.url
+RETURNING product_id
+"""
 # stock that is not given is not counted, and must not hide the product
 _VARIANTS = """
 WITH given AS (
@@ -134,8 +143,8 @@ def merge_products(
     """Add new products with a variant each, and bring changed ones up to date.
 
     `products` has line, sku, name, price, category (a path), brand, tags (joined by "|"), description,
-    created_at, stock, and optionally compare_price, status, image, attributes (JSON); SKUs distinct. Only the
-    columns named in `present` change what is stored already.
+    created_at, stock, and optionally compare_price, status, image, url, attributes (JSON); SKUs distinct.
+    Only the columns named in `present` change what is stored already.
     """
     categories, brands = Categories(connection), Brands(connection)
     category_ids = categories.ensure(_distinct(products["category"]), now)
@@ -156,6 +165,7 @@ def merge_products(
     given = {f"has_{column}": column.removesuffix("_id") in present for column in _UPDATABLE}
     total, added, updated = one_row(connection, _MERGE, {"now": now, **given})
     pictured = connection.execute(_IMAGES).fetchall() if "image" in present else []
+    paged = connection.execute(_PAGES).fetchall() if "url" in present else []
     variants_added, variants_updated = one_row(connection, _VARIANTS, {"now": now})
     return MergedProducts(
         len(added),
@@ -166,7 +176,9 @@ def merge_products(
         categories.added,
         brands.added,
         # a new product was never read by anybody: Redis holds nothing of it
-        {*updated, *variants_updated, *variants_added, *(id_ for (id_,) in pictured)}.difference(added),
+        {*updated, *variants_updated, *variants_added, *(id_ for (id_,) in [*pictured, *paged])}.difference(
+            added
+        ),
     )
 
 

@@ -196,6 +196,8 @@ class _Chooser:
         if len(given) < len(parts):
             return None
         joined = f" || {quoted(column.separator)} || ".join(given)
+        if column.prefix or column.suffix:
+            joined = f"({quoted(column.prefix)} || {joined} || {quoted(column.suffix)})"
         if not column.without_prefix:
             return joined
         length = len(column.without_prefix)

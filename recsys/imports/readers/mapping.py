@@ -36,13 +36,18 @@ KINDS = ("users", "products", "interactions")
 
 
 class Joined(BaseModel):
-    """Several columns joined to one text, or one without a prefix; null where one of them is empty."""
+    """Several columns joined to one text, or one without a prefix; null where one of them is empty.
+
+    prefix, suffix : what is put around the text.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     join: list[str] = Field(min_length=1)
     separator: str = ":"
     without_prefix: str = ""
+    prefix: str = ""
+    suffix: str = ""
 
 
 class ChildList(BaseModel):

@@ -40,6 +40,7 @@ __all__ = [
 Frames = tuple[pl.DataFrame, pl.DataFrame]
 LARGEST_INTEGER = 2_147_483_647
 LONGEST_NAME = 100
+LONGEST_URL = 2_000
 STATUSES = ("active", "draft", "archived")
 
 
@@ -60,7 +61,7 @@ PRODUCTS = FileKind(
     (
         *("category", "brand", "tags", "description", "created_at", "stock"),
         *("compare_price", "status", "image", "variant_image", "variant_of", "option1", "option2", "option3"),
-        *("currency", ATTRIBUTES),
+        *("currency", "url", ATTRIBUTES),
     ),
     ("product",),
 )
@@ -134,6 +135,7 @@ def parse_products(rows: pl.DataFrame, seen: Occurrences, now: datetime) -> Fram
         pl.col("status").str.to_lowercase(),
         # of several pictures the first; an address may hold commas itself
         pl.col("image", "variant_image").str.strip_chars().str.replace(r",(?:\s|https?://|/).*$", ""),
+        pl.col("url").str.strip_chars(),
         _repeated(rows["product"], seen).alias("repeated"),
         levels.list.join(" > ").alias("category"),
         levels.alias("levels"),
@@ -161,6 +163,12 @@ def parse_products(rows: pl.DataFrame, seen: Occurrences, now: datetime) -> Fram
         ("status", f"status is none of {', '.join(STATUSES)}", ~pl.col("status").is_in(STATUSES)),
         too_long("image", 500),
         too_long("variant_image", 500),
+        too_long("url", LONGEST_URL),
+        (
+            "url",
+            "url is no address that begins with https://, http:// or /",
+            ~pl.col("url").str.contains(r"^(https?://[^\s/]+\S*|/([^\s/]\S*)?)$"),
+        ),
         *(too_long(name, LONGEST_NAME) for name in ("variant_of", "option1", "option2", "option3")),
         (
             "category",
@@ -209,6 +217,7 @@ def parse_products(rows: pl.DataFrame, seen: Occurrences, now: datetime) -> Fram
             compare_price=pl.when(pl.col("compared") > pl.col("amount")).then(pl.col("compared").round(2)),
             status="status",
             image="image",
+            url="url",
             variant_image="variant_image",
             variant_of="variant_of",
             option1="option1",

@@ -297,6 +297,7 @@ NOT_PERSONAL: Mapping[str, str] = MappingProxyType(
         "products_db.brands": _CATALOGUE,
         "products_db.categories": _CATALOGUE,
         "products_db.product_images": _CATALOGUE,
+        "products_db.product_pages": _CATALOGUE,
         "products_db.product_search": _CATALOGUE,
         "products_db.product_variants": _CATALOGUE,
         "products_db.products": _CATALOGUE,
