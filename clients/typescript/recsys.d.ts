@@ -1097,6 +1097,12 @@ export interface PastTrace {
   score: number | null;
   /** The products of that page, in their order. */
   products: Array<number>;
+  /** The position of the first of them: above 1 on later pages. */
+  first_position: number;
+  /** The scores that they were shown with. */
+  scores: Array<number>;
+  /** Of a list that was drawn at random: the rank that it was drawn from; null of others. */
+  ranked_position: number | null;
   /** The step that lost it, as far as the tables prove it; `ranking` where they prove none. */
   lost_at: TraceStepName | null;
   summary: string;

@@ -6,6 +6,7 @@ products that were not on the page is not logged: of these, only what the tables
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from pydantic import BaseModel, Field
@@ -68,6 +69,11 @@ class PastTrace(WithUsername):
     position: int | None
     score: float | None
     products: list[int] = Field(description="The products of that page, in their order.")
+    first_position: int = Field(description="The position of the first of them: above 1 on later pages.")
+    scores: list[float] = Field(description="The scores that they were shown with.")
+    ranked_position: int | None = Field(
+        description="Of a list that was drawn at random: the rank that it was drawn from; null of others."
+    )
     lost_at: TraceStepName | None = Field(
         description="The step that lost it, as far as the tables prove it; `ranking` where they prove none."
     )
@@ -136,8 +142,11 @@ def trace_past(
             position=position,
             score=None if position is None else page.scores[position - page.before - 1],
             products=list(page.products),
+            first_position=page.before + 1,
+            scores=list(page.scores),
+            ranked_position=_ranked_position(page, product),
             lost_at=None if loss is None else loss[0],
-            summary=f"It was at position {position} of the list." if loss is None else loss[1],
+            summary=_summary(page, product, position, None if loss is None else loss[1], shown),
             impressions=[_impression(each, product) for each in shown],
             feedback=feedback_on(session, product, user=user, session_id=session_id),
         )
@@ -145,6 +154,31 @@ def trace_past(
 
 def _position(page: Answered, product: int) -> int | None:
     return page.before + list(page.products).index(product) + 1 if product in page.products else None
+
+
+def _ranked_position(page: Answered, product: int) -> int | None:
+    """The rank in the list that a page was drawn from; None for a list that was not drawn."""
+    candidates = list(page.candidates or ())
+    return page.before + candidates.index(product) + 1 if product in candidates else None
+
+
+def _summary(
+    page: Answered, product: int, position: int | None, loss: str | None, shown: Sequence[Answered]
+) -> str:
+    """Where it was on the page, or what lost it and where this user saw it before in this list."""
+    ranked = _ranked_position(page, product)
+    drawn = "" if ranked is None else f" The list was drawn at random; the model had it at position {ranked}."
+    if loss is None:
+        return f"It was at position {position} of the list.{drawn}"
+    if ranked is not None:
+        loss = "Nothing excluded it: it was not drawn."
+    before = next((each for each in shown if each.shelf == page.shelf), None)
+    if before is None:
+        return f"{loss}{drawn}"
+    return (
+        f"{loss}{drawn} They last saw it in this list at position {_position(before, product)}, "
+        f"at {before.shown_at:%Y-%m-%d %H:%M} UTC."
+    )
 
 
 def _impression(page: Answered, product: int) -> PastImpression:

@@ -29,10 +29,12 @@ NEED_PRODUCT = (Placement.SIMILAR, Placement.BOUGHT_TOGETHER)
 
 
 class PageProduct(BaseModel):
-    """One product of a page that was shown."""
+    """One product of a page that was shown. position : as it was shown, on later pages above 1."""
 
+    position: int
     product_id: int
     name: str
+    score: float
 
 
 class WhyQuestion(BaseModel):
@@ -116,7 +118,7 @@ async def _answer(recommender: Recommender, content: WhyContent) -> None:
             placement=question.placement.value,
             at=at,
         )
-        content.page_products = _named(catalogue, content.past.products)
+        content.page_products = _named(catalogue, content.past)
         return
     if question.placement in NEED_PRODUCT and start is None:
         content.problem = "This placement starts from a product: name it in “List starts from”."
@@ -133,8 +135,15 @@ async def _answer(recommender: Recommender, content: WhyContent) -> None:
     content.score_parts = parts_of_score(catalogue, content.trace.explanation)
 
 
-def _named(catalogue: Catalogue, products: list[int]) -> list[PageProduct]:
+def _named(catalogue: Catalogue, past: PastTrace) -> list[PageProduct]:
     return [
-        PageProduct(product_id=product, name=catalogue.name(product) or f"product {product}")
-        for product in products
+        PageProduct(
+            position=position,
+            product_id=product,
+            name=catalogue.name(product) or f"product {product}",
+            score=score,
+        )
+        for position, (product, score) in enumerate(
+            zip(past.products, past.scores, strict=True), past.first_position
+        )
     ]

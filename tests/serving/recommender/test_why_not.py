@@ -251,7 +251,14 @@ def test_a_past_list_is_the_one_that_was_shown(client: httpx.Client, scored_shop
     assert (there["listed"], there["position"], there["request_id"]) == (True, 22, "r1")
     assert [each["request_id"] for each in there["impressions"]] == ["r1", "r0"]
     assert there["score"] == pytest.approx(0.4)
+    assert (there["first_position"], there["products"]) == (21, [5, 6, 7])
+    assert there["scores"] == pytest.approx([0.5, 0.4, 0.3])
+    assert there["ranked_position"] is None
     missing = ask(9).json()
+    assert (
+        f"They last saw it in this list at position 21, at {older.shown_at:%Y-%m-%d %H:%M}"
+        in missing["summary"]
+    )
     assert (missing["listed"], missing["lost_at"]) == (False, "ranking")
     assert [each["position"] for each in missing["impressions"]] == [21]
     # the rule was made after the list was shown
@@ -267,6 +274,26 @@ def test_a_past_list_is_the_one_that_was_shown(client: httpx.Client, scored_shop
         ).status_code
         == 401
     )
+
+
+def test_a_drawn_list_has_the_ranks_that_it_was_drawn_from(client: httpx.Client, scored_shop: Shop) -> None:
+    page = Answered(
+        "r1", "for_you", "stored", [7, 5], [0.3, 0.5], clock.now() - timedelta(hours=1), 1, None, "knn-v1",
+        "1", 1, None, 0, [0.1, 0.4], [5, 6, 7, 8],
+    )  # fmt: skip
+    with unit_of_work() as session:
+        impressions.store(session, [page])
+    headers, found = {"X-Api-Key": key_of("admin")}, []
+    for product in (7, 6, 9):
+        query = {"product": product, "user": 1, "at": clock.now().isoformat()}
+        answer = client.get("/api/v1/recommendations/why/past", params=query, headers=headers).json()
+        found.append((answer["position"], answer["ranked_position"]))
+        if product == 6:
+            assert (
+                "it was not drawn. The list was drawn at random; the model had it at position 2."
+                in answer["summary"]
+            )
+    assert found == [(1, 3), (None, 2), (None, None)]
 
 
 def test_a_rule_hides_from_the_moment_of_its_creation(client: httpx.Client, scored_shop: Shop) -> None:

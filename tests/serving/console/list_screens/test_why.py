@@ -75,3 +75,16 @@ def test_a_past_page_is_displayed_with_the_product_marked(client: httpx.Client, 
     assert (shown["past"]["position"], shown["trace"]) == (2, None)
     assert [each["product_id"] for each in shown["page_products"]] == [50, 51]
     assert "this one" in client.get("/console/why", params={"user": 5, "product": 51, "at": at}).text
+
+
+def test_a_later_page_has_the_ranks_that_were_shown(client: httpx.Client, scored_shop: Shop) -> None:
+    page = Answered(
+        "r1", "for_you", "stored", [50, 51], [0.5, 0.4], clock.now(), 5, None, "knn-v1", "1", 1, None, 20
+    )
+    with unit_of_work() as session:
+        impressions.store(session, [page])
+    at = f"{clock.now() + timedelta(minutes=2):%Y-%m-%dT%H:%M}"
+    shown = content(client, "/console/why", user="5", product="51", at=at)
+    assert shown["past"]["position"] == 22
+    assert [(each["position"], each["product_id"]) for each in shown["page_products"]] == [(21, 50), (22, 51)]
+    assert [each["score"] for each in shown["page_products"]] == pytest.approx([0.5, 0.4])
