@@ -58,6 +58,14 @@ PUBLIC: Mapping[Route, str] = {
     ("GET", "/recsys.js"): "the script of web pages, which holds nothing of anybody",
     ("GET", "/recsys.{version}.js"): "the same, by its content",
     ("GET", "/api/v1/browser-script"): "its address and integrity hash",
+    **dict.fromkeys(
+        (
+            ("GET", "/api/v1/mail-blocks/{address}"),
+            ("GET", "/api/v1/mail-blocks/{address}/{place}"),
+            ("GET", "/api/v1/mail-blocks/{address}/{place}.png"),
+        ),
+        "opened by mail clients: the signed address is the credential (tests/serving/mail_blocks)",
+    ),
     ("GET", "/health/live"): "for the machine that watches the process",
     ("GET", "/health/ready"): "for the machine that watches the process",
     ("GET", "/metrics"): "counts and durations for the machine that watches",

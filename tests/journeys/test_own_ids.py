@@ -50,6 +50,7 @@ OWN_IDS: dict[str, tuple[int, str]] = {
 }
 """Names of parameters and fields that name something, with the number and the own id of one such thing."""
 OTHERS = {
+    "address": "x", "place": 1,
     "address_id": 1, "at": "2026-01-01T00:00:00Z", "day": "2026-01-01", "flag_id": 1, "gateway": "sandbox",
     "id": 1, "image_id": 1, "key_prefix": "cu6goudg", "kind": "buyers", "log_id": 1, "method_id": 1,
     "name": "x", "notification_id": 1, "order_id": 1, "parcel_id": 1, "payment_id": 1, "review_id": 1,
@@ -61,6 +62,7 @@ _RULE: Json = {"name": "r", "kind": "hide", "target": {"product_ids": [7], "cate
 _LIST: Json = {"filters": {"category": [2], "brand": [5], "exclude": [7]}}
 _PLACES: Json = {"category_id": 2, "brand_id": 5}
 BODIES: dict[Operation, Json] = {
+    ("POST", "/api/v1/admin/mail-blocks"): {"user_id": 3},
     ("POST", "/api/v1/recommendations"): {
         "user_id": 3, "cart": [7], "page": {"product_ids": [7], "category_id": 2}, "shelves": [_LIST]
     },
@@ -82,6 +84,7 @@ BODIES: dict[Operation, Json] = {
 }  # fmt: skip
 """A body with everything that it can name, by number."""
 PLAIN_BODIES: dict[Operation, Json] = {
+    ("POST", "/api/v1/admin/mail-blocks"): {"user_id": 3},
     ("PUT", "/api/v1/admin/brands/{brand_id}"): {"name": "New"},
     ("POST", "/api/v1/admin/products/{product_id}/variants"): {"name": "New"},
     ("PUT", "/api/v1/admin/products/{product_id}/variants/{variant_id}"): {"name": "New"},

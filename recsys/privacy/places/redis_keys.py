@@ -368,6 +368,8 @@ NOT_PERSONAL_KEYS: Mapping[str, str] = MappingProxyType(
         "search_popularity": "moments",
         "refused_events": "kinds of events and reasons, without what was sent",
         "own_ids_version": "a random number",
+        "mail_block": "products of a mail, under a signature that only its address has; without the person",
+        "mail_block_requests": "a count for such a signature that expires within minutes",
         "rate_limit": "a hash of an address or key that expires within seconds",
     }
 )
