@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,22 @@ __all__ = [
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BLOCK = 1 << 20
+
+
+class EventReader(Protocol):
+    """Reads all interactions but those of people who refuse (`features.build.spark_reader`).
+
+    until : an SQL timestamptz; nothing after it.
+    """
+
+    def __call__(
+        self,
+        snapshot: Snapshot,
+        until: sql.Composable | None,
+        consents: ConsentFilter,
+        weights: InteractionWeights,
+    ) -> RawInteractions:
+        """In `canonical_order`, with verdicts."""
 
 
 @dataclass
@@ -104,6 +120,7 @@ def build_reported(
     progress: Progress | None = None,
     *,
     incremental: bool = True,
+    read_all: EventReader | None = None,
 ) -> Built:
     """Read, assemble and store a snapshot, make it the current one, and return its counts.
 
@@ -111,6 +128,7 @@ def build_reported(
     incremental : go on from the current snapshot where that gives exactly what a build from nothing gives
         (`features.build.incremental`): only new interactions are read, and the catalogue, profiles and
         preferences are read again as a whole. Where it cannot, `Built.whole` says why.
+    read_all : reads all interactions in place of this process, in order and with their verdicts.
     Raises Invalid when there is no interaction to learn from, Unavailable when PostgreSQL can't be reached.
     """
     started = time.perf_counter()
@@ -120,10 +138,18 @@ def build_reported(
     with open_snapshot(libpq_url(settings)) as snapshot:
         catalogue = read_catalogue(snapshot, lambda done, total: report("Reading products", done, total))
         preferences = read_preferences(snapshot, limit)
-        reading = _Reading(snapshot, limit, lambda done, total: report("Reading interactions", done, total))
         consents = read_consents(snapshot)
-        raw, mark, new, whole = reading.events(settings, incremental, consents)
-        raw = consents.without(raw)
+        if read_all is None:
+            reading = _Reading(
+                snapshot, limit, lambda done, total: report("Reading interactions", done, total)
+            )
+            raw, mark, new, whole = reading.events(settings, incremental, consents)
+            raw = consents.without(raw)
+        else:
+            report("Reading interactions", 0, 1)
+            raw, new, whole = read_all(snapshot, limit, consents, weights), None, "Spark reads everything"
+            mark = replace(here(snapshot), refusing=consents.digest) if limit is None else None
+            mark = None if mark is None else replace(counted(snapshot, mark), undated=raw.undated)
         if len(raw) == 0:
             raise Invalid(_nothing(snapshot, until, raw.undated))
         report("Sorting", 0, 1)
@@ -225,7 +251,7 @@ def assemble(
     items = IdMap.of(np.union1d(seen.ids, listed))
 
     columns["user"], columns["item"] = _rows(users, columns["user"]), _rows(items, columns["item"])
-    order = canonical_order(columns)
+    order = canonical_order(columns) if raw.verdict is None else None
     if order is not None:
         for name in list(columns):
             columns[name] = columns[name][order]
@@ -233,7 +259,7 @@ def assemble(
     first_event = np.zeros(len(items), dtype=np.int64)
     # from the last to the first, so that the first one stays
     first_event[columns["item"][::-1]] = columns["time"][::-1]
-    events, cut = _split(columns, weights)
+    events, cut = _split(columns, outliers(columns, weights) if raw.verdict is None else raw.verdict)
 
     features = item_features(catalogue, items, first_event)
     report, counts = user_preferences(preferences, users, catalogue.categories, catalogue.brands, features)
@@ -250,10 +276,9 @@ def assemble(
     )
 
 
-def _split(columns: dict[str, npt.NDArray[Any]], weights: InteractionWeights) -> tuple[Events, Cut]:
+def _split(columns: dict[str, npt.NDArray[Any]], verdict: npt.NDArray[np.int8] | None) -> tuple[Events, Cut]:
     """What counts, and what is too much; uses `columns` up."""
-    verdict = outliers(columns, weights)
-    if verdict is None:
+    if verdict is None or (verdict == KEPT).all():
         return Events(**columns), Cut.none()
     kept = verdict == KEPT
     aside = Cut(Events(**columns).take(~kept), verdict[~kept])

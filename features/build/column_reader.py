@@ -23,7 +23,16 @@ from psycopg import sql
 from features.build.binary_copy import records
 from recsys.database.session import connect_arguments, reaching
 
-__all__ = ["NO_ID", "UNDATED", "Column", "Progress", "Snapshot", "open_snapshot"]
+__all__ = [
+    "NO_ID",
+    "UNDATED",
+    "Column",
+    "Progress",
+    "Snapshot",
+    "join_snapshot",
+    "open_snapshot",
+    "page_bounds",
+]
 
 Kind = Literal["int2", "int4", "int8", "float4", "timestamptz", "text", "xor"]
 Progress = Callable[[str, int, int], None]
@@ -96,31 +105,48 @@ class Snapshot:
 
         progress : called with the ranges done and the number of ranges.
         """
-        pages = self._pages(table)
-        starts = list(range(0, max(pages, 1), PAGES_PER_READ))
+        ranges = self.ranges(table)
         free: queue.SimpleQueue[psycopg.Connection[Any]] = queue.SimpleQueue()
         for connection in self.connections:
             free.put(connection)
 
         def read_from(i: int) -> Columns:
-            # the last range is open: a partitioned table may be longer than what its size says
-            end = starts[i + 1] if i + 1 < len(starts) else None
             connection = free.get()
             try:
-                return _read_range(connection, _statement(table, columns, where, starts[i], end), columns)
+                asked = _statement(table, columns, where, *page_bounds(i, ranges, PAGES_PER_READ))
+                return _read_range(connection, asked, columns)
             finally:
                 free.put(connection)
 
         readers = ThreadPoolExecutor(max_workers=len(self.connections))
         try:
-            waiting = [readers.submit(read_from, i) for i in range(len(starts))]
+            waiting = [readers.submit(read_from, i) for i in range(ranges)]
             waiting.reverse()
             while waiting:
                 yield waiting.pop().result()
                 if progress is not None:
-                    progress(len(starts) - len(waiting), len(starts))
+                    progress(ranges - len(waiting), ranges)
         finally:
             readers.shutdown(wait=True, cancel_futures=True)
+
+    def ranges(self, table: sql.Composable) -> int:
+        """In how many ranges of pages the table is read."""
+        return max(1, -(-self._pages(table) // PAGES_PER_READ))
+
+    def read_range(
+        self,
+        table: sql.Composable,
+        columns: dict[str, Column],
+        bounds: tuple[int, int | None],
+        where: sql.Composable | None = None,
+    ) -> Columns:
+        """The columns of one range of pages (`page_bounds`), by the first connection."""
+        asked = _statement(table, columns, where, *bounds)
+        return _read_range(self.connection, asked, columns)
+
+    def exported(self) -> str:
+        """The name by which other connections join this state, as long as it is open (`join_snapshot`)."""
+        return str(self.connection.execute("SELECT pg_export_snapshot()").fetchall()[0][0])
 
     def totals(self, table: sql.Composable, aggregate: str) -> tuple[int, int]:
         """How many rows there are, and the XOR over all of them that the SQL aggregate (int8) gives."""
@@ -157,6 +183,15 @@ class Snapshot:
         return 0 if found is None else int(found[0])
 
 
+def page_bounds(number: int, ranges: int, pages: int) -> tuple[int, int | None]:
+    """The first page of one of so many ranges of `pages`, and the first of the next one.
+
+    The last range is open: a partitioned table may be longer than what its size says.
+    """
+    first = number * pages
+    return first, first + pages if number + 1 < ranges else None
+
+
 @contextmanager
 def open_snapshot(url: str, *, readers: int = READERS) -> Iterator[Snapshot]:
     """Read-only connections that all see the database as it is now.
@@ -164,17 +199,27 @@ def open_snapshot(url: str, *, readers: int = READERS) -> Iterator[Snapshot]:
     Raises Unavailable when it can't be reached.
     """
     with reaching(url), ExitStack() as opened:
-        first = opened.enter_context(_connect(url))
-        connections = [first]
+        connections = [opened.enter_context(_connect(url))]
         if readers > 1:
-            exported = first.execute("SELECT pg_export_snapshot()").fetchone()
-            for _ in range(readers - 1):
-                connection = opened.enter_context(_connect(url))
-                connection.execute(
-                    sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(*exported or ()))
-                )
-                connections.append(connection)
+            exported = Snapshot(connections).exported()
+            connections += [opened.enter_context(_joined(url, exported)) for _ in range(readers - 1)]
         yield Snapshot(connections)
+
+
+@contextmanager
+def join_snapshot(url: str, exported: str) -> Iterator[Snapshot]:
+    """One connection that sees what the snapshot of that name sees, from any process.
+
+    Raises Unavailable when the database can't be reached.
+    """
+    with reaching(url), _joined(url, exported) as connection:
+        yield Snapshot([connection])
+
+
+def _joined(url: str, exported: str) -> psycopg.Connection[Any]:
+    connection = _connect(url)
+    connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(exported)))
+    return connection
 
 
 def _connect(url: str) -> psycopg.Connection[Any]:

@@ -31,8 +31,8 @@ _COLUMNS = {
     "time": Column("coalesce(created_at, '-infinity')", "timestamptz"),
     "digest": Column(ID_HASH, "xor"),
 }
-_EVENT = {name: column for name, column in _COLUMNS.items() if name != "digest"}
-_STORED_AS = {
+EVENT_COLUMNS = {name: column for name, column in _COLUMNS.items() if name != "digest"}
+STORED_AS = {
     "user": np.int32,
     "item": np.int32,
     "kind": np.int8,
@@ -49,12 +49,14 @@ class RawInteractions:
     undated  how many events were left out because they have no time
     read     how many rows were read, those included
     digest   XOR of the hashes of their ids
+    verdict  int8, of `features.outliers`, where it is known already; the columns are then in canonical order
     """
 
     columns: dict[str, npt.NDArray[Any]]
     undated: int
     read: int = 0
     digest: int = 0
+    verdict: npt.NDArray[np.int8] | None = None
 
     def __len__(self) -> int:
         return int(self.columns["time"].size)
@@ -72,7 +74,7 @@ def read_interactions(
     Needs about 33 bytes a row, and twice one column while the pieces are put together.
     """
     where = only if until is None else sql.SQL("created_at IS NULL OR created_at <= {}").format(until)
-    pieces: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in _EVENT}
+    pieces: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in EVENT_COLUMNS}
     undated, read, digest = 0, 0, 0
     for columns in snapshot.read(TABLE, _COLUMNS, where=where, progress=progress):
         time = columns["time"]
@@ -82,10 +84,10 @@ def read_interactions(
         left_out = int(time.size - np.count_nonzero(dated))
         undated += left_out
         for name, piece in pieces.items():
-            column = columns[name].astype(_STORED_AS[name], copy=False)
+            column = columns[name].astype(STORED_AS[name], copy=False)
             piece.append(column[dated] if left_out else column)
     joined: dict[str, npt.NDArray[Any]] = {}
-    for name in _EVENT:
+    for name in EVENT_COLUMNS:
         parts = pieces.pop(name)  # so that the pieces of one column go before the next is joined
         joined[name] = np.concatenate(parts)
     return RawInteractions(joined, undated, read, digest)

@@ -26,8 +26,15 @@ _CONF = {
     "spark.log.level": "ERROR",
     # a task that fails is run again, also on one machine (local[N, failures])
     "spark.task.maxFailures": "4",
+    # what is collected is a dataset, which this process has to hold in any case
+    "spark.driver.maxResultSize": "0",
 }
-_ON_ONE_MACHINE = {"spark.ui.enabled": "false", "spark.driver.host": "127.0.0.1"}
+_ON_ONE_MACHINE = {
+    "spark.ui.enabled": "false",
+    "spark.driver.host": "127.0.0.1",
+    # 200, Spark's default for clusters, would mostly start empty tasks
+    "spark.sql.shuffle.partitions": "16",
+}
 
 
 @contextmanager
