@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +14,7 @@ from rich.markup import escape
 from recsys.durations import format_seconds, parse_seconds
 from recsys.errors import Invalid
 from recsys.processes.user import command_user
+from recsys.spark.engine import Engine, EngineOption, MasterOption, chosen_session
 from training.commands import (
     evaluation,
     interleaving,
@@ -28,7 +31,12 @@ from training.paper_benchmarks import cli as benchmarks
 from training.studies.weight_fitting import weights
 
 if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from features.build.builder import EventReader
+    from training.experiment import Experiment
     from training.pipeline import TrainingOutcome
+    from training.progress import Steps
     from training.report.document import Figure
 
 __all__ = ["app"]
@@ -63,6 +71,8 @@ def run(
             metavar="TIME",
         ),
     ] = None,
+    engine: EngineOption = Engine.LOCAL,
+    master: MasterOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Train on one dataset snapshot, judge on its last weeks, report, register, promote or hold.
@@ -70,6 +80,7 @@ def run(
     Example: recsys train run training/experiments/als.toml
     Example: recsys train run --all --if-needed
     Example: recsys train run --all --budget 10m
+    Example: recsys train run co_visitation_by_type --rebuild --engine spark --master local[4]
     """
     from training.experiment import everyday, load_all
 
@@ -84,20 +95,41 @@ def run(
     from training.pipeline import train
     from training.progress import Steps
 
+    spark = chosen_session(engine, master, "train run")
     give_way()
-    outcome = train(
-        checked,
-        command=_command(sources, everything, seed, budget),
-        actor=command_user(),
-        steps=Steps(Console(stderr=True)),
-        if_needed=if_needed,
-        rebuild=rebuild,
-        budget=seconds,
-    )
+    steps = Steps(Console(stderr=True))
+    with ExitStack() as opened:
+        read_all = None
+        if spark is not None:
+            read_all = _compute_on_spark(opened.enter_context(spark), checked, steps, opened)
+        outcome = train(
+            checked,
+            command=_command(sources, everything, seed, budget),
+            actor=command_user(),
+            steps=steps,
+            if_needed=if_needed,
+            rebuild=rebuild,
+            budget=seconds,
+            read_all=read_all,
+        )
     if as_json:
         print_json(_outcome_json(outcome))
     else:
         _show_outcome(outcome)
+
+
+def _compute_on_spark(
+    session: SparkSession, experiments: Sequence[Experiment], steps: Steps, opened: ExitStack
+) -> EventReader:
+    """Compute fits on this session until `opened` closes; return its reader of interactions."""
+    from features.build.spark_reader import SparkInteractionReader
+    from models.shared.engine import computing_on
+    from training.fit.spark_engine import COMPUTED, SparkArrayEngine
+
+    opened.enter_context(computing_on(SparkArrayEngine(session)))
+    if here := sorted({one.algorithm for one in experiments} - COMPUTED):
+        steps.say(f"Spark does not fit {', '.join(here)}: this process does")
+    return SparkInteractionReader(session)
 
 
 def _command(sources: list[str], everything: bool, seed: int | None, budget: str | None) -> str:

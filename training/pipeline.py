@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from features.dataset import Dataset
 from models.registry import registry
@@ -38,6 +38,9 @@ from training.report.page import write_report
 from training.report.run_history import past_trainings
 from training.tracking.registry_sync import Mirrored, reconcile
 from training.tracking.runs import Tracked, track
+
+if TYPE_CHECKING:
+    from features.build.builder import EventReader
 
 __all__ = ["TrainingOutcome", "train"]
 
@@ -78,11 +81,13 @@ def train(
     if_needed: bool = False,
     rebuild: bool = False,
     budget: float | None = None,
+    read_all: EventReader | None = None,
 ) -> TrainingOutcome:
     """Run all experiments on one snapshot and one split; register every version; promote or hold.
 
     budget : seconds that fitting and judging may take by forecast; what does not fit is left out, as
     `training.fit.budget` says.
+    read_all : reads the interactions of a new snapshot in place of this process.
     Raises Invalid for a wrong experiment or data that cannot be split, Conflict while another training runs.
     A failing MLflow store is reported in the outcome and loses nothing.
     """
@@ -90,7 +95,7 @@ def train(
     for experiment in experiments:
         create(experiment)  # a wrong parameter is refused before anything long begins
     with training_lock():
-        dataset = _snapshot(rebuild, steps)
+        dataset = _snapshot(rebuild, steps, read_all)
         plan = None if budget is None else plan_training(experiments, dataset, budget)
         experiments = experiments if plan is None else plan.experiments
         names = [experiment.name for experiment in experiments]
@@ -184,8 +189,8 @@ def train(
     )
 
 
-def _snapshot(rebuild: bool, steps: Steps) -> Dataset:
-    from features.build.builder import build, current
+def _snapshot(rebuild: bool, steps: Steps, read_all: EventReader | None) -> Dataset:
+    from features.build.builder import build_reported, current
 
     settings = get_settings()
     if not rebuild:
@@ -197,7 +202,7 @@ def _snapshot(rebuild: bool, steps: Steps) -> Dataset:
         except NotFound:
             steps.say("there is no dataset snapshot yet: one is built now")
     with steps.step("build the dataset snapshot") as building:
-        dataset = build(settings)
+        dataset = build_reported(settings, read_all=read_all).dataset
         building.note = f"{len(dataset.events):,} events, fingerprint {dataset.fingerprint[:12]}"
     return dataset
 

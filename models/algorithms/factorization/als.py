@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
@@ -13,12 +14,14 @@ from scipy import sparse
 
 from features.dataset import Dataset
 from models.algorithms.shared.factor_model import FactorModel
+from models.algorithms.shared.item_item import finer_bounds
 from models.base import Arrays, ModelKind, Rows, Scores
 from models.ranking.mips.factors import Factors
+from models.shared.engine import ArrayEngine, compact_product, current_engine, packed, unpacked
 from models.shared.parallel import WORKERS, in_parallel, one_blas_thread
 from models.shared.validation import check_float, check_int
 
-__all__ = ["ALS", "ALSParameters"]
+__all__ = ["ALS", "ALSParameters", "solve_part"]
 
 SHARED_ENTRIES = 8_192
 """Users with about this many history entries in all are solved for together."""
@@ -77,6 +80,10 @@ class ALS(FactorModel):
 
     def _fit(self, dataset: Dataset) -> None:
         chosen = self.parameters
+        if (engine := current_engine()) is not None:
+            self._take(_alternated(dataset.matrix, chosen, engine))
+            self._solve_none()
+            return
         # a BLAS pool under implicit's own threads makes it several times slower; with one BLAS thread, and
         # each row solved by one thread, the result does not depend on how the work was shared out
         with one_blas_thread():
@@ -213,3 +220,47 @@ class ALS(FactorModel):
         self.item_factors_, self.gram_, self.cold_ = arrays["item_factors"], arrays["gram"], arrays["cold"]
         self._inverse = np.linalg.inv(self.gram_).astype(np.float64)
         self._solve_none()
+
+
+def _alternated(matrix: sparse.csr_matrix, chosen: ALSParameters, engine: ArrayEngine) -> Scores:
+    """The items' vectors, float32 (items, factors), by exact least squares on an engine.
+
+    The problem, the start and the number of iterations are those of `implicit`, which approaches each
+    solution by three steps of conjugate gradients only.
+    """
+    chance = np.random.default_rng(chosen.seed)
+    chance.random(
+        (matrix.shape[0], chosen.factors), dtype=np.float32
+    )  # of the users, who are solved for first
+    items = chance.random((matrix.shape[1], chosen.factors), dtype=np.float32) * np.float32(0.01)
+    by_item = sparse.csr_matrix(matrix.T)
+    for _ in range(chosen.iterations):
+        users = _solved(matrix, items, chosen, engine)
+        items = _solved(by_item, users, chosen, engine)
+    return items
+
+
+def _solved(history: sparse.csr_matrix, others: Scores, chosen: ALSParameters, engine: ArrayEngine) -> Scores:
+    """The vectors of the rows of `history`, given those of its columns."""
+    wide = others.astype(np.float64)
+    gram = wide.T @ wide + chosen.regularization * np.eye(chosen.factors)
+    shared = {"gram": gram, "numbers": np.array([chosen.alpha, chosen.regularization])}
+    work = np.diff(history.indptr).astype(np.float64) + 1.0
+    bounds = finer_bounds(work, [0, history.shape[0]])
+
+    def parts() -> Iterator[Arrays]:
+        for start, end in pairwise(bounds):
+            block, used = compact_product(history[start:end])
+            yield packed("history", block) | {"others": others[used]} | shared
+
+    return np.concatenate([found["solved"] for found in engine.map(solve_part, parts())])
+
+
+def solve_part(arrays: Arrays) -> Arrays:
+    """A kernel (`models.shared.engine`): the exact vectors of some rows."""
+    alpha, regularization = arrays["numbers"].tolist()
+    model = ALS(ALSParameters(alpha=alpha, regularization=regularization))
+    model.item_factors_, model.gram_ = arrays["others"], arrays["gram"]
+    model._inverse = np.linalg.inv(model.gram_).astype(np.float64)
+    with one_blas_thread():
+        return {"solved": model._fold_in(unpacked("history", arrays))}

@@ -13,11 +13,12 @@ from scipy import sparse, special
 
 from features.dataset import Dataset
 from features.interactions import Events
-from models.algorithms.shared.item_item import GRAM_BYTES, ItemItem
+from models.algorithms.shared.item_item import GRAM_BYTES, ItemItem, finer_bounds
 from models.algorithms.shared.lift import nearest
 from models.algorithms.shared.occasions import numbered
 from models.algorithms.shared.time_decay import Faded
 from models.base import Arrays
+from models.shared.engine import compact_product, current_engine, packed, unpacked
 from models.shared.validation import check_float, check_int
 from recsys.domains.recommendations.types import INTERACTION_TYPES
 from recsys.errors import Invalid
@@ -124,22 +125,22 @@ class BoughtTogether(Faded, ItemItem):
         total = float(baskets.shape[0])
         single = np.asarray(baskets.sum(axis=0), dtype=np.float64).ravel()
         by_item = baskets.T.tocsr()
-        rows, columns, weights = [], [], []
-        for start, end in _blocks(by_item @ np.diff(baskets.indptr).astype(np.float64)):
-            found = (by_item[start:end] @ baskets).tocoo()
-            keep = (found.data >= chosen.min_support) & (found.row + start != found.col)
-            i, j = found.row[keep].astype(np.int64) + start, found.col[keep].astype(np.int64)
-            both = found.data[keep].astype(np.float64)
-            expected = single[i] * single[j] / total
-            significant = (both > expected) & (
-                _surprise(both, single[i], single[j], total) >= chosen.threshold
+        width = by_item @ np.diff(baskets.indptr).astype(np.float64)
+        shared = {
+            "single": single,
+            "numbers": np.array(
+                [total, chosen.min_support, chosen.threshold, chosen.shrinkage, chosen.neighbours]
+            ),
+        }
+        engine, bounds = current_engine(), [0, *(end for _, end in _blocks(width))]
+        if engine is not None:
+            bounds = finer_bounds(width, bounds)
+            found = engine.map(
+                lifts_of_part, (_part_of(by_item, baskets, *p, shared) for p in pairwise(bounds))
             )
-            i, j = i[significant], j[significant]
-            lift = np.log((both + chosen.shrinkage) / (expected + chosen.shrinkage))[significant]
-            best = nearest(i, j, lift, chosen.neighbours)
-            rows.append(i[best])
-            columns.append(j[best])
-            weights.append(lift[best].astype(np.float32))
+        else:
+            found = [_lifts_of_rows(by_item[p[0] : p[1]], baskets, p[0], shared) for p in pairwise(bounds)]
+        rows, columns, weights = ([part[name] for part in found] for name in ("rows", "columns", "weights"))
         entries = np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns))
         kept = sparse.coo_matrix(entries, shape=(items, items)).tocsr()
         kept.sort_indices()
@@ -163,6 +164,38 @@ class BoughtTogether(Faded, ItemItem):
         self.source_half_life_ = float(arrays["source_half_life"][0])
         self.baskets_ = int(arrays["baskets"][0])
         self.reason_ = arrays["reason"].tobytes().decode()
+
+
+def _part_of(
+    by_item: sparse.csr_matrix, baskets: sparse.csr_matrix, start: int, end: int, shared: Arrays
+) -> Arrays:
+    """The arrays of `lifts_of_part` for the items from `start` to `end`."""
+    block, used = compact_product(by_item[start:end])
+    return packed("left", block) | packed("right", baskets[used]) | shared | {"start": np.array([start])}
+
+
+def lifts_of_part(arrays: Arrays) -> Arrays:
+    """A kernel (`models.shared.engine`): the kept pairs of some items."""
+    start = int(arrays["start"][0])
+    return _lifts_of_rows(unpacked("left", arrays), unpacked("right", arrays), start, arrays)
+
+
+def _lifts_of_rows(
+    by_item: sparse.csr_matrix, baskets: sparse.csr_matrix, start: int, shared: Arrays
+) -> Arrays:
+    """The kept pairs of some items, the first of which is item `start`."""
+    single = shared["single"]
+    total, min_support, threshold, shrinkage, neighbours = shared["numbers"].tolist()
+    found = (by_item @ baskets).tocoo()
+    keep = (found.data >= min_support) & (found.row + start != found.col)
+    i, j = found.row[keep].astype(np.int64) + start, found.col[keep].astype(np.int64)
+    both = found.data[keep].astype(np.float64)
+    expected = single[i] * single[j] / total
+    significant = (both > expected) & (_surprise(both, single[i], single[j], total) >= threshold)
+    i, j = i[significant], j[significant]
+    lift = np.log((both + shrinkage) / (expected + shrinkage))[significant]
+    best = nearest(i, j, lift, int(neighbours))
+    return {"rows": i[best], "columns": j[best], "weights": lift[best].astype(np.float32)}
 
 
 def _walkers(events: Events) -> npt.NDArray[np.int64]:

@@ -11,11 +11,22 @@ from scipy import sparse
 
 from models.base import Arrays, ModelKind, Recommender, Rows, Scores
 from models.ranking.filters import RankRequest, positive
+from models.shared.engine import compact_product, current_engine, packed, unpacked
 from models.shared.parallel import WORKERS, in_parallel
 from models.shared.score_blocks import ScoreBlock, SparseScores
 from models.shared.sparse_products import sparse_product
 
-__all__ = ["VALUES", "ItemItem", "Values", "ridge_columns", "scatter", "top_products", "valued"]
+__all__ = [
+    "VALUES",
+    "ItemItem",
+    "Values",
+    "best_of_part",
+    "finer_bounds",
+    "ridge_columns",
+    "scatter",
+    "top_products",
+    "valued",
+]
 
 Values = Literal["binary", "log", "linear"]
 VALUES: tuple[str, ...] = ("binary", "log", "linear")
@@ -25,6 +36,8 @@ GRAM_BYTES = 96 * 2**20
 """Products of sparse matrices are taken in blocks of rows that need about this much at most."""
 GRAM_BELOW = 15_000
 """Up to so many items a sparse matrix of all their products fits: 8 bytes × items² at the most."""
+PARTS_OF_ENGINE = 32
+"""An engine gets about so many blocks, where there are as many rows."""
 LOCAL_BLOCK = 512
 """Columns of a local regression that one thread solves at once."""
 
@@ -66,12 +79,21 @@ def top_products(
     bounds = _blocks_of(width * (right.data.itemsize + right.indices.itemsize))
 
     def best(part: tuple[int, int]) -> sparse.csr_matrix:
-        return _best_of_rows(left, right, part, k, off_diagonal)
+        start, end = part
+        own = None if off_diagonal is None else off_diagonal[start:end]
+        return _best_of_rows(left[start:end], right, start, k, own)
 
+    engine = current_engine()
+    if engine is None:
+        blocks = in_parallel(best, list(pairwise(bounds)))
+    else:
+        bounds = finer_bounds(width, bounds)
+        asked = (_part_of(left, right, part, k, off_diagonal) for part in pairwise(bounds))
+        blocks = [unpacked("best", found) for found in engine.map(best_of_part, asked)]
     columns: list[npt.NDArray[np.int32]] = [np.empty(0, np.int32)]
     entries: list[npt.NDArray[np.float32]] = [np.empty(0, np.float32)]
     lengths = np.zeros(n, dtype=np.int64)
-    for (start, end), kept in zip(pairwise(bounds), in_parallel(best, list(pairwise(bounds))), strict=True):
+    for (start, end), kept in zip(pairwise(bounds), blocks, strict=True):
         columns.append(kept.indices)
         entries.append(kept.data)
         lengths[start:end] = np.diff(kept.indptr)
@@ -82,20 +104,50 @@ def top_products(
     return sparse.csr_matrix((data, np.concatenate(columns), indptr), shape=(n, right.shape[1]))
 
 
-def _best_of_rows(
+def finer_bounds(width: npt.NDArray[np.float64], bounds: list[int]) -> list[int]:
+    """More bounds, so that blocks of about the same work are enough for the processes of an engine."""
+    work = np.cumsum(width)
+    shares = np.linspace(0.0, work[-1] if work.size else 0.0, PARTS_OF_ENGINE + 1)[1:-1]
+    return sorted({*bounds, *np.searchsorted(work, shares).tolist()})
+
+
+def _part_of(
     left: sparse.csr_matrix,
     right: sparse.csr_matrix,
     part: tuple[int, int],
     k: int,
     off_diagonal: npt.NDArray[np.float32] | None,
-) -> sparse.csr_matrix:
-    """See `top_products`, of the rows from part[0] to part[1]."""
+) -> Arrays:
+    """The arrays of `best_of_part` for the rows from part[0] to part[1]."""
     start, end = part
-    block = sparse.csr_matrix(left[start:end] @ right)
+    block, used = compact_product(left[start:end])
+    arrays = packed("left", block) | packed("right", right[used]) | {"start_and_k": np.array([start, k])}
+    return arrays if off_diagonal is None else arrays | {"off_diagonal": off_diagonal[start:end]}
+
+
+def best_of_part(arrays: Arrays) -> Arrays:
+    """A kernel (`models.shared.engine`): `top_products` of some rows."""
+    start, k = arrays["start_and_k"].tolist()
+    best = _best_of_rows(
+        unpacked("left", arrays), unpacked("right", arrays), start, k, arrays.get("off_diagonal")
+    )
+    return packed("best", best)
+
+
+def _best_of_rows(
+    left: sparse.csr_matrix,
+    right: sparse.csr_matrix,
+    start: int,
+    k: int,
+    off_diagonal: npt.NDArray[np.float32] | None,
+) -> sparse.csr_matrix:
+    """See `top_products`, of some rows, the first of which is row `start` of all."""
+    block = sparse.csr_matrix(left @ right)
+    end = start + left.shape[0]
     value, column = block.data, block.indices
     owner = np.repeat(np.arange(end - start), np.diff(block.indptr))
     itself = np.flatnonzero(column == start + owner)
-    value[itself] -= value[itself] if off_diagonal is None else off_diagonal[start + owner[itself]]
+    value[itself] -= value[itself] if off_diagonal is None else off_diagonal[owner[itself]]
     kept = value > 0
     counts = np.bincount(owner[kept], minlength=end - start)
     for row in np.flatnonzero(counts > k).tolist():  # only what is too long is looked at by itself
