@@ -59,6 +59,7 @@ def plan(
     """Compute how many users a test needs, looked at every day, and whether the days bring them."""
     from models.registry.experiments import plan_sample
     from models.registry.measurement import read_measurement
+    from recsys.database.session import unit_of_work
     from recsys.domains.recommendations.ab_tests.design import ExperimentDesign, Variant
 
     given = share or [0.5]
@@ -68,10 +69,12 @@ def plan(
         {"name": f"arm-{number}", "share": each, "variant": Variant()}
         for number, each in enumerate([1 - sum(given), *given])
     ]
+    with unit_of_work() as session:
+        measurement = read_measurement(session)
     # the same bounds as at the start
     design = ExperimentDesign.of(arms=arms, metric=metric, days=days, outcome_days=min(7.0, days))
     sample = plan_sample(
-        read_measurement(),
+        measurement,
         design.metric,
         list(design.shares.values()),
         days=days,
@@ -264,13 +267,13 @@ def show(name: Name, as_json: AsJson = False) -> None:
     from recsys.database.session import unit_of_work
     from recsys.domains.recommendations.ab_tests import service as ab_tests
 
-    measurement = read_measurement()
-    measured = None if measurement is None else measurement.test(name)
     with unit_of_work() as session:
+        measurement = read_measurement(session)
         row = ab_tests.get(session, name)
         design = ab_tests.design_of(row)
         answered = ab_tests.answered(session, row)
         plain = _plain(row)
+    measured = None if measurement is None else measurement.test(name)
     if as_json:
         given = {
             "answered": {arm: asdict(count) for arm, count in answered.items()},

@@ -1,21 +1,21 @@
-"""What was measured of displayed recommendations and of A/B tests: one file that is written and read whole.
+"""What was measured of displayed recommendations and of A/B tests: one row that is written and read whole.
 
-`recsys train measure` writes it, pages read it: counting takes too long for a page, and `serving` imports
-nothing of `training`.
+`recsys train measure` writes it, pages of all hosts read it: counting takes too long for a page, and
+`serving` imports nothing of `training`.
 """
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ValidationError
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
 
+from recsys.domains.recommendations.ab_tests.tables import StoredMeasurement
 from recsys.log import get_logger
-from recsys.settings import get_settings
 
 __all__ = [
     "MeasuredArm",
@@ -26,7 +26,6 @@ __all__ = [
     "MeasuredSpan",
     "MeasuredTest",
     "Measurement",
-    "measurement_path",
     "read_measurement",
     "write_measurement",
 ]
@@ -146,7 +145,7 @@ class MeasuredTest(BaseModel):
 
 
 class Measurement(BaseModel):
-    """The file. shown : whether impressions are those that pages reported, or all that was answered."""
+    """The figures. shown : whether impressions are those that pages reported, or all that was answered."""
 
     measured_at: datetime
     seconds: float
@@ -164,29 +163,30 @@ class Measurement(BaseModel):
         return next((each for each in self.tests if each.name == name), None)
 
 
-def measurement_path() -> Path:
-    """Where the file lies; it may be missing."""
-    return get_settings().var / "reports" / "measurement.json"
+def write_measurement(session: Session, measurement: Measurement) -> None:
+    """Store the figures in the place of older ones; those of a later moment stay."""
+    values = {"measured_at": measurement.measured_at, "content": measurement.model_dump(mode="json")}
+    statement = insert(StoredMeasurement).values(id=1, **values)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["id"],
+            set_=values,
+            where=StoredMeasurement.measured_at <= statement.excluded.measured_at,
+        )
+    )
 
 
-def write_measurement(measurement: Measurement) -> Path:
-    """Put the file in its place, whole."""
-    path = measurement_path()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staging = path.with_suffix(f".{os.getpid()}")
-    staging.write_text(measurement.model_dump_json(), encoding="utf-8")
-    os.replace(staging, path)
-    return path
-
-
-def read_measurement() -> Measurement | None:
-    """The file; None before the first measurement, and for a file that another version wrote."""
-    path = measurement_path()
-    try:
-        return Measurement.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
+def read_measurement(session: Session) -> Measurement | None:
+    """The figures; None before the first measurement, and for figures that another version wrote."""
+    row = session.get(StoredMeasurement, 1, populate_existing=True)
+    if row is None:
         return None
-    except (OSError, ValidationError) as error:
-        _log.warning("the measurement cannot be read; `recsys train measure` writes it again", file=str(path),
-                     error=type(error).__name__)  # fmt: skip
+    try:
+        return Measurement.model_validate(row.content)
+    except ValidationError as error:
+        _log.warning(
+            "the measurement cannot be read; `recsys train measure` writes it again",
+            measured_at=row.measured_at.isoformat(),
+            faults=error.error_count(),
+        )
         return None

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
 from models.registry.experiments import PlannedSample, keep_arm, plan_sample, start_experiment
-from models.registry.measurement import MeasuredTest, read_measurement
+from models.registry.measurement import MeasuredTest, Measurement, read_measurement
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
 from recsys.domains.recommendations.ab_tests.design import ArmDesign, ExperimentDesign, ExperimentKind, Metric
@@ -91,13 +91,14 @@ class KeptOut(ExperimentOut):
 def list_experiments(admin: AdminUser) -> list[ExperimentOut]:
     """All experiments, newest first, with the last measurement of each."""
     with unit_of_work() as session:
-        return [_out(row) for row in ab_tests.listed(session)]
+        measurement = read_measurement(session)
+        return [_out(row, measurement) for row in ab_tests.listed(session)]
 
 
 @router.post("", status_code=201, responses=problem_responses(400, 401, 403, 404, 409, 413, 422, 503))
 def start_new_experiment(admin: AdminUser, given: ExperimentIn) -> ExperimentOut:
     """Start an experiment; servers follow within seconds. One runs at a time."""
-    return _out(start_experiment(given.name, given.design, actor=admin.actor, reason=given.reason))
+    return _out(start_experiment(given.name, given.design, actor=admin.actor, reason=given.reason), None)
 
 
 @router.get("/plan", responses=problem_responses(401, 403, 422, 503))
@@ -128,8 +129,10 @@ def plan_experiment(
         raise Invalid(
             "share: the arms leave nothing for the control; their sum must be below 1", field="share"
         )
+    with unit_of_work() as session:
+        measurement = read_measurement(session)
     return plan_sample(
-        read_measurement(),
+        measurement,
         metric,
         [control, *treatments],
         days=days,
@@ -147,25 +150,27 @@ def get_experiment(admin: AdminUser, name: Name) -> ExperimentDetailOut:
         row = ab_tests.get(session, name)
         counts = ab_tests.answered(session, row)
         arms = [ArmCountOut(arm=arm, **vars(counts[arm.name])) for arm in ab_tests.design_of(row).arms]
-        return ExperimentDetailOut(**vars(_out(row)), answered=arms)
+        return ExperimentDetailOut(**vars(_out(row, read_measurement(session))), answered=arms)
 
 
 @router.post("/{name}/stop", responses=problem_responses(400, 401, 403, 404, 409, 413, 422, 503))
 def stop_experiment(admin: AdminUser, name: Name, given: ConclusionIn) -> ExperimentOut:
     """Stop an experiment: the serving model answers everybody within seconds."""
     with unit_of_work() as session:
-        return _out(ab_tests.stop(session, name, actor=admin.actor, conclusion=given.reason))
+        row = ab_tests.stop(session, name, actor=admin.actor, conclusion=given.reason)
+        return _out(row, read_measurement(session))
 
 
 @router.post("/{name}/keep", responses=problem_responses(400, 401, 403, 404, 409, 413, 422, 503))
 def keep_experiment_arm(admin: AdminUser, name: Name, given: KeptArmIn) -> KeptOut:
     """End an experiment and keep an arm: its model serves everybody. Other settings are recorded only."""
     row, model = keep_arm(name, given.arm, actor=admin.actor, reason=given.reason)
-    return KeptOut(**vars(_out(row)), serving=model or row.control)
+    with unit_of_work() as session:
+        measurement = read_measurement(session)
+    return KeptOut(**vars(_out(row, measurement)), serving=model or row.control)
 
 
-def _out(row: AbTest) -> ExperimentOut:
-    measurement = read_measurement()
+def _out(row: AbTest, measurement: Measurement | None) -> ExperimentOut:
     return ExperimentOut(
         name=row.name,
         state=row.state,

@@ -123,7 +123,7 @@ def measure(as_json: AsJson = False) -> None:
     """Measure 7 and 28 days beside the days before them, and all A/B tests, for the console.
 
     An A/B test whose arm breaks one of its guardrails is stopped, with the reason as its conclusion. The
-    figures are those of `recsys train live`; they are written to var/reports/measurement.json.
+    figures are those of `recsys train live`, stored in the database, so that every host displays the same.
 
     Example: recsys train measure
     """
@@ -136,7 +136,7 @@ def measure(as_json: AsJson = False) -> None:
     give_way()
     with unit_of_work() as session:
         measurement = measure_all(session, clock.now())
-    path = write_measurement(measurement)
+        write_measurement(session, measurement)
     if as_json:
         print_json(measurement.model_dump(mode="json"))
         return
@@ -144,7 +144,7 @@ def measure(as_json: AsJson = False) -> None:
     impressions = 0 if span.current.total is None else span.current.total.impressions
     typer.echo(
         f"{impressions:,} impressions of {span.days} days and {len(measurement.tests)} A/B tests measured in "
-        f"{measurement.seconds:.1f} s: {path}"
+        f"{measurement.seconds:.1f} s."
     )
 
 

@@ -182,7 +182,8 @@ def experiments(
     effect_percent: Annotated[float, Query(gt=0, le=1000)] = 10,
 ) -> Response:
     """The test that runs, the plan of the next one, and those that ended."""
-    measurement = read_measurement()
+    with unit_of_work() as session:
+        measurement = read_measurement(session)
     share = share_percent / 100
     sample = plan_sample(
         measurement, metric, (1 - share, share), days=days, effect_percent=effect_percent, kind=kind
@@ -216,9 +217,9 @@ def experiments(
 @router.get("/{name}")
 def experiment(request: Request, user: Viewer, name: Name) -> Response:
     """One test: its verdict, the figures of its arms, and the alarm of unequal samples."""
-    measurement = read_measurement()
-    measured = None if measurement is None else measurement.test(name)
     with unit_of_work() as session:
+        measurement = read_measurement(session)
+        measured = None if measurement is None else measurement.test(name)
         test = ab_tests.get(session, name)
         content = ExperimentContent(
             test=_row(test, measurement, ab_tests.answered(session, test)),

@@ -124,7 +124,8 @@ def _content(app: FastAPI, days: int) -> OverviewContent:
         live = generations.live(session)
         answers = _answers(session)
         attention = None if findings is None else attention_items(session, findings)
-    measurement, loaded = read_measurement(), data.model
+        measurement = read_measurement(session)
+    loaded = data.model
     return OverviewContent(
         model=None if loaded is None else loaded.registered.name,
         model_trained_at=None if loaded is None else loaded.registered.last_trained_at,

@@ -53,9 +53,11 @@ def measured(test: MeasuredTest | None = None, *, users: int = 5600) -> None:
     period = MeasuredPeriod(since=now, until=now, total=group, placements=[group])
     spans = [MeasuredSpan(days=28, current=period, before=period)]
     tests = [] if test is None else [test]
-    write_measurement(
-        Measurement(measured_at=now, seconds=1, window_days=7, shown="reported", spans=spans, tests=tests)
+    figures = Measurement(
+        measured_at=now, seconds=1, window_days=7, shown="reported", spans=spans, tests=tests
     )
+    with unit_of_work() as session:
+        write_measurement(session, figures)
 
 
 @pytest.fixture

@@ -96,9 +96,9 @@ def test_the_overview_displays_measured_rates_beside_the_period_before(client: h
         MeasuredSpan(days=7, current=full, before=empty),
         MeasuredSpan(days=28, current=empty, before=full),
     ]
-    write_measurement(
-        Measurement(measured_at=now, seconds=1, window_days=7, shown="reported", spans=spans, tests=[])
-    )
+    figures = Measurement(measured_at=now, seconds=1, window_days=7, shown="reported", spans=spans, tests=[])
+    with unit_of_work() as session:
+        write_measurement(session, figures)
     text = client.get("/console").text
     assert "12.34%" in text
     assert "10.00% to 15.00%" in text

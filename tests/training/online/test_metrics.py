@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.registry.measurement import Measurement, measurement_path, read_measurement
+from models.registry.measurement import Measurement, read_measurement, write_measurement
 from recsys import clock
+from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.ab_tests.tables import StoredMeasurement
 from tests.support.shop import Shop
 from training.online.metrics import Impressions, by, position_band, summary, wilson
 
@@ -267,7 +269,8 @@ def test_the_measurement_counts_periods_side_by_side(watched: Shop) -> None:
     done = watched.run("train", "measure", "--json")
     assert done.returncode == 0, done.stderr
     measurement = Measurement.model_validate_json(done.stdout)
-    assert read_measurement() == measurement
+    with unit_of_work() as session:
+        assert read_measurement(session) == measurement
     assert [span.days for span in measurement.spans] == [7, 28]
     for span in measurement.spans:
         assert span.before.until == span.current.since
@@ -282,7 +285,22 @@ def test_the_measurement_counts_periods_side_by_side(watched: Shop) -> None:
 
 
 def test_a_measurement_of_another_version_counts_as_none(shop: Shop) -> None:
-    assert read_measurement() is None
-    measurement_path().parent.mkdir(parents=True, exist_ok=True)
-    measurement_path().write_text("{}")
-    assert read_measurement() is None
+    with unit_of_work() as session:
+        assert read_measurement(session) is None
+        session.add(StoredMeasurement(id=1, measured_at=clock.now(), content={}))
+        session.flush()
+        assert read_measurement(session) is None
+
+
+def test_a_measurement_is_replaced_by_a_later_one_alone(shop: Shop) -> None:
+    now = clock.now()
+
+    def at(hours: float) -> Measurement:
+        moment = now + timedelta(hours=hours)
+        return Measurement(measured_at=moment, seconds=1, window_days=7, shown="reported", spans=[], tests=[])
+
+    for hours, expected in ((0.0, 0.0), (2.0, 2.0), (1.0, 2.0)):
+        with unit_of_work() as session:
+            write_measurement(session, at(hours))
+        with unit_of_work() as session:
+            assert read_measurement(session) == at(expected)
