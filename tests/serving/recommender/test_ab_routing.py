@@ -291,7 +291,8 @@ def test_commands_refuse_in_one_line_and_show_what_there_is(two_models: Shop) ->
     start_test()
     shown_test = json.loads(two_models.run("serve", "ab-test", "show", "duel", "--json").stdout)
     assert shown_test["design"]["arms"][1]["variant"]["model"] == "popularity-v1"
-    assert shown_test["answered"]["control"] == {"lists": 0, "users": 0, "guests": 0, "fallbacks": 0}
+    none = {"lists": 0, "users": 0, "guests": 0, "fallbacks": 0, "late": 0, "p99_ms": None}
+    assert shown_test["answered"]["control"] == none
     assert "salt" not in shown_test
     assert "popularity-v1" in two_models.run("serve", "ab-test", "list").stdout
 
