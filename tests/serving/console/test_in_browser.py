@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import httpx
 import pytest
 from playwright.sync_api import expect
@@ -10,6 +13,8 @@ from serving.console.navigation import SCREENS
 from tests.support.browser import CHROMIUM, NO_BROWSER
 from tests.support.pages import VIEWS, assert_page_is_sound, chromium, opened_page
 
+PICTURES = os.environ.get("CI_ARTIFACTS")
+"""Where pictures of the screens are kept; nowhere without it."""
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
 
 
@@ -19,7 +24,9 @@ def test_every_screen_is_sound_in_every_view(client: httpx.Client) -> None:
             with opened_page(browser, view) as (page, wrong):
                 for screen in SCREENS:
                     page.goto(f"{client.base_url}{screen.path}")
-                    assert_page_is_sound(page, wrong)
+                    name = screen.path.removeprefix("/console").strip("/") or "overview"
+                    file = f"console-screen-{name}-{view.name}.png"
+                    assert_page_is_sound(page, wrong, Path(PICTURES) / file if PICTURES else None)
 
 
 def test_the_first_stop_of_the_keyboard_skips_to_the_content(client: httpx.Client) -> None:

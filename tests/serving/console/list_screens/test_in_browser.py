@@ -9,7 +9,10 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from recsys import clock
 from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.impressions import store as impressions
+from recsys.domains.recommendations.impressions.store import Answered
 from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleIn
 from tests.serving.api.test_answers import ask, ids
@@ -23,6 +26,7 @@ ADDRESSES = {
     "nobody": "/console/people?q=no-such-person",
     "why": "/console/why?user=5&product=44",
     "why-not": "/console/why?user=5&product=70&limit=5",
+    "why-past": "/console/why?user=5&product=51&at=2099-01-01T00:00",
     "draft": "/console/studio?user=5&change=pin:100:2&change=hide:1&people=1",
     "draft-of-segment": "/console/studio?segment=kind%3Dbuyers%26category%3Dlamps&change=pin:100:2",
     "mail-block": "/console/mail-block?user=5&places=4",
@@ -55,6 +59,11 @@ def names_of_rules() -> list[str]:
 
 def test_filled_screens_are_sound_in_every_view(client: httpx.Client) -> None:
     make_rules()
+    second_page = Answered(
+        "r1", "for_you", "stored", [50, 51], [0.5, 0.4], clock.now(), 5, None, "knn-v1", "1", 1, None, 20
+    )
+    with unit_of_work() as session:
+        impressions.store(session, [second_page])
     with chromium() as browser:
         for view in VIEWS:
             with opened_page(browser, view) as (page, wrong):
