@@ -20,11 +20,14 @@ from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.commands import CoreCommands
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisClusterException, WatchError
+from redis.exceptions import RedisClusterException, RedisError, WatchError
 from redis.retry import Retry
+
+from recsys.log import get_logger
 
 __all__ = ["Cluster", "SlotPipeline", "async_cluster", "connect_cluster", "login_and_nodes"]
 
+_log = get_logger(__name__)
 _SCHEMES = ("redis+cluster", "rediss+cluster")
 _SPLIT = frozenset({"DEL", "UNLINK"})
 """Commands whose keys may lie in several slots, one by one."""
@@ -179,8 +182,8 @@ class SlotPipeline(CoreCommands):
     """Commands for several slots, sent together: in one transaction for each slot that has more than one.
 
     What is watched lies in one slot. That slot's commands go first, and nothing else is sent when one of the
-    watched keys has changed. The slots are not changed at the same moment, and a process that is killed
-    between them leaves the later ones as they were.
+    watched keys has changed. The slots are not changed at the same moment: a process that is killed between
+    them leaves the later ones as they were, and so does a master that fails, which is logged.
     """
 
     _event_dispatcher: Any = None
@@ -250,9 +253,26 @@ class SlotPipeline(CoreCommands):
             for part in [(args[0], key) for key in args[1:]] if split else [args]:
                 slot = self._cluster.determine_slot(*part)
                 by_slot.setdefault(slot, []).append((place, part, options))
-        if self._watching is not None:
+        if self._watching is None:
+            self._send(by_slot, answers, raise_on_error)
+        else:
             self._watching.multi()
-            self._transact(self._watching, by_slot.pop(self._slot, []), answers, raise_on_error)
+            first = by_slot.pop(self._slot, [])
+            self._transact(self._watching, first, answers, raise_on_error)
+            try:
+                self._send(by_slot, answers, raise_on_error)
+            except (RedisError, OSError) as error:
+                if not first:
+                    raise
+                # the change itself is stored: an error would have it repeated
+                _log.error(
+                    "a change is stored, and what follows it on other masters is not", error=str(error)
+                )
+        return [_together(found) for found in answers]
+
+    def _send(
+        self, by_slot: dict[int | None, list[_Part]], answers: list[list[Any]], raise_on_error: bool
+    ) -> None:
         alone = [parts for parts in by_slot.values() if len(parts) == 1 or not self._transaction]
         if alone:
             several = [part for parts in alone for part in parts]
@@ -262,7 +282,6 @@ class SlotPipeline(CoreCommands):
         for parts in by_slot.values():
             if len(parts) > 1 and self._transaction:
                 self._transact(self._cluster.slot_pipeline(transaction=True), parts, answers, raise_on_error)
-        return [found[0] if len(found) == 1 else sum(found) for found in answers]
 
     def _transact(
         self, pipeline: Any, parts: list[_Part], answers: list[list[Any]], raise_on_error: bool
@@ -274,6 +293,13 @@ class SlotPipeline(CoreCommands):
             options = {name: value for name, value in given.items() if name != "keys"}
             is_plain = isinstance(answer, Exception) or args[0] not in callbacks
             answers[place].append(answer if is_plain else callbacks[args[0]](answer, **options))
+
+
+def _together(found: list[Any]) -> Any:
+    """The answer to a command from those to its parts; None where it was not sent."""
+    if len(found) == 1:
+        return found[0]
+    return sum(found) if found else None
 
 
 def _sent(pipeline: Any, parts: list[_Part], raise_on_error: bool) -> list[Any]:

@@ -162,6 +162,8 @@ class RateLimits:
             # the address of an embedded server stands in a file, and changes when it comes back
             url = await to_thread.run_sync(redis_url)
             self._client = async_client(url, _REDIS_SECONDS)
+            # a cluster is found once, before many ask at the same moment
+            await self._client.initialize()
             self._script = self._client.register_script(_TAKE)
             return self._script
 

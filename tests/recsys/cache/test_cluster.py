@@ -271,3 +271,20 @@ def test_a_master_that_dies_is_an_outage_like_any_other(shop: Shop, monkeypatch:
         recent.forget(5, 1)
         assert shop.run("events", "dead").returncode == 1
     forget_connections()
+
+
+def test_a_change_is_no_failure_when_only_its_event_could_not_be_sent(shop: Shop) -> None:
+    client = get_redis()
+    assert isinstance(client, Cluster)
+    owner = Owner(user_id=5)
+    full = client.get_redis_connection(client.get_node_from_key(keys.cart_events()))
+    owners = client.get_redis_connection(client.get_node_from_key(owner.key))
+    while full is owners:
+        owner = Owner(user_id=(owner.user_id or 0) + 1)
+        owners = client.get_redis_connection(client.get_node_from_key(owner.key))
+    full.config_set("maxmemory", 1)
+    try:
+        carts.add(owner, CartLine(1, None, 2))
+    finally:
+        full.config_set("maxmemory", 0)
+    assert carts.read(owner).lines == (CartLine(1, None, 2),)

@@ -239,7 +239,9 @@ def test_a_redis_that_takes_no_writes_is_an_absence(
         answer = client.post("/api/v1/cart/items", json=line, headers=visit)
         assert answer.status_code == 503, answer.text
         assert answer.headers["Retry-After"]
-        assert client.delete("/api/v1/cart", headers=visit).status_code == 503
+        if not get_settings().redis.is_cluster:
+            # there the cart and its events are on several servers, and a full one still deletes
+            assert client.delete("/api/v1/cart", headers=visit).status_code == 503
         post(client, 200)
         with psycopg.connect(small_shop.database_url) as other:
             other.execute("LOCK TABLE users_db.users")
