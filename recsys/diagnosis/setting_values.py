@@ -22,6 +22,7 @@ __all__ = [
     "origin",
     "redis_address",
     "search_log_in",
+    "store_address",
     "time_zone",
     "web_address",
 ]
@@ -64,6 +65,16 @@ def redis_address(url: str) -> str:
     if not _DATABASE_NUMBER.fullmatch(path):
         raise ValueError(expected)
     return url
+
+
+def store_address(address: str) -> str:
+    """An address of a store of artifacts, without credentials, query and fragment; no slash at its end."""
+    if not re.fullmatch(r"file:(//)?/[^\s?#]+|(s3|gs)://[a-z0-9][a-z0-9._-]+(/[^\s?#@]*)?", address):
+        raise ValueError(
+            "expected s3://bucket/prefix, gs://bucket/prefix or file:///folder, without credentials: these "
+            "are in the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    return address.rstrip("/")
 
 
 def web_address(url: str) -> str:

@@ -29,6 +29,7 @@ from recsys.diagnosis.setting_names import (
 )
 from recsys.errors import Invalid
 from recsys.settings.accounts import SHORTEST_SECRET, ApiSettings, NotificationSettings, UserSettings
+from recsys.settings.artifacts import ArtifactSettings
 from recsys.settings.exploration import ExplorationSettings
 from recsys.settings.jobs import JobSettings
 from recsys.settings.mail_blocks import MailBlockSettings
@@ -384,6 +385,7 @@ class Settings(BaseSettings):
     batch_niceness: int = Field(default=10, ge=0, le=19)
     database: DatabaseSettings = DatabaseSettings()
     redis: RedisSettings = RedisSettings()
+    artifacts: ArtifactSettings = ArtifactSettings()
     api: ApiSettings = ApiSettings()
     users: UserSettings = UserSettings()
     features: FeatureSettings = FeatureSettings()

@@ -6,7 +6,9 @@ from collections.abc import Collection
 
 __all__ = ["kind_of"]
 
-SERVERS = frozenset({"servers", "durable_var", "fresh_var", "own_var", "own_servers", "search_engines"})
+SERVERS = frozenset(
+    {"servers", "durable_var", "fresh_var", "own_var", "own_servers", "s3_server", "search_engines"}
+)
 """Fixtures that start a server."""
 WHOLE = ("tests/journeys/", "tests/notebooks/", "tests/recsys/test_demo.py")
 """Places of the tests that walk through the whole service."""
