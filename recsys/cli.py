@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.main import get_command
 
+from recsys.artifacts import cli as artifacts
 from recsys.backup import cli as backup
 from recsys.demo import cli as demo
 from recsys.errors import Invalid, RecsysError
@@ -41,6 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.add_typer(artifacts.app, name="artifacts")
 app.add_typer(events.app, name="events", no_args_is_help=True)
 app.add_typer(exports.app, name="export")
 app.add_typer(demo.app, name="demo")

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from recsys.settings import Settings
+from tests.support.hosts.object_server import s3, s3_bucket, s3_server, s3_shop
 from tests.support.hosts.spark import spark_session
 from tests.support.kinds import kind_of
 from tests.support.scheduling import FileScheduling, longest_first
@@ -32,6 +33,10 @@ __all__ = [
     "migrated_template",
     "pooler",
     "redis_client",
+    "s3",
+    "s3_bucket",
+    "s3_server",
+    "s3_shop",
     "servers",
     "session",
     "shop",

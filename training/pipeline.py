@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from features.dataset import Dataset
 from models.registry import registry
 from models.registry.registry import RegisteredModel
+from models.registry.report_paths import publish_report
 from models.shared.fitted_members import FittedMembers
 from recsys import clock
+from recsys.artifacts.store import artifact_store
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
 from recsys.errors import NotFound
@@ -88,12 +90,14 @@ def train(
     budget : seconds that fitting and judging may take by forecast; what does not fit is left out, as
     `training.fit.budget` says.
     read_all : reads the interactions of a new snapshot in place of this process.
-    Raises Invalid for a wrong experiment or data that cannot be split, Conflict while another training runs.
+    Raises Invalid for a wrong experiment or data that cannot be split, Conflict while another training runs,
+    Unavailable where the store of artifacts is away.
     A failing MLflow store is reported in the outcome and loses nothing.
     """
     started = perf_counter()
     for experiment in experiments:
         create(experiment)  # a wrong parameter is refused before anything long begins
+    artifact_store().prepare()
     with training_lock():
         dataset = _snapshot(rebuild, steps, read_all)
         plan = None if budget is None else plan_training(experiments, dataset, budget)
@@ -155,6 +159,7 @@ def train(
             write_values(
                 folder / "figures", signature, {v.name: v.judged.evaluation for v in versions}, split
             )
+            publish_report(folder)
             writing.note = str(page)
         with steps.step(
             "register" if decision.promoted is None else f"register, promote {decision.promoted}"
@@ -211,7 +216,7 @@ def _standing(experiments: Sequence[Experiment], fingerprint: str) -> str:
     """The active model's name when nothing would be learned by running again, else an empty string."""
     with unit_of_work() as session:
         active, registered = registry.active(session), registry.list_models(session)
-    if active is None or active.dataset != fingerprint or not (active.folder / "model.json").is_file():
+    if active is None or active.dataset != fingerprint or not registry.has_artifact(active):
         return ""
     there = [model.parameters.get("experiment") for model in registered if model.dataset == fingerprint]
     complete = all(experiment.model_dump(mode="json") in there for experiment in experiments)
@@ -278,6 +283,7 @@ def _refit_all(
         with steps.step(f"fit {own} on everything", forecast=forecasts[own].refit) as fitting:
             folder = registry.artifact_folder(name)
             checksum = refit(one, known, folder)
+            registry.publish_artifact(name)
             size = sum(file.stat().st_size for file in folder.iterdir()) / MIB
             fitting.note = f"{name}, {size:,.1f} MiB"
         versions.append(Version(name, version, one, checksum, fitting.seconds, size))

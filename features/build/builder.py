@@ -26,6 +26,7 @@ from features.ids import IdMap
 from features.interactions import Events, InteractionWeights, canonical_order
 from features.outliers import KEPT, outliers
 from features.target import choose_target
+from recsys.artifacts.store import artifact_store
 from recsys.database.session import libpq_url
 from recsys.errors import Invalid, NotFound
 from recsys.settings import Settings
@@ -129,11 +130,13 @@ def build_reported(
         (`features.build.incremental`): only new interactions are read, and the catalogue, profiles and
         preferences are read again as a whole. Where it cannot, `Built.whole` says why.
     read_all : reads all interactions in place of this process, in order and with their verdicts.
-    Raises Invalid when there is no interaction to learn from, Unavailable when PostgreSQL can't be reached.
+    Raises Invalid when there is no interaction to learn from, Unavailable when PostgreSQL or the store of
+    artifacts can't be reached.
     """
     started = time.perf_counter()
     report: Progress = progress or (lambda _what, _done, _total: None)
     weights = weights_of(settings)
+    artifact_store(settings).prepare()
     limit = None if until is None else sql.Literal(until.astimezone(UTC))
     with open_snapshot(libpq_url(settings)) as snapshot:
         catalogue = read_catalogue(snapshot, lambda done, total: report("Reading products", done, total))

@@ -1,4 +1,8 @@
-"""Where datasets lie on disk, which of them is the current one, and which may go."""
+"""Where datasets lie, which of them is the current one, and which may go.
+
+With a store of artifacts beside var, snapshots and the record of the current one are published there, and a
+host that did not build them fetches them when they are opened.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ import numpy as np
 
 from features.dataset import HEADER, Dataset
 from recsys import clock
+from recsys.artifacts.store import artifact_store
 from recsys.errors import Invalid, NotFound
 from recsys.settings import Settings
 
@@ -24,6 +29,7 @@ __all__ = ["KEPT", "current", "current_record", "folder_of", "iso", "load", "sto
 KEPT = 5
 """So many snapshots stay; older ones go, unless one of them is the current."""
 CURRENT = "current.json"
+_NAME, _RECORD = "datasets/{}", f"datasets/{CURRENT}"
 _STAGING = ".building-"
 _BUILD = "run `recsys features build`"
 
@@ -68,6 +74,7 @@ def store(
     written = datasets / f".{CURRENT}-{os.getpid()}"
     written.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     os.replace(written, datasets / CURRENT)
+    _publish(settings, folder.name)
     _prune(datasets, keep=folder.name)
     return record
 
@@ -82,7 +89,7 @@ def iso(moment: int) -> str:
 
 def current_record(settings: Settings) -> dict[str, Any]:
     """What `current.json` says. Raises NotFound when nothing was built yet, Invalid when it is damaged."""
-    path = settings.var / "datasets" / CURRENT
+    path = artifact_store(settings).fetch_if_there(_RECORD)
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -105,12 +112,38 @@ def load(settings: Settings, fingerprint: str, *, verify: bool = True) -> Datase
     Raises NotFound when it is not there any more, Invalid when it is damaged or another than its name says.
     """
     folder = folder_of(settings, fingerprint)
-    if len(fingerprint) < 16 or not set(fingerprint) <= set("0123456789abcdef") or not folder.is_dir():
+    is_fingerprint = len(fingerprint) >= 16 and set(fingerprint) <= set("0123456789abcdef")
+    if is_fingerprint and not folder.is_dir():
+        artifact_store(settings).fetch_if_there(_NAME.format(folder.name))
+    if not is_fingerprint or not folder.is_dir():
         raise NotFound(f"there is no dataset {fingerprint} under {folder.parent}; {_BUILD}")
-    dataset = Dataset.load(folder, verify=verify)
+    store, name = artifact_store(settings), _NAME.format(folder.name)
+    try:
+        dataset = Dataset.load(folder, verify=verify)
+    except Invalid:
+        if not store.is_shared:
+            raise
+        dataset = Dataset.load(store.fetch_again(name), verify=verify)
+    store.note_use(name)
     if not dataset.fingerprint.startswith(fingerprint):
         raise Invalid(f"{folder} holds the dataset {dataset.fingerprint}, not {fingerprint}; {_BUILD}")
     return dataset
+
+
+def _publish(settings: Settings, folder: str) -> None:
+    """Make the snapshot and then the record readable for other hosts; the oldest snapshots go."""
+    store = artifact_store(settings)
+    if not store.is_shared:
+        return
+    for name in (_NAME.format(folder), _RECORD):
+        store.publish(name, patient=True)
+    published = {
+        name: store.manifest(name).published_at for name in store.names("datasets") if name != _RECORD
+    }
+    oldest = sorted(published, key=lambda name: published[name])[:-KEPT]
+    for name in oldest:
+        if name != _NAME.format(folder):
+            store.withdraw(name)
 
 
 def _put(new: Path, folder: Path, aside: Path) -> None:

@@ -122,7 +122,9 @@ def start_experiment(name: str, design: ExperimentDesign, *, actor: str, reason:
             session, name, design, salt=secrets.token_hex(16), actor=actor, reason=reason.strip()
         )
         for model in design.models:
-            registry.load(registry.get(session, model))
+            registered = registry.get(session, model)
+            registry.load(registered)
+            registry.check_published(registered)
         return row
 
 

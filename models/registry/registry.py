@@ -1,7 +1,9 @@
-"""Which models exist and which one serves: rows of `recommendation_models`, artifacts under `var/models/`."""
+"""Which models exist and which one serves: rows of `recommendation_models`, artifacts in their store."""
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from recsys import clock
+from recsys.artifacts.store import artifact_store
 from recsys.domains.recommendations.ab_tests import service as ab_tests
 from recsys.domains.recommendations.stored_lists import generations, locks
 from recsys.domains.recommendations.tables import (
@@ -21,6 +24,7 @@ from recsys.domains.recommendations.tables import (
     RecommendationModel,
 )
 from recsys.errors import Conflict, Invalid, NotFound, Unavailable
+from recsys.log import get_logger
 from recsys.settings import get_settings
 
 if TYPE_CHECKING:
@@ -33,17 +37,24 @@ __all__ = [
     "active",
     "annotate",
     "artifact_folder",
+    "artifact_name",
+    "check_published",
+    "discard_artifact",
     "get",
+    "has_artifact",
     "history",
     "list_models",
     "lists_of",
     "load",
     "next_version",
+    "publish_artifact",
     "record",
     "register",
     "served_before",
 ]
 
+HEADER = "model.json"
+_log = get_logger(__name__)
 SWITCHES = ("promote", "refresh", "rollback")
 """Actions of audit rows after which another model serves."""
 
@@ -52,8 +63,8 @@ SWITCHES = ("promote", "refresh", "rollback")
 class RegisteredModel:
     """One trained version.
 
-    `folder`: where its artifact lies; `dataset`: the fingerprint it learned from;
-    `events`: how many interactions that dataset has, 0 where unknown.
+    `folder`: where its artifact lies on this machine, once it is read; `dataset`: the fingerprint it learned
+    from; `events`: how many interactions that dataset has, 0 where unknown.
     """
 
     id: int
@@ -91,9 +102,56 @@ class Registration:
     events: int
 
 
+def artifact_name(name: str) -> str:
+    """The name in the store of artifacts of the model `name`."""
+    return f"models/{name}"
+
+
 def artifact_folder(name: str) -> Path:
-    """Where the artifact of the model `name` lies."""
+    """Where the artifact of the model `name` lies on this machine."""
     return get_settings().var / "models" / name
+
+
+def publish_artifact(name: str) -> None:
+    """Make the artifact that this machine made readable for every host. Raises Unavailable."""
+    artifact_store().publish(artifact_name(name), patient=True)
+
+
+def has_artifact(registered: RegisteredModel) -> bool:
+    """Whether the artifact is there: on this machine, or in the store. Raises Unavailable."""
+    return (registered.folder / HEADER).is_file() or artifact_store().has(artifact_name(registered.name))
+
+
+def discard_artifact(name: str) -> None:
+    """Remove the artifact that this machine made; where the store is away, from this machine alone."""
+    try:
+        artifact_store().withdraw(artifact_name(name), only_own=True)
+    except Unavailable as error:
+        _log.warning("an artifact without a row stays in the store", model=name, reason=error.message)
+        shutil.rmtree(artifact_folder(name), ignore_errors=True)
+
+
+def check_published(registered: RegisteredModel) -> None:
+    """Read the artifact in the store, which every host fetches; nothing to do without a store beside var.
+
+    Raises Unavailable when the store is away, or its artifact is missing, damaged or another one.
+    """
+    store = artifact_store()
+    if not store.is_shared:
+        return
+    name = artifact_name(registered.name)
+    try:
+        # each file is compared with its checksum
+        with store.some_files(name, lambda _: True) as folder:
+            checksum = _checksum_of(folder)
+    except (Invalid, NotFound) as error:
+        raise Unavailable(f"{registered.name} cannot be served by every host: {error.message}") from error
+    if checksum != registered.checksum:
+        raise Unavailable(
+            f"the artifact of {registered.name} in {store.address} is another one than was registered; "
+            "publish it again from the machine that trained it (recsys artifacts publish --again), or train "
+            "again"
+        )
 
 
 def next_version(session: Session, experiment: str) -> int:
@@ -266,22 +324,47 @@ def load(registered: RegisteredModel) -> Recommender:
 
     Raises Unavailable, naming the model and the file, when the artifact is missing, damaged or another one.
     """
-    from models import factory
-    from models.registry.artifact import read_artifact
-
+    store, name = artifact_store(), artifact_name(registered.name)
     try:
-        header, _ = read_artifact(registered.folder, verify=False)
-        if header["checksum"] != registered.checksum:
-            raise Invalid(
-                f"its checksum is {header['checksum'][:16]}…, registered was {registered.checksum[:16]}…"
-            )
-        return factory.load(registered.folder)
+        if not store.is_shared:
+            return _loaded(registered)
+        if _checksum_of(registered.folder) != registered.checksum:
+            store.fetch(name)
+        try:
+            model = _loaded(registered)
+        except (Invalid, NotFound):
+            # the copy of this machine is damaged, or it went while it was read
+            store.fetch_again(name)
+            model = _loaded(registered)
+        store.note_use(name)
+        return model
     except (Invalid, NotFound) as error:
         raise Unavailable(
             f"the artifact of model {registered.name} in {registered.folder} cannot be used: "
             f"{error.message}. "
             "Restore the folder, promote another model (`recsys train promote NAME`) or train again"
         ) from error
+
+
+def _loaded(registered: RegisteredModel) -> Recommender:
+    from models import factory
+    from models.registry.artifact import read_artifact
+
+    header, _ = read_artifact(registered.folder, verify=False)
+    if header["checksum"] != registered.checksum:
+        raise Invalid(
+            f"its checksum is {header['checksum'][:16]}…, registered was {registered.checksum[:16]}…"
+        )
+    return factory.load(registered.folder)
+
+
+def _checksum_of(folder: Path) -> str | None:
+    """What the header of an artifact says; None where there is none that can be read."""
+    try:
+        document = json.loads((folder / HEADER).read_text(encoding="utf-8"))
+        return str(document["checksum"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _row(session: Session, name: str) -> RecommendationModel:

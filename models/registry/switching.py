@@ -57,7 +57,9 @@ def promote(name: str, *, actor: str, reason: str, force: bool = False) -> str |
     gate = model.parameters.get("gate", {})
     if is_held(model) and not force:
         raise Conflict(f"{name} was held back: {gate.get('reason')}; promote it anyway with --force")
-    registry.load(model)  # a damaged artifact is refused before anything changes
+    # a damaged artifact is refused before anything changes, here and where the other hosts fetch it
+    registry.load(model)
+    registry.check_published(model)
     with returning(name), unit_of_work() as session:
         before = registry.active(session)
         # a model that is promoted again may still have its lists
@@ -119,7 +121,9 @@ def roll_back(to: str | None = None, *, actor: str, reason: str) -> RolledBack:
     """
     why = _stated(reason)
     serving, chosen = rollback_target(to)
-    registry.load(chosen)  # a damaged artifact is refused before anything changes
+    # a damaged artifact is refused before anything changes, here and where the other hosts fetch it
+    registry.load(chosen)
+    registry.check_published(chosen)
     decided = perf_counter()
     with returning(chosen.name), unit_of_work() as session:
         lists = generations.restore(session, chosen.name)

@@ -92,7 +92,7 @@ class ArtifactManifest:
 
 
 def checked_name(name: str) -> str:
-    """A name as it is. Raises Invalid for one that is no path below var of what is published."""
+    """A name as it is. Raises Invalid where it is no path below var of what is published."""
     if not _NAME.fullmatch(name):
         raise Invalid(f"{name!r} is no name of an artifact; expected such as models/als-v3")
     return name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import time
@@ -15,25 +16,31 @@ from typing import Any
 from recsys import clock
 from recsys.errors import Unavailable
 
-__all__ = ["MARKER", "ObjectStorage"]
+__all__ = ["MARKER", "ArtifactStoreAway", "ObjectStorage"]
 
 MARKER = "recsys-artifacts.json"
 """A file that the first publication writes: where it is, the store is there, and not only its place."""
 
 _EXTRAS: Mapping[str, tuple[str, str]] = MappingProxyType({"s3": ("s3fs", "s3"), "gs": ("gcsfs", "gs")})
 """The package and the extra by scheme."""
+_CLIENT_LOGGERS = ("aiobotocore", "botocore", "s3fs", "gcsfs", "google", "fsspec")
+"""Loggers that tell below a warning which credentials they use, and how requests are signed."""
 _AWAY_SECONDS = 5.0
 """After a call without an answer, so long none is tried: each request would wait for as long as the first."""
 _BYTES_PER_SECOND = 1 << 20
 _away: dict[str, tuple[float, str]] = {}
 
 
+class ArtifactStoreAway(Unavailable):
+    """The store does not answer, refuses access, or its client is not installed."""
+
+
 class ObjectStorage:
     """The files below one address.
 
-    Every method raises Unavailable where the store does not answer in time or refuses; FileNotFoundError
-    where the file is not there. Messages hold the address, which has no credentials, and never what the
-    client says, since that may repeat them.
+    Every method raises ArtifactStoreAway where the store does not answer in time or refuses, and
+    FileNotFoundError where the file is not there. Messages hold the address, which has no credentials, and
+    never what the client says, since that may repeat them.
     """
 
     def __init__(self, address: str, timeout_seconds: float) -> None:
@@ -47,12 +54,14 @@ class ObjectStorage:
     def _client(self, scheme: str) -> Any:
         if scheme in _EXTRAS and find_spec(_EXTRAS[scheme][0]) is None:
             package, extra = _EXTRAS[scheme]
-            raise Unavailable(
+            raise ArtifactStoreAway(
                 f"the artifact store {self.address} needs {package}; install it with "
                 f"pip install 'recsys[{extra}]'"
             )
         import fsspec
 
+        for logger in _CLIENT_LOGGERS:
+            logging.getLogger(logger).setLevel(logging.WARNING)
         if self._is_folder:
             return fsspec.filesystem("file", auto_mkdir=True)
         options: dict[str, Any] = {"use_listings_cache": False}
@@ -81,7 +90,7 @@ class ObjectStorage:
                 self._call("info", self._root.partition("/")[0])
         except FileNotFoundError:
             kind = "folder" if self._is_folder else "bucket"
-            raise Unavailable(
+            raise ArtifactStoreAway(
                 f"the artifact store {self.address} has no such {kind}; make it, or correct "
                 "RECSYS_ARTIFACTS__ADDRESS"
             ) from None
@@ -154,7 +163,7 @@ class ObjectStorage:
     def _call(self, method: str, *arguments: Any, size: int = 0, **options: Any) -> Any:
         until, reason = _away.get(self.address, (0.0, ""))
         if time.monotonic() < until:
-            raise Unavailable(reason)
+            raise ArtifactStoreAway(reason)
         try:
             if not self._files.async_impl:
                 return getattr(self._files, method)(*arguments, **options)
@@ -174,16 +183,16 @@ class ObjectStorage:
     def _refused(self, error: Exception) -> Unavailable:
         kind = type(error).__name__
         if self._is_folder and isinstance(error, OSError):
-            return Unavailable(
+            return ArtifactStoreAway(
                 f"the artifact store {self.address} cannot be used ({error.strerror}); look at the disk and "
                 "at the rights of this account"
             )
         if isinstance(error, PermissionError) or "Credentials" in kind:
-            return Unavailable(
+            return ArtifactStoreAway(
                 f"the artifact store {self.address} refuses access ({kind}); correct the credentials in the "
                 "environment, such as AWS_ACCESS_KEY_ID, or the rights of this account"
             )
-        return Unavailable(
+        return ArtifactStoreAway(
             f"the artifact store {self.address} does not answer ({kind}); look at the store and the network, "
             "then try again"
         )

@@ -3,7 +3,7 @@
 An artifact is a folder or a file below var, such as models/als-v3. Below the address of the store are
 `files/NAME/CONTENT/…`, written first, and `manifests/NAME.json`, written last, which names the content: until
 then nothing is visible, and readers see the former publication or the new one. A content's name is never used
-again, so that one who publishes cannot change what another one publishes at the same time.
+again, so that two publications at the same time cannot mix.
 
 Without an address var is the store: nothing is copied, and a name leads to its path.
 """
@@ -100,7 +100,7 @@ class ArtifactStore:
         return path
 
     def fetch_if_there(self, name: str) -> Path:
-        """As `fetch`, and the path, where nothing is, for a name that nobody has published."""
+        """As `fetch`, and the path, where nothing is, for a name that was never published."""
         try:
             return self.fetch(name)
         except NotFound:
@@ -117,6 +117,15 @@ class ArtifactStore:
     def manifest(self, name: str) -> ArtifactManifest:
         """What is published under the name."""
         return self._manifest(checked_name(name))
+
+    def has(self, name: str) -> bool:
+        """Whether the artifact is there: on this machine, or in the store."""
+        if self.path(name).exists():
+            return True
+        try:
+            return self.is_shared and bool(self._manifest(name))
+        except NotFound:
+            return False
 
     def names(self, prefix: str = "") -> list[str]:
         """The names of what is published, sorted."""
@@ -193,6 +202,12 @@ class ArtifactStore:
         """How much the copies of this machine take."""
         return self._cache.size()
 
+    def prepare(self) -> None:
+        """Before a long work that publishes: ask the store whether it is there, and drop outdated copies."""
+        if self.is_shared:
+            self.check()
+            self.sweep()
+
     def sweep(self) -> list[str]:
         """Remove copies of this machine whose publication was withdrawn or replaced; their names."""
         try:
@@ -220,10 +235,14 @@ class ArtifactStore:
                 removed.add(name)
         return sorted(removed)
 
+    def local_names(self) -> list[str]:
+        """The names of what lies on this machine and is, or is to be, published."""
+        return list(_made_here(self._cache))
+
     def unpublished(self) -> list[str]:
         """The artifacts of this machine that the store does not have."""
         published = set(self.names())
-        return [name for name in _made_here(self._cache) if name not in published]
+        return [name for name in self.local_names() if name not in published]
 
     # --- steps -----------------------------------------------------------------------------------------
 
@@ -353,8 +372,6 @@ def _made_here(cache: LocalCache) -> Iterator[str]:
             if not path.name.startswith(".") and (path.is_dir() or path.name == "current.json"):
                 yield f"{kind}/{path.name}"
     reports = cache.path("reports")
-    if (reports / "measurement.json").is_file():
-        yield "reports/measurement.json"
     for pattern in ("*/report.html", "*/report.json", "*/figures"):
         for path in sorted(reports.glob(pattern)):
             yield path.relative_to(reports.parent).as_posix()

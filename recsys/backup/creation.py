@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Collection
 from contextlib import suppress
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -15,6 +16,7 @@ import redis
 from psycopg import sql
 
 from recsys import clock
+from recsys.artifacts.store import ArtifactStore, artifact_store
 from recsys.backup.files import Progress, copied, digest_of, kept_files, streamed
 from recsys.backup.manifest import DATABASE, FILES, MANIFEST, REDIS, BackupFile, Manifest
 from recsys.backup.postgres_tools import PostgresTool, find_tool, run_tool
@@ -23,7 +25,7 @@ from recsys.cache.client import connect, redis_url
 from recsys.database import migrate
 from recsys.database.base import SCHEMAS
 from recsys.database.session import libpq_url, reaching
-from recsys.errors import Conflict, Invalid, Unavailable
+from recsys.errors import Conflict, Invalid, NotFound, Unavailable
 from recsys.settings import Settings
 
 __all__ = ["count_lists", "count_rows", "create"]
@@ -57,7 +59,7 @@ def create(settings: Settings, destination: Path, progress: Progress = lambda *_
 
     Raises Conflict when the folder is there already, the schema is not of this program, or the files of the
     active model are not below `var/`; Invalid for a folder inside of what is backed up; and Unavailable when
-    a server or pg_dump does not answer.
+    a server, the store of artifacts or pg_dump does not answer.
     """
     var, destination = settings.var.resolve(), destination.resolve()
     if destination.is_relative_to(var):
@@ -128,7 +130,14 @@ def _fill(settings: Settings, staging: Path, progress: Progress) -> Manifest:
         dump = _dump(connection, tool, url, staging / DATABASE, progress)
         tables, lists = count_rows(connection), count_lists(connection)
         active = connection.execute(_ACTIVE).fetchone()
-    files = _files(var, [path for path in kept_files(var) if not _is_waiting(path, var)], staging, progress)
+    store = artifact_store(settings)
+    names = frozenset(store.names() if store.is_shared else ())
+    own = [
+        path
+        for path in kept_files(var)
+        if not _is_waiting(path, var) and not _is_copy(path.relative_to(var), names)
+    ]
+    files = [*_published(store, names, staging, progress), *_files(var, own, staging, progress)]
     if active is not None and f"{FILES}/{active[1]}/model.json" not in {each.path for each in files}:
         raise Conflict(
             f"{active[0]} is active and its files are not below {var / active[1]}; "
@@ -182,6 +191,29 @@ def _files(var: Path, sources: list[Path], staging: Path, progress: Progress) ->
         if entry is not None:
             entries.append(entry)
     return entries
+
+
+def _is_copy(path: Path, names: Collection[str]) -> bool:
+    """Whether a path below var is of what the store has, perhaps as it was before."""
+    return any(each.as_posix() in names for each in (path, *path.parents))
+
+
+def _published(
+    store: ArtifactStore, names: Collection[str], staging: Path, progress: Progress
+) -> list[BackupFile]:
+    """What hosts share, from its store, under the paths where it would lie below var."""
+    entries = []
+    for name in sorted(names):
+        try:
+            with store.some_files(name, lambda _: True) as folder:
+                for file in store.manifest(name).files:
+                    source = folder / file.path if file.path else folder
+                    path = "/".join((FILES, name, file.path)).rstrip("/")
+                    entries.append(copied(source, staging / path, path, progress))
+        except NotFound:
+            # withdrawn meanwhile
+            continue
+    return [entry for entry in entries if entry is not None]
 
 
 def _pattern(name: str) -> str:

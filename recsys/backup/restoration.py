@@ -14,6 +14,7 @@ import redis
 from psycopg import sql
 
 from recsys import environment
+from recsys.artifacts.store import ArtifactStore, artifact_store
 from recsys.backup.creation import count_lists, count_rows
 from recsys.backup.files import Progress, kept_parts
 from recsys.backup.manifest import DATABASE, FILES, REDIS, Manifest
@@ -89,6 +90,7 @@ def restore(
     if api := environment.running_api(var):
         raise Conflict(f"an API runs at {api}; stop it, the relay and the consumers before a restore")
     _check_redis(settings, folder, overwrite=overwrite)
+    _check_store(artifact_store(settings), overwrite=overwrite)
     # the database is final first: the files of a shop are put back when its schemas are
     with (
         _replaced_files(folder, var, overwrite=overwrite),
@@ -98,6 +100,7 @@ def restore(
         _compare(url, manifest)
         schema = migrate.upgrade(url)
     restored_keys, cached = _fill_redis(settings, folder, url)
+    _fill_store(artifact_store(settings))
     return Restoration(
         schema=schema,
         tables=len(manifest.tables),
@@ -134,6 +137,35 @@ def _fill_redis(settings: Settings, folder: Path, url: str) -> tuple[int, int]:
         raise Unavailable(f"Redis does not answer ({error}); {remedy}") from error
     except Unavailable as error:
         raise Unavailable(f"{error.message}; {remedy}") from error
+
+
+def _check_store(store: ArtifactStore, *, overwrite: bool) -> None:
+    """Raise Invalid or Unavailable where the store of artifacts cannot be filled; nothing changed then."""
+    if not store.is_shared:
+        return
+    store.check()
+    if not overwrite and (names := store.names()):
+        raise Invalid(
+            f"{store.address} has {names[0]} and {len(names) - 1} more already; restore with "
+            "RECSYS_ARTIFACTS__ADDRESS at an empty place, or add --overwrite to replace them"
+        )
+
+
+def _fill_store(store: ArtifactStore) -> None:
+    """Publish what the backup has brought, and withdraw what it does not have."""
+    if not store.is_shared:
+        return
+    try:
+        names = store.local_names()
+        for name in names:
+            store.publish(name)
+        for name in sorted({*store.names()} - {*names}):
+            store.withdraw(name)
+    except Unavailable as error:
+        raise Unavailable(
+            f"{error.message}; the database, Redis and var are restored; restore again with --overwrite for "
+            "what other hosts read"
+        ) from error
 
 
 def _check_schema(manifest: Manifest, restorable: str, *, migrate_after: bool) -> None:

@@ -1,4 +1,4 @@
-"""Damage in the artifact of a model, found without the packages that write artifacts.
+"""Damage in the artifact of a model, found without the packages that write artifacts; and their store.
 
 The header `model.json` lists each array's file with its dtype, shape and SHA-256, and holds a checksum of
 itself and of these (`features.arrays` writes it).
@@ -11,7 +11,50 @@ import json
 from pathlib import Path
 from typing import Any
 
-__all__ = ["artifact_fault"]
+from recsys.artifacts.store import artifact_store
+from recsys.diagnosis.finding import Finding
+from recsys.errors import Invalid, NotFound, RecsysError, Unavailable
+from recsys.settings import Settings
+
+__all__ = ["artifact_fault", "fault_of", "store_finding"]
+
+_PART = "artifact store"
+
+
+def store_finding(settings: Settings) -> Finding:
+    """Whether the store answers, and has what was made on this machine."""
+    store = artifact_store(settings)
+    if not store.is_shared:
+        return Finding(_PART, "ok", f"{settings.var}, which no other host reads")
+    try:
+        store.check()
+        missing = store.unpublished()
+    except RecsysError as error:
+        remedy = "mend what it names; meanwhile each host serves what it has, and nothing new is promoted"
+        return Finding(_PART, "broken", error.message, remedy)
+    if missing:
+        listed = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        found = f"{store.address} answers, and lacks what is on this machine: {listed}"
+        return Finding(_PART, "attention", found, "recsys artifacts publish")
+    return Finding(
+        _PART, "ok", f"{store.address} answers; {store.cached_bytes() / 2**20:,.0f} MiB are cached here"
+    )
+
+
+def fault_of(settings: Settings, artifact: str, registered: str | None) -> str | None:
+    """What `artifact_fault` finds in the store that hosts fetch from; in var, where that is away or none."""
+    store = artifact_store(settings)
+    if store.is_shared:
+        try:
+            with store.some_files(artifact, lambda _: True) as folder:
+                fault = artifact_fault(folder, registered)
+                return None if fault is None else fault.replace(str(folder), f"{store.address}/{artifact}")
+        except Unavailable:
+            # the finding about the store says so; the copy is what is served until it is back
+            return artifact_fault(settings.var / artifact, registered)
+        except (NotFound, Invalid) as error:
+            return error.message
+    return artifact_fault(settings.var / artifact, registered)
 
 
 def artifact_fault(folder: Path, registered: str | None) -> str | None:

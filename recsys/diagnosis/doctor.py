@@ -13,13 +13,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from recsys import clock, embedded
+from recsys.artifacts.object_storage import ArtifactStoreAway
+from recsys.artifacts.store import artifact_store
 from recsys.cache import keys
 from recsys.cache.client import connect, redis_url
 from recsys.database import migrate
 from recsys.database.absence import DatabaseAway, refusal_of_writes
 from recsys.database.session import connect_arguments, direct_url, reaching
 from recsys.diagnosis import machine, pooler, work
-from recsys.diagnosis.artifacts import artifact_fault
+from recsys.diagnosis.artifacts import fault_of, store_finding
 from recsys.diagnosis.drift import BUILD_AND_TRAIN, skews
 from recsys.diagnosis.finding import Finding, ago
 from recsys.errors import RecsysError
@@ -82,7 +84,7 @@ def examine(settings: Settings) -> list[Finding]:
     except RecsysError as error:
         findings = [Finding("PostgreSQL", "broken", error.message, "recsys up"), store]
         findings += [_blocked(part, "PostgreSQL") for part in ("schema", *_STORED)]
-    return [*findings, machine.disk(settings), machine.api(settings)]
+    return [*findings, store_finding(settings), machine.disk(settings), machine.api(settings)]
 
 
 def show(findings: list[Finding]) -> None:
@@ -109,6 +111,10 @@ def _looked(
 ) -> Finding:
     try:
         return look(settings, connection)
+    except ArtifactStoreAway as error:
+        return Finding(
+            part, "broken", f"cannot be examined: {error.message}", "mend the artifact store first"
+        )
     except (RecsysError, redis.RedisError):
         return Finding(part, "broken", "cannot be examined without Redis", "mend Redis first")
     except SQLAlchemyError as error:
@@ -189,7 +195,7 @@ def _model(settings: Settings, connection: Connection) -> Finding:
             "model", "attention", "no model is active; popular products are served", "recsys train run --all"
         )
     name, trained, artifact, checksum = row
-    fault = artifact_fault(settings.var / (artifact or f"models/{name}"), checksum)
+    fault = fault_of(settings, artifact or f"models/{name}", checksum)
     if fault is not None:
         return Finding(
             "model",
@@ -204,7 +210,7 @@ def _artifacts(settings: Settings, connection: Connection) -> Finding:
     """The newest artifact of each algorithm beside the active model, which has a finding of its own."""
     rows = connection.execute(_NEWEST_ARTIFACTS).all()
     for name, artifact, checksum in rows:
-        fault = artifact_fault(settings.var / artifact, checksum)
+        fault = fault_of(settings, artifact, checksum)
         if fault is not None:
             remedy = f"restore it from a backup, or train it again: recsys train run --all ({name})"
             return Finding("artifacts", "attention", f"{name} cannot be loaded: {fault}", remedy)
@@ -220,7 +226,7 @@ def _features(settings: Settings, connection: Connection) -> Finding:
     if snapshot is None:
         return Finding("features", "attention", "no snapshot was built yet", build)
     moment, built, events = snapshot.moment, snapshot.built_at, snapshot.events
-    if not snapshot.folder.is_dir():
+    if not artifact_store(settings).has(f"datasets/{snapshot.folder.name}"):
         return Finding("features", "broken", f"the snapshot {snapshot.folder} is missing", build)
     found = f"{events:,} events up to {moment:%Y-%m-%d %H:%M}, built {ago(built)}"
     try:

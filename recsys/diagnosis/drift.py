@@ -8,6 +8,8 @@ the wall clock, so that a log of 2017 can be well.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +17,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from recsys.artifacts.store import artifact_store
+from recsys.errors import NotFound
 from recsys.settings import Settings
 
 __all__ = ["Skew", "learned_from", "skews"]
@@ -75,13 +79,39 @@ def skews(settings: Settings, connection: Connection, current: Path) -> list[Ske
     current : the folder of the current snapshot. Raises ValueError for a header that cannot be read.
     """
     who, folder = learned_from(settings, connection, current)
-    if folder != current and not folder.is_dir():
+    is_current = folder == current
+    with _readable(settings, folder) as there, _readable(settings, current) as newest:
+        return _compared(settings, connection, who, there, newest, is_current=is_current)
+
+
+@contextmanager
+def _readable(settings: Settings, folder: Path) -> Iterator[Path]:
+    """The folder; where it is only in the store of artifacts, the few files of it that are read here."""
+    store = artifact_store(settings)
+    if folder.is_dir() or not store.is_shared:
+        yield folder
+        return
+    with ExitStack() as opened:
+        try:
+            wanted = {"dataset.json", *_IDS.values()}
+            files = opened.enter_context(
+                store.some_files(f"datasets/{folder.name}", lambda path: path in wanted)
+            )
+        except NotFound:
+            files = folder
+        yield files
+
+
+def _compared(
+    settings: Settings, connection: Connection, who: str, folder: Path, current: Path, *, is_current: bool
+) -> list[Skew]:
+    if not is_current and not folder.is_dir():
         return [Skew(f"the snapshot that {who} learned from is gone", BUILD_AND_TRAIN)]
     header, newest_header = _header(folder), _header(current)
     if header is None or newest_header is None:
         return []
     found = _settings(settings, newest_header, "the current snapshot", BUILD_AND_TRAIN)
-    if folder != current:
+    if not is_current:
         # what the current snapshot shares with the settings is new to the model
         found = found or _settings(settings, header, who, "recsys train run --all")
         older = timedelta(microseconds=int(newest_header["moment"]) - int(header["moment"]))

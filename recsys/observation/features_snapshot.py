@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from recsys.artifacts.store import artifact_store
+from recsys.errors import RecsysError
 from recsys.settings import Settings
 
 __all__ = ["FeaturesSnapshot", "SnapshotFault", "read_snapshot"]
@@ -31,6 +33,7 @@ def read_snapshot(settings: Settings) -> FeaturesSnapshot | None:
     """The current snapshot; None when none was built. Raises SnapshotFault."""
     path = settings.var / "datasets" / "current.json"
     try:
+        path = artifact_store(settings).fetch_if_there("datasets/current.json")
         record = json.loads(path.read_text(encoding="utf-8"))
         return FeaturesSnapshot(
             folder=path.parent / str(record["folder"]),
@@ -41,6 +44,8 @@ def read_snapshot(settings: Settings) -> FeaturesSnapshot | None:
         )
     except FileNotFoundError:
         return None
+    except RecsysError as error:
+        raise SnapshotFault(error.message) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SnapshotFault(f"{path} cannot be read ({type(error).__name__})") from error
 

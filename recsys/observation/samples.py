@@ -35,6 +35,7 @@ HELP: dict[str, str] = {
     "recsys_spool_bytes": "Bytes that wait on this machine's disk for Redis and PostgreSQL.",
     "recsys_disk_free_bytes": "Free bytes of the disk that holds RECSYS_VAR.",
     "recsys_disk_size_bytes": "Size in bytes of the disk that holds RECSYS_VAR.",
+    "recsys_artifact_cache_bytes": "Size of the copies of published artifacts on this machine.",
     "recsys_redis_memory_bytes": "Memory that Redis uses.",
     "recsys_redis_memory_limit_bytes": "maxmemory of Redis; 0 for no limit.",
     "recsys_redis_bytes_per_user": "Mean memory of one user: stored list and recent interactions.",

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
+from recsys.artifacts.store import artifact_store
 from recsys.cache.client import get_redis
 from recsys.database.session import unit_of_work
 from recsys.errors import RecsysError
@@ -77,6 +78,7 @@ def _read(settings: Settings) -> Iterator[Sample]:
     yield from samples
     yield _is_up("redis", bool(samples))
     yield _is_up("search", _search_answers(settings))
+    yield from _artifacts(settings)
     yield from _files(settings)
 
 
@@ -91,6 +93,20 @@ def _search_answers(settings: Settings) -> bool:
     except (SearchDown, *_ABSENCES):
         return False
     return True
+
+
+def _artifacts(settings: Settings) -> Iterator[Sample]:
+    store = artifact_store(settings)
+    if not store.is_shared:
+        return
+    try:
+        store.check()
+        answers = True
+    except RecsysError as error:
+        answers = False
+        _log.warning("the store of artifacts is away", reason=error.message)
+    yield _is_up("artifacts", answers)
+    yield Sample("recsys_artifact_cache_bytes", store.cached_bytes())
 
 
 def _files(settings: Settings) -> Iterator[Sample]:

@@ -2,7 +2,7 @@
 
 1. PostgreSQL, in one transaction: tombstones, models that learned from the person, then every table. Before
    its commit, what leads to the person goes into a private file, for a second call to complete a failed one.
-2. Redis, the search index, files below `var/`.
+2. Redis, the search index, files below `var/`, what is published in the store of artifacts.
 3. When every transaction that was running at 1 has ended, tables, Redis and files once more: what such a
    transaction wrote or logged without seeing the tombstone. Every later one sees it.
 """
@@ -22,6 +22,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from recsys import clock
+from recsys.artifacts.store import artifact_store
 from recsys.cache.client import get_redis, servers
 from recsys.database.session import unit_of_work
 from recsys.domains.products import cache as product_cache
@@ -33,7 +34,7 @@ from recsys.privacy import person as people
 from recsys.privacy import tombstones, trained_models, unfinished
 from recsys.privacy.person import Person
 from recsys.privacy.places import job_logs, searches
-from recsys.privacy.places.files import FILE_PLACES
+from recsys.privacy.places.published import ALL_FILE_PLACES
 from recsys.privacy.places.redis_keys import KEY_PLACES, searches_of
 from recsys.privacy.places.tables import TABLE_PLACES
 from recsys.privacy.receipts import ErasureReceipt, ModelDate, PlaceCount, person_reference, signed
@@ -88,8 +89,8 @@ def erase(user_id: int, *, by: int | None, requested_by: str) -> ErasureReceipt:
     Conflict
         It is the administrator's own account, or the last administrator's.
     Unavailable
-        PostgreSQL, Redis or the search index does not answer; nothing is erased, or, where it went away
-        meanwhile, the rest: erase again.
+        PostgreSQL, Redis, the search index or the store of artifacts does not answer; nothing is erased, or,
+        where it went away meanwhile, the rest: erase again.
     """
     client, counts = _reached(), _Counts()
     with unit_of_work() as session:
@@ -148,7 +149,7 @@ def preview(user_id: int) -> list[PlaceCount]:
         counts.removed[job_logs.NAME] = len(job_logs.read(session, person))
     for key, key_place in KEY_PLACES.items():
         counts.removed[f"redis: {key}"] = len(key_place.read(client, person))
-    for name, file_place in FILE_PLACES.items():
+    for name, file_place in ALL_FILE_PLACES.items():
         counts.removed[name] = len(file_place.read(settings, person))
     return counts.places()
 
@@ -160,6 +161,7 @@ def _reached() -> redis.Redis:
     except (RedisError, OSError) as error:
         message = "Redis does not answer; nobody is erased while a store is away. Try again later."
         raise Unavailable(message, public=message) from error
+    artifact_store().check()
     return client
 
 
@@ -183,7 +185,7 @@ def _erase_keys(client: redis.Redis, person: Person, counts: _Counts) -> None:
 def _erase_files(person: Person, counts: _Counts) -> list[str]:
     """A note for each file or folder that could not be cleaned."""
     failures: list[str] = []
-    for name, place in FILE_PLACES.items():
+    for name, place in ALL_FILE_PLACES.items():
         try:
             counts.removed[name] += place.erase(get_settings(), person, failures)
         except (OSError, ValueError) as error:

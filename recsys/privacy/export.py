@@ -14,7 +14,7 @@ from recsys.database.session import unit_of_work
 from recsys.errors import NotFound
 from recsys.privacy import person as people
 from recsys.privacy.places import job_logs
-from recsys.privacy.places.files import FILE_PLACES
+from recsys.privacy.places.published import ALL_FILE_PLACES
 from recsys.privacy.places.redis_keys import KEY_PLACES, searches_of
 from recsys.privacy.places.tables import TABLE_PLACES
 from recsys.settings import get_settings
@@ -43,7 +43,7 @@ def export(user_id: int) -> dict[str, list[Any]]:
     for key, key_place in KEY_PLACES.items():
         files[f"redis/{key}.json"] = key_place.read(client, person)
     files["redis/searches.json"] = list(searches_of(client, person))
-    for name, file_place in FILE_PLACES.items():
+    for name, file_place in ALL_FILE_PLACES.items():
         files[f"files/{_file_name(name)}.json"] = file_place.read(settings, person)
     return files
 

@@ -6,7 +6,6 @@ version of its experiment replaced, trained after the erasure, is deleted with i
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +14,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from recsys import clock
+from recsys.artifacts.store import ArtifactStore, artifact_store
+from recsys.errors import Invalid, NotFound
 from recsys.privacy.person import Person
 from recsys.privacy.places.files import learned_from
 from recsys.settings import get_settings
@@ -89,17 +90,28 @@ def mark(session: Session, person: Person, moment: datetime) -> list[str]:
     Those that contain the person's number, and all that were trained after the person's first interaction: a
     model of products alone learned from it too. A model that is marked keeps its date.
     """
-    settings = get_settings()
+    settings, store = get_settings(), artifact_store()
     sessions = {"user": person.user_id, "sessions": list(person.sessions)}
     first = session.scalar(_FIRST_INTERACTION, sessions)
     names = []
     for model in session.execute(_MODELS).all():
         learned = first is not None and model.trained_at is not None and first <= model.trained_at
-        if learned or learned_from(settings.var / model.artifact, person):
+        if learned or _contains(store, model.artifact, person):
             names.append(model.name)
             retrain_by = moment + timedelta(days=settings.privacy.retrain_days)
             session.execute(_MARK, {"name": model.name, "moment": moment, "retrain_by": retrain_by})
     return names
+
+
+def _contains(store: ArtifactStore, artifact: str, person: Person) -> bool:
+    """Whether a model contains the number of the person, on this machine or as it is published."""
+    if not store.is_shared or store.path(artifact).exists():
+        return learned_from(store.path(artifact), person)
+    try:
+        with store.some_files(artifact, lambda path: path.endswith(".npy") and "user" in path) as folder:
+            return learned_from(folder, person)
+    except (NotFound, Invalid):
+        return False
 
 
 def marked(session: Session) -> list[MarkedModel]:
@@ -108,14 +120,18 @@ def marked(session: Session) -> list[MarkedModel]:
 
 
 def delete_replaced(session: Session) -> Sequence[str]:
-    """Delete the files of marked models that were replaced; their names."""
-    settings, deleted = get_settings(), []
+    """Delete the files of marked models that were replaced, in the store too; their names.
+
+    Other machines remove their copies within a minute of their next work. Raises Unavailable where the store
+    is away.
+    """
+    deleted: list[str] = []
     for model in marked(session):
         if model.artifact is not None and not model.is_replaced:
             continue
         if model.artifact is not None:
             session.execute(_WITHOUT_ARTIFACT, {"name": model.name})
-            shutil.rmtree(settings.var / model.artifact, ignore_errors=True)
+            artifact_store().withdraw(model.artifact)
             deleted.append(model.name)
         session.execute(_UNMARK, {"name": model.name})
     return deleted

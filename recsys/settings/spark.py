@@ -18,7 +18,8 @@ class SparkSettings(BaseModel, extra="forbid"):
         or sc://host:15002 of Spark Connect.
     conf : further properties of Spark, such as {"spark.executor.memory": "4g"}.
     users_per_task : so many users are scored by one task; a task of an executor that is lost is run again.
-    executor_var : where executors find the folder `var`; unset: at the same path as here.
+    executor_var : where executors find the folder `var`, or, with RECSYS_ARTIFACTS__ADDRESS, keep their
+        copies; unset: at the same path as here.
     """
 
     master: str = "local[*]"

@@ -7,6 +7,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from recsys.artifacts.store import artifact_store
 from recsys.cache import keys
 from recsys.database.absence import refusal_of_writes
 from recsys.database.session import unit_of_work
@@ -14,6 +15,7 @@ from recsys.domains.recommendations.stored_lists import generations
 from recsys.errors import RecsysError, Unavailable
 from serving.api.schemas import Health, PartOut
 from serving.state.ab_assignment import RunningTest
+from serving.state.artifact_upkeep import ArtifactUpkeep
 from serving.state.metrics import LateShare
 from serving.state.refresher import Refresher
 from serving.state.serving_data import ServingData
@@ -40,6 +42,8 @@ async def check(refresher: Refresher, late_share: LateShare) -> Health:
         ),
     }
     parts["deadline"] = _deadline(late_share)
+    if artifact_store().is_shared:
+        parts["artifacts"] = _artifacts(refresher.artifacts)
     if data.test is not None:
         parts["ab_test"] = _ab_test(data.test)
     try:
@@ -79,6 +83,12 @@ def _model(data: ServingData) -> PartOut:
     if problem is not None:
         return PartOut(well=False, detail=f"{model.registered.name} goes on serving: {problem}")
     return PartOut(well=True, detail=model.registered.name)
+
+
+def _artifacts(upkeep: ArtifactUpkeep) -> PartOut:
+    if upkeep.problem is not None:
+        return PartOut(well=False, detail=f"what is on this machine goes on serving: {upkeep.problem}")
+    return PartOut(well=True, detail="the store answers")
 
 
 def _deadline(late_share: LateShare) -> PartOut:

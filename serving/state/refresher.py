@@ -29,6 +29,7 @@ from serving.ranking.popularity import PopularProducts
 from serving.ranking.trending import count_trends
 from serving.state.ab_assignment import AbTestRefresher
 from serving.state.active_model import ActiveModel
+from serving.state.artifact_upkeep import ArtifactUpkeep
 from serving.state.auxiliary_models import AuxiliaryModelRefresher
 from serving.state.product_event_listener import ProductEventListener
 from serving.state.redis_connection import RedisConnection
@@ -55,6 +56,7 @@ class Refresher:
         self.redis = RedisConnection()
         self._catalogue, self._rules = CatalogueRefresher(), RuleRefresher()
         self._model, self._auxiliary, self._test = ActiveModel(), AuxiliaryModelRefresher(), AbTestRefresher()
+        self.artifacts = ArtifactUpkeep()
         self._preparing, self._exchanging = threading.Lock(), threading.Lock()
         self._position = 0
         """Where the primary's log was when products of an event were read last."""
@@ -67,6 +69,7 @@ class Refresher:
             _BackgroundJob("generation", 0.25, self.refresh_generation),
             _BackgroundJob("model", 0.5, self.refresh_model),
             _BackgroundJob("auxiliary models", 10.0, self.refresh_auxiliary_models),
+            _BackgroundJob("store of artifacts", 10.0, self.refresh_artifacts),
             _BackgroundJob("catalogue", 2.0, self.refresh_catalogue),
             _BackgroundJob("popular products", POPULAR_SECONDS, self.refresh_popular),
             _BackgroundJob("new products", POPULAR_SECONDS, self.refresh_new_products),
@@ -118,6 +121,12 @@ class Refresher:
     def refresh_auxiliary_models(self) -> None:
         """Load new auxiliary models. Raises Unavailable."""
         self._publish(auxiliary=self._auxiliary.refresh())
+
+    def refresh_artifacts(self) -> None:
+        """Ask the store of artifacts, and keep the copies of this machine in order."""
+        data = self.data
+        models = data.auxiliary.by_algorithm.values()
+        self.artifacts.refresh([*models] if data.model is None else [data.model, *models])
 
     def refresh_rules(self) -> None:
         """Read changed rules, and those that begin or end, also without PostgreSQL. Raises Unavailable."""
@@ -200,6 +209,7 @@ class Refresher:
             self.refresh_auxiliary_models,
             self.refresh_rules,
             self.refresh_ab_test,
+            self.refresh_artifacts,
         ):
             try:
                 await to_thread.run_sync(step)

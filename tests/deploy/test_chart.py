@@ -113,3 +113,15 @@ def test_what_selects_pods_finds_them() -> None:
         if each["kind"] == "Deployment" and each["metadata"]["name"] == target["name"]
     )  # fmt: skip
     assert "replicas" not in api["spec"], "the autoscaler decides"
+
+
+@needs_helm
+def test_pods_need_no_shared_volume_with_a_store_of_artifacts() -> None:
+    address = "settings.RECSYS_ARTIFACTS__ADDRESS=s3://shop/production"
+    documents = rendered("--set", "persistence.enabled=false", "--set", address)
+    assert not [each for each in documents if each["kind"] == "PersistentVolumeClaim"]
+    for template in pods(documents).values():
+        assert {"name": "var", "emptyDir": {}} in template["spec"]["volumes"]
+    alone = helm("template", "shop", str(CHART), "--set", "persistence.enabled=false")
+    assert alone.returncode != 0
+    assert "RECSYS_ARTIFACTS__ADDRESS" in alone.stderr

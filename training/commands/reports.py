@@ -58,6 +58,7 @@ def report_schema() -> None:
 def _draw(name: str, document: Path, page: Path) -> None:
     from pydantic import ValidationError
 
+    from models.registry.report_paths import publish_report
     from training.report.document import EvaluationReport
     from training.report.page import write_page
 
@@ -76,3 +77,4 @@ def _draw(name: str, document: Path, page: Path) -> None:
             "restore it or train again"
         ) from error
     write_page(found, page)
+    publish_report(page.parent)

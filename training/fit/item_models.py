@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -129,6 +128,7 @@ def train_item_models(
             name = f"{experiment.name}-v{version}"
             model = create(experiment).fit(dataset)
             checksum = model.save(registry.artifact_folder(name))
+            registry.publish_artifact(name)
             figures = (
                 [] if judged is None else [one for one in judged.figures if one.model == experiment.name]
             )
@@ -138,7 +138,7 @@ def train_item_models(
                     registry.register(session, row)
             except BaseException:
                 # an artifact without a row would look like a model and be none
-                shutil.rmtree(registry.artifact_folder(name), ignore_errors=True)
+                registry.discard_artifact(name)
                 raise
             fitting.note = name
         names.append(name)

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from features.arrays import read_arrays, write_arrays
 from models.registry.registry import RegisteredModel
+from recsys.artifacts.store import artifact_store
 from recsys.errors import RecsysError
-from recsys.settings import get_settings
 from training.evaluation.evaluator import Evaluation
 from training.evaluation.splits import VIEWS, Split
 from training.experiment import Experiment
@@ -117,8 +117,10 @@ def _stored(
 ) -> tuple[Values, float] | None:
     """The primary metric per user and the coverage; None where they are not kept, or of another test."""
     kept = registered.parameters.get("figures")
-    folder = get_settings().var / str(kept)
-    if not kept or not (folder / HEADER).is_file():
+    if not kept:
+        return None
+    folder = artifact_store().fetch_if_there(str(kept))
+    if not (folder / HEADER).is_file():
         return None
     rule, evaluation = plan.promotion, plan.evaluation
     header, values = read_values(folder, registered.name, rule.view, rule.metric)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -74,7 +73,7 @@ def register(
     except BaseException:
         # an artifact without a row would look like a model and be none
         for version in versions:
-            shutil.rmtree(registry.artifact_folder(version.name), ignore_errors=True)
+            registry.discard_artifact(version.name)
         raise
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from features.build.snapshots import folder_of
+from features.build.snapshots import load
 from features.dataset import Dataset
 from features.interactions import MICROSECONDS_PER_DAY
 from models.registry import registry
@@ -95,7 +95,7 @@ def drift_since_last(dataset: Dataset) -> Drift | None:
         then: Dataset | None = dataset
     else:
         try:
-            then = Dataset.load(folder_of(settings, last.dataset), verify=False)
+            then = load(settings, last.dataset, verify=False)
         except RecsysError:  # snapshots are kept for a while only, and formats change
             then = None
     return drift_between(then, dataset, last.name, last.dataset, last.last_trained_at)

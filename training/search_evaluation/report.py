@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from models.registry.registry import RegisteredModel
-from models.registry.report_paths import report_path
+from models.registry.report_paths import publish_report, report_path
 from recsys.errors import Invalid, NotFound
 from training.report.document import EvaluationReport
 from training.report.page import write_report
@@ -37,4 +37,5 @@ def keep(registered: RegisteredModel, section: SearchSection) -> Path:
     others = [one for one in report.search if one.model != section.model]
     kept = sorted([*others, section], key=lambda one: one.model)
     page, _ = write_report(report.model_copy(update={"search": kept}), document.parent)
+    publish_report(document.parent)
     return page

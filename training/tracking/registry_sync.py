@@ -15,6 +15,7 @@ import psycopg
 
 from models.registry import registry
 from models.registry.registry import RegisteredModel
+from recsys.artifacts.store import artifact_store
 from recsys.database.session import session_connection, unit_of_work
 from recsys.errors import Conflict
 from recsys.settings import get_settings
@@ -111,9 +112,14 @@ def _version_of(model: RegisteredModel, family: str) -> _Wanted:
         "recsys.report": str(model.parameters.get("report", "")),
     }
     run = model.parameters.get("mlflow", {}).get("run")
-    return _Wanted(
-        family, int(model.version), model.folder.resolve().as_uri(), run, tags, champion=model.is_active
+    store = artifact_store()
+    # every host names the same place, so that they agree on a tracking server that they share
+    source = (
+        f"{store.address}/files/{registry.artifact_name(model.name)}"
+        if store.is_shared
+        else model.folder.resolve().as_uri()
     )
+    return _Wanted(family, int(model.version), source, run, tags, champion=model.is_active)
 
 
 def _ours(client: MlflowClient) -> set[str]:

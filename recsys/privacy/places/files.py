@@ -28,7 +28,16 @@ from recsys.privacy.places.redis_keys import is_of
 from recsys.settings import Settings
 from recsys.write_buffer import spool
 
-__all__ = ["FILE_PLACES", "NOT_PERSONAL_FOLDERS", "FilePlace", "learned_from"]
+__all__ = [
+    "FILE_PLACES",
+    "NOT_PERSONAL_FOLDERS",
+    "SNAPSHOT_FILES",
+    "FilePlace",
+    "clean_text",
+    "has_person",
+    "learned_from",
+    "places_in_text",
+]
 
 _CURRENT = "current.json"
 _COLUMNS_OF_REFUSED = [b"file", b"line", b"column", b"reason", b"row"]
@@ -65,7 +74,7 @@ class _Snapshots(FilePlace):
         datasets = settings.var / "datasets"
         # also what a build that was killed left behind, a level deeper
         found = {path.parent for path in datasets.rglob("users.npy")}
-        return sorted(folder for folder in found if _has(folder, person))
+        return sorted(folder for folder in found if has_person(folder, person))
 
 
 class _Posts(FilePlace):
@@ -125,11 +134,11 @@ class _Texts(FilePlace):
         return [
             {"file": str(path.relative_to(settings.var)) if path.is_relative_to(settings.var) else path.name}
             for path in self._files(settings)
-            if _places_in(path, person)
+            if places_in_text(path, person)
         ]
 
     def erase(self, settings: Settings, person: Person, failures: list[str]) -> int:
-        return _each(lambda path: _clean(path, person), self._files(settings), failures)
+        return _each(lambda path: clean_text(path, person), self._files(settings), failures)
 
     def _files(self, settings: Settings) -> Iterator[Path]:
         for folder in self._folders:
@@ -170,6 +179,9 @@ NOT_PERSONAL_FOLDERS: Mapping[str, str] = MappingProxyType(
 )
 """Folders below `var/` without a place, and why."""
 
+SNAPSHOT_FILES = frozenset({"users.npy", "event_session.npy"})
+"""The files of a snapshot that say who is in it."""
+
 FILE_PLACES: Mapping[str, FilePlace] = MappingProxyType(
     {
         "var/datasets": _Snapshots(),
@@ -184,7 +196,7 @@ FILE_PLACES: Mapping[str, FilePlace] = MappingProxyType(
         "other files of var": _OtherFiles(),
     }
 )
-"""The places in files."""
+"""The places in files of this machine."""
 
 
 def learned_from(folder: Path, person: Person) -> bool:
@@ -208,7 +220,8 @@ def _remove(folder: Path) -> int:
     return 1
 
 
-def _has(folder: Path, person: Person) -> bool:
+def has_person(folder: Path, person: Person) -> bool:
+    """Whether a snapshot of which `SNAPSHOT_FILES` are there contains the person."""
     if _contains(folder / "users.npy", person.user_id):
         return True
     sessions = folder / "event_session.npy"
@@ -255,7 +268,7 @@ def _is_text(path: Path) -> bool:
     return bool(beginning) and b"\0" not in beginning
 
 
-def _places_in(path: Path, person: Person) -> list[tuple[int, bytes]]:
+def places_in_text(path: Path, person: Person) -> list[tuple[int, bytes]]:
     """Where a file that is not empty names the person, and with which bytes."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         places = [(match.start(), match.group()) for match in person.pattern.finditer(content)]
@@ -290,9 +303,10 @@ def _usernames_in(table: mmap.mmap, usernames: Collection[str]) -> Iterator[tupl
             yield from ((start + each.start(), each.group()) for each in field.finditer(match.group(1)))
 
 
-def _clean(path: Path, person: Person) -> int:
+def clean_text(path: Path, person: Person) -> int:
+    """Overwrite what names the person in a file of text; 1 where anything did."""
     has_lost_example = path.suffix in (".html", ".json") and _take_example_out(path, person)
-    places = _places_in(path, person)
+    places = places_in_text(path, person)
     if places:
         with path.open("r+b") as file:
             for start, text in places:

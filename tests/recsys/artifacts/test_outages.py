@@ -16,9 +16,9 @@ from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 from recsys.artifacts import object_storage
 from recsys.artifacts.object_storage import ObjectStorage
 from recsys.errors import NotFound, Unavailable
-from tests.recsys.artifacts.conftest import Host, use_server
+from tests.recsys.artifacts.conftest import Host
 from tests.recsys.artifacts.test_store import NAME
-from tests.support.object_server import ObjectServer, object_server
+from tests.support.hosts.object_server import ObjectServer, object_server, use_server
 from tests.support.servers import ROOT
 
 SECRETS = ("test-key", "test-secret")
@@ -123,18 +123,28 @@ def test_a_store_that_hangs_is_given_up(host: Host, monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_no_message_repeats_what_a_client_says(
-    bucket: str, host: Host, monkeypatch: pytest.MonkeyPatch, error: Exception, expected: str
+    s3_bucket: str, host: Host, monkeypatch: pytest.MonkeyPatch, error: Exception, expected: str
 ) -> None:
     async def refuse(*_: object, **__: object) -> None:
         raise error
 
-    one = host("one", bucket)
+    one = host("one", s3_bucket)
     monkeypatch.setattr(one._remote._files, "_cat_file", refuse)
     with pytest.raises(Unavailable, match=expected) as raised:
         one.fetch(NAME)
     assert raised.value.__cause__ is None
     assert raised.value.__suppress_context__
     assert "test-secret" not in str(raised.value)
+
+
+def test_clients_log_nothing_of_credentials(
+    s3_bucket: str, host: Host, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("DEBUG"):
+        artifact(tmp_path / "one", b"first")
+        host("one", s3_bucket).publish(NAME)
+    text = caplog.text
+    assert not any(secret in text for secret in (*SECRETS, "credentials", "AWS4-HMAC-SHA256"))
 
 
 def test_a_bucket_that_is_not_there_is_named(s3: ObjectServer, host: Host, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from recsys.artifacts.manifest import ArtifactManifest, checked_name
 from recsys.artifacts.store import ArtifactStore
 from recsys.errors import Invalid, NotFound, Unavailable
 from tests.recsys.artifacts.conftest import Host
-from tests.support.object_server import ObjectServer
+from tests.support.hosts.object_server import ObjectServer
 
 NAME = "models/als-v1"
 
@@ -143,12 +143,12 @@ def test_an_empty_folder_in_place_of_the_store_removes_no_copy(tmp_path: Path, h
 
 @pytest.mark.parametrize("damage", ["changed", "shorter", "missing"])
 def test_a_damaged_object_is_refused_and_named(
-    bucket: str, s3: ObjectServer, host: Host, damage: str
+    s3_bucket: str, s3: ObjectServer, host: Host, damage: str
 ) -> None:
-    one, two = host("one", bucket), host("two", bucket)
+    one, two = host("one", s3_bucket), host("two", s3_bucket)
     made(one)
     one.publish(NAME)
-    name = urlsplit(bucket).netloc
+    name = urlsplit(s3_bucket).netloc
     key = next(key for key in s3.keys(name) if key.endswith("users.npy"))
     if damage == "missing":
         s3.client.delete_object(Bucket=name, Key=key)
@@ -164,11 +164,11 @@ def test_a_damaged_object_is_refused_and_named(
     assert content_of(two.fetch(NAME)) == content_of(one.path(NAME))
 
 
-def test_a_damaged_manifest_is_refused_and_named(bucket: str, s3: ObjectServer, host: Host) -> None:
-    one, two = host("one", bucket), host("two", bucket)
+def test_a_damaged_manifest_is_refused_and_named(s3_bucket: str, s3: ObjectServer, host: Host) -> None:
+    one, two = host("one", s3_bucket), host("two", s3_bucket)
     made(one)
     one.publish(NAME)
-    name = urlsplit(bucket).netloc
+    name = urlsplit(s3_bucket).netloc
     key = f"manifests/{NAME}.json"
     document = json.loads(s3.client.get_object(Bucket=name, Key=key)["Body"].read())
     document["manifest"]["files"][0]["size"] += 1
@@ -267,7 +267,7 @@ def test_what_the_store_lacks_is_listed(address: str, host: Host) -> None:
     one = host("one", address)
     for name in ("models/als-v1", "datasets/0123456789abcdef", "reports/run/figures"):
         made(one, name)
-    for name in ("datasets/current.json", "reports/run/report.html", "reports/measurement.json"):
+    for name in ("datasets/current.json", "reports/run/report.html"):
         made(one, name, content=b"{}")
     (one.path(NAME).parent / ".als-v2-staging").mkdir()
     missing = one.unpublished()
@@ -275,7 +275,6 @@ def test_what_the_store_lacks_is_listed(address: str, host: Host) -> None:
         "datasets/0123456789abcdef",
         "datasets/current.json",
         "models/als-v1",
-        "reports/measurement.json",
         "reports/run/figures",
         "reports/run/report.html",
     ]

@@ -94,6 +94,7 @@ def test_a_new_shop_needs_attention_only(shop: Shop) -> None:
         "dead letters": "ok",
         "write buffer": "ok",
         "schedules": "ok",
+        "artifact store": "ok",
         "disk": "ok",
         "API": "ok",
         "privacy": "ok",
@@ -216,7 +217,11 @@ def test_an_old_schema_is_broken_and_migrate_mends_it(shop: Shop) -> None:
 
 def test_servers_that_are_down_are_named_with_their_remedy(tmp_path: Path) -> None:
     found = _findings(Settings(var=tmp_path, environment="test"))
-    assert {part for part, each in found.items() if each.state != "broken"} == {"disk", "API"}
+    assert {part for part, each in found.items() if each.state != "broken"} == {
+        "artifact store",
+        "disk",
+        "API",
+    }
     assert found["PostgreSQL"].remedy == found["Redis"].remedy == "recsys up"
 
 

@@ -162,9 +162,9 @@ def test_a_second_call_completes_an_erasure_that_failed(
     assert (kept.stat().st_mode & 0o777, left(counter) == "") == (0o600, False)
 
     # a file that cannot be cleaned is named
-    clean = files._clean
+    clean = files.clean_text
     with monkeypatch.context() as failing:
-        failing.setattr(files, "_clean", lambda path, who: clean(Path("/nowhere"), who))
+        failing.setattr(files, "clean_text", lambda path, who: clean(Path("/nowhere"), who))
         receipt = erasure.erase(NUMBER, by=None, requested_by="test")
     assert any("mails.txt" in note for note in receipt.notes)
     assert kept.exists()

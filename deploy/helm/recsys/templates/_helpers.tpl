@@ -57,8 +57,14 @@ volumes:
   - name: tmp
     emptyDir: {}
   - name: var
+    {{- if .Values.persistence.enabled }}
     persistentVolumeClaim:
       claimName: {{ include "recsys.claim" . }}
+    {{- else if hasKey .Values.settings "RECSYS_ARTIFACTS__ADDRESS" }}
+    emptyDir: {}
+    {{- else }}
+    {{- fail "without persistence the pods need a store that they share: set settings.RECSYS_ARTIFACTS__ADDRESS" }}
+    {{- end }}
 {{- end }}
 
 {{- define "recsys.container" -}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -12,9 +13,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
+import pytest
 from botocore.config import Config
+from s3fs import S3FileSystem
 
-__all__ = ["ObjectServer", "object_server"]
+from recsys.artifacts import object_storage
+from recsys.settings import get_settings
+from tests.support.shop import Shop
+
+__all__ = ["ObjectServer", "object_server", "s3", "s3_bucket", "s3_server", "s3_shop", "use_server"]
 
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "test-key",
@@ -43,7 +50,7 @@ class ObjectServer:
 
     @property
     def client(self) -> Any:
-        """A client beside the one that is tested."""
+        """Another client than the tested code has."""
         return boto3.client(
             "s3",
             endpoint_url=self.environment["AWS_ENDPOINT_URL"],
@@ -98,3 +105,39 @@ def object_server() -> Iterator[ObjectServer]:
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def use_server(server: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lead the client to a server; fsspec keeps clients, which would go on to the server before."""
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    S3FileSystem.clear_instance_cache()
+    object_storage._away.clear()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[ObjectServer]:
+    """A server for this pytest process."""
+    with object_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> ObjectServer:
+    """The server, to which the client of this test leads."""
+    use_server(s3_server, monkeypatch)
+    return s3_server
+
+
+@pytest.fixture
+def s3_bucket(s3: ObjectServer) -> str:
+    """The address of an empty bucket."""
+    return s3.make_bucket(f"shop-{secrets.token_hex(4)}")
+
+
+@pytest.fixture
+def s3_shop(shop: Shop, s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """An empty shop whose hosts share a store of artifacts."""
+    monkeypatch.setenv("RECSYS_ARTIFACTS__ADDRESS", s3_bucket)
+    get_settings.cache_clear()
+    return shop
