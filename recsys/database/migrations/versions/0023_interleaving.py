@@ -1,7 +1,7 @@
-"""Interleaved lists, times of the lists of experiments, several experiments at once, sets of rules, figures.
+"""Interleaved lists, times of the lists of experiments, measured figures.
 
-Programs of the version before leave the columns empty. They read one running experiment only, of a kind that
-they know: start others when all programs are upgraded.
+Programs of the version before leave the columns empty, and know experiments with arms only: start an
+interleaved one when all programs are upgraded.
 """
 
 from __future__ import annotations
@@ -12,20 +12,17 @@ revision = "0023"
 down_revision = "0022"
 branch_labels = None
 depends_on = None
-# several experiments may run, of which programs before read one
 oldest_program = "0022"
 
 _SCHEMA = "recommendations_db"
 
 
 def upgrade() -> None:
-    """Add columns and a table; several experiments may run."""
+    """Add columns and a table."""
     op.execute(
         f"ALTER TABLE {_SCHEMA}.exposures ADD COLUMN teams smallint[], ADD COLUMN credits real[], "
         "ADD COLUMN milliseconds real, ADD COLUMN late boolean"
     )
-    op.execute(f"DROP INDEX {_SCHEMA}.ab_tests_one_running_idx")
-    op.execute(f"ALTER TABLE {_SCHEMA}.business_rules ADD COLUMN rule_set varchar(40)")
     op.execute(
         f"CREATE TABLE {_SCHEMA}.measurements (id smallint NOT NULL, measured_at timestamptz NOT NULL, "
         "content jsonb NOT NULL, CONSTRAINT measurements_pkey PRIMARY KEY (id), "
@@ -34,17 +31,12 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them; of several experiments the newest goes on."""
+    """Drop them; an interleaved experiment stops."""
     op.execute(f"DROP TABLE {_SCHEMA}.measurements")
-    op.execute(f"ALTER TABLE {_SCHEMA}.business_rules DROP COLUMN rule_set")
     op.execute(
         "UPDATE recommendations_db.ab_tests SET state = 'stopped', ended_at = now(), ended_by = 'downgrade', "
-        "conclusion = 'ended by a downgrade: the version before runs one experiment' WHERE state = 'running' "
-        "AND (design ->> 'kind' IS NOT NULL OR id < (SELECT max(id) FROM recommendations_db.ab_tests "
-        "WHERE state = 'running'))"
-    )
-    op.execute(
-        f"CREATE UNIQUE INDEX ab_tests_one_running_idx ON {_SCHEMA}.ab_tests (state) WHERE state = 'running'"
+        "conclusion = 'ended by a downgrade: the version before knows no interleaved lists' "
+        "WHERE state = 'running' AND design ->> 'kind' IS NOT NULL"
     )
     op.execute(
         f"ALTER TABLE {_SCHEMA}.exposures DROP COLUMN teams, DROP COLUMN credits, DROP COLUMN milliseconds, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Identity, SmallInteger, String, Text
+from sqlalchemy import CheckConstraint, Identity, Index, SmallInteger, String, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -31,6 +31,8 @@ class AbTest(Base):
         CheckConstraint("days > 0", name="days"),
         CheckConstraint("state IN ('running', 'stopped')", name="state"),
         CheckConstraint("(state = 'running') = (ended_at IS NULL)", name="end"),
+        # at most one test runs, even when two are started at the same time; the running test is found by it
+        Index("ab_tests_one_running_idx", "state", unique=True, postgresql_where=text("state = 'running'")),
         {"schema": SCHEMA},
     )
 
