@@ -1,4 +1,4 @@
-"""Interleaved lists, times of the lists of experiments, measured figures.
+"""Interleaved lists, times of the lists of experiments, sets of rules, measured figures.
 
 Programs of the version before leave the columns empty, and know experiments with arms only: start an
 interleaved one when all programs are upgraded.
@@ -23,6 +23,7 @@ def upgrade() -> None:
         f"ALTER TABLE {_SCHEMA}.exposures ADD COLUMN teams smallint[], ADD COLUMN credits real[], "
         "ADD COLUMN milliseconds real, ADD COLUMN late boolean"
     )
+    op.execute(f"ALTER TABLE {_SCHEMA}.business_rules ADD COLUMN rule_set varchar(40)")
     op.execute(
         f"CREATE TABLE {_SCHEMA}.measurements (id smallint NOT NULL, measured_at timestamptz NOT NULL, "
         "content jsonb NOT NULL, CONSTRAINT measurements_pkey PRIMARY KEY (id), "
@@ -33,6 +34,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop them; an interleaved experiment stops."""
     op.execute(f"DROP TABLE {_SCHEMA}.measurements")
+    op.execute(f"ALTER TABLE {_SCHEMA}.business_rules DROP COLUMN rule_set")
     op.execute(
         "UPDATE recommendations_db.ab_tests SET state = 'stopped', ended_at = now(), ended_by = 'downgrade', "
         "conclusion = 'ended by a downgrade: the version before knows no interleaved lists' "
