@@ -97,6 +97,7 @@ def _search_answers(settings: Settings) -> bool:
 
 def _artifacts(settings: Settings) -> Iterator[Sample]:
     store = artifact_store(settings)
+    yield Sample("recsys_artifact_cache_bytes", store.cached_bytes() if store.is_shared else 0)
     if not store.is_shared:
         return
     try:
@@ -106,7 +107,6 @@ def _artifacts(settings: Settings) -> Iterator[Sample]:
         answers = False
         _log.warning("the store of artifacts is away", reason=error.message)
     yield _is_up("artifacts", answers)
-    yield Sample("recsys_artifact_cache_bytes", store.cached_bytes())
 
 
 def _files(settings: Settings) -> Iterator[Sample]:

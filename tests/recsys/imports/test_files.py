@@ -384,7 +384,7 @@ def test_what_redis_holds_of_a_changed_product_is_dropped(desk: Desk, redis_clie
     # what stayed the same stays there, and so does what is only new
     assert redis_client.exists(keys.product(ids["mug"]))
     epochs = {key.decode() for key in redis_client.scan_iter("product:epoch:*")}
-    assert epochs == {keys.product_epoch(ids["tea"])}
+    assert epochs == {keys.product_epoch(ids["tea"], keys.product(ids["tea"]))}
 
 
 def test_an_import_needs_no_redis(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
