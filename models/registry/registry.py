@@ -119,7 +119,10 @@ def publish_artifact(name: str) -> None:
 
 def has_artifact(registered: RegisteredModel) -> bool:
     """Whether the artifact is there: on this machine, or in the store. Raises Unavailable."""
-    return (registered.folder / HEADER).is_file() or artifact_store().has(artifact_name(registered.name))
+    store = artifact_store()
+    return (registered.folder / HEADER).is_file() or (
+        store.is_shared and store.has(artifact_name(registered.name))
+    )
 
 
 def discard_artifact(name: str) -> None:

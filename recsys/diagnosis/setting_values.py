@@ -18,8 +18,10 @@ __all__ = [
     "certificates",
     "database_address",
     "folder",
+    "further_database_address",
     "interaction_weights",
     "origin",
+    "public_address",
     "redis_address",
     "search_log_in",
     "store_address",
@@ -28,6 +30,7 @@ __all__ = [
 ]
 
 _DATABASE_NUMBER = re.compile(r"(/\d*)?")
+_DATABASES = ("postgres", "postgresql", "postgresql+psycopg")
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _SIGNED = "dismissed"
 """The interaction type whose weight may be negative: it says that a user does not want a product."""
@@ -42,6 +45,20 @@ def database_address(url: str) -> str:
             "expected postgresql://user:password@host:5432/database; write @ : / ? # and % in a user or "
             "password percent-encoded (@ is %40)"
         )
+    return url
+
+
+def further_database_address(url: str) -> str:
+    """The same, and of a server's form: nothing connects to it until it is needed."""
+    expected = (
+        "expected postgresql://user:password@host:port/database, with special characters of the password "
+        "written as %XX"
+    )
+    scheme, _, rest = database_address(url).partition("://")
+    if scheme not in _DATABASES or not rest:
+        raise ValueError(expected)
+    if not rest.startswith("/"):  # else a local socket
+        _server_path(url, _DATABASES, expected)
     return url
 
 
@@ -80,6 +97,15 @@ def store_address(address: str) -> str:
 def web_address(url: str) -> str:
     """An address of HTTP or HTTPS."""
     _server_path(url, ("http", "https"), "expected http://host:port or https://host:port")
+    return url
+
+
+def public_address(url: str) -> str:
+    """An address of HTTP or HTTPS that others are given: no credentials, no query, no slash at its end."""
+    expected = "expected an address such as https://recsys.example.com, without credentials and query"
+    _server_path(url, ("http", "https"), expected)
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#@]*[^\s/?#@])?", url):
+        raise ValueError(expected)
     return url
 
 

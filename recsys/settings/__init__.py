@@ -63,11 +63,18 @@ class DatabaseSettings(BaseModel, extra="forbid"):
     replica_lag_seconds: float = Field(default=2.0, gt=0)
     pool_size: int = Field(default=10, ge=1)
 
-    @field_validator("url", "direct_url", "replica_url")
+    @field_validator("url")
     @classmethod
     def _names_a_server(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None:
             setting_values.database_address(url.get_secret_value())
+        return url
+
+    @field_validator("direct_url", "replica_url")
+    @classmethod
+    def _names_another_server(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            setting_values.further_database_address(url.get_secret_value())
         return url
 
     @model_validator(mode="after")

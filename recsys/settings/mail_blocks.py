@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
+
+from recsys.diagnosis import setting_values
 
 __all__ = ["MailBlockSettings"]
 
@@ -16,6 +18,11 @@ class MailBlockSettings(BaseModel, extra="forbid"):
     requests_per_minute : to one block; its pictures and links count one by one.
     """
 
-    base_url: str | None = Field(default=None, pattern=r"^https?://[^\s/?#]+(/[^\s?#]*[^\s/?#])?$")
+    base_url: str | None = None
     valid_days: float = Field(default=30.0, gt=0, le=366)
     requests_per_minute: int = Field(default=120, ge=1, le=100_000)
+
+    @field_validator("base_url")
+    @classmethod
+    def _can_be_opened(cls, url: str | None) -> str | None:
+        return url if url is None else setting_values.public_address(url)

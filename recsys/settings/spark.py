@@ -32,6 +32,13 @@ class SparkSettings(BaseModel, extra="forbid"):
     def _is_an_address(cls, master: str) -> str:
         return master_address(master)
 
+    @field_validator("executor_var")
+    @classmethod
+    def _is_whole(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_absolute():
+            raise ValueError("expected the path of a folder on executors, from / on; unset: that of var here")
+        return path
+
 
 def master_address(master: str) -> str:
     """The address itself. Raises ValueError, saying which there are."""

@@ -60,7 +60,7 @@ def variables(wanted: set[str]) -> list[str]:
 
 def kind_of(name: str, field: FieldInfo) -> str:
     if "Path" in str(field.annotation):
-        return "file" if name == "ca_certs" else "folder"
+        return {"ca_certs": "file", "executor_var": "folder elsewhere"}.get(name, "folder")
     if name in ("weights", "target"):
         return "weights"
     return "address" if "url" in name else "origins" if "origins" in name else "other"
@@ -87,10 +87,12 @@ def own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_the_kinds_are_those_that_there_are() -> None:
-    assert {kind: len(variables({kind})) for kind in ("address", "file", "folder", "origins", "weights")} == {
-        "address": 4,
+    kinds = ("address", "file", "folder", "folder elsewhere", "origins", "weights")
+    assert {kind: len(variables({kind})) for kind in kinds} == {
+        "address": 7,
         "file": 1,
         "folder": 1,
+        "folder elsewhere": 1,
         "origins": 1,
         "weights": 2,
     }
@@ -119,6 +121,14 @@ def test_nonsense_is_no_path(
     file = tmp_path / "file"
     file.write_text("no certificate")
     for value in ("", str(file), str(file / "below")):
+        refused(monkeypatch, capsys, variable, value)
+
+
+@pytest.mark.parametrize("variable", variables({"folder elsewhere"}))
+def test_a_folder_of_another_machine_is_named_from_its_root(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str
+) -> None:
+    for value in ("", "var", "./var", "~/var"):
         refused(monkeypatch, capsys, variable, value)
 
 

@@ -110,10 +110,12 @@ class ServiceLimits(_Frozen):
         float | None, Field(gt=0, lt=1, description="Share of lists that miss the deadline.", examples=[0.01])
     ] = None
     p99_ms: Annotated[
-        float | None, Field(gt=0, le=60_000, description="99th percentile of the time of a list, in ms.")
+        float | None,
+        Field(gt=0, le=60_000, description="99th percentile of the time of a list, in ms.", examples=[250.0]),
     ] = None
     fallback_share: Annotated[
-        float | None, Field(gt=0, lt=1, description="Share of lists that another model had to make.")
+        float | None,
+        Field(gt=0, lt=1, description="Share of lists that another model had to make.", examples=[0.05]),
     ] = None
 
 
