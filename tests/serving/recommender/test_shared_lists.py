@@ -23,7 +23,7 @@ from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Stored
 from recsys.domains.recommendations.stored_lists.shared import SharedListKey
 from recsys.events.envelope import Envelope
 from recsys.events.vocabulary import InventoryChanged, OrderPlaced, ProductUpdated
-from serving.batch import handlers, scoring
+from serving.batch import handlers, refresh, scoring
 from serving.ranking import shared_lists
 from serving.ranking.eligibility import Novelty
 from serving.recommender import shared_lists as source
@@ -372,7 +372,11 @@ def test_lists_that_lack_a_product_that_is_back_are_forgotten(
     assert {int(key.split(b":")[3]) for key in lists if redis_client.exists(key)} == left
 
 
-def test_an_order_changes_what_is_bought_together(plain_api: httpx.Client, scored_shop: Shop) -> None:
+def test_an_order_changes_what_is_bought_together(
+    plain_api: httpx.Client, scored_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # handlers keep serving data for two seconds: those of a test before would be another shop's
+    monkeypatch.setattr(refresh, "_refreshed", [])
     assert (
         get(plain_api, "products/50/bought-together", limit=3)["items"][0]["reason"]["code"]
         != "bought_together"
