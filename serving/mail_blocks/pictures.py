@@ -24,6 +24,14 @@ _NAME_LINES = 3
 @lru_cache(maxsize=1_000)
 def product_picture(product: int, name: str, price: str) -> bytes:
     """A card with a coloured field and the first letter, the name in three lines at most, and the price."""
+    try:
+        return _card(product, name, price, ImageFont.Layout.RAQM)
+    except RuntimeError:
+        # the library that joins letters fails on some mixtures of scripts: each letter by itself then
+        return _card(product, name, price, ImageFont.Layout.BASIC)
+
+
+def _card(product: int, name: str, price: str, layout: ImageFont.Layout) -> bytes:
     image = Image.new("RGB", (WIDTH * _SCALE, HEIGHT * _SCALE), _PAPER)
     draw = ImageDraw.Draw(image)
     _box(draw, (0, 0, WIDTH - 1, HEIGHT - 1), outline=_LINE)
@@ -31,15 +39,15 @@ def product_picture(product: int, name: str, price: str) -> bytes:
     _box(draw, (1, 1, WIDTH - 2, _TOP), fill=_colour(hue, 0.88))
     letter = name[:1].upper()
     draw.text(
-        (WIDTH * _SCALE / 2, _TOP * _SCALE / 2), letter, font=_font(_LETTER_SIZE, bold=True),
+        (WIDTH * _SCALE / 2, _TOP * _SCALE / 2), letter, font=_font(_LETTER_SIZE, layout, bold=True),
         fill=_colour(hue, 0.35), anchor="mm",
     )  # fmt: skip
     line_height = _NAME_SIZE + 4
-    for number, line in enumerate(_lines(name)):
+    for number, line in enumerate(_lines(name, layout)):
         place = (_MARGIN * _SCALE, (_TOP + 10 + number * line_height) * _SCALE)
-        draw.text(place, line, font=_font(_NAME_SIZE), fill=_INK)
+        draw.text(place, line, font=_font(_NAME_SIZE, layout), fill=_INK)
     place = (_MARGIN * _SCALE, (HEIGHT - _MARGIN) * _SCALE)
-    draw.text(place, price, font=_font(_PRICE_SIZE, bold=True), fill=_SOFT, anchor="ls")
+    draw.text(place, price, font=_font(_PRICE_SIZE, layout, bold=True), fill=_SOFT, anchor="ls")
     return _png(image)
 
 
@@ -49,9 +57,9 @@ def empty_picture() -> bytes:
     return _png(Image.new("RGBA", (1, 1), (0, 0, 0, 0)))
 
 
-def _lines(name: str) -> list[str]:
+def _lines(name: str, layout: ImageFont.Layout) -> list[str]:
     """The name in lines that fit; what does not fit ends with an ellipsis."""
-    font, most = _font(_NAME_SIZE), (WIDTH - 2 * _MARGIN) * _SCALE
+    font, most = _font(_NAME_SIZE, layout), (WIDTH - 2 * _MARGIN) * _SCALE
     lines: list[str] = []
     words = name.split()[:40]
     while words:
@@ -89,13 +97,15 @@ def _colour(hue: float, lightness: float) -> str:
 
 
 @lru_cache(maxsize=8)
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+def _font(size: int, layout: ImageFont.Layout, bold: bool = False) -> ImageFont.FreeTypeFont:
     # comes with matplotlib, which is not imported for it, and has most alphabets
     spec = find_spec("matplotlib")
     assert spec is not None
     assert spec.submodule_search_locations is not None
     folder = Path(spec.submodule_search_locations[0]) / "mpl-data" / "fonts" / "ttf"
-    return ImageFont.truetype(folder / f"DejaVuSans{'-Bold' if bold else ''}.ttf", size * _SCALE)
+    return ImageFont.truetype(
+        folder / f"DejaVuSans{'-Bold' if bold else ''}.ttf", size * _SCALE, layout_engine=layout
+    )
 
 
 def _png(image: Image.Image) -> bytes:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from io import BytesIO
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFont
 
+from serving.mail_blocks import pictures
 from serving.mail_blocks.pictures import HEIGHT, WIDTH, empty_picture, product_picture
 
 
@@ -16,6 +18,19 @@ from serving.mail_blocks.pictures import HEIGHT, WIDTH, empty_picture, product_p
 def test_every_name_becomes_a_picture(product: int, name: str) -> None:
     image = Image.open(BytesIO(product_picture(product, name, "1,234.50 EUR")))
     assert (image.format, image.size) == ("PNG", (2 * WIDTH, 2 * HEIGHT))
+
+
+def test_a_name_that_cannot_be_laid_out_is_drawn_letter_by_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    basic = pictures._card(7, "Tea", "9.00 EUR", ImageFont.Layout.BASIC)
+    card = pictures._card
+
+    def failing(product: int, name: str, price: str, layout: ImageFont.Layout) -> bytes:
+        if layout == ImageFont.Layout.RAQM:
+            raise RuntimeError("raqm_layout() failed.")
+        return card(product, name, price, layout)
+
+    monkeypatch.setattr(pictures, "_card", failing)
+    assert product_picture(7, "Tea", "9.00 EUR") == basic
 
 
 def test_long_names_stay_inside() -> None:
