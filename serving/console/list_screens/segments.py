@@ -21,29 +21,13 @@ from serving.console.list_screens.segment_form import (
 )
 from serving.console.rendering import TEMPLATES, screen_router
 from serving.recommender.recommender import Recommender
-from serving.segments.members import SegmentKind, as_csv
+from serving.segments.members import NamedMember, SegmentKind, as_csv
 
 __all__ = ["SegmentsContent", "router"]
 
 router = screen_router("segments")
 DISPLAYED, EXPORTED = 50, 10_000
 """Users on the page, and in the file."""
-
-
-class SegmentRow(BaseModel):
-    """One user of the segment."""
-
-    user_id: int
-    username: str | None
-    product_id: int | None
-    sku: str | None
-    product: str | None
-    category_id: int | None
-    category_slug: str | None
-    category: str | None
-    chance: float | None
-    similarity: float | None
-    at: datetime | None
 
 
 class SegmentsContent(BaseModel):
@@ -63,7 +47,7 @@ class SegmentsContent(BaseModel):
     model: str | None = None
     as_of: datetime | None = None
     from_old_data: bool = False
-    rows: list[SegmentRow] = []
+    rows: list[NamedMember] = []
     problem: str | None = None
     problems: dict[str, str] = {}
 
@@ -111,7 +95,7 @@ def _fill(catalogue: Catalogue, content: SegmentsContent, kind: SegmentKind) -> 
         return
     content.model, content.as_of = segment.model, segment.as_of
     content.from_old_data = segment.from_old_data
-    content.rows = [SegmentRow.model_validate(each, from_attributes=True) for each in members]
+    content.rows = members
 
 
 _PLACES = {"product_id": "products", "user_id": "users", "days": "days", "as_of": "as_of"}
