@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from recsys import embedded
-from recsys.demo.run import API, STAGES
+from recsys.demo.run import API, CHECK, STAGES
 from recsys.settings import Settings
 from tests.support.servers import ROOT, temporary_var
 from tests.support.shop import Shop
@@ -145,7 +145,7 @@ def test_ended_in_the_middle_of_a_stage_it_leaves_nothing_behind() -> None:
 
 
 def test_the_stages_are_those_of_the_manual() -> None:
-    commands = [" ".join(arguments) for _, arguments in (*STAGES, API)]
+    commands = [" ".join(arguments) for _, arguments in (*STAGES, API, CHECK)]
     assert commands == [
         "up",
         "migrate",
@@ -155,6 +155,7 @@ def test_the_stages_are_those_of_the_manual() -> None:
         "train run --all --if-needed",
         "serve score --if-needed",
         "serve api",
+        "train evaluate --served --api",
     ]
 
 
