@@ -165,7 +165,7 @@ def test_watched_keys_make_changes_of_many_one_after_the_other(shop: Shop) -> No
             now = int(pipeline.get("counter") or 0)
             pipeline.multi()
             pipeline.set("counter", now + 1)
-            pipeline.rpush("told", now + 1)
+            pipeline.rpush("sent", now + 1)
 
         for _ in range(20):
             client.transaction(add, "counter")
@@ -176,7 +176,7 @@ def test_watched_keys_make_changes_of_many_one_after_the_other(shop: Shop) -> No
     for thread in threads:
         thread.join()
     assert client.get("counter") == b"120"
-    assert sorted(map(int, client.lrange("told", 0, -1))) == list(range(1, 121))
+    assert sorted(map(int, client.lrange("sent", 0, -1))) == list(range(1, 121))
 
 
 @pytest.mark.parametrize("killed_after", range(4))
