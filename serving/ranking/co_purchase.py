@@ -79,6 +79,11 @@ class CoPurchases:
                     break
         return entries
 
+    def forget(self, product: int) -> None:
+        """Count the product's orders again when they are needed next."""
+        with self._lock:
+            self._fresh.pop(product, None)
+
     def _shares(self, product: int) -> dict[int, float]:
         """The share of the product's newest orders that hold each other product."""
         with self._lock:
