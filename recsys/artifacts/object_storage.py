@@ -145,8 +145,12 @@ class ObjectStorage:
         paths = list(self._find(folder))
         for path in paths:
             self.remove(path)
-        if self._is_folder and paths:
-            self._call("rm", self._at(folder), recursive=True)
+        # a machine that removes the same folder now takes parts of it away meanwhile
+        while self._is_folder and Path(self._at(folder)).is_dir():
+            try:
+                self._call("rm", self._at(folder), recursive=True)
+            except FileNotFoundError:
+                continue
 
     def _find(self, folder: str) -> dict[str, dict[str, Any]]:
         try:

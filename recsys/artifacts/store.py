@@ -31,6 +31,8 @@ _UNFINISHED_SECONDS = 24 * 3600.0
 """A publication that has no manifest for so long was interrupted."""
 _ATTEMPTS = 3
 _WAIT_SECONDS = 6.0
+_REPLACED_SECONDS = 30
+"""A reader follows publications that replace each other for so long."""
 _log = get_logger(__name__)
 
 
@@ -264,7 +266,8 @@ class ArtifactStore:
     def _bring(self, name: str) -> None:
         """Make the copy the newest publication."""
         manifest = self._manifest(name)
-        for _ in range(_ATTEMPTS):
+        deadline = time.monotonic() + _REPLACED_SECONDS
+        while time.monotonic() < deadline:
             copy = self._cache.record(name)
             if copy is not None and copy.content == manifest.content:
                 return
@@ -280,7 +283,10 @@ class ArtifactStore:
                 else:
                     self._place(staged, manifest)
                     return
-        raise Unavailable(f"{name} is published again and again; try again")
+        raise Unavailable(
+            f"{name} was replaced in the artifact store {self.address} each time that it was read, for "
+            f"{_REPLACED_SECONDS} seconds; try again when fewer machines publish it"
+        )
 
     def _place(self, staged: Path, manifest: ArtifactManifest) -> None:
         try:
