@@ -37,6 +37,23 @@
     faults.push(`page is ${wide} wide in ${innerWidth}: ${outside.slice(-3).map(describe).join(" | ")}`);
   }
 
+  // no header cell breaks inside a word that has room in the widest such cell
+  for (const cell of document.querySelectorAll("th")) {
+    if (!shown(cell)) continue;
+    const room = parseFloat(getComputedStyle(cell).maxWidth) - parseFloat(getComputedStyle(cell).paddingRight);
+    const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+      for (const word of texts.currentNode.data.matchAll(/[\p{L}\p{M}\p{N}]+/gu)) {
+        const range = document.createRange();
+        range.setStart(texts.currentNode, word.index);
+        range.setEnd(texts.currentNode, word.index + word[0].length);
+        const lines = [...range.getClientRects()];
+        const length = lines.reduce((sum, line) => sum + line.width, 0);
+        if (new Set(lines.map((line) => Math.round(line.top))).size > 1 && !(length > room)) faults.push(`header breaks inside a word: ${word[0]} in ${describe(cell)}`);
+      }
+    }
+  }
+
   // contrast (WCAG 2.2, 1.4.3): of each text with what stands behind it
   const parse = (text) => {
     const c = document.createElement("canvas").getContext("2d", { willReadFrequently: true });

@@ -21,6 +21,7 @@ __all__ = [
     "VIEWS",
     "PageView",
     "assert_page_is_sound",
+    "assert_row_headers_keep_words",
     "chromium",
     "faults_of",
     "form_token",
@@ -126,3 +127,19 @@ def assert_page_is_sound(page: Page, wrong: Sequence[str], picture: Path | None 
         picture.parent.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=str(picture), full_page=True)
     assert [*wrong, *faults] == [], page.url
+
+
+_LONG_NAMES = """() => {
+  for (const cell of document.querySelectorAll("tbody th")) {
+    const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+      if (texts.currentNode.data.trim()) texts.currentNode.data = "Spreewald Feinschmeckerauswahl 12";
+    }
+  }
+}"""
+
+
+def assert_row_headers_keep_words(page: Page) -> None:
+    """Assert that no row header of the open page would break inside a word of a long name."""
+    page.evaluate(_LONG_NAMES)
+    assert [fault for fault in faults_of(page) if "inside a word" in fault] == [], page.url

@@ -11,7 +11,13 @@ from playwright.sync_api import expect
 
 from serving.console.navigation import SCREENS
 from tests.support.browser import CHROMIUM, NO_BROWSER
-from tests.support.pages import VIEWS, assert_page_is_sound, chromium, opened_page
+from tests.support.pages import (
+    VIEWS,
+    assert_page_is_sound,
+    assert_row_headers_keep_words,
+    chromium,
+    opened_page,
+)
 
 PICTURES = os.environ.get("CI_ARTIFACTS")
 """Where pictures of the screens are kept; nowhere without it."""
@@ -27,6 +33,16 @@ def test_every_screen_is_sound_in_every_view(client: httpx.Client) -> None:
                     name = screen.path.removeprefix("/console").strip("/") or "overview"
                     file = f"console-screen-{name}-{view.name}.png"
                     assert_page_is_sound(page, wrong, Path(PICTURES) / file if PICTURES else None)
+                    assert_row_headers_keep_words(page)
+
+
+def test_row_headers_of_measured_models_keep_words(second: httpx.Client) -> None:
+    with chromium() as browser, opened_page(browser, VIEWS[2]) as (page, wrong):
+        for address in ("/console/models", "/console/models/knn-v2"):
+            page.goto(f"{second.base_url}{address}")
+            assert page.locator("tbody th").count()
+            assert_page_is_sound(page, wrong)
+            assert_row_headers_keep_words(page)
 
 
 def test_the_first_stop_of_the_keyboard_skips_to_the_content(client: httpx.Client) -> None:

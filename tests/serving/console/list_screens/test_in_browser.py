@@ -17,7 +17,15 @@ from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleIn
 from tests.serving.api.test_answers import ask, ids
 from tests.support.browser import CHROMIUM, NO_BROWSER
-from tests.support.pages import DESKTOP, VIEWS, PageView, assert_page_is_sound, chromium, opened_page
+from tests.support.pages import (
+    DESKTOP,
+    VIEWS,
+    PageView,
+    assert_page_is_sound,
+    assert_row_headers_keep_words,
+    chromium,
+    opened_page,
+)
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
 
@@ -71,6 +79,7 @@ def test_filled_screens_are_sound_in_every_view(client: httpx.Client) -> None:
                     page.goto(f"{client.base_url}{address}")
                     file = f"console-{name}-{view.name}.png"
                     assert_page_is_sound(page, wrong, Path(PICTURES) / file if PICTURES else None)
+                    assert_row_headers_keep_words(page)
 
 
 def toast(page: Page) -> str:
