@@ -12,6 +12,8 @@ from recsys.errors import Invalid
 from recsys.processes.user import command_user
 
 if TYPE_CHECKING:
+    from recsys.domains.recommendations.ab_tests.design import ExperimentDesign
+    from recsys.domains.recommendations.ab_tests.outside import OutsideLists
     from recsys.domains.recommendations.ab_tests.tables import AbTest
 
 __all__ = ["app"]
@@ -202,8 +204,9 @@ def start(
         limits=_limits(limit or []),
     )
     plain = _plain(start_experiment(name, design, actor=command_user(), reason=reason))
+    outside = _outside(design)
     if as_json:
-        _print_json(plain)
+        _print_json(plain | {"outside": [each.model_dump(mode="json") for each in outside]})
         return
     if interleave:
         words = (
@@ -215,6 +218,8 @@ def start(
         f"{name} runs: {words}; the control is {plain['control']}. How it goes: recsys train live. End it: "
         f"recsys serve ab-test stop {name} --reason …"
     )
+    for each in outside:
+        typer.echo(f"warning: {each}", err=True)
 
 
 @app.command(
@@ -274,8 +279,10 @@ def show(name: Name, as_json: AsJson = False) -> None:
         answered = ab_tests.answered(session, row)
         plain = _plain(row)
     measured = None if measurement is None else measurement.test(name)
+    outside = _outside(design) if plain["state"] == "running" else []
     if as_json:
         given = {
+            "outside": [each.model_dump(mode="json") for each in outside],
             "answered": {arm: asdict(count) for arm, count in answered.items()},
             "measured": None if measured is None else measured.model_dump(mode="json"),
         }
@@ -293,6 +300,8 @@ def show(name: Name, as_json: AsJson = False) -> None:
         )
     if measured is not None:
         typer.echo(f"{'verdict':13}{measured.reason}")
+    for lists in outside:
+        typer.echo(f"{'outside':13}{lists}")
 
 
 @app.command("list", epilog="Example: recsys serve ab-test list")
@@ -347,6 +356,15 @@ def _limits(written: list[str]) -> dict[str, str] | None:
             )
         limits[names[name]] = value
     return limits or None
+
+
+def _outside(design: ExperimentDesign) -> list[OutsideLists]:
+    from recsys import clock
+    from recsys.database.session import unit_of_work
+    from recsys.domains.recommendations.ab_tests.outside import lists_outside
+
+    with unit_of_work() as session:
+        return lists_outside(session, design, clock.now())
 
 
 def _plain(row: AbTest) -> dict[str, Any]:

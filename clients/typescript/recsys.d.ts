@@ -367,6 +367,7 @@ export interface ExperimentDetailOut {
   /** The arm that was kept. */
   winner: string | null;
   measured: MeasuredTest | null;
+  outside: Array<OutsideLists>;
   answered: Array<ArmCountOut>;
 }
 
@@ -868,6 +869,13 @@ export interface OrderSummary {
   total_shipping: string | null;
   total_price: string;
   created_at: string | null;
+}
+
+/** Lists that an experiment does not compare, although they are of its placements. */
+export interface OutsideLists {
+  reason: string;
+  /** Of the lists of its placements in the last 7 days, those under a name of their own not counted; null: not known. */
+  share: number | null;
 }
 
 /** What the page displays. */
@@ -1908,6 +1916,25 @@ export interface StaffOrderOut {
   internal_notes: string | null;
 }
 
+/** An experiment with the lists that it does not compare; none after its end. */
+export interface StartedExperimentOut {
+  name: string;
+  state: string;
+  /** The model that served when it began. */
+  control: string;
+  design: ExperimentDesign;
+  started_at: string;
+  started_by: string;
+  reason: string;
+  ended_at: string | null;
+  ended_by: string | null;
+  conclusion: string | null;
+  /** The arm that was kept. */
+  winner: string | null;
+  measured: MeasuredTest | null;
+  outside: Array<OutsideLists>;
+}
+
 /** How far the order as a whole is. */
 export type Status = "pending" | "processing" | "shipped" | "delivered" | "completed" | "cancelled";
 
@@ -2932,7 +2959,7 @@ export interface Operations {
     method: "POST";
     path: "/api/v1/admin/experiments";
     body: ExperimentIn;
-    response: ExperimentOut;
+    response: StartedExperimentOut;
   };
   /** Stop an experiment: the serving model answers everybody within seconds. */
   admin_stop_experiment: {

@@ -10,9 +10,11 @@ from pydantic import BaseModel, Field
 
 from models.registry.experiments import PlannedSample, keep_arm, plan_sample, start_experiment
 from models.registry.measurement import MeasuredTest, Measurement, read_measurement
+from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
 from recsys.domains.recommendations.ab_tests.design import ArmDesign, ExperimentDesign, ExperimentKind, Metric
+from recsys.domains.recommendations.ab_tests.outside import OutsideLists, lists_outside
 from recsys.domains.recommendations.ab_tests.tables import AbTest
 from recsys.errors import Invalid
 from recsys.web.dependencies import AdminUser
@@ -75,7 +77,13 @@ class ExperimentOut(BaseModel):
     measured: MeasuredTest | None
 
 
-class ExperimentDetailOut(ExperimentOut):
+class StartedExperimentOut(ExperimentOut):
+    """An experiment with the lists that it does not compare; none after its end."""
+
+    outside: list[OutsideLists]
+
+
+class ExperimentDetailOut(StartedExperimentOut):
     """One experiment with the lists of its arms."""
 
     answered: list[ArmCountOut]
@@ -96,9 +104,15 @@ def list_experiments(admin: AdminUser) -> list[ExperimentOut]:
 
 
 @router.post("", status_code=201, responses=problem_responses(400, 401, 403, 404, 409, 413, 422, 503))
-def start_new_experiment(admin: AdminUser, given: ExperimentIn) -> ExperimentOut:
-    """Start an experiment; servers follow within seconds. One runs at a time."""
-    return _out(start_experiment(given.name, given.design, actor=admin.actor, reason=given.reason), None)
+def start_new_experiment(admin: AdminUser, given: ExperimentIn) -> StartedExperimentOut:
+    """Start an experiment; servers follow within seconds. One runs at a time.
+
+    `outside` has the lists of its placements that it will not compare, such as interleaved lists under a cap.
+    """
+    row = start_experiment(given.name, given.design, actor=admin.actor, reason=given.reason)
+    with unit_of_work() as session:
+        outside = lists_outside(session, given.design, clock.now())
+    return StartedExperimentOut(**vars(_out(row, None)), outside=outside)
 
 
 @router.get("/plan", responses=problem_responses(401, 403, 422, 503))
@@ -150,7 +164,12 @@ def get_experiment(admin: AdminUser, name: Name) -> ExperimentDetailOut:
         row = ab_tests.get(session, name)
         counts = ab_tests.answered(session, row)
         arms = [ArmCountOut(arm=arm, **vars(counts[arm.name])) for arm in ab_tests.design_of(row).arms]
-        return ExperimentDetailOut(**vars(_out(row, read_measurement(session))), answered=arms)
+        is_running, design = row.state == "running", ab_tests.design_of(row)
+        return ExperimentDetailOut(
+            **vars(_out(row, read_measurement(session))),
+            answered=arms,
+            outside=lists_outside(session, design, clock.now()) if is_running else [],
+        )
 
 
 @router.post("/{name}/stop", responses=problem_responses(400, 401, 403, 404, 409, 413, 422, 503))

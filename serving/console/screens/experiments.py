@@ -27,6 +27,7 @@ from recsys.domains.recommendations.ab_tests.design import (
     ServiceLimits,
     Variant,
 )
+from recsys.domains.recommendations.ab_tests.outside import OutsideLists, lists_outside
 from recsys.domains.recommendations.ab_tests.service import ArmCount
 from recsys.domains.recommendations.ab_tests.tables import AbTest
 from recsys.errors import Invalid
@@ -120,9 +121,10 @@ class ExperimentsContent(BaseModel):
 
 
 class ExperimentContent(BaseModel):
-    """The content of the page of one test."""
+    """The content of the page of one test. outside : lists that it does not compare."""
 
     test: ExperimentRow
+    outside: list[OutsideLists]
     started_by: str
     measured: MeasuredTest | None
     measured_at: datetime | None
@@ -223,6 +225,11 @@ def experiment(request: Request, user: Viewer, name: Name) -> Response:
         test = ab_tests.get(session, name)
         content = ExperimentContent(
             test=_row(test, measurement, ab_tests.answered(session, test)),
+            outside=(
+                lists_outside(session, ab_tests.design_of(test), clock.now())
+                if test.state == "running"
+                else []
+            ),
             started_by=test.started_by,
             measured=measured,
             measured_at=None if measurement is None else measurement.measured_at,

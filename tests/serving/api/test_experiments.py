@@ -100,8 +100,11 @@ INTERLEAVED: dict[str, Any] = {
 
 
 def test_an_interleaved_experiment_is_started_followed_and_kept(admin: httpx.Client) -> None:
+    cap = {"name": "Two of a brand", "kind": "cap", "cap_by": "brand", "most": 2, "shelves": ["similar"]}
+    assert admin.post("/api/v1/recommendations/rules", json=cap).status_code == 201
     started = admin.post(PATH, json={**NEW, "design": INTERLEAVED})
     assert started.status_code == 201, started.text
+    assert ["Two of a brand" in each["reason"] for each in started.json()["outside"]] == [True]
     design = started.json()["design"]
     assert (design["kind"], design["credit"], design["traffic"]) == ("interleaved", "optimised", 0.8)
     arms = lambda: {ask(admin, user)["provenance"]["arm"] for user in range(1, 21)}  # noqa: E731
@@ -109,7 +112,9 @@ def test_an_interleaved_experiment_is_started_followed_and_kept(admin: httpx.Cli
     assert arms() == {"spring:interleaved", None}
     detail = admin.get(f"{PATH}/spring").json()
     assert [each["arm"]["name"] for each in detail["answered"]] == ["control", "challenger"]
+    assert "caps" in detail["outside"][0]["reason"]
     kept = admin.post(f"{PATH}/spring/keep", json={"arm": "challenger", "reason": "preferred"}).json()
+    assert admin.get(f"{PATH}/spring").json()["outside"] == []
     assert (kept["winner"], kept["serving"]) == ("challenger", "popularity-v1")
     asked = {"kind": "interleaved", "metric": "clicked", "baseline": 0.1, "effect_percent": 20}
     plan = admin.get(f"{PATH}/plan", params=asked).json()

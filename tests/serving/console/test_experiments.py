@@ -11,6 +11,8 @@ from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
 from recsys.domains.recommendations.ab_tests.sample_size import users_needed
+from recsys.domains.recommendations.rules import service as rules
+from recsys.domains.recommendations.rules.schemas import RuleIn
 from tests.serving.console.conftest import measured
 from tests.support.pages import send_form
 
@@ -163,6 +165,13 @@ def test_an_interleaved_experiment_is_started_by_the_form_and_its_preference_dis
         design = ab_tests.design_of(ab_tests.get(session, "two-against-one"))
     assert (design.kind, design.traffic, design.arms[1].share) == ("interleaved", 0.4, 0.5)
     assert "for 40% of the visitors" in second.get("/console/experiments").text
+    assert "Not every list is compared" not in second.get(PATH).text
+    with unit_of_work() as session:
+        cap = RuleIn.model_validate({"name": "Two", "kind": "cap", "cap_by": "brand", "most": 2})
+        rules.create(session, cap, actor="ann")
+    page = second.get(PATH).text
+    assert "Not every list is compared" in page
+    assert "“Two”" in page
     row = MeasuredDifference(metric="clicked", arm="challenger", control=0.01, treatment=0.03,
                              difference=0.02, low=0.005, high=0.035, relative=0.5, p_value=0.01,
                              variance_removed=0.0)  # fmt: skip

@@ -206,8 +206,12 @@ def test_the_command_starts_plans_and_shows_one(two_models: Shop) -> None:
     assert (refused.returncode, "guardrails compare the visitors" in refused.stderr) == (2, True)
     refused = two_models.run(*command, "--traffic", "0.5")
     assert (refused.returncode, "give the control a larger share" in refused.stderr) == (2, True)
+    with unit_of_work() as session:
+        cap = RuleIn.model_validate({"name": "Two", "kind": "cap", "cap_by": "brand", "most": 2})
+        rules.create(session, cap, actor="ann")
     started = two_models.run(*command, "--interleave", "--metric", "clicked", "--traffic", "0.5")
     assert started.returncode == 0, started.stderr
+    assert "warning: Lists under caps" in started.stderr
     assert "lists of both knn-v1 and popularity-v1 for 50% of the visitors" in started.stdout
     shown = two_models.run("serve", "ab-test", "show", "mix", "--json")
     assert '"kind": "interleaved"' in shown.stdout
