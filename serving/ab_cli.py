@@ -117,8 +117,8 @@ def start(
     arm: Annotated[
         list[str] | None,
         typer.Option(
-            help="An arm as NAME:SHARE:SETTINGS, up to seven; settings are model=, rules=off, diversity=, "
-            "novelty=any|new and live=on, separated by commas. The control has the other visitors."
+            help="An arm as NAME:SHARE:SETTINGS, up to seven; settings are model=, rules=off, rule_set=, "
+            "diversity=, novelty=any|new and live=on, separated by commas. The control has the others."
         ),
     ] = None,
     placement: Annotated[
@@ -251,8 +251,10 @@ def keep(
 ) -> None:
     """End a test and keep an arm: its model serves everybody, and the test records the winner."""
     from models.registry.experiments import keep_arm
+    from recsys.domains.recommendations.ab_tests.service import design_of
 
     row, model = keep_arm(name, arm, actor=command_user(), reason=reason.strip())
+    kept = design_of(row).arm(arm)
     if as_json:
         _print_json(_plain(row) | {"serving": model or row.control})
     elif model is None:
@@ -261,6 +263,11 @@ def keep(
         )
     else:
         typer.echo(f"{name} is stopped, and {model} serves everybody.")
+    if kept is not None and kept.variant.rule_set is not None and not as_json:
+        typer.echo(
+            "Its rules still hold for nobody. To apply them to everybody: recsys serve rules release "
+            f"{kept.variant.rule_set}"
+        )
 
 
 @app.command(epilog="Example: recsys serve ab-test show als-against-knn --json")

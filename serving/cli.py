@@ -13,12 +13,13 @@ from typing import Annotated
 import typer
 
 from recsys.spark.engine import Engine, EngineOption, MasterOption, chosen_session
-from serving import ab_cli
+from serving import ab_cli, rules_cli
 
 __all__ = ["app"]
 
 app = typer.Typer(help="Stored recommendations, and the HTTP API.", no_args_is_help=True)
 app.add_typer(ab_cli.app, name="ab-test")
+app.add_typer(rules_cli.app, name="rules")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 

@@ -1659,6 +1659,8 @@ export interface RuleIn {
   shelves?: Array<string> | null;
   /** Names of lists on a page that the rule applies to; null: all. */
   placements?: Array<string> | null;
+  /** The rule applies only in arms of an experiment that name this set; null: for everybody. */
+  rule_set?: string | null;
   /** Start; null: at once. */
   starts_at?: string | null;
   /** End, exclusive; null: none. */
@@ -1695,6 +1697,8 @@ export interface RuleOut {
   shelves?: Array<string> | null;
   /** Names of lists on a page that the rule applies to; null: all. */
   placements?: Array<string> | null;
+  /** The rule applies only in arms of an experiment that name this set; null: for everybody. */
+  rule_set?: string | null;
   /** Start; null: at once. */
   starts_at?: string | null;
   /** End, exclusive; null: none. */
@@ -1727,6 +1731,14 @@ export interface RulePreviewOut {
   before: Array<PlacedProductOut>;
   after: Array<PlacedProductOut>;
   changes: Array<PositionChangeOut>;
+}
+
+/** A set of rules: how many it has, how many of them are enabled, and which experiments compare it. */
+export interface RuleSetOut {
+  name: string;
+  rules: number;
+  enabled: number;
+  experiments: Array<string>;
 }
 
 /** The shop's sales of one day, in its time zone and currency: paid orders that were not cancelled. */
@@ -2162,6 +2174,8 @@ export interface Variant {
   model?: string | null;
   /** Whether business rules apply. */
   rules?: boolean;
+  /** The business rules of this set apply beside those for everybody; null: no set. */
+  rule_set?: string | null;
   /** In the place of the request's; null: as requested. */
   diversity?: number | null;
   /** In the place of the request's; null: as requested. */
@@ -3522,6 +3536,12 @@ export interface Operations {
     };
     response: Page_RuleChangeOut_;
   };
+  /** The sets that rules belong to, and the experiments that compare them. */
+  list_rule_sets: {
+    method: "GET";
+    path: "/api/v1/recommendations/rules/sets";
+    response: Array<RuleSetOut>;
+  };
   /** Business rules, newest first. */
   list_rules: {
     method: "GET";
@@ -3531,6 +3551,8 @@ export interface Operations {
       /** `next_cursor` of the page before. */
       cursor?: string | null;
       kind?: RuleKind | null;
+      /** Only rules of this set. */
+      rule_set?: string | null;
       /** Only rules in force at this moment. */
       in_force?: boolean;
     };
@@ -3958,6 +3980,15 @@ export interface Operations {
     path: "/api/v1/auth/register";
     body: RegisterIn;
     response: RegisteredOut;
+  };
+  /** Apply the rules of a set to everybody: they leave the set; 409 while an experiment compares it. */
+  release_rule_set: {
+    method: "POST";
+    path: "/api/v1/recommendations/rules/sets/{rule_set}/release";
+    pathParameters: {
+      rule_set: string;
+    };
+    response: Array<RuleOut>;
   };
   /** Delete a saved address. */
   remove_address: {

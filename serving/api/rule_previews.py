@@ -9,11 +9,14 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
+from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.rules import service as rules_service
 from recsys.domains.recommendations.rules.schemas import RuleIn
 from recsys.own_ids.references import ProductRef, UserRef
 from recsys.web.dependencies import AdminUser
 from recsys.web.errors import problem_responses
 from recsys.web.validators import Id, Input
+from serving.merchandising.compiled_rules import CompiledRules
 from serving.merchandising.rerank import as_candidates, diversity_reranker, ignored_caps_of
 from serving.merchandising.rule_engine import RuledList, RulePreview, preview
 from serving.recommender.recommender import Recommender
@@ -96,6 +99,12 @@ def _preview(recommender: Recommender, body: RulePreviewIn) -> RulePreview:
     )
     ranked, filtered = recommender.without_rules(request)
     rules = recommender.data.rules
+    if body.rule.rule_set is not None:
+        # beside the other rules of its set, which nobody may have yet
+        with unit_of_work() as session:
+            in_force = rules_service.in_force(session, rules.moment)
+        of_visitor = [rule for rule in in_force if rule.is_for(body.rule.rule_set)]
+        rules = CompiledRules.compile(rules.catalogue, of_visitor, rules.moment)
     return preview(
         rules,
         body.rule.as_rule(body.rule_id or 0),

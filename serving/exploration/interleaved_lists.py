@@ -34,16 +34,21 @@ def interleaved(
 ) -> RecommendationResponse:
     """Return one list of both arms' lists; the control's where there is nothing to compare.
 
-    Pinned products keep their places, which belong to no team. A list under a cap or a minimum share is the
-    control's, outside of the experiment: products of two lists could break them together. So is, as a
-    fallback, a list for which either arm has no list of its own model.
+    Products that are pinned for everybody keep their places, which belong to no team. A list under a cap or a
+    minimum share is the control's, outside of the experiment: products of two lists could break them
+    together. So is, as a fallback, a list for which either arm has no list of its own model.
 
     control, challenger : the lists of the arms for one request.
     """
     request, design, data = control.request, test.test.design, visitor.data
     plain = replace(control, arm=None, arm_propensity=None)
+    variant = design.arms[1].variant
     rules = data.rules.for_placement(request.placement, request.name) if data.rules.rules else None
-    if rules is not None and (rules.caps or rules.minimums):
+    # the challenger has these rules, too
+    limiting = rules
+    if variant.rule_set is not None:
+        limiting = data.rule_sets[variant.rule_set].for_placement(request.placement, request.name)
+    if limiting is not None and (limiting.caps or limiting.minimums):
         return plain
     is_fallback = any(
         each.arm is None or each.arm.endswith(f":{FALLBACK}") or not each.complete
@@ -58,7 +63,7 @@ def interleaved(
         )
     # a page's worth of each is enough: when one has no more, the page is full
     entries = {entry.product: entry for entry in [*challenger.entries, *control.entries]}
-    fixed = _pinned(control, rules, visitor) if design.arms[1].variant.rules else {}
+    fixed = _pinned(control, rules, visitor) if variant.rules else {}
     pinned = {entry.product for entry in fixed.values()}
     by_control, by_challenger = (
         [entry.product for entry in response.entries if entry.product not in pinned]

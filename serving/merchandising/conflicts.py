@@ -60,6 +60,8 @@ def _meet_in_time(first: Rule, second: Rule) -> bool:
 
 
 def _meet_in_place(first: Rule, second: Rule) -> bool:
+    if not (first.is_for(second.rule_set) or second.is_for(first.rule_set)):
+        return False  # of two sets, which no visitor has together
     return all(
         mine is None or other is None or bool(mine & other)
         for mine, other in ((first.shelves, second.shelves), (first.placements, second.placements))

@@ -103,6 +103,8 @@ def assign_to(
     without_rules = test.without_rules
     if not variant.rules and without_rules is not None:
         data = replace(data, rules=without_rules)
+    if variant.rule_set is not None:
+        data = replace(data, rules=data.rule_sets[variant.rule_set])
     settings = request
     if variant.diversity is not None:
         settings = replace(settings, diversity=variant.diversity)

@@ -13,10 +13,12 @@ from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.ab_tests import service as ab_tests
 from recsys.domains.recommendations.impressions import store as impressions
 from recsys.domains.recommendations.impressions.store import Answered
 from recsys.domains.recommendations.interactions.history import interactions_of
 from recsys.domains.recommendations.rules import service as rules
+from recsys.domains.recommendations.rules.types import Rule
 from recsys.errors import Invalid, NotFound
 from recsys.own_ids.answers import WithUsername
 from serving.batch import interaction_index
@@ -197,6 +199,15 @@ def _impression(page: Answered, product: int) -> PastImpression:
     )
 
 
+def _rules_of(session: Session, page: Answered) -> list[Rule]:
+    """The rules that held for the list: those for everybody, and those of its arm's set."""
+    variant = ab_tests.variant_of(session, page.arm)
+    if not variant.rules:
+        return []
+    in_force = rules.in_force_at(session, page.shown_at)
+    return [rule for rule in in_force if rule.is_for(variant.rule_set)]
+
+
 def _loss(session: Session, catalogue: Catalogue, row: int, page: Answered) -> tuple[TraceStepName, str]:
     """The step that lost a product that was not on the page."""
     product, moment = int(catalogue.ids[row]), page.shown_at
@@ -219,7 +230,7 @@ def _loss(session: Session, catalogue: Catalogue, row: int, page: Answered) -> t
     if product in seen.bought and not catalogue.repeats[row]:
         text = "The user had bought it, and products of its category are not recommended again."
         return TraceStepName.HISTORY, text
-    compiled = CompiledRules.compile(catalogue, rules.in_force_at(session, moment), moment)
+    compiled = CompiledRules.compile(catalogue, _rules_of(session, page), moment)
     # the list has the name of its placement, unless the shop named it
     placement_rules = compiled.for_placement(page.shelf, page.shelf)
     if placement_rules.hidden_by[row] >= 0:

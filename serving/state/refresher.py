@@ -156,6 +156,10 @@ class Refresher:
         with self._preparing:
             data, catalogue, model = self.data, self._catalogue.current, self._model.current
             changes |= {"catalogue": catalogue, "model": model, "rules": self._rules.compiled(catalogue)}
+            test = changes.get("test", data.test)
+            sets = () if test is None else test.test.design.rule_sets
+            rule_sets = {name: self._rules.compiled(catalogue, name) for name in sets}
+            changes["rule_sets"] = data.rule_sets if rule_sets == data.rule_sets else rule_sets
             if self._model.problem != data.model_problem:
                 changes["model_problem"] = self._model.problem
             if data.catalogue is not catalogue or data.model is not model:

@@ -27,10 +27,10 @@ class RuleRefresher:
 
     def __init__(self) -> None:
         self.current: tuple[Rule, ...] = ()
-        """The rules in force, in order of precedence."""
+        """The rules in force, also those of sets, in order of precedence."""
         self._not_over: list[Rule] = []
         self._fingerprint: tuple[int, int] | None = None
-        self._compiled: CompiledRules | None = None
+        self._compiled: dict[str | None, CompiledRules] = {}
 
     def refresh(self, session: Session) -> bool:
         """Bring `current` up to date; True when something changed. Reads the rules only after a write."""
@@ -50,9 +50,13 @@ class RuleRefresher:
         self.current = in_force
         return True
 
-    def compiled(self, catalogue: Catalogue) -> CompiledRules:
-        """Return the rules compiled for this catalogue; cached until any of the inputs changes."""
-        rules, compiled_rules, moment = self.current, self._compiled, clock.now()
+    def compiled(self, catalogue: Catalogue, rule_set: str | None = None) -> CompiledRules:
+        """Return the rules for everybody compiled for this catalogue; cached until an input changes.
+
+        rule_set : with the rules of this set.
+        """
+        rules = tuple(rule for rule in self.current if rule.is_for(rule_set))
+        compiled_rules, moment = self._compiled.get(rule_set), clock.now()
         if (
             compiled_rules is None
             or compiled_rules.catalogue is not catalogue
@@ -60,7 +64,7 @@ class RuleRefresher:
             or (_depends_on_age(rules) and not timedelta(0) <= moment - compiled_rules.moment < MAX_AGE_ERROR)
         ):
             compiled_rules = CompiledRules.compile(catalogue, rules, moment)
-            self._compiled = compiled_rules
+            self._compiled[rule_set] = compiled_rules
         return compiled_rules
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -32,6 +33,7 @@ class ServingData:
     generation          the live generation of stored lists in Redis; None without one
     uses_stored_lists   False where a request must be ranked now, as in an arm that is ranked live
     test                the running A/B test
+    rule_sets           `rules` with those of each set that `test` compares
     arm                 the arm of the A/B test that this data is of; None outside of it
     arm_generation      the stored lists of the arm's own model; None where it has none
     version             counts the snapshots of a process; two of one version have the same parts
@@ -50,6 +52,7 @@ class ServingData:
     generation: int | None = None
     uses_stored_lists: bool = True
     test: RunningTest | None = None
+    rule_sets: Mapping[str, CompiledRules] = field(default_factory=dict)
     arm: str | None = None
     arm_generation: int | None = None
     version: int = 0

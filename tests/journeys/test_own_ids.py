@@ -54,7 +54,7 @@ OTHERS = {
     "address_id": 1, "at": "2026-01-01T00:00:00Z", "day": "2026-01-01", "flag_id": 1, "gateway": "sandbox",
     "id": 1, "image_id": 1, "key_prefix": "cu6goudg", "kind": "buyers", "log_id": 1, "method_id": 1,
     "name": "x", "notification_id": 1, "order_id": 1, "parcel_id": 1, "payment_id": 1, "review_id": 1,
-    "rule_id": 1, "synonym_id": 1, "username": "u1",
+    "rule_id": 1, "rule_set": "x", "synonym_id": 1, "username": "u1",
     "version": "0f3c9a1b2d4e5f60",
 }  # fmt: skip
 """Parameters of paths that name nothing of the shop's own."""

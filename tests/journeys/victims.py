@@ -75,6 +75,7 @@ def victim_of(counter: Counter, person: Person | None = None) -> Victim:
         "gateway": "sandbox",
         "day": "2026-01-01",
         "rule_id": rule["id"],
+        "rule_set": "winter",
         "synonym_id": synonym["id"],
         "key_prefix": page_key["prefix"],
         "version": script().path.split(".")[1],

@@ -183,7 +183,8 @@ def _serving(name: str | None) -> tuple[RegisteredModel, Generation]:
 
 def _ruled(session: Session) -> bool:
     """Whether a business rule holds for users' lists now."""
-    return any(rule.holds_on("for_you", None) for rule in rules.in_force(session, clock.now()))
+    in_force = rules.in_force(session, clock.now())
+    return any(rule.is_for(None) and rule.holds_on("for_you", None) for rule in in_force)
 
 
 class _Comparison:

@@ -16,6 +16,7 @@ from recsys.own_ids.resolver import RESOLVER
 from recsys.own_ids.scheme import IdKind, OwnId
 from recsys.web.errors import field_problems
 from serving.catalogue.catalogue import Catalogue
+from serving.pages.forms import SubmittedForm
 
 __all__ = [
     "brand_named",
@@ -25,8 +26,10 @@ __all__ = [
     "find_products",
     "is_id",
     "moment_named",
+    "number_of",
     "product_named",
     "user_named",
+    "whole_number",
 ]
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -143,3 +146,25 @@ def _place_named(kind: IdKind, words: str) -> int | None:
     if number is None:
         raise NotFound(f"No {kind} has the number, slug or name “{words}”.")
     return number
+
+
+def whole_number(form: SubmittedForm, name: str) -> int | None:
+    """Return the number in a field; None for an empty one. Raises Invalid for other words."""
+    text = form.text(name)
+    if not text:
+        return None
+    try:
+        return int(text)
+    except ValueError as error:
+        raise Invalid(f"{name.replace('_', ' ')}: a whole number is expected.") from error
+
+
+def number_of(form: SubmittedForm, name: str) -> float | None:
+    """Return the number in a field, with its decimals; None for an empty one. Raises Invalid."""
+    text = form.text(name)
+    if not text:
+        return None
+    try:
+        return float(text)
+    except ValueError as error:
+        raise Invalid(f"{name.replace('_', ' ')}: a number is expected.") from error

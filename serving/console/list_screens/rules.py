@@ -12,9 +12,8 @@ from pydantic import BaseModel, Field
 from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.rules import service as rules
-from recsys.domains.recommendations.rules.schemas import RuleIn, RuleOut
+from recsys.domains.recommendations.rules.schemas import RuleIn, RuleOut, RuleSetName, RuleSetOut
 from recsys.domains.recommendations.rules.types import SHELF_NAMES
-from recsys.errors import Invalid
 from serving.catalogue.catalogue import Catalogue
 from serving.console.access import Merchandiser, Viewer
 from serving.console.list_screens.naming import (
@@ -23,7 +22,9 @@ from serving.console.list_screens.naming import (
     checked,
     is_id,
     moment_named,
+    number_of,
     product_named,
+    whole_number,
 )
 from serving.console.rendering import TEMPLATES, screen_router
 from serving.merchandising.conflicts import RuleConflict, conflicts_among
@@ -63,6 +64,7 @@ class RuleRow(BaseModel):
     where: str
     period: str
     priority: int
+    rule_set: str | None
 
 
 class CalendarRow(BaseModel):
@@ -96,6 +98,7 @@ class RulesContent(BaseModel):
     conflicts: list[RuleConflict]
     changes: list[RuleChangeRow]
     made: list[int]
+    sets: list[RuleSetOut]
 
 
 class RuleContent(BaseModel):
@@ -106,6 +109,7 @@ class RuleContent(BaseModel):
     placements: list[tuple[str, bool]]
     enabled: bool
     changes: list[RuleChangeRow]
+    sets: list[str]
     kinds: list[tuple[str, str]] = KINDS
 
 
@@ -130,6 +134,7 @@ def list_of_rules(
             conflicts_among(catalogue, rules.not_over(session, moment), moment) if view == "conflicts" else []
         )
         changes = _changes(rules.latest_changes(session, limit=MAX_RULE_CHANGES)) if view == "changes" else []
+        sets = rules.rule_sets(session)
     numbers = {rule.id for rule in shown}
     content = RulesContent(
         view=view,
@@ -139,6 +144,7 @@ def list_of_rules(
         conflicts=conflicts,
         changes=changes,
         made=[int(number) for number in made.split(",") if number and int(number) in numbers],
+        sets=sets,
     )
     return TEMPLATES.page(request, "console/rules.html.j2", content)
 
@@ -164,15 +170,30 @@ def undo_rules(user: Merchandiser, form: Annotated[SubmittedForm, Depends(submit
     return redirect("/console/rules", f"Deleted {len(numbers)} rules. Lists follow within seconds.")
 
 
+@router.post("/sets/{rule_set}/release")
+def release_rule_set(
+    user: Merchandiser,
+    rule_set: Annotated[RuleSetName, Path()],
+    form: Annotated[SubmittedForm, Depends(submitted)],
+) -> Response:
+    """Apply the rules of a set to everybody."""
+    with unit_of_work() as session:
+        count = len(rules.release_set(session, rule_set, actor=user.actor))
+    return redirect("/console/rules", f"{count} rules of {rule_set} hold for everybody within seconds.")
+
+
 @router.get("/new")
 def new_rule(request: Request, user: Viewer) -> Response:
     """The form of a new rule."""
+    with unit_of_work() as session:
+        sets = [each.name for each in rules.rule_sets(session)]
     content = RuleContent(
         row=None,
         fields={**dict.fromkeys(_FIELDS, ""), "kind": "boost", "priority": "0"},
         placements=[(name, False) for name in SHELF_NAMES],
         enabled=True,
         changes=[],
+        sets=sets,
     )
     return TEMPLATES.page(request, "console/rule.html.j2", content)
 
@@ -183,12 +204,14 @@ def one_rule(request: Request, user: Viewer, rule_id: RuleId) -> Response:
     with unit_of_work() as session:
         rule = rules.shown(rules.get(session, rule_id))
         changes = _changes(rules.changes_of(session, rule_id, limit=MAX_RULE_CHANGES))
+        sets = [each.name for each in rules.rule_sets(session)]
     content = RuleContent(
         row=_row(rule, _catalogue(request), clock.now()),
         fields=_fields_of(rule),
         placements=[(name, name in (rule.shelves or ())) for name in SHELF_NAMES],
         enabled=rule.enabled,
         changes=changes,
+        sets=sets,
     )
     return TEMPLATES.page(request, "console/rule.html.j2", content)
 
@@ -232,7 +255,7 @@ def delete_rule(
 _FIELDS = (
     "name", "kind", "products", "category", "brand", "tag", "min_price", "max_price", "created_within_days",
     "position", "factor", "most", "cap_by", "strict", "share", "new_to", "names", "starts", "ends",
-    "priority",
+    "priority", "rule_set",
 )  # fmt: skip
 
 
@@ -256,48 +279,29 @@ def _rule_of(form: SubmittedForm, catalogue: Catalogue) -> RuleIn:
         "tag": form.text("tag") or None,
         "min_price": form.text("min_price") or None,
         "max_price": form.text("max_price") or None,
-        "created_within_days": _whole(form, "created_within_days"),
+        "created_within_days": whole_number(form, "created_within_days"),
     }
     strict = form.text("strict")
     values: dict[str, Any] = {
         "name": form.text("name"),
         "kind": form.text("kind"),
         "target": target,
-        "position": _whole(form, "position"),
-        "factor": _number(form, "factor"),
-        "most": _whole(form, "most"),
+        "position": whole_number(form, "position"),
+        "factor": number_of(form, "factor"),
+        "most": whole_number(form, "most"),
         "cap_by": form.text("cap_by") or None,
         "strict": None if not strict else strict == "yes",
-        "share": _number(form, "share"),
+        "share": number_of(form, "share"),
         "new_to": form.text("new_to") or None,
         "shelves": form.texts("shelves") or None,
         "placements": [each.strip() for each in form.text("names").split(",") if each.strip()] or None,
         "starts_at": moment_named(form.text("starts")),
         "ends_at": moment_named(form.text("ends")),
-        "priority": _whole(form, "priority") or 0,
+        "priority": whole_number(form, "priority") or 0,
+        "rule_set": form.text("rule_set").strip() or None,
         "enabled": form.text("enabled") == "yes",
     }
     return checked(RuleIn, values)
-
-
-def _whole(form: SubmittedForm, name: str) -> int | None:
-    text = form.text(name)
-    if not text:
-        return None
-    try:
-        return int(text)
-    except ValueError as error:
-        raise Invalid(f"{name.replace('_', ' ')}: a whole number is expected.") from error
-
-
-def _number(form: SubmittedForm, name: str) -> float | None:
-    text = form.text(name)
-    if not text:
-        return None
-    try:
-        return float(text)
-    except ValueError as error:
-        raise Invalid(f"{name.replace('_', ' ')}: a number is expected.") from error
 
 
 def _fields_of(rule: RuleOut) -> dict[str, str]:
@@ -323,6 +327,7 @@ def _fields_of(rule: RuleOut) -> dict[str, str]:
         "starts": None if rule.starts_at is None else f"{rule.starts_at:%Y-%m-%dT%H:%M}",
         "ends": None if rule.ends_at is None else f"{rule.ends_at:%Y-%m-%dT%H:%M}",
         "priority": rule.priority,
+        "rule_set": rule.rule_set,
     }
     return {name: "" if value is None else str(value) for name, value in values.items()}
 
@@ -339,6 +344,7 @@ def _row(rule: RuleOut, catalogue: Catalogue, moment: datetime) -> RuleRow:
         where=", ".join([*(rule.shelves or ()), *(rule.placements or ())]).replace("_", " ") or "everywhere",
         period=_period(rule),
         priority=rule.priority,
+        rule_set=rule.rule_set,
     )
 
 

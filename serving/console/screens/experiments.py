@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import Depends, Path, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
+from sqlalchemy.orm import Session
 
 from models.registry import registry
 from models.registry.experiments import PlannedSample, keep_arm, plan_sample
@@ -30,6 +31,8 @@ from recsys.domains.recommendations.ab_tests.design import (
 from recsys.domains.recommendations.ab_tests.outside import OutsideLists, lists_outside
 from recsys.domains.recommendations.ab_tests.service import ArmCount
 from recsys.domains.recommendations.ab_tests.tables import AbTest
+from recsys.domains.recommendations.rules import service as rules
+from recsys.domains.recommendations.rules.schemas import RuleSetName, RuleSetOut
 from recsys.errors import Invalid
 from recsys.settings import get_settings
 from serving.console.access import Operator, Viewer
@@ -108,12 +111,13 @@ class ExperimentRow(BaseModel):
 
 
 class ExperimentsContent(BaseModel):
-    """The content of the screen. challengers : models that could be tested."""
+    """The content of the screen. challengers, rule_sets : what could be tested."""
 
     running: ExperimentRow | None
     former: list[ExperimentRow]
     control: str | None
     challengers: list[str]
+    rule_sets: list[RuleSetOut]
     most_days: float
     sample: PlannedSample
     share_percent: float
@@ -121,9 +125,13 @@ class ExperimentsContent(BaseModel):
 
 
 class ExperimentContent(BaseModel):
-    """The content of the page of one test. outside : lists that it does not compare."""
+    """The content of the page of one test.
+
+    outside : lists that it does not compare. kept_set : rules of the kept arm that hold for nobody yet.
+    """
 
     test: ExperimentRow
+    kept_set: RuleSetOut | None
     outside: list[OutsideLists]
     started_by: str
     measured: MeasuredTest | None
@@ -158,6 +166,7 @@ class ArmForm(BaseModel):
     diversity: float | None = Field(default=None, ge=0, le=1)
     novelty: Literal["any", "new"] | None = None
     without_rules: bool = False
+    rule_set: RuleSetName | None = None
     live: bool = False
 
 
@@ -195,11 +204,13 @@ def experiments(
         control = None if active is None else active.name
         rows = [_row(test, measurement) for test in ab_tests.listed(session)]
         names = [model.name for model in registry.list_models(session) if model.name != control]
+        sets = rules.rule_sets(session)
     content = ExperimentsContent(
         running=next((row for row in rows if row.state == "running"), None),
         former=[row for row in rows if row.state != "running"],
         control=control,
         challengers=names[:100],
+        rule_sets=sets,
         most_days=get_settings().intake.exposure_days,
         sample=sample,
         share_percent=share_percent,
@@ -212,6 +223,7 @@ def experiments(
         metric_names=METRIC_NAMES,
         kind_names=KIND_NAMES,
         model_options=[("", "the present model"), *((name, name) for name in content.challengers)],
+        set_options=[("", "those for everybody"), *((each.name, f"also {each.name}") for each in sets)],
         arm_numbers=range(1, _TREATMENT_FIELDS + 1),
     )
 
@@ -225,6 +237,7 @@ def experiment(request: Request, user: Viewer, name: Name) -> Response:
         test = ab_tests.get(session, name)
         content = ExperimentContent(
             test=_row(test, measurement, ab_tests.answered(session, test)),
+            kept_set=_kept_set(session, test),
             outside=(
                 lists_outside(session, ab_tests.design_of(test), clock.now())
                 if test.state == "running"
@@ -302,6 +315,13 @@ def keep_winner(user: Operator, name: Name, form: Annotated[SubmittedForm, Depen
     return redirect(f"/console/experiments/{name}", words)
 
 
+def _kept_set(session: Session, test: AbTest) -> RuleSetOut | None:
+    kept = None if test.winner is None else ab_tests.design_of(test).arm(test.winner)
+    if kept is None or kept.variant.rule_set is None:
+        return None
+    return next((each for each in rules.rule_sets(session) if each.name == kept.variant.rule_set), None)
+
+
 def _limits(given: StartForm) -> ServiceLimits | None:
     if given.late_percent is None and given.p99_ms is None:
         return None
@@ -318,14 +338,22 @@ def _treatment(form: SubmittedForm, number: int) -> ArmDesign | None:
     if not SubmittedForm(fields).text("arm_name"):
         return None
     given = SubmittedForm(fields).model(ArmForm)
-    variant = Variant(
-        model=given.model,
-        rules=not given.without_rules,
-        diversity=given.diversity,
-        novelty=given.novelty,
-        live=given.live,
-    )
-    return ArmDesign(name=given.arm_name, share=given.share_percent / 100, variant=variant)
+    return ArmDesign(name=given.arm_name, share=given.share_percent / 100, variant=_variant(given))
+
+
+def _variant(given: ArmForm) -> Variant:
+    try:
+        return Variant(
+            model=given.model,
+            rules=not given.without_rules,
+            rule_set=given.rule_set,
+            diversity=given.diversity,
+            novelty=given.novelty,
+            live=given.live,
+        )
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise Invalid(f"Arm {given.arm_name}: {message}.") from error
 
 
 def _row(

@@ -186,3 +186,26 @@ def test_an_interleaved_experiment_is_started_by_the_form_and_its_preference_dis
     assert send_form(second, f"{PATH}/keep", {"arm": "challenger", "reason": "preferred"}).status_code == 303
     assert active() == "knn-v2"
     assert "interleaved with knn-v1" in second.get("/console/experiments").text
+
+
+def test_a_set_of_rules_is_tried_and_applied_to_everybody(second: httpx.Client) -> None:
+    rule = {"name": "no socks", "kind": "hide", "tag": "socks", "enabled": "yes", "rule_set": "winter"}
+    assert send_form(second, "/console/rules", {**rule, "rule_set": "No Good"}).status_code == 422
+    assert send_form(second, "/console/rules", rule).status_code == 303
+    assert "only with the set winter" in second.get("/console/rules").text
+    assert "also winter" in second.get("/console/experiments").text
+    terms = {**TERMS, "arm1_model": "", "arm1_rule_set": "winter"}
+    both = send_form(second, "/console/experiments/start", {**terms, "arm1_without_rules": "true"})
+    assert (both.status_code, "give one of the two" in both.text) == (422, True)
+    assert send_form(second, "/console/experiments/start", terms).status_code == 303
+    assert "rules of winter" in second.get(PATH).text
+    released = "/console/rules/sets/winter/release"
+    assert send_form(second, released, {}).status_code == 409
+    assert send_form(second, f"{PATH}/keep", {"arm": "challenger", "reason": "better"}).status_code == 303
+    page = second.get(PATH).text
+    assert "hold for nobody yet" in page
+    assert released in page
+    assert send_form(second, released, {}).status_code == 303
+    assert "hold for nobody yet" not in second.get(PATH).text
+    assert "rule set: winter → None" in second.get("/console/rules", params={"view": "changes"}).text
+    assert send_form(second, released, {}).status_code == 404

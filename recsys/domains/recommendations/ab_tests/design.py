@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from recsys.domains.recommendations.rules.types import RULE_SET_PATTERN
 from recsys.errors import Invalid
 
 __all__ = [
@@ -56,6 +57,14 @@ class Variant(_Frozen):
         str | None, Field(max_length=100, description="A registered model; null: the serving one.")
     ] = None
     rules: Annotated[bool, Field(description="Whether business rules apply.")] = True
+    rule_set: Annotated[
+        str | None,
+        Field(
+            pattern=RULE_SET_PATTERN,
+            description="The business rules of this set apply beside those for everybody; null: no set.",
+            examples=["winter"],
+        ),
+    ] = None
     diversity: Annotated[
         float | None, Field(ge=0, le=1, description="In the place of the request's; null: as requested.")
     ] = None
@@ -69,11 +78,20 @@ class Variant(_Frozen):
     @property
     def changes_model_only(self) -> bool:
         """Whether nothing but the model, and when it ranks, is other than in the request."""
-        return self.rules and self.diversity is None and self.novelty is None
+        return self.rules and self.rule_set is None and self.diversity is None and self.novelty is None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.rule_set is not None and not self.rules:
+            raise ValueError(
+                f"an arm without business rules has none of the set {self.rule_set}: give one of the two"
+            )
+        return self
 
     def __str__(self) -> str:
         parts = [] if self.model is None else [self.model]
         parts += [] if self.rules else ["no business rules"]
+        parts += [] if self.rule_set is None else [f"rules of {self.rule_set}"]
         parts += [] if self.diversity is None else [f"diversity {self.diversity:g}"]
         parts += [] if self.novelty is None else [f"novelty {self.novelty}"]
         parts += ["ranked live"] if self.live else []
@@ -240,6 +258,12 @@ class ExperimentDesign(_Frozen):
         """The registered models of its arms, each once."""
         return tuple(dict.fromkeys(arm.variant.model for arm in self.arms if arm.variant.model is not None))
 
+    @property
+    def rule_sets(self) -> tuple[str, ...]:
+        """The sets of rules that its arms name, each once."""
+        names = (arm.variant.rule_set for arm in self.arms)
+        return tuple(dict.fromkeys(name for name in names if name is not None))
+
     def concerns(self, placement: str) -> bool:
         """Whether lists of this placement are part of the experiment."""
         if self.placements:
@@ -302,5 +326,6 @@ def _arm(written: str) -> ArmDesign:
         detail = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise Invalid(
             f"--arm {written!r}: {str(detail).removeprefix('Value error, ')}; expected NAME:SHARE:SETTINGS "
-            "such as als:0.2:model=als-v4,rules=off,diversity=0.3,novelty=new,live=on"
+            "such as als:0.2:model=als-v4,rules=off,diversity=0.3,novelty=new,live=on or "
+            "winter:0.5:rule_set=winter"
         ) from error

@@ -61,6 +61,7 @@ def lists_outside(session: Session, design: ExperimentDesign, moment: datetime) 
             rule
             for rule in rules.not_over(session, moment)
             if rule.kind in (RuleKind.CAP, RuleKind.MINIMUM_NEW)
+            and any(rule.is_for(arm.variant.rule_set) for arm in design.arms if arm.variant.rules)
             and (rule.starts_at is None or rule.starts_at < ends)
             and (rule.shelves is None or not rule.shelves.isdisjoint(concerned))
         ]

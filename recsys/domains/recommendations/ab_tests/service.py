@@ -22,10 +22,12 @@ from recsys.database.after_commit import after_commit
 from recsys.domains.recommendations.ab_tests.design import (
     ArmDesign,
     ExperimentDesign,
+    Variant,
     model_against_control,
 )
 from recsys.domains.recommendations.ab_tests.tables import AbTest
 from recsys.domains.recommendations.impressions.tables import Exposure
+from recsys.domains.recommendations.rules.tables import BusinessRule
 from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.domains.recommendations.stored_lists import generations, locks
 from recsys.domains.recommendations.tables import ModelPromotion, RecommendationModel
@@ -40,6 +42,7 @@ __all__ = [
     "answered",
     "arm_of",
     "check_promotion",
+    "compared_rule_sets",
     "design_of",
     "draw",
     "end",
@@ -53,6 +56,7 @@ __all__ = [
     "start",
     "stop",
     "unit_of",
+    "variant_of",
 ]
 
 FALLBACK = "fallback"
@@ -184,6 +188,7 @@ def start(
             raise NotFound(f"no model is named {model!r}; registered: {', '.join(known[:20])}")
         if model == control:
             raise Invalid(f"{model} is the model that serves; name another one to test against it")
+    _check_rule_sets(session, design)
     shown = generations.live(session)
     if shown is not None and shown.model != control:
         raise Conflict(
@@ -295,6 +300,33 @@ def check_promotion(session: Session, name: str, *, ends: bool, actor: str) -> N
             f"`recsys serve ab-test stop {row.name} --reason …`, or promote with --force, which ends it"
         )
     end(session, actor=actor, conclusion=f"ended because {name} began to serve")
+
+
+def variant_of(session: Session, arm: str | None) -> Variant:
+    """What the arm of a logged list changes, by its label; of interleaved and other lists nothing."""
+    name, _, of_arm = (arm or "").partition(":")
+    row = session.scalars(select(AbTest).where(AbTest.name == name)).one_or_none()
+    found = None if row is None else design_of(row).arm(of_arm)
+    return Variant() if found is None else found.variant
+
+
+def compared_rule_sets(session: Session) -> dict[str, list[str]]:
+    """The sets of rules that arms of running experiments name, each with the names of these."""
+    compared: dict[str, list[str]] = {}
+    test = running(session)
+    for name in () if test is None else test.design.rule_sets:
+        compared.setdefault(name, []).append("" if test is None else test.name)
+    return compared
+
+
+def _check_rule_sets(session: Session, design: ExperimentDesign) -> None:
+    """Raise Invalid for a set without an enabled rule; its rules stay as they are until the commit."""
+    for name in design.rule_sets:
+        of_set = select(BusinessRule.id).where(BusinessRule.rule_set == name, BusinessRule.enabled)
+        if not session.scalars(of_set.with_for_update()).all():
+            known = select(BusinessRule.rule_set).where(BusinessRule.rule_set.is_not(None)).distinct()
+            names = ", ".join(sorted(filter(None, session.scalars(known)))) or "none"
+            raise Invalid(f"no enabled business rule is of the set {name}; sets with rules: {names}")
 
 
 def _arms_in_words(row: AbTest) -> str:

@@ -9,7 +9,13 @@ from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.domains.recommendations.rules import service as rules
-from recsys.domains.recommendations.rules.schemas import RuleChangeOut, RuleIn, RuleOut
+from recsys.domains.recommendations.rules.schemas import (
+    RuleChangeOut,
+    RuleIn,
+    RuleOut,
+    RuleSetName,
+    RuleSetOut,
+)
 from recsys.domains.recommendations.rules.tables import BusinessRule
 from recsys.domains.recommendations.rules.types import RuleKind
 from recsys.web.dependencies import AdminUser, SessionDep
@@ -31,12 +37,13 @@ def list_rules(
     limit: Limit = 50,
     cursor: CursorParam = None,
     kind: RuleKind | None = None,
+    rule_set: Annotated[RuleSetName | None, Query(description="Only rules of this set.")] = None,
     in_force: Annotated[bool, Query(description="Only rules in force at this moment.")] = False,
 ) -> Page[RuleOut]:
     """Business rules, newest first."""
     before = last_id(cursor)
     at = clock.now() if in_force else None
-    found = rules.listed(session, limit=limit + 1, before=before, kind=kind, at=at)
+    found = rules.listed(session, limit=limit + 1, before=before, kind=kind, rule_set=rule_set, at=at)
     items = rules.with_own_ids(session, [rules.shown(row) for row in found[:limit]])
     more = len(found) > limit
     return Page(items=items, next_cursor=Cursor.encode({"id": items[-1].id}) if more else None)
@@ -48,6 +55,21 @@ def create_rule(session: SessionDep, admin: AdminUser, given: RuleIn, response: 
     rule = rules.create(session, given, actor=admin.actor)
     response.headers["Location"] = f"{router.prefix}/{rule.id}"
     return _answer(session, rule, response)
+
+
+@router.get("/sets", responses=problem_responses(401, 403, 503))
+def list_rule_sets(session: SessionDep, admin: AdminUser) -> list[RuleSetOut]:
+    """The sets that rules belong to, and the experiments that compare them."""
+    return rules.rule_sets(session)
+
+
+@router.post("/sets/{rule_set}/release", responses=problem_responses(401, 403, 404, 409, 422, 503))
+def release_rule_set(
+    session: SessionDep, admin: AdminUser, rule_set: Annotated[RuleSetName, Path(examples=["winter"])]
+) -> list[RuleOut]:
+    """Apply the rules of a set to everybody: they leave the set; 409 while an experiment compares it."""
+    released = rules.release_set(session, rule_set, actor=admin.actor)
+    return rules.with_own_ids(session, [rules.shown(row) for row in released])
 
 
 @router.get("/{rule_id}", responses=problem_responses(401, 403, 404, 422, 503))

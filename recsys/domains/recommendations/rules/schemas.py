@@ -16,12 +16,29 @@ from pydantic import (
     model_validator,
 )
 
-from recsys.domains.recommendations.rules.types import SHELF_NAMES, CapBy, NewTo, Rule, RuleKind, RuleTarget
+from recsys.domains.recommendations.rules.types import (
+    RULE_SET_PATTERN,
+    SHELF_NAMES,
+    CapBy,
+    NewTo,
+    Rule,
+    RuleKind,
+    RuleTarget,
+)
 from recsys.money import cents
 from recsys.own_ids.references import BrandRef, CategoryRef, ProductRef
 from recsys.web.validators import Input, storable
 
-__all__ = ["MAX_POSITION", "RuleChangeOut", "RuleIn", "RuleOut", "TargetIn", "TargetOwnIds"]
+__all__ = [
+    "MAX_POSITION",
+    "RuleChangeOut",
+    "RuleIn",
+    "RuleOut",
+    "RuleSetName",
+    "RuleSetOut",
+    "TargetIn",
+    "TargetOwnIds",
+]
 
 MAX_POSITION = 300
 """No list is longer than what is ranked for one question."""
@@ -42,6 +59,7 @@ Name = Annotated[
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(storable)]
 Price = Annotated[Decimal, Field(ge=0, max_digits=10, decimal_places=2), AfterValidator(cents)]
 Placement = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,49}$")]
+RuleSetName = Annotated[str, StringConstraints(pattern=RULE_SET_PATTERN)]
 Whole = Annotated[int, Field(strict=True)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
@@ -142,6 +160,10 @@ class RuleIn(Input):
     placements: (
         Annotated[list[Placement], Field(min_length=1, max_length=50), AfterValidator(_each_once)] | None
     ) = Field(default=None, description="Names of lists on a page that the rule applies to; null: all.")
+    rule_set: RuleSetName | None = Field(
+        default=None,
+        description="The rule applies only in arms of an experiment that name this set; null: for everybody.",
+    )
     starts_at: AwareDatetime | None = Field(default=None, description="Start; null: at once.")
     ends_at: AwareDatetime | None = Field(default=None, description="End, exclusive; null: none.")
     priority: Annotated[Whole, Field(ge=-1000, le=1000)] = Field(
@@ -198,6 +220,7 @@ class RuleIn(Input):
             ),
             shelves=None if self.shelves is None else frozenset(self.shelves),
             placements=None if self.placements is None else frozenset(self.placements),
+            rule_set=self.rule_set,
             starts_at=self.starts_at,
             ends_at=self.ends_at,
             priority=self.priority,
@@ -224,6 +247,15 @@ class RuleOut(RuleIn):
     created_by: str
     created_at: datetime
     updated_at: datetime
+
+
+class RuleSetOut(BaseModel):
+    """A set of rules: how many it has, how many of them are enabled, and which experiments compare it."""
+
+    name: str
+    rules: int
+    enabled: int
+    experiments: list[str]
 
 
 class RuleChangeOut(BaseModel):

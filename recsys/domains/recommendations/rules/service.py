@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.domains.products.tables import Brand, Category, Product
-from recsys.domains.recommendations.rules.schemas import RuleIn, RuleOut, TargetIn, TargetOwnIds
+from recsys.domains.recommendations.ab_tests import service as ab_tests
+from recsys.domains.recommendations.rules.schemas import RuleIn, RuleOut, RuleSetOut, TargetIn, TargetOwnIds
 from recsys.domains.recommendations.rules.tables import BusinessRule, BusinessRuleChange
 from recsys.domains.recommendations.rules.types import CapBy, NewTo, Rule, RuleKind, RuleTarget
 from recsys.errors import Conflict, Invalid, NotFound
@@ -31,8 +32,10 @@ __all__ = [
     "latest_changes",
     "listed",
     "not_over",
+    "release_set",
     "replace",
     "rule_of",
+    "rule_sets",
     "shown",
     "with_own_ids",
 ]
@@ -53,8 +56,13 @@ _FINGERPRINT = text(
 
 
 def create(session: Session, given: RuleIn, *, actor: str) -> BusinessRule:
-    """Write down a rule. Raises Conflict (the name is taken, too many rules), Invalid (unknown target)."""
+    """Write down a rule.
+
+    Raises Conflict (the name is taken, too many rules, an experiment compares its set), Invalid (unknown
+    target).
+    """
     _take_turns(session)
+    _check_sets(session, given.rule_set)
     _check(session, given, None)
     moment = clock.now()
     rule = BusinessRule(version=1, created_by=actor, created_at=moment, updated_at=moment)
@@ -70,11 +78,12 @@ def replace(
 ) -> BusinessRule:
     """Put a rule in the place of another; `version` is the version that the editor saw, None for any.
 
-    Raises NotFound, Conflict (somebody else changed it meanwhile; the name is taken; too many rules),
-    Invalid (unknown target).
+    Raises NotFound, Conflict (somebody else changed it meanwhile; the name is taken; too many rules; an
+    experiment compares its set), Invalid (unknown target).
     """
     _take_turns(session)
     rule = _of_version(session, rule_id, version)
+    _check_sets(session, rule.rule_set, given.rule_set)
     _check(session, given, rule)
     before = _written(rule)
     moment = clock.now()
@@ -87,13 +96,58 @@ def replace(
 
 
 def delete(session: Session, rule_id: int, *, version: int | None, actor: str) -> None:
-    """Take a rule away; its changes stay. Raises NotFound, Conflict (changed meanwhile)."""
+    """Take a rule away; its changes stay. Raises NotFound, Conflict (changed meanwhile, or compared)."""
     _take_turns(session)
     rule = _of_version(session, rule_id, version)
+    _check_sets(session, rule.rule_set)
     before = _written(rule)
     session.delete(rule)
     session.flush()
     _note(session, rule_id, "deleted", before, None, actor, clock.now())
+
+
+def rule_sets(session: Session) -> list[RuleSetOut]:
+    """The sets that rules belong to, by name."""
+    compared = ab_tests.compared_rule_sets(session)
+    rows = session.execute(
+        select(BusinessRule.rule_set, func.count(), func.count().filter(BusinessRule.enabled))
+        .group_by(BusinessRule.rule_set)
+        .order_by(BusinessRule.rule_set)
+    )
+    return [
+        RuleSetOut(name=name, rules=count, enabled=enabled, experiments=compared.get(name, []))
+        for name, count, enabled in rows
+        if name is not None
+    ]
+
+
+def release_set(session: Session, name: str, *, actor: str) -> list[BusinessRule]:
+    """Let the rules of a set hold for everybody: they leave the set, each with a recorded change.
+
+    Raises NotFound without such a rule, Conflict while an experiment compares the set.
+    """
+    _take_turns(session)
+    _check_sets(session, name)
+    released = list(
+        session.scalars(
+            select(BusinessRule)
+            .where(BusinessRule.rule_set == name)
+            .order_by(BusinessRule.id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+    )
+    if not released:
+        known = ", ".join(each.name for each in rule_sets(session)) or "none"
+        raise NotFound(f"No business rule is of the set {name}; sets: {known}.")
+    moment = clock.now()
+    for rule in released:
+        before = _written(rule)
+        rule.rule_set, rule.updated_at = None, moment
+        rule.version += 1
+        session.flush()
+        _note(session, rule.id, "replaced", before, rule, actor, moment)
+    return released
 
 
 def get(session: Session, rule_id: int) -> BusinessRule:
@@ -110,6 +164,7 @@ def listed(
     limit: int,
     before: int | None = None,
     kind: RuleKind | None = None,
+    rule_set: str | None = None,
     at: datetime | None = None,
 ) -> Sequence[BusinessRule]:
     """Rules, newest first, those older than the id `before`; with `at` only what is in force then."""
@@ -118,6 +173,8 @@ def listed(
         query = query.where(BusinessRule.id < before)
     if kind is not None:
         query = query.where(BusinessRule.kind == kind.value)
+    if rule_set is not None:
+        query = query.where(BusinessRule.rule_set == rule_set)
     if at is not None:
         started = or_(BusinessRule.starts_at.is_(None), BusinessRule.starts_at <= at)
         query = query.where(BusinessRule.enabled, started, _lasts_beyond(at))
@@ -145,12 +202,12 @@ def latest_changes(session: Session, *, limit: int) -> Sequence[BusinessRuleChan
 
 
 def in_force(session: Session, moment: datetime) -> list[Rule]:
-    """The enabled rules whose time it is, the first to decide first."""
+    """The enabled rules whose time it is, also those of sets, the first to decide first."""
     return [rule for rule in not_over(session, moment) if rule.in_force(moment)]
 
 
 def not_over(session: Session, moment: datetime) -> list[Rule]:
-    """The enabled rules whose time it is or will be, the first to decide first."""
+    """The enabled rules whose time it is or will be, also those of sets, the first to decide first."""
     rows = session.scalars(
         select(BusinessRule)
         .where(BusinessRule.enabled, _lasts_beyond(moment))
@@ -161,7 +218,7 @@ def not_over(session: Session, moment: datetime) -> list[Rule]:
 
 
 def in_force_at(session: Session, moment: datetime) -> list[Rule]:
-    """The rules that were in force at a past moment, by their recorded changes.
+    """The rules that were in force at a past moment, by their recorded changes, also those of sets.
 
     Rules that another program wrote have no recorded changes and are left out.
     """
@@ -212,6 +269,7 @@ def rule_of(row: BusinessRule) -> Rule:
         new_to=None if row.new_to is None else NewTo(row.new_to),
         shelves=None if row.shelves is None else frozenset(row.shelves),
         placements=None if row.placements is None else frozenset(row.placements),
+        rule_set=row.rule_set,
         starts_at=row.starts_at,
         ends_at=row.ends_at,
         priority=row.priority,
@@ -262,6 +320,18 @@ def _written(row: BusinessRule) -> dict[str, object]:
 
 def _take_turns(session: Session) -> None:
     session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _WRITE_LOCK})
+
+
+def _check_sets(session: Session, *names: str | None) -> None:
+    """Raise Conflict where a running experiment compares one of these sets: its arms never change."""
+    compared = ab_tests.compared_rule_sets(session)
+    for name in filter(None, names):
+        if name in compared:
+            test = compared[name][0]
+            raise Conflict(
+                f"The experiment {test} compares the set {name}, whose rules stay as they are until it ends. "
+                f"To change them stop it first: `recsys serve ab-test stop {test} --reason …`."
+            )
 
 
 def _of_version(session: Session, rule_id: int, version: int | None) -> BusinessRule:

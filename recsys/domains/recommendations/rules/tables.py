@@ -63,7 +63,7 @@ class BusinessRule(Base):
     ends_at: Mapped[datetime | None]
     priority: Mapped[int] = mapped_column(server_default=text("0"))
     enabled: Mapped[bool] = mapped_column(server_default=true())
-    # for rules of some arms of an experiment; always empty yet
+    # it holds in arms of an experiment that name this set; NULL: for everybody
     rule_set: Mapped[str | None] = mapped_column(String(40))
     version: Mapped[int] = mapped_column(server_default=text("1"))
     created_by: Mapped[str] = mapped_column(String(100))

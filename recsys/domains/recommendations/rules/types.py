@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-__all__ = ["SHELF_NAMES", "CapBy", "NewTo", "Rule", "RuleKind", "RuleTarget"]
+__all__ = ["RULE_SET_PATTERN", "SHELF_NAMES", "CapBy", "NewTo", "Rule", "RuleKind", "RuleTarget"]
+
+RULE_SET_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,39}$"
+"""Names of sets of rules."""
 
 SHELF_NAMES = (
     "for_you",
@@ -74,6 +77,7 @@ class Rule:
     most, cap_by, strict  cap: so many at most; strict: rather fewer products than more than these
     share, new_to  minimum_new: at least this share of a list, from above 0 to 1
     shelves, placements  where it holds; None: everywhere
+    rule_set  it holds in arms of an experiment that name this set; None: for everybody
     priority  who wins where two rules want different things: the higher one, of equals the older one
     """
 
@@ -90,6 +94,7 @@ class Rule:
     new_to: NewTo | None = None
     shelves: frozenset[str] | None = None
     placements: frozenset[str] | None = None
+    rule_set: str | None = None
     starts_at: datetime | None = None
     ends_at: datetime | None = None
     priority: int = 0
@@ -100,6 +105,10 @@ class Rule:
         return (self.starts_at is None or self.starts_at <= moment) and (
             self.ends_at is None or moment < self.ends_at
         )
+
+    def is_for(self, rule_set: str | None) -> bool:
+        """Whether it holds for visitors with this set of rules; None: for those with none."""
+        return self.rule_set is None or self.rule_set == rule_set
 
     def holds_on(self, shelf: str | None, placement: str | None) -> bool:
         """Whether it is about this shelf at this placement."""
