@@ -381,7 +381,7 @@ def test_an_order_changes_what_is_bought_together(
         get(plain_api, "products/50/bought-together", limit=3)["items"][0]["reason"]["code"]
         != "bought_together"
     )
-    # counts of earlier the order are in the memory of the process, too
+    # counts made before the order are in the memory of the process, too
     shelf = {"placement": "bought_together", "limit": 3}
     body = {"user_id": 1, "cart": [50], "page": {"product_ids": [50]}, "shelves": [shelf]}
     assert plain_api.post("/api/v1/recommendations", json=body).status_code == 200
