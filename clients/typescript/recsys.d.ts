@@ -1275,6 +1275,7 @@ export interface ProductChange {
   tags?: Array<string> | null;
   status?: "active" | "draft" | "archived" | null;
   is_featured?: boolean | null;
+  embedding?: Array<number> | null;
 }
 
 /** One product's figures of one day. */
@@ -1323,6 +1324,7 @@ export interface ProductIn {
   tags?: Array<string>;
   status?: "active" | "draft" | "archived";
   is_featured?: boolean;
+  embedding?: Array<number> | null;
 }
 
 /** A product in a list. */

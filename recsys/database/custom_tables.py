@@ -29,6 +29,8 @@ OWN_TABLES: tuple[str, ...] = (
     "analytics_db.inbox",
     # the address of a product's page in the shop: the documented tables have no place for it
     "products_db.product_pages",
+    # the shop's own vector of a product, such as that of its picture: it is not in the documented tables
+    "products_db.product_embeddings",
     # each user finds a review helpful once
     "products_db.review_votes",
     # a checkout under its Idempotency-Key: a request sent twice, and a cart, are ordered once

@@ -16,6 +16,8 @@ from recsys import clock
 from recsys.domains.products.cache import forget_all as forget
 from recsys.domains.recommendations.types import INTERACTION_TYPES
 from recsys.errors import Invalid
+from recsys.imports.embeddings import COLUMN as EMBEDDING
+from recsys.imports.embeddings import EmbeddingLength
 from recsys.imports.event_ids import event_ids
 from recsys.imports.loading.id_cache import KnownIds
 from recsys.imports.loading.interactions import merge_interactions
@@ -47,6 +49,8 @@ __all__ = ["import_files", "open_sources", "parsed_batches"]
 
 Progress = Callable[[str, int, int], None]
 _PATTERN = "*?["
+VECTOR_LINES = 4_000
+"""At once of a file with vectors: a line of the longest ones has 80 kB."""
 TABLES = (
     "users_db.users",
     "products_db.categories",
@@ -202,7 +206,9 @@ class _Importer:
         """Every product of the file: added, or brought up to date."""
         counts, began = self._report.table("products"), perf_counter()
         of_variants, written, kept = self._report.table("product_variants"), set[str](), 0
-        for batch in self._batches(source, PRODUCTS):
+        with batch_transaction() as connection:
+            length = EmbeddingLength.stored(connection)
+        for batch in self._batches(source, PRODUCTS, length):
             with batch_transaction("catalogue") as connection:
                 rows = divide(connection, batch.rows)
                 products = pl.concat([rows.products, parents_of(rows.variants, rows.products, written)])
@@ -220,6 +226,7 @@ class _Importer:
                 ("product_variants", merged.variants_added, merged.variants_updated),
                 ("categories", merged.categories_added, 0),
                 ("brands", merged.brands_added, 0),
+                ("product_embeddings", merged.embeddings_added, merged.embeddings_changed),
             ):
                 self._report.table(name).added += added
                 self._report.table(name).updated += updated
@@ -308,9 +315,11 @@ class _Importer:
         self._report.table("product_variants").added += merged.variants_added
         return merged.added
 
-    def _batches(self, source: SourceFile, kind: FileKind) -> Iterator[ParsedBatch]:
+    def _batches(
+        self, source: SourceFile, kind: FileKind, length: EmbeddingLength | None = None
+    ) -> Iterator[ParsedBatch]:
         self._progress(kind.name, 0, source.total)
-        yield from ahead(parsed_batches(source, kind, self._now))
+        yield from ahead(parsed_batches(source, kind, self._now, length))
 
     def _account(
         self, source: SourceFile, table: str, batch: ParsedBatch, more: pl.DataFrame | None = None
@@ -325,14 +334,19 @@ class _Importer:
         self._progress(table, batch.done, source.total)
 
 
-def parsed_batches(source: SourceFile, kind: FileKind, now: datetime) -> Iterator[ParsedBatch]:
-    """The batches of the file, checked as far as that goes without the database."""
-    occurrences, emails = Occurrences(), Occurrences()
-    for batch in source.batches():
+def parsed_batches(
+    source: SourceFile, kind: FileKind, now: datetime, length: EmbeddingLength | None = None
+) -> Iterator[ParsedBatch]:
+    """The batches of the file, checked as far as that goes without the database.
+
+    length : of the vectors that the shop has; None: of the file's first one.
+    """
+    occurrences, emails, length = Occurrences(), Occurrences(), length or EmbeddingLength()
+    for batch in source.batches(VECTOR_LINES if EMBEDDING in source.fields else None):
         if kind is USERS:
             rows, refused = parse_users(batch.rows, occurrences, emails, now)
         elif kind is PRODUCTS:
-            rows, refused = parse_products(batch.rows, occurrences, now)
+            rows, refused = parse_products(batch.rows, occurrences, now, length)
         else:
             rows, refused = parse_interactions(batch.rows, now)
             rows = rows.with_columns(event_ids(rows, occurrences).alias("event_id"))

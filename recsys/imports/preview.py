@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recsys import clock
+from recsys.imports.embeddings import COLUMN, brief
 from recsys.imports.files import open_sources, parsed_batches
 from recsys.imports.readers.doubtful_ids import doubt_notes, doubtful_ids
 from recsys.imports.readers.mapping import ColumnMapping
@@ -53,6 +54,8 @@ def _preview(kind: FileKind, source: SourceFile) -> dict[str, Any]:
     for batch in parsed_batches(source, kind, clock.now()):
         accepted += batch.rows.height
         shown = batch.rows.head(SHOWN_ROWS - len(first))
+        if COLUMN in shown.columns:
+            shown = shown.with_columns(brief(COLUMN))
         first += shown.select(pl.exclude(*_HIDDEN)).to_dicts()
         for refused in (batch.unread, batch.refused):
             reasons.update(refused["reason"].to_list())

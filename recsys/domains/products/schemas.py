@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
+from recsys.domains.products.embeddings import MOST_NUMBERS
 from recsys.own_ids.answers import WithSku, WithUsername, WithVariantSku
 from recsys.own_ids.references import BrandRef, CategoryRef, VariantRef
 from recsys.web.validators import Id, Input, Text
@@ -46,6 +47,15 @@ Long = Annotated[Text, Field(max_length=20_000)]
 Url = Annotated[Text, Field(max_length=500, pattern=r"^(https?://|/)\S+$")]
 Price = Annotated[Decimal, Field(ge=0, max_digits=10, decimal_places=2)]
 Weight = Annotated[Decimal, Field(ge=0, max_digits=8, decimal_places=2, description="In kilograms.")]
+Embedding = Annotated[
+    list[Annotated[float, Field(allow_inf_nan=False)]],
+    Field(
+        min_length=1,
+        max_length=MOST_NUMBERS,
+        description="The shop's own vector of the product, such as that of its text or picture; as long as "
+        "those of all other products.",
+    ),
+]
 Size = Annotated[float, Field(gt=0, le=100_000)]
 Status = Literal["active", "draft", "archived"]
 
@@ -134,6 +144,7 @@ class ProductIn(Input):
     tags: Annotated[list[Label], Field(max_length=100)] = Field(default=[])
     status: Status = "active"
     is_featured: StrictBool = False
+    embedding: Embedding | None = None
 
 
 class ProductChange(Input):
@@ -156,6 +167,7 @@ class ProductChange(Input):
     tags: Annotated[list[Label], Field(max_length=100)] | None = None
     status: Status | None = None
     is_featured: StrictBool | None = None
+    embedding: Embedding | None = None
 
 
 class VariantIn(Input):

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from recsys import clock
-from recsys.domains.products import cache, inventory
+from recsys.domains.products import cache, embeddings, inventory
 from recsys.domains.products.catalogue import slug_of, unique
 from recsys.domains.products.schemas import ImageIn, ProductChange, ProductIn, VariantIn
 from recsys.domains.products.tables import Brand, Category, Product, ProductImage, ProductVariant
@@ -58,11 +58,13 @@ def create(session: Session, given: ProductIn) -> Product:
     Raises NotFound (category, brand), Conflict when its slug or SKU is taken.
     """
     _check_places(session, given.category_id, given.brand_id)
-    values = given.model_dump()
+    values = given.model_dump(exclude={"embedding"})
     values["slug"] = given.slug or slug_of(given.name)
     row = Product(**values, created_at=clock.now(), updated_at=clock.now())
     with unique(session, "product", given.name):
         session.add(row)
+    if given.embedding is not None:
+        embeddings.store(session, row.id, given.embedding)
     publish(session, ProductCreated(product_id=row.id))
     return row
 
@@ -72,14 +74,17 @@ def change(session: Session, product_id: int, given: ProductChange) -> Product:
 
     Raises NotFound, Conflict, Invalid for null in a required field.
     """
-    wanted = given.model_dump(exclude_unset=True)
+    wanted = given.model_dump(exclude_unset=True, exclude={"embedding"})
     for name in _REQUIRED:
         if name in wanted and wanted[name] is None:
             raise Invalid(f"{name} cannot be null; leave the field out to keep its value.")
     _check_places(session, wanted.get("category_id"), wanted.get("brand_id"))
     row = get(session, product_id, lock=True)
     changed = {name: value for name, value in wanted.items() if getattr(row, name) != value}
-    if not changed:
+    is_described = "embedding" in given.model_fields_set and embeddings.store(
+        session, product_id, given.embedding
+    )
+    if not changed and not is_described:
         return row
     with unique(session, "product", row.name):
         _set(row, changed)
@@ -87,7 +92,7 @@ def change(session: Session, product_id: int, given: ProductChange) -> Product:
         own_ids_changed(session)
     if "price" in changed:
         publish(session, PriceChanged(product_id=product_id, price=row.price))
-    _publish_update(session, product_id, *changed)
+    _publish_update(session, product_id, *changed, *(["embedding"] if is_described else []))
     return row
 
 

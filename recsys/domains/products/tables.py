@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Numeric, String, Text, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, Numeric, String, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -29,6 +29,7 @@ __all__ = [
     "Category",
     "InventoryLog",
     "Product",
+    "ProductEmbedding",
     "ProductImage",
     "ProductPage",
     "ProductReview",
@@ -122,6 +123,16 @@ class ProductPage(Base):
 
     product_id: Mapped[int] = mapped_column(ForeignKey(Product.id, ondelete="CASCADE"), primary_key=True)
     url: Mapped[str] = mapped_column(String(2000))
+
+
+class ProductEmbedding(Base):
+    """The shop's own vector of a product (our own table): float32, little-endian; all of one length."""
+
+    __tablename__ = "product_embeddings"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    product_id: Mapped[int] = mapped_column(ForeignKey(Product.id, ondelete="CASCADE"), primary_key=True)
+    vector: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class ProductVariant(Base):

@@ -8,8 +8,9 @@ from datetime import datetime
 
 import polars as pl
 
+from recsys.imports.embeddings import packed
 from recsys.imports.loading.catalogue import Brands, Categories
-from recsys.imports.loading.staging import Connection, one_row, stage
+from recsys.imports.loading.staging import Connection, count, one_row, stage
 from recsys.imports.slugs import slug
 
 __all__ = ["MergedProducts", "hide", "merge_products", "product_ids", "product_names"]
@@ -31,6 +32,7 @@ _STAGED = {
     "image": "text",
     "url": "text",
     "attributes": "jsonb",
+    "embedding": "bytea",
 }
 _UPDATABLE = ("category_id", "brand_id", "tags", "description", "compare_price", "status", "attributes")
 # someone else's product may have the slug already; and a product is only touched where it differs
@@ -92,6 +94,23 @@ ORDER BY p.id
 ON CONFLICT (product_id) DO UPDATE SET url = excluded.url WHERE g.url <> excluded.url
 RETURNING product_id
 """
+# a column that is there and empty says that the product has no vector any more
+_EMBEDDINGS = """
+WITH given AS (
+    SELECT p.id, s.embedding FROM staged_products AS s JOIN products_db.products AS p USING (sku)
+), removed AS (
+    DELETE FROM products_db.product_embeddings AS e USING given AS g
+    WHERE e.product_id = g.id AND g.embedding IS NULL
+    RETURNING 1
+), merged AS (
+    INSERT INTO products_db.product_embeddings AS e (product_id, vector)
+    SELECT id, embedding FROM given WHERE embedding IS NOT NULL ORDER BY id
+    ON CONFLICT (product_id) DO UPDATE SET vector = excluded.vector WHERE e.vector <> excluded.vector
+    RETURNING xmax = 0 AS is_new
+)
+SELECT count(*) FILTER (WHERE is_new),
+    count(*) FILTER (WHERE NOT is_new) + (SELECT count(*) FROM removed) FROM merged
+"""
 # stock that is not given is not counted, and must not hide the product
 _VARIANTS = """
 WITH given AS (
@@ -134,6 +153,8 @@ class MergedProducts:
     variants_updated: int
     categories_added: int
     brands_added: int
+    embeddings_added: int
+    embeddings_changed: int
     changed: set[int]
 
 
@@ -143,7 +164,8 @@ def merge_products(
     """Add new products with a variant each, and bring changed ones up to date.
 
     `products` has line, sku, name, price, category (a path), brand, tags (joined by "|"), description,
-    created_at, stock, and optionally compare_price, status, image, url, attributes (JSON); SKUs distinct.
+    created_at, stock, and optionally compare_price, status, image, url, attributes (JSON), embedding (a list,
+    all of one length); SKUs distinct.
     Only the columns named in `present` change what is stored already.
     """
     categories, brands = Categories(connection), Brands(connection)
@@ -151,7 +173,10 @@ def merge_products(
     brand_ids = brands.ensure(_distinct(products["brand"]), now)
     staged = products.with_columns(
         pl.lit(None).alias(name) for name in _STAGED if name not in products.columns
-    ).with_columns(
+    )
+    if "embedding" in products.columns:
+        staged = staged.with_columns(packed(products["embedding"]).alias("embedding"))
+    staged = staged.with_columns(
         _lookup(products["category"], category_ids).alias("category_id"),
         _lookup(products["brand"], brand_ids).alias("brand_id"),
         (
@@ -166,6 +191,7 @@ def merge_products(
     total, added, updated = one_row(connection, _MERGE, {"now": now, **given})
     pictured = connection.execute(_IMAGES).fetchall() if "image" in present else []
     paged = connection.execute(_PAGES).fetchall() if "url" in present else []
+    vectors = count(connection, _EMBEDDINGS) if "embedding" in present else (0, 0)
     variants_added, variants_updated = one_row(connection, _VARIANTS, {"now": now})
     return MergedProducts(
         len(added),
@@ -175,6 +201,7 @@ def merge_products(
         len(variants_updated),
         categories.added,
         brands.added,
+        *vectors,
         # a new product was never read by anybody: Redis holds nothing of it
         {*updated, *variants_updated, *variants_added, *(id_ for (id_,) in [*pictured, *paged])}.difference(
             added

@@ -9,6 +9,8 @@ import numpy as np
 import polars as pl
 
 from recsys.domains.recommendations.types import INTERACTION_TYPES
+from recsys.imports.embeddings import COLUMN as EMBEDDING
+from recsys.imports.embeddings import EmbeddingLength, vectors
 from recsys.imports.loading.users import default_email
 from recsys.imports.readers.mapping import ATTRIBUTES
 from recsys.imports.readers.validation import (
@@ -61,7 +63,7 @@ PRODUCTS = FileKind(
     (
         *("category", "brand", "tags", "description", "created_at", "stock"),
         *("compare_price", "status", "image", "variant_image", "variant_of", "option1", "option2", "option3"),
-        *("currency", "url", ATTRIBUTES),
+        *("currency", "url", EMBEDDING, ATTRIBUTES),
     ),
     ("product",),
 )
@@ -118,7 +120,9 @@ def parse_interactions(rows: pl.DataFrame, now: datetime) -> Frames:
     )
 
 
-def parse_products(rows: pl.DataFrame, seen: Occurrences, now: datetime) -> Frames:
+def parse_products(
+    rows: pl.DataFrame, seen: Occurrences, now: datetime, length: EmbeddingLength | None = None
+) -> Frames:
     """The rows as `merge_products` takes them, and those refused."""
     rows = _complete(rows, PRODUCTS)
     is_variant = (pl.col("variant_of") != pl.col("product")).fill_null(value=False)
@@ -132,6 +136,7 @@ def parse_products(rows: pl.DataFrame, seen: Occurrences, now: datetime) -> Fram
         numbers(rows["stock"]).alias("count"),
         numbers(rows["compare_price"]).alias("compared"),
         json_objects(rows[ATTRIBUTES]).alias("json"),
+        vectors(rows[EMBEDDING]).alias("vector"),
         pl.col("status").str.to_lowercase(),
         # of several pictures the first; an address may hold commas itself
         pl.col("image", "variant_image").str.strip_chars().str.replace(r",(?:\s|https?://|/).*$", ""),
@@ -197,6 +202,7 @@ def parse_products(rows: pl.DataFrame, seen: Occurrences, now: datetime) -> Fram
             "attributes is not a JSON object",
             pl.col(ATTRIBUTES).is_not_null() & pl.col("json").is_null(),
         ),
+        *(length or EmbeddingLength()).checks(checked, EMBEDDING, "vector"),
         ("stock", "stock is negative", count < 0),
         ("stock", f"stock is larger than {LARGEST_INTEGER}", count > LARGEST_INTEGER),
     ]
@@ -224,6 +230,7 @@ def parse_products(rows: pl.DataFrame, seen: Occurrences, now: datetime) -> Fram
             option2="option2",
             option3="option3",
             attributes="json",
+            embedding="vector",
         ),
         refused,
     )

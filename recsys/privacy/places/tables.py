@@ -296,6 +296,7 @@ NOT_PERSONAL: Mapping[str, str] = MappingProxyType(
         "payments_db.webhook_events": "ids of the gateway's messages",
         "products_db.brands": _CATALOGUE,
         "products_db.categories": _CATALOGUE,
+        "products_db.product_embeddings": _CATALOGUE,
         "products_db.product_images": _CATALOGUE,
         "products_db.product_pages": _CATALOGUE,
         "products_db.product_search": _CATALOGUE,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 import json
+import struct
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from recsys.database.session import unit_of_work
 from recsys.domains.products import listing
 from recsys.domains.products.listing import ListingFilters, Sort
 from recsys.domains.products.schemas import ProductListItem
+from recsys.domains.products.tables import ProductEmbedding
 from recsys.web.pagination import Page
 from tests.journeys.conftest import Counter
 
@@ -183,3 +186,29 @@ def test_a_list_is_the_same_as_json_and_as_objects(counter: Counter) -> None:
             if cursor is None:
                 break
         assert len(names) == len(set(names)) == {0: 5, 1: 1, 2: 2, 3: 0}[wanted.index(filters)]
+
+
+def test_a_product_takes_a_vector_of_the_length_of_the_others(counter: Counter) -> None:
+    def stored() -> dict[int, list[float]]:
+        with unit_of_work() as session:
+            rows = session.scalars(select(ProductEmbedding))
+            return {
+                row.product_id: list(struct.unpack(f"<{len(row.vector) // 4}f", row.vector)) for row in rows
+            }
+
+    first, second = (counter.product(name)[0] for name in ("Lamp", "Rug"))
+    body = {"name": "Bulb", "price": "1.00", "embedding": [0.5, -1, 2]}
+    third = counter.send("POST", "/admin/products", who=counter.admin, json=body, status=201)["id"]
+    paths = {each: f"/admin/products/{each}" for each in (first, second, third)}
+    counter.send("PATCH", paths[first], who=counter.admin, json={"embedding": [1, 2, 3], "price": "2.00"})
+    assert stored() == {first: [1, 2, 3], third: [0.5, -1, 2]}
+    for wrong in ([1, 2], [1, 2, 3, 4], [], [1, 2, 1e39], [1, 2, "x"], [1] * 4097, "1 2 3", [None, 1, 2]):
+        counter.send("PATCH", paths[second], who=counter.admin, json={"embedding": wrong}, status=422)
+    counter.send("PATCH", paths[first], who=counter.admin, json={"price": "3.00"})
+    counter.send("PATCH", paths[third], who=counter.admin, json={"embedding": None})
+    assert stored() == {first: [1, 2, 3]}
+    # the only product with a vector may get a longer one
+    counter.send("PATCH", paths[first], who=counter.admin, json={"embedding": [1, 2, 3, 4]})
+    assert stored() == {first: [1, 2, 3, 4]}
+    counter.send("DELETE", paths[first], who=counter.admin, status=204)
+    assert stored() == {}
