@@ -188,6 +188,7 @@ class Dataset:
             arrays["active"],
             arrays["stock"],
             *(_words(arrays, name, len(items)) for name in _ITEM_WORDS),
+            arrays.get("embeddings", np.empty((len(items), 0), np.float16)),
         )
         preferences = Preferences(
             _csr(arrays, "preferred_categories", (len(users), len(features.category_paths))),
@@ -237,6 +238,8 @@ class Dataset:
             "preferred_price": preferences.price,
             "preferences_updated": preferences.updated,
         }
+        if features.embeddings.shape[1]:
+            arrays["embeddings"] = features.embeddings
         for name in _TEXTS:
             arrays[name] = np.frombuffer(orjson.dumps(getattr(features, name)), dtype=np.uint8)
         for column in _EVENT_COLUMNS:

@@ -58,6 +58,8 @@ class ItemFeatures:
     stock     float32: pieces that can be sold now, infinity where zero stock sells or nobody counts, NaN for
               a product without variants (as the catalogue says now)
     colours, sizes, styles : of the variants' options, and the tags
+    embeddings  float16 (items, numbers): the shop's own vectors as unit rows, zeros where a product has none;
+              no columns where the shop gives none (as the catalogue says now)
     """
 
     names: list[str]
@@ -73,9 +75,12 @@ class ItemFeatures:
     colours: Words = field(default_factory=lambda: Words.none(0))
     sizes: Words = field(default_factory=lambda: Words.none(0))
     styles: Words = field(default_factory=lambda: Words.none(0))
+    embeddings: npt.NDArray[np.float16] = field(default_factory=lambda: np.empty((0, 0), np.float16))
 
     def __post_init__(self) -> None:
         count = len(self.names)
+        if count and not self.embeddings.shape[0]:
+            object.__setattr__(self, "embeddings", np.empty((count, 0), np.float16))
         if count and not self.stock.size:
             object.__setattr__(self, "stock", np.full(count, np.nan, np.float32))
         for name in ("colours", "sizes", "styles"):
@@ -98,6 +103,7 @@ class ItemFeatures:
             self.colours.take(keep),
             self.sizes.take(keep),
             self.styles.take(keep),
+            self.embeddings[keep],
         )
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from psycopg import sql
 
 from features.build.column_reader import NO_ID, Column, Snapshot
+from features.build.embedding_reader import ProductEmbeddings, read_embeddings
 from features.build.variant_attributes import OPTIONS, options_of
 from features.ids import IdMap
 from features.tables import ItemFeatures, Words
@@ -99,12 +100,14 @@ class ProductColumns:
 
     variants  product, stock and option1..3 of each variant, by id; without them stock, colours and sizes are
               unknown
+    embeddings  the shop's own vectors
     """
 
     columns: Mapping[str, Any]
     categories: Taxonomy
     brands: Taxonomy
     variants: Mapping[str, Any] = field(default_factory=dict)
+    embeddings: ProductEmbeddings = field(default_factory=ProductEmbeddings.none)
 
 
 def category_paths(names: Mapping[int, str], parents: Mapping[int, int]) -> dict[int, str]:
@@ -125,7 +128,8 @@ def read_catalogue(snapshot: Snapshot, progress: Callable[[int, int], None] | No
     products = _gather(snapshot, "products", _PRODUCTS, progress)
     ordered = _sorted(products)
     variants = _gather(snapshot, "product_variants", _VARIANTS, where=sql.SQL("product_id IS NOT NULL"))
-    return ProductColumns(ordered, *read_taxonomies(snapshot), _sorted(variants))
+    taxonomies = read_taxonomies(snapshot)
+    return ProductColumns(ordered, *taxonomies, _sorted(variants), read_embeddings(snapshot))
 
 
 def read_taxonomies(snapshot: Snapshot) -> tuple[Taxonomy, Taxonomy]:
@@ -186,6 +190,7 @@ def item_features(
         colours,
         sizes,
         _styles(catalogue, rows),
+        catalogue.embeddings.of(items),
     )
 
 

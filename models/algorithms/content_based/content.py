@@ -13,6 +13,7 @@ from features.dataset import Dataset, Words
 from models.algorithms.shared.item_vectors import (
     band_ranges,
     bands_of,
+    embedding_vectors,
     every_band,
     identity,
     joined,
@@ -29,17 +30,18 @@ from recsys.errors import Invalid
 
 __all__ = ["ContentBased", "ContentBasedParameters"]
 
-PARTS = ("text", "category", "brand", "price", "colour", "size", "style")
+PARTS = ("text", "category", "brand", "price", "colour", "size", "style", "embedding")
 
 
 @dataclass(frozen=True)
 class ContentBasedParameters:
     """Parameters of `ContentBased`.
 
-    text, category, brand, price, colour, size, style : weight of each part in the likeness of two
-        products; 0 leaves it out.
+    text, category, brand, price, colour, size, style, embedding : weight of each part in the likeness of two
+        products; 0 leaves it out. `embedding` are the shop's own vectors, where it gives some.
     terms : at most so many different words are learned, the most frequent ones.
     terms_per_item : so many of an item's words are kept, the heaviest; bounds memory and time.
+    embedding_factors : longer vectors of the shop are brought to so many numbers; bounds memory and time.
     price_bands : into how many bands of equally many products prices are cut.
     preference : share of a user's likings (explicit, and inferred from their history) in
         their profile, the rest being the products themselves; 0 leaves likings out.
@@ -53,8 +55,10 @@ class ContentBasedParameters:
     colour: float = 0.25
     size: float = 0.25
     style: float = 0.25
+    embedding: float = 2.0
     terms: int = 50_000
     terms_per_item: int = 24
+    embedding_factors: int = 64
     price_bands: int = 5
     preference: float = 0.7
     prior: float = 10.0
@@ -64,6 +68,7 @@ class ContentBasedParameters:
             check_float(self, name, 0.0, 1_000.0)
         check_int(self, "terms", 1, 10_000_000)
         check_int(self, "terms_per_item", 1, 10_000)
+        check_int(self, "embedding_factors", 1, 4_096)
         check_int(self, "price_bands", 1, 1_000)
         check_float(self, "preference", 0.0, 1.0)
         check_float(self, "prior", 0.0, 1e6, above_low=True)
@@ -76,8 +81,9 @@ class ContentBased(Recommender):
 
     v_i is the unit vector of the item's parts (Lops, de Gemmis & Semeraro 2011, "Content-based recommender
     systems", section 3.3): TF-IDF of its text, one entry per level of its category path, its brand, its price
-    band, its colours, sizes and styles. Each part is a unit vector times the root of its weight, so the
-    likeness of two complete products is the weighted mean of the likenesses of their parts.
+    band, its colours, sizes and styles, and the shop's own vector (`embedding_vectors`). Each part is a unit
+    vector times the root of its weight, so the likeness of two complete products is the weighted mean of the
+    likenesses of their parts.
 
     liked(u) is the unit vector of the user's affinities in the same parts, but text
     (`models.algorithms.shared.user_profiles`): the explicit preferences of u, and those inferred of words
@@ -119,6 +125,11 @@ class ContentBased(Recommender):
             blocks.append((weight, sparse.csr_matrix(has @ onto)))
             facets.append(Facet(weight, place, has, onto, liked))
             place += onto.shape[1]
+        if features.embeddings.shape[1]:
+            blocks.append(
+                (chosen.embedding, embedding_vectors(features.embeddings, chosen.embedding_factors))
+            )
+            place += blocks[-1][1].shape[1]
         self.vectors_ = joined(blocks)
         self.taste_ = FacetMatrices.of(facets, dataset.matrix, place, chosen.prior)
 

@@ -16,6 +16,7 @@ from models.algorithms.neighbourhood.next_steps import in_order, looked_at, next
 from models.algorithms.shared.item_lists import ItemLists, Kept
 from models.algorithms.shared.item_vectors import (
     bands_of,
+    embedding_vectors,
     empty,
     joined,
     one_hot,
@@ -45,7 +46,7 @@ SPARE = 10
 """So many more than are kept are computed exactly."""
 RARE = 10
 """Products that occurred less often are paired by a single meeting, too."""
-PARTS = ("text", "category", "brand", "price")
+PARTS = ("text", "category", "brand", "price", "embedding")
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -66,7 +67,9 @@ class SimilarItemsParameters:
     order : weight of what people look at next (`next_steps`), where that is logged; see `in_order`.
     largest : so many of a person's latest products in one category count, and of a visit's half as many.
     neighbours : kept per product.
-    text, category, brand, price : weights of the parts of the likeness in the catalogue.
+    text, category, brand, price, embedding : weights of the parts of the likeness in the catalogue;
+        `embedding` are the shop's own vectors, where it gives some.
+    embedding_factors : longer vectors of the shop are brought to so many numbers.
     """
 
     strength: float = 0.3
@@ -82,6 +85,8 @@ class SimilarItemsParameters:
     category: float = 1.0
     brand: float = 0.5
     price: float = 0.25
+    embedding: float = 2.0
+    embedding_factors: int = 64
 
     def __post_init__(self) -> None:
         check_float(self, "strength", 0.0, 1e6, above_low=True)
@@ -93,6 +98,7 @@ class SimilarItemsParameters:
         check_float(self, "order", 0.0, 1_000.0)
         check_int(self, "largest", 2, 100_000)
         check_int(self, "neighbours", 1, 5_000)
+        check_int(self, "embedding_factors", 1, 4_096)
         for name in PARTS:
             check_float(self, name, 0.0, 1_000.0)
 
@@ -285,14 +291,15 @@ def _sources(
 def _vectors(features: ItemFeatures, chosen: SimilarItemsParameters) -> sparse.csr_matrix:
     edges = price_edges(features.price, 5)
     levels = one_hot(features.category, len(features.category_paths)) @ path_levels(features.category_paths)
-    return joined(
-        [
-            (chosen.text, text_vectors(features.text, 50_000, 24)),
-            (chosen.category, sparse.csr_matrix(levels)),
-            (chosen.brand, one_hot(features.brand, len(features.brand_names))),
-            (chosen.price, one_hot(bands_of(features.price, edges), edges.size + 1)),
-        ]
-    )
+    blocks = [
+        (chosen.text, text_vectors(features.text, 50_000, 24)),
+        (chosen.category, sparse.csr_matrix(levels)),
+        (chosen.brand, one_hot(features.brand, len(features.brand_names))),
+        (chosen.price, one_hot(bands_of(features.price, edges), edges.size + 1)),
+    ]
+    if features.embeddings.shape[1]:
+        blocks.append((chosen.embedding, embedding_vectors(features.embeddings, chosen.embedding_factors)))
+    return joined(blocks)
 
 
 def _groups(parent: Rows, features: ItemFeatures, popularity: Floats) -> list[tuple[Rows, Rows]]:

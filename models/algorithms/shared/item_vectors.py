@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
+from scipy import linalg, sparse
 
 __all__ = [
     "band_ranges",
     "bands_of",
+    "embedding_vectors",
     "empty",
     "every_band",
     "heaviest",
@@ -22,6 +23,9 @@ __all__ = [
 ]
 
 LEVELS = " > "
+CENTRED_AT = 100.0
+"""Products with a vector at which half of their mean is taken off."""
+_BLOCK = 4_096
 
 
 def joined(blocks: list[tuple[float, sparse.csr_matrix]]) -> sparse.csr_matrix:
@@ -134,3 +138,32 @@ def text_vectors(texts: list[str], terms: int, terms_per_item: int) -> sparse.cs
         token_pattern=r"(?u)\w+", sublinear_tf=True, max_features=terms, dtype=np.float32
     )
     return heaviest(vectoriser.fit_transform(texts).tocsr(), terms_per_item)
+
+
+def embedding_vectors(embeddings: npt.NDArray[np.float16], factors: int) -> sparse.csr_matrix:
+    """The shop's own vectors, less their mean and in at most `factors` numbers; csr float32 (items, numbers).
+
+    Vectors of a model of texts or pictures all point the same way to a part, which makes any two look alike:
+    their mean is taken off (Mu & Viswanath 2018, "All-but-the-top", section 2), of few products only a part,
+    n / (n + 100), since of few it is what they have in common. Longer vectors are brought to their first
+    principal components.
+    """
+    given = np.flatnonzero(embeddings.any(axis=1))
+    width = embeddings.shape[1]
+    if given.size == 0:
+        return empty(embeddings.shape[0], 0)
+    blocks = np.array_split(given, -(-given.size // _BLOCK))
+    total = sum((embeddings[rows].sum(axis=0, dtype=np.float64) for rows in blocks), np.zeros(width))
+    mean = (total / (given.size + CENTRED_AT)).astype(np.float32)
+    basis = np.eye(width, dtype=np.float32)
+    if width > factors:
+        gram = np.zeros((width, width))
+        for rows in blocks:
+            centred = (embeddings[rows] - mean).astype(np.float64)
+            gram += centred.T @ centred
+        _, directions = linalg.eigh(gram, subset_by_index=[width - factors, width - 1])
+        basis = np.ascontiguousarray(directions[:, ::-1], dtype=np.float32)
+    dense = np.zeros((embeddings.shape[0], basis.shape[1]), dtype=np.float32)
+    for rows in blocks:
+        dense[rows] = (embeddings[rows] - mean) @ basis
+    return sparse.csr_matrix(dense)
