@@ -62,10 +62,10 @@ class ColdItems(DegreeSVD):
     cold-start recommendations", ICDM, section IV (linear mapping, squared error). Directions are learned, not
     lengths: those grow with popularity, and a new item must not start as long as the established ones like
     it, so r is the median length of items with the fewest users. z is the item's content vector of
-    `ContentBased` (text, category path, brand, price, own vector), brought to `content_factors` numbers by a truncated
-    SVD (latent semantic indexing, Deerwester et al. 1990), and a one for the mean. An item that nobody took
-    has the mapped factors alone, on both sides: it is recommended, and speaks for others. One of which the
-    catalogue says nothing either is never shown.
+    `ContentBased` (text, category path, brand, price, own vector), brought to `content_factors` numbers by a
+    truncated SVD (latent semantic indexing, Deerwester et al. 1990), and a one for the mean. An item that
+    nobody took has the mapped factors alone, on both sides: it is recommended, and speaks for others. One of
+    which the catalogue says nothing either is never shown.
 
     A score is x · F' times d_i / (d_i + demand), with d the events of an item, each × ½^(age / demand_days),
     and a little: what sells since its launch gains on what does not, and established items hardly differ.
