@@ -82,6 +82,9 @@ OWN_TABLES: tuple[str, ...] = (
     "recommendations_db.feedback_exposures",
     # what the shop says on top of the model: the document has no place for it
     "recommendations_db.business_rules",
+    # segments under a name, and their members, so that rules can be for these
+    "recommendations_db.segments",
+    "recommendations_db.segment_members",
     # who changed which rule, when, from what to what
     "recommendations_db.business_rule_changes",
     # which model is tested against the serving model, on which share of the shop's visitors

@@ -12,6 +12,7 @@ from recsys.domains.recommendations import tables as recommendations
 from recsys.domains.recommendations.ab_tests import tables as ab_tests
 from recsys.domains.recommendations.impressions import tables as exposures
 from recsys.domains.recommendations.rules import tables as rules
+from recsys.domains.recommendations.segments import tables as segments
 from recsys.domains.users import tables as users
 from recsys.events import tables as events
 from recsys.imports import tables as imports
@@ -32,6 +33,7 @@ DOMAIN_TABLES = (
     recommendations,
     exposures,
     rules,
+    segments,
     ab_tests,
 )
 """The modules that define the domains' tables, from the lowest domain upwards."""

@@ -68,6 +68,13 @@ _GENERATIONS = text("SELECT generation_id FROM recommendations_db.stored_lists W
 _FORGET = (
     text("DELETE FROM recommendations_db.stored_lists WHERE user_id = :user"),
     text("DELETE FROM recommendations_db.product_recommendations WHERE user_id = :user"),
+    # the version tells the processes that answer
+    text(
+        "WITH gone AS ("
+        "DELETE FROM recommendations_db.segment_members WHERE user_id = :user RETURNING segment) "
+        "UPDATE recommendations_db.segments SET version = version + 1 "
+        "WHERE name IN (SELECT segment FROM gone)"
+    ),
 )
 
 

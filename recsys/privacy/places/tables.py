@@ -178,6 +178,7 @@ TABLE_PLACES: tuple[TablePlace, ...] = (
         is_exported=False,
     ),
     TablePlace("recommendations_db.user_preferences", _USER),
+    TablePlace("recommendations_db.segment_members", _USER),
     # while the user is there, the deletion of a list publishes nothing (migration 0009)
     TablePlace("recommendations_db.stored_lists", _USER, hidden=frozenset({"list"})),
     TablePlace("recommendations_db.retired_recommendations", _USER),
@@ -257,6 +258,7 @@ TABLE_PLACES: tuple[TablePlace, ...] = (
     _history("recommendations_db.model_promotions", "actor"),
     _history("recommendations_db.ab_tests", "started_by", "ended_by"),
     _history("recommendations_db.business_rules", "created_by"),
+    _history("recommendations_db.segments", "created_by"),
     TablePlace(
         "recommendations_db.business_rule_changes",
         _RULE_VERSION,

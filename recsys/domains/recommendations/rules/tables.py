@@ -59,6 +59,7 @@ class BusinessRule(Base):
     new_to: Mapped[str | None] = mapped_column(String(20))
     shelves: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
     placements: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    segment: Mapped[str | None] = mapped_column(String(50))
     starts_at: Mapped[datetime | None]
     ends_at: Mapped[datetime | None]
     priority: Mapped[int] = mapped_column(server_default=text("0"))

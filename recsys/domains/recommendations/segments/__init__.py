@@ -1,0 +1,1 @@
+"""Stored segments: groups of users that business rules can be for."""
