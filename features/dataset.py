@@ -188,7 +188,7 @@ class Dataset:
             arrays["active"],
             arrays["stock"],
             *(_words(arrays, name, len(items)) for name in _ITEM_WORDS),
-            arrays.get("embeddings", np.empty((len(items), 0), np.float16)),
+            embeddings=arrays.get("embeddings", np.empty((len(items), 0), np.float16)),
         )
         preferences = Preferences(
             _csr(arrays, "preferred_categories", (len(users), len(features.category_paths))),

@@ -77,4 +77,5 @@ def _unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     # in float64: the square of a float32 may be too large for one
     wide = vectors.astype(np.float64)
     lengths = np.linalg.norm(wide, axis=1, keepdims=True)
-    return np.divide(wide, lengths, out=np.zeros_like(wide), where=lengths > 0)
+    unit: npt.NDArray[np.float64] = np.divide(wide, lengths, out=np.zeros_like(wide), where=lengths > 0)
+    return unit

@@ -10,7 +10,7 @@ import polars as pl
 
 from recsys.imports.embeddings import packed
 from recsys.imports.loading.catalogue import Brands, Categories
-from recsys.imports.loading.staging import Connection, count, one_row, stage
+from recsys.imports.loading.staging import Connection, one_row, stage
 from recsys.imports.slugs import slug
 
 __all__ = ["MergedProducts", "hide", "merge_products", "product_ids", "product_names"]
@@ -191,7 +191,7 @@ def merge_products(
     total, added, updated = one_row(connection, _MERGE, {"now": now, **given})
     pictured = connection.execute(_IMAGES).fetchall() if "image" in present else []
     paged = connection.execute(_PAGES).fetchall() if "url" in present else []
-    vectors = count(connection, _EMBEDDINGS) if "embedding" in present else (0, 0)
+    vectors_added, vectors_changed = one_row(connection, _EMBEDDINGS) if "embedding" in present else (0, 0)
     variants_added, variants_updated = one_row(connection, _VARIANTS, {"now": now})
     return MergedProducts(
         len(added),
@@ -201,7 +201,8 @@ def merge_products(
         len(variants_updated),
         categories.added,
         brands.added,
-        *vectors,
+        vectors_added,
+        vectors_changed,
         # a new product was never read by anybody: Redis holds nothing of it
         {*updated, *variants_updated, *variants_added, *(id_ for (id_,) in [*pictured, *paged])}.difference(
             added
