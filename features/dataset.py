@@ -176,6 +176,7 @@ class Dataset:
             )
         texts = {name: orjson.loads(arrays[name].tobytes()) for name in _TEXTS}
         users, items = IdMap(arrays["users"]), IdMap(arrays["items"])
+        colours, sizes, styles = (_words(arrays, name, len(items)) for name in _ITEM_WORDS)
         features = ItemFeatures(
             texts["names"],
             texts["text"],
@@ -187,8 +188,10 @@ class Dataset:
             arrays["created"],
             arrays["active"],
             arrays["stock"],
-            *(_words(arrays, name, len(items)) for name in _ITEM_WORDS),
-            embeddings=arrays.get("embeddings", np.empty((len(items), 0), np.float16)),
+            colours,
+            sizes,
+            styles,
+            arrays.get("embeddings", np.empty((len(items), 0), np.float16)),
         )
         preferences = Preferences(
             _csr(arrays, "preferred_categories", (len(users), len(features.category_paths))),
