@@ -34,6 +34,7 @@ from recsys.settings.exploration import ExplorationSettings
 from recsys.settings.jobs import JobSettings
 from recsys.settings.mail_blocks import MailBlockSettings
 from recsys.settings.privacy import PrivacySettings
+from recsys.settings.serving import ServingSettings
 from recsys.settings.spark import SparkSettings
 from recsys.settings.tracing import TracingSettings
 
@@ -224,35 +225,6 @@ class AnalyticsSettings(BaseModel, extra="forbid"):
     @classmethod
     def _is_known(cls, name: str) -> str:
         return setting_values.time_zone(name)
-
-
-class ServingSettings(BaseModel, extra="forbid"):
-    """What is stored for each user and what may appear again.
-
-    stored_per_user, stored_new_per_user : length of a user's stored lists: any product; new to the user.
-    stored_active_days : users without an interaction or a log-in in so many days before the end of the
-        training data get no stored list, and are answered live, until their next interaction; 0: all get one.
-    rows_per_list : so many first products of each stored list are rows of product_recommendations, too. A row
-        takes about 620 bytes, its place in the stored list 11; answers and feedback do not need it.
-    stored_products : of so many of the most popular products the lists of similar and complementary ones are
-        made with the users' lists; of others when they are first requested.
-    stored_per_product : length of these lists.
-    expires_after_hours : stored lists are valid so long after they were made.
-    repeat_purchases : bought products may be recommended again, where their category does not say otherwise.
-    default_limit : products of an answer whose request names no limit.
-    deadline_ms : a list that takes longer is answered with what is ready.
-    """
-
-    stored_per_user: int = Field(default=100, ge=40, le=1000)
-    stored_new_per_user: int = Field(default=40, ge=20, le=500)
-    stored_active_days: float = Field(default=365.0, ge=0, le=36_500)
-    rows_per_list: int = Field(default=1000, ge=20, le=1000)
-    stored_products: int = Field(default=5000, ge=0, le=1_000_000)
-    stored_per_product: int = Field(default=100, ge=40, le=300)
-    expires_after_hours: float = Field(default=24.0 * 7, gt=0)
-    repeat_purchases: bool = True
-    default_limit: int = Field(default=20, ge=1, le=100)
-    deadline_ms: int = Field(default=150, ge=5, le=60_000)
 
 
 class IntakeSettings(BaseModel, extra="forbid"):

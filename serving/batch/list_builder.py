@@ -26,7 +26,8 @@ from recsys.domains.recommendations.stored_lists.codec import (
     entries_of_records,
     strictly_decreasing,
 )
-from recsys.settings import ServingSettings, get_settings
+from recsys.settings import get_settings
+from recsys.settings.serving import ServingSettings
 from serving.batch.interaction_index import InteractionIndex, among, keys_of
 from serving.catalogue.catalogue import Catalogue
 from serving.ranking.eligibility import Novelty, excluded_by_repeat_policy

@@ -21,7 +21,7 @@ from recsys.domains.recommendations.stored_lists import generations
 from recsys.domains.recommendations.stored_lists.codec import StoredList, pack
 from recsys.errors import Unavailable
 from recsys.log import get_logger
-from recsys.settings import ServingSettings
+from recsys.settings.serving import ServingSettings
 from serving.batch.list_builder import UserBatch
 from serving.catalogue.catalogue import Catalogue
 from serving.ranking.popularity import PopularProducts

@@ -18,7 +18,8 @@ from recsys.domains.recommendations.stored_lists import generations, locks
 from recsys.domains.recommendations.stored_lists.rows import settle, write_rows
 from recsys.errors import NotFound
 from recsys.log import get_logger
-from recsys.settings import ServingSettings, get_settings
+from recsys.settings import get_settings
+from recsys.settings.serving import ServingSettings
 from serving.batch.arm_lists import models_without_lists, score_arms
 from serving.batch.list_storage import ListStorage, Progress, UserListWriter, write_user_lists
 from serving.batch.packed_columns import read_integers

@@ -19,7 +19,8 @@ import pyarrow as pa
 from models.registry import registry
 from recsys.database.session import unit_of_work
 from recsys.errors import Unavailable
-from recsys.settings import ServingSettings, get_settings
+from recsys.settings import get_settings
+from recsys.settings.serving import ServingSettings
 from recsys.spark.executors import apply_environment, environment_for_executors
 from recsys.spark.session import errors_of_spark
 from serving.batch.list_storage import ListStorage, Progress, WrittenLists, write_user_lists

@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 from recsys import clock
 from recsys.domains.recommendations.stored_lists.codec import StoredList
 from recsys.domains.recommendations.stored_lists.shared import SharedListKey
-from recsys.settings import ServingSettings, get_settings
+from recsys.settings import get_settings
+from recsys.settings.serving import ServingSettings
 from serving.ranking.co_purchase import FRESH_SECONDS
 from serving.ranking.eligibility import SeenProducts
 from serving.ranking.filters import eligible_products
