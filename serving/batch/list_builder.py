@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import psycopg
+from psycopg import sql
 
 from features.build.builder import weights_of
 from features.interactions import History
@@ -29,6 +30,7 @@ from recsys.domains.recommendations.stored_lists.codec import (
 from recsys.settings import get_settings
 from recsys.settings.serving import ServingSettings
 from serving.batch.interaction_index import InteractionIndex, among, keys_of
+from serving.batch.packed_columns import read_integers
 from serving.catalogue.catalogue import Catalogue
 from serving.ranking.eligibility import Novelty, excluded_by_repeat_policy
 from serving.ranking.popularity import PopularProducts
@@ -40,6 +42,14 @@ Ids = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 FIRST_POPULAR = 256
 """Popular products that are examined first to complete a short list."""
+_NEWER_THAN_MODEL = sql.SQL(
+    """
+    SELECT given.id FROM unnest(%s::integer[]) AS given (id)
+    WHERE EXISTS (
+        SELECT FROM recommendations_db.user_interactions i
+        WHERE i.user_id = given.id AND i.created_at > timestamptz 'epoch' + %s * interval '1 microsecond')
+    """
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,10 @@ class UserBatch:
         *,
         fold_in: bool = False,
     ) -> None:
-        """fold_in: whether users of the training data are folded in by their present history, too."""
+        """fold_in: whether all users are folded in by their present history.
+
+        Otherwise those are who are not in the training data, or did something since its end.
+        """
         self.fold_in = fold_in
         self.model, self.catalogue, self.popular = model, catalogue, popular
         self.users = users
@@ -82,13 +95,23 @@ class UserBatch:
     def lists(self, connection: psycopg.Connection[Any]) -> dict[int, UserLists]:
         """Return the finished lists of each user."""
         interactions = InteractionIndex.read(connection, self.users)
-        in_training = (self.model.model.users_.index(self.users) >= 0) & (not self.fold_in)
+        in_training = self._as_trained(connection)
         finished: dict[int, UserLists] = {}
         for users, folded_in in ((self.users[in_training], False), (self.users[~in_training], True)):
             if users.size:
                 user_histories = self._histories(connection, users) if folded_in else None
                 finished |= self._finish(users, user_histories, interactions)
         return {user: finished[user] for user in self.users.tolist()}
+
+    def _as_trained(self, connection: psycopg.Connection[Any]) -> Mask:
+        """Return whose training data have all that they did; bool (users,)."""
+        model = self.model.model
+        if self.fold_in:
+            return np.zeros(self.users.size, dtype=bool)
+        given = [self.users.tolist(), model.moment_]
+        (newer,) = read_integers(connection, _NEWER_THAN_MODEL, ["id"], given)
+        as_trained: Mask = (model.users_.index(self.users) >= 0) & ~np.isin(self.users, newer)
+        return as_trained
 
     def _histories(self, connection: psycopg.Connection[Any], users: Ids) -> list[History]:
         return histories(connection, users.tolist(), weights_of(get_settings()), self.model.model.moment_)

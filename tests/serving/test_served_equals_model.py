@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import redis
 
 from features.build.builder import weights_of
+from features.interactions import History
 from features.user_history import histories
 from models.base import Recommender
 from models.ranking.calibration import Calibration
@@ -83,12 +85,42 @@ def eligible(shop: Shop, repeats: bool) -> tuple[list[int], UserContext]:
     return sold, closed
 
 
-def expected(model: Recommender, user: int, question: str, sold: list[int], closed: set[int]) -> list[int]:
-    """The model's own ranking of the question, without what must not be shown."""
-    ranking = model.recommend(
-        [user], len(model.items_), exclude="seen" if question == "new" else None, only=sold
+def expected(
+    model: Recommender,
+    user: int,
+    question: str,
+    sold: list[int],
+    closed: set[int],
+    newer: dict[int, History],
+) -> list[int]:
+    """The model's own ranking of the question, without what must not be shown.
+
+    newer : the histories of users who did something after the training.
+    """
+    k, exclude = len(model.items_), "seen" if question == "new" else None
+    ranking = (
+        model.recommend_from([newer[user]], k, exclude=exclude, only=sold)
+        if user in newer
+        else model.recommend([user], k, exclude=exclude, only=sold)
     )
     return [entry for entry in ranking.row(0)[0].tolist() if entry not in closed][: SIZES[question]]
+
+
+def newer_histories(shop: Shop, model: Recommender) -> dict[int, History]:
+    """The histories of users who did something after the training."""
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=model.moment_)
+    users = [
+        row[0]
+        for row in execute(
+            shop,
+            "SELECT DISTINCT user_id FROM recommendations_db.user_interactions "
+            "WHERE created_at > %s AND user_id IS NOT NULL ORDER BY 1",
+            moment,
+        )
+    ]
+    with psycopg.connect(shop.database_url) as connection:
+        found = histories(connection, users, weights_of(get_settings()), model.moment_)
+    return dict(zip(users, found, strict=True))
 
 
 def pages(client: httpx.Client, user: int, **parameters: Any) -> list[dict[str, Any]]:
@@ -112,6 +144,8 @@ def test_every_users_lists_are_the_models_own_wherever_they_are_read(
     repeats = bool(execute(shop, "SELECT repeat_purchases FROM recommendations_db.category_policies")[0][0])
     sold, closed = eligible(shop, repeats)
     assert len(closed) == kinds_of_shops.USERS
+    newer = newer_histories(shop, model)
+    assert newer
     ranked = 0
     for user, own in closed.items():
         packed = redis_client.get(keys.stored_recommendations(1, user))
@@ -121,7 +155,7 @@ def test_every_users_lists_are_the_models_own_wherever_they_are_read(
             assert generations.read_list(session, user) == stored
         lists: dict[str, list[Entry]] = {"any": list(stored.entries), "new": list(stored.new)}
         for question, entries in lists.items():
-            wanted = expected(model, user, question, sold, own[question])
+            wanted = expected(model, user, question, sold, own[question], newer)
             products = [entry.product for entry in entries]
             assert products[: len(wanted)] == wanted
             # whatever the model does not rank is filled with what is popular, and nothing else
