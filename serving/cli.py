@@ -35,6 +35,13 @@ def score(
             help="Do nothing while the stored lists are fresh and of the active model, or none is active.",
         ),
     ] = False,
+    changed: Annotated[
+        bool,
+        typer.Option(
+            "--changed",
+            help="Only lists of users who did something since the last scoring, if the same model serves.",
+        ),
+    ] = False,
     engine: EngineOption = Engine.LOCAL,
     master: MasterOption = None,
     as_json: AsJson = False,
@@ -42,7 +49,8 @@ def score(
     """Write the lists of users, as one generation, to PostgreSQL and Redis.
 
     Readers get the previous lists until the new ones are complete. Users without an interaction or a log-in
-    in RECSYS_SERVING__STORED_ACTIVE_DAYS get no list, and are answered live.
+    in RECSYS_SERVING__STORED_ACTIVE_DAYS get no list, and are answered live. With --changed or --if-needed
+    the lists of users who did nothing stay as they are, until RECSYS_SERVING__FULL_AFTER_HOURS are over.
     """
     from contextlib import nullcontext
 
@@ -59,10 +67,13 @@ def score(
     from models.registry import registry
     from recsys.database.session import unit_of_work
     from recsys.durations import format_seconds
+    from recsys.errors import Invalid
     from recsys.processes.priority import give_way
     from serving.batch import scoring
     from serving.batch.list_storage import UserListWriter, write_user_lists
 
+    if if_needed and changed:
+        raise Invalid("--if-needed and --changed exclude each other: --if-needed chooses what is due")
     spark = chosen_session(engine, master, "serve score")
     give_way()
     columns = (
@@ -92,8 +103,8 @@ def score(
             from serving.batch.spark_lists import SparkListWriter
 
             write = SparkListWriter(session)
-        run = scoring.score_if_needed if if_needed else scoring.score
-        report = run(progress, write=write)
+        run = scoring.score_changed if changed else scoring.score
+        report = (scoring.score_if_needed if if_needed else run)(progress, write=write)
     if as_json:
         plain = {"scored": report is not None, **({} if report is None else asdict(report))}
         sys.stdout.write(json.dumps(plain) + "\n")
@@ -108,10 +119,17 @@ def score(
             else "The stored recommendations are fresh and of the active model; nothing to do."
         )
         return
+    if report.whole:
+        console.print(f"The lists of all users were made: {report.whole}.")
     console.print(
         f"Generation {report.generation} by {report.model} is live: {report.rows:,} recommendations "
-        f"for {report.users:,} users in {report.seconds:.1f} s."
+        f"for {report.ranked:,} users in {report.seconds:.1f} s."
     )
+    if report.kept or report.removed:
+        console.print(
+            f"{report.kept:,} users who did nothing since keep their lists; "
+            f"{report.removed:,} get none any more."
+        )
     if report.shared:
         console.print(f"{report.shared:,} lists of products and for everybody are stored with them.")
     if report.inactive:

@@ -40,7 +40,8 @@ _ALL = (
     JobDefinition(
         "score",
         "Make stored lists",
-        "Ranks each active customer's list with the model that serves and puts the new lists live.",
+        "Ranks each active customer's list with the model that serves and puts the new lists live: of all "
+        "customers for a new model and twice a week, in between of those who did something.",
         ("serve", "score", "--if-needed"),
         ("recsys serve score",),
     ),

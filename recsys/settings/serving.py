@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from datetime import timedelta
+
+from pydantic import BaseModel, Field, model_validator
 
 __all__ = ["ServingSettings"]
 
@@ -18,7 +20,10 @@ class ServingSettings(BaseModel, extra="forbid"):
     stored_products : of so many of the most popular products the lists of similar and complementary ones are
         made with the users' lists; of others when they are first requested.
     stored_per_product : length of these lists.
-    expires_after_hours : stored lists are valid so long after they were made.
+    expires_after_hours : stored lists are valid so long after a scoring of all users made them.
+    full_after_hours : while one model serves, the job `score` makes the lists of all users again so long
+        after they were; unset: after half of expires_after_hours.
+    changed_after_hours : in between, it makes those of users who did something since again so often.
     repeat_purchases : bought products may be recommended again, where their category does not say otherwise.
     default_limit : products of an answer whose request names no limit.
     deadline_ms : a list that takes longer is answered with what is ready.
@@ -31,6 +36,20 @@ class ServingSettings(BaseModel, extra="forbid"):
     stored_products: int = Field(default=5000, ge=0, le=1_000_000)
     stored_per_product: int = Field(default=100, ge=40, le=300)
     expires_after_hours: float = Field(default=24.0 * 7, gt=0)
+    full_after_hours: float | None = Field(default=None, gt=0)
+    changed_after_hours: float = Field(default=24.0, ge=0)
     repeat_purchases: bool = True
     default_limit: int = Field(default=20, ge=1, le=100)
     deadline_ms: int = Field(default=150, ge=5, le=60_000)
+
+    @property
+    def full_after(self) -> timedelta:
+        """How long after a scoring of all users the next one is due."""
+        hours = self.expires_after_hours / 2 if self.full_after_hours is None else self.full_after_hours
+        return timedelta(hours=hours)
+
+    @model_validator(mode="after")
+    def _makes_lists_again_before_they_expire(self) -> ServingSettings:
+        if self.full_after_hours is not None and self.full_after_hours >= self.expires_after_hours:
+            raise ValueError("full_after_hours must be less than expires_after_hours")
+        return self

@@ -136,8 +136,9 @@ class _BackgroundWriter:
 class ListStorage:
     """Stores finished lists; when Redis fails, in PostgreSQL only, with an error in the log."""
 
-    def __init__(self, generation: int, seconds: int) -> None:
-        self.generation, self.seconds, self.redis_available = generation, seconds, True
+    def __init__(self, generation: int, seconds: int, *, in_redis: bool = True) -> None:
+        """in_redis: False for lists that are stored in PostgreSQL only."""
+        self.generation, self.seconds, self.redis_available = generation, seconds, in_redis
         self.recent: dict[int, set[bytes]] = {}
         """What was noted of whose list is stored, by user."""
 

@@ -38,20 +38,6 @@ _REMOVE = (
     text("DELETE FROM recommendations_db.stored_lists WHERE user_id = :user"),
     text("DELETE FROM recommendations_db.product_recommendations WHERE user_id = :user"),
 )
-_STORE = text(
-    """
-    INSERT INTO recommendations_db.stored_lists (generation_id, user_id, list)
-    SELECT :generation, id, given.list
-    FROM unnest(CAST(:users AS integer[]), CAST(:lists AS bytea[])) AS given (id, list)
-    JOIN users_db.users AS u USING (id)
-    WHERE u.is_active AND NOT EXISTS (
-        SELECT FROM users_db.consents c WHERE c.owner = 'user:' || u.id AND NOT c.personalisation
-    )
-    ORDER BY id FOR KEY SHARE OF u
-    ON CONFLICT (generation_id, user_id) DO UPDATE SET list = excluded.list
-    RETURNING user_id
-    """
-)
 
 
 def refresh_before_commit(session: Session, user: int) -> None:
@@ -110,8 +96,7 @@ def refresh_lists(session: Session, users: Sequence[int]) -> set[int]:
         user: pack(StoredList(live.id, live.model, live.version, lists.any, made_at, lists.new))
         for user, lists in lists_by_user.items()
     }
-    given = {"generation": live.id, "users": list(packed), "lists": list(packed.values())}
-    stored = set(session.scalars(_STORE, given))  # not who is deleted, closed the account, or refuses
+    stored = generations.replace_lists(session, live.id, packed)
     if not stored:
         return stored
     write_rows(session, live.id, expires_at=live.expires_at, users=sorted(stored))

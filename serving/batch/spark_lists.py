@@ -52,7 +52,7 @@ _WRITTEN_SQL = "lists bigint, filled bigint, redis boolean, users array<bigint>,
 class _Task:
     """What an executor needs to know; plain values, since Spark sends them.
 
-    scoring : a name that no other scoring has.
+    scoring : a name that no other scoring has. in_redis : as of `ListStorage`.
     """
 
     scoring: str
@@ -62,6 +62,7 @@ class _Task:
     generation: int
     seconds: int
     note_recent: bool
+    in_redis: bool
 
 
 class SparkListWriter:
@@ -93,6 +94,7 @@ class SparkListWriter:
             storage.generation,
             storage.seconds,
             recent,
+            storage.redis_available,
         )
         per_task = get_settings().spark.users_per_task
         tasks = -(-users.size // per_task)
@@ -125,7 +127,7 @@ def _write(task: _Task, users: npt.NDArray[np.int64]) -> pa.RecordBatch:
     """Score these users on this executor."""
     apply_environment(task.environment)
     model, catalogue, popular = _prepared(task)
-    storage = ListStorage(task.generation, task.seconds)
+    storage = ListStorage(task.generation, task.seconds, in_redis=task.in_redis)
     written = write_user_lists(
         model, catalogue, popular, get_settings().serving, users, storage, recent=task.note_recent
     )

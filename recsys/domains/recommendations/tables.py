@@ -258,7 +258,11 @@ class GuestLogin(Base):
 
 
 class RecommendationGeneration(Base):
-    """One complete set of stored recommendations; readers see the live one (a custom table)."""
+    """One complete set of stored recommendations; readers see the live one (a custom table).
+
+    read_up_to : the state of the database that its lists consider (`stored_lists.changes`).
+    changed_at : when the lists of changed users were made again last.
+    """
 
     __tablename__ = "recommendation_generations"
     __table_args__ = (
@@ -290,6 +294,8 @@ class RecommendationGeneration(Base):
     live_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
     rows_written: Mapped[bool] = mapped_column(server_default=text("false"))
+    read_up_to: Mapped[str | None] = mapped_column(String(100))
+    changed_at: Mapped[datetime | None]
 
 
 class GenerationPeriod(Base):

@@ -23,6 +23,7 @@ __all__ = [
     "entries_of_records",
     "pack",
     "pack_entries",
+    "relabelled",
     "select",
     "strictly_decreasing",
     "unpack",
@@ -117,6 +118,14 @@ def unpack(data: bytes) -> StoredList:
     return StoredList(
         generation, model, version, _Packed(data[start:middle]), made_at, _Packed(data[middle:])
     )
+
+
+def relabelled(data: bytes, generation: int) -> bytes:
+    """The same packed lists as those of another generation. Raises Invalid as `unpack` does."""
+    _parts(data)
+    first, second, _, *rest = _HEADER.unpack_from(data, _CHECK.size)
+    body = _HEADER.pack(first, second, generation, *rest) + data[_NAMES:]
+    return _CHECK.pack(FORMAT, zlib.crc32(body)) + body
 
 
 def entries_arrays(data: bytes) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

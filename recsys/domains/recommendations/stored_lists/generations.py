@@ -24,6 +24,7 @@ __all__ = [
     "Generation",
     "Restored",
     "arm_lists",
+    "check_serving",
     "drop_arm_lists",
     "former",
     "give_to_arm",
@@ -33,6 +34,7 @@ __all__ = [
     "live",
     "read_list",
     "read_lists",
+    "replace_lists",
     "restore",
     "retire_arm_lists",
     "start",
@@ -43,7 +45,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Generation:
-    """One complete set of stored lists. `rows_written`: `product_recommendations` is of this generation."""
+    """One complete set of stored lists.
+
+    rows_written : `product_recommendations` is of this generation.
+    read_up_to   : the state of the database that its lists consider (`changes`); None where none was noted.
+    changed_at   : when the lists of changed users were made again last.
+    """
 
     id: int
     model: str
@@ -54,6 +61,14 @@ class Generation:
     live_at: datetime | None
     expires_at: datetime | None
     rows_written: bool
+    read_up_to: str | None
+    changed_at: datetime | None
+
+    @property
+    def seconds_left(self) -> int:
+        """How long its lists are still valid, at least a second; ten years where they do not expire."""
+        left = 315_360_000.0 if self.expires_at is None else (self.expires_at - clock.now()).total_seconds()
+        return max(1, int(left))
 
 
 @dataclass(frozen=True)
@@ -88,14 +103,30 @@ _STORE = """
     ON CONFLICT (generation_id, user_id) DO UPDATE SET list = stored_lists.list
     RETURNING user_id, CASE WHEN xmax <> 0 THEN list END
 """
+_REPLACE = text(
+    """
+    INSERT INTO recommendations_db.stored_lists (generation_id, user_id, list)
+    SELECT :generation, id, given.list
+    FROM unnest(CAST(:users AS integer[]), CAST(:lists AS bytea[])) AS given (id, list)
+    JOIN users_db.users AS u USING (id)
+    WHERE u.is_active AND NOT EXISTS (
+        SELECT FROM users_db.consents c WHERE c.owner = 'user:' || u.id AND NOT c.personalisation
+    )
+    ORDER BY id FOR KEY SHARE OF u
+    ON CONFLICT (generation_id, user_id) DO UPDATE SET list = excluded.list
+    RETURNING user_id
+    """
+)
 _ONE = """
-    SELECT id, model_name, model_version, users, rows, started_at, live_at, expires_at, rows_written
+    SELECT id, model_name, model_version, users, rows, started_at, live_at, expires_at, rows_written,
+        read_up_to, changed_at
     FROM recommendations_db.recommendation_generations WHERE status = :status
 """
 _START = text(
     """
-    INSERT INTO recommendations_db.recommendation_generations (model_name, model_version, status, started_at)
-    VALUES (:name, :version, 'writing', :now) RETURNING id
+    INSERT INTO recommendations_db.recommendation_generations
+        (model_name, model_version, status, started_at, read_up_to)
+    VALUES (:name, :version, 'writing', :now, :read_up_to) RETURNING id
     """
 )
 _FAIL = text(
@@ -231,13 +262,17 @@ def with_lists(session: Session, user_ids: Sequence[int]) -> set[int]:
     return set(session.scalars(_LISTED, {"user_ids": list(user_ids), "now": clock.now()}))
 
 
-def start(session: Session, model: str, version: str) -> tuple[int, list[int]]:
+def start(
+    session: Session, model: str, version: str, *, read_up_to: str | None = None
+) -> tuple[int, list[int]]:
     """Begin a new generation that nobody sees yet: its id, and those that crashed runs left half-way.
+
+    read_up_to : the state of the database that all its lists will consider, at least.
 
     Call it under `turns.only_one_scoring`.
     """
     failed = list(session.scalars(_FAIL, {"id": None}))
-    values = {"name": model, "version": version, "now": clock.now()}
+    values = {"name": model, "version": version, "now": clock.now(), "read_up_to": read_up_to}
     return int(session.execute(_START, values).scalar_one()), failed
 
 
@@ -254,6 +289,15 @@ def store_lists(
         raise Conflict(f"generation {generation} is not being written any more: these lists come too late")
     stored = connection.execute(_STORE, [generation, list(packed), list(packed.values())])
     return {user: packed[user] if former is None else bytes(former) for user, former in stored}
+
+
+def replace_lists(session: Session, generation: int, packed: Mapping[int, bytes]) -> set[int]:
+    """Put these packed lists in the place of those that the generation has; return whose are stored.
+
+    Users who were deleted, closed their account, or refuse personalisation get none.
+    """
+    given = {"generation": generation, "users": list(packed), "lists": list(packed.values())}
+    return set(session.scalars(_REPLACE, given))
 
 
 def give_up(session: Session, generation: int) -> None:
@@ -277,6 +321,21 @@ def go_live(
     Raises Conflict when, since it was begun, its model was withdrawn or other lists were put up: what was
     written for it must then be rolled back.
     """
+    shown = check_serving(session, model, before)
+    gone = goes(shown, former(session), model)
+    if shown is None or gone != shown.id:
+        _make_room(session)
+    else:
+        session.execute(_STATUS, {"old": "live", "status": "retired"})
+        _sweep(session)
+    _show(session, generation, users=users, rows=rows, expires_at=expires_at, written=True)
+
+
+def check_serving(session: Session, model: str, before: int | None) -> Generation | None:
+    """Return the live generation, which is `before` as long as the transaction lasts, as `model` serves.
+
+    Raises Conflict when the model was withdrawn or other lists were put up.
+    """
     locks.only_one_promotion(session)
     serving = session.scalars(
         text("SELECT name FROM recommendations_db.recommendation_models WHERE is_active")
@@ -287,13 +346,7 @@ def go_live(
             f"{model} was scored, but {', '.join(serving) or 'no model'} serves by now: its lists are not "
             "shown; run `recsys serve score` for those of the model that serves"
         )
-    gone = goes(shown, former(session), model)
-    if shown is None or gone != shown.id:
-        _make_room(session)
-    else:
-        session.execute(_STATUS, {"old": "live", "status": "retired"})
-        _sweep(session)
-    _show(session, generation, users=users, rows=rows, expires_at=expires_at, written=True)
+    return shown
 
 
 def goes(shown: Generation | None, kept: Generation | None, model: str) -> int | None:
@@ -389,4 +442,6 @@ def _generation(row: Row[Any]) -> Generation:
         row.live_at,
         row.expires_at,
         row.rows_written,
+        row.read_up_to,
+        row.changed_at,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -19,6 +20,7 @@ from recsys.domains.recommendations.stored_lists.codec import (
     entries_of_records,
     pack,
     pack_entries,
+    relabelled,
     select,
     strictly_decreasing,
     unpack,
@@ -46,6 +48,13 @@ LISTS = st.builds(
     made_at=st.integers(0, 2**32 - 1),
     new=st.lists(ENTRIES, max_size=60),
 )
+
+
+@given(stored=LISTS, generation=st.integers(1, 2**31 - 1))
+def test_lists_of_another_generation_are_otherwise_the_same(stored: StoredList, generation: int) -> None:
+    data = relabelled(pack(stored), generation)
+    assert unpack(data) == replace(stored, generation=generation)
+    assert relabelled(data, stored.generation) == pack(stored)
 
 
 @given(LISTS)

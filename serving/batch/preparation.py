@@ -1,0 +1,84 @@
+"""What a scoring begins with: the serving model, the catalogue, the live lists, and who gets a list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from psycopg import sql
+
+from models.registry import registry
+from recsys.database.session import copy_connection, unit_of_work
+from recsys.domains.recommendations.stored_lists import generations
+from recsys.domains.recommendations.stored_lists.changes import DatabaseState
+from recsys.domains.recommendations.stored_lists.generations import Generation
+from recsys.errors import NotFound
+from recsys.settings.serving import ServingSettings
+from serving.batch.packed_columns import read_integers
+from serving.catalogue.catalogue import Catalogue
+from serving.catalogue.refresher import CatalogueRefresher
+from serving.ranking.popularity import PopularProducts
+from serving.state.active_model import LoadedModel
+
+__all__ = ["Preparation", "prepare", "users_to_score"]
+
+_USERS = sql.SQL(
+    """
+    SELECT u.id, (u.last_seen >= since.moment IS TRUE OR EXISTS (
+        SELECT FROM recommendations_db.user_interactions i
+        WHERE i.user_id = u.id AND i.created_at >= since.moment))::integer AS is_recent
+    FROM users_db.users u CROSS JOIN to_timestamp(%s) AS since (moment)
+    WHERE u.is_active AND EXISTS (SELECT FROM recommendations_db.user_interactions i WHERE i.user_id = u.id)
+        AND NOT EXISTS (
+            SELECT FROM users_db.consents c WHERE c.owner = 'user:' || u.id AND NOT c.personalisation)
+    ORDER BY u.id
+    """
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Preparation:
+    """The state that a scoring works on.
+
+    state : of the database; whatever is read for a list later is of this state or newer.
+    """
+
+    model: LoadedModel
+    catalogue: Catalogue
+    popular: PopularProducts
+    live: Generation | None
+    former: Generation | None
+    state: DatabaseState
+
+
+def prepare() -> Preparation:
+    """Read it. Raises NotFound without an active model, Unavailable when its artifact is damaged."""
+    refresher = CatalogueRefresher()
+    with unit_of_work() as session:
+        state = DatabaseState.now(session)
+        registered = registry.active(session)
+        live, former = generations.live(session), generations.former(session)
+        refresher.refresh(session)
+        popular = PopularProducts.count(session)
+    if registered is None:
+        raise NotFound(
+            "no model is active, so no user can be scored; run `recsys train run`, then promote its model"
+        )
+    model = LoadedModel(registered, registry.load(registered))
+    return Preparation(model, refresher.current, popular, live, former, state)
+
+
+def users_to_score(model: LoadedModel, settings: ServingSettings) -> tuple[npt.NDArray[np.int64], int]:
+    """Return the users whose lists are stored, int64, ascending, and how many are left out as inactive.
+
+    The days count back from the end of the training data, not from today: in a shop whose newest interactions
+    are old, such as imported ones, the last users to come are active.
+    """
+    days = settings.stored_active_days
+    since = model.model.moment_ / 1e6 - days * 86_400 if days else -np.inf
+    with copy_connection() as connection:
+        users, is_recent = read_integers(connection, _USERS, ["id", "is_recent"], [float(since)])
+    # without a limit also users whose interactions have no time
+    stored = users[is_recent > 0] if days else users
+    return stored.astype(np.int64), int(users.size - stored.size)
