@@ -171,7 +171,7 @@ def start(
     ] = "optimised",
     as_json: AsJson = False,
 ) -> None:
-    """Start a test: running servers use it within seconds. One test runs at a time."""
+    """Start a test: running servers use it within seconds. Each placement is in one test at a time."""
     from models.registry.experiments import start_experiment
     from recsys.domains.recommendations.ab_tests.design import (
         ExperimentDesign,

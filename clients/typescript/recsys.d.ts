@@ -2970,7 +2970,7 @@ export interface Operations {
     body: ParcelIn;
     response: ParcelOut;
   };
-  /** Start an experiment; servers follow within seconds. One runs at a time. */
+  /** Start an experiment; servers follow within seconds; 409 where another has one of its placements. */
   admin_start_new_experiment: {
     method: "POST";
     path: "/api/v1/admin/experiments";

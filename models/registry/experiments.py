@@ -134,7 +134,8 @@ def keep_arm(name: str, arm: str, *, actor: str, reason: str) -> tuple[AbTest, s
     A model begins to serve everybody, in the same transaction that ends the test. Other settings of the arm
     are recorded with the test, and are for the shop's requests and rules to follow: the model is then None.
 
-    Raises NotFound for an unknown test or arm, Conflict when it does not run.
+    Raises NotFound for an unknown test or arm, Conflict when it does not run, or when another runs that the
+    arm's model would take the control from.
     """
     with unit_of_work() as session:
         row = ab_tests.get(session, name)
@@ -147,6 +148,13 @@ def keep_arm(name: str, arm: str, *, actor: str, reason: str) -> tuple[AbTest, s
         model = kept.variant.model
         if model is None:
             return ab_tests.stop(session, name, actor=actor, conclusion=reason, winner=arm), None
+        others = [test.name for test in ab_tests.running(session) if test.name != name]
+        if others:
+            raise Conflict(
+                f"{model} would begin to serve everybody, and {', '.join(others)} would lose the control and "
+                f"end: decide {'it' if len(others) == 1 else 'them'} first, or end {name} with `recsys serve "
+                f"ab-test stop {name}` and promote {model} later"
+            )
     # a promotion by force ends the test in the same transaction
     switching.promote(model, actor=actor, reason=f"{name}: {reason}", force=True)
     with unit_of_work() as session:

@@ -105,7 +105,7 @@ def list_experiments(admin: AdminUser) -> list[ExperimentOut]:
 
 @router.post("", status_code=201, responses=problem_responses(400, 401, 403, 404, 409, 413, 422, 503))
 def start_new_experiment(admin: AdminUser, given: ExperimentIn) -> StartedExperimentOut:
-    """Start an experiment; servers follow within seconds. One runs at a time.
+    """Start an experiment; servers follow within seconds; 409 where another has one of its placements.
 
     `outside` has the lists of its placements that it will not compare, such as interleaved lists under a cap.
     """

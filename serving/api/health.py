@@ -14,7 +14,7 @@ from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.stored_lists import generations
 from recsys.errors import RecsysError, Unavailable
 from serving.api.schemas import Health, PartOut
-from serving.state.ab_assignment import RunningTest
+from serving.state.ab_assignment import RunningTests
 from serving.state.artifact_upkeep import ArtifactUpkeep
 from serving.state.metrics import LateShare
 from serving.state.refresher import Refresher
@@ -44,8 +44,8 @@ async def check(refresher: Refresher, late_share: LateShare) -> Health:
     parts["deadline"] = _deadline(late_share)
     if artifact_store().is_shared:
         parts["artifacts"] = _artifacts(refresher.artifacts)
-    if data.test is not None:
-        parts["ab_test"] = _ab_test(data.test)
+    if data.tests.all:
+        parts["ab_test"] = _ab_tests(data.tests)
     try:
         parts["generation"] = await to_thread.run_sync(_generation)
         refused = await to_thread.run_sync(_refusal)
@@ -99,12 +99,16 @@ def _deadline(late_share: LateShare) -> PartOut:
     return PartOut(well=late < MIN_LATE or late / lists < MAX_LATE_SHARE, detail=detail)
 
 
-def _ab_test(running: RunningTest) -> PartOut:
-    test, problem = running.test, running.problem
-    if problem is not None:
-        return PartOut(well=False, detail=f"{test.name}: the serving model answers in its place: {problem}")
-    arms = ", ".join(f"{arm.name} {arm.share:.0%}" for arm in test.design.arms)
-    return PartOut(well=True, detail=f"{test.name}: {arms} of the visitors")
+def _ab_tests(tests: RunningTests) -> PartOut:
+    details = []
+    for each in tests.all:
+        test, problem = each.test, each.problem
+        arms = ", ".join(f"{arm.name} {arm.share:.0%}" for arm in test.design.arms)
+        state = f"{arms} of the visitors"
+        if problem is not None:
+            state = f"the serving model answers in its place: {problem}"
+        details.append(f"{test.name}: {state}")
+    return PartOut(well=all(each.problem is None for each in tests.all), detail="; ".join(details))
 
 
 def _refusal() -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import numpy as np
@@ -30,12 +31,10 @@ Ids = npt.NDArray[np.int64]
 
 
 def models_without_lists() -> set[str]:
-    """The models of the running experiment that have no stored lists; none without an experiment."""
+    """The models of the running experiments that have no stored lists; none without an experiment."""
     with unit_of_work() as session:
-        test = ab_tests.running(session)
-        if test is None:
-            return set()
-        return _stored_models(test) - set(generations.arm_lists(session))
+        models = {name for test in ab_tests.running(session) for name in _stored_models(test)}
+        return models and models - set(generations.arm_lists(session))
 
 
 def score_arms(
@@ -56,7 +55,7 @@ def score_arms(
     users
         Users whose lists are stored, int64, ascending.
     only
-        Models to score; default: all of the experiment.
+        Models to score; default: all of the experiments.
     write
         What scores users and stores their lists.
 
@@ -65,19 +64,19 @@ def score_arms(
     The number of lists by model.
     """
     with unit_of_work() as session:
-        test = ab_tests.running(session)
+        tests = ab_tests.running(session)
     counts: dict[str, int] = {}
-    models = set[str]() if test is None else _stored_models(test)
+    models = {name for test in tests for name in _stored_models(test)}
     for name in sorted(models if only is None else models & only):
-        assert test is not None
+        of_model = [test for test in tests if name in _stored_models(test)]
         try:
             with unit_of_work() as session:
                 registered = registry.get(session, name)
-            counts[name] = _score(test, registered, catalogue, popular, users, write)
+            counts[name] = _score(of_model, registered, catalogue, popular, users, write)
         except Exception as error:  # noqa: BLE001 a model on trial may raise anything
             _log.error(
                 "the lists of an arm's model are not stored; it ranks when it is asked",
-                test=test.name,
+                tests=[test.name for test in of_model],
                 model=name,
                 reason=str(error),
                 exc_info=None if isinstance(error, RecsysError) else error,
@@ -113,7 +112,7 @@ def _users_of(test: Running, model: str, users: Ids) -> Ids:
 
 
 def _score(
-    test: Running,
+    tests: Sequence[Running],
     registered: RegisteredModel,
     catalogue: Catalogue,
     popular: PopularProducts,
@@ -125,12 +124,12 @@ def _score(
         generation, _ = generations.start(session, registered.name, registered.version)
     storage = ListStorage(generation, int(settings.expires_after_hours * 3600))
     try:
-        mine = _users_of(test, registered.name, users)
+        mine = np.unique(np.concatenate([_users_of(test, registered.name, users) for test in tests]))
         written = write(model, catalogue, popular, settings, mine, storage)
         with unit_of_work() as session:
             locks.only_one_promotion(session)
-            running = ab_tests.running(session)
-            is_running = running is not None and running.id == test.id
+            running = {test.id for test in ab_tests.running(session)}
+            is_running = not running.isdisjoint(test.id for test in tests)
             if is_running:
                 generations.give_to_arm(
                     session,

@@ -75,7 +75,7 @@ class Assignment:
 
 def assign(data: ServingData, request: RecommendationRequest) -> Assignment:
     """Return the visitor's arm, with the serving data and the request settings that it ranks by."""
-    test = data.test
+    test = data.tests.get(request.placement)
     arm = None if test is None else test.arm(request)
     if test is None or arm is None:
         return Assignment(data, request, request)
@@ -110,5 +110,6 @@ def assign_to(
         settings = replace(settings, diversity=variant.diversity)
     if variant.novelty is not None:
         settings = replace(settings, novelty=Novelty(variant.novelty))
-    data = replace(data, arm=arm.name, uses_stored_lists=data.uses_stored_lists and not variant.live)
+    of_arm = label(test.test.name, arm.name)
+    data = replace(data, arm=of_arm, uses_stored_lists=data.uses_stored_lists and not variant.live)
     return Assignment(data, settings, request, test, arm, arm_model)

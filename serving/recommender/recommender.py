@@ -131,7 +131,7 @@ class Recommender:
         visitor: RequestContext,
         request_id: str | None,
     ) -> RecommendationResponse:
-        context, test, began = visitor, data.test, time.perf_counter()
+        context, test, began = visitor, data.tests.get(request.placement), time.perf_counter()
         if test is None:
             response = await self._from_sources(request, context)
         elif request_id is not None and test.interleaves(request):

@@ -1,10 +1,10 @@
-"""The running A/B test, with the models of its arms loaded beside the serving model."""
+"""The running A/B tests, with the models of their arms loaded beside the serving model."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from models.registry import registry
 from models.registry.registry import RegisteredModel
@@ -22,7 +22,7 @@ from serving.ranking.cold_start import ColdStartProducts
 from serving.recommender.request import RecommendationRequest
 from serving.state.active_model import LoadedModel
 
-__all__ = ["AbTestRefresher", "ArmModel", "RunningTest"]
+__all__ = ["AbTestRefresher", "ArmModel", "RunningTest", "RunningTests"]
 
 RETRY_SECONDS = 30.0
 MAX_FAILURES = 5
@@ -151,53 +151,78 @@ class RunningTest:
             self._without_rules = CompiledRules.compile(catalogue, (), clock.now())
 
 
+class RunningTests(dict[str, RunningTest]):
+    """The tests that run, by placement: no two of them share one."""
+
+    def __init__(self, tests: Sequence[RunningTest] = ()) -> None:
+        self.all = tuple(tests)
+        self.rule_sets = frozenset(name for each in tests for name in each.test.design.rule_sets)
+        """The sets of rules that their arms name."""
+        placements = ((name, each) for each in tests for name in each.test.design.tested_placements)
+        super().__init__(placements)
+
+    def prepare(self, catalogue: Catalogue) -> None:
+        """Compute what the first request after a change would otherwise have to."""
+        for each in self.all:
+            each.prepare(catalogue)
+
+
 class AbTestRefresher:
-    """Notices the start and end of a test, and loads the models of its arms."""
+    """Notices the starts and ends of tests, and loads the models of their arms."""
 
     def __init__(self) -> None:
-        self._current: RunningTest | None = None
+        self._current = RunningTests()
         self._retry_at = 0.0
 
-    def refresh(self, catalogue: Catalogue) -> Iterator[RunningTest | None]:
-        """Yield the running test, prepared for `catalogue`; a new one first without its models.
+    def refresh(self, catalogue: Catalogue) -> Iterator[RunningTests]:
+        """Yield the running tests, prepared for `catalogue`; new ones first without their models.
 
-        Raises Unavailable when the database cannot be reached; the current test goes on.
+        Raises Unavailable when the database cannot be reached; the current tests go on.
         """
+        current = {each.test.id: each for each in self._current.all}
         registered: dict[str, RegisteredModel | str] = {}
         with unit_of_work() as session:
-            test, current = ab_tests.running(session), self._current
-            settled = current is not None and current.test == test and self._is_settled(current)
-            stored = {} if test is None else generations.arm_lists(session)
-            for name in test.design.models if test is not None and not settled else ():
+            tests = ab_tests.running(session)
+            settled = {test.id: current[test.id] for test in tests if self._is_settled(test, current)}
+            stored = generations.arm_lists(session) if tests else {}
+            for name in {each for test in tests if test.id not in settled for each in test.design.models}:
                 try:
                     registered[name] = registry.get(session, name)
                 except NotFound as error:
                     registered[name] = error.message
-        if test is None:
-            if current is not None:
-                _log.info("an A/B test ended", test=current.test.name)
-            self._current = None
-        elif not settled:
-            # until they are loaded its visitors get lists by the serving model
-            waiting = {name: ArmModel(test, name, None, f"{name} is being loaded") for name in registered}
-            if waiting:
-                preliminary = RunningTest(test, waiting)
+        for test_id in current.keys() - {test.id for test in tests}:
+            _log.info("an A/B test ended", test=current[test_id].test.name)
+        if len(settled) < len(tests):
+            if registered:
+                # until they are loaded the visitors of new tests get lists by the serving model
+                preliminary = RunningTests([settled.get(test.id) or _waiting(test) for test in tests])
                 preliminary.prepare(catalogue)
                 yield preliminary
-            self._current = RunningTest(
-                test, {name: self._load(test, name, found) for name, found in registered.items()}
+            self._current = RunningTests(
+                [settled.get(test.id) or self._started(test, registered) for test in tests]
             )
-            _log.info("an A/B test runs", test=test.name, shares=test.design.shares)
-        if self._current is not None:
-            self._current.prepare(catalogue)
-            for name, arm_model in self._current.models.items():
+        elif len(settled) < len(current):
+            self._current = RunningTests(list(settled.values()))
+        self._current.prepare(catalogue)
+        for each in self._current.all:
+            for name, arm_model in each.models.items():
                 lists = stored.get(name)
                 arm_model.generation = None if lists is None else lists.id
         yield self._current
 
-    def _is_settled(self, current: RunningTest) -> bool:
-        """Whether there is nothing to load, or loading failed a moment ago."""
-        return current.is_loaded or time.monotonic() < self._retry_at
+    def _is_settled(self, test: Running, current: Mapping[int, RunningTest]) -> bool:
+        """Whether a test is known, with nothing to load, or loading failed a moment ago."""
+        known = current.get(test.id)
+        if known is None or known.test != test:
+            return False
+        return known.is_loaded or time.monotonic() < self._retry_at
+
+    def _started(self, test: Running, registered: Mapping[str, RegisteredModel | str]) -> RunningTest:
+        started = RunningTest(
+            test, {name: self._load(test, name, registered[name]) for name in test.design.models}
+        )
+        _log.info("an A/B test runs", test=test.name, shares=test.design.shares)
+        return started
 
     def _load(self, test: Running, name: str, registered: RegisteredModel | str) -> ArmModel:
         error: Exception | None = None
@@ -220,3 +245,9 @@ class AbTestRefresher:
             exc_info=error,
         )
         return ArmModel(test, name, None, problem)
+
+
+def _waiting(test: Running) -> RunningTest:
+    """A test whose models are being loaded."""
+    models = {name: ArmModel(test, name, None, f"{name} is being loaded") for name in test.design.models}
+    return RunningTest(test, models)

@@ -27,7 +27,7 @@ from serving.ranking.cold_start import ColdStartProducts
 from serving.ranking.new_products import count_new_products
 from serving.ranking.popularity import PopularProducts
 from serving.ranking.trending import count_trends
-from serving.state.ab_assignment import AbTestRefresher
+from serving.state.ab_assignment import AbTestRefresher, RunningTests
 from serving.state.active_model import ActiveModel
 from serving.state.artifact_upkeep import ArtifactUpkeep
 from serving.state.auxiliary_models import AuxiliaryModelRefresher
@@ -55,7 +55,11 @@ class Refresher:
     def __init__(self) -> None:
         self.redis = RedisConnection()
         self._catalogue, self._rules = CatalogueRefresher(), RuleRefresher()
-        self._model, self._auxiliary, self._test = ActiveModel(), AuxiliaryModelRefresher(), AbTestRefresher()
+        self._model, self._auxiliary, self._tests = (
+            ActiveModel(),
+            AuxiliaryModelRefresher(),
+            AbTestRefresher(),
+        )
         self.artifacts = ArtifactUpkeep()
         self._preparing, self._exchanging = threading.Lock(), threading.Lock()
         self._position = 0
@@ -74,7 +78,7 @@ class Refresher:
             _BackgroundJob("popular products", POPULAR_SECONDS, self.refresh_popular),
             _BackgroundJob("new products", POPULAR_SECONDS, self.refresh_new_products),
             _BackgroundJob("rules", 1.0, self.refresh_rules),
-            _BackgroundJob("A/B test", 1.0, self.refresh_ab_test),
+            _BackgroundJob("A/B tests", 1.0, self.refresh_ab_tests),
             _BackgroundJob("reconcile", 10.0, list_cache.reconcile),
         )
 
@@ -137,10 +141,10 @@ class Refresher:
             self._rules.advance()
             self._publish()
 
-    def refresh_ab_test(self) -> None:
-        """Start or end an A/B test. Raises Unavailable."""
-        for test in self._test.refresh(self._catalogue.current):
-            self._publish(test=test)
+    def refresh_ab_tests(self) -> None:
+        """Start or end A/B tests. Raises Unavailable."""
+        for tests in self._tests.refresh(self._catalogue.current):
+            self._publish(tests=tests)
 
     async def refresh_generation(self) -> None:
         """Read the live generation of Redis. Raises RedisError, OSError, Unavailable."""
@@ -156,9 +160,8 @@ class Refresher:
         with self._preparing:
             data, catalogue, model = self.data, self._catalogue.current, self._model.current
             changes |= {"catalogue": catalogue, "model": model, "rules": self._rules.compiled(catalogue)}
-            test = changes.get("test", data.test)
-            sets = () if test is None else test.test.design.rule_sets
-            rule_sets = {name: self._rules.compiled(catalogue, name) for name in sets}
+            tests: RunningTests = changes.get("tests", data.tests)
+            rule_sets = {name: self._rules.compiled(catalogue, name) for name in tests.rule_sets}
             changes["rule_sets"] = data.rule_sets if rule_sets == data.rule_sets else rule_sets
             if self._model.problem != data.model_problem:
                 changes["model_problem"] = self._model.problem
@@ -171,8 +174,7 @@ class Refresher:
             prepared = replace(data, **changes)
             for order in (prepared.popular, prepared.trending):
                 order.prepare(catalogue)
-            if prepared.test is not None:
-                prepared.test.prepare(catalogue)
+            prepared.tests.prepare(catalogue)
             self._exchange(**changes)
 
     def _exchange(self, **changes: Any) -> None:
@@ -212,7 +214,7 @@ class Refresher:
             self.refresh_model,
             self.refresh_auxiliary_models,
             self.refresh_rules,
-            self.refresh_ab_test,
+            self.refresh_ab_tests,
             self.refresh_artifacts,
         ):
             try:

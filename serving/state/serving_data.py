@@ -12,7 +12,7 @@ from serving.merchandising.compiled_rules import CompiledRules
 from serving.ranking.cold_start import ColdStartProducts
 from serving.ranking.new_products import NewProducts
 from serving.ranking.popularity import PopularProducts
-from serving.state.ab_assignment import RunningTest
+from serving.state.ab_assignment import RunningTests
 from serving.state.active_model import LoadedModel
 from serving.state.auxiliary_models import AuxiliaryModels
 
@@ -32,9 +32,9 @@ class ServingData:
     new_products        new products that places are reserved for, with their clicks; none by default
     generation          the live generation of stored lists in Redis; None without one
     uses_stored_lists   False where a request must be ranked now, as in an arm that is ranked live
-    test                the running A/B test
-    rule_sets           `rules` with those of each set that `test` compares
-    arm                 the arm of the A/B test that this data is of; None outside of it
+    tests               the running A/B tests
+    rule_sets           `rules` with those of each set that a test compares
+    arm                 the test and arm that this data is of, such as `duel:b`; None outside of a test
     arm_generation      the stored lists of the arm's own model; None where it has none
     version             counts the snapshots of a process; two of one version have the same parts
     """
@@ -51,7 +51,7 @@ class ServingData:
     new_products: NewProducts = field(default_factory=NewProducts)
     generation: int | None = None
     uses_stored_lists: bool = True
-    test: RunningTest | None = None
+    tests: RunningTests = field(default_factory=RunningTests)
     rule_sets: Mapping[str, CompiledRules] = field(default_factory=dict)
     arm: str | None = None
     arm_generation: int | None = None

@@ -68,15 +68,14 @@ def enforce_guardrails(session: Session, results: list[AbResult]) -> list[str]:
 
 def enforce_limits(session: Session, now: datetime) -> list[str]:
     """Stop each running experiment whose arm is late, slow or fails; the names of those that were stopped."""
-    test = ab_tests.running(session)
-    if test is None:
-        return []
-    started_at = ab_tests.get(session, test.name).started_at
-    reason = limits_broken(session, test, started_at=started_at, now=now)
-    if reason is None:
-        return []
-    ab_tests.stop(session, test.name, actor="guardrail", conclusion=reason)
-    return [test.name]
+    stopped = []
+    for test in ab_tests.running(session):
+        started_at = ab_tests.get(session, test.name).started_at
+        reason = limits_broken(session, test, started_at=started_at, now=now)
+        if reason is not None:
+            ab_tests.stop(session, test.name, actor="guardrail", conclusion=reason)
+            stopped.append(test.name)
+    return stopped
 
 
 def _result(session: Session, test: AbTest, until: datetime) -> AbResult:

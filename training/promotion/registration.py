@@ -23,12 +23,13 @@ from training.tracking.runs import TrackedRun
 __all__ = ["held_for_test", "register", "tracked_run"]
 
 
-def held_for_test(decision: PromotionDecision, test: Running | None) -> PromotionDecision:
-    """The decision while an A/B test runs: nobody takes the place of the model it tests against."""
-    if test is None or decision.promoted is None:
+def held_for_test(decision: PromotionDecision, tests: Sequence[Running]) -> PromotionDecision:
+    """The decision while A/B tests run: nobody takes the place of the model they test against."""
+    if not tests or decision.promoted is None:
         return decision
+    names = ", ".join(test.name for test in tests)
     reason = (
-        f"{decision.reason}; held all the same while the A/B test {test.name} runs (against {test.control})"
+        f"{decision.reason}; held all the same while the A/B test {names} runs (against {tests[0].control})"
     )
     return replace(decision, action="hold", promoted=None, challenger=decision.promoted, reason=reason)
 

@@ -33,6 +33,7 @@ from recsys.domains.recommendations.ab_tests.service import ArmCount
 from recsys.domains.recommendations.ab_tests.tables import AbTest
 from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleSetName, RuleSetOut
+from recsys.domains.recommendations.rules.types import SHELF_NAMES
 from recsys.errors import Invalid
 from recsys.settings import get_settings
 from serving.console.access import Operator, Viewer
@@ -113,7 +114,7 @@ class ExperimentRow(BaseModel):
 class ExperimentsContent(BaseModel):
     """The content of the screen. challengers, rule_sets : what could be tested."""
 
-    running: ExperimentRow | None
+    running: list[ExperimentRow]
     former: list[ExperimentRow]
     control: str | None
     challengers: list[str]
@@ -192,7 +193,7 @@ def experiments(
     days: Annotated[float, Query(ge=1, le=3660)] = 28,
     effect_percent: Annotated[float, Query(gt=0, le=1000)] = 10,
 ) -> Response:
-    """The test that runs, the plan of the next one, and those that ended."""
+    """The tests that run, the plan of the next one, and those that ended."""
     with unit_of_work() as session:
         measurement = read_measurement(session)
     share = share_percent / 100
@@ -206,7 +207,7 @@ def experiments(
         names = [model.name for model in registry.list_models(session) if model.name != control]
         sets = rules.rule_sets(session)
     content = ExperimentsContent(
-        running=next((row for row in rows if row.state == "running"), None),
+        running=[row for row in rows if row.state == "running"],
         former=[row for row in rows if row.state != "running"],
         control=control,
         challengers=names[:100],
@@ -224,6 +225,7 @@ def experiments(
         kind_names=KIND_NAMES,
         model_options=[("", "the present model"), *((name, name) for name in content.challengers)],
         set_options=[("", "those for everybody"), *((each.name, f"also {each.name}") for each in sets)],
+        placement_names=SHELF_NAMES,
         arm_numbers=range(1, _TREATMENT_FIELDS + 1),
     )
 
@@ -378,7 +380,7 @@ def _row(
             for arm in design.arms
         ],
         unit=design.unit,
-        placements=list(design.placements),
+        placements=list(design.tested_placements),
         outcome_days=design.outcome_days,
         guardrails=list(design.guardrails),
         limits=design.limits,

@@ -98,7 +98,7 @@ class OverviewContent(BaseModel):
     questions: list[ServedQuestion]
     products: int
     displayable_products: int
-    running_test: str | None
+    running_tests: list[str]
     minutes: int
     answers: list[AnswerRate]
     answers_per_second: float
@@ -138,7 +138,7 @@ def _content(app: FastAPI, days: int) -> OverviewContent:
         questions=_questions(data),
         products=len(data.catalogue),
         displayable_products=int(data.catalogue.shown.sum()),
-        running_test=None if data.test is None else data.test.test.name,
+        running_tests=[each.test.name for each in data.tests.all],
         minutes=MINUTES,
         answers=answers,
         answers_per_second=sum(each.per_second for each in answers),

@@ -88,7 +88,7 @@ def test_a_foreign_table_in_our_schema_stops_the_downgrade(fresh_database: str) 
 def test_versions_that_are_not_known_are_refused(fresh_database: str) -> None:
     with pytest.raises(
         Invalid,
-        match=r"no schema version '9999'; known: base, 0001, .*0028, head",
+        match=r"no schema version '9999'; known: base, 0001, .*0029, head",
     ):
         migrate.upgrade(fresh_database, "9999")
     with psycopg.connect(fresh_database) as connection:
@@ -156,3 +156,36 @@ def test_every_mapped_table_says_what_it_is() -> None:
         for module in DOMAIN_TABLES
     }
     assert all(schemas == {home} for home, schemas in homes.items())
+
+
+def test_a_downgrade_leaves_the_oldest_experiment_and_no_rule_of_a_set_in_force(fresh_database: str) -> None:
+    compared = '{"arms": [{"name": "b", "variant": {"live": true, "rule_set": "winter", "diversity": 0.5}}]}'
+    only = '{"arms": [{"name": "b", "variant": {"rule_set": "winter"}}]}'
+    plain = '{"arms": [{"name": "b", "variant": {"model": "m2"}}]}'
+    with psycopg.connect(fresh_database) as connection:
+        for name, design in (("sets", compared), ("first", plain), ("second", plain), ("more", only)):
+            connection.execute(
+                "INSERT INTO recommendations_db.ab_tests (name, control, share, salt, live_control, metric, "
+                "days, state, started_at, started_by, reason, design) VALUES (%s, 'm', 0.5, 's', false, "
+                "'bought', 7, 'running', now(), 'ann', 'try', %s)",
+                (name, design),
+            )
+        connection.execute(
+            "INSERT INTO recommendations_db.business_rules (name, kind, tag, rule_set, created_by, "
+            "created_at, updated_at) VALUES ('all', 'hide', 'x', NULL, 'ann', now(), now()), "
+            "('set', 'hide', 'x', 'winter', 'ann', now(), now())"
+        )
+    migrate.downgrade(fresh_database, "0028")
+    with psycopg.connect(fresh_database) as connection:
+        tests = connection.execute(
+            "SELECT name, state FROM recommendations_db.ab_tests ORDER BY id"
+        ).fetchall()
+        designs = connection.execute("SELECT design FROM recommendations_db.ab_tests ORDER BY id").fetchall()
+        enabled = connection.execute(
+            "SELECT name FROM recommendations_db.business_rules WHERE enabled"
+        ).fetchall()
+    assert tests == [("sets", "stopped"), ("first", "running"), ("second", "stopped"), ("more", "stopped")]
+    variants = [design["arms"][0]["variant"] for (design,) in designs]
+    assert variants == [{"live": True, "diversity": 0.5}, {"model": "m2"}, {"model": "m2"}, {}]
+    assert enabled == [("all",)]
+    migrate.upgrade(fresh_database)

@@ -158,8 +158,7 @@ def test_a_start_and_an_end_are_noticed_without_a_restart(two_models: Shop, clie
     assert started.returncode == 0, started.stderr
     assert json.loads(started.stdout)["control"] == "knn-v1"
     with unit_of_work() as session:
-        test = ab_tests.running(session)
-    assert test is not None
+        (test,) = ab_tests.running(session)
     challenger_user = next(each for each in range(1, 29) if arm_of(test, f"user:{each}").name == "challenger")
     until(lambda: arm_model_source(client, challenger_user)[0] == "duel:challenger")
     stopped = two_models.run("serve", "ab-test", "stop", "duel", "--reason", "a tie", "--json")
@@ -266,7 +265,7 @@ def test_a_promotion_is_refused_while_a_test_runs_or_ends_it(two_models: Shop) -
     forced = two_models.run("train", "promote", "popularity-v1", "--force", "--reason", "now")
     assert forced.returncode == 0, forced.stderr
     with unit_of_work() as session:
-        assert ab_tests.running(session) is None
+        assert ab_tests.running(session) == ()
         assert ab_tests.get(session, "duel").conclusion == "ended because popularity-v1 began to serve"
         assert [each.action for each in registry.history(session)[:3]] == ["promote", "ab_stop", "ab_start"]
 

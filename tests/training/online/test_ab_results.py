@@ -297,7 +297,7 @@ def test_harm_stops_the_experiment_with_its_reason(shop: Shop) -> None:
         assert str(row.conclusion).startswith(
             "guardrail: bought of the arm challenger is more than 10% below"
         )
-        assert ab_tests.running(session) is None
+        assert ab_tests.running(session) == ()
 
 
 def test_an_arm_whose_lists_are_late_stops_the_experiment(shop: Shop) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from recsys.domains.recommendations.rules.types import RULE_SET_PATTERN
+from recsys.domains.recommendations.rules.types import RULE_SET_PATTERN, SHELF_NAMES
 from recsys.errors import Invalid
 
 __all__ = [
@@ -270,6 +270,11 @@ class ExperimentDesign(_Frozen):
             return placement in self.placements
         only_models = all(arm.variant.changes_model_only for arm in self.arms)
         return placement in MODEL_PLACEMENTS or not only_models
+
+    @property
+    def tested_placements(self) -> tuple[str, ...]:
+        """The placements whose lists are part of the experiment."""
+        return tuple(name for name in SHELF_NAMES if self.concerns(name))
 
     def arm(self, name: str) -> ArmDesign | None:
         """The arm of that name."""

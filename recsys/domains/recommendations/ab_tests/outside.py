@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from recsys.domains.recommendations.ab_tests.design import MODEL_PLACEMENTS, ExperimentDesign
 from recsys.domains.recommendations.impressions.tables import Exposure
 from recsys.domains.recommendations.rules import service as rules
-from recsys.domains.recommendations.rules.types import SHELF_NAMES, Rule, RuleKind
+from recsys.domains.recommendations.rules.types import Rule, RuleKind
 
 __all__ = ["MOST_LISTS", "WINDOW", "OutsideLists", "lists_outside"]
 
@@ -52,7 +52,7 @@ class _LoggedLists:
 
 def lists_outside(session: Session, design: ExperimentDesign, moment: datetime) -> list[OutsideLists]:
     """What an experiment of this design that starts at `moment` will not compare; empty: nothing known."""
-    concerned = [name for name in SHELF_NAMES if design.concerns(name)]
+    concerned = design.tested_placements
     counts = _counts(session, concerned, moment)
     outside = []
     if design.kind == "interleaved":

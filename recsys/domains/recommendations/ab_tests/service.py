@@ -28,6 +28,7 @@ from recsys.domains.recommendations.ab_tests.design import (
 from recsys.domains.recommendations.ab_tests.tables import AbTest
 from recsys.domains.recommendations.impressions.tables import Exposure
 from recsys.domains.recommendations.rules.tables import BusinessRule
+from recsys.domains.recommendations.rules.types import SHELF_NAMES
 from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.domains.recommendations.stored_lists import generations, locks
 from recsys.domains.recommendations.tables import ModelPromotion, RecommendationModel
@@ -68,7 +69,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 
 @dataclass(frozen=True)
 class Running:
-    """The test that runs, as servers see it. control : the model that served when it began."""
+    """A test that runs, as servers see it. control : the model that served when it began."""
 
     id: int
     name: str
@@ -143,10 +144,11 @@ def design_of(row: AbTest) -> ExperimentDesign:
     return ExperimentDesign.of(arms=arms, metric=row.metric, days=row.days, outcome_days=min(7.0, row.days))
 
 
-def running(session: Session) -> Running | None:
-    """The test that runs, if any."""
-    row = _running_row(session)
-    return None if row is None else Running(row.id, row.name, row.control, row.salt, design_of(row))
+def running(session: Session) -> tuple[Running, ...]:
+    """The tests that run, the oldest first; no two of them share a placement."""
+    return tuple(
+        Running(row.id, row.name, row.control, row.salt, design_of(row)) for row in _running_rows(session)
+    )
 
 
 def listed(session: Session) -> Sequence[AbTest]:
@@ -169,16 +171,13 @@ def start(
 ) -> AbTest:
     """Start an experiment: from now on each visitor's lists are those of an arm.
 
-    Raises Invalid for what can't be tested so, NotFound for an unknown model, Conflict while another test
-    runs, when the name was used before, when no model serves, or when the stored lists are of another one.
+    Others may run beside it on other placements. Raises Invalid for what can't be tested so, NotFound for an
+    unknown model, Conflict where another test has one of the placements, when the name was used before, when
+    no model serves, or when the stored lists are of another one.
     """
     _check_terms(name, design, reason)
     locks.only_one_promotion(session)  # the serving model must stay the recorded one
-    if (other := _running_row(session)) is not None:
-        raise Conflict(
-            f"the A/B test {other.name} runs ({_arms_in_words(other)}), and only one can: "
-            f"stop it first with `recsys serve ab-test stop {other.name} --reason …`"
-        )
+    _check_placements(session, design)
     if session.scalar(select(AbTest.id).where(AbTest.name == name)) is not None:
         raise Conflict(f"there was an A/B test named {name} already; choose another name")
     control = _serving(session)
@@ -245,13 +244,12 @@ def note_winner(session: Session, name: str, winner: str) -> AbTest:
     return row
 
 
-def end(session: Session, *, actor: str, conclusion: str) -> str | None:
-    """End whichever test runs, in the transaction that changes the model; its name, None without any."""
-    row = _running_row(session)
-    if row is None:
-        return None
-    _end(session, row, actor, conclusion)
-    return row.name
+def end(session: Session, *, actor: str, conclusion: str) -> list[str]:
+    """End all tests that run, in the transaction that changes the model; their names."""
+    rows = _running_rows(session)
+    for row in rows:
+        _end(session, row, actor, conclusion)
+    return [row.name for row in rows]
 
 
 def answered(session: Session, test: AbTest) -> dict[str, ArmCount]:
@@ -287,14 +285,15 @@ def answered(session: Session, test: AbTest) -> dict[str, ArmCount]:
 
 
 def check_promotion(session: Session, name: str, *, ends: bool, actor: str) -> None:
-    """Before another model begins to serve: the test that runs loses its control, so it ends, or refuses.
+    """Before another model begins to serve: tests that run lose their control, so they end, or refuse.
 
-    ends : end it, in the caller's transaction. Else raises Conflict while one runs.
+    ends : end them, in the caller's transaction. Else raises Conflict while one runs.
     """
-    row = _running_row(session)
-    if row is None:
+    rows = _running_rows(session)
+    if not rows:
         return
     if not ends:
+        row = rows[0]
         raise Conflict(
             f"the A/B test {row.name} runs ({_arms_in_words(row)}); decide it first with "
             f"`recsys serve ab-test stop {row.name} --reason …`, or promote with --force, which ends it"
@@ -313,10 +312,24 @@ def variant_of(session: Session, arm: str | None) -> Variant:
 def compared_rule_sets(session: Session) -> dict[str, list[str]]:
     """The sets of rules that arms of running experiments name, each with the names of these."""
     compared: dict[str, list[str]] = {}
-    test = running(session)
-    for name in () if test is None else test.design.rule_sets:
-        compared.setdefault(name, []).append("" if test is None else test.name)
+    for test in running(session):
+        for name in test.design.rule_sets:
+            compared.setdefault(name, []).append(test.name)
     return compared
+
+
+def _check_placements(session: Session, design: ExperimentDesign) -> None:
+    """Raise Conflict where a running experiment has one of the placements, naming those that are free."""
+    tests = running(session)
+    for other in tests:
+        shared = [name for name in design.tested_placements if other.design.concerns(name)]
+        if shared:
+            free = [name for name in SHELF_NAMES if not any(each.design.concerns(name) for each in tests)]
+            raise Conflict(
+                f"the A/B test {other.name} runs on {', '.join(shared)}, and a placement is in one test at a "
+                f"time: choose among the free ones with --placement ({', '.join(free) or 'none is'}), or "
+                f"stop it first with `recsys serve ab-test stop {other.name} --reason …`"
+            )
 
 
 def _check_rule_sets(session: Session, design: ExperimentDesign) -> None:
@@ -363,16 +376,17 @@ def _serving(session: Session) -> str:
     return control
 
 
-def _running_row(session: Session) -> AbTest | None:
-    return session.scalars(
-        select(AbTest).where(AbTest.state == "running").execution_options(populate_existing=True)
-    ).one_or_none()
+def _running_rows(session: Session) -> Sequence[AbTest]:
+    running_rows = select(AbTest).where(AbTest.state == "running").order_by(AbTest.id)
+    return session.scalars(running_rows.execution_options(populate_existing=True)).all()
 
 
 def _end(session: Session, row: AbTest, actor: str, conclusion: str) -> None:
     row.state, row.ended_at, row.ended_by, row.conclusion = "stopped", clock.now(), actor, conclusion
     session.flush()
-    for generation in generations.retire_arm_lists(session):
+    others = {model for test in running(session) for model in test.design.models}
+    needed = [lists.id for name, lists in generations.arm_lists(session).items() if name in others]
+    for generation in generations.retire_arm_lists(session, but=needed):
         after_commit(session, partial(list_cache.retire_lists, generation))
     _note(session, row, "ab_stop", actor, conclusion)
 

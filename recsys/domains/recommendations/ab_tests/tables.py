@@ -1,11 +1,11 @@
-"""Which experiment runs, on whom, since when, and how it ended (a table of our own)."""
+"""Which experiments run, on whom, since when, and how it ended (a table of our own)."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Identity, Index, SmallInteger, String, Text, text
+from sqlalchemy import CheckConstraint, Identity, SmallInteger, String, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -31,8 +31,6 @@ class AbTest(Base):
         CheckConstraint("days > 0", name="days"),
         CheckConstraint("state IN ('running', 'stopped')", name="state"),
         CheckConstraint("(state = 'running') = (ended_at IS NULL)", name="end"),
-        # at most one test runs, even when two are started at the same time; the running test is found by it
-        Index("ab_tests_one_running_idx", "state", unique=True, postgresql_where=text("state = 'running'")),
         {"schema": SCHEMA},
     )
 

@@ -128,15 +128,14 @@ def start(session: Session, name: str = "first", challenger: str = "knn-v1", **t
 
 
 def test_a_test_has_a_beginning_and_an_end_that_are_written_down(models: Session) -> None:
-    assert ab_tests.running(models) is None
+    assert ab_tests.running(models) == ()
     start(models)
-    test = ab_tests.running(models)
-    assert test is not None
+    (test,) = ab_tests.running(models)
     assert (test.name, test.control, test.design.models) == ("first", "als-v1", ("knn-v1",))
     assert test.design.shares == {"control": 0.8, "challenger": 0.2}
     row = ab_tests.stop(models, "first", actor="bob", conclusion="a tie")
     assert (row.state, row.ended_by, row.conclusion) == ("stopped", "bob", "a tie")
-    assert ab_tests.running(models) is None
+    assert ab_tests.running(models) == ()
     promotions = models.scalars(select(ModelPromotion).order_by(ModelPromotion.id)).all()
     assert [(one.action, one.from_name, one.to_name, one.actor, one.reason) for one in promotions] == [
         ("ab_start", "als-v1", "knn-v1", "ann", "try"),
@@ -179,12 +178,12 @@ def test_what_can_not_be_tested_is_refused(
     assert error.exit_code == 2
     with pytest.raises(error, match=message):
         start(models, **terms)
-    assert ab_tests.running(models) is None
+    assert ab_tests.running(models) == ()
 
 
-def test_one_runs_at_a_time_and_needs_a_model_that_serves(models: Session) -> None:
+def test_a_placement_is_in_one_test_and_a_test_needs_a_model_that_serves(models: Session) -> None:
     start(models)
-    with pytest.raises(Conflict, match="the A/B test first runs"):
+    with pytest.raises(Conflict, match="the A/B test first runs on for_you, similar, bought_together"):
         start(models, "second")
     with pytest.raises(NotFound, match="there are: first"):
         ab_tests.stop(models, "third", actor="bob", conclusion="x")
@@ -234,8 +233,7 @@ def test_rows_of_the_version_before_have_the_same_two_arms(models: Session) -> N
     row.design = None
     models.flush()
     assert design_of(row).arms == written.arms
-    test = ab_tests.running(models)
-    assert test is not None
+    (test,) = ab_tests.running(models)
     assert test.design.days == 7
 
 
