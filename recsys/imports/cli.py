@@ -121,6 +121,12 @@ def csv(
     date_format: Annotated[
         str | None, typer.Option(help="Of created_at, as for strftime, such as %Y%m%d%H%M.")
     ] = None,
+    no_times: Annotated[
+        bool,
+        typer.Option(
+            "--no-times", help="The interactions have no created_at; all are stored as of the import."
+        ),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -159,7 +165,7 @@ def csv(
     kinds = {name: (*kind.required, *kind.optional) for name, kind, paths in given if paths}
     mappings = chosen_mappings(kinds, mapping, columns or (), types or (), decimal, date_format)
     stated = list(option_pairs("--map", columns or ()))
-    options = ReadOptions(separator=_separator(separator), encoding=encoding)
+    options = ReadOptions(separator=_separator(separator), encoding=encoding, no_times=no_times)
     if dry_run:
         show_preview(
             preview_files(users or (), products or (), interactions or (), options, mappings, stated), as_json

@@ -42,15 +42,15 @@ def uuids(names: Iterable[str]) -> pl.Series:
 def content_names(frame: pl.DataFrame, occurrences: Occurrences) -> pl.Series:
     """What happened, as one text per row, numbered among the identical rows of the same file.
 
-    `frame` has user, product, interaction_type, created_at (Datetime), interaction_value (Float64) and
-    session_id.
+    `frame` has user, product, interaction_type, created_at (Datetime; null without times), interaction_value
+    (Float64) and session_id.
     """
     name = frame.select(
         pl.concat_str(
             pl.col("user").fill_null(""),
             pl.col("product"),
             pl.col("interaction_type"),
-            pl.col("created_at").dt.epoch("us"),
+            pl.col("created_at").dt.epoch("us").cast(pl.String).fill_null(""),
             (pl.col("interaction_value") * 100).round().cast(pl.Int64).cast(pl.String).fill_null(""),
             pl.col("session_id").fill_null(""),
             separator=_UNIT,

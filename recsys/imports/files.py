@@ -30,6 +30,7 @@ from recsys.imports.readers.doubtful_ids import doubt_notes, doubtful_ids
 from recsys.imports.readers.mapping import ColumnMapping
 from recsys.imports.readers.rows import (
     INTERACTIONS,
+    INTERACTIONS_WITHOUT_TIMES,
     PRODUCTS,
     USERS,
     FileKind,
@@ -41,7 +42,7 @@ from recsys.imports.readers.rows import (
 )
 from recsys.imports.readers.source import ReadOptions, open_source
 from recsys.imports.readers.source_file import SourceFile
-from recsys.imports.readers.validation import split
+from recsys.imports.readers.validation import MOMENT, split
 from recsys.imports.repeat_counter import Occurrences
 from recsys.imports.report import ImportReport, Refusals
 
@@ -123,10 +124,11 @@ def open_sources(
 
     Raises Invalid for an unreadable file, and for a column of `stated` that is in no file.
     """
+    events = INTERACTIONS_WITHOUT_TIMES if options is not None and options.no_times else INTERACTIONS
     given = (
         ("users", USERS, users),
         ("products", PRODUCTS, products),
-        ("interactions", INTERACTIONS, interactions),
+        ("interactions", events, interactions),
     )
     sources = [
         (
@@ -161,6 +163,11 @@ def _expanded(paths: Sequence[Path]) -> list[Path]:
 
 def _note(report: ImportReport, kind: FileKind, source: SourceFile) -> None:
     report.notes += source.notes
+    if kind is INTERACTIONS_WITHOUT_TIMES:
+        report.notes.append(
+            f"{source.name}: its events have no times and are stored as of now; lists follow no order and no "
+            "season"
+        )
     if source.unknown:
         report.notes.append(f"{source.name}: ignored the columns {', '.join(source.unknown)}")
     doubts = doubtful_ids(source, kind.ids)
@@ -186,7 +193,7 @@ class _Importer:
         elif kind is PRODUCTS:
             self._products(source)
         else:
-            self._interactions(source)
+            self._interactions(source, kind)
 
     def _users(self, source: SourceFile) -> None:
         """Every user of the file that is not there yet."""
@@ -237,13 +244,13 @@ class _Importer:
                 f"{source.name}: {kept:,} variants have the SKU of a product, and stay products"
             )
 
-    def _interactions(self, source: SourceFile) -> None:
+    def _interactions(self, source: SourceFile, kind: FileKind) -> None:
         """Every event of the file whose user and product are known."""
         counts, began = self._report.table("user_interactions"), perf_counter()
         users, products = KnownIds(user_ids), KnownIds(product_ids)
         missing_users = missing_products = 0
         writes = ("catalogue", "interactions") if self._create_missing else ("interactions",)
-        for batch in self._batches(source, INTERACTIONS):
+        for batch in self._batches(source, kind):
             rows = batch.rows
             with batch_transaction(*writes) as connection:
                 if self._create_missing:
@@ -348,7 +355,10 @@ def parsed_batches(
         elif kind is PRODUCTS:
             rows, refused = parse_products(batch.rows, occurrences, now, length)
         else:
-            rows, refused = parse_interactions(batch.rows, now)
+            has_times = kind is INTERACTIONS
+            rows, refused = parse_interactions(batch.rows, now, has_times=has_times)
             rows = rows.with_columns(event_ids(rows, occurrences).alias("event_id"))
+            if not has_times:  # after the ids: a second import of the same file must find the same ones
+                rows = rows.with_columns(created_at=pl.lit(now, dtype=MOMENT))
         read = batch.rows.height + batch.refused.height
         yield ParsedBatch(rows, batch.refused, refused, read, batch.done)

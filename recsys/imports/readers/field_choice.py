@@ -289,7 +289,8 @@ def _hint(source: SourceFile, required: Sequence[str], mapping: ColumnMapping) -
                 chooser.field(field) is not None for field in required
             ):
                 return f"; it looks like {name} ({kind}): add --mapping {name}"
-    return "; name columns with --map THEIRS=OURS"
+    hint = "; name columns with --map THEIRS=OURS"
+    return f"{hint}, or add --no-times if the file has none" if "created_at" in required else hint
 
 
 def _moment(value: str, form: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -29,6 +29,7 @@ from recsys.settings import get_settings
 
 __all__ = [
     "INTERACTIONS",
+    "INTERACTIONS_WITHOUT_TIMES",
     "PRODUCTS",
     "USERS",
     "FileKind",
@@ -73,10 +74,14 @@ INTERACTIONS = FileKind(
     ("interaction_value", "session_id", "event_id", "context"),
     ("user", "product"),
 )
+INTERACTIONS_WITHOUT_TIMES = replace(INTERACTIONS, required=INTERACTIONS.required[:-1])
 
 
-def parse_interactions(rows: pl.DataFrame, now: datetime) -> Frames:
-    """The rows in the columns of STAGED_INTERACTIONS but for ids and event_id, and those refused."""
+def parse_interactions(rows: pl.DataFrame, now: datetime, *, has_times: bool = True) -> Frames:
+    """The rows in the columns of STAGED_INTERACTIONS but for ids and event_id, and those refused.
+
+    Without times `created_at` is null.
+    """
     rows = _complete(rows, INTERACTIONS)
     checked = rows.with_columns(
         moments(rows["created_at"]).alias("moment"),
@@ -102,8 +107,7 @@ def parse_interactions(rows: pl.DataFrame, now: datetime) -> Frames:
             ),
             ~pl.col("interaction_type").is_in(INTERACTION_TYPES),
         ),
-        ("created_at", "no created_at", pl.col("created_at").is_null()),
-        *moment_checks("created_at", "moment", now),
+        *_times(now, has_times),
         *money("interaction_value", "amount"),
         (
             "context",
@@ -308,6 +312,13 @@ def bare_products(names: pl.Series, rows: pl.DataFrame) -> pl.DataFrame:
             stock=pl.lit(None, dtype=pl.Int32),
         )
     )
+
+
+def _times(now: datetime, has_times: bool) -> list[Check]:
+    if not has_times:
+        return []
+    missing: Check = ("created_at", "no created_at", pl.col("created_at").is_null())
+    return [missing, *moment_checks("created_at", "moment", now)]
 
 
 def _complete(rows: pl.DataFrame, kind: FileKind) -> pl.DataFrame:

@@ -34,10 +34,14 @@ MEMORY = "1GB"
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What a person says about a text file; None: found out from the file."""
+    """What a person says about a file; None: found out from the file.
+
+    no_times : interactions have no `created_at`.
+    """
 
     separator: str | None = None
     encoding: str | None = None
+    no_times: bool = False
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import orjson
 import polars as pl
 
 __all__ = [
+    "MOMENT",
     "Check",
     "json_objects",
     "moment_checks",

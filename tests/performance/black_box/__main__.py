@@ -69,6 +69,7 @@ def served(shop: BlackBoxShop, var: Path) -> dict[str, dict[str, list[str]]]:
         "--interactions",
         str(interactions),
         "--create-missing",
+        *([] if "created_at" in shop.interactions.columns else ["--no-times"]),
     )
     measured(servers, "features", "build")
     trained = measured(servers, "train", "run", "--all")

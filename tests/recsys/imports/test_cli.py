@@ -44,7 +44,7 @@ def test_bad_input_is_one_line_and_exit_code_2(desk: Desk) -> None:
     assert done.stdout == ""
     assert done.stderr.strip().endswith(
         "i.csv has no column product, interaction_type, created_at; it has: user, item; "
-        "name columns with --map THEIRS=OURS"
+        "name columns with --map THEIRS=OURS, or add --no-times if the file has none"
     )
     assert desk.shop.run("import", "csv").returncode == 2
 

@@ -18,6 +18,7 @@ from recsys.domains.products import listing
 from recsys.errors import Invalid
 from recsys.imports.loading import interactions as merging
 from recsys.imports.readers import source_file as reading
+from recsys.imports.readers.source import ReadOptions
 from tests.recsys.imports.desk import EVENTS, HEADER, PRODUCTS, USERS, Desk, counts
 from tests.support.shop import forget_connections
 
@@ -96,6 +97,23 @@ def test_an_overlapping_file_adds_only_what_is_new(desk: Desk) -> None:
     more = EVENTS + "bob,tea,view,2024-03-05,,,,\n"
     report = desk.take(interactions=more)
     assert counts(report, "user_interactions") == (5, 1, 0, 4, 0)
+
+
+def test_events_without_times_are_stored_once_and_as_of_their_import(desk: Desk) -> None:
+    desk.take(users=USERS, products=PRODUCTS)
+    untimed, header = ReadOptions(no_times=True), "user,product,interaction_type\n"
+    first = header + "ann,tea,purchase\nann,tea,purchase\nbob,mug,view\n"
+    with pytest.raises(Invalid, match="no column created_at; .* add --no-times if the file has none"):
+        desk.take(interactions=first)
+    before = clock.now()
+    report = desk.take(interactions=first, options=untimed)
+    assert counts(report, "user_interactions") == (3, 3, 0, 0, 0)
+    assert any("its events have no times" in note for note in report.notes)
+    [(moment,)] = desk.rows(f"SELECT DISTINCT created_at FROM {INTERACTIONS}")
+    assert before <= moment <= clock.now()
+    report = desk.take(interactions=first + "bob,tea,view\n", options=untimed)
+    assert counts(report, "user_interactions") == (4, 1, 0, 3, 0)
+    assert len(desk.rows(f"SELECT DISTINCT created_at FROM {INTERACTIONS}")) == 2
 
 
 def test_a_repeated_purchase_stays_two_and_a_repeated_event_id_one(desk: Desk) -> None:
