@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,36 @@ def test_the_papers_setting_is_gf_cf() -> None:
     found = np.zeros(len(DATA.items))
     found[DATA.items.index(products)] = scores
     np.testing.assert_allclose(found[taken], expected[taken], atol=1e-5)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_degrees_scale_both_filters_and_turn_popular_items_down(copied: bool, tmp_path: Path) -> None:
+    chosen = GraphFilterParameters(
+        factors=6, user_power=0.35, item_power=0.4, ridge=0.3, linear=0.2, linear_power=0.3,
+        popularity_power=0.25, values="binary",
+    )  # fmt: skip
+    model = GraphFilter(chosen).fit(DATA)
+    if copied:
+        model.save(tmp_path / "model")
+        model = GraphFilter.load(tmp_path / "model")
+    x = (DATA.matrix.toarray() > 0).astype(np.float64)
+    taken = x.sum(axis=0) > 0
+    x = x[:, taken]
+    users, items = np.maximum(x.sum(axis=1), 1.0), x.sum(axis=0)
+    normal = x * users[:, None] ** -0.35 * items**-0.4
+    s, vt = np.linalg.svd(normal, full_matrices=False)[1:]
+    s, vt = s[:6], vt[:6]
+    low_pass = (
+        np.diag(items**-0.4) @ vt.T @ np.diag(s**2 / (s**2 + 0.3 * s[0] ** 2)) @ vt @ np.diag(items**0.4)
+    )
+    linear = 0.2 * np.diag(items**-0.3) @ normal.T @ normal @ np.diag(items**0.3)
+    columns = np.array([1, 4, 6])
+    expected = ((low_pass + linear) @ np.diag(items**-0.25))[columns].sum(axis=0)
+    history = [History.of(DATA.items.ids[np.flatnonzero(taken)[columns]])]
+    products, scores = model.recommend_from(history, len(DATA.items)).row(0)
+    found = np.zeros(len(DATA.items))
+    found[DATA.items.index(products)] = scores
+    np.testing.assert_allclose(found[taken], expected, rtol=1e-4)
 
 
 def test_without_the_linear_part_it_is_the_degree_svd() -> None:
