@@ -23,6 +23,7 @@ from tests.recsys.imports.desk import EVENTS, HEADER, PRODUCTS, USERS, Desk, cou
 from tests.support.shop import forget_connections
 
 INTERACTIONS = "recommendations_db.user_interactions"
+MOMENTS = "SELECT DISTINCT created_at FROM recommendations_db.user_interactions"
 ALL = "SELECT * FROM recommendations_db.user_interactions ORDER BY id"
 
 
@@ -103,17 +104,17 @@ def test_events_without_times_are_stored_once_and_as_of_their_import(desk: Desk)
     desk.take(users=USERS, products=PRODUCTS)
     untimed, header = ReadOptions(no_times=True), "user,product,interaction_type\n"
     first = header + "ann,tea,purchase\nann,tea,purchase\nbob,mug,view\n"
-    with pytest.raises(Invalid, match="no column created_at; .* add --no-times if the file has none"):
+    with pytest.raises(Invalid, match=r"no column created_at; .* add --no-times if the file has none"):
         desk.take(interactions=first)
     before = clock.now()
     report = desk.take(interactions=first, options=untimed)
     assert counts(report, "user_interactions") == (3, 3, 0, 0, 0)
     assert any("its events have no times" in note for note in report.notes)
-    [(moment,)] = desk.rows(f"SELECT DISTINCT created_at FROM {INTERACTIONS}")
+    [(moment,)] = desk.rows(MOMENTS)
     assert before <= moment <= clock.now()
     report = desk.take(interactions=first + "bob,tea,view\n", options=untimed)
     assert counts(report, "user_interactions") == (4, 1, 0, 3, 0)
-    assert len(desk.rows(f"SELECT DISTINCT created_at FROM {INTERACTIONS}")) == 2
+    assert len(desk.rows(MOMENTS)) == 2
 
 
 def test_a_repeated_purchase_stays_two_and_a_repeated_event_id_one(desk: Desk) -> None:
