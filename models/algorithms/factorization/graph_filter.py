@@ -117,7 +117,7 @@ class GraphFilter(DegreeSVD):
         super()._restore(arrays)
         parts = (arrays["normal_data"], arrays["normal_indices"], arrays["normal_indptr"])
         normal = sparse.csr_matrix(parts, shape=(len(self.users_), len(self.items_)))
-        # an artifact of before this array has no power that needs it
+        # an artifact of an earlier version has no power that needs it
         self._take(normal, arrays.get("degrees", np.ones(len(self.items_), dtype=np.float32)))
 
 
