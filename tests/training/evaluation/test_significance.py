@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import bootstrap, permutation_test
 
 from training.evaluation import significance
 from training.evaluation.significance import (
@@ -42,6 +43,20 @@ def test_intervals_agree_with_theory_and_shrink_with_users() -> None:
     error = values.std() / np.sqrt(values.size)
     assert low[0] == pytest.approx(values.mean() - 1.96 * error, abs=0.15 * error)
     assert high[0] == pytest.approx(values.mean() + 1.96 * error, abs=0.15 * error)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.01, 0.03])
+def test_interval_and_p_value_agree_with_scipy(shift: float) -> None:
+    a = _users(120) + shift
+    b = _users(120, seed=1)
+    found = compare(a, b, draws=20_000, seed=2)
+    changes = (a - b,)
+    interval = bootstrap(changes, np.mean, n_resamples=20_000, method="percentile", rng=3).confidence_interval
+    spread = interval.high - interval.low
+    assert (found.low, found.high) == pytest.approx(interval, abs=0.03 * spread)
+    p_value = permutation_test(changes, np.mean, permutation_type="samples", n_resamples=20_000, rng=4).pvalue
+    # four standard errors of two draws of 20,000
+    assert found.p_value == pytest.approx(p_value, abs=4 * np.sqrt(2 * 0.25 / 20_000))
 
 
 def test_intervals_repeat_with_the_seed_and_share_their_draws() -> None:
