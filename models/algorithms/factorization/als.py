@@ -190,9 +190,14 @@ class ALS(FactorModel):
         out[np.isin(items, self.cold_)] = -np.inf
 
     def _lengths(self) -> npt.NDArray[np.float32]:
-        lengths: npt.NDArray[np.float32] = np.linalg.norm(self.item_factors_, axis=1)
-        lengths[self.cold_] = 1.0
-        return lengths
+        """The lengths of the item vectors, 1 for cold items; computed once for each fit."""
+        kept: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None
+        kept = self.__dict__.get("_kept_lengths")
+        if kept is None or kept[0] is not self.item_factors_:
+            lengths = np.linalg.norm(self.item_factors_, axis=1)
+            lengths[self.cold_] = 1.0
+            kept = self.__dict__["_kept_lengths"] = self.item_factors_, lengths
+        return kept[1]
 
     def _contributions(
         self, history: sparse.csr_matrix, row: int, items: Rows

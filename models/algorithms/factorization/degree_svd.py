@@ -109,8 +109,18 @@ class DegreeSVD(FactorModel):
         return Factors(np.asarray(user, dtype=np.float32), self.decoder_)
 
     def _score_similar(self, items: Rows, out: Scores) -> None:
-        unit = self.decoder_ / np.maximum(np.linalg.norm(self.decoder_, axis=1, keepdims=True), 1e-12)
+        unit = self._unit_decoder
         np.matmul(unit[items], unit.T, out=out)
+
+    @property
+    def _unit_decoder(self) -> npt.NDArray[np.float32]:
+        """The item vectors of length one; computed once for each decoder."""
+        kept: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None
+        kept = self.__dict__.get("_kept_unit")
+        if kept is None or kept[0] is not self.decoder_:
+            lengths = np.maximum(np.linalg.norm(self.decoder_, axis=1, keepdims=True), 1e-12)
+            kept = self.__dict__["_kept_unit"] = self.decoder_, self.decoder_ / lengths
+        return kept[1]
 
     def _contributions(
         self, history: sparse.csr_matrix, row: int, items: Rows
