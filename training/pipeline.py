@@ -18,6 +18,7 @@ from recsys.artifacts.store import artifact_store
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
 from recsys.errors import NotFound
+from recsys.privacy import tombstones
 from recsys.settings import get_settings
 from training.evaluation.examples import choose_users
 from training.evaluation.splits import Split
@@ -99,6 +100,9 @@ def train(
         create(experiment)  # a wrong parameter is refused before anything long begins
     artifact_store().prepare()
     with training_lock():
+        with unit_of_work() as session:
+            # a person who is erased from now on may be in what is read next
+            erased_before = tombstones.everybody(session)
         dataset = _snapshot(rebuild, steps, read_all)
         plan = None if budget is None else plan_training(experiments, dataset, budget)
         experiments = experiments if plan is None else plan.experiments
@@ -119,7 +123,7 @@ def train(
         registered: list[str] = []
         items: ItemResults | None = None
         if lists:
-            registered, items = train_item_models(lists, dataset, run, steps, plan.by_name())
+            registered, items = train_item_models(lists, dataset, run, steps, plan.by_name(), erased_before)
         if not experiments:
             return TrainingOutcome(
                 names,
@@ -164,7 +168,7 @@ def train(
         with steps.step(
             "register" if decision.promoted is None else f"register, promote {decision.promoted}"
         ):
-            active = register(versions, report, decision, dataset, actor)
+            active = register(versions, report, decision, dataset, actor, erased_before)
     with steps.step("log to MLflow") as tracking:
         tracked = track([tracked_run(version, report, [page, document]) for version in versions])
         tracking.note = tracked.problem or tracked.uri

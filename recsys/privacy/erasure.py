@@ -105,6 +105,7 @@ def erase(user_id: int, *, by: int | None, requested_by: str) -> ErasureReceipt:
         moment = clock.now()
         reviewed = [each for each in session.scalars(_REVIEWED, {"user": user_id}) if each is not None]
         marked = trained_models.mark(session, person, moment)
+        is_training = trained_models.training_runs(session)
         tombstones.bury(session, person.identifiers, moment)
         counts.removed[searches.NAME] = searches.erase(session, searches_of(client, person))
         _erase_tables(session, person, counts)
@@ -123,6 +124,11 @@ def erase(user_id: int, *, by: int | None, requested_by: str) -> ErasureReceipt:
     if not left:
         unfinished.forget(user_id)
     notes += left + _rewrite_persistence(client)
+    if is_training:
+        notes.append(
+            "A training ran meanwhile, which may have read the person's data before: its models are marked "
+            "when they are registered (`recsys privacy models`), with the date by which others replace them."
+        )
     _log.info("a person was erased", places=sum(map(bool, counts.removed.values())), models=len(marked))
     return signed(
         ErasureReceipt(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, VARCHAR
@@ -17,7 +17,16 @@ from sqlalchemy.orm import Session
 
 from recsys.web.access.signing import signatures
 
-__all__ = ["ErasedPeople", "bury", "identifiers_of", "session_name", "user_name", "username_name"]
+__all__ = [
+    "ErasedPeople",
+    "Tombstone",
+    "bury",
+    "everybody",
+    "identifiers_of",
+    "session_name",
+    "user_name",
+    "username_name",
+]
 
 _PURPOSE = b"erased identifier"
 _USER_FIELDS = frozenset({"user_id", "target_id"})
@@ -32,7 +41,15 @@ _BURY = text(
 _FIND = text("SELECT hash, erased_at FROM users_db.erased_identifiers WHERE hash = ANY(:hashes)").bindparams(
     bindparam("hashes", type_=ARRAY(VARCHAR))
 )
+_EVERYBODY = text("SELECT hash, erased_at FROM users_db.erased_identifiers")
 _ANY = text("SELECT EXISTS (SELECT FROM users_db.erased_identifiers)")
+
+
+class Tombstone(NamedTuple):
+    """The hash of an identifier, and when it was erased last."""
+
+    hash: str
+    erased_at: datetime
 
 
 def user_name(user_id: int) -> str:
@@ -54,6 +71,11 @@ def bury(session: Session, identifiers: Collection[str], moment: datetime) -> No
     """Store tombstones, in the caller's transaction."""
     hashes = sorted({signatures(_PURPOSE, each.encode())[0].hex() for each in identifiers})
     session.execute(_BURY, {"hashes": hashes, "moment": moment})
+
+
+def everybody(session: Session) -> frozenset[Tombstone]:
+    """All tombstones."""
+    return frozenset(Tombstone(row.hash, row.erased_at) for row in session.execute(_EVERYBODY))
 
 
 def identifiers_of(value: object) -> set[str]:
@@ -95,6 +117,11 @@ class ErasedPeople:
         }
         rows: Any = session.execute(_FIND, {"hashes": sorted(names)})
         return cls({names[row.hash]: row.erased_at for row in rows})
+
+    @property
+    def newest(self) -> datetime | None:
+        """When the last of them was erased; None where none was."""
+        return max(self._erased_at.values(), default=None)
 
     def knows(self, identifier: str) -> bool:
         """Whether there is a tombstone of it."""

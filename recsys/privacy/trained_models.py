@@ -6,21 +6,37 @@ version of its experiment replaced, trained after the erasure, is deleted with i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.artifacts.store import ArtifactStore, artifact_store
+from recsys.domains.recommendations.stored_lists import locks
 from recsys.errors import Invalid, NotFound
+from recsys.privacy import tombstones
 from recsys.privacy.person import Person
 from recsys.privacy.places.files import learned_from
+from recsys.privacy.tombstones import Tombstone
 from recsys.settings import get_settings
 
-__all__ = ["MarkedModel", "delete_replaced", "mark", "marked", "overdue"]
+__all__ = [
+    "MarkedModel",
+    "delete_replaced",
+    "mark",
+    "mark_registered",
+    "marked",
+    "overdue",
+    "training_runs",
+]
+
+TRAINING_LOCK = 7_290_312
+"""The advisory lock that a training holds (`training.lock`)."""
+_BATCH = 10_000
 
 _MODELS = text(
     """
@@ -65,6 +81,11 @@ _WITHOUT_ARTIFACT = text(
     "UPDATE recommendations_db.recommendation_models "
     "SET parameters = parameters - 'artifact' - 'checksum' WHERE name = :name"
 )
+_TRAINING_RUNS = text(
+    "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
+    "WHERE locktype = 'advisory' AND granted AND datname = current_database() "
+    "AND classid = 0 AND objid = :lock)"
+)
 _UNMARK = text("DELETE FROM recommendations_db.models_to_retrain WHERE name = :name")
 
 
@@ -87,9 +108,13 @@ class MarkedModel:
 def mark(session: Session, person: Person, moment: datetime) -> list[str]:
     """Mark the models that learned from the person, whose interactions are still there; their names.
 
+    A training that registers its models later marks them itself (`mark_registered`): it waits for the end of
+    the caller's transaction, or this one for the end of its own.
+
     Those that contain the person's number, and all that were trained after the person's first interaction: a
     model of products alone learned from it too. A model that is marked keeps its date.
     """
+    locks.only_one_promotion(session)
     settings, store = get_settings(), artifact_store()
     sessions = {"user": person.user_id, "sessions": list(person.sessions)}
     first = session.scalar(_FIRST_INTERACTION, sessions)
@@ -101,6 +126,36 @@ def mark(session: Session, person: Person, moment: datetime) -> list[str]:
             retrain_by = moment + timedelta(days=settings.privacy.retrain_days)
             session.execute(_MARK, {"name": model.name, "moment": moment, "retrain_by": retrain_by})
     return names
+
+
+def mark_registered(
+    session: Session, names: Sequence[str], users: Iterable[int], erased_before: Set[Tombstone]
+) -> datetime | None:
+    """Mark models that are being registered where their data has a person who is erased by now.
+
+    That is a user with a tombstone, or anybody who was erased since the training began: of an erased guest
+    the data has no name. Call it under `locks.only_one_promotion`, in the transaction that registers them.
+
+    users : of the data. erased_before : `tombstones.everybody`, before the data was read.
+    Returns when the last such person was erased; None where nothing is marked.
+    """
+    erased = tombstones.everybody(session)
+    erased_at = max((each.erased_at for each in erased - erased_before), default=None)
+    if erased_at is None and erased:
+        numbers = iter(users)
+        while batch := list(islice(numbers, _BATCH)):
+            found = tombstones.ErasedPeople.among(session, map(tombstones.user_name, batch)).newest
+            erased_at = max(filter(None, (erased_at, found)), default=None)
+    if erased_at is not None:
+        retrain_by = erased_at + timedelta(days=get_settings().privacy.retrain_days)
+        for name in names:
+            session.execute(_MARK, {"name": name, "moment": erased_at, "retrain_by": retrain_by})
+    return erased_at
+
+
+def training_runs(session: Session) -> bool:
+    """Whether a training runs, which may have read a person's data before the erasure."""
+    return bool(session.scalar(_TRAINING_RUNS, {"lock": TRAINING_LOCK}))
 
 
 def _contains(store: ArtifactStore, artifact: str, person: Person) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +14,10 @@ from models.base import Recommender
 from models.registry import registry
 from models.registry.registry import Registration
 from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.stored_lists import locks
 from recsys.errors import Invalid, NotFound
+from recsys.privacy import trained_models
+from recsys.privacy.tombstones import Tombstone
 from training.evaluation.item_lists import (
     FLOORS,
     ItemListFigures,
@@ -98,8 +101,11 @@ def train_item_models(
     run: str,
     steps: Steps,
     forecasts: Mapping[str, TimeForecast],
+    erased_before: Set[Tombstone],
 ) -> tuple[list[str], ItemResults | None]:
     """Judge, fit on everything and register each experiment; returns their names and their figures.
+
+    erased_before : who was erased before the dataset was opened. Others may still be in it.
 
     The figures are None where the data holds nothing to judge them on: the models are registered all the
     same, since the lists of a new shop come from its catalogue.
@@ -135,7 +141,9 @@ def train_item_models(
             row = _registration(name, version, experiment, model, checksum, dataset, run, figures)
             try:
                 with unit_of_work() as session:
+                    locks.only_one_promotion(session)
                     registry.register(session, row)
+                    trained_models.mark_registered(session, [name], dataset.users.ids.tolist(), erased_before)
             except BaseException:
                 # an artifact without a row would look like a model and be none
                 registry.discard_artifact(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
 from recsys.domains.recommendations.ab_tests.service import Running
 from recsys.domains.recommendations.stored_lists import locks
+from recsys.privacy import trained_models
+from recsys.privacy.tombstones import Tombstone
 from training.promotion.guardrails import plain_bounds
 from training.promotion.rule import PromotionDecision, label
 from training.report.builder import Version
@@ -40,8 +42,12 @@ def register(
     decision: PromotionDecision,
     dataset: Dataset,
     actor: str,
+    erased_before: Set[Tombstone],
 ) -> str | None:
-    """All rows and the promotion in one transaction; returns the model that serves after it."""
+    """All rows and the promotion in one transaction; returns the model that serves after it.
+
+    erased_before : who was erased before the dataset was opened. Others may still be in it.
+    """
     figures = report.verdict.model_dump(mode="json")
     try:
         with unit_of_work() as session:
@@ -50,6 +56,8 @@ def register(
             decision = held_for_test(decision, ab_tests.running(session))
             for version in versions:
                 registry.register(session, _registration(version, report, dataset, decision))
+            names = [version.name for version in versions]
+            trained_models.mark_registered(session, names, dataset.users.ids.tolist(), erased_before)
             if decision.promoted is not None:
                 registry.activate(
                     session,
