@@ -62,12 +62,26 @@ _LOOKED = """
     ORDER BY at DESC, user_id, product_id
 """
 _LOWER = """
-    WITH changed AS (
-        SELECT p.id AS product_id, max(o.occurred_at) AS changed_at
+    WITH moves AS (
+        SELECT o.data ->> 'product_id' AS product, o.data ->> 'variant_id' AS variant, o.id, o.occurred_at,
+               coalesce(CAST(o.data ->> 'former_price' AS numeric),
+                        lag(CAST(o.data ->> 'price' AS numeric)) OVER (
+                            PARTITION BY o.data ->> 'product_id', o.data ->> 'variant_id' ORDER BY o.id)
+               ) AS former
         FROM analytics_db.outbox o
-        JOIN products_db.products p ON o.data ->> 'product_id' = CAST(p.id AS text)
-        WHERE o.name = 'product.price_changed' AND o.occurred_at >= :since AND o.occurred_at < :now
-          AND p.status = 'active' AND p.price < p.compare_price
+        WHERE o.name = 'product.price_changed' AND o.occurred_at < :now
+    ), of_days AS (
+        SELECT DISTINCT ON (product, variant) product, variant, former,
+               max(occurred_at) OVER (PARTITION BY product, variant) AS changed_at
+        FROM moves WHERE occurred_at >= :since
+        ORDER BY product, variant, id
+    ), changed AS (
+        SELECT p.id AS product_id, max(d.changed_at) AS changed_at
+        FROM of_days d
+        JOIN products_db.products p ON d.product = CAST(p.id AS text) AND p.status = 'active'
+        LEFT JOIN products_db.product_variants v ON d.variant = CAST(v.id AS text)
+        WHERE (d.variant IS NULL OR v.id IS NOT NULL)
+          AND (coalesce(v.price, p.price) < d.former OR d.former IS NULL AND p.price < p.compare_price)
         GROUP BY p.id
     )
 """
@@ -101,8 +115,9 @@ def lower_prices(
 ) -> list[SegmentMember]:
     """Users who looked at a product, and did not buy it, whose price fell in the last `days` days.
 
-    A price fell where it changed and is below the price that it is compared with (`compare_price`). Changes
-    are known as long as events are kept (`events.outbox_days`). The user looked at it before the last
+    A price fell where it is lower than before the first of these changes: by the event of the change, or the
+    event before it. Where neither has a former price, it is compared with `compare_price`. Changes are known
+    as long as events are kept (`events.outbox_days`). The user looked at it before the last
     change, and not before `looked_since`.
     """
     return _who_looked(session, _LOWER, now, days, looked_since, limit)

@@ -86,12 +86,14 @@ def change(session: Session, product_id: int, given: ProductChange) -> Product:
     )
     if not changed and not is_described:
         return row
+    former_price = row.price
     with unique(session, "product", row.name):
         _set(row, changed)
     if "sku" in changed:
         own_ids_changed(session)
     if "price" in changed:
-        publish(session, PriceChanged(product_id=product_id, price=row.price))
+        event = PriceChanged(product_id=product_id, price=row.price, former_price=former_price)
+        publish(session, event)
     _publish_update(session, product_id, *changed, *(["embedding"] if is_described else []))
     return row
 
@@ -138,8 +140,16 @@ def change_variant(
     if stock is not None and stock != (row.inventory_quantity or 0):
         inventory.adjust(session, row.id, stock - (row.inventory_quantity or 0), reason="set", by=by)
     if row.price != old_price:
-        price = get(session, product_id).price if row.price is None else row.price
-        publish(session, PriceChanged(product_id=product_id, variant_id=row.id, price=price))
+        of_product = get(session, product_id).price
+        publish(
+            session,
+            PriceChanged(
+                product_id=product_id,
+                variant_id=row.id,
+                price=of_product if row.price is None else row.price,
+                former_price=of_product if old_price is None else old_price,
+            ),
+        )
     _publish_update(session, product_id, "variants")
     return row
 

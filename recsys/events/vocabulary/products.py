@@ -70,6 +70,9 @@ class PriceChanged(_ProductEvent):
     name: ClassVar[str] = "product.price_changed"
 
     price: Amount
+    former_price: Annotated[
+        Amount | None, Field(description="What it cost before; null in events of earlier versions.")
+    ] = None
     variant_id: MaybeVariantId = None
 
 

@@ -17,6 +17,8 @@ from models.base import Recommender
 from models.registry import registry
 from recsys import clock
 from recsys.database.session import unit_of_work
+from recsys.domains.products import service as products
+from recsys.domains.products.schemas import ProductChange
 from recsys.errors import Invalid, NotFound
 from recsys.privacy import consent
 from recsys.privacy.consent import Consent
@@ -273,6 +275,55 @@ def test_who_looked_at_what_changed_and_did_not_buy_it(open_shop: Shop, kind: st
     execute(open_shop, "UPDATE products_db.product_variants SET inventory_quantity = 0")
     execute(open_shop, "UPDATE products_db.products SET compare_price = NULL")
     assert segment(kind).members == []
+
+
+def price_changed(shop: Shop, days_ago: float, now: datetime, **data: object) -> None:
+    execute(
+        shop,
+        "INSERT INTO analytics_db.outbox (event_id, family, name, version, aggregate, data, occurred_at) "
+        "VALUES (gen_random_uuid(), 'products', 'product.price_changed', 1, %s, %s::json, %s)",
+        f"product:{data['product_id']}", json.dumps(data), now - timedelta(days=days_ago),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("moves", "price", "is_lower"),
+    [
+        ([{"price": "8", "former_price": "10"}], 8, True),
+        ([{"price": "12", "former_price": "10"}], 12, False),
+        # several changes of the period count together, whatever the last one was
+        ([{"price": "8", "former_price": "10"}, {"price": "9", "former_price": "8"}], 9, True),
+        ([{"price": "12", "former_price": "10"}, {"price": "11", "former_price": "12"}], 11, False),
+        ([{"price": "8", "former_price": "10"}, {"price": "10", "former_price": "8"}], 10, False),
+        # events of the version before have the new price only
+        ([{"price": "8"}], 8, False),
+        ([{"price": "10", "ago": 30}, {"price": "8"}], 8, True),
+        ([{"price": "7", "ago": 30}, {"price": "8"}], 8, False),
+    ],
+)
+def test_a_lower_price_is_one_below_that_of_before_the_changes(
+    open_shop: Shop, moves: list[dict[str, object]], price: int, is_lower: bool
+) -> None:
+    now = clock.now()
+    looks(open_shop, [(1, 7, "view", 6.0)], now)
+    for number, move in enumerate(moves):
+        given = dict(move)
+        price_changed(open_shop, given.pop("ago", 3 - number), now, product_id=7, **given)  # type: ignore[arg-type]
+    execute(open_shop, "UPDATE products_db.products SET price = %s, compare_price = NULL WHERE id = 7", price)
+    assert users(segment("price-drop")) == ([1] if is_lower else [])
+    execute(open_shop, "UPDATE products_db.products SET status = 'archived' WHERE id = 7")
+    assert segment("price-drop").members == []
+
+
+def test_a_price_that_the_shop_lowers_is_a_lower_price_without_compare_price(open_shop: Shop) -> None:
+    looks(open_shop, [(1, 7, "view", 6.0)], clock.now())
+    execute(open_shop, "UPDATE products_db.products SET price = 10, compare_price = NULL WHERE id = 7")
+    with unit_of_work() as session:
+        products.change(session, 7, ProductChange.model_validate({"price": "8.00"}))
+    assert users(segment("price-drop")) == [1]
+    with unit_of_work() as session:
+        products.change(session, 7, ProductChange.model_validate({"price": "10.50"}))
+    assert segment("price-drop").members == []
 
 
 def test_csv_has_all_columns() -> None:
