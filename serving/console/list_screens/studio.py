@@ -5,10 +5,8 @@ The changes are a part of the address: nothing is stored before they are saved, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
@@ -20,7 +18,6 @@ from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.interactions.history import recently_active
 from recsys.domains.recommendations.rules import service as rules
-from recsys.domains.recommendations.rules.schemas import RuleIn
 from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry
 from recsys.errors import Forbidden, Invalid, RecsysError
 from serving.catalogue.catalogue import Catalogue
@@ -28,12 +25,18 @@ from serving.console.access import Merchandiser, Role, Viewer
 from serving.console.list_screens.displayed_lists import DisplayedProduct, products_of
 from serving.console.list_screens.naming import (
     category_named,
-    checked,
     moment_named,
     product_named,
     user_named,
 )
 from serving.console.list_screens.segment_preview import PreviewedSegment, listed_products, previewed
+from serving.console.list_screens.studio_changes import (
+    factors_of,
+    matched,
+    rule_of,
+    text_of,
+    without_product,
+)
 from serving.console.rendering import TEMPLATES, screen_router
 from serving.merchandising.compiled_rules import CompiledRules
 from serving.merchandising.rerank import RerankedList, rerank
@@ -50,12 +53,6 @@ NEED_PRODUCT = (Placement.SIMILAR, Placement.BOUGHT_TOGETHER)
 MAX_CHANGES = 30
 COMPARED_PEOPLE = 10
 _OF_FORMS = {"pin_product", "pin_place", "factor_product", "factor", "cap_by", "cap_most"}
-_CHANGE = re.compile(
-    r"hide:(?P<hide>\d{1,9})|pin:(?P<pin>\d{1,9}):(?P<position>\d{1,3})"
-    r"|factor:(?P<factored>\d{1,9}):(?P<factor>\d{1,2}(\.\d{1,2})?)|cap:(?P<cap>category|brand):(?P<most>\d{1,3})"
-)
-
-
 ShortText = Annotated[str, Query(max_length=255)]
 ProductNumber = Annotated[int | None, Query(ge=1, le=999_999_999)]
 
@@ -210,7 +207,7 @@ StudioQuery = Annotated[StudioRequest, Depends(_studio_request)]
 async def studio(request: Request, user: Viewer, query: StudioQuery) -> Response:
     """One list with the changes of the draft; a form of the page leads to the address with its change."""
     if (change := query.added()) is not None:
-        _match(change)
+        matched(change)
         others = [other for other in query.change if other.rpartition(":")[0] != change.rpartition(":")[0]]
         # a factor of 1 changes nothing: the slider at 1 takes the change away
         added = [] if change.startswith("factor:") and query.factor == 1.0 else [change]
@@ -248,7 +245,7 @@ async def save_draft(
             return [
                 rules.create(
                     session,
-                    _rule_of(change, query.placement, catalogue, given.name, starts, ends, given.everywhere),
+                    rule_of(change, query.placement, catalogue, given.name, starts, ends, given.everywhere),
                     actor=user.actor,
                 ).id
                 for change in query.change
@@ -266,7 +263,7 @@ def _fill(recommender: Recommender, content: StudioContent) -> None:
     # first, so that a change can be taken back where the rest fails
     content.changes = [
         StudioChange(
-            text=_text_of(change, data.catalogue),
+            text=text_of(change, data.catalogue),
             without=query.address(change=[other for other in query.change if other != change]),
         )
         for change in query.change
@@ -275,7 +272,7 @@ def _fill(recommender: Recommender, content: StudioContent) -> None:
     user = segment.people[0].own_id if segment and not query.user else query.user
     wanted = _request(data.catalogue, query, user)
     drafts = [
-        _rule_of(change, query.placement, data.catalogue, "draft", None, None, False).as_rule(-number)
+        rule_of(change, query.placement, data.catalogue, "draft", None, None, False).as_rule(-number)
         for number, change in enumerate(query.change, 1)
     ]
     with_drafts = CompiledRules.compile(data.catalogue, [*data.rules.rules, *drafts], data.rules.moment)
@@ -285,7 +282,7 @@ def _fill(recommender: Recommender, content: StudioContent) -> None:
     content.model = model
     content.before = products_of(data.catalogue, old, rules=before.rules)
     places = {entry.product: place for place, entry in enumerate(before.entries, 1)}
-    factors = {int(match["factored"]): float(match["factor"]) for match in _factors(query.change)}
+    factors = {int(match["factored"]): float(match["factor"]) for match in factors_of(query.change)}
     for product in products_of(data.catalogue, new, rules=after.rules):
         number = product.product_id
         content.cards.append(
@@ -293,8 +290,8 @@ def _fill(recommender: Recommender, content: StudioContent) -> None:
                 product=product,
                 before=places.get(number),
                 factor=factors.get(number, 1.0),
-                hide=query.address(change=[*_without(query.change, number), f"hide:{number}"]),
-                kept=_without(query.change, number),
+                hide=query.address(change=[*without_product(query.change, number), f"hide:{number}"]),
+                kept=without_product(query.change, number),
             )
         )
     listed = {entry.product for entry in new}
@@ -385,66 +382,3 @@ def _people(
 def _expected(entries: Sequence[Entry]) -> float:
     """How many products of a page are expected to be taken: the sum of the calibrated scores."""
     return sum(entry.score for entry in entries) / SCORE_UNIT
-
-
-def _match(change: str) -> re.Match[str]:
-    match = _CHANGE.fullmatch(change)
-    if match is None:
-        raise Invalid(f"“{change[:40]}” is no change of a list; expected such as hide:12 or pin:12:1.")
-    return match
-
-
-def _factors(changes: Sequence[str]) -> list[re.Match[str]]:
-    return [match for match in map(_match, changes) if match["factored"]]
-
-
-def _without(changes: Sequence[str], product: int) -> list[str]:
-    """Return the changes that are not about this product."""
-    return [change for change in changes if change.split(":")[1] != str(product)]
-
-
-def _text_of(change: str, catalogue: Catalogue) -> str:
-    match = _match(change)
-    if match["cap"]:
-        return f"At most {match['most']} of each {match['cap']} on a page"
-    number = int(match["hide"] or match["pin"] or match["factored"])
-    name = catalogue.name(number) or f"product {number}"
-    if match["hide"]:
-        return f"Hide {name}"
-    if match["pin"]:
-        return f"Pin {name} to position {match['position']}"
-    verb = "Boost" if float(match["factor"]) > 1 else "Bury"
-    return f"{verb} {name}: score × {float(match['factor']):g}"
-
-
-def _rule_of(
-    change: str,
-    placement: Placement,
-    catalogue: Catalogue,
-    name: str,
-    starts: datetime | None,
-    ends: datetime | None,
-    everywhere: bool,
-) -> RuleIn:
-    """Return the rule of a change. Raises Invalid for a change that can be none."""
-    match = _match(change)
-    values: dict[str, object] = {
-        "name": f"{name}: {_text_of(change, catalogue)}"[:200],
-        "shelves": None if everywhere else [placement.value],
-        "starts_at": starts,
-        "ends_at": ends,
-    }
-    if match["cap"]:
-        values |= {"kind": "cap", "cap_by": match["cap"], "most": int(match["most"]), "strict": False}
-    else:
-        values["target"] = {"product_ids": [int(match["hide"] or match["pin"] or match["factored"])]}
-        if match["hide"]:
-            values["kind"] = "hide"
-        elif match["pin"]:
-            values |= {"kind": "pin", "position": int(match["position"])}
-        else:
-            factor = float(match["factor"])
-            if factor == 1.0:
-                raise Invalid("A factor of 1 changes nothing; move the slider, or remove the change.")
-            values |= {"kind": "boost" if factor > 1 else "bury", "factor": factor}
-    return checked(RuleIn, values)
