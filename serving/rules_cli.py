@@ -40,7 +40,8 @@ def list_(
         return
     for rule in rows:
         where = ", ".join([*(rule.shelves or ()), *(rule.placements or ())]) or "everywhere"
-        whom = "everybody" if rule.rule_set is None else f"set {rule.rule_set}"
+        whom = "everybody" if rule.segment is None else rule.segment
+        whom += "" if rule.rule_set is None else f", set {rule.rule_set}"
         state = "" if rule.enabled else ", disabled"
         typer.echo(f"{rule.id:6}  {rule.name}: {rule.kind.value}, {where}, {whom}{state}")
     if not rows:

@@ -1663,6 +1663,8 @@ export interface RuleIn {
   placements?: Array<string> | null;
   /** The rule applies only in arms of an experiment that name this set; null: for everybody. */
   rule_set?: string | null;
+  /** For whom the rule holds: the name of a stored segment, `guests` or `known-users`; null: for everybody. */
+  segment?: string | null;
   /** Start; null: at once. */
   starts_at?: string | null;
   /** End, exclusive; null: none. */
@@ -1701,6 +1703,8 @@ export interface RuleOut {
   placements?: Array<string> | null;
   /** The rule applies only in arms of an experiment that name this set; null: for everybody. */
   rule_set?: string | null;
+  /** For whom the rule holds: the name of a stored segment, `guests` or `known-users`; null: for everybody. */
+  segment?: string | null;
   /** Start; null: at once. */
   starts_at?: string | null;
   /** End, exclusive; null: none. */
@@ -1975,6 +1979,38 @@ export interface StockOut {
   quantity: number;
 }
 
+/** Which users: those of a kind of segment, or given ones. */
+export interface StoredSegmentIn {
+  /** Null: `user_ids` are the members. */
+  kind?: SegmentKind | null;
+  product_ids?: Array<number | string | Sku>;
+  category_id?: number | string | Slug | Name | null;
+  brand_id?: number | string | Slug | Name | null;
+  user_ids?: Array<number | string | Username>;
+  /** buyers: only users who never looked at the product. */
+  new?: boolean;
+  /** Due, or changed, within so many days. */
+  days?: number;
+  looked_days?: number;
+  limit?: number;
+}
+
+/** A stored segment. */
+export interface StoredSegmentOut {
+  name: string;
+  /** How its members are found; kind `given`: they were given. */
+  definition: Record<string, unknown>;
+  members: number;
+  created_by: string;
+  created_at: string;
+  /** When its members were found. */
+  refreshed_at: string | null;
+  /** Why the last refresh failed; the earlier members stay. */
+  problem: string | null;
+  /** The business rules that are for it. */
+  rules: Array<string>;
+}
+
 /** A product's name that completes the input. */
 export interface Suggestion {
   /** The shop's own id of the product. */
@@ -2127,6 +2163,10 @@ export interface TouchingRule {
   rule_id: number;
   name: string;
   kind: string;
+  /** The segment that the rule is for; null: everybody. */
+  segment?: string | null;
+  /** When the members of that segment were found. */
+  segment_refreshed_at?: string | null;
   /** Whether it determined the position, or removed the product. */
   decides: boolean;
 }
@@ -2539,6 +2579,15 @@ export interface Operations {
     };
     response: void;
   };
+  /** Delete a segment that no rule is for. */
+  admin_delete_stored_segment: {
+    method: "DELETE";
+    path: "/api/v1/admin/stored-segments/{name}";
+    pathParameters: {
+      name: string;
+    };
+    response: void;
+  };
   /** Delete a group; its history stays. */
   admin_delete_synonyms: {
     method: "DELETE";
@@ -2773,6 +2822,12 @@ export interface Operations {
     };
     response: Page_LogOut_;
   };
+  /** All stored segments, with how many members they have and how old these are. */
+  admin_list_stored_segments: {
+    method: "GET";
+    path: "/api/v1/admin/stored-segments";
+    response: Array<StoredSegmentOut>;
+  };
   /** The changes of a group with author and time, newest first; also of a deleted group. */
   admin_list_synonym_changes: {
     method: "GET";
@@ -2873,6 +2928,16 @@ export interface Operations {
     body: TemplatePreviewIn;
     response: TemplatePreviewOut;
   };
+  /** Store a segment, or replace the one of this name, and find its members. */
+  admin_put_stored_segment: {
+    method: "PUT";
+    path: "/api/v1/admin/stored-segments/{name}";
+    pathParameters: {
+      name: string;
+    };
+    body: StoredSegmentIn;
+    response: StoredSegmentOut;
+  };
   /** Record whether a text message was delivered; for the webhook of the provider, with a key for `admin`. */
   admin_receive_receipt: {
     method: "POST";
@@ -2882,6 +2947,15 @@ export interface Operations {
     };
     body: SmsReceiptIn;
     response: SmsLogOut;
+  };
+  /** Find the members again now. */
+  admin_refresh_stored_segment: {
+    method: "POST";
+    path: "/api/v1/admin/stored-segments/{name}/refresh";
+    pathParameters: {
+      name: string;
+    };
+    response: StoredSegmentOut;
   };
   /** Refund a payment in part or in full, never more than was paid. */
   admin_refund: {

@@ -101,6 +101,12 @@ _ALL = (
         ("recsys privacy retention",),
     ),
     JobDefinition(
+        "segments",
+        "Refresh segments",
+        "Finds the members of stored segments again, for the business rules that are for them.",
+        ("segments", "stored", "refresh"),
+    ),
+    JobDefinition(
         "evaluate-items",
         "Judge similar products",
         "Judges the lists of similar products and of products bought together on what customers did later.",

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.rules import service as rules_service
 from recsys.domains.recommendations.rules.schemas import RuleIn
+from recsys.domains.recommendations.segments import service as segments
 from recsys.own_ids.references import ProductRef, UserRef
 from recsys.web.dependencies import AdminUser
 from recsys.web.errors import problem_responses
@@ -98,13 +99,16 @@ def _preview(recommender: Recommender, body: RulePreviewIn) -> RulePreview:
         body.shelf, body.user_id, products=tuple(body.product_ids), limit=body.limit
     )
     ranked, filtered = recommender.without_rules(request)
-    rules = recommender.data.rules
+    rules = recommender.data_for(body.user_id).rules
+    with unit_of_work() as session:
+        concerns = segments.concerns(session, body.rule.segment, body.user_id)
     if body.rule.rule_set is not None:
         # beside the other rules of its set, which nobody may have yet
         with unit_of_work() as session:
             in_force = rules_service.in_force(session, rules.moment)
-        of_visitor = [rule for rule in in_force if rule.is_for(body.rule.rule_set)]
-        rules = CompiledRules.compile(rules.catalogue, of_visitor, rules.moment)
+        of_set = [rule for rule in in_force if rule.is_for(body.rule.rule_set)]
+        together = CompiledRules.compile(rules.catalogue, of_set, rules.moment, members=rules.members)
+        rules = together.of_visitor(body.user_id)
     return preview(
         rules,
         body.rule.as_rule(body.rule_id or 0),
@@ -113,6 +117,7 @@ def _preview(recommender: Recommender, body: RulePreviewIn) -> RulePreview:
         limit=request.limit,
         ignored_caps=ignored_caps_of(request),
         diversify=diversity_reranker(rules.catalogue, request),
+        concerns=concerns,
     )
 
 

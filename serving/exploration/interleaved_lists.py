@@ -47,7 +47,8 @@ def interleaved(
     # the challenger has these rules, too
     limiting = rules
     if variant.rule_set is not None:
-        limiting = data.rule_sets[variant.rule_set].for_placement(request.placement, request.name)
+        of_set = data.rule_sets[variant.rule_set].of_visitor(request.user)
+        limiting = of_set.for_placement(request.placement, request.name)
     if limiting is not None and (limiting.caps or limiting.minimums):
         return plain
     is_fallback = any(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -13,11 +13,14 @@ import numpy.typing as npt
 
 from recsys.domains.recommendations.rules.types import CapBy, NewTo, Rule, RuleKind, RuleTarget
 from serving.catalogue.catalogue import Catalogue
+from serving.merchandising.segment_members import SegmentMembers, segments_of
 
 __all__ = ["CompiledCap", "CompiledMinimum", "CompiledRules", "PlacementRules", "matching_products"]
 
 Mask = npt.NDArray[np.bool_]
 SECONDS_PER_DAY = 86_400.0
+MOST_AUDIENCES = 64
+"""Sets of segments for which compiled rules are kept."""
 _NO_RULES: tuple[Rule, ...] = ()
 
 
@@ -82,21 +85,43 @@ class PlacementRules:
 
 @dataclass(frozen=True, eq=False)
 class CompiledRules:
-    """Rules in order of precedence, compiled for one catalogue at one moment."""
+    """Rules in order of precedence, compiled for one catalogue at one moment.
+
+    audience : the segments of the visitor whom these rules are for. Rules for other segments do nothing.
+    segments : those that rules name; empty where the rules are the same for every visitor, as those that
+        `of_visitor` returned.
+    members : of the stored ones among them.
+    """
 
     catalogue: Catalogue
     rules: tuple[Rule, ...]
     moment: datetime
+    audience: frozenset[str] = frozenset()
+    segments: frozenset[str] = frozenset()
+    members: Mapping[str, SegmentMembers] = field(default_factory=dict)
+    _of_audiences: dict[frozenset[str], CompiledRules] = field(default_factory=dict, repr=False)
     _compiled: dict[frozenset[int], PlacementRules] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def compile(cls, catalogue: Catalogue, rules: Iterable[Rule], moment: datetime) -> CompiledRules:
+    def compile(
+        cls,
+        catalogue: Catalogue,
+        rules: Iterable[Rule],
+        moment: datetime,
+        *,
+        audience: frozenset[str] = frozenset(),
+        members: Mapping[str, SegmentMembers] | None = None,
+    ) -> CompiledRules:
         """Compile rules, which must be those in force; `created_within_days` counts from `moment`.
+
+        Without an audience, rules for a segment take effect by `of_visitor` only.
 
         Every placement and list name that a rule mentions is compiled here; all others share one result.
         """
         ordered = tuple(sorted(rules, key=lambda rule: (-rule.priority, rule.id)))
-        compiled = cls(catalogue, ordered, moment)
+        named = {rule.segment for rule in ordered if rule.segment is not None}
+        segments = frozenset() if audience else frozenset(named)
+        compiled = cls(catalogue, ordered, moment, audience, segments, {} if members is None else members)
         # the stored columns of a rule are older than the words: `shelves` are placements, `placements` names
         placements: set[str | None] = {None}.union(*(rule.shelves or () for rule in ordered))
         names: set[str | None] = {None}.union(*(rule.placements or () for rule in ordered))
@@ -104,6 +129,24 @@ class CompiledRules:
         for placement in placements:
             for name in names:
                 compiled._of_rules(compiled._applicable(placement, name), masks)
+        for user in (None, 0) if segments else ():
+            compiled.of_visitor(user)  # a guest, and a user who is in no stored segment
+        return compiled
+
+    def of_visitor(self, user: int | None) -> CompiledRules:
+        """Return the rules for a user, or for a guest (None): themselves, unless a rule names a segment."""
+        if not self.segments:
+            return self
+        audience = segments_of(user, self.members)
+        compiled = self._of_audiences.get(audience)
+        if compiled is None:
+            rules = (rule for rule in self.rules if rule.segment is None or rule.segment in audience)
+            compiled = self.compile(
+                self.catalogue, rules, self.moment, audience=audience, members=self.members
+            )
+            if len(self._of_audiences) >= MOST_AUDIENCES:
+                self._of_audiences.clear()
+            self._of_audiences[audience] = compiled
         return compiled
 
     def for_placement(self, placement: str, name: str | None = None) -> PlacementRules:
@@ -111,7 +154,11 @@ class CompiledRules:
         return self._of_rules(self._applicable(placement, name), {})
 
     def _applicable(self, placement: str | None, name: str | None) -> tuple[int, ...]:
-        return tuple(i for i, rule in enumerate(self.rules) if rule.holds_on(placement, name))
+        return tuple(
+            i
+            for i, rule in enumerate(self.rules)
+            if rule.holds_on(placement, name) and (rule.segment is None or rule.segment in self.audience)
+        )
 
     def _of_rules(self, applicable: Sequence[int], masks: dict[RuleTarget, Mask]) -> PlacementRules:
         key = frozenset(applicable)

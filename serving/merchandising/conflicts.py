@@ -15,7 +15,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from recsys.domains.recommendations.rules.types import Rule, RuleKind
+from recsys.domains.recommendations.rules.types import GUESTS, Rule, RuleKind
 from serving.catalogue.catalogue import Catalogue
 from serving.merchandising.compiled_rules import matching_products
 
@@ -62,6 +62,9 @@ def _meet_in_time(first: Rule, second: Rule) -> bool:
 def _meet_in_place(first: Rule, second: Rule) -> bool:
     if not (first.is_for(second.rule_set) or second.is_for(first.rule_set)):
         return False  # of two sets, which no visitor has together
+    segments = {first.segment, second.segment} - {None}
+    if len(segments) == 2 and GUESTS in segments:
+        return False
     return all(
         mine is None or other is None or bool(mine & other)
         for mine, other in ((first.shelves, second.shelves), (first.placements, second.placements))

@@ -150,16 +150,22 @@ def preview(
     name: str | None = None,
     ignored_caps: Collection[CapBy] = (),
     diversify: Diversify | None = None,
+    concerns: bool = True,
 ) -> RulePreview:
     """Return the list as it is, and as it would be with `draft` in force, whatever its period.
 
+    compiled : the rules for the visitor of the list. concerns : whether the draft is for this visitor, too.
     A draft with the id of a rule replaces that rule; with the id 0 it is added.
     """
     others = [rule for rule in compiled.rules if rule.id != draft.id]
     # the newest: of equal priorities, the older rule takes precedence
     newest = max((rule.id for rule in compiled.rules), default=0) + 1
     added = draft if draft.id else replace(draft, id=newest)
-    with_draft = CompiledRules.compile(compiled.catalogue, [*others, added], compiled.moment)
+    added = replace(added, segment=None)
+    rules_then = [*others, added] if concerns else others
+    with_draft = CompiledRules.compile(
+        compiled.catalogue, rules_then, compiled.moment, audience=compiled.audience
+    )
     before, after = (
         apply(
             rules,

@@ -104,7 +104,7 @@ def assign_to(
     if not variant.rules and without_rules is not None:
         data = replace(data, rules=without_rules)
     if variant.rule_set is not None:
-        data = replace(data, rules=data.rule_sets[variant.rule_set])
+        data = replace(data, rules=data.rule_sets[variant.rule_set].of_visitor(request.user))
     settings = request
     if variant.diversity is not None:
         settings = replace(settings, diversity=variant.diversity)

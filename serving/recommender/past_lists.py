@@ -7,6 +7,7 @@ products that were not on the page is not logged: of these, only what the tables
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from pydantic import BaseModel, Field
@@ -18,7 +19,7 @@ from recsys.domains.recommendations.impressions import store as impressions
 from recsys.domains.recommendations.impressions.store import Answered
 from recsys.domains.recommendations.interactions.history import interactions_of
 from recsys.domains.recommendations.rules import service as rules
-from recsys.domains.recommendations.rules.types import Rule
+from recsys.domains.recommendations.rules.types import GUESTS, KNOWN_USERS, Rule
 from recsys.errors import Invalid, NotFound
 from recsys.own_ids.answers import WithUsername
 from serving.batch import interaction_index
@@ -205,7 +206,9 @@ def _rules_of(session: Session, page: Answered) -> list[Rule]:
     if not variant.rules:
         return []
     in_force = rules.in_force_at(session, page.shown_at)
-    return [rule for rule in in_force if rule.is_for(variant.rule_set)]
+    # who was a member of a stored segment then is not kept
+    audience = (None, GUESTS if page.user_id is None else KNOWN_USERS)
+    return [rule for rule in in_force if rule.is_for(variant.rule_set) and rule.segment in audience]
 
 
 def _loss(session: Session, catalogue: Catalogue, row: int, page: Answered) -> tuple[TraceStepName, str]:
@@ -230,7 +233,8 @@ def _loss(session: Session, catalogue: Catalogue, row: int, page: Answered) -> t
     if product in seen.bought and not catalogue.repeats[row]:
         text = "The user had bought it, and products of its category are not recommended again."
         return TraceStepName.HISTORY, text
-    compiled = CompiledRules.compile(catalogue, _rules_of(session, page), moment)
+    held = [replace(rule, segment=None) for rule in _rules_of(session, page)]
+    compiled = CompiledRules.compile(catalogue, held, moment)
     # the list has the name of its placement, unless the shop named it
     placement_rules = compiled.for_placement(page.shelf, page.shelf)
     if placement_rules.hidden_by[row] >= 0:

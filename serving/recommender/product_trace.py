@@ -68,6 +68,12 @@ class TouchingRule(BaseModel):
     rule_id: int
     name: str
     kind: str
+    segment: str | None = Field(
+        default=None, description="The segment that the rule is for; null: everybody."
+    )
+    segment_refreshed_at: datetime | None = Field(
+        default=None, description="When the members of that segment were found."
+    )
     decides: bool = Field(description="Whether it determined the position, or removed the product.")
 
 

@@ -111,6 +111,12 @@ class Recommender:
         """The newest snapshot."""
         return self._refresher.data
 
+    def data_for(self, user: int | None) -> ServingData:
+        """Return the newest snapshot, with the rules for a user, or for a guest (None)."""
+        data = self._refresher.data
+        # without a rule for a segment nothing is looked up
+        return data.of_visitor(user) if data.rules.segments else data
+
     async def recommend(
         self, request: RecommendationRequest, *, request_id: str | None = None
     ) -> RecommendationResponse:
@@ -120,7 +126,7 @@ class Recommender:
         (`exploration.share`), the same list for the same id; None: never.
         Raises NotFound for unknown products, Unavailable where a filter cannot be read.
         """
-        data = self.data
+        data = self.data_for(request.user)
         _check_products(request, data)
         return await self._recommended(request, data, await self._contexts.read(request, data), request_id)
 
@@ -206,7 +212,7 @@ class Recommender:
         """
         if not requests:
             return []
-        data = self.data
+        data = self.data_for(requests[0].user)
         for request in requests:
             _check_products(request, data)
         visitor = await self._contexts.read(requests[0], data)
@@ -221,7 +227,7 @@ class Recommender:
     async def next_page(self, request: RecommendationRequest, cursor: str) -> RecommendationResponse:
         """Return the next page of a list. Raises Invalid for an invalid cursor, or one of another request."""
         rest = decode(cursor, request)
-        data = self.data
+        data = self.data_for(request.user)
         context = await self._contexts.read(request, data)
         response = next_page(rest, request, data, context.recent)
         response = assign(data, request).labelled_page(response)
@@ -244,7 +250,7 @@ class Recommender:
 
         Raises as `recommend`, and NotFound for an unknown product.
         """
-        data = self.data
+        data = self.data_for(request.user)
         for product in products:
             _check_product(product, data)
         served = await self.whole_list(request)
@@ -259,7 +265,7 @@ class Recommender:
         self, request: RecommendationRequest, entries: Sequence[Entry]
     ) -> dict[int, dict[str, Any]]:
         """Return the parts of the scores of entries, as `explain=true` does; empty without a model."""
-        data = self.data
+        data = self.data_for(request.user)
         context = await self._contexts.read(request, data)
         model = assign(data, request).data.model
 
@@ -274,7 +280,7 @@ class Recommender:
 
     async def stages_by(self, request: RecommendationRequest, model: LoadedModel) -> RankingStages:
         """Rank a request now by any loaded model, with the rules in force. Raises as `recommend`."""
-        data = self.data
+        data = self.data_for(request.user)
         _check_products(request, data)
         context = await self._contexts.read(request, data)
         context = replace(context, data=replace(data, model=model, uses_stored_lists=False))
@@ -282,7 +288,7 @@ class Recommender:
 
     def without_rules(self, request: RecommendationRequest) -> tuple[Ranked, FilterResult]:
         """Return the live candidates before any business rule. Raises NotFound for unknown products."""
-        data = self.data
+        data = self.data_for(request.user)
         _check_products(request, data)
         return self._live.without_rules(request, data)
 

@@ -269,7 +269,8 @@ class _Tracer:
             return _Loss(step, self._why_not_sold())
         if reason == "rules":
             rule = self.placement_rules.hides[int(self.placement_rules.hidden_by[self.row])]
-            return _Loss(step, f"The rule “{rule.name}” hides it.", rule.id)
+            for_whom = "" if rule.segment is None else f" from {rule.segment}"
+            return _Loss(step, f"The rule “{rule.name}” hides it{for_whom}.", rule.id)
         name, _, attribute = reason.partition(".")
         text = f"Its attribute “{attribute}” is another." if name == "attr" else _TEXTS[reason]
         return _Loss(step, text)
@@ -400,11 +401,17 @@ class _Tracer:
                 rule_id=rule.id,
                 name=rule.name,
                 kind=rule.kind,
+                segment=rule.segment,
+                segment_refreshed_at=self._found_at(rule),
                 decides=rule.name in deciding or (loss is not None and loss.rule_id == rule.id),
             )
             for rule in self.data.rules.rules
             if self._is_touched_by(rule)
         ]
+
+    def _found_at(self, rule: Rule) -> datetime | None:
+        members = None if rule.segment is None else self.data.rules.members.get(rule.segment)
+        return None if members is None else members.refreshed_at
 
     def _is_touched_by(self, rule: Rule) -> bool:
         if not rule.holds_on(self.request.placement, self.request.name):

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from serving.segments.stored_cli import app as stored_app
+
 if TYPE_CHECKING:
     from serving.segments.members import NamedMember, Segment
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Which users a campaign should address, and about what.")
+app.add_typer(stored_app, name="stored")
 
 Limit = Annotated[int, typer.Option(min=1, max=1_000_000, help="Users at most.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]

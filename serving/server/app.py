@@ -13,7 +13,7 @@ from recsys.api import create_api
 from recsys.observation.tracing import tracing
 from recsys.search.ranking import personalization
 from recsys.settings import get_settings
-from serving.api import experiments, reports, rule_previews, segments, why_not
+from serving.api import experiments, reports, rule_previews, segments, stored_segments, why_not
 from serving.api.list_route import ParsedQueries
 from serving.api.routes import product_lists, router, user_list
 from serving.console.router import router as console
@@ -55,7 +55,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def create_app(prepared: Refresher | None = None) -> FastAPI:
     """Return a new application; its serving data is read, or completed, at startup (ASGI lifespan)."""
     pages = (assets, console, storefront)
-    administered = (reports, rule_previews, why_not, experiments, segments, mail_blocks)
+    administered = (reports, rule_previews, why_not, experiments, segments, stored_segments, mail_blocks)
     administration = (module.router for module in administered)
     routers = (product_lists, router, *administration, gorse, *pages)
     app = create_api(routers, lifespan=_lifespan, routes=[user_list])

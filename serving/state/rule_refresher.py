@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from sqlalchemy.orm import Session
@@ -11,6 +12,7 @@ from recsys.domains.recommendations.rules import service as rules_service
 from recsys.domains.recommendations.rules.types import Rule
 from serving.catalogue.catalogue import Catalogue
 from serving.merchandising.compiled_rules import CompiledRules
+from serving.merchandising.segment_members import SegmentMembers, refreshed_members, stored_names
 
 __all__ = ["RuleRefresher"]
 
@@ -31,6 +33,8 @@ class RuleRefresher:
         self._not_over: list[Rule] = []
         self._fingerprint: tuple[int, int] | None = None
         self._compiled: dict[str | None, CompiledRules] = {}
+        self._members: Mapping[str, SegmentMembers] = {}
+        """Of the stored segments that rules name."""
 
     def refresh(self, session: Session) -> bool:
         """Bring `current` up to date; True when something changed. Reads the rules only after a write."""
@@ -39,7 +43,11 @@ class RuleRefresher:
         if fingerprint != self._fingerprint:
             self._not_over = rules_service.not_over(session, clock.now())
             self._fingerprint = fingerprint
-        return self.advance()
+        before = self._members
+        names = stored_names(self._not_over)
+        if names or before:
+            self._members = refreshed_members(session, names, before)
+        return self.advance() or self._members is not before
 
     def advance(self) -> bool:
         """Begin and end rules by the clock, without the database; True when `current` changed."""
@@ -57,13 +65,15 @@ class RuleRefresher:
         """
         rules = tuple(rule for rule in self.current if rule.is_for(rule_set))
         compiled_rules, moment = self._compiled.get(rule_set), clock.now()
+        members = self._members
         if (
             compiled_rules is None
             or compiled_rules.catalogue is not catalogue
             or compiled_rules.rules != rules
+            or compiled_rules.members is not members
             or (_depends_on_age(rules) and not timedelta(0) <= moment - compiled_rules.moment < MAX_AGE_ERROR)
         ):
-            compiled_rules = CompiledRules.compile(catalogue, rules, moment)
+            compiled_rules = CompiledRules.compile(catalogue, rules, moment, members=members)
             self._compiled[rule_set] = compiled_rules
         return compiled_rules
 

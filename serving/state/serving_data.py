@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from serving.catalogue.catalogue import Catalogue
@@ -56,6 +56,11 @@ class ServingData:
     arm: str | None = None
     arm_generation: int | None = None
     version: int = 0
+
+    def of_visitor(self, user: int | None) -> ServingData:
+        """Return the data with the rules for a user, or for a guest (None)."""
+        rules = self.rules.of_visitor(user)
+        return self if rules is self.rules else replace(self, rules=rules)
 
     @cached_property
     def models_fingerprint(self) -> str:

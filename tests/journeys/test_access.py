@@ -105,6 +105,10 @@ OF_A_VISIT: Mapping[Route, str] = {
 ADMINISTRATION: Mapping[Route, str] = {
     ("POST", "/api/v1/recommendations/rules/preview"): "tests/serving/merchandising/test_rules_in_lists.py",
     ("GET", "/api/v1/admin/segments/{kind}"): "tests/serving/segments/test_segments.py",
+    ("GET", "/api/v1/admin/stored-segments"): "tests/serving/segments/test_stored.py",
+    ("PUT", "/api/v1/admin/stored-segments/{name}"): "tests/serving/segments/test_stored.py",
+    ("POST", "/api/v1/admin/stored-segments/{name}/refresh"): "tests/serving/segments/test_stored.py",
+    ("DELETE", "/api/v1/admin/stored-segments/{name}"): "tests/serving/segments/test_stored.py",
     ("POST", "/api/v1/admin/mail-blocks"): "tests/serving/mail_blocks/test_routes.py",
     ("GET", "/api/v1/recommendations/why"): "tests/serving/recommender/test_why_not.py",
     ("GET", "/api/v1/recommendations/why/past"): "tests/serving/recommender/test_why_not.py",

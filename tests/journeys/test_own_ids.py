@@ -66,6 +66,9 @@ BODIES: dict[Operation, Json] = {
     ("POST", "/api/v1/recommendations"): {
         "user_id": 3, "cart": [7], "page": {"product_ids": [7], "category_id": 2}, "shelves": [_LIST]
     },
+    ("PUT", "/api/v1/admin/stored-segments/{name}"): {
+        "kind": "buyers", "product_ids": [7], "category_id": 2, "brand_id": 5, "user_ids": [3]
+    },
     ("POST", "/api/v1/recommendations/rules"): _RULE,
     ("PUT", "/api/v1/recommendations/rules/{rule_id}"): _RULE,
     ("POST", "/api/v1/recommendations/rules/preview"): {"rule": _RULE, "user_id": 3, "product_ids": [7]},

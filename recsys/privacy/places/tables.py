@@ -179,6 +179,17 @@ TABLE_PLACES: tuple[TablePlace, ...] = (
     ),
     TablePlace("recommendations_db.user_preferences", _USER),
     TablePlace("recommendations_db.segment_members", _USER),
+    # a segment of users who are like the person
+    TablePlace(
+        "recommendations_db.segments",
+        "t.definition -> 'user_ids' @> to_jsonb(:user)",
+        {
+            "definition": "jsonb_set(t.definition, '{user_ids}', (SELECT coalesce(jsonb_agg(u.id), '[]') "
+            "FROM jsonb_array_elements(t.definition -> 'user_ids') AS u (id) WHERE u.id <> to_jsonb(:user)))"
+        },
+        part="like",
+        is_exported=False,
+    ),
     # while the user is there, the deletion of a list publishes nothing (migration 0009)
     TablePlace("recommendations_db.stored_lists", _USER, hidden=frozenset({"list"})),
     TablePlace("recommendations_db.retired_recommendations", _USER),

@@ -16,6 +16,7 @@ from recsys.domains.recommendations.rules.schemas import RuleIn, RuleOut, RuleSe
 from recsys.domains.recommendations.rules.types import SHELF_NAMES
 from serving.catalogue.catalogue import Catalogue
 from serving.console.access import Merchandiser, Viewer
+from serving.console.audiences import audience_choices
 from serving.console.list_screens.naming import (
     brand_named,
     category_named,
@@ -65,6 +66,7 @@ class RuleRow(BaseModel):
     period: str
     priority: int
     rule_set: str | None
+    segment: str | None
 
 
 class CalendarRow(BaseModel):
@@ -110,6 +112,7 @@ class RuleContent(BaseModel):
     enabled: bool
     changes: list[RuleChangeRow]
     sets: list[str]
+    audiences: list[tuple[str, str]]
     kinds: list[tuple[str, str]] = KINDS
 
 
@@ -187,6 +190,7 @@ def new_rule(request: Request, user: Viewer) -> Response:
     """The form of a new rule."""
     with unit_of_work() as session:
         sets = [each.name for each in rules.rule_sets(session)]
+        audiences = audience_choices(session)
     content = RuleContent(
         row=None,
         fields={**dict.fromkeys(_FIELDS, ""), "kind": "boost", "priority": "0"},
@@ -194,6 +198,7 @@ def new_rule(request: Request, user: Viewer) -> Response:
         enabled=True,
         changes=[],
         sets=sets,
+        audiences=audiences,
     )
     return TEMPLATES.page(request, "console/rule.html.j2", content)
 
@@ -205,6 +210,7 @@ def one_rule(request: Request, user: Viewer, rule_id: RuleId) -> Response:
         rule = rules.shown(rules.get(session, rule_id))
         changes = _changes(rules.changes_of(session, rule_id, limit=MAX_RULE_CHANGES))
         sets = [each.name for each in rules.rule_sets(session)]
+        audiences = audience_choices(session)
     content = RuleContent(
         row=_row(rule, _catalogue(request), clock.now()),
         fields=_fields_of(rule),
@@ -212,6 +218,7 @@ def one_rule(request: Request, user: Viewer, rule_id: RuleId) -> Response:
         enabled=rule.enabled,
         changes=changes,
         sets=sets,
+        audiences=audiences,
     )
     return TEMPLATES.page(request, "console/rule.html.j2", content)
 
@@ -255,7 +262,7 @@ def delete_rule(
 _FIELDS = (
     "name", "kind", "products", "category", "brand", "tag", "min_price", "max_price", "created_within_days",
     "position", "factor", "most", "cap_by", "strict", "share", "new_to", "names", "starts", "ends",
-    "priority", "rule_set",
+    "priority", "rule_set", "segment",
 )  # fmt: skip
 
 
@@ -299,6 +306,7 @@ def _rule_of(form: SubmittedForm, catalogue: Catalogue) -> RuleIn:
         "ends_at": moment_named(form.text("ends")),
         "priority": whole_number(form, "priority") or 0,
         "rule_set": form.text("rule_set").strip() or None,
+        "segment": form.text("segment") or None,
         "enabled": form.text("enabled") == "yes",
     }
     return checked(RuleIn, values)
@@ -328,6 +336,7 @@ def _fields_of(rule: RuleOut) -> dict[str, str]:
         "ends": None if rule.ends_at is None else f"{rule.ends_at:%Y-%m-%dT%H:%M}",
         "priority": rule.priority,
         "rule_set": rule.rule_set,
+        "segment": rule.segment,
     }
     return {name: "" if value is None else str(value) for name, value in values.items()}
 
@@ -345,6 +354,7 @@ def _row(rule: RuleOut, catalogue: Catalogue, moment: datetime) -> RuleRow:
         period=_period(rule),
         priority=rule.priority,
         rule_set=rule.rule_set,
+        segment=rule.segment,
     )
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import Request, Response
+from fastapi import Depends, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.rules.schemas import SegmentName
+from recsys.domains.recommendations.segments import service as stored_segments
 from recsys.errors import Invalid, NotFound
 from serving.catalogue.catalogue import Catalogue
 from serving.console.access import Merchandiser
@@ -20,14 +24,35 @@ from serving.console.list_screens.segment_form import (
     understood_form,
 )
 from serving.console.rendering import TEMPLATES, screen_router
+from serving.pages.forms import SubmittedForm, redirect, submitted
 from serving.recommender.recommender import Recommender
+from serving.segments import stored
 from serving.segments.members import NamedMember, SegmentKind, as_csv
 
 __all__ = ["SegmentsContent", "router"]
 
 router = screen_router("segments")
+SegmentPath = Annotated[SegmentName, Path()]
 DISPLAYED, EXPORTED = 50, 10_000
 """Users on the page, and in the file."""
+
+
+class StoredRow(BaseModel):
+    """A stored segment. what : its definition in words. found : when its members were found."""
+
+    name: str
+    what: str
+    members: int
+    found: datetime | None
+    problem: str | None
+    rules: list[str]
+
+
+class StoreForm(BaseModel):
+    """A name for the segment that the fields of the screen, as a query, describe."""
+
+    name: SegmentName
+    query: str = Field(max_length=4_000)
 
 
 class SegmentsContent(BaseModel):
@@ -35,7 +60,7 @@ class SegmentsContent(BaseModel):
 
     form : as it was typed. understood : what it names, as label and names. model : by which model.
     as_of : from which moment days are counted; from_old_data : since no interaction is younger.
-    studio : the address of the studio with this segment.
+    studio : the address of the studio with this segment. query : of its fields. stored : those with a name.
     problem : why there is no segment; problems : the same, by field.
     """
 
@@ -50,6 +75,8 @@ class SegmentsContent(BaseModel):
     rows: list[NamedMember] = []
     problem: str | None = None
     problems: dict[str, str] = {}
+    query: str = ""
+    stored: list[StoredRow] = []
 
 
 @router.get("")
@@ -58,7 +85,9 @@ async def segments(request: Request, user: Merchandiser, form: FormQuery) -> Res
     content = SegmentsContent(
         kinds=[(each.value, title) for each, title in SEGMENT_TITLES.items()], form=form
     )
+    await run_in_threadpool(_fill_stored, content)
     if form.kind is not None:
+        content.query = form.query()
         content.title = SEGMENT_TITLES[form.kind]
         content.studio = f"/console/studio?{urlencode({'segment': form.query()})}"
         recommender: Recommender = request.app.state.recommender
@@ -77,6 +106,59 @@ async def export(request: Request, user: Merchandiser, kind: SegmentKind, form: 
     _, members = await run_in_threadpool(named_segment, understood.request)
     headers = {"Content-Disposition": f'attachment; filename="{kind}.csv"', "Cache-Control": "no-store"}
     return Response(as_csv(members), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+@router.post("/stored")
+def store_segment(
+    request: Request, user: Merchandiser, form: Annotated[SubmittedForm, Depends(submitted)]
+) -> Response:
+    """Store the segment of the screen under a name. Raises Invalid and NotFound as the segment does."""
+    given = form.model(StoreForm)
+    fields = SegmentForm.of_query(given.query)
+    recommender: Recommender = request.app.state.recommender
+    if fields.kind is None:
+        raise Invalid("Choose a segment first.")
+    understood = understood_form(recommender.data.catalogue, fields, fields.kind, EXPORTED)
+    if understood.request is None:
+        raise Invalid("; ".join(understood.problems.values()), field=next(iter(understood.problems)))
+    with unit_of_work() as session:
+        count = stored.store_request(session, given.name, understood.request, actor=user.actor)
+    return redirect("/console/segments", f"Stored {given.name} with {count:,} members.")
+
+
+@router.post("/stored/{name}/refresh")
+def refresh_stored(
+    user: Merchandiser, name: SegmentPath, form: Annotated[SubmittedForm, Depends(submitted)]
+) -> Response:
+    """Find the members of a stored segment again."""
+    with unit_of_work() as session:
+        count = stored.refreshed(session, name)
+    return redirect("/console/segments", f"{name} has {count:,} members.")
+
+
+@router.post("/stored/{name}/delete")
+def delete_stored(
+    user: Merchandiser, name: SegmentPath, form: Annotated[SubmittedForm, Depends(submitted)]
+) -> Response:
+    """Delete a stored segment that no rule is for."""
+    with unit_of_work() as session:
+        stored_segments.delete(session, name)
+    return redirect("/console/segments", f"Deleted {name}.")
+
+
+def _fill_stored(content: SegmentsContent) -> None:
+    with unit_of_work() as session:
+        content.stored = [
+            StoredRow(
+                name=each.name,
+                what=stored.described(each.definition),
+                members=each.members,
+                found=each.refreshed_at,
+                problem=each.problem,
+                rules=each.rules,
+            )
+            for each in stored_segments.listed(session)
+        ]
 
 
 def _fill(catalogue: Catalogue, content: SegmentsContent, kind: SegmentKind) -> None:

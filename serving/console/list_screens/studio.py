@@ -19,9 +19,10 @@ from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.interactions.history import recently_active
 from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry
-from recsys.errors import Forbidden, Invalid, RecsysError
+from recsys.errors import Forbidden, Invalid, NotFound, RecsysError
 from serving.catalogue.catalogue import Catalogue
 from serving.console.access import Merchandiser, Role, Viewer
+from serving.console.audiences import DraftedRules, audience_choices, first_members
 from serving.console.list_screens.displayed_lists import DisplayedProduct, products_of
 from serving.console.list_screens.naming import (
     category_named,
@@ -33,12 +34,12 @@ from serving.console.list_screens.segment_preview import PreviewedSegment, liste
 from serving.console.list_screens.studio_changes import (
     factors_of,
     matched,
+    of_audience,
     rule_of,
     text_of,
     without_product,
 )
 from serving.console.rendering import TEMPLATES, screen_router
-from serving.merchandising.compiled_rules import CompiledRules
 from serving.merchandising.rerank import RerankedList, rerank
 from serving.pages.forms import SubmittedForm, redirect, submitted
 from serving.ranking.eligibility import Novelty
@@ -64,6 +65,7 @@ class StudioRequest(BaseModel):
     user: str = ""
     session: str = ""
     segment: str = ""
+    audience: str = ""
     start: str = ""
     category: str = ""
     in_stock: bool = False
@@ -128,7 +130,11 @@ class ComparedPerson(BaseModel):
 
 
 class StudioContent(BaseModel):
-    """The content of the screen."""
+    """The content of the screen.
+
+    audiences : for whom changes can hold. members : own ids of the first of them, where they are stored.
+    concerned : whether the changes hold for the person of the list.
+    """
 
     request: StudioRequest
     address: str
@@ -143,6 +149,9 @@ class StudioContent(BaseModel):
     people_address: str = ""
     segment: PreviewedSegment | None = None
     without_segment: str = ""
+    audiences: list[tuple[str, str]] = []
+    members: list[str] = []
+    concerned: bool = True
     default_name: str = ""
     problem: str | None = None
     placements: list[tuple[str, str]] = PLACEMENTS
@@ -162,6 +171,7 @@ def _studio_request(
     user: ShortText = "",
     session: ShortText = "",
     segment: Annotated[str, Query(max_length=4_000)] = "",
+    audience: Annotated[str, Query(pattern=r"^([a-z0-9][a-z0-9_-]{0,49})?$")] = "",
     start: ShortText = "",
     category: ShortText = "",
     in_stock: bool = False,
@@ -183,6 +193,7 @@ def _studio_request(
         user=user,
         session=session,
         segment=segment,
+        audience=audience,
         start=start,
         category=category,
         in_stock=in_stock,
@@ -217,7 +228,7 @@ async def studio(request: Request, user: Viewer, query: StudioQuery) -> Response
     content.without_segment = query.address(segment="", user="")
     content.default_name = f"Studio {clock.now():%Y-%m-%d %H:%M}"
     try:
-        if query.segment and not user.may(Role.MERCHANDISER):
+        if (query.segment or query.audience) and not user.may(Role.MERCHANDISER):
             raise Forbidden("Segments need the role merchandiser.")
         await run_in_threadpool(_fill, recommender, content)
     except RecsysError as error:
@@ -245,7 +256,12 @@ async def save_draft(
             return [
                 rules.create(
                     session,
-                    rule_of(change, query.placement, catalogue, given.name, starts, ends, given.everywhere),
+                    of_audience(
+                        rule_of(
+                            change, query.placement, catalogue, given.name, starts, ends, given.everywhere
+                        ),
+                        query.audience,
+                    ),
                     actor=user.actor,
                 ).id
                 for change in query.change
@@ -268,15 +284,26 @@ def _fill(recommender: Recommender, content: StudioContent) -> None:
         )
         for change in query.change
     ]
+    with unit_of_work() as session:
+        content.audiences = audience_choices(session)
+    if query.audience not in dict(content.audiences):
+        raise NotFound(f"There is no stored segment {query.audience!r}; choose another one.")
+    members = first_members(query.audience)
+    content.members = [own_id for _, own_id in members]
     segment = content.segment = previewed(data.catalogue, query.segment) if query.segment else None
-    user = segment.people[0].own_id if segment and not query.user else query.user
+    user = query.user
+    if not user and segment:
+        user = segment.people[0].own_id
+    elif not user and members and not query.session:
+        user = members[0][1]
     wanted = _request(data.catalogue, query, user)
     drafts = [
         rule_of(change, query.placement, data.catalogue, "draft", None, None, False).as_rule(-number)
         for number, change in enumerate(query.change, 1)
     ]
-    with_drafts = CompiledRules.compile(data.catalogue, [*data.rules.rules, *drafts], data.rules.moment)
-    model, before, after = _compare(recommender, wanted, with_drafts)
+    drafted = DraftedRules(recommender, drafts, query.audience)
+    content.concerned = drafted.concern(wanted.user)
+    model, before, after = _compare(recommender, wanted, drafted)
     limit = query.limit
     old, new = before.entries[:limit], after.entries[:limit]
     content.model = model
@@ -299,13 +326,13 @@ def _fill(recommender: Recommender, content: StudioContent) -> None:
     content.expected_before, content.expected_after = _expected(old), _expected(new)
     content.people_address = query.address(people=True)
     if segment is not None:
-        pages = [_pages(recommender, wanted, with_drafts, person.user_id) for person in segment.people]
+        pages = [_pages(recommender, wanted, drafted, person.user_id) for person in segment.people]
         segment.products = listed_products(
             data.catalogue, [([e.product for e in old], [e.product for e in new]) for old, new in pages]
         )
     if query.people and query.change:
-        accounts = [(person.user_id, person.own_id) for person in segment.people] if segment else None
-        content.people = _people(recommender, wanted, with_drafts, accounts)
+        accounts = [(person.user_id, person.own_id) for person in segment.people] if segment else members
+        content.people = _people(recommender, wanted, drafted, accounts or None)
 
 
 def _request(catalogue: Catalogue, query: StudioRequest, user_words: str) -> RecommendationRequest:
@@ -327,29 +354,29 @@ def _request(catalogue: Catalogue, query: StudioRequest, user_words: str) -> Rec
 
 
 def _compare(
-    recommender: Recommender, wanted: RecommendationRequest, with_drafts: CompiledRules
+    recommender: Recommender, wanted: RecommendationRequest, drafted: DraftedRules
 ) -> tuple[str | None, RerankedList, RerankedList]:
     """Return the model, the list with the rules in force, and the list with the drafts, too."""
     ranked, filtered = recommender.without_rules(wanted)
     before, after = (
         rerank(compiled, wanted, ranked.entries, filtered.eligible)
-        for compiled in (recommender.data.rules, with_drafts)
+        for compiled in drafted.of_visitor(wanted.user)
     )
     return None if ranked.model is None else ranked.model.registered.name, before, after
 
 
 def _pages(
-    recommender: Recommender, wanted: RecommendationRequest, with_drafts: CompiledRules, user: int
+    recommender: Recommender, wanted: RecommendationRequest, drafted: DraftedRules, user: int
 ) -> tuple[Sequence[Entry], Sequence[Entry]]:
     """Return the first page of a person with the rules in force, and with the drafts, too."""
-    _, before, after = _compare(recommender, replace(wanted, user=user, session=None), with_drafts)
+    _, before, after = _compare(recommender, replace(wanted, user=user, session=None), drafted)
     return before.entries[: wanted.limit], after.entries[: wanted.limit]
 
 
 def _people(
     recommender: Recommender,
     wanted: RecommendationRequest,
-    with_drafts: CompiledRules,
+    drafted: DraftedRules,
     accounts: Sequence[tuple[int, str]] | None,
 ) -> list[ComparedPerson]:
     """Return the effect on the first page of people: of these, or of those who were active lately."""
@@ -360,7 +387,7 @@ def _people(
             accounts = [(row.id, row.full_name or row.username or "") for row in rows]
     compared = []
     for number, name in accounts:
-        old, new = _pages(recommender, wanted, with_drafts, number)
+        old, new = _pages(recommender, wanted, drafted, number)
         old_products, new_products = ([entry.product for entry in page] for page in (old, new))
         compared.append(
             ComparedPerson(

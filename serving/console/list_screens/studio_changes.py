@@ -12,7 +12,7 @@ from serving.catalogue.catalogue import Catalogue
 from serving.console.list_screens.naming import checked
 from serving.recommender.request import Placement
 
-__all__ = ["factors_of", "matched", "rule_of", "text_of", "without_product"]
+__all__ = ["factors_of", "matched", "of_audience", "rule_of", "text_of", "without_product"]
 
 _CHANGE = re.compile(
     r"hide:(?P<hide>\d{1,9})|pin:(?P<pin>\d{1,9}):(?P<position>\d{1,3})"
@@ -84,3 +84,8 @@ def rule_of(
                 raise Invalid("A factor of 1 changes nothing; move the slider, or remove the change.")
             values |= {"kind": "boost" if factor > 1 else "bury", "factor": factor}
     return checked(RuleIn, values)
+
+
+def of_audience(rule: RuleIn, audience: str) -> RuleIn:
+    """Return the rule for a segment; an empty one stands for everybody."""
+    return rule.model_copy(update={"segment": audience or None})

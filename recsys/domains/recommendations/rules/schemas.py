@@ -36,6 +36,7 @@ __all__ = [
     "RuleOut",
     "RuleSetName",
     "RuleSetOut",
+    "SegmentName",
     "TargetIn",
     "TargetOwnIds",
 ]
@@ -58,6 +59,7 @@ Name = Annotated[
 ]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(storable)]
 Price = Annotated[Decimal, Field(ge=0, max_digits=10, decimal_places=2), AfterValidator(cents)]
+SegmentName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,49}$")]
 Placement = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,49}$")]
 RuleSetName = Annotated[str, StringConstraints(pattern=RULE_SET_PATTERN)]
 Whole = Annotated[int, Field(strict=True)]
@@ -164,6 +166,11 @@ class RuleIn(Input):
         default=None,
         description="The rule applies only in arms of an experiment that name this set; null: for everybody.",
     )
+    segment: SegmentName | None = Field(
+        default=None,
+        description="For whom the rule holds: the name of a stored segment, `guests` or `known-users`; "
+        "null: for everybody.",
+    )
     starts_at: AwareDatetime | None = Field(default=None, description="Start; null: at once.")
     ends_at: AwareDatetime | None = Field(default=None, description="End, exclusive; null: none.")
     priority: Annotated[Whole, Field(ge=-1000, le=1000)] = Field(
@@ -221,6 +228,7 @@ class RuleIn(Input):
             shelves=None if self.shelves is None else frozenset(self.shelves),
             placements=None if self.placements is None else frozenset(self.placements),
             rule_set=self.rule_set,
+            segment=self.segment,
             starts_at=self.starts_at,
             ends_at=self.ends_at,
             priority=self.priority,

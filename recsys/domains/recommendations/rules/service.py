@@ -15,7 +15,16 @@ from recsys.domains.products.tables import Brand, Category, Product
 from recsys.domains.recommendations.ab_tests import service as ab_tests
 from recsys.domains.recommendations.rules.schemas import RuleIn, RuleOut, RuleSetOut, TargetIn, TargetOwnIds
 from recsys.domains.recommendations.rules.tables import BusinessRule, BusinessRuleChange
-from recsys.domains.recommendations.rules.types import CapBy, NewTo, Rule, RuleKind, RuleTarget
+from recsys.domains.recommendations.rules.types import (
+    GUESTS,
+    KNOWN_USERS,
+    CapBy,
+    NewTo,
+    Rule,
+    RuleKind,
+    RuleTarget,
+)
+from recsys.domains.recommendations.segments.tables import StoredSegment
 from recsys.errors import Conflict, Invalid, NotFound
 from recsys.own_ids.answers import skus_of
 from recsys.web.versions import check_version
@@ -270,6 +279,7 @@ def rule_of(row: BusinessRule) -> Rule:
         shelves=None if row.shelves is None else frozenset(row.shelves),
         placements=None if row.placements is None else frozenset(row.placements),
         rule_set=row.rule_set,
+        segment=row.segment,
         starts_at=row.starts_at,
         ends_at=row.ends_at,
         priority=row.priority,
@@ -357,6 +367,12 @@ def _check(session: Session, given: RuleIn, row: BusinessRule | None) -> None:
         wanted = getattr(target, f"{name}_id")
         if f"{name}_id" in changed and wanted is not None and session.get(table, wanted) is None:
             raise Invalid(f"There is no {name} {wanted}.")
+    is_new_segment = given.segment is not None and (row is None or row.segment != given.segment)
+    if is_new_segment and given.segment not in (GUESTS, KNOWN_USERS):
+        assert given.segment is not None
+        # locked, so that it is not deleted meanwhile
+        if session.get(StoredSegment, given.segment, with_for_update={"read": True}) is None:
+            raise Invalid(f"There is no stored segment {given.segment!r}.")
     if "product_ids" in changed and target.product_ids is not None:
         found = session.scalars(select(Product.id).where(Product.id.in_(target.product_ids)))
         if unknown := sorted(set(target.product_ids) - set(found)):

@@ -6,7 +6,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-__all__ = ["RULE_SET_PATTERN", "SHELF_NAMES", "CapBy", "NewTo", "Rule", "RuleKind", "RuleTarget"]
+__all__ = [
+    "GUESTS",
+    "KNOWN_USERS",
+    "RULE_SET_PATTERN",
+    "SHELF_NAMES",
+    "CapBy",
+    "NewTo",
+    "Rule",
+    "RuleKind",
+    "RuleTarget",
+]
 
 RULE_SET_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 """Names of sets of rules."""
@@ -22,6 +32,8 @@ SHELF_NAMES = (
     "because_you_viewed",
 )
 """The lists that a rule can be limited to."""
+GUESTS, KNOWN_USERS = "guests", "known-users"
+"""Reserved names of segments: visitors without and with an account."""
 
 
 class RuleKind(StrEnum):
@@ -78,6 +90,7 @@ class Rule:
     share, new_to  minimum_new: at least this share of a list, from above 0 to 1
     shelves, placements  where it holds; None: everywhere
     rule_set  it holds in arms of an experiment that name this set; None: for everybody
+    segment  for whom it holds: a stored segment, GUESTS or KNOWN_USERS; None: for everybody
     priority  who wins where two rules want different things: the higher one, of equals the older one
     """
 
@@ -95,6 +108,7 @@ class Rule:
     shelves: frozenset[str] | None = None
     placements: frozenset[str] | None = None
     rule_set: str | None = None
+    segment: str | None = None
     starts_at: datetime | None = None
     ends_at: datetime | None = None
     priority: int = 0

@@ -15,6 +15,7 @@ from recsys.domains.recommendations.impressions import store as impressions
 from recsys.domains.recommendations.impressions.store import Answered
 from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleIn
+from serving.segments.stored import store_given
 from tests.serving.api.test_answers import ask, ids
 from tests.support.browser import CHROMIUM, NO_BROWSER
 from tests.support.pages import (
@@ -37,6 +38,8 @@ ADDRESSES = {
     "why-past": "/console/why?user=5&product=51&at=2099-01-01T00:00",
     "draft": "/console/studio?user=5&change=pin:100:2&change=hide:1&people=1",
     "draft-of-segment": "/console/studio?segment=kind%3Dbuyers%26category%3Dlamps&change=pin:100:2",
+    "draft-of-stored-segment": "/console/studio?audience=few&change=pin:100:2&people=1",
+    "draft-for-guests": "/console/studio?user=5&audience=guests&change=pin:100:2",
     "mail-block": "/console/mail-block?user=5&places=4",
     "rule": "/console/rules/1",
     "calendar": "/console/rules?view=calendar",
@@ -66,6 +69,8 @@ def names_of_rules() -> list[str]:
 
 
 def test_filled_screens_are_sound_in_every_view(client: httpx.Client) -> None:
+    with unit_of_work() as session:
+        store_given(session, "few", [5, 6, 7], actor="user 7")
     make_rules()
     second_page = Answered(
         "r1", "for_you", "stored", [50, 51], [0.5, 0.4], clock.now(), 5, None, "knn-v1", "1", 1, None, 20
