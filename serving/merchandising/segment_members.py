@@ -26,7 +26,8 @@ class SegmentMembers:
 
     def has(self, user: int) -> bool:
         """Whether the user is a member."""
-        place = int(np.searchsorted(self.users, user))
+        # a number of another type would have the whole array converted
+        place = int(np.searchsorted(self.users, np.int32(user)))
         return place < self.users.size and int(self.users[place]) == user
 
 
