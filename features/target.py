@@ -22,6 +22,7 @@ LEAST_EVENTS, LEAST_PEOPLE = 100, 30
 """So many events of so many users are enough of a type, or if half of the users have one."""
 GOOD_RATING = 3.0
 
+_BLOCK = 1 << 20
 _REVIEW = INTERACTION_TYPES.index("review")
 _PLURAL = {
     "purchase": "purchases",
@@ -66,7 +67,10 @@ class Target:
         A review is one only with a rating above 3.
         """
         table = np.array([self.by_type.get(word, 0.0) > 0 for word in INTERACTION_TYPES] + [False])
-        success: npt.NDArray[np.bool_] = table[events.kind]  # code -1 takes the last entry
+        success: npt.NDArray[np.bool_] = np.empty(len(events), dtype=bool)
+        for start in range(0, success.size, _BLOCK):  # in blocks: codes that choose take eight bytes each
+            part = slice(start, start + _BLOCK)
+            success[part] = table[events.kind[part]]  # code -1 takes the last entry
         success &= np.asarray(events.item) >= 0
         reviews = np.flatnonzero(np.asarray(events.kind) == _REVIEW)
         success[reviews] &= events.value[reviews] > GOOD_RATING  # false for a review without a rating
@@ -126,7 +130,8 @@ def _people(user: npt.NDArray[np.int32]) -> int:
     if not user.size:
         return 0
     seen = np.zeros(int(user.max(initial=-1)) + 2, dtype=bool)  # the last entry serves guests' -1
-    seen[user] = True
+    for start in range(0, user.size, _BLOCK):
+        seen[user[start : start + _BLOCK]] = True
     return int(np.count_nonzero(seen[:-1]))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,15 +16,16 @@ from psycopg import sql
 
 from features.build.column_reader import NO_ID, Progress, Snapshot, open_snapshot
 from features.build.consents import ConsentFilter, read_consents
+from features.build.event_files import EventFiles, blocks, distinct, in_order, only
 from features.build.incremental import Watermark, counted, here, new_rows
 from features.build.interaction_reader import RawInteractions, read_interactions
 from features.build.preference_reader import RawPreferences, read_preferences, user_preferences
 from features.build.product_reader import ProductColumns, item_features, read_catalogue
 from features.build.profile_reader import read_demographics
-from features.build.snapshots import current, current_record, load, store
+from features.build.snapshots import current, current_record, load, scratch_folder, store
 from features.dataset import Cut, Dataset, compact
 from features.ids import IdMap
-from features.interactions import Events, InteractionWeights, canonical_order
+from features.interactions import Events, InteractionWeights
 from features.outliers import KEPT, outliers
 from features.target import choose_target
 from recsys.artifacts.store import artifact_store
@@ -43,7 +45,6 @@ __all__ = [
 ]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_BLOCK = 1 << 20
 
 
 class EventReader(Protocol):
@@ -137,6 +138,7 @@ def build_reported(
     report: Progress = progress or (lambda _what, _done, _total: None)
     weights = weights_of(settings)
     artifact_store(settings).prepare()
+    scratch = scratch_folder(settings)
     limit = None if until is None else sql.Literal(until.astimezone(UTC))
     with open_snapshot(libpq_url(settings)) as snapshot:
         catalogue = read_catalogue(snapshot, lambda done, total: report("Reading products", done, total))
@@ -144,10 +146,13 @@ def build_reported(
         consents = read_consents(snapshot)
         if read_all is None:
             reading = _Reading(
-                snapshot, limit, lambda done, total: report("Reading interactions", done, total)
+                snapshot,
+                limit,
+                lambda done, total: report("Reading interactions", done, total),
+                consents,
+                scratch,
             )
-            raw, mark, new, whole = reading.events(settings, incremental, consents)
-            raw = consents.without(raw)
+            raw, mark, new, whole = reading.events(settings, incremental)
         else:
             report("Reading interactions", 0, 1)
             raw, new, whole = read_all(snapshot, limit, consents, weights), None, "Spark reads everything"
@@ -158,7 +163,7 @@ def build_reported(
         report("Sorting", 0, 1)
         moment = None if until is None else as_microseconds(until)
         configured = settings.features.target
-        built = assemble(raw, catalogue, preferences, weights, moment, configured)
+        built = assemble(raw, catalogue, preferences, weights, moment, configured, scratch)
         demographics = read_demographics(snapshot, built.dataset.users, limit)
     built.dataset = replace(built.dataset, demographics=demographics)
     built.new, built.whole = new, whole
@@ -176,14 +181,16 @@ class _Reading:
     snapshot: Snapshot
     limit: sql.Composable | None
     progress: Callable[[int, int], None]
+    consents: ConsentFilter
+    scratch: Path
 
     def events(
-        self, settings: Settings, incremental: bool, consents: ConsentFilter
+        self, settings: Settings, incremental: bool
     ) -> tuple[RawInteractions, Watermark | None, int | None, str]:
         """The interactions, the new watermark, how many were new, and why all had to be read."""
         if self.limit is not None:
             return self._all(None, "an earlier moment was asked for")
-        now = replace(here(self.snapshot), refusing=consents.digest)
+        now = replace(here(self.snapshot), refusing=self.consents.digest)
         if not incremental:
             return self._all(now, "it was asked for")
         try:
@@ -199,35 +206,40 @@ class _Reading:
         except (NotFound, Invalid) as error:
             return self._all(now, error.message)
         now = counted(self.snapshot, now)
-        new = read_interactions(self.snapshot, None, self.progress, only=new_rows(before))
+        new = self._read(None, new_rows(before))
         if not before.grows_to(now, new.read, new.digest):
             return self._all(now, "interactions that the current snapshot holds were changed or deleted")
         undated = before.undated + new.undated
         fresh = len(new)
-        return _joined(old, new, undated), replace(now, undated=undated), fresh, ""
+        return _joined(old, new, undated, self.scratch), replace(now, undated=undated), fresh, ""
 
     def _all(
         self, now: Watermark | None, reason: str
     ) -> tuple[RawInteractions, Watermark | None, int | None, str]:
-        raw = read_interactions(self.snapshot, self.limit, self.progress)
+        raw = self._read(self.limit, None)
         if now is not None:
             now = replace(now, rows=raw.read, digest=raw.digest, undated=raw.undated)
         return raw, now, None, reason
 
+    def _read(self, limit: sql.Composable | None, condition: sql.Composable | None) -> RawInteractions:
+        files = EventFiles(self.scratch)
+        return read_interactions(
+            self.snapshot, limit, self.progress, condition, consents=self.consents, files=files
+        )
 
-def _joined(old: Dataset, new: RawInteractions, undated: int) -> RawInteractions:
-    """All that the old snapshot was built from, what was cut included, and the new events; uses `new` up."""
-    columns: dict[str, npt.NDArray[Any]] = {}
+
+def _joined(old: Dataset, new: RawInteractions, undated: int, scratch: Path) -> RawInteractions:
+    """All that the old snapshot was built from, what was cut included, and the new events."""
+    files = EventFiles(scratch)
     no_user = np.append(old.users.ids, NO_ID).astype(np.int32)  # the last entry serves guests' -1
     item_ids = old.items.ids.astype(np.int32)
-    for name in list(new.columns):
-        parts = [getattr(old.events, name), getattr(old.cut.events, name)]
-        if name == "user":
-            parts = [no_user[rows] for rows in parts]
-        elif name == "item":
-            parts = [item_ids[rows] for rows in parts]
-        columns[name] = np.concatenate([*parts, new.columns.pop(name)])
-    return RawInteractions(columns, undated)
+    for events in (old.events, old.cut.events):
+        for part in blocks(len(events)):
+            some = {name: getattr(events, name)[part] for name in new.columns}
+            files.add(some | {"user": no_user[some["user"]], "item": item_ids[some["item"]]})
+    for part in blocks(len(new)):
+        files.add({name: column[part] for name, column in new.columns.items()})
+    return RawInteractions(files.columns(), undated)
 
 
 def assemble(
@@ -237,32 +249,33 @@ def assemble(
     weights: InteractionWeights,
     until: int | None = None,
     target: Mapping[str, float] | None = None,
+    scratch: Path | None = None,
 ) -> Built:
     """Put together what was read, in one order that does not depend on how it lay in the database.
 
     until : microseconds since 1970-01-01 UTC. `raw` and `preferences` hold nothing later already; products
     do: one created later stays out, unless it has events. Uses `raw` up, to need its memory once only.
     target : weight per type of what counts as a success; None: chosen from the events.
+    scratch : a folder with room for the events twice; None: where temporary files lie.
     """
     columns = raw.columns
     time_of = columns["time"]
     moment = until if until is not None else int(time_of.max())
     users = IdMap.of(np.union1d(_known(columns["user"]), preferences.user))
-    seen = IdMap.of(columns["item"])
+    seen = IdMap.of(distinct(columns["item"]))
     created = catalogue.columns["created"]
     listed = catalogue.columns["id"][created <= moment] if until is not None else catalogue.columns["id"]
     items = IdMap.of(np.union1d(seen.ids, listed))
 
     columns["user"], columns["item"] = _rows(users, columns["user"]), _rows(items, columns["item"])
-    order = canonical_order(columns) if raw.verdict is None else None
-    if order is not None:
-        for name in list(columns):
-            columns[name] = columns[name][order]
-    del order
+    if raw.verdict is None:
+        columns = in_order(columns, scratch)
     first_event = np.zeros(len(items), dtype=np.int64)
-    # from the last to the first, so that the first one stays
-    first_event[columns["item"][::-1]] = columns["time"][::-1]
-    events, cut = _split(columns, outliers(columns, weights) if raw.verdict is None else raw.verdict)
+    for part in reversed(list(blocks(len(raw)))):
+        # from the last to the first, so that the first one stays
+        first_event[columns["item"][part][::-1]] = columns["time"][part][::-1]
+    verdict = outliers(columns, weights) if raw.verdict is None else raw.verdict
+    events, cut = _split(columns, verdict, scratch)
 
     features = item_features(catalogue, items, first_event)
     report, counts = user_preferences(preferences, users, catalogue.categories, catalogue.brands, features)
@@ -279,15 +292,15 @@ def assemble(
     )
 
 
-def _split(columns: dict[str, npt.NDArray[Any]], verdict: npt.NDArray[np.int8] | None) -> tuple[Events, Cut]:
-    """What counts, and what is too much; uses `columns` up."""
+def _split(
+    columns: dict[str, npt.NDArray[Any]], verdict: npt.NDArray[np.int8] | None, scratch: Path | None
+) -> tuple[Events, Cut]:
+    """What counts, and what is too much."""
     if verdict is None or (verdict == KEPT).all():
         return Events(**columns), Cut.none()
     kept = verdict == KEPT
     aside = Cut(Events(**columns).take(~kept), verdict[~kept])
-    for name in list(columns):
-        columns[name] = columns[name][kept]
-    return Events(**columns), aside
+    return Events(**only(columns, kept, scratch)), aside
 
 
 def as_microseconds(moment: datetime) -> int:
@@ -296,14 +309,14 @@ def as_microseconds(moment: datetime) -> int:
 
 
 def _known(user: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
-    guest = user == NO_ID
-    return IdMap.of(user[~guest] if guest.any() else user).ids
+    ids = distinct(user)
+    return IdMap.of(ids[ids != NO_ID]).ids
 
 
 def _rows(ids: IdMap, values: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    rows = np.empty(values.size, dtype=np.int32)
-    for start in range(0, values.size, _BLOCK):  # in blocks: the look-up works in 64 bits
-        part = slice(start, start + _BLOCK)
+    """The row of each id, in the place of the ids where they can be written to."""
+    rows = values if values.flags.writeable else np.empty(values.size, dtype=np.int32)
+    for part in blocks(values.size):  # in blocks: the look-up works in 64 bits
         rows[part] = ids.index(values[part])
     return rows
 

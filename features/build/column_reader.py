@@ -8,6 +8,7 @@ A row of its own for each record costs more on both sides than the data itself; 
 from __future__ import annotations
 
 import queue
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -120,12 +121,16 @@ class Snapshot:
 
         readers = ThreadPoolExecutor(max_workers=len(self.connections))
         try:
-            waiting = [readers.submit(read_from, i) for i in range(ranges)]
-            waiting.reverse()
-            while waiting:
-                yield waiting.pop().result()
+            # a few ahead: what is read must not wait in memory for a slower consumer
+            waiting = deque(
+                readers.submit(read_from, i) for i in range(min(ranges, 2 * len(self.connections)))
+            )
+            for done in range(1, ranges + 1):
+                yield waiting.popleft().result()
+                if done + len(waiting) < ranges:
+                    waiting.append(readers.submit(read_from, done + len(waiting)))
                 if progress is not None:
-                    progress(ranges - len(waiting), ranges)
+                    progress(done, ranges)
         finally:
             readers.shutdown(wait=True, cancel_futures=True)
 

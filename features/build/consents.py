@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from features.build.column_reader import Snapshot
-from features.build.interaction_reader import RawInteractions
 
 __all__ = ["ConsentFilter", "read_consents"]
 
@@ -32,13 +31,11 @@ class ConsentFilter:
     sessions: npt.NDArray[np.int64]
     digest: str
 
-    def without(self, raw: RawInteractions) -> RawInteractions:
-        """The interactions of everybody else; the counts of what was read stay."""
+    def refused(self, user: npt.NDArray[np.int32], session: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which interactions are of people who refuse, bool (n,)."""
         if not self.users.size and not self.sessions.size:
-            return raw
-        refused = np.isin(raw.columns["user"], self.users) | np.isin(raw.columns["session"], self.sessions)
-        columns = {name: column[~refused] for name, column in raw.columns.items()}
-        return RawInteractions(columns, raw.undated, raw.read, raw.digest)
+            return np.zeros(user.size, dtype=bool)
+        return np.isin(user, self.users) | np.isin(session, self.sessions)
 
 
 def read_consents(snapshot: Snapshot) -> ConsentFilter:

@@ -24,7 +24,7 @@ from recsys.artifacts.store import artifact_store
 from recsys.errors import Invalid, NotFound
 from recsys.settings import Settings
 
-__all__ = ["KEPT", "current", "current_record", "folder_of", "iso", "load", "store"]
+__all__ = ["KEPT", "current", "current_record", "folder_of", "iso", "load", "scratch_folder", "store"]
 
 KEPT = 5
 """So many snapshots stay; older ones go, unless one of them is the current."""
@@ -37,6 +37,13 @@ _BUILD = "run `recsys features build`"
 def folder_of(settings: Settings, fingerprint: str) -> Path:
     """The folder of a snapshot, whether or not it is there."""
     return settings.var / "datasets" / fingerprint[:16]
+
+
+def scratch_folder(settings: Settings) -> Path:
+    """The folder whose file system holds what a build keeps in files, made if it is not there."""
+    folder = settings.var / "datasets"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def store(

@@ -20,7 +20,7 @@ from tests.support.servers import ROOT
 
 __all__ = ["Cost", "Servers", "measured"]
 
-_LOOKS_PER_SECOND = 5
+_LOOKS_PER_SECOND = 50
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,14 @@ class Cost:
 
     seconds : on the wall. cpu : processor seconds of the command and its children. database_cpu : of
     PostgreSQL meanwhile. peak_mib : the largest resident memory of the command and its children together.
+    own_mib : the same without pages of files, which the system takes back when it needs them.
     """
 
     seconds: float
     cpu: float
     database_cpu: float
     peak_mib: float
+    own_mib: float
     printed: str = ""
 
     @property
@@ -100,7 +102,7 @@ def measured(
         finally:
             timer.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
-        seconds, peak = time.perf_counter() - began, watch.stop()
+        seconds, (peak, own) = time.perf_counter() - began, watch.stop()
         out.seek(0)
         err.seek(0)
         if process.returncode:
@@ -112,6 +114,7 @@ def measured(
         usage.ru_utime + usage.ru_stime,
         servers.database_cpu() - before,
         max(peak, usage.ru_maxrss / 1024),
+        own,
         printed,
     )
 
@@ -120,7 +123,7 @@ class _MemoryWatch:
     """Adds up the resident memory of a process and its children, several times a second."""
 
     def __init__(self, pid: int) -> None:
-        self._pid, self._peak = pid, 0.0
+        self._pid, self._peak, self._own = pid, 0.0, 0.0
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
@@ -129,10 +132,13 @@ class _MemoryWatch:
         while not self._stopped.wait(1 / _LOOKS_PER_SECOND):
             with contextlib.suppress(psutil.Error):
                 parent = psutil.Process(self._pid)
-                sizes = [each.memory_info().rss for each in (parent, *parent.children(recursive=True))]
-                self._peak = max(self._peak, sum(sizes) / 2**20)
+                sizes = [each.memory_info() for each in (parent, *parent.children(recursive=True))]
+                self._peak = max(self._peak, sum(each.rss for each in sizes) / 2**20)
+                # `shared` is Linux's name for pages of files; elsewhere they count as the process's own
+                own = sum(each.rss - getattr(each, "shared", 0) for each in sizes)
+                self._own = max(self._own, own / 2**20)
 
-    def stop(self) -> float:
+    def stop(self) -> tuple[float, float]:
         self._stopped.set()
         self._thread.join()
-        return self._peak
+        return self._peak, self._own

@@ -29,6 +29,11 @@ _TABLES = {
     "stored lists": ("recommendations_db.stored_lists",),
     "rows of lists": ("recommendations_db.product_recommendations",),
 }
+_PURCHASES = """
+    INSERT INTO recommendations_db.user_interactions (user_id, product_id, interaction_type, created_at)
+    SELECT u.id, (SELECT id FROM products_db.products ORDER BY id LIMIT 1), 'purchase', now()
+    FROM users_db.users u WHERE random() < %s
+"""
 _EVENTS_OF_POST, _POSTS, _POSTS_AT_ONCE = 500, 20, 2
 
 
@@ -105,6 +110,11 @@ class ScaleRun:
             self.figures["score users/s"] = users / scored.seconds
             self.figures["Redis KiB/user"] = (self._redis_bytes() - before) / users / 1024
         self._step("score again", "serve", "score")
+        for share in (0.0, 0.05):
+            self._let_users_act(share)
+            step = self._step(f"score changed, {share:.0%} of users", "serve", "score", "--changed")
+            if step is not None:
+                self.figures[f"score changed, {share:.0%} of users, lists"] = step.output["ranked"]
         self._note_storage()
 
     def answers(self, rate: float, seconds: float) -> None:
@@ -131,6 +141,11 @@ class ScaleRun:
             port = int(url.rsplit(":", 1)[1])
             self.figures["API MiB"] = _resident_mib(port)
 
+    def _let_users_act(self, share: float) -> None:
+        """Let a share of the users buy something now."""
+        with psycopg.connect(self._address("database_url")) as connection:
+            connection.execute(_PURCHASES, [share])
+
     def stop(self) -> None:
         """Stop the servers, whose processor seconds are read no more."""
         self._servers.postgres = None
@@ -147,9 +162,10 @@ class ScaleRun:
         self.figures[f"{title}, cpu s"] = cost.cpu
         self.figures[f"{title}, database cpu s"] = cost.database_cpu
         self.figures[f"{title}, MiB"] = cost.peak_mib
+        self.figures[f"{title}, own MiB"] = cost.own_mib
         self._say(
             f"{title}: {cost.seconds:,.1f} s, {cost.cpu:,.1f} s of processors, {cost.database_cpu:,.1f} s of "
-            f"the database's, {cost.peak_mib:,.0f} MiB"
+            f"the database's, {cost.peak_mib:,.0f} MiB, {cost.own_mib:,.0f} without pages of files"
         )
         return cost
 
