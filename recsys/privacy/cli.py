@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -67,13 +68,13 @@ def export_user(user: User, out: Out = None) -> None:
     """Write everything that is kept of a person as a ZIP of JSON files, one for each place."""
     from recsys.own_ids.commands import number_of
     from recsys.own_ids.scheme import IdKind
-    from recsys.privacy.export import as_zip
+    from recsys.privacy.export import spooled_zip
 
     user_id = number_of(IdKind.USER, user)
     path = out or Path(f"user-{user_id}.zip")
-    content = as_zip(user_id)
-    path.write_bytes(content)
-    typer.echo(f"{path} written, {len(content):,} bytes")
+    with spooled_zip(user_id) as content, path.open("wb") as file:
+        shutil.copyfileobj(content, file)
+    typer.echo(f"{path} written, {path.stat().st_size:,} bytes")
 
 
 @app.command("verify-receipt", epilog="Example: recsys privacy verify-receipt receipt.json")

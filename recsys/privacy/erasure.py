@@ -152,7 +152,7 @@ def preview(user_id: int) -> list[PlaceCount]:
             counts.removed[place.name] = place.count(session, person)
             if place.cleared:
                 counts.anonymised.add(place.name)
-        counts.removed[job_logs.NAME] = len(job_logs.read(session, person))
+        counts.removed[job_logs.NAME] = sum(1 for _ in job_logs.rows(session, person))
     for key, key_place in KEY_PLACES.items():
         counts.removed[f"redis: {key}"] = len(key_place.read(client, person))
     for name, file_place in ALL_FILE_PLACES.items():

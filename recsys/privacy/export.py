@@ -1,10 +1,15 @@
-"""All that is kept of a person, as a ZIP of JSON files, one for each place of the registry."""
+"""All that is kept of a person, as a ZIP of JSON files, one for each place of the registry.
+
+Rows of tables are written as they are read, `ROWS_AT_ONCE` of them in memory.
+"""
 
 from __future__ import annotations
 
-import io
+import tempfile
 import zipfile
-from typing import Any
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import IO, Any
 
 import orjson
 
@@ -19,9 +24,11 @@ from recsys.privacy.places.redis_keys import KEY_PLACES, searches_of
 from recsys.privacy.places.tables import TABLE_PLACES
 from recsys.settings import get_settings
 
-__all__ = ["INDEX_FILE", "as_zip", "export"]
+__all__ = ["INDEX_FILE", "spooled_zip", "write_zip"]
 
 INDEX_FILE = "index.json"
+IN_MEMORY = 1 << 20
+"""Bytes of a ZIP for a response that stay in memory; a longer one lies in a temporary file."""
 _ABOUT = (
     "One file for each place in which something of the person may be; an empty list where nothing is. "
     "Secrets (hashes of passwords and tokens, texts of messages, which hold codes), rows of other users that "
@@ -29,40 +36,61 @@ _ABOUT = (
 )
 
 
-def export(user_id: int) -> dict[str, list[Any]]:
-    """What is kept of a person, by file name. Raises NotFound for an unknown or erased user, Unavailable."""
+def write_zip(user_id: int, target: IO[bytes]) -> None:
+    """Write what is kept of a person. Raises NotFound for an unknown or erased user, Unavailable."""
+    counts: dict[str, int] = {}
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, rows in _files(user_id):
+            counts[name] = _write_rows(archive, name, rows)
+        index = {
+            "format": 1,
+            "user": user_id,
+            "made_at": clock.now().isoformat(),
+            "about": _ABOUT,
+            "files": counts,
+        }
+        archive.writestr(INDEX_FILE, _json(index))
+
+
+@contextmanager
+def spooled_zip(user_id: int) -> Iterator[IO[bytes]]:
+    """The ZIP from its beginning, gone at the end of the block. Raises as `write_zip`."""
+    with tempfile.SpooledTemporaryFile(IN_MEMORY) as spooled:
+        write_zip(user_id, spooled)
+        spooled.seek(0)
+        yield spooled
+
+
+def _files(user_id: int) -> Iterator[tuple[str, Iterable[Any]]]:
+    """Each file with its rows, which are read while they are consumed."""
     client, settings = get_redis(), get_settings()
-    files: dict[str, list[Any]] = {}
     with unit_of_work() as session:
         person = people.find(session, user_id)
         if not person.is_known:
             raise NotFound(f"There is no user {user_id}: the account was erased.")
         for place in TABLE_PLACES:
-            files[f"tables/{_file_name(place.name)}.json"] = place.read(session, person)
-        files[f"tables/{_file_name(job_logs.NAME)}.json"] = job_logs.read(session, person)
+            yield f"tables/{_file_name(place.name)}.json", place.rows(session, person)
+        yield f"tables/{_file_name(job_logs.NAME)}.json", job_logs.rows(session, person)
     for key, key_place in KEY_PLACES.items():
-        files[f"redis/{key}.json"] = key_place.read(client, person)
-    files["redis/searches.json"] = list(searches_of(client, person))
+        yield f"redis/{key}.json", key_place.read(client, person)
+    yield "redis/searches.json", searches_of(client, person)
     for name, file_place in ALL_FILE_PLACES.items():
-        files[f"files/{_file_name(name)}.json"] = file_place.read(settings, person)
-    return files
+        yield f"files/{_file_name(name)}.json", file_place.read(settings, person)
 
 
-def as_zip(user_id: int) -> bytes:
-    """The export as a ZIP file. Raises as `export`."""
-    files = export(user_id)
-    index = {
-        "format": 1,
-        "user": user_id,
-        "made_at": clock.now().isoformat(),
-        "about": _ABOUT,
-        "files": {name: len(rows) for name, rows in files.items()},
-    }
-    written = io.BytesIO()
-    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in ((INDEX_FILE, index), *files.items()):
-            archive.writestr(name, orjson.dumps(content, option=orjson.OPT_INDENT_2, default=str))
-    return written.getvalue()
+def _write_rows(archive: zipfile.ZipFile, name: str, rows: Iterable[Any]) -> int:
+    count = 0
+    with archive.open(name, "w", force_zip64=True) as file:
+        for row in rows:
+            file.write(b",\n" if count else b"[\n")
+            file.write(_json(row))
+            count += 1
+        file.write(b"\n]" if count else b"[]")
+    return count
+
+
+def _json(content: object) -> bytes:
+    return orjson.dumps(content, option=orjson.OPT_INDENT_2, default=str)
 
 
 def _file_name(place: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import IO, Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from recsys.database.session import unit_of_work
@@ -15,7 +18,7 @@ from recsys.own_ids.references import UserText
 from recsys.privacy import consent as consents
 from recsys.privacy.consent import Consent
 from recsys.privacy.erasure import erase
-from recsys.privacy.export import as_zip
+from recsys.privacy.export import spooled_zip
 from recsys.privacy.receipts import ErasureReceipt
 from recsys.web.dependencies import (
     TOKEN_COOKIE,
@@ -30,6 +33,9 @@ from recsys.web.dependencies import (
 from recsys.web.errors import problem_responses
 
 __all__ = ["router"]
+
+
+PART_BYTES = 1 << 16
 
 
 class ConsentBody(BaseModel):
@@ -142,11 +148,20 @@ def _prove(request: Request, caller: Caller, given: DeactivateIn) -> None:
 
 
 def _archive(user_id: int) -> Response:
-    return Response(
-        as_zip(user_id),
+    # made before the response begins, so that what fails is answered as an error
+    opened = ExitStack()
+    content = opened.enter_context(spooled_zip(user_id))
+    return StreamingResponse(
+        _parts(content, opened),
         media_type="application/zip",
         headers={
             "Content-Disposition": f'attachment; filename="user-{user_id}.zip"',
             "Cache-Control": "no-store",
         },
     )
+
+
+def _parts(content: IO[bytes], opened: ExitStack) -> Iterator[bytes]:
+    with opened:
+        while part := content.read(PART_BYTES):
+            yield part

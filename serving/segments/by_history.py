@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 from serving.segments.members import SegmentMember, kept
@@ -14,6 +14,7 @@ __all__ = ["MIN_REPEATS", "back_in_stock", "due_replenishment", "lower_prices"]
 
 MIN_REPEATS = 3
 """Repeat purchases of a product, by all users, from which its interval is estimated."""
+ROWS_AT_ONCE = 2_000
 _DUE = text(
     """
     WITH days AS (
@@ -107,7 +108,7 @@ def due_replenishment(session: Session, now: datetime, days: float, limit: int) 
     repeat purchases have no interval.
     """
     values = {"now": now, "until": now + timedelta(days=days), "repeats": MIN_REPEATS}
-    return _members(session, session.execute(_DUE, values).all(), limit)
+    return _members(session, _DUE, values, limit)
 
 
 def lower_prices(
@@ -137,13 +138,19 @@ def _who_looked(
     session: Session, changed: str, now: datetime, days: float, looked_since: datetime, limit: int
 ) -> list[SegmentMember]:
     values = {"now": now, "since": now - timedelta(days=days), "looked_since": looked_since}
-    rows = session.execute(text(changed + _LOOKED), values).all()
-    return _members(session, rows, limit)
+    return _members(session, text(changed + _LOOKED), values, limit)
 
 
-def _members(session: Session, rows: Any, limit: int) -> list[SegmentMember]:
-    allowed = kept(session, {row.user_id for row in rows})
-    chosen = [row for row in rows if row.user_id in allowed][:limit]
+def _members(session: Session, query: TextClause, values: dict[str, Any], limit: int) -> list[SegmentMember]:
+    """The first `limit` of the query's rows whose users may be in a segment, read in parts."""
+    chosen: list[Any] = []
+    result = session.execute(query, values, execution_options={"yield_per": ROWS_AT_ONCE})
+    for rows in result.partitions():
+        allowed = kept(session, {row.user_id for row in rows})
+        chosen += [row for row in rows if row.user_id in allowed]
+        if len(chosen) >= limit:
+            break
+    result.close()
     return [
         SegmentMember(
             row.user_id,
@@ -151,5 +158,5 @@ def _members(session: Session, rows: Any, limit: int) -> list[SegmentMember]:
             chance=None if "chance" not in row._fields else float(row.chance),
             at=row.at,
         )
-        for row in chosen
+        for row in chosen[:limit]
     ]

@@ -7,7 +7,7 @@ with the reason. A test walks over all tables.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
@@ -17,7 +17,10 @@ from sqlalchemy.orm import Session
 
 from recsys.privacy.person import ERASED_ACTOR, PARAMETERS, Person
 
-__all__ = ["NOT_PERSONAL", "TABLE_PLACES", "TablePlace"]
+__all__ = ["NOT_PERSONAL", "ROWS_AT_ONCE", "TABLE_PLACES", "TablePlace"]
+
+ROWS_AT_ONCE = 500
+"""Rows of a table that an export has in memory."""
 
 _USER = "t.user_id = :user"
 # a guest session may have been a person's until they logged in; rows of other users are theirs
@@ -57,13 +60,19 @@ class TablePlace:
         query = f"SELECT count(*) FROM {self.table} t WHERE {self.condition}"  # noqa: S608 constants
         return int(session.scalar(_bound(query), person.parameters) or 0)
 
-    def read(self, session: Session, person: Person) -> list[dict[str, Any]]:
-        """The rows as JSON objects, without the hidden columns; none of a place that is not exported."""
+    def rows(self, session: Session, person: Person) -> Iterator[dict[str, Any]]:
+        """The rows as JSON objects, without the hidden columns; none of a place that is not exported.
+
+        PostgreSQL keeps them; `ROWS_AT_ONCE` of them are in memory.
+        """
         if not self.is_exported:
-            return []
+            return
         query = f"SELECT to_jsonb(t) FROM {self.table} t WHERE {self.condition}"  # noqa: S608 constants
-        rows = session.scalars(_bound(query), person.parameters)
-        return [{name: value for name, value in row.items() if name not in self.hidden} for row in rows]
+        rows = session.scalars(
+            _bound(query), person.parameters, execution_options={"yield_per": ROWS_AT_ONCE}
+        )
+        for row in rows:
+            yield {name: value for name, value in row.items() if name not in self.hidden}
 
     def erase(self, session: Session, person: Person) -> int:
         """Delete or clear the rows; how many."""

@@ -79,7 +79,7 @@ def test_an_address_of_others_is_not_the_persons(eve: Person) -> None:
 def test_mails_and_texts_of_others_are_neither_exported_nor_erased(eve: Person, shop: Shop) -> None:
     places = [place for place in TABLE_PLACES if place.table.startswith("notifications_db.")]
     with unit_of_work() as session:
-        exported = [row for place in places for row in place.read(session, eve)]
+        exported = [row for place in places for row in place.rows(session, eve)]
         assert [row["to_email"] for row in exported if "to_email" in row] == ["eve@example.org"]
         assert not any("phone_number" in row for row in exported)
         for place in places:

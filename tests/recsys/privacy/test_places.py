@@ -98,5 +98,5 @@ def test_the_parameters_of_conditions_are_those_of_a_person() -> None:
 def test_a_place_is_empty_of_a_person_without_traces(session: Session, place: TablePlace) -> None:
     person = Person(7, is_known=True, emails=("a@example.org",), sessions=("s",), orders=(1,), payments=(2,))
     assert place.count(session, person) == 0
-    assert place.read(session, person) == []
+    assert list(place.rows(session, person)) == []
     assert place.erase(session, person) == 0
