@@ -1,4 +1,8 @@
-"""The shop's own vectors of its products; stored segments, and business rules for their members."""
+"""The shop's own vectors of its products; stored segments, and business rules for their members.
+
+Programs of the version before apply a rule for a segment to everybody: write such rules when all programs are
+upgraded.
+"""
 
 from __future__ import annotations
 
@@ -33,12 +37,13 @@ def upgrade() -> None:
         "user_id integer, "
         "PRIMARY KEY (segment, user_id))"
     )
-    op.execute("CREATE INDEX ix_segment_members_user_id ON recommendations_db.segment_members (user_id)")
+    op.execute("CREATE INDEX segment_members_user_id_idx ON recommendations_db.segment_members (user_id)")
     op.execute("ALTER TABLE recommendations_db.business_rules ADD COLUMN segment varchar(50)")
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Drop them; rules for a segment are disabled, since the version before would apply them to everybody."""
+    op.execute("UPDATE recommendations_db.business_rules SET enabled = false WHERE segment IS NOT NULL")
     op.execute("ALTER TABLE recommendations_db.business_rules DROP COLUMN segment")
     op.execute("DROP TABLE recommendations_db.segment_members")
     op.execute("DROP TABLE recommendations_db.segments")
