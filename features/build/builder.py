@@ -16,7 +16,7 @@ from psycopg import sql
 
 from features.build.column_reader import NO_ID, Progress, Snapshot, open_snapshot
 from features.build.consents import ConsentFilter, read_consents
-from features.build.event_files import EventFiles, blocks, distinct, in_order, only
+from features.build.event_files import EventFiles, blocks, distinct_of_blocks, in_order, only
 from features.build.incremental import Watermark, counted, here, new_rows
 from features.build.interaction_reader import RawInteractions, read_interactions
 from features.build.preference_reader import RawPreferences, read_preferences, user_preferences
@@ -262,7 +262,7 @@ def assemble(
     time_of = columns["time"]
     moment = until if until is not None else int(time_of.max())
     users = IdMap.of(np.union1d(_known(columns["user"]), preferences.user))
-    seen = IdMap.of(distinct(columns["item"]))
+    seen = IdMap.of(distinct_of_blocks(columns["item"]))
     created = catalogue.columns["created"]
     listed = catalogue.columns["id"][created <= moment] if until is not None else catalogue.columns["id"]
     items = IdMap.of(np.union1d(seen.ids, listed))
@@ -309,7 +309,7 @@ def as_microseconds(moment: datetime) -> int:
 
 
 def _known(user: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
-    ids = distinct(user)
+    ids = distinct_of_blocks(user)
     return IdMap.of(ids[ids != NO_ID]).ids
 
 

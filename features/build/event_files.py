@@ -11,9 +11,10 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from features.ids import distinct
 from features.interactions import canonical_order
 
-__all__ = ["EventFiles", "blocks", "distinct", "in_order", "only"]
+__all__ = ["EventFiles", "blocks", "distinct_of_blocks", "in_order", "only"]
 
 Columns = Mapping[str, npt.NDArray[Any]]
 BLOCK = 1 << 20
@@ -61,10 +62,10 @@ def blocks(size: int) -> Iterator[slice]:
     return (slice(start, min(size, start + BLOCK)) for start in range(0, size, BLOCK))
 
 
-def distinct(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return each value once, ascending, as `numpy.unique` does."""
-    found = [np.unique(values[part]) for part in blocks(values.size)]
-    return np.unique(np.concatenate(found)) if found else values[:0]
+def distinct_of_blocks(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return each integer once, ascending."""
+    found = [distinct(values[part]) for part in blocks(values.size)]
+    return distinct(np.concatenate(found)) if found else values[:0]
 
 
 def only(columns: Columns, kept: npt.NDArray[np.bool_], folder: Path | None) -> dict[str, npt.NDArray[Any]]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from features.dataset import Dataset
+from features.ids import distinct
 from features.interactions import MICROSECONDS_PER_DAY, Events, History
 from features.splitting.protocol import Protocol, choose_protocol
 from features.splitting.windows import Window
@@ -86,7 +87,7 @@ def held_out(
     np.minimum.at(first, case, answers.time)
     histories: list[History] = []
     if protocol == "next":
-        hidden = np.unique(case * len(dataset.items) + answers.item) if question == "new" else None
+        hidden = distinct(case * len(dataset.items) + answers.item) if question == "new" else None
         histories = _histories(train, dataset, owner, first, window.start, hidden)
         first[[place for place, history in enumerate(histories) if not history.products.size]] = _LAST
 
@@ -94,7 +95,7 @@ def held_out(
     place = np.full(first.size, -1, dtype=np.int64)
     place[asked] = np.arange(asked.size)
     kept = place[case] >= 0
-    keys = np.unique(place[case[kept]] * wide + item[kept])
+    keys = distinct(place[case[kept]] * wide + item[kept])
     indptr = np.searchsorted(keys, np.arange(asked.size + 1) * wide)
     relevant = sparse.csr_matrix(
         (np.ones(keys.size, dtype=bool), keys % max(wide, 1), indptr), shape=(asked.size, wide)

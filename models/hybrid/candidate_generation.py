@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from features.dataset import Dataset
+from features.ids import distinct
 from features.interactions import History
 from models.base import Recommender
 from models.hybrid.blend import Pool
@@ -195,7 +196,7 @@ class Panel:
                 row, place = np.nonzero(columns >= 0)
                 keys.append(row * items + columns[row, place])
         if pairs is None:
-            key = np.unique(np.concatenate(keys))
+            key = distinct(np.concatenate(keys))
             pairs = key // items, key % items
         owner, item = pairs
         raw = np.stack([block.pairs(owner, item) for block in blocks], axis=1)

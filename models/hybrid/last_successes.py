@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from features.dataset import Dataset
+from features.ids import distinct
 from features.splitting.holdout import HeldOut, Question
 
 __all__ = ["SHARE", "hold_out_last", "users_with_last"]
@@ -72,7 +73,7 @@ def _successes(dataset: Dataset) -> Mask:
 def _right(train: Dataset, pairs: Rows, question: Question) -> HeldOut:
     """pairs : user row × items + item of what is held out."""
     wide = len(train.items)
-    pairs = np.unique(pairs)
+    pairs = distinct(pairs)
     if question == "new":
         touched = train.touched
         owner = np.repeat(np.arange(touched.shape[0], dtype=np.int64), np.diff(touched.indptr))

@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql
 
 from features.build.builder import weights_of
+from features.ids import distinct
 from features.interactions import History
 from features.user_history import histories
 from models.ranking.novelty_lists import recommend_both
@@ -160,7 +161,7 @@ class UserBatch:
             bought = interactions.bought
             no_repeat = excluded_by_repeat_policy(self.catalogue, bought & 0xFFFFFFFF)
             keys, filtered_by_model = (
-                np.union1d(bought[no_repeat], interactions.dismissed),
+                distinct(np.concatenate([bought[no_repeat], interactions.dismissed])),
                 np.empty(0, dtype=np.int64),
             )
         not_filtered_by_model = keys[~among(keys, filtered_by_model)]

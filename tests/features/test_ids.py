@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features import ids as module
-from features.ids import IdMap
+from features.ids import IdMap, distinct
 
 IDS = st.lists(st.integers(-(2**40), 2**40), max_size=50)
 SMALL = st.lists(st.integers(-30, 30), max_size=50)
@@ -52,3 +52,9 @@ def test_equal_by_content_of_any_shape_and_not_writable() -> None:
         ids.index([5.0])
     with pytest.raises(ValueError, match="read-only"):
         ids.ids[0] = 1
+
+
+@given(values=st.lists(st.integers(-(2**62), 2**62) | st.integers(0, 9)))
+def test_each_integer_once_as_numpy_has_it(values: list[int]) -> None:
+    array = np.array(values, dtype=np.int64)
+    assert distinct(array).tolist() == np.unique(array).tolist()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.build import event_files
-from features.build.event_files import EventFiles, blocks, distinct, in_order, only
+from features.build.event_files import EventFiles, blocks, distinct_of_blocks, in_order, only
 from features.interactions import canonical_order
 
 ROWS = st.lists(
@@ -48,7 +48,7 @@ def test_a_part_and_the_distinct_values(rows: list[tuple[int, ...]], block: int,
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(event_files, "BLOCK", block)
         found = only(columns, kept, None)
-        ids = distinct(columns["user"])
+        ids = distinct_of_blocks(columns["user"])
     assert all(found[name].tolist() == column[kept].tolist() for name, column in columns.items() if found)
     assert ids.tolist() == np.unique(columns["user"]).tolist()
 
