@@ -51,6 +51,7 @@ def test_an_experiment_is_started_followed_and_its_winner_kept(admin: httpx.Clie
         "variant": {
             "model": "popularity-v1",
             "rules": True,
+            "rule_set": None,
             "diversity": None,
             "novelty": None,
             "live": False,
