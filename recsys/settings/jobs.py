@@ -23,6 +23,7 @@ class JobSettings(BaseModel, extra="forbid"):
             "measure": "*/15 * * * *",
             "rollup": "5 * * * *",
             "score": "35 * * * *",
+            "segments": "50 5 * * *",
             "train": "0 3 * * *",
         }
     )
