@@ -107,6 +107,31 @@ def test_it_serves_until_it_is_ended_and_leaves_nothing_behind(stages: list[obje
         assert "what it took" in text
 
 
+def test_a_trained_shop_ends_with_the_lists_as_served_beside_those_of_its_model(tmp_path: Path) -> None:
+    events, figures = tmp_path / "events.csv", tmp_path / "figures.json"
+    rows = [
+        f"user{user},p{(user * 7 + day * day) % 30},purchase,2026-{1 + day // 28:02}-{1 + day % 28:02}T10:00:00Z"
+        for user in range(60)
+        for day in range(user % 5, 112, 5)
+    ]
+    events.write_text("user,product,interaction_type,created_at\n" + "\n".join(rows) + "\n")
+    stages = (
+        *SHORT,
+        ("import", ("import", "csv", "--interactions", str(events), "--create-missing")),
+        ("features", ("features", "build")),
+        ("training", ("train", "run", "popularity")),
+        ("scoring", ("serve", "score")),
+    )
+    with temporary_var() as var, _demo(var, stages, "--no-serve", "--json", str(figures)) as demo:
+        out, errors = demo.communicate(timeout=180)
+        assert demo.returncode == 0, out + errors
+    compared = out.partition(f"9/9  {CHECK[0]}")[2]
+    assert "0 of 7,200 differ for an unknown reason" in compared, compared
+    last = json.loads(figures.read_text())["stages"][-1]
+    assert last["stage"] == CHECK[0]
+    assert last["command"].startswith("recsys train evaluate --served --api http://127.0.0.1:")
+
+
 def test_a_stage_that_fails_is_named_and_everything_stops() -> None:
     broken = ("import", ("import", "csv", "--interactions", "/no/such/file.csv"))
     with temporary_var() as var, _demo(var, [*SHORT, broken]) as demo:
