@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from pathlib import Path
 
@@ -109,8 +110,9 @@ def test_it_serves_until_it_is_ended_and_leaves_nothing_behind(stages: list[obje
 
 def test_a_trained_shop_ends_with_the_lists_as_served_beside_those_of_its_model(tmp_path: Path) -> None:
     events, figures = tmp_path / "events.csv", tmp_path / "figures.json"
+    begin = datetime(2026, 1, 1, 10, tzinfo=UTC)
     rows = [
-        f"user{user},p{(user * 7 + day * day) % 30},purchase,2026-{1 + day // 28:02}-{1 + day % 28:02}T10:00:00Z"
+        f"user{user},p{(user * 7 + day * day) % 30},purchase,{(begin + timedelta(days=day)).isoformat()}"
         for user in range(60)
         for day in range(user % 5, 112, 5)
     ]
