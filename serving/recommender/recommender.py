@@ -18,6 +18,8 @@ from recsys.settings.exploration import ExplorationSettings
 from serving.exploration.drawn_lists import Explorer
 from serving.exploration.interleaved_lists import interleaved
 from serving.exploration.new_product_places import NewProductPlaces
+from serving.merchandising.compiled_rules import CompiledRules
+from serving.merchandising.rerank import has_strict_caps, within_caps
 from serving.ranking.filters import FilterResult
 from serving.ranking.shared_lists import key_of
 from serving.ranking.strategies import Lookups, Ranked
@@ -311,7 +313,7 @@ class Recommender:
                 return self._list_available_now(request, context)
             if response is None:
                 continue
-            response = response if short is None else _longer(short, response)
+            response = response if short is None else _longer(short, response, context.data.rules)
             if response.source != "stored" or response.is_full:
                 return response
             short = response
@@ -362,7 +364,9 @@ def _check_product(product: int, data: ServingData) -> None:
         raise NotFound("There is no such product.")
 
 
-def _longer(stored: RecommendationResponse, live: RecommendationResponse) -> RecommendationResponse:
+def _longer(
+    stored: RecommendationResponse, live: RecommendationResponse, rules: CompiledRules
+) -> RecommendationResponse:
     """Complete a short stored list with popular products, or replace it with a longer live list."""
     if live.source != "popular" or not stored.entries:
         return live if len(live.entries) > len(stored.entries) else stored
@@ -373,4 +377,10 @@ def _longer(stored: RecommendationResponse, live: RecommendationResponse) -> Rec
             score = max(0, min(entry.score, score - 1))
             added.append(entry._replace(score=score))
     missing = stored.request.limit - len(stored.entries)
-    return replace(stored, entries=[*stored.entries, *added[:missing]], rest=added[missing:])
+    page, rest = added[:missing], added[missing:]
+    if rules.rules:
+        page = within_caps(rules, stored.request, stored.entries, added, missing)
+        # a list ends with the page that a strict cap keeps short
+        is_ended = has_strict_caps(rules, stored.request)
+        rest = [] if is_ended else [entry for entry in added if entry not in page]
+    return replace(stored, entries=[*stored.entries, *page], rest=rest)

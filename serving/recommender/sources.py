@@ -236,6 +236,8 @@ class PopularList(Source):
         entries = (
             [] if is_empty else data.popular.entries(data.catalogue, 3 * request.limit, filtered.eligible)
         )
+        if data.rules.rules:
+            entries = rerank(data.rules, request, entries, filtered.eligible).entries
         return _from_ranked(Ranked(entries), request, data, filtered)
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+from sqlalchemy import text
 
 from recsys import clock
 from recsys.database.session import unit_of_work
@@ -79,6 +80,25 @@ def test_a_cap_applies_to_each_page(client: httpx.Client) -> None:
     second = ask(client, 1, limit=12, cursor=first["next_cursor"])
     assert not set(ids(first)) & set(ids(second))
     assert sum(one in COFFEE for one in ids(second)) == 4, "the cap applies to the second page, too"
+
+
+def test_a_strict_cap_holds_on_every_page_of_every_list(client: httpx.Client) -> None:
+    with unit_of_work() as session:
+        rows = session.execute(text("SELECT id, category_id FROM products_db.products")).all()
+    category_of = {row.id: row.category_id for row in rows}
+    write(name="two of a kind", kind="cap", cap_by="category", most=2)
+    until(lambda: len(ids(ask(client, 1, limit=50))) <= 2 * len(set(category_of.values())))
+    for user in range(1, 41, 4):
+        for query in ({}, {"novelty": "new"}, {"in_stock": True}, {"max_price": 60}, {"diversity": 0.5}):
+            for limit in (5, 12, 50):
+                page, cursors = ask(client, user, limit=limit, **query), 0
+                while True:
+                    listed = [category_of[product] for product in ids(page)]
+                    assert max(map(listed.count, listed), default=0) <= 2, (user, query, limit, page)
+                    cursors += 1
+                    if page["next_cursor"] is None or cursors == 3:
+                        break
+                    page = ask(client, user, limit=limit, cursor=page["next_cursor"], **query)
 
 
 def test_diversity_mixes_categories(client: httpx.Client) -> None:
