@@ -21,8 +21,8 @@ from tests.serving.running import running
 from tests.support.shop import Shop, forget_connections
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-OF_ONE_REQUEST = {"date", "x-request-id", "set-cookie", "ratelimit", "content-length"}
-"""Headers that may differ between two requests for the same thing."""
+OF_ONE_REQUEST = {"date", "x-request-id", "set-cookie", "ratelimit", "content-length", "transfer-encoding"}
+"""Headers that may differ between two requests for the same thing, or say how the body is sent."""
 ENDING = ("/api/v1/auth/logout", "/api/v1/users/me/deactivate", "/api/v1/users/me/sessions")
 """Routes that may end the session of who asks."""
 REQUEST_ID = "a-request-of-tests"
