@@ -233,7 +233,7 @@ class PopularList(Source):
         filtered = eligible_products(request, context.recent, data.rules, self._lookups.filters, wait=False)
         # it has bought products only, and these are not known without waiting
         is_empty = request.placement is Placement.BUY_AGAIN
-        entries = (
+        entries: Sequence[Entry] = (
             [] if is_empty else data.popular.entries(data.catalogue, 3 * request.limit, filtered.eligible)
         )
         if data.rules.rules:
