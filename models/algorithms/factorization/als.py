@@ -17,6 +17,7 @@ from models.algorithms.shared.factor_model import FactorModel
 from models.algorithms.shared.item_item import finer_bounds
 from models.base import Arrays, ModelKind, Rows, Scores
 from models.ranking.mips.factors import Factors
+from models.shared.computed_once import computed_once
 from models.shared.engine import ArrayEngine, compact_product, current_engine, packed, unpacked
 from models.shared.parallel import WORKERS, in_parallel, one_blas_thread
 from models.shared.validation import check_float, check_int
@@ -190,14 +191,14 @@ class ALS(FactorModel):
         out[np.isin(items, self.cold_)] = -np.inf
 
     def _lengths(self) -> npt.NDArray[np.float32]:
-        """The lengths of the item vectors, 1 for cold items; computed once for each fit."""
-        kept: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None
-        kept = self.__dict__.get("_kept_lengths")
-        if kept is None or kept[0] is not self.item_factors_:
-            lengths = np.linalg.norm(self.item_factors_, axis=1)
+        """The lengths of the item vectors, 1 for cold items."""
+
+        def compute() -> npt.NDArray[np.float32]:
+            lengths: npt.NDArray[np.float32] = np.linalg.norm(self.item_factors_, axis=1)
             lengths[self.cold_] = 1.0
-            kept = self.__dict__["_kept_lengths"] = self.item_factors_, lengths
-        return kept[1]
+            return lengths
+
+        return computed_once(self, "lengths", self.item_factors_, compute)
 
     def _contributions(
         self, history: sparse.csr_matrix, row: int, items: Rows

@@ -15,6 +15,7 @@ from models.algorithms.shared.item_item import VALUES, Values, valued
 from models.algorithms.shared.truncated_svd import right_singular
 from models.base import Arrays, ModelKind, Rows, Scores
 from models.ranking.mips.factors import Factors
+from models.shared.computed_once import computed_once
 from models.shared.parallel import one_blas_thread
 from models.shared.validation import check_choice, check_float, check_int
 
@@ -114,13 +115,14 @@ class DegreeSVD(FactorModel):
 
     @property
     def _unit_decoder(self) -> npt.NDArray[np.float32]:
-        """The item vectors of length one; computed once for each decoder."""
-        kept: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None
-        kept = self.__dict__.get("_kept_unit")
-        if kept is None or kept[0] is not self.decoder_:
-            lengths = np.maximum(np.linalg.norm(self.decoder_, axis=1, keepdims=True), 1e-12)
-            kept = self.__dict__["_kept_unit"] = self.decoder_, self.decoder_ / lengths
-        return kept[1]
+        """The item vectors of length one."""
+
+        def compute() -> npt.NDArray[np.float32]:
+            lengths = np.linalg.norm(self.decoder_, axis=1, keepdims=True)
+            unit: npt.NDArray[np.float32] = self.decoder_ / np.maximum(lengths, 1e-12)
+            return unit
+
+        return computed_once(self, "unit_decoder", self.decoder_, compute)
 
     def _contributions(
         self, history: sparse.csr_matrix, row: int, items: Rows

@@ -16,6 +16,7 @@ from models.algorithms.shared.time_decay import Faded, own_entries
 from models.base import Arrays, ModelKind, Rows, Scores
 from models.ranking.explanations import Reasons
 from models.ranking.filters import RankRequest, positive
+from models.shared.computed_once import computed_once
 from models.shared.sparse_products import dense_product, only_positive, scores_of_users
 from models.shared.validation import check_float, check_int
 
@@ -85,8 +86,6 @@ class TIFUKNN(Faded):
         self._refer_to(np.sort(strongest[weight[strongest] > 0]).astype(np.int64))
 
     def _refer_to(self, references: Rows) -> None:
-        for kept in ("_kept_totals", "_kept_columns"):
-            self.__dict__.pop(kept, None)
         self.references_ = references
         habits = self.history_[references]
         habits.eliminate_zeros()
@@ -147,12 +146,12 @@ class TIFUKNN(Faded):
 
     @property
     def _totals(self) -> npt.NDArray[np.float32]:
-        """The sum of each reference's direction, float32 (references,); computed once."""
-        found: npt.NDArray[np.float32] | None = self.__dict__.get("_kept_totals")
-        if found is None:
-            found = np.asarray(self.directions_.sum(axis=0), dtype=np.float32).ravel()
-            self.__dict__["_kept_totals"] = found
-        return found
+        """The sum of each reference's direction, float32 (references,)."""
+
+        def compute() -> npt.NDArray[np.float32]:
+            return np.asarray(self.directions_.sum(axis=0), dtype=np.float32).ravel()
+
+        return computed_once(self, "totals", self.directions_, compute)
 
     def _others(self, history: sparse.csr_matrix, rows: Rows) -> sparse.csr_matrix:
         """csr float32 (n, items): what the neighbours add to the scores."""
@@ -192,15 +191,16 @@ class TIFUKNN(Faded):
 
     @property
     def _columns(self) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-        """The items' columns of references, of length one, and the same by reference; computed once.
+        """The items' columns of references, of length one, and the same by reference.
 
         To divide and to turn them for each list takes a hundred times as long as the list itself.
         """
-        found: tuple[sparse.csr_matrix, sparse.csr_matrix] | None = self.__dict__.get("_kept_columns")
-        if found is None:
+
+        def compute() -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
             columns = _divided(self.directions_, _lengths(self.directions_))
-            found = self.__dict__["_kept_columns"] = columns, columns.T.tocsr()
-        return found
+            return columns, columns.T.tocsr()
+
+        return computed_once(self, "columns", self.directions_, compute)
 
     def _contributions(
         self, history: sparse.csr_matrix, row: int, items: Rows
