@@ -14,6 +14,7 @@ import orjson
 from scipy import sparse
 
 from features.arrays import checksum, read_arrays, write_arrays
+from features.blocks import blocks
 from features.ids import IdMap
 from features.interactions import Events, InteractionWeights
 from features.outliers import DAILY, REPEATED
@@ -85,8 +86,7 @@ class Dataset:
         """csr float32, shape (users, items): summed weights; a stored zero means touched, not liked."""
         events, n = self.events, len(self.events)
         weight = np.empty(n, dtype=np.float64)
-        for start in range(0, n, _BLOCK):  # in blocks, so that what is computed on the way stays small
-            part = slice(start, start + _BLOCK)
+        for part in blocks(n):  # so that what is computed on the way stays small
             weight[part] = self.weights.weigh(
                 events.kind[part], events.value[part], events.time[part], self.moment
             )
@@ -277,7 +277,6 @@ _EVENT_COLUMNS: dict[str, Any] = {
     "session": np.int64,
     "time": np.int64,
 }
-_BLOCK = 1 << 20
 """Events that are weighed at once."""
 
 

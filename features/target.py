@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from features.blocks import blocks
 from features.interactions import Events
 from recsys.domains.recommendations.types import INTERACTION_TYPES
 from recsys.errors import Invalid
@@ -22,7 +23,6 @@ LEAST_EVENTS, LEAST_PEOPLE = 100, 30
 """So many events of so many users are enough of a type, or if half of the users have one."""
 GOOD_RATING = 3.0
 
-_BLOCK = 1 << 20
 _REVIEW = INTERACTION_TYPES.index("review")
 _PLURAL = {
     "purchase": "purchases",
@@ -68,8 +68,7 @@ class Target:
         """
         table = np.array([self.by_type.get(word, 0.0) > 0 for word in INTERACTION_TYPES] + [False])
         success: npt.NDArray[np.bool_] = np.empty(len(events), dtype=bool)
-        for start in range(0, success.size, _BLOCK):  # in blocks: codes that choose take eight bytes each
-            part = slice(start, start + _BLOCK)
+        for part in blocks(success.size):  # codes that choose take eight bytes each
             success[part] = table[events.kind[part]]  # code -1 takes the last entry
         success &= np.asarray(events.item) >= 0
         reviews = np.flatnonzero(np.asarray(events.kind) == _REVIEW)
@@ -130,8 +129,8 @@ def _people(user: npt.NDArray[np.int32]) -> int:
     if not user.size:
         return 0
     seen = np.zeros(int(user.max(initial=-1)) + 2, dtype=bool)  # the last entry serves guests' -1
-    for start in range(0, user.size, _BLOCK):
-        seen[user[start : start + _BLOCK]] = True
+    for part in blocks(user.size):
+        seen[user[part]] = True
     return int(np.count_nonzero(seen[:-1]))
 
 

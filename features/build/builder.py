@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from psycopg import sql
 
+from features.blocks import blocks
 from features.build.column_reader import NO_ID, Progress, Snapshot, open_snapshot
 from features.build.consents import ConsentFilter, read_consents
-from features.build.event_files import EventFiles, blocks, distinct_of_blocks, in_order, only
+from features.build.event_files import EventFiles, distinct_of_blocks, in_order, only
 from features.build.incremental import Watermark, counted, here, new_rows
 from features.build.interaction_reader import RawInteractions, read_interactions
 from features.build.preference_reader import RawPreferences, read_preferences, user_preferences

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import mmap
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from features.blocks import blocks
 from features.ids import distinct
 from features.interactions import canonical_order
 
-__all__ = ["EventFiles", "blocks", "distinct_of_blocks", "in_order", "only"]
+__all__ = ["EventFiles", "distinct_of_blocks", "in_order", "only"]
 
 Columns = Mapping[str, npt.NDArray[Any]]
-BLOCK = 1 << 20
 SORTED_AT_ONCE = 1 << 19
 """About so many events are put in order at once, unless more are of one moment."""
 _SAMPLE = 1 << 16
@@ -36,7 +36,9 @@ class EventFiles:
         """Append these columns, whose names and types are the same each time."""
         for name, values in columns.items():
             if name not in self._files:
-                self._files[name] = _unnamed(self._folder), values.dtype
+                # `columns` closes it, when the mapping holds it
+                file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
+                self._files[name] = file, values.dtype
             self._files[name][0].write(np.ascontiguousarray(values).data)
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
@@ -51,15 +53,6 @@ class EventFiles:
                     else np.empty(0, dtype)
                 )
         return found
-
-
-def _unnamed(folder: Path | None) -> IO[bytes]:
-    return tempfile.TemporaryFile(dir=folder)
-
-
-def blocks(size: int) -> Iterator[slice]:
-    """Yield slices of `BLOCK` places up to `size`."""
-    return (slice(start, min(size, start + BLOCK)) for start in range(0, size, BLOCK))
 
 
 def distinct_of_blocks(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

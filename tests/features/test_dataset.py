@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from features import blocks as block_sizes
 from features import dataset as module
 from features.build.column_reader import NO_ID
 from features.dataset import Dataset
@@ -98,7 +99,7 @@ def test_the_fingerprint_does_not_depend_on_the_order_of_rows(data: st.DataObjec
 def test_weighing_in_blocks_changes_nothing(shop: Shop) -> None:
     whole = shop.dataset().touched
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_BLOCK", 3)
+        patch.setattr(block_sizes, "BLOCK", 3)
         blocks = shop.dataset().touched
     np.testing.assert_array_equal(whole.toarray(), blocks.toarray())
     assert whole.indices.tolist() == blocks.indices.tolist()

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features import blocks as block_sizes
+from features.blocks import blocks
 from features.build import event_files
-from features.build.event_files import EventFiles, blocks, distinct_of_blocks, in_order, only
+from features.build.event_files import EventFiles, distinct_of_blocks, in_order, only
 from features.interactions import canonical_order
 
 ROWS = st.lists(
@@ -31,7 +33,7 @@ def columns_of(rows: list[tuple[int, ...]]) -> dict[str, np.ndarray]:
 def test_the_order_is_that_of_all_at_once(rows: list[tuple[int, ...]], block: int, at_once: int) -> None:
     columns = columns_of(rows)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(event_files, "BLOCK", block)
+        patch.setattr(block_sizes, "BLOCK", block)
         patch.setattr(event_files, "SORTED_AT_ONCE", at_once)
         found = in_order(columns, None)
     order = canonical_order(columns)
@@ -46,7 +48,7 @@ def test_a_part_and_the_distinct_values(rows: list[tuple[int, ...]], block: int,
     columns = columns_of(rows)
     kept = np.random.default_rng(chance).random(len(rows)) < 0.5
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(event_files, "BLOCK", block)
+        patch.setattr(block_sizes, "BLOCK", block)
         found = only(columns, kept, None)
         ids = distinct_of_blocks(columns["user"])
     assert all(found[name].tolist() == column[kept].tolist() for name, column in columns.items() if found)
