@@ -20,6 +20,7 @@ from recsys.errors import RecsysError
 from recsys.log import get_logger
 from recsys.settings import get_settings
 from serving.batch.list_storage import ListStorage, UserListWriter, write_user_lists
+from serving.batch.preparation import begin_generation
 from serving.catalogue.catalogue import Catalogue
 from serving.ranking.popularity import PopularProducts
 from serving.state.active_model import LoadedModel
@@ -120,8 +121,7 @@ def _score(
     write: UserListWriter,
 ) -> int:
     settings, model = get_settings().serving, LoadedModel.load(registered)
-    with unit_of_work() as session:
-        generation, _ = generations.start(session, registered.name, registered.version)
+    generation = begin_generation(registered)
     storage = ListStorage(generation, int(settings.expires_after_hours * 3600))
     try:
         mine = np.unique(np.concatenate([_users_of(test, registered.name, users) for test in tests]))

@@ -20,7 +20,7 @@ from recsys.domains.recommendations.stored_lists.generations import Generation
 from recsys.settings import get_settings
 from recsys.settings.serving import ServingSettings
 from serving.batch.list_storage import ListStorage, Progress, UserListWriter
-from serving.batch.preparation import Preparation, users_to_score
+from serving.batch.preparation import Preparation, begin_generation, users_to_score
 
 __all__ = ["ChangedLists", "reason_for_all", "score_some"]
 
@@ -76,29 +76,17 @@ def score_some(
     though they get one. Until the end readers get the former lists. Raises Conflict when another model or
     generation serves by then.
     """
-    settings = get_settings().serving
-    wanted, inactive = users_to_score(prepared.model, settings)
+    wanted, inactive = users_to_score(prepared.model, get_settings().serving)
     assert live.read_up_to is not None
     with copy_connection() as connection:
         changed = changed_users(connection, DatabaseState.read(live.read_up_to))
         listed = np.array(users_with_lists(connection, live.id), dtype=np.int64)
     users = wanted[np.isin(wanted, changed) | ~np.isin(wanted, listed)]
     removed = np.setdiff1d(listed, wanted)
-    registered = prepared.model.registered
-    with unit_of_work() as session:
-        staged, _ = generations.start(session, registered.name, registered.version)
+    staged = begin_generation(prepared.model.registered)
     storage = ListStorage(staged, live.seconds_left, in_redis=False)
     try:
-        written = write(
-            prepared.model,
-            prepared.catalogue,
-            prepared.popular,
-            settings,
-            users,
-            storage,
-            recent=True,
-            progress=progress,
-        )
+        written = prepared.write_lists(write, users, storage, progress)
         with unit_of_work() as session:
             exchanged = exchange(session, staged, live, removed=removed.tolist())
     except Exception:

@@ -9,19 +9,26 @@ import numpy.typing as npt
 from psycopg import sql
 
 from models.registry import registry
+from models.registry.registry import RegisteredModel
 from recsys.database.session import copy_connection, unit_of_work
+from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.domains.recommendations.stored_lists import generations
 from recsys.domains.recommendations.stored_lists.changes import DatabaseState
 from recsys.domains.recommendations.stored_lists.generations import Generation
 from recsys.errors import NotFound
+from recsys.log import get_logger
+from recsys.settings import get_settings
 from recsys.settings.serving import ServingSettings
+from serving.batch.list_storage import ListStorage, Progress, UserListWriter, WrittenLists
 from serving.batch.packed_columns import read_integers
 from serving.catalogue.catalogue import Catalogue
 from serving.catalogue.refresher import CatalogueRefresher
 from serving.ranking.popularity import PopularProducts
 from serving.state.active_model import LoadedModel
 
-__all__ = ["Preparation", "prepare", "users_to_score"]
+__all__ = ["Preparation", "begin_generation", "prepare", "users_to_score"]
+
+_log = get_logger(__name__)
 
 _USERS = sql.SQL(
     """
@@ -51,6 +58,19 @@ class Preparation:
     former: Generation | None
     state: DatabaseState
 
+    def write_lists(
+        self,
+        write: UserListWriter,
+        users: npt.NDArray[np.int64],
+        storage: ListStorage,
+        progress: Progress | None,
+    ) -> WrittenLists:
+        """Make the lists of these users by the serving model; their recent interactions are noted."""
+        settings = get_settings().serving
+        return write(
+            self.model, self.catalogue, self.popular, settings, users, storage, recent=True, progress=progress
+        )
+
 
 def prepare() -> Preparation:
     """Read it. Raises NotFound without an active model, Unavailable when its artifact is damaged."""
@@ -67,6 +87,23 @@ def prepare() -> Preparation:
         )
     model = LoadedModel(registered, registry.load(registered))
     return Preparation(model, refresher.current, popular, live, former, state)
+
+
+def begin_generation(registered: RegisteredModel, *, state: DatabaseState | None = None) -> int:
+    """Begin a generation that nobody sees yet, and remove what killed runs left in Redis; its id.
+
+    state : of the database, which all its lists will consider, at least. Call it under
+    `locks.only_one_scoring`.
+    """
+    with unit_of_work() as session:
+        read_up_to = None if state is None else str(state)
+        generation, failed = generations.start(
+            session, registered.name, registered.version, read_up_to=read_up_to
+        )
+    for abandoned in failed:
+        _log.warning("a scoring did not finish; its lists are removed", generation=abandoned)
+        list_cache.retire_lists(abandoned, 0)
+    return generation
 
 
 def users_to_score(model: LoadedModel, settings: ServingSettings) -> tuple[npt.NDArray[np.int64], int]:

@@ -12,17 +12,14 @@ from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.domains.recommendations.stored_lists import generations, locks
 from recsys.domains.recommendations.stored_lists.rows import settle, write_rows
-from recsys.log import get_logger
 from recsys.settings import get_settings
 from serving.batch.arm_lists import models_without_lists, score_arms
 from serving.batch.changed_lists import reason_for_all, score_some
 from serving.batch.list_storage import ListStorage, Progress, UserListWriter, write_user_lists
-from serving.batch.preparation import Preparation, prepare, users_to_score
+from serving.batch.preparation import Preparation, begin_generation, prepare, users_to_score
 from serving.batch.shared_lists import data_of, write_shared_lists
 
 __all__ = ["ScoringReport", "score", "score_changed", "score_if_needed"]
-
-_log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -140,11 +137,7 @@ def _score_all(
     model, live, former = prepared.model, prepared.live, prepared.former
     name, version = model.registered.name, model.registered.version
     settings = get_settings().serving
-    with unit_of_work() as session:
-        generation, failed = generations.start(session, name, version, read_up_to=str(prepared.state))
-    for abandoned in failed:
-        _log.warning("a scoring did not finish; its lists are removed", generation=abandoned)
-        list_cache.retire_lists(abandoned, 0)
+    generation = begin_generation(model.registered, state=prepared.state)
     retired = generations.goes(live, former, name)
     # a product of the previous list may still be clicked: its row is deleted with the next generation
     keep = [
@@ -155,16 +148,7 @@ def _score_all(
     storage = ListStorage(generation, int(settings.expires_after_hours * 3600))
     try:
         users, inactive = users_to_score(model, settings)
-        filled = write(
-            model,
-            prepared.catalogue,
-            prepared.popular,
-            settings,
-            users,
-            storage,
-            recent=True,
-            progress=progress,
-        ).filled
+        filled = prepared.write_lists(write, users, storage, progress).filled
         shared = write_shared_lists(generation, data_of(model, prepared.catalogue), storage.seconds)
         expires = clock.now() + timedelta(hours=settings.expires_after_hours)
         with unit_of_work() as session:

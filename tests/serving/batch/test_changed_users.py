@@ -262,6 +262,15 @@ def test_a_killed_run_leaves_all_lists_and_the_next_one_finds_the_same_users(
     assert live_generation(ready_shop) == 1
 
 
+def test_what_a_killed_scoring_of_all_left_in_redis_goes(ready_shop: Shop, redis_client: redis.Redis) -> None:
+    with unit_of_work() as session:
+        abandoned, _ = generations.start(session, "knn-v1", "1")
+    key = keys.stored_recommendations(abandoned, 2)
+    redis_client.set(key, b"a list")
+    scoring.score_changed()
+    assert not redis_client.exists(key)
+
+
 def test_what_redis_did_not_take_is_made_again(
     ready_shop: Shop, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
