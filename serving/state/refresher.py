@@ -161,7 +161,7 @@ class Refresher:
             data, catalogue, model = self.data, self._catalogue.current, self._model.current
             changes |= {"catalogue": catalogue, "model": model, "rules": self._rules.compiled(catalogue)}
             tests: RunningTests = changes.get("tests", data.tests)
-            rule_sets = {name: self._rules.compiled(catalogue, name) for name in tests.rule_sets}
+            rule_sets = self._rules.compiled_sets(catalogue, tests.rule_sets)
             changes["rule_sets"] = data.rule_sets if rule_sets == data.rule_sets else rule_sets
             if self._model.problem != data.model_problem:
                 changes["model_problem"] = self._model.problem

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 
 from sqlalchemy.orm import Session
@@ -76,6 +76,14 @@ class RuleRefresher:
             compiled_rules = CompiledRules.compile(catalogue, rules, moment, members=members)
             self._compiled[rule_set] = compiled_rules
         return compiled_rules
+
+    def compiled_sets(self, catalogue: Catalogue, names: Collection[str]) -> dict[str, CompiledRules]:
+        """Return the rules for everybody with those of each of these sets; other sets are forgotten.
+
+        What is compiled holds its catalogue, which would stay in memory for as long as the process lives.
+        """
+        self._compiled = {name: each for name, each in self._compiled.items() if name in (None, *names)}
+        return {name: self.compiled(catalogue, name) for name in names}
 
 
 def _depends_on_age(rules: tuple[Rule, ...]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from datetime import timedelta
 from typing import Any
 
@@ -97,3 +99,21 @@ def test_rules_are_compiled_again_only_after_a_change(session: Session) -> None:
         assert shop.ids[feed.compiled(shop).for_placement("popular").hidden].tolist() == [1]
     with clock.frozen_at(NOW - timedelta(seconds=DAY)):
         assert shop.ids[feed.compiled(shop).for_placement("popular").hidden].tolist() == [1, 2, 3]
+
+
+def test_what_is_compiled_for_a_set_goes_with_its_experiment(session: Session) -> None:
+    feed, catalogue = RuleRefresher(), Catalogue.of([row(1)], parents={})
+    with clock.frozen_at(NOW):
+        write(session, "everybody")
+        write(session, "winter", rule_set="winter")
+        feed.refresh(session)
+        for_everybody = feed.compiled(catalogue)
+        winter = weakref.ref(feed.compiled_sets(catalogue, ["winter"])["winter"])
+        found = winter()
+        assert found is not None
+        assert len(found.rules) == len(for_everybody.rules) + 1
+        del found
+        assert feed.compiled_sets(catalogue, []) == {}
+        gc.collect()
+        assert winter() is None
+        assert feed.compiled(catalogue) is for_everybody
