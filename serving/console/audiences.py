@@ -43,7 +43,7 @@ class DraftedRules:
     recommender: Recommender
     drafts: Sequence[Rule]
     audience: str = ""
-    _compiled: dict[tuple[int, bool], CompiledRules] = field(default_factory=dict)
+    _compiled: dict[tuple[CompiledRules, bool], CompiledRules] = field(default_factory=dict)
 
     def concern(self, user: int | None) -> bool:
         """Whether the drafts are for a user, or for a guest (None)."""
@@ -55,7 +55,7 @@ class DraftedRules:
     def of_visitor(self, user: int | None) -> tuple[CompiledRules, CompiledRules]:
         """Return the rules for a visitor, without the drafts and with them."""
         before, concerns = self.recommender.data_for(user).rules, self.concern(user)
-        key = id(before), concerns
+        key = before, concerns
         if key not in self._compiled:
             drafts = [replace(draft, segment=None) for draft in self.drafts] if concerns else []
             self._compiled[key] = CompiledRules.compile(
