@@ -102,10 +102,9 @@ def _preview(recommender: Recommender, body: RulePreviewIn) -> RulePreview:
     rules = recommender.data_for(body.user_id).rules
     with unit_of_work() as session:
         concerns = segments.concerns(session, body.rule.segment, body.user_id)
+        in_force = [] if body.rule.rule_set is None else rules_service.in_force(session, rules.moment)
     if body.rule.rule_set is not None:
         # beside the other rules of its set, which nobody may have yet
-        with unit_of_work() as session:
-            in_force = rules_service.in_force(session, rules.moment)
         of_set = [rule for rule in in_force if rule.is_for(body.rule.rule_set)]
         together = CompiledRules.compile(rules.catalogue, of_set, rules.moment, members=rules.members)
         rules = together.of_visitor(body.user_id)

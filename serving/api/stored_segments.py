@@ -82,14 +82,14 @@ def put_stored_segment(admin: BriefAdmin, name: Name, body: StoredSegmentIn) -> 
         else:
             request = SegmentRequest(
                 body.kind,
-                tuple(body.product_ids),
-                body.category_id,
-                body.brand_id,
-                tuple(body.user_ids),
-                body.new,
-                body.days,
-                body.looked_days,
-                body.limit,
+                product_ids=tuple(body.product_ids),
+                category_id=body.category_id,
+                brand_id=body.brand_id,
+                user_ids=tuple(body.user_ids),
+                new=body.new,
+                days=body.days,
+                looked_days=body.looked_days,
+                limit=body.limit,
             )
             store_request(session, name, request, actor=admin.actor)
     return _shown(name)
