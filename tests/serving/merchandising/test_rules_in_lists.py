@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Any
 
 import httpx
+import pytest
 from sqlalchemy import text
 
 from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleIn
+from serving.ranking.strategies import rank
+from serving.recommender import sources
+from serving.server.app import create_app
 from tests.serving.api.test_answers import ask, ids, until
+from tests.serving.running import running
 from tests.support.shop import Shop
 
 COFFEE, LAMPS, CHAIRS = range(1, 61), range(61, 91), range(91, 121)
@@ -99,6 +105,30 @@ def test_a_strict_cap_holds_on_every_page_of_every_list(client: httpx.Client) ->
                     if page["next_cursor"] is None or cursors == 3:
                         break
                     page = ask(client, user, limit=limit, cursor=page["next_cursor"], **query)
+
+
+def test_popular_products_that_answer_for_a_late_list_follow_the_rules(
+    scored_shop: Shop, short_deadline: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(name="Lamp of the week", kind="pin", target={"product_ids": [88]}, position=2)
+    write(name="two of a kind", kind="cap", cap_by="category", most=2)
+
+    def slowly(*given: Any, **named: Any) -> Any:
+        time.sleep(1.0)
+        return rank(*given, **named)
+
+    monkeypatch.setattr(sources, "rank", slowly)
+    with running(create_app()) as client:
+        answer = ask(client, 1, diversity=0.5, limit=6)
+    assert answer["provenance"]["complete"] is False
+    assert answer["provenance"]["source"] == "popular"
+    listed = ids(answer)
+    assert listed[1] == 88
+    with unit_of_work() as session:
+        rows = session.execute(text("SELECT id, category_id FROM products_db.products")).all()
+    category_of = {row.id: row.category_id for row in rows}
+    categories = [category_of[product] for product in listed]
+    assert max(map(categories.count, categories)) <= 2
 
 
 def test_diversity_mixes_categories(client: httpx.Client) -> None:
