@@ -25,6 +25,7 @@ K = 20
 HELD_DAYS = 14
 MARGIN = 0.05
 """Not behind is what is neither 5% nor significantly behind."""
+WITHOUT_TIMES = "durable goods without times"
 PURCHASE = INTERACTION_TYPES.index("purchase")
 SELECTS = {
     "any": "SELECT u.username, p.sku FROM recommendations_db.product_recommendations r "
@@ -41,19 +42,20 @@ Lists = Mapping[int, Sequence[int]]
 @dataclass(frozen=True)
 class HeldBack:
     """weights : csr float32 (users, products), how often each user touched each product. seen : the same as
-    ones. wanted : per question the purchases held back, by user.
+    ones. wanted : per question the purchases held back, by user. options : of the import.
     """
 
     file: Path
+    options: tuple[str, ...]
     weights: sparse.csr_matrix
     seen: sparse.csr_matrix
     wanted: dict[str, dict[int, set[int]]]
 
 
-@pytest.fixture(params=sorted(SHOPS))
+@pytest.fixture(params=[*sorted(SHOPS), WITHOUT_TIMES])
 def held_back(request: pytest.FixtureRequest, tmp_path: Path) -> HeldBack:
     kind = str(request.param)
-    data = SHOPS[kind]()
+    data = SHOPS["durable goods" if kind == WITHOUT_TIMES else kind]()
     events = data.events
     last = _last_purchases(events) if kind == "event log" else _last_days(data)
     shape = len(data.users), len(data.items)
@@ -68,14 +70,16 @@ def held_back(request: pytest.FixtureRequest, tmp_path: Path) -> HeldBack:
     file = tmp_path / "interactions.csv"
     with file.open("w", newline="") as text:
         rows = csv.writer(text)
-        rows.writerow(["user", "product", "interaction_type", "created_at"])
+        columns = 3 if kind == WITHOUT_TIMES else 4
+        rows.writerow(["user", "product", "interaction_type", "created_at"][:columns])
         for user, item, code, time in zip(
             *(each[~last].tolist() for each in (events.user, events.item, events.kind, events.time)),
             strict=True,
         ):
             moment = np.datetime64(time, "us").item().isoformat() + "Z"
-            rows.writerow([f"user-{user}", f"product-{item}", INTERACTION_TYPES[code], moment])
-    return HeldBack(file, weights, weights.astype(bool).astype(np.float32), wanted)
+            rows.writerow([f"user-{user}", f"product-{item}", INTERACTION_TYPES[code], moment][:columns])
+    options = ("--no-times",) if kind == WITHOUT_TIMES else ()
+    return HeldBack(file, options, weights, weights.astype(bool).astype(np.float32), wanted)
 
 
 def _last_days(data: Dataset) -> npt.NDArray[np.bool_]:
@@ -98,7 +102,7 @@ def test_served_lists_are_not_behind_what_a_team_writes_in_an_afternoon(
     shop: Shop, held_back: HeldBack
 ) -> None:
     for command in (
-        ("import", "csv", "--interactions", held_back.file, "--create-missing"),
+        ("import", "csv", "--interactions", held_back.file, "--create-missing", *held_back.options),
         ("features", "build"),
         ("train", "run", "--all"),
         ("serve", "score"),
