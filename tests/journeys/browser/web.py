@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from recsys.domains.users.api_keys import service as api_keys
 from recsys.settings import get_settings
 from recsys.web.access.signing import user_token_secrets
 from recsys.web.access.user_tokens import make_user_token
+from recsys.write_buffer import drain
 from serving.server.app import create_app
 from tests.journeys.browser.pages import OpenPage, Website, browser, opened, website
 from tests.serving.running import running
@@ -100,6 +102,8 @@ class Web:
         for _ in range(300):
             if len(self.rows(query)) >= count:
                 break
+            # feedback that is faster than the log of its list waits for what a worker does
+            drain.run(threading.Event(), once=True)
             self.pause(0.2)
         self.pause(0.5)
         rows = self.rows(query)
