@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -99,6 +100,10 @@ def request_id_of(request: Request) -> str | None:
     return found
 
 
+_NAME = re.compile(r"\^\[a-z0-9\]\[a-z0-9([._-]+)\]\{0,(\d+)\}\$")
+"""The patterns of short names, which forms ask people for: they read what is allowed, not a pattern."""
+
+
 def field_problems(errors: Sequence[Mapping[str, Any]], *, skip: int = 0) -> list[FieldProblem]:
     """Pydantic's errors as field names and what was expected; what the user sent is not repeated."""
     found = []
@@ -118,6 +123,9 @@ def _expected(error: Mapping[str, Any]) -> str:
         return f"a text of at least {least} character{'' if least == 1 else 's'}"
     if kind == "too_long" and isinstance(error.get("input"), str):
         return f"a text of at most {limits['max_length']} characters"
+    if kind == "string_pattern_mismatch" and (name := _NAME.fullmatch(limits["pattern"])):
+        marks, more = name.groups()
+        return f"1 to {int(more) + 1} of a-z, 0-9, {' '.join(marks)}, with a letter or a digit first"
     # a message of our own validators starts with a word of pydantic's that helps nobody
     return str(error["msg"]).removeprefix("Value error, ")
 

@@ -11,10 +11,13 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from fastapi import FastAPI
+from pydantic import TypeAdapter, ValidationError
 
 from recsys import log
 from recsys.api import create_api
+from recsys.domains.recommendations.rules.schemas import Placement, RuleSetName, SegmentName
 from recsys.errors import Conflict, Unavailable
+from recsys.web.errors import field_problems
 from tests.serving.running import running
 
 SECRET = "the password is hunter2"
@@ -129,3 +132,19 @@ def test_the_documentation_shows_problems_and_examples(client: httpx.Client) -> 
     assert operation["requestBody"]["content"]["application/json"]["examples"]
     assert document["components"]["schemas"]["Problem"]["properties"]["request_id"]
     assert "HTTPValidationError" not in json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (SegmentName, "1 to 50 of a-z, 0-9, _ -, with a letter or a digit first"),
+        (RuleSetName, "1 to 40 of a-z, 0-9, _ -, with a letter or a digit first"),
+        (Placement, "1 to 50 of a-z, 0-9, _ . -, with a letter or a digit first"),
+    ],
+)
+@pytest.mark.parametrize("given", ["Coffee Buyers!", "", "-tea", "a" * 51])
+def test_a_wrong_name_is_answered_in_words(kind: object, expected: str, given: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(kind).validate_python(given)
+    (problem,) = field_problems(caught.value.errors())
+    assert problem.expected == expected
