@@ -46,8 +46,13 @@ class Replicated:
             connection.execute(statement.encode())
 
     def pause(self) -> None:
-        """Let the replica stay behind."""
-        self.execute(self.replica_url, "SELECT pg_wal_replay_pause()")
+        """Let the replica stay behind, from now on: a pause is only requested, and taken at the next record."""
+        with psycopg.connect(self.replica_url, autocommit=True) as replica:
+            replica.execute("SELECT pg_wal_replay_pause()")
+            end = time.monotonic() + 60
+            while replica.execute("SELECT pg_get_wal_replay_pause_state()").fetchone() != ("paused",):
+                assert time.monotonic() < end, "the replica does not pause"
+                time.sleep(0.02)
 
     def resume(self) -> None:
         """Let it follow again."""
