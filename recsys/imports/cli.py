@@ -68,7 +68,7 @@ def csv(
         list[Path] | None,
         typer.Option(
             help="Columns product, name, price; optionally category ('A > B'), brand, tags ('a|b'), "
-            "description, created_at, stock, compare_price, status, image, url."
+            "description, created_at, stock, availability, compare_price, status, image, url."
         ),
     ] = None,
     users: Annotated[
@@ -85,7 +85,7 @@ def csv(
     separator: Annotated[
         str | None,
         typer.Option(
-            help="The character between columns, 'tab' for the tabulator. Default: the one of , ; tab | that "
+            help="What is between columns, 'tab' for the tabulator. Default: the one of , ; tab | :: that "
             "splits the header most."
         ),
     ] = None,
@@ -97,7 +97,7 @@ def csv(
         str | None,
         typer.Option(
             help="Column names of an export: shopify, woocommerce, magento, google_merchant, "
-            "ga4, segment, segment_orders, personalize, movielens, retailrocket, instacart, or a TOML file."
+            "ga4, segment, personalize, movielens, retailrocket, instacart, or a TOML file."
         ),
     ] = None,
     columns: Annotated[
@@ -190,14 +190,16 @@ def csv(
 
 
 def _separator(given: str | None) -> str | None:
-    """The character that the option means. Raises Invalid for more than one."""
+    """What the option means. Raises Invalid for more than four bytes, which the reader does not take."""
     if given is None:
         return None
     named = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}.get(given.lower(), given)
-    if len(named.encode()) != 1 or named in '"\n\r':
+    if len(named.encode()) not in range(1, 5) or set(named) & set('"\n\r'):
         from recsys.errors import Invalid
 
-        raise Invalid(f"--separator {given!r} is not one character; give , ; | or tab")
+        raise Invalid(
+            f"--separator {given!r} is not one of , ; | tab :: or up to four characters of your own"
+        )
     return named
 
 

@@ -11,6 +11,7 @@ import polars as pl
 from recsys.imports.embeddings import packed
 from recsys.imports.loading.catalogue import Brands, Categories
 from recsys.imports.loading.staging import Connection, one_row, stage
+from recsys.imports.loading.stock import STAGED_STOCK, count_stock, with_stock
 from recsys.imports.slugs import slug
 
 __all__ = ["MergedProducts", "hide", "merge_products", "product_ids", "product_names"]
@@ -26,7 +27,7 @@ _STAGED = {
     "tags": "text",
     "description": "text",
     "created_at": "timestamptz",
-    "stock": "integer",
+    **STAGED_STOCK,
     "compare_price": "numeric(10,2)",
     "status": "text",
     "image": "text",
@@ -114,24 +115,26 @@ SELECT count(*) FILTER (WHERE is_new),
 # stock that is not given is not counted, and must not hide the product
 _VARIANTS = """
 WITH given AS (
-    SELECT p.id, s.sku, s.price, s.stock, coalesce(s.created_at, %(now)s) AS created_at
+    SELECT p.id, s.sku, s.price, s.stock, s.tracked, s.policy,
+        coalesce(s.created_at, %(now)s) AS created_at
     FROM staged_products AS s JOIN products_db.products AS p USING (sku)
 ), changed AS (
     UPDATE products_db.product_variants AS v
     SET price = t.price, inventory_quantity = coalesce(t.stock, v.inventory_quantity), updated_at = %(now)s,
-        inventory_tracking = v.inventory_tracking OR t.stock IS NOT NULL,
-        inventory_policy = CASE WHEN t.stock IS NOT NULL AND NOT v.inventory_tracking THEN 'deny'
-            ELSE v.inventory_policy END
+        inventory_tracking = coalesce(t.tracked, v.inventory_tracking),
+        inventory_policy = coalesce(
+            t.policy, CASE WHEN t.tracked AND NOT v.inventory_tracking THEN 'deny' END, v.inventory_policy)
     FROM given AS t
     WHERE v.sku = t.sku AND v.product_id = t.id
-        AND (v.price IS DISTINCT FROM t.price
-            OR t.stock IS NOT NULL AND (t.stock <> v.inventory_quantity OR NOT v.inventory_tracking))
+        AND (v.price IS DISTINCT FROM t.price OR t.stock <> v.inventory_quantity
+            OR t.tracked <> v.inventory_tracking OR t.policy <> v.inventory_policy)
     RETURNING v.product_id
 ), fresh AS (
     INSERT INTO products_db.product_variants
         (product_id, sku, name, price, inventory_quantity, inventory_policy, inventory_tracking, created_at)
     SELECT t.id, t.sku, 'Default', t.price, coalesce(t.stock, 0),
-        CASE WHEN t.stock IS NULL THEN 'continue' ELSE 'deny' END, t.stock IS NOT NULL, t.created_at
+        coalesce(t.policy, CASE WHEN t.tracked THEN 'deny' ELSE 'continue' END), coalesce(t.tracked, false),
+        t.created_at
     FROM given AS t
     WHERE NOT EXISTS (SELECT FROM products_db.product_variants AS v WHERE v.product_id = t.id)
     ORDER BY t.id
@@ -164,13 +167,14 @@ def merge_products(
     """Add new products with a variant each, and bring changed ones up to date.
 
     `products` has line, sku, name, price, category (a path), brand, tags (joined by "|"), description,
-    created_at, stock, and optionally compare_price, status, image, url, attributes (JSON), embedding (a list,
-    all of one length); SKUs distinct.
+    created_at, stock, and optionally availability, compare_price, status, image, url, attributes (JSON),
+    embedding (a list, all of one length); SKUs distinct.
     Only the columns named in `present` change what is stored already.
     """
     categories, brands = Categories(connection), Brands(connection)
     category_ids = categories.ensure(_distinct(products["category"]), now)
     brand_ids = brands.ensure(_distinct(products["brand"]), now)
+    products = with_stock(products)
     staged = products.with_columns(
         pl.lit(None).alias(name) for name in _STAGED if name not in products.columns
     )
@@ -193,6 +197,7 @@ def merge_products(
     paged = connection.execute(_PAGES).fetchall() if "url" in present else []
     vectors_added, vectors_changed = one_row(connection, _EMBEDDINGS) if "embedding" in present else (0, 0)
     variants_added, variants_updated = one_row(connection, _VARIANTS, {"now": now})
+    counted = count_stock(connection, "staged_products", "sku", now)
     return MergedProducts(
         len(added),
         len(updated),
@@ -204,9 +209,13 @@ def merge_products(
         vectors_added,
         vectors_changed,
         # a new product was never read by anybody: Redis holds nothing of it
-        {*updated, *variants_updated, *variants_added, *(id_ for (id_,) in [*pictured, *paged])}.difference(
-            added
-        ),
+        {
+            *updated,
+            *variants_updated,
+            *variants_added,
+            *counted,
+            *(id_ for (id_,) in [*pictured, *paged]),
+        }.difference(added),
     )
 
 

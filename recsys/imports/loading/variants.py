@@ -8,6 +8,7 @@ from datetime import datetime
 import polars as pl
 
 from recsys.imports.loading.staging import Connection, one_row, stage
+from recsys.imports.loading.stock import STAGED_STOCK, count_stock, with_stock
 
 __all__ = ["DividedRows", "MergedVariants", "divide", "merge_variants", "parents_of"]
 
@@ -18,7 +19,7 @@ _STAGED = {
     "name": "text",
     "price": "numeric(10,2)",
     "compare_price": "numeric(10,2)",
-    "stock": "integer",
+    **STAGED_STOCK,
     "option1": "text",
     "option2": "text",
     "option3": "text",
@@ -27,28 +28,29 @@ _STAGED = {
 }
 # stock that is not given is not counted, and must not hide the product
 _MERGE = """
-WITH merged AS (
+WITH given AS (
+    SELECT p.id, s.*, v.inventory_quantity AS old_stock, v.inventory_tracking AS old_tracked,
+        v.inventory_policy AS old_policy
+    FROM staged_variants AS s JOIN products_db.products AS p ON p.sku = s.parent
+        LEFT JOIN products_db.product_variants AS v ON v.sku = s.sku
+), merged AS (
     INSERT INTO products_db.product_variants AS v (product_id, sku, name, price, compare_price,
         inventory_quantity, inventory_policy, inventory_tracking, option1, option2, option3, created_at)
-    SELECT p.id, s.sku, s.name, s.price, s.compare_price, coalesce(s.stock, 0),
-        CASE WHEN s.stock IS NULL THEN 'continue' ELSE 'deny' END, s.stock IS NOT NULL,
-        s.option1, s.option2, s.option3, coalesce(s.created_at, %(now)s)
-    FROM staged_variants AS s JOIN products_db.products AS p ON p.sku = s.parent
-    ORDER BY s.line
+    SELECT id, sku, name, price, compare_price, coalesce(stock, old_stock, 0),
+        coalesce(policy, CASE WHEN tracked AND NOT coalesce(old_tracked, false) THEN 'deny' END, old_policy,
+            'continue'),
+        coalesce(tracked, old_tracked, false), option1, option2, option3, coalesce(created_at, %(now)s)
+    FROM given ORDER BY line
     ON CONFLICT (sku) DO UPDATE SET name = excluded.name, price = excluded.price, updated_at = %(now)s,
         compare_price = excluded.compare_price, option1 = excluded.option1, option2 = excluded.option2,
-        option3 = excluded.option3,
-        inventory_quantity = CASE WHEN excluded.inventory_tracking THEN excluded.inventory_quantity
-            ELSE v.inventory_quantity END,
-        inventory_tracking = v.inventory_tracking OR excluded.inventory_tracking,
-        inventory_policy = CASE WHEN excluded.inventory_tracking AND NOT v.inventory_tracking THEN 'deny'
-            ELSE v.inventory_policy END
+        option3 = excluded.option3, inventory_quantity = excluded.inventory_quantity,
+        inventory_tracking = excluded.inventory_tracking, inventory_policy = excluded.inventory_policy
     WHERE v.product_id = excluded.product_id
-        AND ((v.name, v.price, v.compare_price, v.option1, v.option2, v.option3) IS DISTINCT FROM
+        AND (v.name, v.price, v.compare_price, v.option1, v.option2, v.option3, v.inventory_quantity,
+             v.inventory_tracking, v.inventory_policy) IS DISTINCT FROM
             (excluded.name, excluded.price, excluded.compare_price, excluded.option1, excluded.option2,
-             excluded.option3)
-        OR excluded.inventory_tracking AND (excluded.inventory_quantity <> v.inventory_quantity
-            OR NOT v.inventory_tracking))
+             excluded.option3, excluded.inventory_quantity, excluded.inventory_tracking,
+             excluded.inventory_policy)
     RETURNING product_id, xmax = 0 AS is_new
 )
 SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new),
@@ -156,7 +158,7 @@ def merge_variants(connection: Connection, variants: pl.DataFrame, now: datetime
     if variants.is_empty():
         return MergedVariants(0, 0, 0, set())
     options = pl.concat_str("option1", "option2", "option3", separator=" / ", ignore_nulls=True)
-    staged = variants.with_columns(
+    staged = with_stock(variants).with_columns(
         parent="variant_of",
         name=pl.coalesce(options.replace("", None), "name"),
         picture=pl.coalesce("variant_image", "image"),
@@ -165,4 +167,5 @@ def merge_variants(connection: Connection, variants: pl.DataFrame, now: datetime
     added, updated, changed = one_row(connection, _MERGE, {"now": now})
     pictured = {int(id_) for (id_,) in connection.execute(_PICTURES).fetchall()}
     connection.execute(_DROP_DEFAULTS)
-    return MergedVariants(added, updated, variants.height - added - updated, pictured.union(changed))
+    counted = count_stock(connection, "staged_variants", "parent", now)
+    return MergedVariants(added, updated, variants.height - added - updated, pictured.union(changed, counted))

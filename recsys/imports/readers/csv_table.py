@@ -24,12 +24,13 @@ __all__ = ["REFUSED_SCHEMA", "SOURCE_TABLE", "CsvTable", "Refusal", "load_csv"]
 
 SOURCE_TABLE = "source"
 REFUSED_SCHEMA = {"line": pl.Int64, "column": pl.String, "reason": pl.String, "raw": pl.String}
-SEPARATORS = (",", ";", "\t", "|")
+SEPARATORS = (",", ";", "\t", "|", "::")
 LONGEST_ROW_BYTES = 8 << 20
 MOST_READS = 20
 """How often the rest behind an open quote is read again; then its lines are refused singly: linear time."""
 _HEADER_LINES = 50
 _LONGEST_NAME = 500
+_NUMBER = re.compile(r"^\d+(\.\d+)?$")
 _EXCEL_SEPARATOR = re.compile(r"^sep=(.)$", re.IGNORECASE)
 
 Refusal = tuple[int, str | None, str, str]
@@ -73,15 +74,20 @@ class _Header:
 
 
 def load_csv(
-    connection: duckdb.DuckDBPyConnection, text: PlainText, shown: str, separator: str | None
+    connection: duckdb.DuckDBPyConnection,
+    text: PlainText,
+    shown: str,
+    separator: str | None,
+    headers: Sequence[Sequence[str]] = (),
 ) -> CsvTable:
     """Read the whole text. `shown` is the name of the file in messages.
 
-    The separator is the argument, that of a line `sep=;`, or the character splitting the header most. Quotes
-    are doubled or escaped by backslash, whichever leaves fewer lines that are no rows. Raises Invalid
+    The separator is the argument, that of a line `sep=;`, or the one of SEPARATORS splitting the header most.
+    Quotes are doubled or escaped by backslash, whichever leaves fewer lines that are no rows. A first line
+    with a number in it, and as many columns as one of `headers`, is a row below that header. Raises Invalid
     when there is no header.
     """
-    header = _header(text, shown, separator)
+    header = _header(text, shown, separator, headers)
     loader = _Loader(connection, header, text.path.parent)
     best = loader.read(text.path, header.last_line, text.blank, '"')
     if best.refused_lines and _holds(text.path, b'\\"'):
@@ -281,7 +287,7 @@ def _regions(rejects: Sequence[_Reject]) -> list[list[_Reject]]:
     return regions
 
 
-def _header(text: PlainText, shown: str, separator: str | None) -> _Header:
+def _header(text: PlainText, shown: str, separator: str | None, headers: Sequence[Sequence[str]]) -> _Header:
     with text.path.open(encoding="utf-8", newline="\n") as stream:
         number = 0
         for line in stream:
@@ -297,13 +303,21 @@ def _header(text: PlainText, shown: str, separator: str | None) -> _Header:
     if "\0" in lines[0]:
         raise Invalid(f"{shown} is binary: neither CSV, JSON lines nor parquet")
     splits = [_split_header(lines, mark) for mark in ([separator] if separator else SEPARATORS)]
-    names, mark, used = max(splits, key=lambda split: len(split[0]))
+    # where two split alike, the longer one is less likely to be a character of the texts
+    names, mark, used = max(splits, key=lambda split: (len(split[0]), min(len(split[0]), len(split[1]))))
     if any("\n" in name and len(name) > _LONGEST_NAME for name in names):
         raise Invalid(f"{shown} has a quote in its header that is never closed")
-    return _Header([" ".join(name.split()).lower() for name in names], mark, number + used - 1, number)
+    names = [" ".join(name.split()).lower() for name in names]
+    if any(_NUMBER.match(name) for name in names):
+        for listed in headers:
+            if len(listed) == len(names):
+                return _Header([name.lower() for name in listed], mark, number - 1, number - 1)
+    return _Header(names, mark, number + used - 1, number)
 
 
 def _split_header(lines: Sequence[str], mark: str) -> tuple[list[str], str, int]:
+    if len(mark) > 1:
+        return lines[0].rstrip("\n").split(mark), mark, 1
     reader = csv.reader(chain(lines), delimiter=mark, skipinitialspace=True)
     return next(reader), mark, reader.line_num
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from recsys.domains.recommendations.types import INTERACTION_TYPES
 from recsys.errors import Invalid
 from recsys.imports.readers.csv_table import SOURCE_TABLE
 from recsys.imports.readers.json_table import json_value
@@ -15,12 +14,25 @@ from recsys.imports.readers.mapping import (
     IGNORED,
     ChildList,
     ColumnMapping,
+    FileBeside,
     Joined,
     read_mapping,
     shipped_mappings,
 )
 from recsys.imports.readers.source_file import SourceFile
-from recsys.imports.readers.sql import identifier, quoted, trimmed
+from recsys.imports.readers.sql import (
+    category,
+    elapsed,
+    identifier,
+    in_period,
+    interaction_type,
+    moment,
+    money,
+    pairs,
+    quoted,
+    translated,
+    whole,
+)
 
 __all__ = ["choose_fields"]
 
@@ -37,7 +49,7 @@ def choose_fields(
 
     Raises Invalid in one line for a field that is required and missing, with a shipped mapping that fits.
     """
-    chooser = _Chooser(source, mapping)
+    chooser = _Chooser(source, mapping, path.parent)
     known = (*required, *optional)
     names = [name.split("\0", 1)[0] for name in source.columns]
     twice = sorted({name for name in chooser.wanted(known) if names.count(name) > 1})
@@ -48,7 +60,8 @@ def choose_fields(
     if missing:
         listed = ", ".join(names[:_SHOWN_COLUMNS]) + (", …" if len(names) > _SHOWN_COLUMNS else "")
         raise Invalid(
-            f"{path} has no column {', '.join(missing)}; it has: {listed}{_hint(source, required, mapping)}"
+            f"{path} has no column {', '.join(missing)}; it has: {listed}"
+            f"{_hint(source, required, mapping, path.parent)}"
         )
     source.fields = fields
     source.used = chooser.used
@@ -56,14 +69,15 @@ def choose_fields(
     rows = source.connection.table(SOURCE_TABLE).limit(1).fetchall()
     if not rows and not source.refused:
         source.notes.append(f"{source.name}: has the columns and no rows; nothing to import from it")
-    if mapping.explode or mapping.group or mapping.types or mapping.required or mapping.absent:
+    looks_around = mapping.explode or mapping.group or mapping.beside
+    if looks_around or mapping.types or mapping.required or mapping.absent:
         _materialise(source, mapping, chooser)
 
 
 class _Chooser:
     """Finds columns of one file by the names of a mapping, and notes which it used."""
 
-    def __init__(self, source: SourceFile, mapping: ColumnMapping) -> None:
+    def __init__(self, source: SourceFile, mapping: ColumnMapping, folder: Path) -> None:
         self._source = source
         self._mapping = mapping
         self.is_json = source.raw == "s.text"
@@ -71,6 +85,11 @@ class _Chooser:
         children, parent = mapping.children, mapping.parent
         self._children = children if children and self._has(children.column) else None
         self._parent = parent if parent and self._has(parent.column) and self._has(parent.id_column) else None
+        self._beside: dict[str, str] = {}
+        self._joins: dict[str, str] = {}
+        for number, other in enumerate(mapping.beside):
+            if (folder / other.file).is_file() and self._has(other.column):
+                self._join(folder / other.file, other, f"b{number}")
 
     def _has(self, column: str) -> bool:
         return column.lower() in self._source.columns
@@ -88,7 +107,21 @@ class _Chooser:
 
     def column(self, name: str) -> str | None:
         """The expression of a column; None where the file has none of this name."""
+        expression = self._column(name)
+        if expression is None or not self._mapping.empty:
+            return expression
+        texts = ", ".join(quoted(text.lower()) for text in self._mapping.empty)
+        return f"CASE WHEN lower(({expression})::VARCHAR) NOT IN ({texts}) THEN {expression} END"
+
+    def _column(self, name: str) -> str | None:
         key = name.lower()
+        pairs_key = self._mapping.pairs.lower() if self._mapping.pairs else None
+        if pairs_key and self._has(pairs_key) and key.split(".")[0] == pairs_key:
+            self.used.add(pairs_key)
+            found = pairs(self._source.columns[pairs_key])
+            return found if key == pairs_key else json_value(found, [name.partition(".")[2]])
+        if key in self._beside:
+            return self._beside[key]
         # only JSON has arrays; a flat file of the same export has the element's columns by themselves
         explode = self._mapping.explode if self.is_json else None
         if explode and key.startswith(f"{explode.lower()}."):
@@ -174,18 +207,20 @@ class _Chooser:
             return None
         value = f"coalesce({', '.join(found)})" if len(found) > 1 else found[0]
         if name == "created_at":
-            return _moment(value, mapping.date_format) if mapping.date_format else value
+            return moment(value, mapping.date_format) if mapping.date_format else value
         value = f"({value})::VARCHAR"
         if name in MONEY and mapping.decimal:
-            return _money(value, mapping.decimal)
+            return money(value, mapping.decimal)
+        if name == "stock" and mapping.round_stock:
+            return whole(value)
         if name == "interaction_type" and mapping.types:
-            return _type(value, mapping)
+            return interaction_type(value, mapping.types)
         if name in mapping.values:
-            return _value(value, mapping.values[name])
+            return translated(value, mapping.values[name])
         if name == "tags" and mapping.tag_separator != "|":
             return f"replace({value}, {quoted(mapping.tag_separator)}, '|')"
         if name == "category":
-            return _category(value, mapping)
+            return category(value, mapping.category_separator, mapping.categories_separator)
         return value
 
     def _part(self, column: str | Joined) -> str | None:
@@ -196,8 +231,13 @@ class _Chooser:
         if len(given) < len(parts):
             return None
         joined = f" || {quoted(column.separator)} || ".join(given)
+        if column.matching:
+            joined = f"nullif(regexp_extract({joined}, {quoted(column.matching)}), '')"
         if column.prefix or column.suffix:
             joined = f"({quoted(column.prefix)} || {joined} || {quoted(column.suffix)})"
+        if column.during:
+            bounds = [bound for name in column.during if (bound := self.column(name)) is not None]
+            joined = f"CASE WHEN {in_period(bounds)} THEN {joined} END" if bounds else joined
         if not column.without_prefix:
             return joined
         length = len(column.without_prefix)
@@ -208,7 +248,8 @@ class _Chooser:
 
     def base(self) -> str:
         """The table of the records, with columns that come from other rows of the same file."""
-        columns, joins = "s.*", ""
+        columns = "".join(["s.*", *(f", {alias}.*" for alias in self._joins)])
+        joins = "".join(self._joins.values())
         product = self.field("product")
         if self._parent:
             named, key = self.column(self._parent.column), self.column(self._parent.id_column)
@@ -223,7 +264,34 @@ class _Chooser:
             options = (f"options[{place}] AS {identifier(f'children.option{place}')}" for place in (1, 2, 3))
             columns += f", c.parent AS {identifier('children.parent')}, {', '.join(options)}"
             joins += f" LEFT JOIN {CHILDREN_TABLE} AS c ON c.child = {product}"
-        return f"(SELECT {columns} FROM {SOURCE_TABLE} AS s{joins})" if joins else SOURCE_TABLE  # noqa: S608
+        if self._mapping.explode and self.is_json:
+            path = "$" + "".join(f".{identifier(part)}" for part in self._mapping.explode.split("."))
+            items = f"json_extract(text, {quoted(path + '[*]')})"
+            columns += f", unnest(CASE WHEN len({items}) > 0 THEN {items} ELSE [NULL] END) AS item"
+        base = f"(SELECT {columns} FROM {SOURCE_TABLE} AS s{joins})"  # noqa: S608
+        return base if columns != "s.*" or joins else SOURCE_TABLE
+
+    def _join(self, path: Path, other: FileBeside, alias: str) -> None:
+        """Join the first row of another file with the same value in the column that both have."""
+        connection = self._source.connection
+        table = f"read_csv({quoted(str(path))}, header = true, all_varchar = true)"
+        connection.execute(f"CREATE TABLE {alias} AS SELECT * FROM {table}")  # noqa: S608
+        names = connection.table(alias).columns
+        columns = {name.lower(): identifier(name) for name in names}
+        if other.elapsed:
+            columns["moment"] = elapsed(other.elapsed)
+        listed = ", ".join(
+            f"{expression} AS {identifier(f'{other.name}.{name}')}" for name, expression in columns.items()
+        )
+        shared = columns.get(other.column.lower())
+        if shared is None:
+            raise Invalid(f"{path} has no column {other.column}; it has: {', '.join(names)}")
+        self._joins[alias] = (
+            f" LEFT JOIN (SELECT DISTINCT ON ({shared}) {shared} AS {alias}_key, {listed} FROM {alias}) "  # noqa: S608
+            f"AS {alias} ON {alias}_key = ({self._column(other.column)})::VARCHAR"
+        )
+        for name in columns:
+            self._beside[f"{other.name}.{name}"] = identifier(f"{other.name}.{name}")
 
     def _list_children(self, children: ChildList, product: str | None) -> None:
         """Make the table of the variants that products list: `child, parent, options`."""
@@ -251,11 +319,12 @@ class _Chooser:
 
 def _materialise(source: SourceFile, mapping: ColumnMapping, chooser: _Chooser) -> None:
     """Write the records into a table: filling down and exploding look at the whole file."""
+    if mapping.explode and chooser.is_json and (event := source.fields.get("event_id")):
+        # one product twice in an order: the second element has an id of its own
+        number = f"row_number() OVER (PARTITION BY line, {event} ORDER BY item::VARCHAR)"
+        source.fields["event_id"] = f"CASE WHEN {number} > 1 THEN {event} || ':' || {number} ELSE {event} END"
     values = "".join(f", {expression} AS {identifier(name)}" for name, expression in source.fields.items())
     base = chooser.base()
-    if mapping.explode and chooser.is_json:
-        path = "$" + "".join(f".{identifier(part)}" for part in mapping.explode.split("."))
-        base = f"(SELECT *, unnest(json_extract(text, {quoted(path + '[*]')})) AS item FROM {SOURCE_TABLE})"  # noqa: S608
     conditions = [
         f"{expression} IS NOT NULL"
         for name in mapping.required
@@ -278,64 +347,17 @@ def _materialise(source: SourceFile, mapping: ColumnMapping, chooser: _Chooser) 
     source.fields = {name: identifier(name) for name in source.fields}
 
 
-def _hint(source: SourceFile, required: Sequence[str], mapping: ColumnMapping) -> str:
+def _hint(source: SourceFile, required: Sequence[str], mapping: ColumnMapping, folder: Path) -> str:
     """Which shipped mapping fits the file, or how to name its columns."""
     if not mapping.own_names:
-        return ""
+        absent = [other.file for other in mapping.beside if not (folder / other.file).is_file()]
+        return f"; put {' and '.join(absent)} beside it" if absent else ""
     for name in shipped_mappings():
         for kind, shipped in read_mapping(name).items():
-            chooser = _Chooser(source, shipped)
+            chooser = _Chooser(source, shipped, folder)
             if set(required) <= set(shipped.columns) | set(shipped.constants) and all(
                 chooser.field(field) is not None for field in required
             ):
                 return f"; it looks like {name} ({kind}): add --mapping {name}"
     hint = "; name columns with --map THEIRS=OURS"
     return f"{hint}, or add --no-times if the file has none" if "created_at" in required else hint
-
-
-def _moment(value: str, form: str) -> str:
-    text = f"({value})::VARCHAR"
-    return f"coalesce(strftime(try_strptime({text}, {quoted(form)}), '%Y-%m-%dT%H:%M:%S.%f'), {text})"
-
-
-def _money(value: str, decimal: str) -> str:
-    """Digits with a point as the decimal mark; what is no amount stays as it is, to be refused."""
-    thousands = "." if decimal == "," else ","
-    stripped = f"regexp_replace({value}, '[^0-9.,+-]', '', 'g')"
-    mark, group = (f"[{decimal}]", f"[{thousands}]")
-    form = f"[+-]?([0-9]+|[0-9]{{1,3}}({group}[0-9]{{3}})+)({mark}[0-9]+)?"
-    plain = f"replace(replace({stripped}, {quoted(thousands)}, ''), {quoted(decimal)}, '.')"
-    return (
-        f"CASE WHEN regexp_full_match({value}, '[^0-9]*[0-9][0-9.,'' \u00a0\u202f]*[^0-9]*') "
-        f"AND regexp_full_match({stripped}, {quoted(form)}) THEN {plain} ELSE {value} END"
-    )
-
-
-def _type(value: str, mapping: ColumnMapping) -> str:
-    others = mapping.types.get("*")
-    cases = " ".join(
-        f"WHEN {quoted(word.lower())} THEN {quoted(meant)}"
-        for word, meant in mapping.types.items()
-        if word != "*"
-    )
-    if others is None:
-        return f"CASE lower({value}) {cases} ELSE {value} END" if cases else value
-    known = " ".join(f"WHEN {quoted(word)} THEN {quoted(word)}" for word in INTERACTION_TYPES)
-    return f"CASE lower({value}) {cases} {known} ELSE {quoted(others)} END"
-
-
-def _value(value: str, texts: Mapping[str, str]) -> str:
-    """The text of a field for each value of the file; nothing given stays null."""
-    cases = " ".join(
-        f"WHEN {quoted(word.lower())} THEN {quoted(meant)}" for word, meant in texts.items() if word != "*"
-    )
-    others = quoted(texts["*"]) if "*" in texts else value
-    return f"CASE WHEN {value} IS NULL THEN NULL ELSE CASE lower({value}) {cases} ELSE {others} END END"
-
-
-def _category(value: str, mapping: ColumnMapping) -> str:
-    if mapping.categories_separator:
-        value = trimmed(f"split_part({value}, {quoted(mapping.categories_separator)}, 1)")
-    if mapping.category_separator != ">":
-        value = f"replace({value}, {quoted(mapping.category_separator)}, ' > ')"
-    return value

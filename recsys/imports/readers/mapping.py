@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,8 @@ __all__ = [
     "IGNORED",
     "ChildList",
     "ColumnMapping",
+    "Elapsed",
+    "FileBeside",
     "Joined",
     "ParentReference",
     "check_types",
@@ -38,7 +41,9 @@ KINDS = ("users", "products", "interactions")
 class Joined(BaseModel):
     """Several columns joined to one text, or one without a prefix; null where one of them is empty.
 
-    prefix, suffix : what is put around the text.
+    prefix, suffix : what is put around the text
+    matching : the part of the text that counts, a regular expression; null where nothing matches
+    during : the columns of a period (one with `FROM/UNTIL`, or one for each); null outside of it
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,6 +53,8 @@ class Joined(BaseModel):
     without_prefix: str = ""
     prefix: str = ""
     suffix: str = ""
+    matching: str | None = None
+    during: list[str] = Field(default=[], max_length=2)
 
 
 class ChildList(BaseModel):
@@ -76,6 +83,39 @@ class ParentReference(BaseModel):
     prefix: str = ""
 
 
+class Elapsed(BaseModel):
+    """Times of a table without dates: days since the former row of the same owner, and hours of the day.
+
+    The first row of each owner is on the day `start`. The row then has the column `FILE.moment`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    days: str
+    hour: str
+    owner: str
+    order: str
+    start: date
+
+
+class FileBeside(BaseModel):
+    """Another CSV file in the same folder, found by the value of a column that both have.
+
+    Its columns are `NAME.COLUMN` of the row, where NAME is that of the file without its endings.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: str = Field(pattern=r"^[\w-]+\.csv$")
+    column: str
+    elapsed: Elapsed | None = None
+
+    @property
+    def name(self) -> str:
+        """What its columns begin with."""
+        return self.file.split(".", 1)[0]
+
+
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str | dict) else value
 
@@ -96,13 +136,20 @@ class ColumnMapping(BaseModel):
     from_head : fields whose value is that of the group's row without `variant_of`; not beside `fill_down`
     children : the column in which products list their variants
     parent : the column in which variants name the row of their product
-    explode : the JSON array whose elements become rows; its columns are written `array.column`
+    beside : files in the same folder with further columns
+    pairs : a column of pairs `colour=red,size=M`, which are its columns `PAIRS.colour` and `PAIRS.size`
+    explode : the JSON array whose elements become rows; its columns are written `array.column`. An object
+        without elements is one row
+    header : the columns of files without a header line, which have as many columns and a number in the first
+    empty : texts that stand for nothing
     required : columns; rows that lack one of them are skipped
     absent : columns; rows that have one of them are skipped
     decimal : the decimal mark; currency signs and the other mark between thousands are then left out
     date_format : of `created_at`, as for strftime
     tag_separator, category_separator : between tags, and between the levels of a category
-    categories_separator : between several categories, of which the first counts
+    categories_separator : the characters between several categories, of which the deepest counts, the first
+        of several such; a character behind a backslash is text
+    round_stock : whether parts of pieces are left out of `stock`, and less than nothing is nothing
     own_names : whether a column with the name of a field is that field without being listed
     """
 
@@ -117,7 +164,11 @@ class ColumnMapping(BaseModel):
     from_head: list[str] = []
     children: ChildList | None = None
     parent: ParentReference | None = None
+    beside: list[FileBeside] = []
+    pairs: str | None = None
     explode: str | None = None
+    header: list[list[str]] = []
+    empty: list[str] = []
     required: list[str] = []
     absent: list[str] = []
     decimal: str | None = Field(default=None, pattern=r"^[.,]$")
@@ -125,6 +176,7 @@ class ColumnMapping(BaseModel):
     tag_separator: str = "|"
     category_separator: str = ">"
     categories_separator: str | None = None
+    round_stock: bool = False
     own_names: bool = False
 
     @model_validator(mode="after")

@@ -45,6 +45,7 @@ LARGEST_INTEGER = 2_147_483_647
 LONGEST_NAME = 100
 LONGEST_URL = 2_000
 STATUSES = ("active", "draft", "archived")
+AVAILABILITIES = ("in_stock", "on_order", "out_of_stock")
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ PRODUCTS = FileKind(
     (
         *("category", "brand", "tags", "description", "created_at", "stock"),
         *("compare_price", "status", "image", "variant_image", "variant_of", "option1", "option2", "option3"),
-        *("currency", "url", EMBEDDING, ATTRIBUTES),
+        *("currency", "url", "availability", EMBEDDING, ATTRIBUTES),
     ),
     ("product",),
 )
@@ -142,6 +143,7 @@ def parse_products(
         json_objects(rows[ATTRIBUTES]).alias("json"),
         vectors(rows[EMBEDDING]).alias("vector"),
         pl.col("status").str.to_lowercase(),
+        pl.col("availability").str.to_lowercase().str.replace_all(" ", "_"),
         # of several pictures the first; an address may hold commas itself
         pl.col("image", "variant_image").str.strip_chars().str.replace(r",(?:\s|https?://|/).*$", ""),
         pl.col("url").str.strip_chars(),
@@ -170,6 +172,11 @@ def parse_products(
         *money("compare_price", "compared"),
         not_negative("compare_price", "compared"),
         ("status", f"status is none of {', '.join(STATUSES)}", ~pl.col("status").is_in(STATUSES)),
+        (
+            "availability",
+            f"availability is none of {', '.join(AVAILABILITIES)}",
+            ~pl.col("availability").is_in(AVAILABILITIES),
+        ),
         too_long("image", 500),
         too_long("variant_image", 500),
         too_long("url", LONGEST_URL),
@@ -223,6 +230,7 @@ def parse_products(
             price=pl.col("amount").round(2),
             created_at="moment",
             stock=pl.col("count").cast(pl.Int32),
+            availability="availability",
             # the price before a reduction; exports repeat the price where there is none
             compare_price=pl.when(pl.col("compared") > pl.col("amount")).then(pl.col("compared").round(2)),
             status="status",

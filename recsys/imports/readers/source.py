@@ -22,12 +22,11 @@ from recsys.imports.readers.parquet_table import parquet_columns
 from recsys.imports.readers.plain_text import PlainText, plain_text
 from recsys.imports.readers.source_file import SourceFile
 from recsys.imports.readers.sql import identifier, quoted
-from recsys.imports.readers.xml_feed import xml_to_json_lines
+from recsys.imports.readers.xml_feed import stated_encoding, xml_to_json_lines
 
 __all__ = ["STANDARD_INPUT", "ReadOptions", "open_source"]
 
 STANDARD_INPUT = Path("-")
-_XML = ("<?xml", "<rss", "<feed")
 MEMORY = "1GB"
 """What DuckDB may hold of a file; the rest waits in its temporary folder."""
 
@@ -58,13 +57,14 @@ def open_source(
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="recsys-import-")))
-        source = _opened(path, folder, options or ReadOptions())
+        mapping = mapping or ColumnMapping(own_names=True)
+        source = _opened(path, folder, options or ReadOptions(), mapping.header)
         stack.callback(source.close)
-        choose_fields(source, path, required, optional, mapping or ColumnMapping(own_names=True))
+        choose_fields(source, path, required, optional, mapping)
         yield source
 
 
-def _opened(path: Path, folder: Path, options: ReadOptions) -> SourceFile:
+def _opened(path: Path, folder: Path, options: ReadOptions, headers: Sequence[Sequence[str]]) -> SourceFile:
     try:
         if path == STANDARD_INPUT:
             name, path = "standard input", folder / "standard_input"
@@ -77,15 +77,14 @@ def _opened(path: Path, folder: Path, options: ReadOptions) -> SourceFile:
             if not path.is_file():
                 raise Invalid(f"{path} is not a file; give the path of a CSV, JSON lines or parquet file")
         connection = duckdb.connect(str(folder / "records.duckdb"))
-        connection.execute(f"SET memory_limit = '{MEMORY}'")
+        connection.execute(f"SET memory_limit = '{MEMORY}'; SET TimeZone = 'UTC'")
         if is_parquet(path):
             columns, rows = parquet_columns(connection, path, SOURCE_TABLE)
             shown = "{" + ", ".join(f"{quoted(column)}: s.{identifier(column)}" for column in columns) + "}"
             raw = f"to_json({shown})::VARCHAR"
             return SourceFile(name, connection, _by_lower_name(columns), rows, raw=raw)
-        return _text_source(
-            path, name, connection, plain_text(path, folder / "plain.txt", options.encoding), options
-        )
+        text = plain_text(path, folder / "plain.txt", options.encoding or stated_encoding(path))
+        return _text_source(path, name, connection, text, options, headers)
     except PermissionError as error:
         raise Invalid(f"{path} may not be read by this user; change its permissions") from error
     except OSError as error:
@@ -93,19 +92,24 @@ def _opened(path: Path, folder: Path, options: ReadOptions) -> SourceFile:
 
 
 def _text_source(
-    path: Path, name: str, connection: duckdb.DuckDBPyConnection, text: PlainText, options: ReadOptions
+    path: Path,
+    name: str,
+    connection: duckdb.DuckDBPyConnection,
+    text: PlainText,
+    options: ReadOptions,
+    headers: Sequence[Sequence[str]],
 ) -> SourceFile:
     with text.path.open(encoding="utf-8", newline="\n") as stream:
         head = stream.read(64).lstrip()
-    if head.startswith(_XML):
+    if head.startswith("<"):
         text = replace(text, path=xml_to_json_lines(text.path, text.path.with_suffix(".jsonl"), str(path)))
-    if head.startswith(("{", "[", *_XML)):
+    if head.startswith(("{", "[", "<")):
         refused = load_json(connection, text, str(path), SOURCE_TABLE, is_array=head.startswith("["))
         columns = _by_lower_name(json_columns(connection, SOURCE_TABLE))
         total = connection.table(SOURCE_TABLE).max("line").fetchall()[0][0] or 0
         source = SourceFile(name, connection, columns, max(total, text.lines), refused, text, raw="s.text")
     else:
-        table = load_csv(connection, text, str(path), options.separator)
+        table = load_csv(connection, text, str(path), options.separator, headers)
         columns = {}
         for index, column in enumerate(table.names):
             columns[column if column not in columns else f"{column}\0{index}"] = f"c{index}"

@@ -35,6 +35,8 @@ _ISO = (
     r"\s?(?:([Zz])|([+-])(\d{2}):?(\d{2})?)?)?$"
 )
 _EPOCH = r"^\d{9,19}(\.\d+)?$"
+_JAVA_DOUBLE = r"^\d\.\d+E(9|1[0-8])$"
+"""A whole number in the way of Java and Spark. Spreadsheets write `E+`, and have rounded it."""
 CALENDAR_DIGITS = "YYYYMMDDHHMM"
 _CALENDAR_DIGITS = (
     r"^\s*(?:19[789]\d|20\d\d)(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
@@ -191,6 +193,8 @@ def _is_epoch(text: pl.Series) -> pl.Series:
 
 
 def _from_epoch(text: pl.Series) -> pl.Series:
+    number = text.cast(pl.Float64, strict=False).cast(pl.Int64, strict=False).cast(pl.String)
+    text = number.zip_with(text.str.contains(_JAVA_DOUBLE).fill_null(False), text)
     frame = pl.DataFrame({"text": text.set(~_is_epoch(text), None)})
     whole = pl.col("text").str.replace(r"\..*$", "").cast(pl.Int64, strict=False)
     tail = pl.col("text").str.extract(r"(\.\d+)$").cast(pl.Float64).fill_null(0.0)

@@ -81,7 +81,8 @@ def test_variants_become_variants_and_events_by_their_skus_their_products(desk: 
 def test_the_products_own_row_counts_and_changes_are_taken_over(desk: Desk) -> None:
     own = HEADER + "SHIRT,,A Shirt,20.00,,,\nSHIRT-S,SHIRT,Shirt S,19.90,4,S,red\n"
     desk.take(products=own)
-    assert _texts(desk.rows(PRODUCTS)) == [("SHIRT", "A Shirt", "20.00", "False")]
+    # the product counts its stock, since its variant does
+    assert _texts(desk.rows(PRODUCTS)) == [("SHIRT", "A Shirt", "20.00", "True")]
     desk.take(products=own.replace("19.90,4,S", "18.00,1,XS"))
     assert _texts(desk.rows(VARIANTS)) == [
         ("SHIRT", "SHIRT-S", "XS / red", "18.00", "1", "deny", "XS", "red")
@@ -132,7 +133,7 @@ def test_shopify_and_google_groups_are_one_product(desk: Desk) -> None:
     assert [row[:4] for row in _texts(desk.rows(VARIANTS))] == [
         ("green-tea", "TEA-100", "100 g", "3.50"),
         ("green-tea", "TEA-250", "250 g", "7.90"),
-        ("mug", "MUG", "Default Title", "8.00"),
+        ("mug", "MUG", "Mug", "8.00"),
         ("solo", "solo", "Default", "8.00"),
         ("tee", "t-b", "blue / M", "14.00"),
         ("tee", "t-r", "red / M", "15.00"),
@@ -197,9 +198,9 @@ def test_magento_lists_the_variants_in_the_configurable_product(desk: Desk) -> N
         ("HOOD", "HOOD-S-Red", "S / Red", "52.00"),
     ]
     assert [row for row in desk.rows(PICTURES) if row[0] == "HOOD"] == [
-        ("HOOD", None, "/h/all.jpg", True),
-        ("HOOD", "HOOD-M-Blue", "/h/blue.jpg", False),
-        ("HOOD", "HOOD-S-Red", "/h/red.jpg", False),
+        ("HOOD", None, "/media/catalog/product/h/all.jpg", True),
+        ("HOOD", "HOOD-M-Blue", "/media/catalog/product/h/blue.jpg", False),
+        ("HOOD", "HOOD-S-Red", "/media/catalog/product/h/red.jpg", False),
     ]
 
 
