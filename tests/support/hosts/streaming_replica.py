@@ -46,7 +46,7 @@ class Replicated:
             connection.execute(statement.encode())
 
     def pause(self) -> None:
-        """Let the replica stay behind, from now on: a pause is only requested, and taken at the next record."""
+        """Let the replica stay behind, from now on: a pause is requested, and taken at the next record."""
         with psycopg.connect(self.replica_url, autocommit=True) as replica:
             replica.execute("SELECT pg_wal_replay_pause()")
             end = time.monotonic() + 60
