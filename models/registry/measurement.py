@@ -47,6 +47,7 @@ class MeasuredGroup(BaseModel):
     impressions : products displayed. users : to so many different ones.
     clicked, bought : share of impressions; None without impressions.
     user_shares : share of the users who clicked, carted or bought at least one, by that word.
+    revenue_low, revenue_high : 95% interval of the revenue; None in measurements of older versions.
     revenue_per_1000 : of a thousand impressions.
     """
 
@@ -57,6 +58,8 @@ class MeasuredGroup(BaseModel):
     bought: MeasuredRate | None
     user_shares: dict[str, MeasuredRate] = {}
     revenue: Decimal
+    revenue_low: float | None = None
+    revenue_high: float | None = None
     revenue_per_1000: float
 
 

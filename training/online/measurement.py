@@ -95,6 +95,8 @@ def _group(group: Group) -> MeasuredGroup:
             for kind, share in group.user_shares.items()
         },
         revenue=group.revenue,
+        revenue_low=group.revenue_low,
+        revenue_high=group.revenue_high,
         revenue_per_1000=group.revenue_per_1000,
     )
 

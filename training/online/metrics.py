@@ -93,7 +93,10 @@ class Latency:
 
 @dataclass(frozen=True)
 class Group:
-    """Figures of some impressions. `users` counts everybody who was shown one, with or without a success."""
+    """Figures of some impressions. `users` counts everybody who was shown one, with or without a success.
+
+    revenue_low, revenue_high : 95% interval of the revenue of as many impressions, from resampling users.
+    """
 
     name: str
     impressions: int
@@ -103,6 +106,8 @@ class Group:
     user_shares: dict[str, UserShare]
     latency: Latency | None
     revenue: Decimal
+    revenue_low: float
+    revenue_high: float
     revenue_per_1000: float
 
 
@@ -138,7 +143,9 @@ def summary(shown: Impressions, name: str, *, draws: int, seed: int) -> Group:
         kind: np.bincount(row, weights=flag, minlength=users.size).astype(np.float64)
         for kind, flag in flags.items()
     }
-    resampled = _resampled(hits, count, draws, seed)
+    revenues = np.array(shown.revenue, dtype=np.float64)
+    earned = np.bincount(row, weights=revenues, minlength=users.size).astype(np.float64)
+    resampled = _resampled({**hits, "revenue": earned}, count, draws, seed)
     rates, shares = {}, {}
     for kind, per_user in hits.items():
         if users.size == 0:
@@ -152,6 +159,7 @@ def summary(shown: Impressions, name: str, *, draws: int, seed: int) -> Group:
         none &= per_user == 0
     waited = shown.seconds[np.isfinite(shown.seconds)] / 3600
     revenue = sum(shown.revenue, Decimal(0))
+    least, most = np.quantile(resampled.get("revenue", np.zeros(1)), [0.025, 0.975]) * len(shown)
     return Group(
         name,
         len(shown),
@@ -163,12 +171,14 @@ def summary(shown: Impressions, name: str, *, draws: int, seed: int) -> Group:
         if waited.size
         else None,
         revenue,
+        float(least),
+        float(most),
         float(revenue) / len(shown) * 1000 if len(shown) else 0.0,
     )
 
 
 def _resampled(hits: Mapping[str, Values], count: Values, draws: int, seed: int) -> dict[str, Values]:
-    """Rates of so many resamples of the users, float64 (draws,) of each kind; users are the same for all."""
+    """Means of so many resamples of the users, float64 (draws,) of each kind; users are the same for all."""
     users = count.size
     if users == 0:
         return {}

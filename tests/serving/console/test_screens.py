@@ -88,7 +88,7 @@ def test_the_overview_displays_measured_rates_beside_the_period_before(client: h
     rate = MeasuredRate(value=0.1234, low=0.1, high=0.15)
     group = MeasuredGroup(
         name="for_you", impressions=500, users=40, clicked=rate, bought=rate, revenue=Decimal("81.50"),
-        revenue_per_1000=163.0,
+        revenue_low=60.25, revenue_high=99.0, revenue_per_1000=163.0,
     )  # fmt: skip
     full = MeasuredPeriod(since=now, until=now, total=group, placements=[group])
     empty = MeasuredPeriod(since=now, until=now, total=None, placements=[])
@@ -102,7 +102,7 @@ def test_the_overview_displays_measured_rates_beside_the_period_before(client: h
     text = client.get("/console").text
     assert "12.34%" in text
     assert "10.00% to 15.00%" in text
-    assert "$81.50" in text
+    assert '$81.50<span class="interval">$60.25 to $99.00</span>' in text
     assert "Nothing was displayed in these days" in client.get("/console", params={"days": 28}).text
     assert client.get("/console", params={"days": 9}).status_code == 422
 

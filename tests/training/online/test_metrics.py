@@ -58,6 +58,9 @@ def test_a_known_answer() -> None:
     assert all_of.latency is not None
     assert (all_of.latency.count, all_of.latency.median_hours) == (2, 3.0)
     assert all_of.revenue == Decimal("15.50")
+    # users earned 10, 0, 5.50 and 0: a resample may have none of the earning ones, or the first alone
+    assert all_of.revenue_low == 0
+    assert 15.5 < all_of.revenue_high <= 30
     assert all_of.revenue_per_1000 == pytest.approx(15.5 / 6 * 1000)
     for rate in all_of.rates.values():
         assert 0 <= rate.low <= rate.value <= rate.high <= 1
