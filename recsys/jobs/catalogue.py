@@ -13,7 +13,7 @@ __all__ = ["JOBS", "JOB_NAMES", "JobDefinition", "job_for_remedy"]
 class JobDefinition:
     """A command under a name.
 
-    arguments : of `recsys`. remedies : beginnings of the commands that this job stands for (`recsys doctor`).
+    arguments : of `recsys`. remedies : the commands that this job does, as `recsys doctor` gives them.
     """
 
     name: str
@@ -123,6 +123,7 @@ def job_for_remedy(remedy: str | None) -> JobDefinition | None:
     if remedy is None:
         return None
     for job in _ALL:
-        if any(remedy.startswith(beginning) for beginning in job.remedies):
+        # the first job that does all of it: training builds the snapshot, too
+        if any(command in remedy for command in job.remedies):
             return job
     return None

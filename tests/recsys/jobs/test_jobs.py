@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from recsys import clock
 from recsys.database.session import unit_of_work
+from recsys.diagnosis.drift import BUILD_AND_TRAIN
 from recsys.errors import Conflict, Invalid, NotFound, Unavailable
 from recsys.events import periodic
 from recsys.events.periodic import Job
@@ -369,6 +370,7 @@ def test_every_job_is_a_command_that_exists(shop: Shop) -> None:
 def test_a_finding_of_the_doctor_leads_to_the_job_that_mends_it() -> None:
     assert job_for_remedy("recsys train run --all") is JOBS["train"]
     assert job_for_remedy("recsys features build") is JOBS["features"]
+    assert job_for_remedy(BUILD_AND_TRAIN) is JOBS["train"]
     assert job_for_remedy("give it room") is None
     assert job_for_remedy(None) is None
 
