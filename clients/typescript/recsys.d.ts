@@ -1080,6 +1080,17 @@ export interface PastImpression {
   arm: string | null;
 }
 
+/** A business rule that was in force on the placement, and whose target includes the product. */
+export interface PastRule {
+  rule_id: number;
+  name: string;
+  kind: string;
+  /** The segment that the rule is for; null: everybody. */
+  segment: string | null;
+  /** Whether it was for this user or guest; null: the members of its segment were found again since, and who was one then is not kept. */
+  held: boolean | null;
+}
+
 /** Whether a product was in the last list that was shown before a moment, and why not. */
 export interface PastTrace {
   /** The shop's own id of the user. */
@@ -1114,6 +1125,8 @@ export interface PastTrace {
   /** The step that lost it, as far as the tables prove it; `ranking` where they prove none. */
   lost_at: TraceStepName | null;
   summary: string;
+  /** Rules about the product, as they were then. */
+  rules: Array<PastRule>;
   /** The product in any list of the user up to that moment, newest first. */
   impressions: Array<PastImpression>;
   /** What the user did with the product, ever. */

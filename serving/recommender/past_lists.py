@@ -7,7 +7,7 @@ products that were not on the page is not logged: of these, only what the tables
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from pydantic import BaseModel, Field
@@ -20,15 +20,16 @@ from recsys.domains.recommendations.impressions.store import Answered
 from recsys.domains.recommendations.interactions.history import interactions_of
 from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.types import GUESTS, KNOWN_USERS, Rule
+from recsys.domains.recommendations.segments import service as segments
 from recsys.errors import Invalid, NotFound
 from recsys.own_ids.answers import WithUsername
 from serving.batch import interaction_index
 from serving.catalogue.catalogue import Catalogue
-from serving.merchandising.compiled_rules import CompiledRules
+from serving.merchandising.compiled_rules import CompiledRules, matching_products
 from serving.ranking.eligibility import SeenProducts
 from serving.recommender.product_trace import ProductFeedback, TraceStepName, feedback_on
 
-__all__ = ["PastImpression", "PastTrace", "trace_past"]
+__all__ = ["PastImpression", "PastRule", "PastTrace", "trace_past"]
 
 MAX_IMPRESSIONS = 20
 """Earlier impressions of the product that are named."""
@@ -49,6 +50,19 @@ class PastImpression(BaseModel):
     version: str | None
     generation: int | None
     arm: str | None
+
+
+class PastRule(BaseModel):
+    """A business rule that was in force on the placement, and whose target includes the product."""
+
+    rule_id: int
+    name: str
+    kind: str
+    segment: str | None = Field(description="The segment that the rule is for; null: everybody.")
+    held: bool | None = Field(
+        description="Whether it was for this user or guest; null: the members of its segment were found "
+        "again since, and who was one then is not kept."
+    )
 
 
 class PastTrace(WithUsername):
@@ -81,6 +95,7 @@ class PastTrace(WithUsername):
         description="The step that lost it, as far as the tables prove it; `ranking` where they prove none."
     )
     summary: str
+    rules: list[PastRule] = Field(description="Rules about the product, as they were then.")
     impressions: list[PastImpression] = Field(
         description="The product in any list of the user up to that moment, newest first."
     )
@@ -124,7 +139,8 @@ def trace_past(
             limit=MAX_IMPRESSIONS,
         )
         position = _position(page, product)
-        loss = None if position is not None else _loss(session, catalogue, row, page)
+        in_force = _rules_of(session, page)
+        loss = None if position is not None else _loss(session, catalogue, row, page, in_force)
         name, sku = catalogue.label(product)
         return PastTrace(
             product_id=product,
@@ -150,6 +166,14 @@ def trace_past(
             ranked_position=_ranked_position(page, product),
             lost_at=None if loss is None else loss[0],
             summary=_summary(page, product, position, None if loss is None else loss[1], shown),
+            rules=[
+                PastRule(
+                    rule_id=rule.id, name=rule.name, kind=rule.kind, segment=rule.segment, held=each.held
+                )
+                for each in in_force
+                if (rule := each.rule).holds_on(page.shelf, page.shelf)
+                and matching_products(catalogue, rule.target, page.shown_at)[row]
+            ],
             impressions=[_impression(each, product) for each in shown],
             feedback=feedback_on(session, product, user=user, session_id=session_id),
         )
@@ -200,18 +224,35 @@ def _impression(page: Answered, product: int) -> PastImpression:
     )
 
 
-def _rules_of(session: Session, page: Answered) -> list[Rule]:
-    """The rules that held for the list: those for everybody, and those of its arm's set."""
+@dataclass(frozen=True)
+class _RuleThen:
+    """A rule that was in force. held : for this user or guest; None where that is not known."""
+
+    rule: Rule
+    held: bool | None
+
+
+def _rules_of(session: Session, page: Answered) -> list[_RuleThen]:
+    """The rules that were in force: those of nobody's set, and those of the set of the list's arm."""
     variant = ab_tests.variant_of(session, page.arm)
     if not variant.rules:
         return []
-    in_force = rules.in_force_at(session, page.shown_at)
-    # who was a member of a stored segment then is not kept
-    audience = (None, GUESTS if page.user_id is None else KNOWN_USERS)
-    return [rule for rule in in_force if rule.is_for(variant.rule_set) and rule.segment in audience]
+    return [
+        _RuleThen(rule, _was_for(session, rule.segment, page))
+        for rule in rules.in_force_at(session, page.shown_at)
+        if rule.is_for(variant.rule_set)
+    ]
 
 
-def _loss(session: Session, catalogue: Catalogue, row: int, page: Answered) -> tuple[TraceStepName, str]:
+def _was_for(session: Session, segment: str | None, page: Answered) -> bool | None:
+    if segment is None or segment in (GUESTS, KNOWN_USERS) or page.user_id is None:
+        return segment in (None, GUESTS if page.user_id is None else KNOWN_USERS)
+    return segments.was_member(session, segment, page.user_id, page.shown_at)
+
+
+def _loss(
+    session: Session, catalogue: Catalogue, row: int, page: Answered, in_force: Sequence[_RuleThen]
+) -> tuple[TraceStepName, str]:
     """The step that lost a product that was not on the page."""
     product, moment = int(catalogue.ids[row]), page.shown_at
     if catalogue.created[row] > moment.timestamp():
@@ -233,16 +274,35 @@ def _loss(session: Session, catalogue: Catalogue, row: int, page: Answered) -> t
     if product in seen.bought and not catalogue.repeats[row]:
         text = "The user had bought it, and products of its category are not recommended again."
         return TraceStepName.HISTORY, text
-    held = [replace(rule, segment=None) for rule in _rules_of(session, page)]
-    compiled = CompiledRules.compile(catalogue, held, moment)
-    # the list has the name of its placement, unless the shop named it
-    placement_rules = compiled.for_placement(page.shelf, page.shelf)
-    if placement_rules.hidden_by[row] >= 0:
-        rule = placement_rules.hides[int(placement_rules.hidden_by[row])]
-        return TraceStepName.HIDE_RULES, f"The rule “{rule.name}” hid it then."
+    hiding = _hiding(catalogue, row, page, [each.rule for each in in_force if each.held])
+    if hiding is not None:
+        return TraceStepName.HIDE_RULES, f"The rule “{hiding.name}”{_for_members(hiding)} hid it then."
+    perhaps = _hiding(catalogue, row, page, [each.rule for each in in_force if each.held is None])
+    if perhaps is not None:
+        return (
+            TraceStepName.RANKING,
+            f"The rule “{perhaps.name}”{_for_members(perhaps)} hid it, if the user was a member then: the "
+            "members were found again since, and those of before are not kept. Nothing else excluded it.",
+        )
     last = page.before + len(page.products)
     return (
         TraceStepName.RANKING,
         f"Nothing excluded it: it ranked after the {last} products that were shown, or was not on sale. The "
         "ranking of products that were not shown is not logged.",
     )
+
+
+def _hiding(catalogue: Catalogue, row: int, page: Answered, given: Sequence[Rule]) -> Rule | None:
+    """The one of these rules that hides a product from the list; for whomever they are."""
+    everybody = [replace(rule, segment=None) for rule in given]
+    compiled = CompiledRules.compile(catalogue, everybody, page.shown_at)
+    # the list has the name of its placement, unless the shop named it
+    placement_rules = compiled.for_placement(page.shelf, page.shelf)
+    if placement_rules.hidden_by[row] < 0:
+        return None
+    number = placement_rules.hides[int(placement_rules.hidden_by[row])].id
+    return next(rule for rule in given if rule.id == number)
+
+
+def _for_members(rule: Rule) -> str:
+    return "" if rule.segment in (None, GUESTS, KNOWN_USERS) else f" for the segment {rule.segment}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from sqlalchemy import func, or_, select
@@ -18,7 +18,7 @@ from recsys.errors import Conflict
 from recsys.events.publish import publish
 from recsys.events.vocabulary import ProfileUpdated, UserDeactivated
 
-__all__ = ["Status", "block", "demote", "find_accounts", "listed", "lock_removable", "reopen"]
+__all__ = ["Status", "block", "demote", "find_accounts", "listed", "lock_removable", "names_of", "reopen"]
 
 Status = Literal["open", "closed", "admin", "any"]
 _ADMINISTRATORS = 0x61646D69
@@ -63,6 +63,16 @@ def find_accounts(session: Session, words: str, *, limit: int) -> Sequence[User]
     )
     query = select(User).where(matches).order_by(exact.desc(), User.id).limit(limit)
     return session.scalars(query).all()
+
+
+def names_of(session: Session, users: Collection[int]) -> dict[int, str]:
+    """What people call each account that exists: the full name, else the username, else the address."""
+    if not users:
+        return {}
+    rows = session.execute(
+        select(User.id, User.full_name, User.username, User.email).where(User.id.in_(users))
+    )
+    return {row.id: row.full_name or row.username or row.email for row in rows}
 
 
 def block(session: Session, user_id: int, *, by: int | None) -> None:

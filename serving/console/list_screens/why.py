@@ -8,6 +8,8 @@ from fastapi import Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
+from recsys.database.session import unit_of_work
+from recsys.domains.users import administration
 from recsys.errors import RecsysError
 from serving.catalogue.catalogue import Catalogue
 from serving.console.access import Viewer
@@ -53,10 +55,12 @@ class WhyQuestion(BaseModel):
 class WhyContent(BaseModel):
     """The content of the screen.
 
-    trace : the answer about now; past : the answer about a moment. problem : why there is no answer.
+    person : the name. trace : the answer about now; past : the answer about a moment. problem : why there is
+    no answer.
     """
 
     question: WhyQuestion
+    person: str | None = None
     trace: ProductTrace | None = None
     score_parts: list[ScorePart] = []
     past: PastTrace | None = None
@@ -102,6 +106,7 @@ async def why(
 async def _answer(recommender: Recommender, content: WhyContent) -> None:
     question, catalogue = content.question, recommender.data.catalogue
     user = await run_in_threadpool(user_named, question.user)
+    content.person = await run_in_threadpool(_name_of, user)
     product = await run_in_threadpool(product_named, catalogue, question.product)
     start = await run_in_threadpool(product_named, catalogue, question.start)
     if product is None:
@@ -133,6 +138,13 @@ async def _answer(recommender: Recommender, content: WhyContent) -> None:
     )
     (content.trace,) = await recommender.trace(wanted, [product])
     content.score_parts = parts_of_score(catalogue, content.trace.explanation)
+
+
+def _name_of(user: int | None) -> str | None:
+    if user is None:
+        return None
+    with unit_of_work() as session:
+        return administration.names_of(session, [user]).get(user)
 
 
 def _named(catalogue: Catalogue, past: PastTrace) -> list[PageProduct]:

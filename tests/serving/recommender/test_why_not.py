@@ -19,6 +19,7 @@ from recsys.domains.recommendations.impressions import store as impressions
 from recsys.domains.recommendations.impressions.store import Answered
 from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleIn
+from recsys.domains.recommendations.segments import service as segments
 from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT
 from recsys.domains.users.api_keys import service as api_keys
 from serving.batch import scoring
@@ -307,6 +308,50 @@ def test_a_rule_hides_from_the_moment_of_its_creation(client: httpx.Client, scor
         assert [each.id for each in rules.in_force_at(session, created)] == [number]
         assert rules.in_force_at(session, clock.now()) == []
         assert rules.in_force_at(session, created - timedelta(hours=1)) == []
+
+
+def test_a_past_list_knows_the_rules_of_segments(client: httpx.Client, scored_shop: Shop) -> None:
+    with unit_of_work() as session:
+        segments.write(session, "few", {"kind": "given"}, actor="test")
+        segments.set_members(session, "few", [1])
+    for product, segment, kind in (
+        (11, "few", "hide"), (12, "few", "hide"), (13, "guests", "hide"), (14, None, "hide"),
+        (15, "known-users", "hide"), (16, "few", "bury"),
+    ):  # fmt: skip
+        given = {"factor": 0.5} if kind == "bury" else {}
+        target = {"product_ids": [product]}
+        rule(name=f"r{product}", kind=kind, target=target, segment=segment, **given)
+    pages = [
+        Answered(f"r{user}", "for_you", "stored", [5, 6], [0.5, 0.4], clock.now(), user, None, "m", "1", 1)
+        for user in (1, 2)
+    ]
+    with unit_of_work() as session:
+        impressions.store(session, pages)
+    headers, at = {"X-Api-Key": key_of("admin")}, clock.now().isoformat()
+
+    def ask(product: int, user: int) -> tuple[str, str, list[Any]]:
+        query = {"product": product, "user": user, "at": at}
+        found = client.get("/api/v1/recommendations/why/past", params=query, headers=headers).json()
+        touching = [[each["name"], each["segment"], each["held"]] for each in found["rules"]]
+        return found["lost_at"], found["summary"], touching
+
+    lost, text, touching = ask(11, 1)
+    assert (lost, touching) == ("hide_rules", [["r11", "few", True]])
+    assert text == "The rule “r11” for the segment few hid it then."
+    assert ask(11, 2)[0::2] == ("ranking", [["r11", "few", False]])
+    assert ask(13, 1)[0::2] == ("ranking", [["r13", "guests", False]])
+    assert ask(14, 2)[:2] == ("hide_rules", "The rule “r14” hid it then.")
+    assert ask(15, 1)[0::2] == ("hide_rules", [["r15", "known-users", True]])
+    assert ask(16, 1)[0::2] == ("ranking", [["r16", "few", True]])
+    assert ask(9, 1)[2] == []
+    # members that were found again since prove nothing of the past
+    with unit_of_work() as session:
+        segments.set_members(session, "few", [2])
+    for user in (1, 2):
+        lost, text, touching = ask(12, user)
+        assert (lost, touching) == ("ranking", [["r12", "few", None]])
+        assert "“r12” for the segment few hid it, if the user was a member then" in text
+    assert ask(16, 1)[1].startswith("Nothing excluded it")
 
 
 def test_why_is_for_administrators(client: httpx.Client, scored_shop: Shop) -> None:

@@ -30,6 +30,7 @@ __all__ = [
     "members",
     "set_members",
     "versions",
+    "was_member",
     "write",
 ]
 
@@ -177,3 +178,11 @@ def concerns(session: Session, name: str | None, user: int | None) -> bool:
     if name is None or name in (GUESTS, KNOWN_USERS):
         return name is None or (name == GUESTS) == (user is None)
     return user is not None and session.get(SegmentMembership, (name, user)) is not None
+
+
+def was_member(session: Session, name: str, user: int, moment: datetime) -> bool | None:
+    """Whether a user was in a stored segment at a past moment; None where its members were found since."""
+    row = session.get(StoredSegment, name)
+    if row is None or row.refreshed_at is None or row.refreshed_at > moment:
+        return None
+    return session.get(SegmentMembership, (name, user)) is not None
