@@ -1,11 +1,13 @@
-"""Writes the history of imports, from which `/metrics` and alerts know when the last one succeeded."""
+"""The history of imports, from which `/metrics`, alerts and the console know how the last ones ended."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.database.session import unit_of_work
@@ -14,9 +16,14 @@ from recsys.imports.report import ImportReport
 from recsys.imports.tables import ImportRun
 from recsys.log import get_logger
 
-__all__ = ["recorded"]
+__all__ = ["latest_imports", "recorded"]
 
 _log = get_logger(__name__)
+
+
+def latest_imports(session: Session, limit: int) -> Sequence[ImportRun]:
+    """The imports that ended last, the newest first."""
+    return session.scalars(select(ImportRun).order_by(ImportRun.id.desc()).limit(limit)).all()
 
 
 def recorded(source: str, run: Callable[[], ImportReport]) -> ImportReport:

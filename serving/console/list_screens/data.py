@@ -1,10 +1,11 @@
-"""Data: refused rows of imports, coverage of the catalogue, newest events, drift, and repeat purchases."""
+"""Data: imports with refused rows, coverage of the catalogue, newest events, drift, and repeat purchases."""
 
 from __future__ import annotations
 
 import csv
 from collections import Counter
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +21,10 @@ from starlette.responses import FileResponse
 from recsys.database.session import unit_of_work
 from recsys.domains.products.listing import coverage
 from recsys.domains.recommendations.interactions.history import newest_interactions
+from recsys.domains.users import administration
 from recsys.errors import NotFound, Unavailable
+from recsys.imports.history import latest_imports
+from recsys.imports.tables import ImportRun
 from recsys.settings import get_settings
 from recsys.write_buffer.refused_events import refused_events
 from serving.catalogue.catalogue import Catalogue
@@ -57,6 +61,22 @@ class RefusedFile(BaseModel):
     reasons: list[RefusedReason]
 
 
+class ImportRow(BaseModel):
+    """One import. source : such as csv; None of a file of refused rows that belongs to no known import.
+
+    refused_file : its refused rows, where they lie on this server.
+    """
+
+    ended_at: datetime
+    source: str | None = None
+    state: str | None = None
+    seconds: float | None = None
+    read: int | None = None
+    stored: int | None = None
+    refused: int
+    refused_file: RefusedFile | None = None
+
+
 class MissingField(BaseModel):
     """How many active products lack something, and some of them."""
 
@@ -71,6 +91,7 @@ class NewEvent(BaseModel):
 
     type: str
     user_id: int | None
+    user_name: str | None
     product_id: int
     name: str
     moment: datetime | None
@@ -107,7 +128,7 @@ class DataContent(BaseModel):
     findings : None until they are known. refused_events : of the last days; None while Redis is away.
     """
 
-    files: list[RefusedFile]
+    imports: list[ImportRow]
     products: int
     missing: list[MissingField]
     events: list[NewEvent]
@@ -147,19 +168,23 @@ def refused_rows(
 def _content(catalogue: Catalogue) -> DataContent:
     with unit_of_work() as session:
         total, missing = coverage(session)
+        runs = latest_imports(session, MAX_FILES)
+        newest = newest_interactions(session, MAX_EVENTS)
+        people = administration.names_of(session, {row.user_id for row in newest if row.user_id})
         events = [
             NewEvent(
                 type=row.interaction_type,
                 user_id=row.user_id,
+                user_name=None if row.user_id is None else people.get(row.user_id),
                 product_id=row.product_id,
                 name=catalogue.name(row.product_id) or f"product {row.product_id}",
                 moment=row.created_at,
             )
-            for row in newest_interactions(session, MAX_EVENTS)
+            for row in newest
         ]
     repeats = catalogue.repeats & catalogue.shown
     return DataContent(
-        files=_refused_files(),
+        imports=_imports(runs, _refused_files()),
         products=total,
         missing=[
             MissingField(
@@ -187,6 +212,39 @@ def _refused_events() -> list[RefusedEventsRow] | None:
         RefusedEventsRow(kind=each.kind, reason=each.reason, events=each.events)
         for each in found[:MAX_EVENTS]
     ]
+
+
+def _imports(runs: Sequence[ImportRun], files: Sequence[RefusedFile]) -> list[ImportRow]:
+    """The imports, newest first, each with its refused rows; and files that belong to none of them."""
+    rows, left = [], list(files)
+    for run in reversed(runs):
+        # a file is named by the moment at which its import was called, just before it starts
+        begin = run.started_at - timedelta(seconds=5)
+        fitting = (each for each in left if begin <= _called_at(each) <= run.ended_at)
+        file = next(fitting, None) if run.refused_rows else None
+        if file is not None:
+            left.remove(file)
+        rows.append(
+            ImportRow(
+                ended_at=run.ended_at,
+                source=run.source,
+                state=run.state,
+                seconds=(run.ended_at - run.started_at).total_seconds(),
+                read=run.read_rows,
+                stored=run.stored_rows,
+                refused=run.refused_rows,
+                refused_file=file,
+            )
+        )
+    rows += [ImportRow(ended_at=file.written_at, refused=file.rows, refused_file=file) for file in left]
+    return sorted(rows, key=lambda row: row.ended_at, reverse=True)
+
+
+def _called_at(file: RefusedFile) -> datetime:
+    try:
+        return datetime.strptime(f"{file.name.removesuffix(_SUFFIX)}+0000", "%Y%m%dT%H%M%S%f%z")
+    except ValueError:
+        return file.written_at
 
 
 def _folder() -> Path:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+
 import httpx
 import pytest
 
+from recsys import clock
+from recsys.imports.files import import_files
+from recsys.imports.history import recorded
 from recsys.settings import get_settings
 from tests.serving.api.test_answers import execute, until
 from tests.serving.console.conftest import LogIn, content
@@ -45,14 +51,37 @@ def test_coverage_counts_what_active_products_lack(client: httpx.Client, scored_
 
 
 def test_refused_rows_are_counted_by_reason_and_downloaded(client: httpx.Client) -> None:
-    assert content(client, "/console/data")["files"] == []
+    assert content(client, "/console/data")["imports"] == []
+    assert "Nothing was imported yet" in client.get("/console/data").text
     write_refused()
-    (file,) = content(client, "/console/data")["files"]
+    (row,) = content(client, "/console/data")["imports"]
+    assert (row["source"], row["refused"]) == (None, 3)
+    file = row["refused_file"]
     assert (file["name"], file["rows"], file["is_cut"]) == (NAME, 3, False)
     assert file["reasons"] == [{"reason": "no id", "rows": 2}, {"reason": "no number", "rows": 1}]
     answer = client.get(f"/console/data/refused/{NAME}")
     assert (answer.text, answer.headers["cache-control"]) == (REFUSED, "no-store")
     assert "attachment" in answer.headers["content-disposition"]
+
+
+def test_imports_are_listed_with_what_was_refused_and_why(
+    client: httpx.Client, scored_shop: Shop, tmp_path: Path
+) -> None:
+    (tmp_path / "users.csv").write_text("user,email\nanna,anna@example.org\n,b@example.org\n")
+    (tmp_path / "more.csv").write_text("user\ncarl\n")
+    for name in ("users.csv", "more.csv"):
+        refused = get_settings().var / "imports" / f"{clock.now():%Y%m%dT%H%M%S%f}-refused.csv"
+        recorded("csv", partial(import_files, users=[tmp_path / name], create_missing=False,
+                                refused_file=refused, progress=lambda *_: None))  # fmt: skip
+    newer, older = content(client, "/console/data")["imports"]
+    assert [(each["source"], each["state"], each["read"], each["stored"], each["refused"])
+            for each in (newer, older)] == [("csv", "done", 1, 1, 0), ("csv", "done", 2, 1, 1)]  # fmt: skip
+    assert newer["refused_file"] is None
+    (reason,) = older["refused_file"]["reasons"]
+    assert reason["rows"] == 1
+    text = client.get("/console/data").text
+    assert reason["reason"] in text
+    assert f'href="/console/data/refused/{older["refused_file"]["name"]}"' in text
 
 
 @pytest.mark.parametrize(
