@@ -19,7 +19,7 @@ from serving.pages.forms import SubmittedForm, redirect, submitted
 from serving.recommender.request import Placement
 from serving.storefront.chrome import shop_page, shop_router
 from serving.storefront.lists import ListSection, product_path, ranked
-from serving.storefront.pictures.drawing import picture_path
+from serving.storefront.pictures import picture_path
 from serving.storefront.visitors.visitor import ShopVisitor, VisitorDep
 
 __all__ = ["CartContent", "CartPage", "cart_content", "router"]

@@ -23,7 +23,7 @@ from serving.pages.forms import SubmittedForm, redirect, submitted
 from serving.storefront.cart import CartContent, cart_content
 from serving.storefront.chrome import shop_page, shop_router
 from serving.storefront.lists import product_path
-from serving.storefront.pictures.drawing import picture_path
+from serving.storefront.pictures import picture_path
 from serving.storefront.visitors.visitor import ShopVisitor, VisitorDep
 
 __all__ = ["CheckoutPage", "OrderPage", "router"]

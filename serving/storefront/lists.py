@@ -22,7 +22,7 @@ from serving.ranking.eligibility import Novelty
 from serving.recommender.recommender import Recommender
 from serving.recommender.request import Placement, RecommendationRequest
 from serving.recommender.response import impression_of, list_of
-from serving.storefront.pictures.drawing import picture_path
+from serving.storefront.pictures import picture_path
 from serving.storefront.visitors.visitor import ShopVisitor
 
 __all__ = ["ListSection", "ProductCard", "card_of", "is_plain", "product_path", "ranked", "server_drawn"]

@@ -20,7 +20,7 @@ from serving.recommender.request import Placement
 from serving.storefront.chrome import shop_page, shop_router
 from serving.storefront.listing import Crumb, line_to
 from serving.storefront.lists import ListSection, product_path, server_drawn
-from serving.storefront.pictures.drawing import picture_path
+from serving.storefront.pictures import picture_path
 from serving.storefront.visitors.interactions import record
 from serving.storefront.visitors.visitor import ShopVisitor, VisitorDep
 

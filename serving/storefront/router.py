@@ -5,14 +5,13 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from recsys.errors import NotFound
-from serving.storefront import cart, checkout, home, landing, listing, my_list, product
+from serving.storefront import cart, checkout, home, landing, listing, my_list, pictures, product
 from serving.storefront.chrome import shop_router
-from serving.storefront.pictures import drawing
 
 __all__ = ["router"]
 
 router = APIRouter()
-for _part in (landing, drawing, home, listing, product, cart, checkout, my_list):
+for _part in (landing, pictures, home, listing, product, cart, checkout, my_list):
     router.include_router(_part.router)
 
 _rest = shop_router()

@@ -6,18 +6,13 @@ The same product always gets the same picture: colour and background follow from
 from __future__ import annotations
 
 import colorsys
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from markupsafe import Markup
 
-from serving.recommender.recommender import Recommender
-from serving.storefront.pictures.glyphs import glyph_of, glyphs
-from serving.storefront.visitors.access import is_served
+from serving.pages.pictures.glyphs import glyph_of, glyphs
 
-__all__ = ["picture", "picture_path", "router"]
+__all__ = ["picture"]
 
-router = APIRouter(include_in_schema=False, dependencies=[Depends(is_served)])
-_A_DAY = "public, max-age=86400"
 _MOST_HUE_SHIFT = 14
 _GROUNDS = (
     '<circle cx="32" cy="33" r="26" fill="{front}"/>',
@@ -27,12 +22,7 @@ _GROUNDS = (
 )
 
 
-def picture_path(product: int) -> str:
-    """The address of the drawn picture of a product."""
-    return f"/shop/pictures/{product}.svg"
-
-
-def picture(product: int, name: str, category: str | None) -> str:
+def picture(product: int, name: str, category: str | None) -> Markup:
     """An SVG of 64 by 64 units, without text and without style: it takes the place of a photograph."""
     glyph = glyphs()[glyph_of(category or "", name)]
     mark = (product * 2654435761) % 2**32  # Knuth's multiplicative hash: neighbours differ
@@ -45,7 +35,7 @@ def picture(product: int, name: str, category: str | None) -> str:
     )
     back, front = _colour(hue, 45, 92), _colour(hue, 48, 85)
     ground = _GROUNDS[(mark >> 16) % len(_GROUNDS)].format(front=front)
-    return (
+    return Markup(
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 64">'
         f'<path d="M0 0h64v64H0z" fill="{back}"/>{ground}'
         f'<g transform="translate(6.4 6.8) scale(.8)">{shapes}</g></svg>'
@@ -55,14 +45,3 @@ def picture(product: int, name: str, category: str | None) -> str:
 def _colour(hue: int, saturation: int, lightness: int) -> str:
     parts = colorsys.hls_to_rgb(hue / 360, lightness / 100, saturation / 100)
     return "#" + "".join(f"{round(part * 255):02x}" for part in parts)
-
-
-# asynchronous, so that it takes no thread
-@router.get("/shop/pictures/{product}.svg", response_class=Response)
-async def product_picture(request: Request, product: Annotated[int, Path(ge=1, le=2**31 - 1)]) -> Response:
-    """The drawn picture of a product; a basket for products that are not on sale."""
-    recommender: Recommender = request.app.state.recommender
-    summary = recommender.data.catalogue.summaries.get(product)
-    name, category = ("", None) if summary is None else (summary.name, summary.details.category)
-    headers = {"Cache-Control": _A_DAY, "X-Content-Type-Options": "nosniff"}
-    return Response(picture(product, name, category), media_type="image/svg+xml", headers=headers)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.storefront.pictures.drawing import picture
-from serving.storefront.pictures.glyphs import FALLBACK, glyph_of, glyphs
+from serving.pages.pictures.drawing import picture
+from serving.pages.pictures.glyphs import FALLBACK, glyph_of, glyphs
 
 
 @given(st.integers(1, 2**31 - 1), st.text(max_size=60), st.none() | st.text(max_size=60))
