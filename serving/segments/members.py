@@ -16,7 +16,16 @@ from sqlalchemy.orm import Session
 from recsys.own_ids.answers import usernames_of
 from recsys.privacy import consent
 
-__all__ = ["NamedMember", "Segment", "SegmentKind", "SegmentMember", "as_csv", "kept", "named"]
+__all__ = [
+    "SEGMENT_TITLES",
+    "NamedMember",
+    "Segment",
+    "SegmentKind",
+    "SegmentMember",
+    "as_csv",
+    "kept",
+    "named",
+]
 
 
 class SegmentKind(StrEnum):
@@ -28,6 +37,16 @@ class SegmentKind(StrEnum):
     REPLENISHMENT = "replenishment"
     PRICE_DROP = "price-drop"
     BACK_IN_STOCK = "back-in-stock"
+
+
+SEGMENT_TITLES = {
+    SegmentKind.BUYERS: "Likely buyers",
+    SegmentKind.LOOK_ALIKES: "Look-alikes",
+    SegmentKind.NEXT_CATEGORY: "Next best category",
+    SegmentKind.REPLENISHMENT: "Replenishment due",
+    SegmentKind.PRICE_DROP: "Price drop for those who looked",
+    SegmentKind.BACK_IN_STOCK: "Back in stock for those who looked",
+}
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from recsys.errors import Invalid, NotFound
 from serving.segments import by_history, by_model
 from serving.segments.members import Segment, SegmentKind, kept
 
-__all__ = ["MAX_MEMBERS", "OLD_DATA_DAYS", "SegmentRequest", "make"]
+__all__ = ["BY_HISTORY", "MAX_MEMBERS", "OLD_DATA_DAYS", "SegmentRequest", "make"]
 
 MAX_MEMBERS = 1_000_000
 OLD_DATA_DAYS = 7
@@ -69,7 +69,7 @@ def make(session: Session, request: SegmentRequest) -> Segment:
     for name in ("days", "looked_days"):
         if not 0 < getattr(request, name) <= 366:
             raise Invalid(f"{name}: give more than 0 and at most 366", field=name)
-    if request.kind in _BY_HISTORY:
+    if request.kind in BY_HISTORY:
         return _by_history(session, request)
     if request.as_of is not None:
         raise Invalid(
@@ -78,7 +78,7 @@ def make(session: Session, request: SegmentRequest) -> Segment:
     return _by_model(session, request)
 
 
-_BY_HISTORY = (SegmentKind.REPLENISHMENT, SegmentKind.PRICE_DROP, SegmentKind.BACK_IN_STOCK)
+BY_HISTORY = (SegmentKind.REPLENISHMENT, SegmentKind.PRICE_DROP, SegmentKind.BACK_IN_STOCK)
 
 
 def _by_history(session: Session, request: SegmentRequest) -> Segment:

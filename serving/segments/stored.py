@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from recsys.database.session import unit_of_work
+from recsys.domains.products.catalogue import name_of
 from recsys.domains.recommendations.segments import service as segments
 from recsys.errors import Invalid, RecsysError
 from recsys.log import get_logger
-from serving.segments.members import SegmentKind, kept
-from serving.segments.service import MAX_MEMBERS, SegmentRequest, make
+from recsys.own_ids.answers import usernames_of
+from recsys.own_ids.scheme import IdKind
+from serving.segments.members import SEGMENT_TITLES, NamedMember, SegmentKind, SegmentMember, kept, named
+from serving.segments.service import BY_HISTORY, MAX_MEMBERS, SegmentRequest, make
 
 __all__ = ["GIVEN", "described", "refresh_all", "refreshed", "store_given", "store_request"]
 
 GIVEN = "given"
 """The kind of a segment whose members were given."""
+MOST_NAMED = 5
+"""Products, and users, that the words for a segment name."""
 _log = get_logger(__name__)
 
 
@@ -73,23 +78,31 @@ def refresh_all() -> dict[str, int | str]:
     return found
 
 
-def described(definition: dict[str, Any]) -> str:
-    """What a segment is, in words."""
+def described(session: Session, definition: dict[str, Any]) -> str:
+    """What a segment is, in words: the names of products, category, brand and users."""
     if definition.get("kind") == GIVEN:
         return "given users"
-    parts = [str(definition["kind"])]
-    for field, word in (
-        ("product_ids", "products"),
-        ("category_id", "category"),
-        ("brand_id", "brand"),
-        ("user_ids", "like"),
-    ):
-        value = definition.get(field)
-        if value:
-            values = value if isinstance(value, list) else [value]
-            more = " …" if len(values) > 5 else ""
-            parts.append(f"{word} {', '.join(map(str, values[:5]))}{more}")
-    return "; ".join([*parts, f"at most {definition['limit']:,}"])
+    users, products = definition["user_ids"], definition["product_ids"]
+    things = [each.product or f"product {each.product_id}" for each in _first_named(session, products)]
+    if len(products) > MOST_NAMED:
+        things.append(f"{len(products) - MOST_NAMED:,} more products")
+    for place in (IdKind.CATEGORY, IdKind.BRAND):
+        number = definition[f"{place}_id"]
+        if number is not None:
+            things.append(f"the {place} {name_of(session, place, number) or number}")
+    usernames = usernames_of(session, users[:MOST_NAMED])
+    things += [usernames.get(user) or f"user {user}" for user in users[:MOST_NAMED]]
+    if len(users) > MOST_NAMED:
+        things.append(f"{len(users) - MOST_NAMED:,} more users")
+    kind = SegmentKind(definition["kind"])
+    about = f" of {', '.join(things)}" if things else ""
+    new = ", who never looked at it" if definition["new"] else ""
+    days = f", within {definition['days']:g} days" if kind in BY_HISTORY else ""
+    return f"{SEGMENT_TITLES[kind]}{about}{new}{days}, at most {definition['limit']:,}"
+
+
+def _first_named(session: Session, products: Sequence[int]) -> list[NamedMember]:
+    return named(session, [SegmentMember(0, product) for product in products[:MOST_NAMED]])
 
 
 def _written(request: SegmentRequest) -> dict[str, Any]:

@@ -28,16 +28,17 @@ def list_(as_json: AsJson = False) -> None:
 
     with unit_of_work() as session:
         found = segments.listed(session)
+        words = [described(session, each.definition) for each in found]
     if as_json:
         plain = [asdict(each) for each in found]
         typer.echo(json.dumps(plain, indent=2, default=lambda moment: moment.isoformat()))
         return
-    for each in found:
+    for each, what in zip(found, words, strict=True):
         when = "never" if each.refreshed_at is None else f"{each.refreshed_at:%Y-%m-%d %H:%M} UTC"
         rules = f", rules: {', '.join(each.rules)}" if each.rules else ""
         problem = f", last refresh failed: {each.problem}" if each.problem else ""
         members = f"{each.members:,} members of {when}"
-        typer.echo(f"{each.name}: {described(each.definition)}; {members}{rules}{problem}")
+        typer.echo(f"{each.name}: {what}; {members}{rules}{problem}")
     if not found:
         typer.echo(
             "No segment is stored. Store one: recsys segments stored put NAME buyers --category slug:tea"

@@ -29,7 +29,6 @@ from serving.segments.members import NamedMember, Segment, SegmentKind, named
 from serving.segments.service import SegmentRequest, make
 
 __all__ = [
-    "SEGMENT_TITLES",
     "FormQuery",
     "SegmentForm",
     "UnderstoodForm",
@@ -37,14 +36,6 @@ __all__ = [
     "understood_form",
 ]
 
-SEGMENT_TITLES = {
-    SegmentKind.BUYERS: "Likely buyers",
-    SegmentKind.LOOK_ALIKES: "Look-alikes",
-    SegmentKind.NEXT_CATEGORY: "Next best category",
-    SegmentKind.REPLENISHMENT: "Replenishment due",
-    SegmentKind.PRICE_DROP: "Price drop for those who looked",
-    SegmentKind.BACK_IN_STOCK: "Back in stock for those who looked",
-}
 Words = Annotated[str, Query(max_length=2_000)]
 ShortWords = Annotated[str, Query(max_length=255)]
 

@@ -10,11 +10,11 @@ from pydantic import BaseModel
 from recsys.errors import Invalid
 from serving.catalogue.catalogue import Catalogue
 from serving.console.list_screens.segment_form import (
-    SEGMENT_TITLES,
     SegmentForm,
     named_segment,
     understood_form,
 )
+from serving.segments.members import SEGMENT_TITLES
 
 __all__ = ["PreviewedProduct", "PreviewedSegment", "SegmentPerson", "listed_products", "previewed"]
 

@@ -17,7 +17,6 @@ from recsys.errors import Invalid, NotFound
 from serving.catalogue.catalogue import Catalogue
 from serving.console.access import Merchandiser
 from serving.console.list_screens.segment_form import (
-    SEGMENT_TITLES,
     FormQuery,
     SegmentForm,
     named_segment,
@@ -27,7 +26,7 @@ from serving.console.rendering import TEMPLATES, screen_router
 from serving.pages.forms import SubmittedForm, redirect, submitted
 from serving.recommender.recommender import Recommender
 from serving.segments import stored
-from serving.segments.members import NamedMember, SegmentKind, as_csv
+from serving.segments.members import SEGMENT_TITLES, NamedMember, SegmentKind, as_csv
 
 __all__ = ["SegmentsContent", "router"]
 
@@ -151,7 +150,7 @@ def _fill_stored(content: SegmentsContent) -> None:
         content.stored = [
             StoredRow(
                 name=each.name,
-                what=stored.described(each.definition),
+                what=stored.described(session, each.definition),
                 members=each.members,
                 found=each.refreshed_at,
                 problem=each.problem,

@@ -135,6 +135,7 @@ def test_the_command(shop: Shop, trained_shop: Shop, tmp_path: Path) -> None:
         (("put", "lamps", "buyers", "--category", "4", "--limit", "6"), "lamps: 6 members"),
         (("put", "few", "given", "--users-file", str(file), "--user", "username:u7"), "few: 3 members"),
         (("list",), "few: given users; 3 members of 20"),
+        (("list",), "lamps: Likely buyers of the category Lamps, at most 6; 6 members of 20"),
         (("refresh",), "lamps: 6 members"),
         (("delete", "lamps"), "Deleted the segment lamps"),
     ):

@@ -10,6 +10,7 @@ from recsys.database.session import unit_of_work
 from serving.segments.members import SegmentKind, as_csv, named
 from serving.segments.service import SegmentRequest, make
 from tests.serving.console.conftest import LogIn, content
+from tests.support.pages import send_form
 
 ADDRESS = "/console/segments"
 
@@ -81,6 +82,25 @@ def test_what_is_missing_or_wrong_is_named_beside_its_field(client: httpx.Client
         assert client.get(f"{ADDRESS}/export", params=query).status_code in (404, 422)
     assert "no category 77" in content(client, ADDRESS, kind="buyers", category="77")["problem"]
     assert client.get(ADDRESS, params={"kind": "everybody"}).status_code == 422
+
+
+def test_a_stored_segment_is_described_by_names(client: httpx.Client) -> None:
+    for name, query in (
+        ("buyers", "kind=buyers&products=95,96&category=4&new=true"),
+        ("alike", "kind=look-alikes&users=1,2"),
+        ("many", f"kind=buyers&products={','.join(map(str, range(90, 97)))}"),
+        ("due", "kind=replenishment&days=3"),
+    ):
+        answer = send_form(client, f"{ADDRESS}/stored", {"name": name, "query": query}, page=ADDRESS)
+        assert answer.status_code == 303, answer.text
+    assert {each["name"]: each["what"] for each in content(client, ADDRESS)["stored"]} == {
+        "buyers": "Likely buyers of Chair “95”, Chair “96”, the category Lamps, who never looked at it, "
+        "at most 10,000",
+        "alike": "Look-alikes of u1, u2, at most 10,000",
+        "many": "Likely buyers of Lamp “90”, Chair “91”, Chair “92”, Chair “93”, Chair “94”, "
+        "2 more products, at most 10,000",
+        "due": "Replenishment due, within 3 days, at most 10,000",
+    }
 
 
 def test_the_page_says_from_when_days_are_counted(client: httpx.Client) -> None:
