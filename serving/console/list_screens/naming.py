@@ -27,6 +27,7 @@ __all__ = [
     "is_id",
     "moment_named",
     "number_of",
+    "own_id_text",
     "product_named",
     "user_named",
     "whole_number",
@@ -45,11 +46,23 @@ def is_id(words: str) -> bool:
     return words.isascii() and words.isdigit() and len(words) <= _MOST_DIGITS
 
 
+def own_id_text(scheme: str, value: str | None, number: int) -> str:
+    """What a field is filled with: the own id, else the number; of digits alone, such as sku:12, not 12."""
+    if not value:
+        return str(number)
+    return f"{scheme}:{value}" if is_id(value) or ":" in value else value
+
+
 def user_named(words: str) -> int | None:
     """Return the number of a person; None for an empty text. Raises NotFound where no account matches."""
-    words = words.strip().removeprefix("username:")
+    words = words.strip()
     if not words:
         return None
+    if words.startswith("username:"):
+        own_id = OwnId("username", words.removeprefix("username:"))
+        number = RESOLVER.look_up([own_id]).get((IdKind.USER, own_id))
+        if number is not None:
+            return number
     with unit_of_work() as session:
         rows = administration.find_accounts(session, words, limit=1)
         if not rows:
@@ -87,10 +100,9 @@ def find_products(catalogue: Catalogue, words: str, limit: int) -> list[int]:
     exact = []
     if is_id(words) and catalogue.row(int(words)) >= 0:
         exact.append(int(words))
-    own_id = OwnId("sku", words.removeprefix("sku:"))
-    by_sku = RESOLVER.look_up([own_id]).get((IdKind.PRODUCT, own_id))
-    if by_sku is not None:
-        exact.append(by_sku)
+    own_ids = [OwnId("sku", text) for text in (words.removeprefix("sku:"), words)]
+    numbers = RESOLVER.look_up(own_ids)
+    exact += [numbers[key] for own_id in own_ids if (key := (IdKind.PRODUCT, own_id)) in numbers]
     exact = list(dict.fromkeys(exact))
     if len(exact) >= limit:
         return exact[:limit]
@@ -140,7 +152,7 @@ def _place_named(kind: IdKind, words: str) -> int | None:
         return None
     if is_id(words):
         return int(words)
-    own_ids = [OwnId("slug", words), OwnId("name", words)]
+    own_ids = [OwnId("slug", words.removeprefix("slug:")), OwnId("name", words)]
     numbers = RESOLVER.look_up(own_ids)
     number = next((numbers[kind, own_id] for own_id in own_ids if (kind, own_id) in numbers), None)
     if number is None:

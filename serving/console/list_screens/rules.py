@@ -8,11 +8,18 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
 
 from recsys import clock
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.rules import service as rules
-from recsys.domains.recommendations.rules.schemas import RuleIn, RuleOut, RuleSetName, RuleSetOut
+from recsys.domains.recommendations.rules.schemas import (
+    RuleIn,
+    RuleOut,
+    RuleSetName,
+    RuleSetOut,
+    TargetOwnIds,
+)
 from recsys.domains.recommendations.rules.types import SHELF_NAMES
 from serving.catalogue.catalogue import Catalogue
 from serving.console.access import Merchandiser, Viewer
@@ -24,10 +31,19 @@ from serving.console.list_screens.naming import (
     is_id,
     moment_named,
     number_of,
+    own_id_text,
     product_named,
     whole_number,
 )
 from serving.console.rendering import TEMPLATES, screen_router
+from serving.console.rule_words import (
+    RuleState,
+    changed_facts,
+    effect_of,
+    period_of,
+    place_of,
+    target_of,
+)
 from serving.merchandising.conflicts import RuleConflict, conflicts_among
 from serving.pages.charts import TimeSpan
 from serving.pages.forms import SubmittedForm, redirect, submitted
@@ -37,7 +53,6 @@ __all__ = ["RuleContent", "RulesContent", "router"]
 
 router = screen_router("rules")
 View = Literal["list", "calendar", "conflicts", "changes"]
-State = Literal["in force", "planned", "over", "disabled"]
 MAX_RULES = 500
 MAX_RULE_CHANGES = 100
 CALENDAR_DAYS = 56
@@ -59,7 +74,7 @@ class RuleRow(BaseModel):
     version: int
     name: str
     kind: str
-    state: State
+    state: RuleState
     effect: str
     target: str
     where: str
@@ -136,12 +151,14 @@ def list_of_rules(
         conflicts = (
             conflicts_among(catalogue, rules.not_over(session, moment), moment) if view == "conflicts" else []
         )
-        changes = _changes(rules.latest_changes(session, limit=MAX_RULE_CHANGES)) if view == "changes" else []
+        latest = rules.latest_changes(session, limit=MAX_RULE_CHANGES) if view == "changes" else []
         sets = rules.rule_sets(session)
+        rows = [_row(session, rule, catalogue, moment) for rule in shown]
+        changes = _changes(session, catalogue, latest)
     numbers = {rule.id for rule in shown}
     content = RulesContent(
         view=view,
-        rows=[_row(rule, catalogue, moment) for rule in shown],
+        rows=rows,
         calendar=_calendar(shown, moment),
         calendar_days=[f"{moment + timedelta(days=7 * week):%-d %b}" for week in range(CALENDAR_DAYS // 7)],
         conflicts=conflicts,
@@ -207,12 +224,14 @@ def new_rule(request: Request, user: Viewer) -> Response:
 def one_rule(request: Request, user: Viewer, rule_id: RuleId) -> Response:
     """One rule, its form and its changes."""
     with unit_of_work() as session:
-        rule = rules.shown(rules.get(session, rule_id))
-        changes = _changes(rules.changes_of(session, rule_id, limit=MAX_RULE_CHANGES))
+        catalogue = _catalogue(request)
+        (rule,) = rules.with_own_ids(session, [rules.shown(rules.get(session, rule_id))])
+        row = _row(session, rule, catalogue, clock.now())
+        changes = _changes(session, catalogue, rules.changes_of(session, rule_id, limit=MAX_RULE_CHANGES))
         sets = [each.name for each in rules.rule_sets(session)]
         audiences = audience_choices(session)
     content = RuleContent(
-        row=_row(rule, _catalogue(request), clock.now()),
+        row=row,
         fields=_fields_of(rule),
         placements=[(name, name in (rule.shelves or ())) for name in SHELF_NAMES],
         enabled=rule.enabled,
@@ -288,7 +307,7 @@ def _rule_of(form: SubmittedForm, catalogue: Catalogue) -> RuleIn:
         "max_price": form.text("max_price") or None,
         "created_within_days": whole_number(form, "created_within_days"),
     }
-    strict = form.text("strict")
+    strict, share = form.text("strict"), number_of(form, "share")
     values: dict[str, Any] = {
         "name": form.text("name"),
         "kind": form.text("kind"),
@@ -298,7 +317,7 @@ def _rule_of(form: SubmittedForm, catalogue: Catalogue) -> RuleIn:
         "most": whole_number(form, "most"),
         "cap_by": form.text("cap_by") or None,
         "strict": None if not strict else strict == "yes",
-        "share": number_of(form, "share"),
+        "share": None if share is None else share / 100,
         "new_to": form.text("new_to") or None,
         "shelves": form.texts("shelves") or None,
         "placements": [each.strip() for each in form.text("names").split(",") if each.strip()] or None,
@@ -313,13 +332,16 @@ def _rule_of(form: SubmittedForm, catalogue: Catalogue) -> RuleIn:
 
 
 def _fields_of(rule: RuleOut) -> dict[str, str]:
-    target = rule.target
+    target, own_ids = rule.target, rule.target_own_ids or TargetOwnIds()
     values: dict[str, object] = {
         "name": rule.name,
         "kind": rule.kind.value,
-        "products": ", ".join(map(str, target.product_ids or ())),
-        "category": target.category_id,
-        "brand": target.brand_id,
+        "products": ", ".join(
+            own_id_text("sku", sku, product)
+            for product, sku in zip(target.product_ids or (), own_ids.skus or (), strict=True)
+        ),
+        "category": target.category_id and own_id_text("slug", own_ids.category_slug, target.category_id),
+        "brand": target.brand_id and own_id_text("slug", own_ids.brand_slug, target.brand_id),
         "tag": target.tag,
         "min_price": target.min_price,
         "max_price": target.max_price,
@@ -329,7 +351,7 @@ def _fields_of(rule: RuleOut) -> dict[str, str]:
         "most": rule.most,
         "cap_by": rule.cap_by,
         "strict": None if rule.strict is None else "yes" if rule.strict else "no",
-        "share": rule.share,
+        "share": None if rule.share is None else f"{rule.share * 100:g}",
         "new_to": rule.new_to,
         "names": ", ".join(rule.placements or ()),
         "starts": None if rule.starts_at is None else f"{rule.starts_at:%Y-%m-%dT%H:%M}",
@@ -341,73 +363,29 @@ def _fields_of(rule: RuleOut) -> dict[str, str]:
     return {name: "" if value is None else str(value) for name, value in values.items()}
 
 
-def _row(rule: RuleOut, catalogue: Catalogue, moment: datetime) -> RuleRow:
+def _row(session: Session, rule: RuleOut, catalogue: Catalogue, moment: datetime) -> RuleRow:
     return RuleRow(
         id=rule.id,
         version=rule.version,
         name=rule.name,
         kind=rule.kind.value,
         state=_state(rule, moment),
-        effect=_effect(rule),
-        target=_target(rule, catalogue),
-        where=", ".join([*(rule.shelves or ()), *(rule.placements or ())]).replace("_", " ") or "everywhere",
-        period=_period(rule),
+        effect=effect_of(rule),
+        target=target_of(session, rule, catalogue),
+        where=place_of(rule),
+        period=period_of(rule),
         priority=rule.priority,
         rule_set=rule.rule_set,
         segment=rule.segment,
     )
 
 
-def _state(rule: RuleOut, moment: datetime) -> State:
+def _state(rule: RuleOut, moment: datetime) -> RuleState:
     if not rule.enabled:
         return "disabled"
     if rule.starts_at is not None and rule.starts_at > moment:
         return "planned"
     return "over" if rule.ends_at is not None and rule.ends_at <= moment else "in force"
-
-
-def _effect(rule: RuleOut) -> str:
-    match rule.kind.value:
-        case "pin":
-            return f"at position {rule.position}"
-        case "boost" | "bury":
-            return f"score × {rule.factor:g}"
-        case "hide":
-            return "never listed"
-        case "cap":
-            each = "" if rule.cap_by is None or rule.cap_by.value == "together" else f" of each {rule.cap_by}"
-            return f"at most {rule.most}{each} on a page"
-        case _:
-            return f"at least {(rule.share or 0):.0%} new to the {rule.new_to}"
-
-
-def _target(rule: RuleOut, catalogue: Catalogue) -> str:
-    target, parts = rule.target, []
-    if target.product_ids:
-        names = [catalogue.name(each) or f"product {each}" for each in target.product_ids[:3]]
-        more = len(target.product_ids) - len(names)
-        parts.append(", ".join(names) + (f" and {more} more" if more else ""))
-    if target.category_id is not None:
-        parts.append(f"category {target.category_id}")
-    if target.brand_id is not None:
-        parts.append(f"brand {target.brand_id}")
-    if target.tag is not None:
-        parts.append(f"tag “{target.tag}”")
-    if target.min_price is not None:
-        parts.append(f"from {target.min_price}")
-    if target.max_price is not None:
-        parts.append(f"up to {target.max_price}")
-    if target.created_within_days is not None:
-        parts.append(f"added in the last {target.created_within_days} days")
-    return "; ".join(parts) or "every product"
-
-
-def _period(rule: RuleOut) -> str:
-    if rule.starts_at is None and rule.ends_at is None:
-        return "always"
-    start = "" if rule.starts_at is None else f"from {rule.starts_at:%Y-%m-%d %H:%M}"
-    end = "" if rule.ends_at is None else f"until {rule.ends_at:%Y-%m-%d %H:%M}"
-    return f"{start} {end}".strip() + " UTC"
 
 
 def _calendar(shown: Sequence[RuleOut], moment: datetime) -> list[CalendarRow]:
@@ -420,11 +398,11 @@ def _calendar(shown: Sequence[RuleOut], moment: datetime) -> list[CalendarRow]:
             continue
         begins, stops = max(0.0, (first - moment) / span), min(1.0, (last - moment) / span)
         place = TimeSpan(begins, stops, open_end=rule.ends_at is None or rule.ends_at > end)
-        rows.append(CalendarRow(id=rule.id, name=rule.name, kind=rule.kind, span=place, text=_period(rule)))
+        rows.append(CalendarRow(id=rule.id, name=rule.name, kind=rule.kind, span=place, text=period_of(rule)))
     return rows
 
 
-def _changes(rows: Sequence[Any]) -> list[RuleChangeRow]:
+def _changes(session: Session, catalogue: Catalogue, rows: Sequence[Any]) -> list[RuleChangeRow]:
     return [
         RuleChangeRow(
             rule_id=row.rule_id,
@@ -432,16 +410,9 @@ def _changes(rows: Sequence[Any]) -> list[RuleChangeRow]:
             action=row.action,
             actor=row.actor,
             changed_at=row.changed_at,
-            fields=_differences(row.before or {}, row.after or {}) if row.action == "replaced" else [],
+            fields=changed_facts(session, catalogue, row.before or {}, row.after or {})
+            if row.action == "replaced"
+            else [],
         )
         for row in rows
-    ]
-
-
-def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    ignored = {"version", "updated_at", "created_at", "created_by", "id"}
-    return [
-        f"{name.replace('_', ' ')}: {before.get(name)} → {after.get(name)}"
-        for name in after
-        if name not in ignored and before.get(name) != after.get(name)
     ]

@@ -15,7 +15,7 @@ from recsys.own_ids.answers import skus_of
 from recsys.own_ids.scheme import IdKind
 from serving.catalogue.catalogue import Catalogue
 from serving.console.access import Viewer
-from serving.console.list_screens.naming import find_products
+from serving.console.list_screens.naming import find_products, own_id_text
 from serving.console.rendering import screen_router
 from serving.recommender.recommender import Recommender
 
@@ -64,15 +64,20 @@ def _found(catalogue: Catalogue, kind: SuggestedKind, words: str) -> list[NameSu
         with unit_of_work() as session:
             skus = skus_of(session, products)
         return [
-            NameSuggestion(value=skus.get(each) or str(each), label=catalogue.name(each) or f"product {each}")
+            NameSuggestion(
+                value=own_id_text("sku", skus.get(each), each),
+                label=catalogue.name(each) or f"product {each}",
+            )
             for each in products
         ]
     with unit_of_work() as session:
         if kind is SuggestedKind.PERSON:
             accounts = administration.find_accounts(session, words, limit=MAX_SUGGESTIONS)
             return [
-                NameSuggestion(value=row.username or str(row.id), label=row.full_name or row.email)
+                NameSuggestion(
+                    value=own_id_text("username", row.username, row.id), label=row.full_name or row.email
+                )
                 for row in accounts
             ]
         rows = named_like(session, IdKind(kind.value), words, limit=MAX_SUGGESTIONS)
-        return [NameSuggestion(value=slug, label=name) for slug, name in rows]
+        return [NameSuggestion(value=own_id_text("slug", slug, 0), label=name) for slug, name in rows]

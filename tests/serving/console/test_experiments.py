@@ -207,5 +207,5 @@ def test_a_set_of_rules_is_tried_and_applied_to_everybody(second: httpx.Client) 
     assert released in page
     assert send_form(second, released, {}).status_code == 303
     assert "hold for nobody yet" not in second.get(PATH).text
-    assert "rule set: winter → None" in second.get("/console/rules", params={"view": "changes"}).text
+    assert "set of rules: winter → none" in second.get("/console/rules", params={"view": "changes"}).text
     assert send_form(second, released, {}).status_code == 404

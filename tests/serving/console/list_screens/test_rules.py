@@ -36,19 +36,22 @@ def make(**rule: Any) -> int:
         ),
         (
             {"kind": "boost", "category": "Coffee", "factor": "1.5"},
-            {"target": "category 2", "effect": "score × 1.5", "where": "everywhere"},
+            {"target": "category Coffee", "effect": "score × 1.5", "where": "everywhere"},
         ),
         (
             {"kind": "bury", "category": "lamps", "factor": "0", "starts": "2999-01-01T00:00"},
-            {"target": "category 4", "state": "planned", "period": "from 2999-01-01 00:00 UTC"},
+            {"target": "category Lamps", "state": "planned", "period": "from 1 Jan 2999, 00:00 UTC"},
         ),
         ({"kind": "hide", "products": "12"}, {"effect": "never listed", "state": "in force"}),
         (
             {"kind": "cap", "most": "2", "cap_by": "brand", "strict": "no"},
-            {"effect": "at most 2 of each brand on a page", "target": "every product"},
+            {
+                "effect": "at most 2 of each brand on a page, while other products are available",
+                "target": "every product",
+            },
         ),
         (
-            {"kind": "minimum_new", "share": "0.2", "new_to": "user"},
+            {"kind": "minimum_new", "share": "20", "new_to": "user"},
             {"effect": "at least 20% new to the user"},
         ),
     ],
@@ -107,7 +110,32 @@ def test_a_rule_is_disabled_enabled_deleted_and_its_changes_stay(client: httpx.C
     assert client.get(address).status_code == 404
     changes = content(client, "/console/rules", view="changes")["changes"]
     assert [change["action"] for change in changes] == ["deleted", "replaced", "replaced", "created"]
-    assert changes[2]["fields"] == ["enabled: True → False"]
+    assert changes[2]["fields"] == ["state: enabled → disabled"]
+
+
+def test_a_change_is_told_in_words(client: httpx.Client) -> None:
+    number = make(name="up", kind="boost", target={"category_id": 2}, factor=1.5)
+    address = f"/console/rules/{number}"
+    fields = content(client, address)["fields"]
+    assert (fields["category"], fields["products"]) == ("coffee", "")
+    other = fields | {
+        "name": "lamps up", "category": "", "products": "sku95, 96", "min_price": "5", "factor": "2",
+        "ends": "2999-01-01T00:00", "segment": "guests", "shelves": "for_you", "version": "1",
+        "enabled": "yes",
+    }  # fmt: skip
+    assert send_form(client, address, other, page=address).status_code == 303
+    shown = content(client, address)
+    assert shown["fields"]["products"] == "sku95, sku96"
+    assert shown["changes"][0]["fields"] == [
+        "name: “up” → “lamps up”",
+        "what it does: boost, score × 1.5 → boost, score × 2",
+        "products: category Coffee → Chair “95”, Chair “96”; from $5.00",
+        "where: everywhere → for you",
+        "when: always → until 1 Jan 2999, 00:00 UTC",
+        "for: everybody → guests",
+    ]
+    changes = client.get("/console/rules", params={"view": "changes"}).text
+    assert "where: everywhere → for you" in changes
 
 
 def test_the_calendar_has_what_is_in_force_or_planned(client: httpx.Client) -> None:
