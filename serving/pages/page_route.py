@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -16,7 +16,7 @@ from recsys.cache.absence import is_absence
 from recsys.errors import Invalid, RecsysError, Unauthorized, Unavailable
 from recsys.log import get_logger
 from recsys.web.errors import field_problems, request_id_of
-from serving.pages.forms import read_form
+from serving.pages.forms import local_path, read_form
 from serving.pages.templating import PageTemplates, wants_json
 
 __all__ = ["PageRoute"]
@@ -78,8 +78,20 @@ class PageRoute(APIRoute):
             status=error.status,
             title=error.title,
             message=error.public if isinstance(error, Unavailable) else error.message,
+            back=_page_before(request),
             request_id=request_id_of(request),
         )
+
+
+def _page_before(request: Request) -> str | None:
+    """The page of this server on which a form was sent, None where the browser does not say."""
+    before = urlsplit(request.headers.get("referer", ""))
+    if request.method in _READING or before.netloc != request.url.netloc:
+        return None
+    try:
+        return local_path(before.path + (f"?{before.query}" if before.query else ""))
+    except Invalid:
+        return None
 
 
 def _in_words(error: RequestValidationError) -> str:

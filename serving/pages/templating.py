@@ -31,6 +31,7 @@ from serving.pages.forms import (
     notice_of,
     with_form_cookie,
 )
+from serving.pages.pictures.drawing import picture
 from serving.pages.security_headers import PAGE_HEADERS
 
 __all__ = [
@@ -125,9 +126,17 @@ class PageTemplates:
             lstrip_blocks=True,
         )
         self.environment.filters.update(
-            money=money, number=number, percent=percent, age=age, moment=moment, seconds=format_seconds
+            money=money,
+            number=number,
+            percent=percent,
+            short=short,
+            age=age,
+            moment=moment,
+            seconds=format_seconds,
         )
-        self.environment.globals.update(asset=asset, charts=charts, layout=layout, token_field=TOKEN_FIELD)
+        self.environment.globals.update(
+            asset=asset, charts=charts, layout=layout, picture=picture, token_field=TOKEN_FIELD
+        )
 
     def page(
         self,
@@ -178,12 +187,25 @@ def money(amount: Decimal | float | None) -> str:
 
 def number(value: float | None, digits: int = 0) -> str:
     """A number with separators, such as 12,345; a dash for None."""
-    return "–" if value is None else f"{value:,.{digits}f}".replace("-", "−")
+    return "–" if value is None else _signed(f"{value:,.{digits}f}")
+
+
+def short(value: float | None) -> str:
+    """A number of any size with four digits that matter, such as 10,700 or 0.0952; a dash for None."""
+    if value is None:
+        return "–"
+    rounded = float(f"{value:.4g}")
+    return _signed(f"{rounded:,.0f}" if abs(rounded) >= 1000 else f"{rounded:.6f}".rstrip("0").rstrip("."))
 
 
 def percent(share: float | None, digits: int = 1) -> str:
     """A share as a percentage, such as 3.2%; a dash for None."""
-    return "–" if share is None else f"{share * 100:.{digits}f}%".replace("-", "−")
+    return "–" if share is None else _signed(f"{share * 100:.{digits}f}%")
+
+
+def _signed(digits: str) -> str:
+    """With a minus sign instead of a hyphen, and none before a zero."""
+    return digits.removeprefix("-") if not digits.strip("-0.%,") else digits.replace("-", "−")
 
 
 def age(then: datetime | None) -> str:

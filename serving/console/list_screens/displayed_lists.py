@@ -62,7 +62,8 @@ class DisplayedProduct(BaseModel):
 class DisplayedList(BaseModel):
     """A list and where it comes from.
 
-    removed : how many products were filtered out, by reason. left : products that are no longer in it.
+    removed : how many products were filtered out, by reason. left : number and name of products that are no
+    longer in it.
     """
 
     title: str
@@ -73,7 +74,7 @@ class DisplayedList(BaseModel):
     made_at: datetime | None
     products: list[DisplayedProduct]
     removed: dict[str, int] | None = None
-    left: list[int] = []
+    left: list[tuple[int, str]] = []
 
 
 def displayed(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Annotated, Any, Literal, get_args
 
 from fastapi import Depends, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from models.registry import registry
@@ -20,17 +20,19 @@ from recsys.domains.recommendations import service as recommendations
 from recsys.domains.recommendations.feedback import ingest as feedback
 from recsys.domains.recommendations.impressions import store as impressions
 from recsys.domains.recommendations.interactions.history import interactions_of
+from recsys.domains.recommendations.rules.types import SHELF_NAMES
 from recsys.domains.recommendations.schemas import TasteOut
 from recsys.domains.users import administration
 from recsys.domains.users.service import get_user
 from recsys.domains.users.tables import User
 from recsys.errors import RecsysError
-from recsys.own_ids.references import ProductText, UserText
+from recsys.own_ids.references import UserText
 from recsys.write_buffer.buffer import Sender
 from recsys.write_buffer.senders import in_post_thread
 from serving.catalogue.catalogue import Catalogue
 from serving.console.access import Operator, Viewer
 from serving.console.list_screens.displayed_lists import ComparedModels, DisplayedList, displayed, products_of
+from serving.console.list_screens.naming import product_named
 from serving.console.rendering import TEMPLATES, screen_router
 from serving.pages.forms import SubmittedForm, redirect, submitted
 from serving.ranking.eligibility import Novelty
@@ -107,7 +109,11 @@ class TasteEntry(BaseModel):
 
 
 class ShownPage(BaseModel):
-    """One page of a list that was shown, and what the person did with its products afterwards."""
+    """One page of a list that was shown, and what the person did with its products afterwards.
+
+    products : number and name of each. asked_at : the moment at which "why" finds this page, as its field
+    has it; None of a list with a name of the shop's own.
+    """
 
     request_id: str
     placement: str
@@ -115,7 +121,8 @@ class ShownPage(BaseModel):
     model: str | None
     arm: str | None
     source: str
-    products: int
+    products: list[tuple[int, str]]
+    asked_at: str | None
     followed: list[str]
 
 
@@ -143,7 +150,7 @@ class PersonContent(BaseModel):
 class EventForm(BaseModel):
     """An interaction to post for the person."""
 
-    product: ProductText
+    product: str = Field(min_length=1, max_length=255)
     interaction_type: EventType
 
 
@@ -177,7 +184,9 @@ async def person(
         parts = await recommender.explain(wanted, response.entries)
         lists.append(displayed(title, recommender.data.catalogue, response, parts))
     if before:
-        _mark_changes(lists[0], [int(product) for product in before.split(",") if product])
+        _mark_changes(
+            lists[0], [int(product) for product in before.split(",") if product], recommender.data.catalogue
+        )
     compared, overlap, problem = await _compared(recommender, user_id, model)
     content = await run_in_threadpool(_content, recommender.data.catalogue, user_id, lists)
     content.other_model, content.compared = model or None, compared
@@ -192,17 +201,19 @@ async def act_as_person(
     """Post an interaction for the person; the next list considers it."""
     given = form.model(EventForm)
     recommender: Recommender = request.app.state.recommender
+    product = await run_in_threadpool(product_named, recommender.data.catalogue, given.product)
     listed = await recommender.recommend(RecommendationRequest(user=user_id, limit=LIST_LENGTH))
-    body = {"user_id": user_id, "product_id": given.product, "interaction_type": given.interaction_type}
+    body = {"user_id": user_id, "product_id": product, "interaction_type": given.interaction_type}
     await in_post_thread(recommendations.record_interactions, body, Sender())
     before = ",".join(str(entry.product) for entry in listed.entries)
+    name = recommender.data.catalogue.name(product or 0)
     return redirect(
         f"/console/people/{user_id}?before={before}#lists",
-        f"Stored: {given.interaction_type.replace('_', ' ')}. The list marks what changed.",
+        f"Stored: {given.interaction_type.replace('_', ' ')} of {name}. The list marks what changed.",
     )
 
 
-def _mark_changes(shown: DisplayedList, before: Sequence[int]) -> None:
+def _mark_changes(shown: DisplayedList, before: Sequence[int], catalogue: Catalogue) -> None:
     """Name for each product how its position changed."""
     places = {product: place for place, product in enumerate(before, 1)}
     for product in shown.products:
@@ -213,7 +224,11 @@ def _mark_changes(shown: DisplayedList, before: Sequence[int]) -> None:
             moved = old - product.position
             product.change = f"up {moved}" if moved > 0 else f"down {-moved}"
     listed = {product.product_id for product in shown.products}
-    shown.left = [product for product in before if product not in listed]
+    shown.left = [
+        (product, catalogue.name(product) or f"product {product}")
+        for product in before
+        if product not in listed
+    ]
 
 
 async def _compared(
@@ -253,7 +268,7 @@ def _content(catalogue: Catalogue, user_id: int, lists: list[DisplayedList]) -> 
         person = PersonSummary.of(get_user(session, user_id))
         rows = interactions_of(session, user_id=user_id, limit=MAX_HISTORY)
         tastes = preferences.of_user(session, user_id)
-        models = [(model.name, model.name) for model in registry.list_models(session)]
+        models = [(each.name, each.name) for each in registry.list_models(session) if not each.is_active]
         history = [
             PastInteraction(
                 type=row.interaction_type,
@@ -320,7 +335,11 @@ def _shown(
                 model=page.model,
                 arm=page.arm,
                 source=page.source,
-                products=len(page.products),
+                products=[(each, catalogue.name(each) or f"product {each}") for each in page.products],
+                # the seconds, rounded up: the page is the last one before that moment
+                asked_at=f"{page.shown_at + timedelta(seconds=1):%Y-%m-%dT%H:%M:%S}"
+                if page.shelf in SHELF_NAMES
+                else None,
                 followed=list(dict.fromkeys(followed))[:5],
             )
         )

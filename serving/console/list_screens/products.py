@@ -15,6 +15,7 @@ from recsys.database.session import unit_of_work
 from recsys.domains.products import listing
 from recsys.domains.recommendations.impressions import store as impressions
 from recsys.domains.recommendations.interactions.history import product_counts, product_weeks
+from recsys.domains.users import administration
 from recsys.own_ids.references import ProductText
 from serving.console.access import Viewer
 from serving.console.list_screens.displayed_lists import (
@@ -90,6 +91,7 @@ class ProductViewer(BaseModel):
     """One list in which the product was shown, the last for each person."""
 
     user_id: int | None
+    user_name: str | None
     placement: str
     position: int
     shown_at: datetime
@@ -176,6 +178,7 @@ def _content(data: ServingData, product_id: int, lists: list[DisplayedList]) -> 
         weeks = product_weeks(session, product_id, WEEKS)
         since = clock.now() - timedelta(days=VIEWER_DAYS)
         pages = impressions.lists_of(session, product_id=product_id, since=since, limit=MAX_VIEWERS)
+        names = administration.names_of(session, {page.user_id for page in pages if page.user_id})
     catalogue = data.catalogue
     row = catalogue.row(product_id)
     summary = catalogue.summaries.get(product_id)
@@ -213,6 +216,7 @@ def _content(data: ServingData, product_id: int, lists: list[DisplayedList]) -> 
         viewers=[
             ProductViewer(
                 user_id=page.user_id,
+                user_name=None if page.user_id is None else names.get(page.user_id),
                 placement=page.shelf,
                 position=page.before + list(page.products).index(product_id) + 1,
                 shown_at=page.shown_at,

@@ -133,7 +133,8 @@ class StudioContent(BaseModel):
     """The content of the screen.
 
     audiences : for whom changes can hold. members : own ids of the first of them, where they are stored.
-    concerned : whether the changes hold for the person of the list.
+    concerned : whether the changes hold for the person of the list. people_before, people_after : what all
+    compared people together are expected to take.
     """
 
     request: StudioRequest
@@ -146,6 +147,8 @@ class StudioContent(BaseModel):
     expected_before: float = 0.0
     expected_after: float = 0.0
     people: list[ComparedPerson] = []
+    people_before: float = 0.0
+    people_after: float = 0.0
     people_address: str = ""
     segment: PreviewedSegment | None = None
     without_segment: str = ""
@@ -333,6 +336,8 @@ def _fill(recommender: Recommender, content: StudioContent) -> None:
     if query.people and query.change:
         accounts = [(person.user_id, person.own_id) for person in segment.people] if segment else members
         content.people = _people(recommender, wanted, drafted, accounts or None)
+        content.people_before = sum(each.expected_before for each in content.people)
+        content.people_after = sum(each.expected_after for each in content.people)
 
 
 def _request(catalogue: Catalogue, query: StudioRequest, user_words: str) -> RecommendationRequest:

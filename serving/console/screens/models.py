@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -25,6 +25,21 @@ __all__ = ["ModelContent", "ModelsContent", "router"]
 
 router = screen_router("models")
 Name = Annotated[str, Path(max_length=100)]
+METRIC_NAMES = {
+    "ndcg": "NDCG: how high the products stand that were taken",
+    "map": "MAP: mean average precision",
+    "mrr": "MRR: how high the first product stands that was taken",
+    "recall": "Recall: share of what was taken that is listed",
+    "precision": "Precision: share of the list that was taken",
+    "hit_rate": "Hit rate: lists with a product that was taken",
+    "coverage": "Coverage: share of the catalogue that is listed",
+}
+GUARDRAIL_NAMES = {
+    "coverage": "share of the catalogue that is listed",
+    "popularity_share": "share of the most popular products in a list",
+    "empty_rate": "share of customers without a list",
+    "scoring_ms": "milliseconds to rank for 1,000 customers",
+}
 QUESTIONS = {"all": "Any product", "new": "New to the customer"}
 """The questions of the evaluation, by their names in the registry."""
 _REPORT_POLICY = (
@@ -110,7 +125,7 @@ class ModelContent(BaseModel):
     dataset: str
     events: int
     seed: int | None
-    cutoff: str | None
+    cutoff: datetime | None
     target: str | None
     questions: list[str]
     metrics: list[MetricRow]
@@ -145,6 +160,12 @@ def models(
         runs = [run_summary(run) for run in jobs.history(session, job="train", limit=5)]
         history = [_promotion(row) for row in registry.history(session)[:_MOST_HISTORY]]
     rows = [_row(model) for model in (registered if show == "all" else _latest(registered))]
+    if show == "latest":
+        # the serving one first, then the best; those that nothing judged last
+        rows.sort(key=lambda row: (not row.serves, -max((each.value for each in row.ndcg), default=-1.0)))
+    lists = [
+        model.registered.name for model in request.app.state.refresher.data.auxiliary.by_algorithm.values()
+    ]
     content = ModelsContent(
         active=None if active is None else active.name,
         rollback_to=before,
@@ -156,7 +177,7 @@ def models(
         trainings=runs,
         history=history,
     )
-    return TEMPLATES.page(request, "console/models.html.j2", content)
+    return TEMPLATES.page(request, "console/models.html.j2", content, of_products=lists)
 
 
 @router.get("/{name}")
@@ -166,7 +187,13 @@ def model(request: Request, user: Viewer, name: Name) -> Response:
         found = registry.get(session, name)
         rows = [row for row in registry.history(session) if name in (row.to_name, row.from_name)]
         history = [_promotion(row) for row in rows[:_MOST_HISTORY]]
-    return TEMPLATES.page(request, "console/model.html.j2", _content(found, history))
+    return TEMPLATES.page(
+        request,
+        "console/model.html.j2",
+        _content(found, history),
+        metric_names=METRIC_NAMES,
+        guardrail_names=GUARDRAIL_NAMES,
+    )
 
 
 @router.get("/{name}/report")
@@ -291,8 +318,27 @@ def _content(found: RegisteredModel, history: list[PromotionRow]) -> ModelConten
         guardrails=[
             GuardrailRow.model_validate(each) for each in gate.get("guardrails", ()) if isinstance(each, dict)
         ],
-        hyperparameters={name: str(value) for name, value in hyperparameters.items()},
+        hyperparameters=dict(_parameters(hyperparameters)),
         history=history,
+    )
+
+
+def _parameters(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Parameters by name, a line for each member of a hybrid; without the values that are unset."""
+    for name, value in given.items():
+        if isinstance(value, Mapping):
+            for member, its in value.items():
+                yield f"{name}: {member}", _in_line(its) or "as by default"
+        elif value is not None:
+            yield name, str(value)
+
+
+def _in_line(value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return str(value)
+    parts = {**value, **(value.get("parameters") or {})}
+    return ", ".join(
+        f"{name} {each}" for name, each in parts.items() if name not in ("algorithm", "parameters")
     )
 
 

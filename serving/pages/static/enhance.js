@@ -64,6 +64,28 @@ document.addEventListener("change", (event) => {
   if (form?.hasAttribute("data-auto")) form.requestSubmit();
 });
 
+// parts with data-kinds are for some values of the form's field "kind": the others are neither displayed nor sent
+const fitToKind = (kind) => {
+  for (const part of kind.form.querySelectorAll("[data-kinds]")) {
+    part.hidden = !part.dataset.kinds.split(" ").includes(kind.value);
+    for (const field of part.querySelectorAll("input, select, textarea")) field.disabled = part.hidden;
+  }
+};
+for (const part of document.querySelectorAll("[data-kinds]")) {
+  const { kind } = part.closest("form").elements;
+  if (kind && !kind.dataset.fits) {
+    kind.dataset.fits = "yes";
+    kind.addEventListener("change", () => fitToKind(kind));
+    fitToKind(kind);
+  }
+}
+
+// beside a slider stands its value
+document.addEventListener("input", (event) => {
+  if (event.target.type !== "range") return;
+  for (const label of document.querySelectorAll(`output[for="${CSS.escape(event.target.id)}"]`)) label.value = event.target.value;
+});
+
 // filters (GET forms with data-live) update the parts while one types, and keep the address
 let typing;
 document.addEventListener("input", (event) => {

@@ -94,6 +94,20 @@ def test_another_body_is_a_page_that_says_so(
     assert answer.headers["content-type"].startswith("text/html")
 
 
+def test_a_refused_form_leads_back_to_its_page(client: httpx.Client) -> None:
+    for before, link in (
+        (f"{client.base_url}/page?a=1&b=2", "/page?a=1&amp;b=2"),
+        ("https://evil.example/page", None),
+        (f"{client.base_url}//evil.example", None),
+        ("", None),
+    ):
+        answer = client.post(PATH, data={"name": "x"}, headers={"Referer": before})
+        assert answer.status_code == 403
+        assert ("the page before" in answer.text) == (link is not None)
+        assert "evil" not in answer.text
+        assert link is None or f'href="{link}"' in answer.text
+
+
 def test_the_cookie_of_forms_is_out_of_reach_of_scripts_and_other_sites(client: httpx.Client) -> None:
     cookie = client.get(PATH).headers["set-cookie"]
     assert "HttpOnly" in cookie

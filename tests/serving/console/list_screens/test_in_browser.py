@@ -96,7 +96,7 @@ def test_an_event_posted_for_a_person_changes_the_list(client: httpx.Client) -> 
     with chromium() as browser, opened_page(browser, PageView("d", DESKTOP, "light")) as (page, wrong):
         page.goto(f"{client.base_url}/console/people?q=u5")
         page.get_by_role("link", name="User 5").click()
-        page.get_by_label("Product: a number or").fill(str(first))
+        page.get_by_label("Product", exact=True).fill(str(first))
         page.get_by_label("Event").select_option("dismissed")
         page.get_by_role("button", name="Post the event").click()
         assert "The list marks what changed" in toast(page)
@@ -140,12 +140,13 @@ def test_why_a_product_is_missing_is_answered_by_the_keyboard(client: httpx.Clie
 def test_fields_suggest_own_ids_with_names_while_one_types(client: httpx.Client) -> None:
     with chromium() as browser, opened_page(browser, VIEWS[0]) as (page, wrong):
         page.goto(f"{client.base_url}/console/segments")
-        for field, typed, value, label in (
-            ("Products", "lamp 77", "sku77", "Lamp “77”"),
-            ("Products", "sku5, lamp 78", "sku5, sku78", "sku5, Lamp “78”"),
-            ("Category", "Cof", "coffee", "Coffee"),
-            ("People", "u12", "u12", "User 12"),
+        for kind, field, typed, value, label in (
+            ("buyers", "Products", "lamp 77", "sku77", "Lamp “77”"),
+            ("buyers", "Products", "sku5, lamp 78", "sku5, sku78", "sku5, Lamp “78”"),
+            ("buyers", "Category", "Cof", "coffee", "Coffee"),
+            ("look-alikes", "People", "u12", "u12", "User 12"),
         ):
+            page.get_by_label("Segment", exact=True).select_option(kind)
             box = page.get_by_label(field, exact=True)
             box.fill("")
             box.press_sequentially(typed)
@@ -153,3 +154,23 @@ def test_fields_suggest_own_ids_with_names_while_one_types(client: httpx.Client)
             option.wait_for(state="attached")
             assert option.evaluate("each => each.label") == label
         assert_page_is_sound(page, wrong)
+
+
+def test_the_form_of_a_rule_has_the_fields_of_its_kind(client: httpx.Client) -> None:
+    with chromium() as browser, opened_page(browser, VIEWS[0]) as (page, wrong):
+        page.goto(f"{client.base_url}/console/rules/new")
+        page.get_by_label("Name", exact=True).fill("Two of a brand")
+        factor, most = page.get_by_label("Boost, bury: score times"), page.get_by_label("Cap: at most")
+        expect(factor).to_be_visible()
+        expect(most).to_be_hidden()
+        factor.fill("1.5")
+        page.get_by_label("Kind").select_option("cap")
+        expect(factor).to_be_hidden()
+        most.fill("2")
+        page.get_by_label("Cap: of each").select_option("brand")
+        page.get_by_label("Cap: where nothing else is left").select_option("no")
+        assert_page_is_sound(page, wrong)
+        # the factor, which a cap does not take, is not sent
+        page.get_by_role("button", name="Save").click()
+        page.wait_for_url("**/console/rules?made=*")
+        assert names_of_rules() == ["Two of a brand"]

@@ -69,14 +69,17 @@ def test_a_purchase_posted_for_a_person_changes_the_list_and_marks_it(
             moved = before.index(item["product_id"]) + 1 - item["position"]
             expected = None if moved == 0 else f"up {moved}" if moved > 0 else f"down {-moved}"
             assert item["change"] == expected
-    assert set(page["lists"][0]["left"]) == set(before) - set(shown)
+    left = dict(page["lists"][0]["left"])
+    assert left.keys() == set(before) - set(shown)
+    assert all(str(product) in name for product, name in left.items())
     with unit_of_work() as session:
         newest = interactions_of(session, user_id=5, limit=1)[0]
         assert (newest.product_id, newest.interaction_type) == (100, "purchase")
     dismissed = send_form(
         client, "/console/people/5/events", {"product": shown[0], "interaction_type": "dismissed"}
     )
-    assert shown[0] in content(client, dismissed.headers["location"])["lists"][0]["left"]
+    gone = content(client, dismissed.headers["location"])["lists"][0]["left"]
+    assert shown[0] in [product for product, _ in gone]
 
 
 def test_what_was_shown_names_what_followed(client: httpx.Client, scored_shop: Shop) -> None:
@@ -85,7 +88,10 @@ def test_what_was_shown_names_what_followed(client: httpx.Client, scored_shop: S
         impressions.store(session, [page])
     send_form(client, "/console/people/5/events", {"product": 51, "interaction_type": "add_to_cart"})
     (shown,) = content(client, "/console/people/5")["shown"]
-    assert (shown["request_id"], shown["products"]) == ("r1", 2)
+    assert (shown["request_id"], shown["products"]) == ("r1", [[50, "Coffee “50”"], [51, "Coffee “51”"]])
+    address = f"/console/why?user=5&product=51&placement=for_you&at={shown['asked_at']}"
+    assert address.replace("&", "&amp;") in client.get("/console/people/5").text
+    assert content(client, address)["past"]["request_id"] == "r1"
     assert shown["followed"] == ["add to cart Coffee “51”"]
 
 
@@ -119,7 +125,7 @@ def test_two_models_side_by_side_count_their_overlap(client: httpx.Client, score
 )
 def test_a_wrong_event_changes_nothing(client: httpx.Client, fields: dict[str, str]) -> None:
     answer = send_form(client, "/console/people/5/events", fields)
-    assert answer.status_code == 422, answer.text
+    assert answer.status_code in (404, 422), answer.text
     with unit_of_work() as session:
         assert len(interactions_of(session, user_id=5, limit=100)) == 15
 
