@@ -38,7 +38,7 @@ def test_words_about_stock_are_what_items_say_and_follow_the_next_file(desk: Des
     then = "a,A,1,,out_of_stock\nb,B,1,,in_stock\nc,C,1,0,\nd,D,1,5,in_stock\ne,E,1,,on_order\nf,F,1,0,\n"
     desk.take(products=head + then + "g,G,1,0,\nh,H,1,0,\n")
     assert states(desk) == {
-        # a word that was said before stays where only pieces are given: sold without stock
+        # what is sold without stock stays so where only pieces are given
         "a": "out_of_stock",
         "b": "in_stock",
         "c": "on_order",
