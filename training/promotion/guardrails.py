@@ -11,7 +11,15 @@ import numpy as np
 from training.evaluation.evaluator import Evaluation
 from training.experiment import PromotionRule
 
-__all__ = ["GateFigures", "GuardrailLimit", "check", "describe_broken", "figures_for_gate", "plain_bounds"]
+__all__ = [
+    "GateFigures",
+    "GuardrailLimit",
+    "check",
+    "describe_broken",
+    "figures_for_gate",
+    "plain_bounds",
+    "scoring_time",
+]
 
 
 @dataclass(frozen=True)
@@ -21,7 +29,8 @@ class GateFigures:
     coverage          share of the catalogue that was shown to anybody
     popularity_share  mean share of a list that is of the most popular products; None where unknown
     empty_rate        share of users who got no product at all
-    scoring_ms        milliseconds to make the longest lists for 1000 users, on this machine, in this run
+    scoring_ms        milliseconds to make the longest lists for 1000 users, on this machine, in this run; see
+        `scoring_time`
     """
 
     coverage: float
@@ -84,10 +93,14 @@ def figures_for_gate(evaluation: Evaluation, rule: PromotionRule, k: int) -> Gat
     result, place = evaluation.views[rule.view], evaluation.ks.index(k)
     popular = result.quality.get("popularity_share")
     known = np.empty(0) if popular is None else popular[:, place][np.isfinite(popular[:, place])]
-    users = result.users.size
     return GateFigures(
         coverage=float(result.coverage[place]),
         popularity_share=float(known.mean()) if known.size else None,
         empty_rate=result.empty_share,
-        scoring_ms=1e6 * result.seconds / users if users else 0.0,
+        scoring_ms=scoring_time(result.seconds, result.users.size),
     )
+
+
+def scoring_time(seconds: float, users: int) -> float:
+    """Milliseconds for 1000 users, or for all where there are fewer: of few, most is the time of the start."""
+    return 1e6 * seconds / max(users, 1_000)

@@ -11,7 +11,7 @@ import pytest
 
 from training.evaluation.significance import smallest_difference
 from training.experiment import PromotionRule
-from training.promotion.guardrails import GateFigures, check
+from training.promotion.guardrails import GateFigures, check, scoring_time
 from training.promotion.rule import Champion, PromotionDecision, decide, safe_order
 
 RNG = np.random.default_rng(0)
@@ -235,3 +235,13 @@ def test_planted_better_worse_and_tied_models_get_what_they_deserve() -> None:
     assert tied.comparison.p_value > 0.5
     assert tied.action == "hold"
     assert _decide({"worse": WORSE, "tie": TIE, "better": BETTER}, champion).promoted == "better"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "users", "milliseconds"),
+    [(10.0, 32, 10_000.0), (10.0, 1_000, 10_000.0), (10.0, 4_000, 2_500.0), (0.0, 0, 0.0)],
+)
+def test_the_time_of_the_start_is_not_multiplied_where_there_are_few_users(
+    seconds: float, users: int, milliseconds: float
+) -> None:
+    assert scoring_time(seconds, users) == milliseconds
