@@ -102,5 +102,5 @@ def figures_for_gate(evaluation: Evaluation, rule: PromotionRule, k: int) -> Gat
 
 
 def scoring_time(seconds: float, users: int) -> float:
-    """Milliseconds for 1000 users, or for all where there are fewer: of few, most is the time of the start."""
+    """Milliseconds for 1000 users, or for all where there are fewer: with few, most is the start."""
     return 1e6 * seconds / max(users, 1_000)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import jwt
+from jwt.types import Options
 
 from recsys import clock
 from recsys.errors import Invalid, Unauthorized
@@ -23,7 +24,15 @@ LONGEST = timedelta(days=1)
 _CLOCK_SKEW = timedelta(seconds=60)
 _LONGEST_NAME = 100
 _LONGEST_TEXT = 2_000
-_CLAIMS = [f"verify_{name}" for name in ("exp", "iat", "nbf", "aud", "iss", "sub", "jti")]
+_SIGNATURE_ALONE: Options = {
+    "verify_exp": False,
+    "verify_iat": False,
+    "verify_nbf": False,
+    "verify_aud": False,
+    "verify_iss": False,
+    "verify_sub": False,
+    "verify_jti": False,
+}
 _REMEDY = "let the shop's server make a new one (docs/guides/integrate.md)"
 
 
@@ -57,7 +66,7 @@ def read_user_token(secrets: Sequence[str], token: str) -> str:
                 token,
                 secret,
                 algorithms=[ALGORITHM],
-                options={"verify_signature": True, **dict.fromkeys(_CLAIMS, False)},
+                options=_SIGNATURE_ALONE,
             )
             break
         except jwt.InvalidTokenError:
