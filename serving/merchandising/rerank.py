@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -22,10 +21,8 @@ __all__ = [
     "RerankedList",
     "as_candidates",
     "diversity_reranker",
-    "has_strict_caps",
     "ignored_caps_of",
     "rerank",
-    "within_caps",
 ]
 
 Mask = npt.NDArray[np.bool_]
@@ -80,54 +77,6 @@ def rerank(
             rules[product] = [rule.name for rule in moved_by]
     removed = {f"rule.{rule}": count for rule, count in ruled.removed.items()}
     return RerankedList(reranked, rules, removed, ruled.passed_over)
-
-
-def within_caps(
-    compiled: CompiledRules,
-    request: RecommendationRequest,
-    listed: Sequence[Entry],
-    more: Sequence[Entry],
-    room: int,
-) -> list[Entry]:
-    """Return the first `room` of `more` that may follow `listed` on the same page.
-
-    Products over a cap that is not strict come last; those over a strict one do not come at all.
-    """
-    ignored = ignored_caps_of(request)
-    placement_rules = compiled.for_placement(request.placement, request.name)
-    caps = [cap for cap in placement_rules.caps if cap.rule.cap_by not in ignored]
-    rows = compiled.catalogue.rows(as_candidates([*listed, *more], None).products).tolist()
-    used: list[Counter[int]] = [
-        Counter(int(cap.keys[row]) for row in rows[: len(listed)] if row >= 0) for cap in caps
-    ]
-    chosen: list[int] = []
-
-    def choose(strict_only: bool) -> None:
-        for place, row in enumerate(rows[len(listed) :]):
-            if row < 0 or place in chosen or len(chosen) == room:
-                continue
-            if not is_over(row, strict_only):
-                chosen.append(place)
-                for cap, count in zip(caps, used, strict=True):
-                    count[int(cap.keys[row])] += 1
-
-    def is_over(row: int, strict_only: bool) -> bool:
-        return any(
-            cap.keys[row] >= 0 and count[int(cap.keys[row])] >= cap.max_count
-            for cap, count in zip(caps, used, strict=True)
-            if cap.rule.strict or not strict_only
-        )
-
-    choose(strict_only=False)
-    choose(strict_only=True)
-    return [more[place] for place in chosen]
-
-
-def has_strict_caps(compiled: CompiledRules, request: RecommendationRequest) -> bool:
-    """Return whether a page rather stays short than has more of a kind than a rule allows."""
-    ignored = ignored_caps_of(request)
-    caps = compiled.for_placement(request.placement, request.name).caps
-    return any(cap.rule.strict for cap in caps if cap.rule.cap_by not in ignored)
 
 
 def as_candidates(entries: Sequence[Entry], eligible: Mask | None) -> RuleCandidates:

@@ -19,7 +19,7 @@ from serving.exploration.drawn_lists import Explorer
 from serving.exploration.interleaved_lists import interleaved
 from serving.exploration.new_product_places import NewProductPlaces
 from serving.merchandising.compiled_rules import CompiledRules
-from serving.merchandising.rerank import has_strict_caps, within_caps
+from serving.merchandising.rerank import rerank
 from serving.ranking.filters import FilterResult
 from serving.ranking.shared_lists import key_of
 from serving.ranking.strategies import Lookups, Ranked
@@ -376,11 +376,9 @@ def _longer(
         if entry.product not in listed:
             score = max(0, min(entry.score, score - 1))
             added.append(entry._replace(score=score))
-    missing = stored.request.limit - len(stored.entries)
-    page, rest = added[:missing], added[missing:]
+    request, entries = stored.request, [*stored.entries, *added]
     if rules.rules:
-        page = within_caps(rules, stored.request, stored.entries, added, missing)
-        # a list ends with the page that a strict cap keeps short
-        is_ended = has_strict_caps(rules, stored.request)
-        rest = [] if is_ended else [entry for entry in added if entry not in page]
-    return replace(stored, entries=[*stored.entries, *page], rest=rest)
+        # caps and shares speak of the page as a whole; a pin brings in nothing that neither list has
+        listed_only = rules.catalogue.mark([entry.product for entry in entries])
+        entries = list(rerank(rules, request, entries, listed_only).entries)
+    return replace(stored, entries=entries[: request.limit], rest=entries[request.limit :])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from datetime import timedelta
 from typing import Any
@@ -105,6 +106,35 @@ def test_a_strict_cap_holds_on_every_page_of_every_list(client: httpx.Client) ->
                     if page["next_cursor"] is None or cursors == 3:
                         break
                     page = ask(client, user, limit=limit, cursor=page["next_cursor"], **query)
+
+
+def test_a_minimum_share_counts_the_products_that_complete_a_short_list(scored_shop: Shop) -> None:
+    with running(create_app()) as client:
+        stored = ids(ask(client, 1, limit=100))
+    others = [product for product in range(1, 121) if product not in stored]
+    assert len(others) == 20
+    # without the model nothing but popular products can complete the list
+    shutil.rmtree(scored_shop.var / "models")
+    with running(create_app()) as client:
+        write(name="recall", kind="hide", target={"product_ids": stored[6:]})
+        until(lambda: ids(ask(client, 1, limit=12))[:6] == stored[:6])
+        plain = ask(client, 1, limit=12)
+        assert plain["provenance"]["source"] == "stored"
+        more = ids(plain)[6:]
+        assert len(more) == 6
+        late = [product for product in others if product not in more]
+        write(
+            name="new ones",
+            kind="minimum_new",
+            share=0.5,
+            new_to="shop",
+            target={"product_ids": late, "created_within_days": 3650},
+        )
+        until(lambda: len(set(ids(ask(client, 1, limit=12))) & set(late)) == 6)
+        listed = ids(ask(client, 1, limit=12))
+        for place in range(1, 13):
+            assert len(set(listed[:place]) & set(late)) >= place // 2, listed
+        assert [product for product in listed if product not in late] == stored[:6]
 
 
 def test_popular_products_that_answer_for_a_late_list_follow_the_rules(
