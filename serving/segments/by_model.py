@@ -94,7 +94,7 @@ def next_categories(
 ) -> list[SegmentMember]:
     """For each user the category without an interaction of theirs that holds their likeliest product.
 
-    on_sale : int64 (n,). category_of : the category of each product that has one.
+    on_sale : int64 (n,). category_of : the category of each product that has one, on sale or not.
     Users whose first `DEPTH` products are all of categories they know are left out.
     """
     calibration = _chances(model).new

@@ -30,7 +30,10 @@ _PRODUCTS = text(
     ORDER BY id
     """
 )
-_ON_SALE = text("SELECT id, category_id FROM products_db.products WHERE status = 'active' ORDER BY id")
+_CATEGORIES = text(
+    "SELECT id, category_id, status IS NOT DISTINCT FROM 'active' AS is_on_sale FROM products_db.products "
+    "ORDER BY id"
+)
 
 
 @dataclass(frozen=True)
@@ -117,8 +120,8 @@ def _by_model(session: Session, request: SegmentRequest) -> Segment:
         like = np.array(sorted(set(request.user_ids)), dtype=np.int64)
         members = by_model.look_alikes(model, like, request.limit, allowed)
     else:
-        rows = session.execute(_ON_SALE).all()
-        on_sale = np.array([row.id for row in rows], dtype=np.int64)
+        rows = session.execute(_CATEGORIES).all()
+        on_sale = np.array([row.id for row in rows if row.is_on_sale], dtype=np.int64)
         category_of = {row.id: row.category_id for row in rows if row.category_id is not None}
         members = by_model.next_categories(model, on_sale, category_of, request.limit, allowed)
     return Segment(request.kind, active.name, members)

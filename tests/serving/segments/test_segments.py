@@ -133,6 +133,15 @@ def test_the_next_category_is_one_without_an_interaction(open_shop: Shop) -> Non
         assert category_of[member.product_id] == member.category_id
         assert 0 < (member.chance or 0) < 1
 
+    # who knows a category knows it, too, when what they had of it is sold no more
+    execute(
+        open_shop,
+        "UPDATE products_db.products SET status = 'archived' WHERE id IN "
+        "(SELECT product_id FROM recommendations_db.user_interactions WHERE user_id = 1)",
+    )
+    assert {member.user_id: member.category_id for member in segment("next-category").members}[
+        1
+    ] not in known[1]
 
 def purchases(shop: Shop, rows: list[tuple[int, int, float]], now: datetime) -> None:
     """Purchases of (user, product, days ago), and none beside them."""
