@@ -1,4 +1,4 @@
-"""The two ways to publish an event: in a transaction, or at once where the fact is stored in Redis only."""
+"""The ways to publish an event: in a transaction, or at once where the fact is stored in Redis only."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, SMALLINT, TEXT, VARCHAR
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from recsys import clock
@@ -18,7 +20,7 @@ from recsys.events.envelope import fields_of, stream_of
 from recsys.events.vocabulary import Event
 from recsys.observation.spans import current_traceparent
 
-__all__ = ["CHANNEL", "announce", "publish", "publish_all"]
+__all__ = ["CHANNEL", "announce", "publish", "publish_all", "publish_on"]
 
 CHANNEL = "recsys_outbox"
 """Where PostgreSQL notifies the relay when a transaction commits, once for all its events."""
@@ -61,6 +63,9 @@ _STORE_ALL = text(
     bindparam("aggregates", type_=ARRAY(VARCHAR)),
     bindparam("data", type_=ARRAY(TEXT)),
 )
+_STORE_ALL_PSYCOPG = str(
+    _STORE_ALL.compile(dialect=make_url("postgresql+psycopg://").get_dialect()())
+).encode()
 
 
 def publish(
@@ -96,22 +101,30 @@ def publish(
 
 def publish_all(session: Session, events: Sequence[tuple[UUID, Event]]) -> None:
     """The same for many events, each with its id, in one statement; they keep their order."""
-    if not events:
-        return
-    session.execute(
-        _STORE_ALL,
-        {
-            "event_ids": [chosen for chosen, _ in events],
-            "families": [event.family for _, event in events],
-            "names": [event.name for _, event in events],
-            "versions": [event.version for _, event in events],
-            "aggregates": [event.aggregate[:300] for _, event in events],
-            "data": [event.model_dump_json() for _, event in events],
-            "occurred_at": clock.now(),
-            "traceparent": current_traceparent(),
-            "channel": CHANNEL,
-        },
-    )
+    if events:
+        session.execute(_STORE_ALL, _columns(events, clock.now()))
+
+
+def publish_on(
+    connection: psycopg.Connection[Any], events: Sequence[tuple[UUID, Event]], *, occurred_at: datetime
+) -> None:
+    """The same in the transaction of a connection of psycopg's own, as imports have."""
+    if events:
+        connection.execute(_STORE_ALL_PSYCOPG, _columns(events, occurred_at))
+
+
+def _columns(events: Sequence[tuple[UUID, Event]], occurred_at: datetime) -> dict[str, Any]:
+    return {
+        "event_ids": [chosen for chosen, _ in events],
+        "families": [event.family for _, event in events],
+        "names": [event.name for _, event in events],
+        "versions": [event.version for _, event in events],
+        "aggregates": [event.aggregate[:300] for _, event in events],
+        "data": [event.model_dump_json() for _, event in events],
+        "occurred_at": occurred_at,
+        "traceparent": current_traceparent(),
+        "channel": CHANNEL,
+    }
 
 
 def announce(event: Event, *, client: Any = None, event_id: UUID | None = None) -> UUID:

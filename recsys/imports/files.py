@@ -19,6 +19,7 @@ from recsys.errors import Invalid
 from recsys.imports.embeddings import COLUMN as EMBEDDING
 from recsys.imports.embeddings import EmbeddingLength
 from recsys.imports.event_ids import event_ids
+from recsys.imports.loading.changes import published_changes
 from recsys.imports.loading.id_cache import KnownIds
 from recsys.imports.loading.interactions import merge_interactions
 from recsys.imports.loading.products import merge_products, product_ids
@@ -219,8 +220,10 @@ class _Importer:
             with batch_transaction("catalogue") as connection:
                 rows = divide(connection, batch.rows)
                 products = pl.concat([rows.products, parents_of(rows.variants, rows.products, written)])
-                merged = merge_products(connection, products, source.fields, self._now)
-                variants = merge_variants(connection, rows.variants, self._now)
+                skus = [*products["sku"], *rows.variants["variant_of"]]
+                with published_changes(connection, skus, self._now):
+                    merged = merge_products(connection, products, source.fields, self._now)
+                    variants = merge_variants(connection, rows.variants, self._now)
             forget(merged.changed | variants.changed)
             kept += rows.kept
             of_variants.added += variants.added

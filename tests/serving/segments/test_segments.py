@@ -24,6 +24,7 @@ from recsys.privacy import consent
 from recsys.privacy.consent import Consent
 from serving.segments.members import NamedMember, Segment, SegmentKind, SegmentMember, as_csv, named
 from serving.segments.service import SegmentRequest, make
+from tests.recsys.imports.desk import Desk
 from tests.serving import shopping
 from tests.serving.api.test_answers import execute
 from tests.support.shop import Shop
@@ -132,7 +133,6 @@ def test_the_next_category_is_one_without_an_interaction(open_shop: Shop) -> Non
         assert member.category_id not in known[member.user_id]
         assert category_of[member.product_id] == member.category_id
         assert 0 < (member.chance or 0) < 1
-
     # who knows a category knows it, too, when what they had of it is sold no more
     execute(
         open_shop,
@@ -142,6 +142,7 @@ def test_the_next_category_is_one_without_an_interaction(open_shop: Shop) -> Non
     assert {member.user_id: member.category_id for member in segment("next-category").members}[
         1
     ] not in known[1]
+
 
 def purchases(shop: Shop, rows: list[tuple[int, int, float]], now: datetime) -> None:
     """Purchases of (user, product, days ago), and none beside them."""
@@ -333,6 +334,17 @@ def test_a_price_that_the_shop_lowers_is_a_lower_price_without_compare_price(ope
     with unit_of_work() as session:
         products.change(session, 7, ProductChange.model_validate({"price": "10.50"}))
     assert segment("price-drop").members == []
+
+
+def test_an_import_that_lowers_a_price_and_brings_stock_counts(open_shop: Shop, tmp_path: Path) -> None:
+    looks(open_shop, [(1, 7, "view", 6.0), (2, 8, "like", 3.0)], clock.now())
+    execute(open_shop, "UPDATE products_db.product_variants SET sku = 'sku' || product_id")
+    execute(open_shop, "UPDATE products_db.product_variants SET inventory_quantity = 0 WHERE product_id = 8")
+    Desk(open_shop, tmp_path).take(
+        products="product,name,price,stock\nsku7,Seven,5,5\nsku8,Eight,8.25,40\nsku9,Nine,30,5\n"
+    )
+    assert users(segment("price-drop")) == [1]
+    assert users(segment("back-in-stock")) == [2]
 
 
 def test_csv_has_all_columns() -> None:
