@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,6 +65,9 @@ def plan(
     from recsys.database.session import unit_of_work
     from recsys.domains.recommendations.ab_tests.design import ExperimentDesign, Variant
 
+    for option, value in (("--effect", effect), ("--baseline", baseline), ("--deviation", deviation)):
+        if value is not None and not 0 < value < math.inf:
+            raise Invalid(f"{option} {value:g}: expected a number above 0")
     given = share or [0.5]
     if interleave and share:
         raise Invalid("--share: interleaved lists have products of both arms; leave it out")
@@ -87,6 +91,8 @@ def plan(
     )
     if as_json:
         _print_json(sample.model_dump(mode="json"))
+    elif sample.needed is None and baseline is not None:
+        raise Invalid(sample.explanation)
     elif sample.needed is None:
         typer.echo(sample.explanation)
     else:

@@ -287,6 +287,10 @@ def test_commands_refuse_in_one_line_and_show_what_there_is(two_models: Shop) ->
         (line,) = refused.stderr.strip().splitlines()
         assert message in line
     assert execute(two_models, "SELECT name FROM recommendations_db.ab_tests") == []
+    # with or without a measurement
+    for arguments in (("--effect", "0"), ("--effect", "nan"), ("--baseline", "2"), ("--deviation", "-1")):
+        refused = two_models.run("serve", "ab-test", "plan", *arguments)
+        assert (refused.returncode, len(refused.stderr.strip().splitlines())) == (2, 1), arguments
     start_test()
     shown_test = json.loads(two_models.run("serve", "ab-test", "show", "duel", "--json").stdout)
     assert shown_test["design"]["arms"][1]["variant"]["model"] == "popularity-v1"
