@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import psycopg
 from redis.exceptions import RedisError
 from sqlalchemy import event, text
@@ -19,12 +20,15 @@ from recsys.cache.client import get_redis
 from recsys.database.after_commit import after_commit
 from recsys.domains.recommendations.stored_lists import generations, locks
 from recsys.domains.recommendations.stored_lists.codec import StoredList, pack
+from recsys.domains.recommendations.stored_lists.generations import Generation
 from recsys.domains.recommendations.stored_lists.rows import write_rows
-from recsys.errors import Unavailable
+from recsys.errors import RecsysError, Unavailable
 from recsys.log import get_logger
 from recsys.privacy.consent import without_personalisation
 from recsys.settings import get_settings
+from serving.batch.arm_lists import stored_models, users_of_arms
 from serving.batch.list_builder import UserBatch
+from serving.state.active_model import LoadedModel
 from serving.state.refresher import Refresher
 from serving.state.serving_data import ServingData
 
@@ -81,42 +85,78 @@ def refresh_lists(session: Session, users: Sequence[int]) -> set[int]:
     if live is None or model is None or model.registered.name != live.model:
         return set()
     connection = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
-    made_at = int(clock.now().timestamp())
-    batch = UserBatch(
-        model,
-        data.catalogue,
-        data.popular,
-        get_settings().serving,
-        np.array(sorted(set(waiting)), dtype=np.int64),
-        fold_in=True,
-    )
-    with model.lock:
-        lists_by_user = batch.lists(connection)
-    packed = {
-        user: pack(StoredList(live.id, live.model, live.version, lists.any, made_at, lists.new))
-        for user, lists in lists_by_user.items()
-    }
+    packed = _packed(connection, data, model, live, np.array(sorted(set(waiting)), dtype=np.int64))
     stored = generations.replace_lists(session, live.id, packed)
     if not stored:
         return stored
     write_rows(session, live.id, expires_at=live.expires_at, users=sorted(stored))
-    generation, expires = live.id, live.expires_at
-    # an arm's list lacks what is no longer recent then: its model ranks until the next scoring
+    # an arm's list lacks what is no longer recent then
     arms = generations.drop_arm_lists(session, sorted(stored))
+    of_arms = _lists_of_arms(session, connection, data, sorted(stored))
 
     def update_redis() -> None:
-        seconds_left = None if expires is None else max(1, int((expires - clock.now()).total_seconds()))
         pipeline = get_redis().pipeline(transaction=True)
         for user in stored:
-            pipeline.set(keys.stored_recommendations(generation, user), packed[user], ex=seconds_left)
+            pipeline.set(keys.stored_recommendations(live.id, user), packed[user], ex=live.seconds_left)
             for arm in arms:
                 pipeline.delete(keys.stored_recommendations(arm, user))
+        for arm_lists, lists in of_arms.items():
+            for user, each in lists.items():
+                key = keys.stored_recommendations(arm_lists.id, user)
+                pipeline.set(key, each, ex=arm_lists.seconds_left)
+        for user in stored:
             if recent is not None:
                 pipeline.srem(keys.recent_interactions(user), *recent[user])
         pipeline.execute()
 
     after_commit(session, update_redis)
     return stored
+
+
+def _lists_of_arms(
+    session: Session, connection: psycopg.Connection[Any], data: ServingData, users: Sequence[int]
+) -> dict[Generation, dict[int, bytes]]:
+    """Store the lists of these users by the models of their arms; return them by generation and user.
+
+    A model that is not loaded here, or fails, has none: it ranks when it is asked.
+    """
+    stored: dict[Generation, dict[int, bytes]] = {}
+    for name, lists in generations.arm_lists(session).items():
+        tests = [each for each in data.tests.all if name in stored_models(each.test)]
+        mine = users_of_arms([each.test for each in tests], name, np.array(users, dtype=np.int64))
+        model = next((found for each in tests if (found := each.models[name].model) is not None), None)
+        if model is None or not mine.size:
+            continue
+        try:
+            packed = _packed(connection, data, model, lists, mine)
+        except RecsysError:
+            raise
+        except Exception as error:  # noqa: BLE001 a model on trial may raise anything
+            _log.error("an arm's model makes no list of users who did something", model=name, exc_info=error)
+            continue
+        kept = generations.replace_lists(session, lists.id, packed)
+        stored[lists] = {user: packed[user] for user in kept}
+    return stored
+
+
+def _packed(
+    connection: psycopg.Connection[Any],
+    data: ServingData,
+    model: LoadedModel,
+    generation: Generation,
+    users: npt.NDArray[np.int64],
+) -> dict[int, bytes]:
+    """Make the lists of these users, int64, ascending, of what they did until now."""
+    made_at = int(clock.now().timestamp())
+    settings = get_settings().serving
+    batch = UserBatch(model, data.catalogue, data.popular, settings, users, fold_in=True)
+    with model.lock:
+        lists_by_user = batch.lists(connection)
+    name, version = generation.model, generation.version
+    return {
+        user: pack(StoredList(generation.id, name, version, lists.any, made_at, lists.new))
+        for user, lists in lists_by_user.items()
+    }
 
 
 def remove_list(session: Session, user: int) -> None:

@@ -13,7 +13,7 @@ from recsys.domains.recommendations.stored_lists import cache as list_cache
 from recsys.domains.recommendations.stored_lists import generations, locks
 from recsys.domains.recommendations.stored_lists.rows import settle, write_rows
 from recsys.settings import get_settings
-from serving.batch.arm_lists import models_without_lists, score_arms
+from serving.batch.arm_lists import complete_arms, models_without_lists, score_arms
 from serving.batch.changed_lists import reason_for_all, score_some
 from serving.batch.list_storage import ListStorage, Progress, UserListWriter, write_user_lists
 from serving.batch.preparation import Preparation, begin_generation, prepare, users_to_score
@@ -96,11 +96,11 @@ def score_changed(
             return replace(_score_all(started, prepared, progress, write), whole=whole)
         assert prepared.live is not None
         some = score_some(prepared, prepared.live, write, progress)
+        users, _ = users_to_score(prepared.model, get_settings().serving)
+        arms = complete_arms(prepared.catalogue, prepared.popular, users, write=write)
         missing = models_without_lists()
-        arms = {}
         if missing:
-            users, _ = users_to_score(prepared.model, get_settings().serving)
-            arms = score_arms(prepared.catalogue, prepared.popular, users, only=missing, write=write)
+            arms |= score_arms(prepared.catalogue, prepared.popular, users, only=missing, write=write)
     return ScoringReport(
         prepared.live.id,
         prepared.live.model,

@@ -192,7 +192,12 @@ class Refresher:
     def refresh_outside_unit_of_work(self) -> None:
         """Refresh the parts of stored lists in another thread: the caller's has an open unit of work."""
         with ThreadPoolExecutor(1) as thread:
-            for step in (self.refresh_catalogue, self.refresh_model, self._refresh_old_popular):
+            for step in (
+                self.refresh_catalogue,
+                self.refresh_model,
+                self._refresh_old_popular,
+                self.refresh_ab_tests,
+            ):
                 thread.submit(step).result()
 
     def refresh_auxiliary_outside_unit_of_work(self) -> None:

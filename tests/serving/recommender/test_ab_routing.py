@@ -435,14 +435,22 @@ def test_lists_of_an_arm_s_model_are_stored_for_its_users_and_removed_at_the_end
         rows = arm_rows(two_models)
         assert ([each for _, each in rows], len({number for number, _ in rows})) == (stored_users, 1)
         until(lambda: arm_model_source(client, user)[2] == "stored")
-        # what is newer than the arm's list is not forgotten with it: its model ranks
+        # the arm's list is made again as the control's is, and considers what is newer
         product = ids(ask(client, user))[0]
-        body = {"user_id": user, "product_id": product, "interaction_type": "purchase"}
+        body = {"user_id": user, "product_id": product, "interaction_type": "dismissed"}
         assert client.post("/api/v1/interactions", json=body).status_code == 200
+        assert arm_model_source(client, user)[2] == "live"
         with unit_of_work() as session:
-            refresh_lists(session, [user])
-        assert user not in [each for _, each in arm_rows(two_models)]
-        until(lambda: arm_model_source(client, user)[2] == "live")
+            assert refresh_lists(session, [user, CONTROL_USERS[0]]) >= {user}
+        assert arm_rows(two_models) == rows, "and nobody has another arm's list"
+        until(lambda: arm_model_source(client, user)[2] == "stored")
+        assert product not in ids(ask(client, user, limit=100))
+        # who has no list gets one with the next scoring of changed users, and a new customer of the arm, too
+        execute(two_models, "DELETE FROM recommendations_db.stored_lists WHERE user_id = %s", user)
+        report = scoring.score_changed()
+        assert (report.whole, report.arms) == ("", {"popularity-v1": 1})
+        assert arm_rows(two_models) == rows
+        assert scoring.score_changed().arms == {"popularity-v1": 0}
         with unit_of_work() as session:
             ab_tests.stop(session, "duel", actor="ann", conclusion="enough")
         assert arm_rows(two_models) == []

@@ -27,7 +27,7 @@ from recsys.domains.recommendations.stored_lists.rows import write_rows
 from recsys.errors import Unavailable
 from recsys.log import get_logger
 
-__all__ = ["Exchange", "exchange", "exchange_in_redis", "note_changed"]
+__all__ = ["Exchange", "exchange", "exchange_in_redis", "move_lists", "note_changed", "write_moved"]
 
 LISTS_AT_ONCE = 5_000
 _log = get_logger(__name__)
@@ -78,30 +78,41 @@ def exchange(session: Session, staged: int, live: Generation, *, removed: Sequen
     Call it under `locks.only_one_scoring`. Raises Conflict when other lists or another model serve by now.
     """
     generations.check_serving(session, live.model, live.id)
-    connection = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
-    changed: list[int] = []
-    for lists in _staged(connection, staged):
-        moved = {user: relabelled(packed, live.id) for user, packed in lists.items()}
-        changed += sorted(generations.replace_lists(session, live.id, moved))
+    changed = move_lists(session, staged, live)
     session.execute(_REMOVE, {"generation": live.id, "users": list(removed)})
-    session.execute(_DROP, {"id": staged})
     touched = sorted({*changed, *removed})
     _, rows = write_rows(session, live.id, expires_at=live.expires_at, users=touched)
     users = int(session.execute(_COUNT, {"id": live.id}).scalar_one())
-    # an arm's list lacks what is no longer recent then: its model ranks until the next scoring of all
+    # an arm's list lacks what is no longer recent then: its model ranks until the arm has another one
     arms = generations.drop_arm_lists(session, touched)
     return Exchange(changed, removed, users, rows, arms)
 
 
+def move_lists(session: Session, staged: int, generation: Generation) -> list[int]:
+    """Move the lists of `staged`, which is dropped, into another generation; whose they are."""
+    connection = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
+    moved: list[int] = []
+    for lists in _staged(connection, staged):
+        of_generation = {user: relabelled(packed, generation.id) for user, packed in lists.items()}
+        moved += sorted(generations.replace_lists(session, generation.id, of_generation))
+    session.execute(_DROP, {"id": staged})
+    return moved
+
+
+def write_moved(generation: Generation, moved: Sequence[int]) -> None:
+    """Write the moved lists to Redis, after the commit. Raises RedisError, OSError, Unavailable."""
+    seconds = generation.seconds_left
+    for start in range(0, len(moved), LISTS_AT_ONCE):
+        users = list(moved[start : start + LISTS_AT_ONCE])
+        with copy_connection() as connection:
+            rows = connection.execute(_OF_USERS, [generation.id, users]).fetchall()
+        cache.write_lists(generation.id, {user: bytes(packed) for user, packed in rows}, seconds)
+
+
 def exchange_in_redis(live: Generation, exchanged: Exchange) -> bool:
     """Do the same in Redis, after the commit; False, and an error in the log, when it does not answer."""
-    seconds = live.seconds_left
     try:
-        for start in range(0, len(exchanged.changed), LISTS_AT_ONCE):
-            users = list(exchanged.changed[start : start + LISTS_AT_ONCE])
-            with copy_connection() as connection:
-                rows = connection.execute(_OF_USERS, [live.id, users]).fetchall()
-            cache.write_lists(live.id, {user: bytes(packed) for user, packed in rows}, seconds)
+        write_moved(live, exchanged.changed)
         outdated = [(arm, user) for arm in exchanged.arms for user in exchanged.changed]
         outdated += [(each, user) for each in (live.id, *exchanged.arms) for user in exchanged.removed]
         for start in range(0, len(outdated), LISTS_AT_ONCE):
