@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -13,12 +13,13 @@ from recsys import clock
 from recsys.domains.recommendations.impressions.store import Answered
 from recsys.domains.recommendations.stored_lists.codec import SCORE_UNIT, Entry
 from serving.catalogue.catalogue import Catalogue
+from serving.ranking.eligibility import Novelty
 from serving.ranking.strategies import Source
 from serving.recommender.pagination import Rest, encode
-from serving.recommender.request import RecommendationRequest
+from serving.recommender.request import ITEM_LISTS, Filters, RecommendationRequest
 from serving.recommender.serialization import items_of
 
-__all__ = ["RecommendationResponse", "impression_of", "list_of", "render"]
+__all__ = ["RecommendationResponse", "impression_of", "list_of", "narrowing", "render"]
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,28 @@ def impression_of(response: RecommendationResponse, request_id: str) -> Answered
         response.credits,
         response.milliseconds,
         None if response.milliseconds is None else not response.complete,
+        None if response.candidates is None else narrowing(request),
     )
+
+
+def narrowing(request: RecommendationRequest) -> dict[str, Any] | None:
+    """Return what the request narrows its list by, as JSON has it; None where nothing does.
+
+    The fields of `Filters` that are given, with what the page and the cart exclude, and `novelty`.
+    """
+    narrowed = {
+        each.name: value
+        for each in fields(Filters)
+        if (value := getattr(request.filters, each.name)) != each.default
+    }
+    elsewhere = {*request.cart, *(request.on_page or ())}
+    if request.placement not in ITEM_LISTS:
+        elsewhere |= set(request.products)
+    if elsewhere:
+        narrowed["exclude"] = sorted({*request.filters.exclude, *elsewhere})
+    if request.novelty is not Novelty.ANY:
+        narrowed["novelty"] = request.novelty.value
+    return narrowed or None
 
 
 def list_of(

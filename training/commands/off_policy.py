@@ -129,8 +129,9 @@ def _show(report: OffPolicyReport, clip: float) -> None:
         )
     console.print(support)
     console.print(
-        f"{report.lists:,} drawn lists of {report.visitors:,} users, {report.since:%Y-%m-%d %H:%M} to "
-        f"{report.until:%Y-%m-%d %H:%M}; {report.unknown:,} of users whom the model does not know left out. "
+        f"{report.lists:,} drawn lists of {report.visitors:,} visitors, {report.since:%Y-%m-%d %H:%M} to "
+        f"{report.until:%Y-%m-%d %H:%M}; {report.guests:,} of guests, {report.without_history:,} of visitors "
+        f"without a history, which any model leaves as they are; {report.left_out:,} left out. "
         f"{report.unsupported:.1%} of what it would display was no candidate. Weights are clipped at "
         f"{clip:g}.",
         style="dim",

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models.base import Recommender
 from models.registry import registry
 from recsys.errors import Invalid
 from training.off_policy.estimators import OffPolicyEstimates, estimate
 from training.off_policy.log import Reward, read_lists
-from training.off_policy.target import LoggedLists, RewardModel, TargetLists, padded, target_policy
+from training.off_policy.rankings import lists_by
+from training.off_policy.target import LoggedLists, RewardModel, TargetLists, target_policy
 
-__all__ = ["MAX_UNSUPPORTED", "OffPolicyOptions", "OffPolicyReport", "evaluate", "evaluate_lists", "lists_by"]
+__all__ = ["MAX_UNSUPPORTED", "OffPolicyOptions", "OffPolicyReport", "evaluate", "evaluate_lists"]
 
 MAX_UNSUPPORTED = 0.05
 """The target's chance of products that the log could not have displayed, at any place; more is refused."""
 MICROSECONDS = 1_000_000
-_BLOCK = 500
-"""Users whose whole rankings are held in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,9 @@ class OffPolicyReport:
     """What a model would have earned on each list.
 
     since, until : of the lists that were used: those after the model's training data.
-    lists, visitors : how many. unknown : further lists of users whom the model does not know.
+    lists, visitors : how many. guests : lists of guests among them.
+    without_history : lists that are the same by any model, since it ranks nothing for their visitors.
+    left_out : further lists, which were filtered by attributes; those of guests where orders count.
     unsupported : the target's highest chance, over the places, of products that the log could not display.
     """
 
@@ -68,7 +68,9 @@ class OffPolicyReport:
     until: datetime
     lists: int
     visitors: int
-    unknown: int
+    guests: int
+    without_history: int
+    left_out: int
     unsupported: float
     estimates: OffPolicyEstimates
 
@@ -88,31 +90,41 @@ def evaluate(session: Session, name: str, options: OffPolicyOptions) -> OffPolic
             f"end at {options.until:%Y-%m-%d %H:%M}: it may have learned what followed them. Wait for later "
             "lists, or evaluate a model that was trained earlier"
         )
-    lists = read_lists(
+    drawn = read_lists(
         session, since=since, until=options.until, window=options.window, reward=options.reward,
         shelf=options.shelf, places=options.places,
     )  # fmt: skip
-    if not len(lists):
+    if not len(drawn):
         raise Invalid(
-            f"no list {options.shelf!r} of a user was drawn between {since:%Y-%m-%d %H:%M} and "
+            f"no list {options.shelf!r} of a visitor was drawn between {since:%Y-%m-%d %H:%M} and "
             f"{options.until:%Y-%m-%d %H:%M}; set RECSYS_EXPLORATION__SHARE above 0 and wait for traffic"
         )
-    known = np.flatnonzero(model.users_.index(lists.visitors) >= 0)
-    if not known.size:
+    usable = np.flatnonzero(
+        [
+            _is_usable(filters, guest, options.reward)
+            for filters, guest in zip(drawn.filters, drawn.sessions, strict=True)
+        ]
+    )
+    if not usable.size:
         raise Invalid(
-            f"model {name} knows none of the {np.unique(lists.visitors).size:,} users of these lists"
+            "none of these lists can be used: all are of guests, whose orders name no list, or filtered by "
+            "attributes; choose another --reward or --list"
         )
-    used = lists.take(known)
-    on_sale = np.array(session.scalars(_ON_SALE).all(), dtype=np.int64)
-    target = lists_by(model, used, options, on_sale)
-    estimates, unsupported = evaluate_lists(used, target, options)
+    used = drawn.take(usable)
+    target, without_history = lists_by(
+        session, model, used, depth=options.depth, temperature=options.temperature, rerank=options.rerank
+    )
+    estimates, unsupported = evaluate_lists(used.lists, target, options)
     return OffPolicyReport(
-        name, options.reward, since, options.until, len(used), int(np.unique(used.visitors).size),
-        len(lists) - len(used), unsupported, estimates,
+        name, options.reward, since, options.until, len(used), int(np.unique(used.lists.visitors).size),
+        sum(each is not None for each in used.sessions), without_history, len(drawn) - len(used), unsupported,
+        estimates,
     )  # fmt: skip
 
 
-_ON_SALE = text("SELECT id FROM products_db.products WHERE status = 'active' ORDER BY id")
+def _is_usable(filters: Mapping[str, Any], guest: str | None, reward: Reward) -> bool:
+    """Whether it is known what else could be displayed, and what the list earned."""
+    return "attributes" not in filters and (guest is None or reward is not Reward.REVENUE)
 
 
 def evaluate_lists(
@@ -143,26 +155,3 @@ def evaluate_lists(
             "lists, give fewer --places, or explore with a higher RECSYS_EXPLORATION__TEMPERATURE"
         )
     return estimates, unsupported
-
-
-def lists_by(
-    model: Recommender, lists: LoggedLists, options: OffPolicyOptions, on_sale: npt.NDArray[np.int64]
-) -> TargetLists:
-    """What the model ranks for the user of each list, from the history of its training data.
-
-    Reranked candidates that the model does not rank follow in the order of the log.
-    """
-    users, row = np.unique(lists.visitors, return_inverse=True)
-    if not options.rerank:
-        ranked = model.recommend(users, options.depth, only=on_sale).products
-        return TargetLists(ranked[row], options.temperature)
-    reranked: list[npt.NDArray[np.int64]] = [np.empty(0, np.int64)] * len(lists)
-    for first in range(0, users.size, _BLOCK):
-        block = users[first : first + _BLOCK]
-        ranked = model.recommend(block, len(model.items_)).products
-        for number in np.flatnonzero((row >= first) & (row < first + block.size)).tolist():
-            candidates = lists.candidates[number][lists.candidates[number] >= 0]
-            order = ranked[row[number] - first]
-            by_model = order[np.isin(order, candidates)]
-            reranked[number] = np.concatenate([by_model, candidates[~np.isin(candidates, by_model)]])
-    return TargetLists(padded(reranked, lists.candidates.shape[1]), options.temperature)

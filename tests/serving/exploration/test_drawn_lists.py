@@ -23,7 +23,8 @@ from serving.catalogue.catalogue import Catalogue
 from serving.exploration.drawn_lists import Explorer
 from serving.merchandising.compiled_rules import CompiledRules
 from serving.ranking.eligibility import SeenProducts
-from serving.recommender.request import RecommendationRequest
+from serving.recommender.request import Filters, Placement, RecommendationRequest
+from serving.recommender.response import narrowing
 from serving.server.app import create_app
 from tests.serving.api.test_answers import ask, execute, ids, until
 from tests.serving.exploration.drawing import ALWAYS, NOTHING, products, ranked
@@ -176,3 +177,53 @@ def test_drawn_lists_are_logged_as_they_were_displayed(
                 assert propensity == pytest.approx(
                     weights.pop(product) / (sum(weights.values()) + np.exp(-candidates.index(product) / 10.0))
                 )
+
+
+def test_what_narrowed_a_drawn_list_is_logged_with_it(
+    exploring_client: httpx.Client, scored_shop: Shop
+) -> None:
+    for number in range(20):
+        for name, narrow in (
+            ("narrowed", {"category": 3, "max_price": 95, "novelty": "new"}),
+            ("everything", {}),
+        ):
+            answer = exploring_client.get(
+                "/api/v1/users/1/recommendations",
+                params={"limit": 5, **narrow},
+                headers={"X-Request-Id": f"{name}-{number}"},
+            )
+            assert answer.status_code == 200, answer.text
+    query = (
+        "SELECT DISTINCT split_part(request_id, '-', 1), candidates IS NOT NULL, filters "
+        "FROM recommendations_db.exposures ORDER BY 1, 2"
+    )
+
+    def logged() -> list[tuple[Any, ...]]:
+        drain.run(threading.Event(), once=True)
+        return execute(scored_shop, query)
+
+    narrowed = {"categories": [3], "max_price": 95.0, "novelty": "new"}
+    expected = [
+        ("everything", False, None), ("everything", True, None),
+        ("narrowed", False, None), ("narrowed", True, narrowed),
+    ]  # fmt: skip
+    until(lambda: len(logged()) >= len(expected), 30)
+    assert logged() == expected
+
+
+def test_cart_and_page_narrow_a_list() -> None:
+    request = RecommendationRequest(
+        user=1,
+        cart=(3,),
+        products=(9,),
+        on_page=frozenset({4}),
+        filters=Filters(exclude=(7,), in_stock=True, attributes=(("colour", "red"),)),
+    )
+    assert narrowing(request) == {
+        "exclude": [3, 4, 7, 9],
+        "in_stock": True,
+        "attributes": (("colour", "red"),),
+    }
+    assert narrowing(RecommendationRequest(user=1, limit=5, diversity=0.5)) is None
+    # a list of a product is without it anyway
+    assert narrowing(RecommendationRequest(Placement.SIMILAR, products=(9,))) is None

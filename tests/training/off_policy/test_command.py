@@ -18,8 +18,9 @@ from recsys.domains.recommendations.impressions import store as impressions
 from recsys.domains.recommendations.impressions.store import Answered
 from tests.serving import shopping
 from tests.support.shop import Shop
-from training.off_policy.evaluation import OffPolicyOptions, evaluate_lists, lists_by
+from training.off_policy.evaluation import OffPolicyOptions, evaluate_lists
 from training.off_policy.log import Reward, read_lists
+from training.off_policy.rankings import lists_by
 from training.off_policy.target import LoggedLists, padded
 
 PLACES, DEPTH = 3, 120
@@ -68,7 +69,7 @@ def logged(shop: Shop) -> tuple[Shop, Recommender, LoggedLists]:
             [
                 other._replace(request_id="not-drawn", propensities=None, candidates=None),
                 other._replace(request_id="unknown", user_id=99),
-                other._replace(request_id="guest", user_id=None, session_id="visit"),
+                other._replace(request_id="nobody", user_id=None),
                 other._replace(request_id="other-list", shelf="popular"),
                 other._replace(request_id="page-2", before=20),
                 other._replace(request_id="long-ago", shown_at=begin - timedelta(days=300)),
@@ -102,7 +103,11 @@ def test_the_command_estimates_from_the_lists_that_were_logged(
             session, since=chosen.since, until=chosen.until, window=chosen.window, reward=chosen.reward,
             shelf="for_you", places=PLACES,
         )  # fmt: skip
-    known = found.take(np.flatnonzero(found.visitors != 99))
+        target, without_history = lists_by(session, model, found, depth=DEPTH, temperature=60.0, rerank=True)
+    assert without_history == 1
+    [late] = np.flatnonzero(found.lists.visitors == 99)
+    np.testing.assert_array_equal(target.products[late], found.lists.candidates[late])
+    known = found.take(np.flatnonzero(found.lists.visitors != 99)).lists
     assert len(found) == len(known) + 1
     np.testing.assert_array_equal(known.visitors, expected.visitors)
     np.testing.assert_array_equal(known.products, expected.products)
@@ -110,16 +115,16 @@ def test_the_command_estimates_from_the_lists_that_were_logged(
     np.testing.assert_array_equal(known.candidates, expected.candidates)
     # the list that was not drawn is displayed at the moment of the first, and takes its clicks
     assert (known.rewards != expected.rewards).any(axis=1).sum() <= 1
-    target = lists_by(model, known, chosen, np.arange(1, DEPTH + 1))
     for row, products in enumerate(target.products):
         assert sorted(products) == list(range(1, DEPTH + 1)), row
-    estimates, unsupported = evaluate_lists(known, target, chosen)
+    estimates, unsupported = evaluate_lists(found.lists, target, chosen)
     assert unsupported == 0.0
 
     answer = shop.run("train", "off-policy", "--model", "knn-v1", *OPTIONS, "--rerank", "--draws", "200")
     assert answer.returncode == 0, answer.stderr
     output = json.loads(answer.stdout)
-    assert (output["lists"], output["visitors"], output["unknown"]) == (len(known), shopping.USERS, 1)
+    assert (output["lists"], output["visitors"]) == (len(found), shopping.USERS + 1)
+    assert (output["guests"], output["without_history"], output["left_out"]) == (0, 1, 0)
     for name in ("ips", "snips", "doubly_robust", "logged"):
         each = getattr(estimates, name)
         assert output["estimates"][name] == pytest.approx(
@@ -146,7 +151,7 @@ def test_what_cannot_be_estimated_is_refused_in_one_line(
         (("--model", "nobody"), "no model is named 'nobody'"),
         (("--model", "knn-v1", "--until", "2020-01-01", "--since", "2019-01-01"), "has learned from"),
         (("--model", "knn-v1", "--since", "1h"), "was drawn between"),
-        (("--model", "knn-v1", "--list", "other"), "no list 'other' of a user was drawn"),
+        (("--model", "knn-v1", "--list", "other"), "no list 'other' of a visitor was drawn"),
         (("--model", "knn-v1", "--since", "30d", "--min-effective", "5000"), "(at least 5000 are needed)"),
         (("--model", "knn-v1", "--reward", "joy"), "expected one of clicks, carts, purchases, revenue"),
         (("--model", "knn-v1", "--window", "0d"), "--window"),

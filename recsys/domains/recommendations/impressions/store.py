@@ -7,7 +7,7 @@ found in Redis, where hashes of twenty seconds each hold the lists of the last m
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -44,6 +44,7 @@ class Answered(NamedTuple):
         nobody's; its propensities are those of drawn lists, without candidates.
     credits : what a success at each of these places counts for the challenger; below 0 for the control.
     milliseconds, late : of a list in an experiment, how long it took and whether its deadline passed.
+    filters : of a drawn list, what its request narrowed it by: names and values that JSON has.
     """
 
     request_id: str
@@ -66,6 +67,7 @@ class Answered(NamedTuple):
     credits: Sequence[float] | None = None
     milliseconds: float | None = None
     late: bool | None = None
+    filters: Mapping[str, Any] | None = None
 
 
 _OLDEST_FIELDS = Answered._fields.index("before") + 1
@@ -75,19 +77,21 @@ _STORE = text(
     WITH given AS MATERIALIZED (
         SELECT * FROM unnest(:request_ids, :shelves, :users, :sessions, :models, :versions, :generations,
                              :sources, :arms, :products, :scores, :moments, :propensities, :candidates,
-                             :arm_propensities, :teams, :credits, :milliseconds, :late)
+                             :arm_propensities, :teams, :credits, :milliseconds, :late, :filters)
           AS g(request_id, shelf, user_id, session_id, model, version, generation, source, arm, product_ids,
-               scores, shown_at, propensities, candidates, arm_propensity, teams, credits, milliseconds, late)
+               scores, shown_at, propensities, candidates, arm_propensity, teams, credits, milliseconds, late,
+               filters)
     ), people AS MATERIALIZED (
         SELECT id FROM users_db.users WHERE id IN (SELECT user_id FROM given) ORDER BY id FOR KEY SHARE
     )
     INSERT INTO recommendations_db.exposures
         (request_id, shelf, user_id, session_id, model, version, generation, source, arm, product_ids,
-         scores, shown_at, propensities, candidates, arm_propensity, teams, credits, milliseconds, late)
+         scores, shown_at, propensities, candidates, arm_propensity, teams, credits, milliseconds, late,
+         filters)
     SELECT request_id, shelf, people.id, session_id, model, version, generation, source, arm,
            CAST(product_ids AS integer[]), CAST(scores AS real[]), shown_at,
            CAST(propensities AS real[]), CAST(candidates AS integer[]), arm_propensity,
-           CAST(teams AS smallint[]), CAST(credits AS real[]), milliseconds, late
+           CAST(teams AS smallint[]), CAST(credits AS real[]), milliseconds, late, CAST(filters AS jsonb)
     FROM given LEFT JOIN people ON people.id = given.user_id
     ORDER BY request_id, shelf
     ON CONFLICT DO NOTHING
@@ -97,7 +101,7 @@ _STORE = text(
     *(bindparam(name, type_=ARRAY(VARCHAR)) for name in ("versions", "sources", "arms")),
     # an array of arrays of different lengths does not exist: they travel as texts
     *(bindparam(name, type_=ARRAY(TEXT)) for name in ("products", "scores", "propensities", "candidates")),
-    *(bindparam(name, type_=ARRAY(TEXT)) for name in ("teams", "credits")),
+    *(bindparam(name, type_=ARRAY(TEXT)) for name in ("teams", "credits", "filters")),
     *(bindparam(name, type_=ARRAY(INTEGER)) for name in ("users", "generations")),
     bindparam("moments", type_=ARRAY(TIMESTAMP(timezone=True))),
     *(bindparam(name, type_=ARRAY(REAL)) for name in ("arm_propensities", "milliseconds")),
@@ -106,7 +110,7 @@ _STORE = text(
 _COLUMNS = """
     SELECT request_id, shelf, source, product_ids, scores, shown_at, user_id, session_id, model, version,
            generation, arm, coalesce(array_lower(product_ids, 1), 1) - 1, propensities, candidates,
-           arm_propensity, teams, credits, milliseconds, late
+           arm_propensity, teams, credits, milliseconds, late, filters
     FROM recommendations_db.exposures
 """
 _FIND = text(f"{_COLUMNS} WHERE request_id = ANY(:ids) ORDER BY request_id, shelf").bindparams(
@@ -170,6 +174,7 @@ def _plausible(one: Answered) -> bool:
         and isinstance(one.candidates, list | None)
         and isinstance(one.teams, list | None)
         and isinstance(one.credits, list | None)
+        and isinstance(one.filters, dict | None)
     )
 
 
@@ -202,6 +207,9 @@ def store(session: Session, several: Sequence[Answered]) -> int:
             "credits": [None if one.credits is None else _array(one.credits, one.before) for one in several],
             "milliseconds": [one.milliseconds for one in several],
             "late": [one.late for one in several],
+            "filters": [
+                None if one.filters is None else orjson.dumps(one.filters).decode() for one in several
+            ],
         },
     )
     return int(done.rowcount)

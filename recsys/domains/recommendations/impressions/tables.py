@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import REAL, ForeignKey, Index, Integer, SmallInteger, String
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from recsys.database.base import Base, where_given
@@ -54,6 +55,8 @@ class Exposure(Base):
     # of a list in an experiment: how long it took, and whether its deadline passed
     milliseconds: Mapped[float | None] = mapped_column(REAL)
     late: Mapped[bool | None]
+    # of a drawn list: what the request narrowed it by, beside what applies to every list
+    filters: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
 
 
 class FeedbackExposure(Base):
