@@ -160,9 +160,7 @@ def train(
             )
             page, document = write_report(report, folder)
             signature = split_signature(split, dataset.fingerprint, experiments[0])
-            write_values(
-                folder / "figures", signature, {v.name: v.judged.evaluation for v in versions}, split
-            )
+            write_values(folder / "figures", signature, {v.name: v.judged.evaluation for v in versions})
             publish_report(folder)
             writing.note = str(page)
         with steps.step(

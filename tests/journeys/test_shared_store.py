@@ -102,6 +102,11 @@ def test_what_an_erasure_withdraws_is_gone_on_every_host(trained: Shop, elsewher
     settings = get_settings()
     snapshot = f"datasets/{snapshots.current_record(settings)['folder']}"
     page = next(name for name in artifact_store().names("reports") if name.endswith(".html"))
+    # as programs before version 0030 wrote them
+    figures = settings.var / "reports" / "former" / "figures"
+    figures.mkdir(parents=True)
+    np.save(figures / "users.all.npy", np.array([user]))
+    artifact_store().publish("reports/former/figures")
     with elsewhere("b") as b:
         snapshots.current(get_settings())
         artifact_store().fetch(page)
@@ -113,7 +118,7 @@ def test_what_an_erasure_withdraws_is_gone_on_every_host(trained: Shop, elsewher
         assert [each.name for each in receipt.models] == ["popularity-v1"]
         assert {each.place: each.count for each in erasure.preview(user)}["artifact store"] == 0
         assert snapshot not in artifact_store().names()
-        assert "datasets/current.json" not in artifact_store().names()
+        assert not {"datasets/current.json", "reports/former/figures"} & set(artifact_store().names())
         with pytest.raises(NotFound):
             snapshots.current(get_settings())
         assert not list(c.glob("datasets/*/users.npy"))

@@ -15,7 +15,7 @@ from models.registry.registry import RegisteredModel
 from recsys.artifacts.store import artifact_store
 from recsys.errors import RecsysError
 from training.evaluation.evaluator import Evaluation
-from training.evaluation.splits import VIEWS, Split
+from training.evaluation.splits import Split
 from training.experiment import Experiment
 from training.fit.trainer import Judged, judge
 from training.progress import Steps
@@ -93,11 +93,12 @@ def split_signature(split: Split, dataset: str, plan: Experiment) -> dict[str, A
     }
 
 
-def write_values(
-    folder: Path, signature: dict[str, Any], evaluations: dict[str, Evaluation], split: Split
-) -> None:
-    """Keep every metric per user, so that a later run can be compared without fitting this one again."""
-    arrays: dict[str, npt.NDArray[Any]] = {f"users.{view}": split.folds[view].users for view in VIEWS}
+def write_values(folder: Path, signature: dict[str, Any], evaluations: dict[str, Evaluation]) -> None:
+    """Keep every metric per user, so that a later run can be compared without fitting this one again.
+
+    Who the users are is not kept: those of the same signature are the same, in the same order.
+    """
+    arrays: dict[str, npt.NDArray[Any]] = {}
     for name, evaluation in evaluations.items():
         for view, result in evaluation.views.items():
             arrays |= {f"{name}.{view}.{metric}": values for metric, values in result.values.items()}

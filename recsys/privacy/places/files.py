@@ -34,6 +34,7 @@ __all__ = [
     "SNAPSHOT_FILES",
     "FilePlace",
     "clean_text",
+    "figures_name",
     "has_person",
     "learned_from",
     "places_in_text",
@@ -75,6 +76,23 @@ class _Snapshots(FilePlace):
         # also what a build that was killed left behind, a level deeper
         found = {path.parent for path in datasets.rglob("users.npy")}
         return sorted(folder for folder in found if has_person(folder, person))
+
+
+class _Figures(FilePlace):
+    """Figures of reports that name their users, as programs before version 0030 wrote them: deleted whole.
+
+    They are no part of the report; a training that would have read them fits its champion again.
+    """
+
+    def read(self, settings: Settings, person: Person) -> list[Any]:
+        return [{"figures": folder.parent.name} for folder in self._folders(settings, person)]
+
+    def erase(self, settings: Settings, person: Person, failures: list[str]) -> int:
+        return _each(_remove, self._folders(settings, person), failures)
+
+    def _folders(self, settings: Settings, person: Person) -> list[Path]:
+        folders = sorted((settings.var / "reports").glob("*/figures"))
+        return [folder for folder in folders if figures_name(folder, person)]
 
 
 class _Posts(FilePlace):
@@ -188,6 +206,7 @@ FILE_PLACES: Mapping[str, FilePlace] = MappingProxyType(
         "var/spool/posts": _Posts(),
         "var/spool/exposures": _AnsweredLists(),
         "var/reports": _Texts("reports"),
+        "figures of reports": _Figures(),
         "var/mlflow": _Texts("mlflow"),
         "var/imports": _Texts("imports"),
         "var/jobs": _Texts("jobs"),
@@ -197,6 +216,11 @@ FILE_PLACES: Mapping[str, FilePlace] = MappingProxyType(
     }
 )
 """The places in files of this machine."""
+
+
+def figures_name(folder: Path, person: Person) -> bool:
+    """Whether the figures of a report name the person among their users."""
+    return any(_contains(path, person.user_id) for path in folder.glob("users.*.npy"))
 
 
 def learned_from(folder: Path, person: Person) -> bool:

@@ -22,6 +22,7 @@ from recsys.privacy.places.files import (
     SNAPSHOT_FILES,
     FilePlace,
     clean_text,
+    figures_name,
     has_person,
     places_in_text,
 )
@@ -31,10 +32,11 @@ __all__ = ["ALL_FILE_PLACES"]
 
 _CURRENT = "datasets/current.json"
 _TEXTS = (".html", ".json")
+_FIGURES = "/figures"
 
 
 class _Published(FilePlace):
-    """Snapshots that contain the person are withdrawn; reports that name them are published without.
+    """Snapshots and figures with the person are withdrawn; reports that name them are published without.
 
     The copies of this machine are cleaned as files of `var/`, before this place.
     """
@@ -51,7 +53,7 @@ class _Published(FilePlace):
             return 0
         try:
             for name in self._naming(store, person):
-                if name.startswith("datasets/"):
+                if name.startswith("datasets/") or name.endswith(_FIGURES):
                     store.withdraw(name)
                 else:
                     _publish_without(store, name, person)
@@ -68,6 +70,8 @@ class _Published(FilePlace):
         for name in store.names("reports"):
             if name.endswith(_TEXTS) and _is_in_report(store, name, person):
                 yield name
+            if name.endswith(_FIGURES) and _is_in_figures(store, name, person):
+                yield name
 
 
 def _is_in_snapshot(store: ArtifactStore, name: str, person: Person) -> bool:
@@ -78,6 +82,16 @@ def _is_in_snapshot(store: ArtifactStore, name: str, person: Person) -> bool:
         return False
     except Invalid:
         # what is damaged may contain anybody, and nobody can learn from it
+        return True
+
+
+def _is_in_figures(store: ArtifactStore, name: str, person: Person) -> bool:
+    try:
+        with store.some_files(name, lambda path: path.startswith("users.")) as folder:
+            return figures_name(folder, person)
+    except NotFound:
+        return False
+    except Invalid:
         return True
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psycopg
 
 from recsys import clock
@@ -219,6 +220,10 @@ def _left_over(counter: Counter, person: Person, product: int) -> None:
     file = counter.shop.var.parent / "late.csv"
     file.write_text(f"user,product,interaction_type,created_at\n{NAME},nothing,view,2024-01-01\n")
     counter.shop.run("import", "csv", "--interactions", file)
+    # as programs before version 0030 wrote them
+    figures = counter.shop.var / "reports" / "former" / "figures"
+    figures.mkdir(parents=True)
+    np.save(figures / "users.all.npy", np.array([7, NUMBER]))
     exported = counter.shop.var / "exported"
     exported.mkdir()
     (exported / "lists.csv").write_text(f"user,sku\n{NAME},sku1\nother,sku2\n")
