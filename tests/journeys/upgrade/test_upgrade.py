@@ -13,9 +13,11 @@ import httpx
 import pytest
 
 from recsys.database import migrate
+from serving.server.app import create_app
 from tests.journeys.conftest import ADDRESS, Counter
 from tests.journeys.upgrade.earlier_version import EarlierVersion, earlier_version
 from tests.serving.api.test_answers import until
+from tests.serving.running import running
 
 __all__ = ["earlier_version"]
 
@@ -114,3 +116,43 @@ def test_a_purchase_at_the_version_before(both: TwoVersions, earlier_version: Ea
     assert json.loads(earlier_version.run("events", "dead", "--json")) == []
     counter.settle_events()
     assert json.loads(earlier_version.run("keys", "list", "--json")) == []
+
+
+def test_rules_for_a_segment_hold_at_both_versions(both: TwoVersions) -> None:
+    with running(create_app()) as client:
+        newest = Counter(replace(both.newest.desk, client=client), both.newest.admin)
+        _rules_for_a_segment_hold(newest, both.earlier, both.lamp, both.shade)
+
+
+def _rules_for_a_segment_hold(counter: Counter, earlier: Counter, lamp: int, shade: int) -> None:
+    ada, bob = counter.desk.person("ada"), counter.desk.person("bob")
+
+    def listed(version: Counter, user: int | None) -> set[int]:
+        path = "/recommendations" if user is None else f"/users/{user}/recommendations"
+        answer = version.desk.client.get(f"/api/v1{path}?limit=2")
+        assert answer.status_code == 200, answer.text
+        return {item["product_id"] for item in answer.json()["items"]}
+
+    def everywhere(expected: dict[int | None, set[int]]) -> bool:
+        return all(
+            listed(version, user) == products
+            for version in (counter, earlier)
+            for user, products in expected.items()
+        )
+
+    until(lambda: everywhere({user: {lamp, shade} for user in (ada.id, bob.id, None)}), 30)
+    # a segment and its rule of either version
+    for name, at, other, product in (("old", earlier, counter, lamp), ("new", counter, earlier, shade)):
+        segment = {"user_ids": [ada.id]}
+        at.send("PUT", f"/admin/stored-segments/{name}", who=counter.admin, json=segment, status=200)
+        rule = {"name": name, "kind": "hide", "target": {"product_ids": [product]}, "segment": name}
+        other.send("POST", "/recommendations/rules", who=counter.admin, json=rule, status=201)
+    until(lambda: everywhere({ada.id: set(), bob.id: {lamp, shade}, None: {lamp, shade}}), 30)
+    # the members of one change at the version that did not make it
+    counter.send(
+        "PUT", "/admin/stored-segments/old", who=counter.admin, json={"user_ids": [bob.id]}, status=200
+    )
+    until(lambda: everywhere({ada.id: {lamp}, bob.id: {shade}, None: {lamp, shade}}), 30)
+    guests = {"name": "guests", "kind": "hide", "target": {"product_ids": [lamp]}, "segment": "guests"}
+    earlier.send("POST", "/recommendations/rules", who=counter.admin, json=guests, status=201)
+    until(lambda: everywhere({ada.id: {lamp}, bob.id: {shade}, None: {shade}}), 30)
