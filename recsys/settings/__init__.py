@@ -161,7 +161,8 @@ class ShopSettings(BaseModel, extra="forbid"):
 
     front : the demo shop front is served at /shop. A visitor of it chooses whose lists and whose cart to see,
         so it is never for customers; unset: in development only, on the machine itself.
-    currency, product_url : ISO 4217 code; a product's page with {slug}, {sku} or {id}, unset: no `url`.
+    currency : of all prices, as an ISO 4217 code.
+    product_url : address of a product's page, with {slug}, {sku} or {id}; unset: no `url`.
     shipping_flat, shipping_per_kg : price of a parcel: a fixed part, and a part per kilogram.
     discounts : per code a percent or an amount, such as {"SPRING": {"percent": 10, "minimum": 50}}.
     cart_days, guest_cart_days : carts of users and of guests expire so long after their last change.
@@ -285,9 +286,11 @@ class SearchSettings(BaseModel):
 
     url : of Elasticsearch or OpenSearch; unset: PostgreSQL searches.
     engine : which of them answers at `url`.
-    user, password, api_key : how to log in: an API key (Elasticsearch only), or user and password.
+    user, password : how to log in, where `api_key` is unset.
+    api_key : how to log in to Elasticsearch, in the place of user and password.
     plain_http : the log-in may be sent unencrypted, by an http:// address of another machine.
-    ca_certs, verify_certs : file of trusted certificates (unset: the system's); whether they are checked.
+    ca_certs : file of trusted certificates; unset: the system's.
+    verify_certs : whether the server's certificate is checked.
     prefix : the indices are called prefix_products and prefix_users (aliases).
     language : one with a Snowball stemmer, such as german, or simple for none; reindex after a change.
     popularity_weight, personal_weight : how much popularity and a known user's taste add to what the text

@@ -12,7 +12,8 @@ __all__ = ["ServingSettings"]
 class ServingSettings(BaseModel, extra="forbid"):
     """What is stored for each user and what may appear again.
 
-    stored_per_user, stored_new_per_user : length of a user's stored lists: any product; new to the user.
+    stored_per_user : length of a user's stored list of any products.
+    stored_new_per_user : length of a user's stored list of products that are new to the user.
     stored_active_days : users without an interaction or a log-in in so many days before the end of the
         training data get no stored list, and are answered live, until their next interaction; 0: all get one.
     rows_per_list : so many first products of each stored list are rows of product_recommendations, too. A row
