@@ -234,7 +234,9 @@ def _run(
             to_csv.write_text(as_csv(members, blocks), encoding="utf-8", newline="")
         except OSError as error:
             raise Invalid(f"--csv {to_csv} cannot be written: {error.strerror}") from error
-        typer.echo(f"{len(members):,} users: {to_csv}{_counted_from(segment)}")
+        people = len({member.user_id for member in members})
+        lines = "" if people == len(members) else f", {len(members):,} lines"
+        typer.echo(f"{people:,} users{lines}: {to_csv}{_counted_from(segment)}")
     else:
         _show(segment, members)
 
