@@ -117,6 +117,9 @@ def _expected(error: Mapping[str, Any]) -> str:
     kind, limits = str(error["type"]), error.get("ctx", {})
     if kind == "extra_forbidden":
         return "no such field is known"
+    if kind == "tuple_type":
+        # JSON has no tuples
+        return "Input should be a valid list"
     # pydantic counts the items of a text whose own check comes first
     if kind == "too_short" and isinstance(error.get("input"), str):
         least = limits["min_length"]

@@ -148,3 +148,11 @@ def test_a_wrong_name_is_answered_in_words(kind: object, expected: str, given: s
         TypeAdapter(kind).validate_python(given)
     (problem,) = field_problems(caught.value.errors())
     assert problem.expected == expected
+
+
+def test_what_is_no_list_is_answered_in_words_of_json() -> None:
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(tuple[int, ...]).validate_python({"a": 1})
+    assert [problem.expected for problem in field_problems(caught.value.errors())] == [
+        "Input should be a valid list"
+    ]
