@@ -282,7 +282,7 @@ def _loss(
         return (
             TraceStepName.RANKING,
             f"The rule “{perhaps.name}”{_for_members(perhaps)} hid it, if the user was a member then: the "
-            "members were found again since, and those of before are not kept. Nothing else excluded it.",
+            "members were found again since, and the former ones are not kept. Nothing else excluded it.",
         )
     last = page.before + len(page.products)
     return (

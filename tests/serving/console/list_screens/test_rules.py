@@ -113,7 +113,7 @@ def test_a_rule_is_disabled_enabled_deleted_and_its_changes_stay(client: httpx.C
     assert changes[2]["fields"] == ["state: enabled → disabled"]
 
 
-def test_a_change_is_told_in_words(client: httpx.Client) -> None:
+def test_a_change_is_described_in_words(client: httpx.Client) -> None:
     number = make(name="up", kind="boost", target={"category_id": 2}, factor=1.5)
     address = f"/console/rules/{number}"
     fields = content(client, address)["fields"]
