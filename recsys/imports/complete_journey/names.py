@@ -201,9 +201,13 @@ def product_names(title: str, package_size: str, category: str, department: str)
     by_case = (pl.col(department) == "Produce").fill_null(False) & raw.str.contains(_WEIGHED)
     size = (
         raw.str.to_lowercase()
+        # the number of an article, or the rest of a word, before the size
+        .str.replace(r"^(?:\d{5,}|ab|[lnpr]) ([.\d])", "$1")
+        .str.replace(r"^\d{5,}.*$|^(?:pk|pck|in)$", "")
         .str.replace(r"\.0+ ", " ")
         .str.replace(r"^\.", "0.")
         .str.replace(r" l$", " L")
+        .str.replace(r"^l$", "1 L")
         .str.replace(r"^1 dz$", "1 dozen")
         .str.replace(r"^pt$", "1 pint")
         .str.replace(r"^ctn$", "1 carton")

@@ -41,6 +41,13 @@ def _name(product_type: str | None, category: str | None, department: str, size:
         ),
         ("SEAFOOD-FRE-CATFISH", "SEAFOOD-FRESH", "SEAFOOD", "15.00 OZ", "Fresh Catfish, 15 oz"),
         ("SUGAR", "SUGARS/SWEETNERS", "GROCERY", "(600)  4 LB", "Sugar, 4 lb"),
+        # numbers of articles and rests of words stand where the size is
+        ("CIGARETTES", "CIGARETTES", "GROCERY", "973875 PK", "Cigarettes"),
+        ("SUGAR", "SUGARS/SWEETNERS", "GROCERY", "22515 32 OZ", "Sugar, 32 oz"),
+        ("SUGAR", "SUGARS/SWEETNERS", "GROCERY", "04503916 OZ", "Sugar"),
+        ("SUGAR", "SUGARS/SWEETNERS", "GROCERY", "N .6 OZ", "Sugar, 0.6 oz"),
+        ("SUGAR", "SUGARS/SWEETNERS", "GROCERY", "2000 ML", "Sugar, 2000 ml"),
+        ("SUGAR", "SUGARS/SWEETNERS", "GROCERY", "L", "Sugar, 1 L"),
         (None, "PKG.SEAFOOD MISC", "SEAFOOD-PCKGD", None, "Packaged Seafood Misc"),
         (None, None, "CHEF SHOPPE", None, "Chef Shoppe"),
     ],
