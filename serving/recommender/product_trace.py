@@ -140,6 +140,8 @@ def feedback_on(
         rows += [
             ProductFeedback(kind="feedback", name=row.feedback_type or "rated", moment=row.created_at)
             for row in feedback.of_user(session, user, product_id=product, limit=MAX_FEEDBACK)
+            # a page reports what it displays, too, which the user did not do
+            if row.feedback_type != "shown"
         ]
     oldest = datetime.min.replace(tzinfo=UTC)
     return sorted(rows, key=lambda row: row.moment or oldest, reverse=True)

@@ -320,7 +320,10 @@ def _shown(
         followed = [
             f"{piece.feedback_type} {catalogue.name(piece.product_id) or piece.product_id}"
             for piece in pieces
-            if piece.product_id in page.products and piece.created_at and piece.created_at >= page.shown_at
+            if piece.feedback_type != "shown"
+            and piece.product_id in page.products
+            and piece.created_at
+            and piece.created_at >= page.shown_at
         ]
         followed += [
             f"{each.type.replace('_', ' ')} {each.name}"

@@ -21,6 +21,8 @@ from tests.support.pages import (
 
 PICTURES = os.environ.get("CI_ARTIFACTS")
 """Where pictures of the screens are kept; nowhere without it."""
+MOST_BYTES = 100_000
+"""Of the first page, as it travels."""
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_BROWSER)
 
 
@@ -43,6 +45,17 @@ def test_row_headers_of_measured_models_keep_words(second: httpx.Client) -> None
             assert page.locator("tbody th").count()
             assert_page_is_sound(page, wrong)
             assert_row_headers_keep_words(page)
+
+
+def test_the_first_page_is_small(client: httpx.Client) -> None:
+    with chromium() as browser, opened_page(browser, VIEWS[0]) as (page, wrong):
+        sizes: list[int] = []
+        page.on("requestfinished", lambda request: sizes.append(sum(
+            request.sizes()[part] for part in ("responseBodySize", "responseHeadersSize"))))  # fmt: skip
+        page.goto(f"{client.base_url}/console")
+        page.wait_for_load_state("networkidle")
+        assert 5_000 < sum(sizes) < MOST_BYTES
+        assert wrong == []
 
 
 def test_the_first_stop_of_the_keyboard_skips_to_the_content(client: httpx.Client) -> None:

@@ -12,7 +12,7 @@ from recsys.domains.recommendations.impressions import store as impressions
 from recsys.domains.recommendations.impressions.store import Answered
 from recsys.domains.recommendations.interactions.history import interactions_of
 from tests.serving import shopping
-from tests.serving.api.test_answers import ask, ids
+from tests.serving.api.test_answers import ask, execute, ids
 from tests.serving.console.conftest import LogIn, content
 from tests.support.pages import send_form
 from tests.support.shop import Shop
@@ -93,6 +93,22 @@ def test_what_was_shown_names_what_followed(client: httpx.Client, scored_shop: S
     assert address.replace("&", "&amp;") in client.get("/console/people/5").text
     assert content(client, address)["past"]["request_id"] == "r1"
     assert shown["followed"] == ["add to cart Coffee “51”"]
+
+
+def test_what_was_displayed_is_not_what_followed(client: httpx.Client, scored_shop: Shop) -> None:
+    page = Answered("r1", "for_you", "stored", [50, 51], [0.5, 0.4], clock.now(), 5, None, "knn-v1", "1", 1)
+    with unit_of_work() as session:
+        impressions.store(session, [page])
+    execute(
+        scored_shop,
+        "INSERT INTO recommendations_db.recommendation_feedback "
+        "(user_id, product_id, feedback_type, created_at) VALUES "
+        " (5, 50, 'shown', now()), (5, 51, 'shown', now()), (5, 51, 'clicked', now())",
+    )
+    (shown,) = content(client, "/console/people/5")["shown"]
+    assert shown["followed"] == ["clicked Coffee “51”"]
+    trace = content(client, "/console/why", user="5", product="51")["trace"]
+    assert [each["name"] for each in trace["feedback"]] == ["clicked"]
 
 
 def test_two_models_side_by_side_count_their_overlap(client: httpx.Client, scored_shop: Shop) -> None:
