@@ -31,7 +31,14 @@ TEN = datetime(2017, 1, 1, 10, 0, tzinfo=UTC)
         ("2017-01-01T12:00:00+02:00", TEN),
         ("2017-01-01T04:30:00,5-0530", TEN.replace(microsecond=500000)),
         ("2017-01-01T12:00:00 +02", TEN),
+        # as BigQuery writes it
+        ("2017-01-01 10:00:00 UTC", TEN),
+        ("2017-01-01 10:00:00.5 UTC", TEN.replace(microsecond=500000)),
         ("1483264800", TEN),
+        # as Java and Spark write it; a spreadsheet has rounded the other
+        ("1.4832648E9", TEN),
+        ("1.48326480025E12", TEN.replace(microsecond=250000)),
+        ("1.48E+09", None),
         ("1483264800.25", TEN.replace(microsecond=250000)),
         ("1483264800123", TEN.replace(microsecond=123000)),
         ("1483264800123456", TEN.replace(microsecond=123456)),
