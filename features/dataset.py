@@ -18,6 +18,7 @@ from features.blocks import blocks
 from features.ids import IdMap
 from features.interactions import Events, InteractionWeights
 from features.outliers import DAILY, REPEATED
+from features.repetition import are_repeated
 from features.tables import Demographics, ItemFeatures, Preferences, Words, compact
 from features.target import Target, choose_target
 from recsys.domains.recommendations.types import INTERACTION_TYPES
@@ -107,6 +108,11 @@ class Dataset:
         positive = self.touched.copy()
         positive.eliminate_zeros()
         return positive
+
+    @cached_property
+    def is_repeated(self) -> bool:
+        """Whether people come back for the same products, see `features.repetition`."""
+        return are_repeated(self.events)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -25,7 +24,6 @@ __all__ = [
     "LIKENESS",
     "MOST_STEPS",
     "NEIGHBOURHOODS",
-    "REPEATED",
     "Backtest",
     "BacktestPlan",
     "backtest",
@@ -59,17 +57,11 @@ COME_BACK = "people come back for the same products"
 FEW = 0.1
 """Windows that judge a smaller share of those who took up something last say little about the others."""
 
-REPEATED = 1.25
-"""Mean events per pair of user and product from which the data count as repeated consumption."""
-
 LEAST_USERS = 60
 """Fewer judged users than that decide nothing."""
 
 LATELY_DAYS = 28.0
 """What counts as lately where no window was observed."""
-
-_repeated: WeakKeyDictionary[Dataset, bool] = WeakKeyDictionary()
-"""What `_repeats` found, which sorts all events: asked several times in each fit."""
 
 TOO_FEW = "too few users took up something after an earlier moment to learn from; the usual leader serves"
 
@@ -127,7 +119,7 @@ def suited(
     creators: Creators, dataset: Dataset
 ) -> tuple[dict[str, Callable[[], Recommender]], dict[str, str]]:
     """The members that are worth their time on this dataset, and why others are left out."""
-    if not _repeats(dataset):
+    if not dataset.is_repeated:
         return dict(creators), {}
     why: dict[str, str] = {}
     steps = int((np.diff(dataset.matrix.indptr).astype(np.int64) ** 2).sum())
@@ -247,28 +239,10 @@ def _guess(creators: Creators, dataset: Dataset, question: Question, names: list
     order: tuple[str, ...] = ()
     if choose_protocol(dataset)[0] == "next":
         order = ("co_visitation_by_type", "co_visitation")
-    elif question == "any" and _repeats(dataset):
+    elif question == "any" and dataset.is_repeated:
         order = ("tifu_knn", "buy_again", "ease")
     for algorithm in (*order, *LIKENESS):
         for name in names:
             if algorithms[name] == algorithm:
                 return name
     return names[0]
-
-
-def _repeats(dataset: Dataset) -> bool:
-    """Whether people come back for the same product: on another day, by the same kind of event, often."""
-    if dataset not in _repeated:
-        _repeated[dataset] = _mean_days(dataset) > REPEATED
-    return _repeated[dataset]
-
-
-def _mean_days(dataset: Dataset) -> float:
-    """On how many days a pair of user and product has an event of one kind, on average; 0 without events."""
-    events = dataset.events
-    known = events.user >= 0
-    day = (events.time[known] - events.time.min(initial=0)) // MICROSECONDS_PER_DAY
-    items, kinds = int(events.item.max(initial=0)) + 1, int(events.kind.max(initial=0)) + 1
-    pair = (events.user[known].astype(np.int64) * items + events.item[known]) * kinds + events.kind[known]
-    days = np.unique(pair * (int(day.max(initial=0)) + 1) + day)
-    return float(days.size / max(1, np.unique(pair).size))

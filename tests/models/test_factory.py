@@ -31,7 +31,7 @@ def test_create_takes_parameters_by_name() -> None:
         ("als", {"factors": 0}, "factors of ALS must be a whole number from 1 to 4096, not 0"),
         ("als", {"factors": 2.5}, "factors of ALS must be a whole number"),
         ("als", {"iterations": True}, "iterations of ALS must be a whole number"),
-        ("als", {"alpha": 0}, "alpha of ALS must be a number greater than 0 to 1e\\+06, not 0"),
+        ("als", {"alpha": -1}, "alpha of ALS must be a number from 0 to 1e\\+06, not -1"),
         ("als", {"regularization": float("nan")}, "regularization of ALS must be a number"),
         ("als", {"seed": -1}, "seed of ALS must be"),
         ("popularity", {"half_life_days": "ten"}, "half_life_days of Popularity must be .* not 'ten'"),

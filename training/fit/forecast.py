@@ -16,7 +16,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from features.dataset import Dataset
-from models.hybrid.backtest import MOST_STEPS, NEIGHBOURHOODS, ORDERED, REPEATED
+from features.repetition import REPEATED
+from models.hybrid.backtest import MOST_STEPS, NEIGHBOURHOODS, ORDERED
 from models.hybrid.parameters import HybridParameters
 from models.registry.registry import RegisteredModel
 from models.shared.parallel import WORKERS
