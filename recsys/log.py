@@ -33,6 +33,24 @@ def _hide_secrets(
     return event
 
 
+def _console() -> structlog.dev.ConsoleRenderer:
+    """The default prints the locals of every frame: they hold what must not be logged, and take minutes."""
+    return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+
+
+# for programs that use a part of this one and never call `configure`
+if not structlog.is_configured():
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _hide_secrets,
+            _console(),
+        ]
+    )
+
+
 class _Stderr(logging.Handler):
     """Writes to what `sys.stderr` is at that moment: a notebook or a test runner replaces and closes it."""
 
@@ -72,9 +90,7 @@ def configure(level: str = "INFO", *, json: bool | None = None) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _hide_secrets,
     ]
-    # the default prints the locals of every frame: slow, and they hold what must not be logged
-    console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer() if as_json else console
+    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer() if as_json else _console()
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -46,3 +47,24 @@ def test_what_is_named_like_a_secret_is_hidden(monkeypatch: pytest.MonkeyPatch) 
     assert line["password"] == "[hidden]"
     assert line["user_id"] == 5
     assert "hunter2" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("prepare", ["", "log.configure(json=False)", "log.configure(json=True)"])
+def test_an_error_is_logged_with_its_place_and_without_the_values_of_its_variables(prepare: str) -> None:
+    program = f"""
+from recsys import log
+{prepare}
+def pay(card):
+    typed = card
+    raise ValueError("declined")
+try:
+    pay("".join(["4111", "1111"]))
+except ValueError:
+    log.get_logger("shop").exception("failed", password="swordfish")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    said = done.stdout + done.stderr
+    assert "in pay" in said
+    assert "declined" in said
+    assert "41111111" not in said
+    assert "swordfish" not in said
