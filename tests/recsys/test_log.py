@@ -63,8 +63,8 @@ except ValueError:
     log.get_logger("shop").exception("failed", password="swordfish")
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    said = done.stdout + done.stderr
-    assert "in pay" in said
-    assert "declined" in said
-    assert "41111111" not in said
-    assert "swordfish" not in said
+    output = done.stdout + done.stderr
+    assert "in pay" in output
+    assert "declined" in output
+    assert "41111111" not in output
+    assert "swordfish" not in output

@@ -76,7 +76,7 @@ def test_nothing_to_learn_from_is_no_division_by_zero() -> None:
 
 @pytest.mark.parametrize("unit", [0.01, 100.0])
 def test_the_unit_of_weights_changes_no_list(unit: float) -> None:
-    """A shop that weighs a purchase 500 gets the list of one that weighs it 5."""
+    """Purchases that weigh 500 give the lists of purchases that weigh 5."""
     by_type = {name: weight * unit for name, weight in DATA.weights.by_type.items()}
     other = replace(DATA, weights=InteractionWeights(by_type, DATA.weights.half_life_days))
     chosen = ALSParameters(factors=4, iterations=4)
