@@ -31,6 +31,8 @@ MOST_READS = 20
 _HEADER_LINES = 50
 _LONGEST_NAME = 500
 _NUMBER = re.compile(r"^\d+(\.\d+)?$")
+_ESCAPED_AND_OPEN = re.compile(r'(?P<before>[^"]*)"(?P<text>(?:[^"\\]|\\.)*\\"(?:[^"\\]|\\.)*)')
+"""A line whose only quotes are one that opens and others behind backslashes."""
 _EXCEL_SEPARATOR = re.compile(r"^sep=(.)$", re.IGNORECASE)
 
 Refusal = tuple[int, str | None, str, str]
@@ -61,6 +63,8 @@ class CsvTable:
     separator: str
     escape: str
     refused: list[Refusal] = field(default_factory=list)
+    closed: list[tuple[int, list[str]]] = field(default_factory=list)
+    """Line and fields of rows whose quote was closed where the number of columns says, see `_closed`."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,7 @@ def load_csv(
         other.drop(connection)
     table = CsvTable(header.names, header.separator, best.escape)
     loader.absorb(best, text.path, 0, table)
+    loader.store_closed(table.closed)
     table.refused.sort()
     return table
 
@@ -211,7 +216,8 @@ class _Loader:
         for region in regions:
             # up to the first reject of several lines the rows were cut rightly
             single = next((at for at, reject in enumerate(region) if reject.lines > 1), len(region))
-            table.refused += [self._refusal(reject, before) for reject in region[:single]]
+            for reject in region[:single]:
+                self._refuse(table, self._refusal(reject, before))
             if region[single:]:
                 self._read_again(region[single:], before, table, depth)
 
@@ -244,7 +250,7 @@ class _Loader:
     def _read_again(self, region: list[_Reject], before: int, table: CsvTable, depth: int) -> None:
         first, *rest = "\n".join(reject.raw for reject in region).split("\n")
         line = before + region[0].line
-        table.refused.append((line, None, "quote never closed", first))
+        self._refuse(table, (line, None, "quote never closed", first))
         if depth >= MOST_READS:
             table.refused += [
                 (line + number, None, "behind a quote that is never closed", raw)
@@ -260,6 +266,30 @@ class _Loader:
         self.absorb(self.read(piece, 0, blank, table.escape), piece, line, table, depth + 1)
         piece.unlink()
 
+    def _refuse(self, table: CsvTable, refusal: Refusal) -> None:
+        """Refuse a line, unless the number of columns says where its open quote ends."""
+        fields = _closed(refusal[3], self._header)
+        if fields is None:
+            table.refused.append(refusal)
+        else:
+            table.closed.append((refusal[0], fields))
+
+    def store_closed(self, rows: Sequence[tuple[int, Sequence[str]]]) -> None:
+        """Put rows of one line each into SOURCE_TABLE."""
+        if not rows:
+            return
+        columns = [f"c{index}" for index in range(len(self._header.names))]
+        lines, fields = zip(*rows, strict=True)
+        values = {
+            name: np.array(each, dtype=object)
+            for name, each in zip(columns, zip(*fields, strict=True), strict=True)
+        }
+        self._connection.register("closed", {"line": np.array(lines, dtype=np.int64)} | values)
+        self._connection.execute(
+            f"INSERT INTO {SOURCE_TABLE} SELECT line, 1, {', '.join(map(_trimmed, columns))} FROM closed"  # noqa: S608
+        )
+        self._connection.unregister("closed")
+
     def _refusal(self, reject: _Reject, before: int) -> Refusal:
         names = self._header.names
         column = names[reject.column - 1] if reject.column and reject.column <= len(names) else None
@@ -274,6 +304,23 @@ class _Loader:
         if reject.kind == "LINE SIZE OVER MAXIMUM":
             return line, None, f"row longer than {LONGEST_ROW_BYTES >> 20} MiB", reject.raw
         return line, None, f"not {len(names)} fields", reject.raw
+
+
+def _closed(line: str, header: _Header) -> list[str] | None:
+    """The fields of a line that opens a quote, escapes others by backslash and closes none; else None.
+
+    Fields behind the text are not quoted and so hold no separator: their number says where the text ends.
+    """
+    found = _ESCAPED_AND_OPEN.fullmatch(line)
+    if found is None:
+        return None
+    mark = header.separator
+    *before, rest = found["before"].split(mark)
+    behind = len(header.names) - len(before) - 1
+    text, *after = found["text"].rsplit(mark, behind) if behind > 0 else [found["text"]]
+    if rest.strip() or behind < 0 or len(after) != behind or any("\\" in each for each in after):
+        return None
+    return [*before, text.replace('\\"', '"'), *after]
 
 
 def _regions(rejects: Sequence[_Reject]) -> list[list[_Reject]]:

@@ -116,6 +116,11 @@ def _text_source(
         source = SourceFile(name, connection, columns, text.lines, table.refused, text)
         if table.escape == "\\":
             source.notes.append(f"{name}: read with quotes escaped by backslash")
+        if table.closed:
+            source.notes.append(
+                f"{name}: {len(table.closed):,} rows open a quote and never close it, the first in line "
+                f"{min(line for line, _ in table.closed):,}; the number of columns said where its text ends"
+            )
     if text.guessed:
         source.notes.append(
             f"{name}: read as Windows-1252, since it is not UTF-8; if letters look wrong, give --encoding"
