@@ -675,7 +675,7 @@ class RecsysSearch extends HTMLElement {
     }));
     options.hidden = !items.length;
     this.#root.getElementById('input').setAttribute('aria-expanded', String(items.length > 0));
-    const form = this.getAttribute('results') ?? '{n} results';
+    const form = this.getAttribute('results') ?? 'Results: {n}';
     this.#root.querySelector('.status').textContent = text ? form.replace('{n}', items.length) : '';
     // results of further letters keep the option that a key has reached
     this.#activate(active ? items.findIndex((item) => item.id === active.id) : -1);
