@@ -87,7 +87,7 @@ class PromotionRule(_ExperimentSection):
     max_empty_rate: float = Field(default=0.05, ge=0.0, le=1.0)
     """Guardrail: share of users who may get no product at all."""
     max_scoring_ms: float = Field(default=60_000.0, gt=0.0)
-    """Guardrail: milliseconds per 1000 users, measured while the lists of the test were made."""
+    """Guardrail: milliseconds of processor time per 1000 users, while the lists of the test were made."""
 
 
 class Experiment(_ExperimentSection):

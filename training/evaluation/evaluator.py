@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from time import perf_counter
+from time import process_time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,8 +43,8 @@ class ViewResult:
     totals    figures of all lists together (coverage, gini), float64 (len(ks),)
     unknown   metric → why it could not be computed
     exposure  int64 (len(ks), items of the training data): how often each was shown in the first k
-    seconds   that the model took to make the lists, nothing else; half of it where the lists of both views
-              come of one set of scores
+    seconds   of processor time that the model took to make the lists, nothing else, so that other work on
+              the machine holds no model; half of it where the lists of both views come of one set of scores
     scores    float32 (users, K): the model's own scores of its lists, -inf in empty places
     products  int64 (users, K) ids, -1 in empty places
     hits      bool (users, K)
@@ -156,20 +156,20 @@ def figures_of(
 def _lists(
     model: Recommender, split: Split, fold: Fold, k: int, advance: Callable[[int], None]
 ) -> tuple[Ranking, float]:
-    """The k best of each user of the fold, who comes with a history, and the seconds that it took."""
+    """The k best of each user of the fold, who comes with a history, and the seconds of processor time."""
     lists = _no_lists(fold.users, k)
     seconds = 0.0
     exclude = "seen" if fold.view == "new" else None
     for start in range(0, fold.users.size, BATCH):
         part = slice(start, start + BATCH)
         users = fold.users[part]
-        begun = perf_counter()
+        begun = process_time()
         ranking: Ranking = (
             model.recommend(users, k, exclude=exclude, only=split.only)
             if fold.histories is None
             else model.recommend_from(fold.histories[part], k, exclude=exclude, only=split.only)
         )
-        seconds += perf_counter() - begun
+        seconds += process_time() - begun
         lists.products[part], lists.scores[part] = ranking.products, ranking.scores
         advance(users.size)
     return lists, seconds
@@ -183,9 +183,9 @@ def _lists_of_both(
     everybody = np.unique(np.concatenate([fold.users for fold in split.folds.values()]))
     seconds = 0.0
     for start in range(0, everybody.size, BATCH):
-        begun = perf_counter()
+        begun = process_time()
         both = recommend_both(model, everybody[start : start + BATCH], k, k, only=split.only)
-        seconds += perf_counter() - begun
+        seconds += process_time() - begun
         for view, ranking in zip(VIEWS, both, strict=True):
             rows = np.flatnonzero(np.isin(lists[view].queries, ranking.queries))
             place = np.searchsorted(ranking.queries, lists[view].queries[rows])

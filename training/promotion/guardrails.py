@@ -29,7 +29,7 @@ class GateFigures:
     coverage          share of the catalogue that was shown to anybody
     popularity_share  mean share of a list that is of the most popular products; None where unknown
     empty_rate        share of users who got no product at all
-    scoring_ms        milliseconds to make the longest lists for 1000 users, on this machine, in this run; see
+    scoring_ms        milliseconds of processor time to make the longest lists for 1000 users; see
         `scoring_time`
     """
 
@@ -102,5 +102,5 @@ def figures_for_gate(evaluation: Evaluation, rule: PromotionRule, k: int) -> Gat
 
 
 def scoring_time(seconds: float, users: int) -> float:
-    """Milliseconds for 1000 users, or for all where there are fewer: with few, most is the start."""
+    """Milliseconds for 1000 users, or for all where they are fewer: of few, most is the time of the start."""
     return 1e6 * seconds / max(users, 1_000)

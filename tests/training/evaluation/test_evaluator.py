@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
 from models import factory
 from tests.training.shops import dataset_of, purchases
+from training.evaluation import evaluator
 from training.evaluation.evaluator import evaluate
 from training.evaluation.splits import Split, View, time_split
 from training.fit import calibration as fit_calibration
@@ -53,7 +56,16 @@ def test_both_views_have_the_lists_that_the_model_makes_for_each(split: Split, a
         result = evaluation.views[view]
         lists = model.recommend(result.users, max(KS), exclude=exclude, only=split.only)
         assert (result.products == lists.products).all()
-        assert result.scores == pytest.approx(lists.scores, rel=1e-6)
+        assert result.scores == pytest.approx(lists.scores, rel=1e-6, abs=1e-6)
+
+
+def test_waiting_is_no_scoring_time(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other work on the machine holds no model: only a processor's time of this process counts."""
+    used = itertools.count(step=2.0)
+    monkeypatch.setattr(evaluator, "process_time", lambda: next(used))
+    result = evaluate(factory.create("popularity").fit(split.train), split, KS)
+    batches = -(-max(fold.users.size for fold in split.folds.values()) // evaluator.BATCH)
+    assert sum(each.seconds for each in result.views.values()) == 2.0 * batches
 
 
 @pytest.mark.parametrize("view", ["all", "new"])
