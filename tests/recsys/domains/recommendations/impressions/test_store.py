@@ -48,6 +48,7 @@ LISTS = st.builds(
     credits=st.none(),
     milliseconds=st.none(),
     late=st.none(),
+    filters=st.none(),
 )
 TESTED_LISTS = st.builds(lambda one, share: one._replace(arm_propensity=share), LISTS, st.floats(0, 1))
 INTERLEAVED_LISTS = st.builds(
@@ -58,10 +59,13 @@ INTERLEAVED_LISTS = st.builds(
     st.floats(0, 1e5),
 )
 DRAWN_LISTS = st.builds(
-    lambda one, draws, candidates: one._replace(propensities=draws, candidates=candidates),
+    lambda one, draws, candidates, filters: one._replace(
+        propensities=draws, candidates=candidates, filters=filters
+    ),
     LISTS,
     st.lists(st.floats(0, 1), max_size=30),
     st.lists(st.integers(1, 2**31 - 1), max_size=50),
+    st.none() | st.dictionaries(TEXT, st.booleans() | st.integers(0, 99) | st.lists(TEXT, max_size=3)),
 )
 
 
@@ -92,7 +96,7 @@ def test_a_list_that_was_not_drawn_is_packed_in_the_form_of_the_program_before()
     lists = [answered("r", [1]), drawn("r", [1]), answered("r", [1], arm_propensity=0.5)]
     assert [len(row) for row in orjson.loads(pack(lists))] == [13, 15, 16]
     assert Answered._fields[13:16] == ("propensities", "candidates", "arm_propensity")
-    assert Answered._fields[16:] == ("teams", "credits", "milliseconds", "late")
+    assert Answered._fields[16:] == ("teams", "credits", "milliseconds", "late", "filters")
 
 
 @pytest.mark.parametrize("other", [b"", b"{}x", b"17", b"[1]", b"[[]]", b'[["a"]]', b"[[1,2,3,4,5,6,7,8]]"])
