@@ -32,7 +32,7 @@ _HEADER_LINES = 50
 _LONGEST_NAME = 500
 _NUMBER = re.compile(r"^\d+(\.\d+)?$")
 _ESCAPED_AND_OPEN = re.compile(r'(?P<before>[^"]*)"(?P<text>(?:[^"\\]|\\.)*\\"(?:[^"\\]|\\.)*)')
-"""A line whose only quotes are one that opens and others behind backslashes."""
+"""A line with one quote that opens, and others behind backslashes only."""
 _EXCEL_SEPARATOR = re.compile(r"^sep=(.)$", re.IGNORECASE)
 
 Refusal = tuple[int, str | None, str, str]

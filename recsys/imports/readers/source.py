@@ -119,7 +119,7 @@ def _text_source(
         if table.closed:
             source.notes.append(
                 f"{name}: {len(table.closed):,} rows open a quote and never close it, the first in line "
-                f"{min(line for line, _ in table.closed):,}; the number of columns said where its text ends"
+                f"{min(line for line, _ in table.closed):,}; the number of columns shows where its text ends"
             )
     if text.guessed:
         source.notes.append(
