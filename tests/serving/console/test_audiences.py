@@ -59,7 +59,9 @@ def test_a_segment_is_stored_refreshed_and_deleted(client: httpx.Client) -> None
     changed = {**rule, "segment": "", "version": "1"}
     assert send_form(client, f"/console/rules/{number}", changed).status_code == 303
     fields = content(client, f"/console/rules/{number}")["changes"][0]["fields"]
-    assert any(line.startswith("segment") and "lamps" in line for line in fields)
+    assert any(
+        line.startswith("for: ") and line.endswith("→ everybody") and "lamps" in line for line in fields
+    )
     assert send_form(client, "/console/segments/stored/lamps/delete", {}).status_code == 303
     with unit_of_work() as session:
         assert segments.listed(session) == []

@@ -444,7 +444,7 @@ def test_lists_of_an_arm_s_model_are_stored_for_its_users_and_removed_at_the_end
             assert refresh_lists(session, [user, CONTROL_USERS[0]]) >= {user}
         assert arm_rows(two_models) == rows, "no list of another arm"
         until(lambda: arm_model_source(client, user)[2] == "stored")
-        assert product not in ids(ask(client, user, limit=100))
+        until(lambda: product not in ids(ask(client, user, limit=100)))
         # who has no list gets one with the next scoring of changed users, and a new customer of the arm, too
         execute(two_models, "DELETE FROM recommendations_db.stored_lists WHERE user_id = %s", user)
         report = scoring.score_changed()
