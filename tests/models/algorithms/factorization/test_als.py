@@ -16,7 +16,7 @@ from models.algorithms.factorization.als import (
     REPEATED_STRENGTH,
     STRENGTH,
     ALSParameters,
-    chosen_confidence,
+    effective_parameters,
 )
 from tests.models.data import two_tastes
 
@@ -35,7 +35,7 @@ def test_what_is_taken_once_weighs_the_same_share_in_shops_of_all_sizes(
     users: int, items: int, share: float
 ) -> None:
     matrix = _matrix(users, items, share)
-    found = chosen_confidence(matrix, CHOOSING, is_repeated=False)
+    found = effective_parameters(matrix, CHOOSING, is_repeated=False)
     active = np.count_nonzero(np.diff(matrix.indptr)), np.unique(matrix.indices).size
     total = found.alpha * float(matrix.data.sum())
     assert total == pytest.approx(BALANCE * active[0] * active[1])
@@ -46,13 +46,13 @@ def test_what_is_taken_once_weighs_the_same_share_in_shops_of_all_sizes(
 @pytest.mark.parametrize("is_repeated", [False, True])
 def test_an_interaction_weighs_one_at_least_on_average(is_repeated: bool) -> None:
     dense = _matrix(60, 40, 0.5, weight=0.01)
-    found = chosen_confidence(dense, CHOOSING, is_repeated=is_repeated)
+    found = effective_parameters(dense, CHOOSING, is_repeated=is_repeated)
     assert found.alpha * 0.01 == pytest.approx(1.0)
 
 
 def test_sums_of_repeats_weigh_one_on_average_however_sparse() -> None:
     matrix = _matrix(400, 300, 0.01, weight=7.0)
-    found = chosen_confidence(matrix, CHOOSING, is_repeated=True)
+    found = effective_parameters(matrix, CHOOSING, is_repeated=True)
     assert found.alpha == pytest.approx(1 / 7)
     assert found.regularization / REPEATED_STRENGTH == pytest.approx(
         np.sqrt((400 * 300 * 0.01 / 400 + 300) * (400 * 300 * 0.01 / 300 + 400)), rel=0.05
@@ -61,15 +61,15 @@ def test_sums_of_repeats_weigh_one_on_average_however_sparse() -> None:
 
 def test_what_is_given_is_taken() -> None:
     given = ALSParameters(alpha=2.0, regularization=3.0)
-    found = chosen_confidence(DATA.matrix, given, is_repeated=False)
+    found = effective_parameters(DATA.matrix, given, is_repeated=False)
     assert (found.alpha, found.regularization) == (2.0, 3.0)
-    half = chosen_confidence(DATA.matrix, ALSParameters(alpha=2.0), is_repeated=False)
+    half = effective_parameters(DATA.matrix, ALSParameters(alpha=2.0), is_repeated=False)
     assert half.alpha == 2.0
     assert half.regularization > 0.0
 
 
 def test_nothing_to_learn_from_is_no_division_by_zero() -> None:
-    found = chosen_confidence(sparse.csr_matrix((3, 4), dtype=np.float32), CHOOSING, is_repeated=False)
+    found = effective_parameters(sparse.csr_matrix((3, 4), dtype=np.float32), CHOOSING, is_repeated=False)
     assert found.alpha > 0.0
     assert found.regularization > 0.0
 
@@ -89,7 +89,7 @@ def test_what_was_chosen_comes_back_with_the_artifact(tmp_path: Path) -> None:
     fitted = ALS(ALSParameters(factors=4)).fit(DATA)
     fitted.save(tmp_path / "als")
     restored = ALS.load(tmp_path / "als")
-    assert restored.confidence_ == fitted.confidence_
+    assert restored.effective_ == fitted.effective_
     np.testing.assert_array_equal(
         restored.recommend(DATA.users.ids, 5).scores, fitted.recommend(DATA.users.ids, 5).scores
     )
