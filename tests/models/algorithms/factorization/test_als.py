@@ -13,8 +13,7 @@ from features.interactions import InteractionWeights
 from models.algorithms.factorization.als import (
     ALS,
     BALANCE,
-    REPEATED_STRENGTH,
-    STRENGTH,
+    NOISE_SHARE,
     ALSParameters,
     effective_parameters,
 )
@@ -39,8 +38,6 @@ def test_what_is_taken_once_weighs_the_same_share_in_shops_of_all_sizes(
     active = np.count_nonzero(np.diff(matrix.indptr)), np.unique(matrix.indices).size
     total = found.alpha * float(matrix.data.sum())
     assert total == pytest.approx(BALANCE * active[0] * active[1])
-    row, column = total / active[0] + active[1], total / active[1] + active[0]
-    assert found.regularization == pytest.approx(STRENGTH * np.sqrt(row * column))
 
 
 @pytest.mark.parametrize("is_repeated", [False, True])
@@ -54,9 +51,17 @@ def test_sums_of_repeats_weigh_one_on_average_however_sparse() -> None:
     matrix = _matrix(400, 300, 0.01, weight=7.0)
     found = effective_parameters(matrix, CHOOSING, is_repeated=True)
     assert found.alpha == pytest.approx(1 / 7)
-    assert found.regularization / REPEATED_STRENGTH == pytest.approx(
-        np.sqrt((400 * 300 * 0.01 / 400 + 300) * (400 * 300 * 0.01 / 300 + 400)), rel=0.05
-    )
+
+
+@pytest.mark.parametrize(("users", "items", "share"), [(400, 300, 0.05), (2_000, 60, 0.1), (60, 40, 0.2)])
+def test_lambda_is_a_share_of_the_largest_singular_value_of_chance(
+    users: int, items: int, share: float
+) -> None:
+    matrix = _matrix(users, items, share, weight=3.0)
+    found = effective_parameters(matrix, CHOOSING, is_repeated=False)
+    entries = found.alpha * matrix.toarray()
+    largest = np.linalg.norm(entries - entries.mean(), 2)
+    assert found.regularization / NOISE_SHARE == pytest.approx(largest, rel=0.15)
 
 
 def test_what_is_given_is_taken() -> None:
