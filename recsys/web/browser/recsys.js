@@ -65,7 +65,7 @@ const isTemporary = ({status}) => !status || status >= 500 || [401, 408, 425, 42
 
 let tokenSource = null, token = null, sessionRequest = null, consentSent = null;
 
-// the shop's server has the guest's session, and its pages use the same; another session is another visitor's
+// the session that the shop's server has is used here, too; another one is another visitor's
 function adoptSession() {
   const given = script?.dataset.session;
   if (!consented || !given || given === read('session')) return;
@@ -98,7 +98,7 @@ function headersOf(session, bearer) {
   return {...(session && {'X-Session-Id': session}), ...(bearer && {Authorization: `Bearer ${bearer}`})};
 }
 
-// an expired token is asked for once more; a page that gave a text gets an event, and is a guest's meanwhile
+// an expired token is asked for once more, by an event where the page gave a text
 async function asVisitor(request, asUser = true, isConsent = false) {
   if (!isConsent) await consentSent;
   for (let attempt = 0; ; attempt += 1) {
@@ -192,8 +192,7 @@ async function flush() {
   }
 }
 
-// the page is going: what waits is sent without waiting for an answer, and once more by the next page,
-// which the ids make one event
+// the page is closed: send without waiting for an answer; the next page repeats it with the same ids
 function flushNow() {
   if (!consented || !key) return;
   const session = read('session');
@@ -220,7 +219,7 @@ function feedback(type, product, request, eventId) {
   enqueue('/recommendations/feedback', {product_id: product, request_id: request, feedback_type: type, ...(eventId && {event_id: eventId})});
 }
 
-// --- lists: those that the elements of a page request in one go are one request, and no product is in two of them
+// --- lists: all elements of a page are one request, and no product is in two of them
 
 const requested = [];
 
