@@ -101,8 +101,8 @@ def test_a_store_that_hangs_is_given_up(host: Host, monkeypatch: pytest.MonkeyPa
         use_server(server, monkeypatch)
         address = server.make_bucket("shop")
         artifact(tmp_path / "one", b"first")
+        host("one", address).publish(NAME)
         one = host("one", address, seconds=1)
-        one.publish(NAME)
         server.pause()
         object_storage._away.clear()
         with pytest.raises(Unavailable, match="does not answer"):
