@@ -20,7 +20,8 @@ import redis
 
 from recsys import clock
 from recsys.api import create_api
-from recsys.database.session import dispose_engines, get_engine, unit_of_work
+from recsys.database import replica
+from recsys.database.session import dispose_engines, get_engine, replica_url, unit_of_work
 from recsys.domains.recommendations.impressions.store import Answered
 from recsys.settings import get_settings
 from serving.ranking import user_context
@@ -28,6 +29,7 @@ from serving.server.app import create_app
 from serving.state.impression_log import ImpressionLog
 from tests.recsys.observation.drill import Drill, drill_of, environment_of
 from tests.serving.running import running
+from tests.support.hosts.streaming_replica import Replicated, replicated
 from tests.support.shop import forget_connections
 
 __all__: list[str] = []
@@ -163,6 +165,36 @@ def impressions_lost(drill: Drill, monkeypatch: pytest.MonkeyPatch) -> None:
     drill.scrape(1000)
     note(8)
     assert not drill.firing(drill.scrape(1060))
+
+
+@drill_of("ReplicaBehind")
+def replica_behind(drill: Drill, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(both: Replicated) -> None:
+        with monkeypatch.context() as patch:
+            _use(patch, RECSYS_DATABASE__URL=both.primary_url, RECSYS_DATABASE__REPLICA_URL=both.replica_url)
+            patch.setattr(replica, "_EVERY_SECONDS", -1.0)
+            url = replica_url()
+            assert url is not None
+            replica.measure(url)
+        forget_connections()
+
+    with replicated() as both:
+        both.wait()
+        measured(both)
+        assert not drill.firing()
+        both.pause()
+        both.execute(both.primary_url, "CREATE TABLE later (x integer)")
+        # what stood where a minute ago is not known any more
+        replica.forget()
+        measured(both)
+        assert drill.firing()
+        (command,) = drill.commands
+        words = shlex.split(command)
+        assert words[:3] == ["psql", "$RECSYS_DATABASE__REPLICA_URL", "-c"]
+        both.execute(both.replica_url, words[3])
+        both.wait()
+        measured(both)
+        assert not drill.firing()
 
 
 @drill_of("RedisMemoryHigh")
