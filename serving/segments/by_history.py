@@ -91,9 +91,11 @@ _AGAIN = """
         SELECT g.product_id, max(g.created_at) AS changed_at
         FROM products_db.inventory_logs g
         JOIN products_db.products p ON p.id = g.product_id AND p.status = 'active'
-        WHERE g.created_at >= :since AND g.created_at < :now AND g.old_quantity <= 0 AND g.new_quantity > 0
+        WHERE g.created_at >= :since AND g.created_at < :now AND g.old_quantity <= 0
+          AND (g.new_quantity > 0 OR g.new_quantity IS NULL)
           AND EXISTS (SELECT FROM products_db.product_variants v
-                      WHERE v.product_id = g.product_id AND v.inventory_quantity > 0)
+                      WHERE v.product_id = g.product_id
+                        AND (v.inventory_quantity > 0 OR NOT v.inventory_tracking))
         GROUP BY g.product_id
     )
 """
@@ -129,7 +131,8 @@ def back_in_stock(
 ) -> list[SegmentMember]:
     """Users who looked at a product, and did not buy it, that is in stock again since at most `days` days.
 
-    The user looked at it before it came, and not before `looked_since`.
+    A quantity that is not known (null in the log) is one of stock that is not counted. The user looked at it
+    before it came, and not before `looked_since`.
     """
     return _who_looked(session, _AGAIN, now, days, looked_since, limit)
 

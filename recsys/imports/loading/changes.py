@@ -32,14 +32,21 @@ WHERE v.sku IS DISTINCT FROM p.sku AND v.price IS DISTINCT FROM f.variant_price
     AND coalesce(v.price, p.price) <> coalesce(f.variant_price, f.product_price)
 ORDER BY 1, 2 NULLS FIRST
 """
-# stock that was not counted before was never short
+# Stock that was not counted before was never short. A variant that was sold out and is sold without a count
+# now is in stock again: its new quantity is not known.
 _STOCK = b"""
 INSERT INTO products_db.inventory_logs
     (product_id, variant_id, old_quantity, new_quantity, adjustment, reason, created_at)
-SELECT v.product_id, v.id, f.stock, v.inventory_quantity, v.inventory_quantity - f.stock, 'import', %(now)s
-FROM former_products AS f JOIN products_db.product_variants AS v ON v.id = f.variant_id
-WHERE f.tracked AND v.inventory_quantity <> f.stock
-ORDER BY v.id
+SELECT product_id, id, stock, pieces, pieces - stock, 'import', %(now)s
+FROM (
+    SELECT v.product_id, v.id, f.stock,
+        CASE WHEN coalesce(v.inventory_tracking, true) OR v.inventory_quantity > 0
+             THEN v.inventory_quantity END AS pieces
+    FROM former_products AS f JOIN products_db.product_variants AS v ON v.id = f.variant_id
+    WHERE f.tracked
+) AS changed
+WHERE pieces <> stock OR pieces IS NULL AND stock <= 0
+ORDER BY id
 """
 
 

@@ -25,7 +25,8 @@ from tests.support.shop import Shop
 REFUSING = 5
 
 
-def test_the_members_are_published_as_events(open_shop: Shop) -> None:
+@pytest.mark.parametrize("pieces", [5, None])
+def test_the_members_are_published_as_events(open_shop: Shop, pieces: int | None) -> None:
     now = clock.now()
     execute(open_shop, "DELETE FROM recommendations_db.user_interactions")
     for user in (1, 2, REFUSING):
@@ -38,9 +39,15 @@ def test_the_members_are_published_as_events(open_shop: Shop) -> None:
     execute(
         open_shop,
         "INSERT INTO products_db.inventory_logs (product_id, old_quantity, new_quantity, created_at) "
-        "VALUES (7, 0, 5, %s)",
-        now - timedelta(hours=3),
-    )
+        "VALUES (7, 0, %s, %s)",
+        pieces, now - timedelta(hours=3),
+    )  # fmt: skip
+    if pieces is None:
+        execute(
+            open_shop,
+            "UPDATE products_db.product_variants SET inventory_quantity = 0, inventory_tracking = false "
+            "WHERE product_id = 7",
+        )
     with unit_of_work() as session:
         consent.change(session, REFUSING, None, Consent(False, True))
     answer = open_shop.run("segments", "remind", "back-in-stock")

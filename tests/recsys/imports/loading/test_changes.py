@@ -50,6 +50,14 @@ def test_a_second_import_publishes_what_differs_and_nothing_else(desk: Desk) -> 
     assert desk.rows("SELECT DISTINCT occurred_at <= now() FROM analytics_db.outbox") == [(True,)]
 
 
+def test_what_is_in_stock_without_a_number_was_short_before(desk: Desk) -> None:
+    header = "product,name,price,stock,availability\n"
+    desk.take(products=header + "tea,Green Tea,3.50,,out_of_stock\nmug,Mug,8,,out_of_stock\ncup,Cup,2,4,\n")
+    desk.take(products=header + "tea,Green Tea,3.50,,in_stock\nmug,Mug,8,,on_order\ncup,Cup,2,,in_stock\n")
+    # what is on order is not there yet; what was there before is not there again
+    assert desk.rows(LOGS) == [("tea", 0, None, None, "import")]
+
+
 def test_variants_have_events_of_their_own(desk: Desk) -> None:
     desk.take(products=SHIRTS)
     desk.take(products=SHIRTS)
