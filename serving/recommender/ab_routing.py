@@ -70,7 +70,8 @@ class Assignment:
         name = test.test.name
         text = fallback_label(name, arm.name) if is_fallback else label(name, arm.name)
         # a cursor continues the request as it came, also after the test ended
-        return replace(response, request=self.original, arm=text, arm_propensity=arm.share)
+        ranked_for = response.request
+        return replace(response, request=self.original, arm=text, arm_propensity=arm.share, by_arm=ranked_for)
 
 
 def assign(data: ServingData, request: RecommendationRequest) -> Assignment:

@@ -41,6 +41,7 @@ class RecommendationResponse:
                   its propensities are as those of a drawn list
     milliseconds  that a list in an experiment took; None for any other
     new_products  products of the page whose places were reserved for new products
+    by_arm   the request with what the arm of an experiment changed, which ranked the list; None: as it came
     """
 
     request: RecommendationRequest
@@ -64,6 +65,7 @@ class RecommendationResponse:
     teams: Sequence[int | None] | None = None
     credits: Sequence[float] | None = None
     milliseconds: float | None = None
+    by_arm: RecommendationRequest | None = None
 
     @property
     def is_full(self) -> bool:
@@ -106,7 +108,7 @@ def impression_of(response: RecommendationResponse, request_id: str) -> Answered
         response.credits,
         response.milliseconds,
         None if response.milliseconds is None else not response.complete,
-        None if response.candidates is None else narrowing(request),
+        None if response.candidates is None else narrowing(response.by_arm or request),
     )
 
 

@@ -15,6 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from recsys.database.session import unit_of_work
+from recsys.domains.recommendations.ab_tests import service as ab_tests
+from recsys.domains.recommendations.ab_tests.design import ExperimentDesign, arms_of
 from recsys.domains.recommendations.rules.types import Rule, RuleTarget
 from recsys.settings import get_settings
 from recsys.settings.exploration import ExplorationSettings
@@ -207,6 +210,32 @@ def test_what_narrowed_a_drawn_list_is_logged_with_it(
         ("everything", False, None), ("everything", True, None),
         ("narrowed", False, None), ("narrowed", True, narrowed),
     ]  # fmt: skip
+    until(lambda: len(logged()) >= len(expected), 30)
+    assert logged() == expected
+
+
+def test_what_an_arm_narrowed_is_logged_with_its_drawn_lists(
+    scored_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the log would seem to lack products that another model displays in that arm."""
+    design = ExperimentDesign.of(arms=arms_of(["fresh:0.5:novelty=new"]))
+    with unit_of_work() as session:
+        ab_tests.start(session, "fresh", design, salt="salt", actor="ann", reason="try")
+    monkeypatch.setenv("RECSYS_EXPLORATION__SHARE", "0.5")
+    get_settings.cache_clear()
+    arms = set()
+    with running(create_app()) as client:
+        for user in list(range(1, 21)) * 2:
+            provenance = ask(client, user)["provenance"]
+            arms |= {provenance["arm"]} if provenance["explored"] else set()
+    assert arms == {"fresh:control", "fresh:fresh"}
+    query = "SELECT DISTINCT arm, filters FROM recommendations_db.exposures WHERE candidates IS NOT NULL"
+
+    def logged() -> list[tuple[Any, ...]]:
+        drain.run(threading.Event(), once=True)
+        return sorted(execute(scored_shop, query))
+
+    expected = [("fresh:control", None), ("fresh:fresh", {"novelty": "new"})]
     until(lambda: len(logged()) >= len(expected), 30)
     assert logged() == expected
 
