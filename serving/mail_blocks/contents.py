@@ -13,6 +13,7 @@ from recsys.domains.products.item_fields import product_url
 from recsys.settings import get_settings
 from serving.catalogue.catalogue import Catalogue
 from serving.mail_blocks.pictures import HEIGHT, WIDTH
+from serving.pages.templating import money
 
 __all__ = ["MailProduct", "fragment", "link_of", "mail_product", "snippet"]
 
@@ -39,7 +40,7 @@ def mail_product(catalogue: Catalogue, number: int) -> MailProduct | None:
     summary = catalogue.summaries.get(number)
     if summary is None:
         return None
-    return MailProduct(number, summary.name, f"{summary.price:,.2f} {get_settings().shop.currency}")
+    return MailProduct(number, summary.name, money(summary.price))
 
 
 def link_of(catalogue: Catalogue, number: int | None) -> str | None:

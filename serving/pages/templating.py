@@ -47,6 +47,8 @@ __all__ = [
 THEME_COOKIE = "recsys_theme"
 THEMES = ("auto", "light", "dark")
 _CURRENCY_SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
+_WITHOUT_CENTS = {"CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF", "XPF"}
+"""Currencies of ISO 4217 without a minor unit."""
 _DAY = 86_400.0
 
 
@@ -180,7 +182,7 @@ def money(amount: Decimal | float | None) -> str:
         return "–"
     currency = get_settings().shop.currency
     sign = _CURRENCY_SIGNS.get(currency)
-    digits = f"{abs(amount):,.2f}"
+    digits = f"{abs(amount):,.{0 if currency in _WITHOUT_CENTS else 2}f}"
     minus = "−" if amount < 0 else ""
     return f"{minus}{sign}{digits}" if sign else f"{minus}{digits} {currency}"
 

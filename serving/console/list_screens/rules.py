@@ -222,9 +222,14 @@ def new_rule(request: Request, user: Viewer) -> Response:
 
 @router.get("/{rule_id}")
 def one_rule(request: Request, user: Viewer, rule_id: RuleId) -> Response:
-    """One rule, its form and its changes."""
+    """One rule, its form and its changes; of a deleted one, which past lists still name, the changes."""
     with unit_of_work() as session:
         catalogue = _catalogue(request)
+        latest = rules.changes_of(session, rule_id, limit=1)
+        if latest and latest[0].action == "deleted":
+            name = (latest[0].before or {}).get("name", rule_id)
+            text = f"“{name}” was deleted on {latest[0].changed_at:%-d %B %Y} by {latest[0].actor}."
+            return redirect("/console/rules?view=changes", text)
         (rule,) = rules.with_own_ids(session, [rules.shown(rules.get(session, rule_id))])
         row = _row(session, rule, catalogue, clock.now())
         changes = _changes(session, catalogue, rules.changes_of(session, rule_id, limit=MAX_RULE_CHANGES))

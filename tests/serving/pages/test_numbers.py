@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
-from serving.pages.templating import number, percent, short
+from recsys.settings import get_settings
+from serving.pages.templating import money, number, percent, short
 
 
 @pytest.mark.parametrize(
@@ -30,3 +33,17 @@ def test_a_short_number_has_four_digits_that_matter() -> None:
     figures = (10_700.995, 60_000.0, 0.0952345, 0.0003, 1.0, 0.0, -2.5, None)
     words = ["10,700", "60,000", "0.09523", "0.0003", "1", "0", "−2.5", "–"]
     assert [short(each) for each in figures] == words
+
+
+@pytest.mark.parametrize(
+    ("currency", "expected"),
+    [("USD", "$1,234.50"), ("CHF", "1,234.50 CHF"), ("JPY", "¥1,234"), ("KRW", "1,234 KRW")],
+)
+def test_amounts_have_the_minor_unit_of_their_currency(
+    monkeypatch: pytest.MonkeyPatch, currency: str, expected: str
+) -> None:
+    monkeypatch.setenv("RECSYS_SHOP__CURRENCY", currency)
+    get_settings.cache_clear()
+    assert money(Decimal("1234.50")) == expected
+    assert money(-1.0).startswith("−")
+    assert money(None) == "–"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -107,7 +108,11 @@ def test_a_rule_is_disabled_enabled_deleted_and_its_changes_stay(client: httpx.C
     assert send_form(client, f"{address}/enabled", {"version": 1}, page=address).status_code == 409
     assert send_form(client, f"{address}/enabled", {"version": 2}, page=address).status_code == 303
     assert send_form(client, f"{address}/delete", {"version": 3}, page=address).status_code == 303
-    assert client.get(address).status_code == 404
+    gone = client.get(address, follow_redirects=False)
+    assert (gone.status_code, gone.headers["location"]) == (303, "/console/rules?view=changes")
+    page = client.get(address, follow_redirects=True)
+    assert re.search(r"“recall” was deleted on \d+ \w+ \d{4} by ", page.text)
+    assert client.get("/console/rules/999999").status_code == 404
     changes = content(client, "/console/rules", view="changes")["changes"]
     assert [change["action"] for change in changes] == ["deleted", "replaced", "replaced", "created"]
     assert changes[2]["fields"] == ["state: enabled → disabled"]
