@@ -1,6 +1,7 @@
 """The lists that a shop gets at the default, beside those of simple peers: NDCG@20 on what was held out.
 
-Run as `python -m tests.performance.black_box --data FOLDER --shop movies`; `--shop` may be repeated. For each
+Run as `python -m tests.performance.black_box --data FOLDER --shop movies`; `--shop` may be repeated. With
+`--small 400 100` shops of 400 users and 100 products are made of them, one for each of `--seeds`. For each
 shop the commands of the README run on its files, with nothing set, in embedded servers of its own: import,
 features, `train run --all`, `serve score`, `recsys export lists`. Prints NDCG@20 with a 95% interval by
 bootstrap over users, and the ratio and the difference to the best peer.
@@ -12,6 +13,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.performance.black_box.peers import PEERS, Log, peer_lists
-from tests.performance.black_box.shops import SHOPS, BlackBoxShop, Question
+from tests.performance.black_box.shop import BlackBoxShop, Question, part_of
+from tests.performance.black_box.shops import SHOPS
 from tests.performance.scale.commands import Servers, measured
 from tests.support.servers import temporary_var
 
@@ -138,14 +141,21 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with ml-100k, retailrocket, beauty")
     parser.add_argument("--shop", action="append", choices=sorted(SHOPS), required=True)
+    parser.add_argument(
+        "--small", type=int, nargs=2, metavar=("USERS", "PRODUCTS"), help="measure parts of the shops instead"
+    )
+    parser.add_argument("--seeds", type=int, default=1, help="parts of each shop")
     parser.add_argument("--json", type=Path, help="file for the figures")
     given = parser.parse_args()
     figures: dict[str, dict[str, object]] = {}
-    for name in given.shop:
+    for kind, seed in product(given.shop, range(given.seeds if given.small else 1)):
         try:
-            shop = SHOPS[name](given.data)
+            shop = SHOPS[kind](given.data)
         except OSError as error:
             sys.exit(f"black_box: {error}; give the folder of the data sets with --data")
+        name = f"{kind}, part {seed}" if given.small else kind
+        if given.small:
+            shop = part_of(shop, *given.small, seed)
         log = Log(shop.interactions, shop.target)
         with temporary_var() as var:
             lists = served(shop, var)

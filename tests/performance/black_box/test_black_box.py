@@ -10,6 +10,7 @@ import pytest
 
 from tests.performance.black_box.__main__ import ndcg
 from tests.performance.black_box.peers import PEERS, Log, peer_lists
+from tests.performance.black_box.shop import part_of
 from tests.performance.black_box.shops import SHOPS
 
 EVENTS = """user,item,event,ts
@@ -58,3 +59,16 @@ def test_peers_leave_out_what_a_user_knows(name: str, data: Path) -> None:
     shop = SHOPS["event-log-hidden"](data)
     lists = peer_lists(Log(shop.interactions, shop.target), name, "new", 1)
     assert lists["a"] == ["3"]
+
+
+def test_a_part_is_a_small_shop_of_the_same_kind(data: Path) -> None:
+    whole = SHOPS["event-log"](data)
+    part = part_of(whole, users=1, products=1, seed=0)
+    (product,), (user,) = part.products["product"], part.interactions["user"].unique()
+    expected = whole.interactions.filter((pl.col("user") == user) & (pl.col("product") == product))
+    assert part.interactions.sort(expected.columns).equals(expected.sort(expected.columns))
+    assert part.questions[0].truth.rows() == [pair for pair in [("a", "3")] if pair == (user, product)]
+    assert part_of(whole, users=1, products=1, seed=0).interactions.equals(part.interactions)
+    everything = part_of(whole, users=9, products=9, seed=1)
+    assert everything.interactions.sort(expected.columns).equals(whole.interactions.sort(expected.columns))
+    assert everything.questions[0].truth.equals(whole.questions[0].truth)
