@@ -17,7 +17,7 @@ from scipy import sparse
 
 from features.dataset import Dataset
 from features.interactions import Events, History
-from models.algorithms.shared.occasions import PURCHASE, baskets_of, people_of, visits_of
+from features.splitting.occasions import PURCHASE, baskets_of, people_of, visits_of
 from models.base import Recommender
 from recsys.errors import Invalid
 from training.evaluation.metrics import find_hits

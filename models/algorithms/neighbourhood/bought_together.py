@@ -13,9 +13,9 @@ from scipy import sparse, special
 
 from features.dataset import Dataset
 from features.interactions import Events
+from features.splitting.occasions import numbered
 from models.algorithms.shared.item_item import GRAM_BYTES, ItemItem, finer_bounds
 from models.algorithms.shared.lift import nearest
-from models.algorithms.shared.occasions import numbered
 from models.algorithms.shared.time_decay import Faded
 from models.base import Arrays
 from models.shared.engine import compact_product, current_engine, packed, unpacked

@@ -11,11 +11,11 @@ from scipy import sparse
 
 from features.dataset import Dataset, ItemFeatures
 from features.interactions import MICROSECONDS_PER_DAY, Events
+from features.splitting.occasions import PURCHASE, baskets_of, people_of, visits_of
 from models.algorithms.neighbourhood.next_steps import in_order, looked_at, next_steps
 from models.algorithms.shared.item_item import GRAM_BYTES
 from models.algorithms.shared.item_lists import ItemLists, Kept
 from models.algorithms.shared.lift import Occasions, lower_lift, nearest
-from models.algorithms.shared.occasions import PURCHASE, baskets_of, people_of, visits_of
 from models.shared.parallel import in_parallel
 from models.shared.validation import check_float, check_int
 from recsys.domains.recommendations.types import INTERACTION_TYPES

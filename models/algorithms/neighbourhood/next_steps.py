@@ -10,13 +10,13 @@ import numpy.typing as npt
 from scipy import sparse
 
 from features.dataset import Dataset
+from features.splitting.occasions import PURCHASE, visits_of
 from models.algorithms.neighbourhood.co_visitation_by_type import (
     CoVisitationByType,
     CoVisitationByTypeParameters,
 )
 from models.algorithms.shared.item_lists import Kept
 from models.algorithms.shared.lift import nearest
-from models.algorithms.shared.occasions import PURCHASE, visits_of
 
 __all__ = ["in_order", "looked_at", "next_steps"]
 

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from features.dataset import Dataset, ItemFeatures
 from features.interactions import MICROSECONDS_PER_DAY
+from features.splitting.occasions import PURCHASE, numbered, people_of, visits_of
 from models.algorithms.neighbourhood.next_steps import in_order, looked_at, next_steps
 from models.algorithms.shared.item_lists import ItemLists, Kept
 from models.algorithms.shared.item_vectors import (
@@ -25,7 +26,6 @@ from models.algorithms.shared.item_vectors import (
     text_vectors,
 )
 from models.algorithms.shared.lift import Occasions, lower_lift, nearest
-from models.algorithms.shared.occasions import PURCHASE, numbered, people_of, visits_of
 from models.shared.parallel import in_parallel
 from models.shared.sparse_products import dense_product
 from models.shared.validation import check_float, check_int
