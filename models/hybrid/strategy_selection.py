@@ -178,6 +178,11 @@ def choose(
 ) -> Choice:
     """The usual leader, unless the best member beats it, then the blend that, and the trees what stands then.
 
+    Beyond chance, except for the blend against a member that was chosen here: that one is the best of many on
+    the very users that judge it, which flatters it, and the blend is judged on users that it was not learned
+    from. On ten small parts of public shops the blend was never behind that member on what was held out, also
+    where its lead here was within chance.
+
     leader : the member that leads most shops of this kind; a handful of judged users does not overrule that.
     examples : of one window each; together at least two users of either half (see `_half`).
     """
@@ -196,7 +201,8 @@ def choose(
     for challenger in (names[best], "blend", "ranker"):
         if challenger not in values or challenger == standing:
             continue
-        won, p_value = _beats(values[challenger], values[standing])
+        is_flattered = challenger == "blend" and standing != leader
+        won, p_value = _beats(values[challenger], values[standing], 1.0 if is_flattered else SIGNIFICANCE)
         change = values[challenger].mean() - values[standing].mean()
         steps.append(f"{challenger} {change:+.4f} against {standing} (p = {p_value:.3g})")
         if won:
@@ -267,14 +273,16 @@ def _ranker_rule(members: tuple[str, ...], trees: int, seed: int, k: int) -> Rul
     return learn
 
 
-def _beats(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> tuple[bool, float]:
-    """Whether a is larger than b beyond chance: two-sided paired z-test of the mean difference."""
+def _beats(
+    a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], significance: float = SIGNIFICANCE
+) -> tuple[bool, float]:
+    """Whether a is larger than b at this level: two-sided paired z-test of the mean difference."""
     change = a - b
     error = float(change.std(ddof=1)) / np.sqrt(change.size) if change.size > 1 else 0.0
     if error == 0.0:
         return False, 1.0
     p_value = float(2 * ndtr(-abs(float(change.mean())) / error))
-    return bool(change.mean() > 0 and p_value < SIGNIFICANCE), p_value
+    return bool(change.mean() > 0 and p_value < significance), p_value
 
 
 def _blend(names: Sequence[str], examples: Sequence[Examples], k: int, seed: int) -> Blend:
