@@ -12,6 +12,7 @@ from scipy import sparse
 from features.dataset import Dataset
 from features.ids import distinct
 from features.interactions import MICROSECONDS_PER_DAY, Events, History
+from features.splitting.occasions import visits_of
 from features.splitting.protocol import Protocol, choose_protocol
 from features.splitting.windows import Window
 
@@ -55,14 +56,14 @@ def held_out(
 
     window : users that `train` knows; right are all their successes in the window.
     next : every user with a success in the window, also those unknown to `train`; right are the products of
-        the first one (at time t), and of the same session within an hour after it. The users come with all
-        their events before t, weighed as of the moment of `train`; who has none is left out. With `most`
-        above 1 a user is asked about again for each later success, up to so many times, and stands in `users`
-        as often; what was right before is not new again.
+        the first one (at time t), and of the same session within an hour after it. The users come with their
+        events before t, weighed as of the moment of `train`; who has none is left out. A view of the product
+        just before its purchase would give the answer away, so what they did with right products in the visit
+        of t is taken out. With `most` above 1 a user is asked about again for each later success, up to so
+        many times, and stands in `users` as often; what was right before is not new again.
 
     In the question `new`, products touched up to the start of the window are not relevant, and under `next`
-    the later events on relevant products are taken out of the histories: a view of the product just before
-    its purchase would give the answer away.
+    all later events on relevant products are taken out.
     """
     events, wide = dataset.events, len(train.items)
     column = train.items.index(dataset.items.ids)  # rows of `dataset` → rows of `train`, -1 for unknown ones
@@ -87,8 +88,9 @@ def held_out(
     np.minimum.at(first, case, answers.time)
     histories: list[History] = []
     if protocol == "next":
-        hidden = distinct(case * len(dataset.items) + answers.item) if question == "new" else None
-        histories = _histories(train, dataset, owner, first, window.start, hidden)
+        hidden = distinct(case * len(dataset.items) + answers.item)
+        only_visit = question == "any"
+        histories = _histories(train, dataset, owner, first, window.start, hidden, only_visit=only_visit)
         first[[place for place, history in enumerate(histories) if not history.products.size]] = _LAST
 
     asked = np.flatnonzero(first < _LAST)
@@ -162,12 +164,15 @@ def _histories(
     owner: npt.NDArray[np.int64],
     first: npt.NDArray[np.int64],
     start: int,
-    hidden: npt.NDArray[np.int64] | None,
+    hidden: npt.NDArray[np.int64],
+    *,
+    only_visit: bool,
 ) -> list[History]:
     """The history that each question comes with: its user's events before it, ages as of `train`'s moment.
 
     owner, first : user row and time of each question, _LAST for a question that is not evaluated.
-    hidden : question × items + item, rows of `dataset`: pairs whose events after `start` are taken out.
+    hidden : question × items + item, rows of `dataset`: pairs whose events after `start` are taken out; with
+        `only_visit` those in the visit of the question's success.
     """
     events, wide = dataset.events, len(dataset.items)
     needed = np.zeros(len(dataset.users) + 1, dtype=bool)
@@ -177,6 +182,7 @@ def _histories(
     past = events.take(rows)
     weight = dataset.weights.weigh(past.kind, past.value, past.time, train.moment)
     products, bounds = dataset.items.ids[past.item], np.searchsorted(past.user, [owner, owner + 1])
+    visits = visits_of(past)
     found: list[History] = []
     for place, (low, high) in enumerate(bounds.T.tolist()):
         if first[place] == _LAST:
@@ -184,8 +190,9 @@ def _histories(
             continue
         stop = low + int(np.searchsorted(past.time[low:high], first[place]))
         keep = np.arange(low, stop)
-        if hidden is not None:
-            late = _in(place * wide + past.item[keep].astype(np.int64), hidden) & (past.time[keep] > start)
-            keep = keep[~late]
+        late = past.time[keep] > start
+        if only_visit:
+            late &= visits[keep] == visits[stop]
+        keep = keep[~(late & _in(place * wide + past.item[keep].astype(np.int64), hidden))]
         found.append(History(products[keep], weight[keep], past.time[keep]))
     return found

@@ -29,5 +29,5 @@ def choose_protocol(dataset: Dataset) -> tuple[Protocol, str]:
     successes = int(np.count_nonzero(success))
     counts = f"{lead_in:,} events lead to {successes:,} successes"
     if lead_in > successes:
-        return "next", f"Each user is asked for the next success, given all that came before it: {counts}."
+        return "next", f"Each user is asked for the next success, given what came before: {counts}."
     return "window", f"Each user is asked for all successes of a window, known up to its start: {counts}."

@@ -153,6 +153,24 @@ def test_the_question_for_new_products_hides_their_own_views_and_carts() -> None
     assert set(right(ask(dataset, "next", "any"), dataset)) == {0, 1, 2}
 
 
+def test_the_question_for_all_products_hides_what_the_visit_of_a_success_did_with_it() -> None:
+    rows: list[Row] = [
+        (0, 0, "view", 2),
+        (0, 1, "view", 11),  # in an earlier visit: a reason to list it
+        (0, 2, "view", 13),
+        (0, 1, "view", 13),
+        (0, 1, "purchase", 13),
+        (1, 1, "view", 13),  # came for this product only: nothing is left of the history
+        (1, 1, "purchase", 13),
+    ]
+    in_turn: list[Row] = [(*row[:3], row[3] + place / 10_000) for place, row in enumerate(rows)]
+    dataset = timeline(in_turn, target=BUY)
+    found = ask(dataset, "next", "any")
+    assert right(found, dataset) == {0: {1}}
+    assert found.histories is not None
+    assert [history.products.tolist() for history in found.histories] == [[500, 501, 502]]
+
+
 @pytest.mark.parametrize("protocol", ["window", "next"])
 @pytest.mark.parametrize("question", ["any", "new"])
 def test_what_cannot_be_shown_is_never_right(protocol: Protocol, question: Question) -> None:
