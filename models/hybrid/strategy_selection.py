@@ -24,7 +24,9 @@ __all__ = ["Choice", "Examples", "Stage", "choose"]
 Float = npt.NDArray[np.float32]
 
 SIGNIFICANCE = 0.01
-"""Three rules challenge in turn, each the best of many on the users that judge it."""
+"""Of the best member against the usual leader: it is the best of many on the users that judge it."""
+OF_ONE_RULE = 0.05
+"""Of blend and trees, which are judged on users that they were not learned from."""
 BLEND_USERS = 1_500
 """The blend has a handful of weights: more users would only take longer."""
 RANKED = 200
@@ -179,9 +181,8 @@ def choose(
     """The usual leader, unless the best member beats it, then the blend that, and the trees what stands then.
 
     Beyond chance, except for the blend against a member that was chosen here: that one is the best of many on
-    the very users that judge it, which flatters it, and the blend is judged on users that it was not learned
-    from. On ten small parts of public shops the blend was never behind that member on what was held out, also
-    where its lead here was within chance.
+    the very users that judge it, which flatters it. On ten small parts of public shops the blend was never
+    behind that member on what was held out, also where its lead here was within chance.
 
     leader : the member that leads most shops of this kind; a handful of judged users does not overrule that.
     examples : of one window each; together at least two users of either half (see `_half`).
@@ -202,7 +203,8 @@ def choose(
         if challenger not in values or challenger == standing:
             continue
         is_flattered = challenger == "blend" and standing != leader
-        won, p_value = _beats(values[challenger], values[standing], 1.0 if is_flattered else SIGNIFICANCE)
+        level = 1.0 if is_flattered else OF_ONE_RULE if challenger in ("blend", "ranker") else SIGNIFICANCE
+        won, p_value = _beats(values[challenger], values[standing], level)
         change = values[challenger].mean() - values[standing].mean()
         steps.append(f"{challenger} {change:+.4f} against {standing} (p = {p_value:.3g})")
         if won:
