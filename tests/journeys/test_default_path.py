@@ -14,6 +14,7 @@ import numpy.typing as npt
 import psycopg
 import pytest
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 from features.dataset import Dataset
 from features.interactions import MICROSECONDS_PER_DAY, Events
@@ -142,8 +143,10 @@ def _simple_methods(held: HeldBack) -> dict[str, dict[str, Lists]]:
     columns = taken / np.maximum(np.linalg.norm(taken, axis=0), 1e-9)
     similar = columns.T @ columns
     np.fill_diagonal(similar, 0)
-    als = implicit.als.AlternatingLeastSquares(factors=32, iterations=15, random_state=1, num_threads=1)
-    als.fit(held.weights, show_progress=False)
+    # implicit warns of more threads, and a warning is an error here
+    with threadpool_limits(1, "blas"):
+        als = implicit.als.AlternatingLeastSquares(factors=32, iterations=15, random_state=1, num_threads=1)
+        als.fit(held.weights, show_progress=False)
     scores = {
         "popularity": popular,
         "own": own,
