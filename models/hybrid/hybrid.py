@@ -22,6 +22,7 @@ from models.hybrid.backtest import LIKENESS, BacktestPlan, backtest, suited, wit
 from models.hybrid.candidate_generation import Panel, most_taken
 from models.hybrid.evidence import strongest_evidence
 from models.hybrid.explanations import blended, member_opinions, member_parts, shared_out
+from models.hybrid.last_successes import outgrown, users_with_last
 from models.hybrid.parameters import HybridParameters
 from models.hybrid.ranker import SecondStage
 from models.hybrid.ranking_features import FeatureSnapshot, Habits
@@ -82,7 +83,7 @@ class Hybrid(Recommender):
     def __init__(self, parameters: HybridParameters | None = None) -> None:
         super().__init__(parameters)
         self._known: FittedMembers | None = None
-        self._keeps_rules = False
+        self._keeps_rules, self._teachers = False, 0
         for create in self._creators().values():
             create()  # a wrong member is refused before anything long begins
 
@@ -116,17 +117,27 @@ class Hybrid(Recommender):
         self._known = known
 
     def successor(self) -> Self:
-        """An unfitted hybrid whose fit keeps the rules of this one and fits only the members they need."""
+        """An unfitted hybrid whose fit keeps the rules of this one and fits only the members they need.
+
+        On data that has outgrown them (`models.hybrid.last_successes.outgrown`) it learns them again.
+        """
         heir = type(self)(self.parameters)
         heir.stages_, heir.window_days_ = self.stages_, self.window_days_
         heir.reasons_, heir.figures_ = self.reasons_, self.figures_
-        heir._keeps_rules = True
+        heir._keeps_rules, heir._teachers = True, self._teachers
         return heir
 
     def _fit(self, dataset: Dataset) -> None:
         creators = self._creators()
         known, self._known = self._known, None
-        panel = None if self._keeps_rules else self._learn_rules(creators, dataset, known)
+        before, self._teachers = self._teachers, users_with_last(dataset)
+        again = self._keeps_rules and outgrown(self._teachers, before, self.parameters.users)
+        panel = None
+        if again or not self._keeps_rules:
+            panel = self._learn_rules(creators, dataset, known)
+        if again:
+            why = f"learned on everything, where {self._teachers:,} users can teach it and not {before:,}: "
+            self.reasons_ |= {question: why + self.reasons_[question] for question in self.stages_}
         if panel is None:
             wanted = {name for stage in self.stages_.values() for name in stage.members}
             needed = {name: create for name, create in creators.items() if name in wanted}

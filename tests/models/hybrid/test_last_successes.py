@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.dataset import Dataset
+from features.interactions import MICROSECONDS_PER_DAY
 from features.splitting.windows import holdout_windows
 from models.algorithms.linear.ease import EASE
 from models.algorithms.neighbourhood.co_visitation import CoVisitation
@@ -17,7 +18,9 @@ from models.algorithms.neighbourhood.normalised_knn import NormalisedKNN
 from models.algorithms.popularity.popularity import Popularity
 from models.hybrid import backtest as module
 from models.hybrid.backtest import LEAST_USERS, BacktestPlan, backtest, suited
-from models.hybrid.last_successes import FEWEST, hold_out_last
+from models.hybrid.hybrid import Hybrid
+from models.hybrid.last_successes import FEWEST, hold_out_last, outgrown
+from models.hybrid.parameters import HybridParameters
 from tests.models.data import Row, dataset
 from tests.models.shops import durables, event_log, groceries
 
@@ -90,24 +93,52 @@ def test_events_without_times_are_learned_from_too() -> None:
     assert judged.choices["new"].figures["ease"] > judged.choices["new"].figures["popularity"]
 
 
-def test_a_few_heavy_users_do_not_decide_for_everybody() -> None:
+def heavy_and_many() -> Dataset:
     """All end on the same day, so that an earlier moment knows the longest histories alone."""
     rng = np.random.default_rng(0)
     lengths = np.repeat([60, 4], [70, 900])
     rows: list[Row] = [
-        (user, int((start + step) % 300), "purchase", 100.0 - length + step)
+        (user, int((start + step) % 300), "purchase", float(length - step))
         for user, (length, start) in enumerate(
             zip(lengths.tolist(), rng.integers(0, 300, lengths.size), strict=True)
         )
         for step in range(length)
     ]
-    shop = dataset(rows, users=lengths.size, items=300)
+    return dataset(rows, users=lengths.size, items=300)
+
+
+def test_a_few_heavy_users_do_not_decide_for_everybody() -> None:
+    shop = heavy_and_many()
     creators = {"co_visitation": CoVisitation, "popularity": Popularity}
     judged = backtest(creators, shop, PLAN)
-    assert f"judged on {lengths.size} users" in judged.choices["new"].reason
+    assert f"judged on {len(shop.users)} users" in judged.choices["new"].reason
     # a window is kept where it judges as many as are wanted
     enough = backtest(creators, shop, replace(PLAN, users=LEAST_USERS))
     assert f"judged on {LEAST_USERS} users" in enough.choices["new"].reason
+
+
+def test_rules_of_a_few_users_are_learned_again_on_everything() -> None:
+    shop = heavy_and_many()
+    members = {"co_visitation": {"algorithm": "co_visitation"}, "popularity": {"algorithm": "popularity"}}
+    past = shop.until(shop.moment - 5 * MICROSECONDS_PER_DAY)
+    before = Hybrid(HybridParameters(members=members, trees=0)).fit(past)
+    heir = before.successor().fit(shop)
+    assert isinstance(heir, Hybrid)
+    expected = "learned on everything, where 970 users can teach it and not 70: "
+    assert all(heir.reasons_[question].startswith(expected) for question in heir.stages_)
+    assert heir.figures_ != before.figures_
+    # the same data has not outgrown its rules
+    again = heir.successor().fit(shop)
+    assert isinstance(again, Hybrid)
+    assert (again.reasons_, again.stages_) == (heir.reasons_, heir.stages_)
+
+
+@pytest.mark.parametrize(
+    ("teachers", "before", "expected"),
+    [(400, 100, True), (399, 100, False), (9_000, 1_800, False), (3, 0, False), (4, 0, True), (0, 0, False)],
+)
+def test_data_outgrows_rules_of_too_few_users(teachers: int, before: int, expected: bool) -> None:
+    assert outgrown(teachers, before, 1_800) is expected
 
 
 def test_the_order_is_left_out_where_people_come_back() -> None:
