@@ -13,6 +13,7 @@ from models.base import Recommender
 from models.ranking.calibration import BuyingChances, Calibration
 from models.ranking.novelty_lists import recommend_both
 from models.results import Ranking
+from models.shared.pair_values import values_at
 from training.evaluation.evaluator import Evaluation
 from training.evaluation.splits import VIEWS, Split, View
 
@@ -107,7 +108,7 @@ def buying_chances(model: Recommender, split: Split, seed: int) -> BuyingChances
         if not scores.size:
             return None
         item = split.train.items.index(ranking.products[places])
-        hits = np.asarray(relevant[np.searchsorted(users, owner), item]).ravel()
+        hits = values_at(relevant, np.searchsorted(users, owner), item)
         found[view] = Calibration.fit(scores, hits)
     days = (split.until - split.cutoff) / MICROSECONDS_PER_DAY
     return BuyingChances(found["all"], found["new"], days)

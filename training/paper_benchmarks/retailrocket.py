@@ -14,6 +14,7 @@ from scipy import sparse
 from features.dataset import Dataset
 from features.interactions import InteractionWeights
 from models.ranking.filters import Exclude
+from models.shared.pair_values import values_at
 from recsys.domains.recommendations.types import INTERACTION_TYPES, InteractionType
 from recsys.errors import Invalid
 from training.evaluation.significance import PairedDifference, compare
@@ -115,7 +116,7 @@ def discoveries(log: Log, settings: BenchmarkSettings, *, validate: bool, progre
     chosen; without it those of odd numbers are judged. Both are held out of both fits.
     """
     train, relevant = hold_out_last_buy(log, least=1)
-    own = np.asarray(relevant[train.user, train.item]).ravel() > 0
+    own = values_at(relevant, train.user, train.item) > 0
     train = train.take(~own)
     active = np.bincount(train.user, minlength=log.users) > 0
     asked = np.flatnonzero((np.diff(relevant.indptr) > 0) & active)

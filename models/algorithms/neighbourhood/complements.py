@@ -16,6 +16,7 @@ from models.algorithms.neighbourhood.next_steps import in_order, looked_at, next
 from models.algorithms.shared.item_item import GRAM_BYTES
 from models.algorithms.shared.item_lists import ItemLists, Kept
 from models.algorithms.shared.lift import Occasions, lower_lift, nearest
+from models.shared.pair_values import values_at
 from models.shared.parallel import in_parallel
 from models.shared.validation import check_float, check_int
 from recsys.domains.recommendations.types import INTERACTION_TYPES
@@ -187,7 +188,7 @@ class _ComplementBlocks:
         same = np.flatnonzero(of_one if unknown else of_one & (self.leaf[right] >= 0))
         if self.visits.held.nnz and same.size:
             seen = self.visits.together(rows)
-            looked = np.asarray(seen[left[same], right[same]], dtype=np.float64).ravel()
+            looked = values_at(seen, left[same], right[same])
             share[same] = np.power((both[same] + 1.0) / (both[same] + looked + 1.0), self.chosen.instead)
         return share
 
@@ -199,7 +200,7 @@ class _ComplementBlocks:
             block = sparse.coo_matrix(steps[rows])
             left, right = block.row.astype(np.int64), block.col.astype(np.int64)
             baskets = self.baskets.together(rows)
-            both = np.asarray(baskets[left, right], dtype=np.float64).ravel()
+            both = values_at(baskets, left, right)
             value = block.data * self._not_instead(rows, left, right, both, unknown=True)
             shown = self.shown[right]
             kept = value[shown].astype(np.float32), (left[shown], right[shown])

@@ -12,6 +12,7 @@ from scipy import sparse
 from models.algorithms.shared.item_item import ItemItem, valued
 from models.algorithms.shared.lift import strengths_of, unit_scores
 from models.base import Arrays
+from models.shared.pair_values import values_at
 
 __all__ = ["ItemLists", "Kept"]
 
@@ -52,7 +53,7 @@ class ItemLists(ItemItem):
         parts = (self.support_, self.weights_.indices, self.weights_.indptr)
         counts = sparse.csr_matrix(parts, shape=self.weights_.shape)
         found = np.zeros(rows.size, dtype=np.float32)
-        found[known] = np.asarray(counts[rows[known], columns[known]]).ravel()
+        found[known] = values_at(counts, rows[known], columns[known])
         return found
 
     def _keep(self, found: Sequence[Kept], items: int) -> None:

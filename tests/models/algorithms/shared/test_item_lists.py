@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from features.dataset import Dataset, ItemFeatures
 from features.interactions import History
-from models.algorithms.neighbourhood import similar_items
+from models.algorithms.neighbourhood import complements, similar_items
 from models.algorithms.neighbourhood.complements import Complements, ComplementsParameters
+from models.algorithms.neighbourhood.next_steps import next_steps
 from models.algorithms.neighbourhood.similar_items import SimilarItems
 from models.algorithms.shared.item_lists import ItemLists
 from models.algorithms.shared.lift import lower_lift, strengths_of, unit_scores
@@ -283,3 +284,20 @@ def test_wrong_parameters_are_refused_by_name(wrong: dict[str, float]) -> None:
     for algorithm in (SimilarItems, Complements):
         with pytest.raises(Invalid, match=next(iter(wrong))):
             algorithm.Parameters(**wrong)
+
+
+@pytest.mark.parametrize("block", [1, 3, 1_000])
+def test_products_are_learned_in_blocks_of_which_some_lead_nowhere(
+    monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    """A large catalogue has a thousand products in a row that nobody looked at."""
+    rows = watched_rows()
+    known = 1 + max(item for _, item, _, _ in rows)
+    data = dataset(rows, users=1 + max(user for user, _, _, _ in rows), items=known + 5)
+    whole = Complements().fit(data)
+    monkeypatch.setattr(complements, "BLOCK", block)
+    steps = next_steps(data, whole.parameters.neighbours)
+    assert (np.diff(steps.indptr) == 0).any(), "a product that leads nowhere"
+    found = Complements().fit(data)
+    for name in ("data", "indices", "indptr"):
+        np.testing.assert_allclose(getattr(found.weights_, name), getattr(whole.weights_, name), rtol=1e-6)
