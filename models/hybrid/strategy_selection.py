@@ -180,9 +180,10 @@ def choose(
 ) -> Choice:
     """The usual leader, unless the best member beats it, then the blend that, and the trees what stands then.
 
-    Beyond chance, except for the blend against a member that was chosen here: that one is the best of many on
-    the very users that judge it, which flatters it. On ten small parts of public shops the blend was never
-    behind that member on what was held out, also where its lead here was within chance.
+    Beyond chance, except for the blend against a member that was chosen here: that one is the best of many
+    on the very users that judge it, which flatters it. On eleven questions of nine small parts of public
+    shops the blend was ahead of the best member on what was held out ten times (NDCG@20 +.001 to +.072),
+    and .0001 behind once, also where its lead here was within chance.
 
     leader : the member that leads most shops of this kind; a handful of judged users does not overrule that.
     examples : of one window each; together at least two users of either half (see `_half`).
