@@ -12,7 +12,7 @@ from scipy import sparse
 from features.dataset import Dataset
 from features.ids import distinct
 from features.interactions import MICROSECONDS_PER_DAY, Events, History
-from features.splitting.occasions import visits_of
+from features.splitting.occasions import VISIT_GAP
 from features.splitting.protocol import Protocol, choose_protocol
 from features.splitting.windows import Window
 
@@ -182,7 +182,6 @@ def _histories(
     past = events.take(rows)
     weight = dataset.weights.weigh(past.kind, past.value, past.time, train.moment)
     products, bounds = dataset.items.ids[past.item], np.searchsorted(past.user, [owner, owner + 1])
-    visits = visits_of(past)
     found: list[History] = []
     for place, (low, high) in enumerate(bounds.T.tolist()):
         if first[place] == _LAST:
@@ -192,7 +191,11 @@ def _histories(
         keep = np.arange(low, stop)
         late = past.time[keep] > start
         if only_visit:
-            late &= visits[keep] == visits[stop]
+            # by time as well as by session: orders often come without the session of the views before them
+            pauses = np.flatnonzero(np.diff(past.time[low : stop + 1]) > VISIT_GAP)
+            begins = low + int(pauses[-1]) + 1 if pauses.size else low
+            session = past.session[stop]
+            late &= (keep >= begins) | ((past.session[keep] == session) & (session != 0))
         keep = keep[~(late & _in(place * wide + past.item[keep].astype(np.int64), hidden))]
         found.append(History(products[keep], weight[keep], past.time[keep]))
     return found

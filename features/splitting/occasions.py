@@ -10,7 +10,7 @@ import numpy.typing as npt
 from features.interactions import MICROSECONDS_PER_DAY, Events
 from recsys.domains.recommendations.types import INTERACTION_TYPES
 
-__all__ = ["PURCHASE", "baskets_of", "numbered", "people_of", "visits_of"]
+__all__ = ["PURCHASE", "VISIT_GAP", "baskets_of", "numbered", "people_of", "visits_of"]
 
 PURCHASE = INTERACTION_TYPES.index("purchase")
 VISIT_GAP = 30 * 60 * 1_000_000

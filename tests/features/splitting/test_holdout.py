@@ -171,6 +171,20 @@ def test_the_question_for_all_products_hides_what_the_visit_of_a_success_did_wit
     assert [history.products.tolist() for history in found.histories] == [[500, 501, 502]]
 
 
+@pytest.mark.parametrize("session", [0, 7])
+def test_a_visit_is_known_by_time_where_the_success_has_no_session(session: int) -> None:
+    rows: list[Row] = [
+        (0, 0, "view", 2, 3),
+        (0, 1, "view", 11, 5),  # an earlier visit
+        (0, 2, "view", 13.0, 7),
+        (0, 1, "view", 13.001, 7),
+        (0, 1, "purchase", 13.002, session),
+    ]
+    found = ask(timeline(rows, target=BUY), "next", "any")
+    assert found.histories is not None
+    assert [history.products.tolist() for history in found.histories] == [[500, 501, 502]]
+
+
 @pytest.mark.parametrize("protocol", ["window", "next"])
 @pytest.mark.parametrize("question", ["any", "new"])
 def test_what_cannot_be_shown_is_never_right(protocol: Protocol, question: Question) -> None:
