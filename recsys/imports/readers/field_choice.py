@@ -38,6 +38,7 @@ __all__ = ["choose_fields"]
 
 RECORDS_TABLE = "records"
 CHILDREN_TABLE = "children"
+ITEM_PLACE = identifier("item.place")
 MONEY = {"price", "compare_price", "interaction_value"}
 _SHOWN_COLUMNS = 20
 
@@ -267,7 +268,8 @@ class _Chooser:
         if self._mapping.explode and self.is_json:
             path = "$" + "".join(f".{identifier(part)}" for part in self._mapping.explode.split("."))
             items = f"json_extract(text, {quoted(path + '[*]')})"
-            columns += f", unnest(CASE WHEN len({items}) > 0 THEN {items} ELSE [NULL] END) AS item"
+            items = f"CASE WHEN len({items}) > 0 THEN {items} ELSE [NULL] END"
+            columns += f", unnest({items}) AS item, generate_subscripts({items}, 1) AS {ITEM_PLACE}"
         base = f"(SELECT {columns} FROM {SOURCE_TABLE} AS s{joins})"  # noqa: S608
         return base if columns != "s.*" or joins else SOURCE_TABLE
 
@@ -287,8 +289,8 @@ class _Chooser:
         if shared is None:
             raise Invalid(f"{path} has no column {other.column}; it has: {', '.join(names)}")
         self._joins[alias] = (
-            f" LEFT JOIN (SELECT DISTINCT ON ({shared}) {shared} AS {alias}_key, {listed} FROM {alias}) "  # noqa: S608
-            f"AS {alias} ON {alias}_key = ({self._column(other.column)})::VARCHAR"
+            f" LEFT JOIN (SELECT DISTINCT ON ({shared}) {shared} AS {alias}_key, {listed} FROM {alias} "  # noqa: S608
+            f"ORDER BY rowid) AS {alias} ON {alias}_key = ({self._column(other.column)})::VARCHAR"
         )
         for name in columns:
             self._beside[f"{other.name}.{name}"] = identifier(f"{other.name}.{name}")
@@ -324,6 +326,10 @@ def _materialise(source: SourceFile, mapping: ColumnMapping, chooser: _Chooser) 
         number = f"row_number() OVER (PARTITION BY line, {event} ORDER BY item::VARCHAR)"
         source.fields["event_id"] = f"CASE WHEN {number} > 1 THEN {event} || ':' || {number} ELSE {event} END"
     values = "".join(f", {expression} AS {identifier(name)}" for name, expression in source.fields.items())
+    if mapping.explode and chooser.is_json:
+        # the number above takes the rows out of their order
+        values += f", {ITEM_PLACE}"
+        source.order = f"line, {ITEM_PLACE}"
     base = chooser.base()
     conditions = [
         f"{expression} IS NOT NULL"

@@ -44,6 +44,7 @@ class SourceFile:
     unknown   the columns that are no field; used: those that are read, in lower case
     total     lines of a text file, rows of a parquet file: what `RecordBatch.done` counts up to
     table     where `fields` are read from
+    order     the columns that give its rows the order of the file
     raw       the expression of a whole record as it stands in the file; None: its physical lines
     notes     what a person should know about how the file was read
     """
@@ -60,6 +61,7 @@ class SourceFile:
     unknown: tuple[str, ...] = ()
     used: set[str] = field(default_factory=set)
     table: str = SOURCE_TABLE
+    order: str = "line"
     _lines: PhysicalLines | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -119,7 +121,7 @@ class SourceFile:
         frame = pl.DataFrame(
             self.connection.sql(
                 f"SELECT line, span{values} FROM {self.table} "  # noqa: S608
-                f"WHERE line > {after} AND line <= {until} ORDER BY line"
+                f"WHERE line > {after} AND line <= {until} ORDER BY {self.order}"
             )
         )
         nulls = [name for name, dtype in frame.schema.items() if dtype == pl.Null]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from recsys import clock
 from recsys.errors import Invalid
+from recsys.imports.files import open_sources, parsed_batches
 from recsys.imports.preview import preview_files
 from recsys.imports.readers.mapping import chosen_mappings, read_mapping, shipped_mappings
 from recsys.imports.readers.rows import INTERACTIONS, PRODUCTS, USERS
@@ -187,6 +190,30 @@ def test_ga4_events_are_fanned_out_over_their_items(tmp_path: Path) -> None:
         ("ann", "B", "purchase", 1.0, moment),
     ]
     assert shown["refused"]["total"] == 0
+
+
+def test_items_of_an_event_stay_in_the_order_of_the_file(tmp_path: Path) -> None:
+    # more rows than DuckDB keeps in order by itself
+    bought = [[f"P{event}-{place}" for place in range(7)] for event in range(1_500)]
+    content = "".join(
+        ga4(
+            "purchase",
+            [{"item_id": name, "quantity": 1} for name in names],
+            ecommerce={"transaction_id": str(event)},
+        )
+        for event, names in enumerate(bought)
+    )
+    path = tmp_path / "events.json"
+    path.write_text(content)
+    chosen = chosen_mappings({"interactions": FIELDS["interactions"]}, "ga4", (), (), None, None)
+    with ExitStack() as stack:
+        ((kind, source),) = open_sources(stack, [], [], [path], ReadOptions(), chosen, [])
+        read = [
+            name
+            for batch in parsed_batches(source, kind, clock.now())
+            for name in batch.rows["product"].to_list()
+        ]
+    assert read == [name for names in bought for name in names]
 
 
 def test_a_flat_table_of_ga4_events(tmp_path: Path) -> None:
