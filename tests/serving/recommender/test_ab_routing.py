@@ -19,54 +19,27 @@ from recsys.domains.recommendations.ab_tests.design import (
     arms_of,
     model_against_control,
 )
-from recsys.domains.recommendations.ab_tests.service import Running, arm_of
+from recsys.domains.recommendations.ab_tests.service import arm_of
 from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleIn
-from recsys.errors import Conflict
 from serving.batch import scoring
 from serving.batch.refresh import refresh_lists
 from serving.server.app import create_app
 from serving.state.ab_assignment import MAX_FAILURES
 from tests.serving import shopping
 from tests.serving.api.test_answers import ask, execute, ids, until
+from tests.serving.recommender.ab_arms import (
+    CHALLENGER_USERS,
+    CONTROL_USERS,
+    TEST,
+    arm_model_source,
+    start_test,
+    users_of,
+)
 from tests.serving.running import running
 from tests.serving.state.test_impression_log import bring_in
 from tests.support.guests import guest
 from tests.support.shop import Shop
-
-DUEL = ExperimentDesign.of(arms=model_against_control("popularity-v1", 0.5))
-TEST = Running(0, "duel", "knn-v1", "salt", DUEL)
-CHALLENGER_USERS = [user for user in range(1, 29) if arm_of(TEST, f"user:{user}").name == "challenger"]
-CONTROL_USERS = [user for user in range(1, 29) if arm_of(TEST, f"user:{user}").name == "control"]
-
-
-def start_test(design: ExperimentDesign = DUEL, name: str = "duel") -> None:
-    with unit_of_work() as session:
-        ab_tests.start(session, name, design, salt="salt", actor="ann", reason="try")
-
-
-def users_of(design: ExperimentDesign) -> dict[str, list[int]]:
-    test = Running(0, "duel", "knn-v1", "salt", design)
-    found: dict[str, list[int]] = {arm.name: [] for arm in design.arms}
-    for user in range(1, 29):
-        found[arm_of(test, f"user:{user}").name].append(user)
-    return found
-
-
-def arm_model_source(
-    client: httpx.Client, user: int, **parameters: Any
-) -> tuple[str | None, str | None, str]:
-    provenance = ask(client, user, **parameters)["provenance"]
-    return provenance["arm"], provenance["model"], provenance["source"]
-
-
-@pytest.fixture
-def two_models(scored_shop: Shop) -> Shop:
-    """knn-v1 serves and has stored lists; popularity-v1 is registered."""
-    shopping.promote(shopping.fit("popularity"), "popularity-v1")
-    with unit_of_work() as session:
-        registry.activate(session, "knn-v1")
-    return scored_shop
 
 
 @pytest.fixture
@@ -254,52 +227,6 @@ def test_both_arms_live_under_the_same_conditions(two_models: Shop) -> None:
         assert arm_model_source(client, CHALLENGER_USERS[0]) == ("duel:challenger", "popularity-v1", "live")
 
 
-def test_a_promotion_is_refused_while_a_test_runs_or_ends_it(two_models: Shop) -> None:
-    start_test()
-    refused = two_models.run("train", "promote", "popularity-v1", "--reason", "now")
-    assert refused.returncode == 2
-    (line,) = refused.stderr.strip().splitlines()
-    assert "ab-test stop duel" in line
-    with pytest.raises(Conflict, match="A/B test duel runs"), unit_of_work() as session:
-        registry.activate(session, "popularity-v1", action="refresh")
-    forced = two_models.run("train", "promote", "popularity-v1", "--force", "--reason", "now")
-    assert forced.returncode == 0, forced.stderr
-    with unit_of_work() as session:
-        assert ab_tests.running(session) == ()
-        assert ab_tests.get(session, "duel").conclusion == "ended because popularity-v1 began to serve"
-        assert [each.action for each in registry.history(session)[:3]] == ["promote", "ab_stop", "ab_start"]
-
-
-def test_commands_refuse_in_one_line_and_show_what_there_is(two_models: Shop) -> None:
-    def start(challenger: str) -> Any:
-        return two_models.run(
-            "serve", "ab-test", "start", "second", "--challenger", challenger, "--reason", "try"
-        )
-
-    for file in registry.artifact_folder("popularity-v1").glob("*.npy"):
-        file.write_bytes(b"damaged")
-    for challenger, code, message in (
-        ("als-v9", 2, "no model is named"),
-        ("popularity-v1", 1, "cannot be used"),
-    ):
-        refused = start(challenger)
-        assert refused.returncode == code
-        (line,) = refused.stderr.strip().splitlines()
-        assert message in line
-    assert execute(two_models, "SELECT name FROM recommendations_db.ab_tests") == []
-    # with or without a measurement
-    for arguments in (("--effect", "0"), ("--effect", "nan"), ("--baseline", "2"), ("--deviation", "-1")):
-        refused = two_models.run("serve", "ab-test", "plan", *arguments)
-        assert (refused.returncode, len(refused.stderr.strip().splitlines())) == (2, 1), arguments
-    start_test()
-    shown_test = json.loads(two_models.run("serve", "ab-test", "show", "duel", "--json").stdout)
-    assert shown_test["design"]["arms"][1]["variant"]["model"] == "popularity-v1"
-    none = {"lists": 0, "users": 0, "guests": 0, "fallbacks": 0, "late": 0, "p99_ms": None}
-    assert shown_test["answered"]["control"] == none
-    assert "salt" not in shown_test
-    assert "popularity-v1" in two_models.run("serve", "ab-test", "list").stdout
-
-
 def test_arms_with_other_rules_and_settings_differ_in_these_alone(two_models: Shop) -> None:
     design = ExperimentDesign.of(
         arms=arms_of(
@@ -367,36 +294,6 @@ def test_a_session_keeps_its_arm_when_it_logs_in(two_models: Shop) -> None:
                 assert shelf["provenance"]["arm"] == before
             arms.add(before)
     assert arms == {"duel:control", "duel:challenger"}
-
-
-def test_several_arms_start_and_the_winner_is_kept_by_command(two_models: Shop) -> None:
-    refused = two_models.run("serve", "ab-test", "start", "duel", "--reason", "try")
-    assert (refused.returncode, len(refused.stderr.strip().splitlines())) == (2, 1)
-    started = two_models.run(
-        "serve", "ab-test", "start", "duel", "--arm", "pop:0.3:model=popularity-v1", "--arm",
-        "bare:0.2:rules=off", "--guardrail", "bought=0.2", "--placement", "for_you", "--reason", "try",
-        "--json",
-    )  # fmt: skip
-    assert started.returncode == 0, started.stderr
-    design = json.loads(started.stdout)["design"]
-    assert [(arm["name"], arm["share"]) for arm in design["arms"]] == [
-        ("control", 0.5), ("pop", 0.3), ("bare", 0.2),
-    ]  # fmt: skip
-    assert design["guardrails"] == [{"metric": "bought", "largest_drop": 0.2}]
-    kept = two_models.run("serve", "ab-test", "keep", "duel", "pop", "--reason", "it sold more", "--json")
-    assert kept.returncode == 0, kept.stderr
-    answer = json.loads(kept.stdout)
-    assert (answer["state"], answer["winner"], answer["serving"]) == ("stopped", "pop", "popularity-v1")
-    with unit_of_work() as session:
-        active = registry.active(session)
-    assert active is not None
-    assert active.name == "popularity-v1"
-    shares = ("--share", "0.3", "--share", "0.2")
-    planned = two_models.run(
-        *("serve", "ab-test", "plan", "--baseline", "0.1", "--effect", "20"), *shares, "--json"
-    )
-    assert planned.returncode == 0, planned.stderr
-    assert json.loads(planned.stdout)["needed"] > 10_000
 
 
 def arm_rows(shop: Shop) -> list[tuple[Any, ...]]:
