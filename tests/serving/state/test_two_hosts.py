@@ -18,6 +18,7 @@ from models.registry import registry, switching
 from recsys import cli
 from recsys.artifacts.store import artifact_store
 from recsys.database.session import unit_of_work
+from recsys.settings import get_settings
 from serving.batch import scoring
 from serving.server.app import create_app
 from tests.serving import shopping
@@ -47,7 +48,11 @@ def trainer(s3_shop: Shop) -> Shop:
 @pytest.fixture
 def hosts(trainer: Shop, tmp_path: Path) -> Iterator[list[ApiHost]]:
     """Two API processes, whose vars are empty when they start."""
-    environment = {"RECSYS_SERVING__DEADLINE_MS": "20000", "RECSYS_API__RATE_PER_SECOND": "0"}
+    environment = {
+        "RECSYS_SERVING__DEADLINE_MS": "20000",
+        "RECSYS_API__RATE_PER_SECOND": "0",
+        "RECSYS_ARTIFACTS__TIMEOUT_SECONDS": "5",
+    }
     with api_hosts(("a", "b"), tmp_path, environment) as started:
         yield started
 
@@ -180,9 +185,16 @@ def test_a_model_that_is_damaged_in_the_store_is_not_served_until_it_is_publishe
 
 
 def test_hosts_serve_and_say_so_while_the_store_is_away(
-    trainer: Shop, hosts: list[ApiHost], s3: ObjectServer, s3_bucket: str, capsys: pytest.CaptureFixture[str]
+    trainer: Shop,
+    hosts: list[ApiHost],
+    s3: ObjectServer,
+    s3_bucket: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     requests = Requests(hosts, PATHS)
+    monkeypatch.setenv("RECSYS_ARTIFACTS__TIMEOUT_SECONDS", "5")
+    get_settings.cache_clear()
     s3.pause()
     try:
         with requests.running():

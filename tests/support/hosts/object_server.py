@@ -139,5 +139,7 @@ def s3_bucket(s3: ObjectServer) -> str:
 def s3_shop(shop: Shop, s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> Shop:
     """An empty shop whose hosts share a store of artifacts."""
     monkeypatch.setenv("RECSYS_ARTIFACTS__ADDRESS", s3_bucket)
+    # the first call of a process loads the client, which takes a busy machine longer than the default
+    monkeypatch.setenv("RECSYS_ARTIFACTS__TIMEOUT_SECONDS", "20")
     get_settings.cache_clear()
     return shop
