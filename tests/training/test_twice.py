@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -42,6 +41,14 @@ DIE = (
 NO_MLFLOW = (
     "import training.pipeline as p; from training.tracking.runs import Tracked; "
     "p.track = lambda r: Tracked('-'); "
+)
+HOLD = (
+    "import os, time, training.pipeline as p; register = p.register\n"
+    "def held(*given, **named):\n"
+    "    while not os.path.exists({release!r}):\n"
+    "        time.sleep(0.02)\n"
+    "    return register(*given, **named)\n"
+    "p.register = held\n"
 )
 
 
@@ -85,14 +92,19 @@ def _whole(names: list[str]) -> None:
     assert serving.name in names
 
 
-def test_of_two_at_once_one_trains_and_the_other_is_refused_in_one_line(shop: Shop, experiment: str) -> None:
-    first = _start(NO_MLFLOW + TRAIN, "train", "run", experiment, "--json")
+def test_of_two_at_once_one_trains_and_the_other_is_refused_in_one_line(
+    shop: Shop, experiment: str, tmp_path: Path
+) -> None:
+    # it stays in the middle until the second has answered
+    release = tmp_path / "release"
+    first = _start(
+        HOLD.format(release=str(release)) + NO_MLFLOW + TRAIN, "train", "run", experiment, "--json"
+    )
     try:
         _wait_for_lock(first)
-        os.kill(first.pid, signal.SIGSTOP)  # it stays in the middle until the second has answered
         second = _start(NO_MLFLOW + TRAIN, "train", "run", experiment, "--json")
         printed, errors = second.communicate(timeout=60)
-        os.kill(first.pid, signal.SIGCONT)
+        release.touch()
         done, first_errors = first.communicate(timeout=60)
     finally:
         first.kill()

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import psycopg
@@ -75,12 +76,14 @@ def waiting_ports(shop: Shop) -> set[int]:
     return {row[0] for row in execute(shop, WAITING)}
 
 
-def kill_worker(port: int) -> None:
+def kill_worker(shop: Shop, port: int) -> None:
     """Kill the process that talks to PostgreSQL from this port, as a lost machine would."""
+    server = urlsplit(shop.database_url).port
+    # another process may have the same port in a connection to another server
     owners = [
         each.pid
         for each in psutil.net_connections("tcp")
-        if each.laddr.port == port and each.raddr and each.status == "ESTABLISHED"
+        if each.laddr.port == port and each.raddr and each.raddr.port == server
     ]
     assert len(owners) == 1
     worker = psutil.Process(owners[0])
@@ -131,7 +134,7 @@ def test_a_worker_killed_in_the_middle_changes_nothing(
 ) -> None:
     until(lambda: bool(waiting_ports(small_tasks)), 60)
     first = waiting_ports(small_tasks)
-    kill_worker(*first)
+    kill_worker(small_tasks, *first)
     # the task runs again, and its first connection is still there: PostgreSQL does not know yet
     until(lambda: bool(waiting_ports(small_tasks) - first), 60)
     held.release()
@@ -158,7 +161,7 @@ def test_where_a_task_fails_for_good_the_former_lists_stay(
     for _ in range(4):
         until(lambda: bool(waiting_ports(small_tasks) - killed), 60)
         port = (waiting_ports(small_tasks) - killed).pop()
-        kill_worker(port)
+        kill_worker(small_tasks, port)
         killed.add(port)
     held.release()
     held.running.join(120)
