@@ -15,8 +15,8 @@ MEMBERS: dict[str, dict[str, Any]] = {
     "buy_again": {"algorithm": "buy_again"},
     "tifu_knn": {"algorithm": "tifu_knn"},
     "ease": {"algorithm": "ease", "parameters": {"ridge": 100.0, "half_life_days": 83.2}},
-    "degree_svd": {"algorithm": "degree_svd", "parameters": {"factors": 128, "users_per_factor": 16}},
-    "als": {"algorithm": "als", "parameters": {"factors": 128, "iterations": 5}},
+    "degree_svd": {"algorithm": "degree_svd"},
+    "als": {"algorithm": "als", "parameters": {"iterations": 5}},
     "co_visitation_by_type": {
         "algorithm": "co_visitation_by_type",
         "parameters": {"neighbours": 200, "repeats": True},

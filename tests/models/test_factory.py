@@ -28,7 +28,7 @@ def test_create_takes_parameters_by_name() -> None:
     [
         ("magic", {}, "no algorithm is named 'magic'; known: als, "),
         ("als", {"rank": 3}, "no parameter 'rank'; known: alpha, factors, iterations"),
-        ("als", {"factors": 0}, "factors of ALS must be a whole number from 1 to 4096, not 0"),
+        ("als", {"factors": -1}, "factors of ALS must be a whole number from 0 to 4096, not -1"),
         ("als", {"factors": 2.5}, "factors of ALS must be a whole number"),
         ("als", {"iterations": True}, "iterations of ALS must be a whole number"),
         ("als", {"alpha": -1}, "alpha of ALS must be a number from 0 to 1e\\+06, not -1"),

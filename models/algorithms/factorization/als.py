@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
 
 from features.dataset import Dataset
-from models.algorithms.shared.factor_model import FactorModel
+from models.algorithms.shared.factor_model import FactorModel, affordable_factors
 from models.algorithms.shared.item_item import finer_bounds
 from models.base import Arrays, ModelKind, Rows, Scores
 from models.ranking.mips.factors import Factors
@@ -27,6 +27,8 @@ __all__ = ["ALS", "ALSParameters", "solve_part"]
 SHARED_ENTRIES = 8_192
 """Users with about this many history entries in all are solved for together."""
 
+MOST_FACTORS = 256
+"""The length that is chosen where memory allows it, see `affordable_factors`."""
 BALANCE = 0.05
 NOISE_SHARE = 0.45
 """See `effective_parameters`. Chosen on purchases of four public shops, held out of what was learned from, on
@@ -37,7 +39,7 @@ the whole shops and on small parts of them."""
 class ALSParameters:
     """Parameters of `ALS`.
 
-    factors : length of the vectors.
+    factors : length of the vectors; 0: as long as is affordable, 256 at most.
     alpha : confidence of an interaction = alpha × its weight; everything else has confidence 1. 0: chosen
         from the data, see `effective_parameters`.
     regularization : lambda, added to the diagonal of each least-squares problem; 0: chosen from the data.
@@ -45,14 +47,14 @@ class ALSParameters:
     seed : of the random item and user vectors that the first iteration starts from.
     """
 
-    factors: int = 128
+    factors: int = 0
     alpha: float = 0.0
     regularization: float = 0.0
     iterations: int = 10
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_int(self, "factors", 1, 4_096)
+        check_int(self, "factors", 0, 4_096)
         check_float(self, "alpha", 0.0, 1e6)
         check_float(self, "regularization", 0.0, 1e6)
         check_int(self, "iterations", 1, 1_000)
@@ -129,7 +131,9 @@ class ALS(FactorModel):
     _solved: npt.NDArray[np.bool_]
 
     def _fit(self, dataset: Dataset) -> None:
-        chosen, matrix = self.parameters, dataset.matrix
+        matrix = dataset.matrix
+        factors = self.parameters.factors or affordable_factors(MOST_FACTORS, matrix.shape)
+        chosen = replace(self.parameters, factors=factors)
         self.effective_ = effective_parameters(matrix, chosen, is_repeated=dataset.is_repeated)
         if (engine := current_engine()) is not None:
             self._take(_alternated(matrix, chosen, self.effective_, engine))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from features.dataset import Dataset
-from models.algorithms.shared.factor_model import FactorModel
+from models.algorithms.shared.factor_model import FactorModel, affordable_factors
 from models.algorithms.shared.item_item import VALUES, Values, valued
 from models.algorithms.shared.truncated_svd import right_singular
 from models.base import Arrays, ModelKind, Rows, Scores
@@ -21,21 +21,19 @@ from models.shared.validation import check_choice, check_float, check_int
 
 __all__ = ["DegreeSVD", "DegreeSVDParameters"]
 
-
-FEWEST_FACTORS = 4
+MOST_FACTORS = 512
+"""The length that is chosen where memory allows it, see `affordable_factors`."""
 
 
 @dataclass(frozen=True)
 class DegreeSVDParameters:
     """Parameters of `DegreeSVD`.
 
-    factors : k. user_power, item_power : pu and pi of the formula. ridge : λ is ridge × s²[k/8].
-    users_per_factor : k is at most the number of users / this, but 4 at least; 0: no such bound. The last of
-        128 factors of 260 users are noise.
+    factors : k; 0: as many as are affordable, 512 at most. user_power, item_power : pu and pi of the formula.
+    ridge : λ is ridge × s²[k/8].
     """
 
-    factors: int = 256
-    users_per_factor: int = 0
+    factors: int = 0
     user_power: float = 0.5
     item_power: float = 0.4
     ridge: float = 1.0
@@ -43,8 +41,7 @@ class DegreeSVDParameters:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        check_int(self, "factors", 1, 4_096)
-        check_int(self, "users_per_factor", 0, 1_000_000)
+        check_int(self, "factors", 0, 4_096)
         check_float(self, "user_power", 0.0, 1.0)
         check_float(self, "item_power", 0.0, 1.0)
         check_float(self, "ridge", 0.0, 1_000.0)
@@ -79,19 +76,15 @@ class DegreeSVD(FactorModel):
         normal, item_scale = self._normalised(dataset.matrix)
         # where anything else wants the cores, BLAS threads that wait for each other cost several times more
         with one_blas_thread():
-            values, vectors = right_singular(normal, self._factors(normal), seed=chosen.seed)
+            values, vectors = right_singular(normal, self._factors(normal.shape), seed=chosen.seed)
         energy = values.astype(np.float64) ** 2
         shrink = energy / (energy + chosen.ridge * energy[energy.size // 8] + np.finfo(np.float32).tiny)
         self.encoder_ = item_scale[:, None] * vectors * shrink.astype(np.float32)
         unscale = np.divide(1.0, item_scale, out=np.zeros_like(item_scale), where=item_scale > 0)
         self.decoder_ = unscale[:, None] * vectors
 
-    def _factors(self, matrix: sparse.csr_matrix) -> int:
-        chosen = self.parameters
-        if not chosen.users_per_factor:
-            return chosen.factors
-        users = int(np.count_nonzero(np.diff(matrix.indptr)))
-        return min(chosen.factors, max(FEWEST_FACTORS, users // chosen.users_per_factor))
+    def _factors(self, shape: tuple[int, int]) -> int:
+        return self.parameters.factors or affordable_factors(MOST_FACTORS, shape)
 
     def _normalised(self, matrix: sparse.csr_matrix) -> tuple[sparse.csr_matrix, npt.NDArray[np.float32]]:
         chosen = self.parameters
@@ -100,10 +93,9 @@ class DegreeSVD(FactorModel):
     def forecast(self, users: int, items: int, nnz: int) -> int:
         """Peak bytes of a fit: the Krylov basis, its image on the users' side and three item matrices."""
         short, long = sorted((users, items))
-        width = min(short, int(1.7 * self.parameters.factors) + 128)
-        return (
-            4 * width * (2 * short + long) + 16 * width**2 + 12 * self.parameters.factors * items + 40 * nnz
-        )
+        factors = self._factors((users, items))
+        width = min(short, int(1.7 * factors) + 128)
+        return 4 * width * (2 * short + long) + 16 * width**2 + 12 * factors * items + 40 * nnz
 
     def _vectors(self, history: sparse.csr_matrix, rows: Rows) -> Factors:
         user = valued(history, self.parameters.values) @ self.encoder_

@@ -18,13 +18,27 @@ from models.shared.pool_part import PoolPart
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["FactorModel"]
+__all__ = ["FactorModel", "affordable_factors"]
 
 FEWEST_USERS = 48
 """With fewer, a pass in tiles costs more than the whole scores of so few users."""
 FEWEST_ITEMS = 16_384
 ITEMS_PER_K = 16
 LARGEST_K = 2_000
+ALL_VECTORS = 1 << 26
+"""Numbers in the vectors of all users and items, 256 MiB: what a chosen length may take."""
+FEWEST_FACTORS = 128
+"""The least length that is chosen, whatever it takes."""
+
+
+def affordable_factors(most: int, shape: tuple[int, int]) -> int:
+    """The length of the vectors of a matrix of so many users and items, where no length is given.
+
+    It is `most`, less where all vectors then have more than ALL_VECTORS numbers, but FEWEST_FACTORS at least:
+    where a ridge takes the noise away, length costs time and memory and not quality
+    (`docs/reference/quality.md`).
+    """
+    return min(most, max(FEWEST_FACTORS, ALL_VECTORS // max(sum(shape), 1)))
 
 
 class FactorModel(Recommender):

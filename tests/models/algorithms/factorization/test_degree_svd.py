@@ -8,6 +8,7 @@ from scipy import sparse
 
 from features.interactions import History
 from models.algorithms.factorization.degree_svd import DegreeSVD, DegreeSVDParameters
+from models.algorithms.shared.factor_model import affordable_factors
 from models.algorithms.shared.truncated_svd import right_singular
 from recsys.errors import Invalid
 from tests.models.data import two_tastes
@@ -64,14 +65,18 @@ def test_more_factors_than_the_matrix_has() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"factors": 0}, {"user_power": 2.0}, {"item_power": -0.1}, {"ridge": -1.0}]
+    "wrong", [{"factors": -1}, {"user_power": 2.0}, {"item_power": -0.1}, {"ridge": -1.0}]
 )
 def test_parameters_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(Invalid, match=next(iter(wrong))):
         DegreeSVDParameters(**wrong)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("users_per_factor", "factors"), [(0, 20), (2, 12), (3, 8), (24, 4)])
-def test_few_users_bound_the_factors(users_per_factor: int, factors: int) -> None:
-    model = DegreeSVD(DegreeSVDParameters(factors=20, users_per_factor=users_per_factor)).fit(DATA)
-    assert model.encoder_.shape[1] == factors
+@pytest.mark.parametrize(
+    ("users", "items", "most", "expected"),
+    [(2_000, 60_000, 512, 512), (200_000, 62_144, 512, 256), (1_000_000, 200_000, 512, 128), (5, 5, 64, 64)],
+)
+def test_a_length_that_is_not_given_is_the_one_that_memory_allows(
+    users: int, items: int, most: int, expected: int
+) -> None:
+    assert affordable_factors(most, (users, items)) == expected

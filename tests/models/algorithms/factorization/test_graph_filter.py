@@ -73,7 +73,7 @@ def test_without_the_linear_part_it_is_the_degree_svd() -> None:
     np.testing.assert_allclose(left.scores, right.scores, rtol=1e-6)
 
 
-@pytest.mark.parametrize("wrong", [{"linear": -1.0}, {"factors": 0}, {"values": "x"}])
+@pytest.mark.parametrize("wrong", [{"linear": -1.0}, {"factors": -1}, {"values": "x"}])
 def test_parameters_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(Invalid, match=next(iter(wrong))):
         GraphFilterParameters(**wrong)  # type: ignore[arg-type]
