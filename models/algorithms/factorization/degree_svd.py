@@ -21,6 +21,7 @@ from models.shared.validation import check_choice, check_float, check_int
 
 __all__ = ["DegreeSVD", "DegreeSVDParameters"]
 
+FEWEST_FACTORS = 4
 MOST_FACTORS = 512
 """The length that is chosen where memory allows it, see `affordable_factors`."""
 
@@ -30,11 +31,13 @@ class DegreeSVDParameters:
     """Parameters of `DegreeSVD`.
 
     factors : k; 0: as many as are affordable, 512 at most. user_power, item_power : pu and pi of the formula.
+    users_per_factor : k is at most the number of users / this, but 4 at least; 0: no such bound.
     ridge : λ is ridge × s²[k/8].
     """
 
     factors: int = 0
-    user_power: float = 0.5
+    users_per_factor: int = 0
+    user_power: float = 0.35
     item_power: float = 0.4
     ridge: float = 1.0
     values: Values = "log"
@@ -42,6 +45,7 @@ class DegreeSVDParameters:
 
     def __post_init__(self) -> None:
         check_int(self, "factors", 0, 4_096)
+        check_int(self, "users_per_factor", 0, 1_000_000)
         check_float(self, "user_power", 0.0, 1.0)
         check_float(self, "item_power", 0.0, 1.0)
         check_float(self, "ridge", 0.0, 1_000.0)
@@ -84,7 +88,11 @@ class DegreeSVD(FactorModel):
         self.decoder_ = unscale[:, None] * vectors
 
     def _factors(self, shape: tuple[int, int]) -> int:
-        return self.parameters.factors or affordable_factors(MOST_FACTORS, shape)
+        chosen = self.parameters
+        factors = chosen.factors or affordable_factors(MOST_FACTORS, shape)
+        if not chosen.users_per_factor:
+            return factors
+        return min(factors, max(FEWEST_FACTORS, shape[0] // chosen.users_per_factor))
 
     def _normalised(self, matrix: sparse.csr_matrix) -> tuple[sparse.csr_matrix, npt.NDArray[np.float32]]:
         chosen = self.parameters

@@ -80,3 +80,9 @@ def test_a_length_that_is_not_given_is_the_one_that_memory_allows(
     users: int, items: int, most: int, expected: int
 ) -> None:
     assert affordable_factors(most, (users, items)) == expected
+
+
+@pytest.mark.parametrize(("users_per_factor", "factors"), [(0, 20), (2, 12), (3, 8), (24, 4)])
+def test_few_users_bound_the_factors(users_per_factor: int, factors: int) -> None:
+    model = DegreeSVD(DegreeSVDParameters(factors=20, users_per_factor=users_per_factor)).fit(DATA)
+    assert model.encoder_.shape[1] == factors
