@@ -75,6 +75,7 @@ class BacktestPlan:
     candidates: int
     pool: int
     users: int
+    enough_users: int
     k: int
     trees: int
     seed: int
@@ -152,14 +153,14 @@ class _Observed:
 
 
 def _on_windows(creators: Creators, dataset: Dataset, plan: BacktestPlan) -> _Observed:
-    """The newest window comes first; an earlier one is added while fewer users than wanted are judged."""
+    """The newest window comes first; an earlier one is added while fewer users than enough are judged."""
     seen: list[dict[Question, Examples]] = []
     names, refused, days = list(creators), dict[str, str](), 0.0
     protocol, _ = choose_protocol(dataset)
     for window in reversed(holdout_windows(dataset, plan.windows, plan.days)):
-        missing = plan.users - min(_judged(seen, question) for question in QUESTIONS)
+        judged = min(_judged(seen, question) for question in QUESTIONS)
         train = dataset.until(window.start)
-        if missing <= 0 or train.matrix.nnz == 0:
+        if judged >= min(plan.users, plan.enough_users) or train.matrix.nnz == 0:
             break
         panel, lost = fitted({name: creators[name] for name in names}, train, None)
         if seen and list(panel.members) != names:
@@ -169,7 +170,7 @@ def _on_windows(creators: Creators, dataset: Dataset, plan: BacktestPlan) -> _Ob
         if not panel.members:
             break
         panel = replace(panel, pool=most_taken(train, plan.pool))
-        length, users, seed = plan.candidates, missing, plan.seed
+        length, users, seed = plan.candidates, plan.users - judged, plan.seed
         seen.append(observe(panel, train, dataset, window, protocol, length=length, users=users, seed=seed))
     return _Observed(seen, names, refused, days)
 
@@ -190,7 +191,7 @@ def _on_last_successes(creators: Creators, dataset: Dataset, plan: BacktestPlan)
 def _are_few(observed: _Observed, dataset: Dataset, plan: BacktestPlan) -> bool:
     """Whether the windows judge few of the users, such as the heaviest ones alone."""
     judged = max(_distinct_users(observed.parts(question)) for question in QUESTIONS)
-    return judged < plan.users and judged < FEW * users_with_last(dataset)
+    return judged < plan.enough_users and judged < FEW * users_with_last(dataset)
 
 
 def _judged(seen: list[dict[Question, Examples]], question: Question) -> int:

@@ -49,9 +49,9 @@ class HybridParameters:
     """Parameters of `Hybrid`.
 
     members : name → {"algorithm": …, "parameters": {…}}.
-    users : how many are learned from. windows, validation_days : an earlier window is added while there are
-        fewer users, at most so many windows, each so long; None: as long as `features.splitting.windows`
-        finds right.
+    users : how many are learned from at most. windows, validation_days, enough_users : an earlier window is
+        added while there are fewer users than enough, at most so many windows, each so long; None: as long
+        as `features.splitting.windows` finds right.
     candidates : of each member, per user.
     pool : of a larger catalogue, so many products that were taken most are ranked by blends and trees, and
         what a user had; see `Panel`.
@@ -64,7 +64,8 @@ class HybridParameters:
     candidates: int = 100
     pool: int = 20_000
     trees: int = 100
-    users: int = 1_800
+    users: int = 6_000
+    enough_users: int = 1_800
     windows: int = 2
     k: int = 20
     seed: int = 1
@@ -74,6 +75,7 @@ class HybridParameters:
         check_int(self, "pool", 1, 1_000_000_000)
         check_int(self, "trees", 0, 10_000)
         check_int(self, "users", 1, 10_000_000)
+        check_int(self, "enough_users", 1, 10_000_000)
         check_int(self, "windows", 1, 12)
         check_int(self, "k", 1, 1_000)
         check_int(self, "seed", 0, 2**32 - 1)

@@ -254,7 +254,8 @@ def _hybrid(
     asked = min(size.users, chosen.users) / min(REFERENCE.users, DEFAULT_HYBRID.users)
     learning = rate.fit * _growth(size, rate.grows) / WORKERS * share * asked
     fits = sum(cost.fit for cost in costs.values()) / WORKERS
-    windows = 1 if JUDGED_SHARE * size.users >= chosen.users else chosen.windows
+    enough = min(chosen.users, chosen.enough_users)
+    windows = 1 if JUDGED_SHARE * size.users >= enough else chosen.windows
     return TimeForecast(
         experiment.name,
         windows * fits + learning + sum(cost.fit for cost in own) / WORKERS,

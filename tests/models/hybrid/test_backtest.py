@@ -23,8 +23,18 @@ CREATORS: dict[str, Callable[[], Recommender]] = {"ease": EASE, "popularity": Po
 DATA = groceries(users=150)
 
 
-def plan(users: int) -> BacktestPlan:
-    return BacktestPlan(days=None, windows=2, candidates=20, pool=1_000, users=users, k=20, trees=0, seed=1)
+def plan(users: int, enough_users: int | None = None) -> BacktestPlan:
+    return BacktestPlan(
+        days=None,
+        windows=2,
+        candidates=20,
+        pool=1_000,
+        users=users,
+        enough_users=enough_users or users,
+        k=20,
+        trees=0,
+        seed=1,
+    )
 
 
 @pytest.fixture
@@ -48,6 +58,13 @@ def test_enough_users_in_the_newest_window_leave_earlier_ones_alone(
     assert [users for _, users in observed] == [60]
     assert observed[0][0] == holdout_windows(DATA, 2)[-1]
     assert set(found.choices) == {"any", "new"}
+
+
+def test_more_users_than_enough_are_taken_from_the_newest_window_alone(
+    observed: list[tuple[Window, int]],
+) -> None:
+    backtest(CREATORS, DATA, plan(10_000, enough_users=60))
+    assert [users for _, users in observed] == [10_000]
 
 
 def test_an_earlier_window_brings_the_missing_users(observed: list[tuple[Window, int]]) -> None:

@@ -24,7 +24,17 @@ from models.hybrid.parameters import HybridParameters
 from tests.models.data import Row, dataset
 from tests.models.shops import durables, event_log, groceries
 
-PLAN = BacktestPlan(days=None, windows=2, candidates=20, pool=1_000, users=1_000, k=20, trees=0, seed=1)
+PLAN = BacktestPlan(
+    days=None,
+    windows=2,
+    candidates=20,
+    pool=1_000,
+    users=1_000,
+    enough_users=1_000,
+    k=20,
+    trees=0,
+    seed=1,
+)
 
 
 def bursts(users: int = 90, items: int = 60, seed: int = 0) -> Dataset:
@@ -113,7 +123,7 @@ def test_a_few_heavy_users_do_not_decide_for_everybody() -> None:
     judged = backtest(creators, shop, PLAN)
     assert f"judged on {len(shop.users)} users" in judged.choices["new"].reason
     # a window is kept where it judges as many as are wanted
-    enough = backtest(creators, shop, replace(PLAN, users=LEAST_USERS))
+    enough = backtest(creators, shop, replace(PLAN, users=LEAST_USERS, enough_users=LEAST_USERS))
     assert f"judged on {LEAST_USERS} users" in enough.choices["new"].reason
 
 

@@ -92,7 +92,7 @@ def test_a_hybrid_takes_its_members_once_per_window_and_those_that_nothing_else_
     few = replace(REFERENCE, users=1_000)
     members_of_few = [forecast_seconds(one, few, {}).fit for one in members.values()]
     one_window = forecast_seconds(hybrid, few, {}, shared).fit
-    more = hybrid.model_copy(update={"parameters": {**hybrid.parameters, "users": 500}})
+    more = hybrid.model_copy(update={"parameters": {**hybrid.parameters, "enough_users": 500}})
     less = forecast_seconds(more, few, {}, shared).fit
     assert one_window - less > sum(members_of_few) / WORKERS
 
