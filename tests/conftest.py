@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from collections.abc import Iterator
 
 import fastapi.dependencies.models
@@ -69,6 +70,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> FileSched
 def pytest_configure() -> None:
     """No garbage is looked for while modules and tests are made: a fifth of the time that takes."""
     gc.disable()
+    # a shell lets what runs in its background ignore Ctrl-C, and every process of a test would inherit that
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import html
 import json
 import re
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from http.cookiejar import CookieJar
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import quote, urlencode, urlsplit
 
 __all__ = ["ShopBrowser"]
@@ -22,6 +25,8 @@ _VALUE = re.compile(r' value="([^"]*)"')
 _OF_PRODUCT = {"similar": "similar", "bought_together": "bought-together"}
 _TIMEOUT = 20.0
 _MOST_WORDS = 60
+_MOST_WAITS = 30
+"""So often a request that came too soon waits and is sent again."""
 
 
 class ShopBrowser:
@@ -67,7 +72,7 @@ class ShopBrowser:
         """Send a form of the last page; returns the address that the server leads to."""
         body = urlencode({**fields, "form_token": self._form_token}).encode()
         request = urllib.request.Request(self._address + path, body, {"Sec-Fetch-Site": "same-origin"})
-        with self._opener.open(request, timeout=_TIMEOUT) as answer:
+        with self._answer(request) as answer:
             return str(answer.headers.get("Location", path))
 
     def checkout_form(self) -> dict[str, str]:
@@ -117,9 +122,22 @@ class ShopBrowser:
 
     def _open(self, path: str) -> bytes:
         request = urllib.request.Request(self._address + path, headers={"Sec-Fetch-Site": "same-origin"})
-        with self._opener.open(request, timeout=_TIMEOUT) as answer:
+        with self._answer(request) as answer:
             content: bytes = answer.read()
             return content
+
+    def _answer(self, request: urllib.request.Request) -> Any:
+        """The response; all visitors share the limit of their address, so one may have to wait."""
+        for waits in range(_MOST_WAITS + 1):
+            try:
+                return self._opener.open(request, timeout=_TIMEOUT)
+            except HTTPError as error:
+                after = error.headers.get("Retry-After", "")
+                if error.code != HTTPStatus.TOO_MANY_REQUESTS or not after.isdigit() or waits == _MOST_WAITS:
+                    raise
+                error.close()
+                time.sleep(int(after))
+        raise AssertionError
 
     def _call(self, method: str, path: str, body: object = None) -> Any:
         """A call of the script: with the key of the page, the guest's session and the user's token."""
@@ -129,7 +147,7 @@ class ShopBrowser:
             headers["Authorization"] = f"Bearer {self._bearer}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self._address + path, data, headers, method=method)
-        with self._opener.open(request, timeout=_TIMEOUT) as answer:
+        with self._answer(request) as answer:
             content = answer.read()
             return json.loads(content) if content else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from types import SimpleNamespace
 
 import httpx
 import psycopg
@@ -55,6 +56,28 @@ def test_visitors_look_click_and_buy(front: httpx.Client, searchable_shop: Shop)
     assert events.get("dismissed", 0) == report.dismissals
     orders = _counts(searchable_shop, "SELECT financial_status, count(*) FROM orders_db.orders GROUP BY 1")
     assert orders.get("paid", 0) == report.orders
+
+
+def test_visitors_over_the_limit_of_their_address_wait(
+    searchable_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        time.sleep(seconds)
+
+    monkeypatch.setattr("recsys.demo.browser.time", SimpleNamespace(sleep=sleep))
+    monkeypatch.setenv("RECSYS_API__PAGE_RATE_PER_SECOND", "3")
+    get_settings.cache_clear()
+    with running(create_app()) as client:
+        report = send_traffic(
+            str(client.base_url), minutes=0.15, visitors=2, pause=0.0, seed=7, progress=lambda *_: None
+        )
+    assert report.failures == {}
+    assert report.lists > 0
+    assert waits
+    assert min(waits) >= 1
 
 
 def test_the_command_prints_the_counts(front: httpx.Client, searchable_shop: Shop) -> None:
