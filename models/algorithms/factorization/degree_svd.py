@@ -12,7 +12,7 @@ from scipy import sparse
 from features.dataset import Dataset
 from models.algorithms.shared.factor_model import FactorModel, affordable_factors
 from models.algorithms.shared.item_item import VALUES, Values, valued
-from models.algorithms.shared.truncated_svd import right_singular
+from models.algorithms.shared.truncated_svd import ROWS_AT_ONCE, right_singular
 from models.base import Arrays, ModelKind, Rows, Scores
 from models.ranking.mips.factors import Factors
 from models.shared.computed_once import computed_once
@@ -83,9 +83,10 @@ class DegreeSVD(FactorModel):
             values, vectors = right_singular(normal, self._factors(normal.shape), seed=chosen.seed)
         energy = values.astype(np.float64) ** 2
         shrink = energy / (energy + chosen.ridge * energy[energy.size // 8] + np.finfo(np.float32).tiny)
-        self.encoder_ = item_scale[:, None] * vectors * shrink.astype(np.float32)
-        unscale = np.divide(1.0, item_scale, out=np.zeros_like(item_scale), where=item_scale > 0)
-        self.decoder_ = unscale[:, None] * vectors
+        self.encoder_ = vectors * shrink.astype(np.float32)
+        self.encoder_ *= item_scale[:, None]
+        vectors *= np.divide(1.0, item_scale, out=np.zeros_like(item_scale), where=item_scale > 0)[:, None]
+        self.decoder_ = vectors
 
     def _factors(self, shape: tuple[int, int]) -> int:
         chosen = self.parameters
@@ -99,11 +100,12 @@ class DegreeSVD(FactorModel):
         return degree_normalised(valued(matrix, chosen.values), chosen.user_power, chosen.item_power)
 
     def forecast(self, users: int, items: int, nnz: int) -> int:
-        """Peak bytes of a fit: the Krylov basis, its image on the users' side and three item matrices."""
+        """Peak bytes of a fit: the Krylov basis, a block and its image, and three item matrices."""
         short, long = sorted((users, items))
         factors = self._factors((users, items))
         width = min(short, int(1.7 * factors) + 128)
-        return 4 * width * (2 * short + long) + 16 * width**2 + 12 * factors * items + 40 * nnz
+        basis = 4 * width * (2 * short + min(long, ROWS_AT_ONCE)) + 24 * width**2
+        return basis + 1_024 * long + 12 * factors * items + 40 * nnz
 
     def _vectors(self, history: sparse.csr_matrix, rows: Rows) -> Factors:
         user = valued(history, self.parameters.values) @ self.encoder_

@@ -25,8 +25,8 @@ FEWEST_USERS = 48
 FEWEST_ITEMS = 16_384
 ITEMS_PER_K = 16
 LARGEST_K = 2_000
-ALL_VECTORS = 1 << 26
-"""Numbers in the vectors of all users and items, 256 MiB: what a chosen length may take."""
+ALL_VECTORS = 1 << 25
+"""Numbers in the vectors of all users and items, 128 MiB: what a chosen length may take."""
 FEWEST_FACTORS = 128
 """The least length that is chosen, whatever it takes."""
 

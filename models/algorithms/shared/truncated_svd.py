@@ -6,9 +6,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg, sparse
 
-__all__ = ["right_singular"]
+__all__ = ["ROWS_AT_ONCE", "right_singular"]
 
 Matrix = npt.NDArray[np.float32]
+
+ROWS_AT_ONCE = 8_192
+"""Rows of the longer side whose image is in memory at once."""
 
 
 def right_singular(
@@ -35,15 +38,27 @@ def right_singular(
         basis: Matrix = np.eye(n, dtype=np.float32)
     else:
         basis = _krylov(inner, outer, wanted, block, seed)
-    seen = inner @ basis
-    values, rotation = linalg.eigh((seen.T @ seen).astype(np.float64), driver="evd", overwrite_a=True)
-    values, rotation = values[::-1][:k], np.ascontiguousarray(rotation[:, ::-1][:, :k], dtype=np.float32)
+    values, turned = linalg.eigh(_gram_of_image(inner, basis), driver="evd", overwrite_a=True)
+    values, rotation = values[::-1][:k], np.ascontiguousarray(turned[:, ::-1][:, :k], dtype=np.float32)
     singular = np.sqrt(np.maximum(values, 0.0)).astype(np.float32)
-    if tall:
-        return singular, _signed(basis @ rotation)
-    other = seen @ rotation
-    other *= np.divide(1.0, singular, out=np.zeros_like(singular), where=singular > 1e-6 * singular[0])
-    return singular, _signed(other)
+    vectors: Matrix = basis @ rotation
+    del basis
+    if not tall:
+        vectors = inner @ vectors
+        vectors *= np.divide(1.0, singular, out=np.zeros_like(singular), where=singular > 1e-6 * singular[0])
+    # signs are otherwise chance: each column's largest entry is positive
+    vectors *= np.where(vectors.max(axis=0) >= -vectors.min(axis=0), 1.0, -1.0).astype(np.float32)
+    return singular, vectors
+
+
+def _gram_of_image(inner: sparse.csr_matrix, basis: Matrix) -> npt.NDArray[np.float64]:
+    """BᵀB of B = inner @ basis, of which a block of rows at a time is made: B is as long as the longer side."""
+    basis = np.ascontiguousarray(basis)
+    gram = np.zeros((basis.shape[1], basis.shape[1]), dtype=np.float64)
+    for start in range(0, inner.shape[0], ROWS_AT_ONCE):
+        seen = inner[start : start + ROWS_AT_ONCE] @ basis
+        gram += seen.T @ seen
+    return gram
 
 
 def _krylov(inner: sparse.csr_matrix, outer: sparse.csr_matrix, wanted: int, block: int, seed: int) -> Matrix:
@@ -69,10 +84,3 @@ def _krylov(inner: sparse.csr_matrix, outer: sparse.csr_matrix, wanted: int, blo
 def _orthonormal(columns: Matrix) -> Matrix:
     q, _ = linalg.qr(columns, mode="economic", overwrite_a=True, check_finite=False)
     return np.asarray(q, dtype=np.float32)
-
-
-def _signed(vectors: Matrix) -> Matrix:
-    """Each column turned so that its largest entry is positive: signs are otherwise chance."""
-    largest = np.abs(vectors).argmax(axis=0)
-    signs = np.sign(vectors[largest, np.arange(vectors.shape[1])])
-    return vectors * np.where(signs == 0, 1.0, signs).astype(np.float32)
