@@ -52,7 +52,7 @@ def right_singular(
 
 
 def _gram_of_image(inner: sparse.csr_matrix, basis: Matrix) -> npt.NDArray[np.float64]:
-    """BᵀB of B = inner @ basis, of which a block of rows at a time is made: B is as long as the longer side."""
+    """BᵀB of B = inner @ basis, of which a block of rows is made at a time, since B may be long."""
     basis = np.ascontiguousarray(basis)
     gram = np.zeros((basis.shape[1], basis.shape[1]), dtype=np.float64)
     for start in range(0, inner.shape[0], ROWS_AT_ONCE):
