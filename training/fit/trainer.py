@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models import factory
+from models.algorithms.shared.factor_model import FactorModel
 from models.base import Recommender
 from models.ranking.calibration import BuyingChances
 from models.shared.fitted_members import FittedMembers
@@ -32,7 +33,11 @@ __all__ = ["Judged", "create", "judge", "refit"]
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """What one experiment showed on the split. `parameters` are all hyper-parameters, defaults included."""
+    """What one experiment showed on the split.
+
+    `parameters` are all hyper-parameters, defaults included; `chosen_parameters` are the values of those that
+    leave a choice to the data.
+    """
 
     experiment: Experiment
     kind: str
@@ -48,6 +53,7 @@ class Judged:
     hybrid: HybridPart | None = None
     guests: Segment | None = None
     chances: BuyingChances | None = None
+    chosen_parameters: dict[str, float] = field(default_factory=dict)
 
     def primary(self) -> npt.NDArray[np.float64]:
         """The metric that promotion looks at, per user, float64 (n,)."""
@@ -125,6 +131,7 @@ def judge(
         hybrid_part(model),
         guests,
         chances,
+        model.chosen_parameters if isinstance(model, FactorModel) else {},
     )
 
 

@@ -122,6 +122,8 @@ class ModelSection(Part):
     seed: int
     parameters: dict[str, Any]
     """All hyper-parameters, defaults included."""
+    chosen_parameters: dict[str, float] = Field(default_factory=dict)
+    """Of those that leave a choice to the data, such as `alpha` 0, what the judged fit chose."""
     checksum: str
     """SHA-256 of the artifact."""
     views: dict[ViewName, ViewSection]

@@ -47,6 +47,7 @@ def model_section(
         kind=judged.kind,
         seed=judged.experiment.seed,
         parameters=judged.parameters,
+        chosen_parameters=judged.chosen_parameters,
         checksum=version.checksum,
         views={
             view: _view(

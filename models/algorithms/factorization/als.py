@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import ClassVar
 
@@ -152,6 +152,12 @@ class ALS(FactorModel):
             solver.fit(matrix, show_progress=False)
             self._take(solver.item_factors)
         self._solve_none()
+
+    @property
+    def chosen_parameters(self) -> dict[str, float]:
+        """The length of the vectors, alpha and lambda, where they were not given."""
+        found = asdict(self.effective_) | {"factors": self.item_factors_.shape[1]}
+        return {name: value for name, value in found.items() if not getattr(self.parameters, name)}
 
     def _solve_none(self) -> None:
         self._users = np.empty((len(self.users_), self.item_factors_.shape[1]), dtype=np.float32)

@@ -88,6 +88,11 @@ class DegreeSVD(FactorModel):
         vectors *= np.divide(1.0, item_scale, out=np.zeros_like(item_scale), where=item_scale > 0)[:, None]
         self.decoder_ = vectors
 
+    @property
+    def chosen_parameters(self) -> dict[str, float]:
+        """The length of the vectors, where it was not given."""
+        return {} if self.parameters.factors else {"factors": self.decoder_.shape[1]}
+
     def _factors(self, shape: tuple[int, int]) -> int:
         chosen = self.parameters
         factors = chosen.factors or affordable_factors(MOST_FACTORS, shape)

@@ -54,6 +54,11 @@ class FactorModel(Recommender):
         self._shelf = LastShelf()
         self._pool_part = PoolPart[Factors]()
 
+    @property
+    def chosen_parameters(self) -> dict[str, float]:
+        """Of the parameters that leave a choice to the data, what the fit chose."""
+        return {}
+
     @abstractmethod
     def _vectors(self, history: sparse.csr_matrix, rows: Rows) -> Factors:
         """What `_score` would fill in; same arguments."""

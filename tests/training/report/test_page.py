@@ -148,6 +148,14 @@ def test_a_colour_belongs_to_an_algorithm(report: EvaluationReport) -> None:
     assert len(set(looks)) == len(ALGORITHMS)
 
 
+def test_a_parameter_that_the_data_chose_has_its_value(report: EvaluationReport) -> None:
+    section = report.models[0].model_copy(
+        update={"parameters": {"alpha": 0.0, "iterations": 5}, "chosen_parameters": {"alpha": 0.123456}}
+    )
+    text = render(report.model_copy(update={"models": [section, *report.models[1:]]}))
+    assert "alpha 0.1235 (chosen from the data), iterations 5" in text
+
+
 def test_every_model_and_question_has_its_calibration_on_the_same_axes(report: EvaluationReport) -> None:
     page = render(report)
     for view in ("all", "new"):

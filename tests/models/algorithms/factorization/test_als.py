@@ -98,3 +98,12 @@ def test_what_was_chosen_comes_back_with_the_artifact(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         restored.recommend(DATA.users.ids, 5).scores, fitted.recommend(DATA.users.ids, 5).scores
     )
+
+
+def test_what_the_fit_chose_can_be_read() -> None:
+    model = ALS(ALSParameters(alpha=2.0)).fit(DATA)
+    assert model.chosen_parameters == {
+        "factors": model.item_factors_.shape[1],
+        "regularization": model.effective_.regularization,
+    }
+    assert model.item_factors_.shape[1] == 256

@@ -86,3 +86,8 @@ def test_a_length_that_is_not_given_is_the_one_that_memory_allows(
 def test_few_users_bound_the_factors(users_per_factor: int, factors: int) -> None:
     model = DegreeSVD(DegreeSVDParameters(factors=20, users_per_factor=users_per_factor)).fit(DATA)
     assert model.encoder_.shape[1] == factors
+
+
+def test_what_the_fit_chose_can_be_read() -> None:
+    assert DegreeSVD().fit(DATA).chosen_parameters == {"factors": min(DATA.matrix.shape)}
+    assert DegreeSVD(DegreeSVDParameters(factors=5)).fit(DATA).chosen_parameters == {}
