@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from models.registry import registry
+from recsys.database.session import unit_of_work
 from recsys.settings import get_settings
 from serving.batch import scoring
 from serving.server.app import create_app
@@ -73,6 +75,15 @@ def scored_shop(shop: Shop, shop_snapshots: ShopSnapshots) -> Shop:
     """The same with stored lists."""
     shop_snapshots.fill(shop, "scored", _score)
     return shop
+
+
+@pytest.fixture
+def two_models(scored_shop: Shop) -> Shop:
+    """knn-v1 serves and has stored lists; popularity-v1 is registered."""
+    shopping.promote(shopping.fit("popularity"), "popularity-v1")
+    with unit_of_work() as session:
+        registry.activate(session, "knn-v1")
+    return scored_shop
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import httpx
 import numpy as np
 import pytest
 
-from models.registry import registry
 from recsys.database.session import unit_of_work
 from recsys.domains.recommendations.ab_tests import service as ab_tests
 from recsys.domains.recommendations.ab_tests.design import ExperimentDesign, Variant, interleaved_arms
@@ -18,7 +17,6 @@ from recsys.domains.recommendations.rules import service as rules
 from recsys.domains.recommendations.rules.schemas import RuleIn
 from serving.batch import scoring
 from serving.server.app import create_app
-from tests.serving import shopping
 from tests.serving.api.test_answers import ask, execute, ids, until
 from tests.serving.running import running
 from tests.serving.state.test_impression_log import bring_in
@@ -39,15 +37,6 @@ def design(**terms: Any) -> ExperimentDesign:
 def start(terms: ExperimentDesign) -> None:
     with unit_of_work() as session:
         ab_tests.start(session, "mix", terms, salt="salt", actor="ann", reason="try")
-
-
-@pytest.fixture
-def two_models(scored_shop: Shop) -> Shop:
-    """knn-v1 serves and has stored lists; popularity-v1 is registered."""
-    shopping.promote(shopping.fit("popularity"), "popularity-v1")
-    with unit_of_work() as session:
-        registry.activate(session, "knn-v1")
-    return scored_shop
 
 
 @pytest.fixture
