@@ -160,7 +160,7 @@ def _on_windows(creators: Creators, dataset: Dataset, plan: BacktestPlan) -> _Ob
     for window in reversed(holdout_windows(dataset, plan.windows, plan.days)):
         judged = min(_judged(seen, question) for question in QUESTIONS)
         train = dataset.until(window.start)
-        if judged >= min(plan.users, plan.enough_users) or train.matrix.nnz == 0:
+        if judged >= plan.enough_users or train.matrix.nnz == 0:
             break
         panel, lost = fitted({name: creators[name] for name in names}, train, None)
         if seen and list(panel.members) != names:

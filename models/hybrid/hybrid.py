@@ -131,7 +131,7 @@ class Hybrid(Recommender):
         creators = self._creators()
         known, self._known = self._known, None
         before, self._teachers = self._teachers, users_with_last(dataset)
-        again = self._keeps_rules and outgrown(self._teachers, before, self.parameters.enough_users)
+        again = self._keeps_rules and outgrown(self._teachers, before, self.parameters.sufficient_users)
         panel = None
         if again or not self._keeps_rules:
             panel = self._learn_rules(creators, dataset, known)
@@ -167,7 +167,7 @@ class Hybrid(Recommender):
             chosen.candidates,
             chosen.pool,
             chosen.users,
-            chosen.enough_users,
+            chosen.sufficient_users,
             chosen.k,
             chosen.trees,
             chosen.seed,

@@ -70,6 +70,11 @@ class HybridParameters:
     k: int = 20
     seed: int = 1
 
+    @property
+    def sufficient_users(self) -> int:
+        """So many judged users need no earlier window: `enough_users`, or all that may be learned from."""
+        return min(self.users, self.enough_users)
+
     def __post_init__(self) -> None:
         check_int(self, "candidates", 1, 10_000)
         check_int(self, "pool", 1, 1_000_000_000)

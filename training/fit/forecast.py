@@ -254,8 +254,7 @@ def _hybrid(
     asked = min(size.users, chosen.users) / min(REFERENCE.users, DEFAULT_HYBRID.users)
     learning = rate.fit * _growth(size, rate.grows) / WORKERS * share * asked
     fits = sum(cost.fit for cost in costs.values()) / WORKERS
-    enough = min(chosen.users, chosen.enough_users)
-    windows = 1 if JUDGED_SHARE * size.users >= enough else chosen.windows
+    windows = 1 if JUDGED_SHARE * size.users >= chosen.sufficient_users else chosen.windows
     return TimeForecast(
         experiment.name,
         windows * fits + learning + sum(cost.fit for cost in own) / WORKERS,

@@ -122,7 +122,7 @@ def test_a_few_heavy_users_do_not_decide_for_everybody() -> None:
     creators = {"co_visitation": CoVisitation, "popularity": Popularity}
     judged = backtest(creators, shop, PLAN)
     assert f"judged on {len(shop.users)} users" in judged.choices["new"].reason
-    # a window is kept where it judges as many as are wanted
+    # a window is kept where it judges enough
     enough = backtest(creators, shop, replace(PLAN, users=LEAST_USERS, enough_users=LEAST_USERS))
     assert f"judged on {LEAST_USERS} users" in enough.choices["new"].reason
 
@@ -168,3 +168,8 @@ def test_neighbourhoods_are_left_out_where_they_are_dear_and_people_come_back(
     assert (list(kept), list(why)) == (["ease"], ["normalised_knn"])
     assert suited(creators, durables(users=60)) == (creators, {})
     assert suited({"normalised_knn": NormalisedKNN}, groceries(users=60))[1] == {}
+
+
+@pytest.mark.parametrize(("users", "sufficient"), [(6_000, 1_800), (500, 500)])
+def test_no_more_users_than_are_learned_from_are_waited_for(users: int, sufficient: int) -> None:
+    assert HybridParameters(users=users).sufficient_users == sufficient
