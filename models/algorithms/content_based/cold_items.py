@@ -35,6 +35,7 @@ class ColdItemsParameters(DegreeSVDParameters):
     """
 
     factors: int = 128
+    user_power: float = 0.5
     content_factors: int = 256
     content_ridge: float = 1.0
     confidence: float = 20.0

@@ -22,7 +22,7 @@ CHOSEN = ColdItemsParameters(
 
 def test_factors_are_the_formula() -> None:
     model = ColdItems(CHOSEN).fit(DATA)
-    plain = DegreeSVD(DegreeSVDParameters(factors=6)).fit(DATA)
+    plain = DegreeSVD(DegreeSVDParameters(factors=6, user_power=0.5)).fit(DATA)
     vectors = ContentBased(ContentBasedParameters(preference=0.0)).fit(DATA).vectors_.toarray()
     # with as many factors as there are, the truncated SVD is a rotation: distances and ridge are the same
     z = np.column_stack([vectors.astype(np.float64), np.ones(len(vectors))])
@@ -72,7 +72,7 @@ def test_a_product_without_events_and_attributes_is_never_recommended() -> None:
     assert model.unknown_.tolist() == [3]
     assert data.items.ids[3] not in model.recommend(data.users.ids, 4).products
     assert data.items.ids[2] in model.recommend(data.users.ids, 4).products
-    plain = DegreeSVD(DegreeSVDParameters(factors=128)).fit(data)
+    plain = DegreeSVD(DegreeSVDParameters(factors=128, user_power=0.5)).fit(data)
     np.testing.assert_allclose(model.decoder_[0], plain.decoder_[0], atol=1e-6)
 
 
