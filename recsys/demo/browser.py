@@ -128,7 +128,8 @@ class ShopBrowser:
 
     def _answer(self, request: urllib.request.Request) -> Any:
         """The response; all visitors share the limit of their address, so one may have to wait."""
-        for waits in range(_MOST_WAITS + 1):
+        waits = 0
+        while True:
             try:
                 return self._opener.open(request, timeout=_TIMEOUT)
             except HTTPError as error:
@@ -136,8 +137,8 @@ class ShopBrowser:
                 if error.code != HTTPStatus.TOO_MANY_REQUESTS or not after.isdigit() or waits == _MOST_WAITS:
                     raise
                 error.close()
-                time.sleep(int(after))
-        raise AssertionError
+            waits += 1
+            time.sleep(int(after))
 
     def _call(self, method: str, path: str, body: object = None) -> Any:
         """A call of the script: with the key of the page, the guest's session and the user's token."""
