@@ -11,9 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.shops import HOSTILE
+from tests.training.shops import HOSTILE, dataset_of, purchases
+from training.evaluation.examples import choose_users
+from training.evaluation.segments import parts_of
 from training.evaluation.significance import format_p
+from training.evaluation.splits import time_split
+from training.experiment import Experiment
+from training.fit.trainer import judge
+from training.progress import Steps
 from training.report.document import EvaluationReport
+from training.report.model_section import Version, model_section
 from training.report.page import render, write_report
 from training.report.plots.drawing import ALGORITHMS, style_of
 from training.report.plots.model_plots import calibration_plots
@@ -154,6 +161,16 @@ def test_a_parameter_that_the_data_chose_has_its_value(report: EvaluationReport)
     )
     text = render(report.model_copy(update={"models": [section, *report.models[1:]]}))
     assert "alpha 0.1235 (chosen from the data), iterations 5" in text
+
+
+def test_what_the_judged_fit_chose_is_in_the_document() -> None:
+    data = dataset_of([(user, product, day, "purchase") for user, product, day in purchases()])
+    split = time_split(data, 12)
+    judged = judge(Experiment(name="als", algorithm="als"), split, choose_users(split), Steps())
+    parts = {view: parts_of([(split, fold)]) for view, fold in split.folds.items()}
+    section = model_section(Version("als-v1", 1, judged, "c" * 64, 0.1, 0.2), split, parts, seed=0)
+    assert section.chosen_parameters["factors"] == 256
+    assert section.chosen_parameters.keys() == {"factors", "alpha", "regularization"}
 
 
 def test_every_model_and_question_has_its_calibration_on_the_same_axes(report: EvaluationReport) -> None:

@@ -7,7 +7,9 @@ import pytest
 from scipy import sparse
 
 from features.interactions import History
+from models.algorithms.factorization.als import ALS
 from models.algorithms.factorization.degree_svd import DegreeSVD, DegreeSVDParameters
+from models.algorithms.shared import factor_model, truncated_svd
 from models.algorithms.shared.factor_model import affordable_factors
 from models.algorithms.shared.truncated_svd import right_singular
 from recsys.errors import Invalid
@@ -43,7 +45,11 @@ def test_fold_in_is_the_closed_form(ridge: float) -> None:
 
 
 @pytest.mark.parametrize("shape", [(300, 180), (180, 300)])
-def test_singular_vectors_are_lapacks(shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize("rows_at_once", [truncated_svd.ROWS_AT_ONCE, 7])
+def test_singular_vectors_are_lapacks(
+    shape: tuple[int, int], rows_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(truncated_svd, "ROWS_AT_ONCE", rows_at_once)
     rng = np.random.default_rng(0)
     matrix = rng.random(shape) * (rng.random(shape) < 0.1) * np.geomspace(1, 0.05, shape[1])
     found, vectors = right_singular(
@@ -86,6 +92,13 @@ def test_a_length_that_is_not_given_is_the_one_that_memory_allows(
 def test_few_users_bound_the_factors(users_per_factor: int, factors: int) -> None:
     model = DegreeSVD(DegreeSVDParameters(factors=20, users_per_factor=users_per_factor)).fit(DATA)
     assert model.encoder_.shape[1] == factors
+
+
+def test_a_fit_takes_the_length_that_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(factor_model, "FEWEST_FACTORS", 5)
+    monkeypatch.setattr(factor_model, "ALL_VECTORS", 7 * sum(DATA.matrix.shape))
+    assert DegreeSVD().fit(DATA).encoder_.shape[1] == 7
+    assert ALS().fit(DATA).item_factors_.shape[1] == 7
 
 
 def test_what_the_fit_chose_can_be_read() -> None:
