@@ -93,8 +93,11 @@ class Recommender(ABC):
     def _score(self, history: sparse.csr_matrix, rows: Rows, out: Scores) -> None:
         """Fill all of `out` (n, items) with scores, never NaN; -inf where the model can say nothing.
 
-        history : csr float32 (n, items), positive weights only, one row per user asked for.
-        rows : int64 (n,), rows of the users in `users_`, -1 for users who are folded in by their history.
+        Parameters
+        ----------
+        history : csr float32, shape (n, items), positive weights only
+        rows : int64, shape (n,)
+            Of the users in `users_`, -1 for users who are folded in by their history.
         """
 
     def _answer(self, request: RankRequest, out: Scores) -> None:
@@ -102,10 +105,7 @@ class Recommender(ABC):
         self._score(positive(request.history), request.rows, out)
 
     def _opinions(self, request: RankRequest, out: Scores) -> ScoreBlock:
-        """The scores of `_answer` in the form that is cheapest for this model; `out` (n, items) may be used.
-
-        What the block closes or hides later is not the model's concern: `asked.shown` is not looked at.
-        """
+        """The scores of `_answer` in the cheapest form, in `out` or not; `request.shown` is not looked at."""
         self._answer(request, out)
         return DenseScores(out)
 
@@ -114,8 +114,7 @@ class Recommender(ABC):
     ) -> bool:
         """Fill `out` (n, columns.size) with the scores of `_answer` for these item rows, increasing.
 
-        is_pool : the same array `columns` is passed with each request; what is taken for it may be kept.
-        False, and nothing is written, where a model does not gain by leaving the other items out.
+        With `is_pool` all requests pass one array, whose part may be kept. False: no gain, nothing written.
         """
         return False
 
@@ -126,11 +125,7 @@ class Recommender(ABC):
         return self._contributions(positive(request.history), int(request.rows[0]), items)
 
     def _reasons_for(self, items: Rows) -> Reasons:
-        """`_reasons` for many users whose lists hold nothing but `items` (increasing, each once).
-
-        A model that can compute once for all of them what a reason needs of each product overrides this,
-        and `_prepared_bytes`: what that takes for one product.
-        """
+        """`_reasons` for many lists of `items` (rising) only; preparing each once takes `_prepared_bytes`."""
         return self._reasons
 
     def _prepared_bytes(self) -> int:
@@ -146,8 +141,10 @@ class Recommender(ABC):
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """What each entry of one user's history adds to the scores of `items` (m,).
 
-        Returns contributions, float32 (m, history.nnz) in the order of `history.indices`, and
-        baselines, float32 (m,); they add up to the scores of `_score`.
+        Returns
+        -------
+        contributions : float32, shape (m, history.nnz), in the order of `history.indices`
+        baselines : float32, shape (m,); both add up to the scores of `_score`
         """
 
     @abstractmethod
@@ -186,10 +183,7 @@ class Recommender(ABC):
         """Take members from `known` where it has them; only a model made of others has a use for that."""
 
     def successor(self) -> Self:
-        """An unfitted model with the same parameters and with the choices that this one made in its fit.
-
-        A refit on more data is then the model that was evaluated: it makes no new choices.
-        """
+        """An unfitted model with the same parameters and choices: a refit is the model that was evaluated."""
         return type(self)(self.parameters)
 
     # --- answers ---------------------------------------------------------------------------------
@@ -206,10 +200,13 @@ class Recommender(ABC):
         exclude: Exclude = None,
         only: npt.ArrayLike | None = None,
     ) -> Ranking:
-        """The k best products of each user (int64 ids, shape (n,)).
+        """The k best products of each user; an empty row for one unknown at fit time, see `recommend_from`.
 
-        exclude : see `Exclude`. only : product ids to choose from (default: all).
-        A user unknown at fit time gets an empty row; see `recommend_from`.
+        Parameters
+        ----------
+        users : int64, shape (n,)
+        only : int64, shape (m,)
+            Product ids to choose from (default: all).
         """
         asked = as_ids(users, "users")
         shown = Selection.of(self.items_, exclude, only)
@@ -259,9 +256,12 @@ class Recommender(ABC):
         return self._gathered(asked, k, known.size, rank)
 
     def explain(self, user: int, product: int, *, exclude: Exclude = None) -> Explanation:
-        """The parts of the score of one product for one user. Raises NotFound for an unknown id.
+        """The parts of the score of one product for one user, in a list with this `exclude`.
 
-        exclude : as in the list that is explained: `"seen"` where it holds products new to the user only.
+        Raises
+        ------
+        NotFound
+            For an unknown id.
         """
         if not self.knows(user):
             raise NotFound(f"user {user} was not in the training data; use explain_from with a history")
@@ -283,8 +283,10 @@ class Recommender(ABC):
     def evidence(self, ranking: Ranking, histories: Sequence[History] | None = None) -> npt.NDArray[np.int64]:
         """For each recommended product, the one of the user's own products that speaks most for it.
 
-        int64, shape of `ranking.products`; -1 where nothing in the history does (popularity, for example).
-        With `histories` the rows of `ranking` are those of `recommend_from`.
+        Returns
+        -------
+        int64, shape of `ranking.products`
+            -1 where nothing does (popularity, for example). With `histories`, rows as of `recommend_from`.
         """
         return strongest(self, ranking, histories)
 
@@ -296,10 +298,7 @@ class Recommender(ABC):
         exclude: Exclude = None,
         only: npt.ArrayLike | None = None,
     ) -> tuple[MemberOpinion, ...]:
-        """The opinion of each member on a product for a folded-in history; empty for an unknown product.
-
-        exclude, only : as in `recommend_from`.
-        """
+        """Each member's opinion on a product, as in `recommend_from`; empty for an unknown product."""
         item = int(self.items_.index([product])[0])
         request = self._fold_in_request([history], Selection.of(self.items_, exclude, only))
         return () if item < 0 else self._opinions_on(request, item)
@@ -328,9 +327,13 @@ class Recommender(ABC):
 
     @classmethod
     def load(cls, folder: Path, *, verify: bool = True) -> Self:
-        """Read an artifact of this class, memory-mapped.
+        """Read an artifact of this class, memory-mapped; `verify=False` skips checksums.
 
-        Raises NotFound, or Invalid when it is damaged or of another class; `verify=False` skips checksums.
+        Raises
+        ------
+        NotFound
+        Invalid
+            When it is damaged or of another class.
         """
         header, arrays = read_artifact(folder, verify=verify)
         if header["algorithm"] != cls.algorithm:

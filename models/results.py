@@ -14,9 +14,14 @@ __all__ = ["Explanation", "MemberOpinion", "Ranking"]
 class Ranking:
     """One ranked list per row, best first.
 
-    queries   int64, shape (n,): users, or products for similar items, that were asked about
-    products  int64, shape (n, k): product ids; -1 where fewer than k could be recommended, always at the end
-    scores    float32, shape (n, k): the model's own scores, never increasing along a row; -inf for no product
+    Attributes
+    ----------
+    queries : int64, shape (n,)
+        Users, or products for similar items, that were asked about.
+    products : int64, shape (n, k)
+        Product ids; -1 where fewer than k could be recommended, always at the end.
+    scores : float32, shape (n, k)
+        The model's own scores, never increasing along a row; -inf for no product.
     """
 
     queries: npt.NDArray[np.int64]
@@ -36,7 +41,16 @@ class Ranking:
 class Explanation:
     """Why a product got its score: `baseline` + all contributions = `score` (to float32 precision).
 
-    contributions  (product id from the user's history, its part of the score), largest first
+    Attributes
+    ----------
+    product
+        Its id.
+    score
+        The model's own.
+    baseline
+        The part of the score that comes from no product of the history.
+    contributions
+        (product id from the user's history, its part of the score), largest first.
     """
 
     product: int
@@ -49,10 +63,16 @@ class Explanation:
 class MemberOpinion:
     """The opinion of one member of a model on one product for one user.
 
-    member    name of the member; the algorithm of a model without members
-    score     the member's own score; None where it has none
-    position  from 1, in the member's ranking of all eligible products; None where it does not rank it
-    names     whether the product is a candidate by this member
+    Attributes
+    ----------
+    member
+        Name of the member; the algorithm of a model without members.
+    score
+        The member's own score; None where it has none.
+    position
+        From 1, in the member's ranking of all eligible products; None where it does not rank it.
+    names
+        Whether the product is a candidate by this member.
     """
 
     member: str

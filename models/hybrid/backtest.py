@@ -85,8 +85,14 @@ class BacktestPlan:
 class Backtest:
     """What a backtest decided.
 
-    choices : the rule of each question, none where the shop is too small for it. refused : members that
-    could not be fitted, and why. days : length of a window.
+    Attributes
+    ----------
+    choices
+        The rule of each question, none where the shop is too small for it.
+    refused
+        Members that could not be fitted, and why.
+    days
+        Length of a window.
     """
 
     choices: dict[Question, Choice]

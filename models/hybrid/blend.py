@@ -23,9 +23,13 @@ GAIN = 1e-3
 class Pool:
     """The candidates of several models side by side; row i belongs to query i.
 
-    queries   int64 (n,)
-    products  int64 (n, c), each row's distinct products, increasing, -1 where there are fewer
-    features  float32 (n, c, models): scaled scores, 0 where a model did not list the product
+    Attributes
+    ----------
+    queries : int64, shape (n,)
+    products : int64, shape (n, c)
+        Each row's distinct products, increasing, -1 where there are fewer.
+    features : float32, shape (n, c, models)
+        Scaled scores, 0 where a model did not list the product.
     """
 
     queries: npt.NDArray[np.int64]
@@ -100,10 +104,20 @@ class Blend:
     ) -> Self:
         """Weights that maximise the mean NDCG@k of the validation fold: coordinate search from equal weights.
 
-        relevant : bool (n, c), which candidates of the pool were right. sizes : int64 (n,), how many right
-        ones each query has in all. NDCG is no smooth function of the weights; with a handful of models a
-        search with halving steps finds the top directly and, unlike a surrogate loss, maximises what is
-        reported. A model whose weight ends at 0 is left out of the blend by the caller.
+        NDCG is no smooth function of the weights; with a handful of models a search with halving steps finds
+        the top directly and, unlike a surrogate loss, maximises what is reported. A model whose weight ends
+        at 0 is left out of the blend by the caller.
+
+        Parameters
+        ----------
+        names
+            Of the models, in the order of the pool's features.
+        relevant : bool, shape (n, c)
+            Which candidates of the pool were right.
+        sizes : int64, shape (n,)
+            How many right ones each query has in all.
+        rounds
+            Of the search; after each the step is halved.
         """
         weights = np.full(len(names), 1.0 / len(names))
         best = _mean_ndcg(candidates, weights, relevant, sizes, k)
@@ -157,9 +171,18 @@ def ndcg_of(
     sizes: npt.NDArray[np.int64],
     k: int,
 ) -> npt.NDArray[np.float64]:
-    """NDCG@k (Järvelin & Kekäläinen 2002) of each query with anything right, float64 (queries with any,).
+    """NDCG@k (Järvelin & Kekäläinen 2002) of each query with anything right.
 
-    scores : float32 (n, c), -inf for what is not to be listed. relevant, sizes : as in `Blend.learn`.
+    Parameters
+    ----------
+    scores : float32, shape (n, c)
+        -inf for what is not to be listed.
+    relevant, sizes
+        As in `Blend.learn`.
+
+    Returns
+    -------
+    float64, shape (queries with any,)
     """
     kept = min(k, scores.shape[1])
     top = np.argpartition(-scores, kept - 1, axis=1)[:, :kept]

@@ -33,13 +33,23 @@ HARDLY_MORE = 1.25
 class CandidatePairs:
     """Pairs of a user and a product that at least one model names; sorted by user, then item.
 
-    owner, item  int64 (c,): row 0..users-1, and item row
-    raw     float32 (c, models): the model's own score, -inf where it can say nothing
-    scaled  float32 (c, models): (raw - lowest of the model's list) / mean of these over the list; 0 for
-            -inf, less than 0 for what is not on the list
-    rank    float32 (c, models): how many products the model puts before it, at most the list's length
-    scale   float32 (users, models, 2): lowest of the list, and that mean (0 for a list of one value)
-    length  of the models' lists
+    Attributes
+    ----------
+    users
+        How many users there are.
+    owner, item : int64, shape (c,)
+        Row 0..users-1, and item row.
+    raw : float32, shape (c, models)
+        The model's own score, -inf where it can say nothing.
+    scaled : float32, shape (c, models)
+        (raw - lowest of the model's list) / mean of these over the list; 0 for -inf and for a list of one
+        value; below 0, down to -5, for what is not on the list.
+    rank : float32, shape (c, models)
+        How many products the model puts before it, at most the list's length.
+    scale : float32, shape (users, models, 2)
+        Lowest of the list, and that mean (0 for a list of one value).
+    length
+        Of the models' lists.
     """
 
     users: int
@@ -131,9 +141,14 @@ def most_taken(dataset: Dataset, count: int) -> Rows | None:
 class Panel:
     """Models by name, all fitted on one dataset.
 
-    inactive : bool (items,), products that the catalogue does not show to anybody; None: there are none.
-    pool : int64, increasing: item rows of the products that were taken most. Of the others, a model with a
-        score for everything is asked about the user's own only, unless it `knows_rare`; None: all products.
+    Attributes
+    ----------
+    members
+    inactive : bool, shape (items,)
+        Products that the catalogue does not show to anybody; None: there are none.
+    pool : int64, increasing
+        Item rows of the products that were taken most. Of the others, a model with a score for everything is
+        asked about the user's own only, unless it `knows_rare`; None: all products.
     """
 
     members: Mapping[str, Recommender]
@@ -181,7 +196,13 @@ class Panel:
 
         Scales and ranks are those of the model's whole list of active products (of those new to the user,
         where these are asked for), so that what a request filters out changes no other product's score.
-        blocks : of `opinions`. pairs : take these candidates (owner, item) instead, sorted.
+
+        Parameters
+        ----------
+        blocks
+            Of `opinions`.
+        pairs
+            Take these candidates (owner, item) instead, sorted.
         """
         n, items = request.history.shape
         seen = request.history if request.shown.seen else None
@@ -214,9 +235,18 @@ class Panel:
 class _Columns:
     """The products that a block of users is ranked among.
 
-    columns : int64, increasing, item rows: the pool, and what any of the users had. place : int64 (items,),
-    the column of each item row, -1 for none. rare : columns that are not of the pool. owner, own : int64, a
-    row and one of the `rare` columns each: whose these are.
+    Attributes
+    ----------
+    pool : int64, increasing
+        As of `Panel`.
+    columns : int64, increasing
+        Item rows: the pool, and what any of the users had.
+    place : int64, shape (items,)
+        The column of each item row, -1 for none.
+    rare : int64
+        Columns that are not of the pool.
+    owner, own : int64
+        A row and one of the `rare` columns each: whose these are.
     """
 
     pool: Rows

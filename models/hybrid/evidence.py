@@ -115,8 +115,16 @@ def _by_weights(
 ) -> None:
     """Fill `best`, where it is open, with the history entry of the largest positive weight × value.
 
-    indptr, indices, data : csr float32 (n, width), the histories; of equal products the first entry counts.
-    items, best : int64 (n, m), listed item rows (-1: none), and what is known to speak for them (-1: open).
+    Parameters
+    ----------
+    indptr, indices, data : csr float32, shape (n, width)
+        The histories; of equal products the first entry counts.
+    weight_indptr, weight_indices, weight_data : csr float32, shape (width, width)
+        A member's item-to-item weights.
+    items : int64, shape (n, m)
+        Listed item rows, -1 for none.
+    best : int64, shape (n, m)
+        What is known to speak for them, -1 where it is open.
     """
     place_of = np.full(width, -1, dtype=np.int32)
     largest = np.empty(items.shape[1], dtype=np.float32)

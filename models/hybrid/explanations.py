@@ -80,7 +80,12 @@ def member_opinions(
 ) -> tuple[MemberOpinion, ...]:
     """Return the opinion of each member on an item row; `request` is of one user.
 
-    blocks : of `Panel.opinions`. length : of the lists whose products are candidates.
+    Parameters
+    ----------
+    blocks
+        Of `Panel.opinions`.
+    length
+        Of the lists whose products are candidates.
     """
     items = request.history.shape[1]
     pair = np.zeros(1, dtype=np.int64), np.array([item], dtype=np.int64)

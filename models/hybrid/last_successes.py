@@ -30,11 +30,25 @@ Mask = npt.NDArray[np.bool_]
 def hold_out_last(
     dataset: Dataset, questions: tuple[Question, ...], *, users: int, seed: int
 ) -> tuple[Dataset, list[HeldOut]]:
-    """`dataset` without what is held out, and for each question what is right for at most `users` users.
+    """Hold out what each user took up last, and say what is right.
 
     Events of one moment have no order: a draw decides. Other events of the same user and product as a success
     that is held out are taken out too, unless they are successes themselves: they would give the answer away.
     In the question `new`, products that the user still has in what is learned from are not right.
+
+    Parameters
+    ----------
+    users
+        How many are asked about at most.
+    seed
+        Of the draws.
+
+    Returns
+    -------
+    train
+        `dataset` without what is held out.
+    held
+        What is right for the users, for each question.
     """
     events, wide = dataset.events, len(dataset.items)
     rng = np.random.default_rng([seed, 2])
@@ -69,8 +83,12 @@ def outgrown(teachers: int, before: int, wanted: int) -> bool:
     A shop whose users came lately, or a file whose last events are all of one day, has few users before a
     test: on Amazon Beauty 500 of 22,000, those with the longest histories.
 
-    teachers, before : users with enough successes to teach rules, on everything and before the test; wanted :
-        how many are learned from where there are enough.
+    Parameters
+    ----------
+    teachers, before
+        Users with enough successes to teach rules, on everything and before the test.
+    wanted
+        How many are learned from where there are enough.
     """
     return before < wanted and teachers >= OUTGROWN * max(1, before)
 

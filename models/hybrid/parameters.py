@@ -48,15 +48,29 @@ each recipe once (`models.shared.fitted_members`).
 class HybridParameters:
     """Parameters of `Hybrid`.
 
-    members : name → {"algorithm": …, "parameters": {…}}.
-    users : how many are learned from at most. windows, validation_days, enough_users : an earlier window is
-        added while there are fewer users than enough, at most so many windows, each so long; None: as long
-        as `features.splitting.windows` finds right.
-    candidates : of each member, per user.
-    pool : of a larger catalogue, so many products that were taken most are ranked by blends and trees, and
-        what a user had; see `Panel`.
-    trees : of the second stage, 0 for none.
-    k : length of the list that is judged.
+    Parameters
+    ----------
+    members
+        name → {"algorithm": …, "parameters": {…}}.
+    validation_days
+        Length of a window; None: as long as `features.splitting.windows` finds right.
+    candidates
+        Of each member, per user.
+    pool
+        Of a larger catalogue, so many products that were taken most are ranked by blends and trees, and what
+        a user had; see `Panel`.
+    trees
+        Of the second stage, 0 for none.
+    users
+        How many are learned from at most.
+    enough_users
+        An earlier window is added while there are fewer users than these.
+    windows
+        At most so many windows.
+    k
+        Length of the list that is judged.
+    seed
+        Of the draws of users and of the trees.
     """
 
     members: dict[str, dict[str, Any]] = field(default_factory=lambda: copy.deepcopy(MEMBERS))

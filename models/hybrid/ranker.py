@@ -32,7 +32,12 @@ class SecondStage:
     LambdaRank (Burges 2010, "From RankNet to LambdaRank to LambdaMART", section 7) in LightGBM (Ke et al.
     2017, NeurIPS): each swap of two of a user's candidates weighs as much as it would change NDCG.
 
-    text : the trees as LightGBM writes them, uint8. names : of the feature columns.
+    Attributes
+    ----------
+    text : uint8
+        The trees as LightGBM writes them.
+    names
+        Of the feature columns.
     """
 
     text: npt.NDArray[np.uint8]
@@ -96,10 +101,14 @@ class SecondStage:
         return self._trees.score(features)
 
     def contributions(self, features: Float) -> npt.NDArray[np.float64]:
-        """float64 (c, f + 1): what each feature adds to the score, and last what every pair has.
+        """What each feature adds to the score, and last what every pair has.
 
         The SHAP values of trees (Lundberg, Erion & Lee 2018, arXiv 1802.03888): each row adds up to its
         score.
+
+        Returns
+        -------
+        float64, shape (c, f + 1)
         """
         if not features.shape[0]:
             return np.empty((0, len(self.names) + 1))

@@ -44,8 +44,16 @@ LEVELS = " > "
 class Habits:
     """What users did, one entry per (user, product) that was liked; products of a row increasing.
 
-    indptr int64 (n + 1,); item int64, and float32: times, those within the last window, days since the first
-    and the last, and the faded sum of times.
+    Attributes
+    ----------
+    indptr : int64, shape (n + 1,)
+    item : int64, shape (entries,)
+    times, lately : float32, shape (entries,)
+        How often, and how often within the last window.
+    first, last : float32, shape (entries,)
+        Days since the first and the last time.
+    faded : float32, shape (entries,)
+        The faded sum of times.
     """
 
     indptr: npt.NDArray[np.int64]
@@ -84,9 +92,20 @@ class Habits:
 
 @dataclass(frozen=True, eq=False)
 class FeatureSnapshot:
-    """What is known at one moment. window : days that count as lately. items : float32 (items, 9), see _ITEM.
+    """What is known at one moment.
 
-    groups : int64 (3, items): codes of category, department (its first level) and brand, -1 for none.
+    Attributes
+    ----------
+    window
+        Days that count as lately.
+    moment
+        Microseconds since 1970.
+    habits
+        Of the users of the dataset.
+    items : float32, shape (items, 9)
+        See _ITEM.
+    groups : int64, shape (3, items)
+        Codes of category, department (its first level) and brand, -1 for none.
     """
 
     window: float
@@ -224,9 +243,18 @@ def rounded(values: Float) -> Float:
 
 @dataclass(frozen=True, eq=False)
 class _Liking:
-    """The groups in which users did something, sorted by keys user × width + group.
+    """The groups in which users did something.
 
-    share : of the user's faded events. last : days since the last one.
+    Attributes
+    ----------
+    width
+        How many groups there are.
+    keys : int64, increasing
+        user × width + group.
+    share : float64
+        Of the user's faded events.
+    last : float64
+        Days since the last one.
     """
 
     width: int
@@ -267,8 +295,18 @@ class _Liking:
 class _UserFacts:
     """What the columns of pairs need of the users alone.
 
-    entry_owner : int64, the row of each habit. columns : float64 (rows, 4), see _USER. usual_price, total :
-    float64 (rows,): mean logarithm of the prices, and the faded sum of events. likings : of each group.
+    Attributes
+    ----------
+    entry_owner : int64
+        The row of each habit.
+    columns : float64, shape (rows, 4)
+        See _USER.
+    usual_price : float64, shape (rows,)
+        Mean logarithm of the prices.
+    total : float64, shape (rows,)
+        The faded sum of events.
+    likings
+        Of each group.
     """
 
     entry_owner: Rows

@@ -44,7 +44,15 @@ WEAK = 0.25
 class Stage:
     """One rule of one question: `single` (the score of one member), `blend` (weights) or `ranker` (trees).
 
-    members : the names it needs, in the order of its weights and of its feature columns.
+    Attributes
+    ----------
+    kind
+    members
+        The names it needs, in the order of its weights and of its feature columns.
+    weights
+        Of the members in a `blend`.
+    ranker
+        The trees of a `ranker`.
     """
 
     kind: str
@@ -98,8 +106,19 @@ def column_names(members: Sequence[str]) -> tuple[str, ...]:
 class Examples:
     """Candidates of past users and what these then took up.
 
-    users     int64 ids, shape (users,)
-    relevant  bool (c,). sizes int64 (users,): how many products would have been right, listed or not
+    Attributes
+    ----------
+    users : int64, shape (users,)
+        Ids.
+    candidates
+    relevant : bool, shape (c,)
+        Which candidates were right.
+    sizes : int64, shape (users,)
+        How many products would have been right, listed or not.
+    facts
+        What the training data say of users and products.
+    habits
+        Of the users.
     """
 
     users: npt.NDArray[np.int64]
@@ -185,8 +204,16 @@ def choose(
     shops the blend was ahead of the best member on what was held out ten times (NDCG@20 +.001 to +.072),
     and .0001 behind once, also where its lead here was within chance.
 
-    leader : the member that leads most shops of this kind; a handful of judged users does not overrule that.
-    examples : of one window each; together at least two users of either half (see `_half`).
+    Parameters
+    ----------
+    leader
+        The member that leads most shops of this kind; a handful of judged users does not overrule that.
+    examples
+        Of one window each; together at least two users of either half (see `_half`).
+    k
+        Length of the list that is judged.
+    trees
+        Of the second stage, 0 for none.
     """
     owner = np.concatenate([each.users for each in examples])
     solo = [_joined(each.ndcg(each.candidates.raw[:, i], k) for each in examples) for i in range(len(names))]

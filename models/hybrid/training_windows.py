@@ -40,7 +40,10 @@ Creators = Mapping[str, Callable[[], Recommender]]
 def fitted(members: Creators, dataset: Dataset, known: FittedMembers | None) -> tuple[Panel, dict[str, str]]:
     """The members that could be fitted, side by side where memory allows it, and why others could not.
 
-    known : models that were fitted on this dataset already, where a caller has some.
+    Parameters
+    ----------
+    known
+        Models that were fitted on this dataset already, where a caller has some.
     """
 
     def fit(name: str) -> Recommender | str:

@@ -33,14 +33,23 @@ _HASH = 0x077CB531
 class CompiledTrees:
     """The trees of one model, in the form that the compiled loop reads.
 
-    Node arrays hold the inner nodes of all trees, one tree after the other; `first_node` int64 (trees + 1,).
+    Node arrays hold the inner nodes of all trees, one tree after the other.
 
-    feature    int32 (nodes,)
-    threshold  float32 (nodes,): a row goes to the left where its value is at most this
-    unknown_left  bool (nodes,): whether NaN goes to the left
-    mask       int32 (nodes,): without the bits of the leaves of the left side
-    first_leaf int64 (trees,): where the leaf values of each tree begin
-    value      float64 (leaves,): of all leaves, numbered from left to right within a tree
+    Attributes
+    ----------
+    first_node : int64, shape (trees + 1,)
+        Where the nodes of each tree begin.
+    feature : int32, shape (nodes,)
+    threshold : float32, shape (nodes,)
+        A row goes to the left where its value is at most this.
+    unknown_left : bool, shape (nodes,)
+        Whether NaN goes to the left.
+    mask : int32, shape (nodes,)
+        Without the bits of the leaves of the left side.
+    first_leaf : int64, shape (trees,)
+        Where the leaf values of each tree begin.
+    value : float64, shape (leaves,)
+        Of all leaves, numbered from left to right within a tree.
     """
 
     first_node: npt.NDArray[np.int64]

@@ -28,8 +28,12 @@ class Calibration:
     line through the centres of its blocks, and beyond the first and the last centre a hyperbola that leaves
     with the slope of the neighbouring line and approaches 0 and 1 without reaching them.
 
-    scores, chances : the centres, both strictly increasing; chances strictly within 0..1, except that the
-        first may be 0. scale : how far scores spread; gives the slope where there is only one centre.
+    Attributes
+    ----------
+    scores, chances
+        The centres, both strictly increasing; chances strictly within 0..1, except that the first may be 0.
+    scale
+        How far scores spread; gives the slope where there is only one centre.
     """
 
     scores: tuple[float, ...]
@@ -40,11 +44,21 @@ class Calibration:
     def fit(cls, scores: npt.ArrayLike, taken: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> Self:
         """Learn from recommended products and what became of them.
 
-        scores : float (n,), finite. taken : bool (n,), whether the product was taken up. weights : float
-        (n,), positive: how many outcomes each stands for (default: 1).
-
         Each bin of outcomes is taken as if one more, the mean of all, were in it: no chance is 0 or 1.
-        Raises ValueError when there is nothing to fit.
+
+        Parameters
+        ----------
+        scores : float, shape (n,)
+            Finite.
+        taken : bool, shape (n,)
+            Whether the product was taken up.
+        weights : float, shape (n,)
+            Positive: how many outcomes each stands for (default: 1).
+
+        Raises
+        ------
+        ValueError
+            When there is nothing to fit, a score is not finite, or the shapes differ.
         """
         x, y = np.asarray(scores, dtype=np.float64), np.asarray(taken, dtype=np.float64)
         w = np.ones_like(x) if weights is None else np.asarray(weights, dtype=np.float64)
@@ -76,8 +90,18 @@ class Calibration:
         """Expected calibration error on other outcomes than it was learned from.
 
         The mean of |observed - predicted| over `bins` of equally many outcomes, ordered by score (Guo,
-        Pleiss, Sun & Weinberger 2017, "On calibration of modern neural networks", section 2). Raises
-        ValueError without outcomes.
+        Pleiss, Sun & Weinberger 2017, "On calibration of modern neural networks", section 2).
+
+        Parameters
+        ----------
+        scores : float, shape (n,)
+        taken : bool, shape (n,)
+            Whether the product was taken up.
+
+        Raises
+        ------
+        ValueError
+            Without outcomes, or when the shapes differ.
         """
         x, y = np.asarray(scores, dtype=np.float32), np.asarray(taken, dtype=np.float64)
         if x.size == 0 or x.shape != y.shape:
@@ -112,7 +136,12 @@ class BuyingChances:
     Calibrations of lists speak of somebody who is there; where users are asked for their next success, even
     of somebody who takes up something. These speak of everybody, as a segment does.
 
-    any, new : of any product, and of products that are new to the user. days : length of the test period.
+    Attributes
+    ----------
+    any, new
+        Of any product, and of products that are new to the user.
+    days
+        Length of the test period.
     """
 
     any: Calibration

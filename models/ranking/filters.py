@@ -28,8 +28,14 @@ Exclude = Literal["seen"] | npt.ArrayLike | None
 class Selection:
     """Filters of the items that may be recommended.
 
-    seen : the user's own history is hidden. hidden : item rows hidden from every user, int64.
-    open : the item rows to choose from, int64, increasing; None: all of them but the hidden ones.
+    Attributes
+    ----------
+    seen
+        The user's own history is hidden.
+    hidden : int64
+        Item rows hidden from every user.
+    open : int64, increasing
+        The item rows to choose from; None: all of them but the hidden ones.
     """
 
     seen: bool
@@ -65,9 +71,20 @@ class Selection:
     def best(
         self, scores: npt.NDArray[np.float32], k: int, history: sparse.csr_matrix | None = None
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """`top_k` of what may be shown; `scores` (n, items) is written to.
+        """`top_k` of what may be shown.
 
-        history : csr (n, items), what the user of each row touched, stored zeros included; for `seen`.
+        Parameters
+        ----------
+        scores : float32, shape (n, items)
+            Is written to.
+        history : csr, shape (n, items)
+            What the user of each row touched, stored zeros included; for `seen`.
+
+        Returns
+        -------
+        rows : int64, shape (n, k)
+            Item rows, -1 where there are fewer.
+        scores : float32, shape (n, k)
         """
         if self.seen and history is not None:
             owner = np.repeat(np.arange(history.shape[0]), np.diff(history.indptr))
@@ -113,10 +130,16 @@ class Selection:
 class RankRequest:
     """A request to a model: the users of one block, and what may be in their lists.
 
-    history  csr float32 (n, items): what was touched, stored zeros included
-    rows     int64 (n,): rows of known users, -1 for those who are folded in
-    shown    what the lists will be chosen from; `shown.seen` says that they are to be new to the user
-    histories  those of the users who are folded in, one per row, or None: they hold times, too
+    Attributes
+    ----------
+    history : csr float32, shape (n, items)
+        What was touched, stored zeros included.
+    rows : int64, shape (n,)
+        Rows of known users, -1 for those who are folded in.
+    shown
+        What the lists will be chosen from; `shown.seen` says that they are to be new to the user.
+    histories
+        Those of the users who are folded in, one per row, or None: they hold times, too.
     """
 
     history: sparse.csr_matrix

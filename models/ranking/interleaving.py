@@ -38,9 +38,16 @@ CONTROL, CHALLENGER = 0, 1
 class InterleavedPlaces:
     """The places of an interleaved list.
 
-    products : in their order. teams : who added each, 0 the control and 1 the challenger.
-    chances : of each place, the probability of its product given those above it.
-    credits : what a success at each place counts for the challenger; below 0 for the control.
+    Attributes
+    ----------
+    products
+        In their order.
+    teams
+        Who added each, 0 the control and 1 the challenger.
+    chances
+        Of each place, the probability of its product given those above it.
+    credits
+        What a success at each place counts for the challenger; below 0 for the control.
     """
 
     products: list[int]

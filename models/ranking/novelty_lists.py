@@ -29,8 +29,17 @@ def recommend_both(
 ) -> tuple[Ranking, Ranking]:
     """The same as `recommend(users, k, only=only)` and `recommend(users, k_new, exclude="seen", only=only)`.
 
-    With `histories` (one for each of `users`) the same as `recommend_from` twice. A model whose scores do not
-    depend on the question computes them once for both.
+    A model whose scores do not depend on the question computes them once for both.
+
+    Parameters
+    ----------
+    users : int64, shape (n,)
+    k, k_new
+        Lengths of the lists of any product, and of products that are new to the user.
+    histories
+        One for each of `users`: then the same as `recommend_from` twice, with `users` as `queries`.
+    only : int64
+        Product ids to choose from (default: all).
     """
     asked = as_ids(users, "users")
     every, new = Selection.of(model.items_, None, only), Selection.of(model.items_, "seen", only)

@@ -20,9 +20,21 @@ Logits = npt.NDArray[np.float64]
 
 
 def place_logits(size: int, temperature: float) -> Logits:
-    """The logarithms of the weights of a list's products, best first, float64 (size,).
+    """The logarithms of the weights of a list's products, best first.
 
-    temperature : in places, above 0. Raises ValueError for another one.
+    Parameters
+    ----------
+    temperature
+        In places, above 0.
+
+    Returns
+    -------
+    float64, shape (size,)
+
+    Raises
+    ------
+    ValueError
+        For another temperature.
     """
     if not temperature > 0:
         raise ValueError("the temperature of a Plackett–Luce distribution must be above 0")
@@ -31,20 +43,33 @@ def place_logits(size: int, temperature: float) -> Logits:
 
 
 def draw(logits: Logits, size: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
-    """The first `size` products of a drawn order: int64 (min(size, n),), indices of `logits`.
+    """The first `size` products of a drawn order.
 
     One Gumbel variable per product, sorted once: Kool, van Hoof & Welling (2019), "Stochastic beams and where
     to find them", ICML, section 2.3 (the Gumbel-top-k trick).
+
+    Returns
+    -------
+    int64, shape (min(size, n),)
+        Indices of `logits`.
     """
     order = np.argsort(-(logits + generator.gumbel(size=logits.size)), kind="stable")
     return order[:size].astype(np.int64)
 
 
 def log_chances(logits: Logits, order: npt.NDArray[np.int64]) -> Logits:
-    """The logarithm of the chance of each product of an order, given those before it; float64 (k,).
+    """The logarithm of the chance of each product of an order, given those before it.
 
-    logits : float64 (n,). order : int64 (k,), distinct indices of products; -1 is a product that cannot be
-    drawn: its chance is 0 (-inf), and it takes nothing from the others.
+    Parameters
+    ----------
+    logits : float64, shape (n,)
+    order : int64, shape (k,)
+        Distinct indices of products; -1 is a product that cannot be drawn: its chance is 0 (-inf), and it
+        takes nothing from the others.
+
+    Returns
+    -------
+    float64, shape (k,)
     """
     chances = np.full(order.size, -np.inf)
     drawn = order >= 0

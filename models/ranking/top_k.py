@@ -25,12 +25,15 @@ def top_k(scores: Scores, k: int) -> tuple[Columns, Scores]:
 
     Parameters
     ----------
-    scores : float32, shape (n, m), without NaN; -inf marks what must not be returned.
+    scores : float32, shape (n, m)
+        Without NaN; -inf marks what must not be returned.
 
     Returns
     -------
-    columns : int64, shape (n, k), -1 where a row has fewer than k entries above -inf.
-    values : float32, shape (n, k), -inf in those places.
+    columns : int64, shape (n, k)
+        -1 where a row has fewer than k entries above -inf.
+    values : float32, shape (n, k)
+        -inf in those places.
     """
     n = scores.shape[0]
     columns = np.full((n, k), -1, dtype=np.int64)
@@ -57,9 +60,14 @@ def value_of(key: np.int64) -> np.float32:
 
 @compiled
 def keep_best(heap: Columns, size: int, key: np.int64) -> int:
-    """Put a key into a heap of the best keys, the worst of them first; how many there are now.
+    """Put a key into a heap of the best keys, the worst of them first.
 
     Written out, as numpy's own sorting and partitioning take seconds to compile.
+
+    Returns
+    -------
+    int
+        How many keys there are now.
     """
     if size < heap.size:
         place = size

@@ -113,9 +113,19 @@ def plan_sample(
 
 
 def start_experiment(name: str, design: ExperimentDesign, *, actor: str, reason: str) -> AbTest:
-    """Start an experiment with a salt of its own; returns its row, detached.
+    """Start an experiment with a salt of its own.
 
-    Raises as `ab_tests.service.start`, and Unavailable for a model with a damaged artifact: then none starts.
+    Returns
+    -------
+    AbTest
+        Its row, detached.
+
+    Raises
+    ------
+    Invalid, NotFound, Conflict
+        As `ab_tests.service.start`.
+    Unavailable
+        For a model with a damaged artifact: then none starts.
     """
     with unit_of_work() as session:
         row = ab_tests.start(
@@ -129,13 +139,28 @@ def start_experiment(name: str, design: ExperimentDesign, *, actor: str, reason:
 
 
 def keep_arm(name: str, arm: str, *, actor: str, reason: str) -> tuple[AbTest, str | None]:
-    """End a running experiment and keep an arm; returns its row and the model that serves from now on.
+    """End a running experiment and keep an arm.
 
     A model begins to serve everybody, in the same transaction that ends the test. Other settings of the arm
     are recorded with the test, and are for the shop's requests and rules to follow: the model is then None.
 
-    Raises NotFound for an unknown test or arm, Conflict when it does not run, or when another runs that the
-    arm's model would take the control from.
+    Returns
+    -------
+    test : AbTest
+        Its row.
+    model : str or None
+        The model that serves from now on.
+
+    Raises
+    ------
+    NotFound
+        For an unknown test or arm.
+    Conflict
+        When it does not run, or when another runs that the arm's model would take the control from.
+    Invalid
+        Without a reason, for an arm without a model.
+    Unavailable
+        For a model with a damaged artifact: then the experiment goes on.
     """
     with unit_of_work() as session:
         row = ab_tests.get(session, name)

@@ -29,10 +29,24 @@ class BatchModel:
         self._model = model
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Lists of the users in column `user_id` (optional column `k`, the same in all rows; 10 without it).
+        """Lists of users, best first.
 
-        Returns one row per recommendation: user_id, rank (from 1), product_id (int64), score (float32), users
-        in the order asked, best first. Raises Invalid for a frame without usable `user_id` or `k`.
+        Parameters
+        ----------
+        frame
+            Users in column `user_id`, whole numbers; optional column `k`, the same in all rows; 10 without
+            it.
+
+        Returns
+        -------
+        DataFrame
+            One row per recommendation: user_id, rank (from 1), product_id (int64), score (float32), users in
+            the order asked.
+
+        Raises
+        ------
+        Invalid
+            For a frame without usable `user_id` or `k`.
         """
         import pandas as pd
 

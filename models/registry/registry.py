@@ -63,8 +63,14 @@ SWITCHES = ("promote", "refresh", "rollback")
 class RegisteredModel:
     """One trained version.
 
-    `folder`: where its artifact lies on this machine, once it is read; `dataset`: the fingerprint it learned
-    from; `events`: how many interactions that dataset has, 0 where unknown.
+    Attributes
+    ----------
+    folder
+        Where its artifact lies on this machine, once it is read.
+    dataset
+        The fingerprint it learned from.
+    events
+        How many interactions that dataset has, 0 where unknown.
     """
 
     id: int
@@ -83,10 +89,14 @@ class RegisteredModel:
 
 @dataclass(frozen=True)
 class Registration:
-    """What a new row says; `parameters` holds everything that has no column of its own.
+    """What a new row says.
 
-    accuracy, precision, recall  shares in 0..1; `parameters["metrics"]` describes each; None
-        where no test was possible
+    Attributes
+    ----------
+    parameters
+        Everything that has no column of its own.
+    accuracy, precision, recall
+        Shares in 0..1; `parameters["metrics"]` describes each; None where no test was possible.
     """
 
     name: str
@@ -137,7 +147,10 @@ def discard_artifact(name: str) -> None:
 def check_published(registered: RegisteredModel) -> None:
     """Read the artifact in the store, which every host fetches; nothing to do without a store beside var.
 
-    Raises Unavailable when the store is away, or its artifact is missing, damaged or another one.
+    Raises
+    ------
+    Unavailable
+        When the store is away, or its artifact is missing, damaged or another one.
     """
     store = artifact_store()
     if not store.is_shared:
@@ -259,8 +272,21 @@ def activate(
 ) -> RegisteredModel:
     """Make `name` the one active model and leave an audit row, in the caller's transaction.
 
-    Callers in other transactions wait for this one's end. Raises NotFound for an unknown name, Conflict when
-    another model than `expected` serves by now, or while an A/B test runs that this is not to end.
+    Callers in other transactions wait for this one's end.
+
+    Parameters
+    ----------
+    expected
+        The model that must serve until now; None: any, or none.
+    ends_test
+        A/B tests that run end, in place of a refusal.
+
+    Raises
+    ------
+    NotFound
+        For an unknown name.
+    Conflict
+        When another model than `expected` serves by now, or while an A/B test runs that this is not to end.
     """
     locks.only_one_promotion(session)  # one activation after another, so that exactly one row is active
     row = _row(session, name)
@@ -325,7 +351,10 @@ def annotate(session: Session, name: str, more: Mapping[str, Any]) -> None:
 def load(registered: RegisteredModel) -> Recommender:
     """The fitted model, memory-mapped, every file checked.
 
-    Raises Unavailable, naming the model and the file, when the artifact is missing, damaged or another one.
+    Raises
+    ------
+    Unavailable
+        When the artifact is missing, damaged or another one; names the model and the file.
     """
     store, name = artifact_store(), artifact_name(registered.name)
     try:

@@ -19,8 +19,14 @@ __all__ = ["publish_report", "report_path"]
 def report_path(model: RegisteredModel, kind: Literal["html", "json"] = "html") -> Path:
     """The path of the page or of its JSON twin; the file may be missing.
 
-    Raises NotFound when the row names none, or a path that leads out of `var/reports`, through links too;
-    Unavailable where the report is in a store that is away; Invalid where it is damaged there.
+    Raises
+    ------
+    NotFound
+        When the row names none, or a path that leads out of `var/reports`, through links too.
+    Unavailable
+        Where the report is in a store that is away.
+    Invalid
+        Where it is damaged there.
     """
     kept = model.parameters.get("report" if kind == "html" else "report_json")
     if not isinstance(kept, str) or not kept or "\0" in kept:

@@ -24,8 +24,20 @@ __all__ = ["RolledBack", "hold", "is_held", "promote", "roll_back", "rollback_ta
 class RolledBack:
     """What a rollback changed.
 
-    lists : kept, switched or withdrawn, see `generations.Restored`. redis : whether Redis followed at once.
-    seconds : until answers changed; rows_seconds : until `product_recommendations` had followed, too.
+    Attributes
+    ----------
+    active, before
+        The models that serve now and that served before.
+    lists
+        kept, switched or withdrawn, see `generations.Restored`.
+    generation
+        Of the lists that are live now.
+    redis
+        Whether Redis followed at once.
+    seconds
+        Until answers changed.
+    rows_seconds
+        From then until `product_recommendations` had followed, too.
     """
 
     active: str
@@ -44,12 +56,28 @@ def is_held(model: registry.RegisteredModel) -> bool:
 
 
 def promote(name: str, *, actor: str, reason: str, force: bool = False) -> str | None:
-    """Make a registered model serve; returns the model that served before.
+    """Make a registered model serve.
 
-    force : promote although the model is held, and end an A/B test that runs.
+    Parameters
+    ----------
+    force
+        Promote although the model is held, and end an A/B test that runs.
 
-    Raises NotFound, Invalid without a reason, Conflict for a held model or while an A/B test runs,
-    Unavailable for a damaged artifact.
+    Returns
+    -------
+    str or None
+        The model that served before.
+
+    Raises
+    ------
+    NotFound
+        For an unknown name.
+    Invalid
+        Without a reason.
+    Conflict
+        For a held model, or while an A/B test runs.
+    Unavailable
+        For a damaged artifact.
     """
     why = _stated(reason)
     with unit_of_work() as session:
@@ -74,9 +102,19 @@ def promote(name: str, *, actor: str, reason: str, force: bool = False) -> str |
 
 
 def hold(name: str, *, actor: str, reason: str) -> str | None:
-    """Keep a registered model from being promoted without force; returns the model that serves.
+    """Keep a registered model from being promoted without force.
 
-    Raises NotFound, Invalid without a reason.
+    Returns
+    -------
+    str or None
+        The model that serves.
+
+    Raises
+    ------
+    NotFound
+        For an unknown name.
+    Invalid
+        Without a reason.
     """
     why = _stated(reason)
     with unit_of_work() as session:
@@ -97,9 +135,19 @@ def hold(name: str, *, actor: str, reason: str) -> str | None:
 
 
 def rollback_target(to: str | None = None) -> tuple[str, registry.RegisteredModel]:
-    """The model that serves, and the one to go back to: `to`, or that which served before.
+    """The model that serves, and the one to go back to.
 
-    Raises Conflict where there is nothing to go back from or to, NotFound.
+    Parameters
+    ----------
+    to
+        The model to go back to; None: that which served before.
+
+    Raises
+    ------
+    Conflict
+        Where there is nothing to go back from or to.
+    NotFound
+        For an unknown name.
     """
     with unit_of_work() as session:
         serving = registry.active(session)
@@ -117,7 +165,15 @@ def roll_back(to: str | None = None, *, actor: str, reason: str) -> RolledBack:
     """Let an earlier model serve again, with the lists that were stored for it; an A/B test ends.
 
     Model and lists change in one step; the rows of `product_recommendations` follow in a second one.
-    Raises as `rollback_target`, Invalid without a reason, Unavailable for a damaged artifact.
+
+    Raises
+    ------
+    Invalid
+        Without a reason.
+    Conflict, NotFound
+        As `rollback_target`.
+    Unavailable
+        For a damaged artifact.
     """
     why = _stated(reason)
     serving, chosen = rollback_target(to)

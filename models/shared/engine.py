@@ -71,10 +71,16 @@ def unpacked(name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> sparse.csr_ma
 
 
 def compact_product(left: sparse.csr_matrix) -> tuple[sparse.csr_matrix, npt.NDArray[np.int64]]:
-    """`left` with its used columns only, and which these are (int64, increasing).
+    """`left` with its used columns only, and which these are.
 
     With those rows of a right-hand side alone the product is the same, to the bit: the entries of a row stay
     in their order.
+
+    Returns
+    -------
+    block : csr, shape (rows, used columns)
+    used : int64
+        The columns, increasing.
     """
     used, place = np.unique(left.indices, return_inverse=True)
     parts = (left.data, place.astype(left.indices.dtype), left.indptr)

@@ -12,9 +12,17 @@ __all__ = ["values_at"]
 def values_at(
     matrix: sparse.csr_matrix, rows: npt.NDArray[np.integer], columns: npt.NDArray[np.integer]
 ) -> npt.NDArray[np.float64]:
-    """The values of `matrix` at (rows[i], columns[i]), float64 (n,); 0 where nothing is stored.
+    """The values of `matrix` at (rows[i], columns[i]); 0 where nothing is stored.
 
-    rows, columns : shape (n,). scipy itself returns another type for no places at all.
+    scipy itself returns another type for no places at all.
+
+    Parameters
+    ----------
+    rows, columns : shape (n,)
+
+    Returns
+    -------
+    float64, shape (n,)
     """
     if not rows.size:
         return np.zeros(0)

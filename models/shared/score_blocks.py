@@ -23,10 +23,21 @@ class ScoreBlock(Protocol):
     """The scores of n users for all items; -inf (or no entry) where a model can say nothing."""
 
     def best(self, k: int, closed: Mask | None, seen: sparse.csr_matrix | None) -> tuple[Rows, Float]:
-        """The k best items of each user: int64 (n, k) item rows, -1 where there are fewer, and their scores.
+        """The k best items of each user; ties go to the lower row.
 
-        closed : bool (items,), what nobody is shown. seen : csr (n, items), what each user is not shown.
-        Ties go to the lower row.
+        Parameters
+        ----------
+        closed : bool, shape (items,)
+            What nobody is shown; None: nothing.
+        seen : csr, shape (n, items)
+            What each user is not shown; None: nothing.
+
+        Returns
+        -------
+        rows : int64, shape (n, k)
+            Item rows, -1 where there are fewer.
+        scores : float32, shape (n, k)
+            Theirs, -inf in those places.
         """
         ...
 
@@ -58,8 +69,13 @@ class DenseScores:
 class NarrowScores:
     """Dense scores of some items; nothing is known of the others.
 
-    scores : float32 (n, m). columns : int64 (m,), the item row of each column, increasing.
-    place : int64 (items,), the column of each item row, -1 for none.
+    Attributes
+    ----------
+    scores : float32, shape (n, m)
+    columns : int64, shape (m,)
+        The item row of each column, increasing.
+    place : int64, shape (items,)
+        The column of each item row, -1 for none.
     """
 
     def __init__(self, scores: Float, columns: Rows, place: Rows) -> None:

@@ -39,11 +39,11 @@ def scores_of_users(
 
     Parameters
     ----------
-    by_item : csr float32, shape (items, m).
-    users : float32, shape (n, m).
-    out : float32, shape (n, items).
-    finish : changes the products of some items in place, float32 (items of the slice, n), before they are
-        written.
+    by_item : csr float32, shape (items, m)
+    users : float32, shape (n, m)
+    out : float32, shape (n, items)
+    finish
+        Changes the products of some items in place, float32 (items of the slice, n), before they are written.
     """
     columns = np.ascontiguousarray(users.T)
     step = max(LEAST_ITEMS, CELLS // max(1, users.shape[0]))

@@ -27,11 +27,20 @@ _LITTLE = 0.1
 class ColdItemsParameters(DegreeSVDParameters):
     """Parameters of `ColdItems`: those of the factors (`DegreeSVDParameters`), and of the mapping.
 
-    content_factors : length of the content vectors. content_ridge : λ of the regression.
-    confidence : users an item needs to count half in the regression.
-    trust : users an item needs for its own factors to count as much as the mapped ones.
-    demand : so much recent demand (events, faded) is half of a lot; 0: demand does not count.
-    demand_days : half-life of an event's part in the demand.
+    Parameters
+    ----------
+    content_factors
+        Length of the content vectors.
+    content_ridge
+        λ of the regression.
+    confidence
+        Users that an item needs to count half in the regression.
+    trust
+        Users that an item needs for its own factors to count as much as the mapped ones.
+    demand
+        So much recent demand (events, faded) is half of a lot; 0: demand does not count.
+    demand_days
+        Half-life of an event's part in the demand, in days.
     """
 
     factors: int = 128
@@ -120,9 +129,19 @@ class ColdItems(DegreeSVD):
         factors: npt.NDArray[np.float32],
         users: npt.NDArray[np.float64],
     ) -> npt.NDArray[np.float64]:
-        """float64 (items, factors): what content says an item's factors are, as long as a new item's are.
+        """What content says an item's factors are, as long as a new item's are.
 
-        users : float64 (items,), how many took it; those with none, or without a direction, teach nothing.
+        Parameters
+        ----------
+        content : float64, shape (items, content factors)
+        factors : float32, shape (items, factors)
+            The factors of the SVD.
+        users : float64, shape (items,)
+            How many took each item; those with none, or without a direction, teach nothing.
+
+        Returns
+        -------
+        float64, shape (items, factors)
         """
         lengths = np.linalg.norm(factors.astype(np.float64), axis=1)
         learned = np.flatnonzero((users > 0) & (lengths > 0))

@@ -37,15 +37,24 @@ PARTS = ("text", "category", "brand", "price", "colour", "size", "style", "embed
 class ContentBasedParameters:
     """Parameters of `ContentBased`.
 
-    text, category, brand, price, colour, size, style, embedding : weight of each part in the likeness of two
-        products; 0 leaves it out. `embedding` are the shop's own vectors, where it gives some.
-    terms : at most so many different words are learned, the most frequent ones.
-    terms_per_item : so many of an item's words are kept, the heaviest; bounds memory and time.
-    embedding_factors : longer vectors of the shop are brought to so many numbers; bounds memory and time.
-    price_bands : into how many bands of equally many products prices are cut.
-    preference : share of a user's likings (explicit, and inferred from their history) in
-        their profile, the rest being the products themselves; 0 leaves likings out.
-    prior : so much behaviour, in summed weights, is little; see `features.affinities`.
+    Parameters
+    ----------
+    text, category, brand, price, colour, size, style, embedding
+        Weight of each part in the likeness of two products; 0 leaves it out. `embedding` are the shop's own
+        vectors, where it gives some.
+    terms
+        At most so many different words are learned, the most frequent ones.
+    terms_per_item
+        So many of an item's words are kept, the heaviest; bounds memory and time.
+    embedding_factors
+        Longer vectors of the shop are brought to so many numbers; bounds memory and time.
+    price_bands
+        Into how many bands of equally many products prices are cut.
+    preference
+        Share of a user's likings (explicit, and inferred from their history) in their profile, the rest being
+        the products themselves; 0 leaves likings out.
+    prior
+        So much behaviour, in summed weights, is little; see `features.affinities`.
     """
 
     text: float = 1.0

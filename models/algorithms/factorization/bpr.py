@@ -23,8 +23,18 @@ __all__ = ["BPR", "BPRParameters"]
 class BPRParameters:
     """Parameters of `BPR`.
 
-    factors, learning rate, regularisation and epochs of the stochastic descent.
-    fold_ridge: ridge of the map from a history to a user's factors.
+    Parameters
+    ----------
+    factors
+        Length of the vectors.
+    learning_rate, regularization
+        Of the stochastic descent.
+    iterations
+        Epochs of the stochastic descent.
+    fold_ridge
+        Ridge of the map from a history to a user's factors.
+    seed
+        Of the descent's random numbers.
     """
 
     factors: int = 64

@@ -30,9 +30,20 @@ MOST_FACTORS = 512
 class DegreeSVDParameters:
     """Parameters of `DegreeSVD`.
 
-    factors : k; 0: as many as are affordable, 512 at most. user_power, item_power : pu and pi of the formula.
-    users_per_factor : k is at most the number of users / this, but 4 at least; 0: no such bound.
-    ridge : λ is ridge × s²[k/8].
+    Parameters
+    ----------
+    factors
+        k; 0: as many as are affordable, 512 at most.
+    users_per_factor
+        k is at most the number of users / this, but 4 at least; 0: no such bound.
+    user_power, item_power
+        pu and pi of the formula.
+    ridge
+        λ is ridge × s²[k/8].
+    values : {"binary", "log", "linear"}
+        How strongly a weight counts: 1, log(1 + weight), or the weight itself.
+    seed
+        Of the random block that the SVD starts from.
     """
 
     factors: int = 0

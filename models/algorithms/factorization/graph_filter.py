@@ -20,13 +20,18 @@ __all__ = ["GraphFilter", "GraphFilterParameters"]
 
 @dataclass(frozen=True)
 class GraphFilterParameters(DegreeSVDParameters):
-    """Parameters of `GraphFilter`.
+    """Parameters of `GraphFilter`: those of `DegreeSVDParameters`, and of the linear filter.
 
-    linear : weight of the linear filter beside the low-pass one. The paper's own setting is
-        user_power .5, item_power .5, ridge 0 (an ideal filter), linear 1 / .3.
-    linear_power : q of the formula, the power of items' degrees around the linear filter. 0 is the paper's,
-        `item_power` treats both filters alike.
-    popularity_power : pp of the formula, by which popular items are turned down in all scores.
+    Parameters
+    ----------
+    linear
+        Weight of the linear filter beside the low-pass one. The paper's own setting is user_power .5,
+        item_power .5, ridge 0 (an ideal filter), linear 1 / .3.
+    linear_power
+        q of the formula, the power of items' degrees around the linear filter. 0 is the paper's, `item_power`
+        treats both filters alike.
+    popularity_power
+        pp of the formula, by which popular items are turned down in all scores.
     """
 
     linear: float = 0.3

@@ -35,10 +35,19 @@ __all__ = ["EASE", "EASEParameters"]
 class EASEParameters:
     """Parameters of `EASE`.
 
-    ridge : λ. values : how strongly a weight counts.
-    full_below, dual_below : up to so many items, or users, the exact solution is computed; with more of both,
-        each item has only its `candidates` nearest as predictors.
-    half_life_days : age at which an event counts half; 0: as in the dataset's weights.
+    Parameters
+    ----------
+    ridge
+        λ.
+    full_below, dual_below
+        Up to so many items, or users, the exact solution is computed; with more of both, each item has only
+        its `candidates` nearest as predictors.
+    candidates
+        Predictors of an item where the solution is not exact.
+    values : {"binary", "log", "linear"}
+        How strongly a weight counts: 1, log(1 + weight), or the weight itself.
+    half_life_days
+        Age at which an event counts half; 0: as in the dataset's weights.
     """
 
     ridge: float = 200.0

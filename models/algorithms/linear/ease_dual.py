@@ -23,9 +23,14 @@ BLOCK = 512
 class ColumnPart:
     """What scores of m items need.
 
-    by_item  csr float32 (m, users), rows of Xᵀ
-    free     float32 (m,), of d
-    place    int64 (items,): which of the m each item is, -1 for none
+    Attributes
+    ----------
+    by_item : csr float32, shape (m, users)
+        Rows of Xᵀ.
+    free : float32, shape (m,)
+        Of d.
+    place : int64, shape (items,)
+        Which of the m each item is, -1 for none.
     """
 
     by_item: sparse.csr_matrix
@@ -43,10 +48,16 @@ class DualWeights:
 
         B_ij = X_iᵀ G X_j / d_j for i ≠ j, and x B = x (1 − 1/d) + (x Xᵀ G) X / d.
 
-    by_item  csr float32 (items, users): Xᵀ
-    inverse  float32 (users, users): G
-    free     float32 (items,): d, in (0, 1]; what of an item the others cannot tell at this λ
-    ridge    λ
+    Attributes
+    ----------
+    by_item : csr float32, shape (items, users)
+        Xᵀ.
+    inverse : float32, shape (users, users)
+        G.
+    free : float32, shape (items,)
+        d, in (0, 1]; what of an item the others cannot tell at this λ.
+    ridge
+        λ.
     """
 
     by_item: sparse.csr_matrix
@@ -79,9 +90,14 @@ class DualWeights:
         rows: npt.NDArray[np.int64],
         out: npt.NDArray[np.float32],
     ) -> None:
-        """Fill `out` (n, items) with given @ B. given : csr float32 (n, items).
+        """Fill `out` with given @ B.
 
-        rows : int64 (n,): which row of X each of `given` is, -1 for none.
+        Parameters
+        ----------
+        given : csr float32, shape (n, items)
+        rows : int64, shape (n,)
+            Which row of X each of `given` is, -1 for none.
+        out : float32, shape (n, items)
         """
         self.score_among(given, rows, out, ColumnPart(self.by_item, self.free, np.arange(self.free.size)))
 
@@ -170,7 +186,14 @@ class DualWeights:
 class Prepared:
     """G X_j / d_j of some items j, so that columns of B cost one sparse product more.
 
-    by_item : csr float32 (items, users). targets : int64 (m,), increasing. users : float32 (m, users).
+    Attributes
+    ----------
+    by_item : csr float32, shape (items, users)
+        Xᵀ.
+    targets : int64, shape (m,)
+        The items, increasing.
+    users : float32, shape (m, users)
+        G X_j / d_j of each.
     """
 
     by_item: sparse.csr_matrix
@@ -178,9 +201,18 @@ class Prepared:
     users: npt.NDArray[np.float32]
 
     def parts(self, given: sparse.csr_matrix, wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """What each entry of one history adds to the scores of `wanted`, float32 (wanted, given.nnz).
+        """What each entry of one history adds to the scores of `wanted`.
 
-        given : csr float32 (1, items). wanted : items among `targets`.
+        Parameters
+        ----------
+        given : csr float32, shape (1, items)
+            The history.
+        wanted : int64, shape (n,)
+            Items among `targets`.
+
+        Returns
+        -------
+        float32, shape (n, given.nnz)
         """
         columns = np.ascontiguousarray(self.users[np.searchsorted(self.targets, wanted)].T)
         found = np.asarray(self.by_item[given.indices] @ columns) * given.data[:, None]
@@ -191,7 +223,10 @@ class Prepared:
 def inverted(gram: npt.NDArray[np.float64], ridge: float) -> npt.NDArray[np.float64]:
     """(gram + ridge · I)⁻¹ in the place of `gram`, symmetric; only its lower triangle is filled.
 
-    Raises Invalid when the ridge is too small.
+    Raises
+    ------
+    Invalid
+        When the ridge is too small.
     """
     gram[np.diag_indices_from(gram)] += ridge
     # LAPACK wants columns together; the transpose of a symmetric matrix is itself

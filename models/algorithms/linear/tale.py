@@ -35,12 +35,26 @@ _FEATURES = 60
 class TALEParameters:
     """Parameters of `TALE`.
 
-    ridge : λ. window : steps before the next item that count. fade_days, floor : an item Δ days before it
-    counts max(exp(−Δ / fade_days), floor).
-    source_power, target_power : how far popular items are turned down before and as the next item.
-    attributes : weight of the catalogue's vectors of the earlier items as further predictors; 0: none.
-    candidates : predictors of an item. neighbours : kept per item, where attributes are used.
-    values : how a user's weight of an item counts. history_decay : per step into a user's past, at scoring.
+    Parameters
+    ----------
+    ridge
+        λ.
+    window
+        Steps before the next item that count.
+    fade_days, floor
+        An item Δ days before the next one counts max(exp(−Δ / fade_days), floor).
+    source_power, target_power
+        How far popular items are turned down before and as the next item.
+    attributes
+        Weight of the catalogue's vectors of the earlier items as further predictors; 0: none.
+    candidates
+        Predictors of an item.
+    neighbours
+        Kept per item, where attributes are used.
+    values : {"binary", "log", "linear"}
+        How a user's weight of an item counts: 1, log(1 + weight), or the weight itself.
+    history_decay
+        Factor per step into a user's past, at scoring.
     """
 
     ridge: float = 100.0

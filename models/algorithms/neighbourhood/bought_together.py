@@ -34,12 +34,22 @@ Counts = npt.NDArray[np.float64]
 class BoughtTogetherParameters:
     """Parameters of `BoughtTogether`.
 
-    min_support : baskets that a pair must share.
-    threshold : log-likelihood ratio G² it must reach; chance gives 3.84 to 5% of pairs, 10.83 to 0.1%.
-    shrinkage : so many baskets are added to the found and to the expected count before their ratio is taken.
-    largest_basket : baskets with more products are left out; they are no choice, and cost their square.
-    neighbours : kept per product. half_life_days : age at which a user's own event counts half, at scoring.
-    purchases_only : baskets are made of purchases, where any purchase basket holds two products.
+    Parameters
+    ----------
+    min_support
+        Baskets that a pair must share.
+    threshold
+        Log-likelihood ratio G² that a pair must reach; chance gives 3.84 to 5% of pairs, 10.83 to 0.1%.
+    shrinkage
+        So many baskets are added to the found and to the expected count before their ratio is taken.
+    largest_basket
+        Baskets with more products are left out; they are no choice, and cost their square.
+    neighbours
+        Kept per product.
+    half_life_days
+        Age at which a user's own event counts half, at scoring.
+    purchases_only
+        Baskets are made of purchases, where any purchase basket holds two products.
     """
 
     min_support: int = 2

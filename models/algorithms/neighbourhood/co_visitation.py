@@ -23,10 +23,22 @@ __all__ = ["CoVisitation", "CoVisitationParameters"]
 class CoVisitationParameters:
     """Parameters of `CoVisitation`.
 
-    window: steps between two items that still count; distance_decay: per step beyond the first.
-    reverse: weight of the way back. source_power, target_power: how far popular ends are turned down.
-    history_decay: per step into a user's past, at scoring. neighbours: kept per item.
-    repeats: whether doing the same thing again counts, so that what was done may be recommended for itself.
+    Parameters
+    ----------
+    window
+        Steps between two items that still count.
+    distance_decay
+        Factor per step beyond the first.
+    reverse
+        Weight of the way back.
+    source_power, target_power
+        How far popular ends are turned down.
+    history_decay
+        Factor per step into a user's past, at scoring.
+    neighbours
+        Kept per item.
+    repeats
+        Whether doing the same thing again counts, so that what was done may be recommended for itself.
     """
 
     window: int = 5

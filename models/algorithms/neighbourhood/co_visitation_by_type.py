@@ -31,11 +31,17 @@ def _weights() -> dict[str, float]:
 class CoVisitationByTypeParameters(CoVisitationParameters):
     """Parameters of `CoVisitationByType`: those of `CoVisitation` with other defaults, and more.
 
-    source, target : weight by interaction type of an event as the start and as the end of a pair.
-    gap_hours, gap_floor : a pair that lies Δ hours apart counts max(exp(−Δ / gap_hours), gap_floor);
-    gap_hours 0 ignores the time between events.
-    damping : power of a pair's summed weight; below 1 many repetitions by few users count less.
-    values : how a user's weight of an item counts.
+    Parameters
+    ----------
+    source, target
+        Weight by interaction type of an event as the start and as the end of a pair.
+    gap_hours, gap_floor
+        A pair that lies Δ hours apart counts max(exp(−Δ / gap_hours), gap_floor); gap_hours 0 ignores the
+        time between events.
+    damping
+        Power of a pair's summed weight; below 1 many repetitions by few users count less.
+    values : {"binary", "log", "linear"}
+        How a user's weight of an item counts: 1, log(1 + weight), or the weight itself.
     """
 
     reverse: float = 1.0
@@ -131,9 +137,17 @@ def _weigh_gaps(
     floor: float,
     at_once: int = STEPS_AT_ONCE,
 ) -> None:
-    """Multiply `between`, csr (steps, steps), by max(exp(−hours apart / hours), floor), in place.
+    """Multiply `between` by max(exp(−hours apart / hours), floor), in place.
 
     In blocks: what is computed on the way takes five times the space of the matrix.
+
+    Parameters
+    ----------
+    between : csr, shape (steps, steps)
+    time : int64, shape (steps,)
+        Microseconds since 1970.
+    at_once
+        Rows of a block.
     """
     for start in range(0, between.shape[0], at_once):
         bounds = between.indptr[start : start + at_once + 1]

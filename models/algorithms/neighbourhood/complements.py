@@ -45,17 +45,28 @@ Rows = npt.NDArray[np.int64]
 class ComplementsParameters:
     """Parameters of `Complements`.
 
-    strength : so many expected baskets weigh what the categories say; see `lower_lift`.
-    bound : standard deviations that the lower bound lies below the mean.
-    popularity : power of the popularity of what is listed: 0 orders by lift, 1 by how often it is bought too.
-    half_life_days : age at which a purchase counts half in that popularity.
-    frequency : power of how many baskets hold both: a pair that is met often counts more than a rare one of
-        the same lift.
-    order : weight of what people go on to (`next_steps`), where what they look at is logged; see `in_order`.
-    instead : how strongly products of one category that are looked at together and not bought together are
-        turned down; 0: not.
-    largest : of a larger basket, so many products count.
-    neighbours : kept per product.
+    Parameters
+    ----------
+    strength
+        So many expected baskets weigh what the categories say; see `lower_lift`.
+    bound
+        Standard deviations that the lower bound lies below the mean.
+    popularity
+        Power of the popularity of what is listed: 0 orders by lift, 1 by how often it is bought too.
+    half_life_days
+        Age at which a purchase counts half in that popularity.
+    frequency
+        Power of how many baskets hold both: a pair that is met often counts more than a rare one of the same
+        lift.
+    order
+        Weight of what people go on to (`next_steps`), where what they look at is logged; see `in_order`.
+    instead
+        How strongly products of one category that are looked at together and not bought together are turned
+        down; 0: not.
+    largest
+        Of a larger basket, so many products count.
+    neighbours
+        Kept per product.
     """
 
     strength: float = 0.3

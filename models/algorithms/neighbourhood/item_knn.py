@@ -23,10 +23,15 @@ WEIGHTINGS = ("cosine", "tfidf", "bm25")
 class ItemKNNParameters:
     """Parameters of `ItemKNN`.
 
-    weighting : how the columns of the user-item matrix are weighed before they are compared.
-    neighbours : how many nearest items are kept for each item, itself included.
-    k1, b : saturation and length normalisation of BM25 (Robertson & Zaragoza 2009, "The Probabilistic
-        Relevance Framework: BM25 and Beyond", section 3.4); the other weightings ignore them.
+    Parameters
+    ----------
+    weighting : {"cosine", "tfidf", "bm25"}
+        How the columns of the user-item matrix are weighed before they are compared.
+    neighbours
+        How many nearest items are kept for each item, itself included.
+    k1, b
+        Saturation and length normalisation of BM25 (Robertson & Zaragoza 2009, "The Probabilistic Relevance
+        Framework: BM25 and Beyond", section 3.4); the other weightings ignore them.
     """
 
     weighting: str = "bm25"

@@ -33,7 +33,14 @@ ENOUGH_VISITS = 20
 def looked_at(dataset: Dataset, weight: npt.NDArray[np.float32]) -> dict[str, float]:
     """The weights of interaction types other than purchases, where enough visits hold two products of these.
 
-    weight : float32 (events,). Empty where visits are too few.
+    Parameters
+    ----------
+    weight : float32, shape (events,)
+
+    Returns
+    -------
+    dict
+        Empty where visits are too few.
     """
     liked = dataset.events.take((weight > 0) & (np.asarray(dataset.events.kind) != PURCHASE))
     visit, item = visits_of(liked), np.asarray(liked.item, dtype=np.int64)
@@ -47,9 +54,18 @@ def looked_at(dataset: Dataset, weight: npt.NDArray[np.float32]) -> dict[str, fl
 def next_steps(
     dataset: Dataset, neighbours: int, by_type: Mapping[str, float] | None = None
 ) -> sparse.csr_matrix:
-    """csr float32 (items, items): directed co-visitation, as `CoVisitationByType` learns it.
+    """Directed co-visitation, as `CoVisitationByType` learns it.
 
-    by_type : weights of interaction types, in place of that model's own.
+    Parameters
+    ----------
+    neighbours
+        Twice as many are kept per item.
+    by_type
+        Weights of interaction types, in place of that model's own.
+
+    Returns
+    -------
+    csr float32, shape (items, items)
     """
     chosen = CoVisitationByTypeParameters(neighbours=2 * neighbours, reverse=REVERSE)
     if by_type is not None:

@@ -58,18 +58,31 @@ Pairs = tuple[Rows, Rows, Floats, Floats]
 class SimilarItemsParameters:
     """Parameters of `SimilarItems`.
 
-    strength : so many expected meetings weigh what the catalogue says; see `lower_lift`.
-    bound : standard deviations that the lower bound lies below the mean.
-    likeness : power of the likeness in the catalogue; 0 asks for behaviour alone.
-    popularity : power of the popularity of what is listed; 0 turns popular products down the most.
-    half_life_days : age at which an event counts half in that popularity.
-    visits : weight of a meeting in one visit; one in a person's history weighs 1.
-    order : weight of what people look at next (`next_steps`), where that is logged; see `in_order`.
-    largest : so many of a person's latest products in one category count, and of a visit's half as many.
-    neighbours : kept per product.
-    text, category, brand, price, embedding : weights of the parts of the likeness in the catalogue;
-        `embedding` are the shop's own vectors, where it gives some.
-    embedding_factors : longer vectors of the shop are brought to so many numbers.
+    Parameters
+    ----------
+    strength
+        So many expected meetings weigh what the catalogue says; see `lower_lift`.
+    bound
+        Standard deviations that the lower bound lies below the mean.
+    likeness
+        Power of the likeness in the catalogue; 0 asks for behaviour alone.
+    popularity
+        Power of the popularity of what is listed; 0 turns popular products down the most.
+    half_life_days
+        Age at which an event counts half in that popularity.
+    visits
+        Weight of a meeting in one visit; one in a person's history weighs 1.
+    order
+        Weight of what people look at next (`next_steps`), where that is logged; see `in_order`.
+    largest
+        So many of a person's latest products in one category count, and of a visit's half as many.
+    neighbours
+        Kept per product.
+    text, category, brand, price, embedding
+        Weights of the parts of the likeness in the catalogue; `embedding` are the shop's own vectors, where
+        it gives some.
+    embedding_factors
+        Longer vectors of the shop are brought to so many numbers.
     """
 
     strength: float = 0.3
@@ -305,9 +318,14 @@ def _vectors(features: ItemFeatures, chosen: SimilarItemsParameters) -> sparse.c
 def _groups(parent: Rows, features: ItemFeatures, popularity: Floats) -> list[tuple[Rows, Rows]]:
     """Rows, and the columns that they are compared with: neighbours in the tree of categories.
 
-    parent : int64 (items,), the second last level of each path. What shares it stays together. Of more than
-    GROUP such products, neighbours in category, brand and price are compared with each other and with the
-    most popular ones among them.
+    What shares a parent stays together. Of more than GROUP such products, neighbours in category, brand and
+    price are compared with each other and with the most popular ones among them.
+
+    Parameters
+    ----------
+    parent : int64, shape (items,)
+        The second last level of each path.
+    popularity : float64, shape (items,)
     """
     order = np.lexsort((np.nan_to_num(features.price), features.brand, features.category, parent))
     level = parent[order]

@@ -25,9 +25,16 @@ Z95 = 1.645
 class TrendingParameters:
     """Parameters of `Trending`.
 
-    recent_days: what counts as lately; long_days: the run before it that it is compared with.
-    prior: how much evidence at the expected rate each product is given (smoothing), in people and days.
-    min_people: a product that fewer people chose lately is not on the rise, whatever the ratio.
+    Parameters
+    ----------
+    recent_days
+        What counts as lately.
+    long_days
+        The run before it that it is compared with.
+    prior
+        How much evidence at the expected rate each product is given (smoothing), in people and days.
+    min_people
+        A product that fewer people chose lately is not on the rise, whatever the ratio.
     """
 
     recent_days: float = 7.0
@@ -110,10 +117,14 @@ class Trending(Recommender):
 def lower_rise(
     recent: npt.NDArray[np.float64], long: npt.NDArray[np.float64], scale: float, prior: float
 ) -> npt.NDArray[np.float64]:
-    """Lower 95% bound of log((recent + prior) / (long × scale + prior)), float64, shape of the inputs.
+    """Lower 95% bound of log((recent + prior) / (long × scale + prior)).
 
     Delta method: the variance of log(X + c) for a Poisson X is about X / (X + c)²; the recent prior counts as
     so many people of its own.
+
+    Returns
+    -------
+    float64, shape of the inputs
     """
     now, before = recent + prior, long * scale + prior
     error = np.sqrt(1.0 / now + scale * long * scale / before**2)

@@ -25,12 +25,20 @@ __all__ = ["BuyAgain", "BuyAgainParameters"]
 class BuyAgainParameters:
     """Parameters of `BuyAgain`.
 
-    half_life_days : age in days at which an event counts half.
-    early_power, late_power : how much it counts against a product that it is not yet due, or overdue; 0: not.
-    smoothing : so many intervals of the item's are added to the user's own, and of all items' to the item's.
-    repeat : power of the repeat rate of the item; 0 leaves it out.
-    repeat_shape : power of a buyer's repeats of an item in that rate.
-    repeat_strength : so many buyers of the category's rate are added to the item's.
+    Parameters
+    ----------
+    half_life_days
+        Age in days at which an event counts half.
+    early_power, late_power
+        How much it counts against a product that it is not yet due, or overdue; 0: not.
+    smoothing
+        So many intervals of the item's are added to the user's own, and of all items' to the item's.
+    repeat
+        Power of the repeat rate of the item; 0 leaves it out.
+    repeat_shape
+        Power of a buyer's repeats of an item in that rate.
+    repeat_strength
+        So many buyers of the category's rate are added to the item's.
     """
 
     half_life_days: float = 120.0
@@ -162,9 +170,16 @@ class BuyAgain(Faded):
 def _habits(
     entries: int, liked: Liked
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Per entry: at how many moments it was liked, days from the first to the last, and the last (0: never).
+    """How often each entry was liked, over what time, and when last.
 
-    int64, float64 and int64, each of shape (entries,).
+    Returns
+    -------
+    times : int64, shape (entries,)
+        At how many moments it was liked.
+    span : float64, shape (entries,)
+        Days from the first to the last.
+    last : int64, shape (entries,)
+        The last moment, microseconds since 1970; 0: never.
     """
     order = np.lexsort((liked.time, liked.entry))
     entry, time = liked.entry[order], liked.time[order]

@@ -34,9 +34,16 @@ _FEWEST_AMONG = 16
 class TIFUKNNParameters:
     """Parameters of `TIFUKNN`.
 
-    half_life_days : age in days at which an event counts half.
-    neighbours : how many of the nearest users speak beside the user. own : share of the user's own habits.
-    references : at most so many users can be neighbours, those who did most and latest; bounds time, memory.
+    Parameters
+    ----------
+    half_life_days
+        Age in days at which an event counts half.
+    neighbours
+        How many of the nearest users speak beside the user.
+    own
+        Share of the user's own habits.
+    references
+        At most so many users can be neighbours, those who did most and latest; bounds time and memory.
     """
 
     half_life_days: float = 90.0

@@ -64,13 +64,18 @@ def top_products(
 
     Parameters
     ----------
-    left : csr float32, shape (n, m). right : csr float32, shape (m, c); c is n where (i, i) means anything.
-    power : each kept entry is raised to it.
-    off_diagonal : float32 (n,), taken off each entry (i, i) first; without it, no entry (i, i) is kept.
+    left : csr float32, shape (n, m)
+    right : csr float32, shape (m, c)
+        c is n where (i, i) means anything.
+    power
+        Each kept entry is raised to it.
+    off_diagonal : float32, shape (n,)
+        Taken off each entry (i, i) first; without it, no entry (i, i) is kept.
 
     Returns
     -------
-    csr float32, shape (n, c), columns of a row increasing; ties at the k-th place go to the lower column.
+    csr float32, shape (n, c)
+        Columns of a row increasing; ties at the k-th place go to the lower column.
     """
     n = left.shape[0]
     # the products of row i meet sum of right's row lengths over the entries of i: an upper bound of its
@@ -202,10 +207,19 @@ def ridge_columns(
 ) -> sparse.csr_matrix:
     """B whose column j is the ridge regression of row j of `targets` on the rows near[j] of `sources`.
 
-    near : csr (n, s), the pattern counts. sources : csr float32 (s, m). targets : csr float32 (n, m).
-    gram_below : up to so many sources all their products are computed once (8 · s² bytes at most), which is
-        many times faster where rows are long; with more of them, each column computes its own.
-    Returns csr float32 (s, n).
+    Parameters
+    ----------
+    near : csr, shape (n, s)
+        The pattern counts.
+    sources : csr float32, shape (s, m)
+    targets : csr float32, shape (n, m)
+    gram_below
+        Up to so many sources all their products are computed once (8 · s² bytes at most), which is many times
+        faster where rows are long; with more of them, each column computes its own.
+
+    Returns
+    -------
+    csr float32, shape (s, n)
     """
     items, size = near.shape
     pieces = np.empty(near.nnz, dtype=np.float32)

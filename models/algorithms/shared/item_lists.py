@@ -22,7 +22,13 @@ Rows = npt.NDArray[np.int64]
 class Kept(NamedTuple):
     """Pairs of some rows, row by row, strongest first.
 
-    row, column : int64. strength : float64, positive. support : float64, how often the pair occurred.
+    Attributes
+    ----------
+    row, column : int64
+    strength : float64
+        Positive.
+    support : float64
+        How often the pair occurred.
     """
 
     row: Rows
@@ -46,7 +52,14 @@ class ItemLists(ItemItem):
     def support(self, seeds: npt.ArrayLike, products: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """On how many occasions each seed met the product at its place; 0 for a pair that is not kept.
 
-        seeds, products : int64 product ids, shape (n,). Returns float32 (n,).
+        Parameters
+        ----------
+        seeds, products : int64, shape (n,)
+            Product ids.
+
+        Returns
+        -------
+        float32, shape (n,)
         """
         rows, columns = (self.items_.index(np.asarray(ids)) for ids in (seeds, products))
         known = (rows >= 0) & (columns >= 0)

@@ -87,7 +87,16 @@ def bands_of(price: npt.NDArray[np.float32], edges: npt.NDArray[np.float32]) -> 
 def band_ranges(ranges: npt.NDArray[np.float32], edges: npt.NDArray[np.float32]) -> sparse.csr_matrix:
     """Ones at the bands that each user's price range touches; an open end reaches to the last band.
 
-    ranges : float32 (users, 2), NaN where an end is open; both open: an empty row.
+    Parameters
+    ----------
+    ranges : float32, shape (users, 2)
+        NaN where an end is open; both open: an empty row.
+    edges : float32, shape (bands - 1,)
+        As `price_edges` gives them.
+
+    Returns
+    -------
+    csr float32, shape (users, bands)
     """
     bands = edges.size + 1
     low = np.where(np.isnan(ranges[:, 0]), 0, np.searchsorted(edges, ranges[:, 0], side="right"))
@@ -141,12 +150,20 @@ def text_vectors(texts: list[str], terms: int, terms_per_item: int) -> sparse.cs
 
 
 def embedding_vectors(embeddings: npt.NDArray[np.float16], factors: int) -> sparse.csr_matrix:
-    """The shop's own vectors, less their mean and in at most `factors` numbers; csr float32 (items, numbers).
+    """The shop's own vectors, less their mean and in at most `factors` numbers.
 
     Vectors of a model of texts or pictures all point the same way to a part, which makes any two look alike:
     their mean is taken off (Mu & Viswanath 2018, "All-but-the-top", section 2), of few products only a part,
     n / (n + 100), since of few it is what they have in common. Longer vectors are brought to their first
     principal components.
+
+    Parameters
+    ----------
+    embeddings : float16, shape (items, width)
+
+    Returns
+    -------
+    csr float32, shape (items, numbers)
     """
     given = np.flatnonzero(embeddings.any(axis=1))
     width = embeddings.shape[1]

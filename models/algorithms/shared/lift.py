@@ -26,8 +26,14 @@ Rows = npt.NDArray[np.int64]
 class Occasions:
     """Which products occurred on which occasion (a basket, a visit, a person).
 
-    held    csr float32 of ones (occasions, items)
-    single  float64 (items,): on how many of the `total` an item occurred
+    Attributes
+    ----------
+    held : csr float32, shape (occasions, items)
+        Ones.
+    single : float64, shape (items,)
+        On how many of the `total` an item occurred.
+    total
+        How many occasions there are.
     """
 
     held: sparse.csr_matrix
@@ -38,9 +44,18 @@ class Occasions:
     def of(
         cls, occasion: Rows, item: npt.NDArray[Any], time: Rows, items: int, largest: int, total: float = 0.0
     ) -> Self:
-        """From events; occasions of -1 do not count. Of a larger one the `largest` latest products stay.
+        """From events; occasions of -1 do not count.
 
-        total : how many occasions there are; by default those with a product.
+        Parameters
+        ----------
+        occasion, item, time : shape (events,)
+            Time in microseconds since 1970.
+        items
+            How many items there are.
+        largest
+            Of a larger occasion so many products stay, the latest.
+        total
+            How many occasions there are; by default those with a product.
         """
         known = occasion >= 0
         occasion, item, time = occasion[known], item[known].astype(np.int64), time[known]

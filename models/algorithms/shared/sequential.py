@@ -25,8 +25,16 @@ STEPS_AT_ONCE = 65_536
 class StepSequence:
     """The moments at which each walker (a user, or a guest's session) did something, in order.
 
-    walker, time : int64 (steps,), microseconds since 1970. step, item : int64 (events,), sorted by step.
-    shape : number of steps and of items.
+    Attributes
+    ----------
+    walker : int64, shape (steps,)
+    time : int64, shape (steps,)
+        Microseconds since 1970.
+    step : int64, shape (events,)
+        Of each event, increasing.
+    item : int32, shape (events,)
+    shape
+        Number of steps and of items.
     """
 
     walker: npt.NDArray[np.int64]
@@ -43,11 +51,19 @@ class StepSequence:
     def band(
         self, window: int, decay: float, reverse: float, at_once: int = STEPS_AT_ONCE
     ) -> sparse.csr_matrix:
-        """csr float32 (steps, steps): the weight of each of a walker's steps at most `window` away.
+        """The weight of each of a walker's steps at most `window` away.
 
-        decay^(d - 1) for the one d steps later, `reverse` of it for the earlier one, and the mean of both
-        for the step itself. `at_once` rows are computed at a time: the result takes 8 bytes an entry, what
-        leads to it 30.
+        It is decay^(d - 1) for the one d steps later, `reverse` of it for the earlier one, and the mean of
+        both for the step itself.
+
+        Parameters
+        ----------
+        at_once
+            Rows that are computed at a time: the result takes 8 bytes an entry, what leads to it 30.
+
+        Returns
+        -------
+        csr float32, shape (steps, steps)
         """
         size = self.walker.size
         distance = np.arange(-window, window + 1)
@@ -131,9 +147,14 @@ class Sequential(ItemItem):
     ) -> sparse.csr_matrix:
         """`weights` × history_decay^steps.
 
-        steps: later moments at which the user last liked some other item.
+        Steps are the later moments at which the user last liked some other item. An entry of weight zero
+        stays zero and makes no step.
 
-        user, item, time : the liking events. An entry of weight zero stays zero and makes no step.
+        Parameters
+        ----------
+        weights : csr, shape (users, items)
+        user, item, time : shape (n,)
+            The liking events; time in microseconds since 1970.
         """
         last = np.full(weights.nnz, np.iinfo(np.int64).min)
         width = weights.shape[1]

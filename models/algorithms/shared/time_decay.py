@@ -24,7 +24,12 @@ _FAINTEST = np.float32(1e-30)
 class Liked:
     """The events that count for something, as columns; row i of each belongs together.
 
-    entry : int64, place of the event's (user, item) in the matrix. time : int64, microseconds since 1970.
+    Attributes
+    ----------
+    entry : int64
+        Place of the event's (user, item) in the matrix.
+    time : int64
+        Microseconds since 1970.
     """
 
     entry: npt.NDArray[np.int64]

@@ -17,15 +17,28 @@ ROWS_AT_ONCE = 8_192
 def right_singular(
     matrix: sparse.csr_matrix, rank: int, *, seed: int, block: int = 128, excess: float = 1.7
 ) -> tuple[Matrix, Matrix]:
-    """Singular values s (k,), falling, and right singular vectors V (columns, k) of `matrix`, float32.
+    """The largest singular values of `matrix`, and the right singular vectors that belong to them.
 
     Randomised block Krylov iteration (Musco & Musco 2015, arXiv 1504.05477, algorithm 2): the space spanned
     by Q, G Q, G² Q … for a random block Q and the Gram matrix G of the shorter side, kept orthonormal, then
     Rayleigh-Ritz within it. On the flat spectra of interactions plain subspace iteration (Halko et al. 2011)
     needs many times the work for the same accuracy; narrow blocks go deeper for the same memory.
 
-    rank : k is the smaller of it and of the matrix's sides. block : columns of Q. excess : the Krylov space
-    holds about excess × rank dimensions; the last ones of a space are never accurate.
+    Parameters
+    ----------
+    rank
+        k is the smaller of it and of the matrix's sides.
+    block
+        Columns of Q.
+    excess
+        The Krylov space holds about excess × rank dimensions; the last ones of a space are never accurate.
+
+    Returns
+    -------
+    values : float32, shape (k,)
+        s, falling.
+    vectors : float32, shape (columns, k)
+        V.
     """
     a = sparse.csr_matrix(matrix, dtype=np.float32)
     at = a.T.tocsr()

@@ -31,10 +31,18 @@ _MATRICES = ("has", "onto", "said")
 class Facet:
     """One facet: categories, brands, price bands, colours, sizes or styles.
 
-    weight  of the facet in a profile; place : column where its part of the catalogue vectors begins
-    has     csr float32 (items, words): which words a product has, ones
-    onto    csr float32 (words, columns): the facet's columns in a catalogue vector, per word
-    explicit  csr float32 (users, words): explicit preferences, zero (stored) or less for a dislike
+    Attributes
+    ----------
+    weight
+        Of the facet in a profile.
+    place
+        Column where its part of the catalogue vectors begins.
+    has : csr float32, shape (items, words)
+        Ones: which words a product has.
+    onto : csr float32, shape (words, columns)
+        The facet's columns in a catalogue vector, per word.
+    explicit : csr float32, shape (users, words)
+        Explicit preferences, zero (stored) or less for a dislike.
     """
 
     weight: float
@@ -48,13 +56,19 @@ class Facet:
 class FacetMatrices:
     """All facets side by side; w counts the words of all of them, f the columns of a catalogue vector.
 
-    has     csr float32 (items, w)
-    onto    csr float32 (w, f)
-    explicit  csr float32 (users, w): explicit preferences, zero (stored) for a dislike
-    shop    float64 (w,): the share of each word in its facet in the whole shop
-    facet   int64 (w,): the facet of each word
-    weights float64 (facets,)
-    prior   so much behaviour (in summed weights) counts as much as the shop's shares (`features.affinities`)
+    Attributes
+    ----------
+    has : csr float32, shape (items, w)
+    onto : csr float32, shape (w, f)
+    explicit : csr float32, shape (users, w)
+        Explicit preferences, zero (stored) for a dislike.
+    shop : float64, shape (w,)
+        The share of each word in its facet in the whole shop.
+    facet : int64, shape (w,)
+        The facet of each word.
+    weights : float64, shape (facets,)
+    prior
+        So much behaviour (in summed weights) counts as much as the shop's shares (`features.affinities`).
     """
 
     has: sparse.csr_matrix
@@ -107,19 +121,40 @@ class FacetMatrices:
         return shares
 
     def profiles(self, history: sparse.csr_matrix, rows: Rows) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-        """Two csr float32 (n, f) that add up to a unit row each: the explicit part, and the inferred part.
+        """The explicit part and the inferred part of the users' profiles; together they are a unit row each.
 
         Within a facet the affinities make a unit vector, which counts by the root of the facet's weight; and
         beside facets with an explicit preference, others by W / (W + prior) of that, W the summed history.
+
+        Parameters
+        ----------
+        history : csr float32, shape (n, items)
+        rows : int64, shape (n,)
+            Users' rows, -1 for an unknown user.
+
+        Returns
+        -------
+        explicit, inferred : csr float32, shape (n, f)
         """
         explicit, inferred = self._explicit(rows), self.inferred(history, rows)
         scale = self._scale(explicit, inferred, history)
         return self._scaled(explicit, scale), self._scaled(inferred, scale)
 
     def shares_of(self, history: sparse.csr_matrix, row: int, vectors: sparse.csr_matrix) -> npt.NDArray[Any]:
-        """What each entry of one history adds to `vectors @ inferred profile`, float64 (m, history.nnz).
+        """What each entry of one history adds to `vectors @ inferred profile`.
 
         Each product's part of an affinity is its part of the behaviour behind it.
+
+        Parameters
+        ----------
+        history : csr float32, shape (1, items)
+        row
+            The user's, -1 for an unknown user.
+        vectors : csr float32, shape (m, f)
+
+        Returns
+        -------
+        float64, shape (m, history.nnz)
         """
         rows = np.array([row], dtype=np.int64)
         explicit, inferred = self._explicit(rows), self.inferred(history, rows)

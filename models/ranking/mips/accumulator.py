@@ -87,9 +87,13 @@ class Leaders:
 
 
 def places(marks: npt.NDArray[np.bool_]) -> Rows:
-    """Where the few marks of a contiguous array are, int64, increasing: `flatnonzero` at half its cost.
+    """Where the few marks of a contiguous array are: `flatnonzero` at half its cost.
 
     Eight marks are looked at as one integer: what is empty is passed by at once.
+
+    Returns
+    -------
+    int64, increasing
     """
     flat = marks.reshape(-1)
     even = flat.size // 8 * 8

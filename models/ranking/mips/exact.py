@@ -46,10 +46,22 @@ def best_of_factors(
     seen: sparse.csr_matrix | None = None,
     shelf: Shelf | None = None,
 ) -> tuple[Rows, Matrix]:
-    """What `top_k` gives of the scores: columns int64 (n, k) and values float32 (n, k), best first.
+    """What `top_k` gives of the scores.
 
-    hidden : int64, further items that nobody is shown. seen : csr (n, items), what each is not shown.
-    shelf : `Shelf.of(factors)`, or some of its items: the others are not shown then.
+    Parameters
+    ----------
+    hidden : int64
+        Further items that nobody is shown.
+    seen : csr, shape (n, items)
+        What each user is not shown.
+    shelf
+        `Shelf.of(factors)`, or some of its items: the others are not shown then.
+
+    Returns
+    -------
+    columns : int64, shape (n, k)
+        Best first.
+    values : float32, shape (n, k)
     """
     if shelf is None:
         shelf = Shelf.of(factors)

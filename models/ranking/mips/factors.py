@@ -17,11 +17,15 @@ Matrix = npt.NDArray[np.float32]
 class Factors:
     """score(u, i) = users[u] · items[i] + bias[i].
 
-    users   float32 (n, factors)
-    items   float32 (m, factors)
-    bias    float32 (m,) or None
-    hidden  int64, increasing: rows of items that the model can say nothing of
-    silent  bool (n,) or None: users of whom it can say nothing
+    Attributes
+    ----------
+    users : float32, shape (n, factors)
+    items : float32, shape (m, factors)
+    bias : float32, shape (m,), or None
+    hidden : int64, increasing
+        Rows of items that the model can say nothing of.
+    silent : bool, shape (n,), or None
+        Users of whom it can say nothing.
     """
 
     users: Matrix

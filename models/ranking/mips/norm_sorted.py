@@ -29,9 +29,16 @@ class Shelf:
     that a user's pass ends where this falls below the worst score of the list: the LENGTH bound of LEMP
     (Teflioudi, Gemulla and Mykytiuk: LEMP: Fast Retrieval of Large Entries in a Matrix Product, SIGMOD 2015).
 
-    rows   int64 (m,): the items' rows in the model
-    items  float32 (m, factors), bias float32 (m,) or None: theirs, in this order
-    total  the number of all rows in the model
+    Attributes
+    ----------
+    rows : int64, shape (m,)
+        The items' rows in the model.
+    items : float32, shape (m, factors)
+        Their vectors, in this order.
+    bias : float32, shape (m,), or None
+        Theirs, in this order.
+    total
+        The number of all rows in the model.
     """
 
     rows: Rows
@@ -81,9 +88,17 @@ class Shelf:
         return lengths, np.maximum.accumulate(largest[::-1])[::-1], float(np.abs(self.bias).max())
 
     def reach(self, lengths: npt.NDArray[np.float64], floors: Matrix) -> Rows:
-        """How many items from the start may have a score above `floors`, int64 (n,), for each user.
+        """How many items from the start may have a score above `floors`, for each user.
 
-        lengths : float64 (n,), of the users' vectors.
+        Parameters
+        ----------
+        lengths : float64, shape (n,)
+            Of the users' vectors.
+        floors : float32, shape (n,)
+
+        Returns
+        -------
+        int64, shape (n,)
         """
         ahead, bias, _ = self._ahead
         bound = lengths[:, None] * ahead
