@@ -28,10 +28,14 @@ _RANGE = (0.1, 0.9)
 
 @dataclass(frozen=True, eq=False)
 class Inferred:
-    """Affinities, each a csr float32 of shape (users, words) in 0..1, with their words, and price ranges.
+    """Affinities with their words, and price ranges.
 
-    facets  category, brand, color, size and style: matrix and words
-    price   float32, shape (users, 2), lower and upper end, NaN for a user who touched nothing with a price
+    Attributes
+    ----------
+    facets
+        category, brand, color, size and style: matrix (csr float32, shape (users, words), in 0..1) and words.
+    price : float32, shape (users, 2)
+        Lower and upper end, NaN for a user who touched nothing with a price.
     """
 
     facets: dict[str, tuple[sparse.csr_matrix, list[str]]]
@@ -41,8 +45,12 @@ class Inferred:
 def infer(dataset: Dataset, *, prior: float = 10.0, words: int | None = None) -> Inferred:
     """The affinities of all users of the dataset as of its moment.
 
-    prior : m above, in summed weights; 0 trusts behaviour alone. words : only so many of each sort for a
-    user, the strongest; None for all.
+    Parameters
+    ----------
+    prior
+        m above, in summed weights; 0 trusts behaviour alone.
+    words
+        Only so many of each sort for a user, the strongest; None for all.
     """
     features, liked = dataset.item_features, dataset.matrix.astype(np.float64)
     belongs = {
@@ -66,9 +74,21 @@ def shop_shares(weight: sparse.csr_matrix) -> npt.NDArray[np.float64]:
 
 
 def smoothed(weight: sparse.csr_matrix, shop: npt.NDArray[np.float64], prior: float) -> sparse.csr_matrix:
-    """The affinities, csr float32 of the pattern of `weight` (users, words), float64; `shop`: q of the words.
+    """The affinities of users for the words of one facet.
 
-    Sorts the indices of `weight`.
+    Parameters
+    ----------
+    weight : csr float64, shape (users, words)
+        Summed weights; its indices are sorted in place.
+    shop : float64, shape (words,)
+        q of the words.
+    prior
+        m.
+
+    Returns
+    -------
+    csr float32, shape (users, words)
+        Of the pattern of `weight`.
     """
     weight.sort_indices()
     own = np.asarray(weight.sum(axis=1)).ravel()

@@ -42,9 +42,22 @@ def checksum(arrays: Mapping[str, Array], header: Mapping[str, Any] | None = Non
 def write_arrays(
     folder: Path, header: Mapping[str, Any], arrays: Mapping[str, Array], *, header_name: str
 ) -> str:
-    """Write the folder whole or not at all, replacing what was there; return its checksum.
+    """Write the folder whole or not at all, replacing what was there.
 
-    `header` must be JSON. An array of objects is refused (ValueError), since it could only be pickled.
+    Parameters
+    ----------
+    header
+        Must be JSON.
+
+    Returns
+    -------
+    str
+        The folder's checksum.
+
+    Raises
+    ------
+    ValueError
+        For an array of objects, which could only be pickled.
     """
     for name, array in arrays.items():
         if array.dtype.hasobject:
@@ -82,10 +95,27 @@ def write_arrays(
 def read_arrays(
     folder: Path, *, header_name: str, verify: bool = True
 ) -> tuple[dict[str, Any], dict[str, Array], str]:
-    """Read what `write_arrays` wrote: the header, the arrays memory-mapped read-only, and the checksum.
+    """Read what `write_arrays` wrote.
 
-    Raises NotFound when there is no such folder, Invalid when the header was changed, when a file is
-    missing, of another shape, or (with `verify`) of another content than the header says.
+    Parameters
+    ----------
+    verify
+        Whether the content of each file is compared with its checksum.
+
+    Returns
+    -------
+    header : dict
+    arrays : dict
+        Memory-mapped, read-only.
+    checksum : str
+
+    Raises
+    ------
+    NotFound
+        When there is no such folder.
+    Invalid
+        When the header was changed, when a file is missing, of another shape, or (with `verify`) of another
+        content than the header says.
     """
     path = folder / header_name
     if not path.is_file():

@@ -34,8 +34,12 @@ FORMAT = 4
 class Cut:
     """Events that are too many to be a taste (`features.outliers`): no model sees them, a rebuild needs them.
 
-    events  in `canonical_order`
-    reason  int8, REPEATED or DAILY
+    Attributes
+    ----------
+    events
+        In `canonical_order`.
+    reason : int8, shape (n,)
+        REPEATED or DAILY.
     """
 
     events: Events
@@ -58,11 +62,30 @@ class Cut:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """One snapshot. `moment` (microseconds since 1970-01-01 UTC) is what ages count from.
+    """One snapshot of a shop.
 
     Everything derived (`matrix`, `touched`, `fingerprint`) is computed once, on first use.
 
-    target  what counts as a success; a target without a type is replaced by one chosen from the events
+    Attributes
+    ----------
+    users, items
+        The ids of the rows and of the columns.
+    events
+        The interactions, in `canonical_order`.
+    item_features
+        The catalogue; one row per item.
+    preferences
+        What users stated; one row per user.
+    moment
+        What ages count from, microseconds since 1970-01-01 UTC.
+    weights
+        What an interaction weighs.
+    demographics
+        What `user_profiles` says of users; one row per user.
+    cut
+        Events that no model sees.
+    target
+        What counts as a success; a target without a type is replaced by another, chosen from the events.
     """
 
     users: IdMap

@@ -16,9 +16,15 @@ _TABLE_FROM = 4096
 class IdMap:
     """A sorted set of ids; the position of an id is its row (or column) in the matrices.
 
-    Parameters
+    Attributes
     ----------
-    ids : array of int64, shape (n,), strictly increasing. Raises ValueError otherwise.
+    ids : int64, shape (n,)
+        Strictly increasing.
+
+    Raises
+    ------
+    ValueError
+        When they are not, or are no integers.
     """
 
     __slots__ = ("ids",)

@@ -25,12 +25,20 @@ _BLOCK = 1 << 19
 class Events:
     """Interactions as columns, in `canonical_order`; row i of each belongs together.
 
-    user    int32, row of the user, -1 for a guest
-    item    int32, row of the item
-    kind    int8, position in INTERACTION_TYPES, -1 for a word we do not know
-    value   float32, `interaction_value` (quantity, rating …), NaN where none was given
-    session int64, hash of `session_id`, 0 where none was given
-    time    int64, microseconds since 1970-01-01 UTC
+    Attributes
+    ----------
+    user : int32, shape (n,)
+        Row of the user, -1 for a guest.
+    item : int32, shape (n,)
+        Row of the item.
+    kind : int8, shape (n,)
+        Position in INTERACTION_TYPES, -1 for a word we do not know.
+    value : float32, shape (n,)
+        `interaction_value` (quantity, rating …), NaN where none was given.
+    session : int64, shape (n,)
+        Hash of `session_id`, 0 where none was given.
+    time : int64, shape (n,)
+        Microseconds since 1970-01-01 UTC.
     """
 
     user: npt.NDArray[np.int32]
@@ -56,10 +64,15 @@ class Events:
 
 
 def canonical_order(columns: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.int64] | None:
-    """The order (int64, shape (n,)) that sorts the columns of `Events` by time, then by all the others.
+    """The order that sorts the columns of `Events` by time, then by all the others.
 
-    None when they lie so already. Events equal in every column are interchangeable, so the sorted
-    columns depend on nothing but the set of events.
+    Events equal in every column are interchangeable, so the sorted columns depend on nothing but the set of
+    events.
+
+    Returns
+    -------
+    int64, shape (n,)
+        None when they lie so already.
     """
     time = columns["time"]
     in_time = bool((time[1:] >= time[:-1]).all())
@@ -117,9 +130,14 @@ def _sorted_in_runs(run: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> npt
 class History:
     """What one user (or guest) did, as ids: the input of a fold-in.
 
-    products  int64, shape (n,); the same product may occur more than once
-    weights   float32, shape (n,); zero or less: touched, but no sign of liking
-    times     int64, shape (n,), microseconds since 1970-01-01 UTC
+    Attributes
+    ----------
+    products : int64, shape (n,)
+        Ids; the same product may occur more than once.
+    weights : float32, shape (n,)
+        Zero or less: touched, but no sign of liking.
+    times : int64, shape (n,)
+        Microseconds since 1970-01-01 UTC; 0 where none is known.
     """
 
     products: npt.NDArray[np.int64]
@@ -142,10 +160,20 @@ class InteractionWeights:
     A type without a weight counts 0: it is remembered as touched, and teaches nothing. A rating lies between
     1 and 5; one outside is taken as the nearer end, a review without one as neutral.
 
-    max_repeats_per_day, max_events_per_day : events of one user beyond them are left out
-        (`features.outliers`); 0 for no limit.
-    Raises Invalid for a type that does not exist, a number that is not finite, and a negative weight of
-    anything but dismissals.
+    Attributes
+    ----------
+    by_type
+        Weight of each type.
+    half_life_days
+        Age at which an event counts half.
+    max_repeats_per_day, max_events_per_day
+        Events of one user beyond them are left out (`features.outliers`); 0 for no limit.
+
+    Raises
+    ------
+    Invalid
+        For a type that does not exist, a number that is not finite, a negative weight of anything but
+        dismissals, a half-life that is not positive, and a negative limit.
     """
 
     by_type: Mapping[str, float] = field(
@@ -178,9 +206,22 @@ class InteractionWeights:
         time: npt.NDArray[np.int64],
         moment: int,
     ) -> npt.NDArray[np.float32]:
-        """Weights, float32, same shape as the inputs; ages count from `moment` (microseconds since 1970).
+        """The weight of each event.
 
         An event later than `moment` counts as of age zero.
+
+        Parameters
+        ----------
+        kind : int8, shape (n,)
+        value : float32, shape (n,)
+        time : int64, shape (n,)
+            As of `Events`.
+        moment
+            What ages count from, microseconds since 1970-01-01 UTC.
+
+        Returns
+        -------
+        float32, shape (n,)
         """
         table = np.array(
             [self.by_type.get(word, 0.0) for word in INTERACTION_TYPES] + [0.0], dtype=np.float64

@@ -28,9 +28,17 @@ _PRIME = np.uint64(0x9E3779B97F4A7C15)
 def outliers(
     columns: Mapping[str, npt.NDArray[Any]], weights: InteractionWeights
 ) -> npt.NDArray[np.int8] | None:
-    """For each event KEPT, REPEATED or DAILY, int8, shape (n,); None when all are kept.
+    """For each event KEPT, REPEATED or DAILY.
 
-    columns : user (negative for guests), item, kind, session and time, in `canonical_order`.
+    Parameters
+    ----------
+    columns
+        user (negative for guests), item, kind, session and time, in `canonical_order`.
+
+    Returns
+    -------
+    int8, shape (n,)
+        None when all are kept.
     """
     if not weights.max_repeats_per_day and not weights.max_events_per_day:
         return None

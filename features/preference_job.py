@@ -51,8 +51,16 @@ _PRICE = """CASE WHEN p.{0} IS NULL OR p.{0} IN ('{{}}', 'null')
 class PreferenceJobCounts:
     """Counts of the job.
 
-    users : with inferred affinities. added, changed, unchanged : rows. cleared : rows without any inferred
-        entry now. explicit_wins : names left out because the user has set them.
+    Attributes
+    ----------
+    users
+        With inferred affinities.
+    added, changed, unchanged
+        Rows.
+    cleared
+        Rows without any inferred entry now.
+    explicit_wins
+        Names left out because the user has set them.
     """
 
     users: int
@@ -70,7 +78,12 @@ class PreferenceJobCounts:
 def write_preferences(settings: Settings, dataset: Dataset) -> PreferenceJobCounts:
     """Infer the affinities of everyone in the dataset and merge them into the table, in one transaction.
 
-    Run again on the same dataset it changes nothing. Raises Unavailable when PostgreSQL can't be reached.
+    Run again on the same dataset it changes nothing.
+
+    Raises
+    ------
+    Unavailable
+        When PostgreSQL can't be reached.
     """
     chosen = settings.features
     inferred = infer(dataset, prior=chosen.preference_prior, words=chosen.preference_words)

@@ -20,10 +20,18 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass
 class Affinities:
-    """What one JSON value says: code → affinity; and what of it could not be used.
+    """What one JSON value says, and what of it could not be used.
 
-    malformed  parts that are no affinity at all; unknown  names that the catalogue does not have
-    inferred   code → inferred affinity
+    Attributes
+    ----------
+    by_code
+        Code → explicit affinity.
+    malformed
+        Parts that are no affinity at all.
+    unknown
+        Names that the catalogue does not have.
+    inferred
+        Code → inferred affinity.
     """
 
     by_code: dict[int, float] = field(default_factory=dict)
@@ -87,9 +95,16 @@ def is_inferred(value: object) -> bool:
 
 
 def price_range(text: str) -> tuple[tuple[float, float], int]:
-    """Read {"min": …, "max": …} or [min, max]: the ends, NaN where not given, and how much was wrong.
+    """Read {"min": …, "max": …} or [min, max].
 
     An inferred range is not explicit: it is read as none.
+
+    Returns
+    -------
+    ends : tuple of float
+        The lower and the upper end, NaN where not given.
+    wrong : int
+        How much was wrong.
     """
     nothing = (math.nan, math.nan)
     try:

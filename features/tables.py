@@ -15,8 +15,12 @@ __all__ = ["Demographics", "ItemFeatures", "Preferences", "Words", "compact", "o
 class Words:
     """Words of which a row may have several: colours of a product, tags, what is known of a user.
 
-    matrix  csr float32, shape (rows, words), ones in ascending order of the words
-    words   in alphabetical order
+    Attributes
+    ----------
+    matrix : csr float32, shape (rows, words)
+        Ones in ascending order of the words.
+    words
+        In alphabetical order.
     """
 
     matrix: sparse.csr_matrix
@@ -48,18 +52,35 @@ class Words:
 class ItemFeatures:
     """The catalogue; row i belongs to item row i.
 
-    text      one string per item: name, tags and descriptions, for a vectoriser
-    category  int32 code into `category_paths` ("A > B"), -1 for none
-    brand     int32 code into `brand_names`, -1 for none
-    price     float32 in the shop's currency, NaN where unknown
-    created   int64, microseconds since 1970-01-01 UTC; the first event for a product outside the catalogue,
-              the year 1 where the catalogue does not say
-    active    bool: may be shown (as the catalogue says now; it keeps no history)
-    stock     float32: pieces that can be sold now, infinity where zero stock sells or nobody counts, NaN for
-              a product without variants (as the catalogue says now)
-    colours, sizes, styles : of the variants' options, and the tags
-    embeddings  float16 (items, numbers): the shop's own vectors as unit rows, zeros where a product has none;
-              no columns where the shop gives none (as the catalogue says now)
+    The catalogue keeps no history: `active`, `stock` and `embeddings` are as it says now.
+
+    Attributes
+    ----------
+    names
+    text
+        One string per item: name, tags, descriptions and category path, for a vectoriser.
+    category : int32, shape (items,)
+        Code into `category_paths`, -1 for none.
+    category_paths
+        "A > B".
+    brand : int32, shape (items,)
+        Code into `brand_names`, -1 for none.
+    brand_names
+    price : float32, shape (items,)
+        In the shop's currency, NaN where unknown.
+    created : int64, shape (items,)
+        Microseconds since 1970-01-01 UTC; the first event for a product outside the catalogue, the year 1
+        where the catalogue does not say.
+    active : bool, shape (items,)
+        May be shown.
+    stock : float32, shape (items,)
+        Pieces that can be sold now, infinity where zero stock sells or nobody counts, NaN for a product
+        without variants.
+    colours, sizes, styles
+        Of the variants' options, and the tags.
+    embeddings : float16, shape (items, numbers)
+        The shop's own vectors as unit rows, zeros where a product has none; no columns where the shop gives
+        none.
     """
 
     names: list[str]
@@ -111,13 +132,17 @@ class ItemFeatures:
 class Preferences:
     """The explicit preferences of `user_preferences`; row i belongs to user row i.
 
-    categories  csr float32, shape (users, category paths)
-    brands      csr float32, shape (users, brand names)
-    price       float32, shape (users, 2): lower and upper end, NaN where unknown
-    updated     int64, microseconds since 1970-01-01 UTC; 0 for a user without any,
-                the year 1 where their time is unknown
-    colours, sizes, styles : csr with affinities in place of ones, and words of their own, in the spelling of
-                `ItemFeatures`, whether or not a product has them
+    Attributes
+    ----------
+    categories : csr float32, shape (users, category paths)
+    brands : csr float32, shape (users, brand names)
+    price : float32, shape (users, 2)
+        Lower and upper end, NaN where unknown.
+    updated : int64, shape (users,)
+        Microseconds since 1970-01-01 UTC; 0 for a user without any, the year 1 where their time is unknown.
+    colours, sizes, styles
+        csr with affinities in place of ones, and words of their own, in the spelling of `ItemFeatures`,
+        whether or not a product has them.
     """
 
     categories: sparse.csr_matrix
@@ -163,8 +188,12 @@ class Preferences:
 class Demographics:
     """What `user_profiles` says of users, as words such as "gender: f" or "age: 35-44".
 
-    words    one row per user
-    updated  int64, microseconds since 1970-01-01 UTC: when it was written; 0 where nothing is known
+    Attributes
+    ----------
+    words
+        One row per user.
+    updated : int64, shape (users,)
+        Microseconds since 1970-01-01 UTC: when it was written; 0 where nothing is known.
     """
 
     words: Words

@@ -35,11 +35,19 @@ _PLURAL = {
 
 @dataclass(frozen=True)
 class Target:
-    """What a recommendation is for: interaction types by weight; a type without a weight is no success.
+    """What a recommendation is for: interaction types by weight.
 
-    reason  one plain sentence: why this target, for the report
-    Raises Invalid for a type that does not exist, for a dismissal, and for a weight that is negative or not
-    finite.
+    Attributes
+    ----------
+    by_type
+        Weight of each type; a type without a weight is no success.
+    reason
+        One plain sentence: why this target, for the report.
+
+    Raises
+    ------
+    Invalid
+        For a type that does not exist, for a dismissal, and for a weight that is negative or not finite.
     """
 
     by_type: Mapping[str, float] = field(default_factory=dict)
@@ -62,9 +70,13 @@ class Target:
         return tuple(word for word in ORDER if self.by_type.get(word, 0.0) > 0)
 
     def mask(self, events: Events) -> npt.NDArray[np.bool_]:
-        """Which events are a success, bool (n,): the type is one of the target's and the product is known.
+        """Which events are a success: the type is one of the target's and the product is known.
 
         A review is one only with a rating above 3.
+
+        Returns
+        -------
+        bool, shape (n,)
         """
         table = np.array([self.by_type.get(word, 0.0) > 0 for word in INTERACTION_TYPES] + [False])
         success: npt.NDArray[np.bool_] = np.empty(len(events), dtype=bool)
@@ -95,8 +107,12 @@ def choose_target(events: Events, configured: Mapping[str, float] | None) -> Tar
     """The configured target, else the strongest type (`ORDER`) of which the shop has enough.
 
     Enough are `LEAST_EVENTS` events of `LEAST_PEOPLE` users, or if half of all users have one. If no type has
-    enough, the type that most users have is taken, the stronger one of equals. Raises Invalid for a
-    configured target without a positive weight.
+    enough, the type that most users have is taken, the stronger one of equals.
+
+    Raises
+    ------
+    Invalid
+        For a configured target without a positive weight.
     """
     if configured is not None:
         chosen = Target(dict(configured))

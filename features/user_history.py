@@ -67,9 +67,18 @@ FIRST, LAST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 class UserInteractions:
     """The interactions of one user or guest as PostgreSQL has them, oldest first.
 
-    products  int64 (n,);  kinds  int8 (n,), places in `INTERACTION_TYPES`, -1 for others
-    values    float32 (n,), NaN for none;  sessions  int64 (n,), a number for each
-    times     int64 (n,), microseconds since 1970-01-01 UTC; FIRST and LAST for infinity, FIRST for no time
+    Attributes
+    ----------
+    products : int64, shape (n,)
+        Ids.
+    kinds : int8, shape (n,)
+        Places in `INTERACTION_TYPES`, -1 for others.
+    values : float32, shape (n,)
+        NaN for none.
+    times : int64, shape (n,)
+        Microseconds since 1970-01-01 UTC; FIRST and LAST for infinity, FIRST for no time.
+    sessions : int64, shape (n,)
+        A number for each.
     """
 
     products: npt.NDArray[np.int64]
@@ -93,9 +102,14 @@ class UserInteractions:
 
 
 def user_interactions(source: Source, user_ids: Sequence[int], limit: int | None) -> list[UserInteractions]:
-    """The interactions of each of `user_ids`, the newest `limit` (None: all), with or without a time.
+    """The interactions of each of `user_ids`, with or without a time.
 
-    source : a SQLAlchemy session or a psycopg connection; read within the transaction it is in.
+    Parameters
+    ----------
+    source
+        A SQLAlchemy session or a psycopg connection; read within the transaction it is in.
+    limit
+        Only so many of the newest of each user; None for all.
     """
     return _read(source, _OF_USER, sql.SQL("int8"), [int(user) for user in user_ids], limit)
 
@@ -110,10 +124,15 @@ def histories(
 ) -> list[History]:
     """The history of each of `user_ids`, oldest event first; empty for a user who did nothing.
 
-    source : as of `user_interactions`.
-    moment : what ages count from, microseconds since 1970-01-01 UTC. With the moment of a dataset and no
-        limit, the weights of a product add up to the user's entry in the dataset's matrix.
-    limit : only so many of the newest events of each user; None for all.
+    Parameters
+    ----------
+    source
+        As of `user_interactions`.
+    moment
+        What ages count from, microseconds since 1970-01-01 UTC. With the moment of a dataset and no limit,
+        the weights of a product add up to the user's entry in the dataset's matrix.
+    limit
+        Only so many of the newest events of each user; None for all.
     """
     return weigh(user_interactions(source, user_ids, limit), weights, moment, limit=limit)
 

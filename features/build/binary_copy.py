@@ -22,10 +22,19 @@ _CUT = "the answer of PostgreSQL ended in the middle of a record; run the comman
 
 
 def records(chunks: Iterable[bytes | bytearray | memoryview]) -> list[list[memoryview | None]]:
-    """The records, each a list of its fields (a view of the bytes, None for NULL).
+    """The records of a binary COPY.
 
     Meant for few records with large fields (columns packed by the server), not for a record per row.
-    Raises Unavailable when the data is cut short or is no binary COPY.
+
+    Returns
+    -------
+    list
+        Each record a list of its fields (a view of the bytes, None for NULL).
+
+    Raises
+    ------
+    Unavailable
+        When the data is cut short or is no binary COPY.
     """
     data = memoryview(b"".join(chunks))
     if len(data) < _HEADER.size:

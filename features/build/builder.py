@@ -49,10 +49,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class EventReader(Protocol):
-    """Reads all interactions but those of people who refuse (`features.build.spark_reader`).
-
-    until : an SQL timestamptz; nothing after it.
-    """
+    """Reads all interactions but those of people who refuse (`features.build.spark_reader`)."""
 
     def __call__(
         self,
@@ -61,23 +58,39 @@ class EventReader(Protocol):
         consents: ConsentFilter,
         weights: InteractionWeights,
     ) -> RawInteractions:
-        """In `canonical_order`, with verdicts."""
+        """In `canonical_order`, with verdicts.
+
+        Parameters
+        ----------
+        until
+            An SQL timestamptz; nothing after it.
+        """
 
 
 @dataclass
 class Built:
     """What a build did.
 
-    seconds        from the first connection to the stored snapshot
-    undated        events left out because they have no time
-    unknown_types  events whose type is no word we know; kept as touched, weighing nothing
-    guests         events without a user
-    cut            events left out as too many of one day, by reason (`features.outliers`)
-    preferences    rows read, parts that were malformed, names that the catalogue does not have, and parts
-                   that were inferred from behaviour and not given by the user
-    new            events that came since the snapshot that this build went on from; None for a build from
-                   nothing
-    whole          why the build started from nothing; empty where it went on from the current snapshot
+    Attributes
+    ----------
+    dataset
+    seconds
+        From the first connection to the stored snapshot.
+    undated
+        Events left out because they have no time.
+    unknown_types
+        Events whose type is no word we know; kept as touched, weighing nothing.
+    guests
+        Events without a user.
+    cut
+        Events left out as too many of one day, by reason (`features.outliers`).
+    preferences
+        Rows read, parts that were malformed, names that the catalogue does not have, and parts that were
+        inferred from behaviour and not given by the user.
+    new
+        Events that came since the snapshot that this build went on from; None for a build from nothing.
+    whole
+        Why the build started from nothing; empty where it went on from the current snapshot.
     """
 
     dataset: Dataset
@@ -127,13 +140,25 @@ def build_reported(
 ) -> Built:
     """Read, assemble and store a snapshot, make it the current one, and return its counts.
 
-    until : timezone-aware; nothing after it gets in, and ages count from it, not from the newest interaction.
-    incremental : go on from the current snapshot where that gives exactly what a build from nothing gives
+    Parameters
+    ----------
+    until
+        Timezone-aware; nothing after it gets in, and ages count from it, not from the newest interaction.
+    progress
+        Called with what is being done, how much of it is done, and how much there is.
+    incremental
+        Go on from the current snapshot where that gives exactly what a build from nothing gives
         (`features.build.incremental`): only new interactions are read, and the catalogue, profiles and
         preferences are read again as a whole. Where it cannot, `Built.whole` says why.
-    read_all : reads all interactions in place of this process, in order and with their verdicts.
-    Raises Invalid when there is no interaction to learn from, Unavailable when PostgreSQL or the store of
-    artifacts can't be reached.
+    read_all
+        Reads all interactions in place of this process, in order and with their verdicts.
+
+    Raises
+    ------
+    Invalid
+        When there is no interaction to learn from.
+    Unavailable
+        When PostgreSQL or the store of artifacts can't be reached.
     """
     started = time.perf_counter()
     report: Progress = progress or (lambda _what, _done, _total: None)
@@ -254,10 +279,20 @@ def assemble(
 ) -> Built:
     """Put together what was read, in one order that does not depend on how it lay in the database.
 
-    until : microseconds since 1970-01-01 UTC. `raw` and `preferences` hold nothing later already; products
-    do: one created later stays out, unless it has events. Uses `raw` up, to need its memory once only.
-    target : weight per type of what counts as a success; None: chosen from the events.
-    scratch : a folder with room for the events twice; None: where temporary files lie.
+    Parameters
+    ----------
+    raw
+        Holds nothing later than `until`. Is used up, so that its memory is needed only once.
+    catalogue
+        A product created after `until` stays out, unless it has events.
+    preferences
+        Hold nothing later than `until`.
+    until
+        Microseconds since 1970-01-01 UTC; None: the newest event.
+    target
+        Weight per type of what counts as a success; None: chosen from the events.
+    scratch
+        A folder with room for the events twice; None: where temporary files lie.
     """
     columns = raw.columns
     time_of = columns["time"]

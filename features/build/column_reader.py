@@ -104,7 +104,15 @@ class Snapshot:
     ) -> Iterator[Columns]:
         """Yield the columns of one range of pages after the other, in the order of the pages.
 
-        progress : called with the ranges done and the number of ranges.
+        Parameters
+        ----------
+        table
+        columns
+            By the name that each gets.
+        where
+            An SQL condition on the rows; None: all of them.
+        progress
+            Called with the ranges done and the number of ranges.
         """
         ranges = self.ranges(table)
         free: queue.SimpleQueue[psycopg.Connection[Any]] = queue.SimpleQueue()
@@ -189,9 +197,16 @@ class Snapshot:
 
 
 def page_bounds(number: int, ranges: int, pages: int) -> tuple[int, int | None]:
-    """The first page of one of so many ranges of `pages`, and the first of the next one.
+    """The pages of one of so many ranges of `pages`.
 
     The last range is open: a partitioned table may be longer than what its size says.
+
+    Returns
+    -------
+    first : int
+        The first page of the range.
+    end : int or None
+        The first page of the next range.
     """
     first = number * pages
     return first, first + pages if number + 1 < ranges else None
@@ -201,7 +216,15 @@ def page_bounds(number: int, ranges: int, pages: int) -> tuple[int, int | None]:
 def open_snapshot(url: str, *, readers: int = READERS) -> Iterator[Snapshot]:
     """Read-only connections that all see the database as it is now.
 
-    Raises Unavailable when it can't be reached.
+    Parameters
+    ----------
+    readers
+        How many connections read at once.
+
+    Raises
+    ------
+    Unavailable
+        When it can't be reached.
     """
     with reaching(url), ExitStack() as opened:
         connections = [opened.enter_context(_connect(url))]
@@ -215,7 +238,15 @@ def open_snapshot(url: str, *, readers: int = READERS) -> Iterator[Snapshot]:
 def join_snapshot(url: str, exported: str) -> Iterator[Snapshot]:
     """One connection that sees what the snapshot of that name sees, from any process.
 
-    Raises Unavailable when the database can't be reached.
+    Parameters
+    ----------
+    exported
+        The name, of `Snapshot.exported`.
+
+    Raises
+    ------
+    Unavailable
+        When the database can't be reached.
     """
     with reaching(url), _joined(url, exported) as connection:
         yield Snapshot([connection])

@@ -22,9 +22,14 @@ FROM users_db.consents WHERE NOT personalisation ORDER BY owner
 class ConsentFilter:
     """Who refuses personalisation.
 
-    users     int32, ids
-    sessions  int64, hashes of the ids of guest sessions, as `Events.session` has them
-    digest    another one for other people
+    Attributes
+    ----------
+    users : int32
+        Ids.
+    sessions : int64
+        Hashes of the ids of guest sessions, as `Events.session` has them.
+    digest
+        Another one for other people.
     """
 
     users: npt.NDArray[np.int32]

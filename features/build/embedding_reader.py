@@ -29,8 +29,12 @@ WHERE octet_length(vector) = %s ORDER BY product_id
 class ProductEmbeddings:
     """The vectors of the products that have one.
 
-    products  int64, ids in increasing order
-    vectors   float16 (products, numbers): unit rows; zeros stay zeros
+    Attributes
+    ----------
+    products : int64, shape (n,)
+        Ids in increasing order.
+    vectors : float16, shape (n, numbers)
+        Unit rows; zeros stay zeros.
     """
 
     products: npt.NDArray[np.int64]

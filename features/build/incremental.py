@@ -37,12 +37,20 @@ _HALF, _MASK = 1 << 31, (1 << 32) - 1
 class Watermark:
     """What was visible to a build.
 
-    seen      the text of `pg_current_snapshot()`: "xmin:xmax:transactions in progress"
-    place     database, table and server, as numbers that change when one is another
-    rows      how many rows there were, whatever their time
-    digest    XOR of the hashes of their ids
-    undated   how many of them have no time and were left out
-    refusing  a digest of who refuses personalisation: their interactions are in no snapshot
+    Attributes
+    ----------
+    seen
+        The text of `pg_current_snapshot()`: "xmin:xmax:transactions in progress".
+    place
+        Database, table and server, as numbers that change when one is another.
+    rows
+        How many rows there were, whatever their time.
+    digest
+        XOR of the hashes of their ids.
+    undated
+        How many of them have no time and were left out.
+    refusing
+        A digest of who refuses personalisation: their interactions are in no snapshot.
     """
 
     seen: str

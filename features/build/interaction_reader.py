@@ -46,12 +46,20 @@ STORED_AS = {
 
 @dataclass(eq=False)
 class RawInteractions:
-    """The columns of `features.interactions.Events`, with ids (int32) in place of rows; NO_ID for no user.
+    """The interactions as they were read.
 
-    undated  how many events were left out because they have no time
-    read     how many rows were read, those included
-    digest   XOR of the hashes of their ids
-    verdict  int8, of `features.outliers`, where it is known already; the columns are then in canonical order
+    Attributes
+    ----------
+    columns
+        Those of `features.interactions.Events`, with ids (int32) in place of rows; NO_ID for no user.
+    undated
+        How many events were left out because they have no time.
+    read
+        How many rows were read, those included.
+    digest
+        XOR of the hashes of their ids.
+    verdict : int8, shape (n,)
+        Of `features.outliers`, where it is known already; the columns are then in canonical order.
     """
 
     columns: dict[str, npt.NDArray[Any]]
@@ -73,10 +81,20 @@ def read_interactions(
     consents: ConsentFilter,
     files: EventFiles,
 ) -> RawInteractions:
-    """All interactions up to `until` (an SQL timestamptz), or all there are, but those of who refuses.
+    """All interactions up to a moment, or all there are, but those of people who refuse.
 
-    only : an SQL condition, in place of `until`.
-    files : where the columns go, behind what is there; memory holds one range of pages for each reader.
+    Parameters
+    ----------
+    until
+        The moment, an SQL timestamptz; None: all.
+    progress
+        Called with the ranges done and the number of ranges.
+    only
+        An SQL condition, in place of `until`.
+    consents
+        Who refuses.
+    files
+        Where the columns go, behind what is there; memory holds one range of pages for each reader.
     """
     where = only if until is None else sql.SQL("created_at IS NULL OR created_at <= {}").format(until)
     files.add({name: np.empty(0, STORED_AS[name]) for name in EVENT_COLUMNS})

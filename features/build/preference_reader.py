@@ -138,8 +138,12 @@ def user_preferences(
 ) -> tuple[Preferences, dict[str, int]]:
     """The preferences as matrices, and the counts of what was read, malformed and unknown.
 
-    `users` must know every user of `raw`. Colours, sizes and styles that none of `features` has are kept,
-    and counted as unknown.
+    Colours, sizes and styles that none of `features` has are kept, and counted as unknown.
+
+    Parameters
+    ----------
+    users
+        Must know every user of `raw`.
     """
     counts = {"read": int(raw.user.size), "malformed": 0, "unknown": 0, "inferred": 0}
     rows = users.index(raw.user)

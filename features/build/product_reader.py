@@ -67,8 +67,13 @@ _VARIANTS = {
 class Taxonomy:
     """Words in alphabetical order (a word's code is its place), and the code of each id and of each spelling.
 
-    by_id        id of the row → code
-    by_spelling  name, slug or path in lower case → code
+    Attributes
+    ----------
+    words
+    by_id
+        Id of the row → code.
+    by_spelling
+        Name, slug or path in lower case → code.
     """
 
     words: list[str]
@@ -98,9 +103,17 @@ class Taxonomy:
 class ProductColumns:
     """The products in the order of their ids, with the taxonomies that their codes refer to.
 
-    variants  product, stock and option1..3 of each variant, by id; without them stock, colours and sizes are
-              unknown
-    embeddings  the shop's own vectors
+    Attributes
+    ----------
+    columns
+        Of the products, by name.
+    categories, brands
+        The taxonomies.
+    variants
+        Product, stock and option1..3 of each variant, by id; without them stock, colours and sizes are
+        unknown.
+    embeddings
+        The shop's own vectors.
     """
 
     columns: Mapping[str, Any]
@@ -155,7 +168,11 @@ def item_features(
 ) -> ItemFeatures:
     """The features of `items`, in their order; a product outside the catalogue has no words and is not shown.
 
-    first_event : int64 (items,), when each was first touched; that is when an unlisted product came to be.
+    Parameters
+    ----------
+    first_event : int64, shape (items,)
+        When each was first touched, microseconds since 1970-01-01 UTC; that is when an unlisted product came
+        to be.
     """
     columns = catalogue.columns
     rows = IdMap(columns["id"]).index(items.ids)

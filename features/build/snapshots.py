@@ -53,10 +53,20 @@ def store(
     until: datetime | None = None,
     watermark: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Write the snapshot and make it the current one, each whole or not at all; return the new record.
+    """Write the snapshot and make it the current one, each whole or not at all.
 
-    watermark : up to where the table was read, for the next build (`features.build.incremental`); None for
-        nothing to go on from.
+    Parameters
+    ----------
+    until
+        The moment that the build was asked for, for the record; None: the newest data.
+    watermark
+        Up to where the table was read, for the next build (`features.build.incremental`); None for nothing to
+        go on from.
+
+    Returns
+    -------
+    dict
+        The new record.
     """
     datasets = settings.var / "datasets"
     datasets.mkdir(parents=True, exist_ok=True)
@@ -116,7 +126,12 @@ def current(settings: Settings, *, verify: bool = True) -> Dataset:
 def load(settings: Settings, fingerprint: str, *, verify: bool = True) -> Dataset:
     """The snapshot with that fingerprint (its first 16 characters are enough).
 
-    Raises NotFound when it is not there any more, Invalid when it is damaged or another than its name says.
+    Raises
+    ------
+    NotFound
+        When it is not there any more.
+    Invalid
+        When it is damaged or another than its name says.
     """
     folder = folder_of(settings, fingerprint)
     is_fingerprint = len(fingerprint) >= 16 and set(fingerprint) <= set("0123456789abcdef")

@@ -29,10 +29,18 @@ _LAST = np.iinfo(np.int64).max
 class HeldOut:
     """The users of a test and what is right for each.
 
-    users      int64 ids, ascending, shape (n,); each has at least one relevant product
-    relevant   csr bool, shape (n, items of the training dataset), sorted indices
-    histories  what the users come with, oldest event first; None: what the model learned of them
-    asked_at   int64 (n,): time of the first relevant success, microseconds since 1970
+    Attributes
+    ----------
+    question
+    users : int64, shape (n,)
+        Ids, ascending; each has at least one relevant product.
+    relevant : csr bool, shape (n, items of the training dataset)
+        Sorted indices.
+    histories
+        What the users come with, oldest event first; None: what the model learned of them.
+    asked_at : int64, shape (n,)
+        Microseconds since 1970: time of the first relevant success; without a window the moment of the
+        training dataset.
     """
 
     question: Question
@@ -54,16 +62,23 @@ def held_out(
 
     A success (`dataset.target`) in the window is judged where `train` knows the product and it can be shown.
 
-    window : users that `train` knows; right are all their successes in the window.
-    next : every user with a success in the window, also those unknown to `train`; right are the products of
-        the first one (at time t), and of the same session within an hour after it. The users come with their
-        events before t, weighed as of the moment of `train`; who has none is left out. A view of the product
-        just before its purchase would give the answer away, so what they did with right products in the visit
-        of t is taken out. With `most` above 1 a user is asked about again for each later success, up to so
-        many times, and stands in `users` as often; what was right before is not new again.
+    With the protocol `window` users that `train` knows are asked about; right are all their successes in the
+    window.
+
+    With the protocol `next` all users with a success in the window are asked about, also those unknown to
+    `train`; right are the products of the first success (at time t), and of the same session within an hour
+    after it. The users come with their events before t, weighed as of the moment of `train`; who has none is
+    left out. A view of the product just before its purchase would give the answer away, so what they did with
+    right products in the visit of t is taken out.
 
     In the question `new`, products touched up to the start of the window are not relevant, and under `next`
     all later events on relevant products are taken out.
+
+    Parameters
+    ----------
+    most
+        Above 1, a user is asked about again under `next` for each later success, up to so many times, and
+        stands in `users` as often; what was right before is not new again.
     """
     events, wide = dataset.events, len(train.items)
     column = train.items.index(dataset.items.ids)  # rows of `dataset` → rows of `train`, -1 for unknown ones
@@ -107,10 +122,17 @@ def held_out(
 
 
 def _cases(answers: Events, most: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Which question each success answers, -1 for none, and whose question each is (int64 user rows).
+    """The questions that successes answer.
 
     A question begins with a success; others at the same time, or of its session within an hour, answer it
     too. A user has at most `most`.
+
+    Returns
+    -------
+    case : int64, shape (successes,)
+        Which question each success answers, -1 for none.
+    owner : int64, shape (questions,)
+        The user row of each question.
     """
     case = np.full(len(answers), -1, dtype=np.int64)
     owner: list[int] = []
@@ -170,9 +192,16 @@ def _histories(
 ) -> list[History]:
     """The history that each question comes with: its user's events before it, ages as of `train`'s moment.
 
-    owner, first : user row and time of each question, _LAST for a question that is not evaluated.
-    hidden : question × items + item, rows of `dataset`: pairs whose events after `start` are taken out; with
-        `only_visit` those in the visit of the question's success.
+    Parameters
+    ----------
+    owner, first : int64, shape (questions,)
+        User row and time of each question, _LAST for a question that is not evaluated.
+    start
+        Start of the window.
+    hidden : int64, increasing
+        question × items + item, rows of `dataset`: pairs whose events after `start` are taken out.
+    only_visit
+        Only those in the visit of the question's success are.
     """
     events, wide = dataset.events, len(dataset.items)
     needed = np.zeros(len(dataset.users) + 1, dtype=bool)

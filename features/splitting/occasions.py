@@ -40,9 +40,12 @@ def people_of(events: Events) -> Numbers:
 
 
 def visits_of(events: Events) -> Numbers:
-    """int64 (n,): one number per session, or per run of events less than half an hour apart without one.
+    """One number per session, or per run of events less than half an hour apart without one.
 
-    A guest without a session is -1.
+    Returns
+    -------
+    int64, shape (n,)
+        -1 for a guest without a session.
     """
     person, session = people_of(events), np.asarray(events.session)
     time = np.asarray(events.time)
@@ -56,9 +59,17 @@ def visits_of(events: Events) -> Numbers:
 
 
 def baskets_of(events: Events, kinds: tuple[int, ...] = (PURCHASE,)) -> Numbers:
-    """int64 (n,): one number per session, or per day of a user where no session is given.
+    """One number per session, or per day of a user where no session is given.
 
-    Events of other than `kinds` (places in INTERACTION_TYPES) are -1, and so is a guest without a session.
+    Parameters
+    ----------
+    kinds
+        Places in INTERACTION_TYPES.
+
+    Returns
+    -------
+    int64, shape (n,)
+        -1 for events of other than `kinds`, and for a guest without a session.
     """
     session, time = np.asarray(events.session), np.asarray(events.time)
     day = np.where(session == 0, time // MICROSECONDS_PER_DAY, 0)

@@ -25,10 +25,16 @@ _BLOCK = 1 << 20
 class PersonDays:
     """Distinct (person, product, day) of some days; row i of each array belongs together.
 
-    item    int64, row of the product
-    person  int64, see `persons`
-    age     float64, days from the end that was asked for to the last event of the person, product and day
-    weight  float64, of the strongest event: up to 1 for a success, up to `LEAD_IN` for what leads to one
+    Attributes
+    ----------
+    item : int64, shape (n,)
+        Row of the product.
+    person : int64, shape (n,)
+        See `persons`.
+    age : float64, shape (n,)
+        Days from the end that was asked for to the last event of the person, product and day.
+    weight : float64, shape (n,)
+        Of the strongest event: up to 1 for a success, up to `LEAD_IN` for what leads to one.
     """
 
     item: npt.NDArray[np.int64]
@@ -38,9 +44,14 @@ class PersonDays:
 
 
 def persons(events: Events) -> npt.NDArray[np.int64]:
-    """Who each event is of, int64 (n,): the row of the user, or a negative number for a guest's session.
+    """Who each event is of.
 
     All guests without a session are one person: nothing tells them from a single visitor.
+
+    Returns
+    -------
+    int64, shape (n,)
+        The row of the user, or a negative number for a guest's session.
     """
     user = np.asarray(events.user, dtype=np.int64)
     session = np.asarray(events.session)

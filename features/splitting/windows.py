@@ -102,10 +102,20 @@ def holdout_windows(dataset: Dataset, count: int, days: float | None = None) -> 
 def dense_end(times: Times, people: npt.NDArray[np.int64]) -> int:
     """Up to when events are dense: the end of the latest run that more than a few people made.
 
-    times   int64, in order, microseconds since 1970; only the newest 5,000 are looked at
-    people  int64, whose event each is
     A run ends where a long gap begins (`holdout_windows`, 1 and 2); it counts with 5% of the events or 100
-    people. So a handful of events months after all others does not move what is recent. 0 without events.
+    people. So a handful of events months after all others does not move what is recent.
+
+    Parameters
+    ----------
+    times : int64, shape (n,), in order
+        Microseconds since 1970; only the newest 5,000 are looked at.
+    people : int64, shape (n,)
+        Whose event each is.
+
+    Returns
+    -------
+    int
+        Microseconds since 1970; 0 without events.
     """
     times, people = times[-NEWEST:], people[-NEWEST:]
     if not times.size:
