@@ -44,8 +44,32 @@ def per_user_quality(
 ) -> tuple[dict[str, Values], dict[str, str]]:
     """All figures by name, and by name why one could not be computed at all.
 
-    bought : csr (n, items), what was bought in the test period. tastes : csr (n, items), what the users did
-    before, by weight. Raises ValueError when `ks` do not rise.
+    Parameters
+    ----------
+    columns : int64, shape (n, K)
+        Item rows of each list, -1 for no product.
+    hits : bool, shape (n, K)
+        Whether the product at each place was right.
+    bought : csr, shape (n, items)
+        What was bought in the test period.
+    tastes : csr, shape (n, items)
+        What the users did before, by weight.
+    facts
+        What is known of each item.
+    ks
+        Cut-offs, rising.
+
+    Returns
+    -------
+    figures : float64, shape (n, len(ks)), by name
+        NaN where a figure means nothing for a user.
+    unknown : dict of str to str
+        Why a figure is not among them, by name.
+
+    Raises
+    ------
+    ValueError
+        When `ks` do not rise, or are empty.
     """
     if list(ks) != sorted(set(ks)) or not ks:
         raise ValueError(f"cut-offs must rise, not {list(ks)}")
@@ -112,6 +136,20 @@ def mean_of_places(of_item: Values, columns: Columns, ks: Sequence[int]) -> Valu
     membership in the head it is the popularity share, what the average percentage of long-tail items leaves
     (Abdollahpouri, Burke & Mobasher 2019, "Managing popularity bias in recommender systems"). Of being in
     stock it is the in-stock share.
+
+    Parameters
+    ----------
+    of_item : float64, shape (items,)
+        The value of each item, NaN where unknown.
+    columns : int64, shape (n, K)
+        Item rows of each list, -1 for no product.
+    ks
+        Cut-offs, rising.
+
+    Returns
+    -------
+    float64, shape (n, len(ks))
+        In the unit of `of_item`. NaN where no product in the first k has a value.
     """
     padded = np.append(of_item, np.nan)[columns]
     there = ~np.isnan(padded)
@@ -126,7 +164,21 @@ def diversity_category(category: npt.NDArray[np.int32], columns: Columns, ks: Se
 
     Intra-list distance (Smyth & McClave 2001, "Similarity vs. diversity"; Ziegler et al. 2005, "Improving
     recommendation lists through topic diversification") with the distance 0 within a category and 1 between
-    two. NaN for fewer than two products.
+    two.
+
+    Parameters
+    ----------
+    category : int32, shape (items,)
+        Code of the category of each item, 0 or more.
+    columns : int64, shape (n, K)
+        Item rows of each list, -1 for no product.
+    ks
+        Cut-offs, rising.
+
+    Returns
+    -------
+    float64, shape (n, len(ks))
+        0 (one category) to 1 (all different). NaN for fewer than two products.
     """
     n, length = columns.shape
     codes = np.where(columns >= 0, category[columns], -1).astype(np.int64)
@@ -147,8 +199,22 @@ def diversity_category(category: npt.NDArray[np.int32], columns: Columns, ks: Se
 def diversity_content(vectors: npt.NDArray[np.float32], columns: Columns, ks: Sequence[int]) -> Values:
     """Mean of 1 − likeness over the pairs of products in the first k (Ziegler et al. 2005, as above).
 
-    vectors : float32 (items, d), dot products are likenesses. The sum over all pairs is
-    (|sum of vectors|² − sum of |vector|²) / 2, so no pair is formed. NaN for fewer than two products.
+    The sum over all pairs is (|sum of vectors|² − sum of |vector|²) / 2, so no pair is formed.
+
+    Parameters
+    ----------
+    vectors : float32, shape (items, d)
+        Dot products are likenesses.
+    columns : int64, shape (n, K)
+        Item rows of each list, -1 for no product.
+    ks
+        Cut-offs, rising.
+
+    Returns
+    -------
+    float64, shape (n, len(ks))
+        0 to 2 for vectors of length 1 or 0, and 0 to 1 where no dot product is negative. NaN for fewer than
+        two products.
     """
     n = columns.shape[0]
     squares = np.append((vectors.astype(np.float64) ** 2).sum(axis=1), 0.0)
@@ -173,11 +239,29 @@ def diversity_content(vectors: npt.NDArray[np.float32], columns: Columns, ks: Se
 def miscalibration(
     genre: npt.NDArray[np.int32], genres: int, tastes: sparse.csr_matrix, columns: Columns, ks: Sequence[int]
 ) -> Values:
-    """How far the categories of the first k are from those of the user's past: 0 is equal, natural logarithm.
+    """How far the categories of the first k are from those of the user's past.
 
     Kullback–Leibler divergence of the list's shares q, smoothed by 1% of p, from the past's shares p (Steck
     2018, "Calibrated recommendations", C_KL), with every place weighing the same and the past its weights.
-    NaN for a user without a past, or a list without a product, of known category.
+
+    Parameters
+    ----------
+    genre : int32, shape (items,)
+        Code of the category of each item, below `genres`; -1 where it is not known.
+    genres
+        Number of categories.
+    tastes : csr, shape (n, items)
+        What the users did before, by weight.
+    columns : int64, shape (n, K)
+        Item rows of each list, -1 for no product.
+    ks
+        Cut-offs, rising.
+
+    Returns
+    -------
+    float64, shape (n, len(ks))
+        Natural logarithm: 0 (equal shares) to ln 100 ≈ 4.61. NaN for a user without a past, or a list without
+        a product, of known category.
     """
     n, length = columns.shape
     known = np.flatnonzero(genre >= 0)
@@ -216,6 +300,24 @@ def summed_hits(
     of the business measures of Jannach & Jugovac 2019, "Measuring the business value of recommender systems".
     Quantities are left out: shops count them in pieces, grams or millilitres. A hit that is no purchase
     brings nothing; nor does a product whose worth is unknown.
+
+    Parameters
+    ----------
+    worth : float64, shape (items,)
+        Worth of one piece of each item, in the shop's currency; NaN where unknown.
+    bought : csr, shape (n, items)
+        What was bought in the test period, above 0; sorted indices.
+    hits : bool, shape (n, K)
+        Whether the product at each place was right.
+    columns : int64, shape (n, K)
+        Item rows of each list, -1 for no product.
+    ks
+        Cut-offs, rising.
+
+    Returns
+    -------
+    float64, shape (n, len(ks))
+        In the unit of `worth`; 0 where nothing was bought, never NaN.
     """
     of_item = np.append(np.nan_to_num(worth, nan=0.0), 0.0)
     gained = np.zeros(columns.shape)
@@ -241,10 +343,21 @@ def exposures(columns: Columns, items: int, ks: Sequence[int]) -> npt.NDArray[np
 
 
 def gini(shown: npt.NDArray[np.int64]) -> float:
-    """Gini coefficient of exposure over the whole catalogue, products never shown included: 0 is equal.
+    """Gini coefficient of exposure over the whole catalogue, products never shown included.
 
     Shani & Gunawardana 2011, "Evaluating recommendation systems", Gini index:
-    Σ (2j − n − 1) p(i_j) / (n − 1) with products by rising exposure. NaN when nothing was shown.
+    Σ (2j − n − 1) p(i_j) / (n − 1) with products by rising exposure.
+
+    Parameters
+    ----------
+    shown : int64, shape (n,)
+        How often each product of the catalogue was shown.
+
+    Returns
+    -------
+    float
+        0 (all equal) to 1 (one product has everything). NaN when nothing was shown, or for fewer than two
+        products.
     """
     n, total = shown.size, int(shown.sum())
     if total == 0 or n < 2:

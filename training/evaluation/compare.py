@@ -23,11 +23,25 @@ Values = npt.NDArray[np.float64]
 class DuelRow:
     """One metric in one view at cut-off k: means, the paired test, and what it could have found.
 
-    difference, low, high  of a − b with its 95% interval
-    p_value                two-sided, Holm-adjusted for all rows of the table
-    floor                  the smallest p-value that the draws can give
-    smallest               the smallest true difference found with 80% power (`significance.DETECTABLE`)
-    better                 a, b, or tie; "different" where neither end of the metric is good by itself
+    Attributes
+    ----------
+    users
+        Users for whom both models have the metric.
+    a, b
+        Means of the two models over these users, in the unit of the metric, as the following ones.
+    difference
+        Mean of a − b.
+    low, high
+        Its 95% interval.
+    p_value
+        Two-sided, Holm-adjusted for all rows of the table; above 0, at most 1.
+    smallest
+        The smallest true difference found with 80% power (`significance.DETECTABLE`), in the unit of the
+        metric; None for one user.
+    better
+        a, b, or tie; "different" where neither end of the metric is good by itself.
+    floor
+        The smallest p-value that the draws can give.
     """
 
     view: View

@@ -36,18 +36,34 @@ Values = npt.NDArray[np.float64]
 class ViewResult:
     """One model in one view.
 
-    values    accuracy: metric → float64 (users, len(ks)), one value per user and cut-off
-    coverage  float64 (len(ks),): share of the products that can be shown that anybody was shown
-              (Ge, Delgado-Battenfeld & Jannach 2010, "Beyond accuracy", section 3.2.1)
-    quality   the same as `values` for what is beyond accuracy; NaN where it means nothing for a user
-    totals    figures of all lists together (coverage, gini), float64 (len(ks),)
-    unknown   metric → why it could not be computed
-    exposure  int64 (len(ks), items of the training data): how often each was shown in the first k
-    seconds   of processor time that the model took to make the lists, nothing else, so that other work on
-              the machine holds no model; half of it where the lists of both views come of one set of scores
-    scores    float32 (users, K): the model's own scores of its lists, -inf in empty places
-    products  int64 (users, K) ids, -1 in empty places
-    hits      bool (users, K)
+    Attributes
+    ----------
+    users : int64, shape (users,)
+        Ids of the users who were asked about.
+    sizes : int64, shape (users,)
+        How many products would have been right for each, at least 1.
+    values : float64, shape (users, len(ks)), by metric
+        Accuracy: one value per user and cut-off.
+    coverage : float64, shape (len(ks),)
+        Share of the products that can be shown that anybody was shown, 0 to 1 (Ge, Delgado-Battenfeld &
+        Jannach 2010, "Beyond accuracy", section 3.2.1).
+    scores : float32, shape (users, K)
+        The model's own scores of its lists, -inf in empty places.
+    products : int64, shape (users, K)
+        Ids of products, -1 in empty places.
+    hits : bool, shape (users, K)
+        Whether the product at each place was right.
+    quality : float64, shape (users, len(ks)), by metric
+        The same as `values` for what is beyond accuracy; NaN where it means nothing for a user.
+    totals : float64, shape (len(ks),), by name
+        Figures of all lists together (coverage, gini).
+    unknown
+        Why a metric could not be computed, by metric.
+    exposure : int64, shape (len(ks), items of the training data)
+        How often each product was shown in the first k.
+    seconds
+        Of processor time that the model took to make the lists, nothing else, so that other work on the
+        machine holds no model; half of it where the lists of both views come of one set of scores.
     """
 
     users: npt.NDArray[np.int64]
@@ -84,10 +100,31 @@ def evaluate(
     *,
     advance: Callable[[int], None] = lambda users: None,
 ) -> Evaluation:
-    """Judge a model that was fitted on `split.train`; `advance` hears how many lists were just made.
+    """Judge a model that was fitted on `split.train`.
 
     In the view `all` nothing is excluded; in `new` what the user touched before is. Lists are made of what
-    can be shown. Raises Invalid for a model that learned from what this split tests on.
+    can be shown.
+
+    Parameters
+    ----------
+    model
+        Fitted on `split.train`.
+    split
+        Whom to ask, and what is right.
+    ks
+        Cut-offs, rising; lists are as long as the largest.
+    advance
+        Called with how many lists were just made.
+
+    Returns
+    -------
+    Evaluation
+        The figures of both views.
+
+    Raises
+    ------
+    Invalid
+        For a model that learned from what this split tests on.
     """
     refuse_leak(model, split)
     longest = max(ks)

@@ -58,12 +58,20 @@ Values = npt.NDArray[np.float64]
 class ItemQuestion:
     """What is asked, once per pair of occasions.
 
-    train     what models learn from: everything up to the cutoff
-    seeds     int64 (n,), item rows of `train`; of a cart any one of its products
-    relevant  csr bool (n, items of `train`): the right products, never the seed; each row has one at least
-    person    int64 (n,): who did it; intervals resample people, since one person's occasions are alike
-    note      where seeds and right products come from, in words
-    carts     csr bool (n, items of `train`): all products that a list starts from, where these are several
+    Attributes
+    ----------
+    train
+        What models learn from: everything up to the cutoff.
+    seeds : int64, shape (n,)
+        Item rows of `train`; of a cart any one of its products.
+    relevant : csr of bool, shape (n, items of `train`)
+        The right products, never the seed; each row has one at least.
+    person : int64, shape (n,)
+        Who did it; intervals resample people, since one person's occasions are alike.
+    note
+        Where seeds and right products come from, in words.
+    carts : csr of bool, shape (n, items of `train`)
+        All products that a list starts from, where these are several; else None.
     """
 
     name: QuestionName
@@ -80,11 +88,20 @@ class ItemQuestion:
 
 @dataclass(frozen=True)
 class ItemListFigures:
-    """One model on one question. `figures`: per metric the mean over people and its 95% interval.
+    """One model on one question.
 
-    coverage       share of the products that may be shown which are in some list
-    leading_share  share of the listed places that the ten most bought products take
-    empty_share    share of seeds without a list
+    Attributes
+    ----------
+    queries, people
+        How many lists were asked for, and of how many people.
+    figures
+        The mean over people and the two ends of its 95% interval, by metric of METRICS.
+    coverage
+        Share of the products that may be shown which are in some list.
+    leading_share
+        Share of the listed places that the ten products with the most interactions before the cutoff take.
+    empty_share
+        Share of seeds without a list.
     """
 
     model: str
@@ -98,9 +115,25 @@ class ItemListFigures:
 
 
 def ask(dataset: Dataset, cutoff: int, name: QuestionName, *, seed: int = 0) -> ItemQuestion:
-    """The question `name` on the events after `cutoff` (microseconds since 1970).
+    """The question `name` on the events after `cutoff`.
 
-    Products unknown at the cutoff or hidden are neither seeds nor right. Raises Invalid when nothing is left.
+    Products unknown at the cutoff or hidden are neither seeds nor right.
+
+    Parameters
+    ----------
+    dataset
+        Events of both sides of the cutoff.
+    cutoff
+        Microseconds since 1970-01-01 UTC.
+    name
+        Which question.
+    seed
+        Draws seeds, and carts where there are more than `MOST_CARTS`.
+
+    Raises
+    ------
+    Invalid
+        When nothing is left to ask.
     """
     train = dataset.until(cutoff)
     weight = dataset.weights.weigh(
@@ -160,7 +193,7 @@ def model_lists(model: Recommender, question: ItemQuestion, k: int) -> Lists:
 
 
 def floor_lists(question: ItemQuestion, floor: str, k: int, *, seed: int = 0) -> Lists:
-    """The lists of one of FLOORS: what is bought most, most in the seed's own category, or any products."""
+    """The lists of one of FLOORS: most interactions, most in the seed's own category, or any products."""
     train = question.train
     events, active = train.events, train.item_features.active
     order_key = np.bincount(events.item, minlength=len(train.items)).astype(np.float64)
@@ -267,7 +300,19 @@ def _baskets(events: Events, item: Lists, cutoff: int, rng: np.random.Generator,
 
 
 def _split_groups(group: Lists, item: Lists, person: Lists, rng: np.random.Generator, fewest: int) -> Pairs:
-    """group : int64, increasing. person : of each group."""
+    """One item, drawn at random, of each group that is large enough, and the rest of it.
+
+    Parameters
+    ----------
+    group : int64, shape (n,)
+        The group of each item, increasing.
+    item : int64, shape (n,)
+        Items of the groups.
+    person : int64, shape (groups,)
+        The person of each group.
+    fewest
+        Smaller groups are left out.
+    """
     names, start, size = np.unique(group, return_index=True, return_counts=True)
     several = np.flatnonzero(size >= fewest)
     chosen = start[several] + rng.integers(0, size[several])

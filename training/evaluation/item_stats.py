@@ -29,23 +29,40 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class ItemStatistics:
-    """Row i belongs to item row i of the training data.
-
-    users        how many users the training data holds
-    information  float64: −log2 of the share of users who touched the product, bits; one whom nobody touched
-                 counts as touched by one
-    group        int8, place in GROUPS: the most touched products that together make a third of all pairs of
-                 user and product are the head, the next third the middle, all others the tail
-    category     int32: the whole category path, an own code for none
-    genre        int32, place in `genres`: the first level of the path that tells products apart, -1 for none
-    vectors      float32 (items, ≤ WIDTH): dot products are likenesses of content, 1 with itself
-    price        float64, NaN where unknown; winsorised
-    stock        float32: pieces that can be sold now (the catalogue keeps no history), NaN where unknown
-    margin       float64, price less cost price, NaN where unknown; winsorised; None: nobody looked costs up
-    active       bool: may be shown
+    """What is known of each product; row i belongs to item row i of the training data.
 
     Winsorised: the highest 0.5% of the values of products that can be shown are taken as the next lower one,
     so that one price of thousands does not decide which model finds more revenue (Dixon 1960).
+
+    Attributes
+    ----------
+    users
+        How many users the training data holds, at least 1.
+    information : float64, shape (items,)
+        −log2 of the share of users who touched the product (weight above 0), in bits, 0 or more; one whom
+        nobody touched counts as touched by one.
+    group : int8, shape (items,)
+        Place in GROUPS: the most touched products that together make a third of all pairs of user and product
+        are the head, the next third the middle, all others the tail.
+    category : int32, shape (items,)
+        Code of the whole category path, an own code for none.
+    genre : int32, shape (items,)
+        Place in `genres`: the first level of the path that tells products apart, -1 for none.
+    genres
+        Names of these levels; the rarest of very many share one.
+    vectors : float32, shape (items, at most WIDTH)
+        Dot products are likenesses of content: 1 with itself, in expectation where the vectors are projected
+        (`_vectors`). Zeros for a product without a word.
+    price : float64, shape (items,)
+        In the shop's currency, winsorised; NaN where unknown.
+    stock : float32, shape (items,)
+        Pieces that can be sold now (the catalogue keeps no history), infinity where zero stock sells or
+        nobody counts; NaN where unknown.
+    margin : float64, shape (items,), or None
+        Price less cost price, in the shop's currency, winsorised; NaN where unknown. None: nobody looked
+        costs up.
+    active : bool, shape (items,)
+        Whether the product may be shown.
     """
 
     users: int

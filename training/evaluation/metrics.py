@@ -31,9 +31,19 @@ Values = npt.NDArray[np.float64]
 
 
 def find_hits(columns: npt.NDArray[np.int64], relevant: sparse.csr_matrix) -> Hits:
-    """Where the lists `columns`, int64 (n, K) item rows, name a product of `relevant`, csr (n, items).
+    """Where lists name a product that is right.
 
-    -1 stands for no product; `relevant` has sorted indices. The answer has the shape of `columns`.
+    Parameters
+    ----------
+    columns : int64, shape (n, K)
+        Item rows of each list; -1 stands for no product.
+    relevant : csr, shape (n, items)
+        A stored entry for each right product; sorted indices.
+
+    Returns
+    -------
+    bool, shape (n, K)
+        Whether the product at each place is right.
     """
     n, items = relevant.shape
     owner = np.repeat(np.arange(n, dtype=np.int64), np.diff(relevant.indptr))
@@ -50,6 +60,20 @@ def precision(hits: Hits, sizes: Sizes, ks: Sequence[int]) -> Values:
     """Hits in the first k, divided by k (Manning, Raghavan & Schütze 2008, section 8.4, "precision at k").
 
     Divided by k even where the list is shorter: an empty place is a wasted place.
+
+    Parameters
+    ----------
+    hits : bool, shape (n, K)
+        Whether the product at each place was right.
+    sizes : int64, shape (n,)
+        Right products of each user; not used, as all metrics take the same arguments.
+    ks
+        Cut-offs, each 1 to K.
+
+    Returns
+    -------
+    float64, shape (n, len(ks))
+        Share of the places, 0 to 1.
     """
     return _found(hits, ks) / np.asarray(ks, dtype=np.float64)
 
@@ -58,12 +82,41 @@ def recall(hits: Hits, sizes: Sizes, ks: Sequence[int]) -> Values:
     """Hits in the first k, divided by the number of right products (Manning et al. 2008, section 8.3).
 
     A user with more than k right products cannot reach 1.
+
+    Parameters
+    ----------
+    hits : bool, shape (n, K)
+        Whether the product at each place was right.
+    sizes : int64, shape (n,)
+        Right products of each user, at least 1.
+    ks
+        Cut-offs, each 1 to K.
+
+    Returns
+    -------
+    float64, shape (n, len(ks))
+        Share of the right products, 0 to 1.
     """
     return _found(hits, ks) / sizes[:, None]
 
 
 def hit_rate(hits: Hits, sizes: Sizes, ks: Sequence[int]) -> Values:
-    """1 where the first k hold a hit, else 0 (Deshpande & Karypis 2004, section 6.1)."""
+    """1 where the first k hold a hit, else 0 (Deshpande & Karypis 2004, section 6.1).
+
+    Parameters
+    ----------
+    hits : bool, shape (n, K)
+        Whether the product at each place was right.
+    sizes : int64, shape (n,)
+        Right products of each user; not used, as all metrics take the same arguments.
+    ks
+        Cut-offs, each 1 to K.
+
+    Returns
+    -------
+    float64, shape (n, len(ks))
+        0 or 1.
+    """
     return (_found(hits, ks) > 0).astype(np.float64)
 
 
@@ -72,6 +125,20 @@ def ndcg(hits: Hits, sizes: Sizes, ks: Sequence[int]) -> Values:
 
     Järvelin & Kekäläinen 2002, "Cumulated gain-based evaluation of IR techniques", section 2.2, with the
     discount at every place. The ideal list is truncated at k: it holds min(right products, k) hits.
+
+    Parameters
+    ----------
+    hits : bool, shape (n, K)
+        Whether the product at each place was right.
+    sizes : int64, shape (n,)
+        Right products of each user, at least 1.
+    ks
+        Cut-offs, each 1 to K.
+
+    Returns
+    -------
+    float64, shape (n, len(ks))
+        Gain as a share of that of the ideal list, 0 to 1.
     """
     discount = 1.0 / np.log2(np.arange(2, hits.shape[1] + 2))
     gained = np.cumsum(hits * discount, axis=1)
@@ -85,6 +152,20 @@ def average_precision(hits: Hits, sizes: Sizes, ks: Sequence[int]) -> Values:
     """Sum of the precisions at the places of the hits in the first k, over the number of right products.
 
     Its mean over users is MAP at k (Buckley & Voorhees 2000, section 2; `map_cut` of trec_eval).
+
+    Parameters
+    ----------
+    hits : bool, shape (n, K)
+        Whether the product at each place was right.
+    sizes : int64, shape (n,)
+        Right products of each user, at least 1.
+    ks
+        Cut-offs, each 1 to K.
+
+    Returns
+    -------
+    float64, shape (n, len(ks))
+        0 to 1; a user with more than k right products cannot reach 1.
     """
     places = np.arange(1, hits.shape[1] + 1)
     parts = np.cumsum(hits, axis=1) / places * hits
@@ -92,7 +173,22 @@ def average_precision(hits: Hits, sizes: Sizes, ks: Sequence[int]) -> Values:
 
 
 def reciprocal_rank(hits: Hits, sizes: Sizes, ks: Sequence[int]) -> Values:
-    """1 / place of the first hit, 0 when there is none in the first k (Voorhees 1999, TREC-8, section 3)."""
+    """1 / place of the first hit, 0 when there is none in the first k (Voorhees 1999, TREC-8, section 3).
+
+    Parameters
+    ----------
+    hits : bool, shape (n, K)
+        Whether the product at each place was right.
+    sizes : int64, shape (n,)
+        Right products of each user; not used, as all metrics take the same arguments.
+    ks
+        Cut-offs, each 1 to K.
+
+    Returns
+    -------
+    float64, shape (n, len(ks))
+        0, or from 1 / k to 1.
+    """
     first = np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, np.iinfo(np.int64).max)
     return np.where(first[:, None] <= np.asarray(ks)[None, :], 1.0 / first[:, None], 0.0)
 

@@ -43,10 +43,16 @@ Codes = npt.NDArray[np.int64]
 class Segment:
     """One part of the test.
 
-    kind    users (by their past), items (head, middle, tail), category, price, or guests
-    users   how many users are in it: of a part of the catalogue, those who took up something of it
-    figures metric → figure at one cut-off; of a part of the catalogue only its products count as right
-    small   too few users to tell models apart; `note` says so in words
+    Attributes
+    ----------
+    kind
+        `users` (by their past), `items` (head, middle, tail), `category`, `price`, or `guests`.
+    users
+        How many users are in it: of a part of the catalogue, those who took up something of it.
+    figures
+        The figure at one cut-off, by metric; of a part of the catalogue only its products count as right.
+    small
+        Whether there are too few users to tell models apart; `note` says so in words.
     """
 
     kind: str
@@ -70,8 +76,12 @@ class EvaluatedPeriod:
 class SegmentMembers:
     """One part of the test in each period, the same for every model.
 
-    sizes   int64 (users of the fold): right products of this part, 0 for a user who is not in it
-    member  bool (items of the training data): products that count as right; None: all
+    Attributes
+    ----------
+    sizes : int64, shape (users of the fold,), for each period
+        Right products of this part, 0 for a user who is not in it.
+    member : bool, shape (items of the training data,), for each period, or None
+        Products that count as right; None: all.
     """
 
     kind: str
@@ -90,9 +100,18 @@ def segments(
     seed: int,
     parts: Sequence[SegmentMembers] | None = None,
 ) -> list[Segment]:
-    """All segments of users and of products; k lies within the lists that were made.
+    """All segments of users and of products.
 
-    `parts` are those of `parts_of` for this split and fold, where several models are judged on it.
+    Parameters
+    ----------
+    result
+        What a model made of `fold`, a view of `split`.
+    k
+        The cut-off; it lies within the lists that were made.
+    draws, seed
+        Of the bootstrap.
+    parts
+        Those of `parts_of` for this split and fold, where several models are judged on it.
     """
     return segments_over([EvaluatedPeriod(result, split, fold)], k=k, draws=draws, seed=seed, parts=parts)
 
@@ -182,8 +201,17 @@ def user_groups(
 ) -> list[tuple[str, npt.NDArray[np.bool_]]]:
     """New, light and heavy users by how many events a model knows of them before it is asked.
 
-    New: at most NEW_EVENTS. Of the others, those above `bound` are heavy, the rest light; None: the bound of
-    the quarter with the most events.
+    New: at most NEW_EVENTS. Of the others, those above `bound` are heavy, the rest light.
+
+    Parameters
+    ----------
+    bound
+        In events; None: the bound of the quarter with the most events.
+
+    Returns
+    -------
+    list of tuple of str and bool, shape (users of the fold,)
+        The name of each group, and whether each user is in it.
     """
     events = known_events(fold, split)
     bound = _heavy_above([events]) if bound is None else bound

@@ -45,12 +45,22 @@ def bootstrap_interval(
 
     Parameters
     ----------
-    values : float64 (n users, m figures); all figures see the same resampled users. NaN leaves a user out of
-        a figure's mean; a figure without any value gets NaN.
+    values : float64, shape (n users, m figures)
+        All figures see the same resampled users. NaN leaves a user out of a figure's mean.
+    draws, seed
+        Of the resamples.
+    level
+        Share of the resampled means within the interval, above 0 and below 1.
 
     Returns
     -------
-    low, high : float64 (m,).
+    low, high : float64, shape (m,)
+        In the unit of `values`; NaN for a figure without any value.
+
+    Raises
+    ------
+    ValueError
+        Without users.
     """
     means = _resampled_means(values, draws, seed)
     tail = (1.0 - level) / 2.0
@@ -88,11 +98,31 @@ class PairedDifference:
 
 
 def compare(a: Values, b: Values, *, draws: int, seed: int, level: float = 0.95) -> PairedDifference:
-    """Paired comparison of two models' values, float64 (n,), user by user.
+    """Paired comparison of two models' values, user by user.
 
     Interval: paired percentile bootstrap. p-value: two-sided sign-flip permutation test of the mean
     difference (Fisher 1935; Smucker, Allan & Carterette 2007, section 3.2, recommend it for rankings), with
     the observed one counted among the draws, so it is never zero (Phipson & Smyth 2010).
+
+    Parameters
+    ----------
+    a, b : float64, shape (n,)
+        One value per user, the same users in the same order, without NaN.
+    draws, seed
+        Of the resamples and of the random signs.
+    level
+        Of the interval, above 0 and below 1.
+
+    Returns
+    -------
+    PairedDifference
+        Mean of a − b and its interval in the unit of the values; the p-value is from 1 / (draws + 1) to 1.
+        Equal values for every user give 0 with the interval 0 to 0 and the p-value 1.
+
+    Raises
+    ------
+    ValueError
+        For values of different lengths, or without users.
     """
     return compare_each(a, [b], draws=draws, seed=seed, level=level)[0]
 
@@ -102,7 +132,24 @@ def compare_each(
 ) -> list[PairedDifference]:
     """Model a against each of the others, as `compare` does it one by one, with the draws shared.
 
-    All are float64 (n,), of the same users. Raises ValueError for lists of other lengths or without users.
+    Parameters
+    ----------
+    a : float64, shape (n,)
+        One value per user, without NaN.
+    others : float64, shape (n,), each
+        Of the same users in the same order.
+    draws, seed, level
+        As in `compare`.
+
+    Returns
+    -------
+    list of PairedDifference
+        Of a minus each of the others, in their order.
+
+    Raises
+    ------
+    ValueError
+        For values of different lengths, or without users.
     """
     for b in others:
         if a.shape != b.shape or a.ndim != 1 or a.size == 0:
@@ -147,9 +194,18 @@ def _sign_flips(changes: Values, draws: int, seed: int) -> list[float]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values, in the order given, for all of these comparisons together (Holm 1979).
+    """Adjusted p-values for all of these comparisons together (Holm 1979).
 
-    Compare each with the level directly; never smaller than the p-value itself, never above 1.
+    Parameters
+    ----------
+    p_values
+        Each 0 to 1.
+
+    Returns
+    -------
+    list of float
+        In the order given, to be compared with the level directly; never smaller than the p-value itself,
+        never above 1.
     """
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     adjusted, so_far = [0.0] * len(p_values), 0.0
@@ -172,7 +228,14 @@ def holm_adjusted(comparisons: Sequence[PairedDifference]) -> list[PairedDiffere
 def format_p(p_value: float, floor: float = 0.0, *, name: str = "p") -> str:
     """How this project writes a p-value: `p = .013`, `p < .001`, `p ≤ .002` at the floor of its draws.
 
-    An empty `name` leaves it and the equals sign out, for the cell of a table.
+    Parameters
+    ----------
+    p_value
+        0 to 1.
+    floor
+        The smallest p-value that the draws can give.
+    name
+        What stands before the sign; an empty one leaves it and the equals sign out, for the cell of a table.
     """
     if p_value <= floor * (1.0 + 1e-9):
         thousandths = math.ceil(round(1000 * floor, 6))
@@ -189,6 +252,20 @@ def smallest_difference(change: Values, *, level: float = 0.05, power: float = 0
     """The smallest mean difference that a two-sided paired test on these users finds with `power`.
 
     Normal approximation: (z(1 − level/2) + z(power)) · standard error (Cohen 1988, chapter 2).
+
+    Parameters
+    ----------
+    change : float64, shape (n,)
+        Differences of the users between two models, without NaN.
+    level
+        Of the test, above 0 and below 1.
+    power
+        Chance of finding that difference, above 0 and below 1.
+
+    Returns
+    -------
+    float or None
+        In the unit of `change`, 0 where no user differs from another; None for fewer than two users.
     """
     if change.size < 2:
         return None
@@ -197,10 +274,25 @@ def smallest_difference(change: Values, *, level: float = 0.05, power: float = 0
 
 
 def _resampled_means(values: Values, draws: int, seed: int) -> Values:
-    """Mean of each figure over each draw's users, float64 (draws, m); NaN where the draw holds none of them.
+    """Mean of each figure over each draw's users.
 
     Deviations from the mean are multiplied in float32, which halves the time: what rounding does to them is
     1e-7 of the spread between users.
+
+    Parameters
+    ----------
+    values : float64, shape (n, m)
+        NaN leaves a user out of a figure's mean.
+
+    Returns
+    -------
+    float64, shape (draws, m)
+        NaN where the draw holds none of a figure's users.
+
+    Raises
+    ------
+    ValueError
+        Without users.
     """
     n = values.shape[0]
     if n == 0:
@@ -222,9 +314,21 @@ def _resampled_means(values: Values, draws: int, seed: int) -> Values:
 
 
 def _patterns(there: npt.NDArray[np.bool_]) -> tuple[Weights, list[int]]:
-    """The different columns of bool (n, m), float32 (n, at most m), and which of them each column is.
+    """The different columns of an array, and which of them each column is.
 
     Figures of one segment have the same users: how many of them a draw holds is counted once.
+
+    Parameters
+    ----------
+    there : bool, shape (n, m)
+        Whether each user has each figure.
+
+    Returns
+    -------
+    columns : float32, shape (n, at most m)
+        The different ones, 0 or 1.
+    pattern : list of int, m of them
+        Which of them each column is.
     """
     first: dict[bytes, int] = {}
     pattern = [
@@ -236,9 +340,14 @@ def _patterns(there: npt.NDArray[np.bool_]) -> tuple[Weights, list[int]]:
 
 
 def _drawn(n: int, draws: int, seed: int) -> Iterator[Weights]:
-    """How often each user is drawn, float32 (some draws, n), in pieces; multinomial.
+    """How often each user is drawn, in pieces; multinomial.
 
     The next piece overwrites the one before: fresh memory for each would take longer than the product.
+
+    Yields
+    ------
+    float32, shape (some draws, n)
+        Counts; each row sums to n.
     """
     kept = _kept(n, draws, seed) if n * draws <= KEPT_CELLS else None
     rng = np.random.default_rng([seed, 0])
@@ -258,10 +367,15 @@ def _kept(n: int, draws: int, seed: int) -> npt.NDArray[np.uint8]:
 
 
 def _multinomial(rng: np.random.Generator, draws: int, n: int) -> npt.NDArray[np.uint8]:
-    """How often each of n users is among n that are drawn with replacement; (draws, n).
+    """How often each of n users is among n that are drawn with replacement.
 
     Counting n drawn places is five times as fast as `Generator.multinomial`, which draws n binomials. Nobody
     is drawn as often as 256 times: that has a chance below 1e-500.
+
+    Returns
+    -------
+    uint8, shape (draws, n)
+        Counts; each row sums to n.
     """
     counts = np.empty((draws, n), dtype=np.uint8)
     for draw in range(draws):

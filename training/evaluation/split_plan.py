@@ -33,15 +33,30 @@ __all__ = ["SplitPlan", "cold_items", "cold_users", "last_n", "make_splits", "ro
 class SplitPlan:
     """What to hold out.
 
-    test_days   length of the test period (of each, for rolling ones); None: as `features.splitting.windows`
-                chooses
-    folds       how many periods, one after the other up to the end of the data (rolling)
-    last        how many of each user's last events are asked for (last-n)
-    share       share of users or products that are hidden from training (cold-users, cold-items)
-    given       with how many events a cold user comes
-    min_events  events a user needs before the cutoff (time, rolling, cold-items)
-    positive    interaction types that are a success; None: those of the dataset's target
-    seed        chooses who is hidden
+    Attributes
+    ----------
+    test_days
+        Length of the test period (of each, for rolling ones); None: as `features.splitting.windows` chooses.
+    folds
+        How many periods, one after the other up to the end of the data (rolling).
+    last
+        How many of each user's last events are asked for (last-n).
+    share
+        Share of users or products that are hidden from training, above 0 and below 1 (cold-users,
+        cold-items).
+    given
+        With how many events a cold user comes.
+    min_events
+        Events a user needs before the cutoff (time, rolling, cold-items).
+    positive
+        Interaction types that are a success; None: those of the dataset's target.
+    seed
+        Chooses who is hidden.
+
+    Raises
+    ------
+    Invalid
+        For counts below 1, days of 0 or less, or another share.
     """
 
     test_days: float | None = None

@@ -71,11 +71,18 @@ REASONS = (
 class Fold:
     """What one view asks: for each user the products that would have been right.
 
-    users      int64 ids, shape (n,); each has at least one relevant product
-    relevant   csr bool, shape (n, items of the training dataset), sorted indices
-    bought     csr float32, the same shape: how often what is relevant was bought in the test period
-    asked_at   int64 (n,): time of the first event that is asked for, microseconds since 1970
-    histories  what the users come with where the model has not seen it; None: the model's own training data
+    Attributes
+    ----------
+    users : int64, shape (n,)
+        Ids; each user has at least one relevant product.
+    relevant : csr of bool, shape (n, items of the training dataset)
+        The right products; sorted indices.
+    bought : csr of float32, shape as `relevant`
+        How often what is relevant was bought in the test period.
+    asked_at : int64, shape (n,)
+        Time of the first event that is asked for, microseconds since 1970-01-01 UTC.
+    histories
+        What the users come with where the model has not seen it; None: the model's own training data.
     """
 
     view: View
@@ -93,13 +100,25 @@ class Fold:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Training data up to `cutoff` and one fold per view after it. Raises Invalid when the future leaks in.
+    """Training data up to `cutoff` and one fold per view after it.
 
-    cutoff, until  microseconds since 1970-01-01 UTC; the test period is (cutoff, until]
-    events         counts of the test period's events by what became of them; they add up to `total`
-    users          counts of the users seen in the test period, the same way
-    note           what this kind of split asks and asserts, in words
-    costs          float64 (items of `train`): cost price, NaN where unknown; None: nobody looked them up
+    Attributes
+    ----------
+    cutoff, until
+        Microseconds since 1970-01-01 UTC; the test period is (cutoff, until].
+    events
+        Counts of the test period's events by what became of them; they add up to `total`.
+    users
+        Counts of the users seen in the test period, the same way; `kept_in_view_new` is counted beside them.
+    note
+        What this kind of split asks and asserts, in words.
+    costs : float64, shape (items of `train`,), or None
+        Cost price in the shop's currency, NaN where unknown; None: nobody looked them up.
+
+    Raises
+    ------
+    Invalid
+        When the future leaks in.
     """
 
     train: Dataset
@@ -150,10 +169,22 @@ def time_split(
 
     `features.splitting.windows` chooses the window.
 
-    positive : interaction types that are a success, in place of the dataset's target.
-    protocol : how users are asked; None: as `features.splitting.protocol` chooses.
-    A user needs `min_events` events before what is asked for. Raises Invalid when either side of the cutoff
-    is empty, when no window can be judged, and when nothing of the window can be.
+    Parameters
+    ----------
+    test_days
+        Length of the test period; None: the window decides.
+    min_events
+        Events that a user needs before what is asked for.
+    positive
+        Interaction types that are a success, in place of the dataset's target.
+    protocol
+        How users are asked; None: as `features.splitting.protocol` chooses.
+
+    Raises
+    ------
+    Invalid
+        When either side of the cutoff is empty, when no window can be judged, and when nothing of the window
+        can be.
     """
     aimed = with_target(dataset, positive)
     window = test_window(aimed, test_days)
@@ -292,9 +323,20 @@ def folds_of(
     seen: sparse.csr_matrix,
     histories: Sequence[History] | None = None,
 ) -> dict[View, Fold]:
-    """One fold per view from the events that are asked for, which belong to places `user` of `ids`.
+    """One fold per view from the events that are asked for.
 
-    seen : csr (ids, items), a stored entry, be it zero, for whatever the user touched before.
+    Parameters
+    ----------
+    ids : int64, shape (n,)
+        Ids of the users.
+    user, item : int64, shape (events,)
+        The place in `ids` and the item row of each event.
+    events
+        What is asked for.
+    seen : csr, shape (n, items)
+        A stored entry, be it zero, for whatever the user touched before.
+    histories
+        Of each of `ids`; None: what the model learned of them.
     """
     shape = (ids.size, seen.shape[1])
     paid = (events.kind == PURCHASE).astype(np.float32)

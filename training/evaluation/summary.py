@@ -57,9 +57,18 @@ HIGHER_IS_BETTER: dict[str, bool | None] = {
 
 @dataclass(frozen=True)
 class MeanEstimate:
-    """A mean over `users` users at cut-off k with its 95% interval; NaN when it is defined for nobody.
+    """A mean over users at cut-off k with its 95% interval, all in the unit of the metric.
 
     A total over all lists (coverage, Gini) has no users to resample: low and high equal the value.
+
+    Attributes
+    ----------
+    value
+        The mean; NaN, as the interval, when it is defined for nobody.
+    low, high
+        The ends of its interval.
+    users
+        Users for whom it is defined.
     """
 
     k: int
@@ -119,8 +128,22 @@ def mean_by_user(users: npt.NDArray[np.int64], values: Values) -> tuple[npt.NDAr
 def lorenz(result: ViewResult, ks: Sequence[int], k: int, points: int = 101) -> tuple[Values, Values]:
     """The exposure curve: share of the catalogue, rising by exposure, against its share of all places.
 
-    Both float64 (points,). Lorenz 1905; twice the area between it and the diagonal is the Gini index (of many
-    products). All zeros where nothing was shown.
+    Lorenz 1905; twice the area between it and the diagonal is the Gini index (of many products). It counts
+    all items of the training data; the `gini` of `ViewResult.totals` counts those that can be shown.
+
+    Parameters
+    ----------
+    ks
+        The cut-offs of `result`.
+    k
+        One of them.
+    points
+        Points of the curve.
+
+    Returns
+    -------
+    catalogue, places : float64, shape (points,)
+        Shares, 0 to 1; `places` is all zeros where nothing was shown.
     """
     shown = np.sort(result.exposure[list(ks).index(k)]).astype(np.float64)
     x = np.linspace(0.0, 1.0, points)
