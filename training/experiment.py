@@ -143,7 +143,12 @@ def everyday() -> list[str]:
 def load(source: str) -> Experiment:
     """Read a file, or a shipped experiment by its bare name.
 
-    Raises NotFound for neither, Invalid (one line, with the file's name) for a file that is wrong.
+    Raises
+    ------
+    NotFound
+        For neither.
+    Invalid
+        For a file that is wrong; one line, with the file's name.
     """
     path = Path(source)
     known = shipped()
@@ -162,8 +167,20 @@ def load(source: str) -> Experiment:
 def load_all(sources: Sequence[str], *, seed: int | None = None) -> list[Experiment]:
     """Read several that are to run on one split.
 
-    Raises Invalid when two share a name, or disagree about split, evaluation or promotion: their figures
-    could not be compared.
+    Parameters
+    ----------
+    sources
+        As for `load`, at least one.
+    seed
+        In place of the files' own.
+
+    Raises
+    ------
+    NotFound
+        As `load`.
+    Invalid
+        As `load`, without sources, and when two share a name, or disagree about split, evaluation or
+        promotion: their figures could not be compared.
     """
     experiments = [load(source).seeded(seed) for source in sources]
     if not experiments:

@@ -20,7 +20,12 @@ TUNING_LOCKS = 7_290_314
 def training_lock() -> Iterator[None]:
     """Hold the advisory lock; the server releases it by itself should this process die.
 
-    Raises Conflict when another training holds it, Unavailable when PostgreSQL cannot be reached.
+    Raises
+    ------
+    Conflict
+        When another training holds it.
+    Unavailable
+        When PostgreSQL cannot be reached.
     """
     busy = "another training is running on this database; wait for it to end, then start this one again"
     with _held("(%(key)s::bigint)", {"key": TRAINING_LOCK}, busy):

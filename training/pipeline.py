@@ -50,9 +50,27 @@ __all__ = ["TrainingOutcome", "train"]
 
 @dataclass(frozen=True, eq=False)
 class TrainingOutcome:
-    """What a run came to. `skipped` says why nothing was done (empty: something was).
+    """What a run came to.
 
-    registered : the models of item-to-item lists, which are never promoted; `items` are their figures.
+    Attributes
+    ----------
+    experiments
+        Names of the experiments of the run, without those that the budget left out.
+    dataset
+        Fingerprint of the snapshot.
+    skipped
+        Why nothing was done; empty where something was.
+    registered
+        The models of item-to-item lists, which are never promoted.
+    items
+        The figures of these models.
+    active
+        The model that serves after the run; None where none does, or only models of item-to-item lists were
+        trained.
+    page, document
+        The report and its JSON.
+    seconds, peak_mib
+        Of the whole run, memory in MiB; 0 where no report was written.
     """
 
     experiments: list[str]
@@ -88,12 +106,30 @@ def train(
 ) -> TrainingOutcome:
     """Run all experiments on one snapshot and one split; register every version; promote or hold.
 
-    budget : seconds that fitting and judging may take by forecast; what does not fit is left out, as
-    `training.fit.budget` says.
-    read_all : reads the interactions of a new snapshot in place of this process.
-    Raises Invalid for a wrong experiment or data that cannot be split, Conflict while another training runs,
-    Unavailable where the store of artifacts is away.
     A failing MLflow store is reported in the outcome and loses nothing.
+
+    Parameters
+    ----------
+    command, actor
+        What started the run, and who; both are kept.
+    if_needed
+        Do nothing where all of them are registered for this dataset already, and a model of it serves.
+    rebuild
+        Build a new snapshot first.
+    budget
+        Seconds that fitting and judging may take by forecast; what does not fit is left out, as
+        `training.fit.budget` says.
+    read_all
+        Reads the interactions of a new snapshot in place of this process.
+
+    Raises
+    ------
+    Invalid
+        For a wrong experiment or data that cannot be split.
+    Conflict
+        While another training runs.
+    Unavailable
+        Where the store of artifacts is away.
     """
     started = perf_counter()
     for experiment in experiments:

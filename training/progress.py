@@ -31,9 +31,17 @@ LONG_SECONDS = 5.0
 
 @dataclass
 class Step:
-    """One piece of work: `advance(n)` moves its bar; `seconds` and `peak_mib` are true once it is over.
+    """One piece of work; `advance(n)` moves its bar.
 
-    peak_mib  the most resident memory of the whole process meanwhile, sampled 50 times a second
+    Attributes
+    ----------
+    seconds
+        How long it took, true once it is over.
+    peak_mib
+        The most resident memory of the whole process meanwhile, in MiB, sampled 50 times a second; true once
+        it is over.
+    note
+        What its line ends with.
     """
 
     name: str
@@ -67,7 +75,12 @@ class Steps:
     def step(self, name: str, total: int | None = None, forecast: float | None = None) -> Iterator[Step]:
         """Show `name` while the block runs, with a bar where `total` is known; then a line with its time.
 
-        forecast : seconds that it is expected to take, shown before and after where it is a long step.
+        Parameters
+        ----------
+        total
+            Units of the bar.
+        forecast
+            Seconds that it is expected to take, shown before and after where it is a long step.
         """
         step = Step(name, forecast=forecast)
         with watch_memory() as memory, self._shown(step, total):

@@ -88,7 +88,11 @@ def plan_training(
     """What of `experiments` is run on `dataset`, in which order, and how long it takes by forecast.
 
     Hybrids come last: they take members that others have fitted, so each recorded cost is the model's own.
-    budget : seconds; None for no limit.
+
+    Parameters
+    ----------
+    budget
+        Seconds; None for no limit.
     """
     size = DataSize.of(dataset)
     with unit_of_work() as session:

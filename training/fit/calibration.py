@@ -30,7 +30,16 @@ DEPTH = 100
 class Outcomes:
     """Recommended products of a question and what became of them; one entry each.
 
-    users int64, scores float32, taken bool, weights float64: how many places of lists each stands for.
+    Attributes
+    ----------
+    users : int64, shape (n,)
+        Whose list each is of.
+    scores : float32, shape (n,)
+        The model's own scores.
+    taken : bool, shape (n,)
+        Whether the user took the product up.
+    weights : float64, shape (n,)
+        How many places of lists each stands for.
     """
 
     users: npt.NDArray[np.int64]
@@ -46,7 +55,10 @@ class Outcomes:
 def calibrate(found: Outcomes) -> Calibration | None:
     """From scores to the share of recommended products that users take up within the test period.
 
-    None where no list was judged.
+    Returns
+    -------
+    Calibration or None
+        None where no list was judged.
     """
     if not found.scores.size:
         return None
@@ -59,6 +71,15 @@ def outcomes(model: Recommender, evaluation: Evaluation, split: Split, seed: int
     The test users' lists are those of `evaluation`. A user who took up nothing that was asked for in the test
     period has a list too when the shop is scored, so theirs count as well, nothing of them taken: of a sample
     of IDLE, which stands for all of them.
+
+    Parameters
+    ----------
+    model
+        Fitted on the split's past.
+    evaluation
+        Of this model on `split`.
+    seed
+        Draws the sample.
     """
     active = split.train.users.ids[np.diff(split.train.touched.indptr) > 0]
     idle = {
@@ -90,9 +111,19 @@ def buying_chances(model: Recommender, split: Split, seed: int) -> BuyingChances
     """What users took up of their lists in the test period, of a sample of all who did anything before it.
 
     Unlike `outcomes`, whatever the protocol: the model knows the users up to the cutoff, and those who took
-    up nothing count as well. None where nothing was held out, or nobody was active.
+    up nothing count as well.
 
-    model : fitted on the split's past.
+    Parameters
+    ----------
+    model
+        Fitted on the split's past.
+    seed
+        Draws the sample.
+
+    Returns
+    -------
+    BuyingChances or None
+        None where nothing was held out, nobody was active, or no list has a product.
     """
     active = split.train.users.ids[np.diff(split.train.touched.indptr) > 0]
     if split.taken is None or not active.size:

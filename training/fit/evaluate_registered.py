@@ -35,10 +35,20 @@ __all__ = ["Examination", "Trial", "examine", "experiment_of", "model_before", "
 class Trial:
     """One model's results.
 
-    how        per period: as registered, or refitted on the training part of the split
-    reason     why it was refitted; empty where it was not
-    segments   over all periods, by view: each user once, as in `evaluation`
-    guests     the sessions of all periods
+    Attributes
+    ----------
+    how
+        Per period: as registered, or refitted on the training part of the split.
+    reason
+        Why it was refitted; empty where it was not.
+    evaluation
+        Over all periods, each user once.
+    segments
+        Over all periods, by view: each user once, as in `evaluation`.
+    guests
+        The sessions of all periods; None where no split has guests.
+    seconds
+        Time of judging, all periods together.
     """
 
     name: str

@@ -38,11 +38,20 @@ __all__ = [
 
 @dataclass(frozen=True)
 class DataSize:
-    """What the work of a fit grows with.
+    """What the work of a fit grows with; all are counts.
 
-    events : interactions. pairs : of a user and a product that the user interacted with. steps : sum over
-    users of the squared number of their products, the work of a products × products matrix. users, products :
-    with at least one interaction. catalogue : all products.
+    Attributes
+    ----------
+    events
+        Interactions.
+    pairs
+        Of a user and a product that the user interacted with (weight above 0, also for the following three).
+    steps
+        Sum over users of the squared number of their products: the work of a products × products matrix.
+    users, products
+        With at least one interaction.
+    catalogue
+        All products.
     """
 
     events: int
@@ -133,7 +142,18 @@ JUDGED_SHARE = 0.75
 class TimeForecast:
     """Seconds to fit before the cutoff, to judge, and to fit on everything.
 
-    source : where they come from.
+    Attributes
+    ----------
+    name
+        Of the experiment.
+    fit
+        Seconds to fit before the cutoff.
+    judge
+        Seconds to judge.
+    refit
+        Seconds to fit on everything.
+    source
+        Where the seconds come from.
     """
 
     name: str
@@ -174,7 +194,18 @@ def recipe_key(algorithm: str, parameters: Mapping[str, Any]) -> str:
 
 
 def past_costs(registered: Iterable[RegisteredModel]) -> dict[str, PastCost]:
-    """The newest version with a cost of each recipe. registered : newest first, as `registry.list_models`."""
+    """The newest version with a cost of each recipe.
+
+    Parameters
+    ----------
+    registered
+        Newest first, as `registry.list_models`.
+
+    Returns
+    -------
+    dict of str to PastCost
+        By `recipe_key`.
+    """
     found: dict[str, PastCost] = {}
     for model in registered:
         experiment, cost = model.parameters.get("experiment"), model.parameters.get("cost")
@@ -193,8 +224,13 @@ def forecast_seconds(
 ) -> TimeForecast:
     """The forecast of one experiment on data of that size.
 
-    past : by `recipe_key`. shared : recipes that other experiments of the same run fit, which a hybrid takes
-    from them instead of fitting its members again.
+    Parameters
+    ----------
+    past
+        By `recipe_key`.
+    shared
+        Recipes that other experiments of the same run fit, which a hybrid takes from them instead of fitting
+        its members again.
     """
     key = recipe_key(experiment.algorithm, experiment.parameters)
     if key in past:

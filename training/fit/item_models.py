@@ -43,7 +43,15 @@ K = 10
 
 @dataclass(frozen=True, eq=False)
 class ItemResults:
-    """notes : what each question asks, or why it cannot be asked. figures : of floors and models."""
+    """Item-to-item lists as they were judged.
+
+    Attributes
+    ----------
+    notes
+        What each question asks, or why it cannot be asked, by question.
+    figures
+        Of floors and models.
+    """
 
     notes: dict[str, str]
     figures: list[ItemListFigures]
@@ -70,9 +78,23 @@ def judge_items(
 ) -> ItemResults:
     """Fit each model on what was known `test_days` before the end, and judge it on what followed.
 
-    test_days : None: as long as a test of this data can be (`features.splitting.windows`).
-    models : by the name that the figures get. forecasts : by the same names, for the steps to show.
-    Raises Invalid when neither question can be asked.
+    Parameters
+    ----------
+    models
+        By the name that the figures get.
+    test_days
+        None: as long as a test of this data can be (`features.splitting.windows`).
+    k
+        Length of the lists.
+    draws, seed
+        Of the bootstrap; the seed also draws the questions and the lists of the floor `random`.
+    forecasts
+        By the names of `models`, for the steps to show.
+
+    Raises
+    ------
+    Invalid
+        When none of the questions can be asked.
     """
     questions, notes = _questions(dataset, test_days, seed)
     if not questions:
@@ -103,12 +125,24 @@ def train_item_models(
     forecasts: Mapping[str, TimeForecast],
     erased_before: Set[Tombstone],
 ) -> tuple[list[str], ItemResults | None]:
-    """Judge, fit on everything and register each experiment; returns their names and their figures.
+    """Judge, fit on everything and register each experiment.
 
-    erased_before : who was erased before the dataset was opened. Others may still be in it.
+    Parameters
+    ----------
+    run
+        Its name, kept with each version.
+    forecasts
+        By the names of the experiments.
+    erased_before
+        Who was erased before the dataset was opened. Others may still be in it.
 
-    The figures are None where the data holds nothing to judge them on: the models are registered all the
-    same, since the lists of a new shop come from its catalogue.
+    Returns
+    -------
+    names : list of str
+        Of the registered versions.
+    figures : ItemResults or None
+        None where the data holds nothing to judge them on: the models are registered all the same, since the
+        lists of a new shop come from its catalogue.
     """
     judged: ItemResults | None = None
     first = experiments[0]
@@ -203,7 +237,10 @@ def _section(question: str, note: str, figures: Sequence[ItemListFigures]) -> It
 def item_model(name: str) -> Recommender:
     """An unfitted model: of an experiment (its name, or its file), else of an algorithm with its defaults.
 
-    Raises Invalid for any other name.
+    Raises
+    ------
+    Invalid
+        For any other name.
     """
     try:
         return create(load(name))

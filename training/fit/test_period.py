@@ -15,8 +15,13 @@ def hold_out(dataset: Dataset, experiment: Experiment) -> Split:
     """The split that the experiments of a run share.
 
     Where `[split] test_days` is not given and the data cannot be tested on, nobody is asked and
-    `Split.problem` says why. Raises Invalid for test days that do not fit the data, and for a view of the
-    promotion rule in which they leave nobody to judge.
+    `Split.problem` says why.
+
+    Raises
+    ------
+    Invalid
+        For test days that do not fit the data, and for a view of the promotion rule in which they leave
+        nobody to judge.
     """
     plan, view = experiment.split, experiment.promotion.view
     try:

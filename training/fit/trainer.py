@@ -35,8 +35,24 @@ __all__ = ["Judged", "create", "judge", "refit"]
 class Judged:
     """What one experiment showed on the split.
 
-    `parameters` are all hyper-parameters, defaults included; `chosen_parameters` are the values of those that
-    leave a choice to the data.
+    Attributes
+    ----------
+    kind
+        `recommendation_models.type`.
+    parameters
+        All hyper-parameters, defaults included.
+    outcomes
+        What users took up of their lists, by view.
+    lists
+        Those of the example users.
+    fit_seconds, evaluate_seconds
+        Seconds to fit before the cutoff, and to judge.
+    peak_mib
+        The most resident memory of the process meanwhile, in MiB.
+    guests
+        None where the split has no guests, or no example users were given.
+    chosen_parameters
+        The values of those hyper-parameters that leave a choice to the data.
     """
 
     experiment: Experiment
@@ -98,8 +114,14 @@ def judge(
 ) -> Judged:
     """Fit on the split's past and rank the catalogue for every test user.
 
-    known : models that were fitted on the split's past already; what is fitted here joins them.
-    forecast : of this experiment, for the steps to show.
+    Parameters
+    ----------
+    examples
+        Users whose lists are kept as examples; without any, guests are not judged.
+    known
+        Models that were fitted on the split's past already; what is fitted here joins them.
+    forecast
+        Of this experiment, for the steps to show.
     """
     known = known or FittedMembers(split.train)
     with steps.step(
@@ -143,10 +165,22 @@ def _guests(model: Recommender, split: Split, experiment: Experiment) -> Segment
 
 
 def refit(judged: Judged, known: FittedMembers, folder: Path) -> str:
-    """Fit on the whole dataset (that of `known`), calibrate, write the artifact; return its checksum.
+    """Fit on the whole dataset, calibrate, and write the artifact.
 
     The final fit has no unseen data to learn a calibration from: the maps of the split's test lists, one for
     each question, are the honest ones to keep.
+
+    Parameters
+    ----------
+    known
+        Of the whole dataset.
+    folder
+        Where the artifact is written.
+
+    Returns
+    -------
+    str
+        The artifact's checksum.
     """
     model = known.fit(judged.successor, known.dataset)
     model.calibration_ = calibrate(judged.outcomes["all"])
