@@ -26,11 +26,16 @@ __all__ = [
 class GateFigures:
     """What the guardrails look at, of one model in the view of the rule at the primary k.
 
-    coverage          share of the catalogue that was shown to anybody
-    popularity_share  mean share of a list that is of the most popular products; None where unknown
-    empty_rate        share of users who got no product at all
-    scoring_ms        milliseconds of processor time to make the longest lists for 1000 users; see
-        `scoring_time`
+    Attributes
+    ----------
+    coverage
+        Share of the catalogue that was shown to anybody, 0 to 1.
+    popularity_share
+        Mean share of a list that is of the most popular products, 0 to 1; None where unknown.
+    empty_rate
+        Share of users who got no product at all, 0 to 1.
+    scoring_ms
+        Milliseconds of processor time to make the longest lists for 1000 users; see `scoring_time`.
     """
 
     coverage: float

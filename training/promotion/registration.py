@@ -44,9 +44,19 @@ def register(
     actor: str,
     erased_before: Set[Tombstone],
 ) -> str | None:
-    """All rows and the promotion in one transaction; returns the model that serves after it.
+    """Write all rows and the promotion in one transaction.
 
-    erased_before : who was erased before the dataset was opened. Others may still be in it.
+    Parameters
+    ----------
+    actor
+        Who or what started the training, for the history of models.
+    erased_before
+        Who was erased before the dataset was opened. Others may still be in it.
+
+    Returns
+    -------
+    str or None
+        The model that serves after it; None where none does.
     """
     figures = report.verdict.model_dump(mode="json")
     try:

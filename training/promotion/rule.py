@@ -30,9 +30,16 @@ Values = npt.NDArray[np.float64]
 class Champion:
     """The model that serves now, judged on the same fold.
 
-    values   its primary metric per user, float64 (n,); None when it could not be judged: `problem` says why
-    recipe   name of this run's challenger with the same algorithm, seed and parameters, if there is one
-    newer    whether this run learned from other data than the champion did
+    Attributes
+    ----------
+    values : float64, shape (n,), or None
+        Its primary metric per user; None when it could not be judged: `problem` says why.
+    recipe
+        Name of this run's challenger with the same algorithm, seed and parameters, if there is one.
+    newer
+        Whether this run learned from other data than the champion did.
+    problem
+        Why it could not be judged; empty where it could.
     """
 
     name: str
@@ -81,12 +88,7 @@ def decide(
     problem: str = "",
     others: Mapping[str, Values] | None = None,
 ) -> PromotionDecision:
-    """Judge challengers (name → primary metric per user, float64 (n,), same users everywhere).
-
-    `figures` has each challenger's guardrails; a model that breaks one is never activated.
-    `safe` : challengers in the order in which they serve where the test decides nothing; default: by metric.
-    `problem` : why nobody could be asked, where nobody was.
-    `others` : the metric of the other question (new products beside any product), like `challengers`.
+    """Judge challengers by the rule.
 
     0. A test of fewer than `rule.min_users` users decides nothing: without a champion the first of `safe`
        serves, else the champion stays, or is refreshed as under 3.
@@ -99,7 +101,29 @@ def decide(
        is the same, what it knows is not.
     4. Otherwise the champion stays.
 
-    Raises KeyError for a challenger without figures.
+    Parameters
+    ----------
+    challengers : float64, shape (n,), by name
+        Their primary metric per user, the same users everywhere.
+    champion
+        The model that serves, judged on the same users; None where none serves.
+    figures
+        Each challenger's guardrails; a model that breaks one is never activated.
+    k
+        Cut-off of the metric, for the words of the reason.
+    draws, seed
+        Of the tests.
+    safe
+        Challengers in the order in which they serve where the test decides nothing; default: by metric.
+    problem
+        Why nobody could be asked, where nobody was.
+    others : float64, shape (m,), by name
+        The metric of the other question (new products beside any product), like `challengers`.
+
+    Raises
+    ------
+    KeyError
+        For a challenger without figures.
     """
     means = {name: float(values.mean()) if values.size else 0.0 for name, values in challengers.items()}
     ranked = sorted(means, key=lambda name: -means[name])
@@ -184,10 +208,15 @@ def _preferred(
 
 
 def safe_order(algorithms: Mapping[str, str]) -> list[str]:
-    """Names of models by what serves safely without a test; `algorithms`: name → algorithm.
+    """Names of models by what serves safely without a test.
 
     The hybrid falls back on the usual leader of such shops by itself; popularity is right for nobody in
     particular and wrong for nobody. All others follow in their order.
+
+    Parameters
+    ----------
+    algorithms
+        The algorithm of each model, by name.
     """
     place = {algorithm: number for number, algorithm in enumerate(SAFE)}
     return sorted(algorithms, key=lambda name: place.get(algorithms[name], len(SAFE)))

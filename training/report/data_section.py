@@ -104,12 +104,25 @@ def drift_since_last(dataset: Dataset) -> Drift | None:
 def drift_between(
     then: Dataset | None, now: Dataset, model: str, fingerprint: str, trained_at: datetime
 ) -> Drift:
-    """How far `now` moved from `then` (None: it is gone).
+    """How far `now` moved from `then`.
 
     Population stability index (Siddiqi 2006, "Credit risk scorecards", section 10): Σ (a − e) ln(a / e) over
-    shares. Of popularity: e are ten groups of the products of then with about equal shares of the events,
-    most popular first, and a group of products that had none; a is the same of the events that came after.
-    Below 0.1 little has moved, above 0.25 much.
+    shares, 0 or more. Of popularity: e are ten groups of the products of then with about equal shares of the
+    events, most popular first, and a group of products that had none; a is the same of the events that came
+    after. Below 0.1 little has moved, above 0.25 much.
+
+    Parameters
+    ----------
+    then
+        The snapshot of the model that was trained last; None: it is gone.
+    model, fingerprint, trained_at
+        Of that model: its name, its snapshot's fingerprint, and when it was trained.
+
+    Returns
+    -------
+    Drift
+        Without indices where `then` has no event or none came after its last; without any figure where it is
+        gone.
     """
     if then is None:
         return Drift(

@@ -12,7 +12,12 @@ __all__ = ["with_own_ids_of_examples"]
 def with_own_ids_of_examples(report: EvaluationReport) -> EvaluationReport:
     """Return the report with the usernames of its example users and the SKUs of the products in their lists.
 
-    A user or product that is gone since has none. Raises Unavailable when PostgreSQL does not answer.
+    A user or product that is gone since has none.
+
+    Raises
+    ------
+    Unavailable
+        When PostgreSQL does not answer.
     """
     users = {example.user for example in report.examples}
     places = [

@@ -20,8 +20,18 @@ MOST = 5_000
 def reliability(outcomes: Outcomes, bins: int = BINS) -> Reliability | None:
     """The map from score to chance, fitted on every second user and held against the others.
 
-    Of the same recommended products as the calibration that the artifact carries. None when a half has fewer
-    than FEW users. Of many users MOST are taken, evenly spread over their ids.
+    Of the same recommended products as the calibration that the artifact carries. Of many users MOST are
+    taken, evenly spread over their ids.
+
+    Parameters
+    ----------
+    bins
+        At most so many are shown.
+
+    Returns
+    -------
+    Reliability or None
+        None when a half has fewer than FEW users.
     """
     everybody, place = np.unique(outcomes.users, return_inverse=True)
     place, rest = np.divmod(place, max(1, -(-everybody.size // MOST)))
@@ -46,12 +56,27 @@ def bins_of(
     bins: int = BINS,
     weights: npt.NDArray[np.float64] | None = None,
 ) -> list[ReliabilityBin]:
-    """Bins of about equal counts, equal predictions always in one; predicted float64 (n,), taken bool (n,).
-
-    weights float64 (n,): how many outcomes each stands for (default: 1).
+    """Bins of about equal counts, equal predictions always in one.
 
     Guo, Pleiss, Sun & Weinberger 2017, "On calibration of modern neural networks", section 2, with bins of
     equal mass (Nguyen & O'Connor 2015), since chances of recommended products crowd near zero.
+
+    Parameters
+    ----------
+    predicted : float64, shape (n,)
+        Chances, 0 to 1.
+    taken : bool, shape (n,)
+        Whether each product was taken up.
+    bins
+        At most so many.
+    weights : float64, shape (n,)
+        How many outcomes each stands for; None: 1.
+
+    Returns
+    -------
+    list of ReliabilityBin
+        In the order of the chances: the lowest, the highest, and their mean beside the share that was taken
+        up, all 0 to 1, and how many outcomes they stand for.
     """
     mass = np.ones(predicted.size) if weights is None else weights
     edges = np.unique(np.quantile(predicted, np.linspace(0, 1, bins + 1)[1:-1], method="higher"))

@@ -28,7 +28,15 @@ __all__ = ["history_plot"]
 def history_plot(report: EvaluationReport, label: str) -> str:
     """The primary metric of each version with its interval by the date of its training, this run's last.
 
-    Empty when nothing came before.
+    Parameters
+    ----------
+    label
+        The name of the metric for people.
+
+    Returns
+    -------
+    str
+        An SVG; empty when nothing came before.
     """
     verdict = report.verdict
     place = report.ks.index(verdict.k)
