@@ -35,9 +35,20 @@ POOL = 16
 class StudyTerms:
     """What is simulated.
 
-    control_noise, challenger_noise : standard deviation of what is added to the logarithms of true chances.
-    places : of a list. click_rate : chance of a click on a user's best product at the first place.
-    per_day, days : visitors of a day, and days. runs : experiments of each kind.
+    Attributes
+    ----------
+    control_noise, challenger_noise
+        Standard deviation of what is added to the logarithms of true chances, 0 or more.
+    places
+        Of a list.
+    click_rate
+        Chance of a click on a user's best product at the first place, above 0 and at most 1.
+    per_day
+        Visitors of a day.
+    days
+        Days of an experiment.
+    runs
+        Experiments of each kind.
     """
 
     control_noise: float = 1.0
@@ -63,11 +74,22 @@ class StudyTerms:
 class DesignFigures:
     """One design of an experiment.
 
-    decided : share of the runs that found the better model within the days. wrong : that found the other.
-    visitors : median until it was found, None where most runs did not.
-    times_fewer : the A/B test's median by this one; None where either is not known.
-    false_alarms : runs with two equal models that found a difference at any look, of `runs`;
-        false_alarms_bound : 95% upper bound of their share (Clopper & Pearson).
+    Attributes
+    ----------
+    decided
+        Share of the runs that found the better model within the days.
+    wrong
+        Share of the runs that found the other.
+    visitors
+        Median of visitors until it was found, None where most runs did not.
+    times_fewer
+        The A/B test's median by this one; None where either is not known.
+    false_alarms
+        Runs with two equal models that found a difference at any look, of `runs`.
+    runs
+        Experiments of each kind.
+    false_alarms_bound
+        95% upper bound of the share of false alarms (Clopper & Pearson).
     """
 
     name: str
@@ -91,9 +113,14 @@ class StudyFigures:
 
 @dataclass(frozen=True)
 class _Pool:
-    """Lists of all users: the chance of a click on each place, (users, places).
+    """Lists of all users.
 
-    interleaved : by design, these chances and the credits of several lists, (users, lists, places).
+    Attributes
+    ----------
+    control, challenger : float64, shape (users, places)
+        The chance of a click on each place.
+    interleaved : two of float64, shape (users, lists, places), by design
+        These chances and the credits of several lists.
     """
 
     control: Floats
@@ -104,7 +131,15 @@ class _Pool:
 def study(truth: ShopTruth, terms: StudyTerms, *, progress: Callable[[str], None] = print) -> StudyFigures:
     """Simulate experiments of a better model, and of two equal ones.
 
-    progress : called with what is done. Raises Invalid for a shop with fewer products than places.
+    Parameters
+    ----------
+    progress
+        Called with what is done.
+
+    Raises
+    ------
+    Invalid
+        For a shop with fewer products than two lists have places.
     """
     if truth.parameters.products < 2 * terms.places:
         raise Invalid(
@@ -179,9 +214,23 @@ def _pool(truth: ShopTruth, terms: StudyTerms, noise: tuple[float, float]) -> _P
 def _first_look(
     name: str, pool: _Pool, terms: StudyTerms, run: int, *, swap: bool
 ) -> tuple[int | None, float]:
-    """The day of the first look that finds a difference, from 1, and its sign; None where none does.
+    """The first look that finds a difference.
 
-    swap : for each visitor a coin decides which model is the challenger, so that both are equal.
+    Parameters
+    ----------
+    name
+        Of the design.
+    run
+        Number of the experiment, for its random numbers.
+    swap
+        Whether for each visitor a coin decides which model is the challenger, so that both are equal.
+
+    Returns
+    -------
+    day : int or None
+        From 1; None where no look finds one.
+    sign : float
+        1 for the challenger, -1 for the control, 0 where no look finds one.
     """
     generator = np.random.default_rng([terms.seed, 2 + swap, run])
     visits = terms.per_day * terms.days

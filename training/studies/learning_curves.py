@@ -26,7 +26,19 @@ AGES = (0.0, 7.0, 14.0, 28.0, 56.0)
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """x: share of the events, or days between the training and the test; views: the metric in each."""
+    """One point of a curve.
+
+    Attributes
+    ----------
+    x
+        Share of the events, or days between the training and the test.
+    events
+        Interactions that the model learned from.
+    seconds
+        To fit and to judge.
+    views
+        The metric in each view.
+    """
 
     x: float
     events: int

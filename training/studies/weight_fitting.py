@@ -28,9 +28,16 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """The best weights, and their metric on the validation split beside that of the present settings.
+    """The best weights, beside the present settings.
 
-    The paired test says whether the difference is significant; `tried` counts the candidates.
+    Attributes
+    ----------
+    value, before
+        Mean of the metric on the validation split, with the best weights and with the present settings.
+    comparison
+        The paired test that says whether the difference is significant.
+    tried
+        How many candidates were tried.
     """
 
     weights: InteractionWeights
@@ -52,7 +59,19 @@ def fit_weights(
 
     The test period of a training is cut off first, so it stays unseen; what is predicted is the window before
     it. Metric, view and list length are the experiment's own; what counts as a success is the dataset's
-    target or `[split] positive`, whatever the candidates weigh. Raises Invalid where the log is too short.
+    target or `[split] positive`, whatever the candidates weigh.
+
+    Parameters
+    ----------
+    rounds
+        Passes over all weights, at most.
+    progress
+        Called with what was found so far.
+
+    Raises
+    ------
+    Invalid
+        Where the log is too short.
     """
     from training.evaluation.significance import compare
     from training.evaluation.splits import test_window, time_split, with_target

@@ -49,10 +49,28 @@ def run(
     look: bool,
     console: Console,
 ) -> Tuning:
-    """Search on the current dataset snapshot; another training or search at the same time is a Conflict.
+    """Search on the current dataset snapshot.
 
-    Raises Invalid for a file without [tune] or with a space that the algorithm doesn't know, NotFound
-    without a snapshot.
+    Parameters
+    ----------
+    source
+        An experiment's file, or the name of a shipped one.
+    minutes, trials
+        In place of those of the experiment's `[tune]`.
+    storage
+        As for `open_study`.
+    look
+        Whether to look at the test period.
+
+    Raises
+    ------
+    Invalid
+        For a file without [tune] or with a space that the algorithm doesn't know, and where no trial comes to
+        an end.
+    NotFound
+        Without a snapshot, or for a source that is neither a file nor a name.
+    Conflict
+        While the same search runs already.
     """
     from features.build.builder import current
 

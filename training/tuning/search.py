@@ -47,8 +47,20 @@ SECONDS = "seconds"
 class Forecast:
     """What the search will take, measured by one trial of the experiment's own parameters.
 
-    seconds : of all trials that are left, were none given up; the budget ends it earlier.
-    bytes : of the largest fit, as far as more is larger.
+    Attributes
+    ----------
+    trial_seconds
+        Seconds of one trial, the mean of those that are over.
+    trials_left
+        Trials that are to be tried.
+    seconds
+        Seconds of all trials that are left, were none given up; the budget ends it earlier.
+    budget_seconds
+        Seconds that the plan allows.
+    bytes
+        Memory of the largest fit, as far as more is larger.
+    free
+        Memory that is free, in bytes.
     """
 
     trial_seconds: float
@@ -179,8 +191,20 @@ def test_once(
 ) -> tuple[Tested, bool]:
     """Judge the best and the experiment's own parameters on the test period, once in the study's life.
 
-    The second value says whether the look was taken before: then nothing is judged again, for a test that
-    is looked at until it pleases is no test.
+    Parameters
+    ----------
+    test
+        The split of the test period.
+    period
+        Its name, kept with the study.
+
+    Returns
+    -------
+    tested : Tested
+        Of this look, or of the earlier one.
+    looked_before : bool
+        Whether the look was taken before: then nothing is judged again, for a test that is looked at until it
+        pleases is no test.
     """
     kept = study.user_attrs.get(TESTED)
     if kept is not None:

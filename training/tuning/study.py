@@ -35,9 +35,26 @@ def open_study(
 ) -> Iterator[tuple[Study, RDBStorage]]:
     """The search of that name and its storage; trials that a killed process left count as failed.
 
-    storage : None for SQLite in `folder`, `postgresql` for the shop's own database, else a URL of SQLAlchemy.
+    Parameters
+    ----------
+    storage
+        None for SQLite in `folder`, `postgresql` for the shop's own database, else a URL of SQLAlchemy.
+    folder
+        Of the SQLite file.
 
-    Raises Invalid for an address that can't be one, Unavailable when the storage can't be reached.
+    Yields
+    ------
+    study : Study
+        The search.
+    kept : RDBStorage
+        Its storage, closed at the end.
+
+    Raises
+    ------
+    Invalid
+        For an address that can't be one.
+    Unavailable
+        When the storage can't be reached.
     """
     import optuna
     from optuna.trial import TrialState
