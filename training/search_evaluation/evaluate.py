@@ -47,9 +47,18 @@ Values = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SearchEvaluationPlan:
-    """How to measure: what queries are made of, days of the test (and of the validation before it), chance.
+    """How to measure.
 
-    choose : try weights on the validation period.
+    Attributes
+    ----------
+    by
+        What queries are made of.
+    test_days
+        Days of the test, and of the validation before it.
+    choose
+        Try weights on the validation period.
+    draws, seed
+        Of the bootstrap and of the tests.
     """
 
     by: By = "type"
@@ -64,7 +73,12 @@ def measure(
 ) -> list[SearchSection]:
     """Measure search with each of these registered models; without a name, with the serving model.
 
-    Raises Invalid where the shop's index is not PostgreSQL, or holds nothing; NotFound without a model.
+    Raises
+    ------
+    Invalid
+        Where the shop's index is not PostgreSQL, or holds nothing.
+    NotFound
+        For a name that is not registered, and without names where no model serves.
     """
     settings = get_settings()
     if settings.search.url is not None:

@@ -34,8 +34,16 @@ Values = npt.NDArray[np.float64]
 class QueryPeriod:
     """What is asked in one test period, and what search finds for it.
 
-    fame     float64 (items of the training data,), as of the cut
-    window   so many of the best matches are put into a user's order
+    Attributes
+    ----------
+    needs
+        The queries of the users.
+    found
+        All matches of each distinct query.
+    fame : float64, shape (items of the training data,)
+        As of the cut, 0 to 1.
+    window
+        So many of the best matches are put into a user's order.
     """
 
     split: Split
@@ -79,9 +87,19 @@ class QueryPeriod:
         return np.split(np.where(touched, AGAIN, NEW).astype(np.int8), ends)
 
     def windows(self, weight: float) -> tuple[npt.NDArray[np.int64], Values]:
-        """The best matches of each distinct query in everybody's order: columns, -1 for none, and keys.
+        """The best matches of each distinct query in everybody's order.
 
-        weight : of popularity. Both (distinct queries, window or the longest k).
+        Parameters
+        ----------
+        weight
+            Of popularity.
+
+        Returns
+        -------
+        columns : int64, shape (distinct queries, window or the longest k)
+            Item rows, -1 for none.
+        keys : float64, of the same shape
+            What each match is worth, in whole numbers; -inf for none.
         """
         width = max(self.window, *KS)
         columns = np.full((len(self.found), width), -1, dtype=np.int64)
@@ -121,6 +139,20 @@ def for_users(
 
     The model folds each user in from what they did before the cut, as serving does
     (`serving/ranking/search_personalization.py`), among products that may be shown.
+
+    Parameters
+    ----------
+    popularity_weight
+        Of everybody's order, from which the user's is made.
+    weights
+        The personal weights.
+    advance
+        Called with how many users were just done.
+
+    Returns
+    -------
+    int8, shape (queries, longest k), by weight
+        0 where the place was wrong or empty, else NEW or AGAIN.
     """
     columns, keys = period.windows(popularity_weight)
     train = period.split.train
@@ -186,9 +218,21 @@ def _histories(period: QueryPeriod) -> list[History]:
 
 
 def values_of(period: QueryPeriod, marked: Marks, metric: str, segment: int = 0) -> Values:
-    """Each user's mean over their queries, float64 (users, len(KS)); NaN for who has none in the segment.
+    """Each user's mean over their queries.
 
-    segment : 0 for all right products, NEW or AGAIN for those alone, in the same lists.
+    Parameters
+    ----------
+    marked : int8, shape (queries, longest k)
+        The lists, as `for_everybody` and `for_users` mark them.
+    metric
+        One of `training.evaluation.metrics.METRICS`.
+    segment
+        0 for all right products, NEW or AGAIN for those alone, in the same lists.
+
+    Returns
+    -------
+    float64, shape (users, len(KS))
+        NaN for who has no query in the segment.
     """
     hits = marked > 0 if segment == 0 else marked == segment
     sizes = period.right[:, segment]

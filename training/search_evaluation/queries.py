@@ -33,9 +33,13 @@ PATIENCE_SECONDS = 60.0
 class SearchMatches:
     """All that search finds for some words, of what the training data knows.
 
-    columns  int64 (n,), rows of the training data's items, the highest product id first, so that a stable
-             sort by worth leaves ties as the index does
-    text     float64 (n,), what the text is worth as the index counts it, in whole numbers
+    Attributes
+    ----------
+    columns : int64, shape (n,)
+        Rows of the training data's items, the highest product id first, so that a stable sort by worth leaves
+        ties as the index does.
+    text : float64, shape (n,)
+        What the text is worth as the index counts it, in whole numbers.
     """
 
     columns: npt.NDArray[np.int64]
@@ -54,8 +58,11 @@ class Need:
 def types_of(train: Dataset, by: By) -> list[Words]:
     """The words that each item would be searched by; none where it has no name for it.
 
-    type : the name up to its first comma, without words that hold a digit ("Soft Drinks, 12 pk").
-    category : the name of its own category.
+    Parameters
+    ----------
+    by
+        `type`: the name up to its first comma, without words that hold a digit ("Soft Drinks, 12 pk") unless
+        all do. `category`: the name of its own category.
     """
     features = train.item_features
     if by == "category":
@@ -120,9 +127,22 @@ def fetch(
 
 
 def fame_of(train: Dataset, weights: Mapping[str, float], half_life_days: float) -> npt.NDArray[np.float64]:
-    """Popularity of each item at the end of the training data, float64 (items,).
+    """Fame of each item at the end of the training data.
 
-    It is the popularity of the index (`recsys/search/ranking/popularity.py`), counted from nothing later.
+    It is that of the popularity of the index (`recsys/search/ranking/popularity.py`), counted from nothing
+    later.
+
+    Parameters
+    ----------
+    weights
+        What an interaction counts, by its type.
+    half_life_days
+        After so many days it counts half.
+
+    Returns
+    -------
+    float64, shape (items,)
+        0 to 1.
     """
     table = np.array([weights.get(word, 0.0) for word in INTERACTION_TYPES] + [0.0])
     total = np.zeros(len(train.items))

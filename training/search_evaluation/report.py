@@ -17,9 +17,19 @@ __all__ = ["keep"]
 
 
 def keep(registered: RegisteredModel, section: SearchSection) -> Path:
-    """Write the section in place of an earlier one of the same model, and draw the page again; its path.
+    """Write the section in place of an earlier one of the same model, and draw the page again.
 
-    Raises NotFound where the model's report is gone, Invalid where it is damaged.
+    Returns
+    -------
+    Path
+        Of the page.
+
+    Raises
+    ------
+    NotFound
+        Where the model's report is gone.
+    Invalid
+        Where it is damaged.
     """
     document = report_path(registered, "json")
     try:

@@ -42,14 +42,24 @@ Ids = npt.NDArray[np.int64]
 class Cause(StrEnum):
     """Why a place of a served list holds another product than the model's own list.
 
-    policy    bought and not to be repeated, dismissed, or, for the question `new`, touched before
-    hidden    hidden or gone from the catalogue since the list was made
-    filled    a popular product, where the model has nothing more to say
-    newer     events, or a product, that came after the model learned
-    rules     a business rule of the shop holds for the answer
-    ab_test   the answer is of an A/B test's challenger
-    deadline  the answer is the best there was within the deadline
-    other     none of these
+    Attributes
+    ----------
+    POLICY
+        Bought and not to be repeated, dismissed, or, for the question `new`, touched before.
+    HIDDEN
+        Hidden or gone from the catalogue since the list was made.
+    FILLED
+        A popular product, where the model has nothing more to say.
+    NEWER
+        Events, or a product, that came after the model learned.
+    RULES
+        A business rule of the shop holds for the answer.
+    AB_TEST
+        The answer is of an A/B test's challenger.
+    DEADLINE
+        The answer is the best there was within the deadline.
+    OTHER
+        None of these.
     """
 
     POLICY = "policy"
@@ -66,9 +76,16 @@ class Cause(StrEnum):
 class ServedList:
     """One user's list of one question as it was read, best first.
 
-    popular  those of `products` that are there because they are popular
-    made_at  seconds since 1970: up to when it knows what the user did; None: up to now
-    excuse   what explains a place that nothing else does
+    Attributes
+    ----------
+    products
+        Their ids.
+    popular
+        Those of `products` that are there because they are popular.
+    made_at
+        Seconds since 1970-01-01 UTC: up to when it knows what the user did; None: up to now.
+    excuse
+        What explains a place that nothing else does.
     """
 
     products: Sequence[int]
@@ -81,10 +98,16 @@ class ServedList:
 class Knowledge:
     """What explains one user's lists of one question.
 
-    ranking  the model's products that can be shown, best first, longer than the list
-    closed   products that the user must not be shown for this question, and why
-    shown    whether a product can be shown to anybody now
-    ranked   whether the model knows a product
+    Attributes
+    ----------
+    ranking
+        The model's products that can be shown, best first, longer than the list.
+    closed
+        Products that the user must not be shown for this question, and why.
+    shown
+        Whether a product can be shown to anybody now.
+    ranked
+        Whether the model knows a product.
     """
 
     ranking: Sequence[int]
@@ -97,7 +120,15 @@ def explain_places(served: ServedList, known: Knowledge, folded: Sequence[int] |
     """The causes of the first `PLACES` places that differ from the model's own list, one for each.
 
     A product that is left out or put in moves all that follow: those places have its cause, up to the next.
-    folded : the ranking by what the user did until the list was made; where it explains more places than the
+
+    Parameters
+    ----------
+    served
+        The list.
+    known
+        What explains it, the model's own list included.
+    folded
+        The ranking by what the user did until the list was made; where it explains more places than the
         model's own, the places that follow it differ because of newer events.
     """
     own = list(known.ranking[:PLACES])
@@ -148,11 +179,22 @@ def _inserted(product: int, served: ServedList, known: Knowledge) -> Cause | Non
 class ServedFigure:
     """One way of reading the lists of one question, beside the model's own lists of the same users.
 
-    source    stored (by rank), table (the documented SELECT) or api (HTTP)
-    ndcg      NDCG@20 of what was read; offline: of the model's own lists; NaN without a success
-    places    first places compared; differing: how many of them hold another product
-    causes    how many differ by which cause; they add up to `differing`
-    informed  lists that were made after their user's first success of the period: they know of it
+    Attributes
+    ----------
+    source
+        `stored` (by rank), `table` (the documented SELECT) or `api` (HTTP).
+    ndcg
+        NDCG@20 of what was read, 0 to 1; NaN without a success.
+    offline
+        NDCG@20 of the model's own lists, 0 to 1; NaN without a success.
+    places
+        First places compared.
+    differing
+        How many of them hold another product.
+    causes
+        How many differ by which cause; they add up to `differing`.
+    informed
+        Lists that were made after their user's first success of the period: they know of it.
     """
 
     question: Question
@@ -196,9 +238,24 @@ def served_figure(
     draws: int,
     seed: int,
 ) -> ServedFigure:
-    """The figure of the users of `read`; own: the model's lists, causes: of the places that differ.
+    """The figure of the users of `read`.
 
-    items : the columns of `asked.relevant`.
+    Parameters
+    ----------
+    source
+        As in `ServedFigure`.
+    asked
+        The users of the question, and what is right for each.
+    items
+        The columns of `asked.relevant`.
+    own
+        The model's lists, by user.
+    read
+        The lists as they were read, by user.
+    causes
+        Of the places that differ, by user.
+    draws, seed
+        Of the bootstrap.
     """
     rows = np.flatnonzero(np.isin(asked.users, np.fromiter(read, np.int64, len(read))))
     users = asked.users[rows].tolist()

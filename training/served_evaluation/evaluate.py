@@ -59,10 +59,24 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class ServedReport:
-    """All ways in which the lists of a model are read; microseconds since 1970 for `start` and `end`.
+    """All ways in which the lists of a model are read.
 
-    users  by question: those with a success in the period; listed: those of them with a stored list
-    judged  whether there were successes; without, places are compared and no NDCG is measured
+    Attributes
+    ----------
+    dataset
+        Its fingerprint.
+    generation
+        Number of the stored lists that were read.
+    target
+        Interaction types that are a success.
+    start, end
+        Of the period, microseconds since 1970-01-01 UTC.
+    users
+        By question: those with a success in the period.
+    listed
+        By question: those of them with a stored list.
+    judged
+        Whether there were successes; without, places are compared and no NDCG is measured.
     """
 
     model: str
@@ -106,9 +120,25 @@ def measure_served(
     Where nothing came after it learned, the places of the lists of `MOST_ASKED` users are compared, and no
     NDCG is measured.
 
-    name : refuse any other model. days : length of the period; None: as long as there are events.
-    Raises NotFound without a model, lists or, with `days`, successes; Invalid for another model than the
-    serving one.
+    Parameters
+    ----------
+    name
+        Refuse any other model; None: whichever serves.
+    api, key
+        Address of a running API that is asked, too, and its API key; None: it is not asked.
+    days
+        Length of the period; None: as long as there are events.
+    draws, seed
+        Of the bootstrap; the seed also draws the users where not all are compared.
+
+    Raises
+    ------
+    NotFound
+        Without a model, lists or, with `days`, successes.
+    Invalid
+        For another model than the serving one.
+    Conflict
+        Where the stored lists are of another model than the serving one.
     """
     registered, generation = _serving(name)
     model = registry.load(registered)

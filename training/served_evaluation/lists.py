@@ -116,7 +116,13 @@ def read_assortment(session: Session) -> Assortment:
 def closed_products(
     session: Session, users: Sequence[int], assortment: Assortment, moment: Any
 ) -> dict[Question, Closed]:
-    """What each user must not be shown, by question; moment: a datetime, up to when the model learned."""
+    """What each user must not be shown, by question.
+
+    Parameters
+    ----------
+    moment
+        A datetime, up to when the model learned.
+    """
     asked = {
         "users": list(users),
         "moment": moment,
@@ -162,7 +168,18 @@ class ServedApi:
     """Asks a running API, directly, without a proxy; `key`: an API key with the scope `recommend`."""
 
     def __init__(self, url: str, key: str | None = None, *, ruled: bool = False) -> None:
-        """ruled : whether business rules hold for lists now. Raises Invalid for a URL that is none."""
+        """Remember where the API is.
+
+        Parameters
+        ----------
+        ruled
+            Whether business rules hold for lists now.
+
+        Raises
+        ------
+        Invalid
+            For a URL that is none.
+        """
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
             raise Invalid(f"--api {url!r} is not an address of an API; expected e.g. http://127.0.0.1:8000")
         self._base, self._key, self._ruled = url.rstrip("/"), key, ruled
