@@ -41,11 +41,20 @@ class Estimate:
 class PlaceSupport:
     """How much the log says about one place.
 
-    mean_weight : 1 in expectation where the log has support, with its interval.
-    effective_lists, effective_visitors : (Σw)² / Σw², of lists and of the visitors' sums (Kong 1992, "A note
-        on importance sampling using standardized weights").
-    largest_weight : before it was clipped.
-    clipped : share of lists whose weight was clipped.
+    Attributes
+    ----------
+    place
+        From 1.
+    mean_weight
+        Mean of the clipped weights, with its interval; 1 in expectation where the log has support and nothing
+        is clipped.
+    effective_lists, effective_visitors
+        (Σw)² / Σw², of lists and of the visitors' sums, before clipping; from 1 to how many there are (Kong
+        1992, "A note on importance sampling using standardized weights").
+    largest_weight
+        Before it was clipped.
+    clipped
+        Share of lists whose weight was clipped, 0 to 1.
     """
 
     place: int
@@ -58,9 +67,18 @@ class PlaceSupport:
 
 @dataclass(frozen=True)
 class OffPolicyEstimates:
-    """Rewards per list on the first places together; `logged` is the mean of the log itself.
+    """Rewards per list on the first places together, in the unit of the rewards.
 
-    gain : the doubly robust estimate minus `logged`, resampled together.
+    Attributes
+    ----------
+    ips, snips, doubly_robust
+        What the target would have earned, by each estimator.
+    logged
+        The mean of the log itself.
+    gain
+        The doubly robust estimate minus `logged`, resampled together.
+    places
+        What the log says about each place.
     """
 
     ips: Estimate
@@ -84,15 +102,33 @@ def estimate(
 ) -> OffPolicyEstimates:
     """Estimate the value of a policy from n lists with K places.
 
-    visitors : int64 (n,), whose list each is.
-    rewards : float64 (n, K), of the displayed products; 0 where a list is shorter.
-    ratios : float64 (n, K), the target's chance of the displayed product over the log's, both given the
-        places before it; 1 where both fix the place.
-    fitted : float64 (n, K), the reward that a model expects of the displayed product; 0 at fixed places.
-    expected : float64 (n, K), its mean over the target's chances at that place; 0 at fixed places.
-    clip : weights above it count as it. draws, seed : of the bootstrap.
+    Parameters
+    ----------
+    visitors : int64, shape (n,)
+        Whose list each is.
+    rewards : float64, shape (n, K)
+        Of the displayed products; 0 where a list is shorter.
+    ratios : float64, shape (n, K)
+        The target's chance of the displayed product over the log's, both given the places before it, 0 or
+        more; 1 where both fix the place.
+    fitted : float64, shape (n, K)
+        The reward that a model expects of the displayed product; 0 at fixed places.
+    expected : float64, shape (n, K)
+        Its mean over the target's chances at that place; 0 at fixed places.
+    clip
+        Weights above it count as it.
+    draws, seed
+        Of the bootstrap.
 
-    Raises ValueError without lists, for other shapes, and where all weights of a place are 0.
+    Returns
+    -------
+    OffPolicyEstimates
+        In the unit of `rewards`, per list; all places together.
+
+    Raises
+    ------
+    ValueError
+        Without lists, for other shapes, and where all weights of a place are 0.
     """
     if rewards.ndim != 2 or not rewards.size:
         raise ValueError("an estimate needs at least one list with one place")

@@ -28,12 +28,30 @@ MICROSECONDS = 1_000_000
 class OffPolicyOptions:
     """How the log is read and the target is estimated.
 
-    places : the first places of a list that count.
-    temperature, depth : of the target's draw, as in the settings of exploration.
-    clip : weights above it count as it.
-    min_effective : effective visitors at every place, at least.
-    rerank : the target ranks the candidates of each logged list, instead of all products on sale.
-    draws, seed : of the bootstrap and of the folds of the reward model.
+    Attributes
+    ----------
+    since, until
+        Lists that were displayed within [since, until) are read.
+    window
+        How long after a list what follows it counts.
+    reward
+        What a place earns.
+    shelf
+        The name of the list.
+    places
+        The first places of a list that count.
+    temperature, depth
+        Of the target's draw, as in the settings of exploration.
+    clip
+        Weights above it count as it.
+    min_effective
+        Effective visitors at every place, at least.
+    rerank
+        The target ranks the candidates of each logged list, instead of all products on sale.
+    draws
+        Of the bootstrap.
+    seed
+        Of the bootstrap and of the folds of the reward model.
     """
 
     since: datetime
@@ -55,11 +73,20 @@ class OffPolicyOptions:
 class OffPolicyReport:
     """What a model would have earned on each list.
 
-    since, until : of the lists that were used: those after the model's training data.
-    lists, visitors : how many. guests : lists of guests among them.
-    without_history : lists that are the same by any model, since it ranks nothing for their visitors.
-    left_out : further lists, which were filtered by attributes; those of guests where orders count.
-    unsupported : the target's highest chance, over the places, of products that the log could not display.
+    Attributes
+    ----------
+    since, until
+        Of the lists that were used: those after the model's training data.
+    lists, visitors
+        How many.
+    guests
+        Lists of guests among them.
+    without_history
+        Lists that are the same by any model, since it ranks nothing for their visitors.
+    left_out
+        Further lists, which were filtered by attributes; those of guests where orders count.
+    unsupported
+        The target's highest chance, over the places, of products that the log could not display, 0 to 1.
     """
 
     model: str
@@ -78,8 +105,14 @@ class OffPolicyReport:
 def evaluate(session: Session, name: str, options: OffPolicyOptions) -> OffPolicyReport:
     """Estimate what the model `name` would have earned on the drawn lists.
 
-    Raises NotFound for an unknown model, Unavailable for a damaged one, and Invalid, saying what to do, where
-    the log has no support for it.
+    Raises
+    ------
+    NotFound
+        For an unknown model.
+    Unavailable
+        For a damaged one.
+    Invalid
+        Where the log has no support for it; the message says what to do.
     """
     model = registry.load(registry.get(session, name))
     learned_until = datetime.fromtimestamp(model.moment_ / MICROSECONDS, UTC)

@@ -56,9 +56,16 @@ class Reward(StrEnum):
 class DrawnLists:
     """n drawn lists with what they earned, and for whom and under which filters each was drawn.
 
-    lists : a guest is a visitor with a number below 0.
-    sessions : of guests, else None. filters : what the requests narrowed the lists by.
-    moments : int64 (n,), when they were displayed, microseconds since 1970-01-01 UTC.
+    Attributes
+    ----------
+    lists
+        A guest is a visitor with a number below 0.
+    sessions
+        Of guests, else None.
+    filters
+        What the requests narrowed the lists by.
+    moments : int64, shape (n,)
+        When they were displayed, microseconds since 1970-01-01 UTC.
     """
 
     lists: LoggedLists
@@ -91,9 +98,18 @@ def read_lists(
 ) -> DrawnLists:
     """The first `places` places of the drawn lists of [since, until), and what they earned.
 
-    shelf : the name of the list. What followed a user's list counts as in `recsys train live --answered`: for
-    the last impression of that product before it, within `window`. What followed a guest's list is the
-    feedback that names its request, within `window`; orders name none, so that guests earn no revenue.
+    What followed a user's list counts as in `recsys train live --answered`: for the last impression of that
+    product before it, within `window`. What followed a guest's list is the feedback that names its request,
+    within `window`; orders name none, so that guests earn no revenue.
+
+    Parameters
+    ----------
+    window
+        How long after a list what follows it counts.
+    reward
+        What a place earns: 1 where the interaction followed, or the revenue in the shop's currency.
+    shelf
+        The name of the list.
     """
     values = {"since": since, "until": until, "shelf": shelf, "places": places}
     rows = session.execute(_LISTS, values).all()

@@ -30,14 +30,27 @@ _BLOCK = 500
 def lists_by(
     session: Session, model: Recommender, drawn: DrawnLists, *, depth: int, temperature: float, rerank: bool
 ) -> tuple[TargetLists, int]:
-    """What the model ranks for each list, and for how many lists it ranks nothing.
+    """What the model ranks for each list.
 
     Users whom the model knows are ranked by the history of its training data, guests and other users by what
     they did before the list. Products that the model does not rank, all of them for visitors without a
     history, follow in the order of the log: whichever model serves, popular products complete a list.
 
-    depth : so many products from the top, among those on sale that pass the filters of the list.
-    rerank : the model ranks the candidates of the list instead.
+    Parameters
+    ----------
+    depth
+        So many products from the top, among those on sale that pass the filters of the list.
+    temperature
+        Of the target's draw.
+    rerank
+        The model ranks the candidates of the list instead.
+
+    Returns
+    -------
+    lists : TargetLists
+        In the order of `drawn`.
+    without : int
+        For how many lists the model ranks nothing.
     """
     orders: list[Ids] = [np.empty(0, np.int64)] * len(drawn)
     for rows in _by_filters(drawn):

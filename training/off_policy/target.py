@@ -26,11 +26,19 @@ PRIOR_DISPLAYS = 20.0
 class LoggedLists:
     """The first K places of n drawn lists, and the m candidates at most that each was drawn from.
 
-    visitors : int64 (n,).
-    products : int64 (n, K); -1 behind the end of a list.
-    propensities : float64 (n, K), the log's chance of each place given those before it.
-    rewards : float64 (n, K); 0 behind the end.
-    candidates : int64 (n, m), in the order of the logged list; -1 behind the last.
+    Attributes
+    ----------
+    visitors : int64, shape (n,)
+        Whose list each is.
+    products : int64, shape (n, K)
+        Ids; -1 behind the end of a list.
+    propensities : float64, shape (n, K)
+        The log's chance of each place given those before it, above 0 and at most 1; NaN where it has none, as
+        behind the end.
+    rewards : float64, shape (n, K)
+        What each place earned; 0 behind the end.
+    candidates : int64, shape (n, m)
+        Ids in the order of the logged list; -1 behind the last.
     """
 
     visitors: Ids
@@ -62,10 +70,15 @@ class TargetLists:
 class TargetPolicy:
     """The target on n logged lists with K places.
 
-    ratios : float64 (n, K), its chance of the displayed product over the log's; 1 at fixed places.
-    fitted, expected : float64 (n, K), of the reward model: of the displayed product, and on average over the
-        target's chances; 0 at fixed places.
-    unsupported : float64 (n, K), the target's chance of products that the log could not have displayed.
+    Attributes
+    ----------
+    ratios : float64, shape (n, K)
+        Its chance of the displayed product over the log's, 0 or more; 1 at fixed places.
+    fitted, expected : float64, shape (n, K)
+        Rewards of the reward model: of the displayed product, and on average over the target's chances; 0 at
+        fixed places.
+    unsupported : float64, shape (n, K)
+        The target's chance of products that the log could not have displayed, 0 to 1.
     """
 
     ratios: Values
@@ -80,6 +93,17 @@ class RewardModel:
     A product's rate is (its rewards + p) / (what its places earn on average + p), where p is what
     `PRIOR_DISPLAYS` displays earn. Rewards of a visitor's list are predicted from other visitors alone (five
     folds): a model that has seen them would be too sure.
+
+    Attributes
+    ----------
+    fold : int64, shape (n,)
+        The fold of each list, 0 to 4; all lists of a visitor are in one.
+    known : int64, shape (products,)
+        Ids of the products that were displayed, ascending.
+    places : float64, shape (5, K)
+        Mean reward of each place, without the lists of the fold.
+    rates : float64, shape (5, products + 1)
+        Rates of the products of `known`, without the lists of the fold; the last is that of all others, 1.
     """
 
     def __init__(self, lists: LoggedLists, *, seed: int) -> None:
