@@ -131,10 +131,22 @@ _SESSIONS = text(
 class ArmOutcomes:
     """Users or sessions, in the order of their first lists; those in two arms are left out.
 
-    arm : int64 (n,), number of the arm of each. is_final : bool (n,), whether their outcome days are over.
-    values : float64 (n,) by metric, of these days. past : float64 (n, covariates) before the experiment.
-    in_both : how many had lists of two arms, which cannot be.
-    lists, fallbacks : lists of each arm, and those among them by another model than the arm's.
+    Attributes
+    ----------
+    arm : int64, shape (n,)
+        Number of the arm of each, from 0, the control.
+    is_final : bool, shape (n,)
+        Whether their outcome days are over.
+    values : float64, shape (n,), by metric
+        Of these days: 0 or 1 for `clicked`, `carted` and `bought`; money paid for products of the lists in
+        `revenue`, and for any in `spent`, both of users only.
+    past : float64, shape (n, covariates)
+        Before the experiment: of users ln(1 + x) of orders, money spent and interactions of the days of
+        `PAST`; of sessions no column.
+    in_both
+        How many had lists of two arms, which cannot be.
+    lists, fallbacks
+        Lists of each arm, and those among them by another model than the arm's.
     """
 
     arm: npt.NDArray[np.int64]
@@ -170,7 +182,17 @@ def read_sessions(
     until: datetime,
     everybody: bool,
 ) -> ArmOutcomes:
-    """Read the sessions of an experiment. everybody : also those with a log-in; else guests only."""
+    """Read the sessions of an experiment.
+
+    Parameters
+    ----------
+    since
+        When the experiment began.
+    until
+        What they did until then is read.
+    everybody
+        Also those with a log-in; else guests only.
+    """
     rows = session.execute(_SESSIONS, {**_given(name, design, since, until), "everybody": everybody}).all()
     return _outcomes(rows, len(design.arms), ("clicked", "carted", "bought"))
 

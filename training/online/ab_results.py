@@ -23,11 +23,22 @@ __all__ = ["AbResult", "enforce_guardrails", "enforce_limits", "read_results"]
 class AbResult:
     """What came of an experiment so far.
 
-    units : those that were assigned: users, or sessions; all visitors, of interleaved lists. The verdict is
-        about them.
-    guests : sessions without a log-in beside assigned users; None for all other units. A guest who
-        logs in may count as both, in different arms: few do, and it can only hide a difference.
-    breached : whether an arm breaks a guardrail; `verdict` says which.
+    Attributes
+    ----------
+    control
+        The model that served when the experiment began.
+    since, until
+        The time that is judged.
+    days
+        Its length.
+    units
+        Those that were assigned: users, or sessions; all visitors, of interleaved lists. The verdict is about
+        them.
+    guests
+        Sessions without a log-in beside assigned users; None for all other units. A guest who logs in may
+        count as both, in different arms: few do, and it can only hide a difference.
+    breached
+        Whether an arm breaks a guardrail; `verdict` says which.
     """
 
     name: str
@@ -54,9 +65,14 @@ def read_results(session: Session, *, since: datetime, until: datetime) -> list[
 
 
 def enforce_guardrails(session: Session, results: list[AbResult]) -> list[str]:
-    """Stop each running experiment whose arm breaks a guardrail; the names of those that were stopped.
+    """Stop each running experiment whose arm breaks a guardrail.
 
     The reason is the test's conclusion, and stands in the history of models.
+
+    Returns
+    -------
+    list of str
+        The names of those that were stopped.
     """
     stopped = []
     for result in results:

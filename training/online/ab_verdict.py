@@ -45,8 +45,12 @@ Longbotham & Xu 2014, "Seven Rules of Thumb for Web Site Experimenters", KDD, ru
 class MetricComparison:
     """An arm against the control in one metric.
 
-    compared : means as they were, and the difference after the adjustment by the past, with its sequence.
-    variance_removed : share of the variance that the users' past explained.
+    Attributes
+    ----------
+    compared
+        Means as they were, and the difference after the adjustment by the past, with its sequence.
+    variance_removed
+        Share of the variance that the users' past explained, 0 to 1.
     """
 
     metric: str
@@ -59,10 +63,20 @@ class MetricComparison:
 class Population:
     """Users, or sessions, and how the arms differ.
 
-    counted : by arm, those whose outcome is final. waiting : by arm, those whose outcome days go on.
-    sample_ratio : of all, counted and waiting; None without any.
-    fallback_share : of the lists of each arm, those by another model than the arm's.
-    comparisons : the metric that decides first; none before there are two in each arm.
+    Attributes
+    ----------
+    counted
+        By arm, those whose outcome is final.
+    waiting
+        By arm, those whose outcome days go on.
+    in_both
+        How many had lists of two arms, and are left out.
+    fallback_share
+        Of the lists of each arm, those by another model than the arm's, 0 to 1.
+    sample_ratio
+        Of all, counted and waiting; None without any.
+    comparisons
+        The metric that decides first; none before there are two in each arm.
     """
 
     counted: dict[str, int]
@@ -113,8 +127,23 @@ def judge(
 ) -> tuple[ABVerdict, GuardrailBreach | None]:
     """Return the verdict at this look, and the guardrail that an arm breaks.
 
-    Looking again and again costs nothing: all figures hold at all looks together. days : since the start;
-    over : whether the experiment was stopped.
+    Looking again and again costs nothing: all figures hold at all looks together.
+
+    Parameters
+    ----------
+    population
+        Of `outcomes`, by `population_of`.
+    days
+        Since the start.
+    over
+        Whether the experiment was stopped.
+
+    Returns
+    -------
+    verdict : ABVerdict
+        What the experiment says.
+    breach : GuardrailBreach or None
+        None where every arm keeps its guardrails, or the outcomes cannot be judged.
     """
     ratio = population.sample_ratio
     if ratio is not None and ratio.found:

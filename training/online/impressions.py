@@ -102,11 +102,14 @@ def read_impressions(
 ) -> Impressions:
     """What was shown within [since, until) and what followed each within `window`.
 
-    answered : take every product of each answered list as shown, instead of what feedback reported as shown.
-
     Clicks come from feedback alone; carts and purchases from feedback or interactions, whichever came first;
     revenue from the lines of paid orders, at the price that was paid: an order that was refunded whole counts
     nothing, a partly refunded order counts whole.
+
+    Parameters
+    ----------
+    answered
+        Take every product of each answered list as shown, instead of what feedback reported as shown.
     """
     return _impressions(_rows(session, since, until, window, answered=answered, drawn=False))
 
@@ -114,9 +117,16 @@ def read_impressions(
 def read_drawn(
     session: Session, *, since: datetime, until: datetime, window: timedelta
 ) -> tuple[Impressions, npt.NDArray[np.str_]]:
-    """The answered lists that were drawn at random, as `read_impressions`, and the request id of each row.
+    """The answered lists that were drawn at random, as `read_impressions`.
 
     What followed an impression counts for the last impression of the product, in a list of either kind.
+
+    Returns
+    -------
+    shown : Impressions
+        n rows.
+    requests : str, shape (n,)
+        The request id of each row.
     """
     rows = _rows(session, since, until, window, answered=True, drawn=True)
     return _impressions(rows), np.array([row.request_id for row in rows], dtype=np.str_)

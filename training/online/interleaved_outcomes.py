@@ -87,10 +87,16 @@ _VISITORS = text(
 class InterleavedOutcomes:
     """Visitors in the order of their first lists.
 
-    is_final : bool (n,), whether their outcome days are over.
-    values : float64 (n,) by metric: the mean credit of what they did, for the challenger above 0; 0 without.
-    first_coins : visitors whose first coin made the control, and the challenger, the first team.
-    lists, fallbacks : all lists, and those of one arm for want of the other's.
+    Attributes
+    ----------
+    is_final : bool, shape (n,)
+        Whether their outcome days are over.
+    values : float64, shape (n,), by metric
+        The mean credit of what they did, for the challenger above 0; 0 without.
+    first_coins
+        Visitors whose first coin made the control, and the challenger, the first team.
+    lists, fallbacks
+        All lists, and those of one arm for want of the other's.
     """
 
     is_final: npt.NDArray[np.bool_]

@@ -24,7 +24,18 @@ Values = npt.NDArray[np.float64]
 def preference(values: Values, *, planned: int) -> SequentialDifference:
     """The mean preference of visitors, with the parts that go to each arm.
 
-    `relative` is 1 where all credit is the challenger's, and −1 where all is the control's.
+    Parameters
+    ----------
+    values : float64, shape (visitors,)
+        The mean credit of each visitor, for the challenger above 0; at least two visitors.
+    planned
+        Number of visitors at which the sequence is narrowest.
+
+    Returns
+    -------
+    SequentialDifference
+        In credit per visitor: `control` and `treatment` are what goes to each arm, 0 or more. `relative` is 1
+        where all credit is the challenger's, −1 where all is the control's, and None without any.
     """
     compared = compare_with_zero(values, alpha=LEVEL, tuned_for=planned)
     control, challenger = float(-values[values < 0].sum()), float(values[values > 0].sum())
@@ -45,7 +56,7 @@ def interleaved_population(
 ) -> Population:
     """The visitors, who are those of both arms, and their preference in these metrics.
 
-    The sample ratio is that of the teams that were first in each visitor's first list.
+    The sample ratio is that of the first teams by each visitor's first coin.
     """
     control, challenger = design.arms
     counted = int(outcomes.is_final.sum())

@@ -31,9 +31,12 @@ DRAWS = 1000
 def measure(session: Session, now: datetime, *, window: timedelta = timedelta(days=7)) -> Measurement:
     """The figures up to `now`; an experiment whose arm breaks a guardrail or a limit is stopped.
 
-    window : how long after it was displayed a product's click, purchase or revenue counts.
-
     Impressions are those that pages reported; where none was reported in all of the time, all answers count.
+
+    Parameters
+    ----------
+    window
+        How long after it was displayed a product's click, purchase or revenue counts.
     """
     started, days = time.perf_counter(), max(SPANS)
     enforce_limits(session, now)

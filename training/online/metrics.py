@@ -41,11 +41,20 @@ _BANDS = ((1, "1"), (3, "2-3"), (5, "4-5"), (10, "6-10"), (20, "11-20"))
 class Impressions:
     """Impressions, one row each, in any order.
 
-    user : int64 (n,). model, placement, segment : text (n,), `unknown` where it is not known.
-    position : int64 (n,), from 1; 0 where it is not known.
-    clicked, carted, bought : bool (n,).
-    seconds : float64 (n,), from shown to bought; NaN where nothing was bought.
-    revenue : Decimal for each, of paid orders.
+    Attributes
+    ----------
+    user : int64, shape (n,)
+        Who was shown the product.
+    model, placement, segment : str, shape (n,)
+        `unknown` where it is not known.
+    position : int64, shape (n,)
+        From 1; 0 where it is not known.
+    clicked, carted, bought : bool, shape (n,)
+        What followed.
+    seconds : float64, shape (n,)
+        From shown to bought; NaN where nothing was bought.
+    revenue
+        One for each, of paid orders, in the shop's currency.
     """
 
     user: npt.NDArray[np.int64]
@@ -93,9 +102,26 @@ class Latency:
 
 @dataclass(frozen=True)
 class Group:
-    """Figures of some impressions. `users` counts everybody who was shown one, with or without a success.
+    """Figures of some impressions.
 
-    revenue_low, revenue_high : 95% interval of the revenue of as many impressions, from resampling users.
+    Attributes
+    ----------
+    users
+        Everybody who was shown one, with or without a success.
+    users_without_any
+        Those of them after whose impressions nothing followed.
+    rates
+        Share of impressions that were followed, by what followed.
+    user_shares
+        Share of users with at least one success, by what followed.
+    latency
+        None where nothing was bought.
+    revenue
+        Sum of all impressions, in the shop's currency.
+    revenue_low, revenue_high
+        95% interval of the revenue of as many impressions, from resampling users.
+    revenue_per_1000
+        Revenue of 1000 impressions.
     """
 
     name: str
@@ -115,7 +141,25 @@ def wilson(successes: int, trials: int, *, level: float = 0.95) -> tuple[float, 
     """Score interval of a share (Wilson 1927; Brown, Cai & DasGupta 2001, section 3.1.1).
 
     Unlike the textbook interval it is right for few successes: none of ten gives 0 to .28, not 0 to 0.
-    Raises ValueError without trials.
+
+    Parameters
+    ----------
+    successes
+        0 to `trials`.
+    trials
+        At least 1.
+    level
+        Of the interval, above 0 and below 1.
+
+    Returns
+    -------
+    low, high : float
+        0 to 1.
+
+    Raises
+    ------
+    ValueError
+        Without trials, and for successes outside of these bounds.
     """
     if trials <= 0 or not 0 <= successes <= trials:
         raise ValueError("a share needs at least one trial, and 0 to that many successes")

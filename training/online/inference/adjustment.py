@@ -16,8 +16,12 @@ Values = npt.NDArray[np.float64]
 class CupedOutcome:
     """Outcomes after the adjustment.
 
-    values : float64 (users,), with the mean of the differences between arms unchanged.
-    variance_removed : share of the variance within arms that the past explains, 0 to 1.
+    Attributes
+    ----------
+    values : float64, shape (users,)
+        In the unit of the outcomes; the expectation of the differences between arms is unchanged.
+    variance_removed
+        Share of the variance within arms that the past explains, 0 to 1.
     """
 
     values: Values
@@ -33,10 +37,15 @@ def winsorised(values: Values, quantile: float = 0.99) -> Values:
 
     Parameters
     ----------
-    values
-        float64 (users,), 0 or more.
+    values : float64, shape (users,)
+        0 or more.
     quantile
         Above 0, at most 1.
+
+    Returns
+    -------
+    float64, shape (users,)
+        In the unit of `values`.
 
     Raises
     ------
@@ -62,12 +71,17 @@ def cuped(values: Values, past: Values, arm: npt.NDArray[np.int64]) -> CupedOutc
 
     Parameters
     ----------
-    values
-        Outcomes, float64 (users,).
-    past
-        Covariates, float64 (users, covariates); constant columns explain nothing and are allowed.
-    arm
-        Number of the arm of each user, int64 (users,).
+    values : float64, shape (users,)
+        Outcomes.
+    past : float64, shape (users, covariates)
+        Covariates; constant columns explain nothing and are allowed.
+    arm : int64, shape (users,)
+        Number of the arm of each user.
+
+    Returns
+    -------
+    CupedOutcome
+        In the order of `values`; unchanged where the past explains nothing.
 
     Raises
     ------

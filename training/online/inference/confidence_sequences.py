@@ -29,11 +29,20 @@ Values = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SequentialDifference:
-    """Treatment less control in the mean of one outcome.
+    """Treatment less control in the mean of one outcome, in the unit of the outcome.
 
-    low, high : the confidence sequence now.
-    p_value : always valid: without a difference it is at most `alpha` at any look in `alpha` of tests.
-    relative : the difference as a part of the control's mean; None where that is 0.
+    Attributes
+    ----------
+    control, treatment
+        The means.
+    difference
+        Treatment less control.
+    low, high
+        The confidence sequence now.
+    p_value
+        0 to 1, always valid: without a difference it is at most `alpha` at any look in `alpha` of tests.
+    relative
+        The difference as a part of the control's mean; None where that is 0.
     """
 
     control: float
@@ -52,19 +61,21 @@ def half_width(
 
     Parameters
     ----------
-    observations
-        Number of observations n, above 0; any shape.
-    deviation
-        Standard deviation of one observation; broadcast with `observations`.
+    observations : array_like of float64, any shape
+        Number of observations n, above 0.
+    deviation : array_like of float64, broadcast with `observations`
+        Standard deviation σ of one observation, 0 or more.
     alpha
         Share of sequences that may leave out the mean at any time, above 0 and below 1.
     tuned_for
-        Number of observations at which the sequence is as narrow as it can be; chosen before the test.
+        Number of observations, above 0, at which the sequence is as narrow as it can be; chosen before the
+        test.
 
     Returns
     -------
-    float64, of the broadcast shape: with ρ² = precision / tuned_for, and as in equation (9) of the paper,
-    σ √(2 (nρ²+1) / (n²ρ²) · log(√(nρ²+1) / α)).
+    float64, of the broadcast shape
+        In the unit of `deviation`: with ρ² = precision / tuned_for, and as in equation (9) of the paper,
+        σ √(2 (nρ²+1) / (n²ρ²) · log(√(nρ²+1) / α)).
 
     Raises
     ------
@@ -84,12 +95,18 @@ def always_valid_p(observations: npt.ArrayLike, z: npt.ArrayLike, *, alpha: floa
     ----------
     observations, alpha, tuned_for
         As in `half_width`; the p-value is valid at all levels, the sequence is narrowest at `alpha`.
-    z
+    z : array_like of float64, broadcast with `observations`
         Estimate divided by its standard error.
 
     Returns
     -------
-    float64, of the broadcast shape: min(1, √(nρ²+1) · exp(−z² nρ² / (2 (nρ²+1)))).
+    float64, of the broadcast shape
+        0 to 1: min(1, √(nρ²+1) · exp(−z² nρ² / (2 (nρ²+1)))).
+
+    Raises
+    ------
+    ValueError
+        As `half_width`.
     """
     scaled = np.asarray(observations, dtype=np.float64) * _mixture(alpha, tuned_for)
     exponent = -np.square(np.asarray(z, dtype=np.float64)) * scaled / (2 * (scaled + 1))
@@ -106,15 +123,20 @@ def compare_means(
 
     Parameters
     ----------
-    control, treatment
-        float64 (users of the arm,), at least two each.
+    control, treatment : float64, shape (users of the arm,)
+        Outcomes, of at least two users each.
     alpha, tuned_for
         As in `half_width`; `tuned_for` counts the users of both arms.
+
+    Returns
+    -------
+    SequentialDifference
+        Where neither arm varies, the p-value is 1 for equal means and 0 for others.
 
     Raises
     ------
     ValueError
-        For an arm with fewer than two users.
+        For an arm with fewer than two users, and as `half_width`.
     """
     if min(control.size, treatment.size) < 2:
         raise ValueError("each arm needs at least two users")
@@ -142,15 +164,20 @@ def compare_with_zero(values: Values, *, alpha: float, tuned_for: float) -> Sequ
 
     Parameters
     ----------
-    values
-        float64 (users,), at least two, in the order in which they joined.
+    values : float64, shape (users,)
+        At least two, in the order in which they joined.
     alpha, tuned_for
         As in `half_width`.
+
+    Returns
+    -------
+    SequentialDifference
+        `treatment` and `difference` are the mean, `control` is 0 and `relative` None.
 
     Raises
     ------
     ValueError
-        For fewer than two users.
+        For fewer than two users, and as `half_width`.
     """
     if values.size < 2:
         raise ValueError("expected at least two users")

@@ -18,7 +18,12 @@ Values = npt.NDArray[np.float64]
 class GuardrailBreach:
     """A metric in which an arm is worse than the control by more than it may be.
 
-    largest_drop : share of the control's mean that it may lose. control, treatment : the means.
+    Attributes
+    ----------
+    largest_drop
+        Share of the control's mean that it may lose, 0 or more and below 1.
+    control, treatment
+        The means, in the unit of the metric.
     """
 
     metric: str
@@ -55,12 +60,17 @@ def check_guardrail(
     ----------
     metric, arm
         Named in the breach.
-    control, treatment
-        Outcomes of the users of both arms, float64, 0 or more; with fewer than two each nothing is checked.
+    control, treatment : float64, shape (users of the arm,)
+        Outcomes of the users of both arms, 0 or more; with fewer than two each nothing is checked.
     largest_drop
         Share of the control's mean, 0 or more and below 1.
     alpha, tuned_for
         As in `confidence_sequences.half_width`.
+
+    Returns
+    -------
+    GuardrailBreach or None
+        None where the guardrail holds or nothing is checked.
 
     Raises
     ------

@@ -22,7 +22,14 @@ CONCENTRATION = 100.0
 class SampleRatio:
     """Users of each arm against the shares.
 
-    expected, observed : share of each arm. p_value : always valid. found : whether the alarm is raised.
+    Attributes
+    ----------
+    expected, observed
+        Share of each arm, 0 to 1.
+    p_value
+        0 to 1, always valid.
+    found
+        Whether the alarm is raised: the p-value is at most `ALARM`.
     """
 
     expected: tuple[float, ...]
@@ -40,14 +47,15 @@ def log_bayes_factor(counts: npt.ArrayLike, shares: npt.ArrayLike) -> Any:
 
     Parameters
     ----------
-    counts
-        Users of each arm so far; the last axis has the arms.
-    shares
-        Planned shares, above 0, sum 1; (arms,).
+    counts : array_like of float64, shape (..., arms)
+        Users of each arm so far.
+    shares : array_like of float64, shape (arms,)
+        Planned shares, above 0, sum 1.
 
     Returns
     -------
-    float64, the shape of `counts` without its last axis.
+    float64, the shape of `counts` without its last axis
+        Natural logarithm, above 0 where the evidence is for other shares.
     """
     n, planned = np.asarray(counts, dtype=np.float64), np.asarray(shares, dtype=np.float64)
     prior = CONCENTRATION * planned
@@ -61,6 +69,18 @@ def check_sample_ratio(counts: Sequence[int], shares: Sequence[float]) -> Sample
 
     A mismatch means that something besides chance decides who is counted, which spoils every other figure
     (Fabijan et al. 2019, "Diagnosing Sample Ratio Mismatch in Online Controlled Experiments", KDD).
+
+    Parameters
+    ----------
+    counts
+        Users of each arm so far.
+    shares
+        Planned shares in the same order, above 0, sum 1.
+
+    Returns
+    -------
+    SampleRatio
+        As of this look.
 
     Raises
     ------
