@@ -31,9 +31,18 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
-    """Events in the order of each user: int64 columns of one length, `place` counting from 0 per user.
+    """Events in the order of each user.
 
-    attributes : one string per item, its attributes as words; empty where nothing is known.
+    Attributes
+    ----------
+    user, item : int64, shape (events,)
+        Numbers from 0.
+    place : int64, shape (events,)
+        Of the event in the order of its user, from 0.
+    users, items
+        How many there are.
+    attributes
+        One string per item, its attributes as words; empty where nothing is known.
     """
 
     user: npt.NDArray[np.int64]
@@ -56,7 +65,12 @@ def read(folder: Path) -> Sequences:
     A line of sequences.txt is a user, then the user's items in time order. item_attributes.json maps an item
     to the numbers of its attributes.
 
-    Raises NotFound for a missing sequences.txt, Invalid for a line that is not numbers.
+    Raises
+    ------
+    NotFound
+        For a missing sequences.txt.
+    Invalid
+        For a line that is not numbers, and for a file without events.
     """
     user: list[int] = []
     item: list[int] = []
@@ -87,9 +101,16 @@ def _attributes(folder: Path, items: int) -> list[str]:
 
 
 def next_item(sequences: Sequences) -> tuple[Dataset, sparse.csr_matrix]:
-    """All but each user's last event to learn from, and that event, csr (users, items), to be found.
+    """All but each user's last event to learn from, and that event to be found.
 
     Users with fewer than two events are learned from and not asked about.
+
+    Returns
+    -------
+    dataset : Dataset
+        What to learn from.
+    relevant : csr of float32, shape (users, items)
+        What is to be found.
     """
     train = sequences.without_last()
     length = np.bincount(sequences.user, minlength=sequences.users)
@@ -130,7 +151,14 @@ def run(
 ) -> list[Result]:
     """Fit and judge the models `names`, and the blend of those that `settings.blend` weighs.
 
-    `variant` is noted with each result.
+    Parameters
+    ----------
+    blend
+        Whether to judge the blend, too.
+    variant
+        Noted with each result.
+    progress
+        Called with one line before each long step.
     """
     members = settings.blend if blend else {}
     every = list(dict.fromkeys([*names, *members]))

@@ -39,8 +39,20 @@ class SearchSpace:
 class BenchmarkSettings:
     """Settings of one benchmark.
 
-    models : by name; validation: how the fold is cut; blend: learned weight by model; peers: table lines.
-    weights : of event types and the half-life in days, where the benchmark fits them; search: by model.
+    Attributes
+    ----------
+    models
+        By name.
+    validation
+        How the fold is cut.
+    blend
+        Learned weight, by model.
+    peers
+        Lines of the table.
+    weights
+        Of event types and the half-life in days, where the benchmark fits them.
+    search
+        Where and what to search, by model.
     """
 
     models: dict[str, ModelSettings]

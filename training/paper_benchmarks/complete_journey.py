@@ -60,8 +60,12 @@ def run(
 class Cold:
     """Users and items with little or no history.
 
-    users  bool (users of the view `all`): at most five events in the training weeks.
-    items  bool (items): first sold in the last four training weeks.
+    Attributes
+    ----------
+    users : bool, shape (users of the view `all`,)
+        At most five events in the training weeks.
+    items : bool, shape (items,)
+        First sold in the last four training weeks.
     """
 
     users: npt.NDArray[np.bool_]
@@ -142,7 +146,17 @@ def compared(
 ) -> Comparisons | None:
     """Compare `model` with `rivals`, or with every other result, by `figure`, paired by user.
 
-    None where there is nothing to compare.
+    Parameters
+    ----------
+    rivals
+        Names of models; None: all others.
+    draws, seed
+        Of the tests.
+
+    Returns
+    -------
+    Comparisons or None
+        None where there is nothing to compare.
     """
     mine = next((result for result in results if result.model == model), None)
     others = [

@@ -28,10 +28,16 @@ LEVELS = " > "
 
 @dataclass(frozen=True, eq=False)
 class JourneyData:
-    """dataset : everything until the end of week 48.
+    """The data, cut at the end of week 44.
 
-    split : what was known at the end of week 44, and what was bought in the four weeks after it.
-    refused : lines without a quantity or without money, which are no purchases.
+    Attributes
+    ----------
+    dataset
+        Everything until the end of week 48.
+    split
+        What was known at the end of week 44, and what was bought in the four weeks after it.
+    refused
+        Lines without a quantity or without money, which are no purchases.
     """
 
     dataset: Dataset

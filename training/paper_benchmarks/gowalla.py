@@ -43,7 +43,12 @@ class GowallaSplit:
 def read(folder: Path) -> GowallaSplit:
     """Read train.txt and test.txt (a line per user: user, then its items; gzip or plain).
 
-    Raises NotFound for a missing file, Invalid for a line that is not numbers.
+    Raises
+    ------
+    NotFound
+        For a missing file.
+    Invalid
+        For a line that is not numbers, and for a file without pairs.
     """
     user, item = _pairs(folder, "train.txt")
     test_user, test_item = _pairs(folder, "test.txt")

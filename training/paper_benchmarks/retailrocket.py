@@ -69,7 +69,12 @@ class Log:
 def read(folder: Path) -> Log:
     """Read events.csv (user,item,event,ts: whole numbers, event one of view, cart, buy, ts in seconds).
 
-    Raises NotFound for a missing file, Invalid with the line's number for a file of another form.
+    Raises
+    ------
+    NotFound
+        For a missing file.
+    Invalid
+        For a file of another form, with the line's number, and for one without events.
     """
     rows: list[tuple[int, int, int, int]] = []
     with open_text(folder, "events.csv") as lines:

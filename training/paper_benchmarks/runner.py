@@ -59,9 +59,19 @@ def metered() -> Iterator[Meter]:
 
 
 def judged(ranking: Ranking, relevant: sparse.csr_matrix, k: int, names: tuple[str, ...]) -> dict[str, Any]:
-    """The metrics `names` at k of each query with anything right: {"ndcg@20": float64 (judged queries,)}.
+    """The metrics `names` at k of each query with anything right.
 
-    relevant : csr (queries, products), rows in the order of the ranking; products are their own columns.
+    Parameters
+    ----------
+    relevant : csr, shape (queries, products)
+        Rows in the order of the ranking; products are their own columns.
+    names
+        Of `training.evaluation.metrics.METRICS`.
+
+    Returns
+    -------
+    float64, shape (judged queries,), by figure
+        Keys such as `ndcg@20`; 0 to 1.
     """
     sizes = np.diff(relevant.indptr).astype(np.int64)
     asked = sizes > 0
