@@ -56,8 +56,8 @@ def score_arms(
 
     Parameters
     ----------
-    users
-        Users whose lists are stored, int64, ascending.
+    users : int64, shape (users,)
+        Users whose lists are stored, ascending.
     only
         Models to score; default: all of the experiments.
     write
@@ -65,7 +65,8 @@ def score_arms(
 
     Returns
     -------
-    The number of lists by model.
+    dict of str to int
+        The number of lists by model.
     """
     with unit_of_work() as session:
         tests = ab_tests.running(session)
@@ -88,8 +89,19 @@ def complete_arms(
 ) -> dict[str, int]:
     """Store the lists that arms lack, such as of users who did something since, beside those they have.
 
-    Parameters as of `score_arms`; returns the number of new lists by model. Call it under
-    `locks.only_one_scoring`.
+    Call it under `locks.only_one_scoring`.
+
+    Parameters
+    ----------
+    users : int64, shape (users,)
+        Users whose lists are stored, ascending.
+    write
+        What scores users and stores their lists.
+
+    Returns
+    -------
+    dict of str to int
+        The number of new lists by model.
     """
     with unit_of_work() as session:
         tests, stored = ab_tests.running(session), generations.arm_lists(session)

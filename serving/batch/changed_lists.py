@@ -46,7 +46,14 @@ def reason_for_all(
 ) -> str:
     """Say why all lists must be made, in a few words; empty where those of changed users are enough.
 
-    now : the state of the database; None where it does not matter yet who changed.
+    Parameters
+    ----------
+    live
+        The generation whose lists are live.
+    serving
+        The model that serves.
+    now
+        The state of the database; None where it does not matter yet who changed.
     """
     if live is None:
         return "no lists are stored yet"
@@ -73,8 +80,12 @@ def score_some(
     """Make the lists that differ from what a scoring of all users would make; call it under the lock.
 
     These are of users who did something since the live generation read it, and of those who have no list
-    though they get one. Until the end readers get the former lists. Raises Conflict when another model or
-    generation serves by then.
+    though they get one. Until the end readers get the former lists.
+
+    Raises
+    ------
+    Conflict
+        Another model or generation serves by then.
     """
     wanted, inactive = users_to_score(prepared.model, get_settings().serving)
     assert live.read_up_to is not None

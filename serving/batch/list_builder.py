@@ -83,9 +83,15 @@ class UserBatch:
         *,
         fold_in: bool = False,
     ) -> None:
-        """fold_in: whether all users are folded in by their present history.
+        """Take the users, and what their lists are made of.
 
-        Otherwise those are who are not in the training data, or did something since its end.
+        Parameters
+        ----------
+        users : int64, shape (users,)
+            Whose lists are built.
+        fold_in
+            Whether all users are folded in by their present history. Otherwise those are who are not in the
+            training data, or did something since its end.
         """
         self.fold_in = fold_in
         self.model, self.catalogue, self.popular = model, catalogue, popular
@@ -223,8 +229,19 @@ class UserBatch:
     def _fill(self, products: Ids, users: Ids, excluded: Ids) -> Ids:
         """Choose the next popular product that is not excluded for each empty position of the lists.
 
-        Returns ranks in the popular order, int64, the shape of `products`; -1 elsewhere, and where no product
-        remains.
+        Parameters
+        ----------
+        products : int64, shape (users, k)
+            The lists; -1 at empty positions.
+        users : int64, shape (users,)
+            Whose lists these are.
+        excluded : int64
+            The products that these lists must not have, as sorted keys (user, product).
+
+        Returns
+        -------
+        int64, shape (users, k)
+            Ranks in the popular order; -1 elsewhere, and where no product remains.
         """
         popular_ranks = np.full(products.shape, -1, dtype=np.int64)
         order = self.popular.order(self.catalogue)[0]

@@ -37,16 +37,23 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class WrittenLists:
-    """Number of lists that were made, and of products that were filled in."""
+    """Number of users whose lists were made, and of those whose lists popular products completed."""
 
     lists: int
     filled: int
 
 
 class UserListWriter(Protocol):
-    """Scores these users, int64 (users,), and stores their lists: `write_user_lists`, or Spark's.
+    """Scores users and stores their lists: `write_user_lists`, or Spark's.
 
-    recent : note recent interactions, for `ListStorage.forget_recent`.
+    Parameters
+    ----------
+    users : int64, shape (users,)
+        Who is scored.
+    recent
+        Whether recent interactions are noted, for `ListStorage.forget_recent`.
+    progress
+        Called with the number of users who are scored by then, and of all.
     """
 
     def __call__(
@@ -75,9 +82,16 @@ def write_user_lists(
     recent: bool = False,
     progress: Progress | None = None,
 ) -> WrittenLists:
-    """Score these users, int64 (users,), and store their lists; at most one batch waits for its storage.
+    """Score users and store their lists; at most one batch waits for its storage.
 
-    recent : note recent interactions, for `ListStorage.forget_recent`.
+    Parameters
+    ----------
+    users : int64, shape (users,)
+        Who is scored.
+    recent
+        Whether recent interactions are noted, for `ListStorage.forget_recent`.
+    progress
+        Called after each batch with the number of users who are scored by then, and of all.
     """
     name, version = model.registered.name, model.registered.version
     made, filled = 0, 0

@@ -20,9 +20,26 @@ def read_integers(
     columns: Sequence[str],
     parameters: Sequence[object] = (),
 ) -> list[npt.NDArray[np.int32]]:
-    """Return the named columns of `query`, each int32 (rows,), in the same order of rows.
+    """Return the named columns of a query.
 
-    Reading row by row, COPY included, takes ten times as long. Raises ValueError when a value is NULL.
+    Reading row by row, COPY included, takes ten times as long.
+
+    Parameters
+    ----------
+    columns
+        Names of integer columns of `query`.
+    parameters
+        Values for the placeholders of `query`.
+
+    Returns
+    -------
+    list of int32, shape (rows,)
+        The columns, all in the same order of rows.
+
+    Raises
+    ------
+    ValueError
+        A value is NULL.
     """
     packed = sql.SQL(", ").join(
         sql.SQL("string_agg(int4send({}), ''::bytea)").format(sql.Identifier(column)) for column in columns

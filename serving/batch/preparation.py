@@ -48,7 +48,12 @@ _USERS = sql.SQL(
 class Preparation:
     """The state that a scoring works on.
 
-    state : of the database; whatever is read for a list later is of this state or newer.
+    Attributes
+    ----------
+    live, former
+        The generation whose lists are live, and the one before it.
+    state
+        The state of the database; whatever is read for a list later is of this state or newer.
     """
 
     model: LoadedModel
@@ -90,10 +95,21 @@ def prepare() -> Preparation:
 
 
 def begin_generation(registered: RegisteredModel, *, state: DatabaseState | None = None) -> int:
-    """Begin a generation that nobody sees yet, and remove what killed runs left in Redis; its id.
+    """Begin a generation that nobody sees yet, and remove what killed runs left in Redis.
 
-    state : of the database, which all its lists will consider, at least. Call it under
-    `locks.only_one_scoring`.
+    Call it under `locks.only_one_scoring`.
+
+    Parameters
+    ----------
+    registered
+        The model whose lists it will have.
+    state
+        The state of the database that all its lists will consider, at least; None: none is noted.
+
+    Returns
+    -------
+    int
+        The id of the generation.
     """
     with unit_of_work() as session:
         read_up_to = None if state is None else str(state)
@@ -107,10 +123,17 @@ def begin_generation(registered: RegisteredModel, *, state: DatabaseState | None
 
 
 def users_to_score(model: LoadedModel, settings: ServingSettings) -> tuple[npt.NDArray[np.int64], int]:
-    """Return the users whose lists are stored, int64, ascending, and how many are left out as inactive.
+    """Return the users whose lists are stored, and how many are left out as inactive.
 
     The days count back from the end of the training data, not from today: in a shop whose newest interactions
     are old, such as imported ones, the last users to come are active.
+
+    Returns
+    -------
+    users : int64, shape (users,)
+        Whose lists are stored, ascending.
+    inactive : int
+        How many users with interactions are left out.
     """
     days = settings.stored_active_days
     since = model.model.moment_ / 1e6 - days * 86_400 if days else -np.inf

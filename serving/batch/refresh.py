@@ -71,8 +71,13 @@ def refresh_lists(session: Session, users: Sequence[int]) -> set[int]:
     """Fold in the newest interactions of these users and replace their stored lists.
 
     Until the commit, lists for these users are ranked live, because Redis has the interactions; afterwards
-    the stored lists are used again. Returns the users whose lists were replaced: none where no generation is
-    live, another model serves, or a scoring runs.
+    the stored lists are used again.
+
+    Returns
+    -------
+    set of int
+        The users whose lists were replaced: none where no generation is live, another model serves, or a
+        scoring runs.
     """
     recent = _recent(users)
     refusing = without_personalisation(session, users)
@@ -162,7 +167,10 @@ def _packed(
 def remove_list(session: Session, user: int) -> None:
     """Remove what is stored for a user who is no longer active: lists of all generations, rows and keys.
 
-    Raises RedisError, Unavailable while Redis is away: the event is then handled again.
+    Raises
+    ------
+    RedisError, Unavailable
+        Redis is away: the event is then handled again.
     """
     for statement in _REMOVE:
         session.execute(statement, {"user": user})

@@ -26,14 +26,32 @@ __all__ = ["ScoringReport", "score", "score_changed", "score_if_needed"]
 class ScoringReport:
     """The result of a scoring.
 
-    users : with a list of the live generation now. ranked : users whose lists were made, `rows` with so many
-        rows of product_recommendations.
-    kept : lists of other users, which stayed as they were. removed : lists of users who get none any more.
-    whole : why the lists of all users were made, where those of changed users were asked for.
-    inactive : users with interactions whose lists are not stored (`ServingSettings.stored_active_days`).
-    redis : False when the lists are in PostgreSQL only.
-    shared : lists that are the same for everybody, of products, categories, countries and the shop.
-    arms : lists of the models of a running experiment, by model.
+    Attributes
+    ----------
+    users
+        Users with a list of the live generation now.
+    rows
+        Rows of product_recommendations of the users whose lists were made.
+    ranked
+        Users whose lists were made.
+    filled
+        Users whose lists were made and completed with popular products.
+    redis
+        False when the lists are in PostgreSQL only.
+    seconds
+        How long it took.
+    kept
+        Lists of other users, which stayed as they were.
+    removed
+        Lists of users who get none any more.
+    whole
+        Why the lists of all users were made, where those of changed users were asked for.
+    inactive
+        Users with interactions whose lists are not stored (`ServingSettings.stored_active_days`).
+    shared
+        Lists that are the same for everybody, of products, categories, countries and the shop.
+    arms
+        Lists of the models of a running experiment, by model.
     """
 
     generation: int
@@ -58,7 +76,10 @@ def score_if_needed(
 ) -> ScoringReport | None:
     """Score all users where another model serves or `full_after` is over, else those who changed, if due.
 
-    None where nothing was scored, as in a new shop without an active model.
+    Returns
+    -------
+    ScoringReport or None
+        None where nothing was scored, as in a new shop without an active model.
     """
     settings = get_settings().serving
     with unit_of_work() as session:
@@ -82,8 +103,12 @@ def score_changed(
 ) -> ScoringReport:
     """Make the lists of users who changed since the live generation was made; all others stay as they are.
 
-    Where that is not known, or all lists are due, all are made: `ScoringReport.whole` says why. Raises what
-    `score` raises.
+    Where that is not known, or all lists are due, all are made: `ScoringReport.whole` says why.
+
+    Raises
+    ------
+    NotFound, Unavailable, Conflict
+        As `score`.
     """
     started = time.perf_counter()
     settle()
@@ -121,9 +146,21 @@ def score_changed(
 def score(progress: Progress | None = None, *, write: UserListWriter = write_user_lists) -> ScoringReport:
     """Write a new generation of stored lists and make it live; until then readers get the previous one.
 
-    write : what scores users and stores their lists, on this machine or on several.
-    Raises NotFound without an active model, Unavailable when its artifact is damaged, Conflict while another
-    scoring runs, or when the model was withdrawn meanwhile: its lists then do not become live.
+    Parameters
+    ----------
+    progress
+        Called with the number of users who are scored by then, and of all.
+    write
+        What scores users and stores their lists, on this machine or on several.
+
+    Raises
+    ------
+    NotFound
+        No model is active.
+    Unavailable
+        The artifact of the active model is damaged.
+    Conflict
+        Another scoring runs, or the model was withdrawn meanwhile: its lists then do not become live.
     """
     started = time.perf_counter()
     with locks.only_one_scoring():

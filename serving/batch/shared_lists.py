@@ -39,7 +39,10 @@ _log = get_logger(__name__)
 def data_of(model: LoadedModel, catalogue: Catalogue) -> ServingData:
     """Return what these lists are made of, without any business rule: rules apply to what is stored.
 
-    Raises Unavailable without PostgreSQL.
+    Raises
+    ------
+    Unavailable
+        PostgreSQL is away.
     """
     now = clock.now()
     with unit_of_work() as session:
@@ -58,9 +61,28 @@ def data_of(model: LoadedModel, catalogue: Catalogue) -> ServingData:
 
 
 def write_shared_lists(generation: int, data: ServingData, seconds: int) -> int:
-    """Make all of them, and store them in PostgreSQL and, to expire after `seconds`, in Redis.
+    """Make all of them, and store them in PostgreSQL and Redis.
 
-    Returns how many. Raises Unavailable without PostgreSQL; without Redis readers find them in PostgreSQL.
+    Without Redis readers find them in PostgreSQL.
+
+    Parameters
+    ----------
+    generation
+        Whose lists they are.
+    data
+        What they are made of.
+    seconds
+        After these they expire in Redis.
+
+    Returns
+    -------
+    int
+        The number of lists.
+
+    Raises
+    ------
+    Unavailable
+        PostgreSQL is away.
     """
     with unit_of_work() as session:
         keys = list(stored_keys(session, data, get_settings().serving))

@@ -52,7 +52,16 @@ _WRITTEN_SQL = "lists bigint, filled bigint, redis boolean, users array<bigint>,
 class _Task:
     """What an executor needs to know; plain values, since Spark sends them.
 
-    scoring : a name that no other scoring has. in_redis : as of `ListStorage`.
+    Attributes
+    ----------
+    scoring
+        A name that no other scoring has.
+    checksum
+        Of the model's artifact where the scoring was started.
+    seconds, in_redis
+        As in `ListStorage`.
+    note_recent
+        As `recent` in `write_user_lists`.
     """
 
     scoring: str
