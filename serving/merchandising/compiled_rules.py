@@ -37,8 +37,14 @@ class CompiledCap:
 class CompiledMinimum:
     """A minimum share of new products.
 
-    counts   bool (catalogue rows,): products that may count
-    to_user  whether only products without an interaction of the user count
+    Attributes
+    ----------
+    share
+        From 0 to 1, of the products of a page.
+    counts : bool, shape (catalogue rows,)
+        Products that may count.
+    to_user
+        Whether only products without an interaction of the user count.
     """
 
     rule: Rule
@@ -49,13 +55,20 @@ class CompiledMinimum:
 
 @dataclass(frozen=True, eq=False)
 class PlacementRules:
-    """The rules of one placement and list name; every array has one element per catalogue row.
+    """The rules of one placement and list name.
 
-    hidden_by        int32: index in `hides` of the first rule that hides the product, -1 for none
-    weight_code      int32: index in `weights` and `weighting_rules`; 0: neither boosted nor buried
-    weights          float64: the product of the factors of each combination of rules
-    weighting_rules  the rules of each combination, in order of precedence
-    pins             each with the rows of its products, -1 for deleted products
+    Attributes
+    ----------
+    hidden_by : int32, shape (catalogue rows,)
+        Index in `hides` of the first rule that hides the product; -1 for none.
+    weight_code : int32, shape (catalogue rows,)
+        Index in `weights` and `weighting_rules`; 0: neither boosted nor buried.
+    weights : float64, shape (combinations,)
+        The product of the factors of each combination of rules.
+    weighting_rules
+        The rules of each combination, in order of precedence.
+    pins
+        Each with the rows of its products; -1 for deleted products.
     """
 
     hides: tuple[Rule, ...]
@@ -87,10 +100,17 @@ class PlacementRules:
 class CompiledRules:
     """Rules in order of precedence, compiled for one catalogue at one moment.
 
-    audience : the segments of the visitor whom these rules are for. Rules for other segments do nothing.
-    segments : those that rules name; empty where the rules are the same for every visitor, as those that
+    Attributes
+    ----------
+    moment
+        From which `created_within_days` counts.
+    audience
+        The segments of the visitor whom these rules are for. Rules for other segments do nothing.
+    segments
+        Those that rules name; empty where the rules are the same for every visitor, as those that
         `of_visitor` returned.
-    members : of the stored ones among them.
+    members
+        The members of the stored ones among these segments.
     """
 
     catalogue: Catalogue
@@ -241,7 +261,19 @@ def _combinations(
 ) -> tuple[npt.NDArray[np.int32], tuple[tuple[Rule, ...], ...]]:
     """Number the combinations of rules that match a product.
 
-    Returns the number of each row's combination, int32 (size,), and the rules of each number; 0: no rule.
+    Parameters
+    ----------
+    size
+        The number of catalogue rows.
+    rules
+        Each with the products that it matches: bool, shape (size,).
+
+    Returns
+    -------
+    codes : int32, shape (size,)
+        The number of each row's combination; 0: no rule.
+    combinations : tuple of tuple of Rule
+        The rules of each number.
     """
     codes = np.zeros(size, dtype=np.int32)
     combinations: list[tuple[Rule, ...]] = [_NO_RULES]

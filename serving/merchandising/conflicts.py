@@ -40,7 +40,12 @@ class RuleConflict:
 def conflicts_among(catalogue: Catalogue, rules: Sequence[Rule], moment: datetime) -> list[RuleConflict]:
     """Return the conflicts of rules whose periods and placements meet, in the order of the rules.
 
-    rules : those that decide first come first. moment : from which `created_within_days` counts.
+    Parameters
+    ----------
+    rules
+        Those that decide first come first.
+    moment
+        From which `created_within_days` counts.
     """
     concerned = [rule for rule in rules if rule.kind in _BY_PRODUCT]
     masks = {rule.id: matching_products(catalogue, rule.target, moment) for rule in concerned}

@@ -25,12 +25,17 @@ _JITTER = 1e-6  # on the diagonal of the kernel: duplicates of a chosen product 
 class ProductSimilarity:
     """Pairwise similarity of n candidates, from 0 to 1.
 
-    vectors   float32 (n, d), rows of length 1, or 0 for products without content; None: not used
-    category  int (n,), -1 for none
-    brand     int (n,), -1 for none
-
     The similarity is a weighted mean of (1 + cosine) / 2, same category and same brand, and 1 of a product
     with itself. Each part is positive semi-definite, and so is the sum: it serves as the kernel of a DPP.
+
+    Attributes
+    ----------
+    category : int, shape (n,)
+        Id of the category; -1 for none.
+    brand : int, shape (n,)
+        Id of the brand; -1 for none.
+    vectors : float32, shape (n, d)
+        Rows of length 1, or 0 for products without content; None: not used.
     """
 
     category: npt.NDArray[np.integer]
@@ -79,8 +84,26 @@ def diversify(
 ) -> Indices:
     """Return all n indices in a new order: k chosen for relevance and diversity, then the others.
 
-    diversity 0 keeps the order, 1 ignores relevance; the first always stays the first.
-    Raises ValueError for a diversity outside 0..1.
+    Parameters
+    ----------
+    scores : shape (n,)
+        As for `mmr`.
+    similarity
+        Of the n candidates.
+    diversity
+        0 keeps the order, 1 ignores relevance; the first always stays the first.
+    k
+        How many are chosen.
+
+    Returns
+    -------
+    int64, shape (n,)
+        The indices; those that are not chosen keep their order.
+
+    Raises
+    ------
+    ValueError
+        The diversity is outside 0..1, or there are not as many scores as candidates.
     """
     select = _RERANKERS[method]
     chosen = select(scores, similarity, diversity, k)
@@ -90,14 +113,33 @@ def diversify(
 
 
 def mmr(scores: npt.ArrayLike, similarity: ProductSimilarity, diversity: float, k: int) -> Indices:
-    """Maximal marginal relevance: min(k, n) distinct indices, int64.
-
-    scores  (n,), best first, not negative; divided by the largest, so that diversity decides between nearly
-            equal scores
+    """Maximal marginal relevance.
 
     After the first, each step chooses the largest (1 - diversity) · relevance - diversity · similarity to
     the most similar chosen product (Carbonell & Goldstein 1998, section 2, λ = 1 - diversity), ties to the
     earlier. O(k · n · d).
+
+    Parameters
+    ----------
+    scores : shape (n,)
+        Best first, not negative; divided by the largest, so that diversity decides between nearly equal
+        scores.
+    similarity
+        Of the n candidates.
+    diversity
+        From 0 to 1.
+    k
+        How many are chosen.
+
+    Returns
+    -------
+    int64, shape (min(k, n),)
+        Distinct indices of the candidates.
+
+    Raises
+    ------
+    ValueError
+        The diversity is outside 0..1, or there are not as many scores as candidates.
     """
     relevance, unchanged = _relevance_of(scores, similarity, diversity, k)
     if unchanged is not None:
@@ -116,14 +158,33 @@ def mmr(scores: npt.ArrayLike, similarity: ProductSimilarity, diversity: float, 
 
 
 def dpp(scores: npt.ArrayLike, similarity: ProductSimilarity, diversity: float, k: int) -> Indices:
-    """Greedy MAP inference for a determinantal point process: min(k, n) distinct indices, int64.
-
-    scores  as for `mmr`
+    """Greedy MAP inference for a determinantal point process.
 
     Greedily maximises (1 - diversity) · Σ relevance + diversity · log det of the chosen similarities:
     the log-probability of a DPP with kernel Diag(q) S Diag(q), q = exp(θ r / (2 (1 - θ))), θ = 1 -
     diversity, by incremental Cholesky rows (Chen, Zhang & Zhou 2018, "Fast greedy MAP inference for
     determinantal point process", algorithm 1 and section 4, equation 12). The first stays the first. O(k² n).
+
+    Parameters
+    ----------
+    scores : shape (n,)
+        As for `mmr`.
+    similarity
+        Of the n candidates.
+    diversity
+        From 0 to 1.
+    k
+        How many are chosen.
+
+    Returns
+    -------
+    int64, shape (min(k, n),)
+        Distinct indices of the candidates.
+
+    Raises
+    ------
+    ValueError
+        The diversity is outside 0..1, or there are not as many scores as candidates.
     """
     relevance, unchanged = _relevance_of(scores, similarity, diversity, k)
     if unchanged is not None:

@@ -32,9 +32,14 @@ Mask = npt.NDArray[np.bool_]
 class RerankedList:
     """A list in its final order.
 
-    rules    for each product the names of the rules that determined its position
-    removed  how many products each rule removed, by `rule.ID`
-    passed_over  for each product that a cap kept out the id of the rule
+    Attributes
+    ----------
+    rules
+        For each product the names of the rules that determined its position.
+    removed
+        How many products each rule removed, by `rule.ID`.
+    passed_over
+        For each product that a cap kept out the id of the rule.
     """
 
     entries: Sequence[Entry]
@@ -51,8 +56,12 @@ def rerank(
 ) -> RerankedList:
     """Apply the rules of the placement and the requested diversity, page by page.
 
-    eligible : bool (catalogue rows,); a pinned product must be among them, too; None: every product.
     Scores do not change: they state how likely the user is to choose the product, not its position.
+
+    Parameters
+    ----------
+    eligible : bool, shape (catalogue rows,)
+        A pinned product must be among them, too; None: every product on sale.
     """
     if not entries or (
         compiled.for_placement(request.placement, request.name).empty and request.diversity == 0.0

@@ -22,12 +22,19 @@ Diversify = Callable[[npt.NDArray[np.int64], npt.NDArray[np.float64]], npt.NDArr
 class RuleCandidates:
     """The n candidates of one list, best first.
 
-    products  int64 (n,), distinct
-    scores    float64 (n,), from 0 to 1
-    novel     bool (n,): the user has no interaction with the product
-    eligible  bool (catalogue rows,): products that the request leaves; pinned products must be among them,
-              too. None: every product on sale
-    rows      int64 (n,): the catalogue rows of `products`; None: they are looked up
+    Attributes
+    ----------
+    products : int64, shape (n,)
+        Distinct.
+    scores : float64, shape (n,)
+        From 0 to 1.
+    novel : bool, shape (n,)
+        Whether the user has no interaction with the product.
+    eligible : bool, shape (catalogue rows,)
+        Products that the request leaves; pinned products must be among them, too. None: every product on
+        sale.
+    rows : int64, shape (n,)
+        The catalogue rows of `products`; None: they are looked up.
     """
 
     products: npt.NDArray[np.int64]
@@ -41,14 +48,20 @@ class RuleCandidates:
 class RuledList:
     """A list after the rules.
 
-    products  int64 (n,)
-    index     int64 (n,): the index among the candidates, -1 where only a pin proposed the product
-    scores    float64 (n,): the candidates' times their factors, 0 where only a pin proposed the product; not
-              sorted, since pins, caps and shares move products against their scores
-    moved_by  for each product the rules that determined its position
-    removed   by rule id how many candidates it removed: hidden, or passed over by a cap before the list was
-              full
-    passed_over  by product the id of the cap's rule that kept it out
+    Attributes
+    ----------
+    products : int64, shape (n,)
+    index : int64, shape (n,)
+        The index among the candidates; -1 where only a pin proposed the product.
+    scores : float64, shape (n,)
+        The candidates' times their factors, 0 where only a pin proposed the product; not sorted, since pins,
+        caps and shares move products against their scores.
+    moved_by
+        For each product the rules that determined its position.
+    removed
+        By rule id how many candidates it removed: hidden, or passed over by a cap before the list was full.
+    passed_over
+        By product the id of the cap's rule that kept it out.
     """
 
     products: npt.NDArray[np.int64]
@@ -90,15 +103,27 @@ def apply(
 ) -> RuledList:
     """Apply the rules in this order: hide; boost and bury; `diversify`; pin; cap and guarantee, page by page.
 
-    placement, name  select the rules that apply
-    limit            length of a page: caps and shares apply to each page by itself
-    total            number of products of all pages together; None: one page
-    ignored_caps     kinds of caps that do not apply, such as caps by brand in a request for one brand
-    diversify        from the weighted candidates' products and scores, best first, to their new order
-                     (indices, int64); rules about positions are applied after it and take precedence
-
     docs/rules.md describes each kind of rule, and which one takes precedence. The same input gives the same
-    list. Raises ValueError for a limit or total below 1.
+    list.
+
+    Parameters
+    ----------
+    placement, name
+        Select the rules that apply.
+    limit
+        Length of a page: caps and shares apply to each page by itself.
+    total
+        Number of products of all pages together; None: one page.
+    ignored_caps
+        Kinds of caps that do not apply, such as caps by brand in a request for one brand.
+    diversify
+        From the weighted candidates' products and scores, best first, to their new order (indices, int64);
+        rules about positions are applied after it and take precedence.
+
+    Raises
+    ------
+    ValueError
+        The limit or the total is below 1.
     """
     size = limit if total is None else total
     if limit < 1 or size < 1:
@@ -154,8 +179,16 @@ def preview(
 ) -> RulePreview:
     """Return the list as it is, and as it would be with `draft` in force, whatever its period.
 
-    compiled : the rules for the visitor of the list. concerns : whether the draft is for this visitor, too.
-    A draft with the id of a rule replaces that rule; with the id 0 it is added.
+    Parameters
+    ----------
+    compiled
+        The rules for the visitor of the list.
+    draft
+        With the id of a rule it replaces that rule; with the id 0 it is added.
+    placement, limit, name, ignored_caps, diversify
+        As for `apply`.
+    concerns
+        Whether the draft is for this visitor, too.
     """
     others = [rule for rule in compiled.rules if rule.id != draft.id]
     # the newest: of equal priorities, the older rule takes precedence

@@ -28,8 +28,12 @@ class PinnedProduct:
 class CapOnPage:
     """At most `max_count` products per key on a page; -1 is not limited.
 
-    keys    of the candidates, in order
-    pinned  of the pinned products, by position
+    Attributes
+    ----------
+    keys
+        Of the candidates, in order.
+    pinned
+        Keys of the pinned products, by position.
     """
 
     rule: Rule
@@ -42,8 +46,14 @@ class CapOnPage:
 class ShareOnPage:
     """At least this share of each page counts.
 
-    counts  whether each candidate counts, in order
-    pinned  whether each pinned product counts, by position
+    Attributes
+    ----------
+    share
+        From 0 to 1.
+    counts
+        Whether each candidate counts, in order.
+    pinned
+        Whether each pinned product counts, by position.
     """
 
     rule: Rule
@@ -79,14 +89,18 @@ def fill_pages(
 ) -> FilledPages:
     """Fill `total` positions in pages of `limit` from `count` candidates, best first.
 
-    pinned        the pinned products by position, from 0
-    caps, shares  in order of precedence; each applies to each page
-
     Each page takes the products that the shares need first (a share ignores caps of lower precedence), then
     the best that the caps allow; then, when positions stay empty, products that only caps that are not
     strict kept out. A page keeps the order of the candidates, except that at least ⌊share · p⌋ of its first
     p positions count for each share, so that these do not collect at the end. The list ends with the first
     page that cannot be filled.
+
+    Parameters
+    ----------
+    pinned
+        The pinned products by position, from 0.
+    caps, shares
+        In order of precedence; each applies to each page.
     """
     pinned_candidates = {pin.index for pin in pinned.values()}
     queue = list(range(count))
