@@ -71,10 +71,26 @@ class Attributes:
                 )
 
     def products(self, name: str, value: str, *, wait: bool = True) -> npt.NDArray[np.int64]:
-        """Ids of the products whose attribute `name` is `value`, written as PostgreSQL writes it; int64.
+        """Return the products whose attribute has a value.
 
-        Case does not matter. wait : False to use cached values only. Raises Unavailable when the attribute
-        must be read and PostgreSQL is away.
+        Parameters
+        ----------
+        name
+            Of the attribute.
+        value
+            As PostgreSQL writes it; case does not matter.
+        wait
+            False to use cached values only.
+
+        Returns
+        -------
+        int64, shape (n,)
+            Ids of the products.
+
+        Raises
+        ------
+        Unavailable
+            The attribute must be read and PostgreSQL is away.
         """
         with self._lock:
             cached = self._cache.get(name)

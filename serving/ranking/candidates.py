@@ -43,7 +43,12 @@ def from_history(
 ) -> list[Entry]:
     """Return the k best products of `only` for a history, in the model's order for this novelty.
 
-    touched, bought : whether the user of the history has an interaction with, or bought, a product.
+    Parameters
+    ----------
+    only : int64, shape (n,)
+        Ids of products.
+    touched, bought
+        Whether the user of the history has an interaction with, or bought, a product.
     """
     with span("model", algorithm=model.registered.algorithm), model.lock:
         ranking = model.model.recommend_from([history], k, exclude=novelty.excluded, only=only)

@@ -57,8 +57,11 @@ class CoPurchases:
     ) -> list[Entry]:
         """Return the k eligible products that share most orders with `products`, scored by that share.
 
-        eligible : bool (catalogue rows,).
         The shares of several products are averaged. Empty while PostgreSQL is away and nothing is cached.
+
+        Parameters
+        ----------
+        eligible : bool, shape (catalogue rows,)
         """
         total: dict[int, float] = {}
         nearest: dict[int, tuple[float, int]] = {}

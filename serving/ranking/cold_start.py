@@ -79,9 +79,12 @@ class ColdStartProducts:
     ) -> list[Entry]:
         """Return `entries` with the eligible new products, ordered by score.
 
-        eligible : bool (catalogue rows,).
         A new product's score is the highest product of a stand-in's score and their similarity; that stand-in
         is its evidence.
+
+        Parameters
+        ----------
+        eligible : bool, shape (catalogue rows,)
         """
         by_product = {entry.product: entry for entry in entries}
         candidates: dict[int, list[tuple[float, Entry]]] = {}

@@ -28,8 +28,11 @@ Mask = npt.NDArray[np.bool_]
 class FilterResult:
     """The products that remain, and how many were removed why; both add up to the products of the shop.
 
-    eligible      bool (catalogue rows,)
-    filtered_out  how many products each reason removed; a product counts for the first reason only
+    Attributes
+    ----------
+    eligible : bool, shape (catalogue rows,)
+    filtered_out
+        How many products each reason removed; a product counts for the first reason only.
     """
 
     eligible: Mask
@@ -64,7 +67,15 @@ class CatalogueFilters:
     def of(self, catalogue: Catalogue, filters: Filters, *, wait: bool = True) -> FilterResult:
         """Return the products on sale that pass every filter, applied in the order of `Filters`.
 
-        Parameters and errors as of `eligible_products`.
+        Parameters
+        ----------
+        wait
+            As for `eligible_products`.
+
+        Raises
+        ------
+        Invalid, Unavailable
+            As `eligible_products`.
         """
         cached = self.cached(catalogue, filters)
         if cached is not None:
@@ -99,9 +110,19 @@ def eligible_products(
 ) -> FilterResult:
     """Return the products on sale that pass every filter and that neither user, page nor rules exclude.
 
-    wait : False to read nothing from PostgreSQL; attributes that are not cached then match no product.
-    by_rules : False to ignore the rules that hide products.
-    Raises Invalid for an attribute that no product has, Unavailable when one cannot be read.
+    Parameters
+    ----------
+    wait
+        False to read nothing from PostgreSQL; attributes that are not cached then match no product.
+    by_rules
+        False to ignore the rules that hide products.
+
+    Raises
+    ------
+    Invalid
+        A filter names an attribute that no product has.
+    Unavailable
+        An attribute cannot be read.
     """
     catalogue = rules.catalogue
     result = filters.of(catalogue, request.filters, wait=wait)
@@ -116,9 +137,21 @@ def exclusions(
     rules: CompiledRules,
     attributes: Attributes,
 ) -> Iterator[tuple[str, Mask]]:
-    """Yield each reason for which products are not eligible, and those products; bool (catalogue rows,).
+    """Yield each reason for which products are not eligible, and those products.
 
-    In the order of precedence: a product counts for the first reason only. Errors as of `eligible_products`.
+    In the order of precedence: a product counts for the first reason only.
+
+    Yields
+    ------
+    reason : str
+        Such as `not_sold`, or the name of a filter.
+    products : bool, shape (catalogue rows,)
+        Those that are not eligible for this reason.
+
+    Raises
+    ------
+    Invalid, Unavailable
+        As `eligible_products`.
     """
     yield from _filtered(rules.catalogue, request.filters, attributes, wait=True)
     yield from _excluded(request, seen, rules, by_rules=True)

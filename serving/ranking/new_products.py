@@ -46,7 +46,12 @@ _COUNTS = text(
 class NewProducts:
     """The new products on sale, and how often each was displayed and clicked.
 
-    products : int64 (n,). displays, clicks : float64 (n,).
+    Attributes
+    ----------
+    products : int64, shape (n,)
+        Ids of the products.
+    displays, clicks : float64, shape (n,)
+        How often each was displayed and clicked.
     """
 
     products: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
@@ -58,7 +63,11 @@ class NewProducts:
     ) -> list[tuple[int, float]]:
         """Draw a click rate for each eligible product; return the `size` highest with their expected rates.
 
-        eligible : bool (n,). The prior is the rate of all new products together, worth `PRIOR_DISPLAYS`.
+        The prior is the rate of all new products together, worth `PRIOR_DISPLAYS`.
+
+        Parameters
+        ----------
+        eligible : bool, shape (n,)
         """
         rows = np.flatnonzero(eligible)
         if not rows.size:

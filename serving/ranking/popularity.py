@@ -86,7 +86,10 @@ _COUNT_BY_COUNTRY_QUERY = text(
 def dense_until(session: Session) -> datetime | None:
     """Return the time up to which interactions are dense (`features.splitting.windows.dense_end`).
 
-    None without interactions.
+    Returns
+    -------
+    datetime or None
+        None without interactions.
     """
     rows = session.execute(_NEWEST_QUERY).all()[::-1]
     if not rows:
@@ -116,11 +119,17 @@ def weight_people(
 class PopularProducts:
     """Products by the number of people who chose them recently.
 
-    products  int64 (n,)
-    shares    float64 (n,), from 0 to 1: their weighted share of all people
-
     A person with a success counts 1, one with another interaction (a view, a cart) `LEAD_IN`. Products
     without people follow, the newest first: the order always covers the whole catalogue.
+
+    Attributes
+    ----------
+    products : int64, shape (n,)
+        Ids of the products.
+    shares : float64, shape (n,)
+        From 0 to 1: their weighted share of all people.
+    reason
+        Of the entries.
     """
 
     products: npt.NDArray[np.int64]
@@ -160,9 +169,14 @@ class PopularProducts:
         *,
         ceiling: int = SCORE_UNIT,
     ) -> list[Entry]:
-        """Return the k most popular products on sale among `eligible`, bool (catalogue rows,).
+        """Return the k most popular products on sale among `eligible`.
 
-        ceiling : no score is higher, where they complete a list that ends with this one.
+        Parameters
+        ----------
+        eligible : bool, shape (catalogue rows,)
+            None: every product.
+        ceiling
+            No score is higher, where they complete a list that ends with this one.
         """
         if k <= 0:
             return []

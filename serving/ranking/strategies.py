@@ -82,8 +82,14 @@ def rank(
 ) -> Ranked:
     """Rank up to `pool` eligible products, best first, completed with popular products.
 
-    length : the first so many products alone are wanted, as they are in the longer list; None: all.
     `buy_again` is not completed: it has bought products only, and is empty for a user without purchases.
+
+    Parameters
+    ----------
+    filtered
+        The eligible products.
+    length
+        The first so many products alone are wanted, as they are in the longer list; None: all.
     """
     k = min(pool, filtered.count)
     if k == 0:

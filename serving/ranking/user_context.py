@@ -67,9 +67,16 @@ _CATEGORIES = text(
 class UserContext:
     """What a request needs to know of its user.
 
-    history               oldest first, products in the cart last; None without any
-    complete              whether PostgreSQL could be read
-    preferred_categories  ids of the categories among the user's stated preferences
+    Attributes
+    ----------
+    seen
+        The products that the user interacted with.
+    history
+        Oldest first, products in the cart last; None without any.
+    complete
+        Whether PostgreSQL could be read.
+    preferred_categories
+        Ids of the categories among the user's stated preferences.
     """
 
     seen: SeenProducts = field(default_factory=SeenProducts)
