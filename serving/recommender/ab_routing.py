@@ -19,9 +19,18 @@ __all__ = ["Assignment", "assign", "assign_to"]
 class Assignment:
     """The arm of a visitor, chosen before the path of the request begins.
 
-    data, request : those of the arm. original : the request as it came.
-    test, arm : None where no test applies. arm_model : the model of the arm, where it has its own.
-    is_fallback : whether the serving model takes the place of the arm's.
+    Attributes
+    ----------
+    data, request
+        Those of the arm.
+    original
+        The request as it came.
+    test, arm
+        None where no test applies.
+    arm_model
+        The model of the arm, where it has its own.
+    is_fallback
+        Whether the serving model takes the place of the arm's.
     """
 
     data: ServingData

@@ -33,9 +33,14 @@ _log = get_logger(__name__)
 class RequestContext:
     """What is known when the path of a request begins.
 
-    recent           interactions since the stored list was made
-    stored           that list; None where Redis has none
-    redis_available  False where neither could be read
+    Attributes
+    ----------
+    recent
+        Interactions since the stored list was made.
+    stored
+        That list; None where Redis has none.
+    redis_available
+        False where neither could be read.
     """
 
     data: ServingData
@@ -112,7 +117,12 @@ class ContextReader:
 def stored_in_postgresql(user: int, of_arm: int | None = None, *, may_lag: bool = False) -> StoredList | None:
     """Read the user's stored list from PostgreSQL; None where there is none or it cannot be read.
 
-    of_arm : the generation of an arm; None for the live one. may_lag : a replica may answer.
+    Parameters
+    ----------
+    of_arm
+        The generation of an arm; None for the live one.
+    may_lag
+        Whether a replica may answer.
     """
     try:
         if may_lag and replica_url() is not None:

@@ -59,9 +59,21 @@ class LiveLists(Generic[T]):
     ) -> T:
         """Return the list of `key`: a cached one, the one being ranked, or a new one by `rank`.
 
-        shared : whether the list is the same for everybody; it is then cached.
-        caller : of whom at most `PER_CALLER` lists are ranked at the same time; None: as many as there are.
-        Raises TimeoutError when it is not finished in time, and caches it once it is; and what `rank` raises.
+        Parameters
+        ----------
+        key
+            What the list depends on: lists of equal keys are the same.
+        rank
+            Makes the list; what it raises is raised here, too.
+        shared
+            Whether the list is the same for everybody; it is then cached.
+        caller
+            Of whom at most `PER_CALLER` lists are ranked at the same time; None: as many as there are.
+
+        Raises
+        ------
+        TimeoutError
+            The list is not finished in time; it is cached once it is.
         """
         if caller is None:
             return await self._get(key, rank, self._deadline, shared)

@@ -67,7 +67,10 @@ def encode(rest: Rest, request: RecommendationRequest) -> str:
 def decode(cursor: str, request: RecommendationRequest) -> Rest:
     """Return the rest of the list that `encode` put into the cursor.
 
-    Raises Invalid for a cursor without a valid signature, and for one of another request, user or guest.
+    Raises
+    ------
+    Invalid
+        The cursor has no valid signature, or is of another request, user or guest.
     """
     try:
         if len(cursor) > MAX_LENGTH:

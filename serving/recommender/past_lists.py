@@ -111,9 +111,23 @@ def trace_past(
     placement: str,
     at: datetime,
 ) -> PastTrace:
-    """Return whether the product was in the last list of a placement that the user saw before a moment.
+    """Return whether the product was in the last list of a placement that the user saw up to a moment.
 
-    Raises Invalid without a user or guest, NotFound for an unknown product and where no list was shown.
+    Parameters
+    ----------
+    user, session_id
+        Whose list it was; one of them is needed.
+    placement
+        The placement, or the shop's name of the list.
+    at
+        The moment.
+
+    Raises
+    ------
+    Invalid
+        There is neither a user nor a guest.
+    NotFound
+        The product is unknown, or no list was shown.
     """
     if user is None and session_id is None:
         raise Invalid("user or session_id: whose list is meant", field="user")

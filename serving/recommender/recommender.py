@@ -124,9 +124,21 @@ class Recommender:
     ) -> RecommendationResponse:
         """Return one list; a stored list takes one round trip to Redis.
 
-        request_id : of a list that is displayed and logged: a share of these is drawn at random
-        (`exploration.share`), the same list for the same id; None: never.
-        Raises NotFound for unknown products, Unavailable where a filter cannot be read.
+        Parameters
+        ----------
+        request_id
+            Of a list that is displayed and logged: a share of these is drawn at random (`exploration.share`),
+            the same list for the same id. None: never, and the list is neither interleaved nor has places for
+            new products.
+
+        Raises
+        ------
+        NotFound
+            A product of the page is unknown.
+        Invalid
+            A filter names an attribute that no product has.
+        Unavailable
+            A filter cannot be read.
         """
         data = self.data_for(request.user)
         _check_products(request, data)
@@ -209,8 +221,17 @@ class Recommender:
 
         All of them are made of one snapshot and one reading of the visitor's history.
 
-        requests : of one visitor, with one cart.
-        request_id : as in `recommend`. Raises as `recommend`.
+        Parameters
+        ----------
+        requests
+            Of one visitor, with one cart.
+        request_id
+            As in `recommend`.
+
+        Raises
+        ------
+        NotFound, Invalid, Unavailable
+            As `recommend`.
         """
         if not requests:
             return []
@@ -250,7 +271,12 @@ class Recommender:
     async def trace(self, request: RecommendationRequest, products: Sequence[int]) -> list[ProductTrace]:
         """Return for each product why it is in a list, or which step lost it.
 
-        Raises as `recommend`, and NotFound for an unknown product.
+        Raises
+        ------
+        NotFound
+            One of `products` is unknown, or as `recommend`.
+        Invalid, Unavailable
+            As `recommend`.
         """
         data = self.data_for(request.user)
         for product in products:

@@ -34,14 +34,24 @@ ITEM_LISTS = (Placement.SIMILAR, Placement.BOUGHT_TOGETHER)
 class Filters:
     """Conditions that an eligible product must all fulfil.
 
-    categories   any of them, each with all below it
-    brands       any of them
-    min_price, max_price  in the shop's currency, both included
-    tags         all of them
-    in_stock     True: in stock now; otherwise: everything on sale
-    created_since  seconds since 1970: arrived in the shop then or later
-    exclude      product ids that must not appear
-    attributes   (name, value) pairs, all of them; see `serving.ranking.attributes`
+    Attributes
+    ----------
+    categories
+        Any of them, each with all below it.
+    brands
+        Any of them.
+    min_price, max_price
+        In the shop's currency, both included.
+    tags
+        All of them.
+    in_stock
+        True: in stock now; otherwise: everything on sale.
+    created_since
+        Seconds since 1970: arrived in the shop then or later.
+    exclude
+        Product ids that must not appear.
+    attributes
+        (name, value) pairs, all of them; see `serving.ranking.attributes`.
     """
 
     categories: tuple[int, ...] = ()
@@ -62,15 +72,28 @@ NO_FILTERS = Filters()
 class RecommendationRequest:
     """A request for one list.
 
-    user, session  the visitor; neither for a list that is the same for everybody
-    products       what the page displays, or the seeds of `similar` and `bought_together`
-    cart           products in the cart: never recommended, and part of the user's history
-    country        ISO 3166 code, for `popular`
-    diversity      0: by score alone; 1: as different from each other as can be
-    explain        whether each product comes with the parts of its score
-    name           what the shop calls the list, for rules about it; None: as the placement
-    on_page        products of the lists above it on the same page, never repeated; None: a list by itself
-    caller         address of a caller without a key, who gets a fair part of the live ranking and no more
+    Attributes
+    ----------
+    user, session
+        The visitor; neither for a list that is the same for everybody.
+    products
+        What the page displays, or the seeds of `similar` and `bought_together`.
+    cart
+        Products in the cart: never recommended, and part of the user's history.
+    country
+        ISO 3166 code, for `popular`.
+    limit
+        Products of a page.
+    diversity
+        0: by score alone; 1: as different from each other as can be.
+    explain
+        Whether each product comes with the parts of its score.
+    name
+        What the shop calls the list, for rules about it; None: as the placement.
+    on_page
+        Products of the lists above it on the same page, never repeated; None: a list by itself.
+    caller
+        Address of a caller without a key, who gets a fair part of the live ranking and no more.
     """
 
     placement: Placement = Placement.FOR_YOU

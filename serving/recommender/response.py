@@ -26,22 +26,42 @@ __all__ = ["RecommendationResponse", "impression_of", "list_of", "narrowing", "r
 class RecommendationResponse:
     """One list and where it comes from.
 
-    rest          the entries of later pages
-    shown         number of products on earlier pages
-    filtered_out  how many products are not eligible, by reason; None for a stored list without filters
-    eligible      how many products are eligible; None for a stored list without filters
-    arm           arm of the running A/B test, None without one
-    arm_propensity  with which the visitor was assigned to it
-    complete      False: the deadline passed, and this is the best list available without waiting
-    parts         for each product, when requested, the parts of its score
-    propensities  of a list that was drawn at random: for each entry the chance of its place, given those
-                  before it; None for any other list
-    candidates    the products that such a list was drawn from
-    teams, credits  of an interleaved list: whose product each place has, and what a success there counts;
-                  its propensities are as those of a drawn list
-    milliseconds  that a list in an experiment took; None for any other
-    new_products  products of the page whose places were reserved for new products
-    by_arm   the request with what the arm of an experiment changed, which ranked the list; None: as it came
+    Attributes
+    ----------
+    entries
+        The entries of this page.
+    made_at
+        When what the list is made of was read or counted, seconds since 1970; 0: not known.
+    rest
+        The entries of later pages.
+    shown
+        Number of products on earlier pages.
+    filtered_out
+        How many products are not eligible, by reason; None for a stored list without filters.
+    eligible
+        How many products are eligible; None for a stored list without filters.
+    complete
+        False: the deadline passed, and this is the best list available without waiting.
+    arm
+        Arm of the running A/B test; None without one.
+    parts
+        For each product, when requested, the parts of its score.
+    propensities
+        Of a list that was drawn at random: for each entry the chance of its place, given those before it;
+        None for any other list.
+    candidates
+        The products that such a list was drawn from.
+    new_products
+        Products of the page whose places were reserved for new products.
+    arm_propensity
+        With which the visitor was assigned to the arm.
+    teams, credits
+        Of an interleaved list: whose product each place has, and what a success there counts; its
+        propensities are as those of a drawn list.
+    milliseconds
+        That a list in an experiment took; None for any other.
+    by_arm
+        The request with what the arm of an experiment changed, which ranked the list; None: as it came.
     """
 
     request: RecommendationRequest
@@ -137,7 +157,10 @@ def list_of(
 ) -> dict[str, Any]:
     """Return the documented list without the request's id, for `orjson`; its items are JSON bytes.
 
-    fields: of each product; None for the default ones.
+    Parameters
+    ----------
+    fields
+        Of each product; None for the default ones.
     """
     request = response.request
     items = orjson.Fragment(

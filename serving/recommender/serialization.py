@@ -35,9 +35,14 @@ def items_of(
 ) -> bytes:
     """Return the documented `items` of a response.
 
-    parts: the parts of each score, and fields: the fields of each product, where requested.
-
     Products that left the shop since the list was made are left out.
+
+    Parameters
+    ----------
+    parts
+        The parts of each score, where requested.
+    fields
+        The fields of each product, where requested.
     """
     summaries, label_of = catalogue.summaries, catalogue.labels_by_id.get
     pieces: list[bytes] = []

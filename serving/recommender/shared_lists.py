@@ -98,7 +98,10 @@ class SharedLists(Source):
     ) -> StoredList | None:
         """Return a list before rules and filters; None without a live generation.
 
-        Raises TimeoutError when it is not made within the deadline.
+        Raises
+        ------
+        TimeoutError
+            It is not made within the deadline.
         """
         if data.generation is None:
             return None

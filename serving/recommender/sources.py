@@ -58,7 +58,10 @@ class Source(ABC):
     ) -> RecommendationResponse | None:
         """Return the source's list, which may be short; None where it has none for this request.
 
-        Raises TimeoutError when it is not ready within the deadline.
+        Raises
+        ------
+        TimeoutError
+            It is not ready within the deadline.
         """
 
     def available_now(

@@ -108,7 +108,10 @@ def trace_products(
 ) -> list[ProductTrace]:
     """Follow products of the catalogue through the stages of a served list.
 
-    context : with the serving data of the visitor's arm.
+    Parameters
+    ----------
+    context
+        With the serving data of the visitor's arm.
     """
     traced = _TracedList(live, context, served, live.stages(request, context))
     return [_Tracer(traced, product).trace() for product in products]
