@@ -34,9 +34,19 @@ def likely_buyers(
     single product within the days of `Recommender.chances_`: chances of several products of a user are not
     independent, and are not added up.
 
-    products : int64 (n,). new : only users without an interaction with the product.
-    allowed : which of some users may be in a segment.
-    Raises Invalid without a product that the model knows, or where the model has no chances.
+    Parameters
+    ----------
+    products : int64, shape (n,)
+        Ids of products.
+    allowed
+        Which of some users may be in a segment.
+    new
+        Whether only users without an interaction with the product are listed.
+
+    Raises
+    ------
+    Invalid
+        The model knows none of the products, or has no chances.
     """
     known = products[model.items_.index(products) >= 0]
     if not known.size:
@@ -69,7 +79,17 @@ def look_alikes(model: Recommender, like: Ids, limit: int, allowed: Allowed) -> 
     by its rarity: tf-idf (Salton & Buckley 1988, "Term-weighting approaches in automatic text retrieval",
     Information Processing & Management 24(5)) and Rocchio's centroid.
 
-    like : int64 (n,). Raises Invalid where the model knows none of these users.
+    Parameters
+    ----------
+    like : int64, shape (n,)
+        Ids of users.
+    allowed
+        Which of some users may be in a segment.
+
+    Raises
+    ------
+    Invalid
+        The model knows none of these users.
     """
     rows = model.users_.index(like)
     rows = rows[rows >= 0]
@@ -94,8 +114,21 @@ def next_categories(
 ) -> list[SegmentMember]:
     """For each user the category without an interaction of theirs that holds their likeliest product.
 
-    on_sale : int64 (n,). category_of : the category of each product that has one, on sale or not.
     Users whose first `DEPTH` products are all of categories they know are left out.
+
+    Parameters
+    ----------
+    on_sale : int64, shape (n,)
+        Ids of the products on sale.
+    category_of
+        The category of each product that has one, on sale or not.
+    allowed
+        Which of some users may be in a segment.
+
+    Raises
+    ------
+    Invalid
+        The model has no chances.
     """
     calibration = _chances(model).new
     item_category = np.array([category_of.get(product, -1) for product in model.items_.ids.tolist()])

@@ -53,9 +53,14 @@ SEGMENT_TITLES = {
 class SegmentMember:
     """One user of a segment, and the product or category that it is about.
 
-    chance : from 0 to 1, that the user chooses the product, where one is known.
-    similarity : of a look-alike to the given users, from 0 to 1.
-    at : when the product is due, or when the user last looked at it.
+    Attributes
+    ----------
+    chance
+        From 0 to 1, that the user chooses the product, where one is known.
+    similarity
+        Of a look-alike to the given users, from 0 to 1.
+    at
+        When the product is due, or when the user last looked at it.
     """
 
     user_id: int
@@ -70,7 +75,14 @@ class SegmentMember:
 class NamedMember:
     """A member with the shop's own ids and names; its fields are the columns of the CSV, in their order.
 
-    product, category : names. category_slug : the own id of the category. The others : as of the member.
+    The fields that are not described here are as those of the member.
+
+    Attributes
+    ----------
+    username, sku, category_slug
+        The own ids of the user, the product and the category.
+    product, category
+        Names.
     """
 
     user_id: int
@@ -90,8 +102,14 @@ class NamedMember:
 class Segment:
     """Members, the most likely first.
 
-    model : by which model, None where none was used. as_of : the moment from which days are counted, None
-    where none are. from_old_data : whether that moment is the newest interaction's, since none is younger.
+    Attributes
+    ----------
+    model
+        By which model; None where none was used.
+    as_of
+        The moment from which days are counted; None where none are.
+    from_old_data
+        Whether that moment is the newest interaction's, since none is younger.
     """
 
     kind: SegmentKind
@@ -154,7 +172,10 @@ def named(session: Session, members: Sequence[SegmentMember]) -> list[NamedMembe
 def as_csv(members: Iterable[NamedMember], blocks: Callable[[int], str] | None = None) -> str:
     """The members as CSV (RFC 4180) with a header; empty where a value is not known.
 
-    blocks : the address of a block for the mail to a user, which becomes the last column, `mail_block`.
+    Parameters
+    ----------
+    blocks
+        The address of a block for the mail to a user, which becomes the last column, `mail_block`.
     """
     text_file = io.StringIO()
     writer = csv.writer(text_file)

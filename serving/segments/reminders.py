@@ -24,8 +24,13 @@ def remind(request: SegmentRequest) -> int:
     """Publish `ProductReminderDue` for each member; return how many.
 
     The notifications send each reminder once within `notifications.reminder_days`, so that this may run every
-    hour. Raises Invalid for another kind of segment, and where there is no recent interaction: reminders of
-    old data would reach real people.
+    hour.
+
+    Raises
+    ------
+    Invalid
+        The segment is of another kind, or there is no recent interaction: reminders of old data would reach
+        real people.
     """
     reason = REMINDED_KINDS.get(request.kind)
     if reason is None:

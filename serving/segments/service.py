@@ -40,13 +40,24 @@ _CATEGORIES = text(
 class SegmentRequest:
     """Which segment.
 
-    product_ids, category_id, brand_id : of `buyers`: what is to be bought; of a category with all below it.
-    user_ids : of `look-alikes`: whom the members are to be like.
-    new : of `buyers`: only users without an interaction with the product.
-    days : due within (`replenishment`), or changed within (`price-drop`, `back-in-stock`).
-    looked_days : of the last two: the user looked at the product at most so many days ago.
-    as_of : of these three: the moment from which days are counted; None: now, or the newest interaction
-        where that is older than `OLD_DATA_DAYS`.
+    Attributes
+    ----------
+    product_ids, category_id, brand_id
+        Of `buyers`: what is to be bought; of a category with all below it.
+    user_ids
+        Of `look-alikes`: whom the members are to be like.
+    new
+        Of `buyers`: only users without an interaction with the product.
+    days
+        Due within so many days (`replenishment`), or changed within them (`price-drop`, `back-in-stock`).
+    looked_days
+        Of `price-drop` and `back-in-stock`: the user looked at the product at most so many days ago.
+    limit
+        Members at most.
+    as_of
+        Of `replenishment`, `price-drop` and `back-in-stock`: the moment from which days are counted; None:
+        now, or the newest interaction where that is older than `OLD_DATA_DAYS`. Changes of prices and stock
+        then count from now all the same.
     """
 
     kind: SegmentKind
@@ -64,8 +75,14 @@ class SegmentRequest:
 def make(session: Session, request: SegmentRequest) -> Segment:
     """Make the segment of this moment.
 
-    Raises Invalid for a request without what its kind needs, NotFound for an unknown category or where no
-    model is active, Unavailable where the model's artifact is damaged.
+    Raises
+    ------
+    Invalid
+        The request lacks what its kind needs, has a value out of range, or asks what the model cannot say.
+    NotFound
+        The category is unknown, or no model is active.
+    Unavailable
+        The model's artifact is damaged.
     """
     if not 1 <= request.limit <= MAX_MEMBERS:
         raise Invalid(f"limit: give 1 to {MAX_MEMBERS:,}", field="limit")

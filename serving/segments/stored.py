@@ -30,7 +30,14 @@ _log = get_logger(__name__)
 def store_request(session: Session, name: str, request: SegmentRequest, *, actor: str) -> int:
     """Store the segment of a request under a name, and find its members; return how many.
 
-    Raises Invalid, NotFound and Unavailable as `serving.segments.service.make`, and Conflict for too many.
+    Raises
+    ------
+    Invalid
+        The name is reserved, the request has `as_of`, or as `serving.segments.service.make`.
+    NotFound, Unavailable
+        As `serving.segments.service.make`.
+    Conflict
+        There are too many stored segments.
     """
     if request.as_of is not None:
         raise Invalid("as_of: a stored segment is made again each day; leave it out", field="as_of")
