@@ -44,7 +44,10 @@ def background_process(listener: socket.socket) -> Iterator[None]:
 
     Enter it before this process starts a thread: the first one is forked, which costs no imports.
 
-    listener : the socket of the API, which the process must not keep open.
+    Parameters
+    ----------
+    listener
+        The socket of the API, which the process must not keep open.
     """
     # a connection must not be shared by processes
     dispose_engines()

@@ -43,10 +43,15 @@ def server_config(app: object, workers: int = 1) -> uvicorn.Config:
 
 
 def prepare_workers() -> None:
-    """Load what all workers share, before the first is forked. Raises Unavailable.
+    """Load what all workers share, before the first is forked.
 
     The program, the application and the catalogue are shared. The model is not loaded here: each worker maps
     its files, which the page cache shares, and loading an algorithm may start threads.
+
+    Raises
+    ------
+    Unavailable
+        PostgreSQL is away.
     """
     _use_one_heap()
     refresher = Refresher()

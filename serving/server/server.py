@@ -72,7 +72,10 @@ def check_access(settings: Settings, host: str) -> None:
 def bind(host: str, port: int, *, next_if_taken: bool = True) -> socket.socket:
     """Return a listening socket on `port`, or, with `next_if_taken`, on the next free one.
 
-    Raises Unavailable when the port is taken, or the host is no address of this machine.
+    Raises
+    ------
+    Unavailable
+        The port is taken, or the host is no address of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     attempts = MAX_PORTS_TRIED if next_if_taken else 1
@@ -104,7 +107,12 @@ def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM; meanwhile `var/run/api.json` has the address.
 
-    port : this port only; None: that of the settings, or the next free one.
+    Parameters
+    ----------
+    port
+        This port only; None: that of the settings, or the next free one.
+    announce
+        Called with the address once the port is bound.
     """
     check_schema()
     check_access(settings, host)

@@ -39,11 +39,18 @@ def can_fork() -> bool:
 class RestartPolicy:
     """When dead workers are replaced, in seconds.
 
-    initial_delay   pause before the first replacement; it doubles with each early death
-    max_delay       the longest pause
-    stable_seconds  a worker that ran for this long did not die early
-    max_deaths      early deaths in a row after which a worker is not replaced
-    drain_seconds   time that workers may take to end
+    Attributes
+    ----------
+    initial_delay
+        Pause before the first replacement; it doubles with each early death.
+    max_delay
+        The longest pause.
+    stable_seconds
+        A worker that ran for this long did not die early.
+    max_deaths
+        Early deaths in a row after which a worker is not replaced.
+    drain_seconds
+        Time that workers may take to end.
     """
 
     initial_delay: float = 0.5
@@ -75,7 +82,12 @@ class _WorkerSlot:
 class Supervisor:
     """Keeps `count` workers running until SIGINT or SIGTERM.
 
-    work : runs in a worker until SIGTERM; calls its argument once it serves.
+    Attributes
+    ----------
+    work
+        Runs in a worker until SIGTERM; calls its argument once it serves.
+    policy
+        When dead workers are replaced; default: `RestartPolicy()`.
     """
 
     def __init__(
@@ -91,8 +103,10 @@ class Supervisor:
     def run(self) -> None:
         """Run within `handling_signals`; returns when all workers have ended after a signal.
 
-        Raises Unavailable when the first workers cannot start, or no worker is left; no process remains in
-        any case.
+        Raises
+        ------
+        Unavailable
+            The first workers cannot start, or no worker is left; no process remains in any case.
         """
         # objects of now live as long as the process: garbage collection would only copy their pages
         gc.collect()

@@ -177,7 +177,10 @@ class AbTestRefresher:
     def refresh(self, catalogue: Catalogue) -> Iterator[RunningTests]:
         """Yield the running tests, prepared for `catalogue`; new ones first without their models.
 
-        Raises Unavailable when the database cannot be reached; the current tests go on.
+        Raises
+        ------
+        Unavailable
+            The database cannot be reached; the current tests go on.
         """
         current = {each.test.id: each for each in self._current.all}
         registered: dict[str, RegisteredModel | str] = {}

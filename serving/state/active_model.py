@@ -43,7 +43,14 @@ class LoadedModel:
         """Load a model of the registry, ready to rank within a request's deadline.
 
         The first list of each question is made here: libraries, machine code and matrices that a model
-        prepares when it first needs them take seconds. Raises what `registry.load` and the model raise.
+        prepares when it first needs them take seconds.
+
+        Raises
+        ------
+        Unavailable
+            As `registry.load`.
+        Exception
+            What the model raises.
         """
         model = registry.load(registered)
         history = History.of(model.items_.ids[:1])
@@ -60,10 +67,15 @@ class LoadedModel:
         return Kind.CONTENT_BASED if self.registered.type == "content_based" else Kind.COLLABORATIVE
 
     def units(self, scores: npt.NDArray[np.float32], novelty: Novelty = Novelty.ANY) -> npt.NDArray[np.int64]:
-        """Return scores as calibrated ten-thousandths, int64, same shape.
+        """Return scores as calibrated ten-thousandths.
 
         Each novelty has its own calibration. The scores of a model without one are mapped monotonically to
         0..1, which keeps their order but makes them no probabilities.
+
+        Returns
+        -------
+        int64, the shape of `scores`
+            From 0 to `SCORE_UNIT`.
         """
         calibration = self.model.calibration_
         if novelty is Novelty.NEW and self.model.calibration_new_ is not None:
@@ -90,7 +102,10 @@ class ActiveModel:
     def refresh(self) -> bool:
         """Load the active model of the registry; True when `current` changed.
 
-        Raises Unavailable when the database cannot be reached.
+        Raises
+        ------
+        Unavailable
+            The database cannot be reached.
         """
         with unit_of_work() as session:
             active = registry.active(session)

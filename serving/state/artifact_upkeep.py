@@ -27,7 +27,10 @@ class ArtifactUpkeep:
     def refresh(self, in_use: Iterable[LoadedModel]) -> None:
         """Ask the store, and remove copies of what was withdrawn from it, such as by an erasure.
 
-        in_use : models whose copies stay, for a start while the store is away.
+        Parameters
+        ----------
+        in_use
+            Models whose copies stay, for a start while the store is away.
         """
         store = artifact_store()
         if not store.is_shared:

@@ -42,8 +42,11 @@ class LiveExecutor:
     def submit(self, seconds: float, work: Callable[[], T]) -> Future[T]:
         """Begin `work` soon.
 
-        Raises TimeoutError when too much is admitted already for it to end within `seconds`; the future does
-        when it could not begin in time.
+        Raises
+        ------
+        TimeoutError
+            Too much is admitted already for it to end within `seconds`. The future raises it, too, when the
+            work could not begin in time.
         """
         with self._admission:
             expected = (self._admitted + 1) * self._processor_seconds
@@ -72,9 +75,14 @@ class LiveExecutor:
             self._admitted -= 1
 
     async def within(self, seconds: float, work: Callable[[], T]) -> T:
-        """Return or raise what `work` does. Raises TimeoutError when it has not ended in time.
+        """Return or raise what `work` does.
 
         A failure that comes too late is logged.
+
+        Raises
+        ------
+        TimeoutError
+            The work has not ended in time.
         """
         submitted = self.submit(seconds, work)
         future = asyncio.wrap_future(submitted)

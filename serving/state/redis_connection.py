@@ -34,7 +34,12 @@ class RedisConnection:
     async def live_generation(self) -> int | None:
         """Return the generation of stored lists that is live in Redis; None without one.
 
-        Raises RedisError, OSError, Unavailable when an embedded server does not run.
+        Raises
+        ------
+        RedisError, OSError
+            Redis does not answer.
+        Unavailable
+            An embedded server does not run.
         """
         client = self.client if self.available and self.client is not None else await self._connect()
         try:

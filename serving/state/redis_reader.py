@@ -32,9 +32,26 @@ class RedisReader:
         self._runner: asyncio.Task[None] | None = None
 
     async def read(self, members_of: str, value_of: str) -> _Reply:
-        """Return the members of a set (bytes each) and the value of a string (bytes or None).
+        """Return the members of a set and the value of a string.
 
-        Raises RedisError or OSError (a timeout); an error of one pair does not affect the others.
+        Parameters
+        ----------
+        members_of
+            The key of the set.
+        value_of
+            The key of the string.
+
+        Returns
+        -------
+        members : collection of bytes
+            Empty where there is no such set.
+        value : bytes or None
+            None where there is no such string.
+
+        Raises
+        ------
+        RedisError, OSError
+            Redis does not answer, or not in time; an error of one pair does not affect the others.
         """
         future: asyncio.Future[_Reply] = asyncio.get_running_loop().create_future()
         first, second = members_of.encode(), value_of.encode()

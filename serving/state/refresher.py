@@ -235,8 +235,12 @@ class Refresher:
     async def running(self) -> AsyncIterator[None]:
         """Fill the snapshot and keep it fresh until the end of the block.
 
-        Raises Unavailable when PostgreSQL cannot be reached and nothing was prepared; without Redis or
-        a model it starts all the same.
+        Without Redis or a model it starts all the same.
+
+        Raises
+        ------
+        Unavailable
+            PostgreSQL cannot be reached and nothing was prepared.
         """
         tasks: list[asyncio.Task[None]] = []
         try:

@@ -61,7 +61,10 @@ class RuleRefresher:
     def compiled(self, catalogue: Catalogue, rule_set: str | None = None) -> CompiledRules:
         """Return the rules for everybody compiled for this catalogue; cached until an input changes.
 
-        rule_set : with the rules of this set.
+        Parameters
+        ----------
+        rule_set
+            With the rules of this set.
         """
         rules = tuple(rule for rule in self.current if rule.is_for(rule_set))
         compiled_rules, moment = self._compiled.get(rule_set), clock.now()

@@ -23,20 +23,36 @@ __all__ = ["ServingData"]
 class ServingData:
     """One consistent state of shop, models and rules.
 
-    model               the model that ranks; None where none is loaded
-    model_problem       why there is none, or why a newer one is not used; None without a problem
-    auxiliary           models beside it, by algorithm
-    rules               the business rules in force, compiled for `catalogue`
-    popular_at          when `popular` was counted, seconds since 1970
-    cold_start          products that `model` does not know
-    new_products        new products that places are reserved for, with their clicks; none by default
-    generation          the live generation of stored lists in Redis; None without one
-    uses_stored_lists   False where a request must be ranked now, as in an arm that is ranked live
-    tests               the running A/B tests
-    rule_sets           `rules` with those of each set that a test compares
-    arm                 the test and arm that this data is of, such as `duel:b`; None outside of a test
-    arm_generation      the stored lists of the arm's own model; None where it has none
-    version             counts the snapshots of a process; two of one version have the same parts
+    Attributes
+    ----------
+    rules
+        The business rules in force, compiled for `catalogue`.
+    model
+        The model that ranks; None where none is loaded.
+    model_problem
+        Why there is none, or why a newer one is not used; None without a problem.
+    auxiliary
+        Models beside it, by algorithm.
+    popular_at
+        When `popular` was counted, seconds since 1970.
+    cold_start
+        Products that `model` does not know.
+    new_products
+        New products that places are reserved for, with their clicks; none by default.
+    generation
+        The live generation of stored lists in Redis; None without one.
+    uses_stored_lists
+        False where a request must be ranked now, as in an arm that is ranked live.
+    tests
+        The running A/B tests.
+    rule_sets
+        `rules` with those of each set that a test compares.
+    arm
+        The test and arm that this data is of, such as `duel:b`; None outside of a test.
+    arm_generation
+        The stored lists of the arm's own model; None where it has none.
+    version
+        Counts the snapshots of a process; two of one version have the same parts.
     """
 
     catalogue: Catalogue
