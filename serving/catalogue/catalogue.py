@@ -26,9 +26,20 @@ Mask = npt.NDArray[np.bool_]
 
 
 class CatalogueRow(NamedTuple):
-    """One product as stored; -1 for no category or brand, `created` in seconds since 1970.
+    """One product as stored.
 
-    `details` is `ProductDetails` as a JSON array.
+    Attributes
+    ----------
+    price
+        In the shop's currency.
+    category, brand
+        Its id; -1 for none.
+    created
+        Seconds since 1970.
+    shown, stocked
+        As in `Catalogue`.
+    details
+        `ProductDetails` as a JSON array.
     """
 
     id: int
@@ -47,18 +58,32 @@ class CatalogueRow(NamedTuple):
 class Catalogue:
     """One immutable snapshot of the n products, as columns with ascending ids.
 
-    ids        int64 (n,)
-    names      str (n,), packed
-    price      float64 (n,), in the shop's currency
-    category   int32 (n,), id of the category, -1 for none
-    brand      int32 (n,), id of the brand, -1 for none
-    created    float64 (n,), seconds since 1970
-    shown      bool (n,): active, and in stock, or sold when out of stock, or without tracked stock
-    stocked    bool (n,): in stock, or without tracked stock
-    repeats    bool (n,): may appear again after a purchase (policy of the nearest category that has one)
-    tag_code   int32, the tags of all rows concatenated, as values of `tag_words`
-    tag_start  int64 (n + 1,): the tags of row i are tag_code[tag_start[i]:tag_start[i + 1]]
-    parents    the parent of each category, None at the top
+    Attributes
+    ----------
+    ids : int64, shape (n,)
+    names : str, shape (n,), packed
+    price : float64, shape (n,)
+        In the shop's currency.
+    category : int32, shape (n,)
+        Id of the category; -1 for none.
+    brand : int32, shape (n,)
+        Id of the brand; -1 for none.
+    created : float64, shape (n,)
+        Seconds since 1970.
+    shown : bool, shape (n,)
+        Active, and in stock, or sold when out of stock, or without tracked stock.
+    stocked : bool, shape (n,)
+        In stock, or without tracked stock.
+    repeats : bool, shape (n,)
+        May appear again after a purchase (policy of the nearest category that has one).
+    tag_code : int32
+        The tags of all rows concatenated, as values of `tag_words`.
+    tag_start : int64, shape (n + 1,)
+        The tags of row i are tag_code[tag_start[i]:tag_start[i + 1]].
+    tag_words
+        The number of each tag.
+    parents
+        The parent of each category; None at the top.
     """
 
     ids: npt.NDArray[np.int64]

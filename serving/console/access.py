@@ -39,9 +39,16 @@ ROLES = tuple(Role)
 
 @dataclass(frozen=True)
 class ConsoleUser:
-    """Who uses the console. user_id : None where no log-in is needed, and for an API key.
+    """Who uses the console.
 
-    actor : whom histories name, such as "user 7".
+    Attributes
+    ----------
+    user_id
+        None where no log-in is needed, and for an API key.
+    actor
+        Whom histories name, such as "user 7".
+    session_id
+        The session of the log-in; None without one.
     """
 
     user_id: int | None

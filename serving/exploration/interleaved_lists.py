@@ -38,7 +38,14 @@ def interleaved(
     minimum share is the control's, outside of the experiment: products of two lists could break them
     together. So is, as a fallback, a list for which either arm has no list of its own model.
 
-    control, challenger : the lists of the arms for one request.
+    Parameters
+    ----------
+    control, challenger
+        The lists of the arms for one request.
+    visitor
+        The context of the request, before an arm changes it.
+    request_id
+        Decides how the coins fall: the same id gives the same list.
     """
     request, design, data = control.request, test.test.design, visitor.data
     plain = replace(control, arm=None, arm_propensity=None)

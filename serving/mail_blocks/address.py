@@ -91,9 +91,19 @@ def address_of(block: MailBlock) -> str:
 
 
 def read_address(address: str) -> tuple[MailBlock, str]:
-    """Read an address; the block may be expired. Raises NotFound for an address of another maker.
+    """Read an address; the block may be expired.
 
-    Returns the block, and a name of it that no other one has and that tells as little as the address.
+    Returns
+    -------
+    block : MailBlock
+        What the address stands for.
+    name : str
+        A name that no other block has and that tells as little as the address.
+
+    Raises
+    ------
+    NotFound
+        The address is of another maker.
     """
     try:
         data = base64.b64decode(address + "=" * (-len(address) % 4), altchars=b"-_", validate=True)

@@ -40,9 +40,16 @@ LIST_NAME = "mail"
 
 @dataclass(frozen=True)
 class FilledBlock:
-    """The products of a block, at most `places`. request_id : of the impression; is_kept : Redis has it.
+    """The products of a block, at most `places`.
 
-    is_personal : chosen for the person, whose clicks are counted.
+    Attributes
+    ----------
+    request_id
+        Of the impression.
+    is_personal
+        Whether they are chosen for the person, whose clicks are counted.
+    is_kept
+        Whether Redis has the products.
     """
 
     request_id: str

@@ -112,7 +112,12 @@ def sparkline(values: Sequence[float], label: str) -> Markup:
 def stacked(parts: Sequence[ScoredPart], label: str, *, most: float | None = None) -> Markup:
     """One bar of parts in a row, each in a colour of its own; parts below zero are left out.
 
-    most : the sum that fills the whole width; by default that of the parts.
+    Parameters
+    ----------
+    label
+        The text of the chart for screen readers.
+    most
+        The sum that fills the whole width; by default that of the parts.
     """
     positive = [(number, part) for number, part in enumerate(parts) if part.value > 0]
     total = most if most is not None else sum(part.value for _, part in positive)

@@ -113,7 +113,10 @@ async def ranked(
 ) -> list[ListSection]:
     """The sections with their lists, ranked as the API ranks them; a product is in one of them only.
 
-    cart : products in the cart, which are in none of them.
+    Parameters
+    ----------
+    cart
+        Products in the cart, which are in none of them.
     """
     recommender: Recommender = request.app.state.recommender
     caller = caller_without_key(request.scope)

@@ -105,7 +105,14 @@ def products_of(
 ) -> list[DisplayedProduct]:
     """Return entries as they are displayed; products that left the shop are left out.
 
-    beside : the products of the list beside it. rules : the names of rules that placed each product.
+    Parameters
+    ----------
+    parts
+        By product the parts of its score, as a response has them.
+    beside
+        The products of the list beside it.
+    rules
+        The names of rules that placed each product.
     """
     rows = []
     for position, entry in enumerate(entries, 1):

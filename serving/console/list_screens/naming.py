@@ -84,7 +84,21 @@ def product_named(catalogue: Catalogue, words: str) -> int | None:
 def each_named(words: str, field: str, named: Callable[[str], int | None]) -> tuple[int, ...]:
     """Return the number of each of several things, with commas or lines between them, without repetitions.
 
-    Numbers may have blanks between them. Raises Invalid for more than `MAX_NAMED`, and what `named` raises.
+    Numbers may have blanks between them.
+
+    Parameters
+    ----------
+    words
+        Numbers or names of the things.
+    field
+        The field that an error names.
+    named
+        The number of one of them, None for an empty text; what it raises is raised here, too.
+
+    Raises
+    ------
+    Invalid
+        There are more than `MAX_NAMED`.
     """
     separator = r"[\s,]+" if _NUMBERS.fullmatch(words) else r"[,\n]"
     parts = [part.strip() for part in re.split(separator, words) if part.strip()]
