@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import threading
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields, replace
-from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
 from features.dataset import Dataset
-from features.ids import IdMap
 from features.interactions import History
-from models.ranking.calibration import BuyingChances, Calibration, maps_as_json, maps_from_json
 from models.ranking.explanations import Reasons, explained, opinion_of_whole, strongest
 from models.ranking.filters import Exclude, RankRequest, Selection, as_ids, positive, summed_histories
-from models.registry.artifact import read_artifact, write_artifact
 from models.results import Explanation, MemberOpinion, Ranking
+from models.shared.fitted_state import FittedState, ModelKind
 from models.shared.memory_budget import refuse_if_larger
 from models.shared.parallel import WORKERS, even_parts, in_parallel
 from models.shared.score_blocks import DenseScores, ScoreBlock
 from recsys.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
     from models.shared.fitted_members import FittedMembers
 
 __all__ = ["Exclude", "ModelKind", "Reasons", "Recommender"]
@@ -41,47 +34,12 @@ BLOCK_BYTES = 128 * 2**20 // WORKERS
 """Scores are computed in blocks of about this size, one per thread: memory is bounded however many users."""
 
 
-class ModelKind(StrEnum):
-    """`recommendation_models.type`."""
-
-    COLLABORATIVE = "collaborative_filtering"
-    CONTENT = "content_based"
-    HYBRID = "hybrid"
-
-
-class Recommender(ABC):
+class Recommender(FittedState):
     """A model. Hyper-parameters are stored at construction; what `fit` learns ends in an underscore.
 
     A subclass names its `algorithm`, `kind` and `Parameters` (a frozen dataclass of JSON values) and
     writes the private hooks; checking, id mapping, exclusion and ranking happen here, once.
     """
-
-    algorithm: ClassVar[str]
-    kind: ClassVar[ModelKind]
-    knows_rare: ClassVar[bool] = False
-    """Whether it can tell products that hardly anybody took from each other, by what the catalogue says."""
-    Parameters: ClassVar[type[DataclassInstance]]
-
-    users_: IdMap
-    items_: IdMap
-    history_: sparse.csr_matrix
-    """csr float32 (users, items): what each user touched up to the moment of the fit, zeros included."""
-    moment_: int
-    dataset_fingerprint_: str
-    calibration_: Calibration | None
-    """Of lists of any product."""
-    calibration_new_: Calibration | None
-    """Of lists of what is new to the user; None: as `calibration_`."""
-    chances_: BuyingChances | None = None
-
-    def __init__(self, parameters: DataclassInstance | None = None) -> None:
-        chosen = self.Parameters() if parameters is None else parameters
-        if not isinstance(chosen, self.Parameters):
-            raise TypeError(
-                f"{type(self).__name__} takes {self.Parameters.__name__}, not {type(chosen).__name__}"
-            )
-        self.parameters = chosen
-        self._of_thread = threading.local()
 
     # --- hooks: every one but `_fit` and `_restore` may be called by several threads at once ------------
 
@@ -95,9 +53,12 @@ class Recommender(ABC):
 
         Parameters
         ----------
-        history : csr float32, shape (n, items), positive weights only
+        history : csr float32, shape (n, items)
+            Positive weights only, one row per user asked for.
         rows : int64, shape (n,)
-            Of the users in `users_`, -1 for users who are folded in by their history.
+            Rows of the users in `users_`, -1 for users who are folded in by their history.
+        out : float32, shape (n, items)
+            To be filled.
         """
 
     def _answer(self, request: RankRequest, out: Scores) -> None:
@@ -105,7 +66,15 @@ class Recommender(ABC):
         self._score(positive(request.history), request.rows, out)
 
     def _opinions(self, request: RankRequest, out: Scores) -> ScoreBlock:
-        """The scores of `_answer` in the cheapest form, in `out` or not; `request.shown` is not looked at."""
+        """The scores of `_answer` in the form that is cheapest for this model.
+
+        What the block closes or hides later is not the model's concern: `request.shown` is not looked at.
+
+        Parameters
+        ----------
+        out : float32, shape (n, items)
+            May be used, and may then be part of what is returned.
+        """
         self._answer(request, out)
         return DenseScores(out)
 
@@ -114,7 +83,17 @@ class Recommender(ABC):
     ) -> bool:
         """Fill `out` (n, columns.size) with the scores of `_answer` for these item rows, increasing.
 
-        With `is_pool` all requests pass one array, whose part may be kept. False: no gain, nothing written.
+        Parameters
+        ----------
+        columns : int64, shape (c,), increasing
+        out : float32, shape (n, c)
+        is_pool
+            The same array `columns` is passed with each request; what is taken for it may be kept.
+
+        Returns
+        -------
+        bool
+            False, and nothing is written, where a model does not gain by leaving the other items out.
         """
         return False
 
@@ -125,7 +104,16 @@ class Recommender(ABC):
         return self._contributions(positive(request.history), int(request.rows[0]), items)
 
     def _reasons_for(self, items: Rows) -> Reasons:
-        """`_reasons` for many lists of `items` (rising) only; preparing each once takes `_prepared_bytes`."""
+        """`_reasons` for many users whose lists hold nothing but `items`.
+
+        A model that can compute once for all of them what a reason needs of each product overrides this,
+        and `_prepared_bytes`: what that takes for one product.
+
+        Parameters
+        ----------
+        items : int64, shape (m,)
+            Item rows, increasing, each once.
+        """
         return self._reasons
 
     def _prepared_bytes(self) -> int:
@@ -143,17 +131,11 @@ class Recommender(ABC):
 
         Returns
         -------
-        contributions : float32, shape (m, history.nnz), in the order of `history.indices`
-        baselines : float32, shape (m,); both add up to the scores of `_score`
+        contributions : float32, shape (m, history.nnz)
+            In the order of `history.indices`.
+        baselines : float32, shape (m,)
+            What each item has without a history: both add up to the scores of `_score`.
         """
-
-    @abstractmethod
-    def _arrays(self) -> Arrays:
-        """What `fit` learned, as named arrays, for the artifact."""
-
-    @abstractmethod
-    def _restore(self, arrays: Arrays) -> None:
-        """Take back what `_arrays` gave."""
 
     # --- fitting ---------------------------------------------------------------------------------
 
@@ -179,11 +161,14 @@ class Recommender(ABC):
         self._fit(dataset)
         return self
 
-    def share(self, known: FittedMembers) -> None:  # noqa: B027 - most models have no members
+    def share(self, known: FittedMembers) -> None:
         """Take members from `known` where it has them; only a model made of others has a use for that."""
 
     def successor(self) -> Self:
-        """An unfitted model with the same parameters and choices: a refit is the model that was evaluated."""
+        """An unfitted model with the same parameters and with the choices that this one made in its fit.
+
+        A refit on more data is then the model that was evaluated: it makes no new choices.
+        """
         return type(self)(self.parameters)
 
     # --- answers ---------------------------------------------------------------------------------
@@ -200,13 +185,23 @@ class Recommender(ABC):
         exclude: Exclude = None,
         only: npt.ArrayLike | None = None,
     ) -> Ranking:
-        """The k best products of each user; an empty row for one unknown at fit time, see `recommend_from`.
+        """The k best products of each user.
 
         Parameters
         ----------
         users : int64, shape (n,)
+            User ids. One that was unknown at fit time gets an empty row; see `recommend_from`.
+        k
+            Length of a list, at least 1.
+        exclude
+            Which products are left out of each list; see `Exclude`.
         only : int64, shape (m,)
             Product ids to choose from (default: all).
+
+        Raises
+        ------
+        ValueError
+            For k below 1, and for ids that are no integers.
         """
         asked = as_ids(users, "users")
         shown = Selection.of(self.items_, exclude, only)
@@ -229,7 +224,17 @@ class Recommender(ABC):
     ) -> Ranking:
         """The k best products for users or guests unseen at fit time, by what they did (fold-in).
 
-        Products unknown at fit time are ignored; `queries` of the answer are the positions 0..n-1.
+        Parameters
+        ----------
+        histories
+            One for each list. Products unknown at fit time are ignored.
+        k, exclude, only
+            As of `recommend`.
+
+        Returns
+        -------
+        Ranking
+            Its `queries` are the positions 0..n-1 in `histories`.
         """
         shown = Selection.of(self.items_, exclude, only)
 
@@ -256,7 +261,12 @@ class Recommender(ABC):
         return self._gathered(asked, k, known.size, rank)
 
     def explain(self, user: int, product: int, *, exclude: Exclude = None) -> Explanation:
-        """The parts of the score of one product for one user, in a list with this `exclude`.
+        """The parts of the score of one product for one user.
+
+        Parameters
+        ----------
+        exclude
+            As in the list that is explained: `"seen"` where it holds products new to the user only.
 
         Raises
         ------
@@ -286,7 +296,8 @@ class Recommender(ABC):
         Returns
         -------
         int64, shape of `ranking.products`
-            -1 where nothing does (popularity, for example). With `histories`, rows as of `recommend_from`.
+            -1 where nothing in the history does (popularity, for example). With `histories` the rows of
+            `ranking` are those of `recommend_from`.
         """
         return strongest(self, ranking, histories)
 
@@ -298,65 +309,16 @@ class Recommender(ABC):
         exclude: Exclude = None,
         only: npt.ArrayLike | None = None,
     ) -> tuple[MemberOpinion, ...]:
-        """Each member's opinion on a product, as in `recommend_from`; empty for an unknown product."""
+        """The opinion of each member on a product for a folded-in history; empty for an unknown product.
+
+        Parameters
+        ----------
+        exclude, only
+            As of `recommend_from`.
+        """
         item = int(self.items_.index([product])[0])
         request = self._fold_in_request([history], Selection.of(self.items_, exclude, only))
         return () if item < 0 else self._opinions_on(request, item)
-
-    # --- the artifact ----------------------------------------------------------------------------
-
-    def save(self, folder: Path) -> str:
-        """Write the artifact whole or not at all; return its checksum (equal models give equal checksums)."""
-        header = {
-            "algorithm": self.algorithm,
-            "kind": self.kind.value,
-            "parameters": asdict(self.parameters),
-            "moment": self.moment_,
-            "dataset": self.dataset_fingerprint_,
-            **maps_as_json(self.calibration_, self.calibration_new_, self.chances_),
-        }
-        arrays: Arrays = {
-            "users": self.users_.ids,
-            "items": self.items_.ids,
-            "history_indptr": self.history_.indptr.astype(np.int64),
-            "history_indices": self.history_.indices.astype(np.int32),
-            "history_data": self.history_.data.astype(np.float32),
-        }
-        own = {f"fitted_{name}": array for name, array in self._arrays().items()}
-        return write_artifact(folder, header, arrays | own)
-
-    @classmethod
-    def load(cls, folder: Path, *, verify: bool = True) -> Self:
-        """Read an artifact of this class, memory-mapped; `verify=False` skips checksums.
-
-        Raises
-        ------
-        NotFound
-        Invalid
-            When it is damaged or of another class.
-        """
-        header, arrays = read_artifact(folder, verify=verify)
-        if header["algorithm"] != cls.algorithm:
-            raise Invalid(
-                f"{folder} holds a model of algorithm {header['algorithm']!r}, not {cls.algorithm!r}"
-            )
-        model = cls(cls.Parameters(**_known_parameters(cls.Parameters, header["parameters"], folder)))
-        try:
-            model.users_, model.items_ = IdMap(arrays["users"]), IdMap(arrays["items"])
-            parts = (arrays["history_data"], arrays["history_indices"], arrays["history_indptr"])
-            model.history_ = sparse.csr_matrix(parts, shape=(len(model.users_), len(model.items_)))
-            model.moment_ = int(header["moment"])
-            model.dataset_fingerprint_ = header["dataset"]
-            maps = maps_from_json(header)
-            model.calibration_, model.calibration_new_, model.chances_ = maps
-            own = {n.removeprefix("fitted_"): a for n, a in arrays.items() if n.startswith("fitted_")}
-            model._restore(own)
-        except (KeyError, ValueError) as error:
-            raise Invalid(
-                f"{folder} does not hold what a model of algorithm {cls.algorithm!r} needs ({error}); "
-                "train the model again"
-            ) from error
-        return model
 
     # --- shared steps ----------------------------------------------------------------------------
 
@@ -439,12 +401,3 @@ class Recommender(ABC):
         if not explanations:
             raise NotFound(f"product {product} was not in the training data")
         return explanations[0]
-
-
-def _known_parameters(cls: type[DataclassInstance], given: dict[str, Any], folder: Path) -> dict[str, Any]:
-    known = {field.name for field in fields(cls)}
-    if unknown := sorted(given.keys() - known):
-        raise Invalid(
-            f"{folder} was written with parameters this version does not know: {', '.join(unknown)}"
-        )
-    return given
