@@ -12,7 +12,6 @@ import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -25,7 +24,7 @@ from recsys.settings import Settings
 
 __all__ = ["Section", "Variable", "configuration_page", "environment_example", "main", "sections"]
 
-_ENTRY = re.compile(r"(?P<names>[a-z_0-9*]+(?:, [a-z_0-9*]+)*) : (?P<effect>.*)")
+_ENTRY = re.compile(r"^(?P<names>[a-z_0-9]+(?:, [a-z_0-9]+)*)\n(?P<effect>(?: {4}\S.*\n?)+)", re.MULTILINE)
 _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 _KINDS = {
     "int": "integer",
@@ -108,24 +107,19 @@ def _section(group: SettingGroup) -> Section:
     summary, effects = _documented(group.model)
     variables = []
     for name, field in group.fields.items():
-        effect = next((text for pattern, text in effects.items() if fnmatchcase(name, pattern)), "")
-        effect = effect[:1].upper() + effect[1:]
-        variables.append(Variable(group.variable(name), _kind(field), _default(field), effect))
+        variables.append(Variable(group.variable(name), _kind(field), _default(field), effects.get(name, "")))
     return Section(group.title, summary, tuple(variables))
 
 
 def _documented(model: type[BaseModel]) -> tuple[str, dict[str, str]]:
-    """The docstring's first paragraph, and the effect of each name (or pattern) of its list."""
+    """The docstring's first paragraph, and the effect of each name of its section `Attributes`."""
     summary, _, rest = (inspect.getdoc(model) or "").partition("\n\n")
-    effects: dict[str, str] = {}
-    names: list[str] = []
-    for line in rest.splitlines():
-        entry = _ENTRY.fullmatch(line)
-        if entry is not None:
-            names = entry["names"].split(", ")
-            effects |= dict.fromkeys(names, entry["effect"])
-        else:
-            effects |= {name: f"{effects[name]} {line.strip()}" for name in names}
+    _, _, attributes = rest.partition("Attributes\n----------\n")
+    effects = {
+        name: " ".join(entry["effect"].split())
+        for entry in _ENTRY.finditer(attributes)
+        for name in entry["names"].split(", ")
+    }
     return " ".join(summary.split()), effects
 
 

@@ -50,12 +50,19 @@ def _default_var() -> Path:
 class DatabaseSettings(BaseModel, extra="forbid"):
     """PostgreSQL; without a `url` the embedded server under `var/` is used.
 
-    url : such as postgresql://user:password@host:5432/database.
-    direct_url : the same database without PgBouncer, where `url` leads through PgBouncer in transaction mode;
-        for locks, migrations, backups and whatever else needs a session. Unset: `url` is PostgreSQL itself.
-    replica_url : a replica that only reads, for what may be a moment old; unset: all is read from `url`.
-    replica_lag_seconds : a replica that is further behind is not read.
-    pool_size : connections that a process keeps; under load it opens up to twice as many.
+    Attributes
+    ----------
+    url
+        Such as postgresql://user:password@host:5432/database.
+    direct_url
+        The same database without PgBouncer, where `url` leads through PgBouncer in transaction mode; for
+        locks, migrations, backups and whatever else needs a session. Unset: `url` is PostgreSQL itself.
+    replica_url
+        A replica that only reads, for what may be a moment old; unset: all is read from `url`.
+    replica_lag_seconds
+        A replica that is further behind is not read.
+    pool_size
+        Connections that a process keeps; under load it opens up to twice as many.
     """
 
     url: SecretStr | None = None
@@ -88,8 +95,11 @@ class DatabaseSettings(BaseModel, extra="forbid"):
 class RedisSettings(BaseModel, extra="forbid"):
     """Redis or Valkey; without a `url` the embedded server under `var/` is used.
 
-    url : such as redis://:password@host:6379/0; of a cluster redis+cluster://:password@host:6379,host:6379
-        with some of its nodes.
+    Attributes
+    ----------
+    url
+        Such as redis://:password@host:6379/0; of a cluster redis+cluster://:password@host:6379,host:6379 with
+        some of its nodes.
     """
 
     url: SecretStr | None = None
@@ -110,15 +120,24 @@ class RedisSettings(BaseModel, extra="forbid"):
 class FeatureSettings(BaseModel, extra="forbid"):
     """How much each interaction says about a taste, how fast it fades, and what is too much to be one.
 
-    weights : weight per interaction type of what models learn from, such as {"view": 1, "purchase": 5}.
-    half_life_days : after so many days an interaction counts half.
-    target : weight per interaction type of what a recommendation is for, such as {"purchase": 1}; unset:
-        chosen from the data (`features.target`).
-    max_repeats_per_day : a user's events of one type with one product on one day that count; 0 for all.
-    max_events_per_day : a user's events of one day that count; 0 for all. Bots have more.
-    preference_prior : so much behaviour (in summed weights) counts as much as the whole shop's taste in the
-        affinities that are inferred; more of it makes them more careful.
-    preference_words : so many affinities of one kind are stored for a user, the strongest.
+    Attributes
+    ----------
+    weights
+        Weight per interaction type of what models learn from, such as {"view": 1, "purchase": 5}.
+    half_life_days
+        After so many days an interaction counts half.
+    target
+        Weight per interaction type of what a recommendation is for, such as {"purchase": 1}; unset: chosen
+        from the data (`features.target`).
+    max_repeats_per_day
+        A user's events of one type with one product on one day that count; 0 for all.
+    max_events_per_day
+        A user's events of one day that count; 0 for all. Bots have more.
+    preference_prior
+        So much behaviour (in summed weights) counts as much as the whole shop's taste in the affinities that
+        are inferred; more of it makes them more careful.
+    preference_words
+        So many affinities of one kind are stored for a user, the strongest.
     """
 
     weights: dict[str, float] = Field(
@@ -141,9 +160,14 @@ class FeatureSettings(BaseModel, extra="forbid"):
 class PaymentSettings(BaseModel, extra="forbid"):
     """Which gateway moves the money (`sandbox` moves none), and what its webhooks are signed with.
 
-    gateway : name of the gateway.
-    webhook_secret : what the gateway signs its webhooks with.
-    key_days : a request that is sent again under its Idempotency-Key is known so long.
+    Attributes
+    ----------
+    gateway
+        Name of the gateway.
+    webhook_secret
+        What the gateway signs its webhooks with.
+    key_days
+        A request that is sent again under its Idempotency-Key is known so long.
     """
 
     gateway: str = Field(default="sandbox", min_length=1, max_length=50)
@@ -154,12 +178,19 @@ class PaymentSettings(BaseModel, extra="forbid"):
 class AnalyticsSettings(BaseModel, extra="forbid"):
     """What is kept of visitors, and where a day and a visit begin and end.
 
-    ip : whole addresses, cut to their /24 (IPv6: /48) network, or none at all.
-    time_zone : of the days of all daily figures, such as Europe/Berlin.
-    visit_minutes : who did nothing for longer begins another visit.
-    late_days : what happened longer ago is no longer collected.
-    country_header, city_header : headers in which a proxy tells where a visitor is, such as CF-IPCountry;
-        set them only where every request passes that proxy.
+    Attributes
+    ----------
+    ip
+        Whole addresses, cut to their /24 (IPv6: /48) network, or none at all.
+    time_zone
+        Of the days of all daily figures, such as Europe/Berlin.
+    visit_minutes
+        Who did nothing for longer begins another visit.
+    late_days
+        What happened longer ago is no longer collected.
+    country_header, city_header
+        Headers in which a proxy tells where a visitor is, such as CF-IPCountry; set them only where every
+        request passes that proxy.
     """
 
     ip: Literal["full", "truncated", "none"] = "truncated"
@@ -178,12 +209,18 @@ class AnalyticsSettings(BaseModel, extra="forbid"):
 class IntakeSettings(BaseModel, extra="forbid"):
     """What waits for PostgreSQL: answered lists, and interactions and feedback while it is away.
 
-    exposure_days : answered lists are kept so long.
-    stream_entries : so many batches of answered lists (up to 500 lists each) wait in Redis at most; more wait
-        on disk.
-    spool_mib : so much waits on disk at most, in each process; what is more is refused, or not logged.
-    patience_seconds : so long feedback waits for its answered list; then there is no such answer.
-    deadline_ms : what is posted waits so long for PostgreSQL; then it is queued, and the answer is a 202.
+    Attributes
+    ----------
+    exposure_days
+        Answered lists are kept so long.
+    stream_entries
+        So many batches of answered lists (up to 500 lists each) wait in Redis at most; more wait on disk.
+    spool_mib
+        So much waits on disk at most, in each process; what is more is refused, or not logged.
+    patience_seconds
+        So long feedback waits for its answered list; then there is no such answer.
+    deadline_ms
+        What is posted waits so long for PostgreSQL; then it is queued, and the answer is a 202.
     """
 
     exposure_days: float = Field(default=90.0, gt=0)
@@ -196,17 +233,30 @@ class IntakeSettings(BaseModel, extra="forbid"):
 class EventSettings(BaseModel, extra="forbid"):
     """How events travel from PostgreSQL to Redis and to those who handle them.
 
-    inside_api : `recsys serve api` also relays and consumes; unset: in development only. Never with workers.
-    attempts : so often an event is tried before it becomes a dead letter.
-    retry_seconds : the wait before the second attempt; it doubles from there, up to a minute.
-    takeover_seconds : what another consumer took and has not finished for so long is taken over.
-    poll_seconds : the relay looks for new events at least so often.
-    batch : events that the relay sends at once.
-    stream_hours : handled events stay in their stream so long; what a group has not read always stays.
-    outbox_days : sent events stay in the outbox so long, to be sent again after Redis lost them.
-    inbox_days : what was handled is known so long; more than outbox_days, or a repeat would count twice.
-    guest_login_days : it is known for so long which guest became which user, for events that arrive later.
-    idle_consumer_hours : the name of a consumer that was silent for so long is forgotten.
+    Attributes
+    ----------
+    inside_api
+        `recsys serve api` also relays and consumes; unset: in development only. Never with workers.
+    attempts
+        So often an event is tried before it becomes a dead letter.
+    retry_seconds
+        The wait before the second attempt; it doubles from there, up to a minute.
+    takeover_seconds
+        What another consumer took and has not finished for so long is taken over.
+    poll_seconds
+        The relay looks for new events at least so often.
+    batch
+        Events that the relay sends at once.
+    stream_hours
+        Handled events stay in their stream so long; what a group has not read always stays.
+    outbox_days
+        Sent events stay in the outbox so long, to be sent again after Redis lost them.
+    inbox_days
+        What was handled is known so long; more than outbox_days, or a repeat would count twice.
+    guest_login_days
+        It is known for so long which guest became which user, for events that arrive later.
+    idle_consumer_hours
+        The name of a consumer that was silent for so long is forgotten.
     """
 
     inside_api: bool | None = None
@@ -231,20 +281,35 @@ class EventSettings(BaseModel, extra="forbid"):
 class SearchSettings(BaseModel):
     """What searches: PostgreSQL, or Elasticsearch or OpenSearch at `url`.
 
-    url : of Elasticsearch or OpenSearch; unset: PostgreSQL searches.
-    engine : which of them answers at `url`.
-    user, password : how to log in, where `api_key` is unset.
-    api_key : how to log in to Elasticsearch, in the place of user and password.
-    plain_http : the log-in may be sent unencrypted, by an http:// address of another machine.
-    ca_certs : file of trusted certificates; unset: the system's.
-    verify_certs : whether the server's certificate is checked.
-    prefix : the indices are called prefix_products and prefix_users (aliases).
-    language : one with a Snowball stemmer, such as german, or simple for none; reindex after a change.
-    popularity_weight, personal_weight : how much popularity and a known user's taste add to what the text
-        is worth: 0.5 adds up to half of it; `recsys train search-quality` measures them.
-    window : so many of the best matches are put into a known user's order.
-    cache_seconds : answers are kept so long when nothing changes.
-    timeout_seconds : a search that takes longer counts as down.
+    Attributes
+    ----------
+    url
+        Of Elasticsearch or OpenSearch; unset: PostgreSQL searches.
+    engine
+        Which of them answers at `url`.
+    user, password
+        How to log in, where `api_key` is unset.
+    api_key
+        How to log in to Elasticsearch, in the place of user and password.
+    plain_http
+        The log-in may be sent unencrypted, by an http:// address of another machine.
+    ca_certs
+        File of trusted certificates; unset: the system's.
+    verify_certs
+        Whether the server's certificate is checked.
+    prefix
+        The indices are called prefix_products and prefix_users (aliases).
+    language
+        One with a Snowball stemmer, such as german, or simple for none; reindex after a change.
+    popularity_weight, personal_weight
+        How much popularity and a known user's taste add to what the text is worth: 0.5 adds up to half of it;
+        `recsys train search-quality` measures them.
+    window
+        So many of the best matches are put into a known user's order.
+    cache_seconds
+        Answers are kept so long when nothing changes.
+    timeout_seconds
+        A search that takes longer counts as down.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -295,11 +360,16 @@ class SearchSettings(BaseModel):
 class Settings(BaseSettings):
     """The whole configuration of one process.
 
-    environment : production refuses embedded servers and unsafe defaults.
-    var : folder of everything that is made at run time; unset: var/ beside the checkout.
-    log_level : such as DEBUG, INFO or WARNING.
-    batch_niceness : by how much long commands (scoring, training, reindexing) lower their priority; 0: not
-        at all.
+    Attributes
+    ----------
+    environment
+        Production refuses embedded servers and unsafe defaults.
+    var
+        Folder of everything that is made at run time; unset: var/ beside the checkout.
+    log_level
+        Such as DEBUG, INFO or WARNING.
+    batch_niceness
+        By how much long commands (scoring, training, reindexing) lower their priority; 0: not at all.
     """
 
     model_config = SettingsConfigDict(
@@ -352,8 +422,11 @@ class Settings(BaseSettings):
 def get_settings() -> Settings:
     """The settings of this process, read once (tests: `get_settings.cache_clear()`).
 
-    Raises Invalid for a wrong value, without repeating it, and for a variable with our prefix that no setting
-    has, naming the nearest one.
+    Raises
+    ------
+    Invalid
+        A value is wrong, which the message does not repeat; or no setting has a variable with our prefix, and
+        the message names the nearest one.
     """
     refuse_unknown_variables(Settings)
     try:

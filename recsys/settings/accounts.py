@@ -20,21 +20,31 @@ InteractionWord = Literal["view", "like", "add_to_cart", "purchase", "review", "
 class ApiSettings(BaseModel, extra="forbid"):
     """Where `recsys serve api` listens (a taken port moves on to the next free one), and whom it answers.
 
-    host, port : the address and the first port that is tried.
-    rate_per_second, burst : of one API key, or of one address without a key; a rate of 0 limits nobody. A
-        key may have a rate of its own (`recsys keys create --rate`).
-    cors_origins : pages of these origins may call the API from a browser, such as https://shop.example.
-    guests_may_collect : visitors who are not logged in may send page views, product views, clicks and events
-        from their browser; otherwise it takes a key with the scope `events`, or a log-in.
-    cursor_secrets : what cursors of pages and guest sessions are signed with; the first one signs, all are
-        accepted. To change it, put a new one in front and drop the old one when its guests are gone. Unset:
-        made from payments.webhook_secret, else from a file under `var/`.
-    page_rate_per_second : requests of one visitor's address with a publishable key; bursts of four times as
-        many. 0 limits nobody; a key may have a rate of its own (`recsys keys publish --rate`).
-    user_token_secrets : what the signing secrets of publishable keys are made from; rotated like
-        cursor_secrets. Unset: in development from a file under `var/`; elsewhere no user token is accepted.
-    gorse_feedback_types : a shop's own feedback types of Gorse's API (`docs/gorse.md`), each with the type of
-        interaction that it becomes, such as {"gaze": "view"}; they precede the usual names.
+    Attributes
+    ----------
+    host, port
+        The address and the first port that is tried.
+    rate_per_second, burst
+        Of one API key, or of one address without a key; a rate of 0 limits nobody. A key may have a rate of
+        its own (`recsys keys create --rate`).
+    cors_origins
+        Pages of these origins may call the API from a browser, such as https://shop.example.
+    guests_may_collect
+        Visitors who are not logged in may send page views, product views, clicks and events from their
+        browser; otherwise it takes a key with the scope `events`, or a log-in.
+    cursor_secrets
+        What cursors of pages and guest sessions are signed with; the first one signs, all are accepted. To
+        change it, put a new one in front and drop the old one when its guests are gone. Unset: made from
+        payments.webhook_secret, else from a file under `var/`.
+    page_rate_per_second
+        Requests of one visitor's address with a publishable key; bursts of four times as many. 0 limits
+        nobody; a key may have a rate of its own (`recsys keys publish --rate`).
+    user_token_secrets
+        What the signing secrets of publishable keys are made from; rotated like cursor_secrets. Unset: in
+        development from a file under `var/`; elsewhere no user token is accepted.
+    gorse_feedback_types
+        A shop's own feedback types of Gorse's API (`docs/gorse.md`), each with the type of interaction that
+        it becomes, such as {"gaze": "view"}; they precede the usual names.
     """
 
     host: str = "127.0.0.1"
@@ -69,18 +79,28 @@ class ApiSettings(BaseModel, extra="forbid"):
 class UserSettings(BaseModel, extra="forbid"):
     """Accounts: how long a log-in lasts, how often one may fail, and what a password's hash costs.
 
-    session_days : a log-in lasts so long.
-    max_sessions : log-ins of one user; one more ends the log-in that was idle longest.
-    failures_per_account, failures_per_address, failure_window_minutes : failed log-ins within the window,
-        after which more are refused until it ends.
-    mails_per_address : requests within the same window that send a mail to an address of the caller's choice
-        (registrations, codes), from one address.
-    confirm_email : an account is open, and another address is used, only when a code that was sent to the
-        address was returned.
-    reset_minutes, confirm_hours : codes for a new password and for addresses are valid so long.
-    online_seconds : a user without a request for so long is no longer online.
-    max_following : users that one user may follow.
-    argon2_* : cost of a password's hash; a change is taken over at each user's next log-in.
+    Attributes
+    ----------
+    session_days
+        A log-in lasts so long.
+    max_sessions
+        Log-ins of one user; one more ends the log-in that was idle longest.
+    failures_per_account, failures_per_address, failure_window_minutes
+        Failed log-ins within the window, after which more are refused until it ends.
+    mails_per_address
+        Requests within the same window that send a mail to an address of the caller's choice (registrations,
+        codes), from one address.
+    confirm_email
+        An account is open, and another address is used, only when a code that was sent to the address was
+        returned.
+    reset_minutes, confirm_hours
+        Codes for a new password and for addresses are valid so long.
+    online_seconds
+        A user without a request for so long is no longer online.
+    max_following
+        Users that one user may follow.
+    argon2_time_cost, argon2_memory_kib, argon2_parallelism
+        Cost of a password's hash; a change is taken over at each user's next log-in.
     """
 
     session_days: float = Field(default=30.0, gt=0)
@@ -102,18 +122,27 @@ class UserSettings(BaseModel, extra="forbid"):
 class NotificationSettings(BaseModel, extra="forbid"):
     """How messages leave: an SMTP server for e-mail, a provider for text messages (`sandbox` sends none).
 
-    mail_from : sender of e-mail.
-    smtp_host, smtp_port, smtp_starttls, smtp_user, smtp_password : the SMTP server; without a host, e-mail is
-        not sent.
-    smtp_timeout : seconds that the SMTP server has for an answer.
-    sms_provider : name of the provider of text messages.
-    max_attempts : a message is tried so often, then it has failed.
-    mails_per_recipient : e-mails of one kind to one address within an hour; more are logged as `suppressed`,
-        not sent. Kinds: those to a user, codes for a new password (within the time for which one is valid),
-        codes that confirm an address, repeated registrations, a guest's unpaid orders, and paid ones.
-    reminder_days : a user hears of a product for one reason (lower price, in stock again, needed again) once
-        at most within so many days; not more than `notice_days`.
-    notice_days : which notice a user got is known for so long, so that none is sent twice.
+    Attributes
+    ----------
+    mail_from
+        Sender of e-mail.
+    smtp_host, smtp_port, smtp_starttls, smtp_user, smtp_password
+        The SMTP server; without a host, e-mail is not sent.
+    smtp_timeout
+        Seconds that the SMTP server has for an answer.
+    sms_provider
+        Name of the provider of text messages.
+    max_attempts
+        A message is tried so often, then it has failed.
+    mails_per_recipient
+        E-mails of one kind to one address within an hour; more are logged as `suppressed`, not sent. Kinds:
+        those to a user, codes for a new password (within the time for which one is valid), codes that confirm
+        an address, repeated registrations, a guest's unpaid orders, and paid ones.
+    reminder_days
+        A user hears of a product for one reason (lower price, in stock again, needed again) once at most
+        within so many days; not more than `notice_days`.
+    notice_days
+        Which notice a user got is known for so long, so that none is sent twice.
     """
 
     mail_from: str = Field(default="shop@localhost", min_length=3, max_length=255)

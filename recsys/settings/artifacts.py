@@ -12,12 +12,16 @@ __all__ = ["ArtifactSettings"]
 class ArtifactSettings(BaseModel, extra="forbid"):
     """Where models, snapshots and reports are, so that several hosts read the same ones.
 
-    address : such as s3://bucket/prefix (`pip install recsys[s3]`), gs://bucket/prefix (`recsys[gs]`) or
+    Attributes
+    ----------
+    address
+        Such as s3://bucket/prefix (`pip install recsys[s3]`), gs://bucket/prefix (`recsys[gs]`) or
         file:///folder of a shared disk; unset: var alone, which no other host reads. Credentials come from
         the environment of the client, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
-    cache_gib : copies in var take so much at most; those that were not read for longest go first.
-    timeout_seconds : a call of the store that takes longer counts as failed; content has a second more for
-        each MiB.
+    cache_gib
+        Copies in var take so much at most; those that were not read for longest go first.
+    timeout_seconds
+        A call of the store that takes longer counts as failed; content has a second more for each MiB.
     """
 
     address: str | None = None

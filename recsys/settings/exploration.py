@@ -10,12 +10,19 @@ __all__ = ["ExplorationSettings"]
 class ExplorationSettings(BaseModel, extra="forbid"):
     """Lists drawn at random, with the propensity of each place, and places for new products; off by default.
 
-    share : of the lists that are answered, so many are drawn; at most 0.5.
-    temperature : in places: the product so many places further down is drawn e times less often.
-    depth : so many products of a list, from the top, are drawn from.
-    new_product_share : of the places of a page, so many at most are given to new products, those that may be
-        clicked most (Thompson sampling); at most 0.3.
-    new_product_days : a product is new so long.
+    Attributes
+    ----------
+    share
+        Of the lists that are answered, so many are drawn; at most 0.5.
+    temperature
+        In places: the product so many places further down is drawn e times less often.
+    depth
+        So many products of a list, from the top, are drawn from.
+    new_product_share
+        Of the places of a page, so many at most are given to new products, those that may be clicked most
+        (Thompson sampling); at most 0.3.
+    new_product_days
+        A product is new so long.
     """
 
     share: float = Field(default=0.0, ge=0, le=0.5)

@@ -12,10 +12,16 @@ __all__ = ["JobSettings"]
 class JobSettings(BaseModel, extra="forbid"):
     """When commands start by themselves; the relay (or `recsys serve api` in development) starts them.
 
-    schedules : a cron expression by job, in analytics.time_zone, such as {"train": "0 3 * * *"}; {} for none.
-    grace_minutes : a start that is later than this is missed: it is noted, and the next one is awaited.
-    parallel : so many jobs run at the same time.
-    history_days : ended runs are kept so long.
+    Attributes
+    ----------
+    schedules
+        A cron expression by job, in analytics.time_zone, such as {"train": "0 3 * * *"}; {} for none.
+    grace_minutes
+        A start that is later than this is missed: it is noted, and the next one is awaited.
+    parallel
+        So many jobs run at the same time.
+    history_days
+        Ended runs are kept so long.
     """
 
     schedules: dict[str, str] = Field(

@@ -12,10 +12,14 @@ __all__ = ["MailBlockSettings"]
 class MailBlockSettings(BaseModel, extra="forbid"):
     """Blocks of recommendations in mails, which are filled when a mail is opened.
 
-    base_url : of this API as mail clients reach it, such as https://recsys.example.com.
-    valid_days : a block shows what suits the person for so long after its address was made, then what is
-        popular.
-    requests_per_minute : to one block; its pictures and links count one by one.
+    Attributes
+    ----------
+    base_url
+        Of this API as mail clients reach it, such as https://recsys.example.com.
+    valid_days
+        A block shows what suits the person for so long after its address was made, then what is popular.
+    requests_per_minute
+        To one block; its pictures and links count one by one.
     """
 
     base_url: str | None = None

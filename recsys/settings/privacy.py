@@ -28,11 +28,16 @@ RETENTION_TABLES = (
 class PrivacySettings(BaseModel, extra="forbid"):
     """What people may ask of the shop about themselves.
 
-    retrain_days : models that learned from an erased person are to be trained again within so many days;
-        `recsys doctor` says which are late.
-    tombstone_days : late events of an erased person are recognised and dropped for so long.
-    retention_days : days by table, such as {"analytics_db.page_views": 90}, which replace the defaults; rows
-        of tables that it does not name are kept. The job `retention` deletes what is older.
+    Attributes
+    ----------
+    retrain_days
+        Models that learned from an erased person are to be trained again within so many days; `recsys doctor`
+        says which are late.
+    tombstone_days
+        Late events of an erased person are recognised and dropped for so long.
+    retention_days
+        Days by table, such as {"analytics_db.page_views": 90}, which replace the defaults; rows of tables
+        that it does not name are kept. The job `retention` deletes what is older.
     """
 
     retrain_days: float = Field(default=30.0, gt=0)

@@ -12,22 +12,36 @@ __all__ = ["ServingSettings"]
 class ServingSettings(BaseModel, extra="forbid"):
     """What is stored for each user and what may appear again.
 
-    stored_per_user : length of a user's stored list of any products.
-    stored_new_per_user : length of a user's stored list of products that are new to the user.
-    stored_active_days : users without an interaction or a log-in in so many days before the end of the
-        training data get no stored list, and are answered live, until their next interaction; 0: all get one.
-    rows_per_list : so many first products of each stored list are rows of product_recommendations, too. A row
-        takes about 620 bytes, its place in the stored list 11; answers and feedback do not need it.
-    stored_products : of so many of the most popular products the lists of similar and complementary ones are
-        made with the users' lists; of others when they are first requested.
-    stored_per_product : length of these lists.
-    expires_after_hours : stored lists are valid so long after a scoring of all users made them.
-    full_after_hours : while one model serves, the job `score` makes the lists of all users again so long
-        after they were; unset: after half of expires_after_hours.
-    changed_after_hours : in between, it makes those of users who did something since again so often.
-    repeat_purchases : bought products may be recommended again, where their category does not say otherwise.
-    default_limit : products of an answer whose request names no limit.
-    deadline_ms : a list that takes longer is answered with what is ready.
+    Attributes
+    ----------
+    stored_per_user
+        Length of a user's stored list of any products.
+    stored_new_per_user
+        Length of a user's stored list of products that are new to the user.
+    stored_active_days
+        Users without an interaction or a log-in in so many days before the end of the training data get no
+        stored list, and are answered live, until their next interaction; 0: all get one.
+    rows_per_list
+        So many first products of each stored list are rows of product_recommendations, too. A row takes about
+        620 bytes, its place in the stored list 11; answers and feedback do not need it.
+    stored_products
+        Of so many of the most popular products the lists of similar and complementary ones are made with the
+        users' lists; of others when they are first requested.
+    stored_per_product
+        Length of these lists.
+    expires_after_hours
+        Stored lists are valid so long after a scoring of all users made them.
+    full_after_hours
+        While one model serves, the job `score` makes the lists of all users again so long after they were;
+        unset: after half of expires_after_hours.
+    changed_after_hours
+        In between, it makes those of users who did something since again so often.
+    repeat_purchases
+        Bought products may be recommended again, where their category does not say otherwise.
+    default_limit
+        Products of an answer whose request names no limit.
+    deadline_ms
+        A list that takes longer is answered with what is ready.
     """
 
     stored_per_user: int = Field(default=100, ge=40, le=1000)

@@ -12,8 +12,12 @@ __all__ = ["DiscountSettings", "ShopSettings"]
 class DiscountSettings(BaseModel, extra="forbid"):
     """What one discount code takes off the goods: a percentage or an amount, from a subtotal upwards.
 
-    percent, amount : what is taken off; one of both.
-    minimum : subtotal from which the code is valid.
+    Attributes
+    ----------
+    percent, amount
+        What is taken off; one of both.
+    minimum
+        Subtotal from which the code is valid.
     """
 
     percent: Decimal | None = Field(default=None, gt=0, le=100)
@@ -30,20 +34,34 @@ class DiscountSettings(BaseModel, extra="forbid"):
 class ShopSettings(BaseModel, extra="forbid"):
     """How the shop sells: its currency, tax, parcels, discounts and carts.
 
-    front : the demo shop front is served at /shop. A visitor of it chooses whose lists and whose cart to see,
-        so it is never for customers; unset: in development only, on the machine itself.
-    currency : of all prices, as an ISO 4217 code.
-    product_url : address of a product's page, with {slug}, {sku} or {id}; unset: no `url`.
-    shipping_flat, shipping_per_kg : price of a parcel: a fixed part, and a part per kilogram.
-    discounts : per code a percent or an amount, such as {"SPRING": {"percent": 10, "minimum": 50}}.
-    cart_days, guest_cart_days : carts of users and of guests expire so long after their last change.
-    max_cart_lines : different products in one cart at most.
-    tax_rate : share of the goods' price after discount, such as 0.0825.
-    free_shipping_from : goods after discount from which parcels are free; unset for never.
-    abandoned_after_hours : a cart that did not change for so long counts as left.
-    reservation_minutes : an order that was not paid for so long is cancelled and its stock released.
-    expire_every_seconds : the relay (or `recsys serve api`) looks for such orders at this interval; 0 leaves
-        it to `recsys orders expire`.
+    Attributes
+    ----------
+    front
+        The demo shop front is served at /shop. A visitor of it chooses whose lists and whose cart to see, so
+        it is never for customers; unset: in development only, on the machine itself.
+    currency
+        Of all prices, as an ISO 4217 code.
+    product_url
+        Address of a product's page, with {slug}, {sku} or {id}; unset: no `url`.
+    shipping_flat, shipping_per_kg
+        Price of a parcel: a fixed part, and a part per kilogram.
+    discounts
+        Per code a percent or an amount, such as {"SPRING": {"percent": 10, "minimum": 50}}.
+    cart_days, guest_cart_days
+        Carts of users and of guests expire so long after their last change.
+    max_cart_lines
+        Different products in one cart at most.
+    tax_rate
+        Share of the goods' price after discount, such as 0.0825.
+    free_shipping_from
+        Goods after discount from which parcels are free; unset for never.
+    abandoned_after_hours
+        A cart that did not change for so long counts as left.
+    reservation_minutes
+        An order that was not paid for so long is cancelled and its stock released.
+    expire_every_seconds
+        The relay (or `recsys serve api`) looks for such orders at this interval; 0 leaves it to `recsys
+        orders expire`.
     """
 
     front: bool | None = None

@@ -14,12 +14,18 @@ MASTERS = ("local", "local-cluster[", "spark://", "yarn", "k8s://", "sc://")
 class SparkSettings(BaseModel, extra="forbid"):
     """Apache Spark, where a command is given `--engine spark` (`docs/operations/spark.md`).
 
-    master : its address, unless --master names one: local[2], spark://host:7077, yarn, k8s://https://host:443,
-        or sc://host:15002 of Spark Connect.
-    conf : further properties of Spark, such as {"spark.executor.memory": "4g"}.
-    users_per_task : so many users are scored by one task; a task of an executor that is lost is run again.
-    executor_var : where executors find the folder `var`, or, with RECSYS_ARTIFACTS__ADDRESS, keep their
-        copies; unset: at the same path as here.
+    Attributes
+    ----------
+    master
+        Its address, unless --master names one: local[2], spark://host:7077, yarn, k8s://https://host:443, or
+        sc://host:15002 of Spark Connect.
+    conf
+        Further properties of Spark, such as {"spark.executor.memory": "4g"}.
+    users_per_task
+        So many users are scored by one task; a task of an executor that is lost is run again.
+    executor_var
+        Where executors find the folder `var`, or, with RECSYS_ARTIFACTS__ADDRESS, keep their copies; unset:
+        at the same path as here.
     """
 
     master: str = "local[*]"

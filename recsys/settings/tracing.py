@@ -14,10 +14,15 @@ __all__ = ["TracingSettings"]
 class TracingSettings(BaseModel, extra="forbid"):
     """Traces by OpenTelemetry; off without an `endpoint`. They need `pip install recsys[otel]`.
 
-    endpoint : of a collector that takes OTLP over HTTP, such as http://127.0.0.1:4318/v1/traces.
-    headers : sent to it with each batch, such as Authorization=Bearer%20abc,X-Organisation=7; values are
+    Attributes
+    ----------
+    endpoint
+        Of a collector that takes OTLP over HTTP, such as http://127.0.0.1:4318/v1/traces.
+    headers
+        Sent to it with each batch, such as Authorization=Bearer%20abc,X-Organisation=7; values are
         percent-encoded.
-    share : of the traces that begin here, so many are recorded; a `traceparent` decides for its own trace.
+    share
+        Of the traces that begin here, so many are recorded; a `traceparent` decides for its own trace.
     """
 
     endpoint: str | None = None
