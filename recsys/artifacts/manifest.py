@@ -33,8 +33,16 @@ class PublishedFile:
 class ArtifactManifest:
     """What was published under a name.
 
-    name : path below var, of a folder or a file. content : name of the publication, never used again, which
-    holds the files. published_at : ISO 8601.
+    Attributes
+    ----------
+    name
+        Path below var, of a folder or a file.
+    content
+        Name of the publication, never used again, which holds the files.
+    published_at
+        ISO 8601.
+    files
+        The files of the publication.
     """
 
     name: str

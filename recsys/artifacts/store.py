@@ -79,7 +79,16 @@ class ArtifactStore:
     def fetch(self, name: str) -> Path:
         """The path of the newest publication on this machine, fetched where the copy is missing or another.
 
-        Where the store is away, the copy that is there. Without an address the path, which may be missing.
+        Parameters
+        ----------
+        name
+            Name of the artifact.
+
+        Returns
+        -------
+        Path
+            Where the store is away, the copy that is there. Without an address the path, which may be
+            missing.
         """
         path = self.path(name)
         if not self.is_shared:
@@ -152,7 +161,14 @@ class ArtifactStore:
     def publish(self, name: str, *, patient: bool = False, again: bool = False) -> None:
         """Make what lies on this machine under the name visible to all; nothing without an address.
 
-        patient : try again for some seconds when the store is away. again : write what is there already.
+        Parameters
+        ----------
+        name
+            Name of the artifact.
+        patient
+            Try again for some seconds when the store is away.
+        again
+            Write what is there already.
         """
         if not self.is_shared:
             return
@@ -176,7 +192,12 @@ class ArtifactStore:
     def withdraw(self, name: str, *, only_own: bool = False) -> None:
         """Remove the artifact from the store and from this machine; other machines follow by `sweep`.
 
-        only_own : leave a publication of another machine in the store.
+        Parameters
+        ----------
+        name
+            Name of the artifact.
+        only_own
+            Leave a publication of another machine in the store.
         """
         with self._cache.locked(checked_name(name)):
             if self.is_shared:
