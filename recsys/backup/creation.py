@@ -57,9 +57,15 @@ WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c
 def create(settings: Settings, destination: Path, progress: Progress = lambda *_: None) -> Manifest:
     """Write the folder `destination` whole or not at all, while the shop serves.
 
-    Raises Conflict when the folder is there already, the schema is not of this program, or the files of the
-    active model are not below `var/`; Invalid for a folder inside of what is backed up; and Unavailable when
-    a server, the store of artifacts or pg_dump does not answer.
+    Raises
+    ------
+    Conflict
+        The folder is there already and is not empty, the schema is not of this program, or the files of the
+        active model are not below `var/`.
+    Invalid
+        The folder is inside of what is backed up, or cannot be made.
+    Unavailable
+        A server, the store of artifacts or pg_dump does not answer, or the folder cannot be written.
     """
     var, destination = settings.var.resolve(), destination.resolve()
     if destination.is_relative_to(var):

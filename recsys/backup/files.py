@@ -78,7 +78,10 @@ def digest_of(file: Path, path: str, progress: Progress = lambda *_: None) -> Ba
 def streamed(source: IO[bytes], path: str, progress: Progress, copy: IO[bytes] | None = None) -> BackupFile:
     """Read all of a stream, into the file `copy` and onto the disk if given; its entry under the name `path`.
 
-    Raises OSError.
+    Raises
+    ------
+    OSError
+        The stream cannot be read, or the copy cannot be written.
     """
     digest, size = hashlib.sha256(), 0
     while part := source.read(CHUNK):

@@ -30,11 +30,22 @@ class BackupFile:
 class Manifest:
     """What a backup holds.
 
-    created_at : ISO 8601, UTC.
-    program, schema : version of recsys, and of the database's schema.
-    server, tool : version numbers of PostgreSQL and of pg_dump, such as 180006 and 18.
-    tables : rows of each table, `schema.table`, in the snapshot that the dump is of.
-    lists : stored lists by generation that is live or kept.
+    Attributes
+    ----------
+    created_at
+        ISO 8601, UTC.
+    program, schema
+        Version of recsys, and of the database's schema.
+    server, tool
+        Version numbers of PostgreSQL and of pg_dump, such as 180006 and 18.
+    tables
+        Rows of each table, `schema.table`, in the snapshot that the dump is of.
+    lists
+        Stored lists by generation that is live or kept.
+    redis_keys
+        Number of the keys of Redis that were saved.
+    files
+        The files of the backup.
     """
 
     created_at: str
@@ -62,7 +73,12 @@ class Manifest:
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a backup.
 
-    Raises NotFound where there is none, and Invalid when it is damaged or of another format.
+    Raises
+    ------
+    NotFound
+        There is none.
+    Invalid
+        It is damaged or of another format.
     """
     path = folder / MANIFEST
     try:

@@ -36,9 +36,22 @@ class PostgresTool:
 def find_tool(name: str, at_least: int, *, server: int | None = None) -> PostgresTool:
     """A tool of this major version or a newer one: of the same version if there is one, else the first.
 
-    The path is searched, then the embedded package. `server` is the major version of the server that is to
-    load the dump. Raises Unavailable, with what there is: a tool cannot read a server, or a dump, that is
-    newer than itself, and since version 17 a tool sets `transaction_timeout`, which older servers refuse.
+    The path is searched, then the embedded package.
+
+    Parameters
+    ----------
+    name
+        The program, such as pg_dump.
+    at_least
+        The oldest major version that is accepted.
+    server
+        Major version of the server that is to load the dump.
+
+    Raises
+    ------
+    Unavailable
+        There is none that fits, with what there is: a tool cannot read a server, or a dump, that is newer
+        than itself, and since version 17 a tool sets `transaction_timeout`, which older servers refuse.
     """
     tools = [tool for tool in map(_inspected, _candidates(name)) if tool is not None]
     is_old_server = server is not None and server < TRANSACTION_TIMEOUT
@@ -66,7 +79,15 @@ def find_tool(name: str, at_least: int, *, server: int | None = None) -> Postgre
 def run_tool(tool: PostgresTool, arguments: Sequence[str], url: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a tool on the database at `url` (libpq form); the password goes through its environment.
 
-    Its standard input and output are pipes. Raises Unavailable with its first message when it fails.
+    Yields
+    ------
+    subprocess.Popen
+        The process; its standard input and output are pipes.
+
+    Raises
+    ------
+    Unavailable
+        The tool fails; with its first message.
     """
     parameters = conninfo_to_dict(url)
     password = parameters.pop("password", None)

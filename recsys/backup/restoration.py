@@ -45,8 +45,20 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type 
 class Restoration:
     """What was restored; counts are those of the restored servers, and equal to the manifest's.
 
-    schema : version of the database now.
-    cached_lists : stored lists that were written to Redis from PostgreSQL.
+    Attributes
+    ----------
+    schema
+        Version of the database now.
+    tables, rows
+        Number of the tables, and of the rows of all of them.
+    lists
+        Stored lists by generation.
+    cached_lists
+        Stored lists that were written to Redis from PostgreSQL.
+    redis_keys
+        Number of the keys of Redis.
+    files
+        Number of the files below `var/`.
     """
 
     schema: str

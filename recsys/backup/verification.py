@@ -17,7 +17,14 @@ __all__ = ["Verification", "restorable", "verify"]
 class Verification:
     """The faults of a backup, none when it is whole, and whether this program can restore it.
 
-    restorable : `yes`, `after migration` (of an older schema: --migrate), or `no` (of a newer schema).
+    Attributes
+    ----------
+    manifest
+        The manifest of the backup.
+    faults
+        Each fault in words.
+    restorable
+        `yes`, `after migration` (of an older schema: --migrate), or `no` (of a newer schema).
     """
 
     manifest: Manifest
@@ -28,7 +35,14 @@ class Verification:
 def verify(folder: Path, progress: Progress = lambda *_: None) -> Verification:
     """Compare each file with its checksum, and the dump's tables with the manifest's.
 
-    Raises NotFound, Invalid (no manifest, or a damaged one) and Unavailable (no pg_restore).
+    Raises
+    ------
+    NotFound
+        There is no manifest.
+    Invalid
+        The manifest is damaged, or of another format.
+    Unavailable
+        There is no pg_restore.
     """
     manifest = read_manifest(folder)
     faults = []
