@@ -41,7 +41,10 @@ _Part = tuple[int, tuple[Any, ...], dict[str, Any]]
 def login_and_nodes(url: str) -> tuple[dict[str, Any], list[tuple[str, int]]]:
     """The log-in and encryption as arguments of a client, and host and port of the nodes to begin with.
 
-    Raises ValueError where the address cannot be read.
+    Raises
+    ------
+    ValueError
+        The address cannot be read.
     """
     scheme, _, rest = url.partition("://")
     login, _, places = rest.removesuffix("/").removesuffix("/0").rpartition("@")

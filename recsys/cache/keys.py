@@ -177,7 +177,16 @@ def stored_recommendations(generation: int, user_id: int | str) -> str:
 def stored_shared_list(generation: int, placement: str, subject: str, models: str) -> str:
     """String: a list that is the same for everybody, as `stored_recommendations`; expires with it.
 
-    subject : what it is of, such as a product; models : a fingerprint of the models it is made by.
+    Parameters
+    ----------
+    generation
+        Id of the generation that the list is of.
+    placement
+        The kind of list, such as `similar`.
+    subject
+        What the list is of, such as a product.
+    models
+        A fingerprint of the models that the list is made by.
     """
     return f"recommendations:{generation}:{placement}:{subject}:{models}"
 
@@ -244,7 +253,12 @@ def notifications_epoch(user_id: int) -> str:
 def product_epoch(product_id: int, kept: str) -> str:
     """String: counted up at each change of a product, so that no reader stores an old one; expires.
 
-    kept : the key that is stored, which has an epoch of its own in a cluster.
+    Parameters
+    ----------
+    product_id
+        The product.
+    kept
+        The key that is stored, which has an epoch of its own in a cluster.
     """
     return f"product:epoch:{slots.beside(kept) or product_id}"
 
@@ -308,7 +322,12 @@ def refused_personalisation(owner: str) -> str:
 def mail_block(block: str, variant: str) -> str:
     """String: the products of one block of a mail, once it was opened, as JSON without the person; expires.
 
-    block : a digest of its address. variant : `personal` or `popular`.
+    Parameters
+    ----------
+    block
+        A digest of the block's address.
+    variant
+        `personal` or `popular`.
     """
     return f"mail:block:{block}:{variant}"
 
