@@ -144,7 +144,13 @@ class RecsysClient(_Calls):
     ) -> Any:
         """Call any other operation and return its JSON.
 
-        GET, PUT and DELETE are retried, others only with an `Idempotency-Key` among their headers.
+        Parameters
+        ----------
+        method, path
+            Of the operation, such as GET and /api/v1/products.
+        query, json, headers
+            Parameters of the query, body and headers of the request. GET, HEAD, PUT and DELETE are retried,
+            others only with an `Idempotency-Key` among their headers.
         """
         return self._run(calls.any_call(method, path, query or {}, json, headers or {}))
 
