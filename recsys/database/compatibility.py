@@ -38,7 +38,14 @@ _READ = text("SELECT obj_description(to_regclass('alembic_version'), 'pg_class')
 class PendingMigration:
     """A migration that the database lacks.
 
-    oldest_program : programs of an older schema version must have ended before it runs; None: it only adds.
+    Attributes
+    ----------
+    revision
+        The schema version that it leads to.
+    summary
+        What it does, in a sentence.
+    oldest_program
+        Programs of an older schema version must have ended before it runs; None: it only adds.
     """
 
     revision: str
@@ -50,10 +57,17 @@ class PendingMigration:
 class SchemaCheck:
     """The schema of a database, as this program sees it.
 
-    state : current; empty; behind (`pending` has what is missing); newer: migrated by a newer version, and
-        this program may run on it; incompatible: likewise, and it may not.
-    current, head : the schema versions of the database (None: empty) and of this program.
-    stops_running : programs of the version that is in the database would fail after the pending migrations.
+    Attributes
+    ----------
+    state
+        current; empty; behind (`pending` has what is missing); newer: migrated by a newer version, and this
+        program may run on it; incompatible: likewise, and it may not.
+    current, head
+        The schema versions of the database (None: empty) and of this program.
+    pending
+        The migrations that the database lacks.
+    stops_running
+        Programs of the version that is in the database would fail after the pending migrations.
     """
 
     state: SchemaState

@@ -31,10 +31,22 @@ _LOCK = 7_355_608_001
 def upgrade(url: str, revision: str = "head") -> str:
     """Bring the database at `url` (SQLAlchemy or libpq form) up to `revision`, whole or not at all.
 
-    Returns the revision it has now. Several processes may call it at once. Raises Unavailable when
-    PostgreSQL cannot be reached, Invalid for an unknown `revision`, and Conflict when a newer version of
-    this program migrated the database, when schemas of our names are there already, or when a restore was
-    interrupted.
+    Several processes may call it at once.
+
+    Returns
+    -------
+    str
+        The revision that the database has now.
+
+    Raises
+    ------
+    Unavailable
+        PostgreSQL cannot be reached.
+    Invalid
+        The `revision` is unknown.
+    Conflict
+        A newer version of this program migrated the database, schemas of our names are there already, or a
+        restore was interrupted.
     """
     with _connection(url) as connection:
         _check_known(revision, connection)
@@ -47,8 +59,18 @@ def upgrade(url: str, revision: str = "head") -> str:
 def downgrade(url: str, revision: str) -> str:
     """Take the database at `url` back to `revision`; `base` removes all of ours, and all data with it.
 
-    Raises like `upgrade`, and Conflict when something that is not ours (a view, a table) depends on what
-    would be dropped; then nothing is changed.
+    Returns
+    -------
+    str
+        The revision that the database has now.
+
+    Raises
+    ------
+    Unavailable, Invalid
+        As in `upgrade`.
+    Conflict
+        As in `upgrade`; or something that is not ours (a view, a table) depends on what would be dropped:
+        then nothing is changed.
     """
     with _connection(url) as connection:
         _check_known(revision, connection)

@@ -68,8 +68,15 @@ _states: list[ReplicaState] = []
 def read(work: Callable[[Session], T], *, after: int = 0) -> T:
     """Call `work` with a session that only reads, of the replica or of the primary, in no unit of work.
 
-    after : the replica must have reached this position, see `position`. A replica that is away, in the way of
-    the read, or further behind than the setting allows is left alone, and `work` called with the primary.
+    A replica that is away, in the way of the read, or further behind than the setting allows is left alone,
+    and `work` called with the primary.
+
+    Parameters
+    ----------
+    work
+        What reads.
+    after
+        The replica must have reached this position, see `position`.
     """
     url = replica_url()
     if url is None:

@@ -83,9 +83,14 @@ _current_unit: ContextVar[_Unit | None] = ContextVar("unit_of_work", default=Non
 def database_url(settings: Settings | None = None) -> str:
     """The SQLAlchemy address of transactions, `postgresql+psycopg://…`, password included.
 
-    It may lead through PgBouncer in transaction mode, see `direct_url`. Raises Unavailable when no address is
-    configured and the embedded server does not run, Invalid when the configured address is not one of
-    PostgreSQL.
+    It may lead through PgBouncer in transaction mode, see `direct_url`.
+
+    Raises
+    ------
+    Unavailable
+        No address is configured and the embedded server does not run.
+    Invalid
+        The configured address is not one of PostgreSQL.
     """
     return f"postgresql+psycopg://{_address(settings)}"
 
@@ -138,10 +143,19 @@ def _close_returned(connection: psycopg.Connection | None, _: object) -> None:
 def unit_of_work(*, seconds: float | None = None) -> Iterator[Session]:
     """One transaction: committed at the end of the block, rolled back when the block raises.
 
-    seconds : PostgreSQL gives up a statement, or the wait for a lock, that takes longer.
+    Objects stay readable after the commit.
 
-    Objects stay readable after the commit. Raises Unavailable when PostgreSQL cannot be reached (or is lost
-    on the way), and RuntimeError when the thread has a unit of work open already: pass its session on.
+    Parameters
+    ----------
+    seconds
+        PostgreSQL gives up a statement, or the wait for a lock, that takes longer.
+
+    Raises
+    ------
+    Unavailable
+        PostgreSQL cannot be reached, or is lost on the way.
+    RuntimeError
+        The thread has a unit of work open already: pass its session on.
     """
     outer = _current_unit.get()
     if outer is not None and outer.is_open and outer.thread == threading.get_ident():
@@ -164,7 +178,12 @@ def unit_of_work(*, seconds: float | None = None) -> Iterator[Session]:
 def copy_connection() -> Iterator[psycopg.Connection]:
     """A connection of psycopg's own for COPY, in one transaction: committed at the end, rolled back on error.
 
-    It is not taken from the pool and shares no transaction with `unit_of_work`. Raises Unavailable like it.
+    It is not taken from the pool and shares no transaction with `unit_of_work`.
+
+    Raises
+    ------
+    Unavailable
+        PostgreSQL cannot be reached, or is lost on the way.
     """
     url = f"postgresql://{_address(None)}"
     pooled = _is_pooled(get_settings())
@@ -178,7 +197,10 @@ def copy_connection() -> Iterator[psycopg.Connection]:
 def session_connection() -> Iterator[psycopg.Connection]:
     """A connection to PostgreSQL itself that commits each statement, for a lock that ends with its session.
 
-    Raises Unavailable when PostgreSQL cannot be reached.
+    Raises
+    ------
+    Unavailable
+        PostgreSQL cannot be reached.
     """
     url = libpq_url()
     with reaching(url):
@@ -231,8 +253,13 @@ def reaching(url: str) -> Iterator[None]:
 def connect_arguments(url: str, *, pooled: bool = False) -> dict[str, Any]:
     """Our timeouts and time zone for psycopg, except what the address sets itself.
 
-    pooled : the address leads through PgBouncer in transaction mode, which takes no options and knows no
-        prepared statements.
+    Parameters
+    ----------
+    url
+        The address, in the form of libpq.
+    pooled
+        The address leads through PgBouncer in transaction mode, which takes no options and knows no prepared
+        statements.
     """
     given = _parameters(url)
     ours: dict[str, Any] = {
