@@ -32,8 +32,14 @@ _MOST_WAITS = 30
 class ShopBrowser:
     """One visitor's browser at the shop front of `address`.
 
-    words : of the names of products in its lists, to search for. departments : addresses of categories.
     Every method raises OSError where the server does not answer or refuses.
+
+    Attributes
+    ----------
+    words
+        Words of the names of products in its lists, to search for.
+    departments
+        Addresses of categories.
     """
 
     def __init__(self, address: str) -> None:

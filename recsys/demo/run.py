@@ -46,9 +46,26 @@ _API_WITHIN = 90.0
 
 
 def run(settings: Settings, *, serve: bool = True, figures: Path | None = None) -> None:
-    """Run all stages and show what came out. Returns normally when it is ended by Ctrl-C or SIGTERM.
+    """Run all stages and show what came out.
 
-    Raises StageFailed naming the stage that failed. Whatever was started here is stopped before it returns.
+    It returns normally when it is ended by Ctrl-C or SIGTERM. Whatever was started here is stopped before it
+    returns.
+
+    Parameters
+    ----------
+    settings
+        Where the stages run.
+    serve
+        Serve until Ctrl-C after the table; otherwise end there.
+    figures
+        File that the table's figures are also written to, as JSON.
+
+    Raises
+    ------
+    StageFailed
+        A stage failed; names it.
+    Invalid
+        The folder of `figures` does not exist.
     """
     if figures is not None and not figures.absolute().parent.is_dir():
         raise Invalid(f"the folder of {figures} does not exist; --json needs a file in an existing folder")

@@ -43,8 +43,12 @@ _MOST_FAILED_VISITS = 5
 class TrafficReport:
     """How often visitors did what.
 
-    sold_out : carts and orders that the shop refused because its stock is short; no failure.
-    failures : visits that broke off, by the error.
+    Attributes
+    ----------
+    sold_out
+        Carts and orders that the shop refused because its stock is short; no failure.
+    failures
+        Visits that broke off, by the error.
     """
 
     seconds: float = 0.0
@@ -74,7 +78,20 @@ def send_traffic(
 ) -> TrafficReport:
     """Send visitors to the shop front at `address` for so many minutes; returns what they did.
 
-    visitors : visits at the same time; pause : seconds between two steps of a visitor, on average.
+    Parameters
+    ----------
+    address
+        The server, such as http://127.0.0.1:8000.
+    minutes
+        How long visitors come.
+    visitors
+        Visits at the same time.
+    pause
+        Seconds between two steps of a visitor, on average.
+    seed
+        Chooses the visitors and what they do.
+    progress
+        What is called as the time passes.
 
     Raises
     ------
