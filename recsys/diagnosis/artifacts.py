@@ -62,6 +62,8 @@ def artifact_fault(folder: Path, registered: str | None) -> str | None:
 
     Parameters
     ----------
+    folder
+        The folder of the artifact.
     registered
         The checksum in the model's registry row; None for rows without one.
     """

@@ -76,7 +76,19 @@ def learned_from(settings: Settings, connection: Connection, current: Path) -> t
 def skews(settings: Settings, connection: Connection, current: Path) -> list[Skew]:
     """The differences that are worth a word; none where nothing can be compared.
 
-    current : the folder of the current snapshot. Raises ValueError for a header that cannot be read.
+    Parameters
+    ----------
+    settings
+        The settings of the shop.
+    connection
+        A connection to its database.
+    current
+        The folder of the current snapshot.
+
+    Raises
+    ------
+    ValueError
+        A header cannot be read.
     """
     who, folder = learned_from(settings, connection, current)
     is_current = folder == current
