@@ -30,8 +30,22 @@ def package_folder(package: str, distribution: str, variable: str) -> Path:
 def runnable(binary: Path, needs: Sequence[Path], account: Account | None, home: Path) -> Path:
     """`binary`, or where the account cannot run it, its copy under `home`.
 
-    needs : the folders (with the binary in one of them) to copy, all below one common folder, so that the
-    copy's relative library paths hold.
+    Parameters
+    ----------
+    binary
+        The program.
+    needs
+        The folders (with the binary in one of them) to copy, all below one common folder, so that the copy's
+        relative library paths hold.
+    account
+        Who is to run it; None for this user.
+    home
+        Where a copy is put.
+
+    Raises
+    ------
+    Unavailable
+        The account cannot run the copy either.
     """
     if account is None or _runs(binary, account):
         return binary

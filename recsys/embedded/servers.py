@@ -71,8 +71,17 @@ class ServerStatus:
 def start(settings: Settings, *, throwaway: bool = False) -> Addresses:
     """Start what does not run yet and return the addresses; calling it again changes nothing.
 
-    throwaway : for tests; new servers give up durability for speed. Raises Unavailable with the log's last
-    lines when a server does not start.
+    Parameters
+    ----------
+    settings
+        A server whose address they have is not started.
+    throwaway
+        For tests: new servers give up durability for speed.
+
+    Raises
+    ------
+    Unavailable
+        A server does not start; with the log's last lines.
     """
     own = {kind: _configured(settings, kind) for kind in KINDS}
     if all(own.values()):

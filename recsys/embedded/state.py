@@ -75,7 +75,10 @@ class EmbeddedState:
 def load(var: Path) -> tuple[EmbeddedState, str | None]:
     """The state of this `var/`, and what was wrong with the file if it could not be understood.
 
-    Raises Unavailable when the file belongs to somebody else.
+    Raises
+    ------
+    Unavailable
+        The file belongs to somebody else.
     """
     state = EmbeddedState(var)
     try:
