@@ -81,10 +81,21 @@ class Consumer:
         self.handled = 0
 
     def run(self, stop: threading.Event, *, once: bool = False) -> int:
-        """Handle events until `stop` is set (with `once`: until none is left); return how many were handled.
+        """Handle events until `stop` is set.
 
-        Events already read are finished first. Outages are logged and waited out; with `once` they are
-        raised.
+        Events already read are finished first. Outages are logged and waited out.
+
+        Parameters
+        ----------
+        stop
+            Ends the work when it is set.
+        once
+            End when no event is left; outages are raised.
+
+        Returns
+        -------
+        int
+            How many were handled.
         """
         wait = 0.0
         if not self._streams:

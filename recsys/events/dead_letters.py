@@ -117,9 +117,24 @@ def letters(client: redis.Redis) -> Iterator[DeadLetter]:
 
 
 def replay(client: redis.Redis, which: str) -> int:
-    """Put dead letters back on their stream with their event ids: `all`, a stream, or `STREAM/ENTRY`.
+    """Put dead letters back on their stream with their event ids; groups that have handled them drop them.
 
-    Groups that have handled them drop them. Returns how many; raises NotFound when there is none.
+    Parameters
+    ----------
+    client
+        The Redis of the streams.
+    which
+        `all`, a stream, or `STREAM/ENTRY`.
+
+    Returns
+    -------
+    int
+        How many were put back.
+
+    Raises
+    ------
+    NotFound
+        There is none.
     """
     wanted, _, one = which.partition("/")
     moved = 0
@@ -136,8 +151,12 @@ def replay(client: redis.Redis, which: str) -> int:
 def restore(client: redis.Redis, stream: str, entry: bytes, ours: Collection[bytes]) -> bool:
     """Move one dead letter back to the end of its stream without the fields `ours`; whether it was there.
 
-    The move is one transaction: an interruption loses no entry, and two replays at once move it once. An
-    entry with no field besides `ours` stays.
+    The move is one transaction: an interruption loses no entry, and two replays at once move it once.
+
+    Returns
+    -------
+    bool
+        False also for an entry with no field besides `ours`, which stays.
     """
     source, moved = keys.dead_letters(stream), False
 
@@ -185,7 +204,12 @@ def is_wrong_type(error: BaseException) -> bool:
 def set_aside(client: redis.Redis, *names: str) -> list[str]:
     """Rename keys that should be streams and are none, so that work goes on; their new names.
 
-    What stands there is kept as it is, for people to look at. Raises RedisError.
+    What stands there is kept as it is, for people to look at.
+
+    Raises
+    ------
+    RedisError
+        Redis does not answer.
     """
     made = []
     for key in names:

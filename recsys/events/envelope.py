@@ -22,7 +22,16 @@ __all__ = ["Envelope", "Handler", "Subscriptions", "Unreadable", "fields_of", "o
 class Envelope:
     """One event as a handler gets it: the same id however often it is delivered.
 
-    traceparent : of the trace in which it was published; None while tracing was off.
+    Attributes
+    ----------
+    event_id
+        The id of the event.
+    occurred_at
+        When it happened.
+    event
+        What happened.
+    traceparent
+        Of the trace in which it was published; None while tracing was off.
     """
 
     event_id: UUID

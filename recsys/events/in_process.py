@@ -28,7 +28,10 @@ def wanted(settings: Settings) -> bool:
 def working(also: Mapping[str, Callable[[threading.Event], object]] | None = None) -> Iterator[None]:
     """Run the relay, periodic jobs and a consumer of every group inside the block; all finish at its end.
 
-    also : work of other packages, by name; it ends when the event is set.
+    Parameters
+    ----------
+    also
+        Work of other packages, by name; it ends when the event is set.
     """
     stop = threading.Event()
     work: dict[str, Callable[[], object]] = {

@@ -23,9 +23,20 @@ _WAITING = text("SELECT count(*), min(occurred_at) FROM analytics_db.outbox WHER
 
 @dataclass(frozen=True)
 class GroupLag:
-    """One group on one stream: not read yet (null: unknown), read and not finished, trimmed unread.
+    """One group on one stream.
 
-    oldest_seconds : the age of the oldest entry that the group has not finished; 0 without one.
+    Attributes
+    ----------
+    unread
+        Entries that the group has not read yet; None: unknown.
+    pending
+        Entries that were read and are not finished.
+    lost
+        Entries that were trimmed unread.
+    consumers
+        Number of the group's consumers.
+    oldest_seconds
+        The age of the oldest entry that the group has not finished; 0 without one.
     """
 
     stream: str

@@ -34,8 +34,14 @@ _log = get_logger(__name__)
 class Job:
     """Work that is repeated.
 
-    interval : seconds from one start to the next, by the settings; 0 for never.
-    close : what is done when the process ends, or another one leads.
+    Attributes
+    ----------
+    interval
+        Seconds from one start to the next, by the settings; 0 for never.
+    work
+        What is done.
+    close
+        What is done when the process ends, or another one leads.
     """
 
     interval: Callable[[Settings], float]

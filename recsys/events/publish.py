@@ -130,7 +130,25 @@ def _columns(events: Sequence[tuple[UUID, Event]], occurred_at: datetime) -> dic
 def announce(event: Event, *, client: Any = None, event_id: UUID | None = None) -> UUID:
     """Put the event on its stream at once: only for facts that are stored in Redis alone (carts, searches).
 
-    `client` may be a pipeline, so that the fact and its event are stored together. Raises RedisError.
+    Parameters
+    ----------
+    event
+        What happened.
+    client
+        Default: the client of this process. It may be a pipeline, so that the fact and its event are stored
+        together.
+    event_id
+        Default: a new one.
+
+    Returns
+    -------
+    UUID
+        The event's id.
+
+    Raises
+    ------
+    RedisError
+        Redis does not answer.
     """
     chosen = event_id or uuid4()
     entry = fields_of(

@@ -53,9 +53,21 @@ _MARK = text("UPDATE analytics_db.outbox SET sent_at = :moment WHERE id = ANY(:i
 
 
 def run(stop: threading.Event, *, once: bool = False) -> int:
-    """Relay until `stop` is set (with `once`: until the outbox is empty); how many events were sent.
+    """Relay until `stop` is set.
 
-    Outages of PostgreSQL or Redis are logged and waited out; with `once` they are raised.
+    Outages of PostgreSQL or Redis are logged and waited out.
+
+    Parameters
+    ----------
+    stop
+        Ends the work when it is set.
+    once
+        End when the outbox is empty; outages are raised.
+
+    Returns
+    -------
+    int
+        How many events were sent.
     """
     sent, wait, tidied = 0, 0.0, float("-inf")
     prepared = False

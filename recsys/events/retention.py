@@ -115,7 +115,12 @@ def _sweep_in_parts(query: str, days: float) -> int:
 def forget_dead_consumers(idle: timedelta | None = None) -> int:
     """Take the names of killed consumers out of their groups, once others took over what they held; how many.
 
-    A living one asks for news every half second, whether there is any or not; idle : the settings' time.
+    A living one asks for news every half second, whether there is any or not.
+
+    Parameters
+    ----------
+    idle
+        Time without a request after which a consumer counts as dead; default: `events.idle_consumer_hours`.
     """
     idle = timedelta(hours=get_settings().events.idle_consumer_hours) if idle is None else idle
     client, gone = get_redis(), 0
