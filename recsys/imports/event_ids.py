@@ -42,8 +42,13 @@ def uuids(names: Iterable[str]) -> pl.Series:
 def content_names(frame: pl.DataFrame, occurrences: Occurrences) -> pl.Series:
     """What happened, as one text per row, numbered among the identical rows of the same file.
 
-    `frame` has user, product, interaction_type, created_at (Datetime; null without times), interaction_value
-    (Float64) and session_id.
+    Parameters
+    ----------
+    frame
+        user, product, interaction_type, created_at (Datetime; null without times), interaction_value
+        (Float64) and session_id.
+    occurrences
+        Counts the rows of the file that came before.
     """
     name = frame.select(
         pl.concat_str(

@@ -68,8 +68,18 @@ TABLES = (
 class ParsedBatch:
     """One batch whose rows are checked as far as that goes without the database.
 
-    unread   `line`, `column`, `reason`, `raw` of what is no record
-    refused  `line`, `column`, `reason` of the records that failed a check
+    Attributes
+    ----------
+    rows
+        The records that passed the checks.
+    unread
+        `line`, `column`, `reason`, `raw` of what is no record.
+    refused
+        `line`, `column`, `reason` of the records that failed a check.
+    read
+        Number of the records that were read, refused ones included.
+    done
+        How much of the source is read, as `RecordBatch.done`.
     """
 
     rows: pl.DataFrame
@@ -93,8 +103,29 @@ def import_files(
 ) -> ImportReport:
     """Import the files that are given, each batch in a transaction of its own.
 
-    All files are read and their columns checked before anything is written; raises Invalid in one line.
-    `mappings` are by kind of file (users, products, interactions); `stated` are columns that some file has.
+    All files are read and their columns checked before anything is written.
+
+    Parameters
+    ----------
+    users, products, interactions
+        The files of each kind.
+    create_missing
+        Create the unknown users and products of interactions.
+    refused_file
+        Where refused rows go.
+    progress
+        Gets what is done, of how much.
+    options
+        How the files are read; None: found out from each file.
+    mappings
+        By kind of file (users, products, interactions).
+    stated
+        Columns that some file has to have.
+
+    Raises
+    ------
+    Invalid
+        A file or a column is missing, or cannot be read; in one line.
     """
     began = perf_counter()
     report = ImportReport(Refusals(refused_file))
@@ -123,7 +154,23 @@ def open_sources(
 ) -> list[tuple[FileKind, SourceFile]]:
     """Open all files; return each with its kind. They are closed with the stack.
 
-    Raises Invalid for an unreadable file, and for a column of `stated` that is in no file.
+    Parameters
+    ----------
+    stack
+        What closes the files.
+    users, products, interactions
+        The files of each kind.
+    options
+        How the files are read; None: found out from each file.
+    mappings
+        By kind of file.
+    stated
+        Columns that some file has to have.
+
+    Raises
+    ------
+    Invalid
+        No file is given, a file is unreadable, or a column of `stated` is in no file.
     """
     events = INTERACTIONS_WITHOUT_TIMES if options is not None and options.no_times else INTERACTIONS
     given = (
@@ -349,7 +396,16 @@ def parsed_batches(
 ) -> Iterator[ParsedBatch]:
     """The batches of the file, checked as far as that goes without the database.
 
-    length : of the vectors that the shop has; None: of the file's first one.
+    Parameters
+    ----------
+    source
+        The file.
+    kind
+        What it holds.
+    now
+        The moment of the import.
+    length
+        Of the vectors that the shop has; None: of the file's first one.
     """
     occurrences, emails, length = Occurrences(), Occurrences(), length or EmbeddingLength()
     for batch in source.batches(VECTOR_LINES if EMBEDDING in source.fields else None):

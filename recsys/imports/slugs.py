@@ -12,9 +12,15 @@ DIGEST = 10
 
 
 def slug(texts: pl.Series, *, exact: bool, longest: int) -> pl.Series:
-    """The slug of each text; with `exact`, different texts never share one.
+    """The slug of each text.
 
-    A text that a slug cannot spell (capitals, accents, spaces, too long) then gets a digest behind it.
+    Parameters
+    ----------
+    exact
+        Different texts never share a slug: a text that a slug cannot spell (capitals, accents, spaces, too
+        long) gets a digest behind it.
+    longest
+        The most characters of a slug.
     """
     plain = (
         texts.str.normalize("NFKD")

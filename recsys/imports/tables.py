@@ -15,8 +15,12 @@ __all__ = ["ImportRun"]
 class ImportRun(Base):
     """One import that ended.
 
-    source : such as csv. state : done, or failed with an error; an import whose rows were all refused has
-        failed, too.
+    Attributes
+    ----------
+    source
+        Such as csv.
+    state
+        done, or failed with an error; an import whose rows were all refused has failed, too.
     """
 
     __tablename__ = "import_runs"

@@ -57,10 +57,23 @@ _DEMOGRAPHICS = (
 class JourneyFrames:
     """What was read.
 
-    lines       the accepted lines of transactions.parquet, basket by basket in the order of time: ids as
-                text, quantity, sales_value, discount, price (regular unit price), is_fuel, moment
-    products    products.parquet; households: the household ids of all files; demographics: of some households
-    refused     line, column, reason, raw
+    Attributes
+    ----------
+    lines
+        The accepted lines of transactions.parquet, basket by basket in the order of time: ids as text,
+        quantity, sales_value, discount, price (regular unit price), is_fuel, moment.
+    products
+        The rows of products.parquet.
+    households
+        The household ids of all files.
+    demographics
+        Of some households.
+    refused
+        line, column, reason, raw.
+    lines_read
+        Number of the lines of transactions.parquet.
+    notes
+        What a person should know about the data.
     """
 
     lines: pl.DataFrame
@@ -137,8 +150,9 @@ def household_frame(journey: JourneyFrames) -> pl.DataFrame:
 def catalogue_frame(journey: JourneyFrames) -> pl.DataFrame:
     """One product per product_id, as `merge_products` takes them.
 
-    price: the median regular unit price (before discounts) of its sales; of its type, else category, else
-    department, where it was never sold. created_at: its first sale; the first of all where never sold.
+    The price is the median regular unit price (before discounts) of its sales; of its type, else category,
+    else department, where it was never sold. `created_at` is its first sale; the first of all where it was
+    never sold.
     """
     sales = journey.lines.group_by("product_id").agg(
         price=pl.col("price").median(), created_at=pl.col("moment").min()
@@ -173,7 +187,14 @@ def catalogue_frame(journey: JourneyFrames) -> pl.DataFrame:
 def basket_frames(journey: JourneyFrames, users: pl.DataFrame, products: pl.DataFrame) -> Iterator[Baskets]:
     """The baskets in the order of time, BASKETS_PER_BATCH at a time.
 
-    `users` maps household_id and `products` maps product_id (as name) to the id in the database.
+    Parameters
+    ----------
+    journey
+        What was read.
+    users
+        household_id with the id in the database.
+    products
+        product_id (as name) with the id in the database.
     """
     lines = journey.lines
     number = lines["basket_id"].rle_id()

@@ -57,7 +57,12 @@ TABLES = (
 def data_folder(given: Path | None) -> Path:
     """The folder with the parquet files: the given one, or that of the installed package.
 
-    Its Python module is not imported: it would load pandas. Raises NotFound with what to install.
+    Its Python module is not imported: it would load pandas.
+
+    Raises
+    ------
+    NotFound
+        The given one is no folder, or the package is not installed; with what to install.
     """
     if given is not None:
         if not given.is_dir():
@@ -75,7 +80,19 @@ def data_folder(given: Path | None) -> Path:
 def import_complete_journey(folder: Path, refused_file: Path, progress: Progress) -> ImportReport:
     """Import the whole data set; what is there already is counted and left alone.
 
-    Raises Invalid when a file is missing or lacks columns. Refused lines go to `refused_file`.
+    Parameters
+    ----------
+    folder
+        The folder with the parquet files.
+    refused_file
+        Where refused lines go.
+    progress
+        Gets what is done, of how much.
+
+    Raises
+    ------
+    Invalid
+        A file is missing or lacks columns.
     """
     began = perf_counter()
     report = ImportReport(Refusals(refused_file))

@@ -114,7 +114,14 @@ def bulk_load(group: str, tables: Sequence[str]) -> Iterator[BulkLoad | None]:
     """Lock the tables ("schema.table") and take their indexes off; None where that is not possible.
 
     It is possible where all are empty and owned by this role, and nobody holds them for long. Until the end
-    of the block nobody else reads or writes them. `group` is one of `staging.LOCKS`.
+    of the block nobody else reads or writes them.
+
+    Parameters
+    ----------
+    group
+        One of `staging.LOCKS`.
+    tables
+        The tables, as "schema.table".
     """
     with ExitStack() as stack:
         connection = stack.enter_context(batch_transaction(group))

@@ -27,7 +27,12 @@ EVENT_TABLES = ("recommendations_db.user_interactions", "recommendations_db.inte
 class OrderLane:
     """Orders with their items; for a bulk load the order numbers of all batches differ.
 
-    `names` has `product_id`, `sku` and `name` of the products.
+    Attributes
+    ----------
+    bulk
+        The bulk load; None where orders may be there already.
+    names
+        `product_id`, `sku` and `name` of the products.
     """
 
     bulk: BulkLoad | None

@@ -71,7 +71,15 @@ def merge_orders(connection: Connection, orders: pl.DataFrame, items: pl.DataFra
     """Add the paid and delivered orders that are not there yet, each with all its items.
 
     An item takes its name and SKU from the product of that moment; it names no variant.
-    The frames have the columns of STAGED_ORDERS and STAGED_ITEMS; order numbers distinct in the first.
+
+    Parameters
+    ----------
+    connection
+        In the transaction that adds them.
+    orders
+        The columns of STAGED_ORDERS; order numbers distinct.
+    items
+        The columns of STAGED_ITEMS.
     """
     stage(connection, "staged_orders", STAGED_ORDERS, orders)
     connection.execute("CREATE TEMPORARY TABLE fresh_orders (id integer, order_number text) ON COMMIT DROP")

@@ -166,10 +166,18 @@ def merge_products(
 ) -> MergedProducts:
     """Add new products with a variant each, and bring changed ones up to date.
 
-    `products` has line, sku, name, price, category (a path), brand, tags (joined by "|"), description,
-    created_at, stock, and optionally availability, compare_price, status, image, url, attributes (JSON),
-    embedding (a list, all of one length); SKUs distinct.
-    Only the columns named in `present` change what is stored already.
+    Parameters
+    ----------
+    connection
+        In the transaction that adds them.
+    products
+        line, sku, name, price, category (a path), brand, tags (joined by "|"), description, created_at,
+        stock, and optionally availability, compare_price, status, image, url, attributes (JSON), embedding (a
+        list, all of one length); SKUs distinct.
+    present
+        Only the columns that are named here change what is stored already.
+    now
+        The moment of the import.
     """
     categories, brands = Categories(connection), Brands(connection)
     category_ids = categories.ensure(_distinct(products["category"]), now)

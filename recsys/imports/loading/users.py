@@ -58,7 +58,14 @@ class MergedUsers:
 def merge_users(connection: Connection, users: pl.DataFrame, now: datetime) -> MergedUsers:
     """Add the users that are not there yet; those that are stay as they are.
 
-    `users` has the columns of USER_COLUMNS, usernames distinct. A missing `created_at` becomes `now`.
+    Parameters
+    ----------
+    connection
+        In the transaction that adds them.
+    users
+        The columns of USER_COLUMNS, usernames distinct.
+    now
+        What a missing `created_at` becomes.
     """
     stage(connection, "staged_users", USER_COLUMNS, users)
     taken = [int(row[0]) for row in connection.execute(_TAKEN).fetchall()]

@@ -80,10 +80,16 @@ WHERE p.sku = s.parent AND v.product_id = p.id AND v.sku = p.sku AND v.name = 'D
 class DividedRows:
     """The rows of one batch of products.
 
-    products  rows of products, and of variants whose SKU a product has already
-    variants  rows of variants
-    taken     line, column and reason of variants whose SKU another product's variant has
-    kept      how many rows of variants are products already, and stay so
+    Attributes
+    ----------
+    products
+        Rows of products, and of variants whose SKU a product has already.
+    variants
+        Rows of variants.
+    taken
+        line, column and reason of variants whose SKU another product's variant has.
+    kept
+        How many rows of variants are products already, and stay so.
     """
 
     products: pl.DataFrame
@@ -134,7 +140,14 @@ def divide(connection: Connection, rows: pl.DataFrame) -> DividedRows:
 def parents_of(variants: pl.DataFrame, products: pl.DataFrame, written: set[str]) -> pl.DataFrame:
     """The products of these variants that no row describes: from the first variant, at the lowest price.
 
-    written : SKUs of products that this import has written; those of the result are added.
+    Parameters
+    ----------
+    variants
+        Rows of variants.
+    products
+        Rows of products of the same batch.
+    written
+        SKUs of products that this import has written; those of `products` and of the result are added.
     """
     written.update(products["sku"].to_list())
     fresh = variants.filter(~pl.col("variant_of").is_in(list(written & set(variants["variant_of"]))))

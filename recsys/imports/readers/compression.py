@@ -44,7 +44,10 @@ def is_parquet(path: Path) -> bool:
 def decompressed(path: Path) -> Iterator[IO[bytes]]:
     """The bytes of the file, unpacked from gzip, bzip2, xz, Zstandard, or a zip archive of one file.
 
-    Raises Invalid for a damaged file, and for a format that is known but not read, with its name.
+    Raises
+    ------
+    Invalid
+        The file is damaged, or of a format that is known but not read; with its name.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD)

@@ -84,12 +84,24 @@ def load_csv(
     separator: str | None,
     headers: Sequence[Sequence[str]] = (),
 ) -> CsvTable:
-    """Read the whole text. `shown` is the name of the file in messages.
+    """Read the whole text.
 
     The separator is the argument, that of a line `sep=;`, or the one of SEPARATORS splitting the header most.
-    Quotes are doubled or escaped by backslash, whichever leaves fewer lines that are no rows. A first line
-    with a number in it, and as many columns as one of `headers`, is a row below that header. Raises Invalid
-    when there is no header.
+    Quotes are doubled or escaped by backslash, whichever leaves fewer lines that are no rows.
+
+    Parameters
+    ----------
+    shown
+        Name of the file in messages.
+    separator
+        What is between columns; None: found out from the text.
+    headers
+        A first line with a number in it, and as many columns as one of these, is a row below that header.
+
+    Raises
+    ------
+    Invalid
+        There is no header.
     """
     header = _header(text, shown, separator, headers)
     loader = _Loader(connection, header, text.path.parent)
@@ -110,10 +122,18 @@ def load_csv(
 class _Pass:
     """One reading of a text: its rows in the table `name`, and what is none.
 
-    first   the first line of each row; int64, shape (n,)
-    spans   how many lines each row has; int64, shape (n,)
-    end     the first line behind all rows and rejects
-    lines   how many lines the text has
+    Attributes
+    ----------
+    escape
+        The character that escapes a quote.
+    first : int64, shape (n,)
+        The first line of each row.
+    spans : int64, shape (n,)
+        How many lines each row has.
+    end
+        The first line behind all rows and rejects.
+    lines
+        How many lines the text has.
     """
 
     name: str

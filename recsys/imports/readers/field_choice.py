@@ -48,7 +48,22 @@ def choose_fields(
 ) -> None:
     """Set `fields`, `table`, `unknown` and `notes` of the source.
 
-    Raises Invalid in one line for a field that is required and missing, with a shipped mapping that fits.
+    Parameters
+    ----------
+    source
+        The file, whose columns are known.
+    path
+        The file in messages; files beside it lie in its folder.
+    required, optional
+        Names of fields.
+    mapping
+        Which columns are which fields.
+
+    Raises
+    ------
+    Invalid
+        A field is required and missing, in one line, with a shipped mapping that fits; or a column is there
+        more than once.
     """
     chooser = _Chooser(source, mapping, path.parent)
     known = (*required, *optional)

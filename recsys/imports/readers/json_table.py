@@ -18,9 +18,26 @@ Refusal = tuple[int, str | None, str, str]
 def load_json(
     connection: duckdb.DuckDBPyConnection, text: PlainText, shown: str, table: str, *, is_array: bool
 ) -> list[Refusal]:
-    """Fill `table` with `line`, `span` and `text` (one object each); returns what is no JSON object.
+    """Fill `table` with `line`, `span` and `text` (one object each).
 
-    Of an array, `line` is the number of the object. Raises Invalid where an array is damaged.
+    Parameters
+    ----------
+    text
+        The file.
+    shown
+        Name of the file in messages.
+    is_array
+        The text is one array; `line` is then the number of the object.
+
+    Returns
+    -------
+    list of Refusal
+        What is no JSON object.
+
+    Raises
+    ------
+    Invalid
+        An array is damaged.
     """
     if is_array:
         try:

@@ -211,7 +211,10 @@ def shipped_mappings() -> dict[str, str]:
 def read_mapping(name: str) -> dict[str, ColumnMapping]:
     """The mappings by kind of file, from the shipped mapping of this name or the TOML file at this path.
 
-    Raises Invalid for a file that is missing or not a mapping.
+    Raises
+    ------
+    Invalid
+        The file is missing or not a mapping.
     """
     shipped = files("recsys.imports.mappings") / f"{name}.toml"
     if "/" not in name and shipped.is_file():
@@ -256,8 +259,23 @@ def chosen_mappings(
 ) -> dict[str, ColumnMapping]:
     """The mapping of each kind of file; options on the command line override the named mapping.
 
-    `kinds` has the kinds of the files with their fields; `columns` and `types` are texts THEIRS=OURS. Raises
-    Invalid for an unknown field, type or decimal mark.
+    Parameters
+    ----------
+    kinds
+        The kinds of the files with their fields.
+    mapping
+        Name of a shipped mapping, or path of a TOML file.
+    columns, types
+        Texts THEIRS=OURS.
+    decimal
+        The decimal mark, `.` or `,`.
+    date_format
+        Of `created_at`, as for strftime.
+
+    Raises
+    ------
+    Invalid
+        A field, a type or the decimal mark is unknown, or the named mapping is for other kinds of files.
     """
     named = read_mapping(mapping) if mapping else {}
     if named and not set(named) & set(kinds):

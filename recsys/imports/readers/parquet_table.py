@@ -20,9 +20,20 @@ def parquet_columns(
 ) -> tuple[dict[str, str], int]:
     """Make the view `table` with `line` (row number from 1), `span` and the file's columns.
 
-    Returns the expression of each column by its name in the file, and the number of rows. Whole numbers
-    stored as floats lose their `.0`, lists are joined by `|`, structs become JSON, and binary values are
-    UTF-8 text, else a UUID (16 bytes), else hexadecimal. Raises Invalid for a damaged file.
+    Whole numbers stored as floats lose their `.0`, lists are joined by `|`, structs become JSON, and binary
+    values are UTF-8 text, else a UUID (16 bytes), else hexadecimal.
+
+    Returns
+    -------
+    columns : dict of str to str
+        The expression of each column by its name in the file.
+    rows : int
+        The number of rows.
+
+    Raises
+    ------
+    Invalid
+        The file is damaged.
     """
     try:
         connection.execute(

@@ -65,14 +65,21 @@ def record_lines(
 
     Parameters
     ----------
-    spans
-        How many lines each row has, in the order of the text; int64, shape (n,).
+    spans : int64, shape (n,)
+        How many lines each row has, in the order of the text.
     taken
         (line, number of lines) of what is no row, ascending.
     blank
         Blank lines, ascending. One inside a row belongs to the row; every other belongs to none.
     header
         The lines before the first row.
+
+    Returns
+    -------
+    first : int64, shape (n,)
+        The first line of each row.
+    behind : int
+        The first line behind all rows.
     """
     ends = header + np.cumsum(spans)
     starts = ends - spans + 1

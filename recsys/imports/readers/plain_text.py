@@ -23,12 +23,20 @@ _WIDE = {"utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"}
 class PlainText:
     r"""The rewritten file.
 
-    path        UTF-8 without byte order marks, lines ended by LF alone
-    encoding    the name of the encoding that the source has
-    undecoded   physical lines (from 1) with bytes that are not of the encoding, shown as `\xff`
-    blank       physical lines with no character at all
-    lines       how many physical lines there are
-    guessed     whether the encoding was neither given nor UTF-8
+    Attributes
+    ----------
+    path
+        UTF-8 without byte order marks, lines ended by LF alone.
+    encoding
+        The name of the encoding that the source has.
+    undecoded
+        Physical lines (from 1) with bytes that are not of the encoding, shown as `\xff`.
+    blank
+        Physical lines with no character at all.
+    lines
+        How many physical lines there are.
+    guessed
+        Whether the encoding was neither given nor UTF-8.
     """
 
     path: Path
@@ -42,8 +50,18 @@ class PlainText:
 def plain_text(source: Path, target: Path, encoding: str | None = None) -> PlainText:
     """Write `source` to `target` as PlainText describes it.
 
-    Without `encoding` it is UTF-8 or what a byte order mark says. A file that is not UTF-8 and holds no
-    character of it beyond ASCII is read as Windows-1252. Raises Invalid when the bytes are no text.
+    Parameters
+    ----------
+    source, target
+        The file, and the one to write.
+    encoding
+        None: UTF-8 or what a byte order mark says. A file that is not UTF-8 and holds no character of it
+        beyond ASCII is then read as Windows-1252.
+
+    Raises
+    ------
+    Invalid
+        The bytes are no text.
     """
     if encoding is not None:
         _check_encoding(encoding)

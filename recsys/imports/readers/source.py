@@ -35,7 +35,14 @@ MEMORY = "1GB"
 class ReadOptions:
     """What a person says about a file; None: found out from the file.
 
-    no_times : interactions have no `created_at`.
+    Attributes
+    ----------
+    separator
+        What is between columns.
+    encoding
+        Of a text file, such as cp1252.
+    no_times
+        Interactions have no `created_at`.
     """
 
     separator: str | None = None
@@ -51,9 +58,25 @@ def open_source(
     options: ReadOptions | None = None,
     mapping: ColumnMapping | None = None,
 ) -> Iterator[SourceFile]:
-    """Read the file into a table and choose its fields. Raises Invalid in one line where one is missing.
+    """Read the file into a table and choose its fields.
 
-    The path `-` is standard input. What is read lies in a temporary folder that is removed at the end.
+    What is read lies in a temporary folder that is removed at the end.
+
+    Parameters
+    ----------
+    path
+        The file; `-` is standard input.
+    required, optional
+        Names of the fields to choose.
+    options
+        What a person says about the file.
+    mapping
+        Which columns are which fields; None: those with the names of the fields.
+
+    Raises
+    ------
+    Invalid
+        A required field is missing, or the file cannot be read; in one line.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="recsys-import-")))

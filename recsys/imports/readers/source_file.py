@@ -25,9 +25,14 @@ BATCH_LINES = 200_000
 class RecordBatch:
     """Records in file order.
 
-    rows     `line` (Int64) and one column per field that was asked for (nothing given is null)
-    refused  `line`, `column`, `reason`, `raw` of what is no record at all
-    done     how many lines of the source are read
+    Attributes
+    ----------
+    rows
+        `line` (Int64) and one column per field that was asked for (nothing given is null).
+    refused
+        `line`, `column`, `reason`, `raw` of what is no record at all.
+    done
+        How many lines of the source are read.
     """
 
     rows: pl.DataFrame
@@ -37,16 +42,34 @@ class RecordBatch:
 
 @dataclass
 class SourceFile:
-    """A file that is read into a table; `fields` are the wanted columns that it has.
+    """A file that is read into a table.
 
-    name      what messages and the file of refused rows call it
-    columns   all columns of the file, in its order
-    unknown   the columns that are no field; used: those that are read, in lower case
-    total     lines of a text file, rows of a parquet file: what `RecordBatch.done` counts up to
-    table     where `fields` are read from
-    order     the columns that give its rows the order of the file
-    raw       the expression of a whole record as it stands in the file; None: its physical lines
-    notes     what a person should know about how the file was read
+    Attributes
+    ----------
+    name
+        What messages and the file of refused rows call it.
+    columns
+        All columns of the file, in its order.
+    total
+        Lines of a text file, rows of a parquet file: what `RecordBatch.done` counts up to.
+    refused
+        What is no record at all.
+    text
+        The text that was read; None for a parquet file.
+    raw
+        The expression of a whole record as it stands in the file; None: its physical lines.
+    notes
+        What a person should know about how the file was read.
+    fields
+        The wanted columns that it has, each with its expression.
+    unknown
+        The columns that are no field.
+    used
+        The columns that are read, in lower case.
+    table
+        Where `fields` are read from.
+    order
+        The columns that give its rows the order of the file.
     """
 
     name: str

@@ -37,7 +37,22 @@ def stated_encoding(source: Path) -> str | None:
 def xml_to_json_lines(source: Path, target: Path, shown: str) -> Path:
     """Write each item as an object of its elements, without name spaces; repeated ones become arrays.
 
-    Raises Invalid for text that is no XML or declares entities, which a feed has no use for.
+    Parameters
+    ----------
+    source, target
+        The feed, and the file to write.
+    shown
+        Name of the feed in messages.
+
+    Returns
+    -------
+    Path
+        The `target`.
+
+    Raises
+    ------
+    Invalid
+        The text is no XML or declares entities, which a feed has no use for.
     """
     with source.open("rb") as stream:
         if b"<!ENTITY" in stream.read(1 << 16):
