@@ -13,7 +13,12 @@ __all__ = ["JOBS", "JOB_NAMES", "JobDefinition", "job_for_remedy"]
 class JobDefinition:
     """A command under a name.
 
-    arguments : of `recsys`. remedies : the commands that this job does, as `recsys doctor` gives them.
+    Attributes
+    ----------
+    arguments
+        Of `recsys`.
+    remedies
+        The commands that this job does, as `recsys doctor` gives them.
     """
 
     name: str

@@ -34,7 +34,18 @@ _WITHOUT_LOG = defer(JobRun.log)
 class JobState:
     """One job: its schedule in words, its next start, and its last runs.
 
-    latest : the last run that began, or was missed. open : the run that waits or runs now.
+    Attributes
+    ----------
+    schedule
+        The cron expression; None without one.
+    schedule_words
+        The schedule in words.
+    next_at
+        The next start.
+    open
+        The run that waits or runs now.
+    latest
+        The last run that began, or was missed.
     """
 
     job: JobDefinition

@@ -16,10 +16,17 @@ __all__ = ["JobRun"]
 class JobRun(Base):
     """One run of a job, from its plan or request to its end.
 
-    state : planned (its moment `due_at` is ahead), queued, running, done, failed, stopped, missed (nothing
-        was there to start it), or lost (the process that watched it ended).
-    missed_starts : how many moments of the schedule passed unused, this one included; of missed runs.
-    seen_at : when the process that watches it last did. log : the last part of what it wrote.
+    Attributes
+    ----------
+    state
+        planned (its moment `due_at` is ahead), queued, running, done, failed, stopped, missed (nothing was
+        there to start it), or lost (the process that watched it ended).
+    seen_at
+        When the process that watches it last did.
+    missed_starts
+        How many moments of the schedule passed unused, this one included; of missed runs.
+    log
+        The last part of what it wrote.
     """
 
     __tablename__ = "job_runs"
