@@ -69,7 +69,16 @@ _STARTS_COMPARED = 8
 class JobFigures:
     """One job: how its runs ended since the last success.
 
-    interval_seconds : the longest pause of its schedule; None without one.
+    Attributes
+    ----------
+    interval_seconds
+        The longest pause of its schedule; None without one.
+    succeeded_at
+        When its last success was; None without one.
+    failures, missed
+        Runs since then that failed, and that were missed.
+    running_since
+        When the run began that runs now; None without one.
     """
 
     job: str

@@ -27,9 +27,19 @@ _MAX_SCANS = 20
 
 
 def from_redis(client: redis.Redis, live_generation: int | None) -> Iterator[Sample]:
-    """Every sample that Redis has. Raises RedisError.
+    """Every sample that Redis has.
 
-    live_generation : the id in PostgreSQL; None while it is not known, or there is none.
+    Parameters
+    ----------
+    client
+        The Redis to ask.
+    live_generation
+        The id in PostgreSQL; None while it is not known, or there is none.
+
+    Raises
+    ------
+    RedisError
+        Redis does not answer.
     """
     for place in places(client):
         labels = (("group", place.group), ("stream", place.stream))

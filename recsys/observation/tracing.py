@@ -31,8 +31,15 @@ _RedisCall = Callable[..., Any]
 def tracing(process: str) -> Iterator[None]:
     """Trace inside the block, if the settings say so; what is not exported yet is exported at its end.
 
-    process : what this process does, such as `api` or `relay`.
-    Raises Invalid when the packages are not installed.
+    Parameters
+    ----------
+    process
+        What this process does, such as `api` or `relay`.
+
+    Raises
+    ------
+    Invalid
+        The packages are not installed.
     """
     settings = get_settings().tracing
     if settings.endpoint is None or spans.is_tracing():
