@@ -15,7 +15,12 @@ __all__ = ["number_of", "numbers_of"]
 def numbers_of(kind: IdKind, texts: Sequence[str]) -> list[int]:
     """Return the number that each text names: decimal digits, or `SCHEME:VALUE`, looked up together.
 
-    Raises Invalid for a text that is neither, NotFound for an own id that nothing has.
+    Raises
+    ------
+    Invalid
+        A text is neither.
+    NotFound
+        Nothing has the own id.
     """
     own_ids = [from_text(text) for text in texts]
     for text, own_id in zip(texts, own_ids, strict=True):

@@ -42,7 +42,14 @@ _NUMBER = Field(ge=1, le=_MAX_NUMBER)
 class PreparedIds:
     """The own ids of one request, looked up together before its fields are validated.
 
-    error  why they could not be looked up; raised by the first field that needs one
+    Attributes
+    ----------
+    own_ids
+        The own ids that the request names.
+    found
+        What they lead to; None where they could not be looked up.
+    error
+        Why they could not be looked up; raised by the first field that needs one.
     """
 
     own_ids: frozenset[OwnId] = frozenset()
@@ -93,8 +100,12 @@ def not_found(kind: IdKind, own_id: OwnId) -> str:
 def resolve(kind: IdKind, own_id: OwnId) -> int | None:
     """Return the number of what has this own id, None where nothing has.
 
-    Own ids of a request are looked up together by `recsys.own_ids.requests`; others here, one by one. Raises
-    Unavailable when PostgreSQL does not answer.
+    Own ids of a request are looked up together by `recsys.own_ids.requests`; others here, one by one.
+
+    Raises
+    ------
+    Unavailable
+        PostgreSQL does not answer.
     """
     prepared = prepared_ids.get()
     if own_id not in prepared.own_ids:

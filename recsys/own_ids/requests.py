@@ -118,7 +118,10 @@ def cached_number(kind: IdKind, text: str) -> int | None:
 def user_named(given: object) -> int | None:
     """Return the number of the user whom a path parameter or a field names; None where it names nobody.
 
-    Raises Unavailable when an own id could not be looked up.
+    Raises
+    ------
+    Unavailable
+        An own id could not be looked up.
     """
     if isinstance(given, int):
         return given

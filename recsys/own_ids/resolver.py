@@ -100,7 +100,10 @@ class OwnIdResolver:
     def look_up(self, own_ids: Collection[OwnId]) -> Resolution:
         """Resolve with one query at most; what is not in the result does not exist.
 
-        Raises Unavailable when PostgreSQL does not answer and one of them was not read before.
+        Raises
+        ------
+        Unavailable
+            PostgreSQL does not answer and one of them was not read before.
         """
         version = self._current_version()
         numbers = self._fresh(own_ids)
