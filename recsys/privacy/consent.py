@@ -36,8 +36,12 @@ __all__ = [
 class Consent:
     """What a visitor allows.
 
-    personalisation : lists from the visitor's own behaviour, which models may learn from. analytics : page
-    views, events, product views and impressions that name the visitor.
+    Attributes
+    ----------
+    personalisation
+        Lists from the visitor's own behaviour, which models may learn from.
+    analytics
+        Page views, events, product views and impressions that name the visitor.
     """
 
     personalisation: bool = True
@@ -114,8 +118,12 @@ def refusing_personalisation(session: Session, owners: Iterable[str]) -> set[str
 def adopt(session: Session, session_id: str, user_id: int) -> None:
     """Carry what a guest refused over to the user who logs in with that session.
 
-    A refusal is never widened to a consent: the user then allows what both allowed. Raises Unavailable as
-    `change` does, and only where the guest refuses more than the user.
+    A refusal is never widened to a consent: the user then allows what both allowed.
+
+    Raises
+    ------
+    Unavailable
+        As in `change`, and only where the guest refuses more than the user.
     """
     own = of_visitor(session, user_id, None)
     both = of_visitor(session, user_id, session_id)
@@ -127,7 +135,12 @@ def change(session: Session, user_id: int | None, session_id: str | None, consen
     """Store what a visitor allows; the next request respects it.
 
     A user who refuses personalisation loses the stored lists and the recent interactions, in this
-    transaction. Raises Unavailable while Redis is away: a list that stays there would be displayed.
+    transaction.
+
+    Raises
+    ------
+    Unavailable
+        Redis is away: a list that stays there would be displayed.
     """
     owners = owners_of(user_id, session_id)
     values = {"personalisation": consent.personalisation, "analytics": consent.analytics}

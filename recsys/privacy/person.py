@@ -117,10 +117,24 @@ _HASHES = text("SELECT hashtextextended(s, 0) FROM unnest(:sessions) AS given(s)
 class Person:
     """What leads to one person in any store.
 
-    is_known : whether the account was there when this was read; an erased person has a number alone.
-    emails, usernames : in lower case. emails, phones : of no other account.
-    sessions : ids of guest sessions and log-ins, as they are stored.
-    session_hashes : of these, as snapshots hold them. words : names and addresses as they were typed.
+    Attributes
+    ----------
+    is_known
+        Whether the account was there when this was read; an erased person has a number alone.
+    emails
+        In lower case; those of no other account.
+    usernames
+        In lower case.
+    phones
+        Those of no other account.
+    sessions
+        Ids of guest sessions and log-ins, as they are stored.
+    session_hashes
+        Of these, as snapshots hold them.
+    orders, payments
+        Their numbers.
+    words
+        Names and addresses as they were typed.
     """
 
     user_id: int

@@ -24,8 +24,16 @@ _MOST = 20_000
 class RetentionRule:
     """How long the rows of one table are kept.
 
-    moment : column from which the days count. setting : its name below `RECSYS_`. days : its value; None
-        keeps rows for ever. condition : rows of which alone it holds, as SQL over the alias `t`.
+    Attributes
+    ----------
+    moment
+        Column from which the days count.
+    setting
+        Its name below `RECSYS_`.
+    days
+        Its value; None keeps rows for ever.
+    condition
+        Rows of which alone it holds, as SQL over the alias `t`.
     """
 
     table: str

@@ -15,7 +15,10 @@ __all__ = ["Consents", "ErasedIdentifier", "ModelToRetrain"]
 class Consents(Base):
     """What a user or guest allows, where they have answered.
 
-    owner : `user:5` or `session:abc`.
+    Attributes
+    ----------
+    owner
+        `user:5` or `session:abc`.
     """
 
     __tablename__ = "consents"

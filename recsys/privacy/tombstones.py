@@ -132,8 +132,15 @@ class ErasedPeople:
     ) -> bool:
         """Whether something of this moment that names these identifiers is to be dropped.
 
-        is_refused : it names a user who does not exist. Only then a username counts: somebody else may have
-        the name by now.
+        Parameters
+        ----------
+        identifiers
+            What it names.
+        occurred_at
+            The moment.
+        is_refused
+            It names a user who does not exist. Only then a username counts: somebody else may have the name
+            by now.
         """
         for each in identifiers:
             erased_at = self._erased_at.get(each)

@@ -93,8 +93,14 @@ _UNMARK = text("DELETE FROM recommendations_db.models_to_retrain WHERE name = :n
 class MarkedModel:
     """A model that learned from an erased person.
 
-    is_replaced : a version of its experiment was trained without the person, and this one serves nobody.
-    artifact : its folder below `var/`; None where it is gone.
+    Attributes
+    ----------
+    retrain_by
+        When it is to be trained again at the latest.
+    artifact
+        Its folder below `var/`; None where it is gone.
+    is_replaced
+        A version of its experiment was trained without the person, and this one serves nobody.
     """
 
     name: str
@@ -136,8 +142,19 @@ def mark_registered(
     That is a user with a tombstone, or anybody who was erased since the training began: of an erased guest
     the data has no name. Call it under `locks.only_one_promotion`, in the transaction that registers them.
 
-    users : of the data. erased_before : `tombstones.everybody`, before the data was read.
-    Returns when the last such person was erased; None where nothing is marked.
+    Parameters
+    ----------
+    names
+        Of the models.
+    users
+        Numbers of the users of the data.
+    erased_before
+        `tombstones.everybody`, before the data was read.
+
+    Returns
+    -------
+    datetime or None
+        When the last such person was erased; None where nothing is marked.
     """
     erased = tombstones.everybody(session)
     erased_at = max((each.erased_at for each in erased - erased_before), default=None)
@@ -177,8 +194,12 @@ def marked(session: Session) -> list[MarkedModel]:
 def delete_replaced(session: Session) -> Sequence[str]:
     """Delete the files of marked models that were replaced, in the store too; their names.
 
-    Other machines remove their copies within a minute of their next work. Raises Unavailable where the store
-    is away.
+    Other machines remove their copies within a minute of their next work.
+
+    Raises
+    ------
+    Unavailable
+        The store is away.
     """
     deleted: list[str] = []
     for model in marked(session):

@@ -31,11 +31,18 @@ _VISITOR = "(t.user_id = :user OR (t.user_id IS NULL AND t.session_id = ANY(:ses
 class TablePlace:
     """Rows of one table.
 
-    condition : SQL over the alias `t` and the parameters of `recsys.privacy.person.PARAMETERS`.
-    cleared : SQL expressions by column, for rows that stay without the person; empty: the rows are deleted.
-    is_exported : False where the rows are another user's, or are found by what the person has not proven.
-    hidden : columns that an export leaves out: secrets, and what is computed from the others.
-    part : what distinguishes the places of one table.
+    Attributes
+    ----------
+    condition
+        SQL over the alias `t` and the parameters of `recsys.privacy.person.PARAMETERS`.
+    cleared
+        SQL expressions by column, for rows that stay without the person; empty: the rows are deleted.
+    hidden
+        Columns that an export leaves out: secrets, and what is computed from the others.
+    part
+        What distinguishes the places of one table.
+    is_exported
+        False where the rows are another user's, or are found by what the person has not proven.
     """
 
     table: str
