@@ -64,11 +64,18 @@ class SearchFilters:
 class ProductQuery:
     """One page of products.
 
-    words : as `words_of` made them; none matches everything.
-    synonyms : groups of phrases that stand for one another.
-    any_word : one word is enough; else all are needed.
-    fuzzy : words that no product has stand for those that look like them.
-    after : the key and product id of the page before; sorted by it and then by id, in the same direction.
+    Attributes
+    ----------
+    words
+        As `words_of` made them; none matches everything.
+    synonyms
+        Groups of phrases that stand for one another.
+    any_word
+        One word is enough; else all are needed.
+    fuzzy
+        Words that no product has stand for those that look like them.
+    after
+        The key and product id of the page before; sorted by it and then by id, in the same direction.
     """
 
     words: tuple[str, ...] = ()

@@ -27,7 +27,10 @@ _KEY_UNIT = 1_000_000_000.0
 class ExplainedHit:
     """One match. worth = text × (1 + popularity) × (1 + taste); the last two are shares that are added.
 
-    popularity : None where the index computes it itself, within `text`.
+    Attributes
+    ----------
+    popularity
+        None where the index computes it itself, within `text`.
     """
 
     product_id: int
@@ -52,7 +55,21 @@ class ExplainedSearch:
 def explain(session: Session, text: str, *, user_id: int | None, limit: int) -> ExplainedSearch:
     """Search as `recsys.search.service.search` does, and return the parts of each score.
 
-    Nothing is counted or published. Raises SearchDown while the index does not answer.
+    Nothing is counted or published.
+
+    Parameters
+    ----------
+    text
+        What is searched for.
+    user_id
+        Whose taste counts; None for nobody's.
+    limit
+        So many matches at most.
+
+    Raises
+    ------
+    SearchDown
+        The index does not answer.
     """
     settings = get_settings().search
     words = words_of(text)

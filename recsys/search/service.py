@@ -99,10 +99,17 @@ class _ResultPage:
 
 
 def search(session: Session, request: SearchRequest, searcher: Searcher) -> ProductsFound:
-    """One page. Raises NotFound for an unknown category, Invalid for a cursor of another search.
+    """One page.
 
     Symbols alone match nothing, and `message` explains it; an empty text matches everything.
     While search is down, the response has products of the database, and says so in `degraded`.
+
+    Raises
+    ------
+    NotFound
+        The category is unknown.
+    Invalid
+        The cursor is of another search.
     """
     words = words_of(request.text)
     if not words and request.text.strip():

@@ -20,9 +20,14 @@ __all__ = ["ProductSearch", "SearchClick", "SearchCount", "SearchWord", "UserSea
 class ProductSearch(Base):
     """What can be searched of one product.
 
-    inventory_quantity : null for what can always be sold.
-    popularity : logarithm of weighted interactions, faded as of the last reindex or the last of its own.
-    as_of : when the statement that read the product began; an older reading never replaces a newer one.
+    Attributes
+    ----------
+    inventory_quantity
+        Null for what can always be sold.
+    popularity
+        Logarithm of weighted interactions, faded as of the last reindex or the last of its own.
+    as_of
+        When the statement that read the product began; an older reading never replaces a newer one.
     """
 
     __tablename__ = "product_search"

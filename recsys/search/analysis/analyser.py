@@ -148,10 +148,16 @@ def spans(text: str) -> Iterator[tuple[int, int, str]]:
 class _Piece:
     """A word, or a number and its unit, before any language is known.
 
-    key : the same for all spellings; the token in one piece.
-    pieces : what it is put together from; none for a plain word, a number and a run of characters.
-    apart : its pieces together stand for it (AC/DC), not so for 1/2, 1.5 l, C++.
-    run : it is of a script without blanks.
+    Attributes
+    ----------
+    key
+        The same for all spellings; the token in one piece.
+    pieces
+        What it is put together from; none for a plain word, a number and a run of characters.
+    apart
+        Its pieces together stand for it (AC/DC), not so for 1/2, 1.5 l, C++.
+    run
+        It is of a script without blanks.
     """
 
     text: str
@@ -174,15 +180,26 @@ class _Piece:
 class Term:
     """A word of a query, or of a document.
 
-    text : as it is shown.
-    key : the same for all forms and spellings of the word.
-    stored : the tokens of a document that has it.
-    asked : what a document with it has; every token of it is among `stored`.
-    stop : a word such as `the`, which narrows nothing unless it is alone.
-    plain : letters only, so that it can be misspelt.
-    loose : what is asked for where no document has `asked`: words that it begins, or its parts apart.
-    parts : its parts, each a term, where it is in several.
-    begun : what a document has whose word it begins, while it is being typed.
+    Attributes
+    ----------
+    text
+        As it is shown.
+    key
+        The same for all forms and spellings of the word.
+    stored
+        The tokens of a document that has it.
+    asked
+        What a document with it has; every token of it is among `stored`.
+    stop
+        A word such as `the`, which narrows nothing unless it is alone.
+    plain
+        Letters only, so that it can be misspelt.
+    loose
+        What is asked for where no document has `asked`: words that it begins, or its parts apart.
+    parts
+        Its parts, each a term, where it is in several.
+    begun
+        What a document has whose word it begins, while it is being typed.
     """
 
     text: str

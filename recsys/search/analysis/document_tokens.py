@@ -29,11 +29,18 @@ WordTokens = tuple[tuple[str, ...], ...]
 class DocumentTokens:
     """The tokens of each field of a product.
 
-    whole : one token for the whole name, and one for each SKU of the product and its variants.
-    name, sku : of the words of the name, and of the product's own SKU.
-    labels : of brand, tags, and options of variants.
-    category : of the category and those above it.
-    text : of the descriptions, without stop words.
+    Attributes
+    ----------
+    whole
+        One token for the whole name, and one for each SKU of the product and its variants.
+    name, sku
+        Of the words of the name, and of the product's own SKU.
+    labels
+        Of brand, tags, and options of variants.
+    category
+        Of the category and those above it.
+    text
+        Of the descriptions, without stop words.
     """
 
     whole: tuple[str, ...]

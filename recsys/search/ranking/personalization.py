@@ -24,9 +24,13 @@ class Personaliser(Protocol):
     ) -> Mapping[int, float] | None:
         """Scores from 0 to 1, such as `recsys.search.ranking.formula.liking` of a product's rank.
 
-        The same user and product must get the same score until the model changes, whatever other products
-        are scored with it: a page continues where the previous one ended. A product without a score counts as
-        0; None for a user without history.
+        The same user and product must get the same score until the model changes, whatever other products are
+        scored with it: a page continues where the previous one ended.
+
+        Returns
+        -------
+        Mapping of int to float, or None
+            By product; a product without a score counts as 0. None for a user without history.
         """
 
 

@@ -81,7 +81,12 @@ def follow_now_and_then(session: Session, occurred_at: datetime) -> bool:
 
     Redis stores where the last update ended.
 
-    occurred_at : time of an interaction; if Redis has no last update, the update begins an hour before it.
+    Parameters
+    ----------
+    session
+        In whose transaction it does.
+    occurred_at
+        Time of an interaction; if Redis has no last update, the update begins an hour before it.
     """
     now = clock.now()
     since, looked = _ended(occurred_at)

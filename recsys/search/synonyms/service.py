@@ -85,9 +85,27 @@ def replace(
     version: int | None,
     actor: str,
 ) -> SearchSynonym:
-    """Replace the phrases of a group. `version` is the version that the editor read; None skips the check.
+    """Replace the phrases of a group.
 
-    Raises NotFound, Conflict (changed by somebody else; a phrase is in another group).
+    Parameters
+    ----------
+    analyser
+        Of the language of the index.
+    synonym_id
+        The group.
+    phrases
+        Its phrases from now on.
+    version
+        The version that the editor read; None skips the check.
+    actor
+        Whom the history of the group names.
+
+    Raises
+    ------
+    NotFound
+        There is no such group.
+    Conflict
+        Somebody else changed it, a phrase is in another group, or two phrases are the same to search.
     """
     _take_turns(session)
     row = get(session, synonym_id)

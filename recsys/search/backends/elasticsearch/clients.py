@@ -30,9 +30,14 @@ _OTHER_PRODUCT = (
 class EngineClient:
     """A client of one engine.
 
-    name : of the engine, as reports show it.
-    api : `elasticsearch.Elasticsearch` or `opensearchpy.OpenSearch`; shared by all threads.
-    errors : a context that raises SearchDown for the client's own errors.
+    Attributes
+    ----------
+    name
+        Of the engine, as reports show it.
+    api
+        `elasticsearch.Elasticsearch` or `opensearchpy.OpenSearch`; shared by all threads.
+    errors
+        A context that raises SearchDown for the client's own errors.
     """
 
     name: str

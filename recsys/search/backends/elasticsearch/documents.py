@@ -44,9 +44,29 @@ class DocumentKind:
         language: str,
         refresh: bool,
     ) -> list[str]:
-        """Write the rows, and delete the ids `gone` (as of `moment`); a line for each refused document.
+        """Write the rows, and delete documents.
 
-        The moment of reading is the version (in microseconds), so an older reading loses.
+        Parameters
+        ----------
+        client
+            The API of the engine.
+        index
+            Name of the index.
+        rows
+            What to write; the moment of reading is the version (in microseconds), so an older reading loses.
+        gone
+            The ids to delete.
+        moment
+            The version as of which they are deleted, in microseconds.
+        language
+            Of the tokens.
+        refresh
+            Whether searches see the changes at once.
+
+        Returns
+        -------
+        list of str
+            A line for each refused document.
         """
         changes: list[list[dict[str, Any]]] = [
             [
