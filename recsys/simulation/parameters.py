@@ -18,15 +18,27 @@ EVENTS_PER_BLOCK, USERS_PER_BLOCK = 400_000, 8_192
 class ShopParameters:
     """What a shop is drawn from; equal parameters give an equal shop.
 
-    users, products, interactions : sizes; the interactions are an expectation, met within some per cent.
-    days, until : the period of the interactions; `until` has a time zone and is excluded.
-    seed : of all random numbers.
-    factors : dimensions of tastes.
-    taste : weight of the inner product of a user and a product in the logit of a view; 0: all users equal.
-    zipf : exponent of the popularity of products by rank.
-    repeat : probability that a purchase of a consumable product is followed by another one.
+    Parameters
+    ----------
+    users, products, interactions
+        Sizes; the interactions are an expectation, met within some per cent.
+    until, days
+        End and length of the period of the interactions; `until` has a time zone and is excluded.
+    seed
+        Of all random numbers.
+    factors
+        Dimensions of tastes.
+    taste
+        Weight of the inner product of a user and a product in the logit of a view; 0: all users equal.
+    zipf
+        Exponent of the popularity of products by rank.
+    repeat
+        Probability that a purchase of a consumable product is followed by another one.
 
-    Raises Invalid for a value out of range.
+    Raises
+    ------
+    Invalid
+        A value is out of range, or `until` has no time zone.
     """
 
     users: int

@@ -33,13 +33,26 @@ Moments = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class BlockInteractions:
-    """The interactions of consecutive users, in the order of time; all arrays have the same length.
+    """The interactions of consecutive users, in the order of time.
 
-    user, product : int64, numbers from 0.
-    kind : int8, places in `INTERACTION_TYPES`.
-    value : float32, the rating of a review, else NaN.
-    visit : int64, numbers from 0 within the block.
-    day : float64, days since the shop's first day.
+    All arrays but `arrival` have the same length, n.
+
+    Attributes
+    ----------
+    first_user, users
+        Number of the first user, from 0, and how many users there are.
+    arrival : float64, shape (users,)
+        The day on which each user's account was made; 0 for those there before.
+    user, product : int64, shape (n,)
+        Numbers from 0.
+    kind : int8, shape (n,)
+        Places in `INTERACTION_TYPES`.
+    value : float32, shape (n,)
+        The rating of a review, else NaN.
+    visit : int64, shape (n,)
+        Numbers from 0 within the block.
+    day : float64, shape (n,)
+        Days since the shop's first day.
     """
 
     first_user: int
@@ -211,10 +224,21 @@ class SessionGenerator:
 
 
 def _draw_columns(weights: Floats, row: Ids, uniform: Moments) -> Ids:
-    """A column for each draw, with the probabilities of its row of weights, int64 (draws,).
+    """A column for each draw, with the probabilities of its row of weights.
 
-    weights : not negative, (rows, columns), the sum of each row above 0. row : int64 (draws,), ascending.
-    uniform : float64 (draws,) in [0, 1).
+    Parameters
+    ----------
+    weights : float32, shape (rows, columns)
+        Not negative, the sum of each row above 0.
+    row : int64, shape (draws,)
+        Ascending.
+    uniform : float64, shape (draws,)
+        In [0, 1).
+
+    Returns
+    -------
+    int64, shape (draws,)
+        The columns.
     """
     cumulated = np.cumsum(weights, axis=1, dtype=np.float64)
     cumulated /= cumulated[:, -1:]

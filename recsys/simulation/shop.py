@@ -63,9 +63,25 @@ def simulate(
 ) -> SimulationReport:
     """Make the shop; memory holds the truth and one block, whatever the number of interactions.
 
-    form : parquet or csv. database : into the tables of `recsys` instead of files.
-    Raises Invalid when the folder has files or the form is another, Conflict when the database has
-    interactions already.
+    Parameters
+    ----------
+    parameters
+        What the shop is drawn from.
+    folder
+        An empty folder, or one to make; the truth is written there, too.
+    form
+        Of the files: parquet or csv.
+    database
+        Into the tables of `recsys` instead of files.
+    progress
+        Gets what is done, of how much.
+
+    Raises
+    ------
+    Invalid
+        The folder has files, or the form is another.
+    Conflict
+        The database has interactions already.
     """
     began = perf_counter()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -33,7 +33,10 @@ _WRITTEN = (
 class ShopTables:
     """Writes what an import of the same shop's files writes; no interaction stays when it fails.
 
-    Entering raises Conflict unless the tables of interactions are empty, and this role owns them.
+    Raises
+    ------
+    Conflict
+        On entering, unless the tables of interactions are empty, and this role owns them.
     """
 
     def __init__(self) -> None:

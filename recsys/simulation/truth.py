@@ -41,14 +41,24 @@ def cart_chances(affinity: Floats) -> Floats:
 class ShopTruth:
     """The tastes of a shop with U users, P products in C categories, K factors.
 
-    user_vectors : float32 (U, K), of length 1, as the following two.
-    product_vectors : float32 (P, K); products lie in the order of their categories.
-    category_vectors : float32 (C, K)
-    log_popularity : float32 (P,)
-    first_product : int32 (C + 1,), the first product of each category, and P.
-    released : float32 (P,), the day of release; the first product of each category is there from the start.
-    season_height, season_phase : float32 (C,), the season adds height · cos(2π (t / year − phase)).
-    cycle_days : float32 (C,), median days between purchases of a consumable product; 0 where none is.
+    Attributes
+    ----------
+    parameters
+        What they were drawn from.
+    user_vectors : float32, shape (U, K)
+        Of length 1, as the following two.
+    product_vectors : float32, shape (P, K)
+        Products lie in the order of their categories.
+    category_vectors : float32, shape (C, K)
+    log_popularity : float32, shape (P,)
+    first_product : int32, shape (C + 1,)
+        The first product of each category, and P.
+    released : float32, shape (P,)
+        The day of release; the first product of each category is there from the start.
+    season_height, season_phase : float32, shape (C,)
+        The season adds height · cos(2π (t / year − phase)).
+    cycle_days : float32, shape (C,)
+        Median days between purchases of a consumable product; 0 where none is.
     """
 
     parameters: ShopParameters
@@ -93,7 +103,17 @@ class ShopTruth:
     def view_probabilities(self, users: npt.ArrayLike, day: float) -> Floats:
         """The probability that the next view of each user at that moment is of each product.
 
-        float32 (users, P); rows sum to 1, products that are not yet released have 0.
+        Parameters
+        ----------
+        users : integers, shape (n,)
+            Numbers of users from 0.
+        day
+            The moment, in days since the shop's first day.
+
+        Returns
+        -------
+        float32, shape (n, P)
+            Rows sum to 1; products that are not yet released have 0.
         """
         rows = np.asarray(users, np.int64)
         taste, starts = self.parameters.taste, self.first_product[:-1]
