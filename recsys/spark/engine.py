@@ -43,7 +43,19 @@ def chosen_session(
 ) -> AbstractContextManager[SparkSession] | None:
     """A session of Spark for the command `name`, which is not opened yet; None for this machine.
 
-    Raises Invalid where a master is named without the engine, or what Spark needs is missing.
+    Parameters
+    ----------
+    engine
+        Where the command computes.
+    master
+        Address of Spark; None: the setting spark.master.
+    name
+        Of the application, as Spark shows it.
+
+    Raises
+    ------
+    Invalid
+        A master is named without the engine, or what Spark needs is missing.
     """
     if engine is Engine.LOCAL:
         if master is not None:

@@ -41,10 +41,19 @@ _ON_ONE_MACHINE = {
 def open_spark(master: str | None, name: str) -> Iterator[SparkSession]:
     """A session, ended with the block; where this process has a session already, that is used, and stays.
 
-    master : default: the setting spark.master.
-    name : of the application, as Spark shows it.
-    Raises Invalid for a wrong address, or where pyspark or Java is missing, Unavailable where the address
-    does not answer.
+    Parameters
+    ----------
+    master
+        Address of Spark; None: the setting spark.master.
+    name
+        Of the application, as Spark shows it.
+
+    Raises
+    ------
+    Invalid
+        The address is wrong, or pyspark or Java is missing.
+    Unavailable
+        The address does not answer.
     """
     try:
         address = master_address(get_settings().spark.master if master is None else master)
