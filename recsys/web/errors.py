@@ -134,7 +134,7 @@ def _expected(error: Mapping[str, Any]) -> str:
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Make every error of `app` a problem. Unexpected ones are handled by `middleware.RequestContext`."""
+    """Make every error of `app` a problem; unexpected ones are handled by `RequestContextMiddleware`."""
     app.add_exception_handler(RecsysError, _recsys_error)
     # what lives in Redis alone (carts) can't be had without it: that is an outage, not an unexpected error
     app.add_exception_handler(RedisError, _redis_away)

@@ -43,7 +43,10 @@ def observe_request(method: str, route: str, status: int, seconds: float) -> Non
 def render(state: Collector | None = None) -> bytes:
     """Everything counted so far, by all processes that count together with this one.
 
-    state : figures that belong to no process, which follow.
+    Parameters
+    ----------
+    state
+        Figures that belong to no process, which follow.
     """
     written = generate_latest(_of_all_processes())
     if state is None:

@@ -33,9 +33,14 @@ _parameters: dict[int, tuple[Any, _NumericParameters]] = {}
 
 # asynchronous, so that it takes no thread
 async def plain_numbers_only(request: Request) -> None:
-    """A dependency of the application. Raises Invalid for a number that is not in plain decimal digits.
+    """A dependency of the application that refuses numbers in other spellings.
 
     Text that is no number in any spelling is left to the route, which decides first who may ask.
+
+    Raises
+    ------
+    Invalid
+        A number is not in plain decimal digits.
     """
     route = request.scope["route"]
     stored = _parameters.get(id(route))

@@ -30,9 +30,17 @@ class BodyFault(HTTPException):
 class PlainBody:
     """Plain ASGI: the application inside reads JSON that is not compressed.
 
-    max_bytes : of a body after it was expanded; a larger one is a 413 as soon as it passes the bound.
+    Attributes
+    ----------
+    app
+        The application inside.
+    max_bytes
+        Of a body after it was expanded; a larger one is a 413 as soon as it passes the bound.
 
-    Raises BodyFault: 400 for a body that is not whole gzip, 413, and 415 for another encoding.
+    Raises
+    ------
+    BodyFault
+        By a request: 400 for a body that is not whole gzip, 413, and 415 for another encoding.
     """
 
     def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:

@@ -28,11 +28,26 @@ class Speaker:
 
 
 def require(scope: Scope, *, about: str | None = None) -> Callable[[Request], Awaitable[None]]:
-    """A dependency that admits a key with the scope, and the user of the path parameter `about`.
+    """A dependency that admits a key with the scope, and a user.
 
-    Where keys are optional it admits everybody. Raises Unauthorized without a key or user, Forbidden for a
-    wrong one.
+    Where keys are optional it admits everybody.
 
+    Parameters
+    ----------
+    scope
+        What the key needs.
+    about
+        The path parameter that names the user to admit.
+
+    Raises
+    ------
+    Unauthorized
+        By the dependency, without a key or user.
+    Forbidden
+        By the dependency, for a wrong one.
+
+    Examples
+    --------
     `dependencies=[Depends(require("recommend", about="user_id"))]`
     """
 
@@ -47,9 +62,25 @@ def require(scope: Scope, *, about: str | None = None) -> Callable[[Request], Aw
 async def allow(request: Request, scope: Scope, *, about: int | None = None, personal: bool = True) -> None:
     """The same for routes that learn from the body whom they are about.
 
-    `personal`: whether a log-in could help, which a refusal then says. Without a key it looks up who is
-    logged in, which takes PostgreSQL. Raises Unauthorized, Forbidden, and Unavailable for those whose log-in
-    can't be looked up.
+    Without a key it looks up who is logged in, which takes PostgreSQL.
+
+    Parameters
+    ----------
+    scope
+        What the key needs.
+    about
+        The user whom the request is about.
+    personal
+        Whether a log-in could help, which a refusal then says.
+
+    Raises
+    ------
+    Unauthorized
+        There is neither a key nor a log-in.
+    Forbidden
+        The key or the user is a wrong one.
+    Unavailable
+        The log-in can't be looked up.
     """
     key, optional = key_of(request.scope), keys_are_optional(request.scope)
     verdict = decide(scope, key=key, optional=optional)

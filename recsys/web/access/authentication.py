@@ -27,7 +27,7 @@ _PAGE_BURST_SECONDS = 4
 
 
 class Gate:
-    """Plain ASGI, inside of `middleware.RequestContext`; leaves the key in `scope["state"]["key"]`.
+    """Plain ASGI, inside of `middleware.RequestContextMiddleware`; leaves the key in `scope["state"]["key"]`.
 
     A key that is sent is right or the answer is a 401, wherever it is sent: a program with a wrong key must
     not believe that it works. What watches the process (health, metrics) passes unasked.

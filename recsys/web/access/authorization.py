@@ -42,12 +42,18 @@ def decide(
 ) -> AccessDecision:
     """Whether something that needs `scope` is answered.
 
-    key : the valid key of the request, whatever its scopes.
-    caller : the user who is logged in.
-    about : the one user that the request is about; that user needs no key.
-    optional : whether requests without a key are answered (`keys_are_optional`).
-
     The answer never depends on whether the user `about` exists.
+
+    Parameters
+    ----------
+    key
+        The valid key of the request, whatever its scopes.
+    caller
+        The user who is logged in.
+    about
+        The one user that the request is about; that user needs no key.
+    optional
+        Whether requests without a key are answered (`keys_are_optional`).
     """
     if key is not None and scope in key.scopes:
         return AccessDecision.ALLOWED

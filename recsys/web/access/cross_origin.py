@@ -28,8 +28,14 @@ _METHODS = sorted({method for method, _ in PAGE_ROUTES})
 class PageOrigins:
     """Plain ASGI, outside of everything: a page must be able to read errors as well.
 
-    ring : the active keys. origins : those of the setting `api.cors_origins`, which the application inside
-    answers.
+    Attributes
+    ----------
+    app
+        The application inside.
+    ring
+        The active keys.
+    origins
+        Those of the setting `api.cors_origins`, which the application inside answers.
     """
 
     def __init__(self, app: ASGIApp, *, ring: KeyRing, origins: Collection[str]) -> None:

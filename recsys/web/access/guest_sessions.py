@@ -69,8 +69,11 @@ def signed_id(token: str) -> str | None:
 def guest_id(scope: Scope, given: str) -> str:
     """The id of the guest session that a request names.
 
-    Raises Invalid for an id that this server did not issue, when the request carries no secret API key, and
-    for an id that is not 1 to 255 visible ASCII characters.
+    Raises
+    ------
+    Invalid
+        This server did not issue the id, and the request carries no secret API key; or the id is not 1 to 255
+        visible ASCII characters.
     """
     signed = signed_id(given)
     if signed is not None:

@@ -82,8 +82,14 @@ class PageVisitors:
     async def admit(self, scope: Scope, key: Key) -> PageVisitor:
         """The visitor of a request with this key.
 
-        Raises Forbidden for a page of another origin and for a route that no page may ask, Unauthorized for
-        a token that is not valid, Unavailable when tokens cannot be checked.
+        Raises
+        ------
+        Forbidden
+            The page is of another origin, or no page may ask the route.
+        Unauthorized
+            The token is not valid.
+        Unavailable
+            Tokens cannot be checked.
         """
         headers = dict(scope["headers"])
         _check_origin(headers, key)

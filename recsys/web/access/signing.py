@@ -44,7 +44,19 @@ def user_token_secrets(prefix: str, epoch: int) -> tuple[str, ...]:
     """The signing secrets of a publishable key, as 64 hexadecimal digits; the first one is to be used.
 
     All are accepted: those of this epoch and of the one before it, of each secret of the setting. Nothing of
-    them is stored. Raises Unavailable outside development while the setting is unset.
+    them is stored.
+
+    Parameters
+    ----------
+    prefix
+        The prefix of the key.
+    epoch
+        The number of its signing secret.
+
+    Raises
+    ------
+    Unavailable
+        The setting is unset outside development.
     """
     settings = get_settings()
     masters = [secret.get_secret_value().encode() for secret in settings.api.user_token_secrets]

@@ -39,8 +39,20 @@ _REMEDY = "let the shop's server make a new one (docs/guides/integrate.md)"
 def make_user_token(secret: str, user: str, *, lifetime: timedelta = timedelta(hours=1)) -> str:
     """A token for the page of a user, signed with the signing secret of its publishable key.
 
-    user : the shop's own id of the user, as in its imports. Raises Invalid for an empty secret or user, and
-    for a lifetime of more than a day.
+    Parameters
+    ----------
+    secret
+        The signing secret.
+    user
+        The shop's own id of the user, as in its imports.
+    lifetime
+        How long the token is valid; at most a day.
+
+    Raises
+    ------
+    Invalid
+        The secret or the user is empty, the user's id is too long, or the lifetime is not above 0 and at most
+        a day.
     """
     if not secret or not 0 < len(user) <= _LONGEST_NAME:
         raise Invalid(f"a token needs the signing secret, and a user's id of 1 to {_LONGEST_NAME} characters")
