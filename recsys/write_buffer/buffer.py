@@ -71,11 +71,17 @@ T = TypeVar("T")
 class Post(NamedTuple):
     """One queued post, with an event id and a time of its own.
 
-    kind : a key of `recsys.subscriptions.POSTS`.
-    piece : what is stored, as JSON.
-    accepted : seconds since 1970.
-    login : `user_sessions.session_id` of a sender whom neither store could identify; else the piece itself
-        names its user.
+    Attributes
+    ----------
+    kind
+        A key of `recsys.subscriptions.POSTS`.
+    piece
+        What is stored, as JSON.
+    accepted
+        Seconds since 1970.
+    login
+        `user_sessions.session_id` of a sender whom neither store could identify; else the piece itself names
+        its user.
     """
 
     kind: str
@@ -99,11 +105,20 @@ StorePosts = Callable[[Session, Sequence[QueuedPost]], list[PostVerdict]]
 class Sender:
     """Who posts: a user, who posts for nobody else, or a caller that may post for anybody.
 
-    login : the stored id of a log-in whose user neither store could tell, both being away.
-    token_id : the stored id of the sender's log-in, whether its user is known or not.
-    deadline : until when the request waits for PostgreSQL; None: as long as for a request that arrives now.
-    of_page : a web page posts, for its visitor and nobody else: the user, else the guest.
-    with_key : an API key with the scope of events posts, which may name guests by the ids that are stored.
+    Attributes
+    ----------
+    user_id
+        The user; None where the caller may post for anybody, or the user is not known (`login`).
+    login
+        The stored id of a log-in whose user neither store could tell, both being away.
+    deadline
+        Until when the request waits for PostgreSQL; None: as long as for a request that arrives now.
+    token_id
+        The stored id of the sender's log-in, whether its user is known or not.
+    of_page
+        A web page posts, for its visitor and nobody else: the user, else the guest.
+    with_key
+        An API key with the scope of events posts, which may name guests by the ids that are stored.
     """
 
     user_id: int | None = None

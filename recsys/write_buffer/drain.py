@@ -68,9 +68,21 @@ class _StandBy(Exception):
 
 
 def run(stop: threading.Event, *, once: bool = False) -> int:
-    """Store queued entries until `stop` is set (with `once`: until no more can be stored); how many.
+    """Store queued entries until `stop` is set.
 
-    Outages of PostgreSQL or Redis are logged and waited out; with `once` they are raised.
+    Outages of PostgreSQL or Redis are logged and waited out.
+
+    Parameters
+    ----------
+    stop
+        Ends the work when it is set.
+    once
+        End when no more can be stored; outages are raised.
+
+    Returns
+    -------
+    int
+        How many lists and posts were stored.
     """
     moved, wait, swept = 0, 0.0, float("-inf")
     while not stop.is_set():
@@ -98,10 +110,17 @@ def run(stop: threading.Event, *, once: bool = False) -> int:
 
 
 def turn() -> int:
-    """Store a part of what is queued; how many lists and posts. Raises RedisError, Unavailable.
+    """Store a part of what is queued; how many lists and posts.
 
     Lists come first: posts refer to them. Files of this machine are stored from there, so that they do not
     wait for a Redis that stays away.
+
+    Raises
+    ------
+    RedisError
+        Redis does not answer.
+    Unavailable
+        PostgreSQL does not answer.
     """
     try:
         moved = spool.of_process(EXPOSURES).drain(_store_batches_of_file)
@@ -127,10 +146,25 @@ def dead_letters() -> list[dict[str, str]]:
 
 
 def replay(which: str) -> int:
-    """Put dead letters back into their queues: `all`, a stream, or `STREAM/ENTRY`; how many.
+    """Put dead letters back into their queues.
 
     Each is moved in one step: a process that is killed loses none, and of two that replay at the same time
-    one moves it. Raises NotFound when there is none.
+    one moves it.
+
+    Parameters
+    ----------
+    which
+        `all`, a stream, or `STREAM/ENTRY`.
+
+    Returns
+    -------
+    int
+        How many were put back.
+
+    Raises
+    ------
+    NotFound
+        There is none.
     """
     wanted, _, chosen = which.partition("/")
     client, moved = get_redis(), 0
@@ -182,7 +216,10 @@ def _posts_of_redis() -> int:
 def _store_batches(packed: Sequence[bytes]) -> set[int]:
     """Store batches of lists; unreadable batches, and lists that PostgreSQL refuses, become dead letters.
 
-    Returns the positions of batches that have to wait, because another transaction locks what they need.
+    Returns
+    -------
+    set of int
+        The positions of batches that have to wait, because another transaction locks what they need.
     """
     lists: list[tuple[int, Answered]] = []
     for place, batch in enumerate(packed):
@@ -224,9 +261,19 @@ def _overdue(entries: Sequence[bytes]) -> set[int]:
 
 
 def _take_posts(packed: Sequence[bytes], overdue: Collection[int] = ()) -> set[int]:
-    """Store posts; refused ones become dead letters. The positions of those that have to wait.
+    """Store posts; refused ones become dead letters.
 
-    overdue : the positions of those that may not wait any longer.
+    Parameters
+    ----------
+    packed
+        The posts.
+    overdue
+        The positions of those that may not wait any longer.
+
+    Returns
+    -------
+    set of int
+        The positions of those that have to wait.
     """
     stream, given = keys.posts_waiting(), []
     for place, one in enumerate(packed):
@@ -261,8 +308,14 @@ def _take_posts(packed: Sequence[bytes], overdue: Collection[int] = ()) -> set[i
 class _Storing(Generic[T]):
     """Stores many entries in as few transactions as possible.
 
-    store : stores several, and returns those that it refuses with the reason; `bury` gets these.
-    keep : gets an entry that has to wait, because another transaction locks what it needs.
+    Attributes
+    ----------
+    store
+        Stores several, and returns those that it refuses with the reason.
+    bury
+        Gets an entry that is refused, with the reason.
+    keep
+        Gets an entry that has to wait, because another transaction locks what it needs.
     """
 
     store: Callable[[Session, Sequence[T]], Iterable[tuple[T, str]]]
@@ -273,7 +326,12 @@ class _Storing(Generic[T]):
     def each(self, several: Sequence[T]) -> None:
         """Store all in one transaction; where PostgreSQL refuses or waits, halves of it, down to one entry.
 
-        Raises Unavailable, RedisError and OSError, and DatabaseAway when too many wait for others.
+        Raises
+        ------
+        Unavailable, RedisError, OSError
+            A store or the disk does not answer.
+        DatabaseAway
+            Too many entries wait for others.
         """
         if not several:
             return

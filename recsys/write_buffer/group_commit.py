@@ -48,7 +48,12 @@ class GroupCommit(Generic[R, T]):
     def __init__(self, store_all: StoreAll[R, T], *, parts: Callable[[R], int] = lambda request: 1) -> None:
         """Store by `store_all`; if that raises for several requests, each is stored by itself.
 
-        parts : the number of parts of a request.
+        Parameters
+        ----------
+        store_all
+            Stores requests, and gives the result or the error of each.
+        parts
+            The number of parts of a request.
         """
         self._store_all, self._parts = store_all, parts
         self._lock = threading.Lock()
@@ -58,8 +63,12 @@ class GroupCommit(Generic[R, T]):
     def store(self, request: R, deadline: Deadline) -> T:
         """Store a request and return its result.
 
-        Raises what `store_all` gives or raises for it, and DatabaseAway after the deadline. It may still be
-        stored then.
+        Raises
+        ------
+        Exception
+            What `store_all` gives or raises for it.
+        DatabaseAway
+            The deadline has passed. The request may still be stored then.
         """
         waiting = _Waiting[R, T](request, deadline)
         with self._lock:
