@@ -142,9 +142,14 @@ class RollupCounts:
 
 
 def write_sales(session: Session, days: Days) -> RollupCounts:
-    """Write one row for each day, also for days without sales. Raises Conflict when a sum does not fit.
+    """Write one row for each day, also for days without sales.
 
     A sale counts on the day it was paid. Refunds do not change the figures of that day.
+
+    Raises
+    ------
+    Conflict
+        A sum does not fit.
     """
     return _write(session, _SALES, _values(days))
 

@@ -210,8 +210,19 @@ def attribute(
 ) -> dict[str, datetime]:
     """Assign the shop's events of users, which name no session, to the visit that the user was on.
 
-    That is the session of the user's latest event before, within the timeout that ends a visit. Returns the
-    sessions that got an event, each with the earliest moment.
+    That is the session of the user's latest event before, within the timeout that ends a visit.
+
+    Parameters
+    ----------
+    since, until
+        The events between these moments are assigned.
+    user_id
+        The user whose events are assigned; None: those of all.
+
+    Returns
+    -------
+    dict of str to datetime
+        The sessions that got an event, each with the earliest moment.
     """
     given: dict[str, datetime] = {}
     for row in session.execute(

@@ -141,7 +141,10 @@ class ProductMetric(Base):
 class AnalyticsSession(Base):
     """One visit to the shop (`analytics_db.user_sessions`): how long, from where and what came of it.
 
-    `session_id` is the visitor's session for its first visit; ` 2`, ` 3` … follow it for later ones.
+    Attributes
+    ----------
+    session_id
+        The visitor's session for its first visit; ` 2`, ` 3` … follow it for later ones.
     """
 
     __tablename__ = "user_sessions"
