@@ -43,7 +43,12 @@ class SmsProvider(Protocol):
     def send(self, phone_number: str, message: str, *, key: str) -> None:
         """Hand a message over; the same `key` is sent once.
 
-        Raises DeliveryRefused for a number that can't be reached, Unavailable when it should be tried again.
+        Raises
+        ------
+        DeliveryRefused
+            The number can't be reached.
+        Unavailable
+            It should be tried again.
         """
         ...
 
@@ -79,7 +84,12 @@ def sms_provider(settings: Settings | None = None) -> SmsProvider:
 def send_mail(mail: Mail, settings: Settings | None = None) -> None:
     """Hand an e-mail to the SMTP server of the settings.
 
-    Raises Refused when the server says no for good (a 5xx answer), Unavailable otherwise.
+    Raises
+    ------
+    DeliveryRefused
+        The server refuses the mail or its address for good (a 5xx answer).
+    Unavailable
+        Anything else went wrong, or no server is set.
     """
     chosen = (settings or get_settings()).notifications
     if chosen.smtp_host is None:

@@ -88,13 +88,27 @@ def notify(
 
     Parameters
     ----------
+    template
+        Name of the template.
+    values
+        Of its variables.
+    kind
+        What the message is about, which the user may refuse.
+    data
+        What a notification in the shop carries beside its text.
     once
         Key of the message; a second call with the same key sends nothing.
     again_after
         After so long the same key may be sent again; None: never.
+    budget
+        Which of the budgets of an e-mail address it counts for.
 
-    Raises NotFound for an unknown user or template, Invalid where the template cannot be filled; then nothing
-    is sent.
+    Raises
+    ------
+    NotFound
+        The user or the template is unknown; then nothing is sent.
+    Invalid
+        The template cannot be filled; then nothing is sent.
     """
     user = session.get(User, user_id)
     if user is None:
@@ -137,10 +151,24 @@ def notify_address(
     cc: Sequence[str] = (),
     bcc: Sequence[str] = (),
 ) -> Queued:
-    """Queue an e-mail to an address without an account, such as a guest's; return the id of its log row.
+    """Queue an e-mail to an address without an account, such as a guest's.
 
-    0 when a message with the key `once` was queued before. What is not allowed (`within_budget`) is logged as
-    `suppressed` and not sent.
+    Parameters
+    ----------
+    template_id
+        The template that the message was made of; None for the built-in one.
+    is_allowed
+        Whether the budget has room for it (`within_budget`); if not, it is logged as `suppressed` and not
+        sent.
+    user_id
+        The user whose address it is, if any.
+    once
+        Key of the message.
+
+    Returns
+    -------
+    int
+        The id of its log row; 0 when a message with the key `once` was queued before.
     """
     if once is not None and not _first(session, f"{once}:mail:{address.lower()}"):
         return 0

@@ -70,7 +70,12 @@ class RenderingProcess:
     def run(self, parts: Mapping[str, str], values: Mapping[str, Any] | None) -> dict[str, Any]:
         """The filled parts, or with `values` None the undeclared variables of each part.
 
-        Raises TemplateFault, and Unavailable when the process cannot start or too many jobs are waiting.
+        Raises
+        ------
+        TemplateFault
+            A part cannot be filled.
+        Unavailable
+            The process cannot start, or too many jobs are waiting.
         """
         job = json.dumps({"parts": parts, "values": values}).encode()
         if not self._lock.acquire(timeout=_WAIT_SECONDS):
