@@ -76,7 +76,17 @@ def remove(session: Session, user_id: int, address_id: int) -> None:
 def of_order(session: Session, order: Order, wanted: CheckoutIn, *, needed: bool) -> None:
     """Write down where `order` goes: the given address, the named one, or the user's default.
 
-    Raises Invalid where a parcel needs an address and there is none.
+    Parameters
+    ----------
+    wanted
+        What the order names.
+    needed
+        Whether a parcel needs an address.
+
+    Raises
+    ------
+    Invalid
+        A parcel needs an address and there is none.
     """
     chosen = _chosen(session, order.user_id, wanted)
     if chosen is None:

@@ -49,8 +49,12 @@ def checkout(session: Session, owner: Owner, key: str, wanted: CheckoutIn) -> Pl
     The same `key` of the same owner answers with the same order, whatever happened to the cart since; two
     requests at once wait for each other. A cart is ordered once, even under different keys.
 
-    Raises Invalid (empty cart, no e-mail of a guest, unknown discount), Conflict (stock is short, the key was
-    used for another request, the cart was ordered already).
+    Raises
+    ------
+    Invalid
+        The cart is empty, a guest gives no e-mail, or the discount is unknown.
+    Conflict
+        The stock is short, the key was used for another request, or the cart was ordered already.
     """
     fingerprint = hashlib.sha256(wanted.model_dump_json().encode()).hexdigest()
     mine = session.scalar(

@@ -60,7 +60,10 @@ def page(
 ) -> Page[OrderSummary]:
     """Orders before `cursor`, newest first by id, so that new orders shift no page.
 
-    Raises Invalid for a cursor of another list.
+    Raises
+    ------
+    Invalid
+        The cursor is of another list.
     """
     query = select(Order).order_by(Order.id.desc()).limit(limit + 1)
     if user_id is not None:

@@ -47,9 +47,14 @@ class Discount:
 class Rules:
     """How the shop taxes and ships.
 
-    tax_rate : share of the goods' price after discount, such as 0.0825; shipping is not taxed.
-    shipping_flat, shipping_per_kg : what a parcel costs; begun kilograms count whole.
-    free_shipping_from : goods after discount from which shipping is free; None for never.
+    Attributes
+    ----------
+    tax_rate
+        Share of the goods' price after discount, such as 0.0825; shipping is not taxed.
+    shipping_flat, shipping_per_kg
+        What a parcel costs; begun kilograms count whole.
+    free_shipping_from
+        Goods after discount from which shipping is free; None for never.
     """
 
     tax_rate: Decimal = Decimal(0)
@@ -90,8 +95,10 @@ def quote(lines: Sequence[PricedLine], rules: Rules, discount: Discount | None =
     rounded once, on the sum of the taxable lines after discount: rounding it line by line would make
     the total depend on how pieces are grouped into lines.
 
-    Raises Invalid when there is no line, the discount's minimum isn't reached, or a sum is larger than
-    an order can hold.
+    Raises
+    ------
+    Invalid
+        There is no line, the discount's minimum isn't reached, or a sum is larger than an order can hold.
     """
     if not lines:
         raise Invalid("The cart is empty; put something in before ordering.")

@@ -56,7 +56,10 @@ def get_order(session: Session, order_id: int) -> Order:
 def owned(session: Session, owner: Owner, order_id: int) -> Order:
     """The order, if it belongs to the owner: a user, or the guest's session that placed it.
 
-    Raises NotFound for another owner's order as for none, so that nobody learns that it exists.
+    Raises
+    ------
+    NotFound
+        There is none, or it is another owner's: the same error, so that nobody learns that it exists.
     """
     order = session.get(Order, order_id)
     if order is not None and owner.user_id is not None and order.user_id == owner.user_id:

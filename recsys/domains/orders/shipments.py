@@ -31,7 +31,17 @@ def of_order(session: Session, order_id: int) -> Sequence[OrderTracking]:
 def send(session: Session, order_id: int, parcel: ParcelIn, *, by: int | None) -> OrderTracking:
     """Note that a parcel left; the order is shipped with its first one.
 
-    Raises Conflict for an order that is not paid, cancelled or delivered already.
+    Parameters
+    ----------
+    parcel
+        Its carrier and tracking number.
+    by
+        The user who does it.
+
+    Raises
+    ------
+    Conflict
+        The order is not paid, or is cancelled or delivered already.
     """
     order = service.locked(session, order_id)
     if order.financial_status not in _PAID:

@@ -21,7 +21,12 @@ __all__ = ["priced_lines", "quoted", "seen", "sold", "would_cost"]
 def sold(session: Session, item: CartItemIn) -> CartLine:
     """The line that an item means; a product's only variant need not be named.
 
-    Raises NotFound for what is not sold, Invalid where a variant has to be chosen.
+    Raises
+    ------
+    NotFound
+        The product is not sold.
+    Invalid
+        A variant has to be chosen.
     """
     if item.variant_id is None:
         variants = availability.variants_of(session, item.product_id)
@@ -83,8 +88,18 @@ def would_cost(session: Session, owner: Owner, discount_code: str | None) -> Quo
 def priced_lines(session: Session, lines: Sequence[CartLine], *, strict: bool) -> list[PricedLine]:
     """The lines at today's prices, in the order given.
 
-    What is not sold (no such product or variant, not active) is left out; with `strict` it is a Conflict
-    that names it.
+    Parameters
+    ----------
+    lines
+        What is in the cart.
+    strict
+        Whether what is not sold (no such product or variant, not active) is an error; otherwise it is left
+        out.
+
+    Raises
+    ------
+    Conflict
+        With `strict`, a product is not sold; it names the product.
     """
     offers = availability.offers(session, [(line.product_id, line.variant_id) for line in lines])
     priced = []
